@@ -1,0 +1,8 @@
+//! tendmap: one process tends a partitioned database cluster, all others on the
+//! host route from shared memory.
+
+pub mod map;
+pub mod protocol;
+mod sync;
+#[cfg(feature = "tend")]
+pub mod tend;

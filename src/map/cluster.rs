@@ -1,0 +1,164 @@
+//! The whole map.
+
+use super::names::{ClusterName, NamespaceName};
+use super::namespace::Namespace;
+use super::node::{Node, NodeTable, Slot};
+
+/// How much a map, and so a segment, has room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Nodes, 1 to 4096.
+    pub max_nodes: usize,
+    /// Namespaces, 1 to 4096.
+    pub max_namespaces: usize,
+    /// Replicas of a partition that are routable, 1 to 255.
+    pub max_replicas: usize,
+    /// Partitions of a namespace: a power of two up to 65,536 (4096 in
+    /// Aerospike).
+    pub partitions: usize,
+}
+
+/// A capacity out of its range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name} is {found}; wanted {wanted}")]
+pub struct CapacityError {
+    /// The setting's name.
+    pub name: &'static str,
+    /// Its value.
+    pub found: usize,
+    /// What it may be.
+    pub wanted: &'static str,
+}
+
+impl Capacity {
+    /// Room as it is by default: 16 nodes, 8 namespaces, 3 replicas, 4096
+    /// partitions.
+    pub const DEFAULT: Capacity =
+        Capacity { max_nodes: 16, max_namespaces: 8, max_replicas: 3, partitions: 4096 };
+
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// [`CapacityError`] names the first setting out of its range.
+    pub fn check(&self) -> Result<(), CapacityError> {
+        let fail = |name, found, wanted| Err(CapacityError { name, found, wanted });
+        if !(1..=Slot::LIMIT).contains(&self.max_nodes) {
+            return fail("shm_max_nodes", self.max_nodes, "1 to 4096");
+        }
+        if !(1..=4096).contains(&self.max_namespaces) {
+            return fail("shm_max_namespaces", self.max_namespaces, "1 to 4096");
+        }
+        if !(1..=255).contains(&self.max_replicas) {
+            return fail("shm_max_replicas", self.max_replicas, "1 to 255");
+        }
+        if !self.partitions.is_power_of_two() || self.partitions > 65_536 {
+            return fail("partitions", self.partitions, "a power of two up to 65,536");
+        }
+        Ok(())
+    }
+}
+
+impl Default for Capacity {
+    fn default() -> Capacity {
+        Capacity::DEFAULT
+    }
+}
+
+/// Every place for a namespace is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no place left for namespace {name}: the map holds at most {capacity} namespaces")]
+pub struct NamespacesFull {
+    /// The namespace that found no place.
+    pub name: NamespaceName,
+    /// How many namespaces the map holds.
+    pub capacity: usize,
+}
+
+/// Which nodes there are and which of them holds what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterMap {
+    capacity: Capacity,
+    /// What the servers call the cluster, if they were asked and have a name.
+    pub cluster_name: Option<ClusterName>,
+    /// The nodes.
+    pub nodes: NodeTable,
+    namespaces: Vec<Namespace>,
+}
+
+impl ClusterMap {
+    /// An empty map.
+    pub fn new(capacity: Capacity) -> ClusterMap {
+        ClusterMap {
+            capacity,
+            cluster_name: None,
+            nodes: NodeTable::new(capacity.max_nodes),
+            namespaces: Vec::new(),
+        }
+    }
+
+    /// What it has room for.
+    pub fn capacity(&self) -> Capacity {
+        self.capacity
+    }
+
+    /// The namespaces, in the order in which they were first seen.
+    pub fn namespaces(&self) -> &[Namespace] {
+        &self.namespaces
+    }
+
+    /// The namespaces, to be changed.
+    pub fn namespaces_mut(&mut self) -> &mut [Namespace] {
+        &mut self.namespaces
+    }
+
+    /// The namespace of that name.
+    pub fn namespace(&self, name: &NamespaceName) -> Option<&Namespace> {
+        self.namespaces.iter().find(|namespace| namespace.name == *name)
+    }
+
+    /// The namespace of that name, made if it is new.
+    ///
+    /// # Errors
+    /// [`NamespacesFull`], and nothing has changed.
+    pub fn namespace_entry(
+        &mut self,
+        name: NamespaceName,
+    ) -> Result<&mut Namespace, NamespacesFull> {
+        let Capacity { max_namespaces, partitions, max_replicas, .. } = self.capacity;
+        let index = match self.namespaces.iter().position(|known| known.name == name) {
+            Some(index) => index,
+            None if self.namespaces.len() < max_namespaces => {
+                self.namespaces.push(Namespace::new(name, partitions, max_replicas));
+                self.namespaces.len() - 1
+            }
+            None => {
+                return Err(NamespacesFull { name, capacity: max_namespaces });
+            }
+        };
+        Ok(&mut self.namespaces[index])
+    }
+
+    /// Drops a namespace; whether it was there.
+    pub fn remove_namespace(&mut self, name: &NamespaceName) -> bool {
+        let before = self.namespaces.len();
+        self.namespaces.retain(|namespace| namespace.name != *name);
+        self.namespaces.len() != before
+    }
+
+    /// Takes a node out of the table, of every partition and every rack.
+    pub fn remove_node(&mut self, slot: Slot) -> Option<Node> {
+        let node = self.nodes.remove(slot)?;
+        for namespace in &mut self.namespaces {
+            namespace.partitions.forget(slot);
+            namespace.set_rack(slot, None);
+        }
+        Some(node)
+    }
+
+    /// Allows for more nodes and namespaces; smaller numbers change nothing.
+    pub fn raise_capacity(&mut self, max_nodes: usize, max_namespaces: usize) {
+        self.nodes.raise_capacity(max_nodes);
+        self.capacity.max_nodes = self.nodes.capacity();
+        self.capacity.max_namespaces = self.capacity.max_namespaces.max(max_namespaces);
+    }
+}

@@ -1,0 +1,16 @@
+//! The cluster map as plain values: which nodes there are and, for each
+//! namespace, which node holds which replica of which partition.
+//!
+//! [`ClusterMap`] is what a [`ClusterSource`](crate::tend::ClusterSource)
+//! keeps and what lies, packed into words, in a frame of the segment. It has no
+//! lock and no sharing: it is one process's private copy.
+
+mod cluster;
+mod names;
+mod namespace;
+mod node;
+
+pub use cluster::{Capacity, CapacityError, ClusterMap, NamespacesFull};
+pub use names::{ClusterName, NameError, NamespaceName, NodeId, TlsName};
+pub use namespace::{Namespace, Partitions};
+pub use node::{Node, NodeTable, Slot, TableFull};

@@ -1,0 +1,169 @@
+//! Namespaces and their partition tables.
+
+use super::names::NamespaceName;
+use super::node::Slot;
+
+const NOBODY: u16 = u16::MAX;
+
+/// One namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namespace {
+    /// Its name.
+    pub name: NamespaceName,
+    /// How many replicas a partition has by the servers' latest word (the
+    /// *effective* replication factor; it drops while nodes are missing).
+    pub replication_factor: u8,
+    /// Whether it is a strong-consistency namespace (its regimes are not 0).
+    pub strong_consistency: bool,
+    /// The rack of each node here, by slot; `None` where it has told none.
+    racks: Vec<Option<i32>>,
+    /// Who holds what.
+    pub partitions: Partitions,
+}
+
+impl Namespace {
+    /// A namespace whose partitions nobody holds yet.
+    pub fn new(name: NamespaceName, partitions: usize, max_replicas: usize) -> Namespace {
+        Namespace {
+            name,
+            replication_factor: 0,
+            strong_consistency: false,
+            racks: Vec::new(),
+            partitions: Partitions::new(partitions, max_replicas),
+        }
+    }
+
+    /// The rack of the node in that slot, in this namespace.
+    pub fn rack(&self, slot: Slot) -> Option<i32> {
+        self.racks.get(slot.index()).copied().flatten()
+    }
+
+    /// Sets the rack of a node; whether that changed anything.
+    pub fn set_rack(&mut self, slot: Slot, rack: Option<i32>) -> bool {
+        if self.rack(slot) == rack {
+            return false;
+        }
+        if self.racks.len() <= slot.index() {
+            self.racks.resize(slot.index() + 1, None);
+        }
+        self.racks[slot.index()] = rack;
+        true
+    }
+
+    /// How many of its replicas are routable: the replication factor, at most
+    /// what the map has room for.
+    pub fn routable_replicas(&self) -> usize {
+        usize::from(self.replication_factor).min(self.partitions.max_replicas())
+    }
+
+    /// How many partitions have no master.
+    pub fn holes(&self) -> usize {
+        (0..self.partitions.len()).filter(|&p| self.partitions.owner(p, 0).is_none()).count()
+    }
+}
+
+/// For each partition the node of each replica, and the regime of the claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partitions {
+    count: usize,
+    max_replicas: usize,
+    /// By replica, then partition.
+    owners: Vec<u16>,
+    regimes: Vec<u32>,
+}
+
+impl Partitions {
+    /// `count` partitions with up to `max_replicas` replicas, nobody's.
+    pub fn new(count: usize, max_replicas: usize) -> Partitions {
+        Partitions {
+            count,
+            max_replicas,
+            owners: vec![NOBODY; count * max_replicas],
+            regimes: vec![0; count],
+        }
+    }
+
+    /// How many partitions there are.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// How many replicas there is room for.
+    pub fn max_replicas(&self) -> usize {
+        self.max_replicas
+    }
+
+    /// The node of a replica (0 = the master); `None` if it has none, or for a
+    /// replica beyond the room.
+    ///
+    /// # Panics
+    /// If the partition is out of range.
+    pub fn owner(&self, partition: usize, replica: usize) -> Option<Slot> {
+        assert!(partition < self.count, "partition {partition} of {}", self.count);
+        if replica >= self.max_replicas {
+            return None;
+        }
+        Slot::new(usize::from(self.owners[replica * self.count + partition]))
+    }
+
+    /// Sets the node of a replica; whether that changed anything. A replica
+    /// beyond the room is ignored.
+    ///
+    /// # Panics
+    /// If the partition is out of range.
+    pub fn set_owner(&mut self, partition: usize, replica: usize, slot: Option<Slot>) -> bool {
+        assert!(partition < self.count, "partition {partition} of {}", self.count);
+        if replica >= self.max_replicas {
+            return false;
+        }
+        let owner = &mut self.owners[replica * self.count + partition];
+        let wanted = slot.map_or(NOBODY, Slot::bits);
+        core::mem::replace(owner, wanted) != wanted
+    }
+
+    /// The regime of a partition; 0 without strong consistency.
+    ///
+    /// # Panics
+    /// If the partition is out of range.
+    pub fn regime(&self, partition: usize) -> u32 {
+        self.regimes[partition]
+    }
+
+    /// Sets the regime of a partition; whether that changed anything.
+    ///
+    /// # Panics
+    /// If the partition is out of range.
+    pub fn set_regime(&mut self, partition: usize, regime: u32) -> bool {
+        core::mem::replace(&mut self.regimes[partition], regime) != regime
+    }
+
+    /// Empties every entry of a node; whether there was any.
+    pub fn forget(&mut self, slot: Slot) -> bool {
+        let mut any = false;
+        for owner in self.owners.iter_mut().filter(|owner| **owner == slot.bits()) {
+            *owner = NOBODY;
+            any = true;
+        }
+        any
+    }
+
+    /// Empties every replica from this one on (the replication factor shrank);
+    /// whether there was any.
+    pub fn truncate_replicas(&mut self, replicas: usize) -> bool {
+        let mut any = false;
+        for owner in &mut self.owners[replicas.min(self.max_replicas) * self.count..] {
+            any |= core::mem::replace(owner, NOBODY) != NOBODY;
+        }
+        any
+    }
+
+    /// Whether the node holds any replica of any partition.
+    pub fn holds(&self, slot: Slot) -> bool {
+        self.owners.contains(&slot.bits())
+    }
+}

@@ -1,0 +1,169 @@
+//! Nodes and the table of slots that they live in.
+
+use std::net::SocketAddr;
+
+use super::names::{NodeId, TlsName};
+
+/// One node of the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// What it calls itself.
+    pub id: NodeId,
+    /// Where it is reached.
+    pub address: SocketAddr,
+    /// The name on its TLS certificate, if it has one.
+    pub tls_name: Option<TlsName>,
+}
+
+/// The index of a node in the table, below [`Slot::LIMIT`].
+///
+/// Partition maps name nodes by slot. A slot is reused when its node has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Slot(u16);
+
+impl Slot {
+    /// Slots are below this number.
+    pub const LIMIT: usize = 4096;
+
+    /// The slot of that index; `None` from [`LIMIT`](Self::LIMIT) on.
+    pub const fn new(index: usize) -> Option<Slot> {
+        if index < Slot::LIMIT { Some(Slot(index as u16)) } else { None }
+    }
+
+    /// Its index.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// Its index as it stands in a routing word.
+    pub(crate) const fn bits(self) -> u16 {
+        self.0
+    }
+}
+
+/// Every slot of the table has a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no slot left for node {id}: the table holds at most {capacity} nodes")]
+pub struct TableFull {
+    /// The node that found no place.
+    pub id: NodeId,
+    /// How many nodes the table holds.
+    pub capacity: usize,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Place {
+    /// Raised each time a node moves in; it stays while the slot is empty, so
+    /// that a later tenant is never taken for an earlier one.
+    incarnation: u32,
+    node: Option<Node>,
+}
+
+/// The nodes by slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeTable {
+    places: Vec<Place>,
+    capacity: usize,
+}
+
+impl NodeTable {
+    /// An empty table for at most `capacity` nodes (1 to [`Slot::LIMIT`]).
+    pub fn new(capacity: usize) -> NodeTable {
+        NodeTable { places: Vec::new(), capacity: capacity.min(Slot::LIMIT) }
+    }
+
+    /// How many nodes it holds at most.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// How many nodes there are.
+    pub fn len(&self) -> usize {
+        self.places.iter().filter(|place| place.node.is_some()).count()
+    }
+
+    /// Whether there is no node.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many slots were ever used: nodes have indexes below it.
+    pub fn slots(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Puts a new node into the first free slot, under a new incarnation.
+    ///
+    /// # Errors
+    /// [`TableFull`], and nothing has changed.
+    ///
+    /// # Panics
+    /// If a node of that id is there already.
+    pub fn insert(&mut self, node: Node) -> Result<Slot, TableFull> {
+        assert!(self.slot_of(&node.id).is_none(), "node {} is in the table", node.id);
+        let free = self.places.iter().position(|place| place.node.is_none());
+        let index = free.unwrap_or(self.places.len());
+        let full = TableFull { id: node.id, capacity: self.capacity };
+        let slot = Slot::new(index).filter(|_| index < self.capacity).ok_or(full)?;
+        if index == self.places.len() {
+            self.places.push(Place::default());
+        }
+        let place = &mut self.places[index];
+        place.incarnation = place.incarnation.wrapping_add(1);
+        place.node = Some(node);
+        Ok(slot)
+    }
+
+    /// Takes a node out; its slot keeps its incarnation.
+    ///
+    /// Use [`ClusterMap::remove_node`](super::ClusterMap::remove_node), which
+    /// also takes it out of every partition.
+    pub(crate) fn remove(&mut self, slot: Slot) -> Option<Node> {
+        self.places.get_mut(slot.index())?.node.take()
+    }
+
+    /// Gives a node another address or TLS name. Local state of the old
+    /// address is thereby void in every process.
+    ///
+    /// # Panics
+    /// If the slot is empty.
+    pub fn relocate(&mut self, slot: Slot, address: SocketAddr, tls_name: Option<TlsName>) {
+        let node = self.places[slot.index()].node.as_mut().expect("a node in the slot");
+        node.address = address;
+        node.tls_name = tls_name;
+    }
+
+    /// The node in that slot.
+    pub fn get(&self, slot: Slot) -> Option<&Node> {
+        self.places.get(slot.index())?.node.as_ref()
+    }
+
+    /// How often a node moved into that slot, modulo 2^32; 0 = never.
+    pub fn incarnation(&self, slot: Slot) -> u32 {
+        self.places.get(slot.index()).map_or(0, |place| place.incarnation)
+    }
+
+    /// The slot of the node of that id.
+    pub fn slot_of(&self, id: &NodeId) -> Option<Slot> {
+        self.iter().find(|(_, node)| node.id == *id).map(|(slot, _)| slot)
+    }
+
+    /// All nodes with their slots, in the order of slots.
+    pub fn iter(&self) -> impl Iterator<Item = (Slot, &Node)> {
+        let slots = (0..).map_while(Slot::new);
+        slots.zip(&self.places).filter_map(|(slot, place)| Some((slot, place.node.as_ref()?)))
+    }
+
+    /// Sets one slot as it was read from a frame.
+    pub(crate) fn restore(&mut self, slot: Slot, incarnation: u32, node: Option<Node>) {
+        if self.places.len() <= slot.index() {
+            self.places.resize(slot.index() + 1, Place::default());
+        }
+        self.places[slot.index()] = Place { incarnation, node };
+    }
+
+    /// Allows for more nodes; a smaller number changes nothing.
+    pub(crate) fn raise_capacity(&mut self, capacity: usize) {
+        self.capacity = self.capacity.max(capacity).min(Slot::LIMIT);
+    }
+}

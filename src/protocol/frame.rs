@@ -1,0 +1,149 @@
+//! Publishing: the words of the frame that is not live, then the head.
+
+use super::head::Head;
+use super::ownership::retire;
+use super::word::{Term, Word};
+use crate::sync::{AtomicU64, Ordering, fence};
+
+/// A run of payloads and where in the frame they go.
+#[derive(Clone, Copy, Debug)]
+pub struct Span<'a> {
+    /// Index of the first word in the frame.
+    pub first: usize,
+    /// The payloads, one a word.
+    pub payloads: &'a [u64],
+}
+
+/// Why a publication did not take place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublishError {
+    /// Another term owns the segment, or it was retired: stop being owner.
+    Fenced,
+    /// The word at this index of the frame carried a tag from the future
+    /// though nobody had taken over. The segment is retired now; the live
+    /// frame is whole.
+    Corrupt {
+        /// Index of the word in its frame.
+        index: usize,
+    },
+    /// The sequence is used up; the segment is retired now.
+    Exhausted,
+}
+
+/// The owner's side: its term, the head as it left it, and what it wrote.
+///
+/// There must be one publisher a term, in one process.
+#[derive(Debug)]
+pub struct Publisher {
+    term: Term,
+    head: Head,
+    /// The words that this publisher left in each frame; 0 = none yet. A word
+    /// under the own tag can't be changed by any older writer, so what stands
+    /// here need not be loaded again.
+    written: [Vec<u64>; 2],
+}
+
+impl Publisher {
+    /// The publisher of a term just entered, `head` being what the entry left.
+    pub fn new(term: Term, head: Head) -> Publisher {
+        Publisher { term, head, written: [Vec::new(), Vec::new()] }
+    }
+
+    /// Its term.
+    pub fn term(&self) -> Term {
+        self.term
+    }
+
+    /// The head as this publisher last left it.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// The frame that the next publication goes to, 0 or 1.
+    pub fn next_frame(&self) -> usize {
+        self.head.stamp().frame() ^ 1
+    }
+
+    /// Writes `spans` to `frame`, which must be the one of
+    /// [`next_frame`](Self::next_frame), and makes it the live one.
+    ///
+    /// # Errors
+    /// [`PublishError`]; the live frame is untouched by all of them.
+    ///
+    /// # Panics
+    /// If a span reaches beyond the frame.
+    pub fn publish(
+        &mut self,
+        head: &AtomicU64,
+        frame: &[AtomicU64],
+        spans: &[Span<'_>],
+    ) -> Result<Head, PublishError> {
+        let Some(next) = self.head.next() else {
+            return Err(match retire(head, self.head) {
+                Ok(_) => PublishError::Exhausted,
+                Err(_) => PublishError::Fenced,
+            });
+        };
+        let written = &mut self.written[self.head.stamp().frame() ^ 1];
+        written.resize(frame.len(), 0);
+
+        // P1: pairs with R2. A reader that sees any word stored below sees the
+        // head at least as new as it was before this fence, that is past the
+        // publication that this frame held.
+        fence(Ordering::Release);
+        for span in spans {
+            let end = span.first + span.payloads.len();
+            let words = frame[span.first..end].iter().zip(&mut written[span.first..end]);
+            for (offset, ((word, known), &payload)) in words.zip(span.payloads).enumerate() {
+                let wanted = Word::new(self.term, payload).bits();
+                if *known == wanted {
+                    continue;
+                }
+                if write(word, self.term, wanted).is_err() {
+                    return Err(match retire(head, self.head) {
+                        Ok(_) => PublishError::Corrupt { index: span.first + offset },
+                        Err(_) => PublishError::Fenced,
+                    });
+                }
+                *known = wanted;
+            }
+        }
+        // P2: Release pairs with R1, so that a reader of this head sees every
+        // word above. Relaxed on failure: nothing is read after it.
+        match head.compare_exchange(
+            self.head.bits(),
+            next.bits(),
+            Ordering::Release,
+            Ordering::Relaxed,
+        ) {
+            Ok(_) => {
+                self.head = next;
+                Ok(next)
+            }
+            Err(_) => Err(PublishError::Fenced),
+        }
+    }
+}
+
+/// Its tag is newer than the writer's term.
+struct Newer;
+
+/// Brings one word to `wanted`, unless a newer term has it.
+fn write(word: &AtomicU64, term: Term, wanted: u64) -> Result<(), Newer> {
+    // Relaxed throughout: the fence before the frame and the head exchange
+    // after it give the order; the word itself only needs to be exchanged from
+    // the very value whose tag was looked at.
+    let mut found = word.load(Ordering::Relaxed);
+    loop {
+        if Word::from_bits(found).tag() > term.get() {
+            return Err(Newer);
+        }
+        if found == wanted {
+            return Ok(());
+        }
+        match word.compare_exchange(found, wanted, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return Ok(()),
+            Err(now) => found = now,
+        }
+    }
+}

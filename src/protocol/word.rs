@@ -1,0 +1,90 @@
+//! Terms and tagged words.
+
+use core::fmt;
+
+/// Bits of a word that carry its value.
+pub const PAYLOAD_BITS: u32 = 48;
+/// The largest payload, and the mask that cuts it out.
+pub const PAYLOAD_MASK: u64 = (1 << PAYLOAD_BITS) - 1;
+
+/// The number of an ownership within one segment, 1 to 65,535.
+///
+/// Raised at each takeover; numbers may be skipped and are never reused. Zero
+/// is no term: it is the tag of a word that was never written.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Term(u16);
+
+impl Term {
+    /// The term of a segment's creator.
+    pub const FIRST: Term = Term(1);
+    /// The last term. After it the segment can only be retired.
+    pub const LAST: Term = Term(u16::MAX);
+
+    /// The term of that number; `None` for zero.
+    pub const fn new(number: u16) -> Option<Term> {
+        if number == 0 { None } else { Some(Term(number)) }
+    }
+
+    /// Its number, 1 to 65,535.
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+
+    /// The term `by` further on; `None` where the numbers end.
+    pub const fn after(self, by: u16) -> Option<Term> {
+        match self.0.checked_add(by) {
+            Some(number) => Some(Term(number)),
+            None => None,
+        }
+    }
+}
+
+impl fmt::Debug for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Term({})", self.0)
+    }
+}
+
+impl fmt::Display for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One mutable word of the segment: `tag:16 | payload:48`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Word(u64);
+
+impl Word {
+    /// The word that the owner of `term` writes for `payload`, of which the
+    /// low 48 bits count.
+    pub const fn new(term: Term, payload: u64) -> Word {
+        Word((term.0 as u64) << PAYLOAD_BITS | payload & PAYLOAD_MASK)
+    }
+
+    /// The word with these bits; every pattern is one.
+    pub const fn from_bits(bits: u64) -> Word {
+        Word(bits)
+    }
+
+    /// Its bits.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// The number of the term that wrote it; zero = never written.
+    pub const fn tag(self) -> u16 {
+        (self.0 >> PAYLOAD_BITS) as u16
+    }
+
+    /// Its value.
+    pub const fn payload(self) -> u64 {
+        self.0 & PAYLOAD_MASK
+    }
+}
+
+impl fmt::Debug for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Word({}|{:#x})", self.tag(), self.payload())
+    }
+}

@@ -1,0 +1,46 @@
+//! Why a pass failed.
+
+/// Why the cluster could not be tended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TendError {
+    /// None of the seeds (nor any node known before) led to the cluster.
+    #[error("no seed could be used: {}; check that a server listens there and that it is one of the cluster", .tried.join("; "))]
+    NoSeed {
+        /// For each address tried what was wrong, `host:port: reason`.
+        tried: Vec<String>,
+    },
+    /// The nodes known stopped answering, every one.
+    #[error("none of the {nodes} known nodes answered: {last}")]
+    NoAnswer {
+        /// How many were asked.
+        nodes: usize,
+        /// What was wrong with the last of them.
+        last: String,
+    },
+    /// The server belongs to another cluster than the one wanted.
+    #[error(
+        "{host} belongs to cluster {found:?}, wanted {wanted:?}; give the hosts of {wanted:?}, or another shm_key for {found:?}"
+    )]
+    WrongCluster {
+        /// The address that was asked.
+        host: String,
+        /// What it calls its cluster.
+        found: String,
+        /// The name configured or, without one, the name in the segment.
+        wanted: String,
+    },
+    /// The server's build does not speak what is needed.
+    #[error("{host} runs build {found}, wanted {wanted} or later; upgrade the server")]
+    TooOld {
+        /// The address that was asked.
+        host: String,
+        /// Its build.
+        found: String,
+        /// The oldest build that will do.
+        wanted: &'static str,
+    },
+    /// Told to stop.
+    #[error("the pass was interrupted")]
+    Interrupted,
+}

@@ -1,0 +1,148 @@
+//! Tending: asking a cluster for its nodes and partition maps.
+//!
+//! [`ClusterSource`] is the seam. Whoever owns a segment drives one and
+//! publishes what it knows; the loop, the ownership and the publication know
+//! nothing of Aerospike, and a source knows nothing of segments.
+
+use core::ops::ControlFlow;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::map::{ClusterMap, NamespaceName, NodeId};
+
+mod error;
+
+pub use error::TendError;
+
+/// How often a source lets its [`Turn`] beat while it waits for the network.
+pub const BEAT: Duration = Duration::from_millis(50);
+
+/// Where cluster maps come from.
+///
+/// A source keeps its own working [`ClusterMap`] and changes it only by what
+/// it has checked whole: after an error the map holds what was known before.
+pub trait ClusterSource: Send {
+    /// Begins to tend, continuing from `map`: what was published last, empty in
+    /// a new segment. Its nodes are as good as seeds, and its cluster name (if
+    /// it has one) is the one wanted.
+    fn start(&mut self, map: ClusterMap);
+
+    /// One pass over the cluster: every known node is asked, all at the same
+    /// time, each with its own deadline.
+    ///
+    /// While it waits it calls [`Turn::beat`] at least every [`BEAT`] and gives
+    /// up when told to.
+    ///
+    /// # Errors
+    /// [`TendError`] if no node could be tended; the map stands as it was.
+    fn tend(&mut self, turn: &mut dyn Turn) -> Result<TendReport, TendError>;
+
+    /// The map as of the last pass.
+    fn map(&self) -> &ClusterMap;
+
+    /// Allows for more nodes and namespaces in the map (the segment has grown).
+    fn raise_capacity(&mut self, max_nodes: usize, max_namespaces: usize);
+
+    /// Ends tending: closes every connection and forgets all that was cached.
+    /// [`start`](Self::start) may follow.
+    fn stop(&mut self);
+}
+
+/// The loop's side of a pass.
+pub trait Turn {
+    /// A sign of life. `Break` = stop waiting and return
+    /// [`TendError::Interrupted`] at once: the process closes or was fenced.
+    fn beat(&mut self) -> ControlFlow<()>;
+
+    /// Something happened that an operator wants to know.
+    fn event(&mut self, event: TendEvent);
+}
+
+/// What a pass came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TendReport {
+    /// Whether the map may have changed.
+    pub changed: bool,
+    /// Nodes that answered.
+    pub nodes_ok: usize,
+    /// Nodes that did not, or whose reply was no good.
+    pub nodes_failed: usize,
+    /// Nodes and namespaces that found no place in the map in this pass.
+    pub refused: usize,
+}
+
+/// What happened in a pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TendEvent {
+    /// A node was added to the map.
+    NodeAdded {
+        /// Its id.
+        id: NodeId,
+        /// Its address.
+        address: SocketAddr,
+    },
+    /// A node was taken out of the map.
+    NodeRemoved {
+        /// Its id.
+        id: NodeId,
+        /// Why, in a few words.
+        reason: &'static str,
+    },
+    /// A node answers at another address.
+    NodeMoved {
+        /// Its id.
+        id: NodeId,
+        /// Where it was.
+        from: SocketAddr,
+        /// Where it is.
+        to: SocketAddr,
+    },
+    /// A node began to fail; told once until it answers again.
+    NodeFailed {
+        /// Its id.
+        id: NodeId,
+        /// Its address.
+        address: SocketAddr,
+        /// What went wrong.
+        error: String,
+    },
+    /// A node that had failed answers again.
+    NodeRecovered {
+        /// Its id.
+        id: NodeId,
+    },
+    /// A node found no place in the map; told once a node.
+    NodeRefused {
+        /// Its id.
+        id: NodeId,
+        /// How many nodes the map holds.
+        capacity: usize,
+    },
+    /// A namespace was added.
+    NamespaceAdded {
+        /// Its name.
+        name: NamespaceName,
+    },
+    /// A namespace that no node lists any more was dropped.
+    NamespaceRemoved {
+        /// Its name.
+        name: NamespaceName,
+    },
+    /// A namespace found no place in the map; told once a namespace.
+    NamespaceRefused {
+        /// Its name.
+        name: NamespaceName,
+        /// How many namespaces the map holds.
+        capacity: usize,
+    },
+    /// A reply could not be used; the map is as it was. Told once until the
+    /// node's replies are good again.
+    BadReply {
+        /// Whose reply.
+        id: NodeId,
+        /// What was found and what was wanted.
+        error: String,
+    },
+}
