@@ -11,8 +11,10 @@ use std::time::Duration;
 use crate::map::{ClusterMap, NamespaceName, NodeId};
 
 mod error;
+mod header;
 
 pub use error::TendError;
+pub(crate) use header::{HEADER_LEN, Header, Kind, VERSION};
 
 /// How often a source lets its [`Turn`] beat while it waits for the network.
 pub const BEAT: Duration = Duration::from_millis(50);

@@ -1,0 +1,65 @@
+//! The eight bytes before every message of the Aerospike wire protocol.
+
+/// Length of the header, in bytes.
+pub const HEADER_LEN: usize = 8;
+
+/// The protocol version that all servers speak.
+pub const VERSION: u8 = 2;
+
+/// What follows a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Info commands and their replies: text.
+    Info = 1,
+    /// The admin protocol (login).
+    Admin = 2,
+    /// Commands on records.
+    Record = 3,
+}
+
+/// `version:8 | type:8 | length:48`, big-endian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// [`VERSION`] in every valid message.
+    pub version: u8,
+    /// A [`Kind`] by number.
+    pub kind: u8,
+    /// How many bytes follow.
+    pub length: u64,
+}
+
+impl Header {
+    /// The header of a message of that kind and length.
+    pub fn new(kind: Kind, length: usize) -> Header {
+        Header { version: VERSION, kind: kind as u8, length: length as u64 }
+    }
+
+    /// Its bytes; of the length the low 48 bits.
+    pub fn encode(self) -> [u8; HEADER_LEN] {
+        let mut bytes = self.length.to_be_bytes();
+        bytes[0] = self.version;
+        bytes[1] = self.kind;
+        bytes
+    }
+
+    /// The header in these bytes; every pattern is one.
+    pub fn decode(bytes: [u8; HEADER_LEN]) -> Header {
+        let mut length = bytes;
+        length[..2].fill(0);
+        Header { version: bytes[0], kind: bytes[1], length: u64::from_be_bytes(length) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_comes_back_as_it_went() {
+        for length in [0, 1, 684, 0xffff_ffff_ffff] {
+            let header = Header::new(Kind::Info, length);
+            assert_eq!(Header::decode(header.encode()), header);
+        }
+        assert_eq!(Header::new(Kind::Info, 0x0102).encode(), [2, 1, 0, 0, 0, 0, 1, 2]);
+    }
+}
