@@ -1,6 +1,7 @@
 //! tendmap: one process tends a partitioned database cluster, all others on the
 //! host route from shared memory.
 
+pub mod layout;
 pub mod map;
 pub mod protocol;
 mod sync;
