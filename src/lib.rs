@@ -4,6 +4,7 @@
 pub mod layout;
 pub mod map;
 pub mod protocol;
+pub mod segment;
 mod sync;
 #[cfg(feature = "tend")]
 pub mod tend;

@@ -1,6 +1,6 @@
 //! Where everything lies, from the capacities alone.
 
-use crate::map::Capacity;
+use super::capacity::Capacity;
 
 /// Bytes of a word.
 pub const WORD: usize = 8;

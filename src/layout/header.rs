@@ -3,9 +3,9 @@
 use bytemuck::{Pod, Zeroable};
 use static_assertions::{assert_eq_size, const_assert_eq};
 
+use super::capacity::Capacity;
 use super::geometry::{Geometry, frame};
 use super::words::{EVENT, HEAD, OWNER, OwnerWord};
-use crate::map::Capacity;
 
 /// The number of this layout. It is part of every segment's name, so that two
 /// layouts never meet; a change of layout must raise it.

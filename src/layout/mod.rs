@@ -16,12 +16,14 @@
 //! [`protocol`](crate::protocol). Offsets inside a frame follow from the
 //! capacities in the header and are computed in one place, [`Geometry`].
 
+mod capacity;
 mod fork;
 mod geometry;
 mod header;
 mod mapping;
 mod words;
 
+pub use capacity::{Capacity, CapacityError};
 pub use fork::{ForkLocal, Lineage};
 pub use geometry::{Geometry, GeometryError, frame};
 pub use header::{Header, HeaderError, Identity, LAYOUT_HASH, LAYOUT_VERSION};

@@ -1,0 +1,58 @@
+//! The segment that a process reads, as segments succeed each other.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::directory::live;
+use super::name::Place;
+use super::segment::Segment;
+
+/// How often a successor of a retired segment is looked for, at most.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// The current segment of a key, shared by a process's routers and its tender.
+#[derive(Debug)]
+pub struct Current {
+    /// Where successors are found; `None` in private mode, which has none.
+    place: Option<Place>,
+    segment: Mutex<Arc<Segment>>,
+    looked: Mutex<Option<Instant>>,
+}
+
+impl Current {
+    /// Begins with this segment.
+    pub fn new(place: Option<Place>, segment: Arc<Segment>) -> Current {
+        Current { place, segment: Mutex::new(segment), looked: Mutex::new(None) }
+    }
+
+    /// The current segment.
+    pub fn get(&self) -> Arc<Segment> {
+        self.segment.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Another one has become current.
+    pub fn replace(&self, segment: Arc<Segment>) {
+        *self.segment.lock().unwrap_or_else(PoisonError::into_inner) = segment;
+    }
+
+    /// What has succeeded `of`, if that is known or can be found. The directory
+    /// is looked at every 100 ms at most, whoever asks; nobody waits for
+    /// anybody.
+    pub fn successor(&self, of: &Arc<Segment>) -> Option<Arc<Segment>> {
+        let current = self.segment.try_lock().ok()?.clone();
+        if !Arc::ptr_eq(&current, of) {
+            return Some(current);
+        }
+        let place = self.place.as_ref().filter(|_| current.head().retired())?;
+        let mut looked = self.looked.try_lock().ok()?;
+        if looked.is_some_and(|at| at.elapsed() < LOOK_EVERY) {
+            return None;
+        }
+        *looked = Some(Instant::now());
+        // What can't be trusted is no successor; the next look may find one.
+        let found = live(place).ok().flatten()?;
+        found.hold().ok()?;
+        self.replace(found.clone());
+        Some(found)
+    }
+}
