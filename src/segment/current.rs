@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::directory::live;
+use super::error::SegmentError;
 use super::name::Place;
-use super::segment::Segment;
+use super::segment::{Attachment, Segment};
 
 /// How often a successor of a retired segment is looked for, at most.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -15,31 +16,41 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub struct Current {
     /// Where successors are found; `None` in private mode, which has none.
     place: Option<Place>,
-    segment: Mutex<Arc<Segment>>,
+    /// By which this process counts as attached to it.
+    attachment: Mutex<Attachment>,
     looked: Mutex<Option<Instant>>,
 }
 
 impl Current {
     /// Begins with this segment.
-    pub fn new(place: Option<Place>, segment: Arc<Segment>) -> Current {
-        Current { place, segment: Mutex::new(segment), looked: Mutex::new(None) }
+    ///
+    /// # Errors
+    /// [`SegmentError::Io`] if the process can't be marked as attached.
+    pub fn new(place: Option<Place>, segment: &Arc<Segment>) -> Result<Current, SegmentError> {
+        let attachment = Mutex::new(segment.hold()?);
+        Ok(Current { place, attachment, looked: Mutex::new(None) })
     }
 
     /// The current segment.
     pub fn get(&self) -> Arc<Segment> {
-        self.segment.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.attachment.lock().unwrap_or_else(PoisonError::into_inner).segment().clone()
     }
 
     /// Another one has become current.
-    pub fn replace(&self, segment: Arc<Segment>) {
-        *self.segment.lock().unwrap_or_else(PoisonError::into_inner) = segment;
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn replace(&self, segment: &Arc<Segment>) -> Result<(), SegmentError> {
+        let attachment = segment.hold()?;
+        *self.attachment.lock().unwrap_or_else(PoisonError::into_inner) = attachment;
+        Ok(())
     }
 
     /// What has succeeded `of`, if that is known or can be found. The directory
     /// is looked at every 100 ms at most, whoever asks; nobody waits for
     /// anybody.
     pub fn successor(&self, of: &Arc<Segment>) -> Option<Arc<Segment>> {
-        let current = self.segment.try_lock().ok()?.clone();
+        let current = self.attachment.try_lock().ok()?.segment().clone();
         if !Arc::ptr_eq(&current, of) {
             return Some(current);
         }
@@ -51,8 +62,7 @@ impl Current {
         *looked = Some(Instant::now());
         // What can't be trusted is no successor; the next look may find one.
         let found = live(place).ok().flatten()?;
-        found.hold().ok()?;
-        self.replace(found.clone());
+        self.replace(&found).ok()?;
         Some(found)
     }
 }

@@ -28,6 +28,6 @@ pub(crate) use directory::{generations, newest, retire_and_unlink, sweep};
 pub use error::SegmentError;
 pub use lock::{LockFile, STANDBY};
 pub use name::{KeyError, Place, SegmentName, parse_key};
-pub use segment::Segment;
+pub use segment::{Attachment, Segment};
 pub use tenure::{Ended, NotPublished, Tenure};
 pub use wait::{Personal, boottime_ms, wait, wake};

@@ -39,8 +39,9 @@ struct FileStore {
     mapping: Mapping,
     /// `None` only while it is dropped.
     lock: Option<Arc<LockFile>>,
-    /// The byte by which this process counts as attached.
-    attached: Mutex<Option<u64>>,
+    /// How many handles of this process hold it, and the byte by which the
+    /// process counts as attached.
+    attached: Mutex<(usize, u64)>,
     lineage: Lineage,
 }
 
@@ -104,7 +105,7 @@ impl Segment {
                 mode,
                 mapping,
                 lock: Some(lock.clone()),
-                attached: Mutex::new(None),
+                attached: Mutex::new((0, 0)),
                 lineage: Lineage::current(),
             })),
         });
@@ -199,27 +200,20 @@ impl Segment {
         WriteMapping::of_file(&file, *self.geometry()).map_err(action)
     }
 
-    /// Counts this process as attached, until it is dropped or let go.
+    /// Counts this process as attached until the guard is dropped.
     ///
     /// # Errors
     /// [`SegmentError::Io`].
-    pub fn hold(&self) -> Result<(), SegmentError> {
-        let Some(store) = self.file() else { return Ok(()) };
-        let mut held = store.attached.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.is_none() {
-            let action = SegmentError::io("mark as attached", &store.path);
-            *held = Some(lock::attach(&store.file).map_err(action)?);
+    pub fn hold(self: &Arc<Segment>) -> Result<Attachment, SegmentError> {
+        if let Some(store) = self.file() {
+            let mut held = store.attached.lock().unwrap_or_else(PoisonError::into_inner);
+            if held.0 == 0 {
+                let action = SegmentError::io("mark as attached", &store.path);
+                held.1 = lock::attach(&store.file).map_err(action)?;
+            }
+            held.0 += 1;
         }
-        Ok(())
-    }
-
-    /// No longer counts this process as attached.
-    pub(super) fn let_go(&self) {
-        let Some(store) = self.file() else { return };
-        let mut held = store.attached.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(byte) = held.take() {
-            lock::detach(&store.file, byte);
-        }
+        Ok(Attachment(self.clone()))
     }
 
     /// How many processes are attached, this one included if it is.
@@ -230,6 +224,32 @@ impl Segment {
         let Some(store) = self.file() else { return Ok(1) };
         lock::attached(&store.file)
             .map_err(SegmentError::io("count who is attached to", &store.path))
+    }
+}
+
+/// While it lives, this process counts as attached to the segment.
+#[derive(Debug)]
+pub struct Attachment(Arc<Segment>);
+
+impl Attachment {
+    /// The segment.
+    pub fn segment(&self) -> &Arc<Segment> {
+        &self.0
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        let Some(store) = self.0.file() else { return };
+        // A forked child shares its parent's mark and leaves it alone.
+        if store.lineage != Lineage::current() {
+            return;
+        }
+        let mut held = store.attached.lock().unwrap_or_else(PoisonError::into_inner);
+        held.0 -= 1;
+        if held.0 == 0 {
+            lock::detach(&store.file, held.1);
+        }
     }
 }
 

@@ -287,6 +287,13 @@ impl Tenure {
         self.end();
     }
 
+    /// Ends after the ownership was lost: frees the own term's byte, and
+    /// touches nothing of the successor's.
+    pub fn fenced(mut self) {
+        self.released = true;
+        self.free_byte();
+    }
+
     /// Retires the segment, for a successor is wanted.
     ///
     /// # Errors
