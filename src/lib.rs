@@ -3,6 +3,7 @@
 
 pub mod map;
 pub mod protocol;
+pub mod route;
 mod sync;
 #[cfg(feature = "tend")]
 pub mod tend;
