@@ -10,7 +10,7 @@ use super::follow::{Follow, Seen};
 use super::own::{Own, Turned};
 use super::shared::Shared;
 use crate::map::{Capacity, snapshot};
-use crate::protocol::{Head, Term};
+use crate::protocol::Term;
 use crate::segment::{
     Created, Inherited, Segment, SegmentError, Tenure, create, generations, live,
     retire_and_unlink, wait,
@@ -245,9 +245,4 @@ impl Agent {
             Part::Follower(_) => {}
         }
     }
-}
-
-/// The head's term, for those who watch it.
-pub(super) fn term_of(head: Head) -> u16 {
-    head.term()
 }

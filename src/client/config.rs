@@ -80,7 +80,9 @@ pub enum ConfigError {
         found: Duration,
     },
     /// An owner that is only slow would be taken for hung.
-    #[error("shm_takeover_threshold is {found:?}; wanted at least {wanted:?}, twice the sum of tend_interval and connect_timeout")]
+    #[error(
+        "shm_takeover_threshold is {found:?}; wanted at least {wanted:?}, twice the sum of tend_interval and connect_timeout"
+    )]
     Threshold {
         /// What was configured.
         found: Duration,
@@ -88,7 +90,9 @@ pub enum ConfigError {
         wanted: Duration,
     },
     /// A mode that lets every user write, or that is none.
-    #[error("shm_mode is {found:04o}; wanted at most 0775, with read and write for the owner (0600) and without write for others (0002)")]
+    #[error(
+        "shm_mode is {found:04o}; wanted at most 0775, with read and write for the owner (0600) and without write for others (0002)"
+    )]
     Mode {
         /// What was configured.
         found: u32,

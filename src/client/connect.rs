@@ -18,7 +18,7 @@ use crate::segment::{
     Candidate, Created, Current, Entry, Personal, Segment, create, generations, live, private,
     sweep, wait,
 };
-use crate::tend::{AerospikeSource, ClusterSource};
+use crate::tend::ClusterSource;
 
 /// A process's connection to a cluster's map.
 ///
@@ -31,20 +31,6 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects: attaches to the segment of the key, or makes it and tends.
-    ///
-    /// Returns as soon as there is a map to route from. With a living owner
-    /// that is at once, and no server is contacted.
-    ///
-    /// # Errors
-    /// [`ConnectError`]; nothing is left behind, the next process may try at
-    /// once.
-    pub fn connect(config: Config) -> Result<Client, ConnectError> {
-        config.check()?;
-        let source = AerospikeSource::new(&config)?;
-        Client::connect_with(config, Box::new(source))
-    }
-
     /// As [`connect`](Self::connect), with another source of maps.
     ///
     /// # Errors

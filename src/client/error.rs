@@ -18,7 +18,9 @@ pub enum ConnectError {
     #[error(transparent)]
     Segment(#[from] SegmentError),
     /// The segment is of another cluster.
-    #[error("the segment of key {key:#010x} is of cluster {found:?}, wanted {wanted:?}; use another shm_key for {wanted:?}, or correct cluster_name")]
+    #[error(
+        "the segment of key {key:#010x} is of cluster {found:?}, wanted {wanted:?}; use another shm_key for {wanted:?}, or correct cluster_name"
+    )]
     OtherCluster {
         /// The segment's key.
         key: u32,
@@ -28,7 +30,9 @@ pub enum ConnectError {
         wanted: String,
     },
     /// This process is connected under the key already, with other hosts.
-    #[error("this process is connected under key {key:#010x} with hosts {found}, wanted {wanted}; use the same hosts, or another shm_key for another cluster")]
+    #[error(
+        "this process is connected under key {key:#010x} with hosts {found}, wanted {wanted}; use the same hosts, or another shm_key for another cluster"
+    )]
     OtherHosts {
         /// The key.
         key: u32,
@@ -44,7 +48,9 @@ pub enum ConnectError {
     #[error(transparent)]
     Map(#[from] crate::map::SnapshotError),
     /// Another process owns the segment and has not published anything yet.
-    #[error("no map after {waited:?}: the owner (pid {owner}) has published none yet; see `tendmap status` and the owner's log")]
+    #[error(
+        "no map after {waited:?}: the owner (pid {owner}) has published none yet; see `tendmap status` and the owner's log"
+    )]
     NoMapYet {
         /// How long was waited.
         waited: Duration,

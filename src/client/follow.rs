@@ -164,7 +164,8 @@ impl Follow {
         // A poll counts for at most twice its interval, however long this
         // process was stopped.
         let counted = since.min(self.poll() * 2);
-        let still = if word == self.pulse.word { self.pulse.still + counted } else { Duration::ZERO };
+        let still =
+            if word == self.pulse.word { self.pulse.still + counted } else { Duration::ZERO };
         self.pulse = Pulse { word, polled: now, still };
         still >= self.threshold
     }

@@ -91,11 +91,8 @@ impl Shared {
                 None => {}
             }
             let left = deadline.checked_duration_since(Instant::now())?;
-            first = self
-                .arrived
-                .wait_timeout(first, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            first =
+                self.arrived.wait_timeout(first, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
@@ -117,8 +114,7 @@ impl Drop for Handle {
         }
         // Release: pairs with `stopping`.
         self.shared.stop.store(true, Ordering::Release);
-        let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take()
-        else {
+        let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return;
         };
         // The thread may be between its look at `stop` and its sleep, and it

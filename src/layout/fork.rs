@@ -4,11 +4,91 @@
 //! at the cost of a load. (A pid may come again, and is the same number in two
 //! pid namespaces.)
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::mm::{Advice, madvise};
+
+/// Bytes of a page.
+const PAGE: usize = 4096;
+/// Bytes that a cell takes: a cache line.
+const CELL: usize = 64;
+
+/// Maps a page that reads as zero in a forked child. It stays mapped.
+fn wiped_page() -> Option<&'static [AtomicU64]> {
+    let raw: MmapRaw = MmapOptions::new().len(PAGE).map_anon().ok()?.into();
+    let base = raw.as_mut_ptr();
+    // SAFETY: the page is ours alone and holds nothing yet; the advice takes
+    // effect in children only.
+    unsafe { madvise(base.cast(), PAGE, Advice::LinuxWipeOnFork) }.ok()?;
+    std::mem::forget(raw);
+    // SAFETY: the page is mapped for the life of the process (it was just
+    // forgotten), aligned, and only ever accessed as these atomics.
+    Some(unsafe { core::slice::from_raw_parts(base.cast(), PAGE / 8) })
+}
+
+/// A word that reads as zero in a forked child, until the child stores to it.
+///
+/// It puts fork detection into a comparison that is made anyway: what is kept
+/// in the word and compared with something that is never zero no longer fits
+/// after a fork.
+#[derive(Debug)]
+pub struct ForkCell {
+    word: &'static AtomicU64,
+    lineage: Lineage,
+}
+
+/// Cells that are not in use. A child begins with none: it leaves its parent's
+/// pages alone.
+fn spare_cells() -> &'static Mutex<Vec<&'static AtomicU64>> {
+    static SPARE: ForkLocal<Mutex<Vec<&'static AtomicU64>>> = ForkLocal::new();
+    SPARE.get_or_init(Mutex::default)
+}
+
+impl ForkCell {
+    /// A cell that holds zero.
+    pub fn new() -> ForkCell {
+        let lineage = Lineage::current();
+        let mut spare = spare_cells().lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.is_empty() {
+            // Without such pages (a kernel before 4.14) a fork is noticed with
+            // the next publication only.
+            let fallback = || &*Vec::leak((0..PAGE / 8).map(|_| AtomicU64::new(0)).collect());
+            let page = wiped_page().unwrap_or_else(fallback);
+            spare.extend(page.iter().step_by(CELL / 8));
+        }
+        let word = spare.pop().expect("a page has cells");
+        word.store(0, Ordering::Relaxed);
+        ForkCell { word, lineage }
+    }
+
+    /// What it holds.
+    #[inline(always)]
+    pub fn get(&self) -> u64 {
+        // Relaxed: only its owner stores to it.
+        self.word.load(Ordering::Relaxed)
+    }
+
+    /// Makes it hold that.
+    pub fn set(&self, value: u64) {
+        self.word.store(value, Ordering::Relaxed);
+    }
+}
+
+impl Default for ForkCell {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for ForkCell {
+    fn drop(&mut self) {
+        if self.lineage == Lineage::current() {
+            spare_cells().lock().unwrap_or_else(PoisonError::into_inner).push(self.word);
+        }
+    }
+}
 
 /// Which process in a line of forks this is. Two values are equal only within
 /// one process.
@@ -19,19 +99,8 @@ pub struct Lineage(u64);
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 fn page() -> Option<&'static AtomicU64> {
-    static PAGE: OnceLock<Option<MmapRaw>> = OnceLock::new();
-    let map = || {
-        let raw: MmapRaw = MmapOptions::new().len(4096).map_anon().ok()?.into();
-        let base = raw.as_mut_ptr().cast();
-        // SAFETY: the page is ours alone and holds nothing yet; the advice
-        // takes effect in children only.
-        unsafe { madvise(base, 4096, Advice::LinuxWipeOnFork) }.ok()?;
-        Some(raw)
-    };
-    let raw = PAGE.get_or_init(map).as_ref()?;
-    // SAFETY: the page is mapped for the life of the process, aligned, and only
-    // ever accessed as this atomic.
-    Some(unsafe { &*raw.as_ptr().cast::<AtomicU64>() })
+    static PAGE: OnceLock<Option<&'static AtomicU64>> = OnceLock::new();
+    *PAGE.get_or_init(|| wiped_page().map(|words| &words[0]))
 }
 
 impl Lineage {

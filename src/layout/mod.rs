@@ -24,7 +24,7 @@ mod mapping;
 mod words;
 
 pub use capacity::{Capacity, CapacityError};
-pub use fork::{ForkLocal, Lineage};
+pub use fork::{ForkCell, ForkLocal, Lineage};
 pub use geometry::{Geometry, GeometryError, frame};
 pub use header::{Header, HeaderError, Identity, LAYOUT_HASH, LAYOUT_VERSION};
 pub use mapping::{Mapping, WriteMapping};

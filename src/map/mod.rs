@@ -19,4 +19,5 @@ pub use image::{Image, NoRoom};
 pub use names::{ClusterName, NameError, NamespaceName, NodeId, TlsName};
 pub use namespace::{Namespace, Partitions};
 pub use node::{Node, NodeTable, Slot, TableFull};
+pub(crate) use records::{REPLICAS_A_WORD, RoutingWord};
 pub use snapshot::{Snapshot, SnapshotError, Tables, snapshot, tables};

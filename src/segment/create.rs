@@ -16,7 +16,7 @@ use super::name::{Place, lock_path};
 use super::segment::{Segment, flags};
 use super::tenure::Tenure;
 use crate::layout::{Capacity, Geometry, Header, Identity, WriteMapping};
-use crate::map::Image;
+use crate::map::{ClusterMap, Image};
 use crate::protocol::{Head, Publisher, Term};
 use crate::sync::Ordering;
 
@@ -30,12 +30,14 @@ pub enum Created {
 }
 
 /// What a new segment continues from.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Inherited<'a> {
     /// The last sequence of the segment before.
     pub sequence: u64,
+    /// The table generation there.
+    pub table_generation: u64,
     /// The map published there.
-    pub image: &'a Image,
+    pub map: &'a ClusterMap,
 }
 
 /// Makes the segment of that place and generation, its creator being its owner
@@ -142,10 +144,12 @@ fn fill(file: &File, geometry: &Geometry, inherited: Option<&Inherited<'_>>) -> 
     };
     let head = Head::new(Term::FIRST, inherited.sequence.saturating_sub(1));
     mapping.head().store(head.bits(), Ordering::Relaxed);
+    let mut image = Image::encode(inherited.map, geometry).map_err(io::Error::other)?;
+    image.seal(inherited.table_generation + 1, false);
     let mut publisher = Publisher::new(Term::FIRST, head);
     let frame = mapping.frame(publisher.next_frame());
     publisher
-        .publish(mapping.head(), frame, &inherited.image.spans())
+        .publish(mapping.head(), frame, &image.spans())
         .map_err(|error| io::Error::other(format!("a fresh segment was disturbed: {error:?}")))?;
     Ok(())
 }

@@ -17,7 +17,7 @@ pub struct Current {
     /// Where successors are found; `None` in private mode, which has none.
     place: Option<Place>,
     /// By which this process counts as attached to it.
-    attachment: Mutex<Attachment>,
+    attachment: Mutex<(Arc<Segment>, Option<Attachment>)>,
     looked: Mutex<Option<Instant>>,
 }
 
@@ -27,13 +27,13 @@ impl Current {
     /// # Errors
     /// [`SegmentError::Io`] if the process can't be marked as attached.
     pub fn new(place: Option<Place>, segment: &Arc<Segment>) -> Result<Current, SegmentError> {
-        let attachment = Mutex::new(segment.hold()?);
+        let attachment = Mutex::new((segment.clone(), Some(segment.hold()?)));
         Ok(Current { place, attachment, looked: Mutex::new(None) })
     }
 
     /// The current segment.
     pub fn get(&self) -> Arc<Segment> {
-        self.attachment.lock().unwrap_or_else(PoisonError::into_inner).segment().clone()
+        self.attachment.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 
     /// Another one has become current.
@@ -42,15 +42,22 @@ impl Current {
     /// As [`new`](Self::new).
     pub fn replace(&self, segment: &Arc<Segment>) -> Result<(), SegmentError> {
         let attachment = segment.hold()?;
-        *self.attachment.lock().unwrap_or_else(PoisonError::into_inner) = attachment;
+        *self.attachment.lock().unwrap_or_else(PoisonError::into_inner) =
+            (segment.clone(), Some(attachment));
         Ok(())
+    }
+
+    /// No longer counts this process as attached on this account; the segment
+    /// can still be read.
+    pub fn let_go(&self) {
+        self.attachment.lock().unwrap_or_else(PoisonError::into_inner).1 = None;
     }
 
     /// What has succeeded `of`, if that is known or can be found. The directory
     /// is looked at every 100 ms at most, whoever asks; nobody waits for
     /// anybody.
     pub fn successor(&self, of: &Arc<Segment>) -> Option<Arc<Segment>> {
-        let current = self.attachment.try_lock().ok()?.segment().clone();
+        let current = self.attachment.try_lock().ok()?.0.clone();
         if !Arc::ptr_eq(&current, of) {
             return Some(current);
         }

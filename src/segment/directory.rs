@@ -264,6 +264,7 @@ fn unlink(path: &Path) -> Result<(), SegmentError> {
 
 /// Removes retired segments of a key that are not the newest, and lock files
 /// that creators left when they died: none that is held, none of a segment.
+#[cfg(feature = "tend")]
 pub(crate) fn sweep(place: &Place) -> Result<(), SegmentError> {
     for generation in generations(place)?.into_iter().skip(1) {
         match Segment::attach(place, generation) {

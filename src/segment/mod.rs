@@ -23,8 +23,10 @@ mod wait;
 pub use candidate::{Candidate, Entry};
 pub use create::{Created, Inherited, create, private};
 pub use current::Current;
+pub(crate) use directory::newest;
 pub use directory::{Listed, SegmentState, list, live, remove};
-pub(crate) use directory::{generations, newest, retire_and_unlink, sweep};
+#[cfg(feature = "tend")]
+pub(crate) use directory::{generations, retire_and_unlink, sweep};
 pub use error::SegmentError;
 pub use lock::{LockFile, STANDBY};
 pub use name::{KeyError, Place, SegmentName, parse_key};

@@ -165,7 +165,7 @@ impl Segment {
     }
 
     /// The mode of its file, and of its lock file.
-    pub(super) fn mode(&self) -> u32 {
+    pub fn mode(&self) -> u32 {
         self.file().map_or(Place::MODE, |store| store.mode)
     }
 
@@ -230,13 +230,6 @@ impl Segment {
 /// While it lives, this process counts as attached to the segment.
 #[derive(Debug)]
 pub struct Attachment(Arc<Segment>);
-
-impl Attachment {
-    /// The segment.
-    pub fn segment(&self) -> &Arc<Segment> {
-        &self.0
-    }
-}
 
 impl Drop for Attachment {
     fn drop(&mut self) {

@@ -12,9 +12,11 @@ use crate::map::{ClusterMap, NamespaceName, NodeId};
 
 mod error;
 mod header;
+mod host;
 
 pub use error::TendError;
 pub(crate) use header::{HEADER_LEN, Header, Kind, VERSION};
+pub use host::{DEFAULT_PORT, Host, HostError};
 
 /// How often a source lets its [`Turn`] beat while it waits for the network.
 pub const BEAT: Duration = Duration::from_millis(50);
