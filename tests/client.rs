@@ -6,7 +6,6 @@ mod common;
 use common::{Cluster, config, directory, files, node};
 use tendmap::client::{Client, ConnectError, Reader, Role, Verdict};
 use tendmap::route::{Partition, Policy, Record, RouteError};
-use tendmap::tend::Host;
 
 #[test]
 fn a_client_owns_routes_and_removes_its_segment() {
@@ -84,7 +83,7 @@ fn a_second_connect_shares_the_attachment() {
     assert!(std::sync::Arc::ptr_eq(&first.segment(), &second.segment()));
 
     let mut others = config(&directory);
-    others.hosts = vec![Host::new("127.0.0.2", 3000)];
+    others.hosts = vec!["127.0.0.2:3000".parse().unwrap()];
     let error = Client::connect_with(others, Cluster::new(2, 1).source()).unwrap_err();
     assert!(matches!(error, ConnectError::OtherHosts { .. }), "{error}");
 

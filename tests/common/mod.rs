@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tendmap::client::Config;
 use tendmap::map::{Capacity, ClusterMap, NamespaceName, Node, NodeId, Slot};
-use tendmap::tend::{ClusterSource, Host, TendError, TendReport, Turn};
+use tendmap::tend::{ClusterSource, TendError, TendReport, Turn};
 
 /// A cluster that the test changes as it likes.
 #[derive(Clone)]
@@ -90,7 +90,7 @@ pub fn directory() -> TempDir {
 
 /// A configuration whose segments live there.
 pub fn config(directory: &TempDir) -> Config {
-    let mut config = Config::shared(vec![Host::new("127.0.0.1", 3000)], 0xA700_0001);
+    let mut config = Config::shared(vec!["127.0.0.1:3000".parse().unwrap()], 0xA700_0001);
     config.shm_directory = directory.path().into();
     config.tend_interval = Duration::from_millis(50);
     config.connect_timeout = Duration::from_millis(200);
