@@ -3,6 +3,8 @@
 
 pub mod map;
 pub mod protocol;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod sync;
 #[cfg(feature = "tend")]
 pub mod tend;
