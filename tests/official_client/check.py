@@ -224,9 +224,10 @@ def check_mode(cluster, tendmap, shared, options):
                 time.sleep(3 * TEND)  # the last partitions are taken over
             check_records(client)
             sent = check_keys(client, cluster, tendmap, options.keys, options.show)
-            routed = check_routes(tendmap, cluster, options.routes) if tendmap else 0
-            print(f"{mode}, {phase}: {len(running)} nodes, {sent} commands at the master,"
-                  f" {routed} routes as tendmap names them")
+            print(f"{mode}, {phase}: {len(running)} nodes, {sent} commands at the master")
+            if tendmap:
+                routed = check_routes(tendmap, cluster, options.routes)
+                print(f"{mode}, {phase}: {routed} keys routed alike by tendmap")
     finally:
         client.close()
 
