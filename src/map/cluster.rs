@@ -3,66 +3,7 @@
 use super::names::{ClusterName, NamespaceName};
 use super::namespace::Namespace;
 use super::node::{Node, NodeTable, Slot};
-
-/// How much a map, and so a segment, has room for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Capacity {
-    /// Nodes, 1 to 4096.
-    pub max_nodes: usize,
-    /// Namespaces, 1 to 4096.
-    pub max_namespaces: usize,
-    /// Replicas of a partition that are routable, 1 to 255.
-    pub max_replicas: usize,
-    /// Partitions of a namespace: a power of two up to 65,536 (4096 in
-    /// Aerospike).
-    pub partitions: usize,
-}
-
-/// A capacity out of its range.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name} is {found}; wanted {wanted}")]
-pub struct CapacityError {
-    /// The setting's name.
-    pub name: &'static str,
-    /// Its value.
-    pub found: usize,
-    /// What it may be.
-    pub wanted: &'static str,
-}
-
-impl Capacity {
-    /// Room as it is by default: 16 nodes, 8 namespaces, 3 replicas, 4096
-    /// partitions.
-    pub const DEFAULT: Capacity =
-        Capacity { max_nodes: 16, max_namespaces: 8, max_replicas: 3, partitions: 4096 };
-
-    /// Checks the ranges.
-    ///
-    /// # Errors
-    /// [`CapacityError`] names the first setting out of its range.
-    pub fn check(&self) -> Result<(), CapacityError> {
-        let fail = |name, found, wanted| Err(CapacityError { name, found, wanted });
-        if !(1..=Slot::LIMIT).contains(&self.max_nodes) {
-            return fail("shm_max_nodes", self.max_nodes, "1 to 4096");
-        }
-        if !(1..=4096).contains(&self.max_namespaces) {
-            return fail("shm_max_namespaces", self.max_namespaces, "1 to 4096");
-        }
-        if !(1..=255).contains(&self.max_replicas) {
-            return fail("shm_max_replicas", self.max_replicas, "1 to 255");
-        }
-        if !self.partitions.is_power_of_two() || self.partitions > 65_536 {
-            return fail("partitions", self.partitions, "a power of two up to 65,536");
-        }
-        Ok(())
-    }
-}
-
-impl Default for Capacity {
-    fn default() -> Capacity {
-        Capacity::DEFAULT
-    }
-}
+use crate::layout::Capacity;
 
 /// Every place for a namespace is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -94,6 +35,16 @@ impl ClusterMap {
             nodes: NodeTable::new(capacity.max_nodes),
             namespaces: Vec::new(),
         }
+    }
+
+    /// The map that was read from a frame.
+    pub(crate) fn restore(
+        capacity: Capacity,
+        cluster_name: Option<ClusterName>,
+        nodes: NodeTable,
+        namespaces: Vec<Namespace>,
+    ) -> ClusterMap {
+        ClusterMap { capacity, cluster_name, nodes, namespaces }
     }
 
     /// What it has room for.

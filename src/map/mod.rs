@@ -6,11 +6,18 @@
 //! lock and no sharing: it is one process's private copy.
 
 mod cluster;
+mod image;
 mod names;
 mod namespace;
 mod node;
+mod records;
+mod snapshot;
 
-pub use cluster::{Capacity, CapacityError, ClusterMap, NamespacesFull};
+pub use crate::layout::{Capacity, CapacityError};
+pub use cluster::{ClusterMap, NamespacesFull};
+pub use image::{Image, NoRoom};
 pub use names::{ClusterName, NameError, NamespaceName, NodeId, TlsName};
 pub use namespace::{Namespace, Partitions};
 pub use node::{Node, NodeTable, Slot, TableFull};
+pub(crate) use records::{REPLICAS_A_WORD, RoutingWord};
+pub use snapshot::{Snapshot, SnapshotError, Tables, snapshot, tables};

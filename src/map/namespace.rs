@@ -50,6 +50,11 @@ impl Namespace {
         true
     }
 
+    /// Starts its partition table over: nobody's.
+    pub(crate) fn reset_partitions(&mut self, partitions: usize, max_replicas: usize) {
+        self.partitions = Partitions::new(partitions, max_replicas);
+    }
+
     /// How many of its replicas are routable: the replication factor, at most
     /// what the map has room for.
     pub fn routable_replicas(&self) -> usize {

@@ -1,0 +1,248 @@
+//! The client's thread: owner or follower, and the passages between the two.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::connect::check_cluster;
+use super::error::ConnectError;
+use super::event::{Event, Role};
+use super::follow::{Follow, Seen};
+use super::own::{Own, Turned};
+use super::shared::Shared;
+use crate::map::{Capacity, snapshot};
+use crate::protocol::Term;
+use crate::segment::{
+    Created, Inherited, Segment, SegmentError, Tenure, create, generations, live,
+    retire_and_unlink, wait,
+};
+use crate::tend::ClusterSource;
+
+/// How the thread begins.
+pub(super) enum Start {
+    /// It made the segment.
+    Owner(Box<Tenure>),
+    /// It found the segment.
+    Follower,
+}
+
+/// How long the others wait for the one that builds a successor.
+const BUILD_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The thread.
+pub(super) struct Agent {
+    shared: Arc<Shared>,
+    source: Box<dyn ClusterSource>,
+    start: Option<Start>,
+}
+
+enum Part {
+    Owner(Box<Own>),
+    Follower(Follow),
+}
+
+impl Agent {
+    pub fn new(shared: Arc<Shared>, source: Box<dyn ClusterSource>, start: Start) -> Agent {
+        Agent { shared, source, start: Some(start) }
+    }
+
+    /// Runs until the client closes.
+    pub fn run(mut self) {
+        let mut part = match self.start.take() {
+            Some(Start::Owner(tenure)) => self.own(tenure, false),
+            _ => self.follow(),
+        };
+        while !self.shared.stopping() {
+            let segment = self.shared.current.get();
+            // Loaded before anything is looked at, so that what happens
+            // meanwhile cuts the sleep short.
+            let event = segment.mapping().event().load(crate::sync::Ordering::Relaxed);
+            let (next, pause) = match part {
+                Part::Owner(own) => self.owner_turn(own),
+                Part::Follower(follow) => self.follower_turn(follow, &segment),
+            };
+            part = next;
+            if !pause.is_zero() && !self.shared.stopping() {
+                wait(segment.mapping().event(), event, self.shared.personal, pause);
+            }
+        }
+        self.close(part);
+    }
+
+    fn own(&mut self, mut tenure: Box<Tenure>, takeover: bool) -> Part {
+        self.shared.set_role(Role::Owner);
+        self.shared.tell(Event::Owner {
+            generation: tenure.segment().identity().generation,
+            term: tenure.term().get(),
+            takeover,
+        });
+        tenure.set_checksums(self.shared.config.checksums);
+        self.source.start(tenure.last_map());
+        Part::Owner(Box::new(Own::new(*tenure, &self.shared.config)))
+    }
+
+    fn follow(&mut self) -> Part {
+        self.shared.set_role(Role::Follower);
+        let segment = self.shared.current.get();
+        let (generation, term) = (segment.identity().generation, segment.head().term());
+        self.shared.tell(Event::Follower { generation, term });
+        Part::Follower(Follow::new(&segment, &self.shared.config))
+    }
+
+    fn owner_turn(&mut self, mut own: Box<Own>) -> (Part, Duration) {
+        match own.turn(&self.shared, self.source.as_mut()) {
+            Turned::Wait(pause) => (Part::Owner(own), pause),
+            Turned::Fenced => {
+                self.source.stop();
+                let term = own.tenure.term().get();
+                own.tenure.fenced();
+                self.shared.tell(Event::Fenced { term });
+                (self.follow(), Duration::ZERO)
+            }
+            Turned::Retired => {
+                self.source.stop();
+                let segment = own.tenure.segment().clone();
+                own.tenure.fenced();
+                self.succeed(&segment)
+            }
+        }
+    }
+
+    fn follower_turn(&mut self, mut follow: Follow, segment: &Arc<Segment>) -> (Part, Duration) {
+        match follow.look(segment, &self.shared, self.source.as_mut()) {
+            Ok(Seen::Wait(pause)) => {
+                self.settle_as_follower(segment, &follow);
+                let pause =
+                    if self.shared.awaited() { pause.min(Duration::from_millis(5)) } else { pause };
+                (Part::Follower(follow), pause)
+            }
+            Ok(Seen::Owner(tenure)) => {
+                follow.leave_standby(segment);
+                (self.own(tenure, true), Duration::ZERO)
+            }
+            Ok(Seen::Retired) => {
+                follow.leave_standby(segment);
+                self.succeed(segment)
+            }
+            Err(error) => {
+                follow.trouble(&self.shared, &error);
+                (Part::Follower(follow), Duration::from_millis(250))
+            }
+        }
+    }
+
+    /// A follower's connect waits until an owner has published.
+    fn settle_as_follower(&self, segment: &Arc<Segment>, follow: &Follow) {
+        if follow.owner_lives() && segment.head().sequence() > 0 && self.shared.awaited() {
+            self.shared.settle(check_cluster(segment, &self.shared.config));
+        }
+    }
+
+    /// Moves to the successor of a retired segment, or builds it.
+    fn succeed(&mut self, old: &Arc<Segment>) -> (Part, Duration) {
+        match self.find_or_build(old) {
+            Ok(Some(Start::Owner(tenure))) => {
+                let segment = tenure.segment().clone();
+                if let Err(error) = self.move_to(&segment) {
+                    self.shared.tell(Event::Trouble { error: error.to_string() });
+                }
+                (self.own(tenure, false), Duration::ZERO)
+            }
+            Ok(Some(Start::Follower)) => (self.follow(), Duration::ZERO),
+            Ok(None) => (self.follow(), Duration::ZERO),
+            Err(error) => {
+                self.shared.tell(Event::Trouble { error: error.to_string() });
+                self.shared.settle(Err(ConnectError::Segment(error)));
+                (self.follow(), Duration::from_millis(250))
+            }
+        }
+    }
+
+    fn move_to(&self, segment: &Arc<Segment>) -> Result<(), SegmentError> {
+        self.shared.current.replace(segment)?;
+        let generation = segment.identity().generation;
+        self.shared.tell(Event::Moved { generation });
+        Ok(())
+    }
+
+    /// The newest living segment; else, whoever gets the next free byte of the
+    /// old lock file builds one from the old one's last map, and the others
+    /// wait for it.
+    fn find_or_build(&mut self, old: &Arc<Segment>) -> Result<Option<Start>, SegmentError> {
+        let place = self.shared.config.place();
+        let since = Instant::now();
+        let mut by = 1;
+        while !self.shared.stopping() {
+            if let Some(segment) = live(&place)? {
+                self.move_to(&segment)?;
+                return Ok(Some(Start::Follower));
+            }
+            if since.elapsed() >= BUILD_PATIENCE * u32::from(by) {
+                by += 1;
+            }
+            let term = Term::new(old.head().term().saturating_add(by)).unwrap_or(Term::LAST);
+            let lock = old.lock().expect("a retired segment has a file");
+            let byte = term.get().into();
+            if lock.try_lock(byte).unwrap_or(false) {
+                let built = match live(&place) {
+                    Ok(None) => self.build(old),
+                    other => other.map(|_| None),
+                };
+                lock.unlock(byte);
+                if let Some(tenure) = built? {
+                    return Ok(Some(Start::Owner(tenure)));
+                }
+                continue;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(None)
+    }
+
+    fn build(&self, old: &Arc<Segment>) -> Result<Option<Box<Tenure>>, SegmentError> {
+        let config = &self.shared.config;
+        let place = config.place();
+        let newest = generations(&place)?.first().copied().unwrap_or(0);
+        let generation = newest.max(old.identity().generation) + 1;
+        let (there, wanted) = (old.geometry().capacity(), config.capacity());
+        let capacity = Capacity {
+            max_nodes: there.max_nodes.max(wanted.max_nodes),
+            max_namespaces: there.max_namespaces.max(wanted.max_namespaces),
+            max_replicas: there.max_replicas.max(wanted.max_replicas),
+            partitions: there.partitions,
+        };
+        let last = snapshot(old.mapping()).ok();
+        let inherited = last.as_ref().map(|last| Inherited {
+            sequence: last.sequence,
+            table_generation: last.table_generation,
+            map: &last.map,
+        });
+        match create(&place, generation, capacity, inherited)? {
+            Created::Owner(tenure) => Ok(Some(tenure)),
+            Created::Exists => Ok(None),
+        }
+    }
+
+    /// Hands the ownership over; the last one out removes the segment.
+    fn close(mut self, part: Part) {
+        self.shared.set_role(Role::Closed);
+        self.source.stop();
+        self.shared.settle(Ok(()));
+        let segment = self.shared.current.get();
+        if let Part::Follower(follow) = &part {
+            follow.leave_standby(&segment);
+        }
+        // Its own mark is taken back before the others are counted, so that of
+        // two that close at once at least one sees that nobody is left.
+        self.shared.current.let_go();
+        let alone = segment.path().is_some() && matches!(segment.attached(), Ok(0));
+        if alone && segment.is_at_name() {
+            if let Err(error) = retire_and_unlink(&segment) {
+                self.shared.tell(Event::Trouble { error: error.to_string() });
+            }
+        }
+        match part {
+            Part::Owner(own) => own.tenure.release(),
+            Part::Follower(_) => {}
+        }
+    }
+}

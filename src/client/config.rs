@@ -1,0 +1,220 @@
+//! Settings, under the names and with the defaults that users of Aerospike
+//! clients know.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::event::Observer;
+use crate::map::{Capacity, CapacityError, ClusterName, NameError};
+use crate::segment::Place;
+use crate::tend::Host;
+
+/// The shortest interval between two tends, and between two publications.
+pub const MIN_TEND_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How to reach a cluster and how to share what is known about it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Servers to begin with; any one that answers leads to all others.
+    pub hosts: Vec<Host>,
+    /// The name that the cluster must have; unset = that of the segment, and of
+    /// whatever cluster the hosts belong to in a new segment.
+    pub cluster_name: Option<String>,
+    /// Whether the map is shared with the other processes of the host. `false`
+    /// = a private map and a tender of this process's own, behind the same
+    /// API.
+    pub use_shm: bool,
+    /// Which segment: processes with the same key share one. Each cluster has
+    /// a key of its own.
+    pub shm_key: u32,
+    /// How many nodes a new segment has room for, 1 to 4096.
+    pub shm_max_nodes: usize,
+    /// How many namespaces a new segment has room for, 1 to 4096.
+    pub shm_max_namespaces: usize,
+    /// How many replicas of a partition a new segment has room for, 1 to 255.
+    pub shm_max_replicas: usize,
+    /// How long an owner that lives but shows no sign of life is waited for,
+    /// and how long an owner whose tends fail keeps the ownership.
+    pub shm_takeover_threshold: Duration,
+    /// Directory of the segments.
+    pub shm_directory: PathBuf,
+    /// Mode bits of a new segment; none of 0002.
+    pub shm_mode: u32,
+    /// A user beside the effective one and root whose segments are accepted.
+    pub shm_owner: Option<u32>,
+    /// How often the owner polls the cluster, at least 50 ms.
+    pub tend_interval: Duration,
+    /// How long a server may take to accept a connection or to answer.
+    pub connect_timeout: Duration,
+    /// Whether an owner puts a checksum over the map into each publication,
+    /// for tests and soaks.
+    pub checksums: bool,
+    /// Told of everything that happens; see [`Event`](super::Event).
+    pub observer: Option<Observer>,
+}
+
+/// A setting out of its range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// No host to begin with.
+    #[error("no hosts; give at least one server of the cluster as NAME:PORT")]
+    NoHosts,
+    /// A capacity out of its range.
+    #[error(transparent)]
+    Capacity(#[from] CapacityError),
+    /// A cluster name that no cluster has.
+    #[error("cluster_name: {0}")]
+    ClusterName(NameError),
+    /// Polling faster than publications may follow each other.
+    #[error("tend_interval is {found:?}; wanted at least {MIN_TEND_INTERVAL:?}")]
+    TendInterval {
+        /// What was configured.
+        found: Duration,
+    },
+    /// No time to connect.
+    #[error("connect_timeout is {found:?}; wanted 1 ms to 60 s")]
+    ConnectTimeout {
+        /// What was configured.
+        found: Duration,
+    },
+    /// An owner that is only slow would be taken for hung.
+    #[error(
+        "shm_takeover_threshold is {found:?}; wanted at least {wanted:?}, twice the sum of tend_interval and connect_timeout"
+    )]
+    Threshold {
+        /// What was configured.
+        found: Duration,
+        /// The least that will do.
+        wanted: Duration,
+    },
+    /// A mode that lets every user write, or that is none.
+    #[error(
+        "shm_mode is {found:04o}; wanted at most 0775, with read and write for the owner (0600) and without write for others (0002)"
+    )]
+    Mode {
+        /// What was configured.
+        found: u32,
+    },
+}
+
+impl Config {
+    /// The defaults, with these hosts.
+    pub fn new(hosts: Vec<Host>) -> Config {
+        Config {
+            hosts,
+            cluster_name: None,
+            use_shm: false,
+            shm_key: Place::KEY,
+            shm_max_nodes: Capacity::DEFAULT.max_nodes,
+            shm_max_namespaces: Capacity::DEFAULT.max_namespaces,
+            shm_max_replicas: Capacity::DEFAULT.max_replicas,
+            shm_takeover_threshold: Duration::from_secs(30),
+            shm_directory: Place::DIRECTORY.into(),
+            shm_mode: Place::MODE,
+            shm_owner: None,
+            tend_interval: Duration::from_secs(1),
+            connect_timeout: Duration::from_secs(1),
+            checksums: false,
+            observer: None,
+        }
+    }
+
+    /// The defaults with a shared segment of that key.
+    pub fn shared(hosts: Vec<Host>, shm_key: u32) -> Config {
+        Config { use_shm: true, shm_key, ..Config::new(hosts) }
+    }
+
+    /// The capacities of a new segment.
+    pub fn capacity(&self) -> Capacity {
+        Capacity {
+            max_nodes: self.shm_max_nodes,
+            max_namespaces: self.shm_max_namespaces,
+            max_replicas: self.shm_max_replicas,
+            ..Capacity::DEFAULT
+        }
+    }
+
+    /// Where the segment lives.
+    pub fn place(&self) -> Place {
+        Place {
+            directory: self.shm_directory.clone(),
+            key: self.shm_key,
+            mode: self.shm_mode,
+            owner: self.shm_owner,
+        }
+    }
+
+    /// The name that the cluster must have, checked.
+    ///
+    /// # Errors
+    /// [`ConfigError::ClusterName`].
+    pub fn wanted_cluster(&self) -> Result<Option<ClusterName>, ConfigError> {
+        let name = self.cluster_name.as_deref();
+        name.map(ClusterName::new).transpose().map_err(ConfigError::ClusterName)
+    }
+
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the first that is out of its range.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.hosts.is_empty() {
+            return Err(ConfigError::NoHosts);
+        }
+        self.capacity().check()?;
+        self.wanted_cluster()?;
+        if self.tend_interval < MIN_TEND_INTERVAL {
+            return Err(ConfigError::TendInterval { found: self.tend_interval });
+        }
+        let timeouts = Duration::from_millis(1)..=Duration::from_secs(60);
+        if !timeouts.contains(&self.connect_timeout) {
+            return Err(ConfigError::ConnectTimeout { found: self.connect_timeout });
+        }
+        let wanted = self.tend_interval.saturating_add(self.connect_timeout).saturating_mul(2);
+        if self.use_shm && self.shm_takeover_threshold < wanted {
+            let found = self.shm_takeover_threshold;
+            return Err(ConfigError::Threshold { found, wanted });
+        }
+        if self.shm_mode & 0o600 != 0o600 || self.shm_mode & !0o775 != 0 {
+            return Err(ConfigError::Mode { found: self.shm_mode });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn valid() -> Config {
+        Config::shared(vec!["localhost:3000".parse().unwrap()], 1)
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        valid().check().unwrap();
+    }
+
+    #[test]
+    fn every_setting_out_of_range_is_named() {
+        let ms = Duration::from_millis;
+        let cases: [(Config, &str); 10] = [
+            (Config { hosts: vec![], ..valid() }, "no hosts"),
+            (Config { shm_max_nodes: 0, ..valid() }, "shm_max_nodes is 0"),
+            (Config { shm_max_nodes: 4097, ..valid() }, "shm_max_nodes is 4097"),
+            (Config { shm_max_namespaces: 0, ..valid() }, "shm_max_namespaces is 0"),
+            (Config { shm_max_replicas: 256, ..valid() }, "shm_max_replicas is 256"),
+            (Config { tend_interval: ms(49), ..valid() }, "tend_interval is 49ms"),
+            (Config { connect_timeout: ms(0), ..valid() }, "connect_timeout is 0ns"),
+            (Config { shm_takeover_threshold: ms(3999), ..valid() }, "wanted at least 4s"),
+            (Config { shm_mode: 0o666, ..valid() }, "shm_mode is 0666"),
+            (Config { cluster_name: Some(String::new()), ..valid() }, "cluster_name: empty"),
+        ];
+        for (config, wanted) in cases {
+            let error = config.check().unwrap_err().to_string();
+            assert!(error.contains(wanted), "{error:?} does not say {wanted:?}");
+        }
+    }
+}

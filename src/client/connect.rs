@@ -1,0 +1,264 @@
+//! Connecting and closing.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::agent::{Agent, Start};
+use super::config::Config;
+use super::error::ConnectError;
+use super::event::{Event, Role};
+use super::reader::Reader;
+use super::shared::{Handle, Shared, clients};
+use super::status::{Status, StatusError};
+use crate::layout::{Lineage, OwnerWord};
+use crate::map::{Node, Snapshot, SnapshotError, tables};
+use crate::protocol::load_owner;
+use crate::route::Router;
+use crate::segment::{
+    Candidate, Created, Current, Entry, Personal, Segment, create, generations, live, private,
+    sweep, wait,
+};
+use crate::tend::{AerospikeConfig, AerospikeSource, ClusterSource};
+
+/// A process's connection to a cluster's map.
+///
+/// Clones, and further connects of this process under the same key, share one
+/// attachment and one thread; the last one closed or dropped ends them.
+#[derive(Clone, Debug)]
+pub struct Client {
+    handle: Arc<Handle>,
+    reader: Reader,
+}
+
+impl Client {
+    /// Connects: attaches to the segment of the key, or makes it and tends.
+    ///
+    /// Returns as soon as there is a map to route from. With a living owner
+    /// that is at once, and no server is contacted.
+    ///
+    /// # Errors
+    /// [`ConnectError`]; nothing is left behind, the next process may try at
+    /// once.
+    pub fn connect(config: Config) -> Result<Client, ConnectError> {
+        config.check()?;
+        let source = AerospikeSource::new(source_config(&config)?);
+        Client::connect_with(config, Box::new(source))
+    }
+
+    /// As [`connect`](Self::connect), with another source of maps.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn connect_with(
+        config: Config,
+        source: Box<dyn ClusterSource>,
+    ) -> Result<Client, ConnectError> {
+        config.check()?;
+        let handle = if config.use_shm { shared(config, source)? } else { alone(config, source)? };
+        let reader = Reader::of(handle.shared.current.clone());
+        let client = Client { handle, reader };
+        client.wait_first()?;
+        Ok(client)
+    }
+
+    fn wait_first(&self) -> Result<(), ConnectError> {
+        let shared = &self.handle.shared;
+        let config = &shared.config;
+        let patience = config.connect_timeout * 5 + config.tend_interval * 2;
+        let begun = Instant::now();
+        if let Some(result) = shared.wait_first(begun + patience) {
+            return result;
+        }
+        let segment = shared.current.get();
+        let pid = load_owner(segment.mapping().owner(OwnerWord::Pid), segment.head());
+        Err(ConnectError::NoMapYet { waited: begun.elapsed(), owner: pid.unwrap_or(0) as u32 })
+    }
+
+    /// Closes this handle; the last of the process hands the ownership over,
+    /// if it has it, and removes the segment if nobody else is attached.
+    /// Dropping does the same.
+    pub fn close(self) {}
+
+    /// This process's part at the moment.
+    pub fn role(&self) -> Role {
+        self.handle.shared.role()
+    }
+
+    /// A router without local state, for one thread.
+    pub fn router(&self) -> Router {
+        self.reader.router()
+    }
+
+    /// A router that keeps for each node what `state` makes of it (a connection
+    /// pool, say), for one thread.
+    pub fn router_with<S>(&self, state: impl FnMut(&Node) -> S + Send + 'static) -> Router<S> {
+        self.reader.router_with(state)
+    }
+
+    /// The whole map as it was published last.
+    ///
+    /// # Errors
+    /// [`SnapshotError`].
+    pub fn map(&self) -> Result<Snapshot, SnapshotError> {
+        self.reader.map()
+    }
+
+    /// How the segment and its owner stand.
+    ///
+    /// # Errors
+    /// [`StatusError`].
+    pub fn status(&self) -> Result<Status, StatusError> {
+        self.reader.status()
+    }
+
+    /// The segment that is read now.
+    pub fn segment(&self) -> Arc<Segment> {
+        self.reader.segment()
+    }
+
+    /// Sleeps until a publication other than `sequence` is live, at most for
+    /// `timeout`; the sequence that is live then.
+    pub fn wait_for_change(&self, sequence: u64, timeout: Duration) -> u64 {
+        let deadline = Instant::now() + timeout;
+        let personal = Personal::random();
+        loop {
+            let segment = self.reader.segment();
+            let head = segment.head();
+            let left = deadline.saturating_duration_since(Instant::now());
+            if head.sequence() != sequence || left.is_zero() {
+                return head.sequence();
+            }
+            // A wake-up can be lost, and a retired segment's successor is
+            // looked for every 100 ms: sleep in short stretches.
+            let stretch = left.min(Duration::from_millis(100));
+            wait(segment.mapping().head(), head.bits(), personal, stretch);
+        }
+    }
+}
+
+fn source_config(config: &Config) -> Result<AerospikeConfig, ConnectError> {
+    let mut source = AerospikeConfig::new(config.hosts.clone());
+    source.cluster_name = config.wanted_cluster()?;
+    source.connect_timeout = config.connect_timeout;
+    Ok(source)
+}
+
+/// The client of this process for that key, or a new one.
+fn shared(config: Config, source: Box<dyn ClusterSource>) -> Result<Arc<Handle>, ConnectError> {
+    let directory = config.shm_directory.canonicalize().unwrap_or(config.shm_directory.clone());
+    let key = (directory, config.shm_key);
+    let mut clients = clients();
+    let known = clients.iter().find(|(known, _)| *known == key);
+    if let Some(handle) = known.and_then(|(_, handle)| handle.upgrade()) {
+        drop(clients);
+        return join(handle, &config);
+    }
+    let (segment, start) = open(&config)?;
+    let place = Some(config.place());
+    let handle = spawn(config, source, Arc::new(Current::new(place, &segment)?), start)?;
+    clients.push((key, Arc::downgrade(&handle)));
+    Ok(handle)
+}
+
+/// A second connect of this process: the same hosts, the capacities as they
+/// are.
+fn join(handle: Arc<Handle>, config: &Config) -> Result<Arc<Handle>, ConnectError> {
+    let there = &handle.shared.config;
+    let written = |config: &Config| {
+        let mut hosts: Vec<String> = config.hosts.iter().map(ToString::to_string).collect();
+        hosts.sort();
+        hosts.dedup();
+        hosts.join(",")
+    };
+    let (found, wanted) = (written(there), written(config));
+    if found != wanted {
+        return Err(ConnectError::OtherHosts { key: config.shm_key, found, wanted });
+    }
+    check_cluster(&handle.shared.current.get(), config)?;
+    let found = handle.shared.current.get().geometry().capacity();
+    warn_of_capacities(&handle.shared, config, found);
+    Ok(handle)
+}
+
+fn warn_of_capacities(shared: &Shared, config: &Config, found: crate::map::Capacity) {
+    let wanted = config.capacity();
+    for (name, found, wanted) in [
+        ("shm_max_nodes", found.max_nodes, wanted.max_nodes),
+        ("shm_max_namespaces", found.max_namespaces, wanted.max_namespaces),
+        ("shm_max_replicas", found.max_replicas, wanted.max_replicas),
+    ] {
+        if found != wanted {
+            let what = format!("the segment has {name} {found}, {wanted} is ignored");
+            shared.tell(Event::CapacityIgnored { what });
+        }
+    }
+}
+
+/// A client with a map of its own.
+fn alone(config: Config, source: Box<dyn ClusterSource>) -> Result<Arc<Handle>, ConnectError> {
+    let tenure = private(config.capacity())?;
+    let current = Current::new(None, tenure.segment())?;
+    spawn(config, source, Arc::new(current), Start::Owner(Box::new(tenure)))
+}
+
+fn spawn(
+    config: Config,
+    source: Box<dyn ClusterSource>,
+    current: Arc<Current>,
+    start: Start,
+) -> Result<Arc<Handle>, ConnectError> {
+    let segment = current.get();
+    let shared = Arc::new(Shared::new(config, current));
+    let capacity = segment.geometry().capacity();
+    warn_of_capacities(&shared, &shared.config, capacity);
+    // A living owner and a map: there is nothing to wait for.
+    if matches!(start, Start::Follower) && segment.head().sequence() > 0 {
+        if let Entry::Held = Candidate::look(&segment)? {
+            check_cluster(&segment, &shared.config)?;
+            shared.settle(Ok(()));
+        }
+    }
+    let agent = Agent::new(shared.clone(), source, start);
+    let thread = std::thread::Builder::new()
+        .name("tendmap".into())
+        .spawn(move || agent.run())
+        .map_err(ConnectError::Thread)?;
+    let thread = Mutex::new(Some(thread));
+    Ok(Arc::new(Handle { shared, thread, lineage: Lineage::current() }))
+}
+
+/// The current segment of the key, made if there is none.
+fn open(config: &Config) -> Result<(Arc<Segment>, Start), ConnectError> {
+    let place = config.place();
+    loop {
+        if let Some(segment) = live(&place)? {
+            check_cluster(&segment, config)?;
+            return Ok((segment, Start::Follower));
+        }
+        let next = generations(&place)?.first().map_or(1, |newest| newest + 1);
+        if let Created::Owner(tenure) = create(&place, next, config.capacity(), None)? {
+            // What crashed processes left; not being able to is no reason to
+            // fail.
+            let _ = sweep(&place);
+            return Ok((tenure.segment().clone(), Start::Owner(tenure)));
+        }
+    }
+}
+
+/// Refuses a segment of another cluster than the one configured.
+pub(super) fn check_cluster(segment: &Segment, config: &Config) -> Result<(), ConnectError> {
+    let Some(wanted) = config.wanted_cluster()? else { return Ok(()) };
+    let found = match tables(segment.mapping()) {
+        Ok(tables) => tables.cluster_name,
+        Err(SnapshotError::Empty) => None,
+        Err(error) => return Err(error.into()),
+    };
+    match found {
+        Some(found) if found != wanted => Err(ConnectError::OtherCluster {
+            key: config.shm_key,
+            found: found.to_string(),
+            wanted: wanted.to_string(),
+        }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,63 @@
+//! Why a client can't connect.
+
+use std::time::Duration;
+
+use super::config::ConfigError;
+use crate::segment::SegmentError;
+use crate::tend::TendError;
+
+/// Why [`Client::connect`](super::Client::connect) failed. Nothing is left
+/// behind: the next process may try at once.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// A setting out of its range.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The segment can't be made or attached.
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    /// The segment is of another cluster.
+    #[error(
+        "the segment of key {key:#010x} is of cluster {found:?}, wanted {wanted:?}; use another shm_key for {wanted:?}, or correct cluster_name"
+    )]
+    OtherCluster {
+        /// The segment's key.
+        key: u32,
+        /// The cluster's name in the segment.
+        found: String,
+        /// The name that is configured.
+        wanted: String,
+    },
+    /// This process is connected under the key already, with other hosts.
+    #[error(
+        "this process is connected under key {key:#010x} with hosts {found}, wanted {wanted}; use the same hosts, or another shm_key for another cluster"
+    )]
+    OtherHosts {
+        /// The key.
+        key: u32,
+        /// The hosts of the connection that is there.
+        found: String,
+        /// The hosts that were given now.
+        wanted: String,
+    },
+    /// This process became the owner, and its first tend failed.
+    #[error("can't tend the cluster: {0}")]
+    Tend(#[from] TendError),
+    /// The map in the segment is damaged.
+    #[error(transparent)]
+    Map(#[from] crate::map::SnapshotError),
+    /// Another process owns the segment and has not published anything yet.
+    #[error(
+        "no map after {waited:?}: the owner (pid {owner}) has published none yet; see `tendmap status` and the owner's log"
+    )]
+    NoMapYet {
+        /// How long was waited.
+        waited: Duration,
+        /// The owner's pid as it sees itself; 0 = unknown.
+        owner: u32,
+    },
+    /// The client's thread can't be started.
+    #[error("can't start the client's thread: {0}; raise the limit of threads")]
+    Thread(std::io::Error),
+}

@@ -1,0 +1,157 @@
+//! What happens in a client's life.
+
+use core::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::tend::TendEvent;
+
+/// A client's part in its segment at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Role {
+    /// It tends the cluster and publishes.
+    Owner,
+    /// It reads, and would be the next owner.
+    Standby,
+    /// It reads, and may become owner.
+    Follower,
+    /// It has closed.
+    Closed,
+}
+
+impl Role {
+    /// Its name in lower case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Owner => "owner",
+            Role::Standby => "standby",
+            Role::Follower => "follower",
+            Role::Closed => "closed",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Something that an operator wants to know. Nothing is told twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// This process owns the segment now.
+    Owner {
+        /// The segment's generation.
+        generation: u64,
+        /// The term entered.
+        term: u16,
+        /// Whether it was taken over from another owner, as against made.
+        takeover: bool,
+    },
+    /// This process follows now.
+    Follower {
+        /// The segment's generation.
+        generation: u64,
+        /// The owner's term.
+        term: u16,
+    },
+    /// Another process has taken the ownership from this one.
+    Fenced {
+        /// The term that this process had.
+        term: u16,
+    },
+    /// Another process has become owner; told by followers.
+    NewOwner {
+        /// Its term.
+        term: u16,
+        /// Its pid as it sees itself; 0 = not told yet.
+        pid: u32,
+    },
+    /// The segment was replaced by another one.
+    Moved {
+        /// The new one's generation.
+        generation: u64,
+    },
+    /// This owner published a map.
+    Published {
+        /// Its sequence.
+        sequence: u64,
+        /// Nodes in it.
+        nodes: usize,
+        /// Namespaces in it.
+        namespaces: usize,
+    },
+    /// What the cluster's source tells.
+    Tend(TendEvent),
+    /// A pass failed; told when the reason changes.
+    TendFailed {
+        /// Why.
+        error: String,
+    },
+    /// Tending works again.
+    TendRecovered {
+        /// How long it had failed.
+        after: Duration,
+    },
+    /// This owner can't reach the cluster and gives the ownership away.
+    Abdicated {
+        /// How long its tends have failed.
+        failed_for: Duration,
+    },
+    /// The map does not fit into the segment; what does not is left out.
+    NoRoom {
+        /// Which capacity is too small.
+        error: String,
+    },
+    /// A second connect asked for other capacities than the segment has.
+    CapacityIgnored {
+        /// Which, found and wanted.
+        what: String,
+    },
+    /// The segment could not be used as it should; it is tried again.
+    Trouble {
+        /// What went wrong.
+        error: String,
+    },
+}
+
+/// Is told of events, on the client's own thread: it must not block.
+#[derive(Clone)]
+pub struct Observer(Arc<dyn Fn(&Event) + Send + Sync>);
+
+impl Observer {
+    /// An observer that calls `f`.
+    pub fn new(f: impl Fn(&Event) + Send + Sync + 'static) -> Observer {
+        Observer(Arc::new(f))
+    }
+
+    pub(super) fn tell(&self, event: &Event) {
+        (self.0)(event);
+    }
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
+}
+
+/// Tells the log and the observer.
+pub(super) fn tell(observer: Option<&Observer>, event: Event) {
+    match &event {
+        Event::TendFailed { .. } | Event::Fenced { .. } | Event::Abdicated { .. } => {
+            tracing::warn!(target: "tendmap", ?event);
+        }
+        Event::NoRoom { .. } | Event::CapacityIgnored { .. } | Event::Trouble { .. } => {
+            tracing::warn!(target: "tendmap", ?event);
+        }
+        Event::Published { .. } => tracing::debug!(target: "tendmap", ?event),
+        _ => tracing::info!(target: "tendmap", ?event),
+    }
+    if let Some(observer) = observer {
+        observer.tell(&event);
+    }
+}

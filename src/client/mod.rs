@@ -1,0 +1,36 @@
+//! The client: a process's part in a segment.
+//!
+//! [`Client`] (feature `tend`) attaches to the segment of its key, or makes
+//! it; whichever process holds the ownership tends the cluster, the others
+//! follow, and any of them takes over when the owner is gone. [`Reader`] only
+//! ever reads: it needs no thread, no network and no permission to write.
+
+#[cfg(feature = "tend")]
+mod agent;
+#[cfg(feature = "tend")]
+mod config;
+#[cfg(feature = "tend")]
+mod connect;
+#[cfg(feature = "tend")]
+mod error;
+#[cfg(feature = "tend")]
+mod event;
+#[cfg(feature = "tend")]
+mod follow;
+#[cfg(feature = "tend")]
+mod own;
+mod reader;
+#[cfg(feature = "tend")]
+mod shared;
+mod status;
+
+#[cfg(feature = "tend")]
+pub use config::{Config, ConfigError};
+#[cfg(feature = "tend")]
+pub use connect::Client;
+#[cfg(feature = "tend")]
+pub use error::ConnectError;
+#[cfg(feature = "tend")]
+pub use event::{Event, Observer, Role};
+pub use reader::Reader;
+pub use status::{NamespaceStatus, Status, StatusError, Verdict};

@@ -1,0 +1,68 @@
+//! A process that only reads.
+
+use std::sync::Arc;
+
+use super::status::{Status, StatusError};
+use crate::map::{Node, Snapshot, SnapshotError, snapshot};
+use crate::route::Router;
+use crate::segment::{Current, Place, Segment, SegmentError, newest};
+
+/// A view of a segment: no thread, no connection, no permission to write. It
+/// moves over to the segment's successors by itself.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    current: Arc<Current>,
+}
+
+impl Reader {
+    /// Attaches to the newest segment of that place, whether an owner lives or
+    /// not.
+    ///
+    /// # Errors
+    /// [`SegmentError::NotFound`] if there is none, and what else can be wrong
+    /// with one.
+    pub fn attach(place: &Place) -> Result<Reader, SegmentError> {
+        let segment = newest(place)?;
+        let current = Arc::new(Current::new(Some(place.clone()), &segment)?);
+        Ok(Reader { current })
+    }
+
+    #[cfg(feature = "tend")]
+    pub(super) fn of(current: Arc<Current>) -> Reader {
+        Reader { current }
+    }
+
+    /// The segment that is read now; its successor, if that one is retired.
+    pub fn segment(&self) -> Arc<Segment> {
+        let segment = self.current.get();
+        self.current.successor(&segment).unwrap_or(segment)
+    }
+
+    /// A router without local state, for one thread.
+    pub fn router(&self) -> Router {
+        self.router_with(|_| ())
+    }
+
+    /// A router that keeps for each node what `state` makes of it (a connection
+    /// pool, say), for one thread.
+    pub fn router_with<S>(&self, state: impl FnMut(&Node) -> S + Send + 'static) -> Router<S> {
+        Router::new(self.current.clone(), Box::new(state))
+    }
+
+    /// The whole map as it was published last.
+    ///
+    /// # Errors
+    /// [`SnapshotError`].
+    pub fn map(&self) -> Result<Snapshot, SnapshotError> {
+        snapshot(self.segment().mapping())
+    }
+
+    /// How the segment and its owner stand.
+    ///
+    /// # Errors
+    /// [`StatusError`] if the lock file can't be looked at or the map is
+    /// damaged.
+    pub fn status(&self) -> Result<Status, StatusError> {
+        Status::of(&self.segment())
+    }
+}

@@ -1,0 +1,141 @@
+//! What a client's handles and its thread share, and which clients this
+//! process has.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::config::Config;
+use super::error::ConnectError;
+use super::event::{Event, Role, tell};
+use crate::layout::{ForkLocal, Lineage};
+use crate::segment::{Current, Personal, wake};
+
+/// What handles and thread share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub config: Config,
+    pub current: Arc<Current>,
+    pub personal: Personal,
+    stop: AtomicBool,
+    role: AtomicU8,
+    first: Mutex<Option<Result<(), ConnectError>>>,
+    arrived: Condvar,
+}
+
+const ROLES: [Role; 4] = [Role::Follower, Role::Standby, Role::Owner, Role::Closed];
+
+impl Shared {
+    pub fn new(config: Config, current: Arc<Current>) -> Shared {
+        Shared {
+            config,
+            current,
+            personal: Personal::random(),
+            stop: AtomicBool::new(false),
+            role: AtomicU8::new(0),
+            first: Mutex::new(None),
+            arrived: Condvar::new(),
+        }
+    }
+
+    /// Whether the client closes.
+    pub fn stopping(&self) -> bool {
+        // Acquire: pairs with the Release of the closing handle.
+        self.stop.load(Ordering::Acquire)
+    }
+
+    pub fn role(&self) -> Role {
+        // Relaxed: it stands for itself.
+        ROLES[usize::from(self.role.load(Ordering::Relaxed)) % ROLES.len()]
+    }
+
+    pub fn set_role(&self, role: Role) {
+        let index = ROLES.iter().position(|&known| known == role).unwrap_or(0);
+        self.role.store(index as u8, Ordering::Relaxed);
+    }
+
+    pub fn tell(&self, event: Event) {
+        tell(self.config.observer.as_ref(), event);
+    }
+
+    fn first(&self) -> MutexGuard<'_, Option<Result<(), ConnectError>>> {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a connect still waits for the first map.
+    pub fn awaited(&self) -> bool {
+        self.first().is_none()
+    }
+
+    /// There is a map, or it is known why there is none. Only the first word
+    /// counts.
+    pub fn settle(&self, result: Result<(), ConnectError>) {
+        let mut first = self.first();
+        if first.is_none() {
+            *first = Some(result);
+            self.arrived.notify_all();
+        }
+    }
+
+    /// Waits until [`settle`](Self::settle)d, at most until `deadline`; `None`
+    /// if it was not. An error is handed to one caller only, the others get
+    /// what they would find by trying anew: nothing.
+    pub fn wait_first(&self, deadline: Instant) -> Option<Result<(), ConnectError>> {
+        let mut first = self.first();
+        loop {
+            match &mut *first {
+                Some(Ok(())) => return Some(Ok(())),
+                Some(error) => return Some(core::mem::replace(error, Ok(()))),
+                None => {}
+            }
+            let left = deadline.checked_duration_since(Instant::now())?;
+            first =
+                self.arrived.wait_timeout(first, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// Ends the thread when the last handle goes.
+#[derive(Debug)]
+pub(super) struct Handle {
+    pub shared: Arc<Shared>,
+    pub thread: Mutex<Option<JoinHandle<()>>>,
+    pub lineage: Lineage,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // In a forked child there is no such thread, and its locks may be held
+        // for ever: nothing is to be done.
+        if self.lineage != Lineage::current() {
+            return;
+        }
+        // Release: pairs with `stopping`.
+        self.shared.stop.store(true, Ordering::Release);
+        let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return;
+        };
+        // The thread may be between its look at `stop` and its sleep, and it
+        // may move to another segment: wake it until it has ended.
+        while !thread.is_finished() {
+            let segment = self.shared.current.get();
+            wake(segment.mapping().event(), Some(self.shared.personal));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let _ = thread.join();
+    }
+}
+
+/// The clients of this process that share a segment, by directory and key.
+pub(super) type Clients = Vec<((PathBuf, u32), Weak<Handle>)>;
+
+/// This process's clients; none in a forked child.
+pub(super) fn clients() -> MutexGuard<'static, Clients> {
+    static CLIENTS: ForkLocal<Mutex<Clients>> = ForkLocal::new();
+    let mut clients =
+        CLIENTS.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    clients.retain(|(_, handle)| handle.strong_count() > 0);
+    clients
+}

@@ -1,0 +1,217 @@
+//! How a segment stands.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::layout::{LAYOUT_VERSION, OwnerWord};
+use crate::map::{Snapshot, SnapshotError, snapshot};
+use crate::protocol::{Head, load_owner};
+use crate::segment::{Candidate, Entry, Segment, SegmentError, boottime_ms};
+
+/// How one namespace stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NamespaceStatus {
+    /// Its name.
+    pub name: String,
+    /// Its effective replication factor.
+    pub replication_factor: u8,
+    /// Whether it is one of strong consistency.
+    pub strong_consistency: bool,
+    /// Partitions without a master.
+    pub holes: usize,
+}
+
+/// How a segment and its owner stand.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Status {
+    /// The segment's file; `None` in private mode.
+    pub path: Option<PathBuf>,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Its layout version.
+    pub layout_version: u32,
+    /// Its key.
+    pub key: u32,
+    /// Its number under the key.
+    pub generation: u64,
+    /// Whether no publication will follow in it.
+    pub retired: bool,
+    /// The cluster's name, if it has one and a map was published.
+    pub cluster_name: Option<String>,
+    /// The owner's term.
+    pub term: u16,
+    /// The last publication; 0 = none yet.
+    pub sequence: u64,
+    /// The owner's pid as it sees itself (in its own pid namespace).
+    pub owner_pid: Option<u32>,
+    /// Whether an owner lives, by its lock.
+    pub owner_alive: bool,
+    /// Whether the owner can't reach the cluster and gives the ownership away.
+    pub abdicated: bool,
+    /// Since the owner's last turn.
+    pub heartbeat_age: Option<Duration>,
+    /// Since the last successful tend, whoever's it was.
+    pub tended_age: Option<Duration>,
+    /// The owner's tend interval.
+    pub tend_interval: Option<Duration>,
+    /// Nodes in the map.
+    pub nodes: usize,
+    /// Nodes that the segment has room for.
+    pub max_nodes: usize,
+    /// Namespaces that it has room for.
+    pub max_namespaces: usize,
+    /// Replicas that it has room for.
+    pub max_replicas: usize,
+    /// The namespaces.
+    pub namespaces: Vec<NamespaceStatus>,
+    /// Publications since the segment was made.
+    pub publications: u64,
+    /// Takeovers since the segment was made.
+    pub takeovers: u64,
+    /// Nodes and namespaces that found no place at the last pass.
+    pub refused_nodes: u64,
+    /// Passes that succeeded.
+    pub tends: u64,
+    /// Passes that failed.
+    pub tend_errors: u64,
+    /// Attached processes; `None` where they can't be counted.
+    pub attached: Option<usize>,
+}
+
+/// Why it can't be told how a segment stands.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StatusError {
+    /// The segment's files can't be used.
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    /// Its map is damaged.
+    #[error(transparent)]
+    Map(#[from] SnapshotError),
+}
+
+/// What a status comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// An owner tends, and every partition has a master.
+    Healthy,
+    /// Something is wrong: what, in words.
+    Unhealthy(Vec<String>),
+}
+
+impl Status {
+    /// How the segment stands now.
+    ///
+    /// # Errors
+    /// [`StatusError`] if its lock file can't be looked at or its map is
+    /// damaged.
+    pub fn of(segment: &Arc<Segment>) -> Result<Status, StatusError> {
+        let last = match snapshot(segment.mapping()) {
+            Ok(last) => Some(last),
+            Err(SnapshotError::Empty) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let alive = matches!(Candidate::look(segment)?, Entry::Held);
+        Ok(Self::assemble(segment, last.as_ref(), alive))
+    }
+
+    fn assemble(segment: &Arc<Segment>, last: Option<&Snapshot>, owner_alive: bool) -> Status {
+        let head = segment.head();
+        let owner = OwnerWords { segment, head, now: boottime_ms() };
+        let capacity = segment.geometry().capacity();
+        let map = last.map(|last| &last.map);
+        let namespaces = map.map_or(&[][..], |map| map.namespaces());
+        let flags = owner.get(OwnerWord::Flags).unwrap_or(0);
+        Status {
+            path: segment.path().map(Into::into),
+            bytes: segment.geometry().total_bytes() as u64,
+            layout_version: LAYOUT_VERSION,
+            key: segment.identity().key,
+            generation: segment.identity().generation,
+            retired: head.retired(),
+            cluster_name: map.and_then(|map| map.cluster_name).map(|name| name.to_string()),
+            term: head.term(),
+            sequence: last.map_or(0, |last| last.sequence),
+            owner_pid: owner.get(OwnerWord::Pid).map(|pid| pid as u32).filter(|&pid| pid > 0),
+            owner_alive,
+            abdicated: flags & OwnerWord::ABDICATED != 0,
+            heartbeat_age: owner.age(OwnerWord::TurnedMs),
+            tended_age: owner.age(OwnerWord::TendedMs),
+            tend_interval: owner
+                .get(OwnerWord::TendIntervalMs)
+                .filter(|&ms| ms > 0)
+                .map(Duration::from_millis),
+            nodes: map.map_or(0, |map| map.nodes.len()),
+            max_nodes: capacity.max_nodes,
+            max_namespaces: capacity.max_namespaces,
+            max_replicas: capacity.max_replicas,
+            namespaces: namespaces
+                .iter()
+                .map(|namespace| NamespaceStatus {
+                    name: namespace.name.to_string(),
+                    replication_factor: namespace.replication_factor,
+                    strong_consistency: namespace.strong_consistency,
+                    holes: namespace.holes(),
+                })
+                .collect(),
+            publications: owner.get(OwnerWord::Publications).unwrap_or(0),
+            takeovers: owner.get(OwnerWord::Takeovers).unwrap_or(0),
+            refused_nodes: owner.get(OwnerWord::Refused).unwrap_or(0),
+            tends: owner.get(OwnerWord::Tends).unwrap_or(0),
+            tend_errors: owner.get(OwnerWord::TendErrors).unwrap_or(0),
+            attached: segment.attached().ok(),
+        }
+    }
+
+    /// What this status comes to. Stale = not tended for three tend intervals
+    /// and two seconds.
+    pub fn verdict(&self) -> Verdict {
+        let mut wrong = Vec::new();
+        if self.retired {
+            wrong.push("the segment is retired and has no successor yet".to_owned());
+        }
+        if !self.owner_alive {
+            wrong.push("no owner lives: start a process that connects with this key".to_owned());
+        }
+        if self.abdicated {
+            wrong.push("the owner can't reach the cluster and gives the ownership away".to_owned());
+        }
+        if self.sequence == 0 {
+            wrong.push("nothing was published yet".to_owned());
+        }
+        let interval = self.tend_interval.unwrap_or(Duration::from_secs(1));
+        let limit = interval * 3 + Duration::from_secs(2);
+        match self.tended_age {
+            Some(age) if age > limit => {
+                wrong.push(format!("not tended for {age:?}, wanted at most {limit:?}"));
+            }
+            None => wrong.push("never tended".to_owned()),
+            _ => {}
+        }
+        for namespace in self.namespaces.iter().filter(|namespace| namespace.holes > 0) {
+            let NamespaceStatus { name, holes, .. } = namespace;
+            wrong.push(format!("namespace {name} has {holes} partitions without a master"));
+        }
+        if wrong.is_empty() { Verdict::Healthy } else { Verdict::Unhealthy(wrong) }
+    }
+}
+
+struct OwnerWords<'a> {
+    segment: &'a Segment,
+    head: Head,
+    now: u64,
+}
+
+impl OwnerWords<'_> {
+    fn get(&self, word: OwnerWord) -> Option<u64> {
+        load_owner(self.segment.mapping().owner(word), self.head)
+    }
+
+    fn age(&self, word: OwnerWord) -> Option<Duration> {
+        let at = self.get(word).filter(|&at| at > 0)?;
+        Some(Duration::from_millis(self.now.saturating_sub(at)))
+    }
+}

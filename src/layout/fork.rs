@@ -1,0 +1,176 @@
+//! Telling a forked child from its parent, without `getpid`.
+//!
+//! A page marked MADV_WIPEONFORK reads as zero in a child: the kernel tells,
+//! at the cost of a load. (A pid may come again, and is the same number in two
+//! pid namespaces.)
+
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use memmap2::{MmapOptions, MmapRaw};
+use rustix::mm::{Advice, madvise};
+
+/// Bytes of a page.
+const PAGE: usize = 4096;
+/// Bytes that a cell takes: a cache line.
+const CELL: usize = 64;
+
+/// Maps a page that reads as zero in a forked child. It stays mapped.
+fn wiped_page() -> Option<&'static [AtomicU64]> {
+    let raw: MmapRaw = MmapOptions::new().len(PAGE).map_anon().ok()?.into();
+    let base = raw.as_mut_ptr();
+    // SAFETY: the page is ours alone and holds nothing yet; the advice takes
+    // effect in children only.
+    unsafe { madvise(base.cast(), PAGE, Advice::LinuxWipeOnFork) }.ok()?;
+    std::mem::forget(raw);
+    // SAFETY: the page is mapped for the life of the process (it was just
+    // forgotten), aligned, and only ever accessed as these atomics.
+    Some(unsafe { core::slice::from_raw_parts(base.cast(), PAGE / 8) })
+}
+
+/// A word that reads as zero in a forked child, until the child stores to it.
+///
+/// It puts fork detection into a comparison that is made anyway: what is kept
+/// in the word and compared with something that is never zero no longer fits
+/// after a fork.
+#[derive(Debug)]
+pub struct ForkCell {
+    word: &'static AtomicU64,
+    lineage: Lineage,
+}
+
+/// Cells that are not in use. A child begins with none: it leaves its parent's
+/// pages alone.
+fn spare_cells() -> &'static Mutex<Vec<&'static AtomicU64>> {
+    static SPARE: ForkLocal<Mutex<Vec<&'static AtomicU64>>> = ForkLocal::new();
+    SPARE.get_or_init(Mutex::default)
+}
+
+impl ForkCell {
+    /// A cell that holds zero.
+    pub fn new() -> ForkCell {
+        let lineage = Lineage::current();
+        let mut spare = spare_cells().lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.is_empty() {
+            // Without such pages (a kernel before 4.14) a fork is noticed with
+            // the next publication only.
+            let fallback = || &*Vec::leak((0..PAGE / 8).map(|_| AtomicU64::new(0)).collect());
+            let page = wiped_page().unwrap_or_else(fallback);
+            spare.extend(page.iter().step_by(CELL / 8));
+        }
+        let word = spare.pop().expect("a page has cells");
+        word.store(0, Ordering::Relaxed);
+        ForkCell { word, lineage }
+    }
+
+    /// What it holds.
+    #[inline(always)]
+    pub fn get(&self) -> u64 {
+        // Relaxed: only its owner stores to it.
+        self.word.load(Ordering::Relaxed)
+    }
+
+    /// Makes it hold that.
+    pub fn set(&self, value: u64) {
+        self.word.store(value, Ordering::Relaxed);
+    }
+}
+
+impl Default for ForkCell {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for ForkCell {
+    fn drop(&mut self) {
+        if self.lineage == Lineage::current() {
+            spare_cells().lock().unwrap_or_else(PoisonError::into_inner).push(self.word);
+        }
+    }
+}
+
+/// Which process in a line of forks this is. Two values are equal only within
+/// one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lineage(u64);
+
+/// Counts up along a line of forks: a child starts from its parent's value.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+fn page() -> Option<&'static AtomicU64> {
+    static PAGE: OnceLock<Option<&'static AtomicU64>> = OnceLock::new();
+    *PAGE.get_or_init(|| wiped_page().map(|words| &words[0]))
+}
+
+impl Lineage {
+    /// The process that calls.
+    pub fn current() -> Lineage {
+        let Some(word) = page() else {
+            // A kernel without MADV_WIPEONFORK (before 4.14): the pid must do.
+            return Lineage(u64::from(std::process::id()) << 32);
+        };
+        // Relaxed: the value stands for itself.
+        let found = word.load(Ordering::Relaxed);
+        if found != 0 {
+            return Lineage(found);
+        }
+        let fresh = NEXT.fetch_add(1, Ordering::Relaxed);
+        match word.compare_exchange(0, fresh, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => Lineage(fresh),
+            Err(other) => Lineage(other),
+        }
+    }
+}
+
+/// A value for each process of a line of forks: a child finds a new one.
+///
+/// The parent's value is left where it is, never dropped in the child: a lock
+/// in it may be held by a thread that does not exist here.
+#[derive(Debug)]
+pub struct ForkLocal<T: 'static> {
+    current: AtomicPtr<(Lineage, T)>,
+}
+
+impl<T: Send + Sync + 'static> ForkLocal<T> {
+    /// No value yet.
+    pub const fn new() -> ForkLocal<T> {
+        ForkLocal { current: AtomicPtr::new(core::ptr::null_mut()) }
+    }
+
+    /// This process's value, made by `make` if there is none.
+    pub fn get_or_init(&self, make: impl Fn() -> T) -> &'static T {
+        let lineage = Lineage::current();
+        // Acquire: pairs with the Release below.
+        let mut found = self.current.load(Ordering::Acquire);
+        loop {
+            // SAFETY: only pointers from `Box::leak` below are stored, and they
+            // are never freed.
+            if let Some((owner, value)) = unsafe { found.as_ref() } {
+                if *owner == lineage {
+                    return value;
+                }
+            }
+            let fresh: *mut (Lineage, T) = Box::leak(Box::new((lineage, make())));
+            // Release: whoever loads the pointer sees the value. Acquire: pairs
+            // with it in the thread that was faster.
+            let result =
+                self.current.compare_exchange(found, fresh, Ordering::Release, Ordering::Acquire);
+            match result {
+                // SAFETY: just leaked, shared from here on, never freed.
+                Ok(_) => return unsafe { &(*fresh).1 },
+                Err(now) => {
+                    // SAFETY: nobody else has seen `fresh`.
+                    drop(unsafe { Box::from_raw(fresh) });
+                    found = now;
+                }
+            }
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> Default for ForkLocal<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,211 @@
+//! Where everything lies, from the capacities alone.
+
+use super::capacity::Capacity;
+
+/// Bytes of a word.
+pub const WORD: usize = 8;
+/// Byte at which the first frame starts: a page, so that frames are cut off
+/// cleanly from the parts that change with every turn.
+const FRAMES: usize = 4096;
+/// Words a cache line (of 128 bytes: two lines are fetched at a time) holds.
+const LINE: usize = 16;
+
+/// Words at the front of every frame.
+pub mod frame {
+    /// Raised whenever a node or namespace record changes.
+    pub const TABLE_GENERATION: usize = 0;
+    /// `slots:16 | namespaces:16`.
+    pub const COUNTS: usize = 1;
+    /// Checksum over the other words, 0 = none.
+    pub const CHECKSUM: usize = 2;
+    /// Length of the cluster's name, 0 = none; its bytes follow.
+    pub const CLUSTER_NAME: usize = 3;
+    /// Words before the node records.
+    pub const PREFIX: usize = 16;
+
+    /// A node record: `incarnation:32 | id_len:8 | family:8`.
+    pub const NODE: usize = 0;
+    /// Its id, 6 bytes a word.
+    pub const NODE_ID: usize = 1;
+    /// Its IP address in 3 words.
+    pub const NODE_IP: usize = 5;
+    /// `port:16 | tls_len:8`.
+    pub const NODE_PORT: usize = 8;
+    /// Its TLS name.
+    pub const NODE_TLS: usize = 9;
+    /// Words of a node record.
+    pub const NODE_WORDS: usize = 56;
+
+    /// A namespace record: `name_len:8 | rf:8 | strong_consistency:1`.
+    pub const NAMESPACE: usize = 0;
+    /// Its name.
+    pub const NAMESPACE_NAME: usize = 1;
+    /// Words before the racks, one a slot: `present:1 | rack:32`.
+    pub const NAMESPACE_WORDS: usize = 8;
+
+    static_assertions::const_assert!(CLUSTER_NAME + 1 + 64usize.div_ceil(6) <= PREFIX);
+    static_assertions::const_assert!(NODE_ID + 19usize.div_ceil(6) <= NODE_IP);
+    static_assertions::const_assert!(NODE_TLS + 253usize.div_ceil(6) <= NODE_WORDS);
+    static_assertions::const_assert!(NAMESPACE_NAME + 31usize.div_ceil(6) <= NAMESPACE_WORDS);
+}
+
+/// The sizes asked for do not fit into an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a segment for {0:?} does not fit into memory; ask for less")]
+pub struct GeometryError(pub Capacity);
+
+/// Offsets and strides of one segment. Those within a frame count words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    capacity: Capacity,
+    namespaces: usize,
+    namespace_words: usize,
+    tables: usize,
+    arrays: usize,
+    array_words: usize,
+    frame_words: usize,
+}
+
+impl Geometry {
+    /// The geometry for these capacities.
+    ///
+    /// # Errors
+    /// [`GeometryError`] if it can't be addressed. The ranges of the capacities
+    /// themselves are checked by [`Capacity::check`].
+    pub fn new(capacity: Capacity) -> Result<Geometry, GeometryError> {
+        Self::compute(capacity).ok_or(GeometryError(capacity))
+    }
+
+    fn compute(capacity: Capacity) -> Option<Geometry> {
+        let line = |words: usize| words.checked_next_multiple_of(LINE);
+        let nodes = capacity.max_nodes.checked_mul(frame::NODE_WORDS)?;
+        let namespaces = line(nodes.checked_add(frame::PREFIX)?)?;
+        let namespace_words = line(capacity.max_nodes.checked_add(frame::NAMESPACE_WORDS)?)?;
+        let records = namespace_words.checked_mul(capacity.max_namespaces)?;
+        let tables = namespaces.checked_add(records)?;
+        // Routing arrays start on a page of their own.
+        let arrays = tables.checked_next_multiple_of(4096 / WORD)?;
+        let planes = capacity.max_replicas.div_ceil(3);
+        let array_words = line(capacity.partitions.checked_mul(planes.checked_add(1)?)?)?;
+        let all = array_words.checked_mul(capacity.max_namespaces)?;
+        let frame_words = arrays.checked_add(all)?.checked_next_multiple_of(4096 / WORD)?;
+        let bytes = frame_words.checked_mul(2 * WORD)?.checked_add(FRAMES)?;
+        isize::try_from(bytes).ok()?;
+        Some(Geometry {
+            capacity,
+            namespaces,
+            namespace_words,
+            tables,
+            arrays,
+            array_words,
+            frame_words,
+        })
+    }
+
+    /// What the segment has room for.
+    pub fn capacity(&self) -> Capacity {
+        self.capacity
+    }
+
+    /// Bytes of the whole segment.
+    pub fn total_bytes(&self) -> usize {
+        FRAMES + 2 * self.frame_words * WORD
+    }
+
+    /// Words of one frame.
+    pub fn frame_words(&self) -> usize {
+        self.frame_words
+    }
+
+    /// Index of the first word of a frame (0 or 1), from the segment's start.
+    pub fn frame_start(&self, frame: usize) -> usize {
+        FRAMES / WORD + (frame & 1) * self.frame_words
+    }
+
+    /// Words of the tables: everything before the routing arrays.
+    pub fn table_words(&self) -> usize {
+        self.tables
+    }
+
+    /// First word of a slot's node record.
+    pub fn node(&self, slot: usize) -> usize {
+        frame::PREFIX + slot * frame::NODE_WORDS
+    }
+
+    /// First word of a namespace's record.
+    pub fn namespace(&self, index: usize) -> usize {
+        self.namespaces + index * self.namespace_words
+    }
+
+    /// The word with a slot's rack in a namespace.
+    pub fn rack(&self, namespace: usize, slot: usize) -> usize {
+        self.namespace(namespace) + frame::NAMESPACE_WORDS + slot
+    }
+
+    /// Routing planes of a namespace, three replicas each.
+    pub fn planes(&self) -> usize {
+        self.capacity.max_replicas.div_ceil(3)
+    }
+
+    /// First word of a routing plane: a word a partition, `r2:16 | r1:16 |
+    /// r0:16`, each a slot or all ones for nobody.
+    pub fn routing(&self, namespace: usize, plane: usize) -> usize {
+        self.arrays + namespace * self.array_words + plane * self.capacity.partitions
+    }
+
+    /// First word of a namespace's regimes, a word a partition.
+    pub fn regimes(&self, namespace: usize) -> usize {
+        self.routing(namespace, self.planes())
+    }
+
+    /// Words of a namespace's routing planes and regimes together.
+    pub fn array_words(&self) -> usize {
+        (self.planes() + 1) * self.capacity.partitions
+    }
+
+    /// The numbers that go into the header, so that two builds that would
+    /// place something differently can't meet.
+    pub(crate) fn fingerprint(&self) -> [u64; 6] {
+        [
+            self.namespaces as u64,
+            self.namespace_words as u64,
+            self.arrays as u64,
+            self.array_words as u64,
+            self.frame_words as u64,
+            FRAMES as u64,
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_two_parts_overlap(
+            max_nodes in 1usize..300, max_namespaces in 1usize..20,
+            max_replicas in 1usize..10, log in 0u32..13,
+        ) {
+            let capacity = Capacity { max_nodes, max_namespaces, max_replicas, partitions: 1 << log };
+            let g = Geometry::new(capacity).unwrap();
+            let mut parts = vec![(0, frame::PREFIX)];
+            parts.extend((0..max_nodes).map(|n| (g.node(n), frame::NODE_WORDS)));
+            parts.extend((0..max_namespaces).map(|n| (g.namespace(n), frame::NAMESPACE_WORDS + max_nodes)));
+            parts.extend((0..max_namespaces).map(|n| (g.routing(n, 0), g.array_words())));
+            for pair in parts.windows(2) {
+                prop_assert!(pair[0].0 + pair[0].1 <= pair[1].0, "{pair:?}");
+            }
+            let last = parts.last().unwrap();
+            prop_assert!(last.0 + last.1 <= g.frame_words());
+            prop_assert_eq!(g.total_bytes(), (g.frame_start(1) + g.frame_words()) * WORD);
+        }
+    }
+
+    #[test]
+    fn sizes_beyond_an_address_are_refused() {
+        let capacity = Capacity { max_namespaces: usize::MAX / 8, ..Capacity::DEFAULT };
+        assert!(Geometry::new(capacity).is_err());
+    }
+}

@@ -1,0 +1,338 @@
+//! The immutable header at the front of a segment.
+
+use bytemuck::{Pod, Zeroable};
+use static_assertions::{assert_eq_size, const_assert_eq};
+
+use super::capacity::Capacity;
+use super::geometry::{Geometry, frame};
+use super::words::{EVENT, HEAD, OWNER, OwnerWord};
+
+/// The number of this layout. It is part of every segment's name, so that two
+/// layouts never meet; a change of layout must raise it.
+pub const LAYOUT_VERSION: u32 = 1;
+
+const MAGIC: [u8; 8] = *b"TENDMAP\n";
+const ENDIAN_MARK: u32 = 0x0102_0304;
+
+/// A fingerprint of the sizes and offsets that this build was compiled with.
+pub const LAYOUT_HASH: u64 = hash_words(&[
+    LAYOUT_VERSION as u64,
+    size_of::<Header>() as u64,
+    HEAD as u64,
+    OWNER as u64,
+    OwnerWord::COUNT as u64,
+    EVENT as u64,
+    frame::COUNTS as u64,
+    frame::CHECKSUM as u64,
+    frame::CLUSTER_NAME as u64,
+    frame::PREFIX as u64,
+    frame::NODE_ID as u64,
+    frame::NODE_IP as u64,
+    frame::NODE_PORT as u64,
+    frame::NODE_TLS as u64,
+    frame::NODE_WORDS as u64,
+    frame::NAMESPACE_NAME as u64,
+    frame::NAMESPACE_WORDS as u64,
+]);
+
+/// Who a segment is, as against what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The key that it is named by.
+    pub key: u32,
+    /// Its number under the key, from 1.
+    pub generation: u64,
+    /// Random; the lock file is named by it.
+    pub segment_id: u64,
+    /// When it was made, in nanoseconds since 1970, for display only.
+    pub created_ns: u64,
+    /// Who made it, for display only.
+    pub creator_pid: u32,
+}
+
+/// The header as it lies in the file.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub struct Header {
+    magic: [u8; 8],
+    layout_version: u32,
+    endian_mark: u32,
+    layout_hash: u64,
+    total_len: u64,
+    header_len: u32,
+    max_nodes: u32,
+    max_namespaces: u32,
+    max_replicas: u32,
+    partitions: u32,
+    key: u32,
+    generation: u64,
+    segment_id: u64,
+    created_ns: u64,
+    creator_pid: u32,
+    reserved: u32,
+    geometry: [u64; 6],
+    padding: [u64; 14],
+    checksum: u64,
+}
+
+assert_eq_size!(Header, [u8; 256]);
+const_assert_eq!(core::mem::offset_of!(Header, layout_version), 8);
+const_assert_eq!(core::mem::offset_of!(Header, layout_hash), 16);
+const_assert_eq!(core::mem::offset_of!(Header, total_len), 24);
+const_assert_eq!(core::mem::offset_of!(Header, header_len), 32);
+const_assert_eq!(core::mem::offset_of!(Header, partitions), 48);
+const_assert_eq!(core::mem::offset_of!(Header, generation), 56);
+const_assert_eq!(core::mem::offset_of!(Header, segment_id), 64);
+const_assert_eq!(core::mem::offset_of!(Header, created_ns), 72);
+const_assert_eq!(core::mem::offset_of!(Header, geometry), 88);
+const_assert_eq!(core::mem::offset_of!(Header, checksum), 248);
+
+/// A header that does not belong to a segment of this layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeaderError {
+    /// The file is shorter than a header.
+    #[error("{found} bytes long, wanted at least {} for the header", size_of::<Header>())]
+    Short {
+        /// Its length.
+        found: u64,
+    },
+    /// Not a segment at all.
+    #[error("it does not begin with a segment's magic bytes")]
+    Magic,
+    /// Made on a machine of the other byte order.
+    #[error("it was made with the other byte order")]
+    Endian,
+    /// Another layout.
+    #[error("layout version {found}, wanted {LAYOUT_VERSION}")]
+    Version {
+        /// Its layout version.
+        found: u32,
+    },
+    /// The same version, but other sizes and offsets.
+    #[error(
+        "layout hash {found:016x}, wanted {:016x}: another build of the same layout version",
+        LAYOUT_HASH
+    )]
+    Hash {
+        /// Its hash.
+        found: u64,
+    },
+    /// Its checksum does not fit its bytes.
+    #[error("header checksum {found:016x}, wanted {wanted:016x}: the header is damaged")]
+    Checksum {
+        /// What stands there.
+        found: u64,
+        /// What its bytes give.
+        wanted: u64,
+    },
+    /// A value that no segment has.
+    #[error("{field} is {found}, which no segment has: the header is damaged")]
+    Field {
+        /// The field's name.
+        field: &'static str,
+        /// Its value.
+        found: u64,
+    },
+    /// The file is not as long as the header says.
+    #[error("{found} bytes long, wanted {wanted}: the file was cut short or grown")]
+    Length {
+        /// The file's length.
+        found: u64,
+        /// The length by the header.
+        wanted: u64,
+    },
+}
+
+impl Header {
+    /// The header of a new segment.
+    pub fn new(identity: Identity, geometry: &Geometry) -> Header {
+        let capacity = geometry.capacity();
+        let mut header = Header {
+            magic: MAGIC,
+            layout_version: LAYOUT_VERSION,
+            endian_mark: ENDIAN_MARK,
+            layout_hash: LAYOUT_HASH,
+            total_len: geometry.total_bytes() as u64,
+            header_len: size_of::<Header>() as u32,
+            max_nodes: capacity.max_nodes as u32,
+            max_namespaces: capacity.max_namespaces as u32,
+            max_replicas: capacity.max_replicas as u32,
+            partitions: capacity.partitions as u32,
+            key: identity.key,
+            generation: identity.generation,
+            segment_id: identity.segment_id,
+            created_ns: identity.created_ns,
+            creator_pid: identity.creator_pid,
+            reserved: 0,
+            geometry: geometry.fingerprint(),
+            padding: [0; 14],
+            checksum: 0,
+        };
+        header.checksum = header.wanted_checksum();
+        header
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        bytemuck::bytes_of(self)
+    }
+
+    /// Validates a private copy of a file's first bytes against the file's
+    /// real length, and tells who the segment is and where things lie.
+    ///
+    /// # Errors
+    /// [`HeaderError`] names what was found.
+    pub fn validate(copy: &[u8], file_len: u64) -> Result<(Identity, Geometry), HeaderError> {
+        let short = HeaderError::Short { found: file_len.min(copy.len() as u64) };
+        let bytes = copy.get(..size_of::<Header>()).ok_or(short)?;
+        let header: Header = bytemuck::pod_read_unaligned(bytes);
+        if header.magic != MAGIC {
+            return Err(HeaderError::Magic);
+        }
+        if header.endian_mark == ENDIAN_MARK.swap_bytes() {
+            return Err(HeaderError::Endian);
+        }
+        if header.layout_version != LAYOUT_VERSION {
+            return Err(HeaderError::Version { found: header.layout_version });
+        }
+        if header.layout_hash != LAYOUT_HASH {
+            return Err(HeaderError::Hash { found: header.layout_hash });
+        }
+        let wanted = header.wanted_checksum();
+        if header.checksum != wanted {
+            return Err(HeaderError::Checksum { found: header.checksum, wanted });
+        }
+        header.check_fields(file_len)
+    }
+
+    fn check_fields(&self, file_len: u64) -> Result<(Identity, Geometry), HeaderError> {
+        let field = |field, found| HeaderError::Field { field, found };
+        let capacity = Capacity {
+            max_nodes: self.max_nodes as usize,
+            max_namespaces: self.max_namespaces as usize,
+            max_replicas: self.max_replicas as usize,
+            partitions: self.partitions as usize,
+        };
+        capacity.check().map_err(|error| field(error.name, error.found as u64))?;
+        let geometry = Geometry::new(capacity).map_err(|_| field("total_len", self.total_len))?;
+        if self.endian_mark != ENDIAN_MARK {
+            return Err(field("endian_mark", self.endian_mark.into()));
+        }
+        if self.header_len as usize != size_of::<Header>() {
+            return Err(field("header_len", self.header_len.into()));
+        }
+        if self.geometry != geometry.fingerprint() {
+            return Err(field("geometry", self.geometry[4]));
+        }
+        if self.total_len != geometry.total_bytes() as u64 {
+            return Err(field("total_len", self.total_len));
+        }
+        if self.generation == 0 {
+            return Err(field("generation", 0));
+        }
+        if file_len != self.total_len {
+            return Err(HeaderError::Length { found: file_len, wanted: self.total_len });
+        }
+        let identity = Identity {
+            key: self.key,
+            generation: self.generation,
+            segment_id: self.segment_id,
+            created_ns: self.created_ns,
+            creator_pid: self.creator_pid,
+        };
+        Ok((identity, geometry))
+    }
+
+    fn wanted_checksum(&self) -> u64 {
+        let copy = Header { checksum: 0, ..*self };
+        let words: [u64; 32] = bytemuck::cast(copy);
+        hash_words(&words)
+    }
+}
+
+/// FNV-1a over words: enough to tell a damaged header, usable in constants.
+const fn hash_words(words: &[u64]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut i = 0;
+    while i < words.len() {
+        let mut byte = 0;
+        while byte < 64 {
+            hash ^= words[i] >> byte & 0xff;
+            hash = hash.wrapping_mul(0x0000_0100_0000_01b3);
+            byte += 8;
+        }
+        i += 1;
+    }
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sample() -> (Header, Geometry) {
+        let geometry = Geometry::new(Capacity::DEFAULT).unwrap();
+        let identity =
+            Identity { key: 7, generation: 3, segment_id: 99, created_ns: 5, creator_pid: 1 };
+        (Header::new(identity, &geometry), geometry)
+    }
+
+    #[test]
+    fn a_header_validates_and_tells_its_geometry() {
+        let (header, geometry) = sample();
+        let (identity, found) =
+            Header::validate(header.bytes(), geometry.total_bytes() as u64).unwrap();
+        assert_eq!(found, geometry);
+        assert_eq!((identity.key, identity.generation, identity.segment_id), (7, 3, 99));
+    }
+
+    proptest! {
+        /// Whatever single byte is damaged, the header is refused.
+        #[test]
+        fn h30_any_damaged_byte_is_found(at in 0usize..256, by in 1u8..) {
+            let (header, geometry) = sample();
+            let mut bytes = header.bytes().to_vec();
+            bytes[at] ^= by;
+            prop_assert!(Header::validate(&bytes, geometry.total_bytes() as u64).is_err());
+        }
+
+        #[test]
+        fn h30_arbitrary_bytes_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+            prop_assert!(Header::validate(&bytes, bytes.len() as u64).is_err());
+        }
+
+        /// Fields out of range are refused even under a right checksum.
+        #[test]
+        fn h30_hostile_fields_are_refused(nodes in 4097u32.., namespaces in 4097u32..) {
+            let (mut header, geometry) = sample();
+            header.max_nodes = nodes;
+            header.max_namespaces = namespaces;
+            header.checksum = header.wanted_checksum();
+            let result = Header::validate(header.bytes(), geometry.total_bytes() as u64);
+            let refused = matches!(result, Err(HeaderError::Field { .. }));
+            prop_assert!(refused);
+        }
+    }
+
+    #[test]
+    fn h30_a_file_cut_short_is_refused() {
+        let (header, geometry) = sample();
+        let wanted = geometry.total_bytes() as u64;
+        let found = wanted - 1;
+        assert_eq!(
+            Header::validate(header.bytes(), found).unwrap_err(),
+            HeaderError::Length { found, wanted }
+        );
+    }
+
+    #[test]
+    fn h13_another_layout_version_is_named() {
+        let (mut header, geometry) = sample();
+        header.layout_version = 9;
+        let error = Header::validate(header.bytes(), geometry.total_bytes() as u64).unwrap_err();
+        assert_eq!(error, HeaderError::Version { found: 9 });
+        assert!(error.to_string().contains("version 9, wanted 1"));
+    }
+}

@@ -1,0 +1,31 @@
+//! The segment's layout: where each word lies, and the only `unsafe` of the
+//! core, which turns a mapping into slices of atomics.
+//!
+//! ```text
+//! byte 0      immutable header (256 bytes): magic, version, sizes, identity,
+//!             checksum; validated once from a private copy
+//! byte 256    head: one word, alone on its cache lines
+//! byte 384    owner block: 16 words of heartbeat, times, counters
+//! byte 512    event word, alone on its cache lines
+//! byte 4096   frame 0 ┐ each: table generation, counts, checksum, cluster
+//!             frame 1 ┘ name │ node records │ namespace records with racks │
+//!                       for each namespace routing planes and regimes
+//! ```
+//!
+//! All mutable memory is words `tag:16 | payload:48`, see
+//! [`protocol`](crate::protocol). Offsets inside a frame follow from the
+//! capacities in the header and are computed in one place, [`Geometry`].
+
+mod capacity;
+mod fork;
+mod geometry;
+mod header;
+mod mapping;
+mod words;
+
+pub use capacity::{Capacity, CapacityError};
+pub use fork::{ForkCell, ForkLocal, Lineage};
+pub use geometry::{Geometry, GeometryError, frame};
+pub use header::{Header, HeaderError, Identity, LAYOUT_HASH, LAYOUT_VERSION};
+pub use mapping::{Mapping, WriteMapping};
+pub use words::{OwnerWord, futex_half};

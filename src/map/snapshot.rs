@@ -1,0 +1,298 @@
+//! The map as it comes out of a frame. Any bit pattern is possible there:
+//! everything is checked, nothing is trusted.
+
+use std::net::SocketAddr;
+
+use super::cluster::ClusterMap;
+use super::image::checksum;
+use super::names::{ClusterName, NamespaceName, NodeId, TlsName};
+use super::namespace::Namespace;
+use super::node::{Node, NodeTable, Slot};
+use super::records::{
+    Counts, NamespaceWord, NodeWord, PortWord, REPLICAS_A_WORD, RackWord, RoutingWord, ip_of,
+    unpack,
+};
+use crate::layout::{Geometry, Mapping, frame};
+use crate::protocol::{Stamp, Word, read};
+use crate::sync::{AtomicU64, Ordering};
+
+/// Why no map could be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// Nothing was published yet.
+    #[error("nothing was published in the segment yet")]
+    Empty,
+    /// Publications followed each other so fast that no read ended between
+    /// two; they should be 50 ms apart.
+    #[error("every read was overtaken by a publication; they come faster than the 50 ms allowed")]
+    Disturbed,
+    /// The published frame holds what no owner writes.
+    #[error("the published map is damaged: {what}; remove the segment (tendmap rm --force)")]
+    Corrupt {
+        /// Which record, and what is wrong with it.
+        what: String,
+    },
+}
+
+/// The tables of one publication: everything but the partitions.
+#[derive(Clone, Debug)]
+pub struct Tables {
+    /// The publication.
+    pub stamp: Stamp,
+    /// The table generation as its whole tagged word.
+    pub generation: u64,
+    /// The cluster's name.
+    pub cluster_name: Option<ClusterName>,
+    /// The nodes.
+    pub nodes: NodeTable,
+    /// The namespaces, without partitions.
+    pub namespaces: Vec<Namespace>,
+}
+
+/// One whole publication.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Its number within the key's life.
+    pub sequence: u64,
+    /// The table generation (without its tag).
+    pub table_generation: u64,
+    /// Whether its checksum fits; `None` if the owner set none.
+    pub intact: Option<bool>,
+    /// The map.
+    pub map: ClusterMap,
+}
+
+/// Reads the tables of the live frame.
+///
+/// # Errors
+/// [`SnapshotError`].
+pub fn tables(mapping: &Mapping) -> Result<Tables, SnapshotError> {
+    let copy = Copy::take(mapping, false)?;
+    copy.tables(mapping.geometry())
+}
+
+/// Reads the whole live frame.
+///
+/// # Errors
+/// [`SnapshotError`].
+pub fn snapshot(mapping: &Mapping) -> Result<Snapshot, SnapshotError> {
+    let geometry = mapping.geometry();
+    let copy = Copy::take(mapping, true)?;
+    let mut tables = copy.tables(geometry)?;
+    for (index, namespace) in tables.namespaces.iter_mut().enumerate() {
+        copy.partitions(geometry, index, &tables.nodes, namespace)?;
+    }
+    let table_generation = Word::from_bits(tables.generation).payload();
+    let found = copy.payload(frame::CHECKSUM);
+    let intact = (found != 0).then(|| found == checksum(copy.live(geometry)));
+    let Tables { stamp, cluster_name, nodes, namespaces, .. } = tables;
+    let map = ClusterMap::restore(geometry.capacity(), cluster_name, nodes, namespaces);
+    Ok(Snapshot { sequence: stamp.sequence(), table_generation, intact, map })
+}
+
+/// A private copy of the live parts of a frame.
+struct Copy {
+    stamp: Stamp,
+    counts: Counts,
+    /// Tagged words at their places in the frame.
+    words: Vec<u64>,
+}
+
+impl Copy {
+    fn take(mapping: &Mapping, arrays: bool) -> Result<Copy, SnapshotError> {
+        let geometry = mapping.geometry();
+        let capacity = geometry.capacity();
+        let size = if arrays { geometry.frame_words() } else { geometry.table_words() };
+        let mut words = vec![0; size];
+        let (stamp, counts) = read(mapping.head(), |stamp| {
+            let source = mapping.frame(stamp.frame());
+            copy_range(source, &mut words, 0..frame::PREFIX);
+            let counts = Counts::from_payload(Word::from_bits(words[frame::COUNTS]).payload());
+            // A mixture of two publications is possible here, and so is
+            // damage: copy what is in bounds, judge later.
+            let slots = counts.slots().min(capacity.max_nodes);
+            copy_range(source, &mut words, frame::PREFIX..geometry.node(slots));
+            for index in 0..counts.namespaces().min(capacity.max_namespaces) {
+                let start = geometry.namespace(index);
+                let record = start..start + frame::NAMESPACE_WORDS + slots;
+                copy_range(source, &mut words, record);
+                if arrays {
+                    let start = geometry.routing(index, 0);
+                    copy_range(source, &mut words, start..start + geometry.array_words());
+                }
+            }
+            counts
+        })
+        .map_err(|_| SnapshotError::Disturbed)?;
+        if stamp.sequence() == 0 {
+            return Err(SnapshotError::Empty);
+        }
+        if counts.slots() > capacity.max_nodes || counts.namespaces() > capacity.max_namespaces {
+            return Err(corrupt(format!(
+                "it counts {} node slots and {} namespaces, the segment has room for {} and {}",
+                counts.slots(),
+                counts.namespaces(),
+                capacity.max_nodes,
+                capacity.max_namespaces,
+            )));
+        }
+        Ok(Copy { stamp, counts, words })
+    }
+
+    fn payload(&self, index: usize) -> u64 {
+        Word::from_bits(self.words[index]).payload()
+    }
+
+    fn bytes<const N: usize>(&self, first: usize, len: usize) -> Option<[u8; N]> {
+        let mut payloads = [0; 44];
+        let words = N.div_ceil(6);
+        for (offset, payload) in payloads[..words].iter_mut().enumerate() {
+            *payload = self.payload(first + offset);
+        }
+        let mut out = [0; N];
+        unpack(&payloads[..words], len, &mut out).map(|()| out)
+    }
+
+    fn tables(&self, geometry: &Geometry) -> Result<Tables, SnapshotError> {
+        let mut nodes = NodeTable::new(geometry.capacity().max_nodes);
+        for slot in (0..self.counts.slots()).map_while(Slot::new) {
+            let (incarnation, node) = self.node(geometry, slot)?;
+            if let Some(node) = &node {
+                if nodes.slot_of(&node.id).is_some() {
+                    return Err(corrupt(format!("node {} stands in two slots", node.id)));
+                }
+            }
+            nodes.restore(slot, incarnation, node);
+        }
+        let mut namespaces: Vec<Namespace> = Vec::new();
+        for index in 0..self.counts.namespaces() {
+            let namespace = self.namespace(geometry, index)?;
+            if namespaces.iter().any(|known| known.name == namespace.name) {
+                return Err(corrupt(format!("namespace {} stands there twice", namespace.name)));
+            }
+            namespaces.push(namespace);
+        }
+        Ok(Tables {
+            stamp: self.stamp,
+            generation: self.words[frame::TABLE_GENERATION],
+            cluster_name: self.cluster_name()?,
+            nodes,
+            namespaces,
+        })
+    }
+
+    fn cluster_name(&self) -> Result<Option<ClusterName>, SnapshotError> {
+        let len = self.payload(frame::CLUSTER_NAME) as usize;
+        if len == 0 {
+            return Ok(None);
+        }
+        self.bytes::<{ ClusterName::MAX }>(frame::CLUSTER_NAME + 1, len)
+            .and_then(|bytes| ClusterName::from_bytes(&bytes[..len]).ok())
+            .map(Some)
+            .ok_or_else(|| corrupt(format!("a cluster name of {len} bytes that is none")))
+    }
+
+    fn node(&self, geometry: &Geometry, slot: Slot) -> Result<(u32, Option<Node>), SnapshotError> {
+        let first = geometry.node(slot.index());
+        let word = NodeWord::from_payload(self.payload(first + frame::NODE));
+        if word.id_len() == 0 {
+            return Ok((word.incarnation(), None));
+        }
+        let node = || {
+            let id = self.bytes::<{ NodeId::MAX }>(first + frame::NODE_ID, word.id_len())?;
+            let id = NodeId::from_bytes(&id[..word.id_len()]).ok()?;
+            let ip = ip_of(word.family()?, self.bytes::<16>(first + frame::NODE_IP, 16)?);
+            let port = PortWord::from_payload(self.payload(first + frame::NODE_PORT));
+            let len = port.tls_len();
+            let tls_name = match len {
+                0 => None,
+                _ => {
+                    let name = self.bytes::<{ TlsName::MAX }>(first + frame::NODE_TLS, len)?;
+                    Some(TlsName::from_bytes(&name[..len]).ok()?)
+                }
+            };
+            Some(Node { id, address: SocketAddr::new(ip, port.port()), tls_name })
+        };
+        let node = node()
+            .ok_or_else(|| corrupt(format!("the node record of slot {} is none", slot.index())))?;
+        Ok((word.incarnation(), Some(node)))
+    }
+
+    fn namespace(&self, geometry: &Geometry, index: usize) -> Result<Namespace, SnapshotError> {
+        let first = geometry.namespace(index);
+        let word = NamespaceWord::from_payload(self.payload(first + frame::NAMESPACE));
+        let name = self
+            .bytes::<{ NamespaceName::MAX }>(first + frame::NAMESPACE_NAME, word.name_len())
+            .and_then(|bytes| NamespaceName::from_bytes(&bytes[..word.name_len()]).ok())
+            .ok_or_else(|| corrupt(format!("the record of namespace {index} is none")))?;
+        let mut namespace = Namespace::new(name, 0, geometry.capacity().max_replicas);
+        namespace.replication_factor = word.replication_factor();
+        namespace.strong_consistency = word.strong_consistency();
+        for slot in (0..self.counts.slots()).map_while(Slot::new) {
+            let word = self.payload(geometry.rack(index, slot.index()));
+            namespace.set_rack(slot, RackWord::from_payload(word).rack());
+        }
+        Ok(namespace)
+    }
+
+    fn partitions(
+        &self,
+        geometry: &Geometry,
+        index: usize,
+        nodes: &NodeTable,
+        namespace: &mut Namespace,
+    ) -> Result<(), SnapshotError> {
+        let capacity = geometry.capacity();
+        namespace.reset_partitions(capacity.partitions, capacity.max_replicas);
+        for partition in 0..capacity.partitions {
+            for replica in 0..capacity.max_replicas {
+                let plane = geometry.routing(index, replica / REPLICAS_A_WORD);
+                let word = RoutingWord::from_payload(self.payload(plane + partition));
+                let slot = word.slot(replica % REPLICAS_A_WORD);
+                if slot.is_some_and(|slot| nodes.get(slot).is_none()) {
+                    return Err(corrupt(format!(
+                        "replica {replica} of partition {partition} of {} is given to an empty slot",
+                        namespace.name
+                    )));
+                }
+                namespace.partitions.set_owner(partition, replica, slot);
+            }
+            let regime = self.payload(geometry.regimes(index) + partition);
+            let regime = u32::try_from(regime).map_err(|_| {
+                corrupt(format!("regime {regime} of partition {partition} of {}", namespace.name))
+            })?;
+            namespace.partitions.set_regime(partition, regime);
+        }
+        Ok(())
+    }
+
+    fn live(&self, geometry: &Geometry) -> impl Iterator<Item = (u64, usize)> {
+        let namespaces = 0..self.counts.namespaces();
+        let slots = self.counts.slots();
+        let records = namespaces.clone().map(move |index| {
+            let start = geometry.namespace(index);
+            start..start + frame::NAMESPACE_WORDS + slots
+        });
+        let arrays = namespaces.map(|index| {
+            let start = geometry.routing(index, 0);
+            start..start + geometry.array_words()
+        });
+        core::iter::once(0..geometry.node(slots))
+            .chain(records)
+            .chain(arrays)
+            .flatten()
+            .map(|index| (self.payload(index), index))
+    }
+}
+
+fn copy_range(source: &[AtomicU64], words: &mut [u64], range: core::ops::Range<usize>) {
+    for (to, from) in words[range.clone()].iter_mut().zip(&source[range]) {
+        // Relaxed: the caller's head check gives the order.
+        *to = from.load(Ordering::Relaxed);
+    }
+}
+
+fn corrupt(what: String) -> SnapshotError {
+    SnapshotError::Corrupt { what }
+}

@@ -1,0 +1,17 @@
+//! Routing: from a key to its digest, its partition and the node to ask.
+
+mod digest;
+mod error;
+mod key;
+mod nodes;
+mod policy;
+mod router;
+mod target;
+
+pub use digest::{Digest, DigestError};
+pub use error::RouteError;
+pub use key::Key;
+pub use nodes::Route;
+pub use policy::{Attempt, Policy, Starts, select};
+pub use router::{NamespaceHandle, Pinned, Router};
+pub use target::{Partition, Record, Target};

@@ -1,0 +1,51 @@
+//! What can be routed: a partition, a digest, or a record by set and key.
+
+use super::digest::Digest;
+use super::key::Key;
+
+/// Something that lies in one partition.
+pub trait Target {
+    /// Its partition, of `partitions` (a power of two).
+    fn partition(&self, partitions: usize) -> usize;
+}
+
+/// A partition by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Partition(pub usize);
+
+impl Target for Partition {
+    #[inline(always)]
+    fn partition(&self, _: usize) -> usize {
+        self.0
+    }
+}
+
+impl Target for Digest {
+    #[inline]
+    fn partition(&self, partitions: usize) -> usize {
+        Digest::partition(*self, partitions)
+    }
+}
+
+/// A record by its set and key.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Record<'a> {
+    /// The set's name; empty = none.
+    pub set: &'a str,
+    /// The key.
+    pub key: Key<'a>,
+}
+
+impl<'a> Record<'a> {
+    /// The record of that key in that set.
+    pub fn new(set: &'a str, key: impl Into<Key<'a>>) -> Record<'a> {
+        Record { set, key: key.into() }
+    }
+}
+
+impl Target for Record<'_> {
+    #[inline]
+    fn partition(&self, partitions: usize) -> usize {
+        Digest::of(self.set, self.key).partition(partitions)
+    }
+}

@@ -1,0 +1,161 @@
+//! Taking the ownership over: when, and by which steps.
+//!
+//! Wrong answers here are harmless: a candidate that takes over too early
+//! fences a living owner, which becomes a follower; one that comes too late
+//! costs time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::error::SegmentError;
+use super::lock::{LockFile, byte_of};
+use super::segment::Segment;
+use super::tenure::Tenure;
+use crate::layout::OwnerWord;
+use crate::protocol::{Head, Term, load_owner, retire, take_over};
+
+/// How long another candidate may hold the next term's byte without entering
+/// it, by this process's own clock, before it is taken for stopped.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// How many bytes of stopped candidates are stepped over at a time.
+const STEPS: u16 = 64;
+
+/// How things stand with the owner, or what an attempt came to.
+#[derive(Debug)]
+pub enum Entry {
+    /// This process owns the segment now.
+    Owner(Box<Tenure>),
+    /// An owner lives: it holds its byte.
+    Held,
+    /// The owner's byte is free, and nobody has taken over yet.
+    Free,
+    /// The same, but the owner said that it can't reach the cluster: reach it
+    /// first.
+    Abdicated,
+    /// Another candidate is about to enter.
+    Busy,
+    /// Another candidate was faster.
+    Lost,
+    /// The segment is retired: look for its successor.
+    Retired,
+}
+
+/// A process that may become owner.
+#[derive(Debug, Default)]
+pub struct Candidate {
+    /// The head at which the next byte was found held, and since when.
+    blocked: Option<(Head, Instant)>,
+}
+
+impl Candidate {
+    /// Looks, without taking anything: [`Entry::Held`], [`Entry::Free`],
+    /// [`Entry::Abdicated`] or [`Entry::Retired`].
+    ///
+    /// # Errors
+    /// [`SegmentError::Io`] if the lock file can't be read.
+    pub fn look(segment: &Segment) -> Result<Entry, SegmentError> {
+        let head = segment.head();
+        if head.retired() {
+            return Ok(Entry::Retired);
+        }
+        let Some(lock) = segment.lock() else { return Ok(Entry::Held) };
+        if held(lock, head)? {
+            return Ok(Entry::Held);
+        }
+        let flags = load_owner(segment.mapping().owner(OwnerWord::Flags), head).unwrap_or(0);
+        let abdicated = flags & OwnerWord::ABDICATED != 0;
+        Ok(if abdicated { Entry::Abdicated } else { Entry::Free })
+    }
+
+    /// Tries to take over. `hung`: the owner holds its byte, but has not shown
+    /// a sign of life for the threshold.
+    ///
+    /// # Errors
+    /// [`SegmentError`] if the lock file can't be used or the segment not be
+    /// mapped for writing.
+    pub fn enter(&mut self, segment: &Arc<Segment>, hung: bool) -> Result<Entry, SegmentError> {
+        let head = segment.head();
+        if head.retired() {
+            return Ok(Entry::Retired);
+        }
+        let Some(lock) = segment.lock() else { return Ok(Entry::Held) };
+        // A byte that is free in a file that is no longer at the name says
+        // nothing: the owner may hold it in the file that is.
+        lock.reopen_if_moved(segment.mode())
+            .map_err(SegmentError::io("open the lock file", lock.path()))?;
+        if !hung && held(lock, head)? {
+            return Ok(Entry::Held);
+        }
+        let Some(term) = self.take_byte(lock, head)? else {
+            return no_byte(segment, head);
+        };
+        let entered = self.exchange(segment, lock, head, term);
+        if !matches!(entered, Ok(Entry::Owner(_))) {
+            lock.unlock(byte_of(term));
+        }
+        entered
+    }
+
+    /// Takes the byte of the next term, or of a later one if the candidate that
+    /// holds the next has not moved for a while.
+    fn take_byte(&mut self, lock: &LockFile, head: Head) -> Result<Option<Term>, SegmentError> {
+        let action = || SegmentError::io("lock a byte of", lock.path());
+        let mut steps = 1..=1;
+        if let Some((since_head, since)) = self.blocked {
+            if since_head == head && since.elapsed() >= PATIENCE {
+                steps = 1..=STEPS;
+            }
+        }
+        for by in steps {
+            let Some(number) = head.term().checked_add(by) else { break };
+            let Some(term) = Term::new(number) else { break };
+            if lock.try_lock(byte_of(term)).map_err(action())? {
+                self.blocked = None;
+                return Ok(Some(term));
+            }
+        }
+        if self.blocked.is_none_or(|(since_head, _)| since_head != head) {
+            self.blocked = Some((head, Instant::now()));
+        }
+        Ok(None)
+    }
+
+    fn exchange(
+        &self,
+        segment: &Arc<Segment>,
+        lock: &LockFile,
+        head: Head,
+        term: Term,
+    ) -> Result<Entry, SegmentError> {
+        let writer = match segment.open_writer() {
+            // Its name is gone or leads elsewhere: who holds it is to look for
+            // the newest segment, as if it were retired.
+            Err(error) if error.is_absent() => return Ok(Entry::Retired),
+            other => other?,
+        };
+        if segment.head() != head {
+            return Ok(Entry::Lost);
+        }
+        debug_assert!(lock.held(byte_of(term)).unwrap_or(true));
+        Ok(match take_over(writer.head(), head, term) {
+            Ok(head) => Entry::Owner(Box::new(Tenure::enter(segment.clone(), writer, term, head))),
+            Err(_) => Entry::Lost,
+        })
+    }
+}
+
+/// No byte was to be had: somebody is entering, or the terms are used up.
+fn no_byte(segment: &Arc<Segment>, head: Head) -> Result<Entry, SegmentError> {
+    if head.term() < Term::LAST.get() {
+        return Ok(Entry::Busy);
+    }
+    let writer = segment.open_writer()?;
+    // Whether this or another exchange retires it is all the same.
+    let _ = retire(writer.head(), head);
+    Ok(Entry::Retired)
+}
+
+fn held(lock: &LockFile, head: Head) -> Result<bool, SegmentError> {
+    let Some(term) = Term::new(head.term()) else { return Ok(false) };
+    lock.held(byte_of(term)).map_err(SegmentError::io("look at the locks of", lock.path()))
+}

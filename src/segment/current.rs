@@ -1,0 +1,75 @@
+//! The segment that a process reads, as segments succeed each other.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::directory::live;
+use super::error::SegmentError;
+use super::name::Place;
+use super::segment::{Attachment, Segment};
+
+/// How often a successor of a retired segment is looked for, at most.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// The current segment of a key, shared by a process's routers and its tender.
+#[derive(Debug)]
+pub struct Current {
+    /// Where successors are found; `None` in private mode, which has none.
+    place: Option<Place>,
+    /// By which this process counts as attached to it.
+    attachment: Mutex<(Arc<Segment>, Option<Attachment>)>,
+    looked: Mutex<Option<Instant>>,
+}
+
+impl Current {
+    /// Begins with this segment.
+    ///
+    /// # Errors
+    /// [`SegmentError::Io`] if the process can't be marked as attached.
+    pub fn new(place: Option<Place>, segment: &Arc<Segment>) -> Result<Current, SegmentError> {
+        let attachment = Mutex::new((segment.clone(), Some(segment.hold()?)));
+        Ok(Current { place, attachment, looked: Mutex::new(None) })
+    }
+
+    /// The current segment.
+    pub fn get(&self) -> Arc<Segment> {
+        self.attachment.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// Another one has become current.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn replace(&self, segment: &Arc<Segment>) -> Result<(), SegmentError> {
+        let attachment = segment.hold()?;
+        *self.attachment.lock().unwrap_or_else(PoisonError::into_inner) =
+            (segment.clone(), Some(attachment));
+        Ok(())
+    }
+
+    /// No longer counts this process as attached on this account; the segment
+    /// can still be read.
+    pub fn let_go(&self) {
+        self.attachment.lock().unwrap_or_else(PoisonError::into_inner).1 = None;
+    }
+
+    /// What has succeeded `of`, if that is known or can be found. The directory
+    /// is looked at every 100 ms at most, whoever asks; nobody waits for
+    /// anybody.
+    pub fn successor(&self, of: &Arc<Segment>) -> Option<Arc<Segment>> {
+        let current = self.attachment.try_lock().ok()?.0.clone();
+        if !Arc::ptr_eq(&current, of) {
+            return Some(current);
+        }
+        let place = self.place.as_ref().filter(|_| current.head().retired())?;
+        let mut looked = self.looked.try_lock().ok()?;
+        if looked.is_some_and(|at| at.elapsed() < LOOK_EVERY) {
+            return None;
+        }
+        *looked = Some(Instant::now());
+        // What can't be trusted is no successor; the next look may find one.
+        let found = live(place).ok().flatten()?;
+        self.replace(&found).ok()?;
+        Some(found)
+    }
+}

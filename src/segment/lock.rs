@@ -1,0 +1,262 @@
+//! The lock file: one byte a term, and one for the standby follower.
+//!
+//! The locks are of the per-process kind (F_SETLK): the kernel frees them the
+//! moment the process dies, a zombie included, and a forked child does not
+//! inherit them. They only ever say *when* somebody should take over.
+//!
+//! Closing any descriptor of the file drops all of the process's locks on it,
+//! so that a process has one [`LockFile`] for each file, see `registry`.
+
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+
+use crate::layout::Lineage;
+use crate::protocol::Term;
+
+/// The byte of the follower that watches most closely.
+pub const STANDBY: u64 = 1 << 20;
+/// Attached processes hold a byte of the segment file from here on.
+const ATTACHED: u64 = 1 << 32;
+const ATTACHED_END: u64 = 1 << 62;
+
+/// The lock file of one segment; one in a process.
+#[derive(Debug)]
+pub struct LockFile {
+    path: PathBuf,
+    /// Exchanged when the name has come to lead to another file.
+    file: Mutex<Arc<Handle>>,
+    /// The bytes that this process holds: F_GETLK never shows them.
+    own: Mutex<BTreeSet<u64>>,
+}
+
+/// An open lock file. In a forked child it is never closed: that would drop
+/// locks that the child has taken through a descriptor of its own.
+#[derive(Debug)]
+struct Handle {
+    file: Option<File>,
+    lineage: Lineage,
+}
+
+impl Handle {
+    fn new(file: File) -> Arc<Handle> {
+        Arc::new(Handle { file: Some(file), lineage: Lineage::current() })
+    }
+
+    fn file(&self) -> &File {
+        self.file.as_ref().expect("open until dropped")
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.lineage != Lineage::current() {
+            std::mem::forget(self.file.take());
+        }
+    }
+}
+
+/// The byte of a term.
+pub fn byte_of(term: Term) -> u64 {
+    term.get().into()
+}
+
+impl LockFile {
+    /// Makes the lock file of a new segment, and takes the first term's byte.
+    ///
+    /// # Errors
+    /// What the system says; `AlreadyExists` if the name is taken.
+    pub fn create(path: PathBuf, mode: u32) -> io::Result<LockFile> {
+        let file = options().read(true).write(true).create_new(true).mode(mode).open(&path)?;
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
+        let lock = LockFile { path, file: Mutex::new(Handle::new(file)), own: Mutex::default() };
+        if !lock.try_lock(byte_of(Term::FIRST))? {
+            return Err(io::Error::other("a new lock file was locked by another process"));
+        }
+        Ok(lock)
+    }
+
+    /// Opens the lock file of a segment, for writing if that is allowed, and
+    /// makes it anew if it is gone.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open(path: PathBuf, mode: u32) -> io::Result<LockFile> {
+        let file = open_or_create(&path, mode)?;
+        Ok(LockFile { path, file: Mutex::new(Handle::new(file)), own: Mutex::default() })
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn handle(&self) -> Arc<Handle> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes a byte, without waiting; whether it is this process's now. A byte
+    /// that is already this process's stays so.
+    ///
+    /// # Errors
+    /// What the system says, but for a byte that is held by another process.
+    pub fn try_lock(&self, byte: u64) -> io::Result<bool> {
+        let handle = self.handle();
+        match fcntl(handle.file(), FcntlArg::F_SETLK(&flock(libc::F_WRLCK, byte, 1))) {
+            Ok(_) => {
+                self.own().insert(byte);
+                Ok(true)
+            }
+            Err(nix::errno::Errno::EACCES | nix::errno::Errno::EAGAIN) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Frees a byte; one that is not held stays so.
+    pub fn unlock(&self, byte: u64) {
+        self.own().remove(&byte);
+        let handle = self.handle();
+        // Freeing can't fail in a way that is of any use to know: what is left
+        // is freed with the process.
+        let _ = fcntl(handle.file(), FcntlArg::F_SETLK(&flock(libc::F_UNLCK, byte, 1)));
+    }
+
+    /// Whether another process holds a byte. This process's own locks never
+    /// show.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn held_by_other(&self, byte: u64) -> io::Result<bool> {
+        let handle = self.handle();
+        first_lock(handle.file(), byte, 1).map(|found| found.is_some())
+    }
+
+    /// Whether any process holds a byte, this one included.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn held(&self, byte: u64) -> io::Result<bool> {
+        Ok(self.own().contains(&byte) || self.held_by_other(byte)?)
+    }
+
+    fn own(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the name still leads to this file.
+    pub fn is_at_name(&self) -> bool {
+        let handle = self.handle();
+        let (Ok(named), Ok(held)) = (std::fs::metadata(&self.path), handle.file().metadata())
+        else {
+            return false;
+        };
+        (named.dev(), named.ino()) == (held.dev(), held.ino())
+    }
+
+    /// Opens whatever the name leads to now, if that is another file; locks
+    /// held so far are to be taken again.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn reopen_if_moved(&self, mode: u32) -> io::Result<bool> {
+        if self.is_at_name() {
+            return Ok(false);
+        }
+        let fresh = Handle::new(open_or_create(&self.path, mode)?);
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(true)
+    }
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC);
+    options
+}
+
+fn open_or_create(path: &Path, mode: u32) -> io::Result<File> {
+    match options().read(true).write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let made = options().read(true).write(true).create(true).mode(mode).open(path)?;
+            made.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
+            Ok(made)
+        }
+        // A pure reader may only look.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+            ) =>
+        {
+            options().read(true).open(path)
+        }
+        other => other,
+    }
+}
+
+fn flock(kind: libc::c_int, start: u64, len: u64) -> libc::flock {
+    libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: start as libc::off_t,
+        l_len: len as libc::off_t,
+        l_pid: 0,
+    }
+}
+
+/// Some lock of another holder in the range, as (start, len).
+fn first_lock(file: &File, start: u64, len: u64) -> io::Result<Option<(u64, u64)>> {
+    let mut probe = flock(libc::F_WRLCK, start, len);
+    fcntl(file, FcntlArg::F_GETLK(&mut probe))?;
+    if probe.l_type == libc::F_UNLCK as libc::c_short {
+        return Ok(None);
+    }
+    Ok(Some((probe.l_start as u64, probe.l_len as u64)))
+}
+
+/// Marks the holder of this descriptor as attached: a read lock of the kind
+/// that belongs to the open file description, on one random byte. A forked
+/// child shares it.
+///
+/// # Errors
+/// What the system says.
+pub fn attach(segment: &File) -> io::Result<u64> {
+    let byte = fastrand::u64(ATTACHED..ATTACHED_END);
+    fcntl(segment, FcntlArg::F_OFD_SETLK(&flock(libc::F_RDLCK, byte, 1)))?;
+    Ok(byte)
+}
+
+/// Takes the mark of [`attach`] back.
+pub fn detach(segment: &File, byte: u64) {
+    // As for `unlock`.
+    let _ = fcntl(segment, FcntlArg::F_OFD_SETLK(&flock(libc::F_UNLCK, byte, 1)));
+}
+
+/// How many are attached, this process included.
+///
+/// F_GETLK tells of *some* lock in a range, not of the first: the range is
+/// split at every hit.
+///
+/// # Errors
+/// What the system says.
+pub fn attached(segment: &File) -> io::Result<usize> {
+    let mut ranges = vec![(ATTACHED, ATTACHED_END)];
+    let mut count = 0;
+    while let Some((start, end)) = ranges.pop() {
+        if start >= end {
+            continue;
+        }
+        if let Some((at, len)) = first_lock(segment, start, end - start)? {
+            count += 1;
+            ranges.push((start, at));
+            ranges.push((at.saturating_add(len.max(1)), end));
+        }
+    }
+    Ok(count)
+}

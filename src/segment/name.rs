@@ -1,0 +1,153 @@
+//! Names: a key, a layout version, a generation.
+
+use core::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::layout::LAYOUT_VERSION;
+
+const PREFIX: &str = "tendmap-";
+
+/// Where the segments of one key live, and whose and how they may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The directory, `/dev/shm` unless configured.
+    pub directory: PathBuf,
+    /// The key.
+    pub key: u32,
+    /// Mode bits of new segments, 0600 unless configured.
+    pub mode: u32,
+    /// A user beside the effective one and root whose segments are accepted.
+    pub owner: Option<u32>,
+}
+
+impl Place {
+    /// Where segments live by default.
+    pub const DIRECTORY: &str = "/dev/shm";
+    /// The key by default, as the Aerospike C client has it.
+    pub const KEY: u32 = 0xA700_0000;
+    /// The mode by default: nobody else reads it, nobody else writes it.
+    pub const MODE: u32 = 0o600;
+
+    /// The default place of a key.
+    pub fn of_key(key: u32) -> Place {
+        Place { directory: Place::DIRECTORY.into(), key, mode: Place::MODE, owner: None }
+    }
+
+    /// The path of one generation of this layout.
+    pub fn segment(&self, generation: u64) -> PathBuf {
+        let name = SegmentName { key: self.key, layout_version: LAYOUT_VERSION, generation };
+        self.directory.join(name.to_string())
+    }
+}
+
+/// The lock file of a segment lies beside it and is named by the segment's id.
+pub fn lock_path(directory: &Path, key: u32, segment_id: u64) -> PathBuf {
+    directory.join(format!("{PREFIX}{key:08x}-v{LAYOUT_VERSION}-{segment_id:016x}.lock"))
+}
+
+/// The key and the segment id in a lock file's name.
+pub fn parse_lock(name: &str) -> Option<(u32, u64)> {
+    let (key, rest) = name.strip_prefix(PREFIX)?.split_once('-')?;
+    let (version, rest) = rest.strip_prefix('v')?.split_once('-')?;
+    let id = rest.strip_suffix(".lock")?;
+    if version.parse() != Ok(LAYOUT_VERSION) || key.len() != 8 || id.len() != 16 {
+        return None;
+    }
+    Some((u32::from_str_radix(key, 16).ok()?, u64::from_str_radix(id, 16).ok()?))
+}
+
+/// What a segment's file name says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SegmentName {
+    /// The key.
+    pub key: u32,
+    /// The layout version; two layouts never meet under one name.
+    pub layout_version: u32,
+    /// The number of the segment under the key, from 1.
+    pub generation: u64,
+}
+
+impl fmt::Display for SegmentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SegmentName { key, layout_version, generation } = self;
+        write!(f, "{PREFIX}{key:08x}-v{layout_version}-g{generation}")
+    }
+}
+
+impl SegmentName {
+    /// The name in a file name; `None` for any other file.
+    pub fn parse(name: &str) -> Option<SegmentName> {
+        let (key, rest) = name.strip_prefix(PREFIX)?.split_once('-')?;
+        let (version, generation) = rest.strip_prefix('v')?.split_once("-g")?;
+        let parsed = SegmentName {
+            key: u32::from_str_radix(key, 16).ok()?,
+            layout_version: version.parse().ok()?,
+            generation: generation.parse().ok()?,
+        };
+        // Only the one spelling that is written: no signs, no leading zeros.
+        (parsed.to_string() == name && parsed.generation > 0).then_some(parsed)
+    }
+}
+
+/// A key that is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "shm_key {found:?}; wanted a decimal number or 0x and up to 8 hex digits, at most 0xffffffff"
+)]
+pub struct KeyError {
+    /// What was given.
+    pub found: String,
+}
+
+/// Reads a key, decimal or `0x…`.
+///
+/// # Errors
+/// [`KeyError`] if it is no number of 32 bits.
+pub fn parse_key(text: &str) -> Result<u32, KeyError> {
+    let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    let (digits, radix) = hex.map_or((text, 10), |digits| (digits, 16));
+    let valid = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let error = || KeyError { found: text.to_owned() };
+    valid.then(|| u32::from_str_radix(digits, radix).ok()).flatten().ok_or_else(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn names_come_back(key: u32, layout_version: u32, generation in 1u64..) {
+            let name = SegmentName { key, layout_version, generation };
+            prop_assert_eq!(SegmentName::parse(&name.to_string()), Some(name));
+        }
+
+        #[test]
+        fn keys_come_back(key: u32) {
+            prop_assert_eq!(parse_key(&format!("{key}")), Ok(key));
+            prop_assert_eq!(parse_key(&format!("{key:#x}")), Ok(key));
+        }
+
+        #[test]
+        fn other_names_are_none(name in "\\PC{0,40}") {
+            let parsed = SegmentName::parse(&name);
+            prop_assert!(parsed.is_none_or(|parsed| parsed.to_string() == name));
+        }
+    }
+
+    #[test]
+    fn bad_keys_are_refused() {
+        for text in ["", "0x", "-1", "+1", "0x1_0", "4294967296", "0x100000000", "a7"] {
+            assert!(parse_key(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn lock_names_come_back() {
+        let path = lock_path(Path::new("/x"), 0xA700_0000, 0xfeed);
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert_eq!(parse_lock(name), Some((0xA700_0000, 0xfeed)));
+        assert_eq!(SegmentName::parse(name), None);
+    }
+}

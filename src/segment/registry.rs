@@ -1,0 +1,66 @@
+//! One attachment of a segment, and one descriptor of its lock file, in a
+//! process, however many handles there are.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::lock::LockFile;
+use super::segment::Segment;
+use crate::layout::ForkLocal;
+
+/// A file, whatever its name: device and inode.
+pub type FileId = (u64, u64);
+
+/// The lock file is listed apart from the segment: it outlives the segment's
+/// last handle until its descriptor is closed, which happens under the
+/// registry's lock, so that nobody opens a second one meanwhile.
+struct Entry {
+    file: FileId,
+    segment: Weak<Segment>,
+    lock: Weak<LockFile>,
+}
+
+pub struct Registry {
+    entries: Vec<Entry>,
+}
+
+/// The registry of this process, a fresh one in a forked child.
+pub fn registry() -> MutexGuard<'static, Registry> {
+    static REGISTRY: ForkLocal<Mutex<Registry>> = ForkLocal::new();
+    let fresh = || Mutex::new(Registry { entries: Vec::new() });
+    REGISTRY.get_or_init(fresh).lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Registry {
+    /// The attachment of that file.
+    pub fn segment(&self, file: FileId) -> Option<Arc<Segment>> {
+        self.entries.iter().filter(|entry| entry.file == file).find_map(|e| e.segment.upgrade())
+    }
+
+    /// The open lock file of that segment.
+    pub fn lock(&self, file: FileId) -> Option<Arc<LockFile>> {
+        self.entries.iter().filter(|entry| entry.file == file).find_map(|e| e.lock.upgrade())
+    }
+
+    /// Whether the lock file of that path is open.
+    pub fn has_lock(&self, path: &std::path::Path) -> bool {
+        self.entries.iter().filter_map(|e| e.lock.upgrade()).any(|lock| lock.path() == path)
+    }
+
+    /// Lists an attachment.
+    pub fn add(&mut self, file: FileId, segment: &Arc<Segment>, lock: &Arc<LockFile>) {
+        self.sweep();
+        let (segment, lock) = (Arc::downgrade(segment), Arc::downgrade(lock));
+        self.entries.push(Entry { file, segment, lock });
+    }
+
+    /// Closes a lock file handle, and forgets what is gone.
+    pub fn close(&mut self, lock: Arc<LockFile>) {
+        drop(lock);
+        self.sweep();
+    }
+
+    fn sweep(&mut self) {
+        self.entries
+            .retain(|entry| entry.segment.strong_count() > 0 || entry.lock.strong_count() > 0);
+    }
+}

@@ -1,0 +1,334 @@
+//! An ownership: one term, one publisher, in one process.
+
+use std::sync::Arc;
+
+use super::error::SegmentError;
+use super::lock::byte_of;
+use super::segment::Segment;
+use super::wait::{boottime_ms, wake};
+use crate::layout::{OwnerWord, WriteMapping, frame};
+use crate::map::{ClusterMap, Image, NoRoom, SnapshotError, snapshot};
+use crate::protocol::{
+    Head, PublishError, Publisher, Term, Word, add_owner, raise_event, retire, store_owner,
+};
+use crate::sync::Ordering;
+
+/// Why an ownership ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Another term owns the segment, or somebody retired it.
+    Fenced,
+    /// A word of the segment was damaged; it is retired now.
+    Damaged,
+}
+
+/// Why a map was not published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotPublished {
+    /// The ownership has ended.
+    Ended(Ended),
+    /// The map has outgrown the segment; the ownership goes on.
+    NoRoom(NoRoom),
+}
+
+/// The ownership of a segment. Dropped, it gives the ownership away.
+#[derive(Debug)]
+pub struct Tenure {
+    segment: Arc<Segment>,
+    /// The second, writable mapping; `None` in private mode.
+    writer: Option<WriteMapping>,
+    publisher: Publisher,
+    published: Option<Image>,
+    /// Continues from the owner before.
+    table_generation: u64,
+    checksums: bool,
+    released: bool,
+}
+
+impl Tenure {
+    /// The creator's.
+    pub(super) fn first(segment: Arc<Segment>) -> Result<Tenure, SegmentError> {
+        let writer = match segment.memory() {
+            Some(_) => None,
+            None => Some(segment.open_writer()?),
+        };
+        let head = segment.head();
+        let mut tenure = Tenure::assemble(segment, writer, Term::FIRST, head);
+        tenure.announce(0);
+        Ok(tenure)
+    }
+
+    /// The tenure of a term just entered by takeover.
+    pub(super) fn enter(
+        segment: Arc<Segment>,
+        writer: WriteMapping,
+        term: Term,
+        head: Head,
+    ) -> Tenure {
+        let mut tenure = Tenure::assemble(segment, Some(writer), term, head);
+        tenure.announce(1);
+        tenure
+    }
+
+    fn assemble(
+        segment: Arc<Segment>,
+        writer: Option<WriteMapping>,
+        term: Term,
+        head: Head,
+    ) -> Tenure {
+        let publisher = Publisher::new(term, head);
+        Tenure {
+            segment,
+            writer,
+            publisher,
+            published: None,
+            table_generation: 0,
+            checksums: false,
+            released: false,
+        }
+    }
+
+    /// Rewrites every owner word under the new term, counters going on.
+    fn announce(&mut self, takeovers: u64) {
+        for word in OwnerWord::ALL {
+            let by = match word {
+                OwnerWord::Heartbeat => 1,
+                OwnerWord::Takeovers => takeovers,
+                _ => 0,
+            };
+            self.add(word, by);
+        }
+        self.set(OwnerWord::Flags, 0);
+        self.set(OwnerWord::Pid, std::process::id().into());
+        self.set(OwnerWord::TurnedMs, boottime_ms());
+        self.notify();
+    }
+
+    fn memory(&self) -> &WriteMapping {
+        self.writer
+            .as_ref()
+            .or_else(|| self.segment.memory())
+            .expect("a file's tenure has a writer, private memory is one")
+    }
+
+    /// The segment that is owned.
+    pub fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    /// The term.
+    pub fn term(&self) -> Term {
+        self.publisher.term()
+    }
+
+    /// Whether publications carry a checksum over the map, for tests and soaks.
+    pub fn set_checksums(&mut self, on: bool) {
+        self.checksums = on;
+    }
+
+    /// The map to continue from: what was published last, or an empty one if
+    /// that is nothing or damaged.
+    pub fn last_map(&mut self) -> ClusterMap {
+        let geometry = *self.segment.geometry();
+        match snapshot(self.segment.mapping()) {
+            Ok(last) => {
+                self.table_generation = last.table_generation;
+                let mut image = Image::encode(&last.map, &geometry).expect("it was in a frame");
+                image.seal(last.table_generation, false);
+                self.published = Some(image);
+                last.map
+            }
+            Err(error) => {
+                if error != SnapshotError::Empty {
+                    // Damaged: any number will do, the tag makes the word new.
+                    let frame = self.segment.mapping().frame(self.publisher.next_frame() ^ 1);
+                    let word = frame[frame::TABLE_GENERATION].load(Ordering::Relaxed);
+                    self.table_generation = Word::from_bits(word).payload();
+                }
+                self.published = None;
+                ClusterMap::new(geometry.capacity())
+            }
+        }
+    }
+
+    /// A turn of the owner's loop: still the owner? Then the lock byte is set
+    /// again, which heals a lost one, and the heart beats.
+    ///
+    /// # Errors
+    /// [`Ended`].
+    pub fn turn(&mut self) -> Result<(), Ended> {
+        self.check()?;
+        if let Some(lock) = self.segment.lock() {
+            // Locks are about *when* somebody else tries; failing to set one
+            // costs at most the ownership, never a map.
+            let _ = lock.reopen_if_moved(self.segment.mode());
+            if !self.abdicated() {
+                let _ = lock.try_lock(byte_of(self.term()));
+            }
+        }
+        self.set(OwnerWord::TurnedMs, boottime_ms());
+        self.beat()
+    }
+
+    /// A sign of life, and whether this is still the owner.
+    ///
+    /// # Errors
+    /// [`Ended`].
+    pub fn beat(&mut self) -> Result<(), Ended> {
+        self.check()?;
+        let heartbeat = self.segment.mapping().owner(OwnerWord::Heartbeat);
+        let tag = Word::from_bits(heartbeat.load(Ordering::Relaxed)).tag();
+        if tag > self.term().get() {
+            // Newer than the head: the exchange tells who is right.
+            return Err(match retire(self.memory().head(), self.publisher.head()) {
+                Ok(_) => self.damaged(),
+                Err(_) => Ended::Fenced,
+            });
+        }
+        self.add(OwnerWord::Heartbeat, 1);
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Ended> {
+        let head = self.segment.head();
+        if head.retired() || head.term() != self.term().get() { Err(Ended::Fenced) } else { Ok(()) }
+    }
+
+    fn damaged(&self) -> Ended {
+        self.notify();
+        Ended::Damaged
+    }
+
+    /// Publishes the map if it differs from what was published last; the new
+    /// sequence if it did.
+    ///
+    /// # Errors
+    /// [`NotPublished`]; readers then go on with what was published last.
+    pub fn publish(&mut self, map: &ClusterMap) -> Result<Option<u64>, NotPublished> {
+        let mut image =
+            Image::encode(map, self.segment.geometry()).map_err(NotPublished::NoRoom)?;
+        let published = self.published.as_ref();
+        if published.is_some_and(|last| image.same_map(last)) {
+            return Ok(None);
+        }
+        let generation = match published {
+            Some(last) if image.same_tables(last) => self.table_generation,
+            _ => self.table_generation + 1,
+        };
+        image.seal(generation, self.checksums);
+        let writer = self.writer.as_ref().or_else(|| self.segment.memory()).expect("as `memory`");
+        let frame = writer.frame(self.publisher.next_frame());
+        match self.publisher.publish(writer.head(), frame, &image.spans()) {
+            Ok(head) => {
+                self.table_generation = generation;
+                self.published = Some(image);
+                self.add(OwnerWord::Publications, 1);
+                wake(self.segment.mapping().head(), None);
+                Ok(Some(head.sequence()))
+            }
+            Err(PublishError::Fenced) => Err(NotPublished::Ended(Ended::Fenced)),
+            Err(PublishError::Corrupt { .. } | PublishError::Exhausted) => {
+                Err(NotPublished::Ended(self.damaged()))
+            }
+        }
+    }
+
+    /// What was published last under this tenure, or inherited by it.
+    pub fn published(&self) -> Option<(u64, &Image)> {
+        Some((self.publisher.head().sequence(), self.published.as_ref()?))
+    }
+
+    /// Sets an owner word.
+    pub fn set(&self, word: OwnerWord, value: u64) {
+        // A newer tag there means fenced or damaged, which the next turn finds.
+        let _ = store_owner(self.memory().owner(word), self.term(), value);
+    }
+
+    /// Adds to an owner word.
+    pub fn add(&self, word: OwnerWord, by: u64) {
+        let _ = add_owner(self.memory().owner(word), self.term(), by);
+    }
+
+    fn flags(&self) -> u64 {
+        let word = self.segment.mapping().owner(OwnerWord::Flags);
+        crate::protocol::load_owner(word, self.segment.head()).unwrap_or(0)
+    }
+
+    /// Whether this owner gives the ownership away, see
+    /// [`abdicate`](Self::abdicate).
+    pub fn abdicated(&self) -> bool {
+        self.flags() & OwnerWord::ABDICATED != 0
+    }
+
+    /// Gives the ownership away to whoever can reach the cluster, and goes on
+    /// until someone takes it.
+    pub fn abdicate(&mut self) {
+        if self.segment.lock().is_none() || self.abdicated() {
+            return;
+        }
+        self.set(OwnerWord::Flags, OwnerWord::ABDICATED);
+        self.free_byte();
+        self.notify();
+    }
+
+    /// Takes an abdication back: the cluster can be reached again.
+    pub fn reclaim(&mut self) {
+        if !self.abdicated() {
+            return;
+        }
+        let byte = byte_of(self.term());
+        if self.segment.lock().is_none_or(|lock| lock.try_lock(byte).unwrap_or(false)) {
+            self.set(OwnerWord::Flags, 0);
+        }
+    }
+
+    /// Gives the ownership up: the next candidate takes it at once.
+    pub fn release(mut self) {
+        self.end();
+    }
+
+    /// Ends after the ownership was lost: frees the own term's byte, and
+    /// touches nothing of the successor's.
+    pub fn fenced(mut self) {
+        self.released = true;
+        self.free_byte();
+    }
+
+    /// Retires the segment, for a successor is wanted.
+    ///
+    /// # Errors
+    /// [`Ended::Fenced`] if it was not the owner's to retire any more.
+    pub fn retire(&mut self) -> Result<(), Ended> {
+        retire(self.memory().head(), self.publisher.head()).map_err(|_| Ended::Fenced)?;
+        self.notify();
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        if !self.released {
+            self.released = true;
+            self.free_byte();
+            self.notify();
+        }
+    }
+
+    fn free_byte(&self) {
+        if let Some(lock) = self.segment.lock() {
+            lock.unlock(byte_of(self.term()));
+        }
+    }
+
+    /// Raises the event and wakes everybody who waits for one.
+    fn notify(&self) {
+        let mapping = self.memory();
+        raise_event(mapping.event(), self.segment.head());
+        wake(mapping.event(), None);
+        wake(mapping.head(), None);
+    }
+}
+
+impl Drop for Tenure {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

@@ -1,0 +1,60 @@
+//! Sleeping on a word of the segment, and waking who sleeps.
+//!
+//! Every wait has a timeout: a wake-up that is lost between a waiter's look and
+//! its sleep costs time, never more.
+
+use core::num::NonZeroU32;
+use core::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use rustix::thread::futex::{Flags, wait_bitset, wake_bitset};
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+use crate::layout::futex_half;
+
+const EVERYBODY: u32 = 1;
+
+/// Whom a wake is for: 31 personal bits, so that a process can wake its own
+/// thread without waking everybody on the host.
+#[derive(Clone, Copy, Debug)]
+pub struct Personal(NonZeroU32);
+
+impl Personal {
+    /// A bit by chance; two processes may share one.
+    pub fn random() -> Personal {
+        let bit = 2 << fastrand::u32(0..31);
+        Personal(NonZeroU32::new(bit).expect("a bit is set"))
+    }
+}
+
+/// Sleeps until `word` is woken, at most `timeout`; not at all if its low half
+/// is no longer that of `seen`.
+///
+/// It may also return for no reason.
+pub fn wait(word: &AtomicU64, seen: u64, personal: Personal, timeout: Duration) {
+    let now = clock_gettime(ClockId::Monotonic);
+    let now = Duration::new(now.tv_sec as u64, now.tv_nsec as u32);
+    let until = now + timeout.min(Duration::from_secs(3600));
+    let until =
+        Timespec { tv_sec: until.as_secs() as i64, tv_nsec: i64::from(until.subsec_nanos()) };
+    let mask = personal.0 | EVERYBODY;
+    // Whatever it returns (woken, timed out, interrupted, changed before), the
+    // caller looks again. The private flag is off: waiters and wakers are in
+    // different processes.
+    let _ = wait_bitset(futex_half(word), Flags::empty(), seen as u32, Some(&until), mask);
+}
+
+/// Wakes everybody who sleeps on `word`, or those of one personal bit.
+pub fn wake(word: &AtomicU64, only: Option<Personal>) {
+    let everybody = NonZeroU32::new(EVERYBODY).expect("not zero");
+    let mask = only.map_or(everybody, |personal| personal.0);
+    // It works on read-only memory, and can fail only for a bad address.
+    let _ = wake_bitset(futex_half(word), Flags::empty(), i32::MAX as u32, mask);
+}
+
+/// Milliseconds since the machine booted, suspension included. For display of
+/// ages: the same in all processes, never set.
+pub fn boottime_ms() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
+}

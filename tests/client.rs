@@ -1,0 +1,94 @@
+//! One process: connecting, routing, closing, with a source that needs no
+//! network.
+
+mod common;
+
+use common::{Cluster, config, directory, files, node};
+use tendmap::client::{Client, ConnectError, Reader, Role, Verdict};
+use tendmap::route::{Partition, Policy, Record, RouteError};
+
+#[test]
+fn a_client_owns_routes_and_removes_its_segment() {
+    let directory = directory();
+    let config = config(&directory);
+    let client = Client::connect_with(config.clone(), Cluster::new(3, 2).source()).unwrap();
+    assert_eq!(client.role(), Role::Owner);
+    let mut router = client.router_with(|node| node.id.to_string());
+    let namespace = router.namespace("test").unwrap();
+    let mut route = router.route(namespace, Partition(4), Policy::Master).unwrap();
+    assert_eq!(route.id(), node(1).id);
+    assert_eq!(route.address(), node(1).address);
+    assert_eq!(route.state(), "BB90001");
+
+    let mut attempt = router.attempt(Policy::Sequence);
+    for expected in [1, 2, 1] {
+        let route = router.route_attempt(namespace, Partition(4), &attempt).unwrap();
+        assert_eq!(route.id(), node(expected).id);
+        attempt.fail(route.replica(), route.slot());
+    }
+    router.route(namespace, Record::new("set", 7), Policy::Any).unwrap();
+
+    let reader = Reader::attach(&config.place()).unwrap();
+    assert_eq!(reader.map().unwrap().map.nodes.len(), 3);
+    let status = reader.status().unwrap();
+    assert_eq!(status.verdict(), Verdict::Healthy, "{status:?}");
+    assert_eq!((status.nodes, status.term, status.attached), (3, 1, Some(1)));
+    drop((router, reader));
+
+    client.close();
+    assert_eq!(files(&directory), 0);
+}
+
+#[test]
+fn private_mode_has_the_same_api_and_leaves_no_file() {
+    let directory = directory();
+    let mut config = config(&directory);
+    config.use_shm = false;
+    let client = Client::connect_with(config, Cluster::new(3, 2).source()).unwrap();
+    let mut router = client.router();
+    let namespace = router.namespace("test").unwrap();
+    assert_eq!(router.route(namespace, Partition(0), Policy::Master).unwrap().id(), node(0).id);
+    assert_eq!(client.status().unwrap().path, None);
+    assert_eq!(files(&directory), 0);
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    let directory = directory();
+    let client = Client::connect_with(config(&directory), Cluster::new(2, 1).source()).unwrap();
+    let mut router = client.router();
+    let error = router.namespace("nope").unwrap_err();
+    assert_eq!(
+        error,
+        RouteError::NamespaceUnknown { name: "nope".into(), known: vec!["test".into()] }
+    );
+    let namespace = router.namespace("test").unwrap();
+    assert!(matches!(
+        router.route(namespace, Partition(4096), Policy::Master),
+        Err(RouteError::OutOfRange { partition: 4096, partitions: 4096 })
+    ));
+    let mut other = client.router();
+    assert!(matches!(
+        other.route(namespace, Partition(0), Policy::Master),
+        Err(RouteError::ForeignHandle)
+    ));
+}
+
+#[test]
+fn a_second_connect_shares_the_attachment() {
+    let directory = directory();
+    let first = Client::connect_with(config(&directory), Cluster::new(2, 1).source()).unwrap();
+    let second = Client::connect_with(config(&directory), Cluster::new(2, 1).source()).unwrap();
+    assert_eq!(second.role(), Role::Owner);
+    assert!(std::sync::Arc::ptr_eq(&first.segment(), &second.segment()));
+
+    let mut others = config(&directory);
+    others.hosts = vec!["127.0.0.2:3000".parse().unwrap()];
+    let error = Client::connect_with(others, Cluster::new(2, 1).source()).unwrap_err();
+    assert!(matches!(error, ConnectError::OtherHosts { .. }), "{error}");
+
+    first.close();
+    assert_eq!(second.role(), Role::Owner);
+    second.close();
+    assert_eq!(files(&directory), 0);
+}
