@@ -3,7 +3,8 @@
 use super::head::Head;
 use super::ownership::retire;
 use super::word::{Term, Word};
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::step::{HEAD, P1, P2, TAG, WORD};
+use crate::sync::{AtomicU64, Ordering};
 
 /// A run of payloads and where in the frame they go.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +91,7 @@ impl Publisher {
         // P1: pairs with R2. A reader that sees any word stored below sees the
         // head at least as new as it was before this fence, that is past the
         // publication that this frame held.
-        fence(Ordering::Release);
+        P1.fence(Ordering::Release);
         for span in spans {
             let end = span.first + span.payloads.len();
             let words = frame[span.first..end].iter().zip(&mut written[span.first..end]);
@@ -109,13 +110,9 @@ impl Publisher {
             }
         }
         // P2: Release pairs with R1, so that a reader of this head sees every
-        // word above. Relaxed on failure: nothing is read after it.
-        match head.compare_exchange(
-            self.head.bits(),
-            next.bits(),
-            Ordering::Release,
-            Ordering::Relaxed,
-        ) {
+        // word above.
+        let release = P2.order(Ordering::Release);
+        match HEAD.exchange(head, self.head.bits(), next.bits(), release) {
             Ok(_) => {
                 self.head = next;
                 Ok(next)
@@ -135,13 +132,13 @@ fn write(word: &AtomicU64, term: Term, wanted: u64) -> Result<(), Newer> {
     // the very value whose tag was looked at.
     let mut found = word.load(Ordering::Relaxed);
     loop {
-        if Word::from_bits(found).tag() > term.get() {
+        if !TAG.check(Word::from_bits(found).tag() <= term.get()) {
             return Err(Newer);
         }
         if found == wanted {
             return Ok(());
         }
-        match word.compare_exchange(found, wanted, Ordering::Relaxed, Ordering::Relaxed) {
+        match WORD.exchange(word, found, wanted, Ordering::Relaxed) {
             Ok(_) => return Ok(()),
             Err(now) => found = now,
         }
