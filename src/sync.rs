@@ -62,6 +62,8 @@ pub mod step {
     pub const STAMP: Step = Step;
     /// A word of a frame is left alone if its tag is newer.
     pub const TAG: Step = Step;
+    /// A word of a frame is left as it is only if the writer's term wrote it.
+    pub const OWN: Step = Step;
     /// A word of a frame is exchanged from the value whose tag was looked at.
     pub const WORD: Step = Step;
     /// A publication exchanges the head that its owner left.

@@ -22,15 +22,15 @@ pub fn term(number: u16) -> Term {
     Term::new(number).expect("not zero")
 }
 
-/// A segment: the head, two frames, and an owner word or two.
+/// A segment: the head, two frames, and an owner word.
 #[derive(Debug)]
 pub struct Segment {
     /// The head.
     pub head: AtomicU64,
     /// The frames.
     pub frames: [Vec<AtomicU64>; 2],
-    /// The heartbeat of the owner block.
-    pub heartbeat: AtomicU64,
+    /// A word of the owner block.
+    pub owner: AtomicU64,
     ledger: RefCell<Ledger>,
 }
 
@@ -44,14 +44,19 @@ impl Segment {
     pub fn with_sequence(sequence: u64, first: &[u64]) -> Rc<Segment> {
         let head = Head::new(Term::FIRST, sequence);
         let frame = |number: usize| {
+            // The other frame as one publication before left it, but for the
+            // first word, which every publication changes.
             let live = number == head.stamp().frame();
-            let word = |&payload| if live { Word::new(Term::FIRST, payload).bits() } else { 0 };
-            first.iter().map(word).map(AtomicU64::new).collect()
+            let word = |(at, &payload): (usize, &u64)| {
+                let payload = if live || at > 0 { payload } else { 0 };
+                AtomicU64::new(Word::new(Term::FIRST, payload).bits())
+            };
+            first.iter().enumerate().map(word).collect()
         };
         let segment = Segment {
             head: AtomicU64::new(head.bits()),
             frames: [frame(0), frame(1)],
-            heartbeat: AtomicU64::new(Word::new(Term::FIRST, 0).bits()),
+            owner: AtomicU64::new(Word::new(Term::FIRST, 0).bits()),
             ledger: RefCell::default(),
         };
         segment.intend(sequence, first);
@@ -80,6 +85,13 @@ impl Segment {
         Ok(Owner { segment: Rc::clone(self), publisher: Publisher::new(term, head) })
     }
 
+    /// Loads the live frame as an owner that continues from it, and checks it.
+    pub fn continue_from(&self, head: Head) -> Payloads {
+        let payloads = self.load(head.stamp());
+        self.accept(head.sequence(), &payloads);
+        payloads
+    }
+
     /// Reads the whole frame once, and checks what was validated against the
     /// ledger; `None` if a publication got in between.
     pub fn look(&self) -> Option<(Stamp, Payloads)> {
@@ -90,7 +102,9 @@ impl Segment {
             return None;
         }
         self.accept(stamp.sequence(), &payloads);
-        reach(["read 0", "read 1", "read 2", "read 3", "read 4"][stamp.sequence() as usize]);
+        reach(
+            ["read 0", "read 1", "read 2", "read 3", "read 4", "read 5"][stamp.sequence() as usize],
+        );
         Some((stamp, payloads))
     }
 
@@ -175,7 +189,8 @@ impl Ledger {
     }
 
     fn enter(&mut self, term: Term) {
-        invariant(!self.terms.contains(&term), "a term is entered once");
+        let newest = self.terms.last();
+        invariant(newest.is_none_or(|&newest| newest < term), "each term entered is newer");
         self.terms.push(term);
     }
 }

@@ -4,8 +4,8 @@
 use std::cell::Cell;
 use std::panic::{catch_unwind, resume_unwind};
 
-use loom::sync::atomic;
 pub use loom::sync::atomic::Ordering;
+use loom::sync::{Notify, atomic};
 use loom::thread::ThreadId;
 
 /// A word. It keeps count of its stores: loom forgets all but the last seven,
@@ -13,6 +13,7 @@ use loom::thread::ThreadId;
 #[derive(Debug)]
 pub struct AtomicU64 {
     word: atomic::AtomicU64,
+    touched: Notify,
     stores: Cell<usize>,
 }
 
@@ -22,11 +23,16 @@ impl AtomicU64 {
 
     /// A word with that value.
     pub fn new(value: u64) -> AtomicU64 {
-        AtomicU64 { word: atomic::AtomicU64::new(value), stores: Cell::new(1) }
+        AtomicU64 {
+            word: atomic::AtomicU64::new(value),
+            touched: Notify::new(),
+            stores: Cell::new(1),
+        }
     }
 
     /// Its value.
     pub fn load(&self, order: Ordering) -> u64 {
+        self.touched.notify();
         self.word.load(order)
     }
 
@@ -184,6 +190,8 @@ pub mod step {
         STAMP,
         /// A word of a frame is left alone if its tag is newer.
         TAG,
+        /// A word of a frame is left as it is only if the writer's term wrote it.
+        OWN,
         /// A word of a frame is exchanged from the value looked at.
         WORD,
         /// A publication exchanges the head that its owner left.

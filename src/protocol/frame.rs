@@ -3,7 +3,7 @@
 use super::head::Head;
 use super::ownership::retire;
 use super::word::{Term, Word};
-use crate::sync::step::{HEAD, P1, P2, TAG, WORD};
+use crate::sync::step::{HEAD, OWN, P1, P2, TAG, WORD};
 use crate::sync::{AtomicU64, Ordering};
 
 /// A run of payloads and where in the frame they go.
@@ -96,8 +96,8 @@ impl Publisher {
             let end = span.first + span.payloads.len();
             let words = frame[span.first..end].iter().zip(&mut written[span.first..end]);
             for (offset, ((word, known), &payload)) in words.zip(span.payloads).enumerate() {
-                let wanted = Word::new(self.term, payload).bits();
-                if *known == wanted {
+                let wanted = Word::new(self.term, payload);
+                if *known == wanted.bits() {
                     continue;
                 }
                 if write(word, self.term, wanted).is_err() {
@@ -106,7 +106,7 @@ impl Publisher {
                         Err(_) => PublishError::Fenced,
                     });
                 }
-                *known = wanted;
+                *known = wanted.bits();
             }
         }
         // P2: Release pairs with R1, so that a reader of this head sees every
@@ -125,20 +125,22 @@ impl Publisher {
 /// Its tag is newer than the writer's term.
 struct Newer;
 
-/// Brings one word to `wanted`, unless a newer term has it.
-fn write(word: &AtomicU64, term: Term, wanted: u64) -> Result<(), Newer> {
+/// Brings one word to `wanted`, a word of `term`, unless a newer term has it.
+fn write(word: &AtomicU64, term: Term, wanted: Word) -> Result<(), Newer> {
     // Relaxed throughout: the fence before the frame and the head exchange
     // after it give the order; the word itself only needs to be exchanged from
     // the very value whose tag was looked at.
     let mut found = word.load(Ordering::Relaxed);
     loop {
-        if !TAG.check(Word::from_bits(found).tag() <= term.get()) {
+        let old = Word::from_bits(found);
+        if !TAG.check(old.tag() <= term.get()) {
             return Err(Newer);
         }
-        if found == wanted {
+        // The payload under an older tag is not enough: its writer may yet wake.
+        if old.payload() == wanted.payload() && OWN.check(old.tag() == term.get()) {
             return Ok(());
         }
-        match WORD.exchange(word, found, wanted, Ordering::Relaxed) {
+        match WORD.exchange(word, found, wanted.bits(), Ordering::Relaxed) {
             Ok(_) => return Ok(()),
             Err(now) => found = now,
         }
