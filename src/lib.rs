@@ -7,6 +7,8 @@ pub mod map;
 pub mod protocol;
 pub mod route;
 pub mod segment;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod sync;
 #[cfg(feature = "tend")]
 pub mod tend;

@@ -1,0 +1,96 @@
+//! A client's connection to a node, and the listening side.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use mio::net::{TcpListener, TcpStream};
+
+use crate::tend::{HEADER_LEN, Header};
+
+/// Longer requests close the connection, in bytes.
+const MAX_REQUEST: u64 = 8 << 20;
+
+/// One message of a client.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub header: Header,
+    pub body: Vec<u8>,
+}
+
+/// A connection that a node has accepted.
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// The number of the node.
+    pub node: u16,
+    pub stream: TcpStream,
+    inbox: Vec<u8>,
+    outbox: Vec<u8>,
+    sent: usize,
+}
+
+impl Connection {
+    pub fn new(node: u16, stream: TcpStream) -> Connection {
+        Connection { node, stream, inbox: Vec::new(), outbox: Vec::new(), sent: 0 }
+    }
+
+    /// Takes what has come. `false` = the client has closed.
+    pub fn receive(&mut self) -> bool {
+        let mut chunk = [0; 16 << 10];
+        loop {
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return false,
+                Ok(length) => self.inbox.extend_from_slice(&chunk[..length]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
+    /// The messages that have come whole; `None` in their place for one that
+    /// no server would read.
+    pub fn messages(&mut self) -> Vec<Option<Message>> {
+        let mut messages = Vec::new();
+        let mut rest = &self.inbox[..];
+        while let Some((header, body)) = rest.split_first_chunk::<HEADER_LEN>() {
+            let header = Header::decode(*header);
+            if header.version != crate::tend::VERSION || header.length > MAX_REQUEST {
+                messages.push(None);
+                break;
+            }
+            let Some((body, after)) = body.split_at_checked(header.length as usize) else { break };
+            messages.push(Some(Message { header, body: body.to_vec() }));
+            rest = after;
+        }
+        let taken = self.inbox.len() - rest.len();
+        self.inbox.drain(..taken);
+        messages
+    }
+
+    /// Has these bytes sent.
+    pub fn reply(&mut self, bytes: &[u8]) {
+        self.outbox.extend_from_slice(bytes);
+    }
+
+    /// Sends what it can. `false` = the connection is gone.
+    pub fn send(&mut self) -> bool {
+        while self.sent < self.outbox.len() {
+            match self.stream.write(&self.outbox[self.sent..]) {
+                Ok(0) => return false,
+                Ok(length) => self.sent += length,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
+        self.outbox.clear();
+        self.sent = 0;
+        true
+    }
+}
+
+/// Listens at that address of the loopback.
+pub(super) fn listen(ip: Ipv4Addr, port: u16) -> Result<TcpListener, (SocketAddr, io::Error)> {
+    let address = SocketAddr::new(IpAddr::V4(ip), port);
+    TcpListener::bind(address).map_err(|error| (address, error))
+}

@@ -1,0 +1,181 @@
+//! A simulated cluster that is driven by lines of text, for scripts in any
+//! language: a command a line in, a line of JSON out.
+
+use std::io::{self, BufRead, Write};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::config::{SimError, SimNamespace};
+use super::handle::Sim;
+
+/// What [`console`] answers to `help`.
+const HELP: &[&str] = &[
+    "status",
+    "kill N",
+    "stop N",
+    "freeze N",
+    "thaw N",
+    "isolate N",
+    "heal N",
+    "start N",
+    "move N PORT (0 = any)",
+    "add",
+    "remove N",
+    "settle [MILLISECONDS]",
+    "owners NAMESPACE",
+    "commands (and forgets them)",
+    "namespace add NAME RF [strong]",
+    "namespace remove NAME",
+    "namespace rf NAME RF",
+    "namespace strong NAME true|false",
+    "namespace rebuild NAME",
+    "reply N COMMAND [TEXT] (without a text: the truth again)",
+    "help",
+];
+
+/// Drives a cluster by lines until the input ends.
+///
+/// The first line of output tells where the nodes are:
+/// `{"seeds":["127.0.0.1:port",…],"cluster_name":…,"nodes":[{"number":1,"node":…,"address":…},…]}`.
+/// Then each line of input is a command (`help` lists them), answered by one
+/// line: an object, with `"ok":true` or with `"error"` and the reason. Empty
+/// lines are skipped.
+///
+/// # Errors
+/// Those of the input and the output.
+pub fn console(sim: &Sim, input: impl BufRead, mut output: impl Write) -> io::Result<()> {
+    let mut say = |value: &Value| {
+        writeln!(output, "{value}")?;
+        output.flush()
+    };
+    say(&greeting(sim).unwrap_or_else(|error| failure(&error)))?;
+    for line in input.lines() {
+        let line = line?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        say(&obey(sim, line.trim()).unwrap_or_else(|error| failure(&error)))?;
+    }
+    Ok(())
+}
+
+/// Why a line was not obeyed.
+#[derive(Debug, thiserror::Error)]
+enum LineError {
+    #[error(transparent)]
+    Sim(#[from] SimError),
+    #[error("cannot read {line:?}; wanted one of: {}", HELP.join(", "))]
+    Unknown { line: String },
+    #[error("cannot write it as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+fn failure(error: &LineError) -> Value {
+    json!({ "ok": false, "error": error.to_string() })
+}
+
+fn greeting(sim: &Sim) -> Result<Value, LineError> {
+    let status = sim.status()?;
+    let seeds: Vec<String> = sim.seeds().iter().map(ToString::to_string).collect();
+    let nodes = status
+        .nodes
+        .iter()
+        .map(|node| json!({ "number": node.number, "node": node.node, "address": node.address }));
+    let nodes: Vec<Value> = nodes.collect();
+    Ok(json!({ "seeds": seeds, "cluster_name": status.cluster_name, "nodes": nodes }))
+}
+
+fn obey(sim: &Sim, line: &str) -> Result<Value, LineError> {
+    let unknown = || LineError::Unknown { line: line.to_owned() };
+    let number = |text: &str| text.parse::<usize>().map_err(|_| unknown());
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let done = json!({ "ok": true });
+    match words[..] {
+        ["status"] => return Ok(with_ok(serde_json::to_value(sim.status()?)?)),
+        ["help"] => return Ok(json!({ "ok": true, "commands": HELP })),
+        ["kill", node] => sim.kill(number(node)?)?,
+        ["stop", node] => sim.stop_clean(number(node)?)?,
+        ["freeze", node] => sim.freeze(number(node)?)?,
+        ["thaw", node] => sim.thaw(number(node)?)?,
+        ["isolate", node] => sim.isolate(number(node)?)?,
+        ["heal", node] => sim.heal(number(node)?)?,
+        ["start", node] => sim.start_node(number(node)?)?,
+        ["move", node, port] => {
+            let port = sim.move_node(number(node)?, port.parse().map_err(|_| unknown())?)?;
+            return Ok(json!({ "ok": true, "port": port }));
+        }
+        ["add"] => return Ok(json!({ "ok": true, "number": sim.add()? })),
+        ["remove", node] => sim.remove(number(node)?)?,
+        ["settle"] => {
+            return Ok(json!({ "ok": true, "settled": sim.settle(Duration::from_secs(60)) }));
+        }
+        ["settle", ms] => {
+            let settled = sim.settle(Duration::from_millis(number(ms)? as u64));
+            return Ok(json!({ "ok": true, "settled": settled }));
+        }
+        ["owners", namespace] => {
+            let owners = sim.owners(namespace)?;
+            let owners: Vec<Vec<&str>> =
+                owners.iter().map(|row| row.iter().map(AsRef::as_ref).collect()).collect();
+            return Ok(json!({ "ok": true, "partitions": owners }));
+        }
+        ["commands"] => {
+            let commands = serde_json::to_value(sim.take_commands()?)?;
+            return Ok(json!({ "ok": true, "commands": commands }));
+        }
+        ["namespace", "add", name, rf] => {
+            sim.add_namespace(SimNamespace::new(name, number(rf)?))?;
+        }
+        ["namespace", "add", name, rf, "strong"] => {
+            sim.add_namespace(SimNamespace::strong(name, number(rf)?))?;
+        }
+        ["namespace", "remove", name] => sim.remove_namespace(name)?,
+        ["namespace", "rf", name, rf] => sim.set_replication_factor(name, number(rf)?)?,
+        ["namespace", "strong", name, strong] => {
+            sim.set_strong_consistency(name, strong.parse().map_err(|_| unknown())?)?;
+        }
+        ["namespace", "rebuild", name] => sim.rebuild_namespace(name)?,
+        ["reply", node, command] => sim.set_reply(number(node)?, command, None)?,
+        ["reply", node, command, ..] => {
+            let text = line.splitn(4, char::is_whitespace).nth(3).unwrap_or_default();
+            sim.set_reply(number(node)?, command, Some(text))?;
+        }
+        _ => return Err(unknown()),
+    }
+    Ok(done)
+}
+
+fn with_ok(mut value: Value) -> Value {
+    if let Value::Object(fields) = &mut value {
+        fields.insert("ok".into(), true.into());
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::SimConfig;
+
+    #[test]
+    fn every_line_is_answered_by_a_line() {
+        let sim = Sim::start(SimConfig::fast(2)).unwrap();
+        let input = "status\n\nkill 2\nkill 2\nstart 2\nsettle\nadd\nremove 3\nnonsense\nkill x\n\
+                     commands\nowners test\nreply 1 peers-clear-std a b\n";
+        let mut output = Vec::new();
+        console(&sim, input.as_bytes(), &mut output).unwrap();
+        let lines: Vec<Value> = String::from_utf8(output)
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(lines.len(), 13);
+        assert_eq!(lines[0]["seeds"].as_array().unwrap().len(), 2);
+        let ok: Vec<bool> = lines[1..].iter().map(|line| line["ok"] == true).collect();
+        let wanted = [true, true, false, true, true, true, true, false, false, true, true, true];
+        assert_eq!(ok, wanted, "{lines:?}");
+        assert_eq!(lines[1]["nodes"][0]["state"], "running");
+        assert_eq!(lines[11]["partitions"].as_array().unwrap().len(), 4096);
+    }
+}

@@ -1,0 +1,200 @@
+//! Further controls of a simulated cluster: its namespaces and settings, and
+//! nodes that misbehave.
+
+use std::time::Instant;
+
+use super::config::{SimError, SimNamespace, check_namespace};
+use super::handle::Sim;
+
+impl Sim {
+    /// Adds a namespace, whose partitions all have their replicas at once.
+    ///
+    /// # Errors
+    /// There is one of that name, or its replication factor is out of range.
+    pub fn add_namespace(&self, namespace: SimNamespace) -> Result<(), SimError> {
+        self.try_call(move |engine| {
+            check_namespace(&namespace)?;
+            let namespaces = &mut engine.cluster.config.namespaces;
+            if namespaces.iter().any(|known| known.name == namespace.name) {
+                return Err(SimError::NamespaceExists { name: namespace.name });
+            }
+            namespaces.push(namespace);
+            engine.cluster.namespaces_changed(Instant::now());
+            Ok(())
+        })
+    }
+
+    /// Removes a namespace from every node.
+    ///
+    /// # Errors
+    /// No such namespace.
+    pub fn remove_namespace(&self, name: &str) -> Result<(), SimError> {
+        let name = name.to_owned();
+        self.try_call(move |engine| {
+            engine.cluster.namespace_mut(&name)?;
+            engine.cluster.config.namespaces.retain(|known| known.name != name);
+            engine.cluster.namespaces_changed(Instant::now());
+            Ok(())
+        })
+    }
+
+    /// Changes how many replicas a namespace's partitions should have; new ones
+    /// migrate.
+    ///
+    /// # Errors
+    /// No such namespace, or the number is out of range.
+    pub fn set_replication_factor(&self, name: &str, replicas: usize) -> Result<(), SimError> {
+        let name = name.to_owned();
+        self.try_call(move |engine| {
+            check_namespace(&SimNamespace::new(name.as_str(), replicas))?;
+            engine.cluster.namespace_mut(&name)?.replication_factor = replicas;
+            engine.cluster.namespaces_changed(Instant::now());
+            Ok(())
+        })
+    }
+
+    /// Makes a namespace one with or without strong consistency.
+    ///
+    /// # Errors
+    /// No such namespace.
+    pub fn set_strong_consistency(&self, name: &str, strong: bool) -> Result<(), SimError> {
+        let name = name.to_owned();
+        self.try_call(move |engine| {
+            engine.cluster.namespace_mut(&name)?.strong_consistency = strong;
+            engine.cluster.set_regime(&name, u32::from(strong));
+            Ok(())
+        })
+    }
+
+    /// Sets the regime that a namespace's replies bear: a higher one as after
+    /// some changes of the membership, a lower one as after the namespace was
+    /// rebuilt.
+    ///
+    /// # Errors
+    /// No such namespace.
+    pub fn set_regime(&self, name: &str, regime: u32) -> Result<(), SimError> {
+        let name = name.to_owned();
+        self.try_call(move |engine| {
+            engine.cluster.namespace_mut(&name)?;
+            engine.cluster.set_regime(&name, regime);
+            Ok(())
+        })
+    }
+
+    /// Rebuilds a strong-consistency namespace: its regimes begin anew.
+    ///
+    /// # Errors
+    /// No such namespace.
+    pub fn rebuild_namespace(&self, name: &str) -> Result<(), SimError> {
+        self.set_regime(name, 1)
+    }
+
+    /// Changes what the nodes call their cluster.
+    ///
+    /// # Errors
+    /// The cluster has stopped.
+    pub fn set_cluster_name(&self, name: Option<&str>) -> Result<(), SimError> {
+        let name = name.map(str::to_owned);
+        self.call(move |engine| engine.cluster.config.cluster_name = name)
+    }
+
+    /// Changes the servers' build. Those before 8.1 don't know
+    /// `user-agent-set`.
+    ///
+    /// # Errors
+    /// The cluster has stopped.
+    pub fn set_build(&self, build: &str) -> Result<(), SimError> {
+        let build = build.to_owned();
+        self.call(move |engine| engine.cluster.config.build = build)
+    }
+
+    /// Puts a node into a rack, for one namespace. Only the enterprise edition
+    /// tells it.
+    ///
+    /// # Errors
+    /// No such node or namespace.
+    pub fn set_rack(&self, number: usize, namespace: &str, rack: i32) -> Result<(), SimError> {
+        let namespace = namespace.to_owned();
+        self.try_call(move |engine| {
+            engine.cluster.namespace_mut(&namespace)?;
+            let node = engine.cluster.node_mut(number)?;
+            node.racks.insert(namespace, rack);
+            if let Some(process) = &mut node.process {
+                process.rebalance_generation += 1;
+            }
+            Ok(())
+        })
+    }
+
+    /// Has a node answer one command with this text instead of the truth, until
+    /// told otherwise with `None`. The command is that between newlines, without
+    /// them (`peers-clear-std`).
+    ///
+    /// # Errors
+    /// No such node.
+    pub fn set_reply(
+        &self,
+        number: usize,
+        command: &str,
+        reply: Option<&str>,
+    ) -> Result<(), SimError> {
+        let (command, reply) = (command.to_owned(), reply.map(str::to_owned));
+        self.try_call(move |engine| {
+            let overrides = &mut engine.cluster.node_mut(number)?.overrides;
+            match reply {
+                Some(reply) => drop(overrides.insert(command, reply)),
+                None => drop(overrides.remove(&command)),
+            }
+            Ok(())
+        })
+    }
+
+    /// Has a node send these bytes, header and all, instead of every info
+    /// reply, until told otherwise with `None`.
+    ///
+    /// # Errors
+    /// No such node.
+    pub fn set_raw_reply(&self, number: usize, bytes: Option<&[u8]>) -> Result<(), SimError> {
+        let bytes = bytes.map(<[u8]>::to_vec);
+        self.try_call(move |engine| {
+            engine.cluster.node_mut(number)?.raw_reply = bytes;
+            Ok(())
+        })
+    }
+
+    /// Has a node told with further hosts (`host:port`, `[ipv6]:port`) before
+    /// its true address, in its own list and in those of its peers.
+    ///
+    /// # Errors
+    /// No such node.
+    pub fn set_extra_hosts(&self, number: usize, hosts: &[&str]) -> Result<(), SimError> {
+        let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        self.try_call(move |engine| {
+            engine.cluster.node_mut(number)?.extra_hosts = hosts;
+            engine.cluster.raise_peers_generations();
+            Ok(())
+        })
+    }
+
+    /// Sets the generations of a node: partition, peers and rebalance. They go
+    /// on from there.
+    ///
+    /// # Errors
+    /// No such node, or it is stopped.
+    pub fn set_generations(
+        &self,
+        number: usize,
+        partition: i32,
+        peers: i32,
+        rebalance: i32,
+    ) -> Result<(), SimError> {
+        self.try_call(move |engine| {
+            let stopped = SimError::WrongState { number, found: "stopped", wanted: "running" };
+            let process = engine.cluster.node_mut(number)?.process.as_mut().ok_or(stopped)?;
+            process.partition_generation = partition;
+            process.peers_generation = peers;
+            process.rebalance_generation = rebalance;
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,230 @@
+//! Replies of the info protocol, as an Aerospike 8.1 server words them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::cluster::Cluster;
+use super::node::Node;
+use super::view::{Member, Table};
+
+const UNRECOGNIZED: &str = "ERROR:4:unrecognized command";
+const ENTERPRISE_ONLY: &str = "ERROR:25:enterprise only";
+const FEATURES: &str = "batch-any;batch-index;blob-bits;cdt-index;cdt-list;cdt-map;\
+    cluster-stable;float;geo;sindex-exists;peers;pipelining;pquery;pscans;query-show;relaxed-sc;\
+    replicas;replicas-all;replicas-master;replicas-max;truncate-namespace;udf";
+
+/// Which of a node's addresses is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Service {
+    Standard,
+    Alternate,
+}
+
+/// The body of the reply to the body of a request: `command\tvalue\n` for each
+/// command that ends with a newline. What comes after the last one is ignored.
+pub(super) fn answer(cluster: &Cluster, node: &Node, request: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for line in request.split_inclusive(|byte| *byte == b'\n') {
+        let Some(command) = line.strip_suffix(b"\n") else { break };
+        let value = match core::str::from_utf8(command) {
+            Ok(command) => value(cluster, node, command),
+            Err(_) => UNRECOGNIZED.into(),
+        };
+        body.extend_from_slice(command);
+        body.push(b'\t');
+        body.extend_from_slice(value.as_bytes());
+        body.push(b'\n');
+    }
+    body
+}
+
+fn value(cluster: &Cluster, node: &Node, command: &str) -> String {
+    if let Some(value) = node.overrides.get(command) {
+        return value.clone();
+    }
+    let Some(process) = &node.process else { return UNRECOGNIZED.into() };
+    let config = &cluster.config;
+    let edition = if config.enterprise { "Enterprise" } else { "Community" };
+    let edition = format!("Aerospike {edition} Edition");
+    let (name, parameters) = match command.split_once(':') {
+        Some((name, parameters)) => (name, Some(parameters)),
+        None => (command, None),
+    };
+    match (name, parameters) {
+        ("node", None) => node.id.clone(),
+        ("build", None) => config.build.clone(),
+        ("edition", None) => edition,
+        ("version", None) => format!("{edition} build {}", config.build),
+        ("release", None) => format!(
+            "edition={edition};version={};os=debian12;arch=x86_64;sha={}",
+            config.build, "0000000000000000000000000000000000000000"
+        ),
+        ("features", None) => FEATURES.into(),
+        ("partitions", None) => config.partitions.to_string(),
+        ("cluster-name", None) => config.cluster_name.clone().unwrap_or_else(|| "null".into()),
+        ("namespaces", None) => {
+            let names: Vec<&str> = config.namespaces.iter().map(|ns| ns.name.as_str()).collect();
+            names.join(";")
+        }
+        ("partition-generation", None) => process.partition_generation.to_string(),
+        ("peers-generation", None) => process.peers_generation.to_string(),
+        ("rebalance-generation", None) => process.rebalance_generation.to_string(),
+        ("peers-clear-std", None) => peers(cluster, node, Service::Standard),
+        ("peers-clear-alt", None) => peers(cluster, node, Service::Alternate),
+        ("service-clear-std", None) => hosts(cluster, node, node.port, Service::Standard).join(","),
+        ("service-clear-alt", None) => {
+            hosts(cluster, node, node.port, Service::Alternate).join(",")
+        }
+        ("peers-tls-std" | "peers-tls-alt" | "service-tls-std" | "service-tls-alt", None) => {
+            ENTERPRISE_ONLY.into()
+        }
+        ("services", None) => services(cluster, node, Service::Standard),
+        ("services-alternate", None) => services(cluster, node, Service::Alternate),
+        ("replicas", None) => tables(cluster, node, |table, columns| {
+            format!("{},{},{}", table.regime, columns.len(), columns.join(","))
+        }),
+        ("replicas-all", None) => {
+            tables(cluster, node, |_, columns| format!("{},{}", columns.len(), columns.join(",")))
+        }
+        ("replicas-master", None) => {
+            tables(cluster, node, |_, columns| columns.first().cloned().unwrap_or_default())
+        }
+        ("rack-ids", None) => rack_ids(cluster, node),
+        ("racks", Some(_)) => racks(cluster),
+        ("cluster-stable", Some(parameters)) => cluster_stable(cluster, node, parameters),
+        ("user-agent-set", parameters) => user_agent_set(cluster, parameters),
+        _ => UNRECOGNIZED.into(),
+    }
+}
+
+/// The hosts of a node in the order in which they are told.
+fn hosts(cluster: &Cluster, node: &Node, port: u16, service: Service) -> Vec<String> {
+    match service {
+        Service::Standard => {
+            let own = format!("127.0.0.1:{port}");
+            node.extra_hosts.iter().cloned().chain([own]).collect()
+        }
+        Service::Alternate if cluster.config.alternate_addresses => {
+            vec![format!("{}:{port}", alternate_ip(node.number))]
+        }
+        Service::Alternate => Vec::new(),
+    }
+}
+
+/// The alternate address of a node: another one for each, on the loopback too.
+pub(super) fn alternate_ip(number: u16) -> std::net::Ipv4Addr {
+    let [high, low] = number.to_be_bytes();
+    std::net::Ipv4Addr::new(127, 1, high, low)
+}
+
+/// The peers in an order of its own for each node and generation.
+fn others<'a>(cluster: &'a Cluster, node: &'a Node) -> Vec<(&'a Node, &'a Member)> {
+    let Some(view) = cluster.view_of(node) else { return Vec::new() };
+    let others = view.members.iter().filter(|member| member.number != node.number);
+    let mut others: Vec<_> =
+        others.filter_map(|member| Some((cluster.nodes.get(&member.number)?, member))).collect();
+    let generation = node.process.as_ref().map_or(0, |process| process.peers_generation);
+    let seed = cluster.config.seed ^ u64::from(node.number) << 32 ^ u64::from(generation as u32);
+    fastrand::Rng::with_seed(seed).shuffle(&mut others);
+    others
+}
+
+fn peers(cluster: &Cluster, node: &Node, service: Service) -> String {
+    let suffix = format!(":{}", cluster.config.default_port);
+    let entry = |(peer, member): (&Node, &Member)| {
+        let hosts = hosts(cluster, peer, member.port, service);
+        let hosts: Vec<&str> =
+            hosts.iter().map(|host| host.strip_suffix(&suffix).unwrap_or(host)).collect();
+        format!("[{},,[{}]]", peer.id, hosts.join(","))
+    };
+    let peers: Vec<String> = others(cluster, node).into_iter().map(entry).collect();
+    let generation = node.process.as_ref().map_or(0, |process| process.peers_generation);
+    format!("{generation},{},[{}]", cluster.config.default_port, peers.join(","))
+}
+
+fn services(cluster: &Cluster, node: &Node, service: Service) -> String {
+    let peers = others(cluster, node);
+    let hosts: Vec<String> = peers
+        .into_iter()
+        .flat_map(|(peer, member)| hosts(cluster, peer, member.port, service))
+        .collect();
+    hosts.join(";")
+}
+
+/// `name:value` of every namespace, the value made of the table and the node's
+/// columns of it. A node that starts knows one replica and claims nothing.
+fn tables(cluster: &Cluster, node: &Node, value: impl Fn(&Table, &[String]) -> String) -> String {
+    let of = |table: &Table| {
+        let columns = (0..table.replicas).map(|replica| table.bitmap(node.number, replica));
+        let columns: Vec<String> = columns.map(|bitmap| STANDARD.encode(bitmap)).collect();
+        format!("{}:{}", table.name, value(table, &columns))
+    };
+    let values: Vec<String> = match cluster.view_of(node) {
+        Some(view) => view.tables.iter().map(of).collect(),
+        None => {
+            // Node numbers begin with 1.
+            let claims = vec![0; cluster.config.partitions];
+            let names = cluster.config.namespaces.iter().map(|namespace| namespace.name.clone());
+            names
+                .map(|name| of(&Table { name, regime: 0, replicas: 1, claims: claims.clone() }))
+                .collect()
+        }
+    };
+    values.join(";")
+}
+
+fn rack_ids(cluster: &Cluster, node: &Node) -> String {
+    if !cluster.config.enterprise {
+        return ENTERPRISE_ONLY.into();
+    }
+    let namespaces = cluster.config.namespaces.iter();
+    let racks: Vec<String> = namespaces
+        .map(|ns| format!("{}:{}", ns.name, node.racks.get(&ns.name).copied().unwrap_or(0)))
+        .collect();
+    racks.join(";")
+}
+
+fn racks(cluster: &Cluster) -> String {
+    if !cluster.config.enterprise {
+        return ENTERPRISE_ONLY.into();
+    }
+    let of = |namespace: &str| {
+        let mut racks = std::collections::BTreeMap::<i32, Vec<&str>>::new();
+        let members = cluster.view().members.iter();
+        for node in members.filter_map(|member| cluster.nodes.get(&member.number)) {
+            racks
+                .entry(node.racks.get(namespace).copied().unwrap_or(0))
+                .or_default()
+                .push(&node.id);
+        }
+        let racks = racks.iter().map(|(rack, ids)| format!(":rack_{rack}={}", ids.join(",")));
+        format!("ns={namespace}{}", racks.collect::<String>())
+    };
+    let racks: Vec<String> = cluster.config.namespaces.iter().map(|ns| of(&ns.name)).collect();
+    racks.join(";")
+}
+
+fn cluster_stable(cluster: &Cluster, node: &Node, parameters: &str) -> String {
+    let get = |name: &str| {
+        let mut pairs = parameters.split(';').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(known, _)| *known == name).map(|(_, value)| value)
+    };
+    let Some(view) = cluster.view_of(node) else { return "ERROR:7:unstable cluster".into() };
+    let ignore_migrations =
+        get("ignore-migrations").is_some_and(|value| value == "true" || value == "yes");
+    let size = get("size").and_then(|size| size.parse().ok());
+    let stable = (ignore_migrations || cluster.migrations() == 0)
+        && size.is_none_or(|size: usize| size == view.members.len());
+    if stable { format!("{:X}", view.key) } else { "ERROR:7:unstable cluster".into() }
+}
+
+fn user_agent_set(cluster: &Cluster, parameters: Option<&str>) -> String {
+    let mut numbers = cluster.config.build.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    let value = parameters.and_then(|parameters| parameters.strip_prefix("value="));
+    match value {
+        _ if version < (8, 1) => UNRECOGNIZED.into(),
+        Some(value) if !value.is_empty() => "ok".into(),
+        _ => "ERROR:4:missing 'value'".into(),
+    }
+}

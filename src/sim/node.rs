@@ -1,0 +1,116 @@
+//! A node and its process.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::status::NodeState;
+use super::view::View;
+
+/// What a process answers from.
+#[derive(Clone, Debug)]
+pub(super) enum Outlook {
+    /// It has not joined.
+    Starting,
+    /// The cluster as it is.
+    Following,
+    /// The cluster as it was, or as the node wrongly believes that it is.
+    Apart(Arc<View>),
+}
+
+/// The running process of a node. Its generations die with it.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub outlook: Outlook,
+    pub frozen: bool,
+    pub isolated: bool,
+    pub partition_generation: i32,
+    pub peers_generation: i32,
+    pub rebalance_generation: i32,
+}
+
+impl Process {
+    pub fn new() -> Process {
+        Process {
+            outlook: Outlook::Starting,
+            frozen: false,
+            isolated: false,
+            partition_generation: -1,
+            peers_generation: 0,
+            rebalance_generation: 0,
+        }
+    }
+
+    pub fn is_following(&self) -> bool {
+        matches!(self.outlook, Outlook::Following)
+    }
+
+    pub fn state(&self) -> NodeState {
+        match &self.outlook {
+            _ if self.frozen => NodeState::Frozen,
+            _ if self.isolated => NodeState::Isolated,
+            Outlook::Starting => NodeState::Starting,
+            Outlook::Following | Outlook::Apart(_) => NodeState::Running,
+        }
+    }
+}
+
+/// A node, whether it runs or not.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub number: u16,
+    pub id: String,
+    /// Where it listens.
+    pub port: u16,
+    /// Where the others last knew it to listen.
+    pub listed_port: u16,
+    /// Which process of it this is, from 1 on.
+    pub incarnation: u32,
+    pub process: Option<Process>,
+    /// It was taken out for good and waits for the others to notice.
+    pub retired: bool,
+    /// Hosts told before its true address, as they stand in replies.
+    pub extra_hosts: Vec<String>,
+    /// What it answers to a command instead of the truth.
+    pub overrides: HashMap<String, String>,
+    /// What it sends instead of every info reply, header and all.
+    pub raw_reply: Option<Vec<u8>>,
+    /// Its rack in each namespace.
+    pub racks: HashMap<String, i32>,
+    pub accepted: u64,
+    pub info_requests: u64,
+    pub record_commands: u64,
+}
+
+impl Node {
+    pub fn new(number: u16, port: u16) -> Node {
+        Node {
+            number,
+            id: format!("BB9{number:06}{port:06}"),
+            port,
+            listed_port: port,
+            incarnation: 0,
+            process: None,
+            retired: false,
+            extra_hosts: Vec::new(),
+            overrides: HashMap::new(),
+            raw_reply: None,
+            racks: HashMap::new(),
+            accepted: 0,
+            info_requests: 0,
+            record_commands: 0,
+        }
+    }
+
+    pub fn state(&self) -> NodeState {
+        self.process.as_ref().map_or(NodeState::Stopped, Process::state)
+    }
+
+    pub fn is_frozen(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.frozen)
+    }
+
+    /// The process, if it is still the one of that incarnation.
+    pub fn process_of(&mut self, incarnation: u32) -> Option<&mut Process> {
+        self.process.as_mut().filter(|_| self.incarnation == incarnation)
+    }
+}
