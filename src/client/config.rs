@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     fn valid() -> Config {
-        Config::shared(vec![Host::new("localhost", 3000)], 1)
+        Config::shared(vec!["localhost:3000".parse().unwrap()], 1)
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::segment::{
     Candidate, Created, Current, Entry, Personal, Segment, create, generations, live, private,
     sweep, wait,
 };
-use crate::tend::ClusterSource;
+use crate::tend::{AerospikeConfig, AerospikeSource, ClusterSource};
 
 /// A process's connection to a cluster's map.
 ///
@@ -31,6 +31,20 @@ pub struct Client {
 }
 
 impl Client {
+    /// Connects: attaches to the segment of the key, or makes it and tends.
+    ///
+    /// Returns as soon as there is a map to route from. With a living owner
+    /// that is at once, and no server is contacted.
+    ///
+    /// # Errors
+    /// [`ConnectError`]; nothing is left behind, the next process may try at
+    /// once.
+    pub fn connect(config: Config) -> Result<Client, ConnectError> {
+        config.check()?;
+        let source = AerospikeSource::new(source_config(&config)?);
+        Client::connect_with(config, Box::new(source))
+    }
+
     /// As [`connect`](Self::connect), with another source of maps.
     ///
     /// # Errors
@@ -120,6 +134,13 @@ impl Client {
             wait(segment.mapping().head(), head.bits(), personal, stretch);
         }
     }
+}
+
+fn source_config(config: &Config) -> Result<AerospikeConfig, ConnectError> {
+    let mut source = AerospikeConfig::new(config.hosts.clone());
+    source.cluster_name = config.wanted_cluster()?;
+    source.connect_timeout = config.connect_timeout;
+    Ok(source)
 }
 
 /// The client of this process for that key, or a new one.

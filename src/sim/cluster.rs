@@ -336,9 +336,11 @@ impl Cluster {
         self.rng.shuffle(&mut self.moves);
         // Namespaces migrate one after the other.
         self.moves.sort_by_key(|next| core::cmp::Reverse(next.namespace));
-        self.moves_end = now + self.config.timings.migration;
         self.events.retain(|_, event| *event != Event::Migrate);
-        self.migrate_later(now);
+        // Nothing migrates to a newcomer before it has learned of its part.
+        let begin = if fresh.is_some() { now + self.config.timings.spread / 2 } else { now };
+        self.moves_end = begin + self.config.timings.migration;
+        self.migrate_later(begin);
     }
 
     /// Members learn of a change at different times, who joined as the last.

@@ -108,6 +108,17 @@ impl Sim {
         self.call(move |engine| engine.cluster.config.build = build)
     }
 
+    /// Changes the port that peers lists leave out.
+    ///
+    /// # Errors
+    /// The cluster has stopped.
+    pub fn set_default_port(&self, port: u16) -> Result<(), SimError> {
+        self.call(move |engine| {
+            engine.cluster.config.default_port = port;
+            engine.cluster.raise_peers_generations();
+        })
+    }
+
     /// Puts a node into a rack, for one namespace. Only the enterprise edition
     /// tells it.
     ///

@@ -1,33 +1,79 @@
-//! Where a server is reached: a name or address and a port.
+//! Addresses as people and servers write them.
 
 use core::fmt;
 use core::str::FromStr;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, SocketAddr};
 
-/// The port of Aerospike servers where none is given.
-pub const DEFAULT_PORT: u16 = 3000;
-
-/// A host to begin with: a DNS name or an IP address, and a port.
+/// A host, by name or IP address, and a port.
+///
+/// ```
+/// use tendmap::tend::Host;
+/// let host: Host = "db1.example.org".parse().unwrap();
+/// assert_eq!((host.name(), host.port()), ("db1.example.org", 3000));
+/// assert_eq!("[2001:db8::1]:3100".parse::<Host>().unwrap().to_string(), "[2001:db8::1]:3100");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Host {
-    /// The DNS name or IP address, without brackets.
-    pub name: String,
-    /// The port.
-    pub port: u16,
+    name: String,
+    port: u16,
 }
 
-/// A host that is none.
+/// Text that is no host.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("host {found:?}; wanted NAME, NAME:PORT, IPV4:PORT or [IPV6]:PORT")]
+#[error("{text:?} is no host: {problem}; wanted name, name:port, IPv4:port or [IPv6]:port")]
 pub struct HostError {
-    /// What was given.
-    pub found: String,
+    text: String,
+    problem: &'static str,
 }
 
 impl Host {
-    /// A host of that name and port.
-    pub fn new(name: impl Into<String>, port: u16) -> Host {
-        Host { name: name.into(), port }
+    /// The port that servers listen on unless told otherwise.
+    pub const DEFAULT_PORT: u16 = 3000;
+    /// The longest name, in bytes (RFC 1035).
+    pub const MAX_NAME: usize = 253;
+
+    /// The host of that name or IP address (IPv6 without brackets) and port.
+    ///
+    /// # Errors
+    /// [`HostError`] if the name is empty, too long or has a character that no
+    /// host name has, or if the port is 0.
+    pub fn new(name: &str, port: u16) -> Result<Host, HostError> {
+        let fail = |problem| Err(HostError { text: name.into(), problem });
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+        if name.is_empty() {
+            return fail("the name is empty");
+        }
+        if name.len() > Host::MAX_NAME {
+            return fail("the name is longer than 253 bytes");
+        }
+        if port == 0 {
+            return fail("the port is 0");
+        }
+        if name.parse::<IpAddr>().is_err() && !name.bytes().all(plain) {
+            return fail("the name has a character that no host name has");
+        }
+        Ok(Host { name: name.into(), port })
+    }
+
+    /// Its name or IP address (IPv6 without brackets).
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its address, if it is given by IP address and not by name.
+    pub fn address(&self) -> Option<SocketAddr> {
+        Some(SocketAddr::new(self.name.parse().ok()?, self.port))
+    }
+}
+
+impl From<SocketAddr> for Host {
+    fn from(address: SocketAddr) -> Host {
+        Host { name: address.ip().to_string(), port: address.port() }
     }
 }
 
@@ -45,33 +91,32 @@ impl FromStr for Host {
     type Err = HostError;
 
     fn from_str(text: &str) -> Result<Host, HostError> {
-        let error = || HostError { found: text.to_owned() };
-        let port = |digits: &str| match digits.parse() {
-            Ok(port) if port > 0 && digits.bytes().all(|byte| byte.is_ascii_digit()) => Ok(port),
-            _ => Err(error()),
+        let fail = |problem| HostError { text: text.into(), problem };
+        let (name, port) = match text.strip_prefix('[') {
+            Some(rest) => {
+                let (name, port) = rest.split_once(']').ok_or(fail("the ] is missing"))?;
+                if name.parse::<std::net::Ipv6Addr>().is_err() {
+                    return Err(fail("no IPv6 address stands in the brackets"));
+                }
+                match port {
+                    "" => (name, None),
+                    port => (name, Some(port.strip_prefix(':').ok_or(fail("a : is missing"))?)),
+                }
+            }
+            None if text.parse::<std::net::Ipv6Addr>().is_ok() => (text, None),
+            None => match text.split_once(':') {
+                Some((name, port)) => (name, Some(port)),
+                None => (text, None),
+            },
         };
-        if let Some(rest) = text.strip_prefix('[') {
-            let (name, rest) = rest.split_once(']').ok_or_else(error)?;
-            name.parse::<Ipv6Addr>().map_err(|_| error())?;
-            let port = match rest.strip_prefix(':') {
-                Some(digits) => port(digits)?,
-                None if rest.is_empty() => DEFAULT_PORT,
-                None => return Err(error()),
-            };
-            return Ok(Host::new(name, port));
-        }
-        if text.parse::<Ipv6Addr>().is_ok() {
-            return Ok(Host::new(text, DEFAULT_PORT));
-        }
-        let (name, port) = match text.split_once(':') {
-            Some((name, digits)) => (name, port(digits)?),
-            None => (text, DEFAULT_PORT),
+        let port = match port {
+            Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => {
+                port.parse().map_err(|_| fail("the port is not 1 to 65535"))?
+            }
+            Some(_) => return Err(fail("the port is not a number")),
+            None => Host::DEFAULT_PORT,
         };
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        if name.is_empty() || name.len() > 253 || !name.bytes().all(allowed) {
-            return Err(error());
-        }
-        Ok(Host::new(name, port))
+        Host::new(name, port).map_err(|error| fail(error.problem))
     }
 }
 
@@ -80,24 +125,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_are_read_and_written() {
-        for (text, name, port, written) in [
-            ("db-1.example", "db-1.example", 3000, "db-1.example:3000"),
-            ("127.0.0.1:3100", "127.0.0.1", 3100, "127.0.0.1:3100"),
-            ("[::1]:4000", "::1", 4000, "[::1]:4000"),
-            ("[::1]", "::1", 3000, "[::1]:3000"),
-            ("::1", "::1", 3000, "[::1]:3000"),
-        ] {
-            let host: Host = text.parse().unwrap();
-            assert_eq!(host, Host::new(name, port));
-            assert_eq!(host.to_string(), written);
+    fn hosts_come_back_as_they_were_written() {
+        for text in ["a:1", "10.0.0.1:3000", "[::1]:3100", "node-1.db_x.example.org:65535"] {
+            assert_eq!(text.parse::<Host>().unwrap().to_string(), text);
         }
+        for (text, whole) in
+            [("a", "a:3000"), ("[::1]", "[::1]:3000"), ("fe80::1", "[fe80::1]:3000")]
+        {
+            assert_eq!(text.parse::<Host>().unwrap().to_string(), whole);
+        }
+        let v6 = "[::1]:3100".parse::<Host>().unwrap();
+        assert_eq!(v6.address(), Some("[::1]:3100".parse().unwrap()));
+        assert_eq!("name:3100".parse::<Host>().unwrap().address(), None);
     }
 
     #[test]
-    fn bad_hosts_are_refused() {
-        for text in ["", ":3000", "a:", "a:0", "a:65536", "a:+1", "a b", "[::1", "[x]:1", "a:1:2"] {
-            assert!(text.parse::<Host>().is_err(), "{text}");
+    fn what_is_no_host_is_refused() {
+        let long = "x".repeat(254);
+        for text in [
+            "", ":1", "a:", "a:0", "a:65536", "a:+1", "a:x", "[::1", "[a]:1", "[::1]x", "a b",
+            &long,
+        ] {
+            assert!(text.parse::<Host>().is_err(), "{text:?}");
         }
     }
 }

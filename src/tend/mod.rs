@@ -4,19 +4,25 @@
 //! publishes what it knows; the loop, the ownership and the publication know
 //! nothing of Aerospike, and a source knows nothing of segments.
 
+#![forbid(unsafe_code)]
+
 use core::ops::ControlFlow;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::map::{ClusterMap, NamespaceName, NodeId};
 
+mod aerospike;
 mod error;
 mod header;
 mod host;
+pub mod info;
+pub mod transport;
 
+pub use aerospike::{AerospikeConfig, AerospikeSource};
 pub use error::TendError;
 pub(crate) use header::{HEADER_LEN, Header, Kind, VERSION};
-pub use host::{DEFAULT_PORT, Host, HostError};
+pub use host::{Host, HostError};
 
 /// How often a source lets its [`Turn`] beat while it waits for the network.
 pub const BEAT: Duration = Duration::from_millis(50);

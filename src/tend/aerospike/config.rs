@@ -1,0 +1,71 @@
+//! What a source needs to know.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::map::ClusterName;
+use crate::tend::Host;
+
+/// How an Aerospike cluster is found and asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AerospikeConfig {
+    /// The seeds, in the order in which they are preferred.
+    pub hosts: Vec<Host>,
+    /// The name that the cluster must have (`cluster-name`). Without one it is
+    /// the name in the map that the source starts from.
+    pub cluster_name: Option<ClusterName>,
+    /// The time for each request, connecting included. 1 s unless set.
+    pub connect_timeout: Duration,
+    /// How long a pass waits for the addresses of names. 2 s unless set.
+    pub resolve_timeout: Duration,
+    /// Whether to use the servers' alternate access addresses.
+    pub use_services_alternate: bool,
+    /// What servers show as the application (`user-agents`); at most 64
+    /// characters are sent.
+    pub application: Option<String>,
+}
+
+impl AerospikeConfig {
+    /// The configuration for these seeds, all else as by default.
+    pub fn new(hosts: Vec<Host>) -> AerospikeConfig {
+        AerospikeConfig {
+            hosts,
+            cluster_name: None,
+            connect_timeout: Duration::from_secs(1),
+            resolve_timeout: Duration::from_secs(2),
+            use_services_alternate: false,
+            application: None,
+        }
+    }
+
+    /// The commands that differ by configuration.
+    pub(super) fn commands(&self) -> Commands {
+        let (peers, service) = match self.use_services_alternate {
+            false => ("peers-clear-std", "service-clear-std"),
+            true => ("peers-clear-alt", "service-clear-alt"),
+        };
+        Commands { peers, service }
+    }
+
+    /// The command that tells a server who asks.
+    pub(super) fn greeting(&self) -> String {
+        let application: String = match &self.application {
+            Some(name) => {
+                name.chars().filter(|c| c.is_ascii_graphic() && *c != ',').take(64).collect()
+            }
+            None => "not-set".into(),
+        };
+        let agent = format!("1,tendmap-{},{application}", env!("CARGO_PKG_VERSION"));
+        format!("user-agent-set:value={}", STANDARD.encode(agent))
+    }
+}
+
+/// The commands that differ by configuration.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Commands {
+    pub(super) peers: &'static str,
+    pub(super) service: &'static str,
+}

@@ -1,0 +1,140 @@
+//! An Aerospike cluster as a [`ClusterSource`].
+//!
+//! A pass asks every known node at the same time for its generations and reads
+//! anew only what they say has changed: on an idle cluster it is one request
+//! for each node. What it learns goes into the working map whole or not at all.
+//!
+//! ```no_run
+//! use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource};
+//! let seeds = vec!["db1.example.org:3000".parse().unwrap()];
+//! let mut source = AerospikeSource::new(AerospikeConfig::new(seeds));
+//! // … `start` it from the published map and let it `tend`.
+//! # let _ = source.map();
+//! ```
+
+mod config;
+mod namespaces;
+mod node;
+mod partitions;
+mod pass;
+mod peers;
+mod refresh;
+mod seed;
+mod validate;
+
+pub use config::AerospikeConfig;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use self::config::Commands;
+use self::namespaces::Watch;
+use self::node::NodeState;
+use self::seed::KnownHosts;
+use super::transport::{TcpTransport, Transport};
+use super::{ClusterSource, TendError, TendReport, Turn};
+use crate::map::{Capacity, ClusterMap, NamespaceName, NodeId};
+
+/// The tender of an Aerospike cluster.
+pub struct AerospikeSource<T = TcpTransport> {
+    config: AerospikeConfig,
+    commands: Commands,
+    transport: T,
+    map: ClusterMap,
+    /// Whether the map changed since that was last reported.
+    changed: bool,
+    nodes: Vec<NodeState>,
+    /// Every address that was ever told.
+    known: KnownHosts,
+    /// What found no place in the map.
+    refused_nodes: BTreeSet<NodeId>,
+    refused_namespaces: BTreeSet<NamespaceName>,
+    /// New nodes whose trouble was told.
+    troubled: BTreeSet<NodeId>,
+    watch: BTreeMap<NamespaceName, Watch>,
+}
+
+impl AerospikeSource<TcpTransport> {
+    /// A source that reaches the servers over plain TCP. It opens nothing
+    /// before the first pass.
+    pub fn new(config: AerospikeConfig) -> AerospikeSource<TcpTransport> {
+        let greeting = config.greeting();
+        let transport =
+            TcpTransport::new(config.connect_timeout, config.resolve_timeout, Some(&greeting));
+        AerospikeSource::with_transport(config, transport)
+    }
+}
+
+impl<T: Transport> AerospikeSource<T> {
+    /// A source that reaches the servers by other means.
+    pub fn with_transport(config: AerospikeConfig, transport: T) -> AerospikeSource<T> {
+        AerospikeSource {
+            commands: config.commands(),
+            config,
+            transport,
+            map: ClusterMap::new(Capacity::DEFAULT),
+            changed: false,
+            nodes: Vec::new(),
+            known: KnownHosts::default(),
+            refused_nodes: BTreeSet::new(),
+            refused_namespaces: BTreeSet::new(),
+            troubled: BTreeSet::new(),
+            watch: BTreeMap::new(),
+        }
+    }
+
+    /// The transport.
+    pub fn transport_mut(&mut self) -> &mut T {
+        &mut self.transport
+    }
+
+    /// The name that servers must give their cluster.
+    fn wanted_cluster(&self) -> Option<&crate::map::ClusterName> {
+        self.config.cluster_name.as_ref().or(self.map.cluster_name.as_ref())
+    }
+}
+
+impl<T: Transport> ClusterSource for AerospikeSource<T> {
+    fn start(&mut self, map: ClusterMap) {
+        self.stop();
+        let state =
+            |(slot, node): (_, &crate::map::Node)| NodeState::new(node.id, slot, node.address);
+        self.nodes = map.nodes.iter().map(state).collect();
+        for (_, node) in map.nodes.iter() {
+            self.known.remember(node.address.into());
+        }
+        self.map = map;
+        self.changed = false;
+    }
+
+    fn tend(&mut self, turn: &mut dyn Turn) -> Result<TendReport, TendError> {
+        self.pass(turn)
+    }
+
+    fn map(&self) -> &ClusterMap {
+        &self.map
+    }
+
+    fn raise_capacity(&mut self, max_nodes: usize, max_namespaces: usize) {
+        self.map.raise_capacity(max_nodes, max_namespaces);
+        // What found no place before is to be tried again.
+        for node in &mut self.nodes {
+            if !self.refused_nodes.is_empty() {
+                node.generations.peers = None;
+            }
+            if !self.refused_namespaces.is_empty() {
+                node.generations.partitions = None;
+            }
+        }
+        self.refused_nodes.clear();
+        self.refused_namespaces.clear();
+    }
+
+    fn stop(&mut self) {
+        self.transport.close();
+        self.nodes.clear();
+        self.refused_nodes.clear();
+        self.refused_namespaces.clear();
+        self.troubled.clear();
+        self.watch.clear();
+    }
+}

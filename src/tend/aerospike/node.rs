@@ -1,0 +1,116 @@
+//! What is kept of each node beside the map.
+
+use std::net::SocketAddr;
+
+use crate::map::{NamespaceName, NodeId, Slot};
+
+/// Counters of one process of a node, as they were when what belongs to them
+/// was last taken over whole. `None` = read it anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Generations {
+    pub(super) peers: Option<i32>,
+    pub(super) partitions: Option<i32>,
+    pub(super) rebalance: Option<i32>,
+}
+
+/// What a node said of itself in this pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Status {
+    pub(super) peers: i32,
+    pub(super) partitions: i32,
+    /// `None` if the server has no such counter.
+    pub(super) rebalance: Option<i32>,
+}
+
+impl Status {
+    /// Whether it has joined the cluster: a starting node says -1.
+    pub(super) fn is_ready(&self) -> bool {
+        self.partitions != -1
+    }
+}
+
+/// One node of the table.
+#[derive(Clone, Debug)]
+pub(super) struct NodeState {
+    pub(super) id: NodeId,
+    pub(super) slot: Slot,
+    pub(super) address: SocketAddr,
+    /// The connection that all below belongs to.
+    pub(super) connection: Option<u64>,
+    pub(super) generations: Generations,
+    /// Whether its latest list of peers named any.
+    pub(super) has_peers: bool,
+    /// What its latest replicas listed, with the regime of each claim.
+    pub(super) namespaces: Option<Vec<(NamespaceName, u32)>>,
+    /// Its racks; `None` = not known yet.
+    pub(super) racks: Option<Vec<(NamespaceName, i32)>>,
+    /// Passes in a row in which it failed.
+    pub(super) failures: u32,
+    /// Whether its failing, or its bad reply, was told.
+    pub(super) told_failed: bool,
+    pub(super) told_bad: bool,
+    // Below: this pass only.
+    pub(super) status: Option<Status>,
+    pub(super) failed: bool,
+    pub(super) bad: bool,
+    /// Another node answers at its address.
+    pub(super) gone: bool,
+    /// Joined the table in this pass.
+    pub(super) fresh: bool,
+}
+
+impl NodeState {
+    pub(super) fn new(id: NodeId, slot: Slot, address: SocketAddr) -> NodeState {
+        NodeState {
+            id,
+            slot,
+            address,
+            connection: None,
+            generations: Generations::default(),
+            has_peers: false,
+            namespaces: None,
+            racks: None,
+            failures: 0,
+            told_failed: false,
+            told_bad: false,
+            status: None,
+            failed: false,
+            bad: false,
+            gone: false,
+            fresh: false,
+        }
+    }
+
+    /// A pass begins.
+    pub(super) fn begin_pass(&mut self) {
+        self.status = None;
+        self.failed = false;
+        self.bad = false;
+        self.gone = false;
+        self.fresh = false;
+    }
+
+    /// Forgets what was cached: another connection may mean another process,
+    /// whose counters may come back to the very same numbers.
+    pub(super) fn forget(&mut self) {
+        self.generations = Generations::default();
+        self.namespaces = None;
+    }
+
+    /// Takes over the connection that a reply came over; whether it is the one
+    /// known.
+    pub(super) fn on_connection(&mut self, connection: u64) -> bool {
+        let same = self.connection == Some(connection);
+        if !same {
+            self.forget();
+            self.connection = Some(connection);
+        }
+        same
+    }
+
+    /// Its status, if it answered well in this pass and has joined its cluster.
+    pub(super) fn usable(&self) -> Option<Status> {
+        let usable = !self.failed && !self.bad && !self.gone;
+        self.status.filter(|status| usable && status.is_ready())
+    }
+}

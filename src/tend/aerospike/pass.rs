@@ -1,0 +1,236 @@
+//! One pass: status, peers, partitions and racks.
+
+use core::ops::ControlFlow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use super::AerospikeSource;
+use super::node::Status;
+use super::validate::Invalid;
+use crate::map::{ClusterName, NodeId};
+use crate::tend::info::{self, InfoError, Reply};
+use crate::tend::transport::{Answer, Ask, AskError, Interrupted, Transport};
+use crate::tend::{TendError, TendEvent, TendReport, Turn};
+
+/// What is known only while a pass lasts.
+#[derive(Debug, Default)]
+pub(super) struct Pass {
+    /// Addresses that did not answer: not asked again in this pass.
+    pub(super) dead: BTreeMap<SocketAddr, Invalid>,
+}
+
+/// Which node was asked what, and its answer.
+pub(super) type Asked = (usize, Vec<String>, Result<Answer, AskError>);
+
+/// What a node's status is made of.
+struct Read {
+    id: NodeId,
+    status: Status,
+    /// Asked only where the connection was not known before.
+    cluster: Option<Option<ClusterName>>,
+}
+
+impl<T: Transport> AerospikeSource<T> {
+    pub(super) fn pass(&mut self, turn: &mut dyn Turn) -> Result<TendReport, TendError> {
+        for node in &mut self.nodes {
+            node.begin_pass();
+        }
+        let mut pass = Pass::default();
+        self.ask_status(turn, &mut pass)?;
+        let lists = if self.nodes.iter().any(|node| node.status.is_some() && !node.gone) {
+            match self.peers_are_due() {
+                true => Some(self.ask_peers(turn)?),
+                false => None,
+            }
+        } else {
+            // Nobody there is known any more, or nobody is known yet.
+            Some(vec![self.seed(turn, &mut pass)?])
+        };
+        if let Some(lists) = lists {
+            self.take_peers(turn, &mut pass, lists)?;
+        }
+        self.refresh(turn)?;
+        self.watch_namespaces(turn);
+        let addresses: BTreeSet<SocketAddr> = self.nodes.iter().map(|node| node.address).collect();
+        self.transport.keep(&addresses);
+        Ok(self.finish(turn))
+    }
+
+    /// Asks every node for its generations.
+    fn ask_status(&mut self, turn: &mut dyn Turn, pass: &mut Pass) -> Result<(), Interrupted> {
+        let asks: Vec<(usize, Vec<String>)> = (0..self.nodes.len())
+            .map(|index| {
+                let mut questions = vec![
+                    "node",
+                    "peers-generation",
+                    "partition-generation",
+                    "rebalance-generation",
+                ];
+                if self.nodes[index].connection.is_none() {
+                    // Whoever answers may have become another's.
+                    questions.push("cluster-name");
+                }
+                (index, questions.into_iter().map(String::from).collect())
+            })
+            .collect();
+        for (index, questions, answer) in self.ask_nodes(turn, asks)? {
+            let address = self.nodes[index].address;
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(error) => {
+                    pass.dead.insert(address, Invalid::Unreachable(error.to_string()));
+                    self.node_failed(turn, index, &error);
+                    continue;
+                }
+            };
+            match read_status(&answer, &questions) {
+                Ok(read) => self.take_status(index, answer.connection, read),
+                Err(error) => {
+                    self.nodes[index].failed = true;
+                    self.bad_reply(turn, index, &error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_status(&mut self, index: usize, connection: u64, read: Read) {
+        let wanted = self.wanted_cluster().copied();
+        let node = &mut self.nodes[index];
+        let other_cluster = match (read.cluster, wanted) {
+            (Some(found), Some(wanted)) => found != Some(wanted),
+            _ => false,
+        };
+        if read.id != node.id || other_cluster {
+            node.gone = true;
+            return;
+        }
+        node.on_connection(connection);
+        if node.failures > 0 {
+            node.forget();
+        }
+        node.status = Some(read.status);
+    }
+
+    /// Asks nodes, all at the same time; each with its questions and answer.
+    pub(super) fn ask_nodes(
+        &mut self,
+        turn: &mut dyn Turn,
+        asks: Vec<(usize, Vec<String>)>,
+    ) -> Result<Vec<Asked>, Interrupted> {
+        // Two nodes at one address: one of them will turn out to be gone.
+        let mut sent: Vec<Ask> = Vec::new();
+        let mut place = Vec::new();
+        for (index, commands) in &asks {
+            let address = self.nodes[*index].address;
+            let ask = Ask { address, commands: commands.clone() };
+            let known = sent.iter().position(|sent| sent.address == address);
+            place.push(known.unwrap_or(sent.len()));
+            if known.is_none() {
+                sent.push(ask);
+            }
+        }
+        let mut answers: Vec<Option<Result<Answer, AskError>>> = vec![None; sent.len()];
+        if !sent.is_empty() {
+            self.transport.ask(&sent, turn, &mut |index, answer| {
+                answers[index] = Some(answer);
+                ControlFlow::Continue(())
+            })?;
+        }
+        let lost = || Err(AskError::Broken("the ask was given up".into()));
+        let outcome = asks.into_iter().zip(place).map(|((index, _), place)| {
+            (index, sent[place].commands.clone(), answers[place].clone().unwrap_or_else(lost))
+        });
+        Ok(outcome.collect())
+    }
+
+    /// No answer: counted once a pass, told once until it answers again.
+    pub(super) fn node_failed(&mut self, turn: &mut dyn Turn, index: usize, error: &AskError) {
+        let node = &mut self.nodes[index];
+        node.failed = true;
+        if let AskError::Malformed(error) = error {
+            let error = error.clone();
+            return self.bad_reply(turn, index, &error);
+        }
+        if !node.told_failed {
+            node.told_failed = true;
+            let (id, address) = (node.id, node.address);
+            turn.event(TendEvent::NodeFailed { id, address, error: error.to_string() });
+        }
+    }
+
+    /// A reply that can't be used: counted, told once until all are good.
+    pub(super) fn bad_reply(&mut self, turn: &mut dyn Turn, index: usize, error: &InfoError) {
+        let node = &mut self.nodes[index];
+        node.bad = true;
+        if !node.told_bad {
+            node.told_bad = true;
+            turn.event(TendEvent::BadReply { id: node.id, error: error.to_string() });
+        }
+    }
+
+    /// Whether a list of peers changed, or may have.
+    fn peers_are_due(&self) -> bool {
+        self.nodes.iter().any(|node| {
+            let changed = |status: Status| node.generations.peers != Some(status.peers);
+            node.failed || node.gone || node.usable().is_some_and(changed)
+        })
+    }
+
+    /// Counts the pass and what is to be told at its end.
+    fn finish(&mut self, turn: &mut dyn Turn) -> TendReport {
+        let mut report = TendReport::default();
+        for node in &mut self.nodes {
+            match node.failed || node.bad {
+                true => report.nodes_failed += 1,
+                false => report.nodes_ok += 1,
+            }
+            if node.failed {
+                node.failures = node.failures.saturating_add(1);
+                // It is asked who it is when it answers again.
+                node.connection = None;
+                node.forget();
+            } else {
+                node.failures = 0;
+                if core::mem::take(&mut node.told_failed) {
+                    turn.event(TendEvent::NodeRecovered { id: node.id });
+                }
+            }
+            node.told_bad = node.bad;
+        }
+        report.refused = self.refused_nodes.len() + self.refused_namespaces.len();
+        report.changed = core::mem::take(&mut self.changed);
+        report
+    }
+
+    /// Counts the failures of a pass that ends in an error.
+    pub(super) fn count_failures(&mut self) {
+        for node in self.nodes.iter_mut().filter(|node| node.failed || node.gone) {
+            node.failures = node.failures.saturating_add(1);
+            node.connection = None;
+            node.forget();
+        }
+    }
+}
+
+fn read_status(answer: &Answer, questions: &[String]) -> Result<Read, InfoError> {
+    let reply = Reply::parse(&answer.body, questions)?;
+    let generation = |command| Ok::<_, InfoError>(info::parse_generation(reply.value(command)?)?);
+    let rebalance = match reply.value("rebalance-generation") {
+        Err(InfoError::Refused { .. }) => None,
+        _ => Some(generation("rebalance-generation")?),
+    };
+    let cluster = match questions.iter().any(|question| question == "cluster-name") {
+        true => Some(info::parse_cluster_name(reply.value("cluster-name")?)?),
+        false => None,
+    };
+    Ok(Read {
+        id: info::parse_node(reply.value("node")?)?,
+        status: Status {
+            peers: generation("peers-generation")?,
+            partitions: generation("partition-generation")?,
+            rebalance,
+        },
+        cluster,
+    })
+}

@@ -1,0 +1,289 @@
+//! Who is in the cluster: lists of peers, nodes that come, move and go.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use super::AerospikeSource;
+use super::node::NodeState;
+use super::pass::Pass;
+use super::seed::MAX_FAILURES;
+use super::validate::{Group, Invalid, Validated};
+use crate::map::{Node, NodeId, TlsName};
+use crate::tend::info::{self, InfoError, Peer, Peers, Reply};
+use crate::tend::transport::{Interrupted, Transport};
+use crate::tend::{Host, TendEvent, Turn};
+
+/// What one node says of its peers.
+#[derive(Debug)]
+pub(super) struct List {
+    /// Whose list it is.
+    id: NodeId,
+    /// The generation, read before the list.
+    generation: i32,
+    /// Each peer once, the node itself left out.
+    peers: Vec<Peer>,
+    /// The node itself, if it is not in the table at that address yet.
+    newcomer: Option<Validated>,
+}
+
+impl List {
+    fn new(id: NodeId, generation: i32, peers: Peers) -> List {
+        let mut seen = BTreeSet::from([id]);
+        let peers = peers.peers.into_iter().filter(|peer| seen.insert(peer.id)).collect();
+        List { id, generation, peers, newcomer: None }
+    }
+
+    /// The list of a server that was just validated.
+    pub(super) fn of_new(mut validated: Validated) -> List {
+        let none = Peers { generation: 0, peers: Vec::new() };
+        let peers = core::mem::replace(&mut validated.peers, none);
+        let list = List::new(validated.id, validated.status.peers, peers);
+        List { newcomer: Some(validated), ..list }
+    }
+}
+
+/// A node to be validated: a new one, or one that may have moved.
+#[derive(Debug, Default)]
+struct Candidate {
+    tls_name: Option<TlsName>,
+    hosts: Vec<Host>,
+    /// Where it was: that it does not answer there is known.
+    from: Option<SocketAddr>,
+}
+
+impl<T: Transport> AerospikeSource<T> {
+    /// Asks all nodes that answer for their peers.
+    pub(super) fn ask_peers(&mut self, turn: &mut dyn Turn) -> Result<Vec<List>, Interrupted> {
+        let command = self.commands.peers;
+        let questions = vec!["peers-generation".to_string(), command.to_string()];
+        let asks = (0..self.nodes.len())
+            .filter(|&index| self.nodes[index].usable().is_some())
+            .map(|index| (index, questions.clone()))
+            .collect();
+        let mut lists = Vec::new();
+        for (index, questions, answer) in self.ask_nodes(turn, asks)? {
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(error) => {
+                    self.node_failed(turn, index, &error);
+                    continue;
+                }
+            };
+            if !self.nodes[index].on_connection(answer.connection) {
+                // Another process perhaps; the next pass asks who it is.
+                continue;
+            }
+            let read = || -> Result<(i32, Peers), InfoError> {
+                let reply = Reply::parse(&answer.body, &questions)?;
+                let generation = info::parse_generation(reply.value("peers-generation")?)?;
+                Ok((generation, info::parse_peers(reply.value(command)?)?))
+            };
+            match read() {
+                Ok((generation, peers)) => {
+                    lists.push(List::new(self.nodes[index].id, generation, peers));
+                }
+                Err(error) => self.bad_reply(turn, index, &error),
+            }
+        }
+        Ok(lists)
+    }
+
+    /// Follows the lists until nothing new comes, then takes nodes out of the
+    /// table and into it.
+    pub(super) fn take_peers(
+        &mut self,
+        turn: &mut dyn Turn,
+        pass: &mut Pass,
+        mut lists: Vec<List>,
+    ) -> Result<(), Interrupted> {
+        let mut listed = BTreeSet::new();
+        let mut tls_names = BTreeMap::new();
+        // New nodes that were validated, and those that could not be.
+        let mut found: BTreeSet<NodeId> =
+            lists.iter().filter(|list| list.newcomer.is_some()).map(|list| list.id).collect();
+        let mut unhandled: BTreeMap<NodeId, Option<(SocketAddr, Invalid)>> = BTreeMap::new();
+        let mut next = 0;
+        while next < lists.len() {
+            let mut candidates: BTreeMap<NodeId, Candidate> = BTreeMap::new();
+            for peer in lists[next..].iter().flat_map(|list| &list.peers) {
+                listed.insert(peer.id);
+                peer.hosts.iter().for_each(|host| self.known.remember(host.clone()));
+                let from = match self.nodes.iter().find(|node| node.id == peer.id && !node.gone) {
+                    Some(node) if !node.failed => continue,
+                    Some(node) => Some(node.address),
+                    None => None,
+                };
+                if found.contains(&peer.id) || unhandled.contains_key(&peer.id) {
+                    continue;
+                }
+                let candidate = candidates.entry(peer.id).or_default();
+                candidate.from = from;
+                candidate.tls_name = peer.tls_name;
+                candidate.hosts.extend(peer.hosts.iter().cloned());
+            }
+            next = lists.len();
+            let groups = self.groups(turn, &candidates)?;
+            let outcomes = self.validate(turn, pass, &groups, false)?;
+            for ((id, candidate), outcome) in candidates.into_iter().zip(outcomes) {
+                if let Some(good) = outcome.good {
+                    found.insert(id);
+                    tls_names.insert(id, candidate.tls_name);
+                    lists.push(List::of_new(good));
+                } else {
+                    unhandled.insert(id, outcome.errors.into_iter().next());
+                }
+            }
+        }
+        self.tell_trouble(turn, &unhandled, &listed);
+        self.remove_nodes(turn, &lists, &listed, &found);
+        for list in &mut lists {
+            if let Some(newcomer) = list.newcomer.take() {
+                let tls_name = tls_names.get(&newcomer.id).copied().flatten();
+                self.add_node(turn, newcomer, tls_name);
+            }
+        }
+        self.refused_nodes.retain(|id| listed.contains(id) || found.contains(id));
+        for list in &lists {
+            if let Some(node) = self.nodes.iter_mut().find(|node| node.id == list.id) {
+                node.has_peers = !list.peers.is_empty();
+                let whole = !list.peers.iter().any(|peer| unhandled.contains_key(&peer.id));
+                node.generations.peers = whole.then_some(list.generation);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the candidates may be.
+    fn groups(
+        &mut self,
+        turn: &mut dyn Turn,
+        candidates: &BTreeMap<NodeId, Candidate>,
+    ) -> Result<Vec<Group>, Interrupted> {
+        // All names at once: one that hangs must not delay the others.
+        let hosts: Vec<Host> = candidates.values().flat_map(|c| c.hosts.iter().cloned()).collect();
+        let by_address: Option<Vec<_>> =
+            hosts.iter().map(|host| Some(Ok(vec![host.address()?]))).collect();
+        let mut resolved = match by_address {
+            Some(addresses) => addresses,
+            None => self.transport.resolve(&hosts, turn)?,
+        }
+        .into_iter();
+        let mut groups = Vec::new();
+        for (&id, candidate) in candidates {
+            let mut addresses: Vec<SocketAddr> = Vec::new();
+            for address in resolved.by_ref().take(candidate.hosts.len()).flatten().flatten() {
+                if Some(address) != candidate.from && !addresses.contains(&address) {
+                    addresses.push(address);
+                }
+            }
+            groups.push(Group { id: Some(id), addresses });
+        }
+        Ok(groups)
+    }
+
+    /// Tells once of each new node that can't be reached at its addresses.
+    fn tell_trouble(
+        &mut self,
+        turn: &mut dyn Turn,
+        unhandled: &BTreeMap<NodeId, Option<(SocketAddr, Invalid)>>,
+        listed: &BTreeSet<NodeId>,
+    ) {
+        for (&id, error) in unhandled {
+            let known = self.nodes.iter().any(|node| node.id == id);
+            match error {
+                // It is starting: not worth a word.
+                Some((_, Invalid::NotReady)) => {}
+                Some((address, error)) if !known && self.troubled.insert(id) => {
+                    let (address, error) = (*address, error.to_string());
+                    turn.event(TendEvent::NodeFailed { id, address, error });
+                }
+                None if !known && self.troubled.insert(id) => {
+                    tracing::warn!(%id, "a peer is listed without any address that can be used");
+                }
+                _ => {}
+            }
+        }
+        self.troubled.retain(|id| unhandled.contains_key(id) && listed.contains(id));
+    }
+
+    fn remove_nodes(
+        &mut self,
+        turn: &mut dyn Turn,
+        lists: &[List],
+        listed: &BTreeSet<NodeId>,
+        found: &BTreeSet<NodeId>,
+    ) {
+        let others = self.nodes.len() + found.len() > 1;
+        let mut leaving = Vec::new();
+        for node in &self.nodes {
+            let is_moving = found.contains(&node.id) && !node.gone;
+            let by_others = lists.iter().any(|list| list.id != node.id);
+            let idle = || {
+                let holds =
+                    |namespace: &crate::map::Namespace| namespace.partitions.holds(node.slot);
+                !self.map.namespaces().iter().any(holds)
+            };
+            let reason = if node.gone && node.failures + 1 >= MAX_FAILURES {
+                "it does not answer any more"
+            } else if node.gone {
+                "another node or cluster answers at its address"
+            } else if is_moving {
+                continue;
+            } else if lists.is_empty() && node.failed && node.failures + 1 >= MAX_FAILURES {
+                "it does not answer any more"
+            } else if others && by_others && !listed.contains(&node.id) && node.failed {
+                "it does not answer and no node lists it any more"
+            } else if others && by_others && !listed.contains(&node.id) && idle() {
+                "no node lists it any more and it holds nothing"
+            } else {
+                continue;
+            };
+            leaving.push((node.slot, node.id, reason));
+        }
+        for (slot, id, reason) in leaving {
+            self.map.remove_node(slot);
+            self.nodes.retain(|node| node.slot != slot);
+            self.changed = true;
+            turn.event(TendEvent::NodeRemoved { id, reason });
+        }
+    }
+
+    /// Takes a validated node into the table, or to its new address.
+    fn add_node(&mut self, turn: &mut dyn Turn, new: Validated, tls_name: Option<TlsName>) {
+        let Validated { id, address, connection, status, .. } = new;
+        let status = Some(status);
+        if let Some(node) = self.nodes.iter_mut().find(|node| node.id == id) {
+            let from = node.address;
+            self.map.nodes.relocate(node.slot, address, tls_name);
+            let told_failed = node.told_failed;
+            *node = NodeState::new(id, node.slot, address);
+            node.connection = Some(connection);
+            node.status = status;
+            node.told_failed = told_failed;
+            if from != address {
+                self.changed = true;
+                turn.event(TendEvent::NodeMoved { id, from, to: address });
+            }
+            return;
+        }
+        match self.map.nodes.insert(Node { id, address, tls_name }) {
+            Ok(slot) => {
+                let state = NodeState::new(id, slot, address);
+                self.nodes.push(NodeState {
+                    connection: Some(connection),
+                    status,
+                    fresh: true,
+                    ..state
+                });
+                self.refused_nodes.remove(&id);
+                self.changed = true;
+                turn.event(TendEvent::NodeAdded { id, address });
+            }
+            Err(full) => {
+                if self.refused_nodes.insert(id) {
+                    turn.event(TendEvent::NodeRefused { id, capacity: full.capacity });
+                }
+            }
+        }
+    }
+}

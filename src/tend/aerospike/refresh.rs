@@ -1,0 +1,166 @@
+//! Who holds what: partitions and racks of the nodes whose generations moved.
+
+use super::AerospikeSource;
+use super::partitions::apply;
+use crate::map::NamespaceName;
+use crate::tend::info::{self, Claim, InfoError, Reply};
+use crate::tend::transport::{Answer, Interrupted, Transport};
+use crate::tend::{TendEvent, Turn};
+
+/// A node is asked at most so often in a pass: again if another's claim took
+/// an entry from it, because its own may be the later one.
+const ROUNDS: usize = 2;
+
+/// What is read from one reply before anything is made of it.
+struct Read {
+    partitions: Option<(i32, Vec<Claim>)>,
+    racks: Option<(i32, Vec<(NamespaceName, i32)>)>,
+}
+
+impl<T: Transport> AerospikeSource<T> {
+    /// Reads the partitions and racks of all nodes whose generations moved.
+    pub(super) fn refresh(&mut self, turn: &mut dyn Turn) -> Result<(), Interrupted> {
+        for _ in 0..ROUNDS {
+            let asks = self.due();
+            if asks.is_empty() {
+                break;
+            }
+            for (index, questions, answer) in self.ask_nodes(turn, asks)? {
+                match answer {
+                    Err(error) => self.node_failed(turn, index, &error),
+                    Ok(answer) => self.take_refresh(turn, index, &questions, &answer),
+                }
+            }
+        }
+        self.set_racks();
+        Ok(())
+    }
+
+    /// The nodes to be asked and what.
+    fn due(&self) -> Vec<(usize, Vec<String>)> {
+        let answered = self.nodes.iter().filter(|node| node.status.is_some()).count();
+        let mut asks = Vec::new();
+        for (index, node) in self.nodes.iter().enumerate() {
+            let Some(status) = node.usable() else { continue };
+            let mut questions = Vec::new();
+            // A node that wrongly believes that it is alone must not take over
+            // what the others hold.
+            let believed = node.has_peers || answered == 1;
+            if believed && node.generations.partitions != Some(status.partitions) {
+                questions.extend(["partition-generation", "replicas"]);
+            }
+            // What a newcomer's counter says is known from the next pass on,
+            // but its racks belong into the first map.
+            let racks_known = match status.rebalance {
+                Some(generation) => node.generations.rebalance == Some(generation),
+                None => !node.fresh || node.racks.is_some(),
+            };
+            if !racks_known {
+                questions.extend(["rebalance-generation", "rack-ids"]);
+            }
+            if !questions.is_empty() {
+                asks.push((index, questions.into_iter().map(String::from).collect()));
+            }
+        }
+        asks
+    }
+
+    fn take_refresh(
+        &mut self,
+        turn: &mut dyn Turn,
+        index: usize,
+        questions: &[String],
+        answer: &Answer,
+    ) {
+        if !self.nodes[index].on_connection(answer.connection) {
+            // Another process perhaps; the next pass asks who it is.
+            self.nodes[index].status = None;
+            return;
+        }
+        let read = match read(questions, answer, self.map.capacity().partitions) {
+            Ok(read) => read,
+            Err(error) => return self.bad_reply(turn, index, &error),
+        };
+        let node = &mut self.nodes[index];
+        if let Some((generation, racks)) = read.racks {
+            node.racks = Some(racks);
+            node.generations.rebalance = Some(generation);
+            if let Some(status) = &mut node.status {
+                status.rebalance = Some(generation);
+            }
+        }
+        if let Some((generation, claims)) = read.partitions {
+            if let Some(status) = &mut node.status {
+                status.partitions = generation;
+            }
+            if generation != -1 {
+                self.take_claims(turn, index, generation, &claims);
+            }
+        }
+    }
+
+    fn take_claims(
+        &mut self,
+        turn: &mut dyn Turn,
+        index: usize,
+        generation: i32,
+        claims: &[Claim],
+    ) {
+        let node = &mut self.nodes[index];
+        node.namespaces =
+            Some(claims.iter().map(|claim| (claim.namespace, claim.regime)).collect());
+        let applied = apply(&mut self.map, node.slot, claims);
+        node.generations.partitions = Some(generation);
+        self.changed |= applied.changed;
+        for name in applied.added {
+            self.refused_namespaces.remove(&name);
+            turn.event(TendEvent::NamespaceAdded { name });
+        }
+        for full in applied.refused {
+            if self.refused_namespaces.insert(full.name) {
+                let (name, capacity) = (full.name, full.capacity);
+                turn.event(TendEvent::NamespaceRefused { name, capacity });
+            }
+        }
+        for slot in applied.displaced {
+            if let Some(node) = self.nodes.iter_mut().find(|node| node.slot == slot) {
+                node.generations.partitions = None;
+            }
+        }
+    }
+
+    /// Sets every rack that is known.
+    fn set_racks(&mut self) {
+        for node in &self.nodes {
+            let Some(racks) = &node.racks else { continue };
+            for namespace in self.map.namespaces_mut() {
+                let rack = racks.iter().find(|(name, _)| *name == namespace.name);
+                self.changed |= namespace.set_rack(node.slot, rack.map(|&(_, rack)| rack));
+            }
+        }
+    }
+}
+
+fn read(questions: &[String], answer: &Answer, partitions: usize) -> Result<Read, InfoError> {
+    let reply = Reply::parse(&answer.body, questions)?;
+    let asked = |command: &str| questions.iter().any(|question| question == command);
+    let mut read = Read { partitions: None, racks: None };
+    if asked("replicas") {
+        let generation = info::parse_generation(reply.value("partition-generation")?)?;
+        let claims = info::parse_replicas(reply.value("replicas")?, partitions)?;
+        read.partitions = Some((generation, claims));
+    }
+    if asked("rack-ids") {
+        let generation = match reply.value("rebalance-generation") {
+            Err(InfoError::Refused { .. }) => 0,
+            value => info::parse_generation(value?)?,
+        };
+        // Community servers refuse the command: they have no racks.
+        let racks = match reply.value("rack-ids") {
+            Err(InfoError::Refused { .. }) => Vec::new(),
+            value => info::parse_racks(value?)?,
+        };
+        read.racks = Some((generation, racks));
+    }
+    Ok(read)
+}

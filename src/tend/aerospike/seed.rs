@@ -1,0 +1,186 @@
+//! Finding the cluster: from the configured seeds, then from every address that
+//! was ever told.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use super::AerospikeSource;
+use super::pass::Pass;
+use super::peers::List;
+use super::validate::{Group, Invalid, Validated, Wanted, validate};
+use crate::tend::info::Build;
+use crate::tend::transport::{Interrupted, Transport};
+use crate::tend::{Host, TendError, Turn};
+
+/// Addresses that are remembered at most; the oldest go first.
+const MAX_KNOWN: usize = 1024;
+/// Remembered addresses that are tried at the same time.
+const AT_ONCE: usize = 64;
+/// After so many failures in a row a node is given up where nobody answers.
+pub(super) const MAX_FAILURES: u32 = 5;
+
+/// Every address that was ever told: further seeds for the day on which all
+/// nodes are somewhere else.
+#[derive(Debug, Default)]
+pub(super) struct KnownHosts(VecDeque<Host>);
+
+impl KnownHosts {
+    pub(super) fn remember(&mut self, host: Host) {
+        if self.0.contains(&host) {
+            return;
+        }
+        if self.0.len() == MAX_KNOWN {
+            self.0.pop_front();
+        }
+        self.0.push_back(host);
+    }
+}
+
+impl<T: Transport> AerospikeSource<T> {
+    /// Finds one node of the cluster; what it says of its peers.
+    pub(super) fn seed(&mut self, turn: &mut dyn Turn, pass: &mut Pass) -> Result<List, TendError> {
+        let mut rounds = vec![self.config.hosts.clone()];
+        let known: Vec<Host> =
+            self.known.0.iter().filter(|host| !rounds[0].contains(host)).rev().cloned().collect();
+        rounds.extend(known.chunks(AT_ONCE).map(<[Host]>::to_vec));
+        let mut tried: Vec<(String, Invalid)> = Vec::new();
+        let mut orphan = None;
+        for hosts in rounds {
+            let addresses = self.resolve(turn, &hosts, &mut tried)?;
+            let group = [Group { id: None, addresses }];
+            let outcome = self.validate(turn, pass, &group, true)?.pop().unwrap_or_default();
+            if let Some(good) = outcome.good {
+                let good = self.behind_balancer(turn, pass, good)?;
+                return Ok(self.seeded(good));
+            }
+            // Perhaps it believes wrongly that it is alone: the last resort.
+            orphan = orphan.or(outcome.orphan);
+            tried.extend(outcome.errors.into_iter().map(|(at, error)| (at.to_string(), error)));
+        }
+        // A node alone must not take over from nodes that may come back.
+        let given_up = |failures: u32| failures + 1 >= MAX_FAILURES;
+        let all_given_up = self.nodes.iter().all(|node| node.gone || given_up(node.failures));
+        match orphan {
+            Some(orphan) if all_given_up => {
+                let orphan = self.behind_balancer(turn, pass, orphan)?;
+                Ok(self.seeded(orphan))
+            }
+            _ => {
+                let error = self.seed_error(tried, pass);
+                self.count_failures();
+                Err(error)
+            }
+        }
+    }
+
+    fn seeded(&mut self, seed: Validated) -> List {
+        if self.map.cluster_name != seed.cluster_name {
+            self.map.cluster_name = seed.cluster_name;
+            self.changed = true;
+        }
+        // Where nobody answers, those that failed for long are given up.
+        for node in &mut self.nodes {
+            node.gone |= node.failures + 1 >= MAX_FAILURES;
+        }
+        List::of_new(seed)
+    }
+
+    /// The address reached may be a load balancer, behind which another node
+    /// answers next time: then the node's own address is taken, if it answers
+    /// there.
+    fn behind_balancer(
+        &mut self,
+        turn: &mut dyn Turn,
+        pass: &mut Pass,
+        seed: Validated,
+    ) -> Result<Validated, Interrupted> {
+        if seed.address.ip().is_loopback() || seed.service.is_empty() {
+            return Ok(seed);
+        }
+        let addresses = self.resolve(turn, &seed.service, &mut Vec::new())?;
+        if addresses.contains(&seed.address) {
+            return Ok(seed);
+        }
+        let group = [Group { id: Some(seed.id), addresses }];
+        let outcome = self.validate(turn, pass, &group, false)?.pop().unwrap_or_default();
+        Ok(outcome.good.unwrap_or_else(|| {
+            let (id, address) = (seed.id, seed.address);
+            tracing::warn!(%id, %address, "none of the node's own addresses answers; check its access-address");
+            seed
+        }))
+    }
+
+    pub(super) fn validate(
+        &mut self,
+        turn: &mut dyn Turn,
+        pass: &mut Pass,
+        groups: &[Group],
+        with_peers: bool,
+    ) -> Result<Vec<super::validate::Outcome>, Interrupted> {
+        let cluster = self.wanted_cluster().copied();
+        let wanted = Wanted { commands: self.commands, cluster: cluster.as_ref() };
+        validate(&mut self.transport, turn, wanted, groups, with_peers, &mut pass.dead)
+    }
+
+    /// All addresses of the hosts, in their order, each once.
+    pub(super) fn resolve(
+        &mut self,
+        turn: &mut dyn Turn,
+        hosts: &[Host],
+        errors: &mut Vec<(String, Invalid)>,
+    ) -> Result<Vec<SocketAddr>, Interrupted> {
+        let mut addresses: Vec<SocketAddr> = Vec::new();
+        let given: Option<Vec<SocketAddr>> = hosts.iter().map(Host::address).collect();
+        let resolved = match given {
+            Some(given) => given.into_iter().map(|address| Ok(vec![address])).collect(),
+            None => self.transport.resolve(hosts, turn)?,
+        };
+        for (host, resolved) in hosts.iter().zip(resolved) {
+            match resolved {
+                Ok(list) if list.is_empty() => {
+                    let nothing = Invalid::Unreachable("the name has no address".into());
+                    errors.push((host.to_string(), nothing));
+                }
+                Ok(list) => {
+                    for address in list {
+                        if !addresses.contains(&address) {
+                            addresses.push(address);
+                        }
+                    }
+                }
+                Err(error) => errors.push((host.to_string(), Invalid::Unreachable(error))),
+            }
+        }
+        Ok(addresses)
+    }
+
+    fn seed_error(&self, tried: Vec<(String, Invalid)>, pass: &Pass) -> TendError {
+        let is_other = |(_, error): &(_, Invalid)| matches!(error, Invalid::WrongCluster { .. });
+        let is_old = |(_, error): &(_, Invalid)| matches!(error, Invalid::TooOld { .. });
+        if let Some((host, Invalid::WrongCluster { found, wanted })) = tried.first()
+            && tried.iter().all(is_other)
+        {
+            let (host, found, wanted) = (host.clone(), found.clone(), wanted.clone());
+            return TendError::WrongCluster { host, found, wanted };
+        }
+        if let Some((host, Invalid::TooOld { found })) = tried.first()
+            && tried.iter().all(is_old)
+        {
+            let (host, found) = (host.clone(), found.to_string());
+            return TendError::TooOld { host, found, wanted: Build::OLDEST_TEXT };
+        }
+        if let Some(node) = self.nodes.last() {
+            let why = pass.dead.get(&node.address).map(Invalid::to_string);
+            let why = why.unwrap_or_else(|| "another node or cluster answers there".into());
+            let (nodes, last) =
+                (self.nodes.len(), format!("{} at {}: {why}", node.id, node.address));
+            return TendError::NoAnswer { nodes, last };
+        }
+        let mut tried: Vec<String> =
+            tried.into_iter().map(|(host, error)| format!("{host}: {error}")).collect();
+        if tried.is_empty() {
+            tried.push("no host is configured".into());
+        }
+        TendError::NoSeed { tried }
+    }
+}

@@ -1,0 +1,243 @@
+//! Whether a server may be used.
+
+use core::fmt;
+use core::ops::ControlFlow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use super::config::Commands;
+use super::node::Status;
+use crate::map::{ClusterName, NodeId};
+use crate::tend::info::{self, Build, InfoError, Peers, Reply};
+use crate::tend::transport::{Answer, Ask, AskError, Interrupted, Transport};
+use crate::tend::{Host, Turn};
+
+/// A server that may be used, and what it said.
+#[derive(Clone, Debug)]
+pub(super) struct Validated {
+    pub(super) id: NodeId,
+    pub(super) address: SocketAddr,
+    pub(super) connection: u64,
+    pub(super) status: Status,
+    pub(super) cluster_name: Option<ClusterName>,
+    /// Where it says that it is reached.
+    pub(super) service: Vec<Host>,
+    pub(super) peers: Peers,
+}
+
+/// Why a server may not be used.
+#[derive(Clone, Debug)]
+pub(super) enum Invalid {
+    Unreachable(String),
+    BadReply(String),
+    WrongNode { found: NodeId, wanted: NodeId },
+    WrongCluster { found: String, wanted: String },
+    TooOld { found: Build },
+    NotReady,
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Invalid::Unreachable(error) | Invalid::BadReply(error) => f.write_str(error),
+            Invalid::WrongNode { found, wanted } => {
+                write!(f, "node {found} answers, wanted {wanted}")
+            }
+            Invalid::WrongCluster { found, wanted } => {
+                write!(f, "belongs to cluster {found:?}, wanted {wanted:?}")
+            }
+            Invalid::TooOld { found } => {
+                write!(f, "runs build {found}, wanted {} or later", Build::OLDEST_TEXT)
+            }
+            Invalid::NotReady => f.write_str("has not joined its cluster yet"),
+        }
+    }
+}
+
+impl From<InfoError> for Invalid {
+    fn from(error: InfoError) -> Invalid {
+        Invalid::BadReply(error.to_string())
+    }
+}
+
+impl From<info::GrammarError> for Invalid {
+    fn from(error: info::GrammarError) -> Invalid {
+        Invalid::BadReply(error.to_string())
+    }
+}
+
+/// What a server must fulfil to be used.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) commands: Commands,
+    pub(super) cluster: Option<&'a ClusterName>,
+}
+
+impl Wanted<'_> {
+    /// The generation of the peers goes before the peers, so that it is never
+    /// the later of the two.
+    fn questions(&self) -> Vec<String> {
+        let Commands { peers, service } = self.commands;
+        let questions = [
+            "node",
+            "build",
+            "cluster-name",
+            "partition-generation",
+            "peers-generation",
+            service,
+            peers,
+        ];
+        questions.map(String::from).to_vec()
+    }
+
+    fn check(
+        &self,
+        ask: &Ask,
+        answer: &Result<Answer, AskError>,
+        id: Option<NodeId>,
+    ) -> Result<Validated, Invalid> {
+        let Answer { connection, body } = match answer {
+            Ok(answer) => answer,
+            Err(error @ AskError::Malformed(_)) => {
+                return Err(Invalid::BadReply(error.to_string()));
+            }
+            Err(error) => return Err(Invalid::Unreachable(error.to_string())),
+        };
+        let reply = Reply::parse(body, &ask.commands)?;
+        let found = info::parse_node(reply.value("node")?)?;
+        if let Some(wanted) = id.filter(|&wanted| wanted != found) {
+            return Err(Invalid::WrongNode { found, wanted });
+        }
+        let build = info::parse_build(reply.value("build")?)?;
+        if build < Build::OLDEST {
+            return Err(Invalid::TooOld { found: build });
+        }
+        let cluster_name = info::parse_cluster_name(reply.value("cluster-name")?)?;
+        if let Some(wanted) = self.cluster.filter(|&&wanted| cluster_name != Some(wanted)) {
+            let found = cluster_name.map_or("null".into(), |name| name.to_string());
+            return Err(Invalid::WrongCluster { found, wanted: wanted.to_string() });
+        }
+        let status = Status {
+            partitions: info::parse_generation(reply.value("partition-generation")?)?,
+            peers: info::parse_generation(reply.value("peers-generation")?)?,
+            rebalance: None,
+        };
+        if !status.is_ready() {
+            return Err(Invalid::NotReady);
+        }
+        // A server without such addresses tells an error; then the address
+        // that it was reached at has to do.
+        let service = match reply.value(self.commands.service) {
+            Ok(service) => info::parse_service(service)?,
+            Err(_) => Vec::new(),
+        };
+        let peers = info::parse_peers(reply.value(self.commands.peers)?)?;
+        let address = ask.address;
+        Ok(Validated {
+            id: found,
+            address,
+            connection: *connection,
+            status,
+            cluster_name,
+            service,
+            peers,
+        })
+    }
+}
+
+/// Addresses of which one is to be used, the first that is valid.
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    /// The node id wanted, if it is known.
+    pub(super) id: Option<NodeId>,
+    pub(super) addresses: Vec<SocketAddr>,
+}
+
+/// What became of a group.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// The first that is valid (and has peers, where that was asked for).
+    pub(super) good: Option<Validated>,
+    /// The first that is valid but has no peers, where peers were asked for.
+    pub(super) orphan: Option<Validated>,
+    /// What was wrong with the others.
+    pub(super) errors: Vec<(SocketAddr, Invalid)>,
+}
+
+/// Asks all addresses of all groups at the same time, except those known to be
+/// dead, and waits no longer than until each group has its first valid address.
+pub(super) fn validate<T: Transport>(
+    transport: &mut T,
+    turn: &mut dyn Turn,
+    wanted: Wanted<'_>,
+    groups: &[Group],
+    with_peers: bool,
+    dead: &mut BTreeMap<SocketAddr, Invalid>,
+) -> Result<Vec<Outcome>, Interrupted> {
+    let mut verdicts: Vec<Vec<Option<Result<Validated, Invalid>>>> = groups
+        .iter()
+        .map(|group| group.addresses.iter().map(|at| Some(Err(dead.get(at)?.clone()))).collect())
+        .collect();
+    let unknown: BTreeSet<SocketAddr> =
+        groups.iter().flat_map(|group| &group.addresses).copied().collect();
+    let asks: Vec<Ask> = unknown
+        .into_iter()
+        .filter(|address| !dead.contains_key(address))
+        .map(|address| Ask { address, commands: wanted.questions() })
+        .collect();
+    if !asks.is_empty() {
+        transport.ask(&asks, turn, &mut |index, answer| {
+            let ask = &asks[index];
+            for (group, verdicts) in groups.iter().zip(&mut verdicts) {
+                for (address, verdict) in group.addresses.iter().zip(verdicts) {
+                    if *address == ask.address {
+                        *verdict = Some(wanted.check(ask, &answer, group.id));
+                    }
+                }
+            }
+            if let Err(error) = answer {
+                dead.insert(ask.address, Invalid::Unreachable(error.to_string()));
+            }
+            match verdicts.iter().all(|verdicts| is_decided(verdicts, with_peers)) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        })?;
+    }
+    Ok(groups.iter().zip(verdicts).map(|(group, v)| outcome(group, v, with_peers)).collect())
+}
+
+fn is_good(validated: &Validated, with_peers: bool) -> bool {
+    !with_peers || !validated.peers.peers.is_empty()
+}
+
+/// Whether no later verdict can change which is the first.
+fn is_decided(verdicts: &[Option<Result<Validated, Invalid>>], with_peers: bool) -> bool {
+    for verdict in verdicts {
+        match verdict {
+            None => return false,
+            Some(Ok(validated)) if is_good(validated, with_peers) => return true,
+            Some(_) => {}
+        }
+    }
+    true
+}
+
+fn outcome(
+    group: &Group,
+    verdicts: Vec<Option<Result<Validated, Invalid>>>,
+    with_peers: bool,
+) -> Outcome {
+    let mut outcome = Outcome::default();
+    for (&address, verdict) in group.addresses.iter().zip(verdicts) {
+        match verdict {
+            None => {}
+            Some(Err(invalid)) => outcome.errors.push((address, invalid)),
+            Some(Ok(validated)) if is_good(&validated, with_peers) => {
+                outcome.good = outcome.good.or(Some(validated));
+            }
+            Some(Ok(validated)) => outcome.orphan = outcome.orphan.or(Some(validated)),
+        }
+    }
+    outcome
+}

@@ -1,0 +1,112 @@
+//! Walking over a value byte by byte.
+
+use std::net::Ipv6Addr;
+
+use super::shown;
+use crate::tend::Host;
+
+/// A value that does not follow its grammar.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what}: found {found:?} at byte {at}; wanted {wanted}")]
+pub struct GrammarError {
+    /// What was read.
+    pub what: &'static str,
+    /// Where it went wrong.
+    pub at: usize,
+    /// What stands there.
+    pub found: String,
+    /// What should.
+    pub wanted: &'static str,
+}
+
+pub(super) struct Cursor<'a> {
+    what: &'static str,
+    input: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(what: &'static str, input: &'a [u8]) -> Cursor<'a> {
+        Cursor { what, input, at: 0 }
+    }
+
+    /// The error that something else was wanted here.
+    pub(super) fn wanted(&self, wanted: &'static str) -> GrammarError {
+        self.wanted_at(self.at, wanted)
+    }
+
+    /// The error that something else was wanted there.
+    pub(super) fn wanted_at(&self, at: usize, wanted: &'static str) -> GrammarError {
+        let found = shown(&self.input[at..]).chars().take(24).collect();
+        GrammarError { what: self.what, at, found, wanted }
+    }
+
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.input.get(self.at).copied()
+    }
+
+    /// Steps over that byte if it stands here.
+    pub(super) fn eat(&mut self, byte: u8) -> bool {
+        let here = self.peek() == Some(byte);
+        self.at += usize::from(here);
+        here
+    }
+
+    pub(super) fn expect(&mut self, byte: u8, wanted: &'static str) -> Result<(), GrammarError> {
+        if self.eat(byte) { Ok(()) } else { Err(self.wanted(wanted)) }
+    }
+
+    pub(super) fn end(&self) -> Result<(), GrammarError> {
+        if self.at == self.input.len() { Ok(()) } else { Err(self.wanted("the end")) }
+    }
+
+    /// All up to one of these bytes or the end.
+    pub(super) fn until(&mut self, stops: &[u8]) -> &'a [u8] {
+        let rest = &self.input[self.at..];
+        let length = rest.iter().position(|byte| stops.contains(byte)).unwrap_or(rest.len());
+        self.at += length;
+        &rest[..length]
+    }
+
+    /// A decimal number, `-` before it allowed if the type has it.
+    pub(super) fn number<N: core::str::FromStr>(
+        &mut self,
+        wanted: &'static str,
+    ) -> Result<N, GrammarError> {
+        let start = self.at;
+        self.eat(b'-');
+        let digits = self.at;
+        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+            self.at += 1;
+        }
+        let text = core::str::from_utf8(&self.input[start..self.at]).unwrap_or_default();
+        let number = (self.at > digits).then(|| text.parse().ok()).flatten();
+        number.ok_or_else(|| self.wanted_at(start, wanted))
+    }
+
+    /// `name [":" port]`, an IPv6 address in brackets.
+    pub(super) fn host(&mut self, default_port: Option<u16>) -> Result<Host, GrammarError> {
+        const HOST: &str = "a host: a name, an IPv4 address or an IPv6 address in brackets";
+        let start = self.at;
+        let name = if self.eat(b'[') {
+            let name = self.until(b"]");
+            self.expect(b']', "] after an IPv6 address")?;
+            let v6 =
+                core::str::from_utf8(name).ok().filter(|name| name.parse::<Ipv6Addr>().is_ok());
+            v6.ok_or_else(|| self.wanted_at(start, HOST))?
+        } else {
+            let name = core::str::from_utf8(self.until(b":,;[]")).ok();
+            name.ok_or_else(|| self.wanted_at(start, HOST))?
+        };
+        let port = if self.eat(b':') {
+            self.number("a port")?
+        } else {
+            default_port.ok_or_else(|| self.wanted(": and a port"))?
+        };
+        Host::new(name, port).map_err(|_| self.wanted_at(start, HOST))
+    }
+}

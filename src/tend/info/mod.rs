@@ -1,0 +1,212 @@
+//! The info protocol: commands go out as lines, their values come back as
+//! lines.
+//!
+//! Whatever a server sends is possible here: lengths are refused before memory
+//! is taken for them, every key must echo its command, and a value is read
+//! whole before anything is made of it.
+
+mod cursor;
+mod peers;
+mod racks;
+mod replicas;
+mod scalar;
+mod service;
+
+pub use cursor::GrammarError;
+pub use peers::{Peer, Peers, parse_peers};
+pub use racks::parse_racks;
+pub use replicas::{Bitmap, Claim, parse_replicas};
+pub use scalar::{Build, parse_build, parse_cluster_name, parse_generation, parse_node};
+pub use service::parse_service;
+
+use super::{HEADER_LEN, Header, Kind, VERSION};
+
+/// The longest reply that is read, in bytes. What nodes answer in a pass is far
+/// below it: 684 characters for each namespace and replica.
+pub const MAX_REPLY: usize = 4 << 20;
+
+/// The longest text of an error that is shown, in characters.
+const MAX_SHOWN: usize = 80;
+
+/// A reply that can't be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InfoError {
+    /// The reply's header is not one of the info protocol.
+    #[error("a header of version {version} and type {kind}; wanted version 2 and type 1 (info)")]
+    Header {
+        /// The version found.
+        version: u8,
+        /// The type found.
+        kind: u8,
+    },
+    /// The reply's header announces more than any node has to say.
+    #[error("a reply of {found} bytes; wanted at most {MAX_REPLY}")]
+    TooLong {
+        /// The length announced.
+        found: u64,
+    },
+    /// There are bytes after the reply, or before it was asked for.
+    #[error("{found} bytes that belong to no reply; wanted none")]
+    Surplus {
+        /// How many bytes.
+        found: usize,
+    },
+    /// The reply ends before the value of that command.
+    #[error("no line for command {command:?}; wanted one")]
+    Missing {
+        /// The command.
+        command: String,
+    },
+    /// Another line stands where the value of that command was expected.
+    #[error("a line for {found:?}; wanted one for {command:?}")]
+    Key {
+        /// The command.
+        command: String,
+        /// The key found instead.
+        found: String,
+    },
+    /// The server refused the command.
+    #[error("the server refuses {command}: {text}")]
+    Refused {
+        /// The command.
+        command: String,
+        /// Its answer: `ERROR:<code>:<text>` or `FAIL:<text>`.
+        text: String,
+    },
+    /// The value of a command is none.
+    #[error(transparent)]
+    Value(#[from] GrammarError),
+}
+
+/// A request of these commands, header and all.
+pub fn encode<S: AsRef<str>>(commands: &[S]) -> Vec<u8> {
+    let length = commands.iter().map(|command| command.as_ref().len() + 1).sum();
+    let mut bytes = Vec::with_capacity(HEADER_LEN + length);
+    bytes.extend(Header::new(Kind::Info, length).encode());
+    for command in commands {
+        bytes.extend(command.as_ref().as_bytes());
+        bytes.push(b'\n');
+    }
+    bytes
+}
+
+/// How many bytes follow the header of a reply.
+///
+/// # Errors
+/// [`InfoError::Header`] and [`InfoError::TooLong`].
+pub fn body_length(header: [u8; 8]) -> Result<usize, InfoError> {
+    let Header { version, kind, length } = Header::decode(header);
+    if version != VERSION || kind != Kind::Info as u8 {
+        return Err(InfoError::Header { version, kind });
+    }
+    match usize::try_from(length) {
+        Ok(length) if length <= MAX_REPLY => Ok(length),
+        _ => Err(InfoError::TooLong { found: length }),
+    }
+}
+
+/// The values of a request's commands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply<'a> {
+    values: Vec<(&'a str, &'a [u8])>,
+}
+
+impl<'a> Reply<'a> {
+    /// The values in the body of a reply to exactly these commands.
+    ///
+    /// # Errors
+    /// [`InfoError::Missing`], [`InfoError::Key`] or [`InfoError::Surplus`].
+    pub fn parse<S: AsRef<str>>(body: &'a [u8], commands: &'a [S]) -> Result<Self, InfoError> {
+        let mut values = Vec::with_capacity(commands.len());
+        let mut rest = body;
+        for command in commands {
+            let command = command.as_ref();
+            let missing = || InfoError::Missing { command: command.into() };
+            let end = rest.iter().position(|&byte| byte == b'\n').ok_or_else(missing)?;
+            let (line, after) = (&rest[..end], &rest[end + 1..]);
+            let tab = line.iter().position(|&byte| byte == b'\t');
+            let key = &line[..tab.unwrap_or(end)];
+            if key != command.as_bytes() {
+                return Err(InfoError::Key { command: command.into(), found: shown(key) });
+            }
+            values.push((command, tab.map_or(&b""[..], |tab| &line[tab + 1..])));
+            rest = after;
+        }
+        if !rest.is_empty() {
+            return Err(InfoError::Surplus { found: rest.len() });
+        }
+        Ok(Reply { values })
+    }
+
+    /// The value of one of the commands.
+    ///
+    /// # Errors
+    /// [`InfoError::Refused`] if the value is an error; [`InfoError::Missing`]
+    /// for a command that was not asked.
+    pub fn value(&self, command: &str) -> Result<&'a [u8], InfoError> {
+        let value = self.values.iter().find(|(key, _)| *key == command);
+        let (_, value) = value.ok_or_else(|| InfoError::Missing { command: command.into() })?;
+        let is = |word: &[u8]| {
+            value.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest[0] == b':')
+        };
+        if is(b"ERROR") || is(b"FAIL") {
+            return Err(InfoError::Refused { command: command.into(), text: shown(value) });
+        }
+        Ok(value)
+    }
+}
+
+/// The beginning of what a server sent, fit to be printed.
+fn shown(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * MAX_SHOWN)]);
+    text.chars().take(MAX_SHOWN).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_ends_every_command() {
+        assert_eq!(encode(&["node", "build"]), b"\x02\x01\0\0\0\0\0\x0bnode\nbuild\n");
+    }
+
+    #[test]
+    fn a_reply_has_the_value_of_each_command() {
+        let commands = ["node", "rack-ids", "cluster-name"];
+        let body = b"node\tD4\nrack-ids\tERROR:25:enterprise only\ncluster-name\n";
+        let reply = Reply::parse(body, &commands).unwrap();
+        assert_eq!(reply.value("node").unwrap(), b"D4");
+        assert_eq!(reply.value("cluster-name").unwrap(), b"");
+        let error = reply.value("rack-ids").unwrap_err().to_string();
+        assert!(error.contains("ERROR:25:enterprise only"), "{error}");
+        let commands = ["a", "b"];
+        let reply = Reply::parse(b"a\tERRORLESS\nb\tFAIL\n", &commands).unwrap();
+        assert_eq!(reply.value("a").unwrap(), b"ERRORLESS");
+        assert!(reply.value("b").is_err());
+        assert!(reply.value("c").is_err());
+    }
+
+    #[test]
+    fn a_reply_to_other_commands_is_refused() {
+        for body in
+            [&b""[..], b"node\tD4", b"nodes\tD4\n", b"node\tD4\n\n", b"node\tD4\nnode\tD4\n", b"\n"]
+        {
+            assert!(Reply::parse(body, &["node"]).is_err(), "{:?}", shown(body));
+        }
+    }
+
+    #[test]
+    fn lengths_and_headers_are_bounded() {
+        let header = |length| Header::new(Kind::Info, length).encode();
+        assert_eq!(body_length(header(MAX_REPLY)), Ok(MAX_REPLY));
+        assert_eq!(
+            body_length(header(MAX_REPLY + 1)),
+            Err(InfoError::TooLong { found: MAX_REPLY as u64 + 1 })
+        );
+        assert!(body_length([2, 1, 255, 255, 255, 255, 255, 255]).is_err());
+        assert!(body_length([2, 3, 0, 0, 0, 0, 0, 1]).is_err());
+        assert!(body_length([3, 1, 0, 0, 0, 0, 0, 1]).is_err());
+    }
+}

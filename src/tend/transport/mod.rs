@@ -1,0 +1,106 @@
+//! How a source reaches the servers: asks go out, answers come back.
+//!
+//! The logic of a pass knows nothing of sockets: it is driven by recorded
+//! replies in tests and by [`TcpTransport`] in life.
+
+use core::ops::ControlFlow;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::info::InfoError;
+use super::{Host, TendError, Turn};
+
+mod connection;
+mod resolve;
+mod tcp;
+
+pub use tcp::TcpTransport;
+
+/// One request to one server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// The server.
+    pub address: SocketAddr,
+    /// The info commands, answered in this order.
+    pub commands: Vec<String>,
+}
+
+/// The reply to an [`Ask`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The connection that it came over. Another number than before = another
+    /// connection, perhaps to another process: what was cached of the earlier
+    /// one is void.
+    pub connection: u64,
+    /// The body of the reply, after the header.
+    pub body: Vec<u8>,
+}
+
+/// Why there is no reply.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// No connection came about.
+    #[error("can't connect: {0}")]
+    Connect(String),
+    /// The time was over.
+    #[error("no answer within {0:?}")]
+    TimedOut(Duration),
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    /// What came is no reply.
+    #[error(transparent)]
+    Malformed(#[from] InfoError),
+}
+
+/// Told to stop by [`Turn::beat`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interrupted;
+
+impl From<Interrupted> for TendError {
+    fn from(_: Interrupted) -> TendError {
+        TendError::Interrupted
+    }
+}
+
+/// Takes the outcome of each ask, by its index; `Break` = enough.
+pub type Done<'a> = dyn FnMut(usize, Result<Answer, AskError>) -> ControlFlow<()> + 'a;
+
+/// The way to the servers.
+///
+/// While it waits it calls [`Turn::beat`] at least every
+/// [`BEAT`](super::BEAT), and returns [`Interrupted`] when told to stop.
+pub trait Transport: Send {
+    /// Sends all asks (no address twice) at the same time, each with its own
+    /// deadline, over one lasting connection for each address, and hands each
+    /// outcome to `done` as it comes. Returns when all came, or at once when
+    /// `done` breaks off: what is still under way is then given up.
+    ///
+    /// # Errors
+    /// [`Interrupted`].
+    fn ask(
+        &mut self,
+        asks: &[Ask],
+        turn: &mut dyn Turn,
+        done: &mut Done<'_>,
+    ) -> Result<(), Interrupted>;
+
+    /// The addresses of hosts, asked anew each time; for each host a list or
+    /// why there is none.
+    ///
+    /// # Errors
+    /// [`Interrupted`].
+    fn resolve(
+        &mut self,
+        hosts: &[Host],
+        turn: &mut dyn Turn,
+    ) -> Result<Vec<Result<Vec<SocketAddr>, String>>, Interrupted>;
+
+    /// Closes every connection except those to these addresses.
+    fn keep(&mut self, addresses: &BTreeSet<SocketAddr>);
+
+    /// Closes every connection.
+    fn close(&mut self);
+}

@@ -1,0 +1,84 @@
+//! Name resolution, off the loop.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Interrupted;
+use crate::tend::{BEAT, Host, Turn};
+
+/// Lookups under way at most: a name server that hangs must not collect
+/// threads.
+const MAX_LOOKUPS: usize = 32;
+
+type Outcome = Result<Vec<SocketAddr>, String>;
+
+/// Looks names up in short-lived threads. A lookup that comes too late for one
+/// call is there for the next.
+pub(super) struct Resolver {
+    timeout: Duration,
+    sender: Sender<(Host, Outcome)>,
+    receiver: Receiver<(Host, Outcome)>,
+    under_way: BTreeSet<Host>,
+}
+
+impl Resolver {
+    pub(super) fn new(timeout: Duration) -> Resolver {
+        let (sender, receiver) = channel();
+        Resolver { timeout, sender, receiver, under_way: BTreeSet::new() }
+    }
+
+    pub(super) fn resolve(
+        &mut self,
+        hosts: &[Host],
+        turn: &mut dyn Turn,
+    ) -> Result<Vec<Outcome>, Interrupted> {
+        let mut known: BTreeMap<Host, Outcome> = BTreeMap::new();
+        for host in hosts {
+            if let Some(address) = host.address() {
+                known.insert(host.clone(), Ok(vec![address]));
+            } else if let Err(error) = self.look_up(host) {
+                known.insert(host.clone(), Err(error));
+            }
+        }
+        let deadline = Instant::now() + self.timeout;
+        while hosts.iter().any(|host| !known.contains_key(host)) {
+            if turn.beat().is_break() {
+                return Err(Interrupted);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if let Ok((host, outcome)) = self.receiver.recv_timeout(left.min(BEAT)) {
+                self.under_way.remove(&host);
+                known.insert(host, outcome);
+            } else if left.is_zero() {
+                break;
+            }
+        }
+        let late = || Err(format!("no address within {:?}", self.timeout));
+        Ok(hosts.iter().map(|host| known.get(host).cloned().unwrap_or_else(late)).collect())
+    }
+
+    fn look_up(&mut self, host: &Host) -> Result<(), String> {
+        if self.under_way.contains(host) {
+            return Ok(());
+        }
+        if self.under_way.len() >= MAX_LOOKUPS {
+            return Err(format!("{MAX_LOOKUPS} lookups hang; check the name server"));
+        }
+        let (wanted, sender) = (host.clone(), self.sender.clone());
+        let lookup = move || {
+            let outcome = match (wanted.name(), wanted.port()).to_socket_addrs() {
+                Ok(addresses) => Ok(addresses.collect()),
+                Err(error) => Err(error.to_string()),
+            };
+            // Nobody waits any more if the source was dropped.
+            let _ = sender.send((wanted, outcome));
+        };
+        let thread = thread::Builder::new().name("tendmap-resolve".into());
+        thread.spawn(lookup).map_err(|error| format!("no thread for a lookup: {error}"))?;
+        self.under_way.insert(host.clone());
+        Ok(())
+    }
+}

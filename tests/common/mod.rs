@@ -1,0 +1,113 @@
+//! What several tests need: a cluster without a network.
+#![allow(dead_code, reason = "each test uses a part")]
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tendmap::client::Config;
+use tendmap::map::{Capacity, ClusterMap, NamespaceName, Node, NodeId, Slot};
+use tendmap::tend::{ClusterSource, TendError, TendReport, Turn};
+
+/// A cluster that the test changes as it likes.
+#[derive(Clone)]
+pub struct Cluster(Arc<Mutex<Result<ClusterMap, TendError>>>);
+
+impl Cluster {
+    /// `nodes` nodes; partition p of namespace "test" is held by nodes p,
+    /// p + 1 …
+    pub fn new(nodes: u16, rf: u8) -> Cluster {
+        let mut map = ClusterMap::new(Capacity::DEFAULT);
+        for number in 0..nodes {
+            map.nodes.insert(node(number)).unwrap();
+        }
+        add_namespace(&mut map, "test", rf);
+        Cluster(Arc::new(Mutex::new(Ok(map))))
+    }
+
+    /// Changes what the next pass finds.
+    pub fn change(&self, f: impl FnOnce(&mut ClusterMap)) {
+        f(self.0.lock().unwrap().as_mut().unwrap());
+    }
+
+    /// Makes every pass fail.
+    pub fn fail(&self, error: TendError) {
+        *self.0.lock().unwrap() = Err(error);
+    }
+
+    /// A source that finds this cluster.
+    pub fn source(&self) -> Box<dyn ClusterSource> {
+        Box::new(Source { cluster: self.clone(), map: ClusterMap::new(Capacity::DEFAULT) })
+    }
+}
+
+struct Source {
+    cluster: Cluster,
+    map: ClusterMap,
+}
+
+impl ClusterSource for Source {
+    fn start(&mut self, map: ClusterMap) {
+        self.map = map;
+    }
+    fn tend(&mut self, turn: &mut dyn Turn) -> Result<TendReport, TendError> {
+        if turn.beat().is_break() {
+            return Err(TendError::Interrupted);
+        }
+        self.map = self.cluster.0.lock().unwrap().clone()?;
+        Ok(TendReport::default())
+    }
+    fn map(&self) -> &ClusterMap {
+        &self.map
+    }
+    fn raise_capacity(&mut self, _: usize, _: usize) {}
+    fn stop(&mut self) {}
+}
+
+/// Gives every partition of a namespace to the nodes in turn.
+pub fn add_namespace(map: &mut ClusterMap, name: &str, rf: u8) {
+    let slots: Vec<Slot> = map.nodes.iter().map(|(slot, _)| slot).collect();
+    let namespace = map.namespace_entry(NamespaceName::new(name).unwrap()).unwrap();
+    namespace.replication_factor = rf;
+    for partition in 0..namespace.partitions.len() {
+        for replica in 0..usize::from(rf) {
+            let slot = slots[(partition + replica) % slots.len()];
+            namespace.partitions.set_owner(partition, replica, Some(slot));
+        }
+    }
+}
+
+/// Node number n listens on port 3000 + n.
+pub fn node(number: u16) -> Node {
+    let address = ([127, 0, 0, 1], 3000 + number).into();
+    Node { id: NodeId::new(&format!("BB9{number:04}")).unwrap(), address, tls_name: None }
+}
+
+/// A directory of its own for segments.
+pub fn directory() -> TempDir {
+    tempfile::Builder::new().prefix("tendmap-test-").tempdir_in("/dev/shm").unwrap()
+}
+
+/// A configuration whose segments live there.
+pub fn config(directory: &TempDir) -> Config {
+    let mut config = Config::shared(vec!["127.0.0.1:3000".parse().unwrap()], 0xA700_0001);
+    config.shm_directory = directory.path().into();
+    config.tend_interval = Duration::from_millis(50);
+    config.connect_timeout = Duration::from_millis(200);
+    config
+}
+
+/// How many files a directory has.
+pub fn files(directory: &TempDir) -> usize {
+    std::fs::read_dir(directory.path()).unwrap().count()
+}
+
+/// Waits until `done`, and fails after a generous time.
+#[track_caller]
+pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !done() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

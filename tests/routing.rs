@@ -1,0 +1,258 @@
+//! Routers over a changing cluster: one process publishes, routers follow.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Cluster, add_namespace, config, directory, node, wait_until};
+use tendmap::client::Client;
+use tendmap::map::{ClusterMap, NamespaceName, Slot};
+use tendmap::route::{Partition, Policy, RouteError};
+
+const SHORT: Duration = Duration::from_secs(10);
+
+/// A client over a cluster, and a way to wait until a change is published.
+struct Rig {
+    cluster: Cluster,
+    client: Client,
+    _directory: tempfile::TempDir,
+}
+
+impl Rig {
+    fn new(nodes: u16, rf: u8) -> Rig {
+        let directory = directory();
+        let cluster = Cluster::new(nodes, rf);
+        let client = Client::connect_with(config(&directory), cluster.source()).unwrap();
+        Rig { cluster, client, _directory: directory }
+    }
+
+    fn change(&self, f: impl FnOnce(&mut ClusterMap)) {
+        let before = self.client.map().unwrap().sequence;
+        self.cluster.change(f);
+        assert_ne!(self.client.wait_for_change(before, SHORT), before, "nothing was published");
+    }
+}
+
+fn slot(index: usize) -> Slot {
+    Slot::new(index).unwrap()
+}
+
+#[test]
+fn h17_a_node_that_comes_back_elsewhere_is_dialled_there() {
+    let rig = Rig::new(3, 2);
+    let mut made = 0;
+    let mut router = rig.client.router_with(move |_| {
+        made += 1;
+        made
+    });
+    let namespace = router.namespace("test").unwrap();
+    let mut route = router.route(namespace, Partition(1), Policy::Master).unwrap();
+    let first = *route.state();
+    let moved = "127.0.0.9:4000".parse().unwrap();
+    rig.change(|map| map.nodes.relocate(slot(1), moved, None));
+    let mut route = router.route(namespace, Partition(1), Policy::Master).unwrap();
+    assert_eq!(route.address(), moved);
+    assert_ne!(*route.state(), first, "what hung on the old address is gone");
+    let mut other = router.route(namespace, Partition(0), Policy::Master).unwrap();
+    assert_eq!(*other.state(), 1, "what hung on the other nodes is kept");
+}
+
+#[test]
+fn local_state_is_not_kept_for_another_tenant_of_a_slot() {
+    let rig = Rig::new(2, 1);
+    let mut made = 0;
+    let mut router = rig.client.router_with(move |_| {
+        made += 1;
+        made
+    });
+    let namespace = router.namespace("test").unwrap();
+    assert_eq!(*router.route(namespace, Partition(1), Policy::Master).unwrap().state(), 2);
+    // The same node leaves and comes back between two publications: another
+    // incarnation in the same slot.
+    rig.change(|map| {
+        map.remove_node(slot(1)).unwrap();
+        assert_eq!(map.nodes.insert(node(1)).unwrap(), slot(1));
+        add_namespace(map, "test", 1);
+    });
+    let mut route = router.route(namespace, Partition(1), Policy::Master).unwrap();
+    assert_eq!((route.slot(), route.incarnation()), (slot(1), 2));
+    assert_eq!(*route.state(), 3);
+}
+
+#[test]
+fn h18_a_new_namespace_is_seen_whole() {
+    let rig = Rig::new(3, 2);
+    let mut router = rig.client.router();
+    assert!(router.namespace("late").is_err());
+    rig.change(|map| add_namespace(map, "late", 2));
+    let late = router.namespace("late").unwrap();
+    for partition in 0..4096 {
+        router.route(late, Partition(partition), Policy::Master).unwrap();
+    }
+}
+
+#[test]
+fn h20_a_changed_replication_factor_and_mode_are_seen() {
+    let rig = Rig::new(3, 1);
+    let mut router = rig.client.router();
+    let namespace = router.namespace("test").unwrap();
+    let mut attempt = router.attempt(Policy::Sequence);
+    let (replica, failed) = {
+        let route = router.route_attempt(namespace, Partition(0), &attempt).unwrap();
+        (route.replica(), route.slot())
+    };
+    attempt.fail(replica, failed);
+    let again = router.route_attempt(namespace, Partition(0), &attempt).unwrap();
+    assert_eq!(again.replica(), 0, "there is only one");
+    rig.change(|map| {
+        add_namespace(map, "test", 3);
+        map.namespaces_mut()[0].strong_consistency = true;
+    });
+    let again = router.route_attempt(namespace, Partition(0), &attempt).unwrap();
+    assert_eq!(again.replica(), 1);
+    let status = rig.client.status().unwrap();
+    assert_eq!(status.namespaces[0].replication_factor, 3);
+    assert!(status.namespaces[0].strong_consistency);
+}
+
+#[test]
+fn h22_entries_of_a_node_that_left_are_gone_with_it() {
+    let rig = Rig::new(2, 2);
+    let mut router = rig.client.router();
+    let namespace = router.namespace("test").unwrap();
+    rig.change(|map| {
+        map.remove_node(slot(0)).unwrap();
+    });
+    let error = router.route(namespace, Partition(0), Policy::Master).unwrap_err();
+    let wanted = RouteError::NoNode { namespace: "test".into(), partition: 0, wanted: "master" };
+    assert_eq!(error, wanted, "never a random node");
+    let route = router.route(namespace, Partition(0), Policy::Sequence).unwrap();
+    assert_eq!((route.replica(), route.id()), (1, node(1).id));
+    let holes = rig.client.status().unwrap().namespaces[0].holes;
+    assert_eq!(holes, 2048, "h40: status shows them");
+}
+
+#[test]
+fn h42_a_dropped_namespaces_slot_is_not_read_for_another() {
+    let rig = Rig::new(3, 1);
+    let mut router = rig.client.router();
+    let test = router.namespace("test").unwrap();
+    rig.change(|map| {
+        let name = NamespaceName::new("test").unwrap();
+        assert!(map.remove_namespace(&name));
+        add_namespace(map, "other", 1);
+    });
+    let error = router.route(test, Partition(0), Policy::Master).unwrap_err();
+    let known = vec!["other".to_owned()];
+    assert_eq!(error, RouteError::NamespaceUnknown { name: "test".into(), known });
+    // It comes back behind the other: the old handle finds it there.
+    rig.change(|map| {
+        add_namespace(map, "test", 1);
+        let namespace = &mut map.namespaces_mut()[1];
+        namespace.partitions.set_owner(0, 0, Some(slot(2)));
+    });
+    let route = router.route(test, Partition(0), Policy::Master).unwrap();
+    assert_eq!(route.id(), node(2).id);
+}
+
+#[test]
+fn an_empty_cluster_is_named() {
+    let rig = Rig::new(1, 1);
+    let mut router = rig.client.router();
+    let namespace = router.namespace("test").unwrap();
+    rig.change(|map| {
+        map.remove_node(slot(0));
+    });
+    let error = router.route(namespace, Partition(0), Policy::Any).unwrap_err();
+    assert_eq!(error, RouteError::ClusterEmpty);
+}
+
+#[test]
+fn replicas_beyond_three_are_routed() {
+    let directory = directory();
+    let cluster = Cluster::new(7, 1);
+    let mut config = config(&directory);
+    config.shm_max_replicas = 5;
+    let wide = tendmap::map::Capacity { max_replicas: 5, ..Default::default() };
+    cluster.change(|map| {
+        *map = ClusterMap::new(wide);
+        for number in 0..7 {
+            map.nodes.insert(node(number)).unwrap();
+        }
+        add_namespace(map, "test", 5);
+    });
+    let client = Client::connect_with(config, cluster.source()).unwrap();
+    let mut router = client.router();
+    let namespace = router.namespace("test").unwrap();
+    let mut attempt = router.attempt(Policy::Sequence);
+    for expected in [2, 3, 4, 5, 6, 2] {
+        let (replica, failed) = {
+            let route = router.route_attempt(namespace, Partition(2), &attempt).unwrap();
+            assert_eq!(route.id(), node(expected).id);
+            (route.replica(), route.slot())
+        };
+        attempt.fail(replica, failed);
+    }
+}
+
+#[test]
+fn pinned_lookups_are_of_one_publication() {
+    let rig = Rig::new(4, 2);
+    let mut router = rig.client.router();
+    let namespace = router.namespace("test").unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Every publication turns the whole table by one node.
+            for turn in 1..=20 {
+                rig.change(|map| {
+                    for partition in 0..4096 {
+                        let owner = Some(slot((partition + turn) % 4));
+                        map.namespaces_mut()[0].partitions.set_owner(partition, 0, owner);
+                    }
+                });
+            }
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        let mut sequences = std::collections::BTreeSet::new();
+        while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+            let (sequence, turns) = router
+                .pin(|pinned| {
+                    let mut turns = std::collections::BTreeSet::new();
+                    for partition in 0..4096 {
+                        let master = pinned.master(namespace, Partition(partition))?.unwrap();
+                        turns.insert((master.index() + 4096 - partition % 4) % 4);
+                    }
+                    Ok((pinned.sequence(), turns))
+                })
+                .unwrap();
+            assert_eq!(turns.len(), 1, "publication {sequence} is whole");
+            sequences.insert(sequence);
+        }
+        assert!(sequences.len() > 3, "saw {sequences:?}");
+    });
+}
+
+#[test]
+fn h16_replaced_nodes_do_not_use_the_table_up() {
+    let rig = Rig::new(16, 1);
+    let mut router = rig.client.router();
+    let namespace = router.namespace("test").unwrap();
+    for round in 0..625_u16 {
+        // Sixteen at a time: ten thousand replaced nodes on sixteen slots.
+        rig.cluster.change(|map| {
+            for index in 0..16 {
+                map.remove_node(slot(index)).unwrap();
+                let fresh = node(16 * (round + 1) + index as u16);
+                assert_eq!(map.nodes.insert(fresh).unwrap(), slot(index));
+            }
+            add_namespace(map, "test", 1);
+        });
+    }
+    let last = node(16 * 625).id;
+    wait_until("the last sixteen", || {
+        router.route(namespace, Partition(0), Policy::Master).is_ok_and(|route| route.id() == last)
+    });
+    let found = rig.client.map().unwrap().map;
+    assert_eq!((found.nodes.len(), found.nodes.incarnation(slot(0))), (16, 626));
+}

@@ -1,0 +1,236 @@
+//! Segments as files: who may be trusted, what bad files get.
+
+mod common;
+
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+
+use common::{Cluster, config, directory, files};
+use tendmap::client::{Client, ConnectError, Reader};
+use tendmap::layout::HeaderError;
+use tendmap::segment::{Created, Place, SegmentError, SegmentState, create, list, remove};
+
+use tendmap::map::Capacity;
+
+fn place(directory: &tempfile::TempDir) -> Place {
+    Place { directory: directory.path().into(), ..Place::of_key(0xA700_0001) }
+}
+
+/// A segment that nobody owns or is attached to, with its lock file: what a
+/// crash leaves.
+fn orphan(place: &Place) {
+    match create(place, 1, Capacity::DEFAULT, None).unwrap() {
+        Created::Owner(tenure) => drop(tenure),
+        Created::Exists => panic!("the directory was empty"),
+    }
+}
+
+fn attach_error(place: &Place) -> SegmentError {
+    Reader::attach(place).unwrap_err()
+}
+
+#[test]
+fn h11_what_a_dead_creator_leaves_is_never_seen_and_swept() {
+    let directory = directory();
+    let place = place(&directory);
+    // A creator that died before the link leaves a lock file that nobody holds.
+    let residue = directory.path().join("tendmap-a7000001-v1-00000000deadbeef.lock");
+    File::create(&residue).unwrap();
+    assert!(matches!(attach_error(&place), SegmentError::NotFound { .. }));
+    let client = Client::connect_with(config(&directory), Cluster::new(2, 1).source()).unwrap();
+    assert!(!residue.exists(), "the next creator sweeps");
+    assert_eq!(files(&directory), 2, "a segment and its lock file");
+    client.close();
+    assert_eq!(files(&directory), 0);
+}
+
+#[test]
+fn h13_two_layout_versions_never_meet() {
+    let directory = directory();
+    let other = directory.path().join("tendmap-a7000001-v9-g1");
+    fs::write(&other, b"of another layout").unwrap();
+    let error = attach_error(&place(&directory));
+    assert!(matches!(error, SegmentError::OtherVersion { found: 9, wanted: 1, .. }), "{error}");
+    let client = Client::connect_with(config(&directory), Cluster::new(2, 1).source()).unwrap();
+    client.close();
+    assert_eq!(fs::read(&other).unwrap(), b"of another layout", "left alone");
+    let listed = list(directory.path()).unwrap();
+    assert_eq!(listed[0].state, SegmentState::OtherVersion);
+}
+
+#[test]
+fn h29_a_new_segment_is_its_owners_alone() {
+    let directory = directory();
+    let client = Client::connect_with(config(&directory), Cluster::new(2, 1).source()).unwrap();
+    for entry in fs::read_dir(directory.path()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().mode() & 0o777, 0o600, "{entry:?}");
+    }
+    drop(client);
+    let mut shared = config(&directory);
+    shared.shm_mode = 0o640;
+    let client = Client::connect_with(shared, Cluster::new(2, 1).source()).unwrap();
+    let path = client.status().unwrap().path.unwrap();
+    assert_eq!(fs::metadata(path).unwrap().mode() & 0o777, 0o640, "whatever the umask");
+}
+
+#[test]
+fn h29_a_world_writable_file_is_refused() {
+    let directory = directory();
+    let place = place(&directory);
+    orphan(&place);
+    fs::set_permissions(place.segment(1), Permissions::from_mode(0o666)).unwrap();
+    let error = attach_error(&place);
+    assert!(matches!(error, SegmentError::Mode { found: 0o666, .. }), "{error}");
+    let error = Client::connect_with(config(&directory), Cluster::new(2, 1).source()).unwrap_err();
+    assert!(matches!(error, ConnectError::Segment(SegmentError::Mode { .. })), "{error}");
+}
+
+#[test]
+fn h29_a_link_is_refused() {
+    let directory = directory();
+    let place = place(&directory);
+    orphan(&place);
+    let elsewhere = directory.path().join("elsewhere");
+    fs::rename(place.segment(1), &elsewhere).unwrap();
+    symlink(&elsewhere, place.segment(1)).unwrap();
+    let error = attach_error(&place);
+    assert!(matches!(error, SegmentError::Kind { found: "a symbolic link", .. }), "{error}");
+}
+
+/// Only root can give a file away; for others `check_file` has a test of its
+/// own.
+#[test]
+fn h29_another_users_file_is_refused_unless_configured() {
+    let directory = directory();
+    let mut place = place(&directory);
+    orphan(&place);
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("not root: the file stays one's own, only the trusted case is tried");
+        Reader::attach(&place).unwrap();
+        return;
+    }
+    std::os::unix::fs::chown(place.segment(1), Some(12_345), None).unwrap();
+    let error = attach_error(&place);
+    assert!(matches!(error, SegmentError::Owner { found: 12_345, .. }), "{error}");
+    place.owner = Some(12_345);
+    Reader::attach(&place).unwrap();
+}
+
+#[test]
+fn h30_directories_and_pipes_at_the_name_are_refused() {
+    let directory = directory();
+    let place = place(&directory);
+    fs::create_dir(place.segment(1)).unwrap();
+    let error = attach_error(&place);
+    assert!(matches!(error, SegmentError::Kind { found: "a directory", .. }), "{error}");
+    fs::remove_dir(place.segment(1)).unwrap();
+    // A pipe without a writer must not make the opener wait.
+    let status = std::process::Command::new("mkfifo").arg(place.segment(1)).status().unwrap();
+    assert!(status.success());
+    let error = attach_error(&place);
+    assert!(matches!(error, SegmentError::Kind { found: "a pipe", .. }), "{error}");
+}
+
+#[test]
+fn h30_garbage_and_cut_files_are_refused_with_the_reason() {
+    let directory = directory();
+    let place = place(&directory);
+    fs::write(place.segment(1), b"planted").unwrap();
+    fs::set_permissions(place.segment(1), Permissions::from_mode(0o600)).unwrap();
+    let error = attach_error(&place);
+    assert!(matches!(error, SegmentError::Header { source: HeaderError::Short { found: 7 }, .. }));
+    fs::write(place.segment(1), vec![b'x'; 100_000]).unwrap();
+    let error = attach_error(&place);
+    assert!(matches!(error, SegmentError::Header { source: HeaderError::Magic, .. }), "{error}");
+    fs::remove_file(place.segment(1)).unwrap();
+
+    orphan(&place);
+    let file = File::options().write(true).open(place.segment(1)).unwrap();
+    let length = file.metadata().unwrap().len();
+    file.set_len(length - 4096).unwrap();
+    let error = attach_error(&place);
+    let wanted = HeaderError::Length { found: length - 4096, wanted: length };
+    assert!(matches!(&error, SegmentError::Header { source, .. } if *source == wanted), "{error}");
+}
+
+#[test]
+fn h30_a_damaged_header_is_refused_and_rm_takes_force() {
+    let directory = directory();
+    let place = place(&directory);
+    orphan(&place);
+    let file = File::options().write(true).open(place.segment(1)).unwrap();
+    file.write_all_at(&[0xff], 33).unwrap();
+    let error = attach_error(&place);
+    assert!(matches!(error, SegmentError::Header { .. }), "{error}");
+    assert_eq!(list(directory.path()).unwrap()[0].state, SegmentState::Damaged);
+    assert!(matches!(remove(&place, false), Err(SegmentError::Header { .. })));
+    remove(&place, true).unwrap();
+    assert_eq!(files(&directory), 0);
+}
+
+#[test]
+fn a_renamed_segment_is_refused() {
+    let directory = directory();
+    let place = place(&directory);
+    orphan(&place);
+    fs::rename(place.segment(1), place.segment(2)).unwrap();
+    let error = attach_error(&place);
+    assert!(matches!(error, SegmentError::Misnamed { found: 1, wanted: 2, .. }), "{error}");
+}
+
+#[test]
+fn h31_residue_is_listed_reused_and_removed() {
+    let directory = directory();
+    let place = place(&directory);
+    orphan(&place);
+    let listed = list(directory.path()).unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!((listed[0].state, listed[0].attached), (SegmentState::Orphaned, Some(0)));
+    let client = Client::connect_with(config(&directory), Cluster::new(2, 1).source()).unwrap();
+    assert_eq!(client.status().unwrap().term, 2, "taken over, not made anew");
+    let listed = list(directory.path()).unwrap();
+    assert_eq!((listed[0].state, listed[0].attached), (SegmentState::Owned, Some(1)));
+    assert!(matches!(remove(&place, false), Err(SegmentError::InUse { attached: 1, .. })));
+    client.close();
+    assert_eq!(files(&directory), 0);
+}
+
+#[test]
+fn a_segment_removed_by_force_is_replaced_and_everybody_moves() {
+    let directory = directory();
+    let client = Client::connect_with(config(&directory), Cluster::new(2, 1).source()).unwrap();
+    let mut router = client.router();
+    let namespace = router.namespace("test").unwrap();
+    let before = client.map().unwrap().sequence;
+    remove(&place(&directory), true).unwrap();
+    common::wait_until("a successor", || client.segment().identity().generation == 2);
+    let route = router.route(namespace, tendmap::route::Partition(0), Default::default()).unwrap();
+    assert!(route.sequence() >= before, "the map was inherited");
+    client.close();
+    assert_eq!(files(&directory), 0);
+}
+
+#[test]
+fn h14_two_clusters_under_one_key_are_refused_with_both_names() {
+    let directory = directory();
+    let cluster = Cluster::new(2, 1);
+    cluster.change(|map| map.cluster_name = Some("blue".parse().unwrap()));
+    let _client = Client::connect_with(config(&directory), cluster.source()).unwrap();
+    let mut other = config(&directory);
+    other.cluster_name = Some("green".into());
+    let error = Client::connect_with(other, cluster.source()).unwrap_err().to_string();
+    assert!(error.contains("\"blue\"") && error.contains("\"green\""), "{error}");
+}
+
+#[test]
+fn capacities_out_of_range_are_refused_before_anything_is_made() {
+    let directory = directory();
+    for (nodes, namespaces) in [(0, 8), (4097, 8), (16, 0), (16, 4097)] {
+        let mut config = config(&directory);
+        (config.shm_max_nodes, config.shm_max_namespaces) = (nodes, namespaces);
+        let error = Client::connect_with(config, Cluster::new(2, 1).source()).unwrap_err();
+        assert!(matches!(error, ConnectError::Config(_)), "{error}");
+    }
+    assert_eq!(files(&directory), 0);
+}
