@@ -5,13 +5,17 @@
 
 mod args;
 mod duration;
+mod event;
 mod failure;
 mod ls;
 mod map;
 mod output;
 mod rm;
 mod route;
+mod signals;
+mod sim;
 mod status;
+mod tend;
 
 use std::process::ExitCode;
 
@@ -43,6 +47,8 @@ Exit codes:
 
 #[derive(Subcommand)]
 enum Command {
+    /// Tend a cluster, or follow who does, and tell all that happens.
+    Tend(tend::Args),
     /// Tell which nodes hold a key.
     Route(route::Args),
     /// Show the whole map, a partition a line.
@@ -53,17 +59,22 @@ enum Command {
     Ls,
     /// Remove a segment.
     Rm(rm::Args),
+    /// Simulate a cluster on the loopback; commands come from standard input
+    /// (`help` lists them).
+    Sim(sim::Args),
 }
 
 fn main() -> ExitCode {
     let Cli { common, command } = Cli::parse();
     let output = Output::new(common.json);
     let result = match command {
+        Command::Tend(args) => tend::run(&common, &args, &output),
         Command::Route(args) => route::run(&common, &args, &output),
         Command::Map => map::run(&common, &output),
         Command::Status => status::run(&common, &output),
         Command::Ls => ls::run(&common, &output),
         Command::Rm(args) => rm::run(&common, &args, &output),
+        Command::Sim(args) => sim::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
