@@ -324,6 +324,23 @@ impl<S> Pinned<'_, S> {
         self.stamp.sequence()
     }
 
+    /// How many replicas of a partition can be routed to: the replication
+    /// factor, at most what the segment has room for; 0 of a namespace that is
+    /// gone.
+    ///
+    /// # Errors
+    /// [`RouteError::ForeignHandle`].
+    pub fn replicas(&self, namespace: NamespaceHandle) -> Result<usize, RouteError> {
+        self.resolved(namespace).map(|resolved| resolved.replicas)
+    }
+
+    fn resolved(&self, namespace: NamespaceHandle) -> Result<&Resolved, RouteError> {
+        match self.router.resolved.get(namespace.index as usize) {
+            Some(resolved) if namespace.router == self.router.id => Ok(resolved),
+            _ => Err(RouteError::ForeignHandle),
+        }
+    }
+
     /// The slot of a partition's master; `None` if it has none.
     ///
     /// # Errors
@@ -352,10 +369,7 @@ impl<S> Pinned<'_, S> {
         attempt: &Attempt,
     ) -> Result<Option<(usize, Slot)>, RouteError> {
         let router = self.router;
-        let resolved = match router.resolved.get(namespace.index as usize) {
-            Some(resolved) if namespace.router == router.id => resolved,
-            _ => return Err(RouteError::ForeignHandle),
-        };
+        let resolved = self.resolved(namespace)?;
         let partitions = router.partitions;
         if partition >= partitions {
             return Err(RouteError::OutOfRange { partition, partitions });

@@ -1,3 +1,83 @@
-//! The command line.
+//! The command line: looks at the segments of this host, tends a cluster in
+//! the foreground, simulates one, and shows all of it at work.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod args;
+mod duration;
+mod event;
+mod failure;
+mod ls;
+mod map;
+mod output;
+mod rm;
+mod route;
+mod signals;
+mod sim;
+mod status;
+mod tend;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use args::Common;
+use output::Output;
+
+/// One process tends an Aerospike cluster; all others on the host route from
+/// shared memory.
+#[derive(Parser)]
+#[command(version, after_help = EXIT_CODES, subcommand_required = true)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  answered
+  1  unhealthy or stale (status only)
+  2  usage: a flag, a key or a setting that can't be
+  3  no such segment
+  4  a segment of another layout version
+  5  a corrupt segment
+  6  failed for another reason, which is told";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Tend a cluster, or follow who does, and tell all that happens.
+    Tend(tend::Args),
+    /// Tell which nodes hold a key.
+    Route(route::Args),
+    /// Show the whole map, a partition a line.
+    Map,
+    /// Tell how a segment and its owner stand.
+    Status,
+    /// List the segments of this host.
+    Ls,
+    /// Remove a segment.
+    Rm(rm::Args),
+    /// Simulate a cluster on the loopback; commands come from standard input
+    /// (`help` lists them).
+    Sim(sim::Args),
+}
+
+fn main() -> ExitCode {
+    let Cli { common, command } = Cli::parse();
+    let output = Output::new(common.json);
+    let result = match command {
+        Command::Tend(args) => tend::run(&common, &args, &output),
+        Command::Route(args) => route::run(&common, &args, &output),
+        Command::Map => map::run(&common, &output),
+        Command::Status => status::run(&common, &output),
+        Command::Ls => ls::run(&common, &output),
+        Command::Rm(args) => rm::run(&common, &args, &output),
+        Command::Sim(args) => sim::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

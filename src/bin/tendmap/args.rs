@@ -1,0 +1,42 @@
+//! The flags that every command has.
+
+use std::path::PathBuf;
+
+use tendmap::segment::{Place, parse_key};
+
+/// Which segment, and how to answer.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Common {
+    /// Key of the segment, decimal or 0x… [default: 0xa7000000].
+    #[arg(long, global = true, value_name = "KEY", value_parser = key)]
+    pub shm_key: Option<u32>,
+    /// Directory of the segments.
+    #[arg(long, global = true, value_name = "DIR", default_value = Place::DIRECTORY)]
+    pub directory: PathBuf,
+    /// A user beside yourself and root whose segments are trusted.
+    #[arg(long, global = true, value_name = "UID")]
+    pub shm_owner: Option<u32>,
+    /// Answer with one JSON object on one line.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+impl Common {
+    /// The key, the default one if none was given.
+    pub fn key(&self) -> u32 {
+        self.shm_key.unwrap_or(Place::KEY)
+    }
+
+    /// Where the segment is.
+    pub fn place(&self) -> Place {
+        Place {
+            directory: self.directory.clone(),
+            owner: self.shm_owner,
+            ..Place::of_key(self.key())
+        }
+    }
+}
+
+fn key(text: &str) -> Result<u32, String> {
+    parse_key(text).map_err(|error| error.to_string())
+}

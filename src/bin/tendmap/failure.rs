@@ -1,0 +1,130 @@
+//! Why a command could not answer, and the exit code that says so.
+
+use std::io;
+use std::process::ExitCode;
+
+use tendmap::client::{ConnectError, StatusError};
+use tendmap::layout::HeaderError;
+use tendmap::map::SnapshotError;
+use tendmap::route::RouteError;
+use tendmap::segment::SegmentError;
+use tendmap::sim::SimError;
+
+/// Why a command ended early. Each but the first two has an exit code of its
+/// own.
+#[derive(Debug)]
+pub enum Failure {
+    /// Whoever read the output has seen enough.
+    Pipe,
+    /// It answered: the segment is not well (1).
+    Unhealthy,
+    /// A flag or a setting that can't be (2).
+    Usage(String),
+    /// No such segment (3).
+    NotFound(String),
+    /// Another layout version (4).
+    OtherVersion(String),
+    /// A damaged segment (5).
+    Corrupt(String),
+    /// Anything else (6).
+    Failed(String),
+}
+
+impl Failure {
+    /// Tells why on standard error; the exit code.
+    pub fn report(self) -> ExitCode {
+        let (code, text) = match self {
+            Failure::Pipe => return ExitCode::SUCCESS,
+            Failure::Unhealthy => return ExitCode::from(1),
+            Failure::Usage(text) => (2, text),
+            Failure::NotFound(text) => (3, text),
+            Failure::OtherVersion(text) => (4, text),
+            Failure::Corrupt(text) => (5, text),
+            Failure::Failed(text) => (6, text),
+        };
+        // Where standard error is closed too there is nobody to tell.
+        let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("tendmap: {text}\n"));
+        ExitCode::from(code)
+    }
+}
+
+/// Writing the output failed.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::Pipe,
+            _ => Failure::Failed(format!("can't write the output: {error}")),
+        }
+    }
+}
+
+impl From<SegmentError> for Failure {
+    fn from(error: SegmentError) -> Failure {
+        let text = error.to_string();
+        match error {
+            SegmentError::NotFound { .. } => Failure::NotFound(text),
+            SegmentError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                Failure::NotFound(text)
+            }
+            SegmentError::OtherVersion { .. } => Failure::OtherVersion(text),
+            SegmentError::Header { source, .. }
+                if matches!(source, HeaderError::Version { .. }) =>
+            {
+                Failure::OtherVersion(text)
+            }
+            SegmentError::Header { .. } | SegmentError::Misnamed { .. } => Failure::Corrupt(text),
+            SegmentError::Capacity(_) => Failure::Usage(text),
+            _ => Failure::Failed(text),
+        }
+    }
+}
+
+impl From<SnapshotError> for Failure {
+    fn from(error: SnapshotError) -> Failure {
+        let text = error.to_string();
+        match error {
+            SnapshotError::Corrupt { .. } => Failure::Corrupt(text),
+            _ => Failure::Failed(text),
+        }
+    }
+}
+
+impl From<StatusError> for Failure {
+    fn from(error: StatusError) -> Failure {
+        match error {
+            StatusError::Segment(error) => error.into(),
+            StatusError::Map(error) => error.into(),
+            error => Failure::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<RouteError> for Failure {
+    fn from(error: RouteError) -> Failure {
+        match error {
+            RouteError::Map(error) => error.into(),
+            RouteError::NamespaceUnknown { .. } => Failure::Usage(error.to_string()),
+            error => Failure::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Failure {
+        match error {
+            ConnectError::Config(error) => Failure::Usage(error.to_string()),
+            ConnectError::Segment(error) => error.into(),
+            ConnectError::Map(error) => error.into(),
+            error => Failure::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<SimError> for Failure {
+    fn from(error: SimError) -> Failure {
+        match error {
+            SimError::Config { .. } => Failure::Usage(error.to_string()),
+            error => Failure::Failed(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! `tendmap ls`: the segments of this host.
+
+use serde_json::{Value, json};
+use tendmap::segment::{Listed, SegmentState, list};
+
+use crate::args::Common;
+use crate::failure::Failure;
+use crate::output::{Output, grouped, table, write_table};
+
+/// Lists the segments of the directory; those of the key, if one is given.
+///
+/// # Errors
+/// [`Failure`].
+pub fn run(common: &Common, output: &Output) -> Result<(), Failure> {
+    let mut listed = list(&common.directory)?;
+    listed.retain(|found| common.shm_key.is_none_or(|key| key == found.name.key));
+    output.answer(
+        || json!({ "segments": listed.iter().map(as_json).collect::<Vec<_>>() }),
+        |out| {
+            let header = ["key", "generation", "owner", "mode", "bytes", "attached", "status"];
+            let mut shown = table(header, &[1, 4, 5]);
+            for found in &listed {
+                shown.add_row([
+                    format!("{:#010x}", found.name.key),
+                    found.name.generation.to_string(),
+                    user(found.owner),
+                    format!("{:04o}", found.mode),
+                    grouped(found.bytes),
+                    found.attached.map_or("-".to_owned(), |attached| attached.to_string()),
+                    status(found),
+                ]);
+            }
+            write_table(out, &shown)
+        },
+    )?;
+    Ok(())
+}
+
+fn as_json(found: &Listed) -> Value {
+    json!({
+        "key": found.name.key,
+        "path": found.path,
+        "layout_version": found.name.layout_version,
+        "generation": found.name.generation,
+        "owner": found.owner,
+        "mode": format!("{:04o}", found.mode),
+        "bytes": found.bytes,
+        "attached": found.attached,
+        "status": word(found.state),
+    })
+}
+
+fn word(state: SegmentState) -> &'static str {
+    match state {
+        SegmentState::Owned => "owned",
+        SegmentState::Orphaned => "orphaned",
+        SegmentState::Retired => "retired",
+        SegmentState::OtherVersion => "other version",
+        SegmentState::Damaged => "damaged",
+    }
+}
+
+fn status(found: &Listed) -> String {
+    match found.state {
+        SegmentState::OtherVersion => format!("other version ({})", found.name.layout_version),
+        state => word(state).to_owned(),
+    }
+}
+
+/// The user's name, where the system's own list has it.
+fn user(id: u32) -> String {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(id)).then_some(name)
+    });
+    name.map_or_else(|| id.to_string(), str::to_owned)
+}

@@ -1,0 +1,103 @@
+//! What goes to standard output: JSON lines, plain lines, tables.
+//!
+//! Nothing here panics when the reader goes away (`| head`): the error is
+//! handed up and ends the command.
+
+use std::io::{self, BufWriter, Write};
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::Value;
+
+/// Standard output in one of its two forms.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    json: bool,
+}
+
+impl Output {
+    /// Output as JSON, or for people.
+    pub fn new(json: bool) -> Output {
+        Output { json }
+    }
+
+    /// Whether it is JSON.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Writes one line and sends it off.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn line(&self, line: impl core::fmt::Display) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        writeln!(out, "{line}")?;
+        out.flush()
+    }
+
+    /// Writes the answer: `value` as JSON, or else what `text` writes.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn answer(
+        &self,
+        value: impl FnOnce() -> Value,
+        text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut out = BufWriter::new(io::stdout().lock());
+        if self.json {
+            serde_json::to_writer(&mut out, &value())?;
+            writeln!(out)?;
+        } else {
+            text(&mut out)?;
+        }
+        out.flush()
+    }
+}
+
+/// A table of words: aligned columns, no frame, the numbered ones to the
+/// right.
+pub fn table<const N: usize>(header: [&str; N], right: &[usize]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        let last = if index + 1 == N { 0 } else { 2 };
+        column.set_padding((0, last));
+        if right.contains(&index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// Writes a table without blanks at the ends of its lines.
+///
+/// # Errors
+/// What the system says.
+pub fn write_table(out: &mut dyn Write, table: &Table) -> io::Result<()> {
+    table.lines().try_for_each(|line| writeln!(out, "{}", line.trim_end()))
+}
+
+/// A number with its thousands set apart.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        let shown = [0, 999, 1000, 12_345, 1_234_567].map(grouped);
+        assert_eq!(shown, ["0", "999", "1,000", "12,345", "1,234,567"]);
+    }
+}

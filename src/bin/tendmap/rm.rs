@@ -1,0 +1,30 @@
+//! `tendmap rm`: removes a segment.
+
+use serde_json::json;
+use tendmap::segment::remove;
+
+use crate::args::Common;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// How to remove.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Also while processes are attached (they start over in a new segment),
+    /// and where it can't be told.
+    #[arg(long)]
+    force: bool,
+}
+
+/// Removes every segment of the key.
+///
+/// # Errors
+/// [`Failure`].
+pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure> {
+    let removed = remove(&common.place(), args.force)?;
+    output.answer(
+        || json!({ "removed": removed }),
+        |out| removed.iter().try_for_each(|path| writeln!(out, "removed {}", path.display())),
+    )?;
+    Ok(())
+}

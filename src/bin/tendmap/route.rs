@@ -1,0 +1,154 @@
+//! `tendmap route`: which nodes hold a key.
+
+use serde_json::{Value, json};
+use tendmap::client::Reader;
+use tendmap::map::Node;
+use tendmap::route::{Attempt, Digest, Key, Policy, Router};
+
+use crate::args::Common;
+use crate::failure::Failure;
+use crate::output::{Output, table, write_table};
+
+/// What to route.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The namespace.
+    #[arg(long, value_name = "N")]
+    namespace: String,
+    /// The set; none if it is left out.
+    #[arg(long, value_name = "S", default_value = "", hide_default_value = true)]
+    set: String,
+    #[command(flatten)]
+    key: KeyArgs,
+}
+
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+struct KeyArgs {
+    /// An integer key.
+    #[arg(long, value_name = "KEY", allow_negative_numbers = true)]
+    int: Option<i64>,
+    /// A string key.
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
+    str: Option<String>,
+    /// A key of bytes, as hexadecimal digits.
+    #[arg(long, value_name = "KEY", value_parser = hex)]
+    hex: Option<Bytes>,
+    /// A floating point key.
+    #[arg(long, value_name = "KEY", allow_negative_numbers = true)]
+    double: Option<f64>,
+    /// A digest of 40 hexadecimal digits; the set is not asked for then.
+    #[arg(long, value_name = "KEY", conflicts_with = "set")]
+    digest: Option<Digest>,
+}
+
+#[derive(Clone)]
+struct Bytes(Vec<u8>);
+
+fn hex(text: &str) -> Result<Bytes, String> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    let pairs = text.as_bytes().chunks(2);
+    let byte = |pair: &[u8]| match *pair {
+        [high, low] => Some(digit(high)? << 4 | digit(low)?),
+        _ => None,
+    };
+    let bytes: Option<Vec<u8>> = pairs.map(byte).collect();
+    bytes.map(Bytes).ok_or_else(|| "wanted an even number of hexadecimal digits".to_owned())
+}
+
+impl KeyArgs {
+    fn digest(&self, set: &str) -> Result<Digest, Failure> {
+        let key = match self {
+            KeyArgs { digest: Some(digest), .. } => return Ok(*digest),
+            KeyArgs { int: Some(key), .. } => Key::from(*key),
+            KeyArgs { str: Some(key), .. } => Key::from(key),
+            KeyArgs { hex: Some(key), .. } => Key::from(&key.0),
+            KeyArgs { double: Some(key), .. } => Key::from(*key),
+            _ => return Err(Failure::Usage("no key; give --int, --str, --hex or --digest".into())),
+        };
+        Ok(Digest::of(set, key))
+    }
+}
+
+/// Where a key is.
+struct Answer {
+    digest: Digest,
+    partition: usize,
+    /// In order, the master first; `None` where no node is.
+    replicas: Vec<Option<Node>>,
+}
+
+/// Routes the key.
+///
+/// # Errors
+/// [`Failure`].
+pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure> {
+    let digest = args.key.digest(&args.set)?;
+    let reader = Reader::attach(&common.place())?;
+    let answer = ask(&mut reader.router(), &args.namespace, digest)?;
+    output.answer(
+        || answer.json(),
+        |out| {
+            writeln!(out, "digest     {}", answer.digest)?;
+            writeln!(out, "partition  {}", answer.partition)?;
+            let mut replicas = table(["replica", "node", "address"], &[]);
+            for (number, node) in answer.replicas.iter().enumerate() {
+                let what = if number == 0 { "master".to_owned() } else { number.to_string() };
+                let (id, address) = match node {
+                    Some(node) => (node.id.to_string(), node.address.to_string()),
+                    None => ("-".to_owned(), "-".to_owned()),
+                };
+                replicas.add_row([what, id, address]);
+            }
+            write_table(out, &replicas)
+        },
+    )?;
+    Ok(())
+}
+
+/// All replicas from one publication, by the router that clients use.
+fn ask(router: &mut Router, namespace: &str, digest: Digest) -> Result<Answer, Failure> {
+    let handle = router.namespace(namespace)?;
+    let partition = digest.partition(router.partitions());
+    let slots = router.pin(|pinned| {
+        (0..pinned.replicas(handle)?)
+            .map(|replica| {
+                // The first try that starts there goes there, if a node is.
+                let attempt = Attempt::new(Policy::Sequence, replica as u32);
+                let chosen = pinned.select(handle, partition, &attempt)?;
+                Ok(chosen.filter(|&(found, _)| found == replica).map(|(_, slot)| slot))
+            })
+            .collect::<Result<Vec<_>, _>>()
+    })?;
+    let node = |slot: Option<_>| router.node(slot?).copied();
+    Ok(Answer { digest, partition, replicas: slots.into_iter().map(node).collect() })
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        let node = |node: &Option<Node>| {
+            let Node { id, address, .. } = node.as_ref()?;
+            Some(json!({ "node": id.as_str(), "address": address }))
+        };
+        json!({
+            "digest": self.digest.to_hex(),
+            "partition": self.partition,
+            "master": self.replicas.first().and_then(node),
+            "replicas": self.replicas.iter().map(node).collect::<Vec<_>>(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_read_from_hexadecimal_digits() {
+        assert_eq!(hex("00fF").unwrap().0, [0, 255]);
+        assert_eq!(hex("").unwrap().0, []);
+        for text in ["0", "0x00", "+1", "zz", "é"] {
+            assert!(hex(text).is_err(), "{text}");
+        }
+    }
+}

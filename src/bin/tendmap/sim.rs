@@ -1,0 +1,51 @@
+//! `tendmap sim`: a simulated cluster, driven by lines of text.
+
+use std::io;
+
+use tendmap::sim::{Sim, SimConfig, SimNamespace, console};
+
+use crate::failure::Failure;
+
+/// What the cluster is made of.
+#[derive(clap::Args)]
+pub struct Args {
+    /// How many nodes, 1 to 4096.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    nodes: usize,
+    /// Port of node 1, with the others following; 0 = any free ports.
+    #[arg(long, value_name = "P", default_value_t = 0)]
+    base_port: u16,
+    /// A namespace and its replication factor; may be given several times
+    /// [default: test:2 bar:3].
+    #[arg(long, value_name = "NAME:RF", value_parser = namespace)]
+    namespace: Vec<SimNamespace>,
+    /// What the nodes call their cluster.
+    #[arg(long, value_name = "NAME", default_value = "tend-sim")]
+    cluster_name: String,
+}
+
+fn namespace(text: &str) -> Result<SimNamespace, String> {
+    let (name, factor) = text.rsplit_once(':').ok_or("wanted NAME:RF, such as test:2")?;
+    tendmap::map::NamespaceName::new(name).map_err(|error| error.to_string())?;
+    match factor.parse() {
+        Ok(factor @ 1..=255) => Ok(SimNamespace::new(name, factor)),
+        _ => Err(format!("replication factor {factor:?}; wanted 1 to 255")),
+    }
+}
+
+/// Simulates a cluster until standard input ends. The output is JSON, a line
+/// at the start and one for each line of input.
+///
+/// # Errors
+/// [`Failure`].
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let mut config = SimConfig::new(args.nodes);
+    config.base_port = args.base_port;
+    config.cluster_name = Some(args.cluster_name.clone()).filter(|name| !name.is_empty());
+    if !args.namespace.is_empty() {
+        config.namespaces = args.namespace.clone();
+    }
+    let sim = Sim::start(config)?;
+    console(&sim, io::stdin().lock(), io::stdout().lock())?;
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! `tendmap status`: how a segment and its owner stand.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tendmap::client::{NamespaceStatus, Reader, Status, Verdict};
+
+use crate::args::Common;
+use crate::duration::show;
+use crate::failure::Failure;
+use crate::output::{Output, grouped, table, write_table};
+
+/// Tells how the segment stands.
+///
+/// # Errors
+/// [`Failure::Unhealthy`] after the answer, if something is wrong with it;
+/// any other if there is no answer.
+pub fn run(common: &Common, output: &Output) -> Result<(), Failure> {
+    let status = Reader::attach(&common.place())?.status()?;
+    let verdict = status.verdict();
+    let problems = match &verdict {
+        Verdict::Healthy => &[][..],
+        Verdict::Unhealthy(problems) => problems,
+    };
+    output.answer(|| as_json(&status, problems), |out| as_text(&status, problems, out))?;
+    if problems.is_empty() { Ok(()) } else { Err(Failure::Unhealthy) }
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn as_json(status: &Status, problems: &[String]) -> Value {
+    let namespace = |namespace: &NamespaceStatus| {
+        json!({
+            "name": namespace.name,
+            "replication_factor": namespace.replication_factor,
+            "strong_consistency": namespace.strong_consistency,
+            "holes": namespace.holes,
+        })
+    };
+    json!({
+        "path": status.path,
+        "bytes": status.bytes,
+        "layout_version": status.layout_version,
+        "key": status.key,
+        "generation": status.generation,
+        "retired": status.retired,
+        "cluster_name": status.cluster_name,
+        "term": status.term,
+        "sequence": status.sequence,
+        "owner_pid": status.owner_pid,
+        "owner_alive": status.owner_alive,
+        "abdicated": status.abdicated,
+        "heartbeat_age_ms": status.heartbeat_age.map(ms),
+        "tended_age_ms": status.tended_age.map(ms),
+        "tend_interval_ms": status.tend_interval.map(ms),
+        "nodes": status.nodes,
+        "max_nodes": status.max_nodes,
+        "max_namespaces": status.max_namespaces,
+        "max_replicas": status.max_replicas,
+        "namespaces": status.namespaces.iter().map(namespace).collect::<Vec<_>>(),
+        "publications": status.publications,
+        "takeovers": status.takeovers,
+        "refused_nodes": status.refused_nodes,
+        "tends": status.tends,
+        "tend_errors": status.tend_errors,
+        "attached": status.attached,
+        "healthy": problems.is_empty(),
+        "problems": problems,
+    })
+}
+
+fn as_text(status: &Status, problems: &[String], out: &mut dyn Write) -> io::Result<()> {
+    let ago = |age: Option<Duration>| age.map_or("never".to_owned(), |age| show(age) + " ago");
+    let owner = match (status.owner_pid, status.owner_alive) {
+        (Some(pid), true) => format!("pid {pid}, alive"),
+        (Some(pid), false) => format!("pid {pid}, gone"),
+        (None, true) => "alive, pid not told".to_owned(),
+        (None, false) => "none".to_owned(),
+    };
+    let attached = status.attached.map_or("can't be counted".to_owned(), |count| count.to_string());
+    let path = status.path.as_ref().map_or("-".into(), |path| path.to_string_lossy());
+    let every = status
+        .tend_interval
+        .map_or(String::new(), |interval| format!(", every {}", show(interval)));
+    for (what, value) in [
+        ("segment", format!("{path} ({} bytes)", grouped(status.bytes))),
+        ("key", format!("{:#010x}, generation {}", status.key, status.generation)),
+        ("layout", format!("version {}", status.layout_version)),
+        ("cluster", status.cluster_name.clone().unwrap_or("-".into())),
+        ("owner", format!("{owner}, term {}", status.term)),
+        ("heartbeat", ago(status.heartbeat_age)),
+        ("tended", ago(status.tended_age) + &every),
+        ("map", format!("sequence {}", status.sequence)),
+        ("nodes", format!("{} of {}", status.nodes, status.max_nodes)),
+        ("namespaces", format!("{} of {}", status.namespaces.len(), status.max_namespaces)),
+        ("attached", attached),
+        ("publications", grouped(status.publications)),
+        ("takeovers", grouped(status.takeovers)),
+        ("tends", format!("{}, failed {}", grouped(status.tends), grouped(status.tend_errors))),
+        ("refused", grouped(status.refused_nodes)),
+    ] {
+        writeln!(out, "{what:<13} {value}")?;
+    }
+    if !status.namespaces.is_empty() {
+        writeln!(out)?;
+        let header = ["namespace", "replication factor", "strong consistency", "holes"];
+        let mut namespaces = table(header, &[1, 3]);
+        for namespace in &status.namespaces {
+            namespaces.add_row([
+                namespace.name.clone(),
+                namespace.replication_factor.to_string(),
+                if namespace.strong_consistency { "yes" } else { "no" }.to_owned(),
+                namespace.holes.to_string(),
+            ]);
+        }
+        write_table(out, &namespaces)?;
+    }
+    writeln!(out)?;
+    match problems {
+        [] => writeln!(out, "healthy"),
+        problems => problems.iter().try_for_each(|problem| writeln!(out, "UNHEALTHY: {problem}")),
+    }
+}
