@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod demo;
 mod duration;
 mod event;
 mod failure;
@@ -47,6 +48,11 @@ Exit codes:
 
 #[derive(Subcommand)]
 enum Command {
+    /// See it all at work: a simulated cluster, worker processes, a takeover.
+    Demo(demo::Args),
+    /// A worker of the demo.
+    #[command(hide = true)]
+    DemoWorker(tend::Args),
     /// Tend a cluster, or follow who does, and tell all that happens.
     Tend(tend::Args),
     /// Tell which nodes hold a key.
@@ -68,6 +74,8 @@ fn main() -> ExitCode {
     let Cli { common, command } = Cli::parse();
     let output = Output::new(common.json);
     let result = match command {
+        Command::Demo(args) => demo::run(&common, &args, &output),
+        Command::DemoWorker(args) => demo::worker::run(&common, &args),
         Command::Tend(args) => tend::run(&common, &args, &output),
         Command::Route(args) => route::run(&common, &args, &output),
         Command::Map => map::run(&common, &output),

@@ -17,7 +17,9 @@ use crate::output::{Output, grouped, table, write_table};
 /// [`Failure::Unhealthy`] after the answer, if something is wrong with it;
 /// any other if there is no answer.
 pub fn run(common: &Common, output: &Output) -> Result<(), Failure> {
-    let status = Reader::attach(&common.place())?.status()?;
+    // The reader is gone before it is counted who is attached.
+    let segment = Reader::attach(&common.place())?.segment();
+    let status = Status::of(&segment)?;
     let verdict = status.verdict();
     let problems = match &verdict {
         Verdict::Healthy => &[][..],

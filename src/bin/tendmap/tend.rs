@@ -118,17 +118,15 @@ pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure>
             output.line(told.text(after))
         }
     };
-    let client = match Client::connect(config) {
-        Ok(client) => client,
-        Err(error) => {
-            for message in messages.try_iter() {
-                if let Message::Event(at, event) = message {
-                    print(at, told(&event))?;
-                }
-            }
-            return Err(error.into());
+    let client = Client::connect(config);
+    // What led here comes first, whether it worked or not.
+    for message in messages.try_iter() {
+        match message {
+            Message::Event(at, event) => print(at, told(&event))?,
+            Message::Stop => return Ok(()),
         }
-    };
+    }
+    let client = client?;
     print(Instant::now(), Told::connected(client.role()))?;
     for message in messages {
         match message {

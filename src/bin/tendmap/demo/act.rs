@@ -1,0 +1,174 @@
+//! What happens in a demo, in order: the owner is killed, a node leaves,
+//! another one comes.
+
+use std::time::{Duration, Instant};
+
+use tendmap::client::Reader;
+use tendmap::map::{ClusterMap, NodeId, Snapshot};
+
+use super::Demo;
+use crate::duration::show;
+use crate::failure::Failure;
+
+/// When each thing is due, as a part of the whole.
+const KILL: f64 = 0.2;
+const REMOVE: f64 = 0.35;
+const ADD: f64 = 0.65;
+
+enum Scene {
+    /// Everything works.
+    Quiet,
+    /// The owner was killed then; it had that number.
+    Killed(Instant, usize),
+    /// Another one owns.
+    TakenOver,
+    /// A node was removed then.
+    Removed(Instant),
+    /// The map is without it.
+    Shrunk,
+    /// A node was added then.
+    Added(Instant),
+    /// The map has it.
+    Grown,
+}
+
+/// How far the demo is.
+pub struct Act {
+    scene: Scene,
+    before: Snapshot,
+    takeover: Option<Duration>,
+}
+
+impl Act {
+    /// Nothing has happened; the map is this.
+    pub fn new(map: Snapshot) -> Act {
+        Act { scene: Scene::Quiet, before: map, takeover: None }
+    }
+
+    /// Whether all has happened.
+    pub fn is_last(&self) -> bool {
+        matches!(self.scene, Scene::Grown)
+    }
+
+    /// How long the takeover took.
+    pub fn takeover(&self) -> Option<Duration> {
+        self.takeover
+    }
+
+    /// Does what is due, and looks whether what was done has had its effect.
+    /// `owner` is a worker that has just become owner: its number, when, and
+    /// its term.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn go_on(
+        &mut self,
+        demo: &mut Demo,
+        reader: &Reader,
+        part: f64,
+        owner: Option<(usize, Instant, u16)>,
+    ) -> Result<(), Failure> {
+        self.scene = match self.scene {
+            Scene::Quiet if part >= KILL => match kill_owner(demo)? {
+                Some((at, number)) => Scene::Killed(at, number),
+                None => return Ok(()),
+            },
+            Scene::Killed(at, killed) => match owner {
+                Some((number, heard, term)) if number != killed => {
+                    let after = heard.saturating_duration_since(at);
+                    let pid = demo.workers[number].pid();
+                    let number = number + 1;
+                    demo.say(format!(
+                        "worker {number} (pid {pid}) has taken over after {}: term {term}",
+                        show(after)
+                    ))?;
+                    self.takeover = Some(after);
+                    Scene::TakenOver
+                }
+                _ => return Ok(()),
+            },
+            Scene::TakenOver if part >= REMOVE => {
+                demo.count_surplus()?;
+                self.before = reader.map()?;
+                let status = demo.stage.sim.status()?;
+                let Some(last) = status.nodes.last() else { return Ok(()) };
+                demo.stage.sim.remove(last.number)?;
+                demo.say(format!("node {} at {} is stopped for good", last.node, last.address))?;
+                Scene::Removed(Instant::now())
+            }
+            Scene::Removed(at) => match self.changed(reader, |before, now| now < before) {
+                Some(now) => {
+                    self.tell(demo, &now, at)?;
+                    Scene::Shrunk
+                }
+                None => return Ok(()),
+            },
+            Scene::Shrunk if part >= ADD => {
+                self.before = reader.map()?;
+                let number = demo.stage.sim.add()?;
+                let status = demo.stage.sim.status()?;
+                if let Some(node) = status.nodes.iter().find(|node| node.number == number) {
+                    demo.say(format!("node {} at {} is started", node.node, node.address))?;
+                }
+                Scene::Added(Instant::now())
+            }
+            Scene::Added(at) => match self.changed(reader, |before, now| now > before) {
+                Some(now) => {
+                    self.tell(demo, &now, at)?;
+                    Scene::Grown
+                }
+                None => return Ok(()),
+            },
+            _ => return Ok(()),
+        };
+        Ok(())
+    }
+
+    /// The map, once its number of nodes is what it should be.
+    fn changed(&self, reader: &Reader, as_wanted: fn(usize, usize) -> bool) -> Option<Snapshot> {
+        let now = reader.map().ok()?;
+        as_wanted(self.before.map.nodes.len(), now.map.nodes.len()).then_some(now)
+    }
+
+    fn tell(&self, demo: &Demo, now: &Snapshot, since: Instant) -> Result<(), Failure> {
+        let nodes = |snapshot: &Snapshot| snapshot.map.nodes.len();
+        demo.say(format!(
+            "publication {}: {} nodes are {} now, in every process, {} later",
+            now.sequence,
+            nodes(&self.before),
+            nodes(now),
+            show(since.elapsed()),
+        ))?;
+        for namespace in now.map.namespaces() {
+            let masters = |map: &ClusterMap| -> Vec<Option<NodeId>> {
+                let Some(namespace) = map.namespace(&namespace.name) else { return Vec::new() };
+                let partitions = &namespace.partitions;
+                let master = |p| Some(map.nodes.get(partitions.owner(p, 0)?)?.id);
+                (0..partitions.len()).map(master).collect()
+            };
+            let (before, after) = (masters(&self.before.map), masters(&now.map));
+            let moved = before.iter().zip(&after).filter(|(before, after)| before != after).count();
+            demo.say(format!(
+                "  {}: {moved} of {} partitions have another master, replication factor {}",
+                namespace.name,
+                after.len(),
+                namespace.replication_factor,
+            ))?;
+        }
+        Ok(())
+    }
+}
+
+/// Kills the owner; its number, and when. `None` if no worker has said that it
+/// is the owner.
+fn kill_owner(demo: &mut Demo) -> Result<Option<(Instant, usize)>, Failure> {
+    let Some(number) = demo.workers.iter().position(|worker| worker.is_owner()) else {
+        return Ok(None);
+    };
+    demo.count_surplus()?;
+    let pid = demo.workers[number].pid();
+    demo.say(format!("worker {} (pid {pid}) owns the segment: kill -9", number + 1))?;
+    let at = Instant::now();
+    demo.workers[number].kill()?;
+    Ok(Some((at, number)))
+}

@@ -1,0 +1,149 @@
+//! Lookups, each checked against the whole publication that it was read from.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use tendmap::client::Client;
+use tendmap::map::{NamespaceName, NodeId, Snapshot, SnapshotError};
+use tendmap::route::{NamespaceHandle, Policy, Record, Router};
+
+use super::message::Report;
+
+/// Lookups in one go.
+const BURST: usize = 1000;
+/// Publications that are kept to check against.
+const KEPT: usize = 4;
+
+/// Makes lookups and checks them.
+pub struct Checker<'a> {
+    client: &'a Client,
+    router: Router,
+    namespaces: Vec<(NamespaceName, NamespaceHandle)>,
+    key: i64,
+    burst: Vec<Lookup>,
+    kept: VecDeque<Snapshot>,
+    report: Report,
+}
+
+/// What a lookup said.
+struct Lookup {
+    namespace: NamespaceName,
+    partition: usize,
+    replica: usize,
+    node: NodeId,
+    address: SocketAddr,
+    sequence: u64,
+}
+
+impl<'a> Checker<'a> {
+    /// For all namespaces that there are.
+    pub fn new(client: &'a Client) -> Checker<'a> {
+        let mut router = client.router();
+        let mut namespaces = Vec::new();
+        if let Ok(snapshot) = client.map() {
+            for namespace in snapshot.map.namespaces() {
+                if let Ok(handle) = router.namespace(namespace.name.as_str()) {
+                    namespaces.push((namespace.name, handle));
+                }
+            }
+        }
+        Checker {
+            client,
+            router,
+            namespaces,
+            key: i64::from(std::process::id()) << 32,
+            burst: Vec::with_capacity(BURST),
+            kept: VecDeque::new(),
+            report: Report::default(),
+        }
+    }
+
+    /// How it went so far.
+    pub fn report(&self) -> Report {
+        self.report.clone()
+    }
+
+    /// Looks up some keys of every namespace, then checks the answers.
+    pub fn burst(&mut self) {
+        self.burst.clear();
+        let begun = Instant::now();
+        for _ in 0..BURST {
+            self.key += 1;
+            let turn = self.key as usize;
+            let Some(&(namespace, handle)) =
+                self.namespaces.get(turn % self.namespaces.len().max(1))
+            else {
+                return;
+            };
+            let policy = if turn % 3 == 0 { Policy::Any } else { Policy::Master };
+            // A partition without a node is told as an error, which is right
+            // or wrong of the map, not of the lookup.
+            if let Ok(route) = self.router.route(handle, Record::new("demo", self.key), policy) {
+                self.burst.push(Lookup {
+                    namespace,
+                    partition: route.partition(),
+                    replica: route.replica(),
+                    node: route.id(),
+                    address: route.address(),
+                    sequence: route.sequence(),
+                });
+            }
+        }
+        self.report.lookup_ns += begun.elapsed().as_nanos() as u64;
+        for lookup in core::mem::take(&mut self.burst) {
+            self.check(&lookup);
+        }
+    }
+
+    fn check(&mut self, lookup: &Lookup) {
+        let Some(snapshot) = self.publication(lookup.sequence) else {
+            self.report.unchecked += 1;
+            return;
+        };
+        let owner = lookup.owner(snapshot);
+        let right = owner == Some((lookup.node, lookup.address));
+        self.report.lookups += 1;
+        if !right {
+            self.report.wrong_routes += 1;
+            let Lookup { namespace, partition, replica, node, address, sequence } = lookup;
+            self.report.first_wrong.get_or_insert_with(|| {
+                format!(
+                    "publication {sequence}: replica {replica} of partition {partition} of \
+                     {namespace} was routed to {node} at {address}, the map says {owner:?}"
+                )
+            });
+        }
+    }
+
+    /// The whole of that publication, if it is still there or was kept.
+    fn publication(&mut self, sequence: u64) -> Option<&Snapshot> {
+        if let Some(index) = self.kept.iter().position(|kept| kept.sequence == sequence) {
+            return self.kept.get(index);
+        }
+        if self.report.sequence > sequence {
+            return None;
+        }
+        match self.client.map() {
+            Ok(snapshot) => {
+                self.report.torn_reads += u64::from(snapshot.intact == Some(false));
+                self.report.sequence = snapshot.sequence;
+                self.kept.truncate(KEPT - 1);
+                self.kept.push_front(snapshot);
+            }
+            Err(SnapshotError::Corrupt { .. }) => self.report.torn_reads += 1,
+            Err(_) => {}
+        }
+        self.kept.front().filter(|kept| kept.sequence == sequence)
+    }
+}
+
+impl Lookup {
+    /// Who holds that replica by the map.
+    fn owner(&self, snapshot: &Snapshot) -> Option<(NodeId, SocketAddr)> {
+        let map = &snapshot.map;
+        let slot =
+            map.namespace(&self.namespace)?.partitions.owner(self.partition, self.replica)?;
+        map.nodes.get(slot).map(|node| (node.id, node.address))
+    }
+}

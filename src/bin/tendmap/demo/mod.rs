@@ -1,0 +1,237 @@
+//! `tendmap demo`: the main job with nothing installed.
+//!
+//! A simulated cluster runs in this process; several worker processes share
+//! one segment, one of them owns it. The owner is killed, a node is removed and
+//! another one added, and every lookup is checked.
+
+mod act;
+mod check;
+mod message;
+mod screen;
+mod stage;
+mod summary;
+mod traffic;
+pub mod worker;
+mod workers;
+
+use std::io;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use tendmap::client::{Config, ConnectError, Reader};
+use tendmap::tend::Host;
+
+use crate::args::Common;
+use crate::duration;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::signals;
+use act::Act;
+use message::Message;
+use screen::Screen;
+use stage::Stage;
+use summary::Summary;
+use traffic::{Traffic, open_connections};
+use workers::{Setting, Worker};
+
+/// How long, and with how many.
+#[derive(clap::Args)]
+pub struct Args {
+    /// How long it lasts, in seconds.
+    #[arg(long, value_name = "N", default_value_t = 12,
+        value_parser = clap::value_parser!(u64).range(3..=86_400))]
+    seconds: u64,
+    /// How many worker processes route.
+    #[arg(long, value_name = "N", default_value_t = 4,
+        value_parser = clap::value_parser!(u16).range(2..=256))]
+    workers: u16,
+    /// How often the owner polls the cluster.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration::parse)]
+    tend_interval: Duration,
+}
+
+/// What the parent is told.
+pub enum Told {
+    /// By a worker, when.
+    Worker(usize, Instant, Message),
+    /// A worker's output has ended.
+    Gone(usize),
+    /// To stop.
+    Stop,
+}
+
+/// How often the screen is drawn and the servers are looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// How long workers may take to connect, and the last act after its time.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A demo under way.
+pub struct Demo {
+    stage: Stage,
+    workers: Vec<Worker>,
+    screen: Screen,
+    traffic: Traffic,
+    /// Connections of the servers beyond those of the owner.
+    surplus: usize,
+}
+
+/// Shows it all.
+///
+/// # Errors
+/// [`Failure`] if something can't be started, and if what was shown is not
+/// what is promised.
+pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure> {
+    let mut config =
+        Config::shared(Host::new("localhost", 3000).into_iter().collect(), common.key());
+    config.tend_interval = args.tend_interval;
+    config.check().map_err(ConnectError::from)?;
+    let length = Duration::from_secs(args.seconds);
+    let (to, told) = mpsc::channel();
+    let stop = to.clone();
+    signals::on_stop(move || drop(stop.send(Told::Stop)))?;
+    let workers = usize::from(args.workers);
+    let mut screen = Screen::new(*output, workers);
+    let stage = Stage::new(common, length)?;
+    let seeds = stage.sim.seeds();
+    screen.say(format!(
+        "a cluster of {} simulated nodes, {workers} workers on one key",
+        seeds.len()
+    ))?;
+    let setting = Setting {
+        key: stage.place.key,
+        directory: &stage.place.directory,
+        seeds: &seeds,
+        tend_interval: args.tend_interval,
+    };
+    let workers = (0..workers)
+        .map(|number| Worker::start(number, &setting, to.clone()))
+        .collect::<Result<Vec<_>, _>>()?;
+    screen.show(&workers)?;
+    let mut demo = Demo { stage, workers, screen, traffic: Traffic::new(), surplus: 0 };
+    let summary = demo.play(&told, length);
+    demo.screen.clear();
+    let Some(summary) = summary? else {
+        return Err(Failure::Failed("the demo was interrupted".into()));
+    };
+    output.answer(|| summary.json(), |out| summary.text(out))?;
+    summary.judge()
+}
+
+impl Demo {
+    /// Plays all acts; `None` if it was interrupted.
+    fn play(
+        &mut self,
+        told: &Receiver<Told>,
+        length: Duration,
+    ) -> Result<Option<Summary>, Failure> {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.workers.iter().all(|worker| worker.ready) {
+            if Instant::now() >= deadline {
+                return Err(Failure::Failed("the workers did not connect in time".into()));
+            }
+            if !self.listen(told, TICK, &mut None)? {
+                return Ok(None);
+            }
+        }
+        let reader = Reader::attach(&self.stage.place)?;
+        let first = reader.segment().head().sequence();
+        self.screen.say("all workers are connected and route")?;
+        let begun = Instant::now();
+        let mut act = Act::new(reader.map()?);
+        while begun.elapsed() < length || (!act.is_last() && begun.elapsed() < length + PATIENCE) {
+            let mut heard = None;
+            if !self.listen(told, TICK, &mut heard)? {
+                return Ok(None);
+            }
+            self.traffic.look(&self.stage.sim)?;
+            let part = begun.elapsed().as_secs_f64() / length.as_secs_f64();
+            act.go_on(self, &reader, part, heard)?;
+            self.screen.show(&self.workers)?;
+        }
+        self.count_surplus()?;
+        let map_changes = reader.segment().head().sequence().saturating_sub(first);
+        drop(reader);
+        self.end(told)?;
+        Ok(Some(self.sum_up(act.takeover(), map_changes)))
+    }
+
+    /// Hears what the workers say for so long, or until one says that it is
+    /// owner now; `false` to stop.
+    fn listen(
+        &mut self,
+        told: &Receiver<Told>,
+        patience: Duration,
+        owner: &mut Option<(usize, Instant, u16)>,
+    ) -> Result<bool, Failure> {
+        let deadline = Instant::now() + patience;
+        loop {
+            match told.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(Told::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(false),
+                Err(RecvTimeoutError::Timeout) => return Ok(true),
+                Ok(Told::Gone(number)) if !self.workers[number].killed => {
+                    let number = number + 1;
+                    return Err(Failure::Failed(format!("worker {number} ended unexpectedly")));
+                }
+                Ok(Told::Gone(_)) => {}
+                Ok(Told::Worker(number, at, message)) => {
+                    let became = match &message {
+                        Message::Owner { term, .. } => Some((number, at, *term)),
+                        _ => None,
+                    };
+                    self.workers[number].hear(at, message);
+                    if became.is_some() {
+                        *owner = became;
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Connections that no owner accounts for, while all is quiet.
+    fn count_surplus(&mut self) -> Result<(), Failure> {
+        let owners = self.workers.iter().filter(|worker| worker.is_owner());
+        let known: usize = owners.map(|worker| worker.report.sockets).sum();
+        let open = open_connections(&self.stage.sim)?;
+        self.surplus = self.surplus.max(open.saturating_sub(known));
+        Ok(())
+    }
+
+    /// Lets all workers end and hears them out.
+    fn end(&mut self, told: &Receiver<Told>) -> Result<(), Failure> {
+        self.workers.iter_mut().for_each(Worker::let_go);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        self.workers.iter_mut().for_each(|worker| worker.wait(deadline));
+        while let Ok(message) = told.recv_timeout(TICK) {
+            match message {
+                Told::Worker(number, at, message) => self.workers[number].hear(at, message),
+                Told::Gone(_) => {}
+                Told::Stop => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn sum_up(&self, takeover: Option<Duration>, map_changes: u64) -> Summary {
+        let reports = || self.workers.iter().map(|worker| &worker.report);
+        let own: usize = reports().map(|report| report.follower_sockets).sum();
+        Summary {
+            workers: self.workers.len(),
+            lookups: reports().map(|report| report.lookups).sum(),
+            wrong_routes: reports().map(|report| report.wrong_routes).sum(),
+            first_wrong: reports().find_map(|report| report.first_wrong.clone()),
+            torn_reads: reports().map(|report| report.torn_reads).sum(),
+            unchecked: reports().map(|report| report.unchecked).sum(),
+            takeover,
+            map_changes,
+            info_requests: self.traffic.rate(),
+            // By what the workers have open, or by what the servers have open
+            // beyond the owner's: whichever is more.
+            follower_connections: own.max(self.surplus),
+        }
+    }
+
+    fn say(&self, text: impl core::fmt::Display) -> io::Result<()> {
+        self.screen.say(text)
+    }
+}

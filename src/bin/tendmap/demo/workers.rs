@@ -1,0 +1,135 @@
+//! The worker processes, as their parent sees them.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::Sender;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Told;
+use super::message::{Message, Report};
+use crate::failure::Failure;
+
+/// What all workers are told.
+pub struct Setting<'a> {
+    pub key: u32,
+    pub directory: &'a Path,
+    pub seeds: &'a [SocketAddr],
+    pub tend_interval: Duration,
+}
+
+/// One worker.
+pub struct Worker {
+    child: Child,
+    /// Whether it is connected.
+    pub ready: bool,
+    /// Whether it has been killed.
+    pub killed: bool,
+    /// Its last report.
+    pub report: Report,
+    /// The lookups of its last reports, for the rate.
+    earlier: (Instant, u64),
+    /// Lookups a second.
+    pub rate: f64,
+}
+
+impl Worker {
+    /// Starts a worker; what it says is sent on with its number.
+    ///
+    /// # Errors
+    /// [`Failure::Failed`] if it can't be started.
+    pub fn start(number: usize, setting: &Setting, to: Sender<Told>) -> Result<Worker, Failure> {
+        let failed = |error| Failure::Failed(format!("can't start a worker: {error}"));
+        let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+        command.arg("demo-worker").arg("--checksums");
+        command.arg(format!("--shm-key={}", setting.key));
+        command.arg("--directory").arg(setting.directory);
+        command.arg(format!("--tend-interval={}ms", setting.tend_interval.as_millis()));
+        command.args(setting.seeds.iter().map(|seed| format!("--host={seed}")));
+        // Its own process group: an interrupt from the terminal is the
+        // parent's to handle.
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+        let mut child = command.spawn().map_err(failed)?;
+        let output = child.stdout.take();
+        thread::spawn(move || {
+            let lines = BufReader::new(output?).lines();
+            for line in lines.map_while(Result::ok) {
+                if let Ok(message) = serde_json::from_str(&line) {
+                    to.send(Told::Worker(number, Instant::now(), message)).ok()?;
+                }
+            }
+            to.send(Told::Gone(number)).ok()
+        });
+        Ok(Worker {
+            child,
+            ready: false,
+            killed: false,
+            report: Report::default(),
+            earlier: (Instant::now(), 0),
+            rate: 0.0,
+        })
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it is the owner, by its last word.
+    pub fn is_owner(&self) -> bool {
+        !self.killed && self.report.role == "owner"
+    }
+
+    /// Takes note of what it said.
+    pub fn hear(&mut self, at: Instant, message: Message) {
+        match message {
+            Message::Ready => self.ready = true,
+            Message::Owner { .. } => self.report.role = "owner".to_owned(),
+            Message::Report(report) => {
+                let since = at.saturating_duration_since(self.earlier.0).as_secs_f64();
+                if since >= 0.9 {
+                    self.rate = report.lookups.saturating_sub(self.earlier.1) as f64 / since;
+                    self.earlier = (at, report.lookups);
+                }
+                self.report = report;
+            }
+        }
+    }
+
+    /// Kills it, as by `kill -9`.
+    ///
+    /// # Errors
+    /// [`Failure::Failed`] if the system refuses.
+    pub fn kill(&mut self) -> Result<(), Failure> {
+        self.killed = true;
+        self.rate = 0.0;
+        self.child.kill().map_err(|error| Failure::Failed(format!("can't kill a worker: {error}")))
+    }
+
+    /// Tells it to end.
+    pub fn let_go(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
+    /// Waits until it has ended, killing it if it takes too long.
+    pub fn wait(&mut self, deadline: Instant) {
+        while Instant::now() < deadline {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.let_go();
+        self.wait(Instant::now() + Duration::from_secs(2));
+    }
+}
