@@ -3,7 +3,8 @@
 use super::head::Head;
 use super::ownership::retire;
 use super::word::{Term, Word};
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::step::{HEAD, OWN, P1, P2, TAG, WORD};
+use crate::sync::{AtomicU64, Ordering};
 
 /// A run of payloads and where in the frame they go.
 #[derive(Clone, Copy, Debug)]
@@ -90,13 +91,13 @@ impl Publisher {
         // P1: pairs with R2. A reader that sees any word stored below sees the
         // head at least as new as it was before this fence, that is past the
         // publication that this frame held.
-        fence(Ordering::Release);
+        P1.fence(Ordering::Release);
         for span in spans {
             let end = span.first + span.payloads.len();
             let words = frame[span.first..end].iter().zip(&mut written[span.first..end]);
             for (offset, ((word, known), &payload)) in words.zip(span.payloads).enumerate() {
-                let wanted = Word::new(self.term, payload).bits();
-                if *known == wanted {
+                let wanted = Word::new(self.term, payload);
+                if *known == wanted.bits() {
                     continue;
                 }
                 if write(word, self.term, wanted).is_err() {
@@ -105,17 +106,13 @@ impl Publisher {
                         Err(_) => PublishError::Fenced,
                     });
                 }
-                *known = wanted;
+                *known = wanted.bits();
             }
         }
         // P2: Release pairs with R1, so that a reader of this head sees every
-        // word above. Relaxed on failure: nothing is read after it.
-        match head.compare_exchange(
-            self.head.bits(),
-            next.bits(),
-            Ordering::Release,
-            Ordering::Relaxed,
-        ) {
+        // word above.
+        let release = P2.order(Ordering::Release);
+        match HEAD.exchange(head, self.head.bits(), next.bits(), release) {
             Ok(_) => {
                 self.head = next;
                 Ok(next)
@@ -128,20 +125,22 @@ impl Publisher {
 /// Its tag is newer than the writer's term.
 struct Newer;
 
-/// Brings one word to `wanted`, unless a newer term has it.
-fn write(word: &AtomicU64, term: Term, wanted: u64) -> Result<(), Newer> {
+/// Brings one word to `wanted`, a word of `term`, unless a newer term has it.
+fn write(word: &AtomicU64, term: Term, wanted: Word) -> Result<(), Newer> {
     // Relaxed throughout: the fence before the frame and the head exchange
     // after it give the order; the word itself only needs to be exchanged from
     // the very value whose tag was looked at.
     let mut found = word.load(Ordering::Relaxed);
     loop {
-        if Word::from_bits(found).tag() > term.get() {
+        let old = Word::from_bits(found);
+        if !TAG.check(old.tag() <= term.get()) {
             return Err(Newer);
         }
-        if found == wanted {
+        // The payload under an older tag is not enough: its writer may yet wake.
+        if old.payload() == wanted.payload() && OWN.check(old.tag() == term.get()) {
             return Ok(());
         }
-        match word.compare_exchange(found, wanted, Ordering::Relaxed, Ordering::Relaxed) {
+        match WORD.exchange(word, found, wanted.bits(), Ordering::Relaxed) {
             Ok(_) => return Ok(()),
             Err(now) => found = now,
         }

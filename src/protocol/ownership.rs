@@ -2,7 +2,8 @@
 
 use super::head::Head;
 use super::word::{Term, Word};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::step::{ENTER, EVENT, OWNER_TAG, OWNER_TERM, OWNER_WORD, RETIRE, TAKE};
+use crate::sync::{AtomicU64, Ordering, Step};
 
 /// The head was not what the caller had seen: somebody else came first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub struct Lost {
 pub fn take_over(head: &AtomicU64, seen: Head, term: Term) -> Result<Head, Lost> {
     assert!(term.get() > seen.term(), "a term is entered from an older one");
     assert!(!seen.retired(), "a retired segment has no further owner");
-    exchange(head, seen, seen.with_term(term))
+    exchange(TAKE, head, seen, seen.with_term(term))
 }
 
 /// Retires the segment: no publication will follow, the live frame stays.
@@ -30,14 +31,14 @@ pub fn take_over(head: &AtomicU64, seen: Head, term: Term) -> Result<Head, Lost>
 /// # Errors
 /// [`Lost`] if the head was not `seen`.
 pub fn retire(head: &AtomicU64, seen: Head) -> Result<Head, Lost> {
-    exchange(head, seen, seen.to_retired())
+    exchange(RETIRE, head, seen, seen.to_retired())
 }
 
-fn exchange(head: &AtomicU64, seen: Head, new: Head) -> Result<Head, Lost> {
+fn exchange(step: Step, head: &AtomicU64, seen: Head, new: Head) -> Result<Head, Lost> {
     // Acquire pairs with P2: who continues from `seen` sees its frame. Being a
     // read-modify-write it continues P2's release sequence, so that readers of
     // the new head see that frame too.
-    head.compare_exchange(seen.bits(), new.bits(), Ordering::Acquire, Ordering::Relaxed)
+    step.exchange(head, seen.bits(), new.bits(), ENTER.order(Ordering::Acquire))
         .map(|_| new)
         .map_err(|found| Lost { found: Head::from_bits(found) })
 }
@@ -65,11 +66,11 @@ fn update_owner(word: &AtomicU64, term: Term, new: impl Fn(u64) -> u64) -> Resul
     let mut found = word.load(Ordering::Relaxed);
     loop {
         let old = Word::from_bits(found);
-        if old.tag() > term.get() {
+        if !OWNER_TAG.check(old.tag() <= term.get()) {
             return Err(old.tag());
         }
         let wanted = Word::new(term, new(old.payload())).bits();
-        match word.compare_exchange(found, wanted, Ordering::Relaxed, Ordering::Relaxed) {
+        match OWNER_WORD.exchange(word, found, wanted, Ordering::Relaxed) {
             Ok(_) => return Ok(()),
             Err(now) => found = now,
         }
@@ -80,7 +81,7 @@ fn update_owner(word: &AtomicU64, term: Term, new: impl Fn(u64) -> u64) -> Resul
 pub fn load_owner(word: &AtomicU64, head: Head) -> Option<u64> {
     // Relaxed: see `update_owner`.
     let word = Word::from_bits(word.load(Ordering::Relaxed));
-    (word.tag() == head.term() && word.tag() != 0).then(|| word.payload())
+    (OWNER_TERM.check(word.tag() == head.term()) && word.tag() != 0).then(|| word.payload())
 }
 
 /// Raises the event word by one, so that a waiter that looked before does not
@@ -93,7 +94,7 @@ pub fn raise_event(word: &AtomicU64, head: Head) {
         let old = Word::from_bits(found);
         let term = Term::new(old.tag().max(head.term())).unwrap_or(Term::FIRST);
         let wanted = Word::new(term, old.payload().wrapping_add(1)).bits();
-        match word.compare_exchange(found, wanted, Ordering::Relaxed, Ordering::Relaxed) {
+        match EVENT.exchange(word, found, wanted, Ordering::Relaxed) {
             Ok(_) => return,
             Err(now) => found = now,
         }

@@ -1,7 +1,8 @@
 //! Reading: two loads of the head around the loads of a frame.
 
 use super::head::{Head, Stamp};
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::step::{R1, R2, STAMP};
+use crate::sync::{AtomicU64, Ordering};
 
 /// How often [`read`] tries. A try fails only when a publication completed
 /// during it, and publications are at least 50 ms apart.
@@ -19,7 +20,7 @@ pub fn begin(head: &AtomicU64) -> Stamp {
     // this ordering alone; the fence below gives the order.
     let stamp = Head::from_bits(head.load(Ordering::Relaxed)).stamp();
     // R1: pairs with P2, the Release head exchange of the publication.
-    fence(Ordering::Acquire);
+    R1.fence(Ordering::Acquire);
     stamp
 }
 
@@ -28,8 +29,8 @@ pub fn begin(head: &AtomicU64) -> Stamp {
 pub fn unchanged(head: &AtomicU64, stamp: Stamp) -> bool {
     // R2: pairs with P1, the Release fence before a frame's first word: who
     // saw a word of a later publication sees a later head.
-    fence(Ordering::Acquire);
-    Head::from_bits(head.load(Ordering::Relaxed)).stamp() == stamp
+    R2.fence(Ordering::Acquire);
+    STAMP.check(Head::from_bits(head.load(Ordering::Relaxed)).stamp() == stamp)
 }
 
 /// Runs `load` until it fell into one publication, at most [`RETRIES`] times.

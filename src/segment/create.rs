@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::error::SegmentError;
 use super::lock::LockFile;
 use super::name::{Place, lock_path};
-use super::segment::{Segment, flags};
+use super::segment::{Segment, flags, open};
 use super::tenure::Tenure;
 use crate::layout::{Capacity, Geometry, Header, Identity, WriteMapping};
 use crate::map::{ClusterMap, Image};
@@ -130,7 +130,7 @@ fn build(
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
         Err(error) => return Err(io("link")(error)),
     }
-    Ok(unnamed.file.take())
+    unnamed.named(path)
 }
 
 /// Writes the head, and the map that the segment begins with, through a
@@ -186,6 +186,21 @@ impl Unnamed {
             .open(&path)
             .map_err(SegmentError::io("make a segment in", directory))?;
         Ok(Unnamed { file: Some(file), temporary: Some(path) })
+    }
+
+    /// The file by its new name and for reading only: what this process keeps
+    /// open and mapped is then what operators see in `/proc`. `None` if the
+    /// name leads to another file by now.
+    fn named(&mut self, path: &Path) -> Result<Option<File>, SegmentError> {
+        let io = || SegmentError::io("open", path);
+        let unnamed = self.file.take().expect("open");
+        let named = match open(path) {
+            Err(error) if error.is_absent() => return Ok(None),
+            other => other?,
+        };
+        let id = |file: &File| file.metadata().map(|found| (found.dev(), found.ino()));
+        let same = id(&named).map_err(io())? == id(&unnamed).map_err(io())?;
+        Ok(same.then_some(named))
     }
 
     fn link(&self, path: &Path) -> io::Result<()> {

@@ -139,7 +139,8 @@ impl Sim {
 
     /// Has a node answer one command with this text instead of the truth, until
     /// told otherwise with `None`. The command is that between newlines, without
-    /// them (`peers-clear-std`).
+    /// them (`peers-clear-std`). Generations don't move by it:
+    /// [`set_generations`](Self::set_generations) does that.
     ///
     /// # Errors
     /// No such node.

@@ -100,10 +100,10 @@ impl Sim {
     /// nothing; the others drop it as if it were dead.
     ///
     /// # Errors
-    /// No such node, or it is stopped or frozen.
+    /// No such node, or it is stopped, frozen or isolated.
     pub fn freeze(&self, number: usize) -> Result<(), SimError> {
         self.try_call(move |engine| {
-            let states = [NodeState::Starting, NodeState::Running, NodeState::Isolated];
+            let states = [NodeState::Starting, NodeState::Running];
             let number = engine.node_in(number, &states, "running")?;
             engine.cluster.freeze(number, Instant::now());
             Ok(())

@@ -42,6 +42,7 @@
 
 #![forbid(unsafe_code)]
 
+mod agenda;
 mod balance;
 mod cluster;
 mod config;
@@ -51,6 +52,7 @@ mod controls;
 mod engine;
 mod handle;
 mod info;
+mod membership;
 mod node;
 mod record;
 mod status;

@@ -259,7 +259,7 @@ fn an_isolated_node_claims_everything_until_it_is_healed() {
 #[test]
 fn a_moved_node_keeps_its_id_and_is_first_listed_under_its_old_address() {
     let mut config = SimConfig::fast(3);
-    config.timings.stale_address = Duration::from_millis(300);
+    config.timings.stale_address = Duration::from_millis(1000);
     let sim = Sim::start(config).unwrap();
     let (name, old) = (id(&sim, 2), address(&sim, 2));
     let port = sim.move_node(2, 0).unwrap();

@@ -52,9 +52,9 @@ fn every_recorded_command_is_answered_in_the_recorded_shape() {
 
 #[test]
 fn what_is_no_number_is_worded_as_recorded() {
-    let mut client_of = SimConfig::fast(1);
-    client_of.cluster_name = Some("tend-lab".into());
-    let sim = Sim::start(client_of).unwrap();
+    let mut config = SimConfig::fast(1);
+    config.cluster_name = Some("tend-lab".into());
+    let sim = Sim::start(config).unwrap();
     let mut client = Client::of(&sim, 1);
     for command in [
         "build",
@@ -135,7 +135,9 @@ fn the_enterprise_edition_tells_racks() {
 
 #[test]
 fn a_cluster_is_stable_only_when_nothing_migrates() {
-    let sim = Sim::start(SimConfig::fast(3)).unwrap();
+    let mut config = SimConfig::fast(3);
+    config.timings.migration = std::time::Duration::from_millis(1000);
+    let sim = Sim::start(config).unwrap();
     let mut client = Client::of(&sim, 1);
     let key = client.ask("cluster-stable:");
     sim.kill(3).unwrap();

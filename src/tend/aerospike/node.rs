@@ -55,7 +55,7 @@ pub(super) struct NodeState {
     pub(super) bad: bool,
     /// Another node answers at its address.
     pub(super) gone: bool,
-    /// Joined the table in this pass.
+    /// Came into the table, or to its address, in this pass.
     pub(super) fresh: bool,
 }
 

@@ -214,6 +214,9 @@ impl<T: Transport> AerospikeSource<T> {
         found: &BTreeSet<NodeId>,
     ) {
         let others = self.nodes.len() + found.len() > 1;
+        // A node that is starting knows nobody yet, so its silence says nothing.
+        let joined = |node: &NodeState| node.status.is_some_and(|status| status.is_ready());
+        let nobody_lists = lists.is_empty() && self.nodes.iter().any(joined);
         let mut leaving = Vec::new();
         for node in &self.nodes {
             let is_moving = found.contains(&node.id) && !node.gone;
@@ -229,7 +232,7 @@ impl<T: Transport> AerospikeSource<T> {
                 "another node or cluster answers at its address"
             } else if is_moving {
                 continue;
-            } else if lists.is_empty() && node.failed && node.failures + 1 >= MAX_FAILURES {
+            } else if nobody_lists && node.failed && node.failures + 1 >= MAX_FAILURES {
                 "it does not answer any more"
             } else if others && by_others && !listed.contains(&node.id) && node.failed {
                 "it does not answer and no node lists it any more"
@@ -260,6 +263,7 @@ impl<T: Transport> AerospikeSource<T> {
             node.connection = Some(connection);
             node.status = status;
             node.told_failed = told_failed;
+            node.fresh = true;
             if from != address {
                 self.changed = true;
                 turn.event(TendEvent::NodeMoved { id, from, to: address });

@@ -1,0 +1,214 @@
+//! The atomics that the protocol is compiled over here, and its steps, which
+//! can be left out one at a time.
+
+use std::cell::Cell;
+use std::panic::{catch_unwind, resume_unwind};
+
+pub use loom::sync::atomic::Ordering;
+use loom::sync::{Notify, atomic};
+use loom::thread::ThreadId;
+
+/// A word. It keeps count of its stores: loom forgets all but the last seven,
+/// and a model that goes beyond would miss what it forgot.
+#[derive(Debug)]
+pub struct AtomicU64 {
+    word: atomic::AtomicU64,
+    touched: Notify,
+    stores: Cell<usize>,
+}
+
+impl AtomicU64 {
+    /// How many stores loom remembers, the first value among them.
+    const HISTORY: usize = 7;
+
+    /// A word with that value.
+    pub fn new(value: u64) -> AtomicU64 {
+        AtomicU64 {
+            word: atomic::AtomicU64::new(value),
+            touched: Notify::new(),
+            stores: Cell::new(1),
+        }
+    }
+
+    /// Its value.
+    pub fn load(&self, order: Ordering) -> u64 {
+        self.touched.notify();
+        self.word.load(order)
+    }
+
+    /// Stores whatever is there.
+    pub fn store(&self, value: u64, order: Ordering) {
+        // An exchange, not a store: the word's stores stay in one order.
+        self.word.swap(value, order);
+        self.count();
+    }
+
+    fn count(&self) {
+        let stores = self.stores.get() + 1;
+        assert!(stores <= AtomicU64::HISTORY, "too many stores to one word for loom");
+        self.stores.set(stores);
+    }
+}
+
+thread_local! {
+    static LEFT_OUT: Cell<Option<Step>> = const { Cell::new(None) };
+    static DOOMED: Cell<Option<(ThreadId, usize)>> = const { Cell::new(None) };
+}
+
+/// A step of the protocol, or of a model, that can be left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step(&'static str);
+
+impl Step {
+    /// The step of that name; a model names its own so.
+    pub const fn new(name: &'static str) -> Step {
+        Step(name)
+    }
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        self.0
+    }
+
+    fn left_out(self) -> bool {
+        LEFT_OUT.get() == Some(self)
+    }
+
+    /// A fence; left out: none.
+    pub fn fence(self, order: Ordering) {
+        if !self.left_out() {
+            atomic::fence(order);
+        }
+    }
+
+    /// The ordering of an access; left out: Relaxed.
+    pub fn order(self, order: Ordering) -> Ordering {
+        if self.left_out() { Ordering::Relaxed } else { order }
+    }
+
+    /// A condition to go on; left out: always met.
+    pub fn check(self, holds: bool) -> bool {
+        holds || self.left_out()
+    }
+
+    /// Stores `to` if exactly `from` is there; left out: whatever is there.
+    ///
+    /// # Errors
+    /// What is there instead.
+    pub fn exchange(
+        self,
+        word: &AtomicU64,
+        from: u64,
+        to: u64,
+        order: Ordering,
+    ) -> Result<u64, u64> {
+        die_if_doomed();
+        if self.left_out() {
+            word.store(to, order);
+            spend_a_store();
+            return Ok(from);
+        }
+        let exchanged = word.word.compare_exchange(from, to, order, Ordering::Relaxed);
+        if exchanged.is_ok() {
+            word.count();
+            spend_a_store();
+        }
+        exchanged
+    }
+}
+
+/// Runs `body` with a step left out on this thread.
+pub(crate) fn without<T>(step: Step, body: impl FnOnce() -> T) -> T {
+    struct Restore;
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            LEFT_OUT.set(None);
+        }
+    }
+    let _restore = Restore;
+    LEFT_OUT.set(Some(step));
+    body()
+}
+
+/// What a killed actor unwinds with, past all of its code.
+struct Killed;
+
+/// Runs `actor` and kills it after that many of its stores, as SIGKILL would:
+/// what it stored stays, nothing more is done. `None` if it was killed.
+///
+/// One actor of a model can be doomed.
+pub fn killed_after<T>(stores: usize, actor: impl FnOnce() -> T) -> Option<T> {
+    DOOMED.set(Some((loom::thread::current().id(), stores)));
+    let end = catch_unwind(std::panic::AssertUnwindSafe(actor));
+    DOOMED.set(None);
+    match end {
+        Ok(value) => Some(value),
+        Err(payload) if payload.is::<Killed>() => None,
+        // A failed model, or loom clearing up after one.
+        Err(payload) => resume_unwind(payload),
+    }
+}
+
+fn die_if_doomed() {
+    if let Some((doomed, 0)) = DOOMED.get() {
+        if loom::thread::current().id() == doomed {
+            resume_unwind(Box::new(Killed));
+        }
+    }
+}
+
+fn spend_a_store() {
+    if let Some((doomed, left)) = DOOMED.get() {
+        if loom::thread::current().id() == doomed {
+            DOOMED.set(Some((doomed, left - 1)));
+        }
+    }
+}
+
+/// The steps of the protocol by name: those of the product's module, where
+/// their meaning is told.
+pub mod step {
+    use super::Step;
+
+    macro_rules! steps {
+        ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
+            $(#[$doc])*
+            pub const $name: Step = Step::new(stringify!($name));
+        )*};
+    }
+
+    steps! {
+        /// The fence before a publication's first word.
+        P1,
+        /// The ordering of the exchange that publishes.
+        P2,
+        /// The fence after a reader's first load of the head.
+        R1,
+        /// The fence before a reader's second load of the head.
+        R2,
+        /// The comparison of a reader's two loads of the head.
+        STAMP,
+        /// A word of a frame is left alone if its tag is newer.
+        TAG,
+        /// A word of a frame is left as it is only if the writer's term wrote it.
+        OWN,
+        /// A word of a frame is exchanged from the value looked at.
+        WORD,
+        /// A publication exchanges the head that its owner left.
+        HEAD,
+        /// A takeover exchanges the head that the candidate saw.
+        TAKE,
+        /// Retirement exchanges the head that the caller saw.
+        RETIRE,
+        /// The ordering of the exchange that takes over or retires.
+        ENTER,
+        /// An owner word is left alone if its tag is newer.
+        OWNER_TAG,
+        /// An owner word is exchanged from the value looked at.
+        OWNER_WORD,
+        /// An owner word counts only under the head's term.
+        OWNER_TERM,
+        /// The event word is exchanged from the value looked at.
+        EVENT,
+    }
+}

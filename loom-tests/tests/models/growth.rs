@@ -1,0 +1,177 @@
+//! Retirement, and readers that move over to the next segment.
+
+use std::rc::Rc;
+
+use loom::thread;
+use tendmap_loom::check::{Model, invariant, reach};
+use tendmap_loom::protocol::{begin, retire};
+use tendmap_loom::segment::{Segment, term};
+use tendmap_loom::sync::step::{HEAD, P2, R1, RETIRE, TAKE};
+use tendmap_loom::sync::{AtomicU64, Ordering, Step};
+
+/// The kernel orders what was written before a link and read after an open.
+const LINK: Step = Step::new("LINK");
+/// A reader's comparison of stamps covers the retired bit.
+const RETIRED: Step = Step::new("RETIRED");
+
+/// The next generation, which is not to be found before it is linked.
+struct Next {
+    segment: Rc<Segment>,
+    linked: AtomicU64,
+}
+
+impl Next {
+    fn new() -> Rc<Next> {
+        Rc::new(Next { segment: Segment::new(&[0x11, 0x12]), linked: AtomicU64::new(0) })
+    }
+
+    fn link(&self) {
+        self.linked.store(1, LINK.order(Ordering::Release));
+    }
+
+    fn find(&self) -> Option<&Segment> {
+        (self.linked.load(LINK.order(Ordering::Acquire)) == 1).then_some(&self.segment)
+    }
+}
+
+/// Growth against a takeover: either the segment is retired and the next one
+/// linked, or it has a new owner and the next is thrown away, never both; a
+/// reader that moves over finds the map as it was built.
+#[test]
+fn m13_h15_a_segment_is_retired_or_taken_over_but_not_both() {
+    Model::bounded("growth", 2, 3)
+        .reaching(&["grown", "thrown away", "taken over", "moved over", "waiting", "read 2"])
+        .needing(&[RETIRE, TAKE, LINK])
+        .check(|| {
+            let segment = Segment::new(&[0x11, 0x12]);
+            let next = Next::new();
+            let owner = thread::spawn({
+                let (segment, next) = (segment.clone(), next.clone());
+                move || {
+                    let seen = segment.creator().head();
+                    let built = next.segment.creator().publish(&[0x21, 0x22]);
+                    invariant(built.is_ok(), "nobody else has the next segment yet");
+                    if retire(&segment.head, seen).is_err() {
+                        reach("thrown away");
+                        return false;
+                    }
+                    next.link();
+                    reach("grown");
+                    true
+                }
+            });
+            let candidate = thread::spawn({
+                let segment = segment.clone();
+                move || {
+                    let seen = segment.head();
+                    if seen.retired() {
+                        return false;
+                    }
+                    let Ok(mut taker) = segment.take_over(seen, term(2)) else { return false };
+                    reach("taken over");
+                    let published = taker.publish(&[0x31, 0x32]);
+                    invariant(published.is_ok(), "who took over is the owner");
+                    true
+                }
+            });
+            let reader = thread::spawn({
+                let (segment, next) = (segment.clone(), next.clone());
+                move || {
+                    let Some((stamp, _)) = segment.look() else { return };
+                    if !stamp.retired() {
+                        return;
+                    }
+                    let Some(next) = next.find() else {
+                        reach("waiting");
+                        let again = segment.look();
+                        invariant(again.is_some(), "a retired segment stays readable");
+                        return;
+                    };
+                    reach("moved over");
+                    let moved = next.look();
+                    let newer = moved.is_some_and(|(new, _)| new.sequence() > stamp.sequence());
+                    invariant(newer, "who moves over finds the newer map");
+                }
+            });
+            let grown = owner.join().expect("no panic");
+            let taken = candidate.join().expect("no panic");
+            reader.join().expect("no panic");
+            invariant(grown != taken, "exactly one of retirement and takeover");
+        });
+}
+
+/// Publication and retirement by another exclude each other: after a retired
+/// head nothing is published.
+#[test]
+fn m13_nothing_is_published_after_retirement() {
+    Model::exhaustive("after retirement")
+        .reaching(&["retired", "published"])
+        .needing(&[HEAD, RETIRE])
+        .check(|| {
+            let segment = Segment::new(&[0x11, 0x12]);
+            let mut owner = segment.creator();
+            let seen = owner.head();
+            let publisher = thread::spawn(move || owner.publish(&[0x21, 0x22]).is_ok());
+            let other = thread::spawn({
+                let segment = segment.clone();
+                move || {
+                    let retired = retire(&segment.head, seen).is_ok();
+                    if retired {
+                        reach("retired");
+                    }
+                    retired
+                }
+            });
+            let published = publisher.join().expect("no panic");
+            let retired = other.join().expect("no panic");
+            invariant(published != retired, "published or retired, not both");
+        });
+}
+
+/// A reader without a thread, which looks at nothing but the head, notices a
+/// retirement at its next lookup, though no publication came with it, and then
+/// finds the successor.
+#[test]
+fn m07_a_reader_without_a_thread_notices_retirement() {
+    Model::exhaustive("reader without a thread")
+        .reaching(&["on the old one", "moved over", "told"])
+        .needing(&[RETIRED, LINK, R1, P2])
+        .check(|| {
+            let segment = Segment::new(&[0x11, 0x12]);
+            let next = Next::new();
+            let told = Rc::new(AtomicU64::new(0));
+            let mut owner = segment.creator();
+            thread::spawn({
+                let (segment, next, told) = (segment.clone(), next.clone(), told.clone());
+                move || {
+                    let head = owner.publish(&[0x21, 0x22]).expect("alone");
+                    let _ = next.segment.creator().publish(&[0x31, 0x32]);
+                    let _ = retire(&segment.head, head);
+                    next.link();
+                    told.store(1, Ordering::Release);
+                }
+            });
+            thread::spawn(move || {
+                let Some((known, _)) = segment.look() else { return };
+                let told = told.load(Ordering::Acquire) == 1;
+                // The lookup, by a router that knows `known`.
+                let stamp = begin(&segment.head);
+                let same = stamp.sequence() == known.sequence();
+                if same && RETIRED.check(stamp.retired() == known.retired()) && !known.retired() {
+                    reach("on the old one");
+                    invariant(!told, "who was told of the retirement sees it");
+                    return;
+                }
+                if told {
+                    reach("told");
+                }
+                if stamp.retired() {
+                    if let Some(next) = next.find() {
+                        reach("moved over");
+                        let moved = next.look().map(|(_, payloads)| payloads);
+                        invariant(moved == Some(vec![0x31, 0x32]), "the successor is whole");
+                    }
+                }
+            });
+        });
+}

@@ -1,0 +1,63 @@
+//! Node slots that are reused, and what a process keeps for each node.
+
+use loom::thread;
+use tendmap_loom::check::{Model, invariant, reach};
+use tendmap_loom::segment::Segment;
+use tendmap_loom::sync::Step;
+use tendmap_loom::sync::step::{P1, P2, R1, R2};
+
+use crate::router::{GENERATION, Router, UNDER};
+
+/// Local state is kept only for the same incarnation of a slot.
+const INCARNATION: Step = Step::new("INCARNATION");
+
+/// The tenants of slot 0, by publication: node and incarnation. Node 1 leaves,
+/// node 2 moves in, node 1 comes back.
+const TENANTS: [(u64, u64); 3] = [(1, 1), (2, 2), (1, 3)];
+
+/// What a process keeps for a slot (a connection pool, say) always belongs to
+/// the tenant of the publication that it routes by.
+#[test]
+fn m14_h16_local_state_never_outlives_its_tenant() {
+    Model::exhaustive("slot reuse")
+        .reaching(&["tenant 1", "tenant 2", "tenant 3", "disturbed"])
+        .needing(&[INCARNATION, GENERATION, UNDER, P1, P2, R1, R2])
+        .check(|| {
+            let segment = Segment::new(&[1, TENANTS[0].0, TENANTS[0].1]);
+            let mut router = Router::new(&segment);
+            let mut owner = segment.creator();
+            thread::spawn(move || {
+                for (generation, tenant) in (2..).zip(&TENANTS[1..]) {
+                    let published = owner.publish(&[generation, tenant.0, tenant.1]);
+                    invariant(published.is_ok(), "alone");
+                }
+            });
+            thread::spawn(move || {
+                // Whom the pool in slot 0 was made for.
+                let mut pool = None;
+                for _ in 0..2 {
+                    let routed = router.lookup(
+                        |router, stamp| {
+                            (router.word(stamp, 1).payload(), router.word(stamp, 2).payload())
+                        },
+                        |tenant| {
+                            let same = pool.is_some_and(|(node, incarnation)| {
+                                node == tenant.0 && INCARNATION.check(incarnation == tenant.1)
+                            });
+                            if !same {
+                                pool = Some(tenant);
+                            }
+                        },
+                        |_, _| (),
+                    );
+                    let Some((stamp, ())) = routed else {
+                        reach("disturbed");
+                        continue;
+                    };
+                    let at = stamp.sequence() as usize - 1;
+                    invariant(pool == Some(TENANTS[at]), "a pool is used for its own tenant");
+                    reach(["tenant 1", "tenant 2", "tenant 3"][at]);
+                }
+            });
+        });
+}

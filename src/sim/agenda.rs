@@ -1,0 +1,98 @@
+//! What is about to happen in a cluster, and when.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// What is about to happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    /// The others notice that a process is gone.
+    Leave { number: u16, incarnation: u32 },
+    /// The others take a process in.
+    Join { number: u16, incarnation: u32 },
+    /// A process learns of the last change of the view.
+    Adopt { number: u16, incarnation: u32 },
+    /// The others learn where a member listens.
+    Readdress { number: u16 },
+    /// Some replicas have migrated.
+    Migrate,
+}
+
+impl Event {
+    /// The node that it is about.
+    pub fn number(self) -> Option<u16> {
+        match self {
+            Event::Leave { number, .. }
+            | Event::Join { number, .. }
+            | Event::Adopt { number, .. }
+            | Event::Readdress { number } => Some(number),
+            Event::Migrate => None,
+        }
+    }
+}
+
+/// Events in the order in which they are due; of those due at one time, the one
+/// that was scheduled first comes first.
+#[derive(Debug, Default)]
+pub(super) struct Agenda {
+    events: BTreeMap<(Instant, u64), Event>,
+    scheduled: u64,
+}
+
+impl Agenda {
+    pub fn schedule(&mut self, at: Instant, event: Event) {
+        self.scheduled += 1;
+        self.events.insert((at, self.scheduled), event);
+    }
+
+    /// Takes the next event that is due.
+    pub fn pop(&mut self, now: Instant) -> Option<Event> {
+        let entry = self.events.first_entry().filter(|entry| entry.key().0 <= now)?;
+        Some(entry.remove())
+    }
+
+    /// When something is due.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.events.first_key_value().map(|((due, _), _)| *due)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    pub fn has(&self, event: Event) -> bool {
+        self.events.values().any(|known| *known == event)
+    }
+
+    /// Takes back whatever is such.
+    pub fn cancel(&mut self, which: impl Fn(Event) -> bool) {
+        self.events.retain(|_, event| !which(*event));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn events_come_when_due_in_order_unless_taken_back() {
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut agenda = Agenda::default();
+        let readdress = |number| Event::Readdress { number };
+        agenda.schedule(now + second, readdress(1));
+        agenda.schedule(now + second, readdress(2));
+        agenda.schedule(now, Event::Migrate);
+        agenda.schedule(now + second, readdress(3));
+        agenda.cancel(|event| event.number() == Some(2));
+        assert_eq!(agenda.next_due(), Some(now));
+        assert_eq!(agenda.pop(now), Some(Event::Migrate));
+        assert_eq!(agenda.pop(now), None, "not due yet");
+        assert_eq!(agenda.pop(now + second), Some(readdress(1)));
+        assert!(agenda.has(readdress(3)));
+        assert_eq!(agenda.pop(now + second), Some(readdress(3)));
+        assert!(agenda.is_empty());
+    }
+}

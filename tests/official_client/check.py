@@ -1,0 +1,274 @@
+#!/usr/bin/env python3
+"""The official client against a simulated cluster, and against tendmap.
+
+    pip install -r requirements.txt
+    check.py --tendmap target/debug/tendmap
+    check.py --cluster "cargo run -q --example simulated_cluster -- --nodes 3"
+
+The client connects in private and in shared-memory mode. It must see every
+node and must be able to put, get, look for and remove records. Keys of every
+type are put, and each command must reach the very node that is master of the
+key's partition: by the cluster's own account and, with --tendmap, by
+tendmap's map. Then a node is killed and started again, and all is checked
+anew. Exit code 0 = everything agreed.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+
+import aerospike
+from aerospike import exception
+
+NAMESPACE, SET = "test", "demo"
+PARTITIONS = 4096
+PATIENCE = 60  # seconds for anything to happen
+TEND = 1.0  # seconds between two tends of the official client
+
+
+class Failure(Exception):
+    """Something did not agree."""
+
+
+def want(so, what):
+    if not so:
+        raise Failure(what)
+
+
+class Cluster:
+    """A simulated cluster: a process that takes lines and answers lines."""
+
+    def __init__(self, command):
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.hosts = self.read()["seeds"]
+        self.seeds = [(host, int(port)) for host, port in (s.rsplit(":", 1) for s in self.hosts)]
+
+    def read(self):
+        line = self.process.stdout.readline()
+        want(line, "the simulated cluster ended; its own messages are above")
+        return json.loads(line)
+
+    def tell(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        answer = self.read()
+        want(answer.get("ok"), f"{line}: {answer.get('error')}")
+        return answer
+
+    def running(self):
+        return {
+            node["node"] for node in self.tell("status")["nodes"] if node["state"] == "running"
+        }
+
+    def masters(self):
+        return [row[0] for row in self.tell(f"owners {NAMESPACE}")["partitions"]]
+
+    def settle(self):
+        want(self.tell("settle")["settled"], "the simulated cluster does not come to rest")
+
+    def close(self):
+        self.process.stdin.close()
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Tendmap:
+    """The tendmap binary."""
+
+    def __init__(self, path, map_arguments, route_arguments, seeds):
+        self.path = path
+        self.map_arguments = map_arguments
+        self.route_arguments = route_arguments
+        self.seeds = ",".join(seeds)
+
+    def run(self, template, more=()):
+        arguments = [part.replace("{seeds}", self.seeds) for part in shlex.split(template)]
+        result = subprocess.run(
+            [self.path, *arguments, *more], capture_output=True, text=True, timeout=PATIENCE
+        )
+        want(result.returncode == 0, f"{result.args} failed: {result.stderr.strip()}")
+        return json.loads(result.stdout)
+
+    def masters(self):
+        namespaces = self.run(self.map_arguments)["namespaces"]
+        want(NAMESPACE in namespaces, f"tendmap knows only {sorted(namespaces)}")
+        rows = namespaces[NAMESPACE]["partitions"]
+        want(len(rows) == PARTITIONS, f"tendmap's map has {len(rows)} partitions")
+        return [row[0] for row in rows]
+
+    def route(self, key):
+        option = {int: "--int", str: "--str"}.get(type(key), "--hex")
+        text = key.hex() if option == "--hex" else str(key)
+        # With a "=": a key may be negative.
+        more = ["--namespace", NAMESPACE, "--set", SET, f"{option}={text}"]
+        return self.run(self.route_arguments, more)
+
+
+def keys_of_every_type(count):
+    """All the types that the client takes as a key: int, str, bytearray."""
+    for n in range(count):
+        sign = -1 if n % 2 else 1
+        yield sign * (n ** (1 + n % 6))  # from one byte to eight
+        yield f"key {n} " + "äöü"[n % 3] * (n % 7)
+        yield bytearray((n * (k + 3)) % 256 for k in range(1 + n % 40))
+
+
+def digest_of(key):
+    return bytes(aerospike.calc_digest(NAMESPACE, SET, key))
+
+
+def partition_of(digest):
+    return int.from_bytes(digest[:2], "little") % PARTITIONS
+
+
+def connect(cluster, shared):
+    config = {"hosts": cluster.seeds, "tend_interval": int(TEND * 1000)}
+    if shared:
+        # A key of its own for each run, so that runs do not meet.
+        config["shm"] = {"shm_key": 0x7E000000 | (os.getpid() & 0xFFFFFF)}
+    client = aerospike.client(config)
+    want(client.is_connected(), "the official client is not connected")
+    return client
+
+
+def names(client):
+    return {node["node_name"] for node in client.get_node_names()}
+
+
+def until(what, so):
+    deadline = time.monotonic() + PATIENCE
+    while not so():
+        want(time.monotonic() < deadline, f"{what}: not within {PATIENCE} s")
+        time.sleep(0.1)
+
+
+def check_records(client):
+    """A record can be put, read, looked for and removed."""
+    key = (NAMESPACE, SET, "one record")
+    bins = {"int": 7, "str": "text", "float": 1.5, "blob": b"\0\xff", "list": [1, "a"]}
+    client.put(key, bins)
+    want(client.get(key)[2] == bins, "the bins that come back are not those that were put")
+    want(client.select(key, ["int"])[2] == {"int": 7}, "one bin can't be read by itself")
+    want(client.exists(key)[1] is not None, "a record that was put does not exist")
+    client.remove(key)
+    want(client.exists(key)[1] is None, "a record that was removed exists")
+    try:
+        client.get(key)
+    except exception.RecordNotFound:
+        return
+    raise Failure("a record that was removed can be read")
+
+
+def check_keys(client, cluster, tendmap, count, show):
+    """Each key is put at the node that is master of its partition."""
+    keys = {}
+    cluster.tell("commands")  # forget what came before
+    for key in keys_of_every_type(count):
+        client.put((NAMESPACE, SET, key), {"a": 1})
+        keys.setdefault(digest_of(key).hex(), key)
+    commands = cluster.tell("commands")["commands"]
+    want(len(commands) == 3 * count, f"{len(commands)} commands arrived of {3 * count}")
+    masters = cluster.masters()
+    mapped = tendmap.masters() if tendmap else None
+    for command in commands:
+        key = keys.get(command["digest"])
+        want(key is not None, f"digest {command['digest']} was sent, of none of the keys")
+        partition = partition_of(bytes.fromhex(command["digest"]))
+        where = f"{type(key).__name__} {key!r}, partition {partition}"
+        want(command["partition"] == partition, f"{where}: the cluster says {command['partition']}")
+        want(command["node"] == masters[partition],
+             f"{where}: sent to {command['node']}, master is {masters[partition]}")
+        want(mapped is None or command["node"] == mapped[partition],
+             f"{where}: sent to {command['node']}, tendmap's map says {mapped and mapped[partition]}")
+        if show:
+            print(type(key).__name__, repr(key), command["digest"], command["node"])
+    return len(commands)
+
+
+def check_routes(tendmap, cluster, count):
+    """`tendmap route` names the digest of the official client, and the master."""
+    masters = cluster.masters()
+    keys = list(keys_of_every_type(count))
+    for key in keys:
+        route, digest = tendmap.route(key), digest_of(key)
+        where = f"tendmap route, {type(key).__name__} {key!r}"
+        want(route["digest"] == digest.hex(), f"{where}: {route['digest']}, wanted {digest.hex()}")
+        want(route["partition"] == partition_of(digest), f"{where}: partition {route['partition']}")
+        master = masters[partition_of(digest)]
+        want(route["master"]["node"] == master, f"{where}: {route['master']}, wanted {master}")
+    return len(keys)
+
+
+def check_mode(cluster, tendmap, shared, options):
+    mode = "shared memory" if shared else "private"
+    client = connect(cluster, shared)
+    try:
+        for phase in ("whole", "without node 2", "whole again"):
+            if phase == "without node 2":
+                cluster.tell("kill 2")
+            elif phase == "whole again":
+                cluster.tell("start 2")
+            cluster.settle()
+            running = cluster.running()
+            until(f"the nodes {sorted(running)} to be seen", lambda: names(client) == running)
+            if phase != "whole":
+                time.sleep(3 * TEND)  # the last partitions are taken over
+            check_records(client)
+            sent = check_keys(client, cluster, tendmap, options.keys, options.show)
+            print(f"{mode}, {phase}: {len(running)} nodes, {sent} commands at the master")
+            if tendmap:
+                routed = check_routes(tendmap, cluster, options.routes)
+                print(f"{mode}, {phase}: {routed} keys routed alike by tendmap")
+    finally:
+        client.close()
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--tendmap", metavar="PATH", help="the tendmap binary; compare with it")
+    parser.add_argument("--cluster", metavar="COMMAND",
+                        help="starts the simulated cluster (default: PATH sim --nodes 3)")
+    parser.add_argument("--map-arguments", default="map --seeds {seeds} --json",
+                        help="what makes tendmap print its map (default: %(default)s)")
+    parser.add_argument("--route-arguments", default="route --seeds {seeds} --json",
+                        help="what makes tendmap route; the key is added (default: %(default)s)")
+    parser.add_argument("--keys", type=int, default=1000, help="of each type (default: %(default)s)")
+    parser.add_argument("--routes", type=int, default=4,
+                        help="keys of each type given to tendmap route (default: %(default)s)")
+    parser.add_argument("--show", action="store_true",
+                        help="print type, key, digest and node of every command")
+    options = parser.parse_args()
+    if not (options.tendmap or options.cluster):
+        parser.error("wanted --tendmap or --cluster")
+    return options
+
+
+def main():
+    options = arguments()
+    command = shlex.split(options.cluster) if options.cluster else [options.tendmap, "sim", "--nodes", "3"]
+    cluster = Cluster(command)
+    try:
+        tendmap = options.tendmap and Tendmap(
+            options.tendmap, options.map_arguments, options.route_arguments, cluster.hosts
+        )
+        for shared in (False, True):
+            check_mode(cluster, tendmap, shared, options)
+    except Failure as failure:
+        print(f"FAILED: {failure}", file=sys.stderr)
+        return 1
+    finally:
+        cluster.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+//! Real processes on one key: create, follow, close, kill, stop. Each test
+//! named `hNN_…` would fail if tendmap had that hazard.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod ownership;
+mod publication;
+mod worker;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() {
+    worker::work_if_asked();
+    let mut arguments = Arguments::from_args();
+    // Each test starts processes of its own; two at a time keep two cores busy
+    // and leave waits as short as they should be.
+    arguments.test_threads.get_or_insert(2);
+    let trials = [ownership::trials(), publication::trials()].concat_trials();
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+trait Concat {
+    fn concat_trials(self) -> Vec<Trial>;
+}
+
+impl<const N: usize> Concat for [Vec<(&'static str, fn())>; N] {
+    fn concat_trials(self) -> Vec<Trial> {
+        let run = |test: fn()| -> Result<(), Failed> {
+            test();
+            Ok(())
+        };
+        let trial = |(name, test)| Trial::test(name, move || run(test));
+        self.into_iter().flatten().map(trial).collect()
+    }
+}

@@ -1,0 +1,311 @@
+//! Who owns, who follows, who takes over.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+use tendmap::client::{Client, ConnectError, Reader};
+use tendmap::sim::{Sim, SimConfig};
+
+use crate::common::{directory, files, wait_until};
+use crate::worker::{Setup, Worker};
+
+pub fn trials() -> Vec<(&'static str, fn())> {
+    vec![
+        ("the_first_owns_the_next_follow_the_last_removes", the_first_owns),
+        ("closing_hands_the_ownership_over", closing_hands_over),
+        ("h01_a_killed_owner_is_replaced_and_reading_goes_on", killed_owner),
+        ("h02_killed_readers_and_followers_change_nothing", killed_followers),
+        ("h03_stopped_candidates_do_not_stop_a_third", stopped_followers),
+        ("h06_a_hung_owner_is_replaced_and_wakes_as_a_follower", hung_owner),
+        ("h07_a_zombie_owner_is_replaced_at_once", zombie),
+        ("h10_a_first_tend_that_fails_is_an_error_and_the_next_tries_at_once", first_tend_fails),
+        ("h12_other_capacities_attach_to_what_is_there", other_capacities),
+        ("h14_another_clusters_process_is_refused", other_cluster),
+        ("h23_followers_map_the_segment_read_only", read_only),
+        ("h24_24_processes_cost_the_servers_what_one_does", one_tender),
+        ("h30_a_full_tmpfs_is_an_error_with_both_sizes", full_tmpfs),
+        ("h33_nothing_waits_by_the_wall_clock", no_wall_clock),
+        ("h44_a_candidate_stopped_half_way_is_stepped_over", stepped_over),
+    ]
+}
+
+struct Rig {
+    sim: Sim,
+    setup: Setup,
+    directory: TempDir,
+}
+
+impl Rig {
+    fn new(nodes: usize) -> Rig {
+        let sim = Sim::start(SimConfig::fast(nodes)).unwrap();
+        let directory = directory();
+        let hosts = sim.seeds().iter().map(ToString::to_string).collect();
+        let setup = Setup::new(directory.path(), hosts);
+        Rig { sim, setup, directory }
+    }
+
+    fn client(&self) -> Worker {
+        Worker::client(&self.setup)
+    }
+
+    fn reader(&self) -> Reader {
+        Reader::attach(&self.setup.place()).unwrap()
+    }
+
+    fn term(&self) -> u16 {
+        self.reader().segment().head().term()
+    }
+}
+
+fn the_first_owns() {
+    let rig = Rig::new(3);
+    let mut first = rig.client();
+    let mut second = rig.client();
+    let mut third = rig.client();
+    assert_eq!(first.role(), "owner");
+    wait_until("a standby", || second.role() == "standby" || third.role() == "standby");
+    for worker in [&mut first, &mut second, &mut third] {
+        worker.assert_routes();
+    }
+    second.close();
+    first.close();
+    wait_until("the third owns", || third.role() == "owner");
+    assert_eq!(rig.term(), 2);
+    third.close();
+    assert_eq!(files(&rig.directory), 0, "the last one out removes");
+}
+
+fn closing_hands_over() {
+    let rig = Rig::new(3);
+    let mut owner = rig.client();
+    let mut next = rig.client();
+    for term in 2..12 {
+        let begun = Instant::now();
+        owner.close();
+        let event = next.expect("owner");
+        assert_eq!(event["term"], term);
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        next.assert_routes();
+        (owner, next) = (next, rig.client());
+    }
+}
+
+fn killed_owner() {
+    let rig = Rig::new(3);
+    let mut workers: Vec<Worker> = (0..4).map(|_| rig.client()).collect();
+    let reader = rig.reader();
+    let mut last = reader.map().unwrap().sequence;
+    while workers.len() > 1 {
+        let killed = workers.remove(0);
+        killed.kill();
+        let term = rig.term();
+        let begun = Instant::now();
+        wait_until("a new owner", || {
+            let found = reader.map().expect("reading goes on");
+            assert!(found.sequence >= last && found.intact != Some(false));
+            last = found.sequence;
+            rig.term() > term
+        });
+        // A fraction of a second is promised; ten times that for noise.
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        drop(killed);
+        wait_until("the owner is known", || {
+            let owner = workers.iter_mut().position(|worker| worker.role() == "owner");
+            owner.inspect(|&owner| workers.swap(0, owner)).is_some()
+        });
+        workers.iter_mut().for_each(Worker::assert_routes);
+    }
+}
+
+fn killed_followers() {
+    let rig = Rig::new(3);
+    let mut owner = rig.client();
+    for _ in 0..5 {
+        let followers: Vec<Worker> = (0..3).map(|_| rig.client()).collect();
+        followers.iter().for_each(Worker::kill);
+    }
+    let before = rig.reader().status().unwrap();
+    wait_until("the owner tends on", || rig.reader().status().unwrap().tends > before.tends + 2);
+    let after = rig.reader().status().unwrap();
+    assert_eq!((after.term, after.takeovers), (1, 0));
+    // This process and the owner are what is left.
+    assert_eq!(after.attached, Some(2));
+    assert_eq!(owner.role(), "owner");
+}
+
+fn stopped_followers() {
+    let rig = Rig::new(3);
+    for round in 0..6 {
+        let owner = rig.client();
+        let stopped = [rig.client(), rig.client()];
+        let third = rig.client();
+        let term = rig.term();
+        owner.kill();
+        // Wherever they are on their way to the ownership.
+        std::thread::sleep(Duration::from_millis(round));
+        stopped.iter().for_each(|worker| worker.signal(Signal::SIGSTOP));
+        wait_until("one owns", || rig.term() > term);
+        if third.hears("owner", Duration::from_millis(500)).is_none() {
+            // One of the stopped had taken over before it was stopped: it
+            // hangs, and is replaced as such.
+            third.expect("owner");
+        }
+        drop((owner, stopped, third));
+        tendmap::segment::remove(&rig.setup.place(), true).unwrap();
+    }
+}
+
+fn stepped_over() {
+    let rig = Rig::new(3);
+    let owner = rig.client();
+    let holder = Worker::start("hold", &rig.setup);
+    holder.expect("holding");
+    holder.signal(Signal::SIGSTOP);
+    let next = rig.client();
+    owner.kill();
+    assert_eq!(next.expect("owner")["term"], 4, "terms 2 and 3 are held by the stopped one");
+}
+
+fn hung_owner() {
+    let rig = Rig::new(3);
+    let mut owner = rig.client();
+    let mut followers = [rig.client(), rig.client()];
+    let begun = Instant::now();
+    owner.signal(Signal::SIGSTOP);
+    wait_until("a follower owns", || {
+        followers.iter_mut().any(|follower| follower.role() == "owner")
+    });
+    let waited = begun.elapsed();
+    let threshold = Duration::from_millis(rig.setup.threshold_ms);
+    assert!(waited >= threshold / 2, "it was given up after {waited:?} already");
+    followers.iter_mut().for_each(Worker::assert_routes);
+    owner.signal(Signal::SIGCONT);
+    owner.expect("fenced");
+    owner.expect("follower");
+    owner.assert_routes();
+    let status = rig.reader().status().unwrap();
+    assert_eq!(status.term, 2);
+    assert!(status.owner_alive, "the woken one released nothing of its successor's");
+}
+
+fn zombie() {
+    let rig = Rig::new(3);
+    let owner = rig.client();
+    let next = rig.client();
+    owner.kill();
+    let begun = Instant::now();
+    next.expect("owner");
+    assert!(begun.elapsed() < Duration::from_millis(rig.setup.threshold_ms) * 10);
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", owner.pid())).unwrap();
+    assert!(stat.contains(") Z "), "it was a zombie all the time: {stat}");
+}
+
+fn first_tend_fails() {
+    let rig = Rig::new(1);
+    rig.sim.kill(1).unwrap();
+    let error = Client::connect(rig.setup.config()).unwrap_err();
+    assert!(matches!(error, ConnectError::Tend(_)), "{error}");
+    assert!(error.to_string().contains(&rig.setup.hosts[0]), "{error}");
+    assert_eq!(files(&rig.directory), 0, "nothing is left behind");
+    rig.sim.start_node(1).unwrap();
+    assert!(rig.sim.settle(Duration::from_secs(20)));
+    let begun = Instant::now();
+    rig.client().assert_routes();
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+fn other_capacities() {
+    let rig = Rig::new(3);
+    let _owner = rig.client();
+    let mut setup = rig.setup.clone();
+    setup.max_nodes = 200;
+    let mut other = Worker::client(&setup);
+    other.assert_routes();
+    assert_eq!(rig.reader().status().unwrap().max_nodes, 16);
+}
+
+fn other_cluster() {
+    let rig = Rig::new(3);
+    rig.sim.set_cluster_name(Some("blue")).unwrap();
+    let owner = rig.client();
+    let mut setup = rig.setup.clone();
+    setup.cluster_name = Some("green".into());
+    let refused = Worker::start("client", &setup);
+    let error = refused.hears("error", Duration::from_secs(30)).expect("refused");
+    let text = error["text"].as_str().unwrap();
+    assert!(text.contains("\"blue\"") && text.contains("\"green\""), "{text}");
+    // The same for one that would own: the servers are of another cluster.
+    owner.close();
+    let refused = Worker::start("client", &setup);
+    let error = refused.hears("error", Duration::from_secs(30)).expect("refused");
+    let text = error["text"].as_str().unwrap();
+    assert!(text.contains("\"blue\"") && text.contains("\"green\""), "{text}");
+}
+
+fn read_only() {
+    let rig = Rig::new(3);
+    let owner = rig.client();
+    let mut follower = rig.client();
+    follower.assert_routes();
+    let maps = |worker: &Worker| -> Vec<String> {
+        let maps = std::fs::read_to_string(format!("/proc/{}/maps", worker.pid())).unwrap();
+        let of_segment = maps.lines().filter(|line| line.contains("tendmap-a7000001-v1-g"));
+        of_segment.map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect()
+    };
+    assert_eq!(maps(&follower), ["r--s"]);
+    let mut owners = maps(&owner);
+    owners.sort();
+    assert_eq!(owners, ["r--s", "rw-s"], "readers' mapping apart from the owner's second one");
+}
+
+fn one_tender() {
+    let rig = Rig::new(3);
+    let mut workers: Vec<Worker> = (0..24).map(|_| rig.client()).collect();
+    let requests =
+        || -> u64 { rig.sim.status().unwrap().nodes.iter().map(|node| node.info_requests).sum() };
+    let tends = || rig.reader().status().unwrap().tends;
+    let (requests_before, tends_before) = (requests(), tends());
+    wait_until("twenty passes", || tends() >= tends_before + 20);
+    workers.iter_mut().for_each(Worker::assert_routes);
+    let passes = tends() - tends_before;
+    let asked = requests() - requests_before;
+    // One request a node and pass; a pass may be under way at either end.
+    assert!(asked <= 3 * (passes + 2), "{asked} requests in {passes} passes of 3 nodes");
+    for node in rig.sim.status().unwrap().nodes {
+        assert_eq!(node.connections, 1, "{node:?}");
+        // Validating a seed may take a connection of its own.
+        assert!(node.connections_accepted <= 2, "{node:?}");
+    }
+}
+
+/// A tmpfs of its own, in a mount namespace of its own, that is too small.
+fn full_tmpfs() {
+    let rig = Rig::new(1);
+    let setup = &rig.setup;
+    let mounted = rig.directory.path().join("full");
+    std::fs::create_dir(&mounted).unwrap();
+    let mut small = setup.clone();
+    small.directory = mounted.clone();
+    let error = Worker::in_small_tmpfs(&small, &mounted, "64k");
+    let text = error["text"].as_str().unwrap();
+    assert!(text.contains("no room for a segment of") && text.contains("bytes are free"), "{text}");
+}
+
+/// The wall clock can be set at any moment; what waits must go by a clock that
+/// can't. It may be shown: when a segment was made.
+fn no_wall_clock() {
+    let mut found = Vec::new();
+    let mut folders = vec![std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if std::fs::read_to_string(&path).unwrap().contains("SystemTime") {
+                found.push(path.file_name().unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    assert_eq!(found, ["create.rs"], "it notes when a segment was made, for display");
+}

@@ -1,0 +1,144 @@
+//! Publications under kills and stops: readers never see a mixture.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use tendmap::client::Reader;
+use tendmap::map::ClusterMap;
+use tendmap::segment::{Candidate, Entry, Tenure};
+
+use crate::common::{directory, wait_until};
+use crate::worker::{Setup, Worker, hammered};
+
+pub fn trials() -> Vec<(&'static str, fn())> {
+    vec![
+        ("h01_an_owner_killed_amid_a_publication_disturbs_nobody", killed_amid),
+        ("h04_of_two_that_believe_to_own_one_is_fenced", two_believers),
+        ("h05_an_owner_that_wakes_amid_a_publication_changes_nothing", woken_amid),
+    ]
+}
+
+/// Checks whole snapshots: intact, one of the three maps, never going back.
+struct Watcher {
+    reader: Reader,
+    maps: BTreeMap<u32, ClusterMap>,
+    last: u64,
+    seen: u64,
+}
+
+impl Watcher {
+    fn new(setup: &Setup) -> Watcher {
+        let maps = (0..4).map(|turn| (turn as u32 + 1, hammered(turn))).collect();
+        let reader = Reader::attach(&setup.place()).unwrap();
+        Watcher { reader, maps, last: 0, seen: 0 }
+    }
+
+    fn look(&mut self) {
+        // Against a publisher that never pauses a full read may be overtaken
+        // every time; that is an answer too.
+        let Ok(found) = self.reader.map() else { return };
+        assert_eq!(found.intact, Some(true), "sequence {}", found.sequence);
+        assert!(found.sequence >= self.last, "{} after {}", found.sequence, self.last);
+        self.last = found.sequence;
+        let regime = found.map.namespaces()[0].partitions.regime(0);
+        let wanted = &self.maps[&regime];
+        for (found, wanted) in found.map.namespaces().iter().zip(wanted.namespaces()) {
+            assert!(found.partitions == wanted.partitions, "a mixture of maps");
+        }
+        self.seen += 1;
+    }
+}
+
+fn hammer(setup: &Setup) -> Worker {
+    let worker = Worker::start("hammer", setup);
+    worker.expect("hammering");
+    worker
+}
+
+fn take_over(watcher: &Watcher, hung: bool) -> Box<Tenure> {
+    let segment = watcher.reader.segment();
+    let mut candidate = Candidate::default();
+    let mut owner = None;
+    wait_until("the ownership", || {
+        match candidate.enter(&segment, hung).unwrap() {
+            Entry::Owner(tenure) => owner = Some(tenure),
+            Entry::Held | Entry::Lost | Entry::Busy => {}
+            other => panic!("{other:?}"),
+        }
+        owner.is_some()
+    });
+    owner.unwrap()
+}
+
+fn killed_amid() {
+    for round in 0..25 {
+        let directory = directory();
+        let setup = Setup::new(directory.path(), vec!["127.0.0.1:1".into()]);
+        let hammer = hammer(&setup);
+        let mut watcher = Watcher::new(&setup);
+        let until = Instant::now() + Duration::from_millis(10 + round % 7);
+        while Instant::now() < until {
+            watcher.look();
+        }
+        hammer.kill();
+        let mut tenure = take_over(&watcher, false);
+        watcher.look();
+        let before = watcher.last;
+        // The new owner publishes over whatever the dead one left half-done.
+        tenure.set_checksums(true);
+        for turn in [3, 0, 3] {
+            tenure.last_map();
+            tenure.publish(&hammered(turn)).unwrap();
+            watcher.look();
+        }
+        assert!(watcher.last > before && watcher.seen > 3);
+    }
+}
+
+fn two_believers() {
+    let directory = directory();
+    let setup = Setup::new(directory.path(), vec!["127.0.0.1:1".into()]);
+    let hammer = hammer(&setup);
+    let mut watcher = Watcher::new(&setup);
+    watcher.look();
+    // The other one publishes at full speed and holds its lock: by the clock of
+    // this process it hangs.
+    let mut tenure = take_over(&watcher, true);
+    tenure.set_checksums(true);
+    hammer.expect("fenced");
+    for turn in 0..100 {
+        tenure.publish(&hammered(turn % 4)).unwrap();
+        watcher.look();
+    }
+    tenure.turn().unwrap();
+}
+
+fn woken_amid() {
+    for round in 0..15 {
+        let directory = directory();
+        let setup = Setup::new(directory.path(), vec!["127.0.0.1:1".into()]);
+        let hammer = hammer(&setup);
+        let mut watcher = Watcher::new(&setup);
+        std::thread::sleep(Duration::from_millis(5 + round));
+        hammer.signal(Signal::SIGSTOP);
+        let mut tenure = take_over(&watcher, true);
+        tenure.set_checksums(true);
+        tenure.last_map();
+        for turn in 0..3 {
+            tenure.publish(&hammered((turn + 3) % 4)).unwrap();
+            watcher.look();
+        }
+        hammer.signal(Signal::SIGCONT);
+        for turn in 0..20 {
+            tenure.publish(&hammered(turn % 4)).unwrap();
+            watcher.look();
+        }
+        hammer.expect("fenced");
+        tenure.turn().unwrap();
+        watcher.look();
+        // Term 2's byte is still held: another process sees an owner.
+        let held = Worker::start("hold-check", &setup);
+        assert_eq!(held.expect("owner_byte")["held"], true);
+    }
+}

@@ -1,0 +1,343 @@
+//! What a worker process does, and the test's side of it.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use tendmap::client::{Client, Config, Event, Observer};
+use tendmap::map::ClusterMap;
+use tendmap::route::{Partition, Policy};
+use tendmap::segment::{Created, NotPublished, Place, create, live};
+
+const ROLE: &str = "TENDMAP_TEST_WORKER";
+
+/// What a worker needs to know; everything else is as by default.
+#[derive(Clone)]
+pub struct Setup {
+    pub directory: std::path::PathBuf,
+    pub key: u32,
+    pub hosts: Vec<String>,
+    pub tend_ms: u64,
+    pub threshold_ms: u64,
+    pub max_nodes: usize,
+    pub cluster_name: Option<String>,
+}
+
+impl Setup {
+    pub fn new(directory: &Path, hosts: Vec<String>) -> Setup {
+        Setup {
+            directory: directory.into(),
+            key: 0xA700_0001,
+            hosts,
+            tend_ms: 100,
+            threshold_ms: 1000,
+            max_nodes: 16,
+            cluster_name: None,
+        }
+    }
+
+    pub fn place(&self) -> Place {
+        Place { directory: self.directory.clone(), ..Place::of_key(self.key) }
+    }
+
+    pub fn config(&self) -> Config {
+        let hosts = self.hosts.iter().map(|host| host.parse().unwrap()).collect();
+        let mut config = Config::shared(hosts, self.key);
+        config.shm_directory = self.directory.clone();
+        config.tend_interval = Duration::from_millis(self.tend_ms);
+        config.connect_timeout = Duration::from_millis(300);
+        config.shm_takeover_threshold = Duration::from_millis(self.threshold_ms);
+        config.shm_max_nodes = self.max_nodes;
+        config.cluster_name = self.cluster_name.clone();
+        config.checksums = true;
+        config
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "directory": self.directory, "key": self.key, "hosts": self.hosts,
+            "tend_ms": self.tend_ms, "threshold_ms": self.threshold_ms,
+            "max_nodes": self.max_nodes, "cluster_name": self.cluster_name,
+        })
+    }
+
+    fn from_json(value: &Value) -> Setup {
+        let hosts = value["hosts"].as_array().unwrap().iter();
+        Setup {
+            directory: value["directory"].as_str().unwrap().into(),
+            key: value["key"].as_u64().unwrap() as u32,
+            hosts: hosts.map(|host| host.as_str().unwrap().to_owned()).collect(),
+            tend_ms: value["tend_ms"].as_u64().unwrap(),
+            threshold_ms: value["threshold_ms"].as_u64().unwrap(),
+            max_nodes: value["max_nodes"].as_u64().unwrap() as usize,
+            cluster_name: value["cluster_name"].as_str().map(Into::into),
+        }
+    }
+}
+
+/// If this process was started as a worker: works, and never returns.
+pub fn work_if_asked() {
+    let Ok(role) = std::env::var(ROLE) else { return };
+    let (role, setup) = role.split_once(' ').expect("a role and a setup");
+    let setup = Setup::from_json(&serde_json::from_str(setup).unwrap());
+    match role {
+        "client" => client(&setup),
+        "hammer" => hammer(&setup),
+        "hold" => hold(&setup),
+        "hold-check" => {
+            let segment = live(&setup.place()).unwrap().unwrap();
+            let byte = segment.head().term().into();
+            let held = segment.lock().unwrap().held_by_other(byte).unwrap();
+            say(json!({"event": "owner_byte", "held": held}));
+        }
+        other => panic!("no such role: {other}"),
+    }
+    std::process::exit(0);
+}
+
+fn say(value: Value) {
+    let mut out = std::io::stdout().lock();
+    // A test that has gone away is no reason to fail.
+    let _ = writeln!(out, "{value}").and_then(|()| out.flush());
+}
+
+/// A client that tells every event, and routes when it is asked to.
+fn client(setup: &Setup) {
+    let mut config = setup.config();
+    config.observer = Some(Observer::new(|event| match event {
+        Event::Owner { term, takeover, .. } => {
+            say(json!({"event": "owner", "term": term, "takeover": takeover}));
+        }
+        Event::Follower { term, .. } => say(json!({"event": "follower", "term": term})),
+        Event::Fenced { term } => say(json!({"event": "fenced", "term": term})),
+        Event::Abdicated { .. } => say(json!({"event": "abdicated"})),
+        Event::Moved { generation } => say(json!({"event": "moved", "generation": generation})),
+        _ => {}
+    }));
+    let client = match Client::connect(config) {
+        Ok(client) => client,
+        Err(error) => return say(json!({"event": "error", "text": error.to_string()})),
+    };
+    let role = client.role().as_str();
+    say(json!({"event": "connected", "role": role}));
+    for line in std::io::stdin().lines() {
+        match line.unwrap().as_str() {
+            "role" => say(json!({"event": "role", "role": client.role().as_str()})),
+            "route" => say(route_all(&client)),
+            "close" => break,
+            other => panic!("no such command: {other}"),
+        }
+    }
+    client.close();
+    say(json!({"event": "closed"}));
+}
+
+/// Every master of every namespace, from one router.
+fn route_all(client: &Client) -> Value {
+    let snapshot = client.map().unwrap();
+    let mut router = client.router();
+    let (mut routed, mut wrong) = (0, 0);
+    for namespace in snapshot.map.namespaces() {
+        let handle = router.namespace(namespace.name.as_str()).unwrap();
+        for partition in 0..4096 {
+            let Ok(route) = router.route(handle, Partition(partition), Policy::Master) else {
+                continue;
+            };
+            routed += 1;
+            let owner = namespace.partitions.owner(partition, 0);
+            wrong +=
+                usize::from(route.sequence() == snapshot.sequence && owner != Some(route.slot()));
+        }
+    }
+    json!({"event": "routed", "routed": routed, "wrong": wrong, "sequence": snapshot.sequence})
+}
+
+/// An owner without a cluster that publishes without a pause, every word
+/// changed each time: whenever it is killed or stopped, it is in the middle of
+/// a publication.
+fn hammer(setup: &Setup) {
+    let Created::Owner(mut tenure) =
+        create(&setup.place(), 1, setup.config().capacity(), None).unwrap()
+    else {
+        panic!("the directory was empty");
+    };
+    tenure.set_checksums(true);
+    let mut maps = [hammered(0), hammered(1), hammered(2)];
+    say(json!({"event": "hammering"}));
+    for turn in 0.. {
+        let map: &mut ClusterMap = &mut maps[turn % 3];
+        match tenure.publish(map) {
+            Ok(_) => {}
+            Err(NotPublished::Ended(_)) => break,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    tenure.fenced();
+    say(json!({"event": "fenced"}));
+    let _ = std::io::stdin().lines().next();
+}
+
+/// Eight namespaces on twelve nodes; two maps of different turns differ in
+/// every word.
+pub fn hammered(turn: usize) -> ClusterMap {
+    let mut map = ClusterMap::new(tendmap::map::Capacity::DEFAULT);
+    for number in 0..12 {
+        map.nodes.insert(crate::common::node(number)).unwrap();
+    }
+    for index in 0..8 {
+        crate::common::add_namespace(&mut map, &format!("ns{index}"), 3);
+        let namespace = &mut map.namespaces_mut()[index];
+        for partition in 0..4096 {
+            for replica in 0..3 {
+                let slot = tendmap::map::Slot::new((partition + 4 * turn + replica) % 12);
+                namespace.partitions.set_owner(partition, replica, slot);
+            }
+            namespace.partitions.set_regime(partition, turn as u32 + 1);
+        }
+    }
+    map
+}
+
+/// Takes the bytes of the next two terms, as candidates that are stopped
+/// half-way do.
+fn hold(setup: &Setup) {
+    let segment = live(&setup.place()).unwrap().unwrap();
+    let lock = segment.lock().unwrap();
+    let next = u64::from(segment.head().term()) + 1;
+    assert!(lock.try_lock(next).unwrap() && lock.try_lock(next + 1).unwrap());
+    say(json!({"event": "holding"}));
+    let _ = std::io::stdin().lines().next();
+}
+
+/// A worker, from the test's side. Dropped, it is killed.
+pub struct Worker {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: Receiver<Value>,
+}
+
+impl Worker {
+    pub fn start(role: &str, setup: &Setup) -> Worker {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .env(ROLE, format!("{role} {}", setup.to_json()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, lines) = channel();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                let _ = sender.send(serde_json::from_str(&line).expect("a line of JSON"));
+            }
+        });
+        let stdin = child.stdin.take();
+        Worker { child, stdin, lines }
+    }
+
+    /// What a client says that is to make its segment in a tmpfs of that size,
+    /// in user and mount namespaces of its own.
+    pub fn in_small_tmpfs(setup: &Setup, at: &Path, size: &str) -> Value {
+        let script = "mount -t tmpfs -o size=$SIZE none \"$AT\" && exec \"$WORKER\"";
+        let output = Command::new("unshare")
+            .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
+            .env("SIZE", size)
+            .env("AT", at)
+            .env("WORKER", std::env::current_exe().unwrap())
+            .env(ROLE, format!("client {}", setup.to_json()))
+            .stdin(Stdio::null())
+            .output()
+            .expect("unshare (of util-linux) is needed for this test");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "unprivileged user namespaces are needed: {told}");
+        let line = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line:?}; {told}"))
+    }
+
+    /// A client that has connected.
+    pub fn client(setup: &Setup) -> Worker {
+        let worker = Worker::start("client", setup);
+        worker.expect("connected");
+        worker
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.pid()), signal).unwrap();
+    }
+
+    /// SIGKILL; the process stays a zombie until this is dropped.
+    pub fn kill(&self) {
+        self.signal(Signal::SIGKILL);
+    }
+
+    pub fn say(&mut self, line: &str) {
+        writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// The next event of that kind within 30 s; others are passed over.
+    #[track_caller]
+    pub fn expect(&self, event: &str) -> Value {
+        let until = Instant::now() + Duration::from_secs(30);
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(value) if value["event"] == event => return value,
+                Ok(value) if value["event"] == "error" => panic!("waiting for {event}: {value}"),
+                Ok(_) => {}
+                Err(error) => panic!("waiting for {event} of {}: {error}", self.pid()),
+            }
+        }
+    }
+
+    /// The next event of that kind, if it comes within that time.
+    pub fn hears(&self, event: &str, within: Duration) -> Option<Value> {
+        let until = Instant::now() + within;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(value) if value["event"] == event => return Some(value),
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+
+    #[track_caller]
+    pub fn ask(&mut self, command: &str, answer: &str) -> Value {
+        self.say(command);
+        self.expect(answer)
+    }
+
+    pub fn role(&mut self) -> String {
+        self.ask("role", "role")["role"].as_str().unwrap().to_owned()
+    }
+
+    /// Every master of every namespace is right and there.
+    #[track_caller]
+    pub fn assert_routes(&mut self) {
+        let answer = self.ask("route", "routed");
+        assert_eq!(answer["wrong"], 0, "{answer}");
+        assert!(answer["routed"].as_u64().unwrap() > 0, "{answer}");
+    }
+
+    pub fn close(mut self) {
+        self.ask("close", "closed");
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,177 @@
+//! The tender against the simulated cluster: whatever happens to the nodes,
+//! when all is quiet the map is the cluster's truth.
+#![cfg(feature = "sim")]
+
+mod tend_common;
+
+use std::time::{Duration, Instant};
+
+use tend_common::{Log, ns};
+use tendmap::map::{Capacity, ClusterMap, NodeId};
+use tendmap::sim::{Sim, SimConfig, SimNamespace, Timings};
+use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, TendEvent};
+
+const LONG: Duration = Duration::from_secs(30);
+/// Longer than anything but a hung node takes.
+const DEADLINE: Duration = Duration::from_millis(500);
+
+fn sim(nodes: usize) -> Sim {
+    let mut config = SimConfig::new(nodes);
+    config.timings = Timings::fast();
+    config.namespaces = vec![SimNamespace::new("test", 2), SimNamespace::strong("ledger", 3)];
+    Sim::start(config).unwrap()
+}
+
+fn source(sim: &Sim) -> AerospikeSource {
+    let mut config = AerospikeConfig::new(vec![sim.seeds()[0].into()]);
+    config.connect_timeout = DEADLINE;
+    let mut source = AerospikeSource::new(config);
+    source.start(ClusterMap::new(Capacity { max_nodes: 16, ..Capacity::DEFAULT }));
+    source
+}
+
+/// What differs between the map and the truth.
+fn difference(sim: &Sim, map: &ClusterMap) -> Option<String> {
+    for name in ["test", "ledger"] {
+        let Some(namespace) = map.namespace(&ns(name)) else { return Some(format!("no {name}")) };
+        let truth = sim.owners(name).unwrap();
+        if truth.iter().any(|replicas| replicas.len() != namespace.routable_replicas()) {
+            return Some(format!("{name} has {} replicas", namespace.replication_factor));
+        }
+        for (partition, wanted) in truth.iter().enumerate() {
+            let found: Vec<Option<NodeId>> = (0..wanted.len())
+                .map(|r| namespace.partitions.owner(partition, r))
+                .map(|slot| Some(map.nodes.get(slot?)?.id))
+                .collect();
+            if found.iter().zip(wanted).any(|(found, wanted)| found.as_ref() != Some(wanted)) {
+                return Some(format!("{name} {partition}: {found:?}, wanted {wanted:?}"));
+            }
+        }
+    }
+    None
+}
+
+/// Tends until the cluster is quiet and the map is the truth.
+fn converge(sim: &Sim, source: &mut AerospikeSource, what: &str) -> Vec<TendEvent> {
+    let (start, mut log) = (Instant::now(), Log::default());
+    loop {
+        // A pass in which nobody answers is no reason to stop.
+        let result = source.tend(&mut log);
+        let settled = sim.settle(Duration::ZERO);
+        let difference = difference(sim, source.map());
+        if settled && difference.is_none() {
+            return log.events;
+        }
+        assert!(start.elapsed() < LONG, "{what}: {difference:?}, {result:?}, {:?}", log.events);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// In a quiet cluster each node is sent one request a pass, over the one
+/// connection.
+fn assert_rest(sim: &Sim, source: &mut AerospikeSource) {
+    // The last pass may have displaced somebody, who is asked once more.
+    source.tend(&mut Log::default()).unwrap();
+    let before = sim.status().unwrap();
+    for _ in 0..3 {
+        let report = source.tend(&mut Log::default()).unwrap();
+        assert!(!report.changed && report.nodes_failed == 0, "{report:?}");
+    }
+    for (before, now) in before.nodes.iter().zip(&sim.status().unwrap().nodes) {
+        let running = before.state == tendmap::sim::NodeState::Running;
+        assert_eq!(now.info_requests, before.info_requests + if running { 3 } else { 0 });
+        assert_eq!(now.connections_accepted, before.connections_accepted);
+        assert_eq!(now.connections, usize::from(running), "node {}", now.node);
+    }
+}
+
+#[test]
+fn one_pass_is_enough_to_know_a_cluster() {
+    let sim = sim(5);
+    let mut source = source(&sim);
+    let mut log = Log::default();
+    let report = source.tend(&mut log).unwrap();
+    assert_eq!((report.nodes_ok, report.nodes_failed), (5, 0));
+    assert_eq!(difference(&sim, source.map()), None);
+    assert_rest(&sim, &mut source);
+}
+
+#[test]
+fn the_map_follows_whatever_happens_to_the_nodes() {
+    let sim = sim(4);
+    let mut source = source(&sim);
+    converge(&sim, &mut source, "start");
+    let mut random = fastrand::Rng::with_seed(7);
+    for round in 0..16 {
+        let number = random.usize(1..=4);
+        let what = random.usize(0..6);
+        let here = format!("round {round}: {what} of node {number}");
+        match what {
+            0 => {
+                sim.kill(number).unwrap();
+                converge(&sim, &mut source, &here);
+                sim.start_node(number).unwrap();
+            }
+            1 => {
+                sim.stop_clean(number).unwrap();
+                // Back before, or just as, the others notice.
+                std::thread::sleep(Duration::from_millis(random.u64(0..60)));
+                source.tend(&mut Log::default()).ok();
+                sim.start_node(number).unwrap();
+            }
+            2 => drop(sim.move_node(number, 0).unwrap()),
+            3 => {
+                sim.freeze(number).unwrap();
+                converge(&sim, &mut source, &here);
+                sim.thaw(number).unwrap();
+            }
+            4 => {
+                sim.isolate(number).unwrap();
+                source.tend(&mut Log::default()).ok();
+                std::thread::sleep(Duration::from_millis(60));
+                source.tend(&mut Log::default()).ok();
+                sim.heal(number).unwrap();
+            }
+            _ => {
+                let added = sim.add().unwrap();
+                converge(&sim, &mut source, &here);
+                sim.remove(added).unwrap();
+            }
+        }
+        converge(&sim, &mut source, &here);
+        assert_eq!(source.map().nodes.len(), 4, "{here}");
+    }
+    assert_rest(&sim, &mut source);
+}
+
+#[test]
+fn nodes_that_hang_delay_a_pass_by_one_deadline_only() {
+    let sim = sim(5);
+    let mut source = source(&sim);
+    converge(&sim, &mut source, "start");
+    for number in [2, 4] {
+        sim.freeze(number).unwrap();
+    }
+    let start = Instant::now();
+    let report = source.tend(&mut Log::default()).unwrap();
+    let taken = start.elapsed();
+    // By then the others may have noticed, and the two be gone.
+    assert_eq!(report.nodes_ok, 3);
+    assert!(taken >= DEADLINE && taken < DEADLINE * 2, "{taken:?}");
+}
+
+#[test]
+fn h39_a_cluster_that_came_back_elsewhere_is_found_by_what_was_told_before() {
+    let sim = sim(3);
+    let mut source = source(&sim);
+    converge(&sim, &mut source, "start");
+    // The seed and one more move while nobody looks; the third stays.
+    for number in [1, 2] {
+        sim.move_node(number, 0).unwrap();
+        assert!(sim.settle(LONG));
+    }
+    let events = converge(&sim, &mut source, "moved");
+    let moved = events.iter().filter(|e| matches!(e, TendEvent::NodeMoved { .. })).count();
+    assert_eq!(moved, 2, "{events:?}");
+    assert_rest(&sim, &mut source);
+}
