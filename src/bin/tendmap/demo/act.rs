@@ -37,12 +37,14 @@ pub struct Act {
     scene: Scene,
     before: Snapshot,
     takeover: Option<Duration>,
+    kill: f64,
 }
 
 impl Act {
-    /// Nothing has happened; the map is this.
-    pub fn new(map: Snapshot) -> Act {
-        Act { scene: Scene::Quiet, before: map, takeover: None }
+    /// Nothing has happened, and nothing will before `calm`, a part of the
+    /// whole, so that it is seen how little is asked then; the map is this.
+    pub fn new(map: Snapshot, calm: f64) -> Act {
+        Act { scene: Scene::Quiet, before: map, takeover: None, kill: calm.max(KILL) }
     }
 
     /// Whether all has happened.
@@ -69,7 +71,7 @@ impl Act {
         owner: Option<(usize, Instant, u16)>,
     ) -> Result<(), Failure> {
         self.scene = match self.scene {
-            Scene::Quiet if part >= KILL => match kill_owner(demo)? {
+            Scene::Quiet if part >= self.kill => match kill_owner(demo)? {
                 Some((at, number)) => Scene::Killed(at, number),
                 None => return Ok(()),
             },
@@ -92,6 +94,7 @@ impl Act {
                 self.before = reader.map()?;
                 let status = demo.stage.sim.status()?;
                 let Some(last) = status.nodes.last() else { return Ok(()) };
+                demo.traffic.disturb();
                 demo.stage.sim.remove(last.number)?;
                 demo.say(format!("node {} at {} is stopped for good", last.node, last.address))?;
                 Scene::Removed(Instant::now())
@@ -105,6 +108,7 @@ impl Act {
             },
             Scene::Shrunk if part >= ADD => {
                 self.before = reader.map()?;
+                demo.traffic.disturb();
                 let number = demo.stage.sim.add()?;
                 let status = demo.stage.sim.status()?;
                 if let Some(node) = status.nodes.iter().find(|node| node.number == number) {
@@ -168,6 +172,7 @@ fn kill_owner(demo: &mut Demo) -> Result<Option<(Instant, usize)>, Failure> {
     demo.count_surplus()?;
     let pid = demo.workers[number].pid();
     demo.say(format!("worker {} (pid {pid}) owns the segment: kill -9", number + 1))?;
+    demo.traffic.disturb();
     let at = Instant::now();
     demo.workers[number].kill()?;
     Ok(Some((at, number)))

@@ -96,6 +96,22 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// Reads the whole map as it is now and checks that it is one publication.
+    pub fn read_whole(&mut self) {
+        match self.client.map() {
+            Ok(snapshot) => {
+                self.report.torn_reads += u64::from(snapshot.intact == Some(false));
+                self.report.sequence = snapshot.sequence;
+                if self.kept.iter().all(|kept| kept.sequence != snapshot.sequence) {
+                    self.kept.truncate(KEPT - 1);
+                    self.kept.push_front(snapshot);
+                }
+            }
+            Err(SnapshotError::Corrupt { .. }) => self.report.torn_reads += 1,
+            Err(_) => {}
+        }
+    }
+
     fn check(&mut self, lookup: &Lookup) {
         let Some(snapshot) = self.publication(lookup.sequence) else {
             self.report.unchecked += 1;
@@ -124,16 +140,7 @@ impl<'a> Checker<'a> {
         if self.report.sequence > sequence {
             return None;
         }
-        match self.client.map() {
-            Ok(snapshot) => {
-                self.report.torn_reads += u64::from(snapshot.intact == Some(false));
-                self.report.sequence = snapshot.sequence;
-                self.kept.truncate(KEPT - 1);
-                self.kept.push_front(snapshot);
-            }
-            Err(SnapshotError::Corrupt { .. }) => self.report.torn_reads += 1,
-            Err(_) => {}
-        }
+        self.read_whole();
         self.kept.front().filter(|kept| kept.sequence == sequence)
     }
 }

@@ -107,8 +107,9 @@ pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure>
         .map(|number| Worker::start(number, &setting, to.clone()))
         .collect::<Result<Vec<_>, _>>()?;
     screen.show(&workers)?;
-    let mut demo = Demo { stage, workers, screen, traffic: Traffic::new(), surplus: 0 };
-    let summary = demo.play(&told, length);
+    let mut demo =
+        Demo { stage, workers, screen, traffic: Traffic::new(args.tend_interval), surplus: 0 };
+    let summary = demo.play(&told, length, args.tend_interval * 5 / 2);
     demo.screen.clear();
     let Some(summary) = summary? else {
         return Err(Failure::Failed("the demo was interrupted".into()));
@@ -118,11 +119,13 @@ pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure>
 }
 
 impl Demo {
-    /// Plays all acts; `None` if it was interrupted.
+    /// Plays all acts, the first of them not before `calm`; `None` if it was
+    /// interrupted.
     fn play(
         &mut self,
         told: &Receiver<Told>,
         length: Duration,
+        calm: Duration,
     ) -> Result<Option<Summary>, Failure> {
         let deadline = Instant::now() + PATIENCE;
         while !self.workers.iter().all(|worker| worker.ready) {
@@ -137,7 +140,7 @@ impl Demo {
         let first = reader.segment().head().sequence();
         self.screen.say("all workers are connected and route")?;
         let begun = Instant::now();
-        let mut act = Act::new(reader.map()?);
+        let mut act = Act::new(reader.map()?, calm.as_secs_f64() / length.as_secs_f64());
         while begun.elapsed() < length || (!act.is_last() && begun.elapsed() < length + PATIENCE) {
             let mut heard = None;
             if !self.listen(told, TICK, &mut heard)? {
@@ -212,7 +215,8 @@ impl Demo {
         Ok(())
     }
 
-    fn sum_up(&self, takeover: Option<Duration>, map_changes: u64) -> Summary {
+    fn sum_up(&mut self, takeover: Option<Duration>, map_changes: u64) -> Summary {
+        let (calm, whole) = (self.traffic.calm_rate(), self.traffic.whole_rate());
         let reports = || self.workers.iter().map(|worker| &worker.report);
         let own: usize = reports().map(|report| report.follower_sockets).sum();
         Summary {
@@ -224,7 +228,8 @@ impl Demo {
             unchecked: reports().map(|report| report.unchecked).sum(),
             takeover,
             map_changes,
-            info_requests: self.traffic.rate(),
+            calm_info_requests: calm,
+            all_info_requests: whole,
             // By what the workers have open, or by what the servers have open
             // beyond the owner's: whichever is more.
             follower_connections: own.max(self.surplus),

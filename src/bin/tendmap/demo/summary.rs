@@ -18,14 +18,20 @@ pub struct Summary {
     pub unchecked: u64,
     pub takeover: Option<Duration>,
     pub map_changes: u64,
-    /// A second and node.
-    pub info_requests: f64,
+    /// A second and node, while nothing happened in the cluster.
+    pub calm_info_requests: Option<f64>,
+    /// A second and node, over all.
+    pub all_info_requests: f64,
     pub follower_connections: usize,
 }
 
 impl Summary {
     fn takeover_ms(&self) -> Option<f64> {
         self.takeover.map(|takeover| (takeover.as_secs_f64() * 10_000.0).round() / 10.0)
+    }
+
+    fn info_requests(&self) -> f64 {
+        self.calm_info_requests.unwrap_or(self.all_info_requests)
     }
 
     /// As one JSON object.
@@ -37,7 +43,7 @@ impl Summary {
             "torn_reads": self.torn_reads,
             "takeover_ms": self.takeover_ms(),
             "map_changes": self.map_changes,
-            "info_requests_per_s_per_node": (self.info_requests * 100.0).round() / 100.0,
+            "info_requests_per_s_per_node": (self.info_requests() * 100.0).round() / 100.0,
             "follower_connections": self.follower_connections,
         })
     }
@@ -59,9 +65,13 @@ impl Summary {
                 count => format!(" ({} more came too late for that)", grouped(count)),
             }
         );
+        let calm = match self.calm_info_requests {
+            Some(rate) => format!(", {rate:.2} while nothing happens"),
+            None => String::new(),
+        };
         let requests = format!(
-            "{:.2} a second at each node: those of one process, however many there are",
-            self.info_requests
+            "{:.2} a second at each node{calm}: those of one process",
+            self.all_info_requests
         );
         writeln!(out)?;
         for (what, value) in [

@@ -1,22 +1,60 @@
 //! What the servers see of it all: requests and connections.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tendmap::sim::{Sim, SimError};
 
 /// Counts what the simulated servers receive.
+///
+/// A change in the cluster (migrations above all) makes the tender ask for
+/// more; how often it asks when nothing happens is told by the times of calm.
 pub struct Traffic {
+    tend_interval: Duration,
     /// By node: when it was looked at last, and how many requests it had had.
     last: BTreeMap<usize, (Instant, u64)>,
+    whole: Sum,
+    calm: Sum,
+    /// By node: the requests of the present calm.
+    runs: BTreeMap<usize, Run>,
+    /// It is calm from then on.
+    calm_from: Instant,
+}
+
+#[derive(Default)]
+struct Sum {
     requests: u64,
     node_seconds: f64,
 }
 
+/// From one request on, which is not counted, to another one, which is.
+struct Run {
+    first: Instant,
+    last: Instant,
+    requests: u64,
+}
+
 impl Traffic {
-    /// Counts from now on.
-    pub fn new() -> Traffic {
-        Traffic { last: BTreeMap::new(), requests: 0, node_seconds: 0.0 }
+    /// Counts from now on; it is calm now.
+    pub fn new(tend_interval: Duration) -> Traffic {
+        Traffic {
+            tend_interval,
+            last: BTreeMap::new(),
+            whole: Sum::default(),
+            calm: Sum::default(),
+            runs: BTreeMap::new(),
+            calm_from: Instant::now(),
+        }
+    }
+
+    /// Something is done to the cluster or its tender: the calm is over for a
+    /// while.
+    pub fn disturb(&mut self) {
+        self.calm_from = Instant::now() + self.tend_interval * 2;
+        for (_, run) in core::mem::take(&mut self.runs) {
+            self.calm.requests += run.requests;
+            self.calm.node_seconds += run.last.duration_since(run.first).as_secs_f64();
+        }
     }
 
     /// Looks at every node.
@@ -24,23 +62,51 @@ impl Traffic {
     /// # Errors
     /// [`SimError`] if the cluster has stopped.
     pub fn look(&mut self, sim: &Sim) -> Result<(), SimError> {
-        let now = Instant::now();
         let status = sim.status()?;
+        let now = Instant::now();
+        if !status.settled {
+            self.disturb();
+        }
         // A node that was removed is counted up to the last look at it.
         let seen = status.nodes.iter().map(|node| (node.number, (now, node.info_requests)));
         let seen: BTreeMap<usize, (Instant, u64)> = seen.collect();
-        for (number, (at, requests)) in &seen {
-            if let Some((before, earlier)) = self.last.get(number) {
-                self.requests += requests.saturating_sub(*earlier);
-                self.node_seconds += at.duration_since(*before).as_secs_f64();
+        for (&number, &(at, requests)) in &seen {
+            let Some(&(before, earlier)) = self.last.get(&number) else { continue };
+            let new = requests.saturating_sub(earlier);
+            self.whole.requests += new;
+            self.whole.node_seconds += at.duration_since(before).as_secs_f64();
+            if new == 0 || at < self.calm_from {
+                continue;
+            }
+            match self.runs.get_mut(&number) {
+                Some(run) => {
+                    run.requests += new;
+                    run.last = at;
+                }
+                None => {
+                    self.runs.insert(number, Run { first: at, last: at, requests: 0 });
+                }
             }
         }
         self.last = seen;
         Ok(())
     }
 
-    /// Info requests a second and node.
-    pub fn rate(&self) -> f64 {
+    /// Info requests a second and node while nothing happened in the cluster;
+    /// `None` if that never lasted long enough.
+    pub fn calm_rate(&mut self) -> Option<f64> {
+        self.disturb();
+        (self.calm.node_seconds > 0.0).then(|| self.calm.rate())
+    }
+
+    /// Info requests a second and node over all.
+    pub fn whole_rate(&self) -> f64 {
+        self.whole.rate()
+    }
+}
+
+impl Sum {
+    fn rate(&self) -> f64 {
         if self.node_seconds > 0.0 { self.requests as f64 / self.node_seconds } else { 0.0 }
     }
 }

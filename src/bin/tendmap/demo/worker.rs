@@ -50,6 +50,7 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Failure> {
         checker.burst();
         if Instant::now() >= due {
             due = Instant::now() + REPORT;
+            checker.read_whole();
             let role = client.role();
             let open = sockets().saturating_sub(inherited);
             // A role that is the same before and after was it at the count.

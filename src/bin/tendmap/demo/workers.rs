@@ -90,7 +90,7 @@ impl Worker {
             Message::Owner { .. } => self.report.role = "owner".to_owned(),
             Message::Report(report) => {
                 let since = at.saturating_duration_since(self.earlier.0).as_secs_f64();
-                if since >= 0.9 {
+                if since >= 0.45 {
                     self.rate = report.lookups.saturating_sub(self.earlier.1) as f64 / since;
                     self.earlier = (at, report.lookups);
                 }

@@ -1,0 +1,177 @@
+//! What the commands answer.
+
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use tendmap::route::Digest;
+use tendmap::sim::{Sim, SimConfig};
+
+use crate::tool::{Place, keys};
+
+#[test]
+fn route_names_the_nodes_that_hold_a_key() {
+    let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(3)).unwrap());
+    let _owner = place.tend(&sim, &[]);
+    let owners = sim.owners("test").unwrap();
+    let check = |args: &[&str], digest: Digest| {
+        let mut all = vec!["route", "--json", "--namespace", "test"];
+        all.extend(args);
+        let answer = place.json(&all);
+        assert_eq!(keys(&answer), ["digest", "partition", "master", "replicas"]);
+        assert_eq!(answer["digest"], digest.to_hex(), "{args:?}");
+        assert_eq!(answer["partition"], digest.partition(4096));
+        let replicas: Vec<&Value> = answer["replicas"].as_array().unwrap().iter().collect();
+        assert_eq!(replicas.len(), 2);
+        assert_eq!(replicas[0], &answer["master"]);
+        assert_eq!(keys(replicas[0]), ["node", "address"]);
+        let ids: Vec<&str> =
+            replicas.iter().map(|replica| replica["node"].as_str().unwrap()).collect();
+        let wanted = &owners[digest.partition(4096)];
+        assert_eq!(ids, wanted.iter().map(AsRef::<str>::as_ref).collect::<Vec<_>>());
+    };
+    check(&["--int", "-5"], Digest::of("", -5));
+    check(&["--set", "demo", "--int", "5"], Digest::of("demo", 5));
+    check(&["--set", "demo", "--str", "-x y"], Digest::of("demo", "-x y"));
+    check(&["--hex", "00ff"], Digest::of("", &[0u8, 255]));
+    check(&["--double", "-1.5"], Digest::of("", -1.5));
+    let digest = Digest::of("demo", "haha");
+    check(&["--digest", &digest.to_hex()], digest);
+
+    let text = place.run(&["route", "--namespace", "test", "--int", "1"]).stdout();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("digest ") && lines[1].starts_with("partition "), "{text}");
+    assert!(lines[3].starts_with("master ") && lines[4].starts_with("1 "), "{text}");
+}
+
+#[test]
+fn map_tells_every_replica_of_every_partition() {
+    let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(3)).unwrap());
+    let _owner = place.tend(&sim, &[]);
+    let map = place.json(&["map", "--json"]);
+    assert_eq!(keys(&map), ["sequence", "nodes", "namespaces"]);
+    assert!(map["sequence"].as_u64().unwrap() > 0);
+    let status = sim.status().unwrap();
+    let mut wanted: Vec<Value> = status
+        .nodes
+        .iter()
+        .map(|node| json!({ "node": node.node, "address": node.address }))
+        .collect();
+    wanted.sort_by_key(|node| node["node"].to_string());
+    assert_eq!(map["nodes"], Value::Array(wanted));
+    for (name, factor) in [("test", 2), ("bar", 3)] {
+        let namespace = &map["namespaces"][name];
+        let names = ["replication_factor", "strong_consistency", "partitions"];
+        assert_eq!(keys(namespace), names);
+        assert_eq!(namespace["replication_factor"], factor);
+        assert_eq!(namespace["strong_consistency"], false);
+        let owners = sim.owners(name).unwrap();
+        let ids = |row: &Vec<tendmap::map::NodeId>| -> Value {
+            row.iter().map(|id| Value::from(id.as_str())).collect()
+        };
+        assert_eq!(namespace["partitions"], owners.iter().map(ids).collect::<Value>());
+    }
+    let text = place.run(&["map"]).stdout();
+    assert_eq!(text.lines().filter(|line| line.starts_with("test ")).count(), 4096);
+}
+
+#[test]
+fn status_has_every_key_with_an_owner_and_without() {
+    let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(3)).unwrap());
+    let mut owner = place.tend(&sim, &["--shm-max-nodes", "20"]);
+    let status = place.json(&["status", "--json"]);
+    let wanted = [
+        "path",
+        "bytes",
+        "layout_version",
+        "cluster_name",
+        "term",
+        "sequence",
+        "owner_pid",
+        "owner_alive",
+        "heartbeat_age_ms",
+        "tended_age_ms",
+        "nodes",
+        "max_nodes",
+        "max_namespaces",
+        "namespaces",
+        "publications",
+        "takeovers",
+        "refused_nodes",
+    ];
+    for key in wanted {
+        assert!(status.get(key).is_some(), "no {key} in {status}");
+    }
+    assert_eq!(status["path"], place.segment().to_str().unwrap());
+    assert_eq!(status["bytes"], place.segment().metadata().unwrap().len());
+    assert_eq!(status["cluster_name"], "tend-sim");
+    assert_eq!((&status["term"], &status["takeovers"]), (&json!(1), &json!(0)));
+    assert_eq!(status["owner_pid"], owner.pid());
+    assert_eq!(status["owner_alive"], true);
+    assert!(status["heartbeat_age_ms"].as_u64().unwrap() < 10_000);
+    assert_eq!((&status["nodes"], &status["max_nodes"]), (&json!(3), &json!(20)));
+    assert_eq!(status["attached"], 1, "the command itself does not count");
+    let namespace = &status["namespaces"][0];
+    assert_eq!(keys(namespace), ["name", "replication_factor", "strong_consistency", "holes"]);
+    assert_eq!(namespace["holes"], 0);
+
+    owner.kill();
+    let orphaned = place.run(&["status", "--json"]);
+    assert_eq!(orphaned.code(), 1, "an owner that is dead is not healthy");
+    let orphaned = orphaned.json();
+    assert_eq!(keys(&orphaned), keys(&status));
+    assert_eq!(orphaned["owner_alive"], false);
+    let text = place.run(&["status"]).stdout();
+    assert!(text.contains("UNHEALTHY: no owner lives"), "{text}");
+    // Those who only route are not concerned.
+    place.json(&["route", "--json", "--namespace", "test", "--int", "1"]);
+    place.json(&["map", "--json"]);
+}
+
+#[test]
+fn permission_to_read_is_enough() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::process::CommandExt;
+    let place = Place::new();
+    if place.path().metadata().unwrap().uid() != 0 {
+        eprintln!("not run: it takes root to become somebody else");
+        return;
+    }
+    let sim = Sim::start(SimConfig::fast(2)).unwrap();
+    let mut owner = place.tend(&sim, &["--shm-mode", "0644"]);
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(place.path(), open.clone()).unwrap();
+    let binary = place.path().join("tool");
+    std::fs::copy(crate::tool::BINARY, &binary).unwrap();
+    std::fs::set_permissions(&binary, open).unwrap();
+    let as_nobody = |args: &[&str]| {
+        let mut command = std::process::Command::new(&binary);
+        command.args(args).arg("--directory").arg(place.path());
+        command.current_dir("/").uid(65_534).gid(65_534).output().unwrap()
+    };
+    for (args, orphaned) in [
+        (&["status", "--json"][..], 1),
+        (&["map", "--json"], 0),
+        (&["route", "--namespace", "test", "--int", "1"], 0),
+    ] {
+        let answer = as_nobody(args);
+        assert_eq!(answer.status.code(), Some(0), "{answer:?}");
+        if args[0] == "status" {
+            owner.kill();
+        }
+        assert_eq!(as_nobody(args).status.code(), Some(orphaned), "{args:?}");
+    }
+}
+
+#[test]
+fn a_closed_pipe_ends_a_command_in_silence() {
+    let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(2)).unwrap());
+    let _owner = place.tend(&sim, &[]);
+    for args in [&["map"][..], &["map", "--json"], &["ls"], &["status"], &["--help"]] {
+        let mut command = place.command(args);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(0), "{args:?}");
+        assert_eq!(String::from_utf8_lossy(&ended.stderr), "", "{args:?}");
+    }
+}

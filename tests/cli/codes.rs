@@ -1,0 +1,142 @@
+//! Exit codes.
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+
+use tendmap::sim::{Sim, SimConfig};
+
+use crate::tool::{Place, keys};
+
+const ROUTE: &[&str] = &["route", "--namespace", "test", "--int", "1"];
+const LOOKS: [&[&str]; 3] = [ROUTE, &["map"], &["status"]];
+
+/// Every command that looks at a segment ends with that code, says why, and
+/// answers nothing.
+fn all_end_with(place: &Place, code: i32, why: &str) {
+    for args in LOOKS {
+        for json in [&[][..], &["--json"]] {
+            let answer = place.run(&[args, json].concat());
+            assert_eq!(answer.code(), code, "{args:?}: {}", answer.stderr());
+            assert!(answer.stderr().starts_with("tendmap: "), "{}", answer.stderr());
+            assert!(answer.stderr().contains(why), "{}", answer.stderr());
+            assert_eq!(answer.stdout(), "");
+        }
+    }
+}
+
+#[test]
+fn bad_usage_is_2() {
+    let place = Place::new();
+    let host = ["tend", "--host", "127.0.0.1:3000"];
+    let cases: [&[&str]; 22] = [
+        &[],
+        &["nonsense"],
+        &["map", "--shm-key", "zz"],
+        &["map", "--shm-key", "0x100000000"],
+        &["route", "--int", "1"],
+        &["route", "--namespace", "test"],
+        &["route", "--namespace", "test", "--int", "x"],
+        &["route", "--namespace", "test", "--int", "1", "--str", "1"],
+        &["route", "--namespace", "test", "--hex", "0"],
+        &["route", "--namespace", "test", "--hex", "0g"],
+        &["route", "--namespace", "test", "--digest", "00"],
+        &["route", "--namespace", "test", "--digest", &"0g".repeat(20)],
+        &["tend"],
+        &["tend", "--host", "a:b"],
+        &[&host[..], &["--shm-max-nodes", "0"]].concat(),
+        &[&host[..], &["--shm-max-nodes", "4097"]].concat(),
+        &[&host[..], &["--tend-interval", "10ms"]].concat(),
+        &[&host[..], &["--shm-takeover-threshold", "1s"]].concat(),
+        &[&host[..], &["--shm-mode", "0666"]].concat(),
+        &["sim", "--namespace", "test:0"],
+        &["sim", "--nodes", "0"],
+        &["demo", "--workers", "1"],
+    ];
+    for args in cases {
+        let answer = place.run(args);
+        assert_eq!(answer.code(), 2, "{args:?}: {}", answer.stderr());
+        assert_ne!(answer.stderr(), "");
+    }
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0, "nothing was made");
+}
+
+#[test]
+fn no_such_segment_is_3() {
+    let place = Place::new();
+    all_end_with(&place, 3, "no segment of key 0xa7000000");
+    assert_eq!(place.run(&["rm"]).code(), 3);
+    let other = place.run(&["map", "--shm-key", "16"]);
+    assert!(other.stderr().contains("0x00000010"), "{}", other.stderr());
+}
+
+#[test]
+fn another_layout_version_is_4() {
+    let place = Place::new();
+    fs::write(place.path().join("tendmap-a7000000-v9-g1"), [0; 4096]).unwrap();
+    all_end_with(&place, 4, "layout version 9, wanted 1");
+    assert_eq!(place.run(&["rm"]).code(), 4);
+    let listed = place.json(&["ls", "--json"]);
+    assert_eq!(listed["segments"][0]["status"], "other version");
+    assert_eq!(listed["segments"][0]["layout_version"], 9);
+    assert!(place.run(&["ls"]).stdout().contains("other version (9)"));
+}
+
+#[test]
+fn what_is_no_segment_is_5() {
+    let place = Place::new();
+    for content in [&b"garbage"[..], &[0; 4096], &[]] {
+        fs::write(place.segment(), content).unwrap();
+        all_end_with(&place, 5, "tendmap rm --force");
+        // An empty file is nobody's: it is removed as it is.
+        if !content.is_empty() {
+            assert_eq!(place.run(&["rm"]).code(), 5);
+        }
+        assert_eq!(place.json(&["ls", "--json"])["segments"][0]["status"], "damaged");
+    }
+    assert_eq!(place.run(&["rm", "--force"]).code(), 0);
+    assert!(!place.segment().exists());
+}
+
+#[test]
+fn a_damaged_header_is_5_and_one_of_another_version_is_4() {
+    let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(2)).unwrap());
+    place.tend(&sim, &[]).kill();
+    let file = fs::File::options().read(true).write(true).open(place.segment()).unwrap();
+    let flip = |at: u64| {
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, at).unwrap();
+        file.write_all_at(&[byte[0] ^ 4], at).unwrap();
+    };
+    for at in [0, 12, 16, 24, 32, 36, 48, 56, 64, 100, 200, 248] {
+        flip(at);
+        all_end_with(&place, 5, "tendmap rm --force");
+        flip(at);
+    }
+    flip(8);
+    all_end_with(&place, 4, "layout version 5, wanted 1");
+    flip(8);
+    assert_eq!(place.run(ROUTE).code(), 0);
+    // Cut short.
+    file.set_len(8192).unwrap();
+    all_end_with(&place, 5, "8192 bytes long");
+}
+
+#[test]
+fn other_failures_are_6() {
+    let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(2)).unwrap());
+    let hosts: Vec<String> = sim.seeds().iter().map(ToString::to_string).collect();
+    let refused = place.run(&["tend", "--host", "127.0.0.1:1", "--tend-interval", "50ms"]);
+    assert_eq!(refused.code(), 6, "{}", refused.stderr());
+    assert!(refused.stderr().contains("127.0.0.1:1"), "{}", refused.stderr());
+    let wrong = place.run(&["tend", "--host", &hosts[0], "--cluster-name", "other"]);
+    assert_eq!(wrong.code(), 6, "{}", wrong.stderr());
+    assert!(wrong.stderr().contains("\"tend-sim\""), "{}", wrong.stderr());
+    assert!(wrong.stderr().contains("\"other\""), "{}", wrong.stderr());
+    assert_eq!(place.json(&["ls", "--json"])["segments"], serde_json::json!([]));
+    assert_eq!(keys(&place.json(&["ls", "--json"])), ["segments"]);
+
+    let _owner = place.tend(&sim, &[]);
+    let unknown = place.run(&["route", "--namespace", "nope", "--int", "1"]);
+    assert_eq!(unknown.code(), 2);
+    assert!(unknown.stderr().contains("[\"test\", \"bar\"]"), "{}", unknown.stderr());
+}

@@ -1,0 +1,158 @@
+//! Processes that come and go, and what `ls` and `rm` say to it.
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+
+use serde_json::{Value, json};
+use tendmap::sim::{Sim, SimConfig};
+
+use crate::tool::{Place, keys, wait_until};
+
+fn segments(place: &Place) -> Vec<Value> {
+    place.json(&["ls", "--json"])["segments"].as_array().unwrap().clone()
+}
+
+#[test]
+fn tend_tells_what_happens_and_hands_the_ownership_over() {
+    let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(3)).unwrap());
+    let mut first = place.tend(&sim, &[]);
+    let told: Vec<&str> = first.heard.iter().map(|line| line["event"].as_str().unwrap()).collect();
+    assert_eq!(told[0], "owner");
+    assert_eq!(told.iter().filter(|&&event| event == "node_added").count(), 3);
+    assert_eq!(told.iter().filter(|&&event| event == "namespace_added").count(), 2);
+    let pid = first.pid();
+    assert!(first.heard.iter().all(|line| line["pid"] == pid), "{:?}", first.heard);
+    assert_eq!(first.heard.last().unwrap()["role"], "owner");
+
+    let mut second = place.tend(&sim, &[]);
+    assert_ne!(second.heard.last().unwrap()["role"], "owner");
+    // Its thread may say so a little after it has connected.
+    if second.heard[0]["event"] != "follower" {
+        second.until("follower");
+    }
+    assert_eq!(segments(&place)[0]["attached"], 2);
+
+    sim.kill(3).unwrap();
+    let removed = first.until("node_removed");
+    assert_eq!(removed["node"], sim.status().unwrap().nodes[2].node);
+    assert!(first.until("published")["sequence"].as_u64().unwrap() > 1);
+
+    assert_eq!(first.interrupt(), 0);
+    assert_eq!(first.heard.last().unwrap()["event"], "closed");
+    let takeover = second.until("takeover");
+    assert_eq!((&takeover["term"], &takeover["pid"]), (&json!(2), &json!(second.pid())));
+
+    // The last one out removes the segment.
+    assert_eq!(second.interrupt(), 0);
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_killed_owner_is_replaced_and_the_takeover_counted() {
+    let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(3)).unwrap());
+    let mut first = place.tend(&sim, &[]);
+    let mut second = place.tend(&sim, &[]);
+    let mut third = place.tend(&sim, &[]);
+    first.kill();
+    wait_until("a takeover", || place.run(&["status", "--json"]).json()["owner_alive"] == true);
+    let status = place.run(&["status", "--json"]).json();
+    assert_eq!((&status["term"], &status["takeovers"]), (&json!(2), &json!(1)));
+    let (owner, follower) = if status["owner_pid"] == second.pid() {
+        (&mut second, &mut third)
+    } else {
+        (&mut third, &mut second)
+    };
+    owner.until("takeover");
+    assert_eq!(follower.until("new_owner")["term"], 2);
+    wait_until("a tend", || place.run(&["status"]).code() == 0);
+}
+
+#[test]
+fn without_shared_memory_nothing_is_left_to_see() {
+    let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(2)).unwrap());
+    let mut alone = place.tend(&sim, &["--use-shm", "false"]);
+    assert_eq!(segments(&place), [] as [Value; 0]);
+    assert_eq!(alone.interrupt(), 0);
+}
+
+#[test]
+fn ls_tells_how_each_segment_stands() {
+    let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(2)).unwrap());
+    let _owned = place.tend(&sim, &["--shm-key", "1"]);
+    place.tend(&sim, &["--shm-key", "2"]).kill();
+    place.tend(&sim, &["--shm-key", "3"]).kill();
+    // The head is the word after the header; its bit 47 says retired.
+    let path = place.path().join("tendmap-00000003-v1-g1");
+    let file = fs::File::options().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, 256 + 5).unwrap();
+    file.write_all_at(&[byte[0] | 0x80], 256 + 5).unwrap();
+    fs::write(place.path().join("tendmap-00000004-v2-g1"), [0; 64]).unwrap();
+    fs::write(place.path().join("tendmap-00000005-v1-g1"), [0; 64]).unwrap();
+    fs::write(place.path().join("tendmap-strange"), [0; 64]).unwrap();
+
+    let listed = segments(&place);
+    let names = [
+        "key",
+        "path",
+        "layout_version",
+        "generation",
+        "owner",
+        "mode",
+        "bytes",
+        "attached",
+        "status",
+    ];
+    assert_eq!(keys(&listed[0]), names);
+    let told: Vec<(u64, &str, &Value)> = listed
+        .iter()
+        .map(|found| {
+            let (key, status) = (found["key"].as_u64(), found["status"].as_str());
+            (key.unwrap(), status.unwrap(), &found["attached"])
+        })
+        .collect();
+    let wanted = [
+        (1, "owned", &json!(1)),
+        (2, "orphaned", &json!(0)),
+        (3, "retired", &json!(0)),
+        (4, "other version", &Value::Null),
+        (5, "damaged", &Value::Null),
+    ];
+    assert_eq!(told, wanted);
+    assert_eq!(listed[0]["mode"], "0600");
+
+    let text = place.run(&["ls"]).stdout();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 6, "{text}");
+    assert!(lines[1].starts_with("0x00000001 "), "{text}");
+    // Aligned: every status begins in one column.
+    let at = lines[0].find("status").unwrap();
+    assert!(lines[1][at..].starts_with("owned") && lines[2][at..].starts_with("orphaned"));
+    let one = place.json(&["ls", "--json", "--shm-key", "2"]);
+    assert_eq!(one["segments"].as_array().unwrap().len(), 1);
+    // A retired segment without a successor still tells its last map.
+    assert_eq!(place.run(&["map", "--shm-key", "3"]).code(), 0);
+    assert_eq!(place.run(&["status", "--shm-key", "3"]).code(), 1);
+}
+
+#[test]
+fn rm_refuses_while_a_process_is_attached_unless_forced() {
+    let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(2)).unwrap());
+    let mut owner = place.tend(&sim, &[]);
+    let refused = place.run(&["rm"]);
+    assert_eq!(refused.code(), 6);
+    assert!(refused.stderr().contains("in use by 1 process"), "{}", refused.stderr());
+    assert!(place.segment().exists());
+
+    let forced = place.json(&["rm", "--force", "--json"]);
+    assert_eq!(forced["removed"][0], place.segment().to_str().unwrap());
+    // The owner starts over in a new segment.
+    owner.until("moved");
+    wait_until("a new segment", || place.run(&["status"]).code() == 0);
+    assert_eq!(segments(&place)[0]["generation"], 2);
+
+    owner.kill();
+    let removed = place.run(&["rm"]);
+    assert_eq!(removed.code(), 0, "{}", removed.stderr());
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0, "the lock file is gone too");
+}

@@ -1,0 +1,7 @@
+//! The command line, run as its users run it.
+
+mod answers;
+mod codes;
+mod console;
+mod lifecycle;
+mod tool;

@@ -1,0 +1,191 @@
+//! The binary, the directory that it is used in, and processes of it that run
+//! along.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tendmap::sim::Sim;
+
+pub const BINARY: &str = env!("CARGO_BIN_EXE_tendmap");
+/// Long enough for anything on a loaded machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A directory of segments of its own.
+pub struct Place {
+    pub directory: TempDir,
+}
+
+impl Place {
+    pub fn new() -> Place {
+        Place { directory: tempfile::tempdir_in("/dev/shm").unwrap() }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The segment's file of the default key.
+    pub fn segment(&self) -> PathBuf {
+        self.path().join("tendmap-a7000000-v1-g1")
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(BINARY);
+        command.args(args).arg("--directory").arg(self.path());
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Answer {
+        Answer(self.command(args).output().unwrap())
+    }
+
+    /// The answer to a command that succeeds.
+    pub fn json(&self, args: &[&str]) -> Value {
+        let answer = self.run(args);
+        assert_eq!(answer.code(), 0, "{args:?}: {}", answer.stderr());
+        answer.json()
+    }
+
+    /// A `tend` of the cluster that has connected.
+    pub fn tend(&self, sim: &Sim, more: &[&str]) -> Running {
+        let mut args = vec!["tend", "--json", "--tend-interval", "100ms"];
+        let hosts: Vec<String> = sim.seeds().iter().map(ToString::to_string).collect();
+        args.extend(hosts.iter().flat_map(|host| ["--host", host]));
+        args.extend(more);
+        let mut running = Running::start(&mut self.command(&args));
+        running.until("connected");
+        running
+    }
+}
+
+/// What a command answered.
+pub struct Answer(pub Output);
+
+impl Answer {
+    pub fn code(&self) -> i32 {
+        self.0.status.code().expect("it was not killed")
+    }
+
+    pub fn stderr(&self) -> String {
+        String::from_utf8(self.0.stderr.clone()).unwrap()
+    }
+
+    pub fn stdout(&self) -> String {
+        String::from_utf8(self.0.stdout.clone()).unwrap()
+    }
+
+    /// One object on one line.
+    pub fn json(&self) -> Value {
+        let text = self.stdout();
+        assert_eq!(text.matches('\n').count(), 1, "{text}");
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert!(value.is_object(), "{value}");
+        value
+    }
+}
+
+/// A process that prints JSON lines; killed when it is dropped.
+pub struct Running {
+    pub child: Child,
+    pub input: Option<ChildStdin>,
+    lines: Receiver<Value>,
+    /// What it has printed so far.
+    pub heard: Vec<Value>,
+}
+
+impl Running {
+    pub fn start(command: &mut Command) -> Running {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let (to, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                let value = serde_json::from_str(&line);
+                let value = value.unwrap_or_else(|error| panic!("{line}: {error}"));
+                if to.send(value).is_err() {
+                    break;
+                }
+            }
+        });
+        let input = child.stdin.take();
+        Running { child, input, lines, heard: Vec::new() }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next line.
+    pub fn next(&mut self) -> Value {
+        let value = self.lines.recv_timeout(PATIENCE).expect("another line");
+        self.heard.push(value.clone());
+        value
+    }
+
+    /// The next event of that name.
+    pub fn until(&mut self, event: &str) -> Value {
+        loop {
+            let value = self.next();
+            if value["event"] == event {
+                return value;
+            }
+        }
+    }
+
+    /// Sends it a line and takes the answer.
+    pub fn ask(&mut self, line: &str) -> Value {
+        writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
+        self.next()
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Interrupts it as ^C does; its exit code.
+    pub fn interrupt(&mut self) -> i32 {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        self.end()
+    }
+
+    /// Waits until it has ended; its exit code.
+    pub fn end(&mut self) -> i32 {
+        let since = Instant::now();
+        while since.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                self.heard.extend(self.lines.iter());
+                return status.code().expect("it was not killed");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("it did not end");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until `done`.
+pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !done() {
+        assert!(since.elapsed() < PATIENCE, "{what} did not happen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The names of an object's fields, in order.
+pub fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().expect("an object").keys().map(String::as_str).collect()
+}
