@@ -8,8 +8,17 @@ pub use loom::sync::atomic::Ordering;
 use loom::sync::{Notify, atomic};
 use loom::thread::ThreadId;
 
-/// A word. It keeps count of its stores: loom forgets all but the last seven,
-/// and a model that goes beyond would miss what it forgot.
+/// A word.
+///
+/// It keeps count of its stores: loom forgets all but the last seven, and a
+/// model that goes beyond would miss what it forgot.
+///
+/// It also makes loom see every race on it. To choose where schedules branch
+/// loom remembers the *last* access of each atomic, and takes two loads for
+/// independent. A thread that loads a word and then exchanges it thus hides the
+/// loads of all others from its exchange, and loom never runs the exchange
+/// before them. So each load first touches an object on which all accesses
+/// depend on each other; it carries no order of memory, for nobody waits on it.
 #[derive(Debug)]
 pub struct AtomicU64 {
     word: atomic::AtomicU64,

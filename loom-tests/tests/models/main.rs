@@ -1,6 +1,7 @@
 //! The models. Each names its invariant, and each fails without any one of the
 //! steps that it needs.
 
+mod checker;
 mod growth;
 mod late;
 mod owner_words;

@@ -5,10 +5,10 @@ use std::rc::Rc;
 
 use loom::thread;
 use tendmap_loom::check::{Model, invariant, reach};
-use tendmap_loom::protocol::{Stamp, Word, begin, unchanged};
+use tendmap_loom::protocol::{Stamp, Word, begin, retire, unchanged};
 use tendmap_loom::segment::{Segment, term};
 use tendmap_loom::sync::step::{P1, P2, R1, R2, STAMP};
-use tendmap_loom::sync::{Ordering, Step};
+use tendmap_loom::sync::{AtomicU64, Ordering, Step};
 
 /// The table generation is compared when the stamp has changed.
 pub const GENERATION: Step = Step::new("GENERATION");
@@ -16,6 +16,9 @@ pub const GENERATION: Step = Step::new("GENERATION");
 const TAGGED: Step = Step::new("TAGGED");
 /// What is kept was read under one check of the head.
 pub const UNDER: Step = Step::new("UNDER");
+
+/// Another segment means a full re-read.
+const MOVED: Step = Step::new("MOVED");
 
 /// A router's rule, over a frame whose word 0 is the table generation.
 pub struct Router {
@@ -26,6 +29,15 @@ pub struct Router {
 impl Router {
     pub fn new(segment: &Rc<Segment>) -> Router {
         Router { segment: Rc::clone(segment), seen: None }
+    }
+
+    /// Goes on in another segment.
+    fn move_over(&mut self, next: &Rc<Segment>) {
+        self.segment = Rc::clone(next);
+        // Left out, what was seen in the old one would count.
+        if !MOVED.check(false) {
+            self.seen = None;
+        }
     }
 
     pub fn word(&self, stamp: Stamp, at: usize) -> Word {
@@ -120,6 +132,51 @@ fn m06_a_generation_counted_anew_is_not_taken_for_the_old_one() {
             thread::spawn(move || {
                 let mut owner = segment.take_over(segment.head(), term(2)).expect("alone");
                 invariant(owner.publish(&[1, B, 3]).is_ok(), "alone");
+            });
+        });
+}
+
+/// A router moves over to a segment whose first publication has the sequence
+/// and the generation that it knows from the old one: it reads all anew, and
+/// is never given the node of a namespace that has its slot there.
+#[test]
+fn m13_a_router_that_moves_over_reads_all_anew() {
+    Model::exhaustive("router moves over")
+        .reaching(&["first node", "moved over", "namespace gone"])
+        .needing(&[MOVED])
+        .check(|| {
+            let segment = Segment::new(&[1, A, 1]);
+            let next = Segment::new(&[1, B, 3]);
+            let linked = Rc::new(AtomicU64::new(0));
+            thread::spawn({
+                let (segment, linked) = (segment.clone(), linked.clone());
+                move || {
+                    let retired = retire(&segment.head, segment.creator().head());
+                    invariant(retired.is_ok(), "alone");
+                    linked.store(1, Ordering::Release);
+                }
+            });
+            let mut router = Router::new(&segment);
+            thread::spawn(move || {
+                let mut resolved = false;
+                for _ in 0..3 {
+                    let routed = router.lookup(
+                        |router, stamp| router.word(stamp, 1).payload(),
+                        |name| resolved = name == A,
+                        |router, stamp| router.word(stamp, 2).payload(),
+                    );
+                    let Some((stamp, node)) = routed else { continue };
+                    if resolved {
+                        invariant(node != 3, "a router of A is given nodes of A");
+                        reach("first node");
+                    } else {
+                        reach("namespace gone");
+                    }
+                    if stamp.retired() && linked.load(Ordering::Acquire) == 1 {
+                        reach("moved over");
+                        router.move_over(&next);
+                    }
+                }
             });
         });
 }
