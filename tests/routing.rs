@@ -256,3 +256,43 @@ fn h16_replaced_nodes_do_not_use_the_table_up() {
     let found = rig.client.map().unwrap().map;
     assert_eq!((found.nodes.len(), found.nodes.incarnation(slot(0))), (16, 626));
 }
+
+/// The successor continues at the very sequence that the router saw last, with
+/// other nodes at other offsets.
+#[test]
+fn a_router_that_moves_to_a_successor_reads_everything_anew() {
+    use tendmap::client::Reader;
+    use tendmap::map::Capacity;
+    use tendmap::segment::{Created, Inherited, Place, create};
+
+    let directory = directory();
+    let place = Place { directory: directory.path().into(), ..Place::of_key(1) };
+    let owner = |generation, capacity, inherited| match create(
+        &place, generation, capacity, inherited,
+    ) {
+        Ok(Created::Owner(tenure)) => tenure,
+        other => panic!("{other:?}"),
+    };
+    let map = |first: u16, capacity| {
+        let mut map = ClusterMap::new(capacity);
+        for number in first..first + 3 {
+            map.nodes.insert(node(number)).unwrap();
+        }
+        add_namespace(&mut map, "test", 1);
+        map
+    };
+    let mut old = owner(1, Capacity::DEFAULT, None);
+    old.publish(&map(0, Capacity::DEFAULT)).unwrap();
+    let mut router = Reader::attach(&place).unwrap().router();
+    let namespace = router.namespace("test").unwrap();
+    let route = router.route(namespace, Partition(1), Policy::Master).unwrap();
+    assert_eq!((route.id(), route.sequence()), (node(1).id, 1));
+
+    let larger = Capacity { max_nodes: 99, ..Capacity::DEFAULT };
+    let other = map(50, larger);
+    let inherited = Inherited { sequence: 1, table_generation: 0, map: &other };
+    let _new = owner(2, larger, Some(inherited));
+    old.retire().unwrap();
+    let route = router.route(namespace, Partition(1), Policy::Master).unwrap();
+    assert_eq!((route.id(), route.sequence()), (node(51).id, 1));
+}

@@ -46,7 +46,12 @@ pub struct Publisher {
 
 impl Publisher {
     /// The publisher of a term just entered, `head` being what the entry left.
+    ///
+    /// # Panics
+    /// If the head is retired or of another term: nobody publishes there.
     pub fn new(term: Term, head: Head) -> Publisher {
+        assert!(!head.retired(), "nothing is published in a retired segment");
+        assert_eq!(head.term(), term.get(), "a publisher starts from its own head");
         Publisher { term, head, written: [Vec::new(), Vec::new()] }
     }
 

@@ -149,9 +149,9 @@ impl<S> Router<S> {
         target: impl Target,
         attempt: &Attempt,
     ) -> Result<Route<'_, S>, RouteError> {
-        let partition = target.partition(self.partitions);
         for _ in 0..RETRIES {
             let Some(stamp) = self.open()? else { continue };
+            let partition = target.partition(self.partitions);
             let pinned = Pinned { router: self, stamp };
             let chosen = pinned.select(namespace, partition, attempt)?;
             if !unchanged(self.segment.mapping().head(), stamp) {
@@ -238,6 +238,9 @@ impl<S> Router<S> {
         if stamp.retired() {
             if let Some(successor) = self.current.successor(&self.segment) {
                 self.segment = successor;
+                // Another segment may be at the very stamp that was seen in
+                // this one: everything is to be read anew.
+                self.seen.set(0);
                 self.partitions = self.segment.geometry().capacity().partitions;
                 self.generation = 0;
                 return Ok(None);

@@ -52,7 +52,9 @@ impl Tenure {
             Some(_) => None,
             None => Some(segment.open_writer()?),
         };
-        let head = segment.head();
+        // As the creator left it. If somebody has taken over or retired it by
+        // now, this is not the head any more, and the first turn finds out.
+        let head = Head::new(Term::FIRST, segment.head().sequence());
         let mut tenure = Tenure::assemble(segment, writer, Term::FIRST, head);
         tenure.announce(0);
         Ok(tenure)
