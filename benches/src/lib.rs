@@ -1,1 +1,37 @@
-//! Benchmarks of tendmap; see `benches/`.
+//! What the benchmarks share: a map that was published, and a router over it.
+
+use tendmap::client::{Client, Config};
+use tendmap::map::{ClusterMap, Node};
+use tendmap::route::Router;
+use tendmap::tend::{ClusterSource, TendError, TendReport, Turn};
+
+/// A cluster that never changes.
+struct Fixed(ClusterMap);
+
+impl ClusterSource for Fixed {
+    fn start(&mut self, _: ClusterMap) {}
+    fn tend(&mut self, turn: &mut dyn Turn) -> Result<TendReport, TendError> {
+        match turn.beat() {
+            core::ops::ControlFlow::Continue(()) => Ok(TendReport::default()),
+            core::ops::ControlFlow::Break(()) => Err(TendError::Interrupted),
+        }
+    }
+    fn map(&self) -> &ClusterMap {
+        &self.0
+    }
+    fn raise_capacity(&mut self, _: usize, _: usize) {}
+    fn stop(&mut self) {}
+}
+
+/// A client that owns a shared segment with this map, and a router.
+pub fn published<S>(
+    map: ClusterMap,
+    state: impl FnMut(&Node) -> S + Send + 'static,
+) -> (Client, Router<S>) {
+    let host = "127.0.0.1:3000".parse().expect("a valid host");
+    let key = 0xBE00_0000 | std::process::id() & 0xff_ffff;
+    let config = Config::shared(vec![host], key);
+    let client = Client::connect_with(config, Box::new(Fixed(map))).expect("a segment");
+    let router = client.router_with(state);
+    (client, router)
+}

@@ -60,7 +60,8 @@ impl Image {
             let slot = super::Slot::new(slot).expect("below the table's capacity");
             node(map.nodes.get(slot), map.nodes.incarnation(slot), record);
         }
-        let mut live = vec![0..geometry.node(slots)];
+        let mut live = Vec::with_capacity(1 + 2 * namespaces);
+        live.push(0..geometry.node(slots));
         for (index, namespace) in map.namespaces().iter().enumerate() {
             let start = geometry.namespace(index);
             let record = start..start + frame::NAMESPACE_WORDS + slots;

@@ -19,6 +19,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
 
 import aerospike
@@ -82,24 +83,39 @@ class Cluster:
 
 
 class Tendmap:
-    """The tendmap binary."""
+    """The tendmap binary: one process tends, the commands read its segment."""
 
-    def __init__(self, path, map_arguments, route_arguments, seeds):
+    def __init__(self, path, seeds):
         self.path = path
-        self.map_arguments = map_arguments
-        self.route_arguments = route_arguments
-        self.seeds = ",".join(seeds)
+        self.directory = tempfile.TemporaryDirectory(prefix="tendmap-check-", dir="/dev/shm")
+        self.place = ["--json", "--directory", self.directory.name]
+        hosts = [f"--host={seed}" for seed in seeds]
+        self.tender = subprocess.Popen(
+            [path, "tend", *self.place, *hosts], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
 
-    def run(self, template, more=()):
-        arguments = [part.replace("{seeds}", self.seeds) for part in shlex.split(template)]
+    def close(self):
+        self.tender.terminate()
+        want(self.tender.wait(PATIENCE) == 0, "tendmap tend did not end well")
+        left = os.listdir(self.directory.name)
+        want(not left, f"tendmap left {left} behind")
+        self.directory.cleanup()
+
+    def run(self, *arguments):
         result = subprocess.run(
-            [self.path, *arguments, *more], capture_output=True, text=True, timeout=PATIENCE
+            [self.path, *arguments, *self.place], capture_output=True, text=True, timeout=PATIENCE
         )
         want(result.returncode == 0, f"{result.args} failed: {result.stderr.strip()}")
         return json.loads(result.stdout)
 
+    def running(self):
+        try:
+            return {node["node"] for node in self.run("map")["nodes"]}
+        except Failure:
+            return set()  # nothing was published yet
+
     def masters(self):
-        namespaces = self.run(self.map_arguments)["namespaces"]
+        namespaces = self.run("map")["namespaces"]
         want(NAMESPACE in namespaces, f"tendmap knows only {sorted(namespaces)}")
         rows = namespaces[NAMESPACE]["partitions"]
         want(len(rows) == PARTITIONS, f"tendmap's map has {len(rows)} partitions")
@@ -109,8 +125,7 @@ class Tendmap:
         option = {int: "--int", str: "--str"}.get(type(key), "--hex")
         text = key.hex() if option == "--hex" else str(key)
         # With a "=": a key may be negative.
-        more = ["--namespace", NAMESPACE, "--set", SET, f"{option}={text}"]
-        return self.run(self.route_arguments, more)
+        return self.run("route", "--namespace", NAMESPACE, "--set", SET, f"{option}={text}")
 
 
 def keys_of_every_type(count):
@@ -220,13 +235,17 @@ def check_mode(cluster, tendmap, shared, options):
             cluster.settle()
             running = cluster.running()
             until(f"the nodes {sorted(running)} to be seen", lambda: names(client) == running)
+            if tendmap:
+                until("tendmap to see them too", lambda: tendmap.running() == running)
             if phase != "whole":
                 time.sleep(3 * TEND)  # the last partitions are taken over
             check_records(client)
             sent = check_keys(client, cluster, tendmap, options.keys, options.show)
             print(f"{mode}, {phase}: {len(running)} nodes, {sent} commands at the master")
             if tendmap:
-                routed = check_routes(tendmap, cluster, options.routes)
+                # Every key once, and a few of them again after each change.
+                first = phase == "whole" and not shared
+                routed = check_routes(tendmap, cluster, options.keys if first else options.routes)
                 print(f"{mode}, {phase}: {routed} keys routed alike by tendmap")
     finally:
         client.close()
@@ -237,13 +256,9 @@ def arguments():
     parser.add_argument("--tendmap", metavar="PATH", help="the tendmap binary; compare with it")
     parser.add_argument("--cluster", metavar="COMMAND",
                         help="starts the simulated cluster (default: PATH sim --nodes 3)")
-    parser.add_argument("--map-arguments", default="map --seeds {seeds} --json",
-                        help="what makes tendmap print its map (default: %(default)s)")
-    parser.add_argument("--route-arguments", default="route --seeds {seeds} --json",
-                        help="what makes tendmap route; the key is added (default: %(default)s)")
     parser.add_argument("--keys", type=int, default=1000, help="of each type (default: %(default)s)")
     parser.add_argument("--routes", type=int, default=4,
-                        help="keys of each type given to tendmap route (default: %(default)s)")
+                        help="keys of each type given to tendmap route after changes (default: %(default)s)")
     parser.add_argument("--show", action="store_true",
                         help="print type, key, digest and node of every command")
     options = parser.parse_args()
@@ -255,17 +270,19 @@ def arguments():
 def main():
     options = arguments()
     command = shlex.split(options.cluster) if options.cluster else [options.tendmap, "sim", "--nodes", "3"]
-    cluster = Cluster(command)
+    cluster, tendmap = Cluster(command), None
     try:
-        tendmap = options.tendmap and Tendmap(
-            options.tendmap, options.map_arguments, options.route_arguments, cluster.hosts
-        )
+        tendmap = options.tendmap and Tendmap(options.tendmap, cluster.hosts)
         for shared in (False, True):
             check_mode(cluster, tendmap, shared, options)
+        if tendmap:
+            tendmap.close()
     except Failure as failure:
         print(f"FAILED: {failure}", file=sys.stderr)
         return 1
     finally:
+        if tendmap:
+            tendmap.tender.kill()
         cluster.close()
     return 0
 

@@ -39,7 +39,7 @@ impl Next {
 /// reader that moves over finds the map as it was built.
 #[test]
 fn m13_h15_a_segment_is_retired_or_taken_over_but_not_both() {
-    Model::bounded("growth", 2, 3)
+    Model::bounded("growth", 3, 4)
         .reaching(&["grown", "thrown away", "taken over", "moved over", "waiting", "read 2"])
         .needing(&[RETIRE, TAKE, LINK])
         .check(|| {

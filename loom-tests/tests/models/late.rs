@@ -39,7 +39,7 @@ fn successor(segment: &Rc<Segment>, publications: u64) {
 /// on undisturbed.
 #[test]
 fn m10_h05_a_late_owner_changes_nothing_that_was_published() {
-    Model::bounded("late owner", 2, 3)
+    Model::bounded("late owner", 3, 4)
         .reaching(&["read 1", "read 2", "read 3", "disturbed", "took over", "fenced", "published"])
         .needing(&[P1, P2, R1, R2, STAMP, TAG, WORD, HEAD])
         .check(|| {
@@ -55,7 +55,7 @@ fn m10_h05_a_late_owner_changes_nothing_that_was_published() {
 /// publications of the newer owner a late one finds none that it can change.
 #[test]
 fn m02_words_left_alone_are_safe_from_a_late_owner() {
-    Model::bounded("words left alone", 1, 2)
+    Model::bounded("words left alone", 2, 3)
         .reaching(&["read 1", "read 2", "read 3", "read 4", "took over", "fenced"])
         .needing(&[TAG, OWN, WORD, HEAD])
         .check(|| {
@@ -73,8 +73,8 @@ fn m02_words_left_alone_are_safe_from_a_late_owner() {
 fn m08_h01_an_owner_killed_after_any_store_stops_nobody() {
     for stores in 0..=3 {
         let places: &[&str] = match stores {
-            3 => &["read 1", "read 2", "read 3", "took over", "survived"],
-            _ => &["read 1", "read 2", "disturbed", "took over", "killed"],
+            3 => &["read 1", "read 2", "read 3", "read 4", "took over", "survived"],
+            _ => &["read 1", "read 2", "read 3", "disturbed", "took over", "killed"],
         };
         Model::bounded(["killed at 0", "killed at 1", "killed at 2", "killed at 3"][stores], 2, 3)
             .reaching(places)
@@ -86,7 +86,7 @@ fn m08_h01_an_owner_killed_after_any_store_stops_nobody() {
                     let end = killed_after(stores, || owner.publish(&[0x101, 0x102]));
                     reach(if end.is_none() { "killed" } else { "survived" });
                 });
-                successor(&segment, 1);
+                successor(&segment, 2);
                 reader(&segment);
             });
     }

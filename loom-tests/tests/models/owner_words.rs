@@ -51,7 +51,7 @@ fn m05_a_late_heartbeat_is_not_the_new_owners() {
 /// neither change it nor make it seem missing.
 #[test]
 fn m12_h05_a_fenced_owner_cannot_touch_the_heartbeat() {
-    Model::bounded("heartbeat after fencing", 2, 3)
+    Model::bounded("heartbeat after fencing", 3, 4)
         .reaching(&["took over", "late beat refused", "new beat seen"])
         .needing(&[OWNER_TAG, OWNER_WORD, OWNER_TERM])
         .check(|| {

@@ -37,7 +37,7 @@ fn reader(segment: &Rc<Segment>) {
 /// no reader sees a mixture of what they publish.
 #[test]
 fn m09_h04_two_candidates_never_share_a_term() {
-    Model::bounded("two candidates", 2, 3)
+    Model::bounded("two candidates", 3, 4)
         .reaching(&[
             "term 2",
             "term 3",
@@ -94,7 +94,7 @@ fn m04_h44_a_skipped_term_is_never_entered_later() {
 /// frame stays readable.
 #[test]
 fn m03_h43_a_corrupt_tag_retires_the_segment_once() {
-    Model::bounded("corrupt tag", 2, 3)
+    Model::bounded("corrupt tag", 3, 4)
         .reaching(&["owner corrupt", "owner fenced", "taker corrupt", "taker lost", "read 1"])
         .needing(&[RETIRE, TAKE, TAG])
         .check(|| {
@@ -156,7 +156,7 @@ fn m03_h43_a_corrupt_tag_retires_the_segment_once() {
 /// lock that they hand over by may order.
 #[test]
 fn m11_who_comes_back_continues_from_the_last_publication() {
-    Model::bounded("release and return", 2, 3)
+    Model::bounded("release and return", 3, 4)
         .reaching(&["term 2", "term 3", "read 1", "read 2", "read 3", "read 4"])
         .needing(&[ENTER, P1, P2, R1, R2])
         .check(|| {
