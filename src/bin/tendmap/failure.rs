@@ -67,9 +67,7 @@ impl From<SegmentError> for Failure {
                 Failure::NotFound(text)
             }
             SegmentError::OtherVersion { .. } => Failure::OtherVersion(text),
-            SegmentError::Header { source, .. }
-                if matches!(source, HeaderError::Version { .. }) =>
-            {
+            SegmentError::Header { source: HeaderError::Version { .. }, .. } => {
                 Failure::OtherVersion(text)
             }
             SegmentError::Header { .. } | SegmentError::Misnamed { .. } => Failure::Corrupt(text),

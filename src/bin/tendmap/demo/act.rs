@@ -90,7 +90,6 @@ impl Act {
                 _ => return Ok(()),
             },
             Scene::TakenOver if part >= REMOVE => {
-                demo.count_surplus()?;
                 self.before = reader.map()?;
                 let status = demo.stage.sim.status()?;
                 let Some(last) = status.nodes.last() else { return Ok(()) };
@@ -169,7 +168,6 @@ fn kill_owner(demo: &mut Demo) -> Result<Option<(Instant, usize)>, Failure> {
     let Some(number) = demo.workers.iter().position(|worker| worker.is_owner()) else {
         return Ok(None);
     };
-    demo.count_surplus()?;
     let pid = demo.workers[number].pid();
     demo.say(format!("worker {} (pid {pid}) owns the segment: kill -9", number + 1))?;
     demo.traffic.disturb();

@@ -31,7 +31,7 @@ use message::Message;
 use screen::Screen;
 use stage::Stage;
 use summary::Summary;
-use traffic::{Traffic, open_connections};
+use traffic::{Surplus, Traffic};
 use workers::{Setting, Worker};
 
 /// How long, and with how many.
@@ -71,8 +71,7 @@ pub struct Demo {
     workers: Vec<Worker>,
     screen: Screen,
     traffic: Traffic,
-    /// Connections of the servers beyond those of the owner.
-    surplus: usize,
+    surplus: Surplus,
 }
 
 /// Shows it all.
@@ -107,8 +106,13 @@ pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure>
         .map(|number| Worker::start(number, &setting, to.clone()))
         .collect::<Result<Vec<_>, _>>()?;
     screen.show(&workers)?;
-    let mut demo =
-        Demo { stage, workers, screen, traffic: Traffic::new(args.tend_interval), surplus: 0 };
+    let mut demo = Demo {
+        stage,
+        workers,
+        screen,
+        traffic: Traffic::new(args.tend_interval),
+        surplus: Surplus::default(),
+    };
     let summary = demo.play(&told, length, args.tend_interval * 5 / 2);
     demo.screen.clear();
     let Some(summary) = summary? else {
@@ -151,7 +155,6 @@ impl Demo {
             act.go_on(self, &reader, part, heard)?;
             self.screen.show(&self.workers)?;
         }
-        self.count_surplus()?;
         let map_changes = reader.segment().head().sequence().saturating_sub(first);
         drop(reader);
         self.end(told)?;
@@ -178,7 +181,14 @@ impl Demo {
                 Ok(Told::Gone(_)) => {}
                 Ok(Told::Worker(number, at, message)) => {
                     let became = match &message {
-                        Message::Owner { term, .. } => Some((number, at, *term)),
+                        Message::Owner { term, .. } => {
+                            self.surplus.new_owner();
+                            Some((number, at, *term))
+                        }
+                        Message::Report(report) if report.role == "owner" => {
+                            self.surplus.look(&self.stage.sim, report.sockets)?;
+                            None
+                        }
                         _ => None,
                     };
                     self.workers[number].hear(at, message);
@@ -189,15 +199,6 @@ impl Demo {
                 }
             }
         }
-    }
-
-    /// Connections that no owner accounts for, while all is quiet.
-    fn count_surplus(&mut self) -> Result<(), Failure> {
-        let owners = self.workers.iter().filter(|worker| worker.is_owner());
-        let known: usize = owners.map(|worker| worker.report.sockets).sum();
-        let open = open_connections(&self.stage.sim)?;
-        self.surplus = self.surplus.max(open.saturating_sub(known));
-        Ok(())
     }
 
     /// Lets all workers end and hears them out.
@@ -232,7 +233,7 @@ impl Demo {
             all_info_requests: whole,
             // By what the workers have open, or by what the servers have open
             // beyond the owner's: whichever is more.
-            follower_connections: own.max(self.surplus),
+            follower_connections: own.max(self.surplus.most()),
         }
     }
 

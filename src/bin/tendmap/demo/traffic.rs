@@ -1,6 +1,6 @@
 //! What the servers see of it all: requests and connections.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use tendmap::sim::{Sim, SimError};
@@ -111,10 +111,42 @@ impl Sum {
     }
 }
 
-/// Connections that are open at the servers now.
-///
-/// # Errors
-/// [`SimError`] if the cluster has stopped.
-pub fn open_connections(sim: &Sim) -> Result<usize, SimError> {
-    Ok(sim.status()?.nodes.iter().map(|node| node.connections).sum())
+/// Connections that the servers have open beyond those of the owner.
+#[derive(Default)]
+pub struct Surplus {
+    /// At the owner's last reports.
+    last: VecDeque<usize>,
+    most: usize,
+}
+
+impl Surplus {
+    /// Another process owns: what its predecessor reported does not count.
+    pub fn new_owner(&mut self) {
+        self.last.clear();
+    }
+
+    /// The owner has just reported how many sockets it has open.
+    ///
+    /// It opens and closes some between the report and the count, so that only
+    /// a surplus that shows at three reports in a row is one.
+    ///
+    /// # Errors
+    /// [`SimError`] if the cluster has stopped.
+    pub fn look(&mut self, sim: &Sim, of_owner: usize) -> Result<(), SimError> {
+        let open: usize = sim.status()?.nodes.iter().map(|node| node.connections).sum();
+        self.last.push_back(open.saturating_sub(of_owner));
+        if self.last.len() > 3 {
+            self.last.pop_front();
+        }
+        if self.last.len() == 3 {
+            let lasting = self.last.iter().copied().min().unwrap_or(0);
+            self.most = lasting.max(self.most);
+        }
+        Ok(())
+    }
+
+    /// The most that there ever were.
+    pub fn most(&self) -> usize {
+        self.most
+    }
 }
