@@ -18,6 +18,7 @@ mod sim;
 mod status;
 mod tend;
 
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -97,6 +98,10 @@ fn main() -> ExitCode {
 /// The library's log goes to standard error, where it is asked for.
 fn log() {
     if let Ok(filter) = EnvFilter::try_from_env("TENDMAP_LOG") {
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(io::stderr().is_terminal())
+            .with_writer(io::stderr)
+            .init();
     }
 }
