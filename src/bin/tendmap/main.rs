@@ -18,9 +18,11 @@ mod sim;
 mod status;
 mod tend;
 
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
 
 use args::Common;
 use output::Output;
@@ -44,7 +46,9 @@ Exit codes:
   3  no such segment
   4  a segment of another layout version
   5  a corrupt segment
-  6  failed for another reason, which is told";
+  6  failed for another reason, which is told
+
+TENDMAP_LOG=debug (or info, warn …) shows the library's log on standard error.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -72,6 +76,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let Cli { common, command } = Cli::parse();
+    log();
     let output = Output::new(common.json);
     let result = match command {
         Command::Demo(args) => demo::run(&common, &args, &output),
@@ -87,5 +92,16 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
+    }
+}
+
+/// The library's log goes to standard error, where it is asked for.
+fn log() {
+    if let Ok(filter) = EnvFilter::try_from_env("TENDMAP_LOG") {
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(io::stderr().is_terminal())
+            .with_writer(io::stderr)
+            .init();
     }
 }

@@ -1,6 +1,7 @@
 //! Where the demo takes place: a cluster of its own and a directory of its
 //! own.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::time::Duration;
@@ -11,6 +12,8 @@ use tendmap::sim::{Sim, SimConfig, Timings};
 use crate::args::Common;
 use crate::failure::Failure;
 
+/// What the names of the demo's directories begin with.
+const PREFIX: &str = "tendmap-demo-";
 /// The nodes at the beginning.
 const NODES: usize = 4;
 
@@ -33,12 +36,17 @@ impl Stage {
         config.timings = timings((length.as_secs_f64() / 20.0).min(1.0));
         let sim = Sim::start(config)?;
         let (pid, random) = (std::process::id(), fastrand::u32(..));
-        let directory = common.directory.join(format!("tendmap-demo-{pid}-{random:08x}"));
+        let directory = common.directory.join(format!("{PREFIX}{pid}-{random:08x}"));
         DirBuilder::new().mode(0o700).create(&directory).map_err(|error| {
             Failure::Failed(format!("can't make the directory {}: {error}", directory.display()))
         })?;
         Ok(Stage { sim, place: Place { directory, ..common.place() } })
     }
+}
+
+/// Whether a directory of that name was made by a demo.
+pub fn is_own(name: &OsStr) -> bool {
+    name.to_string_lossy().starts_with(PREFIX)
 }
 
 /// Those of a real cluster, times `factor`.

@@ -12,6 +12,7 @@ use tendmap::client::{Client, Event, Observer, Role};
 
 use super::check::Checker;
 use super::message::Message;
+use super::stage;
 use crate::args::Common;
 use crate::failure::Failure;
 use crate::tend::Args;
@@ -67,6 +68,11 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Failure> {
     }
     drop(checker);
     client.close();
+    // A parent that was killed could not do it; it works only once all the
+    // others have gone.
+    if common.directory.file_name().is_some_and(stage::is_own) {
+        let _ = std::fs::remove_dir(&common.directory);
+    }
     Ok(())
 }
 
