@@ -87,7 +87,7 @@ proptest! {
 
     #[test]
     fn published_maps_come_back(first in maps(), second in maps(), checksums: bool) {
-        let mut tenure = private(capacity()).unwrap();
+        let mut tenure = private(capacity(), 0).unwrap();
         tenure.set_checksums(checksums);
         for (index, map) in [&first, &second, &second].into_iter().enumerate() {
             let published = tenure.publish(map).unwrap();

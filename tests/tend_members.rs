@@ -165,10 +165,6 @@ fn h15_a_surplus_node_is_refused_and_nothing_else_changes() {
     let (report, events) = tend_well(&mut source);
     assert_eq!((report.refused, events.len()), (1, 0), "counted again, told once");
     assert_eq!(requests(&mut source), 2, "its list counts as done with");
-    source.raise_capacity(3, 2);
-    let (report, _) = tend_well(&mut source);
-    assert_eq!(report.refused, 0);
-    assert_eq!(owners(source.map(), 0), "CAAABBBB");
 }
 
 #[test]

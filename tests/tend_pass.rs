@@ -318,10 +318,6 @@ fn a_namespace_without_a_place_is_refused_until_there_is_one() {
     let (report, events) = tend_well(&mut source);
     assert_eq!((report.refused, events.len()), (1, 0), "counted again, told once");
     assert_eq!(requests(&mut source), 2);
-    source.raise_capacity(4, 4);
-    let (report, events) = tend_well(&mut source);
-    assert_eq!(report.refused, 0);
-    assert!(events.contains(&TendEvent::NamespaceAdded { name: ns("y") }), "{events:?}");
 }
 
 #[test]

@@ -19,7 +19,6 @@ impl ClusterSource for Fixed {
     fn map(&self) -> &ClusterMap {
         &self.0
     }
-    fn raise_capacity(&mut self, _: usize, _: usize) {}
     fn stop(&mut self) {}
 }
 

@@ -76,8 +76,11 @@ impl Agent {
             takeover,
         });
         tenure.set_checksums(self.shared.config.checksums);
-        self.source.start(tenure.last_map());
-        Part::Owner(Box::new(Own::new(*tenure, &self.shared.config)))
+        let mut map = tenure.last_map();
+        let config = &self.shared.config;
+        map.raise_capacity(config.shm_node_ceiling, config.shm_namespace_ceiling);
+        self.source.start(map);
+        Part::Owner(Box::new(Own::new(*tenure, config)))
     }
 
     fn follow(&mut self) -> Part {
@@ -164,9 +167,9 @@ impl Agent {
         Ok(())
     }
 
-    /// The newest living segment; else, whoever gets the next free byte of the
-    /// old lock file builds one from the old one's last map, and the others
-    /// wait for it.
+    /// The newest living segment; else one is built from the old one's last
+    /// map: by the old one's owner while it lives, then by whoever gets the
+    /// next free byte of the old lock file. The others wait for it.
     fn find_or_build(&mut self, old: &Arc<Segment>) -> Result<Option<Start>, SegmentError> {
         let place = self.shared.config.place();
         let since = Instant::now();
@@ -176,13 +179,17 @@ impl Agent {
                 self.move_to(&segment)?;
                 return Ok(Some(Start::Follower));
             }
+            let lock = old.lock().expect("a retired segment has a file");
             if since.elapsed() >= BUILD_PATIENCE * u32::from(by) {
                 by += 1;
             }
+            // An owner that has retired it, and lives, is about to link the
+            // successor that it has built.
+            let owner = u64::from(old.head().term());
+            let building = by == 1 && lock.held_by_other(owner).unwrap_or(false);
             let term = Term::new(old.head().term().saturating_add(by)).unwrap_or(Term::LAST);
-            let lock = old.lock().expect("a retired segment has a file");
             let byte = term.get().into();
-            if lock.try_lock(byte).unwrap_or(false) {
+            if !building && lock.try_lock(byte).unwrap_or(false) {
                 let built = match live(&place) {
                     Ok(None) => self.build(old),
                     other => other.map(|_| None),

@@ -34,6 +34,11 @@ pub struct Config {
     pub shm_max_namespaces: usize,
     /// How many replicas of a partition a new segment has room for, 1 to 255.
     pub shm_max_replicas: usize,
+    /// How many nodes the segment may grow to, 1 to 4096: what does not fit then
+    /// is refused. Where segments start with more, that is the ceiling.
+    pub shm_node_ceiling: usize,
+    /// How many namespaces the segment may grow to, 1 to 4096.
+    pub shm_namespace_ceiling: usize,
     /// How long an owner that lives but shows no sign of life is waited for,
     /// and how long an owner whose tends fail keeps the ownership.
     pub shm_takeover_threshold: Duration,
@@ -110,6 +115,8 @@ impl Config {
             shm_max_nodes: Capacity::DEFAULT.max_nodes,
             shm_max_namespaces: Capacity::DEFAULT.max_namespaces,
             shm_max_replicas: Capacity::DEFAULT.max_replicas,
+            shm_node_ceiling: 4096,
+            shm_namespace_ceiling: 256,
             shm_takeover_threshold: Duration::from_secs(30),
             shm_directory: Place::DIRECTORY.into(),
             shm_mode: Place::MODE,
@@ -164,6 +171,14 @@ impl Config {
             return Err(ConfigError::NoHosts);
         }
         self.capacity().check()?;
+        for (name, found) in [
+            ("shm_node_ceiling", self.shm_node_ceiling),
+            ("shm_namespace_ceiling", self.shm_namespace_ceiling),
+        ] {
+            if !(1..=4096).contains(&found) {
+                return Err(CapacityError { name, found, wanted: "1 to 4096" }.into());
+            }
+        }
         self.wanted_cluster()?;
         if self.tend_interval < MIN_TEND_INTERVAL {
             return Err(ConfigError::TendInterval { found: self.tend_interval });

@@ -196,7 +196,7 @@ fn warn_of_capacities(shared: &Shared, config: &Config, found: crate::map::Capac
 
 /// A client with a map of its own.
 fn alone(config: Config, source: Box<dyn ClusterSource>) -> Result<Arc<Handle>, ConnectError> {
-    let tenure = private(config.capacity())?;
+    let tenure = private(config.capacity(), 0)?;
     let current = Current::new(None, tenure.segment())?;
     spawn(config, source, Arc::new(current), Start::Owner(Box::new(tenure)))
 }

@@ -101,9 +101,19 @@ pub enum Event {
         /// How long its tends have failed.
         failed_for: Duration,
     },
-    /// The map does not fit into the segment; what does not is left out.
+    /// This owner has replaced the segment by a larger one.
+    Grown {
+        /// The new one's generation.
+        generation: u64,
+        /// Nodes that it has room for.
+        max_nodes: usize,
+        /// Namespaces that it has room for.
+        max_namespaces: usize,
+    },
+    /// The map has outgrown the segment, and a larger one can't be made: what
+    /// was published last stands. It is tried again with every pass.
     NoRoom {
-        /// Which capacity is too small.
+        /// Why.
         error: String,
     },
     /// A second connect asked for other capacities than the segment has.

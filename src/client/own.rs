@@ -9,7 +9,11 @@ use super::error::ConnectError;
 use super::event::Event;
 use super::shared::Shared;
 use crate::layout::OwnerWord;
-use crate::segment::{Ended, NotPublished, Tenure, boottime_ms, generations};
+use crate::map::{Capacity, ClusterMap};
+use crate::segment::{
+    Created, Ended, Inherited, NotPublished, Prepared, Segment, SegmentError, Tenure, boottime_ms,
+    generations, private, sweep,
+};
 use crate::tend::{ClusterSource, TendError, TendEvent, TendReport, Turn};
 
 /// What a turn came to.
@@ -162,18 +166,108 @@ impl Own {
             }
             Ok(None) => {}
             Err(NotPublished::Ended(ended)) => return Err(ended),
-            Err(NotPublished::NoRoom(error)) => {
-                let text = error.to_string();
-                if self.no_room.as_ref() != Some(&text) {
-                    self.no_room = Some(text.clone());
-                    shared.tell(Event::NoRoom { error: text });
-                }
-            }
+            Err(NotPublished::NoRoom(_)) => self.grow(shared, map)?,
         }
         if shared.awaited() {
             shared.settle(check_cluster(self.tenure.segment(), &shared.config));
         }
         Ok(())
+    }
+}
+
+impl Own {
+    /// Replaces the segment by a larger one with the map published in it.
+    /// Lookups go on all the time: in the old one until the new one is there.
+    fn grow(&mut self, shared: &Shared, map: &ClusterMap) -> Result<(), Ended> {
+        let old = self.tenure.segment().clone();
+        let grown = match old.path() {
+            Some(_) => self.grow_file(shared, &old, map)?,
+            None => self.grow_private(&old, map),
+        };
+        let mut tenure = match grown {
+            Ok(tenure) => tenure,
+            Err(error) => {
+                let text = error.to_string();
+                if self.no_room.as_ref() != Some(&text) {
+                    self.no_room = Some(text.clone());
+                    shared.tell(Event::NoRoom { error: text });
+                }
+                return Ok(());
+            }
+        };
+        self.no_room = None;
+        tenure.set_checksums(shared.config.checksums);
+        tenure.set(OwnerWord::TendIntervalMs, self.interval.as_millis() as u64);
+        tenure.set(OwnerWord::TendedMs, boottime_ms());
+        let segment = tenure.segment().clone();
+        if let Err(error) = shared.current.replace(&segment) {
+            shared.tell(Event::Trouble { error: error.to_string() });
+        }
+        std::mem::replace(&mut self.tenure, tenure).fenced();
+        self.published = Some(Instant::now());
+        let _ = sweep(&shared.config.place());
+        let Capacity { max_nodes, max_namespaces, .. } = segment.geometry().capacity();
+        let generation = segment.identity().generation;
+        shared.tell(Event::Grown { generation, max_nodes, max_namespaces });
+        Ok(())
+    }
+
+    /// First the successor is built whole, then the old one is retired, which
+    /// fails if this is no longer its owner, then the successor gets its name.
+    /// Where that fails, everybody looks for the newest segment.
+    fn grow_file(
+        &mut self,
+        shared: &Shared,
+        old: &Segment,
+        map: &ClusterMap,
+    ) -> Result<Result<Tenure, SegmentError>, Ended> {
+        let place = shared.config.place();
+        let inherited = Inherited {
+            sequence: old.head().sequence() + 1,
+            table_generation: self.tenure.table_generation(),
+            map,
+        };
+        let built = generations(&place).and_then(|found| {
+            let newest = found.first().copied().unwrap_or(0).max(old.identity().generation);
+            Prepared::build(&place, newest + 1, larger(old, map), Some(inherited))
+        });
+        let prepared = match built {
+            Ok(prepared) => prepared,
+            Err(error) => return Ok(Err(error)),
+        };
+        self.tenure.retire()?;
+        match prepared.link() {
+            Ok(Created::Owner(mut tenure)) => {
+                // Only to know what it published.
+                tenure.last_map();
+                Ok(Ok(*tenure))
+            }
+            Ok(Created::Exists) | Err(_) => Err(Ended::Fenced),
+        }
+    }
+
+    fn grow_private(&mut self, old: &Segment, map: &ClusterMap) -> Result<Tenure, SegmentError> {
+        let mut tenure = private(larger(old, map), old.head().sequence())?;
+        tenure.publish(map).expect("it was made to fit, and nobody else has it");
+        // Its routers look for the successor when they find it retired.
+        self.tenure.retire().expect("nobody else has it");
+        Ok(tenure)
+    }
+}
+
+/// Twice the room, and again, until the map fits.
+fn larger(old: &Segment, map: &ClusterMap) -> Capacity {
+    let double = |mut room: usize, wanted: usize| {
+        while room < wanted {
+            room *= 2;
+        }
+        room.min(4096)
+    };
+    let there = old.geometry().capacity();
+    Capacity {
+        max_nodes: double(there.max_nodes, map.nodes.slots()),
+        max_namespaces: double(there.max_namespaces, map.namespaces().len()),
+        ..there
     }
 }
 

@@ -43,9 +43,6 @@ pub struct Inherited<'a> {
 /// Makes the segment of that place and generation, its creator being its owner
 /// in the first term.
 ///
-/// It is built without a name: nobody ever sees half of one, and a creator that
-/// dies leaves at most a lock file that nobody holds.
-///
 /// # Errors
 /// [`SegmentError`]; nothing is left behind then.
 pub fn create(
@@ -54,42 +51,116 @@ pub fn create(
     capacity: Capacity,
     inherited: Option<Inherited<'_>>,
 ) -> Result<Created, SegmentError> {
-    capacity.check()?;
-    let geometry = Geometry::new(capacity)?;
-    let identity = identity(place.key, generation);
-    let path = place.segment(generation);
-    let lock = lock_path(&place.directory, place.key, identity.segment_id);
-    let lock = LockFile::create(lock.clone(), place.mode).map_err(|source| {
-        match source.raw_os_error() {
-            Some(code) if code == Errno::NOSPC.raw_os_error() => no_space(place, &geometry),
-            _ => SegmentError::Io { action: "make the lock file", path: lock, source },
+    Prepared::build(place, generation, capacity, inherited)?.link()
+}
+
+/// A segment that is whole but has no name yet: nobody sees it.
+///
+/// Dropped, it is gone; a process that dies leaves at most a lock file that
+/// nobody holds.
+#[derive(Debug)]
+pub struct Prepared {
+    path: PathBuf,
+    unnamed: Unnamed,
+    /// `None` once it belongs to the segment.
+    lock: Option<LockFile>,
+}
+
+impl Prepared {
+    /// Builds the segment.
+    ///
+    /// # Errors
+    /// [`SegmentError`]; nothing is left behind then.
+    pub fn build(
+        place: &Place,
+        generation: u64,
+        capacity: Capacity,
+        inherited: Option<Inherited<'_>>,
+    ) -> Result<Prepared, SegmentError> {
+        capacity.check()?;
+        let geometry = Geometry::new(capacity)?;
+        let identity = identity(place.key, generation);
+        let path = place.segment(generation);
+        let lock = lock_path(&place.directory, place.key, identity.segment_id);
+        let lock = LockFile::create(lock.clone(), place.mode).map_err(|source| {
+            match source.raw_os_error() {
+                Some(code) if code == Errno::NOSPC.raw_os_error() => no_space(place, &geometry),
+                _ => SegmentError::Io { action: "make the lock file", path: lock, source },
+            }
+        })?;
+        // From here on the lock file is taken away if something fails.
+        let unnamed = match Unnamed::open(place, identity.segment_id) {
+            Ok(unnamed) => unnamed,
+            Err(error) => {
+                let _ = std::fs::remove_file(lock.path());
+                return Err(error);
+            }
+        };
+        let prepared = Prepared { path, unnamed, lock: Some(lock) };
+        prepared.fill(place, identity, &geometry, inherited.as_ref())?;
+        Ok(prepared)
+    }
+
+    fn fill(
+        &self,
+        place: &Place,
+        identity: Identity,
+        geometry: &Geometry,
+        inherited: Option<&Inherited<'_>>,
+    ) -> Result<(), SegmentError> {
+        let io = |action| SegmentError::io(action, &self.path);
+        let file = self.unnamed.file.as_ref().expect("open");
+        match fallocate(file, FallocateFlags::empty(), 0, geometry.total_bytes() as u64) {
+            Ok(()) => {}
+            Err(Errno::NOSPC | Errno::DQUOT) => return Err(no_space(place, geometry)),
+            // A file system that can't reserve would let a later access fault.
+            Err(error) => return Err(io("reserve the pages of")(error.into())),
         }
-    })?;
-    let made = build(place, &path, identity, &geometry, inherited.as_ref());
-    match made {
-        Ok(Some(file)) => {
-            let segment = Segment::created(path, file, lock)?;
-            let tenure = Tenure::first(segment)?;
-            Ok(Created::Owner(Box::new(tenure)))
+        file.write_all_at(Header::new(identity, geometry).bytes(), 0).map_err(io("fill"))?;
+        fill(file, geometry, inherited).map_err(io("fill"))?;
+        file.set_permissions(std::fs::Permissions::from_mode(place.mode))
+            .map_err(io("set the mode of"))
+    }
+
+    /// Gives it its name, unless another segment has it.
+    ///
+    /// # Errors
+    /// [`SegmentError`].
+    pub fn link(mut self) -> Result<Created, SegmentError> {
+        match self.unnamed.link(&self.path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Ok(Created::Exists);
+            }
+            Err(error) => return Err(SegmentError::io("link", &self.path)(error)),
         }
-        other => {
+        let Some(file) = self.unnamed.named(&self.path)? else { return Ok(Created::Exists) };
+        let lock = self.lock.take().expect("taken only here");
+        let segment = Segment::created(self.path.clone(), file, lock)?;
+        Ok(Created::Owner(Box::new(Tenure::first(segment)?)))
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        if let Some(lock) = &self.lock {
             let _ = std::fs::remove_file(lock.path());
-            other.map(|_| Created::Exists)
         }
     }
 }
 
-/// A segment in this process's own memory, and its tenure.
+/// A segment in this process's own memory, and its tenure. Publications go on
+/// from `sequence`, which is 0 for the first such segment.
 ///
 /// # Errors
 /// [`SegmentError`].
-pub fn private(capacity: Capacity) -> Result<Tenure, SegmentError> {
+pub fn private(capacity: Capacity, sequence: u64) -> Result<Tenure, SegmentError> {
     capacity.check()?;
     let geometry = Geometry::new(capacity)?;
     let memory = WriteMapping::private(geometry)
         .map_err(SegmentError::io("reserve memory for", "the private map"))?;
     // Relaxed: nobody else has seen this memory yet.
-    memory.head().store(Head::new(Term::FIRST, 0).bits(), Ordering::Relaxed);
+    memory.head().store(Head::new(Term::FIRST, sequence).bits(), Ordering::Relaxed);
     Tenure::first(Arc::new(Segment::of_memory(identity(0, 1), memory)))
 }
 
@@ -104,35 +175,6 @@ fn identity(key: u32, generation: u64) -> Identity {
     }
 }
 
-/// Builds the file and links it into place; `None` if the name is taken.
-fn build(
-    place: &Place,
-    path: &Path,
-    identity: Identity,
-    geometry: &Geometry,
-    inherited: Option<&Inherited<'_>>,
-) -> Result<Option<File>, SegmentError> {
-    let mut unnamed = Unnamed::open(place, identity.segment_id)?;
-    let io = |action| SegmentError::io(action, path);
-    let file = unnamed.file.as_ref().expect("open");
-    match fallocate(file, FallocateFlags::empty(), 0, geometry.total_bytes() as u64) {
-        Ok(()) => {}
-        Err(Errno::NOSPC | Errno::DQUOT) => return Err(no_space(place, geometry)),
-        // A file system that can't reserve would let a later access fault.
-        Err(error) => return Err(io("reserve the pages of")(error.into())),
-    }
-    file.write_all_at(Header::new(identity, geometry).bytes(), 0).map_err(io("fill"))?;
-    fill(file, geometry, inherited).map_err(io("fill"))?;
-    file.set_permissions(std::fs::Permissions::from_mode(place.mode))
-        .map_err(io("set the mode of"))?;
-    match unnamed.link(path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
-        Err(error) => return Err(io("link")(error)),
-    }
-    unnamed.named(path)
-}
-
 /// Writes the head, and the map that the segment begins with, through a
 /// mapping of the file that nobody else has seen.
 fn fill(file: &File, geometry: &Geometry, inherited: Option<&Inherited<'_>>) -> io::Result<()> {
@@ -145,7 +187,8 @@ fn fill(file: &File, geometry: &Geometry, inherited: Option<&Inherited<'_>>) -> 
     let head = Head::new(Term::FIRST, inherited.sequence.saturating_sub(1));
     mapping.head().store(head.bits(), Ordering::Relaxed);
     let mut image = Image::encode(inherited.map, geometry).map_err(io::Error::other)?;
-    image.seal(inherited.table_generation + 1, false);
+    // One checksum is cheap, and whoever checks them misses no publication.
+    image.seal(inherited.table_generation + 1, true);
     let mut publisher = Publisher::new(Term::FIRST, head);
     let frame = mapping.frame(publisher.next_frame());
     publisher
@@ -162,6 +205,7 @@ fn no_space(place: &Place, geometry: &Geometry) -> SegmentError {
 
 /// A file without its name: truly without one where the file system can do
 /// that, else under a temporary one that is taken away when this is dropped.
+#[derive(Debug)]
 struct Unnamed {
     file: Option<File>,
     temporary: Option<PathBuf>,

@@ -21,7 +21,7 @@ mod tenure;
 mod wait;
 
 pub use candidate::{Candidate, Entry};
-pub use create::{Created, Inherited, create, private};
+pub use create::{Created, Inherited, Prepared, create, private};
 pub use current::Current;
 pub(crate) use directory::newest;
 pub use directory::{Listed, SegmentState, list, live, remove};

@@ -235,9 +235,9 @@ impl Tenure {
         }
     }
 
-    /// What was published last under this tenure, or inherited by it.
-    pub fn published(&self) -> Option<(u64, &Image)> {
-        Some((self.publisher.head().sequence(), self.published.as_ref()?))
+    /// The table generation published last, or continued from.
+    pub fn table_generation(&self) -> u64 {
+        self.table_generation
     }
 
     /// Sets an owner word.
@@ -289,21 +289,24 @@ impl Tenure {
         self.end();
     }
 
-    /// Ends after the ownership was lost: frees the own term's byte, and
-    /// touches nothing of the successor's.
+    /// Ends after the ownership was lost or the segment retired: frees the own
+    /// term's byte, and touches nothing of a successor's. Of a retired segment
+    /// everybody is told.
     pub fn fenced(mut self) {
         self.released = true;
         self.free_byte();
+        if self.segment.head().retired() {
+            self.notify();
+        }
     }
 
-    /// Retires the segment, for a successor is wanted.
+    /// Retires the segment, for a successor is wanted. Nobody is woken yet: that
+    /// follows with [`fenced`](Self::fenced), when there is something to find.
     ///
     /// # Errors
     /// [`Ended::Fenced`] if it was not the owner's to retire any more.
     pub fn retire(&mut self) -> Result<(), Ended> {
-        retire(self.memory().head(), self.publisher.head()).map_err(|_| Ended::Fenced)?;
-        self.notify();
-        Ok(())
+        retire(self.memory().head(), self.publisher.head()).map(|_| ()).map_err(|_| Ended::Fenced)
     }
 
     fn end(&mut self) {

@@ -33,7 +33,8 @@ pub const BEAT: Duration = Duration::from_millis(50);
 /// it has checked whole: after an error the map holds what was known before.
 pub trait ClusterSource: Send {
     /// Begins to tend, continuing from `map`: what was published last, empty in
-    /// a new segment. Its nodes are as good as seeds, and its cluster name (if
+    /// a new segment. Its capacity is what the map may grow to. Its nodes are as
+    /// good as seeds, and its cluster name (if
     /// it has one) is the one wanted.
     fn start(&mut self, map: ClusterMap);
 
@@ -49,9 +50,6 @@ pub trait ClusterSource: Send {
 
     /// The map as of the last pass.
     fn map(&self) -> &ClusterMap;
-
-    /// Allows for more nodes and namespaces in the map (the segment has grown).
-    fn raise_capacity(&mut self, max_nodes: usize, max_namespaces: usize);
 
     /// Ends tending: closes every connection and forgets all that was cached.
     /// [`start`](Self::start) may follow.

@@ -60,7 +60,6 @@ impl ClusterSource for Source {
     fn map(&self) -> &ClusterMap {
         &self.map
     }
-    fn raise_capacity(&mut self, _: usize, _: usize) {}
     fn stop(&mut self) {}
 }
 

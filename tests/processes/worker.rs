@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,7 @@ pub struct Setup {
     pub tend_ms: u64,
     pub threshold_ms: u64,
     pub max_nodes: usize,
+    pub ceiling: usize,
     pub cluster_name: Option<String>,
 }
 
@@ -37,6 +39,7 @@ impl Setup {
             tend_ms: 100,
             threshold_ms: 1000,
             max_nodes: 16,
+            ceiling: 4096,
             cluster_name: None,
         }
     }
@@ -53,6 +56,7 @@ impl Setup {
         config.connect_timeout = Duration::from_millis(300);
         config.shm_takeover_threshold = Duration::from_millis(self.threshold_ms);
         config.shm_max_nodes = self.max_nodes;
+        config.shm_node_ceiling = self.ceiling;
         config.cluster_name = self.cluster_name.clone();
         config.checksums = true;
         config
@@ -62,7 +66,7 @@ impl Setup {
         json!({
             "directory": self.directory, "key": self.key, "hosts": self.hosts,
             "tend_ms": self.tend_ms, "threshold_ms": self.threshold_ms,
-            "max_nodes": self.max_nodes, "cluster_name": self.cluster_name,
+            "max_nodes": self.max_nodes, "ceiling": self.ceiling, "cluster_name": self.cluster_name,
         })
     }
 
@@ -75,6 +79,7 @@ impl Setup {
             tend_ms: value["tend_ms"].as_u64().unwrap(),
             threshold_ms: value["threshold_ms"].as_u64().unwrap(),
             max_nodes: value["max_nodes"].as_u64().unwrap() as usize,
+            ceiling: value["ceiling"].as_u64().unwrap() as usize,
             cluster_name: value["cluster_name"].as_str().map(Into::into),
         }
     }
@@ -88,6 +93,7 @@ pub fn work_if_asked() {
     match role {
         "client" => client(&setup),
         "hammer" => hammer(&setup),
+        "spin" => spin(&setup),
         "hold" => hold(&setup),
         "hold-check" => {
             let segment = live(&setup.place()).unwrap().unwrap();
@@ -155,6 +161,54 @@ fn route_all(client: &Client) -> Value {
         }
     }
     json!({"event": "routed", "routed": routed, "wrong": wrong, "sequence": snapshot.sequence})
+}
+
+/// A client that routes without a pause until it is told to close.
+fn spin(setup: &Setup) {
+    let client = Client::connect(setup.config()).unwrap();
+    say(json!({"event": "connected"}));
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let _ = std::io::stdin().lines().next();
+            stop.store(true, Ordering::Relaxed);
+        });
+        let mut router = client.router();
+        let mut checked = client.map().unwrap();
+        let (mut lookups, mut failed, mut wrong) = (0_u64, 0_u64, 0_u64);
+        while !stop.load(Ordering::Relaxed) {
+            let names: Vec<_> = checked.map.namespaces().iter().map(|found| found.name).collect();
+            for (index, name) in names.into_iter().enumerate() {
+                let Ok(handle) = router.namespace(name.as_str()) else {
+                    failed += 1;
+                    continue;
+                };
+                for partition in (0..4096).step_by(17) {
+                    let route = router.route(handle, Partition(partition), Policy::Sequence);
+                    lookups += 1;
+                    let Ok(route) = route else {
+                        failed += 1;
+                        continue;
+                    };
+                    if route.sequence() == checked.sequence {
+                        let table = &checked.map.namespaces()[index].partitions;
+                        let known = (0..3).any(|replica| {
+                            let slot = table.owner(partition, replica);
+                            let node = slot.and_then(|slot| checked.map.nodes.get(slot));
+                            node.is_some_and(|node| node == route.node())
+                        });
+                        wrong += u64::from(!known);
+                    }
+                }
+            }
+            checked = client.map().unwrap_or(checked);
+        }
+        let nodes = checked.map.nodes.len();
+        client.close();
+        say(json!({
+            "event": "spun", "lookups": lookups, "failed": failed, "wrong": wrong, "nodes": nodes,
+        }));
+    });
 }
 
 /// An owner without a cluster that publishes without a pause, every word

@@ -96,6 +96,14 @@ pub fn told(event: &Event) -> Told {
         Event::Abdicated { failed_for } => {
             Told::new("abdicated", [("failed_for_ms", ms(*failed_for))])
         }
+        Event::Grown { generation, max_nodes, max_namespaces } => Told::new(
+            "grown",
+            [
+                ("generation", (*generation).into()),
+                ("max_nodes", (*max_nodes).into()),
+                ("max_namespaces", (*max_namespaces).into()),
+            ],
+        ),
         Event::NoRoom { error } => Told::new("no_room", [("error", text(error))]),
         Event::CapacityIgnored { what } => Told::new("capacity_ignored", [("what", text(what))]),
         Event::Trouble { error } => Told::new("trouble", [("error", text(error))]),

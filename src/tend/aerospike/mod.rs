@@ -114,21 +114,6 @@ impl<T: Transport> ClusterSource for AerospikeSource<T> {
         &self.map
     }
 
-    fn raise_capacity(&mut self, max_nodes: usize, max_namespaces: usize) {
-        self.map.raise_capacity(max_nodes, max_namespaces);
-        // What found no place before is to be tried again.
-        for node in &mut self.nodes {
-            if !self.refused_nodes.is_empty() {
-                node.generations.peers = None;
-            }
-            if !self.refused_namespaces.is_empty() {
-                node.generations.partitions = None;
-            }
-        }
-        self.refused_nodes.clear();
-        self.refused_namespaces.clear();
-    }
-
     fn stop(&mut self) {
         self.transport.close();
         self.nodes.clear();
