@@ -103,10 +103,16 @@ pub fn files(directory: &TempDir) -> usize {
 
 /// Waits until `done`, and fails after a generous time.
 #[track_caller]
-pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, done: impl FnMut() -> bool) {
+    wait_at_most(Duration::from_secs(30), what, done);
+}
+
+/// As [`wait_until`], for what takes longer.
+#[track_caller]
+pub fn wait_at_most(limit: Duration, what: &str, mut done: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !done() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "waited in vain: {what}");
+        assert!(begun.elapsed() < limit, "waited in vain: {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use tendmap::client::Reader;
-use tendmap::sim::{Sim, SimConfig, SimNamespace};
+use tendmap::sim::{Sim, SimConfig};
 
-use crate::common::{directory, files, wait_until};
+use crate::common::{directory, files, wait_at_most, wait_until};
 use crate::worker::{Setup, Worker};
 
 pub fn trials() -> Vec<(&'static str, fn())> {
@@ -18,13 +18,11 @@ pub fn trials() -> Vec<(&'static str, fn())> {
 }
 
 fn grows() {
-    let mut config = SimConfig::fast(3);
-    config.namespaces = vec![SimNamespace::new("test", 2)];
-    let sim = Sim::start(config).unwrap();
     let directory = directory();
-    let hosts = sim.seeds().iter().map(ToString::to_string).collect();
-    let mut setup = Setup::new(directory.path(), hosts);
-    setup.max_nodes = 4;
+    let mut setup = Setup::new(directory.path(), vec!["127.0.0.1:1".into()]);
+    // Twelve busy processes may leave the owner little of the processor: it is
+    // slow, not hung.
+    setup.threshold_ms = 30_000;
     // Capacities differ from process to process: they meet all the same.
     let mut workers: Vec<Worker> = (0..12)
         .map(|number| {
@@ -34,18 +32,8 @@ fn grows() {
             worker
         })
         .collect();
-    for burst in 1..=20 {
-        for _ in 0..if burst == 20 { 7 } else { 10 } {
-            sim.add().unwrap();
-        }
-        for number in 0..if burst == 20 { 1 } else { 2 } {
-            let name = format!("more{burst}-{number}");
-            sim.add_namespace(SimNamespace::new(name, 1)).unwrap();
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
     let reader = Reader::attach(&setup.place()).unwrap();
-    wait_until("200 nodes and 40 namespaces", || {
+    wait_at_most(Duration::from_secs(120), "200 nodes and 40 namespaces", || {
         reader
             .map()
             .is_ok_and(|found| (found.map.nodes.len(), found.map.namespaces().len()) == (200, 40))

@@ -14,6 +14,7 @@ use tendmap::client::{Client, Config, Event, Observer};
 use tendmap::map::ClusterMap;
 use tendmap::route::{Partition, Policy};
 use tendmap::segment::{Created, NotPublished, Place, create, live};
+use tendmap::tend::{ClusterSource, TendError, TendReport, Turn};
 
 const ROLE: &str = "TENDMAP_TEST_WORKER";
 
@@ -163,9 +164,38 @@ fn route_all(client: &Client) -> Value {
     json!({"event": "routed", "routed": routed, "wrong": wrong, "sequence": snapshot.sequence})
 }
 
-/// A client that routes without a pause until it is told to close.
+/// A cluster that has more nodes and namespaces at every pass.
+struct Growing(ClusterMap);
+
+impl ClusterSource for Growing {
+    fn start(&mut self, map: ClusterMap) {
+        self.0 = map;
+    }
+    fn tend(&mut self, turn: &mut dyn Turn) -> Result<TendReport, TendError> {
+        if turn.beat().is_break() {
+            return Err(TendError::Interrupted);
+        }
+        let there = self.0.nodes.len() as u16;
+        for number in there..(there + 7).min(200) {
+            self.0.nodes.insert(crate::common::node(number)).unwrap();
+        }
+        let there = self.0.namespaces().len();
+        for number in there..(there + 2).min(40) {
+            crate::common::add_namespace(&mut self.0, &format!("ns{number}"), 2);
+        }
+        Ok(TendReport::default())
+    }
+    fn map(&self) -> &ClusterMap {
+        &self.0
+    }
+    fn stop(&mut self) {}
+}
+
+/// A client of a growing cluster that routes without a pause until it is told
+/// to close.
 fn spin(setup: &Setup) {
-    let client = Client::connect(setup.config()).unwrap();
+    let source = Growing(ClusterMap::new(setup.config().capacity()));
+    let client = Client::connect_with(setup.config(), Box::new(source)).unwrap();
     say(json!({"event": "connected"}));
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -176,6 +206,7 @@ fn spin(setup: &Setup) {
         let mut router = client.router();
         let mut checked = client.map().unwrap();
         let (mut lookups, mut failed, mut wrong) = (0_u64, 0_u64, 0_u64);
+        let mut seen = checked.sequence;
         while !stop.load(Ordering::Relaxed) {
             let names: Vec<_> = checked.map.namespaces().iter().map(|found| found.name).collect();
             for (index, name) in names.into_iter().enumerate() {
@@ -190,7 +221,8 @@ fn spin(setup: &Setup) {
                         failed += 1;
                         continue;
                     };
-                    if route.sequence() == checked.sequence {
+                    seen = route.sequence();
+                    if seen == checked.sequence {
                         let table = &checked.map.namespaces()[index].partitions;
                         let known = (0..3).any(|replica| {
                             let slot = table.owner(partition, replica);
@@ -201,7 +233,9 @@ fn spin(setup: &Setup) {
                     }
                 }
             }
-            checked = client.map().unwrap_or(checked);
+            if seen != checked.sequence {
+                checked = client.map().unwrap_or(checked);
+            }
         }
         let nodes = checked.map.nodes.len();
         client.close();
