@@ -11,7 +11,12 @@ use tendmap::tend::{ClusterSource, TendError, TendReport, Turn};
 
 /// A cluster that the test changes as it likes.
 #[derive(Clone)]
-pub struct Cluster(Arc<Mutex<Result<ClusterMap, TendError>>>);
+pub struct Cluster(Arc<Mutex<State>>);
+
+struct State {
+    map: ClusterMap,
+    error: Option<TendError>,
+}
 
 impl Cluster {
     /// `nodes` nodes; partition p of namespace "test" is held by nodes p,
@@ -22,17 +27,22 @@ impl Cluster {
             map.nodes.insert(node(number)).unwrap();
         }
         add_namespace(&mut map, "test", rf);
-        Cluster(Arc::new(Mutex::new(Ok(map))))
+        Cluster(Arc::new(Mutex::new(State { map, error: None })))
     }
 
     /// Changes what the next pass finds.
     pub fn change(&self, f: impl FnOnce(&mut ClusterMap)) {
-        f(self.0.lock().unwrap().as_mut().unwrap());
+        f(&mut self.0.lock().unwrap().map);
     }
 
     /// Makes every pass fail.
     pub fn fail(&self, error: TendError) {
-        *self.0.lock().unwrap() = Err(error);
+        self.0.lock().unwrap().error = Some(error);
+    }
+
+    /// Makes passes succeed again.
+    pub fn heal(&self) {
+        self.0.lock().unwrap().error = None;
     }
 
     /// A source that finds this cluster.
@@ -54,7 +64,12 @@ impl ClusterSource for Source {
         if turn.beat().is_break() {
             return Err(TendError::Interrupted);
         }
-        self.map = self.cluster.0.lock().unwrap().clone()?;
+        let state = self.cluster.0.lock().unwrap();
+        if let Some(error) = &state.error {
+            return Err(error.clone());
+        }
+        self.map = state.map.clone();
+        drop(state);
         Ok(TendReport::default())
     }
     fn map(&self) -> &ClusterMap {

@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod growth;
+mod healing;
 mod ownership;
 mod publication;
 mod worker;
@@ -16,7 +17,8 @@ fn main() {
     // Each test starts processes of its own; two at a time keep two cores busy
     // and leave waits as short as they should be.
     arguments.test_threads.get_or_insert(2);
-    let trials = [ownership::trials(), publication::trials(), growth::trials()].concat_trials();
+    let trials = [ownership::trials(), publication::trials(), growth::trials(), healing::trials()]
+        .concat_trials();
     libtest_mimic::run(&arguments, trials).exit();
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use crate::common::Cluster;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -92,7 +93,8 @@ pub fn work_if_asked() {
     let (role, setup) = role.split_once(' ').expect("a role and a setup");
     let setup = Setup::from_json(&serde_json::from_str(setup).unwrap());
     match role {
-        "client" => client(&setup),
+        "client" => client(&setup, None),
+        "switch" => client(&setup, Some(Cluster::new(5, 2))),
         "hammer" => hammer(&setup),
         "spin" => spin(&setup),
         "hold" => hold(&setup),
@@ -113,8 +115,9 @@ fn say(value: Value) {
     let _ = writeln!(out, "{value}").and_then(|()| out.flush());
 }
 
-/// A client that tells every event, and routes when it is asked to.
-fn client(setup: &Setup) {
+/// A client that tells every event, and routes when it is asked to: of the
+/// servers of its setup, or of a cluster of its own that can be switched off.
+fn client(setup: &Setup, own: Option<Cluster>) {
     let mut config = setup.config();
     config.observer = Some(Observer::new(|event| match event {
         Event::Owner { term, takeover, .. } => {
@@ -126,7 +129,11 @@ fn client(setup: &Setup) {
         Event::Moved { generation } => say(json!({"event": "moved", "generation": generation})),
         _ => {}
     }));
-    let client = match Client::connect(config) {
+    let connected = match &own {
+        None => Client::connect(config),
+        Some(cluster) => Client::connect_with(config, cluster.source()),
+    };
+    let client = match connected {
         Ok(client) => client,
         Err(error) => return say(json!({"event": "error", "text": error.to_string()})),
     };
@@ -136,6 +143,8 @@ fn client(setup: &Setup) {
         match line.unwrap().as_str() {
             "role" => say(json!({"event": "role", "role": client.role().as_str()})),
             "route" => say(route_all(&client)),
+            "fail" => own.as_ref().unwrap().fail(TendError::NoSeed { tried: vec![] }),
+            "work" => own.as_ref().unwrap().heal(),
             "close" => break,
             other => panic!("no such command: {other}"),
         }
