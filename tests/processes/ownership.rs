@@ -19,6 +19,7 @@ pub fn trials() -> Vec<(&'static str, fn())> {
         ("h03_stopped_candidates_do_not_stop_a_third", stopped_followers),
         ("h06_a_hung_owner_is_replaced_and_wakes_as_a_follower", hung_owner),
         ("h07_a_zombie_owner_is_replaced_at_once", zombie),
+        ("h08_pids_of_other_namespaces_do_not_matter", containers),
         ("h10_a_first_tend_that_fails_is_an_error_and_the_next_tries_at_once", first_tend_fails),
         ("h12_other_capacities_attach_to_what_is_there", other_capacities),
         ("h14_another_clusters_process_is_refused", other_cluster),
@@ -199,6 +200,25 @@ fn zombie() {
     assert!(begun.elapsed() < Duration::from_millis(rig.setup.threshold_ms) * 10);
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", owner.pid())).unwrap();
     assert!(stat.contains(") Z "), "it was a zombie all the time: {stat}");
+}
+
+/// Every container's process is pid 1, and none sees the others' pids.
+fn containers() {
+    let rig = Rig::new(3);
+    let owner = Worker::contained(&rig.setup);
+    let next = Worker::contained(&rig.setup);
+    let status = rig.reader().status().unwrap();
+    assert_eq!((status.owner_pid, status.owner_alive), (Some(1), true));
+    owner.kill();
+    assert_eq!(next.expect("owner")["term"], 2);
+    let outside = rig.client();
+    assert_eq!(rig.reader().status().unwrap().owner_pid, Some(1));
+    next.kill();
+    assert_eq!(outside.expect("owner")["term"], 3);
+    let mut inside = Worker::contained(&rig.setup);
+    inside.assert_routes();
+    outside.close();
+    assert_eq!(inside.expect("owner")["term"], 4);
 }
 
 fn first_tend_fails() {

@@ -320,7 +320,23 @@ pub struct Worker {
 
 impl Worker {
     pub fn start(role: &str, setup: &Setup) -> Worker {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        Worker::run(Command::new(std::env::current_exe().unwrap()), role, setup)
+    }
+
+    /// A client that is process 1 of a pid namespace of its own, as in a
+    /// container. Killed, it dies with the process that is known here.
+    pub fn contained(setup: &Setup) -> Worker {
+        let mut command = Command::new("unshare");
+        command
+            .args(["--user", "--map-root-user", "--pid", "--fork", "--kill-child=SIGKILL"])
+            .arg(std::env::current_exe().unwrap());
+        let worker = Worker::run(command, "client", setup);
+        worker.expect("connected");
+        worker
+    }
+
+    fn run(mut command: Command, role: &str, setup: &Setup) -> Worker {
+        let mut child = command
             .env(ROLE, format!("{role} {}", setup.to_json()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
