@@ -267,12 +267,11 @@ fn a_router_that_moves_to_a_successor_reads_everything_anew() {
 
     let directory = directory();
     let place = Place { directory: directory.path().into(), ..Place::of_key(1) };
-    let owner = |generation, capacity, inherited| match create(
-        &place, generation, capacity, inherited,
-    ) {
-        Ok(Created::Owner(tenure)) => tenure,
-        other => panic!("{other:?}"),
-    };
+    let owner =
+        |generation, capacity, inherited| match create(&place, generation, capacity, inherited) {
+            Ok(Created::Owner(tenure)) => tenure,
+            other => panic!("{other:?}"),
+        };
     let map = |first: u16, capacity| {
         let mut map = ClusterMap::new(capacity);
         for number in first..first + 3 {

@@ -84,6 +84,35 @@ impl Publisher {
         frame: &[AtomicU64],
         spans: &[Span<'_>],
     ) -> Result<Head, PublishError> {
+        let next = self.write(head, frame, spans)?;
+        // P2: Release pairs with R1, so that a reader of this head sees every
+        // word above.
+        let release = P2.order(Ordering::Release);
+        match HEAD.exchange(head, self.head.bits(), next.bits(), release) {
+            Ok(_) => {
+                self.head = next;
+                Ok(next)
+            }
+            Err(_) => Err(PublishError::Fenced),
+        }
+    }
+
+    /// The first part of a publication: all of it but the exchange of the head,
+    /// which is to go to what this gives. An owner that dies somewhere in a
+    /// publication leaves what this does for the spans up to there.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    ///
+    /// # Panics
+    /// As [`publish`](Self::publish).
+    #[doc(hidden)]
+    pub fn write(
+        &mut self,
+        head: &AtomicU64,
+        frame: &[AtomicU64],
+        spans: &[Span<'_>],
+    ) -> Result<Head, PublishError> {
         let Some(next) = self.head.next() else {
             return Err(match retire(head, self.head) {
                 Ok(_) => PublishError::Exhausted,
@@ -114,16 +143,7 @@ impl Publisher {
                 *known = wanted.bits();
             }
         }
-        // P2: Release pairs with R1, so that a reader of this head sees every
-        // word above.
-        let release = P2.order(Ordering::Release);
-        match HEAD.exchange(head, self.head.bits(), next.bits(), release) {
-            Ok(_) => {
-                self.head = next;
-                Ok(next)
-            }
-            Err(_) => Err(PublishError::Fenced),
-        }
+        Ok(next)
     }
 }
 

@@ -240,6 +240,36 @@ impl Tenure {
         Some((self.publisher.head().sequence(), self.published.as_ref()?))
     }
 
+    /// What an owner that dies in the middle of publishing `map` leaves: the
+    /// first `words` words of it, and the head as it was. Tells how many words
+    /// the whole has. For tests and soaks, whose processes end right after.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    #[doc(hidden)]
+    pub fn publish_part(
+        &mut self,
+        map: &ClusterMap,
+        mut words: usize,
+    ) -> Result<usize, NotPublished> {
+        let mut image =
+            Image::encode(map, self.segment.geometry()).map_err(NotPublished::NoRoom)?;
+        image.seal(self.table_generation + 1, self.checksums);
+        let mut spans = image.spans();
+        let whole = spans.iter().map(|span| span.payloads.len()).sum();
+        for span in &mut spans {
+            span.payloads = &span.payloads[..words.min(span.payloads.len())];
+            words -= span.payloads.len();
+        }
+        let writer = self.writer.as_ref().or_else(|| self.segment.memory()).expect("as `memory`");
+        let frame = writer.frame(self.publisher.next_frame());
+        match self.publisher.write(writer.head(), frame, &spans) {
+            Ok(_) => Ok(whole),
+            Err(PublishError::Fenced) => Err(NotPublished::Ended(Ended::Fenced)),
+            Err(_) => Err(NotPublished::Ended(self.damaged())),
+        }
+    }
+
     /// Sets an owner word.
     pub fn set(&self, word: OwnerWord, value: u64) {
         // A newer tag there means fenced or damaged, which the next turn finds.
