@@ -65,6 +65,12 @@ impl Publisher {
         self.head
     }
 
+    /// Forgets what it wrote: the next publication of either frame looks at
+    /// every word again.
+    pub fn forget(&mut self) {
+        self.written = [Vec::new(), Vec::new()];
+    }
+
     /// The frame that the next publication goes to, 0 or 1.
     pub fn next_frame(&self) -> usize {
         self.head.stamp().frame() ^ 1
