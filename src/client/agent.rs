@@ -12,7 +12,7 @@ use super::shared::Shared;
 use crate::map::{Capacity, snapshot};
 use crate::protocol::Term;
 use crate::segment::{
-    Created, Inherited, Segment, SegmentError, Tenure, create, generations, live,
+    Created, Inherited, Segment, SegmentError, Tenure, create, live, next_generation,
     retire_and_unlink, wait,
 };
 use crate::tend::ClusterSource;
@@ -175,7 +175,8 @@ impl Agent {
         let since = Instant::now();
         let mut by = 1;
         while !self.shared.stopping() {
-            if let Some(segment) = live(&place)? {
+            // What can't be trusted is no successor, and stops nobody.
+            if let Ok(Some(segment)) = live(&place) {
                 self.move_to(&segment)?;
                 return Ok(Some(Start::Follower));
             }
@@ -191,8 +192,8 @@ impl Agent {
             let byte = term.get().into();
             if !building && lock.try_lock(byte).unwrap_or(false) {
                 let built = match live(&place) {
-                    Ok(None) => self.build(old),
-                    other => other.map(|_| None),
+                    Ok(Some(_)) => Ok(None),
+                    _ => self.build(old),
                 };
                 lock.unlock(byte);
                 if let Some(tenure) = built? {
@@ -208,8 +209,7 @@ impl Agent {
     fn build(&self, old: &Arc<Segment>) -> Result<Option<Box<Tenure>>, SegmentError> {
         let config = &self.shared.config;
         let place = config.place();
-        let newest = generations(&place)?.first().copied().unwrap_or(0);
-        let generation = newest.max(old.identity().generation) + 1;
+        let generation = next_generation(&place, old.identity().generation)?;
         let (there, wanted) = (old.geometry().capacity(), config.capacity());
         let capacity = Capacity {
             max_nodes: there.max_nodes.max(wanted.max_nodes),

@@ -15,7 +15,7 @@ use crate::map::{Node, Snapshot, SnapshotError, tables};
 use crate::protocol::load_owner;
 use crate::route::Router;
 use crate::segment::{
-    Candidate, Created, Current, Entry, Personal, Segment, create, generations, live, private,
+    Candidate, Created, Current, Entry, Personal, Segment, create, live, next_generation, private,
     sweep, wait,
 };
 use crate::tend::{AerospikeConfig, AerospikeSource, ClusterSource};
@@ -235,7 +235,7 @@ fn open(config: &Config) -> Result<(Arc<Segment>, Start), ConnectError> {
             check_cluster(&segment, config)?;
             return Ok((segment, Start::Follower));
         }
-        let next = generations(&place)?.first().map_or(1, |newest| newest + 1);
+        let next = next_generation(&place, 0)?;
         if let Created::Owner(tenure) = create(&place, next, config.capacity(), None)? {
             // What crashed processes left; not being able to is no reason to
             // fail.

@@ -76,8 +76,8 @@ impl Own {
     }
 
     /// Whether this is still *the* segment of the key. `link` alone does not
-    /// make it so: if its name leads elsewhere or a higher generation is there,
-    /// it is retired and everybody moves.
+    /// make it so: if its name leads elsewhere, if newcomers would refuse it, or
+    /// if a higher generation is there, it is retired and everybody moves.
     fn heal(&mut self, shared: &Shared) -> Result<(), Ended> {
         let segment = self.tenure.segment().clone();
         if segment.path().is_none() {
@@ -92,7 +92,7 @@ impl Own {
             }),
             Err(_) => false,
         };
-        if segment.is_at_name() && !higher {
+        if segment.is_sound() && !higher {
             return Ok(());
         }
         self.tenure.retire()?;

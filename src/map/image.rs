@@ -10,7 +10,8 @@ use super::records::{
     ip_bytes, pack,
 };
 use crate::layout::{Geometry, frame};
-use crate::protocol::{PAYLOAD_MASK, Span};
+use crate::protocol::{PAYLOAD_MASK, Span, Word};
+use crate::sync::{AtomicU64, Ordering};
 
 /// The map has outgrown the segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,6 +91,17 @@ impl Image {
     /// The table generation that was sealed in.
     pub fn table_generation(&self) -> u64 {
         self.payloads[frame::TABLE_GENERATION]
+    }
+
+    /// Whether it is what stands in a frame, tags apart.
+    pub fn stands_in(&self, frame: &[AtomicU64]) -> bool {
+        self.live.iter().all(|span| {
+            let words = frame[span.clone()].iter().zip(&self.payloads[span.clone()]);
+            words.into_iter().all(|(word, &payload)| {
+                // Relaxed: it is asked by the only one who writes there.
+                Word::from_bits(word.load(Ordering::Relaxed)).payload() == payload
+            })
+        })
     }
 
     /// The spans to publish.

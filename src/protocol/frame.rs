@@ -65,6 +65,12 @@ impl Publisher {
         self.head
     }
 
+    /// Forgets what it wrote: the next publication of either frame looks at
+    /// every word again.
+    pub fn forget(&mut self) {
+        self.written = [Vec::new(), Vec::new()];
+    }
+
     /// The frame that the next publication goes to, 0 or 1.
     pub fn next_frame(&self) -> usize {
         self.head.stamp().frame() ^ 1
@@ -79,6 +85,35 @@ impl Publisher {
     /// # Panics
     /// If a span reaches beyond the frame.
     pub fn publish(
+        &mut self,
+        head: &AtomicU64,
+        frame: &[AtomicU64],
+        spans: &[Span<'_>],
+    ) -> Result<Head, PublishError> {
+        let next = self.write(head, frame, spans)?;
+        // P2: Release pairs with R1, so that a reader of this head sees every
+        // word above.
+        let release = P2.order(Ordering::Release);
+        match HEAD.exchange(head, self.head.bits(), next.bits(), release) {
+            Ok(_) => {
+                self.head = next;
+                Ok(next)
+            }
+            Err(_) => Err(PublishError::Fenced),
+        }
+    }
+
+    /// The first part of a publication: all of it but the exchange of the head,
+    /// which is to go to what this gives. An owner that dies somewhere in a
+    /// publication leaves what this does for the spans up to there.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    ///
+    /// # Panics
+    /// As [`publish`](Self::publish).
+    #[doc(hidden)]
+    pub fn write(
         &mut self,
         head: &AtomicU64,
         frame: &[AtomicU64],
@@ -114,16 +149,7 @@ impl Publisher {
                 *known = wanted.bits();
             }
         }
-        // P2: Release pairs with R1, so that a reader of this head sees every
-        // word above.
-        let release = P2.order(Ordering::Release);
-        match HEAD.exchange(head, self.head.bits(), next.bits(), release) {
-            Ok(_) => {
-                self.head = next;
-                Ok(next)
-            }
-            Err(_) => Err(PublishError::Fenced),
-        }
+        Ok(next)
     }
 }
 

@@ -184,7 +184,11 @@ fn fill(file: &File, geometry: &Geometry, inherited: Option<&Inherited<'_>>) -> 
         mapping.head().store(Head::new(Term::FIRST, 0).bits(), Ordering::Relaxed);
         return Ok(());
     };
-    let head = Head::new(Term::FIRST, inherited.sequence.saturating_sub(1));
+    // No publisher gets half-way to the last sequence: one beyond was damaged.
+    // The generation is newer, so that the sequence may begin anew.
+    let damaged = inherited.sequence > Head::LAST_SEQUENCE / 2;
+    let sequence = if damaged { 1 } else { inherited.sequence };
+    let head = Head::new(Term::FIRST, sequence.saturating_sub(1));
     mapping.head().store(head.bits(), Ordering::Relaxed);
     let mut image = Image::encode(inherited.map, geometry).map_err(io::Error::other)?;
     // One checksum is cheap, and whoever checks them misses no publication.

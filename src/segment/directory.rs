@@ -129,20 +129,36 @@ pub(crate) fn generations(place: &Place) -> Result<Vec<u64>, SegmentError> {
     Ok(found)
 }
 
-/// The newest living segment of a key: the current one.
+/// The number of a segment that is to succeed all of a key and the one with the
+/// number `after`. Where somebody has planted a file with the last number, it
+/// is the next free one.
 ///
 /// # Errors
-/// [`SegmentError`] if a file that is newer can't be trusted or read.
+/// [`SegmentError::Io`] if the directory can't be read.
+#[cfg(feature = "tend")]
+pub(crate) fn next_generation(place: &Place, after: u64) -> Result<u64, SegmentError> {
+    let found = generations(place)?;
+    let newest = found.first().map_or(after, |&newest| newest.max(after));
+    let free = || (after.saturating_add(1)..).find(|number| !found.contains(number));
+    Ok(newest.checked_add(1).or_else(free).unwrap_or(u64::MAX))
+}
+
+/// The newest living segment of a key that can be trusted: the current one.
+///
+/// # Errors
+/// [`SegmentError`] if there is none, and why a file that may be one can't be
+/// trusted or read.
 pub fn live(place: &Place) -> Result<Option<Arc<Segment>>, SegmentError> {
+    let mut refused = None;
     for generation in generations(place)? {
         match Segment::attach(place, generation) {
             Ok(segment) if segment.head().retired() => {}
             Ok(segment) => return Ok(Some(segment)),
             Err(error) if error.is_absent() => {}
-            Err(error) => return Err(error),
+            Err(error) => refused = refused.or(Some(error)),
         }
     }
-    Ok(None)
+    refused.map_or(Ok(None), Err)
 }
 
 /// The newest segment of a key, retired ones included, for those who only

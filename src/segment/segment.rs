@@ -181,6 +181,18 @@ impl Segment {
             .is_ok_and(|found| (found.dev(), found.ino()) == store.file_id)
     }
 
+    /// Whether its name still leads to its file, and whoever comes would be let
+    /// in: neither its mode, its length nor its header has changed for the worse.
+    pub(crate) fn is_sound(&self) -> bool {
+        let Some(store) = self.file() else { return true };
+        let trusted = |found: std::fs::Metadata| found.mode() & 0o002 == 0;
+        self.is_at_name()
+            && store.file.metadata().is_ok_and(trusted)
+            && check_header(&store.file, &store.path).is_ok_and(|(identity, geometry)| {
+                (identity, &geometry) == (self.identity, self.geometry())
+            })
+    }
+
     /// A second, writable mapping of its file.
     ///
     /// # Errors

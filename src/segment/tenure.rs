@@ -136,7 +136,7 @@ impl Tenure {
             Ok(last) => {
                 self.table_generation = last.table_generation;
                 let mut image = Image::encode(&last.map, &geometry).expect("it was in a frame");
-                image.seal(last.table_generation, false);
+                image.seal(last.table_generation, last.intact.is_some());
                 self.published = Some(image);
                 last.map
             }
@@ -169,7 +169,28 @@ impl Tenure {
             }
         }
         self.set(OwnerWord::TurnedMs, boottime_ms());
+        self.look_over();
         self.beat()
+    }
+
+    /// Looks whether what it wrote still stands. What is damaged in the live
+    /// frame is mended by another publication, at which every word is looked at
+    /// again; an owner word that lost its tag gets it back.
+    fn look_over(&mut self) {
+        let live = self.segment.mapping().frame(self.publisher.next_frame() ^ 1);
+        if self.published.as_ref().is_some_and(|image| !image.stands_in(live)) {
+            self.published = None;
+            self.publisher.forget();
+        }
+        for word in OwnerWord::ALL {
+            if self.tag_of(word) != self.term().get() {
+                self.add(word, 0);
+            }
+        }
+    }
+
+    fn tag_of(&self, word: OwnerWord) -> u16 {
+        Word::from_bits(self.segment.mapping().owner(word).load(Ordering::Relaxed)).tag()
     }
 
     /// A sign of life, and whether this is still the owner.
@@ -178,9 +199,7 @@ impl Tenure {
     /// [`Ended`].
     pub fn beat(&mut self) -> Result<(), Ended> {
         self.check()?;
-        let heartbeat = self.segment.mapping().owner(OwnerWord::Heartbeat);
-        let tag = Word::from_bits(heartbeat.load(Ordering::Relaxed)).tag();
-        if tag > self.term().get() {
+        if OwnerWord::ALL.iter().any(|&word| self.tag_of(word) > self.term().get()) {
             // Newer than the head: the exchange tells who is right.
             return Err(match retire(self.memory().head(), self.publisher.head()) {
                 Ok(_) => self.damaged(),
@@ -192,8 +211,9 @@ impl Tenure {
     }
 
     fn check(&self) -> Result<(), Ended> {
-        let head = self.segment.head();
-        if head.retired() || head.term() != self.term().get() { Err(Ended::Fenced) } else { Ok(()) }
+        // The whole head: one of its own term that it did not leave so is
+        // damaged, and taken over like a foreign one.
+        if self.segment.head() == self.publisher.head() { Ok(()) } else { Err(Ended::Fenced) }
     }
 
     fn damaged(&self) -> Ended {
@@ -238,6 +258,36 @@ impl Tenure {
     /// The table generation published last, or continued from.
     pub fn table_generation(&self) -> u64 {
         self.table_generation
+    }
+
+    /// What an owner that dies in the middle of publishing `map` leaves: the
+    /// first `words` words of it, and the head as it was. Tells how many words
+    /// the whole has. For tests and soaks, whose processes end right after.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    #[doc(hidden)]
+    pub fn publish_part(
+        &mut self,
+        map: &ClusterMap,
+        mut words: usize,
+    ) -> Result<usize, NotPublished> {
+        let mut image =
+            Image::encode(map, self.segment.geometry()).map_err(NotPublished::NoRoom)?;
+        image.seal(self.table_generation + 1, self.checksums);
+        let mut spans = image.spans();
+        let whole = spans.iter().map(|span| span.payloads.len()).sum();
+        for span in &mut spans {
+            span.payloads = &span.payloads[..words.min(span.payloads.len())];
+            words -= span.payloads.len();
+        }
+        let writer = self.writer.as_ref().or_else(|| self.segment.memory()).expect("as `memory`");
+        let frame = writer.frame(self.publisher.next_frame());
+        match self.publisher.write(writer.head(), frame, &spans) {
+            Ok(_) => Ok(whole),
+            Err(PublishError::Fenced) => Err(NotPublished::Ended(Ended::Fenced)),
+            Err(_) => Err(NotPublished::Ended(self.damaged())),
+        }
     }
 
     /// Sets an owner word.

@@ -70,7 +70,7 @@ fn sim_listens_where_it_is_told() {
 fn workers_of_a_demo_end_with_their_parent() {
     let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(2)).unwrap());
     let host = format!("--host={}", sim.seeds()[0]);
-    let mut worker = Running::start(&mut place.command(&["demo-worker", &host]));
+    let mut worker = Running::start(&mut place.command(&["worker", &host]));
     assert_eq!(worker.next()["kind"], "owner");
     wait_until("a report", || worker.next()["lookups"].as_u64().unwrap_or(0) > 0);
     // As when the parent dies.

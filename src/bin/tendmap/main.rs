@@ -8,6 +8,7 @@ mod demo;
 mod duration;
 mod event;
 mod failure;
+mod fleet;
 mod ls;
 mod map;
 mod output;
@@ -15,6 +16,7 @@ mod rm;
 mod route;
 mod signals;
 mod sim;
+mod soak;
 mod status;
 mod tend;
 
@@ -54,9 +56,12 @@ TENDMAP_LOG=debug (or info, warn …) shows the library's log on standard error.
 enum Command {
     /// See it all at work: a simulated cluster, worker processes, a takeover.
     Demo(demo::Args),
-    /// A worker of the demo.
+    /// Torment it: kill, stop and continue processes and nodes at random, and
+    /// check every answer.
+    Soak(soak::Args),
+    /// A worker of the demo or the soak.
     #[command(hide = true)]
-    DemoWorker(tend::Args),
+    Worker(fleet::worker::Args),
     /// Tend a cluster, or follow who does, and tell all that happens.
     Tend(tend::Args),
     /// Tell which nodes hold a key.
@@ -80,7 +85,8 @@ fn main() -> ExitCode {
     let output = Output::new(common.json);
     let result = match command {
         Command::Demo(args) => demo::run(&common, &args, &output),
-        Command::DemoWorker(args) => demo::worker::run(&common, &args),
+        Command::Soak(args) => soak::run(&common, &args, &output),
+        Command::Worker(args) => fleet::worker::run(&common, &args),
         Command::Tend(args) => tend::run(&common, &args, &output),
         Command::Route(args) => route::run(&common, &args, &output),
         Command::Map => map::run(&common, &output),

@@ -5,14 +5,10 @@
 //! another one added, and every lookup is checked.
 
 mod act;
-mod check;
-mod message;
+mod cluster;
 mod screen;
-mod stage;
 mod summary;
 mod traffic;
-pub mod worker;
-mod workers;
 
 use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -24,15 +20,16 @@ use tendmap::tend::Host;
 use crate::args::Common;
 use crate::duration;
 use crate::failure::Failure;
+use crate::fleet::Told;
+use crate::fleet::message::Message;
+use crate::fleet::stage::{Play, Stage};
+use crate::fleet::workers::{Setting, Worker};
 use crate::output::Output;
 use crate::signals;
 use act::Act;
-use message::Message;
 use screen::Screen;
-use stage::Stage;
 use summary::Summary;
 use traffic::{Surplus, Traffic};
-use workers::{Setting, Worker};
 
 /// How long, and with how many.
 #[derive(clap::Args)]
@@ -48,16 +45,6 @@ pub struct Args {
     /// How often the owner polls the cluster.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration::parse)]
     tend_interval: Duration,
-}
-
-/// What the parent is told.
-pub enum Told {
-    /// By a worker, when.
-    Worker(usize, Instant, Message),
-    /// A worker's output has ended.
-    Gone(usize),
-    /// To stop.
-    Stop,
 }
 
 /// How often the screen is drawn and the servers are looked at.
@@ -90,7 +77,7 @@ pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure>
     signals::on_stop(move || drop(stop.send(Told::Stop)))?;
     let workers = usize::from(args.workers);
     let mut screen = Screen::new(*output, workers);
-    let stage = Stage::new(common, length)?;
+    let stage = Stage::new(common, Play::Demo, cluster::config(length))?;
     let seeds = stage.sim.seeds();
     screen.say(format!(
         "a cluster of {} simulated nodes, {workers} workers on one key",
@@ -101,6 +88,7 @@ pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure>
         directory: &stage.place.directory,
         seeds: &seeds,
         tend_interval: args.tend_interval,
+        more: &[],
     };
     let workers = (0..workers)
         .map(|number| Worker::start(number, &setting, to.clone()))

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::workers::Worker;
+use crate::fleet::workers::Worker;
 use crate::output::{Output, grouped};
 
 /// Where the demo shows itself.

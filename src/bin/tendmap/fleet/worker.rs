@@ -1,24 +1,32 @@
-//! A worker process of the demo: it connects, routes keys as fast as it is
+//! A worker process: it connects, routes keys as fast as it is
 //! allowed to, and checks every answer against the publication it came from.
 
-use std::io::{self, Read, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver};
+use std::io::{self, Write};
+use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tendmap::client::{Client, Event, Observer, Role};
 
 use super::check::Checker;
+use super::kill_point::die_amid;
 use super::message::Message;
 use super::stage;
 use crate::args::Common;
+use crate::duration;
 use crate::failure::Failure;
-use crate::tend::Args;
+use crate::tend;
 
-/// How often a worker reports.
-pub const REPORT: Duration = Duration::from_millis(200);
+/// The settings of its client, and how often it reports.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    client: tend::Args,
+    /// How often it reports and reads the whole map.
+    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = duration::parse)]
+    report: Duration,
+}
+
 /// The pause after each burst of lookups, so that many workers leave a small
 /// machine some room.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -30,11 +38,10 @@ const PAUSE: Duration = Duration::from_millis(5);
 pub fn run(common: &Common, args: &Args) -> Result<(), Failure> {
     // Sockets that were inherited are not the worker's doing.
     let inherited = sockets();
-    let stop = Arc::new(AtomicBool::new(false));
-    watch_parent(stop.clone());
+    let orders = orders();
     let (to, lines) = mpsc::channel();
     let writer = thread::spawn(move || write(&lines));
-    let mut config = args.config(common);
+    let mut config = args.client.config(common);
     let observed = std::sync::Mutex::new(to.clone());
     config.observer = Some(Observer::new(move |event| {
         if let (Event::Owner { term, takeover, .. }, Ok(to)) = (event, observed.lock()) {
@@ -46,11 +53,18 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Failure> {
     let mut checker = Checker::new(&client);
     let mut follower_sockets = 0;
     let mut due = Instant::now();
-    // Relaxed: it stands for itself.
-    while !stop.load(Ordering::Relaxed) && !writer.is_finished() {
+    while !writer.is_finished() {
+        match orders.try_recv() {
+            Ok(Order::Die(random)) => die_amid(&client, random, |words| {
+                // Past the writer, who may not come to it any more.
+                let _ = write_line(&Message::Dying { words });
+            }),
+            Err(TryRecvError::Disconnected) => break,
+            Err(TryRecvError::Empty) => {}
+        }
         checker.burst();
         if Instant::now() >= due {
-            due = Instant::now() + REPORT;
+            due = Instant::now() + args.report;
             checker.read_whole();
             let role = client.role();
             let open = sockets().saturating_sub(inherited);
@@ -76,23 +90,36 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Standard input ends when the parent closes it, or dies.
-fn watch_parent(stop: Arc<AtomicBool>) {
+/// What the parent wants.
+enum Order {
+    /// Die in the middle of a publication; where is drawn by this.
+    Die(u64),
+}
+
+/// The parent's orders, a line each. Standard input ends when the parent
+/// closes it, or dies, and so do the orders.
+fn orders() -> Receiver<Order> {
+    let (to, orders) = mpsc::channel();
     thread::spawn(move || {
-        let mut input = io::stdin().lock();
-        while matches!(input.read(&mut [0; 64]), Ok(1..)) {}
-        stop.store(true, Ordering::Relaxed);
+        for line in io::stdin().lines().map_while(Result::ok) {
+            let random = line.strip_prefix("die ").and_then(|random| random.parse().ok());
+            if random.is_some_and(|random| to.send(Order::Die(random)).is_err()) {
+                return;
+            }
+        }
     });
+    orders
 }
 
 fn write(lines: &Receiver<Message>) -> io::Result<()> {
-    for line in lines {
-        let mut out = io::stdout().lock();
-        serde_json::to_writer(&mut out, &line)?;
-        writeln!(out)?;
-        out.flush()?;
-    }
-    Ok(())
+    lines.iter().try_for_each(|line| write_line(&line))
+}
+
+fn write_line(line: &Message) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer(&mut out, line)?;
+    writeln!(out)?;
+    out.flush()
 }
 
 /// How many sockets this process has open.

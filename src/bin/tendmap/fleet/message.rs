@@ -15,6 +15,11 @@ pub enum Message {
         /// Whether it took over from another one.
         takeover: bool,
     },
+    /// As owner it dies now, after so many words of a publication.
+    Dying {
+        /// The words.
+        words: usize,
+    },
     /// How it fares.
     Report(Report),
 }
@@ -33,11 +38,20 @@ pub struct Report {
     pub wrong_routes: u64,
     /// What the first of them was, in words.
     pub first_wrong: Option<String>,
+    /// Publications that were read whole and fit their checksums.
+    pub snapshots_checked: u64,
     /// Publications that were read and damaged, or a mixture of two.
     pub torn_reads: u64,
     /// Lookups whose publication had been replaced before it could be read
     /// whole.
     pub unchecked: u64,
+    /// How often (generation, term, sequence) went back.
+    pub went_back: u64,
+    /// What the first of them was, in words.
+    pub first_back: Option<String>,
+    /// The longest time without a completed lookup, in nanoseconds; see
+    /// `gaps`.
+    pub longest_gap_ns: u64,
     /// The last publication seen.
     pub sequence: u64,
     /// Sockets that it has open.

@@ -8,10 +8,13 @@ use tendmap::client::Client;
 use tendmap::map::{NamespaceName, NodeId, Snapshot, SnapshotError};
 use tendmap::route::{NamespaceHandle, Policy, Record, Router};
 
+use super::gaps::Gaps;
 use super::message::Report;
 
 /// Lookups in one go.
 const BURST: usize = 1000;
+/// Lookups between two looks at the clock.
+const STRIDE: usize = 50;
 /// Publications that are kept to check against.
 const KEPT: usize = 4;
 
@@ -23,6 +26,11 @@ pub struct Checker<'a> {
     key: i64,
     burst: Vec<Lookup>,
     kept: VecDeque<Snapshot>,
+    gaps: Gaps,
+    /// Generation, term and sequence as seen last.
+    last: (u64, u16, u64),
+    /// The publication of the last lookup.
+    routed: u64,
     report: Report,
 }
 
@@ -55,6 +63,9 @@ impl<'a> Checker<'a> {
             key: i64::from(std::process::id()) << 32,
             burst: Vec::with_capacity(BURST),
             kept: VecDeque::new(),
+            gaps: Gaps::new(),
+            last: (0, 0, 0),
+            routed: 0,
             report: Report::default(),
         }
     }
@@ -67,8 +78,9 @@ impl<'a> Checker<'a> {
     /// Looks up some keys of every namespace, then checks the answers.
     pub fn burst(&mut self) {
         self.burst.clear();
+        self.gaps.begin();
         let begun = Instant::now();
-        for _ in 0..BURST {
+        for done in 1..=BURST {
             self.key += 1;
             let turn = self.key as usize;
             let Some(&(namespace, handle)) =
@@ -89,18 +101,28 @@ impl<'a> Checker<'a> {
                     sequence: route.sequence(),
                 });
             }
+            if done % STRIDE == 0 {
+                self.gaps.lookup();
+            }
         }
         self.report.lookup_ns += begun.elapsed().as_nanos() as u64;
-        for lookup in core::mem::take(&mut self.burst) {
+        let mut burst = core::mem::take(&mut self.burst);
+        for lookup in burst.drain(..) {
             self.check(&lookup);
         }
+        self.burst = burst;
+        self.report.longest_gap_ns = self.gaps.longest().as_nanos() as u64;
     }
 
     /// Reads the whole map as it is now and checks that it is one publication.
     pub fn read_whole(&mut self) {
+        let segment = self.client.segment();
+        let head = segment.head();
+        self.look_ahead((segment.identity().generation, head.term(), head.sequence()));
         match self.client.map() {
             Ok(snapshot) => {
                 self.report.torn_reads += u64::from(snapshot.intact == Some(false));
+                self.report.snapshots_checked += u64::from(snapshot.intact == Some(true));
                 self.report.sequence = snapshot.sequence;
                 if self.kept.iter().all(|kept| kept.sequence != snapshot.sequence) {
                     self.kept.truncate(KEPT - 1);
@@ -112,7 +134,23 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// Generation, term and sequence never go back.
+    fn look_ahead(&mut self, now: (u64, u16, u64)) {
+        let before = core::mem::replace(&mut self.last, now);
+        if now < before {
+            self.report.went_back += 1;
+            self.report.first_back.get_or_insert_with(|| format!("{now:?} after {before:?}"));
+        }
+    }
+
     fn check(&mut self, lookup: &Lookup) {
+        if lookup.sequence < self.routed {
+            self.report.went_back += 1;
+            self.report.first_back.get_or_insert_with(|| {
+                format!("a route of publication {} after {}", lookup.sequence, self.routed)
+            });
+        }
+        self.routed = lookup.sequence;
         let Some(snapshot) = self.publication(lookup.sequence) else {
             self.report.unchecked += 1;
             return;

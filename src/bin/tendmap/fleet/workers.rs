@@ -1,6 +1,6 @@
 //! The worker processes, as their parent sees them.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::Told;
 use super::message::{Message, Report};
@@ -19,6 +21,8 @@ pub struct Setting<'a> {
     pub directory: &'a Path,
     pub seeds: &'a [SocketAddr],
     pub tend_interval: Duration,
+    /// Further flags.
+    pub more: &'a [String],
 }
 
 /// One worker.
@@ -44,11 +48,12 @@ impl Worker {
     pub fn start(number: usize, setting: &Setting, to: Sender<Told>) -> Result<Worker, Failure> {
         let failed = |error| Failure::Failed(format!("can't start a worker: {error}"));
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
-        command.arg("demo-worker").arg("--checksums");
+        command.arg("worker").arg("--checksums");
         command.arg(format!("--shm-key={}", setting.key));
         command.arg("--directory").arg(setting.directory);
         command.arg(format!("--tend-interval={}ms", setting.tend_interval.as_millis()));
         command.args(setting.seeds.iter().map(|seed| format!("--host={seed}")));
+        command.args(setting.more);
         // Its own process group: an interrupt from the terminal is the
         // parent's to handle.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
@@ -88,6 +93,7 @@ impl Worker {
         match message {
             Message::Ready => self.ready = true,
             Message::Owner { .. } => self.report.role = "owner".to_owned(),
+            Message::Dying { .. } => self.killed = true,
             Message::Report(report) => {
                 let since = at.saturating_duration_since(self.earlier.0).as_secs_f64();
                 if since >= 0.45 {
@@ -107,6 +113,27 @@ impl Worker {
         self.killed = true;
         self.rate = 0.0;
         self.child.kill().map_err(|error| Failure::Failed(format!("can't kill a worker: {error}")))
+    }
+
+    /// Tells it to become owner and die in the middle of a publication.
+    ///
+    /// # Errors
+    /// [`Failure::Failed`] if it has ended.
+    pub fn die_amid(&mut self, random: u64) -> Result<(), Failure> {
+        let failed = |error| Failure::Failed(format!("can't tell a worker to die: {error}"));
+        let Some(input) = &mut self.child.stdin else { return Ok(()) };
+        self.killed = true;
+        writeln!(input, "die {random}").map_err(failed)
+    }
+
+    /// Stops it, or lets it go on.
+    ///
+    /// # Errors
+    /// [`Failure::Failed`] if the system refuses.
+    pub fn set_stopped(&self, stopped: bool) -> Result<(), Failure> {
+        let signal = if stopped { Signal::STOP } else { Signal::CONT };
+        kill_process(Pid::from_child(&self.child), signal)
+            .map_err(|error| Failure::Failed(format!("can't stop or continue a worker: {error}")))
     }
 
     /// Tells it to end.

@@ -1,0 +1,75 @@
+//! What happens to the simulated nodes.
+
+use std::time::{Duration, Instant};
+
+use tendmap::sim::{NodeState, NodeStatus, Sim, SimError};
+
+/// How often something is done to a node, on average.
+const INTERVAL: Duration = Duration::from_millis(250);
+/// Nodes, stopped ones included.
+const MOST: usize = 10;
+/// Running nodes that are left alone.
+const LEAST: usize = 2;
+
+/// Changes nodes from time to time.
+pub struct Nodes {
+    due: Instant,
+}
+
+impl Nodes {
+    /// From then on.
+    pub fn new(at: Instant) -> Nodes {
+        Nodes { due: at }
+    }
+
+    /// Does what is due; how many nodes were changed.
+    ///
+    /// # Errors
+    /// [`SimError::Stopped`].
+    pub fn change(
+        &mut self,
+        now: Instant,
+        sim: &Sim,
+        random: &mut fastrand::Rng,
+    ) -> Result<u64, SimError> {
+        if now < self.due {
+            return Ok(0);
+        }
+        self.due = now + INTERVAL.mul_f64(random.f64() * 2.0);
+        let nodes = sim.status()?.nodes;
+        let (what, pick) = (random.u8(..8), random.usize(..));
+        match act(sim, &nodes, what, pick) {
+            // It had changed by itself meanwhile.
+            Err(SimError::Stopped) => Err(SimError::Stopped),
+            Err(_) => Ok(0),
+            Ok(done) => Ok(u64::from(done)),
+        }
+    }
+}
+
+fn act(sim: &Sim, nodes: &[NodeStatus], what: u8, pick: usize) -> Result<bool, SimError> {
+    let in_state = |state: NodeState| {
+        let these: Vec<usize> =
+            nodes.iter().filter(|node| node.state == state).map(|node| node.number).collect();
+        these.get(pick % these.len().max(1)).map(|&number| (number, these.len()))
+    };
+    // Somebody must always answer.
+    let running = in_state(NodeState::Running).filter(|&(_, count)| count > LEAST);
+    let frozen = in_state(NodeState::Frozen);
+    let stopped = in_state(NodeState::Stopped);
+    match (what, running, frozen, stopped) {
+        (0 | 1, Some((number, _)), ..) => sim.kill(number)?,
+        (2, Some((number, _)), ..) => sim.freeze(number)?,
+        (3, Some((number, _)), ..) => drop(sim.move_node(number, 0)?),
+        // The first stays: whoever starts finds it sooner or later.
+        (4, Some((number, _)), ..) if number > 1 && nodes.len() > LEAST + 1 => {
+            sim.remove(number)?;
+        }
+        (5, ..) if nodes.len() < MOST => drop(sim.add()?),
+        (6, _, Some((number, _)), _) => sim.thaw(number)?,
+        (_, _, _, Some((number, _))) => sim.start_node(number)?,
+        (_, _, Some((number, _)), _) => sim.thaw(number)?,
+        _ => return Ok(false),
+    }
+    Ok(true)
+}

@@ -1,0 +1,152 @@
+//! What the parent sees of the segment: who owns, how often that changes, and
+//! how long a change takes.
+
+use std::time::{Duration, Instant};
+
+use tendmap::client::Reader;
+use tendmap::layout::OwnerWord;
+use tendmap::protocol::{Head, load_owner};
+use tendmap::segment::{Candidate, Entry, Place, Segment, SegmentError};
+
+use super::summary::Summary;
+
+/// A look at the segment, again and again.
+pub struct Watch {
+    reader: Option<Reader>,
+    first: u64,
+    last: (u64, u16, u64),
+    went_back: u64,
+    takeovers: u64,
+    /// The segment's own count, by generation.
+    counted: (u64, u64),
+    generations: u64,
+    /// The owner with this number was killed then.
+    struck: Option<(usize, Instant)>,
+    times: Vec<Duration>,
+}
+
+impl Watch {
+    /// Begins when something was published.
+    ///
+    /// # Errors
+    /// [`SegmentError`] if there is no segment yet, or an empty one.
+    pub fn new(place: &Place) -> Result<Watch, SegmentError> {
+        let reader = Reader::attach(place)?;
+        let first = reader.segment().head().sequence();
+        if first == 0 {
+            return Err(SegmentError::NotFound {
+                key: place.key,
+                directory: place.directory.clone(),
+            });
+        }
+        Ok(Watch { reader: Some(reader), first, ..Watch::nobody() })
+    }
+
+    /// One that looks at nothing.
+    pub fn nobody() -> Watch {
+        Watch {
+            reader: None,
+            first: 0,
+            last: (0, 0, 0),
+            went_back: 0,
+            takeovers: 0,
+            counted: (0, 0),
+            generations: 0,
+            struck: None,
+            times: Vec::new(),
+        }
+    }
+
+    fn now(&self) -> Option<(std::sync::Arc<Segment>, Head)> {
+        let segment = self.reader.as_ref()?.segment();
+        let head = segment.head();
+        Some((segment, head))
+    }
+
+    /// The owner's pid, by its own word.
+    pub fn owner(&self) -> Option<u32> {
+        let (segment, head) = self.now()?;
+        load_owner(segment.mapping().owner(OwnerWord::Pid), head).map(|pid| pid as u32)
+    }
+
+    /// Whether an owner lives.
+    pub fn is_owned(&self) -> bool {
+        self.now().is_some_and(|(segment, _)| {
+            matches!(Candidate::look(&segment), Ok(Entry::Held)) && !segment.head().retired()
+        })
+    }
+
+    /// Looks how far it is.
+    pub fn look(&mut self) {
+        let Some((segment, head)) = self.now() else { return };
+        let generation = segment.identity().generation;
+        let now = (generation, head.term(), head.sequence());
+        self.went_back += u64::from(now < self.last);
+        self.last = now;
+        let word = segment.mapping().owner(OwnerWord::Takeovers);
+        let Some(count) = load_owner(word, head) else { return };
+        if self.counted.0 != generation {
+            self.generations += 1;
+            self.counted = (generation, 0);
+        }
+        self.takeovers += count.saturating_sub(self.counted.1);
+        self.counted.1 = count.max(self.counted.1);
+    }
+
+    /// That worker owned and was killed then.
+    pub fn struck(&mut self, number: usize, at: Instant) {
+        self.struck = Some((number, at));
+    }
+
+    /// That worker has become owner then.
+    pub fn owned(&mut self, number: usize, at: Instant) {
+        if let Some((killed, since)) = self.struck {
+            if killed != number && at > since {
+                self.times.push(at - since);
+                self.struck = None;
+            }
+        }
+    }
+
+    /// Takeovers so far.
+    pub fn takeovers(&self) -> u64 {
+        self.takeovers
+    }
+
+    /// Publications so far.
+    pub fn publications(&self) -> u64 {
+        self.last.2.saturating_sub(self.first)
+    }
+
+    /// Puts what was seen into the summary.
+    pub fn sum_up(&mut self, summary: &mut Summary) {
+        self.look();
+        self.times.sort_unstable();
+        summary.takeovers = self.takeovers;
+        summary.publications = self.publications();
+        summary.generations = self.generations;
+        summary.went_back += self.went_back;
+        summary.takeover_p50 = percentile(&self.times, 50);
+        summary.takeover_p99 = percentile(&self.times, 99);
+    }
+}
+
+/// The smallest of the sorted times that so many of a hundred do not exceed.
+fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted.get(rank.max(1) - 1).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_by_nearest_rank() {
+        let times: Vec<Duration> = (1..=200).map(Duration::from_millis).collect();
+        assert_eq!(percentile(&times, 50), Some(Duration::from_millis(100)));
+        assert_eq!(percentile(&times, 99), Some(Duration::from_millis(198)));
+        assert_eq!(percentile(&times[..1], 99), Some(Duration::from_millis(1)));
+        assert_eq!(percentile(&[], 50), None);
+    }
+}

@@ -1,0 +1,350 @@
+//! A living segment under hostile hands: bits flipped, the file enlarged,
+//! given another mode, replaced, removed, while routers and readers run.
+//! Nobody crashes or hangs, and after a few turns of the owner everybody,
+//! newcomers too, has the whole map again.
+//!
+//! (A file that is cut short under running readers is not among these: the
+//! kernel answers a load beyond its end with SIGBUS. Only who may write the
+//! file can do that.)
+
+mod common;
+
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use common::{Cluster, config, directory};
+use tempfile::TempDir;
+use tendmap::client::{Client, Config, Reader, Verdict};
+use tendmap::layout::{Header, frame};
+use tendmap::map::{NodeId, Slot};
+use tendmap::protocol::Head;
+use tendmap::route::{Partition, Policy};
+use tendmap::segment::{Candidate, Entry, SegmentName};
+
+const NODES: u16 = 4;
+const PARTITIONS: usize = 4096;
+
+/// A client on a segment of its own, with readers at work on it.
+struct Rig {
+    cluster: Cluster,
+    config: Config,
+    client: Client,
+    readers: Vec<JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+    routed: Arc<AtomicU64>,
+    turn: usize,
+    _directory: TempDir,
+}
+
+impl Rig {
+    fn new() -> Rig {
+        let directory = directory();
+        let mut config = config(&directory);
+        config.checksums = true;
+        let cluster = Cluster::new(NODES, 2);
+        let client = Client::connect_with(config.clone(), cluster.source()).unwrap();
+        let (stop, routed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let readers = (0..2)
+            .map(|_| {
+                let (client, stop, routed) = (client.clone(), stop.clone(), routed.clone());
+                let place = config.place();
+                thread::spawn(move || read(&client, &place, &stop, &routed))
+            })
+            .collect();
+        let mut rig =
+            Rig { cluster, config, client, readers, stop, routed, turn: 0, _directory: directory };
+        // Both frames hold a map.
+        rig.change();
+        rig.change();
+        rig
+    }
+
+    /// Gives every partition to the next node, and waits until that is seen.
+    fn change(&mut self) {
+        self.turn += 1;
+        let turn = self.turn;
+        self.cluster.change(|map| {
+            let namespace = &mut map.namespaces_mut()[0];
+            for partition in 0..PARTITIONS {
+                for replica in 0..2 {
+                    let slot = Slot::new((partition + replica + turn) % usize::from(NODES));
+                    namespace.partitions.set_owner(partition, replica, slot);
+                }
+            }
+        });
+        self.wait_whole("a change");
+    }
+
+    /// What is not as it should be, for those who are attached and for a
+    /// newcomer.
+    fn wrong(&self) -> Option<String> {
+        let expected = |partition: usize| -> NodeId {
+            common::node(((partition + self.turn) % usize::from(NODES)) as u16).id
+        };
+        // This process shares its attachment: what another one would find is
+        // told by the file.
+        let path = self.client.segment().path().unwrap().to_path_buf();
+        let Ok(bytes) = fs::read(&path) else { return Some("no file".into()) };
+        if let Err(error) = Header::validate(&bytes, bytes.len() as u64) {
+            return Some(error.to_string());
+        }
+        let newcomer = match Reader::attach(&self.config.place()) {
+            Ok(reader) => reader,
+            Err(error) => return Some(error.to_string()),
+        };
+        for snapshot in [self.client.map(), newcomer.map()] {
+            let snapshot = match snapshot {
+                Ok(snapshot) => snapshot,
+                Err(error) => return Some(error.to_string()),
+            };
+            if snapshot.intact != Some(true) {
+                return Some(format!("publication {} is not intact", snapshot.sequence));
+            }
+        }
+        let mut router = self.client.router();
+        let namespace = match router.namespace("test") {
+            Ok(namespace) => namespace,
+            Err(error) => return Some(error.to_string()),
+        };
+        for partition in 0..PARTITIONS {
+            match router.route(namespace, Partition(partition), Policy::Master) {
+                Ok(route) if route.id() == expected(partition) => {}
+                Ok(route) => return Some(format!("partition {partition} goes to {}", route.id())),
+                Err(error) => return Some(error.to_string()),
+            }
+        }
+        match self.client.status().map(|status| status.verdict()) {
+            Ok(Verdict::Healthy) => None,
+            other => Some(format!("{other:?}")),
+        }
+    }
+
+    #[track_caller]
+    fn wait_whole(&self, after: &str) {
+        let begun = Instant::now();
+        while let Some(wrong) = self.wrong() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "after {after}: {wrong}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// That the readers run on.
+    #[track_caller]
+    fn wait_routed(&self) {
+        let before = self.routed.load(Ordering::Relaxed);
+        common::wait_until("a lookup", || self.routed.load(Ordering::Relaxed) > before);
+    }
+
+    fn file(&self) -> File {
+        let path = self.client.segment().path().unwrap().to_path_buf();
+        File::options().read(true).write(true).open(path).unwrap()
+    }
+
+    fn flip(&self, byte: u64, bit: u32) {
+        let file = self.file();
+        let mut found = [0];
+        file.read_exact_at(&mut found, byte).unwrap();
+        file.write_all_at(&[found[0] ^ 1 << bit], byte).unwrap();
+    }
+
+    /// Flips a bit of a word, counted from its lowest.
+    fn flip_word(&self, index: usize, bit: u32) {
+        self.flip(index as u64 * 8 + u64::from(bit / 8), bit % 8);
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for reader in self.readers.drain(..) {
+            let ended = reader.join();
+            assert!(ended.is_ok() || thread::panicking(), "a reader crashed");
+        }
+    }
+}
+
+/// Routes, reads whole maps and asks how it stands; what comes of it may be
+/// wrong, but it must come.
+fn read(client: &Client, place: &tendmap::segment::Place, stop: &AtomicBool, routed: &AtomicU64) {
+    let mut router = client.router();
+    let mut namespace = None;
+    while !stop.load(Ordering::Relaxed) {
+        if let Ok(handle) = router.namespace("test") {
+            namespace = Some(handle);
+        }
+        let Some(namespace) = namespace else { continue };
+        for partition in 0..PARTITIONS {
+            for policy in [Policy::Master, Policy::Any, Policy::Sequence] {
+                let _ = router.route(namespace, Partition(partition), policy);
+            }
+            routed.fetch_add(1, Ordering::Relaxed);
+        }
+        let _ = router.pin(|pinned| pinned.master(namespace, Partition(1)));
+        let _ = (client.map(), client.status().map(|status| status.verdict()));
+        let _ = Reader::attach(place).map(|reader| reader.map());
+    }
+}
+
+fn name(path: &std::path::Path) -> SegmentName {
+    SegmentName::parse(path.file_name().unwrap().to_str().unwrap()).unwrap()
+}
+
+/// The words that a map reaches in either frame, and those before the frames.
+fn words(rig: &Rig) -> [Vec<usize>; 4] {
+    let segment = rig.client.segment();
+    let geometry = segment.geometry();
+    let head = vec![256 / 8];
+    let owner = (384 / 8..384 / 8 + 11).chain([512 / 8]).collect();
+    let (mut tables, mut arrays) = (Vec::new(), Vec::new());
+    for start in [geometry.frame_start(0), geometry.frame_start(1)] {
+        tables.extend(start..start + geometry.node(usize::from(NODES)));
+        let record = start + geometry.namespace(0);
+        tables.extend(record..record + frame::NAMESPACE_WORDS + usize::from(NODES));
+        let routing = start + geometry.routing(0, 0);
+        arrays.extend(routing..routing + geometry.array_words());
+    }
+    [head, owner, tables, arrays]
+}
+
+fn flips(seed: u64, part: usize, rounds: usize) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut rig = Rig::new();
+    for round in 0..rounds {
+        let index = *random.choice(&words(&rig)[part]).unwrap();
+        let bit = random.u32(..64);
+        rig.flip_word(index, bit);
+        rig.wait_routed();
+        rig.wait_whole(&format!("round {round} of seed {seed}: bit {bit} of word {index}"));
+        if random.bool() {
+            rig.change();
+        }
+    }
+}
+
+#[test]
+fn h43_a_flipped_head_is_noticed_and_a_whole_map_follows() {
+    flips(1, 0, 40);
+}
+
+#[test]
+fn h43_flipped_owner_words_are_noticed_and_a_whole_map_follows() {
+    flips(2, 1, 40);
+}
+
+#[test]
+fn h43_flipped_tables_are_noticed_and_a_whole_map_follows() {
+    flips(3, 2, 40);
+}
+
+#[test]
+fn h43_flipped_routing_words_are_noticed_and_a_whole_map_follows() {
+    flips(4, 3, 40);
+}
+
+#[test]
+fn h43_a_flipped_header_locks_no_newcomer_out_for_long() {
+    let rig = Rig::new();
+    for bit in [3, 8 * 9, 8 * 33, 8 * 200, 8 * 255 + 7] {
+        rig.flip(bit / 8, (bit % 8) as u32);
+        rig.wait_routed();
+        rig.wait_whole(&format!("bit {bit} of the header"));
+    }
+}
+
+#[test]
+fn h43_a_sequence_at_its_end_does_not_end_the_publications() {
+    let mut rig = Rig::new();
+    let word = Head::from_bits(rig.client.segment().head().bits());
+    let last = Head::from_bits(word.bits() | Head::LAST_SEQUENCE);
+    rig.file().write_all_at(&last.bits().to_le_bytes(), 256).unwrap();
+    rig.wait_whole("the last sequence");
+    for _ in 0..3 {
+        rig.change();
+    }
+    assert!(rig.client.map().unwrap().sequence < Head::LAST_SEQUENCE / 2);
+}
+
+#[test]
+fn h30_an_enlarged_segment_is_replaced() {
+    let mut rig = Rig::new();
+    let file = rig.file();
+    file.set_len(file.metadata().unwrap().len() + 4096).unwrap();
+    rig.wait_routed();
+    rig.wait_whole("it was enlarged");
+    rig.change();
+}
+
+#[test]
+fn h29_a_segment_that_became_world_writable_is_replaced() {
+    let mut rig = Rig::new();
+    let path = rig.client.segment().path().unwrap().to_path_buf();
+    for mode in [0o666, 0o602, 0o400] {
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        rig.wait_routed();
+        rig.wait_whole(&format!("mode {mode:o}"));
+        rig.change();
+    }
+    let now = rig.client.segment().path().unwrap().to_path_buf();
+    assert_ne!(now, path);
+    assert_eq!(fs::metadata(now).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn h32_a_segment_whose_name_was_taken_by_anything_is_replaced() {
+    let mut rig = Rig::new();
+    for what in [
+        "garbage",
+        "the last number",
+        "nothing",
+        "a directory",
+        "a link",
+        "removed",
+        "lock removed",
+    ] {
+        let segment = rig.client.segment();
+        let path = segment.path().unwrap().to_path_buf();
+        let generation = segment.identity().generation;
+        match what {
+            "lock removed" => fs::remove_file(segment.lock().unwrap().path()).unwrap(),
+            "the last number" => {
+                let last = SegmentName { generation: u64::MAX, ..name(&path) };
+                fs::write(path.with_file_name(last.to_string()), b"planted").unwrap();
+                fs::remove_file(&path).unwrap();
+            }
+            _ => fs::remove_file(&path).unwrap(),
+        }
+        match what {
+            "garbage" => fs::write(&path, vec![b'x'; 10_000]).unwrap(),
+            "nothing" => fs::write(&path, b"").unwrap(),
+            "a directory" => fs::create_dir(&path).unwrap(),
+            "a link" => std::os::unix::fs::symlink("/dev/null", &path).unwrap(),
+            _ => {}
+        }
+        rig.wait_routed();
+        rig.wait_whole(what);
+        rig.change();
+        let now = rig.client.segment().identity().generation;
+        assert_eq!(now > generation, what != "lock removed", "{what}");
+    }
+}
+
+#[test]
+fn h43_a_newer_tag_makes_the_next_generation() {
+    let mut rig = Rig::new();
+    let segment = rig.client.segment();
+    let first = segment.identity().generation;
+    for frame in 0..2 {
+        let index = segment.geometry().frame_start(frame) + segment.geometry().routing(0, 0);
+        rig.flip_word(index, 63);
+    }
+    rig.change();
+    rig.change();
+    assert!(rig.client.segment().identity().generation > first);
+    // Who had the old one as a candidate finds nothing to own there.
+    let entered = Candidate::default().enter(&segment, true).unwrap();
+    assert!(matches!(entered, Entry::Retired), "{entered:?}");
+}
