@@ -19,6 +19,7 @@ use crate::tend;
 
 /// The settings of its client, and how often it reports.
 #[derive(clap::Args, Clone, Debug)]
+#[group(id = "worker")]
 pub struct Args {
     #[command(flatten)]
     client: tend::Args,
