@@ -67,7 +67,7 @@ fn h01_an_owner_that_dies_after_any_store_leaves_the_last_map_and_a_successor_go
     let (mut live, mut sequence) = (0, 1);
     let mut died = vec![first];
     for words in 0..=whole {
-        let turn = words + 1;
+        let turn = 2 * words + 1;
         let mut dying = enter(&segment);
         dying.last_map();
         assert_eq!(dying.publish_part(&map(turn), words), Ok(whole));

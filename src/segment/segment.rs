@@ -183,6 +183,7 @@ impl Segment {
 
     /// Whether its name still leads to its file, and whoever comes would be let
     /// in: neither its mode, its length nor its header has changed for the worse.
+    #[cfg(feature = "tend")]
     pub(crate) fn is_sound(&self) -> bool {
         let Some(store) = self.file() else { return true };
         let trusted = |found: std::fs::Metadata| found.mode() & 0o002 == 0;
