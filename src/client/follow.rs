@@ -123,8 +123,7 @@ impl Follow {
             return Ok(());
         };
         self.asked_standby = Some(Instant::now());
-        lock.reopen_if_moved(segment.mode())
-            .map_err(SegmentError::io("open the lock file", lock.path()))?;
+        segment.refresh_lock()?;
         let standby =
             lock.try_lock(STANDBY).map_err(SegmentError::io("lock a byte of", lock.path()))?;
         if standby != self.standby {

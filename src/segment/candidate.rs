@@ -81,8 +81,7 @@ impl Candidate {
         let Some(lock) = segment.lock() else { return Ok(Entry::Held) };
         // A byte that is free in a file that is no longer at the name says
         // nothing: the owner may hold it in the file that is.
-        lock.reopen_if_moved(segment.mode())
-            .map_err(SegmentError::io("open the lock file", lock.path()))?;
+        segment.refresh_lock()?;
         if !hung && held(lock, head)? {
             return Ok(Entry::Held);
         }

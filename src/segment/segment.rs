@@ -72,7 +72,14 @@ impl Segment {
                 Arc::new(LockFile::open(lock, file_mode(&file, &path)?).map_err(action)?)
             }
         };
-        Self::assemble(path, file, (identity, geometry), lock, &mut registry)
+        let segment = Self::assemble(path, file, (identity, geometry), lock, &mut registry)?;
+        // It may have been removed meanwhile, and its lock file made anew here.
+        if let Some(lock) = segment.lock().filter(|_| segment.head().retired()) {
+            if !segment.is_at_name() {
+                let _ = std::fs::remove_file(lock.path());
+            }
+        }
+        Ok(segment)
     }
 
     /// The segment that was just created, its lock file being held.
@@ -172,6 +179,23 @@ impl Segment {
     /// Its lock file; `None` in private mode.
     pub fn lock(&self) -> Option<&LockFile> {
         self.file()?.lock.as_deref()
+    }
+
+    /// Opens the lock file anew if its name has come to lead to another one.
+    ///
+    /// One of a segment that is retired stays gone: retirement comes before its
+    /// removal, so that looking once more after it was made is enough.
+    ///
+    /// # Errors
+    /// [`SegmentError::Io`].
+    pub fn refresh_lock(&self) -> Result<(), SegmentError> {
+        let Some(lock) = self.lock().filter(|_| !self.head().retired()) else { return Ok(()) };
+        let opened = lock.reopen_if_moved(self.mode());
+        let opened = opened.map_err(SegmentError::io("open the lock file", lock.path()))?;
+        if opened && self.head().retired() {
+            let _ = std::fs::remove_file(lock.path());
+        }
+        Ok(())
     }
 
     /// Whether its name still leads to its file.
