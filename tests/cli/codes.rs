@@ -28,7 +28,7 @@ fn all_end_with(place: &Place, code: i32, why: &str) {
 fn bad_usage_is_2() {
     let place = Place::new();
     let host = ["tend", "--host", "127.0.0.1:3000"];
-    let cases: [&[&str]; 22] = [
+    let cases: [&[&str]; 24] = [
         &[],
         &["nonsense"],
         &["map", "--shm-key", "zz"],
@@ -45,6 +45,8 @@ fn bad_usage_is_2() {
         &["tend", "--host", "a:b"],
         &[&host[..], &["--shm-max-nodes", "0"]].concat(),
         &[&host[..], &["--shm-max-nodes", "4097"]].concat(),
+        &[&host[..], &["--shm-node-ceiling", "4097"]].concat(),
+        &[&host[..], &["--shm-namespace-ceiling", "0"]].concat(),
         &[&host[..], &["--tend-interval", "10ms"]].concat(),
         &[&host[..], &["--shm-takeover-threshold", "1s"]].concat(),
         &[&host[..], &["--shm-mode", "0666"]].concat(),

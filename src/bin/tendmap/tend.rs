@@ -39,6 +39,12 @@ pub struct Args {
     /// [default: 3].
     #[arg(long, value_name = "N")]
     pub shm_max_replicas: Option<usize>,
+    /// Nodes that the segment may grow to, 1 to 4096.
+    #[arg(long, value_name = "N", default_value_t = 4096)]
+    pub shm_node_ceiling: usize,
+    /// Namespaces that the segment may grow to, 1 to 4096.
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub shm_namespace_ceiling: usize,
     /// How long a hung owner is waited for, and how long an owner whose tends
     /// fail keeps the ownership.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
@@ -75,6 +81,8 @@ impl Args {
         config.shm_max_nodes = self.shm_max_nodes;
         config.shm_max_namespaces = self.shm_max_namespaces;
         config.shm_max_replicas = self.shm_max_replicas.unwrap_or(config.shm_max_replicas);
+        config.shm_node_ceiling = self.shm_node_ceiling;
+        config.shm_namespace_ceiling = self.shm_namespace_ceiling;
         config.shm_takeover_threshold = self.shm_takeover_threshold;
         config.shm_mode = self.shm_mode;
         config.tend_interval = self.tend_interval;
