@@ -234,3 +234,33 @@ fn capacities_out_of_range_are_refused_before_anything_is_made() {
     }
     assert_eq!(files(&directory), 0);
 }
+
+/// Two threads of a process follow a growing key; the slower one brings what
+/// the faster one has left behind already.
+#[test]
+fn the_current_segment_never_goes_back_to_one_that_was_retired() {
+    use tendmap::segment::Current;
+
+    let directory = directory();
+    let place = place(&directory);
+    let owner = |generation| match create(&place, generation, Capacity::DEFAULT, None).unwrap() {
+        Created::Owner(tenure) => tenure,
+        Created::Exists => panic!("generation {generation} was there"),
+    };
+    let generation = |current: &Current| current.get().identity().generation;
+    let (mut first, mut second, mut third) = (owner(1), owner(2), owner(3));
+    let current = Current::new(Some(place.clone()), first.segment()).unwrap();
+    first.retire().unwrap();
+    current.replace(third.segment()).unwrap();
+    second.retire().unwrap();
+    current.replace(second.segment()).unwrap();
+    assert_eq!(generation(&current), 3, "the live one is kept");
+    third.retire().unwrap();
+    current.replace(second.segment()).unwrap();
+    assert_eq!(generation(&current), 3, "a retired one succeeds nobody of a higher number");
+    // Everything was removed, and somebody began anew: whatever its number.
+    remove(&place, true).unwrap();
+    let anew = owner(1);
+    current.replace(anew.segment()).unwrap();
+    assert_eq!(generation(&current), 1);
+}

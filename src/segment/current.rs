@@ -36,14 +36,23 @@ impl Current {
         self.attachment.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 
-    /// Another one has become current.
+    /// Another one may have become current.
+    ///
+    /// Several threads bring what each has found, and one may be late: a
+    /// segment is replaced by one of a higher generation, and once it is retired
+    /// by any that lives, for after a removal the numbers begin anew. Else it
+    /// stays, so that what a process reads never goes back.
     ///
     /// # Errors
     /// As [`new`](Self::new).
     pub fn replace(&self, segment: &Arc<Segment>) -> Result<(), SegmentError> {
         let attachment = segment.hold()?;
-        *self.attachment.lock().unwrap_or_else(PoisonError::into_inner) =
-            (segment.clone(), Some(attachment));
+        let mut current = self.attachment.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = |segment: &Segment| segment.identity().generation;
+        let higher = number(segment) > number(&current.0);
+        if higher || (current.0.head().retired() && !segment.head().retired()) {
+            *current = (segment.clone(), Some(attachment));
+        }
         Ok(())
     }
 
@@ -70,6 +79,7 @@ impl Current {
         // What can't be trusted is no successor; the next look may find one.
         let found = live(place).ok().flatten()?;
         self.replace(&found).ok()?;
-        Some(found)
+        let now = self.attachment.try_lock().ok()?.0.clone();
+        (!Arc::ptr_eq(&now, of)).then_some(now)
     }
 }

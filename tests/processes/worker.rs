@@ -215,20 +215,29 @@ fn spin(setup: &Setup) {
         let mut router = client.router();
         let mut checked = client.map().unwrap();
         let (mut lookups, mut failed, mut wrong) = (0_u64, 0_u64, 0_u64);
+        let mut errors = std::collections::BTreeMap::<String, u64>::new();
         let mut seen = checked.sequence;
         while !stop.load(Ordering::Relaxed) {
             let names: Vec<_> = checked.map.namespaces().iter().map(|found| found.name).collect();
             for (index, name) in names.into_iter().enumerate() {
-                let Ok(handle) = router.namespace(name.as_str()) else {
-                    failed += 1;
-                    continue;
+                let handle = match router.namespace(name.as_str()) {
+                    Ok(handle) => handle,
+                    Err(error) => {
+                        failed += 1;
+                        *errors.entry(error.to_string()).or_default() += 1;
+                        continue;
+                    }
                 };
                 for partition in (0..4096).step_by(17) {
                     let route = router.route(handle, Partition(partition), Policy::Sequence);
                     lookups += 1;
-                    let Ok(route) = route else {
-                        failed += 1;
-                        continue;
+                    let route = match route {
+                        Ok(route) => route,
+                        Err(error) => {
+                            failed += 1;
+                            *errors.entry(error.to_string()).or_default() += 1;
+                            continue;
+                        }
                     };
                     seen = route.sequence();
                     if seen == checked.sequence {
@@ -250,6 +259,7 @@ fn spin(setup: &Setup) {
         client.close();
         say(json!({
             "event": "spun", "lookups": lookups, "failed": failed, "wrong": wrong, "nodes": nodes,
+            "errors": errors.into_iter().take(5).collect::<Vec<_>>(),
         }));
     });
 }
