@@ -139,11 +139,8 @@ impl Own {
             shared.tell(Event::TendFailed { error: text });
         }
         let failed_for = since.elapsed();
-        if failed_for >= self.threshold && !self.tenure.abdicated() {
-            self.tenure.abdicate();
-            if self.tenure.abdicated() {
-                shared.tell(Event::Abdicated { failed_for });
-            }
+        if failed_for >= self.threshold && self.tenure.abdicate() {
+            shared.tell(Event::Abdicated { failed_for });
         }
     }
 

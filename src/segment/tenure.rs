@@ -313,14 +313,16 @@ impl Tenure {
     }
 
     /// Gives the ownership away to whoever can reach the cluster, and goes on
-    /// until someone takes it.
-    pub fn abdicate(&mut self) {
+    /// until someone takes it, which may be at once. Whether it did: in private
+    /// mode there is nobody to take it.
+    pub fn abdicate(&mut self) -> bool {
         if self.segment.lock().is_none() || self.abdicated() {
-            return;
+            return false;
         }
         self.set(OwnerWord::Flags, OwnerWord::ABDICATED);
         self.free_byte();
         self.notify();
+        true
     }
 
     /// Takes an abdication back: the cluster can be reached again.

@@ -39,7 +39,7 @@ impl Setup {
             key: 0xA700_0001,
             hosts,
             tend_ms: 100,
-            threshold_ms: 1000,
+            threshold_ms: 3000,
             max_nodes: 16,
             ceiling: 4096,
             cluster_name: None,
