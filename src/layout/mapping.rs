@@ -1,5 +1,6 @@
 //! A segment's memory as slices of atomics.
 
+use core::ptr::NonNull;
 use std::fs::File;
 use std::io;
 use std::sync::atomic::AtomicU64;
@@ -9,13 +10,41 @@ use memmap2::{Advice, MmapOptions, MmapRaw};
 use super::geometry::{Geometry, WORD};
 use super::words::{EVENT, HEAD, OwnerWord};
 
-/// The memory of one segment, mapped once and never moved. Of a file it is
+/// The memory of one segment, mapped once and never moved. Shared memory is
 /// mapped read-only: whoever tries to write through it ends with a fault.
 #[derive(Debug)]
 pub struct Mapping {
-    raw: MmapRaw,
+    /// What `memory` owns, as words: kept here so that a lookup gets at it with
+    /// one load.
+    base: NonNull<AtomicU64>,
+    words: usize,
     geometry: Geometry,
+    _memory: Memory,
 }
+
+/// Whose the memory is: dropped, it is unmapped.
+#[derive(Debug)]
+enum Memory {
+    /// Pages of a segment's file.
+    File(MmapRaw),
+    /// Pages of this process alone.
+    Private(MmapRaw),
+}
+
+impl Memory {
+    fn start(&self) -> (*mut u8, usize) {
+        match self {
+            Memory::File(raw) | Memory::Private(raw) => (raw.as_mut_ptr(), raw.len()),
+        }
+    }
+}
+
+// SAFETY: the memory belongs to the mapping, wherever it is moved to, and is
+// unmapped with it; every access to it is atomic.
+unsafe impl Send for Mapping {}
+// SAFETY: what is reached through a shared reference are atomics, and plain
+// values that never change.
+unsafe impl Sync for Mapping {}
 
 impl Mapping {
     /// Maps a segment's file read-only.
@@ -25,7 +54,18 @@ impl Mapping {
     pub fn read_only(file: &File, geometry: Geometry) -> io::Result<Mapping> {
         check_len(file, &geometry)?;
         let raw = MmapOptions::new().len(geometry.total_bytes()).map_raw_read_only(file)?;
-        Ok(Mapping { raw, geometry })
+        Self::of(Memory::File(raw), geometry)
+    }
+
+    fn of(memory: Memory, geometry: Geometry) -> io::Result<Mapping> {
+        let (start, bytes) = memory.start();
+        // Nobody maps less than was asked for; all that follows rests on it.
+        if bytes < geometry.total_bytes() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let base = NonNull::new(start.cast::<AtomicU64>())
+            .ok_or_else(|| io::Error::other("the kernel mapped memory at address zero"))?;
+        Ok(Mapping { base, words: geometry.total_bytes() / WORD, geometry, _memory: memory })
     }
 
     /// The geometry that it was mapped with.
@@ -36,20 +76,21 @@ impl Mapping {
     /// All words of the segment.
     #[inline(always)]
     pub fn words(&self) -> &[AtomicU64] {
-        let base = self.raw.as_ptr().cast::<AtomicU64>();
-        // SAFETY: the mapping lives as long as `self`, is page-aligned and at
-        // least `total_bytes` long (checked against the file when it was
-        // mapped; its pages are reserved, so no access faults). Any bits are
-        // valid words, and every access by any process is atomic. Through a
-        // read-only mapping only loads are made: the functions that store take
-        // a `WriteMapping`.
-        unsafe { core::slice::from_raw_parts(base, self.geometry.total_bytes() / WORD) }
+        // SAFETY: the memory lives as long as `self`, is page-aligned and at
+        // least so many words long (checked when it was mapped; the pages of a
+        // file are reserved, so no access faults). Any bits are valid words,
+        // and every access by any process is atomic. Through a read-only
+        // mapping only loads are made: the functions that store take a
+        // `WriteMapping`.
+        unsafe { core::slice::from_raw_parts(self.base.as_ptr(), self.words) }
     }
 
     /// The head word.
     #[inline(always)]
     pub fn head(&self) -> &AtomicU64 {
-        &self.words()[HEAD]
+        // SAFETY: as for `words`; no geometry has fewer words than the fixed
+        // ones, which fill a page.
+        unsafe { self.base.add(HEAD).as_ref() }
     }
 
     /// The event word: raised before every wake.
@@ -63,6 +104,7 @@ impl Mapping {
     }
 
     /// One of the two frames.
+    #[inline]
     pub fn frame(&self, frame: usize) -> &[AtomicU64] {
         let start = self.geometry.frame_start(frame);
         &self.words()[start..start + self.geometry.frame_words()]
@@ -82,7 +124,7 @@ impl WriteMapping {
         check_len(file, &geometry)?;
         let raw = MmapOptions::new().len(geometry.total_bytes()).map_raw(file)?;
         raw.advise(Advice::DontFork)?;
-        Ok(WriteMapping(Mapping { raw, geometry }))
+        Ok(WriteMapping(Mapping::of(Memory::File(raw), geometry)?))
     }
 
     /// Private memory of a segment's shape, all zero.
@@ -91,7 +133,7 @@ impl WriteMapping {
     /// What the kernel says.
     pub fn private(geometry: Geometry) -> io::Result<WriteMapping> {
         let raw = MmapOptions::new().len(geometry.total_bytes()).map_anon()?.into();
-        Ok(WriteMapping(Mapping { raw, geometry }))
+        Ok(WriteMapping(Mapping::of(Memory::Private(raw), geometry)?))
     }
 }
 
