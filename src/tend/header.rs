@@ -8,7 +8,7 @@ pub const VERSION: u8 = 2;
 
 /// What follows a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-// The tender itself speaks info only.
+// The tender itself sends no commands on records.
 #[cfg_attr(not(feature = "sim"), allow(dead_code))]
 pub enum Kind {
     /// Info commands and their replies: text.

@@ -17,6 +17,7 @@ mod error;
 mod header;
 mod host;
 pub mod info;
+pub mod login;
 pub mod transport;
 
 pub use aerospike::{AerospikeConfig, AerospikeSource};

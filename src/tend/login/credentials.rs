@@ -1,0 +1,253 @@
+//! Who logs in, and how.
+
+use core::fmt;
+use core::str::FromStr;
+use std::sync::{Arc, OnceLock};
+
+use base64::Engine as _;
+use base64::alphabet::BCRYPT;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
+use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret, SecretString};
+
+/// The cost of the hash that servers compare with.
+const COST: u32 = 10;
+/// The salt that all Aerospike clients use, in bcrypt's own base64.
+const SALT: &str = "7EqJtq98hPqEX7fNZaFWoO";
+
+/// How a user proves who it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AuthMode {
+    /// The server keeps the password's hash; only the hash is sent.
+    #[default]
+    Internal,
+    /// An external system (LDAP, say) checks the password, which is sent as it
+    /// is: only over TLS.
+    External,
+    /// As [`External`](Self::External), also without TLS: for tests.
+    ExternalInsecure,
+    /// The client's TLS certificate names the user.
+    Pki,
+}
+
+impl AuthMode {
+    /// Its name as users of Aerospike clients know it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AuthMode::Internal => "INTERNAL",
+            AuthMode::External => "EXTERNAL",
+            AuthMode::ExternalInsecure => "EXTERNAL_INSECURE",
+            AuthMode::Pki => "PKI",
+        }
+    }
+}
+
+impl fmt::Display for AuthMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Text that names no way to log in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is no auth_mode; wanted INTERNAL, EXTERNAL, EXTERNAL_INSECURE or PKI")]
+pub struct AuthModeError {
+    text: String,
+}
+
+impl FromStr for AuthMode {
+    type Err = AuthModeError;
+
+    fn from_str(text: &str) -> Result<AuthMode, AuthModeError> {
+        [AuthMode::Internal, AuthMode::External, AuthMode::ExternalInsecure, AuthMode::Pki]
+            .into_iter()
+            .find(|mode| mode.as_str().eq_ignore_ascii_case(text))
+            .ok_or_else(|| AuthModeError { text: text.chars().take(32).collect() })
+    }
+}
+
+/// Credentials that no server takes. The password is never shown.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CredentialsError {
+    /// A user name that no server knows.
+    #[error("user is {found} bytes long; wanted 1 to 63")]
+    User {
+        /// Its length.
+        found: usize,
+    },
+    /// A password longer than servers take.
+    #[error("password is {found} bytes long; wanted at most {wanted} with auth_mode {mode}")]
+    Password {
+        /// Its length.
+        found: usize,
+        /// The longest that will do.
+        wanted: usize,
+        /// The mode that it was given for.
+        mode: AuthMode,
+    },
+    /// A character that ends the text for some servers.
+    #[error("{what} has a byte 0; wanted text without it")]
+    Nul {
+        /// `user` or `password`.
+        what: &'static str,
+    },
+}
+
+/// A user and what proves that it is the user. Clones share one copy, which is
+/// wiped when the last of them is dropped.
+#[derive(Clone)]
+pub struct Credentials(Arc<Inner>);
+
+struct Inner {
+    mode: AuthMode,
+    user: String,
+    password: SecretString,
+    /// Made at the first login: it takes a tenth of a second.
+    hash: OnceLock<SecretString>,
+}
+
+impl Credentials {
+    /// The longest user name, in bytes.
+    pub const MAX_USER: usize = 63;
+    /// The longest password that is hashed, in bytes: bcrypt reads no more.
+    pub const MAX_HASHED: usize = 72;
+    /// The longest password that is sent as it is, in bytes.
+    pub const MAX_CLEAR: usize = 1023;
+
+    /// The credentials of a user. With [`AuthMode::Pki`] neither user nor
+    /// password count.
+    ///
+    /// # Errors
+    /// [`CredentialsError`].
+    pub fn new(
+        mode: AuthMode,
+        user: &str,
+        password: SecretString,
+    ) -> Result<Credentials, CredentialsError> {
+        let clear = password.expose_secret();
+        if mode != AuthMode::Pki {
+            if user.is_empty() || user.len() > Credentials::MAX_USER {
+                return Err(CredentialsError::User { found: user.len() });
+            }
+            let wanted = match mode {
+                AuthMode::Internal => Credentials::MAX_HASHED,
+                _ => Credentials::MAX_CLEAR,
+            };
+            if clear.len() > wanted {
+                return Err(CredentialsError::Password { found: clear.len(), wanted, mode });
+            }
+            for (what, text) in [("user", user), ("password", clear)] {
+                if text.contains('\0') {
+                    return Err(CredentialsError::Nul { what });
+                }
+            }
+        }
+        let (user, hash) = (user.to_owned(), OnceLock::new());
+        Ok(Credentials(Arc::new(Inner { mode, user, password, hash })))
+    }
+
+    /// How the user proves who it is.
+    pub fn mode(&self) -> AuthMode {
+        self.0.mode
+    }
+
+    /// The user's name.
+    pub fn user(&self) -> &str {
+        &self.0.user
+    }
+
+    /// The password as it is.
+    pub(super) fn clear(&self) -> &str {
+        self.0.password.expose_secret()
+    }
+
+    /// The password's hash, the same for every client and server.
+    pub(crate) fn hash(&self) -> &str {
+        self.0.hash.get_or_init(|| hash(self.clear())).expose_secret()
+    }
+}
+
+fn hash(password: &str) -> SecretString {
+    let salt = GeneralPurpose::new(&BCRYPT, NO_PAD).decode(SALT).expect("a constant of 22 digits");
+    let salt: [u8; 16] = salt.try_into().expect("22 digits are 16 bytes");
+    let parts = bcrypt::hash_with_salt(password, COST, salt).expect("a cost in range");
+    let mut text = Zeroizing::new(String::with_capacity(60));
+    parts.write_for_version(bcrypt::Version::TwoA, &mut *text).expect("a string takes all");
+    text.as_str().into()
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { mode, user, .. } = &*self.0;
+        f.debug_struct("Credentials")
+            .field("mode", mode)
+            .field("user", user)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether a login with either is the same login.
+impl PartialEq for Credentials {
+    fn eq(&self, other: &Credentials) -> bool {
+        let what = |of: &Credentials| (of.0.mode, of.0.user.clone());
+        what(self) == what(other) && self.clear() == other.clear()
+    }
+}
+
+impl Eq for Credentials {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credentials(user: &str, password: &str) -> Result<Credentials, CredentialsError> {
+        Credentials::new(AuthMode::Internal, user, password.into())
+    }
+
+    #[test]
+    fn the_hash_is_the_one_that_servers_compare_with() {
+        // Made by crypt(3) of the C library, from the same salt.
+        for (password, hash) in [
+            ("admin", "$2a$10$7EqJtq98hPqEX7fNZaFWoO1mVO/4MLpGzsqojz6E9Gef6iXDjXdDa"),
+            ("pässwörd", "$2a$10$7EqJtq98hPqEX7fNZaFWoOteZHET5XbgArChDJutG6xOnAY19WzN."),
+        ] {
+            assert_eq!(credentials("admin", password).unwrap().hash(), hash);
+        }
+    }
+
+    #[test]
+    fn no_debug_output_shows_the_password_or_its_hash() {
+        let known = credentials("keeper", "open sesame").unwrap();
+        let hash = known.hash().to_owned();
+        let shown = format!("{known:?}");
+        assert!(shown.contains("keeper"), "{shown}");
+        assert!(!shown.contains("sesame") && !shown.contains(&hash), "{shown}");
+    }
+
+    #[test]
+    fn credentials_that_no_server_takes_are_refused_without_showing_them() {
+        let long = "s3cret".repeat(20);
+        for (user, password, wanted) in [
+            ("", "a", "user is 0 bytes"),
+            (&*"x".repeat(64), "a", "user is 64 bytes"),
+            ("a", &long, "password is 120 bytes"),
+            ("a", "s3cret\0", "password has a byte 0"),
+        ] {
+            let error = credentials(user, password).unwrap_err().to_string();
+            assert!(error.contains(wanted) && !error.contains("s3cret"), "{error}");
+        }
+        assert!(Credentials::new(AuthMode::External, "a", long.into()).is_ok());
+        assert!(Credentials::new(AuthMode::Pki, "", "".into()).is_ok());
+    }
+
+    #[test]
+    fn modes_are_known_by_their_names() {
+        for mode in ["INTERNAL", "EXTERNAL", "EXTERNAL_INSECURE", "PKI"] {
+            assert_eq!(mode.parse::<AuthMode>().unwrap().to_string(), mode);
+            assert_eq!(mode.to_lowercase().parse::<AuthMode>().unwrap().as_str(), mode);
+        }
+        assert!("LDAP".parse::<AuthMode>().unwrap_err().to_string().contains("PKI"));
+    }
+}

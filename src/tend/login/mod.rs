@@ -1,0 +1,21 @@
+//! The admin protocol, as far as a tender speaks it: LOGIN and AUTHENTICATE.
+//!
+//! A login proves who the user is and gives a session: a token and how long it
+//! is good for. Every later connection authenticates with the token. What a
+//! server answers is bounded and read whole before anything is made of it.
+//!
+//! Passwords, hashes and tokens are kept in memory that is wiped when it is
+//! dropped; they show in no error and no debug output.
+
+mod credentials;
+mod error;
+mod message;
+mod reply;
+
+pub use credentials::{AuthMode, AuthModeError, Credentials, CredentialsError};
+pub use error::LoginError;
+pub use message::{Request, authenticate, login};
+pub use reply::{
+    Authenticated, LoggedIn, MAX_LOGIN_REPLY, Session, login_body_length, parse_authenticate,
+    parse_login,
+};

@@ -1,0 +1,235 @@
+//! Answers of the admin protocol.
+
+use core::fmt;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretSlice};
+
+use super::LoginError;
+use super::message::{Fields, field};
+use crate::tend::{Header, Kind, VERSION};
+
+/// The fixed part of a message after its header, in bytes.
+pub(super) const FIXED: usize = 16;
+
+/// The longest answer to a login that is read, in bytes after the header. A
+/// token has some hundred.
+pub const MAX_LOGIN_REPLY: usize = 16 << 10;
+
+/// A token that stands for a login. Debug output does not show it; it is wiped
+/// when it is dropped.
+pub struct Session {
+    token: SecretSlice<u8>,
+    lifetime: Option<Duration>,
+}
+
+impl Session {
+    /// The session of that token.
+    pub fn new(token: Vec<u8>, lifetime: Option<Duration>) -> Session {
+        Session { token: token.into(), lifetime }
+    }
+
+    /// The token.
+    pub fn token(&self) -> &[u8] {
+        self.token.expose_secret()
+    }
+
+    /// How long it is good for from the login on; `None` = for ever.
+    pub fn lifetime(&self) -> Option<Duration> {
+        self.lifetime
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("lifetime", &self.lifetime).finish_non_exhaustive()
+    }
+}
+
+/// What a login came to.
+#[derive(Debug)]
+pub enum LoggedIn {
+    /// Later connections authenticate with this.
+    Session(Session),
+    /// Security is not enabled: no connection needs to authenticate.
+    NotNeeded,
+}
+
+/// What authenticating came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authenticated {
+    /// The token is good.
+    Yes,
+    /// Security is not enabled any more.
+    NotNeeded,
+}
+
+/// How many bytes follow the header of an answer.
+///
+/// # Errors
+/// [`LoginError::Header`] and [`LoginError::Length`].
+pub fn login_body_length(header: [u8; 8]) -> Result<usize, LoginError> {
+    let Header { version, kind, length } = Header::decode(header);
+    if version != VERSION || kind != Kind::Admin as u8 {
+        return Err(LoginError::Header { version, kind });
+    }
+    match usize::try_from(length) {
+        Ok(length) if (FIXED..=MAX_LOGIN_REPLY).contains(&length) => Ok(length),
+        _ => Err(LoginError::Length { found: length }),
+    }
+}
+
+/// Reads the body of the answer to a LOGIN.
+///
+/// # Errors
+/// [`LoginError`]: what can't be read, or the reason why the server refuses.
+pub fn parse_login(body: &[u8]) -> Result<LoggedIn, LoginError> {
+    let Some((count, fields)) = accepted(body)? else { return Ok(LoggedIn::NotNeeded) };
+    let (mut token, mut lifetime) = (None, None);
+    let length = fields.len();
+    let mut fields = Fields::new(fields);
+    let broken = |fields: &Fields<'_>| LoginError::Fields {
+        at: body.len() - fields.left(),
+        length: FIXED + length,
+    };
+    for _ in 0..count {
+        let (id, data) = fields.take().ok_or_else(|| broken(&fields))?;
+        match id {
+            field::SESSION_TOKEN => token = Some(data),
+            field::SESSION_TTL => {
+                let seconds =
+                    data.try_into().map_err(|_| LoginError::Lifetime { found: data.len() })?;
+                lifetime = Some(Duration::from_secs(u32::from_be_bytes(seconds).into()));
+            }
+            // Servers may come to tell more.
+            _ => {}
+        }
+    }
+    if fields.left() > 0 {
+        return Err(broken(&fields));
+    }
+    let token = token.filter(|token| !token.is_empty()).ok_or(LoginError::NoToken)?;
+    Ok(LoggedIn::Session(Session::new(token.to_vec(), lifetime)))
+}
+
+/// Reads the body of the answer to an AUTHENTICATE.
+///
+/// # Errors
+/// [`LoginError`]: what can't be read, or the reason why the server refuses.
+pub fn parse_authenticate(body: &[u8]) -> Result<Authenticated, LoginError> {
+    Ok(match accepted(body)? {
+        Some(_) => Authenticated::Yes,
+        None => Authenticated::NotNeeded,
+    })
+}
+
+/// The number of fields and their bytes; `None` if security is not enabled.
+fn accepted(body: &[u8]) -> Result<Option<(u8, &[u8])>, LoginError> {
+    let short = LoginError::Length { found: body.len() as u64 };
+    let (fixed, fields) = body.split_at_checked(FIXED).ok_or(short)?;
+    match fixed[1] {
+        0 => Ok(Some((fixed[3], fields))),
+        LoginError::NOT_ENABLED | LoginError::NOT_SUPPORTED => Ok(None),
+        code => Err(LoginError::Refused { code }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn body(code: u8, fields: &[(u8, &[u8])]) -> Vec<u8> {
+        let mut body = vec![0; FIXED];
+        (body[1], body[3]) = (code, fields.len() as u8);
+        for (id, data) in fields {
+            body.extend((data.len() as u32 + 1).to_be_bytes());
+            body.push(*id);
+            body.extend(*data);
+        }
+        body
+    }
+
+    fn session(body: &[u8]) -> Option<(Vec<u8>, Option<u64>)> {
+        match parse_login(body) {
+            Ok(LoggedIn::Session(session)) => {
+                let lifetime = session.lifetime().map(|lifetime| lifetime.as_secs());
+                Some((session.token().to_vec(), lifetime))
+            }
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_result_decides() {
+        assert!(matches!(parse_login(&body(52, &[])), Ok(LoggedIn::NotNeeded)));
+        assert_eq!(parse_authenticate(&body(52, &[])), Ok(Authenticated::NotNeeded));
+        assert_eq!(parse_authenticate(&body(0, &[])), Ok(Authenticated::Yes));
+        assert_eq!(parse_login(&body(0, &[])).unwrap_err(), LoginError::NoToken);
+        assert_eq!(parse_login(&body(0, &[(5, b"")])).unwrap_err(), LoginError::NoToken);
+        for (code, wanted) in [(60, "check user"), (62, "check password"), (66, "expired")] {
+            let error = parse_login(&body(code, &[])).unwrap_err();
+            assert!(error.to_string().contains(wanted), "{error}");
+            assert_eq!(error, parse_authenticate(&body(code, &[])).unwrap_err());
+        }
+        assert!(LoginError::Refused { code: 66 }.is_of_the_session());
+        assert!(!LoginError::Refused { code: 62 }.is_of_the_session());
+    }
+
+    #[test]
+    fn lengths_and_headers_are_bounded() {
+        let header = |kind, length| Header::new(kind, length).encode();
+        assert_eq!(login_body_length(header(Kind::Admin, 16)), Ok(16));
+        assert_eq!(login_body_length(header(Kind::Admin, MAX_LOGIN_REPLY)), Ok(MAX_LOGIN_REPLY));
+        for length in [0, 15, MAX_LOGIN_REPLY + 1, 0xffff_ffff_ffff] {
+            assert!(login_body_length(header(Kind::Admin, length)).is_err(), "{length}");
+        }
+        assert!(login_body_length(header(Kind::Info, 16)).is_err());
+    }
+
+    #[test]
+    fn a_lifetime_of_another_size_is_refused() {
+        let error = parse_login(&body(0, &[(5, b"t"), (6, b"123")])).unwrap_err();
+        assert_eq!(error, LoginError::Lifetime { found: 3 });
+    }
+
+    #[test]
+    fn debug_output_does_not_show_the_token() {
+        let reply = parse_login(&body(0, &[(5, b"t0ken")])).unwrap();
+        let (text, bytes) = (format!("{reply:?}"), format!("{:?}", b"t0ken"));
+        assert!(!text.contains("t0ken") && !text.contains(&bytes), "{text}");
+    }
+
+    proptest! {
+        #[test]
+        fn a_session_comes_back_whatever_stands_around_it(
+            token in vec(any::<u8>(), 1..300),
+            seconds in any::<u32>(),
+            other in vec(any::<u8>(), 0..20),
+            id in 7..=255u8,
+        ) {
+            let ttl = seconds.to_be_bytes();
+            let all: [(u8, &[u8]); 3] = [(id, &other), (6, &ttl), (5, &token)];
+            prop_assert_eq!(session(&body(0, &all)), Some((token.clone(), Some(seconds.into()))));
+            prop_assert_eq!(session(&body(0, &all[2..])), Some((token, None)));
+        }
+
+        #[test]
+        fn an_answer_cut_short_or_lengthened_gives_no_session(
+            token in vec(any::<u8>(), 1..60),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let mut whole = body(0, &[(6, &[0, 0, 1, 0]), (5, &token)]);
+            prop_assert!(parse_login(&whole[..cut.index(whole.len())]).is_err());
+            whole.push(0);
+            prop_assert!(parse_login(&whole).is_err());
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..200), header: [u8; 8]) {
+            let _ = (parse_login(&bytes), parse_authenticate(&bytes), login_body_length(header));
+        }
+    }
+}
