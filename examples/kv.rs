@@ -1,0 +1,170 @@
+//! A database client in small, over tendmap: put, get and delete of records,
+//! with a pool of connections for each node and retries along the replicas.
+//! It is the pattern to copy (`store.rs` above all) and a load that checks that
+//! nothing acknowledged is lost. Run it against a cluster, or against
+//! `tendmap sim`, and do to the nodes what you like meanwhile:
+//!
+//! ```text
+//! cargo run --release -- sim --base-port 3100
+//! cargo run --release --example kv -- 127.0.0.1:3100 --namespace test
+//! ```
+//!
+//! Two things that a client of a secured cluster adds are left out: the login
+//! and TLS of its own connections.
+
+#[path = "kv/load.rs"]
+mod load;
+#[path = "kv/pool.rs"]
+mod pool;
+#[path = "kv/store.rs"]
+mod store;
+#[path = "kv/wire.rs"]
+mod wire;
+
+use std::error::Error;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use tendmap::client::{Client, Config};
+use tendmap::map::NodeId;
+use tendmap::route::Policy;
+use tendmap::segment::parse_key;
+use tendmap::tend::Host;
+
+use load::Tally;
+use pool::Counts;
+use store::{Settings, Store};
+
+/// Puts, reads and removes records, and checks every answer.
+#[derive(Parser)]
+struct Args {
+    /// Servers to begin with, NAME:PORT.
+    #[arg(required = true)]
+    hosts: Vec<Host>,
+    /// Key of the segment, which is shared with every process that has it.
+    #[arg(long, default_value = "0xA7000000", value_parser = parse_key)]
+    shm_key: u32,
+    #[arg(long, default_value = "test")]
+    namespace: String,
+    #[arg(long, default_value = "kv")]
+    set: String,
+    #[arg(long, default_value_t = 4)]
+    threads: i64,
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Read from any replica in turn, not from the master first.
+    #[arg(long)]
+    any_replica: bool,
+    /// For a whole operation, in milliseconds.
+    #[arg(long, default_value_t = 2000)]
+    total_timeout: u64,
+    /// For one try, in milliseconds.
+    #[arg(long, default_value_t = 300)]
+    socket_timeout: u64,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let args = Args::parse();
+    let client = Client::connect(Config::shared(args.hosts.clone(), args.shm_key))?;
+    println!("connected as {}", client.role());
+    let settings = Settings {
+        total_timeout: Duration::from_millis(args.total_timeout),
+        socket_timeout: Duration::from_millis(args.socket_timeout),
+        read_policy: if args.any_replica { Policy::Any } else { Policy::Sequence },
+        ..Settings::default()
+    };
+    let (counts, stop, progress) = (Counts::default(), AtomicBool::new(false), AtomicU64::new(0));
+    let begun = Instant::now();
+    let tally = thread::scope(|scope| -> Result<Tally, Box<dyn Error>> {
+        let mut workers = Vec::new();
+        for number in 0..args.threads {
+            // A store and its router belong to one thread.
+            let mut store = Store::new(&client, &args.namespace, &args.set, settings, &counts)?;
+            let (stop, progress) = (&stop, &progress);
+            workers.push(scope.spawn(move || load::run(&mut store, number, stop, progress)));
+        }
+        let mut before = Seen::default();
+        for _ in 0..args.seconds {
+            thread::sleep(Duration::from_secs(1));
+            before = tell(begun, &progress, &counts, before);
+        }
+        stop.store(true, Ordering::Relaxed);
+        let mut tally = Tally::default();
+        workers.into_iter().for_each(|worker| tally.add(worker.join().expect("a worker")));
+        Ok(tally)
+    })?;
+    report(&tally, begun.elapsed(), &counts);
+    client.close();
+    match tally.lost.len() {
+        0 => Ok(()),
+        lost => Err(format!("{lost} acknowledged writes were lost").into()),
+    }
+}
+
+/// What was told last.
+#[derive(Default)]
+struct Seen {
+    operations: u64,
+    commands: Vec<(NodeId, u64)>,
+}
+
+/// A line a second: operations, and commands of each node.
+fn tell(begun: Instant, progress: &AtomicU64, counts: &Counts, before: Seen) -> Seen {
+    let operations = progress.load(Ordering::Relaxed);
+    let commands: Vec<(NodeId, u64)> = counts
+        .all()
+        .iter()
+        .map(|(id, count)| (*id, count.commands.load(Ordering::Relaxed)))
+        .collect();
+    print!(
+        "{:>6.1} s {:>8} operations ",
+        begun.elapsed().as_secs_f64(),
+        operations - before.operations
+    );
+    for (id, now) in &commands {
+        let earlier =
+            before.commands.iter().find(|(known, _)| known == id).map_or(0, |known| known.1);
+        print!("  {id}: {}", now - earlier);
+    }
+    println!();
+    Seen { operations, commands }
+}
+
+fn report(tally: &Tally, elapsed: Duration, counts: &Counts) {
+    let seconds = elapsed.as_secs_f64();
+    let Tally { puts, gets, deletes, failed, in_doubt, slowest, .. } = tally;
+    println!();
+    println!(
+        "{} operations in {seconds:.1} s: {:.0} a second",
+        tally.operations(),
+        tally.operations() as f64 / seconds
+    );
+    println!("puts {puts}, gets {gets}, deletes {deletes}, slowest {slowest:.1?}");
+    println!(
+        "failed with an error {failed}, done but in doubt {in_doubt}, lost {}",
+        tally.lost.len()
+    );
+    println!();
+    println!(
+        "{:<20} {:>10} {:>10} {:>10} {:>12}",
+        "node", "commands", "a second", "failures", "connections"
+    );
+    for (id, count) in counts.all() {
+        let [commands, failures, connections] =
+            [&count.commands, &count.failures, &count.connections]
+                .map(|count| count.load(Ordering::Relaxed));
+        let rate = commands as f64 / seconds;
+        println!(
+            "{:<20} {commands:>10} {rate:>10.0} {failures:>10} {connections:>12}",
+            id.as_str()
+        );
+    }
+    for error in tally.errors.iter().take(5) {
+        println!("error: {error}");
+    }
+    for lost in tally.lost.iter().take(20) {
+        println!("LOST: {lost}");
+    }
+}

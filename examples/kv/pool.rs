@@ -1,0 +1,161 @@
+//! The connections to one node: what the router keeps for it.
+//!
+//! A router belongs to one thread, and so does each of its pools: there is no
+//! lock. When the node leaves, moves or comes back as another, the router drops
+//! the pool, which closes its connections; a forked child makes its own.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tendmap::map::{Node, NodeId};
+
+use crate::wire::{self, HEADER, Reply};
+
+/// A connection that was idle for longer is not used again: servers close
+/// those that are idle for a minute.
+const MAX_IDLE: Duration = Duration::from_secs(45);
+
+/// What was done at one node, by all threads.
+#[derive(Debug, Default)]
+pub struct Count {
+    pub commands: AtomicU64,
+    pub failures: AtomicU64,
+    pub connections: AtomicU64,
+}
+
+/// The counts by node. They outlive the pools.
+#[derive(Clone, Debug, Default)]
+pub struct Counts(Arc<Mutex<BTreeMap<NodeId, Arc<Count>>>>);
+
+impl Counts {
+    fn of(&self, node: NodeId) -> Arc<Count> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(node).or_default().clone()
+    }
+
+    /// Every node with its counts.
+    pub fn all(&self) -> Vec<(NodeId, Arc<Count>)> {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.iter().map(|(id, count)| (*id, count.clone())).collect()
+    }
+}
+
+/// Why a node did not do a command.
+#[derive(Debug, thiserror::Error)]
+#[error("node {node} at {address}: {problem}")]
+pub struct Broken {
+    pub node: NodeId,
+    pub address: SocketAddr,
+    pub problem: String,
+    /// Whether the node may have got the command all the same.
+    pub sent: bool,
+}
+
+/// The connections to one node that are not in use.
+#[derive(Debug)]
+pub struct Pool {
+    node: NodeId,
+    address: SocketAddr,
+    idle: Vec<Connection>,
+    count: Arc<Count>,
+}
+
+impl Pool {
+    /// A pool for that node; nothing is opened yet.
+    pub fn new(node: &Node, counts: &Counts) -> Pool {
+        let count = counts.of(node.id);
+        Pool { node: node.id, address: node.address, idle: Vec::new(), count }
+    }
+
+    /// Sends a command and waits for the reply, until then.
+    pub fn exchange(&mut self, message: &[u8], until: Instant) -> Result<Reply, Broken> {
+        self.count.commands.fetch_add(1, Ordering::Relaxed);
+        let result = self.connection(until).map_err(|error| (error, false));
+        let result = result.and_then(|mut connection| {
+            let reply = connection.exchange(message, until).map_err(|error| (error, true))?;
+            Ok((connection, reply))
+        });
+        match result {
+            Ok((mut connection, reply)) => {
+                connection.used = Instant::now();
+                self.idle.push(connection);
+                Ok(reply)
+            }
+            Err((error, sent)) => {
+                self.count.failures.fetch_add(1, Ordering::Relaxed);
+                // A reply may still come: the connection is of no use any more.
+                // Where one is broken the others are likely to be so too.
+                self.idle.clear();
+                let problem = match error.kind() {
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                        "no answer in time".into()
+                    }
+                    _ => error.to_string(),
+                };
+                Err(Broken { node: self.node, address: self.address, problem, sent })
+            }
+        }
+    }
+
+    /// One that is idle, else a new one.
+    fn connection(&mut self, until: Instant) -> io::Result<Connection> {
+        while let Some(connection) = self.idle.pop() {
+            if connection.used.elapsed() < MAX_IDLE {
+                return Ok(connection);
+            }
+        }
+        self.count.connections.fetch_add(1, Ordering::Relaxed);
+        let stream = TcpStream::connect_timeout(&self.address, left(until)?)?;
+        stream.set_nodelay(true)?;
+        // A secured server wants the login here, see `AUTHENTICATE` in the
+        // documentation of the wire protocol.
+        Ok(Connection { stream, used: Instant::now(), inbox: Vec::new() })
+    }
+}
+
+/// The time until then; none left is an error.
+fn left(until: Instant) -> io::Result<Duration> {
+    let left = until.saturating_duration_since(Instant::now());
+    if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+}
+
+#[derive(Debug)]
+struct Connection {
+    stream: TcpStream,
+    used: Instant,
+    inbox: Vec<u8>,
+}
+
+impl Connection {
+    fn exchange(&mut self, message: &[u8], until: Instant) -> io::Result<Reply> {
+        self.stream.set_write_timeout(Some(left(until)?))?;
+        self.stream.write_all(message)?;
+        self.inbox.clear();
+        self.receive(HEADER, until)?;
+        let header = self.inbox[..HEADER].try_into().expect("a header");
+        let length = HEADER + wire::body_length(header).map_err(io::Error::other)?;
+        self.receive(length, until)?;
+        if self.inbox.len() > length {
+            return Err(io::Error::other("more than one reply to one command"));
+        }
+        wire::decode(&self.inbox[HEADER..]).map_err(io::Error::other)
+    }
+
+    /// Receives until so many bytes are there.
+    fn receive(&mut self, wanted: usize, until: Instant) -> io::Result<()> {
+        let mut chunk = [0; 16 << 10];
+        while self.inbox.len() < wanted {
+            self.stream.set_read_timeout(Some(left(until)?))?;
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(length) => self.inbox.extend_from_slice(&chunk[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,188 @@
+//! Put, get and delete over a router: the part of a database client that
+//! tendmap does not do for you, and how the two meet.
+//!
+//! 1. The router keeps a [`Pool`] for each node ([`Client::router_with`]).
+//! 2. A command is routed by its digest; what comes out is the pool.
+//! 3. A try that failed is noted with [`Attempt::fail`], and the command routed
+//!    again: to the next replica, by the newest map.
+//!
+//! [`Attempt::fail`]: tendmap::route::Attempt::fail
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tendmap::client::Client;
+use tendmap::route::{Digest, Key, NamespaceHandle, Policy, RouteError, Router};
+
+use crate::pool::{Counts, Pool};
+use crate::wire::{self, BadName, Bins, Command, Reply};
+
+/// How long and how often a command is tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// For the whole command.
+    pub total_timeout: Duration,
+    /// For each try.
+    pub socket_timeout: Duration,
+    /// Tries after the first.
+    pub max_retries: u32,
+    /// Which replica is read; writes go to the master first.
+    pub read_policy: Policy,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            total_timeout: Duration::from_secs(2),
+            socket_timeout: Duration::from_millis(300),
+            max_retries: 8,
+            read_policy: Policy::Sequence,
+        }
+    }
+}
+
+/// The longest pause between two tries.
+const MAX_PAUSE: Duration = Duration::from_millis(50);
+
+/// Why a command was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum KvError {
+    /// The map has no such namespace, or can't be read.
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    /// A bin that can't be.
+    #[error(transparent)]
+    Bin(#[from] BadName),
+    /// A server has refused it.
+    #[error("the server answers {result}: {meaning}")]
+    Refused { result: u8, meaning: &'static str },
+    /// No try succeeded in time.
+    #[error("given up after {tries} tries in {after:?}, the last: {last}")]
+    GaveUp {
+        tries: u32,
+        after: Duration,
+        last: String,
+        /// Whether a server may have done it, or may do it yet.
+        in_doubt: bool,
+    },
+}
+
+impl KvError {
+    /// Whether the record may have been changed all the same.
+    pub fn in_doubt(&self) -> bool {
+        matches!(self, KvError::GaveUp { in_doubt: true, .. })
+    }
+}
+
+/// A write that was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Whether there was such a record (of a delete).
+    pub found: bool,
+    /// Whether an earlier try got no answer. A node that is only frozen still
+    /// has it in its hands, and does it when it wakes: then a *later* write of
+    /// the same record may be undone. Who can't bear that writes with the
+    /// generation that was read.
+    pub in_doubt: bool,
+}
+
+/// The records of a set, for one thread.
+pub struct Store {
+    router: Router<Pool>,
+    namespace: NamespaceHandle,
+    namespace_name: String,
+    set: String,
+    settings: Settings,
+    message: Vec<u8>,
+}
+
+impl Store {
+    /// A store over a client's map. Nothing is opened before the first command.
+    pub fn new(
+        client: &Client,
+        namespace: &str,
+        set: &str,
+        settings: Settings,
+        counts: &Counts,
+    ) -> Result<Store, KvError> {
+        let counts = counts.clone();
+        let mut router = client.router_with(move |node| Pool::new(node, &counts));
+        let handle = router.namespace(namespace)?;
+        let (namespace_name, set) = (namespace.to_owned(), set.to_owned());
+        Ok(Store { router, namespace: handle, namespace_name, set, settings, message: Vec::new() })
+    }
+
+    /// Sets bins of a record.
+    pub fn put<'a>(&mut self, key: impl Into<Key<'a>>, bins: &Bins) -> Result<Written, KvError> {
+        let (reply, in_doubt) = self.execute(key.into(), Command::Put(bins))?;
+        Ok(Written { found: reply.result == wire::OK, in_doubt })
+    }
+
+    /// The bins of a record; `None` if it is not there.
+    pub fn get<'a>(&mut self, key: impl Into<Key<'a>>) -> Result<Option<Bins>, KvError> {
+        let (reply, _) = self.execute(key.into(), Command::Get)?;
+        Ok((reply.result == wire::OK).then_some(reply.bins))
+    }
+
+    /// Removes a record.
+    pub fn delete<'a>(&mut self, key: impl Into<Key<'a>>) -> Result<Written, KvError> {
+        let (reply, in_doubt) = self.execute(key.into(), Command::Delete)?;
+        Ok(Written { found: reply.result == wire::OK, in_doubt })
+    }
+
+    /// Tries a command until it is done, refused, or out of time; the reply,
+    /// and whether an earlier try of a write may have been done too.
+    fn execute(&mut self, key: Key<'_>, command: Command<'_>) -> Result<(Reply, bool), KvError> {
+        let Settings { total_timeout, socket_timeout, max_retries, read_policy } = self.settings;
+        let begun = Instant::now();
+        let deadline = begun + total_timeout;
+        let digest = Digest::of(&self.set, key);
+        let message = &mut self.message;
+        wire::encode(message, &self.namespace_name, &self.set, &digest, command, socket_timeout)?;
+
+        let policy = if command.writes() { Policy::Sequence } else { read_policy };
+        let mut attempt = self.router.attempt(policy);
+        let (mut in_doubt, mut last, mut tries) = (false, String::new(), 0);
+        let mut pause = Duration::ZERO;
+        while tries <= max_retries && Instant::now() < deadline {
+            match self.router.route_attempt(self.namespace, digest, &attempt) {
+                Ok(mut route) => {
+                    tries += 1;
+                    let (replica, slot) = (route.replica(), route.slot());
+                    let until = deadline.min(Instant::now() + socket_timeout);
+                    match route.state().exchange(&self.message, until) {
+                        Ok(reply) => match reply.result {
+                            wire::OK => return Ok((reply, in_doubt)),
+                            wire::NOT_FOUND if !matches!(command, Command::Put(_)) => {
+                                return Ok((reply, in_doubt));
+                            }
+                            result => {
+                                let (meaning, passing) = wire::meaning(result);
+                                if !passing {
+                                    return Err(KvError::Refused { result, meaning });
+                                }
+                                // A server that took too long may go on with it.
+                                in_doubt |= result == wire::TIMEOUT && command.writes();
+                                last = format!("node {} answers: {meaning}", route.id());
+                            }
+                        },
+                        Err(broken) => {
+                            in_doubt |= broken.sent && command.writes();
+                            last = broken.to_string();
+                        }
+                    }
+                    attempt.fail(replica, slot);
+                }
+                // A map with a hole now may have none after the next tend.
+                Err(error @ (RouteError::NoNode { .. } | RouteError::ClusterEmpty)) => {
+                    last = error.to_string();
+                }
+                Err(error) => return Err(error.into()),
+            }
+            // The next replica is tried at once.
+            thread::sleep(pause.min(deadline.saturating_duration_since(Instant::now())));
+            pause = (pause * 2).clamp(Duration::from_millis(1), MAX_PAUSE);
+        }
+        Err(KvError::GaveUp { tries, after: begun.elapsed(), last, in_doubt })
+    }
+}
