@@ -92,3 +92,21 @@ fn a_second_connect_shares_the_attachment() {
     second.close();
     assert_eq!(files(&directory), 0);
 }
+
+#[test]
+fn start_waits_for_no_map_and_tends_on_after_a_failed_pass() {
+    let directory = directory();
+    let mut unreachable = config(&directory);
+    unreachable.hosts = vec!["127.0.0.1:1".parse().unwrap()];
+    let client = Client::start(unreachable.clone()).unwrap();
+    assert_eq!(client.router().namespace("test").unwrap_err(), RouteError::NoMap);
+    let errors = || client.status().map_or(0, |status| status.tend_errors);
+    common::wait_until("it is tried again", || errors() > 1);
+    assert_eq!(client.role(), Role::Owner);
+    client.close();
+    assert_eq!(files(&directory), 0);
+
+    // The same with `connect` is an error that leaves nothing behind.
+    assert!(matches!(Client::connect(unreachable), Err(ConnectError::Tend(_))));
+    assert_eq!(files(&directory), 0);
+}

@@ -45,6 +45,23 @@ impl Client {
         Client::connect_with(config, Box::new(source))
     }
 
+    /// As [`connect`](Self::connect), without waiting for a map: it returns as
+    /// soon as the segment is attached or made.
+    ///
+    /// Until there is a map, routing answers
+    /// [`RouteError::NoMap`](crate::route::RouteError::NoMap). A first tend that
+    /// fails is no error here: it is tried again. With this a forked child,
+    /// which routes from what it has inherited, gets a thread of its own
+    /// without a pause.
+    ///
+    /// # Errors
+    /// [`ConnectError`], but none that comes from waiting.
+    pub fn start(config: Config) -> Result<Client, ConnectError> {
+        config.check()?;
+        let source = AerospikeSource::new(source_config(&config)?);
+        Client::begin(config, Box::new(source))
+    }
+
     /// As [`connect`](Self::connect), with another source of maps.
     ///
     /// # Errors
@@ -54,11 +71,15 @@ impl Client {
         source: Box<dyn ClusterSource>,
     ) -> Result<Client, ConnectError> {
         config.check()?;
-        let handle = if config.use_shm { shared(config, source)? } else { alone(config, source)? };
-        let reader = Reader::of(handle.shared.current.clone());
-        let client = Client { handle, reader };
+        let client = Client::begin(config, source)?;
         client.wait_first()?;
         Ok(client)
+    }
+
+    fn begin(config: Config, source: Box<dyn ClusterSource>) -> Result<Client, ConnectError> {
+        let handle = if config.use_shm { shared(config, source)? } else { alone(config, source)? };
+        let reader = Reader::of(handle.shared.current.clone());
+        Ok(Client { handle, reader })
     }
 
     fn wait_first(&self) -> Result<(), ConnectError> {

@@ -17,6 +17,8 @@ mod error;
 mod event;
 #[cfg(feature = "tend")]
 mod follow;
+#[cfg(feature = "json")]
+mod json;
 #[cfg(feature = "tend")]
 mod own;
 mod reader;

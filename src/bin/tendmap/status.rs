@@ -3,8 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use serde_json::{Value, json};
-use tendmap::client::{NamespaceStatus, Reader, Status, Verdict};
+use tendmap::client::{Reader, Status, Verdict};
 
 use crate::args::Common;
 use crate::duration::show;
@@ -25,53 +24,8 @@ pub fn run(common: &Common, output: &Output) -> Result<(), Failure> {
         Verdict::Healthy => &[][..],
         Verdict::Unhealthy(problems) => problems,
     };
-    output.answer(|| as_json(&status, problems), |out| as_text(&status, problems, out))?;
+    output.answer(|| status.to_json(), |out| as_text(&status, problems, out))?;
     if problems.is_empty() { Ok(()) } else { Err(Failure::Unhealthy) }
-}
-
-fn ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn as_json(status: &Status, problems: &[String]) -> Value {
-    let namespace = |namespace: &NamespaceStatus| {
-        json!({
-            "name": namespace.name,
-            "replication_factor": namespace.replication_factor,
-            "strong_consistency": namespace.strong_consistency,
-            "holes": namespace.holes,
-        })
-    };
-    json!({
-        "path": status.path,
-        "bytes": status.bytes,
-        "layout_version": status.layout_version,
-        "key": status.key,
-        "generation": status.generation,
-        "retired": status.retired,
-        "cluster_name": status.cluster_name,
-        "term": status.term,
-        "sequence": status.sequence,
-        "owner_pid": status.owner_pid,
-        "owner_alive": status.owner_alive,
-        "abdicated": status.abdicated,
-        "heartbeat_age_ms": status.heartbeat_age.map(ms),
-        "tended_age_ms": status.tended_age.map(ms),
-        "tend_interval_ms": status.tend_interval.map(ms),
-        "nodes": status.nodes,
-        "max_nodes": status.max_nodes,
-        "max_namespaces": status.max_namespaces,
-        "max_replicas": status.max_replicas,
-        "namespaces": status.namespaces.iter().map(namespace).collect::<Vec<_>>(),
-        "publications": status.publications,
-        "takeovers": status.takeovers,
-        "refused_nodes": status.refused_nodes,
-        "tends": status.tends,
-        "tend_errors": status.tend_errors,
-        "attached": status.attached,
-        "healthy": problems.is_empty(),
-        "problems": problems,
-    })
 }
 
 fn as_text(status: &Status, problems: &[String], out: &mut dyn Write) -> io::Result<()> {

@@ -1,0 +1,61 @@
+//! A status as JSON: one form for the command line and every language.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::status::{NamespaceStatus, Status, Verdict};
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Status {
+    /// This status as a JSON object, in the order of its fields: durations in
+    /// whole milliseconds under names that end in `_ms`, `null` for what is
+    /// not known, and what it comes to as `healthy` and `problems`.
+    pub fn to_json(&self) -> Value {
+        let problems = match self.verdict() {
+            Verdict::Healthy => Vec::new(),
+            Verdict::Unhealthy(problems) => problems,
+        };
+        let namespace = |namespace: &NamespaceStatus| {
+            json!({
+                "name": namespace.name,
+                "replication_factor": namespace.replication_factor,
+                "strong_consistency": namespace.strong_consistency,
+                "holes": namespace.holes,
+            })
+        };
+        json!({
+            "path": self.path,
+            "bytes": self.bytes,
+            "layout_version": self.layout_version,
+            "key": self.key,
+            "generation": self.generation,
+            "retired": self.retired,
+            "cluster_name": self.cluster_name,
+            "term": self.term,
+            "sequence": self.sequence,
+            "owner_pid": self.owner_pid,
+            "owner_alive": self.owner_alive,
+            "abdicated": self.abdicated,
+            "heartbeat_age_ms": self.heartbeat_age.map(ms),
+            "tended_age_ms": self.tended_age.map(ms),
+            "tend_interval_ms": self.tend_interval.map(ms),
+            "nodes": self.nodes,
+            "max_nodes": self.max_nodes,
+            "max_namespaces": self.max_namespaces,
+            "max_replicas": self.max_replicas,
+            "namespaces": self.namespaces.iter().map(namespace).collect::<Vec<_>>(),
+            "publications": self.publications,
+            "takeovers": self.takeovers,
+            "refused_nodes": self.refused_nodes,
+            "tends": self.tends,
+            "tend_errors": self.tend_errors,
+            "attached": self.attached,
+            "healthy": problems.is_empty(),
+            "problems": problems,
+        })
+    }
+}
