@@ -211,6 +211,35 @@ fn a_segment_removed_by_force_is_replaced_and_everybody_moves() {
     assert_eq!(files(&directory), 0);
 }
 
+/// A growing owner dies after it has retired its segment and before the
+/// successor has its name. Whoever comes then begins with the map that was
+/// there, and with the next publication.
+#[test]
+fn h15_who_comes_while_a_segment_is_replaced_goes_on_from_its_map() {
+    let directory = directory();
+    let place = place(&directory);
+    let Created::Owner(mut owner) = create(&place, 1, Capacity::DEFAULT, None).unwrap() else {
+        panic!("the directory was empty");
+    };
+    for nodes in 1..=3 {
+        let mut map = tendmap::map::ClusterMap::new(Capacity::DEFAULT);
+        for number in 0..nodes {
+            map.nodes.insert(common::node(number)).unwrap();
+        }
+        owner.publish(&map).unwrap();
+    }
+    owner.retire().unwrap();
+    drop(owner);
+    let client = Client::connect_with(config(&directory), Cluster::new(2, 1).source()).unwrap();
+    let found = client.map().unwrap();
+    assert_eq!(client.segment().identity().generation, 2);
+    assert!(found.sequence > 3, "publication {} follows 3", found.sequence);
+    assert_eq!(found.map.nodes.len(), 2);
+    assert_eq!(files(&directory), 2, "what was replaced is swept");
+    client.close();
+    assert_eq!(files(&directory), 0);
+}
+
 #[test]
 fn h14_two_clusters_under_one_key_are_refused_with_both_names() {
     let directory = directory();

@@ -12,8 +12,8 @@ use super::shared::Shared;
 use crate::map::{Capacity, snapshot};
 use crate::protocol::Term;
 use crate::segment::{
-    Created, Inherited, Segment, SegmentError, Tenure, create, live, next_generation,
-    retire_and_unlink, wait,
+    Created, Inherited, Segment, SegmentError, Tenure, create, live, retire_and_unlink, search,
+    sweep, wait,
 };
 use crate::tend::ClusterSource;
 
@@ -191,9 +191,10 @@ impl Agent {
             let term = Term::new(old.head().term().saturating_add(by)).unwrap_or(Term::LAST);
             let byte = term.get().into();
             if !building && lock.try_lock(byte).unwrap_or(false) {
-                let built = match live(&place) {
-                    Ok(Some(_)) => Ok(None),
-                    _ => self.build(old),
+                let built = match search(&place) {
+                    Ok(found) if found.live.is_some() => Ok(None),
+                    Ok(found) => self.build(old, found.next(old.identity().generation)),
+                    Err(error) => Err(error),
                 };
                 lock.unlock(byte);
                 if let Some(tenure) = built? {
@@ -206,10 +207,13 @@ impl Agent {
         Ok(None)
     }
 
-    fn build(&self, old: &Arc<Segment>) -> Result<Option<Box<Tenure>>, SegmentError> {
+    fn build(
+        &self,
+        old: &Arc<Segment>,
+        generation: u64,
+    ) -> Result<Option<Box<Tenure>>, SegmentError> {
         let config = &self.shared.config;
         let place = config.place();
-        let generation = next_generation(&place, old.identity().generation)?;
         let (there, wanted) = (old.geometry().capacity(), config.capacity());
         let capacity = Capacity {
             max_nodes: there.max_nodes.max(wanted.max_nodes),
@@ -224,7 +228,11 @@ impl Agent {
             map: &last.map,
         });
         match create(&place, generation, capacity, inherited)? {
-            Created::Owner(tenure) => Ok(Some(tenure)),
+            Created::Owner(tenure) => {
+                // What could not be swept stays, as `ls` shows.
+                let _ = sweep(&place);
+                Ok(Some(tenure))
+            }
             Created::Exists => Ok(None),
         }
     }

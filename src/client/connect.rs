@@ -15,8 +15,7 @@ use crate::map::{Node, Snapshot, SnapshotError, tables};
 use crate::protocol::load_owner;
 use crate::route::Router;
 use crate::segment::{
-    Candidate, Created, Current, Entry, Personal, Segment, create, live, next_generation, private,
-    sweep, wait,
+    Candidate, Created, Current, Entry, Personal, Segment, create, private, search, sweep, wait,
 };
 use crate::tend::{AerospikeConfig, AerospikeSource, ClusterSource};
 
@@ -252,11 +251,18 @@ fn spawn(
 fn open(config: &Config) -> Result<(Arc<Segment>, Start), ConnectError> {
     let place = config.place();
     loop {
-        if let Some(segment) = live(&place)? {
+        let found = search(&place)?;
+        let next = found.next(0);
+        let there = match (found.live, found.refused) {
+            (None, Some(refused)) => return Err(refused.into()),
+            // Without a living one: its map goes on in a successor, which is
+            // about to be there or which this process builds as a follower does.
+            (live, _) => live.or(found.retired),
+        };
+        if let Some(segment) = there {
             check_cluster(&segment, config)?;
             return Ok((segment, Start::Follower));
         }
-        let next = next_generation(&place, 0)?;
         if let Created::Owner(tenure) = create(&place, next, config.capacity(), None)? {
             // What crashed processes left; not being able to is no reason to
             // fail.

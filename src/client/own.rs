@@ -12,7 +12,7 @@ use crate::layout::OwnerWord;
 use crate::map::{Capacity, ClusterMap};
 use crate::segment::{
     Created, Ended, Inherited, NotPublished, Prepared, Segment, SegmentError, Tenure, boottime_ms,
-    generations, private, sweep,
+    generations, next_generation, private, sweep,
 };
 use crate::tend::{ClusterSource, TendError, TendEvent, TendReport, Turn};
 
@@ -224,10 +224,8 @@ impl Own {
             table_generation: self.tenure.table_generation(),
             map,
         };
-        let built = generations(&place).and_then(|found| {
-            let newest = found.first().copied().unwrap_or(0).max(old.identity().generation);
-            Prepared::build(&place, newest + 1, larger(old, map), Some(inherited))
-        });
+        let built = next_generation(&place, old.identity().generation)
+            .and_then(|next| Prepared::build(&place, next, larger(old, map), Some(inherited)));
         let prepared = match built {
             Ok(prepared) => prepared,
             Err(error) => return Ok(Err(error)),

@@ -137,10 +137,65 @@ pub(crate) fn generations(place: &Place) -> Result<Vec<u64>, SegmentError> {
 /// [`SegmentError::Io`] if the directory can't be read.
 #[cfg(feature = "tend")]
 pub(crate) fn next_generation(place: &Place, after: u64) -> Result<u64, SegmentError> {
-    let found = generations(place)?;
-    let newest = found.first().map_or(after, |&newest| newest.max(after));
-    let free = || (after.saturating_add(1)..).find(|number| !found.contains(number));
-    Ok(newest.checked_add(1).or_else(free).unwrap_or(u64::MAX))
+    Ok(next_of(&generations(place)?, after))
+}
+
+#[cfg(feature = "tend")]
+fn next_of(listed: &[u64], after: u64) -> u64 {
+    let newest = listed.first().map_or(after, |&newest| newest.max(after));
+    let free = || (after.saturating_add(1)..).find(|number| !listed.contains(number));
+    newest.checked_add(1).or_else(free).unwrap_or(u64::MAX)
+}
+
+/// What one list of a key's segments led to.
+pub(crate) struct Search {
+    /// The newest that lives.
+    pub live: Option<Arc<Segment>>,
+    /// Without a living one, the newest that is retired: it is being replaced
+    /// or removed.
+    pub retired: Option<Arc<Segment>>,
+    /// Why a file that may be the one wanted can't be trusted or read.
+    pub refused: Option<SegmentError>,
+    listed: Vec<u64>,
+}
+
+impl Search {
+    /// The number of a segment that is to succeed all that were listed and the
+    /// one with the number `after`.
+    ///
+    /// A segment that was linked after the list, and whose predecessor was gone
+    /// before it could be attached, was not found. It has this number, or there
+    /// is a higher one, so that a segment made under it has no name or is left.
+    #[cfg(feature = "tend")]
+    pub fn next(&self, after: u64) -> u64 {
+        next_of(&self.listed, after)
+    }
+}
+
+/// Lists the segments of a key and attaches to each, the newest first, up to
+/// one that lives.
+///
+/// # Errors
+/// [`SegmentError::Io`] if the directory can't be read.
+pub(crate) fn search(place: &Place) -> Result<Search, SegmentError> {
+    let listed = generations(place)?;
+    let mut search = Search { live: None, retired: None, refused: None, listed };
+    for &generation in &search.listed {
+        match Segment::attach(place, generation) {
+            Ok(segment) if segment.head().retired() => {
+                search.retired.get_or_insert(segment);
+            }
+            Ok(segment) => {
+                search.live = Some(segment);
+                break;
+            }
+            Err(error) if error.is_absent() => {}
+            Err(error) => {
+                search.refused.get_or_insert(error);
+            }
+        }
+    }
+    Ok(search)
 }
 
 /// The newest living segment of a key that can be trusted: the current one.
@@ -149,16 +204,11 @@ pub(crate) fn next_generation(place: &Place, after: u64) -> Result<u64, SegmentE
 /// [`SegmentError`] if there is none, and why a file that may be one can't be
 /// trusted or read.
 pub fn live(place: &Place) -> Result<Option<Arc<Segment>>, SegmentError> {
-    let mut refused = None;
-    for generation in generations(place)? {
-        match Segment::attach(place, generation) {
-            Ok(segment) if segment.head().retired() => {}
-            Ok(segment) => return Ok(Some(segment)),
-            Err(error) if error.is_absent() => {}
-            Err(error) => refused = refused.or(Some(error)),
-        }
+    let found = search(place)?;
+    match (found.live, found.refused) {
+        (None, Some(refused)) => Err(refused),
+        (live, _) => Ok(live),
     }
-    refused.map_or(Ok(None), Err)
 }
 
 /// The newest segment of a key, retired ones included, for those who only

@@ -26,7 +26,7 @@ pub use current::Current;
 pub(crate) use directory::newest;
 pub use directory::{Listed, SegmentState, list, live, remove};
 #[cfg(feature = "tend")]
-pub(crate) use directory::{generations, next_generation, retire_and_unlink, sweep};
+pub(crate) use directory::{generations, next_generation, retire_and_unlink, search, sweep};
 pub use error::SegmentError;
 pub use lock::{LockFile, STANDBY};
 pub use name::{KeyError, Place, SegmentName, parse_key};

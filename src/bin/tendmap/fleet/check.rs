@@ -47,19 +47,10 @@ struct Lookup {
 impl<'a> Checker<'a> {
     /// For all namespaces that there are.
     pub fn new(client: &'a Client) -> Checker<'a> {
-        let mut router = client.router();
-        let mut namespaces = Vec::new();
-        if let Ok(snapshot) = client.map() {
-            for namespace in snapshot.map.namespaces() {
-                if let Ok(handle) = router.namespace(namespace.name.as_str()) {
-                    namespaces.push((namespace.name, handle));
-                }
-            }
-        }
-        Checker {
+        let mut checker = Checker {
             client,
-            router,
-            namespaces,
+            router: client.router(),
+            namespaces: Vec::new(),
             key: i64::from(std::process::id()) << 32,
             burst: Vec::with_capacity(BURST),
             kept: VecDeque::new(),
@@ -67,6 +58,23 @@ impl<'a> Checker<'a> {
             last: (0, 0, 0),
             routed: 0,
             report: Report::default(),
+        };
+        if let Ok(snapshot) = client.map() {
+            checker.resolve(&snapshot);
+        }
+        checker
+    }
+
+    /// Looks up keys of its namespaces too, from now on. Those that are dropped
+    /// stay: they may come back.
+    fn resolve(&mut self, snapshot: &Snapshot) {
+        for namespace in snapshot.map.namespaces() {
+            if self.namespaces.iter().any(|&(known, _)| known == namespace.name) {
+                continue;
+            }
+            if let Ok(handle) = self.router.namespace(namespace.name.as_str()) {
+                self.namespaces.push((namespace.name, handle));
+            }
         }
     }
 
@@ -124,6 +132,7 @@ impl<'a> Checker<'a> {
                 self.report.torn_reads += u64::from(snapshot.intact == Some(false));
                 self.report.snapshots_checked += u64::from(snapshot.intact == Some(true));
                 self.report.sequence = snapshot.sequence;
+                self.resolve(&snapshot);
                 if self.kept.iter().all(|kept| kept.sequence != snapshot.sequence) {
                     self.kept.truncate(KEPT - 1);
                     self.kept.push_front(snapshot);

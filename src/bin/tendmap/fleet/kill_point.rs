@@ -1,4 +1,5 @@
-//! A worker that dies as owner in the middle of a publication.
+//! A worker that dies as owner in the middle of a publication, or in the middle
+//! of replacing the segment.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -6,25 +7,57 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, getpid, kill_process};
 use tendmap::client::Client;
 use tendmap::map::{ClusterMap, Slot};
-use tendmap::segment::{Candidate, Entry, Tenure};
+use tendmap::segment::{Candidate, Entry, Inherited, Place, Prepared, Tenure};
+
+use super::message::Message;
 
 /// How long it tries to become owner.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// Enters the next term, whoever owns, and dies by SIGKILL after it has stored
-/// some words of a whole new map; how many is drawn by `random`. No reader may
-/// ever see one of them: the map is one that no cluster has.
+/// Enters the next term, whoever owns, and dies by SIGKILL, every fourth time
+/// while it replaces the segment, else while it publishes.
 ///
-/// `say` is told their number just before.
-pub fn die_amid(client: &Client, random: u64, say: impl FnOnce(usize)) -> ! {
-    if let Some(mut tenure) = enter(client) {
-        tenure.set_checksums(true);
-        let map = turned(tenure.last_map());
-        // Of a map without words nothing is published: it dies all the same.
-        let whole = tenure.publish_part(&map, 0).unwrap_or(0) as u64;
-        let words = (random % (whole + 1)) as usize;
-        say(words);
-        let _ = tenure.publish_part(&map, words);
+/// `say` is told where, just before.
+pub fn die_amid(client: &Client, place: &Place, random: u64, say: impl FnOnce(Message)) -> ! {
+    if let Some(tenure) = enter(client) {
+        match random % 4 {
+            0 => amid_growth(tenure, place, random / 4, say),
+            _ => amid_publication(tenure, random / 4, say),
+        }
+    }
+    die()
+}
+
+/// After it has stored some words of a whole new map; how many is drawn. No
+/// reader may ever see one of them: the map is one that no cluster has.
+fn amid_publication(mut tenure: Box<Tenure>, random: u64, say: impl FnOnce(Message)) {
+    tenure.set_checksums(true);
+    let map = turned(tenure.last_map());
+    // Of a map without words nothing is published: it dies all the same.
+    let whole = tenure.publish_part(&map, 0).unwrap_or(0) as u64;
+    let words = (random % (whole + 1)) as usize;
+    say(Message::Dying { words });
+    let _ = tenure.publish_part(&map, words);
+    // Without its destructor, which would hand the ownership over.
+    die()
+}
+
+/// After one of the steps by which an owner replaces its segment.
+fn amid_growth(mut tenure: Box<Tenure>, place: &Place, random: u64, say: impl FnOnce(Message)) {
+    let map = tenure.last_map();
+    let old = tenure.segment().clone();
+    let inherited = Inherited {
+        sequence: old.head().sequence() + 1,
+        table_generation: tenure.table_generation(),
+        map: &map,
+    };
+    let next = old.identity().generation + 1;
+    let built = Prepared::build(place, next, old.geometry().capacity(), Some(inherited));
+    let step = (random % 3) as usize;
+    say(Message::DyingGrown { step });
+    let Ok(built) = built else { die() };
+    if step > 0 && tenure.retire().is_ok() && step > 1 {
+        let _linked = built.link();
         die();
     }
     die()

@@ -20,6 +20,12 @@ pub enum Message {
         /// The words.
         words: usize,
     },
+    /// As owner it dies now, in the middle of replacing the segment.
+    DyingGrown {
+        /// After the successor was built (0), the old one retired (1), the
+        /// successor given its name (2).
+        step: usize,
+    },
     /// How it fares.
     Report(Report),
 }

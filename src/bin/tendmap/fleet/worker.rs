@@ -56,9 +56,9 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Failure> {
     let mut due = Instant::now();
     while !writer.is_finished() {
         match orders.try_recv() {
-            Ok(Order::Die(random)) => die_amid(&client, random, |words| {
+            Ok(Order::Die(random)) => die_amid(&client, &common.place(), random, |message| {
                 // Past the writer, who may not come to it any more.
-                let _ = write_line(&Message::Dying { words });
+                let _ = write_line(&message);
             }),
             Err(TryRecvError::Disconnected) => break,
             Err(TryRecvError::Empty) => {}

@@ -93,7 +93,7 @@ impl Worker {
         match message {
             Message::Ready => self.ready = true,
             Message::Owner { .. } => self.report.role = "owner".to_owned(),
-            Message::Dying { .. } => self.killed = true,
+            Message::Dying { .. } | Message::DyingGrown { .. } => self.killed = true,
             Message::Report(report) => {
                 let since = at.saturating_duration_since(self.earlier.0).as_secs_f64();
                 if since >= 0.45 {

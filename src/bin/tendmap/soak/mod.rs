@@ -3,10 +3,14 @@
 //!
 //! A simulated cluster runs in this process; worker processes share one
 //! segment in a directory of its own. Workers, the owner more often than
-//! others, are killed by SIGKILL, made to die in the middle of a publication,
-//! stopped and continued; nodes are killed, frozen, thawed, moved, added and
-//! removed. What is done is drawn from the seed; what comes of it depends on
-//! the machine too.
+//! others, are killed by SIGKILL, made to die in the middle of a publication or
+//! of the segment's growth, stopped and continued; nodes are killed, frozen,
+//! thawed, moved, added and removed, namespaces added and dropped. What is done
+//! is drawn from the seed; what comes of it depends on the machine too.
+//!
+//! A segment never shrinks, so that one that has grown would grow no more. The
+//! soak is therefore played in seasons: each begins with few nodes, little room
+//! and another key, and outgrows its segment several times.
 
 mod live;
 mod nodes;
@@ -52,15 +56,17 @@ pub struct Args {
     kill_interval: Duration,
 }
 
-const NODES: usize = 4;
 const TEND_INTERVAL: Duration = Duration::from_millis(50);
-/// Workers' settings: room for few nodes, so that the segment has to grow.
-const MORE: [&str; 4] = [
+/// Workers' settings: room for little, so that the segment has to grow.
+const MORE: [&str; 5] = [
     "--connect-timeout=200ms",
     "--shm-takeover-threshold=600ms",
     "--shm-max-nodes=2",
+    "--shm-max-namespaces=1",
     "--report=20ms",
 ];
+/// How long a season lasts.
+const SEASON: Duration = Duration::from_secs(20);
 /// How often it is looked how things stand.
 const TICK: Duration = Duration::from_millis(5);
 /// How long the first workers may take, and a new owner after the last kill.
@@ -75,7 +81,7 @@ pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure>
     let stop = to.clone();
     signals::on_stop(move || drop(stop.send(Told::Stop)))?;
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
-    let mut cluster = SimConfig::new(NODES);
+    let mut cluster = SimConfig::new(nodes::FIRST);
     cluster.cluster_name = Some("tendmap-soak".into());
     cluster.timings = Timings::fast();
     cluster.seed = seed;
@@ -127,12 +133,26 @@ impl Subject {
 
 impl Soak {
     fn last(&mut self, length: Duration) -> Result<Summary, Failure> {
+        let begun = Instant::now();
+        let end = begun + length;
+        while self.season(end)? && Instant::now() < end {
+            nodes::reset(&self.stage.sim)?;
+            self.stage.place.key = self.stage.place.key.wrapping_add(1);
+        }
+        self.summary.seconds = begun.elapsed().as_secs_f64();
+        Ok(core::mem::take(&mut self.summary))
+    }
+
+    /// A season, from the first worker's start to the last one's end; `false`
+    /// if it was interrupted.
+    fn season(&mut self, end: Instant) -> Result<bool, Failure> {
         let mut watch = self.begin()?;
         let begun = Instant::now();
+        let end = end.min(begun + SEASON);
         let mut nodes = Nodes::new(begun);
         let (mut kill, mut stop) = (begun, begun);
         let mut on = true;
-        while on && begun.elapsed() < length {
+        while on && Instant::now() < end {
             let now = Instant::now();
             if now >= kill {
                 kill = now + self.draw(self.kill_interval);
@@ -151,8 +171,7 @@ impl Soak {
         self.settle(&mut watch)?;
         watch.sum_up(&mut self.summary);
         self.end()?;
-        self.summary.seconds = begun.elapsed().as_secs_f64();
-        Ok(core::mem::take(&mut self.summary))
+        Ok(on)
     }
 
     /// Starts the workers and waits until one has published.
@@ -200,7 +219,7 @@ impl Soak {
     }
 
     /// Kills one: the owner, any, or one that has become owner and is in the
-    /// middle of a publication. A few always stay.
+    /// middle of a publication or of the segment's growth. A few always stay.
     fn kill(&mut self, watch: &mut Watch) -> Result<(), Failure> {
         let routing = self.workers.values().filter(|it| it.routes()).count();
         let random = self.random.u64(..);
@@ -279,6 +298,10 @@ impl Soak {
                             self.summary.kill_points += 1;
                             watch.struck(number, at);
                         }
+                        Message::DyingGrown { .. } => {
+                            self.summary.growth_kill_points += 1;
+                            watch.struck(number, at);
+                        }
                         Message::Owner { .. } => watch.owned(number, at),
                         _ => {}
                     }
@@ -313,7 +336,7 @@ impl Soak {
                 return Ok(());
             }
         }
-        self.summary.ownerless = !watch.is_owned();
+        self.summary.ownerless |= !watch.is_owned();
         Ok(())
     }
 

@@ -1,13 +1,17 @@
-//! What happens to the simulated nodes.
+//! What happens to the simulated cluster: to its nodes and namespaces.
 
 use std::time::{Duration, Instant};
 
-use tendmap::sim::{NodeState, NodeStatus, Sim, SimError};
+use tendmap::sim::{NodeState, NodeStatus, Sim, SimError, SimNamespace};
 
 /// How often something is done to a node, on average.
 const INTERVAL: Duration = Duration::from_millis(250);
+/// Nodes that a season begins with.
+pub const FIRST: usize = 4;
 /// Nodes, stopped ones included.
-const MOST: usize = 10;
+const MOST: usize = 12;
+/// Namespaces that are added to the two that there are.
+const MORE_NAMESPACES: usize = 7;
 /// Running nodes that are left alone.
 const LEAST: usize = 2;
 
@@ -37,7 +41,7 @@ impl Nodes {
         }
         self.due = now + INTERVAL.mul_f64(random.f64() * 2.0);
         let nodes = sim.status()?.nodes;
-        let (what, pick) = (random.u8(..8), random.usize(..));
+        let (what, pick) = (random.u8(..12), random.usize(..));
         match act(sim, &nodes, what, pick) {
             // It had changed by itself meanwhile.
             Err(SimError::Stopped) => Err(SimError::Stopped),
@@ -65,11 +69,51 @@ fn act(sim: &Sim, nodes: &[NodeStatus], what: u8, pick: usize) -> Result<bool, S
         (4, Some((number, _)), ..) if number > 1 && nodes.len() > LEAST + 1 => {
             sim.remove(number)?;
         }
-        (5, ..) if nodes.len() < MOST => drop(sim.add()?),
+        (5 | 8 | 9, ..) if nodes.len() < MOST => drop(sim.add()?),
+        (10 | 11, ..) => turn_namespace(sim, pick)?,
         (6, _, Some((number, _)), _) => sim.thaw(number)?,
         (_, _, _, Some((number, _))) => sim.start_node(number)?,
         (_, _, Some((number, _)), _) => sim.thaw(number)?,
         _ => return Ok(false),
     }
     Ok(true)
+}
+
+/// Adds one of the further namespaces if it is not there, and if it is drops it
+/// every third time.
+fn turn_namespace(sim: &Sim, pick: usize) -> Result<(), SimError> {
+    let name = further(pick % MORE_NAMESPACES);
+    let replicas = 1 + pick % 3;
+    match sim.add_namespace(SimNamespace::new(name.as_str(), replicas)) {
+        Err(SimError::NamespaceExists { .. }) if pick % 9 < 3 => sim.remove_namespace(&name),
+        Err(SimError::NamespaceExists { .. }) => sim.set_replication_factor(&name, replicas),
+        other => other,
+    }
+}
+
+fn further(number: usize) -> String {
+    format!("more-{number}")
+}
+
+/// As at the beginning of a season: few nodes, which all run, and no further
+/// namespace.
+///
+/// # Errors
+/// [`SimError::Stopped`].
+pub fn reset(sim: &Sim) -> Result<(), SimError> {
+    for number in 0..MORE_NAMESPACES {
+        // Most were never added.
+        let _ = sim.remove_namespace(&further(number));
+    }
+    let nodes = sim.status()?.nodes;
+    for (index, node) in nodes.iter().enumerate() {
+        // It may have changed by itself meanwhile; then it stays as it is.
+        let _ = match node.state {
+            _ if index >= FIRST => sim.remove(node.number),
+            NodeState::Frozen => sim.thaw(node.number),
+            NodeState::Stopped => sim.start_node(node.number),
+            _ => Ok(()),
+        };
+    }
+    Ok(())
 }

@@ -18,12 +18,18 @@ pub struct Summary {
     pub kills: u64,
     /// Workers that died in the middle of a publication, or at either end of it.
     pub kill_points: u64,
+    /// Workers that died in the middle of replacing the segment.
+    pub growth_kill_points: u64,
     pub stops: u64,
+    /// Changes of nodes and namespaces.
     pub node_changes: u64,
     /// Workers that ended though nobody had killed them.
     pub ended_early: u64,
     pub takeovers: u64,
+    pub seasons: u64,
     pub generations: u64,
+    /// Segments that were replaced by one with more room.
+    pub growths: u64,
     pub publications: u64,
     pub snapshots_checked: u64,
     pub lookups: u64,
@@ -32,9 +38,9 @@ pub struct Summary {
     pub went_back: u64,
     pub wrong_routes: u64,
     pub longest_gap: Duration,
-    pub takeover_p50: Option<Duration>,
-    pub takeover_p99: Option<Duration>,
-    /// Nobody owned in the end.
+    /// From an owner's death to the next owner.
+    pub takeover_times: Vec<Duration>,
+    /// Nobody owned at the end of a season.
     pub ownerless: bool,
     first_wrong: Option<String>,
     first_back: Option<String>,
@@ -63,6 +69,13 @@ impl Summary {
         }
     }
 
+    /// So many of a hundred takeovers took no longer.
+    fn takeover_ms(&self, percent: usize) -> Option<f64> {
+        let mut times = self.takeover_times.clone();
+        times.sort_unstable();
+        percentile(&times, percent).map(|time| (time.as_secs_f64() * 10_000.0).round() / 10.0)
+    }
+
     /// As one JSON object.
     pub fn json(&self) -> Value {
         json!({
@@ -75,14 +88,17 @@ impl Summary {
             "went_back": self.went_back,
             "wrong_routes": self.wrong_routes,
             "longest_reader_gap_us": self.longest_gap.as_micros() as u64,
-            "takeover_ms_p50": ms(self.takeover_p50),
-            "takeover_ms_p99": ms(self.takeover_p99),
+            "takeover_ms_p50": self.takeover_ms(50),
+            "takeover_ms_p99": self.takeover_ms(99),
             "seed": self.seed,
             "seconds": (self.seconds * 10.0).round() / 10.0,
             "kill_points": self.kill_points,
+            "growth_kill_points": self.growth_kill_points,
             "ended_early": self.ended_early,
             "node_changes": self.node_changes,
+            "seasons": self.seasons,
             "generations": self.generations,
+            "growths": self.growths,
             "lookups": self.lookups,
         })
     }
@@ -93,11 +109,18 @@ impl Summary {
     /// What the system says.
     pub fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         let kills = format!(
-            "{}, {} of them owners amid a publication",
+            "{}, {} of them owners amid a publication, {} amid the segment's growth",
             grouped(self.kills),
-            grouped(self.kill_points)
+            grouped(self.kill_points),
+            grouped(self.growth_kill_points)
         );
-        let takeover = match (ms(self.takeover_p50), ms(self.takeover_p99)) {
+        let segments = format!(
+            "{} in {} seasons, {} of them grown",
+            grouped(self.generations),
+            grouped(self.seasons),
+            grouped(self.growths)
+        );
+        let takeover = match (self.takeover_ms(50), self.takeover_ms(99)) {
             (Some(p50), Some(p99)) => {
                 format!("{p50} ms (median), {p99} ms (of 100 the slowest) after a killed owner")
             }
@@ -117,10 +140,10 @@ impl Summary {
             ("kills", kills),
             ("stops", grouped(self.stops)),
             ("workers ended early", grouped(self.ended_early)),
-            ("node changes", grouped(self.node_changes)),
+            ("cluster changes", grouped(self.node_changes)),
             ("takeovers", grouped(self.takeovers)),
             ("takeover", takeover),
-            ("segments", grouped(self.generations)),
+            ("segments", segments),
             ("publications", grouped(self.publications)),
             ("snapshots checked", grouped(self.snapshots_checked)),
             ("lookups", lookups),
@@ -156,12 +179,28 @@ impl Summary {
             wrong.push("nothing was checked".to_owned());
         }
         if self.ownerless {
-            wrong.push("nobody owned in the end".to_owned());
+            wrong.push("nobody owned at the end of a season".to_owned());
         }
         if wrong.is_empty() { Ok(()) } else { Err(Failure::Failed(wrong.join("; "))) }
     }
 }
 
-fn ms(time: Option<Duration>) -> Option<f64> {
-    time.map(|time| (time.as_secs_f64() * 10_000.0).round() / 10.0)
+/// The smallest of the sorted times that so many of a hundred do not exceed.
+fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted.get(rank.max(1) - 1).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_by_nearest_rank() {
+        let times: Vec<Duration> = (1..=200).map(Duration::from_millis).collect();
+        assert_eq!(percentile(&times, 50), Some(Duration::from_millis(100)));
+        assert_eq!(percentile(&times, 99), Some(Duration::from_millis(198)));
+        assert_eq!(percentile(&times[..1], 99), Some(Duration::from_millis(1)));
+        assert_eq!(percentile(&[], 50), None);
+    }
 }

@@ -20,6 +20,9 @@ pub struct Watch {
     /// The segment's own count, by generation.
     counted: (u64, u64),
     generations: u64,
+    /// Room for nodes and namespaces, and how often there was more of it.
+    room: usize,
+    growths: u64,
     /// The owner with this number was killed then.
     struck: Option<(usize, Instant)>,
     times: Vec<Duration>,
@@ -52,6 +55,8 @@ impl Watch {
             takeovers: 0,
             counted: (0, 0),
             generations: 0,
+            room: 0,
+            growths: 0,
             struck: None,
             times: Vec::new(),
         }
@@ -88,6 +93,10 @@ impl Watch {
         if self.counted.0 != generation {
             self.generations += 1;
             self.counted = (generation, 0);
+            let capacity = segment.geometry().capacity();
+            let room = capacity.max_nodes * capacity.max_namespaces;
+            self.growths += u64::from(self.generations > 1 && room > self.room);
+            self.room = room;
         }
         self.takeovers += count.saturating_sub(self.counted.1);
         self.counted.1 = count.max(self.counted.1);
@@ -121,32 +130,12 @@ impl Watch {
     /// Puts what was seen into the summary.
     pub fn sum_up(&mut self, summary: &mut Summary) {
         self.look();
-        self.times.sort_unstable();
-        summary.takeovers = self.takeovers;
-        summary.publications = self.publications();
-        summary.generations = self.generations;
+        summary.seasons += 1;
+        summary.takeovers += self.takeovers;
+        summary.publications += self.publications();
+        summary.generations += self.generations;
+        summary.growths += self.growths;
         summary.went_back += self.went_back;
-        summary.takeover_p50 = percentile(&self.times, 50);
-        summary.takeover_p99 = percentile(&self.times, 99);
-    }
-}
-
-/// The smallest of the sorted times that so many of a hundred do not exceed.
-fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
-    let rank = (sorted.len() * percent).div_ceil(100);
-    sorted.get(rank.max(1) - 1).copied()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_are_by_nearest_rank() {
-        let times: Vec<Duration> = (1..=200).map(Duration::from_millis).collect();
-        assert_eq!(percentile(&times, 50), Some(Duration::from_millis(100)));
-        assert_eq!(percentile(&times, 99), Some(Duration::from_millis(198)));
-        assert_eq!(percentile(&times[..1], 99), Some(Duration::from_millis(1)));
-        assert_eq!(percentile(&[], 50), None);
+        summary.takeover_times.append(&mut self.times);
     }
 }
