@@ -110,6 +110,16 @@ pub enum Event {
         /// Namespaces that it has room for.
         max_namespaces: usize,
     },
+    /// A namespace has more replicas than the segment has room for: this owner
+    /// publishes the first ones only. Told once for each replication factor.
+    ReplicasCut {
+        /// The namespace's name.
+        namespace: String,
+        /// Its replication factor.
+        replication_factor: u8,
+        /// Replicas that are routable.
+        max_replicas: usize,
+    },
     /// The map has outgrown the segment, and a larger one can't be made: what
     /// was published last stands. It is tried again with every pass.
     NoRoom {
@@ -158,6 +168,7 @@ pub(super) fn tell(observer: Option<&Observer>, event: Event) {
         Event::NoRoom { .. } | Event::CapacityIgnored { .. } | Event::Trouble { .. } => {
             tracing::warn!(target: "tendmap", ?event);
         }
+        Event::ReplicasCut { .. } => tracing::warn!(target: "tendmap", ?event),
         Event::Published { .. } => tracing::debug!(target: "tendmap", ?event),
         _ => tracing::info!(target: "tendmap", ?event),
     }

@@ -13,7 +13,8 @@ fn ms(duration: Duration) -> u64 {
 impl Status {
     /// This status as a JSON object, in the order of its fields: durations in
     /// whole milliseconds under names that end in `_ms`, `null` for what is
-    /// not known, and what it comes to as `healthy` and `problems`.
+    /// not known, and what it comes to as `healthy`, `problems` and
+    /// `remarks`.
     pub fn to_json(&self) -> Value {
         let problems = match self.verdict() {
             Verdict::Healthy => Vec::new(),
@@ -23,6 +24,7 @@ impl Status {
             json!({
                 "name": namespace.name,
                 "replication_factor": namespace.replication_factor,
+                "routable_replicas": namespace.routable_replicas,
                 "strong_consistency": namespace.strong_consistency,
                 "holes": namespace.holes,
             })
@@ -56,6 +58,7 @@ impl Status {
             "attached": self.attached,
             "healthy": problems.is_empty(),
             "problems": problems,
+            "remarks": self.remarks(),
         })
     }
 }

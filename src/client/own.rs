@@ -1,6 +1,7 @@
 //! An owner's turn: still owner? tend, publish, sleep.
 
 use core::ops::ControlFlow;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::config::{Config, MIN_TEND_INTERVAL};
@@ -9,7 +10,7 @@ use super::error::ConnectError;
 use super::event::Event;
 use super::shared::Shared;
 use crate::layout::OwnerWord;
-use crate::map::{Capacity, ClusterMap};
+use crate::map::{Capacity, ClusterMap, NamespaceName};
 use crate::segment::{
     Created, Ended, Inherited, NotPublished, Prepared, Segment, SegmentError, Tenure, boottime_ms,
     generations, next_generation, private, sweep,
@@ -36,6 +37,8 @@ pub(super) struct Own {
     failing: Option<Instant>,
     last_error: Option<String>,
     no_room: Option<String>,
+    /// Replication factors beyond the room, as they were told.
+    cut: BTreeMap<NamespaceName, u8>,
 }
 
 impl Own {
@@ -50,6 +53,7 @@ impl Own {
             failing: None,
             last_error: None,
             no_room: None,
+            cut: BTreeMap::new(),
         }
     }
 
@@ -160,6 +164,7 @@ impl Own {
                 self.published = Some(Instant::now());
                 let (nodes, namespaces) = (map.nodes.len(), map.namespaces().len());
                 shared.tell(Event::Published { sequence, nodes, namespaces });
+                self.tell_cut(shared, map);
             }
             Ok(None) => {}
             Err(NotPublished::Ended(ended)) => return Err(ended),
@@ -173,6 +178,26 @@ impl Own {
 }
 
 impl Own {
+    /// Tells which replicas can't be routed to, once a replication factor.
+    fn tell_cut(&mut self, shared: &Shared, map: &ClusterMap) {
+        let mut cut = BTreeMap::new();
+        for namespace in map.namespaces() {
+            let (wanted, room) = (namespace.replication_factor, namespace.routable_replicas());
+            if usize::from(wanted) <= room {
+                continue;
+            }
+            cut.insert(namespace.name, wanted);
+            if self.cut.get(&namespace.name) != Some(&wanted) {
+                shared.tell(Event::ReplicasCut {
+                    namespace: namespace.name.to_string(),
+                    replication_factor: wanted,
+                    max_replicas: room,
+                });
+            }
+        }
+        self.cut = cut;
+    }
+
     /// Replaces the segment by a larger one with the map published in it.
     /// Lookups go on all the time: in the old one until the new one is there.
     fn grow(&mut self, shared: &Shared, map: &ClusterMap) -> Result<(), Ended> {

@@ -17,6 +17,9 @@ pub struct NamespaceStatus {
     pub name: String,
     /// Its effective replication factor.
     pub replication_factor: u8,
+    /// How many of its replicas can be routed to: fewer than the replication
+    /// factor where that is above the segment's `max_replicas`.
+    pub routable_replicas: usize,
     /// Whether it is one of strong consistency.
     pub strong_consistency: bool,
     /// Partitions without a master.
@@ -153,6 +156,7 @@ impl Status {
                 .map(|namespace| NamespaceStatus {
                     name: namespace.name.to_string(),
                     replication_factor: namespace.replication_factor,
+                    routable_replicas: namespace.routable_replicas(),
                     strong_consistency: namespace.strong_consistency,
                     holes: namespace.holes(),
                 })
@@ -164,6 +168,21 @@ impl Status {
             tend_errors: owner.get(OwnerWord::TendErrors).unwrap_or(0),
             attached: segment.attached().ok(),
         }
+    }
+
+    /// What is well but not as it may be wished, in words.
+    pub fn remarks(&self) -> Vec<String> {
+        let cut = |namespace: &&NamespaceStatus| {
+            namespace.routable_replicas < usize::from(namespace.replication_factor)
+        };
+        let remark = |namespace: &NamespaceStatus| {
+            let NamespaceStatus { name, replication_factor, routable_replicas, .. } = namespace;
+            format!(
+                "namespace {name} has {replication_factor} replicas, of which {routable_replicas} \
+                 are routable: begin a new segment with shm_max_replicas {replication_factor}"
+            )
+        };
+        self.namespaces.iter().filter(cut).map(remark).collect()
     }
 
     /// What this status comes to. Stale = not tended for three tend intervals

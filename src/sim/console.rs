@@ -30,6 +30,7 @@ const HELP: &[&str] = &[
     "namespace rf NAME RF",
     "namespace strong NAME true|false",
     "namespace rebuild NAME",
+    "rack N NAMESPACE RACK (told by the enterprise edition only)",
     "reply N COMMAND [TEXT] (without a text: the truth again)",
     "help",
 ];
@@ -136,6 +137,9 @@ fn obey(sim: &Sim, line: &str) -> Result<Value, LineError> {
             sim.set_strong_consistency(name, strong.parse().map_err(|_| unknown())?)?;
         }
         ["namespace", "rebuild", name] => sim.rebuild_namespace(name)?,
+        ["rack", node, namespace, rack] => {
+            sim.set_rack(number(node)?, namespace, rack.parse().map_err(|_| unknown())?)?;
+        }
         ["reply", node, command] => sim.set_reply(number(node)?, command, None)?,
         ["reply", node, command, ..] => {
             let text = line.splitn(4, char::is_whitespace).nth(3).unwrap_or_default();

@@ -60,7 +60,7 @@ fn map_tells_every_replica_of_every_partition() {
     assert_eq!(map["nodes"], Value::Array(wanted));
     for (name, factor) in [("test", 2), ("bar", 3)] {
         let namespace = &map["namespaces"][name];
-        let names = ["replication_factor", "strong_consistency", "partitions"];
+        let names = ["replication_factor", "strong_consistency", "racks", "partitions"];
         assert_eq!(keys(namespace), names);
         assert_eq!(namespace["replication_factor"], factor);
         assert_eq!(namespace["strong_consistency"], false);
@@ -111,7 +111,8 @@ fn status_has_every_key_with_an_owner_and_without() {
     assert_eq!((&status["nodes"], &status["max_nodes"]), (&json!(3), &json!(20)));
     assert_eq!(status["attached"], 1, "the command itself does not count");
     let namespace = &status["namespaces"][0];
-    assert_eq!(keys(namespace), ["name", "replication_factor", "strong_consistency", "holes"]);
+    let names = ["name", "replication_factor", "routable_replicas", "strong_consistency", "holes"];
+    assert_eq!(keys(namespace), names);
     assert_eq!(namespace["holes"], 0);
 
     owner.kill();

@@ -2,6 +2,7 @@
 
 mod answers;
 mod codes;
+mod consistency;
 mod console;
 mod lifecycle;
 mod tool;

@@ -104,6 +104,14 @@ pub fn told(event: &Event) -> Told {
                 ("max_namespaces", (*max_namespaces).into()),
             ],
         ),
+        Event::ReplicasCut { namespace, replication_factor, max_replicas } => Told::new(
+            "replicas_cut",
+            [
+                ("namespace", text(namespace)),
+                ("replication_factor", (*replication_factor).into()),
+                ("max_replicas", (*max_replicas).into()),
+            ],
+        ),
         Event::NoRoom { error } => Told::new("no_room", [("error", text(error))]),
         Event::CapacityIgnored { what } => Told::new("capacity_ignored", [("what", text(what))]),
         Event::Trouble { error } => Told::new("trouble", [("error", text(error))]),

@@ -44,6 +44,19 @@ fn owners<'a>(
     })
 }
 
+/// The racks, and the ids of the nodes in each; none where the servers tell
+/// none.
+fn racks<'a>(map: &'a ClusterMap, namespace: &Namespace) -> BTreeMap<i32, Vec<&'a str>> {
+    let mut racks: BTreeMap<i32, Vec<&str>> = BTreeMap::new();
+    for (slot, node) in map.nodes.iter() {
+        if let Some(rack) = namespace.rack(slot) {
+            racks.entry(rack).or_default().push(node.id.as_str());
+        }
+    }
+    racks.values_mut().for_each(|ids| ids.sort_unstable());
+    racks
+}
+
 fn as_json(snapshot: &Snapshot) -> Value {
     let map = &snapshot.map;
     let node = |node: &Node| json!({ "node": node.id.as_str(), "address": node.address });
@@ -54,6 +67,7 @@ fn as_json(snapshot: &Snapshot) -> Value {
         json!({
             "replication_factor": namespace.replication_factor,
             "strong_consistency": namespace.strong_consistency,
+            "racks": racks(map, namespace).into_iter().map(|(rack, ids)| json!({ "rack": rack, "nodes": ids })).collect::<Value>(),
             "partitions": (0..namespace.partitions.len()).map(row).collect::<Vec<_>>(),
         })
     };
@@ -79,6 +93,9 @@ fn as_text(snapshot: &Snapshot, out: &mut dyn Write) -> io::Result<()> {
         let strong = if namespace.strong_consistency { ", strong consistency" } else { "" };
         let factor = namespace.replication_factor;
         writeln!(out, "\nnamespace {name}: replication factor {factor}{strong}")?;
+        for (rack, ids) in racks(map, namespace) {
+            writeln!(out, "rack {rack}: {}", ids.join(" "))?;
+        }
         for partition in 0..namespace.partitions.len() {
             write!(out, "{name} {partition:>5}")?;
             for id in owners(map, namespace, partition) {

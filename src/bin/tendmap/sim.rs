@@ -15,19 +15,27 @@ pub struct Args {
     /// Port of node 1, with the others following; 0 = any free ports.
     #[arg(long, value_name = "P", default_value_t = 0)]
     base_port: u16,
-    /// A namespace and its replication factor; may be given several times
-    /// [default: test:2 bar:3].
-    #[arg(long, value_name = "NAME:RF", value_parser = namespace)]
+    /// A namespace and its replication factor, with `:strong` for one of strong
+    /// consistency; may be given several times [default: test:2 bar:3].
+    #[arg(long, value_name = "NAME:RF[:strong]", value_parser = namespace)]
     namespace: Vec<SimNamespace>,
+    /// Whether the nodes pass for the enterprise edition, which tells racks.
+    #[arg(long)]
+    enterprise: bool,
     /// What the nodes call their cluster.
     #[arg(long, value_name = "NAME", default_value = "tend-sim")]
     cluster_name: String,
 }
 
 fn namespace(text: &str) -> Result<SimNamespace, String> {
+    let (text, strong) = match text.strip_suffix(":strong") {
+        Some(text) => (text, true),
+        None => (text, false),
+    };
     let (name, factor) = text.rsplit_once(':').ok_or("wanted NAME:RF, such as test:2")?;
     tendmap::map::NamespaceName::new(name).map_err(|error| error.to_string())?;
     match factor.parse() {
+        Ok(factor @ 1..=255) if strong => Ok(SimNamespace::strong(name, factor)),
         Ok(factor @ 1..=255) => Ok(SimNamespace::new(name, factor)),
         _ => Err(format!("replication factor {factor:?}; wanted 1 to 255")),
     }
@@ -41,6 +49,7 @@ fn namespace(text: &str) -> Result<SimNamespace, String> {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let mut config = SimConfig::new(args.nodes);
     config.base_port = args.base_port;
+    config.enterprise = args.enterprise;
     config.cluster_name = Some(args.cluster_name.clone()).filter(|name| !name.is_empty());
     if !args.namespace.is_empty() {
         config.namespaces = args.namespace.clone();

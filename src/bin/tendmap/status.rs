@@ -67,7 +67,10 @@ fn as_text(status: &Status, problems: &[String], out: &mut dyn Write) -> io::Res
         for namespace in &status.namespaces {
             namespaces.add_row([
                 namespace.name.clone(),
-                namespace.replication_factor.to_string(),
+                match usize::from(namespace.replication_factor) {
+                    all if all == namespace.routable_replicas => all.to_string(),
+                    all => format!("{all} ({} routable)", namespace.routable_replicas),
+                },
                 if namespace.strong_consistency { "yes" } else { "no" }.to_owned(),
                 namespace.holes.to_string(),
             ]);
@@ -75,6 +78,9 @@ fn as_text(status: &Status, problems: &[String], out: &mut dyn Write) -> io::Res
         write_table(out, &namespaces)?;
     }
     writeln!(out)?;
+    for remark in status.remarks() {
+        writeln!(out, "note: {remark}")?;
+    }
     match problems {
         [] => writeln!(out, "healthy"),
         problems => problems.iter().try_for_each(|problem| writeln!(out, "UNHEALTHY: {problem}")),
