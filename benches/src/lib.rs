@@ -1,5 +1,10 @@
 //! What the benchmarks share: a map that was published, and a router over it.
 
+pub mod cluster;
+pub mod place;
+
+use std::time::Duration;
+
 use tendmap::client::{Client, Config};
 use tendmap::map::{ClusterMap, Node};
 use tendmap::route::Router;
@@ -33,4 +38,13 @@ pub fn published<S>(
     let client = Client::connect_with(config, Box::new(Fixed(map))).expect("a segment");
     let router = client.router_with(state);
     (client, router)
+}
+
+/// The time that so many of a hundred do not exceed; it sorts them.
+///
+/// # Panics
+/// If there is none.
+pub fn quantile(times: &mut [Duration], percent: usize) -> Duration {
+    times.sort_unstable();
+    times[(times.len() * percent).div_ceil(100).max(1) - 1]
 }

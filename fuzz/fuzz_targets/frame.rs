@@ -13,6 +13,7 @@ use tendmap::layout::{Geometry, frame};
 use tendmap::map::{
     Capacity, ClusterMap, Image, NamespaceName, Node, NodeId, Slot, snapshot, tables,
 };
+use tendmap::protocol::{Head, Publisher, Term};
 use tendmap::route::{Partition, Policy};
 use tendmap::segment::{Created, Inherited, Place, create};
 
@@ -104,8 +105,10 @@ fn run(rig: &Rig, changes: &[(u16, u64)]) {
     }
     if let Ok(found) = snapshot(mapping) {
         // What was read can be written again.
-        let image = Image::encode(&found.map, &geometry).unwrap();
-        assert_eq!(image.spans().is_empty(), false);
+        let image = Image::of(&found.map, &geometry).unwrap();
+        let mut publisher = Publisher::new(Term::FIRST, Head::new(Term::FIRST, 0));
+        image.put(&found.map, &geometry, &mut publisher);
+        image.seal(found.table_generation, true, &mut publisher);
         let holes: usize = found.map.namespaces().iter().map(|namespace| namespace.holes()).sum();
         assert!(holes <= 2 * 16);
     }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use crate::check::{invariant, reach};
 use crate::protocol::{
-    Head, Lost, PublishError, Publisher, Span, Stamp, Term, Word, begin, take_over, unchanged,
+    Head, Lost, PublishError, Publisher, Stamp, Term, Word, begin, take_over, unchanged,
 };
 use crate::sync::{AtomicU64, Ordering};
 
@@ -149,8 +149,10 @@ impl Owner {
         let sequence = self.head().sequence() + 1;
         self.segment.intend(sequence, payloads);
         let frame = &self.segment.frames[self.publisher.next_frame()];
-        let spans = [Span { first: 0, payloads }];
-        let published = self.publisher.publish(&self.segment.head, frame, &spans);
+        let words = 0..payloads.len();
+        self.publisher.set(0, payloads);
+        let published =
+            self.publisher.publish(&self.segment.head, frame, core::slice::from_ref(&words));
         match published {
             Ok(_) => {
                 reach("published");

@@ -4,13 +4,13 @@ use core::ops::Range;
 
 use super::cluster::ClusterMap;
 use super::namespace::Namespace;
-use super::node::Node;
+use super::node::{Node, Slot};
 use super::records::{
     Counts, Family, NamespaceWord, NodeWord, PortWord, REPLICAS_A_WORD, RackWord, RoutingWord,
     ip_bytes, pack,
 };
 use crate::layout::{Geometry, frame};
-use crate::protocol::{PAYLOAD_MASK, Span, Word};
+use crate::protocol::{PAYLOAD_MASK, Publisher, Word};
 use crate::sync::{AtomicU64, Ordering};
 
 /// The map has outgrown the segment.
@@ -29,74 +29,98 @@ pub struct NoRoom {
     pub max_namespaces: usize,
 }
 
-/// A whole frame's payloads, of which the spans that the map reaches count.
-#[derive(Clone, Debug)]
+/// How far a map reaches into a frame: the words that count.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
-    payloads: Vec<u64>,
-    live: Vec<Range<usize>>,
-    /// How many of `live` belong to the tables.
+    spans: Vec<Range<usize>>,
+    /// How many of `spans` belong to the tables.
     tables: usize,
 }
 
+/// What differs from the map that was put there before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// A node or namespace record, or the cluster's name.
+    pub tables: bool,
+    /// A routing word or a regime.
+    pub arrays: bool,
+}
+
 impl Image {
-    /// The image of a map, with table generation 0 and no checksum.
+    /// What the map reaches.
     ///
     /// # Errors
     /// [`NoRoom`] if the segment is too small for the map.
-    pub fn encode(map: &ClusterMap, geometry: &Geometry) -> Result<Image, NoRoom> {
+    pub fn of(map: &ClusterMap, geometry: &Geometry) -> Result<Image, NoRoom> {
         let capacity = geometry.capacity();
         let (slots, namespaces) = (map.nodes.slots(), map.namespaces().len());
         if slots > capacity.max_nodes || namespaces > capacity.max_namespaces {
             let (max_nodes, max_namespaces) = (capacity.max_nodes, capacity.max_namespaces);
             return Err(NoRoom { slots, namespaces, max_nodes, max_namespaces });
         }
-        let mut payloads = vec![0; geometry.frame_words()];
-        payloads[frame::COUNTS] = Counts::new(slots, namespaces).payload();
-        if let Some(name) = &map.cluster_name {
-            payloads[frame::CLUSTER_NAME] = name.as_bytes().len() as u64;
-            pack(name.as_bytes(), &mut payloads[frame::CLUSTER_NAME + 1..frame::PREFIX]);
-        }
-        for slot in 0..slots {
-            let record = &mut payloads[geometry.node(slot)..][..frame::NODE_WORDS];
-            let slot = super::Slot::new(slot).expect("below the table's capacity");
-            node(map.nodes.get(slot), map.nodes.incarnation(slot), record);
-        }
-        let mut live = Vec::with_capacity(1 + 2 * namespaces);
-        live.push(0..geometry.node(slots));
-        for (index, namespace) in map.namespaces().iter().enumerate() {
+        let records = (0..namespaces).map(|index| {
             let start = geometry.namespace(index);
-            let record = start..start + frame::NAMESPACE_WORDS + slots;
-            namespace_record(namespace, &mut payloads[record.clone()]);
-            live.push(record);
-        }
-        let tables = live.len();
-        for (index, namespace) in map.namespaces().iter().enumerate() {
+            start..start + frame::NAMESPACE_WORDS + slots
+        });
+        let arrays = (0..namespaces).map(|index| {
             let start = geometry.routing(index, 0);
-            let arrays = start..start + geometry.array_words();
-            namespace_arrays(namespace, geometry, &mut payloads[arrays.clone()]);
-            live.push(arrays);
+            start..start + geometry.array_words()
+        });
+        let nodes = 0..geometry.node(slots);
+        let spans = core::iter::once(nodes).chain(records).chain(arrays).collect();
+        Ok(Image { spans, tables: 1 + namespaces })
+    }
+
+    /// The words to publish.
+    pub fn spans(&self) -> &[Range<usize>] {
+        &self.spans
+    }
+
+    /// Whether the tables reach just as far as in `other`.
+    pub fn same_tables(&self, other: &Image) -> bool {
+        self.spans[..self.tables] == other.spans[..other.tables]
+    }
+
+    /// Puts the map, whose image this is, into what the publisher publishes
+    /// next: all of it but the table generation and the checksum.
+    pub fn put(&self, map: &ClusterMap, geometry: &Geometry, to: &mut Publisher) -> Changes {
+        let mut changes = Changes::default();
+        let mut prefix = [0; frame::PREFIX];
+        prefix[frame::COUNTS] = Counts::new(map.nodes.slots(), map.namespaces().len()).payload();
+        if let Some(name) = &map.cluster_name {
+            prefix[frame::CLUSTER_NAME] = name.as_bytes().len() as u64;
+            pack(name.as_bytes(), &mut prefix[frame::CLUSTER_NAME + 1..]);
         }
-        Ok(Image { payloads, live, tables })
+        changes.tables |= to.set(frame::COUNTS, &prefix[frame::COUNTS..=frame::COUNTS]);
+        changes.tables |= to.set(frame::CLUSTER_NAME, &prefix[frame::CLUSTER_NAME..]);
+        for slot in (0..map.nodes.slots()).map_while(Slot::new) {
+            let record = node(map.nodes.get(slot), map.nodes.incarnation(slot));
+            changes.tables |= to.set(geometry.node(slot.index()), &record);
+        }
+        for (index, namespace) in map.namespaces().iter().enumerate() {
+            let record = namespace_record(namespace);
+            changes.tables |= to.set(geometry.namespace(index), &record);
+            for slot in (0..map.nodes.slots()).map_while(Slot::new) {
+                let rack = RackWord::new(namespace.rack(slot)).payload();
+                changes.tables |= to.set(geometry.rack(index, slot.index()), &[rack]);
+            }
+            changes.arrays |= put_arrays(namespace, geometry, index, to);
+        }
+        changes
     }
 
     /// Sets the table generation, and the checksum if one is wanted.
-    pub fn seal(&mut self, table_generation: u64, checksum: bool) {
-        self.payloads[frame::TABLE_GENERATION] = table_generation & PAYLOAD_MASK;
-        self.payloads[frame::CHECKSUM] = 0;
-        if checksum {
-            self.payloads[frame::CHECKSUM] = self.checksum();
-        }
+    pub fn seal(&self, table_generation: u64, checksum: bool, to: &mut Publisher) {
+        to.set(frame::TABLE_GENERATION, &[table_generation & PAYLOAD_MASK]);
+        let sum = if checksum { self.checksum(to) } else { 0 };
+        to.set(frame::CHECKSUM, &[sum]);
     }
 
-    /// The table generation that was sealed in.
-    pub fn table_generation(&self) -> u64 {
-        self.payloads[frame::TABLE_GENERATION]
-    }
-
-    /// Whether it is what stands in a frame, tags apart.
-    pub fn stands_in(&self, frame: &[AtomicU64]) -> bool {
-        self.live.iter().all(|span| {
-            let words = frame[span.clone()].iter().zip(&self.payloads[span.clone()]);
+    /// Whether what the publisher published last stands in this frame, tags
+    /// apart.
+    pub fn stands_in(&self, frame: &[AtomicU64], of: &Publisher) -> bool {
+        self.spans.iter().all(|span| {
+            let words = frame[span.clone()].iter().zip(of.get(span.clone()));
             words.into_iter().all(|(word, &payload)| {
                 // Relaxed: it is asked by the only one who writes there.
                 Word::from_bits(word.load(Ordering::Relaxed)).payload() == payload
@@ -104,43 +128,9 @@ impl Image {
         })
     }
 
-    /// The spans to publish.
-    pub fn spans(&self) -> Vec<Span<'_>> {
-        let span = |range: &Range<usize>| Span {
-            first: range.start,
-            payloads: &self.payloads[range.clone()],
-        };
-        self.live.iter().map(span).collect()
-    }
-
-    /// Whether all node and namespace records are the same as in `other`.
-    pub fn same_tables(&self, other: &Image) -> bool {
-        self.same_live(other, self.tables, other.tables)
-    }
-
-    /// Whether it is the same map as `other`, table generation and checksum
-    /// apart.
-    pub fn same_map(&self, other: &Image) -> bool {
-        self.same_live(other, self.live.len(), other.live.len())
-    }
-
-    fn same_live(&self, other: &Image, ours: usize, theirs: usize) -> bool {
-        let spans = &self.live[..ours];
-        spans == &other.live[..theirs]
-            && spans.iter().all(|span| {
-                let start = if span.start == 0 { frame::COUNTS } else { span.start };
-                (start..span.end).all(|index| {
-                    index == frame::CHECKSUM || self.payloads[index] == other.payloads[index]
-                })
-            })
-    }
-
-    fn checksum(&self) -> u64 {
-        checksum(
-            self.live
-                .iter()
-                .flat_map(|span| self.payloads[span.clone()].iter().copied().zip(span.clone())),
-        )
+    fn checksum(&self, of: &Publisher) -> u64 {
+        let spans = self.spans.iter();
+        checksum(spans.flat_map(|span| of.get(span.clone()).iter().copied().zip(span.clone())))
     }
 }
 
@@ -155,10 +145,11 @@ pub(super) fn checksum(words: impl Iterator<Item = (u64, usize)>) -> u64 {
     (sum & PAYLOAD_MASK).max(1)
 }
 
-fn node(node: Option<&Node>, incarnation: u32, record: &mut [u64]) {
+fn node(node: Option<&Node>, incarnation: u32) -> [u64; frame::NODE_WORDS] {
+    let mut record = [0; frame::NODE_WORDS];
     let Some(node) = node else {
         record[frame::NODE] = NodeWord::empty(incarnation).payload();
-        return;
+        return record;
     };
     let (family, ip): (Family, [u8; 16]) = ip_bytes(node.address.ip());
     let tls = node.tls_name.as_ref().map_or(&[][..], |name| name.as_bytes());
@@ -168,31 +159,49 @@ fn node(node: Option<&Node>, incarnation: u32, record: &mut [u64]) {
     pack(&ip, &mut record[frame::NODE_IP..frame::NODE_PORT]);
     record[frame::NODE_PORT] = PortWord::new(node.address.port(), tls.len()).payload();
     pack(tls, &mut record[frame::NODE_TLS..]);
+    record
 }
 
-fn namespace_record(namespace: &Namespace, record: &mut [u64]) {
+fn namespace_record(namespace: &Namespace) -> [u64; frame::NAMESPACE_WORDS] {
+    let mut record = [0; frame::NAMESPACE_WORDS];
     let name = namespace.name.as_bytes();
     record[frame::NAMESPACE] =
         NamespaceWord::new(name.len(), namespace.replication_factor, namespace.strong_consistency)
             .payload();
-    pack(name, &mut record[frame::NAMESPACE_NAME..frame::NAMESPACE_WORDS]);
-    let slots = (0..).map_while(super::Slot::new);
-    for (slot, word) in slots.zip(&mut record[frame::NAMESPACE_WORDS..]) {
-        *word = RackWord::new(namespace.rack(slot)).payload();
-    }
+    pack(name, &mut record[frame::NAMESPACE_NAME..]);
+    record
 }
 
-fn namespace_arrays(namespace: &Namespace, geometry: &Geometry, arrays: &mut [u64]) {
-    let table = &namespace.partitions;
-    let count = geometry.capacity().partitions;
-    for plane in 0..geometry.planes() {
-        let words = &mut arrays[plane * count..][..count];
-        for (partition, word) in words.iter_mut().enumerate() {
-            let owner = |i| table.owner(partition, plane * REPLICAS_A_WORD + i);
-            *word = RoutingWord::new([owner(0), owner(1), owner(2)]).payload();
+/// Words that are packed in one go.
+const CHUNK: usize = 64;
+
+fn put_arrays(
+    namespace: &Namespace,
+    geometry: &Geometry,
+    index: usize,
+    to: &mut Publisher,
+) -> bool {
+    let (table, partitions) = (&namespace.partitions, geometry.capacity().partitions);
+    let nobody = [Slot::NOBODY; CHUNK];
+    let (mut words, mut any) = ([0; CHUNK], false);
+    for start in (0..partitions).step_by(CHUNK) {
+        let chunk = start..partitions.min(start + CHUNK);
+        let words = &mut words[..chunk.len()];
+        for plane in 0..geometry.planes() {
+            let replica = |i| match table.owners(plane * REPLICAS_A_WORD + i) {
+                Some(owners) => &owners[chunk.clone()],
+                None => &nobody[..chunk.len()],
+            };
+            let replicas = replica(0).iter().zip(replica(1)).zip(replica(2));
+            for (word, ((&first, &second), &third)) in words.iter_mut().zip(replicas) {
+                *word = RoutingWord::of_bits([first, second, third]).payload();
+            }
+            any |= to.set(geometry.routing(index, plane) + start, words);
         }
+        for (word, &regime) in words.iter_mut().zip(&table.regimes()[chunk]) {
+            *word = regime.into();
+        }
+        any |= to.set(geometry.regimes(index) + start, words);
     }
-    for (partition, word) in arrays[geometry.planes() * count..].iter_mut().enumerate() {
-        *word = table.regime(partition).into();
-    }
+    any
 }

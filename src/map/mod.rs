@@ -15,7 +15,7 @@ mod snapshot;
 
 pub use crate::layout::{Capacity, CapacityError};
 pub use cluster::{ClusterMap, NamespacesFull};
-pub use image::{Image, NoRoom};
+pub use image::{Changes, Image, NoRoom};
 pub use names::{ClusterName, NameError, NamespaceName, NodeId, TlsName};
 pub use namespace::{Namespace, Partitions};
 pub use node::{Node, NodeTable, Slot, TableFull};

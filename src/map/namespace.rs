@@ -3,8 +3,6 @@
 use super::names::NamespaceName;
 use super::node::Slot;
 
-const NOBODY: u16 = u16::MAX;
-
 /// One namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Namespace {
@@ -83,7 +81,7 @@ impl Partitions {
         Partitions {
             count,
             max_replicas,
-            owners: vec![NOBODY; count * max_replicas],
+            owners: vec![Slot::NOBODY; count * max_replicas],
             regimes: vec![0; count],
         }
     }
@@ -116,6 +114,17 @@ impl Partitions {
         Slot::new(usize::from(self.owners[replica * self.count + partition]))
     }
 
+    /// The nodes of a replica as bits of slots or [`Slot::NOBODY`], by partition;
+    /// `None` beyond the room.
+    pub(crate) fn owners(&self, replica: usize) -> Option<&[u16]> {
+        self.owners.chunks_exact(self.count.max(1)).nth(replica)
+    }
+
+    /// The regimes by partition.
+    pub(crate) fn regimes(&self) -> &[u32] {
+        &self.regimes
+    }
+
     /// Sets the node of a replica; whether that changed anything. A replica
     /// beyond the room is ignored.
     ///
@@ -127,7 +136,7 @@ impl Partitions {
             return false;
         }
         let owner = &mut self.owners[replica * self.count + partition];
-        let wanted = slot.map_or(NOBODY, Slot::bits);
+        let wanted = slot.map_or(Slot::NOBODY, Slot::bits);
         core::mem::replace(owner, wanted) != wanted
     }
 
@@ -151,7 +160,7 @@ impl Partitions {
     pub fn forget(&mut self, slot: Slot) -> bool {
         let mut any = false;
         for owner in self.owners.iter_mut().filter(|owner| **owner == slot.bits()) {
-            *owner = NOBODY;
+            *owner = Slot::NOBODY;
             any = true;
         }
         any
@@ -162,7 +171,7 @@ impl Partitions {
     pub fn truncate_replicas(&mut self, replicas: usize) -> bool {
         let mut any = false;
         for owner in &mut self.owners[replicas.min(self.max_replicas) * self.count..] {
-            any |= core::mem::replace(owner, NOBODY) != NOBODY;
+            any |= core::mem::replace(owner, Slot::NOBODY) != Slot::NOBODY;
         }
         any
     }

@@ -24,6 +24,8 @@ pub struct Slot(u16);
 impl Slot {
     /// Slots are below this number.
     pub const LIMIT: usize = 4096;
+    /// What stands in a routing word, and in the map, where there is no slot.
+    pub(crate) const NOBODY: u16 = u16::MAX;
 
     /// The slot of that index; `None` from [`LIMIT`](Self::LIMIT) on.
     pub const fn new(index: usize) -> Option<Slot> {

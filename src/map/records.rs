@@ -8,7 +8,6 @@ use super::node::Slot;
 pub const REPLICAS_A_WORD: usize = 3;
 /// Bytes that one word holds.
 const BYTES_A_WORD: usize = 6;
-const NOBODY: u64 = 0xffff;
 
 /// Packs bytes 6 to a word, the rest of the last word zero.
 pub fn pack(bytes: &[u8], words: &mut [u64]) {
@@ -172,9 +171,10 @@ impl RackWord {
 pub struct RoutingWord(u64);
 
 impl RoutingWord {
-    pub fn new(replicas: [Option<Slot>; REPLICAS_A_WORD]) -> RoutingWord {
-        let bits = |slot: Option<Slot>| slot.map_or(NOBODY, |slot| u64::from(slot.bits()));
-        RoutingWord(bits(replicas[2]) << 32 | bits(replicas[1]) << 16 | bits(replicas[0]))
+    /// Of slots, or [`Slot::NOBODY`], as the map keeps them.
+    #[inline(always)]
+    pub const fn of_bits([first, second, third]: [u16; REPLICAS_A_WORD]) -> RoutingWord {
+        RoutingWord((third as u64) << 32 | (second as u64) << 16 | first as u64)
     }
     #[inline(always)]
     pub const fn from_payload(payload: u64) -> RoutingWord {
@@ -186,7 +186,7 @@ impl RoutingWord {
     /// The slot of a replica (0 to 2) as it stands there: any 16 bits.
     #[inline(always)]
     pub const fn raw(self, replica: usize) -> usize {
-        (self.0 >> (16 * replica) & NOBODY) as usize
+        (self.0 >> (16 * replica) & 0xffff) as usize
     }
     pub const fn slot(self, replica: usize) -> Option<Slot> {
         Slot::new(self.raw(replica))
@@ -267,7 +267,8 @@ mod tests {
 
         #[test]
         fn routing_words_keep_their_replicas(a in slot(), b in slot(), c in slot()) {
-            let word = RoutingWord::new([a, b, c]);
+            let bits = |slot: Option<Slot>| slot.map_or(Slot::NOBODY, Slot::bits);
+            let word = RoutingWord::of_bits([bits(a), bits(b), bits(c)]);
             prop_assert!(word.payload() <= PAYLOAD_MASK);
             prop_assert_eq!((word.slot(0), word.slot(1), word.slot(2)), (a, b, c));
         }

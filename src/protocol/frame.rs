@@ -1,19 +1,13 @@
 //! Publishing: the words of the frame that is not live, then the head.
 
+use core::ops::Range;
+
+use super::draft::Draft;
 use super::head::Head;
 use super::ownership::retire;
 use super::word::{Term, Word};
 use crate::sync::step::{HEAD, OWN, P1, P2, TAG, WORD};
 use crate::sync::{AtomicU64, Ordering};
-
-/// A run of payloads and where in the frame they go.
-#[derive(Clone, Copy, Debug)]
-pub struct Span<'a> {
-    /// Index of the first word in the frame.
-    pub first: usize,
-    /// The payloads, one a word.
-    pub payloads: &'a [u64],
-}
 
 /// Why a publication did not take place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +32,10 @@ pub enum PublishError {
 pub struct Publisher {
     term: Term,
     head: Head,
-    /// The words that this publisher left in each frame; 0 = none yet. A word
-    /// under the own tag can't be changed by any older writer, so what stands
-    /// here need not be loaded again.
-    written: [Vec<u64>; 2],
+    /// What is to be published, and which words this publisher has not left so
+    /// in each frame. A word under the own tag can't be changed by any older
+    /// writer, so what it has left so need not be loaded again.
+    draft: Draft,
 }
 
 impl Publisher {
@@ -52,7 +46,7 @@ impl Publisher {
     pub fn new(term: Term, head: Head) -> Publisher {
         assert!(!head.retired(), "nothing is published in a retired segment");
         assert_eq!(head.term(), term.get(), "a publisher starts from its own head");
-        Publisher { term, head, written: [Vec::new(), Vec::new()] }
+        Publisher { term, head, draft: Draft::default() }
     }
 
     /// Its term.
@@ -65,10 +59,25 @@ impl Publisher {
         self.head
     }
 
+    /// Puts payloads into the next publication, one a word from the frame's word
+    /// `first` on; whether one of them is another than what was put there
+    /// before. What is not put again stays as it is.
+    pub fn set(&mut self, first: usize, payloads: &[u64]) -> bool {
+        self.draft.set(first, payloads)
+    }
+
+    /// The payloads that were put there.
+    ///
+    /// # Panics
+    /// If nothing was ever put there or further on.
+    pub fn get(&self, words: Range<usize>) -> &[u64] {
+        self.draft.get(words)
+    }
+
     /// Forgets what it wrote: the next publication of either frame looks at
     /// every word again.
     pub fn forget(&mut self) {
-        self.written = [Vec::new(), Vec::new()];
+        self.draft.forget();
     }
 
     /// The frame that the next publication goes to, 0 or 1.
@@ -76,21 +85,22 @@ impl Publisher {
         self.head.stamp().frame() ^ 1
     }
 
-    /// Writes `spans` to `frame`, which must be the one of
+    /// Writes what was [`set`](Self::set), as far as the publication is to
+    /// reach, to `frame`, which must be the one of
     /// [`next_frame`](Self::next_frame), and makes it the live one.
     ///
     /// # Errors
     /// [`PublishError`]; the live frame is untouched by all of them.
     ///
     /// # Panics
-    /// If a span reaches beyond the frame.
+    /// If it is to reach beyond the frame.
     pub fn publish(
         &mut self,
         head: &AtomicU64,
         frame: &[AtomicU64],
-        spans: &[Span<'_>],
+        reach: &[Range<usize>],
     ) -> Result<Head, PublishError> {
-        let next = self.write(head, frame, spans)?;
+        let next = self.write(head, frame, reach)?;
         // P2: Release pairs with R1, so that a reader of this head sees every
         // word above.
         let release = P2.order(Ordering::Release);
@@ -105,7 +115,7 @@ impl Publisher {
 
     /// The first part of a publication: all of it but the exchange of the head,
     /// which is to go to what this gives. An owner that dies somewhere in a
-    /// publication leaves what this does for the spans up to there.
+    /// publication leaves what this does as far as it came.
     ///
     /// # Errors
     /// As [`publish`](Self::publish).
@@ -117,7 +127,7 @@ impl Publisher {
         &mut self,
         head: &AtomicU64,
         frame: &[AtomicU64],
-        spans: &[Span<'_>],
+        reach: &[Range<usize>],
     ) -> Result<Head, PublishError> {
         let Some(next) = self.head.next() else {
             return Err(match retire(head, self.head) {
@@ -125,28 +135,20 @@ impl Publisher {
                 Err(_) => PublishError::Fenced,
             });
         };
-        let written = &mut self.written[self.head.stamp().frame() ^ 1];
-        written.resize(frame.len(), 0);
+        let (term, number) = (self.term, self.next_frame());
 
         // P1: pairs with R2. A reader that sees any word stored below sees the
         // head at least as new as it was before this fence, that is past the
         // publication that this frame held.
         P1.fence(Ordering::Release);
-        for span in spans {
-            let end = span.first + span.payloads.len();
-            let words = frame[span.first..end].iter().zip(&mut written[span.first..end]);
-            for (offset, ((word, known), &payload)) in words.zip(span.payloads).enumerate() {
-                let wanted = Word::new(self.term, payload);
-                if *known == wanted.bits() {
-                    continue;
-                }
-                if write(word, self.term, wanted).is_err() {
-                    return Err(match retire(head, self.head) {
-                        Ok(_) => PublishError::Corrupt { index: span.first + offset },
-                        Err(_) => PublishError::Fenced,
-                    });
-                }
-                *known = wanted.bits();
+        for words in reach {
+            let bring =
+                |index: usize, payload| write(&frame[index], term, Word::new(term, payload));
+            if let Err((index, Newer)) = self.draft.bring(number, words.clone(), bring) {
+                return Err(match retire(head, self.head) {
+                    Ok(_) => PublishError::Corrupt { index },
+                    Err(_) => PublishError::Fenced,
+                });
             }
         }
         Ok(next)

@@ -36,13 +36,14 @@
 //!    completed between its two loads of the head. A writer that stops between
 //!    any two of its instructions leaves the live frame as it is.
 
+mod draft;
 mod frame;
 mod head;
 mod ownership;
 mod read;
 mod word;
 
-pub use frame::{PublishError, Publisher, Span};
+pub use frame::{PublishError, Publisher};
 pub use head::{Head, Stamp};
 pub use ownership::{Lost, add_owner, load_owner, raise_event, retire, store_owner, take_over};
 pub use read::{Disturbed, RETRIES, begin, read, unchanged};

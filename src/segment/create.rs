@@ -190,13 +190,14 @@ fn fill(file: &File, geometry: &Geometry, inherited: Option<&Inherited<'_>>) -> 
     let sequence = if damaged { 1 } else { inherited.sequence };
     let head = Head::new(Term::FIRST, sequence.saturating_sub(1));
     mapping.head().store(head.bits(), Ordering::Relaxed);
-    let mut image = Image::encode(inherited.map, geometry).map_err(io::Error::other)?;
-    // One checksum is cheap, and whoever checks them misses no publication.
-    image.seal(inherited.table_generation + 1, true);
+    let image = Image::of(inherited.map, geometry).map_err(io::Error::other)?;
     let mut publisher = Publisher::new(Term::FIRST, head);
+    image.put(inherited.map, geometry, &mut publisher);
+    // One checksum is cheap, and whoever checks them misses no publication.
+    image.seal(inherited.table_generation + 1, true, &mut publisher);
     let frame = mapping.frame(publisher.next_frame());
     publisher
-        .publish(mapping.head(), frame, &image.spans())
+        .publish(mapping.head(), frame, image.spans())
         .map_err(|error| io::Error::other(format!("a fresh segment was disturbed: {error:?}")))?;
     Ok(())
 }

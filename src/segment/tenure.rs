@@ -38,6 +38,8 @@ pub struct Tenure {
     /// The second, writable mapping; `None` in private mode.
     writer: Option<WriteMapping>,
     publisher: Publisher,
+    /// How far what was published last reaches; the publisher has its words.
+    /// `None` if that is nothing, or not what stands in the frame.
     published: Option<Image>,
     /// Continues from the owner before.
     table_generation: u64,
@@ -135,8 +137,10 @@ impl Tenure {
         match snapshot(self.segment.mapping()) {
             Ok(last) => {
                 self.table_generation = last.table_generation;
-                let mut image = Image::encode(&last.map, &geometry).expect("it was in a frame");
-                image.seal(last.table_generation, last.intact.is_some());
+                let image = Image::of(&last.map, &geometry).expect("it was in a frame");
+                image.put(&last.map, &geometry, &mut self.publisher);
+                let checksum = last.intact.is_some();
+                image.seal(last.table_generation, checksum, &mut self.publisher);
                 self.published = Some(image);
                 last.map
             }
@@ -178,7 +182,7 @@ impl Tenure {
     /// again; an owner word that lost its tag gets it back.
     fn look_over(&mut self) {
         let live = self.segment.mapping().frame(self.publisher.next_frame() ^ 1);
-        if self.published.as_ref().is_some_and(|image| !image.stands_in(live)) {
+        if self.published.as_ref().is_some_and(|image| !image.stands_in(live, &self.publisher)) {
             self.published = None;
             self.publisher.forget();
         }
@@ -227,20 +231,24 @@ impl Tenure {
     /// # Errors
     /// [`NotPublished`]; readers then go on with what was published last.
     pub fn publish(&mut self, map: &ClusterMap) -> Result<Option<u64>, NotPublished> {
-        let mut image =
-            Image::encode(map, self.segment.geometry()).map_err(NotPublished::NoRoom)?;
-        let published = self.published.as_ref();
-        if published.is_some_and(|last| image.same_map(last)) {
-            return Ok(None);
-        }
-        let generation = match published {
-            Some(last) if image.same_tables(last) => self.table_generation,
+        let geometry = self.segment.geometry();
+        let image = Image::of(map, geometry).map_err(NotPublished::NoRoom)?;
+        let changes = image.put(map, geometry, &mut self.publisher);
+        let generation = match &self.published {
+            Some(last) if !changes.tables && image.same_tables(last) => {
+                if !changes.arrays {
+                    return Ok(None);
+                }
+                self.table_generation
+            }
             _ => self.table_generation + 1,
         };
-        image.seal(generation, self.checksums);
+        image.seal(generation, self.checksums, &mut self.publisher);
+        // Until it is: what was put there is no longer what was published.
+        self.published = None;
         let writer = self.writer.as_ref().or_else(|| self.segment.memory()).expect("as `memory`");
         let frame = writer.frame(self.publisher.next_frame());
-        match self.publisher.publish(writer.head(), frame, &image.spans()) {
+        match self.publisher.publish(writer.head(), frame, image.spans()) {
             Ok(head) => {
                 self.table_generation = generation;
                 self.published = Some(image);
@@ -272,18 +280,21 @@ impl Tenure {
         map: &ClusterMap,
         mut words: usize,
     ) -> Result<usize, NotPublished> {
-        let mut image =
-            Image::encode(map, self.segment.geometry()).map_err(NotPublished::NoRoom)?;
-        image.seal(self.table_generation + 1, self.checksums);
-        let mut spans = image.spans();
-        let whole = spans.iter().map(|span| span.payloads.len()).sum();
-        for span in &mut spans {
-            span.payloads = &span.payloads[..words.min(span.payloads.len())];
-            words -= span.payloads.len();
+        let geometry = self.segment.geometry();
+        let image = Image::of(map, geometry).map_err(NotPublished::NoRoom)?;
+        image.put(map, geometry, &mut self.publisher);
+        image.seal(self.table_generation + 1, self.checksums, &mut self.publisher);
+        self.published = None;
+        let whole = image.spans().iter().map(ExactSizeIterator::len).sum();
+        let mut reach = image.spans().to_vec();
+        for span in &mut reach {
+            let part = words.min(span.len());
+            span.end = span.start + part;
+            words -= part;
         }
         let writer = self.writer.as_ref().or_else(|| self.segment.memory()).expect("as `memory`");
         let frame = writer.frame(self.publisher.next_frame());
-        match self.publisher.write(writer.head(), frame, &spans) {
+        match self.publisher.write(writer.head(), frame, &reach) {
             Ok(_) => Ok(whole),
             Err(PublishError::Fenced) => Err(NotPublished::Ended(Ended::Fenced)),
             Err(_) => Err(NotPublished::Ended(self.damaged())),

@@ -1,0 +1,146 @@
+//! A publication beside a plain copy of the same bytes, in interleaved rounds.
+//!
+//! ```text
+//! cargo bench -p tendmap-benches --bench publication [-- --rounds 400]
+//! ```
+//!
+//! Each time is from the call of `Tenure::publish` to its return: the encoding
+//! of the map, the comparison with the last one, the stores, the exchange of
+//! the head and the wake-up of whoever waits are all in it.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use tendmap::map::{ClusterMap, Slot};
+use tendmap_benches::cluster::{Shape, map};
+use tendmap_benches::place::Owned;
+use tendmap_benches::quantile;
+
+/// What changes between two publications.
+#[derive(Clone, Copy, PartialEq)]
+enum Change {
+    /// Nothing: the call finds that there is nothing to publish.
+    Nothing,
+    /// Every hundredth partition, anywhere.
+    OnePercent,
+    /// Every routing word.
+    Routing,
+    /// Every routing word and every regime.
+    All,
+}
+
+impl Change {
+    const ALL: [(Change, &str); 4] = [
+        (Change::Nothing, "nothing changed"),
+        (Change::OnePercent, "1 % changed"),
+        (Change::Routing, "all routing words changed"),
+        (Change::All, "all routing words and regimes changed"),
+    ];
+
+    fn make(self, map: &mut ClusterMap, random: &mut fastrand::Rng) {
+        let nodes = map.nodes.len();
+        let turned =
+            |slot: Option<Slot>| slot.and_then(|slot| Slot::new((slot.index() + 1) % nodes));
+        for namespace in map.namespaces_mut() {
+            let replicas = namespace.routable_replicas();
+            let partitions = &mut namespace.partitions;
+            let count = match self {
+                Change::Nothing => 0,
+                Change::OnePercent => partitions.len().div_ceil(100),
+                Change::Routing | Change::All => partitions.len(),
+            };
+            for at in 0..count {
+                let partition = match self {
+                    Change::OnePercent => random.usize(..partitions.len()),
+                    _ => at,
+                };
+                for replica in 0..replicas {
+                    let owner = turned(partitions.owner(partition, replica));
+                    partitions.set_owner(partition, replica, owner);
+                }
+                if self == Change::All {
+                    let regime = partitions.regime(partition);
+                    partitions.set_regime(partition, regime + 1);
+                }
+            }
+        }
+    }
+}
+
+fn main() {
+    let rounds = std::env::args().skip_while(|arg| arg != "--rounds").nth(1);
+    let rounds: usize = rounds.map_or(400, |rounds| rounds.parse().expect("a number of rounds"));
+    println!(
+        "{:<30} {:>10} {:>38} {:>9} {:>9} {:>9}",
+        "map", "words", "what changed", "median", "quarter", "/ copy"
+    );
+    for shape in [
+        Shape { namespaces: 1, ..Shape::DEFAULT },
+        Shape { namespaces: 2, ..Shape::DEFAULT },
+        Shape { namespaces: 4, ..Shape::DEFAULT },
+        Shape::DEFAULT,
+        Shape { namespaces: 16, ..Shape::DEFAULT },
+        Shape { namespaces: 32, nodes: 256, replicas: 5 },
+    ] {
+        run(shape, if shape.namespaces > 8 { rounds / 4 } else { rounds }.max(8));
+    }
+}
+
+fn run(shape: Shape, rounds: usize) {
+    let mut map = map(shape);
+    let mut owned = Owned::new(shape.capacity());
+    let words = shape.words();
+    let (from, mut to) = (vec![1_u64; words], vec![0_u64; words]);
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut times: Vec<Vec<Duration>> = vec![Vec::new(); Change::ALL.len()];
+    let mut copies = Vec::new();
+    for round in 0..=rounds {
+        let copy = timed(|| black_box(&mut to).copy_from_slice(black_box(&from)));
+        for (at, (change, _)) in Change::ALL.into_iter().enumerate() {
+            // The frames alternate: the first two of a kind still bring what
+            // others have changed.
+            for turn in 0..4 {
+                change.make(&mut map, &mut random);
+                let mut published = None;
+                let time =
+                    timed(|| published = owned.tenure.publish(&map).expect("it is the owner"));
+                let first = round == 0 && turn == 0;
+                assert_eq!(published.is_some(), first || change != Change::Nothing);
+                if round > 0 && turn >= 2 {
+                    times[at].push(time);
+                }
+            }
+        }
+        if round > 0 {
+            copies.push(copy);
+        }
+    }
+    let copy = quantile(&mut copies, 50);
+    println!(
+        "{:<30} {words:>10} {:>38} {:>6.1} µs",
+        shape.to_string(),
+        "(copy of as many words)",
+        us(copy)
+    );
+    for (times, (_, name)) in times.iter_mut().zip(Change::ALL) {
+        let (median, quarter) = (quantile(times, 50), quantile(times, 25));
+        let ratio = median.as_secs_f64() / copy.as_secs_f64();
+        println!(
+            "{:<30} {:>10} {name:>38} {:>6.1} µs {:>6.1} µs {ratio:>9.1}",
+            "",
+            "",
+            us(median),
+            us(quarter)
+        );
+    }
+}
+
+fn timed(f: impl FnOnce()) -> Duration {
+    let begun = Instant::now();
+    f();
+    begun.elapsed()
+}
+
+fn us(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}

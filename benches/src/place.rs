@@ -1,0 +1,34 @@
+//! A segment of its own.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tendmap::map::Capacity;
+use tendmap::segment::{Created, Place, Tenure, create};
+
+/// A segment that this process owns; gone when dropped.
+pub struct Owned {
+    /// Its ownership.
+    pub tenure: Box<Tenure>,
+    /// Where it is.
+    pub place: Place,
+}
+
+impl Owned {
+    /// A new segment with that room, under a key of its own.
+    pub fn new(capacity: Capacity) -> Owned {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed) & 0xff;
+        let key = 0xBE00_0000 | (std::process::id() & 0xffff) << 8 | number;
+        let place = Place::of_key(key);
+        match create(&place, 1, capacity, None).expect("a segment can be made") {
+            Created::Owner(tenure) => Owned { tenure, place },
+            Created::Exists => panic!("key {key:#x} is in use"),
+        }
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let _ = tendmap::segment::remove(&self.place, true);
+    }
+}
