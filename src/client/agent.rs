@@ -249,7 +249,7 @@ impl Agent {
         // Its own mark is taken back before the others are counted, so that of
         // two that close at once at least one sees that nobody is left.
         self.shared.current.let_go();
-        let alone = segment.path().is_some() && matches!(segment.attached(), Ok(0));
+        let alone = segment.is_shared() && matches!(segment.attached(), Ok(0));
         if alone && segment.is_at_name() {
             if let Err(error) = retire_and_unlink(&segment) {
                 self.shared.tell(Event::Trouble { error: error.to_string() });

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::event::Observer;
 use crate::map::{Capacity, CapacityError, ClusterName, NameError};
-use crate::segment::Place;
+use crate::segment::{Backend, Place};
 use crate::tend::Host;
 
 /// The shortest interval between two tends, and between two publications.
@@ -42,7 +42,10 @@ pub struct Config {
     /// How long an owner that lives but shows no sign of life is waited for,
     /// and how long an owner whose tends fail keeps the ownership.
     pub shm_takeover_threshold: Duration,
-    /// Directory of the segments.
+    /// The kind of shared memory that the segment lives in: files, or System V
+    /// shared memory. The same for all processes of a key.
+    pub shm_backend: Backend,
+    /// Directory of the segments, and of the lock files of System V ones.
     pub shm_directory: PathBuf,
     /// Mode bits of a new segment; none of 0002.
     pub shm_mode: u32,
@@ -118,6 +121,7 @@ impl Config {
             shm_node_ceiling: 4096,
             shm_namespace_ceiling: 256,
             shm_takeover_threshold: Duration::from_secs(30),
+            shm_backend: Backend::File,
             shm_directory: Place::DIRECTORY.into(),
             shm_mode: Place::MODE,
             shm_owner: None,
@@ -146,6 +150,7 @@ impl Config {
     /// Where the segment lives.
     pub fn place(&self) -> Place {
         Place {
+            backend: self.shm_backend,
             directory: self.shm_directory.clone(),
             key: self.shm_key,
             mode: self.shm_mode,

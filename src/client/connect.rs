@@ -15,7 +15,8 @@ use crate::map::{Node, Snapshot, SnapshotError, tables};
 use crate::protocol::load_owner;
 use crate::route::Router;
 use crate::segment::{
-    Candidate, Created, Current, Entry, Personal, Segment, create, private, search, sweep, wait,
+    Candidate, Created, Current, Entry, Personal, Segment, check_backend, create, private, search,
+    sweep, wait,
 };
 use crate::tend::{AerospikeConfig, AerospikeSource, ClusterSource};
 
@@ -166,7 +167,7 @@ fn source_config(config: &Config) -> Result<AerospikeConfig, ConnectError> {
 /// The client of this process for that key, or a new one.
 fn shared(config: Config, source: Box<dyn ClusterSource>) -> Result<Arc<Handle>, ConnectError> {
     let directory = config.shm_directory.canonicalize().unwrap_or(config.shm_directory.clone());
-    let key = (directory, config.shm_key);
+    let key = (config.shm_backend, directory, config.shm_key);
     let mut clients = clients();
     let known = clients.iter().find(|(known, _)| *known == key);
     if let Some(handle) = known.and_then(|(_, handle)| handle.upgrade()) {
@@ -263,6 +264,7 @@ fn open(config: &Config) -> Result<(Arc<Segment>, Start), ConnectError> {
             check_cluster(&segment, config)?;
             return Ok((segment, Start::Follower));
         }
+        check_backend(&place)?;
         if let Created::Owner(tenure) = create(&place, next, config.capacity(), None)? {
             // What crashed processes left; not being able to is no reason to
             // fail.

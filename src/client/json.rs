@@ -30,7 +30,9 @@ impl Status {
             })
         };
         json!({
+            "backend": self.backend.map(|backend| backend.as_str()),
             "path": self.path,
+            "shmid": self.shm_id,
             "bytes": self.bytes,
             "layout_version": self.layout_version,
             "key": self.key,

@@ -84,7 +84,7 @@ impl Own {
     /// if a higher generation is there, it is retired and everybody moves.
     fn heal(&mut self, shared: &Shared) -> Result<(), Ended> {
         let segment = self.tenure.segment().clone();
-        if segment.path().is_none() {
+        if !segment.is_shared() {
             return Ok(());
         }
         let own = segment.identity().generation;
@@ -100,6 +100,10 @@ impl Own {
             return Ok(());
         }
         self.tenure.retire()?;
+        if !segment.is_at_name() {
+            // Nobody will find it any more, to remove it.
+            segment.remove_lock();
+        }
         Err(Ended::Fenced)
     }
 
@@ -202,9 +206,9 @@ impl Own {
     /// Lookups go on all the time: in the old one until the new one is there.
     fn grow(&mut self, shared: &Shared, map: &ClusterMap) -> Result<(), Ended> {
         let old = self.tenure.segment().clone();
-        let grown = match old.path() {
-            Some(_) => self.grow_file(shared, &old, map)?,
-            None => self.grow_private(&old, map),
+        let grown = match old.is_shared() {
+            true => self.grow_shared(shared, &old, map)?,
+            false => self.grow_private(&old, map),
         };
         let mut tenure = match grown {
             Ok(tenure) => tenure,
@@ -237,7 +241,7 @@ impl Own {
     /// First the successor is built whole, then the old one is retired, which
     /// fails if this is no longer its owner, then the successor gets its name.
     /// Where that fails, everybody looks for the newest segment.
-    fn grow_file(
+    fn grow_shared(
         &mut self,
         shared: &Shared,
         old: &Segment,

@@ -11,7 +11,7 @@ use super::config::Config;
 use super::error::ConnectError;
 use super::event::{Event, Role, tell};
 use crate::layout::{ForkLocal, Lineage};
-use crate::segment::{Current, Personal, wake};
+use crate::segment::{Backend, Current, Personal, wake};
 
 /// What handles and thread share.
 #[derive(Debug)]
@@ -128,8 +128,8 @@ impl Drop for Handle {
     }
 }
 
-/// The clients of this process that share a segment, by directory and key.
-pub(super) type Clients = Vec<((PathBuf, u32), Weak<Handle>)>;
+/// The clients of this process that share a segment, by backend, directory and key.
+pub(super) type Clients = Vec<((Backend, PathBuf, u32), Weak<Handle>)>;
 
 /// This process's clients; none in a forked child.
 pub(super) fn clients() -> MutexGuard<'static, Clients> {

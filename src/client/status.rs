@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::layout::{LAYOUT_VERSION, OwnerWord};
 use crate::map::{Snapshot, SnapshotError, snapshot};
 use crate::protocol::{Head, load_owner};
-use crate::segment::{Candidate, Entry, Segment, SegmentError, boottime_ms};
+use crate::segment::{Backend, Candidate, Entry, Segment, SegmentError, boottime_ms};
 
 /// How one namespace stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +30,12 @@ pub struct NamespaceStatus {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Status {
-    /// The segment's file; `None` in private mode.
+    /// The kind of shared memory that it is in; `None` in private mode.
+    pub backend: Option<Backend>,
+    /// The segment's file; `None` of any other.
     pub path: Option<PathBuf>,
+    /// The id of the System V segment (`shmid`); `None` of any other.
+    pub shm_id: Option<i32>,
     /// Its length in bytes.
     pub bytes: u64,
     /// Its layout version.
@@ -129,7 +133,9 @@ impl Status {
         let namespaces = map.map_or(&[][..], |map| map.namespaces());
         let flags = owner.get(OwnerWord::Flags).unwrap_or(0);
         Status {
-            path: segment.path().map(Into::into),
+            backend: segment.backend(),
+            path: segment.path(),
+            shm_id: segment.location().and_then(|at| at.shm_id()),
             bytes: segment.geometry().total_bytes() as u64,
             layout_version: LAYOUT_VERSION,
             key: segment.identity().key,

@@ -67,6 +67,9 @@ pub struct Geometry {
 }
 
 impl Geometry {
+    /// Bytes before the first frame.
+    pub(super) const FRAMES: usize = FRAMES;
+
     /// The geometry for these capacities.
     ///
     /// # Errors

@@ -48,6 +48,9 @@ pub struct Identity {
     pub created_ns: u64,
     /// Who made it, for display only.
     pub creator_pid: u32,
+    /// Where its lock file lies, as a number that differs from directory to
+    /// directory; 0 = beside the segment's own file.
+    pub lock_directory: u64,
 }
 
 /// The header as it lies in the file.
@@ -71,7 +74,8 @@ pub struct Header {
     creator_pid: u32,
     reserved: u32,
     geometry: [u64; 6],
-    padding: [u64; 14],
+    lock_directory: u64,
+    padding: [u64; 13],
     checksum: u64,
 }
 
@@ -85,6 +89,7 @@ const_assert_eq!(core::mem::offset_of!(Header, generation), 56);
 const_assert_eq!(core::mem::offset_of!(Header, segment_id), 64);
 const_assert_eq!(core::mem::offset_of!(Header, created_ns), 72);
 const_assert_eq!(core::mem::offset_of!(Header, geometry), 88);
+const_assert_eq!(core::mem::offset_of!(Header, lock_directory), 136);
 const_assert_eq!(core::mem::offset_of!(Header, checksum), 248);
 
 /// A header that does not belong to a segment of this layout.
@@ -166,7 +171,8 @@ impl Header {
             creator_pid: identity.creator_pid,
             reserved: 0,
             geometry: geometry.fingerprint(),
-            padding: [0; 14],
+            lock_directory: identity.lock_directory,
+            padding: [0; 13],
             checksum: 0,
         };
         header.checksum = header.wanted_checksum();
@@ -176,6 +182,27 @@ impl Header {
     /// Its bytes.
     pub fn bytes(&self) -> &[u8] {
         bytemuck::bytes_of(self)
+    }
+
+    /// Its words, the first being the magic.
+    pub(super) fn words(&self) -> [u64; 32] {
+        bytemuck::cast(*self)
+    }
+
+    /// Whether a private copy of a segment's first bytes is what a creator
+    /// leaves that died before it stored the magic: nothing yet there, or words
+    /// that every header of this layout has.
+    pub fn is_half_made(copy: &[u8]) -> bool {
+        let Some(bytes) = copy.get(..size_of::<Header>()) else { return false };
+        let header: Header = bytemuck::pod_read_unaligned(bytes);
+        header.magic == [0; 8]
+            && (header.endian_mark == 0 || header.endian_mark == ENDIAN_MARK)
+            && (header.layout_hash == 0 || header.layout_hash == LAYOUT_HASH)
+    }
+
+    /// Whether a segment may be so many bytes long.
+    pub fn is_length(bytes: u64) -> bool {
+        bytes > Geometry::FRAMES as u64 && (bytes - Geometry::FRAMES as u64) % (2 * 4096) == 0
     }
 
     /// Validates a private copy of a file's first bytes against the file's
@@ -240,14 +267,14 @@ impl Header {
             segment_id: self.segment_id,
             created_ns: self.created_ns,
             creator_pid: self.creator_pid,
+            lock_directory: self.lock_directory,
         };
         Ok((identity, geometry))
     }
 
     fn wanted_checksum(&self) -> u64 {
         let copy = Header { checksum: 0, ..*self };
-        let words: [u64; 32] = bytemuck::cast(copy);
-        hash_words(&words)
+        hash_words(&copy.words())
     }
 }
 
@@ -274,8 +301,14 @@ mod tests {
 
     fn sample() -> (Header, Geometry) {
         let geometry = Geometry::new(Capacity::DEFAULT).unwrap();
-        let identity =
-            Identity { key: 7, generation: 3, segment_id: 99, created_ns: 5, creator_pid: 1 };
+        let identity = Identity {
+            key: 7,
+            generation: 3,
+            segment_id: 99,
+            created_ns: 5,
+            creator_pid: 1,
+            lock_directory: 0,
+        };
         (Header::new(identity, &geometry), geometry)
     }
 
@@ -325,6 +358,24 @@ mod tests {
             Header::validate(header.bytes(), found).unwrap_err(),
             HeaderError::Length { found, wanted }
         );
+    }
+
+    #[test]
+    fn h11_what_is_half_made_is_told_from_what_is_somebody_elses() {
+        let (header, geometry) = sample();
+        assert!(Header::is_length(geometry.total_bytes() as u64));
+        assert!(!Header::is_length(geometry.total_bytes() as u64 + 4096));
+        assert!(Header::is_half_made(&[0; 256]) && !Header::is_half_made(&[0; 255]));
+        assert!(!Header::is_half_made(header.bytes()), "it is whole");
+        // The words are stored from the last to the first.
+        for stored in 1..32 {
+            let mut bytes = header.bytes().to_vec();
+            bytes[..stored * 8].fill(0);
+            assert!(Header::is_half_made(&bytes), "{stored}");
+        }
+        let mut other = [0; 256];
+        other[12] = 1;
+        assert!(!Header::is_half_made(&other), "another program's counter");
     }
 
     #[test]

@@ -8,7 +8,10 @@ use std::sync::atomic::AtomicU64;
 use memmap2::{Advice, MmapOptions, MmapRaw};
 
 use super::geometry::{Geometry, WORD};
+use super::header::Header;
+use super::system_v::{Shm, copy_header};
 use super::words::{EVENT, HEAD, OwnerWord};
+use crate::sync::Ordering;
 
 /// The memory of one segment, mapped once and never moved. Shared memory is
 /// mapped read-only: whoever tries to write through it ends with a fault.
@@ -27,14 +30,20 @@ pub struct Mapping {
 enum Memory {
     /// Pages of a segment's file.
     File(MmapRaw),
+    /// A System V segment.
+    SystemV(Shm),
     /// Pages of this process alone.
     Private(MmapRaw),
 }
 
 impl Memory {
-    fn start(&self) -> (*mut u8, usize) {
+    fn start(&self) -> (*mut AtomicU64, usize) {
         match self {
-            Memory::File(raw) | Memory::Private(raw) => (raw.as_mut_ptr(), raw.len()),
+            Memory::File(raw) | Memory::Private(raw) => (raw.as_mut_ptr().cast(), raw.len()),
+            Memory::SystemV(shm) => {
+                let (base, bytes) = shm.start();
+                (base.as_ptr(), bytes)
+            }
         }
     }
 }
@@ -57,13 +66,21 @@ impl Mapping {
         Self::of(Memory::File(raw), geometry)
     }
 
+    /// The memory of a System V segment.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` if it is too small.
+    pub fn of_shm(shm: Shm, geometry: Geometry) -> io::Result<Mapping> {
+        Self::of(Memory::SystemV(shm), geometry)
+    }
+
     fn of(memory: Memory, geometry: Geometry) -> io::Result<Mapping> {
         let (start, bytes) = memory.start();
         // Nobody maps less than was asked for; all that follows rests on it.
         if bytes < geometry.total_bytes() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let base = NonNull::new(start.cast::<AtomicU64>())
+        let base = NonNull::new(start)
             .ok_or_else(|| io::Error::other("the kernel mapped memory at address zero"))?;
         Ok(Mapping { base, words: geometry.total_bytes() / WORD, geometry, _memory: memory })
     }
@@ -83,6 +100,11 @@ impl Mapping {
         // mapping only loads are made: the functions that store take a
         // `WriteMapping`.
         unsafe { core::slice::from_raw_parts(self.base.as_ptr(), self.words) }
+    }
+
+    /// A private copy of the header as it stands there now.
+    pub fn header(&self) -> Vec<u8> {
+        copy_header(&self.words()[..size_of::<Header>() / WORD])
     }
 
     /// The head word.
@@ -127,6 +149,30 @@ impl WriteMapping {
         Ok(WriteMapping(Mapping::of(Memory::File(raw), geometry)?))
     }
 
+    /// The memory of a System V segment that was mapped for writing. A forked
+    /// child does not inherit it.
+    ///
+    /// # Errors
+    /// As [`Mapping::of_shm`], and `PermissionDenied` if it was mapped for
+    /// reading.
+    pub fn of_shm(shm: Shm, geometry: Geometry) -> io::Result<WriteMapping> {
+        if !shm.is_writable() {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        let mapping = Mapping::of_shm(shm, geometry)?;
+        let bytes = geometry.total_bytes();
+        // SAFETY: the pages are this mapping's own; the advice takes effect in
+        // children only.
+        unsafe {
+            rustix::mm::madvise(
+                mapping.base.as_ptr().cast(),
+                bytes,
+                rustix::mm::Advice::LinuxDontFork,
+            )
+        }?;
+        Ok(WriteMapping(mapping))
+    }
+
     /// Private memory of a segment's shape, all zero.
     ///
     /// # Errors
@@ -134,6 +180,34 @@ impl WriteMapping {
     pub fn private(geometry: Geometry) -> io::Result<WriteMapping> {
         let raw = MmapOptions::new().len(geometry.total_bytes()).map_anon()?.into();
         Ok(WriteMapping(Mapping::of(Memory::Private(raw), geometry)?))
+    }
+
+    /// Puts the header in place.
+    pub fn put_header(&self, header: &Header) {
+        for (word, value) in self.words().iter().zip(header.words()).rev() {
+            // Release: whoever sees the magic, which comes last, sees the rest.
+            word.store(value, Ordering::Release);
+        }
+    }
+
+    /// Makes it what the other is: a segment from the moment at which the first
+    /// word has its magic, which comes last.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the two are of different shapes.
+    pub fn copy(&self, from: &Mapping) -> io::Result<()> {
+        if self.geometry() != from.geometry() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let pairs = self.words().iter().zip(from.words());
+        for (to, from) in pairs.skip(1) {
+            // Relaxed: nobody reads them before the magic is there.
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        let magic = from.words()[0].load(Ordering::Relaxed);
+        // Pairs with the fence in `copy_header`.
+        self.words()[0].store(magic, Ordering::Release);
+        Ok(())
     }
 }
 

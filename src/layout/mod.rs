@@ -21,6 +21,7 @@ mod fork;
 mod geometry;
 mod header;
 mod mapping;
+mod system_v;
 mod words;
 
 pub use capacity::{Capacity, CapacityError};
@@ -28,4 +29,5 @@ pub use fork::{ForkCell, ForkLocal, Lineage};
 pub use geometry::{Geometry, GeometryError, frame};
 pub use header::{Header, HeaderError, Identity, LAYOUT_HASH, LAYOUT_VERSION};
 pub use mapping::{Mapping, WriteMapping};
+pub use system_v::{Shm, ShmStat, is_gone, shm_create, shm_find, shm_permit, shm_remove, shm_stat};
 pub use words::{OwnerWord, futex_half};

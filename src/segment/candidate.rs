@@ -135,6 +135,11 @@ impl Candidate {
         if segment.head() != head {
             return Ok(Entry::Lost);
         }
+        if !segment.is_at_name() {
+            // Removed under an owner that is gone: nobody will retire it.
+            let _ = retire(writer.head(), head);
+            return Ok(Entry::Retired);
+        }
         debug_assert!(lock.held(byte_of(term)).unwrap_or(true));
         Ok(match take_over(writer.head(), head, term) {
             Ok(head) => Entry::Owner(Box::new(Tenure::enter(segment.clone(), writer, term, head))),

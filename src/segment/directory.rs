@@ -1,17 +1,17 @@
 //! The segments of a directory: found, listed, removed.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::backend::Backend;
 use super::candidate::{Candidate, Entry};
 use super::error::SegmentError;
+use super::location::Location;
 use super::lock::{LockFile, byte_of};
-use super::name::{Place, SegmentName, lock_path, parse_lock};
-use super::segment::{Segment, check_header, name_of, open};
+use super::name::{Place, SegmentName};
+use super::segment::Segment;
 use super::wait::wake;
 use crate::layout::{HeaderError, LAYOUT_VERSION};
 use crate::protocol::{Term, raise_event, retire};
@@ -27,17 +27,21 @@ pub enum SegmentState {
     Retired,
     /// Another layout version.
     OtherVersion,
+    /// Its creator is at work, or died: only a System V segment can be seen so.
+    HalfMade,
     /// Not a segment, whatever its name says, or not to be trusted.
     Damaged,
 }
 
-/// A file that is named like a segment.
+/// A segment, or what is named like one.
 #[derive(Clone, Debug)]
 pub struct Listed {
-    /// What its name says.
+    /// What its name says; of a System V segment, what its header says.
     pub name: SegmentName,
-    /// Its path.
-    pub path: PathBuf,
+    /// The kind of shared memory.
+    pub backend: Backend,
+    /// Where it is.
+    pub at: Location,
     /// The user that it belongs to.
     pub owner: u32,
     /// Its mode bits.
@@ -50,23 +54,23 @@ pub struct Listed {
     pub state: SegmentState,
 }
 
-/// Every file of the directory that is named like a segment, by key, layout
-/// version and generation.
+/// Every segment that belongs to the directory, of both backends, by key,
+/// layout version and generation: files that are named like one, and the System
+/// V segments whose lock files are there.
 ///
 /// # Errors
 /// [`SegmentError::Io`] if the directory can't be read.
 pub fn list(directory: &Path) -> Result<Vec<Listed>, SegmentError> {
-    let mut listed: Vec<Listed> =
-        names(directory)?.into_iter().filter_map(|name| describe(directory, name)).collect();
-    listed.sort_by_key(|found| found.name);
+    let mut listed = Vec::new();
+    for backend in Backend::ALL {
+        listed.extend(backend.store().list(directory)?);
+    }
+    listed.sort_by_key(|found| (found.name, found.backend));
     Ok(listed)
 }
 
-fn names(directory: &Path) -> Result<Vec<SegmentName>, SegmentError> {
-    Ok(files(directory)?.iter().filter_map(|name| SegmentName::parse(name)).collect())
-}
-
-fn files(directory: &Path) -> Result<Vec<String>, SegmentError> {
+/// The names of a directory's files.
+pub(super) fn files(directory: &Path) -> Result<Vec<String>, SegmentError> {
     let action = || SegmentError::io("list", directory);
     let mut files = Vec::new();
     for entry in fs::read_dir(directory).map_err(action())? {
@@ -77,42 +81,25 @@ fn files(directory: &Path) -> Result<Vec<String>, SegmentError> {
     Ok(files)
 }
 
-/// `None` if it is gone by now.
-fn describe(directory: &Path, name: SegmentName) -> Option<Listed> {
-    let path = directory.join(name.to_string());
-    let found = fs::symlink_metadata(&path).ok()?;
-    let mut listed = Listed {
-        name,
-        owner: found.uid(),
-        mode: found.mode() & 0o7777,
-        bytes: found.len(),
-        attached: None,
-        state: SegmentState::Damaged,
-        path,
-    };
-    if name.layout_version != LAYOUT_VERSION {
-        listed.state = SegmentState::OtherVersion;
-        return Some(listed);
-    }
-    // It is listed whoever's it is; whether to trust it is asked at attach.
-    let place = Place { owner: Some(found.uid()), ..Place::of_key(name.key) };
-    let place = Place { directory: directory.into(), ..place };
-    match Segment::attach(&place, name.generation) {
-        Ok(segment) => {
-            listed.attached = segment.attached().ok();
-            listed.state = match Candidate::look(&segment) {
-                Ok(Entry::Held | Entry::Busy) => SegmentState::Owned,
-                Ok(Entry::Retired) => SegmentState::Retired,
-                _ => SegmentState::Orphaned,
-            };
-        }
+/// How many are attached to what was listed, and how it stands; `None` if it is
+/// gone by now.
+pub(super) fn standing(
+    attached: Result<Arc<Segment>, SegmentError>,
+) -> Option<(Option<usize>, SegmentState)> {
+    let segment = match attached {
+        Ok(segment) => segment,
         Err(SegmentError::Header { source: HeaderError::Version { .. }, .. }) => {
-            listed.state = SegmentState::OtherVersion;
+            return Some((None, SegmentState::OtherVersion));
         }
         Err(error) if error.is_absent() => return None,
-        Err(_) => {}
-    }
-    Some(listed)
+        Err(_) => return Some((None, SegmentState::Damaged)),
+    };
+    let state = match Candidate::look(&segment) {
+        Ok(Entry::Held | Entry::Busy) => SegmentState::Owned,
+        Ok(Entry::Retired) => SegmentState::Retired,
+        _ => SegmentState::Orphaned,
+    };
+    Some((segment.attached().ok(), state))
 }
 
 /// The generations of a key in this layout, the newest first.
@@ -120,11 +107,7 @@ fn describe(directory: &Path, name: SegmentName) -> Option<Listed> {
 /// # Errors
 /// [`SegmentError::Io`] if the directory can't be read.
 pub(crate) fn generations(place: &Place) -> Result<Vec<u64>, SegmentError> {
-    let mut found: Vec<u64> = names(&place.directory)?
-        .into_iter()
-        .filter(|name| name.key == place.key && name.layout_version == LAYOUT_VERSION)
-        .map(|name| name.generation)
-        .collect();
+    let mut found = place.backend.store().generations(place)?;
     found.sort_unstable_by(|a, b| b.cmp(a));
     Ok(found)
 }
@@ -227,33 +210,61 @@ pub(crate) fn newest(place: &Place) -> Result<Arc<Segment>, SegmentError> {
             other => return other,
         }
     }
-    let (key, directory) = (place.key, place.directory.clone());
-    let other = names(&place.directory)?.into_iter().find(|name| name.key == key);
-    Err(match other {
-        Some(name) => {
-            SegmentError::OtherVersion { key, found: name.layout_version, wanted: LAYOUT_VERSION }
+    Err(elsewhere(place).unwrap_or_else(|| place.backend.store().why_none(place)))
+}
+
+/// Why not to look for a key's segment in this place: it lives in the other
+/// backend.
+fn elsewhere(place: &Place) -> Option<SegmentError> {
+    let others = Backend::ALL.into_iter().filter(|&backend| backend != place.backend);
+    let of = |backend| Place { backend, ..place.clone() };
+    let found = others.map(of).find(|other| matches!(live(other), Ok(Some(_))))?;
+    let (key, found, wanted) = (place.key, found.backend, place.backend);
+    Some(SegmentError::OtherBackend { key, found, wanted })
+}
+
+/// Refuses to make a segment for a key that processes use in the other
+/// backend. It is asked only before one is made, and two processes that begin
+/// at one moment with different settings still make two: nothing but the
+/// setting joins the two worlds. What nobody is attached to is left alone.
+///
+/// # Errors
+/// [`SegmentError::OtherBackend`].
+#[cfg(feature = "tend")]
+pub(crate) fn check_backend(place: &Place) -> Result<(), SegmentError> {
+    for found in Backend::ALL.into_iter().filter(|&backend| backend != place.backend) {
+        let other = Place { backend: found, ..place.clone() };
+        if let Ok(Some(segment)) = live(&other) {
+            if segment.attached().is_ok_and(|attached| attached > 0) {
+                let (key, wanted) = (place.key, place.backend);
+                return Err(SegmentError::OtherBackend { key, found, wanted });
+            }
         }
-        None => SegmentError::NotFound { key, directory },
-    })
+    }
+    Ok(())
 }
 
 /// Removes every segment of a key, of whatever layout, and their lock files,
-/// as `ipcrm -M` would; the paths removed.
+/// as `ipcrm -M` would; what was removed.
 ///
 /// # Errors
 /// [`SegmentError::InUse`] if a process is attached and `force` is not given;
 /// [`SegmentError::NotFound`].
-pub fn remove(place: &Place, force: bool) -> Result<Vec<PathBuf>, SegmentError> {
-    let listed: Vec<Listed> =
-        list(&place.directory)?.into_iter().filter(|found| found.name.key == place.key).collect();
+pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError> {
+    let store = place.backend.store();
+    let mut listed = store.list(&place.directory)?;
+    listed.retain(|found| found.name.key == place.key);
+    listed.sort_by_key(|found| found.name);
     if !force {
         if let Some(used) = listed.iter().find(|found| found.attached.unwrap_or(0) > 0) {
-            let (path, attached) = (used.path.clone(), used.attached.unwrap_or(0));
-            return Err(SegmentError::InUse { path, attached });
+            let (at, attached) = (used.at.clone(), used.attached.unwrap_or(0));
+            return Err(SegmentError::InUse { at, attached });
         }
         let untold = |found: &&Listed| found.attached.is_none() && found.bytes > 0;
         if let Some(other) = listed.iter().find(untold) {
-            return Err(why_untold(other));
+            // Who is attached to one of another layout, or a damaged one, can't
+            // be told: removing it takes force.
+            return Err(store.why_untold(other));
         }
     }
     let mut removed = Vec::new();
@@ -262,41 +273,20 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<PathBuf>, SegmentError> 
             Ok(segment) if found.name.layout_version == LAYOUT_VERSION => {
                 retire_and_unlink(&segment)?;
             }
-            _ => {
-                fs::remove_file(&found.path).map_err(SegmentError::io("remove", &found.path))?;
-            }
+            _ => store.discard(found)?,
         }
-        removed.push(found.path.clone());
+        removed.push(found.at.clone());
     }
-    removed.extend(sweep_locks(place)?);
+    removed.extend(sweep_locks(place)?.into_iter().map(Location::from));
     if removed.is_empty() {
-        let (key, directory) = (place.key, place.directory.clone());
-        return Err(SegmentError::NotFound { key, directory });
+        return Err(elsewhere(place).unwrap_or_else(|| store.why_none(place)));
     }
     Ok(removed)
-}
-
-/// Who is attached to a file of another layout, or a damaged one, can't be
-/// told: removing it takes force.
-fn why_untold(found: &Listed) -> SegmentError {
-    let path = found.path.clone();
-    match found.state {
-        SegmentState::OtherVersion => SegmentError::OtherVersion {
-            key: found.name.key,
-            found: found.name.layout_version,
-            wanted: LAYOUT_VERSION,
-        },
-        _ => match open(&path).and_then(|file| check_header(&file, &path)) {
-            Err(error) => error,
-            Ok(_) => SegmentError::InUse { path, attached: 0 },
-        },
-    }
 }
 
 /// Retires a segment, wakes everybody, and takes its name and its lock file
 /// away.
 pub(crate) fn retire_and_unlink(segment: &Arc<Segment>) -> Result<(), SegmentError> {
-    let Some(path) = segment.path() else { return Ok(()) };
     match segment.open_writer() {
         Ok(writer) => {
             loop {
@@ -314,12 +304,12 @@ pub(crate) fn retire_and_unlink(segment: &Arc<Segment>) -> Result<(), SegmentErr
         Err(error) => return Err(error),
     }
     if segment.is_at_name() {
-        unlink(path)?;
+        segment.unlink()?;
     }
     segment.lock().map_or(Ok(()), |lock| unlink(lock.path()))
 }
 
-fn unlink(path: &Path) -> Result<(), SegmentError> {
+pub(super) fn unlink(path: &Path) -> Result<(), SegmentError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(SegmentError::io("remove", path)(error))
@@ -342,22 +332,16 @@ pub(crate) fn sweep(place: &Place) -> Result<(), SegmentError> {
 }
 
 fn sweep_locks(place: &Place) -> Result<Vec<PathBuf>, SegmentError> {
+    let store = place.backend.store();
+    // The files first: a segment that comes after has its lock file held.
     let files = files(&place.directory)?;
-    let mut living = BTreeSet::new();
-    for name in files.iter().filter_map(|name| SegmentName::parse(name)) {
-        let path = place.directory.join(name.to_string());
-        if name.key == place.key && name_of(&path).is_some() {
-            if let Ok((identity, _)) = open(&path).and_then(|file| check_header(&file, &path)) {
-                living.insert(identity.segment_id);
-            }
-        }
-    }
-    let mut removed = Vec::new();
-    for (key, id) in files.iter().filter_map(|name| parse_lock(name)) {
+    let living = store.living(place)?;
+    let mut removed = store.sweep(place);
+    for (key, id) in files.iter().filter_map(|name| store.parse_lock(name)) {
         if key != place.key || living.contains(&id) {
             continue;
         }
-        let path = lock_path(&place.directory, key, id);
+        let path = store.lock_path(&place.directory, key, id);
         // This process has it open if it is just making that segment: leave it
         // alone, and do not open it a second time.
         if super::registry::registry().has_lock(&path) {

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::backend::Backend;
+use super::location::Location;
 use crate::layout::{CapacityError, GeometryError, HeaderError};
 
 /// Why a segment can't be made, attached or removed.
@@ -32,20 +34,20 @@ pub enum SegmentError {
         wanted: u32,
     },
     /// The file is a link, a directory, a device …
-    #[error("{path} is {found}, wanted a regular file; somebody put it there: remove it")]
+    #[error("{at} is {found}, wanted a regular file; somebody put it there: remove it")]
     Kind {
         /// The file.
-        path: PathBuf,
+        at: Location,
         /// What it is.
         found: &'static str,
     },
     /// Somebody else's file.
     #[error(
-        "{path} belongs to user {found}, wanted one of {wanted:?}; if that user is to be trusted, configure it as shm_owner, else remove the file"
+        "{at} belongs to user {found}, wanted one of {wanted:?}; if that user is to be trusted, configure it as shm_owner, else remove the file"
     )]
     Owner {
         /// The file.
-        path: PathBuf,
+        at: Location,
         /// Whose it is.
         found: u32,
         /// Whose it may be.
@@ -53,29 +55,29 @@ pub enum SegmentError {
     },
     /// A file that anybody may write.
     #[error(
-        "{path} has mode {found:04o}, which lets every user write it; wanted a mode without 0002: remove the file, or `chmod o-w` it if you trust what it holds"
+        "{at} has mode {found:04o}, which lets every user write it; wanted a mode without 0002: remove the file, or `chmod o-w` it if you trust what it holds"
     )]
     Mode {
         /// The file.
-        path: PathBuf,
+        at: Location,
         /// Its mode.
         found: u32,
     },
     /// Not a segment of this layout, cut short, or damaged.
-    #[error("{path}: {source}; remove it with `tendmap rm --force` if nothing needs it")]
+    #[error("{at}: {source}; remove it with `tendmap rm --force` if nothing needs it")]
     Header {
         /// The file.
-        path: PathBuf,
+        at: Location,
         /// What is wrong.
         source: HeaderError,
     },
     /// The header is another segment's.
     #[error(
-        "{path} holds the segment of {what} {found:#x}, wanted {wanted:#x}; it was renamed or copied: remove it"
+        "{at} holds the segment of {what} {found:#x}, wanted {wanted:#x}; it was renamed or copied: remove it"
     )]
     Misnamed {
         /// The file.
-        path: PathBuf,
+        at: Location,
         /// Key or generation.
         what: &'static str,
         /// The header's.
@@ -95,6 +97,66 @@ pub enum SegmentError {
         /// Bytes that are there.
         free: u64,
     },
+    /// A limit of the kernel on System V shared memory.
+    #[error(
+        "no room for a System V segment of {wanted} bytes: {limit} is {found}, of which {used} are used; raise it (`sysctl {limit}=…`), remove what is not needed (`ipcs -m`), ask for less (shm_max_nodes, shm_max_namespaces, shm_max_replicas), or use files (shm_backend)"
+    )]
+    Limit {
+        /// Bytes that are needed.
+        wanted: u64,
+        /// The limit's name as `sysctl` has it: `kernel.shmmax` counts bytes of
+        /// a segment, `kernel.shmmni` segments, `kernel.shmall` pages.
+        limit: &'static str,
+        /// The limit.
+        found: u64,
+        /// How much of it is used.
+        used: u64,
+    },
+    /// A System V segment without its magic.
+    #[error(
+        "{at} is half-made: its creator is at work, or died; try again, or remove it with `tendmap rm --force`"
+    )]
+    HalfMade {
+        /// The segment.
+        at: Location,
+    },
+    /// The key's System V segment is another program's.
+    #[error(
+        "{at} belongs to another program ({bytes} bytes of user {owner}); choose another shm_key, or remove it with `ipcrm -m` if nothing needs it"
+    )]
+    Foreign {
+        /// The segment.
+        at: Location,
+        /// Its size.
+        bytes: u64,
+        /// Whose it is.
+        owner: u32,
+    },
+    /// Its lock files are elsewhere.
+    #[error(
+        "{at} has its lock files in another directory than {directory}; configure the same shm_directory for all processes of this key"
+    )]
+    OtherDirectory {
+        /// The segment.
+        at: Location,
+        /// The directory that was configured.
+        directory: PathBuf,
+    },
+    /// The key lives in the other kind of shared memory.
+    #[error(
+        "key {key:#010x} has its segment in {found} memory, wanted {wanted}; configure the same shm_backend for all processes of this key, or close those that use the other"
+    )]
+    OtherBackend {
+        /// The key.
+        key: u32,
+        /// The backend that it lives in.
+        found: Backend,
+        /// The backend that was configured.
+        wanted: Backend,
+    },
+    /// The key that System V gives to nobody.
+    #[error("shm_key 0 names no System V segment (IPC_PRIVATE); choose another key")]
+    NoKey,
     /// A capacity out of its range.
     #[error(transparent)]
     Capacity(#[from] CapacityError),
@@ -103,40 +165,41 @@ pub enum SegmentError {
     Geometry(#[from] GeometryError),
     /// Processes are attached.
     #[error(
-        "{path} is in use by {attached} processes; end them first, or use --force: they will start over in a new segment"
+        "{at} is in use by {attached} processes; end them first, or use --force: they will start over in a new segment"
     )]
     InUse {
         /// The segment.
-        path: PathBuf,
+        at: Location,
         /// How many are attached.
         attached: usize,
     },
     /// The system refused something.
-    #[error("can't {action} {path}: {source}")]
+    #[error("can't {action} {at}: {source}")]
     Io {
         /// What was tried.
         action: &'static str,
         /// On which file.
-        path: PathBuf,
+        at: Location,
         /// What the system said.
         source: io::Error,
     },
 }
 
 impl SegmentError {
-    /// Turns what the system said into an error about `path`.
+    /// Turns what the system said into an error about what is there.
     pub(crate) fn io(
         action: &'static str,
-        path: impl Into<PathBuf>,
+        at: impl Into<Location>,
     ) -> impl FnOnce(io::Error) -> SegmentError {
-        let path = path.into();
-        move |source| SegmentError::Io { action, path, source }
+        let at = at.into();
+        move |source| SegmentError::Io { action, at, source }
     }
 
     /// Whether the file is simply not there.
     pub(crate) fn is_absent(&self) -> bool {
         match self {
-            SegmentError::NotFound { .. } => true,
+            // What is half-made is nobody's yet.
+            SegmentError::NotFound { .. } | SegmentError::HalfMade { .. } => true,
             SegmentError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
             _ => false,
         }

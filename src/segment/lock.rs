@@ -22,9 +22,10 @@ use crate::protocol::Term;
 
 /// The byte of the follower that watches most closely.
 pub const STANDBY: u64 = 1 << 20;
-/// Attached processes hold a byte of the segment file from here on.
-const ATTACHED: u64 = 1 << 32;
-const ATTACHED_END: u64 = 1 << 62;
+/// Marks lie from here on: of attached processes in a segment's file, of
+/// mappings that do not count as attached in the lock file of a System V one.
+const MARKS: u64 = 1 << 32;
+const MARKS_END: u64 = 1 << 62;
 
 /// The lock file of one segment; one in a process.
 #[derive(Debug)]
@@ -145,6 +146,28 @@ impl LockFile {
         Ok(self.own().contains(&byte) || self.held_by_other(byte)?)
     }
 
+    /// Takes a random byte as a mark, which [`unlock`](Self::unlock) takes back.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn mark(&self) -> io::Result<u64> {
+        let byte = fastrand::u64(MARKS..MARKS_END);
+        // A read lock: who may only look can take it too.
+        let handle = self.handle();
+        fcntl(handle.file(), FcntlArg::F_SETLK(&flock(libc::F_RDLCK, byte, 1)))?;
+        self.own().insert(byte);
+        Ok(byte)
+    }
+
+    /// How many marks there are, this process's included.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn marks(&self) -> io::Result<usize> {
+        let own = self.own().range(MARKS..MARKS_END).count();
+        Ok(own + attached(self.handle().file())?)
+    }
+
     fn own(&self) -> MutexGuard<'_, BTreeSet<u64>> {
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -160,7 +183,7 @@ impl LockFile {
     }
 
     /// Opens whatever the name leads to now, if that is another file; locks
-    /// held so far are to be taken again.
+    /// held so far are to be taken again, but for marks, which move over.
     ///
     /// # Errors
     /// What the system says.
@@ -169,12 +192,16 @@ impl LockFile {
             return Ok(false);
         }
         let fresh = Handle::new(open_or_create(&self.path, mode)?);
+        for &byte in self.own().range(MARKS..MARKS_END) {
+            // One that is lost lets a segment stay that could go, no more.
+            let _ = fcntl(fresh.file(), FcntlArg::F_SETLK(&flock(libc::F_RDLCK, byte, 1)));
+        }
         *self.file.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(true)
     }
 }
 
-fn options() -> OpenOptions {
+pub(super) fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC);
     options
@@ -220,6 +247,19 @@ fn first_lock(file: &File, start: u64, len: u64) -> io::Result<Option<(u64, u64)
     Ok(Some((probe.l_start as u64, probe.l_len as u64)))
 }
 
+/// Takes the first byte of a file for this descriptor, without waiting; whether
+/// it has it now. It is freed with the descriptor.
+///
+/// # Errors
+/// What the system says, but for a byte that is held by another.
+pub(super) fn try_own(file: &File) -> io::Result<bool> {
+    match fcntl(file, FcntlArg::F_OFD_SETLK(&flock(libc::F_WRLCK, 0, 1))) {
+        Ok(_) => Ok(true),
+        Err(nix::errno::Errno::EACCES | nix::errno::Errno::EAGAIN) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Marks the holder of this descriptor as attached: a read lock of the kind
 /// that belongs to the open file description, on one random byte. A forked
 /// child shares it.
@@ -227,7 +267,7 @@ fn first_lock(file: &File, start: u64, len: u64) -> io::Result<Option<(u64, u64)
 /// # Errors
 /// What the system says.
 pub fn attach(segment: &File) -> io::Result<u64> {
-    let byte = fastrand::u64(ATTACHED..ATTACHED_END);
+    let byte = fastrand::u64(MARKS..MARKS_END);
     fcntl(segment, FcntlArg::F_OFD_SETLK(&flock(libc::F_RDLCK, byte, 1)))?;
     Ok(byte)
 }
@@ -238,7 +278,7 @@ pub fn detach(segment: &File, byte: u64) {
     let _ = fcntl(segment, FcntlArg::F_OFD_SETLK(&flock(libc::F_UNLCK, byte, 1)));
 }
 
-/// How many are attached, this process included.
+/// How many marks a file has, this process's [`attach`] included.
 ///
 /// F_GETLK tells of *some* lock in a range, not of the first: the range is
 /// split at every hit.
@@ -246,7 +286,7 @@ pub fn detach(segment: &File, byte: u64) {
 /// # Errors
 /// What the system says.
 pub fn attached(segment: &File) -> io::Result<usize> {
-    let mut ranges = vec![(ATTACHED, ATTACHED_END)];
+    let mut ranges = vec![(MARKS, MARKS_END)];
     let mut count = 0;
     while let Some((start, end)) = ranges.pop() {
         if start >= end {

@@ -1,35 +1,53 @@
-//! Segments as files: made, found, attached, locked, listed, removed.
+//! Segments: made, found, attached, locked, listed, removed.
 //!
-//! A segment is a file named by a key, the layout version and a generation
-//! ([`SegmentName`]). It comes into being whole: built without a name, its
-//! pages reserved, then linked into place ([`create`]). Attaching checks
-//! everything about it from one private copy of its header before anything is
-//! mapped ([`Segment`]). Who *should* own it is told by byte locks of a file
-//! beside it ([`LockFile`]); who *does* own it is told by its head alone.
+//! A segment has a key, a layout version and a generation ([`SegmentName`]). It
+//! is a file of that name, or the System V segment of the key; what differs
+//! between the two stands behind one seam ([`Backend`]). It comes into being
+//! whole ([`create`]). Attaching checks everything about it from one private
+//! copy of its header ([`Segment`]). Who *should* own it is told by byte locks
+//! of a file beside it ([`LockFile`]); who *does* own it is told by its head
+//! alone.
+//!
+//! | | file | System V |
+//! | --- | --- | --- |
+//! | a name | each generation its own | one for the key: the kernel gives it to one segment at a time |
+//! | made | unseen, then linked | seen half-made, the magic last |
+//! | next generation | linked beside the retired one | in its place, once it is removed |
+//! | removal | by name, if it leads there | by id |
+//! | attached | locks on the file | mappings, but for those that lock bytes tell of |
 
+mod backend;
 mod candidate;
 mod create;
 mod current;
 mod directory;
 mod error;
+mod file;
+mod location;
 mod lock;
 mod name;
 mod registry;
 #[allow(clippy::module_inception)]
 mod segment;
+mod system_v;
 mod tenure;
+mod trust;
 mod wait;
 
+pub use backend::{Backend, BackendError};
 pub use candidate::{Candidate, Entry};
 pub use create::{Created, Inherited, Prepared, create, private};
 pub use current::Current;
 pub(crate) use directory::newest;
 pub use directory::{Listed, SegmentState, list, live, remove};
 #[cfg(feature = "tend")]
-pub(crate) use directory::{generations, next_generation, retire_and_unlink, search, sweep};
+pub(crate) use directory::{
+    check_backend, generations, next_generation, retire_and_unlink, search, sweep,
+};
 pub use error::SegmentError;
+pub use location::Location;
 pub use lock::{LockFile, STANDBY};
 pub use name::{KeyError, Place, SegmentName, parse_key};
-pub use segment::{Attachment, Segment};
+pub use segment::{Attachment, Segment, Writer};
 pub use tenure::{Ended, NotPublished, Tenure};
 pub use wait::{Personal, boottime_ms, wait, wake};

@@ -3,6 +3,7 @@
 use core::fmt;
 use std::path::{Path, PathBuf};
 
+use super::backend::Backend;
 use crate::layout::LAYOUT_VERSION;
 
 const PREFIX: &str = "tendmap-";
@@ -10,7 +11,10 @@ const PREFIX: &str = "tendmap-";
 /// Where the segments of one key live, and whose and how they may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The directory, `/dev/shm` unless configured.
+    /// In what kind of shared memory.
+    pub backend: Backend,
+    /// The directory, `/dev/shm` unless configured: of the segments if they are
+    /// files, and of their lock files whatever they are.
     pub directory: PathBuf,
     /// The key.
     pub key: u32,
@@ -30,26 +34,54 @@ impl Place {
 
     /// The default place of a key.
     pub fn of_key(key: u32) -> Place {
-        Place { directory: Place::DIRECTORY.into(), key, mode: Place::MODE, owner: None }
+        Place {
+            backend: Backend::File,
+            directory: Place::DIRECTORY.into(),
+            key,
+            mode: Place::MODE,
+            owner: None,
+        }
     }
 
-    /// The path of one generation of this layout.
+    /// The path of one generation of this layout, if it is a file.
     pub fn segment(&self, generation: u64) -> PathBuf {
         let name = SegmentName { key: self.key, layout_version: LAYOUT_VERSION, generation };
         self.directory.join(name.to_string())
     }
 }
 
-/// The lock file of a segment lies beside it and is named by the segment's id.
-pub fn lock_path(directory: &Path, key: u32, segment_id: u64) -> PathBuf {
-    directory.join(format!("{PREFIX}{key:08x}-v{LAYOUT_VERSION}-{segment_id:016x}.lock"))
+/// The lock file of a segment lies in the directory and is named by the
+/// segment's id; those of the two backends have different names.
+pub fn lock_path(backend: Backend, directory: &Path, key: u32, segment_id: u64) -> PathBuf {
+    let infix = infix(backend);
+    directory.join(format!("{PREFIX}{key:08x}-v{LAYOUT_VERSION}-{infix}{segment_id:016x}.lock"))
+}
+
+/// The lock file that the creator of a key's System V segment holds.
+pub fn creation_path(directory: &Path, key: u32) -> PathBuf {
+    directory.join(format!("{PREFIX}{key:08x}-v{LAYOUT_VERSION}-sysv.lock"))
+}
+
+/// Whether a file's name is that of a lock file of a System V segment of that
+/// key, in whatever layout.
+pub fn is_system_v_lock(name: &str, key: u32) -> bool {
+    let rest =
+        name.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix(&format!("{key:08x}-v")));
+    rest.and_then(|rest| rest.split_once("-sysv")).is_some_and(|(_, rest)| rest.ends_with(".lock"))
+}
+
+fn infix(backend: Backend) -> &'static str {
+    match backend {
+        Backend::File => "",
+        Backend::SystemV => "sysv-",
+    }
 }
 
 /// The key and the segment id in a lock file's name.
-pub fn parse_lock(name: &str) -> Option<(u32, u64)> {
+pub fn parse_lock(backend: Backend, name: &str) -> Option<(u32, u64)> {
     let (key, rest) = name.strip_prefix(PREFIX)?.split_once('-')?;
     let (version, rest) = rest.strip_prefix('v')?.split_once('-')?;
-    let id = rest.strip_suffix(".lock")?;
+    let id = rest.strip_prefix(infix(backend))?.strip_suffix(".lock")?;
     if version.parse() != Ok(LAYOUT_VERSION) || key.len() != 8 || id.len() != 16 {
         return None;
     }
@@ -145,9 +177,21 @@ mod tests {
 
     #[test]
     fn lock_names_come_back() {
-        let path = lock_path(Path::new("/x"), 0xA700_0000, 0xfeed);
+        let (key, id) = (0xA700_0000, 0xfeed);
+        for backend in Backend::ALL {
+            let path = lock_path(backend, Path::new("/x"), key, id);
+            let name = path.file_name().unwrap().to_str().unwrap();
+            for other in Backend::ALL {
+                let wanted = (backend == other).then_some((key, id));
+                assert_eq!(parse_lock(other, name), wanted, "{name} as one of {other}");
+            }
+            assert_eq!(SegmentName::parse(name), None);
+            assert_eq!(is_system_v_lock(name, key), backend == Backend::SystemV);
+            assert!(!is_system_v_lock(name, key + 1));
+        }
+        let path = creation_path(Path::new("/x"), key);
         let name = path.file_name().unwrap().to_str().unwrap();
-        assert_eq!(parse_lock(name), Some((0xA700_0000, 0xfeed)));
-        assert_eq!(SegmentName::parse(name), None);
+        assert!(is_system_v_lock(name, key));
+        assert_eq!(parse_lock(Backend::SystemV, name), None);
     }
 }

@@ -3,18 +3,16 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use super::backend::ObjectId;
 use super::lock::LockFile;
 use super::segment::Segment;
 use crate::layout::ForkLocal;
-
-/// A file, whatever its name: device and inode.
-pub type FileId = (u64, u64);
 
 /// The lock file is listed apart from the segment: it outlives the segment's
 /// last handle until its descriptor is closed, which happens under the
 /// registry's lock, so that nobody opens a second one meanwhile.
 struct Entry {
-    file: FileId,
+    object: ObjectId,
     segment: Weak<Segment>,
     lock: Weak<LockFile>,
 }
@@ -31,14 +29,14 @@ pub fn registry() -> MutexGuard<'static, Registry> {
 }
 
 impl Registry {
-    /// The attachment of that file.
-    pub fn segment(&self, file: FileId) -> Option<Arc<Segment>> {
-        self.entries.iter().filter(|entry| entry.file == file).find_map(|e| e.segment.upgrade())
+    /// The attachment of that object.
+    pub fn segment(&self, object: ObjectId) -> Option<Arc<Segment>> {
+        self.entries.iter().filter(|entry| entry.object == object).find_map(|e| e.segment.upgrade())
     }
 
     /// The open lock file of that segment.
-    pub fn lock(&self, file: FileId) -> Option<Arc<LockFile>> {
-        self.entries.iter().filter(|entry| entry.file == file).find_map(|e| e.lock.upgrade())
+    pub fn lock(&self, object: ObjectId) -> Option<Arc<LockFile>> {
+        self.entries.iter().filter(|entry| entry.object == object).find_map(|e| e.lock.upgrade())
     }
 
     /// Whether the lock file of that path is open.
@@ -47,10 +45,10 @@ impl Registry {
     }
 
     /// Lists an attachment.
-    pub fn add(&mut self, file: FileId, segment: &Arc<Segment>, lock: &Arc<LockFile>) {
+    pub fn add(&mut self, object: ObjectId, segment: &Arc<Segment>, lock: &Arc<LockFile>) {
         self.sweep();
         let (segment, lock) = (Arc::downgrade(segment), Arc::downgrade(lock));
-        self.entries.push(Entry { file, segment, lock });
+        self.entries.push(Entry { object, segment, lock });
     }
 
     /// Closes a lock file handle, and forgets what is gone.

@@ -1,145 +1,141 @@
 //! A segment as one process holds it.
 
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use core::ops::Deref;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use nix::libc;
-
+use super::backend::{Backend, Object, ObjectId, Parts};
 use super::error::SegmentError;
-use super::lock::{self, LockFile};
-use super::name::{Place, SegmentName, lock_path};
-use super::registry::{FileId, Registry, registry};
-use crate::layout::{Geometry, Header, Identity, Lineage, Mapping, WriteMapping};
+use super::location::Location;
+use super::lock::LockFile;
+use super::name::Place;
+use super::registry::{Registry, registry};
+use crate::layout::{Geometry, Identity, Lineage, Mapping, WriteMapping};
 use crate::protocol::Head;
 use crate::sync::Ordering;
 
 /// A mapped segment. It is never remapped or moved: whoever holds an `Arc` of
-/// it can read it, also after its file is gone.
+/// it can read it, also after its name is gone.
 #[derive(Debug)]
 pub struct Segment {
     identity: Identity,
-    store: Store,
+    /// `None` in private mode. It is dropped before the memory.
+    shared: Option<Box<Shared>>,
+    memory: Memory,
 }
 
 #[derive(Debug)]
-enum Store {
-    File(Box<FileStore>),
+enum Memory {
+    ReadOnly(Mapping),
     Private(WriteMapping),
 }
 
+/// What a segment has that other processes share.
 #[derive(Debug)]
-struct FileStore {
-    path: PathBuf,
-    file: File,
-    file_id: FileId,
-    mode: u32,
-    mapping: Mapping,
+struct Shared {
+    object: Box<dyn Object>,
     /// `None` only while it is dropped.
     lock: Option<Arc<LockFile>>,
-    /// How many handles of this process hold it, and the byte by which the
-    /// process counts as attached.
-    attached: Mutex<(usize, u64)>,
+    /// How many handles of this process hold it.
+    held: Mutex<usize>,
     lineage: Lineage,
 }
 
+impl Shared {
+    fn lock(&self) -> &LockFile {
+        self.lock.as_deref().expect("there until it is dropped")
+    }
+}
+
 impl Segment {
-    /// Attaches to the segment at `path`, sharing this process's attachment if
-    /// there is one.
+    /// Attaches to one generation of a key, sharing this process's attachment
+    /// if there is one.
     ///
-    /// The file's kind, owner, mode, length and header are checked first; one
-    /// that fails is not touched.
+    /// Whose it is, who may write it, its length and its header are checked
+    /// first.
     ///
     /// # Errors
     /// [`SegmentError`], one for each thing that can be wrong.
     pub fn attach(place: &Place, generation: u64) -> Result<Arc<Segment>, SegmentError> {
-        let path = place.segment(generation);
-        let file = open(&path)?;
-        let file_id = check_file(&file, &path, place.owner)?;
+        place.backend.store().attach(place, generation)
+    }
+
+    /// This process's attachment of an object, made of its parts if there is
+    /// none.
+    pub(super) fn share(
+        place: &Place,
+        id: ObjectId,
+        parts: impl FnOnce() -> Result<Parts, SegmentError>,
+    ) -> Result<Arc<Segment>, SegmentError> {
         let mut registry = registry();
-        if let Some(segment) = registry.segment(file_id) {
+        if let Some(segment) = registry.segment(id) {
             return Ok(segment);
         }
-        let (identity, geometry) = check_header(&file, &path)?;
-        check_name(&identity, place, generation, &path)?;
-        let lock = match registry.lock(file_id) {
+        let parts = parts()?;
+        let lock = match registry.lock(id) {
             Some(lock) => lock,
             None => {
-                let lock = lock_path(&place.directory, identity.key, identity.segment_id);
-                let action = SegmentError::io("open the lock file", lock.clone());
-                Arc::new(LockFile::open(lock, file_mode(&file, &path)?).map_err(action)?)
+                let Identity { key, segment_id, .. } = parts.identity;
+                let path = place.backend.store().lock_path(&place.directory, key, segment_id);
+                let action = SegmentError::io("open the lock file", path.clone());
+                Arc::new(LockFile::open(path, parts.object.mode()).map_err(action)?)
             }
         };
-        let segment = Self::assemble(path, file, (identity, geometry), lock, &mut registry)?;
+        let segment = Self::assemble(parts, lock, &mut registry)?;
         // It may have been removed meanwhile, and its lock file made anew here.
-        if let Some(lock) = segment.lock().filter(|_| segment.head().retired()) {
-            if !segment.is_at_name() {
-                let _ = std::fs::remove_file(lock.path());
-            }
+        if segment.head().retired() && !segment.is_at_name() {
+            segment.remove_lock();
         }
         Ok(segment)
     }
 
     /// The segment that was just created, its lock file being held.
-    pub(super) fn created(
-        path: PathBuf,
-        file: File,
-        lock: LockFile,
-    ) -> Result<Arc<Segment>, SegmentError> {
-        let checked = check_header(&file, &path)?;
-        Self::assemble(path, file, checked, Arc::new(lock), &mut registry())
+    pub(super) fn created(parts: Parts, lock: LockFile) -> Result<Arc<Segment>, SegmentError> {
+        Self::assemble(parts, Arc::new(lock), &mut registry())
     }
 
     fn assemble(
-        path: PathBuf,
-        file: File,
-        (identity, geometry): (Identity, Geometry),
+        parts: Parts,
         lock: Arc<LockFile>,
         registry: &mut Registry,
     ) -> Result<Arc<Segment>, SegmentError> {
-        let mapping =
-            Mapping::read_only(&file, geometry).map_err(SegmentError::io("map", &path))?;
-        let mode = file_mode(&file, &path)?;
-        let file_id = id_of(&file).map_err(SegmentError::io("examine", &path))?;
+        let Parts { identity, mapping, object } = parts;
+        object.leave(&lock).map_err(SegmentError::io("lock a byte of", lock.path()))?;
+        let id = object.id();
         let segment = Arc::new(Segment {
             identity,
-            store: Store::File(Box::new(FileStore {
-                path,
-                file,
-                file_id,
-                mode,
-                mapping,
+            shared: Some(Box::new(Shared {
+                object,
                 lock: Some(lock.clone()),
-                attached: Mutex::new((0, 0)),
+                held: Mutex::new(0),
                 lineage: Lineage::current(),
             })),
+            memory: Memory::ReadOnly(mapping),
         });
-        registry.add(file_id, &segment, &lock);
+        registry.add(id, &segment, &lock);
         Ok(segment)
     }
 
     /// A segment in memory of this process alone.
     pub(super) fn of_memory(identity: Identity, memory: WriteMapping) -> Segment {
-        Segment { identity, store: Store::Private(memory) }
+        Segment { identity, shared: None, memory: Memory::Private(memory) }
     }
 
     /// Its memory, for reading.
     #[inline(always)]
     pub fn mapping(&self) -> &Mapping {
-        match &self.store {
-            Store::File(store) => &store.mapping,
-            Store::Private(memory) => memory,
+        match &self.memory {
+            Memory::ReadOnly(mapping) => mapping,
+            Memory::Private(memory) => memory,
         }
     }
 
     /// Its private memory, for writing; `None` of a shared segment, for which
     /// the owner makes a mapping of its own.
     pub(super) fn memory(&self) -> Option<&WriteMapping> {
-        match &self.store {
-            Store::File(_) => None,
-            Store::Private(memory) => Some(memory),
+        match &self.memory {
+            Memory::ReadOnly(_) => None,
+            Memory::Private(memory) => Some(memory),
         }
     }
 
@@ -159,26 +155,32 @@ impl Segment {
         Head::from_bits(self.mapping().head().load(Ordering::Relaxed))
     }
 
-    fn file(&self) -> Option<&FileStore> {
-        match &self.store {
-            Store::File(store) => Some(store),
-            Store::Private(_) => None,
-        }
+    /// Whether other processes can have it too; not so in private mode.
+    pub fn is_shared(&self) -> bool {
+        self.shared.is_some()
     }
 
-    /// Its path; `None` in private mode.
-    pub fn path(&self) -> Option<&Path> {
-        self.file().map(|store| store.path.as_path())
+    /// Where it is; `None` in private mode.
+    pub fn location(&self) -> Option<Location> {
+        self.shared.as_ref().map(|shared| shared.object.location())
+    }
+
+    /// The kind of shared memory that it is in; `None` in private mode.
+    pub fn backend(&self) -> Option<Backend> {
+        Some(match self.shared.as_ref()?.object.id() {
+            ObjectId::File(..) => Backend::File,
+            ObjectId::SystemV(_) => Backend::SystemV,
+        })
     }
 
     /// The mode of its file, and of its lock file.
     pub fn mode(&self) -> u32 {
-        self.file().map_or(Place::MODE, |store| store.mode)
+        self.shared.as_ref().map_or(Place::MODE, |shared| shared.object.mode())
     }
 
     /// Its lock file; `None` in private mode.
     pub fn lock(&self) -> Option<&LockFile> {
-        self.file()?.lock.as_deref()
+        self.shared.as_ref().map(|shared| shared.lock())
     }
 
     /// Opens the lock file anew if its name has come to lead to another one.
@@ -193,48 +195,45 @@ impl Segment {
         let opened = lock.reopen_if_moved(self.mode());
         let opened = opened.map_err(SegmentError::io("open the lock file", lock.path()))?;
         if opened && self.head().retired() {
-            let _ = std::fs::remove_file(lock.path());
+            self.remove_lock();
         }
         Ok(())
     }
 
-    /// Whether its name still leads to its file.
-    pub fn is_at_name(&self) -> bool {
-        let Some(store) = self.file() else { return true };
-        std::fs::symlink_metadata(&store.path)
-            .is_ok_and(|found| (found.dev(), found.ino()) == store.file_id)
+    /// Removes the lock file of a retired segment; who has it open goes on
+    /// using it.
+    pub(crate) fn remove_lock(&self) {
+        if let Some(lock) = self.lock() {
+            let _ = std::fs::remove_file(lock.path());
+        }
     }
 
-    /// Whether its name still leads to its file, and whoever comes would be let
-    /// in: neither its mode, its length nor its header has changed for the worse.
+    /// Whether its name still leads to it.
+    pub fn is_at_name(&self) -> bool {
+        self.shared.as_ref().is_none_or(|shared| shared.object.is_at_name())
+    }
+
+    /// Whether its name still leads to it, and whoever comes would be let in:
+    /// neither its mode, its length nor its header has changed for the worse.
     #[cfg(feature = "tend")]
     pub(crate) fn is_sound(&self) -> bool {
-        let Some(store) = self.file() else { return true };
-        let trusted = |found: std::fs::Metadata| found.mode() & 0o002 == 0;
-        self.is_at_name()
-            && store.file.metadata().is_ok_and(trusted)
-            && check_header(&store.file, &store.path).is_ok_and(|(identity, geometry)| {
-                (identity, &geometry) == (self.identity, self.geometry())
-            })
+        let sound = |shared: &Shared| shared.object.is_sound(&self.identity, self.mapping());
+        self.shared.as_ref().is_none_or(|shared| sound(shared))
     }
 
-    /// A second, writable mapping of its file.
+    /// Takes its name away.
+    pub(super) fn unlink(&self) -> Result<(), SegmentError> {
+        self.shared.as_ref().map_or(Ok(()), |shared| shared.object.unlink())
+    }
+
+    /// A second, writable mapping of it.
     ///
     /// # Errors
-    /// [`SegmentError::Io`], also if the name leads to another file by now.
-    pub(super) fn open_writer(&self) -> Result<WriteMapping, SegmentError> {
-        let store = self.file().expect("a segment with a file");
-        let action = |source| SegmentError::Io {
-            action: "open for writing",
-            path: store.path.clone(),
-            source,
-        };
-        let file =
-            flags(OpenOptions::new().read(true).write(true)).open(&store.path).map_err(action)?;
-        if id_of(&file).map_err(action)? != store.file_id {
-            return Err(action(io::ErrorKind::NotFound.into()));
-        }
-        WriteMapping::of_file(&file, *self.geometry()).map_err(action)
+    /// [`SegmentError::Io`], also if the name leads to another one by now.
+    pub(super) fn open_writer(self: &Arc<Segment>) -> Result<Writer, SegmentError> {
+        let shared = self.shared.as_ref().expect("a shared segment");
+        let (mapping, mark) = shared.object.writer(self.geometry(), shared.lock())?;
+        Ok(Writer { segment: self.clone(), mark, mapping })
     }
 
     /// Counts this process as attached until the guard is dropped.
@@ -242,13 +241,13 @@ impl Segment {
     /// # Errors
     /// [`SegmentError::Io`].
     pub fn hold(self: &Arc<Segment>) -> Result<Attachment, SegmentError> {
-        if let Some(store) = self.file() {
-            let mut held = store.attached.lock().unwrap_or_else(PoisonError::into_inner);
-            if held.0 == 0 {
-                let action = SegmentError::io("mark as attached", &store.path);
-                held.1 = lock::attach(&store.file).map_err(action)?;
+        if let Some(shared) = &self.shared {
+            let mut held = shared.held.lock().unwrap_or_else(PoisonError::into_inner);
+            if *held == 0 {
+                let action = SegmentError::io("mark as attached", shared.object.location());
+                shared.object.join(shared.lock()).map_err(action)?;
             }
-            held.0 += 1;
+            *held += 1;
         }
         Ok(Attachment(self.clone()))
     }
@@ -258,9 +257,37 @@ impl Segment {
     /// # Errors
     /// [`SegmentError::Io`].
     pub fn attached(&self) -> Result<usize, SegmentError> {
-        let Some(store) = self.file() else { return Ok(1) };
-        lock::attached(&store.file)
-            .map_err(SegmentError::io("count who is attached to", &store.path))
+        let Some(shared) = &self.shared else { return Ok(1) };
+        let action = SegmentError::io("count who is attached to", shared.object.location());
+        shared.object.attached(shared.lock()).map_err(action)
+    }
+
+    /// The path of its file; `None` of any other.
+    pub fn path(&self) -> Option<std::path::PathBuf> {
+        self.location()?.path().map(Path::to_path_buf)
+    }
+}
+
+/// The owner's writable mapping of a segment.
+#[derive(Debug)]
+pub struct Writer {
+    segment: Arc<Segment>,
+    mark: Option<u64>,
+    mapping: WriteMapping,
+}
+
+impl Deref for Writer {
+    type Target = WriteMapping;
+    fn deref(&self) -> &WriteMapping {
+        &self.mapping
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if let (Some(byte), Some(lock)) = (self.mark, self.segment.lock()) {
+            lock.unlock(byte);
+        }
     }
 }
 
@@ -270,108 +297,26 @@ pub struct Attachment(Arc<Segment>);
 
 impl Drop for Attachment {
     fn drop(&mut self) {
-        let Some(store) = self.0.file() else { return };
+        let Some(shared) = &self.0.shared else { return };
         // A forked child shares its parent's mark and leaves it alone.
-        if store.lineage != Lineage::current() {
+        if shared.lineage != Lineage::current() {
             return;
         }
-        let mut held = store.attached.lock().unwrap_or_else(PoisonError::into_inner);
-        held.0 -= 1;
-        if held.0 == 0 {
-            lock::detach(&store.file, held.1);
+        let mut held = shared.held.lock().unwrap_or_else(PoisonError::into_inner);
+        *held -= 1;
+        if *held == 0 {
+            // What can't be taken back is freed with the process.
+            let _ = shared.object.leave(shared.lock());
         }
     }
 }
 
-impl Drop for FileStore {
+impl Drop for Shared {
     fn drop(&mut self) {
         let Some(lock) = self.lock.take() else { return };
         if self.lineage == Lineage::current() {
+            self.object.unmapped(&lock);
             registry().close(lock);
         }
     }
-}
-
-pub(super) fn flags(options: &mut OpenOptions) -> &mut OpenOptions {
-    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC)
-}
-
-pub(super) fn open(path: &Path) -> Result<File, SegmentError> {
-    flags(OpenOptions::new().read(true)).open(path).map_err(|source| {
-        if source.raw_os_error() == Some(libc::ELOOP) {
-            return SegmentError::Kind { path: path.into(), found: "a symbolic link" };
-        }
-        SegmentError::Io { action: "open", path: path.into(), source }
-    })
-}
-
-fn id_of(file: &File) -> io::Result<FileId> {
-    file.metadata().map(|found| (found.dev(), found.ino()))
-}
-
-fn file_mode(file: &File, path: &Path) -> Result<u32, SegmentError> {
-    let found = file.metadata().map_err(SegmentError::io("examine", path))?;
-    Ok(found.mode() & 0o777)
-}
-
-/// Checks what kind of file it is, whose, and who may write it.
-pub(super) fn check_file(
-    file: &File,
-    path: &Path,
-    also: Option<u32>,
-) -> Result<FileId, SegmentError> {
-    let found = file.metadata().map_err(SegmentError::io("examine", path))?;
-    let path = || path.to_path_buf();
-    let kind = found.file_type();
-    if !kind.is_file() {
-        let found = match () {
-            () if kind.is_dir() => "a directory",
-            () if kind.is_fifo() => "a pipe",
-            () if kind.is_socket() => "a socket",
-            () => "a device",
-        };
-        return Err(SegmentError::Kind { path: path(), found });
-    }
-    let mut wanted = vec![rustix::process::geteuid().as_raw(), 0];
-    wanted.extend(also);
-    wanted.dedup();
-    if !wanted.contains(&found.uid()) {
-        return Err(SegmentError::Owner { path: path(), found: found.uid(), wanted });
-    }
-    if found.mode() & 0o002 != 0 {
-        return Err(SegmentError::Mode { path: path(), found: found.mode() & 0o7777 });
-    }
-    Ok((found.dev(), found.ino()))
-}
-
-/// Validates one private copy of the header.
-pub(super) fn check_header(file: &File, path: &Path) -> Result<(Identity, Geometry), SegmentError> {
-    let length = file.metadata().map_err(SegmentError::io("examine", path))?.len();
-    let mut copy = vec![0; size_of::<Header>().min(usize::try_from(length).unwrap_or(usize::MAX))];
-    file.read_exact_at(&mut copy, 0).map_err(SegmentError::io("read", path))?;
-    Header::validate(&copy, length)
-        .map_err(|source| SegmentError::Header { path: path.into(), source })
-}
-
-fn check_name(
-    identity: &Identity,
-    place: &Place,
-    generation: u64,
-    path: &Path,
-) -> Result<(), SegmentError> {
-    let misnamed = |what, found, wanted| {
-        Err(SegmentError::Misnamed { path: path.into(), what, found, wanted })
-    };
-    if identity.key != place.key {
-        return misnamed("key", identity.key.into(), place.key.into());
-    }
-    if identity.generation != generation {
-        return misnamed("generation", identity.generation, generation);
-    }
-    Ok(())
-}
-
-/// The name under which a path's file would be a segment.
-pub(super) fn name_of(path: &Path) -> Option<SegmentName> {
-    SegmentName::parse(path.file_name()?.to_str()?)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::error::SegmentError;
 use super::lock::byte_of;
-use super::segment::Segment;
+use super::segment::{Segment, Writer};
 use super::wait::{boottime_ms, wake};
 use crate::layout::{OwnerWord, WriteMapping, frame};
 use crate::map::{ClusterMap, Image, NoRoom, SnapshotError, snapshot};
@@ -36,7 +36,7 @@ pub enum NotPublished {
 pub struct Tenure {
     segment: Arc<Segment>,
     /// The second, writable mapping; `None` in private mode.
-    writer: Option<WriteMapping>,
+    writer: Option<Writer>,
     publisher: Publisher,
     /// How far what was published last reaches; the publisher has its words.
     /// `None` if that is nothing, or not what stands in the frame.
@@ -63,23 +63,13 @@ impl Tenure {
     }
 
     /// The tenure of a term just entered by takeover.
-    pub(super) fn enter(
-        segment: Arc<Segment>,
-        writer: WriteMapping,
-        term: Term,
-        head: Head,
-    ) -> Tenure {
+    pub(super) fn enter(segment: Arc<Segment>, writer: Writer, term: Term, head: Head) -> Tenure {
         let mut tenure = Tenure::assemble(segment, Some(writer), term, head);
         tenure.announce(1);
         tenure
     }
 
-    fn assemble(
-        segment: Arc<Segment>,
-        writer: Option<WriteMapping>,
-        term: Term,
-        head: Head,
-    ) -> Tenure {
+    fn assemble(segment: Arc<Segment>, writer: Option<Writer>, term: Term, head: Head) -> Tenure {
         let publisher = Publisher::new(term, head);
         Tenure {
             segment,
@@ -110,9 +100,9 @@ impl Tenure {
 
     fn memory(&self) -> &WriteMapping {
         self.writer
-            .as_ref()
+            .as_deref()
             .or_else(|| self.segment.memory())
-            .expect("a file's tenure has a writer, private memory is one")
+            .expect("a shared tenure has a writer, private memory is one")
     }
 
     /// The segment that is owned.
@@ -246,7 +236,7 @@ impl Tenure {
         image.seal(generation, self.checksums, &mut self.publisher);
         // Until it is: what was put there is no longer what was published.
         self.published = None;
-        let writer = self.writer.as_ref().or_else(|| self.segment.memory()).expect("as `memory`");
+        let writer = self.writer.as_deref().or_else(|| self.segment.memory()).expect("as `memory`");
         let frame = writer.frame(self.publisher.next_frame());
         match self.publisher.publish(writer.head(), frame, image.spans()) {
             Ok(head) => {
@@ -292,7 +282,7 @@ impl Tenure {
             span.end = span.start + part;
             words -= part;
         }
-        let writer = self.writer.as_ref().or_else(|| self.segment.memory()).expect("as `memory`");
+        let writer = self.writer.as_deref().or_else(|| self.segment.memory()).expect("as `memory`");
         let frame = writer.frame(self.publisher.next_frame());
         match self.publisher.write(writer.head(), frame, &reach) {
             Ok(_) => Ok(whole),

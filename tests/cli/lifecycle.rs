@@ -94,7 +94,9 @@ fn ls_tells_how_each_segment_stands() {
     let listed = segments(&place);
     let names = [
         "key",
+        "backend",
         "path",
+        "shmid",
         "layout_version",
         "generation",
         "owner",

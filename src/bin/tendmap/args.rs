@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use tendmap::segment::{Place, parse_key};
+use tendmap::segment::{Backend, Place, parse_key};
 
 /// Which segment, and how to answer.
 #[derive(clap::Args, Clone, Debug)]
@@ -10,7 +10,11 @@ pub struct Common {
     /// Key of the segment, decimal or 0x… [default: 0xa7000000].
     #[arg(long, global = true, value_name = "KEY", value_parser = key)]
     pub shm_key: Option<u32>,
-    /// Directory of the segments.
+    /// The kind of shared memory that the segment is in: file, or sysv (as
+    /// `ipcs -m` lists it).
+    #[arg(long, global = true, value_name = "KIND", default_value_t = Backend::File)]
+    pub shm_backend: Backend,
+    /// Directory of the segments, and of the lock files of those in sysv.
     #[arg(long, global = true, value_name = "DIR", default_value = Place::DIRECTORY)]
     pub directory: PathBuf,
     /// A user beside yourself and root whose segments are trusted.
@@ -30,6 +34,7 @@ impl Common {
     /// Where the segment is.
     pub fn place(&self) -> Place {
         Place {
+            backend: self.shm_backend,
             directory: self.directory.clone(),
             owner: self.shm_owner,
             ..Place::of_key(self.key())

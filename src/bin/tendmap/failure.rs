@@ -62,7 +62,9 @@ impl From<SegmentError> for Failure {
     fn from(error: SegmentError) -> Failure {
         let text = error.to_string();
         match error {
-            SegmentError::NotFound { .. } => Failure::NotFound(text),
+            SegmentError::NotFound { .. } | SegmentError::OtherBackend { .. } => {
+                Failure::NotFound(text)
+            }
             SegmentError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 Failure::NotFound(text)
             }
@@ -71,7 +73,7 @@ impl From<SegmentError> for Failure {
                 Failure::OtherVersion(text)
             }
             SegmentError::Header { .. } | SegmentError::Misnamed { .. } => Failure::Corrupt(text),
-            SegmentError::Capacity(_) => Failure::Usage(text),
+            SegmentError::Capacity(_) | SegmentError::NoKey => Failure::Usage(text),
             _ => Failure::Failed(text),
         }
     }
@@ -111,6 +113,10 @@ impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Failure {
         match error {
             ConnectError::Config(error) => Failure::Usage(error.to_string()),
+            // Not that there is none: it is in the other kind of memory.
+            ConnectError::Segment(error @ SegmentError::OtherBackend { .. }) => {
+                Failure::Usage(error.to_string())
+            }
             ConnectError::Segment(error) => error.into(),
             ConnectError::Map(error) => error.into(),
             error => Failure::Failed(error.to_string()),

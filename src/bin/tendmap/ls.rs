@@ -7,7 +7,8 @@ use crate::args::Common;
 use crate::failure::Failure;
 use crate::output::{Output, grouped, table, write_table};
 
-/// Lists the segments of the directory; those of the key, if one is given.
+/// Lists the segments of the directory, whatever kind of memory they are in;
+/// those of the key, if one is given.
 ///
 /// # Errors
 /// [`Failure`].
@@ -17,11 +18,13 @@ pub fn run(common: &Common, output: &Output) -> Result<(), Failure> {
     output.answer(
         || json!({ "segments": listed.iter().map(as_json).collect::<Vec<_>>() }),
         |out| {
-            let header = ["key", "generation", "owner", "mode", "bytes", "attached", "status"];
-            let mut shown = table(header, &[1, 4, 5]);
+            let header =
+                ["key", "backend", "generation", "owner", "mode", "bytes", "attached", "status"];
+            let mut shown = table(header, &[2, 5, 6]);
             for found in &listed {
                 shown.add_row([
                     format!("{:#010x}", found.name.key),
+                    found.backend.to_string(),
                     found.name.generation.to_string(),
                     user(found.owner),
                     format!("{:04o}", found.mode),
@@ -39,7 +42,9 @@ pub fn run(common: &Common, output: &Output) -> Result<(), Failure> {
 fn as_json(found: &Listed) -> Value {
     json!({
         "key": found.name.key,
-        "path": found.path,
+        "backend": found.backend.as_str(),
+        "path": found.at.path(),
+        "shmid": found.at.shm_id(),
         "layout_version": found.name.layout_version,
         "generation": found.name.generation,
         "owner": found.owner,
@@ -56,6 +61,7 @@ fn word(state: SegmentState) -> &'static str {
         SegmentState::Orphaned => "orphaned",
         SegmentState::Retired => "retired",
         SegmentState::OtherVersion => "other version",
+        SegmentState::HalfMade => "half-made",
         SegmentState::Damaged => "damaged",
     }
 }

@@ -23,8 +23,8 @@ pub struct Args {
 pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure> {
     let removed = remove(&common.place(), args.force)?;
     output.answer(
-        || json!({ "removed": removed }),
-        |out| removed.iter().try_for_each(|path| writeln!(out, "removed {}", path.display())),
+        || json!({ "removed": removed.iter().map(ToString::to_string).collect::<Vec<_>>() }),
+        |out| removed.iter().try_for_each(|at| writeln!(out, "removed {at}")),
     )?;
     Ok(())
 }

@@ -37,12 +37,16 @@ fn as_text(status: &Status, problems: &[String], out: &mut dyn Write) -> io::Res
         (None, false) => "none".to_owned(),
     };
     let attached = status.attached.map_or("can't be counted".to_owned(), |count| count.to_string());
-    let path = status.path.as_ref().map_or("-".into(), |path| path.to_string_lossy());
+    let segment = match (&status.path, status.shm_id) {
+        (Some(path), _) => path.display().to_string(),
+        (None, Some(id)) => format!("System V shared memory, shmid {id}"),
+        (None, None) => "-".to_owned(),
+    };
     let every = status
         .tend_interval
         .map_or(String::new(), |interval| format!(", every {}", show(interval)));
     for (what, value) in [
-        ("segment", format!("{path} ({} bytes)", grouped(status.bytes))),
+        ("segment", format!("{segment} ({} bytes)", grouped(status.bytes))),
         ("key", format!("{:#010x}, generation {}", status.key, status.generation)),
         ("layout", format!("version {}", status.layout_version)),
         ("cluster", status.cluster_name.clone().unwrap_or("-".into())),

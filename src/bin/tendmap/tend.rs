@@ -76,6 +76,7 @@ impl Args {
         config.cluster_name = self.cluster_name.clone();
         config.use_shm = self.use_shm;
         config.shm_key = common.key();
+        config.shm_backend = common.shm_backend;
         config.shm_directory = common.directory.clone();
         config.shm_owner = common.shm_owner;
         config.shm_max_nodes = self.shm_max_nodes;

@@ -84,8 +84,7 @@ pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure>
         seeds.len()
     ))?;
     let setting = Setting {
-        key: stage.place.key,
-        directory: &stage.place.directory,
+        place: &stage.place,
         seeds: &seeds,
         tend_interval: args.tend_interval,
         more: &[],

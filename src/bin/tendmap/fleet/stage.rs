@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 
-use tendmap::segment::Place;
+use tendmap::segment::{Backend, Place, remove};
 use tendmap::sim::{Sim, SimConfig};
 
 use crate::args::Common;
@@ -43,7 +43,12 @@ impl Stage {
         DirBuilder::new().mode(0o700).create(&directory).map_err(|error| {
             Failure::Failed(format!("can't make the directory {}: {error}", directory.display()))
         })?;
-        Ok(Stage { sim, place: Place { directory, ..common.place() } })
+        let mut place = Place { directory, ..common.place() };
+        if place.backend == Backend::SystemV && common.shm_key.is_none() {
+            // A key is the whole host's, as the directory is not.
+            place.key = 0x7e00_0000 | fastrand::u32(..0x0100_0000);
+        }
+        Ok(Stage { sim, place })
     }
 }
 
@@ -56,6 +61,7 @@ pub fn is_own(name: &OsStr) -> bool {
 impl Drop for Stage {
     fn drop(&mut self) {
         // What killed workers have left goes with it.
+        let _ = remove(&self.place, true);
         let _ = fs::remove_dir_all(&self.place.directory);
     }
 }

@@ -3,13 +3,13 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use tendmap::segment::Place;
 
 use super::Told;
 use super::message::{Message, Report};
@@ -17,8 +17,7 @@ use crate::failure::Failure;
 
 /// What all workers are told.
 pub struct Setting<'a> {
-    pub key: u32,
-    pub directory: &'a Path,
+    pub place: &'a Place,
     pub seeds: &'a [SocketAddr],
     pub tend_interval: Duration,
     /// Further flags.
@@ -49,8 +48,9 @@ impl Worker {
         let failed = |error| Failure::Failed(format!("can't start a worker: {error}"));
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
         command.arg("worker").arg("--checksums");
-        command.arg(format!("--shm-key={}", setting.key));
-        command.arg("--directory").arg(setting.directory);
+        command.arg(format!("--shm-key={}", setting.place.key));
+        command.arg(format!("--shm-backend={}", setting.place.backend));
+        command.arg("--directory").arg(&setting.place.directory);
         command.arg(format!("--tend-interval={}ms", setting.tend_interval.as_millis()));
         command.args(setting.seeds.iter().map(|seed| format!("--host={seed}")));
         command.args(setting.more);

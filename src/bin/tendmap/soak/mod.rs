@@ -203,8 +203,7 @@ impl Soak {
         let there = self.workers.values().filter(|it| !it.worker.killed).count();
         let seeds = self.stage.sim.seeds();
         let setting = Setting {
-            key: self.stage.place.key,
-            directory: &self.stage.place.directory,
+            place: &self.stage.place,
             seeds: &seeds,
             tend_interval: TEND_INTERVAL,
             more: &MORE.map(str::to_owned),

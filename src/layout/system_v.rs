@@ -1,0 +1,193 @@
+//! System V shared memory: the kernel's calls, and what they answer.
+
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, fence};
+use std::io;
+
+use nix::libc;
+
+use super::geometry::WORD;
+use super::header::Header;
+use crate::sync::Ordering;
+
+/// What the kernel tells of a System V segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShmStat {
+    /// Its key; 0 once it was removed.
+    pub key: u32,
+    /// The user that it belongs to.
+    pub uid: u32,
+    /// Its permission bits.
+    pub mode: u32,
+    /// Its size.
+    pub bytes: u64,
+    /// How many times it is mapped, by whomever.
+    pub mappings: u64,
+}
+
+fn checked(answer: libc::c_int) -> io::Result<libc::c_int> {
+    if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(answer) }
+}
+
+/// The kernel's type for a key has a sign, which means nothing.
+fn key_of(key: u32) -> libc::key_t {
+    key as libc::key_t
+}
+
+/// The id of the segment that has this key; `None` if none has. Needs no
+/// permission.
+///
+/// # Errors
+/// What the kernel says.
+pub fn shm_find(key: u32) -> io::Result<Option<i32>> {
+    if key == libc::IPC_PRIVATE as u32 {
+        return Ok(None);
+    }
+    // SAFETY: it takes and gives plain numbers.
+    match checked(unsafe { libc::shmget(key_of(key), 0, 0) }) {
+        Ok(id) => Ok(Some(id)),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a segment, all zero; its id.
+///
+/// # Errors
+/// What the kernel says; `AlreadyExists` if one has this key.
+pub fn shm_create(key: u32, bytes: usize, mode: u32) -> io::Result<i32> {
+    let flags = libc::IPC_CREAT | libc::IPC_EXCL | (mode & 0o777) as libc::c_int;
+    // SAFETY: it takes and gives plain numbers.
+    checked(unsafe { libc::shmget(key_of(key), bytes, flags) })
+}
+
+/// What the kernel tells of a segment.
+///
+/// # Errors
+/// What the kernel says.
+pub fn shm_stat(id: i32) -> io::Result<ShmStat> {
+    let mut found = core::mem::MaybeUninit::<libc::shmid_ds>::zeroed();
+    // SAFETY: IPC_STAT fills the structure that it is given, which is of the
+    // kernel's shape for this C library.
+    checked(unsafe { libc::shmctl(id, libc::IPC_STAT, found.as_mut_ptr()) })?;
+    // SAFETY: filled; and all its fields are numbers, for which zeros do too.
+    let found = unsafe { found.assume_init() };
+    #[allow(clippy::unnecessary_cast, reason = "types differ between C libraries")]
+    Ok(ShmStat {
+        key: found.shm_perm.__key as u32,
+        uid: found.shm_perm.uid,
+        mode: found.shm_perm.mode as u32 & 0o777,
+        bytes: found.shm_segsz as u64,
+        mappings: found.shm_nattch as u64,
+    })
+}
+
+/// Gives a segment to a user, with these permission bits.
+///
+/// # Errors
+/// What the kernel says.
+pub fn shm_permit(id: i32, uid: u32, mode: u32) -> io::Result<()> {
+    let mut wanted = core::mem::MaybeUninit::<libc::shmid_ds>::zeroed();
+    // SAFETY: as for `shm_stat`; IPC_SET then reads what IPC_STAT has filled,
+    // but for the two fields that are set here.
+    unsafe {
+        checked(libc::shmctl(id, libc::IPC_STAT, wanted.as_mut_ptr()))?;
+        let permissions = &mut (*wanted.as_mut_ptr()).shm_perm;
+        permissions.uid = uid;
+        permissions.mode = (mode & 0o777) as _;
+        checked(libc::shmctl(id, libc::IPC_SET, wanted.as_mut_ptr()))?;
+    }
+    Ok(())
+}
+
+/// Removes a segment: its key is free at once, its memory goes with its last
+/// mapping. One that is gone already stays so.
+///
+/// # Errors
+/// What the kernel says.
+pub fn shm_remove(id: i32) -> io::Result<()> {
+    // SAFETY: IPC_RMID does not use the pointer.
+    match checked(unsafe { libc::shmctl(id, libc::IPC_RMID, core::ptr::null_mut()) }) {
+        Err(error) if !is_gone(&error) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the kernel says that there is no such segment any more.
+pub fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EIDRM | libc::EINVAL))
+}
+
+/// A mapped System V segment. Dropped, it is unmapped.
+#[derive(Debug)]
+pub struct Shm {
+    base: NonNull<AtomicU64>,
+    stat: ShmStat,
+    writable: bool,
+}
+
+impl Shm {
+    /// Maps a segment, for reading only unless `writable`.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn attach(id: i32, writable: bool) -> io::Result<Shm> {
+        let flags = if writable { 0 } else { libc::SHM_RDONLY };
+        // SAFETY: the kernel chooses where, so that nothing of this process is
+        // replaced.
+        let base = unsafe { libc::shmat(id, core::ptr::null(), flags) };
+        if base.addr() == usize::MAX {
+            return Err(io::Error::last_os_error());
+        }
+        let base = NonNull::new(base.cast::<AtomicU64>())
+            .ok_or_else(|| io::Error::other("the kernel mapped memory at address zero"))?;
+        let empty = ShmStat { key: 0, uid: 0, mode: 0, bytes: 0, mappings: 0 };
+        let mut shm = Shm { base, stat: empty, writable };
+        // While it is mapped its id is not given to another segment.
+        shm.stat = shm_stat(id)?;
+        Ok(shm)
+    }
+
+    /// What the kernel told of it when it was mapped.
+    pub fn stat(&self) -> ShmStat {
+        self.stat
+    }
+
+    /// Whether it was mapped for writing.
+    pub fn is_writable(&self) -> bool {
+        self.writable
+    }
+
+    /// Where it lies, and how many bytes are there.
+    pub(super) fn start(&self) -> (NonNull<AtomicU64>, usize) {
+        (self.base, usize::try_from(self.stat.bytes).unwrap_or(0))
+    }
+
+    /// A private copy of its first bytes, at most a header's.
+    pub fn header(&self) -> Vec<u8> {
+        let words = self.start().1.min(size_of::<Header>()) / WORD;
+        // SAFETY: so many words are mapped (the kernel rounds up to pages), the
+        // address is that of a page, and every access to them is atomic.
+        let words = unsafe { core::slice::from_raw_parts(self.base.as_ptr(), words) };
+        copy_header(words)
+    }
+}
+
+/// A private copy of the words of a header, the magic having been loaded first.
+pub(super) fn copy_header(words: &[AtomicU64]) -> Vec<u8> {
+    // Relaxed, and a fence: it may be read-only memory.
+    let magic = words.first().map(|word| word.load(Ordering::Relaxed));
+    // Pairs with the Release of the magic, which was stored last.
+    fence(Ordering::Acquire);
+    let rest = words.iter().skip(1).map(|word| word.load(Ordering::Relaxed));
+    magic.into_iter().chain(rest).flat_map(u64::to_ne_bytes).collect()
+}
+
+impl Drop for Shm {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `attach`, and nobody has a reference into it any
+        // more. In a forked child that did not inherit the mapping the kernel
+        // finds none at the address, and does nothing.
+        unsafe { libc::shmdt(self.base.as_ptr().cast()) };
+    }
+}

@@ -1,0 +1,153 @@
+//! Segments as files of a directory.
+//!
+//! A file comes into being without a name, its pages reserved, and is linked
+//! into place when it is whole. Every generation has a name of its own.
+
+mod check;
+mod make;
+mod object;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::backend::{Backend, Store, Unlinked};
+use super::directory::{Listed, SegmentState, files, standing};
+use super::error::SegmentError;
+use super::name::{Place, SegmentName, lock_path, parse_lock};
+use super::segment::Segment;
+use crate::layout::{Geometry, Identity, LAYOUT_VERSION};
+use check::{check_file, check_header, check_name, open};
+
+/// The backend of files.
+pub struct Files;
+
+impl Store for Files {
+    /// The file's kind, owner, mode, length and header are checked first; one
+    /// that fails is not touched.
+    fn attach(&self, place: &Place, generation: u64) -> Result<Arc<Segment>, SegmentError> {
+        let path = place.segment(generation);
+        let file = open(&path)?;
+        let id = check_file(&file, &path, place.owner)?;
+        Segment::share(place, id, || {
+            let (identity, geometry) = check_header(&file, &path)?;
+            check_name(&identity, place, generation, &path)?;
+            object::parts(path, file, identity, geometry)
+        })
+    }
+
+    fn generations(&self, place: &Place) -> Result<Vec<u64>, SegmentError> {
+        let of_key =
+            |name: &SegmentName| name.key == place.key && name.layout_version == LAYOUT_VERSION;
+        let found = names(&place.directory)?.into_iter().filter(of_key);
+        Ok(found.map(|name| name.generation).collect())
+    }
+
+    fn why_none(&self, place: &Place) -> SegmentError {
+        let key = place.key;
+        let found = match names(&place.directory) {
+            Ok(names) => names.into_iter().find(|name| name.key == key),
+            Err(error) => return error,
+        };
+        match found.map(|name| name.layout_version) {
+            Some(found) if found != LAYOUT_VERSION => {
+                SegmentError::OtherVersion { key, found, wanted: LAYOUT_VERSION }
+            }
+            _ => SegmentError::NotFound { key, directory: place.directory.clone() },
+        }
+    }
+
+    fn list(&self, directory: &Path) -> Result<Vec<Listed>, SegmentError> {
+        Ok(names(directory)?.into_iter().filter_map(|name| describe(directory, name)).collect())
+    }
+
+    fn discard(&self, found: &Listed) -> Result<(), SegmentError> {
+        let Some(path) = found.at.path() else { return Ok(()) };
+        fs::remove_file(path).map_err(SegmentError::io("remove", path))
+    }
+
+    fn why_untold(&self, found: &Listed) -> SegmentError {
+        let in_use = || SegmentError::InUse { at: found.at.clone(), attached: 0 };
+        let Some(path) = found.at.path() else { return in_use() };
+        match found.state {
+            SegmentState::OtherVersion => SegmentError::OtherVersion {
+                key: found.name.key,
+                found: found.name.layout_version,
+                wanted: LAYOUT_VERSION,
+            },
+            _ => match open(path).and_then(|file| check_header(&file, path)) {
+                Err(error) => error,
+                Ok(_) => in_use(),
+            },
+        }
+    }
+
+    fn unlinked(
+        &self,
+        place: &Place,
+        identity: Identity,
+        geometry: &Geometry,
+    ) -> Result<Box<dyn Unlinked>, SegmentError> {
+        Ok(Box::new(make::Unnamed::open(place, identity, geometry)?))
+    }
+
+    fn lock_directory(&self, _: &Path) -> Result<u64, SegmentError> {
+        Ok(0)
+    }
+
+    fn lock_path(&self, directory: &Path, key: u32, segment_id: u64) -> PathBuf {
+        lock_path(Backend::File, directory, key, segment_id)
+    }
+
+    fn parse_lock(&self, name: &str) -> Option<(u32, u64)> {
+        parse_lock(Backend::File, name)
+    }
+
+    fn living(&self, place: &Place) -> Result<BTreeSet<u64>, SegmentError> {
+        let mut living = BTreeSet::new();
+        for name in names(&place.directory)? {
+            let path = place.directory.join(name.to_string());
+            if name.key == place.key {
+                if let Ok((identity, _)) = open(&path).and_then(|file| check_header(&file, &path)) {
+                    living.insert(identity.segment_id);
+                }
+            }
+        }
+        Ok(living)
+    }
+
+    fn sweep(&self, _: &Place) -> Vec<PathBuf> {
+        Vec::new()
+    }
+}
+
+fn names(directory: &Path) -> Result<Vec<SegmentName>, SegmentError> {
+    Ok(files(directory)?.iter().filter_map(|name| SegmentName::parse(name)).collect())
+}
+
+/// `None` if it is gone by now.
+fn describe(directory: &Path, name: SegmentName) -> Option<Listed> {
+    let path = directory.join(name.to_string());
+    let found = fs::symlink_metadata(&path).ok()?;
+    let mut listed = Listed {
+        name,
+        backend: Backend::File,
+        at: path.into(),
+        owner: found.uid(),
+        mode: found.mode() & 0o7777,
+        bytes: found.len(),
+        attached: None,
+        state: SegmentState::Damaged,
+    };
+    if name.layout_version != LAYOUT_VERSION {
+        listed.state = SegmentState::OtherVersion;
+        return Some(listed);
+    }
+    // It is listed whoever's it is; whether to trust it is asked at attach.
+    let place = Place { owner: Some(found.uid()), ..Place::of_key(name.key) };
+    let place = Place { directory: directory.into(), ..place };
+    (listed.attached, listed.state) = standing(Segment::attach(&place, name.generation))?;
+    Some(listed)
+}

@@ -1,0 +1,111 @@
+//! The file of one segment.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::super::backend::{Object, ObjectId, Parts};
+use super::super::directory::unlink;
+use super::super::error::SegmentError;
+use super::super::location::Location;
+use super::super::lock::{self, LockFile};
+use super::check::{check_header, flags};
+use crate::layout::{Geometry, Identity, Mapping, WriteMapping};
+
+#[derive(Debug)]
+struct SegmentFile {
+    path: PathBuf,
+    file: File,
+    id: (u64, u64),
+    mode: u32,
+    /// The byte of the file by which this process counts as attached.
+    mark: Mutex<Option<u64>>,
+}
+
+/// The parts of a segment whose file was checked.
+pub fn parts(
+    path: PathBuf,
+    file: File,
+    identity: Identity,
+    geometry: Geometry,
+) -> Result<Parts, SegmentError> {
+    let mapping = Mapping::read_only(&file, geometry).map_err(SegmentError::io("map", &path))?;
+    let found = file.metadata().map_err(SegmentError::io("examine", &path))?;
+    let (id, mode) = ((found.dev(), found.ino()), found.mode() & 0o777);
+    let object = Box::new(SegmentFile { path, file, id, mode, mark: Mutex::default() });
+    Ok(Parts { identity, mapping, object })
+}
+
+impl SegmentFile {
+    fn mark(&self) -> MutexGuard<'_, Option<u64>> {
+        self.mark.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Object for SegmentFile {
+    fn id(&self) -> ObjectId {
+        ObjectId::File(self.id.0, self.id.1)
+    }
+
+    fn location(&self) -> Location {
+        (&self.path).into()
+    }
+
+    fn mode(&self) -> u32 {
+        self.mode
+    }
+
+    fn is_at_name(&self) -> bool {
+        fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.id)
+    }
+
+    /// Neither its mode, its length nor its header has changed for the worse.
+    fn is_sound(&self, identity: &Identity, mapping: &Mapping) -> bool {
+        let trusted = |found: fs::Metadata| found.mode() & 0o002 == 0;
+        self.is_at_name()
+            && self.file.metadata().is_ok_and(trusted)
+            && check_header(&self.file, &self.path).is_ok_and(|(found, geometry)| {
+                (&found, &geometry) == (identity, mapping.geometry())
+            })
+    }
+
+    fn writer(
+        &self,
+        geometry: &Geometry,
+        _: &LockFile,
+    ) -> Result<(WriteMapping, Option<u64>), SegmentError> {
+        let action =
+            |source| SegmentError::Io { action: "open for writing", at: self.location(), source };
+        let file =
+            flags(OpenOptions::new().read(true).write(true)).open(&self.path).map_err(action)?;
+        let found = file.metadata().map_err(action)?;
+        if (found.dev(), found.ino()) != self.id {
+            return Err(action(io::ErrorKind::NotFound.into()));
+        }
+        Ok((WriteMapping::of_file(&file, *geometry).map_err(action)?, None))
+    }
+
+    fn unlink(&self) -> Result<(), SegmentError> {
+        unlink(&self.path)
+    }
+
+    fn join(&self, _: &LockFile) -> io::Result<()> {
+        *self.mark() = Some(lock::attach(&self.file)?);
+        Ok(())
+    }
+
+    fn leave(&self, _: &LockFile) -> io::Result<()> {
+        if let Some(byte) = self.mark().take() {
+            lock::detach(&self.file, byte);
+        }
+        Ok(())
+    }
+
+    fn unmapped(&self, _: &LockFile) {}
+
+    fn attached(&self, _: &LockFile) -> io::Result<usize> {
+        lock::attached(&self.file)
+    }
+}

@@ -1,0 +1,102 @@
+//! Whether the segment of a key may be trusted, and is one of ours at all.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::super::backend::{ObjectId, Parts};
+use super::super::error::SegmentError;
+use super::super::location::Location;
+use super::super::name::Place;
+use super::super::segment::Segment;
+use super::super::trust::check_trust;
+use super::object;
+use crate::layout::{
+    Geometry, Header, HeaderError, Identity, LAYOUT_VERSION, Shm, is_gone, shm_find, shm_stat,
+};
+
+pub fn at(place: &Place, id: i32) -> Location {
+    Location::SystemV { key: place.key, id }
+}
+
+pub fn absent(place: &Place) -> SegmentError {
+    SegmentError::NotFound { key: place.key, directory: place.directory.clone() }
+}
+
+/// What went wrong with a segment; one that is gone by now is absent.
+fn failed(action: &'static str, place: &Place, id: i32) -> impl FnOnce(io::Error) -> SegmentError {
+    move |source| match is_gone(&source) {
+        true => absent(place),
+        false => SegmentError::io(action, at(place, id))(source),
+    }
+}
+
+/// The id of the segment that has the key.
+pub fn find(place: &Place) -> Result<Option<i32>, SegmentError> {
+    let key = format!("the System V segment of key {:#010x}", place.key);
+    shm_find(place.key).map_err(SegmentError::io("look for", key))
+}
+
+/// A number that differs from directory to directory, and is the same in all
+/// processes that see this one.
+pub fn directory_number(directory: &Path) -> io::Result<u64> {
+    let found = std::fs::metadata(directory)?;
+    Ok((found.dev().wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ found.ino()).max(1))
+}
+
+/// Attaches to the segment of that id, if it can be trusted, sharing this
+/// process's attachment if there is one.
+pub fn attach(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentError> {
+    let found = shm_stat(id).map_err(failed("examine", place, id))?;
+    check_trust(at(place, id), found.uid, found.mode, place.owner)?;
+    Segment::share(place, ObjectId::SystemV(id), || parts(place, id))
+}
+
+/// The parts of the segment of that id: mapped, its header checked.
+pub fn parts(place: &Place, id: i32) -> Result<Parts, SegmentError> {
+    let shm = Shm::attach(id, false).map_err(failed("attach", place, id))?;
+    let (identity, geometry) = checked(&shm, place, id)?;
+    object::parts(place, id, shm, identity, geometry)
+}
+
+/// Who the segment of that id is.
+pub fn look(place: &Place, id: i32) -> Result<Identity, SegmentError> {
+    let shm = Shm::attach(id, false).map_err(failed("attach", place, id))?;
+    checked(&shm, place, id).map(|(identity, _)| identity)
+}
+
+fn checked(shm: &Shm, place: &Place, id: i32) -> Result<(Identity, Geometry), SegmentError> {
+    let (identity, geometry) = examine(shm, place, id)?;
+    let number = directory_number(&place.directory)
+        .map_err(SegmentError::io("examine", &place.directory))?;
+    if identity.lock_directory != number {
+        let directory = place.directory.clone();
+        return Err(SegmentError::OtherDirectory { at: at(place, id), directory });
+    }
+    Ok((identity, geometry))
+}
+
+/// Validates one private copy of the header.
+pub fn examine(shm: &Shm, place: &Place, id: i32) -> Result<(Identity, Geometry), SegmentError> {
+    let (copy, stat, at) = (shm.header(), shm.stat(), at(place, id));
+    match Header::validate(&copy, stat.bytes) {
+        Ok((identity, _)) if identity.key != place.key => Err(SegmentError::Misnamed {
+            at,
+            what: "key",
+            found: identity.key.into(),
+            wanted: place.key.into(),
+        }),
+        Ok(checked) => Ok(checked),
+        Err(HeaderError::Version { found }) => {
+            Err(SegmentError::OtherVersion { key: place.key, found, wanted: LAYOUT_VERSION })
+        }
+        Err(HeaderError::Magic) if Header::is_half_made(&copy) && Header::is_length(stat.bytes) => {
+            Err(SegmentError::HalfMade { at })
+        }
+        Err(HeaderError::Magic | HeaderError::Short { .. }) => {
+            Err(SegmentError::Foreign { at, bytes: stat.bytes, owner: stat.uid })
+        }
+        Err(source) => Err(SegmentError::Header { at, source }),
+    }
+}

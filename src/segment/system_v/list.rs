@@ -1,0 +1,110 @@
+//! The System V segments of this host that belong to a directory.
+
+use std::fs;
+use std::path::Path;
+
+use super::super::backend::Backend;
+use super::super::directory::{Listed, SegmentState, files, standing};
+use super::super::error::SegmentError;
+use super::super::name::{Place, SegmentName, is_system_v_lock};
+use super::check::{at, attach, look};
+use super::creation::is_going_on;
+use crate::layout::{Header, LAYOUT_VERSION};
+
+/// A line of the kernel's own list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub key: u32,
+    pub id: i32,
+    pub mode: u32,
+    pub bytes: u64,
+    pub mappings: usize,
+    pub uid: u32,
+}
+
+/// All segments of this host (of the IPC namespace), whoever's they are; none
+/// where the kernel does not tell.
+pub fn rows() -> Vec<Row> {
+    // Unlike SHM_STAT it also tells of those that may not be read.
+    let text = fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
+    text.lines().skip(1).filter_map(row).collect()
+}
+
+/// `key shmid perms size cpid lpid nattch uid …`: decimal, but for the
+/// permissions; keys have a sign.
+fn row(line: &str) -> Option<Row> {
+    let fields: Vec<&str> = line.split_ascii_whitespace().take(8).collect();
+    let [key, id, mode, bytes, _, _, mappings, uid] = fields[..] else { return None };
+    Some(Row {
+        key: key.parse::<i32>().ok()? as u32,
+        id: id.parse().ok()?,
+        mode: u32::from_str_radix(mode, 8).ok()? & 0o777,
+        bytes: bytes.parse().ok()?,
+        mappings: mappings.parse().ok()?,
+        uid: uid.parse().ok()?,
+    })
+}
+
+/// What is listed of a directory: segments whose header names it, and those
+/// under a key of which it has lock files, whatever is wrong with them.
+pub fn list(directory: &Path) -> Result<Vec<Listed>, SegmentError> {
+    let files = files(directory)?;
+    let named = |row: &Row| files.iter().any(|name| is_system_v_lock(name, row.key));
+    let ours = |row: &Row| row.key != 0 && (Header::is_length(row.bytes) || named(row));
+    let rows = rows().into_iter().filter(ours);
+    Ok(rows.filter_map(|row| describe(directory, row, named(&row))).collect())
+}
+
+fn describe(directory: &Path, row: Row, named: bool) -> Option<Listed> {
+    // It is listed whoever's it is; whether to trust it is asked at attach.
+    let place = Place {
+        backend: Backend::SystemV,
+        directory: directory.into(),
+        owner: Some(row.uid),
+        ..Place::of_key(row.key)
+    };
+    let mut listed = Listed {
+        name: SegmentName { key: row.key, layout_version: LAYOUT_VERSION, generation: 0 },
+        backend: Backend::SystemV,
+        at: at(&place, row.id),
+        owner: row.uid,
+        mode: row.mode,
+        bytes: row.bytes,
+        attached: None,
+        state: SegmentState::Damaged,
+    };
+    match look(&place, row.id) {
+        Ok(identity) => {
+            listed.name.generation = identity.generation;
+            (listed.attached, listed.state) = standing(attach(&place, row.id))?;
+        }
+        Err(SegmentError::NotFound { .. } | SegmentError::OtherDirectory { .. }) => return None,
+        Err(_) if !named => return None,
+        Err(SegmentError::HalfMade { .. }) => {
+            // Its creator counts, whether it has it mapped yet or not.
+            listed.attached = Some(row.mappings.max(usize::from(is_going_on(&place))));
+            listed.state = SegmentState::HalfMade;
+        }
+        Err(SegmentError::OtherVersion { found, .. }) => {
+            listed.name.layout_version = found;
+            listed.state = SegmentState::OtherVersion;
+        }
+        Err(_) => {}
+    }
+    Some(listed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_kernels_list_is_read() {
+        let line = "-1493172223      65538  1640               1060864  4711  4712      3     0    33     0     0 1 2 3 4096 0";
+        let wanted =
+            Row { key: 0xA700_0001, id: 65538, mode: 0o640, bytes: 1_060_864, mappings: 3, uid: 0 };
+        assert_eq!(row(line), Some(wanted));
+        assert_eq!(row("       key      shmid perms                  size"), None);
+        assert_eq!(row("1 2 3"), None);
+    }
+}

@@ -1,0 +1,83 @@
+//! A new System V segment: seen while it is made, the magic last.
+
+use super::super::backend::{Parts, Unlinked};
+use super::super::error::SegmentError;
+use super::super::name::Place;
+use super::check::{at, find, parts};
+use super::creation::Creation;
+use super::limits;
+use crate::layout::{Geometry, Shm, WriteMapping, shm_create, shm_remove};
+
+/// How many segments of others are cleared away before somebody must be making
+/// them as fast.
+const TRIES: usize = 16;
+
+/// A segment that is whole in this process's own memory, and has no key yet.
+#[derive(Debug)]
+pub struct Unkeyed {
+    place: Place,
+    geometry: Geometry,
+    memory: Option<WriteMapping>,
+}
+
+impl Unkeyed {
+    /// One that the kernel's limits have room for, as far as can be told
+    /// before: an owner that grows has to retire its segment first.
+    pub fn new(place: &Place, geometry: &Geometry) -> Result<Unkeyed, SegmentError> {
+        if place.key == 0 {
+            return Err(SegmentError::NoKey);
+        }
+        limits::check(geometry.total_bytes() as u64)?;
+        Ok(Unkeyed { place: place.clone(), geometry: *geometry, memory: None })
+    }
+
+    /// Makes what has the key what this one is; `None` if the key was taken
+    /// from it meanwhile.
+    fn fill(&self, id: i32) -> Result<Option<Parts>, SegmentError> {
+        let io = |action| SegmentError::io(action, at(&self.place, id));
+        let memory = self.memory.as_ref().expect("filled before it is linked");
+        let shm = Shm::attach(id, true).map_err(io("attach"))?;
+        WriteMapping::of_shm(shm, self.geometry)
+            .and_then(|target| target.copy(memory))
+            .map_err(io("fill"))?;
+        if find(&self.place)? != Some(id) {
+            return Ok(None);
+        }
+        parts(&self.place, id).map(Some)
+    }
+}
+
+impl Unlinked for Unkeyed {
+    fn memory(&self) -> Result<WriteMapping, SegmentError> {
+        WriteMapping::private(self.geometry)
+            .map_err(SegmentError::io("reserve memory for", "a new segment"))
+    }
+
+    fn filled(&mut self, memory: WriteMapping) -> Result<(), SegmentError> {
+        self.memory = Some(memory);
+        Ok(())
+    }
+
+    fn link(&mut self) -> Result<Option<Parts>, SegmentError> {
+        let creation = Creation::begin(&self.place)?;
+        for _ in 0..TRIES {
+            let bytes = self.geometry.total_bytes();
+            match shm_create(self.place.key, bytes, self.place.mode) {
+                Ok(id) => {
+                    let filled = self.fill(id);
+                    if !matches!(filled, Ok(Some(_))) {
+                        let _ = shm_remove(id);
+                    }
+                    return filled;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                    if !super::clear(&self.place, &creation)? {
+                        return Ok(None);
+                    }
+                }
+                Err(error) => return Err(limits::explain(error, &self.place, bytes as u64)),
+            }
+        }
+        Ok(None)
+    }
+}
