@@ -8,21 +8,35 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use common::{Cluster, config, directory, files};
 use tendmap::client::{Client, ConnectError, Reader};
 use tendmap::layout::HeaderError;
-use tendmap::segment::{Created, Place, SegmentError, SegmentState, create, list, remove};
-
-use tendmap::map::Capacity;
+use tendmap::map::{Capacity, ClusterMap};
+use tendmap::segment::{
+    Created, Inherited, Place, SegmentError, SegmentState, Tenure, create, list, remove,
+};
 
 fn place(directory: &tempfile::TempDir) -> Place {
     Place { directory: directory.path().into(), ..Place::of_key(0xA700_0001) }
 }
 
+fn owner(place: &Place, generation: u64, inherited: Option<Inherited<'_>>) -> Box<Tenure> {
+    match create(place, generation, Capacity::DEFAULT, inherited).unwrap() {
+        Created::Owner(tenure) => tenure,
+        Created::Exists => panic!("generation {generation} was there"),
+    }
+}
+
 /// A segment that nobody owns or is attached to, with its lock file: what a
 /// crash leaves.
 fn orphan(place: &Place) {
-    match create(place, 1, Capacity::DEFAULT, None).unwrap() {
-        Created::Owner(tenure) => drop(tenure),
-        Created::Exists => panic!("the directory was empty"),
+    drop(owner(place, 1, None));
+}
+
+/// A map of so many nodes.
+fn map(nodes: u16) -> ClusterMap {
+    let mut map = ClusterMap::new(Capacity::DEFAULT);
+    for number in 0..nodes {
+        map.nodes.insert(common::node(number)).unwrap();
     }
+    map
 }
 
 fn attach_error(place: &Place) -> SegmentError {
@@ -218,15 +232,9 @@ fn a_segment_removed_by_force_is_replaced_and_everybody_moves() {
 fn h15_who_comes_while_a_segment_is_replaced_goes_on_from_its_map() {
     let directory = directory();
     let place = place(&directory);
-    let Created::Owner(mut owner) = create(&place, 1, Capacity::DEFAULT, None).unwrap() else {
-        panic!("the directory was empty");
-    };
+    let mut owner = owner(&place, 1, None);
     for nodes in 1..=3 {
-        let mut map = tendmap::map::ClusterMap::new(Capacity::DEFAULT);
-        for number in 0..nodes {
-            map.nodes.insert(common::node(number)).unwrap();
-        }
-        owner.publish(&map).unwrap();
+        owner.publish(&map(nodes)).unwrap();
     }
     owner.retire().unwrap();
     drop(owner);
@@ -238,6 +246,56 @@ fn h15_who_comes_while_a_segment_is_replaced_goes_on_from_its_map() {
     assert_eq!(files(&directory), 2, "what was replaced is swept");
     client.close();
     assert_eq!(files(&directory), 0);
+}
+
+/// Two owners die one after the other, each while it replaces its segment, and
+/// a slow follower is still at the first one: it goes on from the second.
+#[test]
+fn h15_a_late_follower_builds_from_the_newest_map_not_from_its_own() {
+    let directory = directory();
+    let place = place(&directory);
+    let mut first = owner(&place, 1, None);
+    first.publish(&map(1)).unwrap();
+    let client = Client::connect_with(config(&directory), Cluster::new(2, 1).source()).unwrap();
+    let newer = map(3);
+    let inherited = Inherited { sequence: 9, table_generation: 1, map: &newer };
+    let mut second = owner(&place, 2, Some(inherited));
+    second.retire().unwrap();
+    drop(second);
+    first.retire().unwrap();
+    drop(first);
+    common::wait_until("a successor", || client.segment().identity().generation == 3);
+    let found = client.map().unwrap().sequence;
+    assert!(found >= 9, "publication {found} follows 9");
+}
+
+/// A segment that was linked too late has a lower number: nobody goes back to
+/// it while the one in use is being replaced.
+#[test]
+fn h45_no_one_goes_back_to_a_lower_number_while_the_newest_is_replaced() {
+    let directory = directory();
+    let place = place(&directory);
+    let mut newest = owner(&place, 3, None);
+    newest.publish(&map(3)).unwrap();
+    let reader = Reader::attach(&place).unwrap();
+    let generation = || reader.segment().identity().generation;
+    let mut late = owner(&place, 2, None);
+    late.publish(&map(1)).unwrap();
+    newest.retire().unwrap();
+    for _ in 0..3 {
+        // Successors are looked for every 100 ms.
+        std::thread::sleep(std::time::Duration::from_millis(110));
+        assert_eq!(generation(), 3);
+    }
+    // Its name is gone, and the next one is being replaced, too.
+    let mut next = owner(&place, 4, None);
+    next.retire().unwrap();
+    fs::remove_file(place.segment(3)).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(110));
+    assert_eq!(generation(), 3);
+    let mut last = owner(&place, 5, None);
+    last.publish(&map(3)).unwrap();
+    common::wait_until("the newest", || generation() == 5);
 }
 
 #[test]
@@ -272,12 +330,8 @@ fn the_current_segment_never_goes_back_to_one_that_was_retired() {
 
     let directory = directory();
     let place = place(&directory);
-    let owner = |generation| match create(&place, generation, Capacity::DEFAULT, None).unwrap() {
-        Created::Owner(tenure) => tenure,
-        Created::Exists => panic!("generation {generation} was there"),
-    };
     let generation = |current: &Current| current.get().identity().generation;
-    let (mut first, mut second, mut third) = (owner(1), owner(2), owner(3));
+    let [mut first, mut second, mut third] = [1, 2, 3].map(|number| owner(&place, number, None));
     let current = Current::new(Some(place.clone()), first.segment()).unwrap();
     first.retire().unwrap();
     current.replace(third.segment()).unwrap();
@@ -289,7 +343,7 @@ fn the_current_segment_never_goes_back_to_one_that_was_retired() {
     assert_eq!(generation(&current), 3, "a retired one succeeds nobody of a higher number");
     // Everything was removed, and somebody began anew: whatever its number.
     remove(&place, true).unwrap();
-    let anew = owner(1);
+    let anew = owner(&place, 1, None);
     current.replace(anew.segment()).unwrap();
     assert_eq!(generation(&current), 1);
 }

@@ -12,8 +12,8 @@ use super::shared::Shared;
 use crate::map::{Capacity, snapshot};
 use crate::protocol::Term;
 use crate::segment::{
-    Created, Inherited, Segment, SegmentError, Tenure, create, live, retire_and_unlink, search,
-    sweep, wait,
+    Created, Inherited, Prepared, Search, Segment, SegmentError, Tenure, next_generation,
+    retire_and_unlink, search, sweep, wait,
 };
 use crate::tend::ClusterSource;
 
@@ -167,18 +167,24 @@ impl Agent {
         Ok(())
     }
 
-    /// The newest living segment; else one is built from the old one's last
-    /// map: by the old one's owner while it lives, then by whoever gets the
-    /// next free byte of the old lock file. The others wait for it.
+    /// The successor of a retired segment; else one is built from the last map
+    /// of the newest that is retired: by its owner while that lives, then by
+    /// whoever gets the next free byte of its lock file. The others wait for it.
     fn find_or_build(&mut self, old: &Arc<Segment>) -> Result<Option<Start>, SegmentError> {
         let place = self.shared.config.place();
-        let since = Instant::now();
-        let mut by = 1;
+        let mut old = old.clone();
+        let (mut since, mut by) = (Instant::now(), 1);
         while !self.shared.stopping() {
             // What can't be trusted is no successor, and stops nobody.
-            if let Ok(Some(segment)) = live(&place) {
-                self.move_to(&segment)?;
+            let found = search(&place)?;
+            if let Some(segment) = found.successor(&old) {
+                self.move_to(segment)?;
                 return Ok(Some(Start::Follower));
+            }
+            // The old one was succeeded by one that is retired, too.
+            if let Some(newer) = newer_retired(&found, &old) {
+                old = newer;
+                (since, by) = (Instant::now(), 1);
             }
             let lock = old.lock().expect("a retired segment has a file");
             if since.elapsed() >= BUILD_PATIENCE * u32::from(by) {
@@ -192,8 +198,9 @@ impl Agent {
             let byte = term.get().into();
             if !building && lock.try_lock(byte).unwrap_or(false) {
                 let built = match search(&place) {
-                    Ok(found) if found.live.is_some() => Ok(None),
-                    Ok(found) => self.build(old, found.next(old.identity().generation)),
+                    Ok(found) if found.successor(&old).is_some() => Ok(None),
+                    Ok(found) if newer_retired(&found, &old).is_some() => Ok(None),
+                    Ok(found) => self.build(&old, found.next(old.identity().generation)),
                     Err(error) => Err(error),
                 };
                 lock.unlock(byte);
@@ -227,7 +234,12 @@ impl Agent {
             table_generation: last.table_generation,
             map: &last.map,
         });
-        match create(&place, generation, capacity, inherited)? {
+        let prepared = Prepared::build(&place, generation, capacity, inherited)?;
+        // Building takes its time, and another one may have come up meanwhile.
+        if next_generation(&place, old.identity().generation)? != generation {
+            return Ok(None);
+        }
+        match prepared.link()? {
             Created::Owner(tenure) => {
                 // What could not be swept stays, as `ls` shows.
                 let _ = sweep(&place);
@@ -260,4 +272,11 @@ impl Agent {
             Part::Follower(_) => {}
         }
     }
+}
+
+/// The newest retired segment, if it is newer than the one that is to be
+/// succeeded.
+fn newer_retired(found: &Search, old: &Segment) -> Option<Arc<Segment>> {
+    let newer = |other: &&Arc<Segment>| other.identity().generation > old.identity().generation;
+    found.retired.as_ref().filter(newer).cloned()
 }

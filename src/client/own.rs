@@ -81,7 +81,8 @@ impl Own {
 
     /// Whether this is still *the* segment of the key. `link` alone does not
     /// make it so: if its name leads elsewhere, if newcomers would refuse it, or
-    /// if a higher generation is there, it is retired and everybody moves.
+    /// if a higher generation is there, it is retired and everybody moves. That
+    /// one may be retired itself: then it has a newer map, and is succeeded.
     fn heal(&mut self, shared: &Shared) -> Result<(), Ended> {
         let segment = self.tenure.segment().clone();
         if !segment.is_shared() {
@@ -90,10 +91,10 @@ impl Own {
         let own = segment.identity().generation;
         let place = shared.config.place();
         let higher = match generations(&place) {
-            Ok(found) => found.into_iter().filter(|&generation| generation > own).any(|newer| {
-                crate::segment::Segment::attach(&place, newer)
-                    .is_ok_and(|newer| !newer.head().retired())
-            }),
+            Ok(found) => found
+                .into_iter()
+                .filter(|&generation| generation > own)
+                .any(|newer| Segment::attach(&place, newer).is_ok()),
             Err(_) => false,
         };
         if segment.is_sound() && !higher {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::directory::live;
+use super::directory::search;
 use super::error::SegmentError;
 use super::name::Place;
 use super::segment::{Attachment, Segment};
@@ -77,8 +77,8 @@ impl Current {
         }
         *looked = Some(Instant::now());
         // What can't be trusted is no successor; the next look may find one.
-        let found = live(place).ok().flatten()?;
-        self.replace(&found).ok()?;
+        let found = search(place).ok()?;
+        self.replace(found.successor(&current)?).ok()?;
         let now = self.attachment.try_lock().ok()?.0.clone();
         (!Arc::ptr_eq(&now, of)).then_some(now)
     }

@@ -134,8 +134,8 @@ fn next_of(listed: &[u64], after: u64) -> u64 {
 pub(crate) struct Search {
     /// The newest that lives.
     pub live: Option<Arc<Segment>>,
-    /// Without a living one, the newest that is retired: it is being replaced
-    /// or removed.
+    /// The newest that is retired, of those above the living one: it is being
+    /// replaced or removed.
     pub retired: Option<Arc<Segment>>,
     /// Why a file that may be the one wanted can't be trusted or read.
     pub refused: Option<SegmentError>,
@@ -143,6 +143,19 @@ pub(crate) struct Search {
 }
 
 impl Search {
+    /// What succeeds a retired segment: a living one of a higher number.
+    ///
+    /// A lower one was linked too late, and its owner will leave it, unless
+    /// everything was removed and somebody has begun anew: then the retired one
+    /// has lost its name, and no higher one is there.
+    pub fn successor(&self, of: &Segment) -> Option<&Arc<Segment>> {
+        let number = |segment: &Segment| segment.identity().generation;
+        let higher = |other: &Segment| number(other) > number(of);
+        let live = self.live.as_ref()?;
+        let anew = || !of.is_at_name() && !self.retired.as_deref().is_some_and(higher);
+        (higher(live) || anew()).then_some(live)
+    }
+
     /// The number of a segment that is to succeed all that were listed and the
     /// one with the number `after`.
     ///

@@ -42,7 +42,7 @@ pub(crate) use directory::newest;
 pub use directory::{Listed, SegmentState, list, live, remove};
 #[cfg(feature = "tend")]
 pub(crate) use directory::{
-    check_backend, generations, next_generation, retire_and_unlink, search, sweep,
+    Search, check_backend, generations, next_generation, retire_and_unlink, search, sweep,
 };
 pub use error::SegmentError;
 pub use location::Location;
