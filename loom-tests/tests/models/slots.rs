@@ -2,9 +2,10 @@
 
 use loom::thread;
 use tendmap_loom::check::{Model, invariant, reach};
+use tendmap_loom::protocol::{Word, begin, unchanged};
 use tendmap_loom::segment::Segment;
-use tendmap_loom::sync::Step;
-use tendmap_loom::sync::step::{P1, P2, R1, R2};
+use tendmap_loom::sync::step::{P1, P2, R1, R2, STAMP};
+use tendmap_loom::sync::{Ordering, Step};
 
 use crate::router::{GENERATION, Router, UNDER};
 
@@ -58,6 +59,45 @@ fn m14_h16_local_state_never_outlives_its_tenant() {
                     invariant(pool == Some(TENANTS[at]), "a pool is used for its own tenant");
                     reach(["tenant 1", "tenant 2", "tenant 3"][at]);
                 }
+            });
+        });
+}
+
+/// What the publications hold: a table generation, a count of nodes, and so
+/// many nodes. A word beyond the count is left as it was.
+const TABLES: [&[u64]; 3] = [&[1, 1, 0xa], &[2, 2, 0xa, 0xb], &[3, 1, 0xb]];
+
+/// A reader takes the number of nodes from one word, then as many records from
+/// others, while the number grows and falls: generation, count and records are
+/// of one publication, whatever order a weakly ordered machine gives the loads
+/// and stores.
+#[test]
+fn m15_h19_a_count_its_generation_and_the_nodes_it_counts_belong_together() {
+    Model::exhaustive("count and records")
+        .reaching(&["one node", "two nodes", "one again", "disturbed"])
+        .needing(&[P1, P2, R1, R2, STAMP])
+        .check(|| {
+            let segment = Segment::new(&[1, 1, 0xa, 0]);
+            let mut owner = segment.creator();
+            thread::spawn(move || {
+                for table in &TABLES[1..] {
+                    invariant(owner.publish(table).is_ok(), "alone");
+                }
+            });
+            thread::spawn(move || {
+                let stamp = begin(&segment.head);
+                let frame = &segment.frames[stamp.frame()];
+                let load = |at: usize| Word::from_bits(frame[at].load(Ordering::Relaxed)).payload();
+                let (generation, count) = (load(0), load(1));
+                // As every count from shared memory it is checked before use.
+                let nodes = (0..count.min(2)).map(|at| load(2 + at as usize));
+                let found: Vec<u64> = [generation, count].into_iter().chain(nodes).collect();
+                if !unchanged(&segment.head, stamp) {
+                    return reach("disturbed");
+                }
+                let at = stamp.sequence() as usize - 1;
+                reach(["one node", "two nodes", "one again"][at]);
+                invariant(found == TABLES[at], "the records are those that were counted");
             });
         });
 }
