@@ -8,7 +8,7 @@ mod policy;
 mod router;
 mod target;
 
-pub use digest::{Digest, DigestError};
+pub use digest::{AsKey, Digest, DigestError, InSet, Keys, Lanes};
 pub use error::RouteError;
 pub use key::Key;
 pub use nodes::Route;

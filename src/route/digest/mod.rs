@@ -3,19 +3,33 @@
 use core::fmt;
 use core::str::FromStr;
 
-use ripemd::{Digest as _, Ripemd160};
+use bytemuck::{Pod, Zeroable};
 
+use self::block::Message;
 use super::key::Key;
+
+mod block;
+mod compress;
+mod keys;
+mod lanes;
+mod many;
+
+pub use keys::{AsKey, InSet, Keys};
+pub use lanes::Lanes;
 
 /// The RIPEMD-160 digest that the servers know a record by.
 ///
 /// It covers the set's name and the typed key; the namespace is not in it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Pod, Zeroable)]
+#[repr(transparent)]
 pub struct Digest([u8; Digest::LEN]);
 
 impl Digest {
     /// Its length in bytes.
     pub const LEN: usize = 20;
+
+    /// Twenty zeros, to fill places with before there is a digest.
+    pub const ZERO: Digest = Digest([0; Digest::LEN]);
 
     /// The digest of `key` in `set`. Records outside any set have the empty
     /// one. Allocates nothing.
@@ -28,16 +42,56 @@ impl Digest {
     /// assert_eq!(digest.partition(4096), 2870);
     /// ```
     pub fn of<'a>(set: &str, key: impl Into<Key<'a>>) -> Digest {
-        let hash = Ripemd160::new().chain_update(set);
-        // The first byte is the type's number in the wire protocol; numbers are
-        // big-endian there.
-        let hash = match key.into() {
-            Key::Integer(value) => hash.chain_update(number(1, value.to_be_bytes())),
-            Key::Double(value) => hash.chain_update(number(2, value.to_be_bytes())),
-            Key::Str(value) => hash.chain_update([3]).chain_update(value),
-            Key::Bytes(value) => hash.chain_update([4]).chain_update(value),
-        };
-        Digest(hash.finalize().into())
+        let message = Message::new(set, key.into());
+        let mut words = [0; 16];
+        let blocks = message.blocks();
+        if blocks == 1 {
+            message.put_one(|at, word| words[at % 16] = word);
+            return Digest::of_state(one_more(compress::INITIAL, &words));
+        }
+        let mut state = compress::INITIAL;
+        for number in 0..blocks {
+            message.put(number, |at, word| words[at] = word);
+            state = one_more(state, &words);
+        }
+        Digest::of_state(state)
+    }
+
+    /// The digests of many keys, in their order, several at once. Equal to
+    /// [`Digest::of`] of each. Allocates nothing.
+    ///
+    /// ```
+    /// use tendmap::route::{Digest, InSet};
+    ///
+    /// let ids: Vec<i64> = (0..1000).collect();
+    /// let mut digests = vec![Digest::ZERO; ids.len()];
+    /// Digest::many(&InSet::new("users", &ids), &mut digests);
+    /// assert_eq!(digests[7], Digest::of("users", 7));
+    /// ```
+    ///
+    /// # Panics
+    /// If `digests` has not the length of `keys`.
+    pub fn many(keys: &(impl Keys + ?Sized), digests: &mut [Digest]) {
+        Digest::many_in(Lanes::best(), keys, digests);
+    }
+
+    /// As [`many`](Self::many), in those lanes.
+    ///
+    /// # Panics
+    /// If `digests` has not the length of `keys`.
+    pub fn many_in(lanes: Lanes, keys: &(impl Keys + ?Sized), digests: &mut [Digest]) {
+        let (keys_len, len) = (keys.len(), digests.len());
+        assert_eq!(len, keys_len, "{len} places for the digests of {keys_len} keys");
+        keys.digest(lanes, digests);
+    }
+
+    #[inline(always)]
+    fn of_state(state: compress::State) -> Digest {
+        let mut bytes = [0; Digest::LEN];
+        for (bytes, word) in bytes.as_chunks_mut().0.iter_mut().zip(state) {
+            *bytes = word.to_le_bytes();
+        }
+        Digest(bytes)
     }
 
     /// The digest of these bytes, computed elsewhere.
@@ -83,10 +137,9 @@ impl Digest {
     }
 }
 
-fn number(kind: u8, value: [u8; 8]) -> [u8; 9] {
-    let mut bytes = [kind; 9];
-    bytes[1..].copy_from_slice(&value);
-    bytes
+#[inline(never)]
+fn one_more(state: compress::State, words: &compress::Words) -> compress::State {
+    compress::compress(state, words)
 }
 
 impl fmt::Display for Digest {
