@@ -1,5 +1,6 @@
 //! Routing: from a key to its digest, its partition and the node to ask.
 
+mod batch;
 mod digest;
 mod error;
 mod key;
@@ -8,6 +9,7 @@ mod policy;
 mod router;
 mod target;
 
+pub use batch::{Batch, BatchRoute, Group};
 pub use digest::{AsKey, Digest, DigestError, InSet, Keys, Lanes};
 pub use error::RouteError;
 pub use key::Key;

@@ -59,8 +59,8 @@ pub struct Router<S = ()> {
     nodes: LocalNodes<S>,
     resolved: Vec<Resolved>,
     namespaces: Vec<NamespaceName>,
-    partitions: usize,
-    starts: Starts,
+    pub(super) partitions: usize,
+    pub(super) starts: Starts,
     lineage: Lineage,
 }
 
@@ -295,7 +295,12 @@ impl<S> Router<S> {
     }
 
     #[cold]
-    fn no_node(&self, namespace: NamespaceHandle, partition: usize, policy: Policy) -> RouteError {
+    pub(super) fn no_node(
+        &self,
+        namespace: NamespaceHandle,
+        partition: usize,
+        policy: Policy,
+    ) -> RouteError {
         let resolved = &self.resolved[namespace.index as usize];
         if !resolved.there || self.nodes.is_empty() {
             return self.unknown(resolved.name.as_str());
@@ -317,7 +322,7 @@ impl<S> core::fmt::Debug for Router<S> {
 
 /// Lookups under one head check, see [`Router::pin`].
 pub struct Pinned<'a, S> {
-    router: &'a Router<S>,
+    pub(super) router: &'a Router<S>,
     stamp: Stamp,
 }
 

@@ -1,0 +1,301 @@
+//! Many keys to their nodes at once.
+
+use super::digest::{Digest, Keys, Lanes};
+use super::error::RouteError;
+use super::policy::{Attempt, Policy};
+use super::router::{NamespaceHandle, Router};
+use crate::map::Slot;
+
+/// Where many keys go: filled by [`Router::route_batch`], to be used again for
+/// the next ones. It allocates only to hold more keys than ever before.
+///
+/// Slots are those of the router's table as of that call: take what is kept for
+/// a node from [`Router::state`] before the router's next one.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    lanes: Lanes,
+    digests: Vec<Digest>,
+    chosen: Vec<Option<Chosen>>,
+    /// Indexes of keys by slot, and where those of each slot end. Both are
+    /// empty until they are asked for.
+    order: Vec<u32>,
+    ends: Vec<u32>,
+    partitions: usize,
+    sequence: u64,
+    /// What a key without a node is answered, but for its partition.
+    missing: Option<RouteError>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Chosen {
+    slot: Slot,
+    /// Below the replication factor, which has eight bits.
+    replica: u8,
+}
+
+/// Where one key of a batch goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchRoute {
+    /// Which of the keys it is, counted from 0.
+    pub index: usize,
+    /// The key's digest.
+    pub digest: Digest,
+    /// Its partition.
+    pub partition: usize,
+    /// Which replica was chosen, 0 = the master.
+    pub replica: usize,
+    /// The node's slot in the router's table.
+    pub slot: Slot,
+}
+
+impl Batch {
+    /// An empty one, for the fastest lanes of the machine.
+    pub fn new() -> Batch {
+        Batch::with_lanes(Lanes::best())
+    }
+
+    /// An empty one whose digests are computed in those lanes.
+    pub fn with_lanes(lanes: Lanes) -> Batch {
+        Batch {
+            lanes,
+            digests: Vec::new(),
+            chosen: Vec::new(),
+            order: Vec::new(),
+            ends: Vec::new(),
+            partitions: 1,
+            sequence: 0,
+            missing: None,
+        }
+    }
+
+    /// How many keys were routed; 0 after an error.
+    pub fn len(&self) -> usize {
+        self.chosen.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.chosen.is_empty()
+    }
+
+    /// The publication that all were read from.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// The digests of all keys, in their order.
+    pub fn digests(&self) -> &[Digest] {
+        &self.digests[..self.len()]
+    }
+
+    /// Where a key goes, by its index.
+    ///
+    /// # Errors
+    /// [`RouteError::NoNode`], as [`Router::route`] of that key.
+    ///
+    /// # Panics
+    /// If there are not so many keys.
+    pub fn get(&self, index: usize) -> Result<BatchRoute, RouteError> {
+        self.route(index).ok_or_else(|| self.no_node(index))
+    }
+
+    /// The keys for which there is no node, by their indexes.
+    pub fn unrouted(&self) -> impl Iterator<Item = usize> {
+        let all = self.chosen.iter().enumerate();
+        all.filter(|(_, chosen)| chosen.is_none()).map(|(index, _)| index)
+    }
+
+    /// The keys of each node, nodes in the order of their slots, keys in their
+    /// own. Those without a node are in none.
+    pub fn groups(&mut self) -> impl Iterator<Item = Group<'_>> {
+        if self.ends.is_empty() {
+            self.sort();
+        }
+        let batch = &*self;
+        let slots = (0..).map_while(Slot::new).zip(&batch.ends);
+        let groups = slots.scan(0, |start, (slot, end)| {
+            let order = &batch.order[core::mem::replace(start, *end as usize)..*end as usize];
+            Some(Group { batch, slot, order })
+        });
+        groups.filter(|group| !group.order.is_empty())
+    }
+
+    /// Sorts by counting.
+    fn sort(&mut self) {
+        let slots = || self.chosen.iter().map(|chosen| chosen.map(|chosen| chosen.slot.index()));
+        self.ends.clear();
+        for slot in slots().flatten() {
+            if slot >= self.ends.len() {
+                self.ends.resize(slot + 1, 0);
+            }
+            self.ends[slot] += 1;
+        }
+        let mut total = 0;
+        for end in &mut self.ends {
+            // Where its first key goes: raised with each, it becomes the end.
+            total += core::mem::replace(end, total);
+        }
+        self.order.clear();
+        self.order.resize(total as usize, 0);
+        for (index, slot) in slots().enumerate() {
+            if let Some(slot) = slot {
+                self.order[self.ends[slot] as usize] = index as u32;
+                self.ends[slot] += 1;
+            }
+        }
+    }
+
+    fn route(&self, index: usize) -> Option<BatchRoute> {
+        let Chosen { slot, replica } = self.chosen[index]?;
+        let (digest, partition) = (self.digests[index], self.partition(index));
+        Some(BatchRoute { index, digest, partition, replica: replica.into(), slot })
+    }
+
+    fn partition(&self, index: usize) -> usize {
+        self.digests[index].partition(self.partitions)
+    }
+
+    #[cold]
+    fn no_node(&self, index: usize) -> RouteError {
+        let mut error = self.missing.clone().expect("it is noted where a key has no node");
+        if let RouteError::NoNode { partition, .. } = &mut error {
+            *partition = self.partition(index);
+        }
+        error
+    }
+}
+
+impl Default for Batch {
+    fn default() -> Batch {
+        Batch::new()
+    }
+}
+
+/// The keys of a batch that go to one node.
+#[derive(Clone, Copy, Debug)]
+pub struct Group<'a> {
+    batch: &'a Batch,
+    slot: Slot,
+    order: &'a [u32],
+}
+
+impl<'a> Group<'a> {
+    /// The node's slot in the router's table.
+    pub fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    /// The indexes of its keys, in ascending order; at least one.
+    pub fn indexes(&self) -> &'a [u32] {
+        self.order
+    }
+
+    /// Its keys.
+    pub fn keys(&self) -> impl Iterator<Item = BatchRoute> + use<'a> {
+        let batch = self.batch;
+        self.order.iter().filter_map(|index| batch.route(*index as usize))
+    }
+}
+
+impl<S> Router<S> {
+    /// The nodes of many keys under a policy: the same as
+    /// [`route`](Self::route) of one after the other, but digests are computed
+    /// several at once, and all lookups are of one publication.
+    ///
+    /// ```no_run
+    /// use tendmap::route::{Batch, InSet, NamespaceHandle, Policy, RouteError, Router};
+    ///
+    /// fn fetch(
+    ///     router: &mut Router<Vec<i64>>,
+    ///     namespace: NamespaceHandle,
+    ///     ids: &[i64],
+    ///     batch: &mut Batch,
+    /// ) -> Result<(), RouteError> {
+    ///     router.route_batch(namespace, &InSet::new("users", ids), Policy::Sequence, batch)?;
+    ///     for group in batch.groups() {
+    ///         let queue = router.state(group.slot()).expect("a node was found there");
+    ///         queue.extend(group.keys().map(|key| ids[key.index]));
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// A key whose partition has no node is no error of the whole: see
+    /// [`Batch::get`] and [`Batch::unrouted`].
+    ///
+    /// # Errors
+    /// [`RouteError`] where no key could be routed whatever its partition;
+    /// the batch is empty then.
+    ///
+    /// # Panics
+    /// From 2^32 keys on.
+    pub fn route_batch(
+        &mut self,
+        namespace: NamespaceHandle,
+        keys: &(impl Keys + ?Sized),
+        policy: Policy,
+        batch: &mut Batch,
+    ) -> Result<(), RouteError> {
+        let len = keys.len();
+        assert!(u32::try_from(len).is_ok(), "{len} keys in a batch; at most 2^32 - 1 fit");
+        batch.chosen.clear();
+        batch.ends.clear();
+        batch.missing = None;
+        // Before the head is looked at: a publication meanwhile repeats only
+        // the lookups.
+        batch.digests.resize(len, Digest::ZERO);
+        Digest::many_in(batch.lanes, keys, &mut batch.digests);
+
+        let result = self.choose(namespace, policy, batch).and_then(|()| {
+            let Some(index) = batch.unrouted().next() else { return Ok(()) };
+            let error = self.no_node(namespace, batch.partition(index), policy);
+            if !matches!(error, RouteError::NoNode { .. }) {
+                return Err(error);
+            }
+            batch.missing = Some(error);
+            Ok(())
+        });
+        if result.is_err() {
+            batch.chosen.clear();
+        }
+        result
+    }
+
+    /// Chooses for each digest under one head check.
+    fn choose(
+        &mut self,
+        namespace: NamespaceHandle,
+        policy: Policy,
+        batch: &mut Batch,
+    ) -> Result<(), RouteError> {
+        let first = self.starts.clone();
+        let mut starts = first.clone();
+        self.pin(|pinned| {
+            // Refused also without keys.
+            pinned.replicas(namespace)?;
+            starts.clone_from(&first);
+            let partitions = pinned.router.partitions;
+            (batch.partitions, batch.sequence) = (partitions, pinned.sequence());
+            batch.chosen.clear();
+            let mut choose = |attempt: &mut dyn FnMut() -> Attempt| {
+                for digest in &batch.digests {
+                    let partition = digest.partition(partitions);
+                    let chosen = pinned.select(namespace, partition, &attempt())?;
+                    batch.chosen.push(
+                        chosen.map(|(replica, slot)| Chosen { slot, replica: replica as u8 }),
+                    );
+                }
+                Ok(())
+            };
+            match policy {
+                Policy::Any | Policy::Random => choose(&mut || starts.attempt(policy)),
+                _ => {
+                    let attempt = starts.attempt(policy);
+                    choose(&mut || attempt)
+                }
+            }
+        })?;
+        self.starts = starts;
+        Ok(())
+    }
+}
