@@ -60,11 +60,11 @@ fn one_by_one(
     records: &[Record],
     policy: Policy,
 ) -> Vec<Answer> {
-    let mut one = |record: &Record| {
+    let one = |record: &Record| {
         let route = router.route(namespace, *record, policy)?;
         Ok((route.slot(), route.replica(), route.partition(), route.sequence()))
     };
-    records.iter().map(|record| one(record)).collect()
+    records.iter().map(one).collect()
 }
 
 /// What a batch says of each, by key and by group.
