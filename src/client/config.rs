@@ -8,6 +8,9 @@ use super::event::Observer;
 use crate::map::{Capacity, CapacityError, ClusterName, NameError};
 use crate::segment::{Backend, Place};
 use crate::tend::Host;
+use crate::tend::login::{AuthMode, Credentials, CredentialsError, SecretString};
+#[cfg(feature = "tls")]
+use crate::tend::tls::{TlsConfig, TlsError};
 
 /// The shortest interval between two tends, and between two publications.
 pub const MIN_TEND_INTERVAL: Duration = Duration::from_millis(50);
@@ -21,6 +24,21 @@ pub struct Config {
     /// The name that the cluster must have; unset = that of the segment, and of
     /// whatever cluster the hosts belong to in a new segment.
     pub cluster_name: Option<String>,
+    /// Who logs in; unset = nobody, for clusters without security. Each process
+    /// logs in for itself, and only while it tends.
+    pub user: Option<String>,
+    /// The user's password. It is never shown, and wiped when it is dropped.
+    pub password: Option<SecretString>,
+    /// How the user proves who it is.
+    pub auth_mode: AuthMode,
+    /// How servers are reached over TLS; unset = in clear. The hosts are then
+    /// at the servers' TLS ports, `NAME:TLS_NAME:PORT` where the certificate
+    /// bears another name than the host.
+    #[cfg(feature = "tls")]
+    pub tls: Option<TlsConfig>,
+    /// Whether to use the alternate addresses that servers tell
+    /// (`alternate-access-address`).
+    pub use_services_alternate: bool,
     /// Whether the map is shared with the other processes of the host. `false`
     /// = a private map and a tender of this process's own, behind the same
     /// API.
@@ -75,6 +93,25 @@ pub enum ConfigError {
     /// A cluster name that no cluster has.
     #[error("cluster_name: {0}")]
     ClusterName(NameError),
+    /// A user or a password that no server takes.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// A password, or an `auth_mode`, of nobody.
+    #[error("{found} is set and user is not; set user")]
+    NoUser {
+        /// The setting that is there.
+        found: &'static str,
+    },
+    /// A password, or a certificate, would have to be sent in clear.
+    #[error("auth_mode {mode} needs TLS; set tls{}", .mode.otherwise())]
+    AuthNeedsTls {
+        /// What was configured.
+        mode: AuthMode,
+    },
+    /// TLS can't be set up.
+    #[cfg(feature = "tls")]
+    #[error("tls: {0}")]
+    Tls(#[from] TlsError),
     /// Polling faster than publications may follow each other.
     #[error("tend_interval is {found:?}; wanted at least {MIN_TEND_INTERVAL:?}")]
     TendInterval {
@@ -113,6 +150,12 @@ impl Config {
         Config {
             hosts,
             cluster_name: None,
+            user: None,
+            password: None,
+            auth_mode: AuthMode::default(),
+            #[cfg(feature = "tls")]
+            tls: None,
+            use_services_alternate: false,
             use_shm: false,
             shm_key: Place::KEY,
             shm_max_nodes: Capacity::DEFAULT.max_nodes,
@@ -167,7 +210,38 @@ impl Config {
         name.map(ClusterName::new).transpose().map_err(ConfigError::ClusterName)
     }
 
-    /// Checks every setting.
+    /// Who logs in, checked.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the credentials are none, or need TLS.
+    pub fn credentials(&self) -> Result<Option<Credentials>, ConfigError> {
+        let mode = self.auth_mode;
+        #[cfg(feature = "tls")]
+        let (tls, certificate) =
+            (self.tls.is_some(), self.tls.as_ref().is_some_and(|tls| tls.certfile.is_some()));
+        #[cfg(not(feature = "tls"))]
+        let (tls, certificate) = (false, false);
+        let needs_tls = match mode {
+            AuthMode::External => !tls,
+            AuthMode::Pki => !certificate,
+            _ => false,
+        };
+        let named = self.user.is_some() || mode == AuthMode::Pki;
+        match (&self.password, named) {
+            (Some(_), false) => return Err(ConfigError::NoUser { found: "password" }),
+            (None, false) if mode != AuthMode::default() => {
+                return Err(ConfigError::NoUser { found: "auth_mode" });
+            }
+            (None, false) => return Ok(None),
+            _ if needs_tls => return Err(ConfigError::AuthNeedsTls { mode }),
+            _ => {}
+        }
+        let (user, password) = (self.user.as_deref(), self.password.clone());
+        let password = password.unwrap_or_default();
+        Ok(Some(Credentials::new(mode, user.unwrap_or_default(), password)?))
+    }
+
+    /// Checks every setting, and reads the files that they name.
     ///
     /// # Errors
     /// [`ConfigError`] names the first that is out of its range.
@@ -185,6 +259,11 @@ impl Config {
             }
         }
         self.wanted_cluster()?;
+        self.credentials()?;
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            tls.check()?;
+        }
         if self.tend_interval < MIN_TEND_INTERVAL {
             return Err(ConfigError::TendInterval { found: self.tend_interval });
         }
@@ -218,9 +297,17 @@ mod tests {
     }
 
     #[test]
+    fn no_debug_output_shows_the_password() {
+        let config =
+            Config { user: Some("keeper".into()), password: Some("sesame".into()), ..valid() };
+        let shown = format!("{config:?} {:?}", config.credentials());
+        assert!(shown.contains("keeper") && !shown.contains("sesame"), "{shown}");
+    }
+
+    #[test]
     fn every_setting_out_of_range_is_named() {
         let ms = Duration::from_millis;
-        let cases: [(Config, &str); 10] = [
+        let cases: [(Config, &str); 14] = [
             (Config { hosts: vec![], ..valid() }, "no hosts"),
             (Config { shm_max_nodes: 0, ..valid() }, "shm_max_nodes is 0"),
             (Config { shm_max_nodes: 4097, ..valid() }, "shm_max_nodes is 4097"),
@@ -230,6 +317,18 @@ mod tests {
             (Config { connect_timeout: ms(0), ..valid() }, "connect_timeout is 0ns"),
             (Config { shm_takeover_threshold: ms(3999), ..valid() }, "wanted at least 4s"),
             (Config { shm_mode: 0o666, ..valid() }, "shm_mode is 0666"),
+            (Config { user: Some(String::new()), ..valid() }, "user is 0 bytes"),
+            (Config { password: Some("a".into()), ..valid() }, "set user"),
+            (Config { auth_mode: AuthMode::Pki, ..valid() }, "set tls with certfile"),
+            (
+                Config {
+                    auth_mode: AuthMode::External,
+                    user: Some("a".into()),
+                    password: Some("b".into()),
+                    ..valid()
+                },
+                "or use EXTERNAL_INSECURE",
+            ),
             (Config { cluster_name: Some(String::new()), ..valid() }, "cluster_name: empty"),
         ];
         for (config, wanted) in cases {

@@ -161,6 +161,12 @@ fn source_config(config: &Config) -> Result<AerospikeConfig, ConnectError> {
     let mut source = AerospikeConfig::new(config.hosts.clone());
     source.cluster_name = config.wanted_cluster()?;
     source.connect_timeout = config.connect_timeout;
+    source.credentials = config.credentials()?;
+    source.use_services_alternate = config.use_services_alternate;
+    #[cfg(feature = "tls")]
+    {
+        source.tls.clone_from(&config.tls);
+    }
     Ok(source)
 }
 

@@ -4,6 +4,33 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use secrecy::SecretString;
+
+#[cfg(feature = "tls")]
+use super::tls::SimTls;
+
+/// A user of a simulated cluster.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SimUser {
+    /// Its name.
+    pub name: String,
+    /// Its password.
+    pub password: SecretString,
+    /// Whether an external system would know the password: it has to come as
+    /// it is.
+    pub external: bool,
+    /// Whether it has a role; without one every command is refused.
+    pub rights: bool,
+}
+
+impl SimUser {
+    /// A user with all rights.
+    pub fn new(name: impl Into<String>, password: &str) -> SimUser {
+        SimUser { name: name.into(), password: password.into(), external: false, rights: true }
+    }
+}
+
 /// A namespace of a simulated cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SimNamespace {
@@ -120,6 +147,15 @@ pub struct SimConfig {
     /// Whether each node also listens at an alternate address (127.1.x.y and
     /// the port of the node) and tells it.
     pub alternate_addresses: bool,
+    /// Whether clients must log in. It can be switched at run time.
+    pub security: bool,
+    /// The users, once security is on.
+    pub users: Vec<SimUser>,
+    /// How long sessions are good for, in whole seconds; `None` = for ever.
+    pub session_lifetime: Option<Duration>,
+    /// Whether each node also speaks TLS.
+    #[cfg(feature = "tls")]
+    pub tls: Option<SimTls>,
     /// How fast things happen.
     pub timings: Timings,
     /// Decides all that is random (but not when threads run).
@@ -142,6 +178,11 @@ impl SimConfig {
             enterprise: false,
             default_port: 3000,
             alternate_addresses: false,
+            security: false,
+            users: Vec::new(),
+            session_lifetime: Some(Duration::from_secs(86_400)),
+            #[cfg(feature = "tls")]
+            tls: None,
             timings: Timings::real(),
             seed: 1,
             partitions: 4096,
@@ -239,6 +280,12 @@ pub enum SimError {
     NamespaceExists {
         /// The name given.
         name: String,
+    },
+    /// The nodes can't speak TLS with these files.
+    #[error("TLS of the nodes: {problem}")]
+    Tls {
+        /// What is wrong.
+        problem: String,
     },
     /// The thread of the cluster has ended.
     #[error("the simulated cluster has stopped; start another one")]

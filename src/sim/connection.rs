@@ -3,8 +3,9 @@
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpListener;
 
+use super::stream::Stream;
 use crate::tend::{HEADER_LEN, Header};
 
 /// Longer requests close the connection, in bytes.
@@ -22,15 +23,17 @@ pub(super) struct Message {
 pub(super) struct Connection {
     /// The number of the node.
     pub node: u16,
-    pub stream: TcpStream,
+    pub stream: Stream,
+    /// Who has logged in on it.
+    pub user: Option<String>,
     inbox: Vec<u8>,
     outbox: Vec<u8>,
     sent: usize,
 }
 
 impl Connection {
-    pub fn new(node: u16, stream: TcpStream) -> Connection {
-        Connection { node, stream, inbox: Vec::new(), outbox: Vec::new(), sent: 0 }
+    pub fn new(node: u16, stream: Stream) -> Connection {
+        Connection { node, stream, user: None, inbox: Vec::new(), outbox: Vec::new(), sent: 0 }
     }
 
     /// Takes what has come. `false` = the client has closed.
@@ -85,7 +88,10 @@ impl Connection {
         }
         self.outbox.clear();
         self.sent = 0;
-        true
+        match self.stream.flush() {
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+            Ok(()) => true,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::config::{SimError, SimNamespace};
+use super::config::{SimError, SimNamespace, SimUser};
 use super::handle::Sim;
 
 /// What [`console`] answers to `help`.
@@ -31,6 +31,12 @@ const HELP: &[&str] = &[
     "namespace strong NAME true|false",
     "namespace rebuild NAME",
     "rack N NAMESPACE RACK (told by the enterprise edition only)",
+    "security on|off",
+    "security expire (ends all sessions)",
+    "security lifetime SECONDS (0 = for ever)",
+    "user set NAME PASSWORD [external|powerless]",
+    "user remove NAME",
+    "disconnect N",
     "reply N COMMAND [TEXT] (without a text: the truth again)",
     "help",
 ];
@@ -140,6 +146,22 @@ fn obey(sim: &Sim, line: &str) -> Result<Value, LineError> {
         ["rack", node, namespace, rack] => {
             sim.set_rack(number(node)?, namespace, rack.parse().map_err(|_| unknown())?)?;
         }
+        ["security", "on"] => sim.set_security(true)?,
+        ["security", "off"] => sim.set_security(false)?,
+        ["security", "expire"] => sim.expire_sessions()?,
+        ["security", "lifetime", seconds] => {
+            let seconds = number(seconds)? as u64;
+            sim.set_session_lifetime((seconds > 0).then(|| Duration::from_secs(seconds)))?;
+        }
+        ["user", "set", name, password] => sim.set_user(SimUser::new(name, password))?,
+        ["user", "set", name, password, "external"] => {
+            sim.set_user(SimUser { external: true, ..SimUser::new(name, password) })?;
+        }
+        ["user", "set", name, password, "powerless"] => {
+            sim.set_user(SimUser { rights: false, ..SimUser::new(name, password) })?;
+        }
+        ["user", "remove", name] => sim.remove_user(name)?,
+        ["disconnect", node] => sim.drop_connections(number(node)?)?,
         ["reply", node, command] => sim.set_reply(number(node)?, command, None)?,
         ["reply", node, command, ..] => {
             let text = line.splitn(4, char::is_whitespace).nth(3).unwrap_or_default();

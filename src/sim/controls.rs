@@ -1,9 +1,9 @@
 //! Further controls of a simulated cluster: its namespaces and settings, and
 //! nodes that misbehave.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::config::{SimError, SimNamespace, check_namespace};
+use super::config::{SimError, SimNamespace, SimUser, check_namespace};
 use super::handle::Sim;
 
 impl Sim {
@@ -206,6 +206,78 @@ impl Sim {
             process.partition_generation = partition;
             process.peers_generation = peers;
             process.rebalance_generation = rebalance;
+            Ok(())
+        })
+    }
+
+    /// Switches security on or off. Connections on which nobody has logged in
+    /// are strangers' from then on.
+    ///
+    /// # Errors
+    /// The cluster has stopped.
+    pub fn set_security(&self, enabled: bool) -> Result<(), SimError> {
+        self.call(move |engine| engine.security.enabled = enabled)
+    }
+
+    /// Adds a user, or gives it another password and rights.
+    ///
+    /// # Errors
+    /// The cluster has stopped.
+    pub fn set_user(&self, user: SimUser) -> Result<(), SimError> {
+        self.call(move |engine| engine.security.set_user(user))
+    }
+
+    /// Removes a user and its sessions, if it is there.
+    ///
+    /// # Errors
+    /// The cluster has stopped.
+    pub fn remove_user(&self, name: &str) -> Result<(), SimError> {
+        let name = name.to_owned();
+        self.call(move |engine| engine.security.remove_user(&name))
+    }
+
+    /// Sets how long sessions that begin from now on are good for, in whole
+    /// seconds; `None` = for ever.
+    ///
+    /// # Errors
+    /// The cluster has stopped.
+    pub fn set_session_lifetime(&self, lifetime: Option<Duration>) -> Result<(), SimError> {
+        self.call(move |engine| engine.security.lifetime = lifetime)
+    }
+
+    /// Ends all sessions. Connections that have authenticated stay so.
+    ///
+    /// # Errors
+    /// The cluster has stopped.
+    pub fn expire_sessions(&self) -> Result<(), SimError> {
+        self.call(|engine| engine.security.expire(Instant::now()))
+    }
+
+    /// Closes every connection of a node, which goes on.
+    ///
+    /// # Errors
+    /// No such node.
+    pub fn drop_connections(&self, number: usize) -> Result<(), SimError> {
+        self.try_call(move |engine| {
+            let node = engine.cluster.node(number)?.number;
+            engine.drop_connections(node);
+            Ok(())
+        })
+    }
+
+    /// Gives the nodes other certificates, for connections that begin from now
+    /// on.
+    ///
+    /// # Errors
+    /// The files are no good, or the nodes speak no TLS.
+    #[cfg(feature = "tls")]
+    pub fn set_tls(&self, tls: super::SimTls) -> Result<(), SimError> {
+        self.try_call(move |engine| {
+            if engine.tls.is_none() {
+                return Err(SimError::Tls { problem: "they began without; start anew".into() });
+            }
+            engine.tls = Some(tls.load()?);
+            engine.cluster.config.tls = Some(tls);
             Ok(())
         })
     }

@@ -13,16 +13,15 @@ use mio::{Events, Interest, Poll, Token};
 use super::cluster::Cluster;
 use super::config::{SimConfig, SimError};
 use super::connection::{Connection, Message, listen};
-use super::info::{alternate_ip, answer};
-use super::record::{Command, Store, refusal};
+use super::info::{alternate_ip, answer, refuse};
+use super::record::{Command, Store, forbidden, refusal};
+use super::security::Security;
 use super::status::{NodeState, NodeStatus, RecordCommand, SimStatus};
+use super::stream::Stream;
 use crate::tend::{Header, Kind};
 
 /// The token of the waker; sockets come after it.
 pub(super) const WAKE: Token = Token(0);
-
-/// The admin protocol's answer where security is off.
-const SECURITY_NOT_ENABLED: u8 = 52;
 
 /// The log of record commands ends here.
 const LOG_LIMIT: usize = 1 << 20;
@@ -30,12 +29,24 @@ const LOG_LIMIT: usize = 1 << 20;
 /// Something that the thread shall do.
 pub(super) type Job = Box<dyn FnOnce(&mut Engine) + Send>;
 
+/// Where a node is reached.
+#[derive(Debug)]
+pub(super) struct Listener {
+    node: u16,
+    socket: TcpListener,
+    /// Whether TLS is spoken there.
+    secure: bool,
+}
+
 pub(super) struct Engine {
     pub cluster: Cluster,
+    pub security: Security,
+    #[cfg(feature = "tls")]
+    pub tls: Option<std::sync::Arc<rustls::ServerConfig>>,
     /// Record commands received.
     pub log: Vec<RecordCommand>,
     poll: Poll,
-    listeners: HashMap<Token, (u16, TcpListener)>,
+    listeners: HashMap<Token, Listener>,
     connections: HashMap<Token, Connection>,
     next_token: usize,
     store: Store,
@@ -48,7 +59,12 @@ impl Engine {
         config.check()?;
         let poll = Poll::new().map_err(|source| SimError::System { what: "poll", source })?;
         let (nodes, base_port) = (config.nodes, config.base_port);
+        let mut security = Security::new(config.security, config.session_lifetime);
+        config.users.iter().cloned().for_each(|user| security.set_user(user));
         let mut engine = Engine {
+            security,
+            #[cfg(feature = "tls")]
+            tls: config.tls.as_ref().map(|tls| tls.load()).transpose()?,
             cluster: Cluster::new(config, &[], Instant::now()),
             log: Vec::new(),
             poll,
@@ -98,16 +114,24 @@ impl Engine {
     /// Binds the listeners of a node; returns its port too. Port 0 = any that
     /// is free, below those that the system gives to outgoing connections: the
     /// port of a stopped node stays free.
-    pub fn bind(&mut self, number: u16, port: u16) -> Result<(u16, Vec<TcpListener>), SimError> {
+    pub fn bind(&mut self, node: u16, port: u16) -> Result<(u16, Vec<Listener>), SimError> {
         let mut ips = vec![Ipv4Addr::LOCALHOST];
         if self.cluster.config.alternate_addresses {
-            ips.push(alternate_ip(number));
+            ips.push(alternate_ip(node));
         }
         let mut tries = 0;
         loop {
             tries += 1;
-            let wanted = if port == 0 { self.rng.u16(10_240..32_000) } else { port };
-            let listeners: Result<Vec<_>, _> = ips.iter().map(|&ip| listen(ip, wanted)).collect();
+            let wanted = if port == 0 { self.rng.u16(10_240..31_000) } else { port };
+            let at = |&ip: &Ipv4Addr| {
+                let mut ports = vec![(wanted, false)];
+                ports.extend(self.tls_port(wanted).map(|port| (port, true)));
+                ports.into_iter().map(move |(port, secure)| {
+                    let socket = listen(ip, port)?;
+                    Ok(Listener { node, socket, secure })
+                })
+            };
+            let listeners: Result<Vec<_>, _> = ips.iter().flat_map(at).collect();
             match listeners {
                 Ok(listeners) => return Ok((wanted, listeners)),
                 Err((_, error))
@@ -117,12 +141,22 @@ impl Engine {
         }
     }
 
+    /// Where a node at that port speaks TLS, if it does.
+    fn tls_port(&self, port: u16) -> Option<u16> {
+        #[cfg(feature = "tls")]
+        if self.tls.is_some() {
+            return Some(port.saturating_add(super::tls::SimTls::PORT_OFFSET));
+        }
+        let _ = port;
+        None
+    }
+
     /// Serves at these listeners of a node.
-    pub fn open(&mut self, number: u16, listeners: Vec<TcpListener>) -> Result<(), SimError> {
+    pub fn open(&mut self, listeners: Vec<Listener>) -> Result<(), SimError> {
         for mut listener in listeners {
             let token = self.token();
-            self.register(&mut listener, token, Interest::READABLE)?;
-            self.listeners.insert(token, (number, listener));
+            self.register(&mut listener.socket, token, Interest::READABLE)?;
+            self.listeners.insert(token, listener);
         }
         Ok(())
     }
@@ -130,19 +164,24 @@ impl Engine {
     /// [`bind`](Self::bind) and [`open`](Self::open); returns the port.
     pub fn listen(&mut self, number: u16, port: u16) -> Result<u16, SimError> {
         let (port, listeners) = self.bind(number, port)?;
-        self.open(number, listeners)?;
+        self.open(listeners)?;
         Ok(port)
     }
 
     /// Closes all sockets of a node.
     pub fn close(&mut self, number: u16) {
-        self.listeners.retain(|_, (node, _)| *node != number);
+        self.listeners.retain(|_, listener| listener.node != number);
+        self.drop_connections(number);
+    }
+
+    /// Closes the connections of a node.
+    pub fn drop_connections(&mut self, number: u16) {
         self.connections.retain(|_, connection| connection.node != number);
     }
 
     /// Serves what came in while the node was frozen.
     pub fn catch_up(&mut self, number: u16) {
-        let listeners = self.listeners.iter().filter(|(_, (node, _))| *node == number);
+        let listeners = self.listeners.iter().filter(|(_, listener)| listener.node == number);
         let mut tokens: Vec<Token> = listeners.map(|(token, _)| *token).collect();
         let connections = self.connections.iter().filter(|(_, known)| known.node == number);
         tokens.extend(connections.map(|(token, _)| *token));
@@ -164,6 +203,7 @@ impl Engine {
                 state: node.state(),
                 connections: open.get(&node.number).copied().unwrap_or(0),
                 connections_accepted: node.accepted,
+                tls_accepted: node.tls_accepted,
                 info_requests: node.info_requests,
                 record_commands: node.record_commands,
                 partition_generation: process.map_or(-1, |process| process.partition_generation),
@@ -173,6 +213,9 @@ impl Engine {
         });
         SimStatus {
             cluster_name: self.cluster.config.cluster_name.clone(),
+            logins: self.security.counts.accepted,
+            logins_refused: self.security.counts.refused,
+            authentications: self.security.counts.authenticated,
             migrations: self.cluster.migrations(),
             settled: self.cluster.is_settled(),
             nodes: nodes.collect(),
@@ -214,9 +257,9 @@ impl Engine {
     }
 
     fn ready(&mut self, token: Token) {
-        if let Some(&(number, _)) = self.listeners.get(&token) {
-            if !self.is_frozen(number) {
-                self.accept(token, number);
+        if let Some(&Listener { node, secure, .. }) = self.listeners.get(&token) {
+            if !self.is_frozen(node) {
+                self.accept(token, node, secure);
             }
         } else if let Some(mut connection) = self.connections.remove(&token) {
             if self.is_frozen(connection.node) || self.serve(&mut connection) {
@@ -225,9 +268,9 @@ impl Engine {
         }
     }
 
-    fn accept(&mut self, listener: Token, number: u16) {
+    fn accept(&mut self, listener: Token, number: u16, secure: bool) {
         while let Some(Ok((mut stream, _))) =
-            self.listeners.get(&listener).map(|(_, listener)| listener.accept())
+            self.listeners.get(&listener).map(|listener| listener.socket.accept())
         {
             let token = self.token();
             let interest = Interest::READABLE | Interest::WRITABLE;
@@ -235,17 +278,30 @@ impl Engine {
             if nodelay && self.register(&mut stream, token, interest).is_ok() {
                 if let Some(node) = self.cluster.nodes.get_mut(&number) {
                     node.accepted += 1;
+                    node.tls_accepted += u64::from(secure);
                 }
-                self.connections.insert(token, Connection::new(number, stream));
+                if let Some(stream) = self.stream(stream, secure) {
+                    self.connections.insert(token, Connection::new(number, stream));
+                }
             }
         }
+    }
+
+    fn stream(&self, stream: mio::net::TcpStream, secure: bool) -> Option<Stream> {
+        #[cfg(feature = "tls")]
+        if secure {
+            let session = super::tls::accept(self.tls.as_ref()?)?;
+            return Some(Stream::Tls(Box::new(rustls::StreamOwned::new(session, stream))));
+        }
+        let _ = secure;
+        Some(Stream::Clear(stream))
     }
 
     /// Answers what has come. `false` = the connection is done with.
     fn serve(&mut self, connection: &mut Connection) -> bool {
         let open = connection.receive();
         for message in connection.messages() {
-            let reply = message.and_then(|message| self.answer(connection.node, &message));
+            let reply = message.and_then(|message| self.answer(connection, &message));
             let Some(reply) = reply else {
                 connection.send();
                 return false;
@@ -256,7 +312,9 @@ impl Engine {
     }
 
     /// The reply to a message; `None` = none, and the connection is closed.
-    fn answer(&mut self, number: u16, message: &Message) -> Option<Vec<u8>> {
+    fn answer(&mut self, connection: &mut Connection, message: &Message) -> Option<Vec<u8>> {
+        let number = connection.node;
+        let right = self.security.right(connection.user.as_deref());
         const INFO: u8 = Kind::Info as u8;
         const ADMIN: u8 = Kind::Admin as u8;
         const RECORD: u8 = Kind::Record as u8;
@@ -267,13 +325,21 @@ impl Engine {
                 if let Some(raw) = &node.raw_reply {
                     return Some(raw.clone());
                 }
-                (Kind::Info, answer(&self.cluster, node, &message.body))
+                let body = match right.refusal() {
+                    Some(refusal) => refuse(&message.body, refusal),
+                    None => answer(&self.cluster, node, &message.body),
+                };
+                (Kind::Info, body)
             }
             ADMIN => {
-                let mut body = vec![0; 16];
-                body[1] = SECURITY_NOT_ENABLED;
+                let process = (number, self.cluster.nodes.get(&number)?.incarnation);
+                let certified = connection.stream.certified();
+                let (certified, now) = (certified.as_deref(), Instant::now());
+                let (body, user) = self.security.answer(process, certified, &message.body, now);
+                connection.user = user.or(connection.user.take());
                 (Kind::Admin, body)
             }
+            RECORD if right.refusal().is_some() => (Kind::Record, forbidden(right.code())),
             RECORD => (Kind::Record, self.record(number, &message.body)?),
             _ => return None,
         };

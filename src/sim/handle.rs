@@ -72,6 +72,16 @@ impl Sim {
         self.call(of).unwrap_or_default()
     }
 
+    /// The addresses at which the nodes speak TLS, by number.
+    #[cfg(feature = "tls")]
+    pub fn tls_seeds(&self) -> Vec<SocketAddr> {
+        let mut seeds = self.seeds();
+        for seed in &mut seeds {
+            seed.set_port(seed.port() + super::tls::SimTls::PORT_OFFSET);
+        }
+        seeds
+    }
+
     /// Kills a node as by SIGKILL: its sockets are gone at once, the others
     /// notice later.
     ///
@@ -181,7 +191,7 @@ impl Sim {
             // First of all: it may be refused.
             let (port, listeners) = engine.bind(key, port)?;
             engine.close(key);
-            engine.open(key, listeners)?;
+            engine.open(listeners)?;
             if alive {
                 let delay = engine.cluster.notice();
                 engine.cluster.end(key, delay, Instant::now());

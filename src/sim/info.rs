@@ -13,11 +13,31 @@ const FEATURES: &str = "batch-any;batch-index;blob-bits;cdt-index;cdt-list;cdt-m
     cluster-stable;float;geo;sindex-exists;peers;pipelining;pquery;pscans;query-show;relaxed-sc;\
     replicas;replicas-all;replicas-master;replicas-max;truncate-namespace;udf";
 
+/// How far a node's TLS port is above its clear one.
+pub(super) const TLS_OFFSET: u16 = 1000;
+
 /// Which of a node's addresses is told.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Service {
-    Standard,
-    Alternate,
+struct Service {
+    alternate: bool,
+    tls: bool,
+}
+
+impl Service {
+    const STANDARD: Service = Service { alternate: false, tls: false };
+    const ALTERNATE: Service = Service { alternate: true, tls: false };
+
+    /// The service in the name of a command: `peers-clear-std`.
+    fn of(command: &str) -> Option<Service> {
+        let (_, rest) = command.split_once('-')?;
+        match rest {
+            "clear-std" => Some(Service::STANDARD),
+            "clear-alt" => Some(Service::ALTERNATE),
+            "tls-std" => Some(Service { tls: true, ..Service::STANDARD }),
+            "tls-alt" => Some(Service { tls: true, ..Service::ALTERNATE }),
+            _ => None,
+        }
+    }
 }
 
 /// The body of the reply to the body of a request: `command\tvalue\n` for each
@@ -34,6 +54,16 @@ pub(super) fn answer(cluster: &Cluster, node: &Node, request: &[u8]) -> Vec<u8> 
         body.push(b'\t');
         body.extend_from_slice(value.as_bytes());
         body.push(b'\n');
+    }
+    body
+}
+
+/// The same, with one value for every command: why there is none.
+pub(super) fn refuse(request: &[u8], refusal: &str) -> Vec<u8> {
+    let mut body = Vec::new();
+    for line in request.split_inclusive(|byte| *byte == b'\n') {
+        let Some(command) = line.strip_suffix(b"\n") else { break };
+        body.extend([command, b"\t", refusal.as_bytes(), b"\n"].concat());
     }
     body
 }
@@ -69,17 +99,18 @@ fn value(cluster: &Cluster, node: &Node, command: &str) -> String {
         ("partition-generation", None) => process.partition_generation.to_string(),
         ("peers-generation", None) => process.peers_generation.to_string(),
         ("rebalance-generation", None) => process.rebalance_generation.to_string(),
-        ("peers-clear-std", None) => peers(cluster, node, Service::Standard),
-        ("peers-clear-alt", None) => peers(cluster, node, Service::Alternate),
-        ("service-clear-std", None) => hosts(cluster, node, node.port, Service::Standard).join(","),
-        ("service-clear-alt", None) => {
-            hosts(cluster, node, node.port, Service::Alternate).join(",")
-        }
-        ("peers-tls-std" | "peers-tls-alt" | "service-tls-std" | "service-tls-alt", None) => {
-            ENTERPRISE_ONLY.into()
-        }
-        ("services", None) => services(cluster, node, Service::Standard),
-        ("services-alternate", None) => services(cluster, node, Service::Alternate),
+        (name, None) if name.starts_with("peers-") => match Service::of(name) {
+            Some(Service { tls: true, .. }) if !speaks_tls(cluster) => ENTERPRISE_ONLY.into(),
+            Some(service) => peers(cluster, node, service),
+            None => UNRECOGNIZED.into(),
+        },
+        (name, None) if name.starts_with("service-") => match Service::of(name) {
+            Some(Service { tls: true, .. }) if !speaks_tls(cluster) => ENTERPRISE_ONLY.into(),
+            Some(service) => hosts(cluster, node, node.port, service).join(","),
+            None => UNRECOGNIZED.into(),
+        },
+        ("services", None) => services(cluster, node, Service::STANDARD),
+        ("services-alternate", None) => services(cluster, node, Service::ALTERNATE),
         ("replicas", None) => tables(cluster, node, |table, columns| {
             format!("{},{},{}", table.regime, columns.len(), columns.join(","))
         }),
@@ -99,16 +130,37 @@ fn value(cluster: &Cluster, node: &Node, command: &str) -> String {
 
 /// The hosts of a node in the order in which they are told.
 fn hosts(cluster: &Cluster, node: &Node, port: u16, service: Service) -> Vec<String> {
-    match service {
-        Service::Standard => {
+    let port = if service.tls { port.saturating_add(TLS_OFFSET) } else { port };
+    match service.alternate {
+        false => {
             let own = format!("127.0.0.1:{port}");
             node.extra_hosts.iter().cloned().chain([own]).collect()
         }
-        Service::Alternate if cluster.config.alternate_addresses => {
+        true if cluster.config.alternate_addresses => {
             vec![format!("{}:{port}", alternate_ip(node.number))]
         }
-        Service::Alternate => Vec::new(),
+        true => Vec::new(),
     }
+}
+
+#[cfg(feature = "tls")]
+fn speaks_tls(cluster: &Cluster) -> bool {
+    cluster.config.tls.is_some()
+}
+
+#[cfg(not(feature = "tls"))]
+fn speaks_tls(_: &Cluster) -> bool {
+    false
+}
+
+/// The name that peers are listed with.
+fn tls_name(cluster: &Cluster, service: Service) -> &str {
+    #[cfg(feature = "tls")]
+    if let Some(tls) = &cluster.config.tls {
+        return tls.name.as_deref().filter(|_| service.tls).unwrap_or_default();
+    }
+    let _ = (cluster, service);
+    ""
 }
 
 /// The alternate address of a node: another one for each, on the loopback too.
@@ -130,12 +182,13 @@ fn others<'a>(cluster: &'a Cluster, node: &'a Node) -> Vec<(&'a Node, &'a Member
 }
 
 fn peers(cluster: &Cluster, node: &Node, service: Service) -> String {
-    let suffix = format!(":{}", cluster.config.default_port);
+    let (suffix, tls_name) =
+        (format!(":{}", cluster.config.default_port), tls_name(cluster, service));
     let entry = |(peer, member): (&Node, &Member)| {
         let hosts = hosts(cluster, peer, member.port, service);
         let hosts: Vec<&str> =
             hosts.iter().map(|host| host.strip_suffix(&suffix).unwrap_or(host)).collect();
-        format!("[{},,[{}]]", peer.id, hosts.join(","))
+        format!("[{},{tls_name},[{}]]", peer.id, hosts.join(","))
     };
     let peers: Vec<String> = others(cluster, node).into_iter().map(entry).collect();
     let generation = node.process.as_ref().map_or(0, |process| process.peers_generation);

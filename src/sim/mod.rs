@@ -27,11 +27,16 @@
 //!   replica too.
 //! - The replication factor told is the effective one.
 //! - A frozen node that wakes believes for a while that it is still master.
+//! - With security on, a connection that has not logged in is told
+//!   `ERROR:80:not authenticated` to every command; sessions end with their
+//!   lifetime and with the process of the node that gave them.
+//! - With TLS each node listens at a second port and lists the others' second
+//!   ports in `peers-tls-std`.
 //!
 //! # What it does not
 //! It stores records in one place: every node answers for every record,
-//! whoever owns it. Login, TLS, batches, scans and queries are missing. A
-//! strong-consistency namespace has regimes, but no roster: its partitions are
+//! whoever owns it. Batches, scans, queries and the administration of users are
+//! missing. A strong-consistency namespace has regimes, but no roster: its partitions are
 //! always available.
 //!
 //! # How it works
@@ -55,10 +60,16 @@ mod info;
 mod membership;
 mod node;
 mod record;
+mod security;
 mod status;
+mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 mod view;
 
-pub use config::{SimConfig, SimError, SimNamespace, Timings};
+pub use config::{SimConfig, SimError, SimNamespace, SimUser, Timings};
 pub use console::console;
 pub use handle::Sim;
 pub use status::{NodeState, NodeStatus, RecordCommand, RecordKind, SimStatus};
+#[cfg(feature = "tls")]
+pub use tls::SimTls;

@@ -77,6 +77,7 @@ pub(super) struct Node {
     /// Its rack in each namespace.
     pub racks: HashMap<String, i32>,
     pub accepted: u64,
+    pub tls_accepted: u64,
     pub info_requests: u64,
     pub record_commands: u64,
 }
@@ -96,6 +97,7 @@ impl Node {
             raw_reply: None,
             racks: HashMap::new(),
             accepted: 0,
+            tls_accepted: 0,
             info_requests: 0,
             record_commands: 0,
         }

@@ -179,6 +179,11 @@ pub(super) fn refusal() -> Vec<u8> {
     reply(PARAMETER, 0, &[])
 }
 
+/// The reply to who may not ask.
+pub(super) fn forbidden(code: u8) -> Vec<u8> {
+    reply(code, 0, &[])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -47,6 +47,8 @@ pub struct NodeStatus {
     pub connections: usize,
     /// Connections ever accepted, by all its processes.
     pub connections_accepted: u64,
+    /// Those of them over TLS.
+    pub tls_accepted: u64,
     /// Info requests (messages, of one or more commands) ever received.
     pub info_requests: u64,
     /// Record commands ever received.
@@ -65,6 +67,12 @@ pub struct NodeStatus {
 pub struct SimStatus {
     /// Its name, if it has one.
     pub cluster_name: Option<String>,
+    /// Logins that were taken, by all nodes.
+    pub logins: u64,
+    /// Logins, and authentications by a token, that were refused.
+    pub logins_refused: u64,
+    /// Connections that were authenticated by a token.
+    pub authentications: u64,
     /// Replicas that are still to migrate.
     pub migrations: usize,
     /// Whether nothing will change any more unless told to: no death to be

@@ -18,6 +18,14 @@ pub enum TendError {
         /// What was wrong with the last of them.
         last: String,
     },
+    /// No server lets the user in.
+    #[error("{host}: {error}")]
+    Login {
+        /// The address that was asked first.
+        host: String,
+        /// What it said and what to do.
+        error: String,
+    },
     /// The server belongs to another cluster than the one wanted.
     #[error(
         "{host} belongs to cluster {found:?}, wanted {wanted:?}; give the hosts of {wanted:?}, or another shm_key for {found:?}"

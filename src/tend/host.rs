@@ -4,23 +4,31 @@ use core::fmt;
 use core::str::FromStr;
 use std::net::{IpAddr, SocketAddr};
 
-/// A host, by name or IP address, and a port.
+use crate::map::TlsName;
+
+/// A host, by name or IP address, and a port; with TLS also the name that its
+/// certificate bears, where that is another one.
 ///
 /// ```
 /// use tendmap::tend::Host;
 /// let host: Host = "db1.example.org".parse().unwrap();
 /// assert_eq!((host.name(), host.port()), ("db1.example.org", 3000));
+/// let host: Host = "10.0.0.1:cluster-a:4333".parse().unwrap();
+/// assert_eq!((host.certificate_name(), host.port()), ("cluster-a", 4333));
 /// assert_eq!("[2001:db8::1]:3100".parse::<Host>().unwrap().to_string(), "[2001:db8::1]:3100");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Host {
     name: String,
+    tls_name: Option<String>,
     port: u16,
 }
 
 /// Text that is no host.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no host: {problem}; wanted name, name:port, IPv4:port or [IPv6]:port")]
+#[error(
+    "{text:?} is no host: {problem}; wanted name, name:port, IPv4:port or [IPv6]:port, with a TLS name before the port if need be"
+)]
 pub struct HostError {
     text: String,
     problem: &'static str,
@@ -52,7 +60,23 @@ impl Host {
         if name.parse::<IpAddr>().is_err() && !name.bytes().all(plain) {
             return fail("the name has a character that no host name has");
         }
-        Ok(Host { name: name.into(), port })
+        Ok(Host { name: name.into(), tls_name: None, port })
+    }
+
+    /// The same host with a certificate that bears this name.
+    pub fn with_tls_name(mut self, name: Option<&TlsName>) -> Host {
+        self.tls_name = name.map(ToString::to_string).or(self.tls_name);
+        self
+    }
+
+    /// The name that its certificate bears, where it was given one.
+    pub fn tls_name(&self) -> Option<&str> {
+        self.tls_name.as_deref()
+    }
+
+    /// The name (or IP address) that its certificate must bear.
+    pub fn certificate_name(&self) -> &str {
+        self.tls_name.as_deref().unwrap_or(&self.name)
     }
 
     /// Its name or IP address (IPv6 without brackets).
@@ -73,17 +97,20 @@ impl Host {
 
 impl From<SocketAddr> for Host {
     fn from(address: SocketAddr) -> Host {
-        Host { name: address.ip().to_string(), port: address.port() }
+        Host { name: address.ip().to_string(), tls_name: None, port: address.port() }
     }
 }
 
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.name.contains(':') {
-            write!(f, "[{}]:{}", self.name, self.port)
-        } else {
-            write!(f, "{}:{}", self.name, self.port)
+        match self.name.contains(':') {
+            true => write!(f, "[{}]:", self.name)?,
+            false => write!(f, "{}:", self.name)?,
         }
+        if let Some(name) = &self.tls_name {
+            write!(f, "{name}:")?;
+        }
+        write!(f, "{}", self.port)
     }
 }
 
@@ -109,6 +136,13 @@ impl FromStr for Host {
                 None => (text, None),
             },
         };
+        let (tls_name, port) = match port.and_then(|port| port.rsplit_once(':')) {
+            Some((name, port)) => {
+                let name = TlsName::new(name).map_err(|_| fail("the TLS name is none"))?;
+                (Some(name), Some(port))
+            }
+            None => (None, port),
+        };
         let port = match port {
             Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => {
                 port.parse().map_err(|_| fail("the port is not 1 to 65535"))?
@@ -116,7 +150,8 @@ impl FromStr for Host {
             Some(_) => return Err(fail("the port is not a number")),
             None => Host::DEFAULT_PORT,
         };
-        Host::new(name, port).map_err(|error| fail(error.problem))
+        let host = Host::new(name, port).map_err(|error| fail(error.problem))?;
+        Ok(host.with_tls_name(tls_name.as_ref()))
     }
 }
 
@@ -126,7 +161,14 @@ mod tests {
 
     #[test]
     fn hosts_come_back_as_they_were_written() {
-        for text in ["a:1", "10.0.0.1:3000", "[::1]:3100", "node-1.db_x.example.org:65535"] {
+        for text in [
+            "a:1",
+            "10.0.0.1:3000",
+            "[::1]:3100",
+            "node-1.db_x.example.org:65535",
+            "a:b.c:1",
+            "[::1]:b:1",
+        ] {
             assert_eq!(text.parse::<Host>().unwrap().to_string(), text);
         }
         for (text, whole) in
@@ -143,8 +185,8 @@ mod tests {
     fn what_is_no_host_is_refused() {
         let long = "x".repeat(254);
         for text in [
-            "", ":1", "a:", "a:0", "a:65536", "a:+1", "a:x", "[::1", "[a]:1", "[::1]x", "a b",
-            &long,
+            "", ":1", "a:b:", "a:b:c:1", "a:", "a:0", "a:65536", "a:+1", "a:x", "[::1", "[a]:1",
+            "[::1]x", "a b", &long,
         ] {
             assert!(text.parse::<Host>().is_err(), "{text:?}");
         }

@@ -18,6 +18,8 @@ mod header;
 mod host;
 pub mod info;
 pub mod login;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod transport;
 
 pub use aerospike::{AerospikeConfig, AerospikeSource};

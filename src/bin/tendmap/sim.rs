@@ -1,8 +1,10 @@
 //! `tendmap sim`: a simulated cluster, driven by lines of text.
 
 use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use tendmap::sim::{Sim, SimConfig, SimNamespace, console};
+use tendmap::sim::{Sim, SimConfig, SimNamespace, SimTls, SimUser, console};
 
 use crate::failure::Failure;
 
@@ -25,6 +27,33 @@ pub struct Args {
     /// What the nodes call their cluster.
     #[arg(long, value_name = "NAME", default_value = "tend-sim")]
     cluster_name: String,
+    /// Have each node listen at an alternate address too.
+    #[arg(long)]
+    alternate_addresses: bool,
+    /// A user and its password; may be given several times. Clients then have to
+    /// log in.
+    #[arg(long, value_name = "NAME:PASSWORD", value_parser = user)]
+    user: Vec<SimUser>,
+    /// How many seconds a session is good for; 0 = for ever.
+    #[arg(long, value_name = "N", default_value_t = 86_400)]
+    session_lifetime: u64,
+    /// The nodes' certificate, PEM: each also speaks TLS, at its port + 1000.
+    #[arg(long, value_name = "FILE", requires = "tls_keyfile")]
+    tls_certfile: Option<PathBuf>,
+    /// The key to it, PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_certfile")]
+    tls_keyfile: Option<PathBuf>,
+    /// Authorities of client certificates, PEM: clients must show one.
+    #[arg(long, value_name = "FILE", requires = "tls_certfile")]
+    tls_cafile: Option<PathBuf>,
+    /// The TLS name that the nodes list for their peers.
+    #[arg(long, value_name = "NAME", requires = "tls_certfile")]
+    tls_name: Option<String>,
+}
+
+fn user(text: &str) -> Result<SimUser, String> {
+    let (name, password) = text.split_once(':').ok_or("wanted NAME:PASSWORD")?;
+    Ok(SimUser::new(name, password))
 }
 
 fn namespace(text: &str) -> Result<SimNamespace, String> {
@@ -49,10 +78,21 @@ fn namespace(text: &str) -> Result<SimNamespace, String> {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let mut config = SimConfig::new(args.nodes);
     config.base_port = args.base_port;
-    config.enterprise = args.enterprise;
     config.cluster_name = Some(args.cluster_name.clone()).filter(|name| !name.is_empty());
     if !args.namespace.is_empty() {
         config.namespaces = args.namespace.clone();
+    }
+    config.enterprise = args.enterprise;
+    config.alternate_addresses = args.alternate_addresses;
+    config.security = !args.user.is_empty();
+    config.users.clone_from(&args.user);
+    let lifetime = Duration::from_secs(args.session_lifetime);
+    config.session_lifetime = (!lifetime.is_zero()).then_some(lifetime);
+    if let (Some(certfile), Some(keyfile)) = (&args.tls_certfile, &args.tls_keyfile) {
+        let mut tls = SimTls::new(certfile, keyfile);
+        tls.cafile.clone_from(&args.tls_cafile);
+        tls.name.clone_from(&args.tls_name);
+        config.tls = Some(tls);
     }
     let sim = Sim::start(config)?;
     console(&sim, io::stdin().lock(), io::stdout().lock())?;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tendmap::client::{Client, Config, Event, Observer};
 use tendmap::tend::Host;
 
+use crate::access::Access;
 use crate::args::Common;
 use crate::duration;
 use crate::event::{Told, told};
@@ -23,6 +24,8 @@ pub struct Args {
     /// The name that the cluster must have.
     #[arg(long, value_name = "NAME")]
     pub cluster_name: Option<String>,
+    #[command(flatten)]
+    pub access: Access,
     /// Whether the map is shared; `false` keeps it private to this process.
     #[arg(
         long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set,
@@ -74,6 +77,7 @@ impl Args {
     pub fn config(&self, common: &Common) -> Config {
         let mut config = Config::new(self.host.clone());
         config.cluster_name = self.cluster_name.clone();
+        self.access.set(&mut config);
         config.use_shm = self.use_shm;
         config.shm_key = common.key();
         config.shm_backend = common.shm_backend;

@@ -7,6 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::map::ClusterName;
 use crate::tend::Host;
+use crate::tend::login::Credentials;
+#[cfg(feature = "tls")]
+use crate::tend::tls::TlsConfig;
 
 /// How an Aerospike cluster is found and asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +29,12 @@ pub struct AerospikeConfig {
     /// What servers show as the application (`user-agents`); at most 64
     /// characters are sent.
     pub application: Option<String>,
+    /// Who logs in; `None` = nobody, for clusters without security.
+    pub credentials: Option<Credentials>,
+    /// How servers are reached over TLS; `None` = in clear. The hosts are then
+    /// at the servers' TLS ports.
+    #[cfg(feature = "tls")]
+    pub tls: Option<TlsConfig>,
 }
 
 impl AerospikeConfig {
@@ -38,14 +47,35 @@ impl AerospikeConfig {
             resolve_timeout: Duration::from_secs(2),
             use_services_alternate: false,
             application: None,
+            credentials: None,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 
-    /// The commands that differ by configuration.
+    /// Whether servers are reached over TLS, and whether only for logins.
+    pub(super) fn secure(&self) -> (bool, bool) {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return (true, tls.for_login_only);
+        }
+        (false, false)
+    }
+
+    /// The commands that differ by configuration. Where only logins go over
+    /// TLS, a server is found at its TLS address and then used at its clear one.
     pub(super) fn commands(&self) -> Commands {
-        let (peers, service) = match self.use_services_alternate {
-            false => ("peers-clear-std", "service-clear-std"),
-            true => ("peers-clear-alt", "service-clear-alt"),
+        let (tls, for_login_only) = self.secure();
+        let (peers, service) = match (tls, self.use_services_alternate) {
+            (false, false) => ("peers-clear-std", "service-clear-std"),
+            (false, true) => ("peers-clear-alt", "service-clear-alt"),
+            (true, false) => ("peers-tls-std", "service-tls-std"),
+            (true, true) => ("peers-tls-alt", "service-tls-alt"),
+        };
+        let service = match (for_login_only, self.use_services_alternate) {
+            (true, false) => "service-clear-std",
+            (true, true) => "service-clear-alt",
+            _ => service,
         };
         Commands { peers, service }
     }

@@ -25,13 +25,14 @@ mod validate;
 pub use config::AerospikeConfig;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use self::config::Commands;
 use self::namespaces::Watch;
 use self::node::NodeState;
 use self::seed::KnownHosts;
 use super::transport::{TcpTransport, Transport};
-use super::{ClusterSource, TendError, TendReport, Turn};
+use super::{ClusterSource, Host, TendError, TendReport, Turn};
 use crate::map::{Capacity, ClusterMap, NamespaceName, NodeId};
 
 /// The tender of an Aerospike cluster.
@@ -51,15 +52,20 @@ pub struct AerospikeSource<T = TcpTransport> {
     /// New nodes whose trouble was told.
     troubled: BTreeSet<NodeId>,
     watch: BTreeMap<NamespaceName, Watch>,
+    /// The names that the certificates of servers bear.
+    names: BTreeMap<SocketAddr, String>,
 }
 
 impl AerospikeSource<TcpTransport> {
-    /// A source that reaches the servers over plain TCP. It opens nothing
-    /// before the first pass.
+    /// A source that reaches the servers over TCP. It opens nothing before the
+    /// first pass.
     pub fn new(config: AerospikeConfig) -> AerospikeSource<TcpTransport> {
         let greeting = config.greeting();
         let transport =
-            TcpTransport::new(config.connect_timeout, config.resolve_timeout, Some(&greeting));
+            TcpTransport::new(config.connect_timeout, config.resolve_timeout, Some(&greeting))
+                .with_credentials(config.credentials.clone());
+        #[cfg(feature = "tls")]
+        let transport = transport.with_tls(config.tls.clone());
         AerospikeSource::with_transport(config, transport)
     }
 }
@@ -79,12 +85,26 @@ impl<T: Transport> AerospikeSource<T> {
             refused_namespaces: BTreeSet::new(),
             troubled: BTreeSet::new(),
             watch: BTreeMap::new(),
+            names: BTreeMap::new(),
         }
     }
 
     /// The transport.
     pub fn transport_mut(&mut self) -> &mut T {
         &mut self.transport
+    }
+
+    /// Notes the name that the certificate of the server at an address of this
+    /// host must bear.
+    fn name(&mut self, address: SocketAddr, host: &Host) {
+        let name = match self.config.secure() {
+            (true, _) => Some(host.certificate_name()),
+            _ => host.tls_name(),
+        };
+        if let Some(name) = name {
+            self.transport.name(address, name);
+            self.names.insert(address, name.to_owned());
+        }
     }
 
     /// The name that servers must give their cluster.
@@ -100,7 +120,11 @@ impl<T: Transport> ClusterSource for AerospikeSource<T> {
             |(slot, node): (_, &crate::map::Node)| NodeState::new(node.id, slot, node.address);
         self.nodes = map.nodes.iter().map(state).collect();
         for (_, node) in map.nodes.iter() {
-            self.known.remember(node.address.into());
+            let host = Host::from(node.address).with_tls_name(node.tls_name.as_ref());
+            self.name(node.address, &host);
+            if !self.config.secure().1 {
+                self.known.remember(host);
+            }
         }
         self.map = map;
         self.changed = false;
@@ -121,5 +145,6 @@ impl<T: Transport> ClusterSource for AerospikeSource<T> {
         self.refused_namespaces.clear();
         self.troubled.clear();
         self.watch.clear();
+        self.names.clear();
     }
 }

@@ -53,6 +53,7 @@ impl<T: Transport> AerospikeSource<T> {
         self.watch_namespaces(turn);
         let addresses: BTreeSet<SocketAddr> = self.nodes.iter().map(|node| node.address).collect();
         self.transport.keep(&addresses);
+        self.names.retain(|address, _| addresses.contains(address));
         Ok(self.finish(turn))
     }
 
@@ -78,7 +79,7 @@ impl<T: Transport> AerospikeSource<T> {
             let answer = match answer {
                 Ok(answer) => answer,
                 Err(error) => {
-                    pass.dead.insert(address, Invalid::Unreachable(error.to_string()));
+                    pass.dead.insert(address, (&error).into());
                     self.node_failed(turn, index, &error);
                     continue;
                 }

@@ -45,7 +45,6 @@ impl List {
 /// A node to be validated: a new one, or one that may have moved.
 #[derive(Debug, Default)]
 struct Candidate {
-    tls_name: Option<TlsName>,
     hosts: Vec<Host>,
     /// Where it was: that it does not answer there is known.
     from: Option<SocketAddr>,
@@ -97,7 +96,6 @@ impl<T: Transport> AerospikeSource<T> {
         mut lists: Vec<List>,
     ) -> Result<(), Interrupted> {
         let mut listed = BTreeSet::new();
-        let mut tls_names = BTreeMap::new();
         // New nodes that were validated, and those that could not be.
         let mut found: BTreeSet<NodeId> =
             lists.iter().filter(|list| list.newcomer.is_some()).map(|list| list.id).collect();
@@ -107,7 +105,10 @@ impl<T: Transport> AerospikeSource<T> {
             let mut candidates: BTreeMap<NodeId, Candidate> = BTreeMap::new();
             for peer in lists[next..].iter().flat_map(|list| &list.peers) {
                 listed.insert(peer.id);
-                peer.hosts.iter().for_each(|host| self.known.remember(host.clone()));
+                let tls_name = peer.tls_name.as_ref();
+                let hosts: Vec<Host> =
+                    peer.hosts.iter().map(|host| host.clone().with_tls_name(tls_name)).collect();
+                hosts.iter().for_each(|host| self.known.remember(host.clone()));
                 let from = match self.nodes.iter().find(|node| node.id == peer.id && !node.gone) {
                     Some(node) if !node.failed => continue,
                     Some(node) => Some(node.address),
@@ -118,16 +119,20 @@ impl<T: Transport> AerospikeSource<T> {
                 }
                 let candidate = candidates.entry(peer.id).or_default();
                 candidate.from = from;
-                candidate.tls_name = peer.tls_name;
-                candidate.hosts.extend(peer.hosts.iter().cloned());
+                candidate.hosts.extend(hosts);
             }
             next = lists.len();
             let groups = self.groups(turn, &candidates)?;
             let outcomes = self.validate(turn, pass, &groups, false)?;
-            for ((id, candidate), outcome) in candidates.into_iter().zip(outcomes) {
+            for ((id, _), mut outcome) in candidates.into_iter().zip(outcomes) {
+                if let Some(good) = outcome.good.take_if(|_| self.config.secure().1) {
+                    match self.in_clear(turn, pass, good)? {
+                        Ok(good) => outcome.good = Some(good),
+                        Err(error) => outcome.errors.insert(0, error),
+                    }
+                }
                 if let Some(good) = outcome.good {
                     found.insert(id);
-                    tls_names.insert(id, candidate.tls_name);
                     lists.push(List::of_new(good));
                 } else {
                     unhandled.insert(id, outcome.errors.into_iter().next());
@@ -138,8 +143,7 @@ impl<T: Transport> AerospikeSource<T> {
         self.remove_nodes(turn, &lists, &listed, &found);
         for list in &mut lists {
             if let Some(newcomer) = list.newcomer.take() {
-                let tls_name = tls_names.get(&newcomer.id).copied().flatten();
-                self.add_node(turn, newcomer, tls_name);
+                self.add_node(turn, newcomer);
             }
         }
         self.refused_nodes.retain(|id| listed.contains(id) || found.contains(id));
@@ -171,9 +175,12 @@ impl<T: Transport> AerospikeSource<T> {
         let mut groups = Vec::new();
         for (&id, candidate) in candidates {
             let mut addresses: Vec<SocketAddr> = Vec::new();
-            for address in resolved.by_ref().take(candidate.hosts.len()).flatten().flatten() {
-                if Some(address) != candidate.from && !addresses.contains(&address) {
-                    addresses.push(address);
+            for (host, found) in candidate.hosts.iter().zip(resolved.by_ref()) {
+                for address in found.into_iter().flatten() {
+                    self.name(address, host);
+                    if Some(address) != candidate.from && !addresses.contains(&address) {
+                        addresses.push(address);
+                    }
                 }
             }
             groups.push(Group { id: Some(id), addresses });
@@ -252,8 +259,13 @@ impl<T: Transport> AerospikeSource<T> {
     }
 
     /// Takes a validated node into the table, or to its new address.
-    fn add_node(&mut self, turn: &mut dyn Turn, new: Validated, tls_name: Option<TlsName>) {
+    fn add_node(&mut self, turn: &mut dyn Turn, new: Validated) {
         let Validated { id, address, connection, status, .. } = new;
+        // Whoever connects to it has to know what its certificate bears, where
+        // that is not its address.
+        let is_address = |name: &String| name.parse::<std::net::IpAddr>().is_ok();
+        let name = self.names.get(&address).filter(|name| !is_address(name));
+        let tls_name = name.and_then(|name| TlsName::new(name).ok());
         let status = Some(status);
         if let Some(node) = self.nodes.iter_mut().find(|node| node.id == id) {
             let from = node.address;

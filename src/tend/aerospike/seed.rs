@@ -8,6 +8,7 @@ use super::AerospikeSource;
 use super::pass::Pass;
 use super::peers::List;
 use super::validate::{Group, Invalid, Validated, Wanted, validate};
+use crate::map::TlsName;
 use crate::tend::info::Build;
 use crate::tend::transport::{Interrupted, Transport};
 use crate::tend::{Host, TendError, Turn};
@@ -50,8 +51,10 @@ impl<T: Transport> AerospikeSource<T> {
             let group = [Group { id: None, addresses }];
             let outcome = self.validate(turn, pass, &group, true)?.pop().unwrap_or_default();
             if let Some(good) = outcome.good {
-                let good = self.behind_balancer(turn, pass, good)?;
-                return Ok(self.seeded(good));
+                match self.settled(turn, pass, good)? {
+                    Ok(good) => return Ok(self.seeded(good)),
+                    Err((at, error)) => tried.push((at.to_string(), error)),
+                }
             }
             // Perhaps it believes wrongly that it is alone: the last resort.
             orphan = orphan.or(outcome.orphan);
@@ -61,10 +64,15 @@ impl<T: Transport> AerospikeSource<T> {
         let given_up = |failures: u32| failures + 1 >= MAX_FAILURES;
         let all_given_up = self.nodes.iter().all(|node| node.gone || given_up(node.failures));
         match orphan {
-            Some(orphan) if all_given_up => {
-                let orphan = self.behind_balancer(turn, pass, orphan)?;
-                Ok(self.seeded(orphan))
-            }
+            Some(orphan) if all_given_up => match self.settled(turn, pass, orphan)? {
+                Ok(orphan) => Ok(self.seeded(orphan)),
+                Err((at, error)) => {
+                    tried.push((at.to_string(), error));
+                    let error = self.seed_error(tried, pass);
+                    self.count_failures();
+                    Err(error)
+                }
+            },
             _ => {
                 let error = self.seed_error(tried, pass);
                 self.count_failures();
@@ -85,6 +93,55 @@ impl<T: Transport> AerospikeSource<T> {
         List::of_new(seed)
     }
 
+    /// The server at the address at which it is to be used from now on.
+    pub(super) fn settled(
+        &mut self,
+        turn: &mut dyn Turn,
+        pass: &mut Pass,
+        seed: Validated,
+    ) -> Result<Result<Validated, (SocketAddr, Invalid)>, Interrupted> {
+        match self.config.secure() {
+            (_, true) => self.in_clear(turn, pass, seed),
+            _ => self.behind_balancer(turn, pass, seed).map(Ok),
+        }
+    }
+
+    /// Where only logins go over TLS: the same server at one of its clear
+    /// addresses, with the session of a login at its TLS address.
+    pub(super) fn in_clear(
+        &mut self,
+        turn: &mut dyn Turn,
+        pass: &mut Pass,
+        secure: Validated,
+    ) -> Result<Result<Validated, (SocketAddr, Invalid)>, Interrupted> {
+        let addresses = self.resolve_own(turn, &secure)?;
+        for &clear in &addresses {
+            self.transport.login_at(clear, secure.address);
+            // What it did not answer in clear says nothing about now.
+            pass.dead.remove(&clear);
+        }
+        let group = [Group { id: Some(secure.id), addresses }];
+        let outcome = self.validate(turn, pass, &group, false)?.pop().unwrap_or_default();
+        let none = || Invalid::Unreachable("the server tells no clear address".into());
+        Ok(match outcome.good {
+            // Its peers are at their TLS addresses, as it said first.
+            Some(clear) => Ok(Validated { peers: secure.peers, ..clear }),
+            None => Err(outcome.errors.into_iter().next().unwrap_or((secure.address, none()))),
+        })
+    }
+
+    /// The addresses that a server gives for itself, all with its TLS name.
+    fn resolve_own(
+        &mut self,
+        turn: &mut dyn Turn,
+        server: &Validated,
+    ) -> Result<Vec<SocketAddr>, Interrupted> {
+        let name = self.names.get(&server.address).and_then(|name| TlsName::new(name).ok());
+        let hosts: Vec<Host> =
+            server.service.iter().map(|host| host.clone().with_tls_name(name.as_ref())).collect();
+        self.resolve(turn, &hosts, &mut Vec::new())
+    }
+
     /// The address reached may be a load balancer, behind which another node
     /// answers next time: then the node's own address is taken, if it answers
     /// there.
@@ -97,7 +154,7 @@ impl<T: Transport> AerospikeSource<T> {
         if seed.address.ip().is_loopback() || seed.service.is_empty() {
             return Ok(seed);
         }
-        let addresses = self.resolve(turn, &seed.service, &mut Vec::new())?;
+        let addresses = self.resolve_own(turn, &seed)?;
         if addresses.contains(&seed.address) {
             return Ok(seed);
         }
@@ -143,6 +200,7 @@ impl<T: Transport> AerospikeSource<T> {
                 }
                 Ok(list) => {
                     for address in list {
+                        self.name(address, host);
                         if !addresses.contains(&address) {
                             addresses.push(address);
                         }
@@ -156,6 +214,12 @@ impl<T: Transport> AerospikeSource<T> {
 
     fn seed_error(&self, tried: Vec<(String, Invalid)>, pass: &Pass) -> TendError {
         let is_other = |(_, error): &(_, Invalid)| matches!(error, Invalid::WrongCluster { .. });
+        let is_login = |(_, error): &(_, Invalid)| matches!(error, Invalid::Login(_));
+        if let Some((host, Invalid::Login(error))) = tried.first()
+            && tried.iter().all(is_login)
+        {
+            return TendError::Login { host: host.clone(), error: error.clone() };
+        }
         let is_old = |(_, error): &(_, Invalid)| matches!(error, Invalid::TooOld { .. });
         if let Some((host, Invalid::WrongCluster { found, wanted })) = tried.first()
             && tried.iter().all(is_other)

@@ -29,6 +29,7 @@ pub(super) struct Validated {
 #[derive(Clone, Debug)]
 pub(super) enum Invalid {
     Unreachable(String),
+    Login(String),
     BadReply(String),
     WrongNode { found: NodeId, wanted: NodeId },
     WrongCluster { found: String, wanted: String },
@@ -39,7 +40,9 @@ pub(super) enum Invalid {
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Invalid::Unreachable(error) | Invalid::BadReply(error) => f.write_str(error),
+            Invalid::Unreachable(error) | Invalid::Login(error) | Invalid::BadReply(error) => {
+                f.write_str(error)
+            }
             Invalid::WrongNode { found, wanted } => {
                 write!(f, "node {found} answers, wanted {wanted}")
             }
@@ -50,6 +53,16 @@ impl fmt::Display for Invalid {
                 write!(f, "runs build {found}, wanted {} or later", Build::OLDEST_TEXT)
             }
             Invalid::NotReady => f.write_str("has not joined its cluster yet"),
+        }
+    }
+}
+
+impl From<&AskError> for Invalid {
+    fn from(error: &AskError) -> Invalid {
+        match error {
+            AskError::Malformed(_) => Invalid::BadReply(error.to_string()),
+            _ if error.is_login() => Invalid::Login(error.to_string()),
+            _ => Invalid::Unreachable(error.to_string()),
         }
     }
 }
@@ -98,10 +111,7 @@ impl Wanted<'_> {
     ) -> Result<Validated, Invalid> {
         let Answer { connection, body } = match answer {
             Ok(answer) => answer,
-            Err(error @ AskError::Malformed(_)) => {
-                return Err(Invalid::BadReply(error.to_string()));
-            }
-            Err(error) => return Err(Invalid::Unreachable(error.to_string())),
+            Err(error) => return Err(error.into()),
         };
         let reply = Reply::parse(body, &ask.commands)?;
         let found = info::parse_node(reply.value("node")?)?;
@@ -196,7 +206,7 @@ pub(super) fn validate<T: Transport>(
                 }
             }
             if let Err(error) = answer {
-                dead.insert(ask.address, Invalid::Unreachable(error.to_string()));
+                dead.insert(ask.address, (&error).into());
             }
             match verdicts.iter().all(|verdicts| is_decided(verdicts, with_peers)) {
                 true => ControlFlow::Break(()),

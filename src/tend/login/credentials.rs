@@ -43,6 +43,16 @@ impl AuthMode {
     }
 }
 
+impl AuthMode {
+    /// What else can be done where there is no TLS.
+    pub(crate) fn otherwise(self) -> &'static str {
+        match self {
+            AuthMode::Pki => " with certfile and keyfile",
+            _ => ", or use EXTERNAL_INSECURE where the way to the servers can be trusted",
+        }
+    }
+}
+
 impl fmt::Display for AuthMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())

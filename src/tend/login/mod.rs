@@ -15,7 +15,12 @@ mod reply;
 pub use credentials::{AuthMode, AuthModeError, Credentials, CredentialsError};
 pub use error::LoginError;
 pub use message::{Request, authenticate, login};
+pub use secrecy::SecretString;
+
 pub use reply::{
     Authenticated, LoggedIn, MAX_LOGIN_REPLY, Session, login_body_length, parse_authenticate,
     parse_login,
 };
+
+#[cfg(feature = "sim")]
+pub(crate) use message::{AUTHENTICATE, Fields, LOGIN, field};

@@ -1,62 +1,109 @@
 //! One connection to one server.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::SocketAddr;
-
-use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
+use secrecy::zeroize::{Zeroize, Zeroizing};
 
 use super::AskError;
+use super::logins::Proof;
+use super::stream::Stream;
 use crate::tend::HEADER_LEN;
 use crate::tend::info::{InfoError, body_length};
+use crate::tend::login::{
+    LoggedIn, LoginError, MAX_LOGIN_REPLY, login_body_length, parse_authenticate, parse_login,
+};
 
 /// How much is read at once.
 const CHUNK: usize = 16 * 1024;
 
 /// A nonblocking connection with at most one request under way.
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     /// Its number, never used before.
     pub(super) id: u64,
     /// Whether it has answered before: if it now breaks without a byte, then
     /// the server had closed it in the meantime.
     pub(super) proven: bool,
     connected: bool,
-    out: Vec<u8>,
+    /// Whether its stream is for the login only: [`switch`](Self::switch) follows.
+    pub(super) login_only: bool,
+    /// What it proves itself by, until the server has answered that.
+    proof: Option<Proof>,
+    out: Zeroizing<Vec<u8>>,
     sent: usize,
+    /// Requests that wait until the server knows whose they are.
+    held: Vec<u8>,
     input: Vec<u8>,
     /// Replies to pass over: those to the greeting.
     skip: usize,
 }
 
+/// How far a connection came.
+pub(super) enum Step {
+    /// It waits for the server.
+    Waiting,
+    /// The server has taken a login.
+    LoggedIn(LoggedIn),
+    /// The body of a reply.
+    Reply(Vec<u8>),
+}
+
 impl Connection {
-    /// Begins to connect. The greeting goes out first; the reply to it, one
-    /// message, is passed over.
-    pub(super) fn open(
-        address: SocketAddr,
+    /// A connection over a stream that was just opened. What proves it goes out
+    /// first, then the greeting; the reply to that, one message, is passed over.
+    pub(super) fn new(
+        stream: Stream,
         id: u64,
-        registry: &Registry,
+        proof: Option<Proof>,
         greeting: Option<&[u8]>,
-    ) -> Result<Connection, AskError> {
-        let failed = |error: std::io::Error| AskError::Connect(error.to_string());
-        let mut stream = TcpStream::connect(address).map_err(failed)?;
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        registry.register(&mut stream, Token(id as usize), interest).map_err(failed)?;
-        Ok(Connection {
+    ) -> Connection {
+        let mut connection = Connection {
             stream,
             id,
             proven: false,
             connected: false,
-            out: greeting.unwrap_or_default().to_vec(),
+            login_only: false,
+            proof: None,
+            out: Zeroizing::new(Vec::new()),
             sent: 0,
+            held: Vec::new(),
             input: Vec::new(),
             skip: usize::from(greeting.is_some()),
-        })
+        };
+        if let Some(proof) = proof {
+            connection.prove(proof);
+        }
+        connection.request(greeting.unwrap_or_default());
+        connection
+    }
+
+    /// Goes on over another stream, where only the login was for this one.
+    pub(super) fn switch(&mut self, stream: Stream, proof: Option<Proof>) {
+        self.stream = stream;
+        self.connected = false;
+        self.login_only = false;
+        match proof {
+            Some(proof) => self.prove(proof),
+            None => self.out.extend(core::mem::take(&mut self.held)),
+        }
+    }
+
+    /// Proves whose it is before it goes on.
+    pub(super) fn prove(&mut self, mut proof: Proof) {
+        let (Proof::Login(request) | Proof::Token(request)) = &mut proof;
+        // Moved, not copied, so that it is wiped once.
+        self.out = core::mem::take(request);
+        self.sent = 0;
+        // Enough for the longest answer: growing would leave copies of the
+        // token behind.
+        self.input.reserve(HEADER_LEN + MAX_LOGIN_REPLY);
+        self.proof = Some(proof);
     }
 
     /// Queues a request.
     pub(super) fn request(&mut self, bytes: &[u8]) {
-        self.out.extend(bytes);
+        match self.proof {
+            Some(_) => self.held.extend(bytes),
+            None => self.out.extend(bytes),
+        }
     }
 
     /// Whether any byte came that was not yet used.
@@ -64,79 +111,102 @@ impl Connection {
         !self.input.is_empty()
     }
 
-    /// Goes on as far as it can without waiting; the body of the reply when it
-    /// is there whole.
-    pub(super) fn drive(&mut self) -> Result<Option<Vec<u8>>, AskError> {
-        if !self.connected {
-            self.connected = self.finish_connect()?;
-            if !self.connected {
-                return Ok(None);
-            }
-            // Small requests must not wait for acknowledgements.
-            let _ = self.stream.set_nodelay(true);
-        }
-        self.send()?;
-        loop {
-            if let Some(body) = self.take_reply()? {
-                self.proven = true;
-                return Ok(Some(body));
-            }
-            if !self.receive()? {
-                return Ok(None);
-            }
-        }
+    /// Whether it waits for the answer to a login.
+    pub(super) fn logs_in(&self) -> bool {
+        matches!(self.proof, Some(Proof::Login(_)))
     }
 
-    fn finish_connect(&mut self) -> Result<bool, AskError> {
-        let failed = |error: std::io::Error| AskError::Connect(error.to_string());
-        if let Some(error) = self.stream.take_error().map_err(failed)? {
-            return Err(failed(error));
+    /// Goes on as far as it can without waiting.
+    pub(super) fn drive(&mut self) -> Result<Step, AskError> {
+        if !self.connected {
+            self.connected = self.stream.finish_connect()?;
+            if !self.connected {
+                return Ok(Step::Waiting);
+            }
         }
-        match self.stream.peer_addr() {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::NotConnected => Ok(false),
-            Err(error) => Err(failed(error)),
+        loop {
+            let handshaking = self.stream.is_handshaking();
+            self.send()?;
+            if let Some(step) = self.take_message()? {
+                return Ok(step);
+            }
+            // No event tells that the handshake ended, and that what waited for
+            // it can be sent.
+            let ended = |stream: &Stream| handshaking && !stream.is_handshaking();
+            if !self.receive()? && !ended(&self.stream) {
+                return Ok(Step::Waiting);
+            }
         }
     }
 
     fn send(&mut self) -> Result<(), AskError> {
         while self.sent < self.out.len() {
-            match self.stream.write(&self.out[self.sent..]) {
-                Ok(0) => return Err(AskError::Broken("nothing could be sent".into())),
-                Ok(length) => self.sent += length,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(AskError::Broken(error.to_string())),
+            match self.stream.send(&self.out[self.sent..])? {
+                0 => return Ok(()),
+                length => self.sent += length,
             }
+        }
+        if self.proof.is_some() {
+            self.out.zeroize();
         }
         self.out.clear();
         self.sent = 0;
-        Ok(())
+        self.stream.flush()
     }
 
     /// Reads once; whether anything came.
     fn receive(&mut self) -> Result<bool, AskError> {
         let mut chunk = [0; CHUNK];
-        loop {
-            match self.stream.read(&mut chunk) {
-                Ok(0) => {
-                    let bytes = self.input.len();
-                    let text = format!("closed by the server after {bytes} bytes of a reply");
-                    return Err(AskError::Broken(text));
-                }
-                Ok(length) => {
-                    self.input.extend(&chunk[..length]);
-                    return Ok(true);
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(AskError::Broken(error.to_string())),
-            }
+        let received = self.stream.receive(&mut chunk)?;
+        if received == Some(0) {
+            let bytes = self.input.len();
+            let text = format!("closed by the server after {bytes} bytes of a reply");
+            return Err(AskError::Broken(text));
         }
+        self.input.extend(&chunk[..received.unwrap_or(0)]);
+        if self.proof.is_some() {
+            chunk.zeroize();
+        }
+        Ok(received.is_some())
+    }
+
+    fn take_message(&mut self) -> Result<Option<Step>, AskError> {
+        if self.proof.is_some()
+            && let Some(logged_in) = self.take_answer()?
+        {
+            return Ok(Some(logged_in));
+        }
+        if self.proof.is_some() { Ok(None) } else { self.take_reply() }
+    }
+
+    /// The answer to what it proves itself by, once it is there whole; what
+    /// was held back goes out then.
+    fn take_answer(&mut self) -> Result<Option<Step>, AskError> {
+        let Some((header, rest)) = self.input.split_first_chunk::<HEADER_LEN>() else {
+            return Ok(None);
+        };
+        let length = login_body_length(*header)?;
+        let Some(body) = rest.get(..length) else { return Ok(None) };
+        let step = match self.proof {
+            Some(Proof::Login(_)) => parse_login(body).map(|answer| Some(Step::LoggedIn(answer))),
+            _ => parse_authenticate(body).map(|_| None),
+        };
+        let surplus = rest.len() - length;
+        self.input.zeroize();
+        if surplus > 0 {
+            return Err(LoginError::Length { found: (length + surplus) as u64 }.into());
+        }
+        let step = step?;
+        self.proof = None;
+        if !self.login_only {
+            self.out.extend(core::mem::take(&mut self.held));
+            self.send()?;
+        }
+        Ok(step)
     }
 
     /// The body of the reply, once its header has passed and it is whole.
-    fn take_reply(&mut self) -> Result<Option<Vec<u8>>, AskError> {
+    fn take_reply(&mut self) -> Result<Option<Step>, AskError> {
         loop {
             let Some((header, rest)) = self.input.split_first_chunk::<HEADER_LEN>() else {
                 return Ok(None);
@@ -155,7 +225,8 @@ impl Connection {
                 return Err(InfoError::Surplus { found: self.input.len() }.into());
             }
             body.drain(..HEADER_LEN);
-            return Ok(Some(body));
+            self.proven = true;
+            return Ok(Some(Step::Reply(body)));
         }
     }
 }

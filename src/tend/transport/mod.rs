@@ -9,10 +9,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::info::InfoError;
+use super::login::LoginError;
 use super::{Host, TendError, Turn};
 
 mod connection;
+mod logins;
 mod resolve;
+mod stream;
 mod tcp;
 
 pub use tcp::TcpTransport;
@@ -53,6 +56,23 @@ pub enum AskError {
     /// What came is no reply.
     #[error(transparent)]
     Malformed(#[from] InfoError),
+    /// No agreement on TLS: what is wrong and what to do.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// The server takes no login of this user; it is asked again later, ever
+    /// less often.
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    /// The server wants a login, and there are no credentials.
+    #[error("the server wants a login; set user and password")]
+    LoginWanted,
+}
+
+impl AskError {
+    /// Whether it is about who asks, not about the way to the server.
+    pub fn is_login(&self) -> bool {
+        matches!(self, AskError::Login(_) | AskError::LoginWanted)
+    }
 }
 
 /// Told to stop by [`Turn::beat`].
@@ -97,6 +117,14 @@ pub trait Transport: Send {
         hosts: &[Host],
         turn: &mut dyn Turn,
     ) -> Result<Vec<Result<Vec<SocketAddr>, String>>, Interrupted>;
+
+    /// Tells the name (or IP address) that the certificate of the server at
+    /// that address must bear, before it is asked. Of no interest without TLS.
+    fn name(&mut self, _address: SocketAddr, _name: &str) {}
+
+    /// Tells that logins for the server at `clear` are made at `secure`, the
+    /// address at which the same server speaks TLS.
+    fn login_at(&mut self, _clear: SocketAddr, _secure: SocketAddr) {}
 
     /// Closes every connection except those to these addresses.
     fn keep(&mut self, addresses: &BTreeSet<SocketAddr>);

@@ -1,0 +1,61 @@
+//! Flags for clusters with security, TLS or several addresses a node.
+
+use std::path::PathBuf;
+
+use tendmap::client::Config;
+use tendmap::tend::login::{AuthMode, SecretString};
+use tendmap::tend::tls::TlsConfig;
+
+/// Who asks, and on which way.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Access {
+    /// The user that logs in; without it nobody does.
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// The user's password. Other users of the host see flags: better give it in
+    /// the environment.
+    #[arg(long, value_name = "TEXT", env = "TENDMAP_PASSWORD", hide_env_values = true)]
+    pub password: Option<SecretString>,
+    /// How the user proves who it is: INTERNAL, EXTERNAL, EXTERNAL_INSECURE or
+    /// PKI.
+    #[arg(long, value_name = "MODE", default_value_t = AuthMode::Internal)]
+    pub auth_mode: AuthMode,
+    /// Speak TLS with the servers; the hosts are then NAME:PORT or
+    /// NAME:TLS_NAME:PORT of their TLS ports. Any other TLS flag implies it.
+    #[arg(long)]
+    pub tls_enable: bool,
+    /// Certificates of the authorities that are trusted, PEM [default: those of
+    /// the system].
+    #[arg(long, value_name = "FILE")]
+    pub tls_cafile: Option<PathBuf>,
+    /// The client's own certificate, PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_keyfile")]
+    pub tls_certfile: Option<PathBuf>,
+    /// The key to it, PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_certfile")]
+    pub tls_keyfile: Option<PathBuf>,
+    /// Speak TLS for logins only.
+    #[arg(long)]
+    pub tls_for_login_only: bool,
+    /// Use the alternate addresses that servers tell.
+    #[arg(long)]
+    pub use_services_alternate: bool,
+}
+
+impl Access {
+    /// Puts the settings where they belong.
+    pub fn set(&self, config: &mut Config) {
+        config.user.clone_from(&self.user);
+        config.password.clone_from(&self.password);
+        config.auth_mode = self.auth_mode;
+        config.use_services_alternate = self.use_services_alternate;
+        let mut tls = TlsConfig::default();
+        tls.cafile.clone_from(&self.tls_cafile);
+        tls.certfile.clone_from(&self.tls_certfile);
+        tls.keyfile.clone_from(&self.tls_keyfile);
+        tls.for_login_only = self.tls_for_login_only;
+        if self.tls_enable || tls != TlsConfig::default() {
+            config.tls = Some(tls);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Beginning a TLS connection, with the certificates as they are on disk.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::crypto::ring;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+
+use super::files::{self, Stamp};
+use super::{TlsConfig, TlsError};
+
+/// Begins TLS connections.
+#[derive(Debug)]
+pub(crate) struct Connector {
+    files: TlsConfig,
+    stamps: [Option<Stamp>; 3],
+    ready: Arc<ClientConfig>,
+}
+
+impl Connector {
+    pub(crate) fn new(files: TlsConfig) -> Result<Connector, TlsError> {
+        // Before the files are read: what changes meanwhile is read again.
+        let stamps = stamps(&files);
+        let ready = load(&files)?;
+        Ok(Connector { files, stamps, ready })
+    }
+
+    /// Begins a connection to a server whose certificate must bear that name
+    /// (or IP address); why there can be none with such a name.
+    pub(crate) fn begin(&mut self, name: &str) -> Result<ClientConnection, String> {
+        self.renew();
+        let server = ServerName::try_from(name.to_owned()).map_err(|_| {
+            format!("{name:?} is no name that a certificate bears; set its TLS name")
+        })?;
+        ClientConnection::new(self.ready.clone(), server).map_err(|error| error.to_string())
+    }
+
+    /// Reads the files again if one of them has changed. While they are no good
+    /// the earlier ones stay in use.
+    fn renew(&mut self) {
+        let found = stamps(&self.files);
+        if found == self.stamps {
+            return;
+        }
+        self.stamps = found;
+        match load(&self.files) {
+            Ok(ready) => {
+                tracing::info!("TLS files have changed and were read again");
+                self.ready = ready;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "TLS files have changed and are no good; the earlier ones stay in use");
+            }
+        }
+    }
+}
+
+fn stamps(files: &TlsConfig) -> [Option<Stamp>; 3] {
+    [&files.cafile, &files.certfile, &files.keyfile].map(|path| path.as_deref().and_then(Stamp::of))
+}
+
+fn load(files: &TlsConfig) -> Result<Arc<ClientConfig>, TlsError> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring has ciphers for every version")
+        .with_root_certificates(roots(files.cafile.as_deref())?);
+    let config = match (&files.certfile, &files.keyfile) {
+        (None, None) => builder.with_no_client_auth(),
+        (Some(certfile), Some(keyfile)) => {
+            let chain = files::certificates("certfile", certfile)?;
+            let key = files::key("keyfile", keyfile)?;
+            builder.with_client_auth_cert(chain, key).map_err(|error| TlsError::Pair {
+                certfile: certfile.clone(),
+                keyfile: keyfile.clone(),
+                problem: error.to_string(),
+            })?
+        }
+        (Some(_), None) => return Err(TlsError::Half { found: "certfile", missing: "keyfile" }),
+        (None, Some(_)) => return Err(TlsError::Half { found: "keyfile", missing: "certfile" }),
+    };
+    Ok(Arc::new(config))
+}
+
+fn roots(cafile: Option<&Path>) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    match cafile {
+        Some(path) => {
+            for certificate in files::certificates("cafile", path)? {
+                roots.add(certificate).map_err(|error| TlsError::Content {
+                    what: "cafile",
+                    path: path.into(),
+                    problem: error.to_string(),
+                    wanted: "certificates of authorities",
+                })?;
+            }
+        }
+        None => {
+            let found = rustls_native_certs::load_native_certs();
+            let (added, _) = roots.add_parsable_certificates(found.certs);
+            if added == 0 {
+                let problem = found.errors.first().map(|error| format!(": {error}"));
+                return Err(TlsError::NoRoots { problem: problem.unwrap_or_default() });
+            }
+        }
+    }
+    Ok(roots)
+}

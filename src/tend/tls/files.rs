@@ -1,0 +1,85 @@
+//! Reading PEM files, and noticing that they have changed.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use secrecy::zeroize::Zeroizing;
+
+use super::TlsError;
+
+/// Longer files are none of certificates, in bytes.
+const MAX_FILE: u64 = 16 << 20;
+
+/// The certificates in a file, at least one.
+pub(crate) fn certificates(
+    what: &'static str,
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let wanted = "one or more certificates";
+    let bytes = read(what, path)?;
+    let content = |problem: String| TlsError::Content { what, path: path.into(), problem, wanted };
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    match found {
+        Ok(found) if found.is_empty() => Err(content("no certificate in it".into())),
+        Ok(found) => Ok(found),
+        Err(error) => Err(content(shown(&error))),
+    }
+}
+
+/// The first private key in a file.
+pub(crate) fn key(what: &'static str, path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let wanted = "a private key without a passphrase";
+    let bytes = Zeroizing::new(read(what, path)?);
+    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
+        let problem = match error {
+            pem::Error::NoItemsFound => "no such key in it".into(),
+            other => shown(&other),
+        };
+        TlsError::Content { what, path: path.into(), problem, wanted }
+    })
+}
+
+fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
+    let failed = |problem| TlsError::File { what, path: path.into(), problem };
+    // Its length first: a device or a pipe would never end.
+    let found = fs::metadata(path).map_err(|error| failed(error.to_string()))?;
+    if !found.is_file() || found.len() > MAX_FILE {
+        return Err(failed("no regular file of at most 16 MiB".into()));
+    }
+    fs::read(path).map_err(|error| failed(error.to_string()))
+}
+
+/// An error without the bytes of the file: they may be of a key.
+fn shown(error: &pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "a section without its END line".into(),
+        pem::Error::IllegalSectionStart { .. } => "a BEGIN line that is none".into(),
+        pem::Error::Base64Decode(_) => "a section that is not base64".into(),
+        _ => "no sections that can be read".into(),
+    }
+}
+
+/// What a file looked like when it was read: compared, never ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    /// `None` if there is no such file.
+    pub(super) fn of(path: &Path) -> Option<Stamp> {
+        let found = fs::metadata(path).ok()?;
+        Some(Stamp {
+            device: found.dev(),
+            inode: found.ino(),
+            length: found.len(),
+            modified: (found.mtime(), found.mtime_nsec()),
+        })
+    }
+}

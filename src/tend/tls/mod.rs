@@ -1,0 +1,44 @@
+//! TLS to the servers, with rustls.
+//!
+//! Certificates and keys are files in PEM format. They are read when a source
+//! is made, and again when one of them has changed on disk: certificates that
+//! are renewed need no restart.
+
+mod connector;
+mod error;
+mod files;
+
+use std::path::PathBuf;
+
+pub(crate) use connector::Connector;
+pub use error::TlsError;
+pub(crate) use error::explain;
+#[cfg(feature = "sim")]
+pub(crate) use files::{certificates, key};
+
+/// How to reach the servers over TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsConfig {
+    /// The certificates (PEM) of the authorities that servers' certificates
+    /// must lead to; `None` = those that the system trusts.
+    pub cafile: Option<PathBuf>,
+    /// The client's own certificate (PEM), with those that lead to its
+    /// authority after it, for servers that ask for one.
+    pub certfile: Option<PathBuf>,
+    /// The key (PEM) to the client's own certificate.
+    pub keyfile: Option<PathBuf>,
+    /// Whether only logins go over TLS; all else then goes to the servers'
+    /// clear addresses, authenticated by the session's token.
+    pub for_login_only: bool,
+}
+
+impl TlsConfig {
+    /// Reads all files once.
+    ///
+    /// # Errors
+    /// [`TlsError`] names the file and what is wrong with it.
+    pub fn check(&self) -> Result<(), TlsError> {
+        Connector::new(self.clone()).map(drop)
+    }
+}

@@ -1,0 +1,362 @@
+//! TLS of the tender, against the simulated cluster. The certificates are made
+//! here, for each test anew.
+#![cfg(all(feature = "sim", feature = "tls"))]
+
+mod tend_common;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+};
+use tend_common::{Log, ids};
+use tendmap::client::{Config, ConfigError};
+use tendmap::map::{Capacity, ClusterMap};
+use tendmap::sim::{Sim, SimConfig, SimTls, SimUser};
+use tendmap::tend::login::{AuthMode, Credentials};
+use tendmap::tend::tls::{TlsConfig, TlsError};
+use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, Host, TendError, TendEvent};
+
+const LONG: Duration = Duration::from_secs(30);
+/// What the nodes' certificate bears.
+const NAME: &str = "cluster-a";
+
+/// An authority, its certificates and keys, in files.
+struct Authority {
+    directory: tempfile::TempDir,
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Authority {
+        let directory = tempfile::tempdir().unwrap();
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        std::fs::write(directory.path().join("ca.pem"), issuer.pem()).unwrap();
+        Authority { directory, issuer }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// A certificate for these names, its subject the first: `NAME.pem` and
+    /// `NAME.key`.
+    fn issue(&self, file: &str, names: &[&str], expired: bool) {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let mut params = CertificateParams::new(names.clone()).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, names[0].clone());
+        if expired {
+            params.not_before = date_time_ymd(2001, 1, 1);
+            params.not_after = date_time_ymd(2002, 1, 1);
+        }
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        std::fs::write(self.path(&format!("{file}.pem")), certificate.pem()).unwrap();
+        std::fs::write(self.path(&format!("{file}.key")), key.serialize_pem()).unwrap();
+    }
+
+    /// Nodes with a certificate of this authority.
+    fn nodes(&self) -> SimTls {
+        self.issue("node", &[NAME], false);
+        let mut tls = SimTls::new(self.path("node.pem"), self.path("node.key"));
+        tls.name = Some(NAME.into());
+        tls
+    }
+
+    /// A client that trusts this authority.
+    fn client(&self) -> TlsConfig {
+        let mut tls = TlsConfig::default();
+        tls.cafile = Some(self.path("ca.pem"));
+        tls
+    }
+}
+
+fn config(nodes: usize, tls: SimTls) -> SimConfig {
+    let mut config = SimConfig::fast(nodes);
+    config.tls = Some(tls);
+    config
+}
+
+fn seed(sim: &Sim, name: &str) -> Host {
+    let address = sim.tls_seeds()[0];
+    format!("{}:{name}:{}", address.ip(), address.port()).parse().unwrap()
+}
+
+fn settings(sim: &Sim, tls: TlsConfig) -> AerospikeConfig {
+    let mut config = AerospikeConfig::new(vec![seed(sim, NAME)]);
+    config.connect_timeout = Duration::from_secs(5);
+    config.tls = Some(tls);
+    config
+}
+
+fn start(config: AerospikeConfig) -> AerospikeSource {
+    let mut source = AerospikeSource::new(config);
+    source.start(ClusterMap::new(Capacity::DEFAULT));
+    source
+}
+
+fn tend(source: &mut AerospikeSource) -> (Result<usize, TendError>, Vec<TendEvent>) {
+    let mut log = Log::default();
+    let result = source.tend(&mut log).map(|report| report.nodes_ok);
+    (result, log.events)
+}
+
+/// Why no node can be used.
+fn trouble(source: &mut AerospikeSource) -> String {
+    tend(source).0.expect_err("a pass that fails").to_string()
+}
+
+fn whole(sim: &Sim, source: &mut AerospikeSource) {
+    let nodes = sim.status().unwrap().nodes.len();
+    let begun = Instant::now();
+    while tend(source).0 != Ok(nodes) {
+        assert!(begun.elapsed() < LONG, "{:?}", tend(source));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(source.map().nodes.len(), nodes);
+}
+
+/// Connections in clear that the nodes have accepted.
+fn in_clear(sim: &Sim) -> u64 {
+    let status = sim.status().unwrap();
+    status.nodes.iter().map(|node| node.connections_accepted - node.tls_accepted).sum()
+}
+
+#[test]
+fn all_is_asked_over_tls_and_nothing_in_clear() {
+    let authority = Authority::new();
+    let sim = Sim::start(config(3, authority.nodes())).unwrap();
+    let mut source = start(settings(&sim, authority.client()));
+    whole(&sim, &mut source);
+    assert_eq!(in_clear(&sim), 0);
+    // The addresses are those of the TLS ports, and everybody learns the name.
+    let mut ports: Vec<u16> = source.map().nodes.iter().map(|(_, n)| n.address.port()).collect();
+    ports.sort_unstable();
+    let mut wanted: Vec<u16> = sim.tls_seeds().iter().map(|seed| seed.port()).collect();
+    wanted.sort_unstable();
+    assert_eq!(ports, wanted);
+    let names = source.map().nodes.iter().map(|(_, node)| node.tls_name.unwrap().to_string());
+    assert_eq!(names.collect::<Vec<_>>(), [NAME; 3]);
+    // One lasting connection to each.
+    let accepted = |sim: &Sim| sim.status().unwrap().nodes[1].tls_accepted;
+    let before = accepted(&sim);
+    for _ in 0..5 {
+        whole(&sim, &mut source);
+    }
+    assert_eq!(accepted(&sim), before);
+    // A successor starts from the published names.
+    let mut successor = AerospikeSource::new(settings(&sim, authority.client()));
+    successor.start(source.map().clone());
+    let (result, events) = tend(&mut successor);
+    assert_eq!((result, events), (Ok(3), vec![]));
+}
+
+#[test]
+fn nodes_that_die_and_come_back_are_found_again() {
+    let authority = Authority::new();
+    let sim = Sim::start(config(3, authority.nodes())).unwrap();
+    let mut source = start(settings(&sim, authority.client()));
+    whole(&sim, &mut source);
+    sim.kill(2).unwrap();
+    let begun = Instant::now();
+    while source.map().nodes.len() != 2 {
+        assert!(begun.elapsed() < LONG);
+        let _ = tend(&mut source);
+    }
+    sim.start_node(2).unwrap();
+    assert!(sim.settle(LONG));
+    whole(&sim, &mut source);
+    sim.move_node(3, 0).unwrap();
+    assert!(sim.settle(LONG));
+    whole(&sim, &mut source);
+    assert_eq!(in_clear(&sim), 0);
+}
+
+#[test]
+fn a_name_or_authority_other_than_the_wanted_ones_is_told_with_what_to_do() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let sim = Sim::start(config(1, authority.nodes())).unwrap();
+    let mut settings_of = settings(&sim, authority.client());
+    settings_of.hosts = vec![seed(&sim, "cluster-b")];
+    let error = trouble(&mut start(settings_of));
+    assert!(error.contains("not valid for name \"cluster-b\""), "{error}");
+    assert!(error.contains("check the host's TLS name"), "{error}");
+    let error = trouble(&mut start(settings(&sim, other.client())));
+    assert!(error.contains("; check cafile"), "{error}");
+    // A host without a TLS name has to have a certificate for itself.
+    let mut settings_of = settings(&sim, authority.client());
+    settings_of.hosts = vec![sim.tls_seeds()[0].into()];
+    let error = trouble(&mut start(settings_of));
+    assert!(error.contains("127.0.0.1"), "{error}");
+    authority.issue("local", &["localhost", "127.0.0.1"], false);
+    let tls = SimTls::new(authority.path("local.pem"), authority.path("local.key"));
+    let sim = Sim::start(config(2, tls)).unwrap();
+    let mut settings_of = settings(&sim, authority.client());
+    settings_of.hosts = vec![sim.tls_seeds()[0].into()];
+    whole(&sim, &mut start(settings_of));
+}
+
+#[test]
+fn a_server_that_speaks_no_tls_is_told_as_such() {
+    let authority = Authority::new();
+    let sim = Sim::start(SimConfig::fast(1)).unwrap();
+    let mut settings = settings(&sim, authority.client());
+    settings.hosts = vec![sim.seeds()[0].into()];
+    let error = trouble(&mut start(settings));
+    assert!(error.contains("check that it speaks TLS at this port"), "{error}");
+}
+
+#[test]
+fn servers_may_ask_for_the_clients_certificate() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    clients.issue("client", &["keeper"], false);
+    let mut nodes = authority.nodes();
+    nodes.cafile = Some(clients.path("ca.pem"));
+    let sim = Sim::start(config(2, nodes)).unwrap();
+    let error = trouble(&mut start(settings(&sim, authority.client())));
+    assert!(error.contains("set certfile and keyfile"), "{error}");
+    let mut tls = authority.client();
+    tls.certfile = Some(clients.path("client.pem"));
+    tls.keyfile = Some(clients.path("client.key"));
+    whole(&sim, &mut start(settings(&sim, tls)));
+}
+
+#[test]
+fn with_pki_the_certificate_names_the_user() {
+    let authority = Authority::new();
+    authority.issue("client", &["keeper"], false);
+    let mut nodes = authority.nodes();
+    nodes.cafile = Some(authority.path("ca.pem"));
+    let mut sim_config = config(2, nodes);
+    sim_config.security = true;
+    sim_config.users = vec![SimUser::new("keeper", "no password is asked for")];
+    let sim = Sim::start(sim_config).unwrap();
+    let mut tls = authority.client();
+    tls.certfile = Some(authority.path("client.pem"));
+    tls.keyfile = Some(authority.path("client.key"));
+    let mut pki = settings(&sim, tls);
+    pki.credentials = Some(Credentials::new(AuthMode::Pki, "", "".into()).unwrap());
+    let mut source = start(pki.clone());
+    whole(&sim, &mut source);
+    sim.drop_connections(1).unwrap();
+    whole(&sim, &mut source);
+    let status = sim.status().unwrap();
+    assert_eq!((status.logins, status.authentications, status.logins_refused), (2, 1, 0));
+    sim.remove_user("keeper").unwrap();
+    let error = trouble(&mut start(pki));
+    assert!(error.contains("no such user"), "{error}");
+}
+
+#[test]
+fn logins_alone_may_go_over_tls() {
+    let authority = Authority::new();
+    let mut sim_config = config(3, authority.nodes());
+    sim_config.security = true;
+    sim_config.users = vec![SimUser::new("keeper", "sesame")];
+    sim_config.session_lifetime = Some(Duration::from_secs(2));
+    let sim = Sim::start(sim_config).unwrap();
+    let mut tls = authority.client();
+    tls.for_login_only = true;
+    let mut settings = settings(&sim, tls);
+    let credentials = Credentials::new(AuthMode::External, "keeper", "sesame".into());
+    settings.credentials = Some(credentials.unwrap());
+    let mut source = start(settings.clone());
+    // An internal user of the simulated cluster proves itself by the hash, which
+    // an external login bears too.
+    whole(&sim, &mut source);
+    let clear: Vec<_> = source.map().nodes.iter().map(|(_, node)| node.address.port()).collect();
+    assert!(sim.seeds().iter().all(|seed| clear.contains(&seed.port())), "{clear:?}");
+    let status = sim.status().unwrap();
+    assert!(status.logins >= 3 && status.authentications >= 3, "{status:?}");
+    assert_eq!(status.logins_refused, 0);
+    // Renewed sessions come from the TLS ports too.
+    let begun = Instant::now();
+    while sim.status().unwrap().logins < status.logins + 3 {
+        assert!(begun.elapsed() < LONG);
+        whole(&sim, &mut source);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(sim.status().unwrap().logins_refused, 0);
+    // A successor knows the clear addresses only, and begins at the seeds.
+    let mut successor = AerospikeSource::new(settings);
+    successor.start(source.map().clone());
+    whole(&sim, &mut successor);
+    assert_eq!(ids(successor.map()), ids(source.map()));
+}
+
+#[test]
+fn certificates_that_changed_on_disk_are_read_again() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let sim = Sim::start(config(2, old.nodes())).unwrap();
+    let mut source = start(settings(&sim, old.client()));
+    whole(&sim, &mut source);
+    // The nodes' certificates are of another authority from now on.
+    sim.set_tls(new.nodes()).unwrap();
+    sim.drop_connections(1).unwrap();
+    let (_, events) = tend(&mut source);
+    let failed = |event: &TendEvent| matches!(event, TendEvent::NodeFailed { error, .. } if error.contains("check cafile"));
+    assert!(events.iter().any(failed), "{events:?}");
+    std::fs::copy(new.path("ca.pem"), old.path("ca.pem")).unwrap();
+    whole(&sim, &mut source);
+    // A file that is no good changes nothing.
+    std::fs::write(old.path("ca.pem"), "half a certificate").unwrap();
+    sim.drop_connections(1).unwrap();
+    sim.drop_connections(2).unwrap();
+    whole(&sim, &mut source);
+}
+
+#[test]
+fn an_expired_certificate_is_told_as_such() {
+    let authority = Authority::new();
+    authority.issue("old", &[NAME], true);
+    let mut nodes = SimTls::new(authority.path("old.pem"), authority.path("old.key"));
+    nodes.name = Some(NAME.into());
+    let sim = Sim::start(config(1, nodes)).unwrap();
+    let error = trouble(&mut start(settings(&sim, authority.client())));
+    assert!(error.contains("xpired") && error.contains("renewed"), "{error}");
+}
+
+#[test]
+fn bad_files_are_named_with_the_setting_and_what_was_wanted() {
+    let authority = Authority::new();
+    authority.issue("a", &["a"], false);
+    authority.issue("b", &["b"], false);
+    std::fs::write(authority.path("text"), "no certificate").unwrap();
+    let key = std::fs::read_to_string(authority.path("a.key")).unwrap();
+    std::fs::write(authority.path("broken"), key.replace("-----END", "-----")).unwrap();
+    let of = |cafile: &str, certfile: Option<&str>, keyfile: Option<&str>| {
+        let mut tls = TlsConfig::default();
+        tls.cafile = Some(authority.path(cafile));
+        tls.certfile = certfile.map(|file| authority.path(file));
+        tls.keyfile = keyfile.map(|file| authority.path(file));
+        tls.check().unwrap_err().to_string()
+    };
+    let cases = [
+        (of("none.pem", None, None), "cafile", "none.pem", "check its path"),
+        (of("text", None, None), "cafile", "text", "wanted one or more certificates"),
+        (of("ca.pem", Some("a.pem"), None), "certfile", "keyfile", "give both"),
+        (of("ca.pem", None, Some("a.key")), "keyfile", "certfile", "give both"),
+        (of("ca.pem", Some("a.pem"), Some("a.pem")), "keyfile", "a.pem", "a private key"),
+        (of("ca.pem", Some("a.pem"), Some("broken")), "keyfile", "broken", "END line"),
+        (of("ca.pem", Some("a.pem"), Some("b.key")), "certfile", "b.key", "and its key"),
+    ];
+    for (error, what, file, todo) in cases {
+        assert!(error.contains(what) && error.contains(file) && error.contains(todo), "{error}");
+        assert!(!key.lines().any(|line| line.len() > 30 && error.contains(line)), "{error}");
+    }
+    // A client does not even begin with them.
+    let mut config = Config::new(vec!["localhost:3000".parse().unwrap()]);
+    config.tls = Some(TlsConfig::default());
+    config.tls.as_mut().unwrap().cafile = Some(PathBuf::from("/nowhere/ca.pem"));
+    match config.check() {
+        Err(ConfigError::Tls(TlsError::File { path, .. })) => {
+            assert_eq!(path, Path::new("/nowhere/ca.pem"));
+        }
+        other => panic!("{other:?}"),
+    }
+}
