@@ -298,6 +298,38 @@ fn h45_no_one_goes_back_to_a_lower_number_while_the_newest_is_replaced() {
     common::wait_until("the newest", || generation() == 5);
 }
 
+/// An owner lives at every moment: each takes over while the one before still
+/// holds its byte. However the look falls, it finds one.
+#[test]
+fn h40_no_look_falls_between_two_owners() {
+    use tendmap::segment::{Candidate, Entry};
+
+    let directory = directory();
+    let place = place(&directory);
+    let mut owner = owner(&place, 1, None);
+    owner.publish(&map(1)).unwrap();
+    let segment = owner.segment().clone();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let looks = scope.spawn(|| {
+            let mut looks = 0;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let found = Candidate::look(&segment).unwrap();
+                assert!(matches!(found, Entry::Held), "look {looks} found {found:?}");
+                looks += 1;
+            }
+            looks
+        });
+        for _ in 0..20_000 {
+            let entered = Candidate::default().enter(&segment, true).unwrap();
+            let Entry::Owner(next) = entered else { panic!("{entered:?}") };
+            std::mem::replace(&mut owner, next).fenced();
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(looks.join().unwrap() > 100);
+    });
+}
+
 #[test]
 fn h14_two_clusters_under_one_key_are_refused_with_both_names() {
     let directory = directory();

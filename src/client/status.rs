@@ -121,7 +121,16 @@ impl Status {
             Err(SnapshotError::Empty) => None,
             Err(error) => return Err(error.into()),
         };
-        let alive = matches!(Candidate::look(segment)?, Entry::Held);
+        let mut alive = matches!(Candidate::look(segment)?, Entry::Held);
+        // Who has just taken over is about to write its words, and is waited for
+        // a little.
+        for _ in 0..20 {
+            if !alive || announced(segment) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+            alive = matches!(Candidate::look(segment)?, Entry::Held);
+        }
         Ok(Self::assemble(segment, last.as_ref(), alive))
     }
 
@@ -222,6 +231,13 @@ impl Status {
         }
         if wrong.is_empty() { Verdict::Healthy } else { Verdict::Unhealthy(wrong) }
     }
+}
+
+/// Whether every owner word is the present owner's.
+fn announced(segment: &Segment) -> bool {
+    let head = segment.head();
+    let counts = |word| load_owner(segment.mapping().owner(word), head).is_some();
+    OwnerWord::ALL.into_iter().all(counts)
 }
 
 struct OwnerWords<'a> {

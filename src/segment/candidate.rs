@@ -54,17 +54,25 @@ impl Candidate {
     /// # Errors
     /// [`SegmentError::Io`] if the lock file can't be read.
     pub fn look(segment: &Segment) -> Result<Entry, SegmentError> {
-        let head = segment.head();
-        if head.retired() {
-            return Ok(Entry::Retired);
+        let mut head = segment.head();
+        loop {
+            if head.retired() {
+                return Ok(Entry::Retired);
+            }
+            let Some(lock) = segment.lock() else { return Ok(Entry::Held) };
+            if held(lock, head)? {
+                return Ok(Entry::Held);
+            }
+            let flags = load_owner(segment.mapping().owner(OwnerWord::Flags), head).unwrap_or(0);
+            let abdicated = flags & OwnerWord::ABDICATED != 0;
+            // The byte is that of a term: if another one was entered meanwhile,
+            // its being free says nothing.
+            let now = segment.head();
+            if now.term() == head.term() && !now.retired() {
+                return Ok(if abdicated { Entry::Abdicated } else { Entry::Free });
+            }
+            head = now;
         }
-        let Some(lock) = segment.lock() else { return Ok(Entry::Held) };
-        if held(lock, head)? {
-            return Ok(Entry::Held);
-        }
-        let flags = load_owner(segment.mapping().owner(OwnerWord::Flags), head).unwrap_or(0);
-        let abdicated = flags & OwnerWord::ABDICATED != 0;
-        Ok(if abdicated { Entry::Abdicated } else { Entry::Free })
     }
 
     /// Tries to take over. `hung`: the owner holds its byte, but has not shown

@@ -3,10 +3,12 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod followers;
 mod growth;
 mod healing;
 mod ownership;
 mod publication;
+mod roles;
 mod worker;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -17,8 +19,14 @@ fn main() {
     // Each test starts processes of its own; two at a time keep two cores busy
     // and leave waits as short as they should be.
     arguments.test_threads.get_or_insert(2);
-    let trials = [ownership::trials(), publication::trials(), growth::trials(), healing::trials()]
-        .concat_trials();
+    let trials = [
+        ownership::trials(),
+        publication::trials(),
+        growth::trials(),
+        healing::trials(),
+        followers::trials(),
+    ]
+    .concat_trials();
     libtest_mimic::run(&arguments, trials).exit();
 }
 

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use crate::common::Cluster;
+use crate::roles;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -30,6 +31,7 @@ pub struct Setup {
     pub max_nodes: usize,
     pub ceiling: usize,
     pub cluster_name: Option<String>,
+    pub mode: u32,
 }
 
 impl Setup {
@@ -43,6 +45,7 @@ impl Setup {
             max_nodes: 16,
             ceiling: 4096,
             cluster_name: None,
+            mode: 0o600,
         }
     }
 
@@ -60,6 +63,7 @@ impl Setup {
         config.shm_max_nodes = self.max_nodes;
         config.shm_node_ceiling = self.ceiling;
         config.cluster_name = self.cluster_name.clone();
+        config.shm_mode = self.mode;
         config.checksums = true;
         config
     }
@@ -69,6 +73,7 @@ impl Setup {
             "directory": self.directory, "key": self.key, "hosts": self.hosts,
             "tend_ms": self.tend_ms, "threshold_ms": self.threshold_ms,
             "max_nodes": self.max_nodes, "ceiling": self.ceiling, "cluster_name": self.cluster_name,
+            "mode": self.mode,
         })
     }
 
@@ -83,6 +88,7 @@ impl Setup {
             max_nodes: value["max_nodes"].as_u64().unwrap() as usize,
             ceiling: value["ceiling"].as_u64().unwrap() as usize,
             cluster_name: value["cluster_name"].as_str().map(Into::into),
+            mode: value["mode"].as_u64().unwrap() as u32,
         }
     }
 }
@@ -98,6 +104,8 @@ pub fn work_if_asked() {
         "hammer" => hammer(&setup),
         "spin" => spin(&setup),
         "hold" => hold(&setup),
+        "keep" => roles::keep(&setup),
+        "read" => roles::read(&setup),
         "hold-check" => {
             let segment = live(&setup.place()).unwrap().unwrap();
             let byte = segment.head().term().into();
@@ -109,7 +117,12 @@ pub fn work_if_asked() {
     std::process::exit(0);
 }
 
-fn say(value: Value) {
+/// What the test says, a line each.
+pub fn commands() -> impl Iterator<Item = String> {
+    std::io::stdin().lines().map_while(Result::ok)
+}
+
+pub fn say(value: Value) {
     let mut out = std::io::stdout().lock();
     // A test that has gone away is no reason to fail.
     let _ = writeln!(out, "{value}").and_then(|()| out.flush());
@@ -331,6 +344,35 @@ pub struct Worker {
 impl Worker {
     pub fn start(role: &str, setup: &Setup) -> Worker {
         Worker::run(Command::new(std::env::current_exe().unwrap()), role, setup)
+    }
+
+    /// A worker of another user and group, which can do nothing that these
+    /// can't. Only root can start it.
+    pub fn of_user(role: &str, setup: &Setup, user: u32, group: u32) -> Worker {
+        use std::os::unix::fs::PermissionsExt;
+        use std::os::unix::process::CommandExt;
+        // Where this binary lies others may not be let in.
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join("worker");
+        std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+        let let_in = |path: &Path| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        let_in(folder.path());
+        let_in(&copy);
+        let mut command = Command::new(&copy);
+        command.uid(user).gid(group).current_dir("/");
+        Worker::run(command, role, setup)
+    }
+
+    /// Why user namespaces can't be had here; `None` if they can.
+    pub fn no_namespaces() -> Option<String> {
+        let flags = ["--user", "--map-root-user", "--pid", "--mount", "--fork", "true"];
+        match Command::new("unshare").args(flags).output() {
+            Ok(output) if output.status.success() => None,
+            Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+            Err(error) => Some(format!("unshare (of util-linux) can't be started: {error}")),
+        }
     }
 
     /// A client that is process 1 of a pid namespace of its own, as in a
