@@ -110,3 +110,51 @@ fn start_waits_for_no_map_and_tends_on_after_a_failed_pass() {
     assert!(matches!(Client::connect(unreachable), Err(ConnectError::Tend(_))));
     assert_eq!(files(&directory), 0);
 }
+
+/// Never just "connected": who tends and since when, how full the segment is,
+/// what is missing in each namespace, and what of it is wrong.
+#[test]
+fn h40_status_tells_role_term_ages_capacity_and_the_holes_of_each_namespace() {
+    let directory = directory();
+    let mut config = config(&directory);
+    (config.shm_max_nodes, config.shm_max_namespaces) = (5, 4);
+    config.shm_takeover_threshold = std::time::Duration::from_secs(60);
+    let cluster = Cluster::new(3, 2);
+    cluster.change(|map| common::add_namespace(map, "bar", 1));
+    let client = Client::connect_with(config, cluster.source()).unwrap();
+    let status = || client.status().unwrap();
+    let found = status();
+    assert_eq!((client.role(), found.term, found.owner_alive), (Role::Owner, 1, true));
+    assert_eq!(found.owner_pid, Some(std::process::id()));
+    assert_eq!((found.nodes, found.max_nodes), (3, 5));
+    assert_eq!((found.namespaces.len(), found.max_namespaces), (2, 4));
+    let minute = std::time::Duration::from_secs(60);
+    assert!(found.heartbeat_age.unwrap() < minute && found.tended_age.unwrap() < minute);
+    assert_eq!(found.verdict(), Verdict::Healthy);
+    assert!(found.namespaces.iter().all(|namespace| namespace.holes == 0), "{found:?}");
+
+    // A third of the masters of one namespace is gone.
+    cluster.change(|map| {
+        let bar = map.namespaces_mut().iter_mut().find(|it| it.name.as_str() == "bar").unwrap();
+        for partition in (0..4096).step_by(3) {
+            bar.partitions.set_owner(partition, 0, None);
+        }
+    });
+    common::wait_until("the holes", || status().namespaces.iter().any(|it| it.holes > 0));
+    let found = status();
+    let holes = |name| found.namespaces.iter().find(|it| it.name == name).unwrap().holes;
+    assert_eq!((holes("test"), holes("bar")), (0, 1366));
+    let Verdict::Unhealthy(problems) = found.verdict() else { panic!("{found:?}") };
+    assert_eq!(problems, ["namespace bar has 1366 partitions without a master"]);
+
+    // The cluster can't be reached any more: the map stands, and that is said.
+    cluster.fail(tendmap::tend::TendError::NoSeed { tried: vec![] });
+    let stale = || match status().verdict() {
+        Verdict::Unhealthy(problems) => problems.iter().any(|it| it.contains("not tended for")),
+        Verdict::Healthy => false,
+    };
+    common::wait_until("a stale map", stale);
+    let found = status();
+    assert!(found.tend_errors > 0 && found.owner_alive && found.nodes == 3, "{found:?}");
+    assert!(found.heartbeat_age.unwrap() < found.tended_age.unwrap(), "it lives, and fails");
+}

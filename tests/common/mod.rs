@@ -35,6 +35,16 @@ impl Cluster {
         f(&mut self.0.lock().unwrap().map);
     }
 
+    /// Has at least so many nodes, whatever room there is.
+    pub fn grow(&self, nodes: u16) {
+        self.change(|map| {
+            map.raise_capacity(4096, 256);
+            for number in map.nodes.len() as u16..nodes {
+                map.nodes.insert(node(number)).unwrap();
+            }
+        });
+    }
+
     /// Makes every pass fail.
     pub fn fail(&self, error: TendError) {
         self.0.lock().unwrap().error = Some(error);

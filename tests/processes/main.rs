@@ -6,6 +6,7 @@ mod common;
 mod followers;
 mod growth;
 mod healing;
+mod interleavings;
 mod ownership;
 mod publication;
 mod roles;
@@ -25,6 +26,7 @@ fn main() {
         growth::trials(),
         healing::trials(),
         followers::trials(),
+        interleavings::trials(),
     ]
     .concat_trials();
     libtest_mimic::run(&arguments, trials).exit();

@@ -158,8 +158,16 @@ fn client(setup: &Setup, own: Option<Cluster>) {
             "route" => say(route_all(&client)),
             "fail" => own.as_ref().unwrap().fail(TendError::NoSeed { tried: vec![] }),
             "work" => own.as_ref().unwrap().heal(),
+            "where" => {
+                let segment = client.segment();
+                let generation = (!segment.head().retired()).then(|| segment.identity().generation);
+                say(json!({"event": "where", "generation": generation}));
+            }
             "close" => break,
-            other => panic!("no such command: {other}"),
+            other => match other.strip_prefix("grow ").and_then(|nodes| nodes.parse().ok()) {
+                Some(nodes) => own.as_ref().unwrap().grow(nodes),
+                None => panic!("no such command: {other}"),
+            },
         }
     }
     client.close();
@@ -474,6 +482,25 @@ impl Worker {
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
             }
         }
+    }
+
+    /// Whether it has connected, in the end; it may be refused as well.
+    pub fn settled(&mut self) -> bool {
+        let until = Instant::now() + Duration::from_secs(30);
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(value) if value["event"] == "connected" => return true,
+                Ok(value) if value["event"] == "error" => return false,
+                Ok(_) => {}
+                Err(error) => panic!("{} did not connect: {error}", self.pid()),
+            }
+        }
+    }
+
+    /// The segment that it reads; `None` while that is retired.
+    pub fn generation(&mut self) -> Option<u64> {
+        self.ask("where", "where")["generation"].as_u64()
     }
 
     #[track_caller]

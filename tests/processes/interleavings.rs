@@ -1,0 +1,152 @@
+//! Creations, growth, removal, kills and stops in random interleavings, over
+//! real directories: the companion of the enumerated model in
+//! `tests/directory_model.rs`.
+//!
+//! Processes that are stopped at a random moment wake with a step in hand that
+//! comes too late: a link, an unlink, a lock. However it went, all that are left
+//! end on one living segment, with its lock file and nothing else beside it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tendmap::map::{Capacity, ClusterMap};
+use tendmap::segment::{Created, SegmentState, create, list, remove};
+
+use crate::common::{directory, files, node, wait_until};
+use crate::worker::{Setup, Worker};
+
+pub fn trials() -> Vec<(&'static str, fn())> {
+    vec![("h45_random_interleavings_over_real_files_end_in_one_live_segment", random)]
+}
+
+const ROUNDS: u64 = 12;
+const STEPS: usize = 14;
+
+struct Play {
+    setup: Setup,
+    random: fastrand::Rng,
+    workers: Vec<Worker>,
+    /// Nodes of the cluster; more of them outgrow the segment.
+    nodes: u16,
+    stopped: Vec<usize>,
+}
+
+fn random() {
+    for seed in 0..ROUNDS {
+        let directory = directory();
+        let mut setup = Setup::new(directory.path(), vec!["127.0.0.1:1".into()]);
+        setup.max_nodes = 2;
+        let random = fastrand::Rng::with_seed(seed);
+        let mut play = Play { setup, random, workers: Vec::new(), nodes: 5, stopped: Vec::new() };
+        (0..3).for_each(|_| play.start());
+        for _ in 0..STEPS {
+            play.step();
+            let pause = play.random.u64(..12);
+            std::thread::sleep(Duration::from_millis(pause));
+        }
+        play.rest(seed);
+        for mut worker in play.workers.drain(..) {
+            worker.say("close");
+            worker.expect("closed");
+        }
+        assert_eq!(files(&directory), 0, "seed {seed}: the last one out leaves nothing");
+    }
+}
+
+impl Play {
+    /// One more process; it connects while others do what they do.
+    fn start(&mut self) {
+        self.workers.push(Worker::start("switch", &self.setup));
+    }
+
+    fn step(&mut self) {
+        let pick = self.random.usize(..self.workers.len());
+        let place = self.setup.place();
+        match self.random.u8(..8) {
+            0 if self.workers.len() > 2 => {
+                self.stopped.retain(|&stopped| stopped != pick);
+                self.stopped
+                    .iter_mut()
+                    .for_each(|stopped| *stopped -= usize::from(*stopped > pick));
+                self.workers.remove(pick).kill();
+            }
+            0 | 1 => self.start(),
+            2 => {
+                self.nodes = (self.nodes * 2).min(60);
+                let nodes = self.nodes;
+                self.workers.iter_mut().for_each(|worker| worker.say(&format!("grow {nodes}")));
+            }
+            // Whether there was one to remove at this very moment is all the same.
+            3 => drop(remove(&place, true)),
+            // A name or a lock that is just gone, without a word.
+            4 => {
+                let found = fs::read_dir(&place.directory).unwrap().flatten();
+                let paths: Vec<_> = found.map(|entry| entry.path()).collect();
+                if let Some(path) = paths.get(pick % paths.len().max(1)) {
+                    let _ = fs::remove_file(path);
+                }
+            }
+            5 => self.link_late(),
+            _ if self.stopped.contains(&pick) => {}
+            _ => {
+                self.workers[pick].signal(Signal::SIGSTOP);
+                self.stopped.push(pick);
+                if self.stopped.len() > 2 {
+                    let woken = self.stopped.remove(0);
+                    self.workers[woken].signal(Signal::SIGCONT);
+                }
+            }
+        }
+    }
+
+    /// A segment of some number near the present one, as one gets its name whose
+    /// maker was stopped before; its owner is gone at once.
+    fn link_late(&mut self) {
+        let place = self.setup.place();
+        let listed = list(&place.directory).unwrap_or_default();
+        let newest = listed.iter().map(|found| found.name.generation).max().unwrap_or(1);
+        let generation = (newest + self.random.u64(..3)).saturating_sub(1).max(1);
+        if let Ok(Created::Owner(mut late)) = create(&place, generation, Capacity::DEFAULT, None) {
+            let mut map = ClusterMap::new(Capacity::DEFAULT);
+            map.nodes.insert(node(1)).unwrap();
+            let _ = late.publish(&map);
+        }
+    }
+
+    /// Everybody goes on; then all are in one place, and no file is astray.
+    fn rest(&mut self, seed: u64) {
+        for stopped in self.stopped.drain(..) {
+            self.workers[stopped].signal(Signal::SIGCONT);
+        }
+        // Those that were refused, for there was no map in time, have ended.
+        let connected = |worker: &mut Worker| worker.settled();
+        self.workers.retain_mut(connected);
+        while self.workers.len() < 2 {
+            self.start();
+            self.workers.last_mut().unwrap().expect("connected");
+        }
+        let directory = self.setup.directory.clone();
+        let workers = &mut self.workers;
+        let mut together = || {
+            let at: BTreeSet<u64> = workers.iter_mut().filter_map(Worker::generation).collect();
+            let live: Vec<u64> = list(&directory)
+                .unwrap()
+                .iter()
+                .filter(|found| found.state == SegmentState::Owned)
+                .map(|found| found.name.generation)
+                .collect();
+            at.len() == 1 && live.len() == 1 && at.contains(&live[0])
+        };
+        wait_until(&format!("seed {seed}: all in one segment"), &mut together);
+        // Who makes a segment sweeps what others have left.
+        remove(&self.setup.place(), true).unwrap();
+        wait_until(&format!("seed {seed}: all in its successor"), &mut together);
+        let left = || {
+            let found = fs::read_dir(&directory).unwrap().flatten();
+            found.map(|entry| entry.file_name().into_string().unwrap()).collect::<Vec<_>>()
+        };
+        wait_until(&format!("seed {seed}: a segment and its lock file"), || left().len() == 2);
+    }
+}
