@@ -62,7 +62,11 @@ impl Agent {
             };
             part = next;
             if !pause.is_zero() && !self.shared.stopping() {
-                wait(segment.mapping().event(), event, self.shared.personal, pause);
+                let personal = self.shared.personal;
+                match &mut part {
+                    Part::Owner(_) => wait(segment.mapping().event(), event, personal, pause),
+                    Part::Follower(follow) => follow.sleep(&segment, event, personal, pause),
+                }
             }
         }
         self.close(part);
@@ -98,6 +102,8 @@ impl Agent {
                 self.source.stop();
                 let term = own.tenure.term().get();
                 own.tenure.fenced();
+                // Whoever is told of it finds it so.
+                self.shared.set_role(Role::Follower);
                 self.shared.tell(Event::Fenced { term });
                 (self.follow(), Duration::ZERO)
             }
@@ -119,11 +125,11 @@ impl Agent {
                 (Part::Follower(follow), pause)
             }
             Ok(Seen::Owner(tenure)) => {
-                follow.leave_standby(segment);
+                follow.leave(segment);
                 (self.own(tenure, true), Duration::ZERO)
             }
             Ok(Seen::Retired) => {
-                follow.leave_standby(segment);
+                follow.leave(segment);
                 self.succeed(segment)
             }
             Err(error) => {
@@ -250,13 +256,13 @@ impl Agent {
     }
 
     /// Hands the ownership over; the last one out removes the segment.
-    fn close(mut self, part: Part) {
+    fn close(mut self, mut part: Part) {
         self.shared.set_role(Role::Closed);
         self.source.stop();
         self.shared.settle(Ok(()));
         let segment = self.shared.current.get();
-        if let Part::Follower(follow) = &part {
-            follow.leave_standby(&segment);
+        if let Part::Follower(follow) = &mut part {
+            follow.leave(&segment);
         }
         // Its own mark is taken back before the others are counted, so that of
         // two that close at once at least one sees that nobody is left.

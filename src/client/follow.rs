@@ -7,19 +7,14 @@ use std::time::{Duration, Instant};
 use super::config::Config;
 use super::event::{Event, Role};
 use super::shared::Shared;
+use super::standby::{POLL, Rank, Standing};
 use crate::layout::OwnerWord;
 use crate::map::{ClusterMap, snapshot};
 use crate::protocol::load_owner;
-use crate::segment::{Candidate, Entry, STANDBY, Segment, SegmentError, Tenure};
+use crate::segment::{Candidate, Entry, Personal, Segment, SegmentError, Tenure};
 use crate::sync::Ordering;
 use crate::tend::{ClusterSource, TendEvent, Turn};
 
-/// How often a follower looks.
-const POLL: Duration = Duration::from_millis(250);
-/// How often the standby follower looks.
-const STANDBY_POLL: Duration = Duration::from_millis(4);
-/// How long the others leave a free ownership to the standby.
-const STANDBY_FIRST: Duration = Duration::from_millis(50);
 /// After somebody else was about to enter.
 const BUSY: Duration = Duration::from_millis(5);
 
@@ -38,13 +33,12 @@ pub(super) struct Follow {
     threshold: Duration,
     tend_interval: Duration,
     candidate: Candidate,
-    standby: bool,
+    standing: Standing,
     lives: bool,
     term: u16,
     pulse: Pulse,
     free_since: Option<Instant>,
     probe_due: Instant,
-    asked_standby: Option<Instant>,
     trouble: Option<String>,
 }
 
@@ -63,13 +57,12 @@ impl Follow {
             threshold: config.shm_takeover_threshold,
             tend_interval: config.tend_interval,
             candidate: Candidate::default(),
-            standby: false,
+            standing: Standing::new(),
             lives: false,
             term: segment.head().term(),
             pulse: Pulse { word: 0, polled: now, still: Duration::ZERO },
             free_since: None,
             probe_due: now,
-            asked_standby: None,
             trouble: None,
         }
     }
@@ -79,10 +72,6 @@ impl Follow {
         self.lives
     }
 
-    fn poll(&self) -> Duration {
-        if self.standby { STANDBY_POLL } else { POLL }
-    }
-
     pub fn look(
         &mut self,
         segment: &Arc<Segment>,
@@ -90,65 +79,62 @@ impl Follow {
         source: &mut dyn ClusterSource,
     ) -> Result<Seen, SegmentError> {
         self.watch_term(segment, shared);
-        self.ask_standby(segment, shared)?;
+        self.standing.ask(segment)?;
         let entry = Candidate::look(segment)?;
         self.lives = matches!(entry, Entry::Held);
+        match entry {
+            // The standby may be gone as well.
+            Entry::Free if self.standing.rank() != Rank::Standby => {
+                self.standing.ask_now(segment)?;
+            }
+            Entry::Held => self.standing.watch(segment.lock(), self.term),
+            _ => {}
+        }
         if !matches!(entry, Entry::Free) {
             self.free_since = None;
         }
+        let standby = self.standing.rank() == Rank::Standby;
+        shared.set_role(if standby { Role::Standby } else { Role::Follower });
         match entry {
             Entry::Retired => Ok(Seen::Retired),
-            Entry::Free if self.leave_to_standby() => Ok(Seen::Wait(BUSY)),
+            Entry::Free if self.leave_to_others() => Ok(Seen::Wait(BUSY)),
             Entry::Free => self.enter(segment, false),
             Entry::Abdicated => self.probe(segment, shared, source),
             _ if self.hung(segment) => self.enter(segment, true),
-            _ => Ok(Seen::Wait(self.poll())),
+            _ => Ok(Seen::Wait(self.standing.pause())),
         }
+    }
+
+    /// Sleeps until the next look.
+    pub fn sleep(&mut self, segment: &Segment, seen: u64, personal: Personal, pause: Duration) {
+        self.standing.sleep(segment, seen, personal, pause);
     }
 
     fn watch_term(&mut self, segment: &Segment, shared: &Shared) {
         let head = segment.head();
         if head.term() != self.term {
             self.term = head.term();
+            self.standing.hurry(self.probe_due);
             let pid = load_owner(segment.mapping().owner(OwnerWord::Pid), head).unwrap_or(0);
             shared.tell(Event::NewOwner { term: head.term(), pid: pid as u32 });
         }
     }
 
-    /// One follower of all holds the standby byte.
-    fn ask_standby(&mut self, segment: &Segment, shared: &Shared) -> Result<(), SegmentError> {
-        let asked = self.asked_standby.is_some_and(|at| at.elapsed() < POLL);
-        let Some(lock) = segment.lock().filter(|_| !asked && Instant::now() >= self.probe_due)
-        else {
-            return Ok(());
-        };
-        self.asked_standby = Some(Instant::now());
-        segment.refresh_lock()?;
-        let standby =
-            lock.try_lock(STANDBY).map_err(SegmentError::io("lock a byte of", lock.path()))?;
-        if standby != self.standby {
-            self.standby = standby;
-            shared.set_role(if standby { Role::Standby } else { Role::Follower });
-        }
-        Ok(())
+    /// Gives up what it holds of the segment's lock file as a follower.
+    pub fn leave(&mut self, segment: &Segment) {
+        self.standing.leave(segment, self.probe_due);
     }
 
-    pub fn leave_standby(&self, segment: &Segment) {
-        if let Some(lock) = segment.lock().filter(|_| self.standby) {
-            lock.unlock(STANDBY);
-        }
-    }
-
-    fn leave_to_standby(&mut self) -> bool {
+    fn leave_to_others(&mut self) -> bool {
         let since = *self.free_since.get_or_insert_with(Instant::now);
-        !self.standby && since.elapsed() < STANDBY_FIRST
+        since.elapsed() < self.standing.patience()
     }
 
     fn enter(&mut self, segment: &Arc<Segment>, hung: bool) -> Result<Seen, SegmentError> {
         Ok(match self.candidate.enter(segment, hung)? {
             Entry::Owner(tenure) => Seen::Owner(tenure),
             Entry::Retired => Seen::Retired,
-            Entry::Held => Seen::Wait(self.poll()),
+            Entry::Held => Seen::Wait(self.standing.pause()),
             _ => Seen::Wait(BUSY),
         })
     }
@@ -161,8 +147,10 @@ impl Follow {
         let now = Instant::now();
         let since = now.saturating_duration_since(self.pulse.polled);
         // A poll counts for at most twice its interval, however long this
-        // process was stopped.
-        let counted = since.min(self.poll() * 2);
+        // process was stopped; one of the standby, which looks far more often
+        // than a busy machine lets it, for a part of the threshold.
+        let most = (self.standing.poll() * 2).max(POLL.min(self.threshold / 8));
+        let counted = since.min(most);
         let still =
             if word == self.pulse.word { self.pulse.still + counted } else { Duration::ZERO };
         self.pulse = Pulse { word, polled: now, still };
@@ -178,7 +166,7 @@ impl Follow {
         shared: &Shared,
         source: &mut dyn ClusterSource,
     ) -> Result<Seen, SegmentError> {
-        if !self.standby || Instant::now() < self.probe_due {
+        if self.standing.rank() != Rank::Standby || Instant::now() < self.probe_due {
             return Ok(Seen::Wait(POLL));
         }
         let empty = |_| ClusterMap::new(segment.geometry().capacity());
@@ -188,10 +176,9 @@ impl Follow {
         match reached {
             Ok(_) => self.enter(segment, false),
             Err(error) => {
-                self.leave_standby(segment);
-                self.standby = false;
-                shared.set_role(Role::Follower);
                 self.probe_due = Instant::now() + self.tend_interval.max(POLL * 4);
+                self.leave(segment);
+                shared.set_role(Role::Follower);
                 if shared.awaited() {
                     shared.settle(Err(error.into()));
                 }

@@ -24,6 +24,8 @@ mod own;
 mod reader;
 #[cfg(feature = "tend")]
 mod shared;
+#[cfg(feature = "tend")]
+mod standby;
 mod status;
 
 #[cfg(feature = "tend")]

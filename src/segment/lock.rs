@@ -1,4 +1,5 @@
-//! The lock file: one byte a term, and one for the standby follower.
+//! The lock file: one byte a term, one for the standby follower and one for the
+//! reserve.
 //!
 //! The locks are of the per-process kind (F_SETLK): the kernel frees them the
 //! moment the process dies, a zombie included, and a forked child does not
@@ -22,6 +23,8 @@ use crate::protocol::Term;
 
 /// The byte of the follower that watches most closely.
 pub const STANDBY: u64 = 1 << 20;
+/// The byte of the follower that is there if the standby is not.
+pub const RESERVE: u64 = STANDBY + 1;
 /// Marks lie from here on: of attached processes in a segment's file, of
 /// mappings that do not count as attached in the lock file of a System V one.
 const MARKS: u64 = 1 << 32;
@@ -138,6 +141,15 @@ impl LockFile {
         first_lock(handle.file(), byte, 1).map(|found| found.is_some())
     }
 
+    /// The pid of the other process that holds a byte, as this process sees it;
+    /// `None` if nobody does or it can't be told.
+    pub fn holder(&self, byte: u64) -> Option<i32> {
+        let handle = self.handle();
+        let found = first_lock(handle.file(), byte, 1).ok().flatten()?;
+        // A process of a pid namespace that can't be seen from here has none.
+        (found.l_pid > 0).then_some(found.l_pid)
+    }
+
     /// Whether any process holds a byte, this one included.
     ///
     /// # Errors
@@ -237,14 +249,14 @@ fn flock(kind: libc::c_int, start: u64, len: u64) -> libc::flock {
     }
 }
 
-/// Some lock of another holder in the range, as (start, len).
-fn first_lock(file: &File, start: u64, len: u64) -> io::Result<Option<(u64, u64)>> {
+/// Some lock of another holder in the range.
+fn first_lock(file: &File, start: u64, len: u64) -> io::Result<Option<libc::flock>> {
     let mut probe = flock(libc::F_WRLCK, start, len);
     fcntl(file, FcntlArg::F_GETLK(&mut probe))?;
     if probe.l_type == libc::F_UNLCK as libc::c_short {
         return Ok(None);
     }
-    Ok(Some((probe.l_start as u64, probe.l_len as u64)))
+    Ok(Some(probe))
 }
 
 /// Takes the first byte of a file for this descriptor, without waiting; whether
@@ -292,7 +304,8 @@ pub fn attached(segment: &File) -> io::Result<usize> {
         if start >= end {
             continue;
         }
-        if let Some((at, len)) = first_lock(segment, start, end - start)? {
+        if let Some(found) = first_lock(segment, start, end - start)? {
+            let (at, len) = (found.l_start as u64, found.l_len as u64);
             count += 1;
             ranges.push((start, at));
             ranges.push((at.saturating_add(len.max(1)), end));

@@ -20,6 +20,7 @@ mod backend;
 mod candidate;
 mod create;
 mod current;
+mod death;
 mod directory;
 mod error;
 mod file;
@@ -38,6 +39,7 @@ pub use backend::{Backend, BackendError};
 pub use candidate::{Candidate, Entry};
 pub use create::{Created, Inherited, Prepared, create, private};
 pub use current::Current;
+pub use death::Death;
 pub(crate) use directory::newest;
 pub use directory::{Listed, SegmentState, list, live, remove};
 #[cfg(feature = "tend")]
@@ -46,7 +48,7 @@ pub(crate) use directory::{
 };
 pub use error::SegmentError;
 pub use location::Location;
-pub use lock::{LockFile, STANDBY};
+pub use lock::{LockFile, RESERVE, STANDBY};
 pub use name::{KeyError, Place, SegmentName, parse_key};
 pub use segment::{Attachment, Segment, Writer};
 pub use tenure::{Ended, NotPublished, Tenure};

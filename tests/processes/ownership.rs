@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 use tendmap::client::{Client, ConnectError, Reader};
+use tendmap::segment::{RESERVE, STANDBY};
 use tendmap::sim::{Sim, SimConfig};
 
 use crate::common::{directory, files, wait_until};
@@ -27,6 +28,8 @@ pub fn trials() -> Vec<(&'static str, fn())> {
         ("h24_24_processes_cost_the_servers_what_one_does", one_tender),
         ("h30_a_full_tmpfs_is_an_error_with_both_sizes", full_tmpfs),
         ("h33_nothing_waits_by_the_wall_clock", no_wall_clock),
+        ("a_standby_that_dies_has_a_reserve_at_once", reserve),
+        ("a_follower_costs_a_thread_and_little_memory_and_sleeps", footprint),
         ("h44_a_candidate_stopped_half_way_is_stepped_over", stepped_over),
     ]
 }
@@ -166,6 +169,60 @@ fn stepped_over() {
     let next = rig.client();
     owner.kill();
     assert_eq!(next.expect("owner")["term"], 4, "terms 2 and 3 are held by the stopped one");
+}
+
+/// With an owner, a standby and one more there is nobody else who could look.
+fn reserve() {
+    let rig = Rig::new(3);
+    let mut workers: Vec<Worker> = (0..3).map(|_| rig.client()).collect();
+    let mut waited = Duration::ZERO;
+    for _ in 0..10 {
+        let segment = rig.reader().segment();
+        let lock = segment.lock().unwrap();
+        let held = |byte| lock.held_by_other(byte).unwrap();
+        wait_until("a standby and a reserve", || held(STANDBY) && held(RESERVE));
+        let mut roles = Vec::new();
+        wait_until("an owner and a standby", || {
+            roles = workers.iter_mut().map(Worker::role).collect();
+            ["owner", "standby"].iter().all(|role| roles.iter().any(|found| found == role))
+        });
+        let term = rig.term();
+        let dead: Vec<&Worker> = workers
+            .iter()
+            .zip(&roles)
+            .filter(|(_, role)| *role != "follower")
+            .map(|(w, _)| w)
+            .collect();
+        dead.iter().for_each(|worker| worker.kill());
+        let begun = Instant::now();
+        wait_until("the reserve owns", || rig.term() > term);
+        waited += begun.elapsed();
+        let mut role = roles.iter();
+        workers.retain(|_| role.next().unwrap() == "follower");
+        workers.extend([rig.client(), rig.client()]);
+    }
+    // A look every quarter of a second would come to more than two seconds.
+    assert!(waited < Duration::from_secs(1), "{waited:?} for ten takeovers");
+}
+
+/// Of one that holds no byte: the first two followers watch more closely.
+fn footprint() {
+    let rig = Rig::new(3);
+    let _watching: Vec<Worker> = (0..3).map(|_| rig.client()).collect();
+    let segment = rig.reader().segment();
+    let lock = segment.lock().unwrap();
+    let held = |byte| lock.held_by_other(byte).unwrap();
+    wait_until("a standby and a reserve", || held(STANDBY) && held(RESERVE));
+    let follower = Worker::start("footprint", &rig.setup);
+    let found = follower.expect("footprint");
+    assert_eq!((&found["threads"], &found["sockets"]), (&1.into(), &0.into()), "{found}");
+    let kib = found["private_kib"].as_u64().unwrap();
+    assert!(kib <= 256, "{found}");
+    assert!(found["wakes_a_second"].as_f64().unwrap() < 40.0, "four are normal: {found}");
+    // A pure reader has not even a thread.
+    let reader = &found["reader"];
+    assert_eq!((&reader["threads"], &reader["sockets"]), (&0.into(), &0.into()), "{found}");
+    assert!(reader["private_kib"].as_u64().unwrap() <= 256, "{found}");
 }
 
 fn hung_owner() {
