@@ -5,6 +5,7 @@
 
 mod access;
 mod args;
+mod bench;
 mod demo;
 mod duration;
 mod event;
@@ -60,6 +61,11 @@ enum Command {
     /// Torment it: kill, stop and continue processes and nodes at random, and
     /// check every answer.
     Soak(soak::Args),
+    /// Measure lookups, publications and takeovers on this machine.
+    Bench(bench::Args),
+    /// A process of the bench.
+    #[command(hide = true)]
+    BenchProcess(bench::ChildArgs),
     /// A worker of the demo or the soak.
     #[command(hide = true)]
     Worker(fleet::worker::Args),
@@ -87,6 +93,8 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Demo(args) => demo::run(&common, &args, &output),
         Command::Soak(args) => soak::run(&common, &args, &output),
+        Command::Bench(args) => bench::run(&common, &args, &output),
+        Command::BenchProcess(args) => bench::run_child(&common, &args),
         Command::Worker(args) => fleet::worker::run(&common, &args),
         Command::Tend(args) => tend::run(&common, &args, &output),
         Command::Route(args) => route::run(&common, &args, &output),

@@ -11,7 +11,7 @@ use crate::args::Common;
 use crate::failure::Failure;
 
 /// What the names of the directories begin with.
-const PREFIXES: [&str; 2] = ["tendmap-demo-", "tendmap-soak-"];
+const PREFIXES: [&str; 3] = ["tendmap-demo-", "tendmap-soak-", "tendmap-bench-"];
 
 /// Who plays there.
 #[derive(Clone, Copy)]
@@ -20,23 +20,22 @@ pub enum Play {
     Demo,
     /// The soak.
     Soak,
+    /// The bench.
+    Bench,
 }
 
-/// The cluster and the directory; both are gone with it.
-pub struct Stage {
-    /// The cluster.
-    pub sim: Sim,
+/// A directory of its own; it is gone with this.
+pub struct Ground {
     /// The segment's place.
     pub place: Place,
 }
 
-impl Stage {
-    /// Sets the stage.
+impl Ground {
+    /// Makes the directory.
     ///
     /// # Errors
-    /// [`Failure`].
-    pub fn new(common: &Common, play: Play, cluster: SimConfig) -> Result<Stage, Failure> {
-        let sim = Sim::start(cluster)?;
+    /// [`Failure::Failed`] if it can't be made.
+    pub fn new(common: &Common, play: Play) -> Result<Ground, Failure> {
         let (pid, random) = (std::process::id(), fastrand::u32(..));
         let prefix = PREFIXES[play as usize];
         let directory = common.directory.join(format!("{prefix}{pid}-{random:08x}"));
@@ -48,7 +47,43 @@ impl Stage {
             // A key is the whole host's, as the directory is not.
             place.key = 0x7e00_0000 | fastrand::u32(..0x0100_0000);
         }
-        Ok(Stage { sim, place })
+        Ok(Ground { place })
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        // What killed workers have left goes with it.
+        let _ = remove(&self.place, true);
+        let _ = fs::remove_dir_all(&self.place.directory);
+    }
+}
+
+/// The cluster and the directory; both are gone with it.
+pub struct Stage {
+    /// The cluster.
+    pub sim: Sim,
+    /// The segment's place.
+    pub place: Place,
+    _ground: Ground,
+}
+
+impl Stage {
+    /// Sets the stage.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn new(common: &Common, play: Play, cluster: SimConfig) -> Result<Stage, Failure> {
+        let sim = Sim::start(cluster)?;
+        let ground = Ground::new(common, play)?;
+        Ok(Stage { sim, place: ground.place.clone(), _ground: ground })
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // Its key may have become another one.
+        let _ = remove(&self.place, true);
     }
 }
 
@@ -56,12 +91,4 @@ impl Stage {
 pub fn is_own(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        // What killed workers have left goes with it.
-        let _ = remove(&self.place, true);
-        let _ = fs::remove_dir_all(&self.place.directory);
-    }
 }

@@ -1,0 +1,49 @@
+//! Measured values, and what is told of them.
+
+/// Values of one kind, one a round.
+#[derive(Clone, Default)]
+pub struct Samples(Vec<f64>);
+
+impl Samples {
+    /// Adds one.
+    pub fn push(&mut self, value: f64) {
+        self.0.push(value);
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The smallest that so many of a hundred do not exceed; `None` of none.
+    pub fn quantile(&self, percent: usize) -> Option<f64> {
+        let mut sorted = self.0.clone();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let rank = (sorted.len() * percent).div_ceil(100);
+        sorted.get(rank.max(1) - 1).copied()
+    }
+
+    /// The one in the middle.
+    pub fn median(&self) -> Option<f64> {
+        self.quantile(50)
+    }
+}
+
+impl FromIterator<f64> for Samples {
+    fn from_iter<I: IntoIterator<Item = f64>>(values: I) -> Samples {
+        Samples(values.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_by_nearest_rank() {
+        let samples: Samples = (1..=200).rev().map(f64::from).collect();
+        assert_eq!((samples.median(), samples.quantile(99)), (Some(100.0), Some(198.0)));
+        assert_eq!((samples.quantile(0), samples.quantile(100)), (Some(1.0), Some(200.0)));
+        assert_eq!(Samples::default().median(), None);
+    }
+}

@@ -1,0 +1,114 @@
+//! How long nobody owns: an owner is killed, or closes, among followers that
+//! are real processes.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tendmap::client::Reader;
+use tendmap::layout::OwnerWord;
+use tendmap::protocol::load_owner;
+use tendmap::segment::{Place, remove};
+
+use super::child::{Process, Task};
+use super::sample::Samples;
+use crate::failure::Failure;
+
+/// How often the head is looked at.
+const LOOK: Duration = Duration::from_micros(50);
+/// How long a new owner is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Milliseconds from one owner to the next.
+#[derive(Default)]
+pub struct Times {
+    /// From the kill of the owner, which is a little before its death.
+    pub takeovers: Samples,
+    /// From the word to close.
+    pub handovers: Samples,
+}
+
+/// An owner and its followers.
+pub struct Group {
+    place: Place,
+    task: Task,
+    reader: Reader,
+    processes: Vec<Process>,
+    random: fastrand::Rng,
+}
+
+impl Group {
+    /// An owner and so many followers.
+    ///
+    /// # Errors
+    /// [`Failure`] if they can't be started.
+    pub fn new(place: &Place, followers: usize, task: Task) -> Result<Group, Failure> {
+        let mut first = Process::start(place, Task::Follow)?;
+        first.expect_ready()?;
+        let mut processes = vec![first];
+        for _ in 0..followers {
+            processes.push(Process::start(place, task)?);
+        }
+        processes[1..].iter_mut().try_for_each(Process::expect_ready)?;
+        let reader = Reader::attach(place)?;
+        let random = fastrand::Rng::with_seed(1);
+        Ok(Group { place: place.clone(), task, reader, processes, random })
+    }
+
+    /// Kills owners and lets owners close, in turn, until then, but at least
+    /// `least` times each.
+    ///
+    /// # Errors
+    /// [`Failure`] if nobody takes over.
+    pub fn run(&mut self, until: Instant, least: usize) -> Result<Times, Failure> {
+        let mut times = Times::default();
+        while times.handovers.len() < least || Instant::now() < until {
+            times.takeovers.push(self.next(Process::kill)?);
+            // Most are kills: their slowest is of interest too.
+            if times.takeovers.len() % 4 == 0 || times.handovers.len() < least {
+                times.handovers.push(self.next(|owner| {
+                    owner.let_go();
+                    Ok(())
+                })?);
+            }
+        }
+        Ok(times)
+    }
+
+    /// Ends the owner; milliseconds until there is another.
+    fn next(
+        &mut self,
+        end: impl FnOnce(&mut Process) -> Result<(), Failure>,
+    ) -> Result<f64, Failure> {
+        // At any moment of everybody's sleep.
+        thread::sleep(Duration::from_micros(self.random.u64(5_000..30_000)));
+        let segment = self.reader.segment();
+        let head = segment.head();
+        let pid = load_owner(segment.mapping().owner(OwnerWord::Pid), head);
+        let owner = self.processes.iter().position(|process| Some(process.pid().into()) == pid);
+        let owner = owner.ok_or_else(|| Failure::Failed("somebody else owns the bench".into()))?;
+        let mut owner = self.processes.swap_remove(owner);
+        let begun = Instant::now();
+        end(&mut owner)?;
+        while segment.head().term() == head.term() {
+            if begun.elapsed() > PATIENCE {
+                return Err(Failure::Failed(format!("nobody has taken over in {PATIENCE:?}")));
+            }
+            thread::sleep(LOOK);
+        }
+        let time = begun.elapsed().as_secs_f64() * 1e3;
+        drop(owner);
+        let mut another = Process::start(&self.place, self.task)?;
+        another.expect_ready()?;
+        self.processes.push(another);
+        Ok(time)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // All at once: none is to take over from another.
+        self.processes.iter_mut().for_each(|process| drop(process.kill()));
+        self.processes.clear();
+        let _ = remove(&self.place, true);
+    }
+}
