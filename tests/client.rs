@@ -3,8 +3,10 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{Cluster, config, directory, files, node};
-use tendmap::client::{Client, ConnectError, Reader, Role, Verdict};
+use tendmap::client::{Client, ConfigError, ConnectError, Reader, Role, Verdict};
 use tendmap::route::{Partition, Policy, Record, RouteError};
 
 #[test]
@@ -118,7 +120,7 @@ fn h40_status_tells_role_term_ages_capacity_and_the_holes_of_each_namespace() {
     let directory = directory();
     let mut config = config(&directory);
     (config.shm_max_nodes, config.shm_max_namespaces) = (5, 4);
-    config.shm_takeover_threshold = std::time::Duration::from_secs(60);
+    config.shm_takeover_threshold = Duration::from_secs(60);
     let cluster = Cluster::new(3, 2);
     cluster.change(|map| common::add_namespace(map, "bar", 1));
     let client = Client::connect_with(config, cluster.source()).unwrap();
@@ -128,7 +130,7 @@ fn h40_status_tells_role_term_ages_capacity_and_the_holes_of_each_namespace() {
     assert_eq!(found.owner_pid, Some(std::process::id()));
     assert_eq!((found.nodes, found.max_nodes), (3, 5));
     assert_eq!((found.namespaces.len(), found.max_namespaces), (2, 4));
-    let minute = std::time::Duration::from_secs(60);
+    let minute = Duration::from_secs(60);
     assert!(found.heartbeat_age.unwrap() < minute && found.tended_age.unwrap() < minute);
     assert_eq!(found.verdict(), Verdict::Healthy);
     assert!(found.namespaces.iter().all(|namespace| namespace.holes == 0), "{found:?}");
@@ -157,4 +159,28 @@ fn h40_status_tells_role_term_ages_capacity_and_the_holes_of_each_namespace() {
     let found = status();
     assert!(found.tend_errors > 0 && found.owner_alive && found.nodes == 3, "{found:?}");
     assert!(found.heartbeat_age.unwrap() < found.tended_age.unwrap(), "it lives, and fails");
+}
+
+#[test]
+fn the_tend_interval_changes_under_an_owner_that_sleeps() {
+    let directory = directory();
+    let mut config = config(&directory);
+    config.tend_interval = Duration::from_secs(600);
+    config.shm_takeover_threshold = Duration::from_secs(2000);
+    let client = Client::connect_with(config, Cluster::new(2, 1).source()).unwrap();
+    let tends = || client.status().unwrap().tends;
+    assert_eq!(tends(), 1);
+    let refused = client.set_tend_interval(Duration::from_millis(49));
+    assert!(matches!(refused, Err(ConfigError::TendInterval { .. })));
+    let refused = client.set_tend_interval(Duration::from_secs(1000));
+    assert!(matches!(refused, Err(ConfigError::Threshold { .. })));
+    assert_eq!(client.tend_interval(), Duration::from_secs(600));
+
+    client.set_tend_interval(Duration::from_millis(50)).unwrap();
+    common::wait_until("more passes", || tends() > 4);
+    assert_eq!(client.status().unwrap().tend_interval, Some(Duration::from_millis(50)));
+    client.set_tend_interval(Duration::from_secs(600)).unwrap();
+    common::wait_until("the long interval again", || {
+        client.status().unwrap().tend_interval == Some(Duration::from_secs(600))
+    });
 }

@@ -84,7 +84,7 @@ impl Agent {
         let config = &self.shared.config;
         map.raise_capacity(config.shm_node_ceiling, config.shm_namespace_ceiling);
         self.source.start(map);
-        Part::Owner(Box::new(Own::new(*tenure, config)))
+        Part::Owner(Box::new(Own::new(*tenure, &self.shared)))
     }
 
     fn follow(&mut self) -> Part {

@@ -241,6 +241,19 @@ impl Config {
         Ok(Some(Credentials::new(mode, user.unwrap_or_default(), password)?))
     }
 
+    /// Checks an interval, alone and against what it must fit.
+    pub(super) fn check_tend_interval(&self, interval: Duration) -> Result<(), ConfigError> {
+        if interval < MIN_TEND_INTERVAL {
+            return Err(ConfigError::TendInterval { found: interval });
+        }
+        let wanted = interval.saturating_add(self.connect_timeout).saturating_mul(2);
+        if self.use_shm && self.shm_takeover_threshold < wanted {
+            let found = self.shm_takeover_threshold;
+            return Err(ConfigError::Threshold { found, wanted });
+        }
+        Ok(())
+    }
+
     /// Checks every setting, and reads the files that they name.
     ///
     /// # Errors
@@ -264,17 +277,10 @@ impl Config {
         if let Some(tls) = &self.tls {
             tls.check()?;
         }
-        if self.tend_interval < MIN_TEND_INTERVAL {
-            return Err(ConfigError::TendInterval { found: self.tend_interval });
-        }
+        self.check_tend_interval(self.tend_interval)?;
         let timeouts = Duration::from_millis(1)..=Duration::from_secs(60);
         if !timeouts.contains(&self.connect_timeout) {
             return Err(ConfigError::ConnectTimeout { found: self.connect_timeout });
-        }
-        let wanted = self.tend_interval.saturating_add(self.connect_timeout).saturating_mul(2);
-        if self.use_shm && self.shm_takeover_threshold < wanted {
-            let found = self.shm_takeover_threshold;
-            return Err(ConfigError::Threshold { found, wanted });
         }
         if self.shm_mode & 0o600 != 0o600 || self.shm_mode & !0o775 != 0 {
             return Err(ConfigError::Mode { found: self.shm_mode });

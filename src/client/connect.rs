@@ -26,7 +26,7 @@ use crate::tend::{AerospikeConfig, AerospikeSource, ClusterSource};
 /// attachment and one thread; the last one closed or dropped ends them.
 #[derive(Clone, Debug)]
 pub struct Client {
-    handle: Arc<Handle>,
+    pub(super) handle: Arc<Handle>,
     reader: Reader,
 }
 

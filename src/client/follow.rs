@@ -31,7 +31,6 @@ pub(super) enum Seen {
 /// A follower.
 pub(super) struct Follow {
     threshold: Duration,
-    tend_interval: Duration,
     candidate: Candidate,
     standing: Standing,
     lives: bool,
@@ -55,7 +54,6 @@ impl Follow {
         let now = Instant::now();
         Follow {
             threshold: config.shm_takeover_threshold,
-            tend_interval: config.tend_interval,
             candidate: Candidate::default(),
             standing: Standing::new(),
             lives: false,
@@ -176,7 +174,7 @@ impl Follow {
         match reached {
             Ok(_) => self.enter(segment, false),
             Err(error) => {
-                self.probe_due = Instant::now() + self.tend_interval.max(POLL * 4);
+                self.probe_due = Instant::now() + shared.tend_interval().max(POLL * 4);
                 self.leave(segment);
                 shared.set_role(Role::Follower);
                 if shared.awaited() {

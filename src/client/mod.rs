@@ -20,6 +20,8 @@ mod follow;
 #[cfg(feature = "json")]
 mod json;
 #[cfg(feature = "tend")]
+mod live;
+#[cfg(feature = "tend")]
 mod own;
 mod reader;
 #[cfg(feature = "tend")]

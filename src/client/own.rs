@@ -4,7 +4,7 @@ use core::ops::ControlFlow;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::config::{Config, MIN_TEND_INTERVAL};
+use super::config::MIN_TEND_INTERVAL;
 use super::connect::check_cluster;
 use super::error::ConnectError;
 use super::event::Event;
@@ -16,6 +16,10 @@ use crate::segment::{
     generations, next_generation, private, sweep,
 };
 use crate::tend::{ClusterSource, TendError, TendEvent, TendReport, Turn};
+
+/// An owner looks up so often, whatever its interval: a wake-up to a changed
+/// setting may be lost.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 /// What a turn came to.
 pub(super) enum Turned {
@@ -32,6 +36,8 @@ pub(super) struct Own {
     pub tenure: Tenure,
     interval: Duration,
     threshold: Duration,
+    /// When the last pass began.
+    begun: Instant,
     due: Instant,
     published: Option<Instant>,
     failing: Option<Instant>,
@@ -42,13 +48,16 @@ pub(super) struct Own {
 }
 
 impl Own {
-    pub fn new(tenure: Tenure, config: &Config) -> Own {
-        tenure.set(OwnerWord::TendIntervalMs, config.tend_interval.as_millis() as u64);
+    pub fn new(tenure: Tenure, shared: &Shared) -> Own {
+        let interval = shared.tend_interval();
+        tenure.set(OwnerWord::TendIntervalMs, interval.as_millis() as u64);
+        let now = Instant::now();
         Own {
             tenure,
-            interval: config.tend_interval,
-            threshold: config.shm_takeover_threshold,
-            due: Instant::now(),
+            interval,
+            threshold: shared.config.shm_takeover_threshold,
+            begun: now,
+            due: now,
             published: None,
             failing: None,
             last_error: None,
@@ -68,15 +77,27 @@ impl Own {
     fn step(&mut self, shared: &Shared, source: &mut dyn ClusterSource) -> Result<Duration, Ended> {
         self.tenure.turn()?;
         self.heal(shared)?;
+        self.follow_interval(shared);
         let begun = Instant::now();
         if begun >= self.due {
+            self.begun = begun;
             self.tend(shared, source)?;
             // From the beginning of the pass, so that its length does not add
             // to the interval; but never without a pause.
             let now = Instant::now();
             self.due = (begun + self.interval).max(now + MIN_TEND_INTERVAL / 2);
         }
-        Ok(self.due.saturating_duration_since(Instant::now()))
+        Ok(self.due.saturating_duration_since(Instant::now()).min(LONGEST_SLEEP))
+    }
+
+    /// The interval may have been changed.
+    fn follow_interval(&mut self, shared: &Shared) {
+        let interval = shared.tend_interval();
+        if interval != self.interval {
+            self.interval = interval;
+            self.tenure.set(OwnerWord::TendIntervalMs, interval.as_millis() as u64);
+            self.due = self.begun + interval;
+        }
     }
 
     /// Whether this is still *the* segment of the key. `link` alone does not

@@ -2,7 +2,7 @@
 //! process has.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -19,10 +19,16 @@ pub(super) struct Shared {
     pub config: Config,
     pub current: Arc<Current>,
     pub personal: Personal,
+    /// In nanoseconds.
+    tend_interval: AtomicU64,
     stop: AtomicBool,
     role: AtomicU8,
     first: Mutex<Option<Result<(), ConnectError>>>,
     arrived: Condvar,
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 const ROLES: [Role; 4] = [Role::Follower, Role::Standby, Role::Owner, Role::Closed];
@@ -30,6 +36,7 @@ const ROLES: [Role; 4] = [Role::Follower, Role::Standby, Role::Owner, Role::Clos
 impl Shared {
     pub fn new(config: Config, current: Arc<Current>) -> Shared {
         Shared {
+            tend_interval: AtomicU64::new(nanoseconds(config.tend_interval)),
             config,
             current,
             personal: Personal::random(),
@@ -44,6 +51,18 @@ impl Shared {
     pub fn stopping(&self) -> bool {
         // Acquire: pairs with the Release of the closing handle.
         self.stop.load(Ordering::Acquire)
+    }
+
+    /// How often the owner polls: as configured, or as changed since.
+    pub fn tend_interval(&self) -> Duration {
+        // Relaxed: it stands for itself.
+        Duration::from_nanos(self.tend_interval.load(Ordering::Relaxed))
+    }
+
+    /// Changes it; the thread is woken to take note.
+    pub fn set_tend_interval(&self, interval: Duration) {
+        self.tend_interval.store(nanoseconds(interval), Ordering::Relaxed);
+        wake(self.current.get().mapping().event(), Some(self.personal));
     }
 
     pub fn role(&self) -> Role {

@@ -5,4 +5,5 @@ mod codes;
 mod consistency;
 mod console;
 mod lifecycle;
+mod settings;
 mod tool;

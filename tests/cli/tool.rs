@@ -53,7 +53,10 @@ impl Place {
 
     /// A `tend` of the cluster that has connected.
     pub fn tend(&self, sim: &Sim, more: &[&str]) -> Running {
-        let mut args = vec!["tend", "--json", "--tend-interval", "100ms"];
+        let mut args = vec!["tend", "--json"];
+        if !more.contains(&"--config") {
+            args.extend(["--tend-interval", "100ms"]);
+        }
         let hosts: Vec<String> = sim.seeds().iter().map(ToString::to_string).collect();
         args.extend(hosts.iter().flat_map(|host| ["--host", host]));
         args.extend(more);
@@ -150,9 +153,13 @@ impl Running {
 
     /// Interrupts it as ^C does; its exit code.
     pub fn interrupt(&mut self) -> i32 {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        self.signal(rustix::process::Signal::INT);
         self.end()
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
     }
 
     /// Waits until it has ended; its exit code.

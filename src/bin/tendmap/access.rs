@@ -14,7 +14,7 @@ pub struct Access {
     pub user: Option<String>,
     /// The user's password. Other users of the host see flags: better give it in
     /// the environment.
-    #[arg(long, value_name = "TEXT", env = "TENDMAP_PASSWORD", hide_env_values = true)]
+    #[arg(long, value_name = "TEXT")]
     pub password: Option<SecretString>,
     /// How the user proves who it is: INTERNAL, EXTERNAL, EXTERNAL_INSECURE or
     /// PKI.
@@ -29,10 +29,10 @@ pub struct Access {
     #[arg(long, value_name = "FILE")]
     pub tls_cafile: Option<PathBuf>,
     /// The client's own certificate, PEM.
-    #[arg(long, value_name = "FILE", requires = "tls_keyfile")]
+    #[arg(long, value_name = "FILE")]
     pub tls_certfile: Option<PathBuf>,
     /// The key to it, PEM.
-    #[arg(long, value_name = "FILE", requires = "tls_certfile")]
+    #[arg(long, value_name = "FILE")]
     pub tls_keyfile: Option<PathBuf>,
     /// Speak TLS for logins only.
     #[arg(long)]

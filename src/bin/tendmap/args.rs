@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use tendmap::segment::{Backend, Place, parse_key};
 
+use crate::log;
+
 /// Which segment, and how to answer.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Common {
@@ -20,6 +22,13 @@ pub struct Common {
     /// A user beside yourself and root whose segments are trusted.
     #[arg(long, global = true, value_name = "UID")]
     pub shm_owner: Option<u32>,
+    /// A configuration file, TOML: its keys are the flags without their dashes.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What of the library's log goes to standard error: error, warn, info,
+    /// debug, trace, or such a level for each part of it.
+    #[arg(long, global = true, value_name = "LEVEL", value_parser = log::parse)]
+    pub log: Option<String>,
     /// Answer with one JSON object on one line.
     #[arg(long, global = true)]
     pub json: bool,

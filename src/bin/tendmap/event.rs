@@ -27,6 +27,21 @@ impl Told {
         Told::new("closed", [])
     }
 
+    /// The configuration was read anew, and these settings taken over.
+    pub fn reloaded(changed: Vec<String>) -> Told {
+        Told::new("reloaded", [("changed", changed.into())])
+    }
+
+    /// These settings have changed, but not for a client that runs.
+    pub fn restart_needed(settings: Vec<String>) -> Told {
+        Told::new("restart_needed", [("settings", settings.into())])
+    }
+
+    /// The configuration can't be used: all is as it was.
+    pub fn reload_failed(error: String) -> Told {
+        Told::new("reload_failed", [("error", error.into())])
+    }
+
     /// As one JSON object.
     pub fn json(self, after: Duration, pid: u32) -> Value {
         let mut object = Map::new();
@@ -51,6 +66,11 @@ impl Told {
             match value {
                 Value::String(text) => line += text,
                 Value::Bool(yes) => line += if *yes { "yes" } else { "no" },
+                Value::Array(list) if list.is_empty() => line += "nothing",
+                Value::Array(list) => {
+                    let words = list.iter().map(|word| word.as_str().unwrap_or_default());
+                    line += &words.collect::<Vec<_>>().join(" ");
+                }
                 other => line += &other.to_string(),
             }
             line += unit;

@@ -30,6 +30,20 @@ pub enum Failure {
     Failed(String),
 }
 
+impl core::fmt::Display for Failure {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Failure::Pipe => f.write_str("the output was closed"),
+            Failure::Unhealthy => f.write_str("unhealthy"),
+            Failure::Usage(text)
+            | Failure::NotFound(text)
+            | Failure::OtherVersion(text)
+            | Failure::Corrupt(text)
+            | Failure::Failed(text) => f.write_str(text),
+        }
+    }
+}
+
 impl Failure {
     /// Tells why on standard error; the exit code.
     pub fn report(self) -> ExitCode {

@@ -6,30 +6,33 @@
 mod access;
 mod args;
 mod bench;
+mod cluster;
 mod demo;
 mod duration;
 mod event;
 mod failure;
 mod fleet;
+mod log;
 mod ls;
 mod map;
 mod output;
 mod rm;
 mod route;
+mod settings;
 mod signals;
 mod sim;
 mod soak;
 mod status;
 mod tend;
 
-use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
 use args::Common;
+use log::Log;
 use output::Output;
+use settings::{Settings, Unsettled};
 
 /// One process tends an Aerospike cluster; all others on the host route from
 /// shared memory.
@@ -52,7 +55,9 @@ Exit codes:
   5  a corrupt segment
   6  failed for another reason, which is told
 
-TENDMAP_LOG=debug (or info, warn …) shows the library's log on standard error.";
+Every setting has three places: its flag; an environment variable of the same
+name (--tend-interval, TENDMAP_TEND_INTERVAL); a line in the file that --config
+names (tend-interval = \"1s\"). The earlier counts before the later.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -87,8 +92,12 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let Cli { common, command } = Cli::parse();
-    log();
+    let Settings { cli: Cli { common, command }, origins } = match settings::load() {
+        Ok(settings) => settings,
+        Err(Unsettled::Usage(error)) => error.exit(),
+        Err(Unsettled::Failure(failure)) => return failure.report(),
+    };
+    let log = Log::start(common.log.as_deref());
     let output = Output::new(common.json);
     let result = match command {
         Command::Demo(args) => demo::run(&common, &args, &output),
@@ -96,7 +105,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&common, &args, &output),
         Command::BenchProcess(args) => bench::run_child(&common, &args),
         Command::Worker(args) => fleet::worker::run(&common, &args),
-        Command::Tend(args) => tend::run(&common, &args, &output),
+        Command::Tend(args) => tend::run(&common, &args, origins, &log, &output),
         Command::Route(args) => route::run(&common, &args, &output),
         Command::Map => map::run(&common, &output),
         Command::Status => status::run(&common, &output),
@@ -107,16 +116,5 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
-    }
-}
-
-/// The library's log goes to standard error, where it is asked for.
-fn log() {
-    if let Ok(filter) = EnvFilter::try_from_env("TENDMAP_LOG") {
-        tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_ansi(io::stderr().is_terminal())
-            .with_writer(io::stderr)
-            .init();
     }
 }

@@ -1,31 +1,29 @@
 //! `tendmap tend`: a client in the foreground.
 
+mod reload;
+
 use std::process;
 use std::sync::mpsc::{self, Sender};
 use std::time::{Duration, Instant};
 
 use tendmap::client::{Client, Config, Event, Observer};
-use tendmap::tend::Host;
 
-use crate::access::Access;
 use crate::args::Common;
+use crate::cluster::ClusterArgs;
 use crate::duration;
 use crate::event::{Told, told};
 use crate::failure::Failure;
+use crate::log::Log;
 use crate::output::Output;
-use crate::signals;
+use crate::settings::Origins;
+use crate::signals::{self, Asked};
+use reload::Reload;
 
 /// All settings of a client.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
-    /// A server to begin with, NAME:PORT; may be given several times.
-    #[arg(long, value_name = "HOST", required = true)]
-    pub host: Vec<Host>,
-    /// The name that the cluster must have.
-    #[arg(long, value_name = "NAME")]
-    pub cluster_name: Option<String>,
     #[command(flatten)]
-    pub access: Access,
+    pub cluster: ClusterArgs,
     /// Whether the map is shared; `false` keeps it private to this process.
     #[arg(
         long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set,
@@ -58,26 +56,23 @@ pub struct Args {
     /// How often the owner polls the cluster, at least 50ms.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration::parse)]
     pub tend_interval: Duration,
-    /// How long a server may take to accept a connection or to answer.
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration::parse)]
-    pub connect_timeout: Duration,
     /// Put a checksum over the map into each publication.
     #[arg(long)]
     pub checksums: bool,
 }
 
 fn mode(text: &str) -> Result<u32, String> {
-    let valid = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let mode = valid.then(|| u32::from_str_radix(text, 8).ok()).flatten();
+    // 0o640 is how TOML writes it.
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    let valid = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let mode = valid.then(|| u32::from_str_radix(digits, 8).ok()).flatten();
     mode.ok_or_else(|| format!("{text:?}; wanted octal digits, such as 0640"))
 }
 
 impl Args {
     /// The settings as the library takes them.
     pub fn config(&self, common: &Common) -> Config {
-        let mut config = Config::new(self.host.clone());
-        config.cluster_name = self.cluster_name.clone();
-        self.access.set(&mut config);
+        let mut config = self.cluster.config();
         config.use_shm = self.use_shm;
         config.shm_key = common.key();
         config.shm_backend = common.shm_backend;
@@ -91,7 +86,6 @@ impl Args {
         config.shm_takeover_threshold = self.shm_takeover_threshold;
         config.shm_mode = self.shm_mode;
         config.tend_interval = self.tend_interval;
-        config.connect_timeout = self.connect_timeout;
         config.checksums = self.checksums;
         config
     }
@@ -100,6 +94,7 @@ impl Args {
 /// What the printing thread is told.
 enum Message {
     Event(Instant, Event),
+    Reload,
     Stop,
 }
 
@@ -113,16 +108,31 @@ fn observer(to: &Sender<Message>) -> Observer {
     })
 }
 
-/// Tends or follows until it is interrupted.
+/// Tends or follows until it is interrupted. Where there is a configuration
+/// file, SIGHUP has it read anew.
 ///
 /// # Errors
 /// [`Failure`] if it can't connect.
-pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure> {
+pub fn run(
+    common: &Common,
+    args: &Args,
+    origins: Origins,
+    log: &Log,
+    output: &Output,
+) -> Result<(), Failure> {
     let begun = Instant::now();
     let (to, messages) = mpsc::channel();
     let mut config = args.config(common);
+    config.check().map_err(|error| Failure::Usage(origins.explain(&error.to_string())))?;
     config.observer = Some(observer(&to));
-    signals::on_stop(move || drop(to.send(Message::Stop)))?;
+    let has_file = origins.file().is_some();
+    signals::on_signal(move |asked| {
+        let message = match asked {
+            Asked::Reload if has_file => Message::Reload,
+            _ => Message::Stop,
+        };
+        drop(to.send(message));
+    })?;
     let print = |at: Instant, told: Told| {
         let after = at.saturating_duration_since(begun);
         if output.is_json() {
@@ -136,14 +146,22 @@ pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure>
     for message in messages.try_iter() {
         match message {
             Message::Event(at, event) => print(at, told(&event))?,
+            // It was read only just now.
+            Message::Reload => {}
             Message::Stop => return Ok(()),
         }
     }
     let client = client?;
     print(Instant::now(), Told::connected(client.role()))?;
+    let mut reload = Reload::new(origins);
     for message in messages {
         match message {
             Message::Event(at, event) => print(at, told(&event))?,
+            Message::Reload => {
+                for told in reload.run(&client, log) {
+                    print(Instant::now(), told)?;
+                }
+            }
             Message::Stop => break,
         }
     }
@@ -159,8 +177,10 @@ mod tests {
 
     #[test]
     fn modes_are_octal() {
-        assert_eq!(mode("0640"), Ok(0o640));
-        for text in ["", "8", "+6", "rw", "0o600"] {
+        for text in ["0640", "640", "0o640"] {
+            assert_eq!(mode(text), Ok(0o640));
+        }
+        for text in ["", "8", "+6", "rw", "0o", "0x1"] {
             assert!(mode(text).is_err(), "{text}");
         }
     }

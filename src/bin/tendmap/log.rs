@@ -1,0 +1,68 @@
+//! The library's log on standard error, where it is asked for.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::reload::{Handle, Layer};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry};
+
+/// The log, whose level can be changed.
+pub struct Log(Handle<EnvFilter, Registry>);
+
+impl Log {
+    /// Begins to log what that level lets through; nothing without one.
+    pub fn start(level: Option<&str>) -> Log {
+        let (filter, handle) = Layer::new(filter(level));
+        let format = tracing_subscriber::fmt::layer()
+            .with_ansi(io::stderr().is_terminal())
+            .with_writer(io::stderr);
+        tracing_subscriber::registry().with(filter).with(format).init();
+        Log(handle)
+    }
+
+    /// Changes the level.
+    pub fn set(&self, level: Option<&str>) {
+        // It fails only where the subscriber is gone.
+        let _ = self.0.reload(filter(level));
+    }
+}
+
+fn filter(level: Option<&str>) -> EnvFilter {
+    // The level was checked when it was read.
+    level.and_then(|level| EnvFilter::try_new(level).ok()).unwrap_or_else(|| EnvFilter::new("off"))
+}
+
+/// Checks a level.
+///
+/// # Errors
+/// What was found and what was wanted.
+pub fn parse(text: &str) -> Result<String, String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let refused =
+        || format!("{text:?}; wanted error, warn, info, debug, trace or PART=LEVEL,PART=LEVEL…");
+    // A word that is no level would be taken for the name of a part.
+    let is_level = |part: &str| {
+        let level = part.rsplit_once('=').map_or(part, |(_, level)| level).trim();
+        LEVELS.contains(&level.to_ascii_lowercase().as_str())
+    };
+    if !text.split(',').all(is_level) {
+        return Err(refused());
+    }
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|_| refused())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_checked() {
+        for text in ["info", "WARN", "tendmap=debug", "warn,tendmap::tend=trace", "off"] {
+            assert!(parse(text).is_ok(), "{text}");
+        }
+        for text in ["", "loud", "tendmap=loud", "info,", "tendmap"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Reading the configuration anew while it runs.
+
+use tendmap::client::Client;
+
+use super::Args;
+use crate::args::Common;
+use crate::event::Told;
+use crate::log::Log;
+use crate::settings::{self, Origins, Settings};
+use crate::{Cli, Command};
+
+/// Takes over what has changed.
+pub struct Reload {
+    /// The settings as they were taken over last.
+    origins: Origins,
+}
+
+impl Reload {
+    /// From these settings on.
+    pub fn new(origins: Origins) -> Reload {
+        Reload { origins }
+    }
+
+    /// Reads flags, environment and file again and takes over what can change
+    /// while the client runs; what is to be told of it. If anything is wrong,
+    /// nothing changes.
+    pub fn run(&mut self, client: &Client, log: &Log) -> Vec<Told> {
+        let (common, args, origins) = match read() {
+            Ok(read) => read,
+            Err(problem) => return vec![Told::reload_failed(problem)],
+        };
+        if let Err(error) = args.config(&common).check() {
+            return vec![Told::reload_failed(origins.explain(&error.to_string()))];
+        }
+        let (mut taken, mut left) = (Vec::new(), Vec::new());
+        let mut changed = self.origins.changed(&origins);
+        // What can't be refused comes last, so that all is taken or nothing.
+        changed.sort_by_key(|name| name == "log");
+        for name in changed {
+            match take(&name, &common, &args, client, log) {
+                Some(Ok(())) => taken.push(name),
+                Some(Err(problem)) => {
+                    return vec![Told::reload_failed(origins.explain(&problem))];
+                }
+                None => left.push(name),
+            }
+        }
+        let mut told = vec![Told::reloaded(taken)];
+        if !left.is_empty() {
+            told.push(Told::restart_needed(left));
+        }
+        self.origins = origins;
+        told
+    }
+}
+
+fn read() -> Result<(Common, Args, Origins), String> {
+    match settings::load() {
+        Ok(Settings { cli: Cli { common, command: Command::Tend(args) }, origins }) => {
+            Ok((common, args, origins))
+        }
+        Ok(_) => Err("another command is configured".to_owned()),
+        Err(unsettled) => Err(unsettled.to_string()),
+    }
+}
+
+/// Takes one setting over; `None` if that takes a restart.
+fn take(
+    name: &str,
+    common: &Common,
+    args: &Args,
+    client: &Client,
+    log: &Log,
+) -> Option<Result<(), String>> {
+    match name {
+        "tend-interval" => {
+            let set = client.set_tend_interval(args.tend_interval);
+            Some(set.map_err(|error| error.to_string()))
+        }
+        "log" => {
+            log.set(common.log.as_deref());
+            Some(Ok(()))
+        }
+        _ => None,
+    }
+}

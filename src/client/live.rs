@@ -1,0 +1,28 @@
+//! Settings that change while a client runs, without connecting anew.
+
+use std::time::Duration;
+
+use super::config::ConfigError;
+use super::connect::Client;
+
+impl Client {
+    /// How often this process polls the cluster as owner.
+    pub fn tend_interval(&self) -> Duration {
+        self.handle.shared.tend_interval()
+    }
+
+    /// Changes how often this process polls the cluster: from its next turn on
+    /// as owner (a sleeping one is woken), else from when it becomes one. All
+    /// handles of the process share it; other processes go by their own.
+    ///
+    /// # Errors
+    /// [`ConfigError::TendInterval`] below 50 ms; [`ConfigError::Threshold`] if
+    /// the others would take an owner of that interval for hung. Nothing has
+    /// changed then.
+    pub fn set_tend_interval(&self, interval: Duration) -> Result<(), ConfigError> {
+        let shared = &self.handle.shared;
+        shared.config.check_tend_interval(interval)?;
+        shared.set_tend_interval(interval);
+        Ok(())
+    }
+}

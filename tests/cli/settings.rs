@@ -1,0 +1,199 @@
+//! Flags, environment variables and the configuration file.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use rustix::process::Signal;
+use serde_json::json;
+use tendmap::sim::{Sim, SimConfig};
+
+use crate::tool::{BINARY, Place, Running, wait_until};
+
+impl Place {
+    /// A configuration file with that text.
+    fn config(&self, text: &str) -> String {
+        let path: PathBuf = self.path().join("tendmap.toml");
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+fn hosts(sim: &Sim) -> String {
+    let hosts: Vec<String> = sim.seeds().iter().map(|seed| format!("\"{seed}\"")).collect();
+    format!("host = [{}]\n", hosts.join(", "))
+}
+
+#[test]
+fn flags_come_before_the_environment_before_the_file_before_what_is_built_in() {
+    let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(2)).unwrap());
+    let file = place.config(&format!(
+        "# who\n{}shm-key = 0xA7000005\nshm_max_nodes = 20\nshm-max-namespaces = 5\n\
+         tend-interval = \"300ms\"\nshm-mode = 0o640\nchecksums = true\n",
+        hosts(&sim),
+    ));
+    let mut command = place.command(&["tend", "--json", "--shm-max-namespaces", "7"]);
+    command.env("TENDMAP_CONFIG", &file);
+    command.env("TENDMAP_SHM_MAX_NAMESPACES", "6").env("TENDMAP_TEND_INTERVAL", "200ms");
+    let mut owner = Running::start(&mut command);
+    owner.until("connected");
+    let status = place.json(&["status", "--json", "--config", &file]);
+    assert_eq!(status["key"], 0xA700_0005_u32, "status has it from the file too");
+    assert_eq!(status["max_nodes"], 20, "file");
+    assert_eq!(status["tend_interval_ms"], 200, "environment");
+    assert_eq!(status["max_namespaces"], 7, "flag");
+    assert_eq!(status["max_replicas"], 3, "built in");
+    let listed = place.json(&["ls", "--json"]);
+    assert_eq!(listed["segments"][0]["mode"], "0640");
+    assert_eq!(place.run(&["status", "--config", &file, "--shm-key", "1"]).code(), 3);
+    assert_eq!(owner.interrupt(), 0);
+}
+
+#[test]
+fn every_long_flag_is_a_key_of_the_file_and_a_variable() {
+    let place = Place::new();
+    // Without the directory that is given to all other commands here.
+    let help = std::process::Command::new(BINARY).args(["tend", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let flags: Vec<&str> = help
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix("--"))
+        .filter(|flag| !["help", "version", "config", "json"].contains(flag))
+        .collect();
+    assert!(flags.len() > 15, "{help}");
+    for flag in flags {
+        // Either a bad value or none: but known.
+        let file = place.config(&format!("{flag} = \"?\"\n"));
+        let answer = place.run(&["tend", "--host", "127.0.0.1:1", "--config", &file]);
+        assert!(!answer.stderr().contains("unknown key"), "{}", answer.stderr());
+        let variable = format!("TENDMAP_{}", flag.to_uppercase().replace('-', "_"));
+        assert!(help.contains(&format!("[env: {variable}]")), "{variable} is not in {help}");
+    }
+}
+
+#[test]
+fn a_bad_file_is_an_error_that_names_file_line_and_key() {
+    let place = Place::new();
+    for (text, line, what) in [
+        ("host = [\"127.0.0.1:1\"]\ntend_intervall = \"1s\"\n", 2, "did you mean tend-interval?"),
+        ("colour = \"red\"\n", 1, "unknown key colour; the keys are the long flags"),
+        ("json = true\n", 1, "unknown key json"),
+        ("\ntend-interval = 5\n", 2, "tend-interval is \"5\": \"5\"; wanted a number and its unit"),
+        ("host = \"a:b\"\n", 1, "host is \"a:b\": "),
+        ("host = [\"a:1\",\n\"b:x\"]\n", 1, "the port is not a number"),
+        ("use-shm = \"perhaps\"\n", 1, "use-shm is \"perhaps\""),
+        ("checksums = \"perhaps\"\n", 1, "checksums is \"perhaps\""),
+        ("shm-key = [1, 2]\n", 1, "shm-key takes one value, not a list"),
+        ("shm-key = 1\nshm_key = 2\n", 2, "shm-key is set in line 1 already"),
+        ("[tend]\nhost = \"a\"\n", 1, "tend is a TOML table"),
+        ("host = 127.0.0.1:1\n", 1, "no TOML"),
+        ("log = \"loud\"\n", 1, "wanted error, warn"),
+        ("# low\ntend-interval = \"10ms\"\n", 2, "tend_interval is 10ms; wanted at least 50ms"),
+        ("\n\nshm-takeover-threshold = \"1s\"\n", 3, "wanted at least 4s"),
+        ("cluster-name = \"\"\n", 1, "cluster_name: empty"),
+    ] {
+        let file = place.config(text);
+        let mut args = vec!["tend", "--config", &file];
+        if !text.contains("host") {
+            args.extend(["--host", "127.0.0.1:1"]);
+        }
+        let answer = place.run(&args);
+        let error = answer.stderr();
+        assert_eq!(answer.code(), 2, "{text:?}: {error}");
+        assert!(error.contains(&format!("{file}:{line}")), "{text:?}, line {line}: {error}");
+        assert!(error.contains(what), "{text:?}: {error}, not {what}");
+        assert_eq!(answer.stdout(), "");
+    }
+    let file = place.config("user = \"me\"\npassword = \"open\"\n");
+    let open = fs::Permissions::from_mode(0o644);
+    fs::set_permissions(&file, open).unwrap();
+    let answer = place.run(&["tend", "--host", "127.0.0.1:1", "--config", &file]);
+    assert_eq!(answer.code(), 2);
+    assert!(answer.stderr().contains("mode 0644 lets other users read it"), "{}", answer.stderr());
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let help = place.run(&["tend", "--config", &file, "--help"]).stdout();
+    assert!(!help.contains("open"), "the password is in the help");
+    let missing = place.run(&["status", "--config", "/nowhere/tendmap.toml"]);
+    assert_eq!(missing.code(), 2);
+    assert!(missing.stderr().contains("/nowhere/tendmap.toml"), "{}", missing.stderr());
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1, "only the file");
+}
+
+#[test]
+fn a_bad_variable_is_named_but_a_flag_outdoes_it() {
+    let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(2)).unwrap());
+    let run = |args: &[&str], variable: &str, value: &str| {
+        crate::tool::Answer(place.command(args).env(variable, value).output().unwrap())
+    };
+    let bad = run(&["tend", "--host", "127.0.0.1:1"], "TENDMAP_TEND_INTERVAL", "1");
+    assert_eq!(bad.code(), 2);
+    assert!(bad.stderr().contains("TENDMAP_TEND_INTERVAL is \"1\""), "{}", bad.stderr());
+    let low = run(&["tend", "--host", "127.0.0.1:1"], "TENDMAP_TEND_INTERVAL", "1ms");
+    assert!(low.stderr().contains("(set by TENDMAP_TEND_INTERVAL)"), "{}", low.stderr());
+    let low = place.run(&["tend", "--host", "127.0.0.1:1", "--tend-interval", "1ms"]);
+    assert!(low.stderr().contains("(set by --tend-interval)"), "{}", low.stderr());
+
+    let _owner = place.tend(&sim, &[]);
+    assert_eq!(run(&["status"], "TENDMAP_SHM_KEY", "zz").code(), 2);
+    assert_eq!(run(&["status"], "TENDMAP_SHM_KEY", "1").code(), 3);
+    assert_eq!(run(&["status", "--shm-key", "0xa7000000"], "TENDMAP_SHM_KEY", "zz").code(), 0);
+    let answer = run(&["status"], "TENDMAP_JSON", "yes");
+    assert_eq!(answer.json()["healthy"], true);
+}
+
+#[test]
+fn sighup_has_the_file_read_anew_without_connecting_anew() {
+    let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(2)).unwrap());
+    let accepted = || -> u64 {
+        sim.status().unwrap().nodes.iter().map(|node| node.connections_accepted).sum()
+    };
+    let base = hosts(&sim);
+    let file = place.config(&format!("{base}tend-interval = \"10s\"\n"));
+    let stderr = place.path().join("stderr");
+    let mut command = place.command(&["tend", "--json", "--config", &file]);
+    command.stderr(Stdio::from(fs::File::create(&stderr).unwrap()));
+    let mut owner = Running::start(&mut command);
+    owner.until("connected");
+    let before = accepted();
+    let status = || place.json(&["status", "--json"]);
+
+    place.config(&format!("{base}tend-interval = \"50ms\"\nlog = \"debug\"\n"));
+    owner.signal(Signal::HUP);
+    assert_eq!(owner.until("reloaded")["changed"], json!(["tend-interval", "log"]));
+    wait_until("the new interval", || status()["tend_interval_ms"] == 50);
+    let tends = status()["tends"].as_u64().unwrap();
+    wait_until("many passes", || status()["tends"].as_u64().unwrap() > tends + 5);
+    sim.kill(2).unwrap();
+    owner.until("node_removed");
+    assert!(fs::read_to_string(&stderr).unwrap().contains("NodeRemoved"), "it logs now");
+
+    // What can't be changes nothing.
+    place.config(&format!("{base}tend-interval = \"40s\"\nlog = \"off\"\n"));
+    owner.signal(Signal::HUP);
+    let failed = owner.until("reload_failed");
+    let error = failed["error"].as_str().unwrap();
+    assert!(error.contains("shm_takeover_threshold"), "{error}");
+    place.config("host = {}");
+    owner.signal(Signal::HUP);
+    assert!(owner.until("reload_failed")["error"].as_str().unwrap().contains("tendmap.toml:1"));
+    assert_eq!(status()["tend_interval_ms"], 50);
+
+    // What takes a restart is told.
+    place.config(&format!("{base}tend-interval = \"60ms\"\nlog = \"debug\"\nshm-max-nodes = 30\n"));
+    owner.signal(Signal::HUP);
+    assert_eq!(owner.until("reloaded")["changed"], json!(["tend-interval"]));
+    assert_eq!(owner.until("restart_needed")["settings"], json!(["shm-max-nodes"]));
+    assert_eq!(status()["max_nodes"], 16);
+    assert_eq!(accepted(), before, "no connection was opened for it");
+    assert_eq!(owner.interrupt(), 0);
+}
+
+#[test]
+fn sighup_ends_who_has_no_file() {
+    let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(2)).unwrap());
+    let mut owner = place.tend(&sim, &[]);
+    owner.signal(Signal::HUP);
+    assert_eq!(owner.end(), 0);
+    assert_eq!(owner.heard.last().unwrap()["event"], "closed");
+}
