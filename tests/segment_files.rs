@@ -184,6 +184,24 @@ fn h30_a_damaged_header_is_refused_and_rm_takes_force() {
 }
 
 #[test]
+fn two_that_remove_at_once_do_not_stumble_over_each_other() {
+    let directory = directory();
+    let place = place(&directory);
+    for _ in 0..20 {
+        (1..=20).for_each(|number| fs::write(place.segment(number), b"planted").unwrap());
+        let remove = || match remove(&place, true) {
+            Ok(_) | Err(SegmentError::NotFound { .. }) => {}
+            Err(error) => panic!("{error}"),
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(remove);
+            scope.spawn(remove);
+        });
+        assert_eq!(files(&directory), 0);
+    }
+}
+
+#[test]
 fn a_renamed_segment_is_refused() {
     let directory = directory();
     let place = place(&directory);

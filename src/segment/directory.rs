@@ -286,7 +286,12 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError>
             Ok(segment) if found.name.layout_version == LAYOUT_VERSION => {
                 retire_and_unlink(&segment)?;
             }
-            _ => store.discard(found)?,
+            // Somebody else was faster.
+            Err(error) if error.is_absent() => continue,
+            _ => match store.discard(found) {
+                Err(error) if error.is_absent() => continue,
+                other => other?,
+            },
         }
         removed.push(found.at.clone());
     }

@@ -1,0 +1,31 @@
+//! What a server answers to a login: a header, then what follows it.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tendmap::tend::login::{
+    Authenticated, LoggedIn, MAX_LOGIN_REPLY, login_body_length, parse_authenticate, parse_login,
+};
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((header, rest)) = bytes.split_first_chunk::<8>() else { return };
+    // Whatever the header says, a body is read on its own.
+    let length = login_body_length(*header);
+    if let Ok(length) = length {
+        assert!((16..=MAX_LOGIN_REPLY).contains(&length));
+    }
+    let login = parse_login(rest);
+    match &login {
+        Ok(LoggedIn::Session(session)) => {
+            let token = session.token();
+            assert!(!token.is_empty() && token.len() < rest.len());
+            assert!(rest.windows(token.len()).any(|found| found == token));
+        }
+        Ok(LoggedIn::NotNeeded) => assert!(rest.len() >= 16 && rest[1] != 0),
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+    match parse_authenticate(rest) {
+        Ok(Authenticated::Yes) => assert_eq!(rest[1], 0),
+        Ok(Authenticated::NotNeeded) => assert!(matches!(login, Ok(LoggedIn::NotNeeded))),
+        Err(_) => assert!(login.is_err(), "what is refused here is refused there"),
+    }
+});
