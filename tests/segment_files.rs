@@ -183,6 +183,29 @@ fn h30_a_damaged_header_is_refused_and_rm_takes_force() {
     assert_eq!(files(&directory), 0);
 }
 
+/// A wake-up that comes before the sleep is not lost, and one that never comes
+/// costs the timeout.
+#[test]
+fn h46_a_wait_that_nobody_ends_ends_by_itself() {
+    use std::time::{Duration, Instant};
+    use tendmap::protocol::{Head, raise_event};
+    use tendmap::segment::{Personal, private, wait, wake};
+
+    let owner = private(Capacity::DEFAULT, 0).unwrap();
+    let segment = owner.segment();
+    let word = segment.mapping().event();
+    let seen = word.load(std::sync::atomic::Ordering::Relaxed);
+    let begun = Instant::now();
+    wait(word, seen, Personal::random(), Duration::from_millis(30));
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    // Raised and woken between the look and the sleep: there is no sleep.
+    raise_event(word, Head::from_bits(segment.head().bits()));
+    wake(word, None);
+    let begun = Instant::now();
+    wait(word, seen, Personal::random(), Duration::from_secs(60));
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
 #[test]
 fn two_that_remove_at_once_do_not_stumble_over_each_other() {
     let directory = directory();

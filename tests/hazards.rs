@@ -1,0 +1,51 @@
+//! `docs/HAZARDS.md` names tests for every hazard, and they exist.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// The text of every Rust file under a folder.
+fn sources(folder: &Path, into: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+/// The tests of each row.
+fn rows(text: &str) -> BTreeMap<u8, Vec<String>> {
+    let row = |line: &str| {
+        let mut cells = line.strip_prefix("| ")?.split(" | ");
+        let number = cells.next()?.trim().parse().ok()?;
+        let tests = cells.last()?.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        Some((number, tests))
+    };
+    text.lines().filter_map(row).collect()
+}
+
+#[test]
+fn every_hazard_has_a_test_that_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut text = String::new();
+    for folder in ["src", "tests", "loom-tests/tests"] {
+        sources(&root.join(folder), &mut text);
+    }
+    let rows = rows(&fs::read_to_string(root.join("docs/HAZARDS.md")).unwrap());
+    assert!(rows.keys().copied().eq(1..=48), "{:?}", rows.keys());
+    for (row, tests) in rows {
+        assert!(!tests.is_empty(), "row {row} names no test");
+        let tag = format!("h{row:02}_");
+        assert!(tests.iter().any(|test| test.contains(&tag)), "row {row}: none begins with {tag}");
+        for test in tests {
+            // A function that is a test, or a trial of the process tests.
+            let there = [format!("fn {test}("), format!("(\"{test}\", ")]
+                .iter()
+                .any(|it| text.contains(it));
+            assert!(there, "row {row}: there is no test {test}");
+        }
+    }
+}
