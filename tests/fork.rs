@@ -3,48 +3,13 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use common::forked::forked;
 use common::{Cluster, config, directory, node};
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, fork};
 use tendmap::client::{Client, Role};
 use tendmap::map::Slot;
 use tendmap::route::{Partition, Policy};
-
-/// Runs `child` in a forked child and `parent` meanwhile; the child's word.
-fn forked(child: impl FnOnce(&mut UnixStream), parent: impl FnOnce(&mut UnixStream)) {
-    let (mut ours, mut theirs) = UnixStream::pair().unwrap();
-    // SAFETY: the child only reads memory, makes system calls and allocates,
-    // which the C library's fork handlers allow for; it never returns.
-    match unsafe { fork() }.unwrap() {
-        ForkResult::Child => {
-            drop(ours);
-            let done =
-                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| child(&mut theirs)));
-            // Neither the harness nor any destructor of the parent's runs here.
-            rustix::process::kill_process(
-                rustix::process::getpid(),
-                if done.is_ok() {
-                    rustix::process::Signal::KILL
-                } else {
-                    rustix::process::Signal::ABORT
-                },
-            )
-            .unwrap();
-            unreachable!();
-        }
-        ForkResult::Parent { child } => {
-            drop(theirs);
-            ours.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-            parent(&mut ours);
-            let status = waitpid(child, None).unwrap();
-            let killed = matches!(status, WaitStatus::Signaled(_, nix::sys::signal::SIGKILL, _));
-            assert!(killed, "the child failed: {status:?}");
-        }
-    }
-}
 
 #[test]
 fn h28_the_child_sees_later_publications() {

@@ -272,6 +272,7 @@ impl Agent {
             if let Err(error) = retire_and_unlink(&segment) {
                 self.shared.tell(Event::Trouble { error: error.to_string() });
             }
+            let _ = sweep(&self.shared.config.place());
         }
         match part {
             Part::Owner(own) => own.tenure.release(),

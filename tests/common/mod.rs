@@ -1,6 +1,8 @@
 //! What several tests need: a cluster without a network.
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub mod forked;
+
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 

@@ -3,13 +3,16 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod conformance;
 mod followers;
 mod growth;
 mod healing;
 mod interleavings;
+mod outsiders;
 mod ownership;
 mod publication;
 mod roles;
+mod system_v;
 mod worker;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -20,7 +23,7 @@ fn main() {
     // Each test starts processes of its own; two at a time keep two cores busy
     // and leave waits as short as they should be.
     arguments.test_threads.get_or_insert(2);
-    let trials = [
+    let mut trials = [
         ownership::trials(),
         publication::trials(),
         growth::trials(),
@@ -29,6 +32,8 @@ fn main() {
         interleavings::trials(),
     ]
     .concat_trials();
+    trials.extend(conformance::trials());
+    trials.extend(system_v::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
 

@@ -1,6 +1,7 @@
 //! What a worker process does, and the test's side of it.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,21 +9,24 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use crate::common::Cluster;
-use crate::roles;
+use crate::{outsiders, roles};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tendmap::client::{Client, Config, Event, Observer, Reader};
 use tendmap::map::ClusterMap;
 use tendmap::route::{Partition, Policy, Router};
-use tendmap::segment::{Created, NotPublished, Place, create, live};
+use tendmap::segment::{Backend, Created, NotPublished, Place, create, live};
 use tendmap::tend::{ClusterSource, TendError, TendReport, Turn};
 
 const ROLE: &str = "TENDMAP_TEST_WORKER";
+/// The trial that a worker is to run.
+const TRIAL: &str = "TENDMAP_TEST_TRIAL";
 
 /// What a worker needs to know; everything else is as by default.
 #[derive(Clone)]
 pub struct Setup {
+    pub backend: Backend,
     pub directory: std::path::PathBuf,
     pub key: u32,
     pub hosts: Vec<String>,
@@ -37,6 +41,7 @@ pub struct Setup {
 impl Setup {
     pub fn new(directory: &Path, hosts: Vec<String>) -> Setup {
         Setup {
+            backend: Backend::File,
             directory: directory.into(),
             key: 0xA700_0001,
             hosts,
@@ -50,12 +55,14 @@ impl Setup {
     }
 
     pub fn place(&self) -> Place {
-        Place { directory: self.directory.clone(), ..Place::of_key(self.key) }
+        let directory = self.directory.clone();
+        Place { backend: self.backend, directory, ..Place::of_key(self.key) }
     }
 
     pub fn config(&self) -> Config {
         let hosts = self.hosts.iter().map(|host| host.parse().unwrap()).collect();
         let mut config = Config::shared(hosts, self.key);
+        config.shm_backend = self.backend;
         config.shm_directory = self.directory.clone();
         config.tend_interval = Duration::from_millis(self.tend_ms);
         config.connect_timeout = Duration::from_millis(300);
@@ -70,7 +77,7 @@ impl Setup {
 
     fn to_json(&self) -> Value {
         json!({
-            "directory": self.directory, "key": self.key, "hosts": self.hosts,
+            "backend": self.backend.as_str(), "directory": self.directory, "key": self.key, "hosts": self.hosts,
             "tend_ms": self.tend_ms, "threshold_ms": self.threshold_ms,
             "max_nodes": self.max_nodes, "ceiling": self.ceiling, "cluster_name": self.cluster_name,
             "mode": self.mode,
@@ -80,6 +87,7 @@ impl Setup {
     fn from_json(value: &Value) -> Setup {
         let hosts = value["hosts"].as_array().unwrap().iter();
         Setup {
+            backend: value["backend"].as_str().unwrap().parse().unwrap(),
             directory: value["directory"].as_str().unwrap().into(),
             key: value["key"].as_u64().unwrap() as u32,
             hosts: hosts.map(|host| host.as_str().unwrap().to_owned()).collect(),
@@ -113,6 +121,11 @@ pub fn work_if_asked() {
             let held = segment.lock().unwrap().held_by_other(byte).unwrap();
             say(json!({"event": "owner_byte", "held": held}));
         }
+        "trial" => crate::conformance::run(&std::env::var(TRIAL).unwrap()),
+        "churn" => outsiders::churn(&setup),
+        "look" => outsiders::look(&setup),
+        "half" => outsiders::half(&setup),
+        "outgrow" => outsiders::outgrow(&setup),
         other => panic!("no such role: {other}"),
     }
     std::process::exit(0);
@@ -478,6 +491,42 @@ impl Worker {
         });
         let stdin = child.stdin.take();
         Worker { child, stdin, lines }
+    }
+
+    /// Runs a trial in a process of its own, as those must that fork: a child
+    /// has a part in everything that its parent has mapped.
+    pub fn run_trial(name: &str) {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        let setup = Setup::new(Path::new("/"), vec![]);
+        let status = command
+            .env(ROLE, format!("trial {}", setup.to_json()))
+            .env(TRIAL, name)
+            .stdin(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(status.success(), "{name}: {status}");
+    }
+
+    /// What a worker says first that has System V memory of its own (an IPC
+    /// namespace), with a limit set; `None` where there is no such thing.
+    pub fn with_limit(setup: &Setup, role: &str, limit: &str, value: u64) -> Option<Value> {
+        let script = "echo $VALUE > /proc/sys/kernel/$LIMIT && echo {} && exec \"$WORKER\"";
+        let output = Command::new("unshare")
+            .args(["--user", "--map-root-user", "--ipc", "sh", "-c", script])
+            .env("LIMIT", limit)
+            .env("VALUE", value.to_string())
+            .env("WORKER", std::env::current_exe().unwrap())
+            .env(ROLE, format!("{role} {}", setup.to_json()))
+            .stdin(Stdio::null())
+            .output()
+            .ok()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let mut lines = text.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+        // The first says that the limit could be set.
+        lines.next().map(|_: Value| {
+            let told = String::from_utf8_lossy(&output.stderr);
+            lines.next().unwrap_or_else(|| panic!("{told}"))
+        })
     }
 
     /// What a client says that is to make its segment in a tmpfs of that size,

@@ -1,0 +1,220 @@
+//! One process.
+
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
+
+use tendmap::client::{ConnectError, Role};
+use tendmap::map::Slot;
+use tendmap::route::{Partition, Policy};
+
+use super::{Host, Mode, Test};
+use crate::common::forked::forked;
+use crate::common::{Cluster, add_namespace, node, wait_until};
+
+pub fn tests() -> Vec<Test> {
+    let mut tests: Vec<Test> = vec![
+        ("what_is_published_is_read_and_a_wait_for_it_ends", publish_and_read),
+        ("the_last_one_out_leaves_nothing", leaves_nothing),
+        ("a_router_reads_on_while_its_segment_grows", grows),
+        ("capacities_out_of_range_make_nothing", capacities),
+        ("status_tells_where_the_segment_is", status),
+    ];
+    tests.extend(FORKING);
+    tests
+}
+
+/// Those that need a process of their own.
+const FORKING: [Test; 3] = [
+    ("h28_a_forked_child_reads_on", child_reads_on),
+    ("h27_a_child_that_closes_leaves_its_parent_owner", child_closes),
+    ("h41_the_child_of_an_owner_has_no_writable_mapping", child_cannot_write),
+];
+
+/// Whether a test forks.
+pub fn forks(name: &str) -> bool {
+    FORKING.iter().any(|&(forking, _)| forking == name)
+}
+
+fn publish_and_read(host: &Host) {
+    let cluster = Cluster::new(3, 2);
+    let client = host.client(&cluster);
+    assert_eq!(client.role(), Role::Owner);
+    let mut router = client.router();
+    let namespace = router.namespace("test").unwrap();
+    for partition in 0..4096 {
+        let route = router.route(namespace, Partition(partition), Policy::Master).unwrap();
+        assert_eq!(route.id(), node((partition % 3) as u16).id);
+    }
+    let before = client.map().unwrap().sequence;
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| client.wait_for_change(before, Duration::from_secs(30)));
+        cluster.change(|map| {
+            map.namespaces_mut()[0].partitions.set_owner(0, 0, Slot::new(1));
+        });
+        assert_eq!(waiter.join().unwrap(), before + 1);
+    });
+    let route = router.route(namespace, Partition(0), Policy::Master).unwrap();
+    assert_eq!((route.id(), route.sequence()), (node(1).id, before + 1));
+    assert_eq!(client.map().unwrap().intact, Some(true));
+}
+
+fn leaves_nothing(host: &Host) {
+    for round in 0..3 {
+        let client = host.client(&Cluster::new(2, 1));
+        // The segment can be read as long as somebody holds a router of it.
+        let mut router = client.router();
+        let namespace = router.namespace("test").unwrap();
+        assert_eq!(client.status().unwrap().attached, Some(1), "round {round}");
+        client.close();
+        if host.mode != Mode::Private {
+            host.assert_clean();
+        }
+        router.route(namespace, Partition(0), Policy::Master).unwrap();
+    }
+}
+
+fn grows(host: &Host) {
+    let cluster = Cluster::new(2, 1);
+    let mut config = host.config();
+    (config.shm_max_nodes, config.shm_max_namespaces) = (2, 1);
+    let client = tendmap::client::Client::connect_with(config, cluster.source()).unwrap();
+    let mut router = client.router();
+    let namespace = router.namespace("test").unwrap();
+    let mut last = 0;
+    for step in 0..4 {
+        cluster.change(|map| {
+            map.raise_capacity(64, 64);
+            for number in map.nodes.len() as u16..(3 << step) {
+                map.nodes.insert(node(number)).unwrap();
+            }
+            add_namespace(map, &format!("more{step}"), 2);
+        });
+        let wanted = (3 << step, step + 2);
+        wait_until("a larger map", || {
+            let route = router.route(namespace, Partition(1), Policy::Master).unwrap();
+            assert_eq!(route.id(), node(1).id);
+            assert!(route.sequence() >= last, "{} after {last}", route.sequence());
+            last = route.sequence();
+            let found = client.map().unwrap().map;
+            (found.nodes.len(), found.namespaces().len()) == wanted
+        });
+    }
+    let status = client.status().unwrap();
+    assert!(status.max_nodes >= 24 && status.max_namespaces >= 5, "{status:?}");
+    assert_eq!((client.role(), status.attached), (Role::Owner, Some(1)));
+    if host.mode != Mode::Private {
+        assert!(status.generation > 3, "{status:?}");
+        let listed = tendmap::segment::list(host.directory.path()).unwrap();
+        assert_eq!(listed.len(), 1, "the outgrown ones are gone: {listed:?}");
+        drop(router);
+        client.close();
+        host.assert_clean();
+    }
+}
+
+fn capacities(host: &Host) {
+    let mut config = host.config();
+    config.shm_max_nodes = 4097;
+    let cluster = Cluster::new(2, 1);
+    let error = tendmap::client::Client::connect_with(config, cluster.source()).unwrap_err();
+    assert!(matches!(error, ConnectError::Config(_)), "{error}");
+    host.assert_clean();
+}
+
+fn status(host: &Host) {
+    let client = host.client(&Cluster::new(2, 1));
+    let status = client.status().unwrap();
+    let (path, id) = (status.path.is_some(), status.shm_id.is_some());
+    match host.mode {
+        Mode::Private => assert_eq!((status.backend, path, id), (None, false, false)),
+        Mode::Shared(backend) => {
+            assert_eq!(status.backend, Some(backend));
+            let of_file = backend == tendmap::segment::Backend::File;
+            assert_eq!((path, id), (of_file, !of_file));
+            assert_eq!(status.key, host.setup.key);
+        }
+    }
+    assert!(status.owner_alive || host.mode == Mode::Private);
+}
+
+fn child_reads_on(host: &Host) {
+    let cluster = Cluster::new(3, 1);
+    let client = host.client(&cluster);
+    let mut router = client.router();
+    let namespace = router.namespace("test").unwrap();
+    let before = router.route(namespace, Partition(0), Policy::Master).unwrap().sequence();
+    let shared = host.mode != Mode::Private;
+    forked(
+        |pipe| {
+            let route = router.route(namespace, Partition(0), Policy::Master).unwrap();
+            assert_eq!(route.id(), node(0).id);
+            pipe.write_all(b"r").unwrap();
+            let until = Instant::now() + Duration::from_secs(20);
+            // Private memory is the parent's own: the child has its copy.
+            while shared && Instant::now() < until {
+                let route = router.route(namespace, Partition(0), Policy::Master).unwrap();
+                if route.id() == node(1).id {
+                    assert!(route.sequence() > before);
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            assert!(!shared, "the map is frozen");
+        },
+        |pipe| {
+            pipe.read_exact(&mut [0]).unwrap();
+            cluster.change(|map| {
+                map.namespaces_mut()[0].partitions.set_owner(0, 0, Slot::new(1));
+            });
+        },
+    );
+    assert_eq!(client.role(), Role::Owner);
+}
+
+fn child_closes(host: &Host) {
+    let client = host.client(&Cluster::new(3, 1));
+    let router = client.router();
+    let term = client.status().unwrap().term;
+    let mut inherited = Some(client);
+    forked(
+        |_| {
+            let begun = Instant::now();
+            drop(router);
+            inherited.take().unwrap().close();
+            assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        },
+        |_| {},
+    );
+    let client = inherited.unwrap();
+    let before = client.status().unwrap().tends;
+    wait_until("the parent tends on", || client.status().unwrap().tends > before + 2);
+    let status = client.status().unwrap();
+    assert_eq!((client.role(), status.term), (Role::Owner, term));
+    client.close();
+    host.assert_clean();
+}
+
+fn child_cannot_write(host: &Host) {
+    let Mode::Shared(_) = host.mode else {
+        // A copy of its own does no harm; that it is no owner is told by
+        // `h27_…`.
+        return;
+    };
+    let client = host.client(&Cluster::new(3, 1));
+    let pid = std::process::id() as i32;
+    assert_eq!(writable(host, pid), 1);
+    forked(|_| assert_eq!(writable(host, std::process::id() as i32), 0), |_| {});
+    drop(client);
+    assert_eq!(writable(host, pid), 0, "a closed owner has none either");
+}
+
+/// How many mappings of the segment a process could write through.
+pub fn writable(host: &Host, pid: i32) -> usize {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let path = host.directory.path().to_str().unwrap();
+    let key = format!("/SYSV{:08x}", host.setup.key);
+    let ours = |line: &&str| line.contains(path) || line.contains(&key);
+    let mapped: Vec<&str> = maps.lines().filter(ours).collect();
+    assert!(mapped.iter().all(|line| line.contains(" rw-s ") || line.contains(" r--s ")));
+    mapped.iter().filter(|line| line.contains(" rw-s ")).count()
+}

@@ -1,0 +1,194 @@
+//! What every mode must do: files, System V shared memory, and, where it has no
+//! other processes, private memory. Each trial is named after its mode.
+
+mod alone;
+mod together;
+mod trust;
+
+use libtest_mimic::{Failed, Trial};
+use tempfile::TempDir;
+use tendmap::client::{Client, Config, Reader};
+use tendmap::layout::{Shm, WriteMapping, shm_create, shm_find, shm_remove};
+use tendmap::segment::{Backend, Created, Place, Segment, create, list, remove};
+
+use crate::common::{Cluster, directory, files};
+use crate::worker::{Setup, Worker};
+
+/// Where the map is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Shared(Backend),
+    Private,
+}
+
+impl Mode {
+    const ALL: [Mode; 3] =
+        [Mode::Shared(Backend::File), Mode::Shared(Backend::SystemV), Mode::Private];
+
+    fn name(self) -> &'static str {
+        match self {
+            Mode::Shared(backend) => backend.as_str(),
+            Mode::Private => "private",
+        }
+    }
+}
+
+pub type Test = (&'static str, fn(&Host));
+
+pub fn trials() -> Vec<Trial> {
+    let trial = |(mode, (name, test)): (Mode, Test)| {
+        let own_process = alone::forks(name);
+        let name = format!("{}_{name}", mode.name());
+        Trial::test(name.clone(), move || -> Result<(), Failed> {
+            match unavailable(mode) {
+                Some(why) => eprintln!("{name} skipped: {why}"),
+                None if own_process => Worker::run_trial(&name),
+                None => test(&Host::new(mode)),
+            }
+            Ok(())
+        })
+    };
+    all().into_iter().map(trial).collect()
+}
+
+fn all() -> Vec<(Mode, Test)> {
+    let mut all = Vec::new();
+    for mode in Mode::ALL {
+        let mut tests = alone::tests();
+        if mode != Mode::Private {
+            tests.extend(together::tests());
+            tests.extend(trust::tests());
+        }
+        all.extend(tests.into_iter().map(|test| (mode, test)));
+    }
+    all
+}
+
+/// Runs one trial in this process.
+pub fn run(name: &str) {
+    let named = |(mode, (test, _)): &(Mode, Test)| format!("{}_{test}", mode.name()) == name;
+    let (mode, (_, test)) = all().into_iter().find(named).expect("a trial of that name");
+    test(&Host::new(mode));
+}
+
+/// Why this machine has no such memory.
+pub fn unavailable(mode: Mode) -> Option<String> {
+    if mode != Mode::Shared(Backend::SystemV) {
+        return None;
+    }
+    match shm_create(unused_key(), 4096, 0o600) {
+        Ok(id) => {
+            shm_remove(id).unwrap();
+            None
+        }
+        Err(error) => Some(format!("no System V shared memory here: {error}")),
+    }
+}
+
+/// A key that no other test, and nobody else on the host, has.
+pub fn unused_key() -> u32 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    loop {
+        let random = RandomState::new().build_hasher().finish() as u32;
+        let key = 0x7d00_0000 | (random & 0x00ff_ffff);
+        if !matches!(shm_find(key), Ok(Some(_))) {
+            return key;
+        }
+    }
+}
+
+/// A directory and a key of a test's own; what is left of it goes with it, also
+/// when the test has failed.
+pub struct Host {
+    pub mode: Mode,
+    pub setup: Setup,
+    pub directory: TempDir,
+}
+
+impl Host {
+    pub fn new(mode: Mode) -> Host {
+        let directory = directory();
+        let mut setup = Setup::new(directory.path(), vec!["127.0.0.1:1".into()]);
+        setup.key = unused_key();
+        if let Mode::Shared(backend) = mode {
+            setup.backend = backend;
+        }
+        Host { mode, setup, directory }
+    }
+
+    pub fn place(&self) -> Place {
+        self.setup.place()
+    }
+
+    pub fn config(&self) -> Config {
+        let mut config = self.setup.config();
+        config.use_shm = self.mode != Mode::Private;
+        config
+    }
+
+    pub fn client(&self, cluster: &Cluster) -> Client {
+        Client::connect_with(self.config(), cluster.source()).unwrap()
+    }
+
+    pub fn worker(&self) -> Worker {
+        let worker = Worker::start("switch", &self.setup);
+        worker.expect("connected");
+        worker
+    }
+
+    pub fn reader(&self) -> Reader {
+        Reader::attach(&self.place()).unwrap()
+    }
+
+    /// A segment that nobody owns or is attached to, with its lock file: what a
+    /// crash leaves.
+    pub fn orphan(&self) {
+        let capacity = self.config().capacity();
+        match create(&self.place(), 1, capacity, None).unwrap() {
+            Created::Owner(tenure) => drop(tenure),
+            Created::Exists => panic!("there was one"),
+        }
+    }
+
+    /// The name of the segment is taken away, as by an operator who knows
+    /// nothing of tendmap.
+    pub fn take_name(&self, segment: &Segment) {
+        match segment.location().unwrap().shm_id() {
+            Some(_) => shm_remove(shm_find(self.setup.key).unwrap().unwrap()).unwrap(),
+            None => std::fs::remove_file(segment.path().unwrap()).unwrap(),
+        }
+    }
+
+    /// A word of the segment is changed, by whoever may write it.
+    pub fn spoil(&self, segment: &Segment, word: usize) {
+        let geometry = *segment.geometry();
+        let memory = match (segment.path(), segment.location().unwrap().shm_id()) {
+            (_, Some(id)) => WriteMapping::of_shm(Shm::attach(id, true).unwrap(), geometry),
+            (path, _) => {
+                let mut options = std::fs::File::options();
+                let file = options.read(true).write(true).open(path.unwrap()).unwrap();
+                WriteMapping::of_file(&file, geometry)
+            }
+        };
+        memory.unwrap().words()[word].fetch_xor(0xff00, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Nothing is left: no segment, no lock file.
+    #[track_caller]
+    pub fn assert_clean(&self) {
+        assert_eq!(files(&self.directory), 0, "{:?}", list(self.directory.path()));
+        assert_eq!(shm_find(self.setup.key).unwrap(), None);
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if self.mode == Mode::Private {
+            return;
+        }
+        let _ = remove(&self.place(), true);
+        if let Ok(Some(id)) = shm_find(self.setup.key) {
+            let _ = shm_remove(id);
+        }
+    }
+}

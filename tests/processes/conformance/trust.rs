@@ -1,0 +1,173 @@
+//! Segments that are not to be trusted, and those that died half-made.
+
+use std::os::unix::fs::PermissionsExt;
+
+use rustix::process::geteuid;
+use tendmap::client::{Client, ConnectError, Reader};
+use tendmap::layout::shm_permit;
+use tendmap::segment::{Backend, Segment, SegmentError, SegmentState, list, remove};
+
+use super::{Host, Test};
+use crate::common::{Cluster, wait_until};
+use crate::worker::Worker;
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        ("h11_what_a_creator_leaves_that_is_killed_anywhere_is_replaced", killed_creators),
+        ("h29_what_everybody_may_write_is_refused", world_writable),
+        ("h29_another_users_segment_is_refused_unless_configured", other_user),
+        ("h29_another_user_reads_what_it_may_and_can_do_nothing_more", reader_of_another_user),
+        ("h30_a_damaged_header_is_refused_and_rm_takes_force", damaged),
+        ("h30_a_header_damaged_under_its_owner_is_replaced", damaged_under_owner),
+        ("h29_a_segment_opened_to_everybody_is_replaced_by_its_owner", opened_under_owner),
+        ("a_key_that_lives_in_the_other_memory_is_not_made_a_second_time", other_backend),
+    ]
+}
+
+fn attach_error(host: &Host) -> SegmentError {
+    Reader::attach(&host.place()).unwrap_err()
+}
+
+fn the_segment(host: &Host) -> std::sync::Arc<Segment> {
+    Segment::attach(&host.place(), 1).unwrap()
+}
+
+/// Gives the segment to a user, with that mode.
+fn permit(host: &Host, uid: u32, mode: u32) {
+    let segment = the_segment(host);
+    match (segment.path(), segment.location().unwrap().shm_id()) {
+        (_, Some(id)) => shm_permit(id, uid, mode).unwrap(),
+        (path, _) => {
+            let path = path.unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            std::os::unix::fs::chown(&path, Some(uid), None).unwrap();
+        }
+    }
+}
+
+/// Makes and removes segments without a pause, and is killed somewhere.
+fn killed_creators(host: &Host) {
+    for round in 0..25 {
+        let churning = Worker::start("churn", &host.setup);
+        churning.expect("churning");
+        std::thread::sleep(std::time::Duration::from_micros(round * 130));
+        churning.kill();
+        drop(churning);
+        let client = host.client(&Cluster::new(2, 1));
+        assert_eq!(client.status().unwrap().attached, Some(1), "round {round}");
+        client.close();
+        host.assert_clean();
+    }
+}
+
+fn world_writable(host: &Host) {
+    host.orphan();
+    permit(host, geteuid().as_raw(), 0o666);
+    let error = attach_error(host);
+    assert!(matches!(error, SegmentError::Mode { found: 0o666, .. }), "{error}");
+    let error = Client::connect_with(host.config(), Cluster::new(2, 1).source()).unwrap_err();
+    assert!(matches!(error, ConnectError::Segment(SegmentError::Mode { .. })), "{error}");
+    assert_eq!(list(host.directory.path()).unwrap()[0].state, SegmentState::Damaged);
+    remove(&host.place(), true).unwrap();
+    host.assert_clean();
+}
+
+fn other_user(host: &Host) {
+    if !geteuid().is_root() {
+        eprintln!("skipped: only root can give a segment away");
+        return;
+    }
+    host.orphan();
+    permit(host, 12_345, 0o600);
+    let error = attach_error(host);
+    assert!(matches!(error, SegmentError::Owner { found: 12_345, .. }), "{error}");
+    let mut place = host.place();
+    place.owner = Some(12_345);
+    Reader::attach(&place).unwrap();
+}
+
+fn reader_of_another_user(host: &Host) {
+    if !geteuid().is_root() {
+        eprintln!("skipped: only root can become another user");
+        return;
+    }
+    let mut config = host.config();
+    config.shm_mode = 0o644;
+    std::fs::set_permissions(host.directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let client = Client::connect_with(config, Cluster::new(3, 2).source()).unwrap();
+    let mut reader = Worker::of_user("look", &host.setup, 65_534, 65_534);
+    let told = reader.expect("read");
+    assert_eq!(
+        (&told["nodes"], &told["attached"], &told["writer"]),
+        (&3.into(), &2.into(), &false.into()),
+        "{told}"
+    );
+    remove(&host.place(), true).unwrap();
+    wait_until("a successor", || client.segment().identity().generation == 2);
+    assert_eq!(reader.ask("again", "read")["generation"], 2);
+}
+
+fn damaged(host: &Host) {
+    host.orphan();
+    // Some capacity.
+    host.spoil(&the_segment(host), 5);
+    let error = attach_error(host);
+    assert!(matches!(error, SegmentError::Header { .. }), "{error}");
+    let error = Client::connect_with(host.config(), Cluster::new(2, 1).source()).unwrap_err();
+    assert!(matches!(error, ConnectError::Segment(SegmentError::Header { .. })), "{error}");
+    let listed = list(host.directory.path()).unwrap();
+    assert_eq!((listed[0].state, listed[0].attached), (SegmentState::Damaged, None));
+    let error = remove(&host.place(), false).unwrap_err();
+    assert!(matches!(error, SegmentError::Header { .. }), "{error}");
+    remove(&host.place(), true).unwrap();
+    host.assert_clean();
+}
+
+fn damaged_under_owner(host: &Host) {
+    let mut workers = [host.worker(), host.worker()];
+    for (generation, word) in [(2, 5), (3, 0), (4, 31)] {
+        host.spoil(&host.reader().segment(), word);
+        for worker in &workers {
+            assert_eq!(worker.expect("moved")["generation"], generation);
+        }
+        assert!(host.reader().map().unwrap().map.nodes.len() == 5);
+    }
+    workers.iter_mut().for_each(Worker::assert_routes);
+}
+
+fn opened_under_owner(host: &Host) {
+    let worker = host.worker();
+    permit(host, geteuid().as_raw(), 0o606);
+    assert_eq!(worker.expect("moved")["generation"], 2);
+    let listed = list(host.directory.path()).unwrap();
+    assert!(listed.iter().any(|found| (found.name.generation, found.mode) == (2, 0o600)));
+}
+
+fn other_backend(host: &Host) {
+    let mut other = Host::new(host.mode);
+    other.setup = host.setup.clone();
+    other.setup.backend = match host.setup.backend {
+        Backend::File => Backend::SystemV,
+        Backend::SystemV => Backend::File,
+    };
+    let worker = host.worker();
+    for error in [
+        match Client::connect_with(other.config(), Cluster::new(2, 1).source()).unwrap_err() {
+            ConnectError::Segment(error) => error,
+            error => panic!("{error}"),
+        },
+        attach_error(&other),
+        remove(&other.place(), true).unwrap_err(),
+    ] {
+        let SegmentError::OtherBackend { found, wanted, .. } = error else { panic!("{error}") };
+        assert_eq!((found, wanted), (host.setup.backend, other.setup.backend));
+    }
+    // What a crash left there is nobody's.
+    worker.kill();
+    drop(worker);
+    let client = other.client(&Cluster::new(2, 1));
+    assert_eq!(list(host.directory.path()).unwrap().len(), 2, "both are listed");
+    client.close();
+    remove(&host.place(), false).unwrap();
+    host.assert_clean();
+}

@@ -1,0 +1,102 @@
+//! What workers do that are no ordinary clients: that die in creation, only
+//! look, or meet a limit.
+
+use std::sync::{Arc, Mutex};
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use serde_json::json;
+use tendmap::client::{Client, Event, Observer, Reader};
+use tendmap::layout::{Geometry, Shm, shm_create};
+use tendmap::map::{Capacity, Slot};
+use tendmap::segment::{Created, create, remove};
+
+use crate::common::{Cluster, node, wait_until};
+use crate::worker::{Setup, say};
+
+/// Makes and removes segments until it is killed.
+pub fn churn(setup: &Setup) {
+    let place = setup.place();
+    say(json!({"event": "churning"}));
+    loop {
+        if let Created::Owner(tenure) = create(&place, 1, Capacity::DEFAULT, None).unwrap() {
+            drop(tenure);
+        }
+        let _ = remove(&place, true);
+    }
+}
+
+/// Only looks, at each line of its input anew, when the segment was replaced.
+pub fn look(setup: &Setup) {
+    let reader = Reader::attach(&setup.place()).unwrap();
+    let mut last = 0;
+    loop {
+        wait_until("a segment", || reader.segment().identity().generation > last);
+        let segment = reader.segment();
+        last = segment.identity().generation;
+        let writer = match (segment.path(), segment.location().unwrap().shm_id()) {
+            (_, Some(id)) => Shm::attach(id, true).is_ok(),
+            (path, _) => std::fs::File::options().write(true).open(path.unwrap()).is_ok(),
+        };
+        let nodes = reader.map().unwrap().map.nodes.len();
+        let attached = reader.status().unwrap().attached;
+        say(json!({
+            "event": "read", "nodes": nodes, "attached": attached, "generation": last,
+            "writer": writer,
+        }));
+        if std::io::stdin().lines().next().is_none() {
+            return;
+        }
+    }
+}
+
+/// A creator on its way: it has the lock, and what it makes has no magic yet.
+pub fn half(setup: &Setup) {
+    let path = setup.directory.join(format!("tendmap-{:08x}-v1-sysv.lock", setup.key));
+    let lock = std::fs::File::options().write(true).create_new(true).open(path).unwrap();
+    let mut byte = libc::flock { l_start: 0, l_len: 1, l_pid: 0, l_type: 0, l_whence: 0 };
+    byte.l_type = libc::F_WRLCK as libc::c_short;
+    fcntl(&lock, FcntlArg::F_OFD_SETLK(&byte)).unwrap();
+    let bytes = Geometry::new(Capacity::DEFAULT).unwrap().total_bytes();
+    let id = shm_create(setup.key, bytes, 0o600).unwrap();
+    let memory = Shm::attach(id, true).unwrap();
+    say(json!({"event": "half"}));
+    let _ = std::io::stdin().lines().next();
+    drop((memory, lock));
+}
+
+/// A client whose cluster outgrows a segment that can't be replaced by a larger
+/// one.
+pub fn outgrow(setup: &Setup) {
+    let cluster = Cluster::new(2, 1);
+    let told = Arc::new(Mutex::new(None));
+    let heard = told.clone();
+    let mut config = setup.config();
+    config.observer = Some(Observer::new(move |event| {
+        if let Event::NoRoom { error } = event {
+            *heard.lock().unwrap() = Some(error.clone());
+        }
+    }));
+    let client = Client::connect_with(config, cluster.source()).unwrap();
+    let before = client.map().unwrap().sequence;
+    // So many that it takes more pages.
+    cluster.change(|map| {
+        (2..16).for_each(|number| map.nodes.insert(node(number)).map(drop).unwrap());
+    });
+    wait_until("no room", || told.lock().unwrap().is_some());
+    let status = client.status().unwrap();
+    // What fits is published again.
+    cluster.change(|map| {
+        *map = tendmap::map::ClusterMap::new(Capacity::DEFAULT);
+        (0..2).for_each(|number| map.nodes.insert(node(number)).map(drop).unwrap());
+        crate::common::add_namespace(map, "test", 1);
+        map.namespaces_mut()[0].partitions.set_owner(0, 0, Slot::new(1));
+    });
+    let sequence = client.wait_for_change(before, std::time::Duration::from_secs(30));
+    let text = told.lock().unwrap().clone();
+    say(json!({
+        "event": "outgrown", "generation": status.generation, "retired": status.retired,
+        "nodes": status.nodes, "text": text, "published": sequence > before,
+    }));
+    client.close();
+}

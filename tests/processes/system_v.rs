@@ -1,0 +1,214 @@
+//! What only System V segments have: a key that belongs to the whole host,
+//! creators that can be seen at work, limits of the kernel.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Failed, Trial};
+use nix::sys::signal::Signal;
+use tendmap::client::{Client, ConnectError, Reader};
+use tendmap::layout::{Geometry, Shm, WriteMapping, shm_create, shm_find, shm_remove, shm_stat};
+use tendmap::map::Capacity;
+use tendmap::segment::{Backend, Place, SegmentError, SegmentState, create, list, remove};
+
+use crate::common::{Cluster, directory, wait_until};
+use crate::conformance::{Host, Mode, Test, unavailable};
+use crate::worker::Worker;
+
+const MODE: Mode = Mode::Shared(Backend::SystemV);
+
+pub fn trials() -> Vec<Trial> {
+    let tests: [Test; 8] = [
+        ("h11_a_half_made_segment_of_a_dead_creator_is_replaced", half_made),
+        ("h11_a_stopped_creator_stops_nobody_and_makes_no_second_segment", stopped_creator),
+        ("another_programs_segment_is_refused_and_left_alone", foreign),
+        ("h30_the_kernels_limits_are_named", limits),
+        ("h30_a_segment_that_the_limits_keep_from_growing_stays", limits_to_growth),
+        ("processes_of_other_directories_are_refused", other_directory),
+        ("the_key_zero_is_refused", no_key),
+        ("an_attached_process_of_any_kind_counts", anybody_counts),
+    ];
+    let run = |test: fn(&Host)| -> Result<(), Failed> {
+        match unavailable(MODE) {
+            Some(why) => eprintln!("skipped: {why}"),
+            None => test(&Host::new(MODE)),
+        }
+        Ok(())
+    };
+    let trial = |(name, test)| Trial::test(format!("sysv_{name}"), move || run(test));
+    tests.into_iter().map(trial).collect()
+}
+
+fn whole() -> usize {
+    Geometry::new(Capacity::DEFAULT).unwrap().total_bytes()
+}
+
+fn connect_error(host: &Host) -> SegmentError {
+    match Client::connect_with(host.config(), Cluster::new(2, 1).source()).unwrap_err() {
+        ConnectError::Segment(error) => error,
+        error => panic!("{error}"),
+    }
+}
+
+/// The words of a whole segment of that host, and the place for a half-made one.
+fn half(host: &Host, words: usize) -> i32 {
+    host.orphan();
+    let id = shm_find(host.setup.key).unwrap().unwrap();
+    let geometry = Geometry::new(Capacity::DEFAULT).unwrap();
+    let from = WriteMapping::of_shm(Shm::attach(id, true).unwrap(), geometry).unwrap();
+    remove(&host.place(), true).unwrap();
+    let id = shm_create(host.setup.key, whole(), 0o600).unwrap();
+    let to = WriteMapping::of_shm(Shm::attach(id, true).unwrap(), geometry).unwrap();
+    // Everything in order, but for the magic.
+    for (to, from) in to.words().iter().zip(from.words()).take(words).skip(1) {
+        to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+    id
+}
+
+/// Wherever it died: its lock file may be there or not.
+fn half_made(host: &Host) {
+    for words in [0, 2, 3, 17, 32, 33, whole() / 8] {
+        let id = half(host, words);
+        let lock = format!("tendmap-{:08x}-v1-sysv.lock", host.setup.key);
+        std::fs::write(host.directory.path().join(&lock), []).unwrap();
+        let error = Reader::attach(&host.place()).unwrap_err();
+        assert!(matches!(error, SegmentError::HalfMade { .. }), "{error}");
+        let listed = list(host.directory.path()).unwrap();
+        assert_eq!((listed[0].state, listed[0].attached), (SegmentState::HalfMade, Some(0)));
+        if words == 3 {
+            // Nobody is at work on it: it takes no force.
+            remove(&host.place(), false).unwrap();
+            host.assert_clean();
+            continue;
+        }
+        let client = host.client(&Cluster::new(2, 1));
+        assert_ne!(client.status().unwrap().shm_id, Some(id));
+        client.close();
+        host.assert_clean();
+    }
+}
+
+fn stopped_creator(host: &Host) {
+    // Stopped as soon as it can be seen half-made: with the byte, and mapped.
+    let creator = Worker::start("half", &host.setup);
+    creator.expect("half");
+    creator.signal(Signal::SIGSTOP);
+    let id = shm_find(host.setup.key).unwrap().unwrap();
+    let listed = list(host.directory.path()).unwrap();
+    assert_eq!((listed[0].state, listed[0].attached), (SegmentState::HalfMade, Some(1)));
+    let error = remove(&host.place(), false).unwrap_err();
+    assert!(matches!(error, SegmentError::InUse { attached: 1, .. }), "{error}");
+    let begun = Instant::now();
+    let client = host.client(&Cluster::new(2, 1));
+    assert!(begun.elapsed() >= Duration::from_millis(500), "it was given time");
+    assert_ne!(client.status().unwrap().shm_id, Some(id));
+    creator.signal(Signal::SIGCONT);
+    drop(creator);
+    client.close();
+    let _ = remove(&host.place(), true);
+    host.assert_clean();
+}
+
+fn foreign(host: &Host) {
+    let id = shm_create(host.setup.key, 10_000, 0o600).unwrap();
+    for error in [
+        connect_error(host),
+        Reader::attach(&host.place()).unwrap_err(),
+        remove(&host.place(), true).unwrap_err(),
+    ] {
+        assert!(matches!(error, SegmentError::Foreign { bytes: 10_000, .. }), "{error}");
+        assert!(error.to_string().contains("choose another shm_key"), "{error}");
+    }
+    // Of a segment's size, but with a counter in front.
+    shm_remove(id).unwrap();
+    let id = shm_create(host.setup.key, whole(), 0o600).unwrap();
+    let geometry = Geometry::new(Capacity::DEFAULT).unwrap();
+    let theirs = WriteMapping::of_shm(Shm::attach(id, true).unwrap(), geometry).unwrap();
+    theirs.words()[0].store(1, Ordering::Relaxed);
+    let error = connect_error(host);
+    assert!(matches!(error, SegmentError::Foreign { .. }), "{error}");
+    // All zero, as new, but somebody has it mapped.
+    theirs.words()[0].store(0, Ordering::Relaxed);
+    let error = connect_error(host);
+    assert!(matches!(error, SegmentError::HalfMade { .. }), "{error}");
+    assert_eq!(list(host.directory.path()).unwrap().len(), 0, "it is not listed as one of ours");
+    assert_eq!(shm_find(host.setup.key).unwrap(), Some(id), "it is left alone");
+}
+
+fn limits(host: &Host) {
+    for (limit, value) in [("shmmax", 100_000), ("shmmni", 0), ("shmall", 20)] {
+        let Some(told) = Worker::with_limit(&host.setup, "client", limit, value) else {
+            eprintln!("skipped: no IPC namespaces here");
+            return;
+        };
+        let text = told["text"].as_str().unwrap_or_else(|| panic!("{limit}: {told}"));
+        assert!(text.contains(&format!("kernel.{limit} is {value}")), "{text}");
+        assert!(text.contains(&format!("{} bytes", whole())), "{text}");
+    }
+    host.assert_clean();
+}
+
+/// A segment that can't be replaced by a larger one is not given up.
+fn limits_to_growth(host: &Host) {
+    let mut setup = host.setup.clone();
+    setup.max_nodes = 2;
+    let small = Capacity { max_nodes: 2, ..Capacity::DEFAULT };
+    let bytes = Geometry::new(small).unwrap().total_bytes();
+    let Some(told) = Worker::with_limit(&setup, "outgrow", "shmmax", bytes as u64) else {
+        eprintln!("skipped: no IPC namespaces here");
+        return;
+    };
+    assert_eq!((&told["generation"], &told["retired"]), (&1.into(), &false.into()), "{told}");
+    assert!(told["text"].as_str().unwrap().contains("kernel.shmmax"), "{told}");
+    assert_eq!((&told["nodes"], &told["published"]), (&2.into(), &true.into()), "{told}");
+}
+
+fn other_directory(host: &Host) {
+    let worker = host.worker();
+    let elsewhere = directory();
+    let place = Place { directory: elsewhere.path().into(), ..host.place() };
+    let mut config = host.config();
+    config.shm_directory = elsewhere.path().into();
+    let error = match Client::connect_with(config, Cluster::new(2, 1).source()).unwrap_err() {
+        ConnectError::Segment(error) => error,
+        error => panic!("{error}"),
+    };
+    for error in [error, Reader::attach(&place).unwrap_err(), remove(&place, true).unwrap_err()] {
+        assert!(matches!(error, SegmentError::OtherDirectory { .. }), "{error}");
+        assert!(error.to_string().contains(elsewhere.path().to_str().unwrap()), "{error}");
+    }
+    assert_eq!(list(elsewhere.path()).unwrap().len(), 0);
+    assert_eq!(host.reader().status().unwrap().term, 1, "nobody took over");
+    worker.close();
+    host.assert_clean();
+}
+
+fn no_key(host: &Host) {
+    let place = Place { key: 0, ..host.place() };
+    let error = create(&place, 1, Capacity::DEFAULT, None).unwrap_err();
+    assert!(matches!(error, SegmentError::NoKey), "{error}");
+    let error = Reader::attach(&place).unwrap_err();
+    assert!(matches!(error, SegmentError::NotFound { .. }), "{error}");
+    host.assert_clean();
+}
+
+/// The kernel counts who has it mapped: a program that is no tendmap keeps a
+/// segment from being removed by the last client.
+fn anybody_counts(host: &Host) {
+    let client = host.client(&Cluster::new(2, 1));
+    let id = client.status().unwrap().shm_id.unwrap();
+    let mapped = || shm_stat(id).unwrap().mappings;
+    // The owner's second mapping is one of the kernel's count, not of ours.
+    assert_eq!((mapped(), client.status().unwrap().attached), (2, Some(1)));
+    let theirs = Shm::attach(id, false).unwrap();
+    assert_eq!((mapped(), client.status().unwrap().attached), (3, Some(2)));
+    client.close();
+    assert_eq!(shm_find(host.setup.key).unwrap(), Some(id), "it is in use");
+    drop(theirs);
+    wait_until("nobody is attached", || {
+        list(host.directory.path()).unwrap()[0].attached == Some(0)
+    });
+    remove(&host.place(), false).unwrap();
+    host.assert_clean();
+}
