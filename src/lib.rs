@@ -47,7 +47,7 @@
 //! | [`protocol`] | words, head, frames, terms; the proof | nothing |
 //! | [`layout`] | where each word lies; the `unsafe` of the core | `protocol` |
 //! | [`map`] | the cluster as plain values, to and from a frame | `layout` |
-//! | [`segment`] | files, names, locks, ownership | `map` |
+//! | [`segment`] | files or System V memory, names, locks, ownership | `map` |
 //! | [`route`] | key, digest, replica, node | `segment` |
 //! | [`client`] | settings, roles, the thread, status | all of these |
 //! | `tend` | the info protocol, a pass over a cluster | `map` |

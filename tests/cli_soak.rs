@@ -44,6 +44,26 @@ fn a_short_soak_finds_nothing_torn_nothing_older_and_nothing_wrong() {
 }
 
 #[test]
+fn a_soak_of_system_v_segments_leaves_none_and_finds_nothing_wrong() {
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let flags = ["--shm-backend=sysv", "--seconds", "5", "--workers", "4", "--json"];
+    let output = soak(&directory, &flags);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    if errors.contains("not implemented") {
+        eprintln!("skipped: no System V shared memory here: {errors}");
+        return;
+    }
+    assert!(output.status.success(), "{errors}");
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for key in ["torn", "went_back", "wrong_routes"] {
+        assert_eq!(summary[key], 0, "{summary}");
+    }
+    assert!(summary["takeovers"].as_u64().unwrap() > 0, "{summary}");
+    assert_eq!(tendmap::segment::list(directory.path()).unwrap().len(), 0, "nothing is left");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_soak_tells_its_seed_and_an_aligned_summary() {
     let directory = tempfile::tempdir_in("/dev/shm").unwrap();
     let output = soak(&directory, &["--seconds", "1", "--workers", "3"]);

@@ -6,4 +6,5 @@ mod consistency;
 mod console;
 mod lifecycle;
 mod settings;
+mod system_v;
 mod tool;

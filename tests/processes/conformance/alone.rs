@@ -25,8 +25,8 @@ pub fn tests() -> Vec<Test> {
 
 /// Those that need a process of their own.
 const FORKING: [Test; 3] = [
-    ("h28_a_forked_child_reads_on", child_reads_on),
-    ("h27_a_child_that_closes_leaves_its_parent_owner", child_closes),
+    ("h28_the_child_sees_later_publications", child_reads_on),
+    ("h27_closing_in_the_child_returns_at_once_and_the_parent_stays_owner", child_closes),
     ("h41_the_child_of_an_owner_has_no_writable_mapping", child_cannot_write),
 ];
 
@@ -140,14 +140,21 @@ fn status(host: &Host) {
 fn child_reads_on(host: &Host) {
     let cluster = Cluster::new(3, 1);
     let client = host.client(&cluster);
-    let mut router = client.router();
+    let mut made = 0;
+    let mut router = client.router_with(move |_| {
+        made += 1;
+        made
+    });
     let namespace = router.namespace("test").unwrap();
-    let before = router.route(namespace, Partition(0), Policy::Master).unwrap().sequence();
+    let mut route = router.route(namespace, Partition(0), Policy::Master).unwrap();
+    assert_eq!(*route.state(), 1);
+    let before = route.sequence();
     let shared = host.mode != Mode::Private;
     forked(
         |pipe| {
-            let route = router.route(namespace, Partition(0), Policy::Master).unwrap();
+            let mut route = router.route(namespace, Partition(0), Policy::Master).unwrap();
             assert_eq!(route.id(), node(0).id);
+            assert_eq!(*route.state(), 4, "local state is made anew in a child");
             pipe.write_all(b"r").unwrap();
             let until = Instant::now() + Duration::from_secs(20);
             // Private memory is the parent's own: the child has its copy.

@@ -88,6 +88,7 @@ fn connect(place: &Place) -> Result<Client, Failure> {
     let nowhere = "127.0.0.1:1".parse().map_err(|_| Failure::Failed("no address".into()))?;
     let mut config = Config::shared(vec![nowhere], place.key);
     config.shm_backend = place.backend;
+    config.shm_backend = place.backend;
     config.shm_directory.clone_from(&place.directory);
     config.shm_owner = place.owner;
     Ok(Client::connect_with(config, Box::new(Fixed(Shape::DEFAULT.map())))?)
@@ -139,7 +140,11 @@ impl Process {
         };
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
         command.arg("bench-process").arg(format!("--task={task}"));
-        command.arg(format!("--shm-key={}", place.key)).arg("--directory").arg(&place.directory);
+        command.arg(format!("--shm-key={}", place.key));
+        command
+            .arg(format!("--shm-backend={}", place.backend))
+            .arg("--directory")
+            .arg(&place.directory);
         command.arg(format!("--shm-backend={}", place.backend));
         command.args(place.owner.map(|owner| format!("--shm-owner={owner}")));
         let mut child =

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 
-use tendmap::segment::{Backend, Place, remove};
+use tendmap::segment::{Backend, Place, list, remove};
 use tendmap::sim::{Sim, SimConfig};
 
 use crate::args::Common;
@@ -53,8 +53,13 @@ impl Ground {
 
 impl Drop for Ground {
     fn drop(&mut self) {
-        // What killed workers have left goes with it.
-        let _ = remove(&self.place, true);
+        // What killed workers have left goes with it, under whatever key.
+        let directory = &self.place.directory;
+        for found in list(directory).unwrap_or_default() {
+            let (backend, key) = (found.backend, found.name.key);
+            let place = Place { backend, directory: directory.clone(), ..Place::of_key(key) };
+            let _ = remove(&place, true);
+        }
         let _ = fs::remove_dir_all(&self.place.directory);
     }
 }
@@ -77,13 +82,6 @@ impl Stage {
         let sim = Sim::start(cluster)?;
         let ground = Ground::new(common, play)?;
         Ok(Stage { sim, place: ground.place.clone(), _ground: ground })
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        // Its key may have become another one.
-        let _ = remove(&self.place, true);
     }
 }
 
