@@ -123,6 +123,16 @@ fn bits(key: Key<'_>) -> u64 {
     }
 }
 
+impl<K: Keys + ?Sized> Keys for &K {
+    fn len(&self) -> usize {
+        K::len(self)
+    }
+
+    fn digest(&self, lanes: Lanes, digests: &mut [Digest]) {
+        K::digest(self, lanes, digests);
+    }
+}
+
 impl Keys for [Record<'_>] {
     fn len(&self) -> usize {
         <[_]>::len(self)
