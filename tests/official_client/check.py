@@ -10,7 +10,11 @@ node and must be able to put, get, look for and remove records. Keys of every
 type are put, and each command must reach the very node that is master of the
 key's partition: by the cluster's own account and, with --tendmap, by
 tendmap's map. Then a node is killed and started again, and all is checked
-anew. Exit code 0 = everything agreed.
+anew.
+
+With --tendmap also logins, TLS, TLS for logins only, and preferred racks: the
+client and tendmap both have to accept what the simulated cluster does, and a
+wrong password must be refused to both. Exit code 0 = everything agreed.
 """
 
 import argparse
@@ -26,6 +30,7 @@ import aerospike
 from aerospike import exception
 
 NAMESPACE, SET = "test", "demo"
+TLS_NAME = "cluster-a"
 PARTITIONS = 4096
 PATIENCE = 60  # seconds for anything to happen
 TEND = 1.0  # seconds between two tends of the official client
@@ -85,13 +90,13 @@ class Cluster:
 class Tendmap:
     """The tendmap binary: one process tends, the commands read its segment."""
 
-    def __init__(self, path, seeds):
+    def __init__(self, path, seeds, *access):
         self.path = path
         self.directory = tempfile.TemporaryDirectory(prefix="tendmap-check-", dir="/dev/shm")
         self.place = ["--json", "--directory", self.directory.name]
         hosts = [f"--host={seed}" for seed in seeds]
         self.tender = subprocess.Popen(
-            [path, "tend", *self.place, *hosts], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            [path, "tend", *self.place, *hosts, *access], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
         )
 
     def close(self):
@@ -251,6 +256,122 @@ def check_mode(cluster, tendmap, shared, options):
         client.close()
 
 
+def certificates(folder):
+    """An authority, and a certificate of it for the nodes: made here."""
+    def openssl(*arguments):
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=folder)
+
+    new = ["-newkey", "rsa:2048", "-nodes"]
+    openssl("req", "-x509", *new, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=authority")
+    openssl("req", *new, "-keyout", "node.key", "-out", "node.csr", "-subj", f"/CN={TLS_NAME}")
+    with open(os.path.join(folder, "names"), "w") as names:
+        names.write(f"subjectAltName=DNS:{TLS_NAME}")
+    openssl("x509", "-req", "-in", "node.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
+            "-CAcreateserial", "-out", "node.pem", "-extfile", "names")
+    return {name: os.path.join(folder, name) for name in ("ca.pem", "node.pem", "node.key")}
+
+
+def check_access(path, files, what):
+    """The client and tendmap log in and speak TLS with the same cluster."""
+    command, access = [path, "sim", "--nodes", "3"], []
+    config = {"tend_interval": int(TEND * 1000)}
+    if "login" in what:
+        command += ["--user", "keeper:pässwörd"]
+        access += ["--user", "keeper", "--password", "pässwörd"]
+        config |= {"user": "keeper", "password": "pässwörd"}
+    if "TLS" in what:
+        command += ["--tls-certfile", files["node.pem"], "--tls-keyfile", files["node.key"],
+                    "--tls-name", TLS_NAME]
+        access += ["--tls-cafile", files["ca.pem"]]
+        config["tls"] = {"enable": True, "cafile": files["ca.pem"]}
+    if "only" in what:
+        access += ["--tls-for-login-only"]
+        config["tls"]["for_login_only"] = True
+    if "external" in what:
+        access += ["--auth-mode", "EXTERNAL"]
+        config["policies"] = {"auth_mode": aerospike.AUTH_EXTERNAL}
+    cluster = Cluster(command)
+    tendmap = client = None
+    try:
+        if "external" in what:
+            cluster.tell("user set keeper pässwörd external")
+        seeds, hosts = cluster.seeds, cluster.hosts
+        if "TLS" in what:
+            seeds = [(host, port + 1000, TLS_NAME) for host, port in seeds]
+            hosts = [f"{host}:{name}:{port}" for host, port, name in seeds]
+        client = aerospike.client({**config, "hosts": seeds})
+        tendmap = Tendmap(path, hosts, *access)
+        until("tendmap to see all nodes", lambda: len(tendmap.running()) == 3)
+        sent = check_keys(client, cluster, tendmap, 30, False)
+        status = cluster.tell("status")
+        secure = sum(node["tls_accepted"] for node in status["nodes"])
+        clear = sum(node["connections_accepted"] for node in status["nodes"]) - secure
+        want(("TLS" in what) == (secure > 0), f"{secure} connections over TLS")
+        want(clear == 0 or "TLS" not in what or "only" in what, f"{clear} connections in clear")
+        if "login" in what:
+            # Each logs in at every node.
+            want(status["logins"] >= 6, f"{status['logins']} logins; wanted 6")
+            want(status["logins_refused"] == 0, f"{status['logins_refused']} logins were refused")
+            try:
+                wrong = aerospike.client({**config, "hosts": seeds, "password": "wrong"})
+                wrong.close()
+                raise Failure("the official client logs in with a wrong password")
+            except exception.AerospikeError as error:
+                refusal = error
+            want(isinstance(refusal, exception.InvalidCredential), f"refused by {refusal!r}")
+            wrong = ["wrong" if flag == "pässwörd" else flag for flag in access]
+            refused = subprocess.run(
+                [path, "tend", "--use-shm=false", f"--host={hosts[0]}", *wrong],
+                capture_output=True, text=True, timeout=PATIENCE,
+            )
+            want(refused.returncode != 0 and "check user, password" in refused.stderr,
+                 f"tendmap with a wrong password: {refused.returncode}, {refused.stderr.strip()}")
+        tendmap.close()
+        print(f"{what}: {sent} commands at the master, the same for tendmap")
+    finally:
+        if client:
+            client.close()
+        if tendmap:
+            tendmap.tender.kill()
+        cluster.close()
+
+
+def check_racks(path):
+    """With a preferred rack the client reads from the node of that rack."""
+    cluster = Cluster([path, "sim", "--nodes", "3", "--enterprise", "--namespace", f"{NAMESPACE}:2"])
+    client = None
+    try:
+        for number in (1, 2, 3):
+            cluster.tell(f"rack {number} {NAMESPACE} {number}")
+        prefer = {"replica": aerospike.POLICY_REPLICA_PREFER_RACK}
+        client = aerospike.client({
+            "hosts": cluster.seeds, "rack_aware": True, "rack_id": 2, "policies": {"read": prefer},
+            "tend_interval": int(TEND * 1000),
+        })
+        time.sleep(3 * TEND)  # racks come with a tend of their own
+        keys = [(NAMESPACE, SET, number) for number in range(200)]
+        for key in keys:
+            client.put(key, {"a": 1})
+        rows = cluster.tell(f"owners {NAMESPACE}")["partitions"]
+        second = cluster.tell("status")["nodes"][1]["node"]
+        cluster.tell("commands")
+        for key in keys:
+            client.get(key)
+        here = 0
+        for command in cluster.tell("commands")["commands"]:
+            row = rows[command["partition"]]
+            want(command["node"] in row, f"read at {command['node']}, replicas are {row}")
+            want(second not in row or command["node"] == second,
+                 f"read at {command['node']}, wanted {second} of the preferred rack")
+            here += command["node"] == second
+        want(here > 0, "no read came to the preferred rack")
+        print(f"racks: {here} of {len(keys)} reads at the preferred rack, the others at a replica")
+    finally:
+        if client:
+            client.close()
+        cluster.close()
+
+
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--tendmap", metavar="PATH", help="the tendmap binary; compare with it")
@@ -277,6 +398,11 @@ def main():
             check_mode(cluster, tendmap, shared, options)
         if tendmap:
             tendmap.close()
+            with tempfile.TemporaryDirectory() as folder:
+                files = certificates(folder)
+                for what in ("login", "external login over TLS", "TLS", "login and TLS", "login, only it over TLS"):
+                    check_access(options.tendmap, files, what)
+            check_racks(options.tendmap)
     except Failure as failure:
         print(f"FAILED: {failure}", file=sys.stderr)
         return 1
