@@ -64,7 +64,11 @@ impl Agent {
             if !pause.is_zero() && !self.shared.stopping() {
                 let personal = self.shared.personal;
                 match &mut part {
-                    Part::Owner(_) => wait(segment.mapping().event(), event, personal, pause),
+                    Part::Owner(own) => {
+                        if wait(segment.mapping().event(), event, personal.and_owner(), pause) {
+                            own.hurry();
+                        }
+                    }
                     Part::Follower(follow) => follow.sleep(&segment, event, personal, pause),
                 }
             }

@@ -1,6 +1,7 @@
 //! Settings, under the names and with the defaults that users of Aerospike
 //! clients know.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,6 +40,9 @@ pub struct Config {
     /// Whether to use the alternate addresses that servers tell
     /// (`alternate-access-address`).
     pub use_services_alternate: bool,
+    /// What is to be used instead of host names and IP addresses that servers
+    /// tell (private to public, say); the hosts given here are not changed.
+    pub ip_map: BTreeMap<String, String>,
     /// Whether the map is shared with the other processes of the host. `false`
     /// = a private map and a tender of this process's own, behind the same
     /// API.
@@ -112,6 +116,14 @@ pub enum ConfigError {
     #[cfg(feature = "tls")]
     #[error("tls: {0}")]
     Tls(#[from] TlsError),
+    /// A host that can't be one is to be used instead of another.
+    #[error("ip_map has {to:?} for {from:?}; wanted a host name or an IP address")]
+    IpMap {
+        /// What servers tell.
+        from: String,
+        /// What was to be used instead.
+        to: String,
+    },
     /// Polling faster than publications may follow each other.
     #[error("tend_interval is {found:?}; wanted at least {MIN_TEND_INTERVAL:?}")]
     TendInterval {
@@ -156,6 +168,7 @@ impl Config {
             #[cfg(feature = "tls")]
             tls: None,
             use_services_alternate: false,
+            ip_map: BTreeMap::new(),
             use_shm: false,
             shm_key: Place::KEY,
             shm_max_nodes: Capacity::DEFAULT.max_nodes,
@@ -273,6 +286,11 @@ impl Config {
         }
         self.wanted_cluster()?;
         self.credentials()?;
+        for (from, to) in &self.ip_map {
+            if Host::new(to, Host::DEFAULT_PORT).is_err() {
+                return Err(ConfigError::IpMap { from: from.clone(), to: to.clone() });
+            }
+        }
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
             tls.check()?;
@@ -313,7 +331,7 @@ mod tests {
     #[test]
     fn every_setting_out_of_range_is_named() {
         let ms = Duration::from_millis;
-        let cases: [(Config, &str); 14] = [
+        let cases: [(Config, &str); 15] = [
             (Config { hosts: vec![], ..valid() }, "no hosts"),
             (Config { shm_max_nodes: 0, ..valid() }, "shm_max_nodes is 0"),
             (Config { shm_max_nodes: 4097, ..valid() }, "shm_max_nodes is 4097"),
@@ -335,6 +353,7 @@ mod tests {
                 },
                 "or use EXTERNAL_INSECURE",
             ),
+            (Config { ip_map: [("a".into(), "b c".into())].into(), ..valid() }, "for \"a\""),
             (Config { cluster_name: Some(String::new()), ..valid() }, "cluster_name: empty"),
         ];
         for (config, wanted) in cases {

@@ -116,6 +116,11 @@ impl Client {
         self.reader.router_with(state)
     }
 
+    /// As [`Reader::request_tend`].
+    pub fn request_tend(&self) {
+        self.reader.request_tend();
+    }
+
     /// The whole map as it was published last.
     ///
     /// # Errors
@@ -163,6 +168,7 @@ fn source_config(config: &Config) -> Result<AerospikeConfig, ConnectError> {
     source.connect_timeout = config.connect_timeout;
     source.credentials = config.credentials()?;
     source.use_services_alternate = config.use_services_alternate;
+    source.ip_map.clone_from(&config.ip_map);
     #[cfg(feature = "tls")]
     {
         source.tls.clone_from(&config.tls);

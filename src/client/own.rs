@@ -85,7 +85,13 @@ impl Own {
             // From the beginning of the pass, so that its length does not add
             // to the interval; but never without a pause.
             let now = Instant::now();
-            self.due = (begun + self.interval).max(now + MIN_TEND_INTERVAL / 2);
+            let mut interval = self.interval;
+            if self.failing.is_some() {
+                // Hosts that lost a cluster together must not come back to it
+                // together.
+                interval = interval.mul_f64(1.0 + fastrand::f64() / 4.0);
+            }
+            self.due = (begun + interval).max(now + MIN_TEND_INTERVAL / 2);
         }
         Ok(self.due.saturating_duration_since(Instant::now()).min(LONGEST_SLEEP))
     }
@@ -98,6 +104,13 @@ impl Own {
             self.tenure.set(OwnerWord::TendIntervalMs, interval.as_millis() as u64);
             self.due = self.begun + interval;
         }
+    }
+
+    /// Somebody asks for an early tend: the next pass begins a quarter of the
+    /// interval after the last one, however often it is asked for.
+    pub fn hurry(&mut self) {
+        let early = self.begun + (self.interval / 4).max(MIN_TEND_INTERVAL);
+        self.due = self.due.min(early);
     }
 
     /// Whether this is still *the* segment of the key. `link` alone does not
@@ -131,10 +144,12 @@ impl Own {
 
     fn tend(&mut self, shared: &Shared, source: &mut dyn ClusterSource) -> Result<(), Ended> {
         let mut turn = OwnerTurn { tenure: &mut self.tenure, shared, ended: None };
+        let begun = Instant::now();
         let result = source.tend(&mut turn);
         if let Some(ended) = turn.ended {
             return Err(ended);
         }
+        self.tenure.set(OwnerWord::PassUs, begun.elapsed().as_micros() as u64);
         match result {
             Ok(report) => self.tended(shared, report),
             Err(TendError::Interrupted) => return Ok(()),
@@ -154,6 +169,11 @@ impl Own {
         self.tenure.set(OwnerWord::TendedMs, boottime_ms());
         self.tenure.add(OwnerWord::Tends, 1);
         self.tenure.set(OwnerWord::Refused, report.refused as u64);
+        self.tenure.set(OwnerWord::Failing, report.nodes_failed as u64);
+        self.tenure.add(OwnerWord::BytesIn, report.bytes_in);
+        self.tenure.add(OwnerWord::BadReplies, report.bad_replies as u64);
+        let mute = report.nodes_failed.saturating_sub(report.bad_replies);
+        self.tenure.add(OwnerWord::AskErrors, mute as u64);
         if let Some(since) = self.failing.take() {
             self.last_error = None;
             shared.tell(Event::TendRecovered { after: since.elapsed() });

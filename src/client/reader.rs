@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::status::{Status, StatusError};
 use crate::map::{Node, Snapshot, SnapshotError, snapshot};
 use crate::route::Router;
-use crate::segment::{Current, Place, Segment, SegmentError, newest};
+use crate::segment::{Current, Personal, Place, Segment, SegmentError, newest, wake};
 
 /// A view of a segment: no thread, no connection, no permission to write. It
 /// moves over to the segment's successors by itself.
@@ -47,6 +47,15 @@ impl Reader {
     /// pool, say), for one thread.
     pub fn router_with<S>(&self, state: impl FnMut(&Node) -> S + Send + 'static) -> Router<S> {
         Router::new(self.current.clone(), Box::new(state))
+    }
+
+    /// Asks the owner, whichever process that is, to tend soon: for who sees a
+    /// node's connections fail. The owner begins its next pass at the earliest a
+    /// quarter of its tend interval after the last one, however often it is
+    /// asked; it may not hear it at all. Nothing is written and nobody is
+    /// waited for.
+    pub fn request_tend(&self) {
+        wake(self.segment().mapping().event(), Some(Personal::owner()));
     }
 
     /// The whole map as it was published last.

@@ -155,7 +155,7 @@ impl Standing {
                     *death = None;
                 }
             }
-            _ => wait(event, seen, personal, pause),
+            _ => drop(wait(event, seen, personal, pause)),
         }
     }
 }

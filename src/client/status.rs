@@ -84,6 +84,17 @@ pub struct Status {
     pub tends: u64,
     /// Passes that failed.
     pub tend_errors: u64,
+    /// How long the last pass took.
+    pub pass_time: Option<Duration>,
+    /// Bytes of replies received from servers.
+    pub bytes_in: u64,
+    /// Nodes that did not answer, or not well, at the last pass that succeeded.
+    pub failing_nodes: u64,
+    /// Times that a node did not answer, or let nobody in, in passes that
+    /// succeeded.
+    pub ask_errors: u64,
+    /// Times that a node's reply could not be used, in passes that succeeded.
+    pub bad_replies: u64,
     /// Attached processes; `None` where they can't be counted.
     pub attached: Option<usize>,
 }
@@ -181,6 +192,11 @@ impl Status {
             refused_nodes: owner.get(OwnerWord::Refused).unwrap_or(0),
             tends: owner.get(OwnerWord::Tends).unwrap_or(0),
             tend_errors: owner.get(OwnerWord::TendErrors).unwrap_or(0),
+            pass_time: owner.get(OwnerWord::PassUs).filter(|&us| us > 0).map(Duration::from_micros),
+            bytes_in: owner.get(OwnerWord::BytesIn).unwrap_or(0),
+            failing_nodes: owner.get(OwnerWord::Failing).unwrap_or(0),
+            ask_errors: owner.get(OwnerWord::AskErrors).unwrap_or(0),
+            bad_replies: owner.get(OwnerWord::BadReplies).unwrap_or(0),
             attached: segment.attached().ok(),
         }
     }

@@ -45,6 +45,16 @@ pub enum OwnerWord {
     Tends,
     /// The owner's tend interval in ms, to judge ages by.
     TendIntervalMs,
+    /// How long the last pass took, in microseconds.
+    PassUs,
+    /// Bytes of replies received from servers.
+    BytesIn,
+    /// Nodes that did not answer, or not well, at the last pass.
+    Failing,
+    /// Asks of nodes that failed for want of an answer or of a login.
+    AskErrors,
+    /// Replies that could not be used.
+    BadReplies,
 }
 
 impl OwnerWord {
@@ -52,7 +62,7 @@ impl OwnerWord {
     pub const COUNT: usize = 16;
 
     /// Every word in use.
-    pub const ALL: [OwnerWord; 11] = [
+    pub const ALL: [OwnerWord; 16] = [
         OwnerWord::Heartbeat,
         OwnerWord::TurnedMs,
         OwnerWord::TendedMs,
@@ -64,6 +74,11 @@ impl OwnerWord {
         OwnerWord::Refused,
         OwnerWord::Tends,
         OwnerWord::TendIntervalMs,
+        OwnerWord::PassUs,
+        OwnerWord::BytesIn,
+        OwnerWord::Failing,
+        OwnerWord::AskErrors,
+        OwnerWord::BadReplies,
     ];
 
     /// In [`Flags`](OwnerWord::Flags): the owner abdicated.

@@ -3,6 +3,7 @@
 mod batch;
 mod digest;
 mod error;
+mod errors;
 mod key;
 mod nodes;
 mod policy;
@@ -12,6 +13,7 @@ mod target;
 pub use batch::{Batch, BatchRoute, Group};
 pub use digest::{AsKey, Digest, DigestError, InSet, Keys, Lanes};
 pub use error::RouteError;
+pub use errors::ErrorWindow;
 pub use key::Key;
 pub use nodes::Route;
 pub use policy::{Attempt, Policy, Starts, select};

@@ -13,8 +13,9 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 use crate::layout::futex_half;
 
 const EVERYBODY: u32 = 1;
+const OWNER: u32 = 1 << 31;
 
-/// Whom a wake is for: 31 personal bits, so that a process can wake its own
+/// Whom a wake is for: 30 personal bits, so that a process can wake its own
 /// thread without waking everybody on the host.
 #[derive(Clone, Copy, Debug)]
 pub struct Personal(NonZeroU32);
@@ -22,16 +23,26 @@ pub struct Personal(NonZeroU32);
 impl Personal {
     /// A bit by chance; two processes may share one.
     pub fn random() -> Personal {
-        let bit = 2 << fastrand::u32(0..31);
+        let bit = 2 << fastrand::u32(0..30);
         Personal(NonZeroU32::new(bit).expect("a bit is set"))
+    }
+
+    /// The segment's owner, whoever that is.
+    pub fn owner() -> Personal {
+        Personal(NonZeroU32::new(OWNER).expect("a bit is set"))
+    }
+
+    /// This one and the owner.
+    pub fn and_owner(self) -> Personal {
+        Personal(self.0 | OWNER)
     }
 }
 
 /// Sleeps until `word` is woken, at most `timeout`; not at all if its low half
 /// is no longer that of `seen`.
 ///
-/// It may also return for no reason.
-pub fn wait(word: &AtomicU64, seen: u64, personal: Personal, timeout: Duration) {
+/// It may also return for no reason. Whether it was woken: a hint only.
+pub fn wait(word: &AtomicU64, seen: u64, personal: Personal, timeout: Duration) -> bool {
     let now = clock_gettime(ClockId::Monotonic);
     let now = Duration::new(now.tv_sec as u64, now.tv_nsec as u32);
     let until = now + timeout.min(Duration::from_secs(3600));
@@ -41,7 +52,7 @@ pub fn wait(word: &AtomicU64, seen: u64, personal: Personal, timeout: Duration) 
     // Whatever it returns (woken, timed out, interrupted, changed before), the
     // caller looks again. The private flag is off: waiters and wakers are in
     // different processes.
-    let _ = wait_bitset(futex_half(word), Flags::empty(), seen as u32, Some(&until), mask);
+    wait_bitset(futex_half(word), Flags::empty(), seen as u32, Some(&until), mask).is_ok()
 }
 
 /// Wakes everybody who sleeps on `word`, or those of one personal bit.

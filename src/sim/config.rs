@@ -1,7 +1,7 @@
 //! What a simulated cluster is made of, and how fast things happen in it.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -147,6 +147,8 @@ pub struct SimConfig {
     /// Whether each node also listens at an alternate address (127.1.x.y and
     /// the port of the node) and tells it.
     pub alternate_addresses: bool,
+    /// Whether the nodes listen at `::1` instead of `127.0.0.1`.
+    pub ipv6: bool,
     /// Whether clients must log in. It can be switched at run time.
     pub security: bool,
     /// The users, once security is on.
@@ -178,6 +180,7 @@ impl SimConfig {
             enterprise: false,
             default_port: 3000,
             alternate_addresses: false,
+            ipv6: false,
             security: false,
             users: Vec::new(),
             session_lifetime: Some(Duration::from_secs(86_400)),
@@ -192,6 +195,14 @@ impl SimConfig {
     /// As [`new`](Self::new), with [`Timings::fast`].
     pub fn fast(nodes: usize) -> SimConfig {
         SimConfig { timings: Timings::fast(), ..SimConfig::new(nodes) }
+    }
+
+    /// Where the nodes listen.
+    pub(super) fn ip(&self) -> IpAddr {
+        match self.ipv6 {
+            true => Ipv6Addr::LOCALHOST.into(),
+            false => Ipv4Addr::LOCALHOST.into(),
+        }
     }
 
     pub(super) fn check(&self) -> Result<(), SimError> {

@@ -1,7 +1,7 @@
 //! A client's connection to a node, and the listening side.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use mio::net::TcpListener;
 
@@ -96,7 +96,7 @@ impl Connection {
 }
 
 /// Listens at that address of the loopback.
-pub(super) fn listen(ip: Ipv4Addr, port: u16) -> Result<TcpListener, (SocketAddr, io::Error)> {
-    let address = SocketAddr::new(IpAddr::V4(ip), port);
+pub(super) fn listen(ip: IpAddr, port: u16) -> Result<TcpListener, (SocketAddr, io::Error)> {
+    let address = SocketAddr::new(ip, port);
     TcpListener::bind(address).map_err(|error| (address, error))
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Instant;
 
@@ -115,15 +115,15 @@ impl Engine {
     /// is free, below those that the system gives to outgoing connections: the
     /// port of a stopped node stays free.
     pub fn bind(&mut self, node: u16, port: u16) -> Result<(u16, Vec<Listener>), SimError> {
-        let mut ips = vec![Ipv4Addr::LOCALHOST];
+        let mut ips = vec![self.cluster.config.ip()];
         if self.cluster.config.alternate_addresses {
-            ips.push(alternate_ip(node));
+            ips.push(alternate_ip(node).into());
         }
         let mut tries = 0;
         loop {
             tries += 1;
             let wanted = if port == 0 { self.rng.u16(10_240..31_000) } else { port };
-            let at = |&ip: &Ipv4Addr| {
+            let at = |&ip: &IpAddr| {
                 let mut ports = vec![(wanted, false)];
                 ports.extend(self.tls_port(wanted).map(|port| (port, true)));
                 ports.into_iter().map(move |(port, secure)| {
@@ -199,7 +199,7 @@ impl Engine {
             NodeStatus {
                 number: usize::from(node.number),
                 node: node.id.clone(),
-                address: format!("127.0.0.1:{}", node.port),
+                address: SocketAddr::new(self.cluster.config.ip(), node.port).to_string(),
                 state: node.state(),
                 connections: open.get(&node.number).copied().unwrap_or(0),
                 connections_accepted: node.accepted,

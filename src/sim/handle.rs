@@ -1,6 +1,6 @@
 //! The handle of a simulated cluster.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
@@ -67,7 +67,7 @@ impl Sim {
     pub fn seeds(&self) -> Vec<SocketAddr> {
         let of = |engine: &mut Engine| {
             let nodes = engine.cluster.nodes.values().filter(|node| !node.retired);
-            nodes.map(|node| SocketAddr::from((Ipv4Addr::LOCALHOST, node.port))).collect()
+            nodes.map(|node| SocketAddr::new(engine.cluster.config.ip(), node.port)).collect()
         };
         self.call(of).unwrap_or_default()
     }

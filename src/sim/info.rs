@@ -1,5 +1,7 @@
 //! Replies of the info protocol, as an Aerospike 8.1 server words them.
 
+use std::net::SocketAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -133,7 +135,7 @@ fn hosts(cluster: &Cluster, node: &Node, port: u16, service: Service) -> Vec<Str
     let port = if service.tls { port.saturating_add(TLS_OFFSET) } else { port };
     match service.alternate {
         false => {
-            let own = format!("127.0.0.1:{port}");
+            let own = SocketAddr::new(cluster.config.ip(), port).to_string();
             node.extra_hosts.iter().cloned().chain([own]).collect()
         }
         true if cluster.config.alternate_addresses => {

@@ -81,6 +81,10 @@ pub struct TendReport {
     pub nodes_failed: usize,
     /// Nodes and namespaces that found no place in the map in this pass.
     pub refused: usize,
+    /// Those of the failed nodes that answered, but with no good reply.
+    pub bad_replies: usize,
+    /// Bytes of replies received since the last report.
+    pub bytes_in: u64,
 }
 
 /// What happened in a pass.

@@ -40,6 +40,15 @@ pub struct Access {
     /// Use the alternate addresses that servers tell.
     #[arg(long)]
     pub use_services_alternate: bool,
+    /// Use a host name or IP address instead of one that servers tell; may be
+    /// given several times.
+    #[arg(long, value_name = "TOLD=USED", value_parser = mapping)]
+    pub ip_map: Vec<(String, String)>,
+}
+
+fn mapping(text: &str) -> Result<(String, String), String> {
+    let (told, used) = text.split_once('=').ok_or("wanted TOLD=USED, such as 10.0.0.1=db1")?;
+    Ok((told.to_owned(), used.to_owned()))
 }
 
 impl Access {
@@ -49,6 +58,7 @@ impl Access {
         config.password.clone_from(&self.password);
         config.auth_mode = self.auth_mode;
         config.use_services_alternate = self.use_services_alternate;
+        config.ip_map = self.ip_map.iter().cloned().collect();
         let mut tls = TlsConfig::default();
         tls.cafile.clone_from(&self.tls_cafile);
         tls.certfile.clone_from(&self.tls_certfile);

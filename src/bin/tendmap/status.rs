@@ -60,6 +60,17 @@ fn as_text(status: &Status, problems: &[String], out: &mut dyn Write) -> io::Res
         ("publications", grouped(status.publications)),
         ("takeovers", grouped(status.takeovers)),
         ("tends", format!("{}, failed {}", grouped(status.tends), grouped(status.tend_errors))),
+        ("last pass", status.pass_time.map_or("-".to_owned(), |time| format!("{time:.1?}"))),
+        ("failing", format!("{} of the nodes", status.failing_nodes)),
+        (
+            "node errors",
+            format!(
+                "{} without an answer, {} bad replies",
+                grouped(status.ask_errors),
+                grouped(status.bad_replies)
+            ),
+        ),
+        ("received", format!("{} bytes", grouped(status.bytes_in))),
         ("refused", grouped(status.refused_nodes)),
     ] {
         writeln!(out, "{what:<13} {value}")?;

@@ -1,5 +1,6 @@
 //! What a source needs to know.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -26,6 +27,9 @@ pub struct AerospikeConfig {
     pub resolve_timeout: Duration,
     /// Whether to use the servers' alternate access addresses.
     pub use_services_alternate: bool,
+    /// What is to be used instead of host names and IP addresses that servers
+    /// tell (private to public, say). Seeds are not changed.
+    pub ip_map: BTreeMap<String, String>,
     /// What servers show as the application (`user-agents`); at most 64
     /// characters are sent.
     pub application: Option<String>,
@@ -46,11 +50,18 @@ impl AerospikeConfig {
             connect_timeout: Duration::from_secs(1),
             resolve_timeout: Duration::from_secs(2),
             use_services_alternate: false,
+            ip_map: BTreeMap::new(),
             application: None,
             credentials: None,
             #[cfg(feature = "tls")]
             tls: None,
         }
+    }
+
+    /// A host as a server tells it, where it is to be reached.
+    pub(super) fn mapped(&self, host: &Host) -> Host {
+        let to = self.ip_map.get(host.name()).and_then(|to| Host::new(to, host.port()).ok());
+        to.unwrap_or_else(|| host.clone())
     }
 
     /// Whether servers are reached over TLS, and whether only for logins.

@@ -199,6 +199,8 @@ impl<T: Transport> AerospikeSource<T> {
             }
             node.told_bad = node.bad;
         }
+        report.bad_replies = self.nodes.iter().filter(|node| node.bad).count();
+        report.bytes_in = self.transport.take_bytes_in();
         report.refused = self.refused_nodes.len() + self.refused_namespaces.len();
         report.changed = core::mem::take(&mut self.changed);
         report

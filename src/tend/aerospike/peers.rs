@@ -106,8 +106,11 @@ impl<T: Transport> AerospikeSource<T> {
             for peer in lists[next..].iter().flat_map(|list| &list.peers) {
                 listed.insert(peer.id);
                 let tls_name = peer.tls_name.as_ref();
-                let hosts: Vec<Host> =
-                    peer.hosts.iter().map(|host| host.clone().with_tls_name(tls_name)).collect();
+                let hosts: Vec<Host> = peer
+                    .hosts
+                    .iter()
+                    .map(|host| self.config.mapped(host).with_tls_name(tls_name))
+                    .collect();
                 hosts.iter().for_each(|host| self.known.remember(host.clone()));
                 let from = match self.nodes.iter().find(|node| node.id == peer.id && !node.gone) {
                     Some(node) if !node.failed => continue,

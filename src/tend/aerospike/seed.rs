@@ -137,8 +137,9 @@ impl<T: Transport> AerospikeSource<T> {
         server: &Validated,
     ) -> Result<Vec<SocketAddr>, Interrupted> {
         let name = self.names.get(&server.address).and_then(|name| TlsName::new(name).ok());
+        let told = server.service.iter();
         let hosts: Vec<Host> =
-            server.service.iter().map(|host| host.clone().with_tls_name(name.as_ref())).collect();
+            told.map(|host| self.config.mapped(host).with_tls_name(name.as_ref())).collect();
         self.resolve(turn, &hosts, &mut Vec::new())
     }
 

@@ -126,6 +126,12 @@ pub trait Transport: Send {
     /// address at which the same server speaks TLS.
     fn login_at(&mut self, _clear: SocketAddr, _secure: SocketAddr) {}
 
+    /// How many bytes came since this was last asked; 0 where they are not
+    /// counted.
+    fn take_bytes_in(&mut self) -> u64 {
+        0
+    }
+
     /// Closes every connection except those to these addresses.
     fn keep(&mut self, addresses: &BTreeSet<SocketAddr>);
 

@@ -32,6 +32,8 @@ pub struct TcpTransport {
     poll: Option<Poll>,
     connections: BTreeMap<SocketAddr, Connection>,
     next_id: u64,
+    /// Of bodies of replies, since they were last asked for.
+    bytes_in: u64,
     logins: Option<Logins>,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
@@ -73,6 +75,7 @@ impl TcpTransport {
             poll: None,
             connections: BTreeMap::new(),
             next_id: 0,
+            bytes_in: 0,
             logins: None,
             #[cfg(feature = "tls")]
             tls: None,
@@ -191,6 +194,7 @@ impl TcpTransport {
             let error = match connection.drive() {
                 Ok(Step::Waiting) => return None,
                 Ok(Step::Reply(body)) if !is_to_a_stranger(&body) => {
+                    self.bytes_in += body.len() as u64;
                     return Some(Ok(Answer { connection: connection.id, body }));
                 }
                 // Security was switched on, or the session is not known any more.
@@ -359,6 +363,10 @@ impl Transport for TcpTransport {
 
     fn login_at(&mut self, clear: SocketAddr, secure: SocketAddr) {
         self.login_at.insert(clear, secure);
+    }
+
+    fn take_bytes_in(&mut self) -> u64 {
+        core::mem::take(&mut self.bytes_in)
     }
 
     fn keep(&mut self, addresses: &BTreeSet<SocketAddr>) {

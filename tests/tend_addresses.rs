@@ -1,0 +1,212 @@
+//! Where servers are: what they tell of their addresses, and what is made of it.
+#![cfg(feature = "sim")]
+
+mod tend_common;
+
+use std::time::{Duration, Instant};
+
+use tend_common::*;
+use tendmap::map::{Capacity, ClusterMap};
+use tendmap::sim::{Sim, SimConfig};
+use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, TendEvent};
+
+const LONG: Duration = Duration::from_secs(30);
+
+/// A source for a table of servers, by its configuration.
+fn configured(fake: Fake, config: AerospikeConfig) -> AerospikeSource<Fake> {
+    let mut source = AerospikeSource::with_transport(config, fake);
+    source.start(ClusterMap::new(SMALL));
+    source
+}
+
+fn seeds(hosts: &[&str]) -> AerospikeConfig {
+    AerospikeConfig::new(hosts.iter().map(|host| host.parse().unwrap()).collect())
+}
+
+fn address_of(source: &AerospikeSource<Fake>, id: &str) -> String {
+    let slot = source.map().nodes.slot_of(&node(id)).unwrap();
+    source.map().nodes.get(slot).unwrap().address.to_string()
+}
+
+/// A at 10.0.0.1 and B at 10.0.0.2 tell private addresses; they are reached at
+/// 203.0.113.1 and .2.
+fn behind_nat() -> Fake {
+    let mut fake = Fake::default();
+    let mut a = server("A", "10.0.0.1:3000", &[0xf0, 0x0f]);
+    let mut b = server("B", "10.0.0.2:3000", &[0x0f, 0xf0]);
+    a.list("[B,,[10.0.0.2]]");
+    b.list("[A,,[10.0.0.1]]");
+    fake.servers.insert(at("203.0.113.1:3000"), a);
+    fake.servers.insert(at("203.0.113.2:3000"), b);
+    fake
+}
+
+#[test]
+fn private_addresses_are_mapped_to_public_ones_and_seeds_are_not() {
+    let mut config = seeds(&["203.0.113.1"]);
+    let pairs = [("10.0.0.1", "203.0.113.1"), ("10.0.0.2", "db2"), ("203.0.113.1", "192.0.2.1")];
+    config.ip_map = pairs.map(|(told, used)| (told.into(), used.into())).into();
+    let mut fake = behind_nat();
+    fake.names.insert("db2".into(), vec![at("203.0.113.2:3000")]);
+    let mut source = configured(fake, config);
+    tend_well(&mut source);
+    assert_eq!(address_of(&source, "A"), "203.0.113.1:3000");
+    assert_eq!(address_of(&source, "B"), "203.0.113.2:3000");
+    assert_eq!(owners(source.map(), 0), "AAAABBBB");
+    // Without the map only the seed can be reached.
+    let mut source = configured(behind_nat(), seeds(&["203.0.113.1"]));
+    let (_, events) = tend_well(&mut source);
+    assert_eq!(ids(source.map()), "A", "{events:?}");
+}
+
+#[test]
+fn of_several_access_addresses_the_first_that_answers_as_the_node_is_taken() {
+    let mut fake = two();
+    // Nobody at the first, another node at the second, B at the third.
+    fake.servers.insert(at("127.0.0.1:8"), server("OTHER", "127.0.0.1:8", &[0xff]));
+    edit_in(&mut fake, "127.0.0.1:1", |a| {
+        a.list("[B,,[127.0.0.1:7,127.0.0.1:8,127.0.0.1:2]]");
+    });
+    let mut source = source(fake, SMALL);
+    tend_well(&mut source);
+    assert_eq!(address_of(&source, "B"), "127.0.0.1:2");
+    assert_eq!(ids(source.map()), "A B");
+}
+
+#[test]
+fn every_address_of_a_name_is_tried() {
+    let mut fake = two();
+    fake.names.insert("db".into(), vec![at("127.0.0.1:7"), at("[::1]:7"), at("127.0.0.1:1")]);
+    fake.names.insert("b".into(), vec![at("127.0.0.1:9"), at("127.0.0.1:2")]);
+    edit_in(&mut fake, "127.0.0.1:1", |a| a.list("[B,,[b:2]]"));
+    let mut source = configured(fake, seeds(&["db:1"]));
+    tend_well(&mut source);
+    assert_eq!(owners(source.map(), 0), "AAAABBBB");
+    assert_eq!(address_of(&source, "B"), "127.0.0.1:2");
+}
+
+#[test]
+fn the_default_port_of_the_list_stands_for_a_missing_one() {
+    let mut fake = Fake::default();
+    let mut a = server("A", "127.0.0.1:1", &[0xf0, 0x0f]);
+    a.raise("peers-generation");
+    a.set("peers-clear-std", "2,4000,[[B,,[127.0.0.1]],[C,,[[::1]]]]");
+    fake.servers.insert(at("127.0.0.1:1"), a);
+    for (id, address) in [("B", "127.0.0.1:4000"), ("C", "[::1]:4000")] {
+        let mut other = server(id, address, &[0x00, 0xf0]);
+        other.list("[A,,[127.0.0.1:1]]");
+        fake.servers.insert(at(address), other);
+    }
+    let mut source = configured(fake, seeds(&["127.0.0.1:1"]));
+    tend_well(&mut source);
+    assert_eq!(address_of(&source, "B"), "127.0.0.1:4000");
+    assert_eq!(address_of(&source, "C"), "[::1]:4000");
+}
+
+#[test]
+fn a_peer_without_an_address_costs_nobody_anything() {
+    let mut fake = two();
+    edit_in(&mut fake, "127.0.0.1:1", |a| a.list("[B,,[127.0.0.1:2]],[C,,[]]"));
+    let mut source = source(fake, SMALL);
+    for _ in 0..3 {
+        let (report, events) = tend_well(&mut source);
+        let about_c = |event: &TendEvent| format!("{event:?}").contains("\"C\"");
+        assert!(!events.iter().any(about_c), "{events:?}");
+        assert_eq!((report.nodes_ok, report.nodes_failed), (2, 0));
+    }
+    assert_eq!(ids(source.map()), "A B");
+    assert_eq!(owners(source.map(), 0), "AAAABBBB");
+}
+
+#[test]
+fn a_node_out_of_the_owners_reach_keeps_its_place_while_others_list_it() {
+    let mut source = source(two(), SMALL);
+    tend_well(&mut source);
+    edit(&mut source, "127.0.0.1:2", |b| b.down = true);
+    let mut told = 0;
+    for _ in 0..20 {
+        let (report, events) = tend_well(&mut source);
+        assert_eq!((report.nodes_ok, report.nodes_failed), (1, 1));
+        told += events.len();
+    }
+    assert_eq!(told, 1, "that it fails, once");
+    assert_eq!(owners(source.map(), 0), "AAAABBBB");
+}
+
+#[test]
+fn halves_that_do_not_know_each_other_both_keep_what_is_theirs() {
+    let mut fake = two();
+    for (id, peer, address) in [("C", "D", "127.0.0.1:3"), ("D", "C", "127.0.0.1:4")] {
+        let mut node = server(id, address, &[0x00, 0x00]);
+        node.list(&format!("[{peer},,[127.0.0.1:{}]]", if peer == "C" { 3 } else { 4 }));
+        fake.servers.insert(at(address), node);
+    }
+    let whole = "[B,,[127.0.0.1:2]],[C,,[127.0.0.1:3]],[D,,[127.0.0.1:4]]";
+    edit_in(&mut fake, "127.0.0.1:1", |a| a.list(whole));
+    let mut source = source(fake, SMALL);
+    tend_well(&mut source);
+    assert_eq!(ids(source.map()), "A B C D");
+    // The cluster splits: A and B here, C and D there.
+    edit(&mut source, "127.0.0.1:1", |a| a.list("[B,,[127.0.0.1:2]]"));
+    for _ in 0..5 {
+        tend_well(&mut source);
+    }
+    assert_eq!(ids(source.map()), "A B C D", "each half is listed by its own");
+    assert_eq!(owners(source.map(), 0), "AAAABBBB");
+}
+
+fn edit_in(fake: &mut Fake, address: &str, change: impl FnOnce(&mut Server)) {
+    change(fake.servers.get_mut(&at(address)).unwrap());
+}
+
+fn whole(sim: &Sim, config: AerospikeConfig) -> AerospikeSource {
+    let mut source = AerospikeSource::new(config);
+    source.start(ClusterMap::new(Capacity::DEFAULT));
+    let (begun, wanted) = (Instant::now(), sim.status().unwrap().nodes.len());
+    loop {
+        let result = source.tend(&mut Log::default());
+        if result.as_ref().is_ok_and(|report| report.nodes_ok == wanted) {
+            return source;
+        }
+        assert!(begun.elapsed() < LONG, "{result:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn clusters_are_tended_over_ipv6() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        println!("skipped: this machine has no IPv6 loopback");
+        return;
+    }
+    let mut config = SimConfig::fast(3);
+    config.ipv6 = true;
+    let sim = Sim::start(config).unwrap();
+    let source = whole(&sim, AerospikeConfig::new(vec![sim.seeds()[0].into()]));
+    assert!(source.map().nodes.iter().all(|(_, node)| node.address.is_ipv6()));
+    assert_eq!(source.map().nodes.len(), 3);
+    // The localhost of most machines has addresses of both kinds.
+    let port = sim.seeds()[0].port();
+    let mut config = AerospikeConfig::new(vec![format!("[::1]:{port}").parse().unwrap()]);
+    config.connect_timeout = Duration::from_secs(5);
+    whole(&sim, config);
+}
+
+#[test]
+fn alternate_addresses_are_used_where_they_are_asked_for() {
+    let mut config = SimConfig::fast(3);
+    config.alternate_addresses = true;
+    let sim = Sim::start(config).unwrap();
+    let mut config = AerospikeConfig::new(vec![sim.seeds()[0].into()]);
+    config.use_services_alternate = true;
+    let source = whole(&sim, config);
+    let mut ips: Vec<String> =
+        source.map().nodes.iter().map(|(_, node)| node.address.ip().to_string()).collect();
+    ips.sort();
+    // The first is the seed, which is on the loopback and so taken as it is.
+    assert_eq!(ips, ["127.0.0.1", "127.1.0.2", "127.1.0.3"]);
+    let source = whole(&sim, AerospikeConfig::new(vec![sim.seeds()[0].into()]));
+    assert!(
+        source.map().nodes.iter().all(|(_, node)| node.address.ip().to_string() == "127.0.0.1")
+    );
+}
