@@ -100,6 +100,11 @@ impl Client {
     /// Dropping does the same.
     pub fn close(self) {}
 
+    /// Whether the two share one attachment and one thread.
+    pub fn is_same(&self, other: &Client) -> bool {
+        Arc::ptr_eq(&self.handle, &other.handle)
+    }
+
     /// This process's part at the moment.
     pub fn role(&self) -> Role {
         self.handle.shared.role()

@@ -129,6 +129,10 @@ impl Drop for Handle {
         // In a forked child there is no such thread, and its locks may be held
         // for ever: nothing is to be done.
         if self.lineage != Lineage::current() {
+            // Not even to be detached: the child's own threads may have got
+            // its place, and its name, in the C library.
+            let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner);
+            std::mem::forget(thread.take());
             return;
         }
         // Release: pairs with `stopping`.

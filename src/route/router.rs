@@ -194,6 +194,11 @@ impl<S> Router<S> {
         self.nodes.get(slot).map(|local| &local.node)
     }
 
+    /// How often a node moved into a slot that has one now.
+    pub fn incarnation(&self, slot: Slot) -> Option<u32> {
+        self.nodes.get(slot).map(|local| local.incarnation)
+    }
+
     /// What is kept for the node in a slot.
     pub fn state(&mut self, slot: Slot) -> Option<&mut S> {
         self.nodes.get_mut(slot.index()).map(|local| &mut local.state)

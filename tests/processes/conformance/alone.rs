@@ -24,9 +24,10 @@ pub fn tests() -> Vec<Test> {
 }
 
 /// Those that need a process of their own.
-const FORKING: [Test; 3] = [
+const FORKING: [Test; 4] = [
     ("h28_the_child_sees_later_publications", child_reads_on),
     ("h27_closing_in_the_child_returns_at_once_and_the_parent_stays_owner", child_closes),
+    ("h27_a_client_of_the_child_s_own_survives_the_end_of_the_inherited_one", own_in_child),
     ("h41_the_child_of_an_owner_has_no_writable_mapping", child_cannot_write),
 ];
 
@@ -198,6 +199,26 @@ fn child_closes(host: &Host) {
     wait_until("the parent tends on", || client.status().unwrap().tends > before + 2);
     let status = client.status().unwrap();
     assert_eq!((client.role(), status.term), (Role::Owner, term));
+    client.close();
+    host.assert_clean();
+}
+
+fn own_in_child(host: &Host) {
+    let mut inherited = Some(host.client(&Cluster::new(3, 1)));
+    forked(
+        |_| {
+            let own = host.client(&Cluster::new(3, 1));
+            // The C library gives the child's new thread the place of its
+            // parent's: what is done to that one would be done to this one.
+            drop(inherited.take());
+            let role = if host.mode == Mode::Private { Role::Owner } else { Role::Standby };
+            wait_until("it has its part", || own.role() == role);
+            own.close();
+        },
+        |_| {},
+    );
+    let client = inherited.unwrap();
+    assert_eq!(client.role(), Role::Owner);
     client.close();
     host.assert_clean();
 }

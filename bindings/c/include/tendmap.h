@@ -1,0 +1,529 @@
+/* tendmap: routes keys to the nodes of a partitioned database cluster, from shared memory
+ * that one process of the host keeps up to date. For Linux on 64-bit machines.
+ *
+ * Functions that return int return TENDMAP_OK (0) or a tendmap_error; those that return a
+ * pointer return NULL on error. What went wrong is told, for each thread, by
+ * tendmap_last_error_code() and tendmap_last_error(). Bad arguments (NULL, text that is not
+ * UTF-8, a closed handle, a handle of another kind, a router of another thread) give an
+ * error and change nothing. Memory that the library hands out is freed with the function
+ * that is named there, never with free().
+ *
+ * A client may be used by all threads at once, a router by the thread that made it. Both
+ * stay good in a forked child. No function may be called from a signal handler, nor from a
+ * child that was made with vfork().
+ *
+ * Made from the Rust source by cbindgen; edit that, not this.
+ */
+
+#ifndef TENDMAP_H
+#define TENDMAP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// It worked. Everything else that is returned as a code is a `tendmap_error`.
+#define TENDMAP_OK 0
+
+// Room for a node's name and a zero byte.
+#define TENDMAP_NODE_NAME_SIZE 32
+
+// Room for an address and a zero byte.
+#define TENDMAP_ADDRESS_SIZE 64
+
+// Room for the name on a certificate and a zero byte.
+#define TENDMAP_TLS_NAME_SIZE 256
+
+// An age or an interval that is not known.
+#define TENDMAP_UNKNOWN UINT64_MAX
+
+// Room for a cluster's name and a zero byte.
+#define TENDMAP_CLUSTER_NAME_SIZE 72
+
+// What went wrong, roughly. The numbers are part of the C ABI: they are never
+// given another meaning.
+enum tendmap_error
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // An argument that no call can take: null, not UTF-8, out of its range.
+    TENDMAP_ERROR_ARGUMENT = 1,
+    // The handle is closed.
+    TENDMAP_ERROR_CLOSED = 2,
+    // The handle belongs to another thread.
+    TENDMAP_ERROR_WRONG_THREAD = 3,
+    // A defect in tendmap, caught before it could do harm.
+    TENDMAP_ERROR_INTERNAL = 4,
+    // A setting is unknown or out of its range.
+    TENDMAP_ERROR_CONFIG = 10,
+    // Connecting failed for a reason that has no kind of its own.
+    TENDMAP_ERROR_CONNECT = 11,
+    // The segment's files can't be made, attached or looked at.
+    TENDMAP_ERROR_SEGMENT = 12,
+    // The segment is of another cluster.
+    TENDMAP_ERROR_OTHER_CLUSTER = 13,
+    // This process is connected under the key with other hosts.
+    TENDMAP_ERROR_OTHER_HOSTS = 14,
+    // The cluster can't be tended: no server answers as it should.
+    TENDMAP_ERROR_TEND = 15,
+    // The owner has published no map in time.
+    TENDMAP_ERROR_NO_MAP_YET = 16,
+    // No thread can be started.
+    TENDMAP_ERROR_THREAD = 17,
+    // Routing failed for a reason that has no kind of its own.
+    TENDMAP_ERROR_ROUTE = 20,
+    // No map was published yet.
+    TENDMAP_ERROR_NO_MAP = 21,
+    // The cluster has no nodes.
+    TENDMAP_ERROR_CLUSTER_EMPTY = 22,
+    // No namespace of that name.
+    TENDMAP_ERROR_NAMESPACE_UNKNOWN = 23,
+    // No node of the partition may be used.
+    TENDMAP_ERROR_NO_NODE = 24,
+    // A partition that no namespace has.
+    TENDMAP_ERROR_OUT_OF_RANGE = 25,
+    // The namespace handle is another router's.
+    TENDMAP_ERROR_FOREIGN_HANDLE = 26,
+    // The map in the segment is damaged.
+    TENDMAP_ERROR_MAP = 27,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tendmap_error tendmap_error;
+#else
+typedef int32_t tendmap_error;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// A process's part in its segment.
+enum tendmap_role
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // It tends the cluster and publishes.
+    TENDMAP_ROLE_OWNER = 0,
+    // It reads, and would be the next owner.
+    TENDMAP_ROLE_STANDBY = 1,
+    // It reads, and may become owner.
+    TENDMAP_ROLE_FOLLOWER = 2,
+    // It has closed.
+    TENDMAP_ROLE_CLOSED = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tendmap_role tendmap_role;
+#else
+typedef int32_t tendmap_role;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// How a command chooses among the replicas of its partition.
+enum tendmap_policy
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // The master and no other.
+    TENDMAP_POLICY_MASTER = 0,
+    // Replicas in their order, from the master on; a retry goes to the next.
+    TENDMAP_POLICY_SEQUENCE = 1,
+    // As SEQUENCE, starting one replica further with each command.
+    TENDMAP_POLICY_ANY = 2,
+    // As SEQUENCE, starting at a random replica.
+    TENDMAP_POLICY_RANDOM = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum tendmap_policy tendmap_policy;
+#else
+typedef uint32_t tendmap_policy;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// A process's connection to a cluster's map.
+typedef struct tendmap_client tendmap_client;
+
+// Settings of a client, under construction.
+typedef struct tendmap_config tendmap_config;
+
+// Routes keys to nodes, for one thread.
+typedef struct tendmap_router tendmap_router;
+
+// How a segment and its owner stand. tendmap_client_status_json() tells more.
+typedef struct tendmap_status {
+    // Set by the caller before the call: sizeof(tendmap_status). Later
+    // versions add fields at the end, and fill no more than the caller has.
+    size_t size;
+    // Its number under the key.
+    uint64_t generation;
+    // The last publication; 0 = none yet.
+    uint64_t sequence;
+    // Milliseconds since the owner's last turn, or TENDMAP_UNKNOWN.
+    uint64_t heartbeat_age_ms;
+    // Milliseconds since the last successful tend, or TENDMAP_UNKNOWN.
+    uint64_t tended_age_ms;
+    // The owner's tend interval in milliseconds, or TENDMAP_UNKNOWN.
+    uint64_t tend_interval_ms;
+    // Publications since the segment was made.
+    uint64_t publications;
+    // Takeovers since the segment was made.
+    uint64_t takeovers;
+    // Passes that succeeded.
+    uint64_t tends;
+    // Passes that failed.
+    uint64_t tend_errors;
+    // Nodes and namespaces that found no place at the last pass.
+    uint64_t refused_nodes;
+    // Partitions without a master, in all namespaces.
+    uint64_t holes;
+    // The segment's key.
+    uint32_t key;
+    // The owner's term.
+    uint32_t term;
+    // The owner's pid as it sees itself; 0 = not known.
+    uint32_t owner_pid;
+    // Nodes in the map.
+    uint32_t nodes;
+    // Nodes that the segment has room for.
+    uint32_t max_nodes;
+    // Namespaces in the map.
+    uint32_t namespaces;
+    // Namespaces that it has room for.
+    uint32_t max_namespaces;
+    // Replicas of a partition that it has room for.
+    uint32_t max_replicas;
+    // Attached processes; -1 where they can't be counted.
+    int32_t attached;
+    // 1 if an owner tends and every partition has a master, else 0.
+    uint8_t healthy;
+    // 1 if an owner lives.
+    uint8_t owner_alive;
+    // 1 if the owner can't reach the cluster and gives the ownership away.
+    uint8_t abdicated;
+    // 1 if no publication will follow in this segment.
+    uint8_t retired;
+    // The cluster's name; empty if it has none.
+    char cluster_name[TENDMAP_CLUSTER_NAME_SIZE];
+} tendmap_status;
+
+// A node of the cluster.
+typedef struct tendmap_node {
+    // Its index: what routing answers. Another node may have it later, under
+    // another incarnation.
+    uint16_t index;
+    // The port.
+    uint16_t port;
+    // How often a node moved into that index.
+    uint32_t incarnation;
+    // What it calls itself.
+    char name[TENDMAP_NODE_NAME_SIZE];
+    // The IP address alone, for inet_pton() and the like.
+    char host[TENDMAP_ADDRESS_SIZE];
+    // Address and port as people write them: 10.0.0.1:3000, [::1]:3000.
+    char address[TENDMAP_ADDRESS_SIZE];
+    // The name on its TLS certificate; empty if it has none.
+    char tls_name[TENDMAP_TLS_NAME_SIZE];
+} tendmap_node;
+
+// Where a key goes.
+typedef struct tendmap_route {
+    // The publication that it was read from.
+    uint64_t sequence;
+    // What hangs on the node, see tendmap_router_set_state(); NULL = nothing.
+    void *state;
+    // The partition.
+    uint32_t partition;
+    // With `node`: which node it is. Another number is another node, or the
+    // same one come back.
+    uint32_t incarnation;
+    // The node's index, for tendmap_router_node().
+    uint16_t node;
+    // Which replica it is, 0 = the master.
+    uint16_t replica;
+} tendmap_route;
+
+// Is called with what was hung on a node, when the node has left, has another
+// address or is another one under its name, when the router is freed, and in a
+// forked child for what was hung on it in the parent: there it must do no more
+// to a connection than close(2) it. It runs inside of a call with the router,
+// and must not use that router.
+typedef void (*tendmap_state_free)(void *state);
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+// Connects: attaches to the segment of the settings' key, or makes it and
+// tends. Returns as soon as there is a map to route from: with a living owner
+// that is at once, and no server is contacted. NULL on error, and nothing is
+// left behind then. The settings are copied.
+//
+// Connections of one process under one key share one attachment and one
+// thread. Closing the last of them hands the ownership over.
+//
+// Threads: any; the client may be used by all threads at once. Fork: a child
+// may go on with it. The first call with the client in a child starts the
+// child's own thread, which follows and may become owner; nothing of the
+// parent's is touched. With use_shm = false that call waits for the child's
+// first map.
+struct tendmap_client *tendmap_connect(const struct tendmap_config *config);
+
+// Closes the client; its routers go on reading until they are freed. The last
+// one of the process under its key hands the ownership over, if it has it, and
+// removes the segment if no other process is attached. NULL is allowed; a
+// client that is closed already gives TENDMAP_ERROR_CLOSED.
+//
+// A handle is remembered as closed until 256 others were closed after it.
+//
+// Threads: any; calls under way on other threads end as usual. Fork: a child
+// closes what is its own; its parent's part and segment stay as they are.
+int tendmap_close(struct tendmap_client *client);
+
+// Keeps this process attached under the client's key until the process ends,
+// whatever is closed. For hosts that make and close clients again and again,
+// as PHP does with every request: connecting anew then costs microseconds, and
+// the ownership does not wander.
+//
+// Threads: any. Fork: it holds for the process that calls, not for its
+// children.
+int tendmap_keep(const struct tendmap_client *client);
+
+// This process's part at the moment: a tendmap_role, or -1 on error.
+//
+// Threads: any. Fork: in a child it starts the child's own part, see
+// tendmap_connect().
+int tendmap_client_role(const struct tendmap_client *client);
+
+// How the segment and its owner stand. The caller sets status->size to
+// sizeof(tendmap_status) before; at most that much is written.
+//
+// Threads: any. Fork: as tendmap_client_role().
+int tendmap_client_status(const struct tendmap_client *client,
+                          struct tendmap_status *status);
+
+// How the segment and its owner stand, as a JSON object with the fields that
+// `tendmap status --json` has. The caller frees it with
+// tendmap_string_free(). NULL on error.
+//
+// Threads: any. Fork: as tendmap_client_role().
+char *tendmap_client_status_json(const struct tendmap_client *client);
+
+// The cluster's nodes: writes at most `capacity` of them to `nodes` and how
+// many there are to `count`. With capacity 0, `nodes` may be NULL.
+//
+// Threads: any. Fork: as tendmap_client_role().
+int tendmap_client_nodes(const struct tendmap_client *client,
+                         struct tendmap_node *nodes,
+                         size_t capacity,
+                         size_t *count);
+
+// Sleeps until a publication other than `sequence` is live, at most
+// `timeout_ms` milliseconds, and writes the sequence that is live then to
+// `now`. A sequence comes with every route and status; 0 waits for the first
+// map.
+//
+// Threads: any, several at once. Fork: as tendmap_client_role(). Signals do
+// not end it.
+int tendmap_wait_for_change(const struct tendmap_client *client,
+                            uint64_t sequence,
+                            uint64_t timeout_ms,
+                            uint64_t *now);
+
+// New settings: the defaults, with a shared segment (use_shm = true) and
+// these hosts, one or more NAME:PORT separated by commas. NULL on error.
+//
+// Threads: any. Fork: settings may be made before a fork and used after it.
+struct tendmap_config *tendmap_config_new(const char *hosts);
+
+// Sets the setting `name` to what `value` says:
+//
+//     hosts                   NAME:PORT,…
+//     cluster_name            refuse any other cluster
+//     use_shm                 true (the default here) or false
+//     shm_key                 a number of 32 bits, decimal or 0x…
+//     shm_max_nodes           room for nodes in a new segment
+//     shm_max_namespaces      room for namespaces in a new segment
+//     shm_max_replicas        room for replicas of a partition in a new segment
+//     shm_node_ceiling        what a segment may grow to
+//     shm_namespace_ceiling   what a segment may grow to
+//     shm_takeover_threshold  seconds, such as 30 or 2.5, or with a unit: 500ms
+//     shm_backend             file (the default) or sysv
+//     shm_directory           where segments live
+//     shm_mode                octal mode bits of a new segment
+//     shm_owner               a further user whose segments are trusted
+//     tend_interval           seconds, or with a unit
+//     connect_timeout         seconds, or with a unit
+//
+// Whether the values fit each other is checked by tendmap_connect().
+// TENDMAP_ERROR_CONFIG for an unknown name or a value that can't be read;
+// nothing has changed then.
+//
+// Threads: one at a time. Fork: any process that has the settings.
+int tendmap_config_set(struct tendmap_config *config,
+                       const char *name,
+                       const char *value);
+
+// Frees settings; clients that were made with them stay. NULL is allowed.
+//
+// Threads: one at a time. Fork: any process that has the settings.
+void tendmap_config_free(struct tendmap_config *config);
+
+// The code of the calling thread's last error; TENDMAP_OK if there was none.
+// What succeeds leaves it as it is.
+//
+// Threads: any. Fork: a child begins with what its thread had.
+int tendmap_last_error_code(void);
+
+// The text of the calling thread's last error, UTF-8: what was found, what
+// was wanted, what to do. Empty if there was none.
+//
+// The text is valid until the next call of the same thread that fails, and
+// until the thread ends.
+//
+// Threads: any. Fork: a child begins with what its thread had.
+const char *tendmap_last_error(void);
+
+// Routes an integer key of `set` (NULL = of no set) in a namespace of
+// tendmap_router_namespace(), and writes to `out` where it goes. `policy` is a
+// tendmap_policy.
+//
+// TENDMAP_ERROR_NO_NODE if no node of the partition may be used: try again
+// after the next tend. `out` is untouched on error.
+//
+// Threads: the router's own. Fork: a child may call it.
+int tendmap_route_integer(struct tendmap_router *router,
+                          uint64_t name_space,
+                          const char *set,
+                          int64_t key,
+                          uint32_t policy,
+                          struct tendmap_route *out);
+
+// As tendmap_route_integer(), for a text key of `length` bytes of UTF-8; it
+// may contain any character and needs no zero byte at its end.
+//
+// Threads: the router's own. Fork: a child may call it.
+int tendmap_route_string(struct tendmap_router *router,
+                         uint64_t name_space,
+                         const char *set,
+                         const char *key,
+                         size_t length,
+                         uint32_t policy,
+                         struct tendmap_route *out);
+
+// As tendmap_route_integer(), for a key of `length` raw bytes. (Not the same
+// key as a text of those bytes.)
+//
+// Threads: the router's own. Fork: a child may call it.
+int tendmap_route_bytes(struct tendmap_router *router,
+                        uint64_t name_space,
+                        const char *set,
+                        const void *key,
+                        size_t length,
+                        uint32_t policy,
+                        struct tendmap_route *out);
+
+// As tendmap_route_integer(), for a floating point key, by its bits: 0.0 and
+// -0.0 are two keys.
+//
+// Threads: the router's own. Fork: a child may call it.
+int tendmap_route_double(struct tendmap_router *router,
+                         uint64_t name_space,
+                         const char *set,
+                         double key,
+                         uint32_t policy,
+                         struct tendmap_route *out);
+
+// As tendmap_route_integer(), for a digest of 20 bytes, computed here or
+// elsewhere.
+//
+// Threads: the router's own. Fork: a child may call it.
+int tendmap_route_digest(struct tendmap_router *router,
+                         uint64_t name_space,
+                         const uint8_t *digest,
+                         uint32_t policy,
+                         struct tendmap_route *out);
+
+// As tendmap_route_integer(), for a partition by its number.
+//
+// Threads: the router's own. Fork: a child may call it.
+int tendmap_route_partition(struct tendmap_router *router,
+                            uint64_t name_space,
+                            uint32_t partition,
+                            uint32_t policy,
+                            struct tendmap_route *out);
+
+// The node of `route` has failed a command: the next try, from the replica
+// after it on. `route` is replaced; with TENDMAP_POLICY_MASTER the master is
+// asked for again.
+//
+// Threads: the router's own. Fork: a child may call it.
+int tendmap_route_retry(struct tendmap_router *router,
+                        uint64_t name_space,
+                        uint32_t policy,
+                        struct tendmap_route *route);
+
+// The digest of an integer key of `set` (NULL = of no set): writes 20 bytes.
+//
+// Threads: any. Fork: any process.
+int tendmap_digest_integer(const char *set, int64_t key, uint8_t (*digest)[20]);
+
+// As tendmap_digest_integer(), for a text key of `length` bytes of UTF-8.
+//
+// Threads: any. Fork: any process.
+int tendmap_digest_string(const char *set,
+                          const char *key,
+                          size_t length,
+                          uint8_t (*digest)[20]);
+
+// A router for the calling thread. `free_state` may be NULL. NULL on error.
+//
+// Threads: the router belongs to the thread that made it; on any other one
+// calls answer TENDMAP_ERROR_WRONG_THREAD. Fork: it stays good in a child,
+// for the thread that called fork(), and sees what is published later; what
+// was hung on nodes is freed there. It starts no thread in the child: call
+// tendmap_client_role() once for that.
+struct tendmap_router *tendmap_router_new(const struct tendmap_client *client,
+                                          tendmap_state_free free_state);
+
+// Frees a router and what hangs on its nodes. NULL is allowed.
+//
+// Threads: its own. Fork: a child frees what it has inherited.
+int tendmap_router_free(struct tendmap_router *router);
+
+// Resolves a namespace, once for many routes: writes a number to `out` that
+// this router takes for it. It stays good while the namespace comes, goes and
+// comes back.
+//
+// Threads: the router's own. Fork: numbers stay good in a child.
+int tendmap_router_namespace(struct tendmap_router *router,
+                             const char *name,
+                             uint64_t *out);
+
+// The node of an index that a route told, with its name and address, as of
+// the router's last call.
+//
+// Threads: the router's own. Fork: a child may call it.
+int tendmap_router_node(struct tendmap_router *router,
+                        uint16_t node,
+                        struct tendmap_node *out);
+
+// Hangs `state` (a connection pool, say) on the node of an index that a route
+// told: routes to that node carry it from now on, as long as the node and its
+// address are the same. What hung there before is freed.
+//
+// Threads: the router's own. Fork: what the parent has hung is freed in a
+// child at its first call.
+int tendmap_router_set_state(struct tendmap_router *router, uint16_t node, void *state);
+
+// Frees a text that a tendmap function has handed out for that. NULL is
+// allowed.
+//
+// Threads: any. Fork: a child may free what it has inherited.
+void tendmap_string_free(char *text);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* TENDMAP_H */

@@ -1,0 +1,223 @@
+//! Connecting, asking, waiting, closing.
+
+use core::ffi::{c_char, c_int};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tendmap::client::{Client as Known, Role as Part};
+use tendmap::layout::ForkLocal;
+use tendmap_bindings::Session;
+
+use crate::config::Config;
+use crate::error::{guard, guard_pointer};
+use crate::handle::{Body, Shell};
+use crate::node::Node;
+use crate::status::Status;
+use crate::text::{Out, bad, hand_out};
+
+/// A process's connection to a cluster's map.
+pub struct Client(pub(crate) Session);
+
+impl Body for Client {
+    const TAG: u32 = u32::from_be_bytes(*b"tmCL");
+    const NAME: &'static str = "tendmap_client";
+}
+
+/// A process's part in its segment.
+#[derive(Clone, Copy)]
+#[repr(i32)]
+pub enum Role {
+    /// It tends the cluster and publishes.
+    Owner = 0,
+    /// It reads, and would be the next owner.
+    Standby = 1,
+    /// It reads, and may become owner.
+    Follower = 2,
+    /// It has closed.
+    Closed = 3,
+}
+
+/// Connects: attaches to the segment of the settings' key, or makes it and
+/// tends. Returns as soon as there is a map to route from: with a living owner
+/// that is at once, and no server is contacted. NULL on error, and nothing is
+/// left behind then. The settings are copied.
+///
+/// Connections of one process under one key share one attachment and one
+/// thread. Closing the last of them hands the ownership over.
+///
+/// Threads: any; the client may be used by all threads at once. Fork: a child
+/// may go on with it. The first call with the client in a child starts the
+/// child's own thread, which follows and may become owner; nothing of the
+/// parent's is touched. With use_shm = false that call waits for the child's
+/// first map.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tendmap_connect(config: *const Shell<Config>) -> *mut Shell<Client> {
+    guard_pointer(|| {
+        // SAFETY: a handle, says the documentation.
+        let settings = unsafe { Shell::with(config, |config| Ok(config.0.clone())) }?;
+        Ok(Shell::open(Client(Session::connect(settings)?)))
+    })
+}
+
+/// Closes the client; its routers go on reading until they are freed. The last
+/// one of the process under its key hands the ownership over, if it has it, and
+/// removes the segment if no other process is attached. NULL is allowed; a
+/// client that is closed already gives TENDMAP_ERROR_CLOSED.
+///
+/// A handle is remembered as closed until 256 others were closed after it.
+///
+/// Threads: any; calls under way on other threads end as usual. Fork: a child
+/// closes what is its own; its parent's part and segment stay as they are.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tendmap_close(client: *mut Shell<Client>) -> c_int {
+    // SAFETY: a handle, says the documentation.
+    guard(|| unsafe { Shell::close(client) })
+}
+
+/// Keeps this process attached under the client's key until the process ends,
+/// whatever is closed. For hosts that make and close clients again and again,
+/// as PHP does with every request: connecting anew then costs microseconds, and
+/// the ownership does not wander.
+///
+/// Threads: any. Fork: it holds for the process that calls, not for its
+/// children.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tendmap_keep(client: *const Shell<Client>) -> c_int {
+    static KEPT: ForkLocal<Mutex<Vec<Known>>> = ForkLocal::new();
+    guard(|| {
+        // SAFETY: a handle, says the documentation.
+        let client = unsafe { Shell::with(client, |client| client.0.client()) }?;
+        let mut kept =
+            KEPT.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+        if !kept.iter().any(|kept| kept.is_same(&client)) {
+            kept.push(client);
+        }
+        Ok(())
+    })
+}
+
+/// This process's part at the moment: a tendmap_role, or -1 on error.
+///
+/// Threads: any. Fork: in a child it starts the child's own part, see
+/// tendmap_connect().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tendmap_client_role(client: *const Shell<Client>) -> c_int {
+    let mut role = -1;
+    guard(|| {
+        // SAFETY: a handle, says the documentation.
+        let found = unsafe { Shell::with(client, |client| Ok(client.0.client()?.role())) }?;
+        role = match found {
+            Part::Owner => Role::Owner as c_int,
+            Part::Standby => Role::Standby as c_int,
+            Part::Closed => Role::Closed as c_int,
+            _ => Role::Follower as c_int,
+        };
+        Ok(())
+    });
+    role
+}
+
+/// How the segment and its owner stand. The caller sets status->size to
+/// sizeof(tendmap_status) before; at most that much is written.
+///
+/// Threads: any. Fork: as tendmap_client_role().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tendmap_client_status(
+    client: *const Shell<Client>,
+    status: *mut Status,
+) -> c_int {
+    guard(|| {
+        if status.is_null() || !status.is_aligned() {
+            return Err(bad(format!("{status:p} instead of a place for a status")));
+        }
+        // SAFETY: the caller has set it, says the documentation.
+        let size = unsafe { (&raw const (*status).size).read() };
+        if size < size_of::<usize>() || size > 1 << 16 {
+            let wanted = size_of::<Status>();
+            return Err(bad(format!(
+                "status->size is {size}; wanted sizeof(tendmap_status), {wanted} in this version"
+            )));
+        }
+        // SAFETY: a handle, says the documentation.
+        let found = unsafe { Shell::with(client, |client| Ok(client.0.client()?.status()?)) }?;
+        let mut found = Status::of(&found);
+        found.size = size.min(size_of::<Status>());
+        // SAFETY: the caller has `size` bytes there; what is copied is a whole
+        // status or its beginning.
+        unsafe {
+            (&raw const found).cast::<u8>().copy_to_nonoverlapping(status.cast(), found.size);
+        }
+        Ok(())
+    })
+}
+
+/// How the segment and its owner stand, as a JSON object with the fields that
+/// `tendmap status --json` has. The caller frees it with
+/// tendmap_string_free(). NULL on error.
+///
+/// Threads: any. Fork: as tendmap_client_role().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tendmap_client_status_json(client: *const Shell<Client>) -> *mut c_char {
+    guard_pointer(|| {
+        // SAFETY: a handle, says the documentation.
+        let found = unsafe { Shell::with(client, |client| Ok(client.0.client()?.status()?)) }?;
+        hand_out(found.to_json().to_string())
+    })
+}
+
+/// The cluster's nodes: writes at most `capacity` of them to `nodes` and how
+/// many there are to `count`. With capacity 0, `nodes` may be NULL.
+///
+/// Threads: any. Fork: as tendmap_client_role().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tendmap_client_nodes(
+    client: *const Shell<Client>,
+    nodes: *mut Node,
+    capacity: usize,
+    count: *mut usize,
+) -> c_int {
+    guard(|| {
+        // SAFETY: a place, says the documentation.
+        let count = unsafe { Out::at("a count", count)? };
+        if capacity > 0 {
+            // SAFETY: there is one place at least; only its address is looked at.
+            unsafe { Out::at("nodes", nodes)? };
+        }
+        // SAFETY: a handle, says the documentation.
+        let map = unsafe { Shell::with(client, |client| Ok(client.0.client()?.map()?.map)) }?;
+        let table = &map.nodes;
+        for (number, (slot, node)) in table.iter().take(capacity).enumerate() {
+            let node = Node::of(slot, table.incarnation(slot), node);
+            // SAFETY: `number` is below the caller's capacity.
+            unsafe { nodes.add(number).write(node) };
+        }
+        count.put(table.len());
+        Ok(())
+    })
+}
+
+/// Sleeps until a publication other than `sequence` is live, at most
+/// `timeout_ms` milliseconds, and writes the sequence that is live then to
+/// `now`. A sequence comes with every route and status; 0 waits for the first
+/// map.
+///
+/// Threads: any, several at once. Fork: as tendmap_client_role(). Signals do
+/// not end it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tendmap_wait_for_change(
+    client: *const Shell<Client>,
+    sequence: u64,
+    timeout_ms: u64,
+    now: *mut u64,
+) -> c_int {
+    guard(|| {
+        // SAFETY: a place, says the documentation.
+        let now = unsafe { Out::at("a sequence", now)? };
+        // SAFETY: a handle, says the documentation.
+        let client = unsafe { Shell::with(client, |client| client.0.client()) }?;
+        // A year is for ever, and no sum overflows.
+        let timeout = Duration::from_millis(timeout_ms).min(Duration::from_secs(31_536_000));
+        now.put(client.wait_for_change(sequence, timeout));
+        Ok(())
+    })
+}

@@ -1,0 +1,82 @@
+//! Settings.
+
+use core::ffi::{c_char, c_int};
+
+use tendmap::client::Config as Settings;
+use tendmap_bindings::set;
+
+use crate::error::{guard, guard_pointer};
+use crate::handle::{Body, Shell};
+use crate::text::text;
+
+/// Settings of a client, under construction.
+pub struct Config(pub(crate) Settings);
+
+impl Body for Config {
+    const TAG: u32 = u32::from_be_bytes(*b"tmCF");
+    const NAME: &'static str = "tendmap_config";
+}
+
+/// New settings: the defaults, with a shared segment (use_shm = true) and
+/// these hosts, one or more NAME:PORT separated by commas. NULL on error.
+///
+/// Threads: any. Fork: settings may be made before a fork and used after it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tendmap_config_new(hosts: *const c_char) -> *mut Shell<Config> {
+    guard_pointer(|| {
+        let mut settings = Settings::new(Vec::new());
+        settings.use_shm = true;
+        // SAFETY: a text or null, says the documentation.
+        set(&mut settings, "hosts", unsafe { text("hosts", hosts)? })?;
+        Ok(Shell::open(Config(settings)))
+    })
+}
+
+/// Sets the setting `name` to what `value` says:
+///
+///     hosts                   NAME:PORT,…
+///     cluster_name            refuse any other cluster
+///     use_shm                 true (the default here) or false
+///     shm_key                 a number of 32 bits, decimal or 0x…
+///     shm_max_nodes           room for nodes in a new segment
+///     shm_max_namespaces      room for namespaces in a new segment
+///     shm_max_replicas        room for replicas of a partition in a new segment
+///     shm_node_ceiling        what a segment may grow to
+///     shm_namespace_ceiling   what a segment may grow to
+///     shm_takeover_threshold  seconds, such as 30 or 2.5, or with a unit: 500ms
+///     shm_backend             file (the default) or sysv
+///     shm_directory           where segments live
+///     shm_mode                octal mode bits of a new segment
+///     shm_owner               a further user whose segments are trusted
+///     tend_interval           seconds, or with a unit
+///     connect_timeout         seconds, or with a unit
+///
+/// Whether the values fit each other is checked by tendmap_connect().
+/// TENDMAP_ERROR_CONFIG for an unknown name or a value that can't be read;
+/// nothing has changed then.
+///
+/// Threads: one at a time. Fork: any process that has the settings.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tendmap_config_set(
+    config: *mut Shell<Config>,
+    name: *const c_char,
+    value: *const c_char,
+) -> c_int {
+    guard(|| {
+        // SAFETY: texts, says the documentation.
+        let (name, value) = unsafe { (text("a name", name)?, text("a value", value)?) };
+        // SAFETY: a handle that one thread at a time uses, says the
+        // documentation.
+        let config = unsafe { &mut *Shell::body(config)? };
+        Ok(set(&mut config.0, name, value)?)
+    })
+}
+
+/// Frees settings; clients that were made with them stay. NULL is allowed.
+///
+/// Threads: one at a time. Fork: any process that has the settings.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tendmap_config_free(config: *mut Shell<Config>) {
+    // SAFETY: a handle, says the documentation.
+    guard(|| unsafe { Shell::close(config) });
+}

@@ -1,0 +1,248 @@
+//! Handles: opaque pointers that can be told from anything else, also when
+//! they are closed.
+//!
+//! A [`Shell`] stands where the pointer leads. Closing it drops what it holds;
+//! the shell itself is kept for a while ([`REMEMBERED`]), so that a call with a
+//! closed handle gets an error instead of somebody else's memory.
+
+use core::cell::UnsafeCell;
+use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use tendmap::layout::ForkLocal;
+use tendmap_bindings::{Failure, Kind};
+
+/// How many closed shells are kept.
+const REMEMBERED: usize = 256;
+
+/// What a handle can stand for.
+pub trait Body: Sized {
+    /// Tells shells of this kind from others; its complement tells closed ones.
+    const TAG: u32;
+    /// What it is called in errors.
+    const NAME: &'static str;
+}
+
+const CLOSED: u64 = 1 << 63;
+const DROPPED: u64 = 1 << 62;
+
+/// A handle's place.
+///
+/// cbindgen:no-export
+#[repr(C)]
+pub struct Shell<T> {
+    tag: AtomicU32,
+    /// `CLOSED | DROPPED |` calls under way.
+    state: AtomicU64,
+    /// Initialised until `DROPPED` is set.
+    body: UnsafeCell<MaybeUninit<T>>,
+}
+
+/// A closed shell that is to be freed later.
+struct Remembered {
+    address: usize,
+    free: fn(usize),
+}
+
+fn free<T>(address: usize) {
+    // SAFETY: the address is that of a shell of this type that `open` leaked;
+    // it was closed, and leaves the list of closed ones only once.
+    drop(unsafe { Box::from_raw(address as *mut Shell<T>) });
+}
+
+/// Keeps a closed shell, and frees the one that was kept longest. A forked
+/// child begins with none.
+fn remember<T>(address: usize) {
+    static CLOSED_ONES: ForkLocal<Mutex<VecDeque<Remembered>>> = ForkLocal::new();
+    let mut kept =
+        CLOSED_ONES.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    kept.push_back(Remembered { address, free: free::<T> });
+    let oldest = if kept.len() > REMEMBERED { kept.pop_front() } else { None };
+    drop(kept);
+    if let Some(oldest) = oldest {
+        (oldest.free)(oldest.address);
+    }
+}
+
+impl<T: Body> Shell<T> {
+    /// A new handle.
+    pub fn open(body: T) -> *mut Shell<T> {
+        let (tag, state) = (AtomicU32::new(T::TAG), AtomicU64::new(0));
+        Box::into_raw(Box::new(Shell { tag, state, body: UnsafeCell::new(MaybeUninit::new(body)) }))
+    }
+
+    /// The shell that a pointer leads to.
+    ///
+    /// # Safety
+    /// The pointer is null or came from [`open`](Self::open) of any kind and
+    /// was not closed long ago (see [`REMEMBERED`]).
+    #[inline]
+    unsafe fn find<'a>(pointer: *const Shell<T>) -> Result<&'a Shell<T>, Failure> {
+        if pointer.is_null() {
+            let text = format!("null instead of a {}", T::NAME);
+            return Err(Failure::new(Kind::Argument, text));
+        }
+        // SAFETY: a shell of whatever kind begins with its tag.
+        let tag = unsafe { (*pointer.cast::<AtomicU32>()).load(Ordering::Relaxed) };
+        match tag {
+            // SAFETY: by its tag it is one of this kind, which the caller keeps.
+            tag if tag == T::TAG => Ok(unsafe { &*pointer }),
+            tag if tag == !T::TAG => Err(closed::<T>()),
+            _ => Err(wrong::<T>()),
+        }
+    }
+
+    /// Runs `f` with what the handle holds. Any thread may call, several at
+    /// once; one that closes meanwhile makes the last of them drop it.
+    ///
+    /// # Safety
+    /// As [`find`](Self::find).
+    pub unsafe fn with<R>(
+        pointer: *const Shell<T>,
+        f: impl FnOnce(&T) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        // SAFETY: the caller's promise.
+        let shell = unsafe { Self::find(pointer)? };
+        let user = Using::begin(shell)?;
+        // SAFETY: it is dropped only when it is closed and nobody is under way,
+        // and `begin` found it open; until then nobody changes it.
+        f(unsafe { (*user.0.body.get()).assume_init_ref() })
+    }
+
+    /// Where that lies which an open handle holds. It says nothing of who else
+    /// uses it.
+    ///
+    /// # Safety
+    /// As [`find`](Self::find).
+    #[inline]
+    pub unsafe fn body(pointer: *const Shell<T>) -> Result<*mut T, Failure> {
+        // SAFETY: the caller's promise.
+        Ok(unsafe { Self::find(pointer)? }.body.get().cast())
+    }
+
+    /// Closes the handle; null is none.
+    ///
+    /// # Safety
+    /// As [`find`](Self::find).
+    pub unsafe fn close(pointer: *mut Shell<T>) -> Result<(), Failure> {
+        if pointer.is_null() {
+            return Ok(());
+        }
+        // SAFETY: the caller's promise.
+        let shell = unsafe { Self::find(pointer)? };
+        // AcqRel: what was done with it comes before it is dropped.
+        if shell.state.fetch_or(CLOSED, Ordering::AcqRel) & CLOSED != 0 {
+            return Err(closed::<T>());
+        }
+        shell.tag.store(!T::TAG, Ordering::Relaxed);
+        shell.drop_if_unused();
+        remember::<T>(pointer as usize);
+        Ok(())
+    }
+
+    fn drop_if_unused(&self) {
+        let gone = CLOSED | DROPPED;
+        let last = self.state.compare_exchange(CLOSED, gone, Ordering::AcqRel, Ordering::Relaxed);
+        if last.is_ok() {
+            // SAFETY: closed, unused, and only one caller exchanges the state:
+            // nobody else looks at the body any more.
+            unsafe { (*self.body.get()).assume_init_drop() };
+        }
+    }
+}
+
+/// A call under way.
+struct Using<'a, T: Body>(&'a Shell<T>);
+
+impl<'a, T: Body> Using<'a, T> {
+    fn begin(shell: &'a Shell<T>) -> Result<Using<'a, T>, Failure> {
+        // Acquire: pairs with the Release of whoever used it before.
+        let before = shell.state.fetch_add(1, Ordering::Acquire);
+        let user = Using(shell);
+        if before & CLOSED != 0 { Err(closed::<T>()) } else { Ok(user) }
+    }
+}
+
+impl<T: Body> Drop for Using<'_, T> {
+    fn drop(&mut self) {
+        // Release: pairs with the exchange of who drops it.
+        self.0.state.fetch_sub(1, Ordering::Release);
+        self.0.drop_if_unused();
+    }
+}
+
+#[cold]
+fn wrong<T: Body>() -> Failure {
+    Failure::new(Kind::Argument, format!("the handle is no {}", T::NAME))
+}
+
+#[cold]
+fn closed<T: Body>() -> Failure {
+    Failure::new(Kind::Closed, format!("the {} is closed", T::NAME))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    struct A(Arc<()>);
+    impl Body for A {
+        const TAG: u32 = 1;
+        const NAME: &'static str = "a";
+    }
+    struct B;
+    impl Body for B {
+        const TAG: u32 = 2;
+        const NAME: &'static str = "b";
+    }
+
+    #[test]
+    fn null_foreign_and_closed_handles_are_told_apart() {
+        let (a, b) = (Shell::open(A(Arc::default())), Shell::open(B));
+        let kind = |pointer| {
+            // SAFETY: shells that `open` made, and null.
+            let result = unsafe { Shell::<A>::with(pointer, |_| Ok(())) };
+            result.map_err(|failure| failure.kind)
+        };
+        assert_eq!(kind(a), Ok(()));
+        assert_eq!(kind(core::ptr::null()), Err(Kind::Argument));
+        assert_eq!(kind(b.cast()), Err(Kind::Argument));
+        // SAFETY: as above; closing twice is what is tested.
+        unsafe {
+            Shell::close(a).unwrap();
+            assert_eq!(kind(a), Err(Kind::Closed));
+            assert_eq!(Shell::close(a).unwrap_err().kind, Kind::Closed);
+            assert_eq!(Shell::<A>::body(a).unwrap_err().kind, Kind::Closed);
+            Shell::close(b).unwrap();
+            Shell::<B>::close(core::ptr::null_mut()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_handle_closed_under_a_call_is_dropped_after_it() {
+        let held = Arc::new(());
+        let a = Shell::open(A(held.clone()));
+        // SAFETY: a shell that `open` made.
+        let result = unsafe {
+            Shell::with(a, |body| {
+                Shell::close(a).unwrap();
+                assert_eq!(Arc::strong_count(&body.0), 2, "it lives while it is used");
+                Ok(())
+            })
+        };
+        result.unwrap();
+        assert_eq!(Arc::strong_count(&held), 1);
+    }
+
+    #[test]
+    fn closed_shells_are_freed_in_the_end() {
+        for _ in 0..2 * REMEMBERED {
+            let b = Shell::open(B);
+            // SAFETY: a shell that `open` made.
+            unsafe { Shell::close(b) }.unwrap();
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Nodes as C sees them.
+
+use core::ffi::c_char;
+
+use tendmap::map::{Node as Known, NodeId, Slot, TlsName};
+
+use crate::text::copy_text;
+
+/// Room for a node's name and a zero byte.
+pub const TENDMAP_NODE_NAME_SIZE: usize = 32;
+/// Room for an address and a zero byte.
+pub const TENDMAP_ADDRESS_SIZE: usize = 64;
+/// Room for the name on a certificate and a zero byte.
+pub const TENDMAP_TLS_NAME_SIZE: usize = 256;
+
+const _: () = assert!(NodeId::MAX < TENDMAP_NODE_NAME_SIZE);
+const _: () = assert!(TlsName::MAX < TENDMAP_TLS_NAME_SIZE);
+
+/// A node of the cluster.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Node {
+    /// Its index: what routing answers. Another node may have it later, under
+    /// another incarnation.
+    pub index: u16,
+    /// The port.
+    pub port: u16,
+    /// How often a node moved into that index.
+    pub incarnation: u32,
+    /// What it calls itself.
+    pub name: [c_char; TENDMAP_NODE_NAME_SIZE],
+    /// The IP address alone, for inet_pton() and the like.
+    pub host: [c_char; TENDMAP_ADDRESS_SIZE],
+    /// Address and port as people write them: 10.0.0.1:3000, [::1]:3000.
+    pub address: [c_char; TENDMAP_ADDRESS_SIZE],
+    /// The name on its TLS certificate; empty if it has none.
+    pub tls_name: [c_char; TENDMAP_TLS_NAME_SIZE],
+}
+
+impl Node {
+    pub(crate) fn of(slot: Slot, incarnation: u32, node: &Known) -> Node {
+        let mut out = Node {
+            index: slot.index() as u16,
+            port: node.address.port(),
+            incarnation,
+            name: [0; TENDMAP_NODE_NAME_SIZE],
+            host: [0; TENDMAP_ADDRESS_SIZE],
+            address: [0; TENDMAP_ADDRESS_SIZE],
+            tls_name: [0; TENDMAP_TLS_NAME_SIZE],
+        };
+        copy_text(node.id.as_str(), &mut out.name);
+        copy_text(&node.address.ip().to_string(), &mut out.host);
+        copy_text(&node.address.to_string(), &mut out.address);
+        copy_text(node.tls_name.as_ref().map_or("", TlsName::as_str), &mut out.tls_name);
+        out
+    }
+}

@@ -1,0 +1,239 @@
+//! Routers: one for each thread.
+
+use core::cell::Cell;
+use core::ffi::{c_char, c_int, c_void};
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use tendmap::map::Slot;
+use tendmap::route::{NamespaceHandle, Router as Known};
+use tendmap_bindings::{Failure, Kind};
+
+use crate::client::Client;
+use crate::error::{guard, guard_pointer};
+use crate::handle::{Body, Shell};
+use crate::node::Node;
+use crate::text::{Out, bad, text};
+
+/// Is called with what was hung on a node, when the node has left, has another
+/// address or is another one under its name, when the router is freed, and in a
+/// forked child for what was hung on it in the parent: there it must do no more
+/// to a connection than close(2) it. It runs inside of a call with the router,
+/// and must not use that router.
+pub type StateFree = Option<unsafe extern "C" fn(state: *mut c_void)>;
+
+/// What a C program hangs on a node.
+pub struct State {
+    pub pointer: *mut c_void,
+    free: StateFree,
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        if let (false, Some(free)) = (self.pointer.is_null(), self.free) {
+            // SAFETY: the pointer is what the caller has hung here for this
+            // function, and nobody has it any more.
+            unsafe { free(self.pointer) }
+        }
+    }
+}
+
+/// Routes keys to nodes, for one thread.
+pub struct Router {
+    known: Known<State>,
+    namespaces: Vec<NamespaceHandle>,
+    /// Half of every namespace number that this router hands out.
+    id: u32,
+    thread: libc::pthread_t,
+    busy: Cell<bool>,
+}
+
+impl Body for Router {
+    const TAG: u32 = u32::from_be_bytes(*b"tmRO");
+    const NAME: &'static str = "tendmap_router";
+}
+
+/// A router in use, by its own thread and not from within a call of its own.
+pub struct Lent<'a> {
+    pub known: &'a mut Known<State>,
+    namespaces: &'a mut Vec<NamespaceHandle>,
+    id: u32,
+    busy: &'a Cell<bool>,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.busy.set(false);
+    }
+}
+
+fn this_thread() -> libc::pthread_t {
+    // SAFETY: it can't fail and needs nothing.
+    unsafe { libc::pthread_self() }
+}
+
+/// Checks who asks, before anything that only one thread may touch is touched.
+///
+/// # Safety
+/// `router` is null or a handle.
+#[inline]
+pub unsafe fn lend<'a>(router: *mut Shell<Router>) -> Result<Lent<'a>, Failure> {
+    // SAFETY: the caller's promise.
+    let body = unsafe { Shell::body(router)? };
+    // SAFETY: it is never written to.
+    if unsafe { (*body).thread } != this_thread() {
+        return Err(wrong_thread());
+    }
+    // SAFETY: only this thread looks at it.
+    let busy = unsafe { &(*body).busy };
+    if busy.replace(true) {
+        return Err(bad("the router is in use: its own callback calls it"));
+    }
+    // SAFETY: the only thread that passes the first check, and not from within
+    // a call that has passed the second.
+    let (known, namespaces) = unsafe { (&mut (*body).known, &mut (*body).namespaces) };
+    // SAFETY: it is never written to.
+    Ok(Lent { known, namespaces, id: unsafe { (*body).id }, busy })
+}
+
+impl Lent<'_> {
+    /// The namespace of that number.
+    #[inline]
+    pub fn namespace(&self, number: u64) -> Result<NamespaceHandle, Failure> {
+        match self.namespaces.get(number as u32 as usize) {
+            Some(&namespace) if number >> 32 == u64::from(self.id) => Ok(namespace),
+            _ => Err(foreign()),
+        }
+    }
+}
+
+#[cold]
+fn wrong_thread() -> Failure {
+    let text = "the router belongs to another thread; make one for this thread";
+    Failure::new(Kind::WrongThread, text)
+}
+
+#[cold]
+fn foreign() -> Failure {
+    let text = "the namespace was resolved by another router; resolve it with this one";
+    Failure::new(Kind::ForeignHandle, text)
+}
+
+/// A router for the calling thread. `free_state` may be NULL. NULL on error.
+///
+/// Threads: the router belongs to the thread that made it; on any other one
+/// calls answer TENDMAP_ERROR_WRONG_THREAD. Fork: it stays good in a child,
+/// for the thread that called fork(), and sees what is published later; what
+/// was hung on nodes is freed there. It starts no thread in the child: call
+/// tendmap_client_role() once for that.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tendmap_router_new(
+    client: *const Shell<Client>,
+    free_state: StateFree,
+) -> *mut Shell<Router> {
+    static ROUTERS: AtomicU32 = AtomicU32::new(1);
+    guard_pointer(|| {
+        // SAFETY: a handle, says the documentation.
+        let client = unsafe { Shell::with(client, |client| client.0.client()) }?;
+        let state = move |_: &_| State { pointer: core::ptr::null_mut(), free: free_state };
+        Ok(Shell::open(Router {
+            known: client.router_with(state),
+            namespaces: Vec::new(),
+            id: ROUTERS.fetch_add(1, Ordering::Relaxed),
+            thread: this_thread(),
+            busy: Cell::new(false),
+        }))
+    })
+}
+
+/// Frees a router and what hangs on its nodes. NULL is allowed.
+///
+/// Threads: its own. Fork: a child frees what it has inherited.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tendmap_router_free(router: *mut Shell<Router>) -> c_int {
+    guard(|| {
+        if router.is_null() {
+            return Ok(());
+        }
+        // SAFETY: a handle, says the documentation.
+        drop(unsafe { lend(router)? });
+        // SAFETY: as above.
+        unsafe { Shell::close(router) }
+    })
+}
+
+/// Resolves a namespace, once for many routes: writes a number to `out` that
+/// this router takes for it. It stays good while the namespace comes, goes and
+/// comes back.
+///
+/// Threads: the router's own. Fork: numbers stay good in a child.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tendmap_router_namespace(
+    router: *mut Shell<Router>,
+    name: *const c_char,
+    out: *mut u64,
+) -> c_int {
+    guard(|| {
+        // SAFETY: a handle, a text and a place, says the documentation.
+        let (lent, name, out) =
+            unsafe { (lend(router)?, text("a namespace", name)?, Out::at("a namespace", out)?) };
+        let namespace = lent.known.namespace(name)?;
+        let known = lent.namespaces.iter().position(|&known| known == namespace);
+        let index = known.unwrap_or(lent.namespaces.len());
+        if known.is_none() {
+            lent.namespaces.push(namespace);
+        }
+        out.put(u64::from(lent.id) << 32 | index as u64);
+        Ok(())
+    })
+}
+
+/// The node of an index that a route told, with its name and address, as of
+/// the router's last call.
+///
+/// Threads: the router's own. Fork: a child may call it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tendmap_router_node(
+    router: *mut Shell<Router>,
+    node: u16,
+    out: *mut Node,
+) -> c_int {
+    guard(|| {
+        // SAFETY: a handle and a place, says the documentation.
+        let (lent, out) = unsafe { (lend(router)?, Out::at("a node", out)?) };
+        let slot = Slot::new(node.into()).ok_or_else(|| no_node(node))?;
+        let found = lent.known.node(slot).ok_or_else(|| no_node(node))?;
+        let incarnation = lent.known.incarnation(slot).unwrap_or(0);
+        out.put(Node::of(slot, incarnation, found));
+        Ok(())
+    })
+}
+
+/// Hangs `state` (a connection pool, say) on the node of an index that a route
+/// told: routes to that node carry it from now on, as long as the node and its
+/// address are the same. What hung there before is freed.
+///
+/// Threads: the router's own. Fork: what the parent has hung is freed in a
+/// child at its first call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tendmap_router_set_state(
+    router: *mut Shell<Router>,
+    node: u16,
+    state: *mut c_void,
+) -> c_int {
+    guard(|| {
+        // SAFETY: a handle, says the documentation.
+        let lent = unsafe { lend(router)? };
+        let slot = Slot::new(node.into()).ok_or_else(|| no_node(node))?;
+        let place = lent.known.state(slot).ok_or_else(|| no_node(node))?;
+        if place.pointer != state {
+            let free = place.free;
+            *place = State { pointer: state, free };
+        }
+        Ok(())
+    })
+}
+
+#[cold]
+fn no_node(node: u16) -> Failure {
+    bad(format!("no node has index {node} at the moment; ask with the index of the last route"))
+}

@@ -1,0 +1,113 @@
+//! A status as C sees it.
+
+use core::ffi::c_char;
+
+use tendmap::client::{Status as Known, Verdict};
+
+use crate::text::copy_text;
+
+/// An age or an interval that is not known.
+pub const TENDMAP_UNKNOWN: u64 = u64::MAX;
+/// Room for a cluster's name and a zero byte.
+pub const TENDMAP_CLUSTER_NAME_SIZE: usize = 72;
+
+const _: () = assert!(tendmap::map::ClusterName::MAX < TENDMAP_CLUSTER_NAME_SIZE);
+
+/// How a segment and its owner stand. tendmap_client_status_json() tells more.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Status {
+    /// Set by the caller before the call: sizeof(tendmap_status). Later
+    /// versions add fields at the end, and fill no more than the caller has.
+    pub size: usize,
+    /// Its number under the key.
+    pub generation: u64,
+    /// The last publication; 0 = none yet.
+    pub sequence: u64,
+    /// Milliseconds since the owner's last turn, or TENDMAP_UNKNOWN.
+    pub heartbeat_age_ms: u64,
+    /// Milliseconds since the last successful tend, or TENDMAP_UNKNOWN.
+    pub tended_age_ms: u64,
+    /// The owner's tend interval in milliseconds, or TENDMAP_UNKNOWN.
+    pub tend_interval_ms: u64,
+    /// Publications since the segment was made.
+    pub publications: u64,
+    /// Takeovers since the segment was made.
+    pub takeovers: u64,
+    /// Passes that succeeded.
+    pub tends: u64,
+    /// Passes that failed.
+    pub tend_errors: u64,
+    /// Nodes and namespaces that found no place at the last pass.
+    pub refused_nodes: u64,
+    /// Partitions without a master, in all namespaces.
+    pub holes: u64,
+    /// The segment's key.
+    pub key: u32,
+    /// The owner's term.
+    pub term: u32,
+    /// The owner's pid as it sees itself; 0 = not known.
+    pub owner_pid: u32,
+    /// Nodes in the map.
+    pub nodes: u32,
+    /// Nodes that the segment has room for.
+    pub max_nodes: u32,
+    /// Namespaces in the map.
+    pub namespaces: u32,
+    /// Namespaces that it has room for.
+    pub max_namespaces: u32,
+    /// Replicas of a partition that it has room for.
+    pub max_replicas: u32,
+    /// Attached processes; -1 where they can't be counted.
+    pub attached: i32,
+    /// 1 if an owner tends and every partition has a master, else 0.
+    pub healthy: u8,
+    /// 1 if an owner lives.
+    pub owner_alive: u8,
+    /// 1 if the owner can't reach the cluster and gives the ownership away.
+    pub abdicated: u8,
+    /// 1 if no publication will follow in this segment.
+    pub retired: u8,
+    /// The cluster's name; empty if it has none.
+    pub cluster_name: [c_char; TENDMAP_CLUSTER_NAME_SIZE],
+}
+
+fn ms(duration: Option<core::time::Duration>) -> u64 {
+    duration.map_or(TENDMAP_UNKNOWN, |age| age.as_millis().try_into().unwrap_or(TENDMAP_UNKNOWN))
+}
+
+impl Status {
+    pub(crate) fn of(known: &Known) -> Status {
+        let holes = known.namespaces.iter().map(|namespace| namespace.holes as u64);
+        let mut out = Status {
+            size: size_of::<Status>(),
+            generation: known.generation,
+            sequence: known.sequence,
+            heartbeat_age_ms: ms(known.heartbeat_age),
+            tended_age_ms: ms(known.tended_age),
+            tend_interval_ms: ms(known.tend_interval),
+            publications: known.publications,
+            takeovers: known.takeovers,
+            tends: known.tends,
+            tend_errors: known.tend_errors,
+            refused_nodes: known.refused_nodes,
+            holes: holes.sum(),
+            key: known.key,
+            term: known.term.into(),
+            owner_pid: known.owner_pid.unwrap_or(0),
+            nodes: known.nodes as u32,
+            max_nodes: known.max_nodes as u32,
+            namespaces: known.namespaces.len() as u32,
+            max_namespaces: known.max_namespaces as u32,
+            max_replicas: known.max_replicas as u32,
+            attached: known.attached.map_or(-1, |count| count.try_into().unwrap_or(i32::MAX)),
+            healthy: (known.verdict() == Verdict::Healthy).into(),
+            owner_alive: known.owner_alive.into(),
+            abdicated: known.abdicated.into(),
+            retired: known.retired.into(),
+            cluster_name: [0; TENDMAP_CLUSTER_NAME_SIZE],
+        };
+        copy_text(known.cluster_name.as_deref().unwrap_or(""), &mut out.cluster_name);
+        out
+    }
+}

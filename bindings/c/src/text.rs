@@ -1,0 +1,125 @@
+//! Texts and arrays that come in, texts that go out.
+
+use core::ffi::{CStr, c_char};
+use core::ptr::NonNull;
+use core::slice;
+use std::ffi::CString;
+
+use tendmap_bindings::{Failure, Kind};
+
+/// An argument that no call can take.
+#[cold]
+pub fn bad(text: impl Into<String>) -> Failure {
+    Failure::new(Kind::Argument, text)
+}
+
+/// A text that must be there.
+///
+/// # Safety
+/// `text` is null or ends with a zero byte, and stays as it is for `'a`.
+#[inline]
+pub unsafe fn text<'a>(what: &'static str, text: *const c_char) -> Result<&'a str, Failure> {
+    if text.is_null() {
+        return Err(bad(format!("null instead of {what}")));
+    }
+    // SAFETY: the caller's promise.
+    let bytes = unsafe { CStr::from_ptr(text) };
+    bytes.to_str().map_err(|error| bad(format!("{what} is not UTF-8: {error}")))
+}
+
+/// A text that may be left out: null is the empty one.
+///
+/// # Safety
+/// As [`text`].
+#[inline]
+pub unsafe fn optional<'a>(what: &'static str, given: *const c_char) -> Result<&'a str, Failure> {
+    // SAFETY: the caller's promise.
+    if given.is_null() { Ok("") } else { unsafe { text(what, given) } }
+}
+
+/// An array.
+///
+/// # Safety
+/// `count` values are readable at `first` and stay as they are for `'a`;
+/// `first` may be null if `count` is 0.
+#[inline]
+pub unsafe fn array<'a, T>(
+    what: &'static str,
+    first: *const T,
+    count: usize,
+) -> Result<&'a [T], Failure> {
+    check(what, first, count)?;
+    // SAFETY: aligned and not too long, as was checked; the rest is the
+    // caller's promise.
+    Ok(if count == 0 { &[] } else { unsafe { slice::from_raw_parts(first, count) } })
+}
+
+#[inline]
+fn check<T>(what: &'static str, first: *const T, count: usize) -> Result<(), Failure> {
+    if count == 0 {
+        return Ok(());
+    }
+    if first.is_null() {
+        return Err(bad(format!("null instead of {what}")));
+    }
+    if !first.is_aligned() {
+        return Err(bad(format!("{what} at {first:p}; wanted it at its type's alignment")));
+    }
+    match count.checked_mul(size_of::<T>()) {
+        Some(bytes) if bytes <= isize::MAX as usize => Ok(()),
+        _ => Err(bad(format!("{count} of {what}; no memory is that large"))),
+    }
+}
+
+/// A place for one value that goes out.
+pub struct Out<T>(NonNull<T>);
+
+impl<T> Out<T> {
+    /// The place where `pointer` leads.
+    ///
+    /// # Safety
+    /// `pointer` is null or leads to memory for a `T` that nobody else uses
+    /// until the place is gone.
+    #[inline]
+    pub unsafe fn at(what: &'static str, pointer: *mut T) -> Result<Out<T>, Failure> {
+        match NonNull::new(pointer).filter(|pointer| pointer.is_aligned()) {
+            Some(pointer) => Ok(Out(pointer)),
+            None => Err(bad(format!("{pointer:p} instead of a place for {what}"))),
+        }
+    }
+
+    /// Writes the value.
+    #[inline]
+    pub fn put(self, value: T) {
+        // SAFETY: memory for one `T`, as the maker promised.
+        unsafe { self.0.write(value) }
+    }
+}
+
+/// A text for the caller, who frees it with `tendmap_string_free`.
+pub fn hand_out(text: String) -> Result<*mut c_char, Failure> {
+    let text = CString::new(text);
+    text.map(CString::into_raw).map_err(|_| bad("a text with a zero byte; it can't be handed out"))
+}
+
+/// Copies a text into an array, with a zero byte at its end; what does not fit
+/// is cut off.
+pub fn copy_text(text: &str, into: &mut [c_char]) {
+    into.fill(0);
+    let room = into.len().saturating_sub(1);
+    for (place, byte) in into[..room].iter_mut().zip(text.bytes()) {
+        *place = byte as c_char;
+    }
+}
+
+/// Frees a text that a tendmap function has handed out for that. NULL is
+/// allowed.
+///
+/// Threads: any. Fork: a child may free what it has inherited.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tendmap_string_free(text: *mut c_char) {
+    if !text.is_null() {
+        // SAFETY: it came from `hand_out`, says the documentation.
+        drop(unsafe { CString::from_raw(text) });
+    }
+}

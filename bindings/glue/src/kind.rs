@@ -1,0 +1,167 @@
+//! Every error as one kind and one text, for languages without Rust's enums.
+
+use tendmap::client::{ConnectError, StatusError};
+use tendmap::map::SnapshotError;
+use tendmap::route::{DigestError, RouteError};
+use tendmap::segment::SegmentError;
+
+use crate::settings::SettingError;
+
+/// What went wrong, roughly. The numbers are part of the C ABI: they are never
+/// given another meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(i32)]
+pub enum Kind {
+    /// An argument that no call can take: null, not UTF-8, out of its range.
+    Argument = 1,
+    /// The handle is closed.
+    Closed = 2,
+    /// The handle belongs to another thread.
+    WrongThread = 3,
+    /// A defect in tendmap, caught before it could do harm.
+    Internal = 4,
+    /// A setting is unknown or out of its range.
+    Config = 10,
+    /// Connecting failed for a reason that has no kind of its own.
+    Connect = 11,
+    /// The segment's files can't be made, attached or looked at.
+    Segment = 12,
+    /// The segment is of another cluster.
+    OtherCluster = 13,
+    /// This process is connected under the key with other hosts.
+    OtherHosts = 14,
+    /// The cluster can't be tended: no server answers as it should.
+    Tend = 15,
+    /// The owner has published no map in time.
+    NoMapYet = 16,
+    /// No thread can be started.
+    Thread = 17,
+    /// Routing failed for a reason that has no kind of its own.
+    Route = 20,
+    /// No map was published yet.
+    NoMap = 21,
+    /// The cluster has no nodes.
+    ClusterEmpty = 22,
+    /// No namespace of that name.
+    NamespaceUnknown = 23,
+    /// No node of the partition may be used.
+    NoNode = 24,
+    /// A partition that no namespace has.
+    OutOfRange = 25,
+    /// The namespace handle is another router's.
+    ForeignHandle = 26,
+    /// The map in the segment is damaged.
+    Map = 27,
+}
+
+impl Kind {
+    /// Every kind, by number.
+    pub const fn all() -> [Kind; 20] {
+        [
+            Kind::Argument,
+            Kind::Closed,
+            Kind::WrongThread,
+            Kind::Internal,
+            Kind::Config,
+            Kind::Connect,
+            Kind::Segment,
+            Kind::OtherCluster,
+            Kind::OtherHosts,
+            Kind::Tend,
+            Kind::NoMapYet,
+            Kind::Thread,
+            Kind::Route,
+            Kind::NoMap,
+            Kind::ClusterEmpty,
+            Kind::NamespaceUnknown,
+            Kind::NoNode,
+            Kind::OutOfRange,
+            Kind::ForeignHandle,
+            Kind::Map,
+        ]
+    }
+}
+
+/// A kind and what was found, what was wanted, what to do.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct Failure {
+    /// The kind.
+    pub kind: Kind,
+    /// The text.
+    pub text: String,
+}
+
+impl Failure {
+    /// A failure of that kind.
+    pub fn new(kind: Kind, text: impl Into<String>) -> Failure {
+        Failure { kind, text: text.into() }
+    }
+}
+
+macro_rules! failures {
+    ($($error:ty, $found:pat => $kind:expr;)*) => {$(
+        impl From<$error> for Failure {
+            #[cold]
+            fn from(error: $error) -> Failure {
+                let $found = &error;
+                Failure { kind: $kind, text: error.to_string() }
+            }
+        }
+    )*};
+}
+
+failures! {
+    SettingError, _ => Kind::Config;
+    SegmentError, _ => Kind::Segment;
+    SnapshotError, found => of_map(found);
+    DigestError, _ => Kind::Argument;
+    StatusError, found => match found {
+        StatusError::Map(map) => of_map(map),
+        _ => Kind::Segment,
+    };
+    ConnectError, found => match found {
+        ConnectError::Config(_) => Kind::Config,
+        ConnectError::Segment(_) => Kind::Segment,
+        ConnectError::OtherCluster { .. } => Kind::OtherCluster,
+        ConnectError::OtherHosts { .. } => Kind::OtherHosts,
+        ConnectError::Tend(_) => Kind::Tend,
+        ConnectError::NoMapYet { .. } => Kind::NoMapYet,
+        ConnectError::Map(_) => Kind::Map,
+        ConnectError::Thread(_) => Kind::Thread,
+        _ => Kind::Connect,
+    };
+    RouteError, found => match found {
+        RouteError::NoMap => Kind::NoMap,
+        RouteError::ClusterEmpty => Kind::ClusterEmpty,
+        RouteError::NamespaceUnknown { .. } => Kind::NamespaceUnknown,
+        RouteError::NoNode { .. } => Kind::NoNode,
+        RouteError::OutOfRange { .. } => Kind::OutOfRange,
+        RouteError::ForeignHandle => Kind::ForeignHandle,
+        RouteError::Map(map) => of_map(map),
+        _ => Kind::Route,
+    };
+}
+
+fn of_map(error: &SnapshotError) -> Kind {
+    match error {
+        SnapshotError::Empty => Kind::NoMap,
+        _ => Kind::Map,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_differ_and_are_in_order() {
+        assert!(Kind::all().windows(2).all(|pair| (pair[0] as i32) < pair[1] as i32));
+    }
+
+    #[test]
+    fn an_error_keeps_its_text() {
+        let failure = Failure::from(RouteError::NoMap);
+        assert_eq!((failure.kind, failure.text), (Kind::NoMap, RouteError::NoMap.to_string()));
+    }
+}

@@ -1,0 +1,12 @@
+//! What tendmap's bindings for other languages share: one kind for every
+//! error, settings by name, and a client that outlives `fork`.
+
+#![forbid(unsafe_code)]
+
+mod kind;
+mod session;
+mod settings;
+
+pub use kind::{Failure, Kind};
+pub use session::Session;
+pub use settings::{SettingError, names, set};

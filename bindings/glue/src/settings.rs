@@ -1,0 +1,237 @@
+//! Settings by name, with values as text: one table for every language.
+
+use std::time::Duration;
+
+use tendmap::client::Config;
+use tendmap::segment::parse_key;
+
+/// A setting that there is not, or a value that can't be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingError {
+    /// No setting of that name.
+    #[error("no setting {name:?}; there are {}", names().collect::<Vec<_>>().join(", "))]
+    Unknown {
+        /// The name that was given.
+        name: String,
+    },
+    /// A value that can't be read.
+    #[error("{name} is {found:?}; wanted {wanted}")]
+    Value {
+        /// The setting.
+        name: &'static str,
+        /// What was given.
+        found: String,
+        /// What would do.
+        wanted: &'static str,
+    },
+}
+
+type Setter = fn(&mut Config, &str) -> Option<()>;
+
+struct Setting {
+    name: &'static str,
+    wanted: &'static str,
+    set: Setter,
+}
+
+const NUMBER: &str = "a whole number";
+const SECONDS: &str = "seconds, such as 0.5, or a number with ms or s";
+const YES_NO: &str = "true or false";
+
+/// In the order of `Config`'s fields.
+const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "hosts",
+        wanted: "one or more NAME:PORT, separated by commas",
+        set: |config, text| {
+            let hosts = text.split(',').map(|host| host.trim().parse().ok());
+            config.hosts = hosts.collect::<Option<_>>()?;
+            Some(())
+        },
+    },
+    Setting {
+        name: "cluster_name",
+        wanted: "the cluster's name",
+        set: |config, text| {
+            config.cluster_name = Some(text.to_owned());
+            Some(())
+        },
+    },
+    Setting {
+        name: "use_shm",
+        wanted: YES_NO,
+        set: |config, text| boolean(text).map(|value| config.use_shm = value),
+    },
+    Setting {
+        name: "shm_key",
+        wanted: "a number of 32 bits, decimal or 0x…",
+        set: |config, text| parse_key(text).ok().map(|value| config.shm_key = value),
+    },
+    Setting {
+        name: "shm_max_nodes",
+        wanted: NUMBER,
+        set: |config, text| text.parse().ok().map(|value| config.shm_max_nodes = value),
+    },
+    Setting {
+        name: "shm_max_namespaces",
+        wanted: NUMBER,
+        set: |config, text| text.parse().ok().map(|value| config.shm_max_namespaces = value),
+    },
+    Setting {
+        name: "shm_max_replicas",
+        wanted: NUMBER,
+        set: |config, text| text.parse().ok().map(|value| config.shm_max_replicas = value),
+    },
+    Setting {
+        name: "shm_node_ceiling",
+        wanted: NUMBER,
+        set: |config, text| text.parse().ok().map(|value| config.shm_node_ceiling = value),
+    },
+    Setting {
+        name: "shm_namespace_ceiling",
+        wanted: NUMBER,
+        set: |config, text| text.parse().ok().map(|value| config.shm_namespace_ceiling = value),
+    },
+    Setting {
+        name: "shm_takeover_threshold",
+        wanted: SECONDS,
+        set: |config, text| seconds(text).map(|value| config.shm_takeover_threshold = value),
+    },
+    Setting {
+        name: "shm_backend",
+        wanted: "file or sysv",
+        set: |config, text| text.parse().ok().map(|value| config.shm_backend = value),
+    },
+    Setting {
+        name: "shm_directory",
+        wanted: "a directory",
+        set: |config, text| {
+            config.shm_directory = text.into();
+            Some(())
+        },
+    },
+    Setting {
+        name: "shm_mode",
+        wanted: "octal mode bits, such as 0600",
+        set: |config, text| u32::from_str_radix(text, 8).ok().map(|value| config.shm_mode = value),
+    },
+    Setting {
+        name: "shm_owner",
+        wanted: "a user's number",
+        set: |config, text| text.parse().ok().map(|value| config.shm_owner = Some(value)),
+    },
+    Setting {
+        name: "tend_interval",
+        wanted: SECONDS,
+        set: |config, text| seconds(text).map(|value| config.tend_interval = value),
+    },
+    Setting {
+        name: "connect_timeout",
+        wanted: SECONDS,
+        set: |config, text| seconds(text).map(|value| config.connect_timeout = value),
+    },
+];
+
+/// The names of all settings.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    SETTINGS.iter().map(|setting| setting.name)
+}
+
+/// Sets the setting `name` to what `value` says. Whether it fits the others is
+/// told by [`Config::check`].
+///
+/// # Errors
+/// [`SettingError`], and nothing has changed.
+pub fn set(config: &mut Config, name: &str, value: &str) -> Result<(), SettingError> {
+    let known = SETTINGS.iter().find(|setting| setting.name == name);
+    let Some(Setting { name, wanted, set }) = known else {
+        return Err(SettingError::Unknown { name: name.to_owned() });
+    };
+    let found = || value.to_owned();
+    set(config, value.trim()).ok_or_else(|| SettingError::Value { name, found: found(), wanted })
+}
+
+fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "true" | "1" => Some(true),
+        "false" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    let (number, unit) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
+        (Some(number), _) => (number, 0.001),
+        (None, Some(number)) => (number, 1.0),
+        (None, None) => (text, 1.0),
+    };
+    Duration::try_from_secs_f64(number.trim_end().parse::<f64>().ok()? * unit).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tendmap::segment::Backend;
+
+    #[test]
+    fn every_setting_is_set_by_its_name() {
+        let mut config = Config::new(vec![]);
+        let values = [
+            ("hosts", "a:1, [::1]:2"),
+            ("cluster_name", "lab"),
+            ("use_shm", "true"),
+            ("shm_key", "0xA7000001"),
+            ("shm_max_nodes", "1"),
+            ("shm_max_namespaces", "2"),
+            ("shm_max_replicas", "4"),
+            ("shm_node_ceiling", "5"),
+            ("shm_namespace_ceiling", "6"),
+            ("shm_takeover_threshold", "7.5"),
+            ("shm_backend", "sysv"),
+            ("shm_directory", "/tmp"),
+            ("shm_mode", "0640"),
+            ("shm_owner", "1000"),
+            ("tend_interval", "250ms"),
+            ("connect_timeout", "2s"),
+        ];
+        assert!(names().eq(values.map(|(name, _)| name)));
+        for (name, value) in values {
+            set(&mut config, name, value).unwrap();
+        }
+        let hosts: Vec<String> = config.hosts.iter().map(ToString::to_string).collect();
+        assert_eq!(hosts, ["a:1", "[::1]:2"]);
+        assert_eq!(config.cluster_name.as_deref(), Some("lab"));
+        assert_eq!((config.use_shm, config.shm_key), (true, 0xA700_0001));
+        assert_eq!((config.shm_max_nodes, config.shm_max_namespaces), (1, 2));
+        assert_eq!((config.shm_max_replicas, config.shm_node_ceiling), (4, 5));
+        assert_eq!(config.shm_namespace_ceiling, 6);
+        assert_eq!(config.shm_takeover_threshold, Duration::from_millis(7500));
+        assert_eq!(config.shm_backend, Backend::SystemV);
+        assert_eq!(config.shm_directory.to_str(), Some("/tmp"));
+        assert_eq!((config.shm_mode, config.shm_owner), (0o640, Some(1000)));
+        assert_eq!(config.tend_interval, Duration::from_millis(250));
+        assert_eq!(config.connect_timeout, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn what_can_not_be_read_is_refused_and_named() {
+        let mut config = Config::new(vec![]);
+        for (name, value) in [
+            ("hosts", "a:x"),
+            ("hosts", ""),
+            ("use_shm", "yes"),
+            ("shm_key", "-1"),
+            ("shm_max_nodes", "1.5"),
+            ("shm_max_nodes", ""),
+            ("shm_mode", "0680"),
+            ("tend_interval", "-1"),
+            ("tend_interval", "nan"),
+            ("tend_interval", "1m"),
+        ] {
+            let error = set(&mut config, name, value).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{name} is {value:?}; wanted ")), "{error}");
+        }
+        let error = set(&mut config, "shm_nodes", "1").unwrap_err().to_string();
+        assert!(error.contains("no setting \"shm_nodes\"; there are hosts, "), "{error}");
+    }
+}
