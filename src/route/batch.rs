@@ -99,6 +99,12 @@ impl Batch {
         self.route(index).ok_or_else(|| self.no_node(index))
     }
 
+    /// The slot of each key's node, in the order of the keys; `None` = it has
+    /// none.
+    pub fn slots(&self) -> impl ExactSizeIterator<Item = Option<Slot>> {
+        self.chosen.iter().map(|chosen| chosen.map(|chosen| chosen.slot))
+    }
+
     /// The keys for which there is no node, by their indexes.
     pub fn unrouted(&self) -> impl Iterator<Item = usize> {
         let all = self.chosen.iter().enumerate();

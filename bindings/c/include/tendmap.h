@@ -21,6 +21,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// The index of no node.
+#define TENDMAP_NO_NODE 65535
+
 // It worked. Everything else that is returned as a code is a `tendmap_error`.
 #define TENDMAP_OK 0
 
@@ -254,6 +257,50 @@ typedef void (*tendmap_state_free)(void *state);
 extern "C" {
 #endif // __cplusplus
 
+// Routes `count` integer keys of `set` (NULL = of no set), all in one
+// publication: writes to nodes[i] the index of the node of keys[i], or
+// TENDMAP_NO_NODE if no node of its partition may be used. `sequence` (may be
+// NULL) gets the publication. Digests are computed several at once; it
+// allocates only for more keys than this router ever had.
+//
+// On error `nodes` holds nothing of use.
+//
+// Threads: the router's own. Fork: a child may call it.
+int tendmap_route_batch_integers(struct tendmap_router *router,
+                                 uint64_t name_space,
+                                 const char *set,
+                                 const int64_t *keys,
+                                 size_t count,
+                                 uint32_t policy,
+                                 uint16_t *nodes,
+                                 uint64_t *sequence);
+
+// As tendmap_route_batch_integers(), for text keys of UTF-8. `lengths` holds
+// the length of each in bytes; NULL if each ends with a zero byte.
+//
+// Threads: the router's own. Fork: a child may call it.
+int tendmap_route_batch_strings(struct tendmap_router *router,
+                                uint64_t name_space,
+                                const char *set,
+                                const char *const *keys,
+                                const size_t *lengths,
+                                size_t count,
+                                uint32_t policy,
+                                uint16_t *nodes,
+                                uint64_t *sequence);
+
+// As tendmap_route_batch_integers(), for digests: `count` times 20 bytes, one
+// after the other.
+//
+// Threads: the router's own. Fork: a child may call it.
+int tendmap_route_batch_digests(struct tendmap_router *router,
+                                uint64_t name_space,
+                                const uint8_t (*digests)[20],
+                                size_t count,
+                                uint32_t policy,
+                                uint16_t *nodes,
+                                uint64_t *sequence);
+
 // Connects: attaches to the segment of the settings' key, or makes it and
 // tends. Returns as soon as there is a map to route from: with a living owner
 // that is at once, and no server is contacted. NULL on error, and nothing is
@@ -340,6 +387,15 @@ struct tendmap_config *tendmap_config_new(const char *hosts);
 //
 //     hosts                   NAME:PORT,…
 //     cluster_name            refuse any other cluster
+//     user, password          who logs in; the password is kept as a secret
+//     auth_mode               INTERNAL (the default), EXTERNAL,
+//                             EXTERNAL_INSECURE or PKI
+//     tls                     true: servers are reached over TLS
+//     tls_cafile              the authorities' certificates; else the system's
+//     tls_certfile            the client's own certificate
+//     tls_keyfile             the key to it
+//     tls_for_login_only      true: all else goes in clear
+//     use_services_alternate  true: the alternate addresses that servers tell
 //     use_shm                 true (the default here) or false
 //     shm_key                 a number of 32 bits, decimal or 0x…
 //     shm_max_nodes           room for nodes in a new segment

@@ -36,6 +36,15 @@ pub unsafe extern "C" fn tendmap_config_new(hosts: *const c_char) -> *mut Shell<
 ///
 ///     hosts                   NAME:PORT,…
 ///     cluster_name            refuse any other cluster
+///     user, password          who logs in; the password is kept as a secret
+///     auth_mode               INTERNAL (the default), EXTERNAL,
+///                             EXTERNAL_INSECURE or PKI
+///     tls                     true: servers are reached over TLS
+///     tls_cafile              the authorities' certificates; else the system's
+///     tls_certfile            the client's own certificate
+///     tls_keyfile             the key to it
+///     tls_for_login_only      true: all else goes in clear
+///     use_services_alternate  true: the alternate addresses that servers tell
 ///     use_shm                 true (the default here) or false
 ///     shm_key                 a number of 32 bits, decimal or 0x…
 ///     shm_max_nodes           room for nodes in a new segment

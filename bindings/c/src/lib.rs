@@ -6,6 +6,7 @@
 //! and its pointers, and touches nothing if one of them is wrong. Handles are
 //! opaque pointers; what is handed out is copied into memory of the caller's.
 
+mod batch;
 mod client;
 mod config;
 mod error;

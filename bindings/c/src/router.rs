@@ -5,7 +5,7 @@ use core::ffi::{c_char, c_int, c_void};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use tendmap::map::Slot;
-use tendmap::route::{NamespaceHandle, Router as Known};
+use tendmap::route::{Batch, NamespaceHandle, Router as Known};
 use tendmap_bindings::{Failure, Kind};
 
 use crate::client::Client;
@@ -40,6 +40,7 @@ impl Drop for State {
 /// Routes keys to nodes, for one thread.
 pub struct Router {
     known: Known<State>,
+    batch: Batch,
     namespaces: Vec<NamespaceHandle>,
     /// Half of every namespace number that this router hands out.
     id: u32,
@@ -55,6 +56,7 @@ impl Body for Router {
 /// A router in use, by its own thread and not from within a call of its own.
 pub struct Lent<'a> {
     pub known: &'a mut Known<State>,
+    pub batch: &'a mut Batch,
     namespaces: &'a mut Vec<NamespaceHandle>,
     id: u32,
     busy: &'a Cell<bool>,
@@ -90,9 +92,10 @@ pub unsafe fn lend<'a>(router: *mut Shell<Router>) -> Result<Lent<'a>, Failure> 
     }
     // SAFETY: the only thread that passes the first check, and not from within
     // a call that has passed the second.
-    let (known, namespaces) = unsafe { (&mut (*body).known, &mut (*body).namespaces) };
+    let (known, batch, namespaces) =
+        unsafe { (&mut (*body).known, &mut (*body).batch, &mut (*body).namespaces) };
     // SAFETY: it is never written to.
-    Ok(Lent { known, namespaces, id: unsafe { (*body).id }, busy })
+    Ok(Lent { known, batch, namespaces, id: unsafe { (*body).id }, busy })
 }
 
 impl Lent<'_> {
@@ -137,6 +140,7 @@ pub unsafe extern "C" fn tendmap_router_new(
         let state = move |_: &_| State { pointer: core::ptr::null_mut(), free: free_state };
         Ok(Shell::open(Router {
             known: client.router_with(state),
+            batch: Batch::new(),
             namespaces: Vec::new(),
             id: ROUTERS.fetch_add(1, Ordering::Relaxed),
             thread: this_thread(),

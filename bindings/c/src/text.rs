@@ -54,6 +54,26 @@ pub unsafe fn array<'a, T>(
     Ok(if count == 0 { &[] } else { unsafe { slice::from_raw_parts(first, count) } })
 }
 
+/// An array that is written to; it begins with zeros.
+///
+/// # Safety
+/// As [`array`], and nobody else uses it for `'a`.
+#[inline]
+pub unsafe fn array_out<'a>(
+    what: &'static str,
+    first: *mut u16,
+    count: usize,
+) -> Result<&'a mut [u16], Failure> {
+    check(what, first, count)?;
+    if count == 0 {
+        return Ok(&mut []);
+    }
+    // SAFETY: as in `array`; after this every number is written.
+    unsafe { first.write_bytes(0, count) };
+    // SAFETY: as in `array`.
+    Ok(unsafe { slice::from_raw_parts_mut(first, count) })
+}
+
 #[inline]
 fn check<T>(what: &'static str, first: *const T, count: usize) -> Result<(), Failure> {
     if count == 0 {

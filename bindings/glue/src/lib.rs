@@ -3,10 +3,12 @@
 
 #![forbid(unsafe_code)]
 
+mod batch;
 mod kind;
 mod session;
 mod settings;
 
+pub use batch::{NO_NODE, indexes};
 pub use kind::{Failure, Kind};
 pub use session::Session;
 pub use settings::{SettingError, names, set};

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tendmap::client::Config;
 use tendmap::segment::parse_key;
+use tendmap::tend::login::SecretString;
+use tendmap::tend::tls::TlsConfig;
 
 /// A setting that there is not, or a value that can't be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +40,11 @@ const NUMBER: &str = "a whole number";
 const SECONDS: &str = "seconds, such as 0.5, or a number with ms or s";
 const YES_NO: &str = "true or false";
 
+/// The settings of TLS, which is on with the first of them.
+fn tls(config: &mut Config) -> &mut TlsConfig {
+    config.tls.get_or_insert_default()
+}
+
 /// In the order of `Config`'s fields.
 const SETTINGS: &[Setting] = &[
     Setting {
@@ -56,6 +63,69 @@ const SETTINGS: &[Setting] = &[
             config.cluster_name = Some(text.to_owned());
             Some(())
         },
+    },
+    Setting {
+        name: "user",
+        wanted: "a user's name",
+        set: |config, text| {
+            config.user = Some(text.to_owned());
+            Some(())
+        },
+    },
+    Setting {
+        name: "password",
+        wanted: "the user's password",
+        set: |config, text| {
+            config.password = Some(SecretString::from(text));
+            Some(())
+        },
+    },
+    Setting {
+        name: "auth_mode",
+        wanted: "INTERNAL, EXTERNAL, EXTERNAL_INSECURE or PKI",
+        set: |config, text| text.parse().ok().map(|value| config.auth_mode = value),
+    },
+    Setting {
+        name: "tls",
+        wanted: YES_NO,
+        set: |config, text| {
+            config.tls = boolean(text)?.then(|| config.tls.take().unwrap_or_default());
+            Some(())
+        },
+    },
+    Setting {
+        name: "tls_cafile",
+        wanted: "a file",
+        set: |config, text| {
+            tls(config).cafile = Some(text.into());
+            Some(())
+        },
+    },
+    Setting {
+        name: "tls_certfile",
+        wanted: "a file",
+        set: |config, text| {
+            tls(config).certfile = Some(text.into());
+            Some(())
+        },
+    },
+    Setting {
+        name: "tls_keyfile",
+        wanted: "a file",
+        set: |config, text| {
+            tls(config).keyfile = Some(text.into());
+            Some(())
+        },
+    },
+    Setting {
+        name: "tls_for_login_only",
+        wanted: YES_NO,
+        set: |config, text| boolean(text).map(|value| tls(config).for_login_only = value),
+    },
+    Setting {
+        name: "use_services_alternate",
+        wanted: YES_NO,
+        set: |config, text| boolean(text).map(|value| config.use_services_alternate = value),
     },
     Setting {
         name: "use_shm",
@@ -147,8 +217,10 @@ pub fn set(config: &mut Config, name: &str, value: &str) -> Result<(), SettingEr
     let Some(Setting { name, wanted, set }) = known else {
         return Err(SettingError::Unknown { name: name.to_owned() });
     };
-    let found = || value.to_owned();
-    set(config, value.trim()).ok_or_else(|| SettingError::Value { name, found: found(), wanted })
+    // A password is taken as it is.
+    let text = if *name == "password" { value } else { value.trim() };
+    let refused = || SettingError::Value { name, found: value.to_owned(), wanted };
+    set(config, text).ok_or_else(refused)
 }
 
 fn boolean(text: &str) -> Option<bool> {
@@ -171,7 +243,9 @@ fn seconds(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use secrecy::ExposeSecret;
     use tendmap::segment::Backend;
+    use tendmap::tend::login::AuthMode;
 
     #[test]
     fn every_setting_is_set_by_its_name() {
@@ -179,6 +253,15 @@ mod tests {
         let values = [
             ("hosts", "a:1, [::1]:2"),
             ("cluster_name", "lab"),
+            ("user", "ann"),
+            ("password", " secret "),
+            ("auth_mode", "external"),
+            ("tls", "true"),
+            ("tls_cafile", "ca.pem"),
+            ("tls_certfile", "cert.pem"),
+            ("tls_keyfile", "key.pem"),
+            ("tls_for_login_only", "true"),
+            ("use_services_alternate", "true"),
             ("use_shm", "true"),
             ("shm_key", "0xA7000001"),
             ("shm_max_nodes", "1"),
@@ -201,6 +284,14 @@ mod tests {
         let hosts: Vec<String> = config.hosts.iter().map(ToString::to_string).collect();
         assert_eq!(hosts, ["a:1", "[::1]:2"]);
         assert_eq!(config.cluster_name.as_deref(), Some("lab"));
+        assert_eq!(config.user.as_deref(), Some("ann"));
+        assert_eq!(config.password.as_ref().unwrap().expose_secret(), " secret ");
+        assert_eq!(config.auth_mode, AuthMode::External);
+        let tls = config.tls.as_ref().unwrap();
+        let files = [&tls.cafile, &tls.certfile, &tls.keyfile];
+        let files = files.map(|file| file.as_ref().unwrap().to_str().unwrap());
+        assert_eq!(files, ["ca.pem", "cert.pem", "key.pem"]);
+        assert!(tls.for_login_only && config.use_services_alternate);
         assert_eq!((config.use_shm, config.shm_key), (true, 0xA700_0001));
         assert_eq!((config.shm_max_nodes, config.shm_max_namespaces), (1, 2));
         assert_eq!((config.shm_max_replicas, config.shm_node_ceiling), (4, 5));
@@ -216,7 +307,12 @@ mod tests {
     #[test]
     fn what_can_not_be_read_is_refused_and_named() {
         let mut config = Config::new(vec![]);
+        set(&mut config, "tls_cafile", "ca.pem").unwrap();
+        set(&mut config, "tls", "false").unwrap();
+        assert!(config.tls.is_none());
         for (name, value) in [
+            ("auth_mode", "LDAP"),
+            ("tls", "on"),
             ("hosts", "a:x"),
             ("hosts", ""),
             ("use_shm", "yes"),

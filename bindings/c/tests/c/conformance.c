@@ -148,6 +148,58 @@ static void every_kind_of_key(tendmap_client *client)
     CHECK(tendmap_router_free(router) == TENDMAP_OK);
 }
 
+static void batches(tendmap_client *client)
+{
+    enum { COUNT = 1000 };
+    static int64_t keys[COUNT];
+    static char texts[COUNT][8];
+    static const char *pointers[COUNT];
+    static size_t lengths[COUNT];
+    static uint8_t digests[COUNT][20];
+    static uint16_t nodes[COUNT], again[COUNT];
+    tendmap_router *router = tendmap_router_new(client, NULL);
+    uint64_t test = 0, sequence = 0;
+    tendmap_route route;
+    CHECK(tendmap_router_namespace(router, "test", &test) == TENDMAP_OK);
+    for (int i = 0; i < COUNT; i++) {
+        keys[i] = i * 7919 - 500;
+        snprintf(texts[i], sizeof texts[i], "%d", i);
+        pointers[i] = texts[i];
+        lengths[i] = strlen(texts[i]);
+        CHECK(tendmap_digest_integer("s", keys[i], &digests[i]) == TENDMAP_OK);
+    }
+    const uint32_t policy = TENDMAP_POLICY_SEQUENCE;
+    CHECK(tendmap_route_batch_integers(router, test, "s", keys, COUNT, policy, nodes, &sequence)
+          == TENDMAP_OK);
+    CHECK(sequence > 0);
+    for (int i = 0; i < COUNT; i++) {
+        CHECK(tendmap_route_integer(router, test, "s", keys[i], policy, &route) == TENDMAP_OK);
+        CHECK(route.node == nodes[i] && nodes[i] != TENDMAP_NO_NODE);
+    }
+    CHECK(tendmap_route_batch_digests(router, test, (const uint8_t (*)[20])digests, COUNT, policy,
+                                      again, NULL) == TENDMAP_OK);
+    CHECK(memcmp(nodes, again, sizeof nodes) == 0);
+    CHECK(tendmap_route_batch_strings(router, test, "s", pointers, NULL, COUNT, policy, nodes, NULL)
+          == TENDMAP_OK);
+    CHECK(tendmap_route_batch_strings(router, test, "s", pointers, lengths, COUNT, policy, again,
+                                      NULL) == TENDMAP_OK);
+    CHECK(memcmp(nodes, again, sizeof nodes) == 0);
+    CHECK(tendmap_route_string(router, test, "s", "7", 1, policy, &route) == TENDMAP_OK);
+    CHECK(route.node == nodes[7]);
+    CHECK(tendmap_route_batch_integers(router, test, NULL, NULL, 0, policy, NULL, NULL)
+          == TENDMAP_OK);
+    FAILS(TENDMAP_ERROR_ARGUMENT, "null instead of keys",
+          tendmap_route_batch_integers(router, test, "s", NULL, 1, policy, nodes, NULL));
+    FAILS(TENDMAP_ERROR_ARGUMENT, "null instead of nodes",
+          tendmap_route_batch_integers(router, test, "s", keys, 1, policy, NULL, NULL));
+    FAILS(TENDMAP_ERROR_ARGUMENT, "policy 9",
+          tendmap_route_batch_integers(router, test, "s", keys, 1, 9, nodes, NULL));
+    pointers[3] = NULL;
+    FAILS(TENDMAP_ERROR_ARGUMENT, "null instead of a key",
+          tendmap_route_batch_strings(router, test, "s", pointers, NULL, COUNT, policy, nodes, NULL));
+    CHECK(tendmap_router_free(router) == TENDMAP_OK);
+}
+
 static int freed;
 static tendmap_router *reentered;
 
@@ -338,6 +390,7 @@ int main(int argc, char **argv)
     CHECK(client != NULL);
     bad_arguments(client);
     every_kind_of_key(client);
+    batches(client);
     state_of_nodes(client);
     status_and_nodes(client);
     threads(client);

@@ -1,0 +1,133 @@
+//! Where many keys go.
+
+use core::ffi::{c_char, c_int};
+
+use tendmap::route::{Digest, InSet, Keys};
+use tendmap_bindings::{Failure, indexes};
+
+use crate::error::guard;
+use crate::handle::Shell;
+use crate::route::{policy, utf8};
+use crate::router::{Router, lend};
+use crate::text::{Out, array, array_out, bad, optional};
+
+/// The index of no node.
+pub const TENDMAP_NO_NODE: u16 = 0xFFFF;
+
+const _: () = assert!(TENDMAP_NO_NODE == tendmap_bindings::NO_NODE);
+
+/// # Safety
+/// As the functions below.
+unsafe fn many(
+    router: *mut Shell<Router>,
+    namespace: u64,
+    keys: &(impl Keys + ?Sized),
+    number: u32,
+    nodes: *mut u16,
+    sequence: *mut u64,
+) -> Result<(), Failure> {
+    let policy = policy(number)?;
+    let count = keys.len();
+    if u32::try_from(count).is_err() {
+        return Err(bad(format!("{count} keys; wanted fewer than 2^32 at once")));
+    }
+    // SAFETY: null, or a place, say the functions below.
+    let sequence = unsafe { (!sequence.is_null()).then(|| Out::at("a sequence", sequence)) };
+    let sequence = sequence.transpose()?;
+    // SAFETY: a handle and an array, say the functions below.
+    let (lent, nodes) = unsafe { (lend(router)?, array_out("nodes", nodes, count)?) };
+    let namespace = lent.namespace(namespace)?;
+    lent.known.route_batch(namespace, keys, policy, lent.batch)?;
+    indexes(lent.batch, nodes);
+    if let Some(sequence) = sequence {
+        sequence.put(lent.batch.sequence());
+    }
+    Ok(())
+}
+
+/// Routes `count` integer keys of `set` (NULL = of no set), all in one
+/// publication: writes to nodes[i] the index of the node of keys[i], or
+/// TENDMAP_NO_NODE if no node of its partition may be used. `sequence` (may be
+/// NULL) gets the publication. Digests are computed several at once; it
+/// allocates only for more keys than this router ever had.
+///
+/// On error `nodes` holds nothing of use.
+///
+/// Threads: the router's own. Fork: a child may call it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tendmap_route_batch_integers(
+    router: *mut Shell<Router>,
+    name_space: u64,
+    set: *const c_char,
+    keys: *const i64,
+    count: usize,
+    policy: u32,
+    nodes: *mut u16,
+    sequence: *mut u64,
+) -> c_int {
+    guard(|| {
+        // SAFETY: what the documentation says of the arguments.
+        unsafe {
+            let keys = InSet::new(optional("a set", set)?, array("keys", keys, count)?);
+            many(router, name_space, &keys, policy, nodes, sequence)
+        }
+    })
+}
+
+/// As tendmap_route_batch_integers(), for text keys of UTF-8. `lengths` holds
+/// the length of each in bytes; NULL if each ends with a zero byte.
+///
+/// Threads: the router's own. Fork: a child may call it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tendmap_route_batch_strings(
+    router: *mut Shell<Router>,
+    name_space: u64,
+    set: *const c_char,
+    keys: *const *const c_char,
+    lengths: *const usize,
+    count: usize,
+    policy: u32,
+    nodes: *mut u16,
+    sequence: *mut u64,
+) -> c_int {
+    guard(|| {
+        // SAFETY: what the documentation says of the arguments.
+        unsafe {
+            let set = optional("a set", set)?;
+            let keys = array("keys", keys, count)?;
+            let lengths = match lengths.is_null() {
+                true => None,
+                false => Some(array("lengths", lengths, count)?),
+            };
+            let key = |(index, &key): (usize, &*const c_char)| match lengths {
+                Some(lengths) => utf8(array("a key", key.cast(), lengths[index])?),
+                None => crate::text::text("a key", key),
+            };
+            let keys: Vec<&str> = keys.iter().enumerate().map(key).collect::<Result<_, _>>()?;
+            many(router, name_space, &InSet::new(set, &keys), policy, nodes, sequence)
+        }
+    })
+}
+
+/// As tendmap_route_batch_integers(), for digests: `count` times 20 bytes, one
+/// after the other.
+///
+/// Threads: the router's own. Fork: a child may call it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tendmap_route_batch_digests(
+    router: *mut Shell<Router>,
+    name_space: u64,
+    digests: *const [u8; 20],
+    count: usize,
+    policy: u32,
+    nodes: *mut u16,
+    sequence: *mut u64,
+) -> c_int {
+    guard(|| {
+        // SAFETY: what the documentation says of the arguments.
+        let bytes = unsafe { array("digests", digests, count)? };
+        let digests: Vec<Digest> = bytes.iter().copied().map(Digest::from_bytes).collect();
+        // SAFETY: as above.
+        unsafe { many(router, name_space, digests.as_slice(), policy, nodes, sequence) }
+    })
+}
