@@ -67,10 +67,8 @@ fn main() {
             c[1].push(numbers.next().expect("many"));
         }
     }
-    for (what, rust, c) in
-        [("one key", &mut rust[0], &mut c[0]), ("batch", &mut rust[1], &mut c[1])]
-    {
-        let (rust, c) = (median(rust), median(c));
+    for (index, what) in ["one key", "batch"].into_iter().enumerate() {
+        let (rust, c) = (median(&mut rust[index]), median(&mut c[index]));
         println!("{what}: Rust {rust:.2} ns, C {c:.2} ns, C / Rust {:.3}", c / rust);
     }
     client.close();

@@ -6,7 +6,7 @@ $settings = json_decode(getenv('TENDMAP_SETTINGS') ?: '{}', true);
 $library = getenv('TENDMAP_LIBRARY') ?: 'libtendmap.so.0';
 $tendmap = new Tendmap(getenv('TENDMAP_HOSTS'), $settings, $library);
 $key = $_GET['key'] ?? $argv[1];
-$node = $tendmap->route('test', 'users', ctype_digit($key) ? (int) $key : $key);
+$node = $tendmap->route('test', 'users', (string) (int) $key === $key ? (int) $key : $key);
 if (PHP_SAPI !== 'cli') {
     header('Content-Type: application/json');
 }

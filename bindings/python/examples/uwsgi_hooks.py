@@ -1,0 +1,14 @@
+"""What uWSGI does around app.py's client."""
+
+import uwsgi
+from uwsgidecorators import postfork
+
+from app import client
+
+
+@postfork
+def connect():
+    client.connect()
+
+
+uwsgi.atexit = client.close

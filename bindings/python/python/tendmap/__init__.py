@@ -1,0 +1,69 @@
+"""Routes keys to the nodes of a partitioned database cluster.
+
+One process of a host tends the cluster (polls its servers) and keeps in shared
+memory which node holds which partition; all others, of whatever language, read
+there. They open no connection to learn where a key lives, and when the process
+that tends goes, another takes over.
+
+    import tendmap
+
+    client = tendmap.Client("127.0.0.1:3000", shm_key=0xA7000000)
+    node = client.route("test", "users", 42)
+    print(node.name, node.address)
+
+A client may be made before a fork and used after it, by any thread. See
+docs/PREFORK.md for gunicorn, uWSGI, Celery and others.
+"""
+
+from ._errors import (
+    ArgumentError,
+    ClosedError,
+    ClusterEmptyError,
+    ConfigError,
+    ConnectError,
+    Error,
+    InternalError,
+    MapError,
+    NamespaceUnknownError,
+    NoMapError,
+    NoMapYetError,
+    NoNodeError,
+    OtherClusterError,
+    OtherHostsError,
+    OutOfRangeError,
+    RouteError,
+    SegmentError,
+    TendError,
+    ThreadError,
+)
+from ._tendmap import NO_NODE, Client, Node, Route, SimulatedCluster, __version__, digest, status
+
+__all__ = [
+    "NO_NODE",
+    "ArgumentError",
+    "Client",
+    "ClosedError",
+    "ClusterEmptyError",
+    "ConfigError",
+    "ConnectError",
+    "Error",
+    "InternalError",
+    "MapError",
+    "NamespaceUnknownError",
+    "NoMapError",
+    "NoMapYetError",
+    "NoNodeError",
+    "Node",
+    "OtherClusterError",
+    "OtherHostsError",
+    "OutOfRangeError",
+    "Route",
+    "RouteError",
+    "SegmentError",
+    "SimulatedCluster",
+    "TendError",
+    "ThreadError",
+    "__version__",
+    "digest",
+    "status",
+]

@@ -1,0 +1,306 @@
+"""What the compiled part of tendmap has."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from os import PathLike
+from types import TracebackType
+from typing import Any, Final, Literal, TypeAlias, TypedDict, TypeVar, final, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+Key: TypeAlias = int | str | bytes | bytearray | float
+Policy: TypeAlias = Literal["master", "sequence", "any", "random"]
+Seconds: TypeAlias = float | str | timedelta
+Role: TypeAlias = Literal["owner", "standby", "follower", "closed"]
+_C = TypeVar("_C", bound=Client)
+
+__version__: Final[str]
+NO_NODE: Final[int]
+"""The index of no node in what `Client.route_batch` gives for arrays."""
+
+def digest(set: str | None, key: Key) -> bytes:
+    """The RIPEMD-160 digest of a key in a set (None = in none): 20 bytes."""
+
+def status(
+    *,
+    shm_key: int | str = 0xA7000000,
+    shm_backend: Literal["file", "sysv"] = "file",
+    shm_directory: str | PathLike[str] = "/dev/shm",
+    shm_owner: int | None = None,
+) -> Status:
+    """How a segment and its owner stand, asked without taking part: no thread,
+    no connection, no chance to become owner. For monitoring.
+
+    Raises SegmentError if there is none.
+    """
+
+@final
+class Node:
+    """A node of the cluster.
+
+    There is one object for each node in a process, as long as the node and its
+    address are the same: `state`, or a weak dictionary of nodes, is the place
+    for what belongs to a node (a connection pool, say). In a forked child the
+    objects are new and their `state` is None.
+    """
+
+    state: Any
+    """Whatever the application hangs here; None at first."""
+    @property
+    def index(self) -> int:
+        """Its index in what `Client.route_batch` gives for arrays."""
+    @property
+    def incarnation(self) -> int:
+        """How often a node moved into that index."""
+    @property
+    def name(self) -> str:
+        """What it calls itself."""
+    @property
+    def host(self) -> str:
+        """Its IP address."""
+    @property
+    def port(self) -> int: ...
+    @property
+    def address(self) -> str:
+        """IP address and port: "10.0.0.1:3000", "[::1]:3000"."""
+    @property
+    def tls_name(self) -> str | None:
+        """The name on its TLS certificate."""
+
+@final
+class Route:
+    """Where a key goes, as `Client.locate` tells it."""
+
+    @property
+    def node(self) -> Node: ...
+    @property
+    def namespace(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def replica(self) -> int:
+        """Which replica it is, 0 = the master."""
+    @property
+    def sequence(self) -> int:
+        """The publication that it was read from."""
+
+class NamespaceStatus(TypedDict):
+    name: str
+    replication_factor: int
+    strong_consistency: bool
+    holes: int
+
+class Status(TypedDict):
+    """How the segment and its owner stand; the fields of `tendmap status --json`."""
+
+    path: str | None
+    bytes: int
+    layout_version: int
+    key: int
+    generation: int
+    retired: bool
+    cluster_name: str | None
+    term: int
+    sequence: int
+    owner_pid: int | None
+    owner_alive: bool
+    abdicated: bool
+    heartbeat_age_ms: int | None
+    tended_age_ms: int | None
+    tend_interval_ms: int | None
+    nodes: int
+    max_nodes: int
+    max_namespaces: int
+    max_replicas: int
+    namespaces: list[NamespaceStatus]
+    publications: int
+    takeovers: int
+    refused_nodes: int
+    tends: int
+    tend_errors: int
+    attached: int | None
+    healthy: bool
+    problems: list[str]
+
+class Client:
+    """A process's connection to a cluster's map.
+
+    Any thread may use it. It may be made before `os.fork` and used after it:
+    the first call in a child starts the child's own part, without touching its
+    parent's. Pickled, it becomes a client with the same settings that connects
+    at its first use.
+    """
+
+    def __new__(
+        cls: type[_C],
+        hosts: str | Iterable[str | tuple[str, int]],
+        *,
+        lazy: bool = False,
+        cluster_name: str | None = None,
+        user: str | None = None,
+        password: str | None = None,
+        auth_mode: Literal["INTERNAL", "EXTERNAL", "EXTERNAL_INSECURE", "PKI"] = "INTERNAL",
+        tls: bool = False,
+        tls_cafile: str | PathLike[str] | None = None,
+        tls_certfile: str | PathLike[str] | None = None,
+        tls_keyfile: str | PathLike[str] | None = None,
+        tls_for_login_only: bool = False,
+        use_services_alternate: bool = False,
+        use_shm: bool = True,
+        shm_key: int | str = 0xA7000000,
+        shm_max_nodes: int = 16,
+        shm_max_namespaces: int = 8,
+        shm_max_replicas: int = 3,
+        shm_node_ceiling: int = 4096,
+        shm_namespace_ceiling: int = 256,
+        shm_takeover_threshold: Seconds = 30,
+        shm_backend: Literal["file", "sysv"] = "file",
+        shm_directory: str | PathLike[str] = "/dev/shm",
+        shm_mode: int | str = 0o600,
+        shm_owner: int | None = None,
+        tend_interval: Seconds = 1,
+        connect_timeout: Seconds = 1,
+        **settings: Any,
+    ) -> _C:
+        """Connects: attaches to the segment of `shm_key`, or makes it and tends.
+
+        hosts: "NAME:PORT", several separated by commas, or a list of them or of
+            (name, port).
+        lazy: connect at the first use instead of now: for what is made before
+            workers are forked and is to be used by them alone.
+
+        The other arguments are the settings of the README, durations in seconds
+        (or as "500ms"). Wrong ones raise ConfigError, also with `lazy`.
+
+        Raises ConnectError; nothing is left behind then.
+        """
+    def connect(self) -> None:
+        """Connects now, if `lazy` was given or this is a forked child."""
+    def close(self) -> None:
+        """Closes. The last client of the process under its key hands the
+        ownership over, and the last process removes the segment. Further calls
+        raise ClosedError; closing again does nothing."""
+    @property
+    def closed(self) -> bool: ...
+    def __enter__(self: _C) -> _C: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None: ...
+    @property
+    def role(self) -> Role:
+        """This process's part at the moment."""
+    @property
+    def sequence(self) -> int:
+        """The live publication; 0 = none yet."""
+    def route(
+        self, namespace: str, set: str | None, key: Key, policy: Policy = "sequence"
+    ) -> Node:
+        """The node to ask for a key.
+
+        policy: "master" = the master alone; "sequence" = replicas in their
+            order, from the master on; "any" = starting one further with each
+            call; "random" = starting at a random one.
+
+        Raises RouteError; NoNodeError if no node of the partition may be used.
+        """
+    def route_digest(self, namespace: str, digest: bytes, policy: Policy = "sequence") -> Node:
+        """As `route`, for a digest that was computed before."""
+    def locate(
+        self, namespace: str, set: str | None, key: Key, policy: Policy = "sequence"
+    ) -> Route:
+        """As `route`, with partition and replica, and to be tried again."""
+    def retry(self, route: Route) -> Route:
+        """The node of `route` has failed a command: the next try, from the
+        replica after it on ("master" asks for the master again)."""
+    @overload
+    def route_batch(
+        self,
+        namespace: str,
+        set: str | None,
+        keys: NDArray[np.integer[Any]],
+        policy: Policy = "sequence",
+        *,
+        out: NDArray[np.uint16] | None = None,
+    ) -> NDArray[np.uint16]: ...
+    @overload
+    def route_batch(
+        self,
+        namespace: str,
+        set: str | None,
+        keys: Sequence[Key],
+        policy: Policy = "sequence",
+    ) -> list[Node | None]: ...
+    def route_batch(self, namespace, set, keys, policy="sequence", *, out=None):
+        """The nodes of many keys, all of one publication.
+
+        For a sequence of keys: a list of nodes, None where a partition has none.
+
+        For a NumPy array of integers (one dimension): an array of node indexes
+        (`Node.index`), NO_NODE where a partition has none. Contiguous arrays of
+        64 or 32 bits are read where they are, others are copied. `out` (uint16,
+        contiguous, as long as `keys`) is filled and returned if it is given.
+        The interpreter's lock is released meanwhile: neither array may be
+        changed by another thread.
+        """
+    def nodes(self) -> list[Node]:
+        """The cluster's nodes, in the order of their indexes."""
+    def namespaces(self) -> list[str]:
+        """The names of the cluster's namespaces."""
+    def status(self) -> Status:
+        """How the segment and its owner stand."""
+    def wait_for_change(self, sequence: int, timeout: float | None = None) -> int:
+        """Waits until a publication other than `sequence` is live, at most
+        `timeout` seconds (None = for ever); the sequence that is live then.
+        Other threads run meanwhile; a signal (Ctrl-C) ends it."""
+
+@final
+class SimulatedCluster:
+    """A cluster for tests, in a thread of this process, that speaks the real
+    protocol on the loopback. Nodes are numbered from 1 on."""
+
+    def __new__(
+        cls,
+        nodes: int = 3,
+        *,
+        namespaces: Mapping[str, int] | None = None,
+        cluster_name: str = "sim",
+        base_port: int = 0,
+    ) -> SimulatedCluster:
+        """namespaces: replication factors by name; {"test": 2} if not given.
+        base_port: port of node 1, others following; 0 = any free ones."""
+    @property
+    def hosts(self) -> list[str]:
+        """The addresses of all nodes, by number."""
+    def kill(self, number: int) -> None:
+        """Kills a node: its sockets are gone at once, the others notice after
+        about two seconds."""
+    def stop(self, number: int) -> None:
+        """Stops a node cleanly."""
+    def start(self, number: int) -> None:
+        """Starts a stopped node at its port."""
+    def freeze(self, number: int) -> None:
+        """Stops a node's process as by SIGSTOP."""
+    def thaw(self, number: int) -> None:
+        """Lets a frozen node go on."""
+    def add(self) -> int:
+        """Adds a node; its number."""
+    def remove(self, number: int) -> None:
+        """Stops a node for good."""
+    def move_node(self, number: int, port: int = 0) -> int:
+        """Starts a node anew at another port, which is returned."""
+    def settle(self, timeout: float = 30.0) -> bool:
+        """Waits until nothing will change by itself any more; whether it is so."""
+    def owners(self, namespace: str) -> list[list[str]]:
+        """The truth: for each partition the names of the nodes that hold it."""
+    def close(self) -> None: ...
+    def __enter__(self) -> SimulatedCluster: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None: ...

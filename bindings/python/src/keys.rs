@@ -1,0 +1,53 @@
+//! Keys as Python has them.
+
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyString};
+use tendmap::route::Key;
+
+/// Runs `f` with what a key is in Rust: int, str, bytes, bytearray or float.
+#[inline]
+pub fn with_key<R>(key: &Bound<'_, PyAny>, f: impl FnOnce(Key<'_>) -> R) -> PyResult<R> {
+    if key.is_exact_instance_of::<PyInt>() {
+        return Ok(f(Key::Integer(integer(key)?)));
+    }
+    if let Ok(text) = key.cast::<PyString>() {
+        return Ok(f(Key::Str(text.to_str()?)));
+    }
+    other(key, f)
+}
+
+#[cold]
+fn other<R>(key: &Bound<'_, PyAny>, f: impl FnOnce(Key<'_>) -> R) -> PyResult<R> {
+    if let Ok(bytes) = key.cast::<PyBytes>() {
+        return Ok(f(Key::Bytes(bytes.as_bytes())));
+    }
+    if let Ok(bytes) = key.cast::<PyByteArray>() {
+        return Ok(f(Key::Bytes(&bytes.to_vec())));
+    }
+    if let Ok(number) = key.cast::<PyFloat>() {
+        return Ok(f(Key::Double(number.value())));
+    }
+    // NumPy's integers and the like; a bool would be a mistake.
+    if !key.is_instance_of::<PyBool>() && key.hasattr("__index__")? {
+        return Ok(f(Key::Integer(integer(key)?)));
+    }
+    let found = key.get_type().name()?;
+    let text = format!("key of type {found}; wanted int, str, bytes, bytearray or float");
+    Err(PyTypeError::new_err(text))
+}
+
+#[inline]
+fn integer(key: &Bound<'_, PyAny>) -> PyResult<i64> {
+    key.extract().map_err(|error| too_large(key, error))
+}
+
+#[cold]
+fn too_large(key: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
+    if error.is_instance_of::<PyOverflowError>(key.py()) {
+        return PyOverflowError::new_err(format!(
+            "key {key}; wanted an integer of 64 bits, signed"
+        ));
+    }
+    error
+}

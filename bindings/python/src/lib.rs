@@ -1,0 +1,63 @@
+//! tendmap for Python: a thin layer over the Rust library. What Python users
+//! read is in `python/tendmap/_tendmap.pyi`.
+
+mod batch;
+mod bench;
+mod client;
+mod errors;
+mod keys;
+mod node;
+mod routers;
+mod settings;
+mod sim;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyString};
+use tendmap::client::{Reader, Status};
+use tendmap_bindings::Failure;
+
+/// The RIPEMD-160 digest of a key in a set: 20 bytes.
+#[pyfunction]
+fn digest<'py>(
+    py: Python<'py>,
+    set: Option<&str>,
+    key: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let digest = keys::with_key(key, |key| tendmap::route::Digest::of(set.unwrap_or(""), key))?;
+    Ok(PyBytes::new(py, digest.as_bytes()))
+}
+
+/// How a segment and its owner stand, asked without taking part: as a reader.
+#[pyfunction]
+#[pyo3(signature = (**settings))]
+fn status<'py>(
+    py: Python<'py>,
+    settings: Option<Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let settings = settings.unwrap_or_else(|| PyDict::new(py));
+    // No host is ever asked.
+    let config = settings::config(PyString::new(py, "localhost").as_any(), &settings)?;
+    let found = py.detach(|| {
+        // The reader is gone before it is counted who is attached.
+        let segment = Reader::attach(&config.place()).map_err(Failure::from)?.segment();
+        Status::of(&segment).map_err(Failure::from)
+    });
+    let found = found.map_err(|failure| errors::raise(py, failure))?;
+    py.import("json")?.call_method1("loads", (found.to_json().to_string(),))
+}
+
+#[pymodule]
+fn _tendmap(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<client::Client>()?;
+    module.add_class::<node::Node>()?;
+    module.add_class::<node::Route>()?;
+    module.add_class::<sim::SimulatedCluster>()?;
+    module.add_function(wrap_pyfunction!(digest, module)?)?;
+    module.add_function(wrap_pyfunction!(status, module)?)?;
+    module.add_function(wrap_pyfunction!(bench::_digests, module)?)?;
+    module.add_function(wrap_pyfunction!(bench::_batch, module)?)?;
+    module.add_class::<bench::_Empty>()?;
+    module.add("NO_NODE", batch::NO_NODE)?;
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    Ok(())
+}

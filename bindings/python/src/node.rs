@@ -1,0 +1,134 @@
+//! Nodes and routes as Python sees them.
+
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+
+use pyo3::prelude::*;
+use tendmap::map::{Node as Known, Slot};
+
+/// A node of the cluster.
+#[pyclass(frozen, weakref, module = "tendmap")]
+pub struct Node {
+    /// Its index in what `route_batch` gives for arrays.
+    #[pyo3(get)]
+    pub index: u16,
+    /// How often a node moved into that index.
+    #[pyo3(get)]
+    incarnation: u32,
+    /// What it calls itself.
+    #[pyo3(get)]
+    name: String,
+    address: SocketAddr,
+    /// The name on its TLS certificate.
+    #[pyo3(get)]
+    tls_name: Option<String>,
+    state: Mutex<Option<Py<PyAny>>>,
+}
+
+#[pymethods]
+impl Node {
+    #[getter]
+    fn host(&self) -> String {
+        self.address.ip().to_string()
+    }
+
+    #[getter]
+    fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    #[getter]
+    fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    #[getter]
+    fn state(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.as_ref().map(|state| state.clone_ref(py))
+    }
+
+    #[setter]
+    fn set_state(&self, state: Option<Py<PyAny>>) {
+        let mut place = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let former = std::mem::replace(&mut *place, state);
+        // What is dropped may run code that looks here.
+        drop(place);
+        drop(former);
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<tendmap.Node {} at {}>", self.name, self.address)
+    }
+}
+
+/// The nodes that this process's Python code has seen: one object a node, as
+/// long as the node and its address are the same.
+#[derive(Default)]
+pub struct Nodes {
+    places: Vec<Option<(u32, Known, Py<Node>)>>,
+}
+
+impl Nodes {
+    /// The object of a node.
+    pub fn get(
+        &mut self,
+        py: Python<'_>,
+        slot: Slot,
+        incarnation: u32,
+        node: &Known,
+    ) -> PyResult<Py<Node>> {
+        if self.places.len() <= slot.index() {
+            self.places.resize_with(slot.index() + 1, || None);
+        }
+        let place = &mut self.places[slot.index()];
+        if let Some((number, known, object)) = place {
+            if *number == incarnation && known == node {
+                return Ok(object.clone_ref(py));
+            }
+        }
+        let object = Py::new(
+            py,
+            Node {
+                index: slot.index() as u16,
+                incarnation,
+                name: node.id.to_string(),
+                address: node.address,
+                tls_name: node.tls_name.map(|name| name.to_string()),
+                state: Mutex::new(None),
+            },
+        )?;
+        *place = Some((incarnation, *node, object.clone_ref(py)));
+        Ok(object)
+    }
+}
+
+/// Where a key goes.
+#[pyclass(frozen, module = "tendmap")]
+pub struct Route {
+    /// The node.
+    #[pyo3(get)]
+    pub node: Py<Node>,
+    /// The namespace's name.
+    #[pyo3(get)]
+    pub namespace: Py<PyAny>,
+    /// The partition.
+    #[pyo3(get)]
+    pub partition: usize,
+    /// Which replica it is, 0 = the master.
+    #[pyo3(get)]
+    pub replica: usize,
+    /// The publication that it was read from.
+    #[pyo3(get)]
+    pub sequence: u64,
+    pub policy: tendmap::route::Policy,
+}
+
+#[pymethods]
+impl Route {
+    fn __repr__(&self) -> String {
+        let Node { name, address, .. } = self.node.get();
+        let (partition, replica) = (self.partition, self.replica);
+        format!("<tendmap.Route partition {partition}, replica {replica}: {name} at {address}>")
+    }
+}

@@ -1,0 +1,127 @@
+//! Routers for Python's threads, and what is remembered between two calls.
+
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+use tendmap::client::Client as Known;
+use tendmap::layout::Lineage;
+use tendmap::route::{Batch, NamespaceHandle, Policy, Router};
+
+use crate::errors::raise;
+use crate::node::Node;
+
+/// A router with the names that were used last. The objects are compared by
+/// identity before they are read: callers pass the same constants again and
+/// again, and a string never changes.
+pub struct Lent {
+    pub router: Router<Option<Py<Node>>>,
+    lineage: Lineage,
+    namespace: Option<(Py<PyAny>, NamespaceHandle)>,
+    set: Option<(Py<PyAny>, String)>,
+    policy: Option<(Py<PyAny>, Policy)>,
+    batch: Batch,
+    /// Its client; dropped last.
+    _client: Known,
+}
+
+/// Reads the name of a policy.
+fn policy(name: &Bound<'_, PyAny>) -> PyResult<Policy> {
+    match name.cast::<PyString>().ok().and_then(|name| name.to_str().ok()) {
+        Some("master") => Ok(Policy::Master),
+        Some("sequence") => Ok(Policy::Sequence),
+        Some("any") => Ok(Policy::Any),
+        Some("random") => Ok(Policy::Random),
+        _ => Err(pyo3::exceptions::PyValueError::new_err(format!(
+            "policy is {}; wanted \"master\", \"sequence\", \"any\" or \"random\"",
+            name.repr()?
+        ))),
+    }
+}
+
+impl Lent {
+    pub fn new(client: Known) -> Lent {
+        Lent {
+            router: client.router_with(|_| None),
+            lineage: Lineage::current(),
+            namespace: None,
+            set: None,
+            policy: None,
+            batch: Batch::new(),
+            _client: client,
+        }
+    }
+
+    /// Whether this process made it, as against its parent.
+    #[inline]
+    pub fn is_own(&self) -> bool {
+        self.lineage == Lineage::current()
+    }
+
+    #[inline]
+    pub fn namespace(&mut self, name: &Bound<'_, PyAny>) -> PyResult<NamespaceHandle> {
+        match &self.namespace {
+            Some((known, handle)) if known.is(name) => Ok(*handle),
+            _ => self.resolve(name),
+        }
+    }
+
+    #[cold]
+    fn resolve(&mut self, name: &Bound<'_, PyAny>) -> PyResult<NamespaceHandle> {
+        let text = wanted_text("namespace", name)?.to_str()?;
+        let handle = self.router.namespace(text).map_err(|error| raise(name.py(), error))?;
+        self.namespace = Some((name.clone().unbind(), handle));
+        Ok(handle)
+    }
+
+    /// Remembers the set, for [`set_name`](Self::set_name).
+    #[inline]
+    pub fn set(&mut self, name: &Bound<'_, PyAny>) -> PyResult<()> {
+        match &self.set {
+            Some((known, _)) if known.is(name) => Ok(()),
+            _ => self.read_set(name),
+        }
+    }
+
+    #[cold]
+    fn read_set(&mut self, name: &Bound<'_, PyAny>) -> PyResult<()> {
+        let text = match name.is_none() {
+            true => String::new(),
+            false => wanted_text("set", name)?.to_str()?.to_owned(),
+        };
+        self.set = Some((name.clone().unbind(), text));
+        Ok(())
+    }
+
+    #[inline]
+    pub fn set_name(&self) -> &str {
+        self.set.as_ref().map_or("", |(_, text)| text)
+    }
+
+    /// What a batch needs, all at once: router, place for results, set.
+    pub fn for_batch(&mut self) -> (&mut Router<Option<Py<Node>>>, &mut Batch, &str) {
+        let set = self.set.as_ref().map_or("", |(_, text)| text);
+        (&mut self.router, &mut self.batch, set)
+    }
+
+    #[inline]
+    pub fn policy(&mut self, name: Option<&Bound<'_, PyAny>>) -> PyResult<Policy> {
+        match (name, &self.policy) {
+            (None, _) => Ok(Policy::Sequence),
+            (Some(name), Some((known, policy))) if known.is(name) => Ok(*policy),
+            (Some(name), _) => {
+                let read = policy(name)?;
+                self.policy = Some((name.clone().unbind(), read));
+                Ok(read)
+            }
+        }
+    }
+}
+
+fn wanted_text<'a, 'py>(
+    what: &str,
+    found: &'a Bound<'py, PyAny>,
+) -> PyResult<&'a Bound<'py, PyString>> {
+    found.cast::<PyString>().map_err(|_| {
+        let kind = found.get_type().name().map_or_else(|_| "?".into(), |name| name.to_string());
+        pyo3::exceptions::PyTypeError::new_err(format!("{what} of type {kind}; wanted str"))
+    })
+}

@@ -1,0 +1,160 @@
+//! A simulated cluster for tests.
+
+use std::mem::ManuallyDrop;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use tendmap::layout::Lineage;
+use tendmap::sim::{Sim, SimConfig, SimError, SimNamespace};
+use tendmap_bindings::{Failure, Kind};
+
+use crate::errors::raise;
+
+/// A simulated cluster, in a thread of this process.
+#[pyclass(frozen, module = "tendmap")]
+pub struct SimulatedCluster {
+    sim: Mutex<Option<ManuallyDrop<Sim>>>,
+    lineage: Lineage,
+}
+
+impl SimulatedCluster {
+    fn ask<T: Send>(
+        &self,
+        py: Python<'_>,
+        f: impl FnOnce(&Sim) -> Result<T, SimError> + Send,
+    ) -> PyResult<T> {
+        let failed = |kind, text: String| raise(py, Failure::new(kind, text));
+        if self.lineage != Lineage::current() {
+            let text = "the simulated cluster runs in the parent process; ask it there";
+            return Err(failed(Kind::Closed, text.into()));
+        }
+        let sim = self.sim.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(sim) = &*sim else {
+            return Err(failed(Kind::Closed, "the simulated cluster is closed".into()));
+        };
+        f(sim).map_err(|error| failed(Kind::Argument, error.to_string()))
+    }
+}
+
+impl Drop for SimulatedCluster {
+    fn drop(&mut self) {
+        // A forked child has no such thread to end.
+        let own = self.lineage == Lineage::current();
+        let sim = self.sim.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let (true, Some(sim)) = (own, sim) {
+            drop(ManuallyDrop::into_inner(sim));
+        }
+    }
+}
+
+#[pymethods]
+impl SimulatedCluster {
+    #[new]
+    #[pyo3(signature = (nodes = 3, *, namespaces = None, cluster_name = "sim", base_port = 0))]
+    fn new(
+        py: Python<'_>,
+        nodes: usize,
+        namespaces: Option<&Bound<'_, PyDict>>,
+        cluster_name: &str,
+        base_port: u16,
+    ) -> PyResult<SimulatedCluster> {
+        let mut config = SimConfig::new(nodes);
+        config.base_port = base_port;
+        config.cluster_name = Some(cluster_name.to_owned()).filter(|name| !name.is_empty());
+        config.namespaces = match namespaces {
+            None => vec![SimNamespace::new("test", 2)],
+            Some(given) => given
+                .iter()
+                .map(|(name, factor)| {
+                    Ok(SimNamespace::new(name.extract::<String>()?, factor.extract()?))
+                })
+                .collect::<PyResult<_>>()?,
+        };
+        let sim = Sim::start(config)
+            .map_err(|error| raise(py, Failure::new(Kind::Argument, error.to_string())))?;
+        let sim = Mutex::new(Some(ManuallyDrop::new(sim)));
+        Ok(SimulatedCluster { sim, lineage: Lineage::current() })
+    }
+
+    #[getter]
+    fn hosts(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        self.ask(py, |sim| Ok(sim.seeds().iter().map(ToString::to_string).collect()))
+    }
+
+    fn kill(&self, py: Python<'_>, number: usize) -> PyResult<()> {
+        self.ask(py, |sim| sim.kill(number))
+    }
+
+    fn stop(&self, py: Python<'_>, number: usize) -> PyResult<()> {
+        self.ask(py, |sim| sim.stop_clean(number))
+    }
+
+    fn start(&self, py: Python<'_>, number: usize) -> PyResult<()> {
+        self.ask(py, |sim| sim.start_node(number))
+    }
+
+    fn freeze(&self, py: Python<'_>, number: usize) -> PyResult<()> {
+        self.ask(py, |sim| sim.freeze(number))
+    }
+
+    fn thaw(&self, py: Python<'_>, number: usize) -> PyResult<()> {
+        self.ask(py, |sim| sim.thaw(number))
+    }
+
+    fn add(&self, py: Python<'_>) -> PyResult<usize> {
+        self.ask(py, Sim::add)
+    }
+
+    fn remove(&self, py: Python<'_>, number: usize) -> PyResult<()> {
+        self.ask(py, |sim| sim.remove(number))
+    }
+
+    #[pyo3(signature = (number, port = 0))]
+    fn move_node(&self, py: Python<'_>, number: usize, port: u16) -> PyResult<u16> {
+        self.ask(py, |sim| sim.move_node(number, port))
+    }
+
+    #[pyo3(signature = (timeout = 30.0))]
+    fn settle(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
+        let timeout = Duration::try_from_secs_f64(timeout)
+            .map_err(|_| PyValueError::new_err("timeout: wanted seconds from 0 on"))?;
+        // In short stretches, so that other threads go on.
+        let until = std::time::Instant::now() + timeout;
+        loop {
+            if self.ask(py, |sim| Ok(sim.settle(Duration::ZERO)))? {
+                return Ok(true);
+            }
+            if std::time::Instant::now() >= until {
+                return Ok(false);
+            }
+            py.check_signals()?;
+            py.detach(|| std::thread::sleep(Duration::from_millis(10)));
+        }
+    }
+
+    fn owners(&self, py: Python<'_>, namespace: &str) -> PyResult<Vec<Vec<String>>> {
+        let owners = self.ask(py, |sim| sim.owners(namespace))?;
+        let names = |row: Vec<tendmap::map::NodeId>| row.iter().map(ToString::to_string).collect();
+        Ok(owners.into_iter().map(names).collect())
+    }
+
+    fn close(&self, py: Python<'_>) {
+        if self.lineage != Lineage::current() {
+            return;
+        }
+        let sim = self.sim.lock().unwrap_or_else(PoisonError::into_inner).take();
+        py.detach(|| sim.map(|sim| drop(ManuallyDrop::into_inner(sim))));
+    }
+
+    fn __enter__(this: Py<SimulatedCluster>) -> Py<SimulatedCluster> {
+        this
+    }
+
+    #[pyo3(signature = (*_args))]
+    fn __exit__(&self, py: Python<'_>, _args: &Bound<'_, PyTuple>) {
+        self.close(py);
+    }
+}

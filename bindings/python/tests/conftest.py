@@ -1,0 +1,70 @@
+"""What the tests share: a simulated cluster, and a directory for segments."""
+
+import os
+import shutil
+import tempfile
+import time
+import traceback
+
+import pytest
+
+import tendmap
+
+
+@pytest.fixture
+def cluster():
+    with tendmap.SimulatedCluster(3, namespaces={"test": 2}, cluster_name="lab") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def directory():
+    path = tempfile.mkdtemp(prefix="tendmap-py-", dir="/dev/shm")
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def settings(directory):
+    """Settings with which things happen quickly."""
+    return {"shm_directory": directory, "tend_interval": 0.05}
+
+
+@pytest.fixture
+def client(cluster, settings):
+    with tendmap.Client(cluster.hosts, **settings) as client:
+        yield client
+
+
+def wait_until(what, done, at_most=30.0):
+    """Waits until `done`, and fails after a generous time."""
+    until = time.monotonic() + at_most
+    while not done():
+        assert time.monotonic() < until, f"waited in vain: {what}"
+        time.sleep(0.005)
+
+
+def in_child(work):
+    """Runs `work` in a forked child; fails if it does, or does not end."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            # Nothing of the parent's pytest runs here.
+            os._exit(code)
+    until = time.monotonic() + 60
+    while True:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended == pid:
+            assert os.waitstatus_to_exitcode(status) == 0, "the child failed, see above"
+            return
+        if time.monotonic() > until:
+            os.kill(pid, 9)
+            os.waitpid(pid, 0)
+            raise AssertionError("the child hangs")
+        time.sleep(0.005)

@@ -1,0 +1,249 @@
+"""The recipes of docs/PREFORK.md, run: a worker that tends is killed, routing
+goes on, another one takes over."""
+
+import http.client
+import importlib.util
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+import tendmap
+from conftest import wait_until
+
+EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
+
+
+class OverUnix(http.client.HTTPConnection):
+    """HTTP over a Unix socket: no port that another test might take."""
+
+    def __init__(self, path):
+        super().__init__("localhost", timeout=30)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(30)
+        self.sock.connect(self.path)
+
+
+def ask(path, key):
+    connection = OverUnix(path)
+    try:
+        connection.request("GET", f"/?key={key}")
+        response = connection.getresponse()
+        body = response.read()
+        assert response.status == 200, (response.status, body)
+        return json.loads(body)
+    finally:
+        connection.close()
+
+
+def environment(cluster, settings):
+    return {
+        **os.environ,
+        "TENDMAP_HOSTS": ",".join(cluster.hosts),
+        "TENDMAP_SETTINGS": json.dumps({k: str(v) for k, v in settings.items()}),
+    }
+
+
+def tool(name):
+    """A program beside this Python, or anywhere."""
+    path = shutil.which(name, path=os.path.dirname(sys.executable)) or shutil.which(name)
+    if path is None:
+        pytest.skip(f"skipped: no {name} is installed here")
+    return path
+
+
+class Served:
+    """A server under test, on a Unix socket."""
+
+    def __init__(self, command, path, env):
+        self.path = path
+        self.process = subprocess.Popen(command, env=env, cwd=EXAMPLES, start_new_session=True)
+
+    def __enter__(self):
+        def answers():
+            assert self.process.poll() is None, "the server has ended"
+            try:
+                return ask(self.path, 1)
+            except OSError:
+                return False
+
+        wait_until("the server answers", answers, 60)
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(30)
+        finally:
+            try:
+                os.killpg(self.process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+
+def killed_owner_is_replaced(served, observer, cluster):
+    """Kills the worker that tends, while requests go on."""
+    owners = cluster.owners("test")
+    partition = lambda key: int.from_bytes(tendmap.digest("users", key)[:2], "little") & 4095
+    first = observer()["owner_pid"]
+    assert first != served.process.pid, "a worker tends, not the process that forks"
+    stop, failed, answers = threading.Event(), [], []
+
+    def requests():
+        key = 0
+        while not stop.is_set():
+            key += 1
+            try:
+                answer = ask(served.path, key)
+                assert answer["node"] == owners[partition(key)][0], (key, answer)
+                answers.append(answer)
+            except (ConnectionError, http.client.HTTPException):
+                # The killed worker's own request is lost, as with every server.
+                failed.append(key)
+
+    threads = [threading.Thread(target=requests) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_until("requests are answered", lambda: len(answers) > 20)
+        os.kill(first, signal.SIGKILL)
+        begun = time.monotonic()
+        wait_until("another worker tends", lambda: observer()["owner_pid"] not in (None, first)
+                   and observer()["owner_alive"])
+        took = time.monotonic() - begun
+        seen = len(answers)
+        wait_until("requests are answered by all that", lambda: len(answers) > seen + 20)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert len(failed) <= 2, failed
+    status = observer()
+    assert status["takeovers"] >= 1 and status["healthy"], status
+    print(f"taken over after {took * 1000:.0f} ms; {len(answers)} requests answered")
+    return first
+
+
+@pytest.fixture
+def observer(settings):
+    """Asks for the status without taking part."""
+    return lambda: tendmap.status(shm_directory=settings["shm_directory"])
+
+
+def test_gunicorn_with_preload_and_eight_workers(cluster, settings, observer, directory):
+    pytest.importorskip("gunicorn", reason="skipped: gunicorn is not installed here")
+    path = f"{directory}/gunicorn.sock"
+    command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--bind", f"unix:{path}"]
+    command += ["--log-level", "warning", "app:application"]
+    with Served(command, path, environment(cluster, settings)) as served:
+        wait_until("all have connected", lambda: observer()["attached"] == 8)
+        killed_owner_is_replaced(served, observer, cluster)
+        # Gunicorn makes a new worker, which follows.
+        wait_until("all are there again", lambda: observer()["attached"] == 8, 60)
+        # A worker that is recycled hands the ownership over.
+        owner = observer()["owner_pid"]
+        os.kill(owner, signal.SIGTERM)
+        wait_until("handed over", lambda: observer()["owner_pid"] not in (None, owner))
+
+
+def test_gunicorn_whose_master_tends(cluster, settings, observer, directory):
+    """Connected before the fork: the arbiter tends, workers follow."""
+    pytest.importorskip("gunicorn", reason="skipped: gunicorn is not installed here")
+    path = f"{directory}/gunicorn.sock"
+    app = pathlib.Path(directory) / "eager.py"
+    app.write_text(
+        f"import sys; sys.path.insert(0, {str(EXAMPLES)!r})\n"
+        "from app import application, client\n"
+        "client.connect()\n"
+    )
+    command = [sys.executable, "-m", "gunicorn", "--preload", "--workers", "3", "--bind"]
+    command += [f"unix:{path}", "--log-level", "warning", "--chdir", directory, "eager:application"]
+    with Served(command, path, environment(cluster, settings)) as served:
+        roles = {}
+        for key in range(60):
+            answer = ask(path, key)
+            roles[answer["pid"]] = answer["role"]
+        assert set(roles.values()) <= {"follower", "standby"}, roles
+        assert observer()["owner_pid"] == served.process.pid
+
+
+def test_uwsgi(cluster, settings, observer, directory):
+    program = tool("uwsgi")
+    path = f"{directory}/uwsgi.sock"
+    command = [program, "--ini", "uwsgi.ini", "--disable-logging"]
+    ini = (EXAMPLES / "uwsgi.ini").read_text().replace("127.0.0.1:8000", path)
+    copied = pathlib.Path(directory) / "uwsgi.ini"
+    copied.write_text(ini)
+    command[2] = str(copied)
+    if sys.prefix != sys.base_prefix:
+        command += ["--virtualenv", sys.prefix]
+    with Served(command, path, environment(cluster, settings)) as served:
+        wait_until("all have connected", lambda: observer()["attached"] == 4)
+        killed_owner_is_replaced(served, observer, cluster)
+
+
+def test_celery(cluster, settings, observer, directory):
+    if importlib.util.find_spec("celery") is None:
+        pytest.skip("skipped: celery is not installed here")
+    folders = {name: f"{directory}/{name}" for name in ["queue", "results", "control"]}
+    for folder in folders.values():
+        os.mkdir(folder)
+    env = environment(cluster, settings)
+    env["CELERY_SETTINGS"] = json.dumps(
+        {
+            "broker_url": "filesystem://",
+            "broker_transport_options": {
+                "data_folder_in": folders["queue"],
+                "data_folder_out": folders["queue"],
+                "control_folder": folders["control"],
+            },
+            "result_backend": f"file://{folders['results']}",
+            "broker_connection_retry_on_startup": True,
+        }
+    )
+    worker = [sys.executable, "-m", "celery", "-A", "celery_app", "worker", "--pool", "prefork"]
+    # Children are recycled after a few tasks.
+    worker += ["--concurrency", "3", "--max-tasks-per-child", "4", "--loglevel", "WARNING", "--without-gossip", "--without-mingle"]
+    caller = (
+        "import json, sys\n"
+        "from celery_app import route\n"
+        "results = [route.delay(key) for key in range(int(sys.argv[1]))]\n"
+        "print(json.dumps([result.get(timeout=60) for result in results]))\n"
+    )
+
+    def call(count):
+        output = subprocess.check_output([sys.executable, "-c", caller, str(count)], env=env, cwd=EXAMPLES)
+        return json.loads(output)
+
+    process = subprocess.Popen(worker, env=env, cwd=EXAMPLES, start_new_session=True)
+    try:
+        owners, pids = cluster.owners("test"), set()
+        for _ in range(3):
+            for key, answer in enumerate(call(12)):
+                partition = int.from_bytes(tendmap.digest("users", key)[:2], "little") & 4095
+                assert answer["node"] == owners[partition][0]
+                pids.add(answer["pid"])
+            status = observer()
+            assert status["owner_alive"] and status["owner_pid"] != process.pid, status
+        assert len(pids) > 3, "children were recycled"
+        # Celery's own queue may not outlive a killed child; the map does.
+        owner = observer()["owner_pid"]
+        os.kill(owner, signal.SIGKILL)
+        wait_until(
+            "another child tends",
+            lambda: observer()["owner_pid"] not in (None, owner) and observer()["owner_alive"],
+        )
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
