@@ -286,8 +286,11 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError>
             Ok(segment) if found.name.layout_version == LAYOUT_VERSION => {
                 retire_and_unlink(&segment)?;
             }
-            // Somebody else was faster.
-            Err(error) if error.is_absent() => continue,
+            // Somebody else was faster. (What is half-made is absent for those
+            // who attach, but it is there.)
+            Err(error) if error.is_absent() && !matches!(error, SegmentError::HalfMade { .. }) => {
+                continue;
+            }
             _ => match store.discard(found) {
                 Err(error) if error.is_absent() => continue,
                 other => other?,
