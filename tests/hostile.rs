@@ -206,6 +206,8 @@ fn words(rig: &Rig) -> [Vec<usize>; 4] {
         tables.extend(record..record + frame::NAMESPACE_WORDS + usize::from(NODES));
         let routing = start + geometry.routing(0, 0);
         arrays.extend(routing..routing + geometry.array_words());
+        let regimes = start + geometry.regimes(0);
+        arrays.extend(regimes..regimes + geometry.array_words());
     }
     [head, owner, tables, arrays]
 }
@@ -304,10 +306,14 @@ fn h32_a_segment_whose_name_was_taken_by_anything_is_replaced() {
         "a link",
         "removed",
         "lock removed",
+        // The last, for it stays and is whole: were the newest one removed
+        // without a word, too, it would be the newest that lives.
+        "a copy",
     ] {
         let segment = rig.client.segment();
         let path = segment.path().unwrap().to_path_buf();
         let generation = segment.identity().generation;
+        let bytes = fs::read(&path).unwrap();
         match what {
             "lock removed" => fs::remove_file(segment.lock().unwrap().path()).unwrap(),
             "the last number" => {
@@ -322,13 +328,22 @@ fn h32_a_segment_whose_name_was_taken_by_anything_is_replaced() {
             "nothing" => fs::write(&path, b"").unwrap(),
             "a directory" => fs::create_dir(&path).unwrap(),
             "a link" => std::os::unix::fs::symlink("/dev/null", &path).unwrap(),
+            // Whole, and as it was a moment ago: but another file.
+            "a copy" => {
+                fs::write(&path, &bytes).unwrap();
+                fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+            }
             _ => {}
         }
         rig.wait_routed();
+        let now = || rig.client.segment().identity().generation;
+        if what == "a copy" {
+            // A newcomer finds nothing wrong with it until the owner looks.
+            common::wait_until("the copy is noticed", || now() > generation);
+        }
         rig.wait_whole(what);
+        assert_eq!(now() > generation, what != "lock removed", "{what}");
         rig.change();
-        let now = rig.client.segment().identity().generation;
-        assert_eq!(now > generation, what != "lock removed", "{what}");
     }
 }
 

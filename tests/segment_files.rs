@@ -183,6 +183,39 @@ fn h30_a_damaged_header_is_refused_and_rm_takes_force() {
     assert_eq!(files(&directory), 0);
 }
 
+/// A thread that looks for segments finds one at the very moment at which another
+/// gives it its name: both hold the same attachment and the same locks.
+#[test]
+fn h47_who_attaches_while_a_segment_is_made_here_opens_no_second_lock_file() {
+    use tendmap::segment::{Candidate, Entry};
+
+    let directory = directory();
+    let place = place(&directory);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut kept = None;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                kept = tendmap::segment::live(&place).ok().flatten().or(kept);
+            }
+        });
+        for round in 0..500 {
+            let owner = owner(&place, 1, None);
+            let found = tendmap::segment::live(&place).unwrap().unwrap();
+            let same = std::sync::Arc::ptr_eq(&found, owner.segment());
+            let look = Candidate::look(&found).unwrap();
+            let good = same && matches!(look, Entry::Held);
+            if !good {
+                stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+            assert!(good, "round {round}: the same attachment: {same}; {look:?}");
+            drop((owner, found));
+            remove(&place, true).unwrap();
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
 /// A wake-up that comes before the sleep is not lost, and one that never comes
 /// costs the timeout.
 #[test]

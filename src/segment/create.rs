@@ -11,6 +11,7 @@ use super::backend::Unlinked;
 use super::error::SegmentError;
 use super::lock::LockFile;
 use super::name::Place;
+use super::registry::registry;
 use super::segment::Segment;
 use super::tenure::Tenure;
 use crate::layout::{Capacity, Geometry, Header, Identity, WriteMapping};
@@ -60,7 +61,7 @@ pub fn create(
 pub struct Prepared {
     unlinked: Box<dyn Unlinked>,
     /// `None` once it belongs to the segment.
-    lock: Option<LockFile>,
+    lock: Option<Arc<LockFile>>,
 }
 
 impl Prepared {
@@ -96,6 +97,8 @@ impl Prepared {
                 return Err(error);
             }
         };
+        let lock = Arc::new(lock);
+        registry().expect(&lock);
         let mut prepared = Prepared { unlinked, lock: Some(lock) };
         let memory = prepared.unlinked.memory()?;
         memory.put_header(&Header::new(identity, &geometry));

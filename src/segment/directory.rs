@@ -147,11 +147,13 @@ impl Search {
     ///
     /// A lower one was linked too late, and its owner will leave it, unless
     /// everything was removed and somebody has begun anew: then the retired one
-    /// has lost its name, and no higher one is there.
+    /// has lost its name, and no higher one is there. A copy of the retired one
+    /// that somebody has put in its place is none: its map is of a time before.
     pub fn successor(&self, of: &Segment) -> Option<&Arc<Segment>> {
         let number = |segment: &Segment| segment.identity().generation;
         let higher = |other: &Segment| number(other) > number(of);
-        let live = self.live.as_ref()?;
+        let id = |segment: &Segment| segment.identity().segment_id;
+        let live = self.live.as_ref().filter(|live| id(live) != id(of))?;
         let anew = || !of.is_at_name() && !self.retired.as_deref().is_some_and(higher);
         (higher(live) || anew()).then_some(live)
     }
@@ -365,7 +367,7 @@ fn sweep_locks(place: &Place) -> Result<Vec<PathBuf>, SegmentError> {
         let path = store.lock_path(&place.directory, key, id);
         // This process has it open if it is just making that segment: leave it
         // alone, and do not open it a second time.
-        if super::registry::registry().has_lock(&path) {
+        if super::registry::registry().lock(&path).is_some() {
             continue;
         }
         let Ok(lock) = LockFile::open(path.clone(), place.mode) else { continue };

@@ -1,6 +1,7 @@
 //! One attachment of a segment, and one descriptor of its lock file, in a
 //! process, however many handles there are.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::backend::ObjectId;
@@ -12,7 +13,8 @@ use crate::layout::ForkLocal;
 /// last handle until its descriptor is closed, which happens under the
 /// registry's lock, so that nobody opens a second one meanwhile.
 struct Entry {
-    object: ObjectId,
+    /// `None` of a lock file whose segment has no name yet.
+    object: Option<ObjectId>,
     segment: Weak<Segment>,
     lock: Weak<LockFile>,
 }
@@ -31,24 +33,28 @@ pub fn registry() -> MutexGuard<'static, Registry> {
 impl Registry {
     /// The attachment of that object.
     pub fn segment(&self, object: ObjectId) -> Option<Arc<Segment>> {
-        self.entries.iter().filter(|entry| entry.object == object).find_map(|e| e.segment.upgrade())
+        let mut of = self.entries.iter().filter(|entry| entry.object == Some(object));
+        of.find_map(|entry| entry.segment.upgrade())
     }
 
-    /// The open lock file of that segment.
-    pub fn lock(&self, object: ObjectId) -> Option<Arc<LockFile>> {
-        self.entries.iter().filter(|entry| entry.object == object).find_map(|e| e.lock.upgrade())
+    /// The open lock file of that path.
+    pub fn lock(&self, path: &Path) -> Option<Arc<LockFile>> {
+        self.entries.iter().filter_map(|e| e.lock.upgrade()).find(|lock| lock.path() == path)
     }
 
-    /// Whether the lock file of that path is open.
-    pub fn has_lock(&self, path: &std::path::Path) -> bool {
-        self.entries.iter().filter_map(|e| e.lock.upgrade()).any(|lock| lock.path() == path)
+    /// Lists the lock file of a segment that is about to get its name: whoever
+    /// attaches to it in that very moment must not open another one.
+    #[cfg_attr(not(feature = "tend"), allow(dead_code, reason = "a reader makes none"))]
+    pub fn expect(&mut self, lock: &Arc<LockFile>) {
+        self.sweep();
+        self.entries.push(Entry { object: None, segment: Weak::new(), lock: Arc::downgrade(lock) });
     }
 
     /// Lists an attachment.
     pub fn add(&mut self, object: ObjectId, segment: &Arc<Segment>, lock: &Arc<LockFile>) {
         self.sweep();
         let (segment, lock) = (Arc::downgrade(segment), Arc::downgrade(lock));
-        self.entries.push(Entry { object, segment, lock });
+        self.entries.push(Entry { object: Some(object), segment, lock });
     }
 
     /// Closes a lock file handle, and forgets what is gone.

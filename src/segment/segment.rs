@@ -72,11 +72,11 @@ impl Segment {
             return Ok(segment);
         }
         let parts = parts()?;
-        let lock = match registry.lock(id) {
+        let Identity { key, segment_id, .. } = parts.identity;
+        let path = place.backend.store().lock_path(&place.directory, key, segment_id);
+        let lock = match registry.lock(&path) {
             Some(lock) => lock,
             None => {
-                let Identity { key, segment_id, .. } = parts.identity;
-                let path = place.backend.store().lock_path(&place.directory, key, segment_id);
                 let action = SegmentError::io("open the lock file", path.clone());
                 Arc::new(LockFile::open(path, parts.object.mode()).map_err(action)?)
             }
@@ -90,8 +90,13 @@ impl Segment {
     }
 
     /// The segment that was just created, its lock file being held.
-    pub(super) fn created(parts: Parts, lock: LockFile) -> Result<Arc<Segment>, SegmentError> {
-        Self::assemble(parts, Arc::new(lock), &mut registry())
+    pub(super) fn created(parts: Parts, lock: Arc<LockFile>) -> Result<Arc<Segment>, SegmentError> {
+        let mut registry = registry();
+        // Another thread may have attached to it since it got its name.
+        match registry.segment(parts.object.id()) {
+            Some(segment) => Ok(segment),
+            None => Self::assemble(parts, lock, &mut registry),
+        }
     }
 
     fn assemble(
