@@ -256,3 +256,45 @@ fn neither_the_segment_nor_events_nor_errors_show_the_password() {
 fn reversed(text: &str) -> Vec<u8> {
     text.as_bytes()[..6].iter().rev().copied().collect()
 }
+
+#[test]
+fn a_changed_password_lets_a_client_in_again_without_connecting_anew() {
+    let sim = sim(2, Some(3600));
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let mut config = Config::shared(vec![sim.seeds()[0].into()], 0xA700_0077);
+    config.shm_directory = directory.path().into();
+    config.tend_interval = Duration::from_millis(50);
+    config.connect_timeout = Duration::from_secs(2);
+    (config.user, config.password) = (Some("keeper".into()), Some(SECRET.into()));
+    let mut stranger = config.clone();
+    (stranger.user, stranger.password, stranger.use_shm) = (None, None, false);
+    let client = Client::connect(config).unwrap();
+    let tends = || client.status().unwrap().tends;
+    let wait = |what: &str, done: &dyn Fn() -> bool| {
+        let start = Instant::now();
+        while !done() {
+            assert!(start.elapsed() < LONG, "waited in vain: {what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    // While the session is good, a new password changes nothing.
+    client.set_password("not yet".into()).unwrap();
+    let before = tends();
+    wait("passes", &|| tends() > before + 2);
+    assert_eq!((status(&sim).logins, status(&sim).logins_refused), (2, 0));
+
+    sim.set_user(SimUser::new("keeper", "another one")).unwrap();
+    sim.expire_sessions().unwrap();
+    (1..=2).for_each(|number| sim.drop_connections(number).unwrap());
+    wait("a refusal", &|| status(&sim).logins_refused > 0);
+    let errors = client.status().unwrap().tend_errors;
+    wait("failing passes", &|| client.status().unwrap().tend_errors > errors + 1);
+    client.set_password("another one".into()).unwrap();
+    let before = tends();
+    wait("passes again", &|| tends() > before + 2);
+
+    let long = "x".repeat(73);
+    assert!(client.set_password(long.as_str().into()).is_err());
+    let error = Client::start(stranger).unwrap().set_password("x".into()).unwrap_err();
+    assert!(matches!(error, tendmap::client::ConfigError::NoUser { .. }), "{error}");
+}

@@ -52,6 +52,9 @@ impl Agent {
             _ => self.follow(),
         };
         while !self.shared.stopping() {
+            if let Some(credentials) = self.shared.take_credentials() {
+                self.source.set_credentials(credentials);
+            }
             let segment = self.shared.current.get();
             // Loaded before anything is looked at, so that what happens
             // meanwhile cuts the sleep short.

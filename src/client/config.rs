@@ -8,10 +8,10 @@ use std::time::Duration;
 use super::event::Observer;
 use crate::map::{Capacity, CapacityError, ClusterName, NameError};
 use crate::segment::{Backend, Place};
-use crate::tend::Host;
 use crate::tend::login::{AuthMode, Credentials, CredentialsError, SecretString};
 #[cfg(feature = "tls")]
 use crate::tend::tls::{TlsConfig, TlsError};
+use crate::tend::{AerospikeConfig, Host};
 
 /// The shortest interval between two tends, and between two publications.
 pub const MIN_TEND_INTERVAL: Duration = Duration::from_millis(50);
@@ -252,6 +252,24 @@ impl Config {
         let (user, password) = (self.user.as_deref(), self.password.clone());
         let password = password.unwrap_or_default();
         Ok(Some(Credentials::new(mode, user.unwrap_or_default(), password)?))
+    }
+
+    /// What a source of this cluster's maps needs to know, checked.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn source(&self) -> Result<AerospikeConfig, ConfigError> {
+        let mut source = AerospikeConfig::new(self.hosts.clone());
+        source.cluster_name = self.wanted_cluster()?;
+        source.connect_timeout = self.connect_timeout;
+        source.credentials = self.credentials()?;
+        source.use_services_alternate = self.use_services_alternate;
+        source.ip_map.clone_from(&self.ip_map);
+        #[cfg(feature = "tls")]
+        {
+            source.tls.clone_from(&self.tls);
+        }
+        Ok(source)
     }
 
     /// Checks an interval, alone and against what it must fit.

@@ -18,7 +18,7 @@ use crate::segment::{
     Candidate, Created, Current, Entry, Personal, Segment, check_backend, create, private, search,
     sweep, wait,
 };
-use crate::tend::{AerospikeConfig, AerospikeSource, ClusterSource};
+use crate::tend::{AerospikeSource, ClusterSource};
 
 /// A process's connection to a cluster's map.
 ///
@@ -41,7 +41,7 @@ impl Client {
     /// once.
     pub fn connect(config: Config) -> Result<Client, ConnectError> {
         config.check()?;
-        let source = AerospikeSource::new(source_config(&config)?);
+        let source = AerospikeSource::new(config.source()?);
         Client::connect_with(config, Box::new(source))
     }
 
@@ -58,7 +58,7 @@ impl Client {
     /// [`ConnectError`], but none that comes from waiting.
     pub fn start(config: Config) -> Result<Client, ConnectError> {
         config.check()?;
-        let source = AerospikeSource::new(source_config(&config)?);
+        let source = AerospikeSource::new(config.source()?);
         Client::begin(config, Box::new(source))
     }
 
@@ -165,20 +165,6 @@ impl Client {
             wait(segment.mapping().head(), head.bits(), personal, stretch);
         }
     }
-}
-
-fn source_config(config: &Config) -> Result<AerospikeConfig, ConnectError> {
-    let mut source = AerospikeConfig::new(config.hosts.clone());
-    source.cluster_name = config.wanted_cluster()?;
-    source.connect_timeout = config.connect_timeout;
-    source.credentials = config.credentials()?;
-    source.use_services_alternate = config.use_services_alternate;
-    source.ip_map.clone_from(&config.ip_map);
-    #[cfg(feature = "tls")]
-    {
-        source.tls.clone_from(&config.tls);
-    }
-    Ok(source)
 }
 
 /// The client of this process for that key, or a new one.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::config::ConfigError;
 use super::connect::Client;
+use crate::tend::login::{Credentials, SecretString};
 
 impl Client {
     /// How often this process polls the cluster as owner.
@@ -23,6 +24,24 @@ impl Client {
         let shared = &self.handle.shared;
         shared.config.check_tend_interval(interval)?;
         shared.set_tend_interval(interval);
+        Ok(())
+    }
+
+    /// Changes the password of the user that this process logs in as, from the
+    /// next login on; one that was refused is tried again at the next pass.
+    /// Sessions and connections stay as they are.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoUser`] if the client was configured without a user;
+    /// [`ConfigError::Credentials`] if no server takes such a password. Nothing
+    /// has changed then.
+    pub fn set_password(&self, password: SecretString) -> Result<(), ConfigError> {
+        let shared = &self.handle.shared;
+        let Some(user) = shared.config.user.as_deref() else {
+            return Err(ConfigError::NoUser { found: "password" });
+        };
+        let mode = shared.config.auth_mode;
+        shared.set_credentials(Credentials::new(mode, user, password)?);
         Ok(())
     }
 }

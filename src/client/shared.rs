@@ -12,6 +12,7 @@ use super::error::ConnectError;
 use super::event::{Event, Role, tell};
 use crate::layout::{ForkLocal, Lineage};
 use crate::segment::{Backend, Current, Personal, wake};
+use crate::tend::login::Credentials;
 
 /// What handles and thread share.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(super) struct Shared {
     pub personal: Personal,
     /// In nanoseconds.
     tend_interval: AtomicU64,
+    /// Who is to log in from now on, until the thread takes note.
+    credentials: Mutex<Option<Credentials>>,
     stop: AtomicBool,
     role: AtomicU8,
     first: Mutex<Option<Result<(), ConnectError>>>,
@@ -40,6 +43,7 @@ impl Shared {
             config,
             current,
             personal: Personal::random(),
+            credentials: Mutex::new(None),
             stop: AtomicBool::new(false),
             role: AtomicU8::new(0),
             first: Mutex::new(None),
@@ -63,6 +67,17 @@ impl Shared {
     pub fn set_tend_interval(&self, interval: Duration) {
         self.tend_interval.store(nanoseconds(interval), Ordering::Relaxed);
         wake(self.current.get().mapping().event(), Some(self.personal));
+    }
+
+    /// Has the thread log in as these.
+    pub fn set_credentials(&self, credentials: Credentials) {
+        *self.credentials.lock().unwrap_or_else(PoisonError::into_inner) = Some(credentials);
+        wake(self.current.get().mapping().event(), Some(self.personal));
+    }
+
+    /// What [`set_credentials`](Self::set_credentials) has left.
+    pub fn take_credentials(&self) -> Option<Credentials> {
+        self.credentials.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub fn role(&self) -> Role {

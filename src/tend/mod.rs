@@ -22,7 +22,9 @@ pub mod login;
 pub mod tls;
 pub mod transport;
 
-pub use aerospike::{AerospikeConfig, AerospikeSource};
+pub use aerospike::{
+    AerospikeConfig, AerospikeSource, Survey, SurveyedAddress, SurveyedHost, SurveyedNode, survey,
+};
 pub use error::TendError;
 pub(crate) use header::{HEADER_LEN, Header, Kind, VERSION};
 pub use host::{Host, HostError};
@@ -53,6 +55,10 @@ pub trait ClusterSource: Send {
 
     /// The map as of the last pass.
     fn map(&self) -> &ClusterMap;
+
+    /// Who logs in from the next login on. Sessions that there are stay as they
+    /// are. A source without logins does nothing.
+    fn set_credentials(&mut self, _credentials: login::Credentials) {}
 
     /// Ends tending: closes every connection and forgets all that was cached.
     /// [`start`](Self::start) may follow.

@@ -9,7 +9,7 @@ use tendmap::map::{NamespaceName, NodeId, Snapshot};
 use tendmap::route::{Partition, Policy, Router};
 use tendmap::sim::{Sim, SimConfig, SimNamespace};
 
-use crate::tool::{PATIENCE, Place, wait_until};
+use crate::tool::{PATIENCE, Place, reader, wait_until};
 
 const PARTITIONS: usize = 4096;
 
@@ -17,15 +17,6 @@ fn sim(nodes: usize, namespaces: &[SimNamespace]) -> Sim {
     let mut config = SimConfig::fast(nodes);
     config.namespaces = namespaces.to_vec();
     Sim::start(config).unwrap()
-}
-
-/// The segment as a process sees it that only reads.
-fn reader(place: &Place) -> Reader {
-    Reader::attach(&tendmap::segment::Place {
-        directory: place.path().into(),
-        ..tendmap::segment::Place::of_key(tendmap::segment::Place::KEY)
-    })
-    .unwrap()
 }
 
 /// The nodes of every partition, the master first.

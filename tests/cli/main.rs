@@ -1,10 +1,12 @@
 //! The command line, run as its users run it.
 
 mod answers;
+mod check;
 mod codes;
 mod consistency;
 mod console;
 mod lifecycle;
+mod racks;
 mod settings;
 mod system_v;
 mod tool;

@@ -183,6 +183,15 @@ impl Drop for Running {
     }
 }
 
+/// The segment as a process sees it that only reads.
+pub fn reader(place: &Place) -> tendmap::client::Reader {
+    tendmap::client::Reader::attach(&tendmap::segment::Place {
+        directory: place.path().into(),
+        ..tendmap::segment::Place::of_key(tendmap::segment::Place::KEY)
+    })
+    .unwrap()
+}
+
 /// Waits until `done`.
 pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let since = Instant::now();

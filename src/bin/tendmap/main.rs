@@ -6,6 +6,7 @@
 mod access;
 mod args;
 mod bench;
+mod check;
 mod cluster;
 mod demo;
 mod duration;
@@ -48,7 +49,7 @@ struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes:
   0  answered
-  1  unhealthy or stale (status only)
+  1  unhealthy or stale (status); works, but not all is well (check)
   2  usage: a flag, a key or a setting that can't be
   3  no such segment
   4  a segment of another layout version
@@ -74,6 +75,8 @@ enum Command {
     /// A worker of the demo or the soak.
     #[command(hide = true)]
     Worker(fleet::worker::Args),
+    /// Find out whether tending a cluster would work, and tell what it is like.
+    Check(check::Args),
     /// Tend a cluster, or follow who does, and tell all that happens.
     Tend(tend::Args),
     /// Tell which nodes hold a key.
@@ -105,6 +108,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&common, &args, &output),
         Command::BenchProcess(args) => bench::run_child(&common, &args),
         Command::Worker(args) => fleet::worker::run(&common, &args),
+        Command::Check(args) => check::run(&args, &origins, &output),
         Command::Tend(args) => tend::run(&common, &args, origins, &log, &output),
         Command::Route(args) => route::run(&common, &args, &output),
         Command::Map => map::run(&common, &output),

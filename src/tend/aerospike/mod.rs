@@ -20,9 +20,11 @@ mod pass;
 mod peers;
 mod refresh;
 mod seed;
+mod survey;
 mod validate;
 
 pub use config::AerospikeConfig;
+pub use survey::{Survey, SurveyedAddress, SurveyedHost, SurveyedNode, survey};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -31,6 +33,7 @@ use self::config::Commands;
 use self::namespaces::Watch;
 use self::node::NodeState;
 use self::seed::KnownHosts;
+use super::login::Credentials;
 use super::transport::{TcpTransport, Transport};
 use super::{ClusterSource, Host, TendError, TendReport, Turn};
 use crate::map::{Capacity, ClusterMap, NamespaceName, NodeId};
@@ -136,6 +139,11 @@ impl<T: Transport> ClusterSource for AerospikeSource<T> {
 
     fn map(&self) -> &ClusterMap {
         &self.map
+    }
+
+    fn set_credentials(&mut self, credentials: Credentials) {
+        self.config.credentials = Some(credentials.clone());
+        self.transport.set_credentials(credentials);
     }
 
     fn stop(&mut self) {

@@ -49,6 +49,18 @@ impl Logins {
         Logins { credentials, sessions: BTreeMap::new(), refused: BTreeMap::new() }
     }
 
+    /// Others from now on: what was refused may not be any more. The sessions
+    /// stay, where they are the same user's.
+    pub(super) fn replace(&mut self, credentials: Credentials) {
+        if credentials.user() != self.credentials.user()
+            || credentials.mode() != self.credentials.mode()
+        {
+            self.sessions.clear();
+        }
+        self.credentials = credentials;
+        self.refused.clear();
+    }
+
     /// Does what takes long, once, before any deadline is set.
     pub(super) fn prepare(&self) {
         if self.credentials.mode() != AuthMode::Pki {

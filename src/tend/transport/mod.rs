@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::info::InfoError;
-use super::login::LoginError;
+use super::login::{Credentials, LoginError};
 use super::{Host, TendError, Turn};
 
 mod connection;
@@ -131,6 +131,10 @@ pub trait Transport: Send {
     fn take_bytes_in(&mut self) -> u64 {
         0
     }
+
+    /// Who logs in from the next login on; those that were refused are tried
+    /// again at once. Of no interest without logins.
+    fn set_credentials(&mut self, _credentials: Credentials) {}
 
     /// Closes every connection except those to these addresses.
     fn keep(&mut self, addresses: &BTreeSet<SocketAddr>);

@@ -355,6 +355,13 @@ impl Transport for TcpTransport {
         self.resolver.resolve(hosts, turn)
     }
 
+    fn set_credentials(&mut self, credentials: Credentials) {
+        match &mut self.logins {
+            Some(logins) => logins.replace(credentials),
+            None => self.logins = Some(Logins::new(credentials)),
+        }
+    }
+
     fn name(&mut self, address: SocketAddr, name: &str) {
         if self.names.get(&address).is_none_or(|known| known != name) {
             self.names.insert(address, name.to_owned());

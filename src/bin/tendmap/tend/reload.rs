@@ -77,6 +77,11 @@ fn take(
             let set = client.set_tend_interval(args.tend_interval);
             Some(set.map_err(|error| error.to_string()))
         }
+        "password" => {
+            let password = args.cluster.access.password.clone();
+            let set = client.set_password(password.unwrap_or_default());
+            Some(set.map_err(|error| error.to_string()))
+        }
         "log" => {
             log.set(common.log.as_deref());
             Some(Ok(()))

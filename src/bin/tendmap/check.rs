@@ -1,0 +1,256 @@
+//! `tendmap check`: would tending this cluster work? The first step for users.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+
+use serde_json::{Value, json};
+use tendmap::map::{Namespace, NodeId};
+use tendmap::tend::{Survey, SurveyedHost, SurveyedNode, TendEvent, Turn, survey};
+
+use crate::cluster::ClusterArgs;
+use crate::failure::Failure;
+use crate::output::{Output, table, write_table};
+use crate::settings::Origins;
+
+/// Which cluster.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// What happened in the pass that is worth a word.
+#[derive(Default)]
+struct Heard(Vec<String>);
+
+impl Turn for Heard {
+    fn beat(&mut self) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn event(&mut self, event: TendEvent) {
+        match event {
+            TendEvent::NodeFailed { id, address, error } => {
+                self.0.push(format!("node {id} at {address} can't be reached: {error}"));
+            }
+            TendEvent::BadReply { id, error } => {
+                self.0.push(format!("node {id} gives a reply that can't be used: {error}"));
+            }
+            TendEvent::NodeRefused { id, capacity } => {
+                self.0.push(format!("node {id} is one too many: {capacity} is the limit"));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Connects, validates, and tells what it found.
+///
+/// # Errors
+/// [`Failure::Unhealthy`] after the answer if tending works but not all is
+/// well, [`Failure::Failed`] after it if tending would not work.
+pub fn run(args: &Args, origins: &Origins, output: &Output) -> Result<(), Failure> {
+    let usage = |error: &dyn ToString| Failure::Usage(origins.explain(&error.to_string()));
+    let config = args.cluster.config();
+    config.check().map_err(|error| usage(&error))?;
+    let source = config.source().map_err(|error| usage(&error))?;
+    let mut heard = Heard::default();
+    let found = survey(&source, &mut heard)
+        .map_err(|_| Failure::Failed("the check was interrupted".to_owned()))?;
+    let problems = problems(&found, heard.0);
+    output.answer(|| as_json(&found, &problems), |out| as_text(&found, &problems, out))?;
+    match &found.error {
+        Some(error) => Err(Failure::Failed(format!("tending would not work: {error}"))),
+        None if problems.is_empty() => Ok(()),
+        None => Err(Failure::Unhealthy),
+    }
+}
+
+/// What is not well though tending works.
+fn problems(survey: &Survey, mut problems: Vec<String>) -> Vec<String> {
+    let unreached = |what: &str, found: &SurveyedHost, wanted: Option<NodeId>, hint: &str| {
+        let host = &found.host;
+        let mut problems = Vec::new();
+        if let Some(error) = &found.error {
+            problems.push(format!("{what} {host}: {error}; {hint}"));
+        }
+        for at in &found.addresses {
+            let address = at.address;
+            match &at.node {
+                Err(error) => {
+                    problems.push(format!("{what} {host} ({address}): {error}; {hint}"));
+                }
+                Ok(node) if wanted.is_some_and(|wanted| wanted != *node) => {
+                    problems
+                        .push(format!("{what} {host} ({address}): node {node} answers; {hint}"));
+                }
+                Ok(_) => {}
+            }
+        }
+        problems
+    };
+    for host in &survey.hosts {
+        let hint = "check that a server listens there, or leave the host out";
+        problems.extend(unreached("host", host, None, hint));
+    }
+    for node in &survey.nodes {
+        let id = node.id;
+        if let Some(error) = &node.error {
+            problems.push(format!("node {id} at {}: {error}", node.address));
+        }
+        if node.told.is_empty() && node.error.is_none() {
+            problems
+                .push(format!("node {id} tells no address of its own; check its access-address"));
+        }
+        let what = format!("node {id} tells the address");
+        let hint = "check its access-address, or try --use-services-alternate";
+        for host in &node.told {
+            problems.extend(unreached(&what, host, Some(id), hint));
+        }
+    }
+    for namespace in survey.map.namespaces().iter().filter(|namespace| namespace.holes() > 0) {
+        let (name, holes) = (namespace.name, namespace.holes());
+        problems.push(format!("namespace {name} has {holes} partitions without a master"));
+    }
+    problems
+}
+
+/// The racks of a namespace, and the nodes in each.
+fn racks(survey: &Survey, namespace: &Namespace) -> BTreeMap<i32, Vec<NodeId>> {
+    let mut racks: BTreeMap<i32, Vec<NodeId>> = BTreeMap::new();
+    for (slot, node) in survey.map.nodes.iter() {
+        if let Some(rack) = namespace.rack(slot) {
+            racks.entry(rack).or_default().push(node.id);
+        }
+    }
+    racks
+}
+
+fn as_json(survey: &Survey, problems: &[String]) -> Value {
+    let host = |host: &SurveyedHost| {
+        let addresses = host.addresses.iter().map(|at| {
+            json!({
+                "address": at.address,
+                "node": at.node.as_ref().ok().map(NodeId::as_str),
+                "error": at.node.as_ref().err(),
+            })
+        });
+        let addresses: Vec<Value> = addresses.collect();
+        json!({ "host": host.host.to_string(), "addresses": addresses, "error": host.error })
+    };
+    let node = |node: &SurveyedNode| {
+        let racks = node.racks.as_ref().map(|racks| {
+            racks.iter().map(|(name, rack)| (name.to_string(), *rack)).collect::<BTreeMap<_, _>>()
+        });
+        json!({
+            "node": node.id.as_str(),
+            "address": node.address,
+            "build": node.build,
+            "edition": node.edition,
+            "racks": racks,
+            "addresses": node.told.iter().map(host).collect::<Vec<_>>(),
+            "other_addresses": node.others.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "error": node.error,
+        })
+    };
+    let namespace = |namespace: &Namespace| {
+        let racks = racks(survey, namespace).into_iter();
+        let racks = racks.map(|(rack, nodes)| {
+            let nodes: Vec<&str> = nodes.iter().map(NodeId::as_str).collect();
+            json!({ "rack": rack, "nodes": nodes })
+        });
+        json!({
+            "name": namespace.name.as_str(),
+            "replication_factor": namespace.replication_factor,
+            "strong_consistency": namespace.strong_consistency,
+            "racks": racks.collect::<Vec<_>>(),
+            "holes": namespace.holes(),
+        })
+    };
+    json!({
+        "would_tend": survey.error.is_none(),
+        "error": survey.error.as_ref().map(ToString::to_string),
+        "cluster_name": survey.map.cluster_name.map(|name| name.to_string()),
+        "security": survey.security,
+        "hosts": survey.hosts.iter().map(host).collect::<Vec<_>>(),
+        "nodes": survey.nodes.iter().map(node).collect::<Vec<_>>(),
+        "namespaces": survey.map.namespaces().iter().map(namespace).collect::<Vec<_>>(),
+        "problems": problems,
+    })
+}
+
+fn as_text(survey: &Survey, problems: &[String], out: &mut dyn Write) -> io::Result<()> {
+    let security = match survey.security {
+        Some(true) => "on: servers want a login",
+        Some(false) => "off",
+        None => "unknown",
+    };
+    let cluster = survey.map.cluster_name.map_or("-".to_owned(), |name| name.to_string());
+    for (what, value) in [("cluster", &*cluster), ("security", security)] {
+        writeln!(out, "{what:<13} {value}")?;
+    }
+    writeln!(out)?;
+    let mut hosts = table(["host", "address", "answers"], &[]);
+    for host in &survey.hosts {
+        let name = host.host.to_string();
+        if let Some(error) = &host.error {
+            hosts.add_row([name.clone(), "-".to_owned(), error.clone()]);
+        }
+        for at in &host.addresses {
+            let answer = match &at.node {
+                Ok(node) => format!("node {node}"),
+                Err(error) => error.clone(),
+            };
+            hosts.add_row([name.clone(), at.address.to_string(), answer]);
+        }
+    }
+    write_table(out, &hosts)?;
+    if !survey.nodes.is_empty() {
+        writeln!(out)?;
+        let mut nodes = table(["node", "address", "build", "edition", "tells"], &[]);
+        for node in &survey.nodes {
+            let told = node.told.iter().map(|host| {
+                let reached = |at: &tendmap::tend::SurveyedAddress| at.node == Ok(node.id);
+                let good = host.error.is_none() && host.addresses.iter().all(reached);
+                format!("{}{}", host.host, if good { "" } else { " (not reached)" })
+            });
+            let told: Vec<String> = told.collect();
+            nodes.add_row([
+                node.id.to_string(),
+                node.address.to_string(),
+                node.build.clone().unwrap_or("-".into()),
+                node.edition.clone().unwrap_or("-".into()),
+                told.join(", "),
+            ]);
+        }
+        write_table(out, &nodes)?;
+    }
+    if !survey.map.namespaces().is_empty() {
+        writeln!(out)?;
+        let header = ["namespace", "replication factor", "strong consistency", "racks", "holes"];
+        let mut namespaces = table(header, &[1, 4]);
+        for namespace in survey.map.namespaces() {
+            let racks = racks(survey, namespace).into_iter();
+            let racks: Vec<String> =
+                racks.map(|(rack, nodes)| format!("{rack} ({} nodes)", nodes.len())).collect();
+            namespaces.add_row([
+                namespace.name.to_string(),
+                namespace.replication_factor.to_string(),
+                if namespace.strong_consistency { "yes" } else { "no" }.to_owned(),
+                if racks.is_empty() { "-".to_owned() } else { racks.join(", ") },
+                namespace.holes().to_string(),
+            ]);
+        }
+        write_table(out, &namespaces)?;
+    }
+    writeln!(out)?;
+    for problem in problems {
+        writeln!(out, "PROBLEM: {problem}")?;
+    }
+    match (&survey.error, problems) {
+        (Some(error), _) => writeln!(out, "tending would NOT work: {error}"),
+        (None, []) => writeln!(out, "tending would work"),
+        (None, _) => writeln!(out, "tending would work, but not all is well"),
+    }
+}

@@ -1,0 +1,259 @@
+//! Finding out about a cluster before one tends it.
+
+use core::ops::ControlFlow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use super::{AerospikeConfig, AerospikeSource};
+use crate::map::{Capacity, ClusterMap, NamespaceName, NodeId};
+use crate::tend::info::{self, InfoError, Reply};
+use crate::tend::transport::{Answer, Ask, AskError, Interrupted, TcpTransport, Transport};
+use crate::tend::{ClusterSource, Host, TendError, Turn};
+
+/// What was found out about a cluster.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Survey {
+    /// The hosts configured, each with what became of it.
+    pub hosts: Vec<SurveyedHost>,
+    /// Whether the servers want a login; `None` = none was reached.
+    pub security: Option<bool>,
+    /// What a pass of the tender found; empty if it failed.
+    pub map: ClusterMap,
+    /// Why it failed.
+    pub error: Option<TendError>,
+    /// The nodes of the map.
+    pub nodes: Vec<SurveyedNode>,
+}
+
+/// What became of a host.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SurveyedHost {
+    /// The host.
+    pub host: Host,
+    /// Why its name has no address.
+    pub error: Option<String>,
+    /// Its addresses.
+    pub addresses: Vec<SurveyedAddress>,
+}
+
+/// What became of an address.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SurveyedAddress {
+    /// The address.
+    pub address: SocketAddr,
+    /// Which node answers there, or why none does.
+    pub node: Result<NodeId, String>,
+}
+
+/// What a node says of itself.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SurveyedNode {
+    /// Its id.
+    pub id: NodeId,
+    /// Where the tender reaches it.
+    pub address: SocketAddr,
+    /// Why it did not answer the questions below.
+    pub error: Option<String>,
+    /// Its build.
+    pub build: Option<String>,
+    /// Its edition, in the server's words.
+    pub edition: Option<String>,
+    /// Its rack in each namespace; `None` where the server has no racks.
+    pub racks: Option<Vec<(NamespaceName, i32)>>,
+    /// The addresses that it tells, as configured: those that clients should
+    /// use, or the alternate ones, and those that stand in their place.
+    pub told: Vec<SurveyedHost>,
+    /// The addresses that it tells and that are not used: the others of the
+    /// two. They were not tried.
+    pub others: Vec<Host>,
+}
+
+const QUESTIONS: [&str; 4] = ["node", "build", "edition", "rack-ids"];
+
+/// Looks at a cluster as a tender would, and asks each node more than a tender
+/// needs: how it is reached by its hosts and by the addresses that nodes tell.
+///
+/// # Errors
+/// [`Interrupted`] by [`Turn::beat`]. A cluster that can't be reached is no
+/// error here but what was found.
+pub fn survey(config: &AerospikeConfig, turn: &mut dyn Turn) -> Result<Survey, Interrupted> {
+    // Room for all there may be, so that nothing is refused.
+    let capacity = Capacity { max_nodes: 4096, max_namespaces: 256, ..Capacity::DEFAULT };
+    let mut source = AerospikeSource::new(config.clone());
+    source.start(ClusterMap::new(capacity));
+    let hosts = look_up(&mut source.transport, &config.hosts, turn)?;
+    let security = security(config, &hosts, turn)?;
+    let error = match source.pass(turn) {
+        Ok(_) => None,
+        Err(TendError::Interrupted) => return Err(Interrupted),
+        Err(error) => Some(error),
+    };
+    let nodes = if error.is_none() { ask_all(&mut source, turn)? } else { Vec::new() };
+    let map = source.map().clone();
+    source.stop();
+    Ok(Survey { hosts, security, map, error, nodes })
+}
+
+/// All addresses of each host, and which node answers there.
+fn look_up<T: Transport>(
+    transport: &mut T,
+    hosts: &[Host],
+    turn: &mut dyn Turn,
+) -> Result<Vec<SurveyedHost>, Interrupted> {
+    let resolved = transport.resolve(hosts, turn)?;
+    let addresses: BTreeSet<SocketAddr> = resolved.iter().flatten().flatten().copied().collect();
+    for (host, list) in hosts.iter().zip(&resolved) {
+        for address in list.iter().flatten() {
+            transport.name(*address, host.certificate_name());
+        }
+    }
+    let answers = ask_each(transport, turn, &addresses, &["node"])?;
+    let node = |address: &SocketAddr| match &answers[address] {
+        Ok(answer) => node_of(&answer.body, &["node".to_owned()]),
+        Err(error) => Err(error.to_string()),
+    };
+    let of = |list: Vec<SocketAddr>| -> Vec<SurveyedAddress> {
+        list.iter()
+            .map(|address| SurveyedAddress { address: *address, node: node(address) })
+            .collect()
+    };
+    let hosts = hosts.iter().zip(resolved).map(|(host, list)| {
+        let host = host.clone();
+        match list {
+            Ok(list) if list.is_empty() => SurveyedHost {
+                host,
+                error: Some("the name has no address".into()),
+                addresses: Vec::new(),
+            },
+            Ok(list) => SurveyedHost { host, error: None, addresses: of(list) },
+            Err(error) => SurveyedHost { host, error: Some(error), addresses: Vec::new() },
+        }
+    });
+    Ok(hosts.collect())
+}
+
+/// Asks as a stranger.
+fn security(
+    config: &AerospikeConfig,
+    hosts: &[SurveyedHost],
+    turn: &mut dyn Turn,
+) -> Result<Option<bool>, Interrupted> {
+    let stranger = TcpTransport::new(config.connect_timeout, config.resolve_timeout, None);
+    #[cfg(feature = "tls")]
+    let stranger = stranger.with_tls(config.tls.clone());
+    let mut stranger = stranger;
+    for found in hosts.iter().flat_map(|host| host.addresses.iter().map(move |at| (host, at))) {
+        let (SurveyedHost { host, .. }, SurveyedAddress { address, .. }) = found;
+        stranger.name(*address, host.certificate_name());
+        let answers = ask_each(&mut stranger, turn, &BTreeSet::from([*address]), &["node"])?;
+        match &answers[address] {
+            Ok(_) => return Ok(Some(false)),
+            Err(error) if error.is_login() => return Ok(Some(true)),
+            Err(_) => {}
+        }
+    }
+    Ok(None)
+}
+
+/// The same questions to every address.
+fn ask_each<T: Transport>(
+    transport: &mut T,
+    turn: &mut dyn Turn,
+    addresses: &BTreeSet<SocketAddr>,
+    questions: &[&str],
+) -> Result<BTreeMap<SocketAddr, Result<Answer, AskError>>, Interrupted> {
+    let commands: Vec<String> = questions.iter().map(ToString::to_string).collect();
+    let asks: Vec<Ask> =
+        addresses.iter().map(|&address| Ask { address, commands: commands.clone() }).collect();
+    let mut answers = BTreeMap::new();
+    if !asks.is_empty() {
+        transport.ask(&asks, turn, &mut |index, answer| {
+            answers.insert(asks[index].address, answer);
+            ControlFlow::Continue(())
+        })?;
+    }
+    for &address in addresses {
+        let lost = || Err(AskError::Broken("the ask was given up".into()));
+        answers.entry(address).or_insert_with(lost);
+    }
+    Ok(answers)
+}
+
+fn node_of(body: &[u8], questions: &[String]) -> Result<NodeId, String> {
+    let read =
+        || Ok::<_, InfoError>(info::parse_node(Reply::parse(body, questions)?.value("node")?)?);
+    read().map_err(|error| error.to_string())
+}
+
+/// What every node of the map says of itself, and whether it is reached where
+/// it says.
+fn ask_all<T: Transport>(
+    source: &mut AerospikeSource<T>,
+    turn: &mut dyn Turn,
+) -> Result<Vec<SurveyedNode>, Interrupted> {
+    let service = source.commands.service;
+    let other = match service.strip_suffix("-alt") {
+        Some(kind) => format!("{kind}-std"),
+        None => service.replace("-std", "-alt"),
+    };
+    let questions: Vec<&str> = QUESTIONS.into_iter().chain([service, &*other]).collect();
+    let commands: Vec<String> = questions.iter().map(ToString::to_string).collect();
+    let known: Vec<_> = source.map.nodes.iter().map(|(_, node)| *node).collect();
+    let addresses = known.iter().map(|node| node.address).collect();
+    let answers = ask_each(&mut source.transport, turn, &addresses, &questions)?;
+    let mut nodes: Vec<SurveyedNode> = Vec::new();
+    let mut told: Vec<(usize, Host)> = Vec::new();
+    for node in known {
+        let mut found = SurveyedNode {
+            id: node.id,
+            address: node.address,
+            error: None,
+            build: None,
+            edition: None,
+            racks: None,
+            told: Vec::new(),
+            others: Vec::new(),
+        };
+        match &answers[&node.address] {
+            Err(error) => found.error = Some(error.to_string()),
+            Ok(answer) => match Reply::parse(&answer.body, &commands) {
+                Err(error) => found.error = Some(error.to_string()),
+                Ok(reply) => {
+                    let text = |command: &str| {
+                        let value = reply.value(command).ok()?;
+                        Some(String::from_utf8_lossy(value).into_owned())
+                    };
+                    found.build = text("build");
+                    found.edition = text("edition");
+                    // Community servers refuse the command.
+                    found.racks = reply
+                        .value("rack-ids")
+                        .ok()
+                        .and_then(|value| info::parse_racks(value).ok());
+                    let hosts = |command: &str| -> Vec<Host> {
+                        let value = reply.value(command).ok();
+                        value.and_then(|value| info::parse_service(value).ok()).unwrap_or_default()
+                    };
+                    found.others = hosts(&other);
+                    let config = &source.config;
+                    let named =
+                        |host: Host| config.mapped(&host).with_tls_name(node.tls_name.as_ref());
+                    told.extend(hosts(service).into_iter().map(|host| (nodes.len(), named(host))));
+                }
+            },
+        }
+        nodes.push(found);
+    }
+    // All at the same time: one that can't be reached costs its deadline.
+    let hosts: Vec<Host> = told.iter().map(|(_, host)| host.clone()).collect();
+    let found = look_up(&mut source.transport, &hosts, turn)?;
+    for ((node, _), found) in told.into_iter().zip(found) {
+        nodes[node].told.push(found);
+    }
+    nodes.sort_by_key(|node| node.id);
+    Ok(nodes)
+}

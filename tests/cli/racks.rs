@@ -1,0 +1,112 @@
+//! Racks, from the servers through an owner's segment to other processes.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use tendmap::client::Reader;
+use tendmap::map::NamespaceName;
+use tendmap::sim::{Sim, SimConfig, SimNamespace};
+
+use crate::tool::{PATIENCE, Place, reader, wait_until};
+
+fn sim(nodes: usize, enterprise: bool) -> Sim {
+    let mut config = SimConfig::fast(nodes);
+    config.enterprise = enterprise;
+    config.namespaces = vec![SimNamespace::new("test", 2), SimNamespace::strong("ledger", 2)];
+    Sim::start(config).unwrap()
+}
+
+/// The rack of each node by its id, as a process sees it that only reads.
+fn racks(reader: &Reader, namespace: &str) -> BTreeMap<String, Option<i32>> {
+    let map = reader.map().unwrap().map;
+    let Some(namespace) = map.namespace(&NamespaceName::new(namespace).unwrap()) else {
+        return BTreeMap::new();
+    };
+    map.nodes.iter().map(|(slot, node)| (node.id.to_string(), namespace.rack(slot))).collect()
+}
+
+/// What they should be: by the number of the node.
+fn wanted(sim: &Sim, racks: &[Option<i32>]) -> BTreeMap<String, Option<i32>> {
+    let nodes = sim.status().unwrap().nodes;
+    nodes.into_iter().map(|node| node.node).zip(racks.iter().copied()).collect()
+}
+
+fn until(sim: &Sim, reader: &Reader, namespace: &str, wanted_racks: &[Option<i32>]) {
+    let wanted = wanted(sim, wanted_racks);
+    wait_until(&format!("racks of {namespace}"), || racks(reader, namespace) == wanted);
+}
+
+#[test]
+fn h34_racks_of_every_node_and_namespace_are_published_and_follow_the_servers() {
+    let (place, sim) = (Place::new(), sim(3, true));
+    for (number, rack) in [(1, 10), (2, 20), (3, -3)] {
+        sim.set_rack(number, "test", rack).unwrap();
+    }
+    let mut owner = place.tend(&sim, &[]);
+    let mut follower = place.tend(&sim, &[]);
+    let reader = reader(&place);
+    until(&sim, &reader, "test", &[Some(10), Some(20), Some(-3)]);
+    until(&sim, &reader, "ledger", &[Some(0), Some(0), Some(0)]);
+    // It is in the first map already: nobody routes without it.
+    assert_eq!(reader.map().unwrap().sequence, 1);
+
+    let map = place.json(&["map", "--json"]);
+    let ids: Vec<String> = sim.status().unwrap().nodes.into_iter().map(|node| node.node).collect();
+    let listed = json!([
+        { "rack": -3, "nodes": [ids[2]] },
+        { "rack": 10, "nodes": [ids[0]] },
+        { "rack": 20, "nodes": [ids[1]] },
+    ]);
+    assert_eq!(map["namespaces"]["test"]["racks"], listed);
+    assert!(place.run(&["map"]).stdout().contains(&format!("rack -3: {}\n", ids[2])));
+
+    // They change at run time, also under the next owner.
+    sim.set_rack(2, "test", 10).unwrap();
+    sim.set_rack(2, "ledger", i32::MIN).unwrap();
+    until(&sim, &reader, "test", &[Some(10), Some(10), Some(-3)]);
+    until(&sim, &reader, "ledger", &[Some(0), Some(i32::MIN), Some(0)]);
+    owner.kill();
+    follower.until("takeover");
+    until(&sim, &reader, "test", &[Some(10), Some(10), Some(-3)]);
+    sim.set_rack(1, "test", i32::MAX).unwrap();
+    until(&sim, &reader, "test", &[Some(i32::MAX), Some(10), Some(-3)]);
+
+    // One that leaves takes its rack along; one that comes brings its own.
+    sim.remove(3).unwrap();
+    let number = sim.add().unwrap();
+    sim.set_rack(number, "test", 30).unwrap();
+    assert!(sim.settle(PATIENCE));
+    until(&sim, &reader, "test", &[Some(i32::MAX), Some(10), Some(30)]);
+}
+
+#[test]
+fn h35_a_community_cluster_has_no_racks_and_that_is_no_failure() {
+    let (place, sim) = (Place::new(), sim(2, false));
+    let mut owner = place.tend(&sim, &[]);
+    let reader = reader(&place);
+    let before = place.json(&["status", "--json"])["tends"].as_u64().unwrap();
+    wait_until("some passes", || {
+        place.json(&["status", "--json"])["tends"].as_u64().unwrap() > before + 3
+    });
+    assert_eq!(racks(&reader, "test"), wanted(&sim, &[None, None]));
+    assert_eq!(place.json(&["map", "--json"])["namespaces"]["test"]["racks"], json!([]));
+    let status = place.json(&["status", "--json"]);
+    assert_eq!((&status["tend_errors"], &status["healthy"]), (&json!(0), &json!(true)));
+    assert_eq!(owner.interrupt(), 0);
+    let bad: Vec<&Value> = owner.heard.iter().filter(|told| told["event"] == "bad_reply").collect();
+    assert_eq!(bad, [] as [&Value; 0]);
+}
+
+#[test]
+fn the_console_and_the_flags_of_sim_give_a_cluster_racks() {
+    let place = Place::new();
+    let flags = ["sim", "--nodes", "2", "--enterprise", "--namespace", "ledger:2:strong"];
+    let mut sim = crate::tool::Running::start(&mut place.command(&flags));
+    let host = sim.next()["seeds"][0].as_str().unwrap().to_owned();
+    assert_eq!(sim.ask("rack 2 ledger 5")["ok"], true);
+    assert_eq!(sim.ask("rack 2 nope 5")["ok"], false);
+    let found = place.json(&["check", "--json", "--host", &host]);
+    let ledger = &found["namespaces"][0];
+    assert_eq!((&ledger["name"], &ledger["strong_consistency"]), (&json!("ledger"), &json!(true)));
+    assert_eq!(ledger["racks"][1]["rack"], 5);
+}
