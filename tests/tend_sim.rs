@@ -175,3 +175,29 @@ fn h39_a_cluster_that_came_back_elsewhere_is_found_by_what_was_told_before() {
     assert_eq!(moved, 2, "{events:?}");
     assert_rest(&sim, &mut source);
 }
+
+/// The processor time of the tending thread; simulated nodes have their own.
+fn processor_time() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+#[test]
+fn a_pass_over_64_nodes_at_rest_takes_a_few_milliseconds_of_the_processor() {
+    let sim = sim(64);
+    let mut config = AerospikeConfig::new(vec![sim.seeds()[0].into()]);
+    config.connect_timeout = Duration::from_secs(5);
+    let mut source = AerospikeSource::new(config);
+    source.start(ClusterMap::new(Capacity { max_nodes: 64, ..Capacity::DEFAULT }));
+    converge(&sim, &mut source, "64 nodes");
+    let mut times: Vec<Duration> = (0..20)
+        .map(|_| {
+            let begun = processor_time();
+            source.tend(&mut Log::default()).unwrap();
+            processor_time() - begun
+        })
+        .collect();
+    times.sort_unstable();
+    println!("a pass over 64 nodes: {:?} of the processor (median)", times[10]);
+    assert!(times[10] <= Duration::from_millis(10), "{times:?}");
+}

@@ -42,12 +42,14 @@ pub(super) struct Standing {
     /// The term of the owner whose death is waited for, if its pid can be had
     /// and as long as it lives.
     death: Option<(u16, Option<Death>)>,
+    /// It has died.
+    died: bool,
 }
 
 impl Standing {
     /// Of a follower that has just become one.
     pub fn new() -> Standing {
-        Standing { rank: Rank::Other, due: Instant::now(), death: None }
+        Standing { rank: Rank::Other, due: Instant::now(), death: None, died: false }
     }
 
     /// Its rank.
@@ -73,8 +75,10 @@ impl Standing {
     }
 
     /// How long it leaves a free ownership to those that watch more closely.
+    /// Who was woken by the owner's death is the first to know of it.
     pub fn patience(&self) -> Duration {
         match self.rank {
+            _ if self.died => Duration::ZERO,
             Rank::Standby => Duration::ZERO,
             Rank::Reserve => STANDBY_FIRST,
             Rank::Other => RESERVE_FIRST,
@@ -117,7 +121,7 @@ impl Standing {
     /// Another owner: whoever it was has left a byte.
     pub fn hurry(&mut self, not_before: Instant) {
         self.due = not_before;
-        self.death = None;
+        (self.death, self.died) = (None, false);
     }
 
     /// Gives its byte away, and asks for none before then.
@@ -151,8 +155,9 @@ impl Standing {
                 // on is found at the next look.
                 let same = event.load(crate::sync::Ordering::Relaxed) == seen;
                 if same && death.as_ref().is_some_and(|death| death.wait(pause)) {
-                    // It ended: nothing more is to be waited for there.
+                    // Nothing more is to be waited for there.
                     *death = None;
+                    self.died = true;
                 }
             }
             _ => drop(wait(event, seen, personal, pause)),

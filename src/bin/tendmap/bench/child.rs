@@ -88,7 +88,6 @@ fn connect(place: &Place) -> Result<Client, Failure> {
     let nowhere = "127.0.0.1:1".parse().map_err(|_| Failure::Failed("no address".into()))?;
     let mut config = Config::shared(vec![nowhere], place.key);
     config.shm_backend = place.backend;
-    config.shm_backend = place.backend;
     config.shm_directory.clone_from(&place.directory);
     config.shm_owner = place.owner;
     Ok(Client::connect_with(config, Box::new(Fixed(Shape::DEFAULT.map())))?)
@@ -145,7 +144,6 @@ impl Process {
             .arg(format!("--shm-backend={}", place.backend))
             .arg("--directory")
             .arg(&place.directory);
-        command.arg(format!("--shm-backend={}", place.backend));
         command.args(place.owner.map(|owner| format!("--shm-owner={owner}")));
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(failed)?;
