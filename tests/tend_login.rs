@@ -298,3 +298,43 @@ fn a_changed_password_lets_a_client_in_again_without_connecting_anew() {
     let error = Client::start(stranger).unwrap().set_password("x".into()).unwrap_err();
     assert!(matches!(error, tendmap::client::ConfigError::NoUser { .. }), "{error}");
 }
+
+#[test]
+fn h36_a_server_that_answers_a_login_with_garbage_is_told_and_not_asked_at_every_tick() {
+    use std::io::{Read, Write};
+    let garbage: [&[u8]; 5] = [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        &[2, 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+        &[2, 2, 0, 0, 0, 0, 0, 3, 1, 2, 3],
+        // Accepted, with a field that goes past the end.
+        &[2, 2, 0, 0, 0, 0, 0, 21, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 99, 5],
+        // Accepted, with a token, and more after it.
+        &[
+            2, 2, 0, 0, 0, 0, 0, 22, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 5,
+            7, 9,
+        ],
+    ];
+    for bytes in garbage {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let mut request = [0; 8];
+            socket.read_exact(&mut request).unwrap();
+            socket.write_all(bytes).unwrap();
+            // Nobody comes a second time; whoever does finds nobody.
+            let mut rest = Vec::new();
+            let _ = socket.read_to_end(&mut rest);
+        });
+        let mut config = AerospikeConfig::new(vec![address.into()]);
+        config.connect_timeout = Duration::from_secs(20);
+        let credentials = Credentials::new(AuthMode::Internal, "keeper", SECRET.into());
+        config.credentials = Some(credentials.unwrap());
+        let mut source = AerospikeSource::new(config);
+        source.start(ClusterMap::new(Capacity::DEFAULT));
+        let first = refused(tend(&mut source).0);
+        assert_eq!(refused(tend(&mut source).0), first, "held back, in the same words");
+        assert!(!first.contains(SECRET), "{first}");
+        server.join().unwrap();
+    }
+}

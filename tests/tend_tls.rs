@@ -360,3 +360,54 @@ fn bad_files_are_named_with_the_setting_and_what_was_wanted() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn a_source_that_is_dropped_sends_no_goodbye() {
+    // What a forked child drops it must not end for its parent: a TLS goodbye
+    // on the inherited socket would. The server here counts what comes.
+    let authority = Authority::new();
+    authority.issue("node", &[NAME], false);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (cert, key) = (authority.path("node.pem"), authority.path("node.key"));
+    let server = std::thread::spawn(move || {
+        use rustls::pki_types::pem::PemObject;
+        use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+        let chain = vec![CertificateDer::from_pem_file(cert).unwrap()];
+        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, PrivateKeyDer::from_pem_file(key).unwrap())
+            .unwrap();
+        let mut tls = rustls::ServerConnection::new(std::sync::Arc::new(config)).unwrap();
+        let (mut socket, _) = listener.accept().unwrap();
+        let mut requests = 0;
+        loop {
+            match tls.read_tls(&mut socket) {
+                Ok(0) => return (requests, tls.process_new_packets().unwrap().peer_has_closed()),
+                Ok(_) => {
+                    let state = tls.process_new_packets().unwrap();
+                    requests += state.plaintext_bytes_to_read();
+                    while tls.wants_write() {
+                        tls.write_tls(&mut socket).unwrap();
+                    }
+                    assert!(!state.peer_has_closed(), "a goodbye");
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    });
+    let mut config =
+        AerospikeConfig::new(vec![format!("127.0.0.1:{NAME}:{}", address.port()).parse().unwrap()]);
+    config.connect_timeout = Duration::from_millis(500);
+    config.tls = Some(authority.client());
+    let mut source = start(config);
+    let error = trouble(&mut source);
+    assert!(error.contains("no answer within"), "{error}");
+    drop(source);
+    let (requests, goodbye) = server.join().unwrap();
+    assert!(requests > 0, "the handshake came about");
+    assert!(!goodbye, "the socket was closed and nothing was sent");
+}

@@ -161,17 +161,7 @@ impl fmt::Debug for Observer {
 
 /// Tells the log and the observer.
 pub(super) fn tell(observer: Option<&Observer>, event: Event) {
-    match &event {
-        Event::TendFailed { .. } | Event::Fenced { .. } | Event::Abdicated { .. } => {
-            tracing::warn!(target: "tendmap", ?event);
-        }
-        Event::NoRoom { .. } | Event::CapacityIgnored { .. } | Event::Trouble { .. } => {
-            tracing::warn!(target: "tendmap", ?event);
-        }
-        Event::ReplicasCut { .. } => tracing::warn!(target: "tendmap", ?event),
-        Event::Published { .. } => tracing::debug!(target: "tendmap", ?event),
-        _ => tracing::info!(target: "tendmap", ?event),
-    }
+    super::log::log(&event);
     if let Some(observer) = observer {
         observer.tell(&event);
     }

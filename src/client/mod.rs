@@ -22,6 +22,8 @@ mod json;
 #[cfg(feature = "tend")]
 mod live;
 #[cfg(feature = "tend")]
+mod log;
+#[cfg(feature = "tend")]
 mod own;
 mod reader;
 #[cfg(feature = "tend")]

@@ -119,8 +119,14 @@ impl Logins {
         }
     }
 
-    /// A server refused the login, or its answer was none.
-    pub(super) fn refused(&mut self, server: SocketAddr, error: LoginError, now: Instant) {
+    /// A server refused the login, or its answer was none; how long the next
+    /// one is held back.
+    pub(super) fn refused(
+        &mut self,
+        server: SocketAddr,
+        error: LoginError,
+        now: Instant,
+    ) -> Duration {
         self.sessions.remove(&server);
         let times = self.refused.get(&server).map_or(0, |refused| refused.times);
         let wait = FIRST_WAIT.saturating_mul(1 << times.min(6)).min(LONGEST_WAIT);
@@ -128,6 +134,7 @@ impl Logins {
         let wait = wait.mul_f64(0.75 + fastrand::f64() / 2.0);
         let times = times.saturating_add(1);
         self.refused.insert(server, Refused { error, times, until: now + wait });
+        wait
     }
 
     /// The session is not good any more.

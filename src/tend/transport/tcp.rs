@@ -224,6 +224,8 @@ impl TcpTransport {
             LoggedIn::NotNeeded => None,
         };
         let is_needed = session.is_some();
+        let lifetime = session.as_ref().and_then(|session| session.lifetime());
+        tracing::debug!(%address, session = is_needed, ?lifetime, "logged in");
         if let Some(logins) = &mut self.logins {
             logins.accepted(address, session, Instant::now());
         }
@@ -245,7 +247,8 @@ impl TcpTransport {
             // The server had closed the idle connection.
             (AskError::Broken(_), _) => connection.proven && !connection.has_input(),
             (AskError::Login(why), Some(logins)) if connection.logs_in() => {
-                logins.refused(address, why.clone(), Instant::now());
+                let wait = logins.refused(address, why.clone(), Instant::now());
+                tracing::debug!(%address, error = %why, ?wait, "no login");
                 false
             }
             (AskError::Login(_), Some(logins)) => {

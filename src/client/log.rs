@@ -1,0 +1,115 @@
+//! Events in the log: each with its values as fields of their own, under the
+//! target `tendmap`.
+//!
+//! Texts may hold what a server sent; they are logged escaped.
+
+use super::event::Event;
+use crate::tend::TendEvent;
+
+/// One place for the target.
+macro_rules! log {
+    ($level:ident, $($rest:tt)*) => { tracing::$level!(target: "tendmap", $($rest)*) };
+}
+
+/// Logs an event: what is wrong as a warning, publications as debug output.
+pub(super) fn log(event: &Event) {
+    match event {
+        Event::Owner { generation, term, takeover } => {
+            log!(info, generation, term, takeover, "owner");
+        }
+        Event::Follower { generation, term } => log!(info, generation, term, "follower"),
+        Event::Fenced { term } => log!(warn, term, "fenced: another process is the owner"),
+        Event::NewOwner { term, pid } => log!(info, term, pid, "another process is the owner"),
+        Event::Moved { generation } => log!(info, generation, "moved to another segment"),
+        Event::Published { sequence, nodes, namespaces } => {
+            log!(debug, sequence, nodes, namespaces, "published");
+        }
+        Event::Tend(event) => tend(event),
+        Event::TendFailed { error } => log!(warn, ?error, "the cluster can't be tended"),
+        Event::TendRecovered { after } => log!(info, ?after, "the cluster is tended again"),
+        Event::Abdicated { failed_for } => {
+            log!(warn, ?failed_for, "can't reach the cluster: gives the ownership away");
+        }
+        Event::Grown { generation, max_nodes, max_namespaces } => {
+            log!(info, generation, max_nodes, max_namespaces, "replaced by a larger segment");
+        }
+        Event::ReplicasCut { namespace, replication_factor, max_replicas } => {
+            log!(warn, ?namespace, replication_factor, max_replicas, "replicas beyond the room");
+        }
+        Event::NoRoom { error } => log!(warn, ?error, "no larger segment can be made"),
+        Event::CapacityIgnored { what } => log!(warn, ?what, "other capacities are ignored"),
+        Event::Trouble { error } => log!(warn, ?error, "trouble with the segment"),
+    }
+}
+
+fn tend(event: &TendEvent) {
+    match event {
+        TendEvent::NodeAdded { id, address } => log!(info, %id, %address, "node added"),
+        TendEvent::NodeRemoved { id, reason } => log!(info, %id, reason, "node removed"),
+        TendEvent::NodeMoved { id, from, to } => log!(info, %id, %from, %to, "node moved"),
+        TendEvent::NodeFailed { id, address, error } => {
+            log!(warn, %id, %address, ?error, "node fails");
+        }
+        TendEvent::NodeRecovered { id } => log!(info, %id, "node answers again"),
+        TendEvent::NodeRefused { id, capacity } => {
+            log!(warn, %id, capacity, "no room for a node");
+        }
+        TendEvent::NamespaceAdded { name } => log!(info, namespace = %name, "namespace added"),
+        TendEvent::NamespaceRemoved { name } => log!(info, namespace = %name, "namespace removed"),
+        TendEvent::NamespaceRefused { name, capacity } => {
+            log!(warn, namespace = %name, capacity, "no room for a namespace");
+        }
+        TendEvent::BadReply { id, error } => log!(warn, %id, ?error, "a reply can't be used"),
+    }
+}
+
+#[cfg(all(test, feature = "cli"))]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::map::NodeId;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(event: &Event) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .without_time()
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || log(event));
+        let bytes = lines.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn values_are_fields_and_texts_are_escaped() {
+        let (id, address) = (NodeId::new("A").unwrap(), "127.0.0.1:1".parse().unwrap());
+        let error = "ERROR:4:\u{1b}[31m\nowned".to_owned();
+        let line = logged(&Event::Tend(TendEvent::NodeFailed { id, address, error }));
+        assert!(line.contains("WARN tendmap: node fails id=A address=127.0.0.1:1"), "{line}");
+        assert_eq!(line.matches('\n').count(), 1, "one line: {line:?}");
+        assert!(!line.contains('\u{1b}'), "{line:?}");
+        let line = logged(&Event::Published { sequence: 7, nodes: 3, namespaces: 2 });
+        assert!(
+            line.contains("DEBUG tendmap: published sequence=7 nodes=3 namespaces=2"),
+            "{line}"
+        );
+    }
+}
