@@ -3,9 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use atomic_refcell::AtomicRefCell;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use sync_wrapper::SyncWrapper;
 use tendmap::client::{Client as Known, Config};
 use tendmap::layout::Lineage;
 use tendmap::map::Slot;
@@ -32,7 +34,8 @@ enum State {
 ///
 /// The locks here are held for a moment only, by threads that hold the
 /// interpreter's lock, which also `os.fork` needs: a child never finds one
-/// taken. Where that can't be relied on, `try_lock` and a new router are used.
+/// taken. Where that can't be relied on, they are only tried, and a new router
+/// is made if one is taken.
 #[pyclass(frozen, weakref, module = "tendmap")]
 pub struct Client {
     hosts: Py<PyAny>,
@@ -40,7 +43,7 @@ pub struct Client {
     config: Config,
     state: Mutex<State>,
     /// For calls that keep the interpreter's lock.
-    hot: Mutex<Option<Lent>>,
+    hot: AtomicRefCell<SyncWrapper<Option<Lent>>>,
     /// For calls that let it go.
     spare: Mutex<Vec<Lent>>,
     nodes: Mutex<(Option<Lineage>, Nodes)>,
@@ -85,8 +88,8 @@ impl Client {
         py: Python<'_>,
         f: impl FnOnce(&mut Lent) -> PyResult<R>,
     ) -> PyResult<R> {
-        if let Ok(mut hot) = self.hot.try_lock() {
-            match &mut *hot {
+        if let Ok(mut hot) = self.hot.try_borrow_mut() {
+            match hot.get_mut() {
                 Some(lent) if lent.is_own() => return f(lent),
                 _ => {}
             }
@@ -102,13 +105,15 @@ impl Client {
     ) -> PyResult<R> {
         let mut lent = self.take_spare(py)?;
         let result = f(&mut lent);
-        match self.hot.try_lock() {
-            Ok(mut hot) if !hot.as_ref().is_some_and(Lent::is_own) => {
-                let former = hot.replace(lent);
-                drop(hot);
-                drop(former);
-            }
-            _ => self.give_back(lent),
+        let former = match self.hot.try_borrow_mut() {
+            Ok(mut hot) => match hot.get_mut() {
+                Some(own) if own.is_own() => Some(lent),
+                place => place.replace(lent),
+            },
+            Err(_) => Some(lent),
+        };
+        if let Some(former) = former {
+            self.give_back(former);
         }
         result
     }
@@ -126,7 +131,7 @@ impl Client {
     }
 
     pub fn give_back(&self, lent: Lent) {
-        if matches!(*lock(&self.state), State::Connected(_)) {
+        if lent.is_own() && matches!(*lock(&self.state), State::Connected(_)) {
             if let Ok(mut spare) = self.spare.try_lock() {
                 spare.push(lent);
             }
@@ -233,7 +238,7 @@ impl Client {
             hosts: hosts.unbind(),
             settings: settings.unbind(),
             state: Mutex::new(State::Lazy),
-            hot: Mutex::new(None),
+            hot: AtomicRefCell::new(SyncWrapper::new(None)),
             spare: Mutex::new(Vec::new()),
             nodes: Mutex::new((None, Nodes::default())),
         };
@@ -259,7 +264,7 @@ impl Client {
 
     fn close(&self, py: Python<'_>) {
         let former = std::mem::replace(&mut *lock(&self.state), State::Closed);
-        let hot = self.hot.try_lock().ok().and_then(|mut hot| hot.take());
+        let hot = self.hot.try_borrow_mut().ok().and_then(|mut hot| hot.get_mut().take());
         let spare = self.spare.try_lock().map(|mut spare| std::mem::take(&mut *spare));
         drop((hot, spare));
         // The last handle waits for the thread to hand the ownership over.

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use tendmap::client::Client as Known;
-use tendmap::layout::Lineage;
+use tendmap::layout::ForkCell;
 use tendmap::route::{Batch, NamespaceHandle, Policy, Router};
 
 use crate::errors::raise;
@@ -14,7 +14,8 @@ use crate::node::Node;
 /// again, and a string never changes.
 pub struct Lent {
     pub router: Router<Option<Py<Node>>>,
-    lineage: Lineage,
+    /// 1 in the process that made it, 0 in its children.
+    own: ForkCell,
     namespace: Option<(Py<PyAny>, NamespaceHandle)>,
     set: Option<(Py<PyAny>, String)>,
     policy: Option<(Py<PyAny>, Policy)>,
@@ -39,9 +40,11 @@ fn policy(name: &Bound<'_, PyAny>) -> PyResult<Policy> {
 
 impl Lent {
     pub fn new(client: Known) -> Lent {
+        let own = ForkCell::new();
+        own.set(1);
         Lent {
             router: client.router_with(|_| None),
-            lineage: Lineage::current(),
+            own,
             namespace: None,
             set: None,
             policy: None,
@@ -53,7 +56,7 @@ impl Lent {
     /// Whether this process made it, as against its parent.
     #[inline]
     pub fn is_own(&self) -> bool {
-        self.lineage == Lineage::current()
+        self.own.get() == 1
     }
 
     #[inline]
