@@ -7,6 +7,9 @@ use std::ffi::CString;
 
 use tendmap_bindings::{Failure, Kind};
 
+/// Longer names than that are looked at twice.
+const SHORT: usize = 64;
+
 /// An argument that no call can take.
 #[cold]
 pub fn bad(text: impl Into<String>) -> Failure {
@@ -21,6 +24,21 @@ pub fn bad(text: impl Into<String>) -> Failure {
 pub unsafe fn text<'a>(what: &'static str, text: *const c_char) -> Result<&'a str, Failure> {
     if text.is_null() {
         return Err(bad(format!("null instead of {what}")));
+    }
+    // Most names are short and ASCII: one look at each byte finds the end and
+    // tells that it is text.
+    for length in 0..SHORT {
+        // SAFETY: no byte before it was the zero at the end.
+        let byte = unsafe { text.add(length).cast::<u8>().read() };
+        if byte == 0 {
+            // SAFETY: so many bytes are there, and all are ASCII.
+            return Ok(unsafe {
+                core::str::from_utf8_unchecked(slice::from_raw_parts(text.cast(), length))
+            });
+        }
+        if !byte.is_ascii() {
+            break;
+        }
     }
     // SAFETY: the caller's promise.
     let bytes = unsafe { CStr::from_ptr(text) };
