@@ -39,7 +39,7 @@ pub fn route_batch<'py>(
         match as_array(keys)? {
             Some(keys) => {
                 let out = checked_out(py, out, keys.len())?;
-                array(py, &mut lent, namespace, &keys, policy, &out)?;
+                array(py, &mut lent, namespace, keys, policy, &out)?;
                 Ok(out.into_any())
             }
             None if out.is_some() => {
