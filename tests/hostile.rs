@@ -178,7 +178,7 @@ fn read(client: &Client, place: &tendmap::segment::Place, stop: &AtomicBool, rou
         }
         let Some(namespace) = namespace else { continue };
         for partition in 0..PARTITIONS {
-            for policy in [Policy::Master, Policy::Any, Policy::Sequence] {
+            for policy in [Policy::Master, Policy::Any, Policy::Sequence, Policy::PreferRack] {
                 let _ = router.route(namespace, Partition(partition), policy);
             }
             routed.fetch_add(1, Ordering::Relaxed);

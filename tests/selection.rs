@@ -2,9 +2,10 @@
 
 use proptest::prelude::*;
 use tendmap::map::Slot;
-use tendmap::route::{Attempt, Policy, Starts, select};
+use tendmap::route::{Attempt, Policy, ReadMode, Starts, select};
 
-const POLICIES: [Policy; 4] = [Policy::Master, Policy::Sequence, Policy::Any, Policy::Random];
+const POLICIES: [Policy; 5] =
+    [Policy::Master, Policy::Sequence, Policy::Any, Policy::Random, Policy::PreferRack];
 
 /// The nodes of up to 128 replicas, some of them absent.
 fn replicas() -> impl Strategy<Value = Vec<Option<Slot>>> {
@@ -16,6 +17,10 @@ fn everywhere(replica: usize) -> Option<Slot> {
     Slot::new(replica)
 }
 
+fn nowhere(_: Slot) -> Option<usize> {
+    None
+}
+
 fn policies() -> impl Strategy<Value = Policy> {
     prop::sample::select(&POLICIES)
 }
@@ -23,7 +28,7 @@ fn policies() -> impl Strategy<Value = Policy> {
 proptest! {
     #[test]
     fn an_absent_node_is_never_chosen(policy in policies(), start: u32, nodes in replicas()) {
-        match select(&Attempt::new(policy, start), nodes.len(), |replica| nodes[replica]) {
+        match select(&Attempt::new(policy, start), nodes.len(), |replica| nodes[replica], nowhere) {
             Some((replica, slot)) => prop_assert_eq!(nodes[replica], Some(slot)),
             None if policy == Policy::Master => prop_assert_eq!(nodes.first().copied().flatten(), None),
             None => prop_assert!(nodes.iter().all(Option::is_none)),
@@ -32,7 +37,7 @@ proptest! {
 
     #[test]
     fn the_first_present_from_the_start_on_is_chosen(start: u32, nodes in replicas()) {
-        let chosen = select(&Attempt::new(Policy::Sequence, start), nodes.len(), |r| nodes[r]);
+        let chosen = select(&Attempt::new(Policy::Sequence, start), nodes.len(), |r| nodes[r], nowhere);
         let order = (0..nodes.len()).map(|i| (start as usize + i) % nodes.len());
         let expected = order.filter_map(|r| Some((r, nodes[r]?))).next();
         prop_assert_eq!(chosen, expected);
@@ -42,7 +47,7 @@ proptest! {
     fn master_is_replica_0_or_none_on_every_try(nodes in replicas(), start: u32, retries in 0..4) {
         let mut attempt = Attempt::new(Policy::Master, start);
         for _ in 0..=retries {
-            let chosen = select(&attempt, nodes.len(), |replica| nodes[replica]);
+            let chosen = select(&attempt, nodes.len(), |replica| nodes[replica], nowhere);
             let master = nodes.first().copied().flatten();
             prop_assert_eq!(chosen, master.map(|slot| (0, slot)));
             let Some((replica, slot)) = chosen else { break };
@@ -60,7 +65,7 @@ proptest! {
         let present = nodes.iter().flatten().count();
         let mut reached = Vec::new();
         for _ in 0..present {
-            let chosen = select(&attempt, nodes.len(), |replica| nodes[replica]);
+            let chosen = select(&attempt, nodes.len(), |replica| nodes[replica], nowhere);
             let (replica, slot) = chosen.expect("a node is there");
             reached.push(replica);
             attempt.fail(replica, slot);
@@ -74,9 +79,9 @@ proptest! {
     #[test]
     fn a_shrunken_replication_factor_is_no_error_on_retry(before in 1..64usize, after in 1..64usize) {
         let mut attempt = Attempt::new(Policy::Sequence, before as u32 - 1);
-        let (replica, slot) = select(&attempt, before, everywhere).expect("all are there");
+        let (replica, slot) = select(&attempt, before, everywhere, nowhere).expect("all are there");
         attempt.fail(replica, slot);
-        let (replica, _) = select(&attempt, after, everywhere).expect("all are there");
+        let (replica, _) = select(&attempt, after, everywhere, nowhere).expect("all are there");
         prop_assert_eq!(replica, before % after);
     }
 
@@ -93,7 +98,7 @@ proptest! {
 }
 
 fn choice(starts: &mut Starts, policy: Policy, rf: usize) -> usize {
-    select(&starts.attempt(policy), rf, everywhere).expect("all are there").0
+    select(&starts.attempt(policy), rf, everywhere, nowhere).expect("all are there").0
 }
 
 #[test]
@@ -127,6 +132,64 @@ fn random_is_not_a_rotation() {
 #[test]
 fn a_namespace_without_replicas_has_no_node() {
     for policy in POLICIES {
-        assert_eq!(select(&Attempt::new(policy, 0), 0, everywhere), None);
+        assert_eq!(select(&Attempt::new(policy, 0), 0, everywhere, nowhere), None);
+    }
+}
+
+/// By the letter: for each preferred rack in order, replicas from the index on,
+/// a node in that rack other than the one that failed; else the first that is
+/// there and did not fail; else the failed one; else none.
+fn by_the_letter(
+    start: usize,
+    failed: Option<Slot>,
+    nodes: &[Option<Slot>],
+    racks: usize,
+    rank: impl Fn(Slot) -> Option<usize>,
+) -> Option<(usize, Slot)> {
+    let order: Vec<(usize, Slot)> = (0..nodes.len())
+        .map(|i| (start + i) % nodes.len())
+        .filter_map(|replica| Some((replica, nodes[replica]?)))
+        .collect();
+    for rack in 0..racks {
+        for &(replica, slot) in &order {
+            if rank(slot) == Some(rack) && failed != Some(slot) {
+                return Some((replica, slot));
+            }
+        }
+    }
+    let sound = order.iter().find(|(_, slot)| failed != Some(*slot));
+    sound.or(order.first()).copied()
+}
+
+proptest! {
+    #[test]
+    fn prefer_rack_keeps_to_the_letter_of_the_rule(
+        start in 0usize..9,
+        failed in prop::option::of(0usize..6),
+        nodes in prop::collection::vec(prop::option::of(0usize..6), 1..9),
+        ranks in prop::collection::vec(prop::option::of(0usize..3), 6),
+    ) {
+        let nodes: Vec<_> = nodes.into_iter().map(|node| node.and_then(Slot::new)).collect();
+        let failed = failed.and_then(Slot::new);
+        let rank = |slot: Slot| ranks[slot.index()];
+        let mut attempt = Attempt::new(Policy::PreferRack, start as u32);
+        if let Some(failed) = failed {
+            attempt.fail((start + nodes.len() * 9 - 1) % nodes.len(), failed);
+        }
+        let chosen = select(&attempt, nodes.len(), |replica| nodes[replica], rank);
+        prop_assert_eq!(chosen, by_the_letter(start, failed, &nodes, 3, rank));
+    }
+
+    #[test]
+    fn only_strong_consistency_changes_a_policy(policy in policies(), mode in prop::sample::select(vec![
+        ReadMode::Session, ReadMode::Linearize, ReadMode::AllowReplica, ReadMode::AllowUnavailable,
+    ])) {
+        prop_assert_eq!(policy.for_read(mode, false), policy);
+        let wanted = match mode {
+            ReadMode::Session => Policy::Master,
+            ReadMode::Linearize if policy == Policy::PreferRack => Policy::Sequence,
+            _ => policy,
+        };
+        prop_assert_eq!(policy.for_read(mode, true), wanted);
     }
 }

@@ -116,7 +116,7 @@ fn run(rig: &Rig, changes: &[(u16, u64)]) {
     let _ = rig.reader.status().map(|status| status.verdict());
     let Ok(namespace) = namespace else { return };
     for partition in 0..16 {
-        for policy in [Policy::Master, Policy::Any, Policy::Sequence] {
+        for policy in [Policy::Master, Policy::Any, Policy::Sequence, Policy::PreferRack] {
             let mut attempt = router.attempt(policy);
             for _ in 0..3 {
                 let Ok(route) = router.route_attempt(namespace, Partition(partition), &attempt)

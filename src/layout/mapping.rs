@@ -3,6 +3,7 @@
 use core::ptr::NonNull;
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
@@ -135,7 +136,7 @@ impl Mapping {
 
 /// A writable mapping: the owner's second one, or private memory.
 #[derive(Debug)]
-pub struct WriteMapping(Mapping);
+pub struct WriteMapping(Arc<Mapping>);
 
 impl WriteMapping {
     /// Maps a segment's file for writing. A forked child does not inherit it.
@@ -146,7 +147,7 @@ impl WriteMapping {
         check_len(file, &geometry)?;
         let raw = MmapOptions::new().len(geometry.total_bytes()).map_raw(file)?;
         raw.advise(Advice::DontFork)?;
-        Ok(WriteMapping(Mapping::of(Memory::File(raw), geometry)?))
+        Ok(WriteMapping(Arc::new(Mapping::of(Memory::File(raw), geometry)?)))
     }
 
     /// The memory of a System V segment that was mapped for writing. A forked
@@ -170,7 +171,7 @@ impl WriteMapping {
                 rustix::mm::Advice::LinuxDontFork,
             )
         }?;
-        Ok(WriteMapping(mapping))
+        Ok(WriteMapping(Arc::new(mapping)))
     }
 
     /// Private memory of a segment's shape, all zero.
@@ -179,7 +180,12 @@ impl WriteMapping {
     /// What the kernel says.
     pub fn private(geometry: Geometry) -> io::Result<WriteMapping> {
         let raw = MmapOptions::new().len(geometry.total_bytes()).map_anon()?.into();
-        Ok(WriteMapping(Mapping::of(Memory::Private(raw), geometry)?))
+        Ok(WriteMapping(Arc::new(Mapping::of(Memory::Private(raw), geometry)?)))
+    }
+
+    /// The same mapping, for those who only read.
+    pub fn shared(&self) -> &Arc<Mapping> {
+        &self.0
     }
 
     /// Puts the header in place.

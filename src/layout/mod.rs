@@ -21,6 +21,8 @@ mod fork;
 mod geometry;
 mod header;
 mod mapping;
+mod planes;
+mod slots;
 mod system_v;
 mod words;
 
@@ -29,5 +31,7 @@ pub use fork::{ForkCell, ForkLocal, Lineage};
 pub use geometry::{Geometry, GeometryError, frame};
 pub use header::{Header, HeaderError, Identity, LAYOUT_HASH, LAYOUT_VERSION};
 pub use mapping::{Mapping, WriteMapping};
+pub use planes::{HeadRef, Planes, Token};
+pub use slots::{Slots, SlotsRef};
 pub use system_v::{Shm, ShmStat, is_gone, shm_create, shm_find, shm_permit, shm_remove, shm_stat};
 pub use words::{OwnerWord, futex_half};

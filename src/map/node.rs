@@ -32,7 +32,15 @@ impl Slot {
         if index < Slot::LIMIT { Some(Slot(index as u16)) } else { None }
     }
 
+    /// The slot of that index, which is known to be below the limit.
+    #[inline(always)]
+    pub(crate) const fn below_limit(index: usize) -> Slot {
+        debug_assert!(index < Slot::LIMIT);
+        Slot((index % Slot::LIMIT) as u16)
+    }
+
     /// Its index.
+    #[inline(always)]
     pub const fn index(self) -> usize {
         self.0 as usize
     }

@@ -183,6 +183,11 @@ impl RoutingWord {
     pub const fn payload(self) -> u64 {
         self.0
     }
+    /// The replicas in a whole word as it was loaded, whatever its tag.
+    #[inline(always)]
+    pub const fn from_word(bits: u64) -> RoutingWord {
+        RoutingWord(bits)
+    }
     /// The slot of a replica (0 to 2) as it stands there: any 16 bits.
     #[inline(always)]
     pub const fn raw(self, replica: usize) -> usize {
@@ -278,6 +283,8 @@ mod tests {
         fn any_payload_is_harmless(payload: u64) {
             let routing = RoutingWord::from_payload(payload);
             for replica in 0..3 {
+                let tagged = RoutingWord::from_word(payload | 7 << 48);
+                prop_assert_eq!(tagged.raw(replica), routing.raw(replica));
                 prop_assert!(routing.slot(replica).is_none_or(|slot| slot.index() < Slot::LIMIT));
             }
             let _ = (RackWord::from_payload(payload).rack(), NodeWord::from_payload(payload).family());

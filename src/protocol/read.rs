@@ -1,6 +1,7 @@
 //! Reading: two loads of the head around the loads of a frame.
 
 use super::head::{Head, Stamp};
+use super::word::PAYLOAD_BITS;
 use crate::sync::step::{R1, R2, STAMP};
 use crate::sync::{AtomicU64, Ordering};
 
@@ -31,6 +32,65 @@ pub fn unchanged(head: &AtomicU64, stamp: Stamp) -> bool {
     // saw a word of a later publication sees a later head.
     R2.fence(Ordering::Acquire);
     STAMP.check(Head::from_bits(head.load(Ordering::Relaxed)).stamp() == stamp)
+}
+
+/// A stamp as a reader keeps it between its reads.
+///
+/// All that it has loaded since the read that it got the stamp from belongs to
+/// that publication, as long as [`still`] says so: it need not look at the head
+/// before it loads, only after. Its bits are never zero, so that memory that was
+/// wiped holds no stamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen(u64);
+
+impl Seen {
+    /// No stamp: nothing is still the same.
+    pub const NONE: Seen = Seen(0);
+    /// Set with every stamp.
+    const SET: u64 = 1;
+    /// Bits of a head above its stamp: shifted out, not masked, which takes no
+    /// register for a mask.
+    const SHIFT: u32 = u64::BITS - PAYLOAD_BITS;
+
+    /// The stamp of that head.
+    #[inline(always)]
+    const fn of_head(bits: u64) -> Seen {
+        Seen(bits << Seen::SHIFT | Seen::SET)
+    }
+
+    /// That stamp.
+    #[inline(always)]
+    pub const fn of(stamp: Stamp) -> Seen {
+        Seen::of_head(stamp.bits())
+    }
+
+    /// What was kept as these bits.
+    #[inline(always)]
+    pub const fn from_bits(bits: u64) -> Seen {
+        Seen(bits)
+    }
+
+    /// Its bits; zero only of [`NONE`](Self::NONE).
+    #[inline(always)]
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// The stamp; one that means nothing of [`NONE`](Self::NONE).
+    #[inline(always)]
+    pub const fn stamp(self) -> Stamp {
+        Stamp::from_bits(self.0 >> Seen::SHIFT)
+    }
+}
+
+/// Closes a read that was opened earlier, by the same thread or by one whose
+/// reads came before: whether no publication completed since.
+#[inline(always)]
+pub fn still(head: &AtomicU64, seen: Seen) -> bool {
+    // R2: as in `unchanged`. R1 was made by the read that the stamp is from,
+    // and stands before all loads that follow it.
+    R2.fence(Ordering::Acquire);
+    STAMP.check(Seen::of_head(head.load(Ordering::Relaxed)) == seen)
 }
 
 /// Runs `load` until it fell into one publication, at most [`RETRIES`] times.

@@ -2,8 +2,9 @@
 
 use super::digest::{Digest, Keys, Lanes};
 use super::error::RouteError;
+use super::lane::NamespaceHandle;
 use super::policy::{Attempt, Policy};
-use super::router::{NamespaceHandle, Router};
+use super::router::Router;
 use crate::map::Slot;
 
 /// Where many keys go: filled by [`Router::route_batch`], to be used again for
@@ -278,7 +279,7 @@ impl<S> Router<S> {
         let mut starts = first.clone();
         self.pin(|pinned| {
             // Refused also without keys.
-            pinned.replicas(namespace)?;
+            let namespace = pinned.namespace(namespace)?;
             starts.clone_from(&first);
             let partitions = pinned.router.partitions;
             (batch.partitions, batch.sequence) = (partitions, pinned.sequence());
@@ -286,7 +287,7 @@ impl<S> Router<S> {
             let mut choose = |attempt: &mut dyn FnMut() -> Attempt| {
                 for digest in &batch.digests {
                     let partition = digest.partition(partitions);
-                    let chosen = pinned.select(namespace, partition, &attempt())?;
+                    let chosen = namespace.select(partition, &attempt())?;
                     batch.chosen.push(
                         chosen.map(|(replica, slot)| Chosen { slot, replica: replica as u8 }),
                     );

@@ -2,72 +2,92 @@
 
 use std::net::SocketAddr;
 
+use crate::layout::Slots;
 use crate::map::{Node, NodeId, NodeTable, Slot};
 
 /// A node as one router knows it.
-pub(super) struct Local<S> {
+#[derive(Clone, Copy)]
+pub(super) struct Known {
     pub node: Node,
     pub incarnation: u32,
-    pub state: S,
 }
 
 /// Makes the local state of a node.
 pub(super) type MakeState<S> = Box<dyn FnMut(&Node) -> S + Send>;
 
-/// The nodes by slot.
+/// The nodes by slot. The states lie by themselves, side by side: a lookup
+/// touches nothing else.
 pub(super) struct LocalNodes<S> {
-    places: Vec<Option<Local<S>>>,
+    states: Slots<S>,
+    /// A node where there is a state, and nowhere else.
+    known: Vec<Option<Known>>,
     make: MakeState<S>,
 }
 
 impl<S> LocalNodes<S> {
     pub fn new(make: MakeState<S>) -> LocalNodes<S> {
-        LocalNodes { places: Vec::new(), make }
+        LocalNodes { states: Slots::new(), known: Vec::new(), make }
     }
 
-    #[inline(always)]
-    pub fn get_mut(&mut self, index: usize) -> Option<&mut Local<S>> {
-        self.places.get_mut(index)?.as_mut()
-    }
-
+    /// Whether there is a node at that index.
     #[inline(always)]
     pub fn has(&self, index: usize) -> bool {
-        matches!(self.places.get(index), Some(Some(_)))
+        self.states.has(index)
     }
 
-    pub fn get(&self, slot: Slot) -> Option<&Local<S>> {
-        self.places.get(slot.index())?.as_ref()
+    /// The state at that index, and what is known of all nodes.
+    #[inline(always)]
+    pub fn split_mut(&mut self, index: usize) -> Option<(&mut S, &[Option<Known>])> {
+        Some((self.states.get_mut(index)?, &self.known))
+    }
+
+    /// All states, and what is known of all nodes.
+    #[inline(always)]
+    pub fn split(&self) -> (&Slots<S>, &[Option<Known>]) {
+        (&self.states, &self.known)
+    }
+
+    pub fn known(&self, slot: Slot) -> Option<&Known> {
+        self.known.get(slot.index())?.as_ref()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.places.iter().all(Option::is_none)
+        self.known.iter().all(Option::is_none)
     }
 
     pub fn clear(&mut self) {
-        self.places.clear();
+        self.known.clear();
+        self.states.truncate(0);
     }
 
     /// Takes over a new table. State is kept only where node id, incarnation
     /// and address (TLS name included) are all the same.
     pub fn update(&mut self, table: &NodeTable) {
-        self.places.truncate(table.slots());
-        self.places.resize_with(table.slots(), || None);
-        for (slot, place) in (0..).map_while(Slot::new).zip(&mut self.places) {
+        self.states.truncate(table.slots());
+        self.known.resize_with(table.slots(), || None);
+        for (slot, known) in (0..).map_while(Slot::new).zip(&mut self.known) {
             let incarnation = table.incarnation(slot);
             let node = table.get(slot);
             let same =
-                |local: &Local<S>| Some(&local.node) == node && local.incarnation == incarnation;
-            if place.as_ref().is_some_and(same) {
+                |known: &Known| Some(&known.node) == node && known.incarnation == incarnation;
+            if known.as_ref().is_some_and(same) {
                 continue;
             }
-            *place = node.map(|node| Local { node: *node, incarnation, state: (self.make)(node) });
+            // In this order: the user's code may panic.
+            *known = None;
+            self.states.set(slot.index(), None);
+            if let Some(node) = node {
+                self.states.set(slot.index(), Some((self.make)(node)));
+                *known = Some(Known { node: *node, incarnation });
+            }
         }
     }
 }
 
 /// Where a key goes.
 pub struct Route<'a, S = ()> {
-    pub(super) local: &'a mut Local<S>,
+    pub(super) state: &'a mut S,
+    pub(super) nodes: &'a [Option<Known>],
     pub(super) slot: Slot,
     pub(super) replica: usize,
     pub(super) partition: usize,
@@ -75,22 +95,27 @@ pub struct Route<'a, S = ()> {
 }
 
 impl<S> Route<'_, S> {
+    fn known(&self) -> &Known {
+        self.nodes[self.slot.index()].as_ref().expect("a node where there is a state")
+    }
+
     /// The node.
     pub fn node(&self) -> &Node {
-        &self.local.node
+        &self.known().node
     }
 
     /// The node's id.
     pub fn id(&self) -> NodeId {
-        self.local.node.id
+        self.node().id
     }
 
     /// The node's address.
     pub fn address(&self) -> SocketAddr {
-        self.local.node.address
+        self.node().address
     }
 
     /// The node's slot in the table.
+    #[inline]
     pub fn slot(&self) -> Slot {
         self.slot
     }
@@ -98,34 +123,38 @@ impl<S> Route<'_, S> {
     /// How often a node moved into that slot: another number is another node,
     /// or the same one come back.
     pub fn incarnation(&self) -> u32 {
-        self.local.incarnation
+        self.known().incarnation
     }
 
     /// Which replica it is, 0 = the master.
+    #[inline]
     pub fn replica(&self) -> usize {
         self.replica
     }
 
     /// The partition.
+    #[inline]
     pub fn partition(&self) -> usize {
         self.partition
     }
 
     /// The publication that it was read from.
+    #[inline]
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
 
     /// What the router's user keeps for the node.
+    #[inline]
     pub fn state(&mut self) -> &mut S {
-        &mut self.local.state
+        self.state
     }
 }
 
 impl<S> core::fmt::Debug for Route<'_, S> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Route")
-            .field("node", &self.local.node)
+            .field("node", self.node())
             .field("replica", &self.replica)
             .field("partition", &self.partition)
             .field("sequence", &self.sequence)

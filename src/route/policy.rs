@@ -16,6 +16,52 @@ pub enum Policy {
     Any,
     /// As [`Sequence`](Self::Sequence), starting at a random replica.
     Random,
+    /// A node in the first of the preferred racks that has one, then in the
+    /// second, and so on, then any; the node that failed last only if there is
+    /// no other. The racks are those of
+    /// [`Router::prefer_racks`](super::Router::prefer_racks), and a node's rack
+    /// is the one that it has in the namespace.
+    PreferRack,
+}
+
+/// How a read of a strong-consistency namespace is to see the writes of others
+/// (`read_mode_sc` of the Aerospike clients).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ReadMode {
+    /// A client sees its own writes, and never goes back in time.
+    #[default]
+    Session,
+    /// Everybody sees one order of all writes.
+    Linearize,
+    /// Also from a replica that may lag behind.
+    AllowReplica,
+    /// Also from a node that may be cut off.
+    AllowUnavailable,
+}
+
+impl Policy {
+    /// The policy that a read goes by, where its user asked for this one.
+    ///
+    /// In a strong-consistency namespace a session read goes to the master, and
+    /// a linearized one prefers no rack, for it asks the master in the end. In
+    /// any other namespace, and for any other mode, it stays as it is.
+    ///
+    /// ```
+    /// use tendmap::route::{Policy, ReadMode};
+    ///
+    /// let asked = Policy::PreferRack;
+    /// assert_eq!(asked.for_read(ReadMode::Session, true), Policy::Master);
+    /// assert_eq!(asked.for_read(ReadMode::Linearize, true), Policy::Sequence);
+    /// assert_eq!(asked.for_read(ReadMode::Session, false), Policy::PreferRack);
+    /// ```
+    pub const fn for_read(self, mode: ReadMode, strong_consistency: bool) -> Policy {
+        match (mode, self) {
+            (ReadMode::Session, _) if strong_consistency => Policy::Master,
+            (ReadMode::Linearize, Policy::PreferRack) if strong_consistency => Policy::Sequence,
+            _ => self,
+        }
+    }
 }
 
 /// One command on its way: its policy, where the next try starts, and which
@@ -33,16 +79,31 @@ impl Attempt {
     /// [`Policy::Master`] starts at the master whatever it says.
     ///
     /// [`Starts::attempt`] chooses the start by the policy.
+    #[inline(always)]
     pub const fn new(policy: Policy, start: u32) -> Attempt {
         Attempt { policy, start, failed: None }
     }
 
     /// Its policy.
+    #[inline(always)]
     pub const fn policy(&self) -> Policy {
         self.policy
     }
 
+    /// The replica that the next try starts at, of `rf` (at least 1).
+    #[inline(always)]
+    pub(super) const fn start(&self, rf: usize) -> usize {
+        self.start as usize % rf
+    }
+
+    /// The start before it is taken modulo the replication factor.
+    #[inline(always)]
+    pub(super) const fn raw_start(&self) -> u32 {
+        self.start
+    }
+
     /// The node that failed it last.
+    #[inline(always)]
     pub const fn failed_node(&self) -> Option<Slot> {
         self.failed
     }
@@ -59,72 +120,29 @@ impl Attempt {
 /// the policy allows is there.
 ///
 /// `rf` is how many replicas count; `present` gives the node of a replica
-/// (0 = the master, below `rf`) if there is one.
+/// (0 = the master, below `rf`) if there is one; `rank` tells for
+/// [`Policy::PreferRack`] which of the preferred racks a node is in (0 = the
+/// first), `None` if in none of them.
 #[inline]
 pub fn select(
     attempt: &Attempt,
     rf: usize,
     present: impl Fn(usize) -> Option<Slot>,
+    rank: impl Fn(Slot) -> Option<usize>,
 ) -> Option<(usize, Slot)> {
+    if rf == 0 {
+        return None;
+    }
     let here = |replica| Some((replica, present(replica)?));
+    let start = attempt.start(rf);
+    let mut replicas = (start..rf).chain(0..start);
     match attempt.policy {
-        Policy::Master if rf == 0 => None,
         Policy::Master => here(0),
-        Policy::Sequence | Policy::Any | Policy::Random => {
-            let start = (attempt.start as usize).checked_rem(rf)?;
-            (start..rf).chain(0..start).find_map(here)
-        }
-    }
-}
-
-/// How many starts there are: a multiple of every number up to 22, so that
-/// starts modulo a replication factor come out equally often. (Beyond 22 some
-/// replicas start one in ten million commands more than others.)
-const CYCLE: u32 = 232_792_560;
-
-/// Where the commands of one thread start: the turn of [`Policy::Any`] and the
-/// dice of [`Policy::Random`].
-///
-/// A forked child makes its own, or it would follow its parent's steps.
-#[derive(Clone, Debug)]
-pub struct Starts {
-    turn: u32,
-    dice: fastrand::Rng,
-}
-
-impl Starts {
-    /// Starts unlike those of any other thread or process.
-    pub fn new() -> Starts {
-        Starts::of(fastrand::Rng::new())
-    }
-
-    /// Starts that can be repeated.
-    pub fn with_seed(seed: u64) -> Starts {
-        Starts::of(fastrand::Rng::with_seed(seed))
-    }
-
-    fn of(mut dice: fastrand::Rng) -> Starts {
-        // Short-lived processes would otherwise all begin at the master.
-        Starts { turn: dice.u32(..CYCLE), dice }
-    }
-
-    /// The first try of a command under that policy.
-    #[inline]
-    pub fn attempt(&mut self, policy: Policy) -> Attempt {
-        let start = match policy {
-            Policy::Master | Policy::Sequence => 0,
-            Policy::Any => {
-                self.turn = if self.turn + 1 == CYCLE { 0 } else { self.turn + 1 };
-                self.turn
-            }
-            Policy::Random => self.dice.u32(..CYCLE),
-        };
-        Attempt::new(policy, start)
-    }
-}
-
-impl Default for Starts {
-    fn default() -> Starts {
-        Starts::new()
+        Policy::Sequence | Policy::Any | Policy::Random => replicas.find_map(here),
+        // The first of those that are equally good.
+        Policy::PreferRack => replicas.filter_map(here).min_by_key(|&(_, slot)| {
+            let failed = attempt.failed == Some(slot);
+            (failed, rank(slot).filter(|_| !failed).unwrap_or(usize::MAX))
+        }),
     }
 }

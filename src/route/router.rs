@@ -1,46 +1,29 @@
-//! The router: from a partition to a node, at the cost of three loads.
+//! The router: from a partition to a node, at the cost of an array read.
 //!
-//! The hot path is head, routing word, head again, and an index into the
-//! router's own table of nodes. It takes no lock, allocates nothing, compares
-//! no string, makes no system call, reads no clock and writes no shared memory.
-//! All else happens only when the head's stamp is not the one seen before.
+//! The hot path is the routing word, the head, and an index into the router's
+//! own table of states. The head need be looked at only after the word: the
+//! stamp that it must still have is known from the last time that it changed.
+//! There is no lock, no allocation, no string compare, no system call, no clock
+//! and no store to shared memory. All else happens only when the head's stamp
+//! is not the one seen before, and whenever something is missing: then the long
+//! way is taken, which decides by the very rules.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering as StdOrdering};
 
 use super::error::RouteError;
+use super::lane::{Lane, Lanes, NamespaceHandle};
+use super::names::Names;
 use super::nodes::{LocalNodes, MakeState, Route};
-use super::policy::{Attempt, Policy, Starts, select};
+use super::pinned::Pinned;
+use super::policy::{Attempt, Policy};
+use super::refresh::Resolved;
+use super::starts::Starts;
 use super::target::Target;
-use crate::layout::{ForkCell, Lineage, frame};
-use crate::map::{
-    Namespace, NamespaceName, Node, REPLICAS_A_WORD, RoutingWord, Slot, SnapshotError, tables,
-};
-use crate::protocol::{RETRIES, Stamp, Word, begin, unchanged};
+use crate::layout::{ForkCell, HeadRef, Lineage};
+use crate::map::{NamespaceName, Node, Slot, SnapshotError};
+use crate::protocol::{RETRIES, Seen, still, unchanged};
 use crate::segment::{Current, Segment};
-use crate::sync::Ordering;
-
-/// Set in the seen stamp, so that it is zero only in a forked child.
-const SEEN: u64 = 1 << 63;
-
-/// A namespace as resolved by one router. It stays good while the namespace
-/// comes, goes and comes back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NamespaceHandle {
-    router: u32,
-    index: u32,
-}
-
-/// A namespace that was asked for.
-struct Resolved {
-    name: NamespaceName,
-    /// Replicas that are routable; 0 = the namespace is not there.
-    replicas: usize,
-    there: bool,
-    /// First word of its routing planes in either frame, from the segment's
-    /// start.
-    base: [usize; 2],
-}
 
 /// Routes keys to nodes, for one thread. Cheap to make; it holds for each node
 /// what its user wants to keep there.
@@ -48,38 +31,56 @@ struct Resolved {
 /// In a forked child it makes the local state anew; what it inherited is
 /// dropped, which must do no more to a connection than close it.
 pub struct Router<S = ()> {
-    current: Arc<Current>,
-    segment: Arc<Segment>,
-    id: u32,
-    /// `SEEN |` the stamp for which tables and namespaces are known to be
+    /// The head of `segment`.
+    pub(super) head: HeadRef,
+    /// The stamp, as [`Seen`], for which tables and namespaces are known to be
     /// good; never that of a retired head.
-    seen: ForkCell,
-    /// The table generation read last, as its whole tagged word; 0 = none.
-    generation: u64,
-    nodes: LocalNodes<S>,
-    resolved: Vec<Resolved>,
-    namespaces: Vec<NamespaceName>,
+    pub(super) seen: ForkCell,
+    /// One for each of `resolved`.
+    pub(super) lanes: Lanes,
+    pub(super) nodes: LocalNodes<S>,
     pub(super) partitions: usize,
     pub(super) starts: Starts,
-    lineage: Lineage,
+    names: Names,
+    pub(super) resolved: Vec<Resolved>,
+    /// All that there are.
+    pub(super) namespaces: Vec<NamespaceName>,
+    pub(super) racks: Vec<i32>,
+    pub(super) current: Arc<Current>,
+    pub(super) segment: Arc<Segment>,
+    /// The table generation read last, as its whole tagged word; 0 = none.
+    pub(super) generation: u64,
+    pub(super) lineage: Lineage,
+}
+
+/// What a lookup found.
+#[derive(Clone, Copy)]
+struct Found {
+    /// The slot; there is a state.
+    index: usize,
+    replica: usize,
+    partition: usize,
+    sequence: u64,
 }
 
 impl<S> Router<S> {
     pub(crate) fn new(current: Arc<Current>, make: MakeState<S>) -> Router<S> {
-        static ROUTERS: AtomicU64 = AtomicU64::new(0);
+        static ROUTERS: AtomicU64 = AtomicU64::new(1);
         let segment = current.get();
-        let partitions = segment.geometry().capacity().partitions;
         Router {
-            current,
-            segment,
-            id: ROUTERS.fetch_add(1, StdOrdering::Relaxed) as u32,
+            head: HeadRef::new(segment.mapping()),
             seen: ForkCell::new(),
-            generation: 0,
+            lanes: Lanes::new(ROUTERS.fetch_add(1, StdOrdering::Relaxed)),
             nodes: LocalNodes::new(make),
+            partitions: segment.geometry().capacity().partitions,
+            starts: Starts::new(),
+            names: Names::new(),
             resolved: Vec::new(),
             namespaces: Vec::new(),
-            partitions,
-            starts: Starts::new(),
+            racks: Vec::new(),
+            current,
+            segment,
+            generation: 0,
             lineage: Lineage::current(),
         }
     }
@@ -96,31 +97,36 @@ impl<S> Router<S> {
         let Some(parsed) = there else {
             return Err(self.unknown(name));
         };
-        let known = self.resolved.iter().position(|resolved| resolved.name == parsed);
-        let index = match known {
-            Some(index) => index,
-            None => {
-                let fresh = Resolved { name: parsed, replicas: 0, there: false, base: [0; 2] };
-                self.resolved.push(fresh);
-                // Resolving is part of reading the tables.
-                self.generation = 0;
-                self.seen.set(0);
-                self.settle()?;
-                self.resolved.len() - 1
-            }
-        };
-        Ok(NamespaceHandle { router: self.id, index: index as u32 })
+        if let Some(known) = self.names.get(name) {
+            return Ok(known);
+        }
+        self.resolved.push(Resolved::new(parsed));
+        let handle = self.lanes.add(self.partitions);
+        self.names.insert(&parsed, handle);
+        self.read_anew();
+        self.settle()?;
+        Ok(handle)
+    }
+
+    /// The racks that [`Policy::PreferRack`] prefers, the best first; at the
+    /// beginning there are none. It may be changed at any time.
+    pub fn prefer_racks(&mut self, racks: &[i32]) {
+        if self.racks != racks {
+            self.racks = racks.to_vec();
+            self.read_anew();
+        }
     }
 
     /// The node of a target's partition under a policy: the first try of a
-    /// command.
+    /// command. The namespace is a handle, or its name, which costs a little
+    /// more.
     ///
     /// # Errors
     /// [`RouteError`] says what is not there.
-    #[inline]
+    #[inline(always)]
     pub fn route(
         &mut self,
-        namespace: NamespaceHandle,
+        namespace: impl NamespaceRef,
         target: impl Target,
         policy: Policy,
     ) -> Result<Route<'_, S>, RouteError> {
@@ -129,10 +135,10 @@ impl<S> Router<S> {
     }
 
     /// The state of a command that may be tried several times.
-    #[inline]
+    #[inline(always)]
     pub fn attempt(&mut self, policy: Policy) -> Attempt {
         match policy {
-            Policy::Master | Policy::Sequence => Attempt::new(policy, 0),
+            Policy::Master | Policy::Sequence | Policy::PreferRack => Attempt::new(policy, 0),
             _ => self.starts.attempt(policy),
         }
     }
@@ -142,26 +148,75 @@ impl<S> Router<S> {
     ///
     /// # Errors
     /// As [`route`](Self::route).
-    #[inline]
+    #[inline(always)]
     pub fn route_attempt(
         &mut self,
-        namespace: NamespaceHandle,
+        namespace: impl NamespaceRef,
         target: impl Target,
         attempt: &Attempt,
     ) -> Result<Route<'_, S>, RouteError> {
+        // A `Route` borrows the state: one for each way, or the borrow checker
+        // holds the short way's against the long way.
+        if let Some(handle) = namespace.find(self) {
+            if let Some(found) = self.look(handle, self.lanes.near(handle), &target, attempt) {
+                return Ok(self.route_to(found));
+            }
+        }
+        // By value: what is passed by reference would have to lie in memory on
+        // the short way too.
+        let found = self.look_again(namespace, target, *attempt)?;
+        Ok(self.route_to(found))
+    }
+
+    /// The short way, if this is the handle's lane; `None` = take the long one,
+    /// whatever the reason.
+    #[inline(always)]
+    fn look(
+        &self,
+        handle: NamespaceHandle,
+        lane: &Lane,
+        target: &impl Target,
+        attempt: &Attempt,
+    ) -> Option<Found> {
+        let partition = target.partition(handle.partitions());
+        let (replica, index) = lane.likely(handle, partition, attempt)?;
+        let seen = Seen::from_bits(self.seen.get());
+        if !still(&self.head, seen) || !self.nodes.has(index) {
+            return None;
+        }
+        Some(Found { index, replica, partition, sequence: seen.stamp().sequence() })
+    }
+
+    /// The long way.
+    #[cold]
+    #[inline(never)]
+    fn look_again(
+        &mut self,
+        namespace: impl NamespaceRef,
+        target: impl Target,
+        attempt: Attempt,
+    ) -> Result<Found, RouteError> {
+        let namespace = match namespace.find(self) {
+            Some(handle) => handle,
+            None => namespace.resolve(self)?,
+        };
+        if let Some(lane) = self.lanes.far(namespace) {
+            if let Some(found) = self.look(namespace, lane, &target, &attempt) {
+                return Ok(found);
+            }
+        }
         for _ in 0..RETRIES {
             let Some(stamp) = self.open()? else { continue };
             let partition = target.partition(self.partitions);
             let pinned = Pinned { router: self, stamp };
-            let chosen = pinned.select(namespace, partition, attempt)?;
-            if !unchanged(self.segment.mapping().head(), stamp) {
+            let chosen = pinned.namespace(namespace)?.plain(partition, &attempt)?;
+            if !unchanged(&self.head, stamp) {
                 continue;
             }
             return match chosen {
                 Some((replica, slot)) => {
-                    let local = self.nodes.get_mut(slot.index()).expect("it was there");
-                    let sequence = stamp.sequence();
-                    Ok(Route { local, slot, replica, partition, sequence })
+                    let (index, sequence) = (slot.index(), stamp.sequence());
+                    Ok(Found { index, replica, partition, sequence })
                 }
                 None => Err(self.no_node(namespace, partition, attempt.policy())),
             };
@@ -169,12 +224,36 @@ impl<S> Router<S> {
         Err(SnapshotError::Disturbed.into())
     }
 
+    #[inline(always)]
+    fn route_to(&mut self, found: Found) -> Route<'_, S> {
+        let Found { index, replica, partition, sequence } = found;
+        let (state, nodes) = self.nodes.split_mut(index).expect("a state was found there");
+        let slot = Slot::below_limit(index);
+        Route { state, nodes, slot, replica, partition, sequence }
+    }
+
     /// Runs `look` with one head check around all of its lookups. Its result is
     /// handed out only if no publication completed meanwhile; else it runs
     /// again, so that it must not do anything that can't be done twice.
     ///
+    /// ```no_run
+    /// # use tendmap::route::{NamespaceHandle, Partition, RouteError, Router};
+    /// # fn f(router: &mut Router<u64>, test: NamespaceHandle) -> Result<(), RouteError> {
+    /// let sum = router.pin(|pinned| {
+    ///     let namespace = pinned.namespace(test)?;
+    ///     let mut sum = 0;
+    ///     for partition in 0..4096 {
+    ///         sum += namespace.master(Partition(partition))?.map_or(0, |master| *master.state());
+    ///     }
+    ///     Ok(sum)
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`RouteError`] of the map itself, and what `look` answers.
+    #[inline]
     pub fn pin<T>(
         &mut self,
         mut look: impl FnMut(&Pinned<'_, S>) -> Result<T, RouteError>,
@@ -182,7 +261,7 @@ impl<S> Router<S> {
         for _ in 0..RETRIES {
             let Some(stamp) = self.open()? else { continue };
             let result = look(&Pinned { router: self, stamp });
-            if unchanged(self.segment.mapping().head(), stamp) {
+            if unchanged(&self.head, stamp) {
                 return result;
             }
         }
@@ -191,17 +270,17 @@ impl<S> Router<S> {
 
     /// The node in a slot, as of the last lookup.
     pub fn node(&self, slot: Slot) -> Option<&Node> {
-        self.nodes.get(slot).map(|local| &local.node)
+        self.nodes.known(slot).map(|known| &known.node)
     }
 
     /// How often a node moved into a slot that has one now.
     pub fn incarnation(&self, slot: Slot) -> Option<u32> {
-        self.nodes.get(slot).map(|local| local.incarnation)
+        self.nodes.known(slot).map(|known| known.incarnation)
     }
 
     /// What is kept for the node in a slot.
     pub fn state(&mut self, slot: Slot) -> Option<&mut S> {
-        self.nodes.get_mut(slot.index()).map(|local| &mut local.state)
+        self.nodes.split_mut(slot.index()).map(|(state, _)| state)
     }
 
     /// How many partitions a namespace has.
@@ -209,110 +288,23 @@ impl<S> Router<S> {
         self.partitions
     }
 
-    /// Opens a read: the stamp, for which the tables are good; `None` = again.
+    /// Whether a namespace is a strong-consistency one, which decides how its
+    /// reads are routed: see [`Policy::for_read`]. One that is gone is none.
+    ///
+    /// # Errors
+    /// [`RouteError::ForeignHandle`], and those of the map itself.
+    pub fn strong_consistency(&mut self, namespace: NamespaceHandle) -> Result<bool, RouteError> {
+        self.settle()?;
+        let index = self.lanes.index(namespace).ok_or(RouteError::ForeignHandle)?;
+        Ok(self.resolved[index].strong_consistency())
+    }
+
     #[inline(always)]
-    fn open(&mut self) -> Result<Option<Stamp>, RouteError> {
-        let stamp = begin(self.segment.mapping().head());
-        if stamp.bits() | SEEN == self.seen.get() {
-            return Ok(Some(stamp));
+    pub(super) fn lane(&self, namespace: NamespaceHandle) -> Result<&Lane, RouteError> {
+        match self.lanes.get(namespace) {
+            Some(lane) => Ok(lane),
+            None => Err(RouteError::ForeignHandle),
         }
-        self.refresh(stamp)
-    }
-
-    /// Brings tables and namespaces to the present.
-    fn settle(&mut self) -> Result<(), RouteError> {
-        for _ in 0..RETRIES {
-            if self.open()?.is_some() {
-                return Ok(());
-            }
-        }
-        Err(SnapshotError::Disturbed.into())
-    }
-
-    /// The stamp is another one than before, the segment is retired, or this is
-    /// a forked child.
-    #[cold]
-    fn refresh(&mut self, stamp: Stamp) -> Result<Option<Stamp>, RouteError> {
-        if self.lineage != Lineage::current() {
-            self.lineage = Lineage::current();
-            self.seen = ForkCell::new();
-            self.starts = Starts::new();
-            self.nodes.clear();
-            self.generation = 0;
-        }
-        if stamp.retired() {
-            if let Some(successor) = self.current.successor(&self.segment) {
-                self.segment = successor;
-                // Another segment may be at the very stamp that was seen in
-                // this one: everything is to be read anew.
-                self.seen.set(0);
-                self.partitions = self.segment.geometry().capacity().partitions;
-                self.generation = 0;
-                return Ok(None);
-            }
-        }
-        if stamp.sequence() == 0 {
-            return Err(RouteError::NoMap);
-        }
-        let mapping = self.segment.mapping();
-        let word = &mapping.frame(stamp.frame())[frame::TABLE_GENERATION];
-        let generation = word.load(Ordering::Relaxed);
-        if !unchanged(mapping.head(), stamp) {
-            return Ok(None);
-        }
-        if generation != self.generation || Word::from_bits(generation).tag() == 0 {
-            let tables = tables(mapping)?;
-            self.nodes.update(&tables.nodes);
-            self.resolve(&tables.namespaces);
-            self.generation = tables.generation;
-            if tables.stamp != stamp {
-                return Ok(None);
-            }
-        }
-        // A retired head is never noted as seen: the successor is looked for
-        // at later calls.
-        self.seen.set(if stamp.retired() { 0 } else { stamp.bits() | SEEN });
-        Ok(Some(stamp))
-    }
-
-    fn resolve(&mut self, namespaces: &[Namespace]) {
-        let geometry = *self.segment.geometry();
-        self.namespaces = namespaces.iter().map(|namespace| namespace.name).collect();
-        for resolved in &mut self.resolved {
-            let index = namespaces.iter().position(|namespace| namespace.name == resolved.name);
-            resolved.there = index.is_some();
-            resolved.replicas = index.map_or(0, |index| {
-                let rf = usize::from(namespaces[index].replication_factor);
-                rf.min(geometry.capacity().max_replicas)
-            });
-            let start = |frame| geometry.frame_start(frame);
-            let base = index.map_or(0, |index| geometry.routing(index, 0));
-            resolved.base = [start(0) + base, start(1) + base];
-        }
-    }
-
-    fn unknown(&self, name: &str) -> RouteError {
-        if self.nodes.is_empty() {
-            return RouteError::ClusterEmpty;
-        }
-        let known = self.namespaces.iter().map(ToString::to_string).collect();
-        RouteError::NamespaceUnknown { name: name.to_owned(), known }
-    }
-
-    #[cold]
-    pub(super) fn no_node(
-        &self,
-        namespace: NamespaceHandle,
-        partition: usize,
-        policy: Policy,
-    ) -> RouteError {
-        let resolved = &self.resolved[namespace.index as usize];
-        if !resolved.there || self.nodes.is_empty() {
-            return self.unknown(resolved.name.as_str());
-        }
-        let wanted =
-            if policy == Policy::Master { "master" } else { "replica whose node is there" };
-        RouteError::NoNode { namespace: resolved.name.to_string(), partition, wanted }
     }
 }
 
@@ -325,77 +317,51 @@ impl<S> core::fmt::Debug for Router<S> {
     }
 }
 
-/// Lookups under one head check, see [`Router::pin`].
-pub struct Pinned<'a, S> {
-    pub(super) router: &'a Router<S>,
-    stamp: Stamp,
-}
+/// A namespace as a lookup is given it: a handle, or its name.
+pub trait NamespaceRef: Copy + by::Namespace {}
 
-impl<S> Pinned<'_, S> {
-    /// The publication that is read.
-    pub fn sequence(&self) -> u64 {
-        self.stamp.sequence()
+impl NamespaceRef for NamespaceHandle {}
+impl NamespaceRef for &str {}
+impl NamespaceRef for &NamespaceName {}
+
+/// What [`NamespaceRef`] can do, out of its users' sight.
+mod by {
+    use super::*;
+
+    pub trait Namespace: Copy {
+        /// What the router knows already.
+        fn find<S>(self, router: &Router<S>) -> Option<NamespaceHandle>;
+        /// What it has to look up first.
+        fn resolve<S>(self, router: &mut Router<S>) -> Result<NamespaceHandle, RouteError>;
     }
 
-    /// How many replicas of a partition can be routed to: the replication
-    /// factor, at most what the segment has room for; 0 of a namespace that is
-    /// gone.
-    ///
-    /// # Errors
-    /// [`RouteError::ForeignHandle`].
-    pub fn replicas(&self, namespace: NamespaceHandle) -> Result<usize, RouteError> {
-        self.resolved(namespace).map(|resolved| resolved.replicas)
-    }
-
-    fn resolved(&self, namespace: NamespaceHandle) -> Result<&Resolved, RouteError> {
-        match self.router.resolved.get(namespace.index as usize) {
-            Some(resolved) if namespace.router == self.router.id => Ok(resolved),
-            _ => Err(RouteError::ForeignHandle),
+    impl Namespace for NamespaceHandle {
+        #[inline(always)]
+        fn find<S>(self, _: &Router<S>) -> Option<NamespaceHandle> {
+            Some(self)
+        }
+        fn resolve<S>(self, _: &mut Router<S>) -> Result<NamespaceHandle, RouteError> {
+            Ok(self)
         }
     }
 
-    /// The slot of a partition's master; `None` if it has none.
-    ///
-    /// # Errors
-    /// [`RouteError::ForeignHandle`], [`RouteError::OutOfRange`].
-    #[inline]
-    pub fn master(
-        &self,
-        namespace: NamespaceHandle,
-        target: impl Target,
-    ) -> Result<Option<Slot>, RouteError> {
-        let partition = target.partition(self.router.partitions);
-        let attempt = Attempt::new(Policy::Master, 0);
-        Ok(self.select(namespace, partition, &attempt)?.map(|(_, slot)| slot))
+    impl Namespace for &str {
+        #[inline(always)]
+        fn find<S>(self, router: &Router<S>) -> Option<NamespaceHandle> {
+            router.names.get(self)
+        }
+        fn resolve<S>(self, router: &mut Router<S>) -> Result<NamespaceHandle, RouteError> {
+            router.namespace(self)
+        }
     }
 
-    /// The replica that an attempt goes to and its slot; `None` if there is
-    /// none that the policy allows.
-    ///
-    /// # Errors
-    /// [`RouteError::ForeignHandle`], [`RouteError::OutOfRange`].
-    #[inline]
-    pub fn select(
-        &self,
-        namespace: NamespaceHandle,
-        partition: usize,
-        attempt: &Attempt,
-    ) -> Result<Option<(usize, Slot)>, RouteError> {
-        let router = self.router;
-        let resolved = self.resolved(namespace)?;
-        let partitions = router.partitions;
-        if partition >= partitions {
-            return Err(RouteError::OutOfRange { partition, partitions });
+    impl Namespace for &NamespaceName {
+        #[inline(always)]
+        fn find<S>(self, router: &Router<S>) -> Option<NamespaceHandle> {
+            router.names.get(self.as_str())
         }
-        let words = router.segment.mapping().words();
-        let base = resolved.base[self.stamp.frame()] + partition;
-        Ok(select(attempt, resolved.replicas, |replica| {
-            let plane = replica / REPLICAS_A_WORD;
-            // Relaxed: between the two fences of the head check.
-            let word = words[base + plane * partitions].load(Ordering::Relaxed);
-            let word = RoutingWord::from_payload(Word::from_bits(word).payload());
-            let index = word.raw(replica % REPLICAS_A_WORD);
-            if router.nodes.has(index) { Slot::new(index) } else { None }
-        }))
+        fn resolve<S>(self, router: &mut Router<S>) -> Result<NamespaceHandle, RouteError> {
+            router.namespace(self.as_str())
+        }
     }
 }

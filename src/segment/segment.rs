@@ -26,7 +26,7 @@ pub struct Segment {
 
 #[derive(Debug)]
 enum Memory {
-    ReadOnly(Mapping),
+    ReadOnly(Arc<Mapping>),
     Private(WriteMapping),
 }
 
@@ -115,7 +115,7 @@ impl Segment {
                 held: Mutex::new(0),
                 lineage: Lineage::current(),
             })),
-            memory: Memory::ReadOnly(mapping),
+            memory: Memory::ReadOnly(Arc::new(mapping)),
         });
         registry.add(id, &segment, &lock);
         Ok(segment)
@@ -127,11 +127,10 @@ impl Segment {
     }
 
     /// Its memory, for reading.
-    #[inline(always)]
-    pub fn mapping(&self) -> &Mapping {
+    pub fn mapping(&self) -> &Arc<Mapping> {
         match &self.memory {
             Memory::ReadOnly(mapping) => mapping,
-            Memory::Private(memory) => memory,
+            Memory::Private(memory) => memory.shared(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use loom::thread;
 use tendmap_loom::check::{Model, invariant, reach};
-use tendmap_loom::protocol::{Stamp, Word, begin, retire, unchanged};
+use tendmap_loom::protocol::{Seen, Stamp, Word, begin, retire, still, unchanged};
 use tendmap_loom::segment::{Segment, term};
 use tendmap_loom::sync::step::{P1, P2, R1, R2, STAMP};
 use tendmap_loom::sync::{AtomicU64, Ordering, Step};
@@ -46,12 +46,21 @@ impl Router {
 
     /// Loads through `load` what belongs to one stamp, after `learn` was given
     /// the records if they may have changed. `None` if it was disturbed.
+    ///
+    /// What is loaded under the stamp that was seen last counts if the head,
+    /// looked at only afterwards, still has it.
     pub fn lookup<R, T>(
         &mut self,
         records: impl FnOnce(&Router, Stamp) -> R,
         learn: impl FnOnce(R),
-        load: impl FnOnce(&Router, Stamp) -> T,
+        load: impl Fn(&Router, Stamp) -> T,
     ) -> Option<(Stamp, T)> {
+        if let Some((stamp, _)) = self.seen {
+            let value = load(self, stamp);
+            if still(&self.segment.head, Seen::of(stamp)) {
+                return Some((stamp, value));
+            }
+        }
         let stamp = begin(&self.segment.head);
         if self.seen.is_none_or(|(seen, _)| seen != stamp) {
             let generation = self.word(stamp, 0);

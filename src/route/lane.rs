@@ -1,0 +1,336 @@
+//! What a router keeps of a namespace that it was asked for.
+
+use std::sync::Arc;
+
+use super::policy::{Attempt, Policy};
+use crate::layout::{Mapping, Planes, Token};
+use crate::map::{REPLICAS_A_WORD, RoutingWord, Slot};
+use crate::sync::{AtomicU64, Ordering};
+
+/// A namespace as resolved by one router. It stays good while the namespace
+/// comes, goes and comes back.
+///
+/// It is the token of its planes: the router's number, then the namespace's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamespaceHandle(Token);
+
+/// Bits of a handle's number that number the namespaces of one router.
+const INDEX_BITS: u32 = 16;
+
+impl NamespaceHandle {
+    pub(super) fn new(router: u64, index: usize, partitions: usize) -> NamespaceHandle {
+        // A router that is asked for more names than that has other problems.
+        assert!(index < 1 << INDEX_BITS, "{index} namespaces were asked for");
+        // Never zero, however many routers a process makes.
+        let router = router % ((1 << (Token::NUMBER_BITS - INDEX_BITS)) - 1) + 1;
+        NamespaceHandle(Token::new(router << INDEX_BITS | index as u64, partitions))
+    }
+
+    /// Its index in the router that made it.
+    #[inline(always)]
+    fn index(self) -> usize {
+        (self.0.number() & ((1 << INDEX_BITS) - 1)) as usize
+    }
+
+    /// How many partitions there were when it was made.
+    #[inline(always)]
+    pub(super) fn partitions(self) -> usize {
+        self.0.partitions()
+    }
+}
+
+/// A slot with its node's place among the preferred racks, for
+/// [`Policy::PreferRack`]: `rank:14 | 0:2 | slot:16`. The smaller is preferred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ranked(u32);
+
+impl Ranked {
+    /// Where the rank begins.
+    const SHIFT: u32 = 18;
+    /// The rank of a slot without a node.
+    const ABSENT: u32 = (1 << 14) - 1;
+    /// The rank of a node in none of the preferred racks.
+    const ELSEWHERE: u32 = Ranked::ABSENT - 1;
+
+    /// That slot, whose node is in a rack that so many are preferred to. (No
+    /// more count than have nodes, and there are 4096 of these at most.)
+    pub fn preferred(slot: Slot, before: usize) -> Ranked {
+        let rank = (before as u32).min(Ranked::ELSEWHERE - 1);
+        Ranked(rank << Ranked::SHIFT | slot.index() as u32)
+    }
+
+    /// That slot, whose node is in none of the preferred racks.
+    pub fn elsewhere(slot: Slot) -> Ranked {
+        Ranked(Ranked::ELSEWHERE << Ranked::SHIFT | slot.index() as u32)
+    }
+
+    /// That slot, without a node.
+    pub fn absent(slot: Slot) -> Ranked {
+        Ranked(Ranked::ABSENT << Ranked::SHIFT | slot.index() as u32)
+    }
+
+    /// How many racks are preferred to the node's own; `None` in none of them.
+    fn rank(self) -> Option<usize> {
+        let rank = self.0 >> Ranked::SHIFT;
+        (rank < Ranked::ELSEWHERE).then_some(rank as usize)
+    }
+
+    /// With a replica (0 to 3) between rank and slot: the first comes first.
+    #[inline(always)]
+    fn of_replica(self, replica: usize) -> Ranked {
+        Ranked(self.0 | (replica as u32) << 16)
+    }
+}
+
+/// Where lookups of one namespace go.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(super) struct Lane {
+    /// None at all while there is nothing to route to: lookups then take the
+    /// long way, which tells why.
+    planes: Planes,
+    /// Whose it is; `None` if nobody's yet.
+    handle: Option<NamespaceHandle>,
+    /// Words of a plane.
+    partitions: usize,
+    /// Replicas that are routable, at least 1 if there are planes.
+    replicas: usize,
+    /// `2^64 / replicas`, rounded up, to take starts modulo `replicas` by two
+    /// multiplications (Lemire, Kaser, Kurz: Faster remainder by direct
+    /// computation, 2019).
+    reciprocal: u64,
+    /// By slot. Beyond the end nobody is there.
+    ranks: Box<[Ranked]>,
+}
+
+impl Lane {
+    /// A lane that leads nowhere.
+    pub fn none(handle: Option<NamespaceHandle>) -> Lane {
+        let (planes, ranks) = (Planes::none(), Box::default());
+        Lane { planes, handle, partitions: 0, replicas: 0, reciprocal: 0, ranks }
+    }
+
+    /// The lane of the namespace of that index, of which so many replicas are
+    /// routable.
+    pub fn new(
+        handle: NamespaceHandle,
+        mapping: &Arc<Mapping>,
+        namespace: usize,
+        replicas: usize,
+        ranks: Box<[Ranked]>,
+    ) -> Lane {
+        if replicas == 0 {
+            return Lane::none(Some(handle));
+        }
+        let partitions = mapping.geometry().capacity().partitions;
+        // The handle's own token, as long as there are as many partitions as
+        // there were; if not, no short way leads here.
+        let token = Token::new(handle.0.number(), partitions);
+        let planes = Planes::new(mapping, namespace, token);
+        let reciprocal = (u64::MAX / replicas as u64).wrapping_add(1);
+        Lane { planes, handle: Some(handle), partitions, replicas, reciprocal, ranks }
+    }
+
+    /// Turns to the live frame.
+    pub fn turn_to(&mut self, frame: usize) {
+        self.planes.turn_to(frame);
+    }
+
+    /// How many replicas of a partition can be routed to.
+    #[inline(always)]
+    pub fn replicas(&self) -> usize {
+        self.replicas
+    }
+
+    /// How many racks are preferred to that of the node in a slot; `None` if it
+    /// is in none of the preferred ones.
+    pub fn rank(&self, slot: Slot) -> Option<usize> {
+        self.ranks.get(slot.index())?.rank()
+    }
+
+    /// The words of the first three replicas, one a partition.
+    #[inline(always)]
+    pub fn plane(&self) -> &[AtomicU64] {
+        self.planes.words().get(..self.partitions).unwrap_or_default()
+    }
+
+    /// The routing word of the first three replicas.
+    #[inline(always)]
+    fn first(&self, handle: NamespaceHandle, partition: usize) -> Option<RoutingWord> {
+        self.planes.first(handle.0, partition).map(load)
+    }
+
+    /// The slot of any replica as it stands in its word.
+    #[inline]
+    pub fn raw(&self, replica: usize, partition: usize) -> Option<usize> {
+        let plane = replica / REPLICAS_A_WORD;
+        let word = self.planes.words().get(plane * self.partitions + partition)?;
+        Some(load(word).raw(replica % REPLICAS_A_WORD))
+    }
+
+    /// The replica that a try goes to if its node is there, and the slot as it
+    /// stands in the word. Where it is not there, or nothing can be told so
+    /// fast, the long way decides.
+    #[inline(always)]
+    pub fn likely(
+        &self,
+        handle: NamespaceHandle,
+        partition: usize,
+        attempt: &Attempt,
+    ) -> Option<(usize, usize)> {
+        let word = self.first(handle, partition)?;
+        match attempt.policy() {
+            Policy::Master => Some((0, word.raw(0))),
+            Policy::PreferRack => self.nearest(word, attempt),
+            Policy::Sequence | Policy::Any | Policy::Random => {
+                let replica = self.start(attempt);
+                if replica < REPLICAS_A_WORD {
+                    return Some((replica, word.raw(replica)));
+                }
+                Some((replica, self.raw(replica, partition)?))
+            }
+        }
+    }
+
+    /// The start of an attempt, modulo the number of replicas.
+    #[inline(always)]
+    fn start(&self, attempt: &Attempt) -> usize {
+        if attempt.raw_start() == 0 {
+            return 0;
+        }
+        let fraction = self.reciprocal.wrapping_mul(u64::from(attempt.raw_start()));
+        (u128::from(fraction) * self.replicas as u128 >> 64) as usize
+    }
+
+    #[inline(always)]
+    fn ranked(&self, word: RoutingWord, replica: usize) -> Option<u32> {
+        let ranked = self.ranks.get(word.raw(replica))?;
+        Some(ranked.of_replica(replica).0)
+    }
+
+    /// The replica of the best rank, of up to three of which none has failed.
+    /// Without branches on what the words hold: it differs from partition to
+    /// partition.
+    #[inline(always)]
+    fn nearest(&self, word: RoutingWord, attempt: &Attempt) -> Option<(usize, usize)> {
+        if attempt.raw_start() != 0 || attempt.failed_node().is_some() {
+            return None;
+        }
+        let best = match self.replicas {
+            1 => self.ranked(word, 0)?,
+            2 => self.ranked(word, 0)?.min(self.ranked(word, 1)?),
+            3 => self.ranked(word, 0)?.min(self.ranked(word, 1)?).min(self.ranked(word, 2)?),
+            _ => return None,
+        };
+        Some(((best >> 16 & 3) as usize, (best & 0xffff) as usize))
+    }
+}
+
+/// The lanes of a router. The first ones lie in it: a lookup finds them without
+/// a pointer and a length.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    near: [Lane; Lanes::NEAR],
+    far: Vec<Lane>,
+    len: usize,
+    router: u64,
+}
+
+impl Lanes {
+    /// A power of two. (An Aerospike cluster has at most 32 namespaces.)
+    const NEAR: usize = 32;
+
+    /// No lanes yet, of the router of that number.
+    pub fn new(router: u64) -> Lanes {
+        let near = core::array::from_fn(|_| Lane::none(None));
+        Lanes { near, far: Vec::new(), len: 0, router }
+    }
+
+    /// Adds a lane that leads nowhere yet, to a namespace of so many
+    /// partitions.
+    pub fn add(&mut self, partitions: usize) -> NamespaceHandle {
+        let handle = NamespaceHandle::new(self.router, self.len, partitions);
+        let lane = Lane::none(Some(handle));
+        match self.near.get_mut(self.len) {
+            Some(place) => *place = lane,
+            None => self.far.push(lane),
+        }
+        self.len += 1;
+        handle
+    }
+
+    /// The lane of a handle, if it is one of the first; else any other, which
+    /// does not let the handle's token in.
+    #[inline(always)]
+    pub fn near(&self, handle: NamespaceHandle) -> &Lane {
+        &self.near[handle.index() % Lanes::NEAR]
+    }
+
+    /// The lane of a handle that is none of the first ones.
+    pub fn far(&self, handle: NamespaceHandle) -> Option<&Lane> {
+        self.get(handle).filter(|_| handle.index() >= Lanes::NEAR)
+    }
+
+    /// The lane of a handle; `None` if another router made it.
+    #[inline]
+    pub fn get(&self, handle: NamespaceHandle) -> Option<&Lane> {
+        let index = handle.index();
+        let lane = match self.near.get(index) {
+            Some(lane) => lane,
+            None => self.far.get(index - Lanes::NEAR)?,
+        };
+        if lane.handle == Some(handle) { Some(lane) } else { None }
+    }
+
+    /// The index of a handle's lane.
+    pub fn index(&self, handle: NamespaceHandle) -> Option<usize> {
+        self.get(handle).map(|_| handle.index())
+    }
+
+    /// All of them, with the handles that they were added under.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (NamespaceHandle, &mut Lane)> {
+        let all = self.near.iter_mut().chain(&mut self.far);
+        all.map_while(|lane| Some((lane.handle?, lane)))
+    }
+}
+
+#[inline(always)]
+fn load(word: &AtomicU64) -> RoutingWord {
+    // Relaxed: between the two fences of the head check.
+    RoutingWord::from_word(word.load(Ordering::Relaxed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_start_is_the_remainder(start: u32, replicas in 1usize..=255) {
+            let reciprocal = (u64::MAX / replicas as u64).wrapping_add(1);
+            let lane = Lane { replicas, reciprocal, ..Lane::none(None) };
+            let attempt = Attempt::new(Policy::Any, start);
+            prop_assert_eq!(lane.start(&attempt), start as usize % replicas);
+        }
+
+        #[test]
+        fn a_handle_leads_to_its_own_routers_lane_alone(
+            router in 0u64..1 << 31, other in 0u64..1 << 31, count in 1usize..40,
+        ) {
+            let (mut lanes, mut others) = (Lanes::new(router), Lanes::new(other));
+            for index in 0..count {
+                let handle = lanes.add(4096);
+                prop_assert_eq!(lanes.index(handle), Some(index));
+                prop_assert_eq!(others.index(handle), None, "it has no lanes yet");
+            }
+            for index in 0..count {
+                let handle = others.add(4096);
+                let same = (router % 0x7fff_ffff) == (other % 0x7fff_ffff);
+                let found = if same { Some(index) } else { None };
+                prop_assert_eq!(lanes.index(handle), found);
+            }
+            prop_assert_eq!(lanes.iter_mut().count(), count);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Finding a namespace by its name, as fast as comparing it.
+
+use super::lane::NamespaceHandle;
+use crate::map::NamespaceName;
+
+/// A name as numbers that say all of it: words from its start and its end, which
+/// overlap where it is shorter than they are, and its length.
+#[derive(Clone, Copy, Debug)]
+struct Packed {
+    start: u64,
+    end: u64,
+    /// After `start` and before `end`, if it is longer than both.
+    middle: [u64; 2],
+    len: usize,
+}
+
+impl Packed {
+    /// `None` for a text that is no namespace's name by its length.
+    #[inline(always)]
+    fn of(text: &str) -> Option<Packed> {
+        let bytes = text.as_bytes();
+        let len = bytes.len();
+        let (start, end, middle);
+        if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+            (start, end) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+            middle = if len <= 16 { [0; 2] } else { Packed::middle(bytes)? };
+        } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+            (start, end) = (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into());
+            middle = [0; 2];
+        } else {
+            let (&first, &last) = (bytes.first()?, bytes.last()?);
+            (start, end) = (first.into(), u64::from(last) << 8 | u64::from(bytes[len / 2]));
+            middle = [0; 2];
+        }
+        Some(Packed { start, end, middle, len })
+    }
+
+    /// Of a name of 17 bytes or more.
+    #[inline(always)]
+    fn middle(bytes: &[u8]) -> Option<[u64; 2]> {
+        if bytes.len() > NamespaceName::MAX {
+            return None;
+        }
+        let after = u64::from_le_bytes(*bytes[8..].first_chunk()?);
+        let before = u64::from_le_bytes(*bytes[..bytes.len() - 8].last_chunk()?);
+        Some([after, before])
+    }
+
+    /// A number whose upper bits differ where the names do.
+    #[inline(always)]
+    fn hash(&self) -> u64 {
+        let Packed { start, end, middle: [a, b], len } = self;
+        let sum = start ^ end.rotate_left(29) ^ a.rotate_left(13) ^ b.rotate_left(43) ^ *len as u64;
+        // An odd constant without structure (the golden ratio); the product
+        // carries every bit upwards.
+        (sum ^ sum >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
+impl PartialEq for Packed {
+    /// Number by number: as an array they would first be written to memory, to
+    /// be read back in larger pieces, which stalls.
+    #[inline(always)]
+    fn eq(&self, other: &Packed) -> bool {
+        let words = (self.start ^ other.start) | (self.end ^ other.end);
+        let middle = (self.middle[0] ^ other.middle[0]) | (self.middle[1] ^ other.middle[1]);
+        words | middle | (self.len ^ other.len) as u64 == 0
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    name: Packed,
+    handle: NamespaceHandle,
+}
+
+/// The names that a router was asked for: a hash table that is at most a
+/// quarter full, so that nearly every name is found at the first look.
+#[derive(Debug)]
+pub(super) struct Names {
+    /// A power of two.
+    places: Box<[Option<Entry>]>,
+    /// How far a hash is shifted to leave an index.
+    shift: u32,
+    len: usize,
+}
+
+impl Names {
+    const FIRST_BITS: u32 = 5;
+
+    pub fn new() -> Names {
+        Names::with_bits(Names::FIRST_BITS)
+    }
+
+    fn with_bits(bits: u32) -> Names {
+        Names { places: vec![None; 1 << bits].into(), shift: u64::BITS - bits, len: 0 }
+    }
+
+    /// The handle of a name.
+    #[inline(always)]
+    pub fn get(&self, name: &str) -> Option<NamespaceHandle> {
+        let name = Packed::of(name)?;
+        let mut index = (name.hash() >> self.shift) as usize;
+        loop {
+            // An empty place ends the search, and most of them are empty.
+            match self.places.get(index)? {
+                Some(entry) if entry.name == name => return Some(entry.handle),
+                Some(_) => index = (index + 1) & (self.places.len() - 1),
+                None => return None,
+            }
+        }
+    }
+
+    /// Adds a name that is not there yet.
+    pub fn insert(&mut self, name: &NamespaceName, handle: NamespaceHandle) {
+        let Some(name) = Packed::of(name.as_str()) else { return };
+        if 4 * (self.len + 1) > self.places.len() {
+            let larger = Names::with_bits(u64::BITS - self.shift + 1);
+            let old = core::mem::replace(self, larger);
+            old.places.iter().flatten().for_each(|entry| self.put(*entry));
+        }
+        self.put(Entry { name, handle });
+    }
+
+    fn put(&mut self, entry: Entry) {
+        let mut index = (entry.name.hash() >> self.shift) as usize;
+        while self.places[index].is_some() {
+            index = (index + 1) & (self.places.len() - 1);
+        }
+        self.places[index] = Some(entry);
+        self.len += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    proptest! {
+        #[test]
+        fn every_name_is_found_and_no_other(
+            names in proptest::collection::btree_set("[a-b]{1,31}", 0..200),
+            others in proptest::collection::vec("[a-b]{0,40}", 50),
+        ) {
+            let mut table = Names::new();
+            let handles: BTreeMap<_, _> = names.iter().zip(0..).map(|(name, index)| {
+                (name.clone(), NamespaceHandle::new(7, index, 4096))
+            }).collect();
+            for (name, handle) in &handles {
+                table.insert(&NamespaceName::new(name).unwrap(), *handle);
+            }
+            for name in names.iter().chain(&others) {
+                prop_assert_eq!(table.get(name), handles.get(name).copied(), "{}", name);
+            }
+        }
+
+        /// Two names are packed the same only if they are the same.
+        #[test]
+        fn packing_loses_nothing(a in "[a-b]{1,31}", b in "[a-b]{1,31}", at in 0usize..31) {
+            let mut near = a.clone().into_bytes();
+            let at = at % near.len();
+            near[at] ^= 3;
+            let near = String::from_utf8(near).unwrap();
+            for other in [b, near] {
+                prop_assert_eq!(Packed::of(&a) == Packed::of(&other), a == other);
+            }
+        }
+    }
+
+    #[test]
+    fn usual_names_are_found_at_the_first_look() {
+        let mut table = Names::new();
+        let names: BTreeSet<_> = (0..256).map(|number| format!("namespace_{number}")).collect();
+        for (index, name) in names.iter().enumerate() {
+            table.insert(&NamespaceName::new(name).unwrap(), NamespaceHandle::new(1, index, 4096));
+        }
+        let first = |name: &&String| {
+            let packed = Packed::of(name).unwrap();
+            table.places[(packed.hash() >> table.shift) as usize].unwrap().name == packed
+        };
+        let found = names.iter().filter(first).count();
+        assert!(found > 200, "{found} of 256");
+    }
+}

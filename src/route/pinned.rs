@@ -1,0 +1,221 @@
+//! Lookups under one check of the head.
+
+use super::error::RouteError;
+use super::lane::{Lane, NamespaceHandle};
+use super::nodes::Known;
+use super::policy::{Attempt, select};
+use super::router::Router;
+use super::target::Target;
+use crate::layout::SlotsRef;
+use crate::map::{Node, RoutingWord, Slot};
+use crate::protocol::Stamp;
+use crate::sync::{AtomicU64, Ordering};
+
+/// Lookups under one head check, see [`Router::pin`].
+pub struct Pinned<'a, S> {
+    pub(super) router: &'a Router<S>,
+    pub(super) stamp: Stamp,
+}
+
+impl<'a, S> Pinned<'a, S> {
+    /// The publication that is read.
+    pub fn sequence(&self) -> u64 {
+        self.stamp.sequence()
+    }
+
+    /// How many replicas of a partition can be routed to: the replication
+    /// factor, at most what the segment has room for; 0 of a namespace that is
+    /// gone.
+    ///
+    /// # Errors
+    /// [`RouteError::ForeignHandle`].
+    pub fn replicas(&self, namespace: NamespaceHandle) -> Result<usize, RouteError> {
+        self.router.lane(namespace).map(Lane::replicas)
+    }
+
+    /// The slot of a partition's master; `None` if it has none.
+    ///
+    /// # Errors
+    /// [`RouteError::ForeignHandle`], [`RouteError::OutOfRange`].
+    #[inline]
+    pub fn master(
+        &self,
+        namespace: NamespaceHandle,
+        target: impl Target,
+    ) -> Result<Option<Slot>, RouteError> {
+        self.namespace(namespace)?.master(target).map(|found| found.map(|found| found.slot))
+    }
+
+    /// One namespace, for many lookups in it: the fastest way there is.
+    ///
+    /// # Errors
+    /// [`RouteError::ForeignHandle`].
+    #[inline]
+    pub fn namespace(
+        &self,
+        namespace: NamespaceHandle,
+    ) -> Result<PinnedNamespace<'a, S>, RouteError> {
+        let lane = self.router.lane(namespace)?;
+        let (states, nodes) = self.router.nodes.split();
+        let (words, partitions) = (lane.plane(), self.router.partitions);
+        let states = states.view();
+        Ok(PinnedNamespace { words, states, nodes, lane, handle: namespace, partitions })
+    }
+
+    /// The replica that an attempt goes to and its slot; `None` if there is
+    /// none that the policy allows.
+    ///
+    /// # Errors
+    /// [`RouteError::ForeignHandle`], [`RouteError::OutOfRange`].
+    #[inline]
+    pub fn select(
+        &self,
+        namespace: NamespaceHandle,
+        partition: usize,
+        attempt: &Attempt,
+    ) -> Result<Option<(usize, Slot)>, RouteError> {
+        self.namespace(namespace)?.select(partition, attempt)
+    }
+}
+
+/// Lookups in one namespace under one head check, see [`Pinned::namespace`].
+pub struct PinnedNamespace<'a, S> {
+    /// The first plane: a word a partition, none while the namespace is gone.
+    words: &'a [AtomicU64],
+    states: SlotsRef<'a, S>,
+    nodes: &'a [Option<Known>],
+    lane: &'a Lane,
+    handle: NamespaceHandle,
+    partitions: usize,
+}
+
+impl<S> Clone for PinnedNamespace<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for PinnedNamespace<'_, S> {}
+
+impl<'a, S> PinnedNamespace<'a, S> {
+    /// The master of a partition and what is kept for it; `None` if it has
+    /// none.
+    ///
+    /// # Errors
+    /// [`RouteError::OutOfRange`].
+    #[inline(always)]
+    pub fn master(&self, target: impl Target) -> Result<Option<PinnedRoute<'a, S>>, RouteError> {
+        let partition = target.partition(self.partitions);
+        let Some(word) = self.words.get(partition) else {
+            return self.no_word(partition).map(|()| None);
+        };
+        // Relaxed: between the two fences of the head check.
+        let word = RoutingWord::from_word(word.load(Ordering::Relaxed));
+        Ok(self.found(0, word.raw(0)))
+    }
+
+    /// As [`master`](Self::master), of the replica that an attempt goes to.
+    ///
+    /// # Errors
+    /// [`RouteError::OutOfRange`].
+    #[inline]
+    pub fn route(
+        &self,
+        target: impl Target,
+        attempt: &Attempt,
+    ) -> Result<Option<PinnedRoute<'a, S>>, RouteError> {
+        let partition = target.partition(self.partitions);
+        if let Some((replica, index)) = self.lane.likely(self.handle, partition, attempt) {
+            if let found @ Some(_) = self.found(replica, index) {
+                return Ok(found);
+            }
+        }
+        let chosen = self.plain(partition, attempt)?;
+        Ok(chosen.and_then(|(replica, slot)| self.found(replica, slot.index())))
+    }
+
+    /// The replica that an attempt goes to and its slot; `None` if there is
+    /// none that the policy allows.
+    ///
+    /// # Errors
+    /// [`RouteError::OutOfRange`].
+    #[inline]
+    pub fn select(
+        &self,
+        partition: usize,
+        attempt: &Attempt,
+    ) -> Result<Option<(usize, Slot)>, RouteError> {
+        let found = self.route(super::target::Partition(partition), attempt)?;
+        Ok(found.map(|found| (found.replica, found.slot)))
+    }
+
+    /// By the very rules: what all faster ways must agree with.
+    #[inline(never)]
+    pub(super) fn plain(
+        &self,
+        partition: usize,
+        attempt: &Attempt,
+    ) -> Result<Option<(usize, Slot)>, RouteError> {
+        if partition >= self.words.len() {
+            return self.no_word(partition).map(|()| None);
+        }
+        let present = |replica| {
+            let index = self.lane.raw(replica, partition)?;
+            Slot::new(index).filter(|_| self.states.get(index).is_some())
+        };
+        let rank = |slot| self.lane.rank(slot);
+        Ok(select(attempt, self.lane.replicas(), present, rank))
+    }
+
+    #[inline(always)]
+    fn found(&self, replica: usize, index: usize) -> Option<PinnedRoute<'a, S>> {
+        let state = self.states.get(index)?;
+        let slot = Slot::below_limit(index);
+        Some(PinnedRoute { state, nodes: self.nodes, slot, replica })
+    }
+
+    /// A partition for which there is no word: out of range, or the namespace
+    /// is gone.
+    #[cold]
+    fn no_word(&self, partition: usize) -> Result<(), RouteError> {
+        let partitions = self.partitions;
+        if partition < partitions {
+            return Ok(());
+        }
+        Err(RouteError::OutOfRange { partition, partitions })
+    }
+}
+
+/// Where a key goes, as found under one head check: it counts only when that
+/// has been passed, when [`Router::pin`] hands its result out.
+pub struct PinnedRoute<'a, S> {
+    state: &'a S,
+    nodes: &'a [Option<Known>],
+    slot: Slot,
+    replica: usize,
+}
+
+impl<'a, S> PinnedRoute<'a, S> {
+    /// The node.
+    pub fn node(&self) -> &'a Node {
+        &self.nodes[self.slot.index()].as_ref().expect("a node where there is a state").node
+    }
+
+    /// The node's slot in the table.
+    #[inline]
+    pub fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    /// Which replica it is, 0 = the master.
+    #[inline]
+    pub fn replica(&self) -> usize {
+        self.replica
+    }
+
+    /// What the router's user keeps for the node.
+    #[inline]
+    pub fn state(&self) -> &'a S {
+        self.state
+    }
+}
