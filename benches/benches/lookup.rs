@@ -1,103 +1,46 @@
-//! A resolved namespace and a partition to the master's local state, beside the
-//! floor (an unsynchronised array) and a lock that many would take instead.
+//! A resolved namespace and a partition to the master's local state: every way of
+//! tendmap's and every contender, and from a key to its node.
 //!
 //! ```text
 //! cargo bench -p tendmap-benches --bench lookup
 //! ```
+//!
+//! The `compare` binary measures the same in interleaved rounds, which is what
+//! ratios should be taken from.
 
 use std::hint::black_box;
-use std::sync::RwLock;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use tendmap::map::{Capacity, ClusterMap, Node, NodeId, Slot};
-use tendmap::route::{Partition, Policy, Record};
+use tendmap::map::Capacity;
+use tendmap::route::{Policy, Record};
+use tendmap_benches::contenders::all;
 use tendmap_benches::published;
-
-const LOOKUPS: usize = 4096;
-
-fn map() -> ClusterMap {
-    let mut map = ClusterMap::new(Capacity::DEFAULT);
-    let slots: Vec<Slot> = (0..12)
-        .map(|number| {
-            let id = NodeId::new(&format!("BB9{number:04}")).expect("a valid id");
-            let address = ([127, 0, 0, 1], 3000 + number).into();
-            map.nodes.insert(Node { id, address, tls_name: None }).expect("there is room")
-        })
-        .collect();
-    let namespace = map.namespace_entry("test".parse().expect("valid")).expect("there is room");
-    namespace.replication_factor = 2;
-    for partition in 0..4096 {
-        for replica in 0..2 {
-            let slot = slots[(partition * 7 + replica) % slots.len()];
-            namespace.partitions.set_owner(partition, replica, Some(slot));
-        }
-    }
-    map
-}
-
-/// Partitions in an order that no prefetcher foresees.
-fn order() -> Vec<usize> {
-    let mut state = 1_u32;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        state as usize >> 8 & 4095
-    };
-    (0..LOOKUPS).map(|_| next()).collect()
-}
+use tendmap_benches::rig::{self, order};
 
 fn lookup(c: &mut Criterion) {
-    let map = map();
-    let (client, mut router) = published(map.clone(), |_| 1_u64);
-    let namespace = router.namespace("test").expect("it was published");
     let order = order();
-    let owners: Vec<usize> = (0..4096)
-        .map(|partition| {
-            map.namespaces()[0].partitions.owner(partition, 0).expect("all are owned").index()
-        })
-        .collect();
-    let states = vec![1_u64; 12];
-    let locked = RwLock::new((owners.clone(), states.clone()));
-
+    let contenders = all();
     let mut group = c.benchmark_group("lookup");
-    group.throughput(Throughput::Elements(LOOKUPS as u64));
-    group.bench_function("floor: array", |b| {
-        b.iter(|| order.iter().map(|&p| states[owners[black_box(p)]]).sum::<u64>());
-    });
-    group.bench_function("router: master", |b| {
-        b.iter(|| {
-            let mut sum = 0;
-            for &p in &order {
-                let target = Partition(black_box(p));
-                sum += *router.route(namespace, target, Policy::Master).expect("owned").state();
-            }
-            sum
-        });
-    });
-    group.bench_function("router: pinned", |b| {
-        b.iter(|| {
-            router
-                .pin(|pinned| {
-                    let mut sum = 0;
-                    for &p in &order {
-                        let master = pinned.master(namespace, Partition(black_box(p)))?;
-                        sum += master.map_or(0, |slot| slot.index() as u64);
-                    }
-                    Ok(sum)
-                })
-                .expect("a map was published")
-        });
-    });
-    group.bench_function("std RwLock", |b| {
-        b.iter(|| {
-            let one = |&p: &usize| {
-                let tables = locked.read().expect("nobody panics");
-                tables.1[tables.0[black_box(p)]]
-            };
-            order.iter().map(one).sum::<u64>()
-        });
-    });
+    group.throughput(Throughput::Elements(order.len() as u64));
+    for contender in &contenders {
+        let mut reader = contender.reader();
+        group.bench_function(contender.name(), |b| b.iter(|| reader.sum(black_box(&order))));
+    }
     group.finish();
 
+    let mut group = c.benchmark_group("lookup, each depends on the last");
+    group.throughput(Throughput::Elements(order.len() as u64));
+    for contender in &contenders {
+        let mut reader = contender.reader();
+        let steps = order.len();
+        group.bench_function(contender.name(), |b| b.iter(|| reader.chain(black_box(7), steps)));
+    }
+    group.finish();
+}
+
+fn key_to_node(c: &mut Criterion) {
+    let (client, mut router) = published(rig::map(Capacity::DEFAULT, 2), |_| 1_u64);
+    let namespace = router.namespace(rig::NAMESPACE).expect("it was published");
     let mut group = c.benchmark_group("key to node");
     group.throughput(Throughput::Elements(1));
     group.bench_function("router: integer key", |b| {
@@ -112,5 +55,5 @@ fn lookup(c: &mut Criterion) {
     client.close();
 }
 
-criterion_group!(benches, lookup);
+criterion_group!(benches, lookup, key_to_node);
 criterion_main!(benches);

@@ -1,7 +1,15 @@
-//! What the benchmarks share: a map that was published, and a router over it.
+//! Benchmarks of tendmap, beside what others would take instead.
+//!
+//! All contenders for the lookup answer the same question of the same cluster:
+//! partition in, the local state of its master's node out.
+//! [`contenders::Contender`] is what a runner sees of one; `--bin compare` runs
+//! them against each other.
 
 pub mod cluster;
+pub mod contenders;
+pub mod measure;
 pub mod place;
+pub mod rig;
 
 use std::time::Duration;
 

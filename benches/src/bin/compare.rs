@@ -1,0 +1,176 @@
+//! All contenders against each other, in one process and run.
+//!
+//! ```text
+//! cargo run --release -p tendmap-benches --bin compare -- [--rounds N] [--only TEXT]
+//! ```
+//!
+//! With `--features heavy-peers` mmap-sync and iceoryx2's blackboard take part,
+//! which take minutes to build.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use tendmap_benches::contenders::{Contender, all};
+use tendmap_benches::measure::{Beside, SAMPLE, Task, median, quantile, samples, time, with};
+use tendmap_benches::rig::order;
+
+/// One way to measure: what is timed, and what goes on beside it.
+#[derive(Clone, Copy)]
+struct Mode {
+    title: &'static str,
+    task: Task,
+    beside: Beside,
+}
+
+/// What came out for one contender.
+#[derive(Default)]
+struct Results {
+    /// By mode: nanoseconds of each round, and their ratio to the floor's in
+    /// the same round.
+    times: Vec<Vec<f64>>,
+    ratios: Vec<Vec<f64>>,
+    /// Samples while nothing else goes on, and while it is published.
+    idle: Vec<f64>,
+    busy: Vec<f64>,
+    lookups: u64,
+    publications: u64,
+}
+
+fn main() -> ExitCode {
+    let (rounds, only) = match arguments() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            eprintln!("compare: {error}; usage: compare [--rounds N] [--only TEXT]");
+            return ExitCode::from(2);
+        }
+    };
+    let order = order();
+    let mut contenders = all();
+    // The floor always takes part: all else is told as its multiple.
+    let mut index = 0;
+    contenders.retain(|contender| {
+        index += 1;
+        index == 1 || only.as_ref().is_none_or(|text| contender.name().contains(text.as_str()))
+    });
+    // As often as tendmap's owner can.
+    let period = period(&mut contenders);
+    let modes = [
+        Mode { title: "single", task: Task::Throughput, beside: Beside::Nothing },
+        Mode { title: "latency", task: Task::Latency, beside: Beside::Nothing },
+        Mode { title: "two readers", task: Task::Throughput, beside: Beside::Reader },
+        Mode { title: "publishing", task: Task::Throughput, beside: Beside::Publisher(period) },
+        Mode {
+            title: "latency, publishing",
+            task: Task::Latency,
+            beside: Beside::Publisher(period),
+        },
+    ];
+    let mut results: Vec<Results> = contenders
+        .iter()
+        .map(|_| Results {
+            times: vec![Vec::new(); modes.len()],
+            ratios: vec![Vec::new(); modes.len()],
+            ..Results::default()
+        })
+        .collect();
+    let mut readers: Vec<_> = contenders.iter().map(|contender| contender.reader()).collect();
+    for _ in 0..rounds {
+        for (number, mode) in modes.iter().enumerate() {
+            let mut floor = f64::NAN;
+            let all = contenders.iter_mut().zip(&mut readers).zip(&mut results);
+            for ((contender, reader), results) in all {
+                // A seqlock is shown under what it is known for.
+                let beside = match mode.beside {
+                    Beside::Publisher(_) if contender.name() == "plain seqlock" => {
+                        Beside::Publisher(Duration::ZERO)
+                    }
+                    other => other,
+                };
+                let (found, _) = with(contender.as_mut(), beside, || {
+                    // The first pass finds the caches cold.
+                    time(reader.as_mut(), &order, mode.task);
+                    time(reader.as_mut(), &order, mode.task)
+                });
+                if floor.is_nan() {
+                    floor = found;
+                }
+                results.times[number].push(found);
+                results.ratios[number].push(found / floor);
+            }
+        }
+        for ((contender, reader), results) in
+            contenders.iter_mut().zip(&mut readers).zip(&mut results)
+        {
+            samples(reader.as_mut(), &order, &mut results.idle);
+            let ((), publications) = with(contender.as_mut(), Beside::Publisher(period), || {
+                for _ in 0..4 {
+                    samples(reader.as_mut(), &order, &mut results.busy);
+                }
+            });
+            results.lookups += 4 * order.len() as u64;
+            results.publications += publications;
+        }
+    }
+    print(&contenders, &modes, results, period, rounds);
+    ExitCode::SUCCESS
+}
+
+fn print(
+    contenders: &[Box<dyn Contender>],
+    modes: &[Mode],
+    mut results: Vec<Results>,
+    period: Duration,
+    rounds: usize,
+) {
+    println!(
+        "{rounds} rounds, medians; a publication of 1 % every {:.0} us beside \"publishing\"",
+        period.as_secs_f64() * 1e6
+    );
+    println!("nanoseconds a lookup, and how many times the floor's in the same round\n");
+    print!("{:<32}", "");
+    modes.iter().for_each(|mode| print!("{:>22}", mode.title));
+    println!("{:>24}{:>14}", "p99.9 idle -> publishing", "retries <=");
+    for (contender, results) in contenders.iter().zip(&mut results) {
+        print!("{:<32}", contender.name());
+        for (times, ratios) in results.times.iter_mut().zip(&mut results.ratios) {
+            print!("{:>13.2} {:>7.2}x", median(times), median(ratios));
+        }
+        let (idle, busy) = (quantile(&mut results.idle, 0.999), quantile(&mut results.busy, 0.999));
+        print!("{idle:>12.1} {busy:>6.1} {:>5.2}x", busy / idle);
+        println!("{:>14.6}", results.publications as f64 / results.lookups as f64);
+    }
+    println!("\np99.9: of samples of {SAMPLE} lookups, their mean each");
+    println!("retries: a lookup is tried again at most as often as it was published meanwhile");
+}
+
+/// How long a publication of tendmap takes while somebody reads.
+fn period(contenders: &mut [Box<dyn Contender>]) -> Duration {
+    let Some(owner) = contenders.iter_mut().find(|c| c.name().starts_with("tendmap")) else {
+        return Duration::from_micros(100);
+    };
+    let mut times: Vec<f64> = (0..200)
+        .map(|_| {
+            let begun = Instant::now();
+            owner.publish();
+            begun.elapsed().as_secs_f64()
+        })
+        .collect();
+    Duration::from_secs_f64(median(&mut times))
+}
+
+fn arguments() -> Result<(usize, Option<String>), String> {
+    let (mut rounds, mut only) = (100, None);
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let value = arguments.next().ok_or(format!("{argument} needs a value"))?;
+        match argument.as_str() {
+            "--rounds" => {
+                let wanted = || format!("--rounds {value}, wanted a number from 1 on");
+                rounds = value.parse().ok().filter(|&n| n > 0).ok_or_else(wanted)?;
+            }
+            "--only" => only = Some(value),
+            _ => return Err(format!("unknown argument {argument}")),
+        }
+    }
+    Ok((rounds, only))
+}
