@@ -61,7 +61,7 @@ pub fn with<T>(
         (AtomicBool::new(false), AtomicBool::new(false), AtomicU64::new(0));
     let other = (beside == Beside::Reader).then(|| contender.reader());
     let order = crate::rig::order();
-    let result = thread::scope(|scope| {
+    thread::scope(|scope| {
         if beside != Beside::Nothing {
             scope.spawn(|| match (beside, other) {
                 (Beside::Publisher(period), _) => {
@@ -92,8 +92,7 @@ pub fn with<T>(
         let after = published.load(Ordering::Relaxed);
         stop.store(true, Ordering::Relaxed);
         (result, after - before)
-    });
-    result
+    })
 }
 
 /// The time of samples of [`SAMPLE`] lookups in a row, nanoseconds a lookup.

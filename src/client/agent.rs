@@ -48,7 +48,7 @@ impl Agent {
     /// Runs until the client closes.
     pub fn run(mut self) {
         let mut part = match self.start.take() {
-            Some(Start::Owner(tenure)) => self.own(tenure, false),
+            Some(Start::Owner(tenure)) => self.own(*tenure, false),
             _ => self.follow(),
         };
         while !self.shared.stopping() {
@@ -79,7 +79,7 @@ impl Agent {
         self.close(part);
     }
 
-    fn own(&mut self, mut tenure: Box<Tenure>, takeover: bool) -> Part {
+    fn own(&mut self, mut tenure: Tenure, takeover: bool) -> Part {
         self.shared.set_role(Role::Owner);
         self.shared.tell(Event::Owner {
             generation: tenure.segment().identity().generation,
@@ -91,7 +91,7 @@ impl Agent {
         let config = &self.shared.config;
         map.raise_capacity(config.shm_node_ceiling, config.shm_namespace_ceiling);
         self.source.start(map);
-        Part::Owner(Box::new(Own::new(*tenure, &self.shared)))
+        Part::Owner(Box::new(Own::new(tenure, &self.shared)))
     }
 
     fn follow(&mut self) -> Part {
@@ -133,7 +133,7 @@ impl Agent {
             }
             Ok(Seen::Owner(tenure)) => {
                 follow.leave(segment);
-                (self.own(tenure, true), Duration::ZERO)
+                (self.own(*tenure, true), Duration::ZERO)
             }
             Ok(Seen::Retired) => {
                 follow.leave(segment);
@@ -161,7 +161,7 @@ impl Agent {
                 if let Err(error) = self.move_to(&segment) {
                     self.shared.tell(Event::Trouble { error: error.to_string() });
                 }
-                (self.own(tenure, false), Duration::ZERO)
+                (self.own(*tenure, false), Duration::ZERO)
             }
             Ok(Some(Start::Follower)) => (self.follow(), Duration::ZERO),
             Ok(None) => (self.follow(), Duration::ZERO),

@@ -199,7 +199,7 @@ impl Lane {
             return 0;
         }
         let fraction = self.reciprocal.wrapping_mul(u64::from(attempt.raw_start()));
-        (u128::from(fraction) * self.replicas as u128 >> 64) as usize
+        ((u128::from(fraction) * self.replicas as u128) >> 64) as usize
     }
 
     #[inline(always)]

@@ -21,8 +21,8 @@ const PATIENCE: Duration = Duration::from_millis(250);
 pub fn die_amid(client: &Client, place: &Place, random: u64, say: impl FnOnce(Message)) -> ! {
     if let Some(tenure) = enter(client) {
         match random % 4 {
-            0 => amid_growth(tenure, place, random / 4, say),
-            _ => amid_publication(tenure, random / 4, say),
+            0 => amid_growth(*tenure, place, random / 4, say),
+            _ => amid_publication(*tenure, random / 4, say),
         }
     }
     die()
@@ -30,7 +30,7 @@ pub fn die_amid(client: &Client, place: &Place, random: u64, say: impl FnOnce(Me
 
 /// After it has stored some words of a whole new map; how many is drawn. No
 /// reader may ever see one of them: the map is one that no cluster has.
-fn amid_publication(mut tenure: Box<Tenure>, random: u64, say: impl FnOnce(Message)) {
+fn amid_publication(mut tenure: Tenure, random: u64, say: impl FnOnce(Message)) {
     tenure.set_checksums(true);
     let map = turned(tenure.last_map());
     // Of a map without words nothing is published: it dies all the same.
@@ -43,7 +43,7 @@ fn amid_publication(mut tenure: Box<Tenure>, random: u64, say: impl FnOnce(Messa
 }
 
 /// After one of the steps by which an owner replaces its segment.
-fn amid_growth(mut tenure: Box<Tenure>, place: &Place, random: u64, say: impl FnOnce(Message)) {
+fn amid_growth(mut tenure: Tenure, place: &Place, random: u64, say: impl FnOnce(Message)) {
     let map = tenure.last_map();
     let old = tenure.segment().clone();
     let inherited = Inherited {
