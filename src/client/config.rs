@@ -73,6 +73,9 @@ pub struct Config {
     pub shm_mode: u32,
     /// A user beside the effective one and root whose segments are accepted.
     pub shm_owner: Option<u32>,
+    /// The racks that [`Policy::PreferRack`](crate::route::Policy) prefers, the
+    /// best first; each process, and each client in it, has its own.
+    pub preferred_racks: Vec<i32>,
     /// How often the owner polls the cluster, at least 50 ms.
     pub tend_interval: Duration,
     /// How long a server may take to accept a connection or to answer.
@@ -181,6 +184,7 @@ impl Config {
             shm_directory: Place::DIRECTORY.into(),
             shm_mode: Place::MODE,
             shm_owner: None,
+            preferred_racks: Vec::new(),
             tend_interval: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(1),
             checksums: false,

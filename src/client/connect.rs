@@ -27,7 +27,7 @@ use crate::tend::{AerospikeSource, ClusterSource};
 #[derive(Clone, Debug)]
 pub struct Client {
     pub(super) handle: Arc<Handle>,
-    reader: Reader,
+    pub(super) reader: Reader,
 }
 
 impl Client {
@@ -77,8 +77,9 @@ impl Client {
     }
 
     fn begin(config: Config, source: Box<dyn ClusterSource>) -> Result<Client, ConnectError> {
+        let racks = config.preferred_racks.clone();
         let handle = if config.use_shm { shared(config, source)? } else { alone(config, source)? };
-        let reader = Reader::of(handle.shared.current.clone());
+        let reader = Reader::of(handle.shared.current.clone(), &racks);
         Ok(Client { handle, reader })
     }
 

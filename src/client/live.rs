@@ -27,6 +27,13 @@ impl Client {
         Ok(())
     }
 
+    /// Changes the racks that [`Policy::PreferRack`](crate::route::Policy)
+    /// prefers, the best first, in all routers made by this client and its
+    /// clones, from their next command on.
+    pub fn set_preferred_racks(&self, racks: &[i32]) {
+        self.reader.set_preferred_racks(racks);
+    }
+
     /// Changes the password of the user that this process logs in as, from the
     /// next login on; one that was refused is tried again at the next pass.
     /// Sessions and connections stay as they are.

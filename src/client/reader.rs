@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::status::{Status, StatusError};
 use crate::map::{Node, Snapshot, SnapshotError, snapshot};
-use crate::route::Router;
+use crate::route::{PreferredRacks, Router};
 use crate::segment::{Current, Personal, Place, Segment, SegmentError, newest, wake};
 
 /// A view of a segment: no thread, no connection, no permission to write. It
@@ -12,6 +12,7 @@ use crate::segment::{Current, Personal, Place, Segment, SegmentError, newest, wa
 #[derive(Clone, Debug)]
 pub struct Reader {
     current: Arc<Current>,
+    racks: Arc<PreferredRacks>,
 }
 
 impl Reader {
@@ -24,12 +25,12 @@ impl Reader {
     pub fn attach(place: &Place) -> Result<Reader, SegmentError> {
         let segment = newest(place)?;
         let current = Arc::new(Current::new(Some(place.clone()), &segment)?);
-        Ok(Reader { current })
+        Ok(Reader { current, racks: Arc::default() })
     }
 
     #[cfg(feature = "tend")]
-    pub(super) fn of(current: Arc<Current>) -> Reader {
-        Reader { current }
+    pub(super) fn of(current: Arc<Current>, racks: &[i32]) -> Reader {
+        Reader { current, racks: Arc::new(PreferredRacks::new(racks)) }
     }
 
     /// The segment that is read now; its successor, if that one is retired.
@@ -46,7 +47,14 @@ impl Reader {
     /// A router that keeps for each node what `state` makes of it (a connection
     /// pool, say), for one thread.
     pub fn router_with<S>(&self, state: impl FnMut(&Node) -> S + Send + 'static) -> Router<S> {
-        Router::new(self.current.clone(), Box::new(state))
+        Router::new(self.current.clone(), Box::new(state)).follow_racks(self.racks.clone())
+    }
+
+    /// Changes the racks that [`Policy::PreferRack`](crate::route::Policy)
+    /// prefers, the best first, in all routers made by this reader and its
+    /// clones, from their next command on. At the beginning there are none.
+    pub fn set_preferred_racks(&self, racks: &[i32]) {
+        self.racks.set(racks);
     }
 
     /// Asks the owner, whichever process that is, to tend soon: for who sees a

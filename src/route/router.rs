@@ -17,6 +17,7 @@ use super::names::Names;
 use super::nodes::{LocalNodes, MakeState, Route};
 use super::pinned::Pinned;
 use super::policy::{Attempt, Policy};
+use super::preferred::PreferredRacks;
 use super::refresh::Resolved;
 use super::starts::Starts;
 use super::target::Target;
@@ -46,6 +47,10 @@ pub struct Router<S = ()> {
     /// All that there are.
     pub(super) namespaces: Vec<NamespaceName>,
     pub(super) racks: Vec<i32>,
+    /// Where those are from, if they are not this router's own, and the version
+    /// that was taken over.
+    preferred: Option<Arc<PreferredRacks>>,
+    preferred_seen: u64,
     pub(super) current: Arc<Current>,
     pub(super) segment: Arc<Segment>,
     /// The table generation read last, as its whole tagged word; 0 = none.
@@ -78,6 +83,8 @@ impl<S> Router<S> {
             resolved: Vec::new(),
             namespaces: Vec::new(),
             racks: Vec::new(),
+            preferred: None,
+            preferred_seen: 0,
             current,
             segment,
             generation: 0,
@@ -109,8 +116,36 @@ impl<S> Router<S> {
     }
 
     /// The racks that [`Policy::PreferRack`] prefers, the best first; at the
-    /// beginning there are none. It may be changed at any time.
+    /// beginning those of its client or reader. It may be changed at any time;
+    /// from then on this router goes by its own.
     pub fn prefer_racks(&mut self, racks: &[i32]) {
+        self.preferred = None;
+        self.take_racks(racks);
+    }
+
+    /// Goes by these, which may change.
+    pub(crate) fn follow_racks(mut self, preferred: Arc<PreferredRacks>) -> Router<S> {
+        self.preferred = Some(preferred);
+        self
+    }
+
+    /// The preferred racks may have been changed.
+    #[inline]
+    fn look_at_racks(&mut self) {
+        if self.preferred.as_ref().is_some_and(|racks| racks.is_newer(self.preferred_seen)) {
+            self.renew_racks();
+        }
+    }
+
+    #[cold]
+    fn renew_racks(&mut self) {
+        if let Some((version, racks)) = self.preferred.as_ref().and_then(|racks| racks.get()) {
+            self.preferred_seen = version;
+            self.take_racks(&racks);
+        }
+    }
+
+    fn take_racks(&mut self, racks: &[i32]) {
         if self.racks != racks {
             self.racks = racks.to_vec();
             self.read_anew();
@@ -138,7 +173,11 @@ impl<S> Router<S> {
     #[inline(always)]
     pub fn attempt(&mut self, policy: Policy) -> Attempt {
         match policy {
-            Policy::Master | Policy::Sequence | Policy::PreferRack => Attempt::new(policy, 0),
+            Policy::Master | Policy::Sequence => Attempt::new(policy, 0),
+            Policy::PreferRack => {
+                self.look_at_racks();
+                Attempt::new(policy, 0)
+            }
             _ => self.starts.attempt(policy),
         }
     }

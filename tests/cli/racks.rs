@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tendmap::client::Reader;
 use tendmap::map::NamespaceName;
+use tendmap::route::{Partition, Policy};
 use tendmap::sim::{Sim, SimConfig, SimNamespace};
 
 use crate::tool::{PATIENCE, Place, reader, wait_until};
@@ -77,6 +78,61 @@ fn h34_racks_of_every_node_and_namespace_are_published_and_follow_the_servers() 
     sim.set_rack(number, "test", 30).unwrap();
     assert!(sim.settle(PATIENCE));
     until(&sim, &reader, "test", &[Some(i32::MAX), Some(10), Some(30)]);
+}
+
+#[test]
+fn a_read_goes_to_the_preferred_racks_in_their_order_and_they_change_at_run_time() {
+    let (place, sim) = (Place::new(), sim(3, true));
+    for number in 1..=3 {
+        sim.set_rack(number, "test", number as i32 * 10).unwrap();
+    }
+    let _owner = place.tend(&sim, &[]);
+    let reader = reader(&place);
+    let racks = [Some(10), Some(20), Some(30)];
+    until(&sim, &reader, "test", &racks);
+    let nodes = sim.status().unwrap().nodes;
+    let owners = sim.owners("test").unwrap();
+    let mut router = reader.router();
+    let test = router.namespace("test").unwrap();
+    // The first of the racks that holds a replica; without any, the master.
+    let wanted = |preferred: &[usize], partition: usize| {
+        let ids = preferred.iter().map(|number| nodes[number - 1].node.as_str());
+        let row = &owners[partition];
+        let held = ids.into_iter().find(|id| row.iter().any(|it| it.as_str() == *id));
+        held.unwrap_or(row[0].as_str()).to_owned()
+    };
+    for preferred in [&[2][..], &[3, 1], &[1, 2, 3], &[]] {
+        let ids: Vec<i32> = preferred.iter().map(|&number| number as i32 * 10).collect();
+        reader.set_preferred_racks(&ids);
+        for partition in 0..4096 {
+            let route = router.route(test, Partition(partition), Policy::PreferRack).unwrap();
+            assert_eq!(route.id().as_str(), wanted(preferred, partition), "{preferred:?}");
+        }
+    }
+    // A router that has its own goes by them, whatever the reader says.
+    router.prefer_racks(&[30]);
+    reader.set_preferred_racks(&[10]);
+    let routed = router.route(test, Partition(0), Policy::PreferRack).unwrap().id();
+    assert_eq!(routed.as_str(), wanted(&[3], 0));
+
+    // The servers change a rack: seen without a new router.
+    sim.set_rack(1, "test", 30).unwrap();
+    sim.set_rack(3, "test", 10).unwrap();
+    until(&sim, &reader, "test", &[Some(30), Some(20), Some(10)]);
+    for partition in 0..4096 {
+        let route = router.route(test, Partition(partition), Policy::PreferRack).unwrap();
+        assert_eq!(route.id().as_str(), wanted(&[1], partition));
+    }
+
+    let route = ["route", "--json", "--namespace", "test", "--int", "7"];
+    let partition = place.json(&route)["partition"].as_u64().unwrap() as usize;
+    assert!(place.json(&route).get("preferred").is_none());
+    let preferring = [&route[..], &["--prefer-rack", "20", "--prefer-rack", "10"]].concat();
+    assert_eq!(place.json(&preferring)["preferred"]["node"], wanted(&[2, 3], partition));
+    let file = place.path().join("racks.toml");
+    std::fs::write(&file, "prefer-rack = [20, 10]\n").unwrap();
+    let from_file = [&route[..], &["--config", file.to_str().unwrap()]].concat();
+    assert_eq!(place.json(&from_file)["preferred"]["node"], wanted(&[2, 3], partition));
 }
 
 #[test]

@@ -18,6 +18,10 @@ pub struct Args {
     /// The set; none if it is left out.
     #[arg(long, value_name = "S", default_value = "", hide_default_value = true)]
     set: String,
+    /// A rack to read from where it has a replica; may be given several times,
+    /// the best first.
+    #[arg(long, value_name = "RACK", allow_negative_numbers = true)]
+    pub prefer_rack: Vec<i32>,
     #[command(flatten)]
     key: KeyArgs,
 }
@@ -76,6 +80,8 @@ struct Answer {
     partition: usize,
     /// In order, the master first; `None` where no node is.
     replicas: Vec<Option<Node>>,
+    /// Where a read goes that prefers racks.
+    preferred: Option<Node>,
 }
 
 /// Routes the key.
@@ -85,7 +91,13 @@ struct Answer {
 pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure> {
     let digest = args.key.digest(&args.set)?;
     let reader = Reader::attach(&common.place())?;
-    let answer = ask(&mut reader.router(), &args.namespace, digest)?;
+    reader.set_preferred_racks(&args.prefer_rack);
+    let mut router = reader.router();
+    let mut answer = ask(&mut router, &args.namespace, digest)?;
+    if !args.prefer_rack.is_empty() {
+        let handle = router.namespace(&args.namespace)?;
+        answer.preferred = Some(*router.route(handle, digest, Policy::PreferRack)?.node());
+    }
     output.answer(
         || answer.json(),
         |out| {
@@ -100,7 +112,11 @@ pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure>
                 };
                 replicas.add_row([what, id, address]);
             }
-            write_table(out, &replicas)
+            write_table(out, &replicas)?;
+            match answer.preferred {
+                Some(Node { id, address, .. }) => writeln!(out, "\nread from {id} at {address}"),
+                None => Ok(()),
+            }
         },
     )?;
     Ok(())
@@ -121,7 +137,8 @@ fn ask(router: &mut Router, namespace: &str, digest: Digest) -> Result<Answer, F
             .collect::<Result<Vec<_>, _>>()
     })?;
     let node = |slot: Option<_>| router.node(slot?).copied();
-    Ok(Answer { digest, partition, replicas: slots.into_iter().map(node).collect() })
+    let replicas = slots.into_iter().map(node).collect();
+    Ok(Answer { digest, partition, replicas, preferred: None })
 }
 
 impl Answer {
@@ -130,12 +147,16 @@ impl Answer {
             let Node { id, address, .. } = node.as_ref()?;
             Some(json!({ "node": id.as_str(), "address": address }))
         };
-        json!({
+        let mut answer = json!({
             "digest": self.digest.to_hex(),
             "partition": self.partition,
             "master": self.replicas.first().and_then(node),
             "replicas": self.replicas.iter().map(node).collect::<Vec<_>>(),
-        })
+        });
+        if self.preferred.is_some() {
+            answer["preferred"] = node(&self.preferred).into();
+        }
+        answer
     }
 }
 

@@ -20,13 +20,15 @@ use clap::{Arg, ArgAction, ArgMatches, Args as _, Command, CommandFactory, FromA
 use crate::Cli;
 use crate::args::Common;
 use crate::failure::Failure;
-use crate::tend;
+use crate::{route, tend};
 use file::Entry;
 
 /// The commands whose own flags are settings; those of [`Common`] are so
 /// everywhere but in the workers that this tool starts itself.
 const COMMANDS: [&str; 2] = ["tend", "check"];
 const WORKER: &str = "worker";
+/// The one setting of `route`.
+const PREFER_RACK: &str = "prefer-rack";
 /// These say what to do with the settings.
 const NO_KEYS: [&str; 2] = ["config", "json"];
 
@@ -83,8 +85,12 @@ pub fn load() -> Result<Settings, Unsettled> {
 fn settings() -> Vec<Arg> {
     let common = Common::augment_args(Command::new("common"));
     let tend = tend::Args::augment_args(Command::new("tend"));
+    let route = route::Args::augment_args(Command::new("route")).mut_args(|arg| {
+        // The others say what to route.
+        if arg.get_long() == Some(PREFER_RACK) { arg } else { arg.long(None) }
+    });
     let mut settings: Vec<Arg> = Vec::new();
-    for arg in [common, tend].iter().flat_map(Command::get_arguments) {
+    for arg in [common, tend, route].iter().flat_map(Command::get_arguments) {
         let known = settings.iter().any(|known| known.get_long() == arg.get_long());
         if arg.get_long().is_some() && !known {
             settings.push(arg.clone());
@@ -99,8 +105,10 @@ fn variable(long: &str) -> String {
 
 /// Changes every argument that is a setting.
 fn each_setting(command: Command, change: impl Fn(Arg) -> Arg + Copy) -> Command {
-    command.mut_args(change).mut_subcommands(|sub| {
-        if COMMANDS.contains(&sub.get_name()) { sub.mut_args(change) } else { sub }
+    command.mut_args(change).mut_subcommands(|sub| match sub.get_name() {
+        "route" => sub.mut_arg("prefer_rack", change),
+        name if COMMANDS.contains(&name) => sub.mut_args(change),
+        _ => sub,
     })
 }
 
