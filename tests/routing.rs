@@ -311,3 +311,36 @@ fn a_router_that_moves_to_a_successor_reads_everything_anew() {
     let route = router.route(namespace, Partition(1), Policy::Master).unwrap();
     assert_eq!((route.id(), route.sequence()), (node(51).id, 1));
 }
+
+/// A segment that was removed by force is followed by an empty one, until the
+/// cluster was tended anew.
+#[test]
+fn a_router_goes_on_with_a_retired_map_until_its_successor_has_one() {
+    use tendmap::client::Reader;
+    use tendmap::map::Capacity;
+    use tendmap::segment::{Created, Place, create};
+
+    let directory = directory();
+    let place = Place { directory: directory.path().into(), ..Place::of_key(1) };
+    let owner = |generation| match create(&place, generation, Capacity::DEFAULT, None) {
+        Ok(Created::Owner(tenure)) => tenure,
+        other => panic!("{other:?}"),
+    };
+    let mut map = ClusterMap::new(Capacity::DEFAULT);
+    map.nodes.insert(node(7)).unwrap();
+    add_namespace(&mut map, "test", 1);
+    let mut old = owner(1);
+    old.publish(&map).unwrap();
+    let mut router = Reader::attach(&place).unwrap().router();
+    let namespace = router.namespace("test").unwrap();
+    let mut new = owner(2);
+    old.retire().unwrap();
+    for _ in 0..3 {
+        let route = router.route(namespace, Partition(1), Policy::Master).unwrap();
+        assert_eq!(route.id(), node(7).id, "of the retired segment, for the new one is empty");
+    }
+    map.nodes.relocate(slot(0), "127.0.0.9:4000".parse().unwrap(), None);
+    new.publish(&map).unwrap();
+    let route = router.route(namespace, Partition(1), Policy::Master).unwrap();
+    assert_eq!(route.address(), "127.0.0.9:4000".parse().unwrap());
+}

@@ -1,6 +1,8 @@
 //! Bringing a router to the present: what happens when the head's stamp is not
 //! the one that was seen last.
 
+use std::sync::Arc;
+
 use super::error::RouteError;
 use super::lane::{Lane, NamespaceHandle, Ranked};
 use super::policy::Policy;
@@ -9,6 +11,7 @@ use super::starts::Starts;
 use crate::layout::{ForkCell, HeadRef, Lineage, frame};
 use crate::map::{Namespace, NamespaceName, Slot, SnapshotError, tables};
 use crate::protocol::{RETRIES, Seen, Stamp, Word, begin, unchanged};
+use crate::segment::Segment;
 use crate::sync::Ordering;
 
 /// A namespace that was asked for.
@@ -68,7 +71,12 @@ impl<S> Router<S> {
             self.generation = 0;
         }
         if stamp.retired() {
-            if let Some(successor) = self.current.successor(&self.segment) {
+            // An empty one comes after a removal by force, or after a maker that
+            // died half-way: until the cluster was tended anew this map is the
+            // best there is.
+            let better =
+                |successor: &Arc<Segment>| stamp.sequence() == 0 || successor.head().sequence() > 0;
+            if let Some(successor) = self.current.successor(&self.segment).filter(better) {
                 // Another segment may be at the very stamp that was seen in
                 // this one: everything is to be read anew.
                 self.read_anew();
