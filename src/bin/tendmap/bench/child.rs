@@ -47,6 +47,8 @@ const ATTACHES: usize = 50;
 /// # Errors
 /// [`Failure`] if it can't connect.
 pub fn run(common: &Common, args: &Args) -> Result<(), Failure> {
+    // Who measures goes before all others; what it starts does not.
+    let _ = rustix::process::setpriority_process(None, 0);
     match args.task {
         Task::Follow => {
             let client = connect(&common.place())?;
@@ -173,13 +175,18 @@ impl Process {
         }
     }
 
-    /// Kills it, as by `kill -9`; it stays a zombie until dropped.
+    /// Kills it, as by `kill -9`; it stays a zombie until it is asked for.
     ///
     /// # Errors
     /// [`Failure::Failed`] if the system refuses.
     pub fn kill(&mut self) -> Result<(), Failure> {
         let failed = |error| Failure::Failed(format!("can't kill a process of the bench: {error}"));
         self.child.kill().map_err(failed)
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
     }
 
     /// Tells it to close its client and end.

@@ -4,6 +4,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{getpriority_process, setpriority_process};
 use tendmap::client::Reader;
 use tendmap::layout::OwnerWord;
 use tendmap::protocol::load_owner;
@@ -21,7 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Milliseconds from one owner to the next.
 #[derive(Default)]
 pub struct Times {
-    /// From the kill of the owner, which is a little before its death.
+    /// From the death of the owner, which on a busy machine comes a while after
+    /// its kill.
     pub takeovers: Samples,
     /// From the word to close.
     pub handovers: Samples,
@@ -61,11 +63,12 @@ impl Group {
     /// [`Failure`] if nobody takes over.
     pub fn run(&mut self, until: Instant, least: usize) -> Result<Times, Failure> {
         let mut times = Times::default();
+        let _foremost = Foremost::new();
         while times.handovers.len() < least || Instant::now() < until {
-            times.takeovers.push(self.next(Process::kill)?);
+            times.takeovers.push(self.next(true, Process::kill)?);
             // Most are kills: their slowest is of interest too.
             if times.takeovers.len() % 4 == 0 || times.handovers.len() < least {
-                times.handovers.push(self.next(|owner| {
+                times.handovers.push(self.next(false, |owner| {
                     owner.let_go();
                     Ok(())
                 })?);
@@ -77,6 +80,7 @@ impl Group {
     /// Ends the owner; milliseconds until there is another.
     fn next(
         &mut self,
+        killed: bool,
         end: impl FnOnce(&mut Process) -> Result<(), Failure>,
     ) -> Result<f64, Failure> {
         // At any moment of everybody's sleep.
@@ -87,20 +91,44 @@ impl Group {
         let owner = self.processes.iter().position(|process| Some(process.pid().into()) == pid);
         let owner = owner.ok_or_else(|| Failure::Failed("somebody else owns the bench".into()))?;
         let mut owner = self.processes.swap_remove(owner);
-        let begun = Instant::now();
+        let mut since = Instant::now();
         end(&mut owner)?;
+        let mut dead = !killed;
         while segment.head().term() == head.term() {
-            if begun.elapsed() > PATIENCE {
+            if since.elapsed() > PATIENCE {
                 return Err(Failure::Failed(format!("nobody has taken over in {PATIENCE:?}")));
             }
             thread::sleep(LOOK);
+            if !dead && owner.has_ended() {
+                (dead, since) = (true, Instant::now());
+            }
         }
-        let time = begun.elapsed().as_secs_f64() * 1e3;
+        // Who was taken over from before its death was seen took no time.
+        let time = if dead { since.elapsed().as_secs_f64() * 1e3 } else { 0.0 };
         drop(owner);
         let mut another = Process::start(&self.place, self.task)?;
         another.expect_ready()?;
         self.processes.push(another);
         Ok(time)
+    }
+}
+
+/// While it lives this thread goes before all others, where that is allowed: its
+/// own wait for a processor is nobody's takeover.
+struct Foremost(i32);
+
+impl Foremost {
+    fn new() -> Foremost {
+        let before = getpriority_process(None).unwrap_or(0);
+        // Not being allowed makes the times longer, never shorter.
+        let _ = setpriority_process(None, -20);
+        Foremost(before)
+    }
+}
+
+impl Drop for Foremost {
+    fn drop(&mut self) {
+        let _ = setpriority_process(None, self.0);
     }
 }
 
