@@ -106,14 +106,14 @@ impl Bench {
     }
 
     fn pinned(&mut self) -> Result<u64, RouteError> {
-        let (order, states, handle) = (&self.order, &self.states, self.handle);
+        let (order, handle) = (&self.order, self.handle);
         let mut sum = 0_u64;
         for _ in 0..LOOKUPS / PARTITIONS {
             sum = sum.wrapping_add(self.router.pin(|pinned| {
-                let mut sum = 0_u64;
+                let (namespace, mut sum) = (pinned.namespace(handle)?, 0_u64);
                 for &partition in black_box(order) {
-                    let master = pinned.master(handle, Partition(partition))?;
-                    sum = sum.wrapping_add(master.map_or(0, |slot| states[slot.index()]));
+                    let master = namespace.master(Partition(partition))?;
+                    sum = sum.wrapping_add(master.map_or(0, |master| *master.state()));
                 }
                 Ok(sum)
             })?);
