@@ -135,6 +135,10 @@ enum tendmap_policy
     TENDMAP_POLICY_ANY = 2,
     // As SEQUENCE, starting at a random replica.
     TENDMAP_POLICY_RANDOM = 3,
+    // A node in the first of the preferred racks that has one, then in the
+    // second, and so on, then any; see tendmap_client_set_preferred_racks(). A
+    // retry goes to the node that has failed only if there is no other.
+    TENDMAP_POLICY_PREFER_RACK = 4,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -396,6 +400,8 @@ struct tendmap_config *tendmap_config_new(const char *hosts);
 //     tls_keyfile             the key to it
 //     tls_for_login_only      true: all else goes in clear
 //     use_services_alternate  true: the alternate addresses that servers tell
+//     ip_map                  TOLD=USED,…: hosts to be used instead of those
+//                             that servers tell
 //     use_shm                 true (the default here) or false
 //     shm_key                 a number of 32 bits, decimal or 0x…
 //     shm_max_nodes           room for nodes in a new segment
@@ -408,6 +414,8 @@ struct tendmap_config *tendmap_config_new(const char *hosts);
 //     shm_directory           where segments live
 //     shm_mode                octal mode bits of a new segment
 //     shm_owner               a further user whose segments are trusted
+//     preferred_racks         numbers, the best first: 7,3; see
+//                             TENDMAP_POLICY_PREFER_RACK
 //     tend_interval           seconds, or with a unit
 //     connect_timeout         seconds, or with a unit
 //
@@ -439,6 +447,39 @@ int tendmap_last_error_code(void);
 //
 // Threads: any. Fork: a child begins with what its thread had.
 const char *tendmap_last_error(void);
+
+// Changes the racks that TENDMAP_POLICY_PREFER_RACK prefers: `count` numbers,
+// the best first; 0 of them (`racks` may be NULL then) = none. All routers of
+// this client go by them from their next call on; other clients have their
+// own.
+//
+// Threads: any. Fork: as tendmap_client_role(); in a child it is for routers
+// that the child makes, an inherited one keeps to the racks that it has.
+int tendmap_client_set_preferred_racks(const struct tendmap_client *client,
+                                       const int32_t *racks,
+                                       size_t count);
+
+// Changes how often this process polls the cluster as owner, in milliseconds,
+// at least 50: from now on, or from when it becomes owner. All clients of the
+// process under this key share it.
+//
+// TENDMAP_ERROR_CONFIG if it is too short, or so long that others would take
+// the owner for hung (see shm_takeover_threshold); nothing has changed then.
+//
+// Threads: any. Fork: as tendmap_client_role().
+int tendmap_client_set_tend_interval(const struct tendmap_client *client,
+                                     uint64_t interval_ms);
+
+// Changes the password of the user that this process logs in as, from the next
+// login on; connections stay as they are. The text is copied, and the copy
+// wiped when it is not needed any more.
+//
+// TENDMAP_ERROR_CONFIG if the client has no user, or no server takes such a
+// password; nothing has changed then.
+//
+// Threads: any. Fork: as tendmap_client_role().
+int tendmap_client_set_password(const struct tendmap_client *client,
+                                const char *password);
 
 // Routes an integer key of `set` (NULL = of no set) in a namespace of
 // tendmap_router_namespace(), and writes to `out` where it goes. `policy` is a

@@ -45,6 +45,8 @@ pub unsafe extern "C" fn tendmap_config_new(hosts: *const c_char) -> *mut Shell<
 ///     tls_keyfile             the key to it
 ///     tls_for_login_only      true: all else goes in clear
 ///     use_services_alternate  true: the alternate addresses that servers tell
+///     ip_map                  TOLD=USED,…: hosts to be used instead of those
+///                             that servers tell
 ///     use_shm                 true (the default here) or false
 ///     shm_key                 a number of 32 bits, decimal or 0x…
 ///     shm_max_nodes           room for nodes in a new segment
@@ -57,6 +59,8 @@ pub unsafe extern "C" fn tendmap_config_new(hosts: *const c_char) -> *mut Shell<
 ///     shm_directory           where segments live
 ///     shm_mode                octal mode bits of a new segment
 ///     shm_owner               a further user whose segments are trusted
+///     preferred_racks         numbers, the best first: 7,3; see
+///                             TENDMAP_POLICY_PREFER_RACK
 ///     tend_interval           seconds, or with a unit
 ///     connect_timeout         seconds, or with a unit
 ///

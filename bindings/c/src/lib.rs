@@ -11,6 +11,7 @@ mod client;
 mod config;
 mod error;
 mod handle;
+mod live;
 mod node;
 mod route;
 mod router;

@@ -2,6 +2,7 @@
 
 use core::ffi::{c_char, c_int, c_void};
 
+use tendmap::map::Slot;
 use tendmap::route::{
     Attempt, Digest, Key, Partition, Policy as Known, Record, RouteError, Target,
 };
@@ -23,6 +24,10 @@ pub enum Policy {
     Any = 2,
     /// As SEQUENCE, starting at a random replica.
     Random = 3,
+    /// A node in the first of the preferred racks that has one, then in the
+    /// second, and so on, then any; see tendmap_client_set_preferred_racks(). A
+    /// retry goes to the node that has failed only if there is no other.
+    PreferRack = 4,
 }
 
 /// Reads a policy: any number may come in.
@@ -32,12 +37,14 @@ pub fn policy(number: u32) -> Result<Known, Failure> {
     const SEQUENCE: u32 = Policy::Sequence as u32;
     const ANY: u32 = Policy::Any as u32;
     const RANDOM: u32 = Policy::Random as u32;
+    const PREFER_RACK: u32 = Policy::PreferRack as u32;
     match number {
         MASTER => Ok(Known::Master),
         SEQUENCE => Ok(Known::Sequence),
         ANY => Ok(Known::Any),
         RANDOM => Ok(Known::Random),
-        _ => Err(bad(format!("policy {number}; wanted a tendmap_policy, 0 to 3"))),
+        PREFER_RACK => Ok(Known::PreferRack),
+        _ => Err(bad(format!("policy {number}; wanted a tendmap_policy, 0 to 4"))),
     }
 }
 
@@ -245,7 +252,10 @@ pub unsafe extern "C" fn tendmap_route_retry(
         // SAFETY: a route that was written before, says the documentation.
         let failed = unsafe { *route };
         let namespace = lent.namespace(name_space)?;
-        let attempt = Attempt::new(policy, u32::from(failed.replica) + 1);
+        let mut attempt = Attempt::new(policy, u32::from(failed.replica) + 1);
+        if let Some(slot) = Slot::new(failed.node.into()) {
+            attempt.fail(failed.replica.into(), slot);
+        }
         let target = Partition(failed.partition as usize);
         out.put(c_route(lent.known.route_attempt(namespace, target, &attempt))?);
         Ok(())

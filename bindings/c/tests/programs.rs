@@ -10,12 +10,17 @@ use common::{compile, found, libraries, package, run, text};
 use tempfile::TempDir;
 use tendmap::sim::{Sim, SimConfig, SimNamespace};
 
-/// Three nodes of the cluster "lab", and a directory for segments.
+/// Three nodes of the cluster "lab", in racks 10, 20 and 30, and a directory for
+/// segments.
 fn cluster() -> (Sim, String, TempDir) {
     let mut config = SimConfig::new(3);
     config.cluster_name = Some("lab".into());
     config.namespaces = vec![SimNamespace::new("test", 2)];
+    config.enterprise = true;
     let sim = Sim::start(config).unwrap();
+    for number in 1..=3 {
+        sim.set_rack(number, "test", number as i32 * 10).unwrap();
+    }
     let hosts: Vec<String> = sim.seeds().iter().map(ToString::to_string).collect();
     let directory = tempfile::Builder::new().prefix("tendmap-c-").tempdir_in("/dev/shm").unwrap();
     (sim, hosts.join(","), directory)
@@ -44,6 +49,18 @@ fn a_program_with_the_shared_library_holds_every_promise() {
     let mut command = Command::new(program);
     command.args([&hosts, directory.path().to_str().unwrap()]);
     command.env("LD_LIBRARY_PATH", out.path());
+    assert_eq!(run(&mut command), "ok\n");
+}
+
+#[test]
+fn a_program_reads_from_the_racks_it_prefers_and_changes_them_while_it_runs() {
+    let (_sim, hosts, directory) = cluster();
+    let archive = libraries().join("libtendmap.a");
+    let out = TempDir::new().unwrap();
+    let link = [archive.to_str().unwrap(), "-lm", "-ldl", "-lgcc_s"];
+    let program = compile("racks.c", out.path(), &link);
+    let mut command = Command::new(program);
+    command.args([&hosts, directory.path().to_str().unwrap()]);
     assert_eq!(run(&mut command), "ok\n");
 }
 

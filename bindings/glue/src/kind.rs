@@ -1,6 +1,6 @@
 //! Every error as one kind and one text, for languages without Rust's enums.
 
-use tendmap::client::{ConnectError, StatusError};
+use tendmap::client::{ConfigError, ConnectError, StatusError};
 use tendmap::map::SnapshotError;
 use tendmap::route::{DigestError, RouteError};
 use tendmap::segment::SegmentError;
@@ -113,6 +113,7 @@ macro_rules! failures {
 
 failures! {
     SettingError, _ => Kind::Config;
+    ConfigError, _ => Kind::Config;
     SegmentError, _ => Kind::Segment;
     SnapshotError, found => of_map(found);
     DigestError, _ => Kind::Argument;

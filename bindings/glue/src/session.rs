@@ -1,10 +1,12 @@
 //! A client that outlives `fork`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tendmap::client::{Client, Config};
 use tendmap::layout::Lineage;
+use tendmap::tend::login::SecretString;
 
 use crate::kind::Failure;
 
@@ -16,7 +18,8 @@ use crate::kind::Failure;
 /// thread may hold is waited for.
 #[derive(Debug)]
 pub struct Session {
-    config: Config,
+    /// What a child's own client is made with.
+    config: ArcSwap<Config>,
     current: ArcSwap<Made>,
 }
 
@@ -39,7 +42,7 @@ impl Session {
     /// [`Failure`], of any kind that connecting has.
     pub fn connect(config: Config) -> Result<Session, Failure> {
         let made = Made::by(Client::connect(config.clone())?);
-        Ok(Session { config, current: ArcSwap::new(made) })
+        Ok(Session { config: ArcSwap::from_pointee(config), current: ArcSwap::new(made) })
     }
 
     /// This process's client.
@@ -55,16 +58,52 @@ impl Session {
         if made.lineage == Lineage::current() {
             return Ok(made.client.clone());
         }
-        let config = self.config.clone();
+        let config = Config::clone(&self.config.load());
         let own = if config.use_shm { Client::start(config)? } else { Client::connect(config)? };
         // Two threads that come here at once have two handles of one client.
         self.current.store(Made::by(own.clone()));
         Ok(own)
     }
 
-    /// The settings.
-    pub fn config(&self) -> &Config {
-        &self.config
+    /// As [`Client::set_preferred_racks`], also for clients of children that are
+    /// forked from now on.
+    ///
+    /// # Errors
+    /// As [`client`](Self::client).
+    pub fn set_preferred_racks(&self, racks: &[i32]) -> Result<(), Failure> {
+        self.client()?.set_preferred_racks(racks);
+        self.remember(|config| config.preferred_racks = racks.to_vec());
+        Ok(())
+    }
+
+    /// As [`Client::set_tend_interval`], also for clients of children that are
+    /// forked from now on.
+    ///
+    /// # Errors
+    /// As [`client`](Self::client), and those of the method.
+    pub fn set_tend_interval(&self, interval: Duration) -> Result<(), Failure> {
+        self.client()?.set_tend_interval(interval)?;
+        self.remember(|config| config.tend_interval = interval);
+        Ok(())
+    }
+
+    /// As [`Client::set_password`], also for clients of children that are forked
+    /// from now on.
+    ///
+    /// # Errors
+    /// As [`client`](Self::client), and those of the method.
+    pub fn set_password(&self, password: SecretString) -> Result<(), Failure> {
+        self.client()?.set_password(password.clone())?;
+        self.remember(|config| config.password = Some(password.clone()));
+        Ok(())
+    }
+
+    fn remember(&self, change: impl Fn(&mut Config)) {
+        self.config.rcu(|config| {
+            let mut changed = Config::clone(config);
+            change(&mut changed);
+            changed
+        });
     }
 
     /// Whether the process that calls made this session's client, or has its

@@ -1,5 +1,6 @@
 //! Settings by name, with values as text: one table for every language.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tendmap::client::Config;
@@ -128,6 +129,14 @@ const SETTINGS: &[Setting] = &[
         set: |config, text| boolean(text).map(|value| config.use_services_alternate = value),
     },
     Setting {
+        name: "ip_map",
+        wanted: "TOLD=USED, several separated by commas, each TOLD once",
+        set: |config, text| {
+            config.ip_map = pairs(text)?;
+            Some(())
+        },
+    },
+    Setting {
         name: "use_shm",
         wanted: YES_NO,
         set: |config, text| boolean(text).map(|value| config.use_shm = value),
@@ -191,6 +200,15 @@ const SETTINGS: &[Setting] = &[
         set: |config, text| text.parse().ok().map(|value| config.shm_owner = Some(value)),
     },
     Setting {
+        name: "preferred_racks",
+        wanted: "whole numbers of 32 bits, separated by commas, the best first",
+        set: |config, text| {
+            config.preferred_racks =
+                listed(text).map(|rack| rack.parse().ok()).collect::<Option<_>>()?;
+            Some(())
+        },
+    },
+    Setting {
         name: "tend_interval",
         wanted: SECONDS,
         set: |config, text| seconds(text).map(|value| config.tend_interval = value),
@@ -231,6 +249,26 @@ fn boolean(text: &str) -> Option<bool> {
     }
 }
 
+/// What commas separate; of an empty text nothing.
+fn listed(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(move |_| !text.is_empty())
+}
+
+fn pairs(text: &str) -> Option<BTreeMap<String, String>> {
+    let mut pairs = BTreeMap::new();
+    for pair in listed(text) {
+        let (key, value) = pair.split_once('=')?;
+        let (key, value) = (key.trim(), value.trim());
+        if key.is_empty() || value.is_empty() || value.contains('=') {
+            return None;
+        }
+        if pairs.insert(key.to_owned(), value.to_owned()).is_some() {
+            return None;
+        }
+    }
+    Some(pairs)
+}
+
 fn seconds(text: &str) -> Option<Duration> {
     let (number, unit) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
         (Some(number), _) => (number, 0.001),
@@ -262,6 +300,7 @@ mod tests {
             ("tls_keyfile", "key.pem"),
             ("tls_for_login_only", "true"),
             ("use_services_alternate", "true"),
+            ("ip_map", "10.0.0.1=db1, 10.0.0.2 = ::1"),
             ("use_shm", "true"),
             ("shm_key", "0xA7000001"),
             ("shm_max_nodes", "1"),
@@ -274,6 +313,7 @@ mod tests {
             ("shm_directory", "/tmp"),
             ("shm_mode", "0640"),
             ("shm_owner", "1000"),
+            ("preferred_racks", "7, -1,0"),
             ("tend_interval", "250ms"),
             ("connect_timeout", "2s"),
         ];
@@ -292,6 +332,9 @@ mod tests {
         let files = files.map(|file| file.as_ref().unwrap().to_str().unwrap());
         assert_eq!(files, ["ca.pem", "cert.pem", "key.pem"]);
         assert!(tls.for_login_only && config.use_services_alternate);
+        let mapped: Vec<_> = config.ip_map.iter().map(|(told, used)| (&**told, &**used)).collect();
+        assert_eq!(mapped, [("10.0.0.1", "db1"), ("10.0.0.2", "::1")]);
+        assert_eq!(config.preferred_racks, [7, -1, 0]);
         assert_eq!((config.use_shm, config.shm_key), (true, 0xA700_0001));
         assert_eq!((config.shm_max_nodes, config.shm_max_namespaces), (1, 2));
         assert_eq!((config.shm_max_replicas, config.shm_node_ceiling), (4, 5));
@@ -316,6 +359,14 @@ mod tests {
             ("hosts", "a:x"),
             ("hosts", ""),
             ("use_shm", "yes"),
+            ("ip_map", "10.0.0.1"),
+            ("ip_map", "10.0.0.1="),
+            ("ip_map", "a=b,"),
+            ("ip_map", "a=b=c"),
+            ("ip_map", "a=b,a=c"),
+            ("preferred_racks", "1,"),
+            ("preferred_racks", "2147483648"),
+            ("preferred_racks", "left"),
             ("shm_key", "-1"),
             ("shm_max_nodes", "1.5"),
             ("shm_max_nodes", ""),
@@ -327,6 +378,10 @@ mod tests {
             let error = set(&mut config, name, value).unwrap_err().to_string();
             assert!(error.starts_with(&format!("{name} is {value:?}; wanted ")), "{error}");
         }
+        for name in ["ip_map", "preferred_racks"] {
+            set(&mut config, name, "").unwrap();
+        }
+        assert!(config.ip_map.is_empty() && config.preferred_racks.is_empty());
         let error = set(&mut config, "shm_nodes", "1").unwrap_err().to_string();
         assert!(error.contains("no setting \"shm_nodes\"; there are hosts, "), "{error}");
     }

@@ -1,0 +1,73 @@
+//! Settings that change while a client runs.
+
+use core::ffi::{c_char, c_int};
+use std::time::Duration;
+
+use tendmap::tend::login::SecretString;
+
+use crate::client::Client;
+use crate::error::guard;
+use crate::handle::Shell;
+use crate::text::{array, text};
+
+/// Changes the racks that TENDMAP_POLICY_PREFER_RACK prefers: `count` numbers,
+/// the best first; 0 of them (`racks` may be NULL then) = none. All routers of
+/// this client go by them from their next call on; other clients have their
+/// own.
+///
+/// Threads: any. Fork: as tendmap_client_role(); in a child it is for routers
+/// that the child makes, an inherited one keeps to the racks that it has.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tendmap_client_set_preferred_racks(
+    client: *const Shell<Client>,
+    racks: *const i32,
+    count: usize,
+) -> c_int {
+    guard(|| {
+        // SAFETY: an array, says the documentation.
+        let racks = unsafe { array("racks", racks, count)? };
+        // SAFETY: a handle, says the documentation.
+        unsafe { Shell::with(client, |client| client.0.set_preferred_racks(racks)) }
+    })
+}
+
+/// Changes how often this process polls the cluster as owner, in milliseconds,
+/// at least 50: from now on, or from when it becomes owner. All clients of the
+/// process under this key share it.
+///
+/// TENDMAP_ERROR_CONFIG if it is too short, or so long that others would take
+/// the owner for hung (see shm_takeover_threshold); nothing has changed then.
+///
+/// Threads: any. Fork: as tendmap_client_role().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tendmap_client_set_tend_interval(
+    client: *const Shell<Client>,
+    interval_ms: u64,
+) -> c_int {
+    guard(|| {
+        let interval = Duration::from_millis(interval_ms);
+        // SAFETY: a handle, says the documentation.
+        unsafe { Shell::with(client, |client| client.0.set_tend_interval(interval)) }
+    })
+}
+
+/// Changes the password of the user that this process logs in as, from the next
+/// login on; connections stay as they are. The text is copied, and the copy
+/// wiped when it is not needed any more.
+///
+/// TENDMAP_ERROR_CONFIG if the client has no user, or no server takes such a
+/// password; nothing has changed then.
+///
+/// Threads: any. Fork: as tendmap_client_role().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tendmap_client_set_password(
+    client: *const Shell<Client>,
+    password: *const c_char,
+) -> c_int {
+    guard(|| {
+        // SAFETY: a text, says the documentation.
+        let password = SecretString::from(unsafe { text("a password", password)? });
+        // SAFETY: a handle, says the documentation.
+        unsafe { Shell::with(client, |client| client.0.set_password(password)) }
+    })
+}
