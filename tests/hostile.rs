@@ -117,8 +117,16 @@ impl Rig {
                 Err(error) => return Some(error.to_string()),
             }
         }
-        match self.client.status().map(|status| status.verdict()) {
-            Ok(Verdict::Healthy) => None,
+        let status = match self.client.status() {
+            Ok(status) => status,
+            Err(error) => return Some(error.to_string()),
+        };
+        let mut members = status.members.iter();
+        if let Some(node) = members.find(|node| node.trouble != Some(common::trouble(node.id))) {
+            return Some(format!("{node:?}"));
+        }
+        match status.verdict() {
+            Verdict::Healthy => None,
             other => Some(format!("{other:?}")),
         }
     }
@@ -193,8 +201,9 @@ fn name(path: &std::path::Path) -> SegmentName {
     SegmentName::parse(path.file_name().unwrap().to_str().unwrap()).unwrap()
 }
 
-/// The words that a map reaches in either frame, and those before the frames.
-fn words(rig: &Rig) -> [Vec<usize>; 4] {
+/// The words that a map reaches in either frame, those before the frames and
+/// those behind.
+fn words(rig: &Rig) -> [Vec<usize>; 5] {
     let segment = rig.client.segment();
     let geometry = segment.geometry();
     let head = vec![256 / 8];
@@ -209,7 +218,8 @@ fn words(rig: &Rig) -> [Vec<usize>; 4] {
         let regimes = start + geometry.regimes(0);
         arrays.extend(regimes..regimes + geometry.array_words());
     }
-    [head, owner, tables, arrays]
+    let troubles = (geometry.trouble(0)..geometry.trouble(usize::from(NODES))).collect();
+    [head, owner, tables, arrays, troubles]
 }
 
 fn flips(seed: u64, part: usize, rounds: usize) {
@@ -245,6 +255,11 @@ fn h43_flipped_tables_are_noticed_and_a_whole_map_follows() {
 #[test]
 fn h43_flipped_routing_words_are_noticed_and_a_whole_map_follows() {
     flips(4, 3, 40);
+}
+
+#[test]
+fn h43_flipped_trouble_records_are_noticed_and_a_whole_map_follows() {
+    flips(5, 4, 60);
 }
 
 #[test]

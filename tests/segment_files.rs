@@ -48,7 +48,7 @@ fn h11_what_a_dead_creator_leaves_is_never_seen_and_swept() {
     let directory = directory();
     let place = place(&directory);
     // A creator that died before the link leaves a lock file that nobody holds.
-    let residue = directory.path().join("tendmap-a7000001-v1-00000000deadbeef.lock");
+    let residue = directory.path().join("tendmap-a7000001-v2-00000000deadbeef.lock");
     File::create(&residue).unwrap();
     assert!(matches!(attach_error(&place), SegmentError::NotFound { .. }));
     let client = Client::connect_with(config(&directory), Cluster::new(2, 1).source()).unwrap();
@@ -64,7 +64,7 @@ fn h13_two_layout_versions_never_meet() {
     let other = directory.path().join("tendmap-a7000001-v9-g1");
     fs::write(&other, b"of another layout").unwrap();
     let error = attach_error(&place(&directory));
-    assert!(matches!(error, SegmentError::OtherVersion { found: 9, wanted: 1, .. }), "{error}");
+    assert!(matches!(error, SegmentError::OtherVersion { found: 9, wanted: 2, .. }), "{error}");
     let client = Client::connect_with(config(&directory), Cluster::new(2, 1).source()).unwrap();
     client.close();
     assert_eq!(fs::read(&other).unwrap(), b"of another layout", "left alone");

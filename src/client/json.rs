@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::status::{NamespaceStatus, Status, Verdict};
+use super::status::{NamespaceStatus, NodeStatus, Status, Verdict};
 
 fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -29,6 +29,15 @@ impl Status {
                 "holes": namespace.holes,
             })
         };
+        let member = |node: &NodeStatus| {
+            let trouble = node.trouble.as_ref();
+            json!({
+                "id": node.id.as_str(),
+                "address": node.address.to_string(),
+                "failures": trouble.map(|trouble| trouble.failures),
+                "last_error": trouble.and_then(|trouble| trouble.last_error.as_ref()),
+            })
+        };
         json!({
             "backend": self.backend.map(|backend| backend.as_str()),
             "path": self.path,
@@ -48,6 +57,7 @@ impl Status {
             "tended_age_ms": self.tended_age.map(ms),
             "tend_interval_ms": self.tend_interval.map(ms),
             "nodes": self.nodes,
+            "members": self.members.iter().map(member).collect::<Vec<_>>(),
             "max_nodes": self.max_nodes,
             "max_namespaces": self.max_namespaces,
             "max_replicas": self.max_replicas,

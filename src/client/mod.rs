@@ -41,4 +41,4 @@ pub use error::ConnectError;
 #[cfg(feature = "tend")]
 pub use event::{Event, Observer, Role};
 pub use reader::Reader;
-pub use status::{NamespaceStatus, Status, StatusError, Verdict};
+pub use status::{NamespaceStatus, NodeStatus, Status, StatusError, Verdict};

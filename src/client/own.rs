@@ -150,6 +150,7 @@ impl Own {
             return Err(ended);
         }
         self.tenure.set(OwnerWord::PassUs, begun.elapsed().as_micros() as u64);
+        self.put_troubles(source)?;
         match result {
             Ok(report) => self.tended(shared, report),
             Err(TendError::Interrupted) => return Ok(()),
@@ -163,6 +164,17 @@ impl Own {
             }
         }
         self.publish(shared, source)
+    }
+
+    /// How the nodes fail, for whoever asks how the segment stands.
+    fn put_troubles(&self, source: &dyn ClusterSource) -> Result<(), Ended> {
+        let mut put = Ok(());
+        source.troubles(&mut |slot, id, trouble| {
+            if put.is_ok() {
+                put = self.tenure.set_trouble(slot, id, &trouble);
+            }
+        });
+        put
     }
 
     fn tended(&mut self, shared: &Shared, report: TendReport) {

@@ -1,11 +1,12 @@
 //! How a segment stands.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::layout::{LAYOUT_VERSION, OwnerWord};
-use crate::map::{Snapshot, SnapshotError, snapshot};
+use crate::map::{Node, NodeId, Slot, Snapshot, SnapshotError, Trouble, snapshot};
 use crate::protocol::{Head, load_owner};
 use crate::segment::{Backend, Candidate, Entry, Segment, SegmentError, boottime_ms};
 
@@ -24,6 +25,18 @@ pub struct NamespaceStatus {
     pub strong_consistency: bool,
     /// Partitions without a master.
     pub holes: usize,
+}
+
+/// How one node stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NodeStatus {
+    /// Its id.
+    pub id: NodeId,
+    /// Its address.
+    pub address: SocketAddr,
+    /// How it fails the owner; `None` if the owner has not told, or just tells.
+    pub trouble: Option<Trouble>,
 }
 
 /// How a segment and its owner stand.
@@ -66,6 +79,8 @@ pub struct Status {
     pub tend_interval: Option<Duration>,
     /// Nodes in the map.
     pub nodes: usize,
+    /// Each of them.
+    pub members: Vec<NodeStatus>,
     /// Nodes that the segment has room for.
     pub max_nodes: usize,
     /// Namespaces that it has room for.
@@ -150,6 +165,11 @@ impl Status {
         let owner = OwnerWords { segment, head, now: boottime_ms() };
         let capacity = segment.geometry().capacity();
         let map = last.map(|last| &last.map);
+        let member = |(slot, node): (Slot, &Node)| NodeStatus {
+            id: node.id,
+            address: node.address,
+            trouble: Trouble::read(segment.mapping().trouble(slot.index()), head, node.id),
+        };
         let namespaces = map.map_or(&[][..], |map| map.namespaces());
         let flags = owner.get(OwnerWord::Flags).unwrap_or(0);
         Status {
@@ -174,6 +194,7 @@ impl Status {
                 .filter(|&ms| ms > 0)
                 .map(Duration::from_millis),
             nodes: map.map_or(0, |map| map.nodes.len()),
+            members: map.map_or(Vec::new(), |map| map.nodes.iter().map(member).collect()),
             max_nodes: capacity.max_nodes,
             max_namespaces: capacity.max_namespaces,
             max_replicas: capacity.max_replicas,

@@ -43,6 +43,9 @@ pub mod frame {
     /// Words before the racks, one a slot: `present:1 | rack:32`.
     pub const NAMESPACE_WORDS: usize = 8;
 
+    /// Words of a slot's trouble record, which lies behind both frames.
+    pub const TROUBLE_WORDS: usize = 24;
+
     static_assertions::const_assert!(CLUSTER_NAME + 1 + 64usize.div_ceil(6) <= PREFIX);
     static_assertions::const_assert!(NODE_ID + 19usize.div_ceil(6) <= NODE_IP);
     static_assertions::const_assert!(NODE_TLS + 253usize.div_ceil(6) <= NODE_WORDS);
@@ -64,6 +67,7 @@ pub struct Geometry {
     arrays: usize,
     array_words: usize,
     frame_words: usize,
+    trouble_words: usize,
 }
 
 impl Geometry {
@@ -92,7 +96,16 @@ impl Geometry {
         let array_words = line(capacity.partitions.checked_mul(planes.checked_add(1)?)?)?;
         let all = array_words.checked_mul(capacity.max_namespaces)?;
         let frame_words = arrays.checked_add(all)?.checked_next_multiple_of(4096 / WORD)?;
-        let bytes = frame_words.checked_mul(2 * WORD)?.checked_add(FRAMES)?;
+        // Two pages at a time, so that a length tells whether it can be one.
+        let trouble_words = capacity
+            .max_nodes
+            .checked_mul(frame::TROUBLE_WORDS)?
+            .checked_next_multiple_of(2 * 4096 / WORD)?;
+        let bytes = frame_words
+            .checked_mul(2)?
+            .checked_add(trouble_words)?
+            .checked_mul(WORD)?
+            .checked_add(FRAMES)?;
         isize::try_from(bytes).ok()?;
         Some(Geometry {
             capacity,
@@ -102,6 +115,7 @@ impl Geometry {
             arrays,
             array_words,
             frame_words,
+            trouble_words,
         })
     }
 
@@ -112,7 +126,7 @@ impl Geometry {
 
     /// Bytes of the whole segment.
     pub fn total_bytes(&self) -> usize {
-        FRAMES + 2 * self.frame_words * WORD
+        FRAMES + (2 * self.frame_words + self.trouble_words) * WORD
     }
 
     /// Words of one frame.
@@ -123,6 +137,12 @@ impl Geometry {
     /// Index of the first word of a frame (0 or 1), from the segment's start.
     pub fn frame_start(&self, frame: usize) -> usize {
         FRAMES / WORD + (frame & 1) * self.frame_words
+    }
+
+    /// Index of the first word of a slot's trouble record, from the segment's
+    /// start.
+    pub fn trouble(&self, slot: usize) -> usize {
+        self.frame_start(0) + 2 * self.frame_words + slot * frame::TROUBLE_WORDS
     }
 
     /// Words of the tables: everything before the routing arrays.
@@ -202,7 +222,9 @@ mod tests {
             }
             let last = parts.last().unwrap();
             prop_assert!(last.0 + last.1 <= g.frame_words());
-            prop_assert_eq!(g.total_bytes(), (g.frame_start(1) + g.frame_words()) * WORD);
+            prop_assert_eq!(g.trouble(0), g.frame_start(1) + g.frame_words());
+            prop_assert!(g.trouble(max_nodes) * WORD <= g.total_bytes());
+            prop_assert_eq!((g.total_bytes() - FRAMES) % (2 * 4096), 0);
         }
     }
 

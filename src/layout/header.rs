@@ -9,7 +9,7 @@ use super::words::{EVENT, HEAD, OWNER, OwnerWord};
 
 /// The number of this layout. It is part of every segment's name, so that two
 /// layouts never meet; a change of layout must raise it.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"TENDMAP\n";
 const ENDIAN_MARK: u32 = 0x0102_0304;
@@ -33,6 +33,7 @@ pub const LAYOUT_HASH: u64 = hash_words(&[
     frame::NODE_WORDS as u64,
     frame::NAMESPACE_NAME as u64,
     frame::NAMESPACE_WORDS as u64,
+    frame::TROUBLE_WORDS as u64,
 ]);
 
 /// Who a segment is, as against what it holds.
@@ -279,7 +280,7 @@ impl Header {
 }
 
 /// FNV-1a over words: enough to tell a damaged header, usable in constants.
-const fn hash_words(words: &[u64]) -> u64 {
+pub(crate) const fn hash_words(words: &[u64]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let mut i = 0;
     while i < words.len() {
@@ -384,6 +385,6 @@ mod tests {
         header.layout_version = 9;
         let error = Header::validate(header.bytes(), geometry.total_bytes() as u64).unwrap_err();
         assert_eq!(error, HeaderError::Version { found: 9 });
-        assert!(error.to_string().contains("version 9, wanted 1"));
+        assert!(error.to_string().contains("version 9, wanted 2"));
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
 
-use super::geometry::{Geometry, WORD};
+use super::geometry::{Geometry, WORD, frame};
 use super::header::Header;
 use super::system_v::{Shm, copy_header};
 use super::words::{EVENT, HEAD, OwnerWord};
@@ -124,6 +124,15 @@ impl Mapping {
     /// A word of the owner block.
     pub fn owner(&self, word: OwnerWord) -> &AtomicU64 {
         &self.words()[word.index()]
+    }
+
+    /// A slot's trouble record; empty if there is no such slot.
+    pub fn trouble(&self, slot: usize) -> &[AtomicU64] {
+        if slot >= self.geometry.capacity().max_nodes {
+            return &[];
+        }
+        let start = self.geometry.trouble(slot);
+        &self.words()[start..start + frame::TROUBLE_WORDS]
     }
 
     /// One of the two frames.

@@ -10,6 +10,8 @@
 //! byte 4096   frame 0 ┐ each: table generation, counts, checksum, cluster
 //!             frame 1 ┘ name │ node records │ namespace records with racks │
 //!                       for each namespace routing planes and regimes
+//! at the end  trouble records, one a slot, 24 words each: failures and text
+//!             length, checksum, text; part of no publication, may be torn
 //! ```
 //!
 //! All mutable memory is words `tag:16 | payload:48`, see
@@ -29,6 +31,7 @@ mod words;
 pub use capacity::{Capacity, CapacityError};
 pub use fork::{ForkCell, ForkLocal, Lineage};
 pub use geometry::{Geometry, GeometryError, frame};
+pub(crate) use header::hash_words;
 pub use header::{Header, HeaderError, Identity, LAYOUT_HASH, LAYOUT_VERSION};
 pub use mapping::{Mapping, WriteMapping};
 pub use planes::{HeadRef, Planes, Token};

@@ -12,6 +12,7 @@ mod namespace;
 mod node;
 mod records;
 mod snapshot;
+mod trouble;
 
 pub use crate::layout::{Capacity, CapacityError};
 pub use cluster::{ClusterMap, NamespacesFull};
@@ -21,3 +22,4 @@ pub use namespace::{Namespace, Partitions};
 pub use node::{Node, NodeTable, Slot, TableFull};
 pub(crate) use records::{REPLICAS_A_WORD, RoutingWord};
 pub use snapshot::{Snapshot, SnapshotError, Tables, snapshot, tables};
+pub use trouble::Trouble;

@@ -7,7 +7,7 @@ use super::lock::byte_of;
 use super::segment::{Segment, Writer};
 use super::wait::{boottime_ms, wake};
 use crate::layout::{OwnerWord, WriteMapping, frame};
-use crate::map::{ClusterMap, Image, NoRoom, SnapshotError, snapshot};
+use crate::map::{ClusterMap, Image, NoRoom, NodeId, Slot, SnapshotError, Trouble, snapshot};
 use crate::protocol::{
     Head, PublishError, Publisher, Term, Word, add_owner, raise_event, retire, store_owner,
 };
@@ -194,14 +194,18 @@ impl Tenure {
     pub fn beat(&mut self) -> Result<(), Ended> {
         self.check()?;
         if OwnerWord::ALL.iter().any(|&word| self.tag_of(word) > self.term().get()) {
-            // Newer than the head: the exchange tells who is right.
-            return Err(match retire(self.memory().head(), self.publisher.head()) {
-                Ok(_) => self.damaged(),
-                Err(_) => Ended::Fenced,
-            });
+            return Err(self.newer_tag());
         }
         self.add(OwnerWord::Heartbeat, 1);
         Ok(())
+    }
+
+    /// A word's tag is newer than the head: the exchange tells who is right.
+    fn newer_tag(&self) -> Ended {
+        match retire(self.memory().head(), self.publisher.head()) {
+            Ok(_) => self.damaged(),
+            Err(_) => Ended::Fenced,
+        }
     }
 
     fn check(&self) -> Result<(), Ended> {
@@ -300,6 +304,25 @@ impl Tenure {
     /// Adds to an owner word.
     pub fn add(&self, word: OwnerWord, by: u64) {
         let _ = add_owner(self.memory().owner(word), self.term(), by);
+    }
+
+    /// Puts down how a node fails, beside the map; what stands there already is
+    /// not written again.
+    ///
+    /// # Errors
+    /// [`Ended`].
+    pub fn set_trouble(&self, slot: Slot, id: NodeId, trouble: &Trouble) -> Result<(), Ended> {
+        let record = self.memory().trouble(slot.index());
+        for (word, payload) in record.iter().zip(trouble.payloads(id)) {
+            // Relaxed: the record's checksum tells what belongs together.
+            let found = Word::from_bits(word.load(Ordering::Relaxed));
+            if found != Word::new(self.term(), payload)
+                && store_owner(word, self.term(), payload).is_err()
+            {
+                return Err(self.newer_tag());
+            }
+        }
+        Ok(())
     }
 
     fn flags(&self) -> u64 {

@@ -10,7 +10,7 @@ use core::ops::ControlFlow;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::map::{ClusterMap, NamespaceName, NodeId};
+use crate::map::{ClusterMap, NamespaceName, NodeId, Slot, Trouble};
 
 mod aerospike;
 mod error;
@@ -55,6 +55,10 @@ pub trait ClusterSource: Send {
 
     /// The map as of the last pass.
     fn map(&self) -> &ClusterMap;
+
+    /// Tells how each node of the map fails, in a text without secrets, of all
+    /// nodes that it knows of. A source that does not keep account tells of none.
+    fn troubles(&self, _each: &mut dyn FnMut(Slot, NodeId, Trouble)) {}
 
     /// Who logs in from the next login on. Sessions that there are stay as they
     /// are. A source without logins does nothing.

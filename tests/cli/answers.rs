@@ -91,6 +91,7 @@ fn status_has_every_key_with_an_owner_and_without() {
         "heartbeat_age_ms",
         "tended_age_ms",
         "nodes",
+        "members",
         "max_nodes",
         "max_namespaces",
         "namespaces",
@@ -110,6 +111,10 @@ fn status_has_every_key_with_an_owner_and_without() {
     assert!(status["heartbeat_age_ms"].as_u64().unwrap() < 10_000);
     assert_eq!((&status["nodes"], &status["max_nodes"]), (&json!(3), &json!(20)));
     assert_eq!(status["attached"], 1, "the command itself does not count");
+    assert_eq!(status["members"].as_array().unwrap().len(), 3);
+    let member = &status["members"][0];
+    assert_eq!(keys(member), ["id", "address", "failures", "last_error"]);
+    assert_eq!((&member["failures"], &member["last_error"]), (&json!(0), &Value::Null));
     let namespace = &status["namespaces"][0];
     let names = ["name", "replication_factor", "routable_replicas", "strong_consistency", "holes"];
     assert_eq!(keys(namespace), names);

@@ -75,7 +75,7 @@ fn no_such_segment_is_3() {
 fn another_layout_version_is_4() {
     let place = Place::new();
     fs::write(place.path().join("tendmap-a7000000-v9-g1"), [0; 4096]).unwrap();
-    all_end_with(&place, 4, "layout version 9, wanted 1");
+    all_end_with(&place, 4, "layout version 9, wanted 2");
     assert_eq!(place.run(&["rm"]).code(), 4);
     let listed = place.json(&["ls", "--json"]);
     assert_eq!(listed["segments"][0]["status"], "other version");
@@ -115,7 +115,7 @@ fn a_damaged_header_is_5_and_one_of_another_version_is_4() {
         flip(at);
     }
     flip(8);
-    all_end_with(&place, 4, "layout version 5, wanted 1");
+    all_end_with(&place, 4, "layout version 5, wanted 2");
     flip(8);
     assert_eq!(place.run(ROUTE).code(), 0);
     // Cut short.

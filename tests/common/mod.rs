@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tendmap::client::Config;
-use tendmap::map::{Capacity, ClusterMap, NamespaceName, Node, NodeId, Slot};
+use tendmap::map::{Capacity, ClusterMap, NamespaceName, Node, NodeId, Slot, Trouble};
 use tendmap::tend::{ClusterSource, TendError, TendReport, Turn};
 
 /// A cluster that the test changes as it likes.
@@ -87,6 +87,11 @@ impl ClusterSource for Source {
     fn map(&self) -> &ClusterMap {
         &self.map
     }
+    fn troubles(&self, each: &mut dyn FnMut(Slot, NodeId, Trouble)) {
+        for (slot, node) in self.map.nodes.iter() {
+            each(slot, node.id, trouble(node.id));
+        }
+    }
     fn stop(&mut self) {}
 }
 
@@ -107,6 +112,11 @@ pub fn add_namespace(map: &mut ClusterMap, name: &str, rf: u8) {
 pub fn node(number: u16) -> Node {
     let address = ([127, 0, 0, 1], 3000 + number).into();
     Node { id: NodeId::new(&format!("BB9{number:04}")).unwrap(), address, tls_name: None }
+}
+
+/// How a node fails, by its source.
+pub fn trouble(id: NodeId) -> Trouble {
+    Trouble::new(7, &format!("{id} does not answer"))
 }
 
 /// A directory of its own for segments.

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use tendmap::client::{Reader, Status, Verdict};
+use tendmap::map::Trouble;
 
 use crate::args::Common;
 use crate::duration::show;
@@ -74,6 +75,23 @@ fn as_text(status: &Status, problems: &[String], out: &mut dyn Write) -> io::Res
         ("refused", grouped(status.refused_nodes)),
     ] {
         writeln!(out, "{what:<13} {value}")?;
+    }
+    let troubled = |trouble: &Trouble| trouble.failures > 0 || trouble.last_error.is_some();
+    if status.members.iter().any(|node| node.trouble.as_ref().is_some_and(troubled)) {
+        writeln!(out)?;
+        let mut nodes = table(["node", "address", "failures", "last error"], &[2]);
+        for node in &status.members {
+            let Some(trouble) = node.trouble.as_ref().filter(|trouble| troubled(trouble)) else {
+                continue;
+            };
+            nodes.add_row([
+                node.id.to_string(),
+                node.address.to_string(),
+                trouble.failures.to_string(),
+                trouble.last_error.clone().unwrap_or_default(),
+            ]);
+        }
+        write_table(out, &nodes)?;
     }
     if !status.namespaces.is_empty() {
         writeln!(out)?;

@@ -36,7 +36,7 @@ use self::seed::KnownHosts;
 use super::login::Credentials;
 use super::transport::{TcpTransport, Transport};
 use super::{ClusterSource, Host, TendError, TendReport, Turn};
-use crate::map::{Capacity, ClusterMap, NamespaceName, NodeId};
+use crate::map::{Capacity, ClusterMap, NamespaceName, NodeId, Slot, Trouble};
 
 /// The tender of an Aerospike cluster.
 pub struct AerospikeSource<T = TcpTransport> {
@@ -139,6 +139,12 @@ impl<T: Transport> ClusterSource for AerospikeSource<T> {
 
     fn map(&self) -> &ClusterMap {
         &self.map
+    }
+
+    fn troubles(&self, each: &mut dyn FnMut(Slot, NodeId, Trouble)) {
+        for node in &self.nodes {
+            each(node.slot, node.id, Trouble::new(node.failures, &node.last_error));
+        }
     }
 
     fn set_credentials(&mut self, credentials: Credentials) {

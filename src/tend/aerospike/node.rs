@@ -46,6 +46,9 @@ pub(super) struct NodeState {
     pub(super) racks: Option<Vec<(NamespaceName, i32)>>,
     /// Passes in a row in which it failed.
     pub(super) failures: u32,
+    /// What was wrong when it failed last, or its reply was bad; empty = nothing
+    /// yet.
+    pub(super) last_error: String,
     /// Whether its failing, or its bad reply, was told.
     pub(super) told_failed: bool,
     pub(super) told_bad: bool,
@@ -71,6 +74,7 @@ impl NodeState {
             namespaces: None,
             racks: None,
             failures: 0,
+            last_error: String::new(),
             told_failed: false,
             told_bad: false,
             status: None,

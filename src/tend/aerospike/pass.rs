@@ -153,10 +153,11 @@ impl<T: Transport> AerospikeSource<T> {
             let error = error.clone();
             return self.bad_reply(turn, index, &error);
         }
+        node.last_error = error.to_string();
         if !node.told_failed {
             node.told_failed = true;
-            let (id, address) = (node.id, node.address);
-            turn.event(TendEvent::NodeFailed { id, address, error: error.to_string() });
+            let (id, address, error) = (node.id, node.address, node.last_error.clone());
+            turn.event(TendEvent::NodeFailed { id, address, error });
         }
     }
 
@@ -164,9 +165,10 @@ impl<T: Transport> AerospikeSource<T> {
     pub(super) fn bad_reply(&mut self, turn: &mut dyn Turn, index: usize, error: &InfoError) {
         let node = &mut self.nodes[index];
         node.bad = true;
+        node.last_error = error.to_string();
         if !node.told_bad {
             node.told_bad = true;
-            turn.event(TendEvent::BadReply { id: node.id, error: error.to_string() });
+            turn.event(TendEvent::BadReply { id: node.id, error: node.last_error.clone() });
         }
     }
 

@@ -91,6 +91,13 @@ class NamespaceStatus(TypedDict):
     strong_consistency: bool
     holes: int
 
+class NodeStatus(TypedDict):
+    id: str
+    address: str
+    failures: int | None
+    """Passes in a row in which it did not answer the owner; None = not known."""
+    last_error: str | None
+
 class Status(TypedDict):
     """How the segment and its owner stand; the fields of `tendmap status --json`."""
 
@@ -110,6 +117,7 @@ class Status(TypedDict):
     tended_age_ms: int | None
     tend_interval_ms: int | None
     nodes: int
+    members: list[NodeStatus]
     max_nodes: int
     max_namespaces: int
     max_replicas: int

@@ -1,0 +1,84 @@
+//! How nodes fail their owner is told by the status of any process.
+#![cfg(feature = "sim")]
+
+use std::time::{Duration, Instant};
+
+use tendmap::client::{Client, Config, NodeStatus, Reader};
+use tendmap::map::Trouble;
+use tendmap::sim::{Sim, SimConfig, SimUser};
+
+const LONG: Duration = Duration::from_secs(60);
+const SECRET: &str = "the-s3cret-one";
+
+/// Waits for a trouble of the only node that is as wanted.
+fn wait(reader: &Reader, wanted: impl Fn(&Trouble) -> bool) -> Trouble {
+    let begun = Instant::now();
+    loop {
+        let members: Vec<NodeStatus> = reader.status().unwrap().members;
+        if let Some(trouble) = members[0].trouble.as_ref().filter(|trouble| wanted(trouble)) {
+            return trouble.clone();
+        }
+        assert!(begun.elapsed() < LONG, "{members:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn owner(config: SimConfig, secret: Option<&str>) -> (Sim, tempfile::TempDir, Client, Reader) {
+    let sim = Sim::start(config).unwrap();
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let mut config = Config::shared(vec![sim.seeds()[0].into()], 0x7E4D_0002);
+    config.shm_directory = directory.path().into();
+    config.tend_interval = Duration::from_millis(50);
+    if let Some(secret) = secret {
+        (config.user, config.password) = (Some("keeper".into()), Some(secret.into()));
+    }
+    let place = config.place();
+    let client = Client::connect(config).unwrap();
+    let reader = Reader::attach(&place).unwrap();
+    (sim, directory, client, reader)
+}
+
+#[test]
+fn a_reader_sees_how_often_and_why_a_node_fails_and_no_map_is_published_for_it() {
+    let (sim, _directory, client, reader) = owner(SimConfig::fast(1), None);
+    let well = wait(&reader, |trouble| trouble.failures == 0);
+    assert_eq!(well.last_error, None);
+    sim.kill(1).unwrap();
+    let before = reader.status().unwrap();
+    let trouble = wait(&reader, |trouble| trouble.failures >= 2);
+    assert!(trouble.last_error.is_some(), "{trouble:?}");
+    let status = reader.status().unwrap();
+    assert_eq!(status.publications, before.publications, "nothing in the map has changed");
+    let json = status.to_json();
+    assert!(json["members"][0]["failures"].as_u64().unwrap() >= 2, "{json}");
+    assert_eq!(json["members"][0]["last_error"], trouble.last_error.unwrap());
+    // Well again, what was wrong last is still told.
+    sim.start_node(1).unwrap();
+    let well = wait(&reader, |trouble| trouble.failures == 0);
+    assert!(well.last_error.is_some(), "{well:?}");
+    client.close();
+}
+
+#[test]
+fn a_login_that_fails_is_told_without_the_password() {
+    let mut config = SimConfig::fast(1);
+    config.security = true;
+    config.users = vec![SimUser::new("keeper", SECRET)];
+    let (sim, _directory, client, reader) = owner(config, Some(SECRET));
+    let wrong = "an0ther-s3cret";
+    client.set_password(wrong.into()).unwrap();
+    sim.expire_sessions().unwrap();
+    sim.drop_connections(1).unwrap();
+    let trouble = wait(&reader, |trouble| trouble.last_error.is_some());
+    let text = trouble.last_error.unwrap();
+    assert!(text.contains("password"), "it names the setting: {text}");
+    let segment = std::fs::read(reader.segment().path().unwrap()).unwrap();
+    let words = segment.chunks_exact(8).flat_map(|word| &word[..6]).copied().collect::<Vec<_>>();
+    for secret in [wrong, SECRET] {
+        assert!(!text.contains(secret));
+        let found =
+            |bytes: &[u8]| bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
+        assert!(!found(&segment) && !found(&words));
+    }
+    client.close();
+}
