@@ -3,11 +3,12 @@
 
 mod common;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{Cluster, config, directory, files, node};
 use tendmap::client::{Client, ConfigError, ConnectError, Reader, Role, Verdict};
 use tendmap::route::{Partition, Policy, Record, RouteError};
+use tendmap::tend::TendError;
 
 #[test]
 fn a_client_owns_routes_and_removes_its_segment() {
@@ -183,4 +184,26 @@ fn the_tend_interval_changes_under_an_owner_that_sleeps() {
     common::wait_until("the long interval again", || {
         client.status().unwrap().tend_interval == Some(Duration::from_secs(600))
     });
+}
+
+#[test]
+fn a_cluster_that_is_down_for_all_is_asked_less_and_less_until_somebody_asks_for_more() {
+    let directory = directory();
+    let mut config = config(&directory);
+    config.shm_takeover_threshold = Duration::from_secs(3600);
+    let cluster = Cluster::new(2, 1);
+    let client = Client::connect_with(config.clone(), cluster.source()).unwrap();
+    let begun = Instant::now();
+    cluster.fail(TendError::NoAnswer { nodes: 2, last: "it is down".into() });
+    let errors = || client.status().unwrap().tend_errors;
+    common::wait_until("failed passes", || errors() >= 8);
+    // 50, 100, 200 ms, and 400 ms four times: without backing off seven times 50.
+    assert!(begun.elapsed() > Duration::from_millis(1900), "{:?}", begun.elapsed());
+    let status = client.status().unwrap();
+    assert!(status.owner_alive && !status.abdicated, "{status:?}");
+    cluster.heal();
+    let tends = status.tends;
+    client.request_tend();
+    common::wait_until("a pass", || client.status().unwrap().tends > tends);
+    client.close();
 }

@@ -8,6 +8,8 @@
 #[cfg(feature = "tend")]
 mod agent;
 #[cfg(feature = "tend")]
+mod backoff;
+#[cfg(feature = "tend")]
 mod config;
 #[cfg(feature = "tend")]
 mod connect;

@@ -4,6 +4,7 @@ use core::ops::ControlFlow;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::backoff::Backoff;
 use super::config::MIN_TEND_INTERVAL;
 use super::connect::check_cluster;
 use super::error::ConnectError;
@@ -41,6 +42,7 @@ pub(super) struct Own {
     due: Instant,
     published: Option<Instant>,
     failing: Option<Instant>,
+    backoff: Backoff,
     last_error: Option<String>,
     no_room: Option<String>,
     /// Replication factors beyond the room, as they were told.
@@ -60,6 +62,7 @@ impl Own {
             due: now,
             published: None,
             failing: None,
+            backoff: Backoff::default(),
             last_error: None,
             no_room: None,
             cut: BTreeMap::new(),
@@ -85,15 +88,19 @@ impl Own {
             // From the beginning of the pass, so that its length does not add
             // to the interval; but never without a pause.
             let now = Instant::now();
-            let mut interval = self.interval;
-            if self.failing.is_some() {
-                // Hosts that lost a cluster together must not come back to it
-                // together.
-                interval = interval.mul_f64(1.0 + fastrand::f64() / 4.0);
-            }
-            self.due = (begun + interval).max(now + MIN_TEND_INTERVAL / 2);
+            self.due = (begun + self.pause()).max(now + MIN_TEND_INTERVAL / 2);
         }
         Ok(self.due.saturating_duration_since(Instant::now()).min(LONGEST_SLEEP))
+    }
+
+    /// From the beginning of the last pass to that of the next.
+    fn pause(&self) -> Duration {
+        let pause = self.backoff.pause(self.interval);
+        match self.failing.map(|since| self.threshold.saturating_sub(since.elapsed())) {
+            // The ownership is not given away later for it.
+            Some(left) if !left.is_zero() => pause.min(left.max(self.interval)),
+            _ => pause,
+        }
     }
 
     /// The interval may have been changed.
@@ -102,13 +109,14 @@ impl Own {
         if interval != self.interval {
             self.interval = interval;
             self.tenure.set(OwnerWord::TendIntervalMs, interval.as_millis() as u64);
-            self.due = self.begun + interval;
+            self.due = self.begun + self.pause();
         }
     }
 
     /// Somebody asks for an early tend: the next pass begins a quarter of the
     /// interval after the last one, however often it is asked for.
     pub fn hurry(&mut self) {
+        self.backoff.reset();
         let early = self.begun + (self.interval / 4).max(MIN_TEND_INTERVAL);
         self.due = self.due.min(early);
     }
@@ -186,6 +194,7 @@ impl Own {
         self.tenure.add(OwnerWord::BadReplies, report.bad_replies as u64);
         let mute = report.nodes_failed.saturating_sub(report.bad_replies);
         self.tenure.add(OwnerWord::AskErrors, mute as u64);
+        self.backoff.reset();
         if let Some(since) = self.failing.take() {
             self.last_error = None;
             shared.tell(Event::TendRecovered { after: since.elapsed() });
@@ -194,6 +203,7 @@ impl Own {
     }
 
     fn failed(&mut self, shared: &Shared, error: &TendError) {
+        self.backoff.failed();
         let since = *self.failing.get_or_insert_with(Instant::now);
         let text = error.to_string();
         if self.last_error.as_ref() != Some(&text) {

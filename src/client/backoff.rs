@@ -1,0 +1,89 @@
+//! How long an owner waits between passes that fail.
+
+use std::time::Duration;
+
+/// The interval grows to at most so many times what it is.
+const GROWTH: u32 = 8;
+/// A grown interval is at most so long, unless the interval itself is longer.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// Passes that failed in a row, and the pause that follows from them: the tend
+/// interval after the first, then twice as long each time up to eight intervals
+/// or 30 s, whichever is less. To each pause up to a quarter is added at random:
+/// hosts that lost a cluster together must not come back to it together.
+#[derive(Debug, Default)]
+pub(super) struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    /// A pass failed.
+    pub fn failed(&mut self) {
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// A pass succeeded, or somebody asks for one: begin again.
+    pub fn reset(&mut self) {
+        self.failures = 0;
+    }
+
+    /// From the beginning of one pass to that of the next.
+    pub fn pause(&self, interval: Duration) -> Duration {
+        if self.failures == 0 {
+            return interval;
+        }
+        let factor = 1_u32.checked_shl(self.failures - 1).unwrap_or(GROWTH).clamp(1, GROWTH);
+        let grown = interval.saturating_mul(factor).min(LONGEST.max(interval));
+        grown.mul_f64(1.0 + fastrand::f64() / 4.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn after(failures: u32, interval: Duration) -> Backoff {
+        let mut backoff = Backoff::default();
+        (0..failures).for_each(|_| backoff.failed());
+        assert!(backoff.pause(interval) >= interval);
+        backoff
+    }
+
+    #[test]
+    fn the_pause_doubles_up_to_a_bound_and_a_quarter_at_most_is_added() {
+        assert_eq!(after(0, SECOND).pause(SECOND), SECOND);
+        for (failures, wanted) in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 8), (33, 8), (70, 8)] {
+            let backoff = after(failures, SECOND);
+            for _ in 0..100 {
+                let pause = backoff.pause(SECOND);
+                assert!(pause >= SECOND * wanted, "{failures}: {pause:?}");
+                assert!(pause <= SECOND * wanted * 5 / 4, "{failures}: {pause:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_interval_stays_as_it_is_but_for_the_jitter() {
+        for (interval, wanted) in [(10, 30), (30, 30), (600, 600)] {
+            let pause = after(9, SECOND * interval).pause(SECOND * interval);
+            assert!(pause >= SECOND * wanted && pause <= SECOND * wanted * 5 / 4, "{pause:?}");
+        }
+    }
+
+    #[test]
+    fn hosts_do_not_come_back_together() {
+        let backoff = after(4, SECOND);
+        let pauses: std::collections::BTreeSet<_> =
+            (0..100).map(|_| backoff.pause(SECOND)).collect();
+        assert!(pauses.len() > 50, "{pauses:?}");
+    }
+
+    #[test]
+    fn it_begins_again() {
+        let mut backoff = after(9, SECOND);
+        backoff.reset();
+        assert_eq!(backoff.pause(SECOND), SECOND);
+    }
+}
