@@ -115,7 +115,7 @@ fn a_damaged_header_is_5_and_one_of_another_version_is_4() {
         flip(at);
     }
     flip(8);
-    all_end_with(&place, 4, "layout version 5, wanted 2");
+    all_end_with(&place, 4, "layout version 6, wanted 2");
     flip(8);
     assert_eq!(place.run(ROUTE).code(), 0);
     // Cut short.

@@ -87,7 +87,7 @@ fn ls_tells_how_each_segment_stands() {
     let mut byte = [0];
     file.read_exact_at(&mut byte, 256 + 5).unwrap();
     file.write_all_at(&[byte[0] | 0x80], 256 + 5).unwrap();
-    fs::write(place.path().join("tendmap-00000004-v2-g1"), [0; 64]).unwrap();
+    fs::write(place.path().join("tendmap-00000004-v9-g1"), [0; 64]).unwrap();
     fs::write(place.path().join("tendmap-00000005-v2-g1"), [0; 64]).unwrap();
     fs::write(place.path().join("tendmap-strange"), [0; 64]).unwrap();
 
