@@ -60,6 +60,7 @@ pub mod client;
 pub mod layout;
 pub mod map;
 pub mod protocol;
+mod random;
 pub mod route;
 pub mod segment;
 #[cfg(feature = "sim")]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::random::dice;
+
 /// The interval grows to at most so many times what it is.
 const GROWTH: u32 = 8;
 /// A grown interval is at most so long, unless the interval itself is longer.
@@ -34,7 +36,7 @@ impl Backoff {
         }
         let factor = 1_u32.checked_shl(self.failures - 1).unwrap_or(GROWTH).clamp(1, GROWTH);
         let grown = interval.saturating_mul(factor).min(LONGEST.max(interval));
-        grown.mul_f64(1.0 + fastrand::f64() / 4.0)
+        grown.mul_f64(1.0 + dice().f64() / 4.0)
     }
 }
 

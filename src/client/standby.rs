@@ -10,6 +10,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::random::dice;
 use crate::segment::{Death, LockFile, Personal, RESERVE, STANDBY, Segment, SegmentError, wait};
 
 /// How often a follower looks, on average.
@@ -69,7 +70,7 @@ impl Standing {
     /// How long to sleep until the next look.
     pub fn pause(&self) -> Duration {
         match self.rank {
-            Rank::Other => POLL.mul_f64(0.75 + 0.5 * fastrand::f64()),
+            Rank::Other => POLL.mul_f64(0.75 + 0.5 * dice().f64()),
             _ => self.poll(),
         }
     }

@@ -1,6 +1,7 @@
 //! Where commands start among the replicas.
 
 use super::policy::{Attempt, Policy};
+use crate::random::dice;
 
 /// How many starts there are: a multiple of every number up to 22, so that
 /// starts modulo a replication factor come out equally often. (Beyond 22 some
@@ -20,7 +21,7 @@ pub struct Starts {
 impl Starts {
     /// Starts unlike those of any other thread or process.
     pub fn new() -> Starts {
-        Starts::of(fastrand::Rng::new())
+        Starts::of(dice())
     }
 
     /// Starts that can be repeated.

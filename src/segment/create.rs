@@ -17,6 +17,7 @@ use super::tenure::Tenure;
 use crate::layout::{Capacity, Geometry, Header, Identity, WriteMapping};
 use crate::map::{ClusterMap, Image};
 use crate::protocol::{Head, Publisher, Term};
+use crate::random::dice;
 use crate::sync::Ordering;
 
 /// What came of making a segment.
@@ -148,7 +149,7 @@ fn identity(key: u32, generation: u64) -> Identity {
     Identity {
         key,
         generation,
-        segment_id: fastrand::u64(..),
+        segment_id: dice().u64(..),
         created_ns: since.as_nanos() as u64,
         creator_pid: std::process::id(),
         lock_directory: 0,

@@ -20,6 +20,7 @@ use nix::libc;
 
 use crate::layout::Lineage;
 use crate::protocol::Term;
+use crate::random::dice;
 
 /// The byte of the follower that watches most closely.
 pub const STANDBY: u64 = 1 << 20;
@@ -163,7 +164,7 @@ impl LockFile {
     /// # Errors
     /// What the system says.
     pub(super) fn mark(&self) -> io::Result<u64> {
-        let byte = fastrand::u64(MARKS..MARKS_END);
+        let byte = dice().u64(MARKS..MARKS_END);
         // A read lock: who may only look can take it too.
         let handle = self.handle();
         fcntl(handle.file(), FcntlArg::F_SETLK(&flock(libc::F_RDLCK, byte, 1)))?;
@@ -279,7 +280,7 @@ pub(super) fn try_own(file: &File) -> io::Result<bool> {
 /// # Errors
 /// What the system says.
 pub fn attach(segment: &File) -> io::Result<u64> {
-    let byte = fastrand::u64(MARKS..MARKS_END);
+    let byte = dice().u64(MARKS..MARKS_END);
     fcntl(segment, FcntlArg::F_OFD_SETLK(&flock(libc::F_RDLCK, byte, 1)))?;
     Ok(byte)
 }

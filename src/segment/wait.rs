@@ -11,6 +11,7 @@ use rustix::thread::futex::{Flags, wait_bitset, wake_bitset};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::layout::futex_half;
+use crate::random::dice;
 
 const EVERYBODY: u32 = 1;
 const OWNER: u32 = 1 << 31;
@@ -23,7 +24,7 @@ pub struct Personal(NonZeroU32);
 impl Personal {
     /// A bit by chance; two processes may share one.
     pub fn random() -> Personal {
-        let bit = 2 << fastrand::u32(0..30);
+        let bit = 2 << dice().u32(0..30);
         Personal(NonZeroU32::new(bit).expect("a bit is set"))
     }
 

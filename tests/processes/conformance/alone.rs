@@ -4,8 +4,9 @@ use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use tendmap::client::{ConnectError, Role};
-use tendmap::map::Slot;
+use tendmap::map::{Capacity, Slot};
 use tendmap::route::{Partition, Policy};
+use tendmap::segment::private;
 
 use super::{Host, Mode, Test};
 use crate::common::forked::forked;
@@ -24,7 +25,8 @@ pub fn tests() -> Vec<Test> {
 }
 
 /// Those that need a process of their own.
-const FORKING: [Test; 4] = [
+const FORKING: [Test; 5] = [
+    ("h27_siblings_of_one_parent_draw_numbers_of_their_own", siblings),
     ("h28_the_child_sees_later_publications", child_reads_on),
     ("h27_closing_in_the_child_returns_at_once_and_the_parent_stays_owner", child_closes),
     ("h27_a_client_of_the_child_s_own_survives_the_end_of_the_inherited_one", own_in_child),
@@ -34,6 +36,28 @@ const FORKING: [Test; 4] = [
 /// Whether a test forks.
 pub fn forks(name: &str) -> bool {
     FORKING.iter().any(|&(forking, _)| forking == name)
+}
+
+/// Two segments of one id would share a lock file, two marks of one number count
+/// as one process.
+fn siblings(host: &Host) {
+    let drawn = || {
+        let tenure = private(Capacity::DEFAULT, 0).unwrap();
+        tenure.segment().identity().segment_id
+    };
+    let _client = host.client(&Cluster::new(1, 1));
+    let mut ids = vec![drawn()];
+    for _ in 0..2 {
+        let mut id = [0; 8];
+        forked(
+            |parent| parent.write_all(&drawn().to_ne_bytes()).unwrap(),
+            |child| child.read_exact(&mut id).unwrap(),
+        );
+        ids.push(u64::from_ne_bytes(id));
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 3, "a parent and two children");
 }
 
 fn publish_and_read(host: &Host) {
