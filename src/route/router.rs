@@ -131,7 +131,7 @@ impl<S> Router<S> {
 
     /// The preferred racks may have been changed.
     #[inline]
-    fn look_at_racks(&mut self) {
+    pub(super) fn look_at_racks(&mut self) {
         if self.preferred.as_ref().is_some_and(|racks| racks.is_newer(self.preferred_seen)) {
             self.renew_racks();
         }

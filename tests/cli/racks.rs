@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tendmap::client::Reader;
 use tendmap::map::NamespaceName;
-use tendmap::route::{Partition, Policy};
+use tendmap::route::{Batch, Digest, Partition, Policy};
 use tendmap::sim::{Sim, SimConfig, SimNamespace};
 
 use crate::tool::{PATIENCE, Place, reader, wait_until};
@@ -101,12 +101,21 @@ fn a_read_goes_to_the_preferred_racks_in_their_order_and_they_change_at_run_time
         let held = ids.into_iter().find(|id| row.iter().any(|it| it.as_str() == *id));
         held.unwrap_or(row[0].as_str()).to_owned()
     };
+    let digests: Vec<Digest> = (0..200_i64).map(|key| Digest::of("s", key)).collect();
     for preferred in [&[2][..], &[3, 1], &[1, 2, 3], &[]] {
         let ids: Vec<i32> = preferred.iter().map(|&number| number as i32 * 10).collect();
         reader.set_preferred_racks(&ids);
         for partition in 0..4096 {
             let route = router.route(test, Partition(partition), Policy::PreferRack).unwrap();
             assert_eq!(route.id().as_str(), wanted(preferred, partition), "{preferred:?}");
+        }
+        // Also a batch that is the first thing a router does.
+        let mut fresh = reader.router();
+        let (test, mut batch) = (fresh.namespace("test").unwrap(), Batch::new());
+        fresh.route_batch(test, digests.as_slice(), Policy::PreferRack, &mut batch).unwrap();
+        for (index, slot) in batch.slots().enumerate() {
+            let found = fresh.node(slot.unwrap()).unwrap().id;
+            assert_eq!(found.as_str(), wanted(preferred, batch.partition(index)), "{preferred:?}");
         }
     }
     // A router that has its own goes by them, whatever the reader says.
