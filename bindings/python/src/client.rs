@@ -81,6 +81,28 @@ impl Client {
         py.detach(|| session.client()).map_err(|failure| raise(py, failure))
     }
 
+    /// Changes a setting of the running client, and for what is pickled.
+    fn change(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        value: &Bound<'_, PyAny>,
+        f: impl FnOnce(&Session, Config) -> Result<(), Failure>,
+    ) -> PyResult<()> {
+        let mut read = self.config.clone();
+        settings::set_one(&mut read, name, value)?;
+        // What an iterator gave is not there a second time.
+        let kept = match name {
+            "preferred_racks" => read.preferred_racks.clone().into_pyobject(py)?.into_any(),
+            _ => value.clone(),
+        };
+        self.known(py)?;
+        let session = self.session(py)?;
+        // The interpreter's lock is kept: no child is forked in the middle.
+        f(&session, read).map_err(|failure| raise(py, failure))?;
+        self.settings.bind(py).set_item(name, kept)
+    }
+
     /// Runs `f` with a router, with the interpreter's lock held.
     #[inline]
     pub fn with_router<R>(
@@ -349,7 +371,10 @@ impl Client {
 
     fn retry(&self, py: Python<'_>, route: &Bound<'_, Route>) -> PyResult<Route> {
         let failed = route.get();
-        let attempt = Attempt::new(failed.policy, failed.replica as u32 + 1);
+        let mut attempt = Attempt::new(failed.policy, failed.replica as u32 + 1);
+        if let Some(slot) = Slot::new(failed.node.get().index.into()) {
+            attempt.fail(failed.replica, slot);
+        }
         self.with_router(py, |lent| {
             let namespace = failed.namespace.bind(py);
             self.located(py, lent, namespace, Partition(failed.partition), attempt)
@@ -385,6 +410,24 @@ impl Client {
         let known = self.known(py)?;
         let status = py.detach(|| known.status()).map_err(|error| raise(py, error))?;
         py.import("json")?.call_method1("loads", (status.to_json().to_string(),))
+    }
+
+    fn set_preferred_racks(&self, py: Python<'_>, racks: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.change(py, "preferred_racks", racks, |session, config| {
+            session.set_preferred_racks(&config.preferred_racks)
+        })
+    }
+
+    fn set_tend_interval(&self, py: Python<'_>, interval: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.change(py, "tend_interval", interval, |session, config| {
+            session.set_tend_interval(config.tend_interval)
+        })
+    }
+
+    fn set_password(&self, py: Python<'_>, password: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.change(py, "password", password, |session, config| {
+            session.set_password(config.password.unwrap_or_default())
+        })
     }
 
     #[getter]

@@ -31,8 +31,9 @@ fn policy(name: &Bound<'_, PyAny>) -> PyResult<Policy> {
         Some("sequence") => Ok(Policy::Sequence),
         Some("any") => Ok(Policy::Any),
         Some("random") => Ok(Policy::Random),
+        Some("prefer_rack") => Ok(Policy::PreferRack),
         _ => Err(pyo3::exceptions::PyValueError::new_err(format!(
-            "policy is {}; wanted \"master\", \"sequence\", \"any\" or \"random\"",
+            "policy is {}; wanted \"master\", \"sequence\", \"any\", \"random\" or \"prefer_rack\"",
             name.repr()?
         ))),
     }

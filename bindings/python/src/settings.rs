@@ -19,12 +19,16 @@ pub fn config(hosts: &Bound<'_, PyAny>, settings: &Bound<'_, PyDict>) -> PyResul
         if value.is_none() {
             continue;
         }
-        let value = text(&name, &value)?;
-        set(&mut config, &name, &value).map_err(|error| raise(py, error))?;
+        set_one(&mut config, &name, &value)?;
     }
     // Now, not at the first use: the mistake is here.
     config.check().map_err(|error| raise(py, tendmap::client::ConnectError::from(error)))?;
     Ok(config)
+}
+
+/// Sets one setting.
+pub fn set_one(config: &mut Config, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    set(config, name, &text(name, value)?).map_err(|error| raise(value.py(), error))
 }
 
 /// "a:1,b:2", or a list of "a:1" or ("a", 1).
@@ -67,6 +71,24 @@ fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
     if value.hasattr("total_seconds")? {
         return Ok(value.call_method0("total_seconds")?.str()?.to_string());
     }
+    // Of what there may be several: racks, pairs of hosts.
+    match name {
+        "preferred_racks" if value.try_iter().is_ok() => {
+            return joined(value.try_iter()?.map(|rack| Ok(rack?.extract::<i64>()?.to_string())));
+        }
+        "ip_map" => {
+            if let Ok(map) = value.cast::<PyDict>() {
+                return joined(map.iter().map(|(told, used)| {
+                    Ok(format!("{}={}", told.extract::<String>()?, used.extract::<String>()?))
+                }));
+            }
+        }
+        _ => {}
+    }
     let found = value.get_type().name()?;
     Err(PyTypeError::new_err(format!("{name} of type {found}; wanted a str, a number or a bool")))
+}
+
+fn joined(items: impl Iterator<Item = PyResult<String>>) -> PyResult<String> {
+    Ok(items.collect::<PyResult<Vec<_>>>()?.join(","))
 }

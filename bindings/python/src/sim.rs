@@ -53,16 +53,18 @@ impl Drop for SimulatedCluster {
 #[pymethods]
 impl SimulatedCluster {
     #[new]
-    #[pyo3(signature = (nodes = 3, *, namespaces = None, cluster_name = "sim", base_port = 0))]
+    #[pyo3(signature = (nodes = 3, *, namespaces = None, cluster_name = "sim", base_port = 0, enterprise = false))]
     fn new(
         py: Python<'_>,
         nodes: usize,
         namespaces: Option<&Bound<'_, PyDict>>,
         cluster_name: &str,
         base_port: u16,
+        enterprise: bool,
     ) -> PyResult<SimulatedCluster> {
         let mut config = SimConfig::new(nodes);
         config.base_port = base_port;
+        config.enterprise = enterprise;
         config.cluster_name = Some(cluster_name.to_owned()).filter(|name| !name.is_empty());
         config.namespaces = match namespaces {
             None => vec![SimNamespace::new("test", 2)],
@@ -115,6 +117,10 @@ impl SimulatedCluster {
     #[pyo3(signature = (number, port = 0))]
     fn move_node(&self, py: Python<'_>, number: usize, port: u16) -> PyResult<u16> {
         self.ask(py, |sim| sim.move_node(number, port))
+    }
+
+    fn set_rack(&self, py: Python<'_>, number: usize, namespace: &str, rack: i32) -> PyResult<()> {
+        self.ask(py, |sim| sim.set_rack(number, namespace, rack))
     }
 
     #[pyo3(signature = (timeout = 30.0))]

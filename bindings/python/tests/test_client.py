@@ -158,6 +158,9 @@ def test_a_closed_client_says_so(cluster, settings, directory):
         lambda: client.sequence,
         lambda: client.connect(),
         lambda: client.wait_for_change(0, 0),
+        lambda: client.set_preferred_racks([1]),
+        lambda: client.set_tend_interval(1),
+        lambda: client.set_password("secret"),
     ]:
         with pytest.raises(tendmap.ClosedError, match="the client is closed"):
             call()
@@ -196,6 +199,7 @@ def test_every_setting_has_a_python_form(cluster, directory):
     with tendmap.Client(
         [("127.0.0.1", port)],
         cluster_name="lab",
+        ip_map={"10.0.0.1": "127.0.0.1", "10.0.0.2": "::1"},
         use_shm=True,
         shm_key="0xA7000007",
         shm_max_nodes=32,
@@ -208,6 +212,7 @@ def test_every_setting_has_a_python_form(cluster, directory):
         shm_directory=pathlib.Path(directory),
         shm_mode=0o640,
         shm_owner=os.getuid(),
+        preferred_racks=[7, -1],
         tend_interval="100ms",
         connect_timeout=0.5,
     ) as client:
@@ -235,6 +240,12 @@ def test_every_setting_has_a_python_form(cluster, directory):
         ("a", {"shm_mode": 0o666}, tendmap.ConfigError, "0666"),
         ("a", {"tend_interval": 0.01}, tendmap.ConfigError, "wanted at least 50ms"),
         ("a", {"shm_takeover_threshold": 1}, tendmap.ConfigError, "wanted at least 4s"),
+        ("a", {"ip_map": "10.0.0.1"}, tendmap.ConfigError, "wanted TOLD=USED"),
+        ("a", {"ip_map": {"10.0.0.1": ""}}, tendmap.ConfigError, "wanted TOLD=USED"),
+        ("a", {"ip_map": ["10.0.0.1"]}, TypeError, "ip_map of type list"),
+        ("a", {"preferred_racks": "left"}, tendmap.ConfigError, "separated by commas"),
+        ("a", {"preferred_racks": [2**31]}, tendmap.ConfigError, "32 bits"),
+        ("a", {"preferred_racks": [None]}, TypeError, "NoneType"),
         ("a", {"use_shm": "maybe"}, tendmap.ConfigError, "true or false"),
         ("a", {"cluster_name": ""}, tendmap.ConfigError, "cluster_name: empty"),
     ],

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Key: TypeAlias = int | str | bytes | bytearray | float
-Policy: TypeAlias = Literal["master", "sequence", "any", "random"]
+Policy: TypeAlias = Literal["master", "sequence", "any", "random", "prefer_rack"]
 Seconds: TypeAlias = float | str | timedelta
 Role: TypeAlias = Literal["owner", "standby", "follower", "closed"]
 _C = TypeVar("_C", bound=Client)
@@ -155,6 +155,7 @@ class Client:
         tls_keyfile: str | PathLike[str] | None = None,
         tls_for_login_only: bool = False,
         use_services_alternate: bool = False,
+        ip_map: Mapping[str, str] | str | None = None,
         use_shm: bool = True,
         shm_key: int | str = 0xA7000000,
         shm_max_nodes: int = 16,
@@ -167,6 +168,7 @@ class Client:
         shm_directory: str | PathLike[str] = "/dev/shm",
         shm_mode: int | str = 0o600,
         shm_owner: int | None = None,
+        preferred_racks: Iterable[int] | str = (),
         tend_interval: Seconds = 1,
         connect_timeout: Seconds = 1,
         **settings: Any,
@@ -211,7 +213,9 @@ class Client:
 
         policy: "master" = the master alone; "sequence" = replicas in their
             order, from the master on; "any" = starting one further with each
-            call; "random" = starting at a random one.
+            call; "random" = starting at a random one; "prefer_rack" = a node in
+            the first of the `preferred_racks` that has one, then in the second,
+            and so on, then any.
 
         Raises RouteError; NoNodeError if no node of the partition may be used.
         """
@@ -223,7 +227,8 @@ class Client:
         """As `route`, with partition and replica, and to be tried again."""
     def retry(self, route: Route) -> Route:
         """The node of `route` has failed a command: the next try, from the
-        replica after it on ("master" asks for the master again)."""
+        replica after it on ("master" asks for the master again, "prefer_rack"
+        for the failed node only if there is no other)."""
     @overload
     def route_batch(
         self,
@@ -260,6 +265,26 @@ class Client:
         """The names of the cluster's namespaces."""
     def status(self) -> Status:
         """How the segment and its owner stand."""
+    def set_preferred_racks(self, racks: Iterable[int] | str) -> None:
+        """Changes the racks that "prefer_rack" prefers, the best first, from the
+        next call on; none at all with an empty list. Other clients have their
+        own; children that are forked later begin with these."""
+    def set_tend_interval(self, interval: Seconds) -> None:
+        """Changes how often this process polls the cluster as owner: from now
+        on, or from when it becomes owner. All clients of the process under this
+        key share it.
+
+        Raises ConfigError below 50 ms, or if the others would take an owner of
+        that interval for hung (`shm_takeover_threshold`); nothing has changed
+        then.
+        """
+    def set_password(self, password: str) -> None:
+        """Changes the password of the user that this process logs in as, from
+        the next login on; connections stay as they are.
+
+        Raises ConfigError if the client has no `user`, or no server takes such a
+        password; nothing has changed then.
+        """
     def wait_for_change(self, sequence: int, timeout: float | None = None) -> int:
         """Waits until a publication other than `sequence` is live, at most
         `timeout` seconds (None = for ever); the sequence that is live then.
@@ -277,9 +302,11 @@ class SimulatedCluster:
         namespaces: Mapping[str, int] | None = None,
         cluster_name: str = "sim",
         base_port: int = 0,
+        enterprise: bool = False,
     ) -> SimulatedCluster:
         """namespaces: replication factors by name; {"test": 2} if not given.
-        base_port: port of node 1, others following; 0 = any free ones."""
+        base_port: port of node 1, others following; 0 = any free ones.
+        enterprise: answer as the Enterprise Edition does, with racks."""
     @property
     def hosts(self) -> list[str]:
         """The addresses of all nodes, by number."""
@@ -300,6 +327,9 @@ class SimulatedCluster:
         """Stops a node for good."""
     def move_node(self, number: int, port: int = 0) -> int:
         """Starts a node anew at another port, which is returned."""
+    def set_rack(self, number: int, namespace: str, rack: int) -> None:
+        """Puts a node into a rack for a namespace; nodes of an `enterprise`
+        cluster are in rack 0 at first."""
     def settle(self, timeout: float = 30.0) -> bool:
         """Waits until nothing will change by itself any more; whether it is so."""
     def owners(self, namespace: str) -> list[list[str]]:
