@@ -19,7 +19,14 @@ const CHECKSUM: std::ops::Range<usize> = 248..256;
 fuzz_target!(|input: (Vec<(u8, u8)>, i16, &[u8])| {
     let (changes, longer, rest) = input;
     let key = 0xA700_0000;
-    let identity = Identity { key, generation: 1, segment_id: 9, created_ns: 5, creator_pid: 1 };
+    let identity = Identity {
+        key,
+        generation: 1,
+        segment_id: 9,
+        created_ns: 5,
+        creator_pid: 1,
+        lock_directory: 0,
+    };
     let geometry = Geometry::new(CAPACITY).unwrap();
     let mut bytes = Header::new(identity, &geometry).bytes().to_vec();
     for (at, value) in changes {
