@@ -22,7 +22,8 @@ SCRIPT = ROOT / "bindings/c/examples/php/route.php"
 @pytest.fixture
 def library():
     """libtendmap.so as it was built; cargo build -p tendmap-c."""
-    for place in [os.environ.get("TENDMAP_LIBRARY"), *map(str, ROOT.glob("target/*/libtendmap.so"))]:
+    built = sorted(ROOT.glob("target/*/libtendmap.so"), key=lambda path: -path.stat().st_mtime)
+    for place in [os.environ.get("TENDMAP_LIBRARY"), *map(str, built)]:
         if place and os.path.exists(place):
             return place
     pytest.skip("skipped: libtendmap.so is not built (cargo build -p tendmap-c)")
