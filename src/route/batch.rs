@@ -3,6 +3,7 @@
 use super::digest::{Digest, Keys, Lanes};
 use super::error::RouteError;
 use super::lane::NamespaceHandle;
+use super::pinned::PinnedRoute;
 use super::policy::{Attempt, Policy};
 use super::router::Router;
 use crate::map::Slot;
@@ -287,25 +288,43 @@ impl<S> Router<S> {
             let partitions = pinned.router.partitions;
             (batch.partitions, batch.sequence) = (partitions, pinned.sequence());
             batch.chosen.clear();
-            let mut choose = |attempt: &mut dyn FnMut() -> Attempt| {
-                for digest in &batch.digests {
-                    let partition = digest.partition(partitions);
-                    let chosen = namespace.select(partition, &attempt())?;
-                    batch.chosen.push(
-                        chosen.map(|(replica, slot)| Chosen { slot, replica: replica as u8 }),
-                    );
-                }
-                Ok(())
-            };
+            let (digests, chosen) = (&batch.digests, &mut batch.chosen);
+            // A loop for each policy: it is known within.
+            let fixed = |policy| Attempt::new(policy, 0);
             match policy {
-                Policy::Any | Policy::Random => choose(&mut || starts.attempt(policy)),
-                _ => {
-                    let attempt = starts.attempt(policy);
-                    choose(&mut || attempt)
+                Policy::Master => each(digests, chosen, |digest| namespace.master(digest)),
+                Policy::Sequence => {
+                    let attempt = fixed(Policy::Sequence);
+                    each(digests, chosen, |digest| namespace.route(digest, &attempt))
                 }
+                Policy::PreferRack => {
+                    let attempt = fixed(Policy::PreferRack);
+                    each(digests, chosen, |digest| namespace.route(digest, &attempt))
+                }
+                Policy::Any => each(digests, chosen, |digest| {
+                    namespace.route(digest, &starts.attempt(Policy::Any))
+                }),
+                Policy::Random => each(digests, chosen, |digest| {
+                    namespace.route(digest, &starts.attempt(Policy::Random))
+                }),
             }
         })?;
         self.starts = starts;
         Ok(())
     }
+}
+
+/// What `choose` chooses for each digest, or the first error.
+#[inline(always)]
+fn each<'a, S: 'a>(
+    digests: &[Digest],
+    chosen: &mut Vec<Option<Chosen>>,
+    mut choose: impl FnMut(Digest) -> Result<Option<PinnedRoute<'a, S>>, RouteError>,
+) -> Result<(), RouteError> {
+    chosen.resize(digests.len(), None);
+    for (&digest, chosen) in digests.iter().zip(chosen) {
+        let found = choose(digest)?;
+        *chosen = found.map(|found| Chosen { slot: found.slot(), replica: found.replica() as u8 });
+    }
+    Ok(())
 }
