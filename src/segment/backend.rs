@@ -138,14 +138,9 @@ pub(super) trait Object: fmt::Debug + Send + Sync {
     #[cfg_attr(not(feature = "tend"), allow(dead_code, reason = "an owner asks"))]
     fn is_sound(&self, identity: &Identity, mapping: &Mapping) -> bool;
 
-    /// A second, writable mapping, and the byte of the lock file that tells of
-    /// it where mappings are counted. An error that
+    /// A second, writable mapping. An error that
     /// [`is_absent`](SegmentError::is_absent) if the name leads elsewhere.
-    fn writer(
-        &self,
-        geometry: &Geometry,
-        lock: &LockFile,
-    ) -> Result<(WriteMapping, Option<u64>), SegmentError>;
+    fn writer(&self, geometry: &Geometry) -> Result<WriteMapping, SegmentError>;
 
     /// Takes its name away.
     fn unlink(&self) -> Result<(), SegmentError>;
@@ -154,10 +149,7 @@ pub(super) trait Object: fmt::Debug + Send + Sync {
     fn join(&self, lock: &LockFile) -> io::Result<()>;
 
     /// From now on it does not, though it may still have the memory mapped.
-    fn leave(&self, lock: &LockFile) -> io::Result<()>;
-
-    /// The mapping is about to go.
-    fn unmapped(&self, lock: &LockFile);
+    fn leave(&self, lock: &LockFile);
 
     /// How many processes count as attached.
     fn attached(&self, lock: &LockFile) -> io::Result<usize>;

@@ -50,6 +50,9 @@ pub struct Listed {
     pub bytes: u64,
     /// Attached processes; `None` where they can't be counted.
     pub attached: Option<usize>,
+    /// How many times a System V segment is mapped, by whatever program, as
+    /// `ipcs -m` shows it under `nattch`.
+    pub mappings: Option<usize>,
     /// How it stands.
     pub state: SegmentState,
 }

@@ -26,8 +26,8 @@ use crate::random::dice;
 pub const STANDBY: u64 = 1 << 20;
 /// The byte of the follower that is there if the standby is not.
 pub const RESERVE: u64 = STANDBY + 1;
-/// Marks lie from here on: of attached processes in a segment's file, of
-/// mappings that do not count as attached in the lock file of a System V one.
+/// Marks of attached processes lie from here on: in a segment's file, or in the
+/// lock file of a System V one.
 const MARKS: u64 = 1 << 32;
 const MARKS_END: u64 = 1 << 62;
 
@@ -206,7 +206,8 @@ impl LockFile {
         }
         let fresh = Handle::new(open_or_create(&self.path, mode)?);
         for &byte in self.own().range(MARKS..MARKS_END) {
-            // One that is lost lets a segment stay that could go, no more.
+            // One that is lost lets the last but one to close retire a segment
+            // that is in use: others then begin anew in another one, no more.
             let _ = fcntl(fresh.file(), FcntlArg::F_SETLK(&flock(libc::F_RDLCK, byte, 1)));
         }
         *self.file.lock().unwrap_or_else(PoisonError::into_inner) = fresh;

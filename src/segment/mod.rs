@@ -14,7 +14,7 @@
 //! | made | unseen, then linked | seen half-made, the magic last |
 //! | next generation | linked beside the retired one | in its place, once it is removed |
 //! | removal | by name, if it leads there | by id |
-//! | attached | locks on the file | mappings, but for those that lock bytes tell of |
+//! | attached | locks on the file | locks on the lock file |
 
 mod backend;
 mod candidate;

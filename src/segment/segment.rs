@@ -105,7 +105,6 @@ impl Segment {
         registry: &mut Registry,
     ) -> Result<Arc<Segment>, SegmentError> {
         let Parts { identity, mapping, object } = parts;
-        object.leave(&lock).map_err(SegmentError::io("lock a byte of", lock.path()))?;
         let id = object.id();
         let segment = Arc::new(Segment {
             identity,
@@ -236,8 +235,7 @@ impl Segment {
     /// [`SegmentError::Io`], also if the name leads to another one by now.
     pub(super) fn open_writer(self: &Arc<Segment>) -> Result<Writer, SegmentError> {
         let shared = self.shared.as_ref().expect("a shared segment");
-        let (mapping, mark) = shared.object.writer(self.geometry(), shared.lock())?;
-        Ok(Writer { segment: self.clone(), mark, mapping })
+        Ok(Writer(shared.object.writer(self.geometry())?))
     }
 
     /// Counts this process as attached until the guard is dropped.
@@ -274,24 +272,12 @@ impl Segment {
 
 /// The owner's writable mapping of a segment.
 #[derive(Debug)]
-pub struct Writer {
-    segment: Arc<Segment>,
-    mark: Option<u64>,
-    mapping: WriteMapping,
-}
+pub struct Writer(WriteMapping);
 
 impl Deref for Writer {
     type Target = WriteMapping;
     fn deref(&self) -> &WriteMapping {
-        &self.mapping
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        if let (Some(byte), Some(lock)) = (self.mark, self.segment.lock()) {
-            lock.unlock(byte);
-        }
+        &self.0
     }
 }
 
@@ -310,7 +296,7 @@ impl Drop for Attachment {
         *held -= 1;
         if *held == 0 {
             // What can't be taken back is freed with the process.
-            let _ = shared.object.leave(shared.lock());
+            shared.object.leave(shared.lock());
         }
     }
 }
@@ -319,7 +305,6 @@ impl Drop for Shared {
     fn drop(&mut self) {
         let Some(lock) = self.lock.take() else { return };
         if self.lineage == Lineage::current() {
-            self.object.unmapped(&lock);
             registry().close(lock);
         }
     }

@@ -51,6 +51,7 @@ fn as_json(found: &Listed) -> Value {
         "mode": format!("{:04o}", found.mode),
         "bytes": found.bytes,
         "attached": found.attached,
+        "nattch": found.mappings,
         "status": word(found.state),
     })
 }

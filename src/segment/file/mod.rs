@@ -139,6 +139,7 @@ fn describe(directory: &Path, name: SegmentName) -> Option<Listed> {
         mode: found.mode() & 0o7777,
         bytes: found.len(),
         attached: None,
+        mappings: None,
         state: SegmentState::Damaged,
     };
     if name.layout_version != LAYOUT_VERSION {

@@ -71,11 +71,7 @@ impl Object for SegmentFile {
             })
     }
 
-    fn writer(
-        &self,
-        geometry: &Geometry,
-        _: &LockFile,
-    ) -> Result<(WriteMapping, Option<u64>), SegmentError> {
+    fn writer(&self, geometry: &Geometry) -> Result<WriteMapping, SegmentError> {
         let action =
             |source| SegmentError::Io { action: "open for writing", at: self.location(), source };
         let file =
@@ -84,7 +80,7 @@ impl Object for SegmentFile {
         if (found.dev(), found.ino()) != self.id {
             return Err(action(io::ErrorKind::NotFound.into()));
         }
-        Ok((WriteMapping::of_file(&file, *geometry).map_err(action)?, None))
+        WriteMapping::of_file(&file, *geometry).map_err(action)
     }
 
     fn unlink(&self) -> Result<(), SegmentError> {
@@ -96,14 +92,11 @@ impl Object for SegmentFile {
         Ok(())
     }
 
-    fn leave(&self, _: &LockFile) -> io::Result<()> {
+    fn leave(&self, _: &LockFile) {
         if let Some(byte) = self.mark().take() {
             lock::detach(&self.file, byte);
         }
-        Ok(())
     }
-
-    fn unmapped(&self, _: &LockFile) {}
 
     fn attached(&self, _: &LockFile) -> io::Result<usize> {
         lock::attached(&self.file)

@@ -71,6 +71,7 @@ fn describe(directory: &Path, row: Row, named: bool) -> Option<Listed> {
         mode: row.mode,
         bytes: row.bytes,
         attached: None,
+        mappings: Some(row.mappings),
         state: SegmentState::Damaged,
     };
     match look(&place, row.id) {

@@ -3,7 +3,6 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use super::super::backend::{Object, ObjectId, Parts};
 use super::super::error::SegmentError;
@@ -15,20 +14,13 @@ use crate::layout::{
     Geometry, Header, Identity, Mapping, Shm, WriteMapping, is_gone, shm_find, shm_remove, shm_stat,
 };
 
-/// How many looks are taken for a count that holds still.
-const LOOKS: usize = 8;
-/// A killed process gives its mappings back this much before its locks, and
-/// much less.
-const DYING: Duration = Duration::from_millis(10);
-
 #[derive(Debug)]
 struct SystemVSegment {
     key: u32,
     id: i32,
     mode: u32,
     directory: PathBuf,
-    /// The byte of the lock file that says that this process's mapping does not
-    /// count as attached.
+    /// The byte of the lock file by which this process counts as attached.
     mark: Mutex<Option<u64>>,
 }
 
@@ -50,27 +42,6 @@ pub fn parts(
 impl SystemVSegment {
     fn mark(&self) -> MutexGuard<'_, Option<u64>> {
         self.mark.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The kernel counts mappings, not processes: an owner has a second one,
-    /// and who only looks, or is about to close, has one that must not keep
-    /// the segment alive. The lock file has a byte for each of these.
-    ///
-    /// A byte is taken after its mapping is made and freed before the mapping
-    /// is, so that at a bad moment there is one too many, which lets a segment
-    /// stay; never one too few, which would take it from a living process.
-    fn count(&self, lock: &LockFile) -> io::Result<usize> {
-        let mappings = || shm_stat(self.id).map(|found| found.mappings as usize);
-        let mut before = mappings()?;
-        for _ in 0..LOOKS {
-            let marks = lock.marks()?;
-            let after = mappings()?;
-            if before == after {
-                return Ok(after.saturating_sub(marks));
-            }
-            before = after;
-        }
-        Ok(before)
     }
 }
 
@@ -102,20 +73,14 @@ impl Object for SystemVSegment {
     }
 
     /// Also of one that has lost its key: it can still be retired.
-    fn writer(
-        &self,
-        geometry: &Geometry,
-        lock: &LockFile,
-    ) -> Result<(WriteMapping, Option<u64>), SegmentError> {
+    fn writer(&self, geometry: &Geometry) -> Result<WriteMapping, SegmentError> {
         let action = |source: io::Error| {
             let gone = || io::Error::from(io::ErrorKind::NotFound);
             let source = if is_gone(&source) { gone() } else { source };
             SegmentError::Io { action: "attach for writing", at: self.location(), source }
         };
         let shm = Shm::attach(self.id, true).map_err(action)?;
-        let mapping = WriteMapping::of_shm(shm, *geometry).map_err(action)?;
-        let mark = lock.mark().map_err(SegmentError::io("lock a byte of", lock.path()))?;
-        Ok((mapping, Some(mark)))
+        WriteMapping::of_shm(shm, *geometry).map_err(action)
     }
 
     fn unlink(&self) -> Result<(), SegmentError> {
@@ -123,33 +88,22 @@ impl Object for SystemVSegment {
     }
 
     fn join(&self, lock: &LockFile) -> io::Result<()> {
+        *self.mark() = Some(lock.mark()?);
+        Ok(())
+    }
+
+    fn leave(&self, lock: &LockFile) {
         if let Some(byte) = self.mark().take() {
             lock.unlock(byte);
         }
-        Ok(())
     }
 
-    fn leave(&self, lock: &LockFile) -> io::Result<()> {
-        let mut mark = self.mark();
-        if mark.is_none() {
-            *mark = Some(lock.mark()?);
-        }
-        Ok(())
-    }
-
-    fn unmapped(&self, lock: &LockFile) {
-        let _ = self.join(lock);
-    }
-
+    /// By lock bytes, and not by the kernel's count of mappings: that has two of
+    /// an owner, one of who only looks, and those of children that were forked
+    /// while one was made; it goes down before or after anything else that a
+    /// closing process does, so that of several that closed at once each saw
+    /// another one, and nobody removed the segment.
     fn attached(&self, lock: &LockFile) -> io::Result<usize> {
-        match self.count(lock)? {
-            // Nobody is left: so say the marks of a process that dies, for the
-            // moment between its mappings and its locks.
-            0 => {
-                std::thread::sleep(DYING);
-                self.count(lock)
-            }
-            count => Ok(count),
-        }
+        lock.marks()
     }
 }
