@@ -143,6 +143,10 @@ impl Own {
             return Ok(());
         }
         self.tenure.retire()?;
+        if higher {
+            // Who made that one has swept already, when this one still lived.
+            let _ = sweep(&place);
+        }
         if !segment.is_at_name() {
             // Nobody will find it any more, to remove it.
             segment.remove_lock();

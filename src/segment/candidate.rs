@@ -144,8 +144,10 @@ impl Candidate {
             return Ok(Entry::Lost);
         }
         if !segment.is_at_name() {
-            // Removed under an owner that is gone: nobody will retire it.
+            // Removed under an owner that is gone: nobody else will retire it,
+            // nor find it to remove its lock file.
             let _ = retire(writer.head(), head);
+            segment.remove_lock();
             return Ok(Entry::Retired);
         }
         debug_assert!(lock.held(byte_of(term)).unwrap_or(true));

@@ -8,13 +8,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tendmap::map::{Capacity, ClusterMap};
 use tendmap::segment::{Created, SegmentState, create, list, remove};
 
-use crate::common::{directory, files, node, wait_until};
+use crate::common::{directory, files, node};
 use crate::worker::{Setup, Worker};
 
 pub fn trials() -> Vec<(&'static str, fn())> {
@@ -23,6 +23,7 @@ pub fn trials() -> Vec<(&'static str, fn())> {
 
 const ROUNDS: u64 = 12;
 const STEPS: usize = 14;
+const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Play {
     setup: Setup,
@@ -129,24 +130,45 @@ impl Play {
         }
         let directory = self.setup.directory.clone();
         let workers = &mut self.workers;
-        let mut together = || {
-            let at: BTreeSet<u64> = workers.iter_mut().filter_map(Worker::generation).collect();
-            let live: Vec<u64> = list(&directory)
+        // What they say and what is there, and whether that is one segment.
+        let mut standing = || {
+            let at: Vec<Option<u64>> = workers.iter_mut().map(Worker::generation).collect();
+            let roles: Vec<String> = workers.iter_mut().map(Worker::role).collect();
+            let listed: Vec<(u64, SegmentState)> = list(&directory)
                 .unwrap()
                 .iter()
-                .filter(|found| found.state == SegmentState::Owned)
-                .map(|found| found.name.generation)
+                .map(|found| (found.name.generation, found.state))
                 .collect();
-            at.len() == 1 && live.len() == 1 && at.contains(&live[0])
+            let places: BTreeSet<u64> = at.iter().flatten().copied().collect();
+            let mut live = listed.iter().filter(|(_, state)| *state == SegmentState::Owned);
+            let one = live.next().is_some_and(|(number, _)| places == BTreeSet::from([*number]));
+            (one && live.next().is_none(), format!("{at:?} {roles:?} {listed:?}"))
         };
-        wait_until(&format!("seed {seed}: all in one segment"), &mut together);
+        let mut together = |what: &str| {
+            let mut last = String::new();
+            let mut look = || {
+                let (one, said) = standing();
+                last = said;
+                one
+            };
+            let begun = Instant::now();
+            while !look() {
+                assert!(begun.elapsed() < PATIENCE, "seed {seed}: not {what}: {last}");
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        };
+        together("all in one segment");
         // Who makes a segment sweeps what others have left.
         remove(&self.setup.place(), true).unwrap();
-        wait_until(&format!("seed {seed}: all in its successor"), &mut together);
+        together("all in its successor");
         let left = || {
             let found = fs::read_dir(&directory).unwrap().flatten();
             found.map(|entry| entry.file_name().into_string().unwrap()).collect::<Vec<_>>()
         };
-        wait_until(&format!("seed {seed}: a segment and its lock file"), || left().len() == 2);
+        let begun = Instant::now();
+        while left().len() != 2 {
+            assert!(begun.elapsed() < PATIENCE, "seed {seed}: more than a segment: {:?}", left());
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -42,6 +43,21 @@ impl SegmentFile {
     fn mark(&self) -> MutexGuard<'_, Option<u64>> {
         self.mark.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Opened for writing, through the descriptor that is there: its name in
+    /// /proc leads to the file whatever became of its own. Where there is no
+    /// /proc, by name.
+    fn reopened(&self) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true);
+        let at = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        match options.open(at) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                flags(options).open(&self.path)
+            }
+            other => other,
+        }
+    }
 }
 
 impl Object for SegmentFile {
@@ -71,11 +87,12 @@ impl Object for SegmentFile {
             })
     }
 
+    /// Also of one that has lost its name: it can still be retired, and whoever
+    /// reads it learns only so that nothing will come there any more.
     fn writer(&self, geometry: &Geometry) -> Result<WriteMapping, SegmentError> {
         let action =
             |source| SegmentError::Io { action: "open for writing", at: self.location(), source };
-        let file =
-            flags(OpenOptions::new().read(true).write(true)).open(&self.path).map_err(action)?;
+        let file = self.reopened().map_err(action)?;
         let found = file.metadata().map_err(action)?;
         if (found.dev(), found.ino()) != self.id {
             return Err(action(io::ErrorKind::NotFound.into()));

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use tendmap::segment::{SegmentError, SegmentState, list, remove};
+use tendmap::map::{Capacity, ClusterMap};
+use tendmap::segment::{Backend, Created, SegmentError, SegmentState, create, list, remove};
 
 use super::alone::writable;
-use super::{Host, Test};
-use crate::common::{wait_at_most, wait_until};
+use super::{Host, Mode, Test};
+use crate::common::{node, wait_at_most, wait_until};
 use crate::worker::Worker;
 
 pub fn tests() -> Vec<Test> {
@@ -24,6 +25,7 @@ pub fn tests() -> Vec<Test> {
         ("h32_who_loses_the_name_starts_over_in_a_new_segment", name_taken),
         ("rm_refuses_while_one_is_attached_and_by_force_all_start_over", rm),
         ("h32_a_name_taken_while_no_owner_lives_stops_nobody", name_taken_of_orphan),
+        ("h32_an_orphan_without_a_name_is_left_for_a_living_one", orphan_above_a_living_one),
     ]
 }
 
@@ -213,14 +215,46 @@ fn name_taken_of_orphan(host: &Host) {
     let owner = host.worker();
     let mut next = host.worker();
     next.signal(Signal::SIGSTOP);
-    let segment = host.reader().segment();
+    let reader = host.reader();
+    let segment = reader.segment();
     owner.kill();
     drop(owner);
     host.take_name(&segment);
-    drop(segment);
     next.signal(Signal::SIGCONT);
     assert_eq!(next.expect("moved")["generation"], 2);
     next.assert_routes();
+    // Whoever reads the old one is told so by its head alone.
+    assert!(segment.head().retired(), "{:?}", segment.head());
+    wait_until("a reader moves too", || reader.segment().identity().generation == 2);
+}
+
+/// A segment that lost its owner and its name while a lower generation lives:
+/// one that was linked by a maker who came late, say.
+fn orphan_above_a_living_one(host: &Host) {
+    if host.mode == Mode::Shared(Backend::SystemV) {
+        eprintln!("not of System V segments: one key has one segment");
+        return;
+    }
+    let mut living = host.worker();
+    let generation = living.generation().unwrap();
+    living.signal(Signal::SIGSTOP);
+    let created = create(&host.place(), generation + 1, Capacity::DEFAULT, None).unwrap();
+    let Created::Owner(mut late) = created else { panic!("there was one") };
+    let mut map = ClusterMap::new(Capacity::DEFAULT);
+    map.nodes.insert(node(1)).unwrap();
+    late.publish(&map).unwrap();
+    let mut follower = host.worker();
+    assert_eq!(follower.generation(), Some(generation + 1));
+    follower.signal(Signal::SIGSTOP);
+    host.take_name(late.segment());
+    drop(late);
+    living.signal(Signal::SIGCONT);
+    follower.signal(Signal::SIGCONT);
+    wait_until("they meet", || {
+        let at = living.generation();
+        at.is_some() && at == follower.generation()
+    });
+    follower.assert_routes();
 }
 
 fn rm(host: &Host) {
