@@ -76,6 +76,9 @@ fn ipcs_shows_the_segment_and_ipcrm_makes_everybody_start_over() {
         // The owner's writable mapping is one of its own.
         assert_eq!(fields[5], "3", "{line}");
     }
+    let shown = place.json(&with("ls"));
+    let found = &shown["segments"][0];
+    assert_eq!((&found["attached"], &found["nattch"]), (&json!(2), &json!(3)));
 
     if tool("ipcrm", &["-M", &hex]).is_none() {
         shm_remove(shm_find(key.key).unwrap().unwrap()).unwrap();
