@@ -3,12 +3,15 @@
 
 mod common;
 
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use common::{Cluster, config, directory, files, node};
 use tendmap::client::{Client, ConfigError, ConnectError, Reader, Role, Verdict};
+use tendmap::map::ClusterMap;
 use tendmap::route::{Partition, Policy, Record, RouteError};
-use tendmap::tend::TendError;
+use tendmap::tend::login::Credentials;
+use tendmap::tend::{BEAT, ClusterSource, TendError, TendReport, Turn};
 
 #[test]
 fn a_client_owns_routes_and_removes_its_segment() {
@@ -205,5 +208,73 @@ fn a_cluster_that_is_down_for_all_is_asked_less_and_less_until_somebody_asks_for
     let tends = status.tends;
     client.request_tend();
     common::wait_until("a pass", || client.status().unwrap().tends > tends);
+    client.close();
+}
+
+/// A cluster that lets nobody in after the first pass, until the password is
+/// another one. Each pass is told, and ends when the test says so.
+struct Locked {
+    inside: Box<dyn ClusterSource>,
+    locked: bool,
+    begins: Sender<Instant>,
+    ends: Receiver<()>,
+}
+
+impl ClusterSource for Locked {
+    fn start(&mut self, map: ClusterMap) {
+        self.inside.start(map);
+    }
+    fn tend(&mut self, turn: &mut dyn Turn) -> Result<TendReport, TendError> {
+        let locked = self.locked;
+        let _ = self.begins.send(Instant::now());
+        while let Err(RecvTimeoutError::Timeout) = self.ends.recv_timeout(BEAT) {
+            if turn.beat().is_break() {
+                return Err(TendError::Interrupted);
+            }
+        }
+        self.locked = true;
+        match locked {
+            true => Err(TendError::Login { host: "a:1".into(), error: "refused".into() }),
+            false => self.inside.tend(turn),
+        }
+    }
+    fn map(&self) -> &ClusterMap {
+        self.inside.map()
+    }
+    fn set_credentials(&mut self, _: Credentials) {
+        self.locked = false;
+    }
+    fn stop(&mut self) {
+        self.inside.stop();
+    }
+}
+
+#[test]
+fn a_password_given_amid_a_failing_pass_is_not_kept_waiting_for_the_passes_before_it() {
+    let directory = directory();
+    let mut config = config(&directory);
+    config.tend_interval = Duration::from_millis(500);
+    config.shm_takeover_threshold = Duration::from_secs(3600);
+    (config.user, config.password) = (Some("keeper".into()), Some("old".into()));
+    let (begins, begun) = channel();
+    let (end, ends) = channel();
+    let inside = Cluster::new(2, 1).source();
+    end.send(()).unwrap();
+    let source = Locked { inside, locked: false, begins, ends };
+    let client = Client::connect_with(config, Box::new(source)).unwrap();
+    let next = || begun.recv_timeout(Duration::from_secs(60)).unwrap();
+    next();
+    for _ in 0..3 {
+        next();
+        end.send(()).unwrap();
+    }
+    // The fourth failure: 4 s to the next pass.
+    let fourth = next();
+    client.set_password("new".into()).unwrap();
+    end.send(()).unwrap();
+    let pause = next().duration_since(fourth);
+    assert!(pause < Duration::from_secs(2), "{pause:?}");
+    end.send(()).unwrap();
+    common::wait_until("a pass that succeeds", || client.status().unwrap().tends == 2);
     client.close();
 }

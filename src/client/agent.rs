@@ -54,6 +54,11 @@ impl Agent {
         while !self.shared.stopping() {
             if let Some(credentials) = self.shared.take_credentials() {
                 self.source.set_credentials(credentials);
+                // They may be what the passes failed for want of. They may have
+                // come amid a pass, which woke nobody.
+                if let Part::Owner(own) = &mut part {
+                    own.hurry();
+                }
             }
             let segment = self.shared.current.get();
             // Loaded before anything is looked at, so that what happens

@@ -35,8 +35,8 @@ impl Client {
     }
 
     /// Changes the password of the user that this process logs in as, from the
-    /// next login on; one that was refused is tried again at the next pass.
-    /// Sessions and connections stay as they are.
+    /// next login on. As owner it tends soon, however long its passes have
+    /// failed. Sessions and connections stay as they are.
     ///
     /// # Errors
     /// [`ConfigError::NoUser`] if the client was configured without a user;

@@ -113,8 +113,9 @@ impl Own {
         }
     }
 
-    /// Somebody asks for an early tend: the next pass begins a quarter of the
-    /// interval after the last one, however often it is asked for.
+    /// Somebody asks for an early tend, or has given another password: the next
+    /// pass begins a quarter of the interval after the last one, however often
+    /// it is asked for.
     pub fn hurry(&mut self) {
         self.backoff.reset();
         let early = self.begun + (self.interval / 4).max(MIN_TEND_INTERVAL);
