@@ -44,6 +44,8 @@ pub(super) struct NodeState {
     pub(super) namespaces: Option<Vec<(NamespaceName, u32)>>,
     /// Its racks; `None` = not known yet.
     pub(super) racks: Option<Vec<(NamespaceName, i32)>>,
+    /// Whether it can be asked: see [`unlocated`](Self::unlocated).
+    pub(super) located: bool,
     /// Passes in a row in which it failed.
     pub(super) failures: u32,
     /// What was wrong when it failed last, or its reply was bad; empty = nothing
@@ -73,6 +75,7 @@ impl NodeState {
             has_peers: false,
             namespaces: None,
             racks: None,
+            located: true,
             failures: 0,
             last_error: String::new(),
             told_failed: false,
@@ -82,6 +85,21 @@ impl NodeState {
             bad: false,
             gone: false,
             fresh: false,
+        }
+    }
+
+    /// A node of a published map where only logins go over TLS. The map has its
+    /// clear address, but a session for that comes from its TLS address alone,
+    /// which a seed or a peer has to tell first. So it is looked for and not
+    /// asked: it would fail, whether it is well or not.
+    ///
+    /// (To publish both addresses would make every record longer for what one
+    /// pass finds out, and an address of old may be no more than a seed anyway.)
+    pub(super) fn unlocated(id: NodeId, slot: Slot, address: SocketAddr) -> NodeState {
+        NodeState {
+            located: false,
+            last_error: "no server has told yet where it takes logins".into(),
+            ..NodeState::new(id, slot, address)
         }
     }
 

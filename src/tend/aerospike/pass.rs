@@ -59,7 +59,12 @@ impl<T: Transport> AerospikeSource<T> {
 
     /// Asks every node for its generations.
     fn ask_status(&mut self, turn: &mut dyn Turn, pass: &mut Pass) -> Result<(), Interrupted> {
+        for node in self.nodes.iter_mut().filter(|node| !node.located) {
+            // It counts if it is not found by the end of the pass.
+            node.failed = true;
+        }
         let asks: Vec<(usize, Vec<String>)> = (0..self.nodes.len())
+            .filter(|&index| self.nodes[index].located)
             .map(|index| {
                 let mut questions = vec![
                     "node",

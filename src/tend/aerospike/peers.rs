@@ -191,7 +191,8 @@ impl<T: Transport> AerospikeSource<T> {
         Ok(groups)
     }
 
-    /// Tells once of each new node that can't be reached at its addresses.
+    /// Tells once of each node that is not asked yet and can't be reached at its
+    /// addresses.
     fn tell_trouble(
         &mut self,
         turn: &mut dyn Turn,
@@ -199,15 +200,27 @@ impl<T: Transport> AerospikeSource<T> {
         listed: &BTreeSet<NodeId>,
     ) {
         for (&id, error) in unhandled {
-            let known = self.nodes.iter().any(|node| node.id == id);
+            // It is starting: not worth a word.
+            if let Some((_, Invalid::NotReady)) = error {
+                continue;
+            }
+            let is_news = match self.nodes.iter_mut().find(|node| node.id == id) {
+                // It was told when it did not answer.
+                Some(node) if node.located => false,
+                Some(node) => {
+                    if let Some((_, error)) = error {
+                        node.last_error = error.to_string();
+                    }
+                    !core::mem::replace(&mut node.told_failed, true)
+                }
+                None => self.troubled.insert(id),
+            };
             match error {
-                // It is starting: not worth a word.
-                Some((_, Invalid::NotReady)) => {}
-                Some((address, error)) if !known && self.troubled.insert(id) => {
+                Some((address, error)) if is_news => {
                     let (address, error) = (*address, error.to_string());
                     turn.event(TendEvent::NodeFailed { id, address, error });
                 }
-                None if !known && self.troubled.insert(id) => {
+                None if is_news => {
                     tracing::warn!(%id, "a peer is listed without any address that can be used");
                 }
                 _ => {}

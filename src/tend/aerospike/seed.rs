@@ -8,7 +8,7 @@ use super::AerospikeSource;
 use super::pass::Pass;
 use super::peers::List;
 use super::validate::{Group, Invalid, Validated, Wanted, validate};
-use crate::map::TlsName;
+use crate::map::{NodeId, TlsName};
 use crate::tend::info::Build;
 use crate::tend::transport::{Interrupted, Transport};
 use crate::tend::{Host, TendError, Turn};
@@ -60,11 +60,14 @@ impl<T: Transport> AerospikeSource<T> {
             orphan = orphan.or(outcome.orphan);
             tried.extend(outcome.errors.into_iter().map(|(at, error)| (at.to_string(), error)));
         }
-        // A node alone must not take over from nodes that may come back.
+        // A node alone must not take over from others that may come back.
         let given_up = |failures: u32| failures + 1 >= MAX_FAILURES;
-        let all_given_up = self.nodes.iter().all(|node| node.gone || given_up(node.failures));
+        let alone = |id: NodeId| {
+            let mut others = self.nodes.iter().filter(|node| node.id != id);
+            others.all(|node| node.gone || given_up(node.failures))
+        };
         match orphan {
-            Some(orphan) if all_given_up => match self.settled(turn, pass, orphan)? {
+            Some(orphan) if alone(orphan.id) => match self.settled(turn, pass, orphan)? {
                 Ok(orphan) => Ok(self.seeded(orphan)),
                 Err((at, error)) => {
                     tried.push((at.to_string(), error));
@@ -234,7 +237,7 @@ impl<T: Transport> AerospikeSource<T> {
             let (host, found) = (host.clone(), found.to_string());
             return TendError::TooOld { host, found, wanted: Build::OLDEST_TEXT };
         }
-        if let Some(node) = self.nodes.last() {
+        if let Some(node) = self.nodes.iter().rfind(|node| node.located) {
             let why = pass.dead.get(&node.address).map(Invalid::to_string);
             let why = why.unwrap_or_else(|| "another node or cluster answers there".into());
             let (nodes, last) =
