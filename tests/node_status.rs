@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use tendmap::client::{Client, Config, NodeStatus, Reader};
+use tendmap::client::{Client, Config, NodeStatus, Reader, Status};
 use tendmap::map::Trouble;
 use tendmap::sim::{Sim, SimConfig, SimUser};
 
@@ -80,5 +80,51 @@ fn a_login_that_fails_is_told_without_the_password() {
             |bytes: &[u8]| bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
         assert!(!found(&segment) && !found(&words));
     }
+    client.close();
+}
+
+/// Waits until that many more passes have failed.
+fn failed_passes(reader: &Reader, more: u64) -> Status {
+    let (begun, before) = (Instant::now(), reader.status().unwrap().tend_errors);
+    loop {
+        let status = reader.status().unwrap();
+        if status.tend_errors >= before + more {
+            return status;
+        }
+        assert!(begun.elapsed() < LONG, "{status:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_pass_that_fails_counts_whoever_failed_in_it_and_what_was_received() {
+    let (sim, _directory, client, reader) = owner(SimConfig::fast(2), None);
+    wait(&reader, |trouble| trouble.failures == 0);
+    let well = reader.status().unwrap();
+    assert_eq!((well.failing_nodes, well.ask_errors, well.bad_replies), (0, 0, 0));
+    // Bytes come, and nothing can be made of them.
+    for number in [1, 2] {
+        sim.set_reply(number, "node", Some("not/a/node")).unwrap();
+    }
+    let before = failed_passes(&reader, 1);
+    let bad = failed_passes(&reader, 3);
+    assert_eq!((bad.failing_nodes, bad.tends), (2, before.tends), "{bad:?}");
+    let enough = |found: u64, before: &Status, now: &Status| {
+        // The counters are read one after the other, and may be a pass apart.
+        assert!(found >= 2 * (now.tend_errors - before.tend_errors - 1), "{before:?} {now:?}");
+    };
+    enough(bad.bad_replies - before.bad_replies, &before, &bad);
+    assert_eq!(bad.ask_errors, before.ask_errors);
+    assert!(bad.bytes_in > before.bytes_in, "{before:?} {bad:?}");
+    // Nothing comes any more.
+    for number in [1, 2] {
+        sim.kill(number).unwrap();
+    }
+    let before = failed_passes(&reader, 2);
+    let dead = failed_passes(&reader, 3);
+    assert_eq!((dead.failing_nodes, dead.tends), (2, before.tends), "{dead:?}");
+    enough(dead.ask_errors - before.ask_errors, &before, &dead);
+    assert_eq!(dead.bad_replies, before.bad_replies);
+    assert_eq!(dead.bytes_in, before.bytes_in);
     client.close();
 }

@@ -4,7 +4,10 @@
 
 mod tend_common;
 
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rcgen::{
@@ -494,4 +497,52 @@ fn a_source_that_is_dropped_sends_no_goodbye() {
     let (requests, goodbye) = server.join().unwrap();
     assert!(requests > 0, "the handshake came about");
     assert!(!goodbye, "the socket was closed and nothing was sent");
+}
+
+/// A way to a server on which all that comes from it is counted, before it goes
+/// on to whoever asked.
+fn counted(server: std::net::SocketAddr) -> (std::net::SocketAddr, Arc<AtomicU64>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let count = Arc::new(AtomicU64::new(0));
+    let passed = count.clone();
+    std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let mut server = std::net::TcpStream::connect(server).unwrap();
+        let (mut requests, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        std::thread::spawn(move || std::io::copy(&mut requests, &mut to));
+        let mut chunk = [0; 4096];
+        while let Ok(length @ 1..) = server.read(&mut chunk) {
+            passed.fetch_add(length as u64, Ordering::Relaxed);
+            client.write_all(&chunk[..length]).unwrap();
+        }
+    });
+    (address, count)
+}
+
+#[test]
+fn every_byte_that_comes_is_counted_with_headers_logins_and_what_tls_adds() {
+    let authority = Authority::new();
+    let mut sim_config = config(1, authority.nodes());
+    sim_config.security = true;
+    sim_config.users = vec![SimUser::new("keeper", "sesame")];
+    let sim = Sim::start(sim_config).unwrap();
+    let credentials = Credentials::new(AuthMode::Internal, "keeper", "sesame".into()).unwrap();
+    for tls in [None, Some(authority.client())] {
+        let secure = tls.is_some();
+        let server = if secure { sim.tls_seeds()[0] } else { sim.seeds()[0] };
+        let (address, passed) = counted(server);
+        let mut settings = settings(&sim, TlsConfig::default());
+        settings.tls = tls;
+        settings.hosts = vec![format!("127.0.0.1:{NAME}:{}", address.port()).parse().unwrap()];
+        settings.credentials = Some(credentials.clone());
+        let mut source = start(settings);
+        let mut told = 0;
+        for _ in 0..3 {
+            told += source.tend(&mut Log::default()).unwrap().bytes_in;
+            // All of them have been asked for, so nothing more is on the way.
+            assert_eq!(told, passed.load(Ordering::Relaxed), "TLS: {secure}");
+        }
+        assert!(told > 1000, "a map of partitions alone is more: {told}");
+    }
 }

@@ -169,6 +169,7 @@ impl Own {
             Err(TendError::Interrupted) => return Ok(()),
             Err(error) => {
                 self.tenure.add(OwnerWord::TendErrors, 1);
+                self.count(source.failed_pass());
                 self.failed(shared, &error);
                 if shared.awaited() {
                     shared.settle(Err(ConnectError::Tend(error)));
@@ -193,18 +194,23 @@ impl Own {
     fn tended(&mut self, shared: &Shared, report: TendReport) {
         self.tenure.set(OwnerWord::TendedMs, boottime_ms());
         self.tenure.add(OwnerWord::Tends, 1);
-        self.tenure.set(OwnerWord::Refused, report.refused as u64);
-        self.tenure.set(OwnerWord::Failing, report.nodes_failed as u64);
-        self.tenure.add(OwnerWord::BytesIn, report.bytes_in);
-        self.tenure.add(OwnerWord::BadReplies, report.bad_replies as u64);
-        let mute = report.nodes_failed.saturating_sub(report.bad_replies);
-        self.tenure.add(OwnerWord::AskErrors, mute as u64);
+        self.count(report);
         self.backoff.reset();
         if let Some(since) = self.failing.take() {
             self.last_error = None;
             shared.tell(Event::TendRecovered { after: since.elapsed() });
         }
         self.tenure.reclaim();
+    }
+
+    /// Counts what a pass came to, whether it succeeded or not.
+    fn count(&mut self, report: TendReport) {
+        self.tenure.set(OwnerWord::Refused, report.refused as u64);
+        self.tenure.set(OwnerWord::Failing, report.nodes_failed as u64);
+        self.tenure.add(OwnerWord::BytesIn, report.bytes_in);
+        self.tenure.add(OwnerWord::BadReplies, report.bad_replies as u64);
+        let mute = report.nodes_failed.saturating_sub(report.bad_replies);
+        self.tenure.add(OwnerWord::AskErrors, mute as u64);
     }
 
     fn failed(&mut self, shared: &Shared, error: &TendError) {

@@ -101,14 +101,16 @@ pub struct Status {
     pub tend_errors: u64,
     /// How long the last pass took.
     pub pass_time: Option<Duration>,
-    /// Bytes of replies received from servers.
+    /// Bytes received from the servers: all that came over the owners'
+    /// connections, headers, logins and what TLS adds to it included.
     pub bytes_in: u64,
-    /// Nodes that did not answer, or not well, at the last pass that succeeded.
+    /// Nodes that did not answer, or not well, at the last pass.
     pub failing_nodes: u64,
-    /// Times that a node did not answer, or let nobody in, in passes that
-    /// succeeded.
+    /// Times that a node of the map did not answer, let nobody in, or was
+    /// another one: at most once for each node and pass, also of passes that
+    /// failed.
     pub ask_errors: u64,
-    /// Times that a node's reply could not be used, in passes that succeeded.
+    /// Times that a node's reply could not be used, counted in the same way.
     pub bad_replies: u64,
     /// Attached processes; `None` where they can't be counted.
     pub attached: Option<usize>,

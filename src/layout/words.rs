@@ -47,13 +47,14 @@ pub enum OwnerWord {
     TendIntervalMs,
     /// How long the last pass took, in microseconds.
     PassUs,
-    /// Bytes of replies received from servers.
+    /// Bytes received from the servers, over all connections.
     BytesIn,
     /// Nodes that did not answer, or not well, at the last pass.
     Failing,
-    /// Asks of nodes that failed for want of an answer or of a login.
+    /// Nodes that did not answer, let nobody in or were another one, at most
+    /// once a pass, whether that succeeded or not.
     AskErrors,
-    /// Replies that could not be used.
+    /// Nodes whose replies could not be used, in the same way.
     BadReplies,
 }
 

@@ -53,6 +53,13 @@ pub trait ClusterSource: Send {
     /// [`TendError`] if no node could be tended; the map stands as it was.
     fn tend(&mut self, turn: &mut dyn Turn) -> Result<TendReport, TendError>;
 
+    /// What the pass that failed last came to: who failed in it and what was
+    /// received, to be counted like that of one that succeeded. A source that
+    /// does not keep account tells of nothing.
+    fn failed_pass(&self) -> TendReport {
+        TendReport::default()
+    }
+
     /// The map as of the last pass.
     fn map(&self) -> &ClusterMap;
 
@@ -87,13 +94,15 @@ pub struct TendReport {
     pub changed: bool,
     /// Nodes that answered.
     pub nodes_ok: usize,
-    /// Nodes that did not, or whose reply was no good.
+    /// Nodes that did not, or let nobody in, or whose reply was no good; where a
+    /// pass failed also those at whose address another one answered.
     pub nodes_failed: usize,
     /// Nodes and namespaces that found no place in the map in this pass.
     pub refused: usize,
     /// Those of the failed nodes that answered, but with no good reply.
     pub bad_replies: usize,
-    /// Bytes of replies received since the last report.
+    /// Bytes received from the servers since the last report: all that came over
+    /// the connections, headers, logins and what TLS adds to it included.
     pub bytes_in: u64,
 }
 

@@ -57,6 +57,8 @@ pub struct AerospikeSource<T = TcpTransport> {
     watch: BTreeMap<NamespaceName, Watch>,
     /// The names that the certificates of servers bear.
     names: BTreeMap<SocketAddr, String>,
+    /// What the pass that failed last came to.
+    failed_pass: TendReport,
 }
 
 impl AerospikeSource<TcpTransport> {
@@ -89,6 +91,7 @@ impl<T: Transport> AerospikeSource<T> {
             troubled: BTreeSet::new(),
             watch: BTreeMap::new(),
             names: BTreeMap::new(),
+            failed_pass: TendReport::default(),
         }
     }
 
@@ -138,6 +141,10 @@ impl<T: Transport> ClusterSource for AerospikeSource<T> {
 
     fn tend(&mut self, turn: &mut dyn Turn) -> Result<TendReport, TendError> {
         self.pass(turn)
+    }
+
+    fn failed_pass(&self) -> TendReport {
+        self.failed_pass
     }
 
     fn map(&self) -> &ClusterMap {

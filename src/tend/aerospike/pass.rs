@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::AerospikeSource;
-use super::node::Status;
+use super::node::{NodeState, Status};
 use super::validate::Invalid;
 use crate::map::{ClusterName, NodeId};
 use crate::tend::info::{self, InfoError, Reply};
@@ -32,6 +32,18 @@ struct Read {
 
 impl<T: Transport> AerospikeSource<T> {
     pub(super) fn pass(&mut self, turn: &mut dyn Turn) -> Result<TendReport, TendError> {
+        match self.steps(turn) {
+            Ok(()) => Ok(self.finish(turn)),
+            Err(TendError::Interrupted) => Err(TendError::Interrupted),
+            Err(error) => {
+                self.failed_pass = self.count();
+                self.count_failures();
+                Err(error)
+            }
+        }
+    }
+
+    fn steps(&mut self, turn: &mut dyn Turn) -> Result<(), TendError> {
         for node in &mut self.nodes {
             node.begin_pass();
         }
@@ -54,7 +66,7 @@ impl<T: Transport> AerospikeSource<T> {
         let addresses: BTreeSet<SocketAddr> = self.nodes.iter().map(|node| node.address).collect();
         self.transport.keep(&addresses);
         self.names.retain(|address, _| addresses.contains(address));
-        Ok(self.finish(turn))
+        Ok(())
     }
 
     /// Asks every node for its generations.
@@ -185,14 +197,24 @@ impl<T: Transport> AerospikeSource<T> {
         })
     }
 
-    /// Counts the pass and what is to be told at its end.
+    /// What a pass came to, however it ended.
+    fn count(&mut self) -> TendReport {
+        let failed = |node: &NodeState| node.failed || node.bad || node.gone;
+        let nodes_failed = self.nodes.iter().filter(|node| failed(node)).count();
+        TendReport {
+            changed: false,
+            nodes_ok: self.nodes.len() - nodes_failed,
+            nodes_failed,
+            refused: self.refused_nodes.len() + self.refused_namespaces.len(),
+            bad_replies: self.nodes.iter().filter(|node| node.bad).count(),
+            bytes_in: self.transport.take_bytes_in(),
+        }
+    }
+
+    /// Ends a pass that succeeded: counts it, and tells who is well again.
     fn finish(&mut self, turn: &mut dyn Turn) -> TendReport {
-        let mut report = TendReport::default();
+        let report = self.count();
         for node in &mut self.nodes {
-            match node.failed || node.bad {
-                true => report.nodes_failed += 1,
-                false => report.nodes_ok += 1,
-            }
             if node.failed {
                 node.failures = node.failures.saturating_add(1);
                 // It is asked who it is when it answers again.
@@ -206,15 +228,11 @@ impl<T: Transport> AerospikeSource<T> {
             }
             node.told_bad = node.bad;
         }
-        report.bad_replies = self.nodes.iter().filter(|node| node.bad).count();
-        report.bytes_in = self.transport.take_bytes_in();
-        report.refused = self.refused_nodes.len() + self.refused_namespaces.len();
-        report.changed = core::mem::take(&mut self.changed);
-        report
+        TendReport { changed: core::mem::take(&mut self.changed), ..report }
     }
 
     /// Counts the failures of a pass that ends in an error.
-    pub(super) fn count_failures(&mut self) {
+    fn count_failures(&mut self) {
         for node in self.nodes.iter_mut().filter(|node| node.failed || node.gone) {
             node.failures = node.failures.saturating_add(1);
             node.connection = None;

@@ -71,16 +71,10 @@ impl<T: Transport> AerospikeSource<T> {
                 Ok(orphan) => Ok(self.seeded(orphan)),
                 Err((at, error)) => {
                     tried.push((at.to_string(), error));
-                    let error = self.seed_error(tried, pass);
-                    self.count_failures();
-                    Err(error)
+                    Err(self.seed_error(tried, pass))
                 }
             },
-            _ => {
-                let error = self.seed_error(tried, pass);
-                self.count_failures();
-                Err(error)
-            }
+            _ => Err(self.seed_error(tried, pass)),
         }
     }
 

@@ -106,6 +106,11 @@ impl Connection {
         }
     }
 
+    /// How many bytes were received since this was last asked.
+    pub(super) fn take_received(&mut self) -> u64 {
+        self.stream.take_received()
+    }
+
     /// Whether any byte came that was not yet used.
     pub(super) fn has_input(&self) -> bool {
         !self.input.is_empty()

@@ -13,6 +13,7 @@ use super::login::{Credentials, LoginError};
 use super::{Host, TendError, Turn};
 
 mod connection;
+mod links;
 mod logins;
 mod resolve;
 mod stream;
@@ -126,8 +127,9 @@ pub trait Transport: Send {
     /// address at which the same server speaks TLS.
     fn login_at(&mut self, _clear: SocketAddr, _secure: SocketAddr) {}
 
-    /// How many bytes came since this was last asked; 0 where they are not
-    /// counted.
+    /// How many bytes were received since this was last asked: all that came over
+    /// the connections, headers, logins and what TLS adds to it included. 0 where
+    /// they are not counted.
     fn take_bytes_in(&mut self) -> u64 {
         0
     }

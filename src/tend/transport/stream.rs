@@ -11,9 +11,33 @@ use super::AskError;
 /// A nonblocking stream. Dropping it closes the socket and sends nothing: in a
 /// forked child it must not speak in the parent's name.
 pub(super) enum Stream {
-    Clear(TcpStream),
+    Clear(Socket),
     #[cfg(feature = "tls")]
-    Tls(Box<rustls::StreamOwned<rustls::ClientConnection, TcpStream>>),
+    Tls(Box<rustls::StreamOwned<rustls::ClientConnection, Socket>>),
+}
+
+/// A socket that counts what it receives, below TLS.
+pub(super) struct Socket {
+    socket: TcpStream,
+    received: u64,
+}
+
+impl Read for Socket {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let length = self.socket.read(into)?;
+        self.received += length as u64;
+        Ok(length)
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush()
+    }
 }
 
 impl Stream {
@@ -27,7 +51,7 @@ impl Stream {
         let mut socket = TcpStream::connect(address).map_err(failed)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         registry.register(&mut socket, token, interest).map_err(failed)?;
-        Ok(Stream::Clear(socket))
+        Ok(Stream::Clear(Socket { socket, received: 0 }))
     }
 
     /// The same, with TLS over it.
@@ -37,7 +61,7 @@ impl Stream {
     }
 
     #[cfg(feature = "tls")]
-    fn into_socket(self) -> TcpStream {
+    fn into_socket(self) -> Socket {
         match self {
             Stream::Clear(socket) => socket,
             Stream::Tls(stream) => stream.sock,
@@ -46,10 +70,20 @@ impl Stream {
 
     fn socket(&self) -> &TcpStream {
         match self {
-            Stream::Clear(socket) => socket,
+            Stream::Clear(clear) => &clear.socket,
             #[cfg(feature = "tls")]
-            Stream::Tls(stream) => &stream.sock,
+            Stream::Tls(stream) => &stream.sock.socket,
         }
+    }
+
+    /// How many bytes were received since this was last asked.
+    pub(super) fn take_received(&mut self) -> u64 {
+        let socket = match self {
+            Stream::Clear(clear) => clear,
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => &mut stream.sock,
+        };
+        core::mem::take(&mut socket.received)
     }
 
     /// Whether the connection has come about.

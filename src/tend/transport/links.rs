@@ -1,0 +1,334 @@
+//! The connections to the servers, and what it takes to open one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use mio::{Events, Poll, Token};
+
+use super::connection::{Connection, Step};
+use super::logins::{Logins, Proof};
+use super::stream::Stream;
+use super::{Answer, AskError};
+use crate::tend::login::{Credentials, LoggedIn, LoginError};
+#[cfg(feature = "tls")]
+use crate::tend::tls::{Connector, TlsConfig};
+
+/// So often an ask is sent again on a new connection: because the server had
+/// closed the idle one, and because it does not know the session any more.
+const AGAIN: u32 = 2;
+
+/// One lasting connection for each address, with what it takes to open another:
+/// who logs in, the names that certificates must bear, where logins are taken.
+pub(super) struct Links {
+    greeting: Option<Vec<u8>>,
+    poll: Option<Poll>,
+    connections: BTreeMap<SocketAddr, Connection>,
+    next_id: u64,
+    /// All that was received since it was last asked for.
+    bytes_in: u64,
+    logins: Option<Logins>,
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
+    /// The names that certificates must bear.
+    names: BTreeMap<SocketAddr, String>,
+    /// Clear addresses, and where the same server takes logins.
+    login_at: BTreeMap<SocketAddr, SocketAddr>,
+}
+
+#[cfg(feature = "tls")]
+struct Tls {
+    config: TlsConfig,
+    /// Made at the first use; again at the next one where the files are no good.
+    connector: Option<Connector>,
+}
+
+/// An ask under way.
+pub(super) struct Pending {
+    pub(super) request: Vec<u8>,
+    pub(super) deadline: Instant,
+    pub(super) index: usize,
+    /// How often it was sent again.
+    again: u32,
+}
+
+impl Pending {
+    pub(super) fn new(request: Vec<u8>, deadline: Instant, index: usize) -> Pending {
+        Pending { request, deadline, index, again: 0 }
+    }
+}
+
+impl Links {
+    /// None yet. The greeting goes out first on every new connection.
+    pub(super) fn new(greeting: Option<Vec<u8>>) -> Links {
+        Links {
+            greeting,
+            poll: None,
+            connections: BTreeMap::new(),
+            next_id: 0,
+            bytes_in: 0,
+            logins: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+            names: BTreeMap::new(),
+            login_at: BTreeMap::new(),
+        }
+    }
+
+    /// Speaks TLS from the next connection on.
+    #[cfg(feature = "tls")]
+    pub(super) fn set_tls(&mut self, config: Option<TlsConfig>) {
+        self.tls = config.map(|config| Tls { config, connector: None });
+    }
+
+    /// The poll, made at the first use.
+    fn poll(&mut self) -> io::Result<&mut Poll> {
+        match &mut self.poll {
+            Some(poll) => Ok(poll),
+            none => Ok(none.insert(Poll::new()?)),
+        }
+    }
+
+    fn open(&mut self, address: SocketAddr) -> Result<(), AskError> {
+        let id = self.next_id;
+        self.next_id += 1;
+        let proof = self.proof(address)?;
+        let elsewhere = match proof {
+            Some(Proof::Login(_)) => self.login_at.get(&address).copied(),
+            _ => None,
+        };
+        let stream = self.stream(elsewhere.unwrap_or(address), id)?;
+        let mut connection = Connection::new(stream, id, proof, self.greeting.as_deref());
+        connection.login_only = elsewhere.is_some();
+        self.connections.insert(address, connection);
+        Ok(())
+    }
+
+    fn proof(&self, address: SocketAddr) -> Result<Option<Proof>, LoginError> {
+        self.logins.as_ref().map(|logins| logins.proof(address, Instant::now())).transpose()
+    }
+
+    /// A stream that was just opened; its events bear the connection's number.
+    fn stream(&mut self, address: SocketAddr, id: u64) -> Result<Stream, AskError> {
+        let poll = self.poll().map_err(|error| AskError::Connect(error.to_string()))?;
+        let stream = Stream::open(address, Token(id as usize), poll.registry())?;
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls
+            && !self.login_at.contains_key(&address)
+        {
+            let connector = match &mut tls.connector {
+                Some(connector) => connector,
+                none => {
+                    let made = Connector::new(tls.config.clone());
+                    none.insert(made.map_err(|error| AskError::Tls(error.to_string()))?)
+                }
+            };
+            let name = self.names.get(&address).cloned();
+            let name = name.unwrap_or_else(|| address.ip().to_string());
+            return Ok(stream.with_tls(connector.begin(&name).map_err(AskError::Tls)?));
+        }
+        Ok(stream)
+    }
+
+    /// Sends a request, on a new connection if there is none.
+    pub(super) fn begin(
+        &mut self,
+        address: SocketAddr,
+        pending: &mut Pending,
+    ) -> Option<Result<Answer, AskError>> {
+        if let Err(error) = self.renew(address).and_then(|()| self.queue(address, pending)) {
+            return Some(Err(error));
+        }
+        self.drive(address, pending)
+    }
+
+    /// Renews the session of an open connection, where that is due.
+    fn renew(&mut self, address: SocketAddr) -> Result<(), AskError> {
+        let Some(logins) = &self.logins else { return Ok(()) };
+        let Some(connection) = self.connections.get_mut(&address) else { return Ok(()) };
+        // Where the renewal is held back the session has a minute left.
+        if let Ok(Some(proof)) = logins.renewal(address, Instant::now()) {
+            if self.login_at.contains_key(&address) {
+                self.connections.remove(&address);
+            } else {
+                connection.prove(proof);
+            }
+        }
+        Ok(())
+    }
+
+    fn queue(&mut self, address: SocketAddr, pending: &Pending) -> Result<(), AskError> {
+        if !self.connections.contains_key(&address) {
+            self.open(address)?;
+        }
+        if let Some(connection) = self.connections.get_mut(&address) {
+            connection.request(&pending.request);
+        }
+        Ok(())
+    }
+
+    /// Goes on with one ask; its outcome once there is one.
+    pub(super) fn drive(
+        &mut self,
+        address: SocketAddr,
+        pending: &mut Pending,
+    ) -> Option<Result<Answer, AskError>> {
+        loop {
+            let connection = self.connections.get_mut(&address)?;
+            let driven = connection.drive();
+            self.bytes_in += connection.take_received();
+            let error = match driven {
+                Ok(Step::Waiting) => return None,
+                Ok(Step::Reply(body)) if !is_to_a_stranger(&body) => {
+                    return Some(Ok(Answer { connection: connection.id, body }));
+                }
+                // Security was switched on, or the session is not known any more.
+                Ok(Step::Reply(_)) if self.logins.is_some() => {
+                    LoginError::Refused { code: 80 }.into()
+                }
+                Ok(Step::Reply(_)) => AskError::LoginWanted,
+                Ok(Step::LoggedIn(answer)) => match self.logged_in(address, answer) {
+                    Ok(()) => continue,
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            if !self.failed(address, &error) || pending.again == AGAIN {
+                return Some(Err(error));
+            }
+            pending.again += 1;
+            if let Err(error) = self.queue(address, pending) {
+                return Some(Err(error));
+            }
+        }
+    }
+
+    fn logged_in(&mut self, address: SocketAddr, answer: LoggedIn) -> Result<(), AskError> {
+        let session = match answer {
+            LoggedIn::Session(session) => Some(session),
+            LoggedIn::NotNeeded => None,
+        };
+        let is_needed = session.is_some();
+        let lifetime = session.as_ref().and_then(|session| session.lifetime());
+        tracing::debug!(%address, session = is_needed, ?lifetime, "logged in");
+        if let Some(logins) = &mut self.logins {
+            logins.accepted(address, session, Instant::now());
+        }
+        let of_it = self.connections.get(&address).filter(|connection| connection.login_only);
+        if let Some(id) = of_it.map(|connection| connection.id) {
+            let stream = self.stream(address, id)?;
+            let proof = if is_needed { self.proof(address)? } else { None };
+            if let Some(connection) = self.connections.get_mut(&address) {
+                connection.switch(stream, proof);
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes a connection that failed; whether another one may fare better.
+    fn failed(&mut self, address: SocketAddr, error: &AskError) -> bool {
+        let Some(connection) = self.connections.remove(&address) else { return false };
+        match (error, &mut self.logins) {
+            // The server had closed the idle connection.
+            (AskError::Broken(_), _) => connection.proven && !connection.has_input(),
+            (AskError::Login(why), Some(logins)) if connection.logs_in() => {
+                let wait = logins.refused(address, why.clone(), Instant::now());
+                tracing::debug!(%address, error = %why, ?wait, "no login");
+                false
+            }
+            (AskError::Login(_), Some(logins)) => {
+                logins.forget(address);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Waits until something happens or the time is over; the addresses of the
+    /// connections that can go on, and whether the server closed them.
+    pub(super) fn wait(&mut self, time: Duration, events: &mut Events) -> Vec<(SocketAddr, bool)> {
+        let polled = self.poll().and_then(|poll| poll.poll(events, Some(time)));
+        if let Err(error) = polled
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            // Nothing can be awaited: the deadlines end the asks.
+            tracing::warn!(%error, "can't wait for the network");
+            std::thread::sleep(time);
+        }
+        let mut ready = Vec::new();
+        for event in events.iter() {
+            let id = event.token().0 as u64;
+            let of_it = |entry: &(&SocketAddr, &Connection)| entry.1.id == id;
+            if let Some((&address, _)) = self.connections.iter().find(of_it) {
+                ready.push((address, event.is_read_closed() || event.is_error()));
+            }
+        }
+        ready
+    }
+
+    /// Does what takes long before any deadline is set.
+    pub(super) fn prepare(&self) {
+        if let Some(logins) = &self.logins {
+            logins.prepare();
+        }
+    }
+
+    /// Closes the connection to that address.
+    pub(super) fn close(&mut self, address: SocketAddr) {
+        self.connections.remove(&address);
+    }
+
+    pub(super) fn set_credentials(&mut self, credentials: Credentials) {
+        match &mut self.logins {
+            Some(logins) => logins.replace(credentials),
+            None => self.logins = Some(Logins::new(credentials)),
+        }
+    }
+
+    pub(super) fn name(&mut self, address: SocketAddr, name: &str) {
+        if self.names.get(&address).is_none_or(|known| known != name) {
+            self.names.insert(address, name.to_owned());
+        }
+    }
+
+    pub(super) fn login_at(&mut self, clear: SocketAddr, secure: SocketAddr) {
+        self.login_at.insert(clear, secure);
+    }
+
+    pub(super) fn take_bytes_in(&mut self) -> u64 {
+        core::mem::take(&mut self.bytes_in)
+    }
+
+    /// Forgets all that is not about these addresses.
+    pub(super) fn keep(&mut self, addresses: &BTreeSet<SocketAddr>) {
+        self.connections.retain(|address, _| addresses.contains(address));
+        self.login_at.retain(|clear, _| addresses.contains(clear));
+        let login_at = &self.login_at;
+        let of_use = |address: &SocketAddr| {
+            addresses.contains(address) || login_at.values().any(|secure| secure == address)
+        };
+        self.names.retain(|address, _| of_use(address));
+        if let Some(logins) = &mut self.logins {
+            logins.keep(|address| addresses.contains(address), Instant::now());
+        }
+    }
+
+    /// Closes and forgets all but who logs in.
+    pub(super) fn close_all(&mut self) {
+        self.connections.clear();
+        self.names.clear();
+        self.login_at.clear();
+        if let Some(logins) = &mut self.logins {
+            logins.clear();
+        }
+        self.poll = None;
+    }
+}
+
+/// Whether a reply is what a server answers, to every command alike, on a
+/// connection that did not authenticate.
+fn is_to_a_stranger(body: &[u8]) -> bool {
+    let value = body.iter().position(|&byte| byte == b'\t').map(|tab| &body[tab + 1..]);
+    value.is_some_and(|value| value.starts_with(b"ERROR:80:"))
+}
