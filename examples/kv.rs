@@ -9,9 +9,18 @@
 //! cargo run --release --example kv -- 127.0.0.1:3100 --namespace test
 //! ```
 //!
-//! Two things that a client of a secured cluster adds are left out: the login
-//! and TLS of its own connections.
+//! What a secured cluster adds to each connection, login and TLS, is in
+//! `access.rs`; the flags are those of the command line:
+//!
+//! ```text
+//! TENDMAP_PASSWORD=… cargo run --release --example kv -- db1:cluster-a:4333 \
+//!     --user keeper --tls-cafile ca.pem --tls-certfile me.pem --tls-keyfile me.key
+//! ```
 
+#[path = "kv/access.rs"]
+mod access;
+#[path = "kv/flags.rs"]
+mod flags;
 #[path = "kv/load.rs"]
 mod load;
 #[path = "kv/pool.rs"]
@@ -27,61 +36,30 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use tendmap::client::{Client, Config};
+use tendmap::client::Client;
 use tendmap::map::NodeId;
-use tendmap::route::Policy;
-use tendmap::segment::parse_key;
-use tendmap::tend::Host;
 
+use access::Access;
+use flags::Args;
 use load::Tally;
 use pool::Counts;
-use store::{Settings, Store};
-
-/// Puts, reads and removes records, and checks every answer.
-#[derive(Parser)]
-struct Args {
-    /// Servers to begin with, NAME:PORT.
-    #[arg(required = true)]
-    hosts: Vec<Host>,
-    /// Key of the segment, which is shared with every process that has it.
-    #[arg(long, default_value = "0xA7000000", value_parser = parse_key)]
-    shm_key: u32,
-    #[arg(long, default_value = "test")]
-    namespace: String,
-    #[arg(long, default_value = "kv")]
-    set: String,
-    #[arg(long, default_value_t = 4)]
-    threads: i64,
-    #[arg(long, default_value_t = 10)]
-    seconds: u64,
-    /// Read from any replica in turn, not from the master first.
-    #[arg(long)]
-    any_replica: bool,
-    /// For a whole operation, in milliseconds.
-    #[arg(long, default_value_t = 2000)]
-    total_timeout: u64,
-    /// For one try, in milliseconds.
-    #[arg(long, default_value_t = 300)]
-    socket_timeout: u64,
-}
+use store::Store;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let client = Client::connect(Config::shared(args.hosts.clone(), args.shm_key))?;
+    let config = args.config()?;
+    let access = Access::new(&config)?;
+    let client = Client::connect(config)?;
     println!("connected as {}", client.role());
-    let settings = Settings {
-        total_timeout: Duration::from_millis(args.total_timeout),
-        socket_timeout: Duration::from_millis(args.socket_timeout),
-        read_policy: if args.any_replica { Policy::Any } else { Policy::Sequence },
-        ..Settings::default()
-    };
+    let settings = args.settings();
     let (counts, stop, progress) = (Counts::default(), AtomicBool::new(false), AtomicU64::new(0));
     let begun = Instant::now();
     let tally = thread::scope(|scope| -> Result<Tally, Box<dyn Error>> {
         let mut workers = Vec::new();
         for number in 0..args.threads {
             // A store and its router belong to one thread.
-            let mut store = Store::new(&client, &args.namespace, &args.set, settings, &counts)?;
+            let (namespace, set) = (&args.namespace, &args.set);
+            let mut store = Store::new(&client, namespace, set, settings, &access, &counts)?;
             let (stop, progress) = (&stop, &progress);
             workers.push(scope.spawn(move || load::run(&mut store, number, stop, progress)));
         }

@@ -1,7 +1,14 @@
 //! The client of `examples/kv.rs` on nodes that die, freeze and move: no
 //! operation may be lost without an error.
 
+#[path = "../examples/kv/access.rs"]
+mod access;
+#[path = "common/authority.rs"]
+mod authority;
 mod common;
+#[allow(dead_code, reason = "the example uses all of it")]
+#[path = "../examples/kv/flags.rs"]
+mod flags;
 #[allow(dead_code, reason = "the example uses all of it")]
 #[path = "../examples/kv/load.rs"]
 mod load;
@@ -19,13 +26,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use authority::{Authority, NAME};
+use clap::Parser;
 use common::{directory, wait_until};
 use tempfile::TempDir;
 use tendmap::client::Client;
 use tendmap::map::{Node, NodeId};
 use tendmap::route::{Digest, Policy};
-use tendmap::sim::{RecordKind, Sim, SimConfig};
+use tendmap::sim::{RecordKind, Sim, SimConfig, SimUser};
 
+use access::Access;
+use flags::Args;
 use load::Tally;
 use pool::{Counts, Pool};
 use store::{KvError, Settings, Store};
@@ -38,23 +49,35 @@ struct Bench {
     client: Client,
     counts: Counts,
     settings: Settings,
+    access: Access,
     _directory: TempDir,
 }
 
 impl Bench {
     fn new(nodes: usize) -> Bench {
         let sim = Sim::start(SimConfig::fast(nodes)).unwrap();
+        let seeds: Vec<String> = sim.seeds().iter().map(ToString::to_string).collect();
+        Bench::over(sim, &seeds.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// With these hosts and flags.
+    fn over(sim: Sim, args: &[&str]) -> Bench {
+        let args = Args::try_parse_from([&["kv"], args].concat()).unwrap();
         let directory = directory();
-        let mut config = common::config(&directory);
-        config.hosts = sim.seeds().into_iter().map(Into::into).collect();
+        let mut config = args.config().unwrap();
+        config.shm_directory = directory.path().into();
+        config.tend_interval = Duration::from_millis(50);
+        config.connect_timeout = Duration::from_secs(1);
+        let access = Access::new(&config).unwrap();
         let client = Client::connect(config).unwrap();
-        let settings =
-            Settings { socket_timeout: Duration::from_millis(200), ..Settings::default() };
-        Bench { sim, client, counts: Counts::default(), settings, _directory: directory }
+        let settings = Settings { socket_timeout: Duration::from_millis(200), ..args.settings() };
+        let counts = Counts::default();
+        Bench { sim, client, counts, settings, access, _directory: directory }
     }
 
     fn store(&self) -> Store {
-        Store::new(&self.client, "test", "kv", self.settings, &self.counts).unwrap()
+        let Bench { client, settings, access, counts, .. } = self;
+        Store::new(client, "test", "kv", *settings, access, counts).unwrap()
     }
 
     /// Runs the load in several threads while `torment` does its part.
@@ -283,7 +306,7 @@ fn a_connection_with_a_reply_that_is_none_is_not_used_again() {
     ] {
         let (address, server) = answering(bytes);
         let node = Node { id: NodeId::new("A").unwrap(), address, tls_name: None };
-        let mut pool = Pool::new(&node, &Counts::default());
+        let mut pool = Pool::new(&node, &Access::default(), &Counts::default());
         for _ in 0..2 {
             let until = Instant::now()
                 + Duration::from_millis(if why.contains("time") { 100 } else { 10_000 });
@@ -292,4 +315,161 @@ fn a_connection_with_a_reply_that_is_none_is_not_used_again() {
         }
         assert_eq!(server.join().unwrap(), 2, "a new connection each time");
     }
+}
+
+const SECRET: &str = "open sesame";
+
+/// Nodes that want a login of `keeper`.
+fn secured(nodes: usize) -> SimConfig {
+    let mut config = SimConfig::fast(nodes);
+    config.security = true;
+    config.users = vec![SimUser::new("keeper", SECRET)];
+    config
+}
+
+/// A file with the password, as an editor leaves it.
+fn password_file() -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "{SECRET}").unwrap();
+    file
+}
+
+#[test]
+fn a_secured_cluster_is_logged_in_to_once_a_node_and_nothing_is_lost_when_sessions_end() {
+    let sim = Sim::start(secured(3)).unwrap();
+    let (seed, file) = (sim.seeds()[0].to_string(), password_file());
+    let password = ["--password-file", file.path().to_str().unwrap()];
+    let bench = Bench::over(sim, &[&[&seed, "--user", "keeper"], &password[..]].concat());
+    bench.settle();
+    let logins = || bench.sim.status().unwrap().logins;
+    let tender = logins();
+    let tally = bench.load(|progress| {
+        // Each of three threads may come to a node first.
+        assert!(logins() - tender <= 9, "{}", logins());
+        let before = bench.sim.status().unwrap();
+        bench.sim.expire_sessions().unwrap();
+        for number in 1..=3 {
+            bench.sim.drop_connections(number).unwrap();
+            go_on(progress);
+        }
+        assert!(logins() >= before.logins + 3, "{before:?} {:?}", bench.sim.status());
+        // Switched off and on again.
+        bench.sim.set_security(false).unwrap();
+        (1..=3).for_each(|number| bench.sim.drop_connections(number).unwrap());
+        go_on(progress);
+        bench.sim.set_security(true).unwrap();
+        go_on(progress);
+        // A node that was started anew knows no session of before.
+        bench.sim.kill(2).unwrap();
+        go_on(progress);
+        bench.sim.start_node(2).unwrap();
+        bench.settle();
+        bench.sim.take_commands().unwrap();
+        wait_until("the node is used again", || {
+            bench.sim.take_commands().unwrap().iter().any(|command| command.number == 2)
+        });
+    });
+    nothing_lost(&tally);
+    // More connections than logins: the others have shown a token.
+    assert!(bench.sim.status().unwrap().authentications > 0);
+}
+
+#[test]
+fn with_tls_a_login_and_a_certificate_of_the_clients_own_nothing_goes_in_clear() {
+    let authority = Authority::new();
+    authority.issue("client", &["keeper"], false);
+    let mut config = secured(3);
+    let mut tls = authority.nodes();
+    tls.cafile = Some(authority.path("ca.pem"));
+    config.tls = Some(tls);
+    let sim = Sim::start(config).unwrap();
+    let (seed, file) = (sim.tls_seeds()[0], password_file());
+    let host = format!("{}:{NAME}:{}", seed.ip(), seed.port());
+    let paths = ["ca.pem", "client.pem", "client.key"].map(|name| authority.path(name));
+    let [cafile, certfile, keyfile] = [0, 1, 2].map(|index| paths[index].to_str().unwrap());
+    let mut args = vec![&*host, "--tls-cafile", cafile, "--tls-certfile", certfile];
+    args.extend(["--tls-keyfile", keyfile, "--user", "keeper"]);
+    args.extend(["--password-file", file.path().to_str().unwrap()]);
+    let bench = Bench::over(sim, &args);
+    bench.settle();
+    let id = bench.id(2);
+    let tally = bench.load(|progress| {
+        bench.sim.kill(2).unwrap();
+        go_on(progress);
+        wait_until("the node is out", || bench.address_in_map(id).is_none());
+        bench.sim.start_node(2).unwrap();
+        bench.settle();
+        wait_until("the node is back", || bench.address_in_map(id).is_some());
+        bench.sim.freeze(3).unwrap();
+        go_on(progress);
+        bench.sim.thaw(3).unwrap();
+        bench.settle();
+        go_on(progress);
+    });
+    nothing_lost(&tally);
+    let status = bench.sim.status().unwrap();
+    let clear: u64 =
+        status.nodes.iter().map(|node| node.connections_accepted - node.tls_accepted).sum();
+    assert_eq!(clear, 0);
+    assert!(status.logins >= 6, "the tender and the store log in to each node: {status:?}");
+
+    // By its certificate alone.
+    drop(bench.client);
+    args.truncate(7);
+    args.extend(["--auth-mode", "PKI"]);
+    let bench = Bench::over(bench.sim, &args);
+    let mut store = bench.store();
+    store.put(1, &Bins::new()).unwrap();
+    assert!(store.delete(1).unwrap().found);
+}
+
+#[test]
+fn a_password_that_was_changed_is_not_tried_with_every_command() {
+    let sim = Sim::start(secured(1)).unwrap();
+    let (seed, file) = (sim.seeds()[0].to_string(), password_file());
+    let password = ["--password-file", file.path().to_str().unwrap()];
+    let mut bench = Bench::over(sim, &[&[&seed, "--user", "keeper"], &password[..]].concat());
+    bench.settings.total_timeout = Duration::from_millis(200);
+    bench.sim.set_user(SimUser::new("keeper", "another one")).unwrap();
+    let mut store = bench.store();
+    let begun = Instant::now();
+    let tried = || bench.sim.status().unwrap().logins_refused;
+    let before = tried();
+    for key in 0..10 {
+        let error = store.put(key, &Bins::new()).unwrap_err();
+        assert!(!error.in_doubt(), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("check user, password") && !text.contains(SECRET), "{text}");
+    }
+    let allowed = 2 + begun.elapsed().as_secs();
+    assert!(tried() - before <= allowed, "{} of {allowed}", tried() - before);
+}
+
+#[test]
+fn a_rack_that_is_preferred_is_read_from() {
+    let mut config = SimConfig::fast(2);
+    config.enterprise = true;
+    let sim = Sim::start(config).unwrap();
+    for (number, rack) in [(1, 7), (2, -8)] {
+        sim.set_rack(number, "test", rack).unwrap();
+    }
+    let seed = sim.seeds()[0].to_string();
+    let bench = Bench::over(sim, &[&seed, "--prefer-rack", "-8", "--prefer-rack", "7"]);
+    bench.settle();
+    wait_until("racks and both nodes", || {
+        let map = bench.client.map().unwrap().map;
+        let racks = |namespace: &tendmap::map::Namespace| {
+            map.nodes.iter().filter(|(slot, _)| namespace.rack(*slot).is_some()).count()
+        };
+        map.namespaces().iter().any(|ns| ns.name.as_str() == "test" && racks(ns) == 2)
+    });
+    let mut store = bench.store();
+    store.put(0, &Bins::new()).unwrap();
+    bench.sim.take_commands().unwrap();
+    for key in 0..100 {
+        store.get(key).unwrap();
+    }
+    let log = bench.sim.take_commands().unwrap();
+    assert_eq!(log.len(), 100);
+    assert!(log.iter().all(|command| command.number == 2), "{log:?}");
 }

@@ -2,6 +2,8 @@
 //! here, for each test anew.
 #![cfg(all(feature = "sim", feature = "tls"))]
 
+#[path = "common/authority.rs"]
+mod authority;
 mod tend_common;
 
 use std::io::{Read, Write};
@@ -10,9 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
-};
+use authority::{Authority, NAME};
 use tend_common::Log;
 use tendmap::client::{Config, ConfigError};
 use tendmap::map::{Capacity, ClusterMap};
@@ -22,62 +22,6 @@ use tendmap::tend::tls::{TlsConfig, TlsError};
 use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, Host, TendError, TendEvent};
 
 const LONG: Duration = Duration::from_secs(30);
-/// What the nodes' certificate bears.
-const NAME: &str = "cluster-a";
-
-/// An authority, its certificates and keys, in files.
-struct Authority {
-    directory: tempfile::TempDir,
-    issuer: CertifiedIssuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new() -> Authority {
-        let directory = tempfile::tempdir().unwrap();
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "authority");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        std::fs::write(directory.path().join("ca.pem"), issuer.pem()).unwrap();
-        Authority { directory, issuer }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    /// A certificate for these names, its subject the first: `NAME.pem` and
-    /// `NAME.key`.
-    fn issue(&self, file: &str, names: &[&str], expired: bool) {
-        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        let mut params = CertificateParams::new(names.clone()).unwrap();
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, names[0].clone());
-        if expired {
-            params.not_before = date_time_ymd(2001, 1, 1);
-            params.not_after = date_time_ymd(2002, 1, 1);
-        }
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        std::fs::write(self.path(&format!("{file}.pem")), certificate.pem()).unwrap();
-        std::fs::write(self.path(&format!("{file}.key")), key.serialize_pem()).unwrap();
-    }
-
-    /// Nodes with a certificate of this authority.
-    fn nodes(&self) -> SimTls {
-        self.issue("node", &[NAME], false);
-        let mut tls = SimTls::new(self.path("node.pem"), self.path("node.key"));
-        tls.name = Some(NAME.into());
-        tls
-    }
-
-    /// A client that trusts this authority.
-    fn client(&self) -> TlsConfig {
-        let mut tls = TlsConfig::default();
-        tls.cafile = Some(self.path("ca.pem"));
-        tls
-    }
-}
 
 fn config(nodes: usize, tls: SimTls) -> SimConfig {
     let mut config = SimConfig::fast(nodes);

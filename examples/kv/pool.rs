@@ -6,13 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tendmap::map::{Node, NodeId};
 
+use crate::access::{Access, Stream};
 use crate::wire::{self, HEADER, Reply};
 
 /// A connection that was idle for longer is not used again: servers close
@@ -55,19 +56,18 @@ pub struct Broken {
 }
 
 /// The connections to one node that are not in use.
-#[derive(Debug)]
 pub struct Pool {
-    node: NodeId,
-    address: SocketAddr,
+    node: Node,
+    access: Access,
     idle: Vec<Connection>,
     count: Arc<Count>,
 }
 
 impl Pool {
     /// A pool for that node; nothing is opened yet.
-    pub fn new(node: &Node, counts: &Counts) -> Pool {
+    pub fn new(node: &Node, access: &Access, counts: &Counts) -> Pool {
         let count = counts.of(node.id);
-        Pool { node: node.id, address: node.address, idle: Vec::new(), count }
+        Pool { node: *node, access: access.clone(), idle: Vec::new(), count }
     }
 
     /// Sends a command and waits for the reply, until then.
@@ -76,6 +76,10 @@ impl Pool {
         let result = self.connection(until).map_err(|error| (error, false));
         let result = result.and_then(|mut connection| {
             let reply = connection.exchange(message, until).map_err(|error| (error, true))?;
+            // Security was switched on, or the session has ended.
+            if reply.result == wire::NOT_LOGGED_IN && self.access.forget(self.node.address) {
+                return Err((io::Error::other("the server wants another login"), false));
+            }
             Ok((connection, reply))
         });
         match result {
@@ -95,7 +99,8 @@ impl Pool {
                     }
                     _ => error.to_string(),
                 };
-                Err(Broken { node: self.node, address: self.address, problem, sent })
+                let Node { id, address, .. } = self.node;
+                Err(Broken { node: id, address, problem, sent })
             }
         }
     }
@@ -108,30 +113,27 @@ impl Pool {
             }
         }
         self.count.connections.fetch_add(1, Ordering::Relaxed);
-        let stream = TcpStream::connect_timeout(&self.address, left(until)?)?;
-        stream.set_nodelay(true)?;
-        // A secured server wants the login here, see `AUTHENTICATE` in the
-        // documentation of the wire protocol.
+        let stream = self.access.connect(&self.node, until)?;
         Ok(Connection { stream, used: Instant::now(), inbox: Vec::new() })
     }
 }
 
 /// The time until then; none left is an error.
-fn left(until: Instant) -> io::Result<Duration> {
+pub fn left(until: Instant) -> io::Result<Duration> {
     let left = until.saturating_duration_since(Instant::now());
     if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
 
 #[derive(Debug)]
 struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     used: Instant,
     inbox: Vec<u8>,
 }
 
 impl Connection {
     fn exchange(&mut self, message: &[u8], until: Instant) -> io::Result<Reply> {
-        self.stream.set_write_timeout(Some(left(until)?))?;
+        self.stream.socket().set_write_timeout(Some(left(until)?))?;
         self.stream.write_all(message)?;
         self.inbox.clear();
         self.receive(HEADER, until)?;
@@ -148,7 +150,7 @@ impl Connection {
     fn receive(&mut self, wanted: usize, until: Instant) -> io::Result<()> {
         let mut chunk = [0; 16 << 10];
         while self.inbox.len() < wanted {
-            self.stream.set_read_timeout(Some(left(until)?))?;
+            self.stream.socket().set_read_timeout(Some(left(until)?))?;
             match self.stream.read(&mut chunk) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(length) => self.inbox.extend_from_slice(&chunk[..length]),

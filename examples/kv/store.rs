@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use tendmap::client::Client;
 use tendmap::route::{Digest, Key, NamespaceHandle, Policy, RouteError, Router};
 
+use crate::access::Access;
 use crate::pool::{Counts, Pool};
 use crate::wire::{self, BadName, Bins, Command, Reply};
 
@@ -103,10 +104,11 @@ impl Store {
         namespace: &str,
         set: &str,
         settings: Settings,
+        access: &Access,
         counts: &Counts,
     ) -> Result<Store, KvError> {
-        let counts = counts.clone();
-        let mut router = client.router_with(move |node| Pool::new(node, &counts));
+        let (access, counts) = (access.clone(), counts.clone());
+        let mut router = client.router_with(move |node| Pool::new(node, &access, &counts));
         let handle = router.namespace(namespace)?;
         let (namespace_name, set) = (namespace.to_owned(), set.to_owned());
         Ok(Store { router, namespace: handle, namespace_name, set, settings, message: Vec::new() })

@@ -223,6 +223,8 @@ fn sized<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 pub const OK: u8 = 0;
 /// There is no such record.
 pub const NOT_FOUND: u8 = 2;
+/// The connection is nobody's.
+pub const NOT_LOGGED_IN: u8 = 80;
 /// The server gave up.
 pub const TIMEOUT: u8 = 9;
 
@@ -242,7 +244,8 @@ pub fn meaning(result: u8) -> (&'static str, bool) {
         18 => ("the server's device is overloaded", true),
         20 => ("no such namespace", false),
         22 => ("forbidden at this time", false),
-        80 | 81 => ("not logged in", false),
+        NOT_LOGGED_IN => ("not logged in", false),
+        81 => ("the user has no right to it", false),
         _ => ("another error", false),
     }
 }

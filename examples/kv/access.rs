@@ -1,0 +1,232 @@
+//! What a secured cluster adds to a connection: TLS, and proof of who one is.
+//!
+//! The map says where a node is and what its certificate bears. A session is
+//! each process's own, and so is the tender's: nothing of a login is shared.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use tendmap::client::Config;
+use tendmap::map::Node;
+use tendmap::tend::login::{
+    Authenticated, Credentials, LoggedIn, LoginError, Session, authenticate, login,
+    login_body_length, parse_authenticate, parse_login,
+};
+use tendmap::tend::tls::TlsConfig;
+
+use crate::pool::left;
+use crate::wire::HEADER;
+
+/// A session is renewed so long before it ends; a short one at half of its life.
+const MARGIN: Duration = Duration::from_secs(60);
+/// A login that was refused is not tried again for so long: servers may lock an
+/// account for it.
+const HOLD_BACK: Duration = Duration::from_secs(1);
+
+/// Why connections can't be secured as they are meant to be.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unfit(String);
+
+/// How connections are secured and who logs in over them, for all threads.
+#[derive(Clone, Default)]
+pub struct Access(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    credentials: Option<Credentials>,
+    tls: Option<Arc<ClientConfig>>,
+    /// By the address of the node: a session is that node's alone.
+    logins: Mutex<BTreeMap<SocketAddr, Login>>,
+}
+
+/// How the last login at a node went.
+enum Login {
+    Session { session: Arc<Session>, due: Option<Instant> },
+    Refused { error: String, until: Instant },
+}
+
+impl Access {
+    /// As the tender does it, by the same settings.
+    pub fn new(config: &Config) -> Result<Access, Unfit> {
+        let unfit = |error: &dyn std::error::Error| Unfit(error.to_string());
+        let tls = match &config.tls {
+            // The map has the clear addresses then, and not where logins are taken.
+            Some(tls) if tls.for_login_only => {
+                return Err(Unfit("TLS for logins only is not for this example".into()));
+            }
+            Some(tls) => Some(client_config(tls).map_err(|error| unfit(&*error))?),
+            None => None,
+        };
+        let credentials = config.credentials().map_err(|error| unfit(&error))?;
+        // The hash takes a tenth of a second: now, before any deadline is set.
+        drop(credentials.as_ref().map(login));
+        Ok(Access(Arc::new(Inner { credentials, tls, logins: Mutex::default() })))
+    }
+
+    /// A connection on which commands may be sent.
+    pub fn connect(&self, node: &Node, until: Instant) -> io::Result<Stream> {
+        let mut stream = self.open(node, until)?;
+        let Some(credentials) = &self.0.credentials else { return Ok(stream) };
+        if let Some(session) = self.session(node.address)? {
+            let answer = exchange(&mut stream, &authenticate(credentials, &session), until)?;
+            match parse_authenticate(&answer) {
+                Ok(Authenticated::Yes | Authenticated::NotNeeded) => return Ok(stream),
+                // It has ended, or the node was started anew.
+                Err(_) => {
+                    self.forget(node.address);
+                    stream = self.open(node, until)?;
+                }
+            }
+        }
+        let answer = exchange(&mut stream, &login(credentials), until)?;
+        let outcome = parse_login(&answer);
+        let now = Instant::now();
+        match &outcome {
+            Ok(LoggedIn::NotNeeded) => return Ok(stream),
+            Ok(LoggedIn::Session(_)) => {}
+            Err(error) => {
+                let refused = Login::Refused { error: error.to_string(), until: now + HOLD_BACK };
+                self.logins().insert(node.address, refused);
+            }
+        }
+        if let LoggedIn::Session(session) = outcome.map_err(io::Error::other)? {
+            let life = session.lifetime();
+            let due = life.map(|life| now + life.saturating_sub(MARGIN.min(life / 2)));
+            let login = Login::Session { session: Arc::new(session), due };
+            self.logins().insert(node.address, login);
+        }
+        Ok(stream)
+    }
+
+    /// A server does not know us any more: the next connection logs in again.
+    /// Whether that is possible.
+    pub fn forget(&self, node: SocketAddr) -> bool {
+        self.logins().remove(&node);
+        self.0.credentials.is_some()
+    }
+
+    /// The session with that node, where it is good for a while.
+    fn session(&self, node: SocketAddr) -> io::Result<Option<Arc<Session>>> {
+        let now = Instant::now();
+        match self.logins().get(&node) {
+            Some(Login::Session { session, due }) if due.is_none_or(|due| now < due) => {
+                Ok(Some(session.clone()))
+            }
+            Some(Login::Refused { error, until }) if now < *until => {
+                Err(io::Error::other(error.clone()))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn logins(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Login>> {
+        self.0.logins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self, node: &Node, until: Instant) -> io::Result<Stream> {
+        let mut socket = TcpStream::connect_timeout(&node.address, left(until)?)?;
+        socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(left(until)?))?;
+        socket.set_write_timeout(Some(left(until)?))?;
+        let Some(tls) = &self.0.tls else { return Ok(Stream::Clear(socket)) };
+        // Without a name of its own the certificate has to bear the address.
+        let name = node.tls_name.map_or(node.address.ip().to_string(), |name| name.to_string());
+        let name = ServerName::try_from(name).map_err(io::Error::other)?;
+        let mut session = ClientConnection::new(tls.clone(), name).map_err(io::Error::other)?;
+        // Now and not with the first command: as long as nothing but a greeting
+        // was sent, nothing is in doubt.
+        session.complete_io(&mut socket)?;
+        Ok(Stream::Tls(Box::new(StreamOwned::new(session, socket))))
+    }
+}
+
+fn client_config(files: &TlsConfig) -> Result<Arc<ClientConfig>, Box<dyn std::error::Error>> {
+    // Says which file is no good, and why.
+    files.check()?;
+    let mut roots = RootCertStore::empty();
+    match &files.cafile {
+        Some(path) => {
+            for certificate in CertificateDer::pem_file_iter(path)? {
+                roots.add(certificate?)?;
+            }
+        }
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots);
+    Ok(Arc::new(match (&files.certfile, &files.keyfile) {
+        (Some(certfile), Some(keyfile)) => {
+            let chain = CertificateDer::pem_file_iter(certfile)?.collect::<Result<_, _>>()?;
+            builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(keyfile)?)?
+        }
+        _ => builder.with_no_client_auth(),
+    }))
+}
+
+/// Sends a request of the admin protocol; the body of the answer.
+fn exchange(stream: &mut Stream, request: &[u8], until: Instant) -> io::Result<Vec<u8>> {
+    stream.socket().set_write_timeout(Some(left(until)?))?;
+    stream.write_all(request)?;
+    stream.socket().set_read_timeout(Some(left(until)?))?;
+    let mut header = [0; HEADER];
+    stream.read_exact(&mut header)?;
+    let length = login_body_length(header).map_err(|error: LoginError| io::Error::other(error))?;
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body)?;
+    Ok(body)
+}
+
+/// The bytes of a connection, in clear or over TLS. Dropping it closes the
+/// socket and sends nothing: in a forked child it must not say goodbye in the
+/// parent's name.
+#[derive(Debug)]
+pub enum Stream {
+    Clear(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    /// What timeouts are set on.
+    pub fn socket(&self) -> &TcpStream {
+        match self {
+            Stream::Clear(socket) => socket,
+            Stream::Tls(stream) => &stream.sock,
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Clear(socket) => socket.read(into),
+            Stream::Tls(stream) => stream.read(into),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Clear(socket) => socket.write(bytes),
+            Stream::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Clear(socket) => socket.flush(),
+            Stream::Tls(stream) => stream.flush(),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The flags; those of a secured cluster are called as on the command line of
+//! `tendmap`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use tendmap::client::Config;
+use tendmap::route::Policy;
+use tendmap::segment::parse_key;
+use tendmap::tend::Host;
+use tendmap::tend::login::{AuthMode, SecretString};
+use tendmap::tend::tls::TlsConfig;
+
+use crate::store::Settings;
+
+/// Puts, reads and removes records, and checks every answer.
+#[derive(Parser)]
+pub struct Args {
+    /// Servers to begin with, NAME:PORT; with TLS NAME:TLS_NAME:PORT where the
+    /// certificate bears another name.
+    #[arg(required = true)]
+    pub hosts: Vec<Host>,
+    /// Key of the segment, which is shared with every process that has it.
+    #[arg(long, default_value = "0xA7000000", value_parser = parse_key)]
+    pub shm_key: u32,
+    /// The name that the cluster must have.
+    #[arg(long, value_name = "NAME")]
+    pub cluster_name: Option<String>,
+    /// The user that logs in; without it nobody does.
+    #[arg(long, value_name = "NAME", env = "TENDMAP_USER")]
+    pub user: Option<String>,
+    /// The user's password. Other users of the host see flags: better give it in
+    /// the environment or in a file.
+    #[arg(long, value_name = "TEXT", env = "TENDMAP_PASSWORD", hide_env_values = true)]
+    pub password: Option<SecretString>,
+    /// A file with the password; a line end at its end does not count.
+    #[arg(long, value_name = "FILE", conflicts_with = "password")]
+    pub password_file: Option<PathBuf>,
+    /// How the user proves who it is: INTERNAL, EXTERNAL, EXTERNAL_INSECURE or
+    /// PKI.
+    #[arg(long, value_name = "MODE", default_value_t = AuthMode::Internal)]
+    pub auth_mode: AuthMode,
+    /// Speak TLS with the servers. Any other TLS flag implies it.
+    #[arg(long)]
+    pub tls_enable: bool,
+    /// Certificates of the authorities that are trusted, PEM [default: those of
+    /// the system].
+    #[arg(long, value_name = "FILE")]
+    pub tls_cafile: Option<PathBuf>,
+    /// The client's own certificate, PEM.
+    #[arg(long, value_name = "FILE")]
+    pub tls_certfile: Option<PathBuf>,
+    /// The key to it, PEM.
+    #[arg(long, value_name = "FILE")]
+    pub tls_keyfile: Option<PathBuf>,
+    #[arg(long, default_value = "test")]
+    pub namespace: String,
+    #[arg(long, default_value = "kv")]
+    pub set: String,
+    #[arg(long, default_value_t = 4)]
+    pub threads: i64,
+    #[arg(long, default_value_t = 10)]
+    pub seconds: u64,
+    /// Read from any replica in turn, not from the master first.
+    #[arg(long)]
+    pub any_replica: bool,
+    /// A rack to read from where it has a replica; may be given several times,
+    /// the best first.
+    #[arg(
+        long,
+        value_name = "RACK",
+        allow_negative_numbers = true,
+        conflicts_with = "any_replica"
+    )]
+    pub prefer_rack: Vec<i32>,
+    /// For a whole operation, in milliseconds.
+    #[arg(long, default_value_t = 2000)]
+    pub total_timeout: u64,
+    /// For one try, in milliseconds.
+    #[arg(long, default_value_t = 300)]
+    pub socket_timeout: u64,
+}
+
+impl Args {
+    /// The settings of the map's client, which hold for the store's connections
+    /// too.
+    pub fn config(&self) -> Result<Config, String> {
+        let mut config = Config::shared(self.hosts.clone(), self.shm_key);
+        config.cluster_name.clone_from(&self.cluster_name);
+        config.user.clone_from(&self.user);
+        config.password.clone_from(&self.password);
+        if let Some(path) = &self.password_file {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| format!("--password-file {}: {error}", path.display()))?;
+            config.password = Some(text.trim_end_matches(['\n', '\r']).into());
+        }
+        config.auth_mode = self.auth_mode;
+        let mut tls = TlsConfig::default();
+        tls.cafile.clone_from(&self.tls_cafile);
+        tls.certfile.clone_from(&self.tls_certfile);
+        tls.keyfile.clone_from(&self.tls_keyfile);
+        if self.tls_enable || tls != TlsConfig::default() {
+            config.tls = Some(tls);
+        }
+        config.preferred_racks.clone_from(&self.prefer_rack);
+        Ok(config)
+    }
+
+    /// How commands are tried.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            total_timeout: Duration::from_millis(self.total_timeout),
+            socket_timeout: Duration::from_millis(self.socket_timeout),
+            read_policy: match () {
+                () if self.any_replica => Policy::Any,
+                () if !self.prefer_rack.is_empty() => Policy::PreferRack,
+                () => Policy::Sequence,
+            },
+            ..Settings::default()
+        }
+    }
+}
