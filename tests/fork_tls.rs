@@ -1,0 +1,140 @@
+//! A fork of a process that tends over TLS with a login: the session stays the
+//! parent's, and the child makes one of its own.
+//!
+//! The only test of its file: a child has a part in all that its parent has open.
+#![cfg(all(feature = "sim", feature = "tls"))]
+
+#[path = "common/authority.rs"]
+mod authority;
+mod common;
+
+use std::io::{Read, Write};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use authority::{Authority, NAME};
+use common::forked::forked;
+use common::wait_until;
+use tendmap::client::{Client, Config, Event, Observer, Role};
+use tendmap::route::{Partition, Policy};
+use tendmap::sim::{Sim, SimConfig, SimStatus, SimUser};
+use tendmap::tend::TendEvent;
+
+const LONG: Duration = Duration::from_secs(30);
+
+fn cluster(authority: &Authority) -> Sim {
+    authority.issue("client", &["keeper"], false);
+    let mut config = SimConfig::fast(3);
+    let mut tls = authority.nodes();
+    tls.cafile = Some(authority.path("ca.pem"));
+    config.tls = Some(tls);
+    config.security = true;
+    config.users = vec![SimUser::new("keeper", "sesame")];
+    Sim::start(config).unwrap()
+}
+
+fn config(sim: &Sim, authority: &Authority, directory: &tempfile::TempDir) -> Config {
+    let mut config = common::config(directory);
+    // One seed: of several, those that are not needed see a login cut short.
+    let seed = sim.tls_seeds()[0];
+    config.hosts = vec![format!("{}:{NAME}:{}", seed.ip(), seed.port()).parse().unwrap()];
+    config.connect_timeout = Duration::from_secs(5);
+    (config.user, config.password) = (Some("keeper".into()), Some("sesame".into()));
+    let mut tls = authority.client();
+    tls.certfile = Some(authority.path("client.pem"));
+    tls.keyfile = Some(authority.path("client.key"));
+    config.tls = Some(tls);
+    config
+}
+
+/// Logins, connections that have shown a token, connections, refusals.
+fn counts(status: &SimStatus) -> [u64; 4] {
+    let connections = status.nodes.iter().map(|node| node.connections_accepted).sum();
+    [status.logins, status.authentications, connections, status.logins_refused]
+}
+
+#[test]
+fn h27_a_child_leaves_the_tls_session_to_its_parent_and_logs_in_for_itself() {
+    let authority = Authority::new();
+    let sim = cluster(&authority);
+    let directory = common::directory();
+    let failures = Arc::new(Mutex::new(Vec::new()));
+    let told = failures.clone();
+    let mut watched = config(&sim, &authority, &directory);
+    watched.observer = Some(Observer::new(move |event: &Event| match event {
+        Event::TendFailed { .. }
+        | Event::Fenced { .. }
+        | Event::Tend(TendEvent::NodeFailed { .. }) => {
+            told.lock().unwrap().push(format!("{event:?}"));
+        }
+        _ => {}
+    }));
+    let mut inherited = Some(Client::connect(watched).unwrap());
+    let tends = |client: &Client| client.status().unwrap().tends;
+    let whole = |client: &Client| client.map().unwrap().map.nodes.len() == 3;
+    let parent = || inherited.as_ref().unwrap();
+    wait_until("the whole map", || whole(parent()));
+    let begun = tends(parent());
+    wait_until("passes over the connections that there are", || tends(parent()) > begun + 2);
+    let before = counts(&sim.status().unwrap());
+    let [logins, authentications, connections, refused] = before;
+    assert_eq!((logins, authentications, connections, refused), (3, 0, 3, 0));
+
+    let mut own = config(&sim, &authority, &directory);
+    let shared = own.clone();
+    own.use_shm = false;
+    let mut router = parent().router();
+    let namespace = router.namespace("test").unwrap();
+    let passes = tends(parent());
+    forked(
+        |pipe| {
+            router.route(namespace, Partition(0), Policy::Master).unwrap();
+            let begun = Instant::now();
+            // Neither is waited for the thread that is not there, nor is a goodbye
+            // said over its connections.
+            drop((router, inherited.take()));
+            assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+            let follower = Client::connect(shared).unwrap();
+            assert!(matches!(follower.role(), Role::Standby | Role::Follower));
+            assert!(whole(&follower));
+            pipe.write_all(b"f").unwrap();
+            pipe.read_exact(&mut [0]).unwrap();
+            // It tends, with a session of its own.
+            let own = Client::connect(own).unwrap();
+            assert_eq!(own.role(), Role::Owner);
+            wait_until("the whole map", || whole(&own));
+            let begun = tends(&own);
+            wait_until("passes of the child's own", || tends(&own) > begun + 2);
+            own.close();
+            follower.close();
+            pipe.write_all(b"o").unwrap();
+            pipe.read_exact(&mut [0]).unwrap();
+        },
+        |pipe| {
+            pipe.read_exact(&mut [0]).unwrap();
+            assert_eq!(counts(&sim.status().unwrap()), before, "a follower asks no server");
+            pipe.write_all(b"g").unwrap();
+            pipe.read_exact(&mut [0]).unwrap();
+            pipe.write_all(b"g").unwrap();
+        },
+    );
+
+    // The child is gone, and with it whatever it had open.
+    let client = inherited.unwrap();
+    let now = tends(&client);
+    assert!(now > passes, "the parent tended meanwhile");
+    wait_until("passes of the parent", || tends(&client) > now + 2);
+    assert_eq!(client.role(), Role::Owner);
+    let after = counts(&sim.status().unwrap());
+    assert_eq!(after, [logins + 3, 0, connections + 3, 0], "the child's own, and no other");
+    // Its session is still good, too.
+    sim.drop_connections(2).unwrap();
+    wait_until("another connection", || counts(&sim.status().unwrap())[2] > connections + 3);
+    let now = tends(&client);
+    wait_until("passes over it", || tends(&client) > now + 2);
+    assert_eq!(counts(&sim.status().unwrap()), [logins + 3, 1, connections + 4, 0]);
+    assert_eq!(*failures.lock().unwrap(), [] as [String; 0]);
+    assert!(sim.settle(LONG));
+    client.close();
+    assert_eq!(common::files(&directory), 0);
+}
