@@ -1,5 +1,6 @@
-//! A segment whose mutable words are arbitrary: reading the map, asking for the
-//! status and routing end in an answer or an error.
+//! A segment whose mutable words are arbitrary, the records of troubles among
+//! them: reading the map, asking for the status and routing end in an answer or
+//! an error.
 #![no_main]
 
 use std::cell::OnceCell;
@@ -72,7 +73,8 @@ fn map() -> ClusterMap {
     map
 }
 
-/// The word of a pair's number: the head, the owner block, and either frame.
+/// The word of a pair's number: the head, the owner block, either frame, and all
+/// that follows.
 fn place_of(number: u16, geometry: &Geometry) -> usize {
     let start = geometry.frame_start(0);
     let (number, words) = (usize::from(number), geometry.frame_words());
@@ -81,7 +83,7 @@ fn place_of(number: u16, geometry: &Geometry) -> usize {
         0 => HEAD + number / 8 % 40,
         1..=3 => start + number / 8 % frame::PREFIX.max(geometry.table_words()),
         4..=6 => start + words + number / 8 % geometry.table_words(),
-        _ => start + number / 8 % (2 * words),
+        _ => start + number / 8 % (geometry.total_bytes() / 8 - start),
     }
 }
 

@@ -47,7 +47,7 @@ impl Trouble {
     }
 
     /// The payloads of the record of a node; words beyond them mean nothing.
-    pub(crate) fn payloads(&self, id: NodeId) -> Vec<u64> {
+    pub fn payloads(&self, id: NodeId) -> Vec<u64> {
         let text = self.last_error.as_deref().unwrap_or_default().as_bytes();
         let mut payloads = vec![0; PREFIX + text.len().div_ceil(6)];
         payloads[0] = u64::from(self.failures) << 8 | text.len() as u64;
@@ -58,7 +58,7 @@ impl Trouble {
 
     /// What a node's record says; `None` if it is torn, damaged, another
     /// node's, or not of the present owner.
-    pub(crate) fn read(record: &[AtomicU64], head: Head, id: NodeId) -> Option<Trouble> {
+    pub fn read(record: &[AtomicU64], head: Head, id: NodeId) -> Option<Trouble> {
         let first = load_owner(record.first()?, head)?;
         let len = (first & 0xff) as usize;
         let record = record.get(..PREFIX + len.div_ceil(6))?;

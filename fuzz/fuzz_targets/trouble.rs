@@ -1,0 +1,65 @@
+//! The record of a node's trouble: honest, forged under a right checksum, torn
+//! or damaged, of any length. What is read is fit to be shown.
+#![no_main]
+
+use std::sync::atomic::AtomicU64;
+
+use libfuzzer_sys::fuzz_target;
+use tendmap::layout::frame::TROUBLE_WORDS;
+use tendmap::map::{NodeId, Trouble};
+use tendmap::protocol::{Head, Term, Word};
+
+/// The longest text that there is room for.
+const LONGEST: usize = 132;
+
+fuzz_target!(|data: &[u8]| {
+    let id = NodeId::new("BB9000000003100").unwrap();
+    let other = NodeId::new("BB9000000003200").unwrap();
+    let head = Head::new(Term::FIRST, 7);
+    let read = |words: &[u64]| {
+        let record: Vec<AtomicU64> = words.iter().copied().map(AtomicU64::new).collect();
+        let found = Trouble::read(&record, head, id);
+        if let Some(trouble) = &found {
+            let text = trouble.last_error.as_deref().unwrap_or_default();
+            assert!(trouble.last_error.is_none() || !text.is_empty(), "{trouble:?}");
+            assert!(text.len() <= LONGEST, "{trouble:?}");
+            // Printable, and nothing in it is escaped or cut a second time.
+            assert_eq!(Trouble::new(trouble.failures, text), *trouble);
+        }
+        found
+    };
+    // The record as it is, from the first byte on.
+    let whole: Vec<u64> =
+        data.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect();
+    read(&whole);
+
+    // Failures, the length of a text, the text, then changes: where and what.
+    let Some((failures, rest)) = data.split_first_chunk::<4>() else { return };
+    let Some((&len, rest)) = rest.split_first() else { return };
+    let (text, changes) = rest.split_at(rest.len().min(len.into()));
+    let (failures, text) = (u32::from_le_bytes(*failures), String::from_utf8_lossy(text));
+    let record_of = |trouble: &Trouble, id: NodeId| {
+        let mut record = vec![0; TROUBLE_WORDS];
+        for (word, payload) in record.iter_mut().zip(trouble.payloads(id)) {
+            *word = Word::new(Term::FIRST, payload).bits();
+        }
+        record
+    };
+    let honest = Trouble::new(failures, &text);
+    let record = record_of(&honest, id);
+    assert_eq!(read(&record).as_ref(), Some(&honest));
+    assert_eq!(read(&record_of(&honest, other)), None, "another node's");
+
+    let mut forged = honest.clone();
+    forged.last_error = Some(text.into_owned());
+    for mut record in [record, record_of(&forged, id)] {
+        read(&record);
+        for change in changes.chunks_exact(9) {
+            let word = u64::from_le_bytes(change[1..].try_into().unwrap());
+            record[usize::from(change[0]) % TROUBLE_WORDS] = word;
+        }
+        read(&record);
+        record.truncate(changes.len() % (TROUBLE_WORDS + 1));
+        read(&record);
+    }
+});
