@@ -7,6 +7,8 @@ mod consistency;
 mod console;
 mod lifecycle;
 mod racks;
+mod recorded;
+mod replay;
 mod settings;
 mod system_v;
 mod tool;
