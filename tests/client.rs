@@ -250,6 +250,27 @@ impl ClusterSource for Locked {
 }
 
 #[test]
+fn a_password_given_to_an_owner_that_sleeps_is_tried_at_once() {
+    let directory = directory();
+    let mut config = config(&directory);
+    config.tend_interval = Duration::from_secs(3600);
+    config.shm_takeover_threshold = Duration::from_secs(9000);
+    (config.user, config.password) = (Some("keeper".into()), Some("old".into()));
+    let (begins, begun) = channel();
+    let (end, ends) = channel();
+    (0..2).for_each(|_| end.send(()).unwrap());
+    let inside = Cluster::new(2, 1).source();
+    let source = Locked { inside, locked: false, begins, ends };
+    let client = Client::connect_with(config, Box::new(source)).unwrap();
+    let next = || begun.recv_timeout(Duration::from_secs(60)).expect("a pass");
+    next();
+    client.set_password("new".into()).unwrap();
+    next();
+    common::wait_until("a pass that succeeds", || client.status().unwrap().tends == 2);
+    client.close();
+}
+
+#[test]
 fn a_password_given_amid_a_failing_pass_is_not_kept_waiting_for_the_passes_before_it() {
     let directory = directory();
     let mut config = config(&directory);

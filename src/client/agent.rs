@@ -57,7 +57,7 @@ impl Agent {
                 // They may be what the passes failed for want of. They may have
                 // come amid a pass, which woke nobody.
                 if let Part::Owner(own) = &mut part {
-                    own.hurry();
+                    own.retry();
                 }
             }
             let segment = self.shared.current.get();

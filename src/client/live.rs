@@ -35,7 +35,7 @@ impl Client {
     }
 
     /// Changes the password of the user that this process logs in as, from the
-    /// next login on. As owner it tends soon, however long its passes have
+    /// next login on. As owner it tends at once, however long its passes have
     /// failed. Sessions and connections stay as they are.
     ///
     /// # Errors

@@ -113,13 +113,21 @@ impl Own {
         }
     }
 
-    /// Somebody asks for an early tend, or has given another password: the next
-    /// pass begins a quarter of the interval after the last one, however often
-    /// it is asked for.
+    /// Somebody asks for an early tend: the next pass begins a quarter of the
+    /// interval after the last one, however often it is asked for.
     pub fn hurry(&mut self) {
+        self.tend_within(self.interval / 4);
+    }
+
+    /// This process has given another password: the next pass begins at once.
+    pub fn retry(&mut self) {
+        self.tend_within(Duration::ZERO);
+    }
+
+    /// The next pass begins so long after the last one, however many have failed.
+    fn tend_within(&mut self, pause: Duration) {
         self.backoff.reset();
-        let early = self.begun + (self.interval / 4).max(MIN_TEND_INTERVAL);
-        self.due = self.due.min(early);
+        self.due = self.due.min(self.begun + pause.max(MIN_TEND_INTERVAL));
     }
 
     /// Whether this is still *the* segment of the key. `link` alone does not
