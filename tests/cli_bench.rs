@@ -40,6 +40,8 @@ fn a_short_bench_tells_every_figure_and_leaves_nothing_behind() {
         "takeover_ms_p50",
         "takeover_ms_p99",
         "handover_ms_p50",
+        "hung_takeover_ms",
+        "hung_bound_ms",
     ];
     assert_eq!(found.keys().collect::<Vec<_>>(), wanted);
     for (key, value) in found {

@@ -5,6 +5,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tendmap::client::{Client, Config, Reader};
 use tendmap::route::{Partition, Policy, Router};
 use tendmap::segment::Place;
@@ -21,6 +22,8 @@ pub enum Task {
     Follow,
     /// The same, looking up without a pause.
     Busy,
+    /// The same as the first, waiting less long for an owner that is hung.
+    Impatient,
     /// To attach and route, again and again, and tell how long each took.
     Attach,
     /// To be attached, as one that only reads and has read.
@@ -39,6 +42,10 @@ pub struct Args {
     case: Option<Case>,
 }
 
+/// How often an owner that may hang shows a sign of life, at least.
+pub const INTERVAL: Duration = Duration::from_millis(250);
+/// How long a hung owner is waited for.
+pub const THRESHOLD: Duration = Duration::from_secs(1);
 /// How often a child attaches.
 const ATTACHES: usize = 50;
 
@@ -50,14 +57,14 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Failure> {
     // Who measures goes before all others; what it starts does not.
     let _ = rustix::process::setpriority_process(None, 0);
     match args.task {
-        Task::Follow => {
-            let client = connect(&common.place())?;
+        Task::Follow | Task::Impatient => {
+            let client = connect(&common.place(), args.task)?;
             tell("ready")?;
             wait_for_end();
             client.close();
         }
         Task::Busy => {
-            let client = connect(&common.place())?;
+            let client = connect(&common.place(), args.task)?;
             tell("ready")?;
             // The process ends with its standard input, as others are closed.
             let ended = thread::spawn(wait_for_end);
@@ -74,7 +81,7 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Failure> {
         Task::Attach => {
             for _ in 0..ATTACHES {
                 let begun = Instant::now();
-                let client = connect(&common.place())?;
+                let client = connect(&common.place(), args.task)?;
                 look_up(client.router(), || true);
                 tell(begun.elapsed().as_nanos())?;
                 client.close();
@@ -85,13 +92,18 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Failure> {
 }
 
 /// A client of the segment there, which it makes if there is none.
-fn connect(place: &Place) -> Result<Client, Failure> {
+fn connect(place: &Place, task: Task) -> Result<Client, Failure> {
     // No server is ever asked: the map is of a source that has none.
     let nowhere = "127.0.0.1:1".parse().map_err(|_| Failure::Failed("no address".into()))?;
     let mut config = Config::shared(vec![nowhere], place.key);
     config.shm_backend = place.backend;
     config.shm_directory.clone_from(&place.directory);
     config.shm_owner = place.owner;
+    if task == Task::Impatient {
+        config.tend_interval = INTERVAL;
+        config.connect_timeout = INTERVAL;
+        config.shm_takeover_threshold = THRESHOLD;
+    }
     Ok(Client::connect_with(config, Box::new(Fixed(Shape::DEFAULT.map())))?)
 }
 
@@ -135,6 +147,7 @@ impl Process {
         let task = match task {
             Task::Follow => "follow",
             Task::Busy => "busy",
+            Task::Impatient => "impatient",
             Task::Attach => "attach",
             Task::Read => "read",
             Task::Count => "count",
@@ -173,6 +186,16 @@ impl Process {
             Some(line) if line == "ready" => Ok(()),
             _ => Err(Failure::Failed("a process of the bench has not connected".into())),
         }
+    }
+
+    /// Stops it, as by `kill -STOP`, or lets it go on.
+    ///
+    /// # Errors
+    /// [`Failure::Failed`] if the system refuses.
+    pub fn stop(&self, stopped: bool) -> Result<(), Failure> {
+        let failed = |error| Failure::Failed(format!("can't stop a process of the bench: {error}"));
+        let signal = if stopped { Signal::STOP } else { Signal::CONT };
+        kill_process(Pid::from_child(&self.child), signal).map_err(failed)
     }
 
     /// Kills it, as by `kill -9`; it stays a zombie until it is asked for.

@@ -59,6 +59,9 @@ pub struct Args {
 
 /// Rounds at least, whatever the time.
 const LEAST: usize = 5;
+/// How often an owner hangs, and how many wait for it.
+const HANGS: usize = 4;
+const IMPATIENT: usize = 8;
 /// Timings of what needs a second thread, for each start of one.
 const BESIDE: usize = 10;
 
@@ -76,6 +79,9 @@ pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure>
     summary.attach = attach::times(&followed)?;
     summary.followers = args.followers.into();
     summary.times = group.run(Instant::now() + length / 2, LEAST)?;
+    drop(group);
+    let mut group = Group::new(&followed, IMPATIENT, Task::Impatient)?;
+    group.hang(HANGS, &mut summary.times)?;
     drop(group);
     output.answer(|| summary.json(), |out| summary.text(out))?;
     Ok(())

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
+use super::child::{INTERVAL, THRESHOLD};
 use super::digest::{Digests, lanes};
 use super::lookup::Lookups;
 use super::publication::Publications;
@@ -48,6 +49,8 @@ impl Summary {
             "takeover_ms_p50": rounded(times.takeovers.median()),
             "takeover_ms_p99": rounded(times.takeovers.quantile(99)),
             "handover_ms_p50": rounded(times.handovers.median()),
+            "hung_takeover_ms": rounded(times.hung.quantile(100)),
+            "hung_bound_ms": (THRESHOLD + INTERVAL).as_millis() as u64,
         })
     }
 
@@ -101,6 +104,10 @@ impl Summary {
         row("takeover after a kill", &times.takeovers, "ms", slowest);
         let many = format!("of {}", times.handovers.len());
         row("hand-over at close", &times.handovers, "ms", many);
+        let (threshold, interval) = (THRESHOLD.as_millis(), INTERVAL.as_millis());
+        let slowest = number(times.hung.quantile(100));
+        let bound = format!("at most {slowest} ms; threshold {threshold} + interval {interval} ms");
+        row("takeover from a hung owner", &times.hung, "ms", bound);
         write_table(out, &shown)
     }
 }

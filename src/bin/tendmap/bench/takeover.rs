@@ -27,6 +27,8 @@ pub struct Times {
     pub takeovers: Samples,
     /// From the word to close.
     pub handovers: Samples,
+    /// From the stop of an owner that holds its lock.
+    pub hung: Samples,
 }
 
 /// An owner and its followers.
@@ -44,7 +46,9 @@ impl Group {
     /// # Errors
     /// [`Failure`] if they can't be started.
     pub fn new(place: &Place, followers: usize, task: Task) -> Result<Group, Failure> {
-        let mut first = Process::start(place, Task::Follow)?;
+        // The first one owns; it is of the kind that looks nothing up.
+        let kind = if task == Task::Busy { Task::Follow } else { task };
+        let mut first = Process::start(place, kind)?;
         first.expect_ready()?;
         let mut processes = vec![first];
         for _ in 0..followers {
@@ -77,6 +81,37 @@ impl Group {
         Ok(times)
     }
 
+    /// Stops the owner, so that it hangs, so many times.
+    ///
+    /// # Errors
+    /// [`Failure`] if nobody takes over.
+    pub fn hang(&mut self, rounds: usize, times: &mut Times) -> Result<(), Failure> {
+        for _ in 0..rounds {
+            thread::sleep(Duration::from_millis(self.random.u64(50..300)));
+            let segment = self.reader.segment();
+            let (owner, term) = self.owner()?;
+            let since = Instant::now();
+            self.processes[owner].stop(true)?;
+            while segment.head().term() == term {
+                check(since)?;
+                thread::sleep(LOOK);
+            }
+            times.hung.push(since.elapsed().as_secs_f64() * 1e3);
+            self.processes[owner].stop(false)?;
+        }
+        Ok(())
+    }
+
+    /// Which process owns, and its term.
+    fn owner(&self) -> Result<(usize, u16), Failure> {
+        let segment = self.reader.segment();
+        let head = segment.head();
+        let pid = load_owner(segment.mapping().owner(OwnerWord::Pid), head);
+        let owner = self.processes.iter().position(|process| Some(process.pid().into()) == pid);
+        let owner = owner.ok_or_else(|| Failure::Failed("somebody else owns the bench".into()))?;
+        Ok((owner, head.term()))
+    }
+
     /// Ends the owner; milliseconds until there is another.
     fn next(
         &mut self,
@@ -86,18 +121,13 @@ impl Group {
         // At any moment of everybody's sleep.
         thread::sleep(Duration::from_micros(self.random.u64(5_000..30_000)));
         let segment = self.reader.segment();
-        let head = segment.head();
-        let pid = load_owner(segment.mapping().owner(OwnerWord::Pid), head);
-        let owner = self.processes.iter().position(|process| Some(process.pid().into()) == pid);
-        let owner = owner.ok_or_else(|| Failure::Failed("somebody else owns the bench".into()))?;
+        let (owner, term) = self.owner()?;
         let mut owner = self.processes.swap_remove(owner);
         let mut since = Instant::now();
         end(&mut owner)?;
         let mut dead = !killed;
-        while segment.head().term() == head.term() {
-            if since.elapsed() > PATIENCE {
-                return Err(Failure::Failed(format!("nobody has taken over in {PATIENCE:?}")));
-            }
+        while segment.head().term() == term {
+            check(since)?;
             thread::sleep(LOOK);
             if !dead && owner.has_ended() {
                 (dead, since) = (true, Instant::now());
@@ -111,6 +141,13 @@ impl Group {
         self.processes.push(another);
         Ok(time)
     }
+}
+
+fn check(since: Instant) -> Result<(), Failure> {
+    if since.elapsed() > PATIENCE {
+        return Err(Failure::Failed(format!("nobody has taken over in {PATIENCE:?}")));
+    }
+    Ok(())
 }
 
 /// While it lives this thread goes before all others, where that is allowed: its
