@@ -10,7 +10,8 @@ use tendmap::segment::{Created, create};
 use tendmap::sim::{Sim, SimConfig};
 
 use crate::common::{Cluster, add_namespace, directory, node, wait_until};
-use crate::worker::{Setup, Worker};
+use crate::setup::Setup;
+use crate::worker::Worker;
 
 pub fn trials() -> Vec<(&'static str, fn())> {
     vec![

@@ -6,7 +6,8 @@ use tendmap::client::Reader;
 use tendmap::sim::{Sim, SimConfig};
 
 use crate::common::{directory, files, wait_at_most, wait_until};
-use crate::worker::{Setup, Worker};
+use crate::setup::Setup;
+use crate::worker::Worker;
 
 pub fn trials() -> Vec<(&'static str, fn())> {
     vec![

@@ -9,7 +9,8 @@ use tendmap::client::{Client, Reader, Role};
 use tendmap::segment::{Created, create, remove};
 
 use crate::common::{Cluster, directory, files, wait_until};
-use crate::worker::{Setup, Worker};
+use crate::setup::Setup;
+use crate::worker::Worker;
 
 pub fn trials() -> Vec<(&'static str, fn())> {
     vec![

@@ -8,17 +8,17 @@ mod followers;
 mod growth;
 mod healing;
 mod interleavings;
-mod outsiders;
 mod ownership;
 mod publication;
 mod roles;
+mod setup;
 mod system_v;
 mod worker;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
-    worker::work_if_asked();
+    roles::work_if_asked();
     let mut arguments = Arguments::from_args();
     // Each test starts processes of its own; two at a time keep two cores busy
     // and leave waits as short as they should be.

@@ -9,7 +9,8 @@ use tendmap::segment::{RESERVE, STANDBY};
 use tendmap::sim::{Sim, SimConfig};
 
 use crate::common::{directory, files, wait_until};
-use crate::worker::{Setup, Worker};
+use crate::setup::Setup;
+use crate::worker::Worker;
 
 pub fn trials() -> Vec<(&'static str, fn())> {
     vec![

@@ -9,7 +9,9 @@ use tendmap::map::ClusterMap;
 use tendmap::segment::{Candidate, Entry, Tenure};
 
 use crate::common::{directory, wait_until};
-use crate::worker::{Setup, Worker, hammered};
+use crate::roles::hammered;
+use crate::setup::Setup;
+use crate::worker::Worker;
 
 pub fn trials() -> Vec<(&'static str, fn())> {
     vec![

@@ -12,7 +12,8 @@ use tendmap::layout::{Shm, WriteMapping, shm_create, shm_find, shm_remove};
 use tendmap::segment::{Backend, Created, Place, Segment, create, list, remove};
 
 use crate::common::{Cluster, directory, files};
-use crate::worker::{Setup, Worker};
+use crate::setup::Setup;
+use crate::worker::Worker;
 
 /// Where the map is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,8 +11,9 @@ use tendmap::layout::{Geometry, Shm, shm_create};
 use tendmap::map::{Capacity, Slot};
 use tendmap::segment::{Created, create, remove};
 
+use super::say;
 use crate::common::{Cluster, node, wait_until};
-use crate::worker::{Setup, say};
+use crate::setup::Setup;
 
 /// Makes and removes segments until it is killed.
 pub fn churn(setup: &Setup) {

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use tendmap::client::{Client, Reader, Verdict};
 use tendmap::route::{Partition, Policy, Router};
 
+use super::{commands, say};
 use crate::common::Cluster;
-use crate::worker::{Setup, commands, say};
+use crate::setup::Setup;
 
 /// What a follower keeps for a node: memory, and a descriptor as a connection
 /// would be.

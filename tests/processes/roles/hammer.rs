@@ -1,0 +1,54 @@
+//! An owner that publishes without a pause.
+
+use serde_json::json;
+use tendmap::map::ClusterMap;
+use tendmap::segment::{Created, NotPublished, create};
+
+use super::say;
+use crate::setup::Setup;
+
+/// An owner without a cluster that publishes without a pause, every word
+/// changed each time: whenever it is killed or stopped, it is in the middle of
+/// a publication.
+pub fn hammer(setup: &Setup) {
+    let Created::Owner(mut tenure) =
+        create(&setup.place(), 1, setup.config().capacity(), None).unwrap()
+    else {
+        panic!("the directory was empty");
+    };
+    tenure.set_checksums(true);
+    let mut maps = [hammered(0), hammered(1), hammered(2)];
+    say(json!({"event": "hammering"}));
+    for turn in 0.. {
+        let map: &mut ClusterMap = &mut maps[turn % 3];
+        match tenure.publish(map) {
+            Ok(_) => {}
+            Err(NotPublished::Ended(_)) => break,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    tenure.fenced();
+    say(json!({"event": "fenced"}));
+    let _ = std::io::stdin().lines().next();
+}
+
+/// Eight namespaces on twelve nodes; two maps of different turns differ in
+/// every word.
+pub fn hammered(turn: usize) -> ClusterMap {
+    let mut map = ClusterMap::new(tendmap::map::Capacity::DEFAULT);
+    for number in 0..12 {
+        map.nodes.insert(crate::common::node(number)).unwrap();
+    }
+    for index in 0..8 {
+        crate::common::add_namespace(&mut map, &format!("ns{index}"), 3);
+        let namespace = &mut map.namespaces_mut()[index];
+        for partition in 0..4096 {
+            for replica in 0..3 {
+                let slot = tendmap::map::Slot::new((partition + 4 * turn + replica) % 12);
+                namespace.partitions.set_owner(partition, replica, slot);
+            }
+            namespace.partitions.set_regime(partition, turn as u32 + 1);
+        }
+    }
+    map
+}

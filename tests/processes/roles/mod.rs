@@ -1,0 +1,74 @@
+//! What a worker process does.
+
+mod client;
+mod footprint;
+mod hammer;
+mod outsiders;
+mod pool;
+mod spin;
+
+use std::io::Write;
+
+use serde_json::{Value, json};
+use tendmap::segment::live;
+
+use crate::common::Cluster;
+use crate::setup::Setup;
+pub use hammer::hammered;
+
+/// The variable that has the role of a worker, and its setup.
+pub const ROLE: &str = "TENDMAP_TEST_WORKER";
+/// The one that has the trial that it is to run.
+pub const TRIAL: &str = "TENDMAP_TEST_TRIAL";
+
+/// If this process was started as a worker: works, and never returns.
+pub fn work_if_asked() {
+    let Ok(role) = std::env::var(ROLE) else { return };
+    let (role, setup) = role.split_once(' ').expect("a role and a setup");
+    let setup = Setup::from_json(&serde_json::from_str(setup).unwrap());
+    match role {
+        "client" => client::client(&setup, None),
+        "switch" => client::client(&setup, Some(Cluster::new(5, 2))),
+        "hammer" => hammer::hammer(&setup),
+        "spin" => spin::spin(&setup),
+        "hold" => hold(&setup),
+        "keep" => pool::keep(&setup),
+        "read" => pool::read(&setup),
+        "footprint" => footprint::footprint(&setup),
+        "hold-check" => {
+            let segment = live(&setup.place()).unwrap().unwrap();
+            let byte = segment.head().term().into();
+            let held = segment.lock().unwrap().held_by_other(byte).unwrap();
+            say(json!({"event": "owner_byte", "held": held}));
+        }
+        "trial" => crate::conformance::run(&std::env::var(TRIAL).unwrap()),
+        "churn" => outsiders::churn(&setup),
+        "look" => outsiders::look(&setup),
+        "half" => outsiders::half(&setup),
+        "outgrow" => outsiders::outgrow(&setup),
+        other => panic!("no such role: {other}"),
+    }
+    std::process::exit(0);
+}
+
+/// What the test says, a line each.
+pub fn commands() -> impl Iterator<Item = String> {
+    std::io::stdin().lines().map_while(Result::ok)
+}
+
+pub fn say(value: Value) {
+    let mut out = std::io::stdout().lock();
+    // A test that has gone away is no reason to fail.
+    let _ = writeln!(out, "{value}").and_then(|()| out.flush());
+}
+
+/// Takes the bytes of the next two terms, as candidates that are stopped
+/// half-way do.
+fn hold(setup: &Setup) {
+    let segment = live(&setup.place()).unwrap().unwrap();
+    let lock = segment.lock().unwrap();
+    let next = u64::from(segment.head().term()) + 1;
+    assert!(lock.try_lock(next).unwrap() && lock.try_lock(next + 1).unwrap());
+    say(json!({"event": "holding"}));
+    let _ = std::io::stdin().lines().next();
+}
