@@ -1,5 +1,6 @@
 //! A segment's memory as slices of atomics.
 
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use std::fs::File;
 use std::io;
@@ -8,6 +9,7 @@ use std::sync::atomic::AtomicU64;
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
 
+use super::fork::Lineage;
 use super::geometry::{Geometry, WORD, frame};
 use super::header::Header;
 use super::system_v::{Shm, copy_header};
@@ -23,7 +25,10 @@ pub struct Mapping {
     base: NonNull<AtomicU64>,
     words: usize,
     geometry: Geometry,
-    _memory: Memory,
+    /// Forgotten, not dropped, where it is not there.
+    memory: ManuallyDrop<Memory>,
+    /// The only process that has it; `None` if children inherit it.
+    only: Option<Lineage>,
 }
 
 /// Whose the memory is: dropped, it is unmapped.
@@ -83,7 +88,21 @@ impl Mapping {
         }
         let base = NonNull::new(start)
             .ok_or_else(|| io::Error::other("the kernel mapped memory at address zero"))?;
-        Ok(Mapping { base, words: geometry.total_bytes() / WORD, geometry, _memory: memory })
+        let memory = ManuallyDrop::new(memory);
+        Ok(Mapping { base, words: geometry.total_bytes() / WORD, geometry, memory, only: None })
+    }
+
+    /// It is not inherited by children.
+    fn of_this_process(self) -> Mapping {
+        let mut mapping = self;
+        mapping.only = Some(Lineage::current());
+        mapping
+    }
+
+    /// Whether it is there: not so in the child of the process that it belongs
+    /// to.
+    fn is_there(&self) -> bool {
+        self.only.is_none_or(|lineage| lineage == Lineage::current())
     }
 
     /// The geometry that it was mapped with.
@@ -143,6 +162,16 @@ impl Mapping {
     }
 }
 
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // Where it is not there, something else may have been mapped since.
+        if self.is_there() {
+            // SAFETY: it is dropped once, here.
+            unsafe { ManuallyDrop::drop(&mut self.memory) }
+        }
+    }
+}
+
 /// A writable mapping: the owner's second one, or private memory.
 #[derive(Debug)]
 pub struct WriteMapping(Arc<Mapping>);
@@ -156,7 +185,8 @@ impl WriteMapping {
         check_len(file, &geometry)?;
         let raw = MmapOptions::new().len(geometry.total_bytes()).map_raw(file)?;
         raw.advise(Advice::DontFork)?;
-        Ok(WriteMapping(Arc::new(Mapping::of(Memory::File(raw), geometry)?)))
+        let mapping = Mapping::of(Memory::File(raw), geometry)?;
+        Ok(WriteMapping(Arc::new(mapping.of_this_process())))
     }
 
     /// The memory of a System V segment that was mapped for writing. A forked
@@ -180,7 +210,7 @@ impl WriteMapping {
                 rustix::mm::Advice::LinuxDontFork,
             )
         }?;
-        Ok(WriteMapping(Arc::new(mapping)))
+        Ok(WriteMapping(Arc::new(mapping.of_this_process())))
     }
 
     /// Private memory of a segment's shape, all zero.
@@ -190,6 +220,12 @@ impl WriteMapping {
     pub fn private(geometry: Geometry) -> io::Result<WriteMapping> {
         let raw = MmapOptions::new().len(geometry.total_bytes()).map_anon()?.into();
         Ok(WriteMapping(Arc::new(Mapping::of(Memory::Private(raw), geometry)?)))
+    }
+
+    /// Whether it can be used: not so in a forked child, which inherits none of a
+    /// segment's.
+    pub fn is_there(&self) -> bool {
+        self.0.is_there()
     }
 
     /// The same mapping, for those who only read.

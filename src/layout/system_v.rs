@@ -186,8 +186,8 @@ pub(super) fn copy_header(words: &[AtomicU64]) -> Vec<u8> {
 impl Drop for Shm {
     fn drop(&mut self) {
         // SAFETY: mapped by `attach`, and nobody has a reference into it any
-        // more. In a forked child that did not inherit the mapping the kernel
-        // finds none at the address, and does nothing.
+        // more. Who keeps it from children (`WriteMapping`) does not drop it
+        // there.
         unsafe { libc::shmdt(self.base.as_ptr().cast()) };
     }
 }

@@ -276,9 +276,6 @@ impl<S> Router<S> {
         policy: Policy,
         batch: &mut Batch,
     ) -> Result<(), RouteError> {
-        if policy == Policy::PreferRack {
-            self.look_at_racks();
-        }
         let first = self.starts.clone();
         let mut starts = first.clone();
         self.pin(|pinned| {

@@ -297,6 +297,7 @@ impl<S> Router<S> {
         &mut self,
         mut look: impl FnMut(&Pinned<'_, S>) -> Result<T, RouteError>,
     ) -> Result<T, RouteError> {
+        self.look_at_racks();
         for _ in 0..RETRIES {
             let Some(stamp) = self.open()? else { continue };
             let result = look(&Pinned { router: self, stamp });

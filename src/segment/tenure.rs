@@ -98,11 +98,10 @@ impl Tenure {
         self.notify();
     }
 
-    fn memory(&self) -> &WriteMapping {
-        self.writer
-            .as_deref()
-            .or_else(|| self.segment.memory())
-            .expect("a shared tenure has a writer, private memory is one")
+    /// Where it writes. A forked child has inherited no such memory: there
+    /// somebody else owns, the parent.
+    fn memory(&self) -> Result<&WriteMapping, Ended> {
+        writable(self.writer.as_ref(), &self.segment)
     }
 
     /// The segment that is owned.
@@ -202,13 +201,14 @@ impl Tenure {
 
     /// A word's tag is newer than the head: the exchange tells who is right.
     fn newer_tag(&self) -> Ended {
-        match retire(self.memory().head(), self.publisher.head()) {
-            Ok(_) => self.damaged(),
-            Err(_) => Ended::Fenced,
+        match self.retired() {
+            Ok(()) => self.damaged(),
+            Err(ended) => ended,
         }
     }
 
     fn check(&self) -> Result<(), Ended> {
+        self.memory()?;
         // The whole head: one of its own term that it did not leave so is
         // damaged, and taken over like a foreign one.
         if self.segment.head() == self.publisher.head() { Ok(()) } else { Err(Ended::Fenced) }
@@ -225,6 +225,8 @@ impl Tenure {
     /// # Errors
     /// [`NotPublished`]; readers then go on with what was published last.
     pub fn publish(&mut self, map: &ClusterMap) -> Result<Option<u64>, NotPublished> {
+        // Also where nothing has changed.
+        self.memory().map_err(NotPublished::Ended)?;
         let geometry = self.segment.geometry();
         let image = Image::of(map, geometry).map_err(NotPublished::NoRoom)?;
         let changes = image.put(map, geometry, &mut self.publisher);
@@ -240,7 +242,7 @@ impl Tenure {
         image.seal(generation, self.checksums, &mut self.publisher);
         // Until it is: what was put there is no longer what was published.
         self.published = None;
-        let writer = self.writer.as_deref().or_else(|| self.segment.memory()).expect("as `memory`");
+        let writer = writable(self.writer.as_ref(), &self.segment).map_err(NotPublished::Ended)?;
         let frame = writer.frame(self.publisher.next_frame());
         match self.publisher.publish(writer.head(), frame, image.spans()) {
             Ok(head) => {
@@ -286,7 +288,7 @@ impl Tenure {
             span.end = span.start + part;
             words -= part;
         }
-        let writer = self.writer.as_deref().or_else(|| self.segment.memory()).expect("as `memory`");
+        let writer = writable(self.writer.as_ref(), &self.segment).map_err(NotPublished::Ended)?;
         let frame = writer.frame(self.publisher.next_frame());
         match self.publisher.write(writer.head(), frame, &reach) {
             Ok(_) => Ok(whole),
@@ -298,12 +300,16 @@ impl Tenure {
     /// Sets an owner word.
     pub fn set(&self, word: OwnerWord, value: u64) {
         // A newer tag there means fenced or damaged, which the next turn finds.
-        let _ = store_owner(self.memory().owner(word), self.term(), value);
+        if let Ok(memory) = self.memory() {
+            let _ = store_owner(memory.owner(word), self.term(), value);
+        }
     }
 
     /// Adds to an owner word.
     pub fn add(&self, word: OwnerWord, by: u64) {
-        let _ = add_owner(self.memory().owner(word), self.term(), by);
+        if let Ok(memory) = self.memory() {
+            let _ = add_owner(memory.owner(word), self.term(), by);
+        }
     }
 
     /// Puts down how a node fails, beside the map; what stands there already is
@@ -312,7 +318,7 @@ impl Tenure {
     /// # Errors
     /// [`Ended`].
     pub fn set_trouble(&self, slot: Slot, id: NodeId, trouble: &Trouble) -> Result<(), Ended> {
-        let record = self.memory().trouble(slot.index());
+        let record = self.memory()?.trouble(slot.index());
         for (word, payload) in record.iter().zip(trouble.payloads(id)) {
             // Relaxed: the record's checksum tells what belongs together.
             let found = Word::from_bits(word.load(Ordering::Relaxed));
@@ -340,7 +346,7 @@ impl Tenure {
     /// until someone takes it, which may be at once. Whether it did: in private
     /// mode there is nobody to take it.
     pub fn abdicate(&mut self) -> bool {
-        if self.segment.lock().is_none() || self.abdicated() {
+        if self.segment.lock().is_none() || self.abdicated() || self.memory().is_err() {
             return false;
         }
         self.set(OwnerWord::Flags, OwnerWord::ABDICATED);
@@ -382,7 +388,12 @@ impl Tenure {
     /// # Errors
     /// [`Ended::Fenced`] if it was not the owner's to retire any more.
     pub fn retire(&mut self) -> Result<(), Ended> {
-        retire(self.memory().head(), self.publisher.head()).map(|_| ()).map_err(|_| Ended::Fenced)
+        self.retired()
+    }
+
+    fn retired(&self) -> Result<(), Ended> {
+        let retired = retire(self.memory()?.head(), self.publisher.head());
+        retired.map(|_| ()).map_err(|_| Ended::Fenced)
     }
 
     fn end(&mut self) {
@@ -394,14 +405,15 @@ impl Tenure {
     }
 
     fn free_byte(&self) {
-        if let Some(lock) = self.segment.lock() {
+        // In a child it is the parent's.
+        if let Some(lock) = self.segment.lock().filter(|_| self.memory().is_ok()) {
             lock.unlock(byte_of(self.term()));
         }
     }
 
     /// Raises the event and wakes everybody who waits for one.
     fn notify(&self) {
-        let mapping = self.memory();
+        let Ok(mapping) = self.memory() else { return };
         raise_event(mapping.event(), self.segment.head());
         wake(mapping.event(), None);
         wake(mapping.head(), None);
@@ -412,4 +424,13 @@ impl Drop for Tenure {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+fn writable<'a>(
+    writer: Option<&'a Writer>,
+    segment: &'a Segment,
+) -> Result<&'a WriteMapping, Ended> {
+    let memory = writer.map(|writer| &**writer).or_else(|| segment.memory());
+    let memory = memory.expect("a shared tenure has a writer, private memory is one");
+    if memory.is_there() { Ok(memory) } else { Err(Ended::Fenced) }
 }

@@ -102,6 +102,7 @@ fn a_read_goes_to_the_preferred_racks_in_their_order_and_they_change_at_run_time
         held.unwrap_or(row[0].as_str()).to_owned()
     };
     let digests: Vec<Digest> = (0..200_i64).map(|key| Digest::of("s", key)).collect();
+    let prefer = router.attempt(Policy::PreferRack);
     for preferred in [&[2][..], &[3, 1], &[1, 2, 3], &[]] {
         let ids: Vec<i32> = preferred.iter().map(|&number| number as i32 * 10).collect();
         reader.set_preferred_racks(&ids);
@@ -109,6 +110,14 @@ fn a_read_goes_to_the_preferred_racks_in_their_order_and_they_change_at_run_time
             let route = router.route(test, Partition(partition), Policy::PreferRack).unwrap();
             assert_eq!(route.id().as_str(), wanted(preferred, partition), "{preferred:?}");
         }
+        // Also where many are looked up at once, which asks for no attempt.
+        let mut pinning = reader.router();
+        let pinned = pinning.namespace("test").unwrap();
+        reader.set_preferred_racks(&[]);
+        pinning.pin(|all| all.select(pinned, 0, &prefer)).unwrap();
+        reader.set_preferred_racks(&ids);
+        let (_, slot) = pinning.pin(|all| all.select(pinned, 0, &prefer)).unwrap().unwrap();
+        assert_eq!(pinning.node(slot).unwrap().id.as_str(), wanted(preferred, 0), "{preferred:?}");
         // Also a batch that is the first thing a router does.
         let mut fresh = reader.router();
         let (test, mut batch) = (fresh.namespace("test").unwrap(), Batch::new());

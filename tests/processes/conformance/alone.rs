@@ -4,9 +4,10 @@ use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use tendmap::client::{ConnectError, Role};
-use tendmap::map::{Capacity, Slot};
+use tendmap::layout::OwnerWord;
+use tendmap::map::{Capacity, ClusterMap, Slot};
 use tendmap::route::{Partition, Policy};
-use tendmap::segment::private;
+use tendmap::segment::{Created, Ended, NotPublished, create, private};
 
 use super::{Host, Mode, Test};
 use crate::common::forked::forked;
@@ -25,12 +26,13 @@ pub fn tests() -> Vec<Test> {
 }
 
 /// Those that need a process of their own.
-const FORKING: [Test; 5] = [
+const FORKING: [Test; 6] = [
     ("h27_siblings_of_one_parent_draw_numbers_of_their_own", siblings),
     ("h28_the_child_sees_later_publications", child_reads_on),
     ("h27_closing_in_the_child_returns_at_once_and_the_parent_stays_owner", child_closes),
     ("h27_a_client_of_the_child_s_own_survives_the_end_of_the_inherited_one", own_in_child),
     ("h41_the_child_of_an_owner_has_no_writable_mapping", child_cannot_write),
+    ("h41_an_ownership_in_a_child_does_nothing_and_unmaps_nothing", ownership_in_child),
 ];
 
 /// Whether a test forks.
@@ -259,6 +261,54 @@ fn child_cannot_write(host: &Host) {
     forked(|_| assert_eq!(writable(host, std::process::id() as i32), 0), |_| {});
     drop(client);
     assert_eq!(writable(host, pid), 0, "a closed owner has none either");
+}
+
+/// Where the owner's writable mapping is in the parent there is nothing in the
+/// child, or whatever the child maps there.
+fn ownership_in_child(host: &Host) {
+    let Mode::Shared(_) = host.mode else { return };
+    let created = create(&host.place(), 1, host.config().capacity(), None).unwrap();
+    let Created::Owner(mut tenure) = created else { panic!("there was one") };
+    let mut map = ClusterMap::new(Capacity::DEFAULT);
+    map.nodes.insert(node(1)).unwrap();
+    tenure.publish(&map).unwrap();
+    let head = tenure.segment().head();
+    let maps = || std::fs::read_to_string("/proc/self/maps").unwrap();
+    let parents = maps();
+    let own = |line: &&str| line.contains(" rw-s ");
+    let range = parents.lines().find(own).unwrap().split(' ').next().unwrap();
+    let (start, end) = range.split_once('-').unwrap();
+    let [start, end] = [start, end].map(|at| usize::from_str_radix(at, 16).unwrap());
+    let mut tenure = Some(tenure);
+    forked(
+        |_| {
+            let mut tenure = tenure.take().unwrap();
+            assert_eq!(tenure.turn(), Err(Ended::Fenced));
+            assert_eq!(tenure.beat(), Err(Ended::Fenced));
+            assert_eq!(tenure.publish(&map), Err(NotPublished::Ended(Ended::Fenced)));
+            assert_eq!(tenure.retire(), Err(Ended::Fenced));
+            assert!(!tenure.abdicate());
+            tenure.set(OwnerWord::Flags, 1);
+            map_at(start, end - start);
+            drop(tenure);
+            assert!(maps().contains(&format!("{start:x}-{end:x} rw-p")), "{}", maps());
+        },
+        |_| {},
+    );
+    let mut tenure = tenure.unwrap();
+    assert_eq!((tenure.segment().head(), tenure.turn()), (head, Ok(())));
+    drop(tenure);
+}
+
+/// Maps memory just there.
+fn map_at(start: usize, length: usize) {
+    use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+    let at = std::ptr::without_provenance_mut(start);
+    let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
+    // SAFETY: it replaces nothing, and nobody uses it.
+    let mapped =
+        unsafe { mmap_anonymous(at, length, protection, flags | MapFlags::FIXED_NOREPLACE) };
+    assert_eq!(mapped.unwrap(), at, "it was free");
 }
 
 /// How many mappings of the segment a process could write through.
