@@ -103,8 +103,8 @@ fn killed_owner() {
     let mut last = reader.map().unwrap().sequence;
     while workers.len() > 1 {
         let killed = workers.remove(0);
-        killed.kill();
         let term = rig.term();
+        killed.kill();
         let begun = Instant::now();
         wait_until("a new owner", || {
             let found = reader.map().expect("reading goes on");
