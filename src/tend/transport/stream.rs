@@ -22,6 +22,12 @@ pub(super) struct Socket {
     received: u64,
 }
 
+impl Socket {
+    fn take_received(&mut self) -> u64 {
+        core::mem::take(&mut self.received)
+    }
+}
+
 impl Read for Socket {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let length = self.socket.read(into)?;
@@ -78,12 +84,11 @@ impl Stream {
 
     /// How many bytes were received since this was last asked.
     pub(super) fn take_received(&mut self) -> u64 {
-        let socket = match self {
-            Stream::Clear(clear) => clear,
+        match self {
+            Stream::Clear(clear) => clear.take_received(),
             #[cfg(feature = "tls")]
-            Stream::Tls(stream) => &mut stream.sock,
-        };
-        core::mem::take(&mut socket.received)
+            Stream::Tls(stream) => stream.sock.take_received(),
+        }
     }
 
     /// Whether the connection has come about.
