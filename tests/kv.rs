@@ -100,6 +100,27 @@ impl Bench {
         })
     }
 
+    /// A node dies, and comes back when it has left the map.
+    fn die(&self, number: usize, progress: &AtomicU64) {
+        let id = self.id(number);
+        self.sim.kill(number).unwrap();
+        go_on(progress);
+        wait_until("the node is out", || self.address_in_map(id).is_none());
+        self.sim.start_node(number).unwrap();
+        self.settle();
+        wait_until("the node is back", || self.address_in_map(id).is_some());
+        go_on(progress);
+    }
+
+    /// A node freezes, and wakes.
+    fn freeze(&self, number: usize, progress: &AtomicU64) {
+        self.sim.freeze(number).unwrap();
+        go_on(progress);
+        self.sim.thaw(number).unwrap();
+        self.settle();
+        go_on(progress);
+    }
+
     fn settle(&self) {
         assert!(self.sim.settle(LONG), "{:?}", self.sim.status());
     }
@@ -191,18 +212,7 @@ fn on_a_quiet_cluster_every_command_goes_to_the_master_or_to_a_replica_in_turn()
 #[test]
 fn a_node_that_is_killed_and_comes_back_loses_nothing() {
     let bench = Bench::new(3);
-    let id = bench.id(2);
-    let tally = bench.load(|progress| {
-        for _ in 0..3 {
-            bench.sim.kill(2).unwrap();
-            go_on(progress);
-            wait_until("the node is out", || bench.address_in_map(id).is_none());
-            bench.sim.start_node(2).unwrap();
-            bench.settle();
-            wait_until("the node is back", || bench.address_in_map(id).is_some());
-            go_on(progress);
-        }
-    });
+    let tally = bench.load(|progress| (0..3).for_each(|_| bench.die(2, progress)));
     nothing_lost(&tally);
 }
 
@@ -210,13 +220,8 @@ fn a_node_that_is_killed_and_comes_back_loses_nothing() {
 fn a_node_that_freezes_and_wakes_loses_nothing() {
     let bench = Bench::new(3);
     let tally = bench.load(|progress| {
-        for _ in 0..2 {
-            bench.sim.freeze(1).unwrap();
-            go_on(progress);
-            bench.sim.thaw(1).unwrap();
-            bench.settle();
-            go_on(progress);
-        }
+        bench.freeze(1, progress);
+        bench.freeze(1, progress);
     });
     nothing_lost(&tally);
     let failures: u64 =
@@ -392,19 +397,9 @@ fn with_tls_a_login_and_a_certificate_of_the_clients_own_nothing_goes_in_clear()
     args.extend(["--password-file", file.path().to_str().unwrap()]);
     let bench = Bench::over(sim, &args);
     bench.settle();
-    let id = bench.id(2);
     let tally = bench.load(|progress| {
-        bench.sim.kill(2).unwrap();
-        go_on(progress);
-        wait_until("the node is out", || bench.address_in_map(id).is_none());
-        bench.sim.start_node(2).unwrap();
-        bench.settle();
-        wait_until("the node is back", || bench.address_in_map(id).is_some());
-        bench.sim.freeze(3).unwrap();
-        go_on(progress);
-        bench.sim.thaw(3).unwrap();
-        bench.settle();
-        go_on(progress);
+        bench.die(2, progress);
+        bench.freeze(3, progress);
     });
     nothing_lost(&tally);
     let status = bench.sim.status().unwrap();
