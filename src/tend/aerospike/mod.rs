@@ -122,16 +122,14 @@ impl<T: Transport> AerospikeSource<T> {
 impl<T: Transport> ClusterSource for AerospikeSource<T> {
     fn start(&mut self, map: ClusterMap) {
         self.stop();
-        let state = match self.config.secure() {
-            (_, true) => NodeState::unlocated,
-            _ => NodeState::new,
-        };
+        let (_, for_login_only) = self.config.secure();
+        let state = if for_login_only { NodeState::unlocated } else { NodeState::new };
         let node = |(slot, node): (_, &crate::map::Node)| state(node.id, slot, node.address);
         self.nodes = map.nodes.iter().map(node).collect();
         for (_, node) in map.nodes.iter() {
             let host = Host::from(node.address).with_tls_name(node.tls_name.as_ref());
             self.name(node.address, &host);
-            if !self.config.secure().1 {
+            if !for_login_only {
                 self.known.remember(host);
             }
         }
