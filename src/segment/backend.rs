@@ -138,8 +138,9 @@ pub(super) trait Object: fmt::Debug + Send + Sync {
     #[cfg_attr(not(feature = "tend"), allow(dead_code, reason = "an owner asks"))]
     fn is_sound(&self, identity: &Identity, mapping: &Mapping) -> bool;
 
-    /// A second, writable mapping. An error that
-    /// [`is_absent`](SegmentError::is_absent) if the name leads elsewhere.
+    /// A second, writable mapping, also of one that has lost its name, where the
+    /// system still leads there. An error that
+    /// [`is_absent`](SegmentError::is_absent) if it does not.
     fn writer(&self, geometry: &Geometry) -> Result<WriteMapping, SegmentError>;
 
     /// Takes its name away.

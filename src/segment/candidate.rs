@@ -135,8 +135,8 @@ impl Candidate {
         term: Term,
     ) -> Result<Entry, SegmentError> {
         let writer = match segment.open_writer() {
-            // Its name is gone or leads elsewhere: who holds it is to look for
-            // the newest segment, as if it were retired.
+            // Nothing leads to it any more: who holds it is to look for the
+            // newest segment, as if it were retired.
             Err(error) if error.is_absent() => return Ok(Entry::Retired),
             other => other?,
         };

@@ -325,7 +325,7 @@ pub(crate) fn retire_and_unlink(segment: &Arc<Segment>) -> Result<(), SegmentErr
             wake(writer.event(), None);
             wake(writer.head(), None);
         }
-        // It has lost its name to somebody else already.
+        // Nothing leads to it any more: somebody else was faster.
         Err(error) if error.is_absent() => return Ok(()),
         Err(error) => return Err(error),
     }

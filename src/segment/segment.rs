@@ -232,7 +232,8 @@ impl Segment {
     /// A second, writable mapping of it.
     ///
     /// # Errors
-    /// [`SegmentError::Io`], also if the name leads to another one by now.
+    /// [`SegmentError::Io`], also if it is gone, or only its name leads there and
+    /// that leads to another one by now.
     pub(super) fn open_writer(self: &Arc<Segment>) -> Result<Writer, SegmentError> {
         let shared = self.shared.as_ref().expect("a shared segment");
         Ok(Writer(shared.object.writer(self.geometry())?))
