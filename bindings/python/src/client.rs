@@ -11,11 +11,11 @@ use sync_wrapper::SyncWrapper;
 use tendmap::client::{Client as Known, Config};
 use tendmap::layout::Lineage;
 use tendmap::map::Slot;
-use tendmap::route::{Attempt, Digest, NamespaceHandle, Partition, Policy, Record, Target};
+use tendmap::route::{Attempt, Digest, NamespaceHandle, Partition, Policy, Target};
 use tendmap_bindings::{Failure, Kind, Session};
 
 use crate::errors::{closed, raise};
-use crate::keys::with_key;
+use crate::keys::digest;
 use crate::node::{Node, Nodes, Route};
 use crate::routers::Lent;
 use crate::settings;
@@ -104,7 +104,7 @@ impl Client {
     }
 
     /// Runs `f` with a router, with the interpreter's lock held.
-    #[inline]
+    #[inline(always)]
     pub fn with_router<R>(
         &self,
         py: Python<'_>,
@@ -203,7 +203,7 @@ impl Client {
         Ok(Some(object))
     }
 
-    #[inline]
+    #[inline(always)]
     fn node_of(
         &self,
         py: Python<'_>,
@@ -325,7 +325,7 @@ impl Client {
             let handle = lent.namespace(namespace)?;
             let policy = lent.policy(policy)?;
             lent.set(set)?;
-            let digest = with_key(key, |key| Digest::of(lent.set_name(), key))?;
+            let digest = digest(lent.set_name(), key)?;
             self.node_of(py, lent, handle, digest, policy)
         })
     }
@@ -362,8 +362,7 @@ impl Client {
             let policy = lent.policy(policy)?;
             lent.set(set)?;
             let partitions = lent.router.partitions();
-            let partition =
-                with_key(key, |key| Record { set: lent.set_name(), key }.partition(partitions))?;
+            let partition = digest(lent.set_name(), key)?.partition(partitions);
             let attempt = lent.router.attempt(policy);
             self.located(py, lent, namespace, Partition(partition), attempt)
         })

@@ -23,7 +23,7 @@ fn digest<'py>(
     set: Option<&str>,
     key: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let digest = keys::with_key(key, |key| tendmap::route::Digest::of(set.unwrap_or(""), key))?;
+    let digest = keys::digest(set.unwrap_or(""), key)?;
     Ok(PyBytes::new(py, digest.as_bytes()))
 }
 

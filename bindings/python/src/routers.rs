@@ -60,7 +60,7 @@ impl Lent {
         self.own.get() == 1
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn namespace(&mut self, name: &Bound<'_, PyAny>) -> PyResult<NamespaceHandle> {
         match &self.namespace {
             Some((known, handle)) if known.is(name) => Ok(*handle),
@@ -77,7 +77,7 @@ impl Lent {
     }
 
     /// Remembers the set, for [`set_name`](Self::set_name).
-    #[inline]
+    #[inline(always)]
     pub fn set(&mut self, name: &Bound<'_, PyAny>) -> PyResult<()> {
         match &self.set {
             Some((known, _)) if known.is(name) => Ok(()),
@@ -106,17 +106,20 @@ impl Lent {
         (&mut self.router, &mut self.batch, set)
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn policy(&mut self, name: Option<&Bound<'_, PyAny>>) -> PyResult<Policy> {
         match (name, &self.policy) {
             (None, _) => Ok(Policy::Sequence),
             (Some(name), Some((known, policy))) if known.is(name) => Ok(*policy),
-            (Some(name), _) => {
-                let read = policy(name)?;
-                self.policy = Some((name.clone().unbind(), read));
-                Ok(read)
-            }
+            (Some(name), _) => self.read_policy(name),
         }
+    }
+
+    #[cold]
+    fn read_policy(&mut self, name: &Bound<'_, PyAny>) -> PyResult<Policy> {
+        let read = policy(name)?;
+        self.policy = Some((name.clone().unbind(), read));
+        Ok(read)
     }
 }
 

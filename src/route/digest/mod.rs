@@ -41,6 +41,7 @@ impl Digest {
     /// assert_eq!(digest.to_string(), "36eb02a807dbade8cd784e7800d76308b4e89212");
     /// assert_eq!(digest.partition(4096), 2870);
     /// ```
+    #[inline(always)]
     pub fn of<'a>(set: &str, key: impl Into<Key<'a>>) -> Digest {
         let message = Message::new(set, key.into());
         let mut words = [0; 16];
