@@ -12,7 +12,7 @@ use tendmap_bindings::NO_NODE as NONE;
 use crate::client::Client;
 use crate::errors::raise;
 use crate::keys::with_key;
-use crate::routers::Lent;
+use crate::lent::Lent;
 
 /// The index of no node.
 pub const NO_NODE: u16 = NONE;
@@ -32,7 +32,7 @@ pub fn route_batch<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     // Also for short ones a router of its own: reading keys may run code that
     // lets other threads in.
-    let mut lent = client.take_spare(py)?;
+    let mut lent = client.take_router(py)?;
     let result = (|| {
         let policy = lent.policy(policy)?;
         lent.set(set)?;
@@ -48,7 +48,7 @@ pub fn route_batch<'py>(
             None => sequence(client, py, &mut lent, namespace, keys, policy),
         }
     })();
-    client.give_back(lent);
+    client.give_back(py, lent);
     result
 }
 

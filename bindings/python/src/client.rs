@@ -1,84 +1,41 @@
 //! The client.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use atomic_refcell::AtomicRefCell;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use sync_wrapper::SyncWrapper;
 use tendmap::client::{Client as Known, Config};
-use tendmap::layout::Lineage;
 use tendmap::map::Slot;
 use tendmap::route::{Attempt, Digest, NamespaceHandle, Partition, Policy, Target};
 use tendmap_bindings::{Failure, Kind, Session};
 
+use crate::connection::Connection;
 use crate::errors::{closed, raise};
 use crate::keys::digest;
-use crate::node::{Node, Nodes, Route};
-use crate::routers::Lent;
+use crate::lent::Lent;
+use crate::node::{Node, Route};
+use crate::nodes::Nodes;
+use crate::pool::Pool;
 use crate::settings;
 
 /// How often a waiting thread looks whether a signal has come.
 const LOOK_FOR_SIGNALS: Duration = Duration::from_millis(100);
 
-enum State {
-    /// Not connected yet.
-    Lazy,
-    Connected(Arc<Session>),
-    Closed,
-}
-
 /// A process's connection to a cluster's map.
-///
-/// The locks here are held for a moment only, by threads that hold the
-/// interpreter's lock, which also `os.fork` needs: a child never finds one
-/// taken. Where that can't be relied on, they are only tried, and a new router
-/// is made if one is taken.
 #[pyclass(frozen, weakref, module = "tendmap")]
 pub struct Client {
     hosts: Py<PyAny>,
     settings: Py<PyDict>,
-    config: Config,
-    state: Mutex<State>,
-    /// For calls that keep the interpreter's lock.
-    hot: AtomicRefCell<SyncWrapper<Option<Lent>>>,
-    /// For calls that let it go.
-    spare: Mutex<Vec<Lent>>,
-    nodes: Mutex<(Option<Lineage>, Nodes)>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    connection: Connection,
+    pool: Pool,
+    nodes: Nodes,
 }
 
 impl Client {
-    fn session(&self, py: Python<'_>) -> PyResult<Arc<Session>> {
-        match &*lock(&self.state) {
-            State::Connected(session) => return Ok(session.clone()),
-            State::Closed => return Err(closed(py)),
-            State::Lazy => {}
-        }
-        let config = self.config.clone();
-        let made = py.detach(|| Session::connect(config)).map_err(|failure| raise(py, failure))?;
-        let made = Arc::new(made);
-        let mut state = lock(&self.state);
-        match &*state {
-            // Another thread was faster: the two share one attachment.
-            State::Connected(session) => Ok(session.clone()),
-            State::Closed => Err(closed(py)),
-            State::Lazy => {
-                *state = State::Connected(made.clone());
-                Ok(made)
-            }
-        }
-    }
-
     /// This process's client.
     fn known(&self, py: Python<'_>) -> PyResult<Known> {
-        let session = self.session(py)?;
-        py.detach(|| session.client()).map_err(|failure| raise(py, failure))
+        self.connection.known(py)
     }
 
     /// Changes a setting of the running client, and for what is pickled.
@@ -89,7 +46,7 @@ impl Client {
         value: &Bound<'_, PyAny>,
         f: impl FnOnce(&Session, Config) -> Result<(), Failure>,
     ) -> PyResult<()> {
-        let mut read = self.config.clone();
+        let mut read = self.connection.config.clone();
         settings::set_one(&mut read, name, value)?;
         // What an iterator gave is not there a second time.
         let kept = match name {
@@ -97,7 +54,7 @@ impl Client {
             _ => value.clone(),
         };
         self.known(py)?;
-        let session = self.session(py)?;
+        let session = self.connection.session(py)?;
         // The interpreter's lock is kept: no child is forked in the middle.
         f(&session, read).map_err(|failure| raise(py, failure))?;
         self.settings.bind(py).set_item(name, kept)
@@ -105,80 +62,22 @@ impl Client {
 
     /// Runs `f` with a router, with the interpreter's lock held.
     #[inline(always)]
-    pub fn with_router<R>(
+    fn with_router<R>(
         &self,
         py: Python<'_>,
         f: impl FnOnce(&mut Lent) -> PyResult<R>,
     ) -> PyResult<R> {
-        if let Ok(mut hot) = self.hot.try_borrow_mut() {
-            match hot.get_mut() {
-                Some(lent) if lent.is_own() => return f(lent),
-                _ => {}
-            }
-        }
-        self.with_another(py, f)
+        self.pool.with(py, || self.known(py), f)
     }
 
-    #[cold]
-    fn with_another<R>(
-        &self,
-        py: Python<'_>,
-        f: impl FnOnce(&mut Lent) -> PyResult<R>,
-    ) -> PyResult<R> {
-        let mut lent = self.take_spare(py)?;
-        let result = f(&mut lent);
-        let former = match self.hot.try_borrow_mut() {
-            Ok(mut hot) => match hot.get_mut() {
-                Some(own) if own.is_own() => Some(lent),
-                place => place.replace(lent),
-            },
-            Err(_) => Some(lent),
-        };
-        if let Some(former) = former {
-            self.give_back(former);
-        }
-        result
+    /// A router that may be used without the interpreter's lock; to be given
+    /// back.
+    pub fn take_router(&self, py: Python<'_>) -> PyResult<Lent> {
+        self.pool.take(|| self.known(py))
     }
 
-    /// A router that may be used without the interpreter's lock.
-    pub fn take_spare(&self, py: Python<'_>) -> PyResult<Lent> {
-        loop {
-            let spare = self.spare.try_lock().ok().and_then(|mut spare| spare.pop());
-            match spare {
-                Some(lent) if lent.is_own() => return Ok(lent),
-                Some(inherited) => drop(inherited),
-                None => return Ok(Lent::new(self.known(py)?)),
-            }
-        }
-    }
-
-    pub fn give_back(&self, lent: Lent) {
-        if lent.is_own() && matches!(*lock(&self.state), State::Connected(_)) {
-            if let Ok(mut spare) = self.spare.try_lock() {
-                spare.push(lent);
-            }
-        }
-    }
-
-    /// The object of a node, the same for all threads of this process.
-    pub fn node_object(
-        &self,
-        py: Python<'_>,
-        slot: Slot,
-        incarnation: u32,
-        node: &tendmap::map::Node,
-    ) -> PyResult<Py<Node>> {
-        let mut nodes = lock(&self.nodes);
-        let here = Some(Lineage::current());
-        if nodes.0 != here {
-            // What hangs on the parent's nodes is the parent's.
-            let inherited = std::mem::take(&mut nodes.1);
-            nodes.0 = here;
-            drop(nodes);
-            drop(inherited);
-            nodes = lock(&self.nodes);
-        }
-        nodes.1.get(py, slot, incarnation, node)
+    pub fn give_back(&self, py: Python<'_>, lent: Lent) {
+        self.pool.give_back(py, lent);
     }
 
     /// The object of the node in a slot of the router's table.
@@ -196,7 +95,7 @@ impl Client {
         else {
             return Ok(None);
         };
-        let object = self.node_object(py, slot, incarnation, &node)?;
+        let object = self.nodes.get(py, slot, incarnation, &node)?;
         if let Some(place) = lent.router.state(slot) {
             *place = Some(object.clone_ref(py));
         }
@@ -217,7 +116,7 @@ impl Client {
         if let Some(node) = route.state() {
             return Ok(node.clone_ref(py));
         }
-        let object = self.node_object(py, route.slot(), route.incarnation(), route.node())?;
+        let object = self.nodes.get(py, route.slot(), route.incarnation(), route.node())?;
         *route.state() = Some(object.clone_ref(py));
         Ok(object)
     }
@@ -234,7 +133,7 @@ impl Client {
         let found = lent.router.route_attempt(namespace, target, &attempt);
         let route = found.map_err(|error| raise(py, error))?;
         Ok(Route {
-            node: self.node_object(py, route.slot(), route.incarnation(), route.node())?,
+            node: self.nodes.get(py, route.slot(), route.incarnation(), route.node())?,
             namespace: name.clone().unbind(),
             partition: route.partition(),
             replica: route.replica(),
@@ -256,16 +155,14 @@ impl Client {
     ) -> PyResult<Client> {
         let settings = settings.unwrap_or_else(|| PyDict::new(py));
         let client = Client {
-            config: settings::config(&hosts, &settings)?,
+            connection: Connection::new(settings::config(&hosts, &settings)?),
             hosts: hosts.unbind(),
             settings: settings.unbind(),
-            state: Mutex::new(State::Lazy),
-            hot: AtomicRefCell::new(SyncWrapper::new(None)),
-            spare: Mutex::new(Vec::new()),
-            nodes: Mutex::new((None, Nodes::default())),
+            pool: Pool::new(),
+            nodes: Nodes::new(),
         };
         if !lazy {
-            client.session(py)?;
+            client.connection.session(py)?;
         }
         Ok(client)
     }
@@ -285,17 +182,13 @@ impl Client {
     }
 
     fn close(&self, py: Python<'_>) {
-        let former = std::mem::replace(&mut *lock(&self.state), State::Closed);
-        let hot = self.hot.try_borrow_mut().ok().and_then(|mut hot| hot.get_mut().take());
-        let spare = self.spare.try_lock().map(|mut spare| std::mem::take(&mut *spare));
-        drop((hot, spare));
-        // The last handle waits for the thread to hand the ownership over.
-        py.detach(|| drop(former));
+        self.pool.close(py);
+        self.connection.close(py);
     }
 
     #[getter]
     fn closed(&self) -> bool {
-        matches!(*lock(&self.state), State::Closed)
+        self.connection.is_closed()
     }
 
     fn __enter__(this: Py<Client>) -> Py<Client> {
@@ -396,7 +289,7 @@ impl Client {
     fn nodes(&self, py: Python<'_>) -> PyResult<Vec<Py<Node>>> {
         let map = self.known(py)?.map().map_err(|error| raise(py, error))?.map;
         let table = &map.nodes;
-        let object = |(slot, node)| self.node_object(py, slot, table.incarnation(slot), node);
+        let object = |(slot, node)| self.nodes.get(py, slot, table.incarnation(slot), node);
         table.iter().map(object).collect()
     }
 
@@ -468,7 +361,7 @@ impl Client {
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let Config { use_shm, shm_key, .. } = &self.config;
+        let Config { use_shm, shm_key, .. } = &self.connection.config;
         let hosts = self.hosts.bind(py).repr()?;
         let place = if *use_shm { format!("shm_key={shm_key:#010x}") } else { "private".into() };
         Ok(format!("<tendmap.Client {hosts}, {place}>"))

@@ -4,10 +4,13 @@
 mod batch;
 mod bench;
 mod client;
+mod connection;
 mod errors;
 mod keys;
+mod lent;
 mod node;
-mod routers;
+mod nodes;
+mod pool;
 mod settings;
 mod sim;
 

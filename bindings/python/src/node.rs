@@ -62,44 +62,17 @@ impl Node {
     }
 }
 
-/// The nodes that this process's Python code has seen: one object a node, as
-/// long as the node and its address are the same.
-#[derive(Default)]
-pub struct Nodes {
-    places: Vec<Option<(u32, Known, Py<Node>)>>,
-}
-
-impl Nodes {
-    /// The object of a node.
-    pub fn get(
-        &mut self,
-        py: Python<'_>,
-        slot: Slot,
-        incarnation: u32,
-        node: &Known,
-    ) -> PyResult<Py<Node>> {
-        if self.places.len() <= slot.index() {
-            self.places.resize_with(slot.index() + 1, || None);
+impl Node {
+    /// The object of the node in a slot.
+    pub fn new(slot: Slot, incarnation: u32, node: &Known) -> Node {
+        Node {
+            index: slot.index() as u16,
+            incarnation,
+            name: node.id.to_string(),
+            address: node.address,
+            tls_name: node.tls_name.map(|name| name.to_string()),
+            state: Mutex::new(None),
         }
-        let place = &mut self.places[slot.index()];
-        if let Some((number, known, object)) = place {
-            if *number == incarnation && known == node {
-                return Ok(object.clone_ref(py));
-            }
-        }
-        let object = Py::new(
-            py,
-            Node {
-                index: slot.index() as u16,
-                incarnation,
-                name: node.id.to_string(),
-                address: node.address,
-                tls_name: node.tls_name.map(|name| name.to_string()),
-                state: Mutex::new(None),
-            },
-        )?;
-        *place = Some((incarnation, *node, object.clone_ref(py)));
-        Ok(object)
     }
 }
 

@@ -352,6 +352,24 @@ def test_a_key_whose_conversion_uses_the_client(client):
     assert client.route("test", "users", Key()) is client.route("test", "users", 7)
 
 
+@pytest.mark.parametrize("before", [0, 1, 2])
+@pytest.mark.parametrize("call", ["route", "locate", "route_batch"])
+def test_a_key_whose_conversion_closes_the_client(cluster, settings, directory, call, before):
+    client = tendmap.Client(cluster.hosts, **settings)
+    for _ in range(before):
+        client.route("test", "users", 1)
+
+    class Key:
+        def __index__(self):
+            client.close()
+            return 7
+
+    getattr(client, call)("test", "users", [Key()] if call == "route_batch" else Key())
+    assert os.listdir(directory) == [], "nothing holds on to the segment"
+    with pytest.raises(tendmap.ClosedError):
+        client.route("test", "users", 7)
+
+
 def test_a_pickled_client_connects_at_its_first_use(client, cluster):
     copy = pickle.loads(pickle.dumps(client))
     assert copy.status()["path"] == client.status()["path"]

@@ -1,4 +1,4 @@
-//! Routers for Python's threads, and what is remembered between two calls.
+//! A router, and what is remembered between two calls from Python.
 
 use pyo3::prelude::*;
 use pyo3::types::PyString;

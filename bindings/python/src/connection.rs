@@ -1,0 +1,84 @@
+//! A client's connection: not made yet, made, or closed.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pyo3::prelude::*;
+use tendmap::client::{Client as Known, Config};
+use tendmap_bindings::Session;
+
+use crate::errors::{closed, raise};
+
+enum State {
+    /// Not connected yet.
+    Lazy,
+    Connected(Arc<Session>),
+    Closed,
+}
+
+/// A connection, and what it is made by. Its lock is held for a moment only, by
+/// threads that hold the interpreter's lock, which also `os.fork` needs.
+pub struct Connection {
+    pub config: Config,
+    state: Mutex<State>,
+}
+
+impl Connection {
+    pub fn new(config: Config) -> Connection {
+        Connection { config, state: Mutex::new(State::Lazy) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The session; `None` = not connected yet.
+    fn connected(&self, py: Python<'_>) -> PyResult<Option<Arc<Session>>> {
+        let found = match &*self.state() {
+            State::Lazy => Some(None),
+            State::Connected(session) => Some(Some(session.clone())),
+            State::Closed => None,
+        };
+        // Made without the lock: an exception may let other threads in.
+        found.ok_or_else(|| closed(py))
+    }
+
+    /// The session, made if there is none yet.
+    pub fn session(&self, py: Python<'_>) -> PyResult<Arc<Session>> {
+        if let Some(session) = self.connected(py)? {
+            return Ok(session);
+        }
+        let config = self.config.clone();
+        let made = py.detach(|| Session::connect(config)).map_err(|failure| raise(py, failure))?;
+        let made = Arc::new(made);
+        if let Some(session) = self.keep(made.clone()) {
+            return Ok(session);
+        }
+        // Another thread was faster, or has closed it meanwhile.
+        py.detach(|| drop(made));
+        self.connected(py)?.ok_or_else(|| closed(py))
+    }
+
+    /// Makes it the session, if there is none yet.
+    fn keep(&self, made: Arc<Session>) -> Option<Arc<Session>> {
+        let mut state = self.state();
+        let State::Lazy = *state else { return None };
+        *state = State::Connected(made.clone());
+        Some(made)
+    }
+
+    /// This process's client.
+    pub fn known(&self, py: Python<'_>) -> PyResult<Known> {
+        let session = self.session(py)?;
+        py.detach(|| session.client()).map_err(|failure| raise(py, failure))
+    }
+
+    pub fn close(&self, py: Python<'_>) {
+        let former = std::mem::replace(&mut *self.state(), State::Closed);
+        // The last handle waits for the thread to hand the ownership over.
+        py.detach(|| drop(former));
+    }
+
+    pub fn is_closed(&self) -> bool {
+        matches!(*self.state(), State::Closed)
+    }
+}

@@ -1,0 +1,89 @@
+//! Which nodes Python code has objects of.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use pyo3::prelude::*;
+use tendmap::layout::Lineage;
+use tendmap::map::{Node as Known, Slot};
+
+use crate::node::Node;
+
+/// The nodes that this process's Python code has seen: one object a node for
+/// all threads, as long as the node and its address are the same.
+pub struct Nodes(Mutex<Seen>);
+
+#[derive(Default)]
+struct Seen {
+    /// The process that has seen them.
+    process: Option<Lineage>,
+    /// By slot.
+    places: Vec<Option<Place>>,
+}
+
+struct Place {
+    incarnation: u32,
+    node: Known,
+    object: Py<Node>,
+}
+
+impl Nodes {
+    pub fn new() -> Nodes {
+        Nodes(Mutex::new(Seen::default()))
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The object of a node.
+    pub fn get(
+        &self,
+        py: Python<'_>,
+        slot: Slot,
+        incarnation: u32,
+        node: &Known,
+    ) -> PyResult<Py<Node>> {
+        self.forget_inherited();
+        if let Some(object) = self.seen().find(py, slot, incarnation, node) {
+            return Ok(object);
+        }
+        // Made and dropped without the lock: both may run code that looks here.
+        let made = Py::new(py, Node::new(slot, incarnation, node))?;
+        let mut seen = self.seen();
+        if let Some(object) = seen.find(py, slot, incarnation, node) {
+            drop(seen);
+            return Ok(object);
+        }
+        let object = made.clone_ref(py);
+        let former = seen.put(slot, Place { incarnation, node: *node, object });
+        drop(seen);
+        drop(former);
+        Ok(made)
+    }
+
+    /// What hangs on the parent's nodes is the parent's.
+    fn forget_inherited(&self) {
+        let here = Some(Lineage::current());
+        let mut seen = self.seen();
+        if seen.process != here {
+            let inherited = std::mem::replace(&mut *seen, Seen { process: here, places: vec![] });
+            drop(seen);
+            drop(inherited);
+        }
+    }
+}
+
+impl Seen {
+    fn find(&self, py: Python<'_>, slot: Slot, incarnation: u32, node: &Known) -> Option<Py<Node>> {
+        let place = self.places.get(slot.index())?.as_ref()?;
+        let same = place.incarnation == incarnation && place.node == *node;
+        same.then(|| place.object.clone_ref(py))
+    }
+
+    fn put(&mut self, slot: Slot, place: Place) -> Option<Place> {
+        if self.places.len() <= slot.index() {
+            self.places.resize_with(slot.index() + 1, || None);
+        }
+        self.places[slot.index()].replace(place)
+    }
+}

@@ -1,0 +1,143 @@
+//! The routers of a client, for Python's threads.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use atomic_refcell::{AtomicRefCell, AtomicRefMut};
+use pyo3::prelude::*;
+use sync_wrapper::SyncWrapper;
+use tendmap::client::Client as Known;
+
+use crate::lent::Lent;
+
+/// The routers of a client.
+///
+/// The locks here are held for a moment only, by threads that hold the
+/// interpreter's lock, which also `os.fork` needs: a child never finds one
+/// taken. Where that can't be relied on, they are only tried, and a new router
+/// is made if one is taken.
+pub struct Pool {
+    /// For calls that keep the interpreter's lock.
+    hot: AtomicRefCell<SyncWrapper<Option<Lent>>>,
+    /// For calls that let it go.
+    spare: Mutex<Vec<Lent>>,
+    /// Nothing is kept any more: a router would keep its client going.
+    closed: AtomicBool,
+}
+
+impl Pool {
+    pub fn new() -> Pool {
+        Pool {
+            hot: AtomicRefCell::new(SyncWrapper::new(None)),
+            spare: Mutex::new(Vec::new()),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Runs `f` with a router, with the interpreter's lock held; `connect`
+    /// gives the client of one that has to be made.
+    #[inline(always)]
+    pub fn with<R>(
+        &self,
+        py: Python<'_>,
+        connect: impl FnOnce() -> PyResult<Known>,
+        f: impl FnOnce(&mut Lent) -> PyResult<R>,
+    ) -> PyResult<R> {
+        if let Ok(hot) = self.hot.try_borrow_mut() {
+            let mut hot = Hot { py, pool: self, hot };
+            match hot.hot.get_mut() {
+                Some(lent) if lent.is_own() => return f(lent),
+                _ => {}
+            }
+        }
+        self.with_another(py, connect, f)
+    }
+
+    #[cold]
+    fn with_another<R>(
+        &self,
+        py: Python<'_>,
+        connect: impl FnOnce() -> PyResult<Known>,
+        f: impl FnOnce(&mut Lent) -> PyResult<R>,
+    ) -> PyResult<R> {
+        let mut lent = self.take(connect)?;
+        let result = f(&mut lent);
+        if let Some(lent) = self.make_hot(lent) {
+            self.give_back(py, lent);
+        }
+        result
+    }
+
+    /// Makes it the one for calls that keep the interpreter's lock. Gives back
+    /// what is of no use there.
+    fn make_hot(&self, lent: Lent) -> Option<Lent> {
+        if self.is_closed() {
+            return Some(lent);
+        }
+        let Ok(mut hot) = self.hot.try_borrow_mut() else { return Some(lent) };
+        match hot.get_mut() {
+            Some(own) if own.is_own() => Some(lent),
+            place => place.replace(lent),
+        }
+    }
+
+    /// A router that may be used without the interpreter's lock.
+    pub fn take(&self, connect: impl FnOnce() -> PyResult<Known>) -> PyResult<Lent> {
+        loop {
+            let spare = self.spare.try_lock().ok().and_then(|mut spare| spare.pop());
+            match spare {
+                Some(lent) if lent.is_own() => return Ok(lent),
+                Some(inherited) => drop(inherited),
+                None => return Ok(Lent::new(connect()?)),
+            }
+        }
+    }
+
+    /// Keeps it for the next, while it is of use.
+    pub fn give_back(&self, py: Python<'_>, lent: Lent) {
+        if lent.is_own() && !self.is_closed() {
+            if let Ok(mut spare) = self.spare.try_lock() {
+                return spare.push(lent);
+            }
+        }
+        let_go(py, lent);
+    }
+
+    /// From now on nothing is kept; what is in use goes when it is given back.
+    pub fn close(&self, py: Python<'_>) {
+        self.closed.store(true, Ordering::Relaxed);
+        let hot = self.hot.try_borrow_mut().ok().and_then(|mut hot| hot.get_mut().take());
+        let spare = self.spare.try_lock().map(|mut spare| std::mem::take(&mut *spare));
+        let_go(py, (hot, spare.unwrap_or_default()));
+    }
+
+    #[inline(always)]
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+}
+
+/// The use of the router for calls that keep the interpreter's lock.
+struct Hot<'a> {
+    py: Python<'a>,
+    pool: &'a Pool,
+    hot: AtomicRefMut<'a, SyncWrapper<Option<Lent>>>,
+}
+
+impl Drop for Hot<'_> {
+    /// Here, not after the call: the result need not be moved.
+    #[inline(always)]
+    fn drop(&mut self) {
+        // A key's conversion may have closed the client, or let another thread.
+        if self.pool.is_closed() {
+            let_go(self.py, self.hot.get_mut().take());
+        }
+    }
+}
+
+/// Drops routers without the interpreter's lock: the last handle of a client
+/// waits for its thread to hand the ownership over.
+#[cold]
+fn let_go(py: Python<'_>, routers: impl Send) {
+    py.detach(|| drop(routers));
+}
