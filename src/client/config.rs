@@ -83,7 +83,8 @@ pub struct Config {
     /// Whether an owner puts a checksum over the map into each publication,
     /// for tests and soaks.
     pub checksums: bool,
-    /// Told of everything that happens; see [`Event`](super::Event).
+    /// Told of everything that happens; see [`Event`](super::Event). Where
+    /// clients of a process share an attachment, that of the first one is.
     pub observer: Option<Observer>,
 }
 

@@ -38,6 +38,28 @@ impl fmt::Display for Role {
     }
 }
 
+/// How much an event matters to an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// What goes on all the time.
+    Debug,
+    /// A change.
+    Info,
+    /// Something is wrong.
+    Warning,
+}
+
+impl Level {
+    /// Its name in lower case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Level::Debug => "debug",
+            Level::Info => "info",
+            Level::Warning => "warning",
+        }
+    }
+}
+
 /// Something that an operator wants to know. Nothing is told twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -138,6 +160,29 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// How much it matters; it is logged at that level.
+    pub fn level(&self) -> Level {
+        match self {
+            Event::Published { .. } => Level::Debug,
+            Event::Fenced { .. }
+            | Event::TendFailed { .. }
+            | Event::Abdicated { .. }
+            | Event::ReplicasCut { .. }
+            | Event::NoRoom { .. }
+            | Event::CapacityIgnored { .. }
+            | Event::Trouble { .. }
+            | Event::Tend(
+                TendEvent::NodeFailed { .. }
+                | TendEvent::NodeRefused { .. }
+                | TendEvent::NamespaceRefused { .. }
+                | TendEvent::BadReply { .. },
+            ) => Level::Warning,
+            _ => Level::Info,
+        }
+    }
+}
+
 /// Is told of events, on the client's own thread: it must not block.
 #[derive(Clone)]
 pub struct Observer(Arc<dyn Fn(&Event) + Send + Sync>);
@@ -148,7 +193,8 @@ impl Observer {
         Observer(Arc::new(f))
     }
 
-    pub(super) fn tell(&self, event: &Event) {
+    /// Tells it.
+    pub fn tell(&self, event: &Event) {
         (self.0)(event);
     }
 }
@@ -165,4 +211,45 @@ pub(super) fn tell(observer: Option<&Observer>, event: Event) {
     if let Some(observer) = observer {
         observer.tell(&event);
     }
+}
+
+/// An event of every kind.
+#[cfg(test)]
+pub(super) fn one_of_each() -> Vec<Event> {
+    use crate::map::{NamespaceName, NodeId};
+
+    let (id, address) = (NodeId::new("A").unwrap(), "127.0.0.1:1".parse().unwrap());
+    let name = NamespaceName::new("test").unwrap();
+    let (error, capacity) = (String::from("no"), 1);
+    let tend = [
+        TendEvent::NodeAdded { id, address },
+        TendEvent::NodeRemoved { id, reason: "gone" },
+        TendEvent::NodeMoved { id, from: address, to: address },
+        TendEvent::NodeFailed { id, address, error: error.clone() },
+        TendEvent::NodeRecovered { id },
+        TendEvent::NodeRefused { id, capacity },
+        TendEvent::NamespaceAdded { name },
+        TendEvent::NamespaceRemoved { name },
+        TendEvent::NamespaceRefused { name, capacity },
+        TendEvent::BadReply { id, error: error.clone() },
+    ];
+    let mut events = vec![
+        Event::Owner { generation: 1, term: 1, takeover: false },
+        Event::Owner { generation: 1, term: 2, takeover: true },
+        Event::Follower { generation: 1, term: 1 },
+        Event::Fenced { term: 1 },
+        Event::NewOwner { term: 1, pid: 1 },
+        Event::Moved { generation: 2 },
+        Event::Published { sequence: 1, nodes: 1, namespaces: 1 },
+        Event::TendFailed { error: error.clone() },
+        Event::TendRecovered { after: Duration::ZERO },
+        Event::Abdicated { failed_for: Duration::ZERO },
+        Event::Grown { generation: 2, max_nodes: 1, max_namespaces: 1 },
+        Event::ReplicasCut { namespace: "test".into(), replication_factor: 4, max_replicas: 3 },
+        Event::NoRoom { error: error.clone() },
+        Event::CapacityIgnored { what: error.clone() },
+        Event::Trouble { error },
+    ];
+    events.extend(tend.map(Event::Tend));
+    events
 }

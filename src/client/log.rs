@@ -69,6 +69,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+    use crate::client::event::one_of_each;
     use crate::map::NodeId;
 
     #[derive(Clone, Default)]
@@ -96,6 +97,15 @@ mod tests {
         tracing::subscriber::with_default(subscriber, || log(event));
         let bytes = lines.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn every_event_is_logged_at_its_level() {
+        for event in one_of_each() {
+            let line = logged(&event).trim_start().to_lowercase();
+            let level = event.level().as_str().trim_end_matches("ing");
+            assert!(line.starts_with(level), "{event:?}: {line}");
+        }
     }
 
     #[test]

@@ -41,6 +41,6 @@ pub use connect::Client;
 #[cfg(feature = "tend")]
 pub use error::ConnectError;
 #[cfg(feature = "tend")]
-pub use event::{Event, Observer, Role};
+pub use event::{Event, Level, Observer, Role};
 pub use reader::Reader;
 pub use status::{NamespaceStatus, NodeStatus, Status, StatusError, Verdict};

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod events;
 mod kind;
 mod session;
 mod settings;

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tendmap::client::{Client, Config};
+use serde_json::Value;
+use tendmap::client::{Client, Config, ConnectError};
 use tendmap::layout::Lineage;
 use tendmap::tend::login::SecretString;
 
+use crate::events::Events;
 use crate::kind::Failure;
 
 /// A client, and another one for each forked child that uses it.
@@ -27,11 +29,18 @@ pub struct Session {
 struct Made {
     lineage: Lineage,
     client: Client,
+    events: Events,
 }
 
 impl Made {
-    fn by(client: Client) -> Arc<Made> {
-        Arc::new(Made { lineage: Lineage::current(), client })
+    fn by(
+        mut config: Config,
+        connect: impl FnOnce(Config) -> Result<Client, ConnectError>,
+    ) -> Result<Arc<Made>, Failure> {
+        let events = Events::new();
+        config.observer = Some(events.observer());
+        let client = connect(config)?;
+        Ok(Arc::new(Made { lineage: Lineage::current(), client, events }))
     }
 }
 
@@ -41,7 +50,7 @@ impl Session {
     /// # Errors
     /// [`Failure`], of any kind that connecting has.
     pub fn connect(config: Config) -> Result<Session, Failure> {
-        let made = Made::by(Client::connect(config.clone())?);
+        let made = Made::by(config.clone(), Client::connect)?;
         Ok(Session { config: ArcSwap::from_pointee(config), current: ArcSwap::new(made) })
     }
 
@@ -54,14 +63,33 @@ impl Session {
     /// # Errors
     /// [`Failure`] if the child's own can't be started.
     pub fn client(&self) -> Result<Client, Failure> {
+        Ok(self.made()?.client.clone())
+    }
+
+    /// The oldest event of this process's client that was not given yet: what
+    /// [`Event::to_json`](tendmap::client::Event::to_json) has, with its `level`
+    /// and its `time` in seconds since 1970. `None` if nothing has happened.
+    ///
+    /// The last 256 are kept; where there were more, the first is `events_lost`
+    /// with their `count`. Clients of a process that share an attachment share
+    /// its events: the one that connected first has them.
+    ///
+    /// # Errors
+    /// As [`client`](Self::client).
+    pub fn next_event(&self) -> Result<Option<Value>, Failure> {
+        Ok(self.made()?.events.take())
+    }
+
+    fn made(&self) -> Result<Arc<Made>, Failure> {
         let made = self.current.load();
         if made.lineage == Lineage::current() {
-            return Ok(made.client.clone());
+            return Ok(made.clone());
         }
         let config = Config::clone(&self.config.load());
-        let own = if config.use_shm { Client::start(config)? } else { Client::connect(config)? };
+        let connect = if config.use_shm { Client::start } else { Client::connect };
+        let own = Made::by(config, connect)?;
         // Two threads that come here at once have two handles of one client.
-        self.current.store(Made::by(own.clone()));
+        self.current.store(own.clone());
         Ok(own)
     }
 

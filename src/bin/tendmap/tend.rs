@@ -11,7 +11,7 @@ use tendmap::client::{Client, Config, Event, Observer};
 use crate::args::Common;
 use crate::cluster::ClusterArgs;
 use crate::duration;
-use crate::event::{Told, told};
+use crate::event::Told;
 use crate::failure::Failure;
 use crate::log::Log;
 use crate::output::Output;
@@ -145,7 +145,7 @@ pub fn run(
     // What led here comes first, whether it worked or not.
     for message in messages.try_iter() {
         match message {
-            Message::Event(at, event) => print(at, told(&event))?,
+            Message::Event(at, event) => print(at, Told::from(&event))?,
             // It was read only just now.
             Message::Reload => {}
             Message::Stop => return Ok(()),
@@ -156,7 +156,7 @@ pub fn run(
     let mut reload = Reload::new(origins);
     for message in messages {
         match message {
-            Message::Event(at, event) => print(at, told(&event))?,
+            Message::Event(at, event) => print(at, Told::from(&event))?,
             Message::Reload => {
                 for told in reload.run(&client, log) {
                     print(Instant::now(), told)?;

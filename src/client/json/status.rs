@@ -1,14 +1,9 @@
-//! A status as JSON: one form for the command line and every language.
-
-use std::time::Duration;
+//! A status as JSON.
 
 use serde_json::{Value, json};
 
-use super::status::{NamespaceStatus, NodeStatus, Status, Verdict};
-
-fn ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
+use super::ms;
+use crate::client::status::{NamespaceStatus, NodeStatus, Status, Verdict};
 
 impl Status {
     /// This status as a JSON object, in the order of its fields: durations in

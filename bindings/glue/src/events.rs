@@ -1,0 +1,102 @@
+//! Events, kept until somebody asks for them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crossbeam_queue::ArrayQueue;
+use serde_json::{Value, json};
+use tendmap::client::{Event, Level, Observer};
+use tendmap::layout::Lineage;
+
+/// So many events are kept; then the oldest go.
+const MAX_EVENTS: usize = 256;
+
+/// The events of one process's client.
+///
+/// They are kept to be asked for. A callback would run on the client's own
+/// thread, which an interpreter can't do with while it forks or ends.
+#[derive(Debug)]
+pub struct Events {
+    kept: Arc<Kept>,
+    lineage: Lineage,
+}
+
+#[derive(Debug)]
+struct Kept {
+    queue: ArrayQueue<(SystemTime, Event)>,
+    lost: AtomicU64,
+}
+
+impl Events {
+    /// None yet.
+    pub fn new() -> Events {
+        let kept = Kept { queue: ArrayQueue::new(MAX_EVENTS), lost: AtomicU64::new(0) };
+        Events { kept: Arc::new(kept), lineage: Lineage::current() }
+    }
+
+    /// Who is to be told of them.
+    pub fn observer(&self) -> Observer {
+        let kept = self.kept.clone();
+        Observer::new(move |event| {
+            if kept.queue.force_push((SystemTime::now(), event.clone())).is_some() {
+                kept.lost.fetch_add(1, Ordering::Relaxed);
+            }
+        })
+    }
+
+    /// The oldest one, which is not kept any longer; see
+    /// [`Session::next_event`](crate::Session::next_event).
+    pub fn take(&self) -> Option<Value> {
+        let lost = self.kept.lost.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            let object = json!({ "event": "events_lost", "count": lost });
+            return Some(stamped(object, SystemTime::now(), Level::Warning));
+        }
+        let (time, event) = self.kept.queue.pop()?;
+        Some(stamped(event.to_json(), time, event.level()))
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        // In a forked child the parent's thread may have been putting one down:
+        // what half of it is there must not be dropped.
+        if self.lineage != Lineage::current() {
+            std::mem::forget(self.kept.clone());
+        }
+    }
+}
+
+fn stamped(mut event: Value, time: SystemTime, level: Level) -> Value {
+    let time = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    if let Some(object) = event.as_object_mut() {
+        object.insert("level".into(), level.as_str().into());
+        object.insert("time".into(), time.as_secs_f64().into());
+    }
+    event
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_go_and_are_counted() {
+        let events = Events::new();
+        assert_eq!(events.take(), None);
+        let observer = events.observer();
+        for term in 0..MAX_EVENTS as u16 + 3 {
+            observer.tell(&Event::Fenced { term });
+        }
+        let lost = events.take().unwrap();
+        assert_eq!((&lost["event"], &lost["count"]), (&json!("events_lost"), &json!(3)));
+        for term in 3..MAX_EVENTS as u16 + 3 {
+            let event = events.take().unwrap();
+            assert_eq!((&event["event"], &event["term"]), (&json!("fenced"), &json!(term)));
+            assert_eq!(event["level"], "warning");
+            assert!(event["time"].as_f64().unwrap() > 1e9);
+        }
+        assert_eq!(events.take(), None);
+    }
+}

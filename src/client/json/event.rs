@@ -1,0 +1,122 @@
+//! An event as JSON.
+
+use serde_json::{Value, json};
+
+use super::ms;
+use crate::client::Event;
+use crate::tend::TendEvent;
+
+impl Event {
+    /// This event as a JSON object: its name as `event`, then its values in
+    /// their order, with durations in whole milliseconds under names that end
+    /// in `_ms`, and `null` for what is not known.
+    pub fn to_json(&self) -> Value {
+        match self {
+            Event::Owner { generation, term, takeover } => {
+                let name = if *takeover { "takeover" } else { "owner" };
+                json!({ "event": name, "generation": generation, "term": term })
+            }
+            Event::Follower { generation, term } => {
+                json!({ "event": "follower", "generation": generation, "term": term })
+            }
+            Event::Fenced { term } => json!({ "event": "fenced", "term": term }),
+            Event::NewOwner { term, pid } => {
+                let pid = Some(pid).filter(|&&pid| pid > 0);
+                json!({ "event": "new_owner", "term": term, "owner_pid": pid })
+            }
+            Event::Moved { generation } => json!({ "event": "moved", "generation": generation }),
+            Event::Published { sequence, nodes, namespaces } => json!({
+                "event": "published",
+                "sequence": sequence,
+                "nodes": nodes,
+                "namespaces": namespaces,
+            }),
+            Event::Tend(event) => tend(event),
+            Event::TendFailed { error } => json!({ "event": "tend_failed", "error": error }),
+            Event::TendRecovered { after } => {
+                json!({ "event": "tend_recovered", "failed_for_ms": ms(*after) })
+            }
+            Event::Abdicated { failed_for } => {
+                json!({ "event": "abdicated", "failed_for_ms": ms(*failed_for) })
+            }
+            Event::Grown { generation, max_nodes, max_namespaces } => json!({
+                "event": "grown",
+                "generation": generation,
+                "max_nodes": max_nodes,
+                "max_namespaces": max_namespaces,
+            }),
+            Event::ReplicasCut { namespace, replication_factor, max_replicas } => json!({
+                "event": "replicas_cut",
+                "namespace": namespace,
+                "replication_factor": replication_factor,
+                "max_replicas": max_replicas,
+            }),
+            Event::NoRoom { error } => json!({ "event": "no_room", "error": error }),
+            Event::CapacityIgnored { what } => json!({ "event": "capacity_ignored", "what": what }),
+            Event::Trouble { error } => json!({ "event": "trouble", "error": error }),
+        }
+    }
+}
+
+fn tend(event: &TendEvent) -> Value {
+    match event {
+        TendEvent::NodeAdded { id, address } => {
+            json!({ "event": "node_added", "node": id.as_str(), "address": address })
+        }
+        TendEvent::NodeRemoved { id, reason } => {
+            json!({ "event": "node_removed", "node": id.as_str(), "reason": reason })
+        }
+        TendEvent::NodeMoved { id, from, to } => {
+            json!({ "event": "node_moved", "node": id.as_str(), "from": from, "to": to })
+        }
+        TendEvent::NodeFailed { id, address, error } => json!({
+            "event": "node_failed",
+            "node": id.as_str(),
+            "address": address,
+            "error": error,
+        }),
+        TendEvent::NodeRecovered { id } => {
+            json!({ "event": "node_recovered", "node": id.as_str() })
+        }
+        TendEvent::NodeRefused { id, capacity } => {
+            json!({ "event": "node_refused", "node": id.as_str(), "capacity": capacity })
+        }
+        TendEvent::NamespaceAdded { name } => {
+            json!({ "event": "namespace_added", "namespace": name.as_str() })
+        }
+        TendEvent::NamespaceRemoved { name } => {
+            json!({ "event": "namespace_removed", "namespace": name.as_str() })
+        }
+        TendEvent::NamespaceRefused { name, capacity } => json!({
+            "event": "namespace_refused",
+            "namespace": name.as_str(),
+            "capacity": capacity,
+        }),
+        TendEvent::BadReply { id, error } => {
+            json!({ "event": "bad_reply", "node": id.as_str(), "error": error })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::client::event::one_of_each;
+
+    #[test]
+    fn every_event_has_a_name_of_its_own() {
+        let events = one_of_each();
+        let names: HashSet<String> =
+            events.iter().map(|event| event.to_json()["event"].to_string()).collect();
+        assert_eq!(names.len(), events.len(), "{names:?}");
+    }
+
+    #[test]
+    fn values_follow_the_name_in_their_order() {
+        let event = Event::NewOwner { term: 3, pid: 0 };
+        let wanted = r#"{"event":"new_owner","term":3,"owner_pid":null}"#;
+        assert_eq!(event.to_json().to_string(), wanted);
+    }
+}
