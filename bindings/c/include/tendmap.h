@@ -448,6 +448,24 @@ int tendmap_last_error_code(void);
 // Threads: any. Fork: a child begins with what its thread had.
 const char *tendmap_last_error(void);
 
+// The oldest event that was not asked for yet: a node that came, went or
+// fails, a takeover, a tend that fails or works again. Writes a JSON object to
+// `event`, which the caller frees with tendmap_string_free(), or NULL if
+// nothing has happened. It never waits: ask from time to time.
+//
+// The object has the fields that a line of `tendmap tend --json` has: `event`
+// is its name; and `level` ("debug", "info" or "warning") and `time` (seconds
+// since 1970). The last 256 events are kept; where there were more, the first
+// is "events_lost" with their `count`. Clients of one process under one key
+// share their events: the one that connected first has them.
+//
+// There is no callback: it would run on a thread of the library's, of which an
+// interpreter knows nothing.
+//
+// Threads: any. Fork: as tendmap_client_role(); a child has its own events,
+// and none of its parent's.
+int tendmap_client_next_event(const struct tendmap_client *client, char **event);
+
 // Changes the racks that TENDMAP_POLICY_PREFER_RACK prefers: `count` numbers,
 // the best first; 0 of them (`racks` may be NULL then) = none. All routers of
 // this client go by them from their next call on; other clients have their

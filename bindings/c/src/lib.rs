@@ -10,6 +10,7 @@ mod batch;
 mod client;
 mod config;
 mod error;
+mod event;
 mod handle;
 mod live;
 mod node;

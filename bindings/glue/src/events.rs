@@ -10,7 +10,7 @@ use tendmap::client::{Event, Level, Observer};
 use tendmap::layout::Lineage;
 
 /// So many events are kept; then the oldest go.
-const MAX_EVENTS: usize = 256;
+pub const MAX_EVENTS: usize = 256;
 
 /// The events of one process's client.
 ///

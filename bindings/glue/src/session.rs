@@ -9,7 +9,7 @@ use tendmap::client::{Client, Config, ConnectError};
 use tendmap::layout::Lineage;
 use tendmap::tend::login::SecretString;
 
-use crate::events::Events;
+use crate::events::{Events, MAX_EVENTS};
 use crate::kind::Failure;
 
 /// A client, and another one for each forked child that uses it.
@@ -78,6 +78,15 @@ impl Session {
     /// As [`client`](Self::client).
     pub fn next_event(&self) -> Result<Option<Value>, Failure> {
         Ok(self.made()?.events.take())
+    }
+
+    /// As often as [`next_event`](Self::next_event) gives one, but not for ever.
+    ///
+    /// # Errors
+    /// As [`client`](Self::client).
+    pub fn events(&self) -> Result<Vec<Value>, Failure> {
+        let made = self.made()?;
+        Ok(std::iter::from_fn(|| made.events.take()).take(MAX_EVENTS + 1).collect())
     }
 
     fn made(&self) -> Result<Arc<Made>, Failure> {

@@ -301,7 +301,14 @@ impl Client {
     fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let known = self.known(py)?;
         let status = py.detach(|| known.status()).map_err(|error| raise(py, error))?;
-        py.import("json")?.call_method1("loads", (status.to_json().to_string(),))
+        crate::json::loads(py, &status.to_json())
+    }
+
+    fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.known(py)?;
+        let session = self.connection.session(py)?;
+        let events = session.events().map_err(|failure| raise(py, failure))?;
+        crate::json::loads(py, &events.into())
     }
 
     fn set_preferred_racks(&self, py: Python<'_>, racks: &Bound<'_, PyAny>) -> PyResult<()> {

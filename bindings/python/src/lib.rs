@@ -6,6 +6,7 @@ mod bench;
 mod client;
 mod connection;
 mod errors;
+mod json;
 mod keys;
 mod lent;
 mod node;
@@ -46,7 +47,7 @@ fn status<'py>(
         Status::of(&segment).map_err(Failure::from)
     });
     let found = found.map_err(|failure| errors::raise(py, failure))?;
-    py.import("json")?.call_method1("loads", (found.to_json().to_string(),))
+    json::loads(py, &found.to_json())
 }
 
 #[pymodule]

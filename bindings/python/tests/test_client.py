@@ -103,6 +103,25 @@ def test_a_status_can_be_asked_for_without_taking_part(client, settings, directo
         tendmap.status(nonsense=1)
 
 
+def test_what_happens_is_told_once(client, cluster):
+    events = client.events()
+    assert [event["event"] for event in events[:1]] == ["owner"]
+    added = [event for event in events if event["event"] == "node_added"]
+    assert sorted(event["address"] for event in added) == sorted(cluster.hosts)
+    assert all(event["level"] in ("debug", "info", "warning") for event in events)
+    assert all(abs(event["time"] - time.time()) < 600 for event in events)
+
+    cluster.kill(3)
+    told = []
+
+    def removed():
+        told.extend(event["event"] for event in client.events())
+        return "node_removed" in told
+
+    wait_until("the node is gone", removed)
+    assert "owner" not in told, "nothing is told twice"
+
+
 def test_waiting_ends_with_a_change_and_with_the_time(client, cluster):
     assert client.wait_for_change(0) > 0
     now = client.sequence
@@ -154,6 +173,7 @@ def test_a_closed_client_says_so(cluster, settings, directory):
         lambda: client.route_batch("test", "users", [1]),
         lambda: client.status(),
         lambda: client.nodes(),
+        lambda: client.events(),
         lambda: client.namespaces(),
         lambda: client.role,
         lambda: client.sequence,

@@ -19,6 +19,7 @@ def test_a_child_routes_at_once_and_plays_its_own_part(client):
         assert client.route("test", "users", 1).name == wanted
         assert all(node.state is None for node in client.nodes())
         assert client.role in ("follower", "standby")
+        assert "owner" not in [event["event"] for event in client.events()], "the parent's"
         assert client.status()["attached"] == 2
         client.close()
         with pytest.raises(tendmap.ClosedError):

@@ -256,6 +256,20 @@ static void status_and_nodes(tendmap_client *client)
     tendmap_string_free(json);
     tendmap_string_free(NULL);
 
+    char *event = NULL;
+    int owner = 0, published = 0;
+    do {
+        tendmap_string_free(event);
+        CHECK(tendmap_client_next_event(client, &event) == TENDMAP_OK);
+        if (event != NULL) {
+            owner |= strstr(event, "{\"event\":\"owner\",") == event;
+            published |= strstr(event, "\"event\":\"published\"") != NULL;
+            CHECK(strstr(event, "\"level\":") != NULL && strstr(event, "\"time\":1") != NULL);
+        }
+    } while (event != NULL);
+    CHECK(owner && published);
+    FAILS(TENDMAP_ERROR_ARGUMENT, "place for an event", tendmap_client_next_event(client, NULL));
+
     tendmap_node nodes[3];
     size_t count = 0;
     CHECK(tendmap_client_nodes(client, NULL, 0, &count) == TENDMAP_OK && count == 3);

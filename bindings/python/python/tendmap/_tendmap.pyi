@@ -265,6 +265,21 @@ class Client:
         """The names of the cluster's namespaces."""
     def status(self) -> Status:
         """How the segment and its owner stand."""
+    def events(self) -> list[dict[str, Any]]:
+        """What has happened since the last call, the oldest first: nodes that
+        came, went or fail, takeovers, tends that fail or work again. It never
+        waits; for a log, call it from time to time:
+
+            for event in client.events():
+                level = logging.getLevelName(event["level"].upper())
+                logger.log(level, "%s", event)
+
+        Each has the fields of a line of `tendmap tend --json`, with its name as
+        `event`; and `level` ("debug", "info" or "warning") and `time` (seconds
+        since 1970). The last 256 are kept; where there were more, the first is
+        "events_lost" with their `count`. Clients of one process under one key
+        share their events: the one that connected first has them. A forked child
+        has its own, and none of its parent's."""
     def set_preferred_racks(self, racks: Iterable[int] | str) -> None:
         """Changes the racks that "prefer_rack" prefers, the best first, from the
         next call on; none at all with an empty list. Other clients have their

@@ -1,0 +1,43 @@
+//! What happens in a client's life, for C.
+
+use core::ffi::{c_char, c_int};
+use core::ptr::null_mut;
+
+use crate::client::Client;
+use crate::error::guard;
+use crate::handle::Shell;
+use crate::text::{Out, hand_out};
+
+/// The oldest event that was not asked for yet: a node that came, went or
+/// fails, a takeover, a tend that fails or works again. Writes a JSON object to
+/// `event`, which the caller frees with tendmap_string_free(), or NULL if
+/// nothing has happened. It never waits: ask from time to time.
+///
+/// The object has the fields that a line of `tendmap tend --json` has: `event`
+/// is its name; and `level` ("debug", "info" or "warning") and `time` (seconds
+/// since 1970). The last 256 events are kept; where there were more, the first
+/// is "events_lost" with their `count`. Clients of one process under one key
+/// share their events: the one that connected first has them.
+///
+/// There is no callback: it would run on a thread of the library's, of which an
+/// interpreter knows nothing.
+///
+/// Threads: any. Fork: as tendmap_client_role(); a child has its own events,
+/// and none of its parent's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tendmap_client_next_event(
+    client: *const Shell<Client>,
+    event: *mut *mut c_char,
+) -> c_int {
+    guard(|| {
+        // SAFETY: a place, says the documentation.
+        let place = unsafe { Out::at("an event", event)? };
+        // SAFETY: a handle, says the documentation.
+        let next = unsafe { Shell::with(client, |client| client.0.next_event()) }?;
+        place.put(match next {
+            Some(next) => hand_out(next.to_string())?,
+            None => null_mut(),
+        });
+        Ok(())
+    })
+}
