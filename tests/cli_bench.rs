@@ -6,7 +6,7 @@ use serde_json::Value;
 
 fn bench(directory: &tempfile::TempDir, flags: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tendmap"));
-    command.args(["bench", "--seconds", "1", "--followers", "3", "--directory"]);
+    command.args(["bench", "--seconds", "1", "--followers", "3", "--shm-directory"]);
     command.arg(directory.path()).args(flags).output().unwrap()
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 fn a_short_demo_routes_right_through_a_takeover_and_two_changes() {
     let directory = tempfile::tempdir_in("/dev/shm").unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_tendmap"))
-        .args(["demo", "--seconds", "6", "--workers", "3", "--json", "--directory"])
+        .args(["demo", "--seconds", "6", "--workers", "3", "--json", "--shm-directory"])
         .arg(directory.path())
         .output()
         .unwrap();

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 fn soak(directory: &tempfile::TempDir, flags: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tendmap"));
-    command.args(["soak", "--seed", "5", "--directory"]).arg(directory.path()).args(flags);
+    command.args(["soak", "--seed", "5", "--shm-directory"]).arg(directory.path()).args(flags);
     command.output().unwrap()
 }
 

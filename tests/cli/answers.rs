@@ -147,11 +147,16 @@ fn permission_to_read_is_enough() {
     let open = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(place.path(), open.clone()).unwrap();
     let binary = place.path().join("tool");
-    std::fs::copy(crate::tool::BINARY, &binary).unwrap();
+    // By another process: a file that this one has open to write could not be
+    // run while a child forked meanwhile by another test has it open too.
+    let copied = std::process::Command::new("cp")
+        .args([crate::tool::BINARY.as_ref(), binary.as_path()])
+        .status();
+    assert!(copied.unwrap().success());
     std::fs::set_permissions(&binary, open).unwrap();
     let as_nobody = |args: &[&str]| {
         let mut command = std::process::Command::new(&binary);
-        command.args(args).arg("--directory").arg(place.path());
+        command.args(args).arg("--shm-directory").arg(place.path());
         command.current_dir("/").uid(65_534).gid(65_534).output().unwrap()
     };
     for (args, orphaned) in [

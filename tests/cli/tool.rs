@@ -36,7 +36,7 @@ impl Place {
 
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(BINARY);
-        command.args(args).arg("--directory").arg(self.path());
+        command.args(args).arg("--shm-directory").arg(self.path());
         command
     }
 

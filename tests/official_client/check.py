@@ -93,7 +93,7 @@ class Tendmap:
     def __init__(self, path, seeds, *access):
         self.path = path
         self.directory = tempfile.TemporaryDirectory(prefix="tendmap-check-", dir="/dev/shm")
-        self.place = ["--json", "--directory", self.directory.name]
+        self.place = ["--json", "--shm-directory", self.directory.name]
         hosts = [f"--host={seed}" for seed in seeds]
         self.tender = subprocess.Popen(
             [path, "tend", *self.place, *hosts, *access], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL

@@ -18,7 +18,7 @@ pub struct Common {
     pub shm_backend: Backend,
     /// Directory of the segments, and of the lock files of those in sysv.
     #[arg(long, global = true, value_name = "DIR", default_value = Place::DIRECTORY)]
-    pub directory: PathBuf,
+    pub shm_directory: PathBuf,
     /// A user beside yourself and root whose segments are trusted.
     #[arg(long, global = true, value_name = "UID")]
     pub shm_owner: Option<u32>,
@@ -44,7 +44,7 @@ impl Common {
     pub fn place(&self) -> Place {
         Place {
             backend: self.shm_backend,
-            directory: self.directory.clone(),
+            directory: self.shm_directory.clone(),
             owner: self.shm_owner,
             ..Place::of_key(self.key())
         }

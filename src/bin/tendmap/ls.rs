@@ -13,7 +13,7 @@ use crate::output::{Output, grouped, table, write_table};
 /// # Errors
 /// [`Failure`].
 pub fn run(common: &Common, output: &Output) -> Result<(), Failure> {
-    let mut listed = list(&common.directory)?;
+    let mut listed = list(&common.shm_directory)?;
     listed.retain(|found| common.shm_key.is_none_or(|key| key == found.name.key));
     output.answer(
         || json!({ "segments": listed.iter().map(as_json).collect::<Vec<_>>() }),

@@ -89,7 +89,7 @@ enum Command {
     Ls,
     /// Remove a segment.
     Rm(rm::Args),
-    /// Simulate a cluster on the loopback; commands come from standard input
+    /// Simulate a cluster on the loopback until standard input ends, whose lines are commands
     /// (`help` lists them).
     Sim(sim::Args),
 }

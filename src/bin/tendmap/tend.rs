@@ -76,7 +76,7 @@ impl Args {
         config.use_shm = self.use_shm;
         config.shm_key = common.key();
         config.shm_backend = common.shm_backend;
-        config.shm_directory = common.directory.clone();
+        config.shm_directory = common.shm_directory.clone();
         config.shm_owner = common.shm_owner;
         config.shm_max_nodes = self.shm_max_nodes;
         config.shm_max_namespaces = self.shm_max_namespaces;

@@ -157,7 +157,7 @@ impl Process {
         command.arg(format!("--shm-key={}", place.key));
         command
             .arg(format!("--shm-backend={}", place.backend))
-            .arg("--directory")
+            .arg("--shm-directory")
             .arg(&place.directory);
         command.args(place.owner.map(|owner| format!("--shm-owner={owner}")));
         let mut child =

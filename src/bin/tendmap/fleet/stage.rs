@@ -38,7 +38,7 @@ impl Ground {
     pub fn new(common: &Common, play: Play) -> Result<Ground, Failure> {
         let (pid, random) = (std::process::id(), fastrand::u32(..));
         let prefix = PREFIXES[play as usize];
-        let directory = common.directory.join(format!("{prefix}{pid}-{random:08x}"));
+        let directory = common.shm_directory.join(format!("{prefix}{pid}-{random:08x}"));
         DirBuilder::new().mode(0o700).create(&directory).map_err(|error| {
             Failure::Failed(format!("can't make the directory {}: {error}", directory.display()))
         })?;

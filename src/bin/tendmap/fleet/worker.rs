@@ -85,8 +85,8 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Failure> {
     client.close();
     // A parent that was killed could not do it; it works only once all the
     // others have gone.
-    if common.directory.file_name().is_some_and(stage::is_own) {
-        let _ = std::fs::remove_dir(&common.directory);
+    if common.shm_directory.file_name().is_some_and(stage::is_own) {
+        let _ = std::fs::remove_dir(&common.shm_directory);
     }
     Ok(())
 }

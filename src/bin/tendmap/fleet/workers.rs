@@ -50,7 +50,7 @@ impl Worker {
         command.arg("worker").arg("--checksums");
         command.arg(format!("--shm-key={}", setting.place.key));
         command.arg(format!("--shm-backend={}", setting.place.backend));
-        command.arg("--directory").arg(&setting.place.directory);
+        command.arg("--shm-directory").arg(&setting.place.directory);
         command.arg(format!("--tend-interval={}ms", setting.tend_interval.as_millis()));
         command.args(setting.seeds.iter().map(|seed| format!("--host={seed}")));
         command.args(setting.more);
