@@ -68,6 +68,8 @@ pub mod sim;
 mod sync;
 #[cfg(feature = "tend")]
 pub mod tend;
+#[cfg(feature = "tend")]
+mod thread;
 
 /// The README's example is compiled with the tests.
 #[cfg(all(doctest, feature = "tend"))]

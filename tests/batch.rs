@@ -222,6 +222,23 @@ fn a_publication_while_digests_are_computed_is_seen_and_repeats_none() {
 }
 
 #[test]
+fn memory_for_a_batch_is_got_beforehand_or_refused() {
+    let rig = Rig::new(3, 2);
+    let mut router = rig.client.router();
+    let test = router.namespace("test").unwrap();
+    let mut batch = Batch::new();
+    assert!(batch.try_reserve(usize::MAX).is_err());
+    batch.try_reserve(100).unwrap();
+    let keys: Vec<i64> = (0..100).collect();
+    let counted = allocation_counter::measure(|| {
+        router.route_batch(test, &InSet::new("s", &keys), Policy::Master, &mut batch).unwrap();
+    });
+    assert_eq!(counted.count_total, 0, "the memory was there");
+    assert!(batch.try_reserve(usize::MAX).is_err());
+    assert_eq!(batch.len(), 100, "as it was");
+}
+
+#[test]
 fn a_batch_used_again_allocates_nothing() {
     let rig = Rig::new(5, 3);
     let mut router = rig.client.router();

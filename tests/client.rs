@@ -166,6 +166,17 @@ fn h40_status_tells_role_term_ages_capacity_and_the_holes_of_each_namespace() {
 }
 
 #[test]
+fn a_wait_without_end_overflows_no_clock() {
+    let directory = directory();
+    let cluster = Cluster::new(2, 1);
+    let client = Client::connect_with(config(&directory), cluster.source()).unwrap();
+    let sequence = client.wait_for_change(0, Duration::MAX);
+    assert!(sequence > 0);
+    cluster.change(|map| common::add_namespace(map, "more", 1));
+    assert_ne!(client.wait_for_change(sequence, Duration::MAX), sequence);
+}
+
+#[test]
 fn the_tend_interval_changes_under_an_owner_that_sleeps() {
     let directory = directory();
     let mut config = config(&directory);
@@ -178,6 +189,8 @@ fn the_tend_interval_changes_under_an_owner_that_sleeps() {
     assert!(matches!(refused, Err(ConfigError::TendInterval { .. })));
     let refused = client.set_tend_interval(Duration::from_secs(1000));
     assert!(matches!(refused, Err(ConfigError::Threshold { .. })));
+    let refused = client.set_tend_interval(Duration::MAX);
+    assert!(matches!(refused, Err(ConfigError::TooLong { name: "tend_interval", .. })));
     assert_eq!(client.tend_interval(), Duration::from_secs(600));
 
     client.set_tend_interval(Duration::from_millis(50)).unwrap();

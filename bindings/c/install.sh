@@ -5,6 +5,8 @@
 #
 # --prefix DIR  where to (default /usr/local); DESTDIR is put before it
 # --from DIR    where the built libraries are; without it they are built now
+#
+# They are built in CARGO_TARGET_DIR, if that is set, else beside the sources.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 prefix=/usr/local from=
@@ -15,9 +17,14 @@ while [ $# -gt 0 ]; do
     *) echo "unknown argument $1; wanted --prefix DIR or --from DIR" >&2; exit 2 ;;
     esac
 done
+case $prefix in
+/*) ;;
+*) prefix=$PWD/$prefix ;;
+esac
 if [ -z "$from" ]; then
-    cargo build --release --manifest-path "$here/Cargo.toml"
-    from=$here/../../target/release
+    target=${CARGO_TARGET_DIR:-$here/../../target}
+    cargo build --release --manifest-path "$here/Cargo.toml" --target-dir "$target"
+    from=$target/release
 fi
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$here/../../Cargo.toml" | head -n 1)
 to=${DESTDIR:-}$prefix
@@ -28,7 +35,9 @@ install -m 755 "$from/libtendmap.so" "$to/lib/libtendmap.so.$version"
 # Programs are linked against the first name and load the second.
 ln -sf "libtendmap.so.$version" "$to/lib/libtendmap.so.0"
 ln -sf libtendmap.so.0 "$to/lib/libtendmap.so"
-sed -e "s|@prefix@|$prefix|" -e "s|@version@|$version|" "$here/tendmap.pc.in" \
+# What sed would take for its own.
+escaped=$(printf '%s\n' "$prefix" | sed 's/[\\&|]/\\&/g')
+sed -e "s|@prefix@|$escaped|" -e "s|@version@|$version|" "$here/tendmap.pc.in" \
     > "$to/lib/pkgconfig/tendmap.pc"
 chmod 644 "$to/lib/pkgconfig/tendmap.pc"
 echo "installed libtendmap $version in $to"

@@ -15,6 +15,8 @@ use crate::tend::{AerospikeConfig, Host};
 
 /// The shortest interval between two tends, and between two publications.
 pub const MIN_TEND_INTERVAL: Duration = Duration::from_millis(50);
+/// The longest interval and threshold: no sum of times overflows.
+pub const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// How to reach a cluster and how to share what is known about it.
 #[derive(Clone, Debug)]
@@ -62,7 +64,8 @@ pub struct Config {
     /// How many namespaces the segment may grow to, 1 to 4096.
     pub shm_namespace_ceiling: usize,
     /// How long an owner that lives but shows no sign of life is waited for,
-    /// and how long an owner whose tends fail keeps the ownership.
+    /// and how long an owner whose tends fail keeps the ownership; at most 365
+    /// days.
     pub shm_takeover_threshold: Duration,
     /// The kind of shared memory that the segment lives in: files, or System V
     /// shared memory. The same for all processes of a key.
@@ -76,7 +79,7 @@ pub struct Config {
     /// The racks that [`Policy::PreferRack`](crate::route::Policy) prefers, the
     /// best first; each process, and each client in it, has its own.
     pub preferred_racks: Vec<i32>,
-    /// How often the owner polls the cluster, at least 50 ms.
+    /// How often the owner polls the cluster, 50 ms to 365 days.
     pub tend_interval: Duration,
     /// How long a server may take to accept a connection or to answer.
     pub connect_timeout: Duration,
@@ -131,6 +134,14 @@ pub enum ConfigError {
     /// Polling faster than publications may follow each other.
     #[error("tend_interval is {found:?}; wanted at least {MIN_TEND_INTERVAL:?}")]
     TendInterval {
+        /// What was configured.
+        found: Duration,
+    },
+    /// Longer than a year.
+    #[error("{name} is {found:?}; wanted at most 365 days, {MAX_TIME:?}")]
+    TooLong {
+        /// The setting.
+        name: &'static str,
         /// What was configured.
         found: Duration,
     },
@@ -281,6 +292,13 @@ impl Config {
     pub(super) fn check_tend_interval(&self, interval: Duration) -> Result<(), ConfigError> {
         if interval < MIN_TEND_INTERVAL {
             return Err(ConfigError::TendInterval { found: interval });
+        }
+        for (name, found) in
+            [("tend_interval", interval), ("shm_takeover_threshold", self.shm_takeover_threshold)]
+        {
+            if found > MAX_TIME {
+                return Err(ConfigError::TooLong { name, found });
+            }
         }
         let wanted = interval.saturating_add(self.connect_timeout).saturating_mul(2);
         if self.use_shm && self.shm_takeover_threshold < wanted {

@@ -19,6 +19,7 @@ use crate::segment::{
     sweep, wait,
 };
 use crate::tend::{AerospikeSource, ClusterSource};
+use crate::thread;
 
 /// A process's connection to a cluster's map.
 ///
@@ -151,12 +152,15 @@ impl Client {
     /// Sleeps until a publication other than `sequence` is live, at most for
     /// `timeout`; the sequence that is live then.
     pub fn wait_for_change(&self, sequence: u64, timeout: Duration) -> u64 {
-        let deadline = Instant::now() + timeout;
+        // A deadline that no clock reaches is none.
+        let deadline = Instant::now().checked_add(timeout);
         let personal = Personal::random();
         loop {
             let segment = self.reader.segment();
             let head = segment.head();
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.map_or(Duration::MAX, |deadline| {
+                deadline.saturating_duration_since(Instant::now())
+            });
             if head.sequence() != sequence || left.is_zero() {
                 return head.sequence();
             }
@@ -244,10 +248,7 @@ fn spawn(
         }
     }
     let agent = Agent::new(shared.clone(), source, start);
-    let thread = std::thread::Builder::new()
-        .name("tendmap".into())
-        .spawn(move || agent.run())
-        .map_err(ConnectError::Thread)?;
+    let thread = thread::spawn("tendmap", move || agent.run()).map_err(ConnectError::Thread)?;
     let thread = Mutex::new(Some(thread));
     Ok(Arc::new(Handle { shared, thread, lineage: Lineage::current() }))
 }

@@ -17,7 +17,8 @@ impl Client {
     /// handles of the process share it; other processes go by their own.
     ///
     /// # Errors
-    /// [`ConfigError::TendInterval`] below 50 ms; [`ConfigError::Threshold`] if
+    /// [`ConfigError::TendInterval`] below 50 ms; [`ConfigError::TooLong`] above
+    /// 365 days; [`ConfigError::Threshold`] if
     /// the others would take an owner of that interval for hung. Nothing has
     /// changed then.
     pub fn set_tend_interval(&self, interval: Duration) -> Result<(), ConfigError> {

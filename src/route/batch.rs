@@ -1,5 +1,7 @@
 //! Many keys to their nodes at once.
 
+use std::collections::TryReserveError;
+
 use super::digest::{Digest, Keys, Lanes};
 use super::error::RouteError;
 use super::lane::NamespaceHandle;
@@ -68,6 +70,17 @@ impl Batch {
             sequence: 0,
             missing: None,
         }
+    }
+
+    /// Gets the memory for so many keys beforehand; a batch of no more keys
+    /// allocates nothing then.
+    ///
+    /// # Errors
+    /// [`TryReserveError`] if there is not so much; the batch is as it was.
+    pub fn try_reserve(&mut self, keys: usize) -> Result<(), TryReserveError> {
+        // Both are filled anew: what is in them now counts as room.
+        self.digests.try_reserve_exact(keys.saturating_sub(self.digests.len()))?;
+        self.chosen.try_reserve_exact(keys.saturating_sub(self.chosen.len()))
     }
 
     /// How many keys were routed; 0 after an error.

@@ -36,9 +36,7 @@ impl Sim {
         let system = |what| move |source| SimError::System { what, source };
         let waker = mio::Waker::new(engine.registry(), WAKE).map_err(system("make a waker"))?;
         let (jobs, inbox) = mpsc::channel();
-        let thread = std::thread::Builder::new()
-            .name("tendmap-sim".into())
-            .spawn(move || engine.run(&inbox))
+        let thread = crate::thread::spawn("tendmap-sim", move || engine.run(&inbox))
             .map_err(system("start a thread"))?;
         Ok(Sim { jobs: Some(jobs), waker: Arc::new(waker), thread: Some(thread) })
     }

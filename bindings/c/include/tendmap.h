@@ -254,7 +254,7 @@ typedef struct tendmap_route {
 // address or is another one under its name, when the router is freed, and in a
 // forked child for what was hung on it in the parent: there it must do no more
 // to a connection than close(2) it. It runs inside of a call with the router,
-// and must not use that router.
+// and must not use that router; it must return, not longjmp() or throw.
 typedef void (*tendmap_state_free)(void *state);
 
 #ifdef __cplusplus
@@ -267,7 +267,8 @@ extern "C" {
 // NULL) gets the publication. Digests are computed several at once; it
 // allocates only for more keys than this router ever had.
 //
-// On error `nodes` holds nothing of use.
+// TENDMAP_ERROR_ARGUMENT if there is no memory for so many keys, or they are
+// 2^32 or more. On error `nodes` holds nothing of use.
 //
 // Threads: the router's own. Fork: a child may call it.
 int tendmap_route_batch_integers(struct tendmap_router *router,
@@ -327,8 +328,9 @@ struct tendmap_client *tendmap_connect(const struct tendmap_config *config);
 //
 // A handle is remembered as closed until 256 others were closed after it.
 //
-// Threads: any; calls under way on other threads end as usual. Fork: a child
-// closes what is its own; its parent's part and segment stay as they are.
+// Threads: any; calls under way on other threads end as usual, a wait for a
+// change with TENDMAP_ERROR_CLOSED. Fork: a child closes what is its own; its
+// parent's part and segment stay as they are.
 int tendmap_close(struct tendmap_client *client);
 
 // Keeps this process attached under the client's key until the process ends,
@@ -370,12 +372,14 @@ int tendmap_client_nodes(const struct tendmap_client *client,
                          size_t *count);
 
 // Sleeps until a publication other than `sequence` is live, at most
-// `timeout_ms` milliseconds, and writes the sequence that is live then to
-// `now`. A sequence comes with every route and status; 0 waits for the first
-// map.
+// `timeout_ms` milliseconds (UINT64_MAX = for ever), and writes the sequence
+// that is live then to `now`. A sequence comes with every route and status; 0
+// waits for the first map.
 //
-// Threads: any, several at once. Fork: as tendmap_client_role(). Signals do
-// not end it.
+// TENDMAP_ERROR_CLOSED if the client is closed meanwhile, within a tenth of a
+// second. Signals do not end it.
+//
+// Threads: any, several at once. Fork: as tendmap_client_role().
 int tendmap_wait_for_change(const struct tendmap_client *client,
                             uint64_t sequence,
                             uint64_t timeout_ms,
@@ -478,7 +482,7 @@ int tendmap_client_set_preferred_racks(const struct tendmap_client *client,
                                        size_t count);
 
 // Changes how often this process polls the cluster as owner, in milliseconds,
-// at least 50: from now on, or from when it becomes owner. All clients of the
+// 50 to those of 365 days: from now on, or from when it becomes owner. All clients of the
 // process under this key share it.
 //
 // TENDMAP_ERROR_CONFIG if it is too short, or so long that others would take

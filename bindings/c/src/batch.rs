@@ -16,6 +16,19 @@ pub const TENDMAP_NO_NODE: u16 = 0xFFFF;
 
 const _: () = assert!(TENDMAP_NO_NODE == tendmap_bindings::NO_NODE);
 
+/// Refuses what is no batch, before memory for it is asked for.
+fn check(count: usize) -> Result<(), Failure> {
+    match u32::try_from(count) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(bad(format!("{count} keys; wanted fewer than 2^32 at once"))),
+    }
+}
+
+#[cold]
+fn no_memory(count: usize) -> Failure {
+    bad(format!("no memory for {count} keys at once; route fewer"))
+}
+
 /// # Safety
 /// As the functions below.
 unsafe fn many(
@@ -28,15 +41,13 @@ unsafe fn many(
 ) -> Result<(), Failure> {
     let policy = policy(number)?;
     let count = keys.len();
-    if u32::try_from(count).is_err() {
-        return Err(bad(format!("{count} keys; wanted fewer than 2^32 at once")));
-    }
     // SAFETY: null, or a place, say the functions below.
     let sequence = unsafe { (!sequence.is_null()).then(|| Out::at("a sequence", sequence)) };
     let sequence = sequence.transpose()?;
     // SAFETY: a handle and an array, say the functions below.
     let (lent, nodes) = unsafe { (lend(router)?, array_out("nodes", nodes, count)?) };
     let namespace = lent.namespace(namespace)?;
+    lent.batch.try_reserve(count).map_err(|_| no_memory(count))?;
     lent.known.route_batch(namespace, keys, policy, lent.batch)?;
     indexes(lent.batch, nodes);
     if let Some(sequence) = sequence {
@@ -51,7 +62,8 @@ unsafe fn many(
 /// NULL) gets the publication. Digests are computed several at once; it
 /// allocates only for more keys than this router ever had.
 ///
-/// On error `nodes` holds nothing of use.
+/// TENDMAP_ERROR_ARGUMENT if there is no memory for so many keys, or they are
+/// 2^32 or more. On error `nodes` holds nothing of use.
 ///
 /// Threads: the router's own. Fork: a child may call it.
 #[unsafe(no_mangle)]
@@ -66,6 +78,7 @@ pub unsafe extern "C" fn tendmap_route_batch_integers(
     sequence: *mut u64,
 ) -> c_int {
     guard(|| {
+        check(count)?;
         // SAFETY: what the documentation says of the arguments.
         unsafe {
             let keys = InSet::new(optional("a set", set)?, array("keys", keys, count)?);
@@ -91,6 +104,7 @@ pub unsafe extern "C" fn tendmap_route_batch_strings(
     sequence: *mut u64,
 ) -> c_int {
     guard(|| {
+        check(count)?;
         // SAFETY: what the documentation says of the arguments.
         unsafe {
             let set = optional("a set", set)?;
@@ -103,8 +117,12 @@ pub unsafe extern "C" fn tendmap_route_batch_strings(
                 Some(lengths) => utf8(array("a key", key.cast(), lengths[index])?),
                 None => crate::text::text("a key", key),
             };
-            let keys: Vec<&str> = keys.iter().enumerate().map(key).collect::<Result<_, _>>()?;
-            many(router, name_space, &InSet::new(set, &keys), policy, nodes, sequence)
+            let mut texts: Vec<&str> = Vec::new();
+            texts.try_reserve_exact(count).map_err(|_| no_memory(count))?;
+            for found in keys.iter().enumerate().map(key) {
+                texts.push(found?);
+            }
+            many(router, name_space, &InSet::new(set, &texts), policy, nodes, sequence)
         }
     })
 }
@@ -124,10 +142,12 @@ pub unsafe extern "C" fn tendmap_route_batch_digests(
     sequence: *mut u64,
 ) -> c_int {
     guard(|| {
-        // SAFETY: what the documentation says of the arguments.
-        let bytes = unsafe { array("digests", digests, count)? };
-        let digests: Vec<Digest> = bytes.iter().copied().map(Digest::from_bytes).collect();
-        // SAFETY: as above.
-        unsafe { many(router, name_space, digests.as_slice(), policy, nodes, sequence) }
+        check(count)?;
+        // SAFETY: what the documentation says of the arguments; a digest is its
+        // 20 bytes, whatever they are.
+        unsafe {
+            let digests = array("digests", digests.cast::<Digest>(), count)?;
+            many(router, name_space, digests, policy, nodes, sequence)
+        }
     })
 }

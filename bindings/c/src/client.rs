@@ -2,11 +2,11 @@
 
 use core::ffi::{c_char, c_int};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tendmap::client::{Client as Known, Role as Part};
 use tendmap::layout::ForkLocal;
-use tendmap_bindings::Session;
+use tendmap_bindings::{Failure, Session};
 
 use crate::config::Config;
 use crate::error::{guard, guard_pointer};
@@ -14,6 +14,9 @@ use crate::handle::{Body, Shell};
 use crate::node::Node;
 use crate::status::Status;
 use crate::text::{Out, bad, hand_out};
+
+/// How long a wait goes on before it looks whether its client is still open.
+const STRETCH: Duration = Duration::from_millis(100);
 
 /// A process's connection to a cluster's map.
 pub struct Client(pub(crate) Session);
@@ -66,8 +69,9 @@ pub unsafe extern "C" fn tendmap_connect(config: *const Shell<Config>) -> *mut S
 ///
 /// A handle is remembered as closed until 256 others were closed after it.
 ///
-/// Threads: any; calls under way on other threads end as usual. Fork: a child
-/// closes what is its own; its parent's part and segment stay as they are.
+/// Threads: any; calls under way on other threads end as usual, a wait for a
+/// change with TENDMAP_ERROR_CLOSED. Fork: a child closes what is its own; its
+/// parent's part and segment stay as they are.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tendmap_close(client: *mut Shell<Client>) -> c_int {
     // SAFETY: a handle, says the documentation.
@@ -197,12 +201,14 @@ pub unsafe extern "C" fn tendmap_client_nodes(
 }
 
 /// Sleeps until a publication other than `sequence` is live, at most
-/// `timeout_ms` milliseconds, and writes the sequence that is live then to
-/// `now`. A sequence comes with every route and status; 0 waits for the first
-/// map.
+/// `timeout_ms` milliseconds (UINT64_MAX = for ever), and writes the sequence
+/// that is live then to `now`. A sequence comes with every route and status; 0
+/// waits for the first map.
 ///
-/// Threads: any, several at once. Fork: as tendmap_client_role(). Signals do
-/// not end it.
+/// TENDMAP_ERROR_CLOSED if the client is closed meanwhile, within a tenth of a
+/// second. Signals do not end it.
+///
+/// Threads: any, several at once. Fork: as tendmap_client_role().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tendmap_wait_for_change(
     client: *const Shell<Client>,
@@ -213,11 +219,23 @@ pub unsafe extern "C" fn tendmap_wait_for_change(
     guard(|| {
         // SAFETY: a place, says the documentation.
         let now = unsafe { Out::at("a sequence", now)? };
+        // Without one it is later than any clock goes.
+        let deadline = Instant::now().checked_add(Duration::from_millis(timeout_ms));
+        let wait = |client: &Client, open: &dyn Fn() -> Result<(), Failure>| {
+            let client = client.0.client()?;
+            loop {
+                open()?;
+                let left = deadline.map_or(STRETCH, |deadline| {
+                    deadline.saturating_duration_since(Instant::now()).min(STRETCH)
+                });
+                let found = client.wait_for_change(sequence, left);
+                if found != sequence || left < STRETCH {
+                    return Ok(found);
+                }
+            }
+        };
         // SAFETY: a handle, says the documentation.
-        let client = unsafe { Shell::with(client, |client| client.0.client()) }?;
-        // A year is for ever, and no sum overflows.
-        let timeout = Duration::from_millis(timeout_ms).min(Duration::from_secs(31_536_000));
-        now.put(client.wait_for_change(sequence, timeout));
+        now.put(unsafe { Shell::with_open(client, wait) }?);
         Ok(())
     })
 }

@@ -43,26 +43,37 @@ pub struct Shell<T> {
 /// A closed shell that is to be freed later.
 struct Remembered {
     address: usize,
-    free: fn(usize),
+    free: fn(usize) -> bool,
 }
 
-fn free<T>(address: usize) {
+/// Frees a closed shell; not while a call is under way with it.
+fn free<T>(address: usize) -> bool {
+    let shell = address as *mut Shell<T>;
     // SAFETY: the address is that of a shell of this type that `open` leaked;
     // it was closed, and leaves the list of closed ones only once.
-    drop(unsafe { Box::from_raw(address as *mut Shell<T>) });
+    // Acquire: pairs with the exchange of who dropped what it holds.
+    let unused = unsafe { (*shell).state.load(Ordering::Acquire) } == CLOSED | DROPPED;
+    if unused {
+        // SAFETY: as above.
+        drop(unsafe { Box::from_raw(shell) });
+    }
+    unused
 }
 
-/// Keeps a closed shell, and frees the one that was kept longest. A forked
-/// child begins with none.
+/// Keeps a closed shell, and frees the one that was kept longest, or if that is
+/// in use the next. A forked child begins with none.
 fn remember<T>(address: usize) {
     static CLOSED_ONES: ForkLocal<Mutex<VecDeque<Remembered>>> = ForkLocal::new();
     let mut kept =
         CLOSED_ONES.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     kept.push_back(Remembered { address, free: free::<T> });
-    let oldest = if kept.len() > REMEMBERED { kept.pop_front() } else { None };
-    drop(kept);
-    if let Some(oldest) = oldest {
-        (oldest.free)(oldest.address);
+    // Nothing of the caller's runs in `free`: what a shell held is gone.
+    for _ in REMEMBERED..kept.len() {
+        let Some(oldest) = kept.pop_front() else { break };
+        if (oldest.free)(oldest.address) {
+            break;
+        }
+        kept.push_back(oldest);
     }
 }
 
@@ -104,11 +115,28 @@ impl<T: Body> Shell<T> {
         f: impl FnOnce(&T) -> Result<R, Failure>,
     ) -> Result<R, Failure> {
         // SAFETY: the caller's promise.
+        unsafe { Self::with_open(pointer, |body, _| f(body)) }
+    }
+
+    /// As [`with`](Self::with), for what takes long: it can ask whether the
+    /// handle is still open.
+    ///
+    /// # Safety
+    /// As [`find`](Self::find).
+    pub unsafe fn with_open<R>(
+        pointer: *const Shell<T>,
+        f: impl FnOnce(&T, &dyn Fn() -> Result<(), Failure>) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        // SAFETY: the caller's promise.
         let shell = unsafe { Self::find(pointer)? };
         let user = Using::begin(shell)?;
+        let open = || match shell.state.load(Ordering::Relaxed) & CLOSED {
+            0 => Ok(()),
+            _ => Err(closed::<T>()),
+        };
         // SAFETY: it is dropped only when it is closed and nobody is under way,
         // and `begin` found it open; until then nobody changes it.
-        f(unsafe { (*user.0.body.get()).assume_init_ref() })
+        f(unsafe { (*user.0.body.get()).assume_init_ref() }, &open)
     }
 
     /// Where that lies which an open handle holds. It says nothing of who else
@@ -235,6 +263,24 @@ mod tests {
         };
         result.unwrap();
         assert_eq!(Arc::strong_count(&held), 1);
+    }
+
+    #[test]
+    fn a_call_outlives_however_many_closed_handles() {
+        let held = Arc::new(());
+        let a = Shell::open(A(held.clone()));
+        // SAFETY: shells that `open` made.
+        let result = unsafe {
+            Shell::with(a, |_| {
+                Shell::close(a).unwrap();
+                for _ in 0..2 * REMEMBERED {
+                    Shell::close(Shell::open(B)).unwrap();
+                }
+                Ok(())
+            })
+        };
+        result.unwrap();
+        assert_eq!(Arc::strong_count(&held), 1, "dropped when the call ended");
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub unsafe extern "C" fn tendmap_client_set_preferred_racks(
 }
 
 /// Changes how often this process polls the cluster as owner, in milliseconds,
-/// at least 50: from now on, or from when it becomes owner. All clients of the
+/// 50 to those of 365 days: from now on, or from when it becomes owner. All clients of the
 /// process under this key share it.
 ///
 /// TENDMAP_ERROR_CONFIG if it is too short, or so long that others would take

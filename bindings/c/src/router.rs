@@ -18,7 +18,7 @@ use crate::text::{Out, bad, text};
 /// address or is another one under its name, when the router is freed, and in a
 /// forked child for what was hung on it in the parent: there it must do no more
 /// to a connection than close(2) it. It runs inside of a call with the router,
-/// and must not use that router.
+/// and must not use that router; it must return, not longjmp() or throw.
 pub type StateFree = Option<unsafe extern "C" fn(state: *mut c_void)>;
 
 /// What a C program hangs on a node.

@@ -52,16 +52,26 @@ fn a_program_with_the_shared_library_holds_every_promise() {
     assert_eq!(run(&mut command), "ok\n");
 }
 
-#[test]
-fn a_program_reads_from_the_racks_it_prefers_and_changes_them_while_it_runs() {
+/// Runs a program that has the static library in it.
+fn holds(source: &str) {
     let (_sim, hosts, directory) = cluster();
     let archive = libraries().join("libtendmap.a");
     let out = TempDir::new().unwrap();
-    let link = [archive.to_str().unwrap(), "-lm", "-ldl", "-lgcc_s"];
-    let program = compile("racks.c", out.path(), &link);
+    let link = [archive.to_str().unwrap(), "-lm", "-ldl"];
+    let program = compile(source, out.path(), &link);
     let mut command = Command::new(program);
     command.args([&hosts, directory.path().to_str().unwrap()]);
     assert_eq!(run(&mut command), "ok\n");
+}
+
+#[test]
+fn a_program_reads_from_the_racks_it_prefers_and_changes_them_while_it_runs() {
+    holds("racks.c");
+}
+
+#[test]
+fn a_program_keeps_its_signals_to_itself_and_outlives_a_lack_of_memory() {
+    holds("host.c");
 }
 
 #[test]
@@ -88,14 +98,40 @@ fn valgrind_finds_no_error_in_it() {
 
 #[test]
 fn a_program_with_the_static_library_needs_no_other_file() {
-    let (_sim, hosts, directory) = cluster();
-    let archive = libraries().join("libtendmap.a");
+    holds("conformance.c");
+}
+
+#[test]
+fn a_library_that_was_loaded_stays() {
     let out = TempDir::new().unwrap();
-    let link = [archive.to_str().unwrap(), "-lm", "-ldl", "-lgcc_s"];
-    let program = compile("conformance.c", out.path(), &link);
-    let mut command = Command::new(program);
-    command.args([&hosts, directory.path().to_str().unwrap()]);
-    assert_eq!(run(&mut command), "ok\n");
+    let program = compile("loaded.c", out.path(), &["-ldl"]);
+    let library = libraries().join("libtendmap.so");
+    assert_eq!(run(Command::new(program).arg(library)), "ok\n");
+}
+
+#[test]
+fn the_header_compiles_without_a_warning_as_c_and_as_cpp() {
+    let out = TempDir::new().unwrap();
+    let source = out.path().join("includes.c");
+    std::fs::write(&source, "#include <tendmap.h>\nint main(void) { return TENDMAP_OK; }\n")
+        .unwrap();
+    let warnings = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion"];
+    for (compiler, language, standards) in [
+        ("gcc", "c", ["c99", "c11", "c17", "c2x"]),
+        ("g++", "c++", ["c++11", "c++14", "c++17", "c++20"]),
+        ("clang", "c", ["c99", "c11", "c17", "c2x"]),
+    ] {
+        if !found(compiler) {
+            continue;
+        }
+        for standard in standards {
+            let mut command = Command::new(compiler);
+            command.args(warnings).args(["-Werror", "-Wundef", "-Wshadow", "-fsyntax-only", "-x"]);
+            command.args([language, &format!("-std={standard}"), "-I"]);
+            command.arg(package().join("include")).arg(&source);
+            run(&mut command);
+        }
+    }
 }
 
 #[test]
@@ -126,25 +162,71 @@ fn what_is_installed_is_found_by_pkg_config() {
     if !found("pkg-config") {
         return;
     }
-    let (_sim, hosts, directory) = cluster();
     let libraries = libraries();
-    let prefix = TempDir::new().unwrap();
-    let mut install = Command::new(package().join("install.sh"));
-    install.arg("--prefix").arg(prefix.path()).arg("--from").arg(libraries);
-    run(&mut install);
-    let ask = |what: &str| {
-        let mut command = Command::new("pkg-config");
-        command.args([what, "tendmap"]);
-        command.env("PKG_CONFIG_PATH", prefix.path().join("lib/pkgconfig"));
-        run(&mut command)
-    };
-    assert_eq!(ask("--modversion").trim(), env!("CARGO_PKG_VERSION"));
-    let flags = ask("--cflags") + &ask("--libs");
-    let flags: Vec<&str> = flags.split_whitespace().collect();
     let out = TempDir::new().unwrap();
-    let program = compile("conformance.c", out.path(), &flags);
-    let mut command = Command::new(program);
-    command.args([&hosts, directory.path().to_str().unwrap()]);
-    command.env("LD_LIBRARY_PATH", prefix.path().join("lib"));
-    assert_eq!(run(&mut command), "ok\n");
+    // Names that a shell, sed or pkg-config would take for something else.
+    for name in ["plain", "with a space", "a&b|c"] {
+        let prefix = out.path().join(name);
+        // Also over what is there already, and from where the caller is.
+        for given in [prefix.as_path(), Path::new(name)] {
+            let mut install = Command::new(package().join("install.sh"));
+            install.current_dir(&out).arg("--prefix").arg(given).arg("--from").arg(&libraries);
+            run(&mut install);
+        }
+        let ask = |what: &[&str]| {
+            let mut command = Command::new("pkg-config");
+            command.args(what).arg("tendmap");
+            command.env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"));
+            run(&mut command)
+        };
+        assert_eq!(ask(&["--modversion"]).trim(), env!("CARGO_PKG_VERSION"));
+        for wholly_static in [false, true] {
+            let mut what = vec!["--cflags", "--libs"];
+            what.extend(wholly_static.then_some("--static"));
+            // As the shell of a makefile splits it.
+            let mut split = Command::new("sh");
+            split.args(["-c", r#"eval "printf '%s\\n' $1""#, "sh", ask(&what).trim()]);
+            let flags = run(&mut split);
+            let mut flags: Vec<&str> = flags.lines().collect();
+            flags.extend(wholly_static.then_some("-static"));
+            let program = compile("conformance.c", out.path(), &flags);
+            let (_sim, hosts, directory) = cluster();
+            let mut command = Command::new(program);
+            command.args([&hosts, directory.path().to_str().unwrap()]);
+            if !wholly_static {
+                command.env("LD_LIBRARY_PATH", prefix.join("lib"));
+            }
+            assert_eq!(run(&mut command), "ok\n");
+        }
+    }
+}
+
+#[test]
+fn a_staged_installation_names_the_place_that_it_is_for() {
+    let stage = TempDir::new().unwrap();
+    let mut install = Command::new(package().join("install.sh"));
+    install.args(["--prefix", "/usr", "--from"]).arg(libraries()).env("DESTDIR", stage.path());
+    run(&mut install);
+    let described = std::fs::read_to_string(stage.path().join("usr/lib/pkgconfig/tendmap.pc"));
+    assert!(described.unwrap().starts_with("prefix=/usr\n"));
+    for file in ["include/tendmap.h", "lib/libtendmap.a", "lib/libtendmap.so"] {
+        assert!(stage.path().join("usr").join(file).exists(), "{file}");
+    }
+}
+
+#[test]
+fn it_is_installed_from_where_cargo_builds() {
+    let out = TempDir::new().unwrap();
+    // A cargo that builds nothing and says where it was told to build.
+    let fake = out.path().join("cargo");
+    let script = "#!/bin/sh\nwhile [ $# -gt 0 ]; do [ \"$1\" = --target-dir ] && to=$2; shift; done\n\
+         mkdir -p \"$to/release\" && touch \"$to/release/libtendmap.a\" \"$to/release/libtendmap.so\"\n";
+    std::fs::write(&fake, script).unwrap();
+    std::fs::set_permissions(&fake, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", out.path().display(), std::env::var("PATH").unwrap());
+    let mut install = Command::new(package().join("install.sh"));
+    install.arg("--prefix").arg(out.path().join("to")).env("PATH", path);
+    run(install.env("CARGO_TARGET_DIR", out.path().join("built")));
+    assert!(out.path().join("built/release/libtendmap.so").exists());
+    assert!(out.path().join("to/lib/libtendmap.so.0").exists());
 }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Interrupted;
 use crate::tend::{BEAT, Host, Turn};
+use crate::thread;
 
 /// Lookups under way at most: a name server that hangs must not collect
 /// threads.
@@ -76,8 +76,8 @@ impl Resolver {
             // Nobody waits any more if the source was dropped.
             let _ = sender.send((wanted, outcome));
         };
-        let thread = thread::Builder::new().name("tendmap-resolve".into());
-        thread.spawn(lookup).map_err(|error| format!("no thread for a lookup: {error}"))?;
+        let started = thread::spawn("tendmap-resolve", lookup);
+        started.map_err(|error| format!("no thread for a lookup: {error}"))?;
         self.under_way.insert(host.clone());
         Ok(())
     }

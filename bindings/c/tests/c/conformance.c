@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -27,6 +28,15 @@ static void bad_settings(char **argv)
     CHECK(tendmap_config_set(config, "shm_max_nodes", "0") == TENDMAP_OK);
     NO_POINTER(TENDMAP_ERROR_CONFIG, "shm_max_nodes is 0", tendmap_connect(config));
     CHECK(tendmap_config_set(config, "shm_max_nodes", "16") == TENDMAP_OK);
+    /* So long that no sum of times may be made of them. */
+    CHECK(tendmap_config_set(config, "shm_takeover_threshold", "1.84e19") == TENDMAP_OK);
+    NO_POINTER(TENDMAP_ERROR_CONFIG, "shm_takeover_threshold is", tendmap_connect(config));
+    CHECK(tendmap_config_set(config, "use_shm", "false") == TENDMAP_OK);
+    CHECK(tendmap_config_set(config, "shm_takeover_threshold", "30") == TENDMAP_OK);
+    CHECK(tendmap_config_set(config, "tend_interval", "9.2e18") == TENDMAP_OK);
+    NO_POINTER(TENDMAP_ERROR_CONFIG, "tend_interval is", tendmap_connect(config));
+    CHECK(tendmap_config_set(config, "tend_interval", "50ms") == TENDMAP_OK);
+    CHECK(tendmap_config_set(config, "use_shm", "true") == TENDMAP_OK);
     CHECK(tendmap_config_set(config, "hosts", "127.0.0.1:1") == TENDMAP_OK);
     NO_POINTER(TENDMAP_ERROR_TEND, "can't tend the cluster", tendmap_connect(config));
     CHECK(tendmap_config_set(config, "hosts", argv[1]) == TENDMAP_OK);
@@ -194,6 +204,16 @@ static void batches(tendmap_client *client)
           tendmap_route_batch_integers(router, test, "s", keys, 1, policy, NULL, NULL));
     FAILS(TENDMAP_ERROR_ARGUMENT, "policy 9",
           tendmap_route_batch_integers(router, test, "s", keys, 1, 9, nodes, NULL));
+    /* More than there can be, told before a byte is looked at or allocated. */
+    for (int bits = 32; bits < 64; bits++) {
+        size_t count = (size_t)1 << bits;
+        CHECK(tendmap_route_batch_integers(router, test, "s", keys, count, policy, nodes, NULL)
+              == TENDMAP_ERROR_ARGUMENT);
+        CHECK(tendmap_route_batch_digests(router, test, (const uint8_t (*)[20])digests, count,
+                                          policy, nodes, NULL) == TENDMAP_ERROR_ARGUMENT);
+        CHECK(tendmap_route_batch_strings(router, test, "s", pointers, NULL, count, policy, nodes,
+                                          NULL) == TENDMAP_ERROR_ARGUMENT);
+    }
     pointers[3] = NULL;
     FAILS(TENDMAP_ERROR_ARGUMENT, "null instead of a key",
           tendmap_route_batch_strings(router, test, "s", pointers, NULL, COUNT, policy, nodes, NULL));
@@ -311,6 +331,36 @@ static void *another_thread(void *argument)
     return NULL;
 }
 
+struct waiting {
+    tendmap_client *client;
+    uint64_t sequence;
+};
+
+static void *waits_for_ever(void *argument)
+{
+    struct waiting *waiting = argument;
+    uint64_t now = 77;
+    FAILS(TENDMAP_ERROR_CLOSED, "closed",
+          tendmap_wait_for_change(waiting->client, waiting->sequence, UINT64_MAX, &now));
+    CHECK(now == 77);
+    return NULL;
+}
+
+static void closing_ends_a_wait(char **argv)
+{
+    tendmap_config *config = config_of(argv);
+    struct waiting waiting = {tendmap_connect(config), 0};
+    tendmap_config_free(config);
+    CHECK(waiting.client != NULL);
+    CHECK(tendmap_wait_for_change(waiting.client, 0, 5000, &waiting.sequence) == TENDMAP_OK);
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, waits_for_ever, &waiting) == 0);
+    /* Whether it waits already or not yet: it ends. */
+    CHECK(nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL) == 0);
+    CHECK(tendmap_close(waiting.client) == TENDMAP_OK);
+    CHECK(pthread_join(thread, NULL) == 0);
+}
+
 static void threads(tendmap_client *client)
 {
     struct shared shared = {client, tendmap_router_new(client, NULL), 0};
@@ -408,6 +458,7 @@ int main(int argc, char **argv)
     state_of_nodes(client);
     status_and_nodes(client);
     threads(client);
+    closing_ends_a_wait(argv);
     forked(client);
 
     /* Kept: closing and connecting anew changes no owner. */

@@ -61,6 +61,8 @@ static void changes(tendmap_client *client, tendmap_router *router)
     FAILS(TENDMAP_ERROR_CONFIG, "tend_interval is 49ms",
           tendmap_client_set_tend_interval(client, 49));
     FAILS(TENDMAP_ERROR_CONFIG, "shm_takeover_threshold is 30s",
+          tendmap_client_set_tend_interval(client, 60000));
+    FAILS(TENDMAP_ERROR_CONFIG, "wanted at most 365 days",
           tendmap_client_set_tend_interval(client, UINT64_MAX));
     CHECK(tendmap_client_set_tend_interval(client, 60) == TENDMAP_OK);
     do {

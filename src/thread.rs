@@ -1,0 +1,40 @@
+//! The library's own threads.
+
+use std::io;
+use std::thread::{Builder, JoinHandle};
+
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+
+/// Signals that a thread raises by what it does: blocked, they would end the
+/// process without the handler that the host may have for them.
+const OWN: [Signal; 6] = [
+    Signal::SIGBUS,
+    Signal::SIGFPE,
+    Signal::SIGILL,
+    Signal::SIGSEGV,
+    Signal::SIGSYS,
+    Signal::SIGTRAP,
+];
+
+/// Starts a thread that takes none of the host's signals: handlers run on the
+/// host's threads, and what those block stays pending for who waits for it.
+///
+/// # Errors
+/// That of the system, if there can be no further thread.
+pub(crate) fn spawn<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    let mut blocked = SigSet::all();
+    for signal in OWN {
+        blocked.remove(signal);
+    }
+    // A thread begins with the mask of its maker. Should it not be to be had, the
+    // thread is still needed.
+    let before = blocked.thread_swap_mask(SigmaskHow::SIG_BLOCK);
+    let thread = Builder::new().name(name.into()).spawn(work);
+    if let Ok(before) = before {
+        let _ = before.thread_set_mask();
+    }
+    thread
+}
