@@ -4,6 +4,7 @@ import glob
 import json
 import os
 import pathlib
+import pwd
 import shutil
 import signal
 import socket
@@ -16,7 +17,8 @@ import tendmap
 from conftest import wait_until
 
 ROOT = pathlib.Path(__file__).parents[3]
-SCRIPT = ROOT / "bindings/c/examples/php/route.php"
+EXAMPLE = ROOT / "bindings/c/examples/php"
+SCRIPT = EXAMPLE / "route.php"
 
 
 @pytest.fixture
@@ -62,6 +64,22 @@ def test_php_routes_as_python_does(env, client, cluster):
         assert answer["role"] in ("follower", "standby")
 
 
+@pytest.mark.parametrize(
+    "arguments", [r'"te\0st", "users", 1', r'"test", "users\0x", 1', r'"test", "\xff", 1']
+)
+def test_php_cuts_no_text_at_a_zero_byte(env, client, arguments):
+    """FFI would hand C the part before it: another set, and so another node."""
+    code = (
+        f"require '{EXAMPLE}/Tendmap.php';"
+        "$tendmap = new Tendmap(getenv('TENDMAP_HOSTS'), json_decode("
+        "getenv('TENDMAP_SETTINGS'), true), getenv('TENDMAP_LIBRARY'));"
+        f"try {{ $tendmap->route({arguments}); echo 'routed'; }}"
+        "catch (RuntimeException $error) { echo $error->getCode(), $error->getMessage(); }"
+    )
+    output = subprocess.check_output([php(), "-d", "ffi.enable=1", "-r", code], env=env, text=True)
+    assert output.startswith("1") and ("zero byte" in output or "UTF-8" in output), output
+
+
 def test_php_says_what_is_wrong(env, client):
     env["TENDMAP_SETTINGS"] = '{"shm_nodes": 3}'
     command = [php(), "-d", "ffi.enable=1", "-d", "display_errors=stderr", str(SCRIPT), "1"]
@@ -69,7 +87,7 @@ def test_php_says_what_is_wrong(env, client):
     assert run.returncode == 255 and 'no setting "shm_nodes"' in run.stderr + run.stdout
 
 
-def fastcgi(path, query):
+def fastcgi(path, query, script=SCRIPT):
     """One request to FPM; its body."""
 
     def record(kind, content):
@@ -80,7 +98,7 @@ def fastcgi(path, query):
         return struct.pack(">II", len(name) | 1 << 31, len(value) | 1 << 31) + name + value
 
     parameters = {
-        "SCRIPT_FILENAME": str(SCRIPT),
+        "SCRIPT_FILENAME": str(script),
         "REQUEST_METHOD": "GET",
         "QUERY_STRING": query,
     }
@@ -106,50 +124,91 @@ def fastcgi(path, query):
     return json.loads(body)
 
 
-def test_php_fpm(env, cluster, directory):
+@pytest.fixture
+def fpm(env, directory):
+    """Starts FPM with further settings of its pool, of PHP, and extensions."""
     php()
     found = glob.glob("/usr/sbin/php-fpm*")
     program = shutil.which("php-fpm") or (found[0] if found else None)
     if program is None:
         pytest.skip("skipped: no php-fpm is installed here")
+    place = subprocess.check_output(["php", "-r", "echo PHP_EXTENSION_DIR;"], text=True)
+    modules = subprocess.check_output(["php", "-m"], text=True)
     path = f"{directory}/fpm.sock"
-    config = pathlib.Path(directory) / "fpm.conf"
-    config.write_text(
-        f"[global]\nerror_log = {directory}/fpm.log\ndaemonize = no\n"
-        f"[www]\nlisten = {path}\npm = static\npm.max_children = 3\nclear_env = no\n"
-        "php_admin_value[display_errors] = 1\n"
-    )
-    command = [program, "-F", "-R", "-n", "-y", str(config), "-d", "ffi.enable=1"]
-    extension = subprocess.check_output(["php", "-r", "echo PHP_EXTENSION_DIR;"], text=True)
-    if os.path.exists(f"{extension}/ffi.so"):
-        command += ["-d", f"extension={extension}/ffi.so"]
-    process = subprocess.Popen(command, env=env, start_new_session=True)
+    started = []
 
-    def answer(key):
-        try:
-            return fastcgi(path, f"key={key}")
-        except OSError:
-            return None
+    def start(pool="", settings=(), opcache=False):
+        if opcache and "Zend OPcache" not in modules:
+            pytest.skip("skipped: this php has no opcache")
+        config = pathlib.Path(directory) / "fpm.conf"
+        config.write_text(
+            f"[global]\nerror_log = {directory}/fpm.log\ndaemonize = no\n"
+            f"[www]\nlisten = {path}\npm = static\npm.max_children = 3\nclear_env = no\n"
+            f"{pool}\nphp_admin_value[display_errors] = 1\n"
+        )
+        command = [program, "-F", "-R", "-n", "-y", str(config)]
+        extensions = [("extension", "ffi")] + [("zend_extension", "opcache")] * opcache
+        for kind, name in extensions:
+            if os.path.exists(f"{place}/{name}.so"):
+                command += ["-d", f"{kind}={place}/{name}.so"]
+        for setting in settings:
+            command += ["-d", setting]
+        started.append(subprocess.Popen(command, env=env, start_new_session=True))
+        return path
 
-    try:
-        wait_until("FPM answers", lambda: answer(1), 60)
-        pids = set()
-        for key in range(30):
-            found = fastcgi(path, f"key={key}")
-            assert found["name"] == owner_of(cluster, key)
-            pids.add(found["pid"])
-        status = tendmap.status(shm_directory=directory)
-        owner = status["owner_pid"]
-        assert owner in pids and status["takeovers"] == 0, "kept from request to request"
-        os.kill(owner, signal.SIGKILL)
-
-        def replaced():
-            answer(1)
-            now = tendmap.status(shm_directory=directory)
-            return now["owner_alive"] and now["owner_pid"] not in (None, owner)
-
-        wait_until("another worker tends", replaced)
-        assert fastcgi(path, "key=7")["name"] == owner_of(cluster, 7)
-    finally:
+    yield start
+    for process in started:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def answer(path, key, script=SCRIPT):
+    """What is answered, or None while nobody answers."""
+    try:
+        return fastcgi(path, f"key={key}", script)
+    except OSError:
+        return None
+
+
+def test_php_fpm(fpm, cluster, directory):
+    path = fpm(settings=["ffi.enable=1"])
+    wait_until("FPM answers", lambda: answer(path, 1), 60)
+    pids = set()
+    for key in range(30):
+        found = fastcgi(path, f"key={key}")
+        assert found["name"] == owner_of(cluster, key)
+        pids.add(found["pid"])
+    status = tendmap.status(shm_directory=directory)
+    owner = status["owner_pid"]
+    assert owner in pids and status["takeovers"] == 0, "kept from request to request"
+    os.kill(owner, signal.SIGKILL)
+
+    def replaced():
+        answer(path, 1)
+        now = tendmap.status(shm_directory=directory)
+        return now["owner_alive"] and now["owner_pid"] not in (None, owner)
+
+    wait_until("another worker tends", replaced)
+    assert fastcgi(path, "key=7")["name"] == owner_of(cluster, 7)
+
+
+def test_php_fpm_that_recycles_its_workers_and_has_ffi_for_preloaded_files_only(
+    fpm, cluster, directory
+):
+    """FFI as PHP has it by default; the class is preloaded, the script is any."""
+    user = pwd.getpwuid(os.getuid()).pw_name
+    settings = ["ffi.enable=preload", "opcache.enable=1", f"opcache.preload_user={user}"]
+    settings.append(f"opcache.preload={EXAMPLE}/Tendmap.php")
+    script = pathlib.Path(directory) / "preloaded.php"
+    script.write_text(SCRIPT.read_text().replace("require __DIR__ . '/Tendmap.php';", ""))
+    path = fpm(pool="pm.max_requests = 5", settings=settings, opcache=True)
+    wait_until("FPM answers", lambda: answer(path, 1, script), 60)
+    pids = set()
+    for key in range(60):
+        found = fastcgi(path, f"key={key}", script)
+        assert found["name"] == owner_of(cluster, key)
+        pids.add(found["pid"])
+    assert len(pids) > 6, "workers were recycled"
+    # They do not close: the segment stays, and another one takes over.
+    status = tendmap.status(shm_directory=directory)
+    assert status["generation"] == 1 and status["takeovers"] >= 1, status

@@ -178,19 +178,48 @@ def test_gunicorn_whose_master_tends(cluster, settings, observer, directory):
         assert observer()["owner_pid"] == served.process.pid
 
 
-def test_uwsgi(cluster, settings, observer, directory):
+def uwsgi(directory, *further):
+    """The command for the example's settings and further ones, and its socket."""
     program = tool("uwsgi")
     path = f"{directory}/uwsgi.sock"
-    command = [program, "--ini", "uwsgi.ini", "--disable-logging"]
     ini = (EXAMPLES / "uwsgi.ini").read_text().replace("127.0.0.1:8000", path)
     copied = pathlib.Path(directory) / "uwsgi.ini"
     copied.write_text(ini)
-    command[2] = str(copied)
+    command = [program, "--ini", str(copied), "--disable-logging", *further]
     if sys.prefix != sys.base_prefix:
         command += ["--virtualenv", sys.prefix]
+    return command, path
+
+
+# Loaded once before the fork, with threads, and by each worker for itself.
+@pytest.mark.parametrize("further", [[], ["--threads", "2"], ["--lazy-apps"]])
+def test_uwsgi(cluster, settings, observer, directory, further):
+    command, path = uwsgi(directory, *further)
     with Served(command, path, environment(cluster, settings)) as served:
-        wait_until("all have connected", lambda: observer()["attached"] == 4)
+
+        def all_have_connected():
+            # Where nothing runs after the fork, the first request connects.
+            ask(path, 1)
+            return observer()["attached"] == 4
+
+        wait_until("all have connected", all_have_connected)
         killed_owner_is_replaced(served, observer, cluster)
+
+
+def test_uwsgi_that_recycles_its_worker(cluster, settings, observer, directory):
+    """The only worker closes when it is recycled: it leaves nothing to take over."""
+    further = ["--processes", "1", "--max-requests", "5", "--min-worker-lifetime", "0"]
+    command, path = uwsgi(directory, *further)
+    with Served(command, path, environment(cluster, settings)):
+        pids = set()
+
+        def recycled():
+            pids.add(ask(path, len(pids))["pid"])
+            return len(pids) > 3
+
+        wait_until("workers are recycled", recycled, 60)
+        assert observer()["takeovers"] == 0
+    assert not [name for name in os.listdir(directory) if name.startswith("tendmap-")]
 
 
 def test_celery(cluster, settings, observer, directory):

@@ -55,6 +55,7 @@ final class Tendmap
     C;
 
     private const SEQUENCE = 1;
+    private const ERROR_ARGUMENT = 1;
     private static ?FFI $library = null;
     private FFI\CData $client;
     private FFI\CData $router;
@@ -65,11 +66,12 @@ final class Tendmap
     public function __construct(string $hosts, array $settings = [], string $library = 'libtendmap.so.0')
     {
         self::$library ??= FFI::cdef(self::DECLARATIONS, $library);
-        $config = $this->made(self::$library->tendmap_config_new($hosts));
+        $config = $this->made(self::$library->tendmap_config_new(self::text($hosts)));
         try {
             foreach ($settings as $name => $value) {
                 $value = is_bool($value) ? var_export($value, true) : (string) $value;
-                $this->check(self::$library->tendmap_config_set($config, $name, $value));
+                $this->check(self::$library->tendmap_config_set(
+                    $config, self::text($name), self::text($value)));
             }
             $this->client = $this->made(self::$library->tendmap_connect($config));
         } finally {
@@ -93,6 +95,7 @@ final class Tendmap
     public function route(string $namespace, string $set, int|string $key): array
     {
         $route = self::$library->new('tendmap_route');
+        $set = self::text($set);
         $number = $this->namespaces[$namespace] ??= $this->resolve($namespace);
         $this->check(is_int($key)
             ? self::$library->tendmap_route_integer(
@@ -132,8 +135,19 @@ final class Tendmap
     {
         $number = self::$library->new('uint64_t');
         $this->check(self::$library->tendmap_router_namespace(
-            $this->router, $namespace, FFI::addr($number)));
+            $this->router, self::text($namespace), FFI::addr($number)));
         return $number->cdata;
+    }
+
+    /** A text for C, which ends at a zero byte: one amid it would cut it, unseen. */
+    private static function text(string $text): string
+    {
+        if (str_contains($text, "\0")) {
+            throw new RuntimeException(
+                'a text with a zero byte, ' . json_encode($text, JSON_INVALID_UTF8_SUBSTITUTE)
+                . '; only keys may have one', self::ERROR_ARGUMENT);
+        }
+        return $text;
     }
 
     private function check(int $code): void
