@@ -1,17 +1,21 @@
 //! Many keys at once: sequences of any keys, or NumPy arrays of integers
 //! without a copy.
 
-use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1, PyUntypedArray, PyUntypedArrayMethods};
+use numpy::{
+    Element, PyArray1, PyArrayDescrMethods, PyArrayMethods, PyReadonlyArray1, PyUntypedArray,
+    PyUntypedArrayMethods, dtype,
+};
+use pyo3::PyTypeInfo;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyInt, PyString};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyInt, PyString, PyType};
 use tendmap::map::Slot;
-use tendmap::route::{InSet, Key, Keys, Policy};
+use tendmap::route::{InSet, Key, Keys, NamespaceHandle, Policy};
 use tendmap_bindings::NO_NODE as NONE;
 
 use crate::client::Client;
 use crate::errors::raise;
-use crate::keys::with_key;
+use crate::keys::{kind_of, with_key};
 use crate::lent::Lent;
 
 /// The index of no node.
@@ -38,9 +42,10 @@ pub fn route_batch<'py>(
         lent.set(set)?;
         match as_array(keys)? {
             Some(keys) => {
-                let out = checked_out(py, out, keys.len())?;
-                array(py, &mut lent, namespace, keys, policy, &out)?;
-                Ok(out.into_any())
+                // Now: forgetting another name may run code, which may even
+                // change the arrays. From here on nothing does.
+                let handle = lent.namespace(namespace)?;
+                array(py, &mut lent, handle, keys, policy, out)
             }
             None if out.is_some() => {
                 Err(PyTypeError::new_err("out is for keys in a NumPy array; these are not in one"))
@@ -52,31 +57,44 @@ pub fn route_batch<'py>(
     result
 }
 
-/// The array that `keys` is, if it is one. NumPy is looked for only where it
-/// was imported: it need not be installed.
+/// The array that `keys` is, if it is one. NumPy is asked only where it was
+/// imported, and wholly so: it need not be installed.
 fn as_array<'a, 'py>(
     keys: &'a Bound<'py, PyAny>,
 ) -> PyResult<Option<&'a Bound<'py, PyUntypedArray>>> {
-    let modules = keys.py().import("sys")?.getattr("modules")?;
-    if !modules.contains("numpy")? {
+    let py = keys.py();
+    let modules = py.import("sys")?.getattr("modules")?;
+    let Ok(numpy) = modules.get_item("numpy") else { return Ok(None) };
+    let Ok(class) = numpy.getattr("ndarray") else { return Ok(None) };
+    if !class.is_instance_of::<PyType>() || !keys.is_instance(&class)? {
         return Ok(None);
     }
     Ok(keys.cast::<PyUntypedArray>().ok())
 }
 
-/// Where the indexes go: what the caller gave, if it fits, or a new array.
-fn checked_out<'py>(
-    py: Python<'py>,
-    out: Option<Bound<'py, PyAny>>,
-    len: usize,
-) -> PyResult<Bound<'py, PyArray1<u16>>> {
-    let Some(out) = out else { return Ok(PyArray1::zeros(py, len, false)) };
-    let wanted = "wanted a contiguous NumPy array of uint16 of one dimension";
-    let Ok(out) = out.cast_into::<PyArray1<u16>>() else {
-        return Err(PyTypeError::new_err(format!("out is none: {wanted}")));
-    };
+/// A new array for indexes.
+fn new_out(py: Python<'_>, len: usize) -> PyResult<Bound<'_, PyArray1<u16>>> {
+    // By NumPy's own function: it raises where there is no memory.
+    let made = py.import("numpy")?.call_method1("zeros", (len, dtype::<u16>(py)))?;
+    Ok(made.cast_into()?)
+}
+
+/// Where the indexes go, if the caller said it.
+fn given_out<'py>(out: Bound<'py, PyAny>, len: usize) -> PyResult<Bound<'py, PyArray1<u16>>> {
+    const WANTED: &str = "wanted a contiguous, aligned NumPy array of uint16 of one dimension";
+    let out = out.cast_into::<PyArray1<u16>>().map_err(|error| {
+        let found = error.into_inner();
+        let what = match found.cast::<PyUntypedArray>() {
+            Ok(array) => format!("{} of {} dimensions", array.dtype(), array.ndim()),
+            Err(_) => kind_of(&found),
+        };
+        PyTypeError::new_err(format!("out of type {what}; {WANTED}"))
+    })?;
     if !out.is_contiguous() {
-        return Err(PyTypeError::new_err(format!("out is not contiguous; {wanted}")));
+        return Err(PyTypeError::new_err(format!("out is not contiguous; {WANTED}")));
+    }
+    if !out.is_aligned() {
+        return Err(PyTypeError::new_err(format!("out is not aligned; {WANTED}")));
     }
     if out.len() != len {
         let found = out.len();
@@ -89,54 +107,99 @@ fn checked_out<'py>(
 fn array<'py>(
     py: Python<'py>,
     lent: &mut Lent,
-    namespace: &Bound<'py, PyAny>,
+    handle: NamespaceHandle,
     keys: &Bound<'py, PyUntypedArray>,
     policy: Policy,
-    out: &Bound<'py, PyArray1<u16>>,
-) -> PyResult<()> {
+    out: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
     if keys.ndim() != 1 {
         let found = keys.ndim();
         return Err(PyTypeError::new_err(format!(
             "keys of {found} dimensions; wanted one dimension"
         )));
     }
-    let handle = lent.namespace(namespace)?;
-    let mut out = out
-        .try_readwrite()
-        .map_err(|error| PyTypeError::new_err(format!("out can't be written: {error}")))?;
-    let out = out.as_slice_mut()?;
-    macro_rules! in_place {
-        ($($type:ty),*) => {$(
-            if let Ok(keys) = keys.cast::<PyArray1<$type>>() {
-                let keys = keys.readonly();
-                if let Ok(keys) = keys.as_slice() {
-                    return many(py, lent, handle, keys, policy, out);
-                }
-            }
-        )*};
+    let out = match out {
+        Some(out) => given_out(out, keys.len())?,
+        None => new_out(py, keys.len())?,
+    };
+    // First the keys: then it is told of `out` what is wrong with it.
+    let keys = Readable::of(keys)?;
+    let mut writable = out.try_readwrite().map_err(|error| {
+        PyTypeError::new_err(format!(
+            "out can't be written: {error}; wanted memory that neither the keys nor another \
+             thread's call use"
+        ))
+    })?;
+    let indexes = writable.as_slice_mut()?;
+    match &keys {
+        Readable::I64(keys) => many(py, lent, handle, keys.as_slice()?, policy, indexes)?,
+        Readable::I32(keys) => many(py, lent, handle, keys.as_slice()?, policy, indexes)?,
+        Readable::U32(keys) => many(py, lent, handle, keys.as_slice()?, policy, indexes)?,
     }
-    in_place!(i64, i32, u32);
-    let copied = copied(keys)?;
-    many(py, lent, handle, copied.as_slice()?, policy, out)
+    drop(writable);
+    Ok(out.into_any())
+}
+
+/// Keys in an array that can be read in place.
+enum Readable<'py> {
+    I64(PyReadonlyArray1<'py, i64>),
+    I32(PyReadonlyArray1<'py, i32>),
+    U32(PyReadonlyArray1<'py, u32>),
+}
+
+impl<'py> Readable<'py> {
+    fn of(keys: &Bound<'py, PyUntypedArray>) -> PyResult<Readable<'py>> {
+        if keys.is_contiguous() && keys.is_aligned() {
+            if let Ok(keys) = keys.cast::<PyArray1<i64>>() {
+                return Ok(Readable::I64(readable(keys)?));
+            }
+            if let Ok(keys) = keys.cast::<PyArray1<i32>>() {
+                return Ok(Readable::I32(readable(keys)?));
+            }
+            if let Ok(keys) = keys.cast::<PyArray1<u32>>() {
+                return Ok(Readable::U32(readable(keys)?));
+            }
+        }
+        Ok(Readable::I64(readable(&copied(keys)?)?))
+    }
+}
+
+fn readable<'py, T: Element>(keys: &Bound<'py, PyArray1<T>>) -> PyResult<PyReadonlyArray1<'py, T>> {
+    keys.try_readonly()
+        .map_err(|error| PyTypeError::new_err(format!("keys can't be read: {error}")))
 }
 
 /// A contiguous copy as 64-bit integers, where that loses nothing.
-fn copied<'py>(keys: &Bound<'py, PyUntypedArray>) -> PyResult<PyReadonlyArray1<'py, i64>> {
+fn copied<'py>(keys: &Bound<'py, PyUntypedArray>) -> PyResult<Bound<'py, PyArray1<i64>>> {
     let py = keys.py();
-    let options = pyo3::types::PyDict::new(py);
-    options.set_item("casting", "safe")?;
-    options.set_item("order", "C")?;
-    let copied = keys.call_method("astype", ("int64",), Some(&options)).map_err(|_| {
+    let wrong = || {
         let found = keys.dtype().to_string();
         PyTypeError::new_err(format!("keys of type {found}; wanted integers that int64 can hold"))
+    };
+    // As a single key: a bool would be a mistake.
+    if keys.dtype().kind() == b'b' {
+        return Err(wrong());
+    }
+    let options = PyDict::new(py);
+    options.set_item("casting", "safe")?;
+    options.set_item("order", "C")?;
+    options.set_item("subok", false)?;
+    // That of NumPy's own class: a subclass may do what it likes.
+    let astype = PyUntypedArray::type_object(py).getattr("astype")?;
+    let copied = astype.call((keys, "int64"), Some(&options)).map_err(|error| match error
+        .is_instance_of::<PyTypeError>(
+        py,
+    ) {
+        true => wrong(),
+        false => error,
     })?;
-    Ok(copied.cast_into::<PyArray1<i64>>()?.readonly())
+    Ok(copied.cast_into()?)
 }
 
 fn many<K>(
     py: Python<'_>,
     lent: &mut Lent,
-    handle: tendmap::route::NamespaceHandle,
+    handle: NamespaceHandle,
     keys: &[K],
     policy: Policy,
     out: &mut [u16],
@@ -164,12 +227,17 @@ fn sequence<'py>(
     keys: &Bound<'py, PyAny>,
     policy: Policy,
 ) -> PyResult<Bound<'py, PyAny>> {
-    if keys.is_instance_of::<PyString>() || keys.is_instance_of::<pyo3::types::PyBytes>() {
+    // Each of these is one key.
+    if keys.is_instance_of::<PyString>()
+        || keys.is_instance_of::<PyBytes>()
+        || keys.is_instance_of::<PyByteArray>()
+    {
         return Err(wrong_keys(keys));
     }
     let keys: Vec<Bound<'py, PyAny>> = match keys.try_iter() {
         Ok(items) => items.collect::<PyResult<_>>()?,
-        Err(_) => return Err(wrong_keys(keys)),
+        Err(error) if error.is_instance_of::<PyTypeError>(py) => return Err(wrong_keys(keys)),
+        Err(error) => return Err(error),
     };
     let owned: Vec<Owned<'_>> = keys.iter().map(Owned::of).collect::<PyResult<_>>()?;
     let read: Vec<Key<'_>> = owned.iter().map(Owned::key).collect();
@@ -189,8 +257,8 @@ fn sequence<'py>(
 
 #[cold]
 fn wrong_keys(keys: &Bound<'_, PyAny>) -> PyErr {
-    let kind = keys.get_type().name().map_or_else(|_| "?".into(), |name| name.to_string());
-    PyTypeError::new_err(format!("keys of type {kind}; wanted a sequence of keys or a NumPy array"))
+    let kind = kind_of(keys);
+    PyTypeError::new_err(format!("keys of type {kind}; wanted several keys or a NumPy array"))
 }
 
 /// A key that is held until the batch is done.
@@ -208,7 +276,7 @@ impl<'a> Owned<'a> {
             if let Ok(text) = key.cast::<PyString>() {
                 return Ok(Owned::Str(text.to_str()?));
             }
-            if let Ok(bytes) = key.cast::<pyo3::types::PyBytes>() {
+            if let Ok(bytes) = key.cast::<PyBytes>() {
                 return Ok(Owned::Bytes(bytes.as_bytes()));
             }
             if let Ok(bytes) = key.cast::<PyByteArray>() {

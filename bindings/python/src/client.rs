@@ -32,6 +32,17 @@ pub struct Client {
     nodes: Nodes,
 }
 
+/// When a timeout in seconds from now on is over; `None` = never.
+pub fn deadline(timeout: f64) -> PyResult<Option<Instant>> {
+    if timeout.is_nan() || timeout < 0.0 {
+        let text = format!("timeout is {timeout}; wanted seconds from 0 on");
+        return Err(PyValueError::new_err(text));
+    }
+    // What no clock can tell is for ever.
+    let timeout = Duration::try_from_secs_f64(timeout).ok();
+    Ok(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
+}
+
 impl Client {
     /// This process's client.
     fn known(&self, py: Python<'_>) -> PyResult<Known> {
@@ -341,15 +352,7 @@ impl Client {
         sequence: u64,
         timeout: Option<f64>,
     ) -> PyResult<u64> {
-        let deadline = match timeout {
-            None => None,
-            Some(seconds) => {
-                let timeout = Duration::try_from_secs_f64(seconds).map_err(|_| {
-                    PyValueError::new_err(format!("timeout is {seconds}; wanted seconds from 0 on"))
-                })?;
-                Instant::now().checked_add(timeout)
-            }
-        };
+        let deadline = timeout.map(deadline).transpose()?.flatten();
         let known = self.known(py)?;
         loop {
             let left = deadline.map_or(LOOK_FOR_SIGNALS, |deadline| {

@@ -42,7 +42,7 @@ fn other<R>(key: &Bound<'_, PyAny>, f: impl FnOnce(Key<'_>) -> R) -> PyResult<R>
     if !key.is_instance_of::<PyBool>() && key.hasattr("__index__")? {
         return Ok(f(Key::Integer(integer(key)?)));
     }
-    let found = key.get_type().name()?;
+    let found = kind_of(key);
     let text = format!("key of type {found}; wanted int, str, bytes, bytearray or float");
     Err(PyTypeError::new_err(text))
 }
@@ -54,10 +54,16 @@ fn integer(key: &Bound<'_, PyAny>) -> PyResult<i64> {
 
 #[cold]
 fn too_large(key: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
-    if error.is_instance_of::<PyOverflowError>(key.py()) {
-        return PyOverflowError::new_err(format!(
-            "key {key}; wanted an integer of 64 bits, signed"
-        ));
+    if !error.is_instance_of::<PyOverflowError>(key.py()) {
+        return error;
     }
-    error
+    // Python refuses to write integers of thousands of digits.
+    let found = key.str().map_or_else(|_| "that large".into(), |text| text.to_string());
+    PyOverflowError::new_err(format!("key {found}; wanted an integer of 64 bits, signed"))
+}
+
+/// The name of an object's type.
+#[cold]
+pub fn kind_of(object: &Bound<'_, PyAny>) -> String {
+    object.get_type().name().map_or_else(|_| "?".into(), |name| name.to_string())
 }

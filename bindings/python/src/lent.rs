@@ -7,6 +7,7 @@ use tendmap::layout::ForkCell;
 use tendmap::route::{Batch, NamespaceHandle, Policy, Router};
 
 use crate::errors::raise;
+use crate::keys::kind_of;
 use crate::node::Node;
 
 /// A router with the names that were used last. The objects are compared by
@@ -128,7 +129,7 @@ fn wanted_text<'a, 'py>(
     found: &'a Bound<'py, PyAny>,
 ) -> PyResult<&'a Bound<'py, PyString>> {
     found.cast::<PyString>().map_err(|_| {
-        let kind = found.get_type().name().map_or_else(|_| "?".into(), |name| name.to_string());
+        let kind = kind_of(found);
         pyo3::exceptions::PyTypeError::new_err(format!("{what} of type {kind}; wanted str"))
     })
 }

@@ -2,15 +2,15 @@
 
 use std::mem::ManuallyDrop;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use tendmap::layout::Lineage;
 use tendmap::sim::{Sim, SimConfig, SimError, SimNamespace};
 use tendmap_bindings::{Failure, Kind};
 
+use crate::client::deadline;
 use crate::errors::raise;
 
 /// A simulated cluster, in a thread of this process.
@@ -125,15 +125,13 @@ impl SimulatedCluster {
 
     #[pyo3(signature = (timeout = 30.0))]
     fn settle(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
-        let timeout = Duration::try_from_secs_f64(timeout)
-            .map_err(|_| PyValueError::new_err("timeout: wanted seconds from 0 on"))?;
+        let deadline = deadline(timeout)?;
         // In short stretches, so that other threads go on.
-        let until = std::time::Instant::now() + timeout;
         loop {
             if self.ask(py, |sim| Ok(sim.settle(Duration::ZERO)))? {
                 return Ok(true);
             }
-            if std::time::Instant::now() >= until {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Ok(false);
             }
             py.check_signals()?;

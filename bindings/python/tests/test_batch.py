@@ -1,6 +1,8 @@
 """Many keys at once."""
 
 import array
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -59,13 +61,22 @@ def test_wrong_arguments_of_a_batch(client):
         ((keys.astype(float),), None, TypeError, "float64"),
         ((keys.astype("u8"),), None, TypeError, "uint64"),
         ((keys.reshape(2, 5),), None, TypeError, "one dimension"),
+        ((keys.astype(bool),), None, TypeError, "keys of type bool"),
+        ((keys.astype("M8[s]"),), None, TypeError, "datetime64"),
+        ((keys.astype(object),), None, TypeError, "object"),
+        ((np.array(7),), None, TypeError, "0 dimensions"),
         ((7,), None, TypeError, "keys of type int"),
+        ((bytearray(b"raw"),), None, TypeError, "keys of type bytearray"),
         (([1, None],), None, TypeError, "key of type NoneType"),
         (([2**63],), None, OverflowError, "64 bits"),
         ((keys,), np.zeros(9, dtype=np.uint16), ValueError, "out of 9"),
         ((keys,), np.zeros(10, dtype=np.int64), TypeError, "uint16"),
         ((keys,), np.zeros(20, dtype=np.uint16)[::2], TypeError, "contiguous"),
         ((keys,), read_only, TypeError, "written"),
+        ((keys,), np.zeros(10, dtype=">u2"), TypeError, "out of type >u2"),
+        ((keys,), [0] * 10, TypeError, "out of type list"),
+        ((keys,), np.zeros(21, dtype=np.uint8)[1:].view(np.uint16), TypeError, "not aligned"),
+        ((keys,), keys.view(np.uint16)[:10], TypeError, "can't be written"),
         (([1],), np.zeros(1, dtype=np.uint16), TypeError, "array"),
     ]:
         with pytest.raises(error) as raised:
@@ -73,6 +84,81 @@ def test_wrong_arguments_of_a_batch(client):
         assert said in str(raised.value), (arguments, str(raised.value))
     with pytest.raises(tendmap.NamespaceUnknownError):
         client.route_batch("nope", "users", keys)
+
+
+def test_out_may_be_the_keys_where_those_are_copied(client):
+    keys = np.arange(10, dtype=np.uint16)
+    wanted = client.route_batch("test", "users", keys)
+    assert client.route_batch("test", "users", keys, out=keys) is keys
+    assert (keys == wanted).all()
+
+
+def test_keys_that_are_not_aligned_are_copied(client):
+    keys = np.arange(10, dtype=np.int64)
+    crooked = np.frombuffer(b"x" + keys.tobytes(), dtype=np.uint8)[1:].view(np.int64)
+    assert not crooked.flags.aligned
+    wanted = client.route_batch("test", "users", keys)
+    assert (client.route_batch("test", "users", crooked) == wanted).all()
+
+
+def test_more_indexes_than_there_is_memory_for_are_a_memory_error(client):
+    keys = np.broadcast_to(np.int64(1), 10**15)
+    with pytest.raises(MemoryError):
+        client.route_batch("test", "users", keys)
+
+
+def test_an_array_of_a_class_that_lies_is_read_by_numpys_rules(client):
+    class Liar(np.ndarray):
+        def astype(self, *args, **kwargs):
+            return np.zeros(3, dtype=np.int64)
+
+    keys = np.arange(10, dtype=np.int16)
+    wanted = client.route_batch("test", "users", keys)
+    assert (client.route_batch("test", "users", keys.view(Liar)) == wanted).all()
+
+
+@pytest.mark.parametrize("which", ["keys", "out"])
+def test_a_forgotten_name_that_changes_an_array_does_no_harm(client, which):
+    arrays = {"keys": np.arange(1000), "out": np.zeros(1000, dtype=np.uint16)}
+
+    class Name(str):
+        def __del__(self):
+            arrays[which].resize(3, refcheck=False)
+
+    client.route_batch(Name("test"), "users", [1])
+    if which == "keys":
+        assert len(client.route_batch("test", "users", arrays["keys"])) == 3
+    else:
+        with pytest.raises(ValueError, match="out of 3 indexes for 1000 keys"):
+            client.route_batch("test", "users", arrays["keys"], out=arrays["out"])
+
+
+def test_what_an_iterator_raises_is_not_hidden(client):
+    class Keys:
+        def __iter__(self):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        client.route_batch("test", "users", Keys())
+
+
+@pytest.mark.parametrize("numpy", ["None", "types.ModuleType('numpy')"])
+def test_without_numpy_or_with_half_of_it_sequences_are_routed(cluster, settings, numpy):
+    program = f"""
+import sys, types, tendmap
+sys.modules["numpy"] = {numpy}
+with tendmap.Client({cluster.hosts!r}, lazy=True, **{settings!r}) as client:
+    print(len(client.route_batch("test", "users", [1, 2])))
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ended.stdout, ended.stderr) == ("2\n", "")
+
+
+def test_any_iterable_of_keys_will_do(client):
+    wanted = client.route_batch("test", "users", [1, 2, 3])
+    assert client.route_batch("test", "users", (key for key in [1, 2, 3])) == wanted
+    assert client.route_batch("test", "users", {1: "a", 2: "b", 3: "c"}) == wanted
+    assert client.route_batch("test", "users", memoryview(np.array([1, 2, 3]))) == wanted
 
 
 def test_other_arrays_of_integers_are_sequences(client):

@@ -137,8 +137,15 @@ def test_waiting_ends_with_a_change_and_with_the_time(client, cluster):
     # This thread runs while the other one waits.
     waiter.join(30)
     assert changed and changed[0] > now
-    with pytest.raises(ValueError, match="timeout is -1"):
-        client.wait_for_change(0, -1)
+    for timeout in [-1, float("nan")]:
+        with pytest.raises(ValueError, match=f"(?i)timeout is {timeout}; wanted seconds"):
+            client.wait_for_change(0, timeout)
+        with pytest.raises(ValueError, match=f"(?i)timeout is {timeout}; wanted seconds"):
+            cluster.settle(timeout)
+    # Longer than any clock can tell is for ever.
+    for timeout in [1e19, 1e300, float("inf")]:
+        assert client.wait_for_change(0, timeout) > 0
+        assert cluster.settle(timeout)
 
 
 def test_a_signal_ends_waiting(client):
@@ -295,6 +302,7 @@ def test_wrong_arguments_of_a_route(client):
         (("test", "s", True), TypeError, "key of type bool"),
         (("test", "s", [1]), TypeError, "key of type list"),
         (("test", "s", 2**63), OverflowError, "64 bits"),
+        (("test", "s", 10**5000), OverflowError, "64 bits"),
         (("test", "s", "\ud800"), UnicodeEncodeError, "surrogates"),
         (("te\udc80st", "s", 1), UnicodeEncodeError, "surrogates"),
         (("test", "s", 1, "masters"), ValueError, "policy is 'masters'; wanted"),
