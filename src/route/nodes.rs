@@ -51,6 +51,11 @@ impl<S> LocalNodes<S> {
         self.known.get(slot.index())?.as_ref()
     }
 
+    pub fn states(&self) -> impl Iterator<Item = (Slot, &S)> {
+        let slots = (0..self.known.len()).filter_map(Slot::new);
+        slots.filter_map(|slot| Some((slot, self.states.get(slot.index())?)))
+    }
+
     pub fn is_empty(&self) -> bool {
         self.known.iter().all(Option::is_none)
     }

@@ -323,6 +323,11 @@ impl<S> Router<S> {
         self.nodes.split_mut(slot.index()).map(|(state, _)| state)
     }
 
+    /// What is kept for each node, by slot, as of the last lookup.
+    pub fn states(&self) -> impl Iterator<Item = (Slot, &S)> {
+        self.nodes.states()
+    }
+
     /// How many partitions a namespace has.
     pub fn partitions(&self) -> usize {
         self.partitions

@@ -1,8 +1,10 @@
 //! The client.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyValueError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use tendmap::client::{Client as Known, Config};
@@ -12,21 +14,18 @@ use tendmap_bindings::{Failure, Kind, Session};
 
 use crate::connection::Connection;
 use crate::errors::{closed, raise};
+use crate::interrupt::LOOK_FOR_SIGNALS;
 use crate::keys::digest;
 use crate::lent::Lent;
 use crate::node::{Node, Route};
 use crate::nodes::Nodes;
 use crate::pool::Pool;
-use crate::settings;
-
-/// How often a waiting thread looks whether a signal has come.
-const LOOK_FOR_SIGNALS: Duration = Duration::from_millis(100);
+use crate::settings::{self, Settings};
 
 /// A process's connection to a cluster's map.
 #[pyclass(frozen, weakref, module = "tendmap")]
 pub struct Client {
-    hosts: Py<PyAny>,
-    settings: Py<PyDict>,
+    settings: Mutex<Settings>,
     connection: Connection,
     pool: Pool,
     nodes: Nodes,
@@ -57,18 +56,20 @@ impl Client {
         value: &Bound<'_, PyAny>,
         f: impl FnOnce(&Session, Config) -> Result<(), Failure>,
     ) -> PyResult<()> {
+        let text = settings::text(name, value)?;
         let mut read = self.connection.config.clone();
-        settings::set_one(&mut read, name, value)?;
-        // What an iterator gave is not there a second time.
-        let kept = match name {
-            "preferred_racks" => read.preferred_racks.clone().into_pyobject(py)?.into_any(),
-            _ => value.clone(),
-        };
+        tendmap_bindings::set(&mut read, name, &text).map_err(|failure| raise(py, failure))?;
         self.known(py)?;
         let session = self.connection.session(py)?;
         // The interpreter's lock is kept: no child is forked in the middle.
         f(&session, read).map_err(|failure| raise(py, failure))?;
-        self.settings.bind(py).set_item(name, kept)
+        self.settings().change(name, text);
+        Ok(())
+    }
+
+    /// Its lock is held for a moment only, with the interpreter's.
+    fn settings(&self) -> MutexGuard<'_, Settings> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs `f` with a router, with the interpreter's lock held.
@@ -154,6 +155,14 @@ impl Client {
     }
 }
 
+impl Drop for Client {
+    /// As closing, so that other threads run while the ownership is handed over.
+    fn drop(&mut self) {
+        // Without an interpreter the fields do it as they are dropped.
+        let _ = Python::try_attach(|py| self.close(py));
+    }
+}
+
 #[pymethods]
 impl Client {
     #[new]
@@ -165,10 +174,10 @@ impl Client {
         settings: Option<Bound<'_, PyDict>>,
     ) -> PyResult<Client> {
         let settings = settings.unwrap_or_else(|| PyDict::new(py));
+        let settings = Settings::read(&hosts, &settings)?;
         let client = Client {
-            connection: Connection::new(settings::config(&hosts, &settings)?),
-            hosts: hosts.unbind(),
-            settings: settings.unbind(),
+            connection: Connection::new(settings.config(py)?),
+            settings: Mutex::new(settings),
             pool: Pool::new(),
             nodes: Nodes::new(),
         };
@@ -183,9 +192,10 @@ impl Client {
         &self,
         py: Python<'py>,
     ) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
-        let settings = self.settings.bind(py).copy()?;
-        settings.set_item("lazy", true)?;
-        Ok((PyTuple::new(py, [self.hosts.bind(py)])?, settings))
+        let settings = self.settings().clone();
+        let arguments = settings.arguments(py)?;
+        arguments.set_item("lazy", true)?;
+        Ok((PyTuple::new(py, [&settings.hosts])?, arguments))
     }
 
     fn connect(&self, py: Python<'_>) -> PyResult<()> {
@@ -194,7 +204,18 @@ impl Client {
 
     fn close(&self, py: Python<'_>) {
         self.pool.close(py);
+        self.nodes.forget();
         self.connection.close(py);
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.pool.visit(&visit)?;
+        self.nodes.visit(&visit)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        self.pool.empty(py);
+        self.nodes.forget();
     }
 
     #[getter]
@@ -370,10 +391,10 @@ impl Client {
         }
     }
 
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+    fn __repr__(&self) -> String {
         let Config { use_shm, shm_key, .. } = &self.connection.config;
-        let hosts = self.hosts.bind(py).repr()?;
         let place = if *use_shm { format!("shm_key={shm_key:#010x}") } else { "private".into() };
-        Ok(format!("<tendmap.Client {hosts}, {place}>"))
+        let closed = if self.closed() { ", closed" } else { "" };
+        format!("<tendmap.Client {}, {place}{closed}>", self.settings().hosts)
     }
 }

@@ -7,6 +7,7 @@ use tendmap::client::{Client as Known, Config};
 use tendmap_bindings::Session;
 
 use crate::errors::{closed, raise};
+use crate::interrupt::interruptible;
 
 enum State {
     /// Not connected yet.
@@ -48,7 +49,8 @@ impl Connection {
             return Ok(session);
         }
         let config = self.config.clone();
-        let made = py.detach(|| Session::connect(config)).map_err(|failure| raise(py, failure))?;
+        let connect = move || Session::connect(config.clone());
+        let made = interruptible(py, connect)?.map_err(|failure| raise(py, failure))?;
         let made = Arc::new(made);
         if let Some(session) = self.keep(made.clone()) {
             return Ok(session);
@@ -69,7 +71,12 @@ impl Connection {
     /// This process's client.
     pub fn known(&self, py: Python<'_>) -> PyResult<Known> {
         let session = self.session(py)?;
-        py.detach(|| session.client()).map_err(|failure| raise(py, failure))
+        let known = match session.is_settled() {
+            true => session.client(),
+            // The first call in a child; a private map has to be waited for.
+            false => interruptible(py, move || session.client())?,
+        };
+        known.map_err(|failure| raise(py, failure))
     }
 
     pub fn close(&self, py: Python<'_>) {

@@ -1,9 +1,11 @@
 //! A router, and what is remembered between two calls from Python.
 
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use tendmap::client::Client as Known;
 use tendmap::layout::ForkCell;
+use tendmap::map::Slot;
 use tendmap::route::{Batch, NamespaceHandle, Policy, Router};
 
 use crate::errors::raise;
@@ -53,6 +55,36 @@ impl Lent {
             batch: Batch::new(),
             _client: client,
         }
+    }
+
+    /// Tells Python's garbage collector of every object that it holds.
+    pub fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(self.namespace.as_ref().map(|(name, _)| name))?;
+        visit.call(self.set.as_ref().map(|(name, _)| name))?;
+        visit.call(self.policy.as_ref().map(|(name, _)| name))?;
+        self.router.states().try_for_each(|(_, node)| visit.call(node))
+    }
+
+    /// Lets go of the nodes: the router may then be used without the
+    /// interpreter's lock. (To drop a Python object without it takes another
+    /// lock, which a forked child may find taken.)
+    pub fn forget_nodes(&mut self) {
+        let kept = self.router.states().filter(|(_, node)| node.is_some());
+        let kept: Vec<Slot> = kept.map(|(slot, _)| slot).collect();
+        for slot in kept {
+            if let Some(node) = self.router.state(slot) {
+                *node = None;
+            }
+        }
+    }
+
+    /// Lets go of every Python object: it may then also be dropped without the
+    /// interpreter's lock.
+    pub fn forget(&mut self) {
+        self.forget_nodes();
+        self.namespace = None;
+        self.set = None;
+        self.policy = None;
     }
 
     /// Whether this process made it, as against its parent.

@@ -6,6 +6,7 @@ mod bench;
 mod client;
 mod connection;
 mod errors;
+mod interrupt;
 mod json;
 mod keys;
 mod lent;
@@ -40,7 +41,8 @@ fn status<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let settings = settings.unwrap_or_else(|| PyDict::new(py));
     // No host is ever asked.
-    let config = settings::config(PyString::new(py, "localhost").as_any(), &settings)?;
+    let hosts = PyString::new(py, "localhost");
+    let config = settings::Settings::read(&hosts, &settings)?.config(py)?;
     let found = py.detach(|| {
         // The reader is gone before it is counted who is attached.
         let segment = Reader::attach(&config.place()).map_err(Failure::from)?.segment();

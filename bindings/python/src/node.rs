@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use tendmap::map::{Node as Known, Slot};
 
@@ -57,6 +58,17 @@ impl Node {
         drop(former);
     }
 
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self.state.try_lock() {
+            Ok(state) => visit.call(&*state),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn __clear__(&self) {
+        self.set_state(None);
+    }
+
     fn __repr__(&self) -> String {
         format!("<tendmap.Node {} at {}>", self.name, self.address)
     }
@@ -99,6 +111,11 @@ pub struct Route {
 
 #[pymethods]
 impl Route {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.node)?;
+        visit.call(&self.namespace)
+    }
+
     fn __repr__(&self) -> String {
         let Node { name, address, .. } = self.node.get();
         let (partition, replica) = (self.partition, self.replica);

@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use tendmap::layout::Lineage;
 use tendmap::map::{Node as Known, Slot};
@@ -63,12 +64,26 @@ impl Nodes {
 
     /// What hangs on the parent's nodes is the parent's.
     fn forget_inherited(&self) {
-        let here = Some(Lineage::current());
-        let mut seen = self.seen();
-        if seen.process != here {
-            let inherited = std::mem::replace(&mut *seen, Seen { process: here, places: vec![] });
-            drop(seen);
-            drop(inherited);
+        if self.seen().process != Some(Lineage::current()) {
+            self.forget();
+        }
+    }
+
+    /// Lets go of all.
+    pub fn forget(&self) {
+        let fresh = Seen { process: Some(Lineage::current()), places: vec![] };
+        let former = std::mem::replace(&mut *self.seen(), fresh);
+        // What is dropped may run code that looks here.
+        drop(former);
+    }
+
+    /// Tells Python's garbage collector of every object.
+    pub fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self.0.try_lock() {
+            Ok(seen) => {
+                seen.places.iter().flatten().try_for_each(|place| visit.call(&place.object))
+            }
+            Err(_) => Ok(()),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use atomic_refcell::{AtomicRefCell, AtomicRefMut};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use sync_wrapper::SyncWrapper;
 use tendmap::client::Client as Known;
@@ -94,21 +95,39 @@ impl Pool {
     }
 
     /// Keeps it for the next, while it is of use.
-    pub fn give_back(&self, py: Python<'_>, lent: Lent) {
+    pub fn give_back(&self, py: Python<'_>, mut lent: Lent) {
+        lent.forget_nodes();
         if lent.is_own() && !self.is_closed() {
             if let Ok(mut spare) = self.spare.try_lock() {
                 return spare.push(lent);
             }
         }
-        let_go(py, lent);
+        let_go(py, [lent]);
     }
 
     /// From now on nothing is kept; what is in use goes when it is given back.
     pub fn close(&self, py: Python<'_>) {
         self.closed.store(true, Ordering::Relaxed);
+        self.empty(py);
+    }
+
+    /// Nothing is kept of what is not in use.
+    pub fn empty(&self, py: Python<'_>) {
         let hot = self.hot.try_borrow_mut().ok().and_then(|mut hot| hot.get_mut().take());
         let spare = self.spare.try_lock().map(|mut spare| std::mem::take(&mut *spare));
-        let_go(py, (hot, spare.unwrap_or_default()));
+        let_go(py, spare.unwrap_or_default().into_iter().chain(hot));
+    }
+
+    /// Tells Python's garbage collector of every object that is kept, but for
+    /// those in use: what it is not told of, it takes for needed.
+    pub fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Ok(mut hot) = self.hot.try_borrow_mut() {
+            hot.get_mut().iter().try_for_each(|lent| lent.visit(visit))?;
+        }
+        match self.spare.try_lock() {
+            Ok(spare) => spare.iter().try_for_each(|lent| lent.visit(visit)),
+            Err(_) => Ok(()),
+        }
     }
 
     #[inline(always)]
@@ -138,6 +157,8 @@ impl Drop for Hot<'_> {
 /// Drops routers without the interpreter's lock: the last handle of a client
 /// waits for its thread to hand the ownership over.
 #[cold]
-fn let_go(py: Python<'_>, routers: impl Send) {
+fn let_go(py: Python<'_>, routers: impl IntoIterator<Item = Lent>) {
+    let mut routers: Vec<Lent> = routers.into_iter().collect();
+    routers.iter_mut().for_each(Lent::forget);
     py.detach(|| drop(routers));
 }

@@ -1,19 +1,25 @@
 """Connecting, routing, asking, waiting, closing."""
 
+import copy
 import datetime
+import decimal
+import enum
 import gc
 import os
 import pathlib
 import pickle
 import signal
+import socket
 import threading
 import time
+import types
 import weakref
 
+import numpy as np
 import pytest
 
 import tendmap
-from conftest import wait_until
+from conftest import in_child, wait_until
 
 
 def test_a_key_goes_to_the_master_that_the_cluster_tells(client, cluster):
@@ -167,6 +173,88 @@ def test_a_signal_ends_waiting(client):
         signal.signal(signal.SIGALRM, former)
 
 
+@pytest.fixture
+def hung():
+    """A server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("use_shm", [False, True])
+def test_a_signal_ends_connecting_to_a_hung_server(settings, directory, hung, lazy, use_shm):
+    class Interrupted(Exception):
+        pass
+
+    def handler(*_):
+        raise Interrupted
+
+    former = signal.signal(signal.SIGALRM, handler)
+    begun = time.monotonic()
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(Interrupted):
+            tendmap.Client(
+                hung,
+                lazy=lazy,
+                use_shm=use_shm,
+                connect_timeout=60,
+                shm_takeover_threshold=300,
+                **settings,
+            ).route("test", "users", 1)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, former)
+    assert time.monotonic() - begun < 30
+
+
+def test_a_fork_while_another_thread_connects_to_a_hung_server(cluster, settings, hung):
+    hosts, failed = cluster.hosts, []
+
+    def connect():
+        try:
+            tendmap.Client(hung, shm_key=1, connect_timeout=3, **settings)
+        except tendmap.TendError as error:
+            failed.append(error)
+
+    def child():
+        with tendmap.Client(hosts, **settings) as client:
+            client.route("test", "users", 1)
+
+    thread = threading.Thread(target=connect)
+    thread.start()
+    try:
+        in_child(child)
+    finally:
+        thread.join()
+    assert len(failed) == 1
+
+
+def test_a_handler_that_forks_while_connecting(cluster, settings, hung):
+    """The child has no thread that connects; it begins anew."""
+    codes = []
+
+    def handler(*_):
+        pid = os.fork()
+        if pid == 0:
+            signal.signal(signal.SIGALRM, lambda *_: os._exit(7))
+            signal.setitimer(signal.ITIMER_REAL, 0.3)
+        else:
+            codes.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+    former = signal.signal(signal.SIGALRM, handler)
+    parent = os.getpid()
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(tendmap.TendError):
+            tendmap.Client(hung, connect_timeout=2, **settings)
+    finally:
+        if os.getpid() != parent:
+            os._exit(8)
+        signal.signal(signal.SIGALRM, former)
+    assert codes == [7]
+
+
 def test_a_closed_client_says_so(cluster, settings, directory):
     with tendmap.Client(cluster.hosts, **settings) as client:
         client.route("test", "users", 1)
@@ -251,6 +339,70 @@ def test_every_setting_has_a_python_form(cluster, directory):
         assert os.stat(status["path"]).st_mode & 0o777 == 0o640
 
 
+def test_settings_of_related_types_are_read_as_what_they_are():
+    class Backend(str, enum.Enum):
+        FILE = "file"
+
+    class Key(int, enum.Enum):
+        OURS = 7
+
+    class Interval(float, enum.Enum):
+        QUICK = 0.5
+
+    client = tendmap.Client(
+        [["a", 1], ("::1", np.int64(2)), "c:3"],
+        lazy=True,
+        shm_backend=Backend.FILE,
+        shm_key=Key.OURS,
+        tend_interval=Interval.QUICK,
+        connect_timeout=decimal.Decimal("0.25"),
+        shm_takeover_threshold=np.float32(5),
+        shm_max_nodes=np.int64(5),
+        preferred_racks=np.array([2, 1]),
+        use_services_alternate=np.True_,
+        ip_map=types.MappingProxyType({"a": "b"}),
+    )
+    assert repr(client) == "<tendmap.Client a:1,[::1]:2,c:3, shm_key=0x00000007>"
+    (hosts,), settings = client.__getnewargs_ex__()
+    assert hosts == "a:1,[::1]:2,c:3"
+    assert settings == {
+        "shm_backend": "file",
+        "shm_key": "7",
+        "tend_interval": "0.5",
+        "connect_timeout": "0.25",
+        "shm_takeover_threshold": "5.0",
+        "shm_max_nodes": "5",
+        "preferred_racks": "2,1",
+        "use_services_alternate": "true",
+        "ip_map": "a=b",
+        "lazy": True,
+    }
+    client.close()
+    assert repr(client).endswith(", closed>")
+
+
+def test_settings_are_read_once():
+    hosts, racks, mapped = ["a:1"], iter([2, 1]), {"a": "b"}
+    client = tendmap.Client(iter(hosts), lazy=True, preferred_racks=racks, ip_map=mapped)
+    hosts.append("nobody")
+    mapped["a"] = "c"
+    for copied in [pickle.loads(pickle.dumps(client)), copy.copy(client), copy.deepcopy(client)]:
+        assert copied is not client
+        assert copied.__getnewargs_ex__() == client.__getnewargs_ex__()
+        assert repr(copied) == repr(client)
+    assert client.__getnewargs_ex__()[1]["ip_map"] == "a=b"
+
+
+def test_settings_have_no_order():
+    """Without TLS a login over it is a contradiction, whatever is said first."""
+    wanted = pytest.raises(tendmap.ConfigError, match="EXTERNAL needs TLS")
+    external = {"user": "u", "password": "p", "auth_mode": "EXTERNAL"}
+    with wanted:
+        tendmap.Client("a", lazy=True, tls=False, tls_cafile="/nowhere", **external)
+    with wanted:
+        tendmap.Client("a", lazy=True, tls_cafile="/nowhere", tls=False, **external)
+
+
 @pytest.mark.parametrize(
     "hosts, settings, error, said",
     [
@@ -263,6 +415,23 @@ def test_every_setting_has_a_python_form(cluster, directory):
         ("a", {"shm_key": -1}, tendmap.ConfigError, "shm_key is \"-1\""),
         ("a", {"shm_key": 2**32}, tendmap.ConfigError, "32 bits"),
         ("a", {"shm_key": []}, TypeError, "shm_key of type list"),
+        ("a", {"shm_key": 10**5000}, tendmap.ConfigError, "more than 64 bits"),
+        ("a", {"shm_mode": -1}, tendmap.ConfigError, 'shm_mode is "-1"; wanted octal'),
+        ("a", {"shm_mode": 2**40}, tendmap.ConfigError, "shm_mode is"),
+        ("a", {"shm_directory": b"/dev/shm"}, TypeError, "shm_directory of type bytes"),
+        ("a", {"shm_directory": "/dev/shm/\udcff"}, UnicodeEncodeError, "surrogates"),
+        ("a", {"user": "u", "password": "\ud800"}, UnicodeEncodeError, "surrogates"),
+        ("a", {"use_shm": 2}, tendmap.ConfigError, "true or false"),
+        ("a", {"tend_interval": float("nan")}, tendmap.ConfigError, "wanted seconds"),
+        ("a", {"tend_interval": float("inf")}, tendmap.ConfigError, "wanted seconds"),
+        ("a", {"tend_interval": 1e10}, tendmap.ConfigError, "shm_takeover_threshold"),
+        ("a", {"connect_timeout": 0}, tendmap.ConfigError, "1 ms to 60 s"),
+        ([("a", 70000)], {}, tendmap.ConfigError, 'hosts is "a:70000"'),
+        ([("a", -1)], {}, tendmap.ConfigError, 'hosts is "a:-1"'),
+        ([("a", 1, 2)], {}, TypeError, "hosts of type tuple"),
+        (b"a:1", {}, TypeError, "hosts of type bytes"),
+        (None, {}, TypeError, "hosts of type NoneType"),
+        ("\ud800", {}, UnicodeEncodeError, "surrogates"),
         ("a", {"shm_max_nodes": 0}, tendmap.ConfigError, "shm_max_nodes is 0"),
         ("a", {"shm_max_nodes": 1.5}, tendmap.ConfigError, "a whole number"),
         ("a", {"shm_mode": 0o666}, tendmap.ConfigError, "0666"),
@@ -271,8 +440,11 @@ def test_every_setting_has_a_python_form(cluster, directory):
         ("a", {"ip_map": "10.0.0.1"}, tendmap.ConfigError, "wanted TOLD=USED"),
         ("a", {"ip_map": {"10.0.0.1": ""}}, tendmap.ConfigError, "wanted TOLD=USED"),
         ("a", {"ip_map": ["10.0.0.1"]}, TypeError, "ip_map of type list"),
+        ("a", {"ip_map": {1: "b"}}, TypeError, "str"),
+        ("a", {"ip_map": {"a": "b,c=d"}}, tendmap.ConfigError, "without comma"),
         ("a", {"preferred_racks": "left"}, tendmap.ConfigError, "separated by commas"),
         ("a", {"preferred_racks": [2**31]}, tendmap.ConfigError, "32 bits"),
+        ("a", {"preferred_racks": [2**80]}, tendmap.ConfigError, "32 bits"),
         ("a", {"preferred_racks": [None]}, TypeError, "NoneType"),
         ("a", {"use_shm": "maybe"}, tendmap.ConfigError, "true or false"),
         ("a", {"cluster_name": ""}, tendmap.ConfigError, "cluster_name: empty"),
