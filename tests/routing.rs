@@ -55,6 +55,8 @@ fn h17_a_node_that_comes_back_elsewhere_is_dialled_there() {
     assert_ne!(*route.state(), first, "what hung on the old address is gone");
     let mut other = router.route(namespace, Partition(0), Policy::Master).unwrap();
     assert_eq!(*other.state(), 1, "what hung on the other nodes is kept");
+    let all: Vec<_> = router.states().map(|(slot, state)| (slot.index(), *state)).collect();
+    assert_eq!(all, [(0, 1), (1, 4), (2, 3)]);
 }
 
 #[test]
