@@ -42,6 +42,15 @@
 // Room for a cluster's name and a zero byte.
 #define TENDMAP_CLUSTER_NAME_SIZE 72
 
+// The version of this header: major, raised when programs must change.
+#define TENDMAP_VERSION_MAJOR 0
+
+// Minor, raised when something was added.
+#define TENDMAP_VERSION_MINOR 1
+
+// Patch, raised when something was mended.
+#define TENDMAP_VERSION_PATCH 0
+
 // What went wrong, roughly. The numbers are part of the C ABI: they are never
 // given another meaning.
 enum tendmap_error
@@ -385,6 +394,14 @@ int tendmap_wait_for_change(const struct tendmap_client *client,
                             uint64_t timeout_ms,
                             uint64_t *now);
 
+// Asks the owner, whichever process that is, to tend soon: for who sees a
+// node's connections fail. It does so at the earliest a quarter of its interval
+// after its last pass, however often it is asked, and may not hear it at all.
+// Nobody is waited for; tendmap_wait_for_change() does that.
+//
+// Threads: any. Fork: as tendmap_client_role().
+int tendmap_client_request_tend(const struct tendmap_client *client);
+
 // New settings: the defaults, with a shared segment (use_shm = true) and
 // these hosts, one or more NAME:PORT separated by commas. NULL on error.
 //
@@ -640,6 +657,12 @@ int tendmap_router_set_state(struct tendmap_router *router, uint16_t node, void 
 //
 // Threads: any. Fork: a child may free what it has inherited.
 void tendmap_string_free(char *text);
+
+// The version of the library that is loaded, such as "0.1.0". A text that
+// stays; nobody frees it.
+//
+// Threads: any. Fork: any process.
+const char *tendmap_version(void);
 
 #ifdef __cplusplus
 }  // extern "C"

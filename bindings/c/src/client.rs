@@ -239,3 +239,18 @@ pub unsafe extern "C" fn tendmap_wait_for_change(
         Ok(())
     })
 }
+
+/// Asks the owner, whichever process that is, to tend soon: for who sees a
+/// node's connections fail. It does so at the earliest a quarter of its interval
+/// after its last pass, however often it is asked, and may not hear it at all.
+/// Nobody is waited for; tendmap_wait_for_change() does that.
+///
+/// Threads: any. Fork: as tendmap_client_role().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tendmap_client_request_tend(client: *const Shell<Client>) -> c_int {
+    guard(|| {
+        // SAFETY: a handle, says the documentation.
+        unsafe { Shell::with(client, |client| client.0.client()) }?.request_tend();
+        Ok(())
+    })
+}

@@ -18,3 +18,4 @@ mod route;
 mod router;
 mod status;
 mod text;
+mod version;

@@ -448,6 +448,10 @@ int main(int argc, char **argv)
         return 2;
     }
     CHECK(tendmap_last_error_code() == TENDMAP_OK && tendmap_last_error()[0] == 0);
+    char version[32];
+    snprintf(version, sizeof version, "%d.%d.%d", TENDMAP_VERSION_MAJOR, TENDMAP_VERSION_MINOR,
+             TENDMAP_VERSION_PATCH);
+    CHECK(strcmp(tendmap_version(), version) == 0);
     bad_settings(argv);
     tendmap_config *config = config_of(argv);
     tendmap_client *client = tendmap_connect(config);

@@ -4,6 +4,7 @@
 #define _POSIX_C_SOURCE 200809L
 
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -68,6 +69,22 @@ static void changes(tendmap_client *client, tendmap_router *router)
     do {
         CHECK(tendmap_client_status(client, &status) == TENDMAP_OK);
     } while (status.tend_interval_ms != 60);
+
+    /* Asked to, the owner tends though its interval is long. */
+    CHECK(tendmap_client_set_tend_interval(client, 12000) == TENDMAP_OK);
+    do {
+        CHECK(tendmap_client_status(client, &status) == TENDMAP_OK);
+    } while (status.tend_interval_ms != 12000);
+    uint64_t tends = status.tends;
+    time_t begun = time(NULL);
+    do {
+        CHECK(tendmap_client_request_tend(client) == TENDMAP_OK);
+        CHECK(nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL) == 0);
+        CHECK(tendmap_client_status(client, &status) == TENDMAP_OK);
+        CHECK(time(NULL) - begun < 11);
+    } while (status.tends == tends);
+    FAILS(TENDMAP_ERROR_ARGUMENT, "null instead of a tendmap_client",
+          tendmap_client_request_tend(NULL));
 
     FAILS(TENDMAP_ERROR_CONFIG, "set user", tendmap_client_set_password(client, "secret"));
     FAILS(TENDMAP_ERROR_ARGUMENT, "null instead of a password",
