@@ -1,0 +1,202 @@
+# frozen_string_literal: true
+
+require "fiddle"
+require "fiddle/import"
+require "json"
+
+# Routing for Ruby through the C library and Fiddle, which comes with Ruby.
+#
+#   tendmap = Tendmap.new("127.0.0.1:3000", shm_key: 0xA7000000)
+#   tendmap.route("test", "users", 42).address   # "10.0.0.1:3000"
+#
+# One object a process; all threads may use it. It outlives fork: a child calls
+# `connect` (or routes, which does so too) and has its own part. Where the process
+# that forks should take no part, give `lazy: true`.
+class Tendmap
+  # What went wrong; `code` is a tendmap_error of tendmap.h.
+  class Error < StandardError
+    attr_reader :code
+
+    def initialize(code, text)
+      super(text)
+      @code = code
+    end
+  end
+
+  # Where a key goes.
+  Node = Struct.new(:name, :address, :host, :port, :partition)
+
+  # What is needed of tendmap.h.
+  module C
+    extend Fiddle::Importer
+    dlload ENV.fetch("TENDMAP_LIBRARY", "libtendmap.so.0")
+
+    Route = struct ["uint64_t sequence", "void *state", "uint32_t partition_number",
+                    "uint32_t incarnation", "uint16_t node", "uint16_t replica"]
+    NodeOf = struct ["uint16_t index", "uint16_t port", "uint32_t incarnation",
+                     "char name[32]", "char host[64]", "char address[64]", "char tls_name[256]"]
+
+    extern "void *tendmap_config_new(void *hosts)"
+    extern "int tendmap_config_set(void *config, void *name, void *value)"
+    extern "void tendmap_config_free(void *config)"
+    extern "void *tendmap_connect(void *config)"
+    extern "int tendmap_close(void *client)"
+    extern "int tendmap_client_role(void *client)"
+    extern "void *tendmap_client_status_json(void *client)"
+    extern "void tendmap_string_free(void *text)"
+    extern "void *tendmap_router_new(void *client, void *free_state)"
+    extern "int tendmap_router_free(void *router)"
+    extern "int tendmap_router_namespace(void *router, void *name, void *out)"
+    extern "int tendmap_router_node(void *router, uint16_t node, void *out)"
+    extern "int tendmap_route_integer(void *router, uint64_t name_space, void *set, int64_t key, " \
+           "uint32_t policy, void *out)"
+    extern "int tendmap_route_string(void *router, uint64_t name_space, void *set, void *key, " \
+           "size_t length, uint32_t policy, void *out)"
+    extern "int tendmap_last_error_code()"
+    extern "void *tendmap_last_error()"
+  end
+
+  ROLES = %w[owner standby follower closed].freeze
+  SEQUENCE = 1
+  ERROR_ARGUMENT = 1
+  INTEGERS = (-2**63..2**63 - 1).freeze
+
+  # A router belongs to the thread that made it.
+  Lane = Struct.new(:router, :namespaces, :route, :node, :number)
+
+  def initialize(hosts, lazy: false, **settings)
+    @config = made(C.tendmap_config_new(text(hosts)))
+    settings.each { |name, value| check(C.tendmap_config_set(@config, text(name), text(value))) }
+    @lock = Mutex.new
+    @client = nil
+    connect unless lazy
+  end
+
+  # Connects, or in a forked child begins the child's own part. No harm if it is
+  # done already.
+  def connect
+    @lock.synchronize do
+      @client ||= made(C.tendmap_connect(@config))
+    end
+    role
+    self
+  end
+
+  def role
+    number = C.tendmap_client_role(client)
+    number.negative? ? raise(error) : ROLES[number]
+  end
+
+  # What `tendmap status --json` tells.
+  def status
+    json = made(C.tendmap_client_status_json(client))
+    JSON.parse(json.to_s.force_encoding("UTF-8"))
+  ensure
+    C.tendmap_string_free(json) if json
+  end
+
+  # The node of a key: an Integer of 64 bits or a String of UTF-8.
+  def route(namespace, set, key)
+    lane = self.lane
+    number = lane.namespaces[namespace] || resolve(lane, namespace)
+    set = text(set)
+    case key
+    when Integer
+      refuse("key #{key}; wanted an integer of 64 bits") unless INTEGERS.cover?(key)
+      check(C.tendmap_route_integer(lane.router, number, set, key, SEQUENCE, lane.route))
+    when String
+      key = key.encode("UTF-8")
+      check(C.tendmap_route_string(lane.router, number, set, key, key.bytesize, SEQUENCE, lane.route))
+    else
+      refuse("a key of class #{key.class}; wanted an Integer or a String")
+    end
+    check(C.tendmap_router_node(lane.router, lane.route.node, lane.node))
+    node = lane.node
+    Node.new(cut(node.name), cut(node.address), cut(node.host), node.port, lane.route.partition_number)
+  rescue EncodingError => e
+    refuse("a text key is not UTF-8: #{e.message}")
+  end
+
+  # Frees this thread's router. A thread that ends before the process does calls
+  # it; no other thread can.
+  def release
+    lane = Thread.current.thread_variable_get(place)
+    return unless lane
+
+    Thread.current.thread_variable_set(place, nil)
+    check(C.tendmap_router_free(lane.router))
+  end
+
+  # Hands the ownership over, if this process has it. A second time is no error.
+  def close
+    release
+    @lock.synchronize do
+      check(C.tendmap_close(@client)) if @client
+      @client = nil
+    end
+  end
+
+  private
+
+  def client
+    @client || @lock.synchronize { @client ||= made(C.tendmap_connect(@config)) }
+  end
+
+  def place
+    @place ||= :"tendmap_#{object_id}"
+  end
+
+  def lane
+    lane = Thread.current.thread_variable_get(place)
+    return lane if lane && lane.number == Process.pid
+
+    # A child of fork goes on with the router that it has inherited; its own part
+    # begins with a call with the client.
+    C.tendmap_client_role(client).negative? && raise(error)
+    if lane
+      lane.number = Process.pid
+    else
+      router = made(C.tendmap_router_new(client, nil))
+      # Such a struct is freed with the object.
+      lane = Lane.new(router, {}, C::Route.malloc(Fiddle::RUBY_FREE),
+                      C::NodeOf.malloc(Fiddle::RUBY_FREE), Process.pid)
+      Thread.current.thread_variable_set(place, lane)
+    end
+    lane
+  end
+
+  def resolve(lane, namespace)
+    out = "\0" * 8
+    check(C.tendmap_router_namespace(lane.router, text(namespace), out))
+    lane.namespaces[namespace.dup.freeze] = out.unpack1("Q")
+  end
+
+  # A text for C, which ends at a zero byte: one amid it would cut it, unseen.
+  def text(value)
+    value = value.to_s.encode("UTF-8")
+    refuse("a text with a zero byte, #{value.inspect}; only keys may have one") if value.include?("\0")
+    value
+  rescue EncodingError => e
+    refuse("a text is not UTF-8: #{e.message}")
+  end
+
+  def cut(chars)
+    chars.pack("c*").unpack1("Z*").force_encoding("UTF-8")
+  end
+
+  def refuse(text)
+    raise Error.new(ERROR_ARGUMENT, text)
+  end
+
+  def check(code)
+    raise error unless code.zero?
+  end
+
+  def made(pointer)
+    pointer.null? ? raise(error) : pointer
+  end
+
+  def error
+    Error.new(C.tendmap_last_error_code, C.tendmap_last_error.to_s.force_encoding("UTF-8"))
+  end
+end

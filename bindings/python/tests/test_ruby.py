@@ -1,0 +1,107 @@
+"""Ruby through the C library: the class alone, and under Puma."""
+
+import json
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+import tendmap
+from conftest import wait_until
+from test_php import library, owner_of  # noqa: F401 (a fixture)
+from test_prefork import Served, ask, killed_owner_is_replaced, observer, tool  # noqa: F401
+
+EXAMPLE = pathlib.Path(__file__).parents[3] / "bindings/c/examples/ruby"
+
+
+@pytest.fixture
+def env(cluster, settings, library):  # noqa: F811
+    return {
+        **os.environ,
+        "TENDMAP_HOSTS": ",".join(cluster.hosts),
+        "TENDMAP_SETTINGS": json.dumps({name: str(value) for name, value in settings.items()}),
+        "TENDMAP_LIBRARY": library,
+    }
+
+
+PRELUDE = f"""
+require '{EXAMPLE}/tendmap'
+settings = JSON.parse(ENV['TENDMAP_SETTINGS']).transform_keys(&:to_sym)
+tendmap = Tendmap.new(ENV['TENDMAP_HOSTS'], **settings)
+"""
+
+
+def ruby(env, code):
+    """Runs Ruby code with a client, and takes the JSON that it prints."""
+    command = [tool("ruby"), "-w", "-e", PRELUDE + code]
+    run = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0 and not run.stderr, run.stderr
+    return json.loads(run.stdout)
+
+
+def test_ruby_routes_as_python_does(env, client, cluster):
+    for key in [42, "ann", -1]:
+        found = ruby(env, f"puts JSON.generate(tendmap.route('test', 'users', {key!r}).to_h)")
+        assert found["name"] == client.route("test", "users", key).name == owner_of(cluster, key)
+        assert found["address"] in cluster.hosts
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (r'"te\0st", "users", 1', 1, "zero byte"),
+        (r'"test", "users\0x", 1', 1, "zero byte"),
+        ('"test", "users", 2**63', 1, "64 bits"),
+        ('"test", "users", 1.5', 1, "Float"),
+        (r'"test", "users", "\xff"', 1, "UTF-8"),
+        ('"nope", "users", 1', 23, 'no namespace "nope"'),
+    ],
+)
+def test_ruby_gets_a_clear_error(env, client, arguments, code, said):
+    found = ruby(
+        env,
+        f"begin; tendmap.route({arguments}); puts '[]'\n"
+        "rescue Tendmap::Error => error; puts JSON.generate([error.code, error.message]); end",
+    )
+    assert found and found[0] == code and said in found[1], found
+
+
+def test_ruby_goes_on_in_threads_and_in_a_child_and_after_it(env, cluster):
+    found = ruby(
+        env,
+        """
+        mine = [tendmap.route('test', 'users', 7).name, tendmap.role]
+        thread = Thread.new { name = tendmap.route('test', 'users', 7).name; tendmap.release; name }
+        from, to = IO.pipe
+        child = fork do
+          theirs = [tendmap.route('test', 'users', 7).name, tendmap.role]
+          to.write JSON.generate(theirs + [tendmap.status['attached']])
+          tendmap.close
+          exit! 0
+        end
+        Process.wait child
+        to.close
+        failed = !$?.success?
+        left = tendmap.status['attached']
+        puts JSON.generate([mine, thread.value, JSON.parse(from.read), failed, tendmap.role, left])
+        2.times { tendmap.close }
+        """,
+    )
+    name = owner_of(cluster, 7)
+    mine, thread, (theirs, role, attached), failed, after, left = found
+    assert mine == [name, "owner"] and thread == name and theirs == name
+    assert role in ("follower", "standby") and attached == 2 and not failed
+    assert after == "owner" and left == 1
+
+
+def test_puma(env, cluster, settings, observer, directory):  # noqa: F811
+    path = f"{directory}/puma.sock"
+    env["TENDMAP_BIND"] = f"unix://{path}"
+    command = [tool("puma"), "--quiet", "-C", str(EXAMPLE / "puma.rb"), str(EXAMPLE / "config.ru")]
+    with Served(command, path, env) as served:
+        wait_until("all have connected", lambda: observer()["attached"] == 4)
+        killed_owner_is_replaced(served, observer, cluster)
+        wait_until("all are there again", lambda: observer()["attached"] == 4, 60)
+    # Each closed as it ended: the last one has removed the segment.
+    assert not [name for name in os.listdir(directory) if name.startswith("tendmap-")]
