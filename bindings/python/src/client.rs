@@ -1,50 +1,55 @@
 //! The client.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use tendmap::client::{Client as Known, Config};
 use tendmap::map::Slot;
-use tendmap::route::{Attempt, Digest, NamespaceHandle, Partition, Policy, Target};
+use tendmap::route::{Attempt, Digest, Partition};
 use tendmap_bindings::{Failure, Kind, Session};
 
 use crate::connection::Connection;
 use crate::errors::{closed, raise};
-use crate::interrupt::LOOK_FOR_SIGNALS;
+use crate::interrupt::{LOOK_FOR_SIGNALS, deadline};
 use crate::keys::digest;
-use crate::lent::Lent;
 use crate::node::{Node, Route};
 use crate::nodes::Nodes;
 use crate::pool::Pool;
 use crate::settings::{self, Settings};
 
 /// A process's connection to a cluster's map.
+///
+/// Any thread may use it. It may be made before `os.fork` and used after it:
+/// the first call in a child starts the child's own part, without touching its
+/// parent's. Pickled or copied, it becomes a client with the same settings that
+/// connects at its first use.
+///
+/// Connects: attaches to the segment of `shm_key`, or makes it and tends.
+///
+/// hosts: "NAME:PORT", several separated by commas, or a list of them or of
+///     (name, port).
+/// lazy: connect at the first use instead of now: for what is made before
+///     workers are forked and is to be used by them alone.
+///
+/// The other arguments are the settings of the README, durations in seconds
+/// (or as "500ms"). Wrong ones raise ConfigError, also with `lazy`.
+///
+/// Raises ConnectError; nothing is left behind then. A signal (Ctrl-C) ends
+/// the waiting.
 #[pyclass(frozen, weakref, module = "tendmap")]
 pub struct Client {
     settings: Mutex<Settings>,
-    connection: Connection,
-    pool: Pool,
-    nodes: Nodes,
-}
-
-/// When a timeout in seconds from now on is over; `None` = never.
-pub fn deadline(timeout: f64) -> PyResult<Option<Instant>> {
-    if timeout.is_nan() || timeout < 0.0 {
-        let text = format!("timeout is {timeout}; wanted seconds from 0 on");
-        return Err(PyValueError::new_err(text));
-    }
-    // What no clock can tell is for ever.
-    let timeout = Duration::try_from_secs_f64(timeout).ok();
-    Ok(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
+    pub connection: Connection,
+    pub pool: Pool,
+    pub nodes: Nodes,
 }
 
 impl Client {
     /// This process's client.
-    fn known(&self, py: Python<'_>) -> PyResult<Known> {
+    pub fn known(&self, py: Python<'_>) -> PyResult<Known> {
         self.connection.known(py)
     }
 
@@ -71,88 +76,6 @@ impl Client {
     fn settings(&self) -> MutexGuard<'_, Settings> {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Runs `f` with a router, with the interpreter's lock held.
-    #[inline(always)]
-    fn with_router<R>(
-        &self,
-        py: Python<'_>,
-        f: impl FnOnce(&mut Lent) -> PyResult<R>,
-    ) -> PyResult<R> {
-        self.pool.with(py, || self.known(py), f)
-    }
-
-    /// A router that may be used without the interpreter's lock; to be given
-    /// back.
-    pub fn take_router(&self, py: Python<'_>) -> PyResult<Lent> {
-        self.pool.take(|| self.known(py))
-    }
-
-    pub fn give_back(&self, py: Python<'_>, lent: Lent) {
-        self.pool.give_back(py, lent);
-    }
-
-    /// The object of the node in a slot of the router's table.
-    pub fn node_in(
-        &self,
-        py: Python<'_>,
-        lent: &mut Lent,
-        slot: Slot,
-    ) -> PyResult<Option<Py<Node>>> {
-        if let Some(Some(object)) = lent.router.state(slot) {
-            return Ok(Some(object.clone_ref(py)));
-        }
-        let (Some(&node), Some(incarnation)) =
-            (lent.router.node(slot), lent.router.incarnation(slot))
-        else {
-            return Ok(None);
-        };
-        let object = self.nodes.get(py, slot, incarnation, &node)?;
-        if let Some(place) = lent.router.state(slot) {
-            *place = Some(object.clone_ref(py));
-        }
-        Ok(Some(object))
-    }
-
-    #[inline(always)]
-    fn node_of(
-        &self,
-        py: Python<'_>,
-        lent: &mut Lent,
-        namespace: NamespaceHandle,
-        target: impl Target,
-        policy: Policy,
-    ) -> PyResult<Py<Node>> {
-        let found = lent.router.route(namespace, target, policy);
-        let mut route = found.map_err(|error| raise(py, error))?;
-        if let Some(node) = route.state() {
-            return Ok(node.clone_ref(py));
-        }
-        let object = self.nodes.get(py, route.slot(), route.incarnation(), route.node())?;
-        *route.state() = Some(object.clone_ref(py));
-        Ok(object)
-    }
-
-    fn located(
-        &self,
-        py: Python<'_>,
-        lent: &mut Lent,
-        name: &Bound<'_, PyAny>,
-        target: impl Target,
-        attempt: Attempt,
-    ) -> PyResult<Route> {
-        let namespace = lent.namespace(name)?;
-        let found = lent.router.route_attempt(namespace, target, &attempt);
-        let route = found.map_err(|error| raise(py, error))?;
-        Ok(Route {
-            node: self.nodes.get(py, route.slot(), route.incarnation(), route.node())?,
-            namespace: name.clone().unbind(),
-            partition: route.partition(),
-            replica: route.replica(),
-            sequence: route.sequence(),
-            policy: attempt.policy(),
-        })
-    }
 }
 
 impl Drop for Client {
@@ -166,7 +89,17 @@ impl Drop for Client {
 #[pymethods]
 impl Client {
     #[new]
-    #[pyo3(signature = (hosts, *, lazy = false, **settings))]
+    #[pyo3(
+        signature = (hosts, *, lazy = false, **settings),
+        text_signature = "(hosts, *, lazy=False, cluster_name=None, user=None, password=None, \
+            auth_mode='INTERNAL', tls=None, tls_cafile=None, tls_certfile=None, \
+            tls_keyfile=None, tls_for_login_only=False, use_services_alternate=False, \
+            ip_map=None, use_shm=True, shm_key=0xA7000000, shm_max_nodes=16, \
+            shm_max_namespaces=8, shm_max_replicas=3, shm_node_ceiling=4096, \
+            shm_namespace_ceiling=256, shm_takeover_threshold=30, shm_backend='file', \
+            shm_directory='/dev/shm', shm_mode=0o600, shm_owner=None, preferred_racks=(), \
+            tend_interval=1, connect_timeout=1)"
+    )]
     fn new(
         py: Python<'_>,
         hosts: Bound<'_, PyAny>,
@@ -198,10 +131,16 @@ impl Client {
         Ok((PyTuple::new(py, [&settings.hosts])?, arguments))
     }
 
+    /// Connects now, if `lazy` was given or this is a forked child. A signal
+    /// (Ctrl-C) ends the waiting.
     fn connect(&self, py: Python<'_>) -> PyResult<()> {
         self.known(py).map(drop)
     }
 
+    /// Closes, and lets go of the nodes and what hangs on them. The last client
+    /// of the process under its key hands the ownership over, and the last
+    /// process removes the segment. Further calls raise ClosedError; closing
+    /// again does nothing.
     fn close(&self, py: Python<'_>) {
         self.pool.close(py);
         self.nodes.forget();
@@ -218,6 +157,7 @@ impl Client {
         self.nodes.forget();
     }
 
+    /// Whether it was closed.
     #[getter]
     fn closed(&self) -> bool {
         self.connection.is_closed()
@@ -232,12 +172,25 @@ impl Client {
         self.close(py);
     }
 
+    /// This process's part at the moment.
     #[getter]
     fn role(&self, py: Python<'_>) -> PyResult<&'static str> {
         Ok(self.known(py)?.role().as_str())
     }
 
-    #[pyo3(signature = (namespace, set, key, policy = None))]
+    /// The node to ask for a key.
+    ///
+    /// policy: "master" = the master alone; "sequence" = replicas in their
+    ///     order, from the master on; "any" = starting one further with each
+    ///     call; "random" = starting at a random one; "prefer_rack" = a node in
+    ///     the first of the `preferred_racks` that has one, then in the second,
+    ///     and so on, then any.
+    ///
+    /// Raises RouteError; NoNodeError if no node of the partition may be used.
+    #[pyo3(
+        signature = (namespace, set, key, policy = None),
+        text_signature = "($self, namespace, set, key, policy='sequence')"
+    )]
     fn route(
         &self,
         py: Python<'_>,
@@ -255,7 +208,11 @@ impl Client {
         })
     }
 
-    #[pyo3(signature = (namespace, digest, policy = None))]
+    /// As `route`, for a digest that was computed before.
+    #[pyo3(
+        signature = (namespace, digest, policy = None),
+        text_signature = "($self, namespace, digest, policy='sequence')"
+    )]
     fn route_digest(
         &self,
         py: Python<'_>,
@@ -274,7 +231,11 @@ impl Client {
         })
     }
 
-    #[pyo3(signature = (namespace, set, key, policy = None))]
+    /// As `route`, with partition and replica, and to be tried again.
+    #[pyo3(
+        signature = (namespace, set, key, policy = None),
+        text_signature = "($self, namespace, set, key, policy='sequence')"
+    )]
     fn locate(
         &self,
         py: Python<'_>,
@@ -293,6 +254,9 @@ impl Client {
         })
     }
 
+    /// The node of `route` has failed a command: the next try, from the
+    /// replica after it on ("master" asks for the master again, "prefer_rack"
+    /// for the failed node only if there is no other).
     fn retry(&self, py: Python<'_>, route: &Bound<'_, Route>) -> PyResult<Route> {
         let failed = route.get();
         let mut attempt = Attempt::new(failed.policy, failed.replica as u32 + 1);
@@ -305,7 +269,20 @@ impl Client {
         })
     }
 
-    #[pyo3(signature = (namespace, set, keys, policy = None, *, out = None))]
+    /// The nodes of many keys, all of one publication.
+    ///
+    /// For any iterable of keys: a list of nodes, None where a partition has none.
+    ///
+    /// For a NumPy array of integers (one dimension): an array of node indexes
+    /// (`Node.index`), NO_NODE where a partition has none. Contiguous arrays of
+    /// 64 or 32 bits are read where they are, others are copied. `out` (uint16,
+    /// contiguous, as long as `keys`) is filled and returned if it is given.
+    /// The interpreter's lock is released meanwhile: neither array may be
+    /// changed by another thread.
+    #[pyo3(
+        signature = (namespace, set, keys, policy = None, *, out = None),
+        text_signature = "($self, namespace, set, keys, policy='sequence', *, out=None)"
+    )]
     fn route_batch<'py>(
         &self,
         py: Python<'py>,
@@ -318,6 +295,7 @@ impl Client {
         crate::batch::route_batch(self, py, namespace, set, keys, policy, out)
     }
 
+    /// The cluster's nodes, in the order of their indexes.
     fn nodes(&self, py: Python<'_>) -> PyResult<Vec<Py<Node>>> {
         let map = self.known(py)?.map().map_err(|error| raise(py, error))?.map;
         let table = &map.nodes;
@@ -325,17 +303,33 @@ impl Client {
         table.iter().map(object).collect()
     }
 
+    /// The names of the cluster's namespaces.
     fn namespaces(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         let map = self.known(py)?.map().map_err(|error| raise(py, error))?.map;
         Ok(map.namespaces().iter().map(|namespace| namespace.name.to_string()).collect())
     }
 
+    /// How the segment and its owner stand.
     fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let known = self.known(py)?;
         let status = py.detach(|| known.status()).map_err(|error| raise(py, error))?;
         crate::json::loads(py, &status.to_json())
     }
 
+    /// What has happened since the last call, the oldest first: nodes that
+    /// came, went or fail, takeovers, tends that fail or work again. It never
+    /// waits; for a log, call it from time to time:
+    ///
+    ///     for event in client.events():
+    ///         level = logging.getLevelName(event["level"].upper())
+    ///         logger.log(level, "%s", event)
+    ///
+    /// Each has the fields of a line of `tendmap tend --json`, with its name as
+    /// `event`; and `level` ("debug", "info" or "warning") and `time` (seconds
+    /// since 1970). The last 256 are kept; where there were more, the first is
+    /// "events_lost" with their `count`. Clients of one process under one key
+    /// share their events: the one that connected first has them. A forked child
+    /// has its own, and none of its parent's.
     fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.known(py)?;
         let session = self.connection.session(py)?;
@@ -343,29 +337,49 @@ impl Client {
         crate::json::loads(py, &events.into())
     }
 
+    /// Changes the racks that "prefer_rack" prefers, the best first, from the
+    /// next call on; none at all with an empty list. Other clients have their
+    /// own; children that are forked later begin with these.
     fn set_preferred_racks(&self, py: Python<'_>, racks: &Bound<'_, PyAny>) -> PyResult<()> {
         self.change(py, "preferred_racks", racks, |session, config| {
             session.set_preferred_racks(&config.preferred_racks)
         })
     }
 
+    /// Changes how often this process polls the cluster as owner: from now
+    /// on, or from when it becomes owner. All clients of the process under this
+    /// key share it.
+    ///
+    /// Raises ConfigError below 50 ms, or if the others would take an owner of
+    /// that interval for hung (`shm_takeover_threshold`); nothing has changed
+    /// then.
     fn set_tend_interval(&self, py: Python<'_>, interval: &Bound<'_, PyAny>) -> PyResult<()> {
         self.change(py, "tend_interval", interval, |session, config| {
             session.set_tend_interval(config.tend_interval)
         })
     }
 
+    /// Changes the password of the user that this process logs in as, from
+    /// the next login on; connections stay as they are.
+    ///
+    /// Raises ConfigError if the client has no `user`, or no server takes such a
+    /// password; nothing has changed then.
     fn set_password(&self, py: Python<'_>, password: &Bound<'_, PyAny>) -> PyResult<()> {
         self.change(py, "password", password, |session, config| {
             session.set_password(config.password.unwrap_or_default())
         })
     }
 
+    /// The live publication; 0 = none yet.
     #[getter]
     fn sequence(&self, py: Python<'_>) -> PyResult<u64> {
         Ok(self.known(py)?.segment().head().sequence())
     }
 
+    /// Waits until a publication other than `sequence` is live, at most
+    /// `timeout` seconds (None = for ever); the sequence that is live then.
+    /// Other threads run meanwhile; a signal (Ctrl-C) ends it, and closing the
+    /// client does: it raises ClosedError then.
     #[pyo3(signature = (sequence, timeout = None))]
     fn wait_for_change(
         &self,

@@ -10,6 +10,7 @@ mod interrupt;
 mod json;
 mod keys;
 mod lent;
+mod lookup;
 mod node;
 mod nodes;
 mod pool;
@@ -21,7 +22,7 @@ use pyo3::types::{PyBytes, PyDict, PyString};
 use tendmap::client::{Reader, Status};
 use tendmap_bindings::Failure;
 
-/// The RIPEMD-160 digest of a key in a set: 20 bytes.
+/// The RIPEMD-160 digest of a key in a set (None = in none): 20 bytes.
 #[pyfunction]
 fn digest<'py>(
     py: Python<'py>,
@@ -32,9 +33,16 @@ fn digest<'py>(
     Ok(PyBytes::new(py, digest.as_bytes()))
 }
 
-/// How a segment and its owner stand, asked without taking part: as a reader.
+/// How a segment and its owner stand, asked without taking part: no thread,
+/// no connection, no chance to become owner. For monitoring.
+///
+/// Raises SegmentError if there is none.
 #[pyfunction]
-#[pyo3(signature = (**settings))]
+#[pyo3(
+    signature = (**settings),
+    text_signature = "(*, shm_key=0xA7000000, shm_backend='file', shm_directory='/dev/shm', \
+        shm_owner=None)"
+)]
 fn status<'py>(
     py: Python<'py>,
     settings: Option<Bound<'py, PyDict>>,

@@ -8,9 +8,14 @@ use pyo3::prelude::*;
 use tendmap::map::{Node as Known, Slot};
 
 /// A node of the cluster.
+///
+/// There is one object for each node in a process, as long as the node and its
+/// address are the same and the client is open: `state`, or a weak dictionary
+/// of nodes, is the place for what belongs to a node (a connection pool, say).
+/// In a forked child the objects are new and their `state` is None.
 #[pyclass(frozen, weakref, module = "tendmap")]
 pub struct Node {
-    /// Its index in what `route_batch` gives for arrays.
+    /// Its index in what `Client.route_batch` gives for arrays.
     #[pyo3(get)]
     pub index: u16,
     /// How often a node moved into that index.
@@ -28,21 +33,25 @@ pub struct Node {
 
 #[pymethods]
 impl Node {
+    /// Its IP address.
     #[getter]
     fn host(&self) -> String {
         self.address.ip().to_string()
     }
 
+    /// Its port.
     #[getter]
     fn port(&self) -> u16 {
         self.address.port()
     }
 
+    /// IP address and port: "10.0.0.1:3000", "[::1]:3000".
     #[getter]
     fn address(&self) -> String {
         self.address.to_string()
     }
 
+    /// Whatever the application hangs here; None at first.
     #[getter]
     fn state(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -88,7 +97,7 @@ impl Node {
     }
 }
 
-/// Where a key goes.
+/// Where a key goes, as `Client.locate` tells it.
 #[pyclass(frozen, module = "tendmap")]
 pub struct Route {
     /// The node.

@@ -97,10 +97,11 @@ impl Pool {
     /// Keeps it for the next, while it is of use.
     pub fn give_back(&self, py: Python<'_>, mut lent: Lent) {
         lent.forget_nodes();
-        if lent.is_own() && !self.is_closed() {
-            if let Ok(mut spare) = self.spare.try_lock() {
-                return spare.push(lent);
-            }
+        if lent.is_own()
+            && !self.is_closed()
+            && let Ok(mut spare) = self.spare.try_lock()
+        {
+            return spare.push(lent);
         }
         let_go(py, [lent]);
     }

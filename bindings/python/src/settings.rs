@@ -128,19 +128,19 @@ pub fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
         return Ok(format!("{:?}", value.call_method0("total_seconds")?.extract::<f64>()?));
     }
     // Of what there may be several: racks, pairs of hosts.
-    if name == "preferred_racks" {
-        if let Ok(racks) = value.try_iter() {
-            return joined(racks.map(|rack| integer(name, &rack?)));
-        }
+    if name == "preferred_racks"
+        && let Ok(racks) = value.try_iter()
+    {
+        return joined(racks.map(|rack| integer(name, &rack?)));
     }
-    if name == "ip_map" {
-        if let Ok(map) = value.cast::<PyMapping>() {
-            let pairs = map.items()?;
-            return joined(pairs.iter().map(|pair| {
-                let (told, used) = pair.extract()?;
-                mapped(value.py(), told, used)
-            }));
-        }
+    if name == "ip_map"
+        && let Ok(map) = value.cast::<PyMapping>()
+    {
+        let pairs = map.items()?;
+        return joined(pairs.iter().map(|pair| {
+            let (told, used) = pair.extract()?;
+            mapped(value.py(), told, used)
+        }));
     }
     // NumPy's numbers, Decimal and the like.
     if value.hasattr("__index__")? {

@@ -10,10 +10,16 @@ use tendmap::layout::Lineage;
 use tendmap::sim::{Sim, SimConfig, SimError, SimNamespace};
 use tendmap_bindings::{Failure, Kind};
 
-use crate::client::deadline;
 use crate::errors::raise;
+use crate::interrupt::deadline;
 
-/// A simulated cluster, in a thread of this process.
+/// A cluster for tests, in a thread of this process, that speaks the real
+/// protocol on the loopback. Nodes are numbered from 1 on.
+///
+/// nodes: how many, from 1 on.
+/// namespaces: replication factors by name; {"test": 2} if not given.
+/// base_port: port of node 1, others following; 0 = any free ones.
+/// enterprise: answer as the Enterprise Edition does, with racks.
 #[pyclass(frozen, module = "tendmap")]
 pub struct SimulatedCluster {
     sim: Mutex<Option<ManuallyDrop<Sim>>>,
@@ -81,48 +87,61 @@ impl SimulatedCluster {
         Ok(SimulatedCluster { sim, lineage: Lineage::current() })
     }
 
+    /// The addresses of all nodes, by number.
     #[getter]
     fn hosts(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         self.ask(py, |sim| Ok(sim.seeds().iter().map(ToString::to_string).collect()))
     }
 
+    /// Kills a node: its sockets are gone at once, the others notice after
+    /// about two seconds.
     fn kill(&self, py: Python<'_>, number: usize) -> PyResult<()> {
         self.ask(py, |sim| sim.kill(number))
     }
 
+    /// Stops a node cleanly.
     fn stop(&self, py: Python<'_>, number: usize) -> PyResult<()> {
         self.ask(py, |sim| sim.stop_clean(number))
     }
 
+    /// Starts a stopped node at its port.
     fn start(&self, py: Python<'_>, number: usize) -> PyResult<()> {
         self.ask(py, |sim| sim.start_node(number))
     }
 
+    /// Stops a node's process as by SIGSTOP.
     fn freeze(&self, py: Python<'_>, number: usize) -> PyResult<()> {
         self.ask(py, |sim| sim.freeze(number))
     }
 
+    /// Lets a frozen node go on.
     fn thaw(&self, py: Python<'_>, number: usize) -> PyResult<()> {
         self.ask(py, |sim| sim.thaw(number))
     }
 
+    /// Adds a node; its number.
     fn add(&self, py: Python<'_>) -> PyResult<usize> {
         self.ask(py, Sim::add)
     }
 
+    /// Stops a node for good.
     fn remove(&self, py: Python<'_>, number: usize) -> PyResult<()> {
         self.ask(py, |sim| sim.remove(number))
     }
 
+    /// Starts a node anew at another port, which is returned.
     #[pyo3(signature = (number, port = 0))]
     fn move_node(&self, py: Python<'_>, number: usize, port: u16) -> PyResult<u16> {
         self.ask(py, |sim| sim.move_node(number, port))
     }
 
+    /// Puts a node into a rack for a namespace; nodes of an `enterprise`
+    /// cluster are in rack 0 at first.
     fn set_rack(&self, py: Python<'_>, number: usize, namespace: &str, rack: i32) -> PyResult<()> {
         self.ask(py, |sim| sim.set_rack(number, namespace, rack))
     }
 
+    /// Waits until nothing will change by itself any more; whether it is so.
     #[pyo3(signature = (timeout = 30.0))]
     fn settle(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
         let deadline = deadline(timeout)?;
@@ -139,12 +158,14 @@ impl SimulatedCluster {
         }
     }
 
+    /// The truth: for each partition the names of the nodes that hold it.
     fn owners(&self, py: Python<'_>, namespace: &str) -> PyResult<Vec<Vec<String>>> {
         let owners = self.ask(py, |sim| sim.owners(namespace))?;
         let names = |row: Vec<tendmap::map::NodeId>| row.iter().map(ToString::to_string).collect();
         Ok(owners.into_iter().map(names).collect())
     }
 
+    /// Ends all of its nodes; closing again does nothing.
     fn close(&self, py: Python<'_>) {
         if self.lineage != Lineage::current() {
             return;

@@ -37,6 +37,12 @@ from ._errors import (
     ThreadError,
 )
 from ._tendmap import NO_NODE, Client, Node, Route, SimulatedCluster, __version__, digest, status
+from ._types import Key, NamespaceStatus, NodeStatus, Policy, Role, Seconds, Status
+
+# Where users find them.
+for _object in (digest, status, NamespaceStatus, NodeStatus, Status):
+    _object.__module__ = "tendmap"
+del _object
 
 __all__ = [
     "NO_NODE",
@@ -48,19 +54,26 @@ __all__ = [
     "ConnectError",
     "Error",
     "InternalError",
+    "Key",
     "MapError",
+    "NamespaceStatus",
     "NamespaceUnknownError",
     "NoMapError",
     "NoMapYetError",
     "NoNodeError",
     "Node",
+    "NodeStatus",
     "OtherClusterError",
     "OtherHostsError",
     "OutOfRangeError",
+    "Policy",
+    "Role",
     "Route",
     "RouteError",
+    "Seconds",
     "SegmentError",
     "SimulatedCluster",
+    "Status",
     "TendError",
     "ThreadError",
     "__version__",

@@ -1,19 +1,14 @@
 """What the compiled part of tendmap has."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from types import TracebackType
-from typing import Any, Final, Literal, TypeAlias, TypedDict, TypeVar, final, overload
+from typing import Any, Final, Literal, final, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-Key: TypeAlias = int | str | bytes | bytearray | float
-Policy: TypeAlias = Literal["master", "sequence", "any", "random", "prefer_rack"]
-Seconds: TypeAlias = float | str | timedelta
-Role: TypeAlias = Literal["owner", "standby", "follower", "closed"]
-_C = TypeVar("_C", bound=Client)
+from ._types import Key, Policy, Role, Seconds, Status
 
 __version__: Final[str]
 NO_NODE: Final[int]
@@ -40,9 +35,9 @@ class Node:
     """A node of the cluster.
 
     There is one object for each node in a process, as long as the node and its
-    address are the same: `state`, or a weak dictionary of nodes, is the place
-    for what belongs to a node (a connection pool, say). In a forked child the
-    objects are new and their `state` is None.
+    address are the same and the client is open: `state`, or a weak dictionary
+    of nodes, is the place for what belongs to a node (a connection pool, say).
+    In a forked child the objects are new and their `state` is None.
     """
 
     state: Any
@@ -60,7 +55,8 @@ class Node:
     def host(self) -> str:
         """Its IP address."""
     @property
-    def port(self) -> int: ...
+    def port(self) -> int:
+        """Its port."""
     @property
     def address(self) -> str:
         """IP address and port: "10.0.0.1:3000", "[::1]:3000"."""
@@ -73,11 +69,14 @@ class Route:
     """Where a key goes, as `Client.locate` tells it."""
 
     @property
-    def node(self) -> Node: ...
+    def node(self) -> Node:
+        """The node."""
     @property
-    def namespace(self) -> str: ...
+    def namespace(self) -> str:
+        """The namespace's name."""
     @property
-    def partition(self) -> int: ...
+    def partition(self) -> int:
+        """The partition."""
     @property
     def replica(self) -> int:
         """Which replica it is, 0 = the master."""
@@ -85,71 +84,26 @@ class Route:
     def sequence(self) -> int:
         """The publication that it was read from."""
 
-class NamespaceStatus(TypedDict):
-    name: str
-    replication_factor: int
-    strong_consistency: bool
-    holes: int
-
-class NodeStatus(TypedDict):
-    id: str
-    address: str
-    failures: int | None
-    """Passes in a row in which it did not answer the owner; None = not known."""
-    last_error: str | None
-
-class Status(TypedDict):
-    """How the segment and its owner stand; the fields of `tendmap status --json`."""
-
-    path: str | None
-    bytes: int
-    layout_version: int
-    key: int
-    generation: int
-    retired: bool
-    cluster_name: str | None
-    term: int
-    sequence: int
-    owner_pid: int | None
-    owner_alive: bool
-    abdicated: bool
-    heartbeat_age_ms: int | None
-    tended_age_ms: int | None
-    tend_interval_ms: int | None
-    nodes: int
-    members: list[NodeStatus]
-    max_nodes: int
-    max_namespaces: int
-    max_replicas: int
-    namespaces: list[NamespaceStatus]
-    publications: int
-    takeovers: int
-    refused_nodes: int
-    tends: int
-    tend_errors: int
-    attached: int | None
-    healthy: bool
-    problems: list[str]
-
+@final
 class Client:
     """A process's connection to a cluster's map.
 
     Any thread may use it. It may be made before `os.fork` and used after it:
     the first call in a child starts the child's own part, without touching its
-    parent's. Pickled, it becomes a client with the same settings that connects
-    at its first use.
+    parent's. Pickled or copied, it becomes a client with the same settings that
+    connects at its first use.
     """
 
     def __new__(
-        cls: type[_C],
-        hosts: str | Iterable[str | tuple[str, int]],
+        cls,
+        hosts: str | Iterable[str | tuple[str, int] | list[Any]],
         *,
         lazy: bool = False,
         cluster_name: str | None = None,
         user: str | None = None,
         password: str | None = None,
         auth_mode: Literal["INTERNAL", "EXTERNAL", "EXTERNAL_INSECURE", "PKI"] = "INTERNAL",
-        tls: bool = False,
+        tls: bool | None = None,
         tls_cafile: str | PathLike[str] | None = None,
         tls_certfile: str | PathLike[str] | None = None,
         tls_keyfile: str | PathLike[str] | None = None,
@@ -171,8 +125,7 @@ class Client:
         preferred_racks: Iterable[int] | str = (),
         tend_interval: Seconds = 1,
         connect_timeout: Seconds = 1,
-        **settings: Any,
-    ) -> _C:
+    ) -> Client:
         """Connects: attaches to the segment of `shm_key`, or makes it and tends.
 
         hosts: "NAME:PORT", several separated by commas, or a list of them or of
@@ -183,17 +136,22 @@ class Client:
         The other arguments are the settings of the README, durations in seconds
         (or as "500ms"). Wrong ones raise ConfigError, also with `lazy`.
 
-        Raises ConnectError; nothing is left behind then.
+        Raises ConnectError; nothing is left behind then. A signal (Ctrl-C) ends
+        the waiting.
         """
     def connect(self) -> None:
-        """Connects now, if `lazy` was given or this is a forked child."""
+        """Connects now, if `lazy` was given or this is a forked child. A signal
+        (Ctrl-C) ends the waiting."""
     def close(self) -> None:
-        """Closes. The last client of the process under its key hands the
-        ownership over, and the last process removes the segment. Further calls
-        raise ClosedError; closing again does nothing."""
+        """Closes, and lets go of the nodes and what hangs on them. The last client
+        of the process under its key hands the ownership over, and the last
+        process removes the segment. Further calls raise ClosedError; closing
+        again does nothing."""
     @property
-    def closed(self) -> bool: ...
-    def __enter__(self: _C) -> _C: ...
+    def closed(self) -> bool:
+        """Whether it was closed."""
+    def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, Any]]: ...
+    def __enter__(self) -> Client: ...
     def __exit__(
         self,
         kind: type[BaseException] | None = None,
@@ -238,19 +196,10 @@ class Client:
         policy: Policy = "sequence",
         *,
         out: NDArray[np.uint16] | None = None,
-    ) -> NDArray[np.uint16]: ...
-    @overload
-    def route_batch(
-        self,
-        namespace: str,
-        set: str | None,
-        keys: Sequence[Key],
-        policy: Policy = "sequence",
-    ) -> list[Node | None]: ...
-    def route_batch(self, namespace, set, keys, policy="sequence", *, out=None):
+    ) -> NDArray[np.uint16]:
         """The nodes of many keys, all of one publication.
 
-        For a sequence of keys: a list of nodes, None where a partition has none.
+        For any iterable of keys: a list of nodes, None where a partition has none.
 
         For a NumPy array of integers (one dimension): an array of node indexes
         (`Node.index`), NO_NODE where a partition has none. Contiguous arrays of
@@ -259,6 +208,14 @@ class Client:
         The interpreter's lock is released meanwhile: neither array may be
         changed by another thread.
         """
+    @overload
+    def route_batch(
+        self,
+        namespace: str,
+        set: str | None,
+        keys: Iterable[Key],
+        policy: Policy = "sequence",
+    ) -> list[Node | None]: ...
     def nodes(self) -> list[Node]:
         """The cluster's nodes, in the order of their indexes."""
     def namespaces(self) -> list[str]:
@@ -303,7 +260,8 @@ class Client:
     def wait_for_change(self, sequence: int, timeout: float | None = None) -> int:
         """Waits until a publication other than `sequence` is live, at most
         `timeout` seconds (None = for ever); the sequence that is live then.
-        Other threads run meanwhile; a signal (Ctrl-C) ends it."""
+        Other threads run meanwhile; a signal (Ctrl-C) ends it, and closing the
+        client does: it raises ClosedError then."""
 
 @final
 class SimulatedCluster:
@@ -319,7 +277,8 @@ class SimulatedCluster:
         base_port: int = 0,
         enterprise: bool = False,
     ) -> SimulatedCluster:
-        """namespaces: replication factors by name; {"test": 2} if not given.
+        """nodes: how many, from 1 on.
+        namespaces: replication factors by name; {"test": 2} if not given.
         base_port: port of node 1, others following; 0 = any free ones.
         enterprise: answer as the Enterprise Edition does, with racks."""
     @property
@@ -349,7 +308,8 @@ class SimulatedCluster:
         """Waits until nothing will change by itself any more; whether it is so."""
     def owners(self, namespace: str) -> list[list[str]]:
         """The truth: for each partition the names of the nodes that hold it."""
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Ends all of its nodes; closing again does nothing."""
     def __enter__(self) -> SimulatedCluster: ...
     def __exit__(
         self,

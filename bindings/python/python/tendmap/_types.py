@@ -1,0 +1,80 @@
+"""The types of what goes in and comes out, for annotations."""
+
+from datetime import timedelta
+from typing import Literal, TypeAlias, TypedDict
+
+#: What a key may be. A float is one of the server's doubles.
+Key: TypeAlias = int | str | bytes | bytearray | float
+
+#: Which replica to ask; see `Client.route`.
+Policy: TypeAlias = Literal["master", "sequence", "any", "random", "prefer_rack"]
+
+#: A duration: a number of seconds, text as "500ms" or "2s", or a timedelta.
+Seconds: TypeAlias = float | str | timedelta
+
+#: A process's part: "owner" tends, "standby" is the next to, "follower" reads.
+Role: TypeAlias = Literal["owner", "standby", "follower", "closed"]
+
+
+class NamespaceStatus(TypedDict):
+    """A namespace, in a `Status`."""
+
+    name: str
+    replication_factor: int
+    #: How many of the replicas can be routed to.
+    routable_replicas: int
+    strong_consistency: bool
+    #: Partitions without a master.
+    holes: int
+
+
+class NodeStatus(TypedDict):
+    """A node, in a `Status`."""
+
+    id: str
+    address: str
+    #: Passes in a row in which it did not answer the owner; None = not known.
+    failures: int | None
+    last_error: str | None
+
+
+class Status(TypedDict):
+    """How the segment and its owner stand; the fields of `tendmap status --json`."""
+
+    backend: Literal["file", "sysv"] | None
+    path: str | None
+    shmid: int | None
+    bytes: int
+    layout_version: int
+    key: int
+    generation: int
+    retired: bool
+    cluster_name: str | None
+    term: int
+    sequence: int
+    owner_pid: int | None
+    owner_alive: bool
+    abdicated: bool
+    heartbeat_age_ms: int | None
+    tended_age_ms: int | None
+    tend_interval_ms: int | None
+    nodes: int
+    members: list[NodeStatus]
+    max_nodes: int
+    max_namespaces: int
+    max_replicas: int
+    namespaces: list[NamespaceStatus]
+    publications: int
+    takeovers: int
+    refused_nodes: int
+    tends: int
+    tend_errors: int
+    pass_us: int | None
+    bytes_in: int
+    failing_nodes: int
+    ask_errors: int
+    bad_replies: int
+    attached: int | None
+    healthy: bool
+    problems: list[str]
+    remarks: list[str]
