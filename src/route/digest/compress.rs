@@ -51,63 +51,113 @@ const fn orders(factor: usize, first: usize) -> [[usize; 16]; ROUNDS] {
     orders
 }
 
-/// The state after one more block.
+/// The state after one more block, for one lane of several: short code, all of
+/// which a vector unit does at once.
 #[inline(always)]
 pub(super) fn compress(state: State, words: &Words) -> State {
+    lines::<false>(state, words)
+}
+
+/// The state after one more block, for one block alone: its time is that of the
+/// longest chain of instructions of which each waits for the one before, and
+/// that is kept short.
+#[inline(always)]
+pub(super) fn compress_alone(state: State, words: &Words) -> State {
+    lines::<true>(state, words)
+}
+
+#[inline(always)]
+fn lines<const ALONE: bool>(state: State, words: &Words) -> State {
     // The two lines take their steps in turn: neither waits for the other, so
     // that a processor works on both at once.
     let (mut left, mut right) = (state, state);
-    (left, right) = round::<0>(left, right, words);
-    (left, right) = round::<1>(left, right, words);
-    (left, right) = round::<2>(left, right, words);
-    (left, right) = round::<3>(left, right, words);
-    (left, right) = round::<4>(left, right, words);
+    (left, right) = round::<0, ALONE>(left, right, words);
+    (left, right) = round::<1, ALONE>(left, right, words);
+    (left, right) = round::<2, ALONE>(left, right, words);
+    (left, right) = round::<3, ALONE>(left, right, words);
+    (left, right) = round::<4, ALONE>(left, right, words);
     let sum =
         |at: usize, l: usize, r: usize| state[at].wrapping_add(left[l]).wrapping_add(right[r]);
     [sum(1, 2, 3), sum(2, 3, 4), sum(3, 4, 0), sum(4, 0, 1), sum(0, 1, 2)]
 }
 
 #[inline(always)]
-fn round<const ROUND: usize>(mut left: State, mut right: State, words: &Words) -> (State, State) {
+fn round<const ROUND: usize, const ALONE: bool>(
+    mut left: State,
+    mut right: State,
+    words: &Words,
+) -> (State, State) {
     macro_rules! steps {
         ($($step:literal)*) => {$(
             let word = const { LEFT_WORDS[ROUND][$step] };
             let constant = const { LEFT_CONSTANTS[ROUND] };
             let rotation = const { ROTATIONS[ROUND][LEFT_WORDS[ROUND][$step]] };
-            let mixed = mix::<ROUND>(left[1], left[2], left[3]);
-            left = step(left, mixed, words[word].wrapping_add(constant), rotation);
+            let mixed = mix::<ROUND, ALONE>(left[1], left[2], left[3]);
+            left = step::<ALONE>(left, mixed, words[word].wrapping_add(constant), rotation);
 
             let word = const { RIGHT_WORDS[ROUND][$step] };
             let constant = const { RIGHT_CONSTANTS[ROUND] };
             let rotation = const { ROTATIONS[ROUND][RIGHT_WORDS[ROUND][$step]] };
             let mixed = match ROUND {
-                0 => mix::<4>(right[1], right[2], right[3]),
-                1 => mix::<3>(right[1], right[2], right[3]),
-                2 => mix::<2>(right[1], right[2], right[3]),
-                3 => mix::<1>(right[1], right[2], right[3]),
-                _ => mix::<0>(right[1], right[2], right[3]),
+                0 => mix::<4, ALONE>(right[1], right[2], right[3]),
+                1 => mix::<3, ALONE>(right[1], right[2], right[3]),
+                2 => mix::<2, ALONE>(right[1], right[2], right[3]),
+                3 => mix::<1, ALONE>(right[1], right[2], right[3]),
+                _ => mix::<0, ALONE>(right[1], right[2], right[3]),
             };
-            right = step(right, mixed, words[word].wrapping_add(constant), rotation);
+            right = step::<ALONE>(right, mixed, words[word].wrapping_add(constant), rotation);
         )*};
     }
     steps!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
     (left, right)
 }
 
+/// One step. What it waits for is `mixed.1`, which has the newest word in it:
+/// alone, all else is added before that.
 #[inline(always)]
-fn step([a, b, c, d, e]: State, mixed: u32, word: u32, rotation: u32) -> State {
-    let sum = a.wrapping_add(word).wrapping_add(mixed);
+fn step<const ALONE: bool>(
+    [a, b, c, d, e]: State,
+    mixed: (u32, u32),
+    word: u32,
+    rotation: u32,
+) -> State {
+    let early = a.wrapping_add(word).wrapping_add(mixed.0);
+    let early = if ALONE { by_itself(early) } else { early };
+    let sum = early.wrapping_add(mixed.1);
     [e, sum.rotate_left(rotation).wrapping_add(e), b, c.rotate_left(10), d]
 }
 
-/// The boolean function of a round.
+/// The boolean function of a round as the sum of two parts, of which only the
+/// second depends on `x`, the newest word.
 #[inline(always)]
-fn mix<const ROUND: usize>(x: u32, y: u32, z: u32) -> u32 {
+fn mix<const ROUND: usize, const ALONE: bool>(x: u32, y: u32, z: u32) -> (u32, u32) {
     match ROUND {
-        0 => x ^ y ^ z,
-        1 => (x & (y ^ z)) ^ z,
-        2 => (x | !y) ^ z,
-        3 => (z & (x ^ y)) ^ y,
-        _ => x ^ (y | !z),
+        0 => (0, x ^ y ^ z),
+        1 => (0, (x & (y ^ z)) ^ z),
+        2 => (0, (x | !y) ^ z),
+        // No bit is in both parts: one operation after `x` in place of three.
+        3 if ALONE => (y & !z, x & z),
+        3 => (0, (z & (x ^ y)) ^ y),
+        _ => (0, x ^ (y | !z)),
     }
+}
+
+/// The same value, which the compiler takes for a new one: sums are not put in
+/// another order across it, nor are steps, of which the two lines take turns.
+#[inline(always)]
+fn by_itself(value: u32) -> u32 {
+    #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
+    {
+        let mut value = value;
+        // SAFETY: there is no instruction in it.
+        unsafe {
+            #[cfg(target_arch = "x86_64")]
+            core::arch::asm!("/* {0:e} */", inout(reg) value, options(nomem, nostack, preserves_flags));
+            #[cfg(target_arch = "aarch64")]
+            core::arch::asm!("/* {0:w} */", inout(reg) value, options(nomem, nostack, preserves_flags));
+        }
+        value
+    }
+    #[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri))))]
+    value
 }

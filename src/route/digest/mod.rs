@@ -140,7 +140,7 @@ impl Digest {
 
 #[inline(never)]
 fn one_more(state: compress::State, words: &compress::Words) -> compress::State {
-    compress::compress(state, words)
+    compress::compress_alone(state, words)
 }
 
 impl fmt::Display for Digest {
