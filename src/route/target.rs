@@ -44,7 +44,7 @@ impl<'a> Record<'a> {
 }
 
 impl Target for Record<'_> {
-    #[inline]
+    #[inline(always)]
     fn partition(&self, partitions: usize) -> usize {
         Digest::of(self.set, self.key).partition(partitions)
     }

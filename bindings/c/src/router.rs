@@ -77,7 +77,7 @@ fn this_thread() -> libc::pthread_t {
 ///
 /// # Safety
 /// `router` is null or a handle.
-#[inline]
+#[inline(always)]
 pub unsafe fn lend<'a>(router: *mut Shell<Router>) -> Result<Lent<'a>, Failure> {
     // SAFETY: the caller's promise.
     let body = unsafe { Shell::body(router)? };
@@ -100,7 +100,7 @@ pub unsafe fn lend<'a>(router: *mut Shell<Router>) -> Result<Lent<'a>, Failure> 
 
 impl Lent<'_> {
     /// The namespace of that number.
-    #[inline]
+    #[inline(always)]
     pub fn namespace(&self, number: u64) -> Result<NamespaceHandle, Failure> {
         match self.namespaces.get(number as u32 as usize) {
             Some(&namespace) if number >> 32 == u64::from(self.id) => Ok(namespace),

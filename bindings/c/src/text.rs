@@ -20,7 +20,7 @@ pub fn bad(text: impl Into<String>) -> Failure {
 ///
 /// # Safety
 /// `text` is null or ends with a zero byte, and stays as it is for `'a`.
-#[inline]
+#[inline(always)]
 pub unsafe fn text<'a>(what: &'static str, text: *const c_char) -> Result<&'a str, Failure> {
     if text.is_null() {
         return Err(bad(format!("null instead of {what}")));
@@ -49,7 +49,7 @@ pub unsafe fn text<'a>(what: &'static str, text: *const c_char) -> Result<&'a st
 ///
 /// # Safety
 /// As [`text`].
-#[inline]
+#[inline(always)]
 pub unsafe fn optional<'a>(what: &'static str, given: *const c_char) -> Result<&'a str, Failure> {
     // SAFETY: the caller's promise.
     if given.is_null() { Ok("") } else { unsafe { text(what, given) } }
