@@ -337,6 +337,15 @@ impl Client {
         crate::json::loads(py, &events.into())
     }
 
+    /// Asks the owner, whichever process that is, to tend soon: for who sees a
+    /// node's connections fail. It does so at the earliest a quarter of its
+    /// interval after its last pass, however often it is asked, and may not
+    /// hear it at all. It waits for nobody; `wait_for_change` does that.
+    fn request_tend(&self, py: Python<'_>) -> PyResult<()> {
+        self.known(py)?.request_tend();
+        Ok(())
+    }
+
     /// Changes the racks that "prefer_rack" prefers, the best first, from the
     /// next call on; none at all with an empty list. Other clients have their
     /// own; children that are forked later begin with these.

@@ -128,6 +128,19 @@ def test_what_happens_is_told_once(client, cluster):
     assert "owner" not in told, "nothing is told twice"
 
 
+def test_the_owner_tends_before_its_time_when_it_is_asked(cluster, directory):
+    settings = {"tend_interval": 20, "shm_takeover_threshold": 3600}
+    with tendmap.Client(cluster.hosts, shm_directory=directory, **settings) as client:
+        before = client.status()["tends"]
+
+        def tended():
+            # Again and again: it may not be heard.
+            client.request_tend()
+            return client.status()["tends"] > before
+
+        wait_until("it has tended", tended, at_most=15)
+
+
 def test_waiting_ends_with_a_change_and_with_the_time(client, cluster):
     assert client.wait_for_change(0) > 0
     now = client.sequence
@@ -269,6 +282,7 @@ def test_a_closed_client_says_so(cluster, settings, directory):
         lambda: client.status(),
         lambda: client.nodes(),
         lambda: client.events(),
+        lambda: client.request_tend(),
         lambda: client.namespaces(),
         lambda: client.role,
         lambda: client.sequence,

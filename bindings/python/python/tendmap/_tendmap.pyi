@@ -237,6 +237,11 @@ class Client:
         "events_lost" with their `count`. Clients of one process under one key
         share their events: the one that connected first has them. A forked child
         has its own, and none of its parent's."""
+    def request_tend(self) -> None:
+        """Asks the owner, whichever process that is, to tend soon: for who sees a
+        node's connections fail. It does so at the earliest a quarter of its
+        interval after its last pass, however often it is asked, and may not
+        hear it at all. It waits for nobody; `wait_for_change` does that."""
     def set_preferred_racks(self, racks: Iterable[int] | str) -> None:
         """Changes the racks that "prefer_rack" prefers, the best first, from the
         next call on; none at all with an empty list. Other clients have their
