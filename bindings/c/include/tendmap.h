@@ -10,7 +10,7 @@
  *
  * A client may be used by all threads at once, a router by the thread that made it. Both
  * stay good in a forked child. No function may be called from a signal handler, nor from a
- * child that was made with vfork().
+ * child that was made with vfork(). A thread that calls needs a stack of 32 KiB or more.
  *
  * Made from the Rust source by cbindgen; edit that, not this.
  */
@@ -624,7 +624,8 @@ struct tendmap_router *tendmap_router_new(const struct tendmap_client *client,
 
 // Frees a router and what hangs on its nodes. NULL is allowed.
 //
-// Threads: its own. Fork: a child frees what it has inherited.
+// Threads: its own, before that ends: no other one can. Fork: a child frees
+// what it has inherited.
 int tendmap_router_free(struct tendmap_router *router);
 
 // Resolves a namespace, once for many routes: writes a number to `out` that

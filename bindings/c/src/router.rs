@@ -151,7 +151,8 @@ pub unsafe extern "C" fn tendmap_router_new(
 
 /// Frees a router and what hangs on its nodes. NULL is allowed.
 ///
-/// Threads: its own. Fork: a child frees what it has inherited.
+/// Threads: its own, before that ends: no other one can. Fork: a child frees
+/// what it has inherited.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tendmap_router_free(router: *mut Shell<Router>) -> c_int {
     guard(|| {
