@@ -498,9 +498,9 @@ int tendmap_client_set_preferred_racks(const struct tendmap_client *client,
                                        const int32_t *racks,
                                        size_t count);
 
-// Changes how often this process polls the cluster as owner, in milliseconds,
-// 50 to those of 365 days: from now on, or from when it becomes owner. All clients of the
-// process under this key share it.
+// Changes how often this process polls the cluster as owner, in milliseconds
+// (50 at least, those of 365 days at most): from now on, or from when it
+// becomes owner. All clients of the process under this key share it.
 //
 // TENDMAP_ERROR_CONFIG if it is too short, or so long that others would take
 // the owner for hung (see shm_takeover_threshold); nothing has changed then.
