@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -187,3 +189,9 @@ def test_a_killed_owner_is_followed_by_a_forked_worker(cluster, settings):
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             os.close(pipe)
+
+
+def test_nothing_is_imported_at_a_first_call_that_a_fork_may_cut_short():
+    # A child would wait for the import lock of a thread that it has not.
+    code = "import sys, tendmap; sys.exit('json' not in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
