@@ -7,10 +7,8 @@ import subprocess
 
 import pytest
 
-import tendmap
-from conftest import wait_until
 from test_php import library, owner_of  # noqa: F401 (a fixture)
-from test_prefork import Served, killed_owner_is_replaced, observer, tool  # noqa: F401
+from test_prefork import four_processes_take_turns, observer, tool  # noqa: F401
 
 ROOT = pathlib.Path(__file__).parents[3]
 EXAMPLE = ROOT / "bindings/c/examples/node"
@@ -99,9 +97,5 @@ def test_node_waits_beside_its_event_loop_and_closing_ends_that(env, cluster):
 def test_a_cluster_of_node_processes(env, cluster, settings, observer, directory):  # noqa: F811
     path = f"{directory}/node.sock"
     env["TENDMAP_LISTEN"] = path
-    with Served([tool("node"), str(EXAMPLE / "server.js")], path, env) as served:
-        wait_until("all have connected", lambda: observer()["attached"] == 4)
-        killed_owner_is_replaced(served, observer, cluster)
-        wait_until("all are there again", lambda: observer()["attached"] == 4, 60)
-    # Each closed as it ended: the last one has removed the segment.
-    assert not [name for name in os.listdir(directory) if name.startswith("tendmap-")]
+    command = [tool("node"), str(EXAMPLE / "server.js")]
+    four_processes_take_turns(command, path, env, observer, cluster, directory)

@@ -135,6 +135,17 @@ def killed_owner_is_replaced(served, observer, cluster):
     return first
 
 
+def four_processes_take_turns(command, path, env, observer, cluster, directory):
+    """A server of four processes replaces the one that tends when it is killed, and
+    leaves nothing when it ends."""
+    with Served(command, path, env) as served:
+        wait_until("all have connected", lambda: observer()["attached"] == 4)
+        killed_owner_is_replaced(served, observer, cluster)
+        wait_until("all are there again", lambda: observer()["attached"] == 4, 60)
+    # Each closed as it ended: the last one has removed the segment.
+    assert not [name for name in os.listdir(directory) if name.startswith("tendmap-")]
+
+
 @pytest.fixture
 def observer(settings):
     """Asks for the status without taking part."""

@@ -7,10 +7,8 @@ import subprocess
 
 import pytest
 
-import tendmap
-from conftest import wait_until
 from test_php import library, owner_of  # noqa: F401 (a fixture)
-from test_prefork import Served, ask, killed_owner_is_replaced, observer, tool  # noqa: F401
+from test_prefork import four_processes_take_turns, observer, tool  # noqa: F401
 
 EXAMPLE = pathlib.Path(__file__).parents[3] / "bindings/c/examples/ruby"
 
@@ -99,9 +97,4 @@ def test_puma(env, cluster, settings, observer, directory):  # noqa: F811
     path = f"{directory}/puma.sock"
     env["TENDMAP_BIND"] = f"unix://{path}"
     command = [tool("puma"), "--quiet", "-C", str(EXAMPLE / "puma.rb"), str(EXAMPLE / "config.ru")]
-    with Served(command, path, env) as served:
-        wait_until("all have connected", lambda: observer()["attached"] == 4)
-        killed_owner_is_replaced(served, observer, cluster)
-        wait_until("all are there again", lambda: observer()["attached"] == 4, 60)
-    # Each closed as it ended: the last one has removed the segment.
-    assert not [name for name in os.listdir(directory) if name.startswith("tendmap-")]
+    four_processes_take_turns(command, path, env, observer, cluster, directory)
