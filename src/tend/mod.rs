@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::map::{ClusterMap, NamespaceName, NodeId, Slot, Trouble};
 
 mod aerospike;
+mod condition;
 mod error;
 mod header;
 mod host;
@@ -25,6 +26,7 @@ pub mod transport;
 pub use aerospike::{
     AerospikeConfig, AerospikeSource, Survey, SurveyedAddress, SurveyedHost, SurveyedNode, survey,
 };
+pub use condition::{Condition, Conditions};
 pub use error::TendError;
 pub(crate) use header::{HEADER_LEN, Header, Kind, VERSION};
 pub use host::{Host, HostError};
@@ -104,6 +106,8 @@ pub struct TendReport {
     /// Bytes received from the servers since the last report: all that came over
     /// the connections, headers, logins and what TLS adds to it included.
     pub bytes_in: u64,
+    /// What was not as it should be in this pass.
+    pub conditions: Conditions,
 }
 
 /// What happened in a pass.

@@ -35,7 +35,7 @@ use self::node::NodeState;
 use self::seed::KnownHosts;
 use super::login::Credentials;
 use super::transport::{TcpTransport, Transport};
-use super::{ClusterSource, Host, TendError, TendReport, Turn};
+use super::{ClusterSource, Conditions, Host, TendError, TendReport, Turn};
 use crate::map::{Capacity, ClusterMap, NamespaceName, NodeId, Slot, Trouble};
 
 /// The tender of an Aerospike cluster.
@@ -59,6 +59,8 @@ pub struct AerospikeSource<T = TcpTransport> {
     names: BTreeMap<SocketAddr, String>,
     /// What the pass that failed last came to.
     failed_pass: TendReport,
+    /// What is not as it should be in the present pass.
+    conditions: Conditions,
 }
 
 impl AerospikeSource<TcpTransport> {
@@ -92,6 +94,7 @@ impl<T: Transport> AerospikeSource<T> {
             watch: BTreeMap::new(),
             names: BTreeMap::new(),
             failed_pass: TendReport::default(),
+            conditions: Conditions::default(),
         }
     }
 

@@ -10,7 +10,7 @@ use super::validate::Invalid;
 use crate::map::{ClusterName, NodeId};
 use crate::tend::info::{self, InfoError, Reply};
 use crate::tend::transport::{Answer, Ask, AskError, Interrupted, Transport};
-use crate::tend::{TendError, TendEvent, TendReport, Turn};
+use crate::tend::{Conditions, TendError, TendEvent, TendReport, Turn};
 
 /// What is known only while a pass lasts.
 #[derive(Debug, Default)]
@@ -44,6 +44,7 @@ impl<T: Transport> AerospikeSource<T> {
     }
 
     fn steps(&mut self, turn: &mut dyn Turn) -> Result<(), TendError> {
+        self.conditions = Conditions::default();
         for node in &mut self.nodes {
             node.begin_pass();
         }
@@ -208,6 +209,7 @@ impl<T: Transport> AerospikeSource<T> {
             refused: self.refused_nodes.len() + self.refused_namespaces.len(),
             bad_replies: self.nodes.iter().filter(|node| node.bad).count(),
             bytes_in: self.transport.take_bytes_in(),
+            conditions: self.conditions,
         }
     }
 
