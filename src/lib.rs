@@ -57,6 +57,7 @@
 //! successor segment begins with one, while a map needs nothing of files.)
 
 pub mod client;
+mod clock;
 pub mod layout;
 pub mod map;
 pub mod protocol;

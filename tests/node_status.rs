@@ -43,6 +43,7 @@ fn a_reader_sees_how_often_and_why_a_node_fails_and_no_map_is_published_for_it()
     let (sim, _directory, client, reader) = owner(SimConfig::fast(1), None);
     let well = wait(&reader, |trouble| trouble.failures == 0);
     assert_eq!(well.last_error, None);
+    assert_eq!(reader.status().unwrap().members[0].last_error_age, None);
     sim.kill(1).unwrap();
     let before = reader.status().unwrap();
     let trouble = wait(&reader, |trouble| trouble.failures >= 2);
@@ -52,10 +53,19 @@ fn a_reader_sees_how_often_and_why_a_node_fails_and_no_map_is_published_for_it()
     let json = status.to_json();
     assert!(json["members"][0]["failures"].as_u64().unwrap() >= 2, "{json}");
     assert_eq!(json["members"][0]["last_error"], trouble.last_error.unwrap());
+    let age = json["members"][0]["last_error_age_ms"].as_u64().expect("an age");
+    assert!(age < LONG.as_millis() as u64, "{json}");
     // Well again, what was wrong last is still told.
     sim.start_node(1).unwrap();
     let well = wait(&reader, |trouble| trouble.failures == 0);
     assert!(well.last_error.is_some(), "{well:?}");
+    // When it was stays as it is, and the age of it grows.
+    let age = || reader.status().unwrap().members[0].last_error_age;
+    let (before, begun) = (age().expect("an age"), Instant::now());
+    while age().is_some_and(|age| age <= before) {
+        assert!(begun.elapsed() < LONG);
+        std::thread::sleep(Duration::from_millis(5));
+    }
     client.close();
 }
 

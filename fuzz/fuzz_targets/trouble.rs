@@ -24,7 +24,7 @@ fuzz_target!(|data: &[u8]| {
             assert!(trouble.last_error.is_none() || !text.is_empty(), "{trouble:?}");
             assert!(text.len() <= LONGEST, "{trouble:?}");
             // Printable, and nothing in it is escaped or cut a second time.
-            assert_eq!(Trouble::new(trouble.failures, text), *trouble);
+            assert_eq!(Trouble::new(trouble.failures, text).at(trouble.last_error_ms), *trouble);
         }
         found
     };
@@ -33,8 +33,9 @@ fuzz_target!(|data: &[u8]| {
         data.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect();
     read(&whole);
 
-    // Failures, the length of a text, the text, then changes: where and what.
+    // Failures, when, the length of a text, the text, then changes: where and what.
     let Some((failures, rest)) = data.split_first_chunk::<4>() else { return };
+    let Some((at, rest)) = rest.split_first_chunk::<8>() else { return };
     let Some((&len, rest)) = rest.split_first() else { return };
     let (text, changes) = rest.split_at(rest.len().min(len.into()));
     let (failures, text) = (u32::from_le_bytes(*failures), String::from_utf8_lossy(text));
@@ -45,7 +46,7 @@ fuzz_target!(|data: &[u8]| {
         }
         record
     };
-    let honest = Trouble::new(failures, &text);
+    let honest = Trouble::new(failures, &text).at(u64::from_le_bytes(*at));
     let record = record_of(&honest, id);
     assert_eq!(read(&record).as_ref(), Some(&honest));
     assert_eq!(read(&record_of(&honest, other)), None, "another node's");

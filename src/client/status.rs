@@ -37,6 +37,8 @@ pub struct NodeStatus {
     pub address: SocketAddr,
     /// How it fails the owner; `None` if the owner has not told, or just tells.
     pub trouble: Option<Trouble>,
+    /// Since what was wrong with it last; `None` = nothing yet, or it is not known.
+    pub last_error_age: Option<Duration>,
 }
 
 /// How a segment and its owner stand.
@@ -167,10 +169,11 @@ impl Status {
         let owner = OwnerWords { segment, head, now: boottime_ms() };
         let capacity = segment.geometry().capacity();
         let map = last.map(|last| &last.map);
-        let member = |(slot, node): (Slot, &Node)| NodeStatus {
-            id: node.id,
-            address: node.address,
-            trouble: Trouble::read(segment.mapping().trouble(slot.index()), head, node.id),
+        let member = |(slot, node): (Slot, &Node)| {
+            let trouble = Trouble::read(segment.mapping().trouble(slot.index()), head, node.id);
+            let at = trouble.as_ref().map(|trouble| trouble.last_error_ms).filter(|&at| at > 0);
+            let last_error_age = at.map(|at| Duration::from_millis(owner.now.saturating_sub(at)));
+            NodeStatus { id: node.id, address: node.address, trouble, last_error_age }
         };
         let namespaces = map.map_or(&[][..], |map| map.namespaces());
         let flags = owner.get(OwnerWord::Flags).unwrap_or(0);

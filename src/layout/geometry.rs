@@ -44,7 +44,7 @@ pub mod frame {
     pub const NAMESPACE_WORDS: usize = 8;
 
     /// Words of a slot's trouble record, which lies behind both frames.
-    pub const TROUBLE_WORDS: usize = 24;
+    pub const TROUBLE_WORDS: usize = 25;
 
     static_assertions::const_assert!(CLUSTER_NAME + 1 + 64usize.div_ceil(6) <= PREFIX);
     static_assertions::const_assert!(NODE_ID + 19usize.div_ceil(6) <= NODE_IP);

@@ -9,7 +9,7 @@ use super::words::{EVENT, HEAD, OWNER, OwnerWord};
 
 /// The number of this layout. It is part of every segment's name, so that two
 /// layouts never meet; a change of layout must raise it.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
 
 const MAGIC: [u8; 8] = *b"TENDMAP\n";
 const ENDIAN_MARK: u32 = 0x0102_0304;

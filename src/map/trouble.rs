@@ -11,8 +11,9 @@ use super::records::{pack, unpack};
 use crate::layout::{frame, hash_words};
 use crate::protocol::{Head, PAYLOAD_MASK, load_owner};
 
-/// Words before the text: `failures:32 | text_len:8`, and the checksum.
-const PREFIX: usize = 2;
+/// Words before the text: `failures:32 | text_len:8`, the checksum, and when it
+/// was.
+const PREFIX: usize = 3;
 /// Bytes of a text that there is room for.
 const TEXT_BYTES: usize = (frame::TROUBLE_WORDS - PREFIX) * 6;
 
@@ -25,6 +26,9 @@ pub struct Trouble {
     /// What went wrong with it last, also if it is well again: printable, at
     /// most 132 bytes, longer ones are cut. `None` = nothing yet.
     pub last_error: Option<String>,
+    /// When that was, in milliseconds since the machine started (CLOCK_BOOTTIME);
+    /// 0 = not known.
+    pub last_error_ms: u64,
 }
 
 impl Trouble {
@@ -43,7 +47,13 @@ impl Trouble {
                 break;
             }
         }
-        Trouble { failures, last_error: (!text.is_empty()).then_some(text) }
+        Trouble { failures, last_error: (!text.is_empty()).then_some(text), last_error_ms: 0 }
+    }
+
+    /// The same with the time of the last error, in milliseconds since the
+    /// machine started.
+    pub fn at(self, last_error_ms: u64) -> Trouble {
+        Trouble { last_error_ms: last_error_ms.min(PAYLOAD_MASK), ..self }
     }
 
     /// The payloads of the record of a node; words beyond them mean nothing.
@@ -51,6 +61,7 @@ impl Trouble {
         let text = self.last_error.as_deref().unwrap_or_default().as_bytes();
         let mut payloads = vec![0; PREFIX + text.len().div_ceil(6)];
         payloads[0] = u64::from(self.failures) << 8 | text.len() as u64;
+        payloads[2] = self.last_error_ms & PAYLOAD_MASK;
         pack(text, &mut payloads[PREFIX..]);
         payloads[1] = checksum(id, &payloads);
         payloads
@@ -73,7 +84,8 @@ impl Trouble {
         // A checksum keeps out accidents, not those who compute one.
         let printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
         let failures = u32::try_from(first >> 8).ok().filter(|_| printable)?;
-        Some(Trouble { failures, last_error: (len > 0).then(|| text.to_owned()) })
+        let last_error = (len > 0).then(|| text.to_owned());
+        Some(Trouble { failures, last_error, last_error_ms: payloads[2] })
     }
 }
 
@@ -82,7 +94,7 @@ fn checksum(id: NodeId, payloads: &[u64]) -> u64 {
     let mut words = vec![0; 4];
     pack(id.as_str().as_bytes(), &mut words);
     words.push(payloads[0]);
-    words.extend(&payloads[PREFIX..]);
+    words.extend(&payloads[2..]);
     hash_words(&words) & PAYLOAD_MASK
 }
 
@@ -108,8 +120,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_record_reads_as_it_was_written(failures in any::<u32>(), text in ".{0,200}") {
-            let trouble = Trouble::new(failures, &text);
+        fn a_record_reads_as_it_was_written(failures in any::<u32>(), text in ".{0,200}", at in 0..=PAYLOAD_MASK) {
+            let trouble = Trouble::new(failures, &text).at(at);
             let record = record(&trouble.payloads(id("A")));
             let head = Head::new(TERM, 1);
             prop_assert_eq!(Trouble::read(&record, head, id("A")), Some(trouble));
@@ -121,7 +133,7 @@ mod tests {
         /// Whatever bit is flipped, nothing else is read.
         #[test]
         fn h43_a_flipped_bit_is_found(text in ".{0,200}", at in 0usize..frame::TROUBLE_WORDS, bit in 0u32..64) {
-            let trouble = Trouble::new(7, &text);
+            let trouble = Trouble::new(7, &text).at(1_234_567);
             let payloads = trouble.payloads(id("A"));
             let mut record = record(&payloads);
             *record[at].get_mut() ^= 1 << bit;
@@ -138,7 +150,7 @@ mod tests {
 
     #[test]
     fn h43_a_right_checksum_lets_nothing_unprintable_through() {
-        let forged = Trouble { failures: 1, last_error: Some("\u{1b}[31m".into()) };
+        let forged = Trouble { last_error: Some("\u{1b}[31m".into()), ..Trouble::new(1, "") };
         let record = record(&forged.payloads(id("A")));
         assert_eq!(Trouble::read(&record, Head::new(TERM, 1), id("A")), None);
     }

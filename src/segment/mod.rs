@@ -52,4 +52,5 @@ pub use lock::{LockFile, RESERVE, STANDBY};
 pub use name::{KeyError, Place, SegmentName, parse_key};
 pub use segment::{Attachment, Segment, Writer};
 pub use tenure::{Ended, NotPublished, Tenure};
-pub use wait::{Personal, boottime_ms, wait, wake};
+pub use crate::clock::boottime_ms;
+pub use wait::{Personal, wait, wake};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::error::SegmentError;
 use super::lock::byte_of;
 use super::segment::{Segment, Writer};
-use super::wait::{boottime_ms, wake};
+use super::wait::wake;
+use crate::clock::boottime_ms;
 use crate::layout::{OwnerWord, WriteMapping, frame};
 use crate::map::{ClusterMap, Image, NoRoom, NodeId, Slot, SnapshotError, Trouble, snapshot};
 use crate::protocol::{

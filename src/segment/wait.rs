@@ -63,10 +63,3 @@ pub fn wake(word: &AtomicU64, only: Option<Personal>) {
     // It works on read-only memory, and can fail only for a bad address.
     let _ = wake_bitset(futex_half(word), Flags::empty(), i32::MAX as u32, mask);
 }
-
-/// Milliseconds since the machine booted, suspension included. For display of
-/// ages: the same in all processes, never set.
-pub fn boottime_ms() -> u64 {
-    let now = clock_gettime(ClockId::Boottime);
-    now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
-}

@@ -79,7 +79,7 @@ fn as_text(status: &Status, problems: &[String], out: &mut dyn Write) -> io::Res
     let troubled = |trouble: &Trouble| trouble.failures > 0 || trouble.last_error.is_some();
     if status.members.iter().any(|node| node.trouble.as_ref().is_some_and(troubled)) {
         writeln!(out)?;
-        let mut nodes = table(["node", "address", "failures", "last error"], &[2]);
+        let mut nodes = table(["node", "address", "failures", "age", "last error"], &[2, 3]);
         for node in &status.members {
             let Some(trouble) = node.trouble.as_ref().filter(|trouble| troubled(trouble)) else {
                 continue;
@@ -88,6 +88,7 @@ fn as_text(status: &Status, problems: &[String], out: &mut dyn Write) -> io::Res
                 node.id.to_string(),
                 node.address.to_string(),
                 trouble.failures.to_string(),
+                node.last_error_age.map_or("-".to_owned(), show),
                 trouble.last_error.clone().unwrap_or_default(),
             ]);
         }

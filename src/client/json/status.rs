@@ -31,6 +31,7 @@ impl Status {
                 "address": node.address.to_string(),
                 "failures": trouble.map(|trouble| trouble.failures),
                 "last_error": trouble.and_then(|trouble| trouble.last_error.as_ref()),
+                "last_error_age_ms": node.last_error_age.map(ms),
             })
         };
         json!({

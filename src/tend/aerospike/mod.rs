@@ -154,7 +154,8 @@ impl<T: Transport> ClusterSource for AerospikeSource<T> {
 
     fn troubles(&self, each: &mut dyn FnMut(Slot, NodeId, Trouble)) {
         for node in &self.nodes {
-            each(node.slot, node.id, Trouble::new(node.failures, &node.last_error));
+            let trouble = Trouble::new(node.failures, &node.last_error).at(node.last_error_ms);
+            each(node.slot, node.id, trouble);
         }
     }
 

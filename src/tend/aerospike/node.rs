@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::clock::boottime_ms;
 use crate::map::{NamespaceName, NodeId, Slot};
 
 /// Counters of one process of a node, as they were when what belongs to them
@@ -51,6 +52,8 @@ pub(super) struct NodeState {
     /// What was wrong when it failed last, or its reply was bad; empty = nothing
     /// yet.
     pub(super) last_error: String,
+    /// When that was, in milliseconds since the machine started; 0 = never.
+    pub(super) last_error_ms: u64,
     /// Whether its failing, or its bad reply, was told.
     pub(super) told_failed: bool,
     pub(super) told_bad: bool,
@@ -78,6 +81,7 @@ impl NodeState {
             located: true,
             failures: 0,
             last_error: String::new(),
+            last_error_ms: 0,
             told_failed: false,
             told_bad: false,
             status: None,
@@ -99,8 +103,15 @@ impl NodeState {
         NodeState {
             located: false,
             last_error: "no server has told yet where it takes logins".into(),
+            last_error_ms: boottime_ms(),
             ..NodeState::new(id, slot, address)
         }
+    }
+
+    /// Notes what is wrong with it now.
+    pub(super) fn note(&mut self, error: String) {
+        self.last_error = error;
+        self.last_error_ms = boottime_ms();
     }
 
     /// A pass begins.

@@ -171,7 +171,7 @@ impl<T: Transport> AerospikeSource<T> {
             let error = error.clone();
             return self.bad_reply(turn, index, &error);
         }
-        node.last_error = error.to_string();
+        node.note(error.to_string());
         if !node.told_failed {
             node.told_failed = true;
             let (id, address, error) = (node.id, node.address, node.last_error.clone());
@@ -183,7 +183,7 @@ impl<T: Transport> AerospikeSource<T> {
     pub(super) fn bad_reply(&mut self, turn: &mut dyn Turn, index: usize, error: &InfoError) {
         let node = &mut self.nodes[index];
         node.bad = true;
-        node.last_error = error.to_string();
+        node.note(error.to_string());
         if !node.told_bad {
             node.told_bad = true;
             turn.event(TendEvent::BadReply { id: node.id, error: node.last_error.clone() });

@@ -209,7 +209,7 @@ impl<T: Transport> AerospikeSource<T> {
                 Some(node) if node.located => false,
                 Some(node) => {
                     if let Some((_, error)) = error {
-                        node.last_error = error.to_string();
+                        node.note(error.to_string());
                     }
                     !core::mem::replace(&mut node.told_failed, true)
                 }

@@ -36,6 +36,8 @@ class NodeStatus(TypedDict):
     #: Passes in a row in which it did not answer the owner; None = not known.
     failures: int | None
     last_error: str | None
+    #: How long ago that was.
+    last_error_age_ms: int | None
 
 
 class Status(TypedDict):
