@@ -35,6 +35,7 @@ mod tenure;
 mod trust;
 mod wait;
 
+pub use crate::clock::boottime_ms;
 pub use backend::{Backend, BackendError};
 pub use candidate::{Candidate, Entry};
 pub use create::{Created, Inherited, Prepared, create, private};
@@ -52,5 +53,4 @@ pub use lock::{LockFile, RESERVE, STANDBY};
 pub use name::{KeyError, Place, SegmentName, parse_key};
 pub use segment::{Attachment, Segment, Writer};
 pub use tenure::{Ended, NotPublished, Tenure};
-pub use crate::clock::boottime_ms;
 pub use wait::{Personal, wait, wake};
