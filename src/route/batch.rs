@@ -289,12 +289,13 @@ impl<S> Router<S> {
         policy: Policy,
         batch: &mut Batch,
     ) -> Result<(), RouteError> {
-        let first = self.starts.clone();
-        let mut starts = first.clone();
+        let mut steps = None;
         self.pin(|pinned| {
             // Refused also without keys.
             let namespace = pinned.namespace(namespace)?;
-            starts.clone_from(&first);
+            // Each time from where the router is: it may just have found itself
+            // in a forked child, and begun a sequence of its own.
+            let steps = steps.insert(pinned.router.starts.steps());
             let partitions = pinned.router.partitions;
             (batch.partitions, batch.sequence) = (partitions, pinned.sequence());
             batch.chosen.clear();
@@ -312,14 +313,16 @@ impl<S> Router<S> {
                     each(digests, chosen, |digest| namespace.route(digest, &attempt))
                 }
                 Policy::Any => each(digests, chosen, |digest| {
-                    namespace.route(digest, &starts.attempt(Policy::Any))
+                    namespace.route(digest, &steps.attempt(Policy::Any))
                 }),
                 Policy::Random => each(digests, chosen, |digest| {
-                    namespace.route(digest, &starts.attempt(Policy::Random))
+                    namespace.route(digest, &steps.attempt(Policy::Random))
                 }),
             }
         })?;
-        self.starts = starts;
+        if let Some(steps) = steps {
+            self.starts.go_on(steps);
+        }
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! Where commands start among the replicas.
 
 use super::policy::{Attempt, Policy};
+use crate::layout::ForkCell;
 use crate::random::dice;
 
 /// How many starts there are: a multiple of every number up to 22, so that
@@ -11,27 +12,37 @@ const CYCLE: u32 = 232_792_560;
 /// Where the commands of one thread start: the turn of [`Policy::Any`] and the
 /// dice of [`Policy::Random`].
 ///
-/// A forked child makes its own, or it would follow its parent's steps.
-#[derive(Clone, Debug)]
+/// A forked child draws its own at its first use, or it would follow the steps
+/// of its parent and of every sibling.
+#[derive(Debug)]
 pub struct Starts {
-    turn: u32,
+    /// A negative number that counts up; it reads as zero in a forked child.
+    turn: ForkCell,
+    dice: fastrand::Rng,
+}
+
+/// The state of [`Starts`], for steps that may have to be taken again.
+#[derive(Clone, Debug)]
+pub(super) struct Steps {
+    turn: i64,
     dice: fastrand::Rng,
 }
 
 impl Starts {
     /// Starts unlike those of any other thread or process.
     pub fn new() -> Starts {
-        Starts::of(dice())
+        Starts::of(Steps::new(dice()))
     }
 
-    /// Starts that can be repeated.
+    /// Starts that can be repeated; not by a forked child, which draws others.
     pub fn with_seed(seed: u64) -> Starts {
-        Starts::of(fastrand::Rng::with_seed(seed))
+        Starts::of(Steps::new(fastrand::Rng::with_seed(seed)))
     }
 
-    fn of(mut dice: fastrand::Rng) -> Starts {
-        // Short-lived processes would otherwise all begin at the master.
-        Starts { turn: dice.u32(..CYCLE), dice }
+    fn of(steps: Steps) -> Starts {
+        let turn = ForkCell::new();
+        turn.set(steps.turn as u64);
+        Starts { turn, dice: steps.dice }
     }
 
     /// The first try of a command under that policy.
@@ -40,25 +51,93 @@ impl Starts {
         let start = match policy {
             Policy::Master | Policy::Sequence | Policy::PreferRack => 0,
             Policy::Any => {
-                // A branch, not a choice: the next turn waits for this one.
-                self.turn += 1;
-                if self.turn == CYCLE { self.restart() } else { self.turn }
+                // A branch, not a choice: the next turn waits for this one. It
+                // finds the end of the cycle and a fork alike.
+                let mut turn = self.turn.get() as i64 + 1;
+                if turn >= 0 {
+                    turn = self.renew();
+                }
+                self.turn.set(turn as u64);
+                turn as u32
             }
             Policy::Random => self.roll(),
         };
         Attempt::new(policy, start)
     }
 
+    /// The steps from here on; a forked child's own, if these are its parent's.
+    pub(super) fn steps(&self) -> Steps {
+        match self.turn.get() as i64 {
+            0 => Steps::new(dice()),
+            turn => Steps { turn, dice: self.dice.clone() },
+        }
+    }
+
+    /// Goes on from there.
+    pub(super) fn go_on(&mut self, steps: Steps) {
+        self.turn.set(steps.turn as u64);
+        self.dice = steps.dice;
+    }
+
+    /// Begins a new cycle, at a turn of its own, and with dice of its own in a
+    /// forked child.
     #[cold]
     #[inline(never)]
-    fn restart(&mut self) -> u32 {
-        self.turn = 0;
-        0
+    fn renew(&mut self) -> i64 {
+        let steps = match self.turn.get() {
+            0 => Steps::new(dice()),
+            _ => Steps::new(self.dice.clone()),
+        };
+        let turn = steps.turn;
+        self.go_on(steps);
+        turn
     }
 
     #[inline(never)]
     fn roll(&mut self) -> u32 {
-        self.dice.u32(..CYCLE)
+        if self.turn.get() == 0 {
+            self.renew();
+        }
+        roll(&mut self.dice)
+    }
+}
+
+impl Steps {
+    fn new(mut dice: fastrand::Rng) -> Steps {
+        // Short-lived processes would otherwise all begin at the master.
+        let turn = -1 - i64::from(roll(&mut dice));
+        Steps { turn, dice }
+    }
+
+    /// As [`Starts::attempt`].
+    #[inline(always)]
+    pub fn attempt(&mut self, policy: Policy) -> Attempt {
+        let start = match policy {
+            Policy::Master | Policy::Sequence | Policy::PreferRack => 0,
+            Policy::Any => {
+                self.turn += 1;
+                if self.turn >= 0 {
+                    self.turn = -i64::from(CYCLE);
+                }
+                self.turn as u32
+            }
+            Policy::Random => roll(&mut self.dice),
+        };
+        Attempt::new(policy, start)
+    }
+}
+
+/// A number below [`CYCLE`].
+#[inline(always)]
+fn roll(dice: &mut fastrand::Rng) -> u32 {
+    // The high half of the product: some numbers come out more often than
+    // others by one in 2^36.
+    ((u128::from(dice.u64(..)) * u128::from(CYCLE)) >> u64::BITS) as u32
+}
+
+impl Clone for Starts {
+    fn clone(&self) -> Starts {
+        Starts::of(self.steps())
     }
 }
 

@@ -2,6 +2,7 @@
 //! other processes, private memory. Each trial is named after its mode.
 
 mod alone;
+mod inherited;
 mod together;
 mod trust;
 
@@ -38,7 +39,7 @@ pub type Test = (&'static str, fn(&Host));
 
 pub fn trials() -> Vec<Trial> {
     let trial = |(mode, (name, test)): (Mode, Test)| {
-        let own_process = alone::forks(name);
+        let own_process = forks(name);
         let name = format!("{}_{name}", mode.name());
         Trial::test(name.clone(), move || -> Result<(), Failed> {
             match unavailable(mode) {
@@ -52,10 +53,15 @@ pub fn trials() -> Vec<Trial> {
     all().into_iter().map(trial).collect()
 }
 
+/// Whether a test forks.
+fn forks(name: &str) -> bool {
+    alone::forks(name) || inherited::tests().iter().any(|&(forking, _)| forking == name)
+}
+
 fn all() -> Vec<(Mode, Test)> {
     let mut all = Vec::new();
     for mode in Mode::ALL {
-        let mut tests = alone::tests();
+        let mut tests = [alone::tests(), inherited::tests()].concat();
         if mode != Mode::Private {
             tests.extend(together::tests());
             tests.extend(trust::tests());
