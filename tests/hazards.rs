@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// The text of every Rust file under a folder.
+/// The text of every Rust and Python file under a folder.
 fn sources(folder: &Path, into: &mut String) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             sources(&path, into);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+        } else if path.extension().is_some_and(|extension| extension == "rs" || extension == "py") {
             into.push_str(&fs::read_to_string(&path).unwrap());
         }
     }
@@ -31,7 +31,7 @@ fn rows(text: &str) -> BTreeMap<u8, Vec<String>> {
 fn every_hazard_has_a_test_that_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut text = String::new();
-    for folder in ["src", "tests", "loom-tests/tests"] {
+    for folder in ["src", "tests", "loom-tests/tests", "bindings/c", "bindings/python/tests"] {
         sources(&root.join(folder), &mut text);
     }
     let rows = rows(&fs::read_to_string(root.join("docs/HAZARDS.md")).unwrap());
@@ -43,7 +43,7 @@ fn every_hazard_has_a_test_that_exists() {
         assert!(tests.iter().any(|test| test.contains(&tag)), "row {row}: none begins with {tag}");
         for test in tests {
             // A function that is a test, or a trial of the process tests.
-            let there = [format!("fn {test}("), format!("(\"{test}\", ")]
+            let there = [format!("fn {test}("), format!("def {test}("), format!("(\"{test}\", ")]
                 .iter()
                 .any(|it| text.contains(it));
             assert!(there, "row {row}: there is no test {test}");

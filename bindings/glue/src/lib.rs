@@ -12,4 +12,4 @@ mod settings;
 pub use batch::{NO_NODE, indexes};
 pub use kind::{Failure, Kind};
 pub use session::Session;
-pub use settings::{SettingError, names, set};
+pub use settings::{SettingError, TEXTS, names, seconds, set};

@@ -174,7 +174,7 @@ const SETTINGS: &[Setting] = &[
     Setting {
         name: "shm_takeover_threshold",
         wanted: SECONDS,
-        set: |config, text| seconds(text).map(|value| config.shm_takeover_threshold = value),
+        set: |config, text| duration(text).map(|value| config.shm_takeover_threshold = value),
     },
     Setting {
         name: "shm_backend",
@@ -211,13 +211,25 @@ const SETTINGS: &[Setting] = &[
     Setting {
         name: "tend_interval",
         wanted: SECONDS,
-        set: |config, text| seconds(text).map(|value| config.tend_interval = value),
+        set: |config, text| duration(text).map(|value| config.tend_interval = value),
     },
     Setting {
         name: "connect_timeout",
         wanted: SECONDS,
-        set: |config, text| seconds(text).map(|value| config.connect_timeout = value),
+        set: |config, text| duration(text).map(|value| config.connect_timeout = value),
     },
+];
+
+/// The settings that take any text: a number or a flag that a language makes
+/// into one would not be refused here.
+pub const TEXTS: [&str; 7] = [
+    "cluster_name",
+    "user",
+    "password",
+    "tls_cafile",
+    "tls_certfile",
+    "tls_keyfile",
+    "shm_directory",
 ];
 
 /// The names of all settings.
@@ -269,13 +281,19 @@ fn pairs(text: &str) -> Option<BTreeMap<String, String>> {
     Some(pairs)
 }
 
-fn seconds(text: &str) -> Option<Duration> {
+fn duration(text: &str) -> Option<Duration> {
+    Duration::try_from_secs_f64(seconds(text)?).ok()
+}
+
+/// The seconds that a text says: `0.5`, `2s`, `500ms`. It may also say a
+/// negative or infinite number, or none (NaN).
+pub fn seconds(text: &str) -> Option<f64> {
     let (number, unit) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
         (Some(number), _) => (number, 0.001),
         (None, Some(number)) => (number, 1.0),
         (None, None) => (text, 1.0),
     };
-    Duration::try_from_secs_f64(number.trim_end().parse::<f64>().ok()? * unit).ok()
+    Some(number.trim_end().parse::<f64>().ok()? * unit)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use numpy::{
     PyUntypedArrayMethods, dtype,
 };
 use pyo3::PyTypeInfo;
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyInt, PyString, PyType};
 use tendmap::map::Slot;
@@ -14,7 +14,7 @@ use tendmap::route::{InSet, Key, Keys, NamespaceHandle, Policy};
 use tendmap_bindings::NO_NODE as NONE;
 
 use crate::client::Client;
-use crate::errors::raise;
+use crate::errors::{raise, utf8, wrong_type, wrong_value};
 use crate::keys::{kind_of, with_key};
 use crate::lent::Lent;
 
@@ -48,7 +48,7 @@ pub fn route_batch<'py>(
                 array(py, &mut lent, handle, keys, policy, out)
             }
             None if out.is_some() => {
-                Err(PyTypeError::new_err("out is for keys in a NumPy array; these are not in one"))
+                Err(wrong_type(py, "out is for keys in a NumPy array; these are not in one"))
             }
             None => sequence(client, py, &mut lent, namespace, keys, policy),
         }
@@ -81,6 +81,7 @@ fn new_out(py: Python<'_>, len: usize) -> PyResult<Bound<'_, PyArray1<u16>>> {
 
 /// Where the indexes go, if the caller said it.
 fn given_out<'py>(out: Bound<'py, PyAny>, len: usize) -> PyResult<Bound<'py, PyArray1<u16>>> {
+    let py = out.py();
     const WANTED: &str = "wanted a contiguous, aligned NumPy array of uint16 of one dimension";
     let out = out.cast_into::<PyArray1<u16>>().map_err(|error| {
         let found = error.into_inner();
@@ -88,17 +89,17 @@ fn given_out<'py>(out: Bound<'py, PyAny>, len: usize) -> PyResult<Bound<'py, PyA
             Ok(array) => format!("{} of {} dimensions", array.dtype(), array.ndim()),
             Err(_) => kind_of(&found),
         };
-        PyTypeError::new_err(format!("out of type {what}; {WANTED}"))
+        wrong_type(py, format!("out of type {what}; {WANTED}"))
     })?;
     if !out.is_contiguous() {
-        return Err(PyTypeError::new_err(format!("out is not contiguous; {WANTED}")));
+        return Err(wrong_type(py, format!("out is not contiguous; {WANTED}")));
     }
     if !out.is_aligned() {
-        return Err(PyTypeError::new_err(format!("out is not aligned; {WANTED}")));
+        return Err(wrong_type(py, format!("out is not aligned; {WANTED}")));
     }
     if out.len() != len {
         let found = out.len();
-        return Err(PyValueError::new_err(format!("out of {found} indexes for {len} keys")));
+        return Err(wrong_value(py, format!("out of {found} indexes for {len} keys")));
     }
     Ok(out)
 }
@@ -114,9 +115,7 @@ fn array<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     if keys.ndim() != 1 {
         let found = keys.ndim();
-        return Err(PyTypeError::new_err(format!(
-            "keys of {found} dimensions; wanted one dimension"
-        )));
+        return Err(wrong_type(py, format!("keys of {found} dimensions; wanted one dimension")));
     }
     let out = match out {
         Some(out) => given_out(out, keys.len())?,
@@ -125,10 +124,13 @@ fn array<'py>(
     // First the keys: then it is told of `out` what is wrong with it.
     let keys = Readable::of(keys)?;
     let mut writable = out.try_readwrite().map_err(|error| {
-        PyTypeError::new_err(format!(
-            "out can't be written: {error}; wanted memory that neither the keys nor another \
+        wrong_type(
+            py,
+            format!(
+                "out can't be written: {error}; wanted memory that neither the keys nor another \
              thread's call use"
-        ))
+            ),
+        )
     })?;
     let indexes = writable.as_slice_mut()?;
     match &keys {
@@ -166,7 +168,7 @@ impl<'py> Readable<'py> {
 
 fn readable<'py, T: Element>(keys: &Bound<'py, PyArray1<T>>) -> PyResult<PyReadonlyArray1<'py, T>> {
     keys.try_readonly()
-        .map_err(|error| PyTypeError::new_err(format!("keys can't be read: {error}")))
+        .map_err(|error| wrong_type(keys.py(), format!("keys can't be read: {error}")))
 }
 
 /// A contiguous copy as 64-bit integers, where that loses nothing.
@@ -174,7 +176,7 @@ fn copied<'py>(keys: &Bound<'py, PyUntypedArray>) -> PyResult<Bound<'py, PyArray
     let py = keys.py();
     let wrong = || {
         let found = keys.dtype().to_string();
-        PyTypeError::new_err(format!("keys of type {found}; wanted integers that int64 can hold"))
+        wrong_type(py, format!("keys of type {found}; wanted integers that int64 can hold"))
     };
     // As a single key: a bool would be a mistake.
     if keys.dtype().kind() == b'b' {
@@ -258,7 +260,7 @@ fn sequence<'py>(
 #[cold]
 fn wrong_keys(keys: &Bound<'_, PyAny>) -> PyErr {
     let kind = kind_of(keys);
-    PyTypeError::new_err(format!("keys of type {kind}; wanted several keys or a NumPy array"))
+    wrong_type(keys.py(), format!("keys of type {kind}; wanted several keys or a NumPy array"))
 }
 
 /// A key that is held until the batch is done.
@@ -274,7 +276,7 @@ impl<'a> Owned<'a> {
     fn of(key: &'a Bound<'_, PyAny>) -> PyResult<Owned<'a>> {
         if !key.is_exact_instance_of::<PyInt>() {
             if let Ok(text) = key.cast::<PyString>() {
-                return Ok(Owned::Str(text.to_str()?));
+                return Ok(Owned::Str(utf8("a key", text)?));
             }
             if let Ok(bytes) = key.cast::<PyBytes>() {
                 return Ok(Owned::Bytes(bytes.as_bytes()));

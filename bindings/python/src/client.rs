@@ -5,16 +5,17 @@ use std::time::Instant;
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyTuple};
 use tendmap::client::{Client as Known, Config};
 use tendmap::map::Slot;
 use tendmap::route::{Attempt, Digest, Partition};
 use tendmap_bindings::{Failure, Kind, Session};
 
+use crate::arguments::{deadline, flag, number};
 use crate::connection::Connection;
-use crate::errors::{closed, raise};
-use crate::interrupt::{LOOK_FOR_SIGNALS, deadline};
-use crate::keys::digest;
+use crate::errors::{closed, raise, wrong_type};
+use crate::interrupt::LOOK_FOR_SIGNALS;
+use crate::keys::{digest, kind_of};
 use crate::node::{Node, Route};
 use crate::nodes::Nodes;
 use crate::pool::Pool;
@@ -30,12 +31,14 @@ use crate::settings::{self, Settings};
 /// Connects: attaches to the segment of `shm_key`, or makes it and tends.
 ///
 /// hosts: "NAME:PORT", several separated by commas, or a list of them or of
-///     (name, port).
+///     (NAME, PORT) or (NAME, PORT, TLS_NAME).
 /// lazy: connect at the first use instead of now: for what is made before
 ///     workers are forked and is to be used by them alone.
 ///
-/// The other arguments are the settings of the README, durations in seconds
-/// (or as "500ms"). Wrong ones raise ConfigError, also with `lazy`.
+/// The other arguments are the settings of the README. Durations are numbers of
+/// seconds, text ("500ms", "2s") or timedeltas; shm_key is a number or its text
+/// (0xA7000000 if not given), shm_mode mode bits (0o600). Wrong ones raise
+/// ConfigError, also with `lazy`; those of a wrong type ArgumentTypeError.
 ///
 /// Raises ConnectError; nothing is left behind then. A signal (Ctrl-C) ends
 /// the waiting.
@@ -46,6 +49,9 @@ pub struct Client {
     pub pool: Pool,
     pub nodes: Nodes,
 }
+
+// What Python allocates lies at a multiple of 16 bytes.
+const _: () = assert!(align_of::<Client>() <= 16);
 
 impl Client {
     /// This process's client.
@@ -78,6 +84,25 @@ impl Client {
     }
 }
 
+/// The 20 bytes of a digest.
+fn read_digest(digest: &Bound<'_, PyAny>) -> PyResult<Digest> {
+    let py = digest.py();
+    let read = |bytes: &[u8]| match bytes.try_into() {
+        Ok(bytes) => Ok(Digest::from_bytes(bytes)),
+        Err(_) => {
+            let text = format!("digest of {} bytes; wanted {}", bytes.len(), Digest::LEN);
+            Err(raise(py, Failure::new(Kind::Argument, text)))
+        }
+    };
+    if let Ok(bytes) = digest.cast::<PyBytes>() {
+        return read(bytes.as_bytes());
+    }
+    if let Ok(bytes) = digest.cast::<PyByteArray>() {
+        return read(&bytes.to_vec());
+    }
+    Err(wrong_type(py, format!("digest of type {}; wanted bytes", kind_of(digest))))
+}
+
 impl Drop for Client {
     /// As closing, so that other threads run while the ownership is handed over.
     fn drop(&mut self) {
@@ -90,22 +115,33 @@ impl Drop for Client {
 impl Client {
     #[new]
     #[pyo3(
-        signature = (hosts, *, lazy = false, **settings),
+        signature = (hosts = None, *others, lazy = None, **settings),
         text_signature = "(hosts, *, lazy=False, cluster_name=None, user=None, password=None, \
             auth_mode='INTERNAL', tls=None, tls_cafile=None, tls_certfile=None, \
             tls_keyfile=None, tls_for_login_only=False, use_services_alternate=False, \
-            ip_map=None, use_shm=True, shm_key=0xA7000000, shm_max_nodes=16, \
+            ip_map=None, use_shm=True, shm_key='0xA7000000', shm_max_nodes=16, \
             shm_max_namespaces=8, shm_max_replicas=3, shm_node_ceiling=4096, \
             shm_namespace_ceiling=256, shm_takeover_threshold=30, shm_backend='file', \
-            shm_directory='/dev/shm', shm_mode=0o600, shm_owner=None, preferred_racks=(), \
+            shm_directory='/dev/shm', shm_mode='0600', shm_owner=None, preferred_racks=(), \
             tend_interval=1, connect_timeout=1)"
     )]
     fn new(
         py: Python<'_>,
-        hosts: Bound<'_, PyAny>,
-        lazy: bool,
+        hosts: Option<Bound<'_, PyAny>>,
+        others: Bound<'_, PyTuple>,
+        lazy: Option<Bound<'_, PyAny>>,
         settings: Option<Bound<'_, PyDict>>,
     ) -> PyResult<Client> {
+        if let Ok(second) = others.get_item(0) {
+            let text = format!(
+                "a second argument of type {}; wanted one, and settings by name: \
+                 tendmap.Client(\"127.0.0.1:3000\", tend_interval=1, …)",
+                kind_of(&second)
+            );
+            return Err(wrong_type(py, text));
+        }
+        let hosts = hosts.unwrap_or_else(|| py.None().into_bound(py));
+        let lazy = lazy.map_or(Ok(false), |lazy| flag("lazy", &lazy))?;
         let settings = settings.unwrap_or_else(|| PyDict::new(py));
         let settings = Settings::read(&hosts, &settings)?;
         let client = Client {
@@ -217,17 +253,14 @@ impl Client {
         &self,
         py: Python<'_>,
         namespace: &Bound<'_, PyAny>,
-        digest: &[u8],
+        digest: &Bound<'_, PyAny>,
         policy: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<Node>> {
-        let Ok(bytes) = digest.try_into() else {
-            let text = format!("digest of {} bytes; wanted {}", digest.len(), Digest::LEN);
-            return Err(raise(py, Failure::new(Kind::Argument, text)));
-        };
+        let digest = read_digest(digest)?;
         self.with_router(py, |lent| {
             let handle = lent.namespace(namespace)?;
             let policy = lent.policy(policy)?;
-            self.node_of(py, lent, handle, Digest::from_bytes(bytes), policy)
+            self.node_of(py, lent, handle, digest, policy)
         })
     }
 
@@ -257,7 +290,12 @@ impl Client {
     /// The node of `route` has failed a command: the next try, from the
     /// replica after it on ("master" asks for the master again, "prefer_rack"
     /// for the failed node only if there is no other).
-    fn retry(&self, py: Python<'_>, route: &Bound<'_, Route>) -> PyResult<Route> {
+    fn retry(&self, py: Python<'_>, route: &Bound<'_, PyAny>) -> PyResult<Route> {
+        let Ok(route) = route.cast::<Route>() else {
+            let found = kind_of(route);
+            let text = format!("route of type {found}; wanted the tendmap.Route of locate()");
+            return Err(wrong_type(py, text));
+        };
         let failed = route.get();
         let mut attempt = Attempt::new(failed.policy, failed.replica as u32 + 1);
         if let Some(slot) = Slot::new(failed.node.get().index.into()) {
@@ -386,17 +424,25 @@ impl Client {
     }
 
     /// Waits until a publication other than `sequence` is live, at most
-    /// `timeout` seconds (None = for ever); the sequence that is live then.
-    /// Other threads run meanwhile; a signal (Ctrl-C) ends it, and closing the
-    /// client does: it raises ClosedError then.
+    /// `timeout` (seconds, "100ms" or a timedelta; None = for ever); the
+    /// sequence that is live then. Other threads run meanwhile; a signal
+    /// (Ctrl-C) ends it, and closing the client does: it raises ClosedError
+    /// then.
+    ///
+    /// In asyncio wait in another thread, with a timeout, again and again: a
+    /// thread can't be cancelled, and the end of the program waits for it.
+    ///
+    ///     while True:
+    ///         now = await asyncio.to_thread(client.wait_for_change, sequence, "500ms")
     #[pyo3(signature = (sequence, timeout = None))]
     fn wait_for_change(
         &self,
         py: Python<'_>,
-        sequence: u64,
-        timeout: Option<f64>,
+        sequence: &Bound<'_, PyAny>,
+        timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<u64> {
-        let deadline = timeout.map(deadline).transpose()?.flatten();
+        let sequence = number("sequence", sequence, "from 0 to 2**64 - 1")?;
+        let deadline = deadline("timeout", timeout)?;
         let known = self.known(py)?;
         loop {
             let left = deadline.map_or(LOOK_FOR_SIGNALS, |deadline| {

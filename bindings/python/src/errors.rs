@@ -1,26 +1,98 @@
 //! Errors as exceptions: the classes are Python's (`_errors.py`), the texts
 //! those of the Rust library.
 
-use pyo3::exceptions::PyException;
+use pyo3::exceptions::{PyArithmeticError, PyException, PyTypeError, PyUnicodeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 use tendmap_bindings::{Failure, Kind};
 
 /// The exception of a failure.
 #[cold]
 pub fn raise(py: Python<'_>, failure: impl Into<Failure>) -> PyErr {
     let failure = failure.into();
-    let made = py
+    let class = py
         .import("tendmap._errors")
-        .and_then(|module| module.getattr("BY_KIND")?.get_item(failure.kind as i32))
-        .and_then(|class| class.call1((&failure.text,)));
-    match made {
-        Ok(exception) => PyErr::from_value(exception),
-        Err(_) => PyException::new_err(failure.text),
-    }
+        .and_then(|module| module.getattr("BY_KIND")?.get_item(failure.kind as i32));
+    made(class, failure.text)
 }
 
 /// What a closed client answers.
 #[cold]
 pub fn closed(py: Python<'_>) -> PyErr {
     raise(py, Failure::new(Kind::Closed, "the client is closed"))
+}
+
+/// An argument of a type that the call does not take; also a TypeError.
+#[cold]
+pub fn wrong_type(py: Python<'_>, text: impl Into<String>) -> PyErr {
+    named(py, "ArgumentTypeError", text.into())
+}
+
+/// An argument of a value that the call does not take; also a ValueError.
+#[cold]
+pub fn wrong_value(py: Python<'_>, text: impl Into<String>) -> PyErr {
+    raise(py, Failure::new(Kind::Argument, text))
+}
+
+/// A number outside of its range; also an OverflowError and a ValueError.
+#[cold]
+pub fn out_of_range(py: Python<'_>, text: impl Into<String>) -> PyErr {
+    named(py, "ArgumentRangeError", text.into())
+}
+
+/// A text as UTF-8.
+///
+/// # Errors
+/// TextError, also a UnicodeError, if it has half a surrogate pair. It does not
+/// repeat the text, which may be a password.
+#[inline]
+pub fn utf8<'a>(what: &str, text: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
+    text.to_str().map_err(|error| not_utf8(what, text.py(), error))
+}
+
+#[cold]
+fn not_utf8(what: &str, py: Python<'_>, error: PyErr) -> PyErr {
+    if !error.is_instance_of::<PyUnicodeError>(py) {
+        return error;
+    }
+    let place = error
+        .value(py)
+        .getattr("start")
+        .map_or_else(|_| String::new(), |start| format!(" at position {start}"));
+    let text = format!(
+        "{what} has half a surrogate pair{place}, which UTF-8 can't hold; surrogates come from \
+         bytes that were decoded with \"surrogateescape\""
+    );
+    named(py, "TextError", text)
+}
+
+/// What a conversion by Python (`__index__`, `__float__`) refused, in the words
+/// of the caller and with the refusal as its cause. What else such code raises
+/// is the application's and goes on.
+#[cold]
+pub fn reworded(py: Python<'_>, error: PyErr, other: impl FnOnce() -> PyErr) -> PyErr {
+    let refusal = error.is_instance_of::<PyTypeError>(py)
+        || error.is_instance_of::<PyValueError>(py)
+        || error.is_instance_of::<PyArithmeticError>(py);
+    if !refusal {
+        return error;
+    }
+    let known = py.import("tendmap._errors").and_then(|module| module.getattr("Error"));
+    if known.is_ok_and(|known| error.value(py).is_instance(&known).unwrap_or(false)) {
+        return error;
+    }
+    let reworded = other();
+    reworded.set_cause(py, Some(error));
+    reworded
+}
+
+fn named(py: Python<'_>, name: &str, text: String) -> PyErr {
+    made(py.import("tendmap._errors").and_then(|module| module.getattr(name)), text)
+}
+
+fn made(class: PyResult<Bound<'_, PyAny>>, text: String) -> PyErr {
+    match class.and_then(|class| class.call1((&text,))) {
+        Ok(exception) => PyErr::from_value(exception),
+        Err(_) => PyException::new_err(text),
+    }
 }

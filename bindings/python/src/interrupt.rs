@@ -2,9 +2,8 @@
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::Builder;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use tendmap::layout::Lineage;
 use tendmap_bindings::{Failure, Kind};
@@ -13,17 +12,6 @@ use crate::errors::raise;
 
 /// How often a waiting thread looks whether a signal has come.
 pub const LOOK_FOR_SIGNALS: Duration = Duration::from_millis(100);
-
-/// When a timeout in seconds from now on is over; `None` = never.
-pub fn deadline(timeout: f64) -> PyResult<Option<Instant>> {
-    if timeout.is_nan() || timeout < 0.0 {
-        let text = format!("timeout is {timeout}; wanted seconds from 0 on");
-        return Err(PyValueError::new_err(text));
-    }
-    // What no clock can tell is for ever.
-    let timeout = Duration::try_from_secs_f64(timeout).ok();
-    Ok(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
-}
 
 /// What `work` makes, in a thread of its own; the interpreter's lock is released
 /// meanwhile.

@@ -1,9 +1,12 @@
 //! Keys as Python has them.
 
-use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyString};
 use tendmap::route::{Digest, Key};
+
+use crate::arguments::written;
+use crate::errors::{out_of_range, reworded, utf8, wrong_type};
 
 /// The digest of a key in a set.
 #[inline(always)]
@@ -22,7 +25,7 @@ pub fn with_key<R>(key: &Bound<'_, PyAny>, f: impl FnOnce(Key<'_>) -> R) -> PyRe
         return Ok(f(Key::Integer(integer(key)?)));
     }
     if let Ok(text) = key.cast::<PyString>() {
-        return Ok(f(Key::Str(text.to_str()?)));
+        return Ok(f(Key::Str(utf8("a key", text)?)));
     }
     other(key, f)
 }
@@ -42,24 +45,28 @@ fn other<R>(key: &Bound<'_, PyAny>, f: impl FnOnce(Key<'_>) -> R) -> PyResult<R>
     if !key.is_instance_of::<PyBool>() && key.hasattr("__index__")? {
         return Ok(f(Key::Integer(integer(key)?)));
     }
+    Err(wrong(key))
+}
+
+#[cold]
+fn wrong(key: &Bound<'_, PyAny>) -> PyErr {
     let found = kind_of(key);
     let text = format!("key of type {found}; wanted int, str, bytes, bytearray or float");
-    Err(PyTypeError::new_err(text))
+    wrong_type(key.py(), text)
 }
 
 #[inline]
 fn integer(key: &Bound<'_, PyAny>) -> PyResult<i64> {
-    key.extract().map_err(|error| too_large(key, error))
+    key.extract().map_err(|error| no_integer(key, error))
 }
 
 #[cold]
-fn too_large(key: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
+fn no_integer(key: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
     if !error.is_instance_of::<PyOverflowError>(key.py()) {
-        return error;
+        return reworded(key.py(), error, || wrong(key));
     }
-    // Python refuses to write integers of thousands of digits.
-    let found = key.str().map_or_else(|_| "that large".into(), |text| text.to_string());
-    PyOverflowError::new_err(format!("key {found}; wanted an integer of 64 bits, signed"))
+    let text = format!("key {}; wanted an integer of 64 bits, signed", written(key));
+    out_of_range(key.py(), text)
 }
 
 /// The name of an object's type.

@@ -8,8 +8,8 @@ use tendmap::layout::ForkCell;
 use tendmap::map::Slot;
 use tendmap::route::{Batch, NamespaceHandle, Policy, Router};
 
-use crate::errors::raise;
-use crate::keys::kind_of;
+use crate::arguments::text;
+use crate::errors::{raise, wrong_value};
 use crate::node::Node;
 
 /// A router with the names that were used last. The objects are compared by
@@ -35,11 +35,16 @@ fn policy(name: &Bound<'_, PyAny>) -> PyResult<Policy> {
         Some("any") => Ok(Policy::Any),
         Some("random") => Ok(Policy::Random),
         Some("prefer_rack") => Ok(Policy::PreferRack),
-        _ => Err(pyo3::exceptions::PyValueError::new_err(format!(
-            "policy is {}; wanted \"master\", \"sequence\", \"any\", \"random\" or \"prefer_rack\"",
-            name.repr()?
-        ))),
+        _ => Err(wrong_policy(name)),
     }
+}
+
+#[cold]
+fn wrong_policy(name: &Bound<'_, PyAny>) -> PyErr {
+    const WANTED: &str = "wanted \"master\", \"sequence\", \"any\", \"random\" or \"prefer_rack\"";
+    // What its `__repr__` raises is of no use to anybody here.
+    let found = name.repr().map_or_else(|_| "something".into(), |text| text.to_string());
+    wrong_value(name.py(), format!("policy is {found}; {WANTED}"))
 }
 
 impl Lent {
@@ -103,8 +108,10 @@ impl Lent {
 
     #[cold]
     fn resolve(&mut self, name: &Bound<'_, PyAny>) -> PyResult<NamespaceHandle> {
-        let text = wanted_text("namespace", name)?.to_str()?;
-        let handle = self.router.namespace(text).map_err(|error| raise(name.py(), error))?;
+        let handle = self
+            .router
+            .namespace(text("namespace", name)?)
+            .map_err(|error| raise(name.py(), error))?;
         self.namespace = Some((name.clone().unbind(), handle));
         Ok(handle)
     }
@@ -120,11 +127,11 @@ impl Lent {
 
     #[cold]
     fn read_set(&mut self, name: &Bound<'_, PyAny>) -> PyResult<()> {
-        let text = match name.is_none() {
+        let read = match name.is_none() {
             true => String::new(),
-            false => wanted_text("set", name)?.to_str()?.to_owned(),
+            false => text("set", name)?.to_owned(),
         };
-        self.set = Some((name.clone().unbind(), text));
+        self.set = Some((name.clone().unbind(), read));
         Ok(())
     }
 
@@ -154,14 +161,4 @@ impl Lent {
         self.policy = Some((name.clone().unbind(), read));
         Ok(read)
     }
-}
-
-fn wanted_text<'a, 'py>(
-    what: &str,
-    found: &'a Bound<'py, PyAny>,
-) -> PyResult<&'a Bound<'py, PyString>> {
-    found.cast::<PyString>().map_err(|_| {
-        let kind = kind_of(found);
-        pyo3::exceptions::PyTypeError::new_err(format!("{what} of type {kind}; wanted str"))
-    })
 }

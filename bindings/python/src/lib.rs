@@ -1,6 +1,7 @@
 //! tendmap for Python: a thin layer over the Rust library. What Python users
 //! read is in `python/tendmap/_tendmap.pyi`.
 
+mod arguments;
 mod batch;
 mod bench;
 mod client;
@@ -26,10 +27,11 @@ use tendmap_bindings::Failure;
 #[pyfunction]
 fn digest<'py>(
     py: Python<'py>,
-    set: Option<&str>,
+    set: Option<&Bound<'py, PyAny>>,
     key: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let digest = keys::digest(set.unwrap_or(""), key)?;
+    let set = set.map_or(Ok(""), |set| arguments::text("set", set))?;
+    let digest = keys::digest(set, key)?;
     Ok(PyBytes::new(py, digest.as_bytes()))
 }
 
@@ -40,7 +42,7 @@ fn digest<'py>(
 #[pyfunction]
 #[pyo3(
     signature = (**settings),
-    text_signature = "(*, shm_key=0xA7000000, shm_backend='file', shm_directory='/dev/shm', \
+    text_signature = "(*, shm_key='0xA7000000', shm_backend='file', shm_directory='/dev/shm', \
         shm_owner=None)"
 )]
 fn status<'py>(

@@ -18,8 +18,9 @@ use crate::lent::Lent;
 /// taken. Where that can't be relied on, they are only tried, and a new router
 /// is made if one is taken.
 pub struct Pool {
-    /// For calls that keep the interpreter's lock.
-    hot: AtomicRefCell<SyncWrapper<Option<Lent>>>,
+    /// For calls that keep the interpreter's lock. In a box, for a router has to
+    /// lie at a multiple of 128 bytes, and Python's objects lie at one of 16.
+    hot: AtomicRefCell<SyncWrapper<Option<Box<Lent>>>>,
     /// For calls that let it go.
     spare: Mutex<Vec<Lent>>,
     /// Nothing is kept any more: a router would keep its client going.
@@ -78,7 +79,7 @@ impl Pool {
         let Ok(mut hot) = self.hot.try_borrow_mut() else { return Some(lent) };
         match hot.get_mut() {
             Some(own) if own.is_own() => Some(lent),
-            place => place.replace(lent),
+            place => place.replace(Box::new(lent)).map(|former| *former),
         }
     }
 
@@ -116,7 +117,7 @@ impl Pool {
     pub fn empty(&self, py: Python<'_>) {
         let hot = self.hot.try_borrow_mut().ok().and_then(|mut hot| hot.get_mut().take());
         let spare = self.spare.try_lock().map(|mut spare| std::mem::take(&mut *spare));
-        let_go(py, spare.unwrap_or_default().into_iter().chain(hot));
+        let_go(py, spare.unwrap_or_default().into_iter().chain(hot.map(|hot| *hot)));
     }
 
     /// Tells Python's garbage collector of every object that is kept, but for
@@ -141,7 +142,7 @@ impl Pool {
 struct Hot<'a> {
     py: Python<'a>,
     pool: &'a Pool,
-    hot: AtomicRefMut<'a, SyncWrapper<Option<Lent>>>,
+    hot: AtomicRefMut<'a, SyncWrapper<Option<Box<Lent>>>>,
 }
 
 impl Drop for Hot<'_> {
@@ -150,7 +151,7 @@ impl Drop for Hot<'_> {
     fn drop(&mut self) {
         // A key's conversion may have closed the client, or let another thread.
         if self.pool.is_closed() {
-            let_go(self.py, self.hot.get_mut().take());
+            let_go(self.py, self.hot.get_mut().take().map(|hot| *hot));
         }
     }
 }

@@ -1,12 +1,15 @@
 //! Settings: keyword arguments to a `Config`.
 
-use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyMapping, PyString, PyTuple};
+use pyo3::types::{
+    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple,
+};
 use tendmap::client::{Config, ConnectError};
 use tendmap_bindings::{Failure, Kind, set};
 
-use crate::errors::raise;
+use crate::arguments::{number, text as word};
+use crate::errors::{raise, reworded, utf8, wrong_type};
 use crate::keys::kind_of;
 
 /// What a client was made with, as text: what an iterator gave is not there a
@@ -23,7 +26,7 @@ impl Settings {
     pub fn read(hosts: &Bound<'_, PyAny>, others: &Bound<'_, PyDict>) -> PyResult<Settings> {
         let mut settings = Settings { hosts: listed(hosts)?, others: Vec::new() };
         for (name, value) in others {
-            let name: String = name.extract()?;
+            let name = word("a setting's name", &name)?.to_owned();
             if !value.is_none() {
                 let value = text(&name, &value)?;
                 settings.others.push((name, value));
@@ -64,82 +67,142 @@ impl Settings {
     }
 }
 
+const HOSTS: &str = "\"NAME:PORT\", or a list of them or of (NAME, PORT)";
+
 /// "a:1,b:2", or what there is one "a:1" or ("a", 1) after the other of.
 fn listed(hosts: &Bound<'_, PyAny>) -> PyResult<String> {
-    let wrong = |found: &Bound<'_, PyAny>| {
-        let found = kind_of(found);
-        let wanted = "\"NAME:PORT\" or a list of them or of (NAME, PORT)";
-        PyTypeError::new_err(format!("hosts of type {found}; wanted {wanted}"))
-    };
+    let py = hosts.py();
     if let Ok(text) = hosts.cast::<PyString>() {
-        return Ok(text.to_str()?.to_owned());
+        return Ok(utf8("hosts", text)?.to_owned());
     }
-    if hosts.is_instance_of::<PyBytes>() {
-        return Err(wrong(hosts));
+    let wrong = || {
+        let found = kind_of(hosts);
+        let hint = match hosts.cast::<PyMapping>() {
+            Ok(map) => in_a_mapping(map),
+            Err(_) => String::new(),
+        };
+        wrong_type(py, format!("hosts of type {found}; wanted {HOSTS}{hint}"))
+    };
+    // Each of these gives one thing after the other, but no hosts.
+    if hosts.is_instance_of::<PyBytes>()
+        || hosts.is_instance_of::<PyByteArray>()
+        || hosts.cast::<PyMapping>().is_ok()
+    {
+        return Err(wrong());
     }
-    let mut all = Vec::new();
-    for host in only_type_errors(hosts.py(), hosts.try_iter(), || wrong(hosts))? {
-        let host = host?;
-        all.push(match host.cast::<PyString>() {
-            Ok(text) => text.to_str()?.to_owned(),
-            Err(_) => pair(&host).ok_or_else(|| wrong(&host))?,
-        });
-    }
-    Ok(all.join(","))
+    let items = hosts.try_iter().map_err(|error| reworded(py, error, wrong))?;
+    let hosts_of_all = items.map(|host| one(&host?, hosts)).collect::<PyResult<Vec<_>>>()?;
+    Ok(hosts_of_all.join(","))
 }
 
-/// ("a", 1), or ["a", 1] as configuration files have it.
-fn pair(host: &Bound<'_, PyAny>) -> Option<String> {
-    let (name, port) = match host.cast::<PyTuple>() {
-        Ok(_) => host.extract::<(String, i64)>().ok()?,
-        Err(_) => {
-            host.extract::<Vec<Bound<'_, PyAny>>>().ok().and_then(|pair| match &pair[..] {
-                [name, port] => Some((name.extract().ok()?, port.extract().ok()?)),
-                _ => None,
-            })?
+/// What to write instead of the dict of settings that other clients take.
+fn in_a_mapping(map: &Bound<'_, PyMapping>) -> String {
+    let there = map.contains("hosts").unwrap_or(false);
+    let hosts = if there { "config[\"hosts\"]" } else { "[(\"127.0.0.1\", 3000)]" };
+    format!("; settings are keyword arguments: tendmap.Client({hosts}, tend_interval=1, …)")
+}
+
+/// A host of a list.
+fn one(host: &Bound<'_, PyAny>, of: &Bound<'_, PyAny>) -> PyResult<String> {
+    if let Ok(text) = host.cast::<PyString>() {
+        return Ok(utf8("hosts", text)?.to_owned());
+    }
+    let pair = host.cast::<PyTuple>().is_ok() || host.cast::<PyList>().is_ok();
+    if !pair {
+        let found = kind_of(host);
+        // A single (NAME, PORT) where a list of them is wanted.
+        let alone = of.cast::<PyTuple>().is_ok() && host.is_instance_of::<PyInt>();
+        let hint = if alone { "; of one server write [(NAME, PORT)]" } else { "" };
+        return Err(wrong_type(host.py(), format!("hosts of type {found}; wanted {HOSTS}{hint}")));
+    }
+    let parts = host.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+    let (name, port, tls_name) = match &parts[..] {
+        [name, port] => (name, port, None),
+        [name, port, tls_name] => (name, port, Some(tls_name).filter(|name| !name.is_none())),
+        _ => {
+            let (found, count) = (kind_of(host), parts.len());
+            let text = format!("hosts of type {found} with {count} parts; wanted {HOSTS}");
+            return Err(wrong_type(host.py(), text));
         }
     };
-    Some(if name.contains(':') { format!("[{name}]:{port}") } else { format!("{name}:{port}") })
+    let port: i64 = number("a host's port", port, "from 1 to 65535")?;
+    let name = part("a host's name", name)?;
+    let name = if name.contains(':') { format!("[{name}]") } else { name.to_owned() };
+    match tls_name {
+        Some(tls_name) => Ok(format!("{name}:{}:{port}", part("a host's TLS name", tls_name)?)),
+        None => Ok(format!("{name}:{port}")),
+    }
+}
+
+/// A part of a host: with a comma in it, it would be two.
+fn part<'a>(what: &str, found: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
+    let name = word(what, found)?;
+    match name.contains(',') {
+        true => {
+            let text = format!("hosts: {what} is {name:?}; wanted one without a comma");
+            Err(raise(found.py(), Failure::new(Kind::Config, text)))
+        }
+        false => Ok(name),
+    }
 }
 
 /// A value as the table of settings takes it.
 pub fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
+    let py = value.py();
     // Of the value itself, not of what a subclass says in its `__str__`: that of
     // an enum's member is its name.
     if let Ok(text) = value.cast::<PyString>() {
-        return Ok(text.to_str()?.to_owned());
+        return Ok(utf8(name, text)?.to_owned());
+    }
+    if value.hasattr("__fspath__")? {
+        let path = value.call_method0("__fspath__")?;
+        let Ok(path) = path.cast::<PyString>() else { return Err(wrong(name, &path)) };
+        return Ok(utf8(name, path)?.to_owned());
+    }
+    // A number or a bool would be a mistake, and would not be seen.
+    if is_text(name) {
+        return Err(wrong(name, value));
     }
     // Also NumPy's.
     if let Ok(value) = value.extract::<bool>() {
         return Ok(value.to_string());
     }
+    let float = |value: &Bound<'_, PyAny>| {
+        let found = value.extract::<f64>();
+        let found = found.map_err(|error| reworded(py, error, || wrong(name, value)))?;
+        Ok(format!("{found:?}"))
+    };
     if value.is_instance_of::<PyInt>() {
         return integer(name, value);
     }
     if value.is_instance_of::<PyFloat>() {
-        return Ok(format!("{:?}", value.extract::<f64>()?));
-    }
-    if value.hasattr("__fspath__")? {
-        let path = value.call_method0("__fspath__")?;
-        let Ok(path) = path.cast::<PyString>() else { return Err(wrong(name, &path)) };
-        return Ok(path.to_str()?.to_owned());
+        return float(value);
     }
     if value.hasattr("total_seconds")? {
-        return Ok(format!("{:?}", value.call_method0("total_seconds")?.extract::<f64>()?));
+        return float(&value.call_method0("total_seconds")?);
     }
     // Of what there may be several: racks, pairs of hosts.
     if name == "preferred_racks"
+        && value.cast::<PyMapping>().is_err()
+        && !value.is_instance_of::<PyBytes>()
+        && !value.is_instance_of::<PyByteArray>()
         && let Ok(racks) = value.try_iter()
     {
-        return joined(racks.map(|rack| integer(name, &rack?)));
+        return joined(racks.map(|rack| {
+            let rack = rack?;
+            match rack.is_instance_of::<PyBool>() {
+                true => Err(wrong(name, &rack)),
+                false => integer(name, &rack),
+            }
+        }));
     }
     if name == "ip_map"
         && let Ok(map) = value.cast::<PyMapping>()
     {
         let pairs = map.items()?;
         return joined(pairs.iter().map(|pair| {
-            let (told, used) = pair.extract()?;
-            mapped(value.py(), told, used)
+            let (told, used): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair.extract()?;
+            mapped(py, word("a host of ip_map", &told)?, word("a host of ip_map", &used)?)
         }));
     }
     // NumPy's numbers, Decimal and the like.
@@ -147,19 +210,29 @@ pub fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
         return integer(name, value);
     }
     if value.hasattr("__float__")? {
-        return Ok(format!("{:?}", value.extract::<f64>()?));
+        return float(value);
     }
     Err(wrong(name, value))
 }
 
+/// Whether a setting takes any text, so that a number made into one would not
+/// be refused by the table of settings.
+fn is_text(name: &str) -> bool {
+    tendmap_bindings::TEXTS.contains(&name)
+}
+
+#[cold]
 fn wrong(name: &str, found: &Bound<'_, PyAny>) -> PyErr {
-    let found = kind_of(found);
+    let kind = kind_of(found);
     let wanted = match name {
         "preferred_racks" => "whole numbers, one after the other",
         "ip_map" => "a mapping of str to str",
+        "timeout" => "seconds, \"100ms\", a timedelta, or None to wait for ever",
+        name if name.starts_with("tls_") || name == "shm_directory" => "a str or a path",
+        name if is_text(name) => "a str",
         _ => "a str, a number or a bool",
     };
-    PyTypeError::new_err(format!("{name} of type {found}; wanted {wanted}"))
+    wrong_type(found.py(), format!("{name} of type {kind}; wanted {wanted}"))
 }
 
 fn integer(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
@@ -171,12 +244,11 @@ fn integer(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
         Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => {
             Ok("a number of more than 64 bits".into())
         }
-        Err(error) if error.is_instance_of::<PyTypeError>(value.py()) => Err(wrong(name, value)),
-        Err(error) => Err(error),
+        Err(error) => Err(reworded(value.py(), error, || wrong(name, value))),
     }
 }
 
-fn mapped(py: Python<'_>, told: String, used: String) -> PyResult<String> {
+fn mapped(py: Python<'_>, told: &str, used: &str) -> PyResult<String> {
     if told.contains([',', '=']) || used.contains([',', '=']) {
         let text = format!("ip_map has {told:?}: {used:?}; wanted names without comma and =");
         return Err(raise(py, Failure::new(Kind::Config, text)));
@@ -186,17 +258,4 @@ fn mapped(py: Python<'_>, told: String, used: String) -> PyResult<String> {
 
 fn joined(items: impl Iterator<Item = PyResult<String>>) -> PyResult<String> {
     Ok(items.collect::<PyResult<Vec<_>>>()?.join(","))
-}
-
-/// Says it in other words if something is of the wrong type; what Python code
-/// raised else goes on.
-fn only_type_errors<T>(
-    py: Python<'_>,
-    result: PyResult<T>,
-    other: impl FnOnce() -> PyErr,
-) -> PyResult<T> {
-    result.map_err(|error| match error.is_instance_of::<PyTypeError>(py) {
-        true => other(),
-        false => error,
-    })
 }

@@ -5,13 +5,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyMapping, PyTuple};
 use tendmap::layout::Lineage;
 use tendmap::sim::{Sim, SimConfig, SimError, SimNamespace};
 use tendmap_bindings::{Failure, Kind};
 
-use crate::errors::raise;
-use crate::interrupt::deadline;
+use crate::arguments::{deadline, flag, number, text};
+use crate::errors::{raise, wrong_type};
+use crate::keys::kind_of;
 
 /// A cluster for tests, in a thread of this process, that speaks the real
 /// protocol on the loopback. Nodes are numbered from 1 on.
@@ -59,27 +60,30 @@ impl Drop for SimulatedCluster {
 #[pymethods]
 impl SimulatedCluster {
     #[new]
-    #[pyo3(signature = (nodes = 3, *, namespaces = None, cluster_name = "sim", base_port = 0, enterprise = false))]
+    #[pyo3(
+        signature = (nodes = None, *, namespaces = None, cluster_name = None, base_port = None, enterprise = None),
+        text_signature = "(nodes=3, *, namespaces=None, cluster_name='sim', base_port=0, \
+            enterprise=False)"
+    )]
     fn new(
         py: Python<'_>,
-        nodes: usize,
-        namespaces: Option<&Bound<'_, PyDict>>,
-        cluster_name: &str,
-        base_port: u16,
-        enterprise: bool,
+        nodes: Option<&Bound<'_, PyAny>>,
+        namespaces: Option<&Bound<'_, PyAny>>,
+        cluster_name: Option<&Bound<'_, PyAny>>,
+        base_port: Option<&Bound<'_, PyAny>>,
+        enterprise: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<SimulatedCluster> {
+        let nodes = nodes.map_or(Ok(3), |nodes| number("nodes", nodes, "from 1 on"))?;
         let mut config = SimConfig::new(nodes);
-        config.base_port = base_port;
-        config.enterprise = enterprise;
+        if let Some(port) = base_port {
+            config.base_port = number("base_port", port, PORTS)?;
+        }
+        config.enterprise = enterprise.map_or(Ok(false), |value| flag("enterprise", value))?;
+        let cluster_name = cluster_name.map_or(Ok("sim"), |name| text("cluster_name", name))?;
         config.cluster_name = Some(cluster_name.to_owned()).filter(|name| !name.is_empty());
         config.namespaces = match namespaces {
             None => vec![SimNamespace::new("test", 2)],
-            Some(given) => given
-                .iter()
-                .map(|(name, factor)| {
-                    Ok(SimNamespace::new(name.extract::<String>()?, factor.extract()?))
-                })
-                .collect::<PyResult<_>>()?,
+            Some(given) => factors(given)?,
         };
         let sim = Sim::start(config)
             .map_err(|error| raise(py, Failure::new(Kind::Argument, error.to_string())))?;
@@ -95,27 +99,32 @@ impl SimulatedCluster {
 
     /// Kills a node: its sockets are gone at once, the others notice after
     /// about two seconds.
-    fn kill(&self, py: Python<'_>, number: usize) -> PyResult<()> {
+    fn kill(&self, py: Python<'_>, number: &Bound<'_, PyAny>) -> PyResult<()> {
+        let number = node(number)?;
         self.ask(py, |sim| sim.kill(number))
     }
 
     /// Stops a node cleanly.
-    fn stop(&self, py: Python<'_>, number: usize) -> PyResult<()> {
+    fn stop(&self, py: Python<'_>, number: &Bound<'_, PyAny>) -> PyResult<()> {
+        let number = node(number)?;
         self.ask(py, |sim| sim.stop_clean(number))
     }
 
     /// Starts a stopped node at its port.
-    fn start(&self, py: Python<'_>, number: usize) -> PyResult<()> {
+    fn start(&self, py: Python<'_>, number: &Bound<'_, PyAny>) -> PyResult<()> {
+        let number = node(number)?;
         self.ask(py, |sim| sim.start_node(number))
     }
 
     /// Stops a node's process as by SIGSTOP.
-    fn freeze(&self, py: Python<'_>, number: usize) -> PyResult<()> {
+    fn freeze(&self, py: Python<'_>, number: &Bound<'_, PyAny>) -> PyResult<()> {
+        let number = node(number)?;
         self.ask(py, |sim| sim.freeze(number))
     }
 
     /// Lets a frozen node go on.
-    fn thaw(&self, py: Python<'_>, number: usize) -> PyResult<()> {
+    fn thaw(&self, py: Python<'_>, number: &Bound<'_, PyAny>) -> PyResult<()> {
+        let number = node(number)?;
         self.ask(py, |sim| sim.thaw(number))
     }
 
@@ -125,26 +134,48 @@ impl SimulatedCluster {
     }
 
     /// Stops a node for good.
-    fn remove(&self, py: Python<'_>, number: usize) -> PyResult<()> {
+    fn remove(&self, py: Python<'_>, number: &Bound<'_, PyAny>) -> PyResult<()> {
+        let number = node(number)?;
         self.ask(py, |sim| sim.remove(number))
     }
 
     /// Starts a node anew at another port, which is returned.
-    #[pyo3(signature = (number, port = 0))]
-    fn move_node(&self, py: Python<'_>, number: usize, port: u16) -> PyResult<u16> {
+    #[pyo3(signature = (number, port = None), text_signature = "($self, number, port=0)")]
+    fn move_node(
+        &self,
+        py: Python<'_>,
+        number: &Bound<'_, PyAny>,
+        port: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<u16> {
+        let number = node(number)?;
+        let port = port.map_or(Ok(0), |port| crate::arguments::number("port", port, PORTS))?;
         self.ask(py, |sim| sim.move_node(number, port))
     }
 
     /// Puts a node into a rack for a namespace; nodes of an `enterprise`
     /// cluster are in rack 0 at first.
-    fn set_rack(&self, py: Python<'_>, number: usize, namespace: &str, rack: i32) -> PyResult<()> {
+    fn set_rack(
+        &self,
+        py: Python<'_>,
+        number: &Bound<'_, PyAny>,
+        namespace: &Bound<'_, PyAny>,
+        rack: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let (number, namespace) = (node(number)?, text("namespace", namespace)?);
+        let rack = crate::arguments::number("rack", rack, "of 32 bits, signed")?;
         self.ask(py, |sim| sim.set_rack(number, namespace, rack))
     }
 
     /// Waits until nothing will change by itself any more; whether it is so.
-    #[pyo3(signature = (timeout = 30.0))]
-    fn settle(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
-        let deadline = deadline(timeout)?;
+    #[pyo3(
+        signature = (timeout = Timeout::Default),
+        text_signature = "($self, timeout=30)"
+    )]
+    fn settle(&self, py: Python<'_>, timeout: Timeout<'_>) -> PyResult<bool> {
+        let deadline = match timeout {
+            Timeout::Default => Instant::now().checked_add(Duration::from_secs(30)),
+            Timeout::Given(timeout) => deadline("timeout", Some(&timeout))?,
+        };
         // In short stretches, so that other threads go on.
         loop {
             if self.ask(py, |sim| Ok(sim.settle(Duration::ZERO)))? {
@@ -159,7 +190,8 @@ impl SimulatedCluster {
     }
 
     /// The truth: for each partition the names of the nodes that hold it.
-    fn owners(&self, py: Python<'_>, namespace: &str) -> PyResult<Vec<Vec<String>>> {
+    fn owners(&self, py: Python<'_>, namespace: &Bound<'_, PyAny>) -> PyResult<Vec<Vec<String>>> {
+        let namespace = text("namespace", namespace)?;
         let owners = self.ask(py, |sim| sim.owners(namespace))?;
         let names = |row: Vec<tendmap::map::NodeId>| row.iter().map(ToString::to_string).collect();
         Ok(owners.into_iter().map(names).collect())
@@ -182,4 +214,49 @@ impl SimulatedCluster {
     fn __exit__(&self, py: Python<'_>, _args: &Bound<'_, PyTuple>) {
         self.close(py);
     }
+
+    fn __repr__(&self) -> String {
+        if self.lineage != Lineage::current() {
+            return "<tendmap.SimulatedCluster of the parent process>".into();
+        }
+        let sim = self.sim.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(sim) = &*sim else { return "<tendmap.SimulatedCluster, closed>".into() };
+        let hosts: Vec<String> = sim.seeds().iter().map(ToString::to_string).collect();
+        format!("<tendmap.SimulatedCluster {}>", hosts.join(","))
+    }
+}
+
+const PORTS: &str = "from 0 to 65535";
+
+/// A timeout that need not be given, where None means for ever.
+enum Timeout<'py> {
+    Default,
+    Given(Bound<'py, PyAny>),
+}
+
+impl<'py> FromPyObject<'_, 'py> for Timeout<'py> {
+    type Error = PyErr;
+
+    fn extract(given: pyo3::Borrowed<'_, 'py, PyAny>) -> PyResult<Timeout<'py>> {
+        Ok(Timeout::Given(given.to_owned()))
+    }
+}
+
+/// The number of a node.
+fn node(number: &Bound<'_, PyAny>) -> PyResult<usize> {
+    crate::arguments::number("a node's number", number, "from 1 on")
+}
+
+/// Replication factors by name.
+fn factors(given: &Bound<'_, PyAny>) -> PyResult<Vec<SimNamespace>> {
+    let Ok(map) = given.cast::<PyMapping>() else {
+        let found = kind_of(given);
+        let text = format!("namespaces of type {found}; wanted a dict such as {{\"test\": 2}}");
+        return Err(wrong_type(given.py(), text));
+    };
+    let one = |(name, factor): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
+        let factor = number("a replication factor", &factor, "from 1 on")?;
+        Ok(SimNamespace::new(text("a namespace", &name)?, factor))
+    };
+    map.items()?.iter().map(|pair| one(pair.extract()?)).collect()
 }

@@ -156,13 +156,8 @@ def test_waiting_ends_with_a_change_and_with_the_time(client, cluster):
     # This thread runs while the other one waits.
     waiter.join(30)
     assert changed and changed[0] > now
-    for timeout in [-1, float("nan")]:
-        with pytest.raises(ValueError, match=f"(?i)timeout is {timeout}; wanted seconds"):
-            client.wait_for_change(0, timeout)
-        with pytest.raises(ValueError, match=f"(?i)timeout is {timeout}; wanted seconds"):
-            cluster.settle(timeout)
     # Longer than any clock can tell is for ever.
-    for timeout in [1e19, 1e300, float("inf")]:
+    for timeout in [1e19, 1e300, 10**400, "1e18s", datetime.timedelta.max, None]:
         assert client.wait_for_change(0, timeout) > 0
         assert cluster.settle(timeout)
 
@@ -433,8 +428,8 @@ def test_settings_have_no_order():
         ("a", {"shm_mode": -1}, tendmap.ConfigError, 'shm_mode is "-1"; wanted octal'),
         ("a", {"shm_mode": 2**40}, tendmap.ConfigError, "shm_mode is"),
         ("a", {"shm_directory": b"/dev/shm"}, TypeError, "shm_directory of type bytes"),
-        ("a", {"shm_directory": "/dev/shm/\udcff"}, UnicodeEncodeError, "surrogates"),
-        ("a", {"user": "u", "password": "\ud800"}, UnicodeEncodeError, "surrogates"),
+        ("a", {"shm_directory": "/dev/shm/\udcff"}, tendmap.TextError, "shm_directory has half a"),
+        ("a", {"user": "u", "password": "\ud800"}, tendmap.TextError, "password has half a"),
         ("a", {"use_shm": 2}, tendmap.ConfigError, "true or false"),
         ("a", {"tend_interval": float("nan")}, tendmap.ConfigError, "wanted seconds"),
         ("a", {"tend_interval": float("inf")}, tendmap.ConfigError, "wanted seconds"),
@@ -442,10 +437,10 @@ def test_settings_have_no_order():
         ("a", {"connect_timeout": 0}, tendmap.ConfigError, "1 ms to 60 s"),
         ([("a", 70000)], {}, tendmap.ConfigError, 'hosts is "a:70000"'),
         ([("a", -1)], {}, tendmap.ConfigError, 'hosts is "a:-1"'),
-        ([("a", 1, 2)], {}, TypeError, "hosts of type tuple"),
+        ([("a", 1, 2)], {}, TypeError, "TLS name of type int"),
         (b"a:1", {}, TypeError, "hosts of type bytes"),
         (None, {}, TypeError, "hosts of type NoneType"),
-        ("\ud800", {}, UnicodeEncodeError, "surrogates"),
+        ("\ud800", {}, tendmap.TextError, "hosts has half a surrogate pair at position 0"),
         ("a", {"shm_max_nodes": 0}, tendmap.ConfigError, "shm_max_nodes is 0"),
         ("a", {"shm_max_nodes": 1.5}, tendmap.ConfigError, "a whole number"),
         ("a", {"shm_mode": 0o666}, tendmap.ConfigError, "0666"),
@@ -489,8 +484,8 @@ def test_wrong_arguments_of_a_route(client):
         (("test", "s", [1]), TypeError, "key of type list"),
         (("test", "s", 2**63), OverflowError, "64 bits"),
         (("test", "s", 10**5000), OverflowError, "64 bits"),
-        (("test", "s", "\ud800"), UnicodeEncodeError, "surrogates"),
-        (("te\udc80st", "s", 1), UnicodeEncodeError, "surrogates"),
+        (("test", "s", "\ud800"), tendmap.TextError, "a key has half a"),
+        (("te\udc80st", "s", 1), tendmap.TextError, "namespace has half a surrogate pair at position 2"),
         (("test", "s", 1, "masters"), ValueError, "policy is 'masters'; wanted"),
         (("test", "s", 1, 0), ValueError, "policy is 0"),
     ]:

@@ -21,6 +21,8 @@ import json as _json  # noqa: F401
 
 from ._errors import (
     ArgumentError,
+    ArgumentRangeError,
+    ArgumentTypeError,
     ClosedError,
     ClusterEmptyError,
     ConfigError,
@@ -38,6 +40,7 @@ from ._errors import (
     RouteError,
     SegmentError,
     TendError,
+    TextError,
     ThreadError,
 )
 from ._tendmap import NO_NODE, Client, Node, Route, SimulatedCluster, __version__, digest, status
@@ -51,6 +54,8 @@ del _object
 __all__ = [
     "NO_NODE",
     "ArgumentError",
+    "ArgumentRangeError",
+    "ArgumentTypeError",
     "Client",
     "ClosedError",
     "ClusterEmptyError",
@@ -79,6 +84,7 @@ __all__ = [
     "SimulatedCluster",
     "Status",
     "TendError",
+    "TextError",
     "ThreadError",
     "__version__",
     "digest",

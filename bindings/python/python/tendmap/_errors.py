@@ -6,11 +6,24 @@ was found, what was wanted and what to do.
 
 
 class Error(Exception):
-    """Whatever tendmap raises, but for wrong types (TypeError)."""
+    """Whatever tendmap raises. (What your own code raises while tendmap calls it,
+    an iterator of keys say, goes through as it is.)"""
 
 
 class ArgumentError(Error, ValueError):
     """An argument that no call can take."""
+
+
+class ArgumentTypeError(Error, TypeError):
+    """An argument of a type that the call does not take."""
+
+
+class ArgumentRangeError(ArgumentError, OverflowError):
+    """A number that is too large or too small."""
+
+
+class TextError(ArgumentError, UnicodeError):
+    """A text that UTF-8 can't hold."""
 
 
 class ClosedError(Error):
@@ -105,6 +118,6 @@ BY_KIND = {
     27: MapError,
 }
 
-for _class in {Error, *BY_KIND.values()}:
+for _class in {Error, ArgumentTypeError, ArgumentRangeError, TextError, *BY_KIND.values()}:
     _class.__module__ = "tendmap"
 del _class

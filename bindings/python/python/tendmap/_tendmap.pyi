@@ -19,7 +19,7 @@ def digest(set: str | None, key: Key) -> bytes:
 
 def status(
     *,
-    shm_key: int | str = 0xA7000000,
+    shm_key: int | str = "0xA7000000",
     shm_backend: Literal["file", "sysv"] = "file",
     shm_directory: str | PathLike[str] = "/dev/shm",
     shm_owner: int | None = None,
@@ -96,7 +96,7 @@ class Client:
 
     def __new__(
         cls,
-        hosts: str | Iterable[str | tuple[str, int] | list[Any]],
+        hosts: str | Iterable[str | tuple[str, int] | tuple[str, int, str | None] | list[Any]],
         *,
         lazy: bool = False,
         cluster_name: str | None = None,
@@ -111,7 +111,7 @@ class Client:
         use_services_alternate: bool = False,
         ip_map: Mapping[str, str] | str | None = None,
         use_shm: bool = True,
-        shm_key: int | str = 0xA7000000,
+        shm_key: int | str = "0xA7000000",
         shm_max_nodes: int = 16,
         shm_max_namespaces: int = 8,
         shm_max_replicas: int = 3,
@@ -120,7 +120,7 @@ class Client:
         shm_takeover_threshold: Seconds = 30,
         shm_backend: Literal["file", "sysv"] = "file",
         shm_directory: str | PathLike[str] = "/dev/shm",
-        shm_mode: int | str = 0o600,
+        shm_mode: int | str = "0600",
         shm_owner: int | None = None,
         preferred_racks: Iterable[int] | str = (),
         tend_interval: Seconds = 1,
@@ -129,12 +129,14 @@ class Client:
         """Connects: attaches to the segment of `shm_key`, or makes it and tends.
 
         hosts: "NAME:PORT", several separated by commas, or a list of them or of
-            (name, port).
+            (NAME, PORT) or (NAME, PORT, TLS_NAME).
         lazy: connect at the first use instead of now: for what is made before
             workers are forked and is to be used by them alone.
 
-        The other arguments are the settings of the README, durations in seconds
-        (or as "500ms"). Wrong ones raise ConfigError, also with `lazy`.
+        The other arguments are the settings of the README. Durations are numbers of
+        seconds, text ("500ms", "2s") or timedeltas; shm_key is a number or its text
+        (0xA7000000 if not given), shm_mode mode bits (0o600). Wrong ones raise
+        ConfigError, also with `lazy`; those of a wrong type ArgumentTypeError.
 
         Raises ConnectError; nothing is left behind then. A signal (Ctrl-C) ends
         the waiting.
@@ -177,7 +179,7 @@ class Client:
 
         Raises RouteError; NoNodeError if no node of the partition may be used.
         """
-    def route_digest(self, namespace: str, digest: bytes, policy: Policy = "sequence") -> Node:
+    def route_digest(self, namespace: str, digest: bytes | bytearray, policy: Policy = "sequence") -> Node:
         """As `route`, for a digest that was computed before."""
     def locate(
         self, namespace: str, set: str | None, key: Key, policy: Policy = "sequence"
@@ -262,11 +264,19 @@ class Client:
         Raises ConfigError if the client has no `user`, or no server takes such a
         password; nothing has changed then.
         """
-    def wait_for_change(self, sequence: int, timeout: float | None = None) -> int:
+    def wait_for_change(self, sequence: int, timeout: Seconds | None = None) -> int:
         """Waits until a publication other than `sequence` is live, at most
-        `timeout` seconds (None = for ever); the sequence that is live then.
-        Other threads run meanwhile; a signal (Ctrl-C) ends it, and closing the
-        client does: it raises ClosedError then."""
+        `timeout` (seconds, "100ms" or a timedelta; None = for ever); the
+        sequence that is live then. Other threads run meanwhile; a signal
+        (Ctrl-C) ends it, and closing the client does: it raises ClosedError
+        then.
+
+        In asyncio wait in another thread, with a timeout, again and again: a
+        thread can't be cancelled, and the end of the program waits for it.
+
+            while True:
+                now = await asyncio.to_thread(client.wait_for_change, sequence, "500ms")
+        """
 
 @final
 class SimulatedCluster:
@@ -309,7 +319,7 @@ class SimulatedCluster:
     def set_rack(self, number: int, namespace: str, rack: int) -> None:
         """Puts a node into a rack for a namespace; nodes of an `enterprise`
         cluster are in rack 0 at first."""
-    def settle(self, timeout: float = 30.0) -> bool:
+    def settle(self, timeout: Seconds | None = 30) -> bool:
         """Waits until nothing will change by itself any more; whether it is so."""
     def owners(self, namespace: str) -> list[list[str]]:
         """The truth: for each partition the names of the nodes that hold it."""
