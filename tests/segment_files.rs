@@ -48,7 +48,7 @@ fn h11_what_a_dead_creator_leaves_is_never_seen_and_swept() {
     let directory = directory();
     let place = place(&directory);
     // A creator that died before the link leaves a lock file that nobody holds.
-    let residue = directory.path().join("tendmap-a7000001-v2-00000000deadbeef.lock");
+    let residue = directory.path().join("tendmap-a7000001-v3-00000000deadbeef.lock");
     File::create(&residue).unwrap();
     assert!(matches!(attach_error(&place), SegmentError::NotFound { .. }));
     let client = Client::connect_with(config(&directory), Cluster::new(2, 1).source()).unwrap();

@@ -6,6 +6,8 @@
 //! ever reads: it needs no thread, no network and no permission to write.
 
 #[cfg(feature = "tend")]
+mod account;
+#[cfg(feature = "tend")]
 mod agent;
 #[cfg(feature = "tend")]
 mod backoff;
@@ -19,6 +21,7 @@ mod error;
 mod event;
 #[cfg(feature = "tend")]
 mod follow;
+mod health;
 #[cfg(feature = "json")]
 mod json;
 #[cfg(feature = "tend")]
@@ -43,4 +46,7 @@ pub use error::ConnectError;
 #[cfg(feature = "tend")]
 pub use event::{Event, Level, Observer, Role};
 pub use reader::Reader;
-pub use status::{NamespaceStatus, NodeStatus, Status, StatusError, Verdict};
+pub use health::Verdict;
+pub use status::{
+    ConditionStatus, DepartedNode, NamespaceStatus, NodeStatus, Status, StatusError,
+};

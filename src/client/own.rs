@@ -4,6 +4,7 @@ use core::ops::ControlFlow;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::account::Account;
 use super::backoff::Backoff;
 use super::config::MIN_TEND_INTERVAL;
 use super::connect::check_cluster;
@@ -11,7 +12,7 @@ use super::error::ConnectError;
 use super::event::Event;
 use super::shared::Shared;
 use crate::layout::OwnerWord;
-use crate::map::{Capacity, ClusterMap, NamespaceName};
+use crate::map::{Capacity, ClusterMap, Matter, NamespaceName, NodeId, Reason};
 use crate::segment::{
     Created, Ended, Inherited, NotPublished, Prepared, Segment, SegmentError, Tenure, boottime_ms,
     generations, next_generation, private, sweep,
@@ -44,6 +45,7 @@ pub(super) struct Own {
     failing: Option<Instant>,
     backoff: Backoff,
     last_error: Option<String>,
+    account: Account,
     no_room: Option<String>,
     /// Replication factors beyond the room, as they were told.
     cut: BTreeMap<NamespaceName, u8>,
@@ -53,6 +55,7 @@ impl Own {
     pub fn new(tenure: Tenure, shared: &Shared) -> Own {
         let interval = shared.tend_interval();
         tenure.set(OwnerWord::TendIntervalMs, interval.as_millis() as u64);
+        let account = Account::new(tenure.segment());
         let now = Instant::now();
         Own {
             tenure,
@@ -64,6 +67,7 @@ impl Own {
             failing: None,
             backoff: Backoff::default(),
             last_error: None,
+            account,
             no_room: None,
             cut: BTreeMap::new(),
         }
@@ -164,11 +168,15 @@ impl Own {
     }
 
     fn tend(&mut self, shared: &Shared, source: &mut dyn ClusterSource) -> Result<(), Ended> {
-        let mut turn = OwnerTurn { tenure: &mut self.tenure, shared, ended: None };
+        let mut turn =
+            OwnerTurn { tenure: &mut self.tenure, shared, ended: None, left: Vec::new() };
         let begun = Instant::now();
         let result = source.tend(&mut turn);
         if let Some(ended) = turn.ended {
             return Err(ended);
+        }
+        for (id, reason) in turn.left {
+            self.account.left(id, reason);
         }
         self.tenure.set(OwnerWord::PassUs, begun.elapsed().as_micros() as u64);
         self.put_troubles(source)?;
@@ -177,15 +185,19 @@ impl Own {
             Err(TendError::Interrupted) => return Ok(()),
             Err(error) => {
                 self.tenure.add(OwnerWord::TendErrors, 1);
-                self.count(source.failed_pass());
+                let report = source.failed_pass();
+                self.account.pass(&report, true);
+                self.account.explain(Reason::Pass, &error.to_string());
+                self.count(report);
                 self.failed(shared, &error);
                 if shared.awaited() {
                     shared.settle(Err(ConnectError::Tend(error)));
                 }
-                return Ok(());
+                return self.account.put(&self.tenure);
             }
         }
-        self.publish(shared, source)
+        self.publish(shared, source)?;
+        self.account.put(&self.tenure)
     }
 
     /// How the nodes fail, for whoever asks how the segment stands.
@@ -202,6 +214,8 @@ impl Own {
     fn tended(&mut self, shared: &Shared, report: TendReport) {
         self.tenure.set(OwnerWord::TendedMs, boottime_ms());
         self.tenure.add(OwnerWord::Tends, 1);
+        self.account.pass(&report, false);
+        self.account.found(Matter::Refused, report.refused as u64, false);
         self.count(report);
         self.backoff.reset();
         if let Some(since) = self.failing.take() {
@@ -313,6 +327,7 @@ impl Own {
             shared.tell(Event::Trouble { error: error.to_string() });
         }
         std::mem::replace(&mut self.tenure, tenure).fenced();
+        self.account.again();
         self.published = Some(Instant::now());
         let _ = sweep(&shared.config.place());
         let Capacity { max_nodes, max_namespaces, .. } = segment.geometry().capacity();
@@ -383,6 +398,8 @@ struct OwnerTurn<'a> {
     tenure: &'a mut Tenure,
     shared: &'a Shared,
     ended: Option<Ended>,
+    /// Nodes that left the map, and why.
+    left: Vec<(NodeId, &'static str)>,
 }
 
 impl Turn for OwnerTurn<'_> {
@@ -400,6 +417,9 @@ impl Turn for OwnerTurn<'_> {
     }
 
     fn event(&mut self, event: TendEvent) {
+        if let TendEvent::NodeRemoved { id, reason } = event {
+            self.left.push((id, reason));
+        }
         self.shared.tell(Event::Tend(event));
     }
 }

@@ -6,9 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::layout::{LAYOUT_VERSION, OwnerWord};
-use crate::map::{Node, NodeId, Slot, Snapshot, SnapshotError, Trouble, snapshot};
+use crate::map::{
+    Departure, Lasting, Matter, Matters, Node, NodeId, Reason, Slot, Snapshot, SnapshotError, Trouble,
+    snapshot,
+};
 use crate::protocol::{Head, load_owner};
 use crate::segment::{Backend, Candidate, Entry, Segment, SegmentError, boottime_ms};
+
+/// How long a node that left is mentioned.
+const MENTIONED: Duration = Duration::from_secs(600);
 
 /// How one namespace stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +43,32 @@ pub struct NodeStatus {
     pub address: SocketAddr,
     /// How it fails the owner; `None` if the owner has not told, or just tells.
     pub trouble: Option<Trouble>,
-    /// Since what was wrong with it last; `None` = nothing yet, or it is not known.
+    /// Since its last error; `None` if there was none.
     pub last_error_age: Option<Duration>,
+}
+
+/// A node that left the map within the last ten minutes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DepartedNode {
+    /// Its id.
+    pub id: NodeId,
+    /// Since it left.
+    pub age: Duration,
+    /// Why, in a few words.
+    pub reason: String,
+}
+
+/// Something that was not as it should be in the last pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConditionStatus {
+    /// What.
+    pub matter: Matter,
+    /// In how many passes in a row.
+    pub passes: u64,
+    /// How many nodes, entries or partitions it applied to in the last pass.
+    pub count: u64,
 }
 
 /// How a segment and its owner stand.
@@ -73,7 +103,7 @@ pub struct Status {
     pub owner_alive: bool,
     /// Whether the owner can't reach the cluster and gives the ownership away.
     pub abdicated: bool,
-    /// Since the owner's last turn.
+    /// Since the owner's last heartbeat: at least one a second.
     pub heartbeat_age: Option<Duration>,
     /// Since the last successful tend, whoever's it was.
     pub tended_age: Option<Duration>,
@@ -114,6 +144,16 @@ pub struct Status {
     pub ask_errors: u64,
     /// Times that a node's reply could not be used, counted in the same way.
     pub bad_replies: u64,
+    /// What was not as it should be in the last pass.
+    pub conditions: Vec<ConditionStatus>,
+    /// Why the last pass that failed did.
+    pub last_error: Option<String>,
+    /// Since that pass.
+    pub last_error_age: Option<Duration>,
+    /// What the owner's process lacks of its own machine, while it does.
+    pub shortage: Option<String>,
+    /// Nodes that left within the last ten minutes, the latest first.
+    pub departed: Vec<DepartedNode>,
     /// Attached processes; `None` where they can't be counted.
     pub attached: Option<usize>,
 }
@@ -128,15 +168,6 @@ pub enum StatusError {
     /// Its map is damaged.
     #[error(transparent)]
     Map(#[from] SnapshotError),
-}
-
-/// What a status comes to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// An owner tends, and every partition has a master.
-    Healthy,
-    /// Something is wrong: what, in words.
-    Unhealthy(Vec<String>),
 }
 
 impl Status {
@@ -169,11 +200,29 @@ impl Status {
         let owner = OwnerWords { segment, head, now: boottime_ms() };
         let capacity = segment.geometry().capacity();
         let map = last.map(|last| &last.map);
+        let mapping = segment.mapping();
         let member = |(slot, node): (Slot, &Node)| {
-            let trouble = Trouble::read(segment.mapping().trouble(slot.index()), head, node.id);
-            let at = trouble.as_ref().map(|trouble| trouble.last_error_ms).filter(|&at| at > 0);
-            let last_error_age = at.map(|at| Duration::from_millis(owner.now.saturating_sub(at)));
+            let trouble = Trouble::read(mapping.trouble(slot.index()), head, node.id);
+            let last_error_age =
+                trouble.as_ref().and_then(|trouble| owner.since(trouble.last_error_ms));
             NodeStatus { id: node.id, address: node.address, trouble, last_error_age }
+        };
+        let condition = |(matter, lasting): (Matter, Lasting)| ConditionStatus {
+            matter,
+            passes: lasting.passes(),
+            count: lasting.count(),
+        };
+        let conditions: Vec<ConditionStatus> =
+            Matters::read(mapping, head).found().map(condition).collect();
+        let of = |wanted| conditions.iter().any(|found| found.matter == wanted);
+        let short = of(Matter::Shortage) || of(Matter::NoRoom);
+        let shortage = Reason::Shortage.read(mapping, head).filter(|_| short);
+        let last_error = Reason::Pass.read(mapping, head);
+        let is_member = |id: NodeId| map.is_some_and(|map| map.nodes.slot_of(&id).is_some());
+        let departed = |departure: Departure| {
+            let age = owner.since(departure.at_ms).filter(|&age| age <= MENTIONED)?;
+            let Departure { id, reason, .. } = departure;
+            (!is_member(id)).then_some(DepartedNode { id, age, reason })
         };
         let namespaces = map.map_or(&[][..], |map| map.namespaces());
         let flags = owner.get(OwnerWord::Flags).unwrap_or(0);
@@ -223,55 +272,13 @@ impl Status {
             failing_nodes: owner.get(OwnerWord::Failing).unwrap_or(0),
             ask_errors: owner.get(OwnerWord::AskErrors).unwrap_or(0),
             bad_replies: owner.get(OwnerWord::BadReplies).unwrap_or(0),
+            conditions,
+            last_error_age: last_error.as_ref().and_then(|(_, at)| owner.since(*at)),
+            last_error: last_error.map(|(text, _)| text),
+            shortage: shortage.map(|(text, _)| text),
+            departed: Departure::read_all(mapping).into_iter().filter_map(departed).collect(),
             attached: segment.attached().ok(),
         }
-    }
-
-    /// What is well but not as it may be wished, in words.
-    pub fn remarks(&self) -> Vec<String> {
-        let cut = |namespace: &&NamespaceStatus| {
-            namespace.routable_replicas < usize::from(namespace.replication_factor)
-        };
-        let remark = |namespace: &NamespaceStatus| {
-            let NamespaceStatus { name, replication_factor, routable_replicas, .. } = namespace;
-            format!(
-                "namespace {name} has {replication_factor} replicas, of which {routable_replicas} \
-                 are routable: begin a new segment with shm_max_replicas {replication_factor}"
-            )
-        };
-        self.namespaces.iter().filter(cut).map(remark).collect()
-    }
-
-    /// What this status comes to. Stale = not tended for three tend intervals
-    /// and two seconds.
-    pub fn verdict(&self) -> Verdict {
-        let mut wrong = Vec::new();
-        if self.retired {
-            wrong.push("the segment is retired and has no successor yet".to_owned());
-        }
-        if !self.owner_alive {
-            wrong.push("no owner lives: start a process that connects with this key".to_owned());
-        }
-        if self.abdicated {
-            wrong.push("the owner can't reach the cluster and gives the ownership away".to_owned());
-        }
-        if self.sequence == 0 {
-            wrong.push("nothing was published yet".to_owned());
-        }
-        let interval = self.tend_interval.unwrap_or(Duration::from_secs(1));
-        let limit = interval * 3 + Duration::from_secs(2);
-        match self.tended_age {
-            Some(age) if age > limit => {
-                wrong.push(format!("not tended for {age:?}, wanted at most {limit:?}"));
-            }
-            None => wrong.push("never tended".to_owned()),
-            _ => {}
-        }
-        for namespace in self.namespaces.iter().filter(|namespace| namespace.holes > 0) {
-            let NamespaceStatus { name, holes, .. } = namespace;
-            wrong.push(format!("namespace {name} has {holes} partitions without a master"));
-        }
-        if wrong.is_empty() { Verdict::Healthy } else { Verdict::Unhealthy(wrong) }
     }
 }
 
@@ -294,7 +301,11 @@ impl OwnerWords<'_> {
     }
 
     fn age(&self, word: OwnerWord) -> Option<Duration> {
-        let at = self.get(word).filter(|&at| at > 0)?;
-        Some(Duration::from_millis(self.now.saturating_sub(at)))
+        self.since(self.get(word)?)
+    }
+
+    /// Since a time, if it is one.
+    fn since(&self, at: u64) -> Option<Duration> {
+        (at > 0).then(|| Duration::from_millis(self.now.saturating_sub(at)))
     }
 }

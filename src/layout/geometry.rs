@@ -44,12 +44,30 @@ pub mod frame {
     pub const NAMESPACE_WORDS: usize = 8;
 
     /// Words of a slot's trouble record, which lies behind both frames.
-    pub const TROUBLE_WORDS: usize = 25;
+    pub const TROUBLE_WORDS: usize = 32;
 
     static_assertions::const_assert!(CLUSTER_NAME + 1 + 64usize.div_ceil(6) <= PREFIX);
     static_assertions::const_assert!(NODE_ID + 19usize.div_ceil(6) <= NODE_IP);
     static_assertions::const_assert!(NODE_TLS + 253usize.div_ceil(6) <= NODE_WORDS);
     static_assertions::const_assert!(NAMESPACE_NAME + 31usize.div_ceil(6) <= NAMESPACE_WORDS);
+}
+
+/// What the owner notes of itself and its passes, behind the trouble records.
+/// Like those it is part of no publication.
+pub mod notes {
+    /// Words that count for how many passes something has lasted, one a matter;
+    /// the rest is spare.
+    pub const MATTERS: usize = 32;
+    /// Texts that say why.
+    pub const REASONS: usize = 2;
+    /// Words of such a text.
+    pub const REASON_WORDS: usize = 64;
+    /// Nodes that left, of which the latest are kept.
+    pub const DEPARTURES: usize = 16;
+    /// Words of the record of one.
+    pub const DEPARTURE_WORDS: usize = 32;
+    /// Words of all of them.
+    pub const WORDS: usize = MATTERS + REASONS * REASON_WORDS + DEPARTURES * DEPARTURE_WORDS;
 }
 
 /// The sizes asked for do not fit into an address.
@@ -100,6 +118,7 @@ impl Geometry {
         let trouble_words = capacity
             .max_nodes
             .checked_mul(frame::TROUBLE_WORDS)?
+            .checked_add(notes::WORDS)?
             .checked_next_multiple_of(2 * 4096 / WORD)?;
         let bytes = frame_words
             .checked_mul(2)?
@@ -143,6 +162,11 @@ impl Geometry {
     /// start.
     pub fn trouble(&self, slot: usize) -> usize {
         self.frame_start(0) + 2 * self.frame_words + slot * frame::TROUBLE_WORDS
+    }
+
+    /// Index of the first word of the owner's notes, from the segment's start.
+    pub fn notes(&self) -> usize {
+        self.trouble(self.capacity.max_nodes)
     }
 
     /// Words of the tables: everything before the routing arrays.
@@ -223,7 +247,7 @@ mod tests {
             let last = parts.last().unwrap();
             prop_assert!(last.0 + last.1 <= g.frame_words());
             prop_assert_eq!(g.trouble(0), g.frame_start(1) + g.frame_words());
-            prop_assert!(g.trouble(max_nodes) * WORD <= g.total_bytes());
+            prop_assert!((g.notes() + notes::WORDS) * WORD <= g.total_bytes());
             prop_assert_eq!((g.total_bytes() - FRAMES) % (2 * 4096), 0);
         }
     }

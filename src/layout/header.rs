@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 use static_assertions::{assert_eq_size, const_assert_eq};
 
 use super::capacity::Capacity;
-use super::geometry::{Geometry, frame};
+use super::geometry::{Geometry, frame, notes};
 use super::words::{EVENT, HEAD, OWNER, OwnerWord};
 
 /// The number of this layout. It is part of every segment's name, so that two
@@ -34,6 +34,11 @@ pub const LAYOUT_HASH: u64 = hash_words(&[
     frame::NAMESPACE_NAME as u64,
     frame::NAMESPACE_WORDS as u64,
     frame::TROUBLE_WORDS as u64,
+    notes::MATTERS as u64,
+    notes::REASONS as u64,
+    notes::REASON_WORDS as u64,
+    notes::DEPARTURES as u64,
+    notes::DEPARTURE_WORDS as u64,
 ]);
 
 /// Who a segment is, as against what it holds.
@@ -385,6 +390,6 @@ mod tests {
         header.layout_version = 9;
         let error = Header::validate(header.bytes(), geometry.total_bytes() as u64).unwrap_err();
         assert_eq!(error, HeaderError::Version { found: 9 });
-        assert!(error.to_string().contains("version 9, wanted 2"));
+        assert!(error.to_string().contains("version 9, wanted 3"));
     }
 }

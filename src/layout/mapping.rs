@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicU64;
 use memmap2::{Advice, MmapOptions, MmapRaw};
 
 use super::fork::Lineage;
-use super::geometry::{Geometry, WORD, frame};
+use super::geometry::{Geometry, WORD, frame, notes};
 use super::header::Header;
 use super::system_v::{Shm, copy_header};
 use super::words::{EVENT, HEAD, OwnerWord};
@@ -152,6 +152,33 @@ impl Mapping {
         }
         let start = self.geometry.trouble(slot);
         &self.words()[start..start + frame::TROUBLE_WORDS]
+    }
+
+    /// The words that count for how many passes something has lasted.
+    pub fn matters(&self) -> &[AtomicU64] {
+        self.notes(0, notes::MATTERS)
+    }
+
+    /// The record of a text that says why; empty if there is no such record.
+    pub fn reason(&self, index: usize) -> &[AtomicU64] {
+        match index < notes::REASONS {
+            true => self.notes(notes::MATTERS + index * notes::REASON_WORDS, notes::REASON_WORDS),
+            false => &[],
+        }
+    }
+
+    /// The record of a node that left; empty if there is no such record.
+    pub fn departure(&self, index: usize) -> &[AtomicU64] {
+        let first = notes::MATTERS + notes::REASONS * notes::REASON_WORDS;
+        match index < notes::DEPARTURES {
+            true => self.notes(first + index * notes::DEPARTURE_WORDS, notes::DEPARTURE_WORDS),
+            false => &[],
+        }
+    }
+
+    fn notes(&self, first: usize, words: usize) -> &[AtomicU64] {
+        let start = self.geometry.notes() + first;
+        &self.words()[start..start + words]
     }
 
     /// One of the two frames.

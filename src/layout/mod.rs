@@ -10,8 +10,10 @@
 //! byte 4096   frame 0 ┐ each: table generation, counts, checksum, cluster
 //!             frame 1 ┘ name │ node records │ namespace records with racks │
 //!                       for each namespace routing planes and regimes
-//! at the end  trouble records, one a slot, 24 words each: failures and text
-//!             length, checksum, text; part of no publication, may be torn
+//! at the end  trouble records, one a slot, 32 words each: failures and text
+//!             length, checksum, time, text; then the owner's notes: for how
+//!             many passes something has lasted, why, and which nodes left;
+//!             part of no publication, may be torn
 //! ```
 //!
 //! All mutable memory is words `tag:16 | payload:48`, see
@@ -30,7 +32,7 @@ mod words;
 
 pub use capacity::{Capacity, CapacityError};
 pub use fork::{ForkCell, ForkLocal, Lineage};
-pub use geometry::{Geometry, GeometryError, frame};
+pub use geometry::{Geometry, GeometryError, frame, notes};
 pub(crate) use header::hash_words;
 pub use header::{Header, HeaderError, Identity, LAYOUT_HASH, LAYOUT_VERSION};
 pub use mapping::{Mapping, WriteMapping};

@@ -25,7 +25,7 @@ const_assert!(EVENT * 8 + 128 <= 4096);
 pub enum OwnerWord {
     /// Raised at every turn of the owner's loop and while a pass waits.
     Heartbeat,
-    /// Time of the last turn, CLOCK_BOOTTIME in ms, for display.
+    /// Time of the last heartbeat, CLOCK_BOOTTIME in ms, for display.
     TurnedMs,
     /// Time of the last successful tend, CLOCK_BOOTTIME in ms; 0 = never.
     TendedMs,

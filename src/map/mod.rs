@@ -7,9 +7,11 @@
 
 mod cluster;
 mod image;
+mod matter;
 mod names;
 mod namespace;
 mod node;
+mod note;
 mod records;
 mod snapshot;
 mod trouble;
@@ -17,6 +19,7 @@ mod trouble;
 pub use crate::layout::{Capacity, CapacityError};
 pub use cluster::{ClusterMap, NamespacesFull};
 pub use image::{Changes, Image, NoRoom};
+pub use matter::{Departure, Lasting, Matter, Matters, Reason};
 pub use names::{ClusterName, NameError, NamespaceName, NodeId, TlsName};
 pub use namespace::{Namespace, Partitions};
 pub use node::{Node, NodeTable, Slot, TableFull};

@@ -8,11 +8,14 @@ use super::segment::{Segment, Writer};
 use super::wait::wake;
 use crate::clock::boottime_ms;
 use crate::layout::{OwnerWord, WriteMapping, frame};
-use crate::map::{ClusterMap, Image, NoRoom, NodeId, Slot, SnapshotError, Trouble, snapshot};
+use crate::map::{
+    ClusterMap, Departure, Image, Matter, Matters, NoRoom, NodeId, Reason, Slot, SnapshotError, Trouble,
+    snapshot,
+};
 use crate::protocol::{
     Head, PublishError, Publisher, Term, Word, add_owner, raise_event, retire, store_owner,
 };
-use crate::sync::Ordering;
+use crate::sync::{AtomicU64, Ordering};
 
 /// Why an ownership ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,7 +165,6 @@ impl Tenure {
                 let _ = lock.try_lock(byte_of(self.term()));
             }
         }
-        self.set(OwnerWord::TurnedMs, boottime_ms());
         self.look_over();
         self.beat()
     }
@@ -197,6 +199,7 @@ impl Tenure {
             return Err(self.newer_tag());
         }
         self.add(OwnerWord::Heartbeat, 1);
+        self.set(OwnerWord::TurnedMs, boottime_ms());
         Ok(())
     }
 
@@ -319,8 +322,44 @@ impl Tenure {
     /// # Errors
     /// [`Ended`].
     pub fn set_trouble(&self, slot: Slot, id: NodeId, trouble: &Trouble) -> Result<(), Ended> {
-        let record = self.memory()?.trouble(slot.index());
-        for (word, payload) in record.iter().zip(trouble.payloads(id)) {
+        self.put(self.memory()?.trouble(slot.index()), trouble.payloads(id))
+    }
+
+    /// Puts down for how many passes each matter has lasted.
+    ///
+    /// # Errors
+    /// [`Ended`].
+    pub fn set_matters(&self, matters: &Matters) -> Result<(), Ended> {
+        let payloads = Matter::ALL.map(|matter| matters.get(matter).payload());
+        self.put(self.memory()?.matters(), payloads)
+    }
+
+    /// Puts down why something is as it is; an empty text = for no reason.
+    ///
+    /// # Errors
+    /// [`Ended`].
+    pub fn set_reason(&self, reason: Reason, text: &str) -> Result<(), Ended> {
+        let payloads = reason.payloads(text, boottime_ms());
+        self.put(self.memory()?.reason(reason as usize), payloads)
+    }
+
+    /// Puts down which nodes left.
+    ///
+    /// # Errors
+    /// [`Ended`].
+    pub fn set_departures(&self, departures: &[Departure]) -> Result<(), Ended> {
+        for (index, departure) in departures.iter().enumerate() {
+            self.put(self.memory()?.departure(index), departure.payloads())?;
+        }
+        Ok(())
+    }
+
+    fn put(
+        &self,
+        record: &[AtomicU64],
+        payloads: impl IntoIterator<Item = u64>,
+    ) -> Result<(), Ended> {
+        for (word, payload) in record.iter().zip(payloads) {
             // Relaxed: the record's checksum tells what belongs together.
             let found = Word::from_bits(word.load(Ordering::Relaxed));
             if found != Word::new(self.term(), payload)

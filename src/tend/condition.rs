@@ -1,5 +1,7 @@
 //! What a pass found that is not as it should be, although the pass succeeded.
 
+use crate::map::Matter;
+
 /// A kind of irregularity that a source reports with every pass in which it
 /// lasts. The owner counts for how many passes in a row it has lasted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,11 +20,28 @@ pub enum Condition {
     NoAlternateAddress,
     /// Nodes that report the name of another cluster.
     OtherCluster,
+    /// Servers that were not asked because this process lacks something of its
+    /// own machine: descriptors, memory, ports.
+    Shortage,
+}
+
+impl From<Condition> for Matter {
+    fn from(condition: Condition) -> Matter {
+        match condition {
+            Condition::MissingPeers => Matter::MissingPeers,
+            Condition::BadEntries => Matter::BadEntries,
+            Condition::UnreadNodes => Matter::UnreadNodes,
+            Condition::ContradictingClaims => Matter::ContradictingClaims,
+            Condition::NoAlternateAddress => Matter::NoAlternateAddress,
+            Condition::OtherCluster => Matter::OtherCluster,
+            Condition::Shortage => Matter::Shortage,
+        }
+    }
 }
 
 impl Condition {
     /// Number of kinds.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 7;
 
     /// Every kind, in the order of declaration.
     pub const ALL: [Condition; Condition::COUNT] = [
@@ -32,6 +51,7 @@ impl Condition {
         Condition::ContradictingClaims,
         Condition::NoAlternateAddress,
         Condition::OtherCluster,
+        Condition::Shortage,
     ];
 }
 

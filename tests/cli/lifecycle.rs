@@ -86,13 +86,13 @@ fn ls_tells_how_each_segment_stands() {
     place.tend(&sim, &["--shm-key", "2"]).kill();
     place.tend(&sim, &["--shm-key", "3"]).kill();
     // The head is the word after the header; its bit 47 says retired.
-    let path = place.path().join("tendmap-00000003-v2-g1");
+    let path = place.path().join("tendmap-00000003-v3-g1");
     let file = fs::File::options().read(true).write(true).open(path).unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, 256 + 5).unwrap();
     file.write_all_at(&[byte[0] | 0x80], 256 + 5).unwrap();
     fs::write(place.path().join("tendmap-00000004-v9-g1"), [0; 64]).unwrap();
-    fs::write(place.path().join("tendmap-00000005-v2-g1"), [0; 64]).unwrap();
+    fs::write(place.path().join("tendmap-00000005-v3-g1"), [0; 64]).unwrap();
     fs::write(place.path().join("tendmap-strange"), [0; 64]).unwrap();
 
     let listed = segments(&place);

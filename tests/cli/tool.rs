@@ -31,7 +31,7 @@ impl Place {
 
     /// The segment's file of the default key.
     pub fn segment(&self) -> PathBuf {
-        self.path().join("tendmap-a7000000-v2-g1")
+        self.path().join("tendmap-a7000000-v3-g1")
     }
 
     pub fn command(&self, args: &[&str]) -> Command {

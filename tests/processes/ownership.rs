@@ -331,7 +331,7 @@ fn read_only() {
     follower.assert_routes();
     let maps = |worker: &Worker| -> Vec<String> {
         let maps = std::fs::read_to_string(format!("/proc/{}/maps", worker.pid())).unwrap();
-        let of_segment = maps.lines().filter(|line| line.contains("tendmap-a7000001-v2-g"));
+        let of_segment = maps.lines().filter(|line| line.contains("tendmap-a7000001-v3-g"));
         of_segment.map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect()
     };
     assert_eq!(maps(&follower), ["r--s"]);

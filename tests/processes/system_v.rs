@@ -70,7 +70,7 @@ fn half(host: &Host, words: usize) -> i32 {
 fn half_made(host: &Host) {
     for words in [0, 2, 3, 17, 32, 33, whole() / 8] {
         let id = half(host, words);
-        let lock = format!("tendmap-{:08x}-v2-sysv.lock", host.setup.key);
+        let lock = format!("tendmap-{:08x}-v3-sysv.lock", host.setup.key);
         std::fs::write(host.directory.path().join(&lock), []).unwrap();
         let error = Reader::attach(&host.place()).unwrap_err();
         assert!(matches!(error, SegmentError::HalfMade { .. }), "{error}");

@@ -4,7 +4,6 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use tendmap::client::{Reader, Status, Verdict};
-use tendmap::map::Trouble;
 
 use crate::args::Common;
 use crate::duration::show;
@@ -61,6 +60,12 @@ fn as_text(status: &Status, problems: &[String], out: &mut dyn Write) -> io::Res
         ("publications", grouped(status.publications)),
         ("takeovers", grouped(status.takeovers)),
         ("tends", format!("{}, failed {}", grouped(status.tends), grouped(status.tend_errors))),
+        (
+            "last failure",
+            status.last_error.as_ref().map_or("-".to_owned(), |error| {
+                format!("{}: {error}", ago(status.last_error_age))
+            }),
+        ),
         ("last pass", status.pass_time.map_or("-".to_owned(), |time| format!("{time:.1?}"))),
         ("failing", format!("{} of the nodes", status.failing_nodes)),
         (
@@ -76,20 +81,18 @@ fn as_text(status: &Status, problems: &[String], out: &mut dyn Write) -> io::Res
     ] {
         writeln!(out, "{what:<13} {value}")?;
     }
-    let troubled = |trouble: &Trouble| trouble.failures > 0 || trouble.last_error.is_some();
-    if status.members.iter().any(|node| node.trouble.as_ref().is_some_and(troubled)) {
+    if !status.members.is_empty() {
         writeln!(out)?;
         let mut nodes = table(["node", "address", "failures", "age", "last error"], &[2, 3]);
         for node in &status.members {
-            let Some(trouble) = node.trouble.as_ref().filter(|trouble| troubled(trouble)) else {
-                continue;
-            };
+            let trouble = node.trouble.as_ref();
+            let error = trouble.and_then(|trouble| trouble.last_error.clone());
             nodes.add_row([
                 node.id.to_string(),
                 node.address.to_string(),
-                trouble.failures.to_string(),
+                trouble.map_or("-".to_owned(), |trouble| trouble.failures.to_string()),
                 node.last_error_age.map_or("-".to_owned(), show),
-                trouble.last_error.clone().unwrap_or_default(),
+                error.unwrap_or_else(|| "-".to_owned()),
             ]);
         }
         write_table(out, &nodes)?;

@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 
 use super::ms;
-use crate::client::status::{NamespaceStatus, NodeStatus, Status, Verdict};
+use crate::client::health::Verdict;
+use crate::client::status::{
+    ConditionStatus, DepartedNode, NamespaceStatus, NodeStatus, Status,
+};
 
 impl Status {
     /// This status as a JSON object, in the order of its fields: durations in
@@ -34,7 +37,17 @@ impl Status {
                 "last_error_age_ms": node.last_error_age.map(ms),
             })
         };
-        json!({
+        let condition = |found: &ConditionStatus| {
+            json!({
+                "condition": found.matter.as_str(),
+                "passes": found.passes,
+                "count": found.count,
+            })
+        };
+        let departed = |node: &DepartedNode| {
+            json!({ "id": node.id.as_str(), "age_ms": ms(node.age), "reason": node.reason })
+        };
+        let mut object = json!({
             "backend": self.backend.map(|backend| backend.as_str()),
             "path": self.path,
             "shmid": self.shm_id,
@@ -68,10 +81,22 @@ impl Status {
             "failing_nodes": self.failing_nodes,
             "ask_errors": self.ask_errors,
             "bad_replies": self.bad_replies,
+        });
+        // Apart: `json!` takes only so many fields.
+        let health = json!({
+            "conditions": self.conditions.iter().map(condition).collect::<Vec<_>>(),
+            "last_error": self.last_error,
+            "last_error_age_ms": self.last_error_age.map(ms),
+            "shortage": self.shortage,
+            "departed": self.departed.iter().map(departed).collect::<Vec<_>>(),
             "attached": self.attached,
             "healthy": problems.is_empty(),
             "problems": problems,
             "remarks": self.remarks(),
-        })
+        });
+        if let (Some(object), Value::Object(health)) = (object.as_object_mut(), health) {
+            object.extend(health);
+        }
+        object
     }
 }

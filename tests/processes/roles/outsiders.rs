@@ -53,7 +53,7 @@ pub fn look(setup: &Setup) {
 
 /// A creator on its way: it has the lock, and what it makes has no magic yet.
 pub fn half(setup: &Setup) {
-    let path = setup.directory.join(format!("tendmap-{:08x}-v2-sysv.lock", setup.key));
+    let path = setup.directory.join(format!("tendmap-{:08x}-v3-sysv.lock", setup.key));
     let lock = std::fs::File::options().write(true).create_new(true).open(path).unwrap();
     let mut byte = libc::flock { l_start: 0, l_len: 1, l_pid: 0, l_type: 0, l_whence: 0 };
     byte.l_type = libc::F_WRLCK as libc::c_short;

@@ -1,0 +1,193 @@
+//! What a status comes to: whether the map can be kept current, and if not, why.
+
+use std::time::Duration;
+
+use super::status::{NamespaceStatus, NodeStatus, Status};
+use crate::map::{Lasting, Matter};
+
+/// What lasts for more passes than this is a problem, until then a remark.
+const FEW: u64 = 3;
+/// Nodes that are named in one line at most.
+const NAMED: usize = 3;
+/// An owner's heart beats every second at least, whatever its interval. One that
+/// was silent for this long is stopped, even where three intervals are longer.
+const LONGEST_SILENCE: Duration = Duration::from_secs(60);
+/// No silence is shorter: a busy machine lets an owner wait, too.
+const SHORTEST_SILENCE: Duration = Duration::from_secs(2);
+
+/// What a status comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// An owner tends, and every partition has a master.
+    Healthy,
+    /// Something is wrong: what, in words.
+    Unhealthy(Vec<String>),
+}
+
+impl Status {
+    /// What this status comes to. Unhealthy = the map has holes, or it can't be
+    /// kept current: there is no owner, it is stopped (no heartbeat for three
+    /// tend intervals, but at least 2 s and at most 60 s), it has not tended for
+    /// three intervals and two seconds, or something in
+    /// [`conditions`](Self::conditions) has lasted for more than three passes.
+    pub fn verdict(&self) -> Verdict {
+        let mut wrong = Vec::new();
+        if self.retired {
+            wrong.push("the segment is retired and has no successor yet".to_owned());
+        }
+        if !self.owner_alive && !self.abdicated {
+            wrong.push("no owner lives: start a process that connects with this key".to_owned());
+        }
+        if self.abdicated {
+            wrong.push("the owner can't reach the cluster and gives the ownership away".to_owned());
+        }
+        wrong.extend(self.silence());
+        if self.sequence == 0 {
+            wrong.push("nothing was published yet".to_owned());
+        }
+        let limit = self.interval() * 3 + Duration::from_secs(2);
+        match self.tended_age {
+            Some(age) if age > limit => {
+                wrong.push(format!("not tended for {age:?}, wanted at most {limit:?}"));
+            }
+            None => wrong.push("never tended".to_owned()),
+            _ => {}
+        }
+        for namespace in self.namespaces.iter().filter(|namespace| namespace.holes > 0) {
+            let NamespaceStatus { name, holes, .. } = namespace;
+            wrong.push(format!("namespace {name} has {holes} partitions without a master"));
+        }
+        wrong.extend(self.matters(|passes| passes > FEW));
+        if wrong.is_empty() { Verdict::Healthy } else { Verdict::Unhealthy(wrong) }
+    }
+
+    /// What is well but not as it may be wished, in words: disturbances that have
+    /// not lasted long, replicas that can't be routed to, and nodes that left
+    /// within the last ten minutes.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks: Vec<String> = self.matters(|passes| passes <= FEW).collect();
+        for namespace in &self.namespaces {
+            let NamespaceStatus { name, replication_factor, routable_replicas, .. } = namespace;
+            if *routable_replicas < usize::from(*replication_factor) {
+                remarks.push(format!(
+                    "namespace {name} has {replication_factor} replicas, of which \
+                     {routable_replicas} are routable"
+                ));
+            }
+        }
+        for node in &self.departed {
+            let (id, age, reason) = (&node.id, whole(node.age), &node.reason);
+            remarks.push(format!("node {id} left {age:?} ago: {reason}"));
+        }
+        remarks
+    }
+
+    fn interval(&self) -> Duration {
+        self.tend_interval.unwrap_or(Duration::from_secs(1))
+    }
+
+    /// A living owner without a heartbeat.
+    fn silence(&self) -> Option<String> {
+        let limit = self.interval().saturating_mul(3).clamp(SHORTEST_SILENCE, LONGEST_SILENCE);
+        let age = self.heartbeat_age.filter(|&age| self.owner_alive && age > limit)?;
+        let pid = self.owner_pid.map_or(String::new(), |pid| format!(" (pid {pid})"));
+        Some(format!(
+            "the owner{pid} is stopped or hangs: no heartbeat for {age:?}, wanted at most \
+             {limit:?}; another process takes over after shm_takeover_threshold"
+        ))
+    }
+
+    /// The matters that have lasted for so many passes, in words.
+    fn matters(&self, wanted: impl Fn(u64) -> bool) -> impl Iterator<Item = String> {
+        let lasting = self.conditions.iter().filter(move |found| wanted(found.passes));
+        lasting.map(|found| self.in_words(found.matter, Lasting::new(found.passes, found.count)))
+    }
+
+    fn in_words(&self, matter: Matter, lasting: Lasting) -> String {
+        let (count, passes) = (lasting.count(), lasting.passes());
+        let of = |one: &str, many: &str| match count {
+            1 => format!("1 {one}"),
+            _ => format!("{count} {many}"),
+        };
+        let nodes = || of("node", "nodes");
+        let why = |text: &Option<String>| {
+            text.as_deref().map_or(String::new(), |text| format!(": {text}"))
+        };
+        let what = match matter {
+            Matter::FailedPass => format!("tending fails{}", why(&self.last_error)),
+            Matter::FailingNodes => {
+                let named = self.named(|node| node.trouble.as_ref()?.failures.checked_sub(1));
+                format!("{} can't be asked{named}", nodes())
+            }
+            Matter::BadReplies => {
+                let recent = self.interval() * 3 + Duration::from_secs(2);
+                let bad = |node: &NodeStatus| {
+                    let age = node.last_error_age.filter(|&age| age <= recent)?;
+                    (node.trouble.as_ref()?.failures == 0).then_some(age)
+                };
+                format!("the replies of {} can't be used{}", nodes(), self.named(bad))
+            }
+            Matter::Refused => format!(
+                "{} found no place in the map (see shm_node_ceiling, shm_namespace_ceiling)",
+                of("node or namespace", "nodes and namespaces")
+            ),
+            Matter::NoRoom => format!(
+                "the map has outgrown the segment and is published without what does not fit{}",
+                why(&self.shortage)
+            ),
+            Matter::Shortage => {
+                format!("the owner's process lacks what it needs to tend{}", why(&self.shortage))
+            }
+            Matter::MissingPeers => format!(
+                "{} that others list can't be added to the map: check that this host reaches the \
+                 addresses that the servers advertise",
+                nodes()
+            ),
+            Matter::BadEntries => format!(
+                "{} of the servers' replies can't be used and {} skipped",
+                of("entry", "entries"),
+                if count == 1 { "is" } else { "are" }
+            ),
+            Matter::UnreadNodes => format!("what {} says can't be read", nodes()),
+            Matter::ContradictingClaims => format!(
+                "{} claimed by nodes that contradict each other",
+                of("partition is", "partitions are")
+            ),
+            Matter::NoAlternateAddress => format!(
+                "{} no alternate address, though use_services_alternate wants it: set \
+                 alternate-access-address on the servers, or unset use_services_alternate",
+                of("node advertises", "nodes advertise")
+            ),
+            Matter::OtherCluster => format!(
+                "{} the name of another cluster",
+                of("node reports", "nodes report")
+            ),
+        };
+        match passes {
+            1 => format!("{what} (in the last pass)"),
+            _ => format!("{what} (for {passes} passes)"),
+        }
+    }
+
+    /// The first of the nodes to which something applies, each with its last
+    /// error.
+    fn named<T>(&self, applies: impl Fn(&NodeStatus) -> Option<T>) -> String {
+        let name = |node: &NodeStatus| {
+            let error = node.trouble.as_ref().and_then(|trouble| trouble.last_error.as_deref());
+            format!("{} at {}: {}", node.id, node.address, error.unwrap_or("not known why"))
+        };
+        let all: Vec<&NodeStatus> =
+            self.members.iter().filter(|node| applies(node).is_some()).collect();
+        let named: Vec<String> = all.iter().take(NAMED).map(|node| name(node)).collect();
+        match (named.is_empty(), all.len().saturating_sub(NAMED)) {
+            (true, _) => String::new(),
+            (_, 0) => format!(": {}", named.join("; ")),
+            (_, more) => format!(": {}; and {more} more", named.join("; ")),
+        }
+    }
+}
+
+/// An age in seconds, and not more exactly than that.
+fn whole(age: Duration) -> Duration {
+    Duration::from_secs(age.as_secs())
+}
