@@ -158,10 +158,9 @@ impl Status {
                  alternate-access-address on the servers, or unset use_services_alternate",
                 of("node advertises", "nodes advertise")
             ),
-            Matter::OtherCluster => format!(
-                "{} the name of another cluster",
-                of("node reports", "nodes report")
-            ),
+            Matter::OtherCluster => {
+                format!("{} the name of another cluster", of("node reports", "nodes report"))
+            }
         };
         match passes {
             1 => format!("{what} (in the last pass)"),

@@ -45,8 +45,6 @@ pub use connect::Client;
 pub use error::ConnectError;
 #[cfg(feature = "tend")]
 pub use event::{Event, Level, Observer, Role};
-pub use reader::Reader;
 pub use health::Verdict;
-pub use status::{
-    ConditionStatus, DepartedNode, NamespaceStatus, NodeStatus, Status, StatusError,
-};
+pub use reader::Reader;
+pub use status::{ConditionStatus, DepartedNode, NamespaceStatus, NodeStatus, Status, StatusError};

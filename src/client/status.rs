@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::layout::{LAYOUT_VERSION, OwnerWord};
 use crate::map::{
-    Departure, Lasting, Matter, Matters, Node, NodeId, Reason, Slot, Snapshot, SnapshotError, Trouble,
-    snapshot,
+    Departure, Lasting, Matter, Matters, Node, NodeId, Reason, Slot, Snapshot, SnapshotError,
+    Trouble, snapshot,
 };
 use crate::protocol::{Head, load_owner};
 use crate::segment::{Backend, Candidate, Entry, Segment, SegmentError, boottime_ms};

@@ -104,7 +104,8 @@ mod tests {
 
     #[test]
     fn h43_a_right_checksum_lets_nothing_unprintable_through() {
-        let forged = Trouble { failures: 1, last_error: Some("\u{1b}[31m".into()), last_error_ms: 1 };
+        let forged =
+            Trouble { failures: 1, last_error: Some("\u{1b}[31m".into()), last_error_ms: 1 };
         let record = record(&forged.payloads(id("A")));
         assert_eq!(Trouble::read(&record, Head::new(TERM, 1), id("A")), None);
     }

@@ -9,8 +9,8 @@ use super::wait::wake;
 use crate::clock::boottime_ms;
 use crate::layout::{OwnerWord, WriteMapping, frame};
 use crate::map::{
-    ClusterMap, Departure, Image, Matter, Matters, NoRoom, NodeId, Reason, Slot, SnapshotError, Trouble,
-    snapshot,
+    ClusterMap, Departure, Image, Matter, Matters, NoRoom, NodeId, Reason, Slot, SnapshotError,
+    Trouble, snapshot,
 };
 use crate::protocol::{
     Head, PublishError, Publisher, Term, Word, add_owner, raise_event, retire, store_owner,

@@ -62,9 +62,10 @@ fn as_text(status: &Status, problems: &[String], out: &mut dyn Write) -> io::Res
         ("tends", format!("{}, failed {}", grouped(status.tends), grouped(status.tend_errors))),
         (
             "last failure",
-            status.last_error.as_ref().map_or("-".to_owned(), |error| {
-                format!("{}: {error}", ago(status.last_error_age))
-            }),
+            status
+                .last_error
+                .as_ref()
+                .map_or("-".to_owned(), |error| format!("{}: {error}", ago(status.last_error_age))),
         ),
         ("last pass", status.pass_time.map_or("-".to_owned(), |time| format!("{time:.1?}"))),
         ("failing", format!("{} of the nodes", status.failing_nodes)),

@@ -4,9 +4,7 @@ use serde_json::{Value, json};
 
 use super::ms;
 use crate::client::health::Verdict;
-use crate::client::status::{
-    ConditionStatus, DepartedNode, NamespaceStatus, NodeStatus, Status,
-};
+use crate::client::status::{ConditionStatus, DepartedNode, NamespaceStatus, NodeStatus, Status};
 
 impl Status {
     /// This status as a JSON object, in the order of its fields: durations in
@@ -44,9 +42,7 @@ impl Status {
                 "count": found.count,
             })
         };
-        let departed = |node: &DepartedNode| {
-            json!({ "id": node.id.as_str(), "age_ms": ms(node.age), "reason": node.reason })
-        };
+        let departed = |node: &DepartedNode| json!({ "id": node.id.as_str(), "age_ms": ms(node.age), "reason": node.reason });
         let mut object = json!({
             "backend": self.backend.map(|backend| backend.as_str()),
             "path": self.path,
