@@ -109,10 +109,10 @@ fn h36_no_malformed_reply_changes_the_map() {
     for bad in [
         String::new(),
         "test".into(),
-        format!("test:0,1,{full};bar:0,1,!"),
+        "test:0,1,!;bar:0,1,!".into(),
         format!("test:0,2,{full}"),
         format!("test:0,1,{full}{full}"),
-        format!("test:0,1,{full};test:0,1,{full}"),
+        format!("test:0,1,{full}!;test:0,2,{full}"),
         "ERROR:7:unstable cluster".into(),
         "FAIL:whatever".into(),
     ] {

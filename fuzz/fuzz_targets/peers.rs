@@ -6,7 +6,8 @@ use tendmap::tend::info::parse_peers;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(peers) = parse_peers(bytes) {
-        // Whatever was read can be written and read again.
+        assert!(peers.bad.kept().len() <= peers.bad.count());
+        // Whatever was read can be written and read again, and nothing of it is bad.
         let list: Vec<String> = peers
             .peers
             .iter()
@@ -17,6 +18,8 @@ fuzz_target!(|bytes: &[u8]| {
             })
             .collect();
         let text = format!("{},,[{}]", peers.generation, list.join(","));
-        assert_eq!(parse_peers(text.as_bytes()), Ok(peers));
+        let again = parse_peers(text.as_bytes()).unwrap();
+        assert_eq!((again.generation, again.peers), (peers.generation, peers.peers));
+        assert!(again.bad.is_empty(), "{:?}", again.bad);
     }
 });

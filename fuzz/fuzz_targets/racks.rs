@@ -5,8 +5,11 @@ use libfuzzer_sys::fuzz_target;
 use tendmap::tend::info::parse_racks;
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(racks) = parse_racks(bytes) {
-        let text: Vec<String> = racks.iter().map(|(name, rack)| format!("{name}:{rack}")).collect();
-        assert_eq!(parse_racks(text.join(";").as_bytes()), Ok(racks));
-    }
+    let found = parse_racks(bytes);
+    let text: Vec<String> =
+        found.racks.iter().map(|(name, rack)| format!("{name}:{rack}")).collect();
+    // Whatever was read can be written and read again, and nothing of it is bad.
+    let again = parse_racks(text.join(";").as_bytes());
+    assert_eq!(again.racks, found.racks);
+    assert!(again.bad.is_empty(), "{:?}", again.bad);
 });

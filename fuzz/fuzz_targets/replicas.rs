@@ -5,8 +5,10 @@ use libfuzzer_sys::fuzz_target;
 use tendmap::tend::info::parse_replicas;
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(claims) = parse_replicas(bytes, 64) {
-        for claim in claims {
+    if let Ok(found) = parse_replicas(bytes, 64) {
+        assert!(!found.claims.is_empty());
+        for claim in found.claims {
+            assert!(!found.unread.contains(&claim.namespace));
             assert_eq!(claim.columns.len(), usize::from(claim.replication_factor));
             assert!(claim.columns.iter().flat_map(|column| column.partitions()).all(|p| p < 64));
         }

@@ -176,7 +176,9 @@ impl Event {
                 TendEvent::NodeFailed { .. }
                 | TendEvent::NodeRefused { .. }
                 | TendEvent::NamespaceRefused { .. }
-                | TendEvent::BadReply { .. },
+                | TendEvent::BadReply { .. }
+                | TendEvent::BadEntry { .. }
+                | TendEvent::NoAlternateAddress { .. },
             ) => Level::Warning,
             _ => Level::Info,
         }
@@ -232,6 +234,8 @@ pub(super) fn one_of_each() -> Vec<Event> {
         TendEvent::NamespaceRemoved { name },
         TendEvent::NamespaceRefused { name, capacity },
         TendEvent::BadReply { id, error: error.clone() },
+        TendEvent::BadEntry { id, what: "peers", entry: "[]".into(), problem: "no" },
+        TendEvent::NoAlternateAddress { id, setting: "alternate-access-address" },
     ];
     let mut events = vec![
         Event::Owner { generation: 1, term: 1, takeover: false },

@@ -60,6 +60,12 @@ fn tend(event: &TendEvent) {
             log!(warn, namespace = %name, capacity, "no room for a namespace");
         }
         TendEvent::BadReply { id, error } => log!(warn, %id, ?error, "a reply can't be used"),
+        TendEvent::BadEntry { id, what, entry, problem } => {
+            log!(warn, %id, what, entry, problem, "an entry of a reply is left out");
+        }
+        TendEvent::NoAlternateAddress { id, setting } => {
+            log!(warn, %id, setting, "a node advertises no alternate address");
+        }
     }
 }
 

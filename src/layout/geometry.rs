@@ -27,12 +27,12 @@ pub mod frame {
     pub const NODE: usize = 0;
     /// Its id, 6 bytes a word.
     pub const NODE_ID: usize = 1;
-    /// Its IP address in 3 words.
+    /// Its IP address and, of an IPv6 address, the scope: 16 and 4 bytes.
     pub const NODE_IP: usize = 5;
     /// `port:16 | tls_len:8`.
-    pub const NODE_PORT: usize = 8;
+    pub const NODE_PORT: usize = 9;
     /// Its TLS name.
-    pub const NODE_TLS: usize = 9;
+    pub const NODE_TLS: usize = 10;
     /// Words of a node record.
     pub const NODE_WORDS: usize = 56;
 
@@ -48,6 +48,7 @@ pub mod frame {
 
     static_assertions::const_assert!(CLUSTER_NAME + 1 + 64usize.div_ceil(6) <= PREFIX);
     static_assertions::const_assert!(NODE_ID + 19usize.div_ceil(6) <= NODE_IP);
+    static_assertions::const_assert!(NODE_IP + 20usize.div_ceil(6) <= NODE_PORT);
     static_assertions::const_assert!(NODE_TLS + 253usize.div_ceil(6) <= NODE_WORDS);
     static_assertions::const_assert!(NAMESPACE_NAME + 31usize.div_ceil(6) <= NAMESPACE_WORDS);
 }

@@ -6,7 +6,7 @@ use super::cluster::ClusterMap;
 use super::namespace::Namespace;
 use super::node::{Node, Slot};
 use super::records::{
-    Counts, Family, NamespaceWord, NodeWord, PortWord, REPLICAS_A_WORD, RackWord, RoutingWord,
+    Counts, NamespaceWord, NodeWord, PortWord, REPLICAS_A_WORD, RackWord, RoutingWord,
     ip_bytes, pack,
 };
 use crate::layout::{Geometry, frame};
@@ -151,7 +151,7 @@ fn node(node: Option<&Node>, incarnation: u32) -> [u64; frame::NODE_WORDS] {
         record[frame::NODE] = NodeWord::empty(incarnation).payload();
         return record;
     };
-    let (family, ip): (Family, [u8; 16]) = ip_bytes(node.address.ip());
+    let (family, ip) = ip_bytes(node.address);
     let tls = node.tls_name.as_ref().map_or(&[][..], |name| name.as_bytes());
     let id = node.id.as_bytes();
     record[frame::NODE] = NodeWord::new(incarnation, id.len(), family).payload();

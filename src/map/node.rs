@@ -15,6 +15,17 @@ pub struct Node {
     pub tls_name: Option<TlsName>,
 }
 
+impl Node {
+    /// Its IP address as text, with the scope of an IPv6 address that has one:
+    /// `10.0.0.1`, `2001:db8::1`, `fe80::1%2`.
+    pub fn host(&self) -> String {
+        match self.address {
+            SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
+            address => address.ip().to_string(),
+        }
+    }
+}
+
 /// The index of a node in the table, below [`Slot::LIMIT`].
 ///
 /// Partition maps name nodes by slot. A slot is reused when its node has left.

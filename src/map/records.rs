@@ -1,6 +1,6 @@
 //! The packed words of a frame's records, each a newtype over its payload.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use super::node::Slot;
 
@@ -198,24 +198,36 @@ impl RoutingWord {
     }
 }
 
-/// An address as the bytes of its family.
-pub fn ip_bytes(ip: IpAddr) -> (Family, [u8; 16]) {
-    match ip {
-        IpAddr::V4(ip) => {
-            let mut bytes = [0; 16];
-            bytes[..4].copy_from_slice(&ip.octets());
+/// Bytes of an address: those of its family, and 4 of an IPv6 address's scope.
+pub const IP_BYTES: usize = 20;
+
+/// An address, without its port, as the bytes of its family and its scope.
+pub fn ip_bytes(address: SocketAddr) -> (Family, [u8; IP_BYTES]) {
+    let mut bytes = [0; IP_BYTES];
+    match address {
+        SocketAddr::V4(v4) => {
+            bytes[..4].copy_from_slice(&v4.ip().octets());
             (Family::V4, bytes)
         }
-        IpAddr::V6(ip) => (Family::V6, ip.octets()),
+        SocketAddr::V6(v6) => {
+            bytes[..16].copy_from_slice(&v6.ip().octets());
+            bytes[16..].copy_from_slice(&v6.scope_id().to_le_bytes());
+            (Family::V6, bytes)
+        }
     }
 }
 
-/// The reverse of [`ip_bytes`].
-pub fn ip_of(family: Family, bytes: [u8; 16]) -> IpAddr {
+/// The reverse of [`ip_bytes`], with the port.
+pub fn address_of(family: Family, bytes: [u8; IP_BYTES], port: u16) -> SocketAddr {
     let [a, b, c, d, ..] = bytes;
     match family {
-        Family::V4 => Ipv4Addr::new(a, b, c, d).into(),
-        Family::V6 => Ipv6Addr::from(bytes).into(),
+        Family::V4 => SocketAddr::new(Ipv4Addr::new(a, b, c, d).into(), port),
+        Family::V6 => {
+            let (mut ip, mut scope) = ([0; 16], [0; 4]);
+            ip.copy_from_slice(&bytes[..16]);
+            scope.copy_from_slice(&bytes[16..]);
+            SocketAddrV6::new(Ipv6Addr::from(ip), port, 0, u32::from_le_bytes(scope)).into()
+        }
     }
 }
 
@@ -224,6 +236,7 @@ mod tests {
     use super::*;
     use crate::protocol::PAYLOAD_MASK;
     use proptest::prelude::*;
+    use std::net::IpAddr;
 
     fn slot() -> impl Strategy<Value = Option<Slot>> {
         proptest::option::of((0..Slot::LIMIT).prop_map(|index| Slot::new(index).unwrap()))
@@ -303,9 +316,13 @@ mod tests {
         }
 
         #[test]
-        fn addresses_come_back(ip: IpAddr) {
-            let (family, bytes) = ip_bytes(ip);
-            prop_assert_eq!(ip_of(family, bytes), ip);
+        fn h57_addresses_come_back_with_their_scope(ip: IpAddr, port: u16, scope: u32) {
+            let address = match ip {
+                IpAddr::V6(ip) => SocketAddrV6::new(ip, port, 0, scope).into(),
+                ip => SocketAddr::new(ip, port),
+            };
+            let (family, bytes) = ip_bytes(address);
+            prop_assert_eq!(address_of(family, bytes, port), address);
         }
     }
 

@@ -1,16 +1,14 @@
 //! The map as it comes out of a frame. Any bit pattern is possible there:
 //! everything is checked, nothing is trusted.
 
-use std::net::SocketAddr;
-
 use super::cluster::ClusterMap;
 use super::image::checksum;
 use super::names::{ClusterName, NamespaceName, NodeId, TlsName};
 use super::namespace::Namespace;
 use super::node::{Node, NodeTable, Slot};
 use super::records::{
-    Counts, NamespaceWord, NodeWord, PortWord, REPLICAS_A_WORD, RackWord, RoutingWord, ip_of,
-    unpack,
+    Counts, IP_BYTES, NamespaceWord, NodeWord, PortWord, REPLICAS_A_WORD, RackWord, RoutingWord,
+    address_of, unpack,
 };
 use crate::layout::{Geometry, Mapping, frame};
 use crate::protocol::{Stamp, Word, read};
@@ -202,7 +200,7 @@ impl Copy {
         let node = || {
             let id = self.bytes::<{ NodeId::MAX }>(first + frame::NODE_ID, word.id_len())?;
             let id = NodeId::from_bytes(&id[..word.id_len()]).ok()?;
-            let ip = ip_of(word.family()?, self.bytes::<16>(first + frame::NODE_IP, 16)?);
+            let ip = self.bytes::<IP_BYTES>(first + frame::NODE_IP, IP_BYTES)?;
             let port = PortWord::from_payload(self.payload(first + frame::NODE_PORT));
             let len = port.tls_len();
             let tls_name = match len {
@@ -212,7 +210,8 @@ impl Copy {
                     Some(TlsName::from_bytes(&name[..len]).ok()?)
                 }
             };
-            Some(Node { id, address: SocketAddr::new(ip, port.port()), tls_name })
+            let address = address_of(word.family()?, ip, port.port());
+            Some(Node { id, address, tls_name })
         };
         let node = node()
             .ok_or_else(|| corrupt(format!("the node record of slot {} is none", slot.index())))?;

@@ -183,4 +183,24 @@ pub enum TendEvent {
         /// What was found and what was wanted.
         error: String,
     },
+    /// An entry of a reply could not be used and was left out; all others count.
+    /// Told once, however many nodes list it, until it is gone.
+    BadEntry {
+        /// Whose reply.
+        id: NodeId,
+        /// What list it stands in.
+        what: &'static str,
+        /// The beginning of the entry, printable.
+        entry: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A node advertises no alternate address, and those are to be used. Told once
+    /// until it does.
+    NoAlternateAddress {
+        /// Its id.
+        id: NodeId,
+        /// The server's setting.
+        setting: &'static str,
+    },
 }

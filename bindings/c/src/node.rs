@@ -49,7 +49,7 @@ impl Node {
             tls_name: [0; TENDMAP_TLS_NAME_SIZE],
         };
         copy_text(node.id.as_str(), &mut out.name);
-        copy_text(&node.address.ip().to_string(), &mut out.host);
+        copy_text(&node.host(), &mut out.host);
         copy_text(&node.address.to_string(), &mut out.address);
         copy_text(node.tls_name.as_ref().map_or("", TlsName::as_str), &mut out.tls_name);
         out

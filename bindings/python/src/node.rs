@@ -36,7 +36,10 @@ impl Node {
     /// Its IP address.
     #[getter]
     fn host(&self) -> String {
-        self.address.ip().to_string()
+        match self.address {
+            SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
+            address => address.ip().to_string(),
+        }
     }
 
     /// Its port.

@@ -37,6 +37,10 @@ impl Turn for Heard {
             TendEvent::BadReply { id, error } => {
                 self.0.push(format!("node {id} gives a reply that can't be used: {error}"));
             }
+            TendEvent::BadEntry { id, what, entry, problem } => {
+                let told = format!("node {id} tells an entry of {what} that is left out");
+                self.0.push(format!("{told}: {problem}: \"{entry}\""));
+            }
             TendEvent::NodeRefused { id, capacity } => {
                 self.0.push(format!("node {id} is one too many: {capacity} is the limit"));
             }

@@ -95,6 +95,16 @@ fn tend(event: &TendEvent) -> Value {
         TendEvent::BadReply { id, error } => {
             json!({ "event": "bad_reply", "node": id.as_str(), "error": error })
         }
+        TendEvent::BadEntry { id, what, entry, problem } => json!({
+            "event": "bad_entry",
+            "node": id.as_str(),
+            "list": what,
+            "entry": entry,
+            "problem": problem,
+        }),
+        TendEvent::NoAlternateAddress { id, setting } => {
+            json!({ "event": "no_alternate_address", "node": id.as_str(), "setting": setting })
+        }
     }
 }
 

@@ -13,6 +13,7 @@
 //! ```
 
 mod config;
+mod entries;
 mod namespaces;
 mod node;
 mod partitions;
@@ -33,6 +34,7 @@ use self::config::Commands;
 use self::namespaces::Watch;
 use self::node::NodeState;
 use self::seed::KnownHosts;
+use super::info::BadEntry;
 use super::login::Credentials;
 use super::transport::{TcpTransport, Transport};
 use super::{ClusterSource, Conditions, Host, TendError, TendReport, Turn};
@@ -55,6 +57,8 @@ pub struct AerospikeSource<T = TcpTransport> {
     /// New nodes whose trouble was told.
     troubled: BTreeSet<NodeId>,
     watch: BTreeMap<NamespaceName, Watch>,
+    /// The bad entries that were told.
+    bad_entries: BTreeSet<BadEntry>,
     /// The names that the certificates of servers bear.
     names: BTreeMap<SocketAddr, String>,
     /// What the pass that failed last came to.
@@ -92,6 +96,7 @@ impl<T: Transport> AerospikeSource<T> {
             refused_namespaces: BTreeSet::new(),
             troubled: BTreeSet::new(),
             watch: BTreeMap::new(),
+            bad_entries: BTreeSet::new(),
             names: BTreeMap::new(),
             failed_pass: TendReport::default(),
             conditions: Conditions::default(),
@@ -171,6 +176,7 @@ impl<T: Transport> ClusterSource for AerospikeSource<T> {
         self.refused_namespaces.clear();
         self.troubled.clear();
         self.watch.clear();
+        self.bad_entries.clear();
         self.names.clear();
     }
 }

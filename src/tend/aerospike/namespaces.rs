@@ -30,6 +30,8 @@ impl<T: Transport> AerospikeSource<T> {
         for namespaces in self.nodes.iter().filter_map(|node| node.namespaces.as_ref()) {
             listed.extend(namespaces.iter().map(|&(name, _)| name));
         }
+        // What stands there can't be read, but that it has the namespace can.
+        listed.extend(self.nodes.iter().flat_map(|node| &node.unread));
         if known && !self.nodes.is_empty() {
             self.refused_namespaces.retain(|name| listed.contains(name));
         }
@@ -55,8 +57,9 @@ impl<T: Transport> AerospikeSource<T> {
                 })
                 .map(|&(_, regime)| regime)
                 .max();
+            let unread = self.nodes.iter().any(|node| node.unread.contains(&namespace.name));
             // Without strong consistency all regimes are 0.
-            match claimed {
+            match claimed.filter(|_| !unread) {
                 Some(claimed) if claimed < highest_regime(namespace) => watch.lower += 1,
                 _ => watch.lower = 0,
             }

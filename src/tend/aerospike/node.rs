@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 
+use super::entries::BadLists;
 use crate::clock::boottime_ms;
 use crate::map::{NamespaceName, NodeId, Slot};
+use crate::tend::info::{BadEntries, Racks};
 
 /// Counters of one process of a node, as they were when what belongs to them
 /// was last taken over whole. `None` = read it anew.
@@ -43,6 +45,10 @@ pub(super) struct NodeState {
     pub(super) has_peers: bool,
     /// What its latest replicas listed, with the regime of each claim.
     pub(super) namespaces: Option<Vec<(NamespaceName, u32)>>,
+    /// Namespaces of them whose entry could not be used.
+    pub(super) unread: Vec<NamespaceName>,
+    /// What could not be used in its latest replies.
+    pub(super) bad_lists: BadLists,
     /// Its racks; `None` = not known yet.
     pub(super) racks: Option<Vec<(NamespaceName, i32)>>,
     /// Whether it can be asked: see [`unlocated`](Self::unlocated).
@@ -77,6 +83,8 @@ impl NodeState {
             generations: Generations::default(),
             has_peers: false,
             namespaces: None,
+            unread: Vec::new(),
+            bad_lists: BadLists::default(),
             racks: None,
             located: true,
             failures: 0,
@@ -116,6 +124,14 @@ impl NodeState {
 
     /// A pass begins.
     pub(super) fn begin_pass(&mut self) {
+        // What was not taken over whole is read again, whatever the counters say.
+        let Generations { peers, partitions, rebalance } = &mut self.generations;
+        let bad = &self.bad_lists;
+        for (generation, bad) in
+            [(peers, &bad.peers), (partitions, &bad.replicas), (rebalance, &bad.racks)]
+        {
+            *generation = generation.filter(|_| bad.is_empty());
+        }
         self.status = None;
         self.failed = false;
         self.bad = false;
@@ -136,9 +152,21 @@ impl NodeState {
         let same = self.connection == Some(connection);
         if !same {
             self.forget();
+            self.bad_lists.service = BadEntries::default();
             self.connection = Some(connection);
         }
         same
+    }
+
+    /// Takes its racks over; where an entry could not be used, what was known of
+    /// that namespace stays.
+    pub(super) fn set_racks(&mut self, found: Racks) {
+        let before = self.racks.take().unwrap_or_default();
+        let stays = |(name, _): &(NamespaceName, i32)| found.unread.contains(name);
+        let mut racks = found.racks;
+        racks.extend(before.into_iter().filter(stays));
+        self.racks = Some(racks);
+        self.bad_lists.racks = found.bad;
     }
 
     /// Its status, if it answered well in this pass and has joined its cluster.

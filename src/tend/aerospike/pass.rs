@@ -64,6 +64,7 @@ impl<T: Transport> AerospikeSource<T> {
         }
         self.refresh(turn)?;
         self.watch_namespaces(turn);
+        self.tell_bad_entries(turn);
         let addresses: BTreeSet<SocketAddr> = self.nodes.iter().map(|node| node.address).collect();
         self.transport.keep(&addresses);
         self.names.retain(|address, _| addresses.contains(address));

@@ -9,7 +9,7 @@ use super::pass::Pass;
 use super::seed::MAX_FAILURES;
 use super::validate::{Group, Invalid, Validated};
 use crate::map::{Node, NodeId, TlsName};
-use crate::tend::info::{self, InfoError, Peer, Peers, Reply};
+use crate::tend::info::{self, BadEntries, InfoError, Peer, Peers, Reply};
 use crate::tend::transport::{Interrupted, Transport};
 use crate::tend::{Host, TendEvent, Turn};
 
@@ -22,20 +22,33 @@ pub(super) struct List {
     generation: i32,
     /// Each peer once, the node itself left out.
     peers: Vec<Peer>,
+    /// What could not be used.
+    bad: BadEntries,
     /// The node itself, if it is not in the table at that address yet.
     newcomer: Option<Validated>,
 }
 
 impl List {
     fn new(id: NodeId, generation: i32, peers: Peers) -> List {
-        let mut seen = BTreeSet::from([id]);
-        let peers = peers.peers.into_iter().filter(|peer| seen.insert(peer.id)).collect();
-        List { id, generation, peers, newcomer: None }
+        let Peers { peers: found, bad, .. } = peers;
+        let mut place: BTreeMap<NodeId, usize> = BTreeMap::new();
+        let mut peers: Vec<Peer> = Vec::with_capacity(found.len());
+        for peer in found.into_iter().filter(|peer| peer.id != id) {
+            match place.get(&peer.id) {
+                // Listed twice: it is looked for wherever it is said to be.
+                Some(&at) => peers[at].add(peer),
+                None => {
+                    place.insert(peer.id, peers.len());
+                    peers.push(peer);
+                }
+            }
+        }
+        List { id, generation, peers, bad, newcomer: None }
     }
 
     /// The list of a server that was just validated.
     pub(super) fn of_new(mut validated: Validated) -> List {
-        let none = Peers { generation: 0, peers: Vec::new() };
+        let none = Peers { generation: 0, peers: Vec::new(), bad: BadEntries::default() };
         let peers = core::mem::replace(&mut validated.peers, none);
         let list = List::new(validated.id, validated.status.peers, peers);
         List { newcomer: Some(validated), ..list }
@@ -152,6 +165,7 @@ impl<T: Transport> AerospikeSource<T> {
         self.refused_nodes.retain(|id| listed.contains(id) || found.contains(id));
         for list in &lists {
             if let Some(node) = self.nodes.iter_mut().find(|node| node.id == list.id) {
+                node.bad_lists.peers = list.bad.clone();
                 node.has_peers = !list.peers.is_empty();
                 let whole = !list.peers.iter().any(|peer| unhandled.contains_key(&peer.id));
                 node.generations.peers = whole.then_some(list.generation);
@@ -276,7 +290,7 @@ impl<T: Transport> AerospikeSource<T> {
 
     /// Takes a validated node into the table, or to its new address.
     fn add_node(&mut self, turn: &mut dyn Turn, new: Validated) {
-        let Validated { id, address, connection, status, .. } = new;
+        let Validated { id, address, connection, status, bad_service, .. } = new;
         // Whoever connects to it has to know what its certificate bears, where
         // that is not its address.
         let is_address = |name: &String| name.parse::<std::net::IpAddr>().is_ok();
@@ -290,6 +304,7 @@ impl<T: Transport> AerospikeSource<T> {
             *node = NodeState::new(id, node.slot, address);
             node.connection = Some(connection);
             node.status = status;
+            node.bad_lists.service = bad_service;
             node.told_failed = told_failed;
             node.fresh = true;
             if from != address {
@@ -300,7 +315,8 @@ impl<T: Transport> AerospikeSource<T> {
         }
         match self.map.nodes.insert(Node { id, address, tls_name }) {
             Ok(slot) => {
-                let state = NodeState::new(id, slot, address);
+                let mut state = NodeState::new(id, slot, address);
+                state.bad_lists.service = bad_service;
                 self.nodes.push(NodeState {
                     connection: Some(connection),
                     status,

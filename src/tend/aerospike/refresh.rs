@@ -2,8 +2,7 @@
 
 use super::AerospikeSource;
 use super::partitions::apply;
-use crate::map::NamespaceName;
-use crate::tend::info::{self, Claim, InfoError, Reply};
+use crate::tend::info::{self, Claim, InfoError, Racks, Replicas, Reply};
 use crate::tend::transport::{Answer, Interrupted, Transport};
 use crate::tend::{TendEvent, Turn};
 
@@ -13,8 +12,8 @@ const ROUNDS: usize = 2;
 
 /// What is read from one reply before anything is made of it.
 struct Read {
-    partitions: Option<(i32, Vec<Claim>)>,
-    racks: Option<(i32, Vec<(NamespaceName, i32)>)>,
+    partitions: Option<(i32, Replicas)>,
+    racks: Option<(i32, Racks)>,
 }
 
 impl<T: Transport> AerospikeSource<T> {
@@ -83,18 +82,20 @@ impl<T: Transport> AerospikeSource<T> {
         };
         let node = &mut self.nodes[index];
         if let Some((generation, racks)) = read.racks {
-            node.racks = Some(racks);
+            node.set_racks(racks);
             node.generations.rebalance = Some(generation);
             if let Some(status) = &mut node.status {
                 status.rebalance = Some(generation);
             }
         }
-        if let Some((generation, claims)) = read.partitions {
+        if let Some((generation, replicas)) = read.partitions {
             if let Some(status) = &mut node.status {
                 status.partitions = generation;
             }
             if generation != -1 {
-                self.take_claims(turn, index, generation, &claims);
+                node.unread = replicas.unread;
+                node.bad_lists.replicas = replicas.bad;
+                self.take_claims(turn, index, generation, &replicas.claims);
             }
         }
     }
@@ -147,8 +148,8 @@ fn read(questions: &[String], answer: &Answer, partitions: usize) -> Result<Read
     let mut read = Read { partitions: None, racks: None };
     if asked("replicas") {
         let generation = info::parse_generation(reply.value("partition-generation")?)?;
-        let claims = info::parse_replicas(reply.value("replicas")?, partitions)?;
-        read.partitions = Some((generation, claims));
+        let replicas = info::parse_replicas(reply.value("replicas")?, partitions)?;
+        read.partitions = Some((generation, replicas));
     }
     if asked("rack-ids") {
         let generation = match reply.value("rebalance-generation") {
@@ -157,8 +158,8 @@ fn read(questions: &[String], answer: &Answer, partitions: usize) -> Result<Read
         };
         // Community servers refuse the command: they have no racks.
         let racks = match reply.value("rack-ids") {
-            Err(InfoError::Refused { .. }) => Vec::new(),
-            value => info::parse_racks(value?)?,
+            Err(InfoError::Refused { .. }) => Racks::default(),
+            value => info::parse_racks(value?),
         };
         read.racks = Some((generation, racks));
     }

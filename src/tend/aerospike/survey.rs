@@ -233,10 +233,10 @@ fn ask_all<T: Transport>(
                     found.racks = reply
                         .value("rack-ids")
                         .ok()
-                        .and_then(|value| info::parse_racks(value).ok());
+                        .map(|value| info::parse_racks(value).racks);
                     let hosts = |command: &str| -> Vec<Host> {
                         let value = reply.value(command).ok();
-                        value.and_then(|value| info::parse_service(value).ok()).unwrap_or_default()
+                        value.map(|value| info::parse_service(value).0).unwrap_or_default()
                     };
                     found.others = hosts(&other);
                     let config = &source.config;

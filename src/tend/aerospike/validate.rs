@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use super::config::Commands;
 use super::node::Status;
 use crate::map::{ClusterName, NodeId};
-use crate::tend::info::{self, Build, InfoError, Peers, Reply};
+use crate::tend::info::{self, BadEntries, Build, InfoError, Peers, Reply};
 use crate::tend::transport::{Answer, Ask, AskError, Interrupted, Transport};
 use crate::tend::{Host, Turn};
 
@@ -22,6 +22,7 @@ pub(super) struct Validated {
     pub(super) cluster_name: Option<ClusterName>,
     /// Where it says that it is reached.
     pub(super) service: Vec<Host>,
+    pub(super) bad_service: BadEntries,
     pub(super) peers: Peers,
 }
 
@@ -137,10 +138,8 @@ impl Wanted<'_> {
         }
         // A server without such addresses tells an error; then the address
         // that it was reached at has to do.
-        let service = match reply.value(self.commands.service) {
-            Ok(service) => info::parse_service(service)?,
-            Err(_) => Vec::new(),
-        };
+        let service = reply.value(self.commands.service).unwrap_or_default();
+        let (service, bad_service) = info::parse_service(service);
         let peers = info::parse_peers(reply.value(self.commands.peers)?)?;
         let address = ask.address;
         Ok(Validated {
@@ -150,6 +149,7 @@ impl Wanted<'_> {
             status,
             cluster_name,
             service,
+            bad_service,
             peers,
         })
     }

@@ -1,9 +1,6 @@
 //! Walking over a value byte by byte.
 
-use std::net::Ipv6Addr;
-
 use super::shown;
-use crate::tend::Host;
 
 /// A value that does not follow its grammar.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +25,16 @@ pub(super) struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     pub(super) fn new(what: &'static str, input: &'a [u8]) -> Cursor<'a> {
         Cursor { what, input, at: 0 }
+    }
+
+    /// Over what lies in the input between these places.
+    pub(super) fn at_entry(
+        what: &'static str,
+        input: &'a [u8],
+        start: usize,
+        end: usize,
+    ) -> Cursor<'a> {
+        Cursor { what, input: &input[..end], at: start }
     }
 
     /// The error that something else was wanted here.
@@ -88,25 +95,8 @@ impl<'a> Cursor<'a> {
         number.ok_or_else(|| self.wanted_at(start, wanted))
     }
 
-    /// `name [":" port]`, an IPv6 address in brackets.
-    pub(super) fn host(&mut self, default_port: Option<u16>) -> Result<Host, GrammarError> {
-        const HOST: &str = "a host: a name, an IPv4 address or an IPv6 address in brackets";
-        let start = self.at;
-        let name = if self.eat(b'[') {
-            let name = self.until(b"]");
-            self.expect(b']', "] after an IPv6 address")?;
-            let v6 =
-                core::str::from_utf8(name).ok().filter(|name| name.parse::<Ipv6Addr>().is_ok());
-            v6.ok_or_else(|| self.wanted_at(start, HOST))?
-        } else {
-            let name = core::str::from_utf8(self.until(b":,;[]")).ok();
-            name.ok_or_else(|| self.wanted_at(start, HOST))?
-        };
-        let port = if self.eat(b':') {
-            self.number("a port")?
-        } else {
-            default_port.ok_or_else(|| self.wanted(": and a port"))?
-        };
-        Host::new(name, port).map_err(|_| self.wanted_at(start, HOST))
+    /// What was stepped over since.
+    pub(super) fn since(&self, start: usize) -> &'a [u8] {
+        &self.input[start..self.at]
     }
 }

@@ -5,6 +5,7 @@
 //! is taken for them, every key must echo its command, and a value is read
 //! whole before anything is made of it.
 
+mod bad;
 mod cursor;
 mod peers;
 mod racks;
@@ -12,10 +13,11 @@ mod replicas;
 mod scalar;
 mod service;
 
+pub use bad::{BadEntries, BadEntry};
 pub use cursor::GrammarError;
 pub use peers::{Peer, Peers, parse_peers};
-pub use racks::parse_racks;
-pub use replicas::{Bitmap, Claim, parse_replicas};
+pub use racks::{Racks, parse_racks};
+pub use replicas::{Bitmap, Claim, Replicas, parse_replicas};
 pub use scalar::{Build, parse_build, parse_cluster_name, parse_generation, parse_node};
 pub use service::parse_service;
 

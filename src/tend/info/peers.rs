@@ -1,9 +1,22 @@
 //! `peers-clear-std` and its kin: the other nodes, as one node sees them.
+//!
+//! One odd entry must not cost the others their place. An entry that has the form
+//! of a peer ends where its brackets close, whatever stands in its fields; of one
+//! that has not, the next entry that does is looked for.
 
 use super::GrammarError;
+use super::bad::BadEntries;
 use super::cursor::Cursor;
 use crate::map::{NodeId, TlsName};
 use crate::tend::Host;
+
+/// Hosts of one peer that are read at most.
+const MAX_HOSTS: usize = 256;
+
+/// Bad hosts in an entry that is found after one without the form of a peer.
+const FEW: usize = 3;
+
+const WHAT: &str = "peers";
 
 /// The other nodes, as one node sees them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +25,9 @@ pub struct Peers {
     pub generation: i32,
     /// The nodes, in the server's order; a bad server may repeat them.
     pub peers: Vec<Peer>,
+    /// What could not be used. A peer of whom only a host or the TLS name is bad
+    /// is among the peers all the same, without it.
+    pub bad: BadEntries,
 }
 
 /// One of them.
@@ -25,61 +41,181 @@ pub struct Peer {
     pub hosts: Vec<Host>,
 }
 
+impl Peer {
+    /// Adds what another entry of the same node says.
+    pub(crate) fn add(&mut self, other: Peer) {
+        self.tls_name = self.tls_name.or(other.tls_name);
+        for host in other.hosts {
+            if self.hosts.len() < MAX_HOSTS && !self.hosts.contains(&host) {
+                self.hosts.push(host);
+            }
+        }
+    }
+}
+
 /// Reads `generation,[port],[[id,[tls_name],[host,…]],…]`.
 ///
 /// # Errors
-/// [`GrammarError`] at the first byte that does not fit.
+/// [`GrammarError`] if the generation or the list around the entries can't be
+/// read. Entries that can't be used are left out.
 pub fn parse_peers(value: &[u8]) -> Result<Peers, GrammarError> {
-    let mut cursor = Cursor::new("peers", value);
+    let mut cursor = Cursor::new(WHAT, value);
     let generation = cursor.number("a generation, a signed 32-bit number")?;
     cursor.expect(b',', "a comma after the generation")?;
-    let default_port = match cursor.peek() {
-        Some(b',') => Host::DEFAULT_PORT,
-        _ => cursor.number("a port or nothing")?,
-    };
+    let port = cursor.until(b",");
     cursor.expect(b',', "a comma after the default port")?;
-    let peers = list(&mut cursor, |cursor| peer(cursor, default_port))?;
-    cursor.end()?;
-    Ok(Peers { generation, peers })
-}
-
-fn peer(cursor: &mut Cursor<'_>, default_port: u16) -> Result<Peer, GrammarError> {
-    cursor.expect(b'[', "[ and a peer")?;
-    let start = cursor.at();
-    let id = NodeId::from_bytes(cursor.until(b",[]"))
-        .map_err(|_| cursor.wanted_at(start, "a node id of 1 to 19 characters"))?;
-    cursor.expect(b',', "a comma after the node id")?;
-    let start = cursor.at();
-    let tls_name = match cursor.until(b",[]") {
-        b"" => None,
-        name => Some(
-            TlsName::from_bytes(name)
-                .map_err(|_| cursor.wanted_at(start, "a TLS name of at most 253 characters"))?,
-        ),
-    };
-    cursor.expect(b',', "a comma after the TLS name")?;
-    let hosts = list(cursor, |cursor| cursor.host(Some(default_port)))?;
-    cursor.expect(b']', "] after a peer")?;
-    Ok(Peer { id, tls_name, hosts })
-}
-
-/// `"[" [ item { "," item } ] "]"`
-fn list<'a, I>(
-    cursor: &mut Cursor<'a>,
-    mut item: impl FnMut(&mut Cursor<'a>) -> Result<I, GrammarError>,
-) -> Result<Vec<I>, GrammarError> {
     cursor.expect(b'[', "[ and a list")?;
-    let mut items = Vec::new();
-    if cursor.eat(b']') {
-        return Ok(items);
-    }
-    loop {
-        items.push(item(cursor)?);
-        if cursor.eat(b']') {
-            return Ok(items);
+    let mut bad = BadEntries::default();
+    let default_port = match port {
+        b"" => Some(Host::DEFAULT_PORT),
+        port => match core::str::from_utf8(port).ok().and_then(|port| port.parse().ok()) {
+            Some(0) | None => {
+                bad.add(WHAT, port, "the default port is not 1 to 65535");
+                None
+            }
+            port => port,
+        },
+    };
+    let list = match value[cursor.at()..].strip_suffix(b"]") {
+        Some(list) => list,
+        None => return Err(cursor.wanted_at(value.len(), "] and the end")),
+    };
+    let peers = Entries { list, default_port, bad: &mut bad }.read();
+    Ok(Peers { generation, peers, bad })
+}
+
+/// The entries between the brackets of the list.
+struct Entries<'a> {
+    list: &'a [u8],
+    default_port: Option<u16>,
+    bad: &'a mut BadEntries,
+}
+
+/// Something of the form of a peer: where it begins and ends, and its fields.
+struct Form<'a> {
+    end: usize,
+    id: &'a [u8],
+    tls_name: &'a [u8],
+    hosts: Vec<&'a [u8]>,
+}
+
+impl<'a> Entries<'a> {
+    fn read(&mut self) -> Vec<Peer> {
+        let mut peers = Vec::new();
+        let mut at = 0;
+        while at < self.list.len() {
+            let next = match self.form(at, MAX_HOSTS) {
+                Some(form) => {
+                    let end = form.end;
+                    peers.extend(self.peer(at, form));
+                    end + 1
+                }
+                None => {
+                    let next = self.next_form(at + 1);
+                    let end = next.map_or(self.list.len(), |next| next - 1);
+                    let entry = &self.list[at..end];
+                    // Which node it is may be plain although the rest is not: a
+                    // node that is known does not become unlisted by it.
+                    peers.extend(id_of(entry).map(|id| Peer { id, tls_name: None, hosts: Vec::new() }));
+                    self.bad.add(WHAT, entry, "it does not have the form [id,tls name,[host,...]]");
+                    end + 1
+                }
+            };
+            at = next;
         }
-        cursor.expect(b',', "a comma or ]")?;
+        if self.list.last() == Some(&b',') {
+            self.bad.add(WHAT, b"", "nothing stands after the last comma");
+        }
+        peers
     }
+
+    /// What has the form of a peer there, and after it a comma or the end; with so
+    /// many bad hosts at most.
+    fn form(&self, at: usize, mut bad_hosts: usize) -> Option<Form<'a>> {
+        let mut cursor = Cursor::new(WHAT, &self.list[at..]);
+        let id = field(&mut cursor, b'[')?;
+        let tls_name = field(&mut cursor, b',')?;
+        let mut hosts = Vec::new();
+        if !(cursor.eat(b',') && cursor.eat(b'[')) {
+            return None;
+        }
+        while !cursor.eat(b']') {
+            if hosts.len() == MAX_HOSTS || !(hosts.is_empty() || cursor.eat(b',')) {
+                return None;
+            }
+            let host = host(&mut cursor);
+            if bad_hosts < MAX_HOSTS && Host::told(host, Some(Host::DEFAULT_PORT)).is_err() {
+                bad_hosts = bad_hosts.checked_sub(1)?;
+            }
+            hosts.push(host);
+        }
+        let end = cursor.eat(b']').then(|| at + cursor.at())?;
+        let ends = self.list.get(end).is_none_or(|&byte| byte == b',');
+        ends.then_some(Form { end, id, tls_name, hosts })
+    }
+
+    /// Where the next entry of the form of a peer, and with a node id, begins
+    /// after a comma.
+    fn next_form(&self, from: usize) -> Option<usize> {
+        let begins = |at: &usize| {
+            let here = self.list[*at] == b'[' && self.list[*at - 1] == b',';
+            // With few bad hosts: else each place might look far ahead.
+            let form = here.then(|| self.form(*at, FEW)).flatten();
+            form.is_some_and(|form| NodeId::from_bytes(form.id).is_ok())
+        };
+        (from..self.list.len()).find(begins)
+    }
+
+    fn peer(&mut self, at: usize, form: Form<'a>) -> Option<Peer> {
+        let Ok(id) = NodeId::from_bytes(form.id) else {
+            let entry = &self.list[at..form.end];
+            self.bad.add(WHAT, entry, "the node id is not 1 to 19 characters");
+            return None;
+        };
+        let of = |text: &[u8]| [id.as_bytes(), b": ", text].concat();
+        let tls_name = match form.tls_name {
+            b"" => None,
+            name => match TlsName::from_bytes(name) {
+                Ok(name) => Some(name),
+                Err(_) => {
+                    self.bad.add(WHAT, &of(name), "the TLS name is not 1 to 253 characters");
+                    None
+                }
+            },
+        };
+        let mut hosts = Vec::with_capacity(form.hosts.len());
+        for text in form.hosts {
+            match Host::told(text, self.default_port) {
+                Ok(host) => hosts.push(host),
+                Err(problem) => self.bad.add(WHAT, &of(text), problem),
+            }
+        }
+        Some(Peer { id, tls_name, hosts })
+    }
+}
+
+/// The node id at the beginning of an entry that has not the form of a peer.
+fn id_of(entry: &[u8]) -> Option<NodeId> {
+    let mut cursor = Cursor::new(WHAT, entry);
+    let id = field(&mut cursor, b'[').and_then(|id| NodeId::from_bytes(id).ok())?;
+    (cursor.peek() == Some(b',')).then_some(id)
+}
+
+/// That byte, and what follows it up to the next comma or bracket.
+fn field<'a>(cursor: &mut Cursor<'a>, first: u8) -> Option<&'a [u8]> {
+    cursor.eat(first).then(|| cursor.until(b",[]"))
+}
+
+/// The text of a host: up to the next comma or closing bracket that is not its
+/// own.
+fn host<'a>(cursor: &mut Cursor<'a>) -> &'a [u8] {
+    let start = cursor.at();
+    if cursor.eat(b'[') {
+        cursor.until(b",[]");
+        cursor.eat(b']');
+    }
+    cursor.until(b",]");
+    cursor.since(start)
 }
 
 #[cfg(test)]
@@ -89,8 +225,8 @@ mod tests {
     #[test]
     fn peers_of_every_form_are_read() {
         let text = b"-7,,[[D4,,[127.0.0.14,[2001:db8::1],[::1]:1]],[A,tls.a,[db-1.x:9]],[B,,[]]]";
-        let Peers { generation, peers } = parse_peers(text).unwrap();
-        assert_eq!(generation, -7);
+        let Peers { generation, peers, bad } = parse_peers(text).unwrap();
+        assert!((generation, bad.count()) == (-7, 0), "{bad:?}");
         let shown: Vec<_> = peers
             .iter()
             .map(|peer| {
@@ -102,36 +238,94 @@ mod tests {
         let wanted =
             ["D4 - 127.0.0.14:3000 [2001:db8::1]:3000 [::1]:1", "A tls.a db-1.x:9", "B - "];
         assert_eq!(shown, wanted);
-        assert_eq!(parse_peers(b"0,3000,[]").unwrap(), Peers { generation: 0, peers: vec![] });
+        let none = Peers { generation: 0, peers: vec![], bad: BadEntries::default() };
+        assert_eq!(parse_peers(b"0,3000,[]").unwrap(), none);
         let other = parse_peers(b"1,4000,[[A,,[h]]]").unwrap();
         assert_eq!(other.peers[0].hosts[0].port(), 4000);
     }
 
     #[test]
-    fn malformed_peers_are_refused() {
+    fn h57_one_bad_entry_leaves_the_other_peers_alone() {
+        let long_host = format!("[X,,[{}:3000]]", "h".repeat(255));
+        let long_tls = format!("[X,{},[x]]", "t".repeat(254));
+        // The entry, what is left of it, and how many are bad.
+        for (odd, left, bad) in [
+            ("[X,,[127.0.0.1:0]]", "X:", 1),
+            ("[X,,[127.0.0.1:0,x:1]]", "X:x:1", 1),
+            ("[X,,[x:65536,x:1]]", "X:x:1", 1),
+            ("[X,,[x:-1,x:1x,:1,a b,x:]]", "X:", 5),
+            (&long_host, "X:", 1),
+            (&long_tls, "X:x:3000", 1),
+            ("[X,a b,[x]]", "X:x:3000", 1),
+            ("[X,,[]]", "X:", 0),
+            ("[X,,[[fe80::1%eth0]:3000]]", "X:[fe80::1%eth0]:3000", 0),
+            ("[X,,[[fe80::1%eth0]]]", "X:[fe80::1%eth0]:3000", 0),
+            ("[X,,[[fe80::1%]:3000,[::x]:1,[::1]]]", "X:[::1]:3000", 2),
+            ("[X,,[[fe80::1%eth0:3000,x]]", "X:x:3000", 1),
+            ("[X,,[::1]]", "X:", 1),
+            ("[X,,[x],[y]]", "X:", 1),
+            ("[X,,[x]", "X:", 1),
+            ("[X,,[x]]]", "X:", 1),
+            ("[X,,x]", "X:", 1),
+            ("[X,x]", "X:", 1),
+            ("[X]", "", 1),
+            ("[]", "", 1),
+            ("X", "", 1),
+            ("", "", 1),
+            ("[[X,,[x]]", "", 1),
+            ("[,,[x]]", "", 1),
+            ("[X/1,,[x]]", "", 1),
+            ("[ABCDEFGHIJKLMNOPQRST,,[x]]", "", 1),
+            ("[\x1b[2J,,[x]]", "", 1),
+            ("[X,,,[h1,h2,[::1]]]", "X:", 1),
+            ("[X,,[h1,h2,[::1]:0]", "X:", 1),
+        ] {
+            for (before, after) in
+                [("", ",[B,,[b:1]],[C,,[[::2]]]"), ("[B,,[b:1]],", ",[C,,[[::2]]]"), ("[B,,[b:1]],[C,,[[::2]]],", "")]
+            {
+                let text = format!("7,,[{before}{odd}{after}]");
+                let found = parse_peers(text.as_bytes()).unwrap();
+                let shown = |peer: &Peer| {
+                    let hosts: Vec<_> = peer.hosts.iter().map(Host::to_string).collect();
+                    format!("{}:{}", peer.id, hosts.join(" "))
+                };
+                let mut shown: Vec<_> = found.peers.iter().map(shown).collect();
+                shown.sort();
+                let wanted: Vec<_> =
+                    ["B:b:1", "C:[::2]:3000"].into_iter().chain((!left.is_empty()).then_some(left)).collect();
+                assert_eq!(shown, wanted, "{text}: {:?}", found.bad);
+                assert_eq!(found.bad.count(), bad, "{text}: {:?}", found.bad);
+            }
+        }
+    }
+
+    #[test]
+    fn h57_a_bad_default_port_costs_only_those_who_need_it() {
+        for port in ["0", "70000", "x", "-1", " "] {
+            let text = format!("1,{port},[[A,,[a]],[B,,[b:2]]]");
+            let found = parse_peers(text.as_bytes()).unwrap();
+            assert_eq!((found.peers[0].hosts.len(), found.peers[1].hosts.len()), (0, 1), "{port}");
+            assert_eq!(found.bad.count(), 2, "{port}: the port, and the host that needs it");
+        }
+    }
+
+    /// A reply of the greatest length that is read, made to be looked at again
+    /// and again.
+    #[test]
+    fn h57_hostile_lists_take_linear_time() {
+        for unit in ["[a,,[", "[a,,[h,", ",[a,,[[,", "[", "[A,,[h]", ",[h,h,", "[a,,[[::1],", "],["] {
+            let text = format!("1,,[{}]", unit.repeat(200_000 / unit.len()));
+            let begun = std::time::Instant::now();
+            let _ = parse_peers(text.as_bytes());
+            assert!(begun.elapsed().as_secs() < 10, "{unit}: {:?}", begun.elapsed());
+        }
+    }
+
+    #[test]
+    fn malformed_lists_are_refused() {
         for text in [
-            "",
-            "1",
-            "1,",
-            "1,3000,",
-            "1,3000,[",
-            "1,3000,[]]",
-            "1,3000,[[]]",
-            "1,3000,[[A]]",
-            "1,3000,[[A,,[h]]",
-            "1,3000,[[A,,[h]],]",
-            "1,3000,[[A,,[h,]]]",
-            "x,3000,[]",
-            "2147483648,3000,[]",
-            "1,70000,[]",
-            "1,3000,[[,,[h]]]",
-            "1,3000,[[A,,[:1]]]",
-            "1,3000,[[A,,[h:0]]]",
-            "1,3000,[[A,,[h:99999]]]",
-            "1,3000,[[A,,[[::1]]]",
-            "1,3000,[[A,,[[x]]]]",
-            "1,3000,[[ABCDEFGHIJKLMNOPQRST,,[h]]]",
-            "1,3000,[] ",
+            "", "1", "1,", "1,3000", "1,3000,", "1,3000,[", "1,3000,]", "x,3000,[]",
+            "2147483648,3000,[]", "1,3000,[] ", "1,3000,[[A,,[h]]],", "ERROR",
         ] {
             assert!(parse_peers(text.as_bytes()).is_err(), "{text}");
         }

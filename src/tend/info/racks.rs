@@ -1,31 +1,51 @@
 //! `rack-ids`: the rack of one node in each namespace.
 
-use super::GrammarError;
-use super::cursor::Cursor;
+use super::bad::BadEntries;
 use crate::map::NamespaceName;
 
-/// Reads `namespace:rack;…`; nothing = no racks.
-///
-/// # Errors
-/// [`GrammarError`] at the first byte that does not fit.
-pub fn parse_racks(value: &[u8]) -> Result<Vec<(NamespaceName, i32)>, GrammarError> {
-    let mut cursor = Cursor::new("rack-ids", value);
-    let mut racks = Vec::new();
+/// The racks of one node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Racks {
+    /// The rack in each namespace.
+    pub racks: Vec<(NamespaceName, i32)>,
+    /// Namespaces whose entry can't be used.
+    pub unread: Vec<NamespaceName>,
+    /// What could not be used.
+    pub bad: BadEntries,
+}
+
+/// Reads `namespace:rack;…`; nothing = no racks. Entries that can't be used are
+/// left out, and so are further ones of the same namespace.
+pub fn parse_racks(value: &[u8]) -> Racks {
+    let mut found = Racks::default();
     if value.is_empty() {
-        return Ok(racks);
+        return found;
     }
-    loop {
-        let start = cursor.at();
-        let name = NamespaceName::from_bytes(cursor.until(b":;"))
-            .map_err(|_| cursor.wanted_at(start, "a namespace of 1 to 31 characters"))?;
-        cursor.expect(b':', ": and a rack id")?;
-        racks.push((name, cursor.number("a rack id, a signed 32-bit number")?));
-        if !cursor.eat(b';') {
-            break;
+    let mut seen = std::collections::BTreeSet::new();
+    for entry in value.split(|&byte| byte == b';') {
+        let (name, rack) = match entry.iter().position(|&byte| byte == b':') {
+            Some(at) => (&entry[..at], Some(&entry[at + 1..])),
+            None => (entry, None),
+        };
+        let Ok(name) = NamespaceName::from_bytes(name) else {
+            found.bad.add("rack-ids", entry, "the namespace is not 1 to 31 characters");
+            continue;
+        };
+        let number = rack.and_then(|rack| core::str::from_utf8(rack).ok());
+        // A + is a number to Rust, but not to servers.
+        let number = number.filter(|text| !text.starts_with('+')).and_then(|text| text.parse().ok());
+        match number {
+            _ if !seen.insert(name) => {
+                found.bad.add("rack-ids", entry, "the namespace is listed before");
+            }
+            Some(rack) => found.racks.push((name, rack)),
+            None => {
+                found.unread.push(name);
+                found.bad.add("rack-ids", entry, "the rack is not a signed 32-bit number");
+            }
         }
     }
-    cursor.end()?;
-    Ok(racks)
+    found
 }
 
 #[cfg(test)]
@@ -33,13 +53,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn racks_are_read_or_refused() {
-        let racks = parse_racks(b"test:1;bar:-2").unwrap();
+    fn h57_a_bad_rack_leaves_the_others_alone() {
         let name = |name| NamespaceName::new(name).unwrap();
-        assert_eq!(racks, [(name("test"), 1), (name("bar"), -2)]);
-        assert_eq!(parse_racks(b"").unwrap(), []);
-        for text in ["test", "test:", "test:x", "test:1;", ":1", "test:1,bar:2", "t:3000000000"] {
-            assert!(parse_racks(text.as_bytes()).is_err(), "{text}");
+        let found = parse_racks(b"test:1;bar:-2");
+        assert_eq!((found.racks, found.bad.count()), (vec![(name("test"), 1), (name("bar"), -2)], 0));
+        assert_eq!(parse_racks(b""), Racks::default());
+        let long = format!("{}:1", "n".repeat(32));
+        for (odd, unread) in [
+            ("x", true), ("x:", true), ("x:y", true), ("x:3000000000", true), ("x:+1", true),
+            ("x:1:2", true), ("", false), (":1", false), (&long, false), ("a,b:1", false),
+            ("test:2", false), ("test:y", false),
+        ] {
+            let found = parse_racks(format!("test:1;{odd};bar:-2").as_bytes());
+            assert_eq!(found.racks, [(name("test"), 1), (name("bar"), -2)], "{odd}");
+            assert_eq!(found.bad.count(), 1, "{odd}");
+            assert_eq!(found.unread, if unread { vec![name("x")] } else { vec![] }, "{odd}");
         }
     }
 }

@@ -1,9 +1,12 @@
 //! `replicas`: which partitions a node holds.
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::GrammarError;
+use super::bad::BadEntries;
 use super::cursor::Cursor;
 use crate::map::NamespaceName;
 
@@ -46,30 +49,63 @@ pub struct Claim {
     pub columns: Vec<Bitmap>,
 }
 
+/// What a node says of all namespaces.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replicas {
+    /// Each namespace once.
+    pub claims: Vec<Claim>,
+    /// Namespaces that the node has, but whose entry can't be used.
+    pub unread: Vec<NamespaceName>,
+    /// What could not be used.
+    pub bad: BadEntries,
+}
+
 /// Reads `namespace:regime,rf,base64,…;…` for namespaces of so many partitions
-/// (a multiple of 8).
+/// (a multiple of 8). Entries that can't be used are left out, also for a number
+/// of columns other than the replication factor, and so are further ones of the
+/// same namespace.
 ///
 /// # Errors
-/// [`GrammarError`] at the first byte that does not fit; also for a namespace
-/// that is listed twice, and for a number of columns other than the replication
-/// factor.
-pub fn parse_replicas(value: &[u8], partitions: usize) -> Result<Vec<Claim>, GrammarError> {
-    let mut cursor = Cursor::new("replicas", value);
-    let mut claims: Vec<Claim> = Vec::new();
-    loop {
-        let start = cursor.at();
-        let claim = claim(&mut cursor, partitions)?;
-        if claims.iter().any(|earlier| earlier.namespace == claim.namespace) {
-            return Err(cursor.wanted_at(start, "every namespace once"));
-        }
-        claims.push(claim);
-        if !cursor.eat(b';') {
-            break;
+/// [`GrammarError`] if no entry at all can be used: where the first one goes
+/// wrong.
+pub fn parse_replicas(value: &[u8], partitions: usize) -> Result<Replicas, GrammarError> {
+    let mut found = Replicas::default();
+    let (mut seen, mut first) = (BTreeSet::new(), None);
+    for (at, entry) in entries(value) {
+        // Errors tell where in the whole value.
+        let mut cursor = Cursor::at_entry(WHAT, value, at, at + entry.len());
+        match claim(&mut cursor, partitions) {
+            Ok(claim) if seen.insert(claim.namespace) => found.claims.push(claim),
+            Ok(_) => found.bad.add(WHAT, entry, "the namespace is listed before"),
+            Err(error) => {
+                found.bad.add(WHAT, entry, error.wanted);
+                let name = entry.split(|byte| b":,".contains(byte)).next().unwrap_or_default();
+                if let Ok(name) = NamespaceName::from_bytes(name)
+                    && seen.insert(name)
+                {
+                    found.unread.push(name);
+                }
+                first = first.or(Some(error));
+            }
         }
     }
-    cursor.end()?;
-    Ok(claims)
+    match first {
+        Some(error) if found.claims.is_empty() => Err(error),
+        _ => Ok(found),
+    }
 }
+
+/// The entries, and where they begin.
+fn entries(value: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let mut next = 0;
+    value.split(|&byte| byte == b';').map(move |entry| {
+        let at = next;
+        next += entry.len() + 1;
+        (at, entry)
+    })
+}
+
+const WHAT: &str = "replicas";
 
 fn claim(cursor: &mut Cursor<'_>, partitions: usize) -> Result<Claim, GrammarError> {
     let start = cursor.at();
@@ -88,6 +124,7 @@ fn claim(cursor: &mut Cursor<'_>, partitions: usize) -> Result<Claim, GrammarErr
         cursor.expect(b',', "a comma and a column for each replica")?;
         columns.push(column(cursor, partitions)?);
     }
+    cursor.end()?;
     Ok(Claim { namespace, regime, replication_factor, columns })
 }
 
@@ -120,8 +157,9 @@ mod tests {
     fn claims_are_read() {
         let (full, none) = (base64(&[255; 512]), base64(&[0; 512]));
         let text = format!("test:0,2,{full},{none};bar:9,1,{none}");
-        let claims = parse_replicas(text.as_bytes(), 4096).unwrap();
-        assert_eq!(claims.len(), 2);
+        let found = parse_replicas(text.as_bytes(), 4096).unwrap();
+        let claims = found.claims;
+        assert_eq!((claims.len(), found.bad.count()), (2, 0));
         assert_eq!((claims[0].regime, claims[0].replication_factor), (0, 2));
         assert_eq!(claims[0].columns[0].partitions().count(), 4096);
         assert_eq!(claims[0].columns[1].partitions().count(), 0);
@@ -129,29 +167,39 @@ mod tests {
     }
 
     #[test]
-    fn malformed_claims_are_refused() {
+    fn h57_a_bad_namespace_leaves_the_others_alone() {
         let good = base64(&[0; 512]);
         let (short, long) = (base64(&[0; 511]), base64(&[0; 513]));
         let bad = format!("!{}", &good[1..]);
-        for text in [
-            String::new(),
-            "test".into(),
-            format!("test:0,2,{good}"),
-            format!("test:0,1,{good},{good}"),
-            "test:0,0".into(),
-            format!("test:0,0,{good}"),
-            format!("test:0,256,{good}"),
-            format!("test:-1,1,{good}"),
-            format!("test:4294967296,1,{good}"),
-            format!("test:0,1,{short}"),
-            format!("test:0,1,{long}"),
-            format!("test:0,1,{bad}"),
-            format!("test:0,1,{good};"),
-            format!("test:0,1,{good};test:0,1,{good}"),
-            format!(":0,1,{good}"),
-            format!("{}:0,1,{good}", "n".repeat(32)),
+        let name = |name| NamespaceName::new(name).unwrap();
+        for (odd, unread) in [
+            (String::new(), None),
+            ("test".into(), Some("test")),
+            (format!("test:0,2,{good}"), Some("test")),
+            (format!("test:0,1,{good},{good}"), Some("test")),
+            ("test:0,0".into(), Some("test")),
+            (format!("test:0,0,{good}"), Some("test")),
+            (format!("test:0,256,{good}"), Some("test")),
+            (format!("test:0,300,{good}"), Some("test")),
+            (format!("test:-1,1,{good}"), Some("test")),
+            (format!("test:4294967296,1,{good}"), Some("test")),
+            (format!("test:0,1,{short}"), Some("test")),
+            (format!("test:0,1,{long}"), Some("test")),
+            (format!("test:0,1,{bad}"), Some("test")),
+            (format!(":0,1,{good}"), None),
+            (format!("{}:0,1,{good}", "n".repeat(32)), None),
+            (format!("a b:0,1,{good}"), None),
+            (format!("bar:7,1,{good}"), None),
         ] {
-            assert!(parse_replicas(text.as_bytes(), 4096).is_err(), "{text:.40}");
+            for text in [format!("bar:0,1,{good};{odd};foo:0,1,{good}"), format!("bar:0,1,{good};foo:0,1,{good};{odd}")] {
+                let found = parse_replicas(text.as_bytes(), 4096).unwrap();
+                let names: Vec<_> = found.claims.iter().map(|claim| (claim.namespace, claim.regime)).collect();
+                assert_eq!(names, [(name("bar"), 0), (name("foo"), 0)], "{text:.40}");
+                assert_eq!(found.bad.count(), 1, "{text:.40}");
+                assert_eq!(found.unread.first().copied(), unread.map(name), "{text:.40}");
+            }
+            // Alone it is a reply that can't be used, unless it is good.
+            assert_eq!(parse_replicas(odd.as_bytes(), 4096).is_err(), !odd.starts_with("bar"), "{odd:.40}");
         }
     }
 }

@@ -1,27 +1,22 @@
 //! `service-clear-std` and its kin: where a node itself says it is reached.
 
-use super::GrammarError;
-use super::cursor::Cursor;
+use super::bad::BadEntries;
 use crate::tend::Host;
 
-/// Reads `host:port,…`; nothing = the node tells no address.
-///
-/// # Errors
-/// [`GrammarError`] at the first byte that does not fit.
-pub fn parse_service(value: &[u8]) -> Result<Vec<Host>, GrammarError> {
-    let mut cursor = Cursor::new("service", value);
-    let mut hosts = Vec::new();
+/// Reads `host:port,…`; nothing = the node tells no address. Entries that can't
+/// be used are left out.
+pub fn parse_service(value: &[u8]) -> (Vec<Host>, BadEntries) {
+    let (mut hosts, mut bad) = (Vec::new(), BadEntries::default());
     if value.is_empty() {
-        return Ok(hosts);
+        return (hosts, bad);
     }
-    loop {
-        hosts.push(cursor.host(None)?);
-        if !cursor.eat(b',') {
-            break;
+    for text in value.split(|&byte| byte == b',') {
+        match Host::told(text, None) {
+            Ok(host) => hosts.push(host),
+            Err(problem) => bad.add("service", text, problem),
         }
     }
-    cursor.end()?;
-    Ok(hosts)
+    (hosts, bad)
 }
 
 #[cfg(test)]
@@ -29,13 +24,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn service_lists_are_read_or_refused() {
-        let hosts = parse_service(b"127.0.0.14:3000,[::1]:1,db.x:2").unwrap();
-        let shown: Vec<_> = hosts.iter().map(Host::to_string).collect();
-        assert_eq!(shown, ["127.0.0.14:3000", "[::1]:1", "db.x:2"]);
-        assert_eq!(parse_service(b"").unwrap(), []);
-        for text in ["a", "a:1,", ",a:1", "a:1;b:2", "a:x", "[::1]", "a:1]"] {
-            assert!(parse_service(text.as_bytes()).is_err(), "{text}");
+    fn h57_a_bad_address_leaves_the_others_alone() {
+        let read = |text: &str| {
+            let (hosts, bad) = parse_service(text.as_bytes());
+            (hosts.iter().map(Host::to_string).collect::<Vec<_>>().join(" "), bad.count())
+        };
+        let whole = "127.0.0.14:3000,[::1]:1,[fe80::1%eth0]:1,db.x:2";
+        assert_eq!(read(whole), (whole.replace(',', " "), 0));
+        assert_eq!(read(""), (String::new(), 0));
+        for odd in ["", "a", "a:0", "a:65536", "a:x", "[::1]", "a:1]", "a:1;b:2", ":1", "[::1:1"] {
+            assert_eq!(read(&format!("a:1,{odd},b:2")), ("a:1 b:2".into(), 1), "{odd}");
+            assert_eq!(read(&format!("a:1,{odd}")), ("a:1".into(), 1), "{odd}");
         }
     }
 }

@@ -39,6 +39,9 @@ impl Resolver {
         for host in hosts {
             if let Some(address) = host.address() {
                 known.insert(host.clone(), Ok(vec![address]));
+            } else if let Some(scope) = host.scope() {
+                let error = format!("this machine has no network interface {scope:?}");
+                known.insert(host.clone(), Err(error));
             } else if let Err(error) = self.look_up(host) {
                 known.insert(host.clone(), Err(error));
             }

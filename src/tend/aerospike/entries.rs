@@ -1,0 +1,45 @@
+//! Bad entries of replies: left out, counted and told, the others count.
+
+use std::collections::BTreeSet;
+
+use super::AerospikeSource;
+use crate::tend::info::{BadEntries, BadEntry};
+use crate::tend::transport::Transport;
+use crate::tend::{Condition, TendEvent, Turn};
+
+/// What could not be used in the latest replies of a node.
+#[derive(Clone, Debug, Default)]
+pub(super) struct BadLists {
+    pub(super) peers: BadEntries,
+    pub(super) service: BadEntries,
+    pub(super) replicas: BadEntries,
+    pub(super) racks: BadEntries,
+}
+
+impl BadLists {
+    fn all(&self) -> [&BadEntries; 4] {
+        [&self.peers, &self.service, &self.replicas, &self.racks]
+    }
+}
+
+impl<T: Transport> AerospikeSource<T> {
+    /// Counts the bad entries that there are, and tells each once until it is gone:
+    /// several nodes may list the same one.
+    pub(super) fn tell_bad_entries(&mut self, turn: &mut dyn Turn) {
+        let mut there: BTreeSet<BadEntry> = BTreeSet::new();
+        let mut more = 0;
+        for node in &self.nodes {
+            for bad in node.bad_lists.all() {
+                more += bad.count() - bad.kept().len();
+                for entry in bad.kept() {
+                    if there.insert(entry.clone()) && !self.bad_entries.contains(entry) {
+                        let BadEntry { what, entry, problem } = entry.clone();
+                        turn.event(TendEvent::BadEntry { id: node.id, what, entry, problem });
+                    }
+                }
+            }
+        }
+        self.conditions.add(Condition::BadEntries, there.len() + more);
+        self.bad_entries = there;
+    }
+}

@@ -1,0 +1,75 @@
+//! Entries of a list that can't be used: they are left out, the others count.
+
+use core::fmt;
+
+use super::shown;
+
+/// How many bad entries of one reply are kept; all are counted.
+const MAX_KEPT: usize = 16;
+
+/// An entry that can't be used.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BadEntry {
+    /// What list it stands in.
+    pub what: &'static str,
+    /// The beginning of the entry, printable.
+    pub entry: String,
+    /// What is wrong with it.
+    pub problem: &'static str,
+}
+
+impl fmt::Display for BadEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let BadEntry { what, entry, problem } = self;
+        write!(f, "an entry of {what} is left out: {problem}: \"{entry}\"")
+    }
+}
+
+/// The bad entries of one reply.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BadEntries {
+    kept: Vec<BadEntry>,
+    count: usize,
+}
+
+impl BadEntries {
+    pub(super) fn add(&mut self, what: &'static str, entry: &[u8], problem: &'static str) {
+        self.count += 1;
+        if self.kept.len() < MAX_KEPT {
+            let entry = shown(entry).escape_default().to_string();
+            self.kept.push(BadEntry { what, entry, problem });
+        }
+    }
+
+    /// The first of them.
+    pub fn kept(&self) -> &[BadEntry] {
+        &self.kept
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_escaped_and_all_are_counted() {
+        let mut bad = BadEntries::default();
+        for _ in 0..100 {
+            bad.add("peers", b"\x1b[31m\"\xff", "it is not text");
+        }
+        assert_eq!((bad.count(), bad.kept().len(), bad.is_empty()), (100, MAX_KEPT, false));
+        let shown = bad.kept()[0].to_string();
+        assert!(shown.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{shown:?}");
+        assert!(shown.starts_with("an entry of peers is left out: it is not text: "), "{shown}");
+    }
+}
