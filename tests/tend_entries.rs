@@ -164,7 +164,7 @@ fn h57_a_peer_is_reached_at_those_of_its_addresses_that_are_good() {
 }
 
 #[test]
-fn h57_an_address_with_a_scope_is_dialled_with_it() {
+fn h58_an_address_with_a_scope_is_dialled_with_it() {
     let lo = nix_if("lo");
     let scoped = format!("[fe80::2%{lo}]:3000");
     for told in ["[fe80::2%lo]:3000".to_owned(), scoped.clone(), "[fe80::2%lo]".to_owned()] {

@@ -316,7 +316,7 @@ mod tests {
         }
 
         #[test]
-        fn h57_addresses_come_back_with_their_scope(ip: IpAddr, port: u16, scope: u32) {
+        fn h58_addresses_come_back_with_their_scope(ip: IpAddr, port: u16, scope: u32) {
             let address = match ip {
                 IpAddr::V6(ip) => SocketAddrV6::new(ip, port, 0, scope).into(),
                 ip => SocketAddr::new(ip, port),

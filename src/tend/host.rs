@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn h57_a_scope_is_kept_where_it_counts() {
+    fn h58_a_scope_is_kept_where_it_counts() {
         let address = |text: &str| text.parse::<Host>().unwrap().address();
         let scoped = |scope| SocketAddr::from(SocketAddrV6::new("fe80::1".parse().unwrap(), 3000, 0, scope));
         assert_eq!(address("[fe80::1%7]:3000"), Some(scoped(7)));
