@@ -171,7 +171,10 @@ fn h58_an_address_with_a_scope_is_dialled_with_it() {
         let mut fake = two();
         let b = fake.servers.remove(&at(B)).unwrap();
         fake.servers.insert(at(&scoped), b);
-        fake.servers.get_mut(&at(A)).unwrap().list(&format!("[B,,[{told}]],[E,,[[fe80::3%no-such-if]:1]]"));
+        fake.servers
+            .get_mut(&at(A))
+            .unwrap()
+            .list(&format!("[B,,[{told}]],[E,,[[fe80::3%no-such-if]:1]]"));
         let mut source = source(fake, SMALL);
         let (_, events) = tend_well(&mut source);
         let slot = source.map().nodes.slot_of(&node("B")).unwrap_or_else(|| panic!("{events:?}"));

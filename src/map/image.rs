@@ -6,8 +6,8 @@ use super::cluster::ClusterMap;
 use super::namespace::Namespace;
 use super::node::{Node, Slot};
 use super::records::{
-    Counts, NamespaceWord, NodeWord, PortWord, REPLICAS_A_WORD, RackWord, RoutingWord,
-    ip_bytes, pack,
+    Counts, NamespaceWord, NodeWord, PortWord, REPLICAS_A_WORD, RackWord, RoutingWord, ip_bytes,
+    pack,
 };
 use crate::layout::{Geometry, frame};
 use crate::protocol::{PAYLOAD_MASK, Publisher, Word};

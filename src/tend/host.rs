@@ -291,7 +291,8 @@ mod tests {
     #[test]
     fn h58_a_scope_is_kept_where_it_counts() {
         let address = |text: &str| text.parse::<Host>().unwrap().address();
-        let scoped = |scope| SocketAddr::from(SocketAddrV6::new("fe80::1".parse().unwrap(), 3000, 0, scope));
+        let scoped =
+            |scope| SocketAddr::from(SocketAddrV6::new("fe80::1".parse().unwrap(), 3000, 0, scope));
         assert_eq!(address("[fe80::1%7]:3000"), Some(scoped(7)));
         assert_eq!(address("[fe80::1%4294967295]:3000"), Some(scoped(u32::MAX)));
         let lo = nix::net::if_::if_nametoindex("lo").expect("every machine has it");
@@ -300,13 +301,17 @@ mod tests {
         // Elsewhere it means nothing: the same address is the same node's.
         assert_eq!(address("[2001:db8::1%7]:1"), address("[2001:db8::1]:1"));
         let there_and_back = Host::from(scoped(7));
-        assert_eq!((there_and_back.to_string().as_str(), there_and_back.address()), ("[fe80::1%7]:3000", Some(scoped(7))));
+        assert_eq!(
+            (there_and_back.to_string().as_str(), there_and_back.address()),
+            ("[fe80::1%7]:3000", Some(scoped(7)))
+        );
         assert_eq!("[fe80::1%7]:3000".parse::<Host>().unwrap().certificate_name(), "fe80::1");
     }
 
     #[test]
     fn hosts_that_servers_tell_are_read_or_refused_with_the_reason() {
-        let told = |text: &str| Host::told(text.as_bytes(), Some(4000)).map(|host| host.to_string());
+        let told =
+            |text: &str| Host::told(text.as_bytes(), Some(4000)).map(|host| host.to_string());
         for (text, host) in [
             ("a", "a:4000"),
             ("a:1", "a:1"),
@@ -335,9 +340,27 @@ mod tests {
     fn what_is_no_host_is_refused() {
         let long = "x".repeat(254);
         for text in [
-            "", ":1", "a:b:", "a:b:c:1", "a:", "a:0", "a:65536", "a:+1", "a:x", "[::1", "[a]:1",
-            "[::1]x", "a b", "[::1%]:1", "[::1%a%b]:1", "[::1%sixteen-bytes-if]:1", "a%eth0:1",
-            "10.0.0.1%eth0:1", "[10.0.0.1%eth0]:1", "[fe80::1%a b]:1", &long,
+            "",
+            ":1",
+            "a:b:",
+            "a:b:c:1",
+            "a:",
+            "a:0",
+            "a:65536",
+            "a:+1",
+            "a:x",
+            "[::1",
+            "[a]:1",
+            "[::1]x",
+            "a b",
+            "[::1%]:1",
+            "[::1%a%b]:1",
+            "[::1%sixteen-bytes-if]:1",
+            "a%eth0:1",
+            "10.0.0.1%eth0:1",
+            "[10.0.0.1%eth0]:1",
+            "[fe80::1%a b]:1",
+            &long,
         ] {
             assert!(text.parse::<Host>().is_err(), "{text:?}");
         }

@@ -230,10 +230,8 @@ fn ask_all<T: Transport>(
                     found.build = text("build");
                     found.edition = text("edition");
                     // Community servers refuse the command.
-                    found.racks = reply
-                        .value("rack-ids")
-                        .ok()
-                        .map(|value| info::parse_racks(value).racks);
+                    found.racks =
+                        reply.value("rack-ids").ok().map(|value| info::parse_racks(value).racks);
                     let hosts = |command: &str| -> Vec<Host> {
                         let value = reply.value(command).ok();
                         value.map(|value| info::parse_service(value).0).unwrap_or_default()

@@ -116,7 +116,11 @@ impl<'a> Entries<'a> {
                     let entry = &self.list[at..end];
                     // Which node it is may be plain although the rest is not: a
                     // node that is known does not become unlisted by it.
-                    peers.extend(id_of(entry).map(|id| Peer { id, tls_name: None, hosts: Vec::new() }));
+                    peers.extend(id_of(entry).map(|id| Peer {
+                        id,
+                        tls_name: None,
+                        hosts: Vec::new(),
+                    }));
                     self.bad.add(WHAT, entry, "it does not have the form [id,tls name,[host,...]]");
                     end + 1
                 }
@@ -280,9 +284,11 @@ mod tests {
             ("[X,,,[h1,h2,[::1]]]", "X:", 1),
             ("[X,,[h1,h2,[::1]:0]", "X:", 1),
         ] {
-            for (before, after) in
-                [("", ",[B,,[b:1]],[C,,[[::2]]]"), ("[B,,[b:1]],", ",[C,,[[::2]]]"), ("[B,,[b:1]],[C,,[[::2]]],", "")]
-            {
+            for (before, after) in [
+                ("", ",[B,,[b:1]],[C,,[[::2]]]"),
+                ("[B,,[b:1]],", ",[C,,[[::2]]]"),
+                ("[B,,[b:1]],[C,,[[::2]]],", ""),
+            ] {
                 let text = format!("7,,[{before}{odd}{after}]");
                 let found = parse_peers(text.as_bytes()).unwrap();
                 let shown = |peer: &Peer| {
@@ -291,8 +297,10 @@ mod tests {
                 };
                 let mut shown: Vec<_> = found.peers.iter().map(shown).collect();
                 shown.sort();
-                let wanted: Vec<_> =
-                    ["B:b:1", "C:[::2]:3000"].into_iter().chain((!left.is_empty()).then_some(left)).collect();
+                let wanted: Vec<_> = ["B:b:1", "C:[::2]:3000"]
+                    .into_iter()
+                    .chain((!left.is_empty()).then_some(left))
+                    .collect();
                 assert_eq!(shown, wanted, "{text}: {:?}", found.bad);
                 assert_eq!(found.bad.count(), bad, "{text}: {:?}", found.bad);
             }
@@ -313,7 +321,8 @@ mod tests {
     /// and again.
     #[test]
     fn h57_hostile_lists_take_linear_time() {
-        for unit in ["[a,,[", "[a,,[h,", ",[a,,[[,", "[", "[A,,[h]", ",[h,h,", "[a,,[[::1],", "],["] {
+        for unit in ["[a,,[", "[a,,[h,", ",[a,,[[,", "[", "[A,,[h]", ",[h,h,", "[a,,[[::1],", "],["]
+        {
             let text = format!("1,,[{}]", unit.repeat(200_000 / unit.len()));
             let begun = std::time::Instant::now();
             let _ = parse_peers(text.as_bytes());
@@ -324,8 +333,18 @@ mod tests {
     #[test]
     fn malformed_lists_are_refused() {
         for text in [
-            "", "1", "1,", "1,3000", "1,3000,", "1,3000,[", "1,3000,]", "x,3000,[]",
-            "2147483648,3000,[]", "1,3000,[] ", "1,3000,[[A,,[h]]],", "ERROR",
+            "",
+            "1",
+            "1,",
+            "1,3000",
+            "1,3000,",
+            "1,3000,[",
+            "1,3000,]",
+            "x,3000,[]",
+            "2147483648,3000,[]",
+            "1,3000,[] ",
+            "1,3000,[[A,,[h]]],",
+            "ERROR",
         ] {
             assert!(parse_peers(text.as_bytes()).is_err(), "{text}");
         }

@@ -33,7 +33,8 @@ pub fn parse_racks(value: &[u8]) -> Racks {
         };
         let number = rack.and_then(|rack| core::str::from_utf8(rack).ok());
         // A + is a number to Rust, but not to servers.
-        let number = number.filter(|text| !text.starts_with('+')).and_then(|text| text.parse().ok());
+        let number =
+            number.filter(|text| !text.starts_with('+')).and_then(|text| text.parse().ok());
         match number {
             _ if !seen.insert(name) => {
                 found.bad.add("rack-ids", entry, "the namespace is listed before");
@@ -56,13 +57,25 @@ mod tests {
     fn h57_a_bad_rack_leaves_the_others_alone() {
         let name = |name| NamespaceName::new(name).unwrap();
         let found = parse_racks(b"test:1;bar:-2");
-        assert_eq!((found.racks, found.bad.count()), (vec![(name("test"), 1), (name("bar"), -2)], 0));
+        assert_eq!(
+            (found.racks, found.bad.count()),
+            (vec![(name("test"), 1), (name("bar"), -2)], 0)
+        );
         assert_eq!(parse_racks(b""), Racks::default());
         let long = format!("{}:1", "n".repeat(32));
         for (odd, unread) in [
-            ("x", true), ("x:", true), ("x:y", true), ("x:3000000000", true), ("x:+1", true),
-            ("x:1:2", true), ("", false), (":1", false), (&long, false), ("a,b:1", false),
-            ("test:2", false), ("test:y", false),
+            ("x", true),
+            ("x:", true),
+            ("x:y", true),
+            ("x:3000000000", true),
+            ("x:+1", true),
+            ("x:1:2", true),
+            ("", false),
+            (":1", false),
+            (&long, false),
+            ("a,b:1", false),
+            ("test:2", false),
+            ("test:y", false),
         ] {
             let found = parse_racks(format!("test:1;{odd};bar:-2").as_bytes());
             assert_eq!(found.racks, [(name("test"), 1), (name("bar"), -2)], "{odd}");

@@ -191,15 +191,23 @@ mod tests {
             (format!("a b:0,1,{good}"), None),
             (format!("bar:7,1,{good}"), None),
         ] {
-            for text in [format!("bar:0,1,{good};{odd};foo:0,1,{good}"), format!("bar:0,1,{good};foo:0,1,{good};{odd}")] {
+            for text in [
+                format!("bar:0,1,{good};{odd};foo:0,1,{good}"),
+                format!("bar:0,1,{good};foo:0,1,{good};{odd}"),
+            ] {
                 let found = parse_replicas(text.as_bytes(), 4096).unwrap();
-                let names: Vec<_> = found.claims.iter().map(|claim| (claim.namespace, claim.regime)).collect();
+                let names: Vec<_> =
+                    found.claims.iter().map(|claim| (claim.namespace, claim.regime)).collect();
                 assert_eq!(names, [(name("bar"), 0), (name("foo"), 0)], "{text:.40}");
                 assert_eq!(found.bad.count(), 1, "{text:.40}");
                 assert_eq!(found.unread.first().copied(), unread.map(name), "{text:.40}");
             }
             // Alone it is a reply that can't be used, unless it is good.
-            assert_eq!(parse_replicas(odd.as_bytes(), 4096).is_err(), !odd.starts_with("bar"), "{odd:.40}");
+            assert_eq!(
+                parse_replicas(odd.as_bytes(), 4096).is_err(),
+                !odd.starts_with("bar"),
+                "{odd:.40}"
+            );
         }
     }
 }
