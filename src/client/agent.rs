@@ -13,7 +13,7 @@ use crate::map::{Capacity, snapshot};
 use crate::protocol::Term;
 use crate::segment::{
     Created, Inherited, Prepared, Search, Segment, SegmentError, Tenure, next_generation,
-    retire_and_unlink, search, sweep, wait,
+    retire_and_unlink_unused, search, sweep, wait,
 };
 use crate::tend::ClusterSource;
 
@@ -280,8 +280,8 @@ impl Agent {
         // two that close at once at least one sees that nobody is left.
         self.shared.current.let_go();
         let alone = segment.is_shared() && matches!(segment.attached(), Ok(0));
-        if alone && segment.is_at_name() {
-            if let Err(error) = retire_and_unlink(&segment) {
+        if alone && segment.is_found() {
+            if let Err(error) = retire_and_unlink_unused(&segment) {
                 self.shared.tell(Event::Trouble { error: error.to_string() });
             }
             let _ = sweep(&self.shared.config.place());

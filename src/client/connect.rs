@@ -21,6 +21,10 @@ use crate::segment::{
 use crate::tend::{AerospikeSource, ClusterSource};
 use crate::thread;
 
+/// How long a retired segment may keep its name before it is taken for one that
+/// is to be succeeded. Removing it takes less than a millisecond.
+const REMOVAL_PATIENCE: Duration = Duration::from_millis(50);
+
 /// A process's connection to a cluster's map.
 ///
 /// Clones, and further connects of this process under the same key, share one
@@ -182,11 +186,33 @@ fn shared(config: Config, source: Box<dyn ClusterSource>) -> Result<Arc<Handle>,
         drop(clients);
         return join(handle, &config);
     }
-    let (segment, start) = open(&config)?;
-    let place = Some(config.place());
-    let handle = spawn(config, source, Arc::new(Current::new(place, &segment)?), start)?;
+    let (current, start) = loop {
+        let (segment, start) = open(&config)?;
+        let current = Current::new(Some(config.place()), &segment)?;
+        if !is_being_removed(&segment) {
+            break (Arc::new(current), start);
+        }
+    };
+    let handle = spawn(config, source, current, start)?;
     clients.push((key, Arc::downgrade(&handle)));
     Ok(handle)
+}
+
+/// Whether a segment was removed, by the last process to leave it or by an
+/// operator, while this process attached: it has shown its map to nobody yet, and
+/// must not, for others may begin without it.
+///
+/// One that removes a segment retires it first, and takes its name away a moment
+/// later, unless it finds somebody attached.
+fn is_being_removed(segment: &Segment) -> bool {
+    let begun = Instant::now();
+    while segment.head().retired() && begun.elapsed() < REMOVAL_PATIENCE {
+        if !segment.is_found() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    false
 }
 
 /// A second connect of this process: the same hosts, the capacities as they

@@ -162,7 +162,7 @@ impl Own {
         }
         if !segment.is_at_name() {
             // Nobody will find it any more, to remove it.
-            segment.remove_lock();
+            segment.remove_lost_lock();
         }
         Err(Ended::Fenced)
     }

@@ -23,6 +23,21 @@ pub struct ShmStat {
     pub bytes: u64,
     /// How many times it is mapped, by whomever.
     pub mappings: u64,
+    /// Whether it was removed: it has no key, and goes with its last mapping.
+    pub removed: bool,
+}
+
+/// What Linux adds to System V, under the numbers that it has on every 64-bit
+/// machine.
+mod linux {
+    use nix::libc::c_int;
+
+    /// shmctl: the highest index in the kernel's table that is in use.
+    pub const SHM_INFO: c_int = 14;
+    /// shmctl: IPC_STAT of what is at an index of the table; its id.
+    pub const SHM_STAT: c_int = 13;
+    /// Mode bit of a segment that was removed.
+    pub const SHM_DEST: u32 = 0o1000;
 }
 
 fn checked(answer: libc::c_int) -> io::Result<libc::c_int> {
@@ -66,20 +81,40 @@ pub fn shm_create(key: u32, bytes: usize, mode: u32) -> io::Result<i32> {
 /// # Errors
 /// What the kernel says.
 pub fn shm_stat(id: i32) -> io::Result<ShmStat> {
+    stat(id, libc::IPC_STAT).map(|(_, found)| found)
+}
+
+/// What the kernel answers to a command that fills a `shmid_ds`, and that.
+fn stat(at: i32, command: libc::c_int) -> io::Result<(i32, ShmStat)> {
     let mut found = core::mem::MaybeUninit::<libc::shmid_ds>::zeroed();
-    // SAFETY: IPC_STAT fills the structure that it is given, which is of the
-    // kernel's shape for this C library.
-    checked(unsafe { libc::shmctl(id, libc::IPC_STAT, found.as_mut_ptr()) })?;
+    // SAFETY: both commands fill the structure that they are given, which is of
+    // the kernel's shape for this C library.
+    let answer = checked(unsafe { libc::shmctl(at, command, found.as_mut_ptr()) })?;
     // SAFETY: filled; and all its fields are numbers, for which zeros do too.
     let found = unsafe { found.assume_init() };
     #[allow(clippy::unnecessary_cast, reason = "types differ between C libraries")]
-    Ok(ShmStat {
+    let mode = found.shm_perm.mode as u32;
+    #[allow(clippy::unnecessary_cast, reason = "types differ between C libraries")]
+    let found = ShmStat {
         key: found.shm_perm.__key as u32,
         uid: found.shm_perm.uid,
-        mode: found.shm_perm.mode as u32 & 0o777,
+        mode: mode & 0o777,
         bytes: found.shm_segsz as u64,
         mappings: found.shm_nattch as u64,
-    })
+        removed: mode & linux::SHM_DEST != 0,
+    };
+    Ok((answer, found))
+}
+
+/// The segments of this host (of the IPC namespace) that were removed and are
+/// still mapped, with their ids, as far as this process may read them. An id
+/// leads to its segment until the last mapping goes.
+pub fn shm_removed() -> Vec<(i32, ShmStat)> {
+    let mut info = core::mem::MaybeUninit::<libc::shmid_ds>::zeroed();
+    // SAFETY: SHM_INFO fills a smaller structure (`shm_info`), of numbers only.
+    let last = unsafe { libc::shmctl(0, linux::SHM_INFO, info.as_mut_ptr()) };
+    let found = (0..=last).filter_map(|index| stat(index, linux::SHM_STAT).ok());
+    found.filter(|(_, found)| found.removed).collect()
 }
 
 /// Gives a segment to a user, with these permission bits.
@@ -141,7 +176,8 @@ impl Shm {
         }
         let base = NonNull::new(base.cast::<AtomicU64>())
             .ok_or_else(|| io::Error::other("the kernel mapped memory at address zero"))?;
-        let empty = ShmStat { key: 0, uid: 0, mode: 0, bytes: 0, mappings: 0 };
+        let empty =
+            ShmStat { key: 0, uid: 0, mode: 0, bytes: 0, mappings: 0, removed: false };
         let mut shm = Shm { base, stat: empty, writable };
         // While it is mapped its id is not given to another segment.
         shm.stat = shm_stat(id)?;

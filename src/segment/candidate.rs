@@ -147,7 +147,7 @@ impl Candidate {
             // Removed under an owner that is gone: nobody else will retire it,
             // nor find it to remove its lock file.
             let _ = retire(writer.head(), head);
-            segment.remove_lock();
+            segment.remove_lost_lock();
             return Ok(Entry::Retired);
         }
         debug_assert!(lock.held(byte_of(term)).unwrap_or(true));

@@ -157,7 +157,7 @@ impl Search {
         let higher = |other: &Segment| number(other) > number(of);
         let id = |segment: &Segment| segment.identity().segment_id;
         let live = self.live.as_ref().filter(|live| id(live) != id(of))?;
-        let anew = || !of.is_at_name() && !self.retired.as_deref().is_some_and(higher);
+        let anew = || !of.is_found() && !self.retired.as_deref().is_some_and(higher);
         (higher(live) || anew()).then_some(live)
     }
 
@@ -289,7 +289,14 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError>
     for found in &listed {
         match Segment::attach(place, found.name.generation) {
             Ok(segment) if found.name.layout_version == LAYOUT_VERSION => {
-                retire_and_unlink(&segment)?;
+                if force {
+                    retire_and_unlink(&segment)?;
+                } else {
+                    let attached = retire_and_unlink_unused(&segment)?;
+                    if attached > 0 {
+                        return Err(SegmentError::InUse { at: found.at.clone(), attached });
+                    }
+                }
             }
             // Somebody else was faster. (What is half-made is absent for those
             // who attach, but it is there.)
@@ -313,6 +320,30 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError>
 /// Retires a segment, wakes everybody, and takes its name and its lock file
 /// away.
 pub(crate) fn retire_and_unlink(segment: &Arc<Segment>) -> Result<(), SegmentError> {
+    if !retire_now(segment)? {
+        return Ok(());
+    }
+    unlink_retired(segment)
+}
+
+/// As [`retire_and_unlink`], of a segment that nobody was attached to; how many
+/// are by now, in which case it keeps its name and they succeed it.
+///
+/// A process that attaches marks itself first and then looks at the head: either
+/// it is counted here, or it finds the segment retired.
+pub(crate) fn retire_and_unlink_unused(segment: &Arc<Segment>) -> Result<usize, SegmentError> {
+    if !retire_now(segment)? {
+        return Ok(0);
+    }
+    match segment.attached()? {
+        0 => unlink_retired(segment).map(|()| 0),
+        attached => Ok(attached),
+    }
+}
+
+/// Retires a segment and wakes everybody; `false` if nothing leads to it any
+/// more.
+fn retire_now(segment: &Arc<Segment>) -> Result<bool, SegmentError> {
     match segment.open_writer() {
         Ok(writer) => {
             loop {
@@ -326,9 +357,13 @@ pub(crate) fn retire_and_unlink(segment: &Arc<Segment>) -> Result<(), SegmentErr
             wake(writer.head(), None);
         }
         // Nothing leads to it any more: somebody else was faster.
-        Err(error) if error.is_absent() => return Ok(()),
+        Err(error) if error.is_absent() => return Ok(false),
         Err(error) => return Err(error),
     }
+    Ok(true)
+}
+
+fn unlink_retired(segment: &Segment) -> Result<(), SegmentError> {
     if segment.is_at_name() {
         segment.unlink()?;
     }
@@ -348,13 +383,17 @@ pub(super) fn unlink(path: &Path) -> Result<(), SegmentError> {
 /// that creators left when they died: none that is held, none of a segment.
 #[cfg(feature = "tend")]
 pub(crate) fn sweep(place: &Place) -> Result<(), SegmentError> {
+    let mut swept = Ok(());
     for generation in generations(place)?.into_iter().skip(1) {
         match Segment::attach(place, generation) {
-            Ok(segment) if segment.head().retired() => retire_and_unlink(&segment)?,
+            // One that can't be removed, as another user's, keeps no other.
+            Ok(segment) if segment.head().retired() => {
+                swept = swept.and(retire_and_unlink(&segment));
+            }
             _ => {}
         }
     }
-    sweep_locks(place).map(|_| ())
+    swept.and(sweep_locks(place).map(|_| ()))
 }
 
 fn sweep_locks(place: &Place) -> Result<Vec<PathBuf>, SegmentError> {

@@ -97,6 +97,16 @@ impl LockFile {
         Ok(LockFile { path, file: Mutex::new(Handle::new(file)), own: Mutex::default() })
     }
 
+    /// Opens the lock file of a segment, as [`open`](Self::open), only if it is
+    /// there.
+    ///
+    /// # Errors
+    /// What the system says; `NotFound` if it is not there.
+    pub fn existing(path: PathBuf) -> io::Result<LockFile> {
+        let file = open_existing(&path)?;
+        Ok(LockFile { path, file: Mutex::new(Handle::new(file)), own: Mutex::default() })
+    }
+
     /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
@@ -222,12 +232,18 @@ pub(super) fn options() -> OpenOptions {
 }
 
 fn open_or_create(path: &Path, mode: u32) -> io::Result<File> {
-    match options().read(true).write(true).open(path) {
+    match open_existing(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let made = options().read(true).write(true).create(true).mode(mode).open(path)?;
             made.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
             Ok(made)
         }
+        other => other,
+    }
+}
+
+fn open_existing(path: &Path) -> io::Result<File> {
+    match options().read(true).write(true).open(path) {
         // A pure reader may only look.
         Err(error)
             if matches!(

@@ -1,6 +1,7 @@
 //! A segment as one process holds it.
 
 use core::ops::Deref;
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -47,6 +48,15 @@ impl Shared {
     }
 }
 
+/// By what a segment was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// By its name: a lock file that is gone is made anew.
+    ByName,
+    /// By its lock file.
+    ByLock,
+}
+
 impl Segment {
     /// Attaches to one generation of a key, sharing this process's attachment
     /// if there is one.
@@ -65,6 +75,7 @@ impl Segment {
     pub(super) fn share(
         place: &Place,
         id: ObjectId,
+        found: Found,
         parts: impl FnOnce() -> Result<Parts, SegmentError>,
     ) -> Result<Arc<Segment>, SegmentError> {
         let mut registry = registry();
@@ -74,16 +85,26 @@ impl Segment {
         let parts = parts()?;
         let Identity { key, segment_id, .. } = parts.identity;
         let path = place.backend.store().lock_path(&place.directory, key, segment_id);
+        let mut made = false;
         let lock = match registry.lock(&path) {
             Some(lock) => lock,
             None => {
                 let action = SegmentError::io("open the lock file", path.clone());
-                Arc::new(LockFile::open(path, parts.object.mode()).map_err(action)?)
+                let lock = match LockFile::existing(path.clone()) {
+                    Err(error)
+                        if found == Found::ByName && error.kind() == io::ErrorKind::NotFound =>
+                    {
+                        made = true;
+                        LockFile::open(path, parts.object.mode())
+                    }
+                    other => other,
+                };
+                Arc::new(lock.map_err(action)?)
             }
         };
         let segment = Self::assemble(parts, lock, &mut registry)?;
-        // It may have been removed meanwhile, and its lock file made anew here.
-        if segment.head().retired() && !segment.is_at_name() {
+        // It may have been removed meanwhile, and its lock file with it.
+        if made && segment.head().retired() && !segment.is_at_name() {
             segment.remove_lock();
         }
         Ok(segment)
@@ -214,6 +235,22 @@ impl Segment {
     /// Whether its name still leads to it.
     pub fn is_at_name(&self) -> bool {
         self.shared.as_ref().is_none_or(|shared| shared.object.is_at_name())
+    }
+
+    /// Whether newcomers find it: by its name, or, where that has gone to the
+    /// segment that is to succeed it, by its lock file.
+    pub(crate) fn is_found(&self) -> bool {
+        self.is_at_name()
+            || (self.backend() == Some(Backend::SystemV)
+                && self.lock().is_some_and(LockFile::is_at_name))
+    }
+
+    /// Removes the lock file of a retired segment that has lost its name,
+    /// unless newcomers find it by that.
+    pub(crate) fn remove_lost_lock(&self) {
+        if !self.is_found() {
+            self.remove_lock();
+        }
     }
 
     /// Whether its name still leads to it, and whoever comes would be let in:

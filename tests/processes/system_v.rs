@@ -8,17 +8,20 @@ use libtest_mimic::{Failed, Trial};
 use nix::sys::signal::Signal;
 use tendmap::client::{Client, ConnectError, Reader};
 use tendmap::layout::{Geometry, Shm, WriteMapping, shm_create, shm_find, shm_remove, shm_stat};
-use tendmap::map::Capacity;
-use tendmap::segment::{Backend, Place, SegmentError, SegmentState, create, list, remove};
+use tendmap::map::{Capacity, ClusterMap};
+use tendmap::segment::{
+    Backend, Candidate, Created, Entry, Inherited, Place, Prepared, Segment, SegmentError,
+    SegmentState, create, list, remove,
+};
 
-use crate::common::{Cluster, directory};
+use crate::common::{Cluster, directory, wait_until};
 use crate::conformance::{Host, Mode, Test, unavailable};
 use crate::worker::Worker;
 
 const MODE: Mode = Mode::Shared(Backend::SystemV);
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [Test; 8] = [
+    let tests: [Test; 12] = [
         ("h11_a_half_made_segment_of_a_dead_creator_is_replaced", half_made),
         ("h11_a_stopped_creator_stops_nobody_and_makes_no_second_segment", stopped_creator),
         ("another_programs_segment_is_refused_and_left_alone", foreign),
@@ -27,6 +30,10 @@ pub fn trials() -> Vec<Trial> {
         ("processes_of_other_directories_are_refused", other_directory),
         ("the_key_zero_is_refused", no_key),
         ("a_mapping_of_whatever_origin_keeps_no_segment_alive", stray_mappings),
+        ("h83_a_maker_killed_between_two_segments_takes_the_map_from_no_newcomer", killed_maker),
+        ("h83_a_half_made_successor_takes_the_map_from_no_newcomer", half_made_successor),
+        ("h83_a_late_maker_removes_no_newer_segment", late_maker),
+        ("h83_a_segment_without_a_key_is_listed_and_removed", keyless),
     ];
     let run = |test: fn(&Host)| -> Result<(), Failed> {
         match unavailable(MODE) {
@@ -209,4 +216,121 @@ fn stray_mappings(host: &Host) {
     assert_eq!(shm_stat(id).unwrap().mappings, 1, "its memory goes with its last mapping");
     drop(theirs);
     assert!(shm_stat(id).is_err());
+}
+
+/// A stopped follower is attached, several publications are behind, and the
+/// maker of the successor dies right after it has taken the key from the old
+/// one; the last sequence.
+fn without_key(host: &Host) -> (Worker, u64) {
+    let cluster = Cluster::new(2, 1);
+    let owner = host.client(&cluster);
+    let follower = host.worker();
+    for partition in 0..5 {
+        let before = owner.map().unwrap().sequence;
+        cluster.change(|map| {
+            map.namespaces_mut()[0].partitions.set_owner(partition, 0, None);
+        });
+        owner.wait_for_change(before, Duration::from_secs(30));
+    }
+    follower.signal(Signal::SIGSTOP);
+    owner.close();
+    let segment = Segment::attach(&host.place(), 1).unwrap();
+    let sequence = segment.head().sequence();
+    assert!(sequence > 5, "{sequence}");
+    let mut candidate = Candidate::default();
+    let mut enter = || match candidate.enter(&segment, true).unwrap() {
+        Entry::Owner(tenure) => Some(tenure),
+        _ => None,
+    };
+    let mut tenure = enter();
+    wait_until("the ownership", || {
+        tenure = tenure.take().or_else(&mut enter);
+        tenure.is_some()
+    });
+    let mut tenure = tenure.unwrap();
+    tenure.retire().unwrap();
+    // What the kernel does with the locks of one that dies.
+    tenure.fenced();
+    shm_remove(segment.location().unwrap().shm_id().unwrap()).unwrap();
+    (follower, sequence)
+}
+
+/// The newcomer goes on from the map that the follower has, and so does that.
+fn goes_on(host: &Host, mut follower: Worker, sequence: u64) {
+    let newcomer = host.client(&Cluster::new(3, 1));
+    let status = newcomer.status().unwrap();
+    assert!(status.sequence > sequence, "{} after {sequence}", status.sequence);
+    assert_eq!(status.generation, 2);
+    follower.signal(Signal::SIGCONT);
+    assert_eq!(follower.expect("moved")["generation"], 2);
+    assert!(follower.ask("route", "routed")["sequence"].as_u64().unwrap() > sequence);
+    let listed = list(host.directory.path()).unwrap();
+    assert_eq!(listed.len(), 1, "the old one is swept: {listed:?}");
+    follower.close();
+    newcomer.close();
+    host.assert_clean();
+}
+
+fn killed_maker(host: &Host) {
+    let (follower, sequence) = without_key(host);
+    let reader = host.reader();
+    assert_eq!(reader.map().unwrap().sequence, sequence, "who only looks finds it, too");
+    drop(reader);
+    goes_on(host, follower, sequence);
+}
+
+/// It died a little later: the key leads to a segment that nobody has filled.
+fn half_made_successor(host: &Host) {
+    let (follower, sequence) = without_key(host);
+    shm_create(host.setup.key, whole(), 0o600).unwrap();
+    goes_on(host, follower, sequence);
+}
+
+fn late_maker(host: &Host) {
+    let map = ClusterMap::new(Capacity::DEFAULT);
+    let build = |generation, sequence| {
+        let inherited = Inherited { sequence, table_generation: sequence, map: &map };
+        Prepared::build(&host.place(), generation, Capacity::DEFAULT, Some(inherited)).unwrap()
+    };
+    let nothing = Prepared::build(&host.place(), 1, Capacity::DEFAULT, None).unwrap();
+    let (late, equal) = (build(2, 2), build(3, 3));
+    let Created::Owner(mut tenure) = build(3, 9).link().unwrap() else { panic!("the key is free") };
+    let newest = tenure.segment().clone();
+    tenure.retire().unwrap();
+    tenure.fenced();
+    // While the newest still has the key.
+    assert!(matches!(late.link().unwrap(), Created::Exists));
+    let id = newest.location().unwrap().shm_id();
+    assert_eq!(shm_find(host.setup.key).unwrap(), id, "it was left alone");
+    // And when it has lost it.
+    shm_remove(id.unwrap()).unwrap();
+    for prepared in [build(2, 2), equal, nothing] {
+        assert!(matches!(prepared.link().unwrap(), Created::Exists));
+        assert_eq!(shm_find(host.setup.key).unwrap(), None);
+    }
+    assert_eq!(Segment::attach(&host.place(), 3).unwrap().head().sequence(), 9);
+    assert!(matches!(build(4, 10).link().unwrap(), Created::Owner(_)));
+    drop(newest);
+    remove(&host.place(), true).unwrap();
+    host.assert_clean();
+}
+
+fn keyless(host: &Host) {
+    let (follower, _) = without_key(host);
+    let listed = list(host.directory.path()).unwrap();
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    assert_eq!((listed[0].state, listed[0].attached), (SegmentState::Retired, Some(1)));
+    assert_eq!((listed[0].name.key, listed[0].name.generation), (host.setup.key, 1));
+    let error = remove(&host.place(), false).unwrap_err();
+    assert!(matches!(error, SegmentError::InUse { attached: 1, .. }), "{error}");
+    remove(&host.place(), true).unwrap();
+    assert!(list(host.directory.path()).unwrap().is_empty());
+    // After a removal a newcomer begins with the first publication.
+    let newcomer = host.client(&Cluster::new(3, 1));
+    assert_eq!(newcomer.status().unwrap().generation, 1);
+    follower.signal(Signal::SIGCONT);
+    assert_eq!(follower.expect("moved")["generation"], 1);
+    follower.close();
+    newcomer.close();
+    host.assert_clean();
 }

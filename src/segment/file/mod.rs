@@ -17,7 +17,7 @@ use super::backend::{Backend, Store, Unlinked};
 use super::directory::{Listed, SegmentState, files, standing};
 use super::error::SegmentError;
 use super::name::{Place, SegmentName, lock_path, parse_lock};
-use super::segment::Segment;
+use super::segment::{Found, Segment};
 use crate::layout::{Geometry, Identity, LAYOUT_VERSION};
 use check::{check_file, check_header, check_name, open};
 
@@ -31,7 +31,7 @@ impl Store for Files {
         let path = place.segment(generation);
         let file = open(&path)?;
         let id = check_file(&file, &path, place.owner)?;
-        Segment::share(place, id, || {
+        Segment::share(place, id, Found::ByName, || {
             let (identity, geometry) = check_header(&file, &path)?;
             check_name(&identity, place, generation, &path)?;
             object::parts(path, file, identity, geometry)

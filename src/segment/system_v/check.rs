@@ -9,7 +9,7 @@ use super::super::backend::{ObjectId, Parts};
 use super::super::error::SegmentError;
 use super::super::location::Location;
 use super::super::name::Place;
-use super::super::segment::Segment;
+use super::super::segment::{Found, Segment};
 use super::super::trust::check_trust;
 use super::object;
 use crate::layout::{
@@ -50,7 +50,14 @@ pub fn directory_number(directory: &Path) -> io::Result<u64> {
 pub fn attach(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentError> {
     let found = shm_stat(id).map_err(failed("examine", place, id))?;
     check_trust(at(place, id), found.uid, found.mode, place.owner)?;
-    Segment::share(place, ObjectId::SystemV(id), || parts(place, id))
+    Segment::share(place, ObjectId::SystemV(id), Found::ByName, || parts(place, id))
+}
+
+/// As [`attach`], of one that has lost its key, if its lock file is still there.
+pub fn attach_keyless(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentError> {
+    let found = shm_stat(id).map_err(failed("examine", place, id))?;
+    check_trust(at(place, id), found.uid, found.mode, place.owner)?;
+    Segment::share(place, ObjectId::SystemV(id), Found::ByLock, || parts(place, id))
 }
 
 /// The parts of the segment of that id: mapped, its header checked.

@@ -7,9 +7,10 @@ use super::super::backend::Backend;
 use super::super::directory::{Listed, SegmentState, files, standing};
 use super::super::error::SegmentError;
 use super::super::name::{Place, SegmentName, is_system_v_lock};
-use super::check::{at, attach, look};
+use super::check::{at, attach, attach_keyless, look};
 use super::creation::is_going_on;
-use crate::layout::{Header, LAYOUT_VERSION};
+use super::keyless::{self, Keyless};
+use crate::layout::{Header, Identity, LAYOUT_VERSION};
 
 /// A line of the kernel's own list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,17 +53,45 @@ pub fn list(directory: &Path) -> Result<Vec<Listed>, SegmentError> {
     let named = |row: &Row| files.iter().any(|name| is_system_v_lock(name, row.key));
     let ours = |row: &Row| row.key != 0 && (Header::is_length(row.bytes) || named(row));
     let rows = rows().into_iter().filter(ours);
-    Ok(rows.filter_map(|row| describe(directory, row, named(&row))).collect())
+    let mut listed: Vec<Listed> =
+        rows.filter_map(|row| describe(directory, row, named(&row))).collect();
+    let keyed: Vec<_> = listed.iter().map(|found| found.at.shm_id()).collect();
+    let keyless = keyless::find(directory, |_, _| true)?;
+    let keyless = keyless.into_iter().filter(|found| !keyed.contains(&Some(found.id)));
+    listed.extend(keyless.filter_map(|found| describe_keyless(directory, found)));
+    Ok(listed)
+}
+
+fn place_of(directory: &Path, key: u32, uid: u32) -> Place {
+    // It is listed whoever's it is; whether to trust it is asked at attach.
+    Place {
+        backend: Backend::SystemV,
+        directory: directory.into(),
+        owner: Some(uid),
+        ..Place::of_key(key)
+    }
+}
+
+/// One that has lost its key to a successor that is not there yet.
+fn describe_keyless(directory: &Path, found: Keyless) -> Option<Listed> {
+    let Identity { key, generation, .. } = found.identity;
+    let place = place_of(directory, key, found.uid);
+    let (attached, state) = standing(attach_keyless(&place, found.id))?;
+    Some(Listed {
+        name: SegmentName { key, layout_version: LAYOUT_VERSION, generation },
+        backend: Backend::SystemV,
+        at: at(&place, found.id),
+        owner: found.uid,
+        mode: found.mode,
+        bytes: found.bytes,
+        attached,
+        mappings: usize::try_from(found.mappings).ok(),
+        state,
+    })
 }
 
 fn describe(directory: &Path, row: Row, named: bool) -> Option<Listed> {
-    // It is listed whoever's it is; whether to trust it is asked at attach.
-    let place = Place {
-        backend: Backend::SystemV,
-        directory: directory.into(),
-        owner: Some(row.uid),
-        ..Place::of_key(row.key)
-    };
+    let place = place_of(directory, row.key, row.uid);
     let mut listed = Listed {
         name: SegmentName { key: row.key, layout_version: LAYOUT_VERSION, generation: 0 },
         backend: Backend::SystemV,

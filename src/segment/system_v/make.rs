@@ -5,7 +5,7 @@ use super::super::error::SegmentError;
 use super::super::name::Place;
 use super::check::{at, find, parts};
 use super::creation::Creation;
-use super::limits;
+use super::{keyless, limits};
 use crate::layout::{Geometry, Shm, WriteMapping, shm_create, shm_remove};
 
 /// How many segments of others are cleared away before somebody must be making
@@ -16,6 +16,7 @@ const TRIES: usize = 16;
 #[derive(Debug)]
 pub struct Unkeyed {
     place: Place,
+    generation: u64,
     geometry: Geometry,
     memory: Option<WriteMapping>,
 }
@@ -23,12 +24,24 @@ pub struct Unkeyed {
 impl Unkeyed {
     /// One that the kernel's limits have room for, as far as can be told
     /// before: an owner that grows has to retire its segment first.
-    pub fn new(place: &Place, geometry: &Geometry) -> Result<Unkeyed, SegmentError> {
+    pub fn new(
+        place: &Place,
+        generation: u64,
+        geometry: &Geometry,
+    ) -> Result<Unkeyed, SegmentError> {
         if place.key == 0 {
             return Err(SegmentError::NoKey);
         }
         limits::check(geometry.total_bytes() as u64)?;
-        Ok(Unkeyed { place: place.clone(), geometry: *geometry, memory: None })
+        Ok(Unkeyed { place: place.clone(), generation, geometry: *geometry, memory: None })
+    }
+
+    /// Whether there is one of this number or a higher one that has lost its
+    /// key. Nobody makes another while this process has the key, so that none
+    /// comes after this look.
+    fn is_late(&self) -> Result<bool, SegmentError> {
+        let keyless = keyless::of_key(&self.place, None)?;
+        Ok(keyless.iter().any(|found| found.identity.generation >= self.generation))
     }
 
     /// Makes what has the key what this one is; `None` if the key was taken
@@ -64,14 +77,18 @@ impl Unlinked for Unkeyed {
             let bytes = self.geometry.total_bytes();
             match shm_create(self.place.key, bytes, self.place.mode) {
                 Ok(id) => {
-                    let filled = self.fill(id);
+                    let filled = match self.is_late() {
+                        Ok(false) => self.fill(id),
+                        Ok(true) => Ok(None),
+                        Err(error) => Err(error),
+                    };
                     if !matches!(filled, Ok(Some(_))) {
                         let _ = shm_remove(id);
                     }
                     return filled;
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                    if !super::clear(&self.place, &creation)? {
+                    if !super::clear(&self.place, self.generation, &creation)? {
                         return Ok(None);
                     }
                 }

@@ -3,8 +3,9 @@
 //! The kernel gives a key to one segment at a time, so that there is nothing to
 //! link: a segment is seen while it is made. Its magic is stored last, and who
 //! finds none asks the creation lock whether a creator is at work
-//! ([`Creation`](creation::Creation)). A retired segment must go before its
-//! successor can have the key. It is removed by its id, which never leads to
+//! ([`Creation`](creation::Creation)). A retired segment must give up the key
+//! before its successor can have it; until that is there, the old one is found by
+//! its lock file ([`keyless`]). It is removed by its id, which never leads to
 //! another one, so that a late removal harms nobody.
 //!
 //! The lock files lie in the configured directory. The header tells which that
@@ -13,6 +14,7 @@
 
 mod check;
 mod creation;
+mod keyless;
 mod limits;
 mod list;
 mod make;
@@ -23,42 +25,43 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::backend::{Backend, ObjectId, Store, Unlinked};
-use super::directory::Listed;
+use super::candidate::{Candidate, Entry};
+use super::directory::{Listed, retire_and_unlink};
 use super::error::SegmentError;
 use super::name::{Place, lock_path, parse_lock};
 use super::registry::registry;
 use super::segment::Segment;
 use crate::layout::{Geometry, Identity, shm_remove};
-use check::{absent, at, attach, directory_number, examine, find, look};
+use check::{absent, at, attach, attach_keyless, directory_number, examine, find, look};
 
 /// The backend of System V shared memory.
 pub struct SystemV;
 
 impl Store for SystemV {
     fn attach(&self, place: &Place, generation: u64) -> Result<Arc<Segment>, SegmentError> {
-        let Some(id) = find(place)? else { return Err(absent(place)) };
-        let segment = attach(place, id)?;
-        // The key may have gone to another one since that number was told.
-        if segment.identity().generation != generation {
-            return Err(absent(place));
+        let keyed = match find(place)? {
+            Some(id) => attach(place, id),
+            None => Err(absent(place)),
+        };
+        match keyed {
+            Ok(segment) if segment.identity().generation == generation => Ok(segment),
+            // The key may have gone to another one since that number was told.
+            other => {
+                let id = other.as_ref().ok().map(|segment| segment.identity().segment_id);
+                let keyless = keyless::of_key(place, id)?;
+                match keyless.iter().find(|found| found.identity.generation == generation) {
+                    Some(found) => attach_keyless(place, found.id),
+                    None => Err(other.err().unwrap_or_else(|| absent(place))),
+                }
+            }
         }
-        Ok(segment)
     }
 
     fn generations(&self, place: &Place) -> Result<Vec<u64>, SegmentError> {
-        let Some(id) = find(place)? else { return Ok(Vec::new()) };
-        // One that this process has attached is known, whatever became of its
-        // header since.
-        let known = registry().segment(ObjectId::SystemV(id));
-        let identity = match known {
-            Some(segment) => segment.identity(),
-            None => match look(place, id) {
-                Ok(identity) => identity,
-                Err(error) if error.is_absent() => return Ok(Vec::new()),
-                Err(error) => return Err(error),
-            },
-        };
-        Ok(vec![identity.generation])
+        let keyed = keyed(place)?;
+        let keyless = keyless::of_key(place, keyed.map(|identity| identity.segment_id))?;
+        let found = keyed.into_iter().chain(keyless.into_iter().map(|found| found.identity));
+        Ok(found.map(|identity| identity.generation).collect())
     }
 
     fn why_none(&self, place: &Place) -> SegmentError {
@@ -90,10 +93,10 @@ impl Store for SystemV {
     fn unlinked(
         &self,
         place: &Place,
-        _: Identity,
+        identity: Identity,
         geometry: &Geometry,
     ) -> Result<Box<dyn Unlinked>, SegmentError> {
-        Ok(Box::new(make::Unkeyed::new(place, geometry)?))
+        Ok(Box::new(make::Unkeyed::new(place, identity.generation, geometry)?))
     }
 
     fn lock_directory(&self, directory: &Path) -> Result<u64, SegmentError> {
@@ -109,13 +112,14 @@ impl Store for SystemV {
     }
 
     fn living(&self, place: &Place) -> Result<BTreeSet<u64>, SegmentError> {
-        let Some(id) = find(place)? else { return Ok(BTreeSet::new()) };
-        match look(place, id) {
-            Ok(identity) => Ok(BTreeSet::from([identity.segment_id])),
-            Err(error) if error.is_absent() => Ok(BTreeSet::new()),
-            Err(SegmentError::Foreign { .. }) => Ok(BTreeSet::new()),
-            Err(error) => Err(error),
-        }
+        let keyed = match keyed(place) {
+            Ok(keyed) => keyed.map(|identity| identity.segment_id),
+            Err(SegmentError::Foreign { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let keyless = keyless::of_key(place, keyed)?;
+        let keyless = keyless.into_iter().map(|found| found.identity.segment_id);
+        Ok(keyed.into_iter().chain(keyless).collect())
     }
 
     fn sweep(&self, place: &Place) -> Vec<PathBuf> {
@@ -123,9 +127,32 @@ impl Store for SystemV {
     }
 }
 
-/// What removes a segment of the key that counts for nothing, so that another
-/// can be made: whether the key is free now.
-fn clear(place: &Place, creation: &creation::Creation) -> Result<bool, SegmentError> {
+/// Who has the key; `None` if that is nobody, or not whole.
+fn keyed(place: &Place) -> Result<Option<Identity>, SegmentError> {
+    let Some(id) = find(place)? else { return Ok(None) };
+    // One that this process has attached is known, whatever became of its header
+    // since.
+    let known = registry().segment(ObjectId::SystemV(id));
+    if let Some(segment) = known {
+        return Ok(Some(segment.identity()));
+    }
+    match look(place, id) {
+        Ok(identity) => Ok(Some(identity)),
+        Err(error) if error.is_absent() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes the key from a segment that counts for nothing, so that the one of the
+/// number `next` can have it: whether it is free now.
+///
+/// A retired segment keeps its lock file, by which it is found until its
+/// successor is there. One of a higher number, retired or not, has a newer map.
+fn clear(
+    place: &Place,
+    next: u64,
+    creation: &creation::Creation,
+) -> Result<bool, SegmentError> {
     let Some(id) = find(place)? else { return Ok(true) };
     let known = registry().segment(ObjectId::SystemV(id));
     let found = match known {
@@ -133,8 +160,15 @@ fn clear(place: &Place, creation: &creation::Creation) -> Result<bool, SegmentEr
         None => attach(place, id),
     };
     match found {
+        Ok(segment) if segment.identity().generation >= next => Ok(false),
         Ok(segment) if segment.head().retired() => {
-            super::directory::retire_and_unlink(&segment)?;
+            shm_remove(id).map_err(SegmentError::io("remove", at(place, id)))?;
+            Ok(true)
+        }
+        // It was made too late, beside a newer one without a key. Its owner
+        // leaves it; if it has none, nobody does.
+        Ok(segment) if matches!(Candidate::look(&segment), Ok(Entry::Free)) => {
+            retire_and_unlink(&segment)?;
             Ok(true)
         }
         Ok(_) => Ok(false),

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, getpid, kill_process};
 use tendmap::client::Client;
+use tendmap::layout::shm_remove;
 use tendmap::map::{ClusterMap, Slot};
 use tendmap::segment::{Candidate, Entry, Inherited, Place, Prepared, Tenure};
 
@@ -53,12 +54,16 @@ fn amid_growth(mut tenure: Tenure, place: &Place, random: u64, say: impl FnOnce(
     };
     let next = old.identity().generation + 1;
     let built = Prepared::build(place, next, old.geometry().capacity(), Some(inherited));
-    let step = (random % 3) as usize;
+    let step = (random % 4) as usize;
     say(Message::DyingGrown { step });
     let Ok(built) = built else { die() };
-    if step > 0 && tenure.retire().is_ok() && step > 1 {
-        let _linked = built.link();
-        die();
+    if step > 0 && tenure.retire().is_ok() {
+        match (step, old.location().and_then(|at| at.shm_id())) {
+            (1, _) => {}
+            // A System V segment gives up its key before the next one has it.
+            (2, Some(id)) => drop(shm_remove(id)),
+            _ => drop(built.link().map(std::mem::forget)),
+        }
     }
     die()
 }
