@@ -49,6 +49,9 @@ pub(super) struct Own {
     no_room: Option<String>,
     /// Replication factors beyond the room, as they were told.
     cut: BTreeMap<NamespaceName, u8>,
+    /// Whether there may be something to sweep: segments that others have not
+    /// left yet.
+    unswept: bool,
 }
 
 impl Own {
@@ -70,6 +73,7 @@ impl Own {
             account,
             no_room: None,
             cut: BTreeMap::new(),
+            unswept: true,
         }
     }
 
@@ -153,6 +157,10 @@ impl Own {
             Err(_) => false,
         };
         if segment.is_sound() && !higher {
+            if self.unswept {
+                // What can't be swept stays, as `ls` shows.
+                self.unswept = matches!(sweep(&place), Ok(false));
+            }
             return Ok(());
         }
         self.tenure.retire()?;
@@ -329,7 +337,7 @@ impl Own {
         std::mem::replace(&mut self.tenure, tenure).fenced();
         self.account.again();
         self.published = Some(Instant::now());
-        let _ = sweep(&shared.config.place());
+        self.unswept = true;
         let Capacity { max_nodes, max_namespaces, .. } = segment.geometry().capacity();
         let generation = segment.identity().generation;
         shared.tell(Event::Grown { generation, max_nodes, max_namespaces });

@@ -38,7 +38,7 @@ pub use header::{Header, HeaderError, Identity, LAYOUT_HASH, LAYOUT_VERSION};
 pub use mapping::{Mapping, WriteMapping};
 pub use planes::{HeadRef, Planes, Token};
 pub use slots::{Slots, SlotsRef};
-pub use system_v::{Shm, ShmStat, is_gone, shm_create, shm_find, shm_permit, shm_remove, shm_removed,
-    shm_stat,
+pub use system_v::{
+    Shm, ShmStat, is_gone, shm_create, shm_find, shm_permit, shm_remove, shm_removed, shm_stat,
 };
 pub use words::{OwnerWord, futex_half};

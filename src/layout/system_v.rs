@@ -176,8 +176,7 @@ impl Shm {
         }
         let base = NonNull::new(base.cast::<AtomicU64>())
             .ok_or_else(|| io::Error::other("the kernel mapped memory at address zero"))?;
-        let empty =
-            ShmStat { key: 0, uid: 0, mode: 0, bytes: 0, mappings: 0, removed: false };
+        let empty = ShmStat { key: 0, uid: 0, mode: 0, bytes: 0, mappings: 0, removed: false };
         let mut shm = Shm { base, stat: empty, writable };
         // While it is mapped its id is not given to another segment.
         shm.stat = shm_stat(id)?;

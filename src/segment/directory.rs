@@ -381,19 +381,28 @@ pub(super) fn unlink(path: &Path) -> Result<(), SegmentError> {
 
 /// Removes retired segments of a key that are not the newest, and lock files
 /// that creators left when they died: none that is held, none of a segment.
+/// Whether all of them are gone.
+///
+/// One that has lost its name and is found by its lock file keeps that until
+/// nobody is attached to it: should all newer ones go with the processes that
+/// had them mapped, its map is the newest that somebody has.
 #[cfg(feature = "tend")]
-pub(crate) fn sweep(place: &Place) -> Result<(), SegmentError> {
-    let mut swept = Ok(());
+pub(crate) fn sweep(place: &Place) -> Result<bool, SegmentError> {
+    let (mut all, mut swept) = (true, Ok(()));
     for generation in generations(place)?.into_iter().skip(1) {
         match Segment::attach(place, generation) {
-            // One that can't be removed, as another user's, keeps no other.
             Ok(segment) if segment.head().retired() => {
+                if !segment.is_at_name() && segment.attached()? > 0 {
+                    all = false;
+                    continue;
+                }
+                // One that can't be removed, as another user's, keeps no other.
                 swept = swept.and(retire_and_unlink(&segment));
             }
             _ => {}
         }
     }
-    swept.and(sweep_locks(place).map(|_| ()))
+    swept.and(sweep_locks(place)).map(|_| all)
 }
 
 fn sweep_locks(place: &Place) -> Result<Vec<PathBuf>, SegmentError> {

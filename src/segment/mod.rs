@@ -45,8 +45,7 @@ pub(crate) use directory::newest;
 pub use directory::{Listed, SegmentState, list, live, remove};
 #[cfg(feature = "tend")]
 pub(crate) use directory::{
-    Search, check_backend, generations, next_generation, retire_and_unlink_unused, search,
-    sweep,
+    Search, check_backend, generations, next_generation, retire_and_unlink_unused, search, sweep,
 };
 pub use error::SegmentError;
 pub use location::Location;

@@ -14,14 +14,14 @@ use tendmap::segment::{
     SegmentState, create, list, remove,
 };
 
-use crate::common::{Cluster, directory, wait_until};
+use crate::common::{Cluster, directory, files, wait_until};
 use crate::conformance::{Host, Mode, Test, unavailable};
 use crate::worker::Worker;
 
 const MODE: Mode = Mode::Shared(Backend::SystemV);
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [Test; 12] = [
+    let tests: [Test; 13] = [
         ("h11_a_half_made_segment_of_a_dead_creator_is_replaced", half_made),
         ("h11_a_stopped_creator_stops_nobody_and_makes_no_second_segment", stopped_creator),
         ("another_programs_segment_is_refused_and_left_alone", foreign),
@@ -33,6 +33,7 @@ pub fn trials() -> Vec<Trial> {
         ("h83_a_maker_killed_between_two_segments_takes_the_map_from_no_newcomer", killed_maker),
         ("h83_a_half_made_successor_takes_the_map_from_no_newcomer", half_made_successor),
         ("h83_a_late_maker_removes_no_newer_segment", late_maker),
+        ("h83_an_older_segment_is_found_while_somebody_is_attached_to_it", older_in_use),
         ("h83_a_segment_without_a_key_is_listed_and_removed", keyless),
     ];
     let run = |test: fn(&Host)| -> Result<(), Failed> {
@@ -264,8 +265,8 @@ fn goes_on(host: &Host, mut follower: Worker, sequence: u64) {
     follower.signal(Signal::SIGCONT);
     assert_eq!(follower.expect("moved")["generation"], 2);
     assert!(follower.ask("route", "routed")["sequence"].as_u64().unwrap() > sequence);
-    let listed = list(host.directory.path()).unwrap();
-    assert_eq!(listed.len(), 1, "the old one is swept: {listed:?}");
+    let listed = || list(host.directory.path()).unwrap().len();
+    wait_until("the old one is swept", || listed() == 1 && files(&host.directory) == 1);
     follower.close();
     newcomer.close();
     host.assert_clean();
@@ -330,6 +331,36 @@ fn keyless(host: &Host) {
     assert_eq!(newcomer.status().unwrap().generation, 1);
     follower.signal(Signal::SIGCONT);
     assert_eq!(follower.expect("moved")["generation"], 1);
+    follower.close();
+    newcomer.close();
+    host.assert_clean();
+}
+
+/// All that had the newer segment are gone, and with them its memory: the older
+/// one, to which a stopped process is attached, has the newest map that is left.
+fn older_in_use(host: &Host) {
+    let cluster = Cluster::new(2, 1);
+    let owner = host.client(&cluster);
+    let mut follower = host.worker();
+    let before = follower.ask("route", "routed")["sequence"].as_u64().unwrap();
+    follower.signal(Signal::SIGSTOP);
+    cluster.grow(40);
+    wait_until("a larger segment", || owner.segment().identity().generation == 2);
+    owner.wait_for_change(owner.map().unwrap().sequence, Duration::from_millis(300));
+    let files = || list(host.directory.path()).unwrap();
+    assert_eq!(files().len(), 2, "the older one is in use: {:?}", files());
+    // As if its maker had died while it replaced this one, too.
+    let id = owner.segment().location().unwrap().shm_id().unwrap();
+    owner.close();
+    let _ = shm_remove(id);
+    assert_eq!(files().len(), 1, "{:?}", files());
+    let newcomer = host.client(&Cluster::new(3, 1));
+    let status = newcomer.status().unwrap();
+    assert!(status.sequence > before, "{} after {before}", status.sequence);
+    follower.signal(Signal::SIGCONT);
+    wait_until("the follower has moved", || {
+        follower.ask("route", "routed")["sequence"].as_u64().unwrap() > before
+    });
     follower.close();
     newcomer.close();
     host.assert_clean();

@@ -148,11 +148,7 @@ fn keyed(place: &Place) -> Result<Option<Identity>, SegmentError> {
 ///
 /// A retired segment keeps its lock file, by which it is found until its
 /// successor is there. One of a higher number, retired or not, has a newer map.
-fn clear(
-    place: &Place,
-    next: u64,
-    creation: &creation::Creation,
-) -> Result<bool, SegmentError> {
+fn clear(place: &Place, next: u64, creation: &creation::Creation) -> Result<bool, SegmentError> {
     let Some(id) = find(place)? else { return Ok(true) };
     let known = registry().segment(ObjectId::SystemV(id));
     let found = match known {
