@@ -10,5 +10,6 @@ mod racks;
 mod recorded;
 mod replay;
 mod settings;
+mod streams;
 mod system_v;
 mod tool;

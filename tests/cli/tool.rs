@@ -36,7 +36,11 @@ impl Place {
 
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(BINARY);
-        command.args(args).arg("--shm-directory").arg(self.path());
+        command.args(args);
+        // The others have no segment.
+        if !matches!(args.first(), Some(&("sim" | "check"))) {
+            command.arg("--shm-directory").arg(self.path());
+        }
         command
     }
 
@@ -103,7 +107,12 @@ pub struct Running {
 
 impl Running {
     pub fn start(command: &mut Command) -> Running {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        Running::start_with(command, Stdio::piped())
+    }
+
+    /// With another standard input.
+    pub fn start_with(command: &mut Command, input: Stdio) -> Running {
+        let mut child = command.stdin(input).stdout(Stdio::piped()).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         let (to, lines) = mpsc::channel();
         std::thread::spawn(move || {

@@ -32,6 +32,16 @@ impl Told {
         Told::of(json!({ "event": "closed" }))
     }
 
+    /// There is no map yet; it is waited for.
+    pub fn waiting() -> Told {
+        Told::of(json!({ "event": "waiting" }))
+    }
+
+    /// So many lines before this one could not be written.
+    pub fn output_lost(lines: u64) -> Told {
+        Told::of(json!({ "event": "output_lost", "lines": lines }))
+    }
+
     /// The configuration was read anew, and these settings taken over.
     pub fn reloaded(changed: Vec<String>) -> Told {
         Told::of(json!({ "event": "reloaded", "changed": changed }))

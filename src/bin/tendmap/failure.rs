@@ -14,7 +14,8 @@ use tendmap::sim::SimError;
 /// own.
 #[derive(Debug)]
 pub enum Failure {
-    /// Whoever read the output has seen enough.
+    /// The reader of the output has gone (141, as for a process that SIGPIPE
+    /// ended).
     Pipe,
     /// It answered: the segment is not well (1).
     Unhealthy,
@@ -48,7 +49,7 @@ impl Failure {
     /// Tells why on standard error; the exit code.
     pub fn report(self) -> ExitCode {
         let (code, text) = match self {
-            Failure::Pipe => return ExitCode::SUCCESS,
+            Failure::Pipe => return ExitCode::from(141),
             Failure::Unhealthy => return ExitCode::from(1),
             Failure::Usage(text) => (2, text),
             Failure::NotFound(text) => (3, text),

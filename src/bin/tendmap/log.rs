@@ -1,11 +1,18 @@
 //! The library's log on standard error, where it is asked for.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::reload::{Handle, Layer};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry};
+
+use crate::writer::{Stream, Writer};
+
+/// How long the last lines may take when the command has ended.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The log, whose level can be changed.
 pub struct Log(Handle<EnvFilter, Registry>);
@@ -14,9 +21,8 @@ impl Log {
     /// Begins to log what that level lets through; nothing without one.
     pub fn start(level: Option<&str>) -> Log {
         let (filter, handle) = Layer::new(filter(level));
-        let format = tracing_subscriber::fmt::layer()
-            .with_ansi(io::stderr().is_terminal())
-            .with_writer(io::stderr);
+        let colours = io::stderr().is_terminal() && may_colour();
+        let format = tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(|| Lines);
         tracing_subscriber::registry().with(filter).with(format).init();
         Log(handle)
     }
@@ -25,6 +31,41 @@ impl Log {
     pub fn set(&self, level: Option<&str>) {
         // It fails only where the subscriber is gone.
         let _ = self.0.reload(filter(level));
+    }
+
+    /// Writes out what was logged before now.
+    pub fn flush(&self) {
+        if let Some(Some(writer)) = WRITER.get() {
+            writer.flush(PATIENCE);
+        }
+    }
+}
+
+/// Whether colours are welcome: <https://no-color.org>.
+fn may_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// What writes the log, from its first line on; none where there is no thread
+/// for it.
+static WRITER: OnceLock<Option<Writer>> = OnceLock::new();
+
+/// What the log is written to. It never fails and never waits: the library's
+/// own threads log.
+struct Lines;
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let notice = |lost| format!("tendmap: {lost} lines of the log were lost\n");
+        let start = || Writer::start(Stream::Error, Box::new(notice)).ok();
+        if let Some(writer) = WRITER.get_or_init(start) {
+            writer.write(String::from_utf8_lossy(bytes).into_owned());
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

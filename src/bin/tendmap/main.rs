@@ -25,12 +25,14 @@ mod sim;
 mod soak;
 mod status;
 mod tend;
+mod writer;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use args::Common;
+use failure::Failure;
 use log::Log;
 use output::Output;
 use settings::{Settings, Unsettled};
@@ -55,6 +57,7 @@ Exit codes:
   4  a segment of another layout version
   5  a corrupt segment
   6  failed for another reason, which is told
+  141  the reader of the output has gone
 
 Every setting has three places: its flag; an environment variable of the same
 name (--tend-interval, TENDMAP_TEND_INTERVAL); a line in the file that --config
@@ -89,15 +92,19 @@ enum Command {
     Ls,
     /// Remove a segment.
     Rm(rm::Args),
-    /// Simulate a cluster on the loopback until standard input ends, whose lines are commands
-    /// (`help` lists them).
+    /// Simulate a cluster on the loopback, driven by lines of standard input.
+    ///
+    /// Each line is a command (`help` lists them), answered by a line of JSON.
+    /// It runs until SIGINT, SIGTERM or SIGHUP, or until standard input ends. An
+    /// input that is at its end from the start, such as /dev/null, does not end
+    /// it: a service or a container needs no console.
     Sim(sim::Args),
 }
 
 fn main() -> ExitCode {
     let Settings { cli: Cli { common, command }, origins } = match settings::load() {
         Ok(settings) => settings,
-        Err(Unsettled::Usage(error)) => error.exit(),
+        Err(Unsettled::Usage(error)) => return tell(&error),
         Err(Unsettled::Failure(failure)) => return failure.report(),
     };
     let log = Log::start(common.log.as_deref());
@@ -117,8 +124,17 @@ fn main() -> ExitCode {
         Command::Rm(args) => rm::run(&common, &args, &output),
         Command::Sim(args) => sim::run(&args),
     };
+    log.flush();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
+    }
+}
+
+/// Prints help or what is wrong with the command line; the exit code.
+fn tell(error: &clap::Error) -> ExitCode {
+    match error.print() {
+        Err(failed) if !error.use_stderr() => Failure::from(failed).report(),
+        _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)),
     }
 }

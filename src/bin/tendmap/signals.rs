@@ -1,6 +1,6 @@
 //! Signals are handled in a command's own time.
 
-use std::thread;
+use std::{fs, thread};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -16,13 +16,20 @@ pub enum Asked {
     Reload,
 }
 
-/// Calls `handle` at each of these signals, from a thread of its own.
+/// Calls `handle` at each of these signals, from a thread of its own. A SIGHUP
+/// that the process was started to ignore, as `nohup` does it, stays ignored
+/// unless it has the configuration read again.
 ///
 /// # Errors
 /// [`Failure::Failed`] if they can't be caught.
-pub fn on_signal(mut handle: impl FnMut(Asked) + Send + 'static) -> Result<(), Failure> {
+pub fn on_signal(
+    reloads: bool,
+    mut handle: impl FnMut(Asked) + Send + 'static,
+) -> Result<(), Failure> {
     let failed = |error| Failure::Failed(format!("can't catch signals: {error}"));
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(failed)?;
+    let hangs_up = reloads || !ignores(SIGHUP);
+    let caught = [SIGINT, SIGTERM].into_iter().chain(hangs_up.then_some(SIGHUP));
+    let mut signals = Signals::new(caught).map_err(failed)?;
     let serve = move || {
         for signal in signals.forever() {
             handle(if signal == SIGHUP { Asked::Reload } else { Asked::Stop });
@@ -37,5 +44,13 @@ pub fn on_signal(mut handle: impl FnMut(Asked) + Send + 'static) -> Result<(), F
 /// # Errors
 /// As [`on_signal`].
 pub fn on_stop(mut stop: impl FnMut() + Send + 'static) -> Result<(), Failure> {
-    on_signal(move |_| stop())
+    on_signal(false, move |_| stop())
+}
+
+/// Whether this process ignores that signal; `false` where it can't be known.
+fn ignores(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }

@@ -1,12 +1,18 @@
 //! `tendmap sim`: a simulated cluster, driven by lines of text.
 
-use std::io;
+mod input;
+
+use std::io::BufReader;
 use std::path::PathBuf;
+use std::sync::mpsc;
 use std::time::Duration;
+use std::{io, thread};
 
 use tendmap::sim::{Sim, SimConfig, SimNamespace, SimTls, SimUser, console};
 
 use crate::failure::Failure;
+use crate::signals;
+use input::{Foreground, Input};
 
 /// What the cluster is made of.
 #[derive(clap::Args)]
@@ -70,12 +76,18 @@ fn namespace(text: &str) -> Result<SimNamespace, String> {
     }
 }
 
-/// Simulates a cluster until standard input ends. The output is JSON, a line
-/// at the start and one for each line of input.
+/// Simulates a cluster. The output is JSON: a line at the start and one for
+/// each line of standard input.
+///
+/// It ends at SIGINT, SIGTERM or SIGHUP, and when a standard input that was
+/// open at the start ends. One that is at its end from the start (/dev/null, as
+/// services and containers have it), or that can't be read, is none.
 ///
 /// # Errors
 /// [`Failure`].
 pub fn run(args: &Args) -> Result<(), Failure> {
+    // Before anything else: a script may end its input soon.
+    let input = Input::look();
     let mut config = SimConfig::new(args.nodes);
     config.base_port = args.base_port;
     config.cluster_name = Some(args.cluster_name.clone()).filter(|name| !name.is_empty());
@@ -94,7 +106,25 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         tls.name.clone_from(&args.tls_name);
         config.tls = Some(tls);
     }
+    let (to, ended) = mpsc::channel();
+    let stop = to.clone();
+    signals::on_stop(move || drop(stop.send(Ok(()))))?;
     let sim = Sim::start(config)?;
-    console(&sim, io::stdin().lock(), io::stdout().lock())?;
-    Ok(())
+    // Beside this thread, which has to hear a signal meanwhile.
+    let serve = move || {
+        let result = match input {
+            Input::Open => console(&sim, BufReader::new(Foreground), io::stdout().lock()),
+            // Nobody may want to know where it is, either.
+            Input::None => match console(&sim, io::empty(), io::stdout().lock()) {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+                _ => loop {
+                    thread::park();
+                },
+            },
+        };
+        drop(to.send(result));
+    };
+    let failed = |error| Failure::Failed(format!("can't start a thread: {error}"));
+    thread::Builder::new().name("tendmap-console".into()).spawn(serve).map_err(failed)?;
+    Ok(ended.recv().unwrap_or(Ok(()))?)
 }

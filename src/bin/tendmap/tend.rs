@@ -2,11 +2,11 @@
 
 mod reload;
 
-use std::process;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
+use std::{process, thread};
 
-use tendmap::client::{Client, Config, Event, Observer};
+use tendmap::client::{Client, Config, ConnectError, Event, Observer};
 
 use crate::args::Common;
 use crate::cluster::ClusterArgs;
@@ -17,6 +17,7 @@ use crate::log::Log;
 use crate::output::Output;
 use crate::settings::Origins;
 use crate::signals::{self, Asked};
+use crate::writer::{Stream, Writer};
 use reload::Reload;
 
 /// All settings of a client.
@@ -24,6 +25,9 @@ use reload::Reload;
 pub struct Args {
     #[command(flatten)]
     pub cluster: ClusterArgs,
+    /// Wait for a cluster that is not up yet, instead of ending with an error.
+    #[arg(long)]
+    pub wait: bool,
     /// Whether the map is shared; `false` keeps it private to this process.
     #[arg(
         long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set,
@@ -91,9 +95,11 @@ impl Args {
     }
 }
 
-/// What the printing thread is told.
+/// What the main thread is told.
 enum Message {
     Event(Instant, Event),
+    /// How the attempt to connect ended.
+    Connected(Box<Result<Client, ConnectError>>),
     Reload,
     Stop,
 }
@@ -108,8 +114,14 @@ fn observer(to: &Sender<Message>) -> Observer {
     })
 }
 
-/// Tends or follows until it is interrupted. Where there is a configuration
-/// file, SIGHUP has it read anew.
+/// How often it is looked whether there is a map.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long the last lines may take, and how long a client that has not
+/// connected yet may take to give up.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Tends or follows until it is interrupted, whatever becomes of its output.
+/// Where there is a configuration file, SIGHUP has it read again.
 ///
 /// # Errors
 /// [`Failure`] if it can't connect.
@@ -120,55 +132,161 @@ pub fn run(
     log: &Log,
     output: &Output,
 ) -> Result<(), Failure> {
-    let begun = Instant::now();
-    let (to, messages) = mpsc::channel();
     let mut config = args.config(common);
     config.check().map_err(|error| Failure::Usage(origins.explain(&error.to_string())))?;
+    let (to, messages) = mpsc::channel();
     config.observer = Some(observer(&to));
     let has_file = origins.file().is_some();
-    signals::on_signal(move |asked| {
+    let stop = to.clone();
+    signals::on_signal(has_file, move |asked| {
         let message = match asked {
             Asked::Reload if has_file => Message::Reload,
             _ => Message::Stop,
         };
-        drop(to.send(message));
+        drop(stop.send(message));
     })?;
-    let print = |at: Instant, told: Told| {
-        let after = at.saturating_duration_since(begun);
-        if output.is_json() {
-            output.line(told.json(after, process::id()))
-        } else {
-            output.line(told.text(after))
-        }
+    let journal = Journal::start(output)?;
+    let failed = |error| Failure::Failed(format!("can't start a thread: {error}"));
+    let wait = args.wait;
+    // Beside this thread, which has to hear a signal meanwhile.
+    let connect = move || {
+        let result = if wait { Client::start(config) } else { Client::connect(config) };
+        drop(to.send(Message::Connected(Box::new(result))));
     };
-    let client = Client::connect(config);
-    // What led here comes first, whether it worked or not.
-    for message in messages.try_iter() {
-        match message {
-            Message::Event(at, event) => print(at, Told::from(&event))?,
-            // It was read only just now.
-            Message::Reload => {}
-            Message::Stop => return Ok(()),
-        }
-    }
-    let client = client?;
-    print(Instant::now(), Told::connected(client.role()))?;
-    let mut reload = Reload::new(origins);
-    for message in messages {
-        match message {
-            Message::Event(at, event) => print(at, Told::from(&event))?,
-            Message::Reload => {
-                for told in reload.run(&client, log) {
-                    print(Instant::now(), told)?;
+    let connecting = thread::Builder::new().name("tendmap-connect".into()).spawn(connect);
+    connecting.map_err(failed)?;
+    let result = Tending { journal: &journal, messages, client: None, waiting: false }
+        .last(Reload::new(origins), log);
+    journal.flush();
+    result
+}
+
+/// A client in the foreground.
+struct Tending<'a> {
+    journal: &'a Journal,
+    messages: Receiver<Message>,
+    client: Option<Client>,
+    /// Whether there is a client, but no map yet.
+    waiting: bool,
+}
+
+impl Tending<'_> {
+    /// Tends until it is asked to stop.
+    fn last(mut self, mut reload: Reload, log: &Log) -> Result<(), Failure> {
+        loop {
+            let message = match self.waiting {
+                false => self.messages.recv().unwrap_or(Message::Stop),
+                true => match self.messages.recv_timeout(LOOK) {
+                    Ok(message) => message,
+                    Err(RecvTimeoutError::Timeout) => {
+                        self.look();
+                        continue;
+                    }
+                    Err(RecvTimeoutError::Disconnected) => Message::Stop,
+                },
+            };
+            match message {
+                Message::Event(at, event) => self.journal.print(at, Told::from(&event)),
+                Message::Connected(result) => {
+                    // What led here comes first, whether it worked or not.
+                    let stopped = self.catch_up();
+                    self.client = Some((*result)?);
+                    self.waiting = true;
+                    self.look();
+                    if self.waiting {
+                        self.journal.print(Instant::now(), Told::waiting());
+                    }
+                    if stopped {
+                        break;
+                    }
                 }
+                Message::Reload => {
+                    // Without a client the file was read only just now.
+                    let client = self.client.as_ref();
+                    for told in client.map_or(Vec::new(), |client| reload.run(client, log)) {
+                        self.journal.print(Instant::now(), told);
+                    }
+                }
+                Message::Stop => break,
             }
-            Message::Stop => break,
+        }
+        self.stop();
+        Ok(())
+    }
+
+    /// Prints the events that are there; whether it is to stop.
+    fn catch_up(&mut self) -> bool {
+        let mut stopped = false;
+        for message in self.messages.try_iter() {
+            match message {
+                Message::Event(at, event) => self.journal.print(at, Told::from(&event)),
+                Message::Stop => stopped = true,
+                Message::Connected(_) | Message::Reload => {}
+            }
+        }
+        stopped
+    }
+
+    /// Looks whether there is a map.
+    fn look(&mut self) {
+        let Some(client) = &self.client else { return };
+        if client.segment().head().sequence() > 0 {
+            self.waiting = false;
+            self.journal.print(Instant::now(), Told::connected(client.role()));
         }
     }
-    // Hands the ownership over.
-    client.close();
-    print(Instant::now(), Told::closed())?;
-    Ok(())
+
+    /// Hands the ownership over.
+    fn stop(mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.client.is_none() {
+            match self.messages.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(Message::Connected(result)) => match *result {
+                    Ok(client) => self.client = Some(client),
+                    Err(_) => return,
+                },
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
+        if let Some(client) = self.client.take() {
+            client.close();
+        }
+        self.catch_up();
+        self.journal.print(Instant::now(), Told::closed());
+    }
+}
+
+/// What goes to standard output.
+struct Journal {
+    begun: Instant,
+    json: bool,
+    writer: Writer,
+}
+
+impl Journal {
+    fn start(output: &Output) -> Result<Journal, Failure> {
+        let (begun, json) = (Instant::now(), output.is_json());
+        let notice = move |lost| line(Told::output_lost(lost), begun.elapsed(), json);
+        let failed = |error| Failure::Failed(format!("can't start a thread: {error}"));
+        let writer = Writer::start(Stream::Output, Box::new(notice)).map_err(failed)?;
+        Ok(Journal { begun, json, writer })
+    }
+
+    fn print(&self, at: Instant, told: Told) {
+        self.writer.write(line(told, at.saturating_duration_since(self.begun), self.json));
+    }
+
+    fn flush(&self) {
+        self.writer.flush(PATIENCE);
+    }
+}
+
+fn line(told: Told, after: Duration, json: bool) -> String {
+    match json {
+        true => format!("{}\n", told.json(after, process::id())),
+        false => told.text(after) + "\n",
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,156 @@
+//! Lines for a stream whose reader may be slow, gone, or a full disk.
+//!
+//! A process that tends must not depend on the reader of its output. So a
+//! thread of its own writes: a process that hands a line over never waits, and
+//! a line that can't be written is counted. What comes after lost lines begins
+//! with a line that has their number.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+/// Lines that may wait for a reader that does not read.
+const ROOM: usize = 4096;
+
+/// Where the lines go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output. That it can't be written is told once on standard error.
+    Output,
+    /// Standard error.
+    Error,
+}
+
+impl Stream {
+    fn write(self, bytes: &[u8]) -> rustix::io::Result<usize> {
+        match self {
+            Stream::Output => rustix::io::write(io::stdout().as_fd(), bytes),
+            Stream::Error => rustix::io::write(io::stderr().as_fd(), bytes),
+        }
+    }
+
+    /// Waits until more can be written: the stream may not block by itself.
+    fn wait(self) {
+        let ready = |fd: BorrowedFd<'_>| {
+            let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
+            let _ = poll(&mut fds, Some(&Timespec { tv_sec: 1, tv_nsec: 0 }));
+        };
+        match self {
+            Stream::Output => ready(io::stdout().as_fd()),
+            Stream::Error => ready(io::stderr().as_fd()),
+        }
+    }
+
+    /// Writes all of it; on an error how much was written, too.
+    fn write_all(self, bytes: &[u8]) -> Result<(), (usize, Errno)> {
+        let mut written = 0;
+        while written < bytes.len() {
+            match self.write(&bytes[written..]) {
+                Ok(0) => return Err((written, Errno::IO)),
+                Ok(count) => written += count,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => self.wait(),
+                Err(error) => return Err((written, error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Says how many lines were lost.
+pub type Notice = Box<dyn Fn(u64) -> String + Send>;
+
+enum Message {
+    Line(String),
+    /// To be answered when all before it is written.
+    Flush(SyncSender<()>),
+}
+
+/// Hands lines to the thread that writes them.
+#[derive(Clone)]
+pub struct Writer {
+    to: SyncSender<Message>,
+    lost: Arc<AtomicU64>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn start(stream: Stream, notice: Notice) -> io::Result<Writer> {
+        let (to, lines) = mpsc::sync_channel(ROOM);
+        let lost = Arc::new(AtomicU64::new(0));
+        let counted = lost.clone();
+        let write = move || serve(stream, &lines, &counted, &notice);
+        thread::Builder::new().name("tendmap-output".into()).spawn(write)?;
+        Ok(Writer { to, lost })
+    }
+
+    /// Hands a text over, line ends and all.
+    pub fn write(&self, text: String) {
+        if self.to.try_send(Message::Line(text)).is_err() {
+            // Relaxed: it stands for itself.
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until every line is written that was handed over before, at most
+    /// for so long.
+    pub fn flush(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        let (answer, written) = mpsc::sync_channel(1);
+        while self.to.try_send(Message::Flush(answer.clone())).is_err() {
+            if Instant::now() >= deadline {
+                return;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        let _ = written.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+    }
+}
+
+fn serve(stream: Stream, lines: &Receiver<Message>, lost: &AtomicU64, notice: &Notice) {
+    // Whether a line was cut in the middle, and whether that was told.
+    let (mut cut, mut told) = (false, false);
+    let mut put = |text: &str| {
+        let whole = if cut { format!("\n{text}") } else { text.to_owned() };
+        let result = stream.write_all(whole.as_bytes());
+        match result {
+            Ok(()) => cut = false,
+            Err((written, _)) => cut |= written > 0,
+        }
+        if let (Err((_, error)), Stream::Output, false) = (result, stream, told) {
+            told = true;
+            let error = io::Error::from(error);
+            let text = format!(
+                "tendmap: can't write to standard output: {error}; tending goes on without it\n"
+            );
+            let _ = Stream::Error.write(text.as_bytes());
+        }
+        result.is_ok()
+    };
+    for message in lines {
+        let line = match message {
+            Message::Line(line) => line,
+            Message::Flush(answer) => {
+                let _ = answer.try_send(());
+                continue;
+            }
+        };
+        let missing = lost.load(Ordering::Relaxed);
+        if missing > 0 && put(&notice(missing)) {
+            lost.fetch_sub(missing, Ordering::Relaxed);
+        }
+        if !put(&line) {
+            lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
