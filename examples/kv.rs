@@ -2,7 +2,9 @@
 //! with a pool of connections for each node and retries along the replicas.
 //! It is the pattern to copy (`store.rs` above all) and a load that checks that
 //! nothing acknowledged is lost. Run it against a cluster, or against
-//! `tendmap sim`, and do to the nodes what you like meanwhile:
+//! `tendmap sim`, and do to the nodes what you like meanwhile. (Freeze a real
+//! node, in a namespace without strong consistency, and it may print LOST for a
+//! record that is only missed for a while: `store.rs` says why.)
 //!
 //! ```text
 //! cargo run --release -- sim --base-port 3100

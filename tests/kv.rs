@@ -259,7 +259,8 @@ fn without_any_node_operations_end_with_an_error_in_time() {
     let begun = Instant::now();
     for key in 0..5 {
         let error = store.put(key, &Bins::new()).unwrap_err();
-        assert!(matches!(error, KvError::GaveUp { .. }), "{error}");
+        let KvError::GaveUp { after, .. } = error else { panic!("{error}") };
+        assert!(after >= bench.settings.total_timeout, "{error}");
         assert!(error.to_string().contains("BB9"), "no node is named: {error}");
     }
     assert!(begun.elapsed() < Duration::from_secs(15));
@@ -271,6 +272,69 @@ fn without_any_node_operations_end_with_an_error_in_time() {
     bench.sim.freeze(1).unwrap();
     assert!(store.put(1, &Bins::new()).unwrap_err().in_doubt());
     assert!(!store.get(1).unwrap_err().in_doubt(), "a read changes nothing");
+}
+
+#[test]
+fn h105_a_command_is_tried_until_its_time_is_up() {
+    let mut bench = Bench::new(1);
+    bench.settings.total_timeout = LONG;
+    let mut store = bench.store();
+    store.put(1, &Bins::new()).unwrap();
+    bench.sim.kill(1).unwrap();
+    let failures = || -> u64 {
+        bench.counts.all().iter().map(|(_, count)| count.failures.load(Ordering::Relaxed)).sum()
+    };
+    thread::scope(|scope| {
+        let put = scope.spawn(|| store.put(2, &Bins::new()));
+        // More tries than a fixed number of retries would have.
+        wait_until("many tries", || failures() > 20);
+        bench.sim.start_node(1).unwrap();
+        put.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn h105_a_failed_exchange_has_the_map_right_long_before_the_next_tend() {
+    let bench = Bench::new(3);
+    bench.settle();
+    wait_until("the whole map", || bench.client.map().unwrap().map.nodes.len() == 3);
+    // The next pass by itself is far off, and a quarter of the interval is over,
+    // after which the owner may be asked.
+    let interval = Duration::from_secs(40);
+    bench.client.set_tend_interval(interval).unwrap();
+    let status = || bench.client.status().unwrap();
+    wait_until("the interval", || status().tend_interval == Some(interval));
+    let quarter = interval / 4;
+    let age = || status().tended_age.unwrap();
+    wait_until("the quarter", || age() > quarter);
+    let tends = status().tends;
+    bench.sim.kill(3).unwrap();
+    bench.settle();
+    assert_eq!((status().tends, bench.client.map().unwrap().map.nodes.len()), (tends, 3));
+    let mut store = bench.store();
+    let mut commands = 0;
+    while bench.client.map().unwrap().map.nodes.len() == 3 {
+        store.put(commands, &Bins::new()).unwrap();
+        commands += 1;
+        assert!(commands < 1_000_000 && age() < interval, "nobody has asked for a tend");
+    }
+    // By that one pass, and not by the one that was due.
+    assert!(status().tends <= tends + 2, "{} after {tends}", status().tends);
+}
+
+#[test]
+fn h105_reads_ask_for_all_copies() {
+    let digest = Digest::of("kv", 1);
+    let bins = Bins::new();
+    for (command, wanted) in [
+        (wire::Command::Get, 0b100_0011),
+        (wire::Command::Put(&bins), 0),
+        (wire::Command::Delete, 0),
+    ] {
+        let mut message = Vec::new();
+        wire::encode(&mut message, "test", "kv", &digest, command, LONG).unwrap();
+        assert_eq!(message[wire::HEADER + 1], wanted, "{command:?}");
+    }
 }
 
 /// A server that takes a command and answers these bytes.

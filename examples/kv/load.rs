@@ -27,7 +27,8 @@ pub struct Tally {
     pub slowest: Duration,
     /// The first errors.
     pub errors: Vec<String>,
-    /// Acknowledged writes that were not to be seen afterwards.
+    /// Acknowledged writes that were not to be seen afterwards. A real node that
+    /// was frozen may miss some for a while (see `store.rs`).
     pub lost: Vec<String>,
 }
 

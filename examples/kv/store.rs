@@ -4,7 +4,21 @@
 //! 1. The router keeps a [`Pool`] for each node ([`Client::router_with`]).
 //! 2. A command is routed by its digest; what comes out is the pool.
 //! 3. A try that failed is noted with [`Attempt::fail`], and the command routed
-//!    again: to the next replica, by the newest map.
+//!    again: to the next replica, by the newest map, until the time is up.
+//! 4. It is also a sign that the map may be old: [`Client::request_tend`] asks
+//!    the owner, whichever process that is, to look before its time. It costs
+//!    next to nothing, and the owner limits how often it follows.
+//!
+//! # What a read can miss
+//!
+//! Reads ask for consistency level ALL: while partitions migrate, the server
+//! compares all copies of the record before it answers. In a namespace that
+//! favours availability (AP) that is the most that a client can ask for. A node
+//! that was frozen, or cut off, and wakes does not know at first that others
+//! have replaced it: until it has joined them again it answers from its old
+//! copy, and a record that was put meanwhile is missing there. A read that gets
+//! there finds nothing, a later one finds the record. Where that can't be borne
+//! the namespace has to be of strong consistency.
 //!
 //! [`Attempt::fail`]: tendmap::route::Attempt::fail
 
@@ -18,15 +32,13 @@ use crate::access::Access;
 use crate::pool::{Counts, Pool};
 use crate::wire::{self, BadName, Bins, Command, Reply};
 
-/// How long and how often a command is tried.
+/// How long a command is tried.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// For the whole command.
+    /// For the whole command: it is tried until then.
     pub total_timeout: Duration,
     /// For each try.
     pub socket_timeout: Duration,
-    /// Tries after the first.
-    pub max_retries: u32,
     /// Which replica is read; writes go to the master first.
     pub read_policy: Policy,
 }
@@ -36,7 +48,6 @@ impl Default for Settings {
         Settings {
             total_timeout: Duration::from_secs(2),
             socket_timeout: Duration::from_millis(300),
-            max_retries: 8,
             read_policy: Policy::Sequence,
         }
     }
@@ -89,6 +100,7 @@ pub struct Written {
 
 /// The records of a set, for one thread.
 pub struct Store {
+    client: Client,
     router: Router<Pool>,
     namespace: NamespaceHandle,
     namespace_name: String,
@@ -111,7 +123,15 @@ impl Store {
         let mut router = client.router_with(move |node| Pool::new(node, &access, &counts));
         let handle = router.namespace(namespace)?;
         let (namespace_name, set) = (namespace.to_owned(), set.to_owned());
-        Ok(Store { router, namespace: handle, namespace_name, set, settings, message: Vec::new() })
+        Ok(Store {
+            client: client.clone(),
+            router,
+            namespace: handle,
+            namespace_name,
+            set,
+            settings,
+            message: Vec::new(),
+        })
     }
 
     /// Sets bins of a record.
@@ -135,7 +155,7 @@ impl Store {
     /// Tries a command until it is done, refused, or out of time; the reply,
     /// and whether an earlier try of a write may have been done too.
     fn execute(&mut self, key: Key<'_>, command: Command<'_>) -> Result<(Reply, bool), KvError> {
-        let Settings { total_timeout, socket_timeout, max_retries, read_policy } = self.settings;
+        let Settings { total_timeout, socket_timeout, read_policy } = self.settings;
         let begun = Instant::now();
         let deadline = begun + total_timeout;
         let digest = Digest::of(&self.set, key);
@@ -146,7 +166,7 @@ impl Store {
         let mut attempt = self.router.attempt(policy);
         let (mut in_doubt, mut last, mut tries) = (false, String::new(), 0);
         let mut pause = Duration::ZERO;
-        while tries <= max_retries && Instant::now() < deadline {
+        while Instant::now() < deadline {
             match self.router.route_attempt(self.namespace, digest, &attempt) {
                 Ok(mut route) => {
                     tries += 1;
@@ -165,12 +185,17 @@ impl Store {
                                 }
                                 // A server that took too long may go on with it.
                                 in_doubt |= result == wire::TIMEOUT && command.writes();
+                                if result == wire::UNAVAILABLE {
+                                    self.client.request_tend();
+                                }
                                 last = format!("node {} answers: {meaning}", route.id());
                             }
                         },
                         Err(broken) => {
                             in_doubt |= broken.sent && command.writes();
                             last = broken.to_string();
+                            // The node may have gone: the map may be old.
+                            self.client.request_tend();
                         }
                     }
                     attempt.fail(replica, slot);
@@ -178,6 +203,7 @@ impl Store {
                 // A map with a hole now may have none after the next tend.
                 Err(error @ (RouteError::NoNode { .. } | RouteError::ClusterEmpty)) => {
                     last = error.to_string();
+                    self.client.request_tend();
                 }
                 Err(error) => return Err(error.into()),
             }

@@ -25,6 +25,8 @@ const RECORD: u8 = 3;
 // Attributes of a command.
 const READ: u8 = 1;
 const READ_ALL_BINS: u8 = 2;
+/// The server compares all copies of the record while partitions migrate.
+const READ_LEVEL_ALL: u8 = 1 << 6;
 const WRITE: u8 = 1;
 const DELETE: u8 = 2;
 
@@ -122,7 +124,7 @@ pub fn encode(
     field(message, DIGEST, digest.as_bytes());
     let (read, write) = match command {
         Command::Put(_) => (0, WRITE),
-        Command::Get => (READ | READ_ALL_BINS, 0),
+        Command::Get => (READ | READ_ALL_BINS | READ_LEVEL_ALL, 0),
         Command::Delete => (0, WRITE | DELETE),
     };
     let mut operations = 0_u16;
@@ -228,6 +230,9 @@ pub const NOT_LOGGED_IN: u8 = 80;
 /// The server gave up.
 pub const TIMEOUT: u8 = 9;
 
+/// The node does not have the partition now.
+pub const UNAVAILABLE: u8 = 11;
+
 /// What a result says, and whether another node, or the same one later, may
 /// say otherwise.
 pub fn meaning(result: u8) -> (&'static str, bool) {
@@ -238,7 +243,7 @@ pub fn meaning(result: u8) -> (&'static str, bool) {
         4 => ("the server does not take the command", false),
         8 => ("the server has no room left", true),
         TIMEOUT => ("the server took too long", true),
-        11 => ("the partition is not available", true),
+        UNAVAILABLE => ("the partition is not available", true),
         13 => ("the record is too big", false),
         14 => ("too many commands on this record", true),
         18 => ("the server's device is overloaded", true),
