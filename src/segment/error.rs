@@ -165,7 +165,9 @@ pub enum SegmentError {
     Geometry(#[from] GeometryError),
     /// Processes are attached.
     #[error(
-        "{at} is in use by {attached} processes; end them first, or use --force: they will start over in a new segment"
+        "{at} is in use by {attached} process{}; end {} first, or use --force: a new segment is made then",
+        if *attached == 1 { "" } else { "es" },
+        if *attached == 1 { "it" } else { "them" }
     )]
     InUse {
         /// The segment.

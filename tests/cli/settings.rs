@@ -79,7 +79,12 @@ fn a_bad_file_is_an_error_that_names_file_line_and_key() {
         ("host = [\"127.0.0.1:1\"]\ntend_intervall = \"1s\"\n", 2, "did you mean tend-interval?"),
         ("colour = \"red\"\n", 1, "unknown key colour; the keys are the long flags"),
         ("json = true\n", 1, "unknown key json"),
-        ("\ntend-interval = 5\n", 2, "tend-interval is \"5\": \"5\"; wanted a number and its unit"),
+        (
+            "\ntend-interval = \"5x\"\n",
+            2,
+            "tend-interval is \"5x\": \"5x\"; wanted seconds, or a number",
+        ),
+        ("tend-interval = 0.01\n", 1, "tend_interval is 10ms; wanted at least 50ms"),
         ("host = \"a:b\"\n", 1, "host is \"a:b\": "),
         ("host = [\"a:1\",\n\"b:x\"]\n", 1, "the port is not a number"),
         ("use-shm = \"perhaps\"\n", 1, "use-shm is \"perhaps\""),
@@ -126,9 +131,9 @@ fn a_bad_variable_is_named_but_a_flag_outdoes_it() {
     let run = |args: &[&str], variable: &str, value: &str| {
         crate::tool::Answer(place.command(args).env(variable, value).output().unwrap())
     };
-    let bad = run(&["tend", "--host", "127.0.0.1:1"], "TENDMAP_TEND_INTERVAL", "1");
+    let bad = run(&["tend", "--host", "127.0.0.1:1"], "TENDMAP_TEND_INTERVAL", "1x");
     assert_eq!(bad.code(), 2);
-    assert!(bad.stderr().contains("TENDMAP_TEND_INTERVAL is \"1\""), "{}", bad.stderr());
+    assert!(bad.stderr().contains("TENDMAP_TEND_INTERVAL is \"1x\""), "{}", bad.stderr());
     let low = run(&["tend", "--host", "127.0.0.1:1"], "TENDMAP_TEND_INTERVAL", "1ms");
     assert!(low.stderr().contains("(set by TENDMAP_TEND_INTERVAL)"), "{}", low.stderr());
     let low = place.run(&["tend", "--host", "127.0.0.1:1", "--tend-interval", "1ms"]);

@@ -285,15 +285,13 @@ fn duration(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds(text)?).ok()
 }
 
-/// The seconds that a text says: `0.5`, `2s`, `500ms`. It may also say a
-/// negative or infinite number, or none (NaN).
+/// The seconds that a text says: `0.5`, `2s`, `500ms`, `2m`, `1h`. It may also
+/// say a negative or infinite number, or none (NaN).
 pub fn seconds(text: &str) -> Option<f64> {
-    let (number, unit) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
-        (Some(number), _) => (number, 0.001),
-        (None, Some(number)) => (number, 1.0),
-        (None, None) => (text, 1.0),
-    };
-    Some(number.trim_end().parse::<f64>().ok()? * unit)
+    let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    let unit = units.iter().find_map(|(unit, worth)| Some((text.strip_suffix(unit)?, *worth)));
+    let (number, worth) = unit.unwrap_or((text, 1.0));
+    Some(number.trim_end().parse::<f64>().ok()? * worth)
 }
 
 #[cfg(test)]

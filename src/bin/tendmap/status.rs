@@ -67,7 +67,7 @@ fn as_text(status: &Status, problems: &[String], out: &mut dyn Write) -> io::Res
                 .as_ref()
                 .map_or("-".to_owned(), |error| format!("{}: {error}", ago(status.last_error_age))),
         ),
-        ("last pass", status.pass_time.map_or("-".to_owned(), |time| format!("{time:.1?}"))),
+        ("last pass", status.pass_time.map_or("-".to_owned(), show)),
         ("failing", format!("{} of the nodes", status.failing_nodes)),
         (
             "node errors",
