@@ -68,6 +68,8 @@ impl Bench {
         config.shm_directory = directory.path().into();
         config.tend_interval = Duration::from_millis(50);
         config.connect_timeout = Duration::from_secs(1);
+        // So that the interval may be long.
+        config.shm_takeover_threshold = Duration::from_secs(3600);
         let access = Access::new(&config).unwrap();
         let client = Client::connect(config).unwrap();
         let settings = Settings { socket_timeout: Duration::from_millis(200), ..args.settings() };
