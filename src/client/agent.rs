@@ -8,12 +8,12 @@ use super::error::ConnectError;
 use super::event::{Event, Role};
 use super::follow::{Follow, Seen};
 use super::own::{Own, Turned};
-use super::shared::Shared;
+use super::shared::{Command, Shared};
 use crate::map::{Capacity, snapshot};
 use crate::protocol::Term;
 use crate::segment::{
-    Created, Inherited, Prepared, Search, Segment, SegmentError, Tenure, next_generation,
-    retire_and_unlink_unused, search, sweep, wait,
+    Created, Inherited, Personal, Place, Prepared, Search, Segment, SegmentError, Tenure,
+    next_generation, retire_and_unlink_unused, search, sweep, wait,
 };
 use crate::tend::ClusterSource;
 
@@ -52,13 +52,9 @@ impl Agent {
             _ => self.follow(),
         };
         while !self.shared.stopping() {
-            if let Some(credentials) = self.shared.take_credentials() {
-                self.source.set_credentials(credentials);
-                // They may be what the passes failed for want of. They may have
-                // come amid a pass, which woke nobody.
-                if let Part::Owner(own) = &mut part {
-                    own.retry();
-                }
+            self.shared.take_poke();
+            while let Some(command) = self.shared.next_command() {
+                self.obey(command, &mut part);
             }
             let segment = self.shared.current.get();
             // Loaded before anything is looked at, so that what happens
@@ -73,7 +69,12 @@ impl Agent {
                 let personal = self.shared.personal;
                 match &mut part {
                     Part::Owner(own) => {
-                        if wait(segment.mapping().event(), event, personal.and_owner(), pause) {
+                        let word = segment.mapping().event();
+                        let woken = wait(word, event, Personal::owner(), pause);
+                        // An event is no request, nor is what this process has
+                        // to say to its own thread.
+                        let same = word.load(crate::sync::Ordering::Relaxed) == event;
+                        if woken && same && !self.shared.take_poke() {
                             own.hurry();
                         }
                     }
@@ -82,6 +83,18 @@ impl Agent {
             }
         }
         self.close(part);
+    }
+
+    fn obey(&mut self, command: Command, part: &mut Part) {
+        if let Command::Credentials(credentials) = command {
+            self.source.set_credentials(credentials);
+        }
+        // What the passes failed for may be over. The command may have come
+        // during a pass, which woke nobody.
+        match part {
+            Part::Owner(own) => own.retry(),
+            Part::Follower(follow) => follow.retry(),
+        }
     }
 
     fn own(&mut self, mut tenure: Tenure, takeover: bool) -> Part {
@@ -153,8 +166,9 @@ impl Agent {
 
     /// A follower's connect waits until an owner has published.
     fn settle_as_follower(&self, segment: &Arc<Segment>, follow: &Follow) {
-        if follow.owner_lives() && segment.head().sequence() > 0 && self.shared.awaited() {
-            self.shared.settle(check_cluster(segment, &self.shared.config));
+        if follow.owner_lives() && segment.head().sequence() > 0 && !self.shared.has_map() {
+            let asked = self.shared.asked();
+            self.shared.settle(check_cluster(segment, &self.shared.config), asked);
         }
     }
 
@@ -172,7 +186,7 @@ impl Agent {
             Ok(None) => (self.follow(), Duration::ZERO),
             Err(error) => {
                 self.shared.tell(Event::Trouble { error: error.to_string() });
-                self.shared.settle(Err(ConnectError::Segment(error)));
+                self.shared.settle(Err(ConnectError::Segment(error)), self.shared.asked());
                 (self.follow(), Duration::from_millis(250))
             }
         }
@@ -271,7 +285,6 @@ impl Agent {
     fn close(mut self, mut part: Part) {
         self.shared.set_role(Role::Closed);
         self.source.stop();
-        self.shared.settle(Ok(()));
         let segment = self.shared.current.get();
         if let Part::Follower(follow) = &mut part {
             follow.leave(&segment);
@@ -279,18 +292,28 @@ impl Agent {
         // Its own mark is taken back before the others are counted, so that of
         // two that close at once at least one sees that nobody is left.
         self.shared.current.let_go();
-        let alone = segment.is_shared() && matches!(segment.attached(), Ok(0));
-        if alone && segment.is_found() {
-            if let Err(error) = retire_and_unlink_unused(&segment) {
-                self.shared.tell(Event::Trouble { error: error.to_string() });
-            }
-            let _ = sweep(&self.shared.config.place());
+        if let Err(error) = leave(&segment, &self.shared.config.place()) {
+            self.shared.tell(Event::Trouble { error: error.to_string() });
         }
         match part {
             Part::Owner(own) => own.tenure.release(),
             Part::Follower(_) => {}
         }
     }
+}
+
+/// Removes the segment if nobody is attached any more.
+///
+/// # Errors
+/// [`SegmentError`] if it can't be removed.
+pub(super) fn leave(segment: &Arc<Segment>, place: &Place) -> Result<(), SegmentError> {
+    let alone = segment.is_shared() && matches!(segment.attached(), Ok(0));
+    if !alone || !segment.is_found() {
+        return Ok(());
+    }
+    let removed = retire_and_unlink_unused(segment).map(drop);
+    let _ = sweep(place);
+    removed
 }
 
 /// The newest retired segment, if it is newer than the one that is to be

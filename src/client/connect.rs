@@ -1,25 +1,25 @@
 //! Connecting and closing.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::agent::{Agent, Start};
+use super::agent::{Start, leave};
 use super::config::Config;
 use super::error::ConnectError;
 use super::event::{Event, Role};
+use super::handle::{Handle, Open, clients, on_client_thread};
 use super::reader::Reader;
-use super::shared::{Handle, Shared, clients};
+use super::shared::{Asked, Command, Shared};
 use super::status::{Status, StatusError};
-use crate::layout::{Lineage, OwnerWord};
+use crate::layout::OwnerWord;
 use crate::map::{Node, Snapshot, SnapshotError, tables};
 use crate::protocol::load_owner;
 use crate::route::Router;
 use crate::segment::{
-    Candidate, Created, Current, Entry, Personal, Segment, check_backend, create, private, search,
-    sweep, wait,
+    Candidate, Created, Current, Entry, Segment, check_backend, create, private, search, sweep,
+    wait,
 };
 use crate::tend::{AerospikeSource, ClusterSource};
-use crate::thread;
 
 /// How long a retired segment may keep its name before it is taken for one that
 /// is to be succeeded. Removing it takes less than a millisecond.
@@ -27,11 +27,17 @@ const REMOVAL_PATIENCE: Duration = Duration::from_millis(50);
 
 /// A process's connection to a cluster's map.
 ///
-/// Clones, and further connects of this process under the same key, share one
-/// attachment and one thread; the last one closed or dropped ends them.
+/// Further connects of this process under the same key share one attachment and
+/// one thread; the last one that is closed ends them. A clone stands for the same
+/// connect: closing one closes all of them, dropping the last one does the same.
+///
+/// What was closed still reads: its routers and its map go on. Its
+/// [`role`](Self::role) is [`Role::Closed`]. The same is true of a client that a
+/// forked child has inherited, whose thread is its parent's:
+/// [`start`](Self::start) gives the child one of its own.
 #[derive(Clone, Debug)]
 pub struct Client {
-    pub(super) handle: Arc<Handle>,
+    open: Arc<Open>,
     pub(super) reader: Reader,
 }
 
@@ -64,7 +70,7 @@ impl Client {
     pub fn start(config: Config) -> Result<Client, ConnectError> {
         config.check()?;
         let source = AerospikeSource::new(config.source()?);
-        Client::begin(config, Box::new(source))
+        Client::start_with(config, Box::new(source))
     }
 
     /// As [`connect`](Self::connect), with another source of maps.
@@ -76,44 +82,107 @@ impl Client {
         source: Box<dyn ClusterSource>,
     ) -> Result<Client, ConnectError> {
         config.check()?;
-        let client = Client::begin(config, source)?;
-        client.wait_first()?;
+        let (client, asked) = Client::begin(config, source, true)?;
+        client.wait_first(asked)?;
         Ok(client)
     }
 
-    fn begin(config: Config, source: Box<dyn ClusterSource>) -> Result<Client, ConnectError> {
-        let racks = config.preferred_racks.clone();
-        let handle = if config.use_shm { shared(config, source)? } else { alone(config, source)? };
-        let reader = Reader::of(handle.shared.current.clone(), &racks);
-        Ok(Client { handle, reader })
+    /// As [`start`](Self::start), with another source of maps.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_with(
+        config: Config,
+        source: Box<dyn ClusterSource>,
+    ) -> Result<Client, ConnectError> {
+        config.check()?;
+        Ok(Client::begin(config, source, false)?.0)
     }
 
-    fn wait_first(&self) -> Result<(), ConnectError> {
-        let shared = &self.handle.shared;
-        let config = &shared.config;
-        let patience = config.connect_timeout * 5 + config.tend_interval * 2;
+    fn begin(
+        config: Config,
+        source: Box<dyn ClusterSource>,
+        waits: bool,
+    ) -> Result<(Client, Asked), ConnectError> {
+        let racks = config.preferred_racks.clone();
+        let (open, asked) = match config.use_shm {
+            true => shared(config, source, waits)?,
+            false => alone(config, source, waits)?,
+        };
+        let reader = Reader::of(open.handle.shared.current.clone(), &racks);
+        Ok((Client { open: Arc::new(open), reader }, asked))
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.open.handle.shared
+    }
+
+    fn wait_first(&self, asked: Asked) -> Result<(), ConnectError> {
+        let shared = self.shared();
+        if !shared.has_map() && shared.role() != Role::Owner {
+            // Another owner may be waiting out a long interval.
+            self.request_tend();
+        }
+        let mut patience = patience(&shared.config);
+        if on_client_thread() {
+            // An observer connects: the answer may have to come from its thread.
+            patience = Duration::ZERO;
+        }
         let begun = Instant::now();
-        if let Some(result) = shared.wait_first(begun + patience) {
+        if let Some(result) = shared.wait_first(asked, begun + patience) {
             return result;
+        }
+        // The answer of an earlier attempt, if a later one takes so long.
+        if let Some(error) = shared.failure() {
+            return Err(error);
         }
         let segment = shared.current.get();
         let pid = load_owner(segment.mapping().owner(OwnerWord::Pid), segment.head());
         Err(ConnectError::NoMapYet { waited: begun.elapsed(), owner: pid.unwrap_or(0) as u32 })
     }
 
-    /// Closes this handle; the last of the process hands the ownership over,
-    /// if it has it, and removes the segment if nobody else is attached.
-    /// Dropping does the same.
-    pub fn close(self) {}
+    /// Closes this connect, for all its clones; the last connect of the process
+    /// hands the ownership over, if it has it, and removes the segment if nobody
+    /// else is attached. That is done when this returns, also where another
+    /// thread has begun to close it. Threads that wait in
+    /// [`wait_for_change`](Self::wait_for_change) return. Dropping the last clone
+    /// does the same.
+    ///
+    /// Called by an [`Observer`](super::Observer) it returns at once, and the
+    /// thread ends when the observer has returned. In a forked child it leaves
+    /// everything of the parent's as it is.
+    pub fn close(self) {
+        self.open.close();
+    }
+
+    /// Whether this was closed, by whichever clone; so is one whose thread has
+    /// panicked.
+    pub fn is_closed(&self) -> bool {
+        self.open.is_closed()
+    }
+
+    /// Another connect of this process, as a second one with the same settings
+    /// would be: it stays open when this one is closed. `None` if this one is
+    /// closed, or inherited by a forked child.
+    pub fn join(&self) -> Option<Client> {
+        if self.open.is_inherited() || self.is_closed() {
+            return None;
+        }
+        let open = self.open.handle.enter()?;
+        Some(Client { open: Arc::new(open), reader: self.reader.clone() })
+    }
 
     /// Whether the two share one attachment and one thread.
     pub fn is_same(&self, other: &Client) -> bool {
-        Arc::ptr_eq(&self.handle, &other.handle)
+        Arc::ptr_eq(&self.open.handle, &other.open.handle)
     }
 
     /// This process's part at the moment.
     pub fn role(&self) -> Role {
-        self.handle.shared.role()
+        match self.open.is_closed() || self.open.is_inherited() {
+            true => Role::Closed,
+            false => self.shared().role(),
+        }
     }
 
     /// A router without local state, for one thread.
@@ -155,17 +224,20 @@ impl Client {
 
     /// Sleeps until a publication other than `sequence` is live, at most for
     /// `timeout`; the sequence that is live then.
+    ///
+    /// It also returns when the client is closed, and at once if it is closed
+    /// already: a loop asks [`is_closed`](Self::is_closed).
     pub fn wait_for_change(&self, sequence: u64, timeout: Duration) -> u64 {
-        // A deadline that no clock reaches is none.
+        // A deadline beyond the clock's range means no deadline.
         let deadline = Instant::now().checked_add(timeout);
-        let personal = Personal::random();
+        let (_waiting, personal) = self.open.waiting();
         loop {
             let segment = self.reader.segment();
             let head = segment.head();
             let left = deadline.map_or(Duration::MAX, |deadline| {
                 deadline.saturating_duration_since(Instant::now())
             });
-            if head.sequence() != sequence || left.is_zero() {
+            if head.sequence() != sequence || left.is_zero() || self.is_closed() {
                 return head.sequence();
             }
             // A wake-up can be lost, and a retired segment's successor is
@@ -176,26 +248,63 @@ impl Client {
     }
 }
 
+/// How long a connect waits for a map at most. Its own thread tries at once; the
+/// owner of another process may have an interval of days.
+fn patience(config: &Config) -> Duration {
+    config.connect_timeout * 5 + config.tend_interval.min(Duration::from_secs(5)) * 2
+}
+
 /// The client of this process for that key, or a new one.
-fn shared(config: Config, source: Box<dyn ClusterSource>) -> Result<Arc<Handle>, ConnectError> {
+fn shared(
+    config: Config,
+    source: Box<dyn ClusterSource>,
+    waits: bool,
+) -> Result<(Open, Asked), ConnectError> {
     let directory = config.shm_directory.canonicalize().unwrap_or(config.shm_directory.clone());
     let key = (config.shm_backend, directory, config.shm_key);
-    let mut clients = clients();
-    let known = clients.iter().find(|(known, _)| *known == key);
-    if let Some(handle) = known.and_then(|(_, handle)| handle.upgrade()) {
-        drop(clients);
-        return join(handle, &config);
-    }
-    let (current, start) = loop {
-        let (segment, start) = open(&config)?;
-        let current = Current::new(Some(config.place()), &segment)?;
-        if !is_being_removed(&segment) {
-            break (Arc::new(current), start);
+    loop {
+        let mut clients = clients();
+        let there = clients.iter().find(|(known, _)| *known == key);
+        if let Some(handle) = there.and_then(|(_, handle)| handle.upgrade()) {
+            if let Some(open) = handle.enter() {
+                drop(clients);
+                return join(open, &config, waits);
+            }
+            // It is about to end. Two threads of one process on one segment would
+            // free each other's locks: wait, unless that is this very thread.
+            if !on_client_thread() && !handle.shared.has_ended() {
+                drop(clients);
+                handle.shared.wait_end(Duration::from_secs(1));
+                continue;
+            }
         }
-    };
-    let handle = spawn(config, source, current, start)?;
-    clients.push((key, Arc::downgrade(&handle)));
-    Ok(handle)
+        clients.retain(|(known, _)| *known != key);
+        let (segment, start) = open(&config)?;
+        let place = config.place();
+        let created = matches!(start, Start::Owner(_));
+        let current = match Current::new(Some(place.clone()), &segment) {
+            Ok(_) if is_being_removed(&segment) => continue,
+            other => other.map_err(ConnectError::from),
+        };
+        let made =
+            current.and_then(|current| spawn(config, source, Arc::new(current), start, waits));
+        return match made {
+            Ok((open, asked)) => {
+                clients.push((key, Arc::downgrade(&open.handle)));
+                // The host's code, which may connect in its turn.
+                drop(clients);
+                let shared = &open.handle.shared;
+                warn_of_capacities(shared, &shared.config, segment.geometry().capacity());
+                Ok((open, asked))
+            }
+            Err(error) => {
+                if created {
+                    let _ = leave(&segment, &place);
+                }
+                Err(error)
+            }
+        };
+    }
 }
 
 /// Whether a segment was removed, by the last process to leave it or by an
@@ -217,8 +326,8 @@ fn is_being_removed(segment: &Segment) -> bool {
 
 /// A second connect of this process: the same hosts, the capacities as they
 /// are.
-fn join(handle: Arc<Handle>, config: &Config) -> Result<Arc<Handle>, ConnectError> {
-    let there = &handle.shared.config;
+fn join(open: Open, config: &Config, waits: bool) -> Result<(Open, Asked), ConnectError> {
+    let there = &open.handle.shared.config;
     let written = |config: &Config| {
         let mut hosts: Vec<String> = config.hosts.iter().map(ToString::to_string).collect();
         hosts.sort();
@@ -229,10 +338,16 @@ fn join(handle: Arc<Handle>, config: &Config) -> Result<Arc<Handle>, ConnectErro
     if found != wanted {
         return Err(ConnectError::OtherHosts { key: config.shm_key, found, wanted });
     }
-    check_cluster(&handle.shared.current.get(), config)?;
-    let found = handle.shared.current.get().geometry().capacity();
-    warn_of_capacities(&handle.shared, config, found);
-    Ok(handle)
+    let segment = open.handle.shared.current.get();
+    check_cluster(&segment, config)?;
+    let shared = &open.handle.shared;
+    warn_of_capacities(shared, config, segment.geometry().capacity());
+    let asked = if waits { shared.ask() } else { shared.asked() };
+    if waits && !shared.has_map() {
+        // Its thread may be waiting out an interval, or the failures so far.
+        shared.command(Command::Try);
+    }
+    Ok((open, asked))
 }
 
 fn warn_of_capacities(shared: &Shared, config: &Config, found: crate::map::Capacity) {
@@ -250,10 +365,14 @@ fn warn_of_capacities(shared: &Shared, config: &Config, found: crate::map::Capac
 }
 
 /// A client with a map of its own.
-fn alone(config: Config, source: Box<dyn ClusterSource>) -> Result<Arc<Handle>, ConnectError> {
+fn alone(
+    config: Config,
+    source: Box<dyn ClusterSource>,
+    waits: bool,
+) -> Result<(Open, Asked), ConnectError> {
     let tenure = private(config.capacity(), 0)?;
     let current = Current::new(None, tenure.segment())?;
-    spawn(config, source, Arc::new(current), Start::Owner(Box::new(tenure)))
+    spawn(config, source, Arc::new(current), Start::Owner(Box::new(tenure)), waits)
 }
 
 fn spawn(
@@ -261,22 +380,20 @@ fn spawn(
     source: Box<dyn ClusterSource>,
     current: Arc<Current>,
     start: Start,
-) -> Result<Arc<Handle>, ConnectError> {
+    waits: bool,
+) -> Result<(Open, Asked), ConnectError> {
     let segment = current.get();
     let shared = Arc::new(Shared::new(config, current));
-    let capacity = segment.geometry().capacity();
-    warn_of_capacities(&shared, &shared.config, capacity);
+    // Before the thread's first attempt, which is to answer it.
+    let asked = if waits { shared.ask() } else { shared.asked() };
     // A living owner and a map: there is nothing to wait for.
     if matches!(start, Start::Follower) && segment.head().sequence() > 0 {
         if let Entry::Held = Candidate::look(&segment)? {
             check_cluster(&segment, &shared.config)?;
-            shared.settle(Ok(()));
+            shared.settle(Ok(()), shared.asked());
         }
     }
-    let agent = Agent::new(shared.clone(), source, start);
-    let thread = thread::spawn("tendmap", move || agent.run()).map_err(ConnectError::Thread)?;
-    let thread = Mutex::new(Some(thread));
-    Ok(Arc::new(Handle { shared, thread, lineage: Lineage::current() }))
+    Ok((Handle::spawn(shared, source, start)?, asked))
 }
 
 /// The current segment of the key, made if there is none.

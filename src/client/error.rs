@@ -1,5 +1,6 @@
 //! Why a client can't connect.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::config::ConfigError;
@@ -8,7 +9,7 @@ use crate::tend::TendError;
 
 /// Why [`Client::connect`](super::Client::connect) failed. Nothing is left
 /// behind: the next process may try at once.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// A setting out of its range.
@@ -59,5 +60,10 @@ pub enum ConnectError {
     },
     /// The client's thread can't be started.
     #[error("can't start the client's thread: {0}; raise the limit of threads")]
-    Thread(std::io::Error),
+    Thread(Arc<std::io::Error>),
+    /// The client's thread has panicked.
+    #[error(
+        "the client's thread has ended: it panicked, and wrote why to standard error; report that, and connect again"
+    )]
+    Ended,
 }

@@ -1,6 +1,7 @@
 //! What happens in a client's life.
 
 use core::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -185,7 +186,14 @@ impl Event {
     }
 }
 
-/// Is told of events, on the client's own thread: it must not block.
+/// Is told of events, on the client's own thread.
+///
+/// It must not block: meanwhile this process neither tends nor takes over. It
+/// may close or drop any client, also the last one of its own thread, which then
+/// ends when the observer has returned: closing waits for nothing there. It must
+/// not wait for a map or a change of its own client, which comes only after it
+/// has returned. One that panics is told of the next event all the same; what
+/// it panics with is dropped, and logged.
 #[derive(Clone)]
 pub struct Observer(Arc<dyn Fn(&Event) + Send + Sync>);
 
@@ -209,9 +217,18 @@ impl fmt::Debug for Observer {
 
 /// Tells the log and the observer.
 pub(super) fn tell(observer: Option<&Observer>, event: Event) {
-    super::log::log(&event);
-    if let Some(observer) = observer {
-        observer.tell(&event);
+    // Neither the host's observer nor its subscriber may end what must go on.
+    let told = catch_unwind(AssertUnwindSafe(|| {
+        super::log::log(&event);
+        if let Some(observer) = observer {
+            observer.tell(&event);
+        }
+    }));
+    if let Err(panic) = told {
+        // What was thrown may throw again when it is dropped.
+        std::mem::forget(panic);
+        let log = || super::log::observer_panicked(&event);
+        std::mem::forget(catch_unwind(AssertUnwindSafe(log)));
     }
 }
 

@@ -108,6 +108,12 @@ impl Follow {
         self.standing.sleep(segment, seen, personal, pause);
     }
 
+    /// If the cluster could not be reached, it is tried again at once.
+    pub fn retry(&mut self) {
+        self.probe_due = Instant::now();
+        self.standing.hurry(self.probe_due);
+    }
+
     fn watch_term(&mut self, segment: &Segment, shared: &Shared) {
         let head = segment.head();
         if head.term() != self.term {
@@ -168,6 +174,7 @@ impl Follow {
             return Ok(Seen::Wait(POLL));
         }
         let empty = |_| ClusterMap::new(segment.geometry().capacity());
+        let asked = shared.asked();
         source.start(snapshot(segment.mapping()).map_or_else(empty, |last| last.map));
         let reached = source.tend(&mut Probe { shared });
         source.stop();
@@ -177,9 +184,7 @@ impl Follow {
                 self.probe_due = Instant::now() + shared.tend_interval().max(POLL * 4);
                 self.leave(segment);
                 shared.set_role(Role::Follower);
-                if shared.awaited() {
-                    shared.settle(Err(error.into()));
-                }
+                shared.settle(Err(error.into()), asked);
                 Ok(Seen::Wait(POLL))
             }
         }

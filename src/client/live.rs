@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use super::config::ConfigError;
 use super::connect::Client;
+use super::shared::Command;
 use crate::tend::login::{Credentials, SecretString};
 
 impl Client {
     /// How often this process polls the cluster as owner.
     pub fn tend_interval(&self) -> Duration {
-        self.handle.shared.tend_interval()
+        self.shared().tend_interval()
     }
 
     /// Changes how often this process polls the cluster: from its next turn on
@@ -22,7 +23,7 @@ impl Client {
     /// the others would take an owner of that interval for hung. Nothing has
     /// changed then.
     pub fn set_tend_interval(&self, interval: Duration) -> Result<(), ConfigError> {
-        let shared = &self.handle.shared;
+        let shared = self.shared();
         shared.config.check_tend_interval(interval)?;
         shared.set_tend_interval(interval);
         Ok(())
@@ -44,12 +45,12 @@ impl Client {
     /// [`ConfigError::Credentials`] if no server takes such a password. Nothing
     /// has changed then.
     pub fn set_password(&self, password: SecretString) -> Result<(), ConfigError> {
-        let shared = &self.handle.shared;
+        let shared = self.shared();
         let Some(user) = shared.config.user.as_deref() else {
             return Err(ConfigError::NoUser { found: "password" });
         };
         let mode = shared.config.auth_mode;
-        shared.set_credentials(Credentials::new(mode, user, password)?);
+        shared.command(Command::Credentials(Credentials::new(mode, user, password)?));
         Ok(())
     }
 }

@@ -42,6 +42,11 @@ pub(super) fn log(event: &Event) {
     }
 }
 
+/// Logs that the observer has panicked over an event.
+pub(super) fn observer_panicked(event: &Event) {
+    log!(error, ?event, "the observer has panicked; it is told of the next event all the same");
+}
+
 fn tend(event: &TendEvent) {
     match event {
         TendEvent::NodeAdded { id, address } => log!(info, %id, %address, "node added"),

@@ -21,6 +21,8 @@ mod error;
 mod event;
 #[cfg(feature = "tend")]
 mod follow;
+#[cfg(feature = "tend")]
+mod handle;
 mod health;
 #[cfg(feature = "json")]
 mod json;

@@ -127,7 +127,8 @@ impl Own {
         self.tend_within(self.interval / 4);
     }
 
-    /// This process has given another password: the next pass begins at once.
+    /// This process has given another password, or waits for a map: the next
+    /// pass begins at once.
     pub fn retry(&mut self) {
         self.tend_within(Duration::ZERO);
     }
@@ -176,6 +177,7 @@ impl Own {
     }
 
     fn tend(&mut self, shared: &Shared, source: &mut dyn ClusterSource) -> Result<(), Ended> {
+        let asked = shared.asked();
         let mut turn =
             OwnerTurn { tenure: &mut self.tenure, shared, ended: None, left: Vec::new() };
         let begun = Instant::now();
@@ -198,9 +200,7 @@ impl Own {
                 self.account.explain(Reason::Pass, &error.to_string());
                 self.count(report);
                 self.failed(shared, &error);
-                if shared.awaited() {
-                    shared.settle(Err(ConnectError::Tend(error)));
-                }
+                shared.settle(Err(ConnectError::Tend(error)), asked);
                 return self.account.put(&self.tenure);
             }
         }
@@ -279,8 +279,9 @@ impl Own {
             Err(NotPublished::Ended(ended)) => return Err(ended),
             Err(NotPublished::NoRoom(_)) => self.grow(shared, map)?,
         }
-        if shared.awaited() {
-            shared.settle(check_cluster(self.tenure.segment(), &shared.config));
+        let segment = self.tenure.segment();
+        if segment.head().sequence() > 0 && !shared.has_map() {
+            shared.settle(check_cluster(segment, &shared.config), shared.asked());
         }
         Ok(())
     }

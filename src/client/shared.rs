@@ -1,17 +1,16 @@
-//! What a client's handles and its thread share, and which clients this
-//! process has.
+//! What a client's handles and its thread share.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, Sender, unbounded};
 
 use super::config::Config;
 use super::error::ConnectError;
 use super::event::{Event, Role, tell};
-use crate::layout::{ForkLocal, Lineage};
-use crate::segment::{Backend, Current, Personal, wake};
+use crate::layout::Lineage;
+use crate::segment::{Current, Personal, wake};
 use crate::tend::login::Credentials;
 
 /// What handles and thread share.
@@ -22,13 +21,44 @@ pub(super) struct Shared {
     pub personal: Personal,
     /// In nanoseconds.
     tend_interval: AtomicU64,
-    /// Who is to log in from now on, until the thread takes note.
-    credentials: Mutex<Option<Credentials>>,
+    /// From the handles to the thread.
+    commands: (Sender<Command>, Receiver<Command>),
+    /// A wake-up came from this process.
+    poked: AtomicBool,
     stop: AtomicBool,
     role: AtomicU8,
-    first: Mutex<Option<Result<(), ConnectError>>>,
-    arrived: Condvar,
+    first: Mutex<First>,
+    /// `first` has changed.
+    changed: Condvar,
+    /// The process that the thread is in.
+    lineage: Lineage,
 }
+
+/// What a handle asks of the thread.
+pub(super) enum Command {
+    /// Log in as these from now on.
+    Credentials(Credentials),
+    /// A connect waits for the first map: try at once to get one.
+    Try,
+}
+
+/// What is known of the first map.
+#[derive(Debug, Default)]
+struct First {
+    /// There is one.
+    there: bool,
+    /// How many calls have asked for it.
+    asked: u64,
+    /// Why there is none, and how many had asked when that was tried.
+    failed: Option<(u64, ConnectError)>,
+    /// The thread has ended.
+    ended: bool,
+}
+
+/// The calls that had asked for the first map at some moment. An answer is for
+/// those that had asked before the attempt began which it comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked(u64);
 
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
@@ -43,12 +73,27 @@ impl Shared {
             config,
             current,
             personal: Personal::random(),
-            credentials: Mutex::new(None),
+            commands: unbounded(),
+            poked: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             role: AtomicU8::new(0),
-            first: Mutex::new(None),
-            arrived: Condvar::new(),
+            first: Mutex::default(),
+            changed: Condvar::new(),
+            lineage: Lineage::current(),
         }
+    }
+
+    /// Whether this is a forked child's copy: the thread is its parent's, and
+    /// the locks may be held for ever.
+    pub fn is_inherited(&self) -> bool {
+        self.lineage != Lineage::current()
+    }
+
+    /// Has the thread close.
+    pub fn stop(&self) {
+        // Release: pairs with `stopping`.
+        self.stop.store(true, Ordering::Release);
+        self.poke();
     }
 
     /// Whether the client closes.
@@ -66,18 +111,44 @@ impl Shared {
     /// Changes it; the thread is woken to take note.
     pub fn set_tend_interval(&self, interval: Duration) {
         self.tend_interval.store(nanoseconds(interval), Ordering::Relaxed);
-        wake(self.current.get().mapping().event(), Some(self.personal));
+        self.poke();
     }
 
-    /// Has the thread log in as these.
-    pub fn set_credentials(&self, credentials: Credentials) {
-        *self.credentials.lock().unwrap_or_else(PoisonError::into_inner) = Some(credentials);
-        wake(self.current.get().mapping().event(), Some(self.personal));
+    /// Asks something of the thread. A forked child's copy has none to ask.
+    pub fn command(&self, command: Command) {
+        if !self.is_inherited() {
+            // Both ends are in `self`.
+            let _ = self.commands.0.send(command);
+            self.poke();
+        }
     }
 
-    /// What [`set_credentials`](Self::set_credentials) has left.
-    pub fn take_credentials(&self) -> Option<Credentials> {
-        self.credentials.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// What [`command`](Self::command) has left.
+    pub fn next_command(&self) -> Option<Command> {
+        self.commands.1.try_recv().ok()
+    }
+
+    /// Wakes the thread, to look at what has changed.
+    ///
+    /// An owner sleeps under the owner's bit alone: the personal bits are few,
+    /// and other processes' wake-ups must not be taken for requests to tend.
+    fn poke(&self) {
+        if self.is_inherited() {
+            return;
+        }
+        // Relaxed: a hint only.
+        self.poked.store(true, Ordering::Relaxed);
+        let segment = self.current.get();
+        let event = segment.mapping().event();
+        wake(event, Some(self.personal));
+        if self.role() == Role::Owner {
+            wake(event, Some(Personal::owner()));
+        }
+    }
+
+    /// Whether the thread was poked since the last call.
+    pub fn take_poke(&self) -> bool {
+        self.poked.swap(false, Ordering::Relaxed)
     }
 
     pub fn role(&self) -> Role {
@@ -94,86 +165,85 @@ impl Shared {
         tell(self.config.observer.as_ref(), event);
     }
 
-    fn first(&self) -> MutexGuard<'_, Option<Result<(), ConnectError>>> {
+    fn first(&self) -> MutexGuard<'_, First> {
         self.first.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for the first map; an answer comes from what is tried from now on.
+    pub fn ask(&self) -> Asked {
+        let mut first = self.first();
+        first.asked += 1;
+        Asked(first.asked)
+    }
+
+    /// Those that have asked so far, noted before an attempt begins.
+    pub fn asked(&self) -> Asked {
+        Asked(self.first().asked)
     }
 
     /// Whether a connect still waits for the first map.
     pub fn awaited(&self) -> bool {
-        self.first().is_none()
+        let first = self.first();
+        let answered = first.failed.as_ref().map_or(0, |&(asked, _)| asked);
+        !first.there && answered < first.asked
     }
 
-    /// There is a map, or it is known why there is none. Only the first word
-    /// counts.
-    pub fn settle(&self, result: Result<(), ConnectError>) {
+    /// Whether there is a map.
+    pub fn has_map(&self) -> bool {
+        self.first().there
+    }
+
+    /// There is a map, or it is known why an attempt has brought none. A map is
+    /// the last word, a failure is one for those that had asked.
+    pub fn settle(&self, result: Result<(), ConnectError>, asked: Asked) {
         let mut first = self.first();
-        if first.is_none() {
-            *first = Some(result);
-            self.arrived.notify_all();
+        match result {
+            Ok(()) => (first.there, first.failed) = (true, None),
+            Err(error) if !first.there => first.failed = Some((asked.0, error)),
+            Err(_) => return,
         }
+        self.changed.notify_all();
     }
 
-    /// Waits until [`settle`](Self::settle)d, at most until `deadline`; `None`
-    /// if it was not. An error is handed to one caller only, the others get
-    /// what they would find by trying anew: nothing.
-    pub fn wait_first(&self, deadline: Instant) -> Option<Result<(), ConnectError>> {
+    /// Waits for the answer, at most until `deadline`; `None` if there was none.
+    pub fn wait_first(&self, asked: Asked, deadline: Instant) -> Option<Result<(), ConnectError>> {
         let mut first = self.first();
         loop {
-            match &mut *first {
-                Some(Ok(())) => return Some(Ok(())),
-                Some(error) => return Some(core::mem::replace(error, Ok(()))),
-                None => {}
+            if first.there {
+                return Some(Ok(()));
+            }
+            match &first.failed {
+                Some((answered, error)) if *answered >= asked.0 => return Some(Err(error.clone())),
+                _ if first.ended => return Some(Err(ConnectError::Ended)),
+                _ => {}
             }
             let left = deadline.checked_duration_since(Instant::now())?;
             first =
-                self.arrived.wait_timeout(first, left).unwrap_or_else(PoisonError::into_inner).0;
+                self.changed.wait_timeout(first, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
-}
 
-/// Ends the thread when the last handle goes.
-#[derive(Debug)]
-pub(super) struct Handle {
-    pub shared: Arc<Shared>,
-    pub thread: Mutex<Option<JoinHandle<()>>>,
-    pub lineage: Lineage,
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        // In a forked child there is no such thread, and its locks may be held
-        // for ever: nothing is to be done.
-        if self.lineage != Lineage::current() {
-            // Not even to be detached: the child's own threads may have got
-            // its place, and its name, in the C library.
-            let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner);
-            std::mem::forget(thread.take());
-            return;
-        }
-        // Release: pairs with `stopping`.
-        self.shared.stop.store(true, Ordering::Release);
-        let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() else {
-            return;
-        };
-        // The thread may be between its look at `stop` and its sleep, and it
-        // may move to another segment: wake it until it has ended.
-        while !thread.is_finished() {
-            let segment = self.shared.current.get();
-            wake(segment.mapping().event(), Some(self.shared.personal));
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        let _ = thread.join();
+    /// Why the last attempt brought no map; `None` if there is one.
+    pub fn failure(&self) -> Option<ConnectError> {
+        self.first().failed.as_ref().map(|(_, error)| error.clone())
     }
-}
 
-/// The clients of this process that share a segment, by backend, directory and key.
-pub(super) type Clients = Vec<((Backend, PathBuf, u32), Weak<Handle>)>;
+    /// The thread has ended, in whatever way.
+    pub fn end(&self) {
+        self.set_role(Role::Closed);
+        self.first().ended = true;
+        self.changed.notify_all();
+    }
 
-/// This process's clients; none in a forked child.
-pub(super) fn clients() -> MutexGuard<'static, Clients> {
-    static CLIENTS: ForkLocal<Mutex<Clients>> = ForkLocal::new();
-    let mut clients =
-        CLIENTS.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
-    clients.retain(|(_, handle)| handle.strong_count() > 0);
-    clients
+    /// Whether the thread has ended.
+    pub fn has_ended(&self) -> bool {
+        self.first().ended
+    }
+
+    /// Waits until the thread has ended, at most that long; whether it has.
+    pub fn wait_end(&self, timeout: Duration) -> bool {
+        let first = self.first();
+        let ended = self.changed.wait_timeout_while(first, timeout, |first| !first.ended);
+        ended.unwrap_or_else(PoisonError::into_inner).0.ended
+    }
 }

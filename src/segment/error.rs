@@ -2,13 +2,14 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::backend::Backend;
 use super::location::Location;
 use crate::layout::{CapacityError, GeometryError, HeaderError};
 
 /// Why a segment can't be made, attached or removed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SegmentError {
     /// No segment of that key.
@@ -183,7 +184,7 @@ pub enum SegmentError {
         /// On which file.
         at: Location,
         /// What the system said.
-        source: io::Error,
+        source: Arc<io::Error>,
     },
 }
 
@@ -194,7 +195,7 @@ impl SegmentError {
         at: impl Into<Location>,
     ) -> impl FnOnce(io::Error) -> SegmentError {
         let at = at.into();
-        move |source| SegmentError::Io { action, at, source }
+        move |source| SegmentError::Io { action, at, source: source.into() }
     }
 
     /// Whether the file is simply not there.

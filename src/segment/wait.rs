@@ -32,11 +32,6 @@ impl Personal {
     pub fn owner() -> Personal {
         Personal(NonZeroU32::new(OWNER).expect("a bit is set"))
     }
-
-    /// This one and the owner.
-    pub fn and_owner(self) -> Personal {
-        Personal(self.0 | OWNER)
-    }
 }
 
 /// Sleeps until `word` is woken, at most `timeout`; not at all if its low half

@@ -130,6 +130,7 @@ failures! {
         ConnectError::NoMapYet { .. } => Kind::NoMapYet,
         ConnectError::Map(_) => Kind::Map,
         ConnectError::Thread(_) => Kind::Thread,
+        ConnectError::Ended => Kind::Internal,
         _ => Kind::Connect,
     };
     RouteError, found => match found {

@@ -21,7 +21,7 @@ pub fn open(path: &Path) -> Result<File, SegmentError> {
         if source.raw_os_error() == Some(libc::ELOOP) {
             return SegmentError::Kind { at: path.into(), found: "a symbolic link" };
         }
-        SegmentError::Io { action: "open", at: path.into(), source }
+        SegmentError::io("open", path)(source)
     })
 }
 

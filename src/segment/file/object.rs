@@ -90,8 +90,7 @@ impl Object for SegmentFile {
     /// Also of one that has lost its name: it can still be retired, and whoever
     /// reads it learns only so that nothing will come there any more.
     fn writer(&self, geometry: &Geometry) -> Result<WriteMapping, SegmentError> {
-        let action =
-            |source| SegmentError::Io { action: "open for writing", at: self.location(), source };
+        let action = |source| SegmentError::io("open for writing", self.location())(source);
         let file = self.reopened().map_err(action)?;
         let found = file.metadata().map_err(action)?;
         if (found.dev(), found.ino()) != self.id {

@@ -77,7 +77,7 @@ impl Object for SystemVSegment {
         let action = |source: io::Error| {
             let gone = || io::Error::from(io::ErrorKind::NotFound);
             let source = if is_gone(&source) { gone() } else { source };
-            SegmentError::Io { action: "attach for writing", at: self.location(), source }
+            SegmentError::io("attach for writing", self.location())(source)
         };
         let shm = Shm::attach(self.id, true).map_err(action)?;
         WriteMapping::of_shm(shm, *geometry).map_err(action)

@@ -1,0 +1,218 @@
+//! Which clients this process has, and what ends them.
+//!
+//! Each connect opens the handle of its key; clones of a client share what that
+//! connect has opened. When the last one is closed, the thread ends.
+
+use core::cell::Cell;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::agent::{Agent, Start};
+use super::error::ConnectError;
+use super::event::Role;
+use super::shared::Shared;
+use crate::layout::ForkLocal;
+use crate::segment::{Backend, Personal, wake};
+use crate::tend::ClusterSource;
+use crate::thread;
+
+/// A thread, and how many connects use it.
+#[derive(Debug)]
+pub(super) struct Handle {
+    pub shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    open: Mutex<usize>,
+}
+
+thread_local! {
+    /// Whether this is some client's thread, on which observers run.
+    static CLIENT_THREAD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether an observer calls. It must not wait for a client's thread: that is
+/// its own, or one that may be waiting for its own in the same way.
+pub(super) fn on_client_thread() -> bool {
+    CLIENT_THREAD.try_with(Cell::get).unwrap_or(false)
+}
+
+/// The thread's last act, also when it panics.
+struct Ending(Arc<Handle>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // Where it did not close, others must not count it as attached. (What it
+        // owned is given away by then.)
+        self.0.shared.current.let_go();
+        self.0.shared.end();
+    }
+}
+
+impl Handle {
+    /// Starts the thread; it is opened once.
+    ///
+    /// # Errors
+    /// [`ConnectError::Thread`]; what `start` holds is given away then.
+    pub fn spawn(
+        shared: Arc<Shared>,
+        source: Box<dyn ClusterSource>,
+        start: Start,
+    ) -> Result<Open, ConnectError> {
+        let handle = Arc::new(Handle { shared, thread: Mutex::default(), open: Mutex::new(1) });
+        let agent = Agent::new(handle.shared.clone(), source, start);
+        let ending = handle.clone();
+        let thread = thread::spawn("tendmap", move || {
+            let _ending = Ending(ending);
+            CLIENT_THREAD.set(true);
+            agent.run();
+        });
+        let thread = thread.map_err(|error| ConnectError::Thread(error.into()))?;
+        *handle.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(Open::new(handle))
+    }
+
+    fn open(&self) -> MutexGuard<'_, usize> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens it once more; `None` if it is closed, or its thread has ended.
+    pub fn enter(self: &Arc<Handle>) -> Option<Open> {
+        let mut open = self.open();
+        if *open == 0 || self.shared.has_ended() {
+            return None;
+        }
+        *open += 1;
+        Some(Open::new(self.clone()))
+    }
+
+    /// Ends the thread and waits until it has ended. On a client's own thread
+    /// nothing is waited for: it ends when its observer has returned.
+    fn end(&self) {
+        self.shared.stop();
+        if on_client_thread() {
+            return;
+        }
+        // The thread may be between its look at `stop` and its sleep, and it
+        // may move to another segment: wake it until it has ended.
+        let mut pause = Duration::from_millis(1);
+        while !self.shared.wait_end(pause) {
+            self.shared.stop();
+            pause = (pause * 2).min(Duration::from_millis(32));
+        }
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // In a forked child the thread must not even be detached: the child's
+        // own threads may have got its place, and its name, in the C library.
+        if self.shared.is_inherited() {
+            std::mem::forget(self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+        }
+    }
+}
+
+/// What one connect has opened, shared by the clones of its client. Dropped, it
+/// is closed.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub handle: Arc<Handle>,
+    closed: AtomicBool,
+    /// Under which the threads sleep that wait for a change.
+    waiters: Personal,
+    waiting: AtomicUsize,
+}
+
+/// A thread waits for a change while this lives.
+pub(super) struct Waiting<'a>(&'a Open);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Open {
+    fn new(handle: Arc<Handle>) -> Open {
+        let (closed, waiting) = (AtomicBool::new(false), AtomicUsize::new(0));
+        Open { handle, closed, waiters: Personal::random(), waiting }
+    }
+
+    /// Whether it was closed, or its thread has ended by a defect.
+    pub fn is_closed(&self) -> bool {
+        // Acquire: pairs with `close`.
+        self.closed.load(Ordering::Acquire) || self.handle.shared.role() == Role::Closed
+    }
+
+    /// Whether this is a forked child's copy.
+    pub fn is_inherited(&self) -> bool {
+        self.handle.shared.is_inherited()
+    }
+
+    /// This thread waits for a change, under that bit.
+    pub fn waiting(&self) -> (Waiting<'_>, Personal) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        (Waiting(self), self.waiters)
+    }
+
+    /// Closes it; the last of a handle ends the thread. It has ended when this
+    /// returns, whichever thread has closed it first.
+    pub fn close(&self) {
+        if self.is_inherited() {
+            // In a forked child there is no such thread, and its locks may be
+            // held for ever: nothing else is to be done.
+            self.closed.store(true, Ordering::Release);
+            return;
+        }
+        let last = {
+            let mut open = self.handle.open();
+            // Release: pairs with `is_closed`.
+            if !self.closed.swap(true, Ordering::Release) {
+                *open -= 1;
+            }
+            *open == 0
+        };
+        self.wake_waiters();
+        if last {
+            self.handle.end();
+        }
+        // Those that were between their look and their sleep would find it so a
+        // little later by themselves.
+        for _ in 0..20 {
+            if self.waiting.load(Ordering::Relaxed) == 0 || on_client_thread() {
+                break;
+            }
+            self.wake_waiters();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn wake_waiters(&self) {
+        wake(self.handle.shared.current.get().mapping().head(), Some(self.waiters));
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// What the clients of this process that share a segment are found by: backend,
+/// directory and key.
+pub(super) type Key = (Backend, PathBuf, u32);
+
+/// This process's clients; none in a forked child.
+pub(super) fn clients() -> MutexGuard<'static, Vec<(Key, Weak<Handle>)>> {
+    static CLIENTS: ForkLocal<Mutex<Vec<(Key, Weak<Handle>)>>> = ForkLocal::new();
+    let mut clients =
+        CLIENTS.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    clients.retain(|(_, handle)| handle.strong_count() > 0);
+    clients
+}

@@ -1,0 +1,156 @@
+//! The first map: who waits for it, who gets the error, and that neither is kept
+//! longer than it is true.
+
+mod common;
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use common::{Cluster, config, directory, files};
+use tendmap::client::{Client, Config, ConnectError};
+use tendmap::map::ClusterMap;
+use tendmap::tend::{BEAT, ClusterSource, TendError, TendReport, Turn};
+
+fn down() -> TendError {
+    TendError::NoSeed { tried: vec!["127.0.0.1:3000: it is down".into()] }
+}
+
+fn private(directory: &tempfile::TempDir) -> Config {
+    let mut config = config(directory);
+    config.use_shm = false;
+    config
+}
+
+#[test]
+fn h91_a_connect_after_passes_that_failed_finds_the_map_that_came_since() {
+    let directory = directory();
+    let cluster = Cluster::new(2, 1);
+    cluster.fail(down());
+    let client = Client::start_with(config(&directory), cluster.source()).unwrap();
+    common::wait_until("failed passes", || client.status().unwrap().tend_errors > 1);
+    cluster.heal();
+    common::wait_until("a map", || client.status().unwrap().sequence > 0);
+    let second = Client::connect_with(config(&directory), cluster.source()).unwrap();
+    assert_eq!(second.map().unwrap().map.nodes.len(), 2);
+    let third = Client::connect_with(config(&directory), cluster.source()).unwrap();
+    assert!(third.is_same(&client));
+}
+
+/// The old error says nothing of now: a pass of its own decides.
+#[test]
+fn h91_a_connect_is_answered_by_a_pass_that_began_after_it() {
+    let directory = directory();
+    let mut config = config(&directory);
+    config.tend_interval = Duration::from_secs(600);
+    config.shm_takeover_threshold = Duration::from_secs(4000);
+    let cluster = Cluster::new(2, 1);
+    cluster.fail(down());
+    let client = Client::start_with(config.clone(), cluster.source()).unwrap();
+    common::wait_until("a failed pass", || client.status().unwrap().tend_errors == 1);
+    // Still down: an error, and none that waits for the interval.
+    let error = Client::connect_with(config.clone(), cluster.source()).unwrap_err();
+    assert!(matches!(error, ConnectError::Tend(TendError::NoSeed { .. })), "{error}");
+    assert_eq!(client.status().unwrap().tend_errors, 2);
+    // Up, before anybody has found it so.
+    cluster.heal();
+    let second = Client::connect_with(config, cluster.source()).unwrap();
+    assert_eq!(second.map().unwrap().map.nodes.len(), 2);
+}
+
+/// A source whose passes begin and end when the test says so, and all fail.
+struct Stepped {
+    inside: Box<dyn ClusterSource>,
+    begins: Sender<()>,
+    ends: Receiver<()>,
+}
+
+impl ClusterSource for Stepped {
+    fn start(&mut self, map: ClusterMap) {
+        self.inside.start(map);
+    }
+    fn tend(&mut self, turn: &mut dyn Turn) -> Result<TendReport, TendError> {
+        let _ = self.begins.send(());
+        while self.ends.recv_timeout(BEAT).is_err() {
+            if turn.beat().is_break() {
+                return Err(TendError::Interrupted);
+            }
+        }
+        self.inside.tend(turn)
+    }
+    fn map(&self) -> &ClusterMap {
+        self.inside.map()
+    }
+    fn stop(&mut self) {
+        self.inside.stop();
+    }
+}
+
+#[test]
+fn h91_every_connect_to_a_cluster_that_is_down_gets_the_error() {
+    for round in 0..20 {
+        let directory = directory();
+        let cluster = Cluster::new(2, 1);
+        cluster.fail(down());
+        let connect = || Client::connect_with(config(&directory), cluster.source());
+        let errors = std::thread::scope(|scope| {
+            let all: Vec<_> = (0..4).map(|_| scope.spawn(connect)).collect();
+            all.into_iter().map(|one| one.join().unwrap().unwrap_err()).collect::<Vec<_>>()
+        });
+        for error in &errors {
+            assert!(matches!(error, ConnectError::Tend(TendError::NoSeed { .. })), "{error}");
+        }
+        assert_eq!(files(&directory), 0, "round {round}: nothing is left behind");
+    }
+}
+
+/// Both wait for the same pass.
+#[test]
+fn h91_two_that_wait_for_one_pass_get_its_error_both() {
+    let directory = directory();
+    let cluster = Cluster::new(2, 1);
+    cluster.fail(down());
+    let (begins, begun) = channel();
+    let (end, ends) = channel();
+    let source = Stepped { inside: cluster.source(), begins, ends };
+    let config = config(&directory);
+    let client = Client::start_with(config.clone(), Box::new(source)).unwrap();
+    begun.recv().unwrap();
+    let connect = || Client::connect_with(config.clone(), cluster.source()).unwrap_err();
+    std::thread::scope(|scope| {
+        let both = [scope.spawn(connect), scope.spawn(connect)];
+        // The pass that is under way, and what follows until both have an answer.
+        for _ in 0..3 {
+            end.send(()).unwrap();
+        }
+        for one in both {
+            let error = one.join().unwrap();
+            assert!(matches!(error, ConnectError::Tend(TendError::NoSeed { .. })), "{error}");
+        }
+    });
+    drop(end);
+    client.close();
+    assert_eq!(files(&directory), 0);
+}
+
+/// A map that is there stays an answer, however the passes fail since.
+#[test]
+fn h91_a_failure_after_the_map_does_not_hide_it() {
+    let directory = directory();
+    let cluster = Cluster::new(2, 1);
+    let client = Client::connect_with(config(&directory), cluster.source()).unwrap();
+    cluster.fail(down());
+    common::wait_until("failed passes", || client.status().unwrap().tend_errors > 1);
+    let second = Client::connect_with(config(&directory), cluster.source()).unwrap();
+    assert_eq!(second.map().unwrap().map.nodes.len(), 2);
+}
+
+#[test]
+fn h91_a_private_connect_gets_its_own_error_and_the_next_one_a_map() {
+    let directory = directory();
+    let cluster = Cluster::new(2, 1);
+    cluster.fail(down());
+    let error = Client::connect_with(private(&directory), cluster.source()).unwrap_err();
+    assert!(matches!(error, ConnectError::Tend(_)), "{error}");
+    cluster.heal();
+    Client::connect_with(private(&directory), cluster.source()).unwrap();
+}
