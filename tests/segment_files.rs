@@ -127,7 +127,7 @@ fn h29_another_users_file_is_refused_unless_configured() {
     std::os::unix::fs::chown(place.segment(1), Some(12_345), None).unwrap();
     let error = attach_error(&place);
     assert!(matches!(error, SegmentError::Owner { found: 12_345, .. }), "{error}");
-    place.owner = Some(12_345);
+    place.owners = vec![11_111, 12_345];
     Reader::attach(&place).unwrap();
 }
 

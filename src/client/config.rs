@@ -74,8 +74,10 @@ pub struct Config {
     pub shm_directory: PathBuf,
     /// Mode bits of a new segment; none of 0002.
     pub shm_mode: u32,
-    /// A user beside the effective one and root whose segments are accepted.
-    pub shm_owner: Option<u32>,
+    /// Users beside the effective one and root whose segments are accepted, see
+    /// [`parse_users`](crate::segment::parse_users). Processes of several users
+    /// share a segment if each trusts all others.
+    pub shm_owner: Vec<u32>,
     /// The racks that [`Policy::PreferRack`](crate::route::Policy) prefers, the
     /// best first; each process, and each client in it, has its own.
     pub preferred_racks: Vec<i32>,
@@ -195,7 +197,7 @@ impl Config {
             shm_backend: Backend::File,
             shm_directory: Place::DIRECTORY.into(),
             shm_mode: Place::MODE,
-            shm_owner: None,
+            shm_owner: Vec::new(),
             preferred_racks: Vec::new(),
             tend_interval: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(1),
@@ -226,7 +228,7 @@ impl Config {
             directory: self.shm_directory.clone(),
             key: self.shm_key,
             mode: self.shm_mode,
-            owner: self.shm_owner,
+            owners: self.shm_owner.clone(),
         }
     }
 

@@ -1,17 +1,18 @@
 //! How a segment stands.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::layout::{LAYOUT_VERSION, OwnerWord};
+use crate::layout::{LAYOUT_VERSION, OwnerWord, shm_stat};
 use crate::map::{
     Departure, Lasting, Matter, Matters, Node, NodeId, Reason, Slot, Snapshot, SnapshotError,
     Trouble, snapshot,
 };
 use crate::protocol::{Head, load_owner};
-use crate::segment::{Backend, Candidate, Entry, Segment, SegmentError, boottime_ms};
+use crate::segment::{Backend, Candidate, Entry, Location, Segment, SegmentError, boottime_ms};
 
 /// How long a node that left is mentioned.
 const MENTIONED: Duration = Duration::from_secs(600);
@@ -81,6 +82,8 @@ pub struct Status {
     pub path: Option<PathBuf>,
     /// The id of the System V segment (`shmid`); `None` of any other.
     pub shm_id: Option<i32>,
+    /// The user that it belongs to; `None` in private mode.
+    pub user: Option<u32>,
     /// Its length in bytes.
     pub bytes: u64,
     /// Its layout version.
@@ -230,6 +233,7 @@ impl Status {
             backend: segment.backend(),
             path: segment.path(),
             shm_id: segment.location().and_then(|at| at.shm_id()),
+            user: segment.location().and_then(|at| user_of(&at)),
             bytes: segment.geometry().total_bytes() as u64,
             layout_version: LAYOUT_VERSION,
             key: segment.identity().key,
@@ -279,6 +283,14 @@ impl Status {
             departed: Departure::read_all(mapping).into_iter().filter_map(departed).collect(),
             attached: segment.attached().ok(),
         }
+    }
+}
+
+/// Whose a segment is; `None` if it is gone.
+fn user_of(at: &Location) -> Option<u32> {
+    match at {
+        Location::File(path) => std::fs::symlink_metadata(path).ok().map(|found| found.uid()),
+        Location::SystemV { id, .. } => shm_stat(*id).ok().map(|found| found.uid),
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::backend::Backend;
 use super::candidate::{Candidate, Entry};
 use super::error::SegmentError;
+use super::foreign;
 use super::location::Location;
 use super::lock::{LockFile, byte_of};
 use super::name::{Place, SegmentName};
@@ -29,6 +30,8 @@ pub enum SegmentState {
     OtherVersion,
     /// Its creator is at work, or died: only a System V segment can be seen so.
     HalfMade,
+    /// This process may not read it: how it stands can't be told.
+    NoPermission,
     /// Not a segment, whatever its name says, or not to be trusted.
     Damaged,
 }
@@ -95,6 +98,7 @@ pub(super) fn standing(
             return Some((None, SegmentState::OtherVersion));
         }
         Err(error) if error.is_absent() => return None,
+        Err(error) if error.is_refused() => return Some((None, SegmentState::NoPermission)),
         Err(_) => return Some((None, SegmentState::Damaged)),
     };
     let state = match Candidate::look(&segment) {
@@ -265,9 +269,12 @@ pub(crate) fn check_backend(place: &Place) -> Result<(), SegmentError> {
 /// Removes every segment of a key, of whatever layout, and their lock files,
 /// as `ipcrm -M` would; what was removed.
 ///
+/// Whether one of another layout is in use is told by what all layouts have in
+/// common: its processes hold locks, or have it mapped as the kernel counts.
+///
 /// # Errors
-/// [`SegmentError::InUse`] if a process is attached and `force` is not given;
-/// [`SegmentError::NotFound`].
+/// [`SegmentError::InUse`] if a process is attached and `force` is not given,
+/// and why that can't be told; [`SegmentError::NotFound`].
 pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError> {
     let store = place.backend.store();
     let mut listed = store.list(&place.directory)?;
@@ -280,15 +287,20 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError>
         }
         let untold = |found: &&Listed| found.attached.is_none() && found.bytes > 0;
         if let Some(other) = listed.iter().find(untold) {
-            // Who is attached to one of another layout, or a damaged one, can't
+            // Who is attached to a damaged one, or one that may not be read, can't
             // be told: removing it takes force.
             return Err(store.why_untold(other));
         }
     }
     let mut removed = Vec::new();
     for found in &listed {
-        match Segment::attach(place, found.name.generation) {
-            Ok(segment) if found.name.layout_version == LAYOUT_VERSION => {
+        let others = found.name.layout_version != LAYOUT_VERSION;
+        // Whose it may be is no question here: the system says who may remove it.
+        let mut place = place.clone();
+        place.owners.push(found.owner);
+        let attached = (!others).then(|| Segment::attach(&place, found.name.generation));
+        match attached {
+            Some(Ok(segment)) => {
                 if force {
                     retire_and_unlink(&segment)?;
                 } else {
@@ -300,7 +312,9 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError>
             }
             // Somebody else was faster. (What is half-made is absent for those
             // who attach, but it is there.)
-            Err(error) if error.is_absent() && !matches!(error, SegmentError::HalfMade { .. }) => {
+            Some(Err(error))
+                if error.is_absent() && !matches!(error, SegmentError::HalfMade { .. }) =>
+            {
                 continue;
             }
             _ => match store.discard(found) {
@@ -309,6 +323,10 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError>
             },
         }
         removed.push(found.at.clone());
+        if others {
+            removed
+                .extend(foreign::sweep(found, &place.directory)?.into_iter().map(Location::from));
+        }
     }
     removed.extend(sweep_locks(place)?.into_iter().map(Location::from));
     if removed.is_empty() {

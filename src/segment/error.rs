@@ -44,7 +44,7 @@ pub enum SegmentError {
     },
     /// Somebody else's file.
     #[error(
-        "{at} belongs to user {found}, wanted one of {wanted:?}; if that user is to be trusted, configure it as shm_owner, else remove the file"
+        "{at} belongs to user {found}, wanted one of {wanted:?}; if that user is to be trusted, add it to shm_owner, else use another shm_key or shm_directory"
     )]
     Owner {
         /// The file.
@@ -56,7 +56,7 @@ pub enum SegmentError {
     },
     /// A file that anybody may write.
     #[error(
-        "{at} has mode {found:04o}, which lets every user write it; wanted a mode without 0002: remove the file, or `chmod o-w` it if you trust what it holds"
+        "{at} has mode {found:04o}, which lets every user write it; wanted a mode without 0002: `chmod o-w` it if you trust what it holds, else use another shm_key or shm_directory"
     )]
     Mode {
         /// The file.
@@ -196,6 +196,11 @@ impl SegmentError {
     ) -> impl FnOnce(io::Error) -> SegmentError {
         let at = at.into();
         move |source| SegmentError::Io { action, at, source: source.into() }
+    }
+
+    /// Whether this process may not read it.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self, SegmentError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
     }
 
     /// Whether the file is simply not there.

@@ -308,6 +308,22 @@ pub fn detach(segment: &File, byte: u64) {
     let _ = fcntl(segment, FcntlArg::F_OFD_SETLK(&flock(libc::F_UNLCK, byte, 1)));
 }
 
+/// Whether a process holds any lock on a file, of whatever meaning.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn is_locked(file: &File) -> io::Result<bool> {
+    first_lock(file, 0, 0).map(|found| found.is_some())
+}
+
+/// How many locks a file has that look like marks; at least 1 if it has any.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn locks(file: &File) -> io::Result<usize> {
+    Ok(attached(file)?.max(usize::from(is_locked(file)?)))
+}
+
 /// How many marks a file has, this process's [`attach`] included.
 ///
 /// F_GETLK tells of *some* lock in a range, not of the first: the range is

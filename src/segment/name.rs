@@ -20,8 +20,8 @@ pub struct Place {
     pub key: u32,
     /// Mode bits of new segments, 0600 unless configured.
     pub mode: u32,
-    /// A user beside the effective one and root whose segments are accepted.
-    pub owner: Option<u32>,
+    /// Users beside the effective one and root whose segments are accepted.
+    pub owners: Vec<u32>,
 }
 
 impl Place {
@@ -39,7 +39,7 @@ impl Place {
             directory: Place::DIRECTORY.into(),
             key,
             mode: Place::MODE,
-            owner: None,
+            owners: Vec::new(),
         }
     }
 
@@ -86,6 +86,20 @@ pub fn parse_lock(backend: Backend, name: &str) -> Option<(u32, u64)> {
         return None;
     }
     Some((u32::from_str_radix(key, 16).ok()?, u64::from_str_radix(id, 16).ok()?))
+}
+
+/// The backend, the key and the layout version in a lock file's name, of whatever
+/// layout.
+pub fn foreign_lock(name: &str) -> Option<(Backend, u32, u32)> {
+    let (key, rest) = name.strip_prefix(PREFIX)?.split_once('-')?;
+    let (version, rest) = rest.strip_prefix('v')?.split_once('-')?;
+    let rest = rest.strip_suffix(".lock")?;
+    let backend = match rest.strip_prefix("sysv") {
+        Some(_) => Backend::SystemV,
+        None => Backend::File,
+    };
+    let key = u32::from_str_radix(key, 16).ok().filter(|_| key.len() == 8)?;
+    Some((backend, key, version.parse().ok()?))
 }
 
 /// What a segment's file name says.

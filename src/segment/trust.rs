@@ -3,16 +3,17 @@
 use super::error::SegmentError;
 use super::location::Location;
 
-/// Refuses a segment of a stranger (whoever is not the effective user, root or
-/// `also`), and one that everybody may write.
+/// Refuses a segment of a stranger (any user but the effective one, root and those
+/// of `also`), and one that everybody may write.
 pub fn check_trust(
     at: impl Into<Location>,
     owner: u32,
     mode: u32,
-    also: Option<u32>,
+    also: &[u32],
 ) -> Result<(), SegmentError> {
     let mut wanted = vec![rustix::process::geteuid().as_raw(), 0];
     wanted.extend(also);
+    wanted.sort_unstable();
     wanted.dedup();
     if !wanted.contains(&owner) {
         return Err(SegmentError::Owner { at: at.into(), found: owner, wanted });

@@ -122,7 +122,7 @@ fn ls_tells_how_each_segment_stands() {
         (1, "owned", &json!(1)),
         (2, "orphaned", &json!(0)),
         (3, "retired", &json!(0)),
-        (4, "other version", &Value::Null),
+        (4, "other version", &json!(0)),
         (5, "damaged", &Value::Null),
     ];
     assert_eq!(told, wanted);

@@ -13,3 +13,4 @@ mod settings;
 mod streams;
 mod system_v;
 mod tool;
+mod users;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tendmap::client::Config;
-use tendmap::segment::parse_key;
+use tendmap::segment::{parse_key, parse_users};
 use tendmap::tend::login::SecretString;
 use tendmap::tend::tls::TlsConfig;
 
@@ -196,8 +196,8 @@ const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "shm_owner",
-        wanted: "a user's number",
-        set: |config, text| text.parse().ok().map(|value| config.shm_owner = Some(value)),
+        wanted: "names or numbers of users of this host, separated by commas",
+        set: |config, text| parse_users(text).ok().map(|users| config.shm_owner = users),
     },
     Setting {
         name: "preferred_racks",
@@ -328,7 +328,7 @@ mod tests {
             ("shm_backend", "sysv"),
             ("shm_directory", "/tmp"),
             ("shm_mode", "0640"),
-            ("shm_owner", "1000"),
+            ("shm_owner", "root,1000"),
             ("preferred_racks", "7, -1,0"),
             ("tend_interval", "250ms"),
             ("connect_timeout", "2s"),
@@ -358,7 +358,7 @@ mod tests {
         assert_eq!(config.shm_takeover_threshold, Duration::from_millis(7500));
         assert_eq!(config.shm_backend, Backend::SystemV);
         assert_eq!(config.shm_directory.to_str(), Some("/tmp"));
-        assert_eq!((config.shm_mode, config.shm_owner), (0o640, Some(1000)));
+        assert_eq!((config.shm_mode, config.shm_owner), (0o640, vec![0, 1000]));
         assert_eq!(config.tend_interval, Duration::from_millis(250));
         assert_eq!(config.connect_timeout, Duration::from_secs(2));
     }

@@ -63,6 +63,7 @@ fn word(state: SegmentState) -> &'static str {
         SegmentState::Retired => "retired",
         SegmentState::OtherVersion => "other version",
         SegmentState::HalfMade => "half-made",
+        SegmentState::NoPermission => "no permission",
         SegmentState::Damaged => "damaged",
     }
 }
@@ -75,7 +76,7 @@ fn status(found: &Listed) -> String {
 }
 
 /// The user's name, where the system's own list has it.
-fn user(id: u32) -> String {
+pub fn user(id: u32) -> String {
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let name = users.lines().find_map(|line| {
         let mut fields = line.split(':');

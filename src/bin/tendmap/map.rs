@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
-use tendmap::client::Reader;
 use tendmap::map::{ClusterMap, Namespace, Node, NodeId, Snapshot};
 
 use crate::args::Common;
@@ -16,7 +15,7 @@ use crate::output::{Output, table, write_table};
 /// # Errors
 /// [`Failure`].
 pub fn run(common: &Common, output: &Output) -> Result<(), Failure> {
-    let snapshot = Reader::attach(&common.place())?.map()?;
+    let snapshot = common.look()?.map()?;
     output.answer(|| as_json(&snapshot), |out| as_text(&snapshot, out))?;
     Ok(())
 }

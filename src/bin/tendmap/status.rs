@@ -3,11 +3,12 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use tendmap::client::{Reader, Status, Verdict};
+use tendmap::client::{Status, Verdict};
 
 use crate::args::Common;
 use crate::duration::show;
 use crate::failure::Failure;
+use crate::ls::user;
 use crate::output::{Output, grouped, table, write_table};
 
 /// Tells how the segment stands.
@@ -17,7 +18,7 @@ use crate::output::{Output, grouped, table, write_table};
 /// any other if there is no answer.
 pub fn run(common: &Common, output: &Output) -> Result<(), Failure> {
     // The reader is gone before it is counted who is attached.
-    let segment = Reader::attach(&common.place())?.segment();
+    let segment = common.look()?.segment();
     let status = Status::of(&segment)?;
     let verdict = status.verdict();
     let problems = match &verdict {
@@ -48,6 +49,7 @@ fn as_text(status: &Status, problems: &[String], out: &mut dyn Write) -> io::Res
     for (what, value) in [
         ("segment", format!("{segment} ({} bytes)", grouped(status.bytes))),
         ("key", format!("{:#010x}, generation {}", status.key, status.generation)),
+        ("user", status.user.map_or_else(|| "-".to_owned(), user)),
         ("layout", format!("version {}", status.layout_version)),
         ("cluster", status.cluster_name.clone().unwrap_or("-".into())),
         ("owner", format!("{owner}, term {}", status.term)),

@@ -81,7 +81,7 @@ impl Args {
         config.shm_key = common.key();
         config.shm_backend = common.shm_backend;
         config.shm_directory = common.shm_directory.clone();
-        config.shm_owner = common.shm_owner;
+        config.shm_owner = common.owners();
         config.shm_max_nodes = self.shm_max_nodes;
         config.shm_max_namespaces = self.shm_max_namespaces;
         config.shm_max_replicas = self.shm_max_replicas.unwrap_or(config.shm_max_replicas);

@@ -47,6 +47,7 @@ impl Status {
             "backend": self.backend.map(|backend| backend.as_str()),
             "path": self.path,
             "shmid": self.shm_id,
+            "user": self.user,
             "bytes": self.bytes,
             "layout_version": self.layout_version,
             "key": self.key,

@@ -26,7 +26,7 @@ pub fn open(path: &Path) -> Result<File, SegmentError> {
 }
 
 /// Checks what kind of file it is, whose, and who may write it.
-pub fn check_file(file: &File, path: &Path, also: Option<u32>) -> Result<ObjectId, SegmentError> {
+pub fn check_file(file: &File, path: &Path, also: &[u32]) -> Result<ObjectId, SegmentError> {
     let found = file.metadata().map_err(SegmentError::io("examine", path))?;
     let kind = found.file_type();
     if !kind.is_file() {

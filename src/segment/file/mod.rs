@@ -16,6 +16,7 @@ use std::sync::Arc;
 use super::backend::{Backend, Store, Unlinked};
 use super::directory::{Listed, SegmentState, files, standing};
 use super::error::SegmentError;
+use super::foreign;
 use super::name::{Place, SegmentName, lock_path, parse_lock};
 use super::segment::{Found, Segment};
 use crate::layout::{Geometry, Identity, LAYOUT_VERSION};
@@ -30,7 +31,7 @@ impl Store for Files {
     fn attach(&self, place: &Place, generation: u64) -> Result<Arc<Segment>, SegmentError> {
         let path = place.segment(generation);
         let file = open(&path)?;
-        let id = check_file(&file, &path, place.owner)?;
+        let id = check_file(&file, &path, &place.owners)?;
         Segment::share(place, id, Found::ByName, || {
             let (identity, geometry) = check_header(&file, &path)?;
             check_name(&identity, place, generation, &path)?;
@@ -72,10 +73,13 @@ impl Store for Files {
         let in_use = || SegmentError::InUse { at: found.at.clone(), attached: 0 };
         let Some(path) = found.at.path() else { return in_use() };
         match found.state {
-            SegmentState::OtherVersion => SegmentError::OtherVersion {
-                key: found.name.key,
-                found: found.name.layout_version,
-                wanted: LAYOUT_VERSION,
+            SegmentState::OtherVersion => match open(path) {
+                Err(error) => error,
+                Ok(_) => SegmentError::OtherVersion {
+                    key: found.name.key,
+                    found: found.name.layout_version,
+                    wanted: LAYOUT_VERSION,
+                },
             },
             _ => match open(path).and_then(|file| check_header(&file, path)) {
                 Err(error) => error,
@@ -144,10 +148,11 @@ fn describe(directory: &Path, name: SegmentName) -> Option<Listed> {
     };
     if name.layout_version != LAYOUT_VERSION {
         listed.state = SegmentState::OtherVersion;
+        listed.attached = foreign::attached(directory, &listed).ok();
         return Some(listed);
     }
     // It is listed whoever's it is; whether to trust it is asked at attach.
-    let place = Place { owner: Some(found.uid()), ..Place::of_key(name.key) };
+    let place = Place { owners: vec![found.uid()], ..Place::of_key(name.key) };
     let place = Place { directory: directory.into(), ..place };
     (listed.attached, listed.state) = standing(Segment::attach(&place, name.generation))?;
     Some(listed)

@@ -49,14 +49,14 @@ pub fn directory_number(directory: &Path) -> io::Result<u64> {
 /// process's attachment if there is one.
 pub fn attach(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentError> {
     let found = shm_stat(id).map_err(failed("examine", place, id))?;
-    check_trust(at(place, id), found.uid, found.mode, place.owner)?;
+    check_trust(at(place, id), found.uid, found.mode, &place.owners)?;
     Segment::share(place, ObjectId::SystemV(id), Found::ByName, || parts(place, id))
 }
 
 /// As [`attach`], of one that has lost its key, if its lock file is still there.
 pub fn attach_keyless(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentError> {
     let found = shm_stat(id).map_err(failed("examine", place, id))?;
-    check_trust(at(place, id), found.uid, found.mode, place.owner)?;
+    check_trust(at(place, id), found.uid, found.mode, &place.owners)?;
     Segment::share(place, ObjectId::SystemV(id), Found::ByLock, || parts(place, id))
 }
 

@@ -38,7 +38,7 @@ pub struct Keyless {
 pub fn of_key(place: &Place, keyed: Option<u64>) -> Result<Vec<Keyless>, SegmentError> {
     let mut found = find(&place.directory, |key, id| key == place.key && Some(id) != keyed)?;
     found.retain(|found| {
-        check_trust(at(place, found.id), found.uid, found.mode, place.owner).is_ok()
+        check_trust(at(place, found.id), found.uid, found.mode, &place.owners).is_ok()
     });
     Ok(found)
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::super::backend::Backend;
 use super::super::directory::{Listed, SegmentState, files, standing};
 use super::super::error::SegmentError;
+use super::super::foreign;
 use super::super::name::{Place, SegmentName, is_system_v_lock};
 use super::check::{at, attach, attach_keyless, look};
 use super::creation::is_going_on;
@@ -67,7 +68,7 @@ fn place_of(directory: &Path, key: u32, uid: u32) -> Place {
     Place {
         backend: Backend::SystemV,
         directory: directory.into(),
-        owner: Some(uid),
+        owners: vec![uid],
         ..Place::of_key(key)
     }
 }
@@ -118,7 +119,11 @@ fn describe(directory: &Path, row: Row, named: bool) -> Option<Listed> {
         Err(SegmentError::OtherVersion { found, .. }) => {
             listed.name.layout_version = found;
             listed.state = SegmentState::OtherVersion;
+            // The kernel counts for all layouts.
+            let locked = foreign::attached(directory, &listed).unwrap_or(0);
+            listed.attached = Some(row.mappings.max(locked));
         }
+        Err(error) if error.is_refused() => listed.state = SegmentState::NoPermission,
         Err(_) => {}
     }
     Some(listed)

@@ -82,7 +82,7 @@ fn other_user(host: &Host) {
     let error = attach_error(host);
     assert!(matches!(error, SegmentError::Owner { found: 12_345, .. }), "{error}");
     let mut place = host.place();
-    place.owner = Some(12_345);
+    place.owners = vec![11_111, 12_345];
     Reader::attach(&place).unwrap();
 }
 

@@ -46,6 +46,7 @@ class Status(TypedDict):
     backend: Literal["file", "sysv"] | None
     path: str | None
     shmid: int | None
+    user: int | None
     bytes: int
     layout_version: int
     key: int

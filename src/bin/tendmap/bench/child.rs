@@ -98,7 +98,7 @@ fn connect(place: &Place, task: Task) -> Result<Client, Failure> {
     let mut config = Config::shared(vec![nowhere], place.key);
     config.shm_backend = place.backend;
     config.shm_directory.clone_from(&place.directory);
-    config.shm_owner = place.owner;
+    config.shm_owner.clone_from(&place.owners);
     if task == Task::Impatient {
         config.tend_interval = INTERVAL;
         config.connect_timeout = INTERVAL;
@@ -159,7 +159,7 @@ impl Process {
             .arg(format!("--shm-backend={}", place.backend))
             .arg("--shm-directory")
             .arg(&place.directory);
-        command.args(place.owner.map(|owner| format!("--shm-owner={owner}")));
+        command.args(place.owners.iter().map(|owner| format!("--shm-owner={owner}")));
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(failed)?;
         let input = child.stdin.take();

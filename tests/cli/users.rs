@@ -1,0 +1,322 @@
+//! Processes of several users, and what is left of other layouts.
+
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use rustix::process::geteuid;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tendmap::sim::{Sim, SimConfig};
+
+use crate::tool::{Answer, BINARY, Place, Running, keys, wait_until};
+
+const USERS: [u32; 3] = [5001, 5002, 5003];
+const GROUP: u32 = 5000;
+
+/// A directory that everybody may write, as `/dev/shm`, and a copy of the binary
+/// that everybody may run; `None` where this process can't become other users.
+struct Host {
+    place: Place,
+    folder: TempDir,
+}
+
+impl Host {
+    fn new() -> Option<Host> {
+        if !geteuid().is_root() {
+            println!("skipped: only root can start processes of other users");
+            return None;
+        }
+        let (place, folder) = (Place::new(), tempfile::tempdir().unwrap());
+        fs::set_permissions(place.path(), Permissions::from_mode(0o1777)).unwrap();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        fs::copy(BINARY, folder.path().join("tendmap")).unwrap();
+        Some(Host { place, folder })
+    }
+
+    fn command(&self, user: u32, args: &[&str]) -> Command {
+        let mut command = Command::new(self.folder.path().join("tendmap"));
+        command.args(args).arg("--shm-directory").arg(self.place.path());
+        command.uid(user).gid(GROUP).current_dir("/");
+        command
+    }
+
+    fn run(&self, user: u32, args: &[&str]) -> Answer {
+        Answer(self.command(user, args).output().unwrap())
+    }
+
+    fn tend(&self, user: u32, sim: &Sim, more: &[&str]) -> Running {
+        let hosts: Vec<String> = sim.seeds().iter().map(ToString::to_string).collect();
+        let mut args = vec!["tend", "--json", "--tend-interval", "100ms"];
+        args.extend(hosts.iter().flat_map(|host| ["--host", host]));
+        args.extend(more);
+        let mut running = Running::start(&mut self.command(user, &args));
+        running.until("connected");
+        running
+    }
+}
+
+#[test]
+fn h84_three_users_that_trust_each_other_share_a_segment() {
+    let Some(host) = Host::new() else { return };
+    let sim = Sim::start(SimConfig::fast(2)).unwrap();
+    // One key, three segments one after the other, each of another user.
+    let more = ["--shm-mode", "0660", "--shm-owner", "5001,5002,5003", "--shm-max-nodes", "2"];
+    let mut processes: Vec<Running> =
+        USERS.iter().map(|&user| host.tend(user, &sim, &more)).collect();
+    let status = || host.run(5002, &["status", "--json", "--shm-owner", "5001,5003"]).json();
+    assert_eq!((&status()["attached"], &status()["user"]), (&json!(3), &json!(5001)));
+    let grown = |generation: u64| {
+        sim.add().unwrap();
+        wait_until("a larger segment", || {
+            let now = status();
+            now["generation"] == generation && now["owner_alive"] == true
+        });
+    };
+    // The owner dies, another user takes over, and replaces the segment.
+    processes[0].kill();
+    wait_until("a takeover", || status()["owner_alive"] == true);
+    grown(2);
+    wait_until("the newcomer's segment", || status()["attached"] == 2);
+    let user = status()["user"].as_u64().unwrap();
+    assert!([5002, 5003].contains(&user), "{user}");
+    let nodes = status()["nodes"].as_array().map(Vec::len);
+    for process in &mut processes[1..] {
+        assert_eq!(process.interrupt(), 0);
+    }
+    // Trouble is told to nobody, though nobody may remove another user's file.
+    let trouble = processes.iter().flat_map(|it| &it.heard).filter(|it| it["event"] == "trouble");
+    assert_eq!(trouble.collect::<Vec<_>>(), [] as [&Value; 0]);
+    // One that comes later goes on from what they have left.
+    let first = host.tend(5001, &sim, &more);
+    assert_eq!(status()["nodes"].as_array().map(Vec::len), nodes);
+    drop(first);
+}
+
+#[test]
+fn h84_a_user_that_is_not_trusted_is_refused_with_the_setting_to_change() {
+    let Some(host) = Host::new() else { return };
+    let sim = Sim::start(SimConfig::fast(2)).unwrap();
+    let _owner = host.tend(5001, &sim, &["--shm-mode", "0660"]);
+    let refused = host.run(5002, &["status", "--shm-owner", "5003"]);
+    assert_eq!(refused.code(), 6);
+    let text = refused.stderr();
+    assert!(text.contains("belongs to user 5001, wanted one of [0, 5002, 5003]"), "{text}");
+    assert!(text.contains("shm_owner") && !text.contains("remove"), "{text}");
+}
+
+#[test]
+fn h84_users_are_named_in_flags_environment_and_file() {
+    let place = Place::new();
+    let file = place.path().join("config");
+    let status = |args: &[&str], variable: Option<&str>| {
+        let mut command = place.command(&[&["status"], args].concat());
+        command.envs(variable.map(|value| ("TENDMAP_SHM_OWNER", value)));
+        let answer = Answer(command.output().unwrap());
+        (answer.code(), answer.stderr())
+    };
+    let config = ["--config", file.to_str().unwrap()];
+    fs::write(&file, "shm-owner = [\"root\", 5001]\n").unwrap();
+    assert_eq!(status(&config, None).0, 3, "there is no segment");
+    fs::write(&file, "shm-owner = \"root,5001\"\n").unwrap();
+    assert_eq!(status(&config, None).0, 3);
+    assert_eq!(status(&["--shm-owner", "root,5001", "--shm-owner", "7"], None).0, 3);
+    assert_eq!(status(&[], Some("root,5001")).0, 3);
+    fs::write(&file, "shm-owner = [5001, \"no-such-user\"]\n").unwrap();
+    for (code, text) in [
+        status(&config, None),
+        status(&["--shm-owner", "5001,no-such-user"], None),
+        status(&[], Some("no-such-user")),
+    ] {
+        assert_eq!(code, 2, "{text}");
+        assert!(text.contains("\"no-such-user\" is no user of this host"), "{text}");
+    }
+}
+
+#[test]
+fn h85_root_sees_every_users_segment_and_is_never_told_to_remove_it() {
+    let Some(host) = Host::new() else { return };
+    let sim = Sim::start(SimConfig::fast(3)).unwrap();
+    for backend in ["file", "sysv"] {
+        let key = format!("0x7e{:06x}", std::process::id());
+        let at = ["--shm-backend", backend, "--shm-key", &key];
+        let _owner = host.tend(5001, &sim, &at);
+        let root = |command: &[&str]| host.place.run(&[command, &at[..]].concat());
+        let status = root(&["status", "--json"]);
+        assert_eq!(status.code(), 0, "{}", status.stderr());
+        assert_eq!((&status.json()["user"], &status.json()["attached"]), (&json!(5001), &json!(1)));
+        assert!(root(&["status"]).stdout().contains("5001"));
+        let map = root(&["map", "--json"]);
+        assert_eq!(map.code(), 0, "{}", map.stderr());
+        let namespace = keys(&map.json()["namespaces"])[0].to_owned();
+        let route = root(&["route", "--namespace", &namespace, "--set", "s", "--int", "1"]);
+        assert_eq!(route.code(), 0, "{}", route.stderr());
+        let listed = root(&["ls", "--json"]).json();
+        let of = |found: &&Value| found["backend"] == backend;
+        let listed = listed["segments"].as_array().unwrap().iter().find(of).unwrap();
+        assert_eq!((&listed["owner"], &listed["status"]), (&json!(5001), &json!("owned")));
+        // Only looking: root that tends trusts nobody that it was not told to.
+        let hosts = sim.seeds()[0].to_string();
+        let tends = root(&["tend", "--host", &hosts]);
+        assert_eq!(tends.code(), 6);
+        for answer in [tends, root(&["status"]), root(&["ls"])] {
+            let text = answer.stderr() + &answer.stdout();
+            assert!(!text.contains("remove"), "{text}");
+        }
+        assert_eq!(root(&["rm", "--force"]).code(), 0);
+    }
+}
+
+#[test]
+fn h85_a_segment_that_root_trusts_comes_before_a_strangers() {
+    let Some(host) = Host::new() else { return };
+    let sim = Sim::start(SimConfig::fast(2)).unwrap();
+    let elsewhere = Host::new().unwrap();
+    elsewhere.tend(5001, &sim, &[]).kill();
+    let _own = host.place.tend(&sim, &[]);
+    let higher = host.place.path().join("tendmap-a7000000-v3-g7");
+    fs::rename(elsewhere.place.segment(), higher).unwrap();
+    let status = host.place.run(&["status", "--json"]).json();
+    assert_eq!((&status["user"], &status["owner_alive"]), (&json!(0), &json!(true)), "{status}");
+}
+
+#[test]
+fn h86_a_segment_that_may_not_be_read_is_no_damaged_one() {
+    let Some(host) = Host::new() else { return };
+    let sim = Sim::start(SimConfig::fast(2)).unwrap();
+    let key = format!("0x7d{:06x}", std::process::id());
+    for mode in ["0600", "0660"] {
+        let _file = host.tend(5001, &sim, &["--shm-mode", mode]);
+        let sysv = ["--shm-mode", mode, "--shm-backend", "sysv", "--shm-key", &key];
+        let _sysv = host.tend(5001, &sim, &sysv);
+        let mut command = host.command(65_534, &["ls", "--json"]);
+        let listed = Answer(command.gid(65_534).output().unwrap()).json();
+        let listed = listed["segments"].as_array().unwrap();
+        assert_eq!(listed.len(), 2, "{listed:?}");
+        for found in listed {
+            assert_eq!(
+                (&found["status"], &found["attached"]),
+                (&json!("no permission"), &Value::Null)
+            );
+            assert_eq!(found["owner"], 5001);
+        }
+        let mut command = host.command(65_534, &["ls"]);
+        let text = Answer(command.gid(65_534).output().unwrap()).stdout();
+        assert!(text.contains("no permission") && !text.contains("damaged"), "{text}");
+        let mut command = host.command(65_534, &["rm", "--shm-owner", "5001"]);
+        let refused = Answer(command.gid(65_534).output().unwrap());
+        assert!(refused.stderr().contains("Permission denied"), "{}", refused.stderr());
+        assert_eq!(
+            host.place.run(&["rm", "--force", "--shm-backend", "sysv", "--shm-key", &key]).code(),
+            0
+        );
+    }
+}
+
+/// A process that holds a lock on a file until it is dropped.
+struct Holder(std::process::Child);
+
+impl Holder {
+    fn of(path: &std::path::Path, byte: u64) -> Holder {
+        use std::io::Read;
+        // Of the kind that belongs to the descriptor, which the child inherits.
+        let file = File::options().read(true).write(true).open(path).unwrap();
+        let mut lock: libc::flock = write_lock();
+        lock.l_start = byte as libc::off_t;
+        fcntl(&file, FcntlArg::F_OFD_SETLK(&lock)).unwrap();
+        let mut child = Command::new("sh")
+            .args(["-c", "echo ready; read line"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::from(file))
+            .spawn()
+            .unwrap();
+        let mut ready = [0; 5];
+        child.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
+        Holder(child)
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn write_lock() -> libc::flock {
+    libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 1,
+        l_pid: 0,
+    }
+}
+
+#[test]
+fn h89_what_another_layout_has_left_is_listed_and_removed_if_nobody_holds_it() {
+    let place = Place::new();
+    let segment = place.path().join("tendmap-a7000000-v1-g4");
+    let lock = place.path().join("tendmap-a7000000-v1-0123456789abcdef.lock");
+    let leave = || {
+        fs::write(&segment, [7; 4096]).unwrap();
+        fs::write(&lock, []).unwrap();
+    };
+    let listed = || place.json(&["ls", "--json"])["segments"][0].clone();
+    leave();
+    assert_eq!((&listed()["status"], &listed()["attached"]), (&json!("other version"), &json!(0)));
+    // An owner holds a byte of the lock file, a reader one of the segment.
+    for (path, byte) in [(&lock, 3), (&segment, (1 << 32) + 77)] {
+        let holder = Holder::of(path, byte);
+        assert_eq!(listed()["attached"], 1);
+        let refused = place.run(&["rm"]);
+        assert_eq!(refused.code(), 6, "{}", refused.stderr());
+        assert!(refused.stderr().contains("in use by"), "{}", refused.stderr());
+        assert!(segment.exists() && lock.exists());
+        drop(holder);
+    }
+    // A lock file of another key is left alone.
+    let other = place.path().join("tendmap-a7000001-v1-0123456789abcdef.lock");
+    fs::write(&other, []).unwrap();
+    let removed = place.json(&["rm", "--json"]);
+    let wanted = [segment.to_str().unwrap(), lock.to_str().unwrap()];
+    assert_eq!(removed["removed"], json!(wanted));
+    assert!(other.exists() && !segment.exists() && !lock.exists());
+    // Beside one of this layout of the same number.
+    leave();
+    let sim = Sim::start(SimConfig::fast(2)).unwrap();
+    place.tend(&sim, &[]).kill();
+    fs::rename(&segment, place.path().join("tendmap-a7000000-v1-g1")).unwrap();
+    assert_eq!(place.json(&["ls", "--json"])["segments"].as_array().unwrap().len(), 2);
+    assert_eq!(place.run(&["rm"]).code(), 0);
+    let left: Vec<_> = fs::read_dir(place.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[test]
+fn h89_a_system_v_segment_of_another_layout_is_removed_if_nobody_has_it_mapped() {
+    use tendmap::layout::{Geometry, Shm, WriteMapping, shm_find};
+    use tendmap::map::Capacity;
+    let place = Place::new();
+    let key = 0x7c00_0000 | std::process::id();
+    let at = ["--shm-backend", "sysv", "--shm-key", &key.to_string()];
+    let sim = Sim::start(SimConfig::fast(2)).unwrap();
+    place.tend(&sim, &at).kill();
+    let id = shm_find(key).unwrap().unwrap();
+    let geometry = Geometry::new(Capacity::DEFAULT).unwrap();
+    let memory = WriteMapping::of_shm(Shm::attach(id, true).unwrap(), geometry).unwrap();
+    // The layout version is the low half of the second word.
+    memory.words()[1].fetch_xor(3 ^ 1, std::sync::atomic::Ordering::Relaxed);
+    let run = |command: &[&str]| place.run(&[command, &at[..]].concat());
+    let listed = run(&["ls", "--json"]).json()["segments"][0].clone();
+    assert_eq!((&listed["status"], &listed["attached"]), (&json!("other version"), &json!(1)));
+    let refused = run(&["rm"]);
+    assert!(refused.stderr().contains("in use by 1"), "{}", refused.stderr());
+    drop(memory);
+    assert_eq!(run(&["rm"]).code(), 0, "{}", run(&["rm"]).stderr());
+    assert_eq!(shm_find(key).unwrap(), None);
+}
