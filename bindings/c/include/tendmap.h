@@ -434,7 +434,8 @@ struct tendmap_config *tendmap_config_new(const char *hosts);
 //     shm_backend             file (the default) or sysv
 //     shm_directory           where segments live
 //     shm_mode                octal mode bits of a new segment
-//     shm_owner               a further user whose segments are trusted
+//     shm_owner               users whose segments are trusted, too, by name or
+//                             number, separated by commas
 //     preferred_racks         numbers, the best first: 7,3; see
 //                             TENDMAP_POLICY_PREFER_RACK
 //     tend_interval           seconds, or with a unit

@@ -58,7 +58,8 @@ pub unsafe extern "C" fn tendmap_config_new(hosts: *const c_char) -> *mut Shell<
 ///     shm_backend             file (the default) or sysv
 ///     shm_directory           where segments live
 ///     shm_mode                octal mode bits of a new segment
-///     shm_owner               a further user whose segments are trusted
+///     shm_owner               users whose segments are trusted, too, by name or
+///                             number, separated by commas
 ///     preferred_racks         numbers, the best first: 7,3; see
 ///                             TENDMAP_POLICY_PREFER_RACK
 ///     tend_interval           seconds, or with a unit

@@ -181,18 +181,19 @@ pub fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
     if value.hasattr("total_seconds")? {
         return float(&value.call_method0("total_seconds")?);
     }
-    // Of what there may be several: racks, pairs of hosts.
-    if name == "preferred_racks"
+    // Of what there may be several: racks, users, pairs of hosts.
+    if matches!(name, "preferred_racks" | "shm_owner")
         && value.cast::<PyMapping>().is_err()
         && !value.is_instance_of::<PyBytes>()
         && !value.is_instance_of::<PyByteArray>()
-        && let Ok(racks) = value.try_iter()
+        && let Ok(items) = value.try_iter()
     {
-        return joined(racks.map(|rack| {
-            let rack = rack?;
-            match rack.is_instance_of::<PyBool>() {
-                true => Err(wrong(name, &rack)),
-                false => integer(name, &rack),
+        return joined(items.map(|item| {
+            let item = item?;
+            match item.cast::<PyString>() {
+                Ok(user) if name == "shm_owner" => one_user(user),
+                _ if item.is_instance_of::<PyBool>() => Err(wrong(name, &item)),
+                _ => integer(name, &item),
             }
         }));
     }
@@ -226,6 +227,7 @@ fn wrong(name: &str, found: &Bound<'_, PyAny>) -> PyErr {
     let kind = kind_of(found);
     let wanted = match name {
         "preferred_racks" => "whole numbers, one after the other",
+        "shm_owner" => "a user's name or number, or several",
         "ip_map" => "a mapping of str to str",
         "timeout" => "seconds, \"100ms\", a timedelta, or None to wait for ever",
         name if name.starts_with("tls_") || name == "shm_directory" => "a str or a path",
@@ -246,6 +248,16 @@ fn integer(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
         }
         Err(error) => Err(reworded(value.py(), error, || wrong(name, value))),
     }
+}
+
+/// A user of a list: with a comma in it, it would be two.
+fn one_user(user: &Bound<'_, PyString>) -> PyResult<String> {
+    let name = utf8("shm_owner", user)?;
+    if name.is_empty() || name.contains(',') {
+        let text = format!("shm_owner has {name:?}; wanted one user's name or number");
+        return Err(raise(user.py(), Failure::new(Kind::Config, text)));
+    }
+    Ok(name.to_owned())
 }
 
 fn mapped(py: Python<'_>, told: &str, used: &str) -> PyResult<String> {

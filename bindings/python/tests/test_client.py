@@ -336,7 +336,7 @@ def test_every_setting_has_a_python_form(cluster, directory):
         shm_backend="file",
         shm_directory=pathlib.Path(directory),
         shm_mode=0o640,
-        shm_owner=os.getuid(),
+        shm_owner=[os.getuid(), "root"],
         preferred_racks=[7, -1],
         tend_interval="100ms",
         connect_timeout=0.5,
@@ -346,6 +346,12 @@ def test_every_setting_has_a_python_form(cluster, directory):
         assert (status["max_namespaces"], status["max_replicas"]) == (4, 2)
         assert status["tend_interval_ms"] == 100
         assert os.stat(status["path"]).st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("owner", [True, 1.5, ["root", True], ["root,0"], "no-such-user", ["no-such-user"]])
+def test_a_user_that_is_none_is_refused(cluster, settings, owner):
+    with pytest.raises(tendmap.Error, match="shm_owner"):
+        tendmap.Client(cluster.hosts, **{**settings, "shm_owner": owner})
 
 
 def test_settings_of_related_types_are_read_as_what_they_are():

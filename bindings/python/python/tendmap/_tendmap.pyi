@@ -22,7 +22,7 @@ def status(
     shm_key: int | str = "0xA7000000",
     shm_backend: Literal["file", "sysv"] = "file",
     shm_directory: str | PathLike[str] = "/dev/shm",
-    shm_owner: int | None = None,
+    shm_owner: int | str | Iterable[int | str] | None = None,
 ) -> Status:
     """How a segment and its owner stand, asked without taking part: no thread,
     no connection, no chance to become owner. For monitoring.
@@ -121,7 +121,7 @@ class Client:
         shm_backend: Literal["file", "sysv"] = "file",
         shm_directory: str | PathLike[str] = "/dev/shm",
         shm_mode: int | str = "0600",
-        shm_owner: int | None = None,
+        shm_owner: int | str | Iterable[int | str] | None = None,
         preferred_racks: Iterable[int] | str = (),
         tend_interval: Seconds = 1,
         connect_timeout: Seconds = 1,
