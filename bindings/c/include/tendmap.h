@@ -462,10 +462,11 @@ void tendmap_config_free(struct tendmap_config *config);
 int tendmap_last_error_code(void);
 
 // The text of the calling thread's last error, UTF-8: what was found, what
-// was wanted, what to do. Empty if there was none.
+// was wanted, what to do. Empty if there was none; cut at 1023 bytes.
 //
-// The text is valid until the next call of the same thread that fails, and
-// until the thread ends.
+// Each thread has one place for it, valid until the thread ends: the pointer
+// is always the same, and the next call of the thread that fails writes its
+// text there.
 //
 // Threads: any. Fork: a child begins with what its thread had.
 const char *tendmap_last_error(void);

@@ -1,9 +1,8 @@
 //! Errors: a code that is returned, a text that is kept for each thread.
 
 use core::any::Any;
-use core::cell::RefCell;
+use core::cell::Cell;
 use core::ffi::{c_char, c_int};
-use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tendmap_bindings::{Failure, Kind};
@@ -11,24 +10,63 @@ use tendmap_bindings::{Failure, Kind};
 /// It worked. Everything else that is returned as a code is a `tendmap_error`.
 pub const TENDMAP_OK: c_int = 0;
 
+/// Room for the text of an error and a zero byte; longer ones are cut.
+const ROOM: usize = 1024;
+const CUT: &[u8] = "…".as_bytes();
+
+/// The last error of a thread. The text has one place for as long as the thread
+/// lives: who asked for it before the call that fails (as arguments of one
+/// printf() may) reads what that call wrote, and never memory that was freed.
+/// It needs no destructor, so it is there until the very end of the thread.
 struct Last {
-    code: c_int,
-    text: CString,
+    code: Cell<c_int>,
+    text: [Cell<u8>; ROOM],
 }
 
 thread_local! {
-    static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
+    static LAST: Last = const {
+        Last { code: Cell::new(TENDMAP_OK), text: [const { Cell::new(0) }; ROOM] }
+    };
 }
+
+const _: () = assert!(!core::mem::needs_drop::<Last>());
 
 #[cold]
 fn note(failure: Failure) -> c_int {
     let code = failure.kind as c_int;
-    let mut text = failure.text.into_bytes();
-    text.retain(|&byte| byte != 0);
-    let text = CString::new(text).unwrap_or_default();
-    // At the end of a thread there may be no place left for it.
-    let _ = LAST.try_with(|last| *last.borrow_mut() = Some(Last { code, text }));
+    LAST.with(|last| {
+        last.code.set(code);
+        write(&last.text, &failure.text);
+    });
     code
+}
+
+/// Writes a text and a zero byte. Zero bytes in it are left out; of one that is
+/// too long the end is, at a whole character.
+fn write(place: &[Cell<u8>; ROOM], text: &str) {
+    let length = text.bytes().filter(|&byte| byte != 0).count();
+    let mut room = ROOM - 1;
+    let cut = length > room;
+    if cut {
+        room -= CUT.len();
+    }
+    let mut at = 0;
+    for character in text.chars().filter(|&character| character != '\0') {
+        let end = at + character.len_utf8();
+        if end > room {
+            break;
+        }
+        let mut bytes = [0; 4];
+        for &byte in character.encode_utf8(&mut bytes).as_bytes() {
+            place[at].set(byte);
+            at += 1;
+        }
+    }
+    for &byte in if cut { CUT } else { b"" } {
+        place[at].set(byte);
+        at += 1;
+    }
+    place[at].set(0);
 }
 
 #[cold]
@@ -67,21 +105,20 @@ pub fn guard_pointer<T>(f: impl FnOnce() -> Result<*mut T, Failure>) -> *mut T {
 /// Threads: any. Fork: a child begins with what its thread had.
 #[unsafe(no_mangle)]
 pub extern "C" fn tendmap_last_error_code() -> c_int {
-    LAST.try_with(|last| last.borrow().as_ref().map_or(TENDMAP_OK, |last| last.code))
-        .unwrap_or(TENDMAP_OK)
+    LAST.with(|last| last.code.get())
 }
 
 /// The text of the calling thread's last error, UTF-8: what was found, what
-/// was wanted, what to do. Empty if there was none.
+/// was wanted, what to do. Empty if there was none; cut at 1023 bytes.
 ///
-/// The text is valid until the next call of the same thread that fails, and
-/// until the thread ends.
+/// Each thread has one place for it, valid until the thread ends: the pointer
+/// is always the same, and the next call of the thread that fails writes its
+/// text there.
 ///
 /// Threads: any. Fork: a child begins with what its thread had.
 #[unsafe(no_mangle)]
 pub extern "C" fn tendmap_last_error() -> *const c_char {
-    LAST.try_with(|last| last.borrow().as_ref().map_or(c"".as_ptr(), |last| last.text.as_ptr()))
-        .unwrap_or(c"".as_ptr())
+    LAST.with(|last| last.text.as_ptr().cast())
 }
 
 #[cfg(test)]
@@ -90,7 +127,7 @@ mod tests {
     use core::ffi::CStr;
 
     fn text() -> String {
-        // SAFETY: the text stands until the next error of this thread.
+        // SAFETY: a text of this thread, which writes no other meanwhile.
         unsafe { CStr::from_ptr(tendmap_last_error()) }.to_str().unwrap().to_owned()
     }
 
@@ -101,6 +138,24 @@ mod tests {
         assert!(text().ends_with("it said: at the border"), "{}", text());
         assert_eq!(guard(|| Ok(())), TENDMAP_OK);
         assert_eq!(tendmap_last_error_code(), Kind::Internal as c_int);
+    }
+
+    #[test]
+    fn h112_a_text_has_one_place_and_is_cut_at_a_whole_character() {
+        let before = tendmap_last_error();
+        let other = std::thread::spawn(|| tendmap_last_error() as usize).join().unwrap();
+        assert_ne!(before as usize, other);
+        for (wanted, ending) in [(ROOM - 1, "x"), (ROOM, "…"), (100 * ROOM, "…")] {
+            guard(|| Err(Failure::new(Kind::Argument, "x".repeat(wanted))));
+            assert!(text().ends_with(ending) && text().len() == ROOM - 1, "{}", text().len());
+        }
+        for offset in 0..4 {
+            let long = "x".repeat(offset) + &"😀".repeat(ROOM);
+            guard(|| Err(Failure::new(Kind::Argument, long)));
+            assert!(text().ends_with("😀…") && text().len() < ROOM);
+        }
+        guard(|| Err(Failure::new(Kind::Closed, "short")));
+        assert_eq!((text().as_str(), tendmap_last_error()), ("short", before));
     }
 
     #[test]

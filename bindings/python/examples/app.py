@@ -19,12 +19,21 @@ client = tendmap.Client(os.environ["TENDMAP_HOSTS"], lazy=True, **SETTINGS)
 
 def application(environ, start_response):
     query = parse_qs(environ.get("QUERY_STRING", ""))
-    node = client.route("test", "users", int(query["key"][0]))
-    # What a real application does now: take a connection from the pool that it
-    # keeps in node.state, and send its command there.
-    answer = {"pid": os.getpid(), "role": client.role, "node": node.name, "address": node.address}
+    try:
+        node = client.route("test", "users", int(query["key"][0]))
+        # What a real application does now: take a connection from the pool that it
+        # keeps in node.state, and send its command there.
+        answer = {
+            "pid": os.getpid(),
+            "role": client.role,
+            "node": node.name,
+            "address": node.address,
+        }
+        status = "200 OK"
+    except (KeyError, ValueError) as error:
+        status, answer = "400 Bad Request", {"error": f"wanted ?key=NUMBER: {error}"}
+    except tendmap.Error as error:
+        status, answer = "503 Service Unavailable", {"error": str(error)}
     body = json.dumps(answer).encode()
-    start_response(
-        "200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-    )
+    start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
     return [body]

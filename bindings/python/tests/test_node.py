@@ -32,7 +32,7 @@ def env(cluster, settings, library):  # noqa: F811
 PRELUDE = f"""
 const {{ Tendmap }} = require('{EXAMPLE}/tendmap.js')
 const settings = JSON.parse(process.env.TENDMAP_SETTINGS)
-const tendmap = new Tendmap(process.env.TENDMAP_HOSTS, settings, process.env.TENDMAP_LIBRARY)
+const tendmap = new Tendmap(process.env.TENDMAP_HOSTS, settings)
 const print = (found) => console.log(JSON.stringify(found))
 """
 
@@ -73,25 +73,158 @@ def test_node_gets_a_clear_error(env, client, arguments, code, said):
     assert found[0] == code and said in found[1], found
 
 
-def test_node_waits_beside_its_event_loop_and_closing_ends_that(env, cluster):
+NODE_ODD = """
+const odd = [null, undefined, true, false, 1.5, NaN, Infinity, -Infinity, 2 ** 53, 1e30, 2n ** 63n, -(2n ** 63n) - 1n,
+  [], [1], {}, Symbol('x'), () => 1, Object.create(null), new Date(), Buffer.from('x'), new String('test'), new Number(1)]
+const calls = {
+  key: (it) => tendmap.route('test', 'users', it),
+  set: (it) => tendmap.route('test', it, 1),
+  namespace: (it) => tendmap.route(it, 'users', 1),
+  hosts: (it) => new Tendmap(it),
+  settings: (it) => new Tendmap('a:x', it),
+  user: (it) => new Tendmap('a', { user: it }),
+  shm_directory: (it) => new Tendmap('a', { shm_directory: it }),
+  shm_key: (it) => new Tendmap('a', { shm_key: it }),
+  library: (it) => new Tendmap('a', {}, it === undefined ? 1 : it)
+}
+const found = []
+const note = (what, at, call) => {
+  try {
+    call()
+    found.push(`${what} took ${at}`)
+  } catch (error) {
+    if (![1, 10].includes(error.code)) found.push(`${what} of ${at}: ${error.stack}`)
+  }
+}
+for (const [what, call] of Object.entries(calls)) odd.forEach((it, at) => note(what, at, () => call(it)))
+const [one, two] = [7, '7'].map((key) => tendmap.route('test', 'users', key).partition)
+if (one === two) found.push('"7" is 7')
+const waits = []
+const refused = (what, at, wait) => waits.push(wait.then(() => found.push(`${what} took ${at}`), (error) => {
+  if (error.code !== 1) found.push(`${what} of ${at}: ${error.stack}`)
+}))
+odd.concat(['1', -1, -1n, 2n ** 64n]).forEach((it, at) => {
+  if (it !== 2n ** 63n) refused('sequence', at, tendmap.waitForChange(it, 0))
+  if (it !== undefined && it !== 1.5 && it !== Infinity && it !== 2 ** 53 && it !== 1e30) {
+    refused('timeout', at, tendmap.waitForChange(0, it))
+  }
+})
+Promise.all(waits).then(() => { tendmap.close(); print(found) })
+"""
+
+
+def test_h109_node_converts_no_argument_of_a_wrong_type(env, client):
+    assert node(env, NODE_ODD) == []
+
+
+def test_h110_waits_of_node_occupy_no_thread_of_its_pool(env, cluster):
+    """Four of them would stop all files and names."""
+    found = node(
+        env,
+        """
+        const fs = require('node:fs'), dns = require('node:dns')
+        process.env.UV_THREADPOOL_SIZE = '4'
+        async function main () {
+          const { sequence } = tendmap.route('test', 'users', 1)
+          let ended = 0
+          const waits = Array.from({ length: 200 }, () => tendmap.waitForChange(tendmap.status().sequence)
+            .catch((error) => error.code).finally(() => { ended++ }))
+          const read = (await fs.promises.readFile('/proc/self/status', 'utf8')).length > 0
+          await dns.promises.lookup('localhost').catch(() => {})
+          const during = ended
+          tendmap.close()
+          print([sequence > 0, read, during, [...new Set(await Promise.all(waits))]])
+        }
+        main()
+        """,
+    )
+    assert found == [True, True, 0, [2]]
+
+
+def test_h110_waiting_in_node_ends_with_a_change_the_time_a_signal_or_closing(env, cluster):
     found = node(
         env,
         """
         async function main () {
           const { sequence } = tendmap.status()
           const found = [await tendmap.waitForChange(sequence, 20) === sequence, tendmap.role]
+          found.push(await tendmap.waitForChange(sequence - 1) === sequence)
+          found.push(await tendmap.waitForChange(BigInt(sequence), 0) === sequence)
           const forever = tendmap.waitForChange(sequence, 2 ** 40).catch((error) => error.code)
+          const ending = new AbortController()
+          const aborted = tendmap.waitForChange(sequence, Infinity, { signal: ending.signal }).catch((error) => error.name)
+          ending.abort()
+          found.push(await aborted)
+          found.push(await tendmap.waitForChange(sequence, 1, { signal: ending.signal }).catch((error) => error.name))
           tendmap.route('test', 'users', 1)
           tendmap.close()
           tendmap.close()
           found.push(await forever)
-          try { tendmap.route('test', 'users', 1) } catch (error) { found.push(error.code) }
+          found.push(await tendmap.waitForChange(sequence, 1).catch((error) => error.code))
+          for (const call of [() => tendmap.route('test', 'users', 1), () => tendmap.role, () => tendmap.status()]) {
+            try { call() } catch (error) { found.push(error.code) }
+          }
           print(found)
         }
         main()
         """,
     )
-    assert found == [True, "owner", 2, 2]
+    assert found == [True, "owner", True, True, "AbortError", "AbortError", 2, 2, 2, 2, 2]
+
+
+def test_h110_a_wait_in_node_sees_a_change_of_the_cluster(env, cluster):
+    assert cluster.settle()
+    process = subprocess.Popen(
+        [tool("node"), "-e", PRELUDE + """
+        const { sequence } = tendmap.status()
+        tendmap.waitForChange(sequence).then((now) => { print(now > sequence); tendmap.close() })
+        console.log('waits')
+        """],
+        env=env, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "waits\n"
+    cluster.stop(3)
+    out, _ = process.communicate(timeout=60)
+    assert out == "true\n" and process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "process.exit(0)",
+        "tendmap.waitForChange(s, Infinity, { ref: false })",
+        "const wait = tendmap.waitForChange(s); wait.catch(() => {}); setTimeout(() => tendmap.close(), 50)",
+        "const wait = tendmap.waitForChange(s, 50).then(() => tendmap.close())",
+        "setTimeout(() => process.exit(0), 50); tendmap.waitForChange(s)",
+    ],
+)
+def test_h110_no_wait_holds_up_the_end_of_a_node_process(env, cluster, end):
+    code = f"const s = tendmap.status().sequence\ntendmap.waitForChange(s, 1e9, {{ ref: false }}).catch(() => {{}})\n{end}"
+    run = subprocess.run(
+        [tool("node"), "-e", PRELUDE + code], env=env, capture_output=True, text=True, timeout=60
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"TENDMAP_LIBRARY": "/nowhere/libtendmap.so.0"}, "/nowhere/libtendmap.so.0 can't be used"),
+        ({"TENDMAP_HOSTS": "127.0.0.1:1"}, "can't tend the cluster"),
+        ({"TENDMAP_HOSTS": ""}, "TENDMAP_HOSTS is not set"),
+        ({"TENDMAP_SETTINGS": "{"}, "JSON"),
+        ({"TENDMAP_LISTEN": "/nowhere/socket"}, "/nowhere/socket"),
+        ({"NODE_PATH": "/nowhere"}, "npm install koffi@2"),
+    ],
+)
+def test_h111_a_server_whose_workers_can_not_start_says_why_and_gives_up(env, change, said):
+    env.update(change)
+    run = subprocess.run(
+        [tool("node"), str(EXAMPLE / "server.js")], env=env, capture_output=True, text=True, timeout=120
+    )
+    told = [line for line in run.stderr.splitlines() if said in line]
+    assert run.returncode == 1 and 4 <= len(told) <= 12, run.stderr
+    assert len(run.stderr.splitlines()) <= 13, "one line for each worker, and no stack traces"
 
 
 def test_a_cluster_of_node_processes(env, cluster, settings, observer, directory):  # noqa: F811

@@ -72,7 +72,7 @@ def test_php_cuts_no_text_at_a_zero_byte(env, client, arguments):
     code = (
         f"require '{EXAMPLE}/Tendmap.php';"
         "$tendmap = new Tendmap(getenv('TENDMAP_HOSTS'), json_decode("
-        "getenv('TENDMAP_SETTINGS'), true), getenv('TENDMAP_LIBRARY'));"
+        "getenv('TENDMAP_SETTINGS'), true));"
         f"try {{ $tendmap->route({arguments}); echo 'routed'; }}"
         "catch (RuntimeException $error) { echo $error->getCode(), $error->getMessage(); }"
     )
@@ -85,6 +85,84 @@ def test_php_says_what_is_wrong(env, client):
     command = [php(), "-d", "ffi.enable=1", "-d", "display_errors=stderr", str(SCRIPT), "1"]
     run = subprocess.run(command, env=env, capture_output=True, text=True)
     assert run.returncode == 255 and 'no setting "shm_nodes"' in run.stderr + run.stdout
+
+
+PHP_ODD = r"""
+$odd = ['1.0' => 1.0, '1.5' => 1.5, '1e30' => 1e30, 'NAN' => NAN, 'INF' => INF, 'true' => true,
+    'false' => false, 'null' => null, 'array' => [1], 'object' => new stdClass,
+    'stringable' => new class { public function __toString(): string { return 'test'; } },
+    '2 ** 63' => 2 ** 63, 'closure' => fn () => 1, 'resource' => STDIN];
+$calls = [
+    'key' => fn ($it) => $tendmap->route('test', 'users', $it),
+    'set' => fn ($it) => $tendmap->route('test', $it, 1),
+    'namespace' => fn ($it) => $tendmap->route($it, 'users', 1),
+    'hosts' => fn ($it) => new Tendmap($it),
+    'settings' => fn ($it) => new Tendmap('a', is_array($it) ? null : $it),
+    'library' => fn ($it) => new Tendmap('a', [], $it ?? 5),
+    'shm_key' => fn ($it) => new Tendmap('a', ['shm_key' => $it]),
+    'user' => fn ($it) => new Tendmap('a', ['user' => $it]),
+    'shm_directory' => fn ($it) => new Tendmap('a', ['shm_directory' => $it]),
+    'a list' => fn ($it) => new Tendmap('a', [$it]),
+];
+$found = [];
+foreach ($calls as $what => $call) {
+    foreach ($odd as $name => $value) {
+        try {
+            $call($value);
+            $found[] = "$what took $name";
+        } catch (RuntimeException $error) {
+            if (!in_array($error->getCode(), [1, 10])) {
+                $found[] = "$what of $name: {$error->getMessage()}";
+            }
+        }
+    }
+}
+// Ints may be numbers of settings, but nothing else.
+foreach (['set', 'namespace', 'hosts', 'settings', 'library', 'user', 'shm_directory'] as $what) {
+    try {
+        $calls[$what](7);
+        $found[] = "$what took 7";
+    } catch (RuntimeException $error) {
+    }
+}
+$same = $tendmap->route('test', 'users', '7')['partition'];
+$found[] = $same === $tendmap->route('test', 'users', 7)['partition'] ? "'7' is 7" : 'ok';
+$found[] = $tendmap->route('test', 'users', PHP_INT_MIN)['name'];
+echo json_encode($found);
+"""
+
+
+@pytest.mark.parametrize("strict", ["", "declare(strict_types=1);"])
+def test_h109_php_converts_no_argument_of_a_wrong_type(env, client, cluster, strict):
+    code = (
+        f"{strict} require '{EXAMPLE}/Tendmap.php'; error_reporting(E_ALL);"
+        "$tendmap = new Tendmap(getenv('TENDMAP_HOSTS'), json_decode("
+        f"getenv('TENDMAP_SETTINGS'), true));{PHP_ODD}"
+    )
+    output = subprocess.check_output([php(), "-d", "ffi.enable=1", "-r", code], env=env, text=True)
+    assert json.loads(output) == ["ok", owner_of(cluster, -(2**63))], output
+
+
+def test_h111_php_names_a_library_that_is_missing(env, client):
+    env["TENDMAP_LIBRARY"] = "/nowhere/libtendmap.so.0"
+    command = [php(), "-d", "ffi.enable=1", "-d", "display_errors=stderr", str(SCRIPT), "1"]
+    run = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert run.returncode == 255
+    assert "/nowhere/libtendmap.so.0 can't be used" in run.stderr + run.stdout, run.stderr
+
+
+def test_php_has_no_two_objects_of_one_client(env, client):
+    code = (
+        f"require '{EXAMPLE}/Tendmap.php';"
+        "$tendmap = new Tendmap(getenv('TENDMAP_HOSTS'), json_decode("
+        "getenv('TENDMAP_SETTINGS'), true));"
+        "try { clone $tendmap; } catch (Error $error) { echo 'refused '; }"
+        "$tendmap->__destruct();"
+        "try { $tendmap->route('test', 'users', 1); }"
+        "catch (RuntimeException $error) { echo $error->getCode(), $error->getMessage(); }"
+    )
+    output = subprocess.check_output([php(), "-d", "ffi.enable=1", "-r", code], env=env, text=True)
+    assert output == "refused 2the tendmap_router is closed", output
 
 
 def fastcgi(path, query, script=SCRIPT):
@@ -190,6 +268,11 @@ def test_php_fpm(fpm, cluster, directory):
 
     wait_until("another worker tends", replaced)
     assert fastcgi(path, "key=7")["name"] == owner_of(cluster, 7)
+    # What makes no sense is answered, by workers that live on.
+    workers = {fastcgi(path, f"key={key}")["pid"] for key in range(30)}
+    for query in ["", "key[]=1", "key=%FF", "keys=1", "key[a][b]=2"]:
+        found = fastcgi(path, query)
+        assert found.get("error") and found["pid"] in workers, (query, found)
 
 
 def test_php_fpm_that_recycles_its_workers_and_has_ffi_for_preloaded_files_only(

@@ -135,6 +135,20 @@ def killed_owner_is_replaced(served, observer, cluster):
     return first
 
 
+def nonsense_is_answered(path):
+    """Whatever a client asks for, it gets an answer, and no worker ends."""
+    for query in ["/?key=x", "/", "/?", "/?key", "/?key=", "/?key=1.5", "/?key=0x10", "/?key=1e3", "//",
+                  "/?key=true", "/?key=null", "/?key=%00", "/?keys=1", f"/?key={2**63}", "/?key=--1",
+                  f"/?key={'9' * 1000}", "/?key[]=1", "/?key=%FF", "/?key=7x"]:  # fmt: skip
+        for _ in range(4):
+            connection = OverUnix(path)
+            connection.request("GET", query)
+            response = connection.getresponse()
+            assert response.status == 400 and json.loads(response.read())["error"], query
+            connection.close()
+    assert ask(path, 1)["node"]
+
+
 def four_processes_take_turns(command, path, env, observer, cluster, directory):
     """A server of four processes replaces the one that tends when it is killed, and
     leaves nothing when it ends."""
@@ -142,6 +156,8 @@ def four_processes_take_turns(command, path, env, observer, cluster, directory):
         wait_until("all have connected", lambda: observer()["attached"] == 4)
         killed_owner_is_replaced(served, observer, cluster)
         wait_until("all are there again", lambda: observer()["attached"] == 4, 60)
+        nonsense_is_answered(path)
+        assert observer()["attached"] == 4 and observer()["takeovers"] == 1
     # Each closed as it ended: the last one has removed the segment.
     assert not [name for name in os.listdir(directory) if name.startswith("tendmap-")]
 
@@ -166,6 +182,7 @@ def test_gunicorn_with_preload_and_eight_workers(cluster, settings, observer, di
         owner = observer()["owner_pid"]
         os.kill(owner, signal.SIGTERM)
         wait_until("handed over", lambda: observer()["owner_pid"] not in (None, owner))
+        nonsense_is_answered(path)
 
 
 def test_gunicorn_whose_master_tends(cluster, settings, observer, directory):

@@ -53,6 +53,9 @@ def test_ruby_routes_as_python_does(env, client, cluster):
         ('"test", "users", 2**63', 1, "64 bits"),
         ('"test", "users", 1.5', 1, "Float"),
         (r'"test", "users", "\xff"', 1, "UTF-8"),
+        (r'"te\xff", "users", 1', 1, "UTF-8"),
+        ('"test", nil, 1', 1, "a set of class NilClass; wanted a String"),
+        ('nil, "users", 1', 1, "a namespace of class NilClass"),
         ('"nope", "users", 1', 23, 'no namespace "nope"'),
     ],
 )
@@ -63,6 +66,64 @@ def test_ruby_gets_a_clear_error(env, client, arguments, code, said):
         "rescue Tendmap::Error => error; puts JSON.generate([error.code, error.message]); end",
     )
     assert found and found[0] == code and said in found[1], found
+
+
+RUBY_ODD = """
+odd = [nil, true, false, 1.0, 1.5, Float::NAN, Float::INFINITY, 2**63, -2**63 - 1, :test, [], {}, Object,
+       1r, 2i, 1..2, BasicObject.new]
+calls = {
+  key: ->(it) { tendmap.route("test", "users", it) },
+  set: ->(it) { tendmap.route("test", it, 1) },
+  namespace: ->(it) { tendmap.route(it, "users", 1) },
+  hosts: ->(it) { Tendmap.new(it) },
+  lazy: ->(it) { Tendmap.new("a", lazy: true == it || false == it ? nil : it) },
+  user: ->(it) { Tendmap.new("a", lazy: true, user: it) },
+  shm_directory: ->(it) { Tendmap.new("a", lazy: true, shm_directory: it) },
+  shm_key: ->(it) { Tendmap.new("a", lazy: true, shm_key: it) },
+}
+found = []
+calls.each do |what, call|
+  odd.each_with_index do |value, at|
+    call.call(value)
+    found << "#{what} took #{at}"
+  rescue Tendmap::Error => e
+    found << "#{what} of #{at}: #{e.message}" unless [1, 10].include?(e.code)
+  end
+end
+one, two = [7, "7"].map { |key| tendmap.route("test", "users", key).partition }
+found << "'7' is 7" if one == two
+puts JSON.generate(found)
+"""
+
+
+def test_h109_ruby_converts_no_argument_of_a_wrong_type(env, client):
+    assert ruby(env, RUBY_ODD) == []
+
+
+def test_h109_a_closed_object_of_ruby_stays_closed(env, client):
+    """It would connect again, and nobody would close that."""
+    found = ruby(
+        env,
+        """
+        thread = Thread.new { tendmap.route("test", "users", 1); Thread.stop; tendmap.route("test", "users", 1) rescue $!.code }
+        Thread.pass until thread.stop?
+        tendmap.close
+        thread.run
+        calls = [-> { tendmap.route("test", "users", 1) }, -> { tendmap.role }, -> { tendmap.status },
+                 -> { tendmap.connect }]
+        found = calls.map { |call| call.call rescue $!.code } << thread.value
+        found << (tendmap.dup rescue $!.class.name) << tendmap.inspect[/, closed>$/]
+        puts JSON.generate(found)
+        """,
+    )
+    assert found == [2, 2, 2, 2, 2, "TypeError", ", closed>"]
+
+
+def test_h111_ruby_names_a_library_that_is_missing(env):
+    env["TENDMAP_LIBRARY"] = "/nowhere/libtendmap.so.0"
+    command = [tool("ruby"), "-e", f"require '{EXAMPLE}/tendmap'"]
+    run = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert run.returncode == 1 and "/nowhere/libtendmap.so.0 can't be used" in run.stderr, run.stderr
 
 
 def test_ruby_goes_on_in_threads_and_in_a_child_and_after_it(env, cluster):

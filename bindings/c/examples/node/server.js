@@ -10,34 +10,83 @@ const cluster = require('node:cluster')
 const http = require('node:http')
 
 const WORKERS = 4
+/** So many workers in a row that end before they serve are the end of the server. */
+const FAILURES = 8
 // Workers accept for themselves: the primary would keep open, for ever, what it had
 // just handed to a worker that is killed.
 cluster.schedulingPolicy = cluster.SCHED_NONE
 
-if (cluster.isPrimary) {
-  for (let number = 0; number < WORKERS; number++) cluster.fork()
+function primary () {
+  let failures = 0
   let ending = false
-  cluster.on('exit', () => {
-    if (!ending) cluster.fork()
-  })
-  process.on('SIGTERM', () => {
+  const end = () => {
     ending = true
     for (const worker of Object.values(cluster.workers)) worker.process.kill('SIGTERM')
+  }
+  const start = () => {
+    if (!ending) cluster.fork()
+  }
+  for (let number = 0; number < WORKERS; number++) start()
+  cluster.on('exit', (worker) => {
+    if (ending) return
+    // A worker that has served is replaced at once, one that could not start later
+    // and later.
+    if (worker.served) return start()
+    failures++
+    if (failures < FAILURES) return setTimeout(start, 50 * 2 ** failures)
+    console.error(`${failures} workers in a row ended before they served; giving up`)
+    process.exitCode = 1
+    end()
   })
-} else {
+  cluster.on('listening', (worker) => {
+    worker.served = true
+    failures = 0
+  })
+  process.on('SIGTERM', end)
+}
+
+function worker () {
   const { Tendmap } = require('./tendmap.js')
   const settings = JSON.parse(process.env.TENDMAP_SETTINGS ?? '{}')
-  const tendmap = new Tendmap(process.env.TENDMAP_HOSTS, settings, process.env.TENDMAP_LIBRARY)
+  const hosts = process.env.TENDMAP_HOSTS
+  if (!hosts) throw new Error('TENDMAP_HOSTS is not set; wanted NAME:PORT')
+  const tendmap = new Tendmap(hosts, settings)
   // Hands the ownership over; a worker that is killed is found out, milliseconds
   // later.
   process.on('exit', () => tendmap.close())
   process.on('SIGTERM', () => process.exit(0))
 
   http.createServer((request, response) => {
-    const key = Number(new URL(request.url, 'http://localhost').searchParams.get('key'))
-    const node = tendmap.route('test', 'users', key)
-    const answer = { pid: process.pid, role: tendmap.role, node: node.name, address: node.address }
-    response.setHeader('Content-Type', 'application/json')
+    const [status, answer] = answered(tendmap, request.url)
+    response.writeHead(status, { 'Content-Type': 'application/json' })
     response.end(JSON.stringify(answer))
-  }).listen(process.env.TENDMAP_LISTEN ?? 8000)
+  }).on('error', fail).listen(process.env.TENDMAP_LISTEN ?? 8000)
+}
+
+/** Whatever a client asks for, it gets an answer, and the worker lives. */
+function answered (tendmap, url) {
+  const key = new URLSearchParams(url.split('?')[1]).get('key')
+  if (!/^-?\d+$/.test(key)) return [400, { error: 'wanted ?key=NUMBER' }]
+  try {
+    const node = tendmap.route('test', 'users', BigInt(key))
+    return [200, { pid: process.pid, role: tendmap.role, node: node.name, address: node.address }]
+  } catch (error) {
+    // The caller's fault (TENDMAP_ERROR_ARGUMENT), or the cluster's.
+    return [error.code === 1 ? 400 : 503, { error: error.message }]
+  }
+}
+
+function fail (error) {
+  console.error(`worker ${process.pid}: ${error.message}`)
+  process.exit(1)
+}
+
+if (cluster.isPrimary) {
+  primary()
+} else {
+  try {
+    worker()
+  } catch (error) {
+    fail(error)
+  }
 }

@@ -7,7 +7,7 @@
 // One object for each thread (the main one, and workers of worker_threads); those
 // of one process share an attachment. Close it when the process ends.
 
-const koffi = require('koffi')
+const koffi = needed()
 
 const SEQUENCE = 1
 const ERROR_ARGUMENT = 1
@@ -38,11 +38,29 @@ koffi.struct('tendmap_node', {
   tls_name: koffi.array('char', 256, 'String')
 })
 
+/** How often a wait looks, in milliseconds. */
+const LOOK = 20
+
+function needed () {
+  try {
+    return require('koffi')
+  } catch (cause) {
+    throw new Error(`koffi can't be used: ${cause.message.split('\n')[0]}; npm install koffi@2`, { cause })
+  }
+}
+
 const loaded = new Map()
 
 function load (path) {
+  text('a library', path)
   if (loaded.has(path)) return loaded.get(path)
-  const library = koffi.load(path)
+  let library
+  try {
+    library = koffi.load(path)
+  } catch (error) {
+    refuse(`${path} can't be used: ${error.message}; install it (bindings/c/install.sh, then ` +
+      'ldconfig), or name it by TENDMAP_LIBRARY')
+  }
   const declared = {}
   for (const declaration of [
     'tendmap_config *tendmap_config_new(const char *hosts)',
@@ -86,10 +104,21 @@ function refuse (text) {
   throw new TendmapError(ERROR_ARGUMENT, text)
 }
 
+/** The settings that take any text. */
+const TEXTS = ['cluster_name', 'user', 'password', 'tls_cafile', 'tls_certfile', 'tls_keyfile',
+  'shm_directory']
+
+/** What a value is, for errors. */
+function kind (value) {
+  if (value === null) return 'null'
+  if (Number.isNaN(value)) return 'NaN'
+  return Array.isArray(value) ? 'array' : typeof value
+}
+
 /** Half a character would become another one on the way to UTF-8, unseen. */
 function wellFormed (what, value) {
-  if (typeof value !== 'string') refuse(`${what} of type ${typeof value}; wanted a string`)
-  if (!value.isWellFormed()) refuse(`${what} with half a surrogate pair, ${JSON.stringify(value)}`)
+  if (typeof value !== 'string') refuse(`${what} of type ${kind(value)}; wanted a string`)
+  if (!value.isWellFormed()) refuse(`${what} with half a surrogate pair${shown(what, value)}`)
   return value
 }
 
@@ -97,9 +126,32 @@ function wellFormed (what, value) {
 function text (what, value) {
   wellFormed(what, value)
   if (value.includes('\0')) {
-    refuse(`${what} with a zero byte, ${JSON.stringify(value)}; only keys may have one`)
+    refuse(`${what} with a zero byte${shown(what, value)}; only keys may have one`)
   }
   return value
+}
+
+function shown (what, value) {
+  return what === 'password' ? '' : `, ${JSON.stringify(value)}`
+}
+
+/** The value of a setting as text. */
+function setting (name, value) {
+  const given = typeof value
+  const plain = given === 'boolean' || given === 'bigint' || Number.isFinite(value)
+  if (given !== 'string' && !plain) {
+    refuse(`${name} is ${kind(value)}; wanted a string, a number or a boolean`)
+  }
+  return text(name, plain && !TEXTS.includes(name) ? String(value) : value)
+}
+
+/** A publication: a whole number of 64 bits without a sign. */
+function publication (sequence) {
+  const whole = typeof sequence === 'bigint' || Number.isSafeInteger(sequence)
+  if (!whole || sequence < 0 || sequence > 2n ** 64n - 1n) {
+    refuse(`sequence ${described(sequence)} of type ${kind(sequence)}; wanted that of a route or a status`)
+  }
+  return sequence
 }
 
 class Tendmap {
@@ -107,14 +159,25 @@ class Tendmap {
   #client = null
   #router = null
   #namespaces = new Map()
+  #waits = new Set()
+  #timer = null
+  /** How many waits keep the process running. */
+  #held = 0
 
-  /** `settings` are those of tendmap_config_set(). */
-  constructor (hosts, settings = {}, library = 'libtendmap.so.0') {
+  /**
+   * `settings` are those of tendmap_config_set(); `library` is what TENDMAP_LIBRARY
+   * says if it is not given, or libtendmap.so.0.
+   */
+  constructor (hosts, settings = {}, library = process.env.TENDMAP_LIBRARY ?? 'libtendmap.so.0') {
     this.#c = load(library)
+    if (typeof settings !== 'object' || settings === null || Symbol.iterator in settings) {
+      refuse(`settings of type ${kind(settings)}; wanted an object such as { shm_key: 0xA7000000 }`)
+    }
     const config = this.#made(this.#c.config_new(text('hosts', hosts)))
     try {
       for (const [name, value] of Object.entries(settings)) {
-        this.#check(this.#c.config_set(config, text('a name', name), text('a value', String(value))))
+        const known = text('the name of a setting', name)
+        this.#check(this.#c.config_set(config, known, setting(known, value)))
       }
       this.#client = this.#made(this.#c.connect(config))
     } finally {
@@ -123,7 +186,10 @@ class Tendmap {
     this.#router = this.#made(this.#c.router_new(this.#client, null))
   }
 
-  /** The node of a key: a whole number of 64 bits (Number or BigInt) or a string. */
+  /**
+   * The node of a key: a whole number of 64 bits (Number or BigInt) or a string. The set
+   * '' is none. `sequence` is the publication that it was read from.
+   */
   route (namespace, set, key) {
     const router = this.#open(this.#router)
     let number = this.#namespaces.get(namespace)
@@ -139,7 +205,7 @@ class Tendmap {
     const node = {}
     this.#check(this.#c.router_node(router, route.node, node))
     const { name, address, host, port } = node
-    return { name, address, host, port, partition: route.partition }
+    return { name, address, host, port, partition: route.partition, sequence: route.sequence }
   }
 
   /** owner, standby, follower or closed */
@@ -161,19 +227,32 @@ class Tendmap {
 
   /**
    * Resolves with the publication that is live as soon as it is another one than
-   * `sequence`, or after `timeout` milliseconds. It waits in a thread of Node's
-   * pool; closing ends it.
+   * `sequence` (that of a route or a status), or after `timeout` milliseconds; without
+   * one it waits for ever. Closing ends it with an error, `signal` (an AbortSignal) with
+   * its reason. Until then it keeps the process running, unless `ref` is false.
+   *
+   * It occupies no thread: one timer looks for all waits of this object, fifty times a
+   * second.
    */
-  waitForChange (sequence, timeout) {
-    const client = this.#open(this.#client)
-    const now = [null]
+  async waitForChange (sequence, timeout = Infinity, { signal, ref = true } = {}) {
+    this.#open(this.#client)
+    publication(sequence)
+    if (typeof timeout !== 'number' || !(timeout >= 0)) {
+      refuse(`timeout ${described(timeout)} of type ${kind(timeout)}; wanted milliseconds from 0 on`)
+    }
+    signal?.throwIfAborted()
+    const now = this.#live()
+    // Numbers and BigInts are compared by what they count.
+    // eslint-disable-next-line eqeqeq
+    if (now != sequence || timeout === 0) return now
     return new Promise((resolve, reject) => {
-      this.#c.wait_for_change.async(client, sequence, timeout, now, (failed, code) => {
-        if (failed) return reject(failed)
-        // The text of the error is that of the other thread.
-        if (code !== 0) return reject(new TendmapError(code, 'the client was closed meanwhile'))
-        resolve(now[0])
-      })
+      const wait = { sequence, until: performance.now() + timeout, ref, resolve, reject }
+      wait.abort = () => this.#end(wait, () => reject(signal.reason))
+      wait.free = () => signal?.removeEventListener('abort', wait.abort)
+      signal?.addEventListener('abort', wait.abort)
+      this.#waits.add(wait)
+      if (ref) this.#held++
+      this.#watch()
     })
   }
 
@@ -182,8 +261,51 @@ class Tendmap {
     if (this.#client === null) return
     const [router, client] = [this.#router, this.#client]
     this.#router = this.#client = null
+    for (const wait of [...this.#waits]) this.#end(wait, () => wait.reject(closed()))
     this.#check(this.#c.router_free(router))
     this.#check(this.#c.close(client))
+  }
+
+  /** The publication that is live; nothing is waited for. */
+  #live () {
+    const now = [null]
+    this.#check(this.#c.wait_for_change(this.#open(this.#client), 0, 0, now))
+    return now[0]
+  }
+
+  /** Has the timer running as long as somebody waits. */
+  #watch () {
+    if (this.#waits.size === 0) {
+      clearInterval(this.#timer)
+      this.#timer = null
+      return
+    }
+    this.#timer ??= setInterval(() => this.#look(), LOOK)
+    if (this.#held > 0) this.#timer.ref()
+    else this.#timer.unref()
+  }
+
+  #look () {
+    let now
+    try {
+      now = this.#live()
+    } catch (error) {
+      for (const wait of [...this.#waits]) this.#end(wait, () => wait.reject(error))
+      return
+    }
+    const time = performance.now()
+    for (const wait of [...this.#waits]) {
+      // eslint-disable-next-line eqeqeq
+      if (now != wait.sequence || time >= wait.until) this.#end(wait, () => wait.resolve(now))
+    }
+  }
+
+  #end (wait, how) {
+    wait.free()
+    this.#waits.delete(wait)
+    if (wait.ref) this.#held--
+    this.#watch()
+    how()
   }
 
   #resolve (namespace) {
@@ -194,7 +316,7 @@ class Tendmap {
   }
 
   #open (handle) {
-    if (handle === null) throw new TendmapError(ERROR_CLOSED, 'the tendmap_client is closed')
+    if (handle === null) throw closed()
     return handle
   }
 
@@ -212,10 +334,23 @@ class Tendmap {
   }
 }
 
+/** As text; not everything can be made into one. */
+function described (value) {
+  try {
+    return String(value)
+  } catch {
+    return 'something'
+  }
+}
+
+function closed () {
+  return new TendmapError(ERROR_CLOSED, 'the tendmap_client is closed')
+}
+
 function integer (key) {
   if (Number.isSafeInteger(key)) return key
   if (typeof key !== 'bigint') {
-    refuse(`key ${String(key)} of type ${typeof key}; wanted a string, a safe integer or a BigInt`)
+    refuse(`key ${described(key)} of type ${kind(key)}; wanted a string, a safe integer or a BigInt`)
   }
   if (key < SMALLEST || key > LARGEST) refuse(`key ${key}; wanted an integer of 64 bits`)
   return key

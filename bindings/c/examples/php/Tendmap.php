@@ -56,54 +56,81 @@ final class Tendmap
 
     private const SEQUENCE = 1;
     private const ERROR_ARGUMENT = 1;
-    private static ?FFI $library = null;
+    /** The settings that take any text. */
+    private const TEXTS = ['cluster_name', 'user', 'password', 'tls_cafile', 'tls_certfile',
+        'tls_keyfile', 'shm_directory'];
+    /** @var array<string, FFI> by path */
+    private static array $libraries = [];
+    private FFI $library;
     private FFI\CData $client;
     private FFI\CData $router;
     /** @var array<string, int> numbers of namespaces */
     private array $namespaces = [];
 
-    /** @param array<string, string|int|bool> $settings as tendmap_config_set() has them */
-    public function __construct(string $hosts, array $settings = [], string $library = 'libtendmap.so.0')
+    /**
+     * Arguments are checked here: where a script has no strict_types, PHP would make
+     * strings of numbers and numbers of anything.
+     *
+     * @param string $hosts NAME:PORT, several separated by commas
+     * @param array<string, string|int|float|bool> $settings as tendmap_config_set() has them
+     * @param ?string $library null = as TENDMAP_LIBRARY says, or libtendmap.so.0
+     */
+    public function __construct(mixed $hosts, mixed $settings = [], mixed $library = null)
     {
-        self::$library ??= FFI::cdef(self::DECLARATIONS, $library);
-        $config = $this->made(self::$library->tendmap_config_new(self::text($hosts)));
+        $this->library = self::load($library ?? (getenv('TENDMAP_LIBRARY') ?: 'libtendmap.so.0'));
+        if (!is_array($settings)) {
+            self::refuse('settings of type ' . get_debug_type($settings) . '; wanted an array');
+        }
+        $config = $this->made($this->library->tendmap_config_new(self::text('hosts', $hosts)));
         try {
             foreach ($settings as $name => $value) {
-                $value = is_bool($value) ? var_export($value, true) : (string) $value;
-                $this->check(self::$library->tendmap_config_set(
-                    $config, self::text($name), self::text($value)));
+                $name = self::text('the name of a setting', $name);
+                $this->check($this->library->tendmap_config_set(
+                    $config, $name, self::value($name, $value)));
             }
-            $this->client = $this->made(self::$library->tendmap_connect($config));
+            $this->client = $this->made($this->library->tendmap_connect($config));
         } finally {
-            self::$library->tendmap_config_free($config);
+            $this->library->tendmap_config_free($config);
         }
-        $this->check(self::$library->tendmap_keep($this->client));
-        $this->router = $this->made(self::$library->tendmap_router_new($this->client, null));
+        $this->check($this->library->tendmap_keep($this->client));
+        $this->router = $this->made($this->library->tendmap_router_new($this->client, null));
     }
 
     public function __destruct()
     {
         if (isset($this->router)) {
-            self::$library->tendmap_router_free($this->router);
+            $this->library->tendmap_router_free($this->router);
         }
         if (isset($this->client)) {
-            self::$library->tendmap_close($this->client);
+            $this->library->tendmap_close($this->client);
         }
     }
 
-    /** @return array{name: string, address: string, host: string, port: int, partition: int} */
-    public function route(string $namespace, string $set, int|string $key): array
+    /**
+     * The node of a key: an int, or a string of UTF-8. "42" and 42 are two keys.
+     *
+     * @param string $namespace
+     * @param string $set '' = none
+     * @param int|string $key
+     * @return array{name: string, address: string, host: string, port: int, partition: int}
+     */
+    public function route(mixed $namespace, mixed $set, mixed $key): array
     {
-        $route = self::$library->new('tendmap_route');
-        $set = self::text($set);
-        $number = $this->namespaces[$namespace] ??= $this->resolve($namespace);
+        $namespace = self::text('a namespace', $namespace);
+        $set = self::text('a set', $set);
+        if (!is_int($key) && !is_string($key)) {
+            self::refuse('a key of type ' . get_debug_type($key) . '; wanted an int or a string');
+        }
+        $route = $this->library->new('tendmap_route');
+        // Not as a key by itself: PHP would make an integer of "7".
+        $number = $this->namespaces["=$namespace"] ??= $this->resolve($namespace);
         $this->check(is_int($key)
-            ? self::$library->tendmap_route_integer(
+            ? $this->library->tendmap_route_integer(
                 $this->router, $number, $set, $key, self::SEQUENCE, FFI::addr($route))
-            : self::$library->tendmap_route_string(
+            : $this->library->tendmap_route_string(
                 $this->router, $number, $set, $key, strlen($key), self::SEQUENCE, FFI::addr($route)));
-        $node = self::$library->new('tendmap_node');
-        $this->check(self::$library->tendmap_router_node($this->router, $route->node, FFI::addr($node)));
+        $node = $this->library->new('tendmap_node');
+        $this->check($this->library->tendmap_router_node($this->router, $route->node, FFI::addr($node)));
         return [
             'name' => FFI::string($node->name),
             'address' => FFI::string($node->address),
@@ -116,38 +143,78 @@ final class Tendmap
     /** @return array<string, mixed> what `tendmap status --json` tells */
     public function status(): array
     {
-        $text = $this->made(self::$library->tendmap_client_status_json($this->client));
+        $text = $this->made($this->library->tendmap_client_status_json($this->client));
         try {
             return json_decode(FFI::string($text), true, flags: JSON_THROW_ON_ERROR);
         } finally {
-            self::$library->tendmap_string_free($text);
+            $this->library->tendmap_string_free($text);
         }
     }
 
     /** owner, standby, follower or closed */
     public function role(): string
     {
-        $role = self::$library->tendmap_client_role($this->client);
+        $role = $this->library->tendmap_client_role($this->client);
         return ['owner', 'standby', 'follower', 'closed'][$role] ?? throw $this->error();
     }
 
     private function resolve(string $namespace): int
     {
-        $number = self::$library->new('uint64_t');
-        $this->check(self::$library->tendmap_router_namespace(
-            $this->router, self::text($namespace), FFI::addr($number)));
+        $number = $this->library->new('uint64_t');
+        $this->check($this->library->tendmap_router_namespace(
+            $this->router, $namespace, FFI::addr($number)));
         return $number->cdata;
     }
 
     /** A text for C, which ends at a zero byte: one amid it would cut it, unseen. */
-    private static function text(string $text): string
+    private static function text(string $what, mixed $text): string
     {
+        if (!is_string($text)) {
+            self::refuse("$what of type " . get_debug_type($text) . '; wanted a string');
+        }
         if (str_contains($text, "\0")) {
-            throw new RuntimeException(
-                'a text with a zero byte, ' . json_encode($text, JSON_INVALID_UTF8_SUBSTITUTE)
-                . '; only keys may have one', self::ERROR_ARGUMENT);
+            $shown = $what === 'password' ? '' : json_encode($text, JSON_INVALID_UTF8_SUBSTITUTE);
+            self::refuse("$what with a zero byte, $shown; only keys may have one");
         }
         return $text;
+    }
+
+    /** The value of a setting as text; a float keeps its point, so that none becomes an int. */
+    private static function value(string $name, mixed $value): string
+    {
+        return match (true) {
+            is_string($value), in_array($name, self::TEXTS, true) => self::text($name, $value),
+            is_int($value) => (string) $value,
+            is_float($value), is_bool($value) => var_export($value, true),
+            default => self::refuse(
+                "$name of type " . get_debug_type($value) . '; wanted a string, a number or a bool'),
+        };
+    }
+
+    private static function load(mixed $path): FFI
+    {
+        $path = self::text('a library', $path);
+        if (!extension_loaded('FFI')) {
+            self::refuse('PHP has no FFI here; install and enable its extension');
+        }
+        try {
+            return self::$libraries[$path] ??= FFI::cdef(self::DECLARATIONS, $path);
+        } catch (FFI\Exception $error) {
+            throw new RuntimeException(
+                "$path can't be used: {$error->getMessage()}; install it (bindings/c/install.sh, then "
+                . 'ldconfig), name it by TENDMAP_LIBRARY, and see that ffi.enable allows FFI here',
+                self::ERROR_ARGUMENT, $error);
+        }
+    }
+
+    private static function refuse(string $text): never
+    {
+        throw new RuntimeException($text, self::ERROR_ARGUMENT);
+    }
+
+    /** Two objects would close one client. */
+    private function __clone()
+    {
     }
 
     private function check(int $code): void
@@ -165,7 +232,7 @@ final class Tendmap
     private function error(): RuntimeException
     {
         // FFI has made a string of it, as of every `const char *` that is returned.
-        $text = self::$library->tendmap_last_error();
-        return new RuntimeException($text, self::$library->tendmap_last_error_code());
+        $text = $this->library->tendmap_last_error();
+        return new RuntimeException($text, $this->library->tendmap_last_error_code());
     }
 }

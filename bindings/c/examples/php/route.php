@@ -3,11 +3,20 @@
 require __DIR__ . '/Tendmap.php';
 
 $settings = json_decode(getenv('TENDMAP_SETTINGS') ?: '{}', true);
-$library = getenv('TENDMAP_LIBRARY') ?: 'libtendmap.so.0';
-$tendmap = new Tendmap(getenv('TENDMAP_HOSTS'), $settings, $library);
-$key = $_GET['key'] ?? $argv[1];
-$node = $tendmap->route('test', 'users', (string) (int) $key === $key ? (int) $key : $key);
-if (PHP_SAPI !== 'cli') {
+$tendmap = new Tendmap(getenv('TENDMAP_HOSTS'), $settings);
+// What is written as an integer is one here; that is up to the application.
+$key = $_GET['key'] ?? $argv[1] ?? null;
+$key = is_string($key) && (string) (int) $key === $key ? (int) $key : $key;
+if (PHP_SAPI === 'cli') {
+    $answer = $tendmap->route('test', 'users', $key);
+} else {
     header('Content-Type: application/json');
+    try {
+        $answer = $tendmap->route('test', 'users', $key);
+    } catch (RuntimeException $error) {
+        // The caller's fault (ERROR_ARGUMENT), or the cluster's.
+        http_response_code($error->getCode() === 1 ? 400 : 503);
+        $answer = ['error' => $error->getMessage()];
+    }
 }
-echo json_encode($node + ['pid' => getmypid(), 'role' => $tendmap->role()]), "\n";
+echo json_encode($answer + ['pid' => getmypid(), 'role' => $tendmap->role()]), "\n";

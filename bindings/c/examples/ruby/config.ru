@@ -11,8 +11,17 @@ settings = JSON.parse(ENV.fetch("TENDMAP_SETTINGS", "{}")).transform_keys(&:to_s
 TENDMAP = Tendmap.new(ENV.fetch("TENDMAP_HOSTS"), lazy: true, **settings)
 
 run lambda { |env|
-  key = env["QUERY_STRING"][/\bkey=(-?\d+)/, 1].to_i
-  node = TENDMAP.route("test", "users", key)
-  answer = { pid: Process.pid, role: TENDMAP.role, node: node.name, address: node.address }
-  [200, { "content-type" => "application/json" }, [JSON.generate(answer)]]
+  key = env["QUERY_STRING"][/(?:\A|&)key=(-?\d+)(?=&|\z)/, 1]
+  begin
+    raise Tendmap::Error.new(Tendmap::ERROR_ARGUMENT, "wanted ?key=NUMBER") unless key
+
+    node = TENDMAP.route("test", "users", key.to_i)
+    status = 200
+    answer = { pid: Process.pid, role: TENDMAP.role, node: node.name, address: node.address }
+  rescue Tendmap::Error => e
+    # The caller's fault, or the cluster's.
+    status = e.code == Tendmap::ERROR_ARGUMENT ? 400 : 503
+    answer = { error: e.message }
+  end
+  [status, { "content-type" => "application/json" }, [JSON.generate(answer)]]
 }

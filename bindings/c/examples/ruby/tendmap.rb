@@ -29,7 +29,13 @@ class Tendmap
   # What is needed of tendmap.h.
   module C
     extend Fiddle::Importer
-    dlload ENV.fetch("TENDMAP_LIBRARY", "libtendmap.so.0")
+    library = ENV.fetch("TENDMAP_LIBRARY", "libtendmap.so.0")
+    begin
+      dlload library
+    rescue Fiddle::DLError => e
+      raise LoadError, "#{library} can't be used: #{e.message}; install it (bindings/c/install.sh, " \
+                       "then ldconfig), or name it by TENDMAP_LIBRARY"
+    end
 
     Route = struct ["uint64_t sequence", "void *state", "uint32_t partition_number",
                     "uint32_t incarnation", "uint16_t node", "uint16_t replica"]
@@ -59,25 +65,39 @@ class Tendmap
   ROLES = %w[owner standby follower closed].freeze
   SEQUENCE = 1
   ERROR_ARGUMENT = 1
+  ERROR_CLOSED = 2
+  # The settings that take any text.
+  TEXTS = %i[cluster_name user password tls_cafile tls_certfile tls_keyfile shm_directory].freeze
   INTEGERS = (-2**63..2**63 - 1).freeze
 
   # A router belongs to the thread that made it.
   Lane = Struct.new(:router, :namespaces, :route, :node, :number)
 
   def initialize(hosts, lazy: false, **settings)
-    @config = made(C.tendmap_config_new(text(hosts)))
-    settings.each { |name, value| check(C.tendmap_config_set(@config, text(name), text(value))) }
+    refuse("lazy of class #{kind(lazy)}; wanted true or false") unless true.equal?(lazy) || false.equal?(lazy)
+    @hosts = text("hosts", hosts)
+    @config = made(C.tendmap_config_new(@hosts))
+    settings.each do |name, value|
+      check(C.tendmap_config_set(@config, text("the name of a setting", name.to_s), value_of(name, value)))
+    end
     @lock = Mutex.new
     @client = nil
+    @closed = false
     connect unless lazy
+  end
+
+  # Two objects would close one client.
+  def initialize_copy(_)
+    raise TypeError, "can't copy a Tendmap; make a new one"
+  end
+
+  def inspect
+    "#<Tendmap #{@hosts}#{@closed ? ', closed' : ''}>"
   end
 
   # Connects, or in a forked child begins the child's own part. No harm if it is
   # done already.
   def connect
-    @lock.synchronize do
-      @client ||= made(C.tendmap_connect(@config))
-    end
     role
     self
   end
@@ -95,11 +115,11 @@ class Tendmap
     C.tendmap_string_free(json) if json
   end
 
-  # The node of a key: an Integer of 64 bits or a String of UTF-8.
+  # The node of a key: an Integer of 64 bits or a String of UTF-8. The set "" is none.
   def route(namespace, set, key)
     lane = self.lane
     number = lane.namespaces[namespace] || resolve(lane, namespace)
-    set = text(set)
+    set = text("a set", set)
     case key
     when Integer
       refuse("key #{key}; wanted an integer of 64 bits") unless INTEGERS.cover?(key)
@@ -108,7 +128,7 @@ class Tendmap
       key = key.encode("UTF-8")
       check(C.tendmap_route_string(lane.router, number, set, key, key.bytesize, SEQUENCE, lane.route))
     else
-      refuse("a key of class #{key.class}; wanted an Integer or a String")
+      refuse("a key of class #{kind(key)}; wanted an Integer or a String")
     end
     check(C.tendmap_router_node(lane.router, lane.route.node, lane.node))
     node = lane.node
@@ -127,19 +147,26 @@ class Tendmap
     check(C.tendmap_router_free(lane.router))
   end
 
-  # Hands the ownership over, if this process has it. A second time is no error.
+  # Hands the ownership over, if this process has it. A second time is no error;
+  # other calls are one from then on.
   def close
     release
     @lock.synchronize do
-      check(C.tendmap_close(@client)) if @client
+      former = @client
       @client = nil
+      @closed = true
+      check(C.tendmap_close(former)) if former
     end
   end
 
   private
 
   def client
-    @client || @lock.synchronize { @client ||= made(C.tendmap_connect(@config)) }
+    @client || @lock.synchronize do
+      raise Error.new(ERROR_CLOSED, "the tendmap_client is closed") if @closed
+
+      @client ||= made(C.tendmap_connect(@config))
+    end
   end
 
   def place
@@ -148,11 +175,11 @@ class Tendmap
 
   def lane
     lane = Thread.current.thread_variable_get(place)
-    return lane if lane && lane.number == Process.pid
+    return lane if lane && lane.number == Process.pid && !@closed
 
     # A child of fork goes on with the router that it has inherited; its own part
     # begins with a call with the client.
-    C.tendmap_client_role(client).negative? && raise(error)
+    role
     if lane
       lane.number = Process.pid
     else
@@ -167,21 +194,37 @@ class Tendmap
 
   def resolve(lane, namespace)
     out = "\0" * 8
-    check(C.tendmap_router_namespace(lane.router, text(namespace), out))
+    check(C.tendmap_router_namespace(lane.router, text("a namespace", namespace), out))
     lane.namespaces[namespace.dup.freeze] = out.unpack1("Q")
   end
 
   # A text for C, which ends at a zero byte: one amid it would cut it, unseen.
-  def text(value)
-    value = value.to_s.encode("UTF-8")
-    refuse("a text with a zero byte, #{value.inspect}; only keys may have one") if value.include?("\0")
+  def text(what, value)
+    refuse("#{what} of class #{kind(value)}; wanted a String") unless String === value
+    value = value.encode("UTF-8")
+    shown = what == "password" ? "" : value.inspect
+    refuse("#{what} with a zero byte, #{shown}; only keys may have one") if value.include?("\0")
     value
-  rescue EncodingError => e
-    refuse("a text is not UTF-8: #{e.message}")
+  rescue EncodingError
+    refuse("#{what} is not UTF-8")
+  end
+
+  # The value of a setting as text.
+  def value_of(name, value)
+    case value
+    when Integer, Float, Symbol, true, false
+      value = value.to_s unless TEXTS.include?(name)
+    end
+    text(name.to_s, value)
   end
 
   def cut(chars)
     chars.pack("c*").unpack1("Z*").force_encoding("UTF-8")
+  end
+
+  # Also of what has no methods.
+  def kind(value)
+    Kernel.instance_method(:class).bind_call(value)
   end
 
   def refuse(text)

@@ -452,7 +452,11 @@ int main(int argc, char **argv)
     snprintf(version, sizeof version, "%d.%d.%d", TENDMAP_VERSION_MAJOR, TENDMAP_VERSION_MINOR,
              TENDMAP_VERSION_PATCH);
     CHECK(strcmp(tendmap_version(), version) == 0);
+    /* Asked for before the call that fails, as an argument of one printf() may be. */
+    const char *early = tendmap_last_error();
+    CHECK(tendmap_config_new(NULL) == NULL && strstr(early, "null instead of hosts") != NULL);
     bad_settings(argv);
+    CHECK(tendmap_last_error() == early && strstr(early, "closed") != NULL);
     tendmap_config *config = config_of(argv);
     tendmap_client *client = tendmap_connect(config);
     CHECK(client != NULL);
