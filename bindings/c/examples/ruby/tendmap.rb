@@ -118,7 +118,7 @@ class Tendmap
   # The node of a key: an Integer of 64 bits or a String of UTF-8. The set "" is none.
   def route(namespace, set, key)
     lane = self.lane
-    number = lane.namespaces[namespace] || resolve(lane, namespace)
+    number = (lane.namespaces[namespace] if String === namespace) || resolve(lane, namespace)
     set = text("a set", set)
     case key
     when Integer

@@ -1,0 +1,348 @@
+"""Every snippet of docs/PREFORK.md and of the packages' READMEs, run as it is printed
+but for the cluster's address and the directory of the segments."""
+
+import asyncio
+import http.client
+import json
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+import tendmap
+from conftest import wait_until
+from test_node import env as node_env  # noqa: F401 (a fixture)
+from test_node import EXAMPLE as NODE
+from test_php import EXAMPLE as PHP
+from test_php import library, owner_of, php  # noqa: F401
+from test_prefork import EXAMPLES, OverUnix, Served, tool
+from test_ruby import EXAMPLE as RUBY
+
+ROOT = pathlib.Path(__file__).parents[3]
+PREFORK = "docs/PREFORK.md"
+README = "bindings/python/README.md"
+MAIN = "README.md"
+ADDRESS = "127.0.0.1:3000"
+
+
+def snippets(document):
+    """The language and the text of every block of code."""
+    return re.findall(r"^```(\w+)(?:,\w+)?\n(.*?)^```$", (ROOT / document).read_text(), re.M | re.S)
+
+
+def snippet(document, language, beginning):
+    """The only block of a language that begins like that."""
+    found = [text for name, text in snippets(document) if (name, text.startswith(beginning)) == (language, True)]
+    assert len(found) == 1, (document, language, beginning, found)
+    return found[0]
+
+
+#: Every snippet, by how it begins, and the test below that runs it.
+RUN = {
+    PREFORK: [
+        ("python", "import logging"),
+        ("python", "# app.py"),
+        ("python", "# gunicorn.conf.py"),
+        ("python", "import asyncio"),
+        ("ini", "; php.ini: FFI for every script"),
+        ("ini", "; php.ini\nffi.enable = preload"),
+        ("php", "require"),
+        ("ruby", "# config.ru"),
+        ("ruby", "# puma.rb"),
+        ("js", "const { Tendmap }"),
+    ],
+    README: [
+        ("python", "import numpy"),
+        ("text", "$ pip install"),
+        ("python", "route = client.locate"),
+        ("python", "try:"),
+        ("python", "import asyncio"),
+    ],
+    MAIN: [
+        # Two steps of the gate.
+        ("text", "$ cargo run --release -- demo "),
+        # A test of the documentation.
+        ("rust", "use tendmap::client"),
+        ("text", "$ tendmap sim"),
+        ("toml", "host = "),
+    ],
+}
+
+
+@pytest.mark.parametrize("document", RUN)
+def test_every_snippet_is_one_that_is_run(document):
+    assert [name for name, _ in snippets(document)] == [name for name, _ in RUN[document]]
+    for language, beginning in RUN[document]:
+        snippet(document, language, beginning)
+    # No package has a README that nobody looks at here.
+    there = {str(path.relative_to(ROOT)) for path in ROOT.glob("bindings/*/README.md")}
+    assert there == {README}
+
+
+def of_python(text, cluster, directory):
+    assert text.count(ADDRESS) == 1
+    hosts = json.dumps(",".join(cluster.hosts))
+    return text.replace(f'"{ADDRESS}"', f"{hosts}, shm_directory={directory!r}")
+
+
+def test_the_first_steps(cluster, directory, capsys):
+    numpy = pytest.importorskip("numpy")
+    found = {}
+    exec(of_python(snippet(README, "python", "import numpy"), cluster, directory), found)
+    with found["client"] as client:
+        assert found["node"].name == owner_of(cluster, 42) and len(found["nodes"]) == 3
+        assert len(found["indexes"]) == 1_000_000 and found["indexes"].dtype == numpy.uint16
+        found = {"client": client, "tendmap": tendmap}
+        exec(snippet(README, "python", "route = client.locate"), found)
+        assert len(set(capsys.readouterr().out.split())) == 2, "it went to both replicas"
+        exec(snippet(README, "python", "try:"), found)
+        assert capsys.readouterr().out == ""
+    exec(snippet(README, "python", "try:"), found)
+    assert "the client is closed" in capsys.readouterr().out
+
+
+def test_a_log_of_events(client, caplog):
+    caplog.set_level("DEBUG")
+    exec(snippet(PREFORK, "python", "import logging"), {"client": client})
+    assert any("node_added" in record.message for record in caplog.records)
+
+
+def test_a_watcher_in_asyncio(client, cluster):
+    text = snippet(PREFORK, "python", "import asyncio")
+    assert text == snippet(README, "python", "import asyncio")
+    found, seen = {}, []
+    exec(text, found)
+    assert cluster.settle()
+
+    async def main():
+        task = asyncio.create_task(found["watch"](client, seen.append))
+        cluster.stop(3)
+        while not seen:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        task = asyncio.create_task(found["watch"](client, seen.append))
+        await asyncio.sleep(0.05)
+        client.close()
+        with pytest.raises(tendmap.ClosedError):
+            await task
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+    assert all(isinstance(node, tendmap.Node) for node in seen[0])
+
+
+def test_gunicorn(cluster, directory):
+    pytest.importorskip("gunicorn", reason="skipped: gunicorn is not installed here")
+    path = f"{directory}/gunicorn.sock"
+    app = of_python(snippet(PREFORK, "python", "# app.py"), cluster, directory)
+    pathlib.Path(directory, "app.py").write_text(app)
+    config = snippet(PREFORK, "python", "# gunicorn.conf.py")
+    pathlib.Path(directory, "gunicorn.conf.py").write_text(config)
+    command = [sys.executable, "-m", "gunicorn", "-c", f"{directory}/gunicorn.conf.py"]
+    command += ["--chdir", directory, "--bind", f"unix:{path}", "--log-level", "warning"]
+    serves_addresses([*command, "app:application"], path, None, cluster)
+    # The last worker has removed the segment.
+    assert not [name for name in os.listdir(directory) if name.startswith("tendmap-")]
+
+
+def serves_addresses(command, path, env, cluster):
+    """A server that answers with the address of key 42."""
+
+    class Text(Served):
+        def __enter__(self):
+            wait_until("the server answers", self.answers, 60)
+            return self
+
+        def answers(self):
+            assert self.process.poll() is None, "the server has ended"
+            connection = OverUnix(path)
+            try:
+                connection.request("GET", "/")
+                self.said = connection.getresponse().read().decode()
+                return True
+            except (OSError, http.client.HTTPException):
+                return False
+            finally:
+                connection.close()
+
+    with Text(command, path, env) as served:
+        assert served.said in cluster.hosts
+
+
+def test_puma(cluster, directory, library):  # noqa: F811
+    for name, beginning in [("config.ru", "# config.ru"), ("puma.rb", "# puma.rb")]:
+        text = snippet(PREFORK, "ruby", beginning)
+        hosts = json.dumps(",".join(cluster.hosts))
+        text = text.replace(f'"{ADDRESS}"', f'{hosts}, shm_directory: "{directory}"')
+        pathlib.Path(directory, name).write_text(text)
+    shutil.copy(RUBY / "tendmap.rb", directory)
+    path = f"{directory}/puma.sock"
+    command = [tool("puma"), "--quiet", "-C", f"{directory}/puma.rb", "-b", f"unix://{path}"]
+    env = {**os.environ, "TENDMAP_LIBRARY": library}
+    serves_addresses([*command, f"{directory}/config.ru"], path, env, cluster)
+
+
+def test_php(cluster, directory, library):  # noqa: F811
+    text = snippet(PREFORK, "php", "require")
+    text = text.replace(ADDRESS, ",".join(cluster.hosts))
+    text = text.replace("'0xA7000000'", f"'0xA7000000', 'shm_directory' => '{directory}'")
+    script = pathlib.Path(directory, "snippet.php")
+    script.write_text(f"<?php\n{text}echo json_encode($node);")
+    shutil.copy(PHP / "Tendmap.php", directory)
+    settings = pathlib.Path(directory, "php.ini")
+    settings.write_text(snippet(PREFORK, "ini", "; php.ini: FFI for every script"))
+    env = {**os.environ, "TENDMAP_LIBRARY": library}
+    output = subprocess.check_output([php(), "-c", str(settings), str(script)], env=env)
+    assert json.loads(output)["name"] == owner_of(cluster, 42)
+
+
+def test_php_settings_of_preloading(directory):
+    """How preloading works is shown by test_php.py; here, that PHP reads these lines."""
+    settings = pathlib.Path(directory, "php.ini")
+    settings.write_text(snippet(PREFORK, "ini", "; php.ini\nffi.enable = preload"))
+    code = "echo json_encode(parse_ini_file($argv[1], false, INI_SCANNER_TYPED));"
+    read = json.loads(subprocess.check_output([php(), "-r", code, str(settings)]))
+    assert read == {
+        "ffi.enable": "preload",
+        "opcache.enable": 1,
+        "opcache.preload": "/srv/app/Tendmap.php",
+        "opcache.preload_user": "www-data",
+    }
+
+
+def test_node(cluster, directory, node_env):  # noqa: F811
+    text = snippet(PREFORK, "js", "const { Tendmap }")
+    text = text.replace(ADDRESS, ",".join(cluster.hosts))
+    text = text.replace("10000", "60000")
+    text = text.replace("0xA7000000", f"0xA7000000, tend_interval: 0.05, shm_directory: '{directory}'")
+    script = pathlib.Path(directory, "snippet.js")
+    script.write_text(text + "console.log('waits')")
+    shutil.copy(NODE / "tendmap.js", directory)
+    assert cluster.settle()
+    command = [tool("node"), str(script)]
+    process = subprocess.Popen(command, env=node_env, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "waits\n"
+    cluster.stop(3)
+    out, _ = process.communicate(timeout=90)
+    assert out.startswith("the map has changed; the key was at 127.0.0.1:") and process.returncode == 0
+
+
+def test_how_the_wheel_is_built():
+    """The gate builds and installs it that way; here, that maturin knows these flags."""
+    text = snippet(README, "text", "$ pip install")
+    build = next(line for line in text.splitlines() if "maturin build" in line)
+    assert "--release -m bindings/python/Cargo.toml --out dist" in build
+    assert (ROOT / "bindings/python/Cargo.toml").exists()
+    maturin = shutil.which("maturin", path=os.path.dirname(sys.executable)) or tool("maturin")
+    said = subprocess.check_output([maturin, "build", "--help"], text=True)
+    assert all(flag in said for flag in ["--release", "--manifest-path", "--out"])
+
+
+@pytest.fixture
+def command_line():
+    """The command line as it was built; cargo build."""
+    built = sorted(ROOT.glob("target/*/tendmap"), key=lambda path: -path.stat().st_mtime)
+    if not built:
+        pytest.skip("skipped: tendmap is not built (cargo build)")
+    return str(built[0])
+
+
+def free_ports(count):
+    """The first of so many ports, one after the other, that nobody has."""
+    for base in range(20000, 32000, 97):
+        taken = []
+        try:
+            for port in range(base, base + count):
+                taken.append(socket.create_server(("127.0.0.1", port)))
+            return str(base)
+        except OSError:
+            continue
+        finally:
+            for server in taken:
+                server.close()
+    raise AssertionError("no ports are free")
+
+
+def test_the_command_line(command_line, directory):
+    """Each line is run after the other; what runs on does so beside the rest."""
+    lines = snippet(MAIN, "text", "$ tendmap sim").splitlines()
+    base = free_ports(3)
+    env = {**os.environ, "TENDMAP_SHM_DIRECTORY": directory}
+    running = {}
+    try:
+        for line in lines:
+            words = shlex.split(line.removeprefix("$ ").replace("3100", base), comments=True)
+            assert words[0] == "tendmap"
+            words[0], name = command_line, words[1]
+            if name in ("sim", "tend"):
+                running[name] = subprocess.Popen(
+                    words, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                )
+                assert running[name].stdout.readline(), line
+                if name == "tend":
+                    tends = lambda: tendmap.status(shm_directory=directory)["sequence"] > 0
+                    wait_until("it tends", lambda: os.listdir(directory) and tends())
+                continue
+            if name == "rm":
+                # What a process that was killed leaves.
+                running["tend"].kill()
+                running["tend"].wait()
+            if name == "soak":
+                words[words.index("--seconds") + 1] = "1"
+            if name == "bench":
+                words += ["--seconds", "1", "--followers", "2", "--nodes", "3", "--namespaces", "1"]
+            done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=300)
+            assert done.returncode == 0, (line, done.stdout, done.stderr)
+            assert done.stdout, line
+        assert not [name for name in os.listdir(directory) if name.endswith("a7000000")]
+    finally:
+        for process in running.values():
+            process.kill()
+            process.communicate()
+
+
+def test_a_configuration_file(command_line, cluster, directory):
+    text = snippet(MAIN, "toml", "host = ")
+    hosts = '["db1.example.org:3000", "db2.example.org:3000"]'
+    assert hosts in text
+    config = pathlib.Path(directory, "tendmap.toml")
+    config.write_text(text.replace(hosts, json.dumps(cluster.hosts)))
+    process = subprocess.Popen(
+        [command_line, "tend", "--config", str(config), "--shm-directory", directory],
+        stdout=subprocess.PIPE,
+    )
+    try:
+
+        def tended():
+            try:
+                return tendmap.status(shm_directory=directory)
+            except tendmap.SegmentError:
+                return None
+
+        wait_until("it tends", lambda: (tended() or {"sequence": 0})["sequence"] > 0)
+        status = tended()
+        assert status["tend_interval_ms"] == 500 and status["key"] == 0xA7000000
+        assert status["cluster_name"] == "lab"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_the_examples_that_are_linked_are_there():
+    for document in RUN:
+        text = (ROOT / document).read_text()
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+            assert (ROOT / document).parent.joinpath(link).exists(), (document, link)
+    # The wheel's README is read where no link of the source leads anywhere.
+    assert "](" not in (ROOT / README).read_text()
+    assert EXAMPLES.exists()
