@@ -105,10 +105,15 @@ def test_h109_a_closed_object_of_ruby_stays_closed(env, client):
     found = ruby(
         env,
         """
-        thread = Thread.new { tendmap.route("test", "users", 1); Thread.stop; tendmap.route("test", "users", 1) rescue $!.code }
-        Thread.pass until thread.stop?
+        routed, closed = Queue.new, Queue.new
+        thread = Thread.new do
+          routed << tendmap.route("test", "users", 1)
+          closed.pop
+          tendmap.route("test", "users", 1) rescue $!.code
+        end
+        routed.pop
         tendmap.close
-        thread.run
+        closed << true
         calls = [-> { tendmap.route("test", "users", 1) }, -> { tendmap.role }, -> { tendmap.status },
                  -> { tendmap.connect }]
         found = calls.map { |call| call.call rescue $!.code } << thread.value
