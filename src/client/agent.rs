@@ -7,12 +7,13 @@ use super::connect::check_cluster;
 use super::error::ConnectError;
 use super::event::{Event, Role};
 use super::follow::{Follow, Seen};
+use super::grow::{build, least};
 use super::own::{Own, Turned};
 use super::shared::{Command, Shared};
 use crate::map::{Capacity, snapshot};
 use crate::protocol::Term;
 use crate::segment::{
-    Created, Inherited, Personal, Place, Prepared, Search, Segment, SegmentError, Tenure,
+    Created, Inherited, Personal, Place, Search, Segment, SegmentError, Tenure,
     next_generation, retire_and_unlink_unused, search, sweep, wait,
 };
 use crate::tend::ClusterSource;
@@ -106,8 +107,7 @@ impl Agent {
         });
         tenure.set_checksums(self.shared.config.checksums);
         let mut map = tenure.last_map();
-        let config = &self.shared.config;
-        map.raise_capacity(config.shm_node_ceiling, config.shm_namespace_ceiling);
+        self.shared.config.raise(&mut map);
         self.source.start(map);
         Part::Owner(Box::new(Own::new(tenure, &self.shared)))
     }
@@ -266,7 +266,10 @@ impl Agent {
             table_generation: last.table_generation,
             map: &last.map,
         });
-        let prepared = Prepared::build(&place, generation, capacity, inherited)?;
+        let mut rooms = vec![capacity, there];
+        // Where there is no room for as much, the map goes on with less.
+        rooms.extend(last.as_ref().map(|last| least(there, &last.map)));
+        let prepared = build(&place, generation, &rooms, inherited)?;
         // Building takes its time, and another one may have come up meanwhile.
         if next_generation(&place, old.identity().generation)? != generation {
             return Ok(None);

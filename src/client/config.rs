@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::event::Observer;
-use crate::map::{Capacity, CapacityError, ClusterName, NameError};
+use crate::map::{Capacity, CapacityError, ClusterMap, ClusterName, NameError};
 use crate::segment::{Backend, Place};
 use crate::tend::login::{AuthMode, Credentials, CredentialsError, SecretString};
 #[cfg(feature = "tls")]
@@ -56,7 +56,8 @@ pub struct Config {
     pub shm_max_nodes: usize,
     /// How many namespaces a new segment has room for, 1 to 4096.
     pub shm_max_namespaces: usize,
-    /// How many replicas of a partition a new segment has room for, 1 to 255.
+    /// How many replicas of a partition a new segment has room for, 1 to 255. It
+    /// grows with the replication factor, up to 255.
     pub shm_max_replicas: usize,
     /// How many nodes the segment may grow to, 1 to 4096: what does not fit then
     /// is refused. Where segments start with more, that is the ceiling.
@@ -219,6 +220,12 @@ impl Config {
             max_replicas: self.shm_max_replicas,
             ..Capacity::DEFAULT
         }
+    }
+
+    /// Allows a map what a segment may grow to.
+    pub(super) fn raise(&self, map: &mut ClusterMap) {
+        map.raise_capacity(self.shm_node_ceiling, self.shm_namespace_ceiling);
+        map.raise_replicas(Capacity::MOST_REPLICAS);
     }
 
     /// Where the segment lives.

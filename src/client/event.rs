@@ -132,23 +132,19 @@ pub enum Event {
         max_nodes: usize,
         /// Namespaces that it has room for.
         max_namespaces: usize,
-    },
-    /// A namespace has more replicas than the segment has room for: this owner
-    /// publishes the first ones only. Told once for each replication factor.
-    ReplicasCut {
-        /// The namespace's name.
-        namespace: String,
-        /// Its replication factor.
-        replication_factor: u8,
-        /// Replicas that are routable.
+        /// Replicas of a partition that it has room for.
         max_replicas: usize,
     },
     /// The map has outgrown the segment, and a larger one can't be made: what
-    /// was published last stands. It is tried again with every pass.
+    /// fits is published. It is tried again every second.
     NoRoom {
         /// Why.
         error: String,
     },
+    /// This owner's process lacks something of its machine, for some passes:
+    /// it goes on with what it has, and offers the ownership to a process that
+    /// can do better. Its status says what is lacking.
+    Offered,
     /// A second connect asked for other capacities than the segment has.
     CapacityIgnored {
         /// Which, found and wanted.
@@ -169,7 +165,7 @@ impl Event {
             Event::Fenced { .. }
             | Event::TendFailed { .. }
             | Event::Abdicated { .. }
-            | Event::ReplicasCut { .. }
+            | Event::Offered
             | Event::NoRoom { .. }
             | Event::CapacityIgnored { .. }
             | Event::Trouble { .. }
@@ -265,8 +261,8 @@ pub(super) fn one_of_each() -> Vec<Event> {
         Event::TendFailed { error: error.clone() },
         Event::TendRecovered { after: Duration::ZERO },
         Event::Abdicated { failed_for: Duration::ZERO },
-        Event::Grown { generation: 2, max_nodes: 1, max_namespaces: 1 },
-        Event::ReplicasCut { namespace: "test".into(), replication_factor: 4, max_replicas: 3 },
+        Event::Grown { generation: 2, max_nodes: 1, max_namespaces: 1, max_replicas: 3 },
+        Event::Offered,
         Event::NoRoom { error: error.clone() },
         Event::CapacityIgnored { what: error.clone() },
         Event::Trouble { error },

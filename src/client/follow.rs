@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::config::Config;
 use super::event::{Event, Role};
+use super::grow;
 use super::shared::Shared;
 use super::standby::{POLL, Rank, Standing};
 use crate::layout::OwnerWord;
@@ -13,7 +14,7 @@ use crate::map::{ClusterMap, snapshot};
 use crate::protocol::load_owner;
 use crate::segment::{Candidate, Entry, Personal, Segment, SegmentError, Tenure};
 use crate::sync::Ordering;
-use crate::tend::{ClusterSource, TendEvent, Turn};
+use crate::tend::{ClusterSource, Condition, TendError, TendEvent, TendReport, Turn};
 
 /// After somebody else was about to enter.
 const BUSY: Duration = Duration::from_millis(5);
@@ -38,6 +39,8 @@ pub(super) struct Follow {
     pulse: Pulse,
     free_since: Option<Instant>,
     probe_due: Instant,
+    /// How often it tried in vain to do better than the owner.
+    tries: u32,
     trouble: Option<String>,
 }
 
@@ -61,6 +64,7 @@ impl Follow {
             pulse: Pulse { word: 0, polled: now, still: Duration::ZERO },
             free_since: None,
             probe_due: now,
+            tries: 0,
             trouble: None,
         }
     }
@@ -99,6 +103,7 @@ impl Follow {
             Entry::Free => self.enter(segment, false),
             Entry::Abdicated => self.probe(segment, shared, source),
             _ if self.hung(segment) => self.enter(segment, true),
+            Entry::Held if offered(segment) => self.try_better(segment, shared, source),
             _ => Ok(Seen::Wait(self.standing.pause())),
         }
     }
@@ -173,13 +178,19 @@ impl Follow {
         if self.standing.rank() != Rank::Standby || Instant::now() < self.probe_due {
             return Ok(Seen::Wait(POLL));
         }
-        let empty = |_| ClusterMap::new(segment.geometry().capacity());
         let asked = shared.asked();
-        source.start(snapshot(segment.mapping()).map_or_else(empty, |last| last.map));
-        let reached = source.tend(&mut Probe { shared });
+        let reached = try_tend(segment, shared, source);
         source.stop();
         match reached {
-            Ok(_) => self.enter(segment, false),
+            Ok(report) if report.conditions.count(Condition::Shortage) == 0 => {
+                self.enter(segment, false)
+            }
+            Ok(_) => {
+                self.probe_due = Instant::now() + shared.tend_interval().max(POLL * 4);
+                self.leave(segment);
+                shared.set_role(Role::Follower);
+                Ok(Seen::Wait(POLL))
+            }
             Err(error) => {
                 self.probe_due = Instant::now() + shared.tend_interval().max(POLL * 4);
                 self.leave(segment);
@@ -190,6 +201,35 @@ impl Follow {
         }
     }
 
+    /// The owner lacks something of its machine, and goes on with what it has.
+    /// Only the standby tries, and takes over if it lacks nothing: if it can ask
+    /// every server, and make a larger segment where one is wanted. Else it lets
+    /// another be standby, and tries ever less often.
+    fn try_better(
+        &mut self,
+        segment: &Arc<Segment>,
+        shared: &Shared,
+        source: &mut dyn ClusterSource,
+    ) -> Result<Seen, SegmentError> {
+        if self.standing.rank() != Rank::Standby || Instant::now() < self.probe_due {
+            return Ok(Seen::Wait(self.standing.pause()));
+        }
+        let reached = try_tend(segment, shared, source);
+        let better = reached
+            .is_ok_and(|report| report.conditions.count(Condition::Shortage) == 0)
+            && grow::has_room(segment, &shared.config, source.map());
+        source.stop();
+        if better {
+            return self.enter(segment, true);
+        }
+        let pause = shared.tend_interval().max(POLL * 4) * (1 << self.tries.min(6));
+        self.tries += 1;
+        self.probe_due = Instant::now() + pause;
+        self.leave(segment);
+        shared.set_role(Role::Follower);
+        Ok(Seen::Wait(POLL))
+    }
+
     /// Tells of trouble with the segment's files, once a reason.
     pub fn trouble(&mut self, shared: &Shared, error: &SegmentError) {
         let text = error.to_string();
@@ -198,6 +238,25 @@ impl Follow {
             shared.tell(Event::Trouble { error: text });
         }
     }
+}
+
+/// Whether the living owner offers the ownership to a process that can do better.
+fn offered(segment: &Segment) -> bool {
+    let word = segment.mapping().owner(OwnerWord::Flags);
+    load_owner(word, segment.head()).is_some_and(|flags| flags & OwnerWord::OFFERED != 0)
+}
+
+/// A pass as if this process were the owner.
+fn try_tend(
+    segment: &Segment,
+    shared: &Shared,
+    source: &mut dyn ClusterSource,
+) -> Result<TendReport, TendError> {
+    let empty = |_| ClusterMap::new(segment.geometry().capacity());
+    let mut map = snapshot(segment.mapping()).map_or_else(empty, |last| last.map);
+    shared.config.raise(&mut map);
+    source.start(map);
+    source.tend(&mut Probe { shared })
 }
 
 /// A pass that only finds out whether the cluster can be reached.

@@ -30,11 +30,18 @@ pub(super) fn log(event: &Event) {
         Event::Abdicated { failed_for } => {
             log!(warn, ?failed_for, "can't reach the cluster: gives the ownership away");
         }
-        Event::Grown { generation, max_nodes, max_namespaces } => {
-            log!(info, generation, max_nodes, max_namespaces, "replaced by a larger segment");
+        Event::Grown { generation, max_nodes, max_namespaces, max_replicas } => {
+            log!(
+                info,
+                generation,
+                max_nodes,
+                max_namespaces,
+                max_replicas,
+                "replaced by a larger segment"
+            );
         }
-        Event::ReplicasCut { namespace, replication_factor, max_replicas } => {
-            log!(warn, ?namespace, replication_factor, max_replicas, "replicas beyond the room");
+        Event::Offered => {
+            log!(warn, "this process lacks something of its machine: the ownership is offered");
         }
         Event::NoRoom { error } => log!(warn, ?error, "no larger segment can be made"),
         Event::CapacityIgnored { what } => log!(warn, ?what, "other capacities are ignored"),

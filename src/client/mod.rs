@@ -20,7 +20,11 @@ mod error;
 #[cfg(feature = "tend")]
 mod event;
 #[cfg(feature = "tend")]
+mod fit;
+#[cfg(feature = "tend")]
 mod follow;
+#[cfg(feature = "tend")]
+mod grow;
 #[cfg(feature = "tend")]
 mod handle;
 mod health;

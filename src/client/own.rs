@@ -1,7 +1,7 @@
 //! An owner's turn: still owner? tend, publish, sleep.
 
 use core::ops::ControlFlow;
-use std::collections::BTreeMap;
+use std::mem::Discriminant;
 use std::time::{Duration, Instant};
 
 use super::account::Account;
@@ -10,18 +10,22 @@ use super::config::MIN_TEND_INTERVAL;
 use super::connect::check_cluster;
 use super::error::ConnectError;
 use super::event::Event;
+use super::fit::Fit;
+use super::grow::Partly;
 use super::shared::Shared;
 use crate::layout::OwnerWord;
-use crate::map::{Capacity, ClusterMap, Matter, NamespaceName, NodeId, Reason};
+use crate::map::{Matter, NodeId, Reason};
 use crate::segment::{
-    Created, Ended, Inherited, NotPublished, Prepared, Segment, SegmentError, Tenure, boottime_ms,
-    generations, next_generation, private, sweep,
+    Ended, NotPublished, Segment, SegmentError, Tenure, boottime_ms, generations, sweep,
 };
 use crate::tend::{ClusterSource, TendError, TendEvent, TendReport, Turn};
 
 /// An owner looks up so often, whatever its interval: a wake-up to a changed
 /// setting may be lost.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// What has lasted for more passes than this is not left to pass by itself.
+const FEW: u64 = 3;
 
 /// What a turn came to.
 pub(super) enum Turned {
@@ -36,22 +40,25 @@ pub(super) enum Turned {
 /// An owner.
 pub(super) struct Own {
     pub tenure: Tenure,
-    interval: Duration,
+    pub(super) interval: Duration,
     threshold: Duration,
     /// When the last pass began.
     begun: Instant,
     due: Instant,
-    published: Option<Instant>,
+    pub(super) published: Option<Instant>,
     failing: Option<Instant>,
     backoff: Backoff,
     last_error: Option<String>,
-    account: Account,
-    no_room: Option<String>,
-    /// Replication factors beyond the room, as they were told.
-    cut: BTreeMap<NamespaceName, u8>,
+    pub(super) account: Account,
+    /// What is published of a map that has outgrown the segment.
+    pub(super) fit: Option<Fit>,
+    /// Why no larger one could be made, and when.
+    pub(super) no_room: Option<(Discriminant<SegmentError>, Instant)>,
+    /// What found no place in the map in the last pass.
+    refused: usize,
     /// Whether there may be something to sweep: segments that others have not
     /// left yet.
-    unswept: bool,
+    pub(super) unswept: bool,
 }
 
 impl Own {
@@ -71,8 +78,9 @@ impl Own {
             backoff: Backoff::default(),
             last_error: None,
             account,
+            fit: None,
             no_room: None,
-            cut: BTreeMap::new(),
+            refused: 0,
             unswept: true,
         }
     }
@@ -190,6 +198,9 @@ impl Own {
         }
         self.tenure.set(OwnerWord::PassUs, begun.elapsed().as_micros() as u64);
         self.put_troubles(source)?;
+        if let Some(what) = source.shortage() {
+            self.account.explain(Reason::Shortage, what);
+        }
         match result {
             Ok(report) => self.tended(shared, report),
             Err(TendError::Interrupted) => return Ok(()),
@@ -201,11 +212,26 @@ impl Own {
                 self.count(report);
                 self.failed(shared, &error);
                 shared.settle(Err(ConnectError::Tend(error)), asked);
-                return self.account.put(&self.tenure);
+                return self.ended(shared);
             }
         }
         self.publish(shared, source)?;
-        self.account.put(&self.tenure)
+        self.ended(shared)
+    }
+
+    /// The pass is over: what it found is put down, and who lacks something of
+    /// its machine offers the ownership to a process that does not.
+    fn ended(&mut self, shared: &Shared) -> Result<(), Ended> {
+        self.account.put(&self.tenure)?;
+        let lasts = |matter| self.account.get(matter).passes() > FEW;
+        let short = lasts(Matter::Shortage) || lasts(Matter::NoRoom);
+        // Alone there is nobody to take it.
+        let others = || self.tenure.segment().attached().is_ok_and(|attached| attached > 1);
+        let offers = short && others();
+        if self.tenure.offer(offers) && offers {
+            shared.tell(Event::Offered);
+        }
+        Ok(())
     }
 
     /// How the nodes fail, for whoever asks how the segment stands.
@@ -235,6 +261,7 @@ impl Own {
 
     /// Counts what a pass came to, whether it succeeded or not.
     fn count(&mut self, report: TendReport) {
+        self.refused = report.refused;
         self.tenure.set(OwnerWord::Refused, report.refused as u64);
         self.tenure.set(OwnerWord::Failing, report.nodes_failed as u64);
         self.tenure.add(OwnerWord::BytesIn, report.bytes_in);
@@ -268,137 +295,38 @@ impl Own {
             let early = MIN_TEND_INTERVAL.saturating_sub(at.elapsed());
             std::thread::sleep(early);
         }
-        match self.tenure.publish(map) {
+        let fitting = match self.fit {
+            None => self.tenure.publish(map),
+            // Slots that are too high stay so, though nodes leave.
+            Some(_) => Ok(None),
+        };
+        let partly = match fitting {
+            Err(NotPublished::NoRoom(_)) => self.publish_partly(shared, map)?,
+            Ok(_) if self.fit.is_some() => self.publish_partly(shared, map)?,
+            outcome => {
+                let (nodes, namespaces) = (map.nodes.len(), map.namespaces().len());
+                Partly { outcome, refused: 0, nodes, namespaces }
+            }
+        };
+        let Partly { outcome, refused, nodes, namespaces } = partly;
+        match outcome {
             Ok(Some(sequence)) => {
                 self.published = Some(Instant::now());
-                let (nodes, namespaces) = (map.nodes.len(), map.namespaces().len());
                 shared.tell(Event::Published { sequence, nodes, namespaces });
-                self.tell_cut(shared, map);
             }
-            Ok(None) => {}
+            Ok(None) | Err(NotPublished::NoRoom(_)) => {}
             Err(NotPublished::Ended(ended)) => return Err(ended),
-            Err(NotPublished::NoRoom(_)) => self.grow(shared, map)?,
         }
+        if refused == 0 {
+            self.no_room = None;
+        }
+        self.account.found(Matter::NoRoom, refused as u64, false);
+        self.tenure.set(OwnerWord::Refused, (self.refused + refused) as u64);
         let segment = self.tenure.segment();
         if segment.head().sequence() > 0 && !shared.has_map() {
             shared.settle(check_cluster(segment, &shared.config), shared.asked());
         }
         Ok(())
-    }
-}
-
-impl Own {
-    /// Tells which replicas can't be routed to, once a replication factor.
-    fn tell_cut(&mut self, shared: &Shared, map: &ClusterMap) {
-        let mut cut = BTreeMap::new();
-        for namespace in map.namespaces() {
-            let (wanted, room) = (namespace.replication_factor, namespace.routable_replicas());
-            if usize::from(wanted) <= room {
-                continue;
-            }
-            cut.insert(namespace.name, wanted);
-            if self.cut.get(&namespace.name) != Some(&wanted) {
-                shared.tell(Event::ReplicasCut {
-                    namespace: namespace.name.to_string(),
-                    replication_factor: wanted,
-                    max_replicas: room,
-                });
-            }
-        }
-        self.cut = cut;
-    }
-
-    /// Replaces the segment by a larger one with the map published in it.
-    /// Lookups go on all the time: in the old one until the new one is there.
-    fn grow(&mut self, shared: &Shared, map: &ClusterMap) -> Result<(), Ended> {
-        let old = self.tenure.segment().clone();
-        let grown = match old.is_shared() {
-            true => self.grow_shared(shared, &old, map)?,
-            false => self.grow_private(&old, map),
-        };
-        let mut tenure = match grown {
-            Ok(tenure) => tenure,
-            Err(error) => {
-                let text = error.to_string();
-                if self.no_room.as_ref() != Some(&text) {
-                    self.no_room = Some(text.clone());
-                    shared.tell(Event::NoRoom { error: text });
-                }
-                return Ok(());
-            }
-        };
-        self.no_room = None;
-        tenure.set_checksums(shared.config.checksums);
-        tenure.set(OwnerWord::TendIntervalMs, self.interval.as_millis() as u64);
-        tenure.set(OwnerWord::TendedMs, boottime_ms());
-        let segment = tenure.segment().clone();
-        if let Err(error) = shared.current.replace(&segment) {
-            shared.tell(Event::Trouble { error: error.to_string() });
-        }
-        std::mem::replace(&mut self.tenure, tenure).fenced();
-        self.account.again();
-        self.published = Some(Instant::now());
-        self.unswept = true;
-        let Capacity { max_nodes, max_namespaces, .. } = segment.geometry().capacity();
-        let generation = segment.identity().generation;
-        shared.tell(Event::Grown { generation, max_nodes, max_namespaces });
-        Ok(())
-    }
-
-    /// First the successor is built whole, then the old one is retired, which
-    /// fails if this is no longer its owner, then the successor gets its name.
-    /// Where that fails, everybody looks for the newest segment.
-    fn grow_shared(
-        &mut self,
-        shared: &Shared,
-        old: &Segment,
-        map: &ClusterMap,
-    ) -> Result<Result<Tenure, SegmentError>, Ended> {
-        let place = shared.config.place();
-        let inherited = Inherited {
-            sequence: old.head().sequence() + 1,
-            table_generation: self.tenure.table_generation(),
-            map,
-        };
-        let built = next_generation(&place, old.identity().generation)
-            .and_then(|next| Prepared::build(&place, next, larger(old, map), Some(inherited)));
-        let prepared = match built {
-            Ok(prepared) => prepared,
-            Err(error) => return Ok(Err(error)),
-        };
-        self.tenure.retire()?;
-        match prepared.link() {
-            Ok(Created::Owner(mut tenure)) => {
-                // Only to know what it published.
-                tenure.last_map();
-                Ok(Ok(*tenure))
-            }
-            Ok(Created::Exists) | Err(_) => Err(Ended::Fenced),
-        }
-    }
-
-    fn grow_private(&mut self, old: &Segment, map: &ClusterMap) -> Result<Tenure, SegmentError> {
-        let mut tenure = private(larger(old, map), old.head().sequence())?;
-        tenure.publish(map).expect("it was made to fit, and nobody else has it");
-        // Its routers look for the successor when they find it retired.
-        self.tenure.retire().expect("nobody else has it");
-        Ok(tenure)
-    }
-}
-
-/// Twice the room, and again, until the map fits.
-fn larger(old: &Segment, map: &ClusterMap) -> Capacity {
-    let double = |mut room: usize, wanted: usize| {
-        while room < wanted {
-            room *= 2;
-        }
-        room.min(4096)
-    };
-    let there = old.geometry().capacity();
-    Capacity {
-        max_nodes: double(there.max_nodes, map.nodes.slots()),
-        max_namespaces: double(there.max_namespaces, map.namespaces().len()),
-        ..there
     }
 }
 

@@ -32,6 +32,9 @@ impl Capacity {
     pub const DEFAULT: Capacity =
         Capacity { max_nodes: 16, max_namespaces: 8, max_replicas: 3, partitions: 4096 };
 
+    /// The most replicas that a segment can have room for.
+    pub const MOST_REPLICAS: usize = 255;
+
     /// Checks the ranges.
     ///
     /// # Errors
@@ -44,7 +47,7 @@ impl Capacity {
         if !(1..=4096).contains(&self.max_namespaces) {
             return fail("shm_max_namespaces", self.max_namespaces, "1 to 4096");
         }
-        if !(1..=255).contains(&self.max_replicas) {
+        if !(1..=Self::MOST_REPLICAS).contains(&self.max_replicas) {
             return fail("shm_max_replicas", self.max_replicas, "1 to 255");
         }
         if !self.partitions.is_power_of_two() || self.partitions > 65_536 {

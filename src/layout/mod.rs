@@ -21,6 +21,7 @@
 //! capacities in the header and are computed in one place, [`Geometry`].
 
 mod capacity;
+mod descriptors;
 mod fork;
 mod geometry;
 mod header;
@@ -31,6 +32,7 @@ mod system_v;
 mod words;
 
 pub use capacity::{Capacity, CapacityError};
+pub use descriptors::{descriptor_limit, descriptors_left};
 pub use fork::{ForkCell, ForkLocal, Lineage};
 pub use geometry::{Geometry, GeometryError, frame, notes};
 pub(crate) use header::hash_words;

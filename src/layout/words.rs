@@ -32,6 +32,7 @@ pub enum OwnerWord {
     /// The owner's pid as it sees itself, for display.
     Pid,
     /// Bit 0: the owner can't reach the cluster and gives the ownership away.
+    /// Bit 1: it goes on, but offers the ownership to one that can do better.
     Flags,
     /// Publications since the segment was made.
     Publications,
@@ -84,6 +85,9 @@ impl OwnerWord {
 
     /// In [`Flags`](OwnerWord::Flags): the owner abdicated.
     pub const ABDICATED: u64 = 1;
+    /// In [`Flags`](OwnerWord::Flags): the owner lacks something of its machine,
+    /// and offers the ownership to a process that does not.
+    pub const OFFERED: u64 = 2;
 
     /// Its index from the segment's start.
     pub const fn index(self) -> usize {

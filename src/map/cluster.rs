@@ -106,6 +106,19 @@ impl ClusterMap {
         Some(node)
     }
 
+    /// Allows for more replicas; a smaller number changes nothing.
+    pub fn raise_replicas(&mut self, max_replicas: usize) {
+        self.capacity.max_replicas = self.capacity.max_replicas.max(max_replicas);
+        for namespace in &mut self.namespaces {
+            namespace.partitions.raise_replicas(max_replicas);
+        }
+    }
+
+    /// The most replicas that can be routed to in any namespace.
+    pub fn routable_replicas(&self) -> usize {
+        self.namespaces.iter().map(Namespace::routable_replicas).max().unwrap_or(0)
+    }
+
     /// Allows for more nodes and namespaces; smaller numbers change nothing.
     pub fn raise_capacity(&mut self, max_nodes: usize, max_namespaces: usize) {
         self.nodes.raise_capacity(max_nodes);

@@ -9,24 +9,28 @@ use super::records::{
     Counts, NamespaceWord, NodeWord, PortWord, REPLICAS_A_WORD, RackWord, RoutingWord, ip_bytes,
     pack,
 };
-use crate::layout::{Geometry, frame};
+use crate::layout::{Capacity, Geometry, frame};
 use crate::protocol::{PAYLOAD_MASK, Publisher, Word};
 use crate::sync::{AtomicU64, Ordering};
 
 /// The map has outgrown the segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the map has {slots} node slots and {namespaces} namespaces, the segment room for {max_nodes} and {max_namespaces}"
+    "the map has {slots} node slots, {namespaces} namespaces and {replicas} replicas, the segment room for {max_nodes}, {max_namespaces} and {max_replicas}"
 )]
 pub struct NoRoom {
     /// Node slots in use.
     pub slots: usize,
     /// Namespaces.
     pub namespaces: usize,
+    /// Replicas that are to be routable.
+    pub replicas: usize,
     /// Node slots of the segment.
     pub max_nodes: usize,
     /// Namespaces of the segment.
     pub max_namespaces: usize,
+    /// Replicas of the segment.
+    pub max_replicas: usize,
 }
 
 /// How far a map reaches into a frame: the words that count.
@@ -54,9 +58,20 @@ impl Image {
     pub fn of(map: &ClusterMap, geometry: &Geometry) -> Result<Image, NoRoom> {
         let capacity = geometry.capacity();
         let (slots, namespaces) = (map.nodes.slots(), map.namespaces().len());
-        if slots > capacity.max_nodes || namespaces > capacity.max_namespaces {
-            let (max_nodes, max_namespaces) = (capacity.max_nodes, capacity.max_namespaces);
-            return Err(NoRoom { slots, namespaces, max_nodes, max_namespaces });
+        let replicas = map.routable_replicas();
+        if slots > capacity.max_nodes
+            || namespaces > capacity.max_namespaces
+            || replicas > capacity.max_replicas
+        {
+            let Capacity { max_nodes, max_namespaces, max_replicas, .. } = capacity;
+            return Err(NoRoom {
+                slots,
+                namespaces,
+                replicas,
+                max_nodes,
+                max_namespaces,
+                max_replicas,
+            });
         }
         let records = (0..namespaces).map(|index| {
             let start = geometry.namespace(index);

@@ -65,15 +65,35 @@ impl Namespace {
     }
 }
 
+/// Replicas that a table holds memory for from the beginning.
+const FIRST_REPLICAS: usize = 3;
+
 /// For each partition the node of each replica, and the regime of the claim.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Partitions {
     count: usize,
     max_replicas: usize,
-    /// By replica, then partition.
+    /// By replica, then partition, as far as any replica was set.
     owners: Vec<u16>,
     regimes: Vec<u32>,
 }
+
+impl PartialEq for Partitions {
+    /// Replicas that nobody holds are the same whether there is memory for them
+    /// or not.
+    fn eq(&self, other: &Partitions) -> bool {
+        let (short, long) = match self.owners.len() <= other.owners.len() {
+            true => (&self.owners, &other.owners),
+            false => (&other.owners, &self.owners),
+        };
+        (self.count, self.max_replicas) == (other.count, other.max_replicas)
+            && self.regimes == other.regimes
+            && long.starts_with(short)
+            && long[short.len()..].iter().all(|&owner| owner == Slot::NOBODY)
+    }
+}
+
+impl Eq for Partitions {}
 
 impl Partitions {
     /// `count` partitions with up to `max_replicas` replicas, nobody's.
@@ -81,7 +101,7 @@ impl Partitions {
         Partitions {
             count,
             max_replicas,
-            owners: vec![Slot::NOBODY; count * max_replicas],
+            owners: vec![Slot::NOBODY; count * max_replicas.min(FIRST_REPLICAS)],
             regimes: vec![0; count],
         }
     }
@@ -108,14 +128,12 @@ impl Partitions {
     /// If the partition is out of range.
     pub fn owner(&self, partition: usize, replica: usize) -> Option<Slot> {
         assert!(partition < self.count, "partition {partition} of {}", self.count);
-        if replica >= self.max_replicas {
-            return None;
-        }
-        Slot::new(usize::from(self.owners[replica * self.count + partition]))
+        let owner = self.owners.get(replica * self.count + partition)?;
+        Slot::new(usize::from(*owner))
     }
 
     /// The nodes of a replica as bits of slots or [`Slot::NOBODY`], by partition;
-    /// `None` beyond the room.
+    /// `None` where nobody holds any.
     pub(crate) fn owners(&self, replica: usize) -> Option<&[u16]> {
         self.owners.chunks_exact(self.count.max(1)).nth(replica)
     }
@@ -135,8 +153,15 @@ impl Partitions {
         if replica >= self.max_replicas {
             return false;
         }
-        let owner = &mut self.owners[replica * self.count + partition];
         let wanted = slot.map_or(Slot::NOBODY, Slot::bits);
+        let index = replica * self.count + partition;
+        if index >= self.owners.len() {
+            if slot.is_none() {
+                return false;
+            }
+            self.owners.resize((replica + 1) * self.count, Slot::NOBODY);
+        }
+        let owner = &mut self.owners[index];
         core::mem::replace(owner, wanted) != wanted
     }
 
@@ -170,10 +195,15 @@ impl Partitions {
     /// whether there was any.
     pub fn truncate_replicas(&mut self, replicas: usize) -> bool {
         let mut any = false;
-        for owner in &mut self.owners[replicas.min(self.max_replicas) * self.count..] {
+        for owner in self.owners.iter_mut().skip(replicas * self.count) {
             any |= core::mem::replace(owner, Slot::NOBODY) != Slot::NOBODY;
         }
         any
+    }
+
+    /// Allows for more replicas; a smaller number changes nothing.
+    pub(crate) fn raise_replicas(&mut self, max_replicas: usize) {
+        self.max_replicas = self.max_replicas.max(max_replicas);
     }
 
     /// Whether the node holds any replica of any partition.

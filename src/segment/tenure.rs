@@ -389,7 +389,7 @@ impl Tenure {
         if self.segment.lock().is_none() || self.abdicated() || self.memory().is_err() {
             return false;
         }
-        self.set(OwnerWord::Flags, OwnerWord::ABDICATED);
+        self.set(OwnerWord::Flags, self.flags() | OwnerWord::ABDICATED);
         self.free_byte();
         self.notify();
         true
@@ -402,8 +402,22 @@ impl Tenure {
         }
         let byte = byte_of(self.term());
         if self.segment.lock().is_none_or(|lock| lock.try_lock(byte).unwrap_or(false)) {
-            self.set(OwnerWord::Flags, 0);
+            self.set(OwnerWord::Flags, self.flags() & !OwnerWord::ABDICATED);
         }
+    }
+
+    /// Offers the ownership to a process that can do better, or no longer;
+    /// whether that is news. The owner goes on, and counts as living, until one
+    /// takes it.
+    pub fn offer(&self, offers: bool) -> bool {
+        let before = self.flags();
+        let after = if offers { before | OwnerWord::OFFERED } else { before & !OwnerWord::OFFERED };
+        if before == after {
+            return false;
+        }
+        self.set(OwnerWord::Flags, after);
+        self.notify();
+        true
     }
 
     /// Gives the ownership up: the next candidate takes it at once.

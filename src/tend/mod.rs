@@ -62,6 +62,12 @@ pub trait ClusterSource: Send {
         TendReport::default()
     }
 
+    /// What this process lacked in the last pass of its own machine, in words, if
+    /// that found [`Condition::Shortage`].
+    fn shortage(&self) -> Option<&str> {
+        None
+    }
+
     /// The map as of the last pass.
     fn map(&self) -> &ClusterMap;
 

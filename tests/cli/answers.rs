@@ -113,7 +113,7 @@ fn status_has_every_key_with_an_owner_and_without() {
     assert_eq!(status["attached"], 1, "the command itself does not count");
     assert_eq!(status["members"].as_array().unwrap().len(), 3);
     let member = &status["members"][0];
-    assert_eq!(keys(member), ["id", "address", "failures", "last_error"]);
+    assert_eq!(keys(member), ["id", "address", "failures", "last_error", "last_error_age_ms"]);
     assert_eq!((&member["failures"], &member["last_error"]), (&json!(0), &Value::Null));
     let namespace = &status["namespaces"][0];
     let names = ["name", "replication_factor", "routable_replicas", "strong_consistency", "holes"];

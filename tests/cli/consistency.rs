@@ -157,33 +157,22 @@ fn every_replica_of_a_wide_namespace_is_routable_while_their_number_changes() {
 }
 
 #[test]
-fn replicas_beyond_the_room_are_told_and_shown() {
+fn h71_a_segment_is_replaced_by_one_with_room_for_more_replicas() {
     let (place, sim) = (Place::new(), sim(5, &[SimNamespace::new("wide", 3)]));
-    let mut owner = place.tend(&sim, &[]);
+    let mut owner = place.tend(&sim, &["--shm-max-replicas", "1"]);
     let reader = reader(&place);
     converge(&sim, &reader, "wide");
-    sim.set_replication_factor("wide", 5).unwrap();
-    let cut = owner.until("replicas_cut");
-    assert_eq!(cut["namespace"], "wide");
-    assert_eq!((&cut["replication_factor"], &cut["max_replicas"]), (&json!(5), &json!(3)));
-    assert!(sim.settle(PATIENCE));
+    for replicas in [5, 2, 4] {
+        sim.set_replication_factor("wide", replicas).unwrap();
+        converge(&sim, &reader, "wide");
+    }
+    // From 1 to 3 with the first map, before it had connected.
+    assert_eq!(owner.until("grown")["max_replicas"], 6);
     let status = place.json(&["status", "--json"]);
-    let namespace = &status["namespaces"][0];
-    assert_eq!(namespace["replication_factor"], 5);
-    assert_eq!(namespace["routable_replicas"], 3);
-    let remark = status["remarks"][0].as_str().unwrap();
-    assert!(remark.contains("5 replicas") && remark.contains("shm_max_replicas 5"), "{remark}");
-    let text = place.run(&["status"]).stdout();
-    assert!(text.contains("5 (3 routable)") && text.contains("note: namespace wide"), "{text}");
-    // The replicas that have room are the true ones.
-    let truth = sim.owners("wide").unwrap();
-    wait_until("the first three replicas", || {
-        let found = rows(&reader.map().unwrap(), "wide");
-        found.is_some_and(|found| found.iter().zip(&truth).all(|(found, row)| *found == row[..3]))
-    });
-    sim.set_replication_factor("wide", 2).unwrap();
-    converge(&sim, &reader, "wide");
-    assert_eq!(place.json(&["status", "--json"])["remarks"], json!([]));
-    let told = owner.heard.iter().filter(|event| event["event"] == "replicas_cut").count();
-    assert_eq!(told, 1, "once a replication factor");
+    assert_eq!((&status["max_replicas"], &status["generation"]), (&json!(6), &json!(3)));
+    assert_eq!(status["namespaces"][0]["routable_replicas"], 4);
+    assert_eq!(status["remarks"], json!([]));
+    // A router that was there before goes on.
+    let mut router = reader.router();
+    assert_eq!(tries(&mut router, "wide", 77, 4), sim.owners("wide").unwrap()[77]);
 }

@@ -163,3 +163,36 @@ fn rm_refuses_while_a_process_is_attached_unless_forced() {
     assert_eq!(removed.code(), 0, "{}", removed.stderr());
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0, "the lock file is gone too");
 }
+
+#[test]
+fn h66_a_stopped_owner_is_unhealthy_until_it_goes_on() {
+    let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(3)).unwrap());
+    let owner = place.tend(&sim, &[]);
+    wait_until("healthy", || place.run(&["status"]).code() == 0);
+    owner.signal(rustix::process::Signal::STOP);
+    wait_until("unhealthy", || place.run(&["status"]).code() == 1);
+    wait_until("it says why", || {
+        let problems = place.run(&["status", "--json"]).json()["problems"].to_string();
+        problems.contains("no heartbeat") && problems.contains(&owner.pid().to_string())
+    });
+    owner.signal(rustix::process::Signal::CONT);
+    wait_until("healthy again", || place.run(&["status"]).code() == 0);
+}
+
+#[test]
+fn h67_a_node_that_left_is_mentioned_also_after_a_takeover() {
+    let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(3)).unwrap());
+    let mut owner = place.tend(&sim, &[]);
+    let _next = place.tend(&sim, &[]);
+    let nodes = place.json(&["status", "--json"])["nodes"].as_u64().unwrap();
+    sim.kill(1).unwrap();
+    let status = || place.run(&["status", "--json"]).json();
+    wait_until("it left", || status()["nodes"].as_u64() == Some(nodes - 1));
+    let left = status()["departed"][0]["id"].as_str().expect("it is mentioned").to_owned();
+    let term = status()["term"].as_u64().unwrap();
+    owner.kill();
+    wait_until("another owner", || status()["term"].as_u64().unwrap() > term);
+    wait_until("it is mentioned still", || status()["departed"][0]["id"] == left.as_str());
+    let text = place.run(&["status"]).stdout();
+    assert!(text.contains(&format!("note: node {left} left")), "{text}");
+}

@@ -52,6 +52,7 @@ pub unsafe extern "C" fn tendmap_config_new(hosts: *const c_char) -> *mut Shell<
 ///     shm_max_nodes           room for nodes in a new segment
 ///     shm_max_namespaces      room for namespaces in a new segment
 ///     shm_max_replicas        room for replicas of a partition in a new segment
+///                             (it grows with the replication factor, up to 255)
 ///     shm_node_ceiling        what a segment may grow to
 ///     shm_namespace_ceiling   what a segment may grow to
 ///     shm_takeover_threshold  seconds, such as 30 or 2.5, or with a unit: 500ms

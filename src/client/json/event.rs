@@ -39,18 +39,14 @@ impl Event {
             Event::Abdicated { failed_for } => {
                 json!({ "event": "abdicated", "failed_for_ms": ms(*failed_for) })
             }
-            Event::Grown { generation, max_nodes, max_namespaces } => json!({
+            Event::Grown { generation, max_nodes, max_namespaces, max_replicas } => json!({
                 "event": "grown",
                 "generation": generation,
                 "max_nodes": max_nodes,
                 "max_namespaces": max_namespaces,
-            }),
-            Event::ReplicasCut { namespace, replication_factor, max_replicas } => json!({
-                "event": "replicas_cut",
-                "namespace": namespace,
-                "replication_factor": replication_factor,
                 "max_replicas": max_replicas,
             }),
+            Event::Offered => json!({ "event": "offered" }),
             Event::NoRoom { error } => json!({ "event": "no_room", "error": error }),
             Event::CapacityIgnored { what } => json!({ "event": "capacity_ignored", "what": what }),
             Event::Trouble { error } => json!({ "event": "trouble", "error": error }),

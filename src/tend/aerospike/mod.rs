@@ -65,6 +65,8 @@ pub struct AerospikeSource<T = TcpTransport> {
     failed_pass: TendReport,
     /// What is not as it should be in the present pass.
     conditions: Conditions,
+    /// What this process lacked in the last pass.
+    shortage: Option<String>,
 }
 
 impl AerospikeSource<TcpTransport> {
@@ -100,6 +102,7 @@ impl<T: Transport> AerospikeSource<T> {
             names: BTreeMap::new(),
             failed_pass: TendReport::default(),
             conditions: Conditions::default(),
+            shortage: None,
         }
     }
 
@@ -151,6 +154,10 @@ impl<T: Transport> ClusterSource for AerospikeSource<T> {
 
     fn failed_pass(&self) -> TendReport {
         self.failed_pass
+    }
+
+    fn shortage(&self) -> Option<&str> {
+        self.shortage.as_deref()
     }
 
     fn map(&self) -> &ClusterMap {

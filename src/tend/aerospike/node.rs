@@ -66,6 +66,8 @@ pub(super) struct NodeState {
     // Below: this pass only.
     pub(super) status: Option<Status>,
     pub(super) failed: bool,
+    /// It failed because this process lacked something of its own machine.
+    pub(super) unasked: bool,
     pub(super) bad: bool,
     /// Another node answers at its address.
     pub(super) gone: bool,
@@ -94,6 +96,7 @@ impl NodeState {
             told_bad: false,
             status: None,
             failed: false,
+            unasked: false,
             bad: false,
             gone: false,
             fresh: false,
@@ -134,6 +137,7 @@ impl NodeState {
         }
         self.status = None;
         self.failed = false;
+        self.unasked = false;
         self.bad = false;
         self.gone = false;
         self.fresh = false;

@@ -10,7 +10,7 @@ use super::validate::Invalid;
 use crate::map::{ClusterName, NodeId};
 use crate::tend::info::{self, InfoError, Reply};
 use crate::tend::transport::{Answer, Ask, AskError, Interrupted, Transport};
-use crate::tend::{Conditions, TendError, TendEvent, TendReport, Turn};
+use crate::tend::{Condition, Conditions, TendError, TendEvent, TendReport, Turn};
 
 /// What is known only while a pass lasts.
 #[derive(Debug, Default)]
@@ -168,6 +168,8 @@ impl<T: Transport> AerospikeSource<T> {
     pub(super) fn node_failed(&mut self, turn: &mut dyn Turn, index: usize, error: &AskError) {
         let node = &mut self.nodes[index];
         node.failed = true;
+        // What is lacking here says nothing about the node.
+        node.unasked |= matches!(error, AskError::Shortage(_));
         if let AskError::Malformed(error) = error {
             let error = error.clone();
             return self.bad_reply(turn, index, &error);
@@ -201,6 +203,9 @@ impl<T: Transport> AerospikeSource<T> {
 
     /// What a pass came to, however it ended.
     fn count(&mut self) -> TendReport {
+        let shortage = self.transport.take_shortage();
+        self.conditions.add(Condition::Shortage, shortage.as_ref().map_or(0, |(asks, _)| *asks));
+        self.shortage = shortage.map(|(_, what)| what);
         let failed = |node: &NodeState| node.failed || node.bad || node.gone;
         let nodes_failed = self.nodes.iter().filter(|node| failed(node)).count();
         TendReport {
@@ -219,7 +224,7 @@ impl<T: Transport> AerospikeSource<T> {
         let report = self.count();
         for node in &mut self.nodes {
             if node.failed {
-                node.failures = node.failures.saturating_add(1);
+                node.failures = node.failures.saturating_add(u32::from(!node.unasked));
                 // It is asked who it is when it answers again.
                 node.connection = None;
                 node.forget();
@@ -237,7 +242,7 @@ impl<T: Transport> AerospikeSource<T> {
     /// Counts the failures of a pass that ends in an error.
     fn count_failures(&mut self) {
         for node in self.nodes.iter_mut().filter(|node| node.failed || node.gone) {
-            node.failures = node.failures.saturating_add(1);
+            node.failures = node.failures.saturating_add(u32::from(!node.unasked));
             node.connection = None;
             node.forget();
         }

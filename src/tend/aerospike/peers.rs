@@ -11,7 +11,7 @@ use super::validate::{Group, Invalid, Validated};
 use crate::map::{Node, NodeId, TlsName};
 use crate::tend::info::{self, BadEntries, InfoError, Peer, Peers, Reply};
 use crate::tend::transport::{Interrupted, Transport};
-use crate::tend::{Host, TendEvent, Turn};
+use crate::tend::{Condition, Host, TendEvent, Turn};
 
 /// What one node says of its peers.
 #[derive(Debug)]
@@ -163,6 +163,9 @@ impl<T: Transport> AerospikeSource<T> {
             }
         }
         self.refused_nodes.retain(|id| listed.contains(id) || found.contains(id));
+        let known = |id: &&NodeId| self.nodes.iter().any(|node| node.id == **id);
+        let missing = unhandled.keys().filter(|id| !known(id)).count();
+        self.conditions.add(Condition::MissingPeers, missing);
         for list in &lists {
             if let Some(node) = self.nodes.iter_mut().find(|node| node.id == list.id) {
                 node.bad_lists.peers = list.bad.clone();

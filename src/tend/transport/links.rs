@@ -9,6 +9,7 @@ use mio::{Events, Poll, Token};
 
 use super::connection::{Connection, Step};
 use super::logins::{Logins, Proof};
+use super::shortage::{explain, most_connections};
 use super::stream::Stream;
 use super::{Answer, AskError};
 use crate::tend::login::{Credentials, LoggedIn, LoginError};
@@ -26,6 +27,13 @@ pub(super) struct Links {
     poll: Option<Poll>,
     connections: BTreeMap<SocketAddr, Connection>,
     next_id: u64,
+    /// Numbers of connections that were closed in this pass because others had
+    /// need of their descriptors. Opened again in the same pass, a connection is
+    /// the same one to those who ask: else nothing that takes two asks would ever
+    /// be read where descriptors are few.
+    lent: BTreeMap<SocketAddr, u64>,
+    /// Asks for which there was no connection to be had, and why.
+    shortage: Option<(usize, String)>,
     /// All that was received since it was last asked for.
     bytes_in: u64,
     logins: Option<Logins>,
@@ -67,6 +75,8 @@ impl Links {
             poll: None,
             connections: BTreeMap::new(),
             next_id: 0,
+            lent: BTreeMap::new(),
+            shortage: None,
             bytes_in: 0,
             logins: None,
             #[cfg(feature = "tls")]
@@ -91,8 +101,13 @@ impl Links {
     }
 
     fn open(&mut self, address: SocketAddr) -> Result<(), AskError> {
-        let id = self.next_id;
-        self.next_id += 1;
+        let id = match self.lent.remove(&address) {
+            Some(id) => id,
+            None => {
+                self.next_id += 1;
+                self.next_id - 1
+            }
+        };
         let proof = self.proof(address)?;
         let elsewhere = match proof {
             Some(Proof::Login(_)) => self.login_at.get(&address).copied(),
@@ -111,7 +126,7 @@ impl Links {
 
     /// A stream that was just opened; its events bear the connection's number.
     fn stream(&mut self, address: SocketAddr, id: u64) -> Result<Stream, AskError> {
-        let poll = self.poll().map_err(|error| AskError::Connect(error.to_string()))?;
+        let poll = self.poll().map_err(|error| explain(&error, None))?;
         let stream = Stream::open(address, Token(id as usize), poll.registry())?;
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls
@@ -267,6 +282,47 @@ impl Links {
         ready
     }
 
+    /// Whether there is a connection to that address.
+    pub(super) fn is_there(&self, address: SocketAddr) -> bool {
+        self.connections.contains_key(&address)
+    }
+
+    /// Whether an ask of that address can begin: over the connection that is
+    /// there, or over a new one, for which an idle one is closed if there are as
+    /// many as there may be.
+    pub(super) fn make_way(
+        &mut self,
+        address: SocketAddr,
+        in_use: impl Fn(&SocketAddr) -> bool,
+    ) -> bool {
+        self.connections.contains_key(&address)
+            || self.connections.len() < most_connections()
+            || self.lend(in_use)
+    }
+
+    /// Closes a connection that is not in use; whether there was one.
+    pub(super) fn lend(&mut self, in_use: impl Fn(&SocketAddr) -> bool) -> bool {
+        let Some(&address) = self.connections.keys().find(|address| !in_use(address)) else {
+            return false;
+        };
+        if let Some(connection) = self.connections.remove(&address) {
+            self.lent.insert(address, connection.id);
+        }
+        true
+    }
+
+    /// An ask has come to nothing for want of a connection.
+    pub(super) fn count_shortage(&mut self, why: &str) {
+        let (count, text) = self.shortage.get_or_insert_default();
+        *count += 1;
+        why.clone_into(text);
+    }
+
+    pub(super) fn take_shortage(&mut self) -> Option<(usize, String)> {
+        self.lent.clear();
+        self.shortage.take()
+    }
+
     /// Does what takes long before any deadline is set.
     pub(super) fn prepare(&self) {
         if let Some(logins) = &self.logins {
@@ -317,6 +373,7 @@ impl Links {
     /// Closes and forgets all but who logs in.
     pub(super) fn close_all(&mut self) {
         self.connections.clear();
+        self.lent.clear();
         self.names.clear();
         self.login_at.clear();
         if let Some(logins) = &mut self.logins {

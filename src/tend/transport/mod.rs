@@ -16,6 +16,7 @@ mod connection;
 mod links;
 mod logins;
 mod resolve;
+mod shortage;
 mod stream;
 mod tcp;
 
@@ -48,6 +49,10 @@ pub enum AskError {
     /// No connection came about.
     #[error("can't connect: {0}")]
     Connect(String),
+    /// No connection was begun, because this process lacks something of its own
+    /// machine: what, and what to do.
+    #[error("can't connect: {0}")]
+    Shortage(String),
     /// The time was over.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
@@ -95,8 +100,8 @@ pub type Done<'a> = dyn FnMut(usize, Result<Answer, AskError>) -> ControlFlow<()
 /// [`BEAT`](super::BEAT), and returns [`Interrupted`] when told to stop.
 pub trait Transport: Send {
     /// Sends all asks (no address twice) at the same time, each with its own
-    /// deadline, over one lasting connection for each address, and hands each
-    /// outcome to `done` as it comes. Returns when all came, or at once when
+    /// deadline, over one lasting connection for each address, or as many of them
+    /// at a time as connections can be had, and hands each outcome to `done` as it comes. Returns when all came, or at once when
     /// `done` breaks off: what is still under way is then given up.
     ///
     /// # Errors
@@ -132,6 +137,12 @@ pub trait Transport: Send {
     /// they are not counted.
     fn take_bytes_in(&mut self) -> u64 {
         0
+    }
+
+    /// A pass ends: how many asks came to [`AskError::Shortage`] since this was
+    /// last asked, and the last of them in words.
+    fn take_shortage(&mut self) -> Option<(usize, String)> {
+        None
     }
 
     /// Who logs in from the next login on; those that were refused are tried

@@ -7,6 +7,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
 use super::AskError;
+use super::shortage::{explain, leave_descriptors};
 
 /// A nonblocking stream. Dropping it closes the socket and sends nothing: in a
 /// forked child it must not speak in the parent's name.
@@ -53,7 +54,8 @@ impl Stream {
         token: Token,
         registry: &Registry,
     ) -> Result<Stream, AskError> {
-        let failed = |error: io::Error| AskError::Connect(error.to_string());
+        leave_descriptors()?;
+        let failed = |error: io::Error| explain(&error, Some(address));
         let mut socket = TcpStream::connect(address).map_err(failed)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         registry.register(&mut socket, token, interest).map_err(failed)?;

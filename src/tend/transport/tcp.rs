@@ -1,6 +1,6 @@
 //! TCP and TLS, one poll loop in the calling thread.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use mio::Events;
 
 use super::links::{Links, Pending};
 use super::resolve::Resolver;
-use super::{Ask, AskError, Done, Interrupted, Transport};
+use super::{Answer, Ask, AskError, Done, Interrupted, Transport};
 use crate::tend::info::encode;
 use crate::tend::login::Credentials;
 #[cfg(feature = "tls")]
@@ -56,6 +56,44 @@ impl TcpTransport {
     }
 }
 
+/// An ask by its index, and its outcome.
+type Finished = Vec<(usize, Result<Answer, AskError>)>;
+
+impl TcpTransport {
+    /// Begins the asks that wait, as far as connections are to be had. Where none
+    /// is, and none can be closed, it goes on when one is finished.
+    fn begin(
+        &mut self,
+        asks: &[Ask],
+        waiting: &mut VecDeque<usize>,
+        pending: &mut BTreeMap<SocketAddr, Pending>,
+        finished: &mut Finished,
+    ) {
+        while let Some(&index) = waiting.front() {
+            let ask = &asks[index];
+            if !self.links.make_way(ask.address, |address| pending.contains_key(address)) {
+                return;
+            }
+            let (request, deadline) = (encode(&ask.commands), Instant::now() + self.timeout);
+            let mut under_way = Pending::new(request, deadline, index);
+            match self.links.begin(ask.address, &mut under_way) {
+                Some(Err(AskError::Shortage(why))) => {
+                    if self.links.lend(|address| pending.contains_key(address)) {
+                        continue;
+                    }
+                    if !pending.is_empty() {
+                        return;
+                    }
+                    finished.push((index, Err(AskError::Shortage(why))));
+                }
+                Some(outcome) => finished.push((index, outcome)),
+                None => drop(pending.insert(ask.address, under_way)),
+            }
+            waiting.pop_front();
+        }
+    }
+}
+
 impl Transport for TcpTransport {
     fn ask(
         &mut self,
@@ -66,19 +104,19 @@ impl Transport for TcpTransport {
         self.links.prepare();
         let mut pending: BTreeMap<SocketAddr, Pending> = BTreeMap::new();
         let mut finished = Vec::new();
-        for (index, ask) in asks.iter().enumerate() {
-            let (request, deadline) = (encode(&ask.commands), Instant::now() + self.timeout);
-            let mut ask_under_way = Pending::new(request, deadline, index);
-            match self.links.begin(ask.address, &mut ask_under_way) {
-                Some(outcome) => finished.push((index, outcome)),
-                None => drop(pending.insert(ask.address, ask_under_way)),
-            }
-        }
+        // Those that have a connection first: the others may have to wait for one.
+        let (there, new): (Vec<usize>, Vec<usize>) =
+            (0..asks.len()).partition(|&index| self.links.is_there(asks[index].address));
+        let mut waiting: VecDeque<usize> = there.into_iter().chain(new).collect();
         let mut events = Events::with_capacity(256);
         let mut last_beat: Option<Instant> = None;
         loop {
+            self.begin(asks, &mut waiting, &mut pending, &mut finished);
             let mut enough = false;
             for (index, outcome) in finished.drain(..) {
+                if let Err(AskError::Shortage(why)) = &outcome {
+                    self.links.count_shortage(why);
+                }
                 enough = enough || done(index, outcome).is_break();
             }
             let now = Instant::now();
@@ -92,7 +130,10 @@ impl Transport for TcpTransport {
                 last_beat = Some(now);
             }
             let Some(next) = pending.values().map(|ask| ask.deadline).min() else {
-                return Ok(());
+                if waiting.is_empty() {
+                    return Ok(());
+                }
+                continue;
             };
             let beat = last_beat.map_or(now, |beat| beat + BEAT);
             let time = next.min(beat).saturating_duration_since(Instant::now());
@@ -138,6 +179,10 @@ impl Transport for TcpTransport {
 
     fn login_at(&mut self, clear: SocketAddr, secure: SocketAddr) {
         self.links.login_at(clear, secure);
+    }
+
+    fn take_shortage(&mut self) -> Option<(usize, String)> {
+        self.links.take_shortage()
     }
 
     fn take_bytes_in(&mut self) -> u64 {

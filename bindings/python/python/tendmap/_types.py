@@ -40,6 +40,22 @@ class NodeStatus(TypedDict):
     last_error_age_ms: int | None
 
 
+class ConditionStatus(TypedDict):
+    """What was not as it should be in the last pass, and in how many in a row."""
+
+    condition: str
+    passes: int
+    count: int
+
+
+class DepartedNode(TypedDict):
+    """A node that left within the last ten minutes."""
+
+    id: str
+    age_ms: int
+    reason: str
+
+
 class Status(TypedDict):
     """How the segment and its owner stand; the fields of `tendmap status --json`."""
 
@@ -77,6 +93,11 @@ class Status(TypedDict):
     failing_nodes: int
     ask_errors: int
     bad_replies: int
+    conditions: list[ConditionStatus]
+    last_error: str | None
+    last_error_age_ms: int | None
+    shortage: str | None
+    departed: list[DepartedNode]
     attached: int | None
     healthy: bool
     problems: list[str]

@@ -1,0 +1,237 @@
+//! A map that outgrows its segment: a larger one, or what fits.
+
+use std::mem::discriminant;
+use std::time::{Duration, Instant};
+
+use super::config::Config;
+use super::event::Event;
+use super::fit::Fit;
+use super::own::Own;
+use super::shared::Shared;
+use crate::layout::OwnerWord;
+use crate::map::{Capacity, ClusterMap, Image, Reason};
+use crate::segment::{
+    Created, Ended, Inherited, NotPublished, Place, Prepared, Segment, SegmentError, Tenure,
+    boottime_ms, next_generation, private,
+};
+
+/// How often an owner that could not make a larger segment tries again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What came of a publication that is a part of the map, or of all of it.
+pub(super) struct Partly {
+    pub outcome: Result<Option<u64>, NotPublished>,
+    /// Nodes and namespaces without room, and namespaces with too many replicas.
+    pub refused: usize,
+    /// Nodes and namespaces with room.
+    pub nodes: usize,
+    pub namespaces: usize,
+}
+
+impl Own {
+    /// Publishes a map that has outgrown the segment: in a larger one, or else
+    /// what there is room for.
+    pub(super) fn publish_partly(
+        &mut self,
+        shared: &Shared,
+        map: &ClusterMap,
+    ) -> Result<Partly, Ended> {
+        let mut fit = self.fit.take().unwrap_or_else(|| Fit::new(self.tenure.segment()));
+        let refused = fit.take(map);
+        if refused > 0 && self.grow(shared, map)? {
+            let (nodes, namespaces) = (map.nodes.len(), map.namespaces().len());
+            return Ok(Partly { outcome: Ok(None), refused: 0, nodes, namespaces });
+        }
+        let outcome = self.tenure.publish(fit.map());
+        let (nodes, namespaces) = (fit.map().nodes.len(), fit.map().namespaces().len());
+        self.fit = Some(fit);
+        Ok(Partly { outcome, refused, nodes, namespaces })
+    }
+
+    /// Replaces the segment by a larger one with the map published in it;
+    /// whether it did. Lookups go on all the time: in the old one until the new
+    /// one is there.
+    fn grow(&mut self, shared: &Shared, map: &ClusterMap) -> Result<bool, Ended> {
+        if self.no_room.is_some_and(|(_, at)| at.elapsed() < AGAIN) {
+            return Ok(false);
+        }
+        let old = self.tenure.segment().clone();
+        let grown = match old.is_shared() {
+            true => self.grow_shared(shared, &old, map)?,
+            false => self.grow_private(&old, map),
+        };
+        let mut tenure = match grown {
+            Ok(tenure) => tenure,
+            Err(error) => {
+                let (kind, text) = (discriminant(&error), error.to_string());
+                self.account.explain(Reason::Shortage, &text);
+                // The text has numbers that change from one try to the next.
+                if self.no_room.is_none_or(|(told, _)| told != kind) {
+                    shared.tell(Event::NoRoom { error: text });
+                }
+                self.no_room = Some((kind, Instant::now()));
+                return Ok(false);
+            }
+        };
+        self.no_room = None;
+        tenure.set_checksums(shared.config.checksums);
+        tenure.set(OwnerWord::TendIntervalMs, self.interval.as_millis() as u64);
+        tenure.set(OwnerWord::TendedMs, boottime_ms());
+        let segment = tenure.segment().clone();
+        if let Err(error) = shared.current.replace(&segment) {
+            shared.tell(Event::Trouble { error: error.to_string() });
+        }
+        std::mem::replace(&mut self.tenure, tenure).fenced();
+        self.account.again();
+        self.published = Some(Instant::now());
+        self.unswept = true;
+        let Capacity { max_nodes, max_namespaces, max_replicas, .. } =
+            segment.geometry().capacity();
+        let generation = segment.identity().generation;
+        shared.tell(Event::Grown { generation, max_nodes, max_namespaces, max_replicas });
+        Ok(true)
+    }
+
+    /// First the successor is built whole, then the old one is retired, which
+    /// fails if this is no longer its owner, then the successor gets its name.
+    /// Where that fails, everybody looks for the newest segment.
+    fn grow_shared(
+        &mut self,
+        shared: &Shared,
+        old: &Segment,
+        map: &ClusterMap,
+    ) -> Result<Result<Tenure, SegmentError>, Ended> {
+        let place = shared.config.place();
+        let inherited = Inherited {
+            sequence: old.head().sequence() + 1,
+            table_generation: self.tenure.table_generation(),
+            map,
+        };
+        let there = old.geometry().capacity();
+        let built = next_generation(&place, old.identity().generation)
+            .and_then(|next| build(&place, next, &rooms(there, map), Some(inherited)));
+        let prepared = match built {
+            Ok(prepared) => prepared,
+            Err(error) => return Ok(Err(error)),
+        };
+        self.tenure.retire()?;
+        match prepared.link() {
+            Ok(Created::Owner(mut tenure)) => {
+                // Only to know what it published.
+                tenure.last_map();
+                Ok(Ok(*tenure))
+            }
+            Ok(Created::Exists) | Err(_) => Err(Ended::Fenced),
+        }
+    }
+
+    fn grow_private(&mut self, old: &Segment, map: &ClusterMap) -> Result<Tenure, SegmentError> {
+        let there = old.geometry().capacity();
+        let made = first_of(&rooms(there, map), |room| private(room, old.head().sequence()));
+        let mut tenure = made?;
+        tenure.publish(map).expect("it was made to fit, and nobody else has it");
+        // Its routers look for the successor when they find it retired.
+        self.tenure.retire().expect("nobody else has it");
+        Ok(tenure)
+    }
+}
+
+/// Builds a segment with the first of these capacities for which there is room.
+///
+/// # Errors
+/// That of the largest, if there is room for none.
+pub(super) fn build(
+    place: &Place,
+    generation: u64,
+    rooms: &[Capacity],
+    inherited: Option<Inherited<'_>>,
+) -> Result<Prepared, SegmentError> {
+    first_of(rooms, |room| Prepared::build(place, generation, room, inherited))
+}
+
+fn first_of<T>(
+    rooms: &[Capacity],
+    make: impl Fn(Capacity) -> Result<T, SegmentError>,
+) -> Result<T, SegmentError> {
+    let mut first = None;
+    for &room in rooms {
+        match make(room) {
+            Ok(made) => return Ok(made),
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
+    Err(first.expect("there is a capacity to try"))
+}
+
+/// The capacities to try for a map that has outgrown `there`, the best first:
+/// twice the room, and again, until it fits; just what it takes; and that without
+/// room for anything else.
+pub(super) fn rooms(there: Capacity, map: &ClusterMap) -> Vec<Capacity> {
+    let double = |mut room: usize, wanted: usize| {
+        while room < wanted {
+            room *= 2;
+        }
+        room.min(4096)
+    };
+    let least = least(there, map);
+    let enough = Capacity {
+        max_nodes: there.max_nodes.max(least.max_nodes),
+        max_namespaces: there.max_namespaces.max(least.max_namespaces),
+        max_replicas: there.max_replicas.max(least.max_replicas),
+        ..there
+    };
+    let ample = Capacity {
+        max_nodes: double(there.max_nodes, enough.max_nodes),
+        max_namespaces: double(there.max_namespaces, enough.max_namespaces),
+        ..enough
+    };
+    let mut rooms = vec![ample, enough, least];
+    rooms.dedup();
+    rooms
+}
+
+/// The capacity that a map takes, and nothing more.
+pub(super) fn least(there: Capacity, map: &ClusterMap) -> Capacity {
+    Capacity {
+        max_nodes: map.nodes.slots().max(1),
+        max_namespaces: map.namespaces().len().max(1),
+        // Three of them take as much room as one.
+        max_replicas: map.routable_replicas().max(1).next_multiple_of(3).min(Capacity::MOST_REPLICAS),
+        ..there
+    }
+}
+
+/// Whether this process could publish the whole of a map in the place of that
+/// segment.
+pub(super) fn has_room(segment: &Segment, config: &Config, map: &ClusterMap) -> bool {
+    if Image::of(map, segment.geometry()).is_ok() || Fit::new(segment).take(map) == 0 {
+        return true;
+    }
+    let place = config.place();
+    let inherited = Inherited { sequence: segment.head().sequence(), table_generation: 0, map };
+    let rooms = rooms(segment.geometry().capacity(), map);
+    next_generation(&place, segment.identity().generation)
+        .and_then(|next| build(&place, next, &rooms, Some(inherited)))
+        .is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::map::NamespaceName;
+
+    #[test]
+    fn h71_the_room_is_doubled_and_replicas_come_by_threes() {
+        let there = Capacity { max_nodes: 3, ..Capacity::DEFAULT };
+        let mut map = ClusterMap::new(there);
+        map.raise_capacity(4096, 256);
+        map.raise_replicas(255);
+        map.namespace_entry(NamespaceName::new("test").unwrap()).unwrap();
+        for (replicas, room) in [(1, 3), (3, 3), (4, 6), (6, 6), (7, 9), (254, 255), (255, 255)] {
+            map.namespaces_mut()[0].replication_factor = replicas;
+            let rooms = rooms(there, &map);
+            assert_eq!(rooms[0].max_replicas, room, "{replicas}");
+            assert_eq!((rooms[0].max_nodes, rooms.last().unwrap().max_namespaces), (3, 1));
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What this process lacks of its own machine, as against what is wrong with a
+//! server.
+
+use std::io;
+use std::net::SocketAddr;
+
+use rustix::io::Errno;
+
+use super::AskError;
+use crate::layout::{descriptor_limit, descriptors_left};
+
+/// Descriptors that are always left to the rest of the program, at most; of a
+/// process that may have few, an eighth.
+const MARGIN: u64 = 16;
+/// Connections that are opened whatever the limit.
+const LEAST: usize = 4;
+
+/// How many connections may be open at a time: a quarter of the descriptors that
+/// the process may have.
+pub(super) fn most_connections() -> usize {
+    let limit = descriptor_limit().and_then(|limit| usize::try_from(limit / 4).ok());
+    limit.unwrap_or(usize::MAX).max(LEAST)
+}
+
+/// Refuses to take one of the last descriptors, which the program may need.
+pub(super) fn leave_descriptors() -> Result<(), AskError> {
+    let Some(limit) = descriptor_limit() else { return Ok(()) };
+    // One more for the connection itself.
+    let margin = (limit / 8).clamp(1, MARGIN);
+    if descriptors_left(margin + 1) {
+        return Ok(());
+    }
+    Err(AskError::Shortage(format!(
+        "this process may have {limit} file descriptors, and the last {margin} are left to the \
+         rest of it; raise the limit (ulimit -n)"
+    )))
+}
+
+/// Why no connection could be begun.
+pub(super) fn explain(error: &io::Error, to: Option<SocketAddr>) -> AskError {
+    let advice = match Errno::from_io_error(error) {
+        Some(Errno::MFILE) => "raise the limit of this process (ulimit -n)",
+        Some(Errno::NFILE) => "raise the limit of this machine (sysctl fs.file-max)",
+        Some(Errno::NOMEM | Errno::NOBUFS) => "this machine, or a limit of it, leaves no memory",
+        Some(Errno::AGAIN) => "every local port is in use",
+        // Over IPv6 it also says that there is no such network.
+        Some(Errno::ADDRNOTAVAIL) if to.is_some_and(|to| to.is_ipv4()) => {
+            "every local port is in use"
+        }
+        _ => return AskError::Connect(error.to_string()),
+    };
+    AskError::Shortage(format!("{error}: {advice}"))
+}

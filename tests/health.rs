@@ -1,0 +1,204 @@
+//! Whether the map can be kept current is what a status says.
+#![cfg(feature = "sim")]
+
+mod common;
+
+use core::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use common::{config, directory, wait_until};
+use tendmap::client::{Client, Config, Reader, Status, Verdict};
+use tendmap::layout::OwnerWord;
+use tendmap::map::{Capacity, ClusterMap, Matter};
+use tendmap::sim::{Sim, SimConfig};
+use tendmap::tend::{ClusterSource, Condition, TendError, TendReport, Turn};
+
+/// A source of which each pass begins when the test says so.
+#[derive(Clone)]
+struct Gate {
+    map: ClusterMap,
+    allowed: Arc<AtomicU64>,
+    done: u64,
+    report: Arc<Mutex<TendReport>>,
+}
+
+impl Gate {
+    fn new(nodes: u16) -> Gate {
+        let mut map = ClusterMap::new(Capacity::DEFAULT);
+        for number in 0..nodes {
+            map.nodes.insert(common::node(number)).unwrap();
+        }
+        common::add_namespace(&mut map, "test", 1);
+        let allowed = Arc::new(AtomicU64::new(1));
+        Gate { map, allowed, done: 0, report: Arc::default() }
+    }
+
+    /// Lets one more pass come to this.
+    fn pass(&self, report: TendReport) {
+        *self.report.lock().unwrap() = report;
+        self.allowed.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl ClusterSource for Gate {
+    fn start(&mut self, _: ClusterMap) {}
+    fn tend(&mut self, turn: &mut dyn Turn) -> Result<TendReport, TendError> {
+        while self.done >= self.allowed.load(Ordering::SeqCst) {
+            if turn.beat() == ControlFlow::Break(()) {
+                return Err(TendError::Interrupted);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.done += 1;
+        Ok(*self.report.lock().unwrap())
+    }
+    fn map(&self) -> &ClusterMap {
+        &self.map
+    }
+    fn stop(&mut self) {}
+}
+
+fn problems(status: &Status) -> Vec<String> {
+    match status.verdict() {
+        Verdict::Healthy => Vec::new(),
+        Verdict::Unhealthy(problems) => problems,
+    }
+}
+
+#[test]
+fn h65_every_condition_is_a_remark_for_three_passes_and_then_a_problem() {
+    let (directory, gate) = (directory(), Gate::new(2));
+    let mut config = config(&directory);
+    config.tend_interval = Duration::from_millis(400);
+    let client = Client::connect_with(config, Box::new(gate.clone())).unwrap();
+    let status = || client.status().unwrap();
+    let pass = |report: TendReport, done: &dyn Fn(&Status) -> bool| {
+        gate.pass(report);
+        wait_until("the pass", || {
+            client.request_tend();
+            done(&status())
+        });
+    };
+    let mut reports: Vec<(Matter, TendReport)> = Condition::ALL
+        .into_iter()
+        .map(|condition| {
+            let mut report = TendReport::default();
+            report.conditions.add(condition, 2);
+            (condition.into(), report)
+        })
+        .collect();
+    let mut failing = TendReport::default();
+    failing.nodes_failed = 1;
+    reports.push((Matter::FailingNodes, failing));
+    failing.bad_replies = 1;
+    reports.push((Matter::BadReplies, failing));
+    let mut refused = TendReport::default();
+    refused.refused = 1;
+    reports.push((Matter::Refused, refused));
+    for (matter, report) in reports {
+        for passes in 1..=4 {
+            pass(report, &|status| {
+                status.conditions.iter().any(|c| c.matter == matter && c.passes == passes)
+            });
+            let status = status();
+            assert_eq!(problems(&status).len(), usize::from(passes > 3), "{status:?}");
+            assert_eq!(status.remarks().len(), usize::from(passes <= 3), "{status:?}");
+        }
+        let json = status().to_json();
+        assert_eq!(json["healthy"], false);
+        assert_eq!(json["conditions"][0]["condition"], matter.as_str());
+        pass(TendReport::default(), &|status| status.conditions.is_empty());
+        assert_eq!(status().verdict(), Verdict::Healthy);
+    }
+    client.close();
+}
+
+fn owner(sim: &Sim, directory: &tempfile::TempDir) -> (Client, Reader) {
+    let mut config = Config::shared(sim.seeds().into_iter().map(Into::into).collect(), 0x7E4D_0003);
+    config.shm_directory = directory.path().into();
+    config.tend_interval = Duration::from_millis(50);
+    config.connect_timeout = Duration::from_millis(500);
+    let place = config.place();
+    let client = Client::connect(config).unwrap();
+    (client, Reader::attach(&place).unwrap())
+}
+
+#[track_caller]
+fn unhealthy_until_mended(reader: &Reader, part: &str, mend: impl FnOnce()) {
+    let found = |status: &Status| problems(status).iter().any(|problem| problem.contains(part));
+    wait_until(part, || found(&reader.status().unwrap()));
+    mend();
+    wait_until("healthy again", || reader.status().unwrap().verdict() == Verdict::Healthy);
+}
+
+#[test]
+fn h65_nodes_that_refuse_or_do_not_answer_make_the_status_unhealthy() {
+    let (sim, directory) = (Sim::start(SimConfig::fast(3)).unwrap(), directory());
+    let (client, reader) = owner(&sim, &directory);
+    let all = [1, 2, 3];
+    let reply = |command: &str, text: Option<&str>| {
+        all.iter().for_each(|&number| sim.set_reply(number, command, text).unwrap());
+    };
+    reply("replicas", Some("ERROR:7:unstable cluster"));
+    all.iter().for_each(|&number| sim.set_generations(number, 1000, 1000, 1000).unwrap());
+    unhealthy_until_mended(&reader, "can't be used", || reply("replicas", None));
+    reply("peers-clear-std", Some("ERROR:4:nope"));
+    all.iter().for_each(|&number| sim.set_generations(number, 2000, 2000, 2000).unwrap());
+    unhealthy_until_mended(&reader, "can't be used", || reply("peers-clear-std", None));
+    reply("partition-generation", Some("much"));
+    unhealthy_until_mended(&reader, "tending fails", || reply("partition-generation", None));
+    client.close();
+}
+
+#[test]
+fn h67_a_peer_that_is_listed_but_missing_makes_the_status_unhealthy() {
+    let (sim, directory) = (Sim::start(SimConfig::fast(1)).unwrap(), directory());
+    let (client, reader) = owner(&sim, &directory);
+    sim.set_reply(1, "peers-clear-std", Some("7,3000,[[BB9FFFF,,[127.0.0.1:1]]]")).unwrap();
+    sim.set_generations(1, 7, 7, 7).unwrap();
+    unhealthy_until_mended(&reader, "that others list", || {
+        sim.set_reply(1, "peers-clear-std", None).unwrap();
+    });
+    client.close();
+}
+
+#[test]
+fn h67_a_node_that_left_is_mentioned_until_it_comes_back() {
+    let (sim, directory) = (Sim::start(SimConfig::fast(3)).unwrap(), directory());
+    let (client, reader) = owner(&sim, &directory);
+    let gone = reader.status().unwrap().members[1].id;
+    let nodes = sim.status().unwrap().nodes;
+    let number = 1 + nodes.iter().position(|node| node.node == gone.as_str()).expect("a node of the cluster");
+    let mentioned = || {
+        let status = reader.status().unwrap();
+        status.departed.iter().any(|node| node.id == gone)
+            && status.remarks().iter().any(|remark| remark.contains(gone.as_str()))
+    };
+    assert!(!mentioned());
+    sim.kill(number).unwrap();
+    wait_until("it is mentioned", mentioned);
+    assert_eq!(reader.status().unwrap().members.len(), 2);
+    sim.start_node(number).unwrap();
+    wait_until("it is back", || reader.status().unwrap().members.len() == 3);
+    assert!(!mentioned());
+    client.close();
+}
+
+#[test]
+fn h66_the_heart_beats_every_second_however_long_the_interval() {
+    let (directory, gate) = (directory(), Gate::new(1));
+    let mut config = config(&directory);
+    config.tend_interval = Duration::from_secs(3600);
+    config.shm_takeover_threshold = Duration::from_secs(3 * 3600);
+    let client = Client::connect_with(config, Box::new(gate)).unwrap();
+    let segment = client.segment();
+    let word = || segment.mapping().owner(OwnerWord::Heartbeat).load(Ordering::Relaxed);
+    for _ in 0..3 {
+        let before = word();
+        wait_until("a heartbeat", || word() != before);
+    }
+    assert!(client.status().unwrap().heartbeat_age.unwrap() < Duration::from_secs(10));
+    client.close();
+}
