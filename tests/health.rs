@@ -170,7 +170,10 @@ fn h67_a_node_that_left_is_mentioned_until_it_comes_back() {
     let (client, reader) = owner(&sim, &directory);
     let gone = reader.status().unwrap().members[1].id;
     let nodes = sim.status().unwrap().nodes;
-    let number = 1 + nodes.iter().position(|node| node.node == gone.as_str()).expect("a node of the cluster");
+    let number = 1 + nodes
+        .iter()
+        .position(|node| node.node == gone.as_str())
+        .expect("a node of the cluster");
     let mentioned = || {
         let status = reader.status().unwrap();
         status.departed.iter().any(|node| node.id == gone)

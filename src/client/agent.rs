@@ -13,8 +13,8 @@ use super::shared::{Command, Shared};
 use crate::map::{Capacity, snapshot};
 use crate::protocol::Term;
 use crate::segment::{
-    Created, Inherited, Personal, Place, Search, Segment, SegmentError, Tenure,
-    next_generation, retire_and_unlink_unused, search, sweep, wait,
+    Created, Inherited, Personal, Place, Search, Segment, SegmentError, Tenure, next_generation,
+    retire_and_unlink_unused, search, sweep, wait,
 };
 use crate::tend::ClusterSource;
 

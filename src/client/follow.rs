@@ -215,8 +215,7 @@ impl Follow {
             return Ok(Seen::Wait(self.standing.pause()));
         }
         let reached = try_tend(segment, shared, source);
-        let better = reached
-            .is_ok_and(|report| report.conditions.count(Condition::Shortage) == 0)
+        let better = reached.is_ok_and(|report| report.conditions.count(Condition::Shortage) == 0)
             && grow::has_room(segment, &shared.config, source.map());
         source.stop();
         if better {
