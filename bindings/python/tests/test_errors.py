@@ -235,7 +235,7 @@ def test_h108_a_wait_takes_every_form_of_a_duration(client, cluster, timeout):
 
 @pytest.mark.parametrize(
     "timeout",
-    [-1, -0.001, -(10**400), float("nan"), float("inf"), float("-inf"), "-1", "nan", "inf", "1m",
+    [-1, -0.001, -(10**400), float("nan"), float("inf"), float("-inf"), "-1", "nan", "inf", "1d",
      "", "soon", "\ud800", datetime.timedelta(-1), np.float64("nan"), decimal.Decimal("Infinity"),
      decimal.Decimal("sNaN"), True, [], b"1", 1j, {}],
 )  # fmt: skip
@@ -258,6 +258,29 @@ def test_h106_after_a_fork_a_wrong_argument_is_the_same_error(client):
             client.route("test", "s", 1)
 
     in_child(child)
+
+
+@pytest.mark.parametrize("name", [name for name in SETTINGS if name not in ("password", "\ud800")])
+def test_h106_a_zero_byte_in_a_setting_is_an_error_of_tendmap(cluster, settings, name):
+    """It would cut a path or a name where C reads it."""
+    given = {**settings, "user": "u", "password": "p", name: "x\0y"}
+    with pytest.raises(tendmap.Error):
+        tendmap.Client(cluster.hosts, **given).close()
+
+
+def test_h106_a_closed_simulated_cluster_says_so():
+    cluster = tendmap.SimulatedCluster(1)
+    cluster.close()
+    cluster.close()
+    for call in [
+        lambda: cluster.hosts,
+        lambda: cluster.kill(1),
+        lambda: cluster.add(),
+        lambda: cluster.settle(0),
+        lambda: cluster.owners("test"),
+    ]:
+        with pytest.raises(tendmap.ClosedError, match="closed"):
+            call()
 
 
 WATCHER = """

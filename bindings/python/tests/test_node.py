@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from test_php import library, owner_of  # noqa: F401 (a fixture)
+from test_php import ODD_KEYS, library, owner_of  # noqa: F401 (a fixture)
 from test_prefork import four_processes_take_turns, observer, tool  # noqa: F401
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -115,6 +115,33 @@ Promise.all(waits).then(() => { tendmap.close(); print(found) })
 
 def test_h109_node_converts_no_argument_of_a_wrong_type(env, client):
     assert node(env, NODE_ODD) == []
+
+
+@pytest.mark.parametrize("key", ODD_KEYS)
+def test_node_takes_text_keys_as_they_are(env, client, key):
+    code = f"print(tendmap.route('test', 'ü', {json.dumps(key)}).partition); tendmap.close()"
+    assert node(env, code) == client.locate("test", "ü", key).partition
+
+
+def test_node_shares_an_attachment_with_its_worker_threads(env, client):
+    """Each thread has an object of its own; one that ends takes nothing from the others."""
+    code = f"""
+        const {{ Worker }} = require('node:worker_threads')
+        const worker = new Worker(`
+          const {{ Tendmap }} = require('{EXAMPLE}/tendmap.js')
+          const own = new Tendmap(process.env.TENDMAP_HOSTS, JSON.parse(process.env.TENDMAP_SETTINGS))
+          const found = [own.route('test', 'users', 7).name, own.status().attached]
+          own.waitForChange(own.status().sequence).catch(() => {{}})
+          own.close()
+          require('node:worker_threads').parentPort.postMessage(found)
+        `, {{ eval: true }})
+        worker.on('message', (found) => worker.on('exit', () => {{
+          print([...found, tendmap.route('test', 'users', 7).name])
+          tendmap.close()
+        }}))
+        """
+    name = client.route("test", "users", 7).name
+    assert node(env, code) == [name, 2, name]
 
 
 def test_h110_waits_of_node_occupy_no_thread_of_its_pool(env, cluster):

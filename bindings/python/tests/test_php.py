@@ -87,6 +87,9 @@ def test_php_says_what_is_wrong(env, client):
     assert run.returncode == 255 and 'no setting "shm_nodes"' in run.stderr + run.stdout
 
 
+#: Text keys on which a C string would end, or that are another key in another form.
+ODD_KEYS = ["", "a\0b", "\0", "ü😀", "7", "x" * 300]
+
 PHP_ODD = r"""
 $odd = ['1.0' => 1.0, '1.5' => 1.5, '1e30' => 1e30, 'NAN' => NAN, 'INF' => INF, 'true' => true,
     'false' => false, 'null' => null, 'array' => [1], 'object' => new stdClass,
@@ -141,6 +144,42 @@ def test_h109_php_converts_no_argument_of_a_wrong_type(env, client, cluster, str
     )
     output = subprocess.check_output([php(), "-d", "ffi.enable=1", "-r", code], env=env, text=True)
     assert json.loads(output) == ["ok", owner_of(cluster, -(2**63))], output
+
+
+@pytest.mark.parametrize("key", ODD_KEYS)
+def test_php_takes_text_keys_as_they_are(env, client, key):
+    code = (
+        f"require '{EXAMPLE}/Tendmap.php';"
+        "$tendmap = new Tendmap(getenv('TENDMAP_HOSTS'), json_decode("
+        "getenv('TENDMAP_SETTINGS'), true));"
+        "echo $tendmap->route('test', 'ü', json_decode($argv[1]))['partition'];"
+    )
+    command = [php(), "-d", "ffi.enable=1", "-r", code, json.dumps(key)]
+    assert int(subprocess.check_output(command, env=env)) == client.locate("test", "ü", key).partition
+
+
+def test_php_goes_on_in_a_child_and_after_it(env, cluster):
+    if "pcntl" not in subprocess.check_output([php(), "-m"], text=True).split():
+        pytest.skip("skipped: this php has no pcntl")
+    code = (
+        f"require '{EXAMPLE}/Tendmap.php';"
+        "$tendmap = new Tendmap(getenv('TENDMAP_HOSTS'), json_decode("
+        "getenv('TENDMAP_SETTINGS'), true));"
+        "$mine = $tendmap->route('test', 'users', 7)['name'];"
+        "$child = pcntl_fork();"
+        "if ($child === 0) {"
+        "  try { $tendmap->route('test', 'users', 7.0); exit(3); } catch (RuntimeException) {}"
+        "  exit($tendmap->route('test', 'users', 7)['name'] === $mine"
+        "    && in_array($tendmap->role(), ['follower', 'standby'])"
+        "    && $tendmap->status()['attached'] === 2 ? 0 : 4);"
+        "}"
+        "pcntl_waitpid($child, $status);"
+        "echo json_encode([pcntl_wexitstatus($status), $mine, $tendmap->role(),"
+        "  $tendmap->status()['attached'], $tendmap->route('test', 'users', 7)['name']]);"
+    )
+    output = subprocess.check_output([php(), "-d", "ffi.enable=1", "-r", code], env=env)
+    name = owner_of(cluster, 7)
+    assert json.loads(output) == [0, name, "owner", 1, name]
 
 
 def test_h111_php_names_a_library_that_is_missing(env, client):

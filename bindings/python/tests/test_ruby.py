@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from test_php import library, owner_of  # noqa: F401 (a fixture)
+from test_php import ODD_KEYS, library, owner_of  # noqa: F401 (a fixture)
 from test_prefork import four_processes_take_turns, observer, tool  # noqa: F401
 
 EXAMPLE = pathlib.Path(__file__).parents[3] / "bindings/c/examples/ruby"
@@ -122,6 +122,21 @@ def test_h109_a_closed_object_of_ruby_stays_closed(env, client):
         """,
     )
     assert found == [2, 2, 2, 2, 2, "TypeError", ", closed>"]
+
+
+@pytest.mark.parametrize("key", ODD_KEYS)
+def test_ruby_takes_text_keys_as_they_are(env, client, key):
+    code = f"print tendmap.route('test', 'ü', JSON.parse({json.dumps(json.dumps(key))})).partition"
+    assert ruby(env, code) == client.locate("test", "ü", key).partition
+
+
+def test_ruby_reads_text_in_any_encoding(env, client):
+    code = """
+        found = %w[UTF-16LE ISO-8859-1 UTF-8].map { |name| tendmap.route("test", "ü".encode(name), "ä".encode(name)).partition }
+        found << (tendmap.route("test", "users", "\\xff".b) rescue $!.code)
+        puts JSON.generate(found)
+        """
+    assert ruby(env, code) == [client.locate("test", "ü", "ä").partition] * 3 + [1]
 
 
 def test_h111_ruby_names_a_library_that_is_missing(env):
