@@ -1,6 +1,6 @@
 //! What the commands answer.
 
-use std::process::Stdio;
+use std::fs;
 
 use serde_json::{Value, json};
 use tendmap::route::Digest;
@@ -174,15 +174,21 @@ fn permission_to_read_is_enough() {
 }
 
 #[test]
-fn a_closed_pipe_ends_a_command_in_silence() {
-    let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(2)).unwrap());
+fn h104_tables_have_at_most_80_columns() {
+    let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(3)).unwrap());
     let _owner = place.tend(&sim, &[]);
-    for args in [&["map"][..], &["map", "--json"], &["ls"], &["status"], &["--help"]] {
-        let mut command = place.command(args);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        drop(child.stdout.take());
-        let ended = child.wait_with_output().unwrap();
-        assert_eq!(ended.status.code(), Some(0), "{args:?}");
-        assert_eq!(String::from_utf8_lossy(&ended.stderr), "", "{args:?}");
+    fs::write(place.path().join("tendmap-00000004-v9-g1"), [0; 64]).unwrap();
+    let host = sim.seeds()[0].to_string();
+    let route = ["route", "--namespace", "test", "--int", "1"];
+    let refused = ["check", "--host", "127.0.0.1:1", "--host", &host];
+    let lost = ["check", "--host", "a-host-with-a-very-long-name.example.invalid:3000"];
+    let cases: [&[&str]; 6] =
+        [&["ls"], &["status"], &route, &["check", "--host", &host], &refused, &lost];
+    for args in cases {
+        let text = place.run(args).stdout();
+        assert!(text.lines().count() > 1, "{args:?}: {text}");
+        for line in text.lines() {
+            assert!(line.chars().count() <= 80, "{args:?}: {line}");
+        }
     }
 }

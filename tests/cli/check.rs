@@ -66,8 +66,7 @@ fn a_cluster_that_is_well_is_told_in_full_and_left_alone() {
     assert_eq!(ledger["strong_consistency"], true);
 
     let text = check(&place, &hosts(&sim), &[]).stdout();
-    for wanted in ["tending would work", "Enterprise", "ledger", "7 (1 nodes)", "security      off"]
-    {
+    for wanted in ["tending would work", "Enterprise", "ledger", "0:2, 7:1", "security      off"] {
         assert!(text.contains(wanted), "no {wanted:?} in {text}");
     }
     let open: usize = sim.status().unwrap().nodes.iter().map(|node| node.connections).sum();

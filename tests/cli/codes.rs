@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::FileExt;
+use std::process::{Command, Stdio};
 
 use tendmap::sim::{Sim, SimConfig};
 
-use crate::tool::{Place, keys};
+use crate::tool::{Answer, BINARY, Place, keys};
 
 const ROUTE: &[&str] = &["route", "--namespace", "test", "--int", "1"];
 const LOOKS: [&[&str]; 3] = [ROUTE, &["map"], &["status"]];
@@ -17,8 +18,15 @@ fn all_end_with(place: &Place, code: i32, why: &str) {
         for json in [&[][..], &["--json"]] {
             let answer = place.run(&[args, json].concat());
             assert_eq!(answer.code(), code, "{args:?}: {}", answer.stderr());
-            assert!(answer.stderr().starts_with("tendmap: "), "{}", answer.stderr());
-            assert!(answer.stderr().contains(why), "{}", answer.stderr());
+            if json.is_empty() {
+                assert!(answer.stderr().starts_with("tendmap: "), "{}", answer.stderr());
+                assert!(answer.stderr().contains(why), "{}", answer.stderr());
+            } else {
+                let error = answer.error();
+                assert_eq!(error["code"], code, "{error}");
+                assert!(error["message"].as_str().unwrap().contains(why), "{error}");
+                assert!(error["hint"].is_string(), "{error}");
+            }
             assert_eq!(answer.stdout(), "");
         }
     }
@@ -28,7 +36,7 @@ fn all_end_with(place: &Place, code: i32, why: &str) {
 fn bad_usage_is_2() {
     let place = Place::new();
     let host = ["tend", "--host", "127.0.0.1:3000"];
-    let cases: [&[&str]; 24] = [
+    let cases: [&[&str]; 25] = [
         &[],
         &["nonsense"],
         &["map", "--shm-key", "zz"],
@@ -51,6 +59,7 @@ fn bad_usage_is_2() {
         &[&host[..], &["--shm-takeover-threshold", "1s"]].concat(),
         &[&host[..], &["--shm-mode", "0666"]].concat(),
         &["sim", "--namespace", "test:0"],
+        &["sim", "--user", "ann"],
         &["sim", "--nodes", "0"],
         &["demo", "--workers", "1"],
     ];
@@ -60,6 +69,65 @@ fn bad_usage_is_2() {
         assert_ne!(answer.stderr(), "");
     }
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0, "nothing was made");
+}
+
+#[test]
+fn h104_errors_of_every_kind_are_json_where_json_is_asked_for() {
+    let place = Place::new();
+    let bad_file = place.path().join("bad.toml");
+    fs::write(&bad_file, "colour = 1\n").unwrap();
+    let bad_file = bad_file.to_str().unwrap();
+    let cases: [(&[&str], i32, &str, &str); 9] = [
+        (&["nonsense", "--json"], 2, "unrecognized subcommand 'nonsense'", ""),
+        (&["--json"], 2, "requires a subcommand", ""),
+        (&["--json", "rm", "--forc"], 2, "unexpected argument '--forc'", "'--force'"),
+        (&["map", "--json", "--shm-key", "zz"], 2, "\"zz\"", ""),
+        (&["tend", "--json"], 2, "--host <HOST>", "usage: "),
+        (&["tend", "--json", "--host", "a:1", "--tend-interval", "1ms"], 2, "at least 50ms", ""),
+        (&["status", "--json", "--config", bad_file], 2, "bad.toml:1: unknown key colour", ""),
+        (&["tend", "--json", "--host", "127.0.0.1:1"], 6, "127.0.0.1:1", ""),
+        (&["check", "--json", "--host", "127.0.0.1:1"], 6, "tending would not work", ""),
+    ];
+    for (args, code, message, hint) in cases {
+        let answer = place.run(args);
+        assert_eq!(answer.code(), code, "{args:?}: {}", answer.stderr());
+        let error = answer.error();
+        assert_eq!(error["code"], code, "{error}");
+        assert!(error["message"].as_str().unwrap().contains(message), "{args:?}: {error}");
+        assert!(error["hint"].as_str().unwrap_or_default().contains(hint), "{args:?}: {error}");
+    }
+    // The variable asks for it, too.
+    let by_variable = place.command(&["map"]).env("TENDMAP_JSON", "1").output().unwrap();
+    assert_eq!(Answer(by_variable).error()["code"], 3);
+    let by_variable = place.command(&["nonsense"]).env("TENDMAP_JSON", "1").output().unwrap();
+    assert_eq!(Answer(by_variable).error()["code"], 2);
+}
+
+#[test]
+fn h104_no_color_holds_for_help_errors_and_the_log() {
+    // `script` runs a command on a terminal.
+    if Command::new("script").arg("--version").output().is_err() {
+        println!("skipped: there is no `script` here");
+        return;
+    }
+    let place = Place::new();
+    let on_terminal = |no_color: Option<&str>, args: &str| {
+        let mut command = Command::new("script");
+        let line = format!("'{BINARY}' {args}");
+        command.args(["-q", "-e", "-c", &line, "/dev/null"]).current_dir(place.path());
+        command.env("TERM", "xterm-256color").env_remove("NO_COLOR").env_remove("CLICOLOR");
+        command.envs(no_color.map(|value| ("NO_COLOR", value)));
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let directory = place.path().to_str().unwrap();
+    let log = format!("tend --host 127.0.0.1:1 --log debug --shm-directory {directory}");
+    for args in [&log, "map --nonsense", "tend --help"] {
+        assert!(on_terminal(None, args).contains("\x1b["), "{args} has no colours at all");
+        let plain = on_terminal(Some("1"), args);
+        assert!(!plain.is_empty() && !plain.contains("\x1b["), "{args}: {plain}");
+    }
+    assert!(on_terminal(Some(""), &log).contains("\x1b["), "an empty variable is none");
 }
 
 #[test]
@@ -75,7 +143,7 @@ fn no_such_segment_is_3() {
 fn another_layout_version_is_4() {
     let place = Place::new();
     fs::write(place.path().join("tendmap-a7000000-v9-g1"), [0; 4096]).unwrap();
-    all_end_with(&place, 4, "layout version 9, wanted 2");
+    all_end_with(&place, 4, "layout version 9, wanted 3");
     assert_eq!(place.run(&["rm"]).code(), 4);
     let listed = place.json(&["ls", "--json"]);
     assert_eq!(listed["segments"][0]["status"], "other version");
@@ -115,7 +183,7 @@ fn a_damaged_header_is_5_and_one_of_another_version_is_4() {
         flip(at);
     }
     flip(8);
-    all_end_with(&place, 4, "layout version 6, wanted 2");
+    all_end_with(&place, 4, "layout version 7, wanted 3");
     flip(8);
     assert_eq!(place.run(ROUTE).code(), 0);
     // Cut short.

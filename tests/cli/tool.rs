@@ -86,6 +86,15 @@ impl Answer {
         String::from_utf8(self.0.stdout.clone()).unwrap()
     }
 
+    /// The error that it reports as JSON.
+    pub fn error(&self) -> Value {
+        let text = self.stderr();
+        assert_eq!(text.matches('\n').count(), 1, "{text}");
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(keys(&value["error"]), ["message", "code", "hint"]);
+        value["error"].clone()
+    }
+
     /// One object on one line.
     pub fn json(&self) -> Value {
         let text = self.stdout();

@@ -6,42 +6,49 @@ use tendmap::client::Config;
 use tendmap::tend::login::{AuthMode, SecretString};
 use tendmap::tend::tls::TlsConfig;
 
+use crate::args::SECURITY;
+
 /// Who asks, and on which way.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Access {
     /// The user that logs in; without it nobody does.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = SECURITY, value_name = "NAME")]
     pub user: Option<String>,
-    /// The user's password. Other users of the host see flags: better give it in
-    /// the environment.
-    #[arg(long, value_name = "TEXT")]
+    /// The user's password.
+    ///
+    /// Other users of the host see flags: better give it in the environment.
+    #[arg(long, help_heading = SECURITY, value_name = "TEXT", hide_short_help = true)]
     pub password: Option<SecretString>,
-    /// How the user proves who it is: INTERNAL, EXTERNAL, EXTERNAL_INSECURE or
-    /// PKI.
-    #[arg(long, value_name = "MODE", default_value_t = AuthMode::Internal)]
+    /// How the user logs in: INTERNAL, EXTERNAL, EXTERNAL_INSECURE or PKI.
+    #[arg(long, help_heading = SECURITY, value_name = "MODE", default_value_t = AuthMode::Internal,
+        hide_short_help = true)]
     pub auth_mode: AuthMode,
-    /// Speak TLS with the servers; the hosts are then NAME:PORT or
-    /// NAME:TLS_NAME:PORT of their TLS ports. Any other TLS flag implies it.
-    #[arg(long)]
+    /// Speak TLS with the servers.
+    ///
+    /// The hosts are then NAME:PORT or NAME:TLS_NAME:PORT of their TLS ports.
+    /// Any other TLS flag implies it.
+    #[arg(long, help_heading = SECURITY)]
     pub tls_enable: bool,
-    /// Certificates of the authorities that are trusted, PEM [default: those of
-    /// the system].
-    #[arg(long, value_name = "FILE")]
+    /// Certificates of the authorities that are trusted, PEM.
+    ///
+    /// [default: those of the system]
+    #[arg(long, help_heading = SECURITY, value_name = "FILE", hide_short_help = true)]
     pub tls_cafile: Option<PathBuf>,
     /// The client's own certificate, PEM.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = SECURITY, value_name = "FILE", hide_short_help = true)]
     pub tls_certfile: Option<PathBuf>,
     /// The key to it, PEM.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = SECURITY, value_name = "FILE", hide_short_help = true)]
     pub tls_keyfile: Option<PathBuf>,
     /// Speak TLS for logins only.
-    #[arg(long)]
+    #[arg(long, help_heading = SECURITY, hide_short_help = true)]
     pub tls_for_login_only: bool,
-    /// Use the alternate addresses that servers tell.
+    /// Use the alternate addresses that servers advertise.
     #[arg(long)]
     pub use_services_alternate: bool,
-    /// Use a host name or IP address instead of one that servers tell; may be
-    /// given several times.
+    /// Use another host than an address that servers advertise.
+    ///
+    /// May be given several times.
     #[arg(long, value_name = "TOLD=USED", value_parser = mapping)]
     pub ip_map: Vec<(String, String)>,
 }

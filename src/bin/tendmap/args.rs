@@ -1,4 +1,4 @@
-//! The flags that every command has.
+//! The flags that several commands have.
 
 use std::path::PathBuf;
 
@@ -8,34 +8,87 @@ use tendmap::segment::{Backend, Place, SegmentError, parse_key, parse_users};
 
 use crate::log;
 
-/// Which segment, and how to answer.
+/// Which segment.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Common {
     /// Key of the segment, decimal or 0x… [default: 0xa7000000].
-    #[arg(long, global = true, value_name = "KEY", value_parser = key)]
+    #[arg(long, help_heading = MEMORY, value_name = "KEY", value_parser = key)]
     pub shm_key: Option<u32>,
-    /// The kind of shared memory that the segment is in: file, or sysv (as
-    /// `ipcs -m` lists it).
-    #[arg(long, global = true, value_name = "KIND", default_value_t = Backend::File)]
+    /// The kind of shared memory: file or sysv.
+    ///
+    /// `ls` shows segments of both kinds; `ipcs -m` lists those in sysv.
+    #[arg(long, help_heading = MEMORY, value_name = "KIND", default_value_t = Backend::File,
+        hide_short_help = true)]
     pub shm_backend: Backend,
     /// Directory of the segments, and of the lock files of those in sysv.
-    #[arg(long, global = true, value_name = "DIR", default_value = Place::DIRECTORY)]
+    #[arg(long, help_heading = MEMORY, value_name = "DIR", default_value = Place::DIRECTORY,
+        hide_short_help = true)]
     pub shm_directory: PathBuf,
-    /// Users beside yourself and root whose segments are trusted, by name or
-    /// number, separated by commas; may be given several times.
-    #[arg(long, global = true, value_name = "USERS", value_parser = users)]
+    /// Users beside yourself and root whose segments are trusted.
+    ///
+    /// Names or numbers, separated by commas; may be given several times.
+    #[arg(long, help_heading = MEMORY, value_name = "USERS", value_parser = users,
+        hide_short_help = true)]
     pub shm_owner: Vec<Users>,
-    /// A configuration file, TOML: its keys are the flags without their dashes.
-    #[arg(long, global = true, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// What of the library's log goes to standard error: error, warn, info,
-    /// debug, trace, or such a level for each part of it.
-    #[arg(long, global = true, value_name = "LEVEL", value_parser = log::parse)]
-    pub log: Option<String>,
-    /// Answer with one JSON object on one line.
-    #[arg(long, global = true)]
-    pub json: bool,
 }
+
+/// The heading of what concerns the segment.
+pub const MEMORY: &str = "Shared memory";
+/// The heading of logins and TLS.
+pub const SECURITY: &str = "Security";
+const ANSWER: &str = "Output and settings";
+
+/// How to answer.
+#[derive(clap::Args, Clone, Debug)]
+pub struct OutputArgs {
+    /// Answer with JSON, and report errors so.
+    ///
+    /// An answer is one object on one line of standard output, an event of
+    /// `tend` too; an error is one on standard error: {"error":{"message":…,
+    /// "code":…,"hint":…}}, its code the exit code.
+    #[arg(long, help_heading = ANSWER)]
+    pub json: bool,
+    /// A configuration file, TOML: its keys are the flags without their dashes.
+    ///
+    /// What stands under [COMMAND] counts for that command only, and before
+    /// what stands at the top.
+    #[arg(long, help_heading = ANSWER, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What of the library's log goes to standard error.
+    ///
+    /// One of error, warn, info, debug and trace, or such a level for each part
+    /// of it (PART=LEVEL,PART=LEVEL…).
+    #[arg(long, help_heading = ANSWER, value_name = "LEVEL", value_parser = log::parse,
+        hide_short_help = true)]
+    pub log: Option<String>,
+}
+
+/// A command's own flags, and those of commands on a segment.
+#[derive(clap::Args, Clone, Debug)]
+#[group(id = "placed")]
+pub struct Placed<A: clap::Args> {
+    #[command(flatten)]
+    pub own: A,
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// A command's own flags, and those of all commands.
+#[derive(clap::Args, Clone, Debug)]
+#[group(id = "plain")]
+pub struct Plain<A: clap::Args> {
+    #[command(flatten)]
+    pub own: A,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// A command without flags of its own.
+#[derive(clap::Args, Clone, Debug)]
+#[group(id = "none")]
+pub struct Nothing {}
 
 impl Common {
     /// The key, the default one if none was given.

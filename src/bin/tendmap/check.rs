@@ -10,7 +10,7 @@ use tendmap::tend::{Survey, SurveyedHost, SurveyedNode, TendEvent, Turn, survey}
 
 use crate::cluster::ClusterArgs;
 use crate::failure::Failure;
-use crate::output::{Output, table, write_table};
+use crate::output::{Output, table, write_pair, write_table};
 use crate::settings::Origins;
 
 /// Which cluster.
@@ -198,13 +198,14 @@ fn as_text(survey: &Survey, problems: &[String], out: &mut dyn Write) -> io::Res
     let mut hosts = table(["host", "address", "answers"], &[]);
     for host in &survey.hosts {
         let name = host.host.to_string();
-        if let Some(error) = &host.error {
-            hosts.add_row([name.clone(), "-".to_owned(), error.clone()]);
+        // The problems say why not.
+        if host.error.is_some() {
+            hosts.add_row([name.clone(), "-".to_owned(), "no".to_owned()]);
         }
         for at in &host.addresses {
             let answer = match &at.node {
                 Ok(node) => format!("node {node}"),
-                Err(error) => error.clone(),
+                Err(_) => "no".to_owned(),
             };
             hosts.add_row([name.clone(), at.address.to_string(), answer]);
         }
@@ -232,12 +233,12 @@ fn as_text(survey: &Survey, problems: &[String], out: &mut dyn Write) -> io::Res
     }
     if !survey.map.namespaces().is_empty() {
         writeln!(out)?;
-        let header = ["namespace", "replication factor", "strong consistency", "racks", "holes"];
+        let header = ["namespace", "replicas", "strong consistency", "racks:nodes", "holes"];
         let mut namespaces = table(header, &[1, 4]);
         for namespace in survey.map.namespaces() {
             let racks = racks(survey, namespace).into_iter();
             let racks: Vec<String> =
-                racks.map(|(rack, nodes)| format!("{rack} ({} nodes)", nodes.len())).collect();
+                racks.map(|(rack, nodes)| format!("{rack}:{}", nodes.len())).collect();
             namespaces.add_row([
                 namespace.name.to_string(),
                 namespace.replication_factor.to_string(),
@@ -250,10 +251,11 @@ fn as_text(survey: &Survey, problems: &[String], out: &mut dyn Write) -> io::Res
     }
     writeln!(out)?;
     for problem in problems {
-        writeln!(out, "PROBLEM: {problem}")?;
+        write_pair(out, 8, "PROBLEM:", problem)?;
     }
     match (&survey.error, problems) {
-        (Some(error), _) => writeln!(out, "tending would NOT work: {error}"),
+        // The error itself comes last, on standard error.
+        (Some(_), _) => writeln!(out, "tending would NOT work"),
         (None, []) => writeln!(out, "tending would work"),
         (None, _) => writeln!(out, "tending would work, but not all is well"),
     }

@@ -17,11 +17,11 @@ pub struct ClusterArgs {
     /// The name that the cluster must have.
     #[arg(long, value_name = "NAME")]
     pub cluster_name: Option<String>,
-    #[command(flatten)]
-    pub access: Access,
     /// How long a server may take to accept a connection or to answer.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration::parse)]
     pub connect_timeout: Duration,
+    #[command(flatten)]
+    pub access: Access,
 }
 
 impl ClusterArgs {

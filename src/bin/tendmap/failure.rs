@@ -3,6 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
+use serde_json::json;
 use tendmap::client::{ConnectError, StatusError};
 use tendmap::layout::HeaderError;
 use tendmap::map::SnapshotError;
@@ -46,21 +47,44 @@ impl core::fmt::Display for Failure {
 }
 
 impl Failure {
-    /// Tells why on standard error; the exit code.
-    pub fn report(self) -> ExitCode {
-        let (code, text) = match self {
+    /// Says why on standard error, in JSON or for people; the exit code.
+    pub fn report(self, json: bool) -> ExitCode {
+        let code = match self {
             Failure::Pipe => return ExitCode::from(141),
             Failure::Unhealthy => return ExitCode::from(1),
-            Failure::Usage(text) => (2, text),
-            Failure::NotFound(text) => (3, text),
-            Failure::OtherVersion(text) => (4, text),
-            Failure::Corrupt(text) => (5, text),
-            Failure::Failed(text) => (6, text),
+            Failure::Usage(_) => 2,
+            Failure::NotFound(_) => 3,
+            Failure::OtherVersion(_) => 4,
+            Failure::Corrupt(_) => 5,
+            Failure::Failed(_) => 6,
         };
-        // Where standard error is closed too there is nobody to tell.
-        let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("tendmap: {text}\n"));
+        if json {
+            error_json(&self.to_string(), code, self.hint());
+        } else {
+            // Where standard error is closed too there is nobody to tell.
+            let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("tendmap: {self}\n"));
+        }
         ExitCode::from(code)
     }
+
+    /// What to do about failures of its kind.
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Failure::Usage(_) => Some("`tendmap COMMAND --help` shows what is possible"),
+            Failure::NotFound(_) => {
+                Some("`tendmap ls` lists the segments of this host, `tendmap tend` makes one")
+            }
+            Failure::OtherVersion(_) => Some("use the tendmap of the processes that made it"),
+            Failure::Corrupt(_) => Some("`tendmap rm --force` removes a damaged segment"),
+            Failure::Pipe | Failure::Unhealthy | Failure::Failed(_) => None,
+        }
+    }
+}
+
+/// Writes an error to standard error as one JSON object on one line.
+pub fn error_json(message: &str, code: u8, hint: Option<&str>) {
+    let error = json!({ "error": { "message": message, "code": code, "hint": hint } });
+    let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("{error}\n"));
 }
 
 /// Writing the output failed.

@@ -31,110 +31,131 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use args::Common;
-use failure::Failure;
+use args::{Nothing, OutputArgs, Placed, Plain};
 use log::Log;
 use output::Output;
-use settings::{Settings, Unsettled};
+use settings::Settings;
 
 /// One process tends an Aerospike cluster; all others on the host route from
 /// shared memory.
 #[derive(Parser)]
-#[command(version, after_help = EXIT_CODES, subcommand_required = true)]
+#[command(version, after_help = SHORT, after_long_help = EXIT_CODES, subcommand_required = true)]
+#[command(max_term_width = 80)]
 struct Cli {
-    #[command(flatten)]
-    common: Common,
     #[command(subcommand)]
     command: Command,
 }
 
+const SHORT: &str = "\
+`tendmap COMMAND -h` shows what a command is most used with, `tendmap COMMAND
+--help` all of it, `tendmap --help` the exit codes.";
+
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  answered
-  1  unhealthy or stale (status); works, but not all is well (check)
-  2  usage: a flag, a key or a setting that can't be
-  3  no such segment
-  4  a segment of another layout version
-  5  a corrupt segment
-  6  failed for another reason, which is told
+  0    answered
+  1    unhealthy or stale (status); works, but not all is well (check)
+  2    usage: a flag, a key or a setting that can't be
+  3    no such segment
+  4    a segment of another layout version
+  5    a corrupt segment
+  6    failed for another reason, which is told
   141  the reader of the output has gone
 
-Every setting has three places: its flag; an environment variable of the same
+With --json an error is JSON, too, on standard error:
+{\"error\":{\"message\":…,\"code\":…,\"hint\":…}}, its code the exit code.
+
+Every option has three places: its flag; an environment variable of the same
 name (--tend-interval, TENDMAP_TEND_INTERVAL); a line in the file that --config
-names (tend-interval = \"1s\"). The earlier counts before the later.";
+names (tend-interval = \"1s\"). The earlier counts before the later. One file may
+serve all commands: keys of others are passed over, and what stands under
+[COMMAND] counts for that command only.";
 
 #[derive(Subcommand)]
 enum Command {
     /// See it all at work: a simulated cluster, worker processes, a takeover.
-    Demo(demo::Args),
-    /// Torment it: kill, stop and continue processes and nodes at random, and
-    /// check every answer.
-    Soak(soak::Args),
+    Demo(Placed<demo::Args>),
+    /// Torment it: kill, stop and move processes and nodes, check every answer.
+    Soak(Placed<soak::Args>),
     /// Measure lookups, publications and takeovers on this machine.
-    Bench(bench::Args),
+    Bench(Placed<bench::Args>),
     /// A process of the bench.
     #[command(hide = true)]
-    BenchProcess(bench::ChildArgs),
+    BenchProcess(Placed<bench::ChildArgs>),
     /// A worker of the demo or the soak.
     #[command(hide = true)]
-    Worker(fleet::worker::Args),
-    /// Find out whether tending a cluster would work, and tell what it is like.
-    Check(check::Args),
-    /// Tend a cluster, or follow who does, and tell all that happens.
-    Tend(tend::Args),
-    /// Tell which nodes hold a key.
-    Route(route::Args),
+    Worker(Box<Placed<fleet::worker::Args>>),
+    /// Find out whether tending a cluster would work, and what it is like.
+    Check(Plain<check::Args>),
+    /// Tend a cluster, or follow the process that does, and report all events.
+    Tend(Box<Placed<tend::Args>>),
+    /// Show which nodes hold a key.
+    #[command(
+        override_usage = "tendmap route --namespace <N> <--int|--str|--hex|--double|--digest> <KEY>"
+    )]
+    Route(Placed<route::Args>),
     /// Show the whole map, a partition a line.
-    Map,
-    /// Tell how a segment and its owner stand.
-    Status,
+    Map(Placed<Nothing>),
+    /// Show how a segment and its owner stand.
+    Status(Placed<Nothing>),
     /// List the segments of this host.
-    Ls,
+    Ls(Placed<Nothing>),
     /// Remove a segment.
-    Rm(rm::Args),
+    Rm(Placed<rm::Args>),
     /// Simulate a cluster on the loopback, driven by lines of standard input.
     ///
     /// Each line is a command (`help` lists them), answered by a line of JSON.
     /// It runs until SIGINT, SIGTERM or SIGHUP, or until standard input ends. An
     /// input that is at its end from the start, such as /dev/null, does not end
     /// it: a service or a container needs no console.
-    Sim(sim::Args),
+    Sim(Plain<sim::Args>),
+}
+
+impl Command {
+    fn output(&self) -> &OutputArgs {
+        match self {
+            Command::Demo(Placed { output, .. })
+            | Command::Soak(Placed { output, .. })
+            | Command::Bench(Placed { output, .. })
+            | Command::BenchProcess(Placed { output, .. })
+            | Command::Check(Plain { output, .. })
+            | Command::Route(Placed { output, .. })
+            | Command::Map(Placed { output, .. })
+            | Command::Status(Placed { output, .. })
+            | Command::Ls(Placed { output, .. })
+            | Command::Rm(Placed { output, .. })
+            | Command::Sim(Plain { output, .. }) => output,
+            Command::Worker(args) => &args.output,
+            Command::Tend(args) => &args.output,
+        }
+    }
 }
 
 fn main() -> ExitCode {
-    let Settings { cli: Cli { common, command }, origins } = match settings::load() {
+    let Settings { cli: Cli { command }, origins } = match settings::load() {
         Ok(settings) => settings,
-        Err(Unsettled::Usage(error)) => return tell(&error),
-        Err(Unsettled::Failure(failure)) => return failure.report(),
+        Err(unsettled) => return unsettled.report(),
     };
-    let log = Log::start(common.log.as_deref());
-    let output = Output::new(common.json);
+    let log = Log::start(command.output().log.as_deref());
+    let json = command.output().json;
+    let output = Output::new(json);
     let result = match command {
-        Command::Demo(args) => demo::run(&common, &args, &output),
-        Command::Soak(args) => soak::run(&common, &args, &output),
-        Command::Bench(args) => bench::run(&common, &args, &output),
-        Command::BenchProcess(args) => bench::run_child(&common, &args),
-        Command::Worker(args) => fleet::worker::run(&common, &args),
-        Command::Check(args) => check::run(&args, &origins, &output),
-        Command::Tend(args) => tend::run(&common, &args, origins, &log, &output),
-        Command::Route(args) => route::run(&common, &args, &output),
-        Command::Map => map::run(&common, &output),
-        Command::Status => status::run(&common, &output),
-        Command::Ls => ls::run(&common, &output),
-        Command::Rm(args) => rm::run(&common, &args, &output),
-        Command::Sim(args) => sim::run(&args),
+        Command::Demo(args) => demo::run(&args.common, &args.own, &output),
+        Command::Soak(args) => soak::run(&args.common, &args.own, &output),
+        Command::Bench(args) => bench::run(&args.common, &args.own, &output),
+        Command::BenchProcess(args) => bench::run_child(&args.common, &args.own),
+        Command::Worker(args) => fleet::worker::run(&args.common, &args.own),
+        Command::Check(args) => check::run(&args.own, &origins, &output),
+        Command::Tend(args) => tend::run(&args.common, &args.own, origins, &log, &output),
+        Command::Route(args) => route::run(&args.common, &args.own, &output),
+        Command::Map(args) => map::run(&args.common, &output),
+        Command::Status(args) => status::run(&args.common, &output),
+        Command::Ls(args) => ls::run(&args.common, &output),
+        Command::Rm(args) => rm::run(&args.common, &args.own, &output),
+        Command::Sim(args) => sim::run(&args.own),
     };
     log.flush();
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
-    }
-}
-
-/// Prints help or what is wrong with the command line; the exit code.
-fn tell(error: &clap::Error) -> ExitCode {
-    match error.print() {
-        Err(failed) if !error.use_stderr() => Failure::from(failed).report(),
-        _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)),
+        Err(failure) => failure.report(json),
     }
 }

@@ -3,9 +3,9 @@
 //! Nothing here panics when the reader goes away (`| head`): the error is
 //! handed up and ends the command.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal as _, Write};
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::Value;
 
 /// Standard output in one of its two forms.
@@ -55,11 +55,53 @@ impl Output {
     }
 }
 
+/// Columns that lines may have: those of the terminal, else 80.
+pub fn width() -> u16 {
+    let out = io::stdout();
+    match rustix::termios::tcgetwinsize(&out) {
+        Ok(size) if out.is_terminal() && size.ws_col >= 40 => size.ws_col,
+        _ => 80,
+    }
+}
+
+/// Writes what a thing is called, to that width, and the thing beside it, broken
+/// between words where the line gets too long.
+///
+/// # Errors
+/// What the system says.
+pub fn write_pair(out: &mut dyn Write, columns: usize, name: &str, value: &str) -> io::Result<()> {
+    let room = usize::from(width()).saturating_sub(columns + 1).max(20);
+    for (index, line) in wrapped(value, room).iter().enumerate() {
+        let name = if index == 0 { name } else { "" };
+        writeln!(out, "{}", format!("{name:<columns$} {line}").trim_end())?;
+    }
+    Ok(())
+}
+
+/// Lines of at most so many characters, broken between words; a longer word
+/// stays whole.
+fn wrapped(text: &str, room: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let Some(line) = lines.last_mut() else { continue };
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= room {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
 /// A table of words: aligned columns, no frame, the numbered ones to the
 /// right.
 pub fn table<const N: usize>(header: [&str; N], right: &[usize]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width());
     for (index, column) in table.column_iter_mut().enumerate() {
         let last = if index + 1 == N { 0 } else { 2 };
         column.set_padding((0, last));
@@ -94,6 +136,13 @@ pub fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_lines_break_between_words() {
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("incomprehensible a b", 4), ["incomprehensible", "a b"]);
+        assert_eq!(wrapped("", 4), [""]);
+    }
 
     #[test]
     fn thousands_are_set_apart() {

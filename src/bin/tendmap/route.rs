@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::output::{Output, table, write_table};
 
 /// What to route.
-#[derive(clap::Args)]
+#[derive(clap::Args, Clone, Debug)]
 pub struct Args {
     /// The namespace.
     #[arg(long, value_name = "N")]
@@ -17,15 +17,16 @@ pub struct Args {
     /// The set; none if it is left out.
     #[arg(long, value_name = "S", default_value = "", hide_default_value = true)]
     set: String,
-    /// A rack to read from where it has a replica; may be given several times,
-    /// the best first.
+    /// A rack to read from where it has a replica.
+    ///
+    /// May be given several times, the best first.
     #[arg(long, value_name = "RACK", allow_negative_numbers = true)]
     pub prefer_rack: Vec<i32>,
     #[command(flatten)]
     key: KeyArgs,
 }
 
-#[derive(clap::Args)]
+#[derive(clap::Args, Clone, Debug)]
 #[group(required = true, multiple = false)]
 struct KeyArgs {
     /// An integer key.
@@ -40,12 +41,12 @@ struct KeyArgs {
     /// A floating point key.
     #[arg(long, value_name = "KEY", allow_negative_numbers = true)]
     double: Option<f64>,
-    /// A digest of 40 hexadecimal digits; the set is not asked for then.
+    /// A digest of 40 hexadecimal digits, instead of a key and a set.
     #[arg(long, value_name = "KEY", conflicts_with = "set")]
     digest: Option<Digest>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Bytes(Vec<u8>);
 
 fn hex(text: &str) -> Result<Bytes, String> {

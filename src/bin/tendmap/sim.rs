@@ -8,8 +8,12 @@ use std::sync::mpsc;
 use std::time::Duration;
 use std::{io, thread};
 
+use secrecy::ExposeSecret as _;
 use tendmap::sim::{Sim, SimConfig, SimNamespace, SimTls, SimUser, console};
+use tendmap::tend::login::SecretString;
 
+use crate::args::SECURITY;
+use crate::duration;
 use crate::failure::Failure;
 use crate::signals;
 use input::{Foreground, Input};
@@ -23,11 +27,13 @@ pub struct Args {
     /// Port of node 1, with the others following; 0 = any free ports.
     #[arg(long, value_name = "P", default_value_t = 0)]
     base_port: u16,
-    /// A namespace and its replication factor, with `:strong` for one of strong
-    /// consistency; may be given several times [default: test:2 bar:3].
+    /// A namespace and its replication factor [default: test:2 bar:3].
+    ///
+    /// Without a factor it has 2 replicas; with `:strong` it is of strong
+    /// consistency. May be given several times.
     #[arg(long, value_name = "NAME:RF[:strong]", value_parser = namespace)]
     namespace: Vec<SimNamespace>,
-    /// Whether the nodes pass for the enterprise edition, which tells racks.
+    /// Pass for the enterprise edition, which tells racks.
     #[arg(long)]
     enterprise: bool,
     /// What the nodes call their cluster.
@@ -36,30 +42,58 @@ pub struct Args {
     /// Have each node listen at an alternate address too.
     #[arg(long)]
     alternate_addresses: bool,
-    /// A user and its password; may be given several times. Clients then have to
-    /// log in.
-    #[arg(long, value_name = "NAME:PASSWORD", value_parser = user)]
-    user: Vec<SimUser>,
-    /// How many seconds a session is good for; 0 = for ever.
-    #[arg(long, value_name = "N", default_value_t = 86_400)]
-    session_lifetime: u64,
+    /// A user and its password: clients have to log in then.
+    ///
+    /// May be given several times. A user without a password has the one of
+    /// --password.
+    #[arg(long, help_heading = SECURITY, value_name = "NAME:PASSWORD", value_parser = user)]
+    user: Vec<User>,
+    /// The password of users that are given without one.
+    #[arg(long, help_heading = SECURITY, value_name = "TEXT")]
+    password: Option<SecretString>,
+    /// How long a session is good for; 0 = for ever.
+    #[arg(long, help_heading = SECURITY, value_name = "TIME", default_value = "24h",
+        value_parser = duration::parse)]
+    session_lifetime: Duration,
     /// The nodes' certificate, PEM: each also speaks TLS, at its port + 1000.
-    #[arg(long, value_name = "FILE", requires = "tls_keyfile")]
+    #[arg(long, help_heading = SECURITY, value_name = "FILE", requires = "tls_keyfile")]
     tls_certfile: Option<PathBuf>,
     /// The key to it, PEM.
-    #[arg(long, value_name = "FILE", requires = "tls_certfile")]
+    #[arg(long, help_heading = SECURITY, value_name = "FILE", requires = "tls_certfile")]
     tls_keyfile: Option<PathBuf>,
     /// Authorities of client certificates, PEM: clients must show one.
-    #[arg(long, value_name = "FILE", requires = "tls_certfile")]
+    #[arg(long, help_heading = SECURITY, value_name = "FILE", requires = "tls_certfile")]
     tls_cafile: Option<PathBuf>,
     /// The TLS name that the nodes list for their peers.
-    #[arg(long, value_name = "NAME", requires = "tls_certfile")]
+    #[arg(long, help_heading = SECURITY, value_name = "NAME", requires = "tls_certfile")]
     tls_name: Option<String>,
 }
 
-fn user(text: &str) -> Result<SimUser, String> {
-    let (name, password) = text.split_once(':').ok_or("wanted NAME:PASSWORD")?;
-    Ok(SimUser::new(name, password))
+/// A user, and its password if it was given with it.
+#[derive(Clone)]
+struct User(String, Option<String>);
+
+fn user(text: &str) -> Result<User, String> {
+    match text.split_once(':') {
+        Some((name, password)) => Ok(User(name.to_owned(), Some(password.to_owned()))),
+        None if text.is_empty() => Err("wanted NAME:PASSWORD".to_owned()),
+        None => Ok(User(text.to_owned(), None)),
+    }
+}
+
+impl Args {
+    fn users(&self) -> Result<Vec<SimUser>, Failure> {
+        let own = self.password.as_ref().map(|password| password.expose_secret());
+        let users = self.user.iter().map(|User(name, password)| {
+            let none = || {
+                Failure::Usage(format!(
+                    "user {name} has no password; give NAME:PASSWORD or --password"
+                ))
+            };
+            Ok(SimUser::new(name, password.as_deref().or(own).ok_or_else(none)?))
+        });
+        users.collect()
+    }
 }
 
 fn namespace(text: &str) -> Result<SimNamespace, String> {
@@ -67,7 +101,7 @@ fn namespace(text: &str) -> Result<SimNamespace, String> {
         Some(text) => (text, true),
         None => (text, false),
     };
-    let (name, factor) = text.rsplit_once(':').ok_or("wanted NAME:RF, such as test:2")?;
+    let (name, factor) = text.rsplit_once(':').unwrap_or((text, "2"));
     tendmap::map::NamespaceName::new(name).map_err(|error| error.to_string())?;
     match factor.parse() {
         Ok(factor @ 1..=255) if strong => Ok(SimNamespace::strong(name, factor)),
@@ -97,8 +131,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     config.enterprise = args.enterprise;
     config.alternate_addresses = args.alternate_addresses;
     config.security = !args.user.is_empty();
-    config.users.clone_from(&args.user);
-    let lifetime = Duration::from_secs(args.session_lifetime);
+    config.users = args.users()?;
+    let lifetime = args.session_lifetime;
     config.session_lifetime = (!lifetime.is_zero()).then_some(lifetime);
     if let (Some(certfile), Some(keyfile)) = (&args.tls_certfile, &args.tls_keyfile) {
         let mut tls = SimTls::new(certfile, keyfile);

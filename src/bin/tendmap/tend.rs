@@ -8,7 +8,7 @@ use std::{process, thread};
 
 use tendmap::client::{Client, Config, ConnectError, Event, Observer};
 
-use crate::args::Common;
+use crate::args::{Common, MEMORY};
 use crate::cluster::ClusterArgs;
 use crate::duration;
 use crate::event::Told;
@@ -25,44 +25,52 @@ use reload::Reload;
 pub struct Args {
     #[command(flatten)]
     pub cluster: ClusterArgs,
-    /// Wait for a cluster that is not up yet, instead of ending with an error.
-    #[arg(long)]
-    pub wait: bool,
-    /// Whether the map is shared; `false` keeps it private to this process.
-    #[arg(
-        long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set,
-        num_args = 0..=1, default_missing_value = "true"
-    )]
-    pub use_shm: bool,
-    /// Nodes that a new segment has room for, 1 to 4096.
-    #[arg(long, value_name = "N", default_value_t = 16)]
-    pub shm_max_nodes: usize,
-    /// Namespaces that a new segment has room for, 1 to 4096.
-    #[arg(long, value_name = "N", default_value_t = 8)]
-    pub shm_max_namespaces: usize,
-    /// Replicas of a partition that a new segment has room for, 1 to 255
-    /// [default: 3].
-    #[arg(long, value_name = "N")]
-    pub shm_max_replicas: Option<usize>,
-    /// Nodes that the segment may grow to, 1 to 4096.
-    #[arg(long, value_name = "N", default_value_t = 4096)]
-    pub shm_node_ceiling: usize,
-    /// Namespaces that the segment may grow to, 1 to 4096.
-    #[arg(long, value_name = "N", default_value_t = 256)]
-    pub shm_namespace_ceiling: usize,
-    /// How long a hung owner is waited for, and how long an owner whose tends
-    /// fail keeps the ownership.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
-    pub shm_takeover_threshold: Duration,
-    /// Mode of a new segment, octal.
-    #[arg(long, value_name = "MODE", default_value = "0600", value_parser = mode)]
-    pub shm_mode: u32,
     /// How often the owner polls the cluster, at least 50ms.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration::parse)]
     pub tend_interval: Duration,
+    /// Wait for a cluster that is not up yet, instead of ending with an error.
+    ///
+    /// What fails meanwhile is reported. Settings and segments that can't be
+    /// used still are errors at once.
+    #[arg(long)]
+    pub wait: bool,
     /// Put a checksum over the map into each publication.
     #[arg(long)]
     pub checksums: bool,
+    /// Whether the map is shared; `false` keeps it private to this process.
+    #[arg(
+        long, help_heading = MEMORY, value_name = "BOOL", default_value_t = true,
+        action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true",
+        hide_short_help = true
+    )]
+    pub use_shm: bool,
+    /// Nodes that a new segment has room for, 1 to 4096.
+    #[arg(long, help_heading = MEMORY, value_name = "N", default_value_t = 16,
+        hide_short_help = true)]
+    pub shm_max_nodes: usize,
+    /// Namespaces that a new segment has room for, 1 to 4096.
+    #[arg(long, help_heading = MEMORY, value_name = "N", default_value_t = 8,
+        hide_short_help = true)]
+    pub shm_max_namespaces: usize,
+    /// Replicas that a new segment has room for, 1 to 255 [default: 3].
+    #[arg(long, help_heading = MEMORY, value_name = "N", hide_short_help = true)]
+    pub shm_max_replicas: Option<usize>,
+    /// Nodes that the segment may grow to, 1 to 4096.
+    #[arg(long, help_heading = MEMORY, value_name = "N", default_value_t = 4096,
+        hide_short_help = true)]
+    pub shm_node_ceiling: usize,
+    /// Namespaces that the segment may grow to, 1 to 4096.
+    #[arg(long, help_heading = MEMORY, value_name = "N", default_value_t = 256,
+        hide_short_help = true)]
+    pub shm_namespace_ceiling: usize,
+    /// How long a hung owner, or one whose tends fail, keeps the ownership.
+    #[arg(long, help_heading = MEMORY, value_name = "TIME", default_value = "30s",
+        value_parser = duration::parse, hide_short_help = true)]
+    pub shm_takeover_threshold: Duration,
+    /// Mode of a new segment, octal.
+    #[arg(long, help_heading = MEMORY, value_name = "MODE", default_value = "0600",
+        value_parser = mode, hide_short_help = true)]
+    pub shm_mode: u32,
 }
 
 fn mode(text: &str) -> Result<u32, String> {

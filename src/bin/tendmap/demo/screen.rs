@@ -83,8 +83,9 @@ fn line(number: usize, worker: &Worker) -> String {
     let report = &worker.report;
     let role = if worker.killed { "killed" } else { report.role.as_str() };
     let each = report.lookup_ns.checked_div(report.lookups).unwrap_or(0);
+    // Within 80 columns, the spinner counted.
     format!(
-        "worker {number:<2} pid {:<7} {role:<9} {:>12} lookups/s {each:>5} ns each   map {:<5} {} wrong",
+        "worker {number:<2} pid {:<7} {role:<8} {:>9} lookups/s {each:>4} ns map {:<4} {} wrong",
         worker.pid(),
         grouped(worker.rate as u64),
         report.sequence,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
-use crate::output::grouped;
+use crate::output::{grouped, write_pair};
 
 /// The figures.
 pub struct Summary {
@@ -84,7 +84,7 @@ impl Summary {
             ("info requests", requests),
             ("follower connections", self.follower_connections.to_string()),
         ] {
-            writeln!(out, "{what:<21} {value}")?;
+            write_pair(out, 21, what, &value)?;
         }
         Ok(())
     }

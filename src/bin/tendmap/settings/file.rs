@@ -1,5 +1,7 @@
-//! A configuration file: TOML, its keys the long flags without their dashes.
+//! A configuration file: TOML, its keys the long flags without their dashes, at
+//! the top for every command or in the section of one.
 
+use std::borrow::Cow;
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
@@ -12,6 +14,8 @@ use crate::failure::Failure;
 /// A key of the file and what it is set to.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Entry {
+    /// The command whose section it stands in.
+    pub section: Option<String>,
     /// The flag without its dashes.
     pub name: String,
     /// Where it stands, from 1 on.
@@ -22,52 +26,85 @@ pub struct Entry {
     pub is_list: bool,
 }
 
-/// The entries of a file in the order of their lines.
+/// The entries of a file in the order of their lines; `sections` are those that
+/// it may have.
 ///
 /// # Errors
 /// [`Failure::Usage`] names the file and the line.
-pub fn read(path: &Path) -> Result<Vec<Entry>, Failure> {
+pub fn read(path: &Path, sections: &[&str]) -> Result<Vec<Entry>, Failure> {
     let shown = path.display();
     let text = fs::read_to_string(path).map_err(|error| {
         Failure::Usage(format!("can't read the configuration file {shown}: {error}"))
     })?;
-    parse(&text).map_err(|(line, problem)| Failure::Usage(format!("{shown}:{line}: {problem}")))
+    parse(&text, sections)
+        .map_err(|(line, problem)| Failure::Usage(format!("{shown}:{line}: {problem}")))
 }
 
 /// What is wrong, and in which line.
 type Problem = (usize, String);
 
-fn parse(text: &str) -> Result<Vec<Entry>, Problem> {
+fn parse(text: &str, sections: &[&str]) -> Result<Vec<Entry>, Problem> {
     let line = |span: Range<usize>| text[..span.start.min(text.len())].matches('\n').count() + 1;
     let table = DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(1, line);
         (at, format!("no TOML: {}; a line is `key = value`, text in quotes", error.message()))
     })?;
     let mut entries: Vec<Entry> = Vec::new();
-    for (key, value) in table.get_ref() {
-        let at = line(key.span());
-        // The README writes settings with underscores, as C clients do.
-        let name = key.get_ref().replace('_', "-");
-        if let Some(earlier) = entries.iter().find(|earlier| earlier.name == name) {
-            let (first, second) = (earlier.line.min(at), earlier.line.max(at));
+    let mut add = |section: Option<&str>, key: &Spanned<_>, value| {
+        let entry = entry(text, section, key, value, &line)?;
+        let same =
+            |earlier: &&Entry| (&earlier.section, &earlier.name) == (&entry.section, &entry.name);
+        if let Some(earlier) = entries.iter().find(same) {
+            let (first, second) = (earlier.line.min(entry.line), earlier.line.max(entry.line));
+            let name = &entry.name;
             return Err((second, format!("{name} is set in line {first} already; remove one")));
         }
-        let (values, is_list) = match value.get_ref() {
-            DeValue::Array(list) => {
-                let values = list.iter().map(|value| scalar(text, value));
-                (values.collect::<Option<Vec<String>>>(), true)
+        entries.push(entry);
+        Ok(())
+    };
+    for (key, value) in table.get_ref() {
+        match value.get_ref() {
+            DeValue::Table(_) if !sections.contains(&&**key.get_ref()) => {
+                let (name, known) = (key.get_ref(), sections.join(", "));
+                let problem =
+                    format!("unknown section [{name}]; a section is called as a command: {known}");
+                return Err((line(key.span()), problem));
             }
-            _ => (scalar(text, value).map(|value| vec![value]), false),
-        };
-        let Some(values) = values else {
-            let found = value.get_ref().type_str();
-            let wanted = "wanted text, a number, true, false, or a list of those";
-            return Err((at, format!("{name} is a TOML {found}; {wanted}")));
-        };
-        entries.push(Entry { name, line: at, values, is_list });
+            DeValue::Table(section) => {
+                for (inner, value) in section {
+                    add(Some(key.get_ref()), inner, value)?;
+                }
+            }
+            _ => add(None, key, value)?,
+        }
     }
     entries.sort_by_key(|entry| entry.line);
     Ok(entries)
+}
+
+fn entry(
+    text: &str,
+    section: Option<&str>,
+    key: &Spanned<Cow<'_, str>>,
+    value: &Spanned<DeValue<'_>>,
+    line: &impl Fn(Range<usize>) -> usize,
+) -> Result<Entry, Problem> {
+    let at = line(key.span());
+    // The README writes settings with underscores, as C clients do.
+    let name = key.get_ref().replace('_', "-");
+    let (values, is_list) = match value.get_ref() {
+        DeValue::Array(list) => {
+            let values = list.iter().map(|value| scalar(text, value));
+            (values.collect::<Option<Vec<String>>>(), true)
+        }
+        _ => (scalar(text, value).map(|value| vec![value]), false),
+    };
+    let Some(values) = values else {
+        let found = value.get_ref().type_str();
+        let wanted = "wanted text, a number, true, false, or a list of those";
+        return Err((at, format!("{name} is a TOML {found}; {wanted}")));
+    };
+    Ok(Entry { section: section.map(str::to_owned), name, line: at, values, is_list })
 }
 
 /// A value as one would write it after a flag: numbers as they stand in the
@@ -87,7 +124,7 @@ mod tests {
 
     fn entry(name: &str, line: usize, values: &[&str], is_list: bool) -> Entry {
         let values = values.iter().map(ToString::to_string).collect();
-        Entry { name: name.into(), line, values, is_list }
+        Entry { section: None, name: name.into(), line, values, is_list }
     }
 
     #[test]
@@ -101,8 +138,20 @@ mod tests {
             entry("shm-mode", 7, &["0o640"], false),
             entry("checksums", 8, &["true"], false),
         ];
-        assert_eq!(parse(text).unwrap(), wanted);
-        assert_eq!(parse("").unwrap(), []);
+        assert_eq!(parse(text, &["sim", "tend"]).unwrap(), wanted);
+        assert_eq!(parse("", &[]).unwrap(), []);
+    }
+
+    #[test]
+    fn a_section_has_keys_of_its_own() {
+        let text = "namespace = \"test\"\n\n[sim]\nnodes = 2\nnamespace = [\"test:1\"]\n";
+        let in_sim = |entry| Entry { section: Some("sim".into()), ..entry };
+        let wanted = [
+            entry("namespace", 1, &["test"], false),
+            in_sim(entry("nodes", 4, &["2"], false)),
+            in_sim(entry("namespace", 5, &["test:1"], true)),
+        ];
+        assert_eq!(parse(text, &["sim", "tend"]).unwrap(), wanted);
     }
 
     #[test]
@@ -111,12 +160,15 @@ mod tests {
             ("host = [\"a\"]\ntend-interval = 1s\n", 2, "no TOML"),
             ("a = 1\na = 2\n", 2, "no TOML: duplicate key"),
             ("tend-interval = \"1s\"\n\ntend_interval = \"2s\"\n", 3, "in line 1 already"),
-            ("\n[tend]\nhost = \"a\"\n", 2, "tend is a TOML table"),
+            ("\n[tend]\nhost = {a = 1}\n", 3, "host is a TOML table"),
+            ("[sim]\nnodes = 1\n\n[tend]\nwait = true\n[sim.more]\n", 6, "more is a TOML table"),
             ("host = [[\"a\"]]\n", 1, "host is a TOML array"),
             ("host = 2026-01-01\n", 1, "datetime"),
             ("host", 1, "no TOML"),
+            ("a = 1\n[colours]\n", 2, "unknown section [colours]"),
+            ("host = {}\n", 1, "unknown section [host]"),
         ] {
-            let (at, problem) = parse(text).unwrap_err();
+            let (at, problem) = parse(text, &["sim", "tend"]).unwrap_err();
             assert!(at == line && problem.contains(what), "{text:?}: line {at}: {problem}");
         }
     }

@@ -1,36 +1,34 @@
 //! Where settings come from: flags, before environment variables, before the
 //! configuration file, before what is built in.
 //!
-//! The flags are the one list of names. The variable of a flag is `TENDMAP_`
-//! and its name in capitals; its key in the file is its name. Both are checked
-//! by the very parser of the flag.
+//! The flags are the one list of names, for every command. The variable of a
+//! flag is `TENDMAP_` and its name in capitals; its key in the file is its
+//! name. What variables and file set is put before the flags that were given,
+//! as flags, unless such a flag was given or one that excludes it. So all three
+//! places are parsed and checked alike.
 
+mod definition;
 mod file;
+mod origins;
+mod usage;
+mod value;
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use clap::builder::BoolishValueParser;
-use clap::error::ContextKind;
+use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Args as _, Command, CommandFactory, FromArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, Id};
 
 use crate::Cli;
-use crate::args::Common;
 use crate::failure::Failure;
-use crate::{route, tend};
+use definition::{command_first, definition, is_setting, is_switch, own_settings, variable};
 use file::Entry;
-
-/// The commands whose own flags are settings; those of [`Common`] are so
-/// everywhere but in the workers that this tool starts itself.
-const COMMANDS: [&str; 2] = ["tend", "check"];
-const WORKER: &str = "worker";
-/// The one setting of `route`.
-const PREFER_RACK: &str = "prefer-rack";
-/// These say what to do with the settings.
-const NO_KEYS: [&str; 2] = ["config", "json"];
+pub use origins::Origins;
+use origins::{Found, Origin};
+use value::{check_value, is_on};
 
 /// The command line as it was understood.
 pub struct Settings {
@@ -43,9 +41,21 @@ pub struct Settings {
 /// Why there are no settings.
 pub enum Unsettled {
     /// The command line asks for help, or can't be.
-    Usage(clap::Error),
+    Usage(Box<clap::Error>),
     /// The environment or the file can't be.
     Failure(Failure),
+}
+
+impl From<clap::Error> for Unsettled {
+    fn from(error: clap::Error) -> Unsettled {
+        Unsettled::Usage(Box::new(error))
+    }
+}
+
+impl From<Failure> for Unsettled {
+    fn from(failure: Failure) -> Unsettled {
+        Unsettled::Failure(failure)
+    }
 }
 
 impl core::fmt::Display for Unsettled {
@@ -57,141 +67,246 @@ impl core::fmt::Display for Unsettled {
     }
 }
 
+/// The value of a variable.
+type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
 /// Reads command line, environment and configuration file.
 ///
 /// # Errors
 /// [`Unsettled`].
 pub fn load() -> Result<Settings, Unsettled> {
-    let arguments: Vec<OsString> = env::args_os().collect();
-    let command = with_environment(Cli::command(), &arguments);
-    let path = file_of(&command, &arguments);
-    let entries = match &path {
-        Some(path) => file::read(path)
-            .and_then(|entries| checked(path, entries))
-            .map_err(Unsettled::Failure)?,
-        None => Vec::new(),
-    };
-    let command = with_defaults(command, &entries);
-    let matches =
-        command.try_get_matches_from(&arguments).map_err(|error| match bad_variable(&error) {
-            Some(failure) => Unsettled::Failure(failure),
-            None => Unsettled::Usage(error),
-        })?;
-    let cli = Cli::from_arg_matches(&matches).map_err(Unsettled::Usage)?;
-    Ok(Settings { cli, origins: Origins { matches, path, entries } })
+    resolve(env::args_os().collect(), &|name| env::var_os(name))
 }
 
-/// Every setting there is.
-fn settings() -> Vec<Arg> {
-    let common = Common::augment_args(Command::new("common"));
-    let tend = tend::Args::augment_args(Command::new("tend"));
-    let route = route::Args::augment_args(Command::new("route")).mut_args(|arg| {
-        // The others say what to route.
-        if arg.get_long() == Some(PREFER_RACK) { arg } else { arg.long(None) }
-    });
-    let mut settings: Vec<Arg> = Vec::new();
-    for arg in [common, tend, route].iter().flat_map(Command::get_arguments) {
-        let known = settings.iter().any(|known| known.get_long() == arg.get_long());
-        if arg.get_long().is_some() && !known {
-            settings.push(arg.clone());
+/// Whether errors are to be JSON, where the settings could not be read.
+pub fn wants_json() -> bool {
+    let is_variable_on = || env::var_os(variable("json")).is_some_and(|value| is_on(&value));
+    env::args_os().any(|argument| argument == "--json") || is_variable_on()
+}
+
+fn resolve(arguments: Vec<OsString>, variables: Variables) -> Result<Settings, Unsettled> {
+    // One that is empty counts as none.
+    let variables: Variables = &|name| variables(name).filter(|value| !value.is_empty());
+    let command = definition();
+    let mut arguments = command_first(&command, arguments);
+    // Help and version are answered here.
+    let given = command.clone().ignore_errors(true).try_get_matches_from(&arguments);
+    let given = given.map_err(|error| usage::help(error, &arguments))?;
+    let mut origins = Origins { matches: ArgMatches::default(), path: None, found: Vec::new() };
+    if let Some((name, given)) = given.subcommand() {
+        if let Some(sub) = command.find_subcommand(name) {
+            (origins.path, origins.found) = find(&command, sub, given, variables)?;
+            let flags = origins.found.iter().flat_map(Found::flags);
+            arguments.splice(2..2, flags.collect::<Vec<_>>());
         }
     }
-    settings
+    let matches = command.try_get_matches_from(&arguments);
+    let matches = matches.map_err(|error| explained(error, &origins.found, &origins.path))?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    origins.matches = matches;
+    Ok(Settings { cli, origins })
 }
 
-fn variable(long: &str) -> String {
-    format!("TENDMAP_{}", long.to_uppercase().replace('-', "_"))
-}
-
-/// Changes every argument that is a setting.
-fn each_setting(command: Command, change: impl Fn(Arg) -> Arg + Copy) -> Command {
-    command.mut_args(change).mut_subcommands(|sub| match sub.get_name() {
-        "route" => sub.mut_arg("prefer_rack", change),
-        name if COMMANDS.contains(&name) => sub.mut_args(change),
-        _ => sub,
-    })
-}
-
-fn with_environment(command: Command, arguments: &[OsString]) -> Command {
-    // A worker gets all that it needs, but what to log, from who starts it.
-    let is_worker = arguments.get(1).is_some_and(|first| first == WORKER);
-    each_setting(command, |arg| {
-        // A flag outdoes its variable, however bad that is. (clap looks at the
-        // variables of global flags before it sees those after the command.)
-        let outdone = |long: &str| arguments.iter().any(|argument| is_flag(argument, long));
-        let long = arg.get_long().filter(|long| !is_worker || *long == "log");
-        let long = long.filter(|long| !outdone(long));
-        let Some(variable) = long.map(variable) else { return arg };
-        let arg = if is_switch(&arg) { arg.value_parser(BoolishValueParser::new()) } else { arg };
-        arg.env(variable).hide_env_values(true)
-    })
-}
-
-/// Whether an argument is that flag.
-fn is_flag(argument: &OsString, long: &str) -> bool {
-    let argument = argument.to_string_lossy();
-    let rest = argument.strip_prefix("--").and_then(|flag| flag.strip_prefix(long));
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
-}
-
-/// Whether it is a flag without a value.
-fn is_switch(arg: &Arg) -> bool {
-    matches!(arg.get_action(), ArgAction::SetTrue)
-}
-
-/// The configuration file that flags or environment name.
-fn file_of(command: &Command, arguments: &[OsString]) -> Option<PathBuf> {
-    let matches = command.clone().ignore_errors(true).try_get_matches_from(arguments).ok()?;
-    let within = matches.subcommand().map_or(&matches, |(_, matches)| matches);
-    within.try_get_one::<PathBuf>("config").ok().flatten().cloned()
-}
-
-fn with_defaults(command: Command, entries: &[Entry]) -> Command {
-    each_setting(command, |arg| {
-        let entry = entries.iter().find(|entry| Some(&*entry.name) == arg.get_long());
-        match entry {
-            Some(entry) => {
-                // Not shown in the help: it may be a password.
-                let hidden = !is_switch(&arg);
-                let values = entry.values.clone();
-                arg.default_values(values).hide_default_value(hidden).required(false)
-            }
-            None => arg,
+/// What environment and file set for a command: the file's path, too.
+fn find(
+    command: &Command,
+    sub: &Command,
+    given: &ArgMatches,
+    variables: Variables,
+) -> Result<(Option<PathBuf>, Vec<Found>), Unsettled> {
+    let is_given = |id: &Id| {
+        given.try_contains_id(id.as_str()).is_ok()
+            && given.value_source(id.as_str()) == Some(ValueSource::CommandLine)
+    };
+    let mut taken: Vec<Id> =
+        sub.get_arguments().map(Arg::get_id).filter(|id| is_given(id)).cloned().collect();
+    let path = match given.try_get_one::<PathBuf>("config").ok().flatten() {
+        Some(path) => Some(path.clone()),
+        // A worker gets all that it needs, but what to log, from who starts it.
+        None if sub.is_hide_set() => None,
+        None => variables(&variable("config")).map(PathBuf::from),
+    };
+    let entries = match &path {
+        Some(path) => {
+            let shown = command.get_subcommands().filter(|sub| !sub.is_hide_set());
+            let sections: Vec<&str> = shown.map(Command::get_name).collect();
+            checked(path, file::read(path, &sections)?, command, sub)?
         }
+        None => Vec::new(),
+    };
+    let settings: Vec<&Arg> = own_settings(sub).collect();
+    let named = |section: Option<&str>, arg: &Arg| {
+        let mut entries = entries.iter().filter(|entry| entry.section.as_deref() == section);
+        entries.find(|entry| Some(&*entry.name) == arg.get_long())
+    };
+    let of_entry = |entry: &Entry| {
+        let values = entry.values.iter().map(OsString::from).collect();
+        Ok(Some((values, Origin::Line(entry.line))))
+    };
+    let mut found = Vec::new();
+    for layer in [Layer::Variable, Layer::Section, Layer::Top] {
+        let before = found.len();
+        for arg in &settings {
+            let Some(long) = arg.get_long() else { continue };
+            if taken.contains(arg.get_id()) || is_excluded(sub, arg, &taken) {
+                continue;
+            }
+            let set = match layer {
+                Layer::Variable => from_variable(sub, arg, long, variables),
+                Layer::Section => named(Some(sub.get_name()), arg).map_or(Ok(None), of_entry),
+                Layer::Top => named(None, arg).map_or(Ok(None), of_entry),
+            };
+            if let Some((values, origin)) = set? {
+                let switch = is_switch(arg);
+                let (id, long) = (arg.get_id().clone(), long.to_owned());
+                found.push(Found { id, long, values, switch, origin });
+            }
+        }
+        taken.extend(found[before..].iter().map(|found: &Found| found.id.clone()));
+    }
+    Ok((path, found))
+}
+
+/// Places beside the command line, the earlier before the later.
+#[derive(Clone, Copy)]
+enum Layer {
+    Variable,
+    Section,
+    Top,
+}
+
+/// What a variable sets.
+fn from_variable(
+    sub: &Command,
+    arg: &Arg,
+    long: &str,
+    variables: Variables,
+) -> Result<Option<(Vec<OsString>, Origin)>, Failure> {
+    if sub.is_hide_set() && long != "log" {
+        return Ok(None);
+    }
+    let name = variable(long);
+    let Some(value) = variables(&name) else { return Ok(None) };
+    let values = match (arg.get_action(), value.to_str()) {
+        (ArgAction::Append, Some(text)) => {
+            text.split(',').map(|part| OsString::from(part.trim())).collect()
+        }
+        _ => vec![value],
+    };
+    for value in &values {
+        check_value(arg, value).map_err(|problem| {
+            Failure::Usage(format!(
+                "the environment variable {name} is {value:?}: {problem}; correct it or unset it"
+            ))
+        })?;
+    }
+    Ok(Some((values, Origin::Variable(name))))
+}
+
+/// Whether a flag can't be beside one of those.
+fn is_excluded(sub: &Command, arg: &Arg, taken: &[Id]) -> bool {
+    let conflicts = |one: &Arg, with: &Id| {
+        sub.get_arg_conflicts_with(one).iter().any(|other| other.get_id() == with)
+    };
+    let in_one_group = |with: &Id| {
+        sub.get_groups().any(|group| {
+            let mut group = group.clone();
+            let has = |id: &Id| sub_group_has(&group, id);
+            has(arg.get_id()) && has(with) && !group.is_multiple()
+        })
+    };
+    taken.iter().any(|with| {
+        let other = sub.get_arguments().find(|other| other.get_id() == with);
+        conflicts(arg, with)
+            || other.is_some_and(|other| conflicts(other, arg.get_id()))
+            || in_one_group(with)
     })
 }
 
-/// Checks that the file's keys are settings and that their values can be.
-fn checked(path: &Path, entries: Vec<Entry>) -> Result<Vec<Entry>, Failure> {
-    let settings = settings();
+fn sub_group_has(group: &clap::ArgGroup, id: &Id) -> bool {
+    group.get_args().any(|member| member == id)
+}
+
+/// An error of the parser, with where the settings in it were set.
+fn explained(mut error: clap::Error, found: &[Found], path: &Option<PathBuf>) -> clap::Error {
+    let text = error.to_string();
+    let is_in = |found: &&Found| text.contains(&format!("--{}", found.long));
+    let tip = |found: &Found| {
+        format!("--{} is set by {}", found.long, found.origin.text(path.as_deref())).into()
+    };
+    let tips: Vec<_> = found.iter().filter(is_in).map(tip).collect();
+    if !tips.is_empty() {
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+    }
+    error
+}
+
+/// Checks that the file's keys are settings of some command, and that their
+/// values can be: for the command that runs, or if it has no such setting, for
+/// one that has.
+fn checked(
+    path: &Path,
+    entries: Vec<Entry>,
+    command: &Command,
+    sub: &Command,
+) -> Result<Vec<Entry>, Failure> {
+    let shown = path.display();
+    let commands = || command.get_subcommands().filter(|sub| !sub.is_hide_set());
     for entry in &entries {
-        let Entry { name, line, values, is_list } = entry;
-        let fail =
-            |problem: String| Err(Failure::Usage(format!("{}:{line}: {problem}", path.display())));
-        let known = |arg: &&Arg| arg.get_long() == Some(name) && !NO_KEYS.contains(&&**name);
-        let Some(arg) = settings.iter().find(known) else {
-            return fail(unknown(name, &settings));
-        };
+        let Entry { section, name, line, .. } = entry;
+        let fail = |problem: String| Err(Failure::Usage(format!("{shown}:{line}: {problem}")));
+        let of =
+            |sub: &Command| own_settings(sub).find(|arg| arg.get_long() == Some(name)).cloned();
+        let (mut runs, mut others) = (None, Vec::new());
+        match section {
+            Some(section) => {
+                let sub = commands().find(|sub| sub.get_name() == section);
+                runs = sub.and_then(|sub| Some((sub.get_name(), of(sub)?)));
+            }
+            None => {
+                runs = of(sub).map(|arg| (sub.get_name(), arg));
+                let rest = commands().filter(|other| other.get_name() != sub.get_name());
+                others = rest.filter_map(|other| Some((other.get_name(), of(other)?))).collect();
+            }
+        }
         if name == "password" {
             if let Some(mode) = readable_by_others(path) {
-                let path = path.display();
                 return fail(format!(
-                    "there is a password, but its mode {mode:04o} lets other users read it; `chmod 600 {path}`"
+                    "there is a password, but its mode {mode:04o} lets other users read it; `chmod 600 {shown}`"
                 ));
             }
         }
-        if *is_list && !matches!(arg.get_action(), ArgAction::Append) {
-            return fail(format!("{name} takes one value, not a list; remove the brackets"));
-        }
-        for value in values {
-            if let Err(problem) = check_value(arg, value) {
-                return fail(format!(
-                    "{name} is {value:?}: {problem}; correct it or remove the line"
-                ));
-            }
+        let good = others.iter().find(|(_, arg)| entry.problem(arg).is_none());
+        let problem = match (&runs, others.first()) {
+            (Some((_, arg)), _) => entry.problem(arg).map(|problem| match good {
+                Some((other, _)) => {
+                    format!("{problem} (`{other}` takes it: put it under [{other}])")
+                }
+                None => problem,
+            }),
+            (None, Some(_)) if good.is_some() => None,
+            (None, Some((_, arg))) => entry.problem(arg),
+            (None, None) => return fail(unknown(name, section.as_deref(), command)),
+        };
+        if let Some(problem) = problem {
+            return fail(problem);
         }
     }
     Ok(entries)
+}
+
+impl Entry {
+    /// What is wrong with it as a value of that flag.
+    fn problem(&self, arg: &Arg) -> Option<String> {
+        let Entry { name, values, is_list, .. } = self;
+        if *is_list && !matches!(arg.get_action(), ArgAction::Append) {
+            return Some(format!("{name} takes one value, not a list; remove the brackets"));
+        }
+        values.iter().find_map(|value| {
+            let problem = check_value(arg, OsStr::new(value)).err()?;
+            Some(format!("{name} is {value:?}: {problem}; correct it or remove the line"))
+        })
+    }
 }
 
 /// The mode of a file that not only its user may read.
@@ -200,123 +315,21 @@ fn readable_by_others(path: &Path) -> Option<u32> {
     (mode & 0o044 != 0).then_some(mode)
 }
 
-fn unknown(name: &str, settings: &[Arg]) -> String {
-    let names = settings.iter().filter_map(Arg::get_long).filter(|name| !NO_KEYS.contains(name));
+fn unknown(name: &str, section: Option<&str>, command: &Command) -> String {
+    let commands = command.get_subcommands().filter(|sub| !sub.is_hide_set());
+    let commands = commands.filter(|sub| section.is_none_or(|section| section == sub.get_name()));
+    let names = commands.flat_map(Command::get_arguments).filter(|arg| is_setting(arg));
     let near = names
+        .filter_map(Arg::get_long)
         .map(|known| (strsim::damerau_levenshtein(name, known), known))
         .filter(|(distance, known)| *distance <= known.len() / 3)
         .min();
+    let of = section.unwrap_or("COMMAND");
     match near {
         Some((_, known)) => format!("unknown key {name}; did you mean {known}?"),
-        None => format!("unknown key {name}; the keys are the long flags of `tendmap tend --help`"),
+        None => format!("unknown key {name}; the keys are the long flags of `tendmap {of} --help`"),
     }
 }
 
-/// Asks the flag's own parser.
-fn check_value(arg: &Arg, value: &str) -> Result<(), String> {
-    let parser = match is_switch(arg) {
-        true => BoolishValueParser::new().into(),
-        false => arg.get_value_parser().clone(),
-    };
-    let alone = Arg::new("value").long("value").action(ArgAction::Set).value_parser(parser);
-    let command = Command::new("tendmap").no_binary_name(true).disable_help_flag(true).arg(alone);
-    match command.try_get_matches_from([format!("--value={value}")]) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(reason(&error)),
-    }
-}
-
-/// What a parser had to say, without the usage around it.
-fn reason(error: &clap::Error) -> String {
-    if let Some(source) = std::error::Error::source(error) {
-        return source.to_string();
-    }
-    match error.get(ContextKind::ValidValue) {
-        Some(valid) => format!("wanted one of {valid}"),
-        None => "not a value that it takes".to_owned(),
-    }
-}
-
-/// The variable that a usage error is about, if it is about one.
-fn bad_variable(error: &clap::Error) -> Option<Failure> {
-    let about = error.get(ContextKind::InvalidArg)?.to_string();
-    let arg = settings().into_iter().find(|arg| {
-        let long = arg.get_long().unwrap_or_default();
-        about.strip_prefix("--").and_then(|about| about.split([' ', '=']).next()) == Some(long)
-    })?;
-    let long = arg.get_long()?;
-    let value = env::var(variable(long)).ok()?;
-    let problem = check_value(&arg, &value).err()?;
-    let variable = variable(long);
-    Some(Failure::Usage(format!(
-        "the environment variable {variable} is {value:?}: {problem}; correct it or unset it"
-    )))
-}
-
-/// Where each setting is from.
-pub struct Origins {
-    matches: ArgMatches,
-    path: Option<PathBuf>,
-    entries: Vec<Entry>,
-}
-
-impl Origins {
-    /// The configuration file, if there is one.
-    pub fn file(&self) -> Option<&Path> {
-        self.path.as_deref()
-    }
-
-    /// The settings that differ from other ones, as flags without dashes.
-    pub fn changed(&self, other: &Origins) -> Vec<String> {
-        let raw = |origins: &Origins, id: &str| -> Option<Vec<OsString>> {
-            let matches = origins.matches();
-            matches.try_contains_id(id).ok()?;
-            Some(matches.get_raw(id)?.map(Into::into).collect())
-        };
-        let settings = settings().into_iter();
-        let differs = settings.filter(|arg| {
-            let id = arg.get_id().as_str();
-            raw(self, id) != raw(other, id)
-        });
-        differs.filter_map(|arg| arg.get_long().map(str::to_owned)).collect()
-    }
-
-    /// The matches of the command that was given.
-    fn matches(&self) -> &ArgMatches {
-        self.matches.subcommand().map_or(&self.matches, |(_, matches)| matches)
-    }
-
-    /// What is wrong with a setting, with where it was set. `problem` begins
-    /// with the name of the setting (`tend_interval is …`).
-    pub fn explain(&self, problem: &str) -> String {
-        let name: String =
-            problem.chars().take_while(|&c| c.is_ascii_lowercase() || c == '_').collect();
-        match self.of(&name) {
-            Some(origin) => format!("{problem} (set by {origin})"),
-            None => problem.to_owned(),
-        }
-    }
-
-    /// Where a setting was set; `None` if it is as built in, or none.
-    fn of(&self, name: &str) -> Option<String> {
-        let long = name.replace('_', "-");
-        let matches = self.matches();
-        // Those of TLS are called by the names of their files.
-        let named = |arg: &Arg| {
-            let found = arg.get_long().unwrap_or_default();
-            found == long || found.strip_prefix("tls-") == Some(&long)
-        };
-        let arg = settings().into_iter().find(named)?;
-        let (id, long) = (arg.get_id().as_str(), arg.get_long()?);
-        // Ids that the command does not have make clap panic.
-        matches.try_contains_id(id).ok()?;
-        match matches.value_source(id)? {
-            ValueSource::CommandLine => Some(format!("--{long}")),
-            ValueSource::EnvVariable => Some(variable(long)),
-            _ => {
-                let entry = self.entries.iter().find(|entry| entry.name == long)?;
-                Some(format!("{}:{}", self.path.as_ref()?.display(), entry.line))
-            }
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

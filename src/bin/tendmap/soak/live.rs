@@ -60,18 +60,13 @@ impl Live {
         let mut sum = summary.clone();
         workers.for_each(|worker| sum.add(&worker.report));
         let text = format!(
-            "{:>7.1} s  {} kills, {} stops, {} takeovers, {} publications, {} snapshots, \
-             {} lookups; {} torn, {} went back, {} wrong",
+            "{:>7.1} s  {} kills, {} takeovers, {} maps, {} lookups; {} wrong",
             self.begun.elapsed().as_secs_f64(),
             grouped(sum.kills),
-            grouped(sum.stops),
             grouped(sum.takeovers + watch.takeovers()),
             grouped(sum.publications + watch.publications()),
-            grouped(sum.snapshots_checked),
             grouped(sum.lookups),
-            sum.torn,
-            sum.went_back,
-            sum.wrong_routes,
+            sum.torn + sum.went_back + sum.wrong_routes,
         );
         match &self.line {
             Some(line) => {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::fleet::message::Report;
-use crate::output::grouped;
+use crate::output::{grouped, write_pair};
 
 /// The figures.
 #[derive(Clone, Default)]
@@ -152,7 +152,7 @@ impl Summary {
             ("went back", self.went_back.to_string()),
             ("wrong routes", self.wrong_routes.to_string()),
         ] {
-            writeln!(out, "{what:<20} {value}")?;
+            write_pair(out, 20, what, &value)?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use tendmap::client::Client;
 
 use super::Args;
-use crate::args::Common;
+use crate::args::Placed;
 use crate::event::Told;
 use crate::log::Log;
 use crate::settings::{self, Origins, Settings};
@@ -25,11 +25,11 @@ impl Reload {
     /// while the client runs; what is to be told of it. If anything is wrong,
     /// nothing changes.
     pub fn run(&mut self, client: &Client, log: &Log) -> Vec<Told> {
-        let (common, args, origins) = match read() {
+        let (args, origins) = match read() {
             Ok(read) => read,
             Err(problem) => return vec![Told::reload_failed(problem)],
         };
-        if let Err(error) = args.config(&common).check() {
+        if let Err(error) = args.own.config(&args.common).check() {
             return vec![Told::reload_failed(origins.explain(&error.to_string()))];
         }
         let (mut taken, mut left) = (Vec::new(), Vec::new());
@@ -37,7 +37,7 @@ impl Reload {
         // What can't be refused comes last, so that all is taken or nothing.
         changed.sort_by_key(|name| name == "log");
         for name in changed {
-            match take(&name, &common, &args, client, log) {
+            match take(&name, &args, client, log) {
                 Some(Ok(())) => taken.push(name),
                 Some(Err(problem)) => {
                     return vec![Told::reload_failed(origins.explain(&problem))];
@@ -54,36 +54,28 @@ impl Reload {
     }
 }
 
-fn read() -> Result<(Common, Args, Origins), String> {
+fn read() -> Result<(Placed<Args>, Origins), String> {
     match settings::load() {
-        Ok(Settings { cli: Cli { common, command: Command::Tend(args) }, origins }) => {
-            Ok((common, args, origins))
-        }
+        Ok(Settings { cli: Cli { command: Command::Tend(args) }, origins }) => Ok((*args, origins)),
         Ok(_) => Err("another command is configured".to_owned()),
         Err(unsettled) => Err(unsettled.to_string()),
     }
 }
 
 /// Takes one setting over; `None` if that takes a restart.
-fn take(
-    name: &str,
-    common: &Common,
-    args: &Args,
-    client: &Client,
-    log: &Log,
-) -> Option<Result<(), String>> {
+fn take(name: &str, args: &Placed<Args>, client: &Client, log: &Log) -> Option<Result<(), String>> {
     match name {
         "tend-interval" => {
-            let set = client.set_tend_interval(args.tend_interval);
+            let set = client.set_tend_interval(args.own.tend_interval);
             Some(set.map_err(|error| error.to_string()))
         }
         "password" => {
-            let password = args.cluster.access.password.clone();
+            let password = args.own.cluster.access.password.clone();
             let set = client.set_password(password.unwrap_or_default());
             Some(set.map_err(|error| error.to_string()))
         }
         "log" => {
-            log.set(common.log.as_deref());
+            log.set(args.output.log.as_deref());
             Some(Ok(()))
         }
         _ => None,

@@ -1,0 +1,126 @@
+//! Where each setting is from.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Id};
+
+use super::definition::{definition, own_settings};
+use super::value::is_on;
+
+/// A place beside the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The variable of that name.
+    Variable(String),
+    /// That line of the configuration file.
+    Line(usize),
+}
+
+impl Origin {
+    /// As it is written for people.
+    pub fn text(&self, path: Option<&Path>) -> String {
+        match (self, path) {
+            (Origin::Variable(name), _) => name.clone(),
+            (Origin::Line(line), Some(path)) => format!("{}:{line}", path.display()),
+            (Origin::Line(line), None) => format!("line {line}"),
+        }
+    }
+}
+
+/// A setting that does not come from the command line.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub id: Id,
+    pub long: String,
+    pub values: Vec<OsString>,
+    pub switch: bool,
+    pub origin: Origin,
+}
+
+impl Found {
+    /// As flags; none of a switch that is off.
+    pub fn flags(&self) -> impl Iterator<Item = OsString> + '_ {
+        let on = !self.switch || self.values.iter().all(|value| is_on(value));
+        self.values.iter().filter(move |_| on).map(|value| {
+            let mut flag = OsString::from(format!("--{}", self.long));
+            if !self.switch {
+                flag.push("=");
+                flag.push(value);
+            }
+            flag
+        })
+    }
+}
+
+/// Where each setting is from.
+pub struct Origins {
+    pub(super) matches: ArgMatches,
+    pub(super) path: Option<PathBuf>,
+    pub(super) found: Vec<Found>,
+}
+
+impl Origins {
+    /// The configuration file, if there is one.
+    pub fn file(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// The settings that differ from other ones, as flags without dashes.
+    pub fn changed(&self, other: &Origins) -> Vec<String> {
+        let raw = |origins: &Origins, id: &str| -> Option<Vec<OsString>> {
+            let matches = origins.matches();
+            matches.try_contains_id(id).ok()?;
+            Some(matches.get_raw(id)?.map(Into::into).collect())
+        };
+        let settings = self.settings().into_iter();
+        let differs = settings.filter(|arg| {
+            let id = arg.get_id().as_str();
+            raw(self, id) != raw(other, id)
+        });
+        differs.filter_map(|arg| arg.get_long().map(str::to_owned)).collect()
+    }
+
+    /// The settings of the command that was given.
+    fn settings(&self) -> Vec<Arg> {
+        let command = definition();
+        let sub = self.matches.subcommand_name().and_then(|name| command.find_subcommand(name));
+        sub.map_or(Vec::new(), |sub| own_settings(sub).cloned().collect())
+    }
+
+    /// The matches of the command that was given.
+    fn matches(&self) -> &ArgMatches {
+        self.matches.subcommand().map_or(&self.matches, |(_, matches)| matches)
+    }
+
+    /// What is wrong with a setting, with where it was set. `problem` begins
+    /// with the name of the setting (`tend_interval is …`).
+    pub fn explain(&self, problem: &str) -> String {
+        let name: String =
+            problem.chars().take_while(|&c| c.is_ascii_lowercase() || c == '_').collect();
+        match self.of(&name) {
+            Some(origin) => format!("{problem} (set by {origin})"),
+            None => problem.to_owned(),
+        }
+    }
+
+    /// Where a setting was set; `None` if it is as built in, or none.
+    fn of(&self, name: &str) -> Option<String> {
+        let long = name.replace('_', "-");
+        // Those of TLS are called by the names of their files.
+        let named = |arg: &Arg| {
+            let found = arg.get_long().unwrap_or_default();
+            found == long || found.strip_prefix("tls-") == Some(&long)
+        };
+        let arg = self.settings().into_iter().find(named)?;
+        if let Some(found) = self.found.iter().find(|found| found.id == *arg.get_id()) {
+            return Some(found.origin.text(self.file()));
+        }
+        let (id, long) = (arg.get_id().as_str(), arg.get_long()?);
+        // Ids that the command does not have make clap panic.
+        self.matches().try_contains_id(id).ok()?;
+        let given = self.matches().value_source(id)? == ValueSource::CommandLine;
+        given.then(|| format!("--{long}"))
+    }
+}

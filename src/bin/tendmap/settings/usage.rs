@@ -1,0 +1,95 @@
+//! Help, and what is wrong with a command line, for people and programs.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+
+use super::definition::with_variables;
+use super::{Unsettled, wants_json};
+use crate::failure::{Failure, error_json};
+
+/// The help that was asked for; the long one has the variables.
+pub(super) fn help(error: clap::Error, arguments: &[OsString]) -> clap::Error {
+    let long = arguments.iter().any(|argument| argument == "--help" || argument == "help");
+    if error.kind() != ErrorKind::DisplayHelp || !long {
+        return error;
+    }
+    match with_variables().try_get_matches_from(arguments) {
+        Err(shown) if shown.kind() == ErrorKind::DisplayHelp => shown,
+        _ => error,
+    }
+}
+
+impl Unsettled {
+    /// Prints it; the exit code.
+    pub fn report(self) -> ExitCode {
+        let json = wants_json();
+        let error = match self {
+            Unsettled::Usage(error) => error,
+            Unsettled::Failure(failure) => return failure.report(json),
+        };
+        let code = u8::try_from(error.exit_code()).unwrap_or(2);
+        if !error.use_stderr() {
+            return match error.print() {
+                Ok(()) => ExitCode::from(code),
+                Err(failed) => Failure::from(failed).report(json),
+            };
+        }
+        if json {
+            let (message, hint) = in_parts(&error.to_string());
+            error_json(&message, code, Some(&hint));
+        } else {
+            // Where standard error is closed too there is nobody to tell.
+            let _ = error.print();
+        }
+        ExitCode::from(code)
+    }
+}
+
+/// The message of an error of the parser, and what to do about it.
+fn in_parts(text: &str) -> (String, String) {
+    let joined = |lines: Vec<&str>| {
+        lines
+            .into_iter()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let lines = || text.lines();
+    let rest = |line: &&str| {
+        let line = line.trim_start();
+        line.starts_with("tip:") || line.starts_with("Usage:") || line.starts_with("For more")
+    };
+    let message = joined(lines().take_while(|line| !rest(line)).collect());
+    let message = message.strip_prefix("error: ").unwrap_or(&message).to_owned();
+    let tips = lines().filter_map(|line| line.trim_start().strip_prefix("tip:"));
+    let tips = joined(tips.collect());
+    let usage = lines().find_map(|line| line.trim_start().strip_prefix("Usage:"));
+    let hint = match (tips.is_empty(), usage) {
+        (false, _) => tips,
+        (true, Some(usage)) => format!("usage: {}", usage.trim()),
+        (true, None) => "see `tendmap --help`".to_owned(),
+    };
+    (message, hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_usage_error_falls_into_a_message_and_a_hint() {
+        let text = "error: unexpected argument '--forc' found\n\n  tip: a similar argument exists: \
+                    '--force'\n\nUsage: tendmap rm --force\n\nFor more information, try '--help'.\n";
+        let (message, hint) = in_parts(text);
+        assert_eq!(message, "unexpected argument '--forc' found");
+        assert_eq!(hint, "a similar argument exists: '--force'");
+        let text = "error: the following required arguments were not provided:\n  --host <HOST>\n\n\
+                    Usage: tendmap tend --host <HOST>\n";
+        let (message, hint) = in_parts(text);
+        assert!(message.ends_with("not provided: --host <HOST>"), "{message}");
+        assert_eq!(hint, "usage: tendmap tend --host <HOST>");
+    }
+}
