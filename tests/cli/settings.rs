@@ -148,7 +148,7 @@ fn sighup_has_the_file_read_anew_without_connecting_anew() {
     let mut owner = Running::start(&mut command);
     owner.until("connected");
     let before = accepted();
-    let status = || place.json(&["status", "--json"]);
+    let status = || place.run(&["status", "--json"]).json();
 
     place.config(&format!("{base}tend-interval = \"50ms\"\nlog = \"debug\"\n"));
     owner.signal(Signal::HUP);

@@ -18,8 +18,7 @@ pub fn run(common: &Common, output: &Output) -> Result<(), Failure> {
     output.answer(
         || json!({ "segments": listed.iter().map(as_json).collect::<Vec<_>>() }),
         |out| {
-            let header =
-                ["key", "backend", "generation", "owner", "mode", "bytes", "attached", "status"];
+            let header = ["key", "backend", "gen", "owner", "mode", "bytes", "attached", "status"];
             let mut shown = table(header, &[2, 5, 6]);
             for found in &listed {
                 shown.add_row([

@@ -40,7 +40,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME", default_value = "tend-sim")]
     cluster_name: String,
     /// Have each node listen at an alternate address too.
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     alternate_addresses: bool,
     /// A user and its password: clients have to log in then.
     ///
@@ -53,7 +53,7 @@ pub struct Args {
     password: Option<SecretString>,
     /// How long a session is good for; 0 = for ever.
     #[arg(long, help_heading = SECURITY, value_name = "TIME", default_value = "24h",
-        value_parser = duration::parse)]
+        value_parser = duration::parse, hide_short_help = true)]
     session_lifetime: Duration,
     /// The nodes' certificate, PEM: each also speaks TLS, at its port + 1000.
     #[arg(long, help_heading = SECURITY, value_name = "FILE", requires = "tls_keyfile")]
@@ -62,10 +62,10 @@ pub struct Args {
     #[arg(long, help_heading = SECURITY, value_name = "FILE", requires = "tls_certfile")]
     tls_keyfile: Option<PathBuf>,
     /// Authorities of client certificates, PEM: clients must show one.
-    #[arg(long, help_heading = SECURITY, value_name = "FILE", requires = "tls_certfile")]
+    #[arg(long, help_heading = SECURITY, value_name = "FILE", requires = "tls_certfile", hide_short_help = true)]
     tls_cafile: Option<PathBuf>,
     /// The TLS name that the nodes list for their peers.
-    #[arg(long, help_heading = SECURITY, value_name = "NAME", requires = "tls_certfile")]
+    #[arg(long, help_heading = SECURITY, value_name = "NAME", requires = "tls_certfile", hide_short_help = true)]
     tls_name: Option<String>,
 }
 

@@ -257,10 +257,10 @@ impl Tending<'_> {
                 Err(_) => return,
             }
         }
+        self.catch_up();
         if let Some(client) = self.client.take() {
             client.close();
         }
-        self.catch_up();
         self.journal.print(Instant::now(), Told::closed());
     }
 }

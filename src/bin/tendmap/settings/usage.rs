@@ -37,7 +37,13 @@ impl Unsettled {
             };
         }
         if json {
-            let (message, hint) = in_parts(&error.to_string());
+            let (message, hint) = match error.kind() {
+                ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+                | ErrorKind::MissingSubcommand => {
+                    ("a command is missing".to_owned(), "see `tendmap --help`".to_owned())
+                }
+                _ => in_parts(&error.to_string()),
+            };
             error_json(&message, code, Some(&hint));
         } else {
             // Where standard error is closed too there is nobody to tell.
