@@ -70,6 +70,7 @@ RUN = {
         ("text", "$ cargo run --release -- demo "),
         # A test of the documentation.
         ("rust", "use tendmap::client"),
+        ("text", "5001$ tendmap tend"),
         ("text", "$ tendmap sim"),
         ("toml", "host = "),
     ],
@@ -78,7 +79,10 @@ RUN = {
 
 @pytest.mark.parametrize("document", RUN)
 def test_every_snippet_is_one_that_is_run(document):
-    assert [name for name, _ in snippets(document)] == [name for name, _ in RUN[document]]
+    found = [(name, text.partition("\n")[0]) for name, text in snippets(document)]
+    wanted = RUN[document]
+    hint = f"{document} has other snippets; run each in a test here, and name it in RUN"
+    assert [name for name, _ in found] == [name for name, _ in wanted], (hint, found)
     for language, beginning in RUN[document]:
         snippet(document, language, beginning)
     # No package has a README that nobody looks at here.
@@ -305,6 +309,42 @@ def test_the_command_line(command_line, directory):
         assert not [name for name in os.listdir(directory) if name.endswith("a7000000")]
     finally:
         for process in running.values():
+            process.kill()
+            process.communicate()
+
+
+def test_processes_of_several_users(command_line, cluster, directory):
+    if os.getuid() != 0:
+        pytest.skip("skipped: only root can start processes of other users")
+    os.chmod(directory, 0o1777)
+    program = f"{directory}/tendmap"
+    shutil.copy(command_line, program)
+    running = []
+    try:
+        for line in snippet(MAIN, "text", "5001$ tendmap tend").splitlines():
+            uid, _, command = line.partition("$ tendmap ")
+            assert "db:3000" in command
+            words = shlex.split(command.replace("db:3000", cluster.hosts[0]), comments=True)
+            running.append(
+                subprocess.Popen(
+                    [program, *words, "--shm-directory", directory],
+                    user=int(uid),
+                    group=5000,
+                    extra_groups=[],
+                    stdout=subprocess.PIPE,
+                    cwd="/",
+                )
+            )
+            assert running[-1].stdout.readline(), line
+        ask = {"shm_directory": directory, "shm_owner": "5001,5002"}
+        wait_until("both take part", lambda: tendmap.status(**ask)["attached"] == len(running))
+        owner = tendmap.status(**ask)["owner_pid"]
+        first = next(process for process in running if process.pid == owner)
+        first.kill()
+        first.wait()
+        wait_until("the other one tends", lambda: tendmap.status(**ask)["owner_pid"] not in (None, owner))
+    finally:
+        for process in running:
             process.kill()
             process.communicate()
 
