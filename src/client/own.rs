@@ -237,8 +237,11 @@ impl Own {
     /// How the nodes fail, for whoever asks how the segment stands.
     fn put_troubles(&self, source: &dyn ClusterSource) -> Result<(), Ended> {
         let mut put = Ok(());
+        let fit = self.fit.as_ref();
         source.troubles(&mut |slot, id, trouble| {
-            if put.is_ok() {
+            // Where a part is published a node may have another slot, or none.
+            let slot = fit.map_or(Some(slot), |fit| fit.map().nodes.slot_of(&id));
+            if let Some(slot) = slot.filter(|_| put.is_ok()) {
                 put = self.tenure.set_trouble(slot, id, &trouble);
             }
         });

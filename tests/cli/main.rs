@@ -10,6 +10,7 @@ mod racks;
 mod recorded;
 mod replay;
 mod settings;
+mod shortage;
 mod streams;
 mod system_v;
 mod tool;
