@@ -175,7 +175,9 @@ impl Event {
                 | TendEvent::NamespaceRefused { .. }
                 | TendEvent::BadReply { .. }
                 | TendEvent::BadEntry { .. }
-                | TendEvent::NoAlternateAddress { .. },
+                | TendEvent::NoAlternateAddress { .. }
+                | TendEvent::ClusterRenamed { .. }
+                | TendEvent::ClaimsContradict { .. },
             ) => Level::Warning,
             _ => Level::Info,
         }
@@ -231,7 +233,7 @@ pub(super) fn tell(observer: Option<&Observer>, event: Event) {
 /// An event of every kind.
 #[cfg(test)]
 pub(super) fn one_of_each() -> Vec<Event> {
-    use crate::map::{NamespaceName, NodeId};
+    use crate::map::{ClusterName, NamespaceName, NodeId};
 
     let (id, address) = (NodeId::new("A").unwrap(), "127.0.0.1:1".parse().unwrap());
     let name = NamespaceName::new("test").unwrap();
@@ -249,6 +251,9 @@ pub(super) fn one_of_each() -> Vec<Event> {
         TendEvent::BadReply { id, error: error.clone() },
         TendEvent::BadEntry { id, what: "peers", entry: "[]".into(), problem: "no" },
         TendEvent::NoAlternateAddress { id, setting: "alternate-access-address" },
+        TendEvent::ClusterRenamed { from: None, to: ClusterName::new("new").ok() },
+        TendEvent::ClaimsContradict { partitions: 1, nodes: vec![id] },
+        TendEvent::ClaimsAgree,
     ];
     let mut events = vec![
         Event::Owner { generation: 1, term: 1, takeover: false },

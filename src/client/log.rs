@@ -4,6 +4,7 @@
 //! Texts may hold what a server sent; they are logged escaped.
 
 use super::event::Event;
+use crate::map::ClusterName;
 use crate::tend::TendEvent;
 
 /// One place for the target.
@@ -78,6 +79,15 @@ fn tend(event: &TendEvent) {
         TendEvent::NoAlternateAddress { id, setting } => {
             log!(warn, %id, setting, "a node advertises no alternate address");
         }
+        TendEvent::ClusterRenamed { from, to } => {
+            let name = |name: &Option<ClusterName>| name.map_or("null".into(), |n| n.to_string());
+            log!(warn, from = ?name(from), to = ?name(to), "the cluster was renamed");
+        }
+        TendEvent::ClaimsContradict { partitions, nodes } => {
+            let ids: Vec<&str> = nodes.iter().map(|id| id.as_str()).collect();
+            log!(warn, partitions, nodes = ?ids, "nodes claim the same partitions");
+        }
+        TendEvent::ClaimsAgree => log!(info, "the nodes' claims agree again"),
     }
 }
 

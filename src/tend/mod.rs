@@ -10,7 +10,7 @@ use core::ops::ControlFlow;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::map::{ClusterMap, NamespaceName, NodeId, Slot, Trouble};
+use crate::map::{ClusterMap, ClusterName, NamespaceName, NodeId, Slot, Trouble};
 
 mod aerospike;
 mod condition;
@@ -109,6 +109,9 @@ pub struct TendReport {
     pub refused: usize,
     /// Those of the failed nodes that answered, but with no good reply.
     pub bad_replies: usize,
+    /// Answers of servers in this pass, whatever they said: 0 = the cluster is
+    /// silent.
+    pub answers: usize,
     /// Bytes received from the servers since the last report: all that came over
     /// the connections, headers, logins and what TLS adds to it included.
     pub bytes_in: u64,
@@ -209,4 +212,22 @@ pub enum TendEvent {
         /// The server's setting.
         setting: &'static str,
     },
+    /// Most of the known nodes report another name for the cluster, and none is
+    /// configured: the cluster was renamed and is tended under its new name.
+    ClusterRenamed {
+        /// The old name; `None` = it had none.
+        from: Option<ClusterName>,
+        /// The new name; `None` = it has none any more.
+        to: Option<ClusterName>,
+    },
+    /// Several nodes have claimed to be the master of the same partitions for more
+    /// than a few passes. Told once until they agree.
+    ClaimsContradict {
+        /// How many partitions, over all namespaces.
+        partitions: usize,
+        /// The nodes that claim them.
+        nodes: Vec<NodeId>,
+    },
+    /// The claims that contradicted each other agree again.
+    ClaimsAgree,
 }

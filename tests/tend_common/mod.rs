@@ -18,6 +18,8 @@ pub struct Server {
     pub down: bool,
     pub connection: u64,
     pub replies: BTreeMap<String, String>,
+    /// What it answers otherwise from its second request of a pass on.
+    pub later: BTreeMap<String, String>,
 }
 
 /// The servers by address, and all that was asked of them.
@@ -39,13 +41,15 @@ impl Transport for Fake {
             return Err(Interrupted);
         }
         for (index, ask) in asks.iter().enumerate() {
+            let again = self.asked.iter().any(|asked| asked.address == ask.address);
             self.asked.push(ask.clone());
             let outcome = match self.servers.get(&ask.address) {
                 Some(server) if !server.down => {
                     let mut body = String::new();
                     for command in &ask.commands {
                         let unknown = "ERROR:4:unrecognized command".to_string();
-                        let value = server.replies.get(command).unwrap_or(&unknown);
+                        let later = server.later.get(command).filter(|_| again);
+                        let value = later.or(server.replies.get(command)).unwrap_or(&unknown);
                         body += &format!("{command}\t{value}\n");
                     }
                     Ok(Answer { connection: server.connection, body: body.into_bytes() })

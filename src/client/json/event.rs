@@ -101,6 +101,17 @@ fn tend(event: &TendEvent) -> Value {
         TendEvent::NoAlternateAddress { id, setting } => {
             json!({ "event": "no_alternate_address", "node": id.as_str(), "setting": setting })
         }
+        TendEvent::ClusterRenamed { from, to } => json!({
+            "event": "cluster_renamed",
+            "from": from.as_ref().map(|name| name.as_str()),
+            "to": to.as_ref().map(|name| name.as_str()),
+        }),
+        TendEvent::ClaimsContradict { partitions, nodes } => json!({
+            "event": "claims_contradict",
+            "partitions": partitions,
+            "nodes": nodes.iter().map(|id| id.as_str()).collect::<Vec<_>>(),
+        }),
+        TendEvent::ClaimsAgree => json!({ "event": "claims_agree" }),
     }
 }
 

@@ -13,7 +13,9 @@
 //! ```
 
 mod config;
+mod contradictions;
 mod entries;
+mod identity;
 mod namespaces;
 mod node;
 mod partitions;
@@ -21,6 +23,7 @@ mod pass;
 mod peers;
 mod refresh;
 mod seed;
+mod standing;
 mod survey;
 mod validate;
 
@@ -31,9 +34,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use self::config::Commands;
+use self::contradictions::Contradictions;
+use self::identity::Name;
 use self::namespaces::Watch;
 use self::node::NodeState;
 use self::seed::KnownHosts;
+use self::standing::Standing;
 use super::info::BadEntry;
 use super::login::Credentials;
 use super::transport::{TcpTransport, Transport};
@@ -59,6 +65,14 @@ pub struct AerospikeSource<T = TcpTransport> {
     watch: BTreeMap<NamespaceName, Watch>,
     /// The bad entries that were told.
     bad_entries: BTreeSet<BadEntry>,
+    /// Nodes that were taken out because they reported another cluster's name.
+    left: BTreeMap<NodeId, Name>,
+    /// Which nodes list each other.
+    standing: Standing,
+    /// Partitions that several nodes claim to be the master of.
+    contradictions: Contradictions,
+    /// Answers in the present pass.
+    answers: usize,
     /// The names that the certificates of servers bear.
     names: BTreeMap<SocketAddr, String>,
     /// What the pass that failed last came to.
@@ -99,6 +113,10 @@ impl<T: Transport> AerospikeSource<T> {
             troubled: BTreeSet::new(),
             watch: BTreeMap::new(),
             bad_entries: BTreeSet::new(),
+            left: BTreeMap::new(),
+            standing: Standing::default(),
+            contradictions: Contradictions::default(),
+            answers: 0,
             names: BTreeMap::new(),
             failed_pass: TendReport::default(),
             conditions: Conditions::default(),
@@ -122,11 +140,6 @@ impl<T: Transport> AerospikeSource<T> {
             self.transport.name(address, name);
             self.names.insert(address, name.to_owned());
         }
-    }
-
-    /// The name that servers must give their cluster.
-    fn wanted_cluster(&self) -> Option<&crate::map::ClusterName> {
-        self.config.cluster_name.as_ref().or(self.map.cluster_name.as_ref())
     }
 }
 
@@ -184,6 +197,9 @@ impl<T: Transport> ClusterSource for AerospikeSource<T> {
         self.troubled.clear();
         self.watch.clear();
         self.bad_entries.clear();
+        self.left.clear();
+        self.standing = Standing::default();
+        self.contradictions = Contradictions::default();
         self.names.clear();
     }
 }

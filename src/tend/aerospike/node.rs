@@ -1,11 +1,12 @@
 //! What is kept of each node beside the map.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::entries::BadLists;
 use crate::clock::boottime_ms;
-use crate::map::{NamespaceName, NodeId, Slot};
-use crate::tend::info::{BadEntries, Racks};
+use crate::map::{ClusterName, NamespaceName, NodeId, Slot};
+use crate::tend::info::{BadEntries, Bitmap, Racks};
 
 /// Counters of one process of a node, as they were when what belongs to them
 /// was last taken over whole. `None` = read it anew.
@@ -41,14 +42,20 @@ pub(super) struct NodeState {
     /// The connection that all below belongs to.
     pub(super) connection: Option<u64>,
     pub(super) generations: Generations,
-    /// Whether its latest list of peers named any.
-    pub(super) has_peers: bool,
+    /// The nodes that its latest list of peers named; `None` = no list was read
+    /// yet. It outlasts failures: a node that fails says nothing new.
+    pub(super) peers: Option<BTreeSet<NodeId>>,
     /// What its latest replicas listed, with the regime of each claim.
     pub(super) namespaces: Option<Vec<(NamespaceName, u32)>>,
     /// Namespaces of them whose entry could not be used.
     pub(super) unread: Vec<NamespaceName>,
     /// What could not be used in its latest replies.
     pub(super) bad_lists: BadLists,
+    /// The partitions that it claimed to be the master of, with the regime.
+    pub(super) masters: Vec<(NamespaceName, u32, Bitmap)>,
+    /// Whether some of its latest claims were not taken because of what the
+    /// nodes list: see [`Standing`](super::standing::Standing).
+    pub(super) withheld: bool,
     /// Its racks; `None` = not known yet.
     pub(super) racks: Option<Vec<(NamespaceName, i32)>>,
     /// Whether it can be asked: see [`unlocated`](Self::unlocated).
@@ -60,6 +67,10 @@ pub(super) struct NodeState {
     pub(super) last_error: String,
     /// When that was, in milliseconds since the machine started; 0 = never.
     pub(super) last_error_ms: u64,
+    /// Passes in a row in which it reported the name of another cluster.
+    pub(super) strayed: u32,
+    /// Passes in a row in which its removal was put off.
+    pub(super) put_off: u32,
     /// Whether its failing, or its bad reply, was told.
     pub(super) told_failed: bool,
     pub(super) told_bad: bool,
@@ -69,8 +80,17 @@ pub(super) struct NodeState {
     /// It failed because this process lacked something of its own machine.
     pub(super) unasked: bool,
     pub(super) bad: bool,
-    /// Another node answers at its address.
+    /// Another node, or one of another cluster, answers at its address.
     pub(super) gone: bool,
+    /// It is another node of the same cluster. What that one took over, if
+    /// anything, the others will report.
+    pub(super) replaced: bool,
+    /// The name of another cluster that it reports.
+    pub(super) stray: Option<Option<ClusterName>>,
+    /// Why it is taken out at the end of the pass.
+    pub(super) leaving: Option<&'static str>,
+    /// Its claims were read.
+    pub(super) read: bool,
     /// Came into the table, or to its address, in this pass.
     pub(super) fresh: bool,
 }
@@ -83,15 +103,19 @@ impl NodeState {
             address,
             connection: None,
             generations: Generations::default(),
-            has_peers: false,
+            peers: None,
             namespaces: None,
             unread: Vec::new(),
             bad_lists: BadLists::default(),
+            masters: Vec::new(),
+            withheld: false,
             racks: None,
             located: true,
             failures: 0,
             last_error: String::new(),
             last_error_ms: 0,
+            strayed: 0,
+            put_off: 0,
             told_failed: false,
             told_bad: false,
             status: None,
@@ -99,6 +123,10 @@ impl NodeState {
             unasked: false,
             bad: false,
             gone: false,
+            replaced: false,
+            stray: None,
+            leaving: None,
+            read: false,
             fresh: false,
         }
     }
@@ -140,6 +168,10 @@ impl NodeState {
         self.unasked = false;
         self.bad = false;
         self.gone = false;
+        self.replaced = false;
+        self.stray = None;
+        self.leaving = None;
+        self.read = false;
         self.fresh = false;
     }
 
@@ -148,6 +180,7 @@ impl NodeState {
     pub(super) fn forget(&mut self) {
         self.generations = Generations::default();
         self.namespaces = None;
+        self.masters.clear();
     }
 
     /// Takes over the connection that a reply came over; whether it is the one
@@ -177,5 +210,10 @@ impl NodeState {
     pub(super) fn usable(&self) -> Option<Status> {
         let usable = !self.failed && !self.bad && !self.gone;
         self.status.filter(|status| usable && status.is_ready())
+    }
+
+    /// Whether something is wrong with it in this pass.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failed || self.gone || self.stray.is_some()
     }
 }

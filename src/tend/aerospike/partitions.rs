@@ -13,6 +13,8 @@ pub(super) struct Applied {
     /// Nodes that lost an entry: they are to be asked again, because their
     /// claim may be the later one.
     pub(super) displaced: BTreeSet<Slot>,
+    /// Whether a claim was not taken because its owner is protected.
+    pub(super) withheld: bool,
     /// Namespaces that are new.
     pub(super) added: Vec<NamespaceName>,
     /// Namespaces that found no place.
@@ -21,8 +23,14 @@ pub(super) struct Applied {
 
 /// Takes over all that a node claims. A bit that is not set changes nothing:
 /// an entry is emptied only when its column goes (the replication factor
-/// shrank) or its node leaves.
-pub(super) fn apply(map: &mut ClusterMap, slot: Slot, claims: &[Claim]) -> Applied {
+/// shrank) or its node leaves. Entries of `protected` nodes are taken over only
+/// in a later regime.
+pub(super) fn apply(
+    map: &mut ClusterMap,
+    slot: Slot,
+    claims: &[Claim],
+    protected: &BTreeSet<Slot>,
+) -> Applied {
     let mut applied = Applied::default();
     for claim in claims {
         let is_new = map.namespace(&claim.namespace).is_none();
@@ -32,7 +40,7 @@ pub(super) fn apply(map: &mut ClusterMap, slot: Slot, claims: &[Claim]) -> Appli
                     applied.changed = true;
                     applied.added.push(claim.namespace);
                 }
-                apply_claim(namespace, slot, claim, &mut applied);
+                apply_claim(namespace, slot, claim, protected, &mut applied);
             }
             Err(full) => applied.refused.push(full),
         }
@@ -40,7 +48,13 @@ pub(super) fn apply(map: &mut ClusterMap, slot: Slot, claims: &[Claim]) -> Appli
     applied
 }
 
-fn apply_claim(namespace: &mut Namespace, slot: Slot, claim: &Claim, applied: &mut Applied) {
+fn apply_claim(
+    namespace: &mut Namespace,
+    slot: Slot,
+    claim: &Claim,
+    protected: &BTreeSet<Slot>,
+    applied: &mut Applied,
+) {
     let strong_consistency = claim.regime != 0;
     if namespace.strong_consistency != strong_consistency {
         namespace.strong_consistency = strong_consistency;
@@ -60,11 +74,16 @@ fn apply_claim(namespace: &mut Namespace, slot: Slot, claim: &Claim, applied: &m
     let partitions = &mut namespace.partitions;
     for (replica, column) in claim.columns.iter().enumerate().take(partitions.max_replicas()) {
         for partition in column.partitions() {
-            if claim.regime < partitions.regime(partition) {
+            let regime = partitions.regime(partition);
+            if claim.regime < regime {
+                continue;
+            }
+            let before = partitions.owner(partition, replica);
+            if claim.regime == regime && before.is_some_and(|owner| protected.contains(&owner)) {
+                applied.withheld = true;
                 continue;
             }
             applied.changed |= partitions.set_regime(partition, claim.regime);
-            let before = partitions.owner(partition, replica);
             if before != Some(slot) {
                 partitions.set_owner(partition, replica, Some(slot));
                 applied.displaced.extend(before);
@@ -92,12 +111,18 @@ pub(super) fn reset_regimes(namespace: &mut Namespace) {
 
 #[cfg(test)]
 mod tests {
+    use super::apply as apply_protected;
     use super::*;
     use crate::map::Capacity;
     use crate::tend::info::Bitmap;
 
     const CAPACITY: Capacity =
         Capacity { max_nodes: 4, max_namespaces: 1, max_replicas: 2, partitions: 8 };
+
+    /// With nobody protected.
+    fn apply(map: &mut ClusterMap, slot: Slot, claims: &[Claim]) -> Applied {
+        apply_protected(map, slot, claims, &BTreeSet::new())
+    }
 
     fn name(name: &str) -> NamespaceName {
         NamespaceName::new(name).unwrap()
@@ -157,6 +182,21 @@ mod tests {
             "the room is smaller, the truth stays"
         );
         assert_eq!(owners(&map, 1), [Some(1); 8]);
+    }
+
+    #[test]
+    fn entries_of_protected_nodes_stay_unless_the_regime_is_later() {
+        let (a, b) = slots();
+        let mut map = ClusterMap::new(CAPACITY);
+        apply(&mut map, a, &[claim(3, &[0xf0])]);
+        let protected = BTreeSet::from([a]);
+        let applied = apply_protected(&mut map, b, &[claim(3, &[0xff])], &protected);
+        assert!(applied.withheld && applied.displaced.is_empty());
+        let (x, y) = (Some(0), Some(1));
+        assert_eq!(owners(&map, 0), [x, x, x, x, y, y, y, y]);
+        let applied = apply_protected(&mut map, b, &[claim(4, &[0xff])], &protected);
+        assert!(!applied.withheld);
+        assert_eq!(owners(&map, 0), [y; 8]);
     }
 
     #[test]

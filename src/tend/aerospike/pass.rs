@@ -23,11 +23,10 @@ pub(super) struct Pass {
 pub(super) type Asked = (usize, Vec<String>, Result<Answer, AskError>);
 
 /// What a node's status is made of.
-struct Read {
-    id: NodeId,
-    status: Status,
-    /// Asked only where the connection was not known before.
-    cluster: Option<Option<ClusterName>>,
+pub(super) struct Read {
+    pub(super) id: NodeId,
+    pub(super) status: Status,
+    pub(super) cluster: Option<ClusterName>,
 }
 
 impl<T: Transport> AerospikeSource<T> {
@@ -45,6 +44,7 @@ impl<T: Transport> AerospikeSource<T> {
 
     fn steps(&mut self, turn: &mut dyn Turn) -> Result<(), TendError> {
         self.conditions = Conditions::default();
+        self.answers = 0;
         for node in &mut self.nodes {
             node.begin_pass();
         }
@@ -63,6 +63,8 @@ impl<T: Transport> AerospikeSource<T> {
             self.take_peers(turn, &mut pass, lists)?;
         }
         self.refresh(turn)?;
+        self.remove_leaving(turn);
+        self.watch_claims(turn);
         self.watch_namespaces(turn);
         self.tell_bad_entries(turn);
         let addresses: BTreeSet<SocketAddr> = self.nodes.iter().map(|node| node.address).collect();
@@ -80,19 +82,19 @@ impl<T: Transport> AerospikeSource<T> {
         let asks: Vec<(usize, Vec<String>)> = (0..self.nodes.len())
             .filter(|&index| self.nodes[index].located)
             .map(|index| {
-                let mut questions = vec![
+                // The name with every status: a node may be given another one,
+                // and join another cluster, over the connection that is there.
+                let questions = [
                     "node",
                     "peers-generation",
                     "partition-generation",
                     "rebalance-generation",
+                    "cluster-name",
                 ];
-                if self.nodes[index].connection.is_none() {
-                    // Whoever answers may have become another's.
-                    questions.push("cluster-name");
-                }
-                (index, questions.into_iter().map(String::from).collect())
+                (index, questions.map(String::from).to_vec())
             })
             .collect();
+        let mut statuses = Vec::new();
         for (index, questions, answer) in self.ask_nodes(turn, asks)? {
             let address = self.nodes[index].address;
             let answer = match answer {
@@ -104,32 +106,15 @@ impl<T: Transport> AerospikeSource<T> {
                 }
             };
             match read_status(&answer, &questions) {
-                Ok(read) => self.take_status(index, answer.connection, read),
+                Ok(read) => statuses.push((index, answer.connection, read)),
                 Err(error) => {
                     self.nodes[index].failed = true;
                     self.bad_reply(turn, index, &error);
                 }
             }
         }
+        self.take_statuses(turn, statuses);
         Ok(())
-    }
-
-    fn take_status(&mut self, index: usize, connection: u64, read: Read) {
-        let wanted = self.wanted_cluster().copied();
-        let node = &mut self.nodes[index];
-        let other_cluster = match (read.cluster, wanted) {
-            (Some(found), Some(wanted)) => found != Some(wanted),
-            _ => false,
-        };
-        if read.id != node.id || other_cluster {
-            node.gone = true;
-            return;
-        }
-        node.on_connection(connection);
-        if node.failures > 0 {
-            node.forget();
-        }
-        node.status = Some(read.status);
     }
 
     /// Asks nodes, all at the same time; each with its questions and answer.
@@ -158,6 +143,7 @@ impl<T: Transport> AerospikeSource<T> {
             })?;
         }
         let lost = || Err(AskError::Broken("the ask was given up".into()));
+        self.answers += answers.iter().flatten().filter(|answer| answer.is_ok()).count();
         let outcome = asks.into_iter().zip(place).map(|((index, _), place)| {
             (index, sent[place].commands.clone(), answers[place].clone().unwrap_or_else(lost))
         });
@@ -197,7 +183,7 @@ impl<T: Transport> AerospikeSource<T> {
     fn peers_are_due(&self) -> bool {
         self.nodes.iter().any(|node| {
             let changed = |status: Status| node.generations.peers != Some(status.peers);
-            node.failed || node.gone || node.usable().is_some_and(changed)
+            node.is_failing() || node.usable().is_some_and(changed)
         })
     }
 
@@ -206,7 +192,7 @@ impl<T: Transport> AerospikeSource<T> {
         let shortage = self.transport.take_shortage();
         self.conditions.add(Condition::Shortage, shortage.as_ref().map_or(0, |(asks, _)| *asks));
         self.shortage = shortage.map(|(_, what)| what);
-        let failed = |node: &NodeState| node.failed || node.bad || node.gone;
+        let failed = |node: &NodeState| node.is_failing() || node.bad;
         let nodes_failed = self.nodes.iter().filter(|node| failed(node)).count();
         TendReport {
             changed: false,
@@ -214,6 +200,7 @@ impl<T: Transport> AerospikeSource<T> {
             nodes_failed,
             refused: self.refused_nodes.len() + self.refused_namespaces.len(),
             bad_replies: self.nodes.iter().filter(|node| node.bad).count(),
+            answers: self.answers,
             bytes_in: self.transport.take_bytes_in(),
             conditions: self.conditions,
         }
@@ -223,7 +210,7 @@ impl<T: Transport> AerospikeSource<T> {
     fn finish(&mut self, turn: &mut dyn Turn) -> TendReport {
         let report = self.count();
         for node in &mut self.nodes {
-            if node.failed {
+            if node.is_failing() {
                 node.failures = node.failures.saturating_add(u32::from(!node.unasked));
                 // It is asked who it is when it answers again.
                 node.connection = None;
@@ -241,7 +228,7 @@ impl<T: Transport> AerospikeSource<T> {
 
     /// Counts the failures of a pass that ends in an error.
     fn count_failures(&mut self) {
-        for node in self.nodes.iter_mut().filter(|node| node.failed || node.gone) {
+        for node in self.nodes.iter_mut().filter(|node| node.is_failing()) {
             node.failures = node.failures.saturating_add(u32::from(!node.unasked));
             node.connection = None;
             node.forget();
@@ -256,10 +243,6 @@ fn read_status(answer: &Answer, questions: &[String]) -> Result<Read, InfoError>
         Err(InfoError::Refused { .. }) => None,
         _ => Some(generation("rebalance-generation")?),
     };
-    let cluster = match questions.iter().any(|question| question == "cluster-name") {
-        true => Some(info::parse_cluster_name(reply.value("cluster-name")?)?),
-        false => None,
-    };
     Ok(Read {
         id: info::parse_node(reply.value("node")?)?,
         status: Status {
@@ -267,6 +250,6 @@ fn read_status(answer: &Answer, questions: &[String]) -> Result<Read, InfoError>
             partitions: generation("partition-generation")?,
             rebalance,
         },
-        cluster,
+        cluster: info::parse_cluster_name(reply.value("cluster-name")?)?,
     })
 }

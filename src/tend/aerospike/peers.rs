@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::AerospikeSource;
+use super::identity::WHO;
 use super::node::NodeState;
 use super::pass::Pass;
 use super::seed::MAX_FAILURES;
@@ -12,6 +13,9 @@ use crate::map::{Node, NodeId, TlsName};
 use crate::tend::info::{self, BadEntries, InfoError, Peer, Peers, Reply};
 use crate::tend::transport::{Interrupted, Transport};
 use crate::tend::{Condition, Host, TendEvent, Turn};
+
+/// For so many passes the removal of a node is put off at most.
+const MAX_PUT_OFF: u32 = 3;
 
 /// What one node says of its peers.
 #[derive(Debug)]
@@ -67,7 +71,8 @@ impl<T: Transport> AerospikeSource<T> {
     /// Asks all nodes that answer for their peers.
     pub(super) fn ask_peers(&mut self, turn: &mut dyn Turn) -> Result<Vec<List>, Interrupted> {
         let command = self.commands.peers;
-        let questions = vec!["peers-generation".to_string(), command.to_string()];
+        let questions = ["peers-generation", command].into_iter().chain(WHO);
+        let questions: Vec<String> = questions.map(String::from).collect();
         let asks = (0..self.nodes.len())
             .filter(|&index| self.nodes[index].usable().is_some())
             .map(|index| (index, questions.clone()))
@@ -81,17 +86,22 @@ impl<T: Transport> AerospikeSource<T> {
                     continue;
                 }
             };
-            if !self.nodes[index].on_connection(answer.connection) {
-                // Another process perhaps; the next pass asks who it is.
-                continue;
-            }
-            let read = || -> Result<(i32, Peers), InfoError> {
+            let read = || -> Result<Option<(i32, Peers)>, InfoError> {
                 let reply = Reply::parse(&answer.body, &questions)?;
+                if !self.is_of(index, &reply)? {
+                    return Ok(None);
+                }
                 let generation = info::parse_generation(reply.value("peers-generation")?)?;
-                Ok((generation, info::parse_peers(reply.value(command)?)?))
+                Ok(Some((generation, info::parse_peers(reply.value(command)?)?)))
             };
             match read() {
-                Ok((generation, peers)) => {
+                Ok(None) => {
+                    // Another one by now; the next pass asks who it is.
+                    self.nodes[index].connection = None;
+                    self.nodes[index].status = None;
+                }
+                Ok(Some((generation, peers))) => {
+                    self.nodes[index].on_connection(answer.connection);
                     lists.push(List::new(self.nodes[index].id, generation, peers));
                 }
                 Err(error) => self.bad_reply(turn, index, &error),
@@ -156,7 +166,11 @@ impl<T: Transport> AerospikeSource<T> {
             }
         }
         self.tell_trouble(turn, &unhandled, &listed);
-        self.remove_nodes(turn, &lists, &listed, &found);
+        self.choose_leaving(&lists, &listed, &found);
+        // Another one has its address: they can't both be in the map.
+        let newcomers = lists.iter().filter_map(|list| list.newcomer.as_ref());
+        let taken: BTreeSet<SocketAddr> = newcomers.map(|newcomer| newcomer.address).collect();
+        self.take_out(turn, |node| node.replaced && taken.contains(&node.address));
         for list in &mut lists {
             if let Some(newcomer) = list.newcomer.take() {
                 self.add_node(turn, newcomer);
@@ -169,7 +183,11 @@ impl<T: Transport> AerospikeSource<T> {
         for list in &lists {
             if let Some(node) = self.nodes.iter_mut().find(|node| node.id == list.id) {
                 node.bad_lists.peers = list.bad.clone();
-                node.has_peers = !list.peers.is_empty();
+                let peers = Some(list.peers.iter().map(|peer| peer.id).collect());
+                if node.peers != peers {
+                    node.peers = peers;
+                    self.standing.list_changed();
+                }
                 let whole = !list.peers.iter().any(|peer| unhandled.contains_key(&peer.id));
                 node.generations.peers = whole.then_some(list.generation);
             }
@@ -217,6 +235,12 @@ impl<T: Transport> AerospikeSource<T> {
         listed: &BTreeSet<NodeId>,
     ) {
         for (&id, error) in unhandled {
+            let strays = |node: &NodeState| node.id == id && node.stray.is_some();
+            if let Some((_, Invalid::WrongCluster { .. })) = error
+                && !self.nodes.iter().any(strays)
+            {
+                self.conditions.add(Condition::OtherCluster, 1);
+            }
             // It is starting: not worth a word.
             if let Some((_, Invalid::NotReady)) = error {
                 continue;
@@ -246,9 +270,10 @@ impl<T: Transport> AerospikeSource<T> {
         self.troubled.retain(|id| unhandled.contains_key(id) && listed.contains(id));
     }
 
-    fn remove_nodes(
+    /// Decides who is taken out. Then all that stay are asked for their claims, so
+    /// that the map without it has the masters that they report.
+    fn choose_leaving(
         &mut self,
-        turn: &mut dyn Turn,
         lists: &[List],
         listed: &BTreeSet<NodeId>,
         found: &BTreeSet<NodeId>,
@@ -259,35 +284,83 @@ impl<T: Transport> AerospikeSource<T> {
         let nobody_lists = lists.is_empty() && self.nodes.iter().any(joined);
         let mut leaving = Vec::new();
         for node in &self.nodes {
-            let is_moving = found.contains(&node.id) && !node.gone;
+            let is_moving = found.contains(&node.id) && (!node.gone || node.replaced);
             let by_others = lists.iter().any(|list| list.id != node.id);
             let idle = || {
                 let holds =
                     |namespace: &crate::map::Namespace| namespace.partitions.holds(node.slot);
                 !self.map.namespaces().iter().any(holds)
             };
-            let reason = if node.gone && node.failures + 1 >= MAX_FAILURES {
-                "it does not answer any more"
-            } else if node.gone {
-                "another node or cluster answers at its address"
+            let unlisted = others && by_others && !listed.contains(&node.id);
+            let reason = if node.stray.is_some() && node.gone {
+                "it belongs to another cluster"
             } else if is_moving {
                 continue;
+            } else if node.gone && node.failures + 1 >= MAX_FAILURES {
+                "it does not answer any more"
+            } else if node.gone && (!node.replaced || unlisted || !by_others) {
+                "another node answers at its address"
             } else if nobody_lists && node.failed && node.failures + 1 >= MAX_FAILURES {
                 "it does not answer any more"
-            } else if others && by_others && !listed.contains(&node.id) && node.failed {
+            } else if unlisted && node.failed {
                 "it does not answer and no node lists it any more"
-            } else if others && by_others && !listed.contains(&node.id) && idle() {
+            } else if unlisted && idle() {
                 "no node lists it any more and it holds nothing"
             } else {
                 continue;
             };
-            leaving.push((node.slot, node.id, reason));
+            leaving.push((node.slot, reason));
         }
-        for (slot, id, reason) in leaving {
-            self.map.remove_node(slot);
-            self.nodes.retain(|node| node.slot != slot);
+        if leaving.is_empty() {
+            return;
+        }
+        for node in &mut self.nodes {
+            let reason = leaving.iter().find(|(slot, _)| *slot == node.slot);
+            node.leaving = reason.map(|&(_, reason)| reason);
+            node.generations.partitions = None;
+        }
+        for namespace in self.map.namespaces_mut() {
+            let partitions = &mut namespace.partitions;
+            for partition in 0..partitions.len() {
+                // Whatever is claimed now is better than what it held.
+                let owner = partitions.owner(partition, 0);
+                if leaving.iter().any(|&(slot, _)| owner == Some(slot)) {
+                    self.changed |= partitions.set_regime(partition, 0);
+                }
+            }
+        }
+    }
+
+    /// Takes out the nodes that leave, once all that answer have told what they
+    /// claim. If one of them did not, it is put off for a few passes: what that
+    /// one claims would be nobody's.
+    pub(super) fn remove_leaving(&mut self, turn: &mut dyn Turn) {
+        let unread = self.nodes.iter().any(|node| {
+            let answers = node.status.is_some_and(|status| status.is_ready());
+            node.leaving.is_none() && answers && !node.read
+        });
+        for node in self.nodes.iter_mut() {
+            let put_off = node.leaving.is_some() && unread && node.stray.is_none();
+            node.put_off = if put_off { node.put_off + 1 } else { 0 };
+        }
+        self.take_out(turn, |node| !(1..=MAX_PUT_OFF).contains(&node.put_off));
+    }
+
+    /// Takes out those of the nodes that leave.
+    fn take_out(&mut self, turn: &mut dyn Turn, which: impl Fn(&NodeState) -> bool) {
+        let mut at = 0;
+        while let Some(node) = self.nodes.get(at) {
+            let Some(reason) = node.leaving.filter(|_| which(node)) else {
+                at += 1;
+                continue;
+            };
+            let node = self.nodes.remove(at);
+            if let Some(name) = node.stray {
+                self.left.insert(node.id, name);
+            }
+            self.map.remove_node(node.slot);
             self.changed = true;
-            turn.event(TendEvent::NodeRemoved { id, reason });
+            turn.event(TendEvent::NodeRemoved { id: node.id, reason });
         }
     }
 
@@ -315,6 +388,10 @@ impl<T: Transport> AerospikeSource<T> {
                 turn.event(TendEvent::NodeMoved { id, from, to: address });
             }
             return;
+        }
+        self.left.remove(&id);
+        if self.map.nodes.len() == self.map.nodes.capacity() {
+            self.take_out(turn, |_| true);
         }
         match self.map.nodes.insert(Node { id, address, tls_name }) {
             Ok(slot) => {

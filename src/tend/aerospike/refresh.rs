@@ -1,6 +1,7 @@
 //! Who holds what: partitions and racks of the nodes whose generations moved.
 
 use super::AerospikeSource;
+use super::identity::WHO;
 use super::partitions::apply;
 use crate::tend::info::{self, Claim, InfoError, Racks, Replicas, Reply};
 use crate::tend::transport::{Answer, Interrupted, Transport};
@@ -19,6 +20,7 @@ struct Read {
 impl<T: Transport> AerospikeSource<T> {
     /// Reads the partitions and racks of all nodes whose generations moved.
     pub(super) fn refresh(&mut self, turn: &mut dyn Turn) -> Result<(), Interrupted> {
+        self.take_standing();
         for _ in 0..ROUNDS {
             let asks = self.due();
             if asks.is_empty() {
@@ -37,15 +39,11 @@ impl<T: Transport> AerospikeSource<T> {
 
     /// The nodes to be asked and what.
     fn due(&self) -> Vec<(usize, Vec<String>)> {
-        let answered = self.nodes.iter().filter(|node| node.status.is_some()).count();
         let mut asks = Vec::new();
         for (index, node) in self.nodes.iter().enumerate() {
             let Some(status) = node.usable() else { continue };
             let mut questions = Vec::new();
-            // A node that wrongly believes that it is alone must not take over
-            // what the others hold.
-            let believed = node.has_peers || answered == 1;
-            if believed && node.generations.partitions != Some(status.partitions) {
+            if node.generations.partitions != Some(status.partitions) {
                 questions.extend(["partition-generation", "replicas"]);
             }
             // What a newcomer's counter says is known from the next pass on,
@@ -58,6 +56,7 @@ impl<T: Transport> AerospikeSource<T> {
                 questions.extend(["rebalance-generation", "rack-ids"]);
             }
             if !questions.is_empty() {
+                questions.extend(WHO);
                 asks.push((index, questions.into_iter().map(String::from).collect()));
             }
         }
@@ -71,16 +70,22 @@ impl<T: Transport> AerospikeSource<T> {
         questions: &[String],
         answer: &Answer,
     ) {
-        if !self.nodes[index].on_connection(answer.connection) {
-            // Another process perhaps; the next pass asks who it is.
-            self.nodes[index].status = None;
-            return;
-        }
-        let read = match read(questions, answer, self.map.capacity().partitions) {
-            Ok(read) => read,
+        let parsed = Reply::parse(&answer.body, questions).and_then(|reply| {
+            let is_it = self.is_of(index, &reply)?;
+            Ok((is_it, read(questions, &reply, self.map.capacity().partitions)?))
+        });
+        let read = match parsed {
+            Ok((true, read)) => read,
+            Ok((false, _)) => {
+                // Another one by now; the next pass asks who it is.
+                self.nodes[index].connection = None;
+                self.nodes[index].status = None;
+                return;
+            }
             Err(error) => return self.bad_reply(turn, index, &error),
         };
         let node = &mut self.nodes[index];
+        node.on_connection(answer.connection);
         if let Some((generation, racks)) = read.racks {
             node.set_racks(racks);
             node.generations.rebalance = Some(generation);
@@ -110,8 +115,22 @@ impl<T: Transport> AerospikeSource<T> {
         let node = &mut self.nodes[index];
         node.namespaces =
             Some(claims.iter().map(|claim| (claim.namespace, claim.regime)).collect());
-        let applied = apply(&mut self.map, node.slot, claims);
+        let master = |claim: &Claim| {
+            let masters = claim.columns.first()?.clone();
+            Some((claim.namespace, claim.regime, masters))
+        };
+        node.masters = claims.iter().filter_map(master).collect();
         node.generations.partitions = Some(generation);
+        node.read = true;
+        self.contradictions.claims_read();
+        node.withheld = !self.standing.counts(index);
+        if node.withheld {
+            return;
+        }
+        let slot = node.slot;
+        let protected = self.standing.protected(index, &self.nodes);
+        let applied = apply(&mut self.map, slot, claims, &protected);
+        self.nodes[index].withheld = applied.withheld;
         self.changed |= applied.changed;
         for name in applied.added {
             self.refused_namespaces.remove(&name);
@@ -142,8 +161,7 @@ impl<T: Transport> AerospikeSource<T> {
     }
 }
 
-fn read(questions: &[String], answer: &Answer, partitions: usize) -> Result<Read, InfoError> {
-    let reply = Reply::parse(&answer.body, questions)?;
+fn read(questions: &[String], reply: &Reply<'_>, partitions: usize) -> Result<Read, InfoError> {
     let asked = |command: &str| questions.iter().any(|question| question == command);
     let mut read = Read { partitions: None, racks: None };
     if asked("replicas") {

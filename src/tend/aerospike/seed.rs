@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use super::AerospikeSource;
 use super::pass::Pass;
 use super::peers::List;
-use super::validate::{Group, Invalid, Validated, Wanted, validate};
+use super::validate::{Group, Invalid, Outcome, Validated, Wanted, validate};
 use crate::map::{NodeId, TlsName};
 use crate::tend::info::Build;
 use crate::tend::transport::{Interrupted, Transport};
@@ -46,6 +46,7 @@ impl<T: Transport> AerospikeSource<T> {
         rounds.extend(known.chunks(AT_ONCE).map(<[Host]>::to_vec));
         let mut tried: Vec<(String, Invalid)> = Vec::new();
         let mut orphan = None;
+        let mut others = Vec::new();
         for hosts in rounds {
             let addresses = self.resolve(turn, &hosts, &mut tried)?;
             let group = [Group { id: None, addresses }];
@@ -58,7 +59,13 @@ impl<T: Transport> AerospikeSource<T> {
             }
             // Perhaps it believes wrongly that it is alone: the last resort.
             orphan = orphan.or(outcome.orphan);
+            let is_other =
+                |(_, error): &&(_, Invalid)| matches!(error, Invalid::WrongCluster { .. });
+            others.extend(outcome.errors.iter().filter(is_other).map(|&(at, _)| at));
             tried.extend(outcome.errors.into_iter().map(|(at, error)| (at.to_string(), error)));
+        }
+        if let Some(seed) = self.renamed(turn, pass, others)? {
+            return Ok(self.seeded(seed));
         }
         // A node alone must not take over from others that may come back.
         let given_up = |failures: u32| failures + 1 >= MAX_FAILURES;
@@ -76,6 +83,25 @@ impl<T: Transport> AerospikeSource<T> {
             },
             _ => Err(self.seed_error(tried, pass)),
         }
+    }
+
+    /// Of servers that report another name one that shows that the cluster was
+    /// renamed while nobody of it could be asked.
+    fn renamed(
+        &mut self,
+        turn: &mut dyn Turn,
+        pass: &mut Pass,
+        addresses: Vec<SocketAddr>,
+    ) -> Result<Option<Validated>, Interrupted> {
+        let groups: Vec<Group> =
+            addresses.into_iter().map(|at| Group { id: None, addresses: vec![at] }).collect();
+        let wanted = Wanted { commands: self.commands, cluster: None };
+        let dead = &mut pass.dead;
+        let outcomes = validate(&mut self.transport, turn, wanted, &groups, false, dead)?;
+        let mut good = outcomes.into_iter().filter_map(|outcome| outcome.good);
+        let Some(seed) = good.find(|seed| self.was_renamed(seed)) else { return Ok(None) };
+        self.rename(turn, seed.cluster_name);
+        Ok(self.settled(turn, pass, seed)?.ok())
     }
 
     fn seeded(&mut self, seed: Validated) -> List {
@@ -171,10 +197,12 @@ impl<T: Transport> AerospikeSource<T> {
         pass: &mut Pass,
         groups: &[Group],
         with_peers: bool,
-    ) -> Result<Vec<super::validate::Outcome>, Interrupted> {
-        let cluster = self.wanted_cluster().copied();
-        let wanted = Wanted { commands: self.commands, cluster: cluster.as_ref() };
-        validate(&mut self.transport, turn, wanted, groups, with_peers, &mut pass.dead)
+    ) -> Result<Vec<Outcome>, Interrupted> {
+        let wanted = Wanted { commands: self.commands, cluster: self.expected() };
+        let outcomes =
+            validate(&mut self.transport, turn, wanted, groups, with_peers, &mut pass.dead)?;
+        self.answers += outcomes.iter().map(Outcome::answers).sum::<usize>();
+        Ok(outcomes)
     }
 
     /// All addresses of the hosts, in their order, each once.

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::config::Commands;
+use super::identity::{Name, shown};
 use super::node::Status;
-use crate::map::{ClusterName, NodeId};
+use crate::map::NodeId;
 use crate::tend::info::{self, BadEntries, Build, InfoError, Peers, Reply};
 use crate::tend::transport::{Answer, Ask, AskError, Interrupted, Transport};
 use crate::tend::{Host, Turn};
@@ -19,7 +20,7 @@ pub(super) struct Validated {
     pub(super) address: SocketAddr,
     pub(super) connection: u64,
     pub(super) status: Status,
-    pub(super) cluster_name: Option<ClusterName>,
+    pub(super) cluster_name: Name,
     /// Where it says that it is reached.
     pub(super) service: Vec<Host>,
     pub(super) bad_service: BadEntries,
@@ -82,12 +83,13 @@ impl From<info::GrammarError> for Invalid {
 
 /// What a server must fulfil to be used.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted<'a> {
+pub(super) struct Wanted {
     pub(super) commands: Commands,
-    pub(super) cluster: Option<&'a ClusterName>,
+    /// The name of the cluster; `None` = any will do.
+    pub(super) cluster: Option<Name>,
 }
 
-impl Wanted<'_> {
+impl Wanted {
     /// The generation of the peers goes before the peers, so that it is never
     /// the later of the two.
     fn questions(&self) -> Vec<String> {
@@ -124,9 +126,9 @@ impl Wanted<'_> {
             return Err(Invalid::TooOld { found: build });
         }
         let cluster_name = info::parse_cluster_name(reply.value("cluster-name")?)?;
-        if let Some(wanted) = self.cluster.filter(|&&wanted| cluster_name != Some(wanted)) {
-            let found = cluster_name.map_or("null".into(), |name| name.to_string());
-            return Err(Invalid::WrongCluster { found, wanted: wanted.to_string() });
+        if let Some(wanted) = self.cluster.filter(|wanted| cluster_name != *wanted) {
+            let (found, wanted) = (shown(&cluster_name), shown(&wanted));
+            return Err(Invalid::WrongCluster { found, wanted });
         }
         let status = Status {
             partitions: info::parse_generation(reply.value("partition-generation")?)?,
@@ -174,12 +176,21 @@ pub(super) struct Outcome {
     pub(super) errors: Vec<(SocketAddr, Invalid)>,
 }
 
+impl Outcome {
+    /// How many servers answered, whatever they said.
+    pub(super) fn answers(&self) -> usize {
+        let silent = |error: &Invalid| matches!(error, Invalid::Unreachable(_) | Invalid::Login(_));
+        let refused = self.errors.iter().filter(|(_, error)| !silent(error)).count();
+        refused + self.good.iter().count() + self.orphan.iter().count()
+    }
+}
+
 /// Asks all addresses of all groups at the same time, except those known to be
 /// dead, and waits no longer than until each group has its first valid address.
 pub(super) fn validate<T: Transport>(
     transport: &mut T,
     turn: &mut dyn Turn,
-    wanted: Wanted<'_>,
+    wanted: Wanted,
     groups: &[Group],
     with_peers: bool,
     dead: &mut BTreeMap<SocketAddr, Invalid>,

@@ -27,6 +27,11 @@ impl Bitmap {
         Bitmap(bytes)
     }
 
+    /// The bytes of the set.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The partitions in the set, ascending.
     pub fn partitions(&self) -> impl Iterator<Item = usize> {
         self.0.iter().enumerate().filter(|(_, byte)| **byte != 0).flat_map(|(index, &byte)| {

@@ -1,0 +1,157 @@
+//! Which nodes list each other, and whose claims count for it.
+//!
+//! A node that the others have expelled may not notice: it goes on claiming and
+//! listing as before. And a cluster may split. Nodes that list each other form a
+//! group; the claims of the largest group count. Groups of one size leave each
+//! other what they have.
+
+use std::collections::BTreeSet;
+
+use super::AerospikeSource;
+use super::node::NodeState;
+use crate::map::{NodeId, Slot};
+use crate::tend::transport::Transport;
+
+/// A node's part, by its place in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Part {
+    id: NodeId,
+    /// Whether it answers in this pass.
+    answers: bool,
+    /// Its group, by the place of one of the members.
+    group: usize,
+    /// How many are in the group.
+    size: usize,
+}
+
+/// Which nodes list each other.
+#[derive(Debug, Default)]
+pub(super) struct Standing {
+    /// Whether a list has changed since the groups were found.
+    stale: bool,
+    /// `None` = it has no part in this pass: gone, leaving or starting.
+    parts: Vec<Option<Part>>,
+    /// The size of the largest group of which any node answers.
+    largest: usize,
+}
+
+impl Standing {
+    /// A node's list of peers is another one.
+    pub(super) fn list_changed(&mut self) {
+        self.stale = true;
+    }
+
+    /// Whether the claims of the node at that place count.
+    pub(super) fn counts(&self, index: usize) -> bool {
+        let part = self.parts.get(index).copied().flatten();
+        part.is_some_and(|part| part.answers && part.size == self.largest)
+    }
+
+    /// The nodes of other groups, as large as its own, whose entries the node at
+    /// that place leaves alone.
+    pub(super) fn protected(&self, index: usize, nodes: &[NodeState]) -> BTreeSet<Slot> {
+        let Some(own) = self.parts.get(index).copied().flatten() else { return BTreeSet::new() };
+        let rivals = self.parts.iter().zip(nodes).filter(|(part, _)| {
+            part.is_some_and(|part| {
+                part.answers && part.group != own.group && part.size >= own.size
+            })
+        });
+        rivals.map(|(_, node)| node.slot).collect()
+    }
+}
+
+impl<T: Transport> AerospikeSource<T> {
+    /// Finds the groups of this pass. Where they are others than before, the
+    /// nodes of which claims were withheld are asked again.
+    pub(super) fn take_standing(&mut self) {
+        let answers = |node: &NodeState| {
+            let is_out = node.gone || node.stray.is_some() || node.leaving.is_some();
+            let starts = node.status.is_some_and(|status| !status.is_ready());
+            (!is_out && !starts).then(|| node.usable().is_some())
+        };
+        let found: Vec<Option<(NodeId, bool)>> =
+            self.nodes.iter().map(|node| Some((node.id, answers(node)?))).collect();
+        let known = self.standing.parts.iter().map(|part| part.map(|part| (part.id, part.answers)));
+        if !self.standing.stale && known.eq(found.iter().copied()) {
+            return;
+        }
+        let parts = groups(&self.nodes, &found);
+        let largest = parts.iter().flatten().filter(|part| part.answers).map(|part| part.size);
+        let largest = largest.max().unwrap_or(0);
+        if parts != self.standing.parts {
+            for node in self.nodes.iter_mut().filter(|node| node.withheld) {
+                node.generations.partitions = None;
+            }
+        }
+        self.standing = Standing { stale: false, parts, largest };
+    }
+}
+
+/// Whether the two list each other, as far as their lists are known: one that
+/// could not be read contradicts nothing.
+fn list_each_other(one: &NodeState, other: &NodeState) -> bool {
+    let lists =
+        |from: &NodeState, to: &NodeState| from.peers.as_ref().map(|peers| peers.contains(&to.id));
+    match (lists(one, other), lists(other, one)) {
+        (Some(one), Some(other)) => one && other,
+        (one, other) => one.or(other).unwrap_or(false),
+    }
+}
+
+fn groups(nodes: &[NodeState], found: &[Option<(NodeId, bool)>]) -> Vec<Option<Part>> {
+    let mut group: Vec<usize> = (0..nodes.len()).collect();
+    let there: Vec<usize> = (0..nodes.len()).filter(|&index| found[index].is_some()).collect();
+    for (place, &one) in there.iter().enumerate() {
+        for &other in &there[place + 1..] {
+            let (from, to) = (group[other], group[one]);
+            if from != to && list_each_other(&nodes[one], &nodes[other]) {
+                group.iter_mut().filter(|group| **group == from).for_each(|group| *group = to);
+            }
+        }
+    }
+    let mut sizes = vec![0; nodes.len()];
+    there.iter().for_each(|&index| sizes[group[index]] += 1);
+    let part = |(index, found): (usize, &Option<(NodeId, bool)>)| {
+        let (id, answers) = (*found)?;
+        Some(Part { id, answers, group: group[index], size: sizes[group[index]] })
+    };
+    found.iter().enumerate().map(part).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nodes A, B, C, …, each with the nodes that it lists; `?` = its list is not
+    /// known. The sizes of their groups.
+    fn sizes(lists: &[&str]) -> Vec<usize> {
+        let id = |name: char| NodeId::new(&name.to_string()).unwrap();
+        let names = ('A'..='Z').take(lists.len());
+        let nodes: Vec<NodeState> = names
+            .zip(lists)
+            .enumerate()
+            .map(|(index, (name, list))| {
+                let slot = Slot::new(index).unwrap();
+                let mut node = NodeState::new(id(name), slot, "127.0.0.1:1".parse().unwrap());
+                node.peers = (*list != "?").then(|| list.chars().map(id).collect());
+                node
+            })
+            .collect();
+        let found: Vec<_> = nodes.iter().map(|node| Some((node.id, true))).collect();
+        groups(&nodes, &found).iter().map(|part| part.unwrap().size).collect()
+    }
+
+    #[test]
+    fn nodes_that_list_each_other_are_a_group() {
+        assert_eq!(sizes(&["BC", "AC", "AB"]), [3, 3, 3]);
+        assert_eq!(sizes(&["BC", "C", "B"]), [1, 2, 2], "A hears the others, nobody hears A");
+        assert_eq!(sizes(&["", "AC", "AB"]), [1, 2, 2], "A believes that it is alone");
+        assert_eq!(sizes(&["B", "A", "D", "C"]), [2, 2, 2, 2], "a split");
+        assert_eq!(sizes(&["BD", "AD", "D", "AB"]), [3, 3, 1, 3], "C is expelled");
+        assert_eq!(sizes(&["", ""]), [1, 1]);
+        assert_eq!(sizes(&["B", "AC", "B"]), [3, 3, 3], "one link is enough");
+        assert_eq!(sizes(&["?", "AC", "AB"]), [3, 3, 3], "an unread list contradicts nothing");
+        assert_eq!(sizes(&["?", "C", "B"]), [1, 2, 2]);
+        assert_eq!(sizes(&["?", "?"]), [1, 1]);
+    }
+}
