@@ -24,7 +24,19 @@ impl Backoff {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// A pass succeeded, or somebody asks for one: begin again.
+    /// Whether the pause has grown: then it is looked out for a first answer
+    /// once an interval.
+    pub fn is_grown(&self) -> bool {
+        self.failures > 1
+    }
+
+    /// To the next look for an answer, spread like the pauses.
+    pub fn glance(&self, interval: Duration) -> Duration {
+        interval.mul_f64(1.0 + dice().f64() / 4.0)
+    }
+
+    /// A pass succeeded, a server answered, or somebody asks for a pass: begin
+    /// again.
     pub fn reset(&mut self) {
         self.failures = 0;
     }

@@ -45,6 +45,8 @@ pub(super) struct Own {
     /// When the last pass began.
     begun: Instant,
     due: Instant,
+    /// When it is looked whether anybody answers again.
+    glance_due: Instant,
     pub(super) published: Option<Instant>,
     failing: Option<Instant>,
     backoff: Backoff,
@@ -73,6 +75,7 @@ impl Own {
             threshold: shared.config.shm_takeover_threshold,
             begun: now,
             due: now,
+            glance_due: now,
             published: None,
             failing: None,
             backoff: Backoff::default(),
@@ -105,8 +108,31 @@ impl Own {
             // to the interval; but never without a pause.
             let now = Instant::now();
             self.due = (begun + self.pause()).max(now + MIN_TEND_INTERVAL / 2);
+            self.glance_next(begun);
+        } else if self.backoff.is_grown() && begun >= self.glance_due {
+            if self.glance(shared, source)? {
+                self.backoff.reset();
+                self.due = begun;
+            }
+            self.glance_next(begun);
         }
-        Ok(self.due.saturating_duration_since(Instant::now()).min(LONGEST_SLEEP))
+        let due = if self.backoff.is_grown() { self.due.min(self.glance_due) } else { self.due };
+        Ok(due.saturating_duration_since(Instant::now()).min(LONGEST_SLEEP))
+    }
+
+    /// The next look for an answer, an interval after the last one, but never
+    /// without a pause.
+    fn glance_next(&mut self, begun: Instant) {
+        let pause = self.backoff.glance(self.interval);
+        self.glance_due = (begun + pause).max(Instant::now() + MIN_TEND_INTERVAL / 2);
+    }
+
+    /// Whether any server answers again.
+    fn glance(&mut self, shared: &Shared, source: &mut dyn ClusterSource) -> Result<bool, Ended> {
+        let mut turn =
+            OwnerTurn { tenure: &mut self.tenure, shared, ended: None, left: Vec::new() };
+        let anybody = source.glance(&mut turn);
+        turn.ended.map_or(Ok(anybody), Err)
     }
 
     /// From the beginning of the last pass to that of the next.
@@ -211,6 +237,10 @@ impl Own {
                 self.account.explain(Reason::Pass, &error.to_string());
                 self.count(report);
                 self.failed(shared, &error);
+                if report.answers > 0 {
+                    // They are coming back, or will not change for waiting.
+                    self.backoff.reset();
+                }
                 shared.settle(Err(ConnectError::Tend(error)), asked);
                 return self.ended(shared);
             }

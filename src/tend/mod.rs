@@ -68,6 +68,14 @@ pub trait ClusterSource: Send {
         None
     }
 
+    /// Whether any server answers again. It is asked between passes, once an
+    /// interval, while passes fail and are ever further apart: the first answer
+    /// ends that. It changes nothing. A source that can't find out with less than
+    /// a pass does not know of any.
+    fn glance(&mut self, _turn: &mut dyn Turn) -> bool {
+        false
+    }
+
     /// The map as of the last pass.
     fn map(&self) -> &ClusterMap;
 

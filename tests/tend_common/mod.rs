@@ -20,6 +20,8 @@ pub struct Server {
     pub replies: BTreeMap<String, String>,
     /// What it answers otherwise from its second request of a pass on.
     pub later: BTreeMap<String, String>,
+    /// Every request comes over another connection.
+    pub reconnects: bool,
 }
 
 /// The servers by address, and all that was asked of them.
@@ -43,6 +45,9 @@ impl Transport for Fake {
         for (index, ask) in asks.iter().enumerate() {
             let again = self.asked.iter().any(|asked| asked.address == ask.address);
             self.asked.push(ask.clone());
+            if let Some(server) = self.servers.get_mut(&ask.address) {
+                server.connection += u64::from(server.reconnects);
+            }
             let outcome = match self.servers.get(&ask.address) {
                 Some(server) if !server.down => {
                     let mut body = String::new();

@@ -15,6 +15,7 @@
 mod config;
 mod contradictions;
 mod entries;
+mod glance;
 mod identity;
 mod namespaces;
 mod node;
@@ -73,6 +74,8 @@ pub struct AerospikeSource<T = TcpTransport> {
     contradictions: Contradictions,
     /// Answers in the present pass.
     answers: usize,
+    /// Which of the known addresses are next to be glanced at.
+    glanced: usize,
     /// The names that the certificates of servers bear.
     names: BTreeMap<SocketAddr, String>,
     /// What the pass that failed last came to.
@@ -117,6 +120,7 @@ impl<T: Transport> AerospikeSource<T> {
             standing: Standing::default(),
             contradictions: Contradictions::default(),
             answers: 0,
+            glanced: 0,
             names: BTreeMap::new(),
             failed_pass: TendReport::default(),
             conditions: Conditions::default(),
@@ -171,6 +175,10 @@ impl<T: Transport> ClusterSource for AerospikeSource<T> {
 
     fn shortage(&self) -> Option<&str> {
         self.shortage.as_deref()
+    }
+
+    fn glance(&mut self, turn: &mut dyn Turn) -> bool {
+        self.look_around(turn).unwrap_or(false)
     }
 
     fn map(&self) -> &ClusterMap {

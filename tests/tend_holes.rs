@@ -1,0 +1,403 @@
+//! No map without a master that a node claims: holes, counted in every map that
+//! would be published.
+#![cfg(feature = "tend")]
+
+mod tend_common;
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use base64::Engine as _;
+use tend_common::*;
+use tendmap::map::{Capacity, ClusterMap};
+use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, TendEvent};
+
+const A: &str = "127.0.0.1:1";
+const B: &str = "127.0.0.1:2";
+const C: &str = "127.0.0.1:3";
+
+/// A, B and C, with partitions 0 to 2, 3 to 5, and 6 and 7.
+fn three() -> Fake {
+    let mut fake = Fake::default();
+    for (id, address, byte) in [("A", A, 0xe0), ("B", B, 0x1c), ("C", C, 0x03)] {
+        let mut server = server(id, address, &[byte, 0x00]);
+        let peers = [("A", A), ("B", B), ("C", C)].into_iter().filter(|peer| peer.0 != id);
+        let peers: Vec<String> = peers.map(|(id, at)| format!("[{id},,[{at}]]")).collect();
+        server.list(&peers.join(","));
+        fake.servers.insert(at(address), server);
+    }
+    fake
+}
+
+/// What a node says from its second request of the pass on: it has noticed that
+/// others are gone, lists only these, and has taken over.
+fn notices(source: &mut AerospikeSource<Fake>, address: &str, peers: &str, byte: u8) {
+    edit(source, address, |server| {
+        let mut after = server.clone();
+        after.list(peers);
+        after.raise("partition-generation");
+        after.claim(0, &[byte, 0x00]);
+        server.later = after.replies;
+    });
+}
+
+fn adopt_later(source: &mut AerospikeSource<Fake>) {
+    for server in source.transport_mut().servers.values_mut() {
+        let later = std::mem::take(&mut server.later);
+        server.replies.extend(later);
+    }
+}
+
+#[test]
+fn h52_the_pass_that_removes_a_node_has_its_partitions_from_the_others() {
+    let mut source = source(three(), SMALL);
+    tend_well(&mut source);
+    // C is frozen. While the pass waits for it, the others notice: their status in
+    // this pass was of before.
+    edit(&mut source, C, |c| c.down = true);
+    tend_well(&mut source);
+    notices(&mut source, A, &format!("[B,,[{B}]]"), 0xe1);
+    notices(&mut source, B, &format!("[A,,[{A}]]"), 0x1e);
+    let (_, events) = tend_well(&mut source);
+    assert!(events.iter().any(|e| matches!(e, TendEvent::NodeRemoved { .. })), "{events:?}");
+    assert_eq!((ids(source.map()).as_str(), owners(source.map(), 0).as_str()), ("A B", "AAABBBBA"));
+    adopt_later(&mut source);
+    tend_well(&mut source);
+    assert_eq!(requests(&mut source), 2, "it comes to rest");
+}
+
+#[test]
+fn h52_when_two_of_three_freeze_the_third_has_all_at_once() {
+    let mut source = source(three(), SMALL);
+    tend_well(&mut source);
+    for address in [B, C] {
+        edit(&mut source, address, |server| server.down = true);
+    }
+    notices(&mut source, A, "", 0xff);
+    tend_well(&mut source);
+    assert_eq!((ids(source.map()).as_str(), owners(source.map(), 0).as_str()), ("A", "AAAAAAAA"));
+}
+
+#[test]
+fn h52_a_cluster_that_shrinks_node_by_node_has_no_holes() {
+    let mut source = source(three(), SMALL);
+    tend_well(&mut source);
+    source.transport_mut().servers.remove(&at(C));
+    notices(&mut source, A, &format!("[B,,[{B}]]"), 0xe1);
+    notices(&mut source, B, &format!("[A,,[{A}]]"), 0x1e);
+    tend_well(&mut source);
+    assert_eq!(owners(source.map(), 0), "AAABBBBA");
+    adopt_later(&mut source);
+    source.transport_mut().servers.remove(&at(B));
+    notices(&mut source, A, "", 0xff);
+    tend_well(&mut source);
+    assert_eq!((ids(source.map()).as_str(), owners(source.map(), 0).as_str()), ("A", "AAAAAAAA"));
+}
+
+#[test]
+fn h52_a_removal_waits_for_those_that_answer_and_could_not_be_read() {
+    let mut source = source(three(), SMALL);
+    tend_well(&mut source);
+    edit(&mut source, C, |c| c.down = true);
+    notices(&mut source, A, &format!("[B,,[{B}]]"), 0xe1);
+    notices(&mut source, B, &format!("[A,,[{A}]]"), 0x1e);
+    // B's claims can't be read just now.
+    edit(&mut source, B, |b| drop(b.later.insert("replicas".into(), "ERROR:4:no".into())));
+    tend_well(&mut source);
+    assert_eq!(owners(source.map(), 0), "AAABBBCA", "C's last partition is nobody else's yet");
+    edit(&mut source, B, |b| drop(b.later.remove("replicas")));
+    adopt_later(&mut source);
+    edit(&mut source, B, |b| b.claim(0, &[0x1e, 0x00]));
+    tend_well(&mut source);
+    assert_eq!((ids(source.map()).as_str(), owners(source.map(), 0).as_str()), ("A B", "AAABBBBA"));
+}
+
+#[test]
+fn h52_a_removal_is_put_off_for_a_few_passes_only() {
+    let mut source = source(three(), SMALL);
+    tend_well(&mut source);
+    edit(&mut source, C, |c| c.down = true);
+    edit(&mut source, A, |a| a.list(&format!("[B,,[{B}]]")));
+    edit(&mut source, B, |b| {
+        b.list(&format!("[A,,[{A}]]"));
+        b.set("replicas", "ERROR:4:no");
+    });
+    for _ in 0..3 {
+        tend_well(&mut source);
+        assert_eq!(ids(source.map()), "A B C");
+    }
+    tend_well(&mut source);
+    assert_eq!(ids(source.map()), "A B");
+}
+
+#[test]
+fn h52_what_survivors_claim_in_a_lower_regime_is_better_than_nothing() {
+    let mut fake = three();
+    for (address, regime, byte) in [(A, 7, 0xe0), (B, 7, 0x1c), (C, 9, 0x03)] {
+        fake.servers.get_mut(&at(address)).unwrap().claim(regime, &[byte, 0x00]);
+    }
+    let mut source = source(fake, SMALL);
+    tend_well(&mut source);
+    edit(&mut source, C, |c| c.down = true);
+    for (address, peers, byte) in
+        [(A, format!("[B,,[{B}]]"), 0xe1), (B, format!("[A,,[{A}]]"), 0x1e)]
+    {
+        edit(&mut source, address, |server| {
+            server.list(&peers);
+            server.raise("partition-generation");
+            server.claim(8, &[byte, 0x00]);
+        });
+    }
+    tend_well(&mut source);
+    assert_eq!(owners(source.map(), 0), "AAABBBBA");
+}
+
+#[test]
+fn h56_a_node_replaced_at_its_address_leaves_no_holes() {
+    let mut source = source(three(), SMALL);
+    tend_well(&mut source);
+    // Another process of the cluster answers where C was. A and B have not noticed.
+    let mut x = server("X", C, &[0x03, 0x00]);
+    x.connection = 9;
+    x.list(&format!("[A,,[{A}]],[B,,[{B}]]"));
+    x.set("partition-generation", -1);
+    source.transport_mut().servers.insert(at(C), x);
+    for _ in 0..2 {
+        tend_well(&mut source);
+        assert_eq!(owners(source.map(), 0), "AAABBBCC", "nobody else claims them");
+    }
+    // It has joined, and B lists it first.
+    edit(&mut source, C, |x| x.set("partition-generation", 1));
+    edit(&mut source, B, |b| b.list(&format!("[A,,[{A}]],[X,,[{C}]]")));
+    tend_well(&mut source);
+    assert_eq!((ids(source.map()).as_str(), owners(source.map(), 0).as_str()), ("A B X", "AAABBBXX"));
+}
+
+#[test]
+fn h56_a_node_replaced_at_its_address_goes_when_the_others_have_taken_over() {
+    let mut source = source(three(), SMALL);
+    tend_well(&mut source);
+    let mut x = server("X", C, &[0x00, 0x00]);
+    x.connection = 9;
+    x.set("partition-generation", -1);
+    source.transport_mut().servers.insert(at(C), x);
+    tend_well(&mut source);
+    notices(&mut source, A, &format!("[B,,[{B}]]"), 0xe1);
+    notices(&mut source, B, &format!("[A,,[{A}]]"), 0x1e);
+    tend_well(&mut source);
+    assert_eq!((ids(source.map()).as_str(), owners(source.map(), 0).as_str()), ("A B", "AAABBBBA"));
+    // Listed for ever, it is given up all the same.
+    let mut source = tend_common::source(three(), SMALL);
+    tend_well(&mut source);
+    source.transport_mut().servers.insert(at(C), server("X", C, &[0x00, 0x00]));
+    for _ in 0..4 {
+        tend_well(&mut source);
+        assert_eq!(ids(source.map()), "A B C");
+    }
+    tend_well(&mut source);
+    assert_eq!(ids(source.map()), "A B");
+}
+
+#[test]
+fn h52_the_first_map_is_whole_although_connections_break() {
+    let mut fake = three();
+    for server in fake.servers.values_mut() {
+        server.reconnects = true;
+    }
+    let mut source = source(fake, SMALL);
+    for _ in 0..3 {
+        tend_well(&mut source);
+        assert_eq!(owners(source.map(), 0), "AAABBBCC");
+    }
+}
+
+/// The replies of all nodes at one moment; `None` = no answer.
+type Moment = BTreeMap<String, Option<BTreeMap<String, String>>>;
+
+fn moments(file: &str) -> Vec<Moment> {
+    let file = std::fs::File::open(format!("tests/data/{file}.jsonl.gz")).unwrap();
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap();
+    let mut moments: BTreeMap<u32, Moment> = BTreeMap::new();
+    for line in text.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let Some(node) = line["node"].as_str() else { continue };
+        let replies = line["r"].as_object().map(|replies| {
+            let text = |value: &serde_json::Value| value.as_str().unwrap().to_string();
+            replies.iter().map(|(key, value)| (key.clone(), text(value))).collect()
+        });
+        let time = (line["rel"].as_f64().unwrap() / 0.2) as u32;
+        moments.entry(time).or_default().insert(node.into(), replies);
+    }
+    moments.into_values().filter(|moment| moment.len() == 3).collect()
+}
+
+const NODES: [(&str, &str); 3] =
+    [("a", "127.0.0.1:3100"), ("b", "127.0.0.1:3200"), ("c", "127.0.0.1:3300")];
+
+/// The nodes answer as at `first` to their first request of the pass and as at
+/// `later` to all others.
+fn play(source: &mut AerospikeSource<Fake>, first: &Moment, later: &Moment) {
+    for (name, address) in NODES {
+        let server = source.transport_mut().servers.entry(at(address)).or_default();
+        let (Some(first), Some(later)) = (&first[name], &later[name]) else {
+            server.down = true;
+            continue;
+        };
+        server.connection += u64::from(std::mem::take(&mut server.down));
+        (server.replies, server.later) = (first.clone(), later.clone());
+        server.set("build", "8.1.2.0");
+        server.set("service-clear-std", address);
+        server.set("rack-ids", "ERROR:25:enterprise only");
+    }
+}
+
+/// The masters that nodes claim in a namespace, by partition.
+fn masters(moment: &Moment, namespace: &str) -> Vec<bool> {
+    let mut claimed = vec![false; 4096];
+    for replies in moment.values().flatten().filter(|replies| replies["partition-generation"] != "-1")
+    {
+        let mut all = replies["replicas"].split(';');
+        let Some(text) = all.find_map(|text| text.strip_prefix(&format!("{namespace}:"))) else {
+            continue;
+        };
+        let column = text.split(',').nth(2).unwrap();
+        let bytes = base64::engine::general_purpose::STANDARD.decode(column).unwrap();
+        for (partition, claimed) in claimed.iter_mut().enumerate() {
+            *claimed |= bytes[partition / 8] << (partition % 8) & 0x80 != 0;
+        }
+    }
+    claimed
+}
+
+#[test]
+fn h52_no_map_over_recorded_replies_lacks_a_master_that_a_node_claims() {
+    for file in ["failover", "freeze_two", "oneway", "rf_change"] {
+        let moments = moments(file);
+        assert!(moments.len() > 80, "{file}: {}", moments.len());
+        // A pass a second, in each phase of it; what it asks later is answered 0.6 s
+        // later, as after a node that does not answer.
+        for phase in 0..5 {
+            let config = AerospikeConfig::new(vec![at(NODES[0].1).into()]);
+            let mut source = AerospikeSource::with_transport(config, Fake::default());
+            source.start(ClusterMap::new(Capacity::DEFAULT));
+            for step in (phase..moments.len() - 3).step_by(5) {
+                let late = moments[step].values().any(Option::is_none);
+                let later = &moments[step + if late { 3 } else { 0 }];
+                play(&mut source, &moments[step], later);
+                tend_well(&mut source);
+                for namespace in source.map().namespaces() {
+                    let claimed = masters(later, namespace.name.as_str());
+                    let holes = (0..4096).filter(|&partition| {
+                        claimed[partition] && namespace.partitions.owner(partition, 0).is_none()
+                    });
+                    assert_eq!(holes.count(), 0, "{file} {phase} {step} {}", namespace.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn h53_the_map_over_a_recorded_one_way_loss_is_that_of_the_nodes_that_list_each_other() {
+    let moments = moments("oneway");
+    let config = AerospikeConfig::new(vec![at(NODES[0].1).into()]);
+    let mut source = AerospikeSource::with_transport(config, Fake::default());
+    source.start(ClusterMap::new(Capacity::DEFAULT));
+    let (mut expelled, mut events) = (0, Vec::new());
+    for (step, moment) in moments.iter().enumerate() {
+        play(&mut source, moment, moment);
+        events.extend(tend_well(&mut source).1);
+        let peers = |name: &str| moment[name].as_ref().unwrap()["peers-clear-std"].as_str();
+        if peers("b").contains("AA") || peers("c").contains("AA") {
+            continue;
+        }
+        expelled += 1;
+        let slot = source.map().nodes.slot_of(&node("AA"));
+        let mut of_both = moment.clone();
+        of_both.remove("a");
+        for namespace in source.map().namespaces() {
+            let claimed = masters(&of_both, namespace.name.as_str());
+            for (partition, claimed) in claimed.into_iter().enumerate() {
+                let owner = namespace.partitions.owner(partition, 0);
+                assert!(!claimed || owner != slot, "step {step}: {} {partition}", namespace.name);
+            }
+        }
+    }
+    assert!(expelled > 40, "{expelled}");
+    let told = |wanted: fn(&TendEvent) -> bool| events.iter().filter(|event| wanted(event)).count();
+    assert_eq!(told(|event| matches!(event, TendEvent::ClaimsContradict { .. })), 1);
+    assert_eq!(told(|event| matches!(event, TendEvent::ClaimsAgree)), 1);
+}
+
+#[test]
+fn h54_recorded_failovers_contradict_nothing_for_long() {
+    for file in ["failover", "freeze_two", "rf_change"] {
+        let moments = moments(file);
+        for step in [1, 5] {
+            let config = AerospikeConfig::new(vec![at(NODES[0].1).into()]);
+            let mut source = AerospikeSource::with_transport(config, Fake::default());
+            source.start(ClusterMap::new(Capacity::DEFAULT));
+            for moment in moments.iter().step_by(step) {
+                play(&mut source, moment, moment);
+                let (_, events) = tend_well(&mut source);
+                let told = |event: &TendEvent| matches!(event, TendEvent::ClaimsContradict { .. });
+                assert!(!events.iter().any(told), "{file} every {step}: {events:?}");
+            }
+        }
+    }
+}
+
+#[cfg(feature = "sim")]
+mod simulated {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use tendmap::sim::{Sim, SimConfig};
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// Tends until these nodes are gone; no map on the way has a hole, as long as
+    /// the others answer.
+    fn follow(sim: &Sim, source: &mut AerospikeSource, live: usize, what: &str) {
+        let begun = Instant::now();
+        while source.map().nodes.len() != live || !sim.settle(Duration::ZERO) {
+            assert!(begun.elapsed() < LONG, "{what}: {:?}", ids(source.map()));
+            let mut log = Log::default();
+            let Ok(report) = source.tend(&mut log) else { continue };
+            let holes: usize = source.map().namespaces().iter().map(|name| name.holes()).sum();
+            // Where one of the others does not answer in time, nobody claims its part.
+            if report.nodes_ok >= live {
+                assert_eq!(holes, 0, "{what}: {report:?}, {:?}", log.events);
+            }
+        }
+    }
+
+    #[test]
+    fn h52_no_map_of_a_simulated_cluster_has_a_hole() {
+        for timeout in [40, 200] {
+            let sim = Sim::start(SimConfig::fast(4)).unwrap();
+            let mut config = AerospikeConfig::new(vec![sim.seeds()[0].into()]);
+            config.connect_timeout = Duration::from_millis(timeout);
+            let mut source = AerospikeSource::new(config);
+            source.start(ClusterMap::new(Capacity { max_nodes: 16, ..Capacity::DEFAULT }));
+            follow(&sim, &mut source, 4, "start");
+            for round in 0..4 {
+                sim.freeze(2 + round % 3).unwrap();
+                follow(&sim, &mut source, 3, "a frozen node");
+                sim.thaw(2 + round % 3).unwrap();
+                follow(&sim, &mut source, 4, "it wakes");
+            }
+            sim.freeze(3).unwrap();
+            sim.freeze(4).unwrap();
+            follow(&sim, &mut source, 2, "two frozen nodes");
+            sim.thaw(3).unwrap();
+            sim.thaw(4).unwrap();
+            follow(&sim, &mut source, 4, "they wake");
+            for left in [3, 2, 1] {
+                sim.stop_clean(left + 1).unwrap();
+                follow(&sim, &mut source, left, "a cluster that shrinks");
+            }
+        }
+    }
+}
