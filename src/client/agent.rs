@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::connect::check_cluster;
+use super::admit::{admit, check_cluster};
 use super::error::ConnectError;
 use super::event::{Event, Role};
-use super::follow::{Follow, Seen};
+use super::follow::{Follow, Probe, Seen};
 use super::grow::{build, least};
 use super::own::{Own, Turned};
 use super::shared::{Command, Shared};
@@ -165,10 +165,36 @@ impl Agent {
     }
 
     /// A follower's connect waits until an owner has published.
-    fn settle_as_follower(&self, segment: &Arc<Segment>, follow: &Follow) {
-        if follow.owner_lives() && segment.head().sequence() > 0 && !self.shared.has_map() {
-            let asked = self.shared.asked();
-            self.shared.settle(check_cluster(segment, &self.shared.config), asked);
+    fn settle_as_follower(&mut self, segment: &Arc<Segment>, follow: &Follow) {
+        if !follow.owner_lives() || segment.head().sequence() == 0 || self.shared.has_map() {
+            return;
+        }
+        let shared = &self.shared;
+        let asked = shared.asked();
+        let result = match shared.is_admitted() {
+            true => check_cluster(segment, &shared.config).map(|()| true),
+            false => {
+                let turn = &mut Probe { shared };
+                admit(segment, &shared.config, self.source.as_mut(), turn)
+            }
+        };
+        match result {
+            Ok(true) => {
+                shared.admit();
+                shared.settle(Ok(()), asked);
+            }
+            Ok(false) => {}
+            Err(error) => {
+                let refused = error.is_other_cluster();
+                if refused {
+                    // It must neither go on nor ever take that one over.
+                    shared.tell(Event::Trouble { error: error.to_string() });
+                }
+                shared.settle(Err(error), asked);
+                if refused {
+                    shared.stop();
+                }
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::admit::{Undisturbed, admit, check_cluster};
 use super::agent::{Start, leave};
 use super::config::Config;
 use super::error::ConnectError;
@@ -12,7 +13,7 @@ use super::reader::Reader;
 use super::shared::{Asked, Command, Shared};
 use super::status::{Status, StatusError};
 use crate::layout::OwnerWord;
-use crate::map::{Node, Snapshot, SnapshotError, tables};
+use crate::map::{Node, Snapshot, SnapshotError};
 use crate::protocol::load_owner;
 use crate::route::Router;
 use crate::segment::{
@@ -45,7 +46,10 @@ impl Client {
     /// Connects: attaches to the segment of the key, or makes it and tends.
     ///
     /// Returns as soon as there is a map to route from. With a living owner
-    /// that is at once, and no server is contacted.
+    /// that is at once, and no server is contacted, if a `cluster_name` is
+    /// configured, the owner was given the same hosts, or one of the hosts is a
+    /// node of the map. Else the hosts are asked once, to show that the map is
+    /// of their cluster.
     ///
     /// # Errors
     /// [`ConnectError`]; nothing is left behind, the next process may try at
@@ -250,14 +254,14 @@ impl Client {
 
 /// How long a connect waits for a map at most. Its own thread tries at once; the
 /// owner of another process may have an interval of days.
-fn patience(config: &Config) -> Duration {
+pub(super) fn patience(config: &Config) -> Duration {
     config.connect_timeout * 5 + config.tend_interval.min(Duration::from_secs(5)) * 2
 }
 
 /// The client of this process for that key, or a new one.
 fn shared(
     config: Config,
-    source: Box<dyn ClusterSource>,
+    mut source: Box<dyn ClusterSource>,
     waits: bool,
 ) -> Result<(Open, Asked), ConnectError> {
     let directory = config.shm_directory.canonicalize().unwrap_or(config.shm_directory.clone());
@@ -280,14 +284,19 @@ fn shared(
         }
         clients.retain(|(known, _)| *known != key);
         let (segment, start) = open(&config)?;
+        // Before anything is routed from it.
+        let admitted = match start {
+            Start::Owner(_) => true,
+            Start::Follower => admit(&segment, &config, source.as_mut(), &mut Undisturbed)?,
+        };
         let place = config.place();
         let created = matches!(start, Start::Owner(_));
         let current = match Current::new(Some(place.clone()), &segment) {
             Ok(_) if is_being_removed(&segment) => continue,
             other => other.map_err(ConnectError::from),
         };
-        let made =
-            current.and_then(|current| spawn(config, source, Arc::new(current), start, waits));
+        let made = current
+            .and_then(|current| spawn(config, source, Arc::new(current), start, admitted, waits));
         return match made {
             Ok((open, asked)) => {
                 clients.push((key, Arc::downgrade(&open.handle)));
@@ -372,7 +381,7 @@ fn alone(
 ) -> Result<(Open, Asked), ConnectError> {
     let tenure = private(config.capacity(), 0)?;
     let current = Current::new(None, tenure.segment())?;
-    spawn(config, source, Arc::new(current), Start::Owner(Box::new(tenure)), waits)
+    spawn(config, source, Arc::new(current), Start::Owner(Box::new(tenure)), true, waits)
 }
 
 fn spawn(
@@ -380,16 +389,19 @@ fn spawn(
     source: Box<dyn ClusterSource>,
     current: Arc<Current>,
     start: Start,
+    admitted: bool,
     waits: bool,
 ) -> Result<(Open, Asked), ConnectError> {
     let segment = current.get();
     let shared = Arc::new(Shared::new(config, current));
+    if admitted {
+        shared.admit();
+    }
     // Before the thread's first attempt, which is to answer it.
     let asked = if waits { shared.ask() } else { shared.asked() };
     // A living owner and a map: there is nothing to wait for.
-    if matches!(start, Start::Follower) && segment.head().sequence() > 0 {
+    if matches!(start, Start::Follower) && admitted && segment.head().sequence() > 0 {
         if let Entry::Held = Candidate::look(&segment)? {
-            check_cluster(&segment, &shared.config)?;
             shared.settle(Ok(()), shared.asked());
         }
     }
@@ -409,7 +421,6 @@ fn open(config: &Config) -> Result<(Arc<Segment>, Start), ConnectError> {
             (live, _) => live.or(found.retired),
         };
         if let Some(segment) = there {
-            check_cluster(&segment, config)?;
             return Ok((segment, Start::Follower));
         }
         check_backend(&place)?;
@@ -419,23 +430,5 @@ fn open(config: &Config) -> Result<(Arc<Segment>, Start), ConnectError> {
             let _ = sweep(&place);
             return Ok((tenure.segment().clone(), Start::Owner(tenure)));
         }
-    }
-}
-
-/// Refuses a segment of another cluster than the one configured.
-pub(super) fn check_cluster(segment: &Segment, config: &Config) -> Result<(), ConnectError> {
-    let Some(wanted) = config.wanted_cluster()? else { return Ok(()) };
-    let found = match tables(segment.mapping()) {
-        Ok(tables) => tables.cluster_name,
-        Err(SnapshotError::Empty) => None,
-        Err(error) => return Err(error.into()),
-    };
-    match found {
-        Some(found) if found != wanted => Err(ConnectError::OtherCluster {
-            key: config.shm_key,
-            found: found.to_string(),
-            wanted: wanted.to_string(),
-        }),
-        _ => Ok(()),
     }
 }

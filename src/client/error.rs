@@ -30,6 +30,33 @@ pub enum ConnectError {
         /// The name that is configured.
         wanted: String,
     },
+    /// The segment is of other nodes than those that the hosts lead to, although the
+    /// clusters have the same name, or none.
+    #[error(
+        "the segment of key {key:#010x} is of nodes {found}, but the hosts lead to {wanted}; use another shm_key for them, or give the hosts of the cluster wanted"
+    )]
+    OtherNodes {
+        /// The segment's key.
+        key: u32,
+        /// The nodes of the segment's map.
+        found: String,
+        /// The nodes that the hosts lead to.
+        wanted: String,
+    },
+    /// Whether the segment is of the cluster wanted can't be found out: no
+    /// `cluster_name` is configured, none of the hosts is a node of its map, and
+    /// none answers.
+    #[error(
+        "can't tell whether the segment of key {key:#010x}, of nodes {found}, is of the cluster wanted: none of the hosts is one of them, and none answers: {tried}; configure cluster_name, or try again when a host answers"
+    )]
+    NotCompared {
+        /// The segment's key.
+        key: u32,
+        /// The nodes of the segment's map.
+        found: String,
+        /// What was wrong with each host.
+        tried: String,
+    },
     /// This process is connected under the key already, with other hosts.
     #[error(
         "this process is connected under key {key:#010x} with hosts {found}, wanted {wanted}; use the same hosts, or another shm_key for another cluster"
@@ -66,4 +93,12 @@ pub enum ConnectError {
         "the client's thread has ended: it panicked, and wrote why to standard error; report that, and connect again"
     )]
     Ended,
+}
+
+impl ConnectError {
+    /// Whether the segment is, or may be, of another cluster.
+    pub(super) fn is_other_cluster(&self) -> bool {
+        use ConnectError::{NotCompared, OtherCluster, OtherNodes};
+        matches!(self, OtherCluster { .. } | OtherNodes { .. } | NotCompared { .. })
+    }
 }

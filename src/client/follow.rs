@@ -259,8 +259,8 @@ fn try_tend(
 }
 
 /// A pass that only finds out whether the cluster can be reached.
-struct Probe<'a> {
-    shared: &'a Shared,
+pub(super) struct Probe<'a> {
+    pub shared: &'a Shared,
 }
 
 impl Turn for Probe<'_> {

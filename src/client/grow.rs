@@ -3,6 +3,7 @@
 use std::mem::discriminant;
 use std::time::{Duration, Instant};
 
+use super::admit::hosts_hash;
 use super::config::Config;
 use super::event::Event;
 use super::fit::Fit;
@@ -76,6 +77,7 @@ impl Own {
         self.no_room = None;
         tenure.set_checksums(shared.config.checksums);
         tenure.set(OwnerWord::TendIntervalMs, self.interval.as_millis() as u64);
+        tenure.set_hosts(hosts_hash(&shared.config));
         tenure.set(OwnerWord::TendedMs, boottime_ms());
         let segment = tenure.segment().clone();
         if let Err(error) = shared.current.replace(&segment) {

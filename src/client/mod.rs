@@ -8,6 +8,8 @@
 #[cfg(feature = "tend")]
 mod account;
 #[cfg(feature = "tend")]
+mod admit;
+#[cfg(feature = "tend")]
 mod agent;
 #[cfg(feature = "tend")]
 mod backoff;

@@ -5,9 +5,9 @@ use std::mem::Discriminant;
 use std::time::{Duration, Instant};
 
 use super::account::Account;
+use super::admit::{check_cluster, hosts_hash};
 use super::backoff::Backoff;
 use super::config::MIN_TEND_INTERVAL;
-use super::connect::check_cluster;
 use super::error::ConnectError;
 use super::event::Event;
 use super::fit::Fit;
@@ -67,6 +67,7 @@ impl Own {
     pub fn new(tenure: Tenure, shared: &Shared) -> Own {
         let interval = shared.tend_interval();
         tenure.set(OwnerWord::TendIntervalMs, interval.as_millis() as u64);
+        tenure.set_hosts(hosts_hash(&shared.config));
         let account = Account::new(tenure.segment());
         let now = Instant::now();
         Own {

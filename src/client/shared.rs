@@ -27,6 +27,8 @@ pub(super) struct Shared {
     poked: AtomicBool,
     stop: AtomicBool,
     role: AtomicU8,
+    /// The segment's map was shown to be of the cluster configured.
+    admitted: AtomicBool,
     first: Mutex<First>,
     /// `first` has changed.
     changed: Condvar,
@@ -77,6 +79,7 @@ impl Shared {
             poked: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             role: AtomicU8::new(0),
+            admitted: AtomicBool::new(false),
             first: Mutex::default(),
             changed: Condvar::new(),
             lineage: Lineage::current(),
@@ -159,6 +162,17 @@ impl Shared {
     pub fn set_role(&self, role: Role) {
         let index = ROLES.iter().position(|&known| known == role).unwrap_or(0);
         self.role.store(index as u8, Ordering::Relaxed);
+    }
+
+    /// The segment's map is of the cluster configured.
+    pub fn admit(&self) {
+        // Relaxed: it stands for itself.
+        self.admitted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that was shown.
+    pub fn is_admitted(&self) -> bool {
+        self.admitted.load(Ordering::Relaxed)
     }
 
     pub fn tell(&self, event: Event) {

@@ -33,6 +33,7 @@ pub enum OwnerWord {
     Pid,
     /// Bit 0: the owner can't reach the cluster and gives the ownership away.
     /// Bit 1: it goes on, but offers the ownership to one that can do better.
+    /// Bits 16 to 47: a hash of the hosts that it was given; 0 = not known.
     Flags,
     /// Publications since the segment was made.
     Publications,
@@ -88,6 +89,10 @@ impl OwnerWord {
     /// In [`Flags`](OwnerWord::Flags): the owner lacks something of its machine,
     /// and offers the ownership to a process that does not.
     pub const OFFERED: u64 = 2;
+    /// In [`Flags`](OwnerWord::Flags): where the hash of the hosts begins.
+    pub const HOSTS_SHIFT: u32 = 16;
+    /// In [`Flags`](OwnerWord::Flags): the bits of that hash.
+    pub const HOSTS: u64 = 0xffff_ffff << OwnerWord::HOSTS_SHIFT;
 
     /// Its index from the segment's start.
     pub const fn index(self) -> usize {

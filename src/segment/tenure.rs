@@ -96,7 +96,8 @@ impl Tenure {
             };
             self.add(word, by);
         }
-        self.set(OwnerWord::Flags, 0);
+        // What the owner before was given stands until this one says what it was.
+        self.set(OwnerWord::Flags, self.flags() & OwnerWord::HOSTS);
         self.set(OwnerWord::Pid, std::process::id().into());
         self.set(OwnerWord::TurnedMs, boottime_ms());
         self.notify();
@@ -389,7 +390,7 @@ impl Tenure {
         if self.segment.lock().is_none() || self.abdicated() || self.memory().is_err() {
             return false;
         }
-        self.set(OwnerWord::Flags, self.flags() | OwnerWord::ABDICATED);
+        self.set(OwnerWord::Flags, (self.flags() & OwnerWord::HOSTS) | OwnerWord::ABDICATED);
         self.free_byte();
         self.notify();
         true
@@ -402,7 +403,7 @@ impl Tenure {
         }
         let byte = byte_of(self.term());
         if self.segment.lock().is_none_or(|lock| lock.try_lock(byte).unwrap_or(false)) {
-            self.set(OwnerWord::Flags, self.flags() & !OwnerWord::ABDICATED);
+            self.set(OwnerWord::Flags, self.flags() & OwnerWord::HOSTS);
         }
     }
 
@@ -418,6 +419,13 @@ impl Tenure {
         self.set(OwnerWord::Flags, after);
         self.notify();
         true
+    }
+
+    /// Notes which hosts the owner was given, for processes that want to know
+    /// whether the map is of the cluster that they are given.
+    pub fn set_hosts(&self, hash: u32) {
+        let hosts = u64::from(hash) << OwnerWord::HOSTS_SHIFT;
+        self.set(OwnerWord::Flags, (self.flags() & !OwnerWord::HOSTS) | hosts);
     }
 
     /// Gives the ownership up: the next candidate takes it at once.

@@ -10,13 +10,14 @@ use core::ops::ControlFlow;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::map::{ClusterMap, ClusterName, NamespaceName, NodeId, Slot, Trouble};
+use crate::map::{ClusterMap, ClusterName, NamespaceName, NodeId, NodeTable, Slot, Trouble};
 
 mod aerospike;
 mod condition;
 mod error;
 mod header;
 mod host;
+mod identity;
 pub mod info;
 pub mod login;
 #[cfg(feature = "tls")]
@@ -30,6 +31,7 @@ pub use condition::{Condition, Conditions};
 pub use error::TendError;
 pub(crate) use header::{HEADER_LEN, Header, Kind, VERSION};
 pub use host::{Host, HostError};
+pub use identity::Identity;
 
 /// How often a source lets its [`Turn`] beat while it waits for the network.
 pub const BEAT: Duration = Duration::from_millis(50);
@@ -74,6 +76,18 @@ pub trait ClusterSource: Send {
     /// a pass does not know of any.
     fn glance(&mut self, _turn: &mut dyn Turn) -> bool {
         false
+    }
+
+    /// Whether the source's own seeds lead to the cluster with this name and these
+    /// nodes, which another process has published. A process without a configured
+    /// name asks before it routes from that map, and not while it tends.
+    fn identify(
+        &mut self,
+        _name: Option<ClusterName>,
+        _nodes: &NodeTable,
+        _turn: &mut dyn Turn,
+    ) -> Identity {
+        Identity::Unknown
     }
 
     /// The map as of the last pass.

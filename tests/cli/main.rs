@@ -5,6 +5,7 @@ mod check;
 mod codes;
 mod consistency;
 mod console;
+mod identity;
 mod lifecycle;
 mod racks;
 mod recorded;

@@ -124,7 +124,9 @@ failures! {
     ConnectError, found => match found {
         ConnectError::Config(_) => Kind::Config,
         ConnectError::Segment(_) => Kind::Segment,
-        ConnectError::OtherCluster { .. } => Kind::OtherCluster,
+        ConnectError::OtherCluster { .. }
+        | ConnectError::OtherNodes { .. }
+        | ConnectError::NotCompared { .. } => Kind::OtherCluster,
         ConnectError::OtherHosts { .. } => Kind::OtherHosts,
         ConnectError::Tend(_) => Kind::Tend,
         ConnectError::NoMapYet { .. } => Kind::NoMapYet,

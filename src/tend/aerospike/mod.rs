@@ -12,6 +12,7 @@
 //! # let _ = source.map();
 //! ```
 
+mod belongs;
 mod config;
 mod contradictions;
 mod entries;
@@ -44,8 +45,10 @@ use self::standing::Standing;
 use super::info::BadEntry;
 use super::login::Credentials;
 use super::transport::{TcpTransport, Transport};
-use super::{ClusterSource, Conditions, Host, TendError, TendReport, Turn};
-use crate::map::{Capacity, ClusterMap, NamespaceName, NodeId, Slot, Trouble};
+use super::{ClusterSource, Conditions, Host, Identity, TendError, TendReport, Turn};
+use crate::map::{
+    Capacity, ClusterMap, ClusterName, NamespaceName, NodeId, NodeTable, Slot, Trouble,
+};
 
 /// The tender of an Aerospike cluster.
 pub struct AerospikeSource<T = TcpTransport> {
@@ -175,6 +178,17 @@ impl<T: Transport> ClusterSource for AerospikeSource<T> {
 
     fn shortage(&self) -> Option<&str> {
         self.shortage.as_deref()
+    }
+
+    fn identify(
+        &mut self,
+        name: Option<ClusterName>,
+        nodes: &NodeTable,
+        turn: &mut dyn Turn,
+    ) -> Identity {
+        let found = self.compare(name, nodes, turn).unwrap_or(Identity::Unknown);
+        self.transport.close();
+        found
     }
 
     fn glance(&mut self, turn: &mut dyn Turn) -> bool {

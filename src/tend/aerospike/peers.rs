@@ -166,10 +166,10 @@ impl<T: Transport> AerospikeSource<T> {
             }
         }
         self.tell_trouble(turn, &unhandled, &listed);
-        self.choose_leaving(&lists, &listed, &found);
         // Another one has its address: they can't both be in the map.
         let newcomers = lists.iter().filter_map(|list| list.newcomer.as_ref());
         let taken: BTreeSet<SocketAddr> = newcomers.map(|newcomer| newcomer.address).collect();
+        self.choose_leaving(&lists, &listed, &found, &taken);
         self.take_out(turn, |node| node.replaced && taken.contains(&node.address));
         for list in &mut lists {
             if let Some(newcomer) = list.newcomer.take() {
@@ -277,6 +277,7 @@ impl<T: Transport> AerospikeSource<T> {
         lists: &[List],
         listed: &BTreeSet<NodeId>,
         found: &BTreeSet<NodeId>,
+        taken: &BTreeSet<SocketAddr>,
     ) {
         let others = self.nodes.len() + found.len() > 1;
         // A node that is starting knows nobody yet, so its silence says nothing.
@@ -298,7 +299,9 @@ impl<T: Transport> AerospikeSource<T> {
                 continue;
             } else if node.gone && node.failures + 1 >= MAX_FAILURES {
                 "it does not answer any more"
-            } else if node.gone && (!node.replaced || unlisted || !by_others) {
+            } else if node.gone
+                && (!node.replaced || unlisted || !by_others || taken.contains(&node.address))
+            {
                 "another node answers at its address"
             } else if nobody_lists && node.failed && node.failures + 1 >= MAX_FAILURES {
                 "it does not answer any more"

@@ -92,7 +92,7 @@ pub(super) struct Wanted {
 impl Wanted {
     /// The generation of the peers goes before the peers, so that it is never
     /// the later of the two.
-    fn questions(&self) -> Vec<String> {
+    pub(super) fn questions(&self) -> Vec<String> {
         let Commands { peers, service } = self.commands;
         let questions = [
             "node",
@@ -106,7 +106,7 @@ impl Wanted {
         questions.map(String::from).to_vec()
     }
 
-    fn check(
+    pub(super) fn check(
         &self,
         ask: &Ask,
         answer: &Result<Answer, AskError>,

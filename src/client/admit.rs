@@ -1,0 +1,154 @@
+//! Whether a segment's map is of the cluster that a process is configured for,
+//! before anything is routed from it.
+//!
+//! A configured name decides. Without one it is, in this order: the owner was
+//! given the same hosts; one of the hosts is a node of the map; a host that is
+//! asked reports the map's name and is, or lists, a node of it. Where nothing can
+//! be compared the process is refused: better no map than another cluster's.
+
+use core::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use super::config::Config;
+use super::connect::patience;
+use super::error::ConnectError;
+use crate::layout::OwnerWord;
+use crate::map::{ClusterName, NodeId, SnapshotError, Tables, tables};
+use crate::protocol::load_owner;
+use crate::segment::{Candidate, Entry, Personal, Segment, wake};
+use crate::tend::{ClusterSource, Identity, TendEvent, Turn};
+
+/// So many passes of the owner, from the request on, show that its map is not
+/// just behind: the first may have been under way.
+const PASSES: u64 = 2;
+
+/// The hosts of a configuration in 32 bits, whatever their order: what an owner
+/// puts into its flags. 0 = not known.
+pub(super) fn hosts_hash(config: &Config) -> u32 {
+    let mut hosts: Vec<String> = config.hosts.iter().map(ToString::to_string).collect();
+    hosts.sort();
+    hosts.dedup();
+    // FNV-1a.
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let hash = hosts.join(",").bytes().fold(0xcbf2_9ce4_8422_2325, step);
+    ((hash >> 32) as u32 ^ hash as u32).max(1)
+}
+
+/// Refuses a segment of another cluster than the one configured by name.
+pub(super) fn check_cluster(segment: &Segment, config: &Config) -> Result<(), ConnectError> {
+    let Some(wanted) = config.wanted_cluster()? else { return Ok(()) };
+    let Some(tables) = published(segment)? else { return Ok(()) };
+    match tables.cluster_name {
+        Some(found) if found == wanted => Ok(()),
+        // A source that has published no name at all knows of none.
+        None if tables.nodes.is_empty() => Ok(()),
+        found => Err(ConnectError::OtherCluster {
+            key: config.shm_key,
+            found: shown(found),
+            wanted: wanted.to_string(),
+        }),
+    }
+}
+
+/// Whether this process may route from the segment: `false` = it has no map yet,
+/// there is nothing to compare.
+pub(super) fn admit(
+    segment: &Segment,
+    config: &Config,
+    source: &mut dyn ClusterSource,
+    turn: &mut dyn Turn,
+) -> Result<bool, ConnectError> {
+    check_cluster(segment, config)?;
+    let Some(map) = published(segment)? else { return Ok(false) };
+    if config.wanted_cluster()?.is_some() || map.nodes.is_empty() {
+        return Ok(true);
+    }
+    let flags = load_owner(segment.mapping().owner(OwnerWord::Flags), segment.head());
+    if flags.unwrap_or(0) >> OwnerWord::HOSTS_SHIFT == u64::from(hosts_hash(config)) {
+        return Ok(true);
+    }
+    let found = match source.identify(map.cluster_name, &map.nodes, turn) {
+        Identity::Doubtful { .. } => {
+            // Renamed, or made new, a moment ago: let the owner look.
+            wait_for_passes(segment, config, turn)?;
+            let Some(map) = published(segment)? else { return Ok(false) };
+            source.identify(map.cluster_name, &map.nodes, turn)
+        }
+        found => found,
+    };
+    match found {
+        Identity::Unknown | Identity::Same => Ok(true),
+        Identity::Other { name, nodes } | Identity::Doubtful { name, nodes } => {
+            // As it is by now.
+            let map = published(segment)?.unwrap_or(map);
+            let (key, wanted) = (config.shm_key, name);
+            if map.cluster_name != wanted {
+                let (found, wanted) = (shown(map.cluster_name), shown(wanted));
+                return Err(ConnectError::OtherCluster { key, found, wanted });
+            }
+            let found = listed(map.nodes.iter().map(|(_, node)| node.id));
+            let wanted = listed(nodes.into_iter());
+            Err(ConnectError::OtherNodes { key, found, wanted })
+        }
+        Identity::Silent { tried } => {
+            let found = listed(map.nodes.iter().map(|(_, node)| node.id));
+            let tried = tried.join("; ");
+            Err(ConnectError::NotCompared { key: config.shm_key, found, tried })
+        }
+    }
+}
+
+fn published(segment: &Segment) -> Result<Option<Tables>, ConnectError> {
+    match tables(segment.mapping()) {
+        Ok(tables) => Ok(Some(tables)),
+        Err(SnapshotError::Empty) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn shown(name: Option<ClusterName>) -> String {
+    name.map_or("null".into(), |name| name.to_string())
+}
+
+/// The first few of these.
+fn listed(nodes: impl Iterator<Item = NodeId>) -> String {
+    let mut ids: Vec<String> = nodes.map(|id| id.to_string()).collect();
+    if ids.len() > 4 {
+        ids.truncate(3);
+        ids.push("…".into());
+    }
+    ids.join(", ")
+}
+
+/// Has the owner tend, and waits until it has. A dead one does not.
+fn wait_for_passes(
+    segment: &Segment,
+    config: &Config,
+    turn: &mut dyn Turn,
+) -> Result<(), ConnectError> {
+    let passes = || {
+        let count = |word| load_owner(segment.mapping().owner(word), segment.head()).unwrap_or(0);
+        count(OwnerWord::Tends) + count(OwnerWord::TendErrors)
+    };
+    let (before, begun) = (passes(), Instant::now());
+    while passes() < before + PASSES && begun.elapsed() < patience(config) {
+        let lives = matches!(Candidate::look(segment)?, Entry::Held);
+        if !lives || segment.head().retired() || turn.beat().is_break() {
+            break;
+        }
+        wake(segment.mapping().event(), Some(Personal::owner()));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+/// A look at the hosts that nothing interrupts.
+pub(super) struct Undisturbed;
+
+impl Turn for Undisturbed {
+    fn beat(&mut self) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn event(&mut self, _: TendEvent) {}
+}

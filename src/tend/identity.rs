@@ -1,0 +1,33 @@
+//! Whether a map is of the cluster that a source is configured for.
+
+use crate::map::{ClusterName, NodeId};
+
+/// What a source's own hosts say of a map that another process has published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Identity {
+    /// The source can't find out.
+    Unknown,
+    /// The hosts lead to the cluster of the map.
+    Same,
+    /// They lead to a cluster with this name and these nodes, of which either the
+    /// name or a node is that of the map, not both: the map may be behind.
+    Doubtful {
+        /// Its name; `None` = it has none.
+        name: Option<ClusterName>,
+        /// Its nodes, as the host that answered lists them.
+        nodes: Vec<NodeId>,
+    },
+    /// They lead to a cluster of another name, none of whose nodes is in the map.
+    Other {
+        /// Its name; `None` = it has none.
+        name: Option<ClusterName>,
+        /// Its nodes, as the host that answered lists them.
+        nodes: Vec<NodeId>,
+    },
+    /// None of the hosts is a node of the map, and none answered.
+    Silent {
+        /// For each address tried what was wrong, `host:port: reason`.
+        tried: Vec<String>,
+    },
+}
