@@ -24,8 +24,9 @@ pub const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 3600);
 pub struct Config {
     /// Servers to begin with; any one that answers leads to all others.
     pub hosts: Vec<Host>,
-    /// The name that the cluster must have; unset = that of the segment, and of
-    /// whatever cluster the hosts belong to in a new segment.
+    /// The name that the cluster must have; unset = that of the segment, if the
+    /// hosts lead to its cluster, and of whatever cluster they lead to in a new
+    /// segment.
     pub cluster_name: Option<String>,
     /// Who logs in; unset = nobody, for clusters without security. Each process
     /// logs in for itself, and only while it tends.

@@ -181,6 +181,19 @@ impl Client {
         Arc::ptr_eq(&self.open.handle, &other.open.handle)
     }
 
+    /// Whether there is a map to route from. After [`connect`](Self::connect)
+    /// there is; after [`start`](Self::start) there may be none yet.
+    pub fn has_map(&self) -> bool {
+        self.shared().has_map()
+    }
+
+    /// Why this client closed itself: the first map that appeared in its segment
+    /// was another cluster's. Only one of [`start`](Self::start) can be: a
+    /// [`connect`](Self::connect) returns it as its error.
+    pub fn refusal(&self) -> Option<ConnectError> {
+        self.shared().failure().filter(ConnectError::is_other_cluster)
+    }
+
     /// This process's part at the moment.
     pub fn role(&self) -> Role {
         match self.open.is_closed() || self.open.is_inherited() {

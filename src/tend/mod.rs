@@ -43,8 +43,8 @@ pub const BEAT: Duration = Duration::from_millis(50);
 pub trait ClusterSource: Send {
     /// Begins to tend, continuing from `map`: what was published last, empty in
     /// a new segment. Its capacity is what the map may grow to. Its nodes are as
-    /// good as seeds, and its cluster name (if
-    /// it has one) is the one wanted.
+    /// good as seeds, and its cluster name is the one wanted, unless one is
+    /// configured.
     fn start(&mut self, map: ClusterMap);
 
     /// One pass over the cluster: every known node is asked, all at the same

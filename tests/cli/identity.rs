@@ -22,6 +22,16 @@ fn second(place: &Place, hosts: &[String]) -> (i32, String) {
     (answer.code(), answer.stdout() + &answer.stderr())
 }
 
+/// One that has connected.
+fn tend(place: &Place, hosts: &[String], more: &[&str]) -> Running {
+    let mut args = vec!["tend", "--json", "--shm-takeover-threshold", "300s"];
+    args.extend(hosts.iter().flat_map(|host| ["--host", host]));
+    args.extend(more);
+    let mut running = Running::start(&mut place.command(&args));
+    running.until("connected");
+    running
+}
+
 /// One that is let in: it is stopped again.
 fn joins(place: &Place, hosts: &[String]) {
     let mut args = vec!["tend", "--json", "--tend-interval", "100ms"];
@@ -102,8 +112,7 @@ fn h51_what_a_dead_owner_left_is_not_taken_over_for_another_cluster() {
 #[test]
 fn h51_hosts_that_can_be_compared_without_asking_are_not_asked() {
     let (place, first) = (Place::new(), sim(Some("first")));
-    let mut owner =
-        place.tend(&first, &["--tend-interval", "60s", "--shm-takeover-threshold", "300s"]);
+    let mut owner = tend(&place, &hosts(&first), &["--tend-interval", "60s"]);
     let before = requests(&first);
     // One of its nodes, by address and by name, among others that do not answer.
     let seed = first.seeds()[1];
@@ -157,7 +166,7 @@ fn h51_hosts_that_are_down_prove_nothing_unless_the_owner_has_the_same() {
 #[test]
 fn h51_a_cluster_that_was_renamed_a_moment_ago_lets_its_own_programs_in() {
     let (place, first) = (Place::new(), sim(Some("first")));
-    let mut owner = place.tend(&first, &["--tend-interval", "2s"]);
+    let mut owner = tend(&place, &hosts(&first), &["--tend-interval", "2s"]);
     first.set_cluster_name(Some("renamed")).unwrap();
     joins(&place, &[balancer(first.seeds()[0])]);
     let status = || place.run(&["status", "--json"]).json()["cluster_name"].clone();
@@ -185,18 +194,23 @@ fn h51_a_program_that_waits_for_a_first_map_does_not_take_another_clusters() {
     }
     // It has made the segment and waits for its cluster.
     let seeds = hosts(&first);
-    let args = ["tend", "--json", "--wait", "60s", "--tend-interval", "100ms", "--host", &seeds[0]];
+    let args = ["tend", "--json", "--wait", "--tend-interval", "100ms", "--host", &seeds[0]];
     let mut owner = Running::start(&mut place.command(&args));
     owner.until("tend_failed");
+    // One waits in its connect, one beside it.
     let hosts = hosts(&other);
-    let args = ["tend", "--json", "--wait", "60s", "--tend-interval", "100ms", "--host", &hosts[0]];
-    let mut waits = Running::start(&mut place.command(&args));
-    waits.until("follower");
+    let args = ["tend", "--json", "--connect-timeout", "10s", "--host", &hosts[0]];
+    let more = [&[][..], &["--wait"]];
+    let mut waiting =
+        more.map(|more| Running::start(&mut place.command(&[&args[..], more].concat())));
+    waiting.iter_mut().for_each(|waits| drop(waits.until("follower")));
     for number in [1, 2] {
         first.start_node(number).unwrap();
     }
     owner.until("connected");
-    assert_eq!(waits.child.wait().unwrap().code(), Some(6));
-    assert!(waits.heard.iter().all(|told| told["event"] != "connected"));
+    for mut waits in waiting {
+        assert_eq!(waits.end(), 6, "{:?}", waits.heard);
+        assert!(waits.heard.iter().all(|told| told["event"] != "connected"));
+    }
     assert_eq!(owner.interrupt(), 0);
 }

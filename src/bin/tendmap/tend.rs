@@ -187,7 +187,7 @@ impl Tending<'_> {
                 true => match self.messages.recv_timeout(LOOK) {
                     Ok(message) => message,
                     Err(RecvTimeoutError::Timeout) => {
-                        self.look();
+                        self.look()?;
                         continue;
                     }
                     Err(RecvTimeoutError::Disconnected) => Message::Stop,
@@ -200,7 +200,7 @@ impl Tending<'_> {
                     let stopped = self.catch_up();
                     self.client = Some((*result)?);
                     self.waiting = true;
-                    self.look();
+                    self.look()?;
                     if self.waiting {
                         self.journal.print(Instant::now(), Told::waiting());
                     }
@@ -236,12 +236,16 @@ impl Tending<'_> {
     }
 
     /// Looks whether there is a map.
-    fn look(&mut self) {
-        let Some(client) = &self.client else { return };
-        if client.segment().head().sequence() > 0 {
+    fn look(&mut self) -> Result<(), Failure> {
+        let Some(client) = &self.client else { return Ok(()) };
+        if let Some(error) = client.refusal() {
+            return Err(error.into());
+        }
+        if client.has_map() {
             self.waiting = false;
             self.journal.print(Instant::now(), Told::connected(client.role()));
         }
+        Ok(())
     }
 
     /// Hands the ownership over.

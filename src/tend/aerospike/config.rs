@@ -19,7 +19,8 @@ pub struct AerospikeConfig {
     /// The seeds, in the order in which they are preferred.
     pub hosts: Vec<Host>,
     /// The name that the cluster must have (`cluster-name`). Without one it is
-    /// the name in the map that the source starts from.
+    /// the name in the map that the source starts from, until most of the known
+    /// nodes report another one.
     pub cluster_name: Option<ClusterName>,
     /// The time for each request, connecting included. 1 s unless set.
     pub connect_timeout: Duration,
