@@ -104,6 +104,17 @@ fn h104_errors_of_every_kind_are_json_where_json_is_asked_for() {
 }
 
 #[test]
+fn h104_flags_of_segments_are_taken_by_commands_that_have_none() {
+    let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(1)).unwrap());
+    let host = sim.seeds()[0].to_string();
+    let flags = ["--shm-key", "5", "--shm-backend", "sysv", "--shm-directory", "/dev/shm"];
+    let check = [&["check", "--host", &host][..], &flags].concat();
+    assert_eq!(place.run(&check).code(), 0);
+    let sim = [&["sim", "--help"][..], &flags].concat();
+    assert!(!place.run(&sim).stdout().contains("--shm"));
+}
+
+#[test]
 fn h104_no_color_holds_for_help_errors_and_the_log() {
     // `script` runs a command on a terminal.
     if Command::new("script").arg("--version").output().is_err() {

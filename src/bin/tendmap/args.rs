@@ -75,16 +75,6 @@ pub struct Placed<A: clap::Args> {
     pub output: OutputArgs,
 }
 
-/// A command's own flags, and those of all commands.
-#[derive(clap::Args, Clone, Debug)]
-#[group(id = "plain")]
-pub struct Plain<A: clap::Args> {
-    #[command(flatten)]
-    pub own: A,
-    #[command(flatten)]
-    pub output: OutputArgs,
-}
-
 /// A command without flags of its own.
 #[derive(clap::Args, Clone, Debug)]
 #[group(id = "none")]

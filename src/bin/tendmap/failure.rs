@@ -11,6 +11,8 @@ use tendmap::route::RouteError;
 use tendmap::segment::SegmentError;
 use tendmap::sim::SimError;
 
+use crate::output::complain;
+
 /// Why a command ended early. Each but the first two has an exit code of its
 /// own.
 #[derive(Debug)]
@@ -61,8 +63,7 @@ impl Failure {
         if json {
             error_json(&self.to_string(), code, self.hint());
         } else {
-            // Where standard error is closed too there is nobody to tell.
-            let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("tendmap: {self}\n"));
+            complain(&self.to_string());
         }
         ExitCode::from(code)
     }
@@ -84,6 +85,7 @@ impl Failure {
 /// Writes an error to standard error as one JSON object on one line.
 pub fn error_json(message: &str, code: u8, hint: Option<&str>) {
     let error = json!({ "error": { "message": message, "code": code, "hint": hint } });
+    // Where standard error is closed too there is nobody to tell.
     let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("{error}\n"));
 }
 

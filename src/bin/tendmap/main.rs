@@ -31,7 +31,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use args::{Nothing, OutputArgs, Placed, Plain};
+use args::{Nothing, OutputArgs, Placed};
 use log::Log;
 use output::Output;
 use settings::Settings;
@@ -85,7 +85,7 @@ enum Command {
     #[command(hide = true)]
     Worker(Box<Placed<fleet::worker::Args>>),
     /// Find out whether tending a cluster would work, and what it is like.
-    Check(Plain<check::Args>),
+    Check(Placed<check::Args>),
     /// Tend a cluster, or follow the process that does, and report all events.
     Tend(Box<Placed<tend::Args>>),
     /// Show which nodes hold a key.
@@ -107,7 +107,7 @@ enum Command {
     /// It runs until SIGINT, SIGTERM or SIGHUP, or until standard input ends. An
     /// input that is at its end from the start, such as /dev/null, does not end
     /// it: a service or a container needs no console.
-    Sim(Plain<sim::Args>),
+    Sim(Placed<sim::Args>),
 }
 
 impl Command {
@@ -117,13 +117,13 @@ impl Command {
             | Command::Soak(Placed { output, .. })
             | Command::Bench(Placed { output, .. })
             | Command::BenchProcess(Placed { output, .. })
-            | Command::Check(Plain { output, .. })
+            | Command::Check(Placed { output, .. })
             | Command::Route(Placed { output, .. })
             | Command::Map(Placed { output, .. })
             | Command::Status(Placed { output, .. })
             | Command::Ls(Placed { output, .. })
             | Command::Rm(Placed { output, .. })
-            | Command::Sim(Plain { output, .. }) => output,
+            | Command::Sim(Placed { output, .. }) => output,
             Command::Worker(args) => &args.output,
             Command::Tend(args) => &args.output,
         }

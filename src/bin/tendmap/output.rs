@@ -3,7 +3,8 @@
 //! Nothing here panics when the reader goes away (`| head`): the error is
 //! handed up and ends the command.
 
-use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::Value;
@@ -57,11 +58,23 @@ impl Output {
 
 /// Columns that lines may have: those of the terminal, else 80.
 pub fn width() -> u16 {
-    let out = io::stdout();
-    match rustix::termios::tcgetwinsize(&out) {
-        Ok(size) if out.is_terminal() && size.ws_col >= 40 => size.ws_col,
-        _ => 80,
-    }
+    columns(&io::stdout()).unwrap_or(80)
+}
+
+/// The columns of a terminal; `None` if it is none.
+fn columns(stream: &(impl AsFd + IsTerminal)) -> Option<u16> {
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
+    (stream.is_terminal() && size.ws_col >= 40).then_some(size.ws_col)
+}
+
+/// Says a sentence on standard error, broken between words on a terminal.
+pub fn complain(text: &str) {
+    let lines = match columns(&io::stderr()) {
+        Some(columns) => wrapped(text, usize::from(columns).saturating_sub(9)),
+        None => vec![text.to_owned()],
+    };
+    // Where standard error is closed too there is nobody to tell.
+    let _ = writeln!(io::stderr(), "tendmap: {}", lines.join("\n         "));
 }
 
 /// Writes what a thing is called, to that width, and the thing beside it, broken

@@ -152,7 +152,7 @@ impl Act {
             let (before, after) = (masters(&self.before.map), masters(&now.map));
             let moved = before.iter().zip(&after).filter(|(before, after)| before != after).count();
             demo.say(format!(
-                "  {}: {moved} of {} partitions have another master, replication factor {}",
+                "  {}: {moved} of {} partitions have another master, {} replicas each",
                 namespace.name,
                 after.len(),
                 namespace.replication_factor,

@@ -12,11 +12,14 @@ const NO_SETTINGS: [&str; 3] = ["config", "help", "version"];
 
 /// Flags that commands have with others and that mean nothing to them: taken
 /// and not shown.
-const WITHOUT_MEANING: [(&str, &[&str]); 4] = [
+const WITHOUT_MEANING: [(&str, &[&str]); 6] = [
     // Their segments are in a directory that is made for them.
     ("demo", &["shm-owner"]),
     ("soak", &["shm-owner"]),
     ("bench", &["shm-owner"]),
+    // They have no segment; scripts may give every command the same flags.
+    ("check", &["shm-key", "shm-backend", "shm-directory", "shm-owner"]),
+    ("sim", &["shm-key", "shm-backend", "shm-directory", "shm-owner"]),
     // It lists those of all kinds and users.
     ("ls", &["shm-backend", "shm-owner"]),
 ];
