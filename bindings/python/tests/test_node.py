@@ -254,6 +254,24 @@ def test_h111_a_server_whose_workers_can_not_start_says_why_and_gives_up(env, ch
     assert len(run.stderr.splitlines()) <= 13, "one line for each worker, and no stack traces"
 
 
+def test_h111_a_server_whose_workers_end_as_they_listen_gives_up(env, directory):
+    ends = pathlib.Path(directory) / "ends.js"
+    ends.write_text(
+        """
+        const { Server } = require('node:net')
+        const listen = Server.prototype.listen
+        Server.prototype.listen = function (...given) {
+          if (require('node:cluster').isWorker) this.on('listening', () => process.exit(1))
+          return listen.apply(this, given)
+        }
+        """
+    )
+    env.update({"NODE_OPTIONS": f"--require {ends}", "TENDMAP_LISTEN": f"{directory}/node.sock"})
+    command = [tool("node"), str(EXAMPLE / "server.js")]
+    run = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 1 and "giving up" in run.stderr, run.stderr
+
+
 def test_a_cluster_of_node_processes(env, cluster, settings, observer, directory):  # noqa: F811
     path = f"{directory}/node.sock"
     env["TENDMAP_LISTEN"] = path

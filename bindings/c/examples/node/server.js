@@ -10,8 +10,10 @@ const cluster = require('node:cluster')
 const http = require('node:http')
 
 const WORKERS = 4
-/** So many workers in a row that end before they serve are the end of the server. */
+/** So many workers in a row that end before they have served are the end of the server. */
 const FAILURES = 8
+/** A worker has served if it has listened for so many milliseconds. */
+const SERVED = 1000
 // Workers accept for themselves: the primary would keep open, for ever, what it had
 // just handed to a worker that is killed.
 cluster.schedulingPolicy = cluster.SCHED_NONE
@@ -34,13 +36,16 @@ function primary () {
     if (worker.served) return start()
     failures++
     if (failures < FAILURES) return setTimeout(start, 50 * 2 ** failures)
-    console.error(`${failures} workers in a row ended before they served; giving up`)
+    console.error(`${failures} workers in a row ended before they had served; giving up`)
     process.exitCode = 1
     end()
   })
   cluster.on('listening', (worker) => {
-    worker.served = true
-    failures = 0
+    setTimeout(() => {
+      if (worker.isDead()) return
+      worker.served = true
+      failures = 0
+    }, SERVED).unref()
   })
   process.on('SIGTERM', end)
 }
