@@ -78,6 +78,68 @@ fn h99_closing_one_connect_leaves_the_others_open() {
     assert_eq!(files(&directory), 0);
 }
 
+/// What was closed tells so: also private memory, in which no lock says it.
+#[test]
+fn h92_what_was_closed_is_not_owned_for_ever() {
+    for use_shm in [true, false] {
+        let directory = directory();
+        let mut config = config(&directory);
+        config.use_shm = use_shm;
+        let client = Client::connect_with(config, Cluster::new(2, 1).source()).unwrap();
+        let clone = client.clone();
+        assert!(clone.status().unwrap().owner_alive);
+        client.close();
+        assert!(!clone.status().unwrap().owner_alive, "use_shm {use_shm}");
+    }
+}
+
+/// What others left in the directory is no business of a private client.
+#[test]
+fn h93_a_private_client_that_grows_leaves_the_shared_directory_alone() {
+    let directory = directory();
+    let client = connect(&directory);
+    let lock = client.segment().lock().unwrap().path().to_owned();
+    client.close();
+    std::fs::write(&lock, "").unwrap();
+    let cluster = Cluster::new(2, 1);
+    let mut config = config(&directory);
+    (config.use_shm, config.shm_max_nodes) = (false, 2);
+    let client = Client::connect_with(config, cluster.source()).unwrap();
+    cluster.grow(9);
+    wait_until("it has grown", || client.status().unwrap().nodes == 9);
+    let passes = client.status().unwrap().tends;
+    wait_until("further passes", || client.status().unwrap().tends > passes + 2);
+    assert!(lock.exists());
+}
+
+/// The bits by which a process wakes its own threads are few: those of others
+/// reach an owner too, and are no request to tend.
+#[test]
+fn h98_a_wake_up_meant_for_another_process_reaches_no_owner() {
+    use rustix::thread::futex::{Flags, wake_bitset};
+    use tendmap::layout::futex_half;
+
+    let directory = directory();
+    let mut config = config(&directory);
+    (config.tend_interval, config.shm_takeover_threshold) = (LONG, LONG * 4);
+    let client = Client::connect_with(config, Cluster::new(2, 1).source()).unwrap();
+    let segment = client.segment();
+    let word = segment.mapping().event();
+    let woken = |mask: u32| {
+        let mask = std::num::NonZeroU32::new(mask).unwrap();
+        wake_bitset(futex_half(word), Flags::empty(), i32::MAX as u32, mask).unwrap()
+    };
+    const OWNER: u32 = 1 << 31;
+    const PERSONAL: u32 = !OWNER & !1;
+    for _ in 0..20 {
+        // It sleeps: this wakes it.
+        wait_until("it sleeps", || woken(OWNER) == 1);
+        for _ in 0..20 {
+            assert_eq!(woken(PERSONAL), 0);
+        }
+    }
+}
+
 #[test]
 fn h99_dropping_the_last_clone_closes() {
     let directory = directory();

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use common::{Cluster, config, directory};
 use tempfile::TempDir;
 use tendmap::client::{Client, Config, Reader, Verdict};
-use tendmap::layout::{Header, frame};
+use tendmap::layout::{Header, OwnerWord, frame};
 use tendmap::map::{NodeId, Slot};
 use tendmap::protocol::Head;
 use tendmap::route::{Partition, Policy};
@@ -207,7 +207,8 @@ fn words(rig: &Rig) -> [Vec<usize>; 5] {
     let segment = rig.client.segment();
     let geometry = segment.geometry();
     let head = vec![256 / 8];
-    let owner = (384 / 8..384 / 8 + 11).chain([512 / 8]).collect();
+    let mut owner: Vec<usize> = OwnerWord::ALL.iter().map(|word| word.index()).collect();
+    owner.push(512 / 8);
     let (mut tables, mut arrays) = (Vec::new(), Vec::new());
     for start in [geometry.frame_start(0), geometry.frame_start(1)] {
         tables.extend(start..start + geometry.node(usize::from(NODES)));

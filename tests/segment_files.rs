@@ -4,13 +4,15 @@ mod common;
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{Cluster, config, directory, files};
 use tendmap::client::{Client, ConnectError, Reader};
 use tendmap::layout::HeaderError;
 use tendmap::map::{Capacity, ClusterMap};
+use tendmap::route::{Partition, Policy};
 use tendmap::segment::{
-    Created, Inherited, Place, SegmentError, SegmentState, Tenure, create, list, remove,
+    Created, Inherited, Place, Prepared, SegmentError, SegmentState, Tenure, create, list, remove,
 };
 
 fn place(directory: &tempfile::TempDir) -> Place {
@@ -452,4 +454,60 @@ fn the_current_segment_never_goes_back_to_one_that_was_retired() {
     let anew = owner(&place, 1, None);
     current.replace(anew.segment()).unwrap();
     assert_eq!(generation(&current), 1);
+}
+
+/// Another thread, or another process, sweeps all the time.
+#[test]
+fn h96_a_sweep_leaves_the_lock_file_of_a_segment_in_the_making() {
+    let directory = directory();
+    let place = place(&directory);
+    let locks = || {
+        let names = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().ends_with(".lock")).count()
+    };
+    let build = |sweep: &mut dyn FnMut()| {
+        for round in 0..300 {
+            let prepared = Prepared::build(&place, 1, Capacity::DEFAULT, None).unwrap();
+            sweep();
+            assert_eq!(locks(), 1, "round {round}");
+            drop(prepared);
+            assert_eq!(locks(), 0, "round {round}");
+        }
+    };
+    let done = AtomicBool::new(false);
+    let sweep = || {
+        // There is never one to remove.
+        while !done.load(Ordering::Relaxed) {
+            assert!(matches!(remove(&place, false), Err(SegmentError::NotFound { .. })));
+        }
+    };
+    std::thread::scope(|scope| {
+        let sweeper = scope.spawn(sweep);
+        build(&mut || {});
+        done.store(true, Ordering::Relaxed);
+        sweeper.join().unwrap();
+    });
+}
+
+/// A router that has seen a number under a term must not find it again there
+/// with other tables.
+#[test]
+fn h98_an_owner_that_publishes_before_it_asks_for_the_last_map_uses_no_number_again() {
+    let directory = directory();
+    let place = place(&directory);
+    let mut before = map(1);
+    common::add_namespace(&mut before, "test", 1);
+    let inherited = Inherited { sequence: 7, table_generation: 0, map: &before };
+    let mut tenure = owner(&place, 1, Some(inherited));
+    let mut router = Reader::attach(&place).unwrap().router();
+    let namespace = router.namespace("test").unwrap();
+    let address = |router: &mut tendmap::route::Router| {
+        router.route(namespace, Partition(0), Policy::Master).map(|route| route.address()).unwrap()
+    };
+    assert_eq!(address(&mut router), common::node(0).address);
+    let mut after = ClusterMap::new(Capacity::DEFAULT);
+    after.nodes.insert(common::node(9)).unwrap();
+    common::add_namespace(&mut after, "test", 1);
+    tenure.publish(&after).unwrap();
+    assert_eq!(address(&mut router), common::node(9).address);
 }

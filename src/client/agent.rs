@@ -14,7 +14,7 @@ use crate::map::{Capacity, snapshot};
 use crate::protocol::Term;
 use crate::segment::{
     Created, Inherited, Personal, Place, Search, Segment, SegmentError, Tenure, next_generation,
-    retire_and_unlink_unused, search, sweep, wait,
+    private, retire_and_unlink_unused, search, sweep, wait,
 };
 use crate::tend::ClusterSource;
 
@@ -229,6 +229,14 @@ impl Agent {
     /// of the newest that is retired: by its owner while that lives, then by
     /// whoever gets the next free byte of its lock file. The others wait for it.
     fn find_or_build(&mut self, old: &Arc<Segment>) -> Result<Option<Start>, SegmentError> {
+        if !old.is_shared() {
+            // Nothing but damage retires a private map under its owner, and nobody
+            // but this process can have it: it begins with a new one.
+            let capacity = old.geometry().capacity();
+            let tenure = private(capacity, old.head().sequence())?;
+            self.move_to(tenure.segment())?;
+            return Ok(Some(Start::Owner(Box::new(tenure))));
+        }
         let place = self.shared.config.place();
         let mut old = old.clone();
         let (mut since, mut by) = (Instant::now(), 1);
@@ -244,7 +252,7 @@ impl Agent {
                 old = newer;
                 (since, by) = (Instant::now(), 1);
             }
-            let lock = old.lock().expect("a retired segment has a file");
+            let lock = old.lock().expect("a shared segment has a lock file");
             if since.elapsed() >= BUILD_PATIENCE * u32::from(by) {
                 by += 1;
             }

@@ -445,3 +445,17 @@ fn open(config: &Config) -> Result<(Arc<Segment>, Start), ConnectError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h98_a_connect_without_a_map_waits_for_seconds_whatever_the_interval() {
+        let mut config = Config::shared(vec!["localhost".parse().unwrap()], 1);
+        let usual = patience(&config);
+        assert!(usual > config.connect_timeout * 5 && usual < Duration::from_secs(10));
+        config.tend_interval = Duration::from_secs(24 * 3600);
+        assert!(patience(&config) < Duration::from_secs(20));
+    }
+}

@@ -86,7 +86,8 @@ impl Own {
         std::mem::replace(&mut self.tenure, tenure).fenced();
         self.account.again();
         self.published = Some(Instant::now());
-        self.unswept = true;
+        // A private map has no business in the directory of shared ones.
+        self.unswept = segment.is_shared();
         let Capacity { max_nodes, max_namespaces, max_replicas, .. } =
             segment.geometry().capacity();
         let generation = segment.identity().generation;

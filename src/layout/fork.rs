@@ -5,7 +5,7 @@
 //! pid namespaces.)
 
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::mm::{Advice, madvise};
@@ -90,17 +90,37 @@ impl Drop for ForkCell {
     }
 }
 
-/// Which process in a line of forks this is. Two values are equal only within
-/// one process.
+/// Which process in a line of forks this is. A process differs in it from those
+/// that it descends from; siblings may have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lineage(u64);
 
 /// Counts up along a line of forks: a child starts from its parent's value.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
+/// Where there are no such pages: a word that stays zero.
+static NO_PAGE: AtomicU64 = AtomicU64::new(0);
+
+/// The word that a child finds to be zero. Nobody waits for anybody: a fork may
+/// come while another thread is in here, which the child then waits for in vain.
 fn page() -> Option<&'static AtomicU64> {
-    static PAGE: OnceLock<Option<&'static AtomicU64>> = OnceLock::new();
-    *PAGE.get_or_init(|| wiped_page().map(|words| &words[0]))
+    static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new(core::ptr::null_mut());
+    // Acquire: pairs with the Release below.
+    let mut found = PAGE.load(Ordering::Acquire);
+    if found.is_null() {
+        let fresh = wiped_page().map_or(&NO_PAGE, |words| &words[0]);
+        let fresh = core::ptr::from_ref(fresh).cast_mut();
+        // A thread that was slower leaves a page behind that nobody uses.
+        found = PAGE
+            .compare_exchange(found, fresh, Ordering::Release, Ordering::Acquire)
+            .map_or_else(|faster| faster, |_| fresh);
+    }
+    if core::ptr::eq(found, &NO_PAGE) {
+        return None;
+    }
+    // SAFETY: what is stored above is never unmapped, and only ever accessed as
+    // an atomic.
+    unsafe { found.as_ref() }
 }
 
 impl Lineage {

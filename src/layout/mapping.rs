@@ -113,7 +113,10 @@ impl Mapping {
     /// All words of the segment.
     #[inline(always)]
     pub fn words(&self) -> &[AtomicU64] {
-        // SAFETY: the memory lives as long as `self`, is page-aligned and at
+        // SAFETY: the memory lives as long as `self` in the process that mapped
+        // it. (A forked child has no writable mapping of a shared segment:
+        // whoever has forked, which is unsafe, must ask `is_there` before it uses
+        // an inherited one, as `Tenure` does.) It is page-aligned and at
         // least so many words long (checked when it was mapped; the pages of a
         // file are reserved, so no access faults). Any bits are valid words,
         // and every access by any process is atomic. Through a read-only
@@ -200,6 +203,9 @@ impl Drop for Mapping {
 }
 
 /// A writable mapping: the owner's second one, or private memory.
+///
+/// In a forked child the first kind is not there: [`is_there`](Self::is_there)
+/// comes before every use that may be in one.
 #[derive(Debug)]
 pub struct WriteMapping(Arc<Mapping>);
 

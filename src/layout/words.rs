@@ -61,7 +61,7 @@ pub enum OwnerWord {
 }
 
 impl OwnerWord {
-    /// How many words the block has; the rest is spare.
+    /// How many words the block has.
     pub const COUNT: usize = 16;
 
     /// Every word in use.

@@ -59,7 +59,10 @@ impl Candidate {
             if head.retired() {
                 return Ok(Entry::Retired);
             }
-            let Some(lock) = segment.lock() else { return Ok(Entry::Held) };
+            let Some(lock) = segment.lock() else {
+                let alive = segment.has_private_owner();
+                return Ok(if alive { Entry::Held } else { Entry::Free });
+            };
             if held(lock, head)? {
                 return Ok(Entry::Held);
             }
@@ -86,6 +89,7 @@ impl Candidate {
         if head.retired() {
             return Ok(Entry::Retired);
         }
+        // Private memory is its maker's alone.
         let Some(lock) = segment.lock() else { return Ok(Entry::Held) };
         // A byte that is free in a file that is no longer at the name says
         // nothing: the owner may hold it in the file that is.

@@ -84,22 +84,27 @@ impl Prepared {
             ..identity(place.key, generation)
         };
         let path = store.lock_path(&place.directory, place.key, identity.segment_id);
-        let lock = LockFile::create(path.clone(), place.mode).map_err(|source| {
-            match source.raw_os_error() {
-                Some(code) if code == Errno::NOSPC.raw_os_error() => no_space(place, &geometry),
-                _ => SegmentError::io("make the lock file", path)(source),
-            }
-        })?;
+        // Listed before another thread of this process can find it: opened and
+        // closed a second time, it would lose its locks.
+        let mut registry = registry();
+        let lock =
+            LockFile::create(path.clone(), place.mode).map(Arc::new).map_err(
+                |source| match source.raw_os_error() {
+                    Some(code) if code == Errno::NOSPC.raw_os_error() => no_space(place, &geometry),
+                    _ => SegmentError::io("make the lock file", path)(source),
+                },
+            )?;
+        registry.expect(&lock);
+        drop(registry);
         // From here on the lock file is taken away if something fails.
         let unlinked = match store.unlinked(place, identity, &geometry) {
             Ok(unlinked) => unlinked,
             Err(error) => {
                 let _ = std::fs::remove_file(lock.path());
+                super::registry::registry().close(lock);
                 return Err(error);
             }
         };
-        let lock = Arc::new(lock);
-        registry().expect(&lock);
         let mut prepared = Prepared { unlinked, lock: Some(lock) };
         let memory = prepared.unlinked.memory()?;
         memory.put_header(&Header::new(identity, &geometry));
@@ -123,8 +128,10 @@ impl Prepared {
 
 impl Drop for Prepared {
     fn drop(&mut self) {
-        if let Some(lock) = &self.lock {
+        if let Some(lock) = self.lock.take() {
             let _ = std::fs::remove_file(lock.path());
+            // Not while another thread may be about to open it.
+            registry().close(lock);
         }
     }
 }

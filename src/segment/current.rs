@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
+
 use super::directory::search;
 use super::error::SegmentError;
 use super::name::Place;
@@ -16,8 +18,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub struct Current {
     /// Where successors are found; `None` in private mode, which has none.
     place: Option<Place>,
-    /// By which this process counts as attached to it.
-    attachment: Mutex<(Arc<Segment>, Option<Attachment>)>,
+    /// Read without a lock: a forked child could inherit it locked.
+    segment: ArcSwap<Segment>,
+    /// By which this process counts as attached to it; locked where that
+    /// changes.
+    attachment: Mutex<Option<Attachment>>,
     looked: Mutex<Option<Instant>>,
 }
 
@@ -27,13 +32,14 @@ impl Current {
     /// # Errors
     /// [`SegmentError::Io`] if the process can't be marked as attached.
     pub fn new(place: Option<Place>, segment: &Arc<Segment>) -> Result<Current, SegmentError> {
-        let attachment = Mutex::new((segment.clone(), Some(segment.hold()?)));
-        Ok(Current { place, attachment, looked: Mutex::new(None) })
+        let attachment = Mutex::new(Some(segment.hold()?));
+        let segment = ArcSwap::new(segment.clone());
+        Ok(Current { place, segment, attachment, looked: Mutex::new(None) })
     }
 
     /// The current segment.
     pub fn get(&self) -> Arc<Segment> {
-        self.attachment.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+        self.segment.load_full()
     }
 
     /// Another one may have become current.
@@ -47,26 +53,37 @@ impl Current {
     /// As [`new`](Self::new).
     pub fn replace(&self, segment: &Arc<Segment>) -> Result<(), SegmentError> {
         let attachment = segment.hold()?;
-        let mut current = self.attachment.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = |segment: &Segment| segment.identity().generation;
-        let higher = number(segment) > number(&current.0);
-        if higher || (current.0.head().retired() && !segment.head().retired()) {
-            *current = (segment.clone(), Some(attachment));
-        }
+        let held = self.attachment.lock();
+        self.replace_held(segment, attachment, &mut held.unwrap_or_else(PoisonError::into_inner));
         Ok(())
+    }
+
+    fn replace_held(
+        &self,
+        segment: &Arc<Segment>,
+        attachment: Attachment,
+        held: &mut Option<Attachment>,
+    ) {
+        let current = self.get();
+        let number = |segment: &Segment| segment.identity().generation;
+        let higher = number(segment) > number(&current);
+        if higher || (current.head().retired() && !segment.head().retired()) {
+            self.segment.store(segment.clone());
+            *held = Some(attachment);
+        }
     }
 
     /// No longer counts this process as attached on this account; the segment
     /// can still be read.
     pub fn let_go(&self) {
-        self.attachment.lock().unwrap_or_else(PoisonError::into_inner).1 = None;
+        *self.attachment.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// What has succeeded `of`, if that is known or can be found. The directory
     /// is looked at every 100 ms at most, whoever asks; nobody waits for
     /// anybody.
     pub fn successor(&self, of: &Arc<Segment>) -> Option<Arc<Segment>> {
-        let current = self.attachment.try_lock().ok()?.0.clone();
+        let current = self.get();
         if !Arc::ptr_eq(&current, of) {
             return Some(current);
         }
@@ -78,8 +95,10 @@ impl Current {
         *looked = Some(Instant::now());
         // What can't be trusted is no successor; the next look may find one.
         let found = search(place).ok()?;
-        self.replace(found.successor(&current)?).ok()?;
-        let now = self.attachment.try_lock().ok()?.0.clone();
+        let successor = found.successor(&current)?;
+        let attachment = successor.hold().ok()?;
+        self.replace_held(successor, attachment, &mut *self.attachment.try_lock().ok()?);
+        let now = self.get();
         (!Arc::ptr_eq(&now, of)).then_some(now)
     }
 }

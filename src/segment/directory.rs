@@ -425,7 +425,7 @@ pub(crate) fn sweep(place: &Place) -> Result<bool, SegmentError> {
 
 fn sweep_locks(place: &Place) -> Result<Vec<PathBuf>, SegmentError> {
     let store = place.backend.store();
-    // The files first: a segment that comes after has its lock file held.
+    // The files first: what comes after is not looked at.
     let files = files(&place.directory)?;
     let living = store.living(place)?;
     let mut removed = store.sweep(place);
@@ -439,8 +439,9 @@ fn sweep_locks(place: &Place) -> Result<Vec<PathBuf>, SegmentError> {
         if super::registry::registry().lock(&path).is_some() {
             continue;
         }
-        let Ok(lock) = LockFile::open(path.clone(), place.mode) else { continue };
-        if !lock.held_by_other(byte_of(Term::FIRST)).unwrap_or(true) && unlink(&path).is_ok() {
+        let Ok(lock) = LockFile::existing(path.clone()) else { continue };
+        // Locked, so that a creator which is about to lock it makes another one.
+        if lock.try_lock(byte_of(Term::FIRST)).unwrap_or(false) && unlink(&path).is_ok() {
             removed.push(path);
         }
     }

@@ -13,11 +13,14 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
+use super::registry::registry;
 use crate::layout::Lineage;
 use crate::protocol::Term;
 use crate::random::dice;
@@ -35,10 +38,13 @@ const MARKS_END: u64 = 1 << 62;
 #[derive(Debug)]
 pub struct LockFile {
     path: PathBuf,
-    /// Exchanged when the name has come to lead to another file.
-    file: Mutex<Arc<Handle>>,
+    /// Exchanged when the name has come to lead to another file. (Without a lock:
+    /// a forked child could inherit it locked.)
+    file: ArcSwap<Handle>,
     /// The bytes that this process holds: F_GETLK never shows them.
     own: Mutex<BTreeSet<u64>>,
+    /// The process whose bytes those are.
+    lineage: Lineage,
 }
 
 /// An open lock file. In a forked child it is never closed: that would drop
@@ -78,13 +84,24 @@ impl LockFile {
     /// # Errors
     /// What the system says; `AlreadyExists` if the name is taken.
     pub fn create(path: PathBuf, mode: u32) -> io::Result<LockFile> {
-        let file = options().read(true).write(true).create_new(true).mode(mode).open(&path)?;
-        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
-        let lock = LockFile { path, file: Mutex::new(Handle::new(file)), own: Mutex::default() };
-        if !lock.try_lock(byte_of(Term::FIRST))? {
-            return Err(io::Error::other("a new lock file was locked by another process"));
+        // One that sweeps may find it before it is locked. It locks the byte
+        // before it removes the file: then there is another try.
+        for _ in 0..100 {
+            let file = options().read(true).write(true).create_new(true).mode(mode).open(&path)?;
+            file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
+            let lock = LockFile::of(path.clone(), file);
+            if lock.try_lock(byte_of(Term::FIRST))? && lock.is_at_name() {
+                return Ok(lock);
+            }
+            // The one that sweeps has it, and is about to remove it.
+            for _ in 0..100 {
+                if !lock.is_at_name() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
-        Ok(lock)
+        Err(io::Error::other("a new lock file was removed again and again by another process"))
     }
 
     /// Opens the lock file of a segment, for writing if that is allowed, and
@@ -94,7 +111,7 @@ impl LockFile {
     /// What the system says.
     pub fn open(path: PathBuf, mode: u32) -> io::Result<LockFile> {
         let file = open_or_create(&path, mode)?;
-        Ok(LockFile { path, file: Mutex::new(Handle::new(file)), own: Mutex::default() })
+        Ok(LockFile::of(path, file))
     }
 
     /// Opens the lock file of a segment, as [`open`](Self::open), only if it is
@@ -104,7 +121,12 @@ impl LockFile {
     /// What the system says; `NotFound` if it is not there.
     pub fn existing(path: PathBuf) -> io::Result<LockFile> {
         let file = open_existing(&path)?;
-        Ok(LockFile { path, file: Mutex::new(Handle::new(file)), own: Mutex::default() })
+        Ok(LockFile::of(path, file))
+    }
+
+    fn of(path: PathBuf, file: File) -> LockFile {
+        let file = ArcSwap::new(Handle::new(file));
+        LockFile { path, file, own: Mutex::default(), lineage: Lineage::current() }
     }
 
     /// Its path.
@@ -113,7 +135,7 @@ impl LockFile {
     }
 
     fn handle(&self) -> Arc<Handle> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.file.load_full()
     }
 
     /// Takes a byte, without waiting; whether it is this process's now. A byte
@@ -125,7 +147,7 @@ impl LockFile {
         let handle = self.handle();
         match fcntl(handle.file(), FcntlArg::F_SETLK(&flock(libc::F_WRLCK, byte, 1))) {
             Ok(_) => {
-                self.own().insert(byte);
+                self.with_own(|own| own.insert(byte));
                 Ok(true)
             }
             Err(nix::errno::Errno::EACCES | nix::errno::Errno::EAGAIN) => Ok(false),
@@ -135,7 +157,7 @@ impl LockFile {
 
     /// Frees a byte; one that is not held stays so.
     pub fn unlock(&self, byte: u64) {
-        self.own().remove(&byte);
+        self.with_own(|own| own.remove(&byte));
         let handle = self.handle();
         // Freeing can't fail in a way that is of any use to know: what is left
         // is freed with the process.
@@ -166,7 +188,7 @@ impl LockFile {
     /// # Errors
     /// What the system says.
     pub fn held(&self, byte: u64) -> io::Result<bool> {
-        Ok(self.own().contains(&byte) || self.held_by_other(byte)?)
+        Ok(self.with_own(|own| own.contains(&byte)) || self.held_by_other(byte)?)
     }
 
     /// Takes a random byte as a mark, which [`unlock`](Self::unlock) takes back.
@@ -178,7 +200,7 @@ impl LockFile {
         // A read lock: who may only look can take it too.
         let handle = self.handle();
         fcntl(handle.file(), FcntlArg::F_SETLK(&flock(libc::F_RDLCK, byte, 1)))?;
-        self.own().insert(byte);
+        self.with_own(|own| own.insert(byte));
         Ok(byte)
     }
 
@@ -187,12 +209,23 @@ impl LockFile {
     /// # Errors
     /// What the system says.
     pub(super) fn marks(&self) -> io::Result<usize> {
-        let own = self.own().range(MARKS..MARKS_END).count();
+        let own = self.with_own(|own| own.range(MARKS..MARKS_END).count());
         Ok(own + attached(self.handle().file())?)
     }
 
-    fn own(&self) -> MutexGuard<'_, BTreeSet<u64>> {
-        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What this process holds.
+    ///
+    /// A forked child has inherited none of its parent's locks. What it holds is
+    /// known to the lock file that it has opened itself, if it has.
+    fn with_own<T>(&self, f: impl FnOnce(&mut BTreeSet<u64>) -> T) -> T {
+        if self.lineage == Lineage::current() {
+            return f(&mut self.own.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        let own = registry().lock(&self.path);
+        match own.filter(|own| own.lineage == Lineage::current()) {
+            Some(own) => own.with_own(f),
+            None => f(&mut BTreeSet::new()),
+        }
     }
 
     /// Whether the name still leads to this file.
@@ -215,12 +248,13 @@ impl LockFile {
             return Ok(false);
         }
         let fresh = Handle::new(open_or_create(&self.path, mode)?);
-        for &byte in self.own().range(MARKS..MARKS_END) {
+        let marks: Vec<u64> = self.with_own(|own| own.range(MARKS..MARKS_END).copied().collect());
+        for byte in marks {
             // One that is lost lets the last but one to close retire a segment
             // that is in use: others then begin anew in another one, no more.
             let _ = fcntl(fresh.file(), FcntlArg::F_SETLK(&flock(libc::F_RDLCK, byte, 1)));
         }
-        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+        self.file.store(fresh);
         Ok(true)
     }
 }
@@ -234,7 +268,15 @@ pub(super) fn options() -> OpenOptions {
 fn open_or_create(path: &Path, mode: u32) -> io::Result<File> {
     match open_existing(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let made = options().read(true).write(true).create(true).mode(mode).open(path)?;
+            // Only what was made here gets its mode: if another process was
+            // faster, it may be another user's.
+            let new = options().read(true).write(true).create_new(true).mode(mode).open(path);
+            let made = match new {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    return open_existing(path);
+                }
+                other => other?,
+            };
             made.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
             Ok(made)
         }

@@ -27,7 +27,8 @@ pub struct Place {
 impl Place {
     /// Where segments live by default.
     pub const DIRECTORY: &str = "/dev/shm";
-    /// The key by default, as the Aerospike C client has it.
+    /// The key by default: none of the Aerospike C client's, which is 0xA9000000
+    /// (older versions: 0xA5000000).
     pub const KEY: u32 = 0xA700_0000;
     /// The mode by default: nobody else reads it, nobody else writes it.
     pub const MODE: u32 = 0o600;

@@ -3,6 +3,7 @@
 use core::ops::Deref;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering as StdOrdering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::backend::{Backend, Object, ObjectId, Parts};
@@ -28,7 +29,14 @@ pub struct Segment {
 #[derive(Debug)]
 enum Memory {
     ReadOnly(Arc<Mapping>),
-    Private(WriteMapping),
+    Private(WriteMapping, Owned),
+}
+
+/// Whether private memory has an owner, which is a thread of one process.
+#[derive(Debug)]
+struct Owned {
+    alive: AtomicBool,
+    lineage: Lineage,
 }
 
 /// What a segment has that other processes share.
@@ -143,14 +151,15 @@ impl Segment {
 
     /// A segment in memory of this process alone.
     pub(super) fn of_memory(identity: Identity, memory: WriteMapping) -> Segment {
-        Segment { identity, shared: None, memory: Memory::Private(memory) }
+        let owned = Owned { alive: AtomicBool::new(true), lineage: Lineage::current() };
+        Segment { identity, shared: None, memory: Memory::Private(memory, owned) }
     }
 
     /// Its memory, for reading.
     pub fn mapping(&self) -> &Arc<Mapping> {
         match &self.memory {
             Memory::ReadOnly(mapping) => mapping,
-            Memory::Private(memory) => memory.shared(),
+            Memory::Private(memory, _) => memory.shared(),
         }
     }
 
@@ -159,7 +168,26 @@ impl Segment {
     pub(super) fn memory(&self) -> Option<&WriteMapping> {
         match &self.memory {
             Memory::ReadOnly(_) => None,
-            Memory::Private(memory) => Some(memory),
+            Memory::Private(memory, _) => Some(memory),
+        }
+    }
+
+    /// Whether an owner of private memory lives: no other process can have it,
+    /// and a forked child has inherited a copy without its owner's thread.
+    pub(super) fn has_private_owner(&self) -> bool {
+        match &self.memory {
+            Memory::ReadOnly(_) => false,
+            // Relaxed: it stands for itself.
+            Memory::Private(_, owned) => {
+                owned.alive.load(StdOrdering::Relaxed) && owned.lineage == Lineage::current()
+            }
+        }
+    }
+
+    /// The owner of private memory is gone.
+    pub(super) fn lose_private_owner(&self) {
+        if let Memory::Private(_, owned) = &self.memory {
+            owned.alive.store(false, StdOrdering::Relaxed);
         }
     }
 

@@ -75,12 +75,18 @@ impl Tenure {
 
     fn assemble(segment: Arc<Segment>, writer: Option<Writer>, term: Term, head: Head) -> Tenure {
         let publisher = Publisher::new(term, head);
+        // Whoever publishes before it asks for the last map must not use a number
+        // again which the routers have seen under this term.
+        let live = segment.mapping().frame(publisher.next_frame() ^ 1);
+        // Relaxed: the number is this owner's alone, by its tag.
+        let word = Word::from_bits(live[frame::TABLE_GENERATION].load(Ordering::Relaxed));
+        let table_generation = word.payload();
         Tenure {
             segment,
             writer,
             publisher,
             published: None,
-            table_generation: 0,
+            table_generation,
             checksums: false,
             released: false,
         }
@@ -140,10 +146,8 @@ impl Tenure {
             }
             Err(error) => {
                 if error != SnapshotError::Empty {
-                    // Damaged: any number will do, the tag makes the word new.
-                    let frame = self.segment.mapping().frame(self.publisher.next_frame() ^ 1);
-                    let word = frame[frame::TABLE_GENERATION].load(Ordering::Relaxed);
-                    self.table_generation = Word::from_bits(word).payload();
+                    // Damaged: any number will do, the tag makes the word new. The
+                    // one that stands there was taken over when this began.
                 }
                 self.published = None;
                 ClusterMap::new(geometry.capacity())
@@ -471,6 +475,7 @@ impl Tenure {
         if let Some(lock) = self.segment.lock().filter(|_| self.memory().is_ok()) {
             lock.unlock(byte_of(self.term()));
         }
+        self.segment.lose_private_owner();
     }
 
     /// Raises the event and wakes everybody who waits for one.

@@ -337,8 +337,9 @@ struct tendmap_client *tendmap_connect(const struct tendmap_config *config);
 //
 // A handle is remembered as closed until 256 others were closed after it.
 //
-// Threads: any; calls under way on other threads end as usual, a wait for a
-// change with TENDMAP_ERROR_CLOSED. Fork: a child closes what is its own; its
+// Threads: any; that is done when this returns, whatever other threads do with
+// the client. Their calls under way end as usual, a wait for a change at once
+// and with TENDMAP_ERROR_CLOSED. Fork: a child closes what is its own; its
 // parent's part and segment stay as they are.
 int tendmap_close(struct tendmap_client *client);
 
@@ -385,8 +386,7 @@ int tendmap_client_nodes(const struct tendmap_client *client,
 // that is live then to `now`. A sequence comes with every route and status; 0
 // waits for the first map.
 //
-// TENDMAP_ERROR_CLOSED if the client is closed meanwhile, within a tenth of a
-// second. Signals do not end it.
+// TENDMAP_ERROR_CLOSED if the client is closed meanwhile. Signals do not end it.
 //
 // Threads: any, several at once. Fork: as tendmap_client_role().
 int tendmap_wait_for_change(const struct tendmap_client *client,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tendmap::client::{Client as Known, Role as Part};
 use tendmap::layout::ForkLocal;
-use tendmap_bindings::{Failure, Session};
+use tendmap_bindings::{Failure, Kind, Session};
 
 use crate::config::Config;
 use crate::error::{guard, guard_pointer};
@@ -24,6 +24,9 @@ pub struct Client(pub(crate) Session);
 impl Body for Client {
     const TAG: u32 = u32::from_be_bytes(*b"tmCL");
     const NAME: &'static str = "tendmap_client";
+    fn close(&self) {
+        self.0.close();
+    }
 }
 
 /// A process's part in its segment.
@@ -69,8 +72,9 @@ pub unsafe extern "C" fn tendmap_connect(config: *const Shell<Config>) -> *mut S
 ///
 /// A handle is remembered as closed until 256 others were closed after it.
 ///
-/// Threads: any; calls under way on other threads end as usual, a wait for a
-/// change with TENDMAP_ERROR_CLOSED. Fork: a child closes what is its own; its
+/// Threads: any; that is done when this returns, whatever other threads do with
+/// the client. Their calls under way end as usual, a wait for a change at once
+/// and with TENDMAP_ERROR_CLOSED. Fork: a child closes what is its own; its
 /// parent's part and segment stay as they are.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tendmap_close(client: *mut Shell<Client>) -> c_int {
@@ -91,6 +95,10 @@ pub unsafe extern "C" fn tendmap_keep(client: *const Shell<Client>) -> c_int {
     guard(|| {
         // SAFETY: a handle, says the documentation.
         let client = unsafe { Shell::with(client, |client| client.0.client()) }?;
+        // Of its own: it stays when the client is closed.
+        let Some(client) = client.join() else {
+            return Err(Failure::new(Kind::Closed, "the tendmap_client is closed"));
+        };
         let mut kept =
             KEPT.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
         if !kept.iter().any(|kept| kept.is_same(&client)) {
@@ -205,8 +213,7 @@ pub unsafe extern "C" fn tendmap_client_nodes(
 /// that is live then to `now`. A sequence comes with every route and status; 0
 /// waits for the first map.
 ///
-/// TENDMAP_ERROR_CLOSED if the client is closed meanwhile, within a tenth of a
-/// second. Signals do not end it.
+/// TENDMAP_ERROR_CLOSED if the client is closed meanwhile. Signals do not end it.
 ///
 /// Threads: any, several at once. Fork: as tendmap_client_role().
 #[unsafe(no_mangle)]
@@ -224,12 +231,15 @@ pub unsafe extern "C" fn tendmap_wait_for_change(
         let wait = |client: &Client, open: &dyn Fn() -> Result<(), Failure>| {
             let client = client.0.client()?;
             loop {
-                open()?;
                 let left = deadline.map_or(STRETCH, |deadline| {
                     deadline.saturating_duration_since(Instant::now()).min(STRETCH)
                 });
                 let found = client.wait_for_change(sequence, left);
-                if found != sequence || left < STRETCH {
+                if found != sequence {
+                    return Ok(found);
+                }
+                open()?;
+                if left < STRETCH {
                     return Ok(found);
                 }
             }

@@ -23,6 +23,8 @@ pub trait Body: Sized {
     const TAG: u32;
     /// What it is called in errors.
     const NAME: &'static str;
+    /// Ends what it stands for, while other calls may still use it.
+    fn close(&self) {}
 }
 
 const CLOSED: u64 = 1 << 63;
@@ -160,12 +162,16 @@ impl<T: Body> Shell<T> {
         }
         // SAFETY: the caller's promise.
         let shell = unsafe { Self::find(pointer)? };
+        let user = Using::begin(shell)?;
         // AcqRel: what was done with it comes before it is dropped.
         if shell.state.fetch_or(CLOSED, Ordering::AcqRel) & CLOSED != 0 {
             return Err(closed::<T>());
         }
         shell.tag.store(!T::TAG, Ordering::Relaxed);
-        shell.drop_if_unused();
+        // SAFETY: it is dropped when nobody is under way any more, and `user`
+        // still is.
+        unsafe { (*user.0.body.get()).assume_init_ref() }.close();
+        drop(user);
         remember::<T>(pointer as usize);
         Ok(())
     }

@@ -75,6 +75,11 @@ fn a_program_keeps_its_signals_to_itself_and_outlives_a_lack_of_memory() {
 }
 
 #[test]
+fn a_program_has_closed_when_close_returns() {
+    holds("closing.c");
+}
+
+#[test]
 fn valgrind_finds_no_error_in_it() {
     if !found("valgrind") {
         return;

@@ -1,6 +1,7 @@
 //! A client that outlives `fork`.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -23,24 +24,47 @@ pub struct Session {
     /// What a child's own client is made with.
     config: ArcSwap<Config>,
     current: ArcSwap<Made>,
+    closed: AtomicBool,
 }
 
+/// One process's client, of which all of its threads find the same.
 #[derive(Debug)]
 struct Made {
     lineage: Lineage,
-    client: Client,
+    /// Fed by the client from its first moment on.
     events: Events,
+    client: OnceLock<Client>,
+    /// Only this process's threads take it: a child has one of its own.
+    making: Mutex<()>,
 }
 
 impl Made {
-    fn by(
-        mut config: Config,
+    fn new() -> Made {
+        Made {
+            lineage: Lineage::current(),
+            events: Events::new(),
+            client: OnceLock::new(),
+            making: Mutex::new(()),
+        }
+    }
+
+    /// The client, made by the first thread that asks for it.
+    fn client(
+        &self,
+        config: impl FnOnce() -> Config,
         connect: impl FnOnce(Config) -> Result<Client, ConnectError>,
-    ) -> Result<Arc<Made>, Failure> {
-        let events = Events::new();
-        config.observer = Some(events.observer());
+    ) -> Result<&Client, Failure> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let mut config = config();
+        config.observer = Some(self.events.observer());
         let client = connect(config)?;
-        Ok(Arc::new(Made { lineage: Lineage::current(), client, events }))
+        Ok(self.client.get_or_init(|| client))
     }
 }
 
@@ -50,8 +74,13 @@ impl Session {
     /// # Errors
     /// [`Failure`], of any kind that connecting has.
     pub fn connect(config: Config) -> Result<Session, Failure> {
-        let made = Made::by(config.clone(), Client::connect)?;
-        Ok(Session { config: ArcSwap::from_pointee(config), current: ArcSwap::new(made) })
+        let made = Made::new();
+        made.client(|| config.clone(), Client::connect)?;
+        Ok(Session {
+            config: ArcSwap::from_pointee(config),
+            current: ArcSwap::from_pointee(made),
+            closed: AtomicBool::new(false),
+        })
     }
 
     /// This process's client.
@@ -63,7 +92,7 @@ impl Session {
     /// # Errors
     /// [`Failure`] if the child's own can't be started.
     pub fn client(&self) -> Result<Client, Failure> {
-        Ok(self.made()?.client.clone())
+        Ok(self.made()?.1)
     }
 
     /// The oldest event of this process's client that was not given yet: what
@@ -77,7 +106,7 @@ impl Session {
     /// # Errors
     /// As [`client`](Self::client).
     pub fn next_event(&self) -> Result<Option<Value>, Failure> {
-        Ok(self.made()?.events.take())
+        Ok(self.made()?.0.events.take())
     }
 
     /// As often as [`next_event`](Self::next_event) gives one, but not for ever.
@@ -85,21 +114,41 @@ impl Session {
     /// # Errors
     /// As [`client`](Self::client).
     pub fn events(&self) -> Result<Vec<Value>, Failure> {
-        let made = self.made()?;
+        let (made, _) = self.made()?;
         Ok(std::iter::from_fn(|| made.events.take()).take(MAX_EVENTS + 1).collect())
     }
 
-    fn made(&self) -> Result<Arc<Made>, Failure> {
-        let made = self.current.load();
-        if made.lineage == Lineage::current() {
-            return Ok(made.clone());
+    fn made(&self) -> Result<(Arc<Made>, Client), Failure> {
+        let mut made = self.current.load_full();
+        if made.lineage != Lineage::current() {
+            // Of the threads of a child that come here at once one is first: its
+            // events are those that the child's client feeds.
+            let own = Arc::new(Made::new());
+            let before = self.current.compare_and_swap(&made, own.clone());
+            made = if Arc::ptr_eq(&before, &made) { own } else { Arc::clone(&before) };
         }
-        let config = Config::clone(&self.config.load());
-        let connect = if config.use_shm { Client::start } else { Client::connect };
-        let own = Made::by(config, connect)?;
-        // Two threads that come here at once have two handles of one client.
-        self.current.store(own.clone());
-        Ok(own)
+        let config = || Config::clone(&self.config.load());
+        let start = |config: Config| match config.use_shm {
+            true => Client::start(config),
+            false => Client::connect(config),
+        };
+        let client = made.client(config, start)?.clone();
+        // SeqCst: it was made after the close has looked, or that finds it.
+        if self.closed.load(Ordering::SeqCst) {
+            client.clone().close();
+        }
+        Ok((made, client))
+    }
+
+    /// Closes this process's client. It has closed when this returns, whatever
+    /// other threads do with it; those that wait for a change return. A child
+    /// leaves what it has inherited as it is.
+    pub fn close(&self) {
+        // SeqCst: pairs with the look after a client was made.
+        self.closed.store(true, Ordering::SeqCst);
+        if let Some(client) = self.current.load_full().client.get() {
+            client.clone().close();
+        }
     }
 
     /// As [`Client::set_preferred_racks`], also for clients of children that are
@@ -146,6 +195,7 @@ impl Session {
     /// Whether the process that calls made this session's client, or has its
     /// own already.
     pub fn is_settled(&self) -> bool {
-        self.current.load().lineage == Lineage::current()
+        let made = self.current.load();
+        made.lineage == Lineage::current() && made.client.get().is_some()
     }
 }

@@ -1,6 +1,6 @@
 //! A client's connection: not made yet, made, or closed.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use pyo3::prelude::*;
 use tendmap::client::{Client as Known, Config};
@@ -13,7 +13,8 @@ enum State {
     /// Not connected yet.
     Lazy,
     Connected(Arc<Session>),
-    Closed,
+    /// What may still be about to close.
+    Closed(Weak<Session>),
 }
 
 /// A connection, and what it is made by. Its lock is held for a moment only, by
@@ -37,7 +38,7 @@ impl Connection {
         let found = match &*self.state() {
             State::Lazy => Some(None),
             State::Connected(session) => Some(Some(session.clone())),
-            State::Closed => None,
+            State::Closed(_) => None,
         };
         // Made without the lock: an exception may let other threads in.
         found.ok_or_else(|| closed(py))
@@ -80,12 +81,22 @@ impl Connection {
     }
 
     pub fn close(&self, py: Python<'_>) {
-        let former = std::mem::replace(&mut *self.state(), State::Closed);
-        // The last handle waits for the thread to hand the ownership over.
-        py.detach(|| drop(former));
+        let session = {
+            let mut state = self.state();
+            let session = match &*state {
+                State::Lazy => None,
+                State::Connected(session) => Some(session.clone()),
+                State::Closed(session) => session.upgrade(),
+            };
+            *state = State::Closed(session.as_ref().map_or_else(Weak::new, Arc::downgrade));
+            session
+        };
+        // It waits for the thread to hand the ownership over, in every thread that
+        // closes, whatever others do with the session.
+        py.detach(move || session.inspect(|session| session.close()));
     }
 
     pub fn is_closed(&self) -> bool {
-        matches!(*self.state(), State::Closed)
+        matches!(*self.state(), State::Closed(_))
     }
 }

@@ -1,12 +1,17 @@
 //! What a forked child inherits, and what it must not take over from its parent.
 
 use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use nix::unistd::{ForkResult, alarm, fork};
+use tendmap::client::{Client, ConnectError, Role};
 use tendmap::route::{Attempt, Batch, InSet, NamespaceHandle, Partition, Policy, Router, Starts};
 
-use super::{Host, Test};
-use crate::common::Cluster;
+use super::{Host, Mode, Test};
 use crate::common::forked::forked;
+use crate::common::{Cluster, wait_until};
 
 /// All of them fork, and so need a process of their own.
 pub fn tests() -> Vec<Test> {
@@ -14,6 +19,11 @@ pub fn tests() -> Vec<Test> {
         ("h90_siblings_choose_differently_from_their_first_batch_on", first_batch),
         ("h90_siblings_choose_differently_from_their_first_attempt_on", first_attempt),
         ("h90_a_child_that_pins_first_chooses_for_itself", first_pin),
+        ("h92_what_is_inherited_from_an_owner_tells_when_it_dies", owner_dies),
+        ("h92_what_is_inherited_tells_that_the_child_itself_owns", child_owns),
+        ("h97_a_child_finds_no_lock_taken_by_a_thread_it_does_not_have", no_lock),
+        ("h98_a_connect_whose_thread_cannot_start_leaves_nothing", no_thread),
+        ("h99_a_child_closes_what_it_inherited_and_a_wait_there_ends", child_closes),
     ]
 }
 
@@ -102,4 +112,134 @@ fn first_pin(host: &Host) {
         });
         assert_all_differ("after a pin", answers);
     }
+}
+
+/// Ends the process that calls, as a child of `forked` ends.
+fn end() -> ! {
+    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)
+        .unwrap();
+    unreachable!()
+}
+
+/// The parent's locks are not the child's: what the child has inherited must not
+/// count them as held when the parent is gone.
+fn owner_dies(host: &Host) {
+    forked(
+        |told| {
+            let client = host.client(&Cluster::new(2, 1));
+            assert!(client.status().unwrap().owner_alive);
+            let (mut here, mut there) = UnixStream::pair().unwrap();
+            // SAFETY: as in `forked`.
+            match unsafe { fork() }.unwrap() {
+                ForkResult::Parent { .. } => {
+                    // The child has seen it alive.
+                    drop(there);
+                    here.read_exact(&mut [0]).unwrap();
+                }
+                ForkResult::Child => {
+                    alarm::set(60);
+                    let alive = client.status().unwrap().owner_alive;
+                    // Private memory is a copy here, which has no owner.
+                    assert_eq!(alive, host.mode != Mode::Private);
+                    there.write_all(b"a").unwrap();
+                    drop((here, there));
+                    wait_until("it is told that the owner died", || {
+                        !client.status().unwrap().owner_alive
+                    });
+                    told.write_all(b"d").unwrap();
+                    end();
+                }
+            }
+        },
+        |child| child.read_exact(&mut [0]).unwrap(),
+    );
+}
+
+/// The child's own locks do not show where it asks the kernel for others'.
+fn child_owns(host: &Host) {
+    let inherited = host.client(&Cluster::new(2, 1));
+    let Mode::Shared(_) = host.mode else { return };
+    let (mut closed, mut close) = UnixStream::pair().unwrap();
+    forked(
+        |parent| {
+            let own = host.client(&Cluster::new(2, 1));
+            parent.write_all(b"c").unwrap();
+            closed.read_exact(&mut [0]).unwrap();
+            wait_until("it owns", || own.role() == Role::Owner);
+            assert_eq!(inherited.role(), Role::Closed, "no thread of this process is behind it");
+            for client in [&own, &inherited] {
+                let status = client.status().unwrap();
+                assert!(status.owner_alive, "{status:?}");
+            }
+            let attached = |client: &Client| client.status().unwrap().attached;
+            assert_eq!(attached(&own), attached(&inherited));
+            own.close();
+        },
+        |child| {
+            child.read_exact(&mut [0]).unwrap();
+            inherited.clone().close();
+            close.write_all(b"c").unwrap();
+        },
+    );
+}
+
+fn no_lock(host: &Host) {
+    let client = host.client(&Cluster::new(2, 1));
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    client.segment();
+                    client.status().unwrap();
+                }
+            });
+        }
+        for _ in 0..40 {
+            // A child that waits for a lock is ended by the alarm, which fails.
+            forked(
+                |_| {
+                    alarm::set(20);
+                    client.segment();
+                    client.map().unwrap();
+                    client.status().unwrap();
+                    client.clone().close();
+                },
+                |_| {},
+            );
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
+/// The process of a trial has had no thread yet: the first one takes note.
+fn no_thread(host: &Host) {
+    // SAFETY: there is no other thread.
+    unsafe { std::env::set_var("RUST_MIN_STACK", (1_u64 << 46).to_string()) };
+    let error = Client::connect_with(host.config(), Cluster::new(2, 1).source()).unwrap_err();
+    assert!(matches!(error, ConnectError::Thread(_)), "{error}");
+    host.assert_clean();
+}
+
+fn child_closes(host: &Host) {
+    let client = host.client(&Cluster::new(2, 1));
+    let sequence = client.map().unwrap().sequence;
+    forked(
+        |_| {
+            alarm::set(60);
+            let clone = client.clone();
+            let waiter = std::thread::spawn(move || {
+                let long = Duration::from_secs(600);
+                (clone.wait_for_change(sequence, long), clone.is_closed())
+            });
+            client.clone().close();
+            assert_eq!(waiter.join().unwrap(), (sequence, true));
+        },
+        |_| {},
+    );
+    assert!(!client.is_closed());
+    let before = client.status().unwrap().tends;
+    wait_until("the parent tends on", || client.status().unwrap().tends > before + 1);
+    client.close();
+    host.assert_clean();
 }
