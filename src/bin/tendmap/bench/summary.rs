@@ -78,9 +78,12 @@ impl Summary {
         let two = &lookups.two_readers;
         row("lookup, two readers", two, "ns", floor(two, &lookups.floor));
         let beside = &lookups.while_publishing;
-        let retried = match lookups.beside.checked_div(lookups.retries) {
-            Some(of) => format!("{}; 1 of {of} read again", floor(beside, &lookups.floor)),
-            None => floor(beside, &lookups.floor),
+        let retried = match lookups.retries {
+            0 => floor(beside, &lookups.floor),
+            _ => {
+                let percent = self.retries() * 100.0;
+                format!("{}, {percent:.3} % twice", floor(beside, &lookups.floor))
+            }
         };
         row("lookup, owner publishing", beside, "ns", retried);
         row("floor, each needs the last", &lookups.floor_latency, "ns", none());
@@ -98,15 +101,15 @@ impl Summary {
         let part = &publications.one_percent;
         row("publication, 1 % changed", part, "µs", copy(part));
         row("attach, to the first route", attach, "µs", none());
-        let many = format!("of {}; {followers} followers", times.takeovers.len());
         let slowest = number(times.takeovers.quantile(99));
-        let slowest = format!("{slowest} ms for 99 of 100 {many}");
+        let many = times.takeovers.len();
+        let slowest = format!("99 %: {slowest} ms; {many}, {followers} followers");
         row("takeover after a kill", &times.takeovers, "ms", slowest);
         let many = format!("of {}", times.handovers.len());
         row("hand-over at close", &times.handovers, "ms", many);
         let (threshold, interval) = (THRESHOLD.as_millis(), INTERVAL.as_millis());
         let slowest = number(times.hung.quantile(100));
-        let bound = format!("at most {slowest} ms; threshold {threshold} + interval {interval} ms");
+        let bound = format!("at most {slowest}; bound {} ms", threshold + interval);
         row("takeover from a hung owner", &times.hung, "ms", bound);
         write_table(out, &shown)
     }
