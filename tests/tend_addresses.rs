@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use tend_common::*;
 use tendmap::map::{Capacity, ClusterMap};
 use tendmap::sim::{Sim, SimConfig};
-use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, TendEvent};
+use tendmap::tend::{
+    AerospikeConfig, AerospikeSource, ClusterSource, Condition, TendError, TendEvent,
+};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -203,10 +205,107 @@ fn alternate_addresses_are_used_where_they_are_asked_for() {
     let mut ips: Vec<String> =
         source.map().nodes.iter().map(|(_, node)| node.address.ip().to_string()).collect();
     ips.sort();
-    // The first is the seed, which is on the loopback and so taken as it is.
-    assert_eq!(ips, ["127.0.0.1", "127.1.0.2", "127.1.0.3"]);
+    // Also that of the seed, which was reached at another one on the loopback.
+    assert_eq!(ips, ["127.1.0.1", "127.1.0.2", "127.1.0.3"]);
     let source = whole(&sim, AerospikeConfig::new(vec![sim.seeds()[0].into()]));
     assert!(
         source.map().nodes.iter().all(|(_, node)| node.address.ip().to_string() == "127.0.0.1")
     );
+}
+
+/// Nodes A and B, of which B is listed without an alternate address unless one is
+/// given.
+fn with_alternates(own: &str, of_b: &str) -> Fake {
+    let mut fake = two();
+    for (address, id, hosts) in [("127.0.0.1:1", "B", of_b), ("127.0.0.1:2", "A", own)] {
+        edit_in(&mut fake, address, |server| {
+            server.set("peers-clear-alt", format!("7,3000,[[{id},,[{hosts}]]]"));
+            server.set("service-clear-alt", if id == "B" { own } else { of_b });
+        });
+    }
+    fake
+}
+
+fn wanting_alternates(fake: Fake) -> AerospikeSource<Fake> {
+    let mut config = seeds(&["127.0.0.1:1"]);
+    config.use_services_alternate = true;
+    let mut source = AerospikeSource::with_transport(config, fake);
+    source.start(ClusterMap::new(SMALL));
+    source
+}
+
+#[test]
+fn h61_a_cluster_without_alternate_addresses_is_an_error_that_names_the_setting() {
+    let mut source = wanting_alternates(with_alternates("", ""));
+    for _ in 0..2 {
+        let (result, _) = tend(&mut source);
+        let error = result.unwrap_err();
+        assert!(matches!(error, TendError::NoAlternateAddress { peers: 1, .. }), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains("alternate-access-address") && text.contains("network.service"), "{text}");
+        assert!(source.map().nodes.is_empty(), "no map of one node is made of it");
+    }
+}
+
+#[test]
+fn h61_nodes_without_an_alternate_address_are_told_once_and_counted() {
+    let without = |events: &[TendEvent]| -> Vec<String> {
+        let id = |event: &TendEvent| match event {
+            TendEvent::NoAlternateAddress { id, setting } => {
+                assert_eq!(*setting, "alternate-access-address");
+                Some(id.to_string())
+            }
+            _ => None,
+        };
+        events.iter().filter_map(id).collect()
+    };
+    // A tells none for itself; it is reached where it was asked.
+    let mut source = wanting_alternates(with_alternates("", "127.0.0.1:2"));
+    for pass in 0..3 {
+        let (report, events) = tend_well(&mut source);
+        assert_eq!(ids(source.map()), "A B");
+        assert_eq!(report.conditions.count(Condition::NoAlternateAddress), 1);
+        assert_eq!(without(&events), if pass == 0 { vec!["A"] } else { vec![] }, "{events:?}");
+    }
+    // From now on it does; B does not any more.
+    for (address, list) in [("127.0.0.1:1", "[B,,[]]"), ("127.0.0.1:2", "[A,,[127.0.0.1:1]]")] {
+        edit(&mut source, address, |server| {
+            server.raise("peers-generation");
+            server.set("peers-clear-alt", format!("8,3000,[{list}]"));
+        });
+    }
+    let (report, events) = tend_well(&mut source);
+    assert_eq!(report.conditions.count(Condition::NoAlternateAddress), 1);
+    assert_eq!(without(&events), ["B"], "{events:?}");
+    assert_eq!(ids(source.map()), "A B", "the map stands");
+}
+
+#[test]
+fn h61_without_the_setting_nothing_is_said_of_alternate_addresses() {
+    let mut source = source(with_alternates("", ""), SMALL);
+    let (report, events) = tend_well(&mut source);
+    assert_eq!(report.conditions.count(Condition::NoAlternateAddress), 0);
+    assert!(!events.iter().any(|event| matches!(event, TendEvent::NoAlternateAddress { .. })));
+}
+
+#[test]
+fn h62_the_own_address_of_a_seed_on_the_loopback_is_used_where_the_same_node_answers() {
+    // The admin port 9 of A; the service port 1. At 7 nobody answers, at 2 B does.
+    for (told, used) in [
+        ("127.0.0.1:1", "127.0.0.1:1"),
+        ("127.0.0.1:9", "127.0.0.1:9"),
+        ("127.0.0.1:7", "127.0.0.1:9"),
+        ("127.0.0.1:2", "127.0.0.1:9"),
+        ("127.0.0.1:7,127.0.0.1:1", "127.0.0.1:1"),
+        ("", "127.0.0.1:9"),
+    ] {
+        let mut fake = two();
+        edit_in(&mut fake, "127.0.0.1:1", |a| a.set("service-clear-std", told));
+        let a = fake.servers[&at("127.0.0.1:1")].clone();
+        fake.servers.insert(at("127.0.0.1:9"), a);
+        let mut source = configured(fake, seeds(&["127.0.0.1:9"]));
+        tend_well(&mut source);
+        assert_eq!(address_of(&source, "A"), used, "{told}");
+        assert_eq!(owners(source.map(), 0), "AAAABBBB");
+    }
 }

@@ -490,3 +490,51 @@ fn every_byte_that_comes_is_counted_with_headers_logins_and_what_tls_adds() {
         assert!(told > 1000, "a map of partitions alone is more: {told}");
     }
 }
+
+/// What is said of the only host in a survey.
+fn said(config: &AerospikeConfig) -> String {
+    let survey = tendmap::tend::survey(config, &mut Log::default()).unwrap();
+    assert!(survey.error.is_some());
+    survey.hosts[0].addresses[0].node.clone().expect_err("nobody is understood there")
+}
+
+#[test]
+fn h59_a_clear_port_with_tls_on_and_a_tls_port_with_tls_off_are_told_as_such() {
+    let authority = Authority::new();
+    let sim = Sim::start(config(1, authority.nodes())).unwrap();
+    let (clear, secure) = (sim.seeds()[0], sim.tls_seeds()[0]);
+    let mut settings_of = settings(&sim, authority.client());
+    settings_of.hosts = vec![format!("{}:{NAME}:{}", clear.ip(), clear.port()).parse().unwrap()];
+    let text = said(&settings_of);
+    assert!(text.contains("clear text") && text.contains("TLS is on"), "{text}");
+    assert!(text.contains(&secure.to_string()), "the port to use: {text}");
+    let mut settings_of = AerospikeConfig::new(vec![secure.into()]);
+    settings_of.connect_timeout = Duration::from_secs(5);
+    let text = said(&settings_of);
+    assert!(text.contains("speaks TLS at this port"), "{text}");
+    // With security it is no less clear text.
+    sim.set_security(true).unwrap();
+    let mut settings_of = settings(&sim, authority.client());
+    settings_of.hosts = vec![format!("{}:{NAME}:{}", clear.ip(), clear.port()).parse().unwrap()];
+    let text = said(&settings_of);
+    assert!(text.contains("clear text"), "{text}");
+}
+
+#[test]
+fn h59_an_alert_of_tls_is_understood_by_the_tender() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut byte = [0];
+            let _ = stream.read(&mut byte);
+            // What OpenSSL answers to clear text.
+            let _ = stream.write_all(&[0x15, 3, 1, 0, 2, 2, 70]);
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+            let _ = stream.read(&mut [0; 256]);
+        }
+    });
+    let mut source = start(AerospikeConfig::new(vec![address.into()]));
+    let error = trouble(&mut source);
+    assert!(error.contains("speaks TLS at this port"), "{error}");
+}

@@ -8,6 +8,7 @@ mod console;
 mod identity;
 mod lifecycle;
 mod racks;
+mod ports;
 mod recorded;
 mod replay;
 mod settings;

@@ -6,7 +6,9 @@ use std::ops::ControlFlow;
 
 use serde_json::{Value, json};
 use tendmap::map::{Namespace, NodeId};
-use tendmap::tend::{Survey, SurveyedHost, SurveyedNode, TendEvent, Turn, survey};
+use tendmap::tend::{
+    Survey, SurveyedAddress, SurveyedHost, SurveyedNode, TendEvent, Turn, survey,
+};
 
 use crate::cluster::ClusterArgs;
 use crate::failure::Failure;
@@ -40,6 +42,9 @@ impl Turn for Heard {
             TendEvent::BadEntry { id, what, entry, problem } => {
                 let told = format!("node {id} tells an entry of {what} that is left out");
                 self.0.push(format!("{told}: {problem}: \"{entry}\""));
+            }
+            TendEvent::NoAlternateAddress { id, setting } => {
+                self.0.push(no_address(id, setting));
             }
             TendEvent::NodeRefused { id, capacity } => {
                 self.0.push(format!("node {id} is one too many: {capacity} is the limit"));
@@ -97,6 +102,7 @@ fn problems(survey: &Survey, mut problems: Vec<String>) -> Vec<String> {
     for host in &survey.hosts {
         let hint = "check that a server listens there, or leave the host out";
         problems.extend(unreached("host", host, None, hint));
+        problems.extend(host.addresses.iter().filter_map(|at| wrong_port(survey, host, at)));
     }
     for node in &survey.nodes {
         let id = node.id;
@@ -104,13 +110,18 @@ fn problems(survey: &Survey, mut problems: Vec<String>) -> Vec<String> {
             problems.push(format!("node {id} at {}: {error}", node.address));
         }
         if node.told.is_empty() && node.error.is_none() {
-            problems
-                .push(format!("node {id} tells no address of its own; check its access-address"));
+            let problem = no_address(id, survey.setting);
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
         }
         let what = format!("node {id} tells the address");
-        let hint = "check its access-address, or try --use-services-alternate";
+        let hint = match survey.setting.contains("alternate") {
+            false => format!("check its {}, or try --use-services-alternate", survey.setting),
+            true => format!("check its {}", survey.setting),
+        };
         for host in &node.told {
-            problems.extend(unreached(&what, host, Some(id), hint));
+            problems.extend(unreached(&what, host, Some(id), &hint));
         }
     }
     for namespace in survey.map.namespaces().iter().filter(|namespace| namespace.holes() > 0) {
@@ -118,6 +129,26 @@ fn problems(survey: &Survey, mut problems: Vec<String>) -> Vec<String> {
         problems.push(format!("namespace {name} has {holes} partitions without a master"));
     }
     problems
+}
+
+fn no_address(id: NodeId, setting: &str) -> String {
+    let kind = if setting.contains("alternate") { "alternate address" } else { "address" };
+    format!("node {id} advertises no {kind}; set {setting} in its network.service stanza")
+}
+
+/// A host at whose port a node answers, but not to clients.
+fn wrong_port(survey: &Survey, host: &SurveyedHost, at: &SurveyedAddress) -> Option<String> {
+    let id = *at.node.as_ref().ok()?;
+    let node = survey.nodes.iter().find(|node| node.id == id)?;
+    if node.serves_at(at.address.port()) {
+        return None;
+    }
+    let told: Vec<String> = node.told.iter().map(|told| told.host.to_string()).collect();
+    let (host, told) = (&host.host, told.join(", "));
+    Some(format!(
+        "host {host}: node {id} answers there, but it serves clients at {told}: an admin port \
+         answers what the tender asks and no commands; give {told} instead"
+    ))
 }
 
 /// The racks of a namespace, and the nodes in each.

@@ -92,7 +92,22 @@ impl AerospikeConfig {
             (true, true) => "service-clear-alt",
             _ => service,
         };
-        Commands { peers, service }
+        let tls_service = match self.use_services_alternate {
+            false => "service-tls-std",
+            true => "service-tls-alt",
+        };
+        Commands { peers, service, tls_service }
+    }
+
+    /// The setting of servers that advertises the addresses that are used, in their
+    /// `network.service` stanza.
+    pub(super) fn address_setting(&self) -> &'static str {
+        match (self.secure(), self.use_services_alternate) {
+            ((true, false), true) => "tls-alternate-access-address",
+            ((true, false), false) => "tls-access-address",
+            (_, true) => "alternate-access-address",
+            (_, false) => "access-address",
+        }
     }
 
     /// The command that tells a server who asks.
@@ -113,4 +128,6 @@ impl AerospikeConfig {
 pub(super) struct Commands {
     pub(super) peers: &'static str,
     pub(super) service: &'static str,
+    /// Where a server takes TLS.
+    pub(super) tls_service: &'static str,
 }

@@ -12,12 +12,14 @@
 //! # let _ = source.map();
 //! ```
 
+mod alternates;
 mod belongs;
 mod config;
 mod contradictions;
 mod entries;
 mod glance;
 mod identity;
+mod known;
 mod namespaces;
 mod node;
 mod partitions;
@@ -27,6 +29,7 @@ mod refresh;
 mod seed;
 mod standing;
 mod survey;
+mod unreached;
 mod validate;
 
 pub use config::AerospikeConfig;
@@ -40,7 +43,9 @@ use self::contradictions::Contradictions;
 use self::identity::Name;
 use self::namespaces::Watch;
 use self::node::NodeState;
-use self::seed::KnownHosts;
+use self::known::KnownHosts;
+use self::unreached::Unreached;
+use self::validate::Invalid;
 use self::standing::Standing;
 use super::info::BadEntry;
 use super::login::Credentials;
@@ -64,8 +69,12 @@ pub struct AerospikeSource<T = TcpTransport> {
     /// What found no place in the map.
     refused_nodes: BTreeSet<NodeId>,
     refused_namespaces: BTreeSet<NamespaceName>,
-    /// New nodes whose trouble was told.
-    troubled: BTreeSet<NodeId>,
+    /// Peers that were not reached yet.
+    unreached: Unreached,
+    /// Nodes that were told to advertise no alternate address.
+    no_alternate: BTreeSet<NodeId>,
+    /// Addresses that are known not to answer: they are not asked.
+    silent: BTreeMap<SocketAddr, Invalid>,
     watch: BTreeMap<NamespaceName, Watch>,
     /// The bad entries that were told.
     bad_entries: BTreeSet<BadEntry>,
@@ -116,7 +125,9 @@ impl<T: Transport> AerospikeSource<T> {
             known: KnownHosts::default(),
             refused_nodes: BTreeSet::new(),
             refused_namespaces: BTreeSet::new(),
-            troubled: BTreeSet::new(),
+            unreached: Unreached::default(),
+            no_alternate: BTreeSet::new(),
+            silent: BTreeMap::new(),
             watch: BTreeMap::new(),
             bad_entries: BTreeSet::new(),
             left: BTreeMap::new(),
@@ -161,7 +172,7 @@ impl<T: Transport> ClusterSource for AerospikeSource<T> {
             let host = Host::from(node.address).with_tls_name(node.tls_name.as_ref());
             self.name(node.address, &host);
             if !for_login_only {
-                self.known.remember(host);
+                self.known.found(&host);
             }
         }
         self.map = map;
@@ -216,7 +227,8 @@ impl<T: Transport> ClusterSource for AerospikeSource<T> {
         self.nodes.clear();
         self.refused_nodes.clear();
         self.refused_namespaces.clear();
-        self.troubled.clear();
+        self.unreached = Unreached::default();
+        self.no_alternate.clear();
         self.watch.clear();
         self.bad_entries.clear();
         self.left.clear();

@@ -58,6 +58,8 @@ pub(super) struct NodeState {
     pub(super) withheld: bool,
     /// Its racks; `None` = not known yet.
     pub(super) racks: Option<Vec<(NamespaceName, i32)>>,
+    /// Whether it advertises no alternate address.
+    pub(super) no_alternate: bool,
     /// Whether it can be asked: see [`unlocated`](Self::unlocated).
     pub(super) located: bool,
     /// Passes in a row in which it failed.
@@ -110,6 +112,7 @@ impl NodeState {
             masters: Vec::new(),
             withheld: false,
             racks: None,
+            no_alternate: false,
             located: true,
             failures: 0,
             last_error: String::new(),

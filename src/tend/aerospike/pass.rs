@@ -48,25 +48,30 @@ impl<T: Transport> AerospikeSource<T> {
         for node in &mut self.nodes {
             node.begin_pass();
         }
-        let mut pass = Pass::default();
+        self.unreached.begin_pass();
+        let mut pass = Pass { dead: self.silent.clone() };
         self.ask_status(turn, &mut pass)?;
         let lists = if self.nodes.iter().any(|node| node.status.is_some() && !node.gone) {
-            match self.peers_are_due() {
+            match self.peers_are_due() || self.look_again(turn, &mut pass)? {
                 true => Some(self.ask_peers(turn)?),
                 false => None,
             }
         } else {
             // Nobody there is known any more, or nobody is known yet.
-            Some(vec![self.seed(turn, &mut pass)?])
+            let of_seed = self.seed(turn, &mut pass)?;
+            self.check_alternates(&of_seed)?;
+            Some(vec![of_seed])
         };
         if let Some(lists) = lists {
             self.take_peers(turn, &mut pass, lists)?;
         }
+        self.count_missing();
         self.refresh(turn)?;
         self.remove_leaving(turn);
         self.watch_claims(turn);
         self.watch_namespaces(turn);
         self.tell_bad_entries(turn);
+        self.tell_alternates(turn);
         let addresses: BTreeSet<SocketAddr> = self.nodes.iter().map(|node| node.address).collect();
         self.transport.keep(&addresses);
         self.names.retain(|address, _| addresses.contains(address));
@@ -125,13 +130,14 @@ impl<T: Transport> AerospikeSource<T> {
     ) -> Result<Vec<Asked>, Interrupted> {
         // Two nodes at one address: one of them will turn out to be gone.
         let mut sent: Vec<Ask> = Vec::new();
+        let mut known: BTreeMap<SocketAddr, usize> = BTreeMap::new();
         let mut place = Vec::new();
         for (index, commands) in &asks {
             let address = self.nodes[*index].address;
             let ask = Ask { address, commands: commands.clone() };
-            let known = sent.iter().position(|sent| sent.address == address);
-            place.push(known.unwrap_or(sent.len()));
-            if known.is_none() {
+            let at = *known.entry(address).or_insert(sent.len());
+            place.push(at);
+            if at == sent.len() {
                 sent.push(ask);
             }
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use super::AerospikeSource;
 use super::identity::WHO;
@@ -16,6 +17,9 @@ use crate::tend::{Condition, Host, TendEvent, Turn};
 
 /// For so many passes the removal of a node is put off at most.
 const MAX_PUT_OFF: u32 = 3;
+
+/// Peers of a list that are taken over from one beat to the next.
+const PEERS_A_BEAT: usize = 1024;
 
 /// What one node says of its peers.
 #[derive(Debug)]
@@ -57,14 +61,12 @@ impl List {
         let list = List::new(validated.id, validated.status.peers, peers);
         List { newcomer: Some(validated), ..list }
     }
-}
 
-/// A node to be validated: a new one, or one that may have moved.
-#[derive(Debug, Default)]
-struct Candidate {
-    hosts: Vec<Host>,
-    /// Where it was: that it does not answer there is known.
-    from: Option<SocketAddr>,
+    /// How many peers it has, if there are some and none has an address.
+    pub(super) fn without_addresses(&self) -> Option<usize> {
+        let nowhere = self.bad.is_empty() && self.peers.iter().all(|peer| peer.hosts.is_empty());
+        Some(self.peers.len()).filter(|&peers| nowhere && peers > 0)
+    }
 }
 
 impl<T: Transport> AerospikeSource<T> {
@@ -104,7 +106,11 @@ impl<T: Transport> AerospikeSource<T> {
                     self.nodes[index].on_connection(answer.connection);
                     lists.push(List::new(self.nodes[index].id, generation, peers));
                 }
-                Err(error) => self.bad_reply(turn, index, &error),
+                Err(error) => {
+                    self.bad_reply(turn, index, &error);
+                    // What it lists counts in no pass in which it is not read.
+                    self.nodes[index].generations.peers = None;
+                }
             }
         }
         Ok(lists)
@@ -118,54 +124,48 @@ impl<T: Transport> AerospikeSource<T> {
         pass: &mut Pass,
         mut lists: Vec<List>,
     ) -> Result<(), Interrupted> {
+        let begun = Instant::now();
+        let known: BTreeMap<NodeId, usize> =
+            self.nodes.iter().enumerate().map(|(index, node)| (node.id, index)).collect();
         let mut listed = BTreeSet::new();
-        // New nodes that were validated, and those that could not be.
+        // New nodes that were validated.
         let mut found: BTreeSet<NodeId> =
             lists.iter().filter(|list| list.newcomer.is_some()).map(|list| list.id).collect();
-        let mut unhandled: BTreeMap<NodeId, Option<(SocketAddr, Invalid)>> = BTreeMap::new();
-        let mut next = 0;
-        while next < lists.len() {
-            let mut candidates: BTreeMap<NodeId, Candidate> = BTreeMap::new();
-            for peer in lists[next..].iter().flat_map(|list| &list.peers) {
-                listed.insert(peer.id);
-                let tls_name = peer.tls_name.as_ref();
-                let hosts: Vec<Host> = peer
-                    .hosts
-                    .iter()
-                    .map(|host| self.config.mapped(host).with_tls_name(tls_name))
-                    .collect();
-                hosts.iter().for_each(|host| self.known.remember(host.clone()));
-                let from = match self.nodes.iter().find(|node| node.id == peer.id && !node.gone) {
-                    Some(node) if !node.failed => continue,
-                    Some(node) => Some(node.address),
-                    None => None,
-                };
-                if found.contains(&peer.id) || unhandled.contains_key(&peer.id) {
-                    continue;
-                }
-                let candidate = candidates.entry(peer.id).or_default();
-                candidate.from = from;
-                candidate.hosts.extend(hosts);
+        let (mut next, mut waves) = (0, 0);
+        self.unreached.begin_lists();
+        loop {
+            for list in &lists[next..] {
+                // Servers may list others without end. What the map has no room
+                // for is not looked for through nodes that are new themselves.
+                let room = self.nodes.len() + found.len() <= self.map.nodes.capacity();
+                let follow = room || list.newcomer.is_none();
+                self.take_list(turn, list, &known, &found, &mut listed, follow)?;
             }
             next = lists.len();
-            let groups = self.groups(turn, &candidates)?;
-            let outcomes = self.validate(turn, pass, &groups, false)?;
-            for ((id, _), mut outcome) in candidates.into_iter().zip(outcomes) {
-                if let Some(good) = outcome.good.take_if(|_| self.config.secure().1) {
-                    match self.in_clear(turn, pass, good)? {
-                        Ok(good) => outcome.good = Some(good),
-                        Err(error) => outcome.errors.insert(0, error),
-                    }
-                }
-                if let Some(good) = outcome.good {
-                    found.insert(id);
-                    lists.push(List::of_new(good));
-                } else {
-                    unhandled.insert(id, outcome.errors.into_iter().next());
-                }
+            if waves == 0 {
+                self.unreached.queue();
+            } else if begun.elapsed() >= self.config.connect_timeout {
+                break;
             }
+            let wave = self.unreached.next();
+            if wave.is_empty() {
+                break;
+            }
+            waves += 1;
+            for good in self.look_for(turn, pass, &wave)? {
+                found.insert(good.id);
+                if let Some(missing) = self.unreached.found(&good.id) {
+                    missing.hosts.iter().for_each(|host| self.known.found(host));
+                }
+                lists.push(List::of_new(good));
+            }
+            // Those that answered and are not wanted keep no connection meanwhile.
+            let newcomers = lists.iter().filter_map(|list| list.newcomer.as_ref());
+            let wanted = self.nodes.iter().map(|node| node.address);
+            let wanted = wanted.chain(newcomers.map(|newcomer| newcomer.address)).collect();
+            self.transport.keep(&wanted);
         }
-        self.tell_trouble(turn, &unhandled, &listed);
+        self.unreached.end_lists();
         // Another one has its address: they can't both be in the map.
         let newcomers = lists.iter().filter_map(|list| list.newcomer.as_ref());
         let taken: BTreeSet<SocketAddr> = newcomers.map(|newcomer| newcomer.address).collect();
@@ -177,32 +177,124 @@ impl<T: Transport> AerospikeSource<T> {
             }
         }
         self.refused_nodes.retain(|id| listed.contains(id) || found.contains(id));
-        let known = |id: &&NodeId| self.nodes.iter().any(|node| node.id == **id);
-        let missing = unhandled.keys().filter(|id| !known(id)).count();
-        self.conditions.add(Condition::MissingPeers, missing);
+        let place: BTreeMap<NodeId, usize> =
+            self.nodes.iter().enumerate().map(|(index, node)| (node.id, index)).collect();
         for list in &lists {
-            if let Some(node) = self.nodes.iter_mut().find(|node| node.id == list.id) {
+            if let Some(node) = place.get(&list.id).map(|&index| &mut self.nodes[index]) {
                 node.bad_lists.peers = list.bad.clone();
                 let peers = Some(list.peers.iter().map(|peer| peer.id).collect());
                 if node.peers != peers {
                     node.peers = peers;
                     self.standing.list_changed();
                 }
-                let whole = !list.peers.iter().any(|peer| unhandled.contains_key(&peer.id));
-                node.generations.peers = whole.then_some(list.generation);
+                // Those that were not reached are kept by themselves.
+                node.generations.peers = Some(list.generation);
             }
         }
         Ok(())
     }
 
-    /// Where the candidates may be.
+    /// Takes over what one list says: who is listed, and who is to be looked for.
+    fn take_list(
+        &mut self,
+        turn: &mut dyn Turn,
+        list: &List,
+        known: &BTreeMap<NodeId, usize>,
+        found: &BTreeSet<NodeId>,
+        listed: &mut BTreeSet<NodeId>,
+        follow: bool,
+    ) -> Result<(), Interrupted> {
+        for (number, peer) in list.peers.iter().enumerate() {
+            if number % PEERS_A_BEAT == 0 && turn.beat().is_break() {
+                return Err(Interrupted);
+            }
+            listed.insert(peer.id);
+            let tls_name = peer.tls_name.as_ref();
+            let mapped = peer.hosts.iter().map(|host| self.config.mapped(host));
+            let hosts: Vec<Host> = mapped.map(|host| host.with_tls_name(tls_name)).collect();
+            let node = known.get(&peer.id).map(|&index| &mut self.nodes[index]);
+            let is_known = node.is_some();
+            let mut from = None;
+            if let Some(node) = node {
+                node.no_alternate = hosts.is_empty();
+                if !node.gone && !node.failed {
+                    hosts.iter().for_each(|host| self.known.found(host));
+                    continue;
+                }
+                from = (!node.gone).then_some(node.address);
+            }
+            hosts.iter().for_each(|host| self.known.told(host));
+            if follow && !found.contains(&peer.id) {
+                self.unreached.list(peer.id, hosts, is_known, from);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks again for some of the peers that were not reached, while nothing else
+    /// has changed; whether any of them was found. Then the lists are read anew:
+    /// it comes into the map by them.
+    pub(super) fn look_again(
+        &mut self,
+        turn: &mut dyn Turn,
+        pass: &mut Pass,
+    ) -> Result<bool, Interrupted> {
+        if self.unreached.is_empty() {
+            return Ok(false);
+        }
+        let (begun, mut any, mut first) = (Instant::now(), false, true);
+        self.unreached.queue();
+        while core::mem::take(&mut first) || begun.elapsed() < self.config.connect_timeout {
+            let wave = self.unreached.next();
+            if wave.is_empty() {
+                break;
+            }
+            for good in self.look_for(turn, pass, &wave)? {
+                self.unreached.prefer(&good.id);
+                any = true;
+            }
+        }
+        Ok(any)
+    }
+
+    /// Looks for peers at the same time; those that were found.
+    fn look_for(
+        &mut self,
+        turn: &mut dyn Turn,
+        pass: &mut Pass,
+        wave: &[NodeId],
+    ) -> Result<Vec<Validated>, Interrupted> {
+        let groups = self.groups(turn, wave)?;
+        let outcomes = self.validate(turn, pass, &groups, false)?;
+        let mut found = Vec::new();
+        for (&id, mut outcome) in wave.iter().zip(outcomes) {
+            if let Some(good) = outcome.good.take_if(|_| self.config.secure().1) {
+                match self.in_clear(turn, pass, good)? {
+                    Ok(good) => outcome.good = Some(good),
+                    Err(error) => outcome.errors.insert(0, error),
+                }
+            }
+            match outcome.good {
+                Some(good) => found.push(good),
+                None => self.not_reached(turn, id, outcome.errors.into_iter().next()),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Where those peers may be.
     fn groups(
         &mut self,
         turn: &mut dyn Turn,
-        candidates: &BTreeMap<NodeId, Candidate>,
+        wave: &[NodeId],
     ) -> Result<Vec<Group>, Interrupted> {
+        let of = |id: &NodeId| self.unreached.get(id);
+        let places: Vec<(Vec<Host>, Option<SocketAddr>)> = wave
+            .iter()
+            .map(|id| of(id).map(|it| (it.hosts.clone(), it.from)).unwrap_or_default())
+            .collect();
         // All names at once: one that hangs must not delay the others.
-        let hosts: Vec<Host> = candidates.values().flat_map(|c| c.hosts.iter().cloned()).collect();
+        let hosts: Vec<Host> = places.iter().flat_map(|(hosts, _)| hosts).cloned().collect();
         let by_address: Option<Vec<_>> =
             hosts.iter().map(|host| Some(Ok(vec![host.address()?]))).collect();
         let mut resolved = match by_address {
@@ -211,12 +303,15 @@ impl<T: Transport> AerospikeSource<T> {
         }
         .into_iter();
         let mut groups = Vec::new();
-        for (&id, candidate) in candidates {
+        for (&id, (hosts, from)) in wave.iter().zip(&places) {
             let mut addresses: Vec<SocketAddr> = Vec::new();
-            for (host, found) in candidate.hosts.iter().zip(resolved.by_ref()) {
+            for (host, found) in hosts.iter().zip(resolved.by_ref()) {
+                if let Err(error) = &found {
+                    tracing::debug!(%id, %host, %error, "a peer's host has no address");
+                }
                 for address in found.into_iter().flatten() {
                     self.name(address, host);
-                    if Some(address) != candidate.from && !addresses.contains(&address) {
+                    if Some(address) != *from && !addresses.contains(&address) {
                         addresses.push(address);
                     }
                 }
@@ -226,48 +321,63 @@ impl<T: Transport> AerospikeSource<T> {
         Ok(groups)
     }
 
-    /// Tells once of each node that is not asked yet and can't be reached at its
-    /// addresses.
-    fn tell_trouble(
+    /// A peer can't be reached at its addresses: told once, if it is not asked
+    /// yet.
+    fn not_reached(
         &mut self,
         turn: &mut dyn Turn,
-        unhandled: &BTreeMap<NodeId, Option<(SocketAddr, Invalid)>>,
-        listed: &BTreeSet<NodeId>,
+        id: NodeId,
+        error: Option<(SocketAddr, Invalid)>,
     ) {
-        for (&id, error) in unhandled {
-            let strays = |node: &NodeState| node.id == id && node.stray.is_some();
-            if let Some((_, Invalid::WrongCluster { .. })) = error
-                && !self.nodes.iter().any(strays)
-            {
-                self.conditions.add(Condition::OtherCluster, 1);
-            }
-            // It is starting: not worth a word.
-            if let Some((_, Invalid::NotReady)) = error {
-                continue;
-            }
-            let is_news = match self.nodes.iter_mut().find(|node| node.id == id) {
-                // It was told when it did not answer.
-                Some(node) if node.located => false,
-                Some(node) => {
-                    if let Some((_, error)) = error {
-                        node.note(error.to_string());
-                    }
-                    !core::mem::replace(&mut node.told_failed, true)
-                }
-                None => self.troubled.insert(id),
-            };
-            match error {
-                Some((address, error)) if is_news => {
-                    let (address, error) = (*address, error.to_string());
-                    turn.event(TendEvent::NodeFailed { id, address, error });
-                }
-                None if is_news => {
-                    tracing::warn!(%id, "a peer is listed without any address that can be used");
-                }
-                _ => {}
-            }
+        let Some(missing) = self.unreached.get_mut(&id) else { return };
+        missing.starting = matches!(error, Some((_, Invalid::NotReady)));
+        missing.of_another = matches!(error, Some((_, Invalid::WrongCluster { .. })));
+        // It is starting: not worth a word.
+        if missing.starting {
+            return;
         }
-        self.troubled.retain(|id| unhandled.contains_key(id) && listed.contains(id));
+        let known = match missing.known {
+            true => self.nodes.iter_mut().find(|node| node.id == id),
+            false => None,
+        };
+        let is_news = match known {
+            // It was told when it did not answer.
+            Some(node) if node.located => false,
+            Some(node) => {
+                if let Some((_, error)) = &error {
+                    node.note(error.to_string());
+                }
+                !core::mem::replace(&mut node.told_failed, true)
+            }
+            None => !core::mem::replace(&mut missing.told, true),
+        };
+        match error {
+            Some((address, error)) if is_news => {
+                let error = error.to_string();
+                turn.event(TendEvent::NodeFailed { id, address, error });
+            }
+            None if is_news => {
+                tracing::warn!(%id, "a peer is listed without any address that can be used");
+            }
+            _ => {}
+        }
+    }
+
+    /// Counts the peers that are listed and not in the table.
+    pub(super) fn count_missing(&mut self) {
+        if self.unreached.is_empty() {
+            return;
+        }
+        let known: BTreeMap<NodeId, bool> =
+            self.nodes.iter().map(|node| (node.id, node.stray.is_some())).collect();
+        let (mut missing, mut of_another) = (0, 0);
+        for (id, peer) in self.unreached.iter() {
+            let strays = known.get(id);
+            missing += usize::from(strays.is_none());
+            of_another += usize::from(peer.of_another && strays != Some(&true));
+        }
+        self.conditions.add(Condition::MissingPeers, missing);
+        self.conditions.add(Condition::OtherCluster, of_another);
     }
 
     /// Decides who is taken out. Then all that stay are asked for their claims, so
@@ -369,7 +479,8 @@ impl<T: Transport> AerospikeSource<T> {
 
     /// Takes a validated node into the table, or to its new address.
     fn add_node(&mut self, turn: &mut dyn Turn, new: Validated) {
-        let Validated { id, address, connection, status, bad_service, .. } = new;
+        let Validated { id, address, connection, status, service, bad_service, .. } = new;
+        let no_alternate = service.is_empty() && bad_service.is_empty();
         // Whoever connects to it has to know what its certificate bears, where
         // that is not its address.
         let is_address = |name: &String| name.parse::<std::net::IpAddr>().is_ok();
@@ -384,6 +495,7 @@ impl<T: Transport> AerospikeSource<T> {
             node.connection = Some(connection);
             node.status = status;
             node.bad_lists.service = bad_service;
+            node.no_alternate = no_alternate;
             node.told_failed = told_failed;
             node.fresh = true;
             if from != address {
@@ -400,6 +512,7 @@ impl<T: Transport> AerospikeSource<T> {
             Ok(slot) => {
                 let mut state = NodeState::new(id, slot, address);
                 state.bad_lists.service = bad_service;
+                state.no_alternate = no_alternate;
                 self.nodes.push(NodeState {
                     connection: Some(connection),
                     status,

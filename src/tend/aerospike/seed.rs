@@ -1,7 +1,7 @@
 //! Finding the cluster: from the configured seeds, then from every address that
 //! was ever told.
 
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::AerospikeSource;
@@ -13,36 +13,17 @@ use crate::tend::info::Build;
 use crate::tend::transport::{Interrupted, Transport};
 use crate::tend::{Host, TendError, Turn};
 
-/// Addresses that are remembered at most; the oldest go first.
-const MAX_KNOWN: usize = 1024;
 /// Remembered addresses that are tried at the same time.
 const AT_ONCE: usize = 64;
 /// After so many failures in a row a node is given up where nobody answers.
 pub(super) const MAX_FAILURES: u32 = 5;
-
-/// Every address that was ever told: further seeds for the day on which all
-/// nodes are somewhere else.
-#[derive(Debug, Default)]
-pub(super) struct KnownHosts(VecDeque<Host>);
-
-impl KnownHosts {
-    pub(super) fn remember(&mut self, host: Host) {
-        if self.0.contains(&host) {
-            return;
-        }
-        if self.0.len() == MAX_KNOWN {
-            self.0.pop_front();
-        }
-        self.0.push_back(host);
-    }
-}
 
 impl<T: Transport> AerospikeSource<T> {
     /// Finds one node of the cluster; what it says of its peers.
     pub(super) fn seed(&mut self, turn: &mut dyn Turn, pass: &mut Pass) -> Result<List, TendError> {
         let mut rounds = vec![self.config.hosts.clone()];
         let known: Vec<Host> =
-            self.known.0.iter().filter(|host| !rounds[0].contains(host)).rev().cloned().collect();
+            self.known.latest_first().filter(|host| !rounds[0].contains(host)).cloned().collect();
         rounds.extend(known.chunks(AT_ONCE).map(<[Host]>::to_vec));
         let mut tried: Vec<(String, Invalid)> = Vec::new();
         let mut orphan = None;
@@ -167,15 +148,15 @@ impl<T: Transport> AerospikeSource<T> {
     }
 
     /// The address reached may be a load balancer, behind which another node
-    /// answers next time: then the node's own address is taken, if it answers
-    /// there.
+    /// answers next time, or an admin port, which takes no commands: then the
+    /// node's own address is taken, if it answers there, also on the loopback.
     fn behind_balancer(
         &mut self,
         turn: &mut dyn Turn,
         pass: &mut Pass,
         seed: Validated,
     ) -> Result<Validated, Interrupted> {
-        if seed.address.ip().is_loopback() || seed.service.is_empty() {
+        if seed.service.is_empty() {
             return Ok(seed);
         }
         let addresses = self.resolve_own(turn, &seed)?;
@@ -186,7 +167,7 @@ impl<T: Transport> AerospikeSource<T> {
         let outcome = self.validate(turn, pass, &group, false)?.pop().unwrap_or_default();
         Ok(outcome.good.unwrap_or_else(|| {
             let (id, address) = (seed.id, seed.address);
-            tracing::warn!(%id, %address, "none of the node's own addresses answers; check its access-address");
+            tracing::warn!(%id, %address, "none of the node's own addresses answers; check its access-address, and that this is not an admin port");
             seed
         }))
     }
@@ -212,7 +193,7 @@ impl<T: Transport> AerospikeSource<T> {
         hosts: &[Host],
         errors: &mut Vec<(String, Invalid)>,
     ) -> Result<Vec<SocketAddr>, Interrupted> {
-        let mut addresses: Vec<SocketAddr> = Vec::new();
+        let (mut addresses, mut seen) = (Vec::new(), BTreeSet::new());
         let given: Option<Vec<SocketAddr>> = hosts.iter().map(Host::address).collect();
         let resolved = match given {
             Some(given) => given.into_iter().map(|address| Ok(vec![address])).collect(),
@@ -227,7 +208,7 @@ impl<T: Transport> AerospikeSource<T> {
                 Ok(list) => {
                     for address in list {
                         self.name(address, host);
-                        if !addresses.contains(&address) {
+                        if seen.insert(address) {
                             addresses.push(address);
                         }
                     }

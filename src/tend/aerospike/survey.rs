@@ -3,12 +3,13 @@
 use core::ops::ControlFlow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use super::{AerospikeConfig, AerospikeSource};
 use crate::map::{Capacity, ClusterMap, NamespaceName, NodeId};
 use crate::tend::info::{self, InfoError, Reply};
 use crate::tend::transport::{Answer, Ask, AskError, Interrupted, TcpTransport, Transport};
-use crate::tend::{ClusterSource, Host, TendError, Turn};
+use crate::tend::{BEAT, ClusterSource, Host, TendError, Turn};
 
 /// What was found out about a cluster.
 #[derive(Clone, Debug)]
@@ -16,6 +17,9 @@ use crate::tend::{ClusterSource, Host, TendError, Turn};
 pub struct Survey {
     /// The hosts configured, each with what became of it.
     pub hosts: Vec<SurveyedHost>,
+    /// The servers' setting that advertises the addresses that are used, in the
+    /// `network.service` stanza.
+    pub setting: &'static str,
     /// Whether the servers want a login; `None` = none was reached.
     pub security: Option<bool>,
     /// What a pass of the tender found; empty if it failed.
@@ -72,6 +76,21 @@ pub struct SurveyedNode {
     pub others: Vec<Host>,
 }
 
+impl SurveyedNode {
+    /// Whether the node itself says that clients reach it at that port.
+    pub fn serves_at(&self, port: u16) -> bool {
+        let told = self.told.iter().map(|told| &told.host).chain(&self.others);
+        let mut ports = told.map(Host::port).peekable();
+        ports.peek().is_none() || ports.any(|told| told == port)
+    }
+}
+
+/// Looks at a cluster where partitions have no master: the replies of two nodes
+/// are never of one moment, so that one on its way is in neither.
+const LOOKS: usize = 3;
+/// From one of them to the next.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+
 const QUESTIONS: [&str; 4] = ["node", "build", "edition", "rack-ids"];
 
 /// Looks at a cluster as a tender would, and asks each node more than a tender
@@ -85,17 +104,52 @@ pub fn survey(config: &AerospikeConfig, turn: &mut dyn Turn) -> Result<Survey, I
     let capacity = Capacity { max_nodes: 4096, max_namespaces: 256, ..Capacity::DEFAULT };
     let mut source = AerospikeSource::new(config.clone());
     source.start(ClusterMap::new(capacity));
-    let hosts = look_up(&mut source.transport, &config.hosts, turn)?;
-    let security = security(config, &hosts, turn)?;
-    let error = match source.pass(turn) {
-        Ok(_) => None,
-        Err(TendError::Interrupted) => return Err(Interrupted),
-        Err(error) => Some(error),
+    let Seen { mut hosts, errors } = look_up(&mut source.transport, &config.hosts, turn)?;
+    let security = security(config, &hosts, &errors, turn)?;
+    hint_at_ports(config, &mut hosts, &errors, turn)?;
+    // What does not answer costs its deadline once.
+    let silent = |error: &AskError| !error.is_login() && !matches!(error, AskError::Malformed(_));
+    let silent = errors.iter().filter(|(_, error)| silent(error));
+    source.silent = silent.map(|(&address, error)| (address, error.into())).collect();
+    let mut looks = 1;
+    let error = loop {
+        match source.pass(turn) {
+            Ok(_) => {}
+            Err(TendError::Interrupted) => return Err(Interrupted),
+            Err(error) => break Some(error),
+        }
+        let holes = source.map().namespaces().iter().any(|namespace| namespace.holes() > 0);
+        if !holes || looks == LOOKS {
+            break None;
+        }
+        looks += 1;
+        pause(BETWEEN_LOOKS, turn)?;
+        source.nodes.iter_mut().for_each(|node| node.generations.partitions = None);
     };
     let nodes = if error.is_none() { ask_all(&mut source, turn)? } else { Vec::new() };
     let map = source.map().clone();
     source.stop();
-    Ok(Survey { hosts, security, map, error, nodes })
+    Ok(Survey { hosts, setting: config.address_setting(), security, map, error, nodes })
+}
+
+fn pause(time: Duration, turn: &mut dyn Turn) -> Result<(), Interrupted> {
+    let until = Instant::now() + time;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if turn.beat().is_break() {
+            return Err(Interrupted);
+        }
+        if left.is_zero() {
+            return Ok(());
+        }
+        std::thread::sleep(left.min(BEAT));
+    }
+}
+
+/// Hosts, and why addresses of theirs did not answer.
+struct Seen {
+    hosts: Vec<SurveyedHost>,
+    errors: BTreeMap<SocketAddr, AskError>,
 }
 
 /// All addresses of each host, and which node answers there.
@@ -103,7 +157,7 @@ fn look_up<T: Transport>(
     transport: &mut T,
     hosts: &[Host],
     turn: &mut dyn Turn,
-) -> Result<Vec<SurveyedHost>, Interrupted> {
+) -> Result<Seen, Interrupted> {
     let resolved = transport.resolve(hosts, turn)?;
     let addresses: BTreeSet<SocketAddr> = resolved.iter().flatten().flatten().copied().collect();
     for (host, list) in hosts.iter().zip(&resolved) {
@@ -133,21 +187,90 @@ fn look_up<T: Transport>(
             Err(error) => SurveyedHost { host, error: Some(error), addresses: Vec::new() },
         }
     });
-    Ok(hosts.collect())
+    let hosts = hosts.collect();
+    let errors = answers.into_iter().filter_map(|(at, answer)| Some((at, answer.err()?))).collect();
+    Ok(Seen { hosts, errors })
+}
+
+/// Says of addresses at which TLS was tried and clear text is spoken, or the other
+/// way about, that this is so.
+fn hint_at_ports(
+    config: &AerospikeConfig,
+    hosts: &mut [SurveyedHost],
+    errors: &BTreeMap<SocketAddr, AskError>,
+    turn: &mut dyn Turn,
+) -> Result<(), Interrupted> {
+    let (tls, _) = config.secure();
+    // Somebody is there, but it can't be understood.
+    let broken = |error: &AskError| {
+        matches!(error, AskError::Broken(_) | AskError::Tls(_) | AskError::Malformed(_))
+    };
+    let strange: BTreeSet<SocketAddr> =
+        errors.iter().filter(|(_, error)| broken(error)).map(|(&address, _)| address).collect();
+    if strange.is_empty() {
+        return Ok(());
+    }
+    let mut hints = BTreeMap::new();
+    if tls {
+        let mut clear = TcpTransport::new(config.connect_timeout, config.resolve_timeout, None);
+        let questions = ["node", config.commands().tls_service];
+        for (address, answer) in ask_each(&mut clear, turn, &strange, &questions)? {
+            let ports = match &answer {
+                Ok(answer) => tls_addresses(&answer.body, &questions.map(String::from)),
+                Err(error) if error.is_login() => Some(String::new()),
+                Err(_) => None,
+            };
+            if let Some(ports) = ports {
+                let hint = "clear text is spoken there, and TLS is on: use the node's TLS port";
+                hints.insert(address, format!("{hint}{ports}, or turn TLS off"));
+            }
+        }
+    }
+    #[cfg(feature = "tls")]
+    if !tls {
+        for address in strange {
+            if crate::tend::tls::speaks_tls(address, config.connect_timeout) {
+                hints.insert(address, crate::tend::info::InfoError::Tls.to_string());
+            }
+        }
+    }
+    for at in hosts.iter_mut().flat_map(|host| &mut host.addresses) {
+        if let Some(hint) = hints.get(&at.address) {
+            at.node = Err(hint.clone());
+        }
+    }
+    Ok(())
+}
+
+/// Where a node says in clear that it speaks TLS, as words; `None` if what answers
+/// is not a node.
+fn tls_addresses(body: &[u8], questions: &[String]) -> Option<String> {
+    let reply = Reply::parse(body, questions).ok()?;
+    info::parse_node(reply.value("node").ok()?).ok()?;
+    let told = reply.value(&questions[1]).unwrap_or_default();
+    let told: Vec<String> = info::parse_service(told).0.iter().map(Host::to_string).collect();
+    Some(if told.is_empty() { String::new() } else { format!(" ({})", told.join(", ")) })
 }
 
 /// Asks as a stranger.
 fn security(
     config: &AerospikeConfig,
     hosts: &[SurveyedHost],
+    errors: &BTreeMap<SocketAddr, AskError>,
     turn: &mut dyn Turn,
 ) -> Result<Option<bool>, Interrupted> {
+    if errors.values().any(AskError::is_login) {
+        return Ok(Some(true));
+    }
     let stranger = TcpTransport::new(config.connect_timeout, config.resolve_timeout, None);
     #[cfg(feature = "tls")]
     let stranger = stranger.with_tls(config.tls.clone());
     let mut stranger = stranger;
     for found in hosts.iter().flat_map(|host| host.addresses.iter().map(move |at| (host, at))) {
         let (SurveyedHost { host, .. }, SurveyedAddress { address, .. }) = found;
+        if errors.contains_key(address) {
+            continue;
+        }
         stranger.name(*address, host.certificate_name());
         let answers = ask_each(&mut stranger, turn, &BTreeSet::from([*address]), &["node"])?;
         match &answers[address] {
@@ -248,7 +371,7 @@ fn ask_all<T: Transport>(
     }
     // All at the same time: one that can't be reached costs its deadline.
     let hosts: Vec<Host> = told.iter().map(|(_, host)| host.clone()).collect();
-    let found = look_up(&mut source.transport, &hosts, turn)?;
+    let found = look_up(&mut source.transport, &hosts, turn)?.hosts;
     for ((node, _), found) in told.into_iter().zip(found) {
         nodes[node].told.push(found);
     }

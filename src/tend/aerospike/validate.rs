@@ -93,7 +93,7 @@ impl Wanted {
     /// The generation of the peers goes before the peers, so that it is never
     /// the later of the two.
     pub(super) fn questions(&self) -> Vec<String> {
-        let Commands { peers, service } = self.commands;
+        let Commands { peers, service, .. } = self.commands;
         let questions = [
             "node",
             "build",
@@ -199,27 +199,34 @@ pub(super) fn validate<T: Transport>(
         .iter()
         .map(|group| group.addresses.iter().map(|at| Some(Err(dead.get(at)?.clone()))).collect())
         .collect();
-    let unknown: BTreeSet<SocketAddr> =
-        groups.iter().flat_map(|group| &group.addresses).copied().collect();
-    let asks: Vec<Ask> = unknown
-        .into_iter()
+    // Where each address stands: an answer is looked at there and nowhere else.
+    let mut places: BTreeMap<SocketAddr, Vec<(usize, usize)>> = BTreeMap::new();
+    for (group, addresses) in groups.iter().map(|group| &group.addresses).enumerate() {
+        for (at, &address) in addresses.iter().enumerate() {
+            places.entry(address).or_default().push((group, at));
+        }
+    }
+    let asks: Vec<Ask> = places
+        .keys()
         .filter(|address| !dead.contains_key(address))
-        .map(|address| Ask { address, commands: wanted.questions() })
+        .map(|&address| Ask { address, commands: wanted.questions() })
         .collect();
     if !asks.is_empty() {
+        let decided = |verdicts: &Vec<_>| is_decided(verdicts, with_peers);
+        let mut open: BTreeSet<usize> =
+            (0..groups.len()).filter(|&group| !decided(&verdicts[group])).collect();
         transport.ask(&asks, turn, &mut |index, answer| {
             let ask = &asks[index];
-            for (group, verdicts) in groups.iter().zip(&mut verdicts) {
-                for (address, verdict) in group.addresses.iter().zip(verdicts) {
-                    if *address == ask.address {
-                        *verdict = Some(wanted.check(ask, &answer, group.id));
-                    }
+            for &(group, at) in places.get(&ask.address).into_iter().flatten() {
+                verdicts[group][at] = Some(wanted.check(ask, &answer, groups[group].id));
+                if decided(&verdicts[group]) {
+                    open.remove(&group);
                 }
             }
             if let Err(error) = answer {
                 dead.insert(ask.address, (&error).into());
             }
-            match verdicts.iter().all(|verdicts| is_decided(verdicts, with_peers)) {
+            match open.is_empty() {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }

@@ -42,6 +42,11 @@ pub enum InfoError {
         /// The type found.
         kind: u8,
     },
+    /// What came is TLS, and clear text was wanted.
+    #[error(
+        "the server speaks TLS at this port; turn TLS on, or give the port at which it speaks clear text"
+    )]
+    Tls,
     /// The reply's header announces more than any node has to say.
     #[error("a reply of {found} bytes; wanted at most {MAX_REPLY}")]
     TooLong {
@@ -93,12 +98,21 @@ pub fn encode<S: AsRef<str>>(commands: &[S]) -> Vec<u8> {
     bytes
 }
 
+/// Whether bytes are the beginning of a record of TLS: an alert or a handshake of
+/// any version, as a server sends that does not understand clear text.
+pub(super) fn is_tls(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x15 | 0x16, 0x03, ..])
+}
+
 /// How many bytes follow the header of a reply.
 ///
 /// # Errors
 /// [`InfoError::Header`] and [`InfoError::TooLong`].
 pub fn body_length(header: [u8; 8]) -> Result<usize, InfoError> {
     let Header { version, kind, length } = Header::decode(header);
+    if is_tls(&header) {
+        return Err(InfoError::Tls);
+    }
     if version != VERSION || kind != Kind::Info as u8 {
         return Err(InfoError::Header { version, kind });
     }

@@ -7,12 +7,14 @@
 mod connector;
 mod error;
 mod files;
+mod probe;
 
 use std::path::PathBuf;
 
 pub(crate) use connector::Connector;
 pub use error::TlsError;
 pub(crate) use error::explain;
+pub(crate) use probe::speaks_tls;
 #[cfg(feature = "sim")]
 pub(crate) use files::{certificates, key};
 

@@ -6,7 +6,7 @@ use super::AskError;
 use super::logins::Proof;
 use super::stream::Stream;
 use crate::tend::HEADER_LEN;
-use crate::tend::info::{InfoError, body_length};
+use crate::tend::info::{InfoError, body_length, is_tls};
 use crate::tend::login::{
     LoggedIn, LoginError, MAX_LOGIN_REPLY, login_body_length, parse_authenticate, parse_login,
 };
@@ -164,6 +164,9 @@ impl Connection {
         let mut chunk = [0; CHUNK];
         let received = self.stream.receive(&mut chunk)?;
         if received == Some(0) {
+            if is_tls(&self.input) {
+                return Err(InfoError::Tls.into());
+            }
             let bytes = self.input.len();
             let text = format!("closed by the server after {bytes} bytes of a reply");
             return Err(AskError::Broken(text));

@@ -26,6 +26,8 @@ pub(super) struct Links {
     greeting: Option<Vec<u8>>,
     poll: Option<Poll>,
     connections: BTreeMap<SocketAddr, Connection>,
+    /// The addresses of connections by their numbers; some may be closed.
+    addresses: BTreeMap<u64, SocketAddr>,
     next_id: u64,
     /// Numbers of connections that were closed in this pass because others had
     /// need of their descriptors. Opened again in the same pass, a connection is
@@ -74,6 +76,7 @@ impl Links {
             greeting,
             poll: None,
             connections: BTreeMap::new(),
+            addresses: BTreeMap::new(),
             next_id: 0,
             lent: BTreeMap::new(),
             shortage: None,
@@ -117,6 +120,7 @@ impl Links {
         let mut connection = Connection::new(stream, id, proof, self.greeting.as_deref());
         connection.login_only = elsewhere.is_some();
         self.connections.insert(address, connection);
+        self.addresses.insert(id, address);
         Ok(())
     }
 
@@ -274,8 +278,8 @@ impl Links {
         let mut ready = Vec::new();
         for event in events.iter() {
             let id = event.token().0 as u64;
-            let of_it = |entry: &(&SocketAddr, &Connection)| entry.1.id == id;
-            if let Some((&address, _)) = self.connections.iter().find(of_it) {
+            let Some(&address) = self.addresses.get(&id) else { continue };
+            if self.connections.get(&address).is_some_and(|connection| connection.id == id) {
                 ready.push((address, event.is_read_closed() || event.is_error()));
             }
         }
@@ -359,6 +363,9 @@ impl Links {
     /// Forgets all that is not about these addresses.
     pub(super) fn keep(&mut self, addresses: &BTreeSet<SocketAddr>) {
         self.connections.retain(|address, _| addresses.contains(address));
+        let connections = &self.connections;
+        let open = |id: u64, address: &SocketAddr| connections.get(address).is_some_and(|it| it.id == id);
+        self.addresses.retain(|&id, address| open(id, address));
         self.login_at.retain(|clear, _| addresses.contains(clear));
         let login_at = &self.login_at;
         let of_use = |address: &SocketAddr| {
@@ -374,6 +381,7 @@ impl Links {
     pub(super) fn close_all(&mut self) {
         self.connections.clear();
         self.lent.clear();
+        self.addresses.clear();
         self.names.clear();
         self.login_at.clear();
         if let Some(logins) = &mut self.logins {

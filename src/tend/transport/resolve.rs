@@ -1,6 +1,6 @@
 //! Name resolution, off the loop.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -36,39 +36,58 @@ impl Resolver {
         turn: &mut dyn Turn,
     ) -> Result<Vec<Outcome>, Interrupted> {
         let mut known: BTreeMap<Host, Outcome> = BTreeMap::new();
+        // Those that are looked up, or wait until another lookup has ended.
+        let mut wanted: BTreeSet<Host> = BTreeSet::new();
+        let mut waiting: VecDeque<Host> = VecDeque::new();
         for host in hosts {
             if let Some(address) = host.address() {
                 known.insert(host.clone(), Ok(vec![address]));
             } else if let Some(scope) = host.scope() {
                 let error = format!("this machine has no network interface {scope:?}");
                 known.insert(host.clone(), Err(error));
-            } else if let Err(error) = self.look_up(host) {
-                known.insert(host.clone(), Err(error));
+            } else if wanted.insert(host.clone()) {
+                waiting.push_back(host.clone());
             }
         }
         let deadline = Instant::now() + self.timeout;
-        while hosts.iter().any(|host| !known.contains_key(host)) {
+        loop {
+            while self.under_way.len() < MAX_LOOKUPS
+                && let Some(host) = waiting.pop_front()
+            {
+                if !wanted.contains(&host) {
+                    continue;
+                }
+                if let Err(error) = self.look_up(&host) {
+                    wanted.remove(&host);
+                    known.insert(host, Err(error));
+                }
+            }
+            if wanted.is_empty() {
+                break;
+            }
             if turn.beat().is_break() {
                 return Err(Interrupted);
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if let Ok((host, outcome)) = self.receiver.recv_timeout(left.min(BEAT)) {
                 self.under_way.remove(&host);
+                wanted.remove(&host);
                 known.insert(host, outcome);
             } else if left.is_zero() {
                 break;
             }
         }
-        let late = || Err(format!("no address within {:?}", self.timeout));
+        let waits = !waiting.is_empty();
+        let late = || match waits {
+            true => Err(format!("{MAX_LOOKUPS} lookups hang; check the name server")),
+            false => Err(format!("no address within {:?}", self.timeout)),
+        };
         Ok(hosts.iter().map(|host| known.get(host).cloned().unwrap_or_else(late)).collect())
     }
 
     fn look_up(&mut self, host: &Host) -> Result<(), String> {
         if self.under_way.contains(host) {
             return Ok(());
-        }
-        if self.under_way.len() >= MAX_LOOKUPS {
-            return Err(format!("{MAX_LOOKUPS} lookups hang; check the name server"));
         }
         let (wanted, sender) = (host.clone(), self.sender.clone());
         let lookup = move || {

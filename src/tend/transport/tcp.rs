@@ -110,6 +110,9 @@ impl Transport for TcpTransport {
         let mut waiting: VecDeque<usize> = there.into_iter().chain(new).collect();
         let mut events = Events::with_capacity(256);
         let mut last_beat: Option<Instant> = None;
+        // The first deadline, or an earlier moment: to look through all of them at
+        // each turn would cost the more the more there are.
+        let mut next: Option<Instant> = None;
         loop {
             self.begin(asks, &mut waiting, &mut pending, &mut finished);
             let mut enough = false;
@@ -129,14 +132,17 @@ impl Transport for TcpTransport {
             if beat_due {
                 last_beat = Some(now);
             }
-            let Some(next) = pending.values().map(|ask| ask.deadline).min() else {
+            if pending.is_empty() {
                 if waiting.is_empty() {
                     return Ok(());
                 }
                 continue;
-            };
+            }
+            let first = || pending.values().map(|ask| ask.deadline).min();
+            let Some(due) = next.or_else(first) else { continue };
+            next = Some(due);
             let beat = last_beat.map_or(now, |beat| beat + BEAT);
-            let time = next.min(beat).saturating_duration_since(Instant::now());
+            let time = due.min(beat).saturating_duration_since(Instant::now());
             for (address, closed) in self.links.wait(time, &mut events) {
                 let Some(ask) = pending.get_mut(&address) else {
                     if closed {
@@ -150,6 +156,9 @@ impl Transport for TcpTransport {
                 }
             }
             let now = Instant::now();
+            if now < due {
+                continue;
+            }
             pending.retain(|address, ask| {
                 let over = now >= ask.deadline;
                 if over {
@@ -158,6 +167,7 @@ impl Transport for TcpTransport {
                 }
                 !over
             });
+            next = None;
         }
     }
 

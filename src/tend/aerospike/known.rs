@@ -1,0 +1,79 @@
+//! Every address that was ever told: further seeds for the day on which all
+//! nodes are somewhere else.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use crate::tend::Host;
+
+/// Addresses that are remembered at most, of each kind; the oldest go first.
+const MAX_KNOWN: usize = 1024;
+
+/// Those at which a node of the cluster was found, and those that were only told:
+/// however many of these there are, they push none of the others out.
+#[derive(Debug, Default)]
+pub(super) struct KnownHosts {
+    found: Recent,
+    told: Recent,
+}
+
+#[derive(Debug, Default)]
+struct Recent {
+    order: VecDeque<Host>,
+    there: BTreeSet<Host>,
+}
+
+impl Recent {
+    fn add(&mut self, host: &Host) {
+        if !self.there.insert(host.clone()) {
+            return;
+        }
+        if self.order.len() == MAX_KNOWN
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.there.remove(&oldest);
+        }
+        self.order.push_back(host.clone());
+    }
+}
+
+impl KnownHosts {
+    /// A host that was told.
+    pub(super) fn told(&mut self, host: &Host) {
+        if !self.found.there.contains(host) {
+            self.told.add(host);
+        }
+    }
+
+    /// A host at which a node was found.
+    pub(super) fn found(&mut self, host: &Host) {
+        self.found.add(host);
+    }
+
+    /// All of them: those at which a node was found first, and of each kind the
+    /// latest first.
+    pub(super) fn latest_first(&self) -> impl Iterator<Item = &Host> {
+        let told = self.told.order.iter().rev();
+        self.found.order.iter().rev().chain(told.filter(|host| !self.found.there.contains(host)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_told_addresses_pushes_no_found_one_out() {
+        let mut known = KnownHosts::default();
+        let host = |name: &str| Host::new(name, 1).unwrap();
+        known.told(&host("a"));
+        known.found(&host("a"));
+        known.found(&host("b"));
+        for number in 0..5000 {
+            known.told(&host(&format!("x{number}")));
+            known.told(&host("a"));
+        }
+        let all: Vec<&str> = known.latest_first().map(Host::name).collect();
+        assert_eq!(all[..3], ["b", "a", "x4999"]);
+        assert_eq!(all.len(), 2 + MAX_KNOWN);
+    }
+}
