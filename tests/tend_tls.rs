@@ -476,6 +476,9 @@ fn every_byte_that_comes_is_counted_with_headers_logins_and_what_tls_adds() {
         let secure = tls.is_some();
         let server = if secure { sim.tls_seeds()[0] } else { sim.seeds()[0] };
         let (address, passed) = counted(server);
+        // Else the node would be asked where it says that it is, past the counter.
+        let service = if secure { "service-tls-std" } else { "service-clear-std" };
+        sim.set_reply(1, service, Some(&address.to_string())).unwrap();
         let mut settings = settings(&sim, TlsConfig::default());
         settings.tls = tls;
         settings.hosts = vec![format!("127.0.0.1:{NAME}:{}", address.port()).parse().unwrap()];
