@@ -242,7 +242,10 @@ fn h61_a_cluster_without_alternate_addresses_is_an_error_that_names_the_setting(
         let error = result.unwrap_err();
         assert!(matches!(error, TendError::NoAlternateAddress { peers: 1, .. }), "{error:?}");
         let text = error.to_string();
-        assert!(text.contains("alternate-access-address") && text.contains("network.service"), "{text}");
+        assert!(
+            text.contains("alternate-access-address") && text.contains("network.service"),
+            "{text}"
+        );
         assert!(source.map().nodes.is_empty(), "no map of one node is made of it");
     }
 }

@@ -75,7 +75,14 @@ fn h60_thousands_of_peers_out_of_reach_cost_a_pass_a_few_tries() {
         let tries = dialled(&mut source);
         assert!((1..=64).contains(&tries), "{tries}");
         assert!(requests(&mut source) <= 2 + tries, "the lists are not asked for again");
-        all.extend(source.transport_mut().asked.iter().map(|ask| ask.address).filter(|at| at.ip().to_string().starts_with("10.")));
+        all.extend(
+            source
+                .transport_mut()
+                .asked
+                .iter()
+                .map(|ask| ask.address)
+                .filter(|at| at.ip().to_string().starts_with("10.")),
+        );
         passes += 1;
         assert!(passes < 80, "everyone has its turn");
     }
@@ -154,7 +161,9 @@ fn h60_a_peer_that_moves_to_where_it_can_be_reached_is_found_at_once() {
     list[7] = format!("[{},,[127.0.0.1:7]]", id(7));
     list.push(format!("[B,,[{B}]]"));
     edit(&mut source, A, |a| a.list(&list.join(",")));
-    edit(&mut source, B, |b| b.list(&list[..MANY].join(",").replace("10.0.0.8:3000", "127.0.0.1:7")));
+    edit(&mut source, B, |b| {
+        b.list(&list[..MANY].join(",").replace("10.0.0.8:3000", "127.0.0.1:7"))
+    });
     tend_well(&mut source);
     assert_eq!(source.map().nodes.len(), 3);
 }

@@ -31,10 +31,9 @@ fn another_port_of(node: SocketAddr) -> SocketAddr {
     thread::spawn(move || {
         for client in listener.incoming().flatten() {
             let Ok(server) = TcpStream::connect(node) else { continue };
-            for (mut from, mut to) in [
-                (client.try_clone().unwrap(), server.try_clone().unwrap()),
-                (server, client),
-            ] {
+            for (mut from, mut to) in
+                [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)]
+            {
                 thread::spawn(move || {
                     let _ = io::copy(&mut from, &mut to);
                     let _ = to.shutdown(std::net::Shutdown::Both);
@@ -60,8 +59,10 @@ fn lone(answer: impl Fn(&str, SocketAddr) -> String + Send + Sync + 'static) -> 
                     let mut body = vec![0; u64::from_be_bytes(header) as usize];
                     stream.read_exact(&mut body)?;
                     let text = String::from_utf8_lossy(&body).into_owned();
-                    let reply: String =
-                        text.lines().map(|line| format!("{line}\t{}\n", answer(line, address))).collect();
+                    let reply: String = text
+                        .lines()
+                        .map(|line| format!("{line}\t{}\n", answer(line, address)))
+                        .collect();
                     let mut header = (reply.len() as u64).to_be_bytes();
                     header[..2].copy_from_slice(&[2, 1]);
                     stream.write_all(&[&header[..], reply.as_bytes()].concat())?;
@@ -108,7 +109,8 @@ fn h62_a_port_that_is_not_the_service_port_is_told_and_not_used() {
     assert!(told.len() == 1 && told[0].starts_with(&format!("host {admin}: node ")), "{told:?}");
     assert!(told[0].contains(&service.to_string()) && told[0].contains("admin port"), "{told:?}");
     let json = answer.json();
-    let used: Vec<_> = json["nodes"].as_array().unwrap().iter().map(|node| &node["address"]).collect();
+    let used: Vec<_> =
+        json["nodes"].as_array().unwrap().iter().map(|node| &node["address"]).collect();
     assert!(used.contains(&&json!(service)) && !used.contains(&&json!(admin)), "{used:?}");
     // The tender uses the node's own address, too, though it is on the loopback.
     let place = Place::new();
@@ -132,7 +134,11 @@ fn h62_the_service_port_itself_is_no_problem() {
     assert_eq!((answer.code(), problems(&answer)), (0, vec![]));
     let by_name = format!("localhost:{}", sim.seeds()[0].port());
     let answer = check(&[by_name], &["--connect-timeout", "5s"]);
-    assert!(problems(&answer).iter().all(|told| !told.contains("serves clients")), "{}", answer.stdout());
+    assert!(
+        problems(&answer).iter().all(|told| !told.contains("serves clients")),
+        "{}",
+        answer.stdout()
+    );
 }
 
 #[test]
@@ -190,5 +196,9 @@ fn h61_servers_without_alternate_addresses_are_told_with_their_setting() {
     // At start, too.
     let place = Place::new();
     let failed = place.run(&["tend", "--host", &host, "--use-services-alternate"]);
-    assert!(failed.code() != 0 && failed.stderr().contains("alternate-access-address"), "{}", failed.stderr());
+    assert!(
+        failed.code() != 0 && failed.stderr().contains("alternate-access-address"),
+        "{}",
+        failed.stderr()
+    );
 }

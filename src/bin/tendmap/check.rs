@@ -6,9 +6,7 @@ use std::ops::ControlFlow;
 
 use serde_json::{Value, json};
 use tendmap::map::{Namespace, NodeId};
-use tendmap::tend::{
-    Survey, SurveyedAddress, SurveyedHost, SurveyedNode, TendEvent, Turn, survey,
-};
+use tendmap::tend::{Survey, SurveyedAddress, SurveyedHost, SurveyedNode, TendEvent, Turn, survey};
 
 use crate::cluster::ClusterArgs;
 use crate::failure::Failure;

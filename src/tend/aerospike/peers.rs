@@ -283,11 +283,7 @@ impl<T: Transport> AerospikeSource<T> {
     }
 
     /// Where those peers may be.
-    fn groups(
-        &mut self,
-        turn: &mut dyn Turn,
-        wave: &[NodeId],
-    ) -> Result<Vec<Group>, Interrupted> {
+    fn groups(&mut self, turn: &mut dyn Turn, wave: &[NodeId]) -> Result<Vec<Group>, Interrupted> {
         let of = |id: &NodeId| self.unreached.get(id);
         let places: Vec<(Vec<Host>, Option<SocketAddr>)> = wave
             .iter()

@@ -14,9 +14,9 @@ use std::path::PathBuf;
 pub(crate) use connector::Connector;
 pub use error::TlsError;
 pub(crate) use error::explain;
-pub(crate) use probe::speaks_tls;
 #[cfg(feature = "sim")]
 pub(crate) use files::{certificates, key};
+pub(crate) use probe::speaks_tls;
 
 /// How to reach the servers over TLS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

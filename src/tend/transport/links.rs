@@ -364,7 +364,8 @@ impl Links {
     pub(super) fn keep(&mut self, addresses: &BTreeSet<SocketAddr>) {
         self.connections.retain(|address, _| addresses.contains(address));
         let connections = &self.connections;
-        let open = |id: u64, address: &SocketAddr| connections.get(address).is_some_and(|it| it.id == id);
+        let open =
+            |id: u64, address: &SocketAddr| connections.get(address).is_some_and(|it| it.id == id);
         self.addresses.retain(|&id, address| open(id, address));
         self.login_at.retain(|clear, _| addresses.contains(clear));
         let login_at = &self.login_at;
