@@ -9,7 +9,7 @@ use super::event::{Event, Role};
 use super::follow::{Follow, Probe, Seen};
 use super::grow::{build, least};
 use super::own::{Own, Turned};
-use super::shared::{Command, Shared};
+use super::shared::{Asked, Command, Shared};
 use crate::map::{Capacity, snapshot};
 use crate::protocol::Term;
 use crate::segment::{
@@ -98,6 +98,24 @@ impl Agent {
         }
     }
 
+    /// Begins to own what it followed, unless a map has appeared there meanwhile
+    /// that is of another cluster.
+    fn enter(&mut self, tenure: Tenure, takeover: bool) -> (Part, Duration) {
+        if !self.shared.is_admitted() {
+            let (asked, segment) = (self.shared.asked(), tenure.segment().clone());
+            match self.check(&segment) {
+                Err(error) if error.is_other_cluster() => {
+                    tenure.release();
+                    self.refuse(error, asked);
+                    return (self.follow(), Duration::ZERO);
+                }
+                // Of no map, or a damaged one, its own passes make a new one.
+                _ => self.shared.admit(),
+            }
+        }
+        (self.own(tenure, takeover), Duration::ZERO)
+    }
+
     fn own(&mut self, mut tenure: Tenure, takeover: bool) -> Part {
         self.shared.set_role(Role::Owner);
         self.shared.tell(Event::Owner {
@@ -151,7 +169,7 @@ impl Agent {
             }
             Ok(Seen::Owner(tenure)) => {
                 follow.leave(segment);
-                (self.own(*tenure, true), Duration::ZERO)
+                self.enter(*tenure, true)
             }
             Ok(Seen::Retired) => {
                 follow.leave(segment);
@@ -169,32 +187,39 @@ impl Agent {
         if !follow.owner_lives() || segment.head().sequence() == 0 || self.shared.has_map() {
             return;
         }
-        let shared = &self.shared;
-        let asked = shared.asked();
-        let result = match shared.is_admitted() {
-            true => check_cluster(segment, &shared.config).map(|()| true),
-            false => {
-                let turn = &mut Probe { shared };
-                admit(segment, &shared.config, self.source.as_mut(), turn)
-            }
-        };
-        match result {
-            Ok(true) => {
-                shared.admit();
-                shared.settle(Ok(()), asked);
-            }
+        let asked = self.shared.asked();
+        match self.check(segment) {
+            Ok(true) => self.shared.settle(Ok(()), asked),
             Ok(false) => {}
-            Err(error) => {
-                let refused = error.is_other_cluster();
-                if refused {
-                    // It must neither go on nor ever take that one over.
-                    shared.tell(Event::Trouble { error: error.to_string() });
-                }
-                shared.settle(Err(error), asked);
-                if refused {
-                    shared.stop();
-                }
-            }
+            Err(error) => self.refuse(error, asked),
+        }
+    }
+
+    /// Whether the segment has a map of the cluster configured. What was shown once
+    /// need not be shown again.
+    fn check(&mut self, segment: &Arc<Segment>) -> Result<bool, ConnectError> {
+        let shared = &self.shared;
+        if shared.is_admitted() {
+            return check_cluster(segment, &shared.config).map(|()| true);
+        }
+        let turn = &mut Probe { shared };
+        let there = admit(segment, &shared.config, self.source.as_mut(), turn)?;
+        if there {
+            shared.admit();
+        }
+        Ok(there)
+    }
+
+    /// What speaks against the segment. If it is of another cluster, this process
+    /// must neither route from it nor ever own it.
+    fn refuse(&self, error: ConnectError, asked: Asked) {
+        let refused = error.is_other_cluster();
+        if refused {
+            self.shared.tell(Event::Trouble { error: error.to_string() });
+        }
+        self.shared.settle(Err(error), asked);
+        if refused {
+            self.shared.stop();
         }
     }
 
@@ -206,7 +231,7 @@ impl Agent {
                 if let Err(error) = self.move_to(&segment) {
                     self.shared.tell(Event::Trouble { error: error.to_string() });
                 }
-                (self.own(*tenure, false), Duration::ZERO)
+                self.enter(*tenure, false)
             }
             Ok(Some(Start::Follower)) => (self.follow(), Duration::ZERO),
             Ok(None) => (self.follow(), Duration::ZERO),

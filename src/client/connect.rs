@@ -407,9 +407,7 @@ fn spawn(
 ) -> Result<(Open, Asked), ConnectError> {
     let segment = current.get();
     let shared = Arc::new(Shared::new(config, current));
-    if admitted {
-        shared.admit();
-    }
+    shared.current.bar(!admitted);
     // Before the thread's first attempt, which is to answer it.
     let asked = if waits { shared.ask() } else { shared.asked() };
     // A living owner and a map: there is nothing to wait for.

@@ -71,7 +71,10 @@ impl Reader {
     /// # Errors
     /// [`SnapshotError`].
     pub fn map(&self) -> Result<Snapshot, SnapshotError> {
-        snapshot(self.segment().mapping())
+        match self.current.is_barred() {
+            true => Err(SnapshotError::Empty),
+            false => snapshot(self.segment().mapping()),
+        }
     }
 
     /// How the segment and its owner stand.

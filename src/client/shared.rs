@@ -27,8 +27,6 @@ pub(super) struct Shared {
     poked: AtomicBool,
     stop: AtomicBool,
     role: AtomicU8,
-    /// The segment's map was shown to be of the cluster configured.
-    admitted: AtomicBool,
     first: Mutex<First>,
     /// `first` has changed.
     changed: Condvar,
@@ -79,7 +77,6 @@ impl Shared {
             poked: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             role: AtomicU8::new(0),
-            admitted: AtomicBool::new(false),
             first: Mutex::default(),
             changed: Condvar::new(),
             lineage: Lineage::current(),
@@ -166,13 +163,12 @@ impl Shared {
 
     /// The segment's map is of the cluster configured.
     pub fn admit(&self) {
-        // Relaxed: it stands for itself.
-        self.admitted.store(true, Ordering::Relaxed);
+        self.current.bar(false);
     }
 
     /// Whether that was shown.
     pub fn is_admitted(&self) -> bool {
-        self.admitted.load(Ordering::Relaxed)
+        !self.current.is_barred()
     }
 
     pub fn tell(&self, event: Event) {

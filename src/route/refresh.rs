@@ -88,7 +88,7 @@ impl<S> Router<S> {
                 return Ok(None);
             }
         }
-        if stamp.sequence() == 0 {
+        if stamp.sequence() == 0 || self.current.is_barred() {
             return Err(RouteError::NoMap);
         }
         let mapping = self.segment.mapping();

@@ -1,5 +1,6 @@
 //! The segment that a process reads, as segments succeed each other.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ pub struct Current {
     /// changes.
     attachment: Mutex<Option<Attachment>>,
     looked: Mutex<Option<Instant>>,
+    /// Whether nothing may be routed from it yet.
+    barred: AtomicBool,
 }
 
 impl Current {
@@ -34,7 +37,21 @@ impl Current {
     pub fn new(place: Option<Place>, segment: &Arc<Segment>) -> Result<Current, SegmentError> {
         let attachment = Mutex::new(Some(segment.hold()?));
         let segment = ArcSwap::new(segment.clone());
-        Ok(Current { place, segment, attachment, looked: Mutex::new(None) })
+        let (looked, barred) = (Mutex::new(None), AtomicBool::new(false));
+        Ok(Current { place, segment, attachment, looked, barred })
+    }
+
+    /// Nothing may be routed from it, or it may: a map that appears in it may be
+    /// of another cluster. Routers ask only where they find no map or another one
+    /// than before.
+    pub fn bar(&self, barred: bool) {
+        // Relaxed, here and below: it stands for itself.
+        self.barred.store(barred, Ordering::Relaxed);
+    }
+
+    /// Whether nothing may be routed from it.
+    pub fn is_barred(&self) -> bool {
+        self.barred.load(Ordering::Relaxed)
     }
 
     /// The current segment.

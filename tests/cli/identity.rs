@@ -4,6 +4,8 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
+use tendmap::client::{Client, Config, ConnectError};
+use tendmap::route::{Policy, Record};
 use tendmap::sim::{Sim, SimConfig};
 
 use crate::tool::{Place, Running, wait_until};
@@ -19,7 +21,8 @@ fn second(place: &Place, hosts: &[String]) -> (i32, String) {
     let mut args = vec!["tend", "--json", "--tend-interval", "100ms"];
     args.extend(hosts.iter().flat_map(|host| ["--host", host]));
     let answer = place.run(&args);
-    (answer.code(), answer.stdout() + &answer.stderr())
+    // The error is a line of JSON, too.
+    (answer.code(), (answer.stdout() + &answer.stderr()).replace("\\\"", "\""))
 }
 
 /// One that has connected.
@@ -182,7 +185,7 @@ fn h51_a_named_program_does_not_join_a_cluster_without_a_name() {
     let seed = first.seeds()[0].to_string();
     let answer = place.run(&["tend", "--json", "--host", &seed, "--cluster-name", "mine"]);
     assert_eq!(answer.code(), 6);
-    assert!(answer.stderr().contains("wanted \"mine\""), "{}", answer.stderr());
+    assert!(answer.stderr().contains("wanted \\\"mine\\\""), "{}", answer.stderr());
     assert_eq!(owner.interrupt(), 0);
 }
 
@@ -213,4 +216,45 @@ fn h51_a_program_that_waits_for_a_first_map_does_not_take_another_clusters() {
         assert!(waits.heard.iter().all(|told| told["event"] != "connected"));
     }
     assert_eq!(owner.interrupt(), 0);
+}
+
+#[test]
+fn h51_a_client_that_does_not_wait_routes_nothing_before_it_is_shown_to_belong() {
+    for belongs in [false, true] {
+        let (place, first, other) = (Place::new(), sim(Some("first")), sim(Some("second")));
+        for number in [1, 2] {
+            first.kill(number).unwrap();
+        }
+        let seeds = hosts(&first);
+        let args = ["tend", "--json", "--wait", "--tend-interval", "100ms", "--host", &seeds[0]];
+        let mut owner = Running::start(&mut place.command(&args));
+        owner.until("tend_failed");
+        // Attached to the segment, before that has a map.
+        let seed = if belongs { first.seeds()[1] } else { other.seeds()[0] };
+        let mut config = Config::shared(vec![seed.into()], 0xA700_0000);
+        config.shm_directory = place.path().into();
+        let client = Client::start(config).unwrap();
+        let mut router = client.router();
+        for number in [1, 2] {
+            first.start_node(number).unwrap();
+        }
+        let mut routed = 0;
+        wait_until("a decision", || {
+            let found = router.namespace("test").and_then(|namespace| {
+                router.route(namespace, Record::new("set", 1), Policy::Sequence).map(|_| ())
+            });
+            routed += u32::from(found.is_ok());
+            if belongs { routed > 0 } else { client.refusal().is_some() }
+        });
+        if !belongs {
+            assert_eq!(routed, 0);
+            assert!(client.map().is_err());
+            let refusal = client.refusal().unwrap();
+            assert!(matches!(refusal, ConnectError::OtherCluster { .. }), "{refusal}");
+            wait_until("its end", || client.is_closed());
+            assert!(router.namespace("test").is_err());
+        }
+        drop(client);
+        assert_eq!(owner.interrupt(), 0);
+    }
 }
