@@ -117,7 +117,6 @@ impl Args {
                 () if !self.prefer_rack.is_empty() => Policy::PreferRack,
                 () => Policy::Sequence,
             },
-            ..Settings::default()
         }
     }
 }

@@ -257,18 +257,17 @@ fn checked(
         let fail = |problem: String| Err(Failure::Usage(format!("{shown}:{line}: {problem}")));
         let of =
             |sub: &Command| own_settings(sub).find(|arg| arg.get_long() == Some(name)).cloned();
-        let (mut runs, mut others) = (None, Vec::new());
-        match section {
+        let named = |sub: &Command| of(sub).map(|arg| (sub.get_name().to_owned(), arg));
+        let (runs, others): (_, Vec<_>) = match section {
             Some(section) => {
                 let sub = commands().find(|sub| sub.get_name() == section);
-                runs = sub.and_then(|sub| Some((sub.get_name(), of(sub)?)));
+                (sub.and_then(named), Vec::new())
             }
             None => {
-                runs = of(sub).map(|arg| (sub.get_name(), arg));
                 let rest = commands().filter(|other| other.get_name() != sub.get_name());
-                others = rest.filter_map(|other| Some((other.get_name(), of(other)?))).collect();
+                (named(sub), rest.filter_map(named).collect())
             }
-        }
+        };
         if name == "password" {
             if let Some(mode) = readable_by_others(path) {
                 return fail(format!(
