@@ -34,6 +34,8 @@ pub(super) struct Agent {
     shared: Arc<Shared>,
     source: Box<dyn ClusterSource>,
     start: Option<Start>,
+    /// Why no successor could be built, as it was told last.
+    unbuilt: Option<std::mem::Discriminant<SegmentError>>,
 }
 
 enum Part {
@@ -43,7 +45,7 @@ enum Part {
 
 impl Agent {
     pub fn new(shared: Arc<Shared>, source: Box<dyn ClusterSource>, start: Start) -> Agent {
-        Agent { shared, source, start: Some(start) }
+        Agent { shared, source, start: Some(start), unbuilt: None }
     }
 
     /// Runs until the client closes.
@@ -225,7 +227,11 @@ impl Agent {
 
     /// Moves to the successor of a retired segment, or builds it.
     fn succeed(&mut self, old: &Arc<Segment>) -> (Part, Duration) {
-        match self.find_or_build(old) {
+        let found = self.find_or_build(old);
+        if found.is_ok() {
+            self.unbuilt = None;
+        }
+        match found {
             Ok(Some(Start::Owner(tenure))) => {
                 let segment = tenure.segment().clone();
                 if let Err(error) = self.move_to(&segment) {
@@ -236,9 +242,16 @@ impl Agent {
             Ok(Some(Start::Follower)) => (self.follow(), Duration::ZERO),
             Ok(None) => (self.follow(), Duration::ZERO),
             Err(error) => {
-                self.shared.tell(Event::Trouble { error: error.to_string() });
+                // It is tried again four times a second; its text has numbers that
+                // change from one try to the next.
+                let kind = std::mem::discriminant(&error);
+                if self.unbuilt.replace(kind) != Some(kind) {
+                    self.shared.tell(Event::Trouble { error: error.to_string() });
+                }
                 self.shared.settle(Err(ConnectError::Segment(error)), self.shared.asked());
-                (self.follow(), Duration::from_millis(250))
+                self.shared.set_role(Role::Follower);
+                let follow = Follow::new(&self.shared.current.get(), &self.shared.config);
+                (Part::Follower(follow), Duration::from_millis(250))
             }
         }
     }

@@ -215,7 +215,10 @@ impl Follow {
             return Ok(Seen::Wait(self.standing.pause()));
         }
         let reached = try_tend(segment, shared, source);
-        let better = reached.is_ok_and(|report| report.conditions.count(Condition::Shortage) == 0)
+        let lacks_nothing = |report: TendReport| {
+            report.refused == 0 && report.conditions.count(Condition::Shortage) == 0
+        };
+        let better = reached.is_ok_and(lacks_nothing)
             && grow::has_room(segment, &shared.config, source.map());
         source.stop();
         if better {

@@ -78,6 +78,7 @@ impl Prepared {
     ) -> Result<Prepared, SegmentError> {
         capacity.check()?;
         let geometry = Geometry::new(capacity)?;
+        check_memory(&geometry)?;
         let store = place.backend.store();
         let identity = Identity {
             lock_directory: store.lock_directory(&place.directory)?,
@@ -144,6 +145,7 @@ impl Drop for Prepared {
 pub fn private(capacity: Capacity, sequence: u64) -> Result<Tenure, SegmentError> {
     capacity.check()?;
     let geometry = Geometry::new(capacity)?;
+    check_memory(&geometry)?;
     let memory = WriteMapping::private(geometry)
         .map_err(SegmentError::io("reserve memory for", "the private map"))?;
     // Relaxed: nobody else has seen this memory yet.
@@ -187,6 +189,15 @@ fn fill(memory: &WriteMapping, inherited: Option<&Inherited<'_>>) -> io::Result<
         .publish(memory.head(), frame, image.spans())
         .map_err(|error| io::Error::other(format!("a fresh segment was disturbed: {error:?}")))?;
     Ok(())
+}
+
+/// Refuses what this process has no memory for: it keeps the words of both frames
+/// of a segment that it publishes in, and copies of them.
+fn check_memory(geometry: &Geometry) -> Result<(), SegmentError> {
+    let words = geometry.frame_words().saturating_mul(4);
+    let reserved = Vec::<u64>::new().try_reserve_exact(words);
+    let short = |_| io::Error::from(io::ErrorKind::OutOfMemory);
+    reserved.map_err(short).map_err(SegmentError::io("reserve memory for", "a new segment"))
 }
 
 pub(super) fn no_space(place: &Place, geometry: &Geometry) -> SegmentError {

@@ -175,7 +175,7 @@ typedef struct tendmap_status {
     uint64_t generation;
     // The last publication; 0 = none yet.
     uint64_t sequence;
-    // Milliseconds since the owner's last turn, or TENDMAP_UNKNOWN.
+    // Milliseconds since the owner's last heartbeat, or TENDMAP_UNKNOWN.
     uint64_t heartbeat_age_ms;
     // Milliseconds since the last successful tend, or TENDMAP_UNKNOWN.
     uint64_t tended_age_ms;
@@ -211,7 +211,8 @@ typedef struct tendmap_status {
     uint32_t max_replicas;
     // Attached processes; -1 where they can't be counted.
     int32_t attached;
-    // 1 if an owner tends and every partition has a master, else 0.
+    // 1 if every partition has a master and the map can be kept current, else 0:
+    // tendmap_client_status_json() says why.
     uint8_t healthy;
     // 1 if an owner lives.
     uint8_t owner_alive;
@@ -221,6 +222,12 @@ typedef struct tendmap_status {
     uint8_t retired;
     // The cluster's name; empty if it has none.
     char cluster_name[TENDMAP_CLUSTER_NAME_SIZE];
+    // Nodes that did not answer, or not well, at the last pass.
+    uint64_t failing_nodes;
+    // How many problems tendmap_client_status_json() lists.
+    uint32_t problems;
+    // How many remarks it lists.
+    uint32_t remarks;
 } tendmap_status;
 
 // A node of the cluster.

@@ -24,7 +24,7 @@ pub struct Status {
     pub generation: u64,
     /// The last publication; 0 = none yet.
     pub sequence: u64,
-    /// Milliseconds since the owner's last turn, or TENDMAP_UNKNOWN.
+    /// Milliseconds since the owner's last heartbeat, or TENDMAP_UNKNOWN.
     pub heartbeat_age_ms: u64,
     /// Milliseconds since the last successful tend, or TENDMAP_UNKNOWN.
     pub tended_age_ms: u64,
@@ -60,7 +60,8 @@ pub struct Status {
     pub max_replicas: u32,
     /// Attached processes; -1 where they can't be counted.
     pub attached: i32,
-    /// 1 if an owner tends and every partition has a master, else 0.
+    /// 1 if every partition has a master and the map can be kept current, else 0:
+    /// tendmap_client_status_json() says why.
     pub healthy: u8,
     /// 1 if an owner lives.
     pub owner_alive: u8,
@@ -70,6 +71,12 @@ pub struct Status {
     pub retired: u8,
     /// The cluster's name; empty if it has none.
     pub cluster_name: [c_char; TENDMAP_CLUSTER_NAME_SIZE],
+    /// Nodes that did not answer, or not well, at the last pass.
+    pub failing_nodes: u64,
+    /// How many problems tendmap_client_status_json() lists.
+    pub problems: u32,
+    /// How many remarks it lists.
+    pub remarks: u32,
 }
 
 fn ms(duration: Option<core::time::Duration>) -> u64 {
@@ -78,6 +85,11 @@ fn ms(duration: Option<core::time::Duration>) -> u64 {
 
 impl Status {
     pub(crate) fn of(known: &Known) -> Status {
+        let verdict = known.verdict();
+        let problems = match &verdict {
+            Verdict::Healthy => 0,
+            Verdict::Unhealthy(problems) => problems.len() as u32,
+        };
         let holes = known.namespaces.iter().map(|namespace| namespace.holes as u64);
         let mut out = Status {
             size: size_of::<Status>(),
@@ -101,11 +113,14 @@ impl Status {
             max_namespaces: known.max_namespaces as u32,
             max_replicas: known.max_replicas as u32,
             attached: known.attached.map_or(-1, |count| count.try_into().unwrap_or(i32::MAX)),
-            healthy: (known.verdict() == Verdict::Healthy).into(),
+            healthy: (verdict == Verdict::Healthy).into(),
             owner_alive: known.owner_alive.into(),
             abdicated: known.abdicated.into(),
             retired: known.retired.into(),
             cluster_name: [0; TENDMAP_CLUSTER_NAME_SIZE],
+            failing_nodes: known.failing_nodes,
+            problems,
+            remarks: known.remarks().len() as u32,
         };
         copy_text(known.cluster_name.as_deref().unwrap_or(""), &mut out.cluster_name);
         out

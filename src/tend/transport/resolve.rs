@@ -22,12 +22,14 @@ pub(super) struct Resolver {
     sender: Sender<(Host, Outcome)>,
     receiver: Receiver<(Host, Outcome)>,
     under_way: BTreeSet<Host>,
+    /// Lookups for which there was no thread, and why.
+    shortage: Option<(usize, String)>,
 }
 
 impl Resolver {
     pub(super) fn new(timeout: Duration) -> Resolver {
         let (sender, receiver) = channel();
-        Resolver { timeout, sender, receiver, under_way: BTreeSet::new() }
+        Resolver { timeout, sender, receiver, under_way: BTreeSet::new(), shortage: None }
     }
 
     pub(super) fn resolve(
@@ -85,6 +87,11 @@ impl Resolver {
         Ok(hosts.iter().map(|host| known.get(host).cloned().unwrap_or_else(late)).collect())
     }
 
+    /// Lookups for which there was no thread since this was last asked.
+    pub(super) fn take_shortage(&mut self) -> Option<(usize, String)> {
+        self.shortage.take()
+    }
+
     fn look_up(&mut self, host: &Host) -> Result<(), String> {
         if self.under_way.contains(host) {
             return Ok(());
@@ -99,7 +106,13 @@ impl Resolver {
             let _ = sender.send((wanted, outcome));
         };
         let started = thread::spawn("tendmap-resolve", lookup);
-        started.map_err(|error| format!("no thread for a lookup: {error}"))?;
+        if let Err(error) = started {
+            let why = format!("no thread for a lookup: {error}; raise the limit (ulimit -u)");
+            let (count, text) = self.shortage.get_or_insert_default();
+            *count += 1;
+            text.clone_from(&why);
+            return Err(why);
+        }
         self.under_way.insert(host.clone());
         Ok(())
     }

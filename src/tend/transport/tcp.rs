@@ -192,7 +192,10 @@ impl Transport for TcpTransport {
     }
 
     fn take_shortage(&mut self) -> Option<(usize, String)> {
-        self.links.take_shortage()
+        match (self.links.take_shortage(), self.resolver.take_shortage()) {
+            (Some((asks, _)), Some((lookups, why))) => Some((asks + lookups, why)),
+            (links, lookups) => links.or(lookups),
+        }
     }
 
     fn take_bytes_in(&mut self) -> u64 {
