@@ -266,7 +266,13 @@ fn a_renamed_segment_is_refused() {
     orphan(&place);
     fs::rename(place.segment(1), place.segment(2)).unwrap();
     let error = attach_error(&place);
-    assert!(matches!(error, SegmentError::Misnamed { found: 1, wanted: tendmap::layout::LAYOUT_VERSION, .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            SegmentError::Misnamed { found: 1, wanted: tendmap::layout::LAYOUT_VERSION, .. }
+        ),
+        "{error}"
+    );
 }
 
 #[test]
