@@ -176,7 +176,15 @@ fn h58_an_address_with_a_scope_is_dialled_with_it() {
             .unwrap()
             .list(&format!("[B,,[{told}]],[E,,[[fe80::3%no-such-if]:1]]"));
         let mut source = source(fake, SMALL);
-        let (_, events) = tend_well(&mut source);
+        let (report, events) = tend_well(&mut source);
+        let unresolved = |event: &TendEvent| match event {
+            TendEvent::NodeUnresolved { id, error } => {
+                *id == node("E") && error.starts_with("[fe80::3%no-such-if]:1: ")
+            }
+            _ => false,
+        };
+        assert_eq!(events.iter().filter(|event| unresolved(event)).count(), 1, "{events:?}");
+        assert_eq!(report.conditions.count(Condition::MissingPeers), 1);
         let slot = source.map().nodes.slot_of(&node("B")).unwrap_or_else(|| panic!("{events:?}"));
         assert_eq!(source.map().nodes.get(slot).unwrap().address, at(&scoped));
     }

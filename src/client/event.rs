@@ -171,6 +171,7 @@ impl Event {
             | Event::Trouble { .. }
             | Event::Tend(
                 TendEvent::NodeFailed { .. }
+                | TendEvent::NodeUnresolved { .. }
                 | TendEvent::NodeRefused { .. }
                 | TendEvent::NamespaceRefused { .. }
                 | TendEvent::BadReply { .. }
@@ -243,6 +244,7 @@ pub(super) fn one_of_each() -> Vec<Event> {
         TendEvent::NodeRemoved { id, reason: "gone" },
         TendEvent::NodeMoved { id, from: address, to: address },
         TendEvent::NodeFailed { id, address, error: error.clone() },
+        TendEvent::NodeUnresolved { id, error: error.clone() },
         TendEvent::NodeRecovered { id },
         TendEvent::NodeRefused { id, capacity },
         TendEvent::NamespaceAdded { name },

@@ -63,6 +63,9 @@ fn tend(event: &TendEvent) {
         TendEvent::NodeFailed { id, address, error } => {
             log!(warn, %id, %address, ?error, "node fails");
         }
+        TendEvent::NodeUnresolved { id, error } => {
+            log!(warn, %id, ?error, "a node is listed without an address");
+        }
         TendEvent::NodeRecovered { id } => log!(info, %id, "node answers again"),
         TendEvent::NodeRefused { id, capacity } => {
             log!(warn, %id, capacity, "no room for a node");

@@ -177,6 +177,14 @@ pub enum TendEvent {
         /// What went wrong.
         error: String,
     },
+    /// A node is listed, but none of the hosts that it is listed with has an
+    /// address; told once until one has.
+    NodeUnresolved {
+        /// Its id.
+        id: NodeId,
+        /// What is wrong with one of the hosts.
+        error: String,
+    },
     /// A node that had failed answers again.
     NodeRecovered {
         /// Its id.

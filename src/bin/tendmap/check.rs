@@ -34,6 +34,9 @@ impl Turn for Heard {
             TendEvent::NodeFailed { id, address, error } => {
                 self.0.push(format!("node {id} at {address} can't be reached: {error}"));
             }
+            TendEvent::NodeUnresolved { id, error } => {
+                self.0.push(format!("node {id} is listed where it can't be looked for: {error}"));
+            }
             TendEvent::BadReply { id, error } => {
                 self.0.push(format!("node {id} gives a reply that can't be used: {error}"));
             }

@@ -71,6 +71,9 @@ fn tend(event: &TendEvent) -> Value {
             "address": address,
             "error": error,
         }),
+        TendEvent::NodeUnresolved { id, error } => {
+            json!({ "event": "node_unresolved", "node": id.as_str(), "error": error })
+        }
         TendEvent::NodeRecovered { id } => {
             json!({ "event": "node_recovered", "node": id.as_str() })
         }

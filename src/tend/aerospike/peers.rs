@@ -301,9 +301,11 @@ impl<T: Transport> AerospikeSource<T> {
         let mut groups = Vec::new();
         for (&id, (hosts, from)) in wave.iter().zip(&places) {
             let mut addresses: Vec<SocketAddr> = Vec::new();
+            let (mut any, mut wrong) = (false, None);
             for (host, found) in hosts.iter().zip(resolved.by_ref()) {
-                if let Err(error) = &found {
-                    tracing::debug!(%id, %host, %error, "a peer's host has no address");
+                match &found {
+                    Ok(list) => any |= !list.is_empty(),
+                    Err(error) => wrong = Some(format!("{host}: {error}")),
                 }
                 for address in found.into_iter().flatten() {
                     self.name(address, host);
@@ -311,6 +313,9 @@ impl<T: Transport> AerospikeSource<T> {
                         addresses.push(address);
                     }
                 }
+            }
+            if let Some(missing) = self.unreached.get_mut(&id) {
+                missing.unresolved = wrong.filter(|_| !any);
             }
             groups.push(Group { id: Some(id), addresses });
         }
@@ -326,6 +331,7 @@ impl<T: Transport> AerospikeSource<T> {
         error: Option<(SocketAddr, Invalid)>,
     ) {
         let Some(missing) = self.unreached.get_mut(&id) else { return };
+        let unresolved = missing.unresolved.take();
         missing.starting = matches!(error, Some((_, Invalid::NotReady)));
         missing.of_another = matches!(error, Some((_, Invalid::WrongCluster { .. })));
         // It is starting: not worth a word.
@@ -353,7 +359,9 @@ impl<T: Transport> AerospikeSource<T> {
                 turn.event(TendEvent::NodeFailed { id, address, error });
             }
             None if is_news => {
-                tracing::warn!(%id, "a peer is listed without any address that can be used");
+                if let Some(error) = unresolved {
+                    turn.event(TendEvent::NodeUnresolved { id, error });
+                }
             }
             _ => {}
         }

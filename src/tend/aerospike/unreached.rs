@@ -27,6 +27,8 @@ pub(super) struct Missing {
     pub(super) known: bool,
     /// Whether its trouble was told.
     pub(super) told: bool,
+    /// What is wrong with its hosts, if none has an address.
+    pub(super) unresolved: Option<String>,
     /// Whether it answered that it has not joined its cluster yet.
     pub(super) starting: bool,
     /// Whether it answered that it belongs to another cluster.
