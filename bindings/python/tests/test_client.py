@@ -599,3 +599,33 @@ def test_the_map_follows_the_cluster(client, cluster):
     cluster.kill(number)
     wait_until("another node is master", lambda: client.route("test", "users", 1, "master") is not before.node)
     assert client.locate("test", "users", 1).sequence > before.sequence
+
+
+def test_h99_close_has_closed_while_threads_wait(cluster, settings, directory):
+    for _ in range(5):
+        client = tendmap.Client(cluster.hosts, **settings)
+        sequence = client.wait_for_change(0)
+        raised = []
+
+        def wait():
+            try:
+                client.wait_for_change(sequence)
+            except tendmap.ClosedError as error:
+                raised.append(error)
+
+        waiters = [threading.Thread(target=wait) for _ in range(3)]
+        for waiter in waiters:
+            waiter.start()
+        left = []
+
+        def close():
+            client.close()
+            left.append(os.listdir(directory))
+
+        closers = [threading.Thread(target=close) for _ in range(2)]
+        for closer in closers:
+            closer.start()
+        for thread in closers + waiters:
+            thread.join()
+        assert left == [[], []], "it has closed when it returns, for both"
+        assert len(raised) == 3

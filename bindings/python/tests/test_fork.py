@@ -195,3 +195,31 @@ def test_nothing_is_imported_at_a_first_call_that_a_fork_may_cut_short():
     # A child would wait for the import lock of a thread that it has not.
     code = "import sys, tendmap; sys.exit('json' not in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_h94_two_threads_that_are_first_in_a_child_share_its_events(client):
+    client.route("test", "users", 1)
+
+    def child():
+        both = threading.Barrier(2)
+
+        def first():
+            both.wait()
+            assert client.role in ("follower", "standby")
+
+        threads = [threading.Thread(target=first) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        events = []
+
+        def told():
+            events.extend(event["event"] for event in client.events())
+            return "follower" in events
+
+        wait_until("the child's first event", told)
+        client.close()
+
+    for _ in range(10):
+        in_child(child)
