@@ -58,6 +58,7 @@
 
 pub mod client;
 mod clock;
+mod descriptor;
 pub mod layout;
 pub mod map;
 pub mod protocol;

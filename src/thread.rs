@@ -5,6 +5,8 @@ use std::thread::{Builder, JoinHandle};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 
+use crate::layout::own_descriptors;
+
 /// Signals that a thread raises by what it does: blocked, they would end the
 /// process without the handler that the host may have for them.
 const OWN: [Signal; 6] = [
@@ -37,4 +39,17 @@ pub(crate) fn spawn<T: Send + 'static>(
         let _ = before.thread_set_mask();
     }
     thread
+}
+
+/// Does work that opens files and sockets by itself, as the C library does to
+/// look a name up, where none of them can get a number that the host uses: in a
+/// thread with a table of descriptors of its own, if that can be had.
+pub(crate) fn apart<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    spawn(name, move || {
+        own_descriptors();
+        work()
+    })
 }

@@ -17,14 +17,19 @@ use crate::map::{Node, Snapshot, SnapshotError};
 use crate::protocol::load_owner;
 use crate::route::Router;
 use crate::segment::{
-    Candidate, Created, Current, Entry, Segment, check_backend, create, private, search, sweep,
-    wait,
+    Candidate, Created, Current, Entry, Segment, SegmentError, check_backend, create, private,
+    resolved, search, sweep, wait,
 };
 use crate::tend::{AerospikeSource, ClusterSource};
 
 /// How long a retired segment may keep its name before it is taken for one that
 /// is to be succeeded. Removing it takes less than a millisecond.
 const REMOVAL_PATIENCE: Duration = Duration::from_millis(50);
+/// How often a segment is looked for and made, where each that there is vanishes
+/// at once.
+const MAX_ATTEMPTS: u32 = 100;
+/// The pause before it is tried again.
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(5);
 
 /// A process's connection to a cluster's map.
 ///
@@ -104,10 +109,13 @@ impl Client {
     }
 
     fn begin(
-        config: Config,
+        mut config: Config,
         source: Box<dyn ClusterSource>,
         waits: bool,
     ) -> Result<(Client, Asked), ConnectError> {
+        // As it is found from here and now: the process may change its working
+        // directory, and links may be changed.
+        config.shm_directory = resolved(&config.shm_directory);
         let racks = config.preferred_racks.clone();
         let (open, asked) = match config.use_shm {
             true => shared(config, source, waits)?,
@@ -277,8 +285,7 @@ fn shared(
     mut source: Box<dyn ClusterSource>,
     waits: bool,
 ) -> Result<(Open, Asked), ConnectError> {
-    let directory = config.shm_directory.canonicalize().unwrap_or(config.shm_directory.clone());
-    let key = (config.shm_backend, directory, config.shm_key);
+    let key = (config.shm_backend, config.shm_directory.clone(), config.shm_key);
     loop {
         let mut clients = clients();
         let there = clients.iter().find(|(known, _)| *known == key);
@@ -305,7 +312,10 @@ fn shared(
         let place = config.place();
         let created = matches!(start, Start::Owner(_));
         let current = match Current::new(Some(place.clone()), &segment) {
-            Ok(_) if is_being_removed(&segment) => continue,
+            Ok(_) if is_being_removed(&segment) => {
+                std::thread::sleep(BETWEEN_ATTEMPTS);
+                continue;
+            }
             other => other.map_err(ConnectError::from),
         };
         let made = current
@@ -422,7 +432,7 @@ fn spawn(
 /// The current segment of the key, made if there is none.
 fn open(config: &Config) -> Result<(Arc<Segment>, Start), ConnectError> {
     let place = config.place();
-    loop {
+    for attempt in 1.. {
         let found = search(&place)?;
         let next = found.next(0);
         let there = match (found.live, found.refused) {
@@ -441,7 +451,13 @@ fn open(config: &Config) -> Result<(Arc<Segment>, Start), ConnectError> {
             let _ = sweep(&place);
             return Ok((tenure.segment().clone(), Start::Owner(tenure)));
         }
+        // Others were faster, and theirs is gone by now.
+        if attempt == MAX_ATTEMPTS {
+            break;
+        }
+        std::thread::sleep(BETWEEN_ATTEMPTS);
     }
+    Err(SegmentError::Vanishes { key: place.key, attempts: MAX_ATTEMPTS }.into())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::config::ConfigError;
 use crate::segment::SegmentError;
+use crate::segment::explain::explain;
 use crate::tend::TendError;
 
 /// Why [`Client::connect`](super::Client::connect) failed. Nothing is left
@@ -86,7 +87,7 @@ pub enum ConnectError {
         owner: u32,
     },
     /// The client's thread can't be started.
-    #[error("can't start the client's thread: {0}; raise the limit of threads")]
+    #[error("can't start the client's thread: {}", explain(_0))]
     Thread(Arc<std::io::Error>),
     /// The client's thread has panicked.
     #[error(

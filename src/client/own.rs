@@ -180,7 +180,9 @@ impl Own {
     /// one may be retired itself: then it has a newer map, and is succeeded.
     fn heal(&mut self, shared: &Shared) -> Result<(), Ended> {
         let segment = self.tenure.segment().clone();
-        if !segment.is_shared() {
+        // Where this process sees another directory, or none, the others of the
+        // segment see what they saw before.
+        if !segment.is_shared() || segment.is_unseen() {
             return Ok(());
         }
         let own = segment.identity().generation;
@@ -204,7 +206,7 @@ impl Own {
             // Who made that one has swept already, when this one still lived.
             let _ = sweep(&place);
         }
-        if !segment.is_at_name() {
+        if segment.is_gone() {
             // Nobody will find it any more, to remove it.
             segment.remove_lost_lock();
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::status::{Status, StatusError};
 use crate::map::{Node, Snapshot, SnapshotError, snapshot};
 use crate::route::{PreferredRacks, Router};
-use crate::segment::{Current, Personal, Place, Segment, SegmentError, newest, wake};
+use crate::segment::{Current, Personal, Place, Segment, SegmentError, newest, resolved, wake};
 
 /// A view of a segment: no thread, no connection, no permission to write. It
 /// moves over to the segment's successors by itself.
@@ -23,6 +23,7 @@ impl Reader {
     /// [`SegmentError::NotFound`] if there is none, and what else can be wrong
     /// with one.
     pub fn attach(place: &Place) -> Result<Reader, SegmentError> {
+        let place = &Place { directory: resolved(&place.directory), ..place.clone() };
         let segment = newest(place)?;
         let current = Arc::new(Current::new(Some(place.clone()), &segment)?);
         Ok(Reader { current, racks: Arc::default() })

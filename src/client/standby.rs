@@ -11,7 +11,7 @@
 use std::time::{Duration, Instant};
 
 use crate::random::dice;
-use crate::segment::{Death, LockFile, Personal, RESERVE, STANDBY, Segment, SegmentError, wait};
+use crate::segment::{Death, LockFile, Personal, RESERVE, STANDBY, Segment, SegmentError, Waited, wait};
 
 /// How often a follower looks, on average.
 pub(super) const POLL: Duration = Duration::from_millis(250);
@@ -100,7 +100,7 @@ impl Standing {
     /// As [`ask`](Self::ask).
     pub fn ask_now(&mut self, segment: &Segment) -> Result<(), SegmentError> {
         let Some(lock) = segment.lock() else { return Ok(()) };
-        segment.refresh_lock()?;
+        segment.refresh()?;
         let take = |byte| {
             let action = SegmentError::io("lock a byte of", lock.path());
             lock.try_lock(byte).map_err(action)
@@ -155,10 +155,11 @@ impl Standing {
                 // Relaxed: as where `seen` was loaded. What is raised from here
                 // on is found at the next look.
                 let same = event.load(crate::sync::Ordering::Relaxed) == seen;
-                if same && death.as_ref().is_some_and(|death| death.wait(pause)) {
+                let waited = death.as_ref().filter(|_| same).map(|death| death.wait(pause));
+                if matches!(waited, Some(Waited::Ended | Waited::Lost)) {
                     // Nothing more is to be waited for there.
                     *death = None;
-                    self.died = true;
+                    self.died = waited == Some(Waited::Ended);
                 }
             }
             _ => drop(wait(event, seen, personal, pause)),

@@ -160,18 +160,26 @@ impl<T: Send + Sync + 'static> ForkLocal<T> {
 
     /// This process's value, made by `make` if there is none.
     pub fn get_or_init(&self, make: impl Fn() -> T) -> &'static T {
+        self.get_or_inherit(|_| make())
+    }
+
+    /// The same; `make` is given the parent's value, if this is a forked child.
+    /// A lock in it may be held for ever.
+    pub fn get_or_inherit(&self, make: impl Fn(Option<&T>) -> T) -> &'static T {
         let lineage = Lineage::current();
         // Acquire: pairs with the Release below.
         let mut found = self.current.load(Ordering::Acquire);
         loop {
             // SAFETY: only pointers from `Box::leak` below are stored, and they
             // are never freed.
-            if let Some((owner, value)) = unsafe { found.as_ref() } {
+            let known = unsafe { found.as_ref() };
+            if let Some((owner, value)) = known {
                 if *owner == lineage {
                     return value;
                 }
             }
-            let fresh: *mut (Lineage, T) = Box::leak(Box::new((lineage, make())));
+            let value = make(known.map(|(_, value)| value));
+            let fresh: *mut (Lineage, T) = Box::leak(Box::new((lineage, value)));
             // Release: whoever loads the pointer sees the value. Acquire: pairs
             // with it in the thread that was faster.
             let result =

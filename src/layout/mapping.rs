@@ -2,12 +2,13 @@
 
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
-use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
+use rustix::mm::{MprotectFlags, MremapFlags, madvise, mprotect, mremap, munmap};
 
 use super::fork::Lineage;
 use super::geometry::{Geometry, WORD, frame, notes};
@@ -40,6 +41,8 @@ enum Memory {
     SystemV(Shm),
     /// Pages of this process alone.
     Private(MmapRaw),
+    /// The pages of another mapping, mapped once more.
+    Second(Second),
 }
 
 impl Memory {
@@ -50,7 +53,43 @@ impl Memory {
                 let (base, bytes) = shm.start();
                 (base.as_ptr(), bytes)
             }
+            Memory::Second(second) => (second.base.as_ptr().cast(), second.bytes),
         }
+    }
+}
+
+/// A second mapping of pages that are mapped already: it needs neither a
+/// descriptor nor a name nor a permission, but that the first one had.
+#[derive(Debug)]
+struct Second {
+    base: NonNull<core::ffi::c_void>,
+    bytes: usize,
+}
+
+impl Second {
+    /// Of whole pages of shared memory. No child inherits it, and it is mapped
+    /// for writing where the first one could have been.
+    fn of(base: NonNull<AtomicU64>, bytes: usize) -> io::Result<Second> {
+        // SAFETY: an old size of zero has the kernel map the shared pages once
+        // more, at a place of its choice; the first mapping stays as it is.
+        let moved = unsafe { mremap(base.as_ptr().cast(), 0, bytes, MremapFlags::MAYMOVE) }?;
+        let base = NonNull::new(moved)
+            .ok_or_else(|| io::Error::other("the kernel mapped memory at address zero"))?;
+        let second = Second { base, bytes };
+        // SAFETY: the pages are this mapping's own, and nobody has seen them. It
+        // is kept from children before it can be written.
+        unsafe {
+            madvise(base.as_ptr(), bytes, rustix::mm::Advice::LinuxDontFork)?;
+            mprotect(base.as_ptr(), bytes, MprotectFlags::READ | MprotectFlags::WRITE)?;
+        }
+        Ok(second)
+    }
+}
+
+impl Drop for Second {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `of`; nobody has a reference into it any more.
+        let _ = unsafe { munmap(self.base.as_ptr(), self.bytes) };
     }
 }
 
@@ -62,13 +101,15 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Maps a segment's file read-only.
+    /// Maps a segment's file read-only. From a descriptor that is open for
+    /// writing a [`WriteMapping`] can be made of it later.
     ///
     /// # Errors
     /// What the kernel says, and `UnexpectedEof` if the file is too short.
-    pub fn read_only(file: &File, geometry: Geometry) -> io::Result<Mapping> {
-        check_len(file, &geometry)?;
-        let raw = MmapOptions::new().len(geometry.total_bytes()).map_raw_read_only(file)?;
+    pub fn read_only(file: impl AsFd, geometry: Geometry) -> io::Result<Mapping> {
+        check_len(&file, &geometry)?;
+        let number = file.as_fd().as_raw_fd();
+        let raw = MmapOptions::new().len(geometry.total_bytes()).map_raw_read_only(number)?;
         Self::of(Memory::File(raw), geometry)
     }
 
@@ -214,11 +255,27 @@ impl WriteMapping {
     ///
     /// # Errors
     /// As [`Mapping::read_only`].
-    pub fn of_file(file: &File, geometry: Geometry) -> io::Result<WriteMapping> {
-        check_len(file, &geometry)?;
-        let raw = MmapOptions::new().len(geometry.total_bytes()).map_raw(file)?;
+    pub fn of_file(file: impl AsFd, geometry: Geometry) -> io::Result<WriteMapping> {
+        check_len(&file, &geometry)?;
+        let number = file.as_fd().as_raw_fd();
+        let raw = MmapOptions::new().len(geometry.total_bytes()).map_raw(number)?;
         raw.advise(Advice::DontFork)?;
         let mapping = Mapping::of(Memory::File(raw), geometry)?;
+        Ok(WriteMapping(Arc::new(mapping.of_this_process())))
+    }
+
+    /// A second mapping of a segment that is mapped for reading, by a process that
+    /// might have mapped it for writing then. Nothing else is needed: neither its
+    /// descriptor nor its name, nor the permission now. A forked child does not
+    /// inherit it.
+    ///
+    /// # Errors
+    /// What the kernel says; `PermissionDenied` if it could only be read.
+    pub fn of_mapped(mapping: &Mapping) -> io::Result<WriteMapping> {
+        let page = rustix::param::page_size();
+        let bytes = mapping.geometry.total_bytes().next_multiple_of(page);
+        let second = Second::of(mapping.base, bytes)?;
+        let mapping = Mapping::of(Memory::Second(second), mapping.geometry)?;
         Ok(WriteMapping(Arc::new(mapping.of_this_process())))
     }
 
@@ -236,13 +293,7 @@ impl WriteMapping {
         let bytes = geometry.total_bytes();
         // SAFETY: the pages are this mapping's own; the advice takes effect in
         // children only.
-        unsafe {
-            rustix::mm::madvise(
-                mapping.base.as_ptr().cast(),
-                bytes,
-                rustix::mm::Advice::LinuxDontFork,
-            )
-        }?;
+        unsafe { madvise(mapping.base.as_ptr().cast(), bytes, rustix::mm::Advice::LinuxDontFork) }?;
         Ok(WriteMapping(Arc::new(mapping.of_this_process())))
     }
 
@@ -302,8 +353,8 @@ impl core::ops::Deref for WriteMapping {
     }
 }
 
-fn check_len(file: &File, geometry: &Geometry) -> io::Result<()> {
-    if file.metadata()?.len() < geometry.total_bytes() as u64 {
+fn check_len(file: impl AsFd, geometry: &Geometry) -> io::Result<()> {
+    if (rustix::fs::fstat(file)?.st_size as u64) < geometry.total_bytes() as u64 {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(())

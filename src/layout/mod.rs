@@ -29,6 +29,7 @@ mod mapping;
 mod planes;
 mod slots;
 mod system_v;
+mod table;
 mod words;
 
 pub use capacity::{Capacity, CapacityError};
@@ -43,4 +44,6 @@ pub use slots::{Slots, SlotsRef};
 pub use system_v::{
     Shm, ShmStat, is_gone, shm_create, shm_find, shm_permit, shm_remove, shm_removed, shm_stat,
 };
+#[cfg(feature = "tend")]
+pub(crate) use table::own_descriptors;
 pub use words::{OwnerWord, futex_half};

@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicU64, fence};
 use std::io;
 
 use nix::libc;
+use rustix::mm::{MprotectFlags, mprotect};
 
 use super::geometry::WORD;
 use super::header::Header;
@@ -180,6 +181,26 @@ impl Shm {
         let mut shm = Shm { base, stat: empty, writable };
         // While it is mapped its id is not given to another segment.
         shm.stat = shm_stat(id)?;
+        Ok(shm)
+    }
+
+    /// Maps a segment for reading, in such a way that it can be mapped for writing
+    /// later if the permission is there now.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn attach_to_read(id: i32) -> io::Result<Shm> {
+        let mut shm = match Shm::attach(id, true) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Shm::attach(id, false);
+            }
+            other => other?,
+        };
+        let (base, bytes) = shm.start();
+        let bytes = bytes.next_multiple_of(rustix::param::page_size());
+        // SAFETY: the pages are this mapping's own, and nobody has seen them.
+        unsafe { mprotect(base.as_ptr().cast(), bytes, MprotectFlags::READ) }?;
+        shm.writable = false;
         Ok(shm)
     }
 

@@ -19,6 +19,8 @@ use super::lock::LockFile;
 use super::name::Place;
 use super::segment::Segment;
 use super::system_v::SystemV;
+use super::whereabouts::Whereabouts;
+use crate::descriptor;
 use crate::layout::{Geometry, Identity, Mapping, WriteMapping};
 
 /// The kind of shared memory that a key's segments live in.
@@ -132,16 +134,28 @@ pub(super) trait Object: fmt::Debug + Send + Sync {
     fn mode(&self) -> u32;
 
     /// Whether its name still leads to it.
-    fn is_at_name(&self) -> bool;
+    fn whereabouts(&self, lock: &LockFile) -> Whereabouts;
 
-    /// Whether its name still leads to it, and whoever comes would be let in.
+    /// Whether its name still leads to it, and whoever comes would be let in, as
+    /// far as this process can see.
     #[cfg_attr(not(feature = "tend"), allow(dead_code, reason = "an owner asks"))]
-    fn is_sound(&self, identity: &Identity, mapping: &Mapping) -> bool;
+    fn is_sound(&self, identity: &Identity, mapping: &Mapping, lock: &LockFile) -> bool;
 
-    /// A second, writable mapping, also of one that has lost its name, where the
-    /// system still leads there. An error that
+    /// A second, writable mapping, also of one that has lost its name. Whoever
+    /// might write it when `mapping` was made needs nothing else for it; others
+    /// need that the system still leads there, and get an error that
     /// [`is_absent`](SegmentError::is_absent) if it does not.
-    fn writer(&self, geometry: &Geometry) -> Result<WriteMapping, SegmentError>;
+    fn writer(&self, mapping: &Mapping) -> Result<WriteMapping, SegmentError>;
+
+    /// Makes what the host has closed of it again.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn refresh(&self) -> io::Result<()>;
+
+    /// The same in a forked child that may not open it: with what it has
+    /// inherited. `None` if that can't be had.
+    fn inherit(&self) -> Option<Box<dyn Object>>;
 
     /// Takes its name away.
     fn unlink(&self) -> Result<(), SegmentError>;
@@ -159,8 +173,8 @@ pub(super) trait Object: fmt::Debug + Send + Sync {
 /// Which object in the system, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ObjectId {
-    /// Device and inode.
-    File(u64, u64),
+    /// A file.
+    File(descriptor::ObjectId),
     /// The id of a System V segment.
     SystemV(i32),
 }
@@ -168,7 +182,7 @@ pub(super) enum ObjectId {
 /// What a segment is assembled from.
 pub(super) struct Parts {
     pub identity: Identity,
-    pub mapping: Mapping,
+    pub mapping: Arc<Mapping>,
     pub object: Box<dyn Object>,
 }
 

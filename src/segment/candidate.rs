@@ -93,7 +93,7 @@ impl Candidate {
         let Some(lock) = segment.lock() else { return Ok(Entry::Held) };
         // A byte that is free in a file that is no longer at the name says
         // nothing: the owner may hold it in the file that is.
-        segment.refresh_lock()?;
+        segment.refresh()?;
         if !hung && held(lock, head)? {
             return Ok(Entry::Held);
         }
@@ -147,7 +147,7 @@ impl Candidate {
         if segment.head() != head {
             return Ok(Entry::Lost);
         }
-        if !segment.is_at_name() {
+        if segment.is_gone() {
             // Removed under an owner that is gone: nobody else will retire it,
             // nor find it to remove its lock file.
             let _ = retire(writer.head(), head);

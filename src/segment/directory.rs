@@ -77,14 +77,10 @@ pub fn list(directory: &Path) -> Result<Vec<Listed>, SegmentError> {
 
 /// The names of a directory's files.
 pub(super) fn files(directory: &Path) -> Result<Vec<String>, SegmentError> {
-    let action = || SegmentError::io("list", directory);
-    let mut files = Vec::new();
-    for entry in fs::read_dir(directory).map_err(action())? {
-        if let Ok(name) = entry.map_err(action())?.file_name().into_string() {
-            files.push(name);
-        }
-    }
-    Ok(files)
+    crate::descriptor::names(directory).map_err(|source| {
+        let directory = directory.to_path_buf();
+        SegmentError::Directory { directory, source: source.into() }
+    })
 }
 
 /// How many are attached to what was listed, and how it stands; `None` if it is
@@ -439,7 +435,7 @@ fn sweep_locks(place: &Place) -> Result<Vec<PathBuf>, SegmentError> {
         if super::registry::registry().lock(&path).is_some() {
             continue;
         }
-        let Ok(lock) = LockFile::existing(path.clone()) else { continue };
+        let Ok(lock) = LockFile::existing(path.clone(), place.mode) else { continue };
         // Locked, so that a creator which is about to lock it makes another one.
         if lock.try_lock(byte_of(Term::FIRST)).unwrap_or(false) && unlink(&path).is_ok() {
             removed.push(path);

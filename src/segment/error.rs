@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::backend::Backend;
+use super::explain::explain;
 use super::location::Location;
 use crate::layout::{CapacityError, GeometryError, HeaderError};
 
@@ -98,6 +99,36 @@ pub enum SegmentError {
         /// Bytes that are there.
         free: u64,
     },
+    /// A limit of this process on the length of files.
+    #[error(
+        "no segment of {wanted} bytes in {directory}: this process may make files of {found} bytes at most (RLIMIT_FSIZE); raise the limit (`ulimit -f`), or use shm_backend sysv, which it does not count for"
+    )]
+    FileLimit {
+        /// The directory.
+        directory: PathBuf,
+        /// Bytes that are needed.
+        wanted: u64,
+        /// The limit.
+        found: u64,
+    },
+    /// Segments of the key come and go.
+    #[error(
+        "key {key:#010x}: {attempts} segments in a row were gone as soon as they were there; something removes them (another program that uses the key, a cleaner of shared memory): find it, or choose another shm_key"
+    )]
+    Vanishes {
+        /// The key.
+        key: u32,
+        /// How many were tried.
+        attempts: u32,
+    },
+    /// The directory is not there, or can't be used.
+    #[error("can't use shm_directory {directory}: {}; make it, or configure another", explain(source))]
+    Directory {
+        /// The directory.
+        directory: PathBuf,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
     /// A limit of the kernel on System V shared memory.
     #[error(
         "no room for a System V segment of {wanted} bytes: {limit} is {found}, of which {used} are used; raise it (`sysctl {limit}=…`), remove what is not needed (`ipcs -m`), ask for less (shm_max_nodes, shm_max_namespaces, shm_max_replicas), or use files (shm_backend)"
@@ -177,7 +208,7 @@ pub enum SegmentError {
         attached: usize,
     },
     /// The system refused something.
-    #[error("can't {action} {at}: {source}")]
+    #[error("can't {action} {at}: {}", explain(source))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -200,7 +231,12 @@ impl SegmentError {
 
     /// Whether this process may not read it.
     pub(crate) fn is_refused(&self) -> bool {
-        matches!(self, SegmentError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+        match self {
+            SegmentError::Io { source, .. } | SegmentError::Directory { source, .. } => {
+                source.kind() == io::ErrorKind::PermissionDenied
+            }
+            _ => false,
+        }
     }
 
     /// Whether the file is simply not there.

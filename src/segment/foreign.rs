@@ -5,13 +5,15 @@
 //! are those of its lock files, and its processes hold locks on one or the other:
 //! whatever they mean, who holds one uses the segment.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
 
 use super::directory::{Listed, files, unlink};
 use super::error::SegmentError;
-use super::lock::{is_locked, locks, options};
+use super::lock::{is_locked, locks};
 use super::name::foreign_lock;
+use crate::descriptor::Kept;
 
 /// How many processes hold it, as far as locks tell: at least one if there is
 /// any.
@@ -23,13 +25,13 @@ pub fn attached(directory: &Path, found: &Listed) -> Result<usize, SegmentError>
     if let Some(path) = found.at.path() {
         let file = open(path)?;
         let action = SegmentError::io("look at the locks of", path);
-        attached = locks(&file).map_err(action)?;
+        attached = file.get().and_then(locks).map_err(action)?;
     }
     for path in lock_files(directory, found)? {
         let action = SegmentError::io("look at the locks of", &path);
         let held = match open(&path) {
             Err(error) if error.is_absent() => false,
-            other => is_locked(&other?).map_err(action)?,
+            other => other?.get().and_then(is_locked).map_err(action)?,
         };
         attached = attached.max(usize::from(held));
     }
@@ -44,7 +46,8 @@ pub fn attached(directory: &Path, found: &Listed) -> Result<usize, SegmentError>
 pub fn sweep(found: &Listed, directory: &Path) -> Result<Vec<PathBuf>, SegmentError> {
     let mut swept = lock_files(directory, found)?;
     swept.retain(|path| {
-        let held = open(path).ok().is_none_or(|file| is_locked(&file).unwrap_or(true));
+        let locked = |file: Kept| file.get().and_then(is_locked).unwrap_or(true);
+        let held = open(path).ok().is_none_or(locked);
         !held && unlink(path).is_ok()
     });
     Ok(swept)
@@ -58,6 +61,6 @@ fn lock_files(directory: &Path, found: &Listed) -> Result<Vec<PathBuf>, SegmentE
     Ok(files.map(|name| directory.join(name)).collect())
 }
 
-fn open(path: &Path) -> Result<File, SegmentError> {
-    options().read(true).open(path).map_err(SegmentError::io("open", path))
+fn open(path: &Path) -> Result<Kept, SegmentError> {
+    Kept::open(path, OFlags::RDONLY, Mode::empty()).map_err(SegmentError::io("open", path))
 }

@@ -9,9 +9,8 @@
 //! so that a process has one [`LockFile`] for each file, see `registry`.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,8 +18,11 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
+use rustix::fs::{Mode, OFlags, fchmod};
 
 use super::registry::registry;
+use super::whereabouts::{Whereabouts, directory_of, whereabouts};
+use crate::descriptor::{Kept, ObjectId, reopening};
 use crate::layout::Lineage;
 use crate::protocol::Term;
 use crate::random::dice;
@@ -38,8 +40,10 @@ const MARKS_END: u64 = 1 << 62;
 #[derive(Debug)]
 pub struct LockFile {
     path: PathBuf,
-    /// Exchanged when the name has come to lead to another file. (Without a lock:
-    /// a forked child could inherit it locked.)
+    mode: u32,
+    /// Exchanged when the name has come to lead to another file, and when the
+    /// host has closed the descriptor. (Without a lock: a forked child could
+    /// inherit it locked.)
     file: ArcSwap<Handle>,
     /// The bytes that this process holds: F_GETLK never shows them.
     own: Mutex<BTreeSet<u64>>,
@@ -51,17 +55,24 @@ pub struct LockFile {
 /// locks that the child has taken through a descriptor of its own.
 #[derive(Debug)]
 struct Handle {
-    file: Option<File>,
+    /// `None` only while it is dropped.
+    file: Option<Kept>,
+    directory: Option<ObjectId>,
     lineage: Lineage,
 }
 
 impl Handle {
-    fn new(file: File) -> Arc<Handle> {
-        Arc::new(Handle { file: Some(file), lineage: Lineage::current() })
+    fn new(file: Kept, path: &Path) -> Arc<Handle> {
+        let directory = directory_of(path);
+        Arc::new(Handle { file: Some(file), directory, lineage: Lineage::current() })
     }
 
-    fn file(&self) -> &File {
+    fn kept(&self) -> &Kept {
         self.file.as_ref().expect("open until dropped")
+    }
+
+    fn file(&self) -> io::Result<BorrowedFd<'_>> {
+        self.kept().get()
     }
 }
 
@@ -87,15 +98,16 @@ impl LockFile {
         // One that sweeps may find it before it is locked. It locks the byte
         // before it removes the file: then there is another try.
         for _ in 0..100 {
-            let file = options().read(true).write(true).create_new(true).mode(mode).open(&path)?;
-            file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
-            let lock = LockFile::of(path.clone(), file);
-            if lock.try_lock(byte_of(Term::FIRST))? && lock.is_at_name() {
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+            let file = Kept::open(&path, flags, Mode::from_raw_mode(mode))?;
+            fchmod(file.get()?, Mode::from_raw_mode(mode))?;
+            let lock = LockFile::of(path.clone(), mode, file);
+            if lock.try_lock(byte_of(Term::FIRST))? && lock.whereabouts() == Whereabouts::Here {
                 return Ok(lock);
             }
             // The one that sweeps has it, and is about to remove it.
             for _ in 0..100 {
-                if !lock.is_at_name() {
+                if lock.whereabouts() != Whereabouts::Here {
                     break;
                 }
                 std::thread::sleep(Duration::from_millis(1));
@@ -111,7 +123,26 @@ impl LockFile {
     /// What the system says.
     pub fn open(path: PathBuf, mode: u32) -> io::Result<LockFile> {
         let file = open_or_create(&path, mode)?;
-        Ok(LockFile::of(path, file))
+        Ok(LockFile::of(path, mode, file))
+    }
+
+    fn of(path: PathBuf, mode: u32, file: Kept) -> LockFile {
+        let file = ArcSwap::new(Handle::new(file, &path));
+        LockFile { path, mode, file, own: Mutex::default(), lineage: Lineage::current() }
+    }
+
+    /// The same in a forked child that may not open it: with the descriptor that
+    /// it has inherited, and none of its parent's locks. `None` if that can't be
+    /// had.
+    pub(super) fn inherit(&self) -> Option<LockFile> {
+        let handle = self.file.load_full();
+        handle.kept().is_there().then(|| LockFile {
+            path: self.path.clone(),
+            mode: self.mode,
+            file: ArcSwap::new(handle),
+            own: Mutex::default(),
+            lineage: Lineage::current(),
+        })
     }
 
     /// Opens the lock file of a segment, as [`open`](Self::open), only if it is
@@ -119,14 +150,9 @@ impl LockFile {
     ///
     /// # Errors
     /// What the system says; `NotFound` if it is not there.
-    pub fn existing(path: PathBuf) -> io::Result<LockFile> {
+    pub fn existing(path: PathBuf, mode: u32) -> io::Result<LockFile> {
         let file = open_existing(&path)?;
-        Ok(LockFile::of(path, file))
-    }
-
-    fn of(path: PathBuf, file: File) -> LockFile {
-        let file = ArcSwap::new(Handle::new(file));
-        LockFile { path, file, own: Mutex::default(), lineage: Lineage::current() }
+        Ok(LockFile::of(path, mode, file))
     }
 
     /// Its path.
@@ -134,8 +160,49 @@ impl LockFile {
         &self.path
     }
 
-    fn handle(&self) -> Arc<Handle> {
-        self.file.load_full()
+    /// The open file: another one where the host has closed the descriptor, and
+    /// all locks with it.
+    fn handle(&self) -> io::Result<Arc<Handle>> {
+        if self.lineage != Lineage::current() {
+            // The child's own, so that no second one is ever closed.
+            if let Some(own) = self.of_this_process() {
+                return own.handle();
+            }
+        }
+        let handle = self.file.load_full();
+        if handle.kept().is_there() {
+            return Ok(handle);
+        }
+        let _alone = reopening();
+        // Another thread may have been faster.
+        let handle = self.file.load_full();
+        match handle.kept().is_there() {
+            true => Ok(handle),
+            false => self.another(),
+        }
+    }
+
+    /// A forked child's own lock file, if this one is its parent's.
+    fn of_this_process(&self) -> Option<Arc<LockFile>> {
+        let own = registry().lock(&self.path);
+        own.filter(|own| own.lineage == Lineage::current())
+    }
+
+    /// Opens what the name leads to, and takes the bytes there that this process
+    /// held, those that are still to be had. One thread at a time.
+    fn another(&self) -> io::Result<Arc<Handle>> {
+        let fresh = Handle::new(open_or_create(&self.path, self.mode)?, &self.path);
+        let file = fresh.file()?;
+        if self.lineage == Lineage::current() {
+            self.with_own(|own| {
+                own.retain(|&byte| {
+                    let kind = if byte < MARKS { libc::F_WRLCK } else { libc::F_RDLCK };
+                    fcntl(file, FcntlArg::F_SETLK(&flock(kind, byte, 1))).is_ok()
+                });
+            });
+            self.file.store(fresh.clone());
+        }
+        Ok(fresh)
     }
 
     /// Takes a byte, without waiting; whether it is this process's now. A byte
@@ -144,8 +211,8 @@ impl LockFile {
     /// # Errors
     /// What the system says, but for a byte that is held by another process.
     pub fn try_lock(&self, byte: u64) -> io::Result<bool> {
-        let handle = self.handle();
-        match fcntl(handle.file(), FcntlArg::F_SETLK(&flock(libc::F_WRLCK, byte, 1))) {
+        let handle = self.handle()?;
+        match fcntl(handle.file()?, FcntlArg::F_SETLK(&flock(libc::F_WRLCK, byte, 1))) {
             Ok(_) => {
                 self.with_own(|own| own.insert(byte));
                 Ok(true)
@@ -158,10 +225,13 @@ impl LockFile {
     /// Frees a byte; one that is not held stays so.
     pub fn unlock(&self, byte: u64) {
         self.with_own(|own| own.remove(&byte));
-        let handle = self.handle();
+        let handle = self.file.load_full();
         // Freeing can't fail in a way that is of any use to know: what is left
-        // is freed with the process.
-        let _ = fcntl(handle.file(), FcntlArg::F_SETLK(&flock(libc::F_UNLCK, byte, 1)));
+        // is freed with the process. Where the host has closed the descriptor it
+        // has freed everything.
+        if let Ok(file) = handle.file() {
+            let _ = fcntl(file, FcntlArg::F_SETLK(&flock(libc::F_UNLCK, byte, 1)));
+        }
     }
 
     /// Whether another process holds a byte. This process's own locks never
@@ -170,15 +240,15 @@ impl LockFile {
     /// # Errors
     /// What the system says.
     pub fn held_by_other(&self, byte: u64) -> io::Result<bool> {
-        let handle = self.handle();
-        first_lock(handle.file(), byte, 1).map(|found| found.is_some())
+        let handle = self.handle()?;
+        first_lock(handle.file()?, byte, 1).map(|found| found.is_some())
     }
 
     /// The pid of the other process that holds a byte, as this process sees it;
     /// `None` if nobody does or it can't be told.
     pub fn holder(&self, byte: u64) -> Option<i32> {
-        let handle = self.handle();
-        let found = first_lock(handle.file(), byte, 1).ok().flatten()?;
+        let handle = self.handle().ok()?;
+        let found = first_lock(handle.file().ok()?, byte, 1).ok().flatten()?;
         // A process of a pid namespace that can't be seen from here has none.
         (found.l_pid > 0).then_some(found.l_pid)
     }
@@ -198,8 +268,8 @@ impl LockFile {
     pub(super) fn mark(&self) -> io::Result<u64> {
         let byte = dice().u64(MARKS..MARKS_END);
         // A read lock: who may only look can take it too.
-        let handle = self.handle();
-        fcntl(handle.file(), FcntlArg::F_SETLK(&flock(libc::F_RDLCK, byte, 1)))?;
+        let handle = self.handle()?;
+        fcntl(handle.file()?, FcntlArg::F_SETLK(&flock(libc::F_RDLCK, byte, 1)))?;
         self.with_own(|own| own.insert(byte));
         Ok(byte)
     }
@@ -209,8 +279,9 @@ impl LockFile {
     /// # Errors
     /// What the system says.
     pub(super) fn marks(&self) -> io::Result<usize> {
+        let handle = self.handle()?;
         let own = self.with_own(|own| own.range(MARKS..MARKS_END).count());
-        Ok(own + attached(self.handle().file())?)
+        Ok(own + attached(handle.file()?)?)
     }
 
     /// What this process holds.
@@ -221,71 +292,60 @@ impl LockFile {
         if self.lineage == Lineage::current() {
             return f(&mut self.own.lock().unwrap_or_else(PoisonError::into_inner));
         }
-        let own = registry().lock(&self.path);
-        match own.filter(|own| own.lineage == Lineage::current()) {
+        match self.of_this_process() {
             Some(own) => own.with_own(f),
             None => f(&mut BTreeSet::new()),
         }
     }
 
-    /// Whether the name still leads to this file.
-    pub fn is_at_name(&self) -> bool {
-        let handle = self.handle();
-        let (Ok(named), Ok(held)) = (std::fs::metadata(&self.path), handle.file().metadata())
-        else {
-            return false;
-        };
-        (named.dev(), named.ino()) == (held.dev(), held.ino())
+    /// Where it is.
+    pub(super) fn whereabouts(&self) -> Whereabouts {
+        let handle = self.file.load_full();
+        whereabouts(&self.path, handle.directory, handle.kept())
     }
 
-    /// Opens whatever the name leads to now, if that is another file; locks
-    /// held so far are to be taken again, but for marks, which move over.
+    /// Opens whatever the name leads to now, if that is another file or the host
+    /// has closed the descriptor. Locks held so far are taken there, too, where
+    /// they are to be had. What is only not to be seen from here stays in use.
     ///
     /// # Errors
     /// What the system says.
-    pub fn reopen_if_moved(&self, mode: u32) -> io::Result<bool> {
-        if self.is_at_name() {
+    pub fn refresh(&self) -> io::Result<bool> {
+        let stays =
+            || self.file.load().kept().is_there() && self.whereabouts() != Whereabouts::Gone;
+        if stays() || self.lineage != Lineage::current() {
             return Ok(false);
         }
-        let fresh = Handle::new(open_or_create(&self.path, mode)?);
-        let marks: Vec<u64> = self.with_own(|own| own.range(MARKS..MARKS_END).copied().collect());
-        for byte in marks {
-            // One that is lost lets the last but one to close retire a segment
-            // that is in use: others then begin anew in another one, no more.
-            let _ = fcntl(fresh.file(), FcntlArg::F_SETLK(&flock(libc::F_RDLCK, byte, 1)));
+        let _alone = reopening();
+        let stays = stays();
+        if !stays {
+            self.another()?;
         }
-        self.file.store(fresh);
-        Ok(true)
+        Ok(!stays)
     }
 }
 
-pub(super) fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC);
-    options
-}
-
-fn open_or_create(path: &Path, mode: u32) -> io::Result<File> {
+fn open_or_create(path: &Path, mode: u32) -> io::Result<Kept> {
     match open_existing(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // Only what was made here gets its mode: if another process was
             // faster, it may be another user's.
-            let new = options().read(true).write(true).create_new(true).mode(mode).open(path);
-            let made = match new {
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+            let made = match Kept::open(path, flags, Mode::from_raw_mode(mode)) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     return open_existing(path);
                 }
                 other => other?,
             };
-            made.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
+            fchmod(made.get()?, Mode::from_raw_mode(mode))?;
             Ok(made)
         }
         other => other,
     }
 }
 
-fn open_existing(path: &Path) -> io::Result<File> {
-    match options().read(true).write(true).open(path) {
+fn open_existing(path: &Path) -> io::Result<Kept> {
+    match Kept::open(path, OFlags::RDWR, Mode::empty()) {
         // A pure reader may only look.
         Err(error)
             if matches!(
@@ -293,7 +353,7 @@ fn open_existing(path: &Path) -> io::Result<File> {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
             ) =>
         {
-            options().read(true).open(path)
+            Kept::open(path, OFlags::RDONLY, Mode::empty())
         }
         other => other,
     }
@@ -310,7 +370,7 @@ fn flock(kind: libc::c_int, start: u64, len: u64) -> libc::flock {
 }
 
 /// Some lock of another holder in the range.
-fn first_lock(file: &File, start: u64, len: u64) -> io::Result<Option<libc::flock>> {
+fn first_lock(file: impl AsFd, start: u64, len: u64) -> io::Result<Option<libc::flock>> {
     let mut probe = flock(libc::F_WRLCK, start, len);
     fcntl(file, FcntlArg::F_GETLK(&mut probe))?;
     if probe.l_type == libc::F_UNLCK as libc::c_short {
@@ -324,7 +384,7 @@ fn first_lock(file: &File, start: u64, len: u64) -> io::Result<Option<libc::floc
 ///
 /// # Errors
 /// What the system says, but for a byte that is held by another.
-pub(super) fn try_own(file: &File) -> io::Result<bool> {
+pub(super) fn try_own(file: impl AsFd) -> io::Result<bool> {
     match fcntl(file, FcntlArg::F_OFD_SETLK(&flock(libc::F_WRLCK, 0, 1))) {
         Ok(_) => Ok(true),
         Err(nix::errno::Errno::EACCES | nix::errno::Errno::EAGAIN) => Ok(false),
@@ -338,14 +398,14 @@ pub(super) fn try_own(file: &File) -> io::Result<bool> {
 ///
 /// # Errors
 /// What the system says.
-pub fn attach(segment: &File) -> io::Result<u64> {
+pub fn attach(segment: impl AsFd) -> io::Result<u64> {
     let byte = dice().u64(MARKS..MARKS_END);
     fcntl(segment, FcntlArg::F_OFD_SETLK(&flock(libc::F_RDLCK, byte, 1)))?;
     Ok(byte)
 }
 
 /// Takes the mark of [`attach`] back.
-pub fn detach(segment: &File, byte: u64) {
+pub fn detach(segment: impl AsFd, byte: u64) {
     // As for `unlock`.
     let _ = fcntl(segment, FcntlArg::F_OFD_SETLK(&flock(libc::F_UNLCK, byte, 1)));
 }
@@ -354,7 +414,7 @@ pub fn detach(segment: &File, byte: u64) {
 ///
 /// # Errors
 /// What the system says.
-pub(super) fn is_locked(file: &File) -> io::Result<bool> {
+pub(super) fn is_locked(file: impl AsFd) -> io::Result<bool> {
     first_lock(file, 0, 0).map(|found| found.is_some())
 }
 
@@ -362,8 +422,8 @@ pub(super) fn is_locked(file: &File) -> io::Result<bool> {
 ///
 /// # Errors
 /// What the system says.
-pub(super) fn locks(file: &File) -> io::Result<usize> {
-    Ok(attached(file)?.max(usize::from(is_locked(file)?)))
+pub(super) fn locks(file: impl AsFd) -> io::Result<usize> {
+    Ok(attached(&file)?.max(usize::from(is_locked(&file)?)))
 }
 
 /// How many marks a file has, this process's [`attach`] included.
@@ -373,14 +433,14 @@ pub(super) fn locks(file: &File) -> io::Result<usize> {
 ///
 /// # Errors
 /// What the system says.
-pub fn attached(segment: &File) -> io::Result<usize> {
+pub fn attached(segment: impl AsFd) -> io::Result<usize> {
     let mut ranges = vec![(MARKS, MARKS_END)];
     let mut count = 0;
     while let Some((start, end)) = ranges.pop() {
         if start >= end {
             continue;
         }
-        if let Some(found) = first_lock(segment, start, end - start)? {
+        if let Some(found) = first_lock(&segment, start, end - start)? {
             let (at, len) = (found.l_start as u64, found.l_len as u64);
             count += 1;
             ranges.push((start, at));

@@ -23,6 +23,7 @@ mod current;
 mod death;
 mod directory;
 mod error;
+pub(crate) mod explain;
 mod file;
 mod foreign;
 mod location;
@@ -36,13 +37,14 @@ mod tenure;
 mod trust;
 mod user;
 mod wait;
+mod whereabouts;
 
 pub use crate::clock::boottime_ms;
 pub use backend::{Backend, BackendError};
 pub use candidate::{Candidate, Entry};
 pub use create::{Created, Inherited, Prepared, create, private};
 pub use current::Current;
-pub use death::Death;
+pub use death::{Death, Waited};
 pub(crate) use directory::newest;
 pub use directory::{Listed, SegmentState, list, live, remove};
 #[cfg(feature = "tend")]
@@ -52,6 +54,8 @@ pub(crate) use directory::{
 pub use error::SegmentError;
 pub use location::Location;
 pub use lock::{LockFile, RESERVE, STANDBY};
+#[cfg_attr(not(feature = "tend"), allow(unused_imports))]
+pub(crate) use name::resolved;
 pub use name::{KeyError, Place, SegmentName, parse_key};
 pub use segment::{Attachment, Segment, Writer};
 pub use tenure::{Ended, NotPublished, Tenure};

@@ -51,6 +51,14 @@ impl Place {
     }
 }
 
+/// A directory as it is found from here and now, whatever becomes of the working
+/// directory and of links on the way to it. One that can't be found stays as it
+/// is: what is wrong shows when it is used.
+pub(crate) fn resolved(directory: &Path) -> PathBuf {
+    let found = directory.canonicalize().or_else(|_| std::path::absolute(directory));
+    found.unwrap_or_else(|_| directory.to_path_buf())
+}
+
 /// The lock file of a segment lies in the directory and is named by the
 /// segment's id; those of the two backends have different names.
 pub fn lock_path(backend: Backend, directory: &Path, key: u32, segment_id: u64) -> PathBuf {

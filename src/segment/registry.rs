@@ -21,13 +21,21 @@ struct Entry {
 
 pub struct Registry {
     entries: Vec<Entry>,
+    /// The attachments of the parent, if this is a forked child, and of its
+    /// parents.
+    inherited: Vec<(ObjectId, Weak<Segment>)>,
 }
 
 /// The registry of this process, a fresh one in a forked child.
 pub fn registry() -> MutexGuard<'static, Registry> {
     static REGISTRY: ForkLocal<Mutex<Registry>> = ForkLocal::new();
-    let fresh = || Mutex::new(Registry { entries: Vec::new() });
-    REGISTRY.get_or_init(fresh).lock().unwrap_or_else(PoisonError::into_inner)
+    let fresh = |parents: Option<&Mutex<Registry>>| {
+        // Whoever held it when the child was forked will not free it here.
+        let parents = parents.and_then(|parents| parents.try_lock().ok());
+        let inherited = parents.map(|parents| parents.for_a_child()).unwrap_or_default();
+        Mutex::new(Registry { entries: Vec::new(), inherited })
+    };
+    REGISTRY.get_or_inherit(fresh).lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Registry {
@@ -35,6 +43,24 @@ impl Registry {
     pub fn segment(&self, object: ObjectId) -> Option<Arc<Segment>> {
         let mut of = self.entries.iter().filter(|entry| entry.object == Some(object));
         of.find_map(|entry| entry.segment.upgrade())
+    }
+
+    /// A parent's attachment of that object.
+    pub fn inherited(&self, object: ObjectId) -> Option<Arc<Segment>> {
+        let mut of = self.inherited.iter().filter(|(id, _)| *id == object);
+        of.find_map(|(_, segment)| segment.upgrade())
+    }
+
+    /// All attachments, this process's and those of its parents.
+    pub fn all(&self) -> Vec<(ObjectId, Arc<Segment>)> {
+        let all = self.for_a_child().into_iter();
+        all.filter_map(|(id, segment)| Some((id, segment.upgrade()?))).collect()
+    }
+
+    fn for_a_child(&self) -> Vec<(ObjectId, Weak<Segment>)> {
+        let own = self.entries.iter();
+        let own = own.filter_map(|entry| Some((entry.object?, entry.segment.clone())));
+        own.chain(self.inherited.iter().cloned()).collect()
     }
 
     /// The open lock file of that path.

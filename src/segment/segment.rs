@@ -12,6 +12,7 @@ use super::location::Location;
 use super::lock::LockFile;
 use super::name::Place;
 use super::registry::{Registry, registry};
+use super::whereabouts::Whereabouts;
 use crate::layout::{Geometry, Identity, Lineage, Mapping, WriteMapping};
 use crate::protocol::Head;
 use crate::sync::Ordering;
@@ -78,6 +79,29 @@ impl Segment {
         place.backend.store().attach(place, generation)
     }
 
+    /// This process's attachment of an object, if there is one.
+    pub(super) fn known(id: ObjectId) -> Option<Arc<Segment>> {
+        registry().segment(id)
+    }
+
+    /// This process's attachment of an object that it may not open, but that its
+    /// parent had attached: made of what it has inherited.
+    pub(super) fn inherited(id: ObjectId) -> Option<Arc<Segment>> {
+        let mut registry = registry();
+        if let Some(segment) = registry.segment(id) {
+            return Some(segment);
+        }
+        let parents = registry.inherited(id)?;
+        let shared = parents.shared.as_ref()?;
+        let lock = Arc::new(shared.lock.as_ref()?.inherit()?);
+        let parts = Parts {
+            identity: parents.identity,
+            mapping: parents.mapping().clone(),
+            object: shared.object.inherit()?,
+        };
+        Some(Self::assemble(parts, lock, &mut registry))
+    }
+
     /// This process's attachment of an object, made of its parts if there is
     /// none.
     pub(super) fn share(
@@ -98,7 +122,7 @@ impl Segment {
             Some(lock) => lock,
             None => {
                 let action = SegmentError::io("open the lock file", path.clone());
-                let lock = match LockFile::existing(path.clone()) {
+                let lock = match LockFile::existing(path.clone(), parts.object.mode()) {
                     Err(error)
                         if found == Found::ByName && error.kind() == io::ErrorKind::NotFound =>
                     {
@@ -110,7 +134,7 @@ impl Segment {
                 Arc::new(lock.map_err(action)?)
             }
         };
-        let segment = Self::assemble(parts, lock, &mut registry)?;
+        let segment = Self::assemble(parts, lock, &mut registry);
         // It may have been removed meanwhile, and its lock file with it.
         if made && segment.head().retired() && !segment.is_at_name() {
             segment.remove_lock();
@@ -124,15 +148,11 @@ impl Segment {
         // Another thread may have attached to it since it got its name.
         match registry.segment(parts.object.id()) {
             Some(segment) => Ok(segment),
-            None => Self::assemble(parts, lock, &mut registry),
+            None => Ok(Self::assemble(parts, lock, &mut registry)),
         }
     }
 
-    fn assemble(
-        parts: Parts,
-        lock: Arc<LockFile>,
-        registry: &mut Registry,
-    ) -> Result<Arc<Segment>, SegmentError> {
+    fn assemble(parts: Parts, lock: Arc<LockFile>, registry: &mut Registry) -> Arc<Segment> {
         let Parts { identity, mapping, object } = parts;
         let id = object.id();
         let segment = Arc::new(Segment {
@@ -143,10 +163,10 @@ impl Segment {
                 held: Mutex::new(0),
                 lineage: Lineage::current(),
             })),
-            memory: Memory::ReadOnly(Arc::new(mapping)),
+            memory: Memory::ReadOnly(mapping),
         });
         registry.add(id, &segment, &lock);
-        Ok(segment)
+        segment
     }
 
     /// A segment in memory of this process alone.
@@ -235,17 +255,23 @@ impl Segment {
         self.shared.as_ref().map(|shared| shared.lock())
     }
 
-    /// Opens the lock file anew if its name has come to lead to another one.
+    /// Makes the descriptors again that the host has closed, and opens the lock
+    /// file again if its name has come to lead to another one.
     ///
     /// One of a segment that is retired stays gone: retirement comes before its
     /// removal, so that looking once more after it was made is enough.
     ///
     /// # Errors
     /// [`SegmentError::Io`].
-    pub fn refresh_lock(&self) -> Result<(), SegmentError> {
-        let Some(lock) = self.lock().filter(|_| !self.head().retired()) else { return Ok(()) };
-        let opened = lock.reopen_if_moved(self.mode());
-        let opened = opened.map_err(SegmentError::io("open the lock file", lock.path()))?;
+    pub fn refresh(&self) -> Result<(), SegmentError> {
+        let Some(shared) = &self.shared else { return Ok(()) };
+        let refreshed = shared.object.refresh();
+        refreshed.map_err(SegmentError::io("open", shared.object.location()))?;
+        let lock = shared.lock();
+        if self.head().retired() {
+            return Ok(());
+        }
+        let opened = lock.refresh().map_err(SegmentError::io("open the lock file", lock.path()))?;
         if opened && self.head().retired() {
             self.remove_lock();
         }
@@ -260,9 +286,28 @@ impl Segment {
         }
     }
 
+    fn whereabouts(&self) -> Whereabouts {
+        let of = |shared: &Shared| shared.object.whereabouts(shared.lock());
+        self.shared.as_ref().map_or(Whereabouts::Here, |shared| of(shared))
+    }
+
     /// Whether its name still leads to it.
     pub fn is_at_name(&self) -> bool {
-        self.shared.as_ref().is_none_or(|shared| shared.object.is_at_name())
+        self.whereabouts() == Whereabouts::Here
+    }
+
+    /// Whether nobody will find it any more: its name is gone, or leads to
+    /// another one. Not so where this process alone does not see it.
+    #[cfg_attr(not(feature = "tend"), allow(dead_code, reason = "an owner asks"))]
+    pub(crate) fn is_gone(&self) -> bool {
+        self.whereabouts() == Whereabouts::Gone
+    }
+
+    /// Whether this process sees another directory than the one that it is in, or
+    /// none: it has changed its root, or something was mounted there.
+    #[cfg(feature = "tend")]
+    pub(crate) fn is_unseen(&self) -> bool {
+        self.whereabouts() == Whereabouts::Unseen
     }
 
     /// Whether newcomers find it: by its name, or, where that has gone to the
@@ -270,7 +315,7 @@ impl Segment {
     pub(crate) fn is_found(&self) -> bool {
         self.is_at_name()
             || (self.backend() == Some(Backend::SystemV)
-                && self.lock().is_some_and(LockFile::is_at_name))
+                && self.lock().is_some_and(|lock| lock.whereabouts() == Whereabouts::Here))
     }
 
     /// Removes the lock file of a retired segment that has lost its name,
@@ -282,10 +327,13 @@ impl Segment {
     }
 
     /// Whether its name still leads to it, and whoever comes would be let in:
-    /// neither its mode, its length nor its header has changed for the worse.
+    /// neither its mode, its length nor its header has changed for the worse. What
+    /// this process can't see counts as sound.
     #[cfg(feature = "tend")]
     pub(crate) fn is_sound(&self) -> bool {
-        let sound = |shared: &Shared| shared.object.is_sound(&self.identity, self.mapping());
+        let sound = |shared: &Shared| {
+            shared.object.is_sound(&self.identity, self.mapping(), shared.lock())
+        };
         self.shared.as_ref().is_none_or(|shared| sound(shared))
     }
 
@@ -301,7 +349,7 @@ impl Segment {
     /// that leads to another one by now.
     pub(super) fn open_writer(self: &Arc<Segment>) -> Result<Writer, SegmentError> {
         let shared = self.shared.as_ref().expect("a shared segment");
-        Ok(Writer(shared.object.writer(self.geometry())?))
+        Ok(Writer(shared.object.writer(self.mapping())?))
     }
 
     /// Counts this process as attached until the guard is dropped.

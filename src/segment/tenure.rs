@@ -165,7 +165,7 @@ impl Tenure {
         if let Some(lock) = self.segment.lock() {
             // Locks are about *when* somebody else tries; failing to set one
             // costs at most the ownership, never a map.
-            let _ = self.segment.refresh_lock();
+            let _ = self.segment.refresh();
             if !self.abdicated() {
                 let _ = lock.try_lock(byte_of(self.term()));
             }

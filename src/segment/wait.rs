@@ -7,11 +7,15 @@ use core::num::NonZeroU32;
 use core::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::thread::futex::{Flags, wait_bitset, wake_bitset};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::layout::futex_half;
 use crate::random::dice;
+
+/// How long a wait takes at most where the kernel offers none: nobody is woken.
+const UNAIDED: Duration = Duration::from_millis(5);
 
 const EVERYBODY: u32 = 1;
 const OWNER: u32 = 1 << 31;
@@ -48,7 +52,15 @@ pub fn wait(word: &AtomicU64, seen: u64, personal: Personal, timeout: Duration) 
     // Whatever it returns (woken, timed out, interrupted, changed before), the
     // caller looks again. The private flag is off: waiters and wakers are in
     // different processes.
-    wait_bitset(futex_half(word), Flags::empty(), seen as u32, Some(&until), mask).is_ok()
+    match wait_bitset(futex_half(word), Flags::empty(), seen as u32, Some(&until), mask) {
+        Ok(()) => true,
+        Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT) => false,
+        // A sandbox that forbids the call: there is a pause all the same.
+        Err(_) => {
+            std::thread::sleep(timeout.min(UNAIDED));
+            false
+        }
+    }
 }
 
 /// Wakes everybody who sleeps on `word`, or those of one personal bit.

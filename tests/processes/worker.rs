@@ -120,6 +120,22 @@ impl Worker {
         })
     }
 
+    /// What a worker says first that has no /proc, in mount and user namespaces of
+    /// its own; why there is no such thing.
+    pub fn without_proc(setup: &Setup) -> Result<Value, String> {
+        let script = "mount -t tmpfs none /proc && exec \"$WORKER\"";
+        let output = Command::new("unshare")
+            .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
+            .env("WORKER", std::env::current_exe().unwrap())
+            .env(ROLE, format!("switch {}", setup.to_json()))
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| format!("unshare (of util-linux) can't be started: {error}"))?;
+        let line = String::from_utf8_lossy(&output.stdout).lines().next().map(str::to_owned);
+        let told = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        line.ok_or(told).map(|line| serde_json::from_str(&line).expect("JSON"))
+    }
+
     /// What a client says that is to make its segment in a tmpfs of that size,
     /// in user and mount namespaces of its own.
     pub fn in_small_tmpfs(setup: &Setup, at: &Path, size: &str) -> Value {

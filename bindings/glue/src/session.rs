@@ -2,11 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use serde_json::Value;
-use tendmap::client::{Client, Config, ConnectError};
+use tendmap::client::{Client, Config, ConnectError, Event};
 use tendmap::layout::Lineage;
 use tendmap::tend::login::SecretString;
 
@@ -36,11 +36,21 @@ struct Made {
     client: OnceLock<Client>,
     /// Only this process's threads take it: a child has one of its own.
     making: Mutex<()>,
+    /// Of a child: its parent's shared client, to read with where the child can't
+    /// have one of its own.
+    inherited: Option<Client>,
+    /// When to try again to make one.
+    again: Mutex<Option<Instant>>,
 }
 
+/// How often a child that can't have a client of its own tries to make one.
+const AGAIN: Duration = Duration::from_secs(1);
+
 impl Made {
-    fn new() -> Made {
+    fn new(inherited: Option<Client>) -> Made {
         Made {
+            inherited,
+            again: Mutex::new(None),
             lineage: Lineage::current(),
             events: Events::new(),
             client: OnceLock::new(),
@@ -53,7 +63,7 @@ impl Made {
         &self,
         config: impl FnOnce() -> Config,
         connect: impl FnOnce(Config) -> Result<Client, ConnectError>,
-    ) -> Result<&Client, Failure> {
+    ) -> Result<&Client, ConnectError> {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
@@ -66,6 +76,33 @@ impl Made {
         let client = connect(config)?;
         Ok(self.client.get_or_init(|| client))
     }
+
+    /// The same; of a child that can't have its own the inherited one, which only
+    /// reads: as the user that it has become it may not open the segment, say.
+    fn own_or_inherited(
+        &self,
+        config: impl FnOnce() -> Config,
+        connect: impl FnOnce(Config) -> Result<Client, ConnectError>,
+    ) -> Result<Client, ConnectError> {
+        let (Some(inherited), None) = (&self.inherited, self.client.get()) else {
+            return self.client(config, connect).cloned();
+        };
+        let mut again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
+        if again.is_some_and(|again| Instant::now() < again) {
+            return Ok(inherited.clone());
+        }
+        match self.client(config, connect) {
+            Err(error @ (ConnectError::Segment(_) | ConnectError::Thread(_))) => {
+                if again.is_none() {
+                    let error = format!("this process only reads what it has inherited: {error}");
+                    self.events.observer().tell(&Event::Trouble { error });
+                }
+                *again = Some(Instant::now() + AGAIN);
+                Ok(inherited.clone())
+            }
+            other => other.cloned(),
+        }
+    }
 }
 
 impl Session {
@@ -74,7 +111,7 @@ impl Session {
     /// # Errors
     /// [`Failure`], of any kind that connecting has.
     pub fn connect(config: Config) -> Result<Session, Failure> {
-        let made = Made::new();
+        let made = Made::new(None);
         made.client(|| config.clone(), Client::connect)?;
         Ok(Session {
             config: ArcSwap::from_pointee(config),
@@ -89,8 +126,13 @@ impl Session {
     /// shared one waits for nothing; a private one (`use_shm = false`) waits
     /// for its first map.
     ///
+    /// Where that can't be, because the child has changed its user, say, it is the
+    /// one that the child has inherited, which only reads; it is tried again every
+    /// second.
+    ///
     /// # Errors
-    /// [`Failure`] if the child's own can't be started.
+    /// [`Failure`] if the child's own can't be started, for another reason than
+    /// that the segment is out of its reach.
     pub fn client(&self) -> Result<Client, Failure> {
         Ok(self.made()?.1)
     }
@@ -123,7 +165,9 @@ impl Session {
         if made.lineage != Lineage::current() {
             // Of the threads of a child that come here at once one is first: its
             // events are those that the child's client feeds.
-            let own = Arc::new(Made::new());
+            let parents = made.client.get().or(made.inherited.as_ref());
+            let parents = parents.filter(|_| self.config.load().use_shm).cloned();
+            let own = Arc::new(Made::new(parents));
             let before = self.current.compare_and_swap(&made, own.clone());
             made = if Arc::ptr_eq(&before, &made) { own } else { Arc::clone(&before) };
         }
@@ -132,7 +176,7 @@ impl Session {
             true => Client::start(config),
             false => Client::connect(config),
         };
-        let client = made.client(config, start)?.clone();
+        let client = made.own_or_inherited(config, start)?;
         // SeqCst: it was made after the close has looked, or that finds it.
         if self.closed.load(Ordering::SeqCst) {
             client.clone().close();

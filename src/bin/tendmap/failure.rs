@@ -106,7 +106,9 @@ impl From<SegmentError> for Failure {
             SegmentError::NotFound { .. } | SegmentError::OtherBackend { .. } => {
                 Failure::NotFound(text)
             }
-            SegmentError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            SegmentError::Io { source, .. } | SegmentError::Directory { source, .. }
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
                 Failure::NotFound(text)
             }
             SegmentError::OtherVersion { .. } => Failure::OtherVersion(text),
@@ -158,6 +160,10 @@ impl From<ConnectError> for Failure {
             ConnectError::Segment(error @ SegmentError::OtherBackend { .. }) => {
                 Failure::Usage(error.to_string())
             }
+            // Nor this: whoever connects makes one.
+            ConnectError::Segment(
+                error @ (SegmentError::Io { .. } | SegmentError::Directory { .. }),
+            ) => Failure::Failed(error.to_string()),
             ConnectError::Segment(error) => error.into(),
             ConnectError::Map(error) => error.into(),
             error => Failure::Failed(error.to_string()),

@@ -1,52 +1,72 @@
 //! Whether a file may be trusted, and is a segment at all.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::io;
 use std::path::Path;
 
-use nix::libc;
+use rustix::fs::{FileType, Mode, OFlags, lstat};
+use rustix::io::Errno;
 
 use super::super::backend::ObjectId;
 use super::super::error::SegmentError;
 use super::super::name::Place;
 use super::super::trust::check_trust;
+use crate::descriptor::{self, Kept};
 use crate::layout::{Geometry, Header, Identity};
 
-pub fn flags(options: &mut OpenOptions) -> &mut OpenOptions {
-    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC)
+/// Which file has that name.
+pub fn id(path: &Path) -> Result<ObjectId, SegmentError> {
+    let found = lstat(path).map_err(io::Error::from).map_err(SegmentError::io("examine", path))?;
+    Ok(ObjectId::File(descriptor::ObjectId::of(&found)))
 }
 
-pub fn open(path: &Path) -> Result<File, SegmentError> {
-    flags(OpenOptions::new().read(true)).open(path).map_err(|source| {
-        if source.raw_os_error() == Some(libc::ELOOP) {
+pub fn open(path: &Path) -> Result<Kept, SegmentError> {
+    Kept::open(path, OFlags::RDONLY, Mode::empty()).map_err(|source| {
+        if source.raw_os_error() == Some(Errno::LOOP.raw_os_error()) {
             return SegmentError::Kind { at: path.into(), found: "a symbolic link" };
         }
         SegmentError::io("open", path)(source)
     })
 }
 
+fn lost() -> io::Error {
+    io::Error::other("the host program has closed its descriptor")
+}
+
 /// Checks what kind of file it is, whose, and who may write it.
-pub fn check_file(file: &File, path: &Path, also: &[u32]) -> Result<ObjectId, SegmentError> {
-    let found = file.metadata().map_err(SegmentError::io("examine", path))?;
-    let kind = found.file_type();
-    if !kind.is_file() {
-        let found = match () {
-            () if kind.is_dir() => "a directory",
-            () if kind.is_fifo() => "a pipe",
-            () if kind.is_socket() => "a socket",
-            () => "a device",
-        };
+pub fn check_file(file: &Kept, path: &Path, also: &[u32]) -> Result<ObjectId, SegmentError> {
+    let found = file.stat().ok_or_else(lost).map_err(SegmentError::io("examine", path))?;
+    let found_kind = match FileType::from_raw_mode(found.st_mode) {
+        FileType::RegularFile => None,
+        FileType::Directory => Some("a directory"),
+        FileType::Fifo => Some("a pipe"),
+        FileType::Socket => Some("a socket"),
+        _ => Some("a device"),
+    };
+    if let Some(found) = found_kind {
         return Err(SegmentError::Kind { at: path.into(), found });
     }
-    check_trust(path, found.uid(), found.mode() & 0o7777, also)?;
-    Ok(ObjectId::File(found.dev(), found.ino()))
+    check_trust(path, found.st_uid, found.st_mode & 0o7777, also)?;
+    Ok(ObjectId::File(file.id()))
 }
 
 /// Validates one private copy of the header.
-pub fn check_header(file: &File, path: &Path) -> Result<(Identity, Geometry), SegmentError> {
-    let length = file.metadata().map_err(SegmentError::io("examine", path))?.len();
+pub fn check_header(file: &Kept, path: &Path) -> Result<(Identity, Geometry), SegmentError> {
+    let found = file.stat().ok_or_else(lost).map_err(SegmentError::io("examine", path))?;
+    let length = found.st_size as u64;
     let mut copy = vec![0; size_of::<Header>().min(usize::try_from(length).unwrap_or(usize::MAX))];
-    file.read_exact_at(&mut copy, 0).map_err(SegmentError::io("read", path))?;
+    let mut filled = 0;
+    while filled < copy.len() {
+        let read = file.get().and_then(|file| {
+            Ok(rustix::io::pread(file, &mut copy[filled..], filled as u64)?)
+        });
+        match read.map_err(SegmentError::io("read", path))? {
+            0 => {
+                let short = io::ErrorKind::UnexpectedEof.into();
+                return Err(SegmentError::io("read", path)(short));
+            }
+            length => filled += length,
+        }
+    }
     Header::validate(&copy, length)
         .map_err(|source| SegmentError::Header { at: path.into(), source })
 }

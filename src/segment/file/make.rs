@@ -1,20 +1,20 @@
 //! A new file, made whole before it has its name.
 
-use std::fs::{File, OpenOptions, Permissions};
 use std::io;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, CWD, FallocateFlags, OFlags, fallocate, linkat};
-use rustix::io::Errno;
+use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags, fallocate, fchmod, linkat};
+use rustix::io::{Errno, pwrite};
+use rustix::process::{Resource, getrlimit};
 
 use super::super::backend::{Parts, Unlinked};
 use super::super::create::no_space;
 use super::super::error::SegmentError;
 use super::super::name::Place;
-use super::check::{check_header, flags, open};
+use super::check::{check_header, open};
 use super::object;
+use crate::descriptor::{Kept, ObjectId};
 use crate::layout::{Geometry, Identity, WriteMapping};
 
 /// A file without its name: truly without one where the file system can do
@@ -24,7 +24,7 @@ pub struct Unnamed {
     path: PathBuf,
     mode: u32,
     geometry: Geometry,
-    file: File,
+    file: Kept,
     temporary: Option<PathBuf>,
 }
 
@@ -35,73 +35,111 @@ impl Unnamed {
         identity: Identity,
         geometry: &Geometry,
     ) -> Result<Unnamed, SegmentError> {
+        let wanted = geometry.total_bytes() as u64;
+        check_limit(place, wanted)?;
         let (file, temporary) = create(place, identity.segment_id)?;
         let path = place.segment(identity.generation);
         let unnamed = Unnamed { path, mode: place.mode, geometry: *geometry, file, temporary };
-        match fallocate(&unnamed.file, FallocateFlags::empty(), 0, geometry.total_bytes() as u64) {
+        match unnamed.file.get().and_then(|file| reserve(file, wanted)) {
             Ok(()) => Ok(unnamed),
-            Err(Errno::NOSPC | Errno::DQUOT) => Err(no_space(place, geometry)),
-            // A file system that can't reserve would let a later access fault.
-            Err(error) => {
-                Err(SegmentError::io("reserve the pages of", &unnamed.path)(error.into()))
-            }
+            Err(error) => match Errno::from_io_error(&error) {
+                Some(Errno::NOSPC | Errno::DQUOT) => Err(no_space(place, geometry)),
+                _ => Err(SegmentError::io("reserve the pages of", &unnamed.path)(error)),
+            },
         }
     }
 
     /// The file by its new name and for reading only: what this process keeps
     /// open and mapped is then what operators see in `/proc`. `None` if the
     /// name leads to another file by now.
-    fn named(&self) -> Result<Option<File>, SegmentError> {
-        let io = || SegmentError::io("open", &self.path);
+    fn named(&self) -> Result<Option<Kept>, SegmentError> {
         let named = match open(&self.path) {
             Err(error) if error.is_absent() => return Ok(None),
             other => other?,
         };
-        let id = |file: &File| file.metadata().map(|found| (found.dev(), found.ino()));
-        let same = id(&named).map_err(io())? == id(&self.file).map_err(io())?;
-        Ok(same.then_some(named))
+        Ok((named.id() == self.file.id()).then_some(named))
     }
 }
 
-fn create(place: &Place, segment_id: u64) -> Result<(File, Option<PathBuf>), SegmentError> {
+/// Refuses a file longer than this process may make: the kernel would end it
+/// with SIGXFSZ.
+fn check_limit(place: &Place, wanted: u64) -> Result<(), SegmentError> {
+    match getrlimit(Resource::Fsize).current {
+        Some(found) if found < wanted => {
+            let directory = place.directory.clone();
+            Err(SegmentError::FileLimit { directory, wanted, found })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reserves the pages, so that no access faults later.
+fn reserve(file: BorrowedFd<'_>, bytes: u64) -> io::Result<()> {
+    match fallocate(file, FallocateFlags::empty(), 0, bytes) {
+        // File systems that can't, and sandboxes that forbid the call: pages that
+        // were written are there.
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => {}
+        other => return Ok(other?),
+    }
+    let zeros = [0; 64 * 1024];
+    let mut at = 0;
+    while at < bytes {
+        let left = usize::try_from(bytes - at).unwrap_or(usize::MAX);
+        match pwrite(file, &zeros[..left.min(zeros.len())], at) {
+            Ok(written) => at += written as u64,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn create(place: &Place, segment_id: u64) -> Result<(Kept, Option<PathBuf>), SegmentError> {
     let directory = &place.directory;
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).mode(0o600);
-    let bits = OFlags::TMPFILE | OFlags::CLOEXEC;
-    match options.clone().custom_flags(bits.bits() as i32).open(directory) {
-        Ok(file) => return Ok((file, None)),
-        Err(error) => match Errno::from_io_error(&error) {
-            // What file systems and kernels without O_TMPFILE answer.
-            Some(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {}
-            _ => return Err(SegmentError::io("make a segment in", directory)(error)),
-        },
+    let mode = Mode::from_raw_mode(0o600);
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let unnamed = rustix::fs::open(directory, flags, mode).map_err(io::Error::from);
+    match unnamed.and_then(Kept::new) {
+        Ok(file) if can_be_linked(&file) => return Ok((file, None)),
+        // What is wrong with the directory shows once more.
+        _ => {}
     }
     let path = directory.join(format!(".tendmap-{segment_id:016x}.tmp"));
-    let file = flags(options.create_new(true))
-        .open(&path)
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+    let file = Kept::open(&path, flags, mode)
         .map_err(SegmentError::io("make a segment in", directory))?;
     Ok((file, Some(path)))
 }
 
+/// Where a descriptor can be given a name.
+fn path_of(file: &Kept) -> io::Result<PathBuf> {
+    Ok(format!("/proc/self/fd/{}", file.get()?.as_raw_fd()).into())
+}
+
+/// Not where there is no /proc.
+fn can_be_linked(file: &Kept) -> bool {
+    path_of(file).is_ok_and(|path| ObjectId::at(&path).is_ok_and(|found| found == file.id()))
+}
+
 impl Unlinked for Unnamed {
     fn memory(&self) -> Result<WriteMapping, SegmentError> {
-        WriteMapping::of_file(&self.file, self.geometry)
-            .map_err(SegmentError::io("fill", &self.path))
+        let mapped = self.file.get().and_then(|file| WriteMapping::of_file(file, self.geometry));
+        mapped.map_err(SegmentError::io("fill", &self.path))
     }
 
     fn filled(&mut self, _: WriteMapping) -> Result<(), SegmentError> {
-        self.file
-            .set_permissions(Permissions::from_mode(self.mode))
-            .map_err(SegmentError::io("set the mode of", &self.path))
+        let mode = Mode::from_raw_mode(self.mode);
+        let set = self.file.get().and_then(|file| Ok(fchmod(file, mode)?));
+        set.map_err(SegmentError::io("set the mode of", &self.path))
     }
 
     fn link(&mut self) -> Result<Option<Parts>, SegmentError> {
         let linked = match &self.temporary {
             Some(temporary) => linkat(CWD, temporary, CWD, &self.path, AtFlags::empty()),
-            None => {
-                let held = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-                linkat(CWD, held, CWD, &self.path, AtFlags::SYMLINK_FOLLOW)
-            }
+            None => match path_of(&self.file) {
+                Ok(held) => linkat(CWD, held, CWD, &self.path, AtFlags::SYMLINK_FOLLOW),
+                Err(error) => return Err(SegmentError::io("link", &self.path)(error)),
+            },
         };
         match linked.map_err(io::Error::from) {
             Ok(()) => {}

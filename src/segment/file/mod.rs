@@ -13,14 +13,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::backend::{Backend, Store, Unlinked};
+use super::backend::{Backend, ObjectId, Store, Unlinked};
 use super::directory::{Listed, SegmentState, files, standing};
 use super::error::SegmentError;
 use super::foreign;
 use super::name::{Place, SegmentName, lock_path, parse_lock};
+use super::registry::registry;
 use super::segment::{Found, Segment};
 use crate::layout::{Geometry, Identity, LAYOUT_VERSION};
-use check::{check_file, check_header, check_name, open};
+use check::{check_file, check_header, check_name, id, open};
 
 /// The backend of files.
 pub struct Files;
@@ -30,7 +31,19 @@ impl Store for Files {
     /// that fails is not touched.
     fn attach(&self, place: &Place, generation: u64) -> Result<Arc<Segment>, SegmentError> {
         let path = place.segment(generation);
-        let file = open(&path)?;
+        // What this process has attached it has checked, and keeps, whatever has
+        // become of its user since.
+        let id = match id(&path) {
+            Err(error) if error.is_refused() => attached_at(&path).ok_or(error)?,
+            other => other?,
+        };
+        if let Some(segment) = Segment::known(id) {
+            return Ok(segment);
+        }
+        let file = match open(&path) {
+            Err(error) if error.is_refused() => return Segment::inherited(id).ok_or(error),
+            other => other?,
+        };
         let id = check_file(&file, &path, &place.owners)?;
         Segment::share(place, id, Found::ByName, || {
             let (identity, geometry) = check_header(&file, &path)?;
@@ -42,8 +55,19 @@ impl Store for Files {
     fn generations(&self, place: &Place) -> Result<Vec<u64>, SegmentError> {
         let of_key =
             |name: &SegmentName| name.key == place.key && name.layout_version == LAYOUT_VERSION;
-        let found = names(&place.directory)?.into_iter().filter(of_key);
-        Ok(found.map(|name| name.generation).collect())
+        let found = match names(&place.directory) {
+            Ok(names) => names,
+            // What this process has attached it knows all the same.
+            Err(error) if error.is_refused() => {
+                let names = attached_in(&place.directory);
+                if names.is_empty() {
+                    return Err(error);
+                }
+                names
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(found.into_iter().filter(of_key).map(|name| name.generation).collect())
     }
 
     fn why_none(&self, place: &Place) -> SegmentError {
@@ -129,6 +153,20 @@ impl Store for Files {
 
 fn names(directory: &Path) -> Result<Vec<SegmentName>, SegmentError> {
     Ok(files(directory)?.iter().filter_map(|name| SegmentName::parse(name)).collect())
+}
+
+/// Which object this process, or its parent, has attached under that name.
+fn attached_at(path: &Path) -> Option<ObjectId> {
+    let all = registry().all();
+    all.iter().find(|(_, segment)| segment.path().as_deref() == Some(path)).map(|(id, _)| *id)
+}
+
+/// The names in a directory of what this process, or its parent, has attached.
+fn attached_in(directory: &Path) -> Vec<SegmentName> {
+    let all = registry().all();
+    let paths = all.iter().filter_map(|(_, segment)| segment.path());
+    let there = paths.filter(|path| path.parent() == Some(directory));
+    there.filter_map(|path| SegmentName::parse(path.file_name()?.to_str()?)).collect()
 }
 
 /// `None` if it is gone by now.

@@ -1,68 +1,132 @@
 //! The file of one segment.
 
-use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use rustix::fs::{Mode, OFlags};
 
 use super::super::backend::{Object, ObjectId, Parts};
 use super::super::directory::unlink;
 use super::super::error::SegmentError;
 use super::super::location::Location;
 use super::super::lock::{self, LockFile};
-use super::check::{check_header, flags};
-use crate::layout::{Geometry, Identity, Mapping, WriteMapping};
+use super::super::whereabouts::{Whereabouts, directory_of, whereabouts};
+use super::check::check_header;
+use crate::descriptor::{self, Kept, reopening};
+use crate::layout::{Geometry, Identity, Lineage, Mapping, WriteMapping};
 
 #[derive(Debug)]
 struct SegmentFile {
     path: PathBuf,
-    file: File,
-    id: (u64, u64),
+    id: descriptor::ObjectId,
+    directory: Option<descriptor::ObjectId>,
     mode: u32,
-    /// The byte of the file by which this process counts as attached.
-    mark: Mutex<Option<u64>>,
+    /// Exchanged when the host has closed the descriptor. (Without a lock: a
+    /// forked child could inherit it locked.)
+    file: ArcSwap<Kept>,
+    mark: Mutex<Mark>,
+    lineage: Lineage,
+}
+
+/// By what this process counts as attached.
+#[derive(Clone, Copy, Debug)]
+enum Mark {
+    None,
+    /// A byte of the file, which belongs to the descriptor.
+    File(u64),
+    /// A byte of the lock file, which belongs to the process: where the
+    /// descriptor is the parent's, too.
+    LockFile(Option<u64>),
 }
 
 /// The parts of a segment whose file was checked.
 pub fn parts(
     path: PathBuf,
-    file: File,
+    file: Kept,
     identity: Identity,
     geometry: Geometry,
 ) -> Result<Parts, SegmentError> {
-    let mapping = Mapping::read_only(&file, geometry).map_err(SegmentError::io("map", &path))?;
-    let found = file.metadata().map_err(SegmentError::io("examine", &path))?;
-    let (id, mode) = ((found.dev(), found.ino()), found.mode() & 0o777);
-    let object = Box::new(SegmentFile { path, file, id, mode, mark: Mutex::default() });
-    Ok(Parts { identity, mapping, object })
+    // Mapped for reading. Whoever may write it now may do so later, too, whatever
+    // has become of its user by then; no such descriptor is kept.
+    let writable = same(&path, OFlags::RDWR, file.id());
+    let mapping = match &writable {
+        Ok(writable) => writable.get().and_then(|file| Mapping::read_only(file, geometry)),
+        Err(_) => file.get().and_then(|file| Mapping::read_only(file, geometry)),
+    };
+    let mapping = mapping.map_err(SegmentError::io("map", &path))?;
+    let lost = || io::Error::from(io::ErrorKind::NotFound);
+    let found = file.stat().ok_or_else(lost).map_err(SegmentError::io("examine", &path))?;
+    let object = SegmentFile {
+        id: file.id(),
+        directory: directory_of(&path),
+        mode: found.st_mode & 0o777,
+        file: ArcSwap::from_pointee(file),
+        mark: Mutex::new(Mark::None),
+        lineage: Lineage::current(),
+        path,
+    };
+    Ok(Parts { identity, mapping: Arc::new(mapping), object: Box::new(object) })
+}
+
+/// Opens what a path leads to if it is that file.
+fn same(path: &Path, flags: OFlags, wanted: descriptor::ObjectId) -> io::Result<Kept> {
+    let file = Kept::open(path, flags, Mode::empty())?;
+    match file.id() == wanted {
+        true => Ok(file),
+        false => Err(io::ErrorKind::NotFound.into()),
+    }
 }
 
 impl SegmentFile {
-    fn mark(&self) -> MutexGuard<'_, Option<u64>> {
+    fn mark(&self) -> MutexGuard<'_, Mark> {
         self.mark.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opened for writing, through the descriptor that is there: its name in
-    /// /proc leads to the file whatever became of its own. Where there is no
-    /// /proc, by name.
-    fn reopened(&self) -> io::Result<File> {
-        let mut options = OpenOptions::new();
-        let options = options.read(true).write(true);
-        let at = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-        match options.open(at) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                flags(options).open(&self.path)
-            }
-            other => other,
+    /// Its descriptor; where the host has closed it another one, which counts
+    /// this process as attached as that one did.
+    fn file(&self) -> io::Result<Arc<Kept>> {
+        let file = self.file.load_full();
+        if file.is_there() {
+            return Ok(file);
         }
+        let _alone = reopening();
+        let file = self.file.load_full();
+        // Another thread may have been faster.
+        if file.is_there() {
+            return Ok(file);
+        }
+        let file = Arc::new(same(&self.path, OFlags::RDONLY, self.id)?);
+        // In a child the mark is the parent's.
+        if self.lineage == Lineage::current() {
+            if let Mark::File(byte) = &mut *self.mark() {
+                *byte = lock::attach(file.get()?)?;
+            }
+            self.file.store(file.clone());
+        }
+        Ok(file)
+    }
+
+    fn whereabouts(&self) -> Whereabouts {
+        let file = self.file().unwrap_or_else(|_| self.file.load_full());
+        whereabouts(&self.path, self.directory, &file)
+    }
+
+    /// Whether newcomers would let themselves in: neither its mode, its length
+    /// nor its header has changed for the worse. What can't be looked at has not.
+    fn looks_sound(&self, identity: &Identity, mapping: &Mapping) -> bool {
+        let Ok(file) = self.file() else { return true };
+        file.stat().is_none_or(|found| found.st_mode & 0o002 == 0)
+            && check_header(&file, &self.path).is_ok_and(|(found, geometry)| {
+                (&found, &geometry) == (identity, mapping.geometry())
+            })
     }
 }
 
 impl Object for SegmentFile {
     fn id(&self) -> ObjectId {
-        ObjectId::File(self.id.0, self.id.1)
+        ObjectId::File(self.id)
     }
 
     fn location(&self) -> Location {
@@ -73,48 +137,86 @@ impl Object for SegmentFile {
         self.mode
     }
 
-    fn is_at_name(&self) -> bool {
-        fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.id)
+    fn whereabouts(&self, _: &LockFile) -> Whereabouts {
+        self.whereabouts()
     }
 
-    /// Neither its mode, its length nor its header has changed for the worse.
-    fn is_sound(&self, identity: &Identity, mapping: &Mapping) -> bool {
-        let trusted = |found: fs::Metadata| found.mode() & 0o002 == 0;
-        self.is_at_name()
-            && self.file.metadata().is_ok_and(trusted)
-            && check_header(&self.file, &self.path).is_ok_and(|(found, geometry)| {
-                (&found, &geometry) == (identity, mapping.geometry())
-            })
+    fn is_sound(&self, identity: &Identity, mapping: &Mapping, _: &LockFile) -> bool {
+        match self.whereabouts() {
+            Whereabouts::Here => self.looks_sound(identity, mapping),
+            Whereabouts::Gone => false,
+            Whereabouts::Unseen => true,
+        }
     }
 
     /// Also of one that has lost its name: it can still be retired, and whoever
     /// reads it learns only so that nothing will come there any more.
-    fn writer(&self, geometry: &Geometry) -> Result<WriteMapping, SegmentError> {
-        let action = |source| SegmentError::io("open for writing", self.location())(source);
-        let file = self.reopened().map_err(action)?;
-        let found = file.metadata().map_err(action)?;
-        if (found.dev(), found.ino()) != self.id {
-            return Err(action(io::ErrorKind::NotFound.into()));
-        }
-        WriteMapping::of_file(&file, *geometry).map_err(action)
+    fn writer(&self, mapping: &Mapping) -> Result<WriteMapping, SegmentError> {
+        let action =
+            |source| SegmentError::io("open for writing", self.location())(source);
+        let mapped = WriteMapping::of_mapped(mapping);
+        mapped
+            .or_else(|_| {
+                // It was mapped by a process that might only read it, or the
+                // kernel has no such call.
+                let file = same(&self.path, OFlags::RDWR, self.id)?;
+                WriteMapping::of_file(file.get()?, *mapping.geometry())
+            })
+            .map_err(action)
     }
 
     fn unlink(&self) -> Result<(), SegmentError> {
         unlink(&self.path)
     }
 
-    fn join(&self, _: &LockFile) -> io::Result<()> {
-        *self.mark() = Some(lock::attach(&self.file)?);
+    fn refresh(&self) -> io::Result<()> {
+        self.file().map(drop)
+    }
+
+    fn inherit(&self) -> Option<Box<dyn Object>> {
+        let file = self.file.load_full();
+        let there = file.is_there();
+        there.then(|| -> Box<dyn Object> {
+            Box::new(SegmentFile {
+                path: self.path.clone(),
+                id: self.id,
+                directory: self.directory,
+                mode: self.mode,
+                file: ArcSwap::new(file),
+                mark: Mutex::new(Mark::LockFile(None)),
+                lineage: Lineage::current(),
+            })
+        })
+    }
+
+    fn join(&self, lock: &LockFile) -> io::Result<()> {
+        let file = self.file()?;
+        let mut mark = self.mark();
+        *mark = match *mark {
+            Mark::LockFile(_) => Mark::LockFile(Some(lock.mark()?)),
+            _ => Mark::File(lock::attach(file.get()?)?),
+        };
         Ok(())
     }
 
-    fn leave(&self, _: &LockFile) {
-        if let Some(byte) = self.mark().take() {
-            lock::detach(&self.file, byte);
+    fn leave(&self, lock: &LockFile) {
+        let mut mark = self.mark();
+        match *mark {
+            Mark::None | Mark::LockFile(None) => {}
+            Mark::LockFile(Some(byte)) => {
+                lock.unlock(byte);
+                *mark = Mark::LockFile(None);
+            }
+            Mark::File(byte) => {
+                if let Ok(file) = self.file.load().get() {
+                    lock::detach(file, byte);
+                }
+                *mark = Mark::None;
+            }
         }
     }
 
-    fn attached(&self, _: &LockFile) -> io::Result<usize> {
-        lock::attached(&self.file)
+    fn attached(&self, lock: &LockFile) -> io::Result<usize> {
+        Ok(lock::attached(self.file()?.get()?)? + lock.marks()?)
     }
 }

@@ -48,21 +48,34 @@ pub fn directory_number(directory: &Path) -> io::Result<u64> {
 /// Attaches to the segment of that id, if it can be trusted, sharing this
 /// process's attachment if there is one.
 pub fn attach(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentError> {
-    let found = shm_stat(id).map_err(failed("examine", place, id))?;
+    let object = ObjectId::SystemV(id);
+    // What this process has attached it has checked, and keeps, whatever has
+    // become of its user since.
+    if let Some(segment) = Segment::known(object) {
+        return Ok(segment);
+    }
+    let found = match shm_stat(id).map_err(failed("examine", place, id)) {
+        Err(error) if error.is_refused() => return Segment::inherited(object).ok_or(error),
+        other => other?,
+    };
     check_trust(at(place, id), found.uid, found.mode, &place.owners)?;
-    Segment::share(place, ObjectId::SystemV(id), Found::ByName, || parts(place, id))
+    Segment::share(place, object, Found::ByName, || parts(place, id))
 }
 
 /// As [`attach`], of one that has lost its key, if its lock file is still there.
 pub fn attach_keyless(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentError> {
+    let object = ObjectId::SystemV(id);
+    if let Some(segment) = Segment::known(object) {
+        return Ok(segment);
+    }
     let found = shm_stat(id).map_err(failed("examine", place, id))?;
     check_trust(at(place, id), found.uid, found.mode, &place.owners)?;
-    Segment::share(place, ObjectId::SystemV(id), Found::ByLock, || parts(place, id))
+    Segment::share(place, object, Found::ByLock, || parts(place, id))
 }
 
 /// The parts of the segment of that id: mapped, its header checked.
 pub fn parts(place: &Place, id: i32) -> Result<Parts, SegmentError> {
-    let shm = Shm::attach(id, false).map_err(failed("attach", place, id))?;
+    let shm = Shm::attach_to_read(id).map_err(failed("attach", place, id))?;
     let (identity, geometry) = checked(&shm, place, id)?;
     object::parts(place, id, shm, identity, geometry)
 }

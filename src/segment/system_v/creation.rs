@@ -1,13 +1,15 @@
 //! The lock of a key's creator: says whether a half-made segment is being made.
 
-use std::fs::{File, Permissions};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{Mode, OFlags, fchmod, lstat};
+
 use super::super::error::SegmentError;
-use super::super::lock::{options, try_own};
+use super::super::lock::try_own;
 use super::super::name::{Place, creation_path};
+use crate::descriptor::{Kept, ObjectId};
 use crate::layout::shm_stat;
 
 /// How long another creator may hold the byte, by this process's own clock,
@@ -25,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Creation {
     path: PathBuf,
-    file: File,
+    file: Kept,
     held: bool,
 }
 
@@ -59,19 +61,23 @@ impl Creation {
     }
 }
 
-fn open(path: &Path, mode: u32) -> std::io::Result<(File, bool)> {
-    let file = options().read(true).write(true).create(true).mode(mode).open(path)?;
+fn open(path: &Path, mode: u32) -> io::Result<(Kept, bool)> {
+    let mode = Mode::from_raw_mode(mode);
+    let file = Kept::open(path, OFlags::RDWR | OFlags::CREATE, mode)?;
     // Whatever the umask; only its owner may, and has.
-    let _ = file.set_permissions(Permissions::from_mode(mode));
-    let held = try_own(&file)?;
+    let _ = fchmod(file.get()?, mode);
+    let held = try_own(file.get()?)?;
     Ok((file, held))
 }
 
-fn is_at(path: &Path, file: &File) -> bool {
-    let (Ok(named), Ok(held)) = (std::fs::symlink_metadata(path), file.metadata()) else {
-        return false;
-    };
-    (named.dev(), named.ino()) == (held.dev(), held.ino())
+fn open_existing(path: &Path) -> io::Result<(Kept, bool)> {
+    let file = Kept::open(path, OFlags::RDWR, Mode::empty())?;
+    let held = file.get().and_then(try_own).unwrap_or(false);
+    Ok((file, held))
+}
+
+fn is_at(path: &Path, file: &Kept) -> bool {
+    lstat(path).is_ok_and(|named| ObjectId::of(&named) == file.id())
 }
 
 impl Drop for Creation {
@@ -85,15 +91,13 @@ impl Drop for Creation {
 /// Whether somebody makes a segment of the key.
 pub fn is_going_on(place: &Place) -> bool {
     let path = creation_path(&place.directory, place.key);
-    let file = options().read(true).write(true).open(path);
-    file.is_ok_and(|file| !try_own(&file).unwrap_or(false))
+    open_existing(&path).is_ok_and(|(_, held)| !held)
 }
 
 /// Removes the lock file that a dead creator left.
 pub fn sweep(place: &Place) -> Option<PathBuf> {
     let path = creation_path(&place.directory, place.key);
-    let file = options().read(true).write(true).open(&path).ok()?;
-    let held = try_own(&file).unwrap_or(false);
+    let (file, held) = open_existing(&path).ok()?;
     // Dropped, it removes what it holds.
     let creation = Creation { path: path.clone(), file, held };
     drop(creation);

@@ -18,7 +18,7 @@ use super::super::backend::{Backend, ObjectId};
 use super::super::directory::files;
 use super::super::error::SegmentError;
 use super::super::name::{Place, parse_lock};
-use super::super::registry::registry;
+use super::super::segment::Segment;
 use super::super::trust::check_trust;
 use super::check::{at, directory_number};
 use crate::layout::{Header, Identity, Shm, shm_removed};
@@ -38,7 +38,8 @@ pub struct Keyless {
 pub fn of_key(place: &Place, keyed: Option<u64>) -> Result<Vec<Keyless>, SegmentError> {
     let mut found = find(&place.directory, |key, id| key == place.key && Some(id) != keyed)?;
     found.retain(|found| {
-        check_trust(at(place, found.id), found.uid, found.mode, &place.owners).is_ok()
+        Segment::known(ObjectId::SystemV(found.id)).is_some()
+            || check_trust(at(place, found.id), found.uid, found.mode, &place.owners).is_ok()
     });
     Ok(found)
 }
@@ -75,7 +76,7 @@ pub fn find(
 /// Who it is; of one that this process has attached whatever became of its
 /// header since.
 fn identity(id: i32) -> Option<Identity> {
-    if let Some(segment) = registry().segment(ObjectId::SystemV(id)) {
+    if let Some(segment) = Segment::known(ObjectId::SystemV(id)) {
         return Some(segment.identity());
     }
     let shm = Shm::attach(id, false).ok()?;

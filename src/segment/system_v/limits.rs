@@ -1,6 +1,5 @@
 //! The kernel's limits on System V shared memory, and what of them is used.
 
-use std::fs;
 use std::io;
 
 use rustix::io::Errno;
@@ -8,6 +7,7 @@ use rustix::io::Errno;
 use super::super::error::SegmentError;
 use super::super::name::Place;
 use super::list::rows;
+use crate::descriptor;
 
 /// Bytes of a segment, segments of the host, pages of the host.
 const LIMITS: [&str; 3] = ["kernel.shmmax", "kernel.shmmni", "kernel.shmall"];
@@ -15,7 +15,8 @@ const LIMITS: [&str; 3] = ["kernel.shmmax", "kernel.shmmni", "kernel.shmall"];
 /// A limit; `None` where it can't be told.
 fn value(limit: &str) -> Option<u64> {
     let path = format!("/proc/sys/{}", limit.replace('.', "/"));
-    fs::read_to_string(path).ok()?.trim().parse().ok()
+    let text = String::from_utf8(descriptor::read(path.as_ref()).ok()?).ok()?;
+    text.trim().parse().ok()
 }
 
 /// The first limit that has no room for a segment of so many bytes.

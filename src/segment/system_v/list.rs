@@ -1,6 +1,5 @@
 //! The System V segments of this host that belong to a directory.
 
-use std::fs;
 use std::path::Path;
 
 use super::super::backend::Backend;
@@ -11,6 +10,7 @@ use super::super::name::{Place, SegmentName, is_system_v_lock};
 use super::check::{at, attach, attach_keyless, look};
 use super::creation::is_going_on;
 use super::keyless::{self, Keyless};
+use crate::descriptor;
 use crate::layout::{Header, Identity, LAYOUT_VERSION};
 
 /// A line of the kernel's own list.
@@ -28,7 +28,8 @@ pub struct Row {
 /// where the kernel does not tell.
 pub fn rows() -> Vec<Row> {
     // Unlike SHM_STAT it also tells of those that may not be read.
-    let text = fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
+    let text = descriptor::read("/proc/sysvipc/shm".as_ref()).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
     text.lines().skip(1).filter_map(row).collect()
 }
 

@@ -6,7 +6,7 @@ use super::super::name::Place;
 use super::check::{at, find, parts};
 use super::creation::Creation;
 use super::{keyless, limits};
-use crate::layout::{Geometry, Shm, WriteMapping, shm_create, shm_remove};
+use crate::layout::{Geometry, Shm, WriteMapping, is_gone, shm_create, shm_remove};
 
 /// How many segments of others are cleared away before somebody must be making
 /// them as fast.
@@ -49,14 +49,22 @@ impl Unkeyed {
     fn fill(&self, id: i32) -> Result<Option<Parts>, SegmentError> {
         let io = |action| SegmentError::io(action, at(&self.place, id));
         let memory = self.memory.as_ref().expect("filled before it is linked");
-        let shm = Shm::attach(id, true).map_err(io("attach"))?;
-        WriteMapping::of_shm(shm, self.geometry)
-            .and_then(|target| target.copy(memory))
-            .map_err(io("fill"))?;
+        let shm = match Shm::attach(id, true) {
+            // Somebody has removed it, or (`kernel.shm_rmid_forced`) was the last
+            // one to look at it.
+            Err(error) if is_gone(&error) => return Ok(None),
+            other => other.map_err(io("attach"))?,
+        };
+        let target = WriteMapping::of_shm(shm, self.geometry).map_err(io("fill"))?;
+        target.copy(memory).map_err(io("fill"))?;
         if find(&self.place)? != Some(id) {
             return Ok(None);
         }
-        parts(&self.place, id).map(Some)
+        // Mapped for reading before it is unmapped here: with
+        // `kernel.shm_rmid_forced` the last to unmap a segment removes it.
+        let parts = parts(&self.place, id)?;
+        drop(target);
+        Ok(Some(parts))
     }
 }
 

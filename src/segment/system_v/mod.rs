@@ -59,7 +59,11 @@ impl Store for SystemV {
 
     fn generations(&self, place: &Place) -> Result<Vec<u64>, SegmentError> {
         let keyed = keyed(place)?;
-        let keyless = keyless::of_key(place, keyed.map(|identity| identity.segment_id))?;
+        let keyless = match keyless::of_key(place, keyed.map(|identity| identity.segment_id)) {
+            // After a change of its user a process knows what it has attached.
+            Err(error) if error.is_refused() && keyed.is_some() => Vec::new(),
+            other => other?,
+        };
         let found = keyed.into_iter().chain(keyless.into_iter().map(|found| found.identity));
         Ok(found.map(|identity| identity.generation).collect())
     }
@@ -132,13 +136,16 @@ fn keyed(place: &Place) -> Result<Option<Identity>, SegmentError> {
     let Some(id) = find(place)? else { return Ok(None) };
     // One that this process has attached is known, whatever became of its header
     // since.
-    let known = registry().segment(ObjectId::SystemV(id));
-    if let Some(segment) = known {
+    let object = ObjectId::SystemV(id);
+    if let Some(segment) = Segment::known(object) {
         return Ok(Some(segment.identity()));
     }
     match look(place, id) {
         Ok(identity) => Ok(Some(identity)),
         Err(error) if error.is_absent() => Ok(None),
+        Err(error) if error.is_refused() => {
+            Segment::inherited(object).map(|segment| Some(segment.identity())).ok_or(error)
+        }
         Err(error) => Err(error),
     }
 }

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::super::backend::{Object, ObjectId, Parts};
 use super::super::error::SegmentError;
 use super::super::location::Location;
 use super::super::lock::LockFile;
 use super::super::name::Place;
+use super::super::whereabouts::Whereabouts;
 use super::check::directory_number;
 use crate::layout::{
     Geometry, Header, Identity, Mapping, Shm, WriteMapping, is_gone, shm_find, shm_remove, shm_stat,
@@ -36,7 +37,7 @@ pub fn parts(
     let object = Box::new(SystemVSegment { key, id, mode, directory, mark: Mutex::default() });
     let action = SegmentError::io("map", object.location());
     let mapping = Mapping::of_shm(shm, geometry).map_err(action)?;
-    Ok(Parts { identity, mapping, object })
+    Ok(Parts { identity, mapping: Arc::new(mapping), object })
 }
 
 impl SystemVSegment {
@@ -58,29 +59,58 @@ impl Object for SystemVSegment {
         self.mode
     }
 
-    fn is_at_name(&self) -> bool {
-        matches!(shm_find(self.key), Ok(Some(id)) if id == self.id)
+    fn whereabouts(&self, _: &LockFile) -> Whereabouts {
+        match shm_find(self.key) {
+            Ok(found) if found != Some(self.id) => Whereabouts::Gone,
+            _ => Whereabouts::Here,
+        }
     }
 
-    fn is_sound(&self, identity: &Identity, mapping: &Mapping) -> bool {
-        let Ok(found) = shm_stat(self.id) else { return false };
-        self.is_at_name()
-            && found.mode & 0o002 == 0
-            && directory_number(&self.directory).is_ok_and(|at| at == identity.lock_directory)
-            && Header::validate(&mapping.header(), found.bytes).is_ok_and(|(found, geometry)| {
+    /// Of one that it may not examine any more, after a change of its user, a
+    /// process knows what it has mapped.
+    fn is_sound(&self, identity: &Identity, mapping: &Mapping, lock: &LockFile) -> bool {
+        let (mode, bytes) = match shm_stat(self.id) {
+            Ok(found) => (found.mode, found.bytes),
+            Err(error) if is_gone(&error) => return false,
+            Err(_) => (self.mode, mapping.geometry().total_bytes() as u64),
+        };
+        let in_directory = || {
+            directory_number(&self.directory).is_ok_and(|at| at == identity.lock_directory)
+                || lock.whereabouts() == Whereabouts::Unseen
+        };
+        self.whereabouts(lock) == Whereabouts::Here
+            && mode & 0o002 == 0
+            && in_directory()
+            && Header::validate(&mapping.header(), bytes).is_ok_and(|(found, geometry)| {
                 (&found, &geometry) == (identity, mapping.geometry())
             })
     }
 
     /// Also of one that has lost its key: it can still be retired.
-    fn writer(&self, geometry: &Geometry) -> Result<WriteMapping, SegmentError> {
+    fn writer(&self, mapping: &Mapping) -> Result<WriteMapping, SegmentError> {
         let action = |source: io::Error| {
             let gone = || io::Error::from(io::ErrorKind::NotFound);
             let source = if is_gone(&source) { gone() } else { source };
             SegmentError::io("attach for writing", self.location())(source)
         };
-        let shm = Shm::attach(self.id, true).map_err(action)?;
-        WriteMapping::of_shm(shm, *geometry).map_err(action)
+        let mapped = WriteMapping::of_mapped(mapping);
+        mapped
+            .or_else(|_| {
+                // It was mapped by a process that might only read it, or the
+                // kernel has no such call.
+                let shm = Shm::attach(self.id, true)?;
+                WriteMapping::of_shm(shm, *mapping.geometry())
+            })
+            .map_err(action)
+    }
+
+    fn refresh(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn inherit(&self) -> Option<Box<dyn Object>> {
+        let (directory, mark) = (self.directory.clone(), Mutex::default());
+        Some(Box::new(SystemVSegment { directory, mark, ..*self }))
     }
 
     fn unlink(&self) -> Result<(), SegmentError> {

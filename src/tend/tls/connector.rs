@@ -9,6 +9,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use super::files::{self, Stamp};
 use super::{TlsConfig, TlsError};
+use crate::thread;
 
 /// Begins TLS connections.
 #[derive(Debug)]
@@ -96,7 +97,9 @@ fn roots(cafile: Option<&Path>) -> Result<RootCertStore, TlsError> {
             }
         }
         None => {
-            let found = rustls_native_certs::load_native_certs();
+            let load = rustls_native_certs::load_native_certs;
+            let loaded = thread::apart("tendmap-roots", load).ok().and_then(|it| it.join().ok());
+            let found = loaded.unwrap_or_else(load);
             let (added, _) = roots.add_parsable_certificates(found.certs);
             if added == 0 {
                 let problem = found.errors.first().map(|error| format!(": {error}"));

@@ -9,6 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::zeroize::Zeroizing;
 
 use super::TlsError;
+use crate::descriptor;
 
 /// Longer files are none of certificates, in bytes.
 const MAX_FILE: u64 = 16 << 20;
@@ -49,7 +50,7 @@ fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
     if !found.is_file() || found.len() > MAX_FILE {
         return Err(failed("no regular file of at most 16 MiB".into()));
     }
-    fs::read(path).map_err(|error| failed(error.to_string()))
+    descriptor::read(path).map_err(|error| failed(error.to_string()))
 }
 
 /// An error without the bytes of the file: they may be of a key.

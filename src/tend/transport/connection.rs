@@ -1,5 +1,7 @@
 //! One connection to one server.
 
+use std::os::fd::BorrowedFd;
+
 use secrecy::zeroize::{Zeroize, Zeroizing};
 
 use super::AskError;
@@ -104,6 +106,16 @@ impl Connection {
             Some(_) => self.held.extend(bytes),
             None => self.out.extend(bytes),
         }
+    }
+
+    /// Its descriptor, to wait for; `None` if the host has closed it.
+    pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.stream.descriptor()
+    }
+
+    /// Whether it waits for room to send, or to be connected.
+    pub(super) fn wants_write(&self) -> bool {
+        !self.connected || self.sent < self.out.len() || self.stream.wants_write()
     }
 
     /// How many bytes were received since this was last asked.

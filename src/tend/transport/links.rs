@@ -1,15 +1,15 @@
 //! The connections to the servers, and what it takes to open one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use mio::{Events, Poll, Token};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 use super::connection::{Connection, Step};
 use super::logins::{Logins, Proof};
-use super::shortage::{explain, most_connections};
+use super::shortage::most_connections;
 use super::stream::Stream;
 use super::{Answer, AskError};
 use crate::tend::login::{Credentials, LoggedIn, LoginError};
@@ -24,10 +24,7 @@ const AGAIN: u32 = 2;
 /// who logs in, the names that certificates must bear, where logins are taken.
 pub(super) struct Links {
     greeting: Option<Vec<u8>>,
-    poll: Option<Poll>,
     connections: BTreeMap<SocketAddr, Connection>,
-    /// The addresses of connections by their numbers; some may be closed.
-    addresses: BTreeMap<u64, SocketAddr>,
     next_id: u64,
     /// Numbers of connections that were closed in this pass because others had
     /// need of their descriptors. Opened again in the same pass, a connection is
@@ -74,9 +71,7 @@ impl Links {
     pub(super) fn new(greeting: Option<Vec<u8>>) -> Links {
         Links {
             greeting,
-            poll: None,
             connections: BTreeMap::new(),
-            addresses: BTreeMap::new(),
             next_id: 0,
             lent: BTreeMap::new(),
             shortage: None,
@@ -95,14 +90,6 @@ impl Links {
         self.tls = config.map(|config| Tls { config, connector: None });
     }
 
-    /// The poll, made at the first use.
-    fn poll(&mut self) -> io::Result<&mut Poll> {
-        match &mut self.poll {
-            Some(poll) => Ok(poll),
-            none => Ok(none.insert(Poll::new()?)),
-        }
-    }
-
     fn open(&mut self, address: SocketAddr) -> Result<(), AskError> {
         let id = match self.lent.remove(&address) {
             Some(id) => id,
@@ -116,11 +103,10 @@ impl Links {
             Some(Proof::Login(_)) => self.login_at.get(&address).copied(),
             _ => None,
         };
-        let stream = self.stream(elsewhere.unwrap_or(address), id)?;
+        let stream = self.stream(elsewhere.unwrap_or(address))?;
         let mut connection = Connection::new(stream, id, proof, self.greeting.as_deref());
         connection.login_only = elsewhere.is_some();
         self.connections.insert(address, connection);
-        self.addresses.insert(id, address);
         Ok(())
     }
 
@@ -128,10 +114,9 @@ impl Links {
         self.logins.as_ref().map(|logins| logins.proof(address, Instant::now())).transpose()
     }
 
-    /// A stream that was just opened; its events bear the connection's number.
-    fn stream(&mut self, address: SocketAddr, id: u64) -> Result<Stream, AskError> {
-        let poll = self.poll().map_err(|error| explain(&error, None))?;
-        let stream = Stream::open(address, Token(id as usize), poll.registry())?;
+    /// A stream that was just opened.
+    fn stream(&mut self, address: SocketAddr) -> Result<Stream, AskError> {
+        let stream = Stream::open(address)?;
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls
             && !self.login_at.contains_key(&address)
@@ -235,8 +220,8 @@ impl Links {
             logins.accepted(address, session, Instant::now());
         }
         let of_it = self.connections.get(&address).filter(|connection| connection.login_only);
-        if let Some(id) = of_it.map(|connection| connection.id) {
-            let stream = self.stream(address, id)?;
+        if of_it.is_some() {
+            let stream = self.stream(address)?;
             let proof = if is_needed { self.proof(address)? } else { None };
             if let Some(connection) = self.connections.get_mut(&address) {
                 connection.switch(stream, proof);
@@ -264,26 +249,47 @@ impl Links {
         }
     }
 
-    /// Waits until something happens or the time is over; the addresses of the
-    /// connections that can go on, and whether the server closed them.
-    pub(super) fn wait(&mut self, time: Duration, events: &mut Events) -> Vec<(SocketAddr, bool)> {
-        let polled = self.poll().and_then(|poll| poll.poll(events, Some(time)));
-        if let Err(error) = polled
-            && error.kind() != io::ErrorKind::Interrupted
-        {
-            // Nothing can be awaited: the deadlines end the asks.
-            tracing::warn!(%error, "can't wait for the network");
-            std::thread::sleep(time);
-        }
+    /// Waits until something happens at one of these connections or the time is
+    /// over; the addresses of those that can go on.
+    ///
+    /// The others are left alone: what a server has done to an idle one shows
+    /// when it is used next.
+    pub(super) fn wait<'a>(
+        &mut self,
+        time: Duration,
+        addresses: impl Iterator<Item = &'a SocketAddr>,
+    ) -> Vec<SocketAddr> {
         let mut ready = Vec::new();
-        for event in events.iter() {
-            let id = event.token().0 as u64;
-            let Some(&address) = self.addresses.get(&id) else { continue };
-            if self.connections.get(&address).is_some_and(|connection| connection.id == id) {
-                ready.push((address, event.is_read_closed() || event.is_error()));
+        let (mut of, mut polled) = (Vec::new(), Vec::new());
+        for &address in addresses {
+            let Some(connection) = self.connections.get(&address) else { continue };
+            let Some(descriptor) = connection.descriptor() else {
+                // It fails at once, for the host has closed it.
+                ready.push(address);
+                continue;
+            };
+            let mut wanted = PollFlags::IN;
+            wanted.set(PollFlags::OUT, connection.wants_write());
+            polled.push(PollFd::from_borrowed_fd(descriptor, wanted));
+            of.push(address);
+        }
+        if !ready.is_empty() {
+            return ready;
+        }
+        let until = Timespec {
+            tv_sec: time.as_secs().min(3600) as i64,
+            tv_nsec: i64::from(time.subsec_nanos()),
+        };
+        match poll(&mut polled, Some(&until)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => {
+                // Nothing can be awaited: the deadlines end the asks.
+                tracing::warn!(%error, "can't wait for the network");
+                std::thread::sleep(time);
             }
         }
-        ready
+        let happened = polled.iter().map(|polled| !polled.revents().is_empty());
+        of.into_iter().zip(happened).filter_map(|(of, happened)| happened.then_some(of)).collect()
     }
 
     /// Whether there is a connection to that address.
@@ -363,10 +369,6 @@ impl Links {
     /// Forgets all that is not about these addresses.
     pub(super) fn keep(&mut self, addresses: &BTreeSet<SocketAddr>) {
         self.connections.retain(|address, _| addresses.contains(address));
-        let connections = &self.connections;
-        let open =
-            |id: u64, address: &SocketAddr| connections.get(address).is_some_and(|it| it.id == id);
-        self.addresses.retain(|&id, address| open(id, address));
         self.login_at.retain(|clear, _| addresses.contains(clear));
         let login_at = &self.login_at;
         let of_use = |address: &SocketAddr| {
@@ -382,13 +384,11 @@ impl Links {
     pub(super) fn close_all(&mut self) {
         self.connections.clear();
         self.lent.clear();
-        self.addresses.clear();
         self.names.clear();
         self.login_at.clear();
         if let Some(logins) = &mut self.logins {
             logins.clear();
         }
-        self.poll = None;
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::Interrupted;
+use crate::segment::explain::explain;
 use crate::tend::{BEAT, Host, Turn};
 use crate::thread;
 
@@ -105,9 +106,9 @@ impl Resolver {
             // Nobody waits any more if the source was dropped.
             let _ = sender.send((wanted, outcome));
         };
-        let started = thread::spawn("tendmap-resolve", lookup);
+        let started = thread::apart("tendmap-resolve", lookup);
         if let Err(error) = started {
-            let why = format!("no thread for a lookup: {error}; raise the limit (ulimit -u)");
+            let why = format!("no thread for a lookup: {}", explain(&error));
             let (count, text) = self.shortage.get_or_insert_default();
             *count += 1;
             text.clone_from(&why);

@@ -2,12 +2,17 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 
-use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, getpeername, recv, send,
+    socket_with, sockopt,
+};
 
 use super::AskError;
 use super::shortage::{explain, leave_descriptors};
+use crate::descriptor::Kept;
 
 /// A nonblocking stream. Dropping it closes the socket and sends nothing: in a
 /// forked child it must not speak in the parent's name.
@@ -19,11 +24,29 @@ pub(super) enum Stream {
 
 /// A socket that counts what it receives, below TLS.
 pub(super) struct Socket {
-    socket: TcpStream,
+    socket: Kept,
     received: u64,
 }
 
 impl Socket {
+    /// Begins to connect.
+    fn connect(address: SocketAddr) -> io::Result<Socket> {
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = Kept::new(socket_with(family, SocketType::STREAM, flags, None)?)?;
+        match connect(socket.get()?, &address) {
+            Ok(()) | Err(Errno::INPROGRESS) => Ok(Socket { socket, received: 0 }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The connection's descriptor, for use at once.
+    fn get(&self) -> io::Result<BorrowedFd<'_>> {
+        self.socket.get().map_err(|_| {
+            io::Error::other("the host program has closed the connection's descriptor")
+        })
+    }
+
     fn take_received(&mut self) -> u64 {
         core::mem::take(&mut self.received)
     }
@@ -31,7 +54,7 @@ impl Socket {
 
 impl Read for Socket {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let length = self.socket.read(into)?;
+        let (length, _) = recv(self.get()?, into, RecvFlags::empty())?;
         self.received += length as u64;
         Ok(length)
     }
@@ -39,27 +62,21 @@ impl Read for Socket {
 
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.socket.write(bytes)
+        // Only to a socket, and without a signal where the server has closed.
+        Ok(send(self.get()?, bytes, SendFlags::NOSIGNAL)?)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.socket.flush()
+        Ok(())
     }
 }
 
 impl Stream {
-    /// Begins to connect; its events bear that token.
-    pub(super) fn open(
-        address: SocketAddr,
-        token: Token,
-        registry: &Registry,
-    ) -> Result<Stream, AskError> {
+    /// Begins to connect.
+    pub(super) fn open(address: SocketAddr) -> Result<Stream, AskError> {
         leave_descriptors()?;
         let failed = |error: io::Error| explain(&error, Some(address));
-        let mut socket = TcpStream::connect(address).map_err(failed)?;
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        registry.register(&mut socket, token, interest).map_err(failed)?;
-        Ok(Stream::Clear(Socket { socket, received: 0 }))
+        Ok(Stream::Clear(Socket::connect(address).map_err(failed)?))
     }
 
     /// The same, with TLS over it.
@@ -76,11 +93,25 @@ impl Stream {
         }
     }
 
-    fn socket(&self) -> &TcpStream {
+    fn socket(&self) -> &Socket {
         match self {
-            Stream::Clear(clear) => &clear.socket,
+            Stream::Clear(clear) => clear,
             #[cfg(feature = "tls")]
-            Stream::Tls(stream) => &stream.sock.socket,
+            Stream::Tls(stream) => &stream.sock,
+        }
+    }
+
+    /// Its descriptor, to wait for; `None` if the host has closed it.
+    pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.socket().get().ok()
+    }
+
+    /// Whether it has something to send that it has kept back.
+    pub(super) fn wants_write(&self) -> bool {
+        match self {
+            Stream::Clear(_) => false,
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => stream.conn.wants_write(),
         }
     }
 
@@ -96,18 +127,17 @@ impl Stream {
     /// Whether the connection has come about.
     pub(super) fn finish_connect(&mut self) -> Result<bool, AskError> {
         let failed = |error: io::Error| AskError::Connect(error.to_string());
-        let socket = self.socket();
-        if let Some(error) = socket.take_error().map_err(failed)? {
-            return Err(failed(error));
-        }
-        match socket.peer_addr() {
+        let socket = self.socket().get().map_err(failed)?;
+        let found = sockopt::socket_error(socket).map_err(io::Error::from).map_err(failed)?;
+        found.map_err(io::Error::from).map_err(failed)?;
+        match getpeername(socket) {
             Ok(_) => {
                 // Small requests must not wait for acknowledgements.
-                let _ = socket.set_nodelay(true);
+                let _ = sockopt::set_tcp_nodelay(socket, true);
                 Ok(true)
             }
-            Err(error) if error.kind() == ErrorKind::NotConnected => Ok(false),
-            Err(error) => Err(failed(error)),
+            Err(Errno::NOTCONN) => Ok(false),
+            Err(error) => Err(failed(error.into())),
         }
     }
 

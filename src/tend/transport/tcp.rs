@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use mio::Events;
-
 use super::links::{Links, Pending};
 use super::resolve::Resolver;
 use super::{Answer, Ask, AskError, Done, Interrupted, Transport};
@@ -108,7 +106,6 @@ impl Transport for TcpTransport {
         let (there, new): (Vec<usize>, Vec<usize>) =
             (0..asks.len()).partition(|&index| self.links.is_there(asks[index].address));
         let mut waiting: VecDeque<usize> = there.into_iter().chain(new).collect();
-        let mut events = Events::with_capacity(256);
         let mut last_beat: Option<Instant> = None;
         // The first deadline, or an earlier moment: to look through all of them at
         // each turn would cost the more the more there are.
@@ -143,13 +140,8 @@ impl Transport for TcpTransport {
             next = Some(due);
             let beat = last_beat.map_or(now, |beat| beat + BEAT);
             let time = due.min(beat).saturating_duration_since(Instant::now());
-            for (address, closed) in self.links.wait(time, &mut events) {
-                let Some(ask) = pending.get_mut(&address) else {
-                    if closed {
-                        self.links.close(address);
-                    }
-                    continue;
-                };
+            for address in self.links.wait(time, pending.keys()) {
+                let Some(ask) = pending.get_mut(&address) else { continue };
                 if let Some(outcome) = self.links.drive(address, ask) {
                     finished.push((ask.index, outcome));
                     pending.remove(&address);

@@ -2,6 +2,8 @@
 //! other processes, private memory. Each trial is named after its mode.
 
 mod alone;
+mod environment;
+mod host_program;
 mod inherited;
 mod together;
 mod trust;
@@ -53,15 +55,22 @@ pub fn trials() -> Vec<Trial> {
     all().into_iter().map(trial).collect()
 }
 
-/// Whether a test forks.
+/// Whether a test forks, or changes its process in another way.
 fn forks(name: &str) -> bool {
-    alone::forks(name) || inherited::tests().iter().any(|&(forking, _)| forking == name)
+    let of_its_own = [inherited::tests(), host_program::tests(), environment::tests()].concat();
+    alone::forks(name) || of_its_own.iter().any(|&(forking, _)| forking == name)
 }
 
 fn all() -> Vec<(Mode, Test)> {
     let mut all = Vec::new();
     for mode in Mode::ALL {
-        let mut tests = [alone::tests(), inherited::tests()].concat();
+        let mut tests = [
+            alone::tests(),
+            inherited::tests(),
+            host_program::tests(),
+            environment::tests(),
+        ]
+        .concat();
         if mode != Mode::Private {
             tests.extend(together::tests());
             tests.extend(trust::tests());

@@ -1,0 +1,257 @@
+//! File descriptors that the library keeps in a process that is not its own.
+//!
+//! The host program may close any descriptor at any time, and open something of
+//! its own under the same number. So what is kept here is looked at before every
+//! use: it counts only while the number still leads to what was kept. Otherwise
+//! the caller makes another one, and the number is left to the host, which is
+//! neither written to nor closed.
+//!
+//! None of them is a standard stream, or another of the low numbers that
+//! programs close, replace and count on: what the host prints must not go into
+//! a lock file or to a server. All are closed by `exec`.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::buffer::spare_capacity;
+use rustix::fs::{FileType, Mode, OFlags, RawDir, Stat, fstat};
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::process::{Resource, getrlimit};
+
+use crate::layout::ForkLocal;
+
+/// The lowest number that is taken, where the process may have many: shells and
+/// programs that pass descriptors on use those below by number.
+const LOWEST: RawFd = 32;
+/// The lowest number that is ever taken.
+const FIRST: RawFd = 3;
+
+fn lowest() -> RawFd {
+    match getrlimit(Resource::Nofile).current {
+        Some(limit) if limit < 8 * LOWEST as u64 => FIRST,
+        _ => LOWEST,
+    }
+}
+
+/// Which object of the system it is, whatever its number or its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ObjectId {
+    /// The device of its file system; sockets have one, too.
+    pub device: u64,
+    /// Its inode there.
+    pub inode: u64,
+}
+
+impl ObjectId {
+    #[allow(clippy::unnecessary_cast, reason = "types differ between architectures")]
+    pub fn of(found: &Stat) -> ObjectId {
+        ObjectId { device: found.st_dev as u64, inode: found.st_ino as u64 }
+    }
+
+    /// What a path leads to.
+    pub fn at(path: &Path) -> io::Result<ObjectId> {
+        Ok(ObjectId::of(&rustix::fs::stat(path)?))
+    }
+}
+
+/// A descriptor that is kept. Dropped, it is closed if it is still there.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// `None` only while it is dropped.
+    descriptor: Option<OwnedFd>,
+    id: ObjectId,
+    kind: FileType,
+}
+
+impl Kept {
+    /// Keeps what was just opened, under a number of its own choice.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn new(descriptor: impl Into<OwnedFd>) -> io::Result<Kept> {
+        let descriptor = raised(descriptor.into())?;
+        let found = fstat(&descriptor)?;
+        let kind = FileType::from_raw_mode(found.st_mode);
+        Ok(Kept { descriptor: Some(descriptor), id: ObjectId::of(&found), kind })
+    }
+
+    /// Opens a file, without following a link at the end of its path and without
+    /// waiting for whatever it may be.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open(path: &Path, flags: OFlags, mode: Mode) -> io::Result<Kept> {
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        Kept::new(rustix::fs::open(path, flags, mode)?)
+    }
+
+    /// Which object it is.
+    pub fn id(&self) -> ObjectId {
+        self.id
+    }
+
+    fn descriptor(&self) -> &OwnedFd {
+        self.descriptor.as_ref().expect("there until it is dropped")
+    }
+
+    /// What the system says of it; `None` if the host has closed it.
+    pub fn stat(&self) -> Option<Stat> {
+        let found = fstat(self.descriptor()).ok()?;
+        let kind = FileType::from_raw_mode(found.st_mode);
+        (ObjectId::of(&found) == self.id && kind == self.kind).then_some(found)
+    }
+
+    /// Whether it is still there.
+    pub fn is_there(&self) -> bool {
+        self.stat().is_some()
+    }
+
+    /// For use at once.
+    ///
+    /// # Errors
+    /// `EBADF` if the host has closed it, whatever has its number now.
+    pub fn get(&self) -> io::Result<BorrowedFd<'_>> {
+        match self.is_there() {
+            true => Ok(self.descriptor().as_fd()),
+            false => Err(Errno::BADF.into()),
+        }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let there = self.is_there();
+        if let Some(descriptor) = self.descriptor.take().filter(|_| !there) {
+            // The host's, or nothing.
+            let _ = descriptor.into_raw_fd();
+        }
+    }
+}
+
+/// The same under a number that is none of the low ones.
+fn raised(descriptor: OwnedFd) -> io::Result<OwnedFd> {
+    let (number, lowest) = (descriptor.as_raw_fd(), lowest());
+    if number >= lowest {
+        return Ok(descriptor);
+    }
+    match fcntl_dupfd_cloexec(&descriptor, lowest) {
+        // There are no more above.
+        Err(Errno::INVAL | Errno::MFILE) if number >= FIRST => Ok(descriptor),
+        Err(Errno::INVAL | Errno::MFILE) => Ok(fcntl_dupfd_cloexec(&descriptor, FIRST)?),
+        other => Ok(other?),
+    }
+}
+
+/// Held by the thread that makes a descriptor again: two that did so at once
+/// would close one of two, and lose the locks of both. A forked child has its own.
+pub(crate) fn reopening() -> MutexGuard<'static, ()> {
+    static REOPENING: ForkLocal<Mutex<()>> = ForkLocal::new();
+    REOPENING.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The content of a file.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = Kept::new(rustix::fs::open(path, flags, Mode::empty())?)?;
+    // Of the right size from the beginning: it may be a key, of which growing would
+    // leave copies behind.
+    let length = file.stat().map_or(0, |found| found.st_size);
+    // What the kernel makes up has no length, and some of it is read at once or not
+    // at all.
+    let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or(0).max(4095) + 1);
+    loop {
+        if content.len() == content.capacity() {
+            content.reserve(4096);
+        }
+        match rustix::io::read(file.get()?, spare_capacity(&mut content)) {
+            Ok(0) => return Ok(content),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The names in a directory that are text, but for `.` and `..`.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn names(directory: &Path) -> io::Result<Vec<String>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = Kept::new(rustix::fs::open(directory, flags, Mode::empty())?)?;
+    let mut buffer = Vec::with_capacity(8192);
+    let mut entries = RawDir::new(directory.get()?, buffer.spare_capacity_mut());
+    let mut names = Vec::new();
+    while let Some(entry) = entries.next() {
+        match entry?.file_name().to_str() {
+            Ok("." | "..") | Err(_) => {}
+            Ok(name) => names.push(name.to_owned()),
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+
+    /// Numbers that no other test of this process takes.
+    fn far(descriptor: impl AsFd, number: RawFd) -> OwnedFd {
+        let far = fcntl_dupfd_cloexec(descriptor, number).unwrap();
+        assert_eq!(far.as_raw_fd(), number);
+        far
+    }
+
+    #[test]
+    fn h74_a_number_that_the_host_has_closed_or_used_again_is_neither_used_nor_closed() {
+        let number = 900;
+        let kept = Kept::new(far(tempfile::tempfile().unwrap(), number)).unwrap();
+        assert_eq!(kept.get().unwrap().as_raw_fd(), number);
+        nix::unistd::close(number).unwrap();
+        assert!(!kept.is_there());
+        assert_eq!(kept.get().unwrap_err().raw_os_error(), Some(Errno::BADF.raw_os_error()));
+        // The host uses the number again.
+        let hosts = far(File::open("/dev/null").unwrap(), number);
+        assert!(kept.get().is_err());
+        drop(kept);
+        assert_eq!(ObjectId::of(&fstat(&hosts).unwrap()), ObjectId::at("/dev/null".as_ref()).unwrap());
+    }
+
+    #[test]
+    fn h74_sockets_are_told_apart() {
+        let number = 901;
+        let socket = || std::os::unix::net::UnixStream::pair().unwrap().0;
+        let kept = Kept::new(far(socket(), number)).unwrap();
+        nix::unistd::close(number).unwrap();
+        let theirs = far(socket(), number);
+        assert!(kept.get().is_err());
+        drop(kept);
+        assert!(fstat(&theirs).is_ok());
+    }
+
+    #[test]
+    fn h73_what_is_kept_has_no_low_number_and_is_closed_by_exec() {
+        let kept = Kept::new(File::open("/dev/null").unwrap()).unwrap();
+        assert!(kept.get().unwrap().as_raw_fd() >= lowest());
+        let flags = rustix::io::fcntl_getfd(kept.get().unwrap()).unwrap();
+        assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+    }
+
+    #[test]
+    fn files_and_directories_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let long = vec![7; 10_000];
+        std::fs::write(folder.path().join("long"), &long).unwrap();
+        for number in 0..1000 {
+            std::fs::write(folder.path().join(format!("{number:0100}")), "").unwrap();
+        }
+        assert_eq!(read(&folder.path().join("long")).unwrap(), long);
+        assert_eq!(names(folder.path()).unwrap().len(), 1001);
+        assert!(names(&folder.path().join("long")).is_err());
+    }
+}
