@@ -219,7 +219,10 @@ mod tests {
         let hosts = far(File::open("/dev/null").unwrap(), number);
         assert!(kept.get().is_err());
         drop(kept);
-        assert_eq!(ObjectId::of(&fstat(&hosts).unwrap()), ObjectId::at("/dev/null".as_ref()).unwrap());
+        assert_eq!(
+            ObjectId::of(&fstat(&hosts).unwrap()),
+            ObjectId::at("/dev/null".as_ref()).unwrap()
+        );
     }
 
     #[test]

@@ -11,7 +11,9 @@
 use std::time::{Duration, Instant};
 
 use crate::random::dice;
-use crate::segment::{Death, LockFile, Personal, RESERVE, STANDBY, Segment, SegmentError, Waited, wait};
+use crate::segment::{
+    Death, LockFile, Personal, RESERVE, STANDBY, Segment, SegmentError, Waited, wait,
+};
 
 /// How often a follower looks, on average.
 pub(super) const POLL: Duration = Duration::from_millis(250);

@@ -12,9 +12,8 @@ pub(crate) fn own_descriptors() -> bool {
     let (first, last) = (0 as libc::c_uint, libc::c_uint::MAX);
     // SAFETY: it takes plain numbers. The descriptors are closed in the table that
     // the same call has made for this thread, which uses none of them.
-    let answer = unsafe {
-        libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_UNSHARE)
-    };
+    let answer =
+        unsafe { libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_UNSHARE) };
     answer == 0
 }
 
@@ -29,8 +28,7 @@ mod tests {
         let held = File::open("/dev/null").unwrap();
         let opened = std::thread::spawn(|| {
             own_descriptors().then(|| {
-                let files: Vec<File> =
-                    (0..5).map(|_| File::open("/dev/zero").unwrap()).collect();
+                let files: Vec<File> = (0..5).map(|_| File::open("/dev/zero").unwrap()).collect();
                 files.iter().map(AsRawFd::as_raw_fd).collect::<Vec<_>>()
             })
         });

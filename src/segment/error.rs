@@ -122,7 +122,10 @@ pub enum SegmentError {
         attempts: u32,
     },
     /// The directory is not there, or can't be used.
-    #[error("can't use shm_directory {directory}: {}; make it, or configure another", explain(source))]
+    #[error(
+        "can't use shm_directory {directory}: {}; make it, or configure another",
+        explain(source)
+    )]
     Directory {
         /// The directory.
         directory: PathBuf,

@@ -32,9 +32,11 @@ impl fmt::Display for Explained<'_> {
             Some(Errno::NOMEM) => {
                 process("bytes of address space", Resource::As, "RLIMIT_AS, `ulimit -v`")
             }
-            Some(Errno::AGAIN) => {
-                process("threads and processes of its user", Resource::Nproc, "RLIMIT_NPROC, `ulimit -u`")
-            }
+            Some(Errno::AGAIN) => process(
+                "threads and processes of its user",
+                Resource::Nproc,
+                "RLIMIT_NPROC, `ulimit -u`",
+            ),
             Some(Errno::NOLCK | Errno::OPNOTSUPP) => {
                 f.write_str("; the file system has no such thing: use another shm_directory")
             }

@@ -331,9 +331,8 @@ impl Segment {
     /// this process can't see counts as sound.
     #[cfg(feature = "tend")]
     pub(crate) fn is_sound(&self) -> bool {
-        let sound = |shared: &Shared| {
-            shared.object.is_sound(&self.identity, self.mapping(), shared.lock())
-        };
+        let sound =
+            |shared: &Shared| shared.object.is_sound(&self.identity, self.mapping(), shared.lock());
         self.shared.as_ref().is_none_or(|shared| sound(shared))
     }
 

@@ -56,9 +56,9 @@ pub fn check_header(file: &Kept, path: &Path) -> Result<(Identity, Geometry), Se
     let mut copy = vec![0; size_of::<Header>().min(usize::try_from(length).unwrap_or(usize::MAX))];
     let mut filled = 0;
     while filled < copy.len() {
-        let read = file.get().and_then(|file| {
-            Ok(rustix::io::pread(file, &mut copy[filled..], filled as u64)?)
-        });
+        let read = file
+            .get()
+            .and_then(|file| Ok(rustix::io::pread(file, &mut copy[filled..], filled as u64)?));
         match read.map_err(SegmentError::io("read", path))? {
             0 => {
                 let short = io::ErrorKind::UnexpectedEof.into();

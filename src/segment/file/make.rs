@@ -106,8 +106,8 @@ fn create(place: &Place, segment_id: u64) -> Result<(Kept, Option<PathBuf>), Seg
     }
     let path = directory.join(format!(".tendmap-{segment_id:016x}.tmp"));
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-    let file = Kept::open(&path, flags, mode)
-        .map_err(SegmentError::io("make a segment in", directory))?;
+    let file =
+        Kept::open(&path, flags, mode).map_err(SegmentError::io("make a segment in", directory))?;
     Ok((file, Some(path)))
 }
 

@@ -152,8 +152,7 @@ impl Object for SegmentFile {
     /// Also of one that has lost its name: it can still be retired, and whoever
     /// reads it learns only so that nothing will come there any more.
     fn writer(&self, mapping: &Mapping) -> Result<WriteMapping, SegmentError> {
-        let action =
-            |source| SegmentError::io("open for writing", self.location())(source);
+        let action = |source| SegmentError::io("open for writing", self.location())(source);
         let mapped = WriteMapping::of_mapped(mapping);
         mapped
             .or_else(|_| {

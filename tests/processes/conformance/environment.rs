@@ -44,7 +44,9 @@ fn is_root(name: &str) -> bool {
 fn drop_privileges() {
     let nobody = 65534;
     // SAFETY: these take plain numbers.
-    let answers = unsafe { [libc::setgroups(0, core::ptr::null()), libc::setgid(nobody), libc::setuid(nobody)] };
+    let answers = unsafe {
+        [libc::setgroups(0, core::ptr::null()), libc::setgid(nobody), libc::setuid(nobody)]
+    };
     assert_eq!(answers, [0; 3]);
 }
 

@@ -64,13 +64,9 @@ fn forks(name: &str) -> bool {
 fn all() -> Vec<(Mode, Test)> {
     let mut all = Vec::new();
     for mode in Mode::ALL {
-        let mut tests = [
-            alone::tests(),
-            inherited::tests(),
-            host_program::tests(),
-            environment::tests(),
-        ]
-        .concat();
+        let mut tests =
+            [alone::tests(), inherited::tests(), host_program::tests(), environment::tests()]
+                .concat();
         if mode != Mode::Private {
             tests.extend(together::tests());
             tests.extend(trust::tests());
