@@ -269,7 +269,7 @@ fn a_renamed_segment_is_refused() {
     assert!(
         matches!(
             error,
-            SegmentError::Misnamed { found: 1, wanted: tendmap::layout::LAYOUT_VERSION, .. }
+            SegmentError::Misnamed { found: 1, wanted: 2, .. }
         ),
         "{error}"
     );

@@ -289,3 +289,24 @@ fn h70_with_few_descriptors_it_tends_in_turns_and_leaves_some_to_the_program() {
             .is_some_and(|all| all.iter().any(|one| one["replication_factor"] == 1))
     });
 }
+
+#[test]
+fn h69_an_owner_without_memory_hands_the_ownership_to_one_that_makes_a_larger_segment() {
+    let (place, sim) = (Place::new(), sim(3));
+    let mut owner = place.tend(&sim, &["--shm-max-nodes", "3"]);
+    let other = place.tend(&sim, &[]);
+    // No more memory than it has.
+    let text = fs::read_to_string(format!("/proc/{}/statm", owner.pid())).unwrap();
+    let pages: u64 = text.split(' ').next().unwrap().parse().unwrap();
+    let maximum = getrlimit(Resource::As).maximum;
+    let limit = Rlimit { current: Some(pages * rustix::param::page_size() as u64), maximum };
+    prlimit(Some(Pid::from_child(&owner.child)), Resource::As, limit).unwrap();
+    sim.add().unwrap();
+    let told = owner.until("no_room");
+    assert!(told["error"].as_str().unwrap().contains("memory"), "{told}");
+    wait_until("the other one owns a larger one", || {
+        let status = place.run(&["status", "--json"]).json();
+        status["owner_pid"] == other.pid() && status["nodes"] == 4 && status["healthy"] == true
+    });
+    owner.until("fenced");
+}
