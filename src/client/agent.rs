@@ -186,7 +186,8 @@ impl Agent {
 
     /// A follower's connect waits until an owner has published.
     fn settle_as_follower(&mut self, segment: &Arc<Segment>, follow: &Follow) {
-        if !follow.owner_lives() || segment.head().sequence() == 0 || self.shared.has_map() {
+        let known = self.shared.has_map() && self.shared.is_admitted();
+        if known || !follow.owner_lives() || segment.head().sequence() == 0 {
             return;
         }
         let asked = self.shared.asked();
@@ -217,6 +218,7 @@ impl Agent {
     fn refuse(&self, error: ConnectError, asked: Asked) {
         let refused = error.is_other_cluster();
         if refused {
+            self.shared.refuse(error.clone());
             self.shared.tell(Event::Trouble { error: error.to_string() });
         }
         self.shared.settle(Err(error), asked);

@@ -195,11 +195,12 @@ impl Client {
         self.shared().has_map()
     }
 
-    /// Why this client closed itself: the first map that appeared in its segment
-    /// was another cluster's. Only one of [`start`](Self::start) can be: a
-    /// [`connect`](Self::connect) returns it as its error.
+    /// Why this client closed itself: its segment turned out to be another
+    /// cluster's. That is the case where the segment had no map yet at
+    /// [`start`](Self::start), or where it was removed by force and another program
+    /// made a new one under its key.
     pub fn refusal(&self) -> Option<ConnectError> {
-        self.shared().failure().filter(ConnectError::is_other_cluster)
+        self.shared().refusal()
     }
 
     /// This process's part at the moment.
@@ -318,8 +319,9 @@ fn shared(
             }
             other => other.map_err(ConnectError::from),
         };
-        let made = current
-            .and_then(|current| spawn(config, source, Arc::new(current), start, admitted, waits));
+        let made = current.and_then(|current| {
+            spawn(config, source, Arc::new(current.guarded()), start, admitted, waits)
+        });
         return match made {
             Ok((open, asked)) => {
                 clients.push((key, Arc::downgrade(&open.handle)));

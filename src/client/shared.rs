@@ -28,6 +28,8 @@ pub(super) struct Shared {
     stop: AtomicBool,
     role: AtomicU8,
     first: Mutex<First>,
+    /// Why the segment is not this process's.
+    refusal: Mutex<Option<ConnectError>>,
     /// `first` has changed.
     changed: Condvar,
     /// The process that the thread is in.
@@ -78,6 +80,7 @@ impl Shared {
             stop: AtomicBool::new(false),
             role: AtomicU8::new(0),
             first: Mutex::default(),
+            refusal: Mutex::default(),
             changed: Condvar::new(),
             lineage: Lineage::current(),
         }
@@ -159,6 +162,16 @@ impl Shared {
     pub fn set_role(&self, role: Role) {
         let index = ROLES.iter().position(|&known| known == role).unwrap_or(0);
         self.role.store(index as u8, Ordering::Relaxed);
+    }
+
+    /// The segment is of another cluster.
+    pub fn refuse(&self, error: ConnectError) {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+
+    /// Why the segment was refused.
+    pub fn refusal(&self) -> Option<ConnectError> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The segment's map is of the cluster configured.

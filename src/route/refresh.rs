@@ -74,8 +74,11 @@ impl<S> Router<S> {
             // An empty one comes after a removal by force, or after a maker that
             // died half-way: until the cluster was tended anew this map is the
             // best there is.
-            let better =
-                |successor: &Arc<Segment>| stamp.sequence() == 0 || successor.head().sequence() > 0;
+            // And one that was not shown to be of this cluster is none.
+            let better = |successor: &Arc<Segment>| {
+                let has_map = stamp.sequence() == 0 || successor.head().sequence() > 0;
+                has_map && !self.current.is_barred()
+            };
             if let Some(successor) = self.current.successor(&self.segment).filter(better) {
                 // Another segment may be at the very stamp that was seen in
                 // this one: everything is to be read anew.
@@ -88,7 +91,7 @@ impl<S> Router<S> {
                 return Ok(None);
             }
         }
-        if stamp.sequence() == 0 || self.current.is_barred() {
+        if stamp.sequence() == 0 || self.current.bars(&self.segment) {
             return Err(RouteError::NoMap);
         }
         let mapping = self.segment.mapping();

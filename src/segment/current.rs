@@ -10,6 +10,7 @@ use super::directory::search;
 use super::error::SegmentError;
 use super::name::Place;
 use super::segment::{Attachment, Segment};
+use crate::layout::Lineage;
 
 /// How often a successor of a retired segment is looked for, at most.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -27,6 +28,9 @@ pub struct Current {
     looked: Mutex<Option<Instant>>,
     /// Whether nothing may be routed from it yet.
     barred: AtomicBool,
+    /// The process of which a thread finds out what may be routed from; `None` =
+    /// none does, all may.
+    guard: Option<Lineage>,
 }
 
 impl Current {
@@ -38,20 +42,33 @@ impl Current {
         let attachment = Mutex::new(Some(segment.hold()?));
         let segment = ArcSwap::new(segment.clone());
         let (looked, barred) = (Mutex::new(None), AtomicBool::new(false));
-        Ok(Current { place, segment, attachment, looked, barred })
+        Ok(Current { place, segment, attachment, looked, barred, guard: None })
+    }
+
+    /// The same with a thread of this process that finds out whether a segment is
+    /// of the cluster wanted, and lifts the bar.
+    pub fn guarded(self) -> Current {
+        Current { guard: Some(Lineage::current()), ..self }
     }
 
     /// Nothing may be routed from it, or it may: a map that appears in it may be
     /// of another cluster. Routers ask only where they find no map or another one
     /// than before.
     pub fn bar(&self, barred: bool) {
-        // Relaxed, here and below: it stands for itself.
+        // Relaxed, here and below: where the segment changes as well, that one's
+        // Release and Acquire order them.
         self.barred.store(barred, Ordering::Relaxed);
     }
 
-    /// Whether nothing may be routed from it.
+    /// Whether nothing may be routed from it. In a forked child nobody would lift
+    /// the bar.
     pub fn is_barred(&self) -> bool {
-        self.barred.load(Ordering::Relaxed)
+        self.barred.load(Ordering::Relaxed) && self.guard == Some(Lineage::current())
+    }
+
+    /// Whether that is the segment from which nothing may be routed.
+    pub fn bars(&self, segment: &Arc<Segment>) -> bool {
+        self.is_barred() && Arc::ptr_eq(&self.get(), segment)
     }
 
     /// The current segment.
@@ -85,6 +102,10 @@ impl Current {
         let number = |segment: &Segment| segment.identity().generation;
         let higher = number(segment) > number(&current);
         if higher || (current.head().retired() && !segment.head().retired()) {
+            // Where the numbers begin anew another program may have made it.
+            if !higher && self.guard == Some(Lineage::current()) {
+                self.bar(true);
+            }
             self.segment.store(segment.clone());
             *held = Some(attachment);
         }

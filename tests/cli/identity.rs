@@ -258,3 +258,23 @@ fn h51_a_client_that_does_not_wait_routes_nothing_before_it_is_shown_to_belong()
         assert_eq!(owner.interrupt(), 0);
     }
 }
+
+#[test]
+fn h51_a_program_does_not_move_to_the_segment_that_another_one_makes_after_a_removal() {
+    let (place, first, other) = (Place::new(), sim(Some("first")), sim(Some("second")));
+    let mut owner = place.tend(&first, &[]);
+    // While all processes of the first program are stopped its segment is removed,
+    // and the second program makes one of its own.
+    owner.signal(rustix::process::Signal::STOP);
+    assert_eq!(place.run(&["rm", "--force"]).code(), 0);
+    let mut second = place.tend(&other, &[]);
+    owner.signal(rustix::process::Signal::CONT);
+    assert_eq!(owner.end(), 6, "{:?}", owner.heard);
+    let nodes: Vec<String> = hosts(&other);
+    let status = place.run(&["status", "--json"]).json();
+    assert_eq!(status["cluster_name"], "second");
+    let members = place.run(&["map", "--json"]).json()["nodes"].clone();
+    let at = |node: &serde_json::Value| node["address"].as_str().unwrap().to_owned();
+    assert!(members.as_array().unwrap().iter().all(|node| nodes.contains(&at(node))));
+    assert_eq!(second.interrupt(), 0);
+}

@@ -182,16 +182,14 @@ impl Tending<'_> {
     /// Tends until it is asked to stop.
     fn last(mut self, mut reload: Reload, log: &Log) -> Result<(), Failure> {
         loop {
-            let message = match self.waiting {
-                false => self.messages.recv().unwrap_or(Message::Stop),
-                true => match self.messages.recv_timeout(LOOK) {
-                    Ok(message) => message,
-                    Err(RecvTimeoutError::Timeout) => {
-                        self.look()?;
-                        continue;
-                    }
-                    Err(RecvTimeoutError::Disconnected) => Message::Stop,
-                },
+            let pause = if self.waiting { LOOK } else { LOOK * 10 };
+            let message = match self.messages.recv_timeout(pause) {
+                Ok(message) => message,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.look()?;
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => Message::Stop,
             };
             match message {
                 Message::Event(at, event) => self.journal.print(at, Told::from(&event)),
@@ -235,13 +233,13 @@ impl Tending<'_> {
         stopped
     }
 
-    /// Looks whether there is a map.
+    /// Looks whether there is a map, and whether it is another cluster's.
     fn look(&mut self) -> Result<(), Failure> {
         let Some(client) = &self.client else { return Ok(()) };
         if let Some(error) = client.refusal() {
             return Err(error.into());
         }
-        if client.has_map() {
+        if self.waiting && client.has_map() {
             self.waiting = false;
             self.journal.print(Instant::now(), Told::connected(client.role()));
         }
