@@ -1,8 +1,9 @@
 //! `tendmap check` at ports that are not what they seem, and at moments that
 //! pass.
 
+use std::fs;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, SocketAddrV6, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -46,7 +47,15 @@ fn another_port_of(node: SocketAddr) -> SocketAddr {
 
 /// A cluster of one node that answers by this function.
 fn lone(answer: impl Fn(&str, SocketAddr) -> String + Send + Sync + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    lone_at("127.0.0.1:0".parse().unwrap(), answer)
+}
+
+/// The same at that address.
+fn lone_at(
+    at: SocketAddr,
+    answer: impl Fn(&str, SocketAddr) -> String + Send + Sync + 'static,
+) -> SocketAddr {
+    let listener = TcpListener::bind(at).unwrap();
     let (address, answer) = (listener.local_addr().unwrap(), Arc::new(answer));
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
@@ -201,4 +210,43 @@ fn h61_servers_without_alternate_addresses_are_told_with_their_setting() {
         "{}",
         failed.stderr()
     );
+}
+
+/// A link-local address of this machine, and the name of its interface.
+fn link_local() -> Option<(SocketAddrV6, String)> {
+    let text = fs::read_to_string("/proc/net/if_inet6").ok()?;
+    text.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        let ip = u128::from_str_radix(words.next()?, 16).ok()?;
+        let index = u32::from_str_radix(words.next()?, 16).ok()?;
+        let (is_link, name) = (words.nth(1)? == "20", words.nth(1)?);
+        let address = SocketAddrV6::new(ip.into(), 0, 0, index);
+        (is_link && TcpListener::bind(address).is_ok()).then(|| (address, name.to_owned()))
+    })
+}
+
+#[test]
+fn h58_a_cluster_at_link_local_addresses_is_tended() {
+    let Some((address, interface)) = link_local() else {
+        println!("skipped: this machine has no link-local IPv6 address");
+        return;
+    };
+    let own = format!("[{}%{interface}]", address.ip());
+    let service = own.clone();
+    let node = lone_at(address.into(), move |command, at| match command {
+        "replicas" => replicas(true),
+        "service-clear-std" => format!("{service}:{}", at.port()),
+        _ => plain(command, at),
+    });
+    let host = format!("{own}:{}", node.port());
+    let answer = check(std::slice::from_ref(&host), &[]);
+    assert_eq!((answer.code(), problems(&answer)), (0, vec![]), "{}", answer.stderr());
+    let used = SocketAddrV6::new(*address.ip(), node.port(), 0, address.scope_id());
+    assert_eq!(answer.json()["nodes"][0]["address"], json!(SocketAddr::from(used)));
+    let place = Place::new();
+    let args = ["tend", "--json", "--host", &host];
+    let mut tend = crate::tool::Running::start(&mut place.command(&args));
+    tend.until("connected");
+    let members = crate::tool::reader(&place).status().unwrap().members;
+    assert_eq!(members[0].address, SocketAddr::from(used), "the scope is in the map, too");
 }

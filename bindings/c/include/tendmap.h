@@ -241,7 +241,8 @@ typedef struct tendmap_node {
     uint32_t incarnation;
     // What it calls itself.
     char name[TENDMAP_NODE_NAME_SIZE];
-    // The IP address alone, for inet_pton() and the like.
+    // The IP address alone, for getaddrinfo() and the like; a link-local one with
+    // its scope: fe80::1%2.
     char host[TENDMAP_ADDRESS_SIZE];
     // Address and port as people write them: 10.0.0.1:3000, [::1]:3000.
     char address[TENDMAP_ADDRESS_SIZE];
