@@ -102,7 +102,7 @@ impl Current {
         let number = |segment: &Segment| segment.identity().generation;
         let higher = number(segment) > number(&current);
         if higher || (current.head().retired() && !segment.head().retired()) {
-            // Where the numbers begin anew another program may have made it.
+            // Where the numbers begin again another program may have made it.
             if !higher && self.guard == Some(Lineage::current()) {
                 self.bar(true);
             }

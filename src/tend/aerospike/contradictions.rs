@@ -19,7 +19,7 @@ const PASSES: u32 = 3;
 /// What is noted of double claims from pass to pass.
 #[derive(Debug, Default)]
 pub(super) struct Contradictions {
-    /// Whether any node's claims, or who answers, may have changed.
+    /// Whether any node's claims may have changed.
     stale: bool,
     /// The nodes that answered when this was found out.
     answered: Vec<NodeId>,

@@ -74,7 +74,7 @@ impl<T: Transport> AerospikeSource<T> {
     fn new_name(&self, named: &[(NodeId, Name)]) -> Option<Name> {
         let expected = self.expected()?;
         if let Some(name) = self.config.cluster_name {
-            // It is the map that is told otherwise.
+            // It is the map that has another one.
             let reported = named.iter().any(|&(_, reported)| reported == Some(name));
             return (reported && self.map.cluster_name != Some(name)).then_some(Some(name));
         }
@@ -119,7 +119,8 @@ impl<T: Transport> AerospikeSource<T> {
         turn.event(TendEvent::ClusterRenamed { from, to });
     }
 
-    /// The node, or whoever answers at its address, belongs to another cluster.
+    /// The node, or another one that answers at its address, belongs to another
+    /// cluster.
     fn strays(&mut self, turn: &mut dyn Turn, index: usize, name: Name) {
         let wanted = shown(&self.expected().flatten());
         self.conditions.add(Condition::OtherCluster, 1);

@@ -20,6 +20,7 @@ mod entries;
 mod glance;
 mod identity;
 mod known;
+mod leaving;
 mod namespaces;
 mod node;
 mod partitions;

@@ -8,15 +8,11 @@ use super::AerospikeSource;
 use super::identity::WHO;
 use super::node::NodeState;
 use super::pass::Pass;
-use super::seed::MAX_FAILURES;
 use super::validate::{Group, Invalid, Validated};
 use crate::map::{Node, NodeId, TlsName};
 use crate::tend::info::{self, BadEntries, InfoError, Peer, Peers, Reply};
 use crate::tend::transport::{Interrupted, Transport};
 use crate::tend::{Condition, Host, TendEvent, Turn};
-
-/// For so many passes the removal of a node is put off at most.
-const MAX_PUT_OFF: u32 = 3;
 
 /// Peers of a list that are taken over from one beat to the next.
 const PEERS_A_BEAT: usize = 1024;
@@ -25,7 +21,7 @@ const PEERS_A_BEAT: usize = 1024;
 #[derive(Debug)]
 pub(super) struct List {
     /// Whose list it is.
-    id: NodeId,
+    pub(super) id: NodeId,
     /// The generation, read before the list.
     generation: i32,
     /// Each peer once, the node itself left out.
@@ -98,7 +94,7 @@ impl<T: Transport> AerospikeSource<T> {
             };
             match read() {
                 Ok(None) => {
-                    // Another one by now; the next pass asks who it is.
+                    // Another one by now; the next pass asks which.
                     self.nodes[index].connection = None;
                     self.nodes[index].status = None;
                 }
@@ -382,103 +378,6 @@ impl<T: Transport> AerospikeSource<T> {
         }
         self.conditions.add(Condition::MissingPeers, missing);
         self.conditions.add(Condition::OtherCluster, of_another);
-    }
-
-    /// Decides who is taken out. Then all that stay are asked for their claims, so
-    /// that the map without it has the masters that they report.
-    fn choose_leaving(
-        &mut self,
-        lists: &[List],
-        listed: &BTreeSet<NodeId>,
-        found: &BTreeSet<NodeId>,
-        taken: &BTreeSet<SocketAddr>,
-    ) {
-        let others = self.nodes.len() + found.len() > 1;
-        // A node that is starting knows nobody yet, so its silence says nothing.
-        let joined = |node: &NodeState| node.status.is_some_and(|status| status.is_ready());
-        let nobody_lists = lists.is_empty() && self.nodes.iter().any(joined);
-        let mut leaving = Vec::new();
-        for node in &self.nodes {
-            let is_moving = found.contains(&node.id) && (!node.gone || node.replaced);
-            let by_others = lists.iter().any(|list| list.id != node.id);
-            let idle = || {
-                let holds =
-                    |namespace: &crate::map::Namespace| namespace.partitions.holds(node.slot);
-                !self.map.namespaces().iter().any(holds)
-            };
-            let unlisted = others && by_others && !listed.contains(&node.id);
-            let reason = if node.stray.is_some() && node.gone {
-                "it belongs to another cluster"
-            } else if is_moving {
-                continue;
-            } else if node.gone && node.failures + 1 >= MAX_FAILURES {
-                "it does not answer any more"
-            } else if node.gone
-                && (!node.replaced || unlisted || !by_others || taken.contains(&node.address))
-            {
-                "another node answers at its address"
-            } else if nobody_lists && node.failed && node.failures + 1 >= MAX_FAILURES {
-                "it does not answer any more"
-            } else if unlisted && node.failed {
-                "it does not answer and no node lists it any more"
-            } else if unlisted && idle() {
-                "no node lists it any more and it holds nothing"
-            } else {
-                continue;
-            };
-            leaving.push((node.slot, reason));
-        }
-        if leaving.is_empty() {
-            return;
-        }
-        for node in &mut self.nodes {
-            let reason = leaving.iter().find(|(slot, _)| *slot == node.slot);
-            node.leaving = reason.map(|&(_, reason)| reason);
-            node.generations.partitions = None;
-        }
-        for namespace in self.map.namespaces_mut() {
-            let partitions = &mut namespace.partitions;
-            for partition in 0..partitions.len() {
-                // Whatever is claimed now is better than what it held.
-                let owner = partitions.owner(partition, 0);
-                if leaving.iter().any(|&(slot, _)| owner == Some(slot)) {
-                    self.changed |= partitions.set_regime(partition, 0);
-                }
-            }
-        }
-    }
-
-    /// Takes out the nodes that leave, once all that answer have told what they
-    /// claim. If one of them did not, it is put off for a few passes: what that
-    /// one claims would be nobody's.
-    pub(super) fn remove_leaving(&mut self, turn: &mut dyn Turn) {
-        let unread = self.nodes.iter().any(|node| {
-            let answers = node.status.is_some_and(|status| status.is_ready());
-            node.leaving.is_none() && answers && !node.read
-        });
-        for node in self.nodes.iter_mut() {
-            let put_off = node.leaving.is_some() && unread && node.stray.is_none();
-            node.put_off = if put_off { node.put_off + 1 } else { 0 };
-        }
-        self.take_out(turn, |node| !(1..=MAX_PUT_OFF).contains(&node.put_off));
-    }
-
-    /// Takes out those of the nodes that leave.
-    fn take_out(&mut self, turn: &mut dyn Turn, which: impl Fn(&NodeState) -> bool) {
-        let mut at = 0;
-        while let Some(node) = self.nodes.get(at) {
-            let Some(reason) = node.leaving.filter(|_| which(node)) else {
-                at += 1;
-                continue;
-            };
-            let node = self.nodes.remove(at);
-            if let Some(name) = node.stray {
-                self.left.insert(node.id, name);
-            }
-            self.map.remove_node(node.slot);
-            self.changed = true;
-            turn.event(TendEvent::NodeRemoved { id: node.id, reason });
-        }
     }
 
     /// Takes a validated node into the table, or to its new address.

@@ -77,7 +77,7 @@ impl<T: Transport> AerospikeSource<T> {
         let read = match parsed {
             Ok((true, read)) => read,
             Ok((false, _)) => {
-                // Another one by now; the next pass asks who it is.
+                // Another one by now; the next pass asks which.
                 self.nodes[index].connection = None;
                 self.nodes[index].status = None;
                 return;

@@ -1,0 +1,114 @@
+//! Nodes that leave the table, and with it the map.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use super::AerospikeSource;
+use super::node::NodeState;
+use super::peers::List;
+use super::seed::MAX_FAILURES;
+use crate::map::NodeId;
+use crate::tend::transport::Transport;
+use crate::tend::{TendEvent, Turn};
+
+/// For so many passes the removal of a node is put off at most.
+const MAX_PUT_OFF: u32 = 3;
+
+impl<T: Transport> AerospikeSource<T> {
+    /// Decides which nodes are taken out. Then all others are asked for their claims, so
+    /// that the map without it has the masters that they report.
+    pub(super) fn choose_leaving(
+        &mut self,
+        lists: &[List],
+        listed: &BTreeSet<NodeId>,
+        found: &BTreeSet<NodeId>,
+        taken: &BTreeSet<SocketAddr>,
+    ) {
+        let others = self.nodes.len() + found.len() > 1;
+        // A node that is starting knows nobody yet, so its silence says nothing.
+        let joined = |node: &NodeState| node.status.is_some_and(|status| status.is_ready());
+        let nobody_lists = lists.is_empty() && self.nodes.iter().any(joined);
+        let mut leaving = Vec::new();
+        for node in &self.nodes {
+            let is_moving = found.contains(&node.id) && (!node.gone || node.replaced);
+            let by_others = lists.iter().any(|list| list.id != node.id);
+            let idle = || {
+                let holds =
+                    |namespace: &crate::map::Namespace| namespace.partitions.holds(node.slot);
+                !self.map.namespaces().iter().any(holds)
+            };
+            let unlisted = others && by_others && !listed.contains(&node.id);
+            let reason = if node.stray.is_some() && node.gone {
+                "it belongs to another cluster"
+            } else if is_moving {
+                continue;
+            } else if node.gone && node.failures + 1 >= MAX_FAILURES {
+                "it does not answer any more"
+            } else if node.gone
+                && (!node.replaced || unlisted || !by_others || taken.contains(&node.address))
+            {
+                "another node answers at its address"
+            } else if nobody_lists && node.failed && node.failures + 1 >= MAX_FAILURES {
+                "it does not answer any more"
+            } else if unlisted && node.failed {
+                "it does not answer and no node lists it any more"
+            } else if unlisted && idle() {
+                "no node lists it any more and it holds nothing"
+            } else {
+                continue;
+            };
+            leaving.push((node.slot, reason));
+        }
+        if leaving.is_empty() {
+            return;
+        }
+        for node in &mut self.nodes {
+            let reason = leaving.iter().find(|(slot, _)| *slot == node.slot);
+            node.leaving = reason.map(|&(_, reason)| reason);
+            node.generations.partitions = None;
+        }
+        for namespace in self.map.namespaces_mut() {
+            let partitions = &mut namespace.partitions;
+            for partition in 0..partitions.len() {
+                // Whatever is claimed now is better than what it held.
+                let owner = partitions.owner(partition, 0);
+                if leaving.iter().any(|&(slot, _)| owner == Some(slot)) {
+                    self.changed |= partitions.set_regime(partition, 0);
+                }
+            }
+        }
+    }
+
+    /// Takes out the nodes that leave, once all that answer have reported what they
+    /// claim. If one of them did not, it is put off for a few passes: what that
+    /// one claims would be nobody's.
+    pub(super) fn remove_leaving(&mut self, turn: &mut dyn Turn) {
+        let unread = self.nodes.iter().any(|node| {
+            let answers = node.status.is_some_and(|status| status.is_ready());
+            node.leaving.is_none() && answers && !node.read
+        });
+        for node in self.nodes.iter_mut() {
+            let put_off = node.leaving.is_some() && unread && node.stray.is_none();
+            node.put_off = if put_off { node.put_off + 1 } else { 0 };
+        }
+        self.take_out(turn, |node| !(1..=MAX_PUT_OFF).contains(&node.put_off));
+    }
+
+    /// Takes out those of the nodes that leave.
+    pub(super) fn take_out(&mut self, turn: &mut dyn Turn, which: impl Fn(&NodeState) -> bool) {
+        let mut at = 0;
+        while let Some(node) = self.nodes.get(at) {
+            let Some(reason) = node.leaving.filter(|_| which(node)) else {
+                at += 1;
+                continue;
+            };
+            let node = self.nodes.remove(at);
+            if let Some(name) = node.stray {
+                self.left.insert(node.id, name);
+            }
+            self.map.remove_node(node.slot);
+            self.changed = true;
+            turn.event(TendEvent::NodeRemoved { id: node.id, reason });
+        }
+    }
+}
