@@ -229,8 +229,11 @@ mod simulated {
             let mut log = Log::default();
             let Ok(report) = source.tend(&mut log) else { continue };
             let holes: usize = source.map().namespaces().iter().map(|name| name.holes()).sum();
-            // Where one of the others does not answer in time, nobody claims its part.
-            if report.nodes_ok >= live {
+            // Where one of the others does not answer in time, nobody claims its part;
+            // nor where the cluster has given a part of the first frozen node to
+            // the second, and has not noticed yet.
+            let heirs = what != "two frozen nodes" || report.nodes_failed == 0;
+            if report.nodes_ok >= live && heirs {
                 assert_eq!(holes, 0, "{what}: {report:?}, {:?}", log.events);
             }
         }
