@@ -147,6 +147,10 @@ fn h65_nodes_that_refuse_or_do_not_answer_make_the_status_unhealthy() {
     reply("peers-clear-std", Some("ERROR:4:nope"));
     all.iter().for_each(|&number| sim.set_generations(number, 2000, 2000, 2000).unwrap());
     unhealthy_until_mended(&reader, "can't be used", || reply("peers-clear-std", None));
+    sim.set_reply(1, "partition-generation", Some("-1")).unwrap();
+    unhealthy_until_mended(&reader, "not joined", || {
+        sim.set_reply(1, "partition-generation", None).unwrap();
+    });
     reply("partition-generation", Some("much"));
     unhealthy_until_mended(&reader, "tending fails", || reply("partition-generation", None));
     client.close();
@@ -160,6 +164,7 @@ fn h67_a_peer_that_is_listed_but_missing_makes_the_status_unhealthy() {
     sim.set_generations(1, 7, 7, 7).unwrap();
     unhealthy_until_mended(&reader, "that others list", || {
         sim.set_reply(1, "peers-clear-std", None).unwrap();
+        sim.set_generations(1, 9, 9, 9).unwrap();
     });
     client.close();
 }

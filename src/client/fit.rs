@@ -68,7 +68,7 @@ impl Fit {
             };
             to.replication_factor = from.replication_factor;
             to.strong_consistency = from.strong_consistency;
-            refused += usize::from(to.routable_replicas() < from.routable_replicas());
+            refused += usize::from(to.routable_replicas() < from.held_replicas());
             for (slot, here) in (0..).map_while(Slot::new).zip(slots) {
                 if let Some(here) = here {
                     to.set_rack(*here, from.rack(slot));
@@ -153,7 +153,9 @@ mod tests {
         let mut fit = fit();
         let mut map = whole(&["A", "B"], 2);
         map.namespace_entry(NamespaceName::new("bar").unwrap()).unwrap();
-        map.namespaces_mut()[0].replication_factor = 3;
+        let namespace = &mut map.namespaces_mut()[0];
+        namespace.replication_factor = 3;
+        namespace.partitions.set_owner(0, 2, Slot::new(0));
         assert_eq!(fit.take(&map), 2, "bar, and a third replica of test");
         assert_eq!(fit.map().namespaces().len(), 1);
         map.remove_namespace(&NamespaceName::new("test").unwrap());

@@ -200,7 +200,7 @@ pub(super) fn least(there: Capacity, map: &ClusterMap) -> Capacity {
         max_namespaces: map.namespaces().len().max(1),
         // Three of them take as much room as one.
         max_replicas: map
-            .routable_replicas()
+            .held_replicas()
             .max(1)
             .next_multiple_of(3)
             .min(Capacity::MOST_REPLICAS),
@@ -225,7 +225,7 @@ pub(super) fn has_room(segment: &Segment, config: &Config, map: &ClusterMap) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::map::NamespaceName;
+    use crate::map::{NamespaceName, Slot};
 
     #[test]
     fn h71_the_room_is_doubled_and_replicas_come_by_threes() {
@@ -235,7 +235,9 @@ mod tests {
         map.raise_replicas(255);
         map.namespace_entry(NamespaceName::new("test").unwrap()).unwrap();
         for (replicas, room) in [(1, 3), (3, 3), (4, 6), (6, 6), (7, 9), (254, 255), (255, 255)] {
-            map.namespaces_mut()[0].replication_factor = replicas;
+            let namespace = &mut map.namespaces_mut()[0];
+            namespace.replication_factor = replicas;
+            namespace.partitions.set_owner(0, usize::from(replicas) - 1, Slot::new(0));
             let rooms = rooms(there, &map);
             assert_eq!(rooms[0].max_replicas, room, "{replicas}");
             assert_eq!((rooms[0].max_nodes, rooms.last().unwrap().max_namespaces), (3, 1));

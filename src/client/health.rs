@@ -35,7 +35,9 @@ impl Status {
         if self.retired {
             wrong.push("the segment is retired and has no successor yet".to_owned());
         }
-        if !self.owner_alive && !self.abdicated {
+        // One that gives the ownership away holds no lock, but goes on meanwhile.
+        let goes_on = self.abdicated && self.heartbeat_age.is_some_and(|age| age <= self.patience());
+        if !self.owner_alive && !goes_on {
             wrong.push("no owner lives: start a process that connects with this key".to_owned());
         }
         if self.abdicated {
@@ -86,9 +88,14 @@ impl Status {
         self.tend_interval.unwrap_or(Duration::from_secs(1))
     }
 
+    /// How long an owner's heart may be silent.
+    fn patience(&self) -> Duration {
+        self.interval().saturating_mul(3).clamp(SHORTEST_SILENCE, LONGEST_SILENCE)
+    }
+
     /// A living owner without a heartbeat.
     fn silence(&self) -> Option<String> {
-        let limit = self.interval().saturating_mul(3).clamp(SHORTEST_SILENCE, LONGEST_SILENCE);
+        let limit = self.patience();
         let age = self.heartbeat_age.filter(|&age| self.owner_alive && age > limit)?;
         let pid = self.owner_pid.map_or(String::new(), |pid| format!(" (pid {pid})"));
         Some(format!(
@@ -148,7 +155,10 @@ impl Status {
                 of("entry", "entries"),
                 if count == 1 { "is" } else { "are" }
             ),
-            Matter::UnreadNodes => format!("what {} says can't be read", nodes()),
+            Matter::UnreadNodes => format!(
+                "{} not joined the cluster, and did not say what they hold",
+                of("node of the map has", "nodes of the map have")
+            ),
             Matter::ContradictingClaims => format!(
                 "{} claimed by nodes that contradict each other",
                 of("partition is", "partitions are")

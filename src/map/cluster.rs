@@ -114,9 +114,9 @@ impl ClusterMap {
         }
     }
 
-    /// The most replicas that can be routed to in any namespace.
-    pub fn routable_replicas(&self) -> usize {
-        self.namespaces.iter().map(Namespace::routable_replicas).max().unwrap_or(0)
+    /// The most replicas that any partition has and that can be routed to.
+    pub fn held_replicas(&self) -> usize {
+        self.namespaces.iter().map(Namespace::held_replicas).max().unwrap_or(0)
     }
 
     /// Allows for more nodes and namespaces; smaller numbers change nothing.

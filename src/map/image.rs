@@ -58,7 +58,7 @@ impl Image {
     pub fn of(map: &ClusterMap, geometry: &Geometry) -> Result<Image, NoRoom> {
         let capacity = geometry.capacity();
         let (slots, namespaces) = (map.nodes.slots(), map.namespaces().len());
-        let replicas = map.routable_replicas();
+        let replicas = map.held_replicas();
         if slots > capacity.max_nodes
             || namespaces > capacity.max_namespaces
             || replicas > capacity.max_replicas

@@ -59,6 +59,11 @@ impl Namespace {
         usize::from(self.replication_factor).min(self.partitions.max_replicas())
     }
 
+    /// As many of them as any partition has: what a segment needs room for.
+    pub fn held_replicas(&self) -> usize {
+        self.routable_replicas().min(self.partitions.held_replicas())
+    }
+
     /// How many partitions have no master.
     pub fn holes(&self) -> usize {
         (0..self.partitions.len()).filter(|&p| self.partitions.owner(p, 0).is_none()).count()
@@ -199,6 +204,12 @@ impl Partitions {
             any |= core::mem::replace(owner, Slot::NOBODY) != Slot::NOBODY;
         }
         any
+    }
+
+    /// The highest replica that was ever set, counted from 1, and at least those
+    /// that there is memory for from the beginning.
+    fn held_replicas(&self) -> usize {
+        self.owners.len() / self.count.max(1)
     }
 
     /// Allows for more replicas; a smaller number changes nothing.

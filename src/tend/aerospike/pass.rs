@@ -67,6 +67,12 @@ impl<T: Transport> AerospikeSource<T> {
         }
         self.count_missing();
         self.refresh(turn)?;
+        // They answer, but are not in their cluster, or broke off.
+        let unread = |node: &&NodeState| {
+            node.located && !node.failed && !node.bad && !node.gone && node.usable().is_none()
+        };
+        let unread = self.nodes.iter().filter(unread).count();
+        self.conditions.add(Condition::UnreadNodes, unread);
         self.remove_leaving(turn);
         self.watch_claims(turn);
         self.watch_namespaces(turn);
