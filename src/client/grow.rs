@@ -199,11 +199,7 @@ pub(super) fn least(there: Capacity, map: &ClusterMap) -> Capacity {
         max_nodes: map.nodes.slots().max(1),
         max_namespaces: map.namespaces().len().max(1),
         // Three of them take as much room as one.
-        max_replicas: map
-            .held_replicas()
-            .max(1)
-            .next_multiple_of(3)
-            .min(Capacity::MOST_REPLICAS),
+        max_replicas: map.held_replicas().max(1).next_multiple_of(3).min(Capacity::MOST_REPLICAS),
         ..there
     }
 }

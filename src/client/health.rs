@@ -36,7 +36,8 @@ impl Status {
             wrong.push("the segment is retired and has no successor yet".to_owned());
         }
         // One that gives the ownership away holds no lock, but goes on meanwhile.
-        let goes_on = self.abdicated && self.heartbeat_age.is_some_and(|age| age <= self.patience());
+        let goes_on =
+            self.abdicated && self.heartbeat_age.is_some_and(|age| age <= self.patience());
         if !self.owner_alive && !goes_on {
             wrong.push("no owner lives: start a process that connects with this key".to_owned());
         }
