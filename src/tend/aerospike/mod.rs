@@ -27,6 +27,7 @@ mod partitions;
 mod pass;
 mod peers;
 mod refresh;
+mod search;
 mod seed;
 mod standing;
 mod survey;
