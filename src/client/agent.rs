@@ -164,7 +164,7 @@ impl Agent {
     fn follower_turn(&mut self, mut follow: Follow, segment: &Arc<Segment>) -> (Part, Duration) {
         match follow.look(segment, &self.shared, self.source.as_mut()) {
             Ok(Seen::Wait(pause)) => {
-                self.settle_as_follower(segment, &follow);
+                self.settle_as_follower(segment, follow.is_settled());
                 let pause =
                     if self.shared.awaited() { pause.min(Duration::from_millis(5)) } else { pause };
                 (Part::Follower(follow), pause)
@@ -185,9 +185,9 @@ impl Agent {
     }
 
     /// A follower's connect waits until an owner has published.
-    fn settle_as_follower(&mut self, segment: &Arc<Segment>, follow: &Follow) {
+    fn settle_as_follower(&mut self, segment: &Arc<Segment>, settled: bool) {
         let known = self.shared.has_map() && self.shared.is_admitted();
-        if known || !follow.owner_lives() || segment.head().sequence() == 0 {
+        if known || !settled || segment.head().sequence() == 0 {
             return;
         }
         let asked = self.shared.asked();
@@ -293,6 +293,12 @@ impl Agent {
                 (since, by) = (Instant::now(), 1);
             }
             let lock = old.lock().expect("a shared segment has a lock file");
+            if !lock.is_writable() {
+                // One that may only read builds nothing: its map is all that it has.
+                self.settle_as_follower(&old, true);
+                std::thread::sleep(Duration::from_millis(20));
+                continue;
+            }
             if since.elapsed() >= BUILD_PATIENCE * u32::from(by) {
                 by += 1;
             }
@@ -385,7 +391,8 @@ impl Agent {
 /// [`SegmentError`] if it can't be removed.
 pub(super) fn leave(segment: &Arc<Segment>, place: &Place) -> Result<(), SegmentError> {
     let alone = segment.is_shared() && matches!(segment.attached(), Ok(0));
-    if !alone || !segment.is_found() {
+    // What it may not remove it leaves to the next.
+    if !alone || !segment.is_found() || !segment.may_remove() {
         return Ok(());
     }
     let removed = retire_and_unlink_unused(segment).map(drop);

@@ -422,9 +422,11 @@ fn spawn(
     shared.current.bar(!admitted);
     // Before the thread's first attempt, which is to answer it.
     let asked = if waits { shared.ask() } else { shared.asked() };
-    // A living owner and a map: there is nothing to wait for.
+    // A living owner and a map: there is nothing to wait for. Nor is there for a
+    // process that may only read.
     if matches!(start, Start::Follower) && admitted && segment.head().sequence() > 0 {
-        if let Entry::Held = Candidate::look(&segment)? {
+        let reads = segment.lock().is_some_and(|lock| !lock.is_writable());
+        if reads || matches!(Candidate::look(&segment)?, Entry::Held) {
             shared.settle(Ok(()), shared.asked());
         }
     }

@@ -150,6 +150,14 @@ pub enum Event {
         /// Which, found and wanted.
         what: String,
     },
+    /// This process may only read the segment, and can't become its owner; it
+    /// routes and waits as others do.
+    ReadOnly {
+        /// The segment.
+        segment: String,
+        /// What it may not do.
+        reason: String,
+    },
     /// The segment could not be used as it should; it is tried again.
     Trouble {
         /// What went wrong.
@@ -272,6 +280,7 @@ pub(super) fn one_of_each() -> Vec<Event> {
         Event::Offered,
         Event::NoRoom { error: error.clone() },
         Event::CapacityIgnored { what: error.clone() },
+        Event::ReadOnly { segment: "/dev/shm/s".into(), reason: error.clone() },
         Event::Trouble { error },
     ];
     events.extend(tend.map(Event::Tend));

@@ -16,6 +16,8 @@ use crate::segment::{Candidate, Entry, Personal, Segment, SegmentError, Tenure};
 use crate::sync::Ordering;
 use crate::tend::{ClusterSource, Condition, TendError, TendEvent, TendReport, Turn};
 
+/// How long a process that may only read waits before it tries again to do more.
+const BARRED: Duration = Duration::from_secs(5);
 /// After somebody else was about to enter.
 const BUSY: Duration = Duration::from_millis(5);
 
@@ -42,6 +44,8 @@ pub(super) struct Follow {
     /// How often it tried in vain to do better than the owner.
     tries: u32,
     trouble: Option<String>,
+    /// Until when it does not try to be more than a reader, for it may not.
+    barred: Option<Instant>,
 }
 
 /// The owner's heartbeat as this process has seen it, counted in its own polls:
@@ -66,15 +70,52 @@ impl Follow {
             probe_due: now,
             tries: 0,
             trouble: None,
+            barred: None,
         }
     }
 
-    /// Whether the owner held its lock at the last look.
-    pub fn owner_lives(&self) -> bool {
-        self.lives
+    /// Whether the map is all that there is to wait for: the owner lived at the last
+    /// look, or this process may only read.
+    pub fn is_settled(&self) -> bool {
+        self.lives || self.barred.is_some()
     }
 
+    /// As one that may become owner; as one that only reads where it may do no
+    /// more.
+    ///
+    /// # Errors
+    /// [`SegmentError`] if the segment's files can't be used.
     pub fn look(
+        &mut self,
+        segment: &Arc<Segment>,
+        shared: &Shared,
+        source: &mut dyn ClusterSource,
+    ) -> Result<Seen, SegmentError> {
+        if self.barred.is_none_or(|until| Instant::now() >= until) {
+            match self.look_as_candidate(segment, shared, source) {
+                Err(error) if error.is_barred() => {
+                    if self.barred.is_none() {
+                        let segment = segment.location().map_or(String::new(), |at| at.to_string());
+                        shared.tell(Event::ReadOnly { segment, reason: error.to_string() });
+                    }
+                    // Its permissions may change.
+                    self.barred = Some(Instant::now() + BARRED);
+                    self.leave(segment);
+                }
+                other => {
+                    self.barred = None;
+                    return other;
+                }
+            }
+        }
+        self.watch_term(segment, shared);
+        self.lives = matches!(Candidate::look(segment)?, Entry::Held);
+        shared.set_role(Role::Follower);
+        let retired = segment.head().retired();
+        Ok(if retired { Seen::Retired } else { Seen::Wait(self.standing.pause()) })
+    }
+
+    fn look_as_candidate(
         &mut self,
         segment: &Arc<Segment>,
         shared: &Shared,

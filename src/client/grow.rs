@@ -13,7 +13,7 @@ use crate::layout::OwnerWord;
 use crate::map::{Capacity, ClusterMap, Image, Reason};
 use crate::segment::{
     Created, Ended, Inherited, NotPublished, Place, Prepared, Segment, SegmentError, Tenure,
-    boottime_ms, next_generation, private,
+    boottime_ms, next_generation, private, sweep,
 };
 
 /// How often an owner that could not make a larger segment tries again.
@@ -87,7 +87,9 @@ impl Own {
         self.account.again();
         self.published = Some(Instant::now());
         // A private map has no business in the directory of shared ones.
-        self.unswept = segment.is_shared();
+        // At once, for this process may close before its next turn; again then, if
+        // others have not left the old one yet.
+        self.unswept = segment.is_shared() && matches!(sweep(&shared.config.place()), Ok(false));
         let Capacity { max_nodes, max_namespaces, max_replicas, .. } =
             segment.geometry().capacity();
         let generation = segment.identity().generation;
@@ -105,6 +107,10 @@ impl Own {
         map: &ClusterMap,
     ) -> Result<Result<Tenure, SegmentError>, Ended> {
         let place = shared.config.place();
+        if let Some(user) = old.user_that_keeps_the_key() {
+            let at = old.location().expect("a shared segment");
+            return Ok(Err(SegmentError::KeyOfAnother { at, user }));
+        }
         let inherited = Inherited {
             sequence: old.head().sequence() + 1,
             table_generation: self.tenure.table_generation(),

@@ -46,6 +46,9 @@ pub(super) fn log(event: &Event) {
         }
         Event::NoRoom { error } => log!(warn, ?error, "no larger segment can be made"),
         Event::CapacityIgnored { what } => log!(warn, ?what, "other capacities are ignored"),
+        Event::ReadOnly { segment, reason } => {
+            log!(info, ?segment, ?reason, "may only read this segment; can't become owner");
+        }
         Event::Trouble { error } => log!(warn, ?error, "trouble with the segment"),
     }
 }

@@ -33,6 +33,7 @@ pub enum OwnerWord {
     Pid,
     /// Bit 0: the owner can't reach the cluster and gives the ownership away.
     /// Bit 1: it goes on, but offers the ownership to one that can do better.
+    /// Bit 2: it has given it up.
     /// Bits 16 to 47: a hash of the hosts that it was given; 0 = not known.
     Flags,
     /// Publications since the segment was made.
@@ -93,6 +94,10 @@ impl OwnerWord {
     pub const HOSTS_SHIFT: u32 = 16;
     /// In [`Flags`](OwnerWord::Flags): the bits of that hash.
     pub const HOSTS: u64 = 0xffff_ffff << OwnerWord::HOSTS_SHIFT;
+
+    /// In [`Flags`](OwnerWord::Flags): the owner has given the ownership up, for
+    /// those that may not look at its lock.
+    pub const RELEASED: u64 = 4;
 
     /// Its index from the segment's start.
     pub const fn index(self) -> usize {

@@ -157,6 +157,13 @@ pub(super) trait Object: fmt::Debug + Send + Sync {
     /// inherited. `None` if that can't be had.
     fn inherit(&self) -> Option<Box<dyn Object>>;
 
+    /// Whether this process may write to it, by its user and the mode.
+    fn may_write(&self) -> bool;
+
+    /// Whether this process may take its name away.
+    #[cfg_attr(not(feature = "tend"), allow(dead_code, reason = "the last to close asks"))]
+    fn may_remove(&self) -> bool;
+
     /// Takes its name away.
     fn unlink(&self) -> Result<(), SegmentError>;
 

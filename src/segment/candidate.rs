@@ -11,12 +11,16 @@ use super::error::SegmentError;
 use super::lock::{LockFile, byte_of};
 use super::segment::Segment;
 use super::tenure::Tenure;
+use crate::clock::boottime_ms;
 use crate::layout::OwnerWord;
 use crate::protocol::{Head, Term, load_owner, retire, take_over};
 
 /// How long another candidate may hold the next term's byte without entering
 /// it, by this process's own clock, before it is taken for stopped.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// How long an owner may be silent beyond three intervals before one that may not
+/// look at its lock takes it for gone: it shows a sign of life every second.
+const SILENCE_MS: u64 = 2000;
 /// How many bytes of stopped candidates are stepped over at a time.
 const STEPS: u16 = 64;
 
@@ -51,6 +55,8 @@ impl Candidate {
     /// Looks, without taking anything: [`Entry::Held`], [`Entry::Free`],
     /// [`Entry::Abdicated`] or [`Entry::Retired`].
     ///
+    /// A process that may not open the lock file goes by the owner's heartbeat.
+    ///
     /// # Errors
     /// [`SegmentError::Io`] if the lock file can't be read.
     pub fn look(segment: &Segment) -> Result<Entry, SegmentError> {
@@ -63,6 +69,9 @@ impl Candidate {
                 let alive = segment.has_private_owner();
                 return Ok(if alive { Entry::Held } else { Entry::Free });
             };
+            if !lock.is_open() {
+                return Ok(if shows_life(segment, head) { Entry::Held } else { Entry::Free });
+            }
             if held(lock, head)? {
                 return Ok(Entry::Held);
             }
@@ -171,6 +180,16 @@ fn no_byte(segment: &Arc<Segment>, head: Head) -> Result<Entry, SegmentError> {
     // Whether this or another exchange retires it is all the same.
     let _ = retire(writer.head(), head);
     Ok(Entry::Retired)
+}
+
+/// Whether the owner has shown a sign of life lately and has not given the
+/// ownership up, by its own words.
+fn shows_life(segment: &Segment, head: Head) -> bool {
+    let word = |word| load_owner(segment.mapping().owner(word), head).unwrap_or(0);
+    let interval = word(OwnerWord::TendIntervalMs);
+    let age = boottime_ms().saturating_sub(word(OwnerWord::TurnedMs));
+    word(OwnerWord::Flags) & OwnerWord::RELEASED == 0
+        && age <= interval.saturating_mul(3).saturating_add(SILENCE_MS)
 }
 
 fn held(lock: &LockFile, head: Head) -> Result<bool, SegmentError> {

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::backend::Unlinked;
 use super::error::SegmentError;
-use super::lock::LockFile;
+use super::lock::{self, LockFile};
 use super::name::Place;
 use super::registry::registry;
 use super::segment::Segment;
@@ -101,7 +101,7 @@ impl Prepared {
         let unlinked = match store.unlinked(place, identity, &geometry) {
             Ok(unlinked) => unlinked,
             Err(error) => {
-                let _ = std::fs::remove_file(lock.path());
+                let _ = lock::remove(lock.path());
                 super::registry::registry().close(lock);
                 return Err(error);
             }
@@ -130,7 +130,7 @@ impl Prepared {
 impl Drop for Prepared {
     fn drop(&mut self) {
         if let Some(lock) = self.lock.take() {
-            let _ = std::fs::remove_file(lock.path());
+            let _ = lock::remove(lock.path());
             // Not while another thread may be about to open it.
             registry().close(lock);
         }

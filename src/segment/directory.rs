@@ -10,7 +10,7 @@ use super::candidate::{Candidate, Entry};
 use super::error::SegmentError;
 use super::foreign;
 use super::location::Location;
-use super::lock::{LockFile, byte_of};
+use super::lock::{self, LockFile, byte_of};
 use super::name::{Place, SegmentName};
 use super::segment::Segment;
 use super::wait::wake;
@@ -381,7 +381,9 @@ fn unlink_retired(segment: &Segment) -> Result<(), SegmentError> {
     if segment.is_at_name() {
         segment.unlink()?;
     }
-    segment.lock().map_or(Ok(()), |lock| unlink(lock.path()))
+    segment.lock().map_or(Ok(()), |lock| {
+        lock::remove(lock.path()).map_err(SegmentError::io("remove", lock.path()))
+    })
 }
 
 pub(super) fn unlink(path: &Path) -> Result<(), SegmentError> {
@@ -437,7 +439,7 @@ fn sweep_locks(place: &Place) -> Result<Vec<PathBuf>, SegmentError> {
         }
         let Ok(lock) = LockFile::existing(path.clone(), place.mode) else { continue };
         // Locked, so that a creator which is about to lock it makes another one.
-        if lock.try_lock(byte_of(Term::FIRST)).unwrap_or(false) && unlink(&path).is_ok() {
+        if lock.try_lock(byte_of(Term::FIRST)).unwrap_or(false) && lock::remove(&path).is_ok() {
             removed.push(path);
         }
     }

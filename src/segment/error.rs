@@ -177,6 +177,16 @@ pub enum SegmentError {
         /// The directory that was configured.
         directory: PathBuf,
     },
+    /// A System V segment of another user: its key can't be given to a larger one.
+    #[error(
+        "{at} belongs to user {user}, and only that user or root can give its key to a larger segment; let a process of that user own it, or use files (shm_backend)"
+    )]
+    KeyOfAnother {
+        /// The segment.
+        at: Location,
+        /// Whose it is.
+        user: u32,
+    },
     /// The key lives in the other kind of shared memory.
     #[error(
         "key {key:#010x} has its segment in {found} memory, wanted {wanted}; configure the same shm_backend for all processes of this key, or close those that use the other"
@@ -230,6 +240,13 @@ impl SegmentError {
     ) -> impl FnOnce(io::Error) -> SegmentError {
         let at = at.into();
         move |source| SegmentError::Io { action, at, source: source.into() }
+    }
+
+    /// Whether this process may not do what it tried.
+    #[cfg(feature = "tend")]
+    pub(crate) fn is_barred(&self) -> bool {
+        let barred = [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem];
+        matches!(self, SegmentError::Io { source, .. } if barred.contains(&source.kind()))
     }
 
     /// Whether this process may not read it.

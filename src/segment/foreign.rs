@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 
-use super::directory::{Listed, files, unlink};
+use super::directory::{Listed, files};
 use super::error::SegmentError;
-use super::lock::{is_locked, locks};
+use super::lock::{self, is_locked, locks};
 use super::name::foreign_lock;
 use crate::descriptor::Kept;
 
@@ -46,9 +46,9 @@ pub fn attached(directory: &Path, found: &Listed) -> Result<usize, SegmentError>
 pub fn sweep(found: &Listed, directory: &Path) -> Result<Vec<PathBuf>, SegmentError> {
     let mut swept = lock_files(directory, found)?;
     swept.retain(|path| {
-        let locked = |file: Kept| file.get().and_then(is_locked).unwrap_or(true);
-        let held = open(path).ok().is_none_or(locked);
-        !held && unlink(path).is_ok()
+        let held =
+            open(path).ok().is_none_or(|file| file.get().and_then(is_locked).unwrap_or(true));
+        !held && lock::remove(path).is_ok()
     });
     Ok(swept)
 }

@@ -5,6 +5,12 @@
 //! moment the process dies, a zombie included, and a forked child does not
 //! inherit them. They only ever say *when* somebody should take over.
 //!
+//! A process that may only read the segment may not even open its lock file: a
+//! read lock of it would keep the write locks of all candidates off
+//! ([`lock_mode`]). The marks of attached processes, which those have too, lie
+//! elsewhere: in the segment's file or, for System V, in a file of marks. And a read
+//! lock, whosever it is, never counts as an owner's.
+//!
 //! Closing any descriptor of the file drops all of the process's locks on it,
 //! so that a process has one [`LockFile`] for each file, see `registry`.
 
@@ -32,9 +38,11 @@ pub const STANDBY: u64 = 1 << 20;
 /// The byte of the follower that is there if the standby is not.
 pub const RESERVE: u64 = STANDBY + 1;
 /// Marks of attached processes lie from here on: in a segment's file, or in the
-/// lock file of a System V one.
+/// file of marks of a System V one.
 const MARKS: u64 = 1 << 32;
 const MARKS_END: u64 = 1 << 62;
+/// How many marks are counted.
+const MOST: usize = 10_000;
 
 /// The lock file of one segment; one in a process.
 #[derive(Debug)]
@@ -49,30 +57,36 @@ pub struct LockFile {
     own: Mutex<BTreeSet<u64>>,
     /// The process whose bytes those are.
     lineage: Lineage,
+    /// Of a System V segment: where the marks are.
+    marks: Option<Box<LockFile>>,
 }
 
 /// An open lock file. In a forked child it is never closed: that would drop
 /// locks that the child has taken through a descriptor of its own.
 #[derive(Debug)]
 struct Handle {
-    /// `None` only while it is dropped.
+    /// `None` if this process may not open it, and while it is dropped.
     file: Option<Kept>,
+    /// Whether it may take bytes.
+    writable: bool,
     directory: Option<ObjectId>,
     lineage: Lineage,
 }
 
 impl Handle {
-    fn new(file: Kept, path: &Path) -> Arc<Handle> {
+    fn new((file, writable): Opened, path: &Path) -> Arc<Handle> {
         let directory = directory_of(path);
-        Arc::new(Handle { file: Some(file), directory, lineage: Lineage::current() })
+        Arc::new(Handle { file, writable, directory, lineage: Lineage::current() })
     }
 
-    fn kept(&self) -> &Kept {
-        self.file.as_ref().expect("open until dropped")
+    /// Whether the host has closed it.
+    fn is_lost(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| !file.is_there())
     }
 
     fn file(&self) -> io::Result<BorrowedFd<'_>> {
-        self.kept().get()
+        let barred = || io::ErrorKind::PermissionDenied;
+        self.file.as_ref().ok_or_else(barred)?.get()
     }
 }
 
@@ -82,6 +96,22 @@ impl Drop for Handle {
             std::mem::forget(self.file.take());
         }
     }
+}
+
+/// A file, if it may be opened, and whether it is open for writing.
+type Opened = (Option<Kept>, bool);
+
+/// The mode of the lock file of a segment of that mode: for those who may write the
+/// segment, and nobody else.
+pub(super) fn lock_mode(mode: u32) -> u32 {
+    let group = if mode & 0o020 == 0 { 0 } else { 0o060 };
+    0o600 | group
+}
+
+/// The file of marks that belongs to a lock file; `None` if it has none.
+fn marks_path(lock: &Path) -> Option<PathBuf> {
+    let name = lock.file_name()?.to_str()?;
+    name.contains("-sysv-").then(|| lock.with_extension("marks"))
 }
 
 /// The byte of a term.
@@ -98,11 +128,13 @@ impl LockFile {
         // One that sweeps may find it before it is locked. It locks the byte
         // before it removes the file: then there is another try.
         for _ in 0..100 {
-            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-            let file = Kept::open(&path, flags, Mode::from_raw_mode(mode))?;
-            fchmod(file.get()?, Mode::from_raw_mode(mode))?;
-            let lock = LockFile::of(path.clone(), mode, file);
-            if lock.try_lock(byte_of(Term::FIRST))? && lock.whereabouts() == Whereabouts::Here {
+            let file = create(&path, lock_mode(mode))?;
+            let lock = LockFile::with_marks(path.clone(), mode, (Some(file), true));
+            let marked = lock.marks.is_some() || marks_path(&path).is_none();
+            if marked
+                && lock.try_lock(byte_of(Term::FIRST))?
+                && lock.whereabouts() == Whereabouts::Here
+            {
                 return Ok(lock);
             }
             // The one that sweeps has it, and is about to remove it.
@@ -116,19 +148,33 @@ impl LockFile {
         Err(io::Error::other("a new lock file was removed again and again by another process"))
     }
 
-    /// Opens the lock file of a segment, for writing if that is allowed, and
-    /// makes it anew if it is gone.
+    /// Opens the lock file of a segment of that mode, as far as this process may,
+    /// and makes it anew if it is gone.
     ///
     /// # Errors
     /// What the system says.
     pub fn open(path: PathBuf, mode: u32) -> io::Result<LockFile> {
-        let file = open_or_create(&path, mode)?;
-        Ok(LockFile::of(path, mode, file))
+        let file = open_or_create(&path, lock_mode(mode))?;
+        Ok(LockFile::with_marks(path, mode, file))
     }
 
-    fn of(path: PathBuf, mode: u32, file: Kept) -> LockFile {
+    fn with_marks(path: PathBuf, mode: u32, file: Opened) -> LockFile {
+        // Without it this process counts as attached to nobody; it is made again by
+        // those that may.
+        let opened = |marks: &Path| match file.1 {
+            true => open_or_create(marks, mode),
+            false => open_existing(marks),
+        };
+        let marks = marks_path(&path);
+        let marks = marks.and_then(|path| opened(&path).ok().map(|file| (path, file)));
+        let marks = marks.map(|(path, file)| LockFile::of(path, mode, file, None));
+        LockFile::of(path, lock_mode(mode), file, marks)
+    }
+
+    fn of(path: PathBuf, mode: u32, file: Opened, marks: Option<LockFile>) -> LockFile {
         let file = ArcSwap::new(Handle::new(file, &path));
-        LockFile { path, mode, file, own: Mutex::default(), lineage: Lineage::current() }
+        let (marks, lineage) = (marks.map(Box::new), Lineage::current());
+        LockFile { path, mode, file, own: Mutex::default(), lineage, marks }
     }
 
     /// The same in a forked child that may not open it: with the descriptor that
@@ -136,12 +182,15 @@ impl LockFile {
     /// had.
     pub(super) fn inherit(&self) -> Option<LockFile> {
         let handle = self.file.load_full();
-        handle.kept().is_there().then(|| LockFile {
+        let marks = self.marks.as_ref().and_then(|marks| marks.inherit());
+        let inherited = handle.file.is_some() && !handle.is_lost();
+        inherited.then(|| LockFile {
             path: self.path.clone(),
             mode: self.mode,
             file: ArcSwap::new(handle),
             own: Mutex::default(),
             lineage: Lineage::current(),
+            marks: marks.map(Box::new),
         })
     }
 
@@ -152,7 +201,7 @@ impl LockFile {
     /// What the system says; `NotFound` if it is not there.
     pub fn existing(path: PathBuf, mode: u32) -> io::Result<LockFile> {
         let file = open_existing(&path)?;
-        Ok(LockFile::of(path, mode, file))
+        Ok(LockFile::with_marks(path, mode, file))
     }
 
     /// Its path.
@@ -170,15 +219,15 @@ impl LockFile {
             }
         }
         let handle = self.file.load_full();
-        if handle.kept().is_there() {
+        if !handle.is_lost() {
             return Ok(handle);
         }
         let _alone = reopening();
         // Another thread may have been faster.
         let handle = self.file.load_full();
-        match handle.kept().is_there() {
-            true => Ok(handle),
-            false => self.another(),
+        match handle.is_lost() {
+            false => Ok(handle),
+            true => self.another(),
         }
     }
 
@@ -205,6 +254,16 @@ impl LockFile {
         Ok(fresh)
     }
 
+    /// Whether this process may look at the locks.
+    pub fn is_open(&self) -> bool {
+        self.file.load().file.is_some()
+    }
+
+    /// Whether this process may take bytes, and so become owner.
+    pub fn is_writable(&self) -> bool {
+        self.file.load().writable
+    }
+
     /// Takes a byte, without waiting; whether it is this process's now. A byte
     /// that is already this process's stays so.
     ///
@@ -212,6 +271,9 @@ impl LockFile {
     /// What the system says, but for a byte that is held by another process.
     pub fn try_lock(&self, byte: u64) -> io::Result<bool> {
         let handle = self.handle()?;
+        if !handle.writable {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         match fcntl(handle.file()?, FcntlArg::F_SETLK(&flock(libc::F_WRLCK, byte, 1))) {
             Ok(_) => {
                 self.with_own(|own| own.insert(byte));
@@ -224,6 +286,9 @@ impl LockFile {
 
     /// Frees a byte; one that is not held stays so.
     pub fn unlock(&self, byte: u64) {
+        if let Some(marks) = self.marks.as_ref().filter(|_| byte >= MARKS) {
+            return marks.unlock(byte);
+        }
         self.with_own(|own| own.remove(&byte));
         let handle = self.file.load_full();
         // Freeing can't fail in a way that is of any use to know: what is left
@@ -234,21 +299,21 @@ impl LockFile {
         }
     }
 
-    /// Whether another process holds a byte. This process's own locks never
-    /// show.
+    /// Whether another process holds a byte, by a write lock. This process's own
+    /// locks never show.
     ///
     /// # Errors
     /// What the system says.
     pub fn held_by_other(&self, byte: u64) -> io::Result<bool> {
         let handle = self.handle()?;
-        first_lock(handle.file()?, byte, 1).map(|found| found.is_some())
+        writer_of(handle.file()?, byte).map(|found| found.is_some())
     }
 
     /// The pid of the other process that holds a byte, as this process sees it;
     /// `None` if nobody does or it can't be told.
     pub fn holder(&self, byte: u64) -> Option<i32> {
         let handle = self.handle().ok()?;
-        let found = first_lock(handle.file().ok()?, byte, 1).ok().flatten()?;
+        let found = writer_of(handle.file().ok()?, byte).ok().flatten()?;
         // A process of a pid namespace that can't be seen from here has none.
         (found.l_pid > 0).then_some(found.l_pid)
     }
@@ -266,6 +331,9 @@ impl LockFile {
     /// # Errors
     /// What the system says.
     pub(super) fn mark(&self) -> io::Result<u64> {
+        if let Some(marks) = &self.marks {
+            return marks.mark();
+        }
         let byte = dice().u64(MARKS..MARKS_END);
         // A read lock: who may only look can take it too.
         let handle = self.handle()?;
@@ -279,6 +347,18 @@ impl LockFile {
     /// # Errors
     /// What the system says.
     pub(super) fn marks(&self) -> io::Result<usize> {
+        if self.lineage != Lineage::current() {
+            // What this process itself holds never shows: its own file knows.
+            if let Some(own) = self.of_this_process() {
+                return own.marks();
+            }
+        }
+        if let Some(marks) = &self.marks {
+            return marks.marks();
+        }
+        if !self.is_open() {
+            return Ok(0);
+        }
         let handle = self.handle()?;
         let own = self.with_own(|own| own.range(MARKS..MARKS_END).count());
         Ok(own + attached(handle.file()?)?)
@@ -301,7 +381,12 @@ impl LockFile {
     /// Where it is.
     pub(super) fn whereabouts(&self) -> Whereabouts {
         let handle = self.file.load_full();
-        whereabouts(&self.path, handle.directory, handle.kept())
+        match &handle.file {
+            Some(file) => whereabouts(&self.path, handle.directory, file),
+            // Which one it is can't be told.
+            None if self.path.symlink_metadata().is_ok() => Whereabouts::Here,
+            None => Whereabouts::Gone,
+        }
     }
 
     /// Opens whatever the name leads to now, if that is another file or the host
@@ -311,8 +396,21 @@ impl LockFile {
     /// # Errors
     /// What the system says.
     pub fn refresh(&self) -> io::Result<bool> {
-        let stays =
-            || self.file.load().kept().is_there() && self.whereabouts() != Whereabouts::Gone;
+        if let Some(marks) = &self.marks {
+            // One that is lost lets the last but one to close retire a segment that
+            // is in use: others then begin anew in another one, no more.
+            let _ = marks.refresh();
+        }
+        if !self.is_open() {
+            // It may be opened by now.
+            if let (Ok(opened @ (Some(_), _)), true) =
+                (open_existing(&self.path), self.lineage == Lineage::current())
+            {
+                self.file.store(Handle::new(opened, &self.path));
+            }
+            return Ok(false);
+        }
+        let stays = || !self.file.load().is_lost() && self.whereabouts() != Whereabouts::Gone;
         if stays() || self.lineage != Lineage::current() {
             return Ok(false);
         }
@@ -325,37 +423,55 @@ impl LockFile {
     }
 }
 
-fn open_or_create(path: &Path, mode: u32) -> io::Result<Kept> {
-    match open_existing(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // Only what was made here gets its mode: if another process was
-            // faster, it may be another user's.
-            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-            let made = match Kept::open(path, flags, Mode::from_raw_mode(mode)) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    return open_existing(path);
-                }
-                other => other?,
-            };
-            fchmod(made.get()?, Mode::from_raw_mode(mode))?;
-            Ok(made)
+/// Makes a file of that mode, whatever the umask.
+fn create(path: &Path, mode: u32) -> io::Result<Kept> {
+    let mode = Mode::from_raw_mode(mode);
+    let made = Kept::open(path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, mode)?;
+    fchmod(made.get()?, mode)?;
+    Ok(made)
+}
+
+/// A file that another user has made is opened without the wish to make it:
+/// Linux refuses that in sticky directories (`fs.protected_regular`).
+fn open_or_create(path: &Path, mode: u32) -> io::Result<Opened> {
+    loop {
+        match open_existing(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => return other,
         }
-        other => other,
+        match create(path, mode) {
+            // Somebody else was faster.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return made.map(|made| (Some(made), true)),
+        }
     }
 }
 
-fn open_existing(path: &Path) -> io::Result<Kept> {
-    match Kept::open(path, OFlags::RDWR, Mode::empty()) {
-        // A pure reader may only look.
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
-            ) =>
-        {
-            Kept::open(path, OFlags::RDONLY, Mode::empty())
-        }
-        other => other,
+/// For writing, else for a look, else not at all.
+fn open_existing(path: &Path) -> io::Result<Opened> {
+    let refused = [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem];
+    let open = |flags| Kept::open(path, flags, Mode::empty());
+    match open(OFlags::RDWR) {
+        Err(error) if refused.contains(&error.kind()) => match open(OFlags::RDONLY) {
+            Err(error) if refused.contains(&error.kind()) => Ok((None, false)),
+            other => other.map(|file| (Some(file), false)),
+        },
+        other => other.map(|file| (Some(file), true)),
+    }
+}
+
+/// Removes a lock file and its file of marks; that one is gone is no error.
+///
+/// # Errors
+/// What the system says of the lock file.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    // The lock file last: by its name the other one is found.
+    if let Some(marks) = marks_path(path) {
+        let _ = std::fs::remove_file(marks);
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -369,9 +485,18 @@ fn flock(kind: libc::c_int, start: u64, len: u64) -> libc::flock {
     }
 }
 
+/// The write lock of another holder on a byte: the only kind that keeps a read lock
+/// off.
+fn writer_of(file: impl AsFd, byte: u64) -> io::Result<Option<libc::flock>> {
+    conflict(file, flock(libc::F_RDLCK, byte, 1))
+}
+
 /// Some lock of another holder in the range.
 fn first_lock(file: impl AsFd, start: u64, len: u64) -> io::Result<Option<libc::flock>> {
-    let mut probe = flock(libc::F_WRLCK, start, len);
+    conflict(file, flock(libc::F_WRLCK, start, len))
+}
+
+fn conflict(file: impl AsFd, mut probe: libc::flock) -> io::Result<Option<libc::flock>> {
     fcntl(file, FcntlArg::F_GETLK(&mut probe))?;
     if probe.l_type == libc::F_UNLCK as libc::c_short {
         return Ok(None);
@@ -429,7 +554,8 @@ pub(super) fn locks(file: impl AsFd) -> io::Result<usize> {
 /// How many marks a file has, this process's [`attach`] included.
 ///
 /// F_GETLK tells of *some* lock in a range, not of the first: the range is
-/// split at every hit.
+/// split at every hit. A process that may only read can lock what it likes of a
+/// file: a lock over many bytes counts as one, and the count has an end.
 ///
 /// # Errors
 /// What the system says.
@@ -437,15 +563,64 @@ pub fn attached(segment: impl AsFd) -> io::Result<usize> {
     let mut ranges = vec![(MARKS, MARKS_END)];
     let mut count = 0;
     while let Some((start, end)) = ranges.pop() {
-        if start >= end {
+        if start >= end || count >= MOST {
             continue;
         }
         if let Some(found) = first_lock(&segment, start, end - start)? {
+            // A length of zero reaches to the end of every file.
             let (at, len) = (found.l_start as u64, found.l_len as u64);
+            let past = if len == 0 { end } else { at.saturating_add(len) };
             count += 1;
-            ranges.push((start, at));
-            ranges.push((at.saturating_add(len.max(1)), end));
+            ranges.push((start, at.min(end)));
+            ranges.push((past.max(start), end));
         }
     }
     Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sets a lock that belongs to a descriptor, as another process's does.
+    fn set(file: &std::fs::File, kind: libc::c_int, start: u64, len: u64) {
+        fcntl(file, FcntlArg::F_OFD_SETLK(&flock(kind, start, len))).unwrap();
+    }
+
+    #[test]
+    fn h87_only_a_write_lock_counts_as_an_owners() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tendmap-00000001-v3-0000000000000001.lock");
+        let lock = LockFile::open(path.clone(), 0o640).unwrap();
+        let other = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+        set(&other, libc::F_RDLCK, 0, 0);
+        assert!(!lock.held_by_other(7).unwrap() && lock.holder(7).is_none());
+        set(&other, libc::F_WRLCK, 7, 1);
+        assert!(lock.held_by_other(7).unwrap() && !lock.held_by_other(8).unwrap());
+    }
+
+    #[test]
+    fn h87_a_lock_over_all_bytes_counts_as_one_attached_process() {
+        let file = tempfile::tempfile().unwrap();
+        set(&file, libc::F_RDLCK, 0, 0);
+        assert_eq!(attached(&file).unwrap(), 1);
+        set(&file, libc::F_UNLCK, 0, 0);
+        set(&file, libc::F_RDLCK, MARKS - 5, 100);
+        set(&file, libc::F_RDLCK, MARKS + 200, 1);
+        assert_eq!(attached(&file).unwrap(), 2);
+    }
+
+    #[test]
+    fn h87_the_lock_file_is_for_those_who_may_write_the_segment() {
+        for (mode, wanted) in [
+            (0o600, 0o600),
+            (0o640, 0o600),
+            (0o644, 0o600),
+            (0o660, 0o660),
+            (0o664, 0o660),
+            (0o620, 0o660),
+        ] {
+            assert_eq!(lock_mode(mode), wanted, "{mode:o}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::backend::{Backend, Object, ObjectId, Parts};
 use super::error::SegmentError;
 use super::location::Location;
-use super::lock::LockFile;
+use super::lock::{self, LockFile};
 use super::name::Place;
 use super::registry::{Registry, registry};
 use super::whereabouts::Whereabouts;
@@ -123,8 +123,11 @@ impl Segment {
             None => {
                 let action = SegmentError::io("open the lock file", path.clone());
                 let lock = match LockFile::existing(path.clone(), parts.object.mode()) {
+                    // One that may only read makes none, for others could not use it.
                     Err(error)
-                        if found == Found::ByName && error.kind() == io::ErrorKind::NotFound =>
+                        if found == Found::ByName
+                            && error.kind() == io::ErrorKind::NotFound
+                            && parts.object.may_write() =>
                     {
                         made = true;
                         LockFile::open(path, parts.object.mode())
@@ -282,13 +285,28 @@ impl Segment {
     /// using it.
     pub(crate) fn remove_lock(&self) {
         if let Some(lock) = self.lock() {
-            let _ = std::fs::remove_file(lock.path());
+            let _ = lock::remove(lock.path());
         }
     }
 
     fn whereabouts(&self) -> Whereabouts {
         let of = |shared: &Shared| shared.object.whereabouts(shared.lock());
         self.shared.as_ref().map_or(Whereabouts::Here, |shared| of(shared))
+    }
+
+    /// Whether this process may take its name away.
+    #[cfg(feature = "tend")]
+    pub(crate) fn may_remove(&self) -> bool {
+        self.shared.as_ref().is_none_or(|shared| shared.object.may_remove())
+    }
+
+    /// The user that alone can take the key from it, if this process can't: a
+    /// System V segment has the key to itself.
+    #[cfg(feature = "tend")]
+    pub(crate) fn user_that_keeps_the_key(&self) -> Option<u32> {
+        let Location::SystemV { id, .. } = self.location()? else { return None };
+        let user = crate::layout::shm_stat(id).ok()?.uid;
+        (!self.may_remove()).then_some(user)
     }
 
     /// Whether its name still leads to it.

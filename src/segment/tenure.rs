@@ -465,6 +465,7 @@ impl Tenure {
     fn end(&mut self) {
         if !self.released {
             self.released = true;
+            self.set(OwnerWord::Flags, (self.flags() & OwnerWord::HOSTS) | OwnerWord::RELEASED);
             self.free_byte();
             self.notify();
         }

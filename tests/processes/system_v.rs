@@ -264,7 +264,7 @@ fn goes_on(host: &Host, mut follower: Worker, sequence: u64) {
     assert_eq!(follower.expect("moved")["generation"], 2);
     assert!(follower.ask("route", "routed")["sequence"].as_u64().unwrap() > sequence);
     let listed = || list(host.directory.path()).unwrap().len();
-    wait_until("the old one is swept", || listed() == 1 && files(&host.directory) == 1);
+    wait_until("the old one is swept", || listed() == 1 && files(&host.directory) == 2);
     follower.close();
     newcomer.close();
     host.assert_clean();

@@ -49,6 +49,9 @@ impl Event {
             Event::Offered => json!({ "event": "offered" }),
             Event::NoRoom { error } => json!({ "event": "no_room", "error": error }),
             Event::CapacityIgnored { what } => json!({ "event": "capacity_ignored", "what": what }),
+            Event::ReadOnly { segment, reason } => {
+                json!({ "event": "read_only", "segment": segment, "reason": reason })
+            }
             Event::Trouble { error } => json!({ "event": "trouble", "error": error }),
         }
     }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat, lstat, stat};
+use rustix::process::geteuid;
 
 use super::super::backend::{Object, ObjectId, Parts};
 use super::super::directory::unlink;
@@ -162,6 +163,22 @@ impl Object for SegmentFile {
                 WriteMapping::of_file(file.get()?, *mapping.geometry())
             })
             .map_err(action)
+    }
+
+    fn may_write(&self) -> bool {
+        accessat(CWD, &self.path, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+    }
+
+    fn may_remove(&self) -> bool {
+        let Some(directory) = self.path.parent() else { return false };
+        let own = || {
+            let user = geteuid().as_raw();
+            let of = |path: &Path| lstat(path).is_ok_and(|found| found.st_uid == user);
+            user == 0 || of(&self.path) || of(directory)
+        };
+        let sticky = |mode: u32| mode & 0o1000 != 0;
+        accessat(CWD, directory, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+            && (stat(directory).is_ok_and(|found| !sticky(found.st_mode)) || own())
     }
 
     fn unlink(&self) -> Result<(), SegmentError> {

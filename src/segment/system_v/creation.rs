@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{Mode, OFlags, fchmod, lstat};
 
 use super::super::error::SegmentError;
-use super::super::lock::try_own;
+use super::super::lock::{lock_mode, try_own};
 use super::super::name::{Place, creation_path};
 use crate::descriptor::{Kept, ObjectId};
 use crate::layout::shm_stat;
@@ -62,8 +62,16 @@ impl Creation {
 }
 
 fn open(path: &Path, mode: u32) -> io::Result<(Kept, bool)> {
-    let mode = Mode::from_raw_mode(mode);
-    let file = Kept::open(path, OFlags::RDWR | OFlags::CREATE, mode)?;
+    // As the segment's lock file: a process that may only read holds no maker up.
+    let mode = Mode::from_raw_mode(lock_mode(mode));
+    // What is there may be another user's, who has left it: Linux does not let that
+    // be made in a sticky directory (`fs.protected_regular`).
+    let file = match Kept::open(path, OFlags::RDWR, Mode::empty()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Kept::open(path, OFlags::RDWR | OFlags::CREATE, mode)?
+        }
+        other => other?,
+    };
     // Whatever the umask; only its owner may, and has.
     let _ = fchmod(file.get()?, mode);
     let held = try_own(file.get()?)?;

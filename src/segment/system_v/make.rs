@@ -1,5 +1,7 @@
 //! A new System V segment: seen while it is made, the magic last.
 
+use std::time::{Duration, Instant};
+
 use super::super::backend::{Parts, Unlinked};
 use super::super::error::SegmentError;
 use super::super::name::Place;
@@ -11,6 +13,9 @@ use crate::layout::{Geometry, Shm, WriteMapping, is_gone, shm_create, shm_remove
 /// How many segments of others are cleared away before somebody must be making
 /// them as fast.
 const TRIES: usize = 16;
+
+/// How long others may take to see what a segment is. It takes microseconds.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// A segment that is whole in this process's own memory, and has no key yet.
 #[derive(Debug)]
@@ -81,7 +86,9 @@ impl Unlinked for Unkeyed {
 
     fn link(&mut self) -> Result<Option<Parts>, SegmentError> {
         let creation = Creation::begin(&self.place)?;
-        for _ in 0..TRIES {
+        let begun = Instant::now();
+        let mut tries = 0;
+        while tries < TRIES {
             let bytes = self.geometry.total_bytes();
             match shm_create(self.place.key, bytes, self.place.mode) {
                 Ok(id) => {
@@ -96,8 +103,15 @@ impl Unlinked for Unkeyed {
                     return filled;
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                    if !super::clear(&self.place, self.generation, &creation)? {
-                        return Ok(None);
+                    match super::clear(&self.place, self.generation, &creation) {
+                        Ok(true) => tries += 1,
+                        Ok(false) => return Ok(None),
+                        // Nobody's work, but somebody has it mapped: perhaps to see
+                        // what it is.
+                        Err(SegmentError::HalfMade { .. }) if begun.elapsed() < LOOK => {
+                            std::thread::sleep(Duration::from_millis(1));
+                        }
+                        Err(error) => return Err(error),
                     }
                 }
                 Err(error) => return Err(limits::explain(error, &self.place, bytes as u64)),

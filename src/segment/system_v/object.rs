@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::process::geteuid;
+
 use super::super::backend::{Object, ObjectId, Parts};
 use super::super::error::SegmentError;
 use super::super::location::Location;
@@ -111,6 +113,15 @@ impl Object for SystemVSegment {
     fn inherit(&self) -> Option<Box<dyn Object>> {
         let (directory, mark) = (self.directory.clone(), Mutex::default());
         Some(Box::new(SystemVSegment { directory, mark, ..*self }))
+    }
+
+    fn may_write(&self) -> bool {
+        Shm::attach(self.id, true).is_ok()
+    }
+
+    fn may_remove(&self) -> bool {
+        let user = geteuid().as_raw();
+        user == 0 || shm_stat(self.id).is_ok_and(|found| found.uid == user)
     }
 
     fn unlink(&self) -> Result<(), SegmentError> {

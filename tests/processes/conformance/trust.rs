@@ -5,10 +5,13 @@ use std::os::unix::fs::PermissionsExt;
 use rustix::process::geteuid;
 use tendmap::client::{Client, ConnectError, Reader};
 use tendmap::layout::shm_permit;
-use tendmap::segment::{Backend, Segment, SegmentError, SegmentState, list, remove};
+use tendmap::segment::{
+    Backend, Candidate, Entry, Segment, SegmentError, SegmentState, list, remove,
+};
 
 use super::{Host, Test};
 use crate::common::{Cluster, wait_until};
+use crate::setup::Setup;
 use crate::worker::Worker;
 
 pub fn tests() -> Vec<Test> {
@@ -17,6 +20,9 @@ pub fn tests() -> Vec<Test> {
         ("h29_what_everybody_may_write_is_refused", world_writable),
         ("h29_another_users_segment_is_refused_unless_configured", other_user),
         ("h29_another_user_reads_what_it_may_and_can_do_nothing_more", reader_of_another_user),
+        ("h87_a_process_that_may_only_read_delays_no_takeover", read_locks),
+        ("h88_a_process_that_may_only_read_connects_while_no_owner_lives", reader_alone),
+        ("h88_a_process_that_may_only_read_waits_for_a_successor", reader_of_retired),
         ("h30_a_damaged_header_is_refused_and_rm_takes_force", damaged),
         ("h30_a_header_damaged_under_its_owner_is_replaced", damaged_under_owner),
         ("h29_a_segment_opened_to_everybody_is_replaced_by_its_owner", opened_under_owner),
@@ -105,6 +111,112 @@ fn reader_of_another_user(host: &Host) {
     remove(&host.place(), true).unwrap();
     wait_until("a successor", || client.segment().identity().generation == 2);
     assert_eq!(reader.ask("again", "read")["generation"], 2);
+}
+
+/// A host whose segments everybody may read; `None` where this process can't become
+/// another user.
+fn readable(host: &Host) -> Option<Setup> {
+    if !geteuid().is_root() {
+        eprintln!("skipped: only root can become another user");
+        return None;
+    }
+    std::fs::set_permissions(host.directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    Some(Setup { mode: 0o644, ..host.setup.clone() })
+}
+
+fn started(role: &str, setup: &Setup) -> Worker {
+    let worker = Worker::start(role, setup);
+    worker.expect("connected");
+    worker
+}
+
+/// Far longer than any test may take, so that nobody is replaced for silence.
+const NEVER_MS: u64 = 600_000;
+
+fn read_locks(host: &Host) {
+    let Some(setup) = readable(host) else { return };
+    let setup = Setup { threshold_ms: NEVER_MS, ..setup };
+    let workers = [(); 3].map(|()| started("switch", &setup));
+    let other = || {
+        let other = Worker::of_user("lock_all", &setup, 65_534, 65_534);
+        let files = other.expect("locked")["files"].to_string();
+        assert!(!files.contains(".lock"), "{files}");
+        other
+    };
+    let mut others = vec![other()];
+    workers[0].kill();
+    let next = |among: &[Worker]| {
+        let mut next = None;
+        wait_until("a takeover", || {
+            let quick = std::time::Duration::from_millis(10);
+            next = among.iter().position(|worker| worker.hears("owner", quick).is_some());
+            next.is_some()
+        });
+        next.unwrap()
+    };
+    let [_, second, third] = workers;
+    let mut left = vec![second, third];
+    let owner = left.remove(next(&left));
+    others.push(other());
+    owner.kill();
+    assert_eq!(next(&left), 0);
+    assert_eq!(host.reader().status().unwrap().term, 3, "no term was stepped over");
+}
+
+fn reader_alone(host: &Host) {
+    let Some(setup) = readable(host) else { return };
+    let owner = started("switch", &setup);
+    owner.kill();
+    drop(owner);
+    let mut reader = Worker::of_user("client", &setup, 65_534, 65_534);
+    // It connects before or after this.
+    let read_only = reader.expect("read_only");
+    assert!(read_only["reason"].as_str().unwrap().contains("ermission denied"), "{read_only}");
+    assert_eq!(reader.role(), "follower");
+    reader.assert_routes();
+    let before = reader.ask("route", "routed")["sequence"].as_u64().unwrap();
+    // Another one does own it, and is followed.
+    drop(started("switch", &setup));
+    let cluster = Cluster::new(7, 1);
+    let client = Client::connect_with(setup.config(), cluster.source()).unwrap();
+    wait_until("a later map", || {
+        reader.ask("route", "routed")["sequence"].as_u64().unwrap() > before
+    });
+    assert_eq!(reader.role(), "follower");
+    // It leaves what it may not remove, and says nothing of it.
+    client.close();
+    reader.say("close");
+    let told = reader.hears("trouble", std::time::Duration::from_secs(30));
+    assert!(told.is_none(), "{told:?}");
+    drop(reader);
+    remove(&host.place(), false).unwrap();
+    host.assert_clean();
+}
+
+fn reader_of_retired(host: &Host) {
+    let Some(setup) = readable(host) else { return };
+    started("switch", &setup).kill();
+    // Its owner dies while it replaces the segment.
+    let segment = the_segment(host);
+    let mut candidate = Candidate::default();
+    let mut entered = None;
+    wait_until("the ownership", || {
+        entered = match candidate.enter(&segment, true).unwrap() {
+            Entry::Owner(tenure) => Some(tenure),
+            _ => None,
+        };
+        entered.is_some()
+    });
+    let mut tenure = entered.unwrap();
+    tenure.retire().unwrap();
+    tenure.fenced();
+    let mut reader = Worker::of_user("client", &setup, 65_534, 65_534);
+    reader.expect("connected");
+    reader.assert_routes();
+    let builder = started("switch", &setup);
+    assert_eq!(reader.expect("moved")["generation"], 2);
+    reader.assert_routes();
+    builder.close();
 }
 
 fn damaged(host: &Host) {

@@ -19,6 +19,8 @@ pub fn client(setup: &Setup, own: Option<Cluster>) {
         }
         Event::Follower { term, .. } => say(json!({"event": "follower", "term": term})),
         Event::Fenced { term } => say(json!({"event": "fenced", "term": term})),
+        Event::ReadOnly { reason, .. } => say(json!({"event": "read_only", "reason": reason})),
+        Event::Trouble { error } => say(json!({"event": "trouble", "error": error})),
         Event::Abdicated { .. } => say(json!({"event": "abdicated"})),
         Event::Moved { generation } => say(json!({"event": "moved", "generation": generation})),
         _ => {}

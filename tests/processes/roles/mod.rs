@@ -45,6 +45,7 @@ pub fn work_if_asked() {
         "churn" => outsiders::churn(&setup),
         "look" => outsiders::look(&setup),
         "half" => outsiders::half(&setup),
+        "lock_all" => outsiders::lock_all(&setup),
         "outgrow" => outsiders::outgrow(&setup),
         other => panic!("no such role: {other}"),
     }

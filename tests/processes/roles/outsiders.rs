@@ -101,3 +101,19 @@ pub fn outgrow(setup: &Setup) {
     }));
     client.close();
 }
+
+/// Holds read locks on all that it may open of the directory, to its end.
+pub fn lock_all(setup: &Setup) {
+    let mut files = Vec::new();
+    let entries = std::fs::read_dir(&setup.directory).unwrap().map(|entry| entry.unwrap().path());
+    for path in entries {
+        let Ok(file) = std::fs::File::open(&path) else { continue };
+        let mut all = libc::flock { l_start: 0, l_len: 0, l_pid: 0, l_type: 0, l_whence: 0 };
+        all.l_type = libc::F_RDLCK as libc::c_short;
+        fcntl(&file, FcntlArg::F_OFD_SETLK(&all)).unwrap();
+        files.push((path, file));
+    }
+    let names: Vec<String> = files.iter().map(|(path, _)| path.display().to_string()).collect();
+    say(json!({"event": "locked", "files": names}));
+    let _ = std::io::stdin().lines().next();
+}
