@@ -33,7 +33,10 @@ impl Host {
         let (place, folder) = (Place::new(), tempfile::tempdir().unwrap());
         fs::set_permissions(place.path(), Permissions::from_mode(0o1777)).unwrap();
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
-        fs::copy(BINARY, folder.path().join("tendmap")).unwrap();
+        // By another process: one that is forked here meanwhile must not keep it
+        // open for writing.
+        let copied = Command::new("cp").arg(BINARY).arg(folder.path().join("tendmap")).status();
+        assert!(copied.unwrap().success());
         Some(Host { place, folder })
     }
 

@@ -33,7 +33,10 @@ impl Worker {
         // Where this binary lies others may not be let in.
         let folder = tempfile::tempdir().unwrap();
         let copy = folder.path().join("worker");
-        std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+        // By another process: one that is forked here meanwhile must not keep it
+        // open for writing.
+        let this = std::env::current_exe().unwrap();
+        assert!(Command::new("cp").arg(this).arg(&copy).status().unwrap().success());
         let let_in = |path: &Path| {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
         };
