@@ -75,6 +75,11 @@ fn a_program_keeps_its_signals_to_itself_and_outlives_a_lack_of_memory() {
 }
 
 #[test]
+fn h77_a_child_of_another_user_without_any_descriptor_routes_on() {
+    holds("users.c");
+}
+
+#[test]
 fn a_program_has_closed_when_close_returns() {
     holds("closing.c");
 }
