@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tendmap::route::Digest;
 use tendmap::sim::{Sim, SimConfig};
 
-use crate::tool::{Place, keys};
+use crate::tool::{Place, keys, wait_until};
 
 #[test]
 fn route_names_the_nodes_that_hold_a_key() {
