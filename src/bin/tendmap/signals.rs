@@ -35,7 +35,11 @@ pub fn on_signal(
             handle(if signal == SIGHUP { Asked::Reload } else { Asked::Stop });
         }
     };
-    thread::Builder::new().name("tendmap-signals".into()).spawn(serve).map_err(failed)?;
+    let no_thread = |error| {
+        let raise = "raise the limit of threads (RLIMIT_NPROC, `ulimit -u`)";
+        Failure::Failed(format!("can't start a thread for signals: {error}; {raise}"))
+    };
+    thread::Builder::new().name("tendmap-signals".into()).spawn(serve).map_err(no_thread)?;
     Ok(())
 }
 
