@@ -46,7 +46,7 @@ impl Fit {
         let mut slots: Vec<Option<Slot>> = vec![None; whole.nodes.slots()];
         for (slot, node) in whole.nodes.iter() {
             let here = self.map.nodes.slot_of(&node.id);
-            let here = here.or_else(|| self.map.nodes.insert(node.clone()).ok());
+            let here = here.or_else(|| self.map.nodes.insert(*node).ok());
             refused += usize::from(here.is_none());
             slots[slot.index()] = here;
         }
