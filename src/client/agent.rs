@@ -40,7 +40,7 @@ pub(super) struct Agent {
 
 enum Part {
     Owner(Box<Own>),
-    Follower(Follow),
+    Follower(Box<Follow>),
 }
 
 impl Agent {
@@ -137,7 +137,7 @@ impl Agent {
         let segment = self.shared.current.get();
         let (generation, term) = (segment.identity().generation, segment.head().term());
         self.shared.tell(Event::Follower { generation, term });
-        Part::Follower(Follow::new(&segment, &self.shared.config))
+        Part::Follower(Box::new(Follow::new(&segment, &self.shared.config)))
     }
 
     fn owner_turn(&mut self, mut own: Box<Own>) -> (Part, Duration) {
@@ -161,7 +161,11 @@ impl Agent {
         }
     }
 
-    fn follower_turn(&mut self, mut follow: Follow, segment: &Arc<Segment>) -> (Part, Duration) {
+    fn follower_turn(
+        &mut self,
+        mut follow: Box<Follow>,
+        segment: &Arc<Segment>,
+    ) -> (Part, Duration) {
         match follow.look(segment, &self.shared, self.source.as_mut()) {
             Ok(Seen::Wait(pause)) => {
                 self.settle_as_follower(segment, follow.is_settled());
@@ -253,7 +257,7 @@ impl Agent {
                 self.shared.settle(Err(ConnectError::Segment(error)), self.shared.asked());
                 self.shared.set_role(Role::Follower);
                 let follow = Follow::new(&self.shared.current.get(), &self.shared.config);
-                (Part::Follower(follow), Duration::from_millis(250))
+                (Part::Follower(Box::new(follow)), Duration::from_millis(250))
             }
         }
     }

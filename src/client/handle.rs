@@ -208,9 +208,11 @@ impl Drop for Open {
 /// directory and key.
 pub(super) type Key = (Backend, PathBuf, u32);
 
+type Clients = Vec<(Key, Weak<Handle>)>;
+
 /// This process's clients; none in a forked child.
-pub(super) fn clients() -> MutexGuard<'static, Vec<(Key, Weak<Handle>)>> {
-    static CLIENTS: ForkLocal<Mutex<Vec<(Key, Weak<Handle>)>>> = ForkLocal::new();
+pub(super) fn clients() -> MutexGuard<'static, Clients> {
+    static CLIENTS: ForkLocal<Mutex<Clients>> = ForkLocal::new();
     let mut clients =
         CLIENTS.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     clients.retain(|(_, handle)| handle.strong_count() > 0);
