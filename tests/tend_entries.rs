@@ -331,3 +331,41 @@ fn h57_a_bad_address_of_the_node_itself_keeps_it_a_good_seed() {
     assert_eq!(found.address, at("10.0.0.1:1"), "its own, behind a balancer");
     assert_eq!((counted(&report), bad(&events)), (2, 2), "{events:?}");
 }
+
+#[test]
+fn h121_a_reply_full_of_namespaces_or_columns_costs_no_memory_and_no_time_that_lasts() {
+    use std::fmt::Write as _;
+    let mut source = source(two(), SMALL);
+    tend_well(&mut source);
+    let before = owners(source.map(), 0);
+    let good = format!("test:0,2,{},{}", column(0xf0), column(0x0f));
+    // A million names that can't be used, 65,536 that can, and the most columns.
+    let (mut bad, mut many, mut wide) = (good.clone(), good.clone(), good.clone());
+    (0..700_000).for_each(|number| write!(bad, ";{number:x}").unwrap());
+    (0..65_536).for_each(|number| write!(many, ";n{number}:0,1,{}", column(0xff)).unwrap());
+    write!(wide, ";wide:0,255{}", format!(",{}", column(0xff)).repeat(255)).unwrap();
+    for reply in [bad, many, wide] {
+        let mut told = 0;
+        for round in 0..3 {
+            edit(&mut source, "127.0.0.1:1", |server| {
+                server.raise("partition-generation");
+                server.set("replicas", reply.replace(";n", &format!(";n{round}x")));
+            });
+            let (_, events) = tend(&mut source);
+            told += events.len();
+            assert!(source.map().namespaces().len() <= SMALL.max_namespaces);
+            assert_eq!(owners(source.map(), 0), before);
+        }
+        assert!(told <= 256 + 40, "{told} events");
+        edit(&mut source, "127.0.0.1:1", |server| {
+            server.raise("partition-generation");
+            server.set("replicas", &good);
+        });
+        for _ in 0..8 {
+            tend_well(&mut source);
+        }
+        let (report, events) = tend_well(&mut source);
+        assert_eq!((report.nodes_ok, report.refused, events), (2, 0, vec![]));
+        assert_eq!(source.map().namespaces().len(), 1);
+    }
+}

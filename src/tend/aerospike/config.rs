@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::map::ClusterName;
 use crate::tend::Host;
-use crate::tend::login::Credentials;
+use crate::tend::login::{AuthMode, Credentials};
 #[cfg(feature = "tls")]
 use crate::tend::tls::TlsConfig;
 
@@ -75,6 +75,23 @@ impl AerospikeConfig {
             return (true, tls.for_login_only);
         }
         (false, false)
+    }
+
+    /// Whether a server of a published map may be asked before another server has
+    /// told of it over TLS. Who may write the segment may write any name into it,
+    /// and a certificate for that name may be anybody's: where something secret is
+    /// sent, only names that are configured count. Where only logins go over TLS
+    /// the map does not tell where.
+    pub(super) fn may_log_in(&self, host: &Host) -> bool {
+        let configured = || {
+            let mut names = self.hosts.iter().map(Host::certificate_name);
+            names.any(|name| name.eq_ignore_ascii_case(host.certificate_name()))
+        };
+        match (self.secure(), &self.credentials) {
+            ((_, true), _) => false,
+            ((true, _), Some(credentials)) if credentials.mode() != AuthMode::Pki => configured(),
+            _ => true,
+        }
     }
 
     /// The commands that differ by configuration. Where only logins go over

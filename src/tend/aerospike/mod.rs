@@ -166,16 +166,15 @@ impl<T: Transport> AerospikeSource<T> {
 impl<T: Transport> ClusterSource for AerospikeSource<T> {
     fn start(&mut self, map: ClusterMap) {
         self.stop();
-        let (_, for_login_only) = self.config.secure();
-        let state = if for_login_only { NodeState::unlocated } else { NodeState::new };
-        let node = |(slot, node): (_, &crate::map::Node)| state(node.id, slot, node.address);
-        self.nodes = map.nodes.iter().map(node).collect();
-        for (_, node) in map.nodes.iter() {
+        for (slot, node) in map.nodes.iter() {
             let host = Host::from(node.address).with_tls_name(node.tls_name.as_ref());
-            self.name(node.address, &host);
-            if !for_login_only {
-                self.known.found(&host);
+            if !self.config.may_log_in(&host) {
+                self.nodes.push(NodeState::unlocated(node.id, slot, node.address));
+                continue;
             }
+            self.nodes.push(NodeState::new(node.id, slot, node.address));
+            self.name(node.address, &host);
+            self.known.found(&host);
         }
         self.map = map;
         self.changed = false;

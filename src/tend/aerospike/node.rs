@@ -39,6 +39,9 @@ pub(super) struct NodeState {
     pub(super) id: NodeId,
     pub(super) slot: Slot,
     pub(super) address: SocketAddr,
+    /// Where it takes logins, and is asked for its peers, if only that goes over
+    /// TLS.
+    pub(super) secure: Option<SocketAddr>,
     /// The connection that all below belongs to.
     pub(super) connection: Option<u64>,
     pub(super) generations: Generations,
@@ -103,6 +106,7 @@ impl NodeState {
             id,
             slot,
             address,
+            secure: None,
             connection: None,
             generations: Generations::default(),
             peers: None,
@@ -134,10 +138,10 @@ impl NodeState {
         }
     }
 
-    /// A node of a published map where only logins go over TLS. The map has its
-    /// clear address, but a session for that comes from its TLS address alone,
-    /// which a seed or a peer has to tell first. So it is looked for and not
-    /// asked: it would fail, whether it is well or not.
+    /// A node of a published map to which no login goes before a seed or a peer has
+    /// told of it over TLS: the name of its certificate is none that is configured,
+    /// or only logins go over TLS, and the map has its clear address alone. So it
+    /// is looked for and not asked: it would fail, whether it is well or not.
     ///
     /// (To publish both addresses would make every record longer for what one
     /// pass finds out, and an address of old may be no more than a seed anyway.)

@@ -134,12 +134,22 @@ impl<T: Transport> AerospikeSource<T> {
         turn: &mut dyn Turn,
         asks: Vec<(usize, Vec<String>)>,
     ) -> Result<Vec<Asked>, Interrupted> {
+        self.ask_nodes_at(turn, asks, |node| node.address)
+    }
+
+    /// The same, at other addresses of theirs.
+    pub(super) fn ask_nodes_at(
+        &mut self,
+        turn: &mut dyn Turn,
+        asks: Vec<(usize, Vec<String>)>,
+        place_of: impl Fn(&NodeState) -> SocketAddr,
+    ) -> Result<Vec<Asked>, Interrupted> {
         // Two nodes at one address: one of them will turn out to be gone.
         let mut sent: Vec<Ask> = Vec::new();
         let mut known: BTreeMap<SocketAddr, usize> = BTreeMap::new();
         let mut place = Vec::new();
         for (index, commands) in &asks {
-            let address = self.nodes[*index].address;
+            let address = place_of(&self.nodes[*index]);
             let ask = Ask { address, commands: commands.clone() };
             let at = *known.entry(address).or_insert(sent.len());
             place.push(at);

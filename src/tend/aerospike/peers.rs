@@ -66,19 +66,28 @@ impl List {
 }
 
 impl<T: Transport> AerospikeSource<T> {
-    /// Asks all nodes that answer for their peers.
+    /// Asks all nodes that answer for their peers. Where logins go over TLS the
+    /// lists come over TLS, too: they say where the next logins go, and which name
+    /// a certificate must bear there.
     pub(super) fn ask_peers(&mut self, turn: &mut dyn Turn) -> Result<Vec<List>, Interrupted> {
         let command = self.commands.peers;
+        let (_, for_login_only) = self.config.secure();
         let questions = ["peers-generation", command].into_iter().chain(WHO);
         let questions: Vec<String> = questions.map(String::from).collect();
         let asks = (0..self.nodes.len())
             .filter(|&index| self.nodes[index].usable().is_some())
+            .filter(|&index| !for_login_only || self.nodes[index].secure.is_some())
             .map(|index| (index, questions.clone()))
             .collect();
         let mut lists = Vec::new();
-        for (index, questions, answer) in self.ask_nodes(turn, asks)? {
+        let place = |node: &NodeState| node.secure.unwrap_or(node.address);
+        for (index, questions, answer) in self.ask_nodes_at(turn, asks, place)? {
             let answer = match answer {
                 Ok(answer) => answer,
+                Err(error) if for_login_only => {
+                    self.list_unread(index, &error.to_string());
+                    continue;
+                }
                 Err(error) => {
                     self.node_failed(turn, index, &error);
                     continue;
@@ -93,13 +102,19 @@ impl<T: Transport> AerospikeSource<T> {
                 Ok(Some((generation, info::parse_peers(reply.value(command)?)?)))
             };
             match read() {
+                Ok(None) if for_login_only => {
+                    self.list_unread(index, "another node answers there");
+                }
+                Err(error) if for_login_only => self.list_unread(index, &error.to_string()),
                 Ok(None) => {
                     // Another one by now; the next pass asks which.
                     self.nodes[index].connection = None;
                     self.nodes[index].status = None;
                 }
                 Ok(Some((generation, peers))) => {
-                    self.nodes[index].on_connection(answer.connection);
+                    if !for_login_only {
+                        self.nodes[index].on_connection(answer.connection);
+                    }
                     lists.push(List::new(self.nodes[index].id, generation, peers));
                 }
                 Err(error) => {
@@ -110,6 +125,15 @@ impl<T: Transport> AerospikeSource<T> {
             }
         }
         Ok(lists)
+    }
+
+    /// A node that answers in clear gives no list over TLS: only that is missing.
+    fn list_unread(&mut self, index: usize, why: &str) {
+        let node = &mut self.nodes[index];
+        let place = node.secure.unwrap_or(node.address);
+        node.note(format!("no peers from {place}, where it takes logins: {why}"));
+        node.generations.peers = None;
+        self.conditions.add(Condition::UnreadNodes, 1);
     }
 
     /// Follows the lists until nothing new comes, then takes nodes out of the
@@ -217,7 +241,7 @@ impl<T: Transport> AerospikeSource<T> {
                     hosts.iter().for_each(|host| self.known.found(host));
                     continue;
                 }
-                from = (!node.gone).then_some(node.address);
+                from = (!node.gone && node.located).then_some(node.address);
             }
             hosts.iter().for_each(|host| self.known.told(host));
             if follow && !found.contains(&peer.id) {
@@ -229,7 +253,7 @@ impl<T: Transport> AerospikeSource<T> {
 
     /// Takes a validated node into the table, or to its new address.
     fn add_node(&mut self, turn: &mut dyn Turn, new: Validated) {
-        let Validated { id, address, connection, status, service, bad_service, .. } = new;
+        let Validated { id, address, secure, connection, status, service, bad_service, .. } = new;
         let no_alternate = service.is_empty() && bad_service.is_empty();
         // Whoever connects to it has to know what its certificate bears, where
         // that is not its address.
@@ -241,7 +265,7 @@ impl<T: Transport> AerospikeSource<T> {
             let from = node.address;
             self.map.nodes.relocate(node.slot, address, tls_name);
             let told_failed = node.told_failed;
-            *node = NodeState::new(id, node.slot, address);
+            *node = NodeState { secure, ..NodeState::new(id, node.slot, address) };
             node.connection = Some(connection);
             node.status = status;
             node.bad_lists.service = bad_service;
@@ -260,7 +284,7 @@ impl<T: Transport> AerospikeSource<T> {
         }
         match self.map.nodes.insert(Node { id, address, tls_name }) {
             Ok(slot) => {
-                let mut state = NodeState::new(id, slot, address);
+                let mut state = NodeState { secure, ..NodeState::new(id, slot, address) };
                 state.bad_lists.service = bad_service;
                 state.no_alternate = no_alternate;
                 self.nodes.push(NodeState {

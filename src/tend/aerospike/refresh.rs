@@ -3,6 +3,7 @@
 use super::AerospikeSource;
 use super::identity::WHO;
 use super::partitions::apply;
+use crate::map::NamespaceName;
 use crate::tend::info::{self, Claim, InfoError, Racks, Replicas, Reply};
 use crate::tend::transport::{Answer, Interrupted, Transport};
 use crate::tend::{TendEvent, Turn};
@@ -10,6 +11,9 @@ use crate::tend::{TendEvent, Turn};
 /// A node is asked at most so often in a pass: again if another's claim took
 /// an entry from it, because its own may be the later one.
 const ROUNDS: usize = 2;
+
+/// Namespaces without room that are told, each once; all are counted.
+const MOST_REFUSED_TOLD: usize = 256;
 
 /// What is read from one reply before anything is made of it.
 struct Read {
@@ -98,7 +102,10 @@ impl<T: Transport> AerospikeSource<T> {
                 status.partitions = generation;
             }
             if generation != -1 {
-                node.unread = replicas.unread;
+                // It matters of those that the map has: a reply has room for a
+                // million others.
+                let known = |name: &NamespaceName| self.map.namespace(name).is_some();
+                node.unread = replicas.unread.into_iter().filter(known).collect();
                 node.bad_lists.replicas = replicas.bad;
                 self.take_claims(turn, index, generation, &replicas.claims);
             }
@@ -137,7 +144,9 @@ impl<T: Transport> AerospikeSource<T> {
             turn.event(TendEvent::NamespaceAdded { name });
         }
         for full in applied.refused {
-            if self.refused_namespaces.insert(full.name) {
+            if self.refused_namespaces.insert(full.name)
+                && self.refused_namespaces.len() <= MOST_REFUSED_TOLD
+            {
                 let (name, capacity) = (full.name, full.capacity);
                 turn.event(TendEvent::NamespaceRefused { name, capacity });
             }

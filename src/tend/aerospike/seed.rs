@@ -128,8 +128,11 @@ impl<T: Transport> AerospikeSource<T> {
         let outcome = self.validate(turn, pass, &group, false)?.pop().unwrap_or_default();
         let none = || Invalid::Unreachable("the server tells no clear address".into());
         Ok(match outcome.good {
-            // Its peers are at their TLS addresses, as it said first.
-            Some(clear) => Ok(Validated { peers: secure.peers, ..clear }),
+            // Its peers are at their TLS addresses, as it said over TLS: what comes
+            // in clear names nobody to whom a login is sent.
+            Some(clear) => {
+                Ok(Validated { peers: secure.peers, secure: Some(secure.address), ..clear })
+            }
             None => Err(outcome.errors.into_iter().next().unwrap_or((secure.address, none()))),
         })
     }

@@ -18,6 +18,8 @@ use crate::tend::{Host, Turn};
 pub(super) struct Validated {
     pub(super) id: NodeId,
     pub(super) address: SocketAddr,
+    /// Where it was authenticated, if that is not where it is used.
+    pub(super) secure: Option<SocketAddr>,
     pub(super) connection: u64,
     pub(super) status: Status,
     pub(super) cluster_name: Name,
@@ -147,6 +149,7 @@ impl Wanted {
         Ok(Validated {
             id: found,
             address,
+            secure: None,
             connection: *connection,
             status,
             cluster_name,

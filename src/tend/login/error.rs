@@ -39,6 +39,16 @@ pub enum LoginError {
         /// Its length.
         found: usize,
     },
+    /// Too many logins went to the server in a short time.
+    #[error(
+        "{count} logins at this server in a short time, and it gives no session that lasts; the next one in {seconds} s"
+    )]
+    TooMany {
+        /// How many.
+        count: u32,
+        /// When the next one is due, in seconds.
+        seconds: u64,
+    },
     /// The server refuses.
     #[error("{}", Refusal(*.code))]
     Refused {

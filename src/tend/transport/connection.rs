@@ -29,6 +29,8 @@ pub(super) struct Connection {
     pub(super) login_only: bool,
     /// What it proves itself by, until the server has answered that.
     proof: Option<Proof>,
+    /// A login began to go out, and that was not asked for yet.
+    login_sent: bool,
     out: Zeroizing<Vec<u8>>,
     sent: usize,
     /// Requests that wait until the server knows whose they are.
@@ -64,6 +66,7 @@ impl Connection {
             connected: false,
             login_only: false,
             proof: None,
+            login_sent: false,
             out: Zeroizing::new(Vec::new()),
             sent: 0,
             held: Vec::new(),
@@ -118,6 +121,11 @@ impl Connection {
         !self.connected || self.sent < self.out.len() || self.stream.wants_write()
     }
 
+    /// Whether a login began to go out since this was last asked.
+    pub(super) fn take_login_sent(&mut self) -> bool {
+        core::mem::take(&mut self.login_sent)
+    }
+
     /// How many bytes were received since this was last asked.
     pub(super) fn take_received(&mut self) -> u64 {
         self.stream.take_received()
@@ -160,7 +168,10 @@ impl Connection {
         while self.sent < self.out.len() {
             match self.stream.send(&self.out[self.sent..])? {
                 0 => return Ok(()),
-                length => self.sent += length,
+                length => {
+                    self.login_sent |= self.sent == 0 && self.logs_in();
+                    self.sent += length;
+                }
             }
         }
         if self.proof.is_some() {

@@ -51,6 +51,15 @@ struct Tls {
     connector: Option<Connector>,
 }
 
+/// How a stream is to be opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// With TLS, where that is configured.
+    Configured,
+    /// In clear, where only logins go over TLS.
+    Clear,
+}
+
 /// An ask under way.
 pub(super) struct Pending {
     pub(super) request: Vec<u8>,
@@ -103,7 +112,12 @@ impl Links {
             Some(Proof::Login(_)) => self.login_at.get(&address).copied(),
             _ => None,
         };
-        let stream = self.stream(elsewhere.unwrap_or(address))?;
+        // Only a login, and what was not told to be in clear, goes over TLS.
+        let way = match elsewhere {
+            None if self.login_at.contains_key(&address) => Way::Clear,
+            _ => Way::Configured,
+        };
+        let stream = self.stream(elsewhere.unwrap_or(address), way)?;
         let mut connection = Connection::new(stream, id, proof, self.greeting.as_deref());
         connection.login_only = elsewhere.is_some();
         self.connections.insert(address, connection);
@@ -111,15 +125,21 @@ impl Links {
     }
 
     fn proof(&self, address: SocketAddr) -> Result<Option<Proof>, LoginError> {
-        self.logins.as_ref().map(|logins| logins.proof(address, Instant::now())).transpose()
+        let place = self.login_place(address);
+        self.logins.as_ref().map(|logins| logins.proof(place, Instant::now())).transpose()
+    }
+
+    /// Where logins for that address are made: its session is from there.
+    fn login_place(&self, address: SocketAddr) -> SocketAddr {
+        self.login_at.get(&address).copied().unwrap_or(address)
     }
 
     /// A stream that was just opened.
-    fn stream(&mut self, address: SocketAddr) -> Result<Stream, AskError> {
+    fn stream(&mut self, address: SocketAddr, way: Way) -> Result<Stream, AskError> {
         let stream = Stream::open(address)?;
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls
-            && !self.login_at.contains_key(&address)
+            && way == Way::Configured
         {
             let connector = match &mut tls.connector {
                 Some(connector) => connector,
@@ -132,6 +152,8 @@ impl Links {
             let name = name.unwrap_or_else(|| address.ip().to_string());
             return Ok(stream.with_tls(connector.begin(&name).map_err(AskError::Tls)?));
         }
+        #[cfg(not(feature = "tls"))]
+        let _ = way;
         Ok(stream)
     }
 
@@ -149,10 +171,11 @@ impl Links {
 
     /// Renews the session of an open connection, where that is due.
     fn renew(&mut self, address: SocketAddr) -> Result<(), AskError> {
+        let place = self.login_place(address);
         let Some(logins) = &self.logins else { return Ok(()) };
         let Some(connection) = self.connections.get_mut(&address) else { return Ok(()) };
         // Where the renewal is held back the session has a minute left.
-        if let Ok(Some(proof)) = logins.renewal(address, Instant::now()) {
+        if let Ok(Some(proof)) = logins.renewal(place, Instant::now()) {
             if self.login_at.contains_key(&address) {
                 self.connections.remove(&address);
             } else {
@@ -179,9 +202,15 @@ impl Links {
         pending: &mut Pending,
     ) -> Option<Result<Answer, AskError>> {
         loop {
+            let place = self.login_place(address);
             let connection = self.connections.get_mut(&address)?;
             let driven = connection.drive();
             self.bytes_in += connection.take_received();
+            if connection.take_login_sent() {
+                if let Some(logins) = &mut self.logins {
+                    logins.sent(place, Instant::now());
+                }
+            }
             let error = match driven {
                 Ok(Step::Waiting) => return None,
                 Ok(Step::Reply(body)) if !is_to_a_stranger(&body) => {
@@ -216,12 +245,13 @@ impl Links {
         let is_needed = session.is_some();
         let lifetime = session.as_ref().and_then(|session| session.lifetime());
         tracing::debug!(%address, session = is_needed, ?lifetime, "logged in");
+        let place = self.login_place(address);
         if let Some(logins) = &mut self.logins {
-            logins.accepted(address, session, Instant::now());
+            logins.accepted(place, session, Instant::now());
         }
         let of_it = self.connections.get(&address).filter(|connection| connection.login_only);
         if of_it.is_some() {
-            let stream = self.stream(address)?;
+            let stream = self.stream(address, Way::Clear)?;
             let proof = if is_needed { self.proof(address)? } else { None };
             if let Some(connection) = self.connections.get_mut(&address) {
                 connection.switch(stream, proof);
@@ -233,16 +263,17 @@ impl Links {
     /// Closes a connection that failed; whether another one may fare better.
     fn failed(&mut self, address: SocketAddr, error: &AskError) -> bool {
         let Some(connection) = self.connections.remove(&address) else { return false };
+        let place = self.login_place(address);
         match (error, &mut self.logins) {
             // The server had closed the idle connection.
             (AskError::Broken(_), _) => connection.proven && !connection.has_input(),
             (AskError::Login(why), Some(logins)) if connection.logs_in() => {
-                let wait = logins.refused(address, why.clone(), Instant::now());
+                let wait = logins.refused(place, why.clone(), Instant::now());
                 tracing::debug!(%address, error = %why, ?wait, "no login");
                 false
             }
             (AskError::Login(_), Some(logins)) => {
-                logins.forget(address);
+                logins.forget(place);
                 true
             }
             _ => false,
@@ -359,7 +390,11 @@ impl Links {
     }
 
     pub(super) fn login_at(&mut self, clear: SocketAddr, secure: SocketAddr) {
-        self.login_at.insert(clear, secure);
+        // An address that is told as both is one of TLS: a login goes to it.
+        if clear != secure && !self.login_at.values().any(|&taken| taken == clear) {
+            self.login_at.remove(&secure);
+            self.login_at.insert(clear, secure);
+        }
     }
 
     pub(super) fn take_bytes_in(&mut self) -> u64 {
@@ -376,7 +411,7 @@ impl Links {
         };
         self.names.retain(|address, _| of_use(address));
         if let Some(logins) = &mut self.logins {
-            logins.keep(|address| addresses.contains(address), Instant::now());
+            logins.keep(of_use, Instant::now());
         }
     }
 

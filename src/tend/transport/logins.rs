@@ -18,6 +18,19 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// … up to this.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+/// A server to which so many logins went in a short time is sent the next one
+/// after [`FIRST_WAIT`], then after twice as long, and again up to
+/// [`LONGEST_WAIT`]: also if it takes each of them, or answers none. Sessions that
+/// end at once, and tokens that no connection can use, must not become a login
+/// with every pass.
+const IN_A_ROW: u32 = 3;
+/// One login is forgotten after so long.
+const FORGOTTEN: Duration = Duration::from_secs(15);
+/// Sessions with servers that are not asked any more: so many are kept …
+const MOST_IDLE: usize = 64;
+/// … for so long, for a seed that is asked again.
+const LONGEST_IDLE: Duration = Duration::from_secs(300);
+
 /// How a connection proves whose it is.
 pub(super) enum Proof {
     /// By a login, which gives a session.
@@ -31,12 +44,37 @@ pub(super) struct Logins {
     credentials: Credentials,
     sessions: BTreeMap<SocketAddr, Live>,
     refused: BTreeMap<SocketAddr, Refused>,
+    /// Logins that were sent lately, whatever became of them.
+    sent: BTreeMap<SocketAddr, Sent>,
 }
 
 struct Live {
     session: Session,
     /// When it is to be renewed.
     due: Option<Instant>,
+    /// Since when its server is not asked any more.
+    idle: Option<Instant>,
+}
+
+struct Sent {
+    times: u32,
+    last: Instant,
+}
+
+impl Sent {
+    /// How many still count.
+    fn count(&self, now: Instant) -> u32 {
+        let passed = now.saturating_duration_since(self.last).as_secs() / FORGOTTEN.as_secs();
+        self.times.saturating_sub(u32::try_from(passed).unwrap_or(u32::MAX))
+    }
+
+    /// How long the next one is held back.
+    fn wait(&self, now: Instant) -> Option<Duration> {
+        let over = self.count(now).checked_sub(IN_A_ROW)?;
+        let wait = FIRST_WAIT.saturating_mul(1 << over.min(6)).min(LONGEST_WAIT);
+        let left = wait.saturating_sub(now.saturating_duration_since(self.last));
+        (!left.is_zero()).then_some(left)
+    }
 }
 
 struct Refused {
@@ -47,7 +85,8 @@ struct Refused {
 
 impl Logins {
     pub(super) fn new(credentials: Credentials) -> Logins {
-        Logins { credentials, sessions: BTreeMap::new(), refused: BTreeMap::new() }
+        let (sessions, refused) = (BTreeMap::new(), BTreeMap::new());
+        Logins { credentials, sessions, refused, sent: BTreeMap::new() }
     }
 
     /// Others from now on: what was refused may not be any more. The sessions
@@ -60,6 +99,7 @@ impl Logins {
         }
         self.credentials = credentials;
         self.refused.clear();
+        self.sent.clear();
     }
 
     /// Does what takes long, once, before any deadline is set.
@@ -72,12 +112,16 @@ impl Logins {
     /// How to begin a connection to that server.
     ///
     /// # Errors
-    /// The login would be refused as it just was: it is not tried again yet.
+    /// The login would be refused as it just was, or is one of too many: it is not
+    /// tried yet.
     pub(super) fn proof(&self, server: SocketAddr, now: Instant) -> Result<Proof, LoginError> {
-        if let Some(live) = self.sessions.get(&server).filter(|live| !live.is_due(now)) {
-            return Ok(Proof::Token(authenticate(&self.credentials, &live.session)));
+        let live = self.sessions.get(&server);
+        let token = |live: &Live| Proof::Token(authenticate(&self.credentials, &live.session));
+        if let Some(live) = live.filter(|live| !live.is_due(now)) {
+            return Ok(token(live));
         }
-        self.login(server, now)
+        // Where a login has to wait, the server may still take the old token.
+        self.login(server, now).or_else(|error| live.map(token).ok_or(error))
     }
 
     /// The login to be made on an open connection before the next request,
@@ -100,11 +144,24 @@ impl Logins {
         let own = self.refused.get(&server);
         // Credentials are the cluster's: where nobody takes them, one refusal
         // counts for all, so that a wrong password locks no account.
-        let others = self.refused.values().filter(|_| self.sessions.is_empty());
-        match own.into_iter().chain(others).find(|refused| now < refused.until) {
-            Some(refused) => Err(refused.error.clone()),
-            None => Ok(Proof::Login(login(&self.credentials))),
+        let is_in = self.sessions.values().any(|live| live.idle.is_none());
+        let others = self.refused.values().filter(|_| !is_in);
+        if let Some(refused) = own.into_iter().chain(others).find(|refused| now < refused.until) {
+            return Err(refused.error.clone());
         }
+        if let Some(sent) = self.sent.get(&server)
+            && let Some(wait) = sent.wait(now)
+        {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            return Err(LoginError::TooMany { count: sent.count(now), seconds });
+        }
+        Ok(Proof::Login(login(&self.credentials)))
+    }
+
+    /// The first bytes of a login have gone to a server.
+    pub(super) fn sent(&mut self, server: SocketAddr, now: Instant) {
+        let times = self.sent.get(&server).map_or(0, |sent| sent.count(now));
+        self.sent.insert(server, Sent { times: times.saturating_add(1), last: now });
     }
 
     /// A server took the login.
@@ -112,9 +169,11 @@ impl Logins {
         self.refused.remove(&server);
         match session {
             Some(session) => {
-                let life = session.lifetime();
-                let due = life.map(|life| now + life.saturating_sub(MARGIN.min(life / 2)));
-                self.sessions.insert(server, Live { session, due });
+                // A lifetime of 0 says nothing: the session ends when the server
+                // does not take its token any more.
+                let life = session.lifetime().filter(|life| !life.is_zero());
+                let due = life.and_then(|life| now.checked_add(life - MARGIN.min(life / 2)));
+                self.sessions.insert(server, Live { session, due, idle: None });
             }
             None => drop(self.sessions.remove(&server)),
         }
@@ -143,10 +202,22 @@ impl Logins {
         self.sessions.remove(&server);
     }
 
-    /// Forgets servers other than these, but refusals that still hold.
+    /// Forgets servers other than these, but what still holds logins back. Sessions
+    /// with others are kept for a while: a seed that is of no use yet is asked
+    /// again, and must not be sent a login each time.
     pub(super) fn keep(&mut self, wanted: impl Fn(&SocketAddr) -> bool, now: Instant) {
-        self.sessions.retain(|server, _| wanted(server));
+        for (server, live) in &mut self.sessions {
+            live.idle = if wanted(server) { None } else { live.idle.or(Some(now)) };
+        }
+        let idle: Vec<Instant> = self.sessions.values().filter_map(|live| live.idle).collect();
+        let too_many = idle.len() > MOST_IDLE;
+        self.sessions.retain(|_, live| match live.idle {
+            None => true,
+            Some(_) if too_many => false,
+            Some(since) => now.saturating_duration_since(since) < LONGEST_IDLE,
+        });
         self.refused.retain(|server, refused| wanted(server) || now < refused.until);
+        self.sent.retain(|_, sent| sent.count(now) > 0);
     }
 
     /// Forgets every session.
@@ -187,9 +258,9 @@ mod tests {
     fn a_session_is_renewed_a_minute_before_it_ends_a_short_one_at_half() {
         let (mut logins, now) = (logins(), Instant::now());
         let second = Duration::from_secs(1);
-        for (life, good) in [(3600, 3539), (130, 69), (10, 4), (0, 0)] {
+        for (life, good) in [(3600, 3539), (130, 69), (10, 4), (1, 0)] {
             logins.accepted(at(1), session(life), now);
-            assert!(life == 0 || is_token(&logins, at(1), now + second * good), "{life}");
+            assert!(life == 1 || is_token(&logins, at(1), now + second * good), "{life}");
             let due = now + second * (good + 1);
             assert!(matches!(logins.renewal(at(1), due), Ok(Some(Proof::Login(_)))), "{life}");
             assert!(!is_token(&logins, at(1), due), "{life}");
@@ -198,6 +269,67 @@ mod tests {
         assert!(is_token(&logins, at(1), now + second * 1_000_000), "without a lifetime");
         logins.forget(at(1));
         assert!(!is_token(&logins, at(1), now));
+    }
+
+    #[test]
+    fn h120_thousands_of_bad_passes_are_a_login_every_quarter_of_a_minute() {
+        let (step, hour) = (Duration::from_millis(250), Duration::from_secs(3600));
+        let begun = Instant::now();
+        // What becomes of each login: a session that is over at once, one that the
+        // server does not know the next time, and no answer at all.
+        type Outcome = fn(&mut Logins, Instant);
+        let outcomes: [Outcome; 4] = [
+            |logins, now| logins.accepted(at(1), session(1), now),
+            |logins, now| {
+                logins.accepted(at(1), session(3600), now);
+                logins.forget(at(1));
+            },
+            |logins, now| logins.accepted(at(1), None, now),
+            |_, _| {},
+        ];
+        for outcome in outcomes {
+            let (mut logins, mut sent, mut now) = (logins(), 0, begun);
+            while now < begun + hour {
+                if matches!(logins.proof(at(1), now), Ok(Proof::Login(_))) {
+                    sent += 1;
+                    logins.sent(at(1), now);
+                    outcome(&mut logins, now);
+                }
+                // Servers that are not asked are forgotten, this is not.
+                logins.keep(|_| false, now);
+                now += step;
+            }
+            assert!(sent <= 3600 / 15 + 10, "{sent} logins in an hour");
+            assert!(logins.sent.len() == 1 && logins.refused.len() <= 1);
+            logins.keep(|_| false, now + hour);
+            assert!(logins.sent.is_empty() && logins.sessions.is_empty());
+        }
+        // A new password is tried at once.
+        let mut logins = logins();
+        (0..10).for_each(|_| logins.sent(at(1), begun));
+        assert!(matches!(logins.proof(at(1), begun), Err(LoginError::TooMany { .. })));
+        assert!(logins.proof(at(2), begun).is_ok(), "each server by itself");
+        logins.replace(logins.credentials.clone());
+        assert!(logins.proof(at(1), begun).is_ok());
+    }
+
+    #[test]
+    fn h120_sessions_with_servers_that_are_not_asked_do_not_pile_up() {
+        let (mut logins, now) = (logins(), Instant::now());
+        for port in 1..2000 {
+            logins.accepted(at(port), session(3600), now);
+            logins.keep(|_| false, now);
+            assert!(logins.sessions.len() <= MOST_IDLE, "{port}");
+        }
+    }
+
+    #[test]
+    fn h120_a_lifetime_that_says_nothing_is_no_reason_to_renew() {
+        let (mut logins, now) = (logins(), Instant::now());
+        for life in [0, u64::from(u32::MAX), u64::MAX] {
+            logins.accepted(at(1), session(life), now);
+            assert!(is_token(&logins, at(1), now + Duration::from_secs(1_000_000)), "{life}");
+        }
     }
 
     #[test]

@@ -1,0 +1,229 @@
+//! A server that says what a test tells it to, in clear or over TLS, and notes
+//! what it was sent.
+#![allow(dead_code, reason = "each test uses a part")]
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+#[cfg(feature = "tls")]
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+
+/// The fields of an admin message by their ids.
+pub type Fields = BTreeMap<u8, Vec<u8>>;
+
+/// How a request of the admin protocol is answered; `None` = never.
+pub type Answer = fn(&Fields) -> Option<Vec<u8>>;
+
+/// What it says and what it was sent.
+pub struct Script {
+    /// To each info command.
+    pub replies: BTreeMap<String, String>,
+    /// To logins and to tokens.
+    pub login: Answer,
+    pub authenticate: Answer,
+    pub logins: Vec<Fields>,
+    pub tokens: Vec<Fields>,
+    /// Info commands that came.
+    pub asked: Vec<String>,
+    pub connections: usize,
+}
+
+/// The server; its threads end with the process.
+#[derive(Clone)]
+pub struct Scripted {
+    pub address: SocketAddr,
+    pub script: Arc<Mutex<Script>>,
+}
+
+/// An answer of the admin protocol.
+pub fn answer(code: u8, fields: &[(u8, &[u8])]) -> Option<Vec<u8>> {
+    let mut body = vec![0; 16];
+    (body[1], body[3]) = (code, fields.len() as u8);
+    for (id, data) in fields {
+        body.extend((data.len() as u32 + 1).to_be_bytes());
+        body.push(*id);
+        body.extend(*data);
+    }
+    let mut message = (body.len() as u64).to_be_bytes().to_vec();
+    (message[0], message[1]) = (2, 2);
+    message.extend(body);
+    Some(message)
+}
+
+/// A session of an hour.
+pub fn session(_: &Fields) -> Option<Vec<u8>> {
+    answer(0, &[(5, b"a-token"), (6, &3600u32.to_be_bytes())])
+}
+
+/// Yes.
+pub fn good(_: &Fields) -> Option<Vec<u8>> {
+    answer(0, &[])
+}
+
+/// No such session.
+pub fn refused(_: &Fields) -> Option<Vec<u8>> {
+    answer(80, &[])
+}
+
+impl Scripted {
+    /// A node that is alone and holds all of `test`; over TLS with the certificate
+    /// in `FILE.pem` and the key in `FILE.key`.
+    pub fn start(id: &str, tls: Option<&std::path::Path>) -> Scripted {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        use base64::Engine as _;
+        let all = base64::engine::general_purpose::STANDARD.encode([0xff; 512]);
+        let replies = [
+            ("node", id),
+            ("build", "8.1.2.0"),
+            ("cluster-name", "lab"),
+            ("partition-generation", "1"),
+            ("peers-generation", "1"),
+            ("rebalance-generation", "1"),
+            ("peers-clear-std", "1,3000,[]"),
+            ("peers-tls-std", "1,3000,[]"),
+            ("service-clear-std", &address.to_string()),
+            ("service-tls-std", &address.to_string()),
+            ("rack-ids", "ERROR:25:enterprise only"),
+            ("replicas", &format!("test:0,1,{all}")),
+        ];
+        let replies = replies.map(|(command, value)| (command.into(), value.into())).into();
+        let (logins, tokens, asked) = Default::default();
+        let script = Script {
+            replies,
+            login: session,
+            authenticate: good,
+            logins,
+            tokens,
+            asked,
+            connections: 0,
+        };
+        let server = Scripted { address, script: Arc::new(Mutex::new(script)) };
+        let own = server.clone();
+        #[cfg(feature = "tls")]
+        let tls = tls.map(tls_config);
+        #[cfg(not(feature = "tls"))]
+        assert!(tls.is_none());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let own = own.clone();
+                own.script.lock().unwrap().connections += 1;
+                #[cfg(feature = "tls")]
+                let tls = tls.clone();
+                std::thread::spawn(move || {
+                    #[cfg(feature = "tls")]
+                    if let Some(tls) = tls {
+                        let session = rustls::ServerConnection::new(tls).unwrap();
+                        return own.serve(rustls::StreamOwned::new(session, stream));
+                    }
+                    own.serve::<TcpStream>(stream)
+                });
+            }
+        });
+        server
+    }
+
+    pub fn set(&self, command: &str, value: impl ToString) {
+        self.script.lock().unwrap().replies.insert(command.into(), value.to_string());
+    }
+
+    /// Lists these peers over TLS and in clear from now on.
+    pub fn list(&self, tls: &str, clear: &str) {
+        let mut script = self.script.lock().unwrap();
+        let next = script.replies["peers-generation"].parse::<u32>().unwrap() + 1;
+        script.replies.insert("peers-generation".into(), next.to_string());
+        script.replies.insert("peers-tls-std".into(), format!("{next},3000,[{tls}]"));
+        script.replies.insert("peers-clear-std".into(), format!("{next},3000,[{clear}]"));
+    }
+
+    pub fn answers(&self, login: Answer, authenticate: Answer) {
+        let mut script = self.script.lock().unwrap();
+        (script.login, script.authenticate) = (login, authenticate);
+    }
+
+    pub fn logins(&self) -> usize {
+        self.script.lock().unwrap().logins.len()
+    }
+
+    pub fn tokens(&self) -> usize {
+        self.script.lock().unwrap().tokens.len()
+    }
+
+    pub fn connections(&self) -> usize {
+        self.script.lock().unwrap().connections
+    }
+
+    fn serve<S: Read + Write>(&self, mut stream: S) {
+        let mut header = [0; 8];
+        while stream.read_exact(&mut header).is_ok() {
+            let kind = header[1];
+            header[..2].fill(0);
+            let length = u64::from_be_bytes(header) as usize;
+            let mut body = vec![0; length.min(1 << 20)];
+            if stream.read_exact(&mut body).is_err() {
+                return;
+            }
+            let reply = match kind {
+                2 => self.admin(&body),
+                _ => Some(self.info(&body)),
+            };
+            let Some(reply) = reply else {
+                // Never answered; it ends with the other side.
+                let _ = stream.read(&mut [0; 1]);
+                return;
+            };
+            if stream.write_all(&reply).and_then(|()| stream.flush()).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn admin(&self, body: &[u8]) -> Option<Vec<u8>> {
+        let (mut fields, mut rest) = (Fields::new(), &body[16..]);
+        while let Some((length, after)) = rest.split_first_chunk::<4>() {
+            let (field, after) = after.split_at(u32::from_be_bytes(*length) as usize);
+            fields.insert(field[0], field[1..].to_vec());
+            rest = after;
+        }
+        let mut script = self.script.lock().unwrap();
+        let answer = if body[2] == 20 { script.login } else { script.authenticate };
+        let reply = answer(&fields);
+        if body[2] == 20 {
+            script.logins.push(fields)
+        } else {
+            script.tokens.push(fields)
+        }
+        reply
+    }
+
+    fn info(&self, body: &[u8]) -> Vec<u8> {
+        let mut script = self.script.lock().unwrap();
+        let mut text = String::new();
+        for command in String::from_utf8_lossy(body).lines() {
+            let value = script.replies.get(command);
+            let value = value.map_or("ERROR:4:unrecognized command", String::as_str);
+            text += &format!("{command}\t{value}\n");
+            script.asked.push(command.to_owned());
+        }
+        let mut message = (text.len() as u64).to_be_bytes().to_vec();
+        (message[0], message[1]) = (2, 1);
+        message.extend(text.into_bytes());
+        message
+    }
+}
+
+#[cfg(feature = "tls")]
+fn tls_config(file: &std::path::Path) -> Arc<rustls::ServerConfig> {
+    let certificate = CertificateDer::from_pem_file(file.with_extension("pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(file.with_extension("key")).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    Arc::new(config)
+}
