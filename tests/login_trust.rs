@@ -5,12 +5,15 @@
 mod authority;
 #[path = "common/scripted.rs"]
 mod scripted;
+#[path = "common/scripted_tls.rs"]
+mod scripted_tls;
 mod tend_common;
 
 use std::time::Duration;
 
 use authority::Authority;
 use scripted::{Scripted, answer, good, refused, session};
+use scripted_tls::start_tls;
 use tend_common::{Log, ids, node};
 use tendmap::map::{Capacity, ClusterMap, ClusterName, Node, TlsName};
 use tendmap::tend::login::{AuthMode, Credentials};
@@ -30,8 +33,8 @@ fn nothing() -> String {
 
 fn pair(authority: &Authority, id: &str, name: &str) -> Pair {
     authority.issue(id, &[name], false);
-    let tls = Scripted::start(id, Some(&authority.path(id)));
-    let clear = Scripted::start(id, None);
+    let tls = start_tls(id, &authority.path(id));
+    let clear = Scripted::start(id);
     for server in [&tls, &clear] {
         server.set("service-clear-std", clear.address);
         server.set("service-tls-std", tls.address);
@@ -221,7 +224,7 @@ const FEW: usize = 8;
 #[test]
 fn h120_a_session_that_ends_at_once_is_no_login_with_every_pass() {
     for (lifetime, what) in [(0u32, "0"), (1, "1 s"), (u32::MAX, "136 years")] {
-        let server = Scripted::start("A1", None);
+        let server = Scripted::start("A1");
         let answers: scripted::Answer = match lifetime {
             0 => |_| answer(0, &[(5, b"t"), (6, &[0; 4])]),
             1 => |_| answer(0, &[(5, b"t"), (6, &[0, 0, 0, 1])]),
@@ -262,7 +265,7 @@ fn h120_whatever_answers_a_login_is_not_sent_another_with_every_pass() {
         ("nothing", |_| None, good),
     ];
     for (what, login, authenticate) in odd {
-        let server = Scripted::start("A1", None);
+        let server = Scripted::start("A1");
         server.answers(login, authenticate);
         let mut source = alone(&server);
         for _ in 0..300 {
@@ -276,7 +279,7 @@ fn h120_whatever_answers_a_login_is_not_sent_another_with_every_pass() {
 
 #[test]
 fn h120_a_token_that_no_connection_can_use_is_no_login_with_every_pass() {
-    let server = Scripted::start("A1", None);
+    let server = Scripted::start("A1");
     server.answers(session, refused);
     let mut source = alone(&server);
     assert_eq!(pass(&mut source).nodes_ok, 1);
@@ -290,7 +293,7 @@ fn h120_a_token_that_no_connection_can_use_is_no_login_with_every_pass() {
 
 #[test]
 fn h120_a_seed_that_is_of_no_use_yet_is_not_sent_a_login_with_every_pass() {
-    let server = Scripted::start("A1", None);
+    let server = Scripted::start("A1");
     server.set("partition-generation", -1);
     let mut source = alone(&server);
     for _ in 0..300 {

@@ -117,6 +117,8 @@ impl Client {
         // directory, and links may be changed.
         config.shm_directory = resolved(&config.shm_directory);
         let racks = config.preferred_racks.clone();
+        // The source has it, and it may be changed there.
+        let config = Config { password: None, ..config };
         let (open, asked) = match config.use_shm {
             true => shared(config, source, waits)?,
             false => alone(config, source, waits)?,

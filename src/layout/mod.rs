@@ -30,6 +30,7 @@ mod planes;
 mod slots;
 mod system_v;
 mod table;
+mod wiping;
 mod words;
 
 pub use capacity::{Capacity, CapacityError};
@@ -46,4 +47,5 @@ pub use system_v::{
 };
 #[cfg(feature = "tend")]
 pub(crate) use table::own_descriptors;
+pub use wiping::{WipingAllocator, wipe_variable};
 pub use words::{OwnerWord, futex_half};

@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use secrecy::ExposeSecret;
-
 use super::config::SimUser;
 use crate::tend::login::{AUTHENTICATE, AuthMode, Credentials, Fields, LOGIN, field};
 
@@ -98,7 +96,7 @@ impl Security {
 
     /// Adds a user, or gives it another password and rights.
     pub fn set_user(&mut self, config: SimUser) {
-        let password = config.password.expose_secret().into();
+        let password = config.password.clone();
         let hash = Credentials::new(AuthMode::Internal, &config.name, password)
             .map(|credentials| credentials.hash().to_owned())
             .unwrap_or_default();

@@ -7,14 +7,18 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-#[cfg(feature = "tls")]
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-
 /// The fields of an admin message by their ids.
 pub type Fields = BTreeMap<u8, Vec<u8>>;
 
 /// How a request of the admin protocol is answered; `None` = never.
 pub type Answer = fn(&Fields) -> Option<Vec<u8>>;
+
+/// A connection, in clear or over TLS.
+pub trait Stream: Read + Write {}
+impl<S: Read + Write> Stream for S {}
+
+/// What a connection is wrapped in.
+pub type Wrap = Arc<dyn Fn(TcpStream) -> Box<dyn Stream> + Send + Sync>;
 
 /// What it says and what it was sent.
 pub struct Script {
@@ -68,9 +72,13 @@ pub fn refused(_: &Fields) -> Option<Vec<u8>> {
 }
 
 impl Scripted {
-    /// A node that is alone and holds all of `test`; over TLS with the certificate
-    /// in `FILE.pem` and the key in `FILE.key`.
-    pub fn start(id: &str, tls: Option<&std::path::Path>) -> Scripted {
+    /// A node in clear that is alone and holds all of `test`.
+    pub fn start(id: &str) -> Scripted {
+        Scripted::start_with(id, Arc::new(|stream| Box::new(stream)))
+    }
+
+    /// The same over other streams.
+    pub fn start_with(id: &str, wrap: Wrap) -> Scripted {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         use base64::Engine as _;
@@ -102,24 +110,11 @@ impl Scripted {
         };
         let server = Scripted { address, script: Arc::new(Mutex::new(script)) };
         let own = server.clone();
-        #[cfg(feature = "tls")]
-        let tls = tls.map(tls_config);
-        #[cfg(not(feature = "tls"))]
-        assert!(tls.is_none());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let own = own.clone();
+                let (own, wrap) = (own.clone(), wrap.clone());
                 own.script.lock().unwrap().connections += 1;
-                #[cfg(feature = "tls")]
-                let tls = tls.clone();
-                std::thread::spawn(move || {
-                    #[cfg(feature = "tls")]
-                    if let Some(tls) = tls {
-                        let session = rustls::ServerConnection::new(tls).unwrap();
-                        return own.serve(rustls::StreamOwned::new(session, stream));
-                    }
-                    own.serve::<TcpStream>(stream)
-                });
+                std::thread::spawn(move || own.serve(wrap(stream)));
             }
         });
         server
@@ -155,7 +150,7 @@ impl Scripted {
         self.script.lock().unwrap().connections
     }
 
-    fn serve<S: Read + Write>(&self, mut stream: S) {
+    fn serve(&self, mut stream: Box<dyn Stream>) {
         let mut header = [0; 8];
         while stream.read_exact(&mut header).is_ok() {
             let kind = header[1];
@@ -212,18 +207,4 @@ impl Scripted {
         message.extend(text.into_bytes());
         message
     }
-}
-
-#[cfg(feature = "tls")]
-fn tls_config(file: &std::path::Path) -> Arc<rustls::ServerConfig> {
-    let certificate = CertificateDer::from_pem_file(file.with_extension("pem")).unwrap();
-    let key = PrivateKeyDer::from_pem_file(file.with_extension("key")).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .unwrap();
-    Arc::new(config)
 }

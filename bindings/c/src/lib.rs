@@ -19,3 +19,7 @@ mod router;
 mod status;
 mod text;
 mod version;
+
+/// Passwords go through the memory of texts and of TLS.
+#[global_allocator]
+static WIPING: tendmap::layout::WipingAllocator = tendmap::layout::WipingAllocator;

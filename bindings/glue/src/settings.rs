@@ -297,7 +297,6 @@ pub fn seconds(text: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use secrecy::ExposeSecret;
     use tendmap::segment::Backend;
     use tendmap::tend::login::AuthMode;
 

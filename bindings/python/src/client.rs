@@ -26,7 +26,7 @@ use crate::settings::{self, Settings};
 /// Any thread may use it. It may be made before `os.fork` and used after it:
 /// the first call in a child starts the child's own part, without touching its
 /// parent's. Pickled or copied, it becomes a client with the same settings that
-/// connects at its first use.
+/// connects at its first use; with a password that raises ArgumentTypeError.
 ///
 /// Connects: attaches to the segment of `shm_key`, or makes it and tends.
 ///
@@ -143,9 +143,11 @@ impl Client {
         let hosts = hosts.unwrap_or_else(|| py.None().into_bound(py));
         let lazy = lazy.map_or(Ok(false), |lazy| flag("lazy", &lazy))?;
         let settings = settings.unwrap_or_else(|| PyDict::new(py));
-        let settings = Settings::read(&hosts, &settings)?;
+        let mut settings = Settings::read(&hosts, &settings)?;
+        let connection = Connection::new(settings.config(py)?);
+        settings.forget_password();
         let client = Client {
-            connection: Connection::new(settings.config(py)?),
+            connection,
             settings: Mutex::new(settings),
             pool: Pool::new(),
             nodes: Nodes::new(),

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use pyo3::prelude::*;
 use tendmap::client::{Client as Known, Config};
+use tendmap::tend::login::SecretString;
 use tendmap_bindings::Session;
 
 use crate::errors::{closed, raise};
@@ -21,16 +22,23 @@ enum State {
 /// threads that hold the interpreter's lock, which also `os.fork` needs.
 pub struct Connection {
     pub config: Config,
+    /// Until it has connected.
+    password: Mutex<Option<SecretString>>,
     state: Mutex<State>,
 }
 
 impl Connection {
-    pub fn new(config: Config) -> Connection {
-        Connection { config, state: Mutex::new(State::Lazy) }
+    pub fn new(mut config: Config) -> Connection {
+        let password = Mutex::new(config.password.take());
+        Connection { config, password, state: Mutex::new(State::Lazy) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn password(&self) -> MutexGuard<'_, Option<SecretString>> {
+        self.password.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The session; `None` = not connected yet.
@@ -49,7 +57,8 @@ impl Connection {
         if let Some(session) = self.connected(py)? {
             return Ok(session);
         }
-        let config = self.config.clone();
+        let mut config = self.config.clone();
+        config.password = self.password().clone();
         let connect = move || Session::connect(config.clone());
         let made = interruptible(py, connect)?.map_err(|failure| raise(py, failure))?;
         let made = Arc::new(made);
@@ -66,6 +75,7 @@ impl Connection {
         let mut state = self.state();
         let State::Lazy = *state else { return None };
         *state = State::Connected(made.clone());
+        *self.password() = None;
         Some(made)
     }
 
@@ -88,6 +98,7 @@ impl Connection {
                 State::Connected(session) => Some(session.clone()),
                 State::Closed(session) => session.upgrade(),
             };
+            *self.password() = None;
             *state = State::Closed(session.as_ref().map_or_else(Weak::new, Arc::downgrade));
             session
         };

@@ -23,6 +23,10 @@ use pyo3::types::{PyBytes, PyDict, PyString};
 use tendmap::client::{Reader, Status};
 use tendmap_bindings::Failure;
 
+/// Passwords go through the memory of texts and of TLS.
+#[global_allocator]
+static WIPING: tendmap::layout::WipingAllocator = tendmap::layout::WipingAllocator;
+
 /// The RIPEMD-160 digest of a key in a set (None = in none): 20 bytes.
 #[pyfunction]
 fn digest<'py>(

@@ -6,6 +6,7 @@ use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple,
 };
 use tendmap::client::{Config, ConnectError};
+use tendmap::tend::login::SecretString;
 use tendmap_bindings::{Failure, Kind, set};
 
 use crate::arguments::{number, text as word};
@@ -19,17 +20,21 @@ pub struct Settings {
     pub hosts: String,
     /// In the caller's order.
     others: Vec<(String, String)>,
+    password: Option<SecretString>,
 }
 
 impl Settings {
     /// Reads them.
     pub fn read(hosts: &Bound<'_, PyAny>, others: &Bound<'_, PyDict>) -> PyResult<Settings> {
-        let mut settings = Settings { hosts: listed(hosts)?, others: Vec::new() };
+        let mut settings = Settings { hosts: listed(hosts)?, others: Vec::new(), password: None };
         for (name, value) in others {
             let name = word("a setting's name", &name)?.to_owned();
             if !value.is_none() {
                 let value = text(&name, &value)?;
-                settings.others.push((name, value));
+                match name.as_str() {
+                    "password" => settings.password = Some(value.into()),
+                    _ => settings.others.push((name, value)),
+                }
             }
         }
         Ok(settings)
@@ -41,6 +46,7 @@ impl Settings {
         let mut config = Config::new(Vec::new());
         config.use_shm = true;
         set(&mut config, "hosts", &self.hosts).map_err(|error| raise(py, error))?;
+        config.password = self.password.clone();
         // Whether there is TLS is said last: arguments have no order.
         let (tls, others) = self.others.iter().partition::<Vec<_>, _>(|(name, _)| name == "tls");
         for (name, value) in others.into_iter().chain(tls) {
@@ -51,14 +57,30 @@ impl Settings {
         Ok(config)
     }
 
-    /// Remembers another value.
+    /// Remembers another value; of a password, that there is one.
     pub fn change(&mut self, name: &str, value: String) {
+        if name == "password" {
+            self.password = Some(SecretString::default());
+            return;
+        }
         self.others.retain(|(known, _)| known != name);
         self.others.push((name.into(), value));
     }
 
-    /// All but the hosts, as keyword arguments.
+    /// The configuration was made: the client has the password.
+    pub fn forget_password(&mut self) {
+        self.password = self.password.take().map(|_| SecretString::default());
+    }
+
+    /// All but the hosts, as keyword arguments. There are none with a password:
+    /// it would be in the clear wherever a pickle goes.
     pub fn arguments<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        if self.password.is_some() {
+            let text = "a client with a password is neither pickled nor copied, because the \
+                        password would be in the copy; wanted a new tendmap.Client where it is \
+                        needed (one that was made before a fork may be used after it)";
+            return Err(wrong_type(py, text));
+        }
         let arguments = PyDict::new(py);
         for (name, value) in &self.others {
             arguments.set_item(name, value)?;

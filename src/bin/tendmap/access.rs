@@ -17,7 +17,8 @@ pub struct Access {
     /// The user's password.
     ///
     /// Other users of the host see flags: better give it in the environment.
-    #[arg(long, help_heading = SECURITY, value_name = "TEXT", hide_short_help = true)]
+    #[arg(long, help_heading = SECURITY, value_name = "TEXT", hide_short_help = true,
+        value_parser = crate::settings::password)]
     pub password: Option<SecretString>,
     /// How the user logs in: INTERNAL, EXTERNAL, EXTERNAL_INSECURE or PKI.
     #[arg(long, help_heading = SECURITY, value_name = "MODE", default_value_t = AuthMode::Internal,

@@ -35,6 +35,11 @@ use args::{Nothing, OutputArgs, Placed};
 use log::Log;
 use output::Output;
 use settings::Settings;
+use tendmap::layout::WipingAllocator;
+
+/// Passwords go through the memory of parsers and of TLS.
+#[global_allocator]
+static WIPING: WipingAllocator = WipingAllocator;
 
 /// One process tends an Aerospike cluster; all others on the host route from
 /// shared memory.
@@ -145,7 +150,7 @@ fn main() -> ExitCode {
         Command::BenchProcess(args) => bench::run_child(&args.common, &args.own),
         Command::Worker(args) => fleet::worker::run(&args.common, &args.own),
         Command::Check(args) => check::run(&args.own, &origins, &output),
-        Command::Tend(args) => tend::run(&args.common, &args.own, origins, &log, &output),
+        Command::Tend(args) => tend::run(&args.common, args.own, origins, &log, &output),
         Command::Route(args) => route::run(&args.common, &args.own, &output),
         Command::Map(args) => map::run(&args.common, &output),
         Command::Status(args) => status::run(&args.common, &output),

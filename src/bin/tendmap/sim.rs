@@ -8,7 +8,6 @@ use std::sync::mpsc;
 use std::time::Duration;
 use std::{io, thread};
 
-use secrecy::ExposeSecret as _;
 use tendmap::sim::{Sim, SimConfig, SimNamespace, SimTls, SimUser, console};
 use tendmap::tend::login::SecretString;
 
@@ -49,7 +48,8 @@ pub struct Args {
     #[arg(long, help_heading = SECURITY, value_name = "NAME:PASSWORD", value_parser = user)]
     user: Vec<User>,
     /// The password of users that are given without one.
-    #[arg(long, help_heading = SECURITY, value_name = "TEXT")]
+    #[arg(long, help_heading = SECURITY, value_name = "TEXT",
+        value_parser = crate::settings::password)]
     password: Option<SecretString>,
     /// How long a session is good for; 0 = for ever.
     #[arg(long, help_heading = SECURITY, value_name = "TIME", default_value = "24h",

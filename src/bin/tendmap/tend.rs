@@ -135,7 +135,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// [`Failure`] if it can't connect.
 pub fn run(
     common: &Common,
-    args: &Args,
+    args: Args,
     origins: Origins,
     log: &Log,
     output: &Output,
@@ -156,6 +156,8 @@ pub fn run(
     let journal = Journal::start(output)?;
     let failed = |error| Failure::Failed(format!("can't start a thread: {error}"));
     let wait = args.wait;
+    // The password is the client's from here on: what replaces it is all there is.
+    drop(args);
     // Beside this thread, which has to hear a signal meanwhile.
     let connect = move || {
         let result = if wait { Client::start(config) } else { Client::connect(config) };

@@ -7,8 +7,9 @@ use std::sync::{Arc, OnceLock};
 use base64::Engine as _;
 use base64::alphabet::BCRYPT;
 use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
-use secrecy::zeroize::Zeroizing;
-use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use super::SecretString;
 
 /// The cost of the hash that servers compare with.
 const COST: u32 = 10;

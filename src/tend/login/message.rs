@@ -1,6 +1,6 @@
 //! Requests of the admin protocol, and the fields that all its messages have.
 
-use secrecy::zeroize::Zeroizing;
+use zeroize::Zeroizing;
 
 use super::reply::{FIXED, Session};
 use super::{AuthMode, Credentials};
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_connection_authenticates_by_user_and_token() {
-        let session = Session::new(b"tok".to_vec(), None);
+        let session = Session::new(b"tok", None);
         let request = authenticate(&credentials(AuthMode::Internal), &session);
         assert_eq!((request[10], request[11]), (0, 2));
         assert_eq!(fields(&request), [(0, b"ab".to_vec()), (5, b"tok".to_vec())]);

@@ -4,18 +4,20 @@
 //! is good for. Every later connection authenticates with the token. What a
 //! server answers is bounded and read whole before anything is made of it.
 //!
-//! Passwords, hashes and tokens are kept in memory that is wiped when it is
-//! dropped; they show in no error and no debug output.
+//! Of a password, its hash and a token there is one copy each, in pages that are
+//! in no core dump and are wiped when it is dropped; they show in no error and no
+//! debug output.
 
 mod credentials;
 mod error;
 mod message;
 mod reply;
+mod secret;
 
 pub use credentials::{AuthMode, AuthModeError, Credentials, CredentialsError};
 pub use error::LoginError;
 pub use message::{Request, authenticate, login};
-pub use secrecy::SecretString;
+pub use secret::SecretString;
 
 pub use reply::{
     Authenticated, LoggedIn, MAX_LOGIN_REPLY, Session, login_body_length, parse_authenticate,

@@ -3,10 +3,9 @@
 use core::fmt;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretSlice};
-
 use super::LoginError;
 use super::message::{Fields, field};
+use super::secret::SecretBytes;
 use crate::tend::{Header, Kind, VERSION};
 
 /// The fixed part of a message after its header, in bytes.
@@ -16,22 +15,22 @@ pub(super) const FIXED: usize = 16;
 /// token has some hundred.
 pub const MAX_LOGIN_REPLY: usize = 16 << 10;
 
-/// A token that stands for a login. Debug output does not show it; it is wiped
-/// when it is dropped.
+/// A token that stands for a login. Debug output does not show it; it is in no
+/// core dump and wiped when it is dropped.
 pub struct Session {
-    token: SecretSlice<u8>,
+    token: SecretBytes,
     lifetime: Option<Duration>,
 }
 
 impl Session {
     /// The session of that token.
-    pub fn new(token: Vec<u8>, lifetime: Option<Duration>) -> Session {
-        Session { token: token.into(), lifetime }
+    pub fn new(token: &[u8], lifetime: Option<Duration>) -> Session {
+        Session { token: SecretBytes::copy(token), lifetime }
     }
 
     /// The token.
     pub fn token(&self) -> &[u8] {
-        self.token.expose_secret()
+        self.token.expose()
     }
 
     /// How long it is good for from the login on; `None` = for ever.
@@ -109,7 +108,7 @@ pub fn parse_login(body: &[u8]) -> Result<LoggedIn, LoginError> {
         return Err(broken(&fields));
     }
     let token = token.filter(|token| !token.is_empty()).ok_or(LoginError::NoToken)?;
-    Ok(LoggedIn::Session(Session::new(token.to_vec(), lifetime)))
+    Ok(LoggedIn::Session(Session::new(token, lifetime)))
 }
 
 /// Reads the body of the answer to an AUTHENTICATE.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use secrecy::zeroize::Zeroizing;
+use zeroize::Zeroizing;
 
 use super::TlsError;
 use crate::descriptor;

@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use secrecy::zeroize::{Zeroize, Zeroizing};
+use zeroize::{Zeroize, Zeroizing};
 
 use super::AskError;
 use super::logins::Proof;
@@ -48,6 +48,15 @@ pub(super) enum Step {
     LoggedIn(LoggedIn),
     /// The body of a reply.
     Reply(Vec<u8>),
+}
+
+impl Drop for Connection {
+    /// It may be in the middle of the answer to a login.
+    fn drop(&mut self) {
+        if self.proof.is_some() {
+            self.input.zeroize();
+        }
+    }
 }
 
 impl Connection {

@@ -247,7 +247,7 @@ mod tests {
     }
 
     fn session(seconds: u64) -> Option<Session> {
-        Some(Session::new(b"t".to_vec(), Some(Duration::from_secs(seconds))))
+        Some(Session::new(b"t", Some(Duration::from_secs(seconds))))
     }
 
     fn is_token(logins: &Logins, server: SocketAddr, now: Instant) -> bool {
@@ -265,7 +265,7 @@ mod tests {
             assert!(matches!(logins.renewal(at(1), due), Ok(Some(Proof::Login(_)))), "{life}");
             assert!(!is_token(&logins, at(1), due), "{life}");
         }
-        logins.accepted(at(1), Some(Session::new(b"t".to_vec(), None)), now);
+        logins.accepted(at(1), Some(Session::new(b"t", None)), now);
         assert!(is_token(&logins, at(1), now + second * 1_000_000), "without a lifetime");
         logins.forget(at(1));
         assert!(!is_token(&logins, at(1), now));

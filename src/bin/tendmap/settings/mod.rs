@@ -10,6 +10,7 @@
 mod definition;
 mod file;
 mod origins;
+mod secret;
 mod usage;
 mod value;
 
@@ -28,6 +29,7 @@ use definition::{command_first, definition, is_setting, is_switch, own_settings,
 use file::Entry;
 pub use origins::Origins;
 use origins::{Found, Origin};
+pub use secret::password;
 use value::{check_value, is_on};
 
 /// The command line as it was understood.
@@ -75,7 +77,9 @@ type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 /// # Errors
 /// [`Unsettled`].
 pub fn load() -> Result<Settings, Unsettled> {
-    resolve(env::args_os().collect(), &|name| env::var_os(name))
+    let settings = resolve(env::args_os().collect(), &secret::of_environment)?;
+    secret::keep(settings.origins.raw("password"));
+    Ok(settings)
 }
 
 /// Whether errors are to be JSON, where the settings could not be read.
@@ -89,6 +93,7 @@ fn resolve(arguments: Vec<OsString>, variables: Variables) -> Result<Settings, U
     let variables: Variables = &|name| variables(name).filter(|value| !value.is_empty());
     let command = definition();
     let mut arguments = command_first(&command, arguments);
+    secret::seal(&mut arguments);
     // Help and version are answered here.
     let given = command.clone().ignore_errors(true).try_get_matches_from(&arguments);
     let given = given.map_err(|error| usage::help(error, &arguments))?;
@@ -140,7 +145,8 @@ fn find(
         entries.find(|entry| Some(&*entry.name) == arg.get_long())
     };
     let of_entry = |entry: &Entry| {
-        let values = entry.values.iter().map(OsString::from).collect();
+        let value = |value| secret::sealed(&entry.name, OsString::from(value));
+        let values = entry.values.iter().map(value).collect();
         Ok(Some((values, Origin::Line(entry.line))))
     };
     let mut found = Vec::new();
@@ -191,7 +197,7 @@ fn from_variable(
         (ArgAction::Append, Some(text)) => {
             text.split(',').map(|part| OsString::from(part.trim())).collect()
         }
-        _ => vec![value],
+        _ => vec![secret::sealed(long, value)],
     };
     for value in &values {
         check_value(arg, value).map_err(|problem| {

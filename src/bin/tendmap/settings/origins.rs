@@ -1,6 +1,6 @@
 //! Where each setting is from.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
@@ -65,6 +65,13 @@ impl Origins {
     /// The configuration file, if there is one.
     pub fn file(&self) -> Option<&Path> {
         self.path.as_deref()
+    }
+
+    /// A value of one flag as the parser has it.
+    pub(super) fn raw(&self, id: &str) -> Option<&OsStr> {
+        let matches = self.matches();
+        matches.try_contains_id(id).ok()?;
+        matches.get_raw(id)?.next()
     }
 
     /// The settings that differ from other ones, as flags without dashes.

@@ -1,0 +1,122 @@
+//! Passwords on their way through the parser, which keeps what it is given as it
+//! is and shows it in errors: it gets a mark that stands for one.
+
+use std::ffi::{OsStr, OsString};
+use std::sync::{Mutex, PoisonError};
+
+use tendmap::tend::login::SecretString;
+
+use super::definition::variable;
+
+/// The flag.
+const PASSWORD: &str = "password";
+/// How a mark begins; a number follows.
+const MARK: &str = "\u{1}password-";
+
+/// The passwords that there are, each once; `None` = not needed any more.
+static KNOWN: Mutex<Vec<Option<SecretString>>> = Mutex::new(Vec::new());
+/// The mark of the one of the environment.
+static TAKEN: Mutex<Option<OsString>> = Mutex::new(None);
+
+/// What stands for a value of that flag: of a password a mark, the same for the
+/// same password.
+pub fn sealed(long: &str, value: OsString) -> OsString {
+    let Some(text) = value.to_str().filter(|text| long == PASSWORD && opened(text).is_none())
+    else {
+        return value;
+    };
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let same = |secret: &Option<SecretString>| {
+        secret.as_ref().is_some_and(|secret| secret.expose_secret() == text)
+    };
+    let at = known.iter().position(same).unwrap_or_else(|| {
+        known.push(Some(text.into()));
+        known.len() - 1
+    });
+    format!("{MARK}{at}").into()
+}
+
+/// The same of arguments.
+pub fn seal(arguments: &mut [OsString]) {
+    let flag = format!("--{PASSWORD}");
+    let mut is_value = false;
+    for argument in arguments {
+        let text = argument.to_str().unwrap_or_default();
+        if is_value && !text.starts_with('-') {
+            *argument = sealed(PASSWORD, core::mem::take(argument));
+        } else if let Some(value) = text.strip_prefix(&flag).and_then(|rest| rest.strip_prefix('='))
+        {
+            let mut whole = OsString::from(format!("{flag}="));
+            whole.push(sealed(PASSWORD, value.into()));
+            *argument = whole;
+        }
+        is_value = *argument == *flag;
+    }
+}
+
+/// The password that a mark stands for.
+fn opened(mark: &str) -> Option<SecretString> {
+    let at: usize = mark.strip_prefix(MARK)?.parse().ok()?;
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner).get(at)?.clone()
+}
+
+/// Forgets all but the one in use and the one of the environment.
+pub fn keep(mark: Option<&OsStr>) {
+    let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    for (at, secret) in known.iter_mut().enumerate() {
+        let own = OsString::from(format!("{MARK}{at}"));
+        if Some(&*own) != mark && Some(&own) != taken.as_ref() {
+            *secret = None;
+        }
+    }
+}
+
+/// A password as the parser has it.
+///
+/// # Errors
+/// None; parsers of values have one.
+pub fn password(text: &str) -> Result<SecretString, core::convert::Infallible> {
+    Ok(opened(text).unwrap_or_else(|| text.into()))
+}
+
+/// The value of the variable of the password. It is taken out of the environment
+/// when that is read first, so that neither `/proc/PID/environ` nor a core dump
+/// shows it, and remembered.
+pub fn of_environment(name: &str) -> Option<OsString> {
+    if name != variable(PASSWORD) {
+        return std::env::var_os(name);
+    }
+    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(value) = std::env::var_os(name).filter(|value| !value.is_empty()) {
+        *taken = Some(sealed(PASSWORD, value));
+        tendmap::layout::wipe_variable(name);
+    }
+    taken.clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parser_sees_no_password() {
+        let given = ["tendmap", "tend", "--password=a", "--password", "b", "--user", "a", "--wait"];
+        let mut arguments = given.map(OsString::from);
+        seal(&mut arguments);
+        let text = |at: usize| arguments[at].to_str().unwrap();
+        assert_eq!(
+            [text(1), text(3), text(5), text(6), text(7)],
+            [given[1], given[3], given[5], "a", "--wait"]
+        );
+        let mark = text(2).strip_prefix("--password=").unwrap();
+        assert_eq!(password(mark).unwrap().expose_secret(), "a");
+        assert_eq!(password(text(4)).unwrap().expose_secret(), "b");
+        assert_eq!(sealed(PASSWORD, mark.into()), mark, "sealed once");
+        assert_eq!(sealed(PASSWORD, "a".into()), mark, "the same for the same");
+        assert_eq!(sealed("user", "a".into()), "a");
+        let mut missing = ["tendmap", "tend", "--password", "--wait"].map(OsString::from);
+        seal(&mut missing);
+        assert_eq!(missing[3], "--wait");
+    }
+}

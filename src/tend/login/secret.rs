@@ -1,0 +1,118 @@
+//! Memory for what nobody else may see.
+
+use core::fmt;
+use std::sync::Arc;
+
+use memmap2::{Advice, MmapMut};
+use zeroize::{Zeroize, Zeroizing};
+
+/// Bytes in pages of their own, which are in no core dump (`MADV_DONTDUMP`) and
+/// are wiped before they are given back. A forked child inherits them, because it
+/// logs in for itself.
+pub(super) struct SecretBytes {
+    memory: Memory,
+    length: usize,
+}
+
+enum Memory {
+    Pages(MmapMut),
+    /// Where there are no pages to be had: wiped just as well.
+    Heap(Zeroizing<Vec<u8>>),
+}
+
+impl SecretBytes {
+    /// A copy of these bytes. Those stay: wiping them is for whoever has them.
+    pub(super) fn copy(bytes: &[u8]) -> SecretBytes {
+        let length = bytes.len();
+        if bytes.is_empty() {
+            return SecretBytes { memory: Memory::Heap(Zeroizing::default()), length };
+        }
+        let memory = match MmapMut::map_anon(length) {
+            Ok(mut pages) => {
+                // Before anything is in them. An old kernel that can't do it still
+                // keeps the secret.
+                let _ = pages.advise(Advice::DontDump);
+                pages[..length].copy_from_slice(bytes);
+                Memory::Pages(pages)
+            }
+            Err(error) => {
+                tracing::debug!(%error, "no pages for a secret");
+                Memory::Heap(Zeroizing::new(bytes.to_vec()))
+            }
+        };
+        SecretBytes { memory, length }
+    }
+
+    pub(super) fn expose(&self) -> &[u8] {
+        match &self.memory {
+            Memory::Pages(pages) => &pages[..self.length],
+            Memory::Heap(bytes) => bytes,
+        }
+    }
+}
+
+impl Drop for SecretBytes {
+    fn drop(&mut self) {
+        if let Memory::Pages(pages) = &mut self.memory {
+            pages.zeroize();
+        }
+    }
+}
+
+/// A password. There is one copy of it, however often this is cloned, in memory
+/// that is in no core dump; it is wiped when the last clone is dropped. It is
+/// neither shown nor written anywhere.
+///
+/// What it is made of by value is wiped; of a `&str` it can't be.
+#[derive(Clone)]
+pub struct SecretString(Arc<SecretBytes>);
+
+impl SecretString {
+    /// The text. Whoever copies it wipes the copy.
+    pub fn expose_secret(&self) -> &str {
+        core::str::from_utf8(self.0.expose()).expect("it was made of a text")
+    }
+}
+
+impl From<&str> for SecretString {
+    fn from(text: &str) -> SecretString {
+        SecretString(Arc::new(SecretBytes::copy(text.as_bytes())))
+    }
+}
+
+impl From<String> for SecretString {
+    fn from(text: String) -> SecretString {
+        Zeroizing::new(text).as_str().into()
+    }
+}
+
+impl Default for SecretString {
+    fn default() -> SecretString {
+        "".into()
+    }
+}
+
+impl fmt::Debug for SecretString {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretString(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_kept_once_and_shown_nowhere() {
+        let secret = SecretString::from("open sesame".to_owned());
+        let clone = secret.clone();
+        assert_eq!(clone.expose_secret(), "open sesame");
+        assert_eq!(secret.expose_secret().as_ptr(), clone.expose_secret().as_ptr());
+        assert!(!format!("{secret:?}").contains("sesame"));
+        assert_eq!(SecretString::default().expose_secret(), "");
+        for length in [0, 1, 4095, 4096, 4097, 100_000] {
+            let bytes = vec![7; length];
+            assert_eq!(SecretBytes::copy(&bytes).expose(), bytes);
+        }
+    }
+}
