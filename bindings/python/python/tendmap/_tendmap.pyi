@@ -91,7 +91,7 @@ class Client:
     Any thread may use it. It may be made before `os.fork` and used after it:
     the first call in a child starts the child's own part, without touching its
     parent's. Pickled or copied, it becomes a client with the same settings that
-    connects at its first use.
+    connects at its first use; with a password that raises ArgumentTypeError.
     """
 
     def __new__(
