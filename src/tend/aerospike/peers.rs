@@ -12,7 +12,7 @@ use super::validate::Validated;
 use crate::map::{Node, NodeId, TlsName};
 use crate::tend::info::{self, BadEntries, InfoError, Peer, Peers, Reply};
 use crate::tend::transport::{Interrupted, Transport};
-use crate::tend::{Host, TendEvent, Turn};
+use crate::tend::{Condition, Host, TendEvent, Turn};
 
 /// Peers of a list that are taken over from one beat to the next.
 const PEERS_A_BEAT: usize = 1024;
