@@ -79,7 +79,12 @@ fn raw(command: &str, arg: &Arg, places: Places) -> Result<Option<Vec<OsString>>
     drop(folder);
     let (_, matches) = settings.origins.matches.subcommand().unwrap();
     let id = arg.get_id().as_str();
-    Ok(matches.get_raw(id).map(|values| values.map(Into::into).collect()))
+    // Of a password the parser has a mark.
+    let value = |value: &OsStr| match (id, value.to_str()) {
+        ("password", Some(mark)) => secret::password(mark).unwrap().expose_secret().into(),
+        _ => value.into(),
+    };
+    Ok(matches.get_raw(id).map(|values| values.map(value).collect()))
 }
 
 /// Every option of every command that is shown.
