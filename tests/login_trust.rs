@@ -278,6 +278,46 @@ fn h120_whatever_answers_a_login_is_not_sent_another_with_every_pass() {
 }
 
 #[test]
+fn h120_an_answer_that_comes_byte_by_byte_is_no_login_with_every_pass() {
+    let server = Scripted::start("A1");
+    server.script.lock().unwrap().drip = Duration::from_millis(50);
+    let mut source = alone(&server);
+    for _ in 0..100 {
+        assert_eq!(pass(&mut source).nodes_ok, 0);
+    }
+    assert!((1..=FEW).contains(&server.logins()), "{} logins", server.logins());
+}
+
+#[test]
+fn h118_a_password_goes_over_no_connection_in_clear_unless_that_is_asked_for() {
+    for (mode, sent) in [(AuthMode::External, 0), (AuthMode::ExternalInsecure, 1)] {
+        let server = Scripted::start("A1");
+        let mut config = AerospikeConfig::new(vec![server.address.into()]);
+        config.credentials = Some(Credentials::new(mode, "keeper", "s3same".into()).unwrap());
+        let mut source = source(config, empty());
+        let error = source.tend(&mut Log::default()).err().map(|error| error.to_string());
+        assert_eq!(server.logins(), sent, "{error:?}");
+        assert_eq!(error.is_some_and(|error| error.contains("needs TLS; set it")), sent == 0);
+    }
+}
+
+#[test]
+fn h118_a_survey_sends_no_login_to_addresses_told_in_clear() {
+    let authority = Authority::new();
+    let good = pair(&authority, "A1", "good.lab");
+    let evil = pair(&authority, "E1", "evil.test");
+    good.clear.set("service-clear-std", evil.tls.address);
+    let config = config(&authority, &good.tls, "good.lab", true);
+    let survey = tendmap::tend::survey(&config, &mut Log::default()).unwrap();
+    assert_eq!(evil.tls.connections() + evil.clear.connections(), 0);
+    assert_eq!(good.clear.logins(), 0);
+    let told: Vec<_> = survey.nodes[0].told.iter().flat_map(|told| &told.addresses).collect();
+    assert_eq!(told.len(), 1, "{survey:?}");
+    assert_eq!(told[0].address, good.clear.address);
+    assert_eq!(told[0].node, Ok(node("A1")));
+}
+
+#[test]
 fn h120_a_token_that_no_connection_can_use_is_no_login_with_every_pass() {
     let server = Scripted::start("A1");
     server.answers(session, refused);

@@ -32,6 +32,8 @@ pub struct Script {
     /// Info commands that came.
     pub asked: Vec<String>,
     pub connections: usize,
+    /// So long it takes for every byte of an answer of the admin protocol.
+    pub drip: std::time::Duration,
 }
 
 /// The server; its threads end with the process.
@@ -107,6 +109,7 @@ impl Scripted {
             tokens,
             asked,
             connections: 0,
+            drip: std::time::Duration::ZERO,
         };
         let server = Scripted { address, script: Arc::new(Mutex::new(script)) };
         let own = server.clone();
@@ -169,7 +172,15 @@ impl Scripted {
                 let _ = stream.read(&mut [0; 1]);
                 return;
             };
-            if stream.write_all(&reply).and_then(|()| stream.flush()).is_err() {
+            let drip = self.script.lock().unwrap().drip;
+            if kind == 2 && !drip.is_zero() {
+                for byte in reply {
+                    std::thread::sleep(drip);
+                    if stream.write_all(&[byte]).and_then(|()| stream.flush()).is_err() {
+                        return;
+                    }
+                }
+            } else if stream.write_all(&reply).and_then(|()| stream.flush()).is_err() {
                 return;
             }
         }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::{AerospikeConfig, AerospikeSource};
-use crate::map::{Capacity, ClusterMap, NamespaceName, NodeId};
+use crate::map::{Capacity, ClusterMap, NamespaceName, Node, NodeId};
 use crate::tend::info::{self, InfoError, Reply};
 use crate::tend::transport::{Answer, Ask, AskError, Interrupted, TcpTransport, Transport};
 use crate::tend::{BEAT, ClusterSource, Host, TendError, Turn};
@@ -326,7 +326,12 @@ fn ask_all<T: Transport>(
     let questions: Vec<&str> = QUESTIONS.into_iter().chain([service, &*other]).collect();
     let commands: Vec<String> = questions.iter().map(ToString::to_string).collect();
     let known: Vec<_> = source.map.nodes.iter().map(|(_, node)| *node).collect();
-    let addresses = known.iter().map(|node| node.address).collect();
+    // Where only logins go over TLS they are asked over TLS: what they tell of
+    // themselves says where tokens and logins go.
+    let secure: BTreeMap<NodeId, SocketAddr> =
+        source.nodes.iter().filter_map(|node| Some((node.id, node.secure?))).collect();
+    let place = |node: &Node| secure.get(&node.id).copied().unwrap_or(node.address);
+    let addresses = known.iter().map(place).collect();
     let answers = ask_each(&mut source.transport, turn, &addresses, &questions)?;
     let mut nodes: Vec<SurveyedNode> = Vec::new();
     let mut told: Vec<(usize, Host)> = Vec::new();
@@ -341,7 +346,7 @@ fn ask_all<T: Transport>(
             told: Vec::new(),
             others: Vec::new(),
         };
-        match &answers[&node.address] {
+        match &answers[&place(&node)] {
             Err(error) => found.error = Some(error.to_string()),
             Ok(answer) => match Reply::parse(&answer.body, &commands) {
                 Err(error) => found.error = Some(error.to_string()),
@@ -363,7 +368,13 @@ fn ask_all<T: Transport>(
                     let config = &source.config;
                     let named =
                         |host: Host| config.mapped(&host).with_tls_name(node.tls_name.as_ref());
-                    told.extend(hosts(service).into_iter().map(|host| (nodes.len(), named(host))));
+                    let told_here = hosts(service);
+                    if let Some(&at) = secure.get(&node.id) {
+                        let clear =
+                            told_here.iter().filter_map(|host| config.mapped(host).address());
+                        clear.for_each(|clear| source.transport.login_at(clear, at));
+                    }
+                    told.extend(told_here.into_iter().map(|host| (nodes.len(), named(host))));
                 }
             },
         }

@@ -12,7 +12,7 @@ use super::logins::{Logins, Proof};
 use super::shortage::most_connections;
 use super::stream::Stream;
 use super::{Answer, AskError};
-use crate::tend::login::{Credentials, LoggedIn, LoginError};
+use crate::tend::login::{AuthMode, Credentials, LoggedIn, LoginError};
 #[cfg(feature = "tls")]
 use crate::tend::tls::{Connector, TlsConfig};
 
@@ -108,6 +108,7 @@ impl Links {
             }
         };
         let proof = self.proof(address)?;
+        self.check_way(proof.as_ref())?;
         let elsewhere = match proof {
             Some(Proof::Login(_)) => self.login_at.get(&address).copied(),
             _ => None,
@@ -127,6 +128,22 @@ impl Links {
     fn proof(&self, address: SocketAddr) -> Result<Option<Proof>, LoginError> {
         let place = self.login_place(address);
         self.logins.as_ref().map(|logins| logins.proof(place, Instant::now())).transpose()
+    }
+
+    /// A password is never sent in clear, but where that was asked for by name.
+    fn check_way(&self, proof: Option<&Proof>) -> Result<(), AskError> {
+        let mode = self.logins.as_ref().map(Logins::mode);
+        #[cfg(feature = "tls")]
+        let is_tls = self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        let is_tls = false;
+        match (proof, mode) {
+            (Some(Proof::Login(_)), Some(mode @ AuthMode::External)) if !is_tls => {
+                let text = format!("auth_mode {mode} needs TLS; set it{}", mode.otherwise());
+                Err(AskError::Tls(text))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Where logins for that address are made: its session is from there.

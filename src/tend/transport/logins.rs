@@ -102,6 +102,10 @@ impl Logins {
         self.sent.clear();
     }
 
+    pub(super) fn mode(&self) -> AuthMode {
+        self.credentials.mode()
+    }
+
     /// Does what takes long, once, before any deadline is set.
     pub(super) fn prepare(&self) {
         if self.credentials.mode() != AuthMode::Pki {
