@@ -39,6 +39,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use tendmap::client::Client;
+use tendmap::layout::WipingAllocator;
 use tendmap::map::NodeId;
 
 use access::Access;
@@ -46,6 +47,10 @@ use flags::Args;
 use load::Tally;
 use pool::Counts;
 use store::Store;
+
+/// Passwords go through the memory of parsers and of TLS.
+#[global_allocator]
+static WIPING: WipingAllocator = WipingAllocator;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
