@@ -21,6 +21,9 @@ use memory::{Copies, NONE, ONE, copies};
 use scripted::{Fields, Scripted, answer, good};
 use scripted_tls::start_tls;
 
+#[global_allocator]
+static WIPING: tendmap::layout::WipingAllocator = tendmap::layout::WipingAllocator;
+
 const LONG: Duration = Duration::from_secs(30);
 const TOKEN: &[u8] = b"a-t0ken-that-is-found-wherever-it-lies";
 
@@ -168,4 +171,47 @@ fn h122_a_password_that_was_replaced_is_gone() {
     }
     assert_eq!(log().matches("\"password\"").count(), 1, "{}", log());
     assert_eq!(tender.copies(&second)[0], ONE);
+}
+
+/// What no text of a program has.
+fn pattern(seed: u64) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    (0..48).map(|_| random.alphanumeric() as u8).collect()
+}
+
+const SEED: &str = "TENDMAP_TEST_SEED";
+
+/// The child of the test below: frees memory of many sizes, and waits.
+#[test]
+fn h122_child_that_frees() {
+    let Some(seed) = std::env::var(SEED).ok().and_then(|seed| seed.parse().ok()) else { return };
+    let mut text = pattern(seed);
+    for size in [64, 200, 1000, 5000, 70_000, 3_000_000] {
+        let mut freed = vec![b' '; size];
+        freed[size - 48..].copy_from_slice(&text);
+        // Grown, it is somewhere else.
+        freed.reserve(2 * size);
+        drop(std::hint::black_box(freed));
+    }
+    text.fill(0);
+    println!("\nfreed");
+    let _ = std::io::Read::read(&mut std::io::stdin(), &mut [0]);
+}
+
+#[test]
+fn h122_memory_that_is_freed_is_wiped() {
+    let seed = fastrand::u64(..);
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "h122_child_that_frees", "--nocapture", "--test-threads=1"])
+        .env(SEED, seed.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut lines = std::io::BufRead::lines(said);
+    assert!(lines.any(|line| line.unwrap() == "freed"));
+    assert_eq!(copies(child.id(), &[&pattern(seed)]), [NONE]);
+    drop(child.stdin.take());
+    let _ = child.wait();
 }
