@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use serde_json::{Value, json};
 use tendmap::map::{Namespace, NodeId};
 use tendmap::tend::{Survey, SurveyedAddress, SurveyedHost, SurveyedNode, TendEvent, Turn, survey};
+use tendmap::text::Printable;
 
 use crate::cluster::ClusterArgs;
 use crate::failure::Failure;
@@ -152,6 +153,11 @@ fn wrong_port(survey: &Survey, host: &SurveyedHost, at: &SurveyedAddress) -> Opt
     ))
 }
 
+/// What a server calls something, in one line of a table.
+fn words(told: Option<&str>) -> String {
+    told.map_or("-".to_owned(), |told| Printable(told).to_string())
+}
+
 /// The racks of a namespace, and the nodes in each.
 fn racks(survey: &Survey, namespace: &Namespace) -> BTreeMap<i32, Vec<NodeId>> {
     let mut racks: BTreeMap<i32, Vec<NodeId>> = BTreeMap::new();
@@ -256,8 +262,8 @@ fn as_text(survey: &Survey, problems: &[String], out: &mut dyn Write) -> io::Res
             nodes.add_row([
                 node.id.to_string(),
                 node.address.to_string(),
-                node.build.clone().unwrap_or("-".into()),
-                node.edition.clone().unwrap_or("-".into()),
+                words(node.build.as_deref()),
+                words(node.edition.as_deref()),
                 told.join(", "),
             ]);
         }

@@ -8,6 +8,8 @@ mod connector;
 mod error;
 mod files;
 mod probe;
+mod roots;
+mod words;
 
 use std::path::PathBuf;
 

@@ -6,6 +6,7 @@ use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
+use tendmap::text::Printable;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -32,7 +33,7 @@ pub struct Entry {
 /// # Errors
 /// [`Failure::Usage`] names the file and the line.
 pub fn read(path: &Path, sections: &[&str]) -> Result<Vec<Entry>, Failure> {
-    let shown = path.display();
+    let shown = Printable(path.display());
     let text = fs::read_to_string(path).map_err(|error| {
         Failure::Usage(format!("can't read the configuration file {shown}: {error}"))
     })?;

@@ -21,6 +21,8 @@ use std::path::{Path, PathBuf};
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, Id};
+use tendmap::layout::is_secure_execution;
+use tendmap::text::Printable;
 
 use crate::Cli;
 use crate::failure::Failure;
@@ -75,12 +77,18 @@ type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 /// # Errors
 /// [`Unsettled`].
 pub fn load() -> Result<Settings, Unsettled> {
-    resolve(env::args_os().collect(), &|name| env::var_os(name))
+    resolve(env::args_os().collect(), &of_environment)
+}
+
+/// A variable. A set-user-id program takes none: whoever starts it would choose
+/// by them what it trusts.
+fn of_environment(name: &str) -> Option<OsString> {
+    if is_secure_execution() { None } else { env::var_os(name) }
 }
 
 /// Whether errors are to be JSON, where the settings could not be read.
 pub fn wants_json() -> bool {
-    let is_variable_on = || env::var_os(variable("json")).is_some_and(|value| is_on(&value));
+    let is_variable_on = || of_environment(&variable("json")).is_some_and(|value| is_on(&value));
     env::args_os().any(|argument| argument == "--json") || is_variable_on()
 }
 
@@ -91,7 +99,7 @@ fn resolve(arguments: Vec<OsString>, variables: Variables) -> Result<Settings, U
     let mut arguments = command_first(&command, arguments);
     // Help and version are answered here.
     let given = command.clone().ignore_errors(true).try_get_matches_from(&arguments);
-    let given = given.map_err(|error| usage::help(error, &arguments))?;
+    let given = given.map_err(|error| usage::printable(usage::help(error, &arguments)))?;
     let mut origins = Origins { matches: ArgMatches::default(), path: None, found: Vec::new() };
     if let Some((name, given)) = given.subcommand() {
         if let Some(sub) = command.find_subcommand(name) {
@@ -101,7 +109,8 @@ fn resolve(arguments: Vec<OsString>, variables: Variables) -> Result<Settings, U
         }
     }
     let matches = command.try_get_matches_from(&arguments);
-    let matches = matches.map_err(|error| explained(error, &origins.found, &origins.path))?;
+    let matches = matches
+        .map_err(|error| usage::printable(explained(error, &origins.found, &origins.path)))?;
     let cli = Cli::from_arg_matches(&matches)?;
     origins.matches = matches;
     Ok(Settings { cli, origins })
@@ -250,7 +259,7 @@ fn checked(
     command: &Command,
     sub: &Command,
 ) -> Result<Vec<Entry>, Failure> {
-    let shown = path.display();
+    let shown = Printable(path.display());
     let commands = || command.get_subcommands().filter(|sub| !sub.is_hide_set());
     for entry in &entries {
         let Entry { section, name, line, .. } = entry;
