@@ -101,7 +101,7 @@ fn h113_what_a_server_says_does_nothing_to_a_terminal() {
         ("replicas\t", evil("replicas\t"), true),
         ("peers-clear-std\t", evil("peers-clear-std\t1,3000,[[X,,["), true),
         ("service-clear-std\t", evil("service-clear-std\tx"), true),
-        ("partition-generation\t", evil("partition-generation\t"), true),
+        ("partition-generation\t", evil("partition-generation\t"), false),
     ] {
         let what = format!("{from:?} that is {to:?}");
         let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(1)).unwrap());
