@@ -14,6 +14,7 @@ mod ports;
 mod racks;
 mod recorded;
 mod replay;
+mod secrets;
 mod secure;
 mod settings;
 mod shortage;

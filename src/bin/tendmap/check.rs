@@ -69,7 +69,13 @@ pub fn run(args: &Args, origins: &Origins, output: &Output) -> Result<(), Failur
     let mut heard = Heard::default();
     let found = survey(&source, &mut heard)
         .map_err(|_| Failure::Failed("the check was interrupted".to_owned()))?;
-    let problems = problems(&found, heard.0);
+    let mut problems = problems(&found, heard.0);
+    if let Some((path, mode)) = config.tls.as_ref().and_then(|tls| tls.exposed_key()) {
+        problems.push(format!(
+            "the mode {mode:04o} of keyfile {} lets other users read it; `chmod 600` it",
+            Printable(path.display())
+        ));
+    }
     output.answer(|| as_json(&found, &problems), |out| as_text(&found, &problems, out))?;
     match &found.error {
         Some(error) => Err(Failure::Failed(format!("tending would not work: {error}"))),

@@ -83,6 +83,16 @@ impl Failure {
     }
 }
 
+/// Warns on standard error, in JSON or for people; the command goes on.
+pub fn warn(message: &str, json: bool) {
+    if !json {
+        return complain(&format!("warning: {message}"));
+    }
+    let warning = json!({ "warning": { "message": message } });
+    // Where standard error is closed there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{}", line(&warning));
+}
+
 /// Writes an error to standard error as one JSON object on one line.
 pub fn error_json(message: &str, code: u8, hint: Option<&str>) {
     let error = json!({ "error": { "message": message, "code": code, "hint": hint } });

@@ -34,6 +34,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use args::{Nothing, OutputArgs, Placed};
+use failure::warn;
 use log::Log;
 use output::Output;
 use settings::Settings;
@@ -140,6 +141,7 @@ fn main() -> ExitCode {
     let log = Log::start(command.output().log.as_deref());
     let json = command.output().json;
     let output = Output::new(json);
+    origins.warnings.iter().for_each(|warning| warn(warning, json));
     let result = match command {
         Command::Demo(args) => demo::run(&args.common, &args.own, &output),
         Command::Soak(args) => soak::run(&args.common, &args.own, &output),

@@ -60,6 +60,8 @@ pub struct Origins {
     pub(super) matches: ArgMatches,
     pub(super) path: Option<PathBuf>,
     pub(super) found: Vec<Found>,
+    /// What is no error but not as it should be, in sentences.
+    pub warnings: Vec<String>,
 }
 
 impl Origins {

@@ -1,0 +1,224 @@
+//! What other users of the host see of a password.
+
+use std::fs::{self, Permissions};
+use std::io::Write as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use nix::sys::stat::Mode;
+use rustix::process::Signal;
+use tendmap::sim::{Sim, SimConfig, SimUser};
+
+use crate::authority::{Authority, NAME};
+use crate::tool::{Answer, BINARY, Place, Running, wait_until};
+
+const SECRET: &str = "sesame-opens-it";
+
+fn guarded() -> Sim {
+    let mut config = SimConfig::fast(1);
+    config.users = vec![SimUser::new("keeper", SECRET)];
+    Sim::start(config).unwrap()
+}
+
+/// A configuration file of that mode, with a password.
+fn file(place: &Place, sim: &Sim, mode: u32) -> PathBuf {
+    let path = place.path().join("tendmap.toml");
+    let host = sim.seeds()[0];
+    fs::write(&path, format!("host = [\"{host}\"]\nuser = \"keeper\"\npassword = \"{SECRET}\"\n"))
+        .unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+    path
+}
+
+/// What every user may read of a process in /proc, of its threads, too.
+fn seen(pid: u32) -> Vec<u8> {
+    let root = PathBuf::from(format!("/proc/{pid}"));
+    let mut seen = Vec::new();
+    let tasks = fs::read_dir(root.join("task")).unwrap().map(|task| task.unwrap().path());
+    for folder in tasks.chain([root]) {
+        for name in ["cmdline", "comm", "status", "stat"] {
+            // A thread may have ended.
+            seen.extend(fs::read(folder.join(name)).unwrap_or_default());
+        }
+    }
+    seen
+}
+
+fn holds(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+#[test]
+fn h116_a_password_of_a_file_or_the_environment_does_not_show() {
+    let (place, sim) = (Place::new(), guarded());
+    let path = file(&place, &sim, 0o600);
+    let host = sim.seeds()[0].to_string();
+    for of_file in [true, false] {
+        let mut command = place.command(&["tend", "--json", "--log", "trace"]);
+        match of_file {
+            true => command.arg("--config").arg(&path),
+            false => {
+                command.args(["--host", &host, "--user", "keeper"]).env("TENDMAP_PASSWORD", SECRET)
+            }
+        };
+        let log = place.path().join("log");
+        command.stderr(fs::File::create(&log).unwrap());
+        let mut tend = Running::start(&mut command);
+        tend.until("connected");
+        let seen = seen(tend.pid());
+        assert!(holds(&seen, "tendmap") && !holds(&seen, SECRET));
+        assert_eq!(tend.interrupt(), 0);
+        assert!(!tend.heard.iter().any(|event| event.to_string().contains(SECRET)));
+        let log = fs::read_to_string(&log).unwrap();
+        assert!(!log.contains(SECRET) && !log.contains("warning"), "{log}");
+    }
+}
+
+/// The processes that a process has started.
+fn children(pid: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"));
+    let tasks = tasks.into_iter().flatten().map_while(Result::ok);
+    let lists = tasks.map(|task| fs::read_to_string(task.path().join("children")));
+    let text: String = lists.map(Result::unwrap_or_default).collect();
+    text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
+#[test]
+fn h116_no_child_inherits_a_password() {
+    let mut soak = Command::new(BINARY);
+    soak.args(["soak", "--json", "--workers", "2"]).env("TENDMAP_PASSWORD", SECRET);
+    soak.env("TENDMAP_LOG", "off").stdout(Stdio::null()).stderr(Stdio::null());
+    let mut soak = soak.spawn().unwrap();
+    let environment = |pid| fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let mut found = Vec::new();
+    // A child has the environment of its parent until it runs its program.
+    wait_until("a worker", || {
+        found = children(soak.id());
+        let began = |pid: &u32| {
+            holds(&fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default(), "worker")
+        };
+        found.retain(began);
+        !found.is_empty()
+    });
+    let has = found.into_iter().filter(|&pid| holds(&environment(pid), "TENDMAP_LOG")).count();
+    let told = children(soak.id()).into_iter().filter(|&pid| {
+        holds(&fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default(), "worker")
+            && holds(&environment(pid), SECRET)
+    });
+    let told = told.count();
+    let pid = rustix::process::Pid::from_child(&soak);
+    rustix::process::kill_process(pid, Signal::INT).unwrap();
+    soak.wait().unwrap();
+    assert!(has > 0, "the rest is inherited");
+    assert_eq!(told, 0, "so many children have the password");
+}
+
+fn check(place: &Place, config: &Path, more: &[&str]) -> Answer {
+    let args = ["check", "--connect-timeout", "10s", "--config", config.to_str().unwrap()];
+    place.run(&[&args[..], more].concat())
+}
+
+#[test]
+fn h117_a_file_that_others_may_read_is_a_warning_or_an_error() {
+    let (place, sim) = (Place::new(), guarded());
+    let path = file(&place, &sim, 0o600);
+    assert_eq!(
+        (check(&place, &path, &[]).code(), check(&place, &path, &[]).stderr()),
+        (0, "".into())
+    );
+    file(&place, &sim, 0o640);
+    let warned = check(&place, &path, &[]);
+    assert_eq!((warned.code(), warned.stderr().matches("warning: ").count()), (0, 1));
+    assert!(warned.stderr().contains("tendmap.toml:3: there is a password, and the mode 0640"));
+    let json: serde_json::Value =
+        serde_json::from_str(&check(&place, &path, &["--json"]).stderr()).unwrap();
+    assert!(json["warning"]["message"].as_str().unwrap().contains("the mode 0640"), "{json}");
+    // A link is as good as what it leads to.
+    let link = place.path().join("link");
+    symlink(&path, &link).unwrap();
+    assert!(check(&place, &link, &[]).stderr().contains("the mode 0640"));
+    for mode in [0o644, 0o604, 0o666] {
+        file(&place, &sim, mode);
+        for path in [&path, &link] {
+            let refused = check(&place, path, &[]);
+            let wanted = format!("its mode {mode:04o} lets other users read it; `chmod 600");
+            assert!(refused.code() == 2 && refused.stderr().contains(&wanted), "{mode:o}");
+            assert!(!refused.stderr().contains(SECRET));
+        }
+    }
+    // Without a password there is nothing to be read, but much to be changed.
+    fs::write(&path, format!("host = [\"{}\"]\n", sim.seeds()[0])).unwrap();
+    for (mode, warns) in [(0o644, false), (0o664, false), (0o666, true), (0o602, true)] {
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let answer = check(&place, &path, &["--user", "keeper"]);
+        let wanted = "lets every user change the settings";
+        assert_eq!(answer.stderr().contains(wanted), warns, "{mode:o}: {}", answer.stderr());
+    }
+}
+
+#[test]
+fn h117_a_password_among_the_flags_is_a_warning() {
+    let (place, sim) = (Place::new(), guarded());
+    let host = sim.seeds()[0].to_string();
+    let args = ["check", "--connect-timeout", "10s", "--host", &host, "--user", "keeper"];
+    for flag in [&["--password", SECRET][..], &[&format!("--password={SECRET}")]] {
+        let answer = place.run(&[&args[..], flag].concat());
+        assert_eq!(answer.code(), 0, "{}", answer.stdout());
+        assert!(answer.stderr().starts_with("tendmap: warning: `ps` shows --password"));
+        assert_eq!(answer.stderr().matches("warning").count(), 1);
+        assert!(!answer.stderr().contains(SECRET));
+    }
+    let quiet = place.command(&args).env("TENDMAP_PASSWORD", SECRET).output().unwrap();
+    assert_eq!(Answer(quiet).stderr(), "");
+}
+
+#[test]
+fn h117_settings_may_come_through_a_pipe_but_only_once() {
+    let (place, sim) = (Place::new(), guarded());
+    let text = fs::read_to_string(file(&place, &sim, 0o600)).unwrap();
+    let pipe = place.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, Mode::from_bits_truncate(0o600)).unwrap();
+    let mut command = place.command(&["tend", "--json", "--config", pipe.to_str().unwrap()]);
+    let mut tend = Running::start(&mut command);
+    fs::OpenOptions::new().write(true).open(&pipe).unwrap().write_all(text.as_bytes()).unwrap();
+    tend.until("connected");
+    // It would wait for another writer, and hear no signal meanwhile.
+    tend.signal(Signal::HUP);
+    let failed = tend.until("reload_failed");
+    assert!(failed["error"].as_str().unwrap().contains("no regular file"), "{failed}");
+    assert_eq!(tend.interrupt(), 0);
+    let endless = check(&place, Path::new("/dev/zero"), &[]);
+    assert!(endless.code() == 2 && endless.stderr().contains("1 MiB"), "{}", endless.stderr());
+}
+
+#[test]
+fn h117_a_key_that_others_may_read_is_an_event() {
+    let authority = Authority::new();
+    let mut config = SimConfig::fast(1);
+    config.tls = Some(authority.nodes());
+    let (place, sim) = (Place::new(), Sim::start(config).unwrap());
+    authority.issue("client", &["client"], false);
+    let key = authority.path("client.key");
+    let host = format!("127.0.0.1:{NAME}:{}", sim.tls_seeds()[0].port());
+    let path = |name: &str| authority.path(name).to_str().unwrap().to_owned();
+    let (cafile, certfile, keyfile) = (path("ca.pem"), path("client.pem"), path("client.key"));
+    let tls = ["--tls-cafile", &cafile, "--tls-certfile", &certfile, "--tls-keyfile", &keyfile];
+    for (mode, exposed) in
+        [(0o644, true), (0o640, true), (0o604, true), (0o600, false), (0o400, false)]
+    {
+        fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
+        let check = place.run(&[&["check", "--host", &host][..], &tls].concat());
+        let wanted = format!("the mode {mode:04o} of keyfile");
+        assert_eq!(check.stdout().contains(&wanted), exposed, "{}", check.stdout());
+        assert_eq!(check.code(), i32::from(exposed));
+        let args = [&["tend", "--json", "--host", &host][..], &tls].concat();
+        let mut tend = Running::start(&mut place.command(&args));
+        tend.until("connected");
+        let told = tend.heard.iter().filter(|event| event["event"] == "secret_exposed");
+        let modes: Vec<String> = told.map(|event| event["mode"].as_str().unwrap().into()).collect();
+        let wanted: Vec<String> = exposed.then(|| format!("{mode:04o}")).into_iter().collect();
+        assert_eq!(modes, wanted, "told once");
+        assert_eq!(tend.interrupt(), 0);
+    }
+}
