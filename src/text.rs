@@ -37,7 +37,7 @@ impl<T: AsRef<str>> Display for Quoted<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, name) in self.0.iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
-            write!(f, "{comma}{:?}", name.as_ref())?;
+            write!(f, "{comma}\"{}\"", Printable(name.as_ref()))?;
         }
         if self.0.is_empty() { f.write_str("none") } else { Ok(()) }
     }
