@@ -44,7 +44,7 @@ fn certificate(bad: &CertificateError) -> String {
                 0 => "for no name".to_owned(),
                 _ => format!("for {}", presented.join(", ")),
             };
-            format!("it is not valid for {:?}, only {presented}", expected.to_str())
+            format!("not valid for name {:?}, only {presented}", expected.to_str())
         }
         CertificateError::ExpiredContext { .. }
         | CertificateError::NotValidYetContext { .. }
@@ -110,7 +110,7 @@ mod tests {
                 PeerIncompatible::NoCipherSuitesInCommon.into(),
                 "incompatible: no cipher suites in common",
             ),
-            (name.into(), r#"for "db", only for "a\u{1b}[2Jb", "10.0.0.1""#),
+            (name.into(), r#"not valid for name "db", only for "a\u{1b}[2Jb", "10.0.0.1""#),
         ] {
             let text = words(&error);
             assert!(text.ends_with(wanted), "{text}");
