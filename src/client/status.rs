@@ -245,7 +245,7 @@ impl Status {
             owner_pid: owner.get(OwnerWord::Pid).map(|pid| pid as u32).filter(|&pid| pid > 0),
             owner_alive,
             abdicated: flags & OwnerWord::ABDICATED != 0,
-            heartbeat_age: owner.age(OwnerWord::BeatMs),
+            heartbeat_age: owner.age(OwnerWord::TurnedMs),
             tended_age: owner.age(OwnerWord::TendedMs),
             tend_interval: owner
                 .get(OwnerWord::TendIntervalMs)

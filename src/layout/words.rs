@@ -26,7 +26,7 @@ pub enum OwnerWord {
     /// Raised at every turn of the owner's loop and while a pass waits.
     Heartbeat,
     /// Time of the last heartbeat, CLOCK_BOOTTIME in ms, for display.
-    BeatMs,
+    TurnedMs,
     /// Time of the last successful tend, CLOCK_BOOTTIME in ms; 0 = never.
     TendedMs,
     /// The owner's pid as it sees itself, for display.
@@ -68,7 +68,7 @@ impl OwnerWord {
     /// Every word in use.
     pub const ALL: [OwnerWord; 16] = [
         OwnerWord::Heartbeat,
-        OwnerWord::BeatMs,
+        OwnerWord::TurnedMs,
         OwnerWord::TendedMs,
         OwnerWord::Pid,
         OwnerWord::Flags,

@@ -109,7 +109,7 @@ impl Tenure {
         // What the owner before was given stands until this one says what it was.
         self.set(OwnerWord::Flags, self.flags() & OwnerWord::HOSTS);
         self.set(OwnerWord::Pid, std::process::id().into());
-        self.set(OwnerWord::BeatMs, boottime_ms());
+        self.set(OwnerWord::TurnedMs, boottime_ms());
         self.notify();
     }
 
@@ -208,7 +208,7 @@ impl Tenure {
             return Err(self.newer_tag());
         }
         self.add(OwnerWord::Heartbeat, 1);
-        self.set(OwnerWord::BeatMs, boottime_ms());
+        self.set(OwnerWord::TurnedMs, boottime_ms());
         Ok(())
     }
 
