@@ -1,8 +1,10 @@
 //! What others wrote does nothing to a terminal, and forges no line of a log.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
@@ -10,7 +12,7 @@ use serde_json::Value;
 use tendmap::sim::{Sim, SimConfig};
 use tendmap::text::is_printable;
 
-use crate::tool::{Answer, PATIENCE, Place, wait_until};
+use crate::tool::{Answer, BINARY, PATIENCE, Place, Running, wait_until};
 
 /// Clears a screen, names a window, goes back in the line, turns text around, and
 /// begins other lines.
@@ -186,7 +188,33 @@ fn h113_what_a_file_or_a_name_holds_does_nothing_to_a_terminal() {
     ] {
         shows("arguments", &place.run(args), false);
     }
-    let mut other = Command::new(crate::tool::BINARY);
+    let mut other = Command::new(BINARY);
     other.args(["status", "--shm-directory"]).arg(&folder);
     shows("a directory", &Answer(other.output().unwrap()), true);
+}
+
+#[test]
+fn h113_a_directory_whose_name_is_no_text_is_shown_all_the_same() {
+    let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(1)).unwrap());
+    let folder = place.path().join(OsStr::from_bytes(b"a\xff\x1b[2J"));
+    fs::create_dir(&folder).unwrap();
+    let command = |args: &[&str]| {
+        let mut command = Command::new(BINARY);
+        command.args(args).arg("--shm-directory").arg(&folder);
+        command
+    };
+    let host = sim.seeds()[0].to_string();
+    let mut tend = Running::start(&mut command(&["tend", "--json", "--host", &host]));
+    tend.until("connected");
+    for name in ["ls", "status", "map"] {
+        for more in [&[][..], &["--json"]] {
+            let answer = Answer(command(&[&[name], more].concat()).output().unwrap());
+            assert_eq!(answer.code(), 0, "{name}: {}", answer.stderr());
+            shows(name, &answer, false);
+        }
+    }
+    let listed = Answer(command(&["ls", "--json"]).output().unwrap()).json();
+    let path = listed["segments"][0]["path"].as_str().unwrap().to_owned();
+    assert!(path.contains("a\u{fffd}\u{1b}[2J/"), "{path:?}");
+    assert_eq!(tend.interrupt(), 0);
 }

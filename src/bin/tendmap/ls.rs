@@ -43,7 +43,7 @@ fn as_json(found: &Listed) -> Value {
     json!({
         "key": found.name.key,
         "backend": found.backend.as_str(),
-        "path": found.at.path(),
+        "path": found.at.path().map(|path| path.to_string_lossy()),
         "shmid": found.at.shm_id(),
         "layout_version": found.name.layout_version,
         "generation": found.name.generation,
