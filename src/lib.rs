@@ -44,6 +44,7 @@
 //!
 //! | module | what it holds | knows |
 //! | --- | --- | --- |
+//! | [`text`] | how text of others is shown | nothing |
 //! | [`protocol`] | words, head, frames, terms; the proof | nothing |
 //! | [`layout`] | where each word lies; the `unsafe` of the core | `protocol` |
 //! | [`map`] | the cluster as plain values, to and from a frame | `layout` |
@@ -70,6 +71,7 @@ pub mod sim;
 mod sync;
 #[cfg(feature = "tend")]
 pub mod tend;
+pub mod text;
 #[cfg(feature = "tend")]
 mod thread;
 

@@ -68,6 +68,23 @@ fn problems(status: &Status) -> Vec<String> {
 }
 
 #[test]
+fn h116_the_heart_beats_during_a_pass_and_its_age_shows_it() {
+    let (directory, gate) = (directory(), Gate::new(2));
+    let client = Client::connect_with(config(&directory), Box::new(gate.clone())).unwrap();
+    // The second pass goes on, and on: there is no other turn.
+    wait_until("a pass that lasts", || {
+        client.request_tend();
+        let status = client.status().unwrap();
+        let (beat, tended) = (status.heartbeat_age.unwrap(), status.tended_age.unwrap());
+        tended > Duration::from_secs(1) && beat < tended / 4
+    });
+    let json = client.status().unwrap().to_json();
+    let ms = |name: &str| json[name].as_u64().unwrap();
+    assert!(ms("heartbeat_age_ms") < ms("tended_age_ms"), "{json}");
+    gate.pass(TendReport::default());
+}
+
+#[test]
 fn h65_every_condition_is_a_remark_for_three_passes_and_then_a_problem() {
     let (directory, gate) = (directory(), Gate::new(2));
     let mut config = config(&directory);

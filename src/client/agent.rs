@@ -50,6 +50,12 @@ impl Agent {
 
     /// Runs until the client closes.
     pub fn run(mut self) {
+        #[cfg(feature = "tls")]
+        if let Some((path, mode)) =
+            self.shared.config.tls.as_ref().and_then(|tls| tls.exposed_key())
+        {
+            self.shared.tell(Event::SecretExposed { path: path.into(), mode });
+        }
         let mut part = match self.start.take() {
             Some(Start::Owner(tenure)) => self.own(*tenure, false),
             _ => self.follow(),

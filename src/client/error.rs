@@ -7,6 +7,7 @@ use super::config::ConfigError;
 use crate::segment::SegmentError;
 use crate::segment::explain::explain;
 use crate::tend::TendError;
+use crate::text::Printable;
 
 /// Why [`Client::connect`](super::Client::connect) failed. Nothing is left
 /// behind: the next process may try at once.
@@ -34,7 +35,9 @@ pub enum ConnectError {
     /// The segment is of other nodes than those that the hosts lead to, although the
     /// clusters have the same name, or none.
     #[error(
-        "the segment of key {key:#010x} is of nodes {found}, but the hosts lead to {wanted}; use another shm_key for them, or give the hosts of the cluster wanted"
+        "the segment of key {key:#010x} is of nodes {}, but the hosts lead to {}; use another shm_key for them, or give the hosts of the cluster wanted",
+        Printable(.found),
+        Printable(.wanted)
     )]
     OtherNodes {
         /// The segment's key.
@@ -48,7 +51,9 @@ pub enum ConnectError {
     /// `cluster_name` is configured, none of the hosts is a node of its map, and
     /// none answers.
     #[error(
-        "can't tell whether the segment of key {key:#010x}, of nodes {found}, is of the cluster wanted: none of the hosts is one of them, and none answers: {tried}; configure cluster_name, or try again when a host answers"
+        "can't tell whether the segment of key {key:#010x}, of nodes {}, is of the cluster wanted: none of the hosts is one of them, and none answers: {}; configure cluster_name, or try again when a host answers",
+        Printable(.found),
+        Printable(.tried)
     )]
     NotCompared {
         /// The segment's key.
@@ -60,7 +65,9 @@ pub enum ConnectError {
     },
     /// This process is connected under the key already, with other hosts.
     #[error(
-        "this process is connected under key {key:#010x} with hosts {found}, wanted {wanted}; use the same hosts, or another shm_key for another cluster"
+        "this process is connected under key {key:#010x} with hosts {}, wanted {}; use the same hosts, or another shm_key for another cluster",
+        Printable(.found),
+        Printable(.wanted)
     )]
     OtherHosts {
         /// The key.

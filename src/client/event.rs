@@ -2,6 +2,7 @@
 
 use core::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -158,6 +159,13 @@ pub enum Event {
         /// What it may not do.
         reason: String,
     },
+    /// Other users may read a file that holds a secret of this process.
+    SecretExposed {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
     /// The segment could not be used as it should; it is tried again.
     Trouble {
         /// What went wrong.
@@ -176,6 +184,7 @@ impl Event {
             | Event::Offered
             | Event::NoRoom { .. }
             | Event::CapacityIgnored { .. }
+            | Event::SecretExposed { .. }
             | Event::Trouble { .. }
             | Event::Tend(
                 TendEvent::NodeFailed { .. }
@@ -281,6 +290,7 @@ pub(super) fn one_of_each() -> Vec<Event> {
         Event::NoRoom { error: error.clone() },
         Event::CapacityIgnored { what: error.clone() },
         Event::ReadOnly { segment: "/dev/shm/s".into(), reason: error.clone() },
+        Event::SecretExposed { path: "/key".into(), mode: 0o644 },
         Event::Trouble { error },
     ];
     events.extend(tend.map(Event::Tend));

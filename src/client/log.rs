@@ -49,6 +49,10 @@ pub(super) fn log(event: &Event) {
         Event::ReadOnly { segment, reason } => {
             log!(info, ?segment, ?reason, "may only read this segment; can't become owner");
         }
+        Event::SecretExposed { path, mode } => {
+            let mode = format!("{mode:04o}");
+            log!(warn, ?path, mode, "other users may read a file with a secret: `chmod 600` it");
+        }
         Event::Trouble { error } => log!(warn, ?error, "trouble with the segment"),
     }
 }

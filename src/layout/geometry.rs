@@ -73,7 +73,13 @@ pub mod notes {
 
 /// The sizes asked for do not fit into an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a segment for {0:?} does not fit into memory; ask for less")]
+#[error(
+    "a segment for {} nodes, {} namespaces, {} replicas and {} partitions does not fit into memory; ask for less",
+    .0.max_nodes,
+    .0.max_namespaces,
+    .0.max_replicas,
+    .0.partitions
+)]
 pub struct GeometryError(pub Capacity);
 
 /// Offsets and strides of one segment. Those within a frame count words.

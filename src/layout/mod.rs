@@ -22,6 +22,7 @@
 
 mod capacity;
 mod descriptors;
+mod execution;
 mod fork;
 mod geometry;
 mod header;
@@ -35,6 +36,7 @@ mod words;
 
 pub use capacity::{Capacity, CapacityError};
 pub use descriptors::{descriptor_limit, descriptors_left};
+pub use execution::is_secure_execution;
 pub use fork::{ForkCell, ForkLocal, Lineage};
 pub use geometry::{Geometry, GeometryError, frame, notes};
 pub(crate) use header::hash_words;

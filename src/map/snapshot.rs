@@ -13,6 +13,7 @@ use super::records::{
 use crate::layout::{Geometry, Mapping, frame};
 use crate::protocol::{Stamp, Word, read};
 use crate::sync::{AtomicU64, Ordering};
+use crate::text::Printable;
 
 /// Why no map could be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,7 +27,7 @@ pub enum SnapshotError {
     #[error("every read was overtaken by a publication; they come faster than the 50 ms allowed")]
     Disturbed,
     /// The published frame holds what no owner writes.
-    #[error("the published map is damaged: {what}; remove the segment (tendmap rm --force)")]
+    #[error("the published map is damaged: {}; remove the segment (tendmap rm --force)", Printable(.what))]
     Corrupt {
         /// Which record, and what is wrong with it.
         what: String,

@@ -1,5 +1,6 @@
 //! Publishing: the words of the frame that is not live, then the head.
 
+use core::fmt;
 use core::ops::Range;
 
 use super::draft::Draft;
@@ -23,6 +24,18 @@ pub enum PublishError {
     },
     /// The sequence is used up; the segment is retired now.
     Exhausted,
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PublishError::Fenced => f.write_str("another term owns the segment, or it is retired"),
+            PublishError::Corrupt { index } => {
+                write!(f, "word {index} of the frame carries a tag from the future")
+            }
+            PublishError::Exhausted => f.write_str("the sequence is used up"),
+        }
+    }
 }
 
 /// The owner's side: its term, the head as it left it, and what it wrote.

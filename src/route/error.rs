@@ -1,6 +1,7 @@
 //! Why there is no node to route to.
 
 use crate::map::SnapshotError;
+use crate::text::{Printable, Quoted};
 
 /// Why a key can't be routed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,7 +16,7 @@ pub enum RouteError {
     )]
     ClusterEmpty,
     /// No namespace of that name.
-    #[error("no namespace {name:?} in the cluster; there are {known:?}")]
+    #[error("no namespace {name:?} in the cluster; there are {}", Quoted(.known))]
     NamespaceUnknown {
         /// The name that was asked for.
         name: String,
@@ -24,7 +25,8 @@ pub enum RouteError {
     },
     /// No node of the partition may be used.
     #[error(
-        "partition {partition} of namespace {namespace} has no {wanted}; try again after the next tend"
+        "partition {partition} of namespace {} has no {wanted}; try again after the next tend",
+        Printable(.namespace)
     )]
     NoNode {
         /// The namespace's name.

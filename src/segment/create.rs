@@ -187,7 +187,7 @@ fn fill(memory: &WriteMapping, inherited: Option<&Inherited<'_>>) -> io::Result<
     let frame = memory.frame(publisher.next_frame());
     publisher
         .publish(memory.head(), frame, image.spans())
-        .map_err(|error| io::Error::other(format!("a fresh segment was disturbed: {error:?}")))?;
+        .map_err(|error| io::Error::other(format!("a fresh segment was disturbed: {error}")))?;
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use super::backend::Backend;
 use super::explain::explain;
 use super::location::Location;
 use crate::layout::{CapacityError, GeometryError, HeaderError};
+use crate::text::Printable;
 
 /// Why a segment can't be made, attached or removed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -15,7 +16,8 @@ use crate::layout::{CapacityError, GeometryError, HeaderError};
 pub enum SegmentError {
     /// No segment of that key.
     #[error(
-        "no segment of key {key:#010x} in {directory}; start a process that connects with this key, or see `tendmap ls`"
+        "no segment of key {key:#010x} in {}; start a process that connects with this key, or see `tendmap ls`",
+        Printable(.directory.display())
     )]
     NotFound {
         /// The key.
@@ -45,7 +47,8 @@ pub enum SegmentError {
     },
     /// Somebody else's file.
     #[error(
-        "{at} belongs to user {found}, wanted one of {wanted:?}; if that user is to be trusted, add it to shm_owner, else use another shm_key or shm_directory"
+        "{at} belongs to user {found}, wanted {}; if that user is to be trusted, add it to shm_owner, else use another shm_key or shm_directory",
+        one_of(.wanted)
     )]
     Owner {
         /// The file.
@@ -89,7 +92,8 @@ pub enum SegmentError {
     },
     /// No room in the directory's file system.
     #[error(
-        "no room for a segment of {wanted} bytes in {directory}; {free} bytes are free: remove what is not needed (`tendmap ls`), grow the file system, or ask for less (shm_max_nodes, shm_max_namespaces, shm_max_replicas)"
+        "no room for a segment of {wanted} bytes in {}; {free} bytes are free: remove what is not needed (`tendmap ls`), grow the file system, or ask for less (shm_max_nodes, shm_max_namespaces, shm_max_replicas)",
+        Printable(.directory.display())
     )]
     NoSpace {
         /// The directory.
@@ -169,7 +173,8 @@ pub enum SegmentError {
     },
     /// Its lock files are elsewhere.
     #[error(
-        "{at} has its lock files in another directory than {directory}; configure the same shm_directory for all processes of this key"
+        "{at} has its lock files in another directory than {}; configure the same shm_directory for all processes of this key",
+        Printable(.directory.display())
     )]
     OtherDirectory {
         /// The segment.
@@ -267,5 +272,14 @@ impl SegmentError {
             SegmentError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
             _ => false,
         }
+    }
+}
+
+/// Users in words.
+fn one_of(users: &[u32]) -> String {
+    let users: Vec<String> = users.iter().map(ToString::to_string).collect();
+    match users.len() {
+        1 => users.concat(),
+        _ => format!("one of {}", users.join(", ")),
     }
 }

@@ -3,6 +3,8 @@
 use core::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::text::Printable;
+
 /// Where a segment, or a file that belongs to one, is to be found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
@@ -38,7 +40,7 @@ impl Location {
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Location::File(path) => path.display().fmt(f),
+            Location::File(path) => Printable(path.display()).fmt(f),
             Location::SystemV { key, id } => write!(f, "System V segment {key:#010x} (id {id})"),
         }
     }

@@ -18,20 +18,24 @@ use crate::protocol::{
 use crate::sync::{AtomicU64, Ordering};
 
 /// Why an ownership ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Ended {
     /// Another term owns the segment, or somebody retired it.
+    #[error("another process owns the segment, or it was retired")]
     Fenced,
     /// A word of the segment was damaged; it is retired now.
+    #[error("the segment was damaged")]
     Damaged,
 }
 
 /// Why a map was not published.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotPublished {
     /// The ownership has ended.
+    #[error(transparent)]
     Ended(Ended),
     /// The map has outgrown the segment; the ownership goes on.
+    #[error(transparent)]
     NoRoom(NoRoom),
 }
 

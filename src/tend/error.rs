@@ -1,17 +1,19 @@
 //! Why a pass failed.
 
+use crate::text::Printable;
+
 /// Why the cluster could not be tended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TendError {
     /// None of the seeds (nor any node known before) led to the cluster.
-    #[error("no seed could be used: {}; check that a server listens there and that it is one of the cluster", .tried.join("; "))]
+    #[error("no seed could be used: {}; check that a server listens there and that it is one of the cluster", Printable(.tried.join("; ")))]
     NoSeed {
         /// For each address tried what was wrong, `host:port: reason`.
         tried: Vec<String>,
     },
     /// The nodes known stopped answering, every one.
-    #[error("none of the {nodes} known nodes answered: {last}")]
+    #[error("none of the {nodes} known nodes answered: {}", Printable(.last))]
     NoAnswer {
         /// How many were asked.
         nodes: usize,
@@ -19,7 +21,7 @@ pub enum TendError {
         last: String,
     },
     /// No server lets the user in.
-    #[error("{host}: {error}")]
+    #[error("{}: {}", Printable(.host), Printable(.error))]
     Login {
         /// The address that was asked first.
         host: String,
@@ -28,7 +30,8 @@ pub enum TendError {
     },
     /// The server belongs to another cluster than the one wanted.
     #[error(
-        "{host} belongs to cluster {found:?}, wanted {wanted:?}; give the hosts of {wanted:?}, or another shm_key for {found:?}"
+        "{} belongs to cluster {found:?}, wanted {wanted:?}; give the hosts of {wanted:?}, or another shm_key for {found:?}",
+        Printable(.host)
     )]
     WrongCluster {
         /// The address that was asked.
@@ -39,7 +42,7 @@ pub enum TendError {
         wanted: String,
     },
     /// The server's build does not speak what is needed.
-    #[error("{host} runs build {found}, wanted {wanted} or later; upgrade the server")]
+    #[error("{} runs build {}, wanted {wanted} or later; upgrade the server", Printable(.host), Printable(.found))]
     TooOld {
         /// The address that was asked.
         host: String,

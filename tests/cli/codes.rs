@@ -220,5 +220,5 @@ fn other_failures_are_6() {
     let _owner = place.tend(&sim, &[]);
     let unknown = place.run(&["route", "--namespace", "nope", "--int", "1"]);
     assert_eq!(unknown.code(), 2);
-    assert!(unknown.stderr().contains("[\"test\", \"bar\"]"), "{}", unknown.stderr());
+    assert!(unknown.stderr().contains("there are \"test\", \"bar\""), "{}", unknown.stderr());
 }

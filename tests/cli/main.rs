@@ -1,5 +1,8 @@
 //! The command line, run as its users run it.
 
+#[path = "../common/authority.rs"]
+mod authority;
+
 mod answers;
 mod check;
 mod codes;
@@ -11,9 +14,12 @@ mod ports;
 mod racks;
 mod recorded;
 mod replay;
+mod secrets;
+mod secure;
 mod settings;
 mod shortage;
 mod streams;
 mod system_v;
+mod terminal;
 mod tool;
 mod users;

@@ -107,7 +107,7 @@ fn h84_a_user_that_is_not_trusted_is_refused_with_the_setting_to_change() {
     let refused = host.run(5002, &["status", "--shm-owner", "5003"]);
     assert_eq!(refused.code(), 6);
     let text = refused.stderr();
-    assert!(text.contains("belongs to user 5001, wanted one of [0, 5002, 5003]"), "{text}");
+    assert!(text.contains("belongs to user 5001, wanted one of 0, 5002, 5003;"), "{text}");
     assert!(text.contains("shm_owner") && !text.contains("remove"), "{text}");
 }
 

@@ -159,8 +159,19 @@ mod tests {
     }
 
     #[test]
+    fn h113_a_text_does_nothing_to_a_terminal() {
+        guard(|| {
+            Err(Failure::new(Kind::Tend, "ERROR:4:\u{1b}]0;x\u{7}\r\n\u{9b}\u{202e}\u{feff}ä"))
+        });
+        assert_eq!(text(), r"ERROR:4:\u{1b}]0;x\u{7}\r\n\u{9b}\u{202e}\u{feff}ä");
+    }
+
+    #[test]
     fn a_zero_byte_in_a_text_does_not_cut_it() {
         guard(|| Err(Failure::new(Kind::Argument, "a\0b")));
-        assert_eq!((tendmap_last_error_code(), text()), (Kind::Argument as c_int, "ab".into()));
+        assert_eq!(
+            (tendmap_last_error_code(), text()),
+            (Kind::Argument as c_int, r"a\u{0}b".into())
+        );
     }
 }

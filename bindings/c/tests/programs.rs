@@ -98,6 +98,8 @@ fn valgrind_finds_no_error_in_it() {
     let mut command = Command::new("valgrind");
     command.args(["--quiet", "--error-exitcode=99", "--leak-check=full"]);
     command.args(["--errors-for-leak-kinds=definite", "--show-leak-kinds=definite"]);
+    let known = package().join("tests/valgrind.supp");
+    command.arg(format!("--suppressions={}", known.display()));
     command.arg(program).args([&hosts, directory.path().to_str().unwrap()]);
     command.env("LD_LIBRARY_PATH", out.path());
     let output = command.output().unwrap();

@@ -4,6 +4,7 @@ use tendmap::client::{ConfigError, ConnectError, StatusError};
 use tendmap::map::SnapshotError;
 use tendmap::route::{DigestError, RouteError};
 use tendmap::segment::SegmentError;
+use tendmap::text::Printable;
 
 use crate::settings::SettingError;
 
@@ -88,14 +89,14 @@ impl Kind {
 pub struct Failure {
     /// The kind.
     pub kind: Kind,
-    /// The text.
+    /// The text, escaped: nothing in it does anything to a terminal.
     pub text: String,
 }
 
 impl Failure {
     /// A failure of that kind.
     pub fn new(kind: Kind, text: impl Into<String>) -> Failure {
-        Failure { kind, text: text.into() }
+        Failure { kind, text: Printable(text.into()).to_string() }
     }
 }
 
@@ -105,7 +106,7 @@ macro_rules! failures {
             #[cold]
             fn from(error: $error) -> Failure {
                 let $found = &error;
-                Failure { kind: $kind, text: error.to_string() }
+                Failure::new($kind, error.to_string())
             }
         }
     )*};

@@ -388,7 +388,7 @@ mod tests {
             ("shm_mode", "0680"),
             ("tend_interval", "-1"),
             ("tend_interval", "nan"),
-            ("tend_interval", "1m"),
+            ("tend_interval", "1d"),
         ] {
             let error = set(&mut config, name, value).unwrap_err().to_string();
             assert!(error.starts_with(&format!("{name} is {value:?}; wanted ")), "{error}");

@@ -4,6 +4,7 @@
 use pyo3::exceptions::{PyArithmeticError, PyException, PyTypeError, PyUnicodeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
+use tendmap::text::Printable;
 use tendmap_bindings::{Failure, Kind};
 
 /// The exception of a failure.
@@ -90,7 +91,10 @@ fn named(py: Python<'_>, name: &str, text: String) -> PyErr {
     made(py.import("tendmap._errors").and_then(|module| module.getattr(name)), text)
 }
 
+/// The one place where exceptions are made: whatever is in the text, a terminal
+/// that shows it only shows it.
 fn made(class: PyResult<Bound<'_, PyAny>>, text: String) -> PyErr {
+    let text = Printable(text).to_string();
     match class.and_then(|class| class.call1((&text,))) {
         Ok(exception) => PyErr::from_value(exception),
         Err(_) => PyException::new_err(text),

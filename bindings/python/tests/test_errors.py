@@ -4,8 +4,10 @@ import datetime
 import decimal
 import fractions
 import pathlib
+import socket
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -335,3 +337,47 @@ def test_help_shows_keys_and_modes_as_people_write_them():
     shown = tendmap.Client.__text_signature__ + tendmap.status.__text_signature__
     assert "2801795072" not in shown and "384" not in shown
     assert "0xA7000000" in shown and "0600" in shown
+
+
+#: Clears a screen, names a window, turns text around, begins other lines.
+FOREIGN = "\x1b[2J\x1b]0;x\x07\r\x08\x9b31m\x85\u202e\u2066\u200f\u061c\ufeff\u2028\x7f%n{}"
+
+
+def forger():
+    """A server that refuses every command in words of its own; its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def answer(connection):
+        with connection, connection.makefile("rb") as requests:
+            while len(header := requests.read(8)) == 8:
+                names = requests.read(int.from_bytes(header[2:], "big")).split()
+                body = b"".join(b"%s\tERROR:4:%s\n" % (name, FOREIGN.encode()) for name in names)
+                connection.sendall(b"\x02\x01" + len(body).to_bytes(6, "big") + body)
+
+    def serve():
+        while True:
+            connection, _ = listener.accept()
+            threading.Thread(target=answer, args=(connection,), daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    return "127.0.0.1:%d" % listener.getsockname()[1]
+
+
+def test_h113_an_exception_does_nothing_to_a_terminal(cluster, client):
+    with pytest.raises(tendmap.Error) as caught:
+        tendmap.Client(forger(), use_shm=False)
+    assert "ERROR:4:\\u{1b}[2J" in str(caught.value)
+    assert str(caught.value).isprintable()
+    for call in [
+        lambda: tendmap.Client(FOREIGN, use_shm=False),
+        lambda: tendmap.Client([FOREIGN], use_shm=False),
+        lambda: tendmap.Client("127.0.0.1:1", use_shm=False, **{FOREIGN: 1}),
+        lambda: tendmap.Client("127.0.0.1:1", use_shm=False, cluster_name=FOREIGN),
+        lambda: tendmap.Client("127.0.0.1:1", use_shm=False, tls_cafile="/" + FOREIGN),
+        lambda: tendmap.Client("127.0.0.1:1", shm_owner=FOREIGN),
+        lambda: tendmap.Client("127.0.0.1:1", shm_directory="/" + FOREIGN),
+        lambda: client.route(FOREIGN, "users", 1),
+    ]:
+        with pytest.raises(tendmap.Error) as caught:
+            call()
+        assert str(caught.value).isprintable(), repr(str(caught.value))

@@ -16,7 +16,8 @@ pub struct Access {
     pub user: Option<String>,
     /// The user's password.
     ///
-    /// Other users of the host see flags: better give it in the environment.
+    /// Every user of the host sees flags (`ps`): better give it as
+    /// TENDMAP_PASSWORD, or in a file that --config names.
     #[arg(long, help_heading = SECURITY, value_name = "TEXT", hide_short_help = true,
         value_parser = crate::settings::password)]
     pub password: Option<SecretString>,

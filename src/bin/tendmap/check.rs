@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use serde_json::{Value, json};
 use tendmap::map::{Namespace, NodeId};
 use tendmap::tend::{Survey, SurveyedAddress, SurveyedHost, SurveyedNode, TendEvent, Turn, survey};
+use tendmap::text::Printable;
 
 use crate::cluster::ClusterArgs;
 use crate::failure::Failure;
@@ -68,7 +69,13 @@ pub fn run(args: &Args, origins: &Origins, output: &Output) -> Result<(), Failur
     let mut heard = Heard::default();
     let found = survey(&source, &mut heard)
         .map_err(|_| Failure::Failed("the check was interrupted".to_owned()))?;
-    let problems = problems(&found, heard.0);
+    let mut problems = problems(&found, heard.0);
+    if let Some((path, mode)) = config.tls.as_ref().and_then(|tls| tls.exposed_key()) {
+        problems.push(format!(
+            "the mode {mode:04o} of keyfile {} lets other users read it; `chmod 600` it",
+            Printable(path.display())
+        ));
+    }
     output.answer(|| as_json(&found, &problems), |out| as_text(&found, &problems, out))?;
     match &found.error {
         Some(error) => Err(Failure::Failed(format!("tending would not work: {error}"))),
@@ -150,6 +157,11 @@ fn wrong_port(survey: &Survey, host: &SurveyedHost, at: &SurveyedAddress) -> Opt
         "host {host}: node {id} answers there, but it serves clients at {told}: an admin port \
          answers what the tender asks and no commands; give {told} instead"
     ))
+}
+
+/// What a server calls something, in one line of a table.
+fn words(told: Option<&str>) -> String {
+    told.map_or("-".to_owned(), |told| Printable(told).to_string())
 }
 
 /// The racks of a namespace, and the nodes in each.
@@ -256,8 +268,8 @@ fn as_text(survey: &Survey, problems: &[String], out: &mut dyn Write) -> io::Res
             nodes.add_row([
                 node.id.to_string(),
                 node.address.to_string(),
-                node.build.clone().unwrap_or("-".into()),
-                node.edition.clone().unwrap_or("-".into()),
+                words(node.build.as_deref()),
+                words(node.edition.as_deref()),
                 told.join(", "),
             ]);
         }

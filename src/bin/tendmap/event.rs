@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use tendmap::client::{Event, Role};
+use tendmap::text::Printable;
 
 /// An event to be printed: its name as `event`, and what goes with it.
 pub struct Told(Map<String, Value>);
@@ -100,7 +101,7 @@ impl Told {
             line += unit;
         }
         line.truncate(line.trim_end().len());
-        line
+        Printable(line).to_string()
     }
 }
 

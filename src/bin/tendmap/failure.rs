@@ -1,6 +1,6 @@
 //! Why a command could not answer, and the exit code that says so.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -11,6 +11,7 @@ use tendmap::route::RouteError;
 use tendmap::segment::SegmentError;
 use tendmap::sim::SimError;
 
+use crate::json::line;
 use crate::output::complain;
 
 /// Why a command ended early. Each but the first two has an exit code of its
@@ -82,11 +83,21 @@ impl Failure {
     }
 }
 
+/// Warns on standard error, in JSON or for people; the command goes on.
+pub fn warn(message: &str, json: bool) {
+    if !json {
+        return complain(&format!("warning: {message}"));
+    }
+    let warning = json!({ "warning": { "message": message } });
+    // Where standard error is closed there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{}", line(&warning));
+}
+
 /// Writes an error to standard error as one JSON object on one line.
 pub fn error_json(message: &str, code: u8, hint: Option<&str>) {
     let error = json!({ "error": { "message": message, "code": code, "hint": hint } });
     // Where standard error is closed too there is nobody to tell.
-    let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("{error}\n"));
+    let _ = writeln!(io::stderr(), "{}", line(&error));
 }
 
 /// Writing the output failed.

@@ -9,6 +9,7 @@ use tracing_subscriber::reload::{Handle, Layer};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry};
 
+use crate::fields;
 use crate::writer::{Stream, Writer};
 
 /// How long the last lines may take when the command has ended.
@@ -22,7 +23,10 @@ impl Log {
     pub fn start(level: Option<&str>) -> Log {
         let (filter, handle) = Layer::new(filter(level));
         let colours = io::stderr().is_terminal() && may_colour();
-        let format = tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(|| Lines);
+        let format = tracing_subscriber::fmt::layer()
+            .with_ansi(colours)
+            .fmt_fields(fields::printable())
+            .with_writer(|| Lines);
         tracing_subscriber::registry().with(filter).with(format).init();
         Log(handle)
     }

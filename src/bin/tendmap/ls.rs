@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use tendmap::segment::{Listed, SegmentState, list};
+use tendmap::text::Printable;
 
 use crate::args::Common;
 use crate::failure::Failure;
@@ -42,7 +43,7 @@ fn as_json(found: &Listed) -> Value {
     json!({
         "key": found.name.key,
         "backend": found.backend.as_str(),
-        "path": found.at.path(),
+        "path": found.at.path().map(|path| path.to_string_lossy()),
         "shmid": found.at.shm_id(),
         "layout_version": found.name.layout_version,
         "generation": found.name.generation,
@@ -82,5 +83,5 @@ pub fn user(id: u32) -> String {
         let name = fields.next()?;
         (fields.nth(1)?.parse() == Ok(id)).then_some(name)
     });
-    name.map_or_else(|| id.to_string(), str::to_owned)
+    name.map_or_else(|| id.to_string(), |name| Printable(name).to_string())
 }

@@ -12,7 +12,9 @@ mod demo;
 mod duration;
 mod event;
 mod failure;
+mod fields;
 mod fleet;
+mod json;
 mod log;
 mod ls;
 mod map;
@@ -32,6 +34,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use args::{Nothing, OutputArgs, Placed};
+use failure::warn;
 use log::Log;
 use output::Output;
 use settings::Settings;
@@ -143,6 +146,7 @@ fn main() -> ExitCode {
     let log = Log::start(command.output().log.as_deref());
     let json = command.output().json;
     let output = Output::new(json);
+    origins.warnings.iter().for_each(|warning| warn(warning, json));
     let result = match command {
         Command::Demo(args) => demo::run(&args.common, &args.own, &output),
         Command::Soak(args) => soak::run(&args.common, &args.own, &output),

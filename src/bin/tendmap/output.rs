@@ -2,12 +2,18 @@
 //!
 //! Nothing here panics when the reader goes away (`| head`): the error is
 //! handed up and ends the command.
+//!
+//! All text for people goes through [`Screened`]: whatever a server, a file or
+//! another process put into it, a terminal only shows it.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::Value;
+use tendmap::text::Printable;
+
+use crate::json;
 
 /// Standard output in one of its two forms.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +38,7 @@ impl Output {
     /// What the system says.
     pub fn line(&self, line: impl core::fmt::Display) -> io::Result<()> {
         let mut out = io::stdout().lock();
-        writeln!(out, "{line}")?;
+        writeln!(out, "{}", Printable(line))?;
         out.flush()
     }
 
@@ -47,12 +53,36 @@ impl Output {
     ) -> io::Result<()> {
         let mut out = BufWriter::new(io::stdout().lock());
         if self.json {
-            serde_json::to_writer(&mut out, &value())?;
+            json::write(&mut out, &value())?;
             writeln!(out)?;
         } else {
-            text(&mut out)?;
+            text(&mut Screened(&mut out))?;
         }
         out.flush()
+    }
+}
+
+/// Escapes all that is written to it, but for the ends of lines.
+///
+/// Lines that are to stay lines are written whole: what stands in one of them is
+/// escaped with [`Printable`] before.
+pub struct Screened<'a>(pub &'a mut dyn Write);
+
+impl Write for Screened<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Never half a character: writers of this program write whole texts.
+        for line in String::from_utf8_lossy(bytes).split_inclusive('\n') {
+            let (text, end) = match line.strip_suffix('\n') {
+                Some(text) => (text, "\n"),
+                None => (line, ""),
+            };
+            write!(self.0, "{}{end}", Printable(text))?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 
@@ -69,6 +99,7 @@ fn columns(stream: &(impl AsFd + IsTerminal)) -> Option<u16> {
 
 /// Says a sentence on standard error, broken between words on a terminal.
 pub fn complain(text: &str) {
+    let text = &Printable(text).to_string();
     let lines = match columns(&io::stderr()) {
         Some(columns) => wrapped(text, usize::from(columns).saturating_sub(9)),
         None => vec![text.to_owned()],
@@ -84,6 +115,7 @@ pub fn complain(text: &str) {
 /// What the system says.
 pub fn write_pair(out: &mut dyn Write, columns: usize, name: &str, value: &str) -> io::Result<()> {
     let room = usize::from(width()).saturating_sub(columns + 1).max(20);
+    let value = &Printable(value).to_string();
     for (index, line) in wrapped(value, room).iter().enumerate() {
         let name = if index == 0 { name } else { "" };
         writeln!(out, "{}", format!("{name:<columns$} {line}").trim_end())?;
@@ -155,6 +187,14 @@ mod tests {
         assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
         assert_eq!(wrapped("incomprehensible a b", 4), ["incomprehensible", "a b"]);
         assert_eq!(wrapped("", 4), [""]);
+    }
+
+    #[test]
+    fn h113_text_for_people_does_nothing_to_a_terminal() {
+        let mut bytes = Vec::new();
+        write!(Screened(&mut bytes), "a\u{1b}[2J\r\u{9b}\n\u{202e}b\u{2028}\nä").unwrap();
+        let shown = String::from_utf8(bytes).unwrap();
+        assert_eq!(shown, "a\\u{1b}[2J\\r\\u{9b}\n\\u{202e}b\\u{2028}\nä");
     }
 
     #[test]

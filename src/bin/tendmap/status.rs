@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use tendmap::client::{Status, Verdict};
+use tendmap::text::Printable;
 
 use crate::args::Common;
 use crate::duration::show;
@@ -39,7 +40,7 @@ fn as_text(status: &Status, problems: &[String], out: &mut dyn Write) -> io::Res
     };
     let attached = status.attached.map_or("can't be counted".to_owned(), |count| count.to_string());
     let segment = match (&status.path, status.shm_id) {
-        (Some(path), _) => path.display().to_string(),
+        (Some(path), _) => Printable(path.display()).to_string(),
         (None, Some(id)) => format!("System V shared memory, shmid {id}"),
         (None, None) => "-".to_owned(),
     };
@@ -82,7 +83,7 @@ fn as_text(status: &Status, problems: &[String], out: &mut dyn Write) -> io::Res
         ("received", format!("{} bytes", grouped(status.bytes_in))),
         ("refused", grouped(status.refused_nodes)),
     ] {
-        writeln!(out, "{what:<13} {value}")?;
+        writeln!(out, "{what:<13} {}", Printable(value))?;
     }
     if !status.members.is_empty() {
         writeln!(out)?;
@@ -119,10 +120,12 @@ fn as_text(status: &Status, problems: &[String], out: &mut dyn Write) -> io::Res
     }
     writeln!(out)?;
     for remark in status.remarks() {
-        writeln!(out, "note: {remark}")?;
+        writeln!(out, "note: {}", Printable(remark))?;
     }
     match problems {
         [] => writeln!(out, "healthy"),
-        problems => problems.iter().try_for_each(|problem| writeln!(out, "UNHEALTHY: {problem}")),
+        problems => problems
+            .iter()
+            .try_for_each(|problem| writeln!(out, "UNHEALTHY: {}", Printable(problem))),
     }
 }

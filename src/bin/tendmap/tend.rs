@@ -13,6 +13,7 @@ use crate::cluster::ClusterArgs;
 use crate::duration;
 use crate::event::Told;
 use crate::failure::Failure;
+use crate::json;
 use crate::log::Log;
 use crate::output::Output;
 use crate::settings::Origins;
@@ -296,7 +297,7 @@ impl Journal {
 
 fn line(told: Told, after: Duration, json: bool) -> String {
     match json {
-        true => format!("{}\n", told.json(after, process::id())),
+        true => json::line(&told.json(after, process::id())) + "\n",
         false => told.text(after) + "\n",
     }
 }

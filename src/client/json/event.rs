@@ -52,6 +52,11 @@ impl Event {
             Event::ReadOnly { segment, reason } => {
                 json!({ "event": "read_only", "segment": segment, "reason": reason })
             }
+            Event::SecretExposed { path, mode } => json!({
+                "event": "secret_exposed",
+                "path": path.to_string_lossy(),
+                "mode": format!("{mode:04o}"),
+            }),
             Event::Trouble { error } => json!({ "event": "trouble", "error": error }),
         }
     }

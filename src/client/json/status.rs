@@ -45,7 +45,7 @@ impl Status {
         let departed = |node: &DepartedNode| json!({ "id": node.id.as_str(), "age_ms": ms(node.age), "reason": node.reason });
         let mut object = json!({
             "backend": self.backend.map(|backend| backend.as_str()),
-            "path": self.path,
+            "path": self.path.as_ref().map(|path| path.to_string_lossy()),
             "shmid": self.shm_id,
             "user": self.user,
             "bytes": self.bytes,

@@ -22,6 +22,7 @@ pub use scalar::{Build, parse_build, parse_cluster_name, parse_generation, parse
 pub use service::parse_service;
 
 use super::{HEADER_LEN, Header, Kind, VERSION};
+use crate::text::Printable;
 
 /// The longest reply that is read, in bytes. What nodes answer in a pass is far
 /// below it: 684 characters for each namespace and replica.
@@ -74,7 +75,7 @@ pub enum InfoError {
         found: String,
     },
     /// The server refused the command.
-    #[error("the server refuses {command}: {text}")]
+    #[error("the server refuses {command}: {}", Printable(.text))]
     Refused {
         /// The command.
         command: String,
@@ -173,7 +174,7 @@ impl<'a> Reply<'a> {
     }
 }
 
-/// The beginning of what a server sent, fit to be printed.
+/// The beginning of what a server sent, as it came: who shows it escapes it.
 fn shown(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * MAX_SHOWN)]);
     text.chars().take(MAX_SHOWN).collect()

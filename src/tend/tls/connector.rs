@@ -8,6 +8,8 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use super::files::{self, Stamp};
+use super::roots::of_system;
+use super::words::words;
 use super::{TlsConfig, TlsError};
 use crate::thread;
 
@@ -34,7 +36,7 @@ impl Connector {
         let server = ServerName::try_from(name.to_owned()).map_err(|_| {
             format!("{name:?} is no name that a certificate bears; set its TLS name")
         })?;
-        ClientConnection::new(self.ready.clone(), server).map_err(|error| error.to_string())
+        ClientConnection::new(self.ready.clone(), server).map_err(|error| words(&error))
     }
 
     /// Reads the files again if one of them has changed. While they are no good
@@ -74,7 +76,7 @@ fn load(files: &TlsConfig) -> Result<Arc<ClientConfig>, TlsError> {
             builder.with_client_auth_cert(chain, key).map_err(|error| TlsError::Pair {
                 certfile: certfile.clone(),
                 keyfile: keyfile.clone(),
-                problem: error.to_string(),
+                problem: words(&error),
             })?
         }
         (Some(_), None) => return Err(TlsError::Half { found: "certfile", missing: "keyfile" }),
@@ -91,15 +93,15 @@ fn roots(cafile: Option<&Path>) -> Result<RootCertStore, TlsError> {
                 roots.add(certificate).map_err(|error| TlsError::Content {
                     what: "cafile",
                     path: path.into(),
-                    problem: error.to_string(),
+                    problem: words(&error),
                     wanted: "certificates of authorities",
                 })?;
             }
         }
         None => {
-            let load = rustls_native_certs::load_native_certs;
-            let loaded = thread::apart("tendmap-roots", load).ok().and_then(|it| it.join().ok());
-            let found = loaded.unwrap_or_else(load);
+            let loaded =
+                thread::apart("tendmap-roots", of_system).ok().and_then(|it| it.join().ok());
+            let found = loaded.unwrap_or_else(of_system);
             let (added, _) = roots.add_parsable_certificates(found.certs);
             if added == 0 {
                 let problem = found.errors.first().map(|error| format!(": {error}"));

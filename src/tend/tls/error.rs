@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 
+use super::words::words;
+use crate::text::Printable;
+
 /// Why there can be no TLS with these files.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
     /// A file can't be read.
-    #[error("{what} {}: {problem}; check its path and that it may be read", .path.display())]
+    #[error("{what} {}: {}; check its path and that it may be read", Printable(.path.display()), Printable(.problem))]
     File {
         /// The setting that names it.
         what: &'static str,
@@ -17,7 +20,7 @@ pub enum TlsError {
         problem: String,
     },
     /// A file is not what it should be.
-    #[error("{what} {}: {problem}; wanted {wanted} in PEM format", .path.display())]
+    #[error("{what} {}: {}; wanted {wanted} in PEM format", Printable(.path.display()), Printable(.problem))]
     Content {
         /// The setting that names it.
         what: &'static str,
@@ -37,7 +40,7 @@ pub enum TlsError {
         missing: &'static str,
     },
     /// The certificate and the key do not belong together.
-    #[error("certfile {} and keyfile {}: {problem}; wanted a certificate and its key", .certfile.display(), .keyfile.display())]
+    #[error("certfile {} and keyfile {}: {}; wanted a certificate and its key", Printable(.certfile.display()), Printable(.keyfile.display()), Printable(.problem))]
     Pair {
         /// The certificate's file.
         certfile: PathBuf,
@@ -47,7 +50,7 @@ pub enum TlsError {
         problem: String,
     },
     /// The system trusts nobody.
-    #[error("no certificate of an authority in the system's store{problem}; set cafile")]
+    #[error("no certificate of an authority in the system's store{}; set cafile", Printable(.problem))]
     NoRoots {
         /// What went wrong in reading it.
         problem: String,
@@ -69,7 +72,7 @@ pub(crate) fn explain(error: &rustls::Error) -> String {
         Error::AlertReceived(Alert::UnknownCA | Alert::BadCertificate) => "check certfile",
         Error::AlertReceived(Alert::CertificateExpired) => "renew certfile",
         Error::InvalidMessage(_) => "check that the server speaks TLS at this port",
-        _ => return error.to_string(),
+        _ => return words(error),
     };
-    format!("{error}; {todo}")
+    format!("{}; {todo}", words(error))
 }

@@ -8,8 +8,11 @@ mod connector;
 mod error;
 mod files;
 mod probe;
+mod roots;
+mod words;
 
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 pub(crate) use connector::Connector;
 pub use error::TlsError;
@@ -42,5 +45,14 @@ impl TlsConfig {
     /// [`TlsError`] names the file and what is wrong with it.
     pub fn check(&self) -> Result<(), TlsError> {
         Connector::new(self.clone()).map(drop)
+    }
+
+    /// The client's own key, where other users may read it, and its mode: with
+    /// the certificate it lets them in as this client.
+    pub fn exposed_key(&self) -> Option<(&Path, u32)> {
+        let path = self.keyfile.as_deref()?;
+        // Of the file itself, where links lead to it.
+        let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o7777;
+        (mode & 0o044 != 0).then_some((path, mode))
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::info::InfoError;
 use super::login::{Credentials, LoginError};
 use super::{Host, TendError, Turn};
+use crate::text::Printable;
 
 mod connection;
 mod links;
@@ -47,23 +48,23 @@ pub struct Answer {
 #[non_exhaustive]
 pub enum AskError {
     /// No connection came about.
-    #[error("can't connect: {0}")]
+    #[error("can't connect: {}", Printable(.0))]
     Connect(String),
     /// No connection was begun, because this process lacks something of its own
     /// machine: what, and what to do.
-    #[error("can't connect: {0}")]
+    #[error("can't connect: {}", Printable(.0))]
     Shortage(String),
     /// The time was over.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
     /// The connection broke.
-    #[error("the connection broke: {0}")]
+    #[error("the connection broke: {}", Printable(.0))]
     Broken(String),
     /// What came is no reply.
     #[error(transparent)]
     Malformed(#[from] InfoError),
     /// No agreement on TLS: what is wrong and what to do.
-    #[error("TLS: {0}")]
+    #[error("TLS: {}", Printable(.0))]
     Tls(String),
     /// The server takes no login of this user; it is asked again later, ever
     /// less often.

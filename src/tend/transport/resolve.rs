@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::Interrupted;
 use crate::segment::explain::explain;
 use crate::tend::{BEAT, Host, Turn};
+use crate::text::Printable;
 use crate::thread;
 
 /// Lookups under way at most: a name server that hangs must not collect
@@ -101,7 +102,7 @@ impl Resolver {
         let lookup = move || {
             let outcome = match (wanted.name(), wanted.port()).to_socket_addrs() {
                 Ok(addresses) => Ok(addresses.collect()),
-                Err(error) => Err(error.to_string()),
+                Err(error) => Err(Printable(error).to_string()),
             };
             // Nobody waits any more if the source was dropped.
             let _ = sender.send((wanted, outcome));

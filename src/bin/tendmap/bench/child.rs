@@ -14,6 +14,7 @@ use super::counted::{self, Case};
 use super::source::{Fixed, PARTITIONS, Shape, namespace};
 use crate::args::Common;
 use crate::failure::Failure;
+use crate::settings::forget_secrets;
 
 /// What a child is to do.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,6 +154,7 @@ impl Process {
             Task::Count => "count",
         };
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+        forget_secrets(&mut command);
         command.arg("bench-process").arg(format!("--task={task}"));
         command.arg(format!("--shm-key={}", place.key));
         command

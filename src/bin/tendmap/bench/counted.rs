@@ -168,5 +168,5 @@ fn counted_publication(tenure: &mut Tenure, map: &ClusterMap) -> Result<Option<u
 }
 
 fn not_published(why: NotPublished) -> Failure {
-    Failure::Failed(format!("the bench could not publish: {why:?}"))
+    Failure::Failed(format!("the bench could not publish: {why}"))
 }

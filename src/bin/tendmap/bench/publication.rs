@@ -71,7 +71,7 @@ pub fn publish(tenure: &mut Tenure, map: &ClusterMap) -> Result<f64, Failure> {
     match tenure.publish(map) {
         Ok(_) => Ok(us(begun)),
         Err(NotPublished::Ended(ended)) => {
-            Err(Failure::Failed(format!("the ownership of the bench has ended: {ended:?}")))
+            Err(Failure::Failed(format!("the ownership of the bench has ended: {ended}")))
         }
         Err(NotPublished::NoRoom(error)) => Err(Failure::Failed(error.to_string())),
     }

@@ -148,7 +148,9 @@ impl<'a> Checker<'a> {
         let before = core::mem::replace(&mut self.last, now);
         if now < before {
             self.report.went_back += 1;
-            self.report.first_back.get_or_insert_with(|| format!("{now:?} after {before:?}"));
+            self.report
+                .first_back
+                .get_or_insert_with(|| format!("{} after {}", dotted(now), dotted(before)));
         }
     }
 
@@ -173,7 +175,8 @@ impl<'a> Checker<'a> {
             self.report.first_wrong.get_or_insert_with(|| {
                 format!(
                     "publication {sequence}: replica {replica} of partition {partition} of \
-                     {namespace} was routed to {node} at {address}, the map says {owner:?}"
+                     {namespace} was routed to {node} at {address}, the map says {}",
+                    owner.map_or("nobody".to_owned(), |(node, at)| format!("{node} at {at}"))
                 )
             });
         }
@@ -200,4 +203,9 @@ impl Lookup {
             map.namespace(&self.namespace)?.partitions.owner(self.partition, self.replica)?;
         map.nodes.get(slot).map(|node| (node.id, node.address))
     }
+}
+
+/// Generation, term and sequence in one word.
+fn dotted((generation, term, sequence): (u64, u16, u64)) -> String {
+    format!("generation {generation}, term {term}, sequence {sequence}")
 }

@@ -14,6 +14,7 @@ use tendmap::segment::Place;
 use super::Told;
 use super::message::{Message, Report};
 use crate::failure::Failure;
+use crate::settings::forget_secrets;
 
 /// What all workers are told.
 pub struct Setting<'a> {
@@ -47,6 +48,7 @@ impl Worker {
     pub fn start(number: usize, setting: &Setting, to: Sender<Told>) -> Result<Worker, Failure> {
         let failed = |error| Failure::Failed(format!("can't start a worker: {error}"));
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+        forget_secrets(&mut command);
         command.arg("worker").arg("--checksums");
         command.arg(format!("--shm-key={}", setting.place.key));
         command.arg(format!("--shm-backend={}", setting.place.backend));

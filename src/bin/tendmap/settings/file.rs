@@ -2,10 +2,14 @@
 //! the top for every command or in the section of one.
 
 use std::borrow::Cow;
-use std::fs;
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::ops::Range;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use tendmap::text::Printable;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -26,19 +30,35 @@ pub struct Entry {
     pub is_list: bool,
 }
 
-/// The entries of a file in the order of their lines; `sections` are those that
-/// it may have.
+/// The entries of a file in the order of their lines, and its mode; `sections`
+/// are those that it may have. It may be a pipe: it is read once.
 ///
 /// # Errors
 /// [`Failure::Usage`] names the file and the line.
-pub fn read(path: &Path, sections: &[&str]) -> Result<Vec<Entry>, Failure> {
-    let shown = path.display();
-    let text = fs::read_to_string(path).map_err(|error| {
-        Failure::Usage(format!("can't read the configuration file {shown}: {error}"))
-    })?;
-    parse(&text, sections)
-        .map_err(|(line, problem)| Failure::Usage(format!("{shown}:{line}: {problem}")))
+pub fn read(path: &Path, sections: &[&str]) -> Result<(Vec<Entry>, u32), Failure> {
+    let shown = Printable(path.display());
+    let failed = |problem: &dyn Display| {
+        Failure::Usage(format!("can't read the configuration file {shown}: {problem}"))
+    };
+    let read = || {
+        let file = File::open(path)?;
+        // Of what is read, whatever its name leads to later.
+        let mode = file.metadata()?.permissions().mode() & 0o7777;
+        let mut text = String::new();
+        file.take(MAX_FILE + 1).read_to_string(&mut text)?;
+        Ok((text, mode))
+    };
+    let (text, mode) = read().map_err(|error: io::Error| failed(&error))?;
+    if text.len() as u64 > MAX_FILE {
+        return Err(failed(&"it is longer than 1 MiB"));
+    }
+    let entries = parse(&text, sections)
+        .map_err(|(line, problem)| Failure::Usage(format!("{shown}:{line}: {problem}")))?;
+    Ok((entries, mode))
 }
+
+/// Longer files are none of settings, in bytes.
+const MAX_FILE: u64 = 1 << 20;
 
 /// What is wrong, and in which line.
 type Problem = (usize, String);

@@ -16,12 +16,13 @@ mod value;
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, Id};
+use tendmap::layout::is_secure_execution;
+use tendmap::text::Printable;
 
 use crate::Cli;
 use crate::failure::Failure;
@@ -77,14 +78,26 @@ type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 /// # Errors
 /// [`Unsettled`].
 pub fn load() -> Result<Settings, Unsettled> {
-    let settings = resolve(env::args_os().collect(), &secret::of_environment)?;
+    let settings = resolve(env::args_os().collect(), &of_environment)?;
     secret::keep(settings.origins.raw("password"));
     Ok(settings)
 }
 
+/// A variable. A set-user-id program takes none: whoever starts it would choose
+/// by them what it trusts.
+fn of_environment(name: &str) -> Option<OsString> {
+    if is_secure_execution() { None } else { secret::of_environment(name) }
+}
+
+/// Keeps what only this process is to know out of a child's environment, which
+/// /proc shows for as long as the child lives.
+pub fn forget_secrets(command: &mut std::process::Command) {
+    command.env_remove(variable("password"));
+}
+
 /// Whether errors are to be JSON, where the settings could not be read.
 pub fn wants_json() -> bool {
-    let is_variable_on = || env::var_os(variable("json")).is_some_and(|value| is_on(&value));
+    let is_variable_on = || of_environment(&variable("json")).is_some_and(|value| is_on(&value));
     env::args_os().any(|argument| argument == "--json") || is_variable_on()
 }
 
@@ -96,17 +109,24 @@ fn resolve(arguments: Vec<OsString>, variables: Variables) -> Result<Settings, U
     secret::seal(&mut arguments);
     // Help and version are answered here.
     let given = command.clone().ignore_errors(true).try_get_matches_from(&arguments);
-    let given = given.map_err(|error| usage::help(error, &arguments))?;
-    let mut origins = Origins { matches: ArgMatches::default(), path: None, found: Vec::new() };
+    let given = given.map_err(|error| usage::printable(usage::help(error, &arguments)))?;
+    let mut origins = Origins {
+        matches: ArgMatches::default(),
+        path: None,
+        found: Vec::new(),
+        warnings: Vec::new(),
+    };
     if let Some((name, given)) = given.subcommand() {
         if let Some(sub) = command.find_subcommand(name) {
-            (origins.path, origins.found) = find(&command, sub, given, variables)?;
+            let warnings = &mut origins.warnings;
+            (origins.path, origins.found) = find(&command, sub, given, variables, warnings)?;
             let flags = origins.found.iter().flat_map(Found::flags);
             arguments.splice(2..2, flags.collect::<Vec<_>>());
         }
     }
     let matches = command.try_get_matches_from(&arguments);
-    let matches = matches.map_err(|error| explained(error, &origins.found, &origins.path))?;
+    let matches = matches
+        .map_err(|error| usage::printable(explained(error, &origins.found, &origins.path)))?;
     let cli = Cli::from_arg_matches(&matches)?;
     origins.matches = matches;
     Ok(Settings { cli, origins })
@@ -118,6 +138,7 @@ fn find(
     sub: &Command,
     given: &ArgMatches,
     variables: Variables,
+    warnings: &mut Vec<String>,
 ) -> Result<(Option<PathBuf>, Vec<Found>), Unsettled> {
     let is_given = |id: &Id| {
         given.try_contains_id(id.as_str()).is_ok()
@@ -125,6 +146,13 @@ fn find(
     };
     let mut taken: Vec<Id> =
         sub.get_arguments().map(Arg::get_id).filter(|id| is_given(id)).cloned().collect();
+    if taken.iter().any(|id| id == "password") {
+        warnings.push(
+            "`ps` shows --password to every user of this host; give it as TENDMAP_PASSWORD, or in \
+             a file that --config names and only you may read"
+                .to_owned(),
+        );
+    }
     let path = match given.try_get_one::<PathBuf>("config").ok().flatten() {
         Some(path) => Some(path.clone()),
         // A worker gets all that it needs, but what to log, from who starts it.
@@ -135,7 +163,15 @@ fn find(
         Some(path) => {
             let shown = command.get_subcommands().filter(|sub| !sub.is_hide_set());
             let sections: Vec<&str> = shown.map(Command::get_name).collect();
-            checked(path, file::read(path, &sections)?, command, sub)?
+            let (entries, mode) = file::read(path, &sections)?;
+            if mode & 0o002 != 0 {
+                let shown = Printable(path.display());
+                warnings.push(format!(
+                    "the mode {mode:04o} of {shown} lets every user change the settings; `chmod \
+                     o-w {shown}`"
+                ));
+            }
+            checked((path, mode), entries, command, sub, warnings)?
         }
         None => Vec::new(),
     };
@@ -251,12 +287,13 @@ fn explained(mut error: clap::Error, found: &[Found], path: &Option<PathBuf>) ->
 /// values can be: for the command that runs, or if it has no such setting, for
 /// one that has.
 fn checked(
-    path: &Path,
+    (path, mode): (&Path, u32),
     entries: Vec<Entry>,
     command: &Command,
     sub: &Command,
+    warnings: &mut Vec<String>,
 ) -> Result<Vec<Entry>, Failure> {
-    let shown = path.display();
+    let shown = Printable(path.display());
     let commands = || command.get_subcommands().filter(|sub| !sub.is_hide_set());
     for entry in &entries {
         let Entry { section, name, line, .. } = entry;
@@ -275,9 +312,15 @@ fn checked(
             }
         };
         if name == "password" {
-            if let Some(mode) = readable_by_others(path) {
+            if mode & 0o004 != 0 {
                 return fail(format!(
                     "there is a password, but its mode {mode:04o} lets other users read it; `chmod 600 {shown}`"
+                ));
+            }
+            if mode & 0o040 != 0 {
+                warnings.push(format!(
+                    "{shown}:{line}: there is a password, and the mode {mode:04o} lets the file's \
+                     group read it; `chmod 600 {shown}`, unless the group is to know it"
                 ));
             }
         }
@@ -312,12 +355,6 @@ impl Entry {
             Some(format!("{name} is {value:?}: {problem}; correct it or remove the line"))
         })
     }
-}
-
-/// The mode of a file that not only its user may read.
-fn readable_by_others(path: &Path) -> Option<u32> {
-    let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o7777;
-    (mode & 0o044 != 0).then_some(mode)
 }
 
 fn unknown(name: &str, section: Option<&str>, command: &Command) -> String {

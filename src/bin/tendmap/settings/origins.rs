@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Id};
+use tendmap::text::Printable;
 
 use super::definition::{definition, own_settings};
 use super::value::is_on;
@@ -23,7 +24,7 @@ impl Origin {
     pub fn text(&self, path: Option<&Path>) -> String {
         match (self, path) {
             (Origin::Variable(name), _) => name.clone(),
-            (Origin::Line(line), Some(path)) => format!("{}:{line}", path.display()),
+            (Origin::Line(line), Some(path)) => format!("{}:{line}", Printable(path.display())),
             (Origin::Line(line), None) => format!("line {line}"),
         }
     }
@@ -59,6 +60,8 @@ pub struct Origins {
     pub(super) matches: ArgMatches,
     pub(super) path: Option<PathBuf>,
     pub(super) found: Vec<Found>,
+    /// What is no error but not as it should be, in sentences.
+    pub warnings: Vec<String>,
 }
 
 impl Origins {

@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextValue, ErrorKind};
+use tendmap::text::Printable;
 
 use super::definition::with_variables;
 use super::{Unsettled, wants_json};
@@ -19,6 +20,25 @@ pub(super) fn help(error: clap::Error, arguments: &[OsString]) -> clap::Error {
         Err(shown) if shown.kind() == ErrorKind::DisplayHelp => shown,
         _ => error,
     }
+}
+
+/// The same error with the values in it escaped: they may be of the file.
+pub(super) fn printable(mut error: clap::Error) -> clap::Error {
+    let escaped = |text: &String| Printable(text).to_string();
+    let values: Vec<_> = error
+        .context()
+        .filter_map(|(kind, value)| match value {
+            ContextValue::String(text) => Some((kind, ContextValue::String(escaped(text)))),
+            ContextValue::Strings(texts) => {
+                Some((kind, ContextValue::Strings(texts.iter().map(escaped).collect())))
+            }
+            _ => None,
+        })
+        .collect();
+    for (kind, value) in values {
+        error.insert(kind, value);
+    }
+    error
 }
 
 impl Unsettled {
@@ -84,6 +104,18 @@ fn in_parts(text: &str) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tendmap::text::is_printable;
+
+    #[test]
+    fn h113_an_argument_does_nothing_to_a_terminal() {
+        for args in [["tendmap", "\u{1b}[2J\r\u{202e}"], ["tendmap", "--\u{9b}31m"]] {
+            let error = super::super::definition().try_get_matches_from(args).unwrap_err();
+            let text = printable(error).to_string();
+            let foreign = |character: &char| !is_printable(*character) && *character != '\n';
+            assert_eq!(text.chars().find(foreign), None, "{text:?}");
+            assert!(text.contains("\\u{"), "{text}");
+        }
+    }
 
     #[test]
     fn a_usage_error_falls_into_a_message_and_a_hint() {

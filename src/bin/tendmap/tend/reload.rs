@@ -1,6 +1,9 @@
 //! Reading the configuration anew while it runs.
 
+use std::path::Path;
+
 use tendmap::client::Client;
+use tendmap::text::Printable;
 
 use super::Args;
 use crate::args::Placed;
@@ -25,7 +28,7 @@ impl Reload {
     /// while the client runs; what is to be told of it. If anything is wrong,
     /// nothing changes.
     pub fn run(&mut self, client: &Client, log: &Log) -> Vec<Told> {
-        let (args, origins) = match read() {
+        let (args, origins) = match read(self.origins.file()) {
             Ok(read) => read,
             Err(problem) => return vec![Told::reload_failed(problem)],
         };
@@ -54,7 +57,12 @@ impl Reload {
     }
 }
 
-fn read() -> Result<(Placed<Args>, Origins), String> {
+fn read(file: Option<&Path>) -> Result<(Placed<Args>, Origins), String> {
+    // Opening a pipe would wait for a writer, and what was read from it is gone.
+    if let Some(path) = file.filter(|path| path.exists() && !path.is_file()) {
+        let shown = Printable(path.display());
+        return Err(format!("{shown} is no regular file: it can be read only once; restart"));
+    }
     match settings::load() {
         Ok(Settings { cli: Cli { command: Command::Tend(args) }, origins }) => Ok((*args, origins)),
         Ok(_) => Err("another command is configured".to_owned()),

@@ -1,0 +1,72 @@
+//! The texts of errors: words for people, never a value as Rust writes it down
+//! for its programmers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tendmap::client::{ConfigError, ConnectError};
+use tendmap::layout::{Capacity, GeometryError};
+use tendmap::map::{NodeId, SnapshotError};
+use tendmap::protocol::PublishError;
+use tendmap::route::RouteError;
+use tendmap::segment::{Ended, SegmentError};
+use tendmap::text::is_printable;
+
+const FOREIGN: &str = "\u{1b}[2J\r\n\u{9b}\u{202e}\u{feff}";
+
+fn errors() -> Vec<Box<dyn std::error::Error>> {
+    let foreign = || FOREIGN.to_owned();
+    let at = || format!("/dev/shm/{FOREIGN}").into();
+    vec![
+        Box::new(RouteError::NamespaceUnknown { name: foreign(), known: Vec::new() }),
+        Box::new(RouteError::NamespaceUnknown {
+            name: "a".into(),
+            known: vec!["b".into(), foreign()],
+        }),
+        Box::new(RouteError::NoNode { namespace: foreign(), partition: 1, wanted: "master" }),
+        Box::new(SegmentError::Owner { at: at(), found: 7, wanted: vec![0, 5001] }),
+        Box::new(SegmentError::Owner { at: at(), found: 7, wanted: vec![0] }),
+        Box::new(SegmentError::NotFound { key: 1, directory: FOREIGN.into() }),
+        Box::new(SegmentError::NoSpace { wanted: 2, directory: FOREIGN.into(), free: 1 }),
+        Box::new(SegmentError::Io {
+            action: "open",
+            at: at(),
+            source: Arc::new(std::io::Error::from_raw_os_error(13)),
+        }),
+        Box::new(GeometryError(Capacity::DEFAULT)),
+        Box::new(SnapshotError::Corrupt { what: foreign() }),
+        Box::new(Ended::Fenced),
+        Box::new(NodeId::new(FOREIGN).unwrap_err()),
+        Box::new(ConfigError::TooLong { name: "tend_interval", found: Duration::MAX }),
+        Box::new(ConnectError::OtherCluster { key: 1, found: foreign(), wanted: foreign() }),
+        Box::new(ConnectError::OtherNodes { key: 1, found: foreign(), wanted: foreign() }),
+        Box::new(ConnectError::NotCompared { key: 1, found: foreign(), tried: foreign() }),
+        Box::new(ConnectError::OtherHosts { key: 1, found: foreign(), wanted: foreign() }),
+    ]
+}
+
+#[test]
+fn h113_no_text_of_an_error_does_anything_to_a_terminal() {
+    for error in errors() {
+        let text = error.to_string();
+        assert!(text.chars().all(is_printable), "{text:?}");
+    }
+}
+
+#[test]
+fn h115_no_text_of_an_error_is_debug_output() {
+    let mut texts: Vec<String> = errors().iter().map(ToString::to_string).collect();
+    let publish = [PublishError::Fenced, PublishError::Corrupt { index: 3 }];
+    texts.extend(publish.iter().map(ToString::to_string));
+    for text in texts {
+        for sign in ["Some(", "None", "Ok(", "Err(", " { ", "Os ", "[\"", "[0", "[]", "kind:"] {
+            assert!(!text.contains(sign), "{sign:?} in {text:?}");
+        }
+    }
+    let unknown =
+        RouteError::NamespaceUnknown { name: "a".into(), known: vec!["test".into(), "bar".into()] };
+    assert_eq!(
+        unknown.to_string(),
+        "no namespace \"a\" in the cluster; there are \"test\", \"bar\""
+    );
+}
