@@ -222,24 +222,17 @@ impl Follow {
         let asked = shared.asked();
         let reached = try_tend(segment, shared, source);
         source.stop();
-        match reached {
-            Ok(report) if report.conditions.count(Condition::Shortage) == 0 => {
-                self.enter(segment, false)
-            }
-            Ok(_) => {
-                self.probe_due = Instant::now() + shared.tend_interval().max(POLL * 4);
-                self.leave(segment);
-                shared.set_role(Role::Follower);
-                Ok(Seen::Wait(POLL))
-            }
-            Err(error) => {
-                self.probe_due = Instant::now() + shared.tend_interval().max(POLL * 4);
-                self.leave(segment);
-                shared.set_role(Role::Follower);
-                shared.settle(Err(error.into()), asked);
-                Ok(Seen::Wait(POLL))
-            }
+        let lacks_nothing = |report: &TendReport| report.conditions.count(Condition::Shortage) == 0;
+        if reached.as_ref().is_ok_and(lacks_nothing) {
+            return self.enter(segment, false);
         }
+        self.probe_due = Instant::now() + shared.tend_interval().max(POLL * 4);
+        self.leave(segment);
+        shared.set_role(Role::Follower);
+        if let Err(error) = reached {
+            shared.settle(Err(error.into()), asked);
+        }
+        Ok(Seen::Wait(POLL))
     }
 
     /// The owner lacks something of its machine, and goes on with what it has.
