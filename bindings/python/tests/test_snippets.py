@@ -260,7 +260,7 @@ def command_line():
 
 
 def free_ports(count):
-    """The first of so many ports, one after the other, that nobody has."""
+    """The first port of a run of free ones."""
     for base in range(20000, 32000, 97):
         taken = []
         try:

@@ -10,9 +10,9 @@ const cluster = require('node:cluster')
 const http = require('node:http')
 
 const WORKERS = 4
-/** So many workers in a row that end before they have served are the end of the server. */
+/** The server ends after this many workers in a row have ended before they served. */
 const FAILURES = 8
-/** A worker has served if it has listened for so many milliseconds. */
+/** A worker has served once it has listened for this many milliseconds. */
 const SERVED = 1000
 // Workers accept for themselves: the primary would keep open, for ever, what it had
 // just handed to a worker that is killed.
