@@ -8,6 +8,7 @@ use rustix::fs::statvfs;
 use rustix::io::Errno;
 
 use super::backend::Unlinked;
+use super::directory::unlink_with_lock;
 use super::error::SegmentError;
 use super::lock::{self, LockFile};
 use super::name::Place;
@@ -123,7 +124,11 @@ impl Prepared {
         let Some(parts) = self.unlinked.link()? else { return Ok(Created::Exists) };
         let lock = self.lock.take().expect("taken only here");
         let segment = Segment::created(parts, lock)?;
-        Ok(Created::Owner(Box::new(Tenure::first(segment)?)))
+        let tenure = Tenure::first(segment.clone()).inspect_err(|_| {
+            // Nobody has owned it, so nobody has to be told that it is gone.
+            let _ = unlink_with_lock(&segment);
+        })?;
+        Ok(Created::Owner(Box::new(tenure)))
     }
 }
 

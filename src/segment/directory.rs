@@ -337,7 +337,7 @@ pub(crate) fn retire_and_unlink(segment: &Arc<Segment>) -> Result<(), SegmentErr
     if !retire_now(segment)? {
         return Ok(());
     }
-    unlink_retired(segment)
+    unlink_with_lock(segment)
 }
 
 /// As [`retire_and_unlink`], of a segment that nobody was attached to; how many
@@ -350,7 +350,7 @@ pub(crate) fn retire_and_unlink_unused(segment: &Arc<Segment>) -> Result<usize, 
         return Ok(0);
     }
     match segment.attached()? {
-        0 => unlink_retired(segment).map(|()| 0),
+        0 => unlink_with_lock(segment).map(|()| 0),
         attached => Ok(attached),
     }
 }
@@ -377,7 +377,9 @@ fn retire_now(segment: &Arc<Segment>) -> Result<bool, SegmentError> {
     Ok(true)
 }
 
-fn unlink_retired(segment: &Segment) -> Result<(), SegmentError> {
+/// Takes the name and the lock file away of a segment that is retired, or that
+/// was never owned.
+pub(super) fn unlink_with_lock(segment: &Segment) -> Result<(), SegmentError> {
     if segment.is_at_name() {
         segment.unlink()?;
     }

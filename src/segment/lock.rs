@@ -129,12 +129,10 @@ impl LockFile {
         // before it removes the file: then there is another try.
         for _ in 0..100 {
             let file = create(&path, lock_mode(mode))?;
-            let lock = LockFile::with_marks(path.clone(), mode, (Some(file), true));
-            let marked = lock.marks.is_some() || marks_path(&path).is_none();
-            if marked
-                && lock.try_lock(byte_of(Term::FIRST))?
-                && lock.whereabouts() == Whereabouts::Here
-            {
+            let lock = LockFile::first(&path, mode, file).inspect_err(|_| {
+                let _ = remove(&path);
+            })?;
+            if lock.try_lock(byte_of(Term::FIRST))? && lock.whereabouts() == Whereabouts::Here {
                 return Ok(lock);
             }
             // The one that sweeps has it, and is about to remove it.
@@ -146,6 +144,18 @@ impl LockFile {
             }
         }
         Err(io::Error::other("a new lock file was removed again and again by another process"))
+    }
+
+    /// A new lock file, with its file of marks.
+    fn first(path: &Path, mode: u32, file: Kept) -> io::Result<LockFile> {
+        let marks = match marks_path(path) {
+            None => None,
+            Some(marks) => {
+                let file = open_or_create(&marks, mode)?;
+                Some(LockFile::of(marks, mode, file, None))
+            }
+        };
+        Ok(LockFile::of(path.to_path_buf(), lock_mode(mode), (Some(file), true), marks))
     }
 
     /// Opens the lock file of a segment of that mode, as far as this process may,
@@ -423,12 +433,19 @@ impl LockFile {
     }
 }
 
-/// Makes a file of that mode, whatever the umask.
+/// Makes a file of that mode, whatever the umask. Nothing is left if it can't be
+/// kept.
 fn create(path: &Path, mode: u32) -> io::Result<Kept> {
     let mode = Mode::from_raw_mode(mode);
-    let made = Kept::open(path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, mode)?;
-    fchmod(made.get()?, mode)?;
-    Ok(made)
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+    let made = rustix::fs::open(path, flags | OFlags::CLOEXEC | OFlags::NOFOLLOW, mode)?;
+    let kept = Kept::new(made).and_then(|kept| {
+        fchmod(kept.get()?, mode)?;
+        Ok(kept)
+    });
+    kept.inspect_err(|_| {
+        let _ = std::fs::remove_file(path);
+    })
 }
 
 /// A file that another user has made is opened without the wish to make it:

@@ -49,6 +49,13 @@ impl Unnamed {
         }
     }
 
+    /// What it consists of now that it has its name.
+    fn linked(&self) -> Result<Option<Parts>, SegmentError> {
+        let Some(file) = self.named()? else { return Ok(None) };
+        let (identity, geometry) = check_header(&file, &self.path)?;
+        object::parts(self.path.clone(), file, identity, geometry).map(Some)
+    }
+
     /// The file by its new name and for reading only: what this process keeps
     /// open and mapped is then what operators see in `/proc`. `None` if the
     /// name leads to another file by now.
@@ -146,9 +153,12 @@ impl Unlinked for Unnamed {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
             Err(error) => return Err(SegmentError::io("link", &self.path)(error)),
         }
-        let Some(file) = self.named()? else { return Ok(None) };
-        let (identity, geometry) = check_header(&file, &self.path)?;
-        object::parts(self.path.clone(), file, identity, geometry).map(Some)
+        self.linked().inspect_err(|_| {
+            // Nobody owns it: with its name it would be taken for what a crash left.
+            if ObjectId::at(&self.path).is_ok_and(|found| found == self.file.id()) {
+                let _ = std::fs::remove_file(&self.path);
+            }
+        })
     }
 }
 
