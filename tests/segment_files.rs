@@ -103,6 +103,60 @@ fn h29_a_world_writable_file_is_refused() {
 }
 
 #[test]
+fn h128_a_file_that_its_group_may_write_is_refused_unless_allowed() {
+    for mode in [0o660, 0o620, 0o664, 0o670] {
+        let directory = directory();
+        let place = place(&directory);
+        orphan(&place);
+        fs::set_permissions(place.segment(1), Permissions::from_mode(mode)).unwrap();
+        let error = attach_error(&place);
+        assert!(
+            matches!(&error, SegmentError::GroupWrite { found, .. } if *found == mode),
+            "{error}"
+        );
+        for wanted in ["SIGBUS", "0640", "shm_backend sysv", "shm_allow_group_write"] {
+            assert!(error.to_string().contains(wanted), "{error} does not say {wanted}");
+        }
+        let refused = Client::connect_with(config(&directory), Cluster::new(2, 1).source());
+        let error = refused.unwrap_err();
+        assert!(matches!(error, ConnectError::Segment(SegmentError::GroupWrite { .. })), "{error}");
+        Reader::attach(&Place { allow_group_write: true, ..place }).unwrap();
+        let mut allowed = config(&directory);
+        allowed.shm_allow_group_write = true;
+        Client::connect_with(allowed, Cluster::new(2, 1).source()).unwrap();
+    }
+}
+
+#[test]
+fn h128_no_file_that_its_group_may_write_is_made_unless_allowed() {
+    let directory = directory();
+    let place = Place { mode: 0o660, ..place(&directory) };
+    let refused = create(&place, 1, Capacity::DEFAULT, None);
+    assert!(matches!(refused, Err(SegmentError::GroupWrite { found: 0o660, .. })), "{refused:?}");
+    assert_eq!(files(&directory), 0);
+    owner(&Place { allow_group_write: true, ..place }, 1, None);
+}
+
+#[test]
+fn h128_an_owner_replaces_a_file_that_was_opened_to_its_group() {
+    let directory = directory();
+    for (allowed, generation) in [(true, 1), (false, 2)] {
+        let mut config = config(&directory);
+        config.shm_allow_group_write = allowed;
+        let client = Client::connect_with(config, Cluster::new(2, 1).source()).unwrap();
+        let path = client.status().unwrap().path.unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o660)).unwrap();
+        let tends = || client.status().unwrap().tends;
+        let before = tends();
+        common::wait_until("three more turns", || tends() > before + 3);
+        common::wait_until("the segment to stay or to be replaced", || {
+            client.segment().identity().generation == generation
+        });
+        client.close();
+    }
+}
+
+#[test]
 fn h29_a_link_is_refused() {
     let directory = directory();
     let place = place(&directory);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::event::Observer;
 use crate::map::{Capacity, CapacityError, ClusterMap, ClusterName, NameError};
-use crate::segment::{Backend, Place};
+use crate::segment::{Backend, GROUP_WRITE_ADVICE, GROUP_WRITE_RISK, Place};
 use crate::tend::login::{AuthMode, Credentials, CredentialsError, SecretString};
 #[cfg(feature = "tls")]
 use crate::tend::tls::{TlsConfig, TlsError};
@@ -80,6 +80,11 @@ pub struct Config {
     /// [`parse_users`](crate::segment::parse_users). Processes of several users
     /// share a segment if each trusts all others.
     pub shm_owner: Vec<u32>,
+    /// Whether segments in files that their group may write (0020) are made and
+    /// accepted. Every member of the group can then cut the file short, which
+    /// ends all attached processes with SIGBUS. System V segments can't be cut
+    /// short, and need no such permission.
+    pub shm_allow_group_write: bool,
     /// The racks that [`Policy::PreferRack`](crate::route::Policy) prefers, the
     /// best first; each process, and each client in it, has its own.
     pub preferred_racks: Vec<i32>,
@@ -173,6 +178,14 @@ pub enum ConfigError {
         /// What was configured.
         found: u32,
     },
+    /// A mode that lets the group write the segment's file.
+    #[error(
+        "shm_mode is {found:04o}, which lets the group write the segment's file: {GROUP_WRITE_RISK}; {GROUP_WRITE_ADVICE}"
+    )]
+    GroupWrite {
+        /// What was configured.
+        found: u32,
+    },
 }
 
 impl Config {
@@ -200,6 +213,7 @@ impl Config {
             shm_directory: Place::DIRECTORY.into(),
             shm_mode: Place::MODE,
             shm_owner: Vec::new(),
+            shm_allow_group_write: false,
             preferred_racks: Vec::new(),
             tend_interval: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(1),
@@ -237,6 +251,7 @@ impl Config {
             key: self.shm_key,
             mode: self.shm_mode,
             owners: self.shm_owner.clone(),
+            allow_group_write: self.shm_allow_group_write,
         }
     }
 
@@ -354,6 +369,10 @@ impl Config {
         if self.shm_mode & 0o600 != 0o600 || self.shm_mode & !0o775 != 0 {
             return Err(ConfigError::Mode { found: self.shm_mode });
         }
+        let in_files = self.use_shm && self.shm_backend == Backend::File;
+        if in_files && self.shm_mode & 0o020 != 0 && !self.shm_allow_group_write {
+            return Err(ConfigError::GroupWrite { found: self.shm_mode });
+        }
         Ok(())
     }
 }
@@ -377,6 +396,26 @@ mod tests {
             Config { user: Some("keeper".into()), password: Some("sesame".into()), ..valid() };
         let shown = format!("{config:?} {:?}", config.credentials());
         assert!(shown.contains("keeper") && !shown.contains("sesame"), "{shown}");
+    }
+
+    #[test]
+    fn h128_a_mode_with_group_write_needs_a_permission_where_files_can_be_cut_short() {
+        for shm_mode in [0o660, 0o620, 0o664, 0o770, 0o775] {
+            let refused = Config { shm_mode, ..valid() };
+            let error = refused.check().unwrap_err().to_string();
+            for wanted in ["SIGBUS", "0640", "shm_backend sysv", "shm_allow_group_write"] {
+                assert!(error.contains(wanted), "{error:?} does not say {wanted:?}");
+            }
+            Config { shm_allow_group_write: true, ..refused.clone() }.check().unwrap();
+            Config { shm_backend: Backend::SystemV, ..refused.clone() }.check().unwrap();
+            Config { use_shm: false, ..refused }.check().unwrap();
+        }
+        for shm_mode in [0o600, 0o640, 0o644, 0o755] {
+            Config { shm_mode, ..valid() }.check().unwrap();
+        }
+        // Nothing allows everybody to write.
+        let open = Config { shm_mode: 0o662, shm_allow_group_write: true, ..valid() };
+        assert!(matches!(open.check(), Err(ConfigError::Mode { found: 0o662 })));
     }
 
     #[test]

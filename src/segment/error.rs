@@ -10,6 +10,12 @@ use super::location::Location;
 use crate::layout::{CapacityError, GeometryError, HeaderError};
 use crate::text::Printable;
 
+/// Why the group may not write a segment's file unless that is asked for.
+pub(crate) const GROUP_WRITE_RISK: &str =
+    "every member can cut the file short, which ends all attached processes with SIGBUS";
+/// What to do about it.
+pub(crate) const GROUP_WRITE_ADVICE: &str = "use a mode without 0020 (0640, say), or shm_backend sysv, whose segments can't be cut short, or allow it with shm_allow_group_write";
+
 /// Why a segment can't be made, attached or removed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -63,6 +69,16 @@ pub enum SegmentError {
         "{at} has mode {found:04o}, which lets every user write it; wanted a mode without 0002: `chmod o-w` it if you trust what it holds, else use another shm_key or shm_directory"
     )]
     Mode {
+        /// The file.
+        at: Location,
+        /// Its mode.
+        found: u32,
+    },
+    /// A file that its group may write.
+    #[error(
+        "{at} has mode {found:04o}, which lets its group write it: {GROUP_WRITE_RISK}; {GROUP_WRITE_ADVICE}"
+    )]
+    GroupWrite {
         /// The file.
         at: Location,
         /// Its mode.

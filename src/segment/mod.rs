@@ -52,6 +52,8 @@ pub(crate) use directory::{
     Search, check_backend, generations, next_generation, retire_and_unlink_unused, search, sweep,
 };
 pub use error::SegmentError;
+#[cfg(feature = "tend")]
+pub(crate) use error::{GROUP_WRITE_ADVICE, GROUP_WRITE_RISK};
 pub use location::Location;
 pub use lock::{LockFile, RESERVE, STANDBY};
 #[cfg_attr(not(feature = "tend"), allow(unused_imports))]

@@ -22,6 +22,10 @@ pub struct Place {
     pub mode: u32,
     /// Users beside the effective one and root whose segments are accepted.
     pub owners: Vec<u32>,
+    /// Whether files that their group may write are made and accepted: every
+    /// member of the group can then cut them short, which ends all attached
+    /// processes with SIGBUS. System V segments can't be cut short.
+    pub allow_group_write: bool,
 }
 
 impl Place {
@@ -41,6 +45,7 @@ impl Place {
             key,
             mode: Place::MODE,
             owners: Vec::new(),
+            allow_group_write: false,
         }
     }
 

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use tendmap::sim::{Sim, SimConfig};
 
-use crate::tool::{Place, Running, wait_until};
+use crate::tool::{Answer, Place, Running, wait_until};
 
 impl Place {
     /// A configuration file with that text.
@@ -48,6 +48,41 @@ fn flags_come_before_the_environment_before_the_file_before_what_is_built_in() {
     assert_eq!(listed["segments"][0]["mode"], "0640");
     assert_eq!(place.run(&["status", "--config", &file, "--shm-key", "1"]).code(), 3);
     assert_eq!(owner.interrupt(), 0);
+}
+
+#[test]
+fn h128_group_write_is_refused_and_allowed_from_every_place() {
+    let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(2)).unwrap());
+    let refused = |line: &str, args: &[&str], variable: Option<&str>| {
+        let file = place.config(&format!("{}tend-interval = \"300ms\"\n{line}", hosts(&sim)));
+        let mut command = place.command(&[&["tend", "--config", &file], args].concat());
+        command.envs(variable.map(|mode| ("TENDMAP_SHM_MODE", mode)));
+        let answer = Answer(command.output().unwrap());
+        assert_eq!(answer.code(), 2, "{}", answer.stderr());
+        let text = answer.stderr();
+        for wanted in ["shm_mode is 0660", "SIGBUS", "0640", "sysv", "shm_allow_group_write"] {
+            assert!(text.contains(wanted), "{text} does not say {wanted}");
+        }
+        text
+    };
+    assert!(refused("shm-mode = 0o660\n", &[], None).contains("tendmap.toml:3"));
+    refused("", &["--shm-mode", "0660"], None);
+    refused("", &[], Some("0660"));
+    assert_eq!(place.json(&["ls", "--json"])["segments"], json!([]));
+    let allowed = |line: &str, args: &[&str], variable: Option<&str>| {
+        let line = format!("{}tend-interval = \"300ms\"\nshm-mode = 0o660\n{line}", hosts(&sim));
+        let file = place.config(&line);
+        let mut command = place.command(&[&["tend", "--json", "--config", &file], args].concat());
+        command.envs(variable.map(|value| ("TENDMAP_SHM_ALLOW_GROUP_WRITE", value)));
+        let mut owner = Running::start(&mut command);
+        owner.until("connected");
+        assert_eq!(place.json(&["ls", "--json"])["segments"][0]["mode"], "0660");
+        assert_eq!(place.run(&["status"]).code(), 0, "one that looks needs no permission");
+        assert_eq!(owner.interrupt(), 0);
+    };
+    allowed("shm-allow-group-write = true\n", &[], None);
+    allowed("", &["--shm-allow-group-write"], None);
+    allowed("", &[], Some("true"));
 }
 
 #[test]

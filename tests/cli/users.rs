@@ -67,7 +67,15 @@ fn h84_three_users_that_trust_each_other_share_a_segment() {
     let Some(host) = Host::new() else { return };
     let sim = Sim::start(SimConfig::fast(2)).unwrap();
     // One key, three segments one after the other, each of another user.
-    let more = ["--shm-mode", "0660", "--shm-owner", "5001,5002,5003", "--shm-max-nodes", "2"];
+    let more = [
+        "--shm-mode",
+        "0660",
+        "--shm-allow-group-write",
+        "--shm-owner",
+        "5001,5002,5003",
+        "--shm-max-nodes",
+        "2",
+    ];
     let mut processes: Vec<Running> =
         USERS.iter().map(|&user| host.tend(user, &sim, &more)).collect();
     let status = || host.run(5002, &["status", "--json", "--shm-owner", "5001,5003"]).json();
@@ -103,7 +111,7 @@ fn h84_three_users_that_trust_each_other_share_a_segment() {
 fn h84_a_user_that_is_not_trusted_is_refused_with_the_setting_to_change() {
     let Some(host) = Host::new() else { return };
     let sim = Sim::start(SimConfig::fast(2)).unwrap();
-    let _owner = host.tend(5001, &sim, &["--shm-mode", "0660"]);
+    let _owner = host.tend(5001, &sim, &["--shm-mode", "0660", "--shm-allow-group-write"]);
     let refused = host.run(5002, &["status", "--shm-owner", "5003"]);
     assert_eq!(refused.code(), 6);
     let text = refused.stderr();
@@ -192,7 +200,7 @@ fn h86_a_segment_that_may_not_be_read_is_no_damaged_one() {
     let sim = Sim::start(SimConfig::fast(2)).unwrap();
     let key = format!("0x7d{:06x}", std::process::id());
     for mode in ["0600", "0660"] {
-        let _file = host.tend(5001, &sim, &["--shm-mode", mode]);
+        let _file = host.tend(5001, &sim, &["--shm-mode", mode, "--shm-allow-group-write"]);
         let sysv = ["--shm-mode", mode, "--shm-backend", "sysv", "--shm-key", &key];
         let _sysv = host.tend(5001, &sim, &sysv);
         let mut command = host.command(65_534, &["ls", "--json"]);

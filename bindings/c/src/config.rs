@@ -61,6 +61,10 @@ pub unsafe extern "C" fn tendmap_config_new(hosts: *const c_char) -> *mut Shell<
 ///     shm_mode                octal mode bits of a new segment
 ///     shm_owner               users whose segments are trusted, too, by name or
 ///                             number, separated by commas
+///     shm_allow_group_write   true: files that their group may write (0020) are
+///                             accepted; every member of the group can then cut
+///                             the file short, which ends all attached processes
+///                             with SIGBUS (not with sysv)
 ///     preferred_racks         numbers, the best first: 7,3; see
 ///                             TENDMAP_POLICY_PREFER_RACK
 ///     tend_interval           seconds, or with a unit

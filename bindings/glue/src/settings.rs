@@ -200,6 +200,11 @@ const SETTINGS: &[Setting] = &[
         set: |config, text| parse_users(text).ok().map(|users| config.shm_owner = users),
     },
     Setting {
+        name: "shm_allow_group_write",
+        wanted: YES_NO,
+        set: |config, text| boolean(text).map(|value| config.shm_allow_group_write = value),
+    },
+    Setting {
         name: "preferred_racks",
         wanted: "whole numbers of 32 bits, separated by commas, the best first",
         set: |config, text| {
@@ -328,6 +333,7 @@ mod tests {
             ("shm_directory", "/tmp"),
             ("shm_mode", "0640"),
             ("shm_owner", "root,1000"),
+            ("shm_allow_group_write", "true"),
             ("preferred_racks", "7, -1,0"),
             ("tend_interval", "250ms"),
             ("connect_timeout", "2s"),
@@ -358,6 +364,7 @@ mod tests {
         assert_eq!(config.shm_backend, Backend::SystemV);
         assert_eq!(config.shm_directory.to_str(), Some("/tmp"));
         assert_eq!((config.shm_mode, config.shm_owner), (0o640, vec![0, 1000]));
+        assert!(config.shm_allow_group_write);
         assert_eq!(config.tend_interval, Duration::from_millis(250));
         assert_eq!(config.connect_timeout, Duration::from_secs(2));
     }
@@ -374,6 +381,7 @@ mod tests {
             ("hosts", "a:x"),
             ("hosts", ""),
             ("use_shm", "yes"),
+            ("shm_allow_group_write", "yes"),
             ("ip_map", "10.0.0.1"),
             ("ip_map", "10.0.0.1="),
             ("ip_map", "a=b,"),

@@ -122,7 +122,8 @@ impl Client {
             ip_map=None, use_shm=True, shm_key='0xA7000000', shm_max_nodes=16, \
             shm_max_namespaces=8, shm_max_replicas=3, shm_node_ceiling=4096, \
             shm_namespace_ceiling=256, shm_takeover_threshold=30, shm_backend='file', \
-            shm_directory='/dev/shm', shm_mode='0600', shm_owner=None, preferred_racks=(), \
+            shm_directory='/dev/shm', shm_mode='0600', shm_owner=None, \
+            shm_allow_group_write=False, preferred_racks=(), \
             tend_interval=1, connect_timeout=1)"
     )]
     fn new(

@@ -30,6 +30,12 @@ pub struct Common {
     #[arg(long, help_heading = MEMORY, value_name = "USERS", value_parser = users,
         hide_short_help = true)]
     pub shm_owner: Vec<Users>,
+    /// Accept a segment's file that its group may write (0020).
+    ///
+    /// Every member of the group can cut such a file short, which ends all
+    /// attached processes with SIGBUS. Segments in sysv can't be cut short.
+    #[arg(long, help_heading = MEMORY, hide_short_help = true)]
+    pub shm_allow_group_write: bool,
 }
 
 /// The heading of what concerns the segment.
@@ -93,7 +99,7 @@ impl Common {
     /// # Errors
     /// [`SegmentError`].
     pub fn look(&self) -> Result<Reader, SegmentError> {
-        let mut place = self.place();
+        let mut place = Place { allow_group_write: true, ..self.place() };
         loop {
             match Reader::attach(&place) {
                 Err(SegmentError::Owner { found, .. })
@@ -117,6 +123,7 @@ impl Common {
             backend: self.shm_backend,
             directory: self.shm_directory.clone(),
             owners: self.owners(),
+            allow_group_write: self.shm_allow_group_write,
             ..Place::of_key(self.key())
         }
     }

@@ -69,6 +69,8 @@ pub struct Args {
         value_parser = duration::parse, hide_short_help = true)]
     pub shm_takeover_threshold: Duration,
     /// Mode of a new segment, octal.
+    ///
+    /// One with 0020 needs --shm-allow-group-write, or sysv.
     #[arg(long, help_heading = MEMORY, value_name = "MODE", default_value = "0600",
         value_parser = mode, hide_short_help = true)]
     pub shm_mode: u32,
@@ -91,6 +93,7 @@ impl Args {
         config.shm_backend = common.shm_backend;
         config.shm_directory = common.shm_directory.clone();
         config.shm_owner = common.owners();
+        config.shm_allow_group_write = common.shm_allow_group_write;
         config.shm_max_nodes = self.shm_max_nodes;
         config.shm_max_namespaces = self.shm_max_namespaces;
         config.shm_max_replicas = self.shm_max_replicas.unwrap_or(config.shm_max_replicas);

@@ -33,7 +33,7 @@ fn lost() -> io::Error {
 }
 
 /// Checks what kind of file it is, whose, and who may write it.
-pub fn check_file(file: &Kept, path: &Path, also: &[u32]) -> Result<ObjectId, SegmentError> {
+pub fn check_file(file: &Kept, path: &Path, place: &Place) -> Result<ObjectId, SegmentError> {
     let found = file.stat().ok_or_else(lost).map_err(SegmentError::io("examine", path))?;
     let found_kind = match FileType::from_raw_mode(found.st_mode) {
         FileType::RegularFile => None,
@@ -45,8 +45,18 @@ pub fn check_file(file: &Kept, path: &Path, also: &[u32]) -> Result<ObjectId, Se
     if let Some(found) = found_kind {
         return Err(SegmentError::Kind { at: path.into(), found });
     }
-    check_trust(path, found.st_uid, found.st_mode & 0o7777, also)?;
+    check_trust(path, found.st_uid, found.st_mode & 0o7777, &place.owners)?;
+    check_group(path, found.st_mode & 0o7777, place.allow_group_write)?;
     Ok(ObjectId::File(file.id()))
+}
+
+/// Refuses a file that its group may write, unless that is allowed. Where it has an
+/// access control list, these bits are the most that any list entry gives.
+pub fn check_group(path: &Path, mode: u32, allowed: bool) -> Result<(), SegmentError> {
+    match mode & 0o020 != 0 && !allowed {
+        true => Err(SegmentError::GroupWrite { at: path.into(), found: mode }),
+        false => Ok(()),
+    }
 }
 
 /// Validates one private copy of the header.

@@ -12,7 +12,7 @@ use super::super::backend::{Parts, Unlinked};
 use super::super::create::no_space;
 use super::super::error::SegmentError;
 use super::super::name::Place;
-use super::check::{check_header, open};
+use super::check::{check_group, check_header, open};
 use super::object;
 use crate::descriptor::{Kept, ObjectId};
 use crate::layout::{Geometry, Identity, WriteMapping};
@@ -23,6 +23,7 @@ use crate::layout::{Geometry, Identity, WriteMapping};
 pub struct Unnamed {
     path: PathBuf,
     mode: u32,
+    allow_group_write: bool,
     geometry: Geometry,
     file: Kept,
     temporary: Option<PathBuf>,
@@ -37,13 +38,16 @@ impl Unnamed {
     ) -> Result<Unnamed, SegmentError> {
         let wanted = geometry.total_bytes() as u64;
         check_limit(place, wanted)?;
-        let (file, temporary) = create(place, identity.segment_id)?;
         let path = place.segment(identity.generation);
-        let unnamed = Unnamed { path, mode: place.mode, geometry: *geometry, file, temporary };
+        check_group(&path, place.mode, place.allow_group_write)?;
+        let (file, temporary) = create(place, identity.segment_id)?;
+        let Place { mode, allow_group_write, .. } = *place;
+        let geometry = *geometry;
+        let unnamed = Unnamed { path, mode, allow_group_write, geometry, file, temporary };
         match unnamed.file.get().and_then(|file| reserve(file, wanted)) {
             Ok(()) => Ok(unnamed),
             Err(error) => match Errno::from_io_error(&error) {
-                Some(Errno::NOSPC | Errno::DQUOT) => Err(no_space(place, geometry)),
+                Some(Errno::NOSPC | Errno::DQUOT) => Err(no_space(place, &geometry)),
                 _ => Err(SegmentError::io("reserve the pages of", &unnamed.path)(error)),
             },
         }
@@ -53,7 +57,8 @@ impl Unnamed {
     fn linked(&self) -> Result<Option<Parts>, SegmentError> {
         let Some(file) = self.named()? else { return Ok(None) };
         let (identity, geometry) = check_header(&file, &self.path)?;
-        object::parts(self.path.clone(), file, identity, geometry).map(Some)
+        let allowed = self.allow_group_write;
+        object::parts(self.path.clone(), file, identity, geometry, allowed).map(Some)
     }
 
     /// The file by its new name and for reading only: what this process keeps

@@ -44,11 +44,11 @@ impl Store for Files {
             Err(error) if error.is_refused() => return Segment::inherited(id).ok_or(error),
             other => other?,
         };
-        let id = check_file(&file, &path, &place.owners)?;
+        let id = check_file(&file, &path, place)?;
         Segment::share(place, id, Found::ByName, || {
             let (identity, geometry) = check_header(&file, &path)?;
             check_name(&identity, place, generation, &path)?;
-            object::parts(path, file, identity, geometry)
+            object::parts(path, file, identity, geometry, place.allow_group_write)
         })
     }
 

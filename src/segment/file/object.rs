@@ -24,6 +24,8 @@ struct SegmentFile {
     id: descriptor::ObjectId,
     directory: Option<descriptor::ObjectId>,
     mode: u32,
+    /// Whether its group may write it.
+    allow_group_write: bool,
     /// Exchanged when the host has closed the descriptor. (Without a lock: a
     /// forked child could inherit it locked.)
     file: ArcSwap<Kept>,
@@ -48,6 +50,7 @@ pub fn parts(
     file: Kept,
     identity: Identity,
     geometry: Geometry,
+    allow_group_write: bool,
 ) -> Result<Parts, SegmentError> {
     // Mapped for reading. Whoever may write it now may do so later, too, whatever
     // has become of its user by then; no such descriptor is kept.
@@ -63,6 +66,7 @@ pub fn parts(
         id: file.id(),
         directory: directory_of(&path),
         mode: found.st_mode & 0o777,
+        allow_group_write,
         file: ArcSwap::from_pointee(file),
         mark: Mutex::new(Mark::None),
         lineage: Lineage::current(),
@@ -118,7 +122,8 @@ impl SegmentFile {
     /// nor its header has changed for the worse. What can't be looked at has not.
     fn looks_sound(&self, identity: &Identity, mapping: &Mapping) -> bool {
         let Ok(file) = self.file() else { return true };
-        file.stat().is_none_or(|found| found.st_mode & 0o002 == 0)
+        let shut = if self.allow_group_write { 0o002 } else { 0o022 };
+        file.stat().is_none_or(|found| found.st_mode & shut == 0)
             && check_header(&file, &self.path).is_ok_and(|(found, geometry)| {
                 (&found, &geometry) == (identity, mapping.geometry())
             })
@@ -198,6 +203,7 @@ impl Object for SegmentFile {
                 id: self.id,
                 directory: self.directory,
                 mode: self.mode,
+                allow_group_write: self.allow_group_write,
                 file: ArcSwap::new(file),
                 mark: Mutex::new(Mark::LockFile(None)),
                 lineage: Lineage::current(),

@@ -122,6 +122,7 @@ class Client:
         shm_directory: str | PathLike[str] = "/dev/shm",
         shm_mode: int | str = "0600",
         shm_owner: int | str | Iterable[int | str] | None = None,
+        shm_allow_group_write: bool = False,
         preferred_racks: Iterable[int] | str = (),
         tend_interval: Seconds = 1,
         connect_timeout: Seconds = 1,

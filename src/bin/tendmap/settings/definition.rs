@@ -12,17 +12,23 @@ const NO_SETTINGS: [&str; 3] = ["config", "help", "version"];
 
 /// Flags that commands have with others and that mean nothing to them: taken
 /// and not shown.
-const WITHOUT_MEANING: [(&str, &[&str]); 6] = [
+const WITHOUT_MEANING: [(&str, &[&str]); 9] = [
     // Their segments are in a directory that is made for them.
-    ("demo", &["shm-owner"]),
-    ("soak", &["shm-owner"]),
-    ("bench", &["shm-owner"]),
+    ("demo", &["shm-owner", "shm-allow-group-write"]),
+    ("soak", &["shm-owner", "shm-allow-group-write"]),
+    ("bench", &["shm-owner", "shm-allow-group-write"]),
     // They have no segment; scripts may give every command the same flags.
-    ("check", &["shm-key", "shm-backend", "shm-directory", "shm-owner"]),
-    ("sim", &["shm-key", "shm-backend", "shm-directory", "shm-owner"]),
+    ("check", NO_SEGMENT),
+    ("sim", NO_SEGMENT),
     // It lists those of all kinds and users.
-    ("ls", &["shm-backend", "shm-owner"]),
+    ("ls", &["shm-backend", "shm-owner", "shm-allow-group-write"]),
+    // They read a private copy, whatever becomes of the file.
+    ("status", &["shm-allow-group-write"]),
+    ("map", &["shm-allow-group-write"]),
+    ("route", &["shm-allow-group-write"]),
 ];
+const NO_SEGMENT: &[&str] =
+    &["shm-key", "shm-backend", "shm-directory", "shm-owner", "shm-allow-group-write"];
 
 const SHORT: &str = "`--help` shows all options, and how else they can be set.";
 const PLACES: &str = "\
