@@ -1,4 +1,5 @@
-//! `docs/HAZARDS.md` names tests for every hazard, and they exist.
+//! `docs/HAZARDS.md` names tests for every hazard, and `docs/SECURITY-MODEL.md` for
+//! every claim; they exist.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,13 +28,26 @@ fn rows(text: &str) -> BTreeMap<u8, Vec<String>> {
     text.lines().filter_map(row).collect()
 }
 
-#[test]
-fn every_hazard_has_a_test_that_exists() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+/// The text of everything that may hold tests.
+fn tests(root: &Path) -> String {
     let mut text = String::new();
     for folder in ["src", "tests", "loom-tests/tests", "bindings/c", "bindings/python/tests"] {
         sources(&root.join(folder), &mut text);
     }
+    text
+}
+
+/// Whether it is a test, or a trial of the process tests.
+fn exists(test: &str, text: &str) -> bool {
+    [format!("fn {test}("), format!("def {test}("), format!("(\"{test}\", ")]
+        .iter()
+        .any(|it| text.contains(it))
+}
+
+#[test]
+fn every_hazard_has_a_test_that_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = tests(root);
     let rows = rows(&fs::read_to_string(root.join("docs/HAZARDS.md")).unwrap());
     let first = rows.keys().copied().take(48);
     assert!(first.eq(1..=48), "{:?}", rows.keys());
@@ -42,11 +56,34 @@ fn every_hazard_has_a_test_that_exists() {
         let tag = format!("h{row:02}_");
         assert!(tests.iter().any(|test| test.contains(&tag)), "row {row}: none begins with {tag}");
         for test in tests {
-            // A function that is a test, or a trial of the process tests.
-            let there = [format!("fn {test}("), format!("def {test}("), format!("(\"{test}\", ")]
-                .iter()
-                .any(|it| text.contains(it));
-            assert!(there, "row {row}: there is no test {test}");
+            assert!(exists(&test, &text), "row {row}: there is no test {test}");
         }
     }
+}
+
+#[test]
+fn every_claim_about_security_has_a_test_that_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (text, model) = (tests(root), fs::read_to_string(root.join("docs/SECURITY-MODEL.md")));
+    let mut claims = 0;
+    // The tables of claims have two columns, of which the second names tests.
+    let mut in_claims = false;
+    for line in model.unwrap().lines() {
+        match line {
+            "| claim | tests |" => in_claims = true,
+            "" => in_claims = false,
+            "| --- | --- |" => {}
+            line if in_claims => {
+                claims += 1;
+                let (claim, named) = line.rsplit_once(" | ").unwrap();
+                let named: Vec<&str> = named.split('`').skip(1).step_by(2).collect();
+                assert!(!named.is_empty(), "{claim}");
+                for test in named {
+                    assert!(exists(test, &text), "{claim}: there is no test {test}");
+                }
+            }
+            _ => {}
+        }
+    }
+    assert!(claims > 20, "{claims}");
 }
