@@ -14,9 +14,13 @@
 //! Closing any descriptor of the file drops all of the process's locks on it,
 //! so that a process has one [`LockFile`] for each file, see `registry`.
 
+mod bytes;
+mod files;
+mod marks;
+mod open;
+
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,26 +28,26 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use rustix::fs::{Mode, OFlags, fchmod};
 
 use super::registry::registry;
-use super::whereabouts::{Whereabouts, directory_of, whereabouts};
-use crate::descriptor::{Kept, ObjectId, reopening};
+use super::whereabouts::{Whereabouts, whereabouts};
+use crate::descriptor::{Kept, reopening};
 use crate::layout::Lineage;
 use crate::protocol::Term;
 use crate::random::dice;
+pub(super) use bytes::try_own;
+use bytes::{flock, writer_of};
+use files::marks_path;
+pub(super) use files::{lock_mode, remove};
+use marks::{MARKS, MARKS_END};
+pub use marks::{attach, attached, detach};
+pub(super) use marks::{is_locked, locks};
+use open::{Handle, Opened, create, open_existing, open_or_create};
 
 /// The byte of the follower that watches most closely.
 pub const STANDBY: u64 = 1 << 20;
 /// The byte of the follower that is there if the standby is not.
 pub const RESERVE: u64 = STANDBY + 1;
-/// Marks of attached processes lie from here on: in a segment's file, or in the
-/// file of marks of a System V one.
-const MARKS: u64 = 1 << 32;
-const MARKS_END: u64 = 1 << 62;
-/// How many marks are counted.
-const MOST: usize = 10_000;
-
 /// The lock file of one segment; one in a process.
 #[derive(Debug)]
 pub struct LockFile {
@@ -59,59 +63,6 @@ pub struct LockFile {
     lineage: Lineage,
     /// Of a System V segment: where the marks are.
     marks: Option<Box<LockFile>>,
-}
-
-/// An open lock file. In a forked child it is never closed: that would drop
-/// locks that the child has taken through a descriptor of its own.
-#[derive(Debug)]
-struct Handle {
-    /// `None` if this process may not open it, and while it is dropped.
-    file: Option<Kept>,
-    /// Whether it may take bytes.
-    writable: bool,
-    directory: Option<ObjectId>,
-    lineage: Lineage,
-}
-
-impl Handle {
-    fn new((file, writable): Opened, path: &Path) -> Arc<Handle> {
-        let directory = directory_of(path);
-        Arc::new(Handle { file, writable, directory, lineage: Lineage::current() })
-    }
-
-    /// Whether the host has closed it.
-    fn is_lost(&self) -> bool {
-        self.file.as_ref().is_some_and(|file| !file.is_there())
-    }
-
-    fn file(&self) -> io::Result<BorrowedFd<'_>> {
-        let barred = || io::ErrorKind::PermissionDenied;
-        self.file.as_ref().ok_or_else(barred)?.get()
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        if self.lineage != Lineage::current() {
-            std::mem::forget(self.file.take());
-        }
-    }
-}
-
-/// A file, if it may be opened, and whether it is open for writing.
-type Opened = (Option<Kept>, bool);
-
-/// The mode of the lock file of a segment of that mode: for those who may write the
-/// segment, and nobody else.
-pub(super) fn lock_mode(mode: u32) -> u32 {
-    let group = if mode & 0o020 == 0 { 0 } else { 0o060 };
-    0o600 | group
-}
-
-/// The file of marks that belongs to a lock file; `None` if it has none.
-fn marks_path(lock: &Path) -> Option<PathBuf> {
-    let name = lock.file_name()?.to_str()?;
-    name.contains("-sysv-").then(|| lock.with_extension("marks"))
 }
 
 /// The byte of a term.
@@ -433,176 +384,10 @@ impl LockFile {
     }
 }
 
-/// Makes a file of that mode, whatever the umask. Nothing is left if it can't be
-/// kept.
-fn create(path: &Path, mode: u32) -> io::Result<Kept> {
-    let mode = Mode::from_raw_mode(mode);
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-    let made = rustix::fs::open(path, flags | OFlags::CLOEXEC | OFlags::NOFOLLOW, mode)?;
-    let kept = Kept::new(made).and_then(|kept| {
-        fchmod(kept.get()?, mode)?;
-        Ok(kept)
-    });
-    kept.inspect_err(|_| {
-        let _ = std::fs::remove_file(path);
-    })
-}
-
-/// A file that another user has made is opened without the wish to make it:
-/// Linux refuses that in sticky directories (`fs.protected_regular`).
-fn open_or_create(path: &Path, mode: u32) -> io::Result<Opened> {
-    loop {
-        match open_existing(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            other => return other,
-        }
-        match create(path, mode) {
-            // Somebody else was faster.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            made => return made.map(|made| (Some(made), true)),
-        }
-    }
-}
-
-/// For writing, else for a look, else not at all.
-fn open_existing(path: &Path) -> io::Result<Opened> {
-    let refused = [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem];
-    let open = |flags| Kept::open(path, flags, Mode::empty());
-    match open(OFlags::RDWR) {
-        Err(error) if refused.contains(&error.kind()) => match open(OFlags::RDONLY) {
-            Err(error) if refused.contains(&error.kind()) => Ok((None, false)),
-            other => other.map(|file| (Some(file), false)),
-        },
-        other => other.map(|file| (Some(file), true)),
-    }
-}
-
-/// Removes a lock file and its file of marks; that one is gone is no error.
-///
-/// # Errors
-/// What the system says of the lock file.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
-    // The lock file last: by its name the other one is found.
-    if let Some(marks) = marks_path(path) {
-        let _ = std::fs::remove_file(marks);
-    }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-fn flock(kind: libc::c_int, start: u64, len: u64) -> libc::flock {
-    libc::flock {
-        l_type: kind as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: start as libc::off_t,
-        l_len: len as libc::off_t,
-        l_pid: 0,
-    }
-}
-
-/// The write lock of another holder on a byte: the only kind that keeps a read lock
-/// off.
-fn writer_of(file: impl AsFd, byte: u64) -> io::Result<Option<libc::flock>> {
-    conflict(file, flock(libc::F_RDLCK, byte, 1))
-}
-
-/// Some lock of another holder in the range.
-fn first_lock(file: impl AsFd, start: u64, len: u64) -> io::Result<Option<libc::flock>> {
-    conflict(file, flock(libc::F_WRLCK, start, len))
-}
-
-fn conflict(file: impl AsFd, mut probe: libc::flock) -> io::Result<Option<libc::flock>> {
-    fcntl(file, FcntlArg::F_GETLK(&mut probe))?;
-    if probe.l_type == libc::F_UNLCK as libc::c_short {
-        return Ok(None);
-    }
-    Ok(Some(probe))
-}
-
-/// Takes the first byte of a file for this descriptor, without waiting; whether
-/// it has it now. It is freed with the descriptor.
-///
-/// # Errors
-/// What the system says, but for a byte that is held by another.
-pub(super) fn try_own(file: impl AsFd) -> io::Result<bool> {
-    match fcntl(file, FcntlArg::F_OFD_SETLK(&flock(libc::F_WRLCK, 0, 1))) {
-        Ok(_) => Ok(true),
-        Err(nix::errno::Errno::EACCES | nix::errno::Errno::EAGAIN) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Marks the holder of this descriptor as attached: a read lock of the kind
-/// that belongs to the open file description, on one random byte. A forked
-/// child shares it.
-///
-/// # Errors
-/// What the system says.
-pub fn attach(segment: impl AsFd) -> io::Result<u64> {
-    let byte = dice().u64(MARKS..MARKS_END);
-    fcntl(segment, FcntlArg::F_OFD_SETLK(&flock(libc::F_RDLCK, byte, 1)))?;
-    Ok(byte)
-}
-
-/// Takes the mark of [`attach`] back.
-pub fn detach(segment: impl AsFd, byte: u64) {
-    // As for `unlock`.
-    let _ = fcntl(segment, FcntlArg::F_OFD_SETLK(&flock(libc::F_UNLCK, byte, 1)));
-}
-
-/// Whether a process holds any lock on a file, of whatever meaning.
-///
-/// # Errors
-/// What the system says.
-pub(super) fn is_locked(file: impl AsFd) -> io::Result<bool> {
-    first_lock(file, 0, 0).map(|found| found.is_some())
-}
-
-/// How many locks a file has that look like marks; at least 1 if it has any.
-///
-/// # Errors
-/// What the system says.
-pub(super) fn locks(file: impl AsFd) -> io::Result<usize> {
-    Ok(attached(&file)?.max(usize::from(is_locked(&file)?)))
-}
-
-/// How many marks a file has, this process's [`attach`] included.
-///
-/// F_GETLK tells of *some* lock in a range, not of the first: the range is
-/// split at every hit. A process that may only read can lock what it likes of a
-/// file: a lock over many bytes counts as one, and the count has an end.
-///
-/// # Errors
-/// What the system says.
-pub fn attached(segment: impl AsFd) -> io::Result<usize> {
-    let mut ranges = vec![(MARKS, MARKS_END)];
-    let mut count = 0;
-    while let Some((start, end)) = ranges.pop() {
-        if start >= end || count >= MOST {
-            continue;
-        }
-        if let Some(found) = first_lock(&segment, start, end - start)? {
-            // A length of zero reaches to the end of every file.
-            let (at, len) = (found.l_start as u64, found.l_len as u64);
-            let past = if len == 0 { end } else { at.saturating_add(len) };
-            count += 1;
-            ranges.push((start, at.min(end)));
-            ranges.push((past.max(start), end));
-        }
-    }
-    Ok(count)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::bytes::set;
     use super::*;
-
-    /// Sets a lock that belongs to a descriptor, as another process's does.
-    fn set(file: &std::fs::File, kind: libc::c_int, start: u64, len: u64) {
-        fcntl(file, FcntlArg::F_OFD_SETLK(&flock(kind, start, len))).unwrap();
-    }
 
     #[test]
     fn h87_only_a_write_lock_counts_as_an_owners() {
@@ -614,30 +399,5 @@ mod tests {
         assert!(!lock.held_by_other(7).unwrap() && lock.holder(7).is_none());
         set(&other, libc::F_WRLCK, 7, 1);
         assert!(lock.held_by_other(7).unwrap() && !lock.held_by_other(8).unwrap());
-    }
-
-    #[test]
-    fn h87_a_lock_over_all_bytes_counts_as_one_attached_process() {
-        let file = tempfile::tempfile().unwrap();
-        set(&file, libc::F_RDLCK, 0, 0);
-        assert_eq!(attached(&file).unwrap(), 1);
-        set(&file, libc::F_UNLCK, 0, 0);
-        set(&file, libc::F_RDLCK, MARKS - 5, 100);
-        set(&file, libc::F_RDLCK, MARKS + 200, 1);
-        assert_eq!(attached(&file).unwrap(), 2);
-    }
-
-    #[test]
-    fn h87_the_lock_file_is_for_those_who_may_write_the_segment() {
-        for (mode, wanted) in [
-            (0o600, 0o600),
-            (0o640, 0o600),
-            (0o644, 0o600),
-            (0o660, 0o660),
-            (0o664, 0o660),
-            (0o620, 0o660),
-        ] {
-            assert_eq!(lock_mode(mode), wanted, "{mode:o}");
-        }
     }
 }

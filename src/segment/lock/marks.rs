@@ -1,0 +1,95 @@
+//! Marks of attached processes: read locks, each on a random byte.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+
+use super::bytes::{first_lock, flock};
+use crate::random::dice;
+
+/// Marks of attached processes lie from here on: in a segment's file, or in the
+/// file of marks of a System V one.
+pub const MARKS: u64 = 1 << 32;
+pub const MARKS_END: u64 = 1 << 62;
+/// How many marks are counted.
+const MOST: usize = 10_000;
+
+/// Marks the holder of this descriptor as attached: a read lock of the kind
+/// that belongs to the open file description, on one random byte. A forked
+/// child shares it.
+///
+/// # Errors
+/// What the system says.
+pub fn attach(segment: impl AsFd) -> io::Result<u64> {
+    let byte = dice().u64(MARKS..MARKS_END);
+    fcntl(segment, FcntlArg::F_OFD_SETLK(&flock(libc::F_RDLCK, byte, 1)))?;
+    Ok(byte)
+}
+
+/// Takes the mark of [`attach`] back.
+pub fn detach(segment: impl AsFd, byte: u64) {
+    // As for `unlock`.
+    let _ = fcntl(segment, FcntlArg::F_OFD_SETLK(&flock(libc::F_UNLCK, byte, 1)));
+}
+
+/// Whether a process holds any lock on a file, of whatever meaning.
+///
+/// # Errors
+/// What the system says.
+pub fn is_locked(file: impl AsFd) -> io::Result<bool> {
+    first_lock(file, 0, 0).map(|found| found.is_some())
+}
+
+/// How many locks a file has that look like marks; at least 1 if it has any.
+///
+/// # Errors
+/// What the system says.
+pub fn locks(file: impl AsFd) -> io::Result<usize> {
+    Ok(attached(&file)?.max(usize::from(is_locked(&file)?)))
+}
+
+/// How many marks a file has, this process's [`attach`] included.
+///
+/// F_GETLK tells of *some* lock in a range, not of the first: the range is
+/// split at every hit. A process that may only read can lock what it likes of a
+/// file: a lock over many bytes counts as one, and the count has an end.
+///
+/// # Errors
+/// What the system says.
+pub fn attached(segment: impl AsFd) -> io::Result<usize> {
+    let mut ranges = vec![(MARKS, MARKS_END)];
+    let mut count = 0;
+    while let Some((start, end)) = ranges.pop() {
+        if start >= end || count >= MOST {
+            continue;
+        }
+        if let Some(found) = first_lock(&segment, start, end - start)? {
+            // A length of zero reaches to the end of every file.
+            let (at, len) = (found.l_start as u64, found.l_len as u64);
+            let past = if len == 0 { end } else { at.saturating_add(len) };
+            count += 1;
+            ranges.push((start, at.min(end)));
+            ranges.push((past.max(start), end));
+        }
+    }
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bytes::set;
+    use super::*;
+
+    #[test]
+    fn h87_a_lock_over_all_bytes_counts_as_one_attached_process() {
+        let file = tempfile::tempfile().unwrap();
+        set(&file, libc::F_RDLCK, 0, 0);
+        assert_eq!(attached(&file).unwrap(), 1);
+        set(&file, libc::F_UNLCK, 0, 0);
+        set(&file, libc::F_RDLCK, MARKS - 5, 100);
+        set(&file, libc::F_RDLCK, MARKS + 200, 1);
+        assert_eq!(attached(&file).unwrap(), 2);
+    }
+}
