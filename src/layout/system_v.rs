@@ -18,6 +18,8 @@ pub struct ShmStat {
     pub key: u32,
     /// The user that it belongs to.
     pub uid: u32,
+    /// The user that has made it, and can still change and remove it.
+    pub cuid: u32,
     /// Its permission bits.
     pub mode: u32,
     /// Its size.
@@ -99,6 +101,7 @@ fn stat(at: i32, command: libc::c_int) -> io::Result<(i32, ShmStat)> {
     let found = ShmStat {
         key: found.shm_perm.__key as u32,
         uid: found.shm_perm.uid,
+        cuid: found.shm_perm.cuid,
         mode: mode & 0o777,
         bytes: found.shm_segsz as u64,
         mappings: found.shm_nattch as u64,
@@ -177,7 +180,8 @@ impl Shm {
         }
         let base = NonNull::new(base.cast::<AtomicU64>())
             .ok_or_else(|| io::Error::other("the kernel mapped memory at address zero"))?;
-        let empty = ShmStat { key: 0, uid: 0, mode: 0, bytes: 0, mappings: 0, removed: false };
+        let empty =
+            ShmStat { key: 0, uid: 0, cuid: 0, mode: 0, bytes: 0, mappings: 0, removed: false };
         let mut shm = Shm { base, stat: empty, writable };
         // While it is mapped its id is not given to another segment.
         shm.stat = shm_stat(id)?;

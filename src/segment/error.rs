@@ -64,6 +64,21 @@ pub enum SegmentError {
         /// Whose it may be.
         wanted: Vec<u32>,
     },
+    /// A System V segment of somebody else, or that somebody else has made.
+    #[error(
+        "{at} belongs to user {owner} and was made by user {creator}, who can still change it; wanted {} for both: if these users are to be trusted, add them to shm_owner, else use another shm_key",
+        one_of(.wanted)
+    )]
+    Maker {
+        /// The segment.
+        at: Location,
+        /// Whose it is.
+        owner: u32,
+        /// Who has made it.
+        creator: u32,
+        /// Whose it may be.
+        wanted: Vec<u32>,
+    },
     /// A file that anybody may write.
     #[error(
         "{at} has mode {found:04o}, which lets every user write it; wanted a mode without 0002: `chmod o-w` it if you trust what it holds, else use another shm_key or shm_directory"

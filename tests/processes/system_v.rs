@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use libtest_mimic::{Failed, Trial};
 use nix::sys::signal::Signal;
 use tendmap::client::{Client, ConnectError, Reader};
-use tendmap::layout::{Geometry, Shm, WriteMapping, shm_create, shm_find, shm_remove, shm_stat};
+use tendmap::layout::{
+    Geometry, Shm, WriteMapping, shm_create, shm_find, shm_permit, shm_remove, shm_stat,
+};
 use tendmap::map::{Capacity, ClusterMap};
 use tendmap::segment::{
     Backend, Candidate, Created, Entry, Inherited, Place, Prepared, Segment, SegmentError,
-    SegmentState, create, list, remove,
+    SegmentState, create, list, live, remove,
 };
 
 use crate::common::{Cluster, directory, files, wait_until};
@@ -21,7 +23,7 @@ use crate::worker::Worker;
 const MODE: Mode = Mode::Shared(Backend::SystemV);
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [Test; 13] = [
+    let tests: [Test; 15] = [
         ("h11_a_half_made_segment_of_a_dead_creator_is_replaced", half_made),
         ("h11_a_stopped_creator_stops_nobody_and_makes_no_second_segment", stopped_creator),
         ("another_programs_segment_is_refused_and_left_alone", foreign),
@@ -35,6 +37,8 @@ pub fn trials() -> Vec<Trial> {
         ("h83_a_late_maker_removes_no_newer_segment", late_maker),
         ("h83_an_older_segment_is_found_while_somebody_is_attached_to_it", older_in_use),
         ("h83_a_segment_without_a_key_is_listed_and_removed", keyless),
+        ("h123_what_a_stranger_has_made_is_refused_whosever_it_is", made_by_a_stranger),
+        ("h123_what_a_stranger_has_made_is_no_predecessor", keyless_of_a_stranger),
     ];
     let run = |test: fn(&Host)| -> Result<(), Failed> {
         match unavailable(MODE) {
@@ -362,4 +366,80 @@ fn older_in_use(host: &Host) {
     follower.close();
     newcomer.close();
     host.assert_clean();
+}
+
+/// A segment that a stranger has made; `None` where this process can't become
+/// another user.
+fn of_a_stranger(host: &Host) -> Option<(Worker, i32)> {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can become another user");
+        return None;
+    }
+    open_to_all(host);
+    let stranger = Worker::of_user("switch", &host.setup, STRANGER, STRANGER);
+    stranger.expect("connected");
+    let id = shm_find(host.setup.key).unwrap().unwrap();
+    assert_eq!((shm_stat(id).unwrap().uid, shm_stat(id).unwrap().cuid), (STRANGER, STRANGER));
+    Some((stranger, id))
+}
+
+const STRANGER: u32 = 12_345;
+
+fn open_to_all(host: &Host) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(host.directory.path(), PermissionsExt::from_mode(0o1777)).unwrap();
+}
+
+fn made_by_a_stranger(host: &Host) {
+    let Some((_stranger, id)) = of_a_stranger(host) else { return };
+    let refused = |owner, owners: &[u32]| {
+        let place = Place { owners: owners.into(), ..host.place() };
+        let found = |error: SegmentError| match error {
+            SegmentError::Owner { found, .. } => (found, found),
+            SegmentError::Maker { owner, creator, .. } => {
+                let text = error.to_string();
+                assert!(text.contains(&format!("user {owner} and")), "{text}");
+                assert!(text.contains(&format!("user {creator},")), "{text}");
+                (owner, creator)
+            }
+            error => panic!("{error}"),
+        };
+        let wanted = (owner, STRANGER);
+        assert_eq!(found(Reader::attach(&place).unwrap_err()), wanted);
+        assert_eq!(found(Segment::attach(&place, 1).unwrap_err()), wanted);
+        assert_eq!(found(live(&place).unwrap_err()), wanted);
+        assert_eq!(found(connect_error(host)), wanted);
+    };
+    refused(STRANGER, &[]);
+    for owner in [0, 4711] {
+        shm_permit(id, owner, 0o600).unwrap();
+        refused(owner, &[4711]);
+    }
+    // Whose it is counts as much as who has made it.
+    shm_permit(id, 4711, 0o600).unwrap();
+    let trusting = |owners: &[u32]| {
+        let place = Place { owners: owners.into(), ..host.place() };
+        Reader::attach(&place).map(drop)
+    };
+    assert!(matches!(trusting(&[STRANGER]), Err(SegmentError::Maker { owner: 4711, .. })));
+    trusting(&[STRANGER, 4711]).unwrap();
+    let listed = list(host.directory.path()).unwrap();
+    assert_eq!((listed.len(), listed[0].state), (1, SegmentState::Owned), "it is listed");
+    remove(&host.place(), true).unwrap();
+}
+
+/// A map of a stranger's that has lost its key is nobody's last map.
+fn keyless_of_a_stranger(host: &Host) {
+    let Some((stranger, id)) = of_a_stranger(host) else { return };
+    // It is not to be replaced, but to stay as it is.
+    stranger.signal(Signal::SIGSTOP);
+    shm_permit(id, 0, 0o600).unwrap();
+    shm_remove(id).unwrap();
+    assert!(matches!(Segment::attach(&host.place(), 1), Err(SegmentError::NotFound { .. })));
+    let client = host.client(&Cluster::new(2, 1));
+    let segment = client.segment();
+    let own = shm_stat(segment.location().unwrap().shm_id().unwrap()).unwrap();
+    assert_eq!((segment.identity().generation, own.cuid), (1, 0));
+    client.close();
+    stranger.kill();
 }

@@ -93,8 +93,8 @@ impl Common {
     }
 
     /// A reader for those who only look. Root may look at any user's segment,
-    /// if there is none that it trusts; that it trusts nobody else when it tends
-    /// is as it was.
+    /// if there is none that it trusts: what it shows has the user with it. Where
+    /// a key lives, and when it tends, it believes only those that it trusts.
     ///
     /// # Errors
     /// [`SegmentError`].

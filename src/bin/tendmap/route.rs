@@ -1,6 +1,7 @@
 //! `tendmap route`: which nodes hold a key.
 
 use serde_json::{Value, json};
+use tendmap::client::Reader;
 use tendmap::map::Node;
 use tendmap::route::{Attempt, Digest, Key, Policy, Router};
 
@@ -90,7 +91,7 @@ struct Answer {
 /// [`Failure`].
 pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure> {
     let digest = args.key.digest(&args.set)?;
-    let reader = common.look()?;
+    let reader = Reader::attach(&common.place())?;
     reader.set_preferred_racks(&args.prefer_rack);
     let mut router = reader.router();
     let mut answer = ask(&mut router, &args.namespace, digest)?;

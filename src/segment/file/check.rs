@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::super::backend::ObjectId;
 use super::super::error::SegmentError;
 use super::super::name::Place;
-use super::super::trust::check_trust;
+use super::super::trust::{Trusted, check_mode};
 use crate::descriptor::{self, Kept};
 use crate::layout::{Geometry, Header, Identity};
 
@@ -45,7 +45,11 @@ pub fn check_file(file: &Kept, path: &Path, place: &Place) -> Result<ObjectId, S
     if let Some(found) = found_kind {
         return Err(SegmentError::Kind { at: path.into(), found });
     }
-    check_trust(path, found.st_uid, found.st_mode & 0o7777, &place.owners)?;
+    let (trusted, user) = (Trusted::with(&place.owners), found.st_uid);
+    if !file.get().is_ok_and(|file| trusted.has_file(user, file)) {
+        return Err(SegmentError::Owner { at: path.into(), found: user, wanted: trusted.users() });
+    }
+    check_mode(path, found.st_mode & 0o7777)?;
     check_group(path, found.st_mode & 0o7777, place.allow_group_write)?;
     Ok(ObjectId::File(file.id()))
 }

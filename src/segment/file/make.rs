@@ -21,9 +21,8 @@ use crate::layout::{Geometry, Identity, WriteMapping};
 /// that, else under a temporary one that is taken away when this is dropped.
 #[derive(Debug)]
 pub struct Unnamed {
+    place: Place,
     path: PathBuf,
-    mode: u32,
-    allow_group_write: bool,
     geometry: Geometry,
     file: Kept,
     temporary: Option<PathBuf>,
@@ -41,13 +40,12 @@ impl Unnamed {
         let path = place.segment(identity.generation);
         check_group(&path, place.mode, place.allow_group_write)?;
         let (file, temporary) = create(place, identity.segment_id)?;
-        let Place { mode, allow_group_write, .. } = *place;
-        let geometry = *geometry;
-        let unnamed = Unnamed { path, mode, allow_group_write, geometry, file, temporary };
+        let place = place.clone();
+        let unnamed = Unnamed { place, path, geometry: *geometry, file, temporary };
         match unnamed.file.get().and_then(|file| reserve(file, wanted)) {
             Ok(()) => Ok(unnamed),
             Err(error) => match Errno::from_io_error(&error) {
-                Some(Errno::NOSPC | Errno::DQUOT) => Err(no_space(place, &geometry)),
+                Some(Errno::NOSPC | Errno::DQUOT) => Err(no_space(&unnamed.place, geometry)),
                 _ => Err(SegmentError::io("reserve the pages of", &unnamed.path)(error)),
             },
         }
@@ -57,8 +55,7 @@ impl Unnamed {
     fn linked(&self) -> Result<Option<Parts>, SegmentError> {
         let Some(file) = self.named()? else { return Ok(None) };
         let (identity, geometry) = check_header(&file, &self.path)?;
-        let allowed = self.allow_group_write;
-        object::parts(self.path.clone(), file, identity, geometry, allowed).map(Some)
+        object::parts(&self.place, self.path.clone(), file, identity, geometry).map(Some)
     }
 
     /// The file by its new name and for reading only: what this process keeps
@@ -140,7 +137,7 @@ impl Unlinked for Unnamed {
     }
 
     fn filled(&mut self, _: WriteMapping) -> Result<(), SegmentError> {
-        let mode = Mode::from_raw_mode(self.mode);
+        let mode = Mode::from_raw_mode(self.place.mode);
         let set = self.file.get().and_then(|file| Ok(fchmod(file, mode)?));
         set.map_err(SegmentError::io("set the mode of", &self.path))
     }

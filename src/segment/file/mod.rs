@@ -48,7 +48,7 @@ impl Store for Files {
         Segment::share(place, id, Found::ByName, || {
             let (identity, geometry) = check_header(&file, &path)?;
             check_name(&identity, place, generation, &path)?;
-            object::parts(path, file, identity, geometry, place.allow_group_write)
+            object::parts(place, path, file, identity, geometry)
         })
     }
 

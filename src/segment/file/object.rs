@@ -13,6 +13,8 @@ use super::super::directory::unlink;
 use super::super::error::SegmentError;
 use super::super::location::Location;
 use super::super::lock::{self, LockFile};
+use super::super::name::Place;
+use super::super::trust::Trusted;
 use super::super::whereabouts::{Whereabouts, directory_of, whereabouts};
 use super::check::check_header;
 use crate::descriptor::{self, Kept, reopening};
@@ -23,9 +25,10 @@ struct SegmentFile {
     path: PathBuf,
     id: descriptor::ObjectId,
     directory: Option<descriptor::ObjectId>,
+    /// As it was found, and what is allowed.
+    user: u32,
     mode: u32,
-    /// Whether its group may write it.
-    allow_group_write: bool,
+    place: Place,
     /// Exchanged when the host has closed the descriptor. (Without a lock: a
     /// forked child could inherit it locked.)
     file: ArcSwap<Kept>,
@@ -46,11 +49,11 @@ enum Mark {
 
 /// The parts of a segment whose file was checked.
 pub fn parts(
+    place: &Place,
     path: PathBuf,
     file: Kept,
     identity: Identity,
     geometry: Geometry,
-    allow_group_write: bool,
 ) -> Result<Parts, SegmentError> {
     // Mapped for reading. Whoever may write it now may do so later, too, whatever
     // has become of its user by then; no such descriptor is kept.
@@ -65,8 +68,9 @@ pub fn parts(
     let object = SegmentFile {
         id: file.id(),
         directory: directory_of(&path),
+        user: found.st_uid,
         mode: found.st_mode & 0o777,
-        allow_group_write,
+        place: place.clone(),
         file: ArcSwap::from_pointee(file),
         mark: Mutex::new(Mark::None),
         lineage: Lineage::current(),
@@ -118,12 +122,16 @@ impl SegmentFile {
         whereabouts(&self.path, self.directory, &file)
     }
 
-    /// Whether newcomers would let themselves in: neither its mode, its length
-    /// nor its header has changed for the worse. What can't be looked at has not.
+    /// Whether newcomers would let themselves in: neither its user, its mode, its
+    /// length nor its header has changed for the worse. What can't be looked at has not.
     fn looks_sound(&self, identity: &Identity, mapping: &Mapping) -> bool {
         let Ok(file) = self.file() else { return true };
-        let shut = if self.allow_group_write { 0o002 } else { 0o022 };
-        file.stat().is_none_or(|found| found.st_mode & shut == 0)
+        // It was trusted as it was found, whatever has become of this process's user
+        // since.
+        let Place { owners, allow_group_write, .. } = &self.place;
+        let trusted = |user| user == self.user || Trusted::with(owners).may_have(user);
+        let shut = if *allow_group_write { 0o002 } else { 0o022 };
+        file.stat().is_none_or(|found| found.st_mode & shut == 0 && trusted(found.st_uid))
             && check_header(&file, &self.path).is_ok_and(|(found, geometry)| {
                 (&found, &geometry) == (identity, mapping.geometry())
             })
@@ -202,8 +210,9 @@ impl Object for SegmentFile {
                 path: self.path.clone(),
                 id: self.id,
                 directory: self.directory,
+                user: self.user,
                 mode: self.mode,
-                allow_group_write: self.allow_group_write,
+                place: self.place.clone(),
                 file: ArcSwap::new(file),
                 mark: Mutex::new(Mark::LockFile(None)),
                 lineage: Lineage::current(),

@@ -10,10 +10,11 @@ use super::super::error::SegmentError;
 use super::super::location::Location;
 use super::super::name::Place;
 use super::super::segment::{Found, Segment};
-use super::super::trust::check_trust;
+use super::super::trust::{Trusted, check_system_v};
 use super::object;
 use crate::layout::{
-    Geometry, Header, HeaderError, Identity, LAYOUT_VERSION, Shm, is_gone, shm_find, shm_stat,
+    Geometry, Header, HeaderError, Identity, LAYOUT_VERSION, Shm, ShmStat, is_gone, shm_find,
+    shm_stat,
 };
 
 pub fn at(place: &Place, id: i32) -> Location {
@@ -58,7 +59,7 @@ pub fn attach(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentError> {
         Err(error) if error.is_refused() => return Segment::inherited(object).ok_or(error),
         other => other?,
     };
-    check_trust(at(place, id), found.uid, found.mode, &place.owners)?;
+    check_stat(place, id, &found)?;
     Segment::share(place, object, Found::ByName, || parts(place, id))
 }
 
@@ -69,13 +70,21 @@ pub fn attach_keyless(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentErr
         return Ok(segment);
     }
     let found = shm_stat(id).map_err(failed("examine", place, id))?;
-    check_trust(at(place, id), found.uid, found.mode, &place.owners)?;
+    check_stat(place, id, &found)?;
     Segment::share(place, object, Found::ByLock, || parts(place, id))
 }
 
-/// The parts of the segment of that id: mapped, its header checked.
+/// Whether the kernel tells of a segment that can be trusted.
+pub fn check_stat(place: &Place, id: i32, found: &ShmStat) -> Result<(), SegmentError> {
+    let trusted = Trusted::with(&place.owners);
+    check_system_v(at(place, id), found.uid, found.cuid, found.mode, &trusted)
+}
+
+/// The parts of the segment of that id: mapped, its owner, creator and header
+/// checked. While it is mapped the id leads to no other one.
 pub fn parts(place: &Place, id: i32) -> Result<Parts, SegmentError> {
     let shm = Shm::attach_to_read(id).map_err(failed("attach", place, id))?;
+    check_stat(place, id, &shm.stat())?;
     let (identity, geometry) = checked(&shm, place, id)?;
     object::parts(place, id, shm, identity, geometry)
 }

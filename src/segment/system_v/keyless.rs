@@ -19,17 +19,13 @@ use super::super::directory::files;
 use super::super::error::SegmentError;
 use super::super::name::{Place, parse_lock};
 use super::super::segment::Segment;
-use super::super::trust::check_trust;
-use super::check::{at, directory_number};
-use crate::layout::{Header, Identity, Shm, shm_removed};
+use super::check::{check_stat, directory_number};
+use crate::layout::{Header, Identity, Shm, ShmStat, shm_removed};
 
 /// One of them.
 pub struct Keyless {
     pub id: i32,
-    pub uid: u32,
-    pub mode: u32,
-    pub bytes: u64,
-    pub mappings: u64,
+    pub stat: ShmStat,
     pub identity: Identity,
 }
 
@@ -39,7 +35,7 @@ pub fn of_key(place: &Place, keyed: Option<u64>) -> Result<Vec<Keyless>, Segment
     let mut found = find(&place.directory, |key, id| key == place.key && Some(id) != keyed)?;
     found.retain(|found| {
         Segment::known(ObjectId::SystemV(found.id)).is_some()
-            || check_trust(at(place, found.id), found.uid, found.mode, &place.owners).is_ok()
+            || check_stat(place, found.id, &found.stat).is_ok()
     });
     Ok(found)
 }
@@ -66,8 +62,7 @@ pub fn find(
         let Some(identity) = identity(id) else { continue };
         let Identity { key, segment_id, lock_directory, .. } = identity;
         if lock_directory == number && locks.contains(&(key, segment_id)) {
-            let (uid, mode, bytes) = (stat.uid, stat.mode, stat.bytes);
-            keyless.push(Keyless { id, uid, mode, bytes, mappings: stat.mappings, identity });
+            keyless.push(Keyless { id, stat, identity });
         }
     }
     Ok(keyless)

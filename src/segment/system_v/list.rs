@@ -22,6 +22,7 @@ pub struct Row {
     pub bytes: u64,
     pub mappings: usize,
     pub uid: u32,
+    pub cuid: u32,
 }
 
 /// All segments of this host (of the IPC namespace), whoever's they are; none
@@ -33,11 +34,11 @@ pub fn rows() -> Vec<Row> {
     text.lines().skip(1).filter_map(row).collect()
 }
 
-/// `key shmid perms size cpid lpid nattch uid …`: decimal, but for the
+/// `key shmid perms size cpid lpid nattch uid gid cuid …`: decimal, but for the
 /// permissions; keys have a sign.
 fn row(line: &str) -> Option<Row> {
-    let fields: Vec<&str> = line.split_ascii_whitespace().take(8).collect();
-    let [key, id, mode, bytes, _, _, mappings, uid] = fields[..] else { return None };
+    let fields: Vec<&str> = line.split_ascii_whitespace().take(10).collect();
+    let [key, id, mode, bytes, _, _, mappings, uid, _, cuid] = fields[..] else { return None };
     Some(Row {
         key: key.parse::<i32>().ok()? as u32,
         id: id.parse().ok()?,
@@ -45,6 +46,7 @@ fn row(line: &str) -> Option<Row> {
         bytes: bytes.parse().ok()?,
         mappings: mappings.parse().ok()?,
         uid: uid.parse().ok()?,
+        cuid: cuid.parse().ok()?,
     })
 }
 
@@ -64,12 +66,12 @@ pub fn list(directory: &Path) -> Result<Vec<Listed>, SegmentError> {
     Ok(listed)
 }
 
-fn place_of(directory: &Path, key: u32, uid: u32) -> Place {
+fn place_of(directory: &Path, key: u32, users: [u32; 2]) -> Place {
     // It is listed whoever's it is; whether to trust it is asked at attach.
     Place {
         backend: Backend::SystemV,
         directory: directory.into(),
-        owners: vec![uid],
+        owners: users.into(),
         ..Place::of_key(key)
     }
 }
@@ -77,23 +79,23 @@ fn place_of(directory: &Path, key: u32, uid: u32) -> Place {
 /// One that has lost its key to a successor that is not there yet.
 fn describe_keyless(directory: &Path, found: Keyless) -> Option<Listed> {
     let Identity { key, generation, .. } = found.identity;
-    let place = place_of(directory, key, found.uid);
+    let place = place_of(directory, key, [found.stat.uid, found.stat.cuid]);
     let (attached, state) = standing(attach_keyless(&place, found.id))?;
     Some(Listed {
         name: SegmentName { key, layout_version: LAYOUT_VERSION, generation },
         backend: Backend::SystemV,
         at: at(&place, found.id),
-        owner: found.uid,
-        mode: found.mode,
-        bytes: found.bytes,
+        owner: found.stat.uid,
+        mode: found.stat.mode,
+        bytes: found.stat.bytes,
         attached,
-        mappings: usize::try_from(found.mappings).ok(),
+        mappings: usize::try_from(found.stat.mappings).ok(),
         state,
     })
 }
 
 fn describe(directory: &Path, row: Row, named: bool) -> Option<Listed> {
-    let place = place_of(directory, row.key, row.uid);
+    let place = place_of(directory, row.key, [row.uid, row.cuid]);
     let mut listed = Listed {
         name: SegmentName { key: row.key, layout_version: LAYOUT_VERSION, generation: 0 },
         backend: Backend::SystemV,
@@ -136,9 +138,10 @@ mod tests {
 
     #[test]
     fn a_line_of_the_kernels_list_is_read() {
-        let line = "-1493172223      65538  1640               1060864  4711  4712      3     0    33     0     0 1 2 3 4096 0";
-        let wanted =
-            Row { key: 0xA700_0001, id: 65538, mode: 0o640, bytes: 1_060_864, mappings: 3, uid: 0 };
+        let line = "-1493172223      65538  1640               1060864  4711  4712      3     0    33  1000     0 1 2 3 4096 0";
+        let (key, bytes) = (0xA700_0001, 1_060_864);
+        let (id, mode, mappings, uid, cuid) = (65538, 0o640, 3, 0, 1000);
+        let wanted = Row { key, id, mode, bytes, mappings, uid, cuid };
         assert_eq!(row(line), Some(wanted));
         assert_eq!(row("       key      shmid perms                  size"), None);
         assert_eq!(row("1 2 3"), None);

@@ -11,17 +11,21 @@ use super::super::error::SegmentError;
 use super::super::location::Location;
 use super::super::lock::LockFile;
 use super::super::name::Place;
+use super::super::trust::{Trusted, check_system_v};
 use super::super::whereabouts::Whereabouts;
 use super::check::directory_number;
 use crate::layout::{
-    Geometry, Header, Identity, Mapping, Shm, WriteMapping, is_gone, shm_find, shm_remove, shm_stat,
+    Geometry, Header, Identity, Mapping, Shm, ShmStat, WriteMapping, is_gone, shm_find, shm_remove,
+    shm_stat,
 };
 
 #[derive(Debug)]
 struct SystemVSegment {
     key: u32,
     id: i32,
-    mode: u32,
+    /// As it was found, and by whom it is trusted.
+    stat: ShmStat,
+    owners: Vec<u32>,
     directory: PathBuf,
     /// The byte of the lock file by which this process counts as attached.
     mark: Mutex<Option<u64>>,
@@ -35,8 +39,9 @@ pub fn parts(
     identity: Identity,
     geometry: Geometry,
 ) -> Result<Parts, SegmentError> {
-    let (key, mode, directory) = (place.key, shm.stat().mode, place.directory.clone());
-    let object = Box::new(SystemVSegment { key, id, mode, directory, mark: Mutex::default() });
+    let (owners, directory) = (place.owners.clone(), place.directory.clone());
+    let (key, stat, mark) = (place.key, shm.stat(), Mutex::default());
+    let object = Box::new(SystemVSegment { key, id, stat, owners, directory, mark });
     let action = SegmentError::io("map", object.location());
     let mapping = Mapping::of_shm(shm, geometry).map_err(action)?;
     Ok(Parts { identity, mapping: Arc::new(mapping), object })
@@ -58,7 +63,7 @@ impl Object for SystemVSegment {
     }
 
     fn mode(&self) -> u32 {
-        self.mode
+        self.stat.mode
     }
 
     fn whereabouts(&self, _: &LockFile) -> Whereabouts {
@@ -71,10 +76,17 @@ impl Object for SystemVSegment {
     /// Of one that it may not examine any more, after a change of its user, a
     /// process knows what it has mapped.
     fn is_sound(&self, identity: &Identity, mapping: &Mapping, lock: &LockFile) -> bool {
-        let (mode, bytes) = match shm_stat(self.id) {
-            Ok(found) => (found.mode, found.bytes),
+        let ShmStat { uid, cuid, mode, bytes, .. } = match shm_stat(self.id) {
+            Ok(found) => found,
             Err(error) if is_gone(&error) => return false,
-            Err(_) => (self.mode, mapping.geometry().total_bytes() as u64),
+            Err(_) => ShmStat { bytes: mapping.geometry().total_bytes() as u64, ..self.stat },
+        };
+        // It was trusted as it was found, whatever has become of this process's
+        // user since.
+        let trusted = || {
+            (uid, cuid) == (self.stat.uid, self.stat.cuid)
+                || check_system_v(self.location(), uid, cuid, mode, &Trusted::with(&self.owners))
+                    .is_ok()
         };
         let in_directory = || {
             directory_number(&self.directory).is_ok_and(|at| at == identity.lock_directory)
@@ -82,6 +94,7 @@ impl Object for SystemVSegment {
         };
         self.whereabouts(lock) == Whereabouts::Here
             && mode & 0o002 == 0
+            && trusted()
             && in_directory()
             && Header::validate(&mapping.header(), bytes).is_ok_and(|(found, geometry)| {
                 (&found, &geometry) == (identity, mapping.geometry())
@@ -111,8 +124,8 @@ impl Object for SystemVSegment {
     }
 
     fn inherit(&self) -> Option<Box<dyn Object>> {
-        let (directory, mark) = (self.directory.clone(), Mutex::default());
-        Some(Box::new(SystemVSegment { directory, mark, ..*self }))
+        let (owners, directory) = (self.owners.clone(), self.directory.clone());
+        Some(Box::new(SystemVSegment { owners, directory, mark: Mutex::default(), ..*self }))
     }
 
     fn may_write(&self) -> bool {
@@ -121,7 +134,7 @@ impl Object for SystemVSegment {
 
     fn may_remove(&self) -> bool {
         let user = geteuid().as_raw();
-        user == 0 || shm_stat(self.id).is_ok_and(|found| found.uid == user)
+        user == 0 || shm_stat(self.id).is_ok_and(|found| found.uid == user || found.cuid == user)
     }
 
     fn unlink(&self) -> Result<(), SegmentError> {
