@@ -190,6 +190,7 @@ impl Event {
                 TendEvent::NodeFailed { .. }
                 | TendEvent::NodeUnresolved { .. }
                 | TendEvent::NodeRefused { .. }
+                | TendEvent::PeersCutOff { .. }
                 | TendEvent::NamespaceRefused { .. }
                 | TendEvent::BadReply { .. }
                 | TendEvent::BadEntry { .. }
@@ -264,6 +265,7 @@ pub(super) fn one_of_each() -> Vec<Event> {
         TendEvent::NodeUnresolved { id, error: error.clone() },
         TendEvent::NodeRecovered { id },
         TendEvent::NodeRefused { id, capacity },
+        TendEvent::PeersCutOff { listed: 9, followed: 1, ceiling: 1, by: Some(id) },
         TendEvent::NamespaceAdded { name },
         TendEvent::NamespaceRemoved { name },
         TendEvent::NamespaceRefused { name, capacity },

@@ -77,6 +77,17 @@ fn tend(event: &TendEvent) {
         TendEvent::NodeRefused { id, capacity } => {
             log!(warn, %id, capacity, "no room for a node");
         }
+        TendEvent::PeersCutOff { listed, followed, ceiling, by } => {
+            let node = by.map(|id| id.to_string());
+            log!(
+                warn,
+                listed,
+                followed,
+                ceiling,
+                ?node,
+                "more nodes are listed than the map has room for: the others are not looked for; raise shm_node_ceiling if they are nodes of the cluster"
+            );
+        }
         TendEvent::NamespaceAdded { name } => log!(info, namespace = %name, "namespace added"),
         TendEvent::NamespaceRemoved { name } => log!(info, namespace = %name, "namespace removed"),
         TendEvent::NamespaceRefused { name, capacity } => {

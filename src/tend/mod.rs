@@ -197,6 +197,18 @@ pub enum TendEvent {
         /// How many nodes the map holds.
         capacity: usize,
     },
+    /// More peers are listed than the map has room for: the others are not looked
+    /// for. What is in the map stays. Told once until there are no more than that.
+    PeersCutOff {
+        /// How many are listed, as far as they were counted.
+        listed: usize,
+        /// How many of them are followed.
+        followed: usize,
+        /// How many nodes the map holds.
+        ceiling: usize,
+        /// The node with the longest list, if that alone is too long.
+        by: Option<NodeId>,
+    },
     /// A namespace was added.
     NamespaceAdded {
         /// Its name.

@@ -30,6 +30,8 @@ pub struct Fake {
     pub servers: BTreeMap<SocketAddr, Server>,
     pub names: BTreeMap<String, Vec<SocketAddr>>,
     pub asked: Vec<Ask>,
+    /// To how many addresses connections are kept after a pass.
+    pub kept: usize,
 }
 
 impl Transport for Fake {
@@ -81,7 +83,9 @@ impl Transport for Fake {
         Ok(hosts.iter().map(resolve).collect())
     }
 
-    fn keep(&mut self, _: &BTreeSet<SocketAddr>) {}
+    fn keep(&mut self, addresses: &BTreeSet<SocketAddr>) {
+        self.kept = addresses.len();
+    }
 
     fn close(&mut self) {}
 }

@@ -88,6 +88,13 @@ fn tend(event: &TendEvent) -> Value {
         TendEvent::NodeRefused { id, capacity } => {
             json!({ "event": "node_refused", "node": id.as_str(), "capacity": capacity })
         }
+        TendEvent::PeersCutOff { listed, followed, ceiling, by } => json!({
+            "event": "peers_cut_off",
+            "listed": listed,
+            "followed": followed,
+            "ceiling": ceiling,
+            "node": by.as_ref().map(|id| id.as_str()),
+        }),
         TendEvent::NamespaceAdded { name } => {
             json!({ "event": "namespace_added", "namespace": name.as_str() })
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::AerospikeSource;
+use super::allowance::Allowance;
 use super::identity::Name;
 use super::validate::Wanted;
 use crate::map::{NodeId, NodeTable};
@@ -33,7 +34,7 @@ impl<T: Transport> AerospikeSource<T> {
         }
         let mut tried: Vec<String> =
             errors.into_iter().map(|(host, error)| format!("{host}: {error}")).collect();
-        let wanted = Wanted { commands: self.commands, cluster: None };
+        let wanted = Wanted { cluster: None, ..self.wanted() };
         let distinct: BTreeSet<SocketAddr> = addresses.into_iter().collect();
         let asks: Vec<Ask> = distinct
             .into_iter()
@@ -41,8 +42,10 @@ impl<T: Transport> AerospikeSource<T> {
             .collect();
         let (mut same, mut doubtful, mut other) = (false, None, None);
         if !asks.is_empty() {
+            let mut allowance = Allowance::new(asks.len());
             self.transport.ask(&asks, turn, &mut |index, answer| {
                 let ask = &asks[index];
+                let answer = allowance.take(answer);
                 let server = match wanted.check(ask, &answer, None) {
                     Ok(server) => server,
                     Err(error) => {

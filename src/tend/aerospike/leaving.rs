@@ -1,18 +1,22 @@
 //! Nodes that leave the table, and with it the map.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::AerospikeSource;
 use super::node::NodeState;
 use super::peers::List;
 use super::seed::MAX_FAILURES;
-use crate::map::NodeId;
+use crate::map::{NodeId, Slot};
 use crate::tend::transport::Transport;
 use crate::tend::{TendEvent, Turn};
 
 /// For so many passes the removal of a node is put off at most.
 const MAX_PUT_OFF: u32 = 3;
+
+/// Nodes that are remembered because they left with another cluster's name: more
+/// than any map has, for a server may have another id each time.
+const MOST_LEFT: usize = 4096;
 
 impl<T: Transport> AerospikeSource<T> {
     /// Decides which nodes are taken out. Then all others are asked for their claims, so
@@ -62,9 +66,9 @@ impl<T: Transport> AerospikeSource<T> {
         if leaving.is_empty() {
             return;
         }
+        let leaving: BTreeMap<Slot, &'static str> = leaving.into_iter().collect();
         for node in &mut self.nodes {
-            let reason = leaving.iter().find(|(slot, _)| *slot == node.slot);
-            node.leaving = reason.map(|&(_, reason)| reason);
+            node.leaving = leaving.get(&node.slot).copied();
             node.generations.partitions = None;
         }
         for namespace in self.map.namespaces_mut() {
@@ -72,7 +76,7 @@ impl<T: Transport> AerospikeSource<T> {
             for partition in 0..partitions.len() {
                 // Whatever is claimed now is better than what it held.
                 let owner = partitions.owner(partition, 0);
-                if leaving.iter().any(|&(slot, _)| owner == Some(slot)) {
+                if owner.is_some_and(|slot| leaving.contains_key(&slot)) {
                     self.changed |= partitions.set_regime(partition, 0);
                 }
             }
@@ -103,10 +107,13 @@ impl<T: Transport> AerospikeSource<T> {
                 continue;
             };
             let node = self.nodes.remove(at);
-            if let Some(name) = node.stray {
+            if let Some(name) = node.stray.filter(|_| self.left.len() < MOST_LEFT) {
                 self.left.insert(node.id, name);
             }
             self.map.remove_node(node.slot);
+            for peers in self.nodes.iter_mut().filter_map(|other| other.peers.as_mut()) {
+                peers.remove(node.slot);
+            }
             self.changed = true;
             turn.event(TendEvent::NodeRemoved { id: node.id, reason });
         }

@@ -12,6 +12,7 @@
 //! # let _ = source.map();
 //! ```
 
+mod allowance;
 mod alternates;
 mod belongs;
 mod config;
@@ -29,6 +30,7 @@ mod peers;
 mod refresh;
 mod search;
 mod seed;
+mod slots;
 mod standing;
 mod survey;
 mod unreached;
@@ -46,6 +48,7 @@ use self::identity::Name;
 use self::known::KnownHosts;
 use self::namespaces::Watch;
 use self::node::NodeState;
+use self::pass::MOST_TELLS;
 use self::standing::Standing;
 use self::unreached::Unreached;
 use self::validate::Invalid;
@@ -73,6 +76,10 @@ pub struct AerospikeSource<T = TcpTransport> {
     refused_namespaces: BTreeSet<NamespaceName>,
     /// Peers that were not reached yet.
     unreached: Unreached,
+    /// Peers that are not looked for, because the map has no room for so many.
+    cut_off: usize,
+    /// Peers that can't be reached of which events may still tell.
+    tells: usize,
     /// Nodes that were told to advertise no alternate address.
     no_alternate: BTreeSet<NodeId>,
     /// Addresses that are known not to answer: they are not asked.
@@ -128,6 +135,8 @@ impl<T: Transport> AerospikeSource<T> {
             refused_nodes: BTreeSet::new(),
             refused_namespaces: BTreeSet::new(),
             unreached: Unreached::default(),
+            cut_off: 0,
+            tells: MOST_TELLS,
             no_alternate: BTreeSet::new(),
             silent: BTreeMap::new(),
             watch: BTreeMap::new(),
@@ -229,6 +238,7 @@ impl<T: Transport> ClusterSource for AerospikeSource<T> {
         self.refused_nodes.clear();
         self.refused_namespaces.clear();
         self.unreached = Unreached::default();
+        self.cut_off = 0;
         self.no_alternate.clear();
         self.watch.clear();
         self.bad_entries.clear();

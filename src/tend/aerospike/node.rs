@@ -1,9 +1,9 @@
 //! What is kept of each node beside the map.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::entries::BadLists;
+use super::slots::SlotSet;
 use crate::clock::boottime_ms;
 use crate::map::{ClusterName, NamespaceName, NodeId, Slot};
 use crate::tend::info::{BadEntries, Bitmap, Racks};
@@ -45,9 +45,10 @@ pub(super) struct NodeState {
     /// The connection that all below belongs to.
     pub(super) connection: Option<u64>,
     pub(super) generations: Generations,
-    /// The nodes that its latest list of peers named; `None` = no list was read
-    /// yet. It outlasts failures: a node that fails says nothing new.
-    pub(super) peers: Option<BTreeSet<NodeId>>,
+    /// The nodes of the table that its latest list of peers named; `None` = no
+    /// list was read yet. It outlasts failures: a node that fails says nothing
+    /// new.
+    pub(super) peers: Option<SlotSet>,
     /// What its latest replicas listed, with the regime of each claim.
     pub(super) namespaces: Option<Vec<(NamespaceName, u32)>>,
     /// Namespaces of them whose entry could not be used.

@@ -5,12 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::AerospikeSource;
+use super::allowance::Allowance;
 use super::node::{NodeState, Status};
 use super::validate::Invalid;
 use crate::map::{ClusterName, NodeId};
 use crate::tend::info::{self, InfoError, Reply};
 use crate::tend::transport::{Answer, Ask, AskError, Interrupted, Transport};
 use crate::tend::{Condition, Conditions, TendError, TendEvent, TendReport, Turn};
+
+/// Peers that can't be reached of which events tell at once, and of how many more
+/// with every pass: there may be others in every list.
+pub(super) const MOST_TELLS: usize = 256;
+const TELLS_A_PASS: usize = 4;
 
 /// What is known only while a pass lasts.
 #[derive(Debug, Default)]
@@ -49,6 +55,7 @@ impl<T: Transport> AerospikeSource<T> {
             node.begin_pass();
         }
         self.unreached.begin_pass();
+        self.tells = (self.tells + TELLS_A_PASS).min(MOST_TELLS);
         let mut pass = Pass { dead: self.silent.clone() };
         self.ask_status(turn, &mut pass)?;
         let lists = if self.nodes.iter().any(|node| node.status.is_some() && !node.gone) {
@@ -159,15 +166,20 @@ impl<T: Transport> AerospikeSource<T> {
         }
         let mut answers: Vec<Option<Result<Answer, AskError>>> = vec![None; sent.len()];
         if !sent.is_empty() {
+            let mut allowance = Allowance::new(sent.len());
             self.transport.ask(&sent, turn, &mut |index, answer| {
-                answers[index] = Some(answer);
+                answers[index] = Some(allowance.take(answer));
                 ControlFlow::Continue(())
             })?;
         }
         let lost = || Err(AskError::Broken("the ask was given up".into()));
         self.answers += answers.iter().flatten().filter(|answer| answer.is_ok()).count();
-        let outcome = asks.into_iter().zip(place).map(|((index, _), place)| {
-            (index, sent[place].commands.clone(), answers[place].clone().unwrap_or_else(lost))
+        let mut left = vec![0; sent.len()];
+        place.iter().for_each(|&at| left[at] += 1);
+        let outcome = asks.into_iter().zip(place).map(|((index, _), at)| {
+            left[at] -= 1;
+            let answer = if left[at] == 0 { answers[at].take() } else { answers[at].clone() };
+            (index, sent[at].commands.clone(), answer.unwrap_or_else(lost))
         });
         Ok(outcome.collect())
     }
@@ -203,6 +215,11 @@ impl<T: Transport> AerospikeSource<T> {
 
     /// Whether a list of peers changed, or may have.
     fn peers_are_due(&self) -> bool {
+        // There is room now for a node that found none.
+        let room = self.map.nodes.len() < self.map.nodes.capacity();
+        if room && !self.refused_nodes.is_empty() {
+            return true;
+        }
         self.nodes.iter().any(|node| {
             let changed = |status: Status| node.generations.peers != Some(status.peers);
             node.is_failing() || node.usable().is_some_and(changed)
@@ -220,7 +237,7 @@ impl<T: Transport> AerospikeSource<T> {
             changed: false,
             nodes_ok: self.nodes.len() - nodes_failed,
             nodes_failed,
-            refused: self.refused_nodes.len() + self.refused_namespaces.len(),
+            refused: self.refused_nodes.len() + self.cut_off + self.refused_namespaces.len(),
             bad_replies: self.nodes.iter().filter(|node| node.bad).count(),
             answers: self.answers,
             bytes_in: self.transport.take_bytes_in(),

@@ -8,6 +8,7 @@ use super::AerospikeSource;
 use super::identity::WHO;
 use super::node::NodeState;
 use super::pass::Pass;
+use super::unreached::{Missing, Named};
 use super::validate::Validated;
 use crate::map::{Node, NodeId, TlsName};
 use crate::tend::info::{self, BadEntries, InfoError, Peer, Peers, Reply};
@@ -17,6 +18,17 @@ use crate::tend::{Condition, Host, TendEvent, Turn};
 /// Peers of a list that are taken over from one beat to the next.
 const PEERS_A_BEAT: usize = 1024;
 
+/// Peers that all lists together may name, beside known nodes: more than that is
+/// not held in memory.
+const HELD: usize = 1 << 18;
+/// So many peers are looked for in any case, in however small a map: they may all be
+/// somewhere where they can't be reached, and one of them a node of the cluster.
+const LEAST_UNREACHED: usize = 1024;
+/// Nodes that are looked for beyond the room that there is.
+const SURPLUS: usize = 8;
+/// Nodes without room that are remembered, and told, each once.
+const MOST_REFUSED: usize = 256;
+
 /// What one node says of its peers.
 #[derive(Debug)]
 pub(super) struct List {
@@ -24,8 +36,14 @@ pub(super) struct List {
     pub(super) id: NodeId,
     /// The generation, read before the list.
     generation: i32,
-    /// Each peer once, the node itself left out.
+    /// Each peer once, the node itself left out; taken when the list is followed.
     peers: Vec<Peer>,
+    /// Their ids.
+    ids: Vec<NodeId>,
+    /// How many more it lists.
+    more: usize,
+    /// How many newcomers lead to it: 0 = it is the list of a node of the table.
+    depth: usize,
     /// What could not be used.
     bad: BadEntries,
     /// The node itself, if it is not in the table at that address yet.
@@ -34,7 +52,7 @@ pub(super) struct List {
 
 impl List {
     fn new(id: NodeId, generation: i32, peers: Peers) -> List {
-        let Peers { peers: found, bad, .. } = peers;
+        let Peers { peers: found, more, bad, .. } = peers;
         let mut place: BTreeMap<NodeId, usize> = BTreeMap::new();
         let mut peers: Vec<Peer> = Vec::with_capacity(found.len());
         for peer in found.into_iter().filter(|peer| peer.id != id) {
@@ -47,12 +65,13 @@ impl List {
                 }
             }
         }
-        List { id, generation, peers, bad, newcomer: None }
+        let ids = peers.iter().map(|peer| peer.id).collect();
+        List { id, generation, peers, ids, more, depth: 0, bad, newcomer: None }
     }
 
     /// The list of a server that was just validated.
     pub(super) fn of_new(mut validated: Validated) -> List {
-        let none = Peers { generation: 0, peers: Vec::new(), bad: BadEntries::default() };
+        let none = Peers { generation: 0, peers: Vec::new(), more: 0, bad: BadEntries::default() };
         let peers = core::mem::replace(&mut validated.peers, none);
         let list = List::new(validated.id, validated.status.peers, peers);
         List { newcomer: Some(validated), ..list }
@@ -60,7 +79,9 @@ impl List {
 
     /// How many peers it has, if there are some and none has an address.
     pub(super) fn without_addresses(&self) -> Option<usize> {
-        let nowhere = self.bad.is_empty() && self.peers.iter().all(|peer| peer.hosts.is_empty());
+        let nowhere = self.bad.is_empty()
+            && self.more == 0
+            && self.peers.iter().all(|peer| peer.hosts.is_empty());
         Some(self.peers.len()).filter(|&peers| nowhere && peers > 0)
     }
 }
@@ -74,11 +95,13 @@ impl<T: Transport> AerospikeSource<T> {
         let (_, for_login_only) = self.config.secure();
         let questions = ["peers-generation", command].into_iter().chain(WHO);
         let questions: Vec<String> = questions.map(String::from).collect();
-        let asks = (0..self.nodes.len())
+        let asks: Vec<(usize, Vec<String>)> = (0..self.nodes.len())
             .filter(|&index| self.nodes[index].usable().is_some())
             .filter(|&index| !for_login_only || self.nodes[index].secure.is_some())
             .map(|index| (index, questions.clone()))
             .collect();
+        let most = self.most_peers(asks.len());
+        let known: BTreeSet<NodeId> = self.nodes.iter().map(|node| node.id).collect();
         let mut lists = Vec::new();
         let place = |node: &NodeState| node.secure.unwrap_or(node.address);
         for (index, questions, answer) in self.ask_nodes_at(turn, asks, place)? {
@@ -99,7 +122,9 @@ impl<T: Transport> AerospikeSource<T> {
                     return Ok(None);
                 }
                 let generation = info::parse_generation(reply.value("peers-generation")?)?;
-                Ok(Some((generation, info::parse_peers(reply.value(command)?)?)))
+                let peers = reply.value(command)?;
+                let is_known = |id: &NodeId| known.contains(id);
+                Ok(Some((generation, info::parse_peers_within(peers, most, &is_known)?)))
             };
             match read() {
                 Ok(None) if for_login_only => {
@@ -136,8 +161,28 @@ impl<T: Transport> AerospikeSource<T> {
         self.conditions.add(Condition::UnreadNodes, 1);
     }
 
-    /// Follows the lists until nothing new comes, then takes nodes out of the
-    /// table and into it.
+    /// How many peers each of so many lists may name beside those that are known:
+    /// all together are held in memory.
+    pub(super) fn most_peers(&self, lists: usize) -> usize {
+        (HELD / lists.max(1)).clamp(256, self.most_unreached())
+    }
+
+    /// How many peers are looked for that are not in the table: as many as there
+    /// may be nodes in the map.
+    fn most_unreached(&self) -> usize {
+        self.map.nodes.capacity().max(LEAST_UNREACHED)
+    }
+
+    /// How many nodes beside those that were found may be looked for. More than
+    /// there is room for, but not many: a node that finds none is told of.
+    fn room(&self, known: &BTreeMap<NodeId, usize>, found: &BTreeSet<NodeId>) -> usize {
+        let stay = self.nodes.iter().filter(|node| !node.gone && !node.failed).count();
+        let new = found.iter().filter(|id| !known.contains_key(id)).count();
+        (self.map.nodes.capacity() + SURPLUS).saturating_sub(stay + new)
+    }
+
+    /// Follows the lists until nothing new comes, or the map is full, then takes
+    /// nodes out of the table and into it.
     pub(super) fn take_peers(
         &mut self,
         turn: &mut dyn Turn,
@@ -153,13 +198,19 @@ impl<T: Transport> AerospikeSource<T> {
             lists.iter().filter(|list| list.newcomer.is_some()).map(|list| list.id).collect();
         let (mut next, mut waves) = (0, 0);
         self.unreached.begin_lists();
+        let most = self.most_unreached();
+        let mut depths: BTreeMap<NodeId, usize> = BTreeMap::new();
         loop {
-            for list in &lists[next..] {
+            for list in &mut lists[next..] {
                 // Servers may list others without end. What the map has no room
                 // for is not looked for through nodes that are new themselves.
-                let room = self.nodes.len() + found.len() <= self.map.nodes.capacity();
-                let follow = room || list.newcomer.is_none();
+                let follow = list.newcomer.is_none() || self.room(&known, &found) > 0;
                 self.take_list(turn, list, &known, &found, &mut listed, follow)?;
+                self.unreached.end_list(most);
+                for &id in list.ids.iter().filter(|_| follow) {
+                    let depth = depths.entry(id).or_insert(list.depth + 1);
+                    *depth = (*depth).min(list.depth + 1);
+                }
             }
             next = lists.len();
             if waves == 0 {
@@ -167,7 +218,7 @@ impl<T: Transport> AerospikeSource<T> {
             } else if begun.elapsed() >= self.config.connect_timeout {
                 break;
             }
-            let wave = self.unreached.next();
+            let wave = self.unreached.next(self.room(&known, &found));
             if wave.is_empty() {
                 break;
             }
@@ -177,7 +228,8 @@ impl<T: Transport> AerospikeSource<T> {
                 if let Some(missing) = self.unreached.found(&good.id) {
                     missing.hosts.iter().for_each(|host| self.known.found(host));
                 }
-                lists.push(List::of_new(good));
+                let depth = depths.get(&good.id).copied().unwrap_or(1);
+                lists.push(List { depth, ..List::of_new(good) });
             }
             // Those that answered and are not wanted keep no connection meanwhile.
             let newcomers = lists.iter().filter_map(|list| list.newcomer.as_ref());
@@ -185,7 +237,9 @@ impl<T: Transport> AerospikeSource<T> {
             let wanted = wanted.chain(newcomers.map(|newcomer| newcomer.address)).collect();
             self.transport.keep(&wanted);
         }
-        self.unreached.end_lists();
+        let left_out = self.unreached.end_lists(most);
+        let longest = lists.iter().max_by_key(|list| list.more);
+        let longest = longest.map(|list| (list.id, list.more));
         // Another one has its address: they can't both be in the map.
         let newcomers = lists.iter().filter_map(|list| list.newcomer.as_ref());
         let taken: BTreeSet<SocketAddr> = newcomers.map(|newcomer| newcomer.address).collect();
@@ -196,19 +250,26 @@ impl<T: Transport> AerospikeSource<T> {
                 self.add_node(turn, newcomer);
             }
         }
-        self.refused_nodes.retain(|id| listed.contains(id) || found.contains(id));
+        let full = self.map.nodes.len() == self.map.nodes.capacity();
+        self.refused_nodes.retain(|id| found.contains(id) || full && listed.contains(id));
+        self.tell_cut_off(turn, longest, left_out, full);
         let place: BTreeMap<NodeId, usize> =
             self.nodes.iter().enumerate().map(|(index, node)| (node.id, index)).collect();
         for list in &lists {
             if let Some(node) = place.get(&list.id).map(|&index| &mut self.nodes[index]) {
                 node.bad_lists.peers = list.bad.clone();
-                let peers = Some(list.peers.iter().map(|peer| peer.id).collect());
+                node.generations.peers = Some(list.generation);
+            }
+        }
+        for list in &lists {
+            let slot = |id: &NodeId| Some(self.nodes[*place.get(id)?].slot);
+            let peers = Some(list.ids.iter().filter_map(slot).collect());
+            if let Some(node) = place.get(&list.id).map(|&index| &mut self.nodes[index]) {
+                // Those that were not reached are kept by themselves.
                 if node.peers != peers {
                     node.peers = peers;
                     self.standing.list_changed();
                 }
-                // Those that were not reached are kept by themselves.
-                node.generations.peers = Some(list.generation);
             }
         }
         Ok(())
@@ -218,17 +279,19 @@ impl<T: Transport> AerospikeSource<T> {
     fn take_list(
         &mut self,
         turn: &mut dyn Turn,
-        list: &List,
+        list: &mut List,
         known: &BTreeMap<NodeId, usize>,
         found: &BTreeSet<NodeId>,
         listed: &mut BTreeSet<NodeId>,
         follow: bool,
     ) -> Result<(), Interrupted> {
-        for (number, peer) in list.peers.iter().enumerate() {
+        for (number, peer) in core::mem::take(&mut list.peers).into_iter().enumerate() {
             if number % PEERS_A_BEAT == 0 && turn.beat().is_break() {
                 return Err(Interrupted);
             }
-            listed.insert(peer.id);
+            if known.contains_key(&peer.id) || self.refused_nodes.contains(&peer.id) {
+                listed.insert(peer.id);
+            }
             let tls_name = peer.tls_name.as_ref();
             let mapped = peer.hosts.iter().map(|host| self.config.mapped(host));
             let hosts: Vec<Host> = mapped.map(|host| host.with_tls_name(tls_name)).collect();
@@ -245,10 +308,34 @@ impl<T: Transport> AerospikeSource<T> {
             }
             hosts.iter().for_each(|host| self.known.told(host));
             if follow && !found.contains(&peer.id) {
-                self.unreached.list(peer.id, hosts, is_known, from);
+                let (vote, depth) = (list.newcomer.is_none(), list.depth);
+                let named = Named { known: is_known, from, vote, place: number, depth };
+                self.unreached.list(peer.id, hosts, named);
             }
         }
         Ok(())
+    }
+
+    /// Counts the peers that are not looked for because the map has no room for so
+    /// many, and tells of them once until there are none.
+    fn tell_cut_off(
+        &mut self,
+        turn: &mut dyn Turn,
+        longest: Option<(NodeId, usize)>,
+        left_out: usize,
+        full: bool,
+    ) {
+        let waiting = |(_, missing): &(&NodeId, &Missing)| !missing.known && missing.is_untried();
+        let waiting = if full { self.unreached.iter().filter(waiting).count() } else { 0 };
+        let more = longest.map_or(0, |(_, more)| more);
+        let before = core::mem::replace(&mut self.cut_off, more + left_out + waiting);
+        if self.cut_off > 0 && before == 0 {
+            let ceiling = self.map.nodes.capacity();
+            let followed = self.nodes.len() + self.unreached.iter().count() - waiting;
+            let listed = followed + self.cut_off;
+            let by = longest.filter(|_| more > 0).map(|(id, _)| id);
+            turn.event(TendEvent::PeersCutOff { listed, followed, ceiling, by });
+        }
     }
 
     /// Takes a validated node into the table, or to its new address.
@@ -298,7 +385,7 @@ impl<T: Transport> AerospikeSource<T> {
                 turn.event(TendEvent::NodeAdded { id, address });
             }
             Err(full) => {
-                if self.refused_nodes.insert(id) {
+                if self.refused_nodes.len() < MOST_REFUSED && self.refused_nodes.insert(id) {
                     turn.event(TendEvent::NodeRefused { id, capacity: full.capacity });
                 }
             }

@@ -26,8 +26,9 @@ impl<T: Transport> AerospikeSource<T> {
         }
         let (begun, mut any, mut first) = (Instant::now(), false, true);
         self.unreached.queue();
+        let room = self.map.nodes.capacity().saturating_sub(self.map.nodes.len());
         while core::mem::take(&mut first) || begun.elapsed() < self.config.connect_timeout {
-            let wave = self.unreached.next();
+            let wave = self.unreached.next(room);
             if wave.is_empty() {
                 break;
             }
@@ -133,7 +134,12 @@ impl<T: Transport> AerospikeSource<T> {
                 }
                 !core::mem::replace(&mut node.told_failed, true)
             }
-            None => !core::mem::replace(&mut missing.told, true),
+            None if missing.told || self.tells == 0 => false,
+            None => {
+                missing.told = true;
+                self.tells -= 1;
+                true
+            }
         };
         match error {
             Some((address, error)) if is_news => {

@@ -76,9 +76,9 @@ impl<T: Transport> AerospikeSource<T> {
     ) -> Result<Option<Validated>, Interrupted> {
         let groups: Vec<Group> =
             addresses.into_iter().map(|at| Group { id: None, addresses: vec![at] }).collect();
-        let wanted = Wanted { commands: self.commands, cluster: None };
+        let wanted = Wanted { cluster: None, ..self.wanted() };
         let dead = &mut pass.dead;
-        let outcomes = validate(&mut self.transport, turn, wanted, &groups, false, dead)?;
+        let outcomes = validate(&mut self.transport, turn, &wanted, &groups, false, dead)?;
         let mut good = outcomes.into_iter().filter_map(|outcome| outcome.good);
         let Some(seed) = good.find(|seed| self.was_renamed(seed)) else { return Ok(None) };
         self.rename(turn, seed.cluster_name);
@@ -175,6 +175,16 @@ impl<T: Transport> AerospikeSource<T> {
         }))
     }
 
+    /// What a server of the cluster must fulfil.
+    pub(super) fn wanted(&self) -> Wanted {
+        Wanted {
+            commands: self.commands,
+            cluster: self.expected(),
+            most_peers: self.most_peers(AT_ONCE),
+            known: self.nodes.iter().map(|node| node.id).collect(),
+        }
+    }
+
     pub(super) fn validate(
         &mut self,
         turn: &mut dyn Turn,
@@ -182,9 +192,9 @@ impl<T: Transport> AerospikeSource<T> {
         groups: &[Group],
         with_peers: bool,
     ) -> Result<Vec<Outcome>, Interrupted> {
-        let wanted = Wanted { commands: self.commands, cluster: self.expected() };
+        let wanted = self.wanted();
         let outcomes =
-            validate(&mut self.transport, turn, wanted, groups, with_peers, &mut pass.dead)?;
+            validate(&mut self.transport, turn, &wanted, groups, with_peers, &mut pass.dead)?;
         self.answers += outcomes.iter().map(Outcome::answers).sum::<usize>();
         Ok(outcomes)
     }

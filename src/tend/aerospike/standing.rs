@@ -5,10 +5,11 @@
 //! group; the claims of the largest group count. Groups of one size leave each
 //! other what they have.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::AerospikeSource;
 use super::node::NodeState;
+use super::slots::SlotSet;
 use crate::map::{NodeId, Slot};
 use crate::tend::transport::Transport;
 
@@ -87,27 +88,33 @@ impl<T: Transport> AerospikeSource<T> {
     }
 }
 
-/// Whether the two list each other, as far as their lists are known: one that
-/// could not be read contradicts nothing.
-fn list_each_other(one: &NodeState, other: &NodeState) -> bool {
-    let lists =
-        |from: &NodeState, to: &NodeState| from.peers.as_ref().map(|peers| peers.contains(&to.id));
-    match (lists(one, other), lists(other, one)) {
-        (Some(one), Some(other)) => one && other,
-        (one, other) => one.or(other).unwrap_or(false),
-    }
-}
-
+/// Groups of those that have a part: nodes that list each other, as far as their
+/// lists are known. One that could not be read contradicts nothing.
 fn groups(nodes: &[NodeState], found: &[Option<(NodeId, bool)>]) -> Vec<Option<Part>> {
-    let mut group: Vec<usize> = (0..nodes.len()).collect();
     let there: Vec<usize> = (0..nodes.len()).filter(|&index| found[index].is_some()).collect();
-    for (place, &one) in there.iter().enumerate() {
-        for &other in &there[place + 1..] {
-            let (from, to) = (group[other], group[one]);
-            if from != to && list_each_other(&nodes[one], &nodes[other]) {
-                group.iter_mut().filter(|group| **group == from).for_each(|group| *group = to);
+    let place: BTreeMap<Slot, usize> =
+        there.iter().map(|&index| (nodes[index].slot, index)).collect();
+    // Each node points to an earlier one of its group, the first to itself.
+    let mut group: Vec<usize> = (0..nodes.len()).collect();
+    let first = |group: &[usize], mut index: usize| {
+        while group[index] != index {
+            index = group[index];
+        }
+        index
+    };
+    for &one in &there {
+        for slot in nodes[one].peers.iter().flat_map(SlotSet::iter) {
+            let Some(&other) = place.get(&slot) else { continue };
+            let back = nodes[other].peers.as_ref();
+            if back.is_none_or(|peers| peers.contains(nodes[one].slot)) {
+                let (a, b) = (first(&group, one), first(&group, other));
+                group[a.max(b)] = a.min(b);
+                (group[one], group[other]) = (a.min(b), a.min(b));
             }
         }
+    }
+    for &index in &there {
+        group[index] = first(&group, index);
     }
     let mut sizes = vec![0; nodes.len()];
     there.iter().for_each(|&index| sizes[group[index]] += 1);
@@ -126,6 +133,7 @@ mod tests {
     /// known. The sizes of their groups.
     fn sizes(lists: &[&str]) -> Vec<usize> {
         let id = |name: char| NodeId::new(&name.to_string()).unwrap();
+        let place = |name: char| Slot::new(name as usize - 'A' as usize).unwrap();
         let names = ('A'..='Z').take(lists.len());
         let nodes: Vec<NodeState> = names
             .zip(lists)
@@ -133,7 +141,7 @@ mod tests {
             .map(|(index, (name, list))| {
                 let slot = Slot::new(index).unwrap();
                 let mut node = NodeState::new(id(name), slot, "127.0.0.1:1".parse().unwrap());
-                node.peers = (*list != "?").then(|| list.chars().map(id).collect());
+                node.peers = (*list != "?").then(|| list.chars().map(place).collect());
                 node
             })
             .collect();

@@ -2,19 +2,35 @@
 //!
 //! There may be thousands of them, for ever: a list of another network, of
 //! machines that are switched off. A pass costs what is in it, and never more
-//! than a bounded time: who was never looked for comes first, then some of the
-//! others, those first that were looked for longest ago.
+//! than a bounded time: a peer that was never looked for comes first, then some of
+//! the others, those first that were looked for longest ago.
+//!
+//! There may also be more than any map has room for: a server can list what it
+//! likes, and each of those another one. So many are kept as the map may have
+//! nodes; these come first: nodes of the table that have moved, then those that
+//! most of its nodes list, then those at the beginning of any list. So each node
+//! that lists others has its share, and what one node lists without end keeps
+//! out nobody that the others list.
 
-use std::collections::{BTreeMap, VecDeque};
+use core::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use crate::map::NodeId;
 use crate::tend::Host;
 
+/// Hosts of one peer that are tried.
+const MOST_HOSTS: usize = 256;
 /// Hosts that are tried at the same time.
 const AT_ONCE: usize = 256;
 /// Peers that are looked for again in a pass; more of them only if one is found.
 const AGAIN: usize = 64;
+/// A newcomer that lists newcomers, and so on, is followed so far in one pass. In a
+/// cluster every node lists all others.
+const DEEPEST: usize = 16;
+/// So many are kept at least, while lists are read, before any is left out: only
+/// then is it known who lists them.
+const HELD: usize = 1 << 18;
 
 /// A peer that was not reached.
 #[derive(Debug, Default)]
@@ -41,12 +57,43 @@ pub(super) struct Missing {
     listed: u64,
     /// Where it was said to be before those.
     before: Vec<Host>,
+    /// How many nodes of the table list it.
+    votes: usize,
+    /// Where it stands in the list in which it stands first.
+    place: usize,
+    /// How many newcomers, each listed by the one before, lead to it.
+    depth: usize,
+}
+
+/// How a list names a peer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Named {
+    /// Whether it is in the table.
+    pub(super) known: bool,
+    /// Where it was then.
+    pub(super) from: Option<SocketAddr>,
+    /// Whether the list is that of a node of the table.
+    pub(super) vote: bool,
+    /// Where in the list it stands.
+    pub(super) place: usize,
+    /// How many newcomers lead to the list: 0 = it is not a newcomer's.
+    pub(super) depth: usize,
 }
 
 impl Missing {
     /// Whether it is listed without any address, and not in the table.
     pub(super) fn is_nowhere(&self) -> bool {
         !self.known && self.hosts.is_empty()
+    }
+
+    /// Whether it was never looked for.
+    pub(super) fn is_untried(&self) -> bool {
+        self.tried == 0
+    }
+
+    /// The least comes first.
+    fn rank(&self, id: NodeId) -> (bool, Reverse<usize>, usize, NodeId) {
+        (!self.known, Reverse(self.votes), self.place, id)
     }
 }
 
@@ -60,6 +107,8 @@ pub(super) struct Unreached {
     again: VecDeque<NodeId>,
     /// How many of `again` may still be looked for in this pass.
     budget: usize,
+    /// How many were left out when the lists were read.
+    left_out: usize,
 }
 
 impl Unreached {
@@ -74,16 +123,11 @@ impl Unreached {
     /// Lists are about to be read from the beginning.
     pub(super) fn begin_lists(&mut self) {
         self.lists += 1;
+        self.left_out = 0;
     }
 
     /// A list names a peer that is not reached.
-    pub(super) fn list(
-        &mut self,
-        id: NodeId,
-        hosts: Vec<Host>,
-        known: bool,
-        from: Option<SocketAddr>,
-    ) {
+    pub(super) fn list(&mut self, id: NodeId, hosts: Vec<Host>, named: Named) {
         let missing = self.peers.entry(id).or_default();
         if missing.listed == 0 {
             self.fresh.push_back(id);
@@ -91,26 +135,57 @@ impl Unreached {
         if missing.listed != self.lists {
             missing.listed = self.lists;
             missing.before = core::mem::take(&mut missing.hosts);
+            (missing.votes, missing.place, missing.depth) = (0, named.place, named.depth);
         }
-        (missing.known, missing.from) = (known, from);
+        missing.votes += usize::from(named.vote);
+        missing.place = missing.place.min(named.place);
+        missing.depth = missing.depth.min(named.depth);
+        (missing.known, missing.from) = (named.known, named.from);
         for host in hosts {
-            if !missing.hosts.contains(&host) {
+            if missing.hosts.len() < MOST_HOSTS && !missing.hosts.contains(&host) {
                 missing.hosts.push(host);
             }
         }
     }
 
-    /// Forgets those that no list names any more.
-    pub(super) fn end_lists(&mut self) {
+    /// A list was read to its end. While all are read more are kept than in the end:
+    /// those to come may name the same ones.
+    pub(super) fn end_list(&mut self, most: usize) {
+        if self.peers.len() > HELD.max(2 * most) {
+            self.leave_out(most);
+        }
+    }
+
+    /// Leaves out all but the first.
+    fn leave_out(&mut self, most: usize) {
+        if self.peers.len() <= most {
+            return;
+        }
+        let mut ranks: Vec<_> = self.peers.iter().map(|(&id, peer)| peer.rank(id)).collect();
+        // Nodes of the table are never left out.
+        let known = ranks.iter().filter(|(unknown, ..)| !unknown).count();
+        let most = most.max(known);
+        if most < ranks.len() {
+            ranks.select_nth_unstable(most);
+            let out: BTreeSet<NodeId> = ranks.drain(most..).map(|(.., id)| id).collect();
+            self.left_out += out.len();
+            self.peers.retain(|id, _| !out.contains(id));
+        }
+    }
+
+    /// Forgets those that no list names any more, and keeps so many of the others;
+    /// how many are left out.
+    pub(super) fn end_lists(&mut self, most: usize) -> usize {
         let lists = self.lists;
         self.peers.retain(|_, missing| missing.listed == lists);
+        self.leave_out(most);
+        self.left_out
     }
 
     /// Puts those whose turn it is into their order. Those that are said to be
     /// somewhere else now count as new.
     pub(super) fn queue(&mut self) {
-        self.fresh.clear();
-        let mut again = Vec::new();
+        let (mut fresh, mut again) = (Vec::new(), Vec::new());
         for (&id, missing) in &mut self.peers {
             let mut before = core::mem::take(&mut missing.before);
             if missing.tried > 0 && missing.tried < self.pass && !before.is_empty() {
@@ -123,39 +198,48 @@ impl Unreached {
             }
             match missing.tried {
                 _ if missing.hosts.is_empty() => {}
-                0 => self.fresh.push_back(id),
-                tried if tried < self.pass => again.push((!missing.starting, tried, id)),
+                0 => fresh.push(missing.rank(id)),
+                tried if tried < self.pass => {
+                    again.push((!missing.known, !missing.starting, tried, id));
+                }
                 _ => {}
             }
+            missing.depth = missing.depth.min(1);
         }
+        fresh.sort_unstable();
         again.sort_unstable();
-        self.again = again.into_iter().map(|(_, _, id)| id).collect();
+        self.fresh = fresh.into_iter().map(|(.., id)| id).collect();
+        self.again = again.into_iter().map(|(.., id)| id).collect();
     }
 
-    /// The next ones to be looked for at the same time; none = enough for this
-    /// pass.
-    pub(super) fn next(&mut self) -> Vec<NodeId> {
-        let (mut wave, mut hosts) = (Vec::new(), 0);
+    /// The next ones to be looked for at the same time, of them so many at most
+    /// that are not in the table yet; none = enough for this pass.
+    pub(super) fn next(&mut self, room: usize) -> Vec<NodeId> {
+        let (mut wave, mut hosts, mut new) = (Vec::new(), 0, 0);
         while hosts < AT_ONCE {
-            let id = match self.fresh.pop_front() {
-                Some(id) => id,
-                None if self.budget == 0 => break,
-                None => match self.again.pop_front() {
-                    Some(id) => {
-                        self.budget -= 1;
-                        id
-                    }
-                    None => break,
-                },
+            let fits = |id: &&NodeId| {
+                let missing = self.peers.get(id);
+                missing.is_none_or(|missing| missing.known) || new < room
+            };
+            let id = if let Some(&id) = self.fresh.front().filter(fits) {
+                self.fresh.pop_front();
+                id
+            } else if let Some(&id) = self.again.front().filter(|_| self.budget > 0).filter(fits) {
+                self.budget -= 1;
+                self.again.pop_front();
+                id
+            } else {
+                break;
             };
             let pass = self.pass;
             let Some(missing) = self.peers.get_mut(&id) else { continue };
-            if missing.hosts.is_empty() || missing.tried == pass {
+            if missing.hosts.is_empty() || missing.tried == pass || missing.depth > DEEPEST {
                 continue;
             }
             missing.repeated = missing.tried > 0;
             missing.tried = pass;
             hosts += missing.hosts.len();
+            new += usize::from(!missing.known);
             wave.push(id);
         }
         wave
@@ -212,9 +296,9 @@ mod tests {
     fn list(unreached: &mut Unreached, numbers: impl Iterator<Item = usize>, port: u16) {
         unreached.begin_lists();
         for number in numbers {
-            unreached.list(id(number), vec![Host::new("h", port).unwrap()], false, None);
+            unreached.list(id(number), vec![Host::new("h", port).unwrap()], Named::default());
         }
-        unreached.end_lists();
+        unreached.end_lists(usize::MAX);
     }
 
     /// Those that are looked for in one pass.
@@ -223,7 +307,7 @@ mod tests {
         unreached.queue();
         let mut waves = Vec::new();
         loop {
-            match unreached.next() {
+            match unreached.next(usize::MAX) {
                 wave if wave.is_empty() => return waves,
                 wave => waves.push(wave),
             }
@@ -256,9 +340,9 @@ mod tests {
         unreached.begin_lists();
         for number in 0..1001 {
             let host = Host::new("h", if number == 7 { 2 } else { 1 }).unwrap();
-            unreached.list(id(number), vec![host], false, None);
+            unreached.list(id(number), vec![host], Named::default());
         }
-        unreached.end_lists();
+        unreached.end_lists(usize::MAX);
         assert_eq!(pass(&mut unreached).concat()[0], id(7));
         // The same addresses in another order are the same.
         let hosts = ["x", "y"].map(|name| Host::new(name, 1).unwrap());
@@ -266,8 +350,8 @@ mod tests {
         back.reverse();
         for hosts in [&mut there, &mut back] {
             unreached.begin_lists();
-            unreached.list(id(0), core::mem::take(hosts), false, None);
-            unreached.end_lists();
+            unreached.list(id(0), core::mem::take(hosts), Named::default());
+            unreached.end_lists(usize::MAX);
             pass(&mut unreached);
         }
         assert_eq!(unreached.get(&id(0)).map(|missing| missing.tried > 0), Some(true));
@@ -281,7 +365,7 @@ mod tests {
         unreached.queue();
         let mut found = 0;
         loop {
-            let wave = unreached.next();
+            let wave = unreached.next(usize::MAX);
             if wave.is_empty() {
                 break;
             }
@@ -291,6 +375,32 @@ mod tests {
             }
         }
         assert_eq!((found, unreached.is_empty()), (1000, true));
+    }
+
+    #[test]
+    fn h132_what_most_list_comes_first_then_the_beginning_of_each_list() {
+        let mut unreached = Unreached::default();
+        unreached.begin_lists();
+        let mut list = |numbers: &mut dyn Iterator<Item = usize>, known: usize| {
+            for (place, number) in numbers.enumerate() {
+                let host = Host::new("h", 1).unwrap();
+                let named = Named { known: number == known, vote: true, place, ..Named::default() };
+                unreached.list(id(number), vec![host], named);
+            }
+        };
+        // One lists a thousand, with the newcomer 5000 and the known 7000 at the end;
+        // others list 5000 too, and 6000, which is new to them alone.
+        list(&mut (0..1000).chain([5000, 7000]), 7000);
+        list(&mut [5000, 6000].into_iter(), 0);
+        list(&mut [5000].into_iter(), 0);
+        assert_eq!(unreached.end_lists(5), 998);
+        let kept: Vec<NodeId> = unreached.iter().map(|(&id, _)| id).collect();
+        assert_eq!(kept, [0, 1, 5000, 6000, 7000].map(id));
+        unreached.begin_pass();
+        unreached.queue();
+        assert_eq!(unreached.next(0), [7000].map(id), "a known one needs no room");
+        assert_eq!(unreached.next(2), [5000, 0].map(id));
+        assert_eq!(unreached.next(9), [1, 6000].map(id));
     }
 
     #[test]

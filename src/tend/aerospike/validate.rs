@@ -5,6 +5,7 @@ use core::ops::ControlFlow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+use super::allowance::Allowance;
 use super::config::Commands;
 use super::identity::{Name, shown};
 use super::node::Status;
@@ -84,11 +85,15 @@ impl From<info::GrammarError> for Invalid {
 }
 
 /// What a server must fulfil to be used.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Wanted {
     pub(super) commands: Commands,
     /// The name of the cluster; `None` = any will do.
     pub(super) cluster: Option<Name>,
+    /// How many peers of its list count, beside those that are known.
+    pub(super) most_peers: usize,
+    /// The nodes of the table.
+    pub(super) known: BTreeSet<NodeId>,
 }
 
 impl Wanted {
@@ -144,7 +149,9 @@ impl Wanted {
         // that it was reached at has to do.
         let service = reply.value(self.commands.service).unwrap_or_default();
         let (service, bad_service) = info::parse_service(service);
-        let peers = info::parse_peers(reply.value(self.commands.peers)?)?;
+        let peers = reply.value(self.commands.peers)?;
+        let known = |id: &NodeId| self.known.contains(id);
+        let peers = info::parse_peers_within(peers, self.most_peers, &known)?;
         let address = ask.address;
         Ok(Validated {
             id: found,
@@ -193,7 +200,7 @@ impl Outcome {
 pub(super) fn validate<T: Transport>(
     transport: &mut T,
     turn: &mut dyn Turn,
-    wanted: Wanted,
+    wanted: &Wanted,
     groups: &[Group],
     with_peers: bool,
     dead: &mut BTreeMap<SocketAddr, Invalid>,
@@ -218,8 +225,10 @@ pub(super) fn validate<T: Transport>(
         let decided = |verdicts: &Vec<_>| is_decided(verdicts, with_peers);
         let mut open: BTreeSet<usize> =
             (0..groups.len()).filter(|&group| !decided(&verdicts[group])).collect();
+        let mut allowance = Allowance::new(asks.len());
         transport.ask(&asks, turn, &mut |index, answer| {
             let ask = &asks[index];
+            let answer = allowance.take(answer);
             for &(group, at) in places.get(&ask.address).into_iter().flatten() {
                 verdicts[group][at] = Some(wanted.check(ask, &answer, groups[group].id));
                 if decided(&verdicts[group]) {

@@ -15,7 +15,7 @@ mod service;
 
 pub use bad::{BadEntries, BadEntry};
 pub use cursor::GrammarError;
-pub use peers::{Peer, Peers, parse_peers};
+pub use peers::{Peer, Peers, parse_peers, parse_peers_within};
 pub use racks::{Racks, parse_racks};
 pub use replicas::{Bitmap, Claim, Replicas, parse_replicas};
 pub use scalar::{Build, parse_build, parse_cluster_name, parse_generation, parse_node};

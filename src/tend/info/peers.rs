@@ -25,6 +25,9 @@ pub struct Peers {
     pub generation: i32,
     /// The nodes, in the server's order; a bad server may repeat them.
     pub peers: Vec<Peer>,
+    /// How many more entries there are that were not kept: see
+    /// [`parse_peers_within`].
+    pub more: usize,
     /// What could not be used. A peer of whom only a host or the TLS name is bad
     /// is among the peers all the same, without it.
     pub bad: BadEntries,
@@ -59,6 +62,20 @@ impl Peer {
 /// [`GrammarError`] if the generation or the list around the entries can't be
 /// read. Entries that can't be used are left out.
 pub fn parse_peers(value: &[u8]) -> Result<Peers, GrammarError> {
+    parse_peers_within(value, usize::MAX, &|_| true)
+}
+
+/// The same, of a list that may be longer than there is any use for: the first
+/// `most` entries are kept, and of all others those of nodes that are `known`. The
+/// rest is only counted.
+///
+/// # Errors
+/// As [`parse_peers`].
+pub fn parse_peers_within(
+    value: &[u8],
+    most: usize,
+    known: &dyn Fn(&NodeId) -> bool,
+) -> Result<Peers, GrammarError> {
     let mut cursor = Cursor::new(WHAT, value);
     let generation = cursor.number("a generation, a signed 32-bit number")?;
     cursor.expect(b',', "a comma after the generation")?;
@@ -80,8 +97,8 @@ pub fn parse_peers(value: &[u8]) -> Result<Peers, GrammarError> {
         Some(list) => list,
         None => return Err(cursor.wanted_at(value.len(), "] and the end")),
     };
-    let peers = Entries { list, default_port, bad: &mut bad }.read();
-    Ok(Peers { generation, peers, bad })
+    let (peers, more) = Entries { list, default_port, bad: &mut bad }.read(most, known);
+    Ok(Peers { generation, peers, more, bad })
 }
 
 /// The entries between the brackets of the list.
@@ -100,14 +117,24 @@ struct Form<'a> {
 }
 
 impl<'a> Entries<'a> {
-    fn read(&mut self) -> Vec<Peer> {
-        let mut peers = Vec::new();
+    /// The peers that are kept, and how many others there are.
+    fn read(&mut self, most: usize, known: &dyn Fn(&NodeId) -> bool) -> (Vec<Peer>, usize) {
+        let (mut peers, mut others, mut more) = (Vec::new(), 0, 0);
+        // Only known nodes have a place without end: there are not so many.
+        let mut keep = |id: &NodeId| {
+            let room = others < most;
+            let keep = known(id) || room;
+            others += usize::from(room);
+            more += usize::from(!keep);
+            keep
+        };
         let mut at = 0;
         while at < self.list.len() {
             let next = match self.form(at, MAX_HOSTS) {
                 Some(form) => {
                     let end = form.end;
-                    peers.extend(self.peer(at, form));
+                    let of_use = NodeId::from_bytes(form.id).map_or(true, |id| keep(&id));
+                    peers.extend(of_use.then(|| self.peer(at, form)).flatten());
                     end + 1
                 }
                 None => {
@@ -116,11 +143,8 @@ impl<'a> Entries<'a> {
                     let entry = &self.list[at..end];
                     // Which node it is may be plain although the rest is not: a
                     // node that is known does not become unlisted by it.
-                    peers.extend(id_of(entry).map(|id| Peer {
-                        id,
-                        tls_name: None,
-                        hosts: Vec::new(),
-                    }));
+                    let id = id_of(entry).filter(|id| keep(id));
+                    peers.extend(id.map(|id| Peer { id, tls_name: None, hosts: Vec::new() }));
                     self.bad.add(WHAT, entry, "it does not have the form [id,tls name,[host,...]]");
                     end + 1
                 }
@@ -130,7 +154,7 @@ impl<'a> Entries<'a> {
         if self.list.last() == Some(&b',') {
             self.bad.add(WHAT, b"", "nothing stands after the last comma");
         }
-        peers
+        (peers, more)
     }
 
     /// What has the form of a peer there, and after it a comma or the end; with so
@@ -229,7 +253,7 @@ mod tests {
     #[test]
     fn peers_of_every_form_are_read() {
         let text = b"-7,,[[D4,,[127.0.0.14,[2001:db8::1],[::1]:1]],[A,tls.a,[db-1.x:9]],[B,,[]]]";
-        let Peers { generation, peers, bad } = parse_peers(text).unwrap();
+        let Peers { generation, peers, bad, .. } = parse_peers(text).unwrap();
         assert!((generation, bad.count()) == (-7, 0), "{bad:?}");
         let shown: Vec<_> = peers
             .iter()
@@ -242,7 +266,7 @@ mod tests {
         let wanted =
             ["D4 - 127.0.0.14:3000 [2001:db8::1]:3000 [::1]:1", "A tls.a db-1.x:9", "B - "];
         assert_eq!(shown, wanted);
-        let none = Peers { generation: 0, peers: vec![], bad: BadEntries::default() };
+        let none = Peers { generation: 0, peers: vec![], more: 0, bad: BadEntries::default() };
         assert_eq!(parse_peers(b"0,3000,[]").unwrap(), none);
         let other = parse_peers(b"1,4000,[[A,,[h]]]").unwrap();
         assert_eq!(other.peers[0].hosts[0].port(), 4000);
@@ -305,6 +329,17 @@ mod tests {
                 assert_eq!(found.bad.count(), bad, "{text}: {:?}", found.bad);
             }
         }
+    }
+
+    #[test]
+    fn h132_of_a_list_without_end_the_first_are_kept_and_those_that_are_known() {
+        let entries: Vec<String> = (0..100).map(|number| format!("[N{number},,[h:1]]")).collect();
+        let text = format!("1,,[[N90,[h:1]],{}]", entries.join(","));
+        let known = |id: &NodeId| matches!(id.as_str(), "N2" | "N90" | "N99");
+        let found = parse_peers_within(text.as_bytes(), 3, &known).unwrap();
+        let ids: Vec<&str> = found.peers.iter().map(|peer| peer.id.as_str()).collect();
+        assert_eq!(ids, ["N90", "N0", "N1", "N2", "N90", "N99"]);
+        assert_eq!((found.more, found.bad.count()), (95, 1));
     }
 
     #[test]
