@@ -6,7 +6,9 @@ mod tend_common;
 
 use std::collections::BTreeSet;
 
-use tend_common::{Fake, SMALL, at, edit, ids, node, owners, requests, server, tend_well, two};
+use tend_common::{
+    Fake, SMALL, at, column, edit, ids, node, ns, owners, requests, server, tend_well, two,
+};
 use tendmap::map::{Capacity, ClusterMap};
 use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, TendEvent};
 
@@ -249,4 +251,126 @@ fn h132_a_node_that_found_no_room_comes_in_when_there_is_some() {
         tend_well(&mut source);
     }
     assert_eq!(ids(source.map()), format!("A B {}", id(kept)));
+}
+
+/// What a server claims of `test`, and all of as many other namespaces.
+fn claims(test: [u8; 2], others: impl Iterator<Item = String>) -> String {
+    let all = column(0xff);
+    let others: Vec<String> = others.map(|name| format!(";{name}:0,1,{all}")).collect();
+    format!("test:0,2,{},{}{}", column(test[0]), column(test[1]), others.concat())
+}
+
+fn claim(source: &mut AerospikeSource<Fake>, address: &str, text: &str) {
+    edit(source, address, |server| {
+        server.raise("partition-generation");
+        server.set("replicas", text);
+    });
+}
+
+fn namespaces(source: &AerospikeSource<Fake>) -> Vec<String> {
+    let mut names: Vec<String> =
+        source.map().namespaces().iter().map(|namespace| namespace.name.to_string()).collect();
+    names.sort();
+    names
+}
+
+fn namespaces_cut_off(events: &[TendEvent]) -> usize {
+    events.iter().filter(|event| matches!(event, TendEvent::NamespacesCutOff { .. })).count()
+}
+
+#[test]
+fn h134_a_node_with_a_million_namespaces_keeps_none_of_the_others_out() {
+    let capacity = Capacity { max_namespaces: 8, ..SMALL };
+    for hostile in [A, B] {
+        let mut source = source(two(), capacity);
+        tend_well(&mut source);
+        let (test, other_test, other) = match hostile {
+            A => ([0xf0, 0x0f], [0x0f, 0xf0], B),
+            _ => ([0x0f, 0xf0], [0xf0, 0x0f], A),
+        };
+        let flood = claims(test, (0..65_536).map(|number| format!("a{number}")));
+        claim(&mut source, hostile, &flood);
+        let (report, events) = tend_well(&mut source);
+        assert_eq!(namespaces(&source).len(), 8);
+        assert_eq!(namespaces_cut_off(&events), 1);
+        let by_it = |event: &TendEvent| match event {
+            TendEvent::NamespacesCutOff { by, by_it, .. } => Some((*by, *by_it)),
+            _ => None,
+        };
+        let id = node(if hostile == A { "A" } else { "B" });
+        assert_eq!(events.iter().find_map(by_it), Some((id, 65_529)));
+        assert_eq!(report.refused, 65_529);
+        // The other node has new ones after all places were taken.
+        claim(
+            &mut source,
+            other,
+            &claims(other_test, ["x", "y", "z"].map(String::from).into_iter()),
+        );
+        let (_, events) = tend_well(&mut source);
+        for name in ["test", "x", "y", "z"] {
+            assert!(source.map().namespace(&ns(name)).is_some(), "{name}: {events:?}");
+        }
+        assert_eq!((namespaces(&source).len(), namespaces_cut_off(&events)), (8, 0));
+        assert_eq!(owners(source.map(), 0), "AAAABBBB");
+        // In whatever order it lists them: the same ones stay.
+        let before = namespaces(&source);
+        for round in 0..5 {
+            let turned = (round..65_536).chain(0..round).map(|number| format!("a{number}"));
+            claim(&mut source, hostile, &claims(test, turned));
+            let (_, events) = tend_well(&mut source);
+            assert_eq!(namespaces(&source), before, "{events:?}");
+            assert!(events.len() <= 4, "{events:?}");
+        }
+        // Others with every pass cost nobody else a place.
+        for round in 0..8 {
+            let others = (0..1000).map(|number| format!("b{round}x{number}"));
+            claim(&mut source, hostile, &claims(test, others));
+            let (_, events) = tend_well(&mut source);
+            for name in ["test", "x", "y", "z"] {
+                assert!(source.map().namespace(&ns(name)).is_some(), "{name}");
+            }
+            assert!(events.len() <= 300, "{}", events.len());
+        }
+        claim(&mut source, hostile, &claims(test, std::iter::empty()));
+        for _ in 0..8 {
+            tend_well(&mut source);
+        }
+        let (report, events) = tend_well(&mut source);
+        assert_eq!(namespaces(&source), ["test", "x", "y", "z"]);
+        assert_eq!((report.refused, events), (0, vec![]));
+    }
+}
+
+#[test]
+fn h134_what_found_no_place_has_it_as_soon_as_there_is_one() {
+    let mut source = source(two(), Capacity { max_namespaces: 2, ..SMALL });
+    claim(&mut source, A, &claims([0xf0, 0x0f], ["x", "y"].map(String::from).into_iter()));
+    let (report, _) = tend_well(&mut source);
+    assert_eq!((namespaces(&source), report.refused), (vec!["test".into(), "x".into()], 1));
+    let only = |name: &str| claims([0xf0, 0x0f], [name.to_owned()].into_iter());
+    claim(&mut source, A, &only("y"));
+    for _ in 0..6 {
+        tend_well(&mut source);
+    }
+    assert_eq!(namespaces(&source), ["test", "y"]);
+    let owner = source.map().namespace(&ns("y")).unwrap().partitions.owner(0, 0).unwrap();
+    assert_eq!(source.map().nodes.get(owner).unwrap().id, node("A"));
+}
+
+#[test]
+fn h134_a_million_racks_cost_nothing_that_lasts() {
+    let mut source = source(two(), SMALL);
+    tend_well(&mut source);
+    let racks: Vec<String> = (0..300_000).map(|number| format!("n{number:x}:1")).collect();
+    for round in 1..4 {
+        let text = format!("{};test:{round}", racks.join(";"));
+        edit(&mut source, B, |b| {
+            b.raise("rebalance-generation");
+            b.set("rack-ids", text);
+        });
+        tend_well(&mut source);
+        let slot = source.map().nodes.slot_of(&node("B")).unwrap();
+        assert_eq!(source.map().namespace(&ns("test")).unwrap().rack(slot), Some(round));
+        assert_eq!(namespaces(&source), ["test"]);
+    }
 }

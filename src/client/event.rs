@@ -192,6 +192,7 @@ impl Event {
                 | TendEvent::NodeRefused { .. }
                 | TendEvent::PeersCutOff { .. }
                 | TendEvent::NamespaceRefused { .. }
+                | TendEvent::NamespacesCutOff { .. }
                 | TendEvent::BadReply { .. }
                 | TendEvent::BadEntry { .. }
                 | TendEvent::NoAlternateAddress { .. }
@@ -269,6 +270,7 @@ pub(super) fn one_of_each() -> Vec<Event> {
         TendEvent::NamespaceAdded { name },
         TendEvent::NamespaceRemoved { name },
         TendEvent::NamespaceRefused { name, capacity },
+        TendEvent::NamespacesCutOff { listed: 9, ceiling: 1, by: id, by_it: 8 },
         TendEvent::BadReply { id, error: error.clone() },
         TendEvent::BadEntry { id, what: "peers", entry: "[]".into(), problem: "no" },
         TendEvent::NoAlternateAddress { id, setting: "alternate-access-address" },

@@ -93,6 +93,9 @@ fn tend(event: &TendEvent) {
         TendEvent::NamespaceRefused { name, capacity } => {
             log!(warn, namespace = %name, capacity, "no room for a namespace");
         }
+        TendEvent::NamespacesCutOff { listed, ceiling, by, by_it } => {
+            log!(warn, listed, ceiling, node = %by, by_node = by_it, "more namespaces are listed than the map has room for: each node has its share of the places; raise shm_namespace_ceiling if they are of the cluster");
+        }
         TendEvent::BadReply { id, error } => log!(warn, %id, ?error, "a reply can't be used"),
         TendEvent::BadEntry { id, what, entry, problem } => {
             log!(warn, %id, what, entry, problem, "an entry of a reply is left out");

@@ -214,7 +214,8 @@ pub enum TendEvent {
         /// Its name.
         name: NamespaceName,
     },
-    /// A namespace that no node lists any more was dropped.
+    /// A namespace that no node lists any more was dropped; or one that has no
+    /// place any more, because nodes list more than there are, each its share.
     NamespaceRemoved {
         /// Its name.
         name: NamespaceName,
@@ -225,6 +226,18 @@ pub enum TendEvent {
         name: NamespaceName,
         /// How many namespaces the map holds.
         capacity: usize,
+    },
+    /// More namespaces are listed than the map has room for. Told once until there
+    /// are no more than that.
+    NamespacesCutOff {
+        /// How many are listed.
+        listed: usize,
+        /// How many namespaces the map holds.
+        ceiling: usize,
+        /// The node that lists most of those without a place.
+        by: NodeId,
+        /// How many of them it lists.
+        by_it: usize,
     },
     /// A reply could not be used; the map is as it was. Told once until the
     /// node's replies are good again.

@@ -106,6 +106,13 @@ fn tend(event: &TendEvent) -> Value {
             "namespace": name.as_str(),
             "capacity": capacity,
         }),
+        TendEvent::NamespacesCutOff { listed, ceiling, by, by_it } => json!({
+            "event": "namespaces_cut_off",
+            "listed": listed,
+            "ceiling": ceiling,
+            "node": by.as_str(),
+            "by_node": by_it,
+        }),
         TendEvent::BadReply { id, error } => {
             json!({ "event": "bad_reply", "node": id.as_str(), "error": error })
         }

@@ -12,6 +12,7 @@
 //! # let _ = source.map();
 //! ```
 
+mod admission;
 mod allowance;
 mod alternates;
 mod belongs;
@@ -74,6 +75,10 @@ pub struct AerospikeSource<T = TcpTransport> {
     /// What found no place in the map.
     refused_nodes: BTreeSet<NodeId>,
     refused_namespaces: BTreeSet<NamespaceName>,
+    /// How many more a node lists than are kept of its list.
+    more_namespaces: usize,
+    /// Namespaces without a place of which events may still tell.
+    namespace_tells: usize,
     /// Peers that were not reached yet.
     unreached: Unreached,
     /// Peers that are not looked for, because the map has no room for so many.
@@ -134,6 +139,8 @@ impl<T: Transport> AerospikeSource<T> {
             known: KnownHosts::default(),
             refused_nodes: BTreeSet::new(),
             refused_namespaces: BTreeSet::new(),
+            more_namespaces: 0,
+            namespace_tells: MOST_TELLS,
             unreached: Unreached::default(),
             cut_off: 0,
             tells: MOST_TELLS,
@@ -237,6 +244,7 @@ impl<T: Transport> ClusterSource for AerospikeSource<T> {
         self.nodes.clear();
         self.refused_nodes.clear();
         self.refused_namespaces.clear();
+        self.more_namespaces = 0;
         self.unreached = Unreached::default();
         self.cut_off = 0;
         self.no_alternate.clear();

@@ -34,6 +34,8 @@ impl<T: Transport> AerospikeSource<T> {
         listed.extend(self.nodes.iter().flat_map(|node| &node.unread));
         if known && !self.nodes.is_empty() {
             self.refused_namespaces.retain(|name| listed.contains(name));
+            self.more_namespaces =
+                self.nodes.iter().map(|node| node.more_namespaces).max().unwrap_or(0);
         }
         let mut leaving = Vec::new();
         let mut rebuilt = Vec::new();

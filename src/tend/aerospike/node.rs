@@ -1,5 +1,6 @@
 //! What is kept of each node beside the map.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::entries::BadLists;
@@ -7,6 +8,9 @@ use super::slots::SlotSet;
 use crate::clock::boottime_ms;
 use crate::map::{ClusterName, NamespaceName, NodeId, Slot};
 use crate::tend::info::{BadEntries, Bitmap, Racks};
+
+/// Racks of a node that are kept without asking what they are for.
+const MOST_RACKS: usize = 1024;
 
 /// Counters of one process of a node, as they were when what belongs to them
 /// was last taken over whole. `None` = read it anew.
@@ -49,8 +53,13 @@ pub(super) struct NodeState {
     /// list was read yet. It outlasts failures: a node that fails says nothing
     /// new.
     pub(super) peers: Option<SlotSet>,
-    /// What its latest replicas listed, with the regime of each claim.
+    /// What its latest replicas listed, with the regime of each claim: all that
+    /// are in the map, and of the others twice as many as that has room for.
     pub(super) namespaces: Option<Vec<(NamespaceName, u32)>>,
+    /// Those of them that had a place in the map; it outlasts failures.
+    pub(super) listed: BTreeSet<NamespaceName>,
+    /// How many more they listed.
+    pub(super) more_namespaces: usize,
     /// Namespaces of them whose entry could not be used.
     pub(super) unread: Vec<NamespaceName>,
     /// What could not be used in its latest replies.
@@ -112,6 +121,8 @@ impl NodeState {
             generations: Generations::default(),
             peers: None,
             namespaces: None,
+            listed: BTreeSet::new(),
+            more_namespaces: 0,
             unread: Vec::new(),
             bad_lists: BadLists::default(),
             masters: Vec::new(),
@@ -188,6 +199,7 @@ impl NodeState {
     pub(super) fn forget(&mut self) {
         self.generations = Generations::default();
         self.namespaces = None;
+        self.more_namespaces = 0;
         self.masters.clear();
     }
 
@@ -204,8 +216,16 @@ impl NodeState {
     }
 
     /// Takes its racks over; where an entry could not be used, what was known of
-    /// that namespace stays.
-    pub(super) fn set_racks(&mut self, found: Racks) {
+    /// that namespace stays. Of very many only those in namespaces that it lists are
+    /// kept.
+    pub(super) fn set_racks(&mut self, mut found: Racks) {
+        if found.racks.len() + found.unread.len() > MOST_RACKS {
+            let namespaces = self.namespaces.iter().flatten().map(|&(name, _)| name);
+            let listed: BTreeSet<NamespaceName> =
+                namespaces.chain(self.unread.iter().copied()).collect();
+            found.racks.retain(|(name, _)| listed.contains(name));
+            found.unread.retain(|name| listed.contains(name));
+        }
         let before = self.racks.take().unwrap_or_default();
         let stays = |(name, _): &(NamespaceName, i32)| found.unread.contains(name);
         let mut racks = found.racks;

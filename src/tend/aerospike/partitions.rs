@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::map::{ClusterMap, Namespace, NamespaceName, NamespacesFull, Slot};
+use crate::map::{ClusterMap, Namespace, NamespaceName, Slot};
 use crate::tend::info::Claim;
 
 /// What became of a node's claims.
@@ -17,8 +17,6 @@ pub(super) struct Applied {
     pub(super) withheld: bool,
     /// Namespaces that are new.
     pub(super) added: Vec<NamespaceName>,
-    /// Namespaces that found no place.
-    pub(super) refused: Vec<NamespacesFull>,
 }
 
 /// Takes over all that a node claims. A bit that is not set changes nothing:
@@ -28,22 +26,19 @@ pub(super) struct Applied {
 pub(super) fn apply(
     map: &mut ClusterMap,
     slot: Slot,
-    claims: &[Claim],
+    claims: &[&Claim],
     protected: &BTreeSet<Slot>,
 ) -> Applied {
     let mut applied = Applied::default();
     for claim in claims {
         let is_new = map.namespace(&claim.namespace).is_none();
-        match map.namespace_entry(claim.namespace) {
-            Ok(namespace) => {
-                if is_new {
-                    applied.changed = true;
-                    applied.added.push(claim.namespace);
-                }
-                apply_claim(namespace, slot, claim, protected, &mut applied);
-            }
-            Err(full) => applied.refused.push(full),
+        // Only those come here that have a place.
+        let Ok(namespace) = map.namespace_entry(claim.namespace) else { continue };
+        if is_new {
+            applied.changed = true;
+            applied.added.push(claim.namespace);
         }
+        apply_claim(namespace, slot, claim, protected, &mut applied);
     }
     applied
 }
@@ -121,7 +116,16 @@ mod tests {
 
     /// With nobody protected.
     fn apply(map: &mut ClusterMap, slot: Slot, claims: &[Claim]) -> Applied {
-        apply_protected(map, slot, claims, &BTreeSet::new())
+        apply_but(map, slot, claims, &BTreeSet::new())
+    }
+
+    fn apply_but(
+        map: &mut ClusterMap,
+        slot: Slot,
+        claims: &[Claim],
+        protected: &BTreeSet<Slot>,
+    ) -> Applied {
+        apply_protected(map, slot, &claims.iter().collect::<Vec<_>>(), protected)
     }
 
     fn name(name: &str) -> NamespaceName {
@@ -190,11 +194,11 @@ mod tests {
         let mut map = ClusterMap::new(CAPACITY);
         apply(&mut map, a, &[claim(3, &[0xf0])]);
         let protected = BTreeSet::from([a]);
-        let applied = apply_protected(&mut map, b, &[claim(3, &[0xff])], &protected);
+        let applied = apply_but(&mut map, b, &[claim(3, &[0xff])], &protected);
         assert!(applied.withheld && applied.displaced.is_empty());
         let (x, y) = (Some(0), Some(1));
         assert_eq!(owners(&map, 0), [x, x, x, x, y, y, y, y]);
-        let applied = apply_protected(&mut map, b, &[claim(4, &[0xff])], &protected);
+        let applied = apply_but(&mut map, b, &[claim(4, &[0xff])], &protected);
         assert!(!applied.withheld);
         assert_eq!(owners(&map, 0), [y; 8]);
     }
@@ -213,16 +217,5 @@ mod tests {
         assert_eq!(highest_regime(&map.namespaces()[0]), 6);
         reset_regimes(&mut map.namespaces_mut()[0]);
         assert_eq!(highest_regime(&map.namespaces()[0]), 0);
-    }
-
-    #[test]
-    fn a_namespace_without_a_place_is_refused_alone() {
-        let (a, _) = slots();
-        let mut map = ClusterMap::new(CAPACITY);
-        let other = Claim { namespace: name("bar"), ..claim(0, &[0xff]) };
-        let applied = apply(&mut map, a, &[claim(0, &[0xff]), other]);
-        assert_eq!(applied.refused.len(), 1);
-        assert_eq!(applied.refused[0].name, name("bar"));
-        assert_eq!(map.namespaces().len(), 1);
     }
 }

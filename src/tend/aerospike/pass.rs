@@ -13,8 +13,8 @@ use crate::tend::info::{self, InfoError, Reply};
 use crate::tend::transport::{Answer, Ask, AskError, Interrupted, Transport};
 use crate::tend::{Condition, Conditions, TendError, TendEvent, TendReport, Turn};
 
-/// Peers that can't be reached of which events tell at once, and of how many more
-/// with every pass: there may be others in every list.
+/// Peers that can't be reached, and namespaces without a place, of which events tell
+/// at once, and of how many more with every pass: there may be others in every list.
 pub(super) const MOST_TELLS: usize = 256;
 const TELLS_A_PASS: usize = 4;
 
@@ -55,7 +55,9 @@ impl<T: Transport> AerospikeSource<T> {
             node.begin_pass();
         }
         self.unreached.begin_pass();
-        self.tells = (self.tells + TELLS_A_PASS).min(MOST_TELLS);
+        for tells in [&mut self.tells, &mut self.namespace_tells] {
+            *tells = (*tells + TELLS_A_PASS).min(MOST_TELLS);
+        }
         let mut pass = Pass { dead: self.silent.clone() };
         self.ask_status(turn, &mut pass)?;
         let lists = if self.nodes.iter().any(|node| node.status.is_some() && !node.gone) {
@@ -237,7 +239,7 @@ impl<T: Transport> AerospikeSource<T> {
             changed: false,
             nodes_ok: self.nodes.len() - nodes_failed,
             nodes_failed,
-            refused: self.refused_nodes.len() + self.cut_off + self.refused_namespaces.len(),
+            refused: self.refused_nodes.len() + self.cut_off + self.cut_off_namespaces(),
             bad_replies: self.nodes.iter().filter(|node| node.bad).count(),
             answers: self.answers,
             bytes_in: self.transport.take_bytes_in(),

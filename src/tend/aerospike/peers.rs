@@ -351,8 +351,8 @@ impl<T: Transport> AerospikeSource<T> {
         if let Some(node) = self.nodes.iter_mut().find(|node| node.id == id) {
             let from = node.address;
             self.map.nodes.relocate(node.slot, address, tls_name);
-            let told_failed = node.told_failed;
-            *node = NodeState { secure, ..NodeState::new(id, node.slot, address) };
+            let (told_failed, listed) = (node.told_failed, core::mem::take(&mut node.listed));
+            *node = NodeState { secure, listed, ..NodeState::new(id, node.slot, address) };
             node.connection = Some(connection);
             node.status = status;
             node.bad_lists.service = bad_service;

@@ -1,5 +1,7 @@
 //! Who holds what: partitions and racks of the nodes whose generations moved.
 
+use std::collections::BTreeSet;
+
 use super::AerospikeSource;
 use super::identity::WHO;
 use super::partitions::apply;
@@ -12,9 +14,6 @@ use crate::tend::{TendEvent, Turn};
 /// an entry from it, because its own may be the later one.
 const ROUNDS: usize = 2;
 
-/// Namespaces without room that are told, each once; all are counted.
-const MOST_REFUSED_TOLD: usize = 256;
-
 /// What is read from one reply before anything is made of it.
 struct Read {
     partitions: Option<(i32, Replicas)>,
@@ -25,15 +24,27 @@ impl<T: Transport> AerospikeSource<T> {
     /// Reads the partitions and racks of all nodes whose generations moved.
     pub(super) fn refresh(&mut self, turn: &mut dyn Turn) -> Result<(), Interrupted> {
         self.take_standing();
+        self.readmit();
         for _ in 0..ROUNDS {
             let asks = self.due();
             if asks.is_empty() {
                 break;
             }
+            // First what all list, then what of it has a place.
+            let mut claims = Vec::new();
             for (index, questions, answer) in self.ask_nodes(turn, asks)? {
                 match answer {
                     Err(error) => self.node_failed(turn, index, &error),
-                    Ok(answer) => self.take_refresh(turn, index, &questions, &answer),
+                    Ok(answer) => {
+                        let read = self.take_refresh(turn, index, &questions, &answer);
+                        claims.extend(read.map(|claims| (index, claims)));
+                    }
+                }
+            }
+            if !claims.is_empty() {
+                let admitted = self.admit_namespaces(turn);
+                for (index, claims) in claims {
+                    self.take_claims(turn, index, &claims, &admitted);
                 }
             }
         }
@@ -67,13 +78,14 @@ impl<T: Transport> AerospikeSource<T> {
         asks
     }
 
+    /// Takes over what a node says of itself; what it claims.
     fn take_refresh(
         &mut self,
         turn: &mut dyn Turn,
         index: usize,
         questions: &[String],
         answer: &Answer,
-    ) {
+    ) -> Option<Vec<Claim>> {
         let parsed = Reply::parse(&answer.body, questions).and_then(|reply| {
             let is_it = self.is_of(index, &reply)?;
             Ok((is_it, read(questions, &reply, self.map.capacity().partitions)?))
@@ -84,12 +96,18 @@ impl<T: Transport> AerospikeSource<T> {
                 // Another one by now; the next pass asks which.
                 self.nodes[index].connection = None;
                 self.nodes[index].status = None;
-                return;
+                return None;
             }
-            Err(error) => return self.bad_reply(turn, index, &error),
+            Err(error) => {
+                self.bad_reply(turn, index, &error);
+                return None;
+            }
         };
+        self.nodes[index].on_connection(answer.connection);
+        let claims = read
+            .partitions
+            .and_then(|(generation, replicas)| self.note_claims(index, generation, replicas));
         let node = &mut self.nodes[index];
-        node.on_connection(answer.connection);
         if let Some((generation, racks)) = read.racks {
             node.set_racks(racks);
             node.generations.rebalance = Some(generation);
@@ -97,38 +115,56 @@ impl<T: Transport> AerospikeSource<T> {
                 status.rebalance = Some(generation);
             }
         }
-        if let Some((generation, replicas)) = read.partitions {
-            if let Some(status) = &mut node.status {
-                status.partitions = generation;
-            }
-            if generation != -1 {
-                // It matters of those that the map has: a reply has room for a
-                // million others.
-                let known = |name: &NamespaceName| self.map.namespace(name).is_some();
-                node.unread = replicas.unread.into_iter().filter(known).collect();
-                node.bad_lists.replicas = replicas.bad;
-                self.take_claims(turn, index, generation, &replicas.claims);
-            }
-        }
+        claims
     }
 
+    /// Notes what a node lists.
+    fn note_claims(
+        &mut self,
+        index: usize,
+        generation: i32,
+        replicas: Replicas,
+    ) -> Option<Vec<Claim>> {
+        let node = &mut self.nodes[index];
+        if let Some(status) = &mut node.status {
+            status.partitions = generation;
+        }
+        if generation == -1 {
+            return None;
+        }
+        // It matters of those that the map has: a reply has room for a million others.
+        let known = |name: &NamespaceName| self.map.namespace(name).is_some();
+        node.unread = replicas.unread.into_iter().filter(known).collect();
+        node.bad_lists.replicas = replicas.bad;
+        let most = 2 * self.map.capacity().max_namespaces;
+        let named = |claim: &Claim| (claim.namespace, claim.regime);
+        let (mut namespaces, mut others): (Vec<_>, Vec<_>) =
+            replicas.claims.iter().map(named).partition(|(name, _)| known(name));
+        others.sort_unstable();
+        node.more_namespaces = others.len().saturating_sub(most);
+        namespaces.extend(others.into_iter().take(most));
+        node.namespaces = Some(namespaces);
+        node.generations.partitions = Some(generation);
+        node.read = true;
+        Some(replicas.claims)
+    }
+
+    /// Takes over what a node claims of the namespaces that have a place.
     fn take_claims(
         &mut self,
         turn: &mut dyn Turn,
         index: usize,
-        generation: i32,
         claims: &[Claim],
+        admitted: &BTreeSet<NamespaceName>,
     ) {
+        let claims: Vec<&Claim> =
+            claims.iter().filter(|claim| admitted.contains(&claim.namespace)).collect();
         let node = &mut self.nodes[index];
-        node.namespaces =
-            Some(claims.iter().map(|claim| (claim.namespace, claim.regime)).collect());
-        let master = |claim: &Claim| {
+        let master = |claim: &&Claim| {
             let masters = claim.columns.first()?.clone();
             Some((claim.namespace, claim.regime, masters))
         };
         node.masters = claims.iter().filter_map(master).collect();
-        node.generations.partitions = Some(generation);
-        node.read = true;
         self.contradictions.claims_read();
         node.withheld = !self.standing.counts(index);
         if node.withheld {
@@ -136,20 +172,11 @@ impl<T: Transport> AerospikeSource<T> {
         }
         let slot = node.slot;
         let protected = self.standing.protected(index, &self.nodes);
-        let applied = apply(&mut self.map, slot, claims, &protected);
+        let applied = apply(&mut self.map, slot, &claims, &protected);
         self.nodes[index].withheld = applied.withheld;
         self.changed |= applied.changed;
         for name in applied.added {
-            self.refused_namespaces.remove(&name);
             turn.event(TendEvent::NamespaceAdded { name });
-        }
-        for full in applied.refused {
-            if self.refused_namespaces.insert(full.name)
-                && self.refused_namespaces.len() <= MOST_REFUSED_TOLD
-            {
-                let (name, capacity) = (full.name, full.capacity);
-                turn.event(TendEvent::NamespaceRefused { name, capacity });
-            }
         }
         for slot in applied.displaced {
             if let Some(node) = self.nodes.iter_mut().find(|node| node.slot == slot) {
