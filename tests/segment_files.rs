@@ -156,6 +156,38 @@ fn h128_an_owner_replaces_a_file_that_was_opened_to_its_group() {
     }
 }
 
+/// A fault would end this process.
+#[test]
+fn h127_what_the_library_lists_and_looks_at_may_be_cut_short() {
+    let directory = directory();
+    let place = place(&directory);
+    orphan(&place);
+    let whole = fs::read(place.segment(1)).unwrap();
+    let file = File::options().write(true).open(place.segment(1)).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                for length in [0, 200, 4096, whole.len() as u64 - 4096] {
+                    file.set_len(length).unwrap();
+                    file.set_len(whole.len() as u64).unwrap();
+                    file.write_all_at(&whole[..4096], 0).unwrap();
+                }
+            }
+        });
+        let (mut seen, mut failed) = (0, 0);
+        for _ in 0..2000 {
+            list(directory.path()).unwrap();
+            match Reader::look(&place).map(|reader| (reader.map(), reader.status())) {
+                Ok(_) => seen += 1,
+                Err(_) => failed += 1,
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        assert!(seen > 0 && failed > 0, "{seen} looks saw it whole, {failed} failed");
+    });
+}
+
 #[test]
 fn h29_a_link_is_refused() {
     let directory = directory();

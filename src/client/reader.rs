@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::status::{Status, StatusError};
 use crate::map::{Node, Snapshot, SnapshotError, snapshot};
 use crate::route::{PreferredRacks, Router};
-use crate::segment::{Current, Personal, Place, Segment, SegmentError, newest, resolved, wake};
+use crate::segment::{
+    Current, Personal, Place, Segment, SegmentError, look, newest, resolved, wake,
+};
 
 /// A view of a segment: no thread, no connection, no permission to write. It
 /// moves over to the segment's successors by itself.
@@ -26,6 +28,23 @@ impl Reader {
         let place = &Place { directory: resolved(&place.directory), ..place.clone() };
         let segment = newest(place)?;
         let current = Arc::new(Current::new(Some(place.clone()), &segment)?);
+        Ok(Reader { current, racks: Arc::default() })
+    }
+
+    /// Looks at the newest segment of that place as it is now: for those that ask
+    /// once. Nothing is made, this process does not count as attached, and nothing
+    /// that is published later shows.
+    ///
+    /// A file is not mapped: what it holds is read into private memory. So nobody
+    /// can end this process by cutting the file short, whoever may write it, and a
+    /// file that its group may write is read without being allowed.
+    ///
+    /// # Errors
+    /// As [`attach`](Self::attach), and [`SegmentError::Io`] if the file was cut
+    /// short meanwhile.
+    pub fn look(place: &Place) -> Result<Reader, SegmentError> {
+        let place = &Place { directory: resolved(&place.directory), ..place.clone() };
+        let current = Arc::new(Current::new(None, &look(place)?)?);
         Ok(Reader { current, racks: Arc::default() })
     }
 

@@ -6,14 +6,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::reader::Reader;
 use crate::layout::{LAYOUT_VERSION, OwnerWord, shm_stat};
 use crate::map::{
     Departure, Lasting, Matter, Matters, Node, NodeId, Reason, Slot, Snapshot, SnapshotError,
     Trouble, snapshot,
 };
 use crate::protocol::{Head, load_owner};
-use crate::segment::{Backend, Candidate, Entry, Location, Segment, SegmentError, boottime_ms};
+use crate::segment::{
+    Backend, Candidate, Entry, Location, Place, Segment, SegmentError, boottime_ms,
+};
 
+/// For how many milliseconds the words of an owner that has just taken over are
+/// waited for.
+const PATIENCE: u32 = 20;
 /// How long a node that left is mentioned.
 const MENTIONED: Duration = Duration::from_secs(600);
 
@@ -188,14 +194,31 @@ impl Status {
         let mut alive = matches!(Candidate::look(segment)?, Entry::Held);
         // Who has just taken over is about to write its words, and is waited for
         // a little.
-        for _ in 0..20 {
-            if !alive || announced(segment) {
+        for _ in 0..PATIENCE {
+            // In what was looked at once nothing comes.
+            if !alive || announced(segment) || segment.is_looked_at() {
                 break;
             }
             std::thread::sleep(Duration::from_millis(1));
             alive = matches!(Candidate::look(segment)?, Entry::Held);
         }
         Ok(Self::assemble(segment, last.as_ref(), alive))
+    }
+
+    /// How the newest segment of a place stands now, asked without taking part, as
+    /// [`Reader::look`] does.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of), and why no segment can be looked at.
+    pub fn look(place: &Place) -> Result<Status, StatusError> {
+        for _ in 0..PATIENCE {
+            let segment = Reader::look(place)?.segment();
+            if announced(&segment) || !matches!(Candidate::look(&segment)?, Entry::Held) {
+                return Status::of(&segment);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Status::of(&Reader::look(place)?.segment())
     }
 
     fn assemble(segment: &Arc<Segment>, last: Option<&Snapshot>, owner_alive: bool) -> Status {

@@ -101,6 +101,11 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
+    /// Where the head lies.
+    pub const HEAD_BYTE: u64 = (HEAD * WORD) as u64;
+    /// Bytes of the fixed words, which lie where they do in every geometry.
+    pub const FIXED_BYTES: usize = Geometry::FRAMES;
+
     /// Maps a segment's file read-only. From a descriptor that is open for
     /// writing a [`WriteMapping`] can be made of it later.
     ///

@@ -22,6 +22,7 @@ use super::system_v::SystemV;
 use super::whereabouts::Whereabouts;
 use crate::descriptor;
 use crate::layout::{Geometry, Identity, Mapping, WriteMapping};
+use crate::protocol::Head;
 
 /// The kind of shared memory that a key's segments live in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,11 +77,30 @@ impl FromStr for Backend {
     }
 }
 
+/// How much of a segment is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The head and the owner's words: who owns it. Of a copy no more counts, and
+    /// its geometry is not that of the segment.
+    Words,
+    /// All that was published last, and what the owner has noted.
+    Whole,
+}
+
 /// What a backend does with a key.
 pub(super) trait Store: Sync {
     /// Attaches to one generation of a key, sharing this process's attachment
     /// if there is one.
     fn attach(&self, place: &Place, generation: u64) -> Result<Arc<Segment>, SegmentError>;
+
+    /// As [`attach`](Self::attach), for those that only look. Nothing is made, and
+    /// what somebody else can cut short is not mapped: a private copy of it is read.
+    fn look(
+        &self,
+        place: &Place,
+        generation: u64,
+        part: Part,
+    ) -> Result<Arc<Segment>, SegmentError>;
 
     /// The generations of a key in this layout that have a name, in any order.
     fn generations(&self, place: &Place) -> Result<Vec<u64>, SegmentError>;
@@ -134,7 +154,13 @@ pub(super) trait Object: fmt::Debug + Send + Sync {
     fn mode(&self) -> u32;
 
     /// Whether its name still leads to it.
-    fn whereabouts(&self, lock: &LockFile) -> Whereabouts;
+    fn whereabouts(&self) -> Whereabouts;
+
+    /// The head as it is now; `mapping` may be a copy.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn head(&self, mapping: &Mapping) -> io::Result<Head>;
 
     /// Whether its name still leads to it, and whoever comes would be let in, as
     /// far as this process can see.
@@ -174,7 +200,7 @@ pub(super) trait Object: fmt::Debug + Send + Sync {
     fn leave(&self, lock: &LockFile);
 
     /// How many processes count as attached.
-    fn attached(&self, lock: &LockFile) -> io::Result<usize>;
+    fn attached(&self, lock: Option<&LockFile>) -> io::Result<usize>;
 }
 
 /// Which object in the system, whatever its name.

@@ -79,7 +79,7 @@ impl Candidate {
             let abdicated = flags & OwnerWord::ABDICATED != 0;
             // The byte is that of a term: if another one was entered meanwhile,
             // its being free says nothing.
-            let now = segment.head();
+            let now = segment.head_now()?;
             if now.term() == head.term() && !now.retired() {
                 return Ok(if abdicated { Entry::Abdicated } else { Entry::Free });
             }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::backend::Backend;
+use super::backend::{Backend, Part};
 use super::candidate::{Candidate, Entry};
 use super::error::SegmentError;
 use super::foreign;
@@ -179,10 +179,23 @@ impl Search {
 /// # Errors
 /// [`SegmentError::Io`] if the directory can't be read.
 pub(crate) fn search(place: &Place) -> Result<Search, SegmentError> {
+    search_by(place, |generation| Segment::attach(place, generation))
+}
+
+/// As [`search`], for those that only look.
+fn look_through(place: &Place) -> Result<Search, SegmentError> {
+    let store = place.backend.store();
+    search_by(place, |generation| store.look(place, generation, Part::Words))
+}
+
+fn search_by(
+    place: &Place,
+    get: impl Fn(u64) -> Result<Arc<Segment>, SegmentError>,
+) -> Result<Search, SegmentError> {
     let listed = generations(place)?;
     let mut search = Search { live: None, retired: None, refused: None, listed };
     for &generation in &search.listed {
-        match Segment::attach(place, generation) {
+        match get(generation) {
             Ok(segment) if segment.head().retired() => {
                 search.retired.get_or_insert(segment);
             }
@@ -205,7 +218,10 @@ pub(crate) fn search(place: &Place) -> Result<Search, SegmentError> {
 /// [`SegmentError`] if there is none, and why a file that may be one can't be
 /// trusted or read.
 pub fn live(place: &Place) -> Result<Option<Arc<Segment>>, SegmentError> {
-    let found = search(place)?;
+    living(search(place)?)
+}
+
+fn living(found: Search) -> Result<Option<Arc<Segment>>, SegmentError> {
     match (found.live, found.refused) {
         (None, Some(refused)) => Err(refused),
         (live, _) => Ok(live),
@@ -231,12 +247,36 @@ pub(crate) fn newest(place: &Place) -> Result<Arc<Segment>, SegmentError> {
     Err(elsewhere(place).unwrap_or_else(|| place.backend.store().why_none(place)))
 }
 
+/// As [`newest`], for those that look once: as it is now, whatever becomes of it.
+/// Nothing is made, and what somebody else can cut short is not mapped.
+///
+/// # Errors
+/// As [`newest`].
+pub(crate) fn look(place: &Place) -> Result<Arc<Segment>, SegmentError> {
+    let store = place.backend.store();
+    if let Some(segment) = living(look_through(place)?)? {
+        match store.look(place, segment.identity().generation, Part::Whole) {
+            // It has gone meanwhile.
+            Err(error) if error.is_absent() => {}
+            other => return other,
+        }
+    }
+    for generation in generations(place)? {
+        match store.look(place, generation, Part::Whole) {
+            Err(error) if error.is_absent() => {}
+            other => return other,
+        }
+    }
+    Err(elsewhere(place).unwrap_or_else(|| store.why_none(place)))
+}
+
 /// Why not to look for a key's segment in this place: it lives in the other
 /// backend.
 fn elsewhere(place: &Place) -> Option<SegmentError> {
     let others = Backend::ALL.into_iter().filter(|&backend| backend != place.backend);
     let of = |backend| Place { backend, ..place.clone() };
-    let found = others.map(of).find(|other| matches!(live(other), Ok(Some(_))))?;
+    let found =
+        others.map(of).find(|other| look_through(other).is_ok_and(|it| it.live.is_some()))?;
     let (key, found, wanted) = (place.key, found.backend, place.backend);
     Some(SegmentError::OtherBackend { key, found, wanted })
 }
@@ -252,7 +292,7 @@ fn elsewhere(place: &Place) -> Option<SegmentError> {
 pub(crate) fn check_backend(place: &Place) -> Result<(), SegmentError> {
     for found in Backend::ALL.into_iter().filter(|&backend| backend != place.backend) {
         let other = Place { backend: found, ..place.clone() };
-        if let Ok(Some(segment)) = live(&other) {
+        if let Some(segment) = look_through(&other).ok().and_then(|found| found.live) {
             if segment.attached().is_ok_and(|attached| attached > 0) {
                 let (key, wanted) = (place.key, place.backend);
                 return Err(SegmentError::OtherBackend { key, found, wanted });
@@ -267,6 +307,11 @@ pub(crate) fn check_backend(place: &Place) -> Result<(), SegmentError> {
 ///
 /// Whether one of another layout is in use is told by what all layouts have in
 /// common: its processes hold locks, or have it mapped as the kernel counts.
+///
+/// A segment is retired first, which its processes see at once. Not so a file that
+/// the place does not trust (another user's, or one that its group may write): it is
+/// not mapped, for somebody could cut it short meanwhile. It only loses its name,
+/// which its owner, or its next one, sees at its next look.
 ///
 /// # Errors
 /// [`SegmentError::InUse`] if a process is attached and `force` is not given,
@@ -291,9 +336,12 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError>
     let mut removed = Vec::new();
     for found in &listed {
         let others = found.name.layout_version != LAYOUT_VERSION;
-        // Whose it may be is no question here: the system says who may remove it.
+        // Whose it may be is no question here: the system says who may remove it. But
+        // only what nobody else can cut short is mapped.
         let mut place = place.clone();
-        place.owners.push(found.owner);
+        if found.backend == Backend::SystemV {
+            place.owners.push(found.owner);
+        }
         let attached = (!others).then(|| Segment::attach(&place, found.name.generation));
         match attached {
             Some(Ok(segment)) => {
@@ -313,10 +361,16 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError>
             {
                 continue;
             }
-            _ => match store.discard(found) {
-                Err(error) if error.is_absent() => continue,
-                other => other?,
-            },
+            _ => {
+                let lock = (!others).then(|| idle_lock(found, &place)).flatten();
+                match store.discard(found) {
+                    Err(error) if error.is_absent() => continue,
+                    other => other?,
+                }
+                if let Some(lock) = lock {
+                    let _ = lock::remove(&lock);
+                }
+            }
         }
         removed.push(found.at.clone());
         if others {
@@ -329,6 +383,17 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError>
         return Err(elsewhere(place).unwrap_or_else(|| store.why_none(place)));
     }
     Ok(removed)
+}
+
+/// The lock file of what was listed and is not attached, if nobody holds a lock of
+/// it: a process that does notices that the segment has lost its name, and removes
+/// it.
+fn idle_lock(found: &Listed, place: &Place) -> Option<PathBuf> {
+    let place = Place { owners: vec![found.owner], ..place.clone() };
+    let segment = place.backend.store().look(&place, found.name.generation, Part::Words).ok()?;
+    let idle = !matches!(Candidate::look(&segment), Ok(Entry::Held | Entry::Busy) | Err(_))
+        && segment.attached().is_ok_and(|attached| attached == 0);
+    segment.lock().filter(|_| idle).map(|lock| lock.path().to_path_buf())
 }
 
 /// Retires a segment, wakes everybody, and takes its name and its lock file

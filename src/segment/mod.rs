@@ -45,12 +45,12 @@ pub use candidate::{Candidate, Entry};
 pub use create::{Created, Inherited, Prepared, create, private};
 pub use current::Current;
 pub use death::{Death, Waited};
-pub(crate) use directory::newest;
 pub use directory::{Listed, SegmentState, list, live, remove};
 #[cfg(feature = "tend")]
 pub(crate) use directory::{
     Search, check_backend, generations, next_generation, retire_and_unlink_unused, search, sweep,
 };
+pub(crate) use directory::{look, newest};
 pub use error::SegmentError;
 #[cfg(feature = "tend")]
 pub(crate) use error::{GROUP_WRITE_ADVICE, GROUP_WRITE_RISK};

@@ -68,9 +68,9 @@ impl Registry {
         self.entries.iter().filter_map(|e| e.lock.upgrade()).find(|lock| lock.path() == path)
     }
 
-    /// Lists the lock file of a segment that is about to get its name: whoever
-    /// attaches to it in that very moment must not open another one.
-    #[cfg_attr(not(feature = "tend"), allow(dead_code, reason = "a reader makes none"))]
+    /// Lists the lock file of a segment that is about to get its name, or is only
+    /// looked at: whoever attaches to it in that very moment must not open another
+    /// one.
     pub fn expect(&mut self, lock: &Arc<LockFile>) {
         self.sweep();
         self.entries.push(Entry { object: None, segment: Weak::new(), lock: Arc::downgrade(lock) });

@@ -44,16 +44,19 @@ struct Owned {
 #[derive(Debug)]
 struct Shared {
     object: Box<dyn Object>,
-    /// `None` only while it is dropped.
+    /// `None` while it is dropped, and of one that is only looked at, if it is not
+    /// there.
     lock: Option<Arc<LockFile>>,
+    /// Whether this process only looks at it, and never counts as attached.
+    looks: bool,
     /// How many handles of this process hold it.
     held: Mutex<usize>,
     lineage: Lineage,
 }
 
 impl Shared {
-    fn lock(&self) -> &LockFile {
-        self.lock.as_deref().expect("there until it is dropped")
+    fn lock(&self) -> Option<&LockFile> {
+        self.lock.as_deref()
     }
 }
 
@@ -145,6 +148,31 @@ impl Segment {
         Ok(segment)
     }
 
+    /// A segment that this process only looks at. Nothing is made for it, and no
+    /// other handle of the process shares it; but its lock file is shared, for
+    /// closing a second descriptor of that would free the process's locks.
+    pub(super) fn look(place: &Place, parts: Parts) -> Result<Arc<Segment>, SegmentError> {
+        let mut registry = registry();
+        let Identity { key, segment_id, .. } = parts.identity;
+        let path = place.backend.store().lock_path(&place.directory, key, segment_id);
+        let lock = match registry.lock(&path) {
+            Some(lock) => Some(lock),
+            None => match LockFile::look(path.clone(), parts.object.mode()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(error) => return Err(SegmentError::io("open the lock file", path)(error)),
+                Ok(lock) => {
+                    let lock = Arc::new(lock);
+                    registry.expect(&lock);
+                    Some(lock)
+                }
+            },
+        };
+        let Parts { identity, mapping, object } = parts;
+        let (held, lineage) = (Mutex::new(0), Lineage::current());
+        let shared = Some(Box::new(Shared { object, lock, looks: true, held, lineage }));
+        Ok(Arc::new(Segment { identity, shared, memory: Memory::ReadOnly(mapping) }))
+    }
+
     /// The segment that was just created, its lock file being held.
     pub(super) fn created(parts: Parts, lock: Arc<LockFile>) -> Result<Arc<Segment>, SegmentError> {
         let mut registry = registry();
@@ -163,6 +191,7 @@ impl Segment {
             shared: Some(Box::new(Shared {
                 object,
                 lock: Some(lock.clone()),
+                looks: false,
                 held: Mutex::new(0),
                 lineage: Lineage::current(),
             })),
@@ -230,6 +259,22 @@ impl Segment {
         Head::from_bits(self.mapping().head().load(Ordering::Relaxed))
     }
 
+    /// Its head as it is now, also where what this process reads is a copy.
+    ///
+    /// # Errors
+    /// [`SegmentError::Io`].
+    pub(super) fn head_now(&self) -> Result<Head, SegmentError> {
+        let Some(shared) = &self.shared else { return Ok(self.head()) };
+        let action = SegmentError::io("read the head of", shared.object.location());
+        shared.object.head(self.mapping()).map_err(action)
+    }
+
+    /// Whether this process only looks at it: it reads a copy, or has mapped what
+    /// can't be cut short. It follows no successor.
+    pub(crate) fn is_looked_at(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| shared.looks)
+    }
+
     /// Whether other processes can have it too; not so in private mode.
     pub fn is_shared(&self) -> bool {
         self.shared.is_some()
@@ -253,9 +298,10 @@ impl Segment {
         self.shared.as_ref().map_or(Place::MODE, |shared| shared.object.mode())
     }
 
-    /// Its lock file; `None` in private mode.
+    /// Its lock file; `None` in private mode, and where one that is only looked at
+    /// has none.
     pub fn lock(&self) -> Option<&LockFile> {
-        self.shared.as_ref().map(|shared| shared.lock())
+        self.shared.as_ref().and_then(|shared| shared.lock())
     }
 
     /// Makes the descriptors again that the host has closed, and opens the lock
@@ -270,7 +316,7 @@ impl Segment {
         let Some(shared) = &self.shared else { return Ok(()) };
         let refreshed = shared.object.refresh();
         refreshed.map_err(SegmentError::io("open", shared.object.location()))?;
-        let lock = shared.lock();
+        let Some(lock) = shared.lock() else { return Ok(()) };
         if self.head().retired() {
             return Ok(());
         }
@@ -290,8 +336,7 @@ impl Segment {
     }
 
     fn whereabouts(&self) -> Whereabouts {
-        let of = |shared: &Shared| shared.object.whereabouts(shared.lock());
-        self.shared.as_ref().map_or(Whereabouts::Here, |shared| of(shared))
+        self.shared.as_ref().map_or(Whereabouts::Here, |shared| shared.object.whereabouts())
     }
 
     /// Whether this process may take its name away.
@@ -349,8 +394,10 @@ impl Segment {
     /// this process can't see counts as sound.
     #[cfg(feature = "tend")]
     pub(crate) fn is_sound(&self) -> bool {
-        let sound =
-            |shared: &Shared| shared.object.is_sound(&self.identity, self.mapping(), shared.lock());
+        let sound = |shared: &Shared| {
+            let sound = |lock| shared.object.is_sound(&self.identity, self.mapping(), lock);
+            shared.lock().is_none_or(sound)
+        };
         self.shared.as_ref().is_none_or(|shared| sound(shared))
     }
 
@@ -376,9 +423,9 @@ impl Segment {
     pub fn hold(self: &Arc<Segment>) -> Result<Attachment, SegmentError> {
         if let Some(shared) = &self.shared {
             let mut held = shared.held.lock().unwrap_or_else(PoisonError::into_inner);
-            if *held == 0 {
+            if let (0, false, Some(lock)) = (*held, shared.looks, shared.lock()) {
                 let action = SegmentError::io("mark as attached", shared.object.location());
-                shared.object.join(shared.lock()).map_err(action)?;
+                shared.object.join(lock).map_err(action)?;
             }
             *held += 1;
         }
@@ -425,9 +472,9 @@ impl Drop for Attachment {
         }
         let mut held = shared.held.lock().unwrap_or_else(PoisonError::into_inner);
         *held -= 1;
-        if *held == 0 {
+        if let (0, false, Some(lock)) = (*held, shared.looks, shared.lock()) {
             // What can't be taken back is freed with the process.
-            shared.object.leave(shared.lock());
+            shared.object.leave(lock);
         }
     }
 }

@@ -10,6 +10,7 @@ mod consistency;
 mod console;
 mod identity;
 mod lifecycle;
+mod onlookers;
 mod ports;
 mod racks;
 mod recorded;

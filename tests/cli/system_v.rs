@@ -9,14 +9,14 @@ use tendmap::sim::{Sim, SimConfig};
 use crate::tool::{Place, wait_until};
 
 /// A key of the test's own, whose segment goes with it.
-struct Key {
-    key: u32,
+pub struct Key {
+    pub key: u32,
     flag: String,
 }
 
 impl Key {
     /// `None`, and told why, where there is no System V shared memory.
-    fn new() -> Option<Key> {
+    pub fn new() -> Option<Key> {
         use std::hash::{BuildHasher, Hasher, RandomState};
         let key = 0x7c00_0000 | (RandomState::new().build_hasher().finish() as u32 & 0x00ff_ffff);
         match shm_create(key, 4096, 0o600) {
@@ -29,7 +29,7 @@ impl Key {
         Some(Key { key, flag: format!("--shm-key={key:#010x}") })
     }
 
-    fn flags(&self) -> [&str; 2] {
+    pub fn flags(&self) -> [&str; 2] {
         ["--shm-backend=sysv", &self.flag]
     }
 }

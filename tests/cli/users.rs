@@ -19,13 +19,13 @@ const GROUP: u32 = 5000;
 
 /// A directory that everybody may write, as `/dev/shm`, and a copy of the binary
 /// that everybody may run; `None` where this process can't become other users.
-struct Host {
-    place: Place,
+pub struct Host {
+    pub place: Place,
     folder: TempDir,
 }
 
 impl Host {
-    fn new() -> Option<Host> {
+    pub fn new() -> Option<Host> {
         if !geteuid().is_root() {
             println!("skipped: only root can start processes of other users");
             return None;
@@ -40,18 +40,18 @@ impl Host {
         Some(Host { place, folder })
     }
 
-    fn command(&self, user: u32, args: &[&str]) -> Command {
+    pub fn command(&self, user: u32, args: &[&str]) -> Command {
         let mut command = Command::new(self.folder.path().join("tendmap"));
         command.args(args).arg("--shm-directory").arg(self.place.path());
         command.uid(user).gid(GROUP).current_dir("/");
         command
     }
 
-    fn run(&self, user: u32, args: &[&str]) -> Answer {
+    pub fn run(&self, user: u32, args: &[&str]) -> Answer {
         Answer(self.command(user, args).output().unwrap())
     }
 
-    fn tend(&self, user: u32, sim: &Sim, more: &[&str]) -> Running {
+    pub fn tend(&self, user: u32, sim: &Sim, more: &[&str]) -> Running {
         let hosts: Vec<String> = sim.seeds().iter().map(ToString::to_string).collect();
         let mut args = vec!["tend", "--json", "--tend-interval", "100ms"];
         args.extend(hosts.iter().flat_map(|host| ["--host", host]));

@@ -20,7 +20,7 @@ mod sim;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
-use tendmap::client::{Reader, Status};
+use tendmap::client::Status;
 use tendmap_bindings::Failure;
 
 /// Passwords go through the memory of texts and of TLS.
@@ -58,9 +58,7 @@ fn status<'py>(
     let hosts = PyString::new(py, "localhost");
     let config = settings::Settings::read(&hosts, &settings)?.config(py)?;
     let found = py.detach(|| {
-        // The reader is gone before it is counted who is attached.
-        let segment = Reader::attach(&config.place()).map_err(Failure::from)?.segment();
-        Status::of(&segment).map_err(Failure::from)
+        Status::look(&config.place()).map_err(Failure::from)
     });
     let found = found.map_err(|failure| errors::raise(py, failure))?;
     json::loads(py, &found.to_json())

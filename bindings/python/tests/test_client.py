@@ -109,6 +109,31 @@ def test_a_status_can_be_asked_for_without_taking_part(client, settings, directo
         tendmap.status(nonsense=1)
 
 
+def test_h129_asking_for_the_status_makes_no_file(cluster, settings, directory):
+    # An owner that dies, and its lock file is gone.
+    pid = os.fork()
+    if pid == 0:
+        try:
+            kept = tendmap.Client(cluster.hosts, **settings)
+            os.kill(os.getpid(), signal.SIGKILL if kept.role == "owner" else signal.SIGTERM)
+        finally:
+            os._exit(1)
+    assert os.waitpid(pid, 0)[1] == signal.SIGKILL
+    for name in os.listdir(directory):
+        if name.endswith(".lock"):
+            os.remove(os.path.join(directory, name))
+    before = os.listdir(directory)
+    assert tendmap.status(shm_directory=directory)["owner_alive"] is False
+    assert os.listdir(directory) == before and len(before) == 1
+
+
+def test_h128_a_mode_with_group_write_has_to_be_allowed(cluster, settings):
+    with pytest.raises(tendmap.ConfigError, match="SIGBUS.*0640.*sysv.*shm_allow_group_write"):
+        tendmap.Client(cluster.hosts, **settings, shm_mode=0o660)
+    with tendmap.Client(cluster.hosts, **settings, shm_mode=0o660, shm_allow_group_write=True) as client:
+        assert os.stat(client.status()["path"]).st_mode & 0o777 == 0o660
+
+
 def test_what_happens_is_told_once(client, cluster):
     events = client.events()
     assert [event["event"] for event in events[:1]] == ["owner"]

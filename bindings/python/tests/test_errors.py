@@ -111,7 +111,8 @@ SETTINGS = [
     "tls_keyfile", "tls_for_login_only", "use_services_alternate", "ip_map", "use_shm", "shm_key",
     "shm_max_nodes", "shm_max_namespaces", "shm_max_replicas", "shm_node_ceiling",
     "shm_namespace_ceiling", "shm_takeover_threshold", "shm_backend", "shm_directory", "shm_mode",
-    "shm_owner", "shm_allow_group_write", "preferred_racks", "tend_interval", "connect_timeout", "nonsense", "\ud800",
+    "shm_owner", "shm_allow_group_write", "preferred_racks", "tend_interval", "connect_timeout",
+    "nonsense", "\ud800",
 ]  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use rustix::process::geteuid;
-use tendmap::client::Reader;
+use tendmap::client::{Reader, Status, StatusError};
 use tendmap::segment::{Backend, Place, SegmentError, parse_key, parse_users};
 
 use crate::log;
@@ -92,18 +92,34 @@ impl Common {
         self.shm_key.unwrap_or(Place::KEY)
     }
 
-    /// A reader for those who only look. Root may look at any user's segment,
-    /// if there is none that it trusts: what it shows has the user with it. Where
-    /// a key lives, and when it tends, it believes only those that it trusts.
+    /// What those that only look see. Root may look at any user's segment, if there
+    /// is none that it trusts: what it shows has the user with it. Where a key
+    /// lives, and when it tends, it believes only those that it trusts.
     ///
     /// # Errors
     /// [`SegmentError`].
     pub fn look(&self) -> Result<Reader, SegmentError> {
-        let mut place = Place { allow_group_write: true, ..self.place() };
+        let mut place = self.place();
         loop {
-            match Reader::attach(&place) {
-                Err(SegmentError::Owner { found, .. })
-                    if geteuid().is_root() && !place.owners.contains(&found) =>
+            match Reader::look(&place) {
+                Err(SegmentError::Owner { found, .. }) if also_trusts(&place, found) => {
+                    place.owners.push(found);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// How the segment stands, seen as [`look`](Self::look) sees it.
+    ///
+    /// # Errors
+    /// [`StatusError`].
+    pub fn status(&self) -> Result<Status, StatusError> {
+        let mut place = self.place();
+        loop {
+            match Status::look(&place) {
+                Err(StatusError::Segment(SegmentError::Owner { found, .. }))
+                    if also_trusts(&place, found) =>
                 {
                     place.owners.push(found);
                 }
@@ -127,6 +143,11 @@ impl Common {
             ..Place::of_key(self.key())
         }
     }
+}
+
+/// Whether one that only looks may look at the segments of another user, too.
+fn also_trusts(place: &Place, user: u32) -> bool {
+    geteuid().is_root() && !place.owners.contains(&user)
 }
 
 /// What one flag, variable or value of a list names.

@@ -91,7 +91,7 @@ struct Answer {
 /// [`Failure`].
 pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure> {
     let digest = args.key.digest(&args.set)?;
-    let reader = Reader::attach(&common.place())?;
+    let reader = Reader::look(&common.place())?;
     reader.set_preferred_racks(&args.prefer_rack);
     let mut router = reader.router();
     let mut answer = ask(&mut router, &args.namespace, digest)?;

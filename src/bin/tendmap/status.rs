@@ -18,9 +18,7 @@ use crate::output::{Output, grouped, table, write_table};
 /// [`Failure::Unhealthy`] after the answer, if something is wrong with it;
 /// any other if there is no answer.
 pub fn run(common: &Common, output: &Output) -> Result<(), Failure> {
-    // The reader is gone before it is counted who is attached.
-    let segment = common.look()?.segment();
-    let status = Status::of(&segment)?;
+    let status = common.status()?;
     let verdict = status.verdict();
     let problems = match &verdict {
         Verdict::Healthy => &[][..],

@@ -3,15 +3,16 @@
 use std::io;
 use std::path::Path;
 
-use rustix::fs::{FileType, Mode, OFlags, lstat};
+use rustix::fs::{FileType, Mode, OFlags, Stat, lstat};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use super::super::backend::ObjectId;
 use super::super::error::SegmentError;
 use super::super::name::Place;
 use super::super::trust::{Trusted, check_mode};
 use crate::descriptor::{self, Kept};
-use crate::layout::{Geometry, Header, Identity};
+use crate::layout::{Geometry, Header, Identity, Mapping};
 
 /// Which file has that name.
 pub fn id(path: &Path) -> Result<ObjectId, SegmentError> {
@@ -34,6 +35,19 @@ fn lost() -> io::Error {
 
 /// Checks what kind of file it is, whose, and who may write it.
 pub fn check_file(file: &Kept, path: &Path, place: &Place) -> Result<ObjectId, SegmentError> {
+    let found = check_regular(file, path, &place.owners)?;
+    check_group(path, found.st_mode & 0o7777, place.allow_group_write)?;
+    Ok(ObjectId::File(file.id()))
+}
+
+/// As [`check_file`], for one that is only read. Whether it belongs to a stranger:
+/// neither to this process's own user nor to root.
+pub fn check_owner(file: &Kept, path: &Path, owners: &[u32]) -> Result<bool, SegmentError> {
+    let found = check_regular(file, path, owners)?;
+    Ok(found.st_uid != 0 && found.st_uid != geteuid().as_raw())
+}
+
+fn check_regular(file: &Kept, path: &Path, owners: &[u32]) -> Result<Stat, SegmentError> {
     let found = file.stat().ok_or_else(lost).map_err(SegmentError::io("examine", path))?;
     let found_kind = match FileType::from_raw_mode(found.st_mode) {
         FileType::RegularFile => None,
@@ -45,13 +59,12 @@ pub fn check_file(file: &Kept, path: &Path, place: &Place) -> Result<ObjectId, S
     if let Some(found) = found_kind {
         return Err(SegmentError::Kind { at: path.into(), found });
     }
-    let (trusted, user) = (Trusted::with(&place.owners), found.st_uid);
+    let (trusted, user) = (Trusted::with(owners), found.st_uid);
     if !file.get().is_ok_and(|file| trusted.has_file(user, file)) {
         return Err(SegmentError::Owner { at: path.into(), found: user, wanted: trusted.users() });
     }
     check_mode(path, found.st_mode & 0o7777)?;
-    check_group(path, found.st_mode & 0o7777, place.allow_group_write)?;
-    Ok(ObjectId::File(file.id()))
+    Ok(found)
 }
 
 /// Refuses a file that its group may write, unless that is allowed. Where it has an
@@ -83,6 +96,23 @@ pub fn check_header(file: &Kept, path: &Path) -> Result<(Identity, Geometry), Se
     }
     Header::validate(&copy, length)
         .map_err(|source| SegmentError::Header { at: path.into(), source })
+}
+
+/// Whether a copy is of the segment whose header was checked before it was taken.
+pub fn check_copy(
+    copy: &Mapping,
+    identity: &Identity,
+    geometry: &Geometry,
+    path: &Path,
+) -> Result<(), SegmentError> {
+    let length = geometry.total_bytes() as u64;
+    let header = |source| SegmentError::Header { at: path.into(), source };
+    let found = Header::validate(&copy.header(), length).map_err(header)?;
+    if (&found.0, &found.1) != (identity, geometry) {
+        let changed = io::Error::other("its header changed while it was read");
+        return Err(SegmentError::io("read", path)(changed));
+    }
+    Ok(())
 }
 
 /// Whether the header is that of the segment that the file's name tells.

@@ -4,6 +4,7 @@
 //! into place when it is whole. Every generation has a name of its own.
 
 mod check;
+mod copy;
 mod make;
 mod object;
 
@@ -13,7 +14,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::backend::{Backend, ObjectId, Store, Unlinked};
+use super::backend::{Backend, ObjectId, Part, Store, Unlinked};
 use super::directory::{Listed, SegmentState, files, standing};
 use super::error::SegmentError;
 use super::foreign;
@@ -21,7 +22,7 @@ use super::name::{Place, SegmentName, lock_path, parse_lock};
 use super::registry::registry;
 use super::segment::{Found, Segment};
 use crate::layout::{Geometry, Identity, LAYOUT_VERSION};
-use check::{check_file, check_header, check_name, id, open};
+use check::{check_copy, check_file, check_header, check_name, check_owner, id, open};
 
 /// The backend of files.
 pub struct Files;
@@ -50,6 +51,33 @@ impl Store for Files {
             check_name(&identity, place, generation, &path)?;
             object::parts(place, path, file, identity, geometry)
         })
+    }
+
+    fn look(
+        &self,
+        place: &Place,
+        generation: u64,
+        part: Part,
+    ) -> Result<Arc<Segment>, SegmentError> {
+        let path = place.segment(generation);
+        let id = match id(&path) {
+            Err(error) if error.is_refused() => attached_at(&path).ok_or(error)?,
+            other => other?,
+        };
+        if let Some(segment) = Segment::known(id) {
+            return Ok(segment);
+        }
+        let file = match open(&path) {
+            Err(error) if error.is_refused() => return Segment::inherited(id).ok_or(error),
+            other => other?,
+        };
+        let is_strangers = check_owner(&file, &path, &place.owners)?;
+        let (identity, geometry) = check_header(&file, &path)?;
+        check_name(&identity, place, generation, &path)?;
+        let copied = copy::take(&file, geometry, part, is_strangers);
+        let copied = copied.map_err(SegmentError::io("read", &path))?;
+        check_copy(&copied, &identity, &geometry, &path)?;
+        Segment::look(place, object::copied(place, path, file, identity, &copied)?)
     }
 
     fn generations(&self, place: &Place) -> Result<Vec<u64>, SegmentError> {
@@ -192,6 +220,6 @@ fn describe(directory: &Path, name: SegmentName) -> Option<Listed> {
     // It is listed whoever's it is; whether to trust it is asked at attach.
     let place = Place { owners: vec![found.uid()], ..Place::of_key(name.key) };
     let place = Place { directory: directory.into(), ..place };
-    (listed.attached, listed.state) = standing(Segment::attach(&place, name.generation))?;
+    (listed.attached, listed.state) = standing(Files.look(&place, name.generation, Part::Words))?;
     Some(listed)
 }

@@ -17,8 +17,11 @@ use super::super::name::Place;
 use super::super::trust::Trusted;
 use super::super::whereabouts::{Whereabouts, directory_of, whereabouts};
 use super::check::check_header;
+use super::copy;
 use crate::descriptor::{self, Kept, reopening};
 use crate::layout::{Geometry, Identity, Lineage, Mapping, WriteMapping};
+use crate::protocol::Head;
+use crate::sync::Ordering;
 
 #[derive(Debug)]
 struct SegmentFile {
@@ -29,6 +32,8 @@ struct SegmentFile {
     user: u32,
     mode: u32,
     place: Place,
+    /// Whether it is only looked at, and what is mapped is a private copy.
+    copied: bool,
     /// Exchanged when the host has closed the descriptor. (Without a lock: a
     /// forked child could inherit it locked.)
     file: ArcSwap<Kept>,
@@ -63,20 +68,21 @@ pub fn parts(
         Err(_) => file.get().and_then(|file| Mapping::read_only(file, geometry)),
     };
     let mapping = mapping.map_err(SegmentError::io("map", &path))?;
-    let lost = || io::Error::from(io::ErrorKind::NotFound);
-    let found = file.stat().ok_or_else(lost).map_err(SegmentError::io("examine", &path))?;
-    let object = SegmentFile {
-        id: file.id(),
-        directory: directory_of(&path),
-        user: found.st_uid,
-        mode: found.st_mode & 0o777,
-        place: place.clone(),
-        file: ArcSwap::from_pointee(file),
-        mark: Mutex::new(Mark::None),
-        lineage: Lineage::current(),
-        path,
-    };
+    let object = SegmentFile::new(place, path, file, false)?;
     Ok(Parts { identity, mapping: Arc::new(mapping), object: Box::new(object) })
+}
+
+/// The parts of a segment that is only looked at: a private copy of what its file
+/// holds.
+pub fn copied(
+    place: &Place,
+    path: PathBuf,
+    file: Kept,
+    identity: Identity,
+    copy: &WriteMapping,
+) -> Result<Parts, SegmentError> {
+    let object = SegmentFile::new(place, path, file, true)?;
+    Ok(Parts { identity, mapping: copy.shared().clone(), object: Box::new(object) })
 }
 
 /// Opens what a path leads to if it is that file.
@@ -89,6 +95,28 @@ fn same(path: &Path, flags: OFlags, wanted: descriptor::ObjectId) -> io::Result<
 }
 
 impl SegmentFile {
+    fn new(
+        place: &Place,
+        path: PathBuf,
+        file: Kept,
+        copied: bool,
+    ) -> Result<SegmentFile, SegmentError> {
+        let lost = || io::Error::from(io::ErrorKind::NotFound);
+        let found = file.stat().ok_or_else(lost).map_err(SegmentError::io("examine", &path))?;
+        Ok(SegmentFile {
+            id: file.id(),
+            directory: directory_of(&path),
+            user: found.st_uid,
+            mode: found.st_mode & 0o777,
+            place: place.clone(),
+            copied,
+            file: ArcSwap::from_pointee(file),
+            mark: Mutex::new(Mark::None),
+            lineage: Lineage::current(),
+            path,
+        })
+    }
+
     fn mark(&self) -> MutexGuard<'_, Mark> {
         self.mark.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -115,11 +143,6 @@ impl SegmentFile {
             self.file.store(file.clone());
         }
         Ok(file)
-    }
-
-    fn whereabouts(&self) -> Whereabouts {
-        let file = self.file().unwrap_or_else(|_| self.file.load_full());
-        whereabouts(&self.path, self.directory, &file)
     }
 
     /// Whether newcomers would let themselves in: neither its user, its mode, its
@@ -151,8 +174,17 @@ impl Object for SegmentFile {
         self.mode
     }
 
-    fn whereabouts(&self, _: &LockFile) -> Whereabouts {
-        self.whereabouts()
+    fn whereabouts(&self) -> Whereabouts {
+        let file = self.file().unwrap_or_else(|_| self.file.load_full());
+        whereabouts(&self.path, self.directory, &file)
+    }
+
+    fn head(&self, mapping: &Mapping) -> io::Result<Head> {
+        match self.copied {
+            true => copy::head(&*self.file()?),
+            // Relaxed: it stands for itself.
+            false => Ok(Head::from_bits(mapping.head().load(Ordering::Relaxed))),
+        }
     }
 
     fn is_sound(&self, identity: &Identity, mapping: &Mapping, _: &LockFile) -> bool {
@@ -167,6 +199,9 @@ impl Object for SegmentFile {
     /// reads it learns only so that nothing will come there any more.
     fn writer(&self, mapping: &Mapping) -> Result<WriteMapping, SegmentError> {
         let action = |source| SegmentError::io("open for writing", self.location())(source);
+        if self.copied {
+            return Err(action(io::ErrorKind::PermissionDenied.into()));
+        }
         let mapped = WriteMapping::of_mapped(mapping);
         mapped
             .or_else(|_| {
@@ -213,6 +248,7 @@ impl Object for SegmentFile {
                 user: self.user,
                 mode: self.mode,
                 place: self.place.clone(),
+                copied: self.copied,
                 file: ArcSwap::new(file),
                 mark: Mutex::new(Mark::LockFile(None)),
                 lineage: Lineage::current(),
@@ -247,7 +283,7 @@ impl Object for SegmentFile {
         }
     }
 
-    fn attached(&self, lock: &LockFile) -> io::Result<usize> {
-        Ok(lock::attached(self.file()?.get()?)? + lock.marks()?)
+    fn attached(&self, lock: Option<&LockFile>) -> io::Result<usize> {
+        Ok(lock::attached(self.file()?.get()?)? + lock.map_or(Ok(0), LockFile::marks)?)
     }
 }

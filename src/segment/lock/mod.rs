@@ -165,6 +165,18 @@ impl LockFile {
         Ok(LockFile::with_marks(path, mode, file))
     }
 
+    /// As [`existing`](Self::existing), for a look: no file of marks is made either.
+    ///
+    /// # Errors
+    /// As [`existing`](Self::existing).
+    pub(super) fn look(path: PathBuf, mode: u32) -> io::Result<LockFile> {
+        let file = open_existing(&path)?;
+        let marks = marks_path(&path);
+        let marks = marks.and_then(|path| open_existing(&path).ok().map(|file| (path, file)));
+        let marks = marks.map(|(path, file)| LockFile::of(path, mode, file, None));
+        Ok(LockFile::of(path, lock_mode(mode), file, marks))
+    }
+
     /// Its path.
     pub fn path(&self) -> &Path {
         &self.path

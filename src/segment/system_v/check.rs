@@ -63,6 +63,24 @@ pub fn attach(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentError> {
     Segment::share(place, object, Found::ByName, || parts(place, id))
 }
 
+/// As [`attach`] and [`attach_keyless`], for those that only look. System V segments
+/// can't be cut short: it is mapped, for reading only.
+pub fn look_at(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentError> {
+    let object = ObjectId::SystemV(id);
+    if let Some(segment) = Segment::known(object) {
+        return Ok(segment);
+    }
+    let found = match shm_stat(id).map_err(failed("examine", place, id)) {
+        Err(error) if error.is_refused() => return Segment::inherited(object).ok_or(error),
+        other => other?,
+    };
+    check_stat(place, id, &found)?;
+    let shm = Shm::attach(id, false).map_err(failed("attach", place, id))?;
+    check_stat(place, id, &shm.stat())?;
+    let (identity, geometry) = checked(&shm, place, id)?;
+    Segment::look(place, object::parts(place, id, shm, identity, geometry)?)
+}
+
 /// As [`attach`], of one that has lost its key, if its lock file is still there.
 pub fn attach_keyless(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentError> {
     let object = ObjectId::SystemV(id);

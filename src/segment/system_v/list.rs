@@ -7,7 +7,7 @@ use super::super::directory::{Listed, SegmentState, files, standing};
 use super::super::error::SegmentError;
 use super::super::foreign;
 use super::super::name::{Place, SegmentName, is_system_v_lock};
-use super::check::{at, attach, attach_keyless, look};
+use super::check::{at, look, look_at};
 use super::creation::is_going_on;
 use super::keyless::{self, Keyless};
 use crate::descriptor;
@@ -80,7 +80,7 @@ fn place_of(directory: &Path, key: u32, users: [u32; 2]) -> Place {
 fn describe_keyless(directory: &Path, found: Keyless) -> Option<Listed> {
     let Identity { key, generation, .. } = found.identity;
     let place = place_of(directory, key, [found.stat.uid, found.stat.cuid]);
-    let (attached, state) = standing(attach_keyless(&place, found.id))?;
+    let (attached, state) = standing(look_at(&place, found.id))?;
     Some(Listed {
         name: SegmentName { key, layout_version: LAYOUT_VERSION, generation },
         backend: Backend::SystemV,
@@ -110,7 +110,7 @@ fn describe(directory: &Path, row: Row, named: bool) -> Option<Listed> {
     match look(&place, row.id) {
         Ok(identity) => {
             listed.name.generation = identity.generation;
-            (listed.attached, listed.state) = standing(attach(&place, row.id))?;
+            (listed.attached, listed.state) = standing(look_at(&place, row.id))?;
         }
         Err(SegmentError::NotFound { .. } | SegmentError::OtherDirectory { .. }) => return None,
         Err(_) if !named => return None,

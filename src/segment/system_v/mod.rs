@@ -24,7 +24,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::backend::{Backend, ObjectId, Store, Unlinked};
+use super::backend::{Backend, ObjectId, Part, Store, Unlinked};
 use super::candidate::{Candidate, Entry};
 use super::directory::{Listed, retire_and_unlink};
 use super::error::SegmentError;
@@ -32,29 +32,18 @@ use super::name::{Place, lock_path, parse_lock};
 use super::registry::registry;
 use super::segment::Segment;
 use crate::layout::{Geometry, Identity, shm_remove};
-use check::{absent, at, attach, attach_keyless, directory_number, examine, find, look};
+use check::{absent, at, attach, attach_keyless, directory_number, examine, find, look, look_at};
 
 /// The backend of System V shared memory.
 pub struct SystemV;
 
 impl Store for SystemV {
     fn attach(&self, place: &Place, generation: u64) -> Result<Arc<Segment>, SegmentError> {
-        let keyed = match find(place)? {
-            Some(id) => attach(place, id),
-            None => Err(absent(place)),
-        };
-        match keyed {
-            Ok(segment) if segment.identity().generation == generation => Ok(segment),
-            // The key may have gone to another one since that number was told.
-            other => {
-                let id = other.as_ref().ok().map(|segment| segment.identity().segment_id);
-                let keyless = keyless::of_key(place, id)?;
-                match keyless.iter().find(|found| found.identity.generation == generation) {
-                    Some(found) => attach_keyless(place, found.id),
-                    None => Err(other.err().unwrap_or_else(|| absent(place))),
-                }
-            }
-        }
+        generation_by(place, generation, attach, attach_keyless)
+    }
+
+    fn look(&self, place: &Place, generation: u64, _: Part) -> Result<Arc<Segment>, SegmentError> {
+        generation_by(place, generation, look_at, look_at)
     }
 
     fn generations(&self, place: &Place) -> Result<Vec<u64>, SegmentError> {
@@ -128,6 +117,31 @@ impl Store for SystemV {
 
     fn sweep(&self, place: &Place) -> Vec<PathBuf> {
         creation::sweep(place).into_iter().collect()
+    }
+}
+
+/// The segment of that generation, with or without the key.
+fn generation_by(
+    place: &Place,
+    generation: u64,
+    keyed: impl FnOnce(&Place, i32) -> Result<Arc<Segment>, SegmentError>,
+    keyless_of: impl FnOnce(&Place, i32) -> Result<Arc<Segment>, SegmentError>,
+) -> Result<Arc<Segment>, SegmentError> {
+    let keyed = match find(place)? {
+        Some(id) => keyed(place, id),
+        None => Err(absent(place)),
+    };
+    match keyed {
+        Ok(segment) if segment.identity().generation == generation => Ok(segment),
+        // The key may have gone to another one since that number was told.
+        other => {
+            let id = other.as_ref().ok().map(|segment| segment.identity().segment_id);
+            let keyless = keyless::of_key(place, id)?;
+            match keyless.iter().find(|found| found.identity.generation == generation) {
+                Some(found) => keyless_of(place, found.id),
+                None => Err(other.err().unwrap_or_else(|| absent(place))),
+            }
+        }
     }
 }
 

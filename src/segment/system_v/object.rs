@@ -18,6 +18,8 @@ use crate::layout::{
     Geometry, Header, Identity, Mapping, Shm, ShmStat, WriteMapping, is_gone, shm_find, shm_remove,
     shm_stat,
 };
+use crate::protocol::Head;
+use crate::sync::Ordering;
 
 #[derive(Debug)]
 struct SystemVSegment {
@@ -66,11 +68,16 @@ impl Object for SystemVSegment {
         self.stat.mode
     }
 
-    fn whereabouts(&self, _: &LockFile) -> Whereabouts {
+    fn whereabouts(&self) -> Whereabouts {
         match shm_find(self.key) {
             Ok(found) if found != Some(self.id) => Whereabouts::Gone,
             _ => Whereabouts::Here,
         }
+    }
+
+    fn head(&self, mapping: &Mapping) -> io::Result<Head> {
+        // Relaxed: it stands for itself.
+        Ok(Head::from_bits(mapping.head().load(Ordering::Relaxed)))
     }
 
     /// Of one that it may not examine any more, after a change of its user, a
@@ -92,7 +99,7 @@ impl Object for SystemVSegment {
             directory_number(&self.directory).is_ok_and(|at| at == identity.lock_directory)
                 || lock.whereabouts() == Whereabouts::Unseen
         };
-        self.whereabouts(lock) == Whereabouts::Here
+        self.whereabouts() == Whereabouts::Here
             && mode & 0o002 == 0
             && trusted()
             && in_directory()
@@ -157,7 +164,7 @@ impl Object for SystemVSegment {
     /// while one was made; it goes down before or after anything else that a
     /// closing process does, so that of several that closed at once each saw
     /// another one, and nobody removed the segment.
-    fn attached(&self, lock: &LockFile) -> io::Result<usize> {
-        lock.marks()
+    fn attached(&self, lock: Option<&LockFile>) -> io::Result<usize> {
+        lock.map_or(Ok(0), LockFile::marks)
     }
 }
