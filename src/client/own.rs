@@ -201,6 +201,9 @@ impl Own {
             }
             return Ok(());
         }
+        if let Some(error) = segment.lock().and_then(|lock| lock.occupant()) {
+            shared.tell(Event::Trouble { error: error.to_string() });
+        }
         self.tenure.retire()?;
         if higher {
             // Who made that one has swept already, when this one still lived.

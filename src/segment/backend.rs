@@ -135,6 +135,11 @@ pub(super) trait Store: Sync {
     /// The key and the segment id in the name of such a lock file.
     fn parse_lock(&self, name: &str) -> Option<(u32, u64)>;
 
+    /// The same of the name of a file of marks.
+    fn parse_marks(&self, name: &str) -> Option<(u32, u64)> {
+        self.parse_lock(&format!("{}.lock", name.strip_suffix(".marks")?))
+    }
+
     /// The ids of a key's segments that have a name.
     fn living(&self, place: &Place) -> Result<BTreeSet<u64>, SegmentError>;
 

@@ -103,7 +103,9 @@ impl Candidate {
         // A byte that is free in a file that is no longer at the name says
         // nothing: the owner may hold it in the file that is.
         segment.refresh()?;
-        if !hung && held(lock, head)? {
+        let alive =
+            || if lock.is_open() { held(lock, head) } else { Ok(shows_life(segment, head)) };
+        if !hung && alive()? {
             return Ok(Entry::Held);
         }
         let Some(term) = self.take_byte(lock, head)? else {

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::backend::Unlinked;
 use super::directory::unlink_with_lock;
 use super::error::SegmentError;
-use super::lock::{self, LockFile};
+use super::lock::LockFile;
 use super::name::Place;
 use super::registry::registry;
 use super::segment::Segment;
@@ -89,20 +89,19 @@ impl Prepared {
         // Listed before another thread of this process can find it: opened and
         // closed a second time, it would lose its locks.
         let mut registry = registry();
-        let lock =
-            LockFile::create(path.clone(), place.mode).map(Arc::new).map_err(
-                |source| match source.raw_os_error() {
-                    Some(code) if code == Errno::NOSPC.raw_os_error() => no_space(place, &geometry),
-                    _ => SegmentError::io("make the lock file", path)(source),
-                },
-            )?;
+        let lock = LockFile::create(path.clone(), place.mode, &place.owners)
+            .map(Arc::new)
+            .map_err(|source| match source.raw_os_error() {
+                Some(code) if code == Errno::NOSPC.raw_os_error() => no_space(place, &geometry),
+                _ => SegmentError::io("make the lock file", path)(source),
+            })?;
         registry.expect(&lock);
         drop(registry);
         // From here on the lock file is taken away if something fails.
         let unlinked = match store.unlinked(place, identity, &geometry) {
             Ok(unlinked) => unlinked,
             Err(error) => {
-                let _ = lock::remove(lock.path());
+                let _ = lock.remove();
                 super::registry::registry().close(lock);
                 return Err(error);
             }
@@ -135,7 +134,7 @@ impl Prepared {
 impl Drop for Prepared {
     fn drop(&mut self) {
         if let Some(lock) = self.lock.take() {
-            let _ = lock::remove(lock.path());
+            let _ = lock.remove();
             // Not while another thread may be about to open it.
             registry().close(lock);
         }

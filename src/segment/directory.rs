@@ -13,6 +13,7 @@ use super::location::Location;
 use super::lock::{self, LockFile, byte_of};
 use super::name::{Place, SegmentName};
 use super::segment::Segment;
+use super::trust::Trusted;
 use super::wait::wake;
 use crate::layout::{HeaderError, LAYOUT_VERSION};
 use crate::protocol::{Term, raise_event, retire};
@@ -368,7 +369,7 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError>
                     other => other?,
                 }
                 if let Some(lock) = lock {
-                    let _ = lock::remove(&lock);
+                    let _ = lock::remove(&lock, &Trusted::with(&[found.owner]));
                 }
             }
         }
@@ -448,9 +449,9 @@ pub(super) fn unlink_with_lock(segment: &Segment) -> Result<(), SegmentError> {
     if segment.is_at_name() {
         segment.unlink()?;
     }
-    segment.lock().map_or(Ok(()), |lock| {
-        lock::remove(lock.path()).map_err(SegmentError::io("remove", lock.path()))
-    })
+    segment
+        .lock()
+        .map_or(Ok(()), |lock| lock.remove().map_err(SegmentError::io("remove", lock.path())))
 }
 
 pub(super) fn unlink(path: &Path) -> Result<(), SegmentError> {
@@ -494,6 +495,12 @@ fn sweep_locks(place: &Place) -> Result<Vec<PathBuf>, SegmentError> {
     let files = files(&place.directory)?;
     let living = store.living(place)?;
     let mut removed = store.sweep(place);
+    let marks = files.iter().filter_map(|name| store.parse_marks(name));
+    for (_, id) in marks.filter(|&(key, id)| key == place.key && !living.contains(&id)) {
+        // Of a creator that died before it made the lock file.
+        let path = store.lock_path(&place.directory, place.key, id);
+        removed.extend(lock::sweep_marks(&path, &place.owners));
+    }
     for (key, id) in files.iter().filter_map(|name| store.parse_lock(name)) {
         if key != place.key || living.contains(&id) {
             continue;
@@ -504,9 +511,13 @@ fn sweep_locks(place: &Place) -> Result<Vec<PathBuf>, SegmentError> {
         if super::registry::registry().lock(&path).is_some() {
             continue;
         }
-        let Ok(lock) = LockFile::existing(path.clone(), place.mode) else { continue };
+        let lock = LockFile::existing(path.clone(), place.mode, &place.owners);
+        let Ok(lock) = lock else { continue };
         // Locked, so that a creator which is about to lock it makes another one.
-        if lock.try_lock(byte_of(Term::FIRST)).unwrap_or(false) && lock::remove(&path).is_ok() {
+        if lock.is_open()
+            && lock.try_lock(byte_of(Term::FIRST)).unwrap_or(false)
+            && lock.remove().is_ok()
+        {
             removed.push(path);
         }
     }

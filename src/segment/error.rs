@@ -64,6 +64,19 @@ pub enum SegmentError {
         /// Whose it may be.
         wanted: Vec<u32>,
     },
+    /// Something that is no lock file has the name of one.
+    #[error(
+        "{at} is to be a lock file of user {}, and a file of user {found} is there; it is left alone, and the segment gets a successor with another one",
+        one_of(.wanted)
+    )]
+    LockFile {
+        /// The lock file.
+        at: Location,
+        /// Whose the other one is.
+        found: u32,
+        /// Whose it may be.
+        wanted: Vec<u32>,
+    },
     /// A System V segment of somebody else, or that somebody else has made.
     #[error(
         "{at} belongs to user {owner} and was made by user {creator}, who can still change it; wanted {} for both: if these users are to be trusted, add them to shm_owner, else use another shm_key",

@@ -13,6 +13,7 @@ use super::directory::{Listed, files};
 use super::error::SegmentError;
 use super::lock::{self, is_locked, locks};
 use super::name::foreign_lock;
+use super::trust::Trusted;
 use crate::descriptor::Kept;
 
 /// How many processes hold it, as far as locks tell: at least one if there is
@@ -48,7 +49,7 @@ pub fn sweep(found: &Listed, directory: &Path) -> Result<Vec<PathBuf>, SegmentEr
     swept.retain(|path| {
         let held =
             open(path).ok().is_none_or(|file| file.get().and_then(is_locked).unwrap_or(true));
-        !held && lock::remove(path).is_ok()
+        !held && lock::remove(path, &Trusted::with(&[])).is_ok()
     });
     Ok(swept)
 }

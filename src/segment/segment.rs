@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::backend::{Backend, Object, ObjectId, Parts};
 use super::error::SegmentError;
 use super::location::Location;
-use super::lock::{self, LockFile};
+use super::lock::LockFile;
 use super::name::Place;
 use super::registry::{Registry, registry};
 use super::whereabouts::Whereabouts;
@@ -125,17 +125,21 @@ impl Segment {
             Some(lock) => lock,
             None => {
                 let action = SegmentError::io("open the lock file", path.clone());
-                let lock = match LockFile::existing(path.clone(), parts.object.mode()) {
-                    // One that may only read makes none, for others could not use it.
-                    Err(error)
-                        if found == Found::ByName
-                            && error.kind() == io::ErrorKind::NotFound
-                            && parts.object.may_write() =>
-                    {
+                let (mode, owners) = (parts.object.mode(), &place.owners);
+                let existing = LockFile::existing(path.clone(), mode, owners);
+                let wanting = match &existing {
+                    Err(error) => found == Found::ByName && error.kind() == io::ErrorKind::NotFound,
+                    Ok(lock) => lock.is_occupied(),
+                };
+                // One that may only read makes none, for others could not use it.
+                let lock = match wanting && parts.object.may_write() {
+                    true => {
                         made = true;
-                        LockFile::open(path, parts.object.mode())
+                        // Closed before it is opened once more.
+                        drop(existing);
+                        LockFile::open(path, mode, owners)
                     }
-                    other => other,
+                    false => existing,
                 };
                 Arc::new(lock.map_err(action)?)
             }
@@ -157,7 +161,7 @@ impl Segment {
         let path = place.backend.store().lock_path(&place.directory, key, segment_id);
         let lock = match registry.lock(&path) {
             Some(lock) => Some(lock),
-            None => match LockFile::look(path.clone(), parts.object.mode()) {
+            None => match LockFile::look(path.clone(), parts.object.mode(), &place.owners) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => None,
                 Err(error) => return Err(SegmentError::io("open the lock file", path)(error)),
                 Ok(lock) => {
@@ -331,7 +335,7 @@ impl Segment {
     /// using it.
     pub(crate) fn remove_lock(&self) {
         if let Some(lock) = self.lock() {
-            let _ = lock::remove(lock.path());
+            let _ = lock.remove();
         }
     }
 
@@ -390,12 +394,15 @@ impl Segment {
     }
 
     /// Whether its name still leads to it, and whoever comes would be let in:
-    /// neither its mode, its length nor its header has changed for the worse. What
-    /// this process can't see counts as sound.
+    /// neither its user, its mode, its length nor its header has changed for the
+    /// worse, and its lock file can be used. What this process can't see counts as
+    /// sound.
     #[cfg(feature = "tend")]
     pub(crate) fn is_sound(&self) -> bool {
         let sound = |shared: &Shared| {
-            let sound = |lock| shared.object.is_sound(&self.identity, self.mapping(), lock);
+            let sound = |lock: &LockFile| {
+                !lock.is_occupied() && shared.object.is_sound(&self.identity, self.mapping(), lock)
+            };
             shared.lock().is_none_or(sound)
         };
         self.shared.as_ref().is_none_or(|shared| sound(shared))

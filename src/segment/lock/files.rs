@@ -3,6 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::super::trust::Trusted;
+use super::marks::is_locked;
+use super::open::{open_existing, take_away};
+
 /// The mode of the lock file of a segment of that mode: for those who may write the
 /// segment, and nobody else.
 pub fn lock_mode(mode: u32) -> u32 {
@@ -16,19 +20,36 @@ pub fn marks_path(lock: &Path) -> Option<PathBuf> {
     name.contains("-sysv-").then(|| lock.with_extension("marks"))
 }
 
-/// Removes a lock file and its file of marks; that one is gone is no error.
+/// Removes a lock file and its file of marks; that one is gone is no error. What has
+/// its name and is no lock file is taken away if that is allowed, and stays otherwise.
 ///
 /// # Errors
 /// What the system says of the lock file.
-pub fn remove(path: &Path) -> io::Result<()> {
+pub fn remove(path: &Path, trusted: &Trusted) -> io::Result<()> {
     // The lock file last: by its name the other one is found.
     if let Some(marks) = marks_path(path) {
-        let _ = std::fs::remove_file(marks);
+        if std::fs::remove_file(&marks).is_err() {
+            let _ = take_away(&marks, trusted);
+        }
     }
     match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            let occupied = open_existing(path, trusted).is_ok_and(|found| found.occupied);
+            if take_away(path, trusted) || occupied { Ok(()) } else { Err(error) }
+        }
         _ => Ok(()),
     }
+}
+
+/// Removes the file of marks of a lock file that is not there, unless somebody has a
+/// mark in it; its path if it did.
+pub fn sweep_marks(lock: &Path, owners: &[u32]) -> Option<PathBuf> {
+    let alone =
+        matches!(lock.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound);
+    let marks = marks_path(lock).filter(|_| alone)?;
+    let found = open_existing(&marks, &Trusted::with(owners)).ok()?.file?;
+    let held = found.get().and_then(is_locked).unwrap_or(true);
+    (!held && std::fs::remove_file(&marks).is_ok()).then_some(marks)
 }
 
 #[cfg(test)]

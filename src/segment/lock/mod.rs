@@ -22,27 +22,33 @@ mod open;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
+#[cfg(feature = "tend")]
+use rustix::fs::Stat;
 
+use super::error::SegmentError;
 use super::registry::registry;
+use super::trust::Trusted;
 use super::whereabouts::{Whereabouts, whereabouts};
-use crate::descriptor::{Kept, reopening};
+use crate::descriptor::reopening;
 use crate::layout::Lineage;
 use crate::protocol::Term;
 use crate::random::dice;
 pub(super) use bytes::try_own;
 use bytes::{flock, writer_of};
 use files::marks_path;
-pub(super) use files::{lock_mode, remove};
+pub(super) use files::{lock_mode, remove, sweep_marks};
 use marks::{MARKS, MARKS_END};
 pub use marks::{attach, attached, detach};
 pub(super) use marks::{is_locked, locks};
-use open::{Handle, Opened, create, open_existing, open_or_create};
+use open::{Handle, Opened, create, found_at, may_be_lock_file};
+pub(super) use open::{open_existing, open_or_create};
 
 /// The byte of the follower that watches most closely.
 pub const STANDBY: u64 = 1 << 20;
@@ -53,10 +59,14 @@ pub const RESERVE: u64 = STANDBY + 1;
 pub struct LockFile {
     path: PathBuf,
     mode: u32,
+    /// Users beside the effective one and root whose lock files are trusted.
+    owners: Vec<u32>,
     /// Exchanged when the name has come to lead to another file, and when the
     /// host has closed the descriptor. (Without a lock: a forked child could
     /// inherit it locked.)
     file: ArcSwap<Handle>,
+    /// Whether something that is no lock file had its name at the last look.
+    occupied: AtomicBool,
     /// The bytes that this process holds: F_GETLK never shows them.
     own: Mutex<BTreeSet<u64>>,
     /// The process whose bytes those are.
@@ -75,20 +85,17 @@ impl LockFile {
     ///
     /// # Errors
     /// What the system says; `AlreadyExists` if the name is taken.
-    pub fn create(path: PathBuf, mode: u32) -> io::Result<LockFile> {
+    pub fn create(path: PathBuf, mode: u32, owners: &[u32]) -> io::Result<LockFile> {
         // One that sweeps may find it before it is locked. It locks the byte
         // before it removes the file: then there is another try.
         for _ in 0..100 {
-            let file = create(&path, lock_mode(mode))?;
-            let lock = LockFile::first(&path, mode, file).inspect_err(|_| {
-                let _ = remove(&path);
-            })?;
-            if lock.try_lock(byte_of(Term::FIRST))? && lock.whereabouts() == Whereabouts::Here {
+            let lock = LockFile::first(&path, mode, owners)?;
+            if lock.try_lock(byte_of(Term::FIRST))? && lock.is_at_its_names() {
                 return Ok(lock);
             }
             // The one that sweeps has it, and is about to remove it.
             for _ in 0..100 {
-                if lock.whereabouts() != Whereabouts::Here {
+                if !lock.is_at_its_names() {
                     break;
                 }
                 std::thread::sleep(Duration::from_millis(1));
@@ -97,45 +104,63 @@ impl LockFile {
         Err(io::Error::other("a new lock file was removed again and again by another process"))
     }
 
-    /// A new lock file, with its file of marks.
-    fn first(path: &Path, mode: u32, file: Kept) -> io::Result<LockFile> {
-        let marks = match marks_path(path) {
-            None => None,
-            Some(marks) => {
-                let file = open_or_create(&marks, mode)?;
-                Some(LockFile::of(marks, mode, file, None))
-            }
+    /// A new lock file, with its file of marks. That one is made first: once the lock
+    /// file is there its name can be read, and a stranger could be faster.
+    fn first(path: &Path, mode: u32, owners: &[u32]) -> io::Result<LockFile> {
+        let made = |path: &Path, mode, marks| {
+            let file = Opened::made(create(path, mode)?);
+            Ok::<_, io::Error>(LockFile::of(path.to_path_buf(), mode, owners, file, marks))
         };
-        Ok(LockFile::of(path.to_path_buf(), lock_mode(mode), (Some(file), true), marks))
+        let marks_path = marks_path(path);
+        let marks = marks_path.as_deref().map(|path| made(path, mode, None)).transpose()?;
+        made(path, lock_mode(mode), marks).inspect_err(|_| {
+            let _ = marks_path.map(std::fs::remove_file);
+        })
+    }
+
+    /// Whether nobody has swept it, or its file of marks, away.
+    fn is_at_its_names(&self) -> bool {
+        self.whereabouts() == Whereabouts::Here
+            && self.marks.as_ref().is_none_or(|marks| marks.is_at_its_names())
     }
 
     /// Opens the lock file of a segment of that mode, as far as this process may,
-    /// and makes it anew if it is gone.
+    /// and makes it again if it is gone, or something that is no lock file has its
+    /// name and can be taken away. Where it can't, this process goes without.
     ///
     /// # Errors
     /// What the system says.
-    pub fn open(path: PathBuf, mode: u32) -> io::Result<LockFile> {
-        let file = open_or_create(&path, lock_mode(mode))?;
-        Ok(LockFile::with_marks(path, mode, file))
+    pub fn open(path: PathBuf, mode: u32, owners: &[u32]) -> io::Result<LockFile> {
+        let file = open_or_create(&path, lock_mode(mode), &Trusted::with(owners))?;
+        Ok(LockFile::with_marks(path, mode, owners, file))
     }
 
-    fn with_marks(path: PathBuf, mode: u32, file: Opened) -> LockFile {
+    fn with_marks(path: PathBuf, mode: u32, owners: &[u32], file: Opened) -> LockFile {
+        let trusted = Trusted::with(owners);
         // Without it this process counts as attached to nobody; it is made again by
         // those that may.
-        let opened = |marks: &Path| match file.1 {
-            true => open_or_create(marks, mode),
-            false => open_existing(marks),
+        let opened = |marks: &Path| match file.writable {
+            true => open_or_create(marks, mode, &trusted),
+            false => open_existing(marks, &trusted),
         };
         let marks = marks_path(&path);
         let marks = marks.and_then(|path| opened(&path).ok().map(|file| (path, file)));
-        let marks = marks.map(|(path, file)| LockFile::of(path, mode, file, None));
-        LockFile::of(path, lock_mode(mode), file, marks)
+        let marks = marks.map(|(path, file)| LockFile::of(path, mode, owners, file, None));
+        LockFile::of(path, lock_mode(mode), owners, file, marks)
     }
 
-    fn of(path: PathBuf, mode: u32, file: Opened, marks: Option<LockFile>) -> LockFile {
+    fn of(
+        path: PathBuf,
+        mode: u32,
+        owners: &[u32],
+        file: Opened,
+        marks: Option<LockFile>,
+    ) -> LockFile {
+        let occupied = AtomicBool::new(file.occupied);
         let file = ArcSwap::new(Handle::new(file, &path));
         let (marks, lineage) = (marks.map(Box::new), Lineage::current());
-        LockFile { path, mode, file, own: Mutex::default(), lineage, marks }
+        let (owners, own) = (owners.to_vec(), Mutex::default());
+        LockFile { path, mode, owners, file, occupied, own, lineage, marks }
     }
 
     /// The same in a forked child that may not open it: with the descriptor that
@@ -148,7 +173,9 @@ impl LockFile {
         inherited.then(|| LockFile {
             path: self.path.clone(),
             mode: self.mode,
+            owners: self.owners.clone(),
             file: ArcSwap::new(handle),
+            occupied: AtomicBool::new(self.is_occupied()),
             own: Mutex::default(),
             lineage: Lineage::current(),
             marks: marks.map(Box::new),
@@ -160,21 +187,48 @@ impl LockFile {
     ///
     /// # Errors
     /// What the system says; `NotFound` if it is not there.
-    pub fn existing(path: PathBuf, mode: u32) -> io::Result<LockFile> {
-        let file = open_existing(&path)?;
-        Ok(LockFile::with_marks(path, mode, file))
+    pub fn existing(path: PathBuf, mode: u32, owners: &[u32]) -> io::Result<LockFile> {
+        let file = open_existing(&path, &Trusted::with(owners))?;
+        Ok(LockFile::with_marks(path, mode, owners, file))
+    }
+
+    fn trusted(&self) -> Trusted {
+        Trusted::with(&self.owners)
+    }
+
+    /// Whether something that is no lock file has its name, or that of its file of
+    /// marks, and could not be taken away: newcomers can't open it.
+    pub fn is_occupied(&self) -> bool {
+        // Relaxed: it stands for itself.
+        self.occupied.load(Ordering::Relaxed)
+            || self.marks.as_ref().is_some_and(|marks| marks.is_occupied())
+    }
+
+    /// What has its name, or that of its file of marks, if that is no lock file.
+    #[cfg(feature = "tend")]
+    pub(crate) fn occupant(&self) -> Option<SegmentError> {
+        let (path, wanted) = (self.path.clone(), self.trusted());
+        let found = found_at(&path).ok().filter(|found| !may_be_lock_file(found, &wanted));
+        let owner = |found: Stat| SegmentError::LockFile {
+            at: path.into(),
+            found: found.st_uid,
+            wanted: wanted.users(),
+        };
+        found.map(owner).or_else(|| self.marks.as_ref()?.occupant())
     }
 
     /// As [`existing`](Self::existing), for a look: no file of marks is made either.
     ///
     /// # Errors
     /// As [`existing`](Self::existing).
-    pub(super) fn look(path: PathBuf, mode: u32) -> io::Result<LockFile> {
-        let file = open_existing(&path)?;
+    pub(super) fn look(path: PathBuf, mode: u32, owners: &[u32]) -> io::Result<LockFile> {
+        let trusted = Trusted::with(owners);
+        let open = |path: &Path| open_existing(path, &trusted);
+        let file = open(&path)?;
         let marks = marks_path(&path);
-        let marks = marks.and_then(|path| open_existing(&path).ok().map(|file| (path, file)));
-        let marks = marks.map(|(path, file)| LockFile::of(path, mode, file, None));
-        Ok(LockFile::of(path, lock_mode(mode), file, marks))
+        let marks = marks.and_then(|path| open(&path).ok().map(|file| (path, file)));
+        let marks = marks.map(|(path, file)| LockFile::of(path, mode, owners, file, None));
+        Ok(LockFile::of(path, lock_mode(mode), owners, file, marks))
     }
 
     /// Its path.
@@ -213,18 +267,35 @@ impl LockFile {
     /// Opens what the name leads to, and takes the bytes there that this process
     /// held, those that are still to be had. One thread at a time.
     fn another(&self) -> io::Result<Arc<Handle>> {
-        let fresh = Handle::new(open_or_create(&self.path, self.mode)?, &self.path);
-        let file = fresh.file()?;
-        if self.lineage == Lineage::current() {
+        let opened = open_or_create(&self.path, self.mode, &self.trusted())?;
+        self.occupied.store(opened.occupied, Ordering::Relaxed);
+        let handle = self.file.load_full();
+        if opened.occupied && handle.file.is_some() && !handle.is_lost() {
+            // Those that have it open as well meet there as before.
+            return Ok(handle);
+        }
+        let fresh = Handle::new(opened, &self.path);
+        self.use_instead(&fresh)?;
+        Ok(fresh)
+    }
+
+    /// Goes on with another open file, and takes the bytes there that this process
+    /// held.
+    fn use_instead(&self, fresh: &Arc<Handle>) -> io::Result<()> {
+        if self.lineage != Lineage::current() {
+            return Ok(());
+        }
+        if !fresh.is_alone() {
+            let file = fresh.file()?;
             self.with_own(|own| {
                 own.retain(|&byte| {
                     let kind = if byte < MARKS { libc::F_WRLCK } else { libc::F_RDLCK };
                     fcntl(file, FcntlArg::F_SETLK(&flock(kind, byte, 1))).is_ok()
                 });
             });
-            self.file.store(fresh.clone());
         }
-        Ok(fresh)
+        self.file.store(fresh.clone());
+        Ok(())
     }
 
     /// Whether this process may look at the locks.
@@ -246,6 +317,10 @@ impl LockFile {
         let handle = self.handle()?;
         if !handle.writable {
             return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        if handle.is_alone() {
+            self.with_own(|own| own.insert(byte));
+            return Ok(true);
         }
         match fcntl(handle.file()?, FcntlArg::F_SETLK(&flock(libc::F_WRLCK, byte, 1))) {
             Ok(_) => {
@@ -279,6 +354,9 @@ impl LockFile {
     /// What the system says.
     pub fn held_by_other(&self, byte: u64) -> io::Result<bool> {
         let handle = self.handle()?;
+        if handle.is_alone() {
+            return Ok(false);
+        }
         writer_of(handle.file()?, byte).map(|found| found.is_some())
     }
 
@@ -310,7 +388,9 @@ impl LockFile {
         let byte = dice().u64(MARKS..MARKS_END);
         // A read lock: who may only look can take it too.
         let handle = self.handle()?;
-        fcntl(handle.file()?, FcntlArg::F_SETLK(&flock(libc::F_RDLCK, byte, 1)))?;
+        if !handle.occupied {
+            fcntl(handle.file()?, FcntlArg::F_SETLK(&flock(libc::F_RDLCK, byte, 1)))?;
+        }
         self.with_own(|own| own.insert(byte));
         Ok(byte)
     }
@@ -329,11 +409,11 @@ impl LockFile {
         if let Some(marks) = &self.marks {
             return marks.marks();
         }
+        let own = self.with_own(|own| own.range(MARKS..MARKS_END).count());
         if !self.is_open() {
-            return Ok(0);
+            return Ok(own);
         }
         let handle = self.handle()?;
-        let own = self.with_own(|own| own.range(MARKS..MARKS_END).count());
         Ok(own + attached(handle.file()?)?)
     }
 
@@ -376,15 +456,15 @@ impl LockFile {
         }
         if !self.is_open() {
             // It may be opened by now.
-            if let (Ok(opened @ (Some(_), _)), true) =
-                (open_existing(&self.path), self.lineage == Lineage::current())
-            {
-                self.file.store(Handle::new(opened, &self.path));
-            }
-            return Ok(false);
+            let _alone = reopening();
+            return Ok(self.opened_by_now().is_some_and(|alone| alone));
         }
-        let stays = || !self.file.load().is_lost() && self.whereabouts() != Whereabouts::Gone;
-        if stays() || self.lineage != Lineage::current() {
+        let here = || !self.file.load().is_lost() && self.whereabouts() != Whereabouts::Gone;
+        let stays = || here() || self.lineage != Lineage::current();
+        if stays() {
+            if here() {
+                self.occupied.store(false, Ordering::Relaxed);
+            }
             return Ok(false);
         }
         let _alone = reopening();
@@ -392,7 +472,37 @@ impl LockFile {
         if !stays {
             self.another()?;
         }
-        Ok(!stays)
+        Ok(!stays && !self.is_occupied())
+    }
+
+    /// Opens a file that could not be opened, if it can be now; whether this process
+    /// went without until then. One thread at a time.
+    fn opened_by_now(&self) -> Option<bool> {
+        let without = self.file.load_full();
+        if without.file.is_some() || self.lineage != Lineage::current() {
+            return None;
+        }
+        let opened = match without.writable {
+            true => open_or_create(&self.path, self.mode, &self.trusted()),
+            false => open_existing(&self.path, &self.trusted()),
+        };
+        let opened = opened.ok()?;
+        self.occupied.store(opened.occupied, Ordering::Relaxed);
+        if opened.file.is_none() {
+            return None;
+        }
+        self.use_instead(&Handle::new(opened, &self.path)).ok()?;
+        Some(without.writable)
+    }
+
+    /// Removes the lock file and its file of marks; whoever has it open goes on using
+    /// it. What has its name and is no lock file is taken away if that is allowed, and
+    /// stays otherwise.
+    ///
+    /// # Errors
+    /// What the system says of a lock file.
+    pub(super) fn remove(&self) -> io::Result<()> {
+        remove(&self.path, &self.trusted())
     }
 }
 
@@ -405,7 +515,7 @@ mod tests {
     fn h87_only_a_write_lock_counts_as_an_owners() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tendmap-00000001-v3-0000000000000001.lock");
-        let lock = LockFile::open(path.clone(), 0o640).unwrap();
+        let lock = LockFile::open(path.clone(), 0o640, &[]).unwrap();
         let other = std::fs::File::options().read(true).write(true).open(&path).unwrap();
         set(&other, libc::F_RDLCK, 0, 0);
         assert!(!lock.held_by_other(7).unwrap() && lock.holder(7).is_none());

@@ -1,32 +1,55 @@
-//! Opening the file, as far as this process may.
+//! Opening the file, as far as this process may, and only one that can be trusted.
+//!
+//! The names of lock files can be read by everybody who may list the directory, and
+//! in one that everybody may write a stranger can put something there where a file
+//! has been removed. What is a stranger's, no regular file, or open to every user is
+//! no lock file: its locks say nothing. It is taken away where the system allows
+//! that. Where it does not, as in a directory with the sticky bit, the name is
+//! *occupied*: whoever has the lock file open goes on with that, the others go by the
+//! owner's signs of life, and an owner makes a successor of the segment, whose lock
+//! file has a new, random name.
+//!
+//! A hard link to some other file of a trusted user has that user. So a lock file
+//! holds its own name, and counts with several links only if it does.
 
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags, fchmod};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fchmod, lstat, unlinkat};
+use rustix::io::{Errno, pread, pwrite};
+use rustix::process::{Resource, getrlimit};
 
+use super::super::trust::Trusted;
 use super::super::whereabouts::directory_of;
 use crate::descriptor::{Kept, ObjectId};
 use crate::layout::Lineage;
+
+/// How often what occupies a name is taken away before somebody must be putting it
+/// there as fast.
+const TRIES: usize = 16;
 
 /// An open lock file. In a forked child it is never closed: that would drop
 /// locks that the child has taken through a descriptor of its own.
 #[derive(Debug)]
 pub struct Handle {
-    /// `None` if this process may not open it, and while it is dropped.
+    /// `None` if this process may not open it or its name is occupied, and while it
+    /// is dropped.
     pub file: Option<Kept>,
     /// Whether it may take bytes.
     pub writable: bool,
+    /// Whether something that is no lock file had its name.
+    pub occupied: bool,
     pub directory: Option<ObjectId>,
-    lineage: Lineage,
+    pub lineage: Lineage,
 }
 
 impl Handle {
-    pub fn new((file, writable): Opened, path: &Path) -> Arc<Handle> {
+    pub fn new(opened: Opened, path: &Path) -> Arc<Handle> {
+        let Opened { file, writable, occupied } = opened;
         let directory = directory_of(path);
-        Arc::new(Handle { file, writable, directory, lineage: Lineage::current() })
+        Arc::new(Handle { file, writable, occupied, directory, lineage: Lineage::current() })
     }
 
     /// Whether the host has closed it.
@@ -38,6 +61,11 @@ impl Handle {
         let barred = || io::ErrorKind::PermissionDenied;
         self.file.as_ref().ok_or_else(barred)?.get()
     }
+
+    /// Whether this process takes bytes without a file: others see none of them.
+    pub fn is_alone(&self) -> bool {
+        self.occupied && self.file.is_none() && self.writable
+    }
 }
 
 impl Drop for Handle {
@@ -48,8 +76,59 @@ impl Drop for Handle {
     }
 }
 
-/// A file, if it may be opened, and whether it is open for writing.
-pub type Opened = (Option<Kept>, bool);
+/// What came of opening a lock file.
+#[derive(Debug)]
+pub struct Opened {
+    /// The file, if it may be opened.
+    pub file: Option<Kept>,
+    /// Whether it is open for writing; of an occupied name, whether it would be.
+    pub writable: bool,
+    /// Whether its name is occupied.
+    pub occupied: bool,
+}
+
+impl Opened {
+    const BARRED: Opened = Opened { file: None, writable: false, occupied: false };
+    const OCCUPIED: Opened = Opened { file: None, writable: false, occupied: true };
+
+    /// A file that is open for writing.
+    pub fn made(file: Kept) -> Opened {
+        Opened { file: Some(file), writable: true, occupied: false }
+    }
+}
+
+/// What the system has at the name of a lock file.
+///
+/// # Errors
+/// What the system says.
+pub fn found_at(path: &Path) -> io::Result<Stat> {
+    Ok(lstat(path)?)
+}
+
+/// Whether that may be a lock file, as far as can be seen before it is open.
+pub fn may_be_lock_file(found: &Stat, trusted: &Trusted) -> bool {
+    FileType::from_raw_mode(found.st_mode) == FileType::RegularFile
+        && found.st_mode & 0o002 == 0
+        && trusted.may_have(found.st_uid)
+}
+
+/// Whether an open file is a lock file.
+fn is_lock_file(file: &Kept, path: &Path, trusted: &Trusted) -> bool {
+    let (Some(found), Ok(open)) = (file.stat(), file.get()) else { return false };
+    may_be_lock_file(&found, trusted)
+        && trusted.has_file(found.st_uid, open)
+        && (found.st_nlink <= 1 || holds(open, label(path)))
+}
+
+/// What a lock file holds: its name.
+fn label(path: &Path) -> &[u8] {
+    path.file_name().map_or(b"", |name| name.as_encoded_bytes())
+}
+
+fn holds(file: BorrowedFd<'_>, label: &[u8]) -> bool {
+    let mut found = vec![0; label.len() + 1];
+    pread(file, &mut found, 0).is_ok_and(|length| found[..length] == *label)
+}
 
 /// Makes a file of that mode, whatever the umask. Nothing is left if it can't be
 /// kept.
@@ -61,36 +140,151 @@ pub fn create(path: &Path, mode: u32) -> io::Result<Kept> {
         fchmod(kept.get()?, mode)?;
         Ok(kept)
     });
-    kept.inspect_err(|_| {
+    let kept = kept.inspect_err(|_| {
         let _ = std::fs::remove_file(path);
-    })
+    })?;
+    let label = label(path);
+    // Where it can't be written the file counts as long as it has one link. (The
+    // kernel ends a process that writes beyond its limit.)
+    if getrlimit(Resource::Fsize).current.is_none_or(|limit| limit >= label.len() as u64) {
+        let _ = kept.get().map(|file| pwrite(file, label, 0));
+    }
+    Ok(kept)
 }
 
+/// Opens the lock file, and makes it if there is none. What occupies its name is
+/// taken away where that is allowed.
+///
 /// A file that another user has made is opened without the wish to make it:
 /// Linux refuses that in sticky directories (`fs.protected_regular`).
-pub fn open_or_create(path: &Path, mode: u32) -> io::Result<Opened> {
-    loop {
-        match open_existing(path) {
+pub fn open_or_create(path: &Path, mode: u32, trusted: &Trusted) -> io::Result<Opened> {
+    let occupied = Opened { writable: true, ..Opened::OCCUPIED };
+    for _ in 0..TRIES {
+        match open_existing(path, trusted) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Ok(found) if found.occupied => match take_away(path, trusted) {
+                true => {}
+                false => return Ok(occupied),
+            },
             other => return other,
         }
         match create(path, mode) {
             // Somebody else was faster.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            made => return made.map(|made| (Some(made), true)),
+            made => return made.map(Opened::made),
         }
     }
+    Ok(occupied)
 }
 
 /// For writing, else for a look, else not at all.
-pub fn open_existing(path: &Path) -> io::Result<Opened> {
+pub fn open_existing(path: &Path, trusted: &Trusted) -> io::Result<Opened> {
     let refused = [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem];
+    // Looked at first: opening alone does something to a device, or with a pipe.
+    match found_at(path) {
+        Ok(found) if !may_be_lock_file(&found, trusted) => return Ok(Opened::OCCUPIED),
+        Err(error) if refused.contains(&error.kind()) => return Ok(Opened::BARRED),
+        other => drop(other?),
+    }
     let open = |flags| Kept::open(path, flags, Mode::empty());
-    match open(OFlags::RDWR) {
+    let (opened, writable) = match open(OFlags::RDWR) {
         Err(error) if refused.contains(&error.kind()) => match open(OFlags::RDONLY) {
-            Err(error) if refused.contains(&error.kind()) => Ok((None, false)),
-            other => other.map(|file| (Some(file), false)),
+            Err(error) if refused.contains(&error.kind()) => return Ok(Opened::BARRED),
+            other => (other, false),
         },
-        other => other.map(|file| (Some(file), true)),
+        other => (other, true),
+    };
+    match opened {
+        Ok(file) if is_lock_file(&file, path, trusted) => {
+            Ok(Opened { file: Some(file), writable, occupied: false })
+        }
+        // Something else has come there since.
+        Ok(_) => Ok(Opened::OCCUPIED),
+        Err(error) if is_no_file(&error) => Ok(Opened::OCCUPIED),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_no_file(error: &io::Error) -> bool {
+    let no_file = [Errno::LOOP, Errno::NXIO, Errno::NODEV, Errno::ISDIR];
+    Errno::from_io_error(error).is_some_and(|error| no_file.contains(&error))
+}
+
+/// Takes away what occupies a name; whether it is gone. Should somebody put a lock
+/// file there just now, that one is made again: locks only say when.
+pub fn take_away(path: &Path, trusted: &Trusted) -> bool {
+    match open_existing(path, trusted) {
+        Ok(found) if found.occupied => {}
+        Err(error) => return error.kind() == io::ErrorKind::NotFound,
+        Ok(_) => return true,
+    }
+    match unlinkat(CWD, path, AtFlags::empty()) {
+        Err(Errno::ISDIR | Errno::PERM) => unlinkat(CWD, path, AtFlags::REMOVEDIR).is_ok(),
+        Err(error) => error == Errno::NOENT,
+        Ok(()) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn found(path: &Path) -> (bool, bool) {
+        let opened = open_existing(path, &Trusted::with(&[])).unwrap();
+        (opened.file.is_some(), opened.occupied)
+    }
+
+    #[test]
+    fn h124_what_is_no_lock_file_is_not_opened_and_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tendmap-00000001-v3-0000000000000001.lock");
+        let other = folder.path().join("other");
+        let (occupied, good) = ((false, true), (true, false));
+        let pipe = |path: &Path| {
+            let made = std::process::Command::new("mkfifo").arg(path).status();
+            assert!(made.unwrap().success());
+        };
+        let world = |path: &Path| {
+            fs::write(path, "").unwrap();
+            fs::set_permissions(path, PermissionsExt::from_mode(0o666)).unwrap();
+        };
+        let socket = |path: &Path| drop(std::os::unix::net::UnixListener::bind(path).unwrap());
+        let linked = |path: &Path| fs::hard_link(&other, path).unwrap();
+        let to_nothing = |path: &Path| symlink("/nowhere/at/all", path).unwrap();
+        let to_file = |path: &Path| symlink(&other, path).unwrap();
+        let folder_there = |path: &Path| fs::create_dir(path).unwrap();
+        fs::write(&other, "of a trusted user").unwrap();
+        let kinds: [&dyn Fn(&Path); 7] =
+            [&pipe, &world, &socket, &linked, &to_nothing, &to_file, &folder_there];
+        for (number, plant) in kinds.into_iter().enumerate() {
+            plant(&path);
+            assert_eq!(found(&path), occupied, "{number}");
+            let opened = open_or_create(&path, 0o600, &Trusted::with(&[])).unwrap();
+            assert!(opened.file.is_some() && opened.writable && !opened.occupied, "{number}");
+            assert_eq!(found(&path), good, "{number}");
+            fs::remove_file(&path).unwrap();
+        }
+        assert_eq!(fs::read(&other).unwrap(), b"of a trusted user");
+        // One that can't be taken away.
+        fs::create_dir_all(path.join("full")).unwrap();
+        let opened = open_or_create(&path, 0o600, &Trusted::with(&[])).unwrap();
+        assert!(opened.file.is_none() && opened.writable && opened.occupied);
+    }
+
+    #[test]
+    fn h124_a_lock_file_with_another_name_is_one_only_at_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, second) = (folder.path().join("a.lock"), folder.path().join("b.lock"));
+        drop(create(&path, 0o600).unwrap());
+        fs::hard_link(&path, &second).unwrap();
+        assert_eq!(found(&path), (true, false), "a second name takes nothing from it");
+        assert_eq!(found(&second), (false, true));
+        // One that a crash left before it held its name.
+        let third = folder.path().join("c.lock");
+        fs::write(&third, "").unwrap();
+        fs::set_permissions(&third, PermissionsExt::from_mode(0o600)).unwrap();
+        assert_eq!(found(&third), (true, false));
     }
 }

@@ -4,11 +4,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Mode, OFlags, fchmod, lstat};
+use rustix::fs::lstat;
 
-use super::super::error::SegmentError;
-use super::super::lock::{lock_mode, try_own};
+use super::super::lock::{lock_mode, open_or_create, try_own};
 use super::super::name::{Place, creation_path};
+use super::super::trust::Trusted;
 use crate::descriptor::{Kept, ObjectId};
 use crate::layout::shm_stat;
 
@@ -16,6 +16,9 @@ use crate::layout::shm_stat;
 /// before it is taken for stopped. Making a segment takes less than a
 /// millisecond.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a half-made segment may stay so where no lock says anything. It must be
+/// less than others take to look at one.
+const UNLOCKED_PATIENCE: Duration = Duration::from_millis(200);
 
 /// While it lives, this process makes the segment of a key.
 ///
@@ -23,32 +26,34 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// is there only while somebody makes one. Its byte belongs to the descriptor:
 /// the kernel frees it when the creator dies. Like every lock it decides only
 /// *when* something is done: a creator whose half-made segment was taken from it
-/// finds that out, and begins anew.
+/// finds that out, and begins anew. So where there can be no such lock file, because
+/// its name is a stranger's or this process may not open what is there, a half-made
+/// segment is somebody's work for a moment, and nobody's after it.
 #[derive(Debug)]
 pub struct Creation {
     path: PathBuf,
-    file: Kept,
+    /// `None` where there can be no lock file.
+    file: Option<Kept>,
     held: bool,
+    begun: Instant,
 }
 
 impl Creation {
     /// Takes the byte, waiting for another creator at most for a second; one
     /// that was stopped stops nobody.
-    ///
-    /// # Errors
-    /// [`SegmentError::Io`] if there can be no lock file.
-    pub fn begin(place: &Place) -> Result<Creation, SegmentError> {
+    pub fn begin(place: &Place) -> Creation {
         let begun = Instant::now();
         let path = creation_path(&place.directory, place.key);
         loop {
-            let action = || SegmentError::io("lock", &path);
-            let (file, held) = open(&path, place.mode).map_err(action())?;
+            let Ok((file, held)) = open(&path, place) else {
+                return Creation { path, file: None, held: false, begun };
+            };
             // Its last holder may just have removed it.
             if held && !is_at(&path, &file) {
                 continue;
             }
             if held || begun.elapsed() >= PATIENCE {
-                return Ok(Creation { path, file, held });
+                return Creation { path, file: Some(file), held, begun };
             }
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -57,29 +62,28 @@ impl Creation {
     /// Whether a half-made segment is nobody's work: the byte is this
     /// process's, and nobody has it mapped; or its creator is stopped.
     pub fn is_abandoned(&self, id: i32) -> bool {
-        !self.held || shm_stat(id).is_ok_and(|found| found.mappings == 0)
+        match (&self.file, self.held) {
+            (None, _) => self.begun.elapsed() >= UNLOCKED_PATIENCE,
+            (Some(_), false) => true,
+            (Some(_), true) => shm_stat(id).is_ok_and(|found| found.mappings == 0),
+        }
     }
 }
 
-fn open(path: &Path, mode: u32) -> io::Result<(Kept, bool)> {
-    // As the segment's lock file: a process that may only read holds no maker up.
-    let mode = Mode::from_raw_mode(lock_mode(mode));
-    // What is there may be another user's, who has left it: Linux does not let that
-    // be made in a sticky directory (`fs.protected_regular`).
-    let file = match Kept::open(path, OFlags::RDWR, Mode::empty()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Kept::open(path, OFlags::RDWR | OFlags::CREATE, mode)?
-        }
-        other => other?,
-    };
-    // Whatever the umask; only its owner may, and has.
-    let _ = fchmod(file.get()?, mode);
+/// As the segment's lock file: a process that may only read holds no maker up.
+fn open(path: &Path, place: &Place) -> io::Result<(Kept, bool)> {
+    let trusted = Trusted::with(&place.owners);
+    let opened = open_or_create(path, lock_mode(place.mode), &trusted)?;
+    let file = opened.file.filter(|_| opened.writable);
+    let file = file.ok_or(io::ErrorKind::PermissionDenied)?;
     let held = try_own(file.get()?)?;
     Ok((file, held))
 }
 
-fn open_existing(path: &Path) -> io::Result<(Kept, bool)> {
-    let file = Kept::open(path, OFlags::RDWR, Mode::empty())?;
+fn open_existing(path: &Path, place: &Place) -> io::Result<(Kept, bool)> {
+    let opened = super::super::lock::open_existing(path, &Trusted::with(&place.owners))?;
+    let file = opened.file.filter(|_| opened.writable);
+    let file = file.ok_or(io::ErrorKind::PermissionDenied)?;
     let held = file.get().and_then(try_own).unwrap_or(false);
     Ok((file, held))
 }
@@ -90,7 +94,8 @@ fn is_at(path: &Path, file: &Kept) -> bool {
 
 impl Drop for Creation {
     fn drop(&mut self) {
-        if self.held && is_at(&self.path, &self.file) {
+        let Some(file) = self.file.as_ref().filter(|_| self.held) else { return };
+        if is_at(&self.path, file) {
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -99,15 +104,15 @@ impl Drop for Creation {
 /// Whether somebody makes a segment of the key.
 pub fn is_going_on(place: &Place) -> bool {
     let path = creation_path(&place.directory, place.key);
-    open_existing(&path).is_ok_and(|(_, held)| !held)
+    open_existing(&path, place).is_ok_and(|(_, held)| !held)
 }
 
 /// Removes the lock file that a dead creator left.
 pub fn sweep(place: &Place) -> Option<PathBuf> {
     let path = creation_path(&place.directory, place.key);
-    let (file, held) = open_existing(&path).ok()?;
+    let (file, held) = open_existing(&path, place).ok()?;
     // Dropped, it removes what it holds.
-    let creation = Creation { path: path.clone(), file, held };
-    drop(creation);
+    let begun = Instant::now();
+    drop(Creation { path: path.clone(), file: Some(file), held, begun });
     held.then_some(path)
 }

@@ -85,7 +85,7 @@ impl Unlinked for Unkeyed {
     }
 
     fn link(&mut self) -> Result<Option<Parts>, SegmentError> {
-        let creation = Creation::begin(&self.place)?;
+        let creation = Creation::begin(&self.place);
         let begun = Instant::now();
         let mut tries = 0;
         while tries < TRIES {

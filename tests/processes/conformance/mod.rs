@@ -5,6 +5,7 @@ mod alone;
 mod environment;
 mod host_program;
 mod inherited;
+mod planted;
 mod together;
 mod trust;
 
@@ -70,6 +71,7 @@ fn all() -> Vec<(Mode, Test)> {
         if mode != Mode::Private {
             tests.extend(together::tests());
             tests.extend(trust::tests());
+            tests.extend(planted::tests());
         }
         all.extend(tests.into_iter().map(|test| (mode, test)));
     }
