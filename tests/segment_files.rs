@@ -127,6 +127,32 @@ fn h128_a_file_that_its_group_may_write_is_refused_unless_allowed() {
     }
 }
 
+/// An access control list that lets another user write shows in the group's bits, which
+/// are its mask.
+#[test]
+fn h128_an_access_control_list_that_lets_others_write_counts_as_group_write() {
+    let directory = directory();
+    let place = place(&directory);
+    orphan(&place);
+    let none = u32::MAX;
+    // Owner rw, user 12345 rw, group and others nothing, mask rw.
+    let entries =
+        [(1_u16, 6_u16, none), (2, 6, 12_345), (4, 0, none), (16, 6, none), (32, 0, none)];
+    let mut list = 2_u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in entries {
+        list.extend(tag.to_le_bytes().into_iter().chain(permissions.to_le_bytes()));
+        list.extend(id.to_le_bytes());
+    }
+    let name = "system.posix_acl_access";
+    let flags = rustix::fs::XattrFlags::empty();
+    if let Err(error) = rustix::fs::setxattr(place.segment(1), name, &list, flags) {
+        println!("skipped: no access control lists here: {error}");
+        return;
+    }
+    assert!(matches!(attach_error(&place), SegmentError::GroupWrite { found: 0o660, .. }));
+    Reader::attach(&Place { allow_group_write: true, ..place }).unwrap();
+}
+
 #[test]
 fn h128_no_file_that_its_group_may_write_is_made_unless_allowed() {
     let directory = directory();

@@ -27,6 +27,8 @@ fn errors() -> Vec<Box<dyn std::error::Error>> {
         Box::new(SegmentError::Owner { at: at(), found: 7, wanted: vec![0, 5001] }),
         Box::new(SegmentError::Owner { at: at(), found: 7, wanted: vec![0] }),
         Box::new(SegmentError::Maker { at: at(), owner: 0, creator: 7, wanted: vec![0] }),
+        Box::new(SegmentError::GroupWrite { at: at(), found: 0o660 }),
+        Box::new(ConfigError::GroupWrite { found: 0o660 }),
         Box::new(SegmentError::NotFound { key: 1, directory: FOREIGN.into() }),
         Box::new(SegmentError::NoSpace { wanted: 2, directory: FOREIGN.into(), free: 1 }),
         Box::new(SegmentError::Io {

@@ -11,7 +11,7 @@ use super::error::SegmentError;
 use super::foreign;
 use super::location::Location;
 use super::lock::{self, LockFile, byte_of};
-use super::name::{Place, SegmentName};
+use super::name::{Place, SegmentName, resolved};
 use super::segment::Segment;
 use super::trust::Trusted;
 use super::wait::wake;
@@ -68,6 +68,9 @@ pub struct Listed {
 /// # Errors
 /// [`SegmentError::Io`] if the directory can't be read.
 pub fn list(directory: &Path) -> Result<Vec<Listed>, SegmentError> {
+    // By the name that this process has its lock files under, if it has any there: to
+    // open and close one a second time would free its locks.
+    let directory = &resolved(directory);
     let mut listed = Vec::new();
     for backend in Backend::ALL {
         listed.extend(backend.store().list(directory)?);
@@ -318,6 +321,7 @@ pub(crate) fn check_backend(place: &Place) -> Result<(), SegmentError> {
 /// [`SegmentError::InUse`] if a process is attached and `force` is not given,
 /// and why that can't be told; [`SegmentError::NotFound`].
 pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError> {
+    let place = &Place { directory: resolved(&place.directory), ..place.clone() };
     let store = place.backend.store();
     let mut listed = store.list(&place.directory)?;
     listed.retain(|found| found.name.key == place.key);

@@ -111,10 +111,11 @@ def test_a_status_can_be_asked_for_without_taking_part(client, settings, directo
 
 def test_h129_asking_for_the_status_makes_no_file(cluster, settings, directory):
     # An owner that dies, and its lock file is gone.
+    hosts = cluster.hosts
     pid = os.fork()
     if pid == 0:
         try:
-            kept = tendmap.Client(cluster.hosts, **settings)
+            kept = tendmap.Client(hosts, **settings)
             os.kill(os.getpid(), signal.SIGKILL if kept.role == "owner" else signal.SIGTERM)
         finally:
             os._exit(1)

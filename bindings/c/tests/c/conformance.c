@@ -28,6 +28,14 @@ static void bad_settings(char **argv)
     CHECK(tendmap_config_set(config, "shm_max_nodes", "0") == TENDMAP_OK);
     NO_POINTER(TENDMAP_ERROR_CONFIG, "shm_max_nodes is 0", tendmap_connect(config));
     CHECK(tendmap_config_set(config, "shm_max_nodes", "16") == TENDMAP_OK);
+    /* Every member of the group could end this process. */
+    CHECK(tendmap_config_set(config, "shm_mode", "0660") == TENDMAP_OK);
+    NO_POINTER(TENDMAP_ERROR_CONFIG, "shm_allow_group_write", tendmap_connect(config));
+    FAILS(TENDMAP_ERROR_CONFIG, "shm_allow_group_write is \"yes\"",
+          tendmap_config_set(config, "shm_allow_group_write", "yes"));
+    CHECK(tendmap_config_set(config, "shm_allow_group_write", "true") == TENDMAP_OK);
+    CHECK(tendmap_config_set(config, "shm_allow_group_write", "false") == TENDMAP_OK);
+    CHECK(tendmap_config_set(config, "shm_mode", "0600") == TENDMAP_OK);
     /* So long that no sum of times may be made of them. */
     CHECK(tendmap_config_set(config, "shm_takeover_threshold", "1.84e19") == TENDMAP_OK);
     NO_POINTER(TENDMAP_ERROR_CONFIG, "shm_takeover_threshold is", tendmap_connect(config));
