@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::directory::{Listed, files};
 use super::error::SegmentError;
-use super::lock::{self, is_locked, locks};
+use super::lock::{self, is_locked, locks, most};
 use super::name::foreign_lock;
 use super::trust::Trusted;
 use crate::descriptor::Kept;
@@ -26,7 +26,7 @@ pub fn attached(directory: &Path, found: &Listed) -> Result<usize, SegmentError>
     if let Some(path) = found.at.path() {
         let file = open(path)?;
         let action = SegmentError::io("look at the locks of", path);
-        attached = file.get().and_then(locks).map_err(action)?;
+        attached = file.get().and_then(|file| locks(file, most(found.owner))).map_err(action)?;
     }
     for path in lock_files(directory, found)? {
         let action = SegmentError::io("look at the locks of", &path);

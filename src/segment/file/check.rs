@@ -21,12 +21,28 @@ pub fn id(path: &Path) -> Result<ObjectId, SegmentError> {
 }
 
 pub fn open(path: &Path) -> Result<Kept, SegmentError> {
+    // Looked at first: opening alone does something to a device, or with a pipe.
+    if let Some(found) = lstat(path).ok().and_then(|found| other_kind(&found)) {
+        return Err(SegmentError::Kind { at: path.into(), found });
+    }
     Kept::open(path, OFlags::RDONLY, Mode::empty()).map_err(|source| {
         if source.raw_os_error() == Some(Errno::LOOP.raw_os_error()) {
             return SegmentError::Kind { at: path.into(), found: "a symbolic link" };
         }
         SegmentError::io("open", path)(source)
     })
+}
+
+/// What it is, if it is no regular file.
+fn other_kind(found: &Stat) -> Option<&'static str> {
+    match FileType::from_raw_mode(found.st_mode) {
+        FileType::RegularFile => None,
+        FileType::Directory => Some("a directory"),
+        FileType::Symlink => Some("a symbolic link"),
+        FileType::Fifo => Some("a pipe"),
+        FileType::Socket => Some("a socket"),
+        _ => Some("a device"),
+    }
 }
 
 fn lost() -> io::Error {
@@ -49,14 +65,7 @@ pub fn check_owner(file: &Kept, path: &Path, owners: &[u32]) -> Result<bool, Seg
 
 fn check_regular(file: &Kept, path: &Path, owners: &[u32]) -> Result<Stat, SegmentError> {
     let found = file.stat().ok_or_else(lost).map_err(SegmentError::io("examine", path))?;
-    let found_kind = match FileType::from_raw_mode(found.st_mode) {
-        FileType::RegularFile => None,
-        FileType::Directory => Some("a directory"),
-        FileType::Fifo => Some("a pipe"),
-        FileType::Socket => Some("a socket"),
-        _ => Some("a device"),
-    };
-    if let Some(found) = found_kind {
+    if let Some(found) = other_kind(&found) {
         return Err(SegmentError::Kind { at: path.into(), found });
     }
     let (trusted, user) = (Trusted::with(owners), found.st_uid);

@@ -284,6 +284,8 @@ impl Object for SegmentFile {
     }
 
     fn attached(&self, lock: Option<&LockFile>) -> io::Result<usize> {
-        Ok(lock::attached(self.file()?.get()?)? + lock.map_or(Ok(0), LockFile::marks)?)
+        let most = lock::most(self.user);
+        let marks = lock.map_or(Ok(0), |lock| lock.marks(most))?;
+        Ok(lock::attached(self.file()?.get()?, most)? + marks)
     }
 }

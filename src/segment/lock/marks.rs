@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
+use rustix::process::geteuid;
 
 use super::bytes::{first_lock, flock};
 use crate::random::dice;
@@ -13,8 +14,19 @@ use crate::random::dice;
 /// file of marks of a System V one.
 pub const MARKS: u64 = 1 << 32;
 pub const MARKS_END: u64 = 1 << 62;
-/// How many marks are counted.
-const MOST: usize = 10_000;
+/// How many marks are counted. For each of them the kernel walks through all: beyond
+/// this the count would take more than a second.
+const MOST: usize = 4000;
+/// How many are counted of a stranger's file: there may be many such files.
+const MOST_OF_A_STRANGER: usize = 100;
+
+/// How many marks are counted of a file of that user.
+pub fn most(user: u32) -> usize {
+    match user == 0 || user == geteuid().as_raw() {
+        true => MOST,
+        false => MOST_OF_A_STRANGER,
+    }
+}
 
 /// Marks the holder of this descriptor as attached: a read lock of the kind
 /// that belongs to the open file description, on one random byte. A forked
@@ -46,11 +58,11 @@ pub fn is_locked(file: impl AsFd) -> io::Result<bool> {
 ///
 /// # Errors
 /// What the system says.
-pub fn locks(file: impl AsFd) -> io::Result<usize> {
-    Ok(attached(&file)?.max(usize::from(is_locked(&file)?)))
+pub fn locks(file: impl AsFd, most: usize) -> io::Result<usize> {
+    Ok(attached(&file, most)?.max(usize::from(is_locked(&file)?)))
 }
 
-/// How many marks a file has, this process's [`attach`] included.
+/// How many marks a file has, at most `most`, this process's [`attach`] included.
 ///
 /// F_GETLK tells of *some* lock in a range, not of the first: the range is
 /// split at every hit. A process that may only read can lock what it likes of a
@@ -58,11 +70,11 @@ pub fn locks(file: impl AsFd) -> io::Result<usize> {
 ///
 /// # Errors
 /// What the system says.
-pub fn attached(segment: impl AsFd) -> io::Result<usize> {
+pub fn attached(segment: impl AsFd, most: usize) -> io::Result<usize> {
     let mut ranges = vec![(MARKS, MARKS_END)];
     let mut count = 0;
     while let Some((start, end)) = ranges.pop() {
-        if start >= end || count >= MOST {
+        if start >= end || count >= most {
             continue;
         }
         if let Some(found) = first_lock(&segment, start, end - start)? {
@@ -86,10 +98,21 @@ mod tests {
     fn h87_a_lock_over_all_bytes_counts_as_one_attached_process() {
         let file = tempfile::tempfile().unwrap();
         set(&file, libc::F_RDLCK, 0, 0);
-        assert_eq!(attached(&file).unwrap(), 1);
+        assert_eq!(attached(&file, MOST).unwrap(), 1);
         set(&file, libc::F_UNLCK, 0, 0);
         set(&file, libc::F_RDLCK, MARKS - 5, 100);
         set(&file, libc::F_RDLCK, MARKS + 200, 1);
-        assert_eq!(attached(&file).unwrap(), 2);
+        assert_eq!(attached(&file, MOST).unwrap(), 2);
+    }
+
+    #[test]
+    fn h127_a_flood_of_locks_is_counted_up_to_an_end() {
+        let file = tempfile::tempfile().unwrap();
+        for mark in 0..5000 {
+            set(&file, libc::F_RDLCK, MARKS + 10 * mark, 1);
+        }
+        let own = geteuid().as_raw();
+        assert_eq!(attached(&file, most(own)).unwrap(), MOST);
+        assert_eq!(attached(&file, most(own + 1)).unwrap(), MOST_OF_A_STRANGER);
     }
 }

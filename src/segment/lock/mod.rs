@@ -46,7 +46,7 @@ use files::marks_path;
 pub(super) use files::{lock_mode, remove, sweep_marks};
 use marks::{MARKS, MARKS_END};
 pub use marks::{attach, attached, detach};
-pub(super) use marks::{is_locked, locks};
+pub(super) use marks::{is_locked, locks, most};
 use open::{Handle, Opened, create, found_at, may_be_lock_file};
 pub(super) use open::{open_existing, open_or_create};
 
@@ -395,26 +395,26 @@ impl LockFile {
         Ok(byte)
     }
 
-    /// How many marks there are, this process's included.
+    /// How many marks there are, this process's included; of others at most `most`.
     ///
     /// # Errors
     /// What the system says.
-    pub(super) fn marks(&self) -> io::Result<usize> {
+    pub(super) fn marks(&self, most: usize) -> io::Result<usize> {
         if self.lineage != Lineage::current() {
             // What this process itself holds never shows: its own file knows.
             if let Some(own) = self.of_this_process() {
-                return own.marks();
+                return own.marks(most);
             }
         }
         if let Some(marks) = &self.marks {
-            return marks.marks();
+            return marks.marks(most);
         }
         let own = self.with_own(|own| own.range(MARKS..MARKS_END).count());
         if !self.is_open() {
             return Ok(own);
         }
         let handle = self.handle()?;
-        Ok(own + attached(handle.file()?)?)
+        Ok(own + attached(handle.file()?, most)?)
     }
 
     /// What this process holds.

@@ -9,7 +9,7 @@ use rustix::process::geteuid;
 use super::super::backend::{Object, ObjectId, Parts};
 use super::super::error::SegmentError;
 use super::super::location::Location;
-use super::super::lock::LockFile;
+use super::super::lock::{self, LockFile};
 use super::super::name::Place;
 use super::super::trust::{Trusted, check_system_v};
 use super::super::whereabouts::Whereabouts;
@@ -165,6 +165,6 @@ impl Object for SystemVSegment {
     /// closing process does, so that of several that closed at once each saw
     /// another one, and nobody removed the segment.
     fn attached(&self, lock: Option<&LockFile>) -> io::Result<usize> {
-        lock.map_or(Ok(0), LockFile::marks)
+        lock.map_or(Ok(0), |lock| lock.marks(lock::most(self.stat.uid)))
     }
 }
