@@ -1,12 +1,13 @@
-//! Many keys at once: sequences of any keys, or NumPy arrays of integers
-//! without a copy.
+//! Many keys at once: sequences of any keys, or NumPy arrays of integers.
+
+use std::ops::Range;
 
 use numpy::{
     Element, PyArray1, PyArrayDescrMethods, PyArrayMethods, PyReadonlyArray1, PyUntypedArray,
     PyUntypedArrayMethods, dtype,
 };
 use pyo3::PyTypeInfo;
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyMemoryError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyInt, PyString, PyType};
 use tendmap::map::Slot;
@@ -104,7 +105,7 @@ fn given_out<'py>(out: Bound<'py, PyAny>, len: usize) -> PyResult<Bound<'py, PyA
     Ok(out)
 }
 
-/// Routes an array: of 64 or 32 bits where it lies, any other by a copy.
+/// Routes an array: of 64 or 32 bits as it lies, any other by way of one of 64.
 fn array<'py>(
     py: Python<'py>,
     lent: &mut Lent,
@@ -117,36 +118,93 @@ fn array<'py>(
         let found = keys.ndim();
         return Err(wrong_type(py, format!("keys of {found} dimensions; wanted one dimension")));
     }
+    let len = keys.len();
     let out = match out {
-        Some(out) => given_out(out, keys.len())?,
-        None => new_out(py, keys.len())?,
+        Some(out) => given_out(out, len)?,
+        None => new_out(py, len)?,
     };
     // First the keys: then it is told of `out` what is wrong with it.
     let keys = Readable::of(keys)?;
-    let mut writable = out.try_readwrite().map_err(|error| {
-        wrong_type(
-            py,
-            format!(
-                "out can't be written: {error}; wanted memory that neither the keys nor another \
-             thread's call use"
-            ),
-        )
-    })?;
-    let indexes = writable.as_slice_mut()?;
-    match &keys {
-        Readable::I64(keys) => many(py, lent, handle, keys.as_slice()?, policy, indexes)?,
-        Readable::I32(keys) => many(py, lent, handle, keys.as_slice()?, policy, indexes)?,
-        Readable::U32(keys) => many(py, lent, handle, keys.as_slice()?, policy, indexes)?,
+    if overlap(keys.memory(), memory(&out)) {
+        return Err(unwritable(py, "it shares memory with the keys"));
     }
+    drop(out.try_readwrite().map_err(|error| unwritable(py, error))?);
+    match keys {
+        Readable::I64(keys) => route_array(py, lent, handle, keys, policy)?,
+        Readable::I32(keys) => route_array(py, lent, handle, keys, policy)?,
+        Readable::U32(keys) => route_array(py, lent, handle, keys, policy)?,
+    }
+    // Meanwhile other threads may have done anything to it.
+    let out = given_out(out.into_any(), len)?;
+    let mut writable = out.try_readwrite().map_err(|error| unwritable(py, error))?;
+    let (_, batch, _) = lent.for_batch();
+    tendmap_bindings::indexes(batch, writable.as_slice_mut()?);
     drop(writable);
     Ok(out.into_any())
 }
 
-/// Keys in an array that can be read in place.
+fn unwritable(py: Python<'_>, why: impl std::fmt::Display) -> PyErr {
+    let wanted = "wanted memory that neither the keys nor another thread's call use";
+    wrong_type(py, format!("out can't be written: {why}; {wanted}"))
+}
+
+/// The addresses of a contiguous array, whatever object the memory belongs to.
+fn memory<T: Element>(array: &Bound<'_, PyArray1<T>>) -> Range<usize> {
+    let start = array.data() as usize;
+    start..start.saturating_add(array.len() * size_of::<T>())
+}
+
+fn overlap(one: Range<usize>, other: Range<usize>) -> bool {
+    one.start < other.end && other.start < one.end
+}
+
+/// Routes the keys of an array; what comes of it is in the batch.
+///
+/// While the interpreter's lock is released another thread may write to an array,
+/// or resize it (`resize(refcheck=False)` frees its memory, whoever holds a buffer
+/// of it). So keys are routed from memory of our own then, and the indexes are
+/// written with the lock held.
+fn route_array<K>(
+    py: Python<'_>,
+    lent: &mut Lent,
+    handle: NamespaceHandle,
+    keys: PyReadonlyArray1<'_, K>,
+    policy: Policy,
+) -> PyResult<()>
+where
+    K: Element + Copy + Sync + Send,
+    for<'a> InSet<'a, K>: Keys,
+{
+    let (router, batch, set) = lent.for_batch();
+    let slice = keys.as_slice()?;
+    let result = if slice.len() < FEW {
+        router.route_batch(handle, &InSet::new(set, slice), policy, batch)
+    } else {
+        let mut own = Vec::new();
+        own.try_reserve_exact(slice.len()).map_err(|_| PyMemoryError::new_err(()))?;
+        own.extend_from_slice(slice);
+        drop(keys);
+        py.detach(|| router.route_batch(handle, &InSet::new(set, &own), policy, batch))
+    };
+    result.map(drop).map_err(|error: tendmap::route::RouteError| raise(py, error))
+}
+
+/// Keys in an array: theirs, or a copy.
 enum Readable<'py> {
     I64(PyReadonlyArray1<'py, i64>),
     I32(PyReadonlyArray1<'py, i32>),
     U32(PyReadonlyArray1<'py, u32>),
+}
+
+impl Readable<'_> {
+    /// The memory of the keys.
+    fn memory(&self) -> Range<usize> {
+        match self {
+            Readable::I64(keys) => memory(keys),
+            Readable::I32(keys) => memory(keys),
+            Readable::U32(keys) => memory(keys),
+        }
+    }
 }
 
 impl<'py> Readable<'py> {

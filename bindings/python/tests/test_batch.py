@@ -1,8 +1,10 @@
 """Many keys at once."""
 
 import array
+import mmap
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -175,3 +177,86 @@ def test_a_million_keys_are_routed_as_one_by_one(client):
     for key in range(0, 1_000_000, 9973):
         assert by_index[found[key]] is client.route("test", "users", key, "master")
     assert tendmap.NO_NODE not in found
+
+
+def test_h135_out_that_shares_memory_with_the_keys_is_refused_unwritten(client):
+    mapped = mmap.mmap(-1, 16384)
+    for memory in [bytearray(16384), mapped]:
+        for kind in ["i8", "i4", "u4"]:
+            for start in [0, 2, 2000, np.dtype(kind).itemsize * 1000 - 2]:
+                # Two arrays of which NumPy does not know that they have one base.
+                keys = np.frombuffer(memory, dtype=kind, count=1000)
+                keys[:] = np.arange(1000)
+                out = np.frombuffer(memory, dtype=np.uint16, count=1000, offset=start)
+                before = bytes(memory)
+                with pytest.raises(tendmap.Error, match="shares memory") as raised:
+                    client.route_batch("test", "users", keys, out=out)
+                assert isinstance(raised.value, TypeError)
+                assert bytes(memory) == before
+            keys = np.frombuffer(memory, dtype=kind, count=1000)
+            wanted = client.route_batch("test", "users", keys.copy())
+            beside = keys.nbytes
+            out = np.frombuffer(memory, dtype=np.uint16, count=1000, offset=beside)
+            assert client.route_batch("test", "users", keys, out=out) is out
+            assert (out == wanted).all()
+
+
+RESIZING = """
+import sys, threading, numpy as np, tendmap
+hosts, settings = eval(sys.argv[1]), eval(sys.argv[2])
+COUNT = 200_000
+with tendmap.Client(hosts, lazy=True, **settings) as client:
+    shared = {"keys": np.ones(COUNT, dtype=np.int64), "out": np.zeros(COUNT, dtype=np.uint16)}
+    done = threading.Event()
+    def resize():
+        while not done.is_set():
+            for array in shared.values():
+                array.resize(3, refcheck=False)
+                array.resize(COUNT, refcheck=False)
+    thread = threading.Thread(target=resize)
+    sys.setswitchinterval(1e-5)
+    thread.start()
+    good = failed = 0
+    try:
+        for _ in range(60):
+            try:
+                client.route_batch("test", "users", shared["keys"], out=shared["out"])
+                good += 1
+            except (ValueError, TypeError) as error:
+                assert isinstance(error, tendmap.Error), error
+                failed += 1
+    finally:
+        done.set()
+        thread.join()
+    print(good + failed)
+"""
+
+
+def test_h135_arrays_that_are_resized_during_a_call_do_no_harm(cluster, settings):
+    ended = subprocess.run(
+        [sys.executable, "-c", RESIZING, repr(cluster.hosts), repr(settings)],
+        capture_output=True,
+        text=True,
+    )
+    assert (ended.stdout, ended.stderr, ended.returncode) == ("60\n", "", 0)
+
+
+def test_h135_two_threads_may_write_the_same_array(client):
+    keys = np.arange(100_000, dtype=np.int64)
+    wanted = client.route_batch("test", "users", keys.copy())
+    out = np.zeros(100_000, dtype=np.uint16)
+    stop = threading.Event()
+
+    def change():
+        while not stop.is_set():
+            client.route_batch("test", "users", keys, out=out)
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        for _ in range(20):
+            assert client.route_batch("test", "users", keys, out=out) is out
+            assert (out == wanted).all()
+    finally:
+        stop.set()
+        thread.join()

@@ -205,11 +205,14 @@ class Client:
         For any iterable of keys: a list of nodes, None where a partition has none.
 
         For a NumPy array of integers (one dimension): an array of node indexes
-        (`Node.index`), NO_NODE where a partition has none. Contiguous arrays of
-        64 or 32 bits are read where they are, others are copied. `out` (uint16,
+        (`Node.index`), NO_NODE where a partition has none. `out` (uint16,
         contiguous, as long as `keys`) is filled and returned if it is given.
-        The interpreter's lock is released meanwhile: neither array may be
-        changed by another thread.
+        It must not share memory with keys of 64 or 32 bits: then nothing is
+        written and TypeError is raised. The interpreter's lock is released while
+        many keys are routed. Both arrays may be changed or resized meanwhile,
+        even with `refcheck=False`: the keys are those at the time of the call,
+        and if `out` no longer fits when the indexes are written, ValueError or
+        TypeError is raised.
         """
     @overload
     def route_batch(
