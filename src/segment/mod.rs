@@ -63,3 +63,11 @@ pub use segment::{Attachment, Segment, Writer};
 pub use tenure::{Ended, NotPublished, Tenure};
 pub use user::{UserError, parse_user, parse_users};
 pub use wait::{Personal, wait, wake};
+
+/// Parsers that nothing outside calls but the fuzz targets.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use super::name::{foreign_lock, is_system_v_lock, lock_path, parse_lock};
+    pub use super::system_v::row;
+}

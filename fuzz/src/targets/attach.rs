@@ -1,11 +1,10 @@
 //! A file at a segment's name: a good header with any bytes changed, under a
 //! right checksum so that its fields are reached, any length, any words.
-#![no_main]
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
-use libfuzzer_sys::fuzz_target;
+use libfuzzer_sys::arbitrary::Unstructured;
 use tendmap::client::Reader;
 use tendmap::layout::{Geometry, Header, HeaderError, Identity};
 use tendmap::map::Capacity;
@@ -16,8 +15,10 @@ const CAPACITY: Capacity =
 /// Where the checksum stands.
 const CHECKSUM: std::ops::Range<usize> = 248..256;
 
-fuzz_target!(|input: (Vec<(u8, u8)>, i16, &[u8])| {
-    let (changes, longer, rest) = input;
+pub fn run(bytes: &[u8]) {
+    let mut input = Unstructured::new(bytes);
+    let Ok((changes, longer)) = input.arbitrary::<(Vec<(u8, u8)>, i16)>() else { return };
+    let rest = input.take_rest();
     let key = 0xA700_0000;
     let identity = Identity {
         key,
@@ -50,4 +51,4 @@ fuzz_target!(|input: (Vec<(u8, u8)>, i16, &[u8])| {
     }
     let _ = list(&directory);
     let _ = fs::remove_dir_all(&directory);
-});
+}

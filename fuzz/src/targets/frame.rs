@@ -1,14 +1,13 @@
 //! A segment whose mutable words are arbitrary, the records of troubles among
 //! them: reading the map, asking for the status and routing end in an answer or
 //! an error.
-#![no_main]
 
 use std::cell::OnceCell;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use libfuzzer_sys::fuzz_target;
+use libfuzzer_sys::arbitrary::Unstructured;
 use tendmap::client::Reader;
 use tendmap::layout::{Geometry, frame};
 use tendmap::map::{
@@ -91,11 +90,12 @@ thread_local! {
     static RIG: OnceCell<Rig> = const { OnceCell::new() };
 }
 
-fuzz_target!(|changes: Vec<(u16, u64)>| {
-    RIG.with(|rig| run(rig.get_or_init(Rig::new), &changes));
-});
+pub fn run(bytes: &[u8]) {
+    let Ok(changes) = Unstructured::new(bytes).arbitrary::<Vec<(u16, u64)>>() else { return };
+    RIG.with(|rig| run_on(rig.get_or_init(Rig::new), &changes));
+}
 
-fn run(rig: &Rig, changes: &[(u16, u64)]) {
+fn run_on(rig: &Rig, changes: &[(u16, u64)]) {
     rig.file.write_all_at(&rig.whole[HEAD * 8..], HEAD as u64 * 8).unwrap();
     let segment = rig.reader.segment();
     let (mapping, geometry) = (segment.mapping(), *segment.geometry());

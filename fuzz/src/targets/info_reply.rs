@@ -1,10 +1,8 @@
 //! A whole reply, header and all.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use tendmap::tend::info::{MAX_REPLY, Reply, body_length};
 
-fuzz_target!(|bytes: &[u8]| {
+pub fn run(bytes: &[u8]) {
     let Some((header, body)) = bytes.split_first_chunk::<8>() else { return };
     if let Ok(length) = body_length(*header) {
         assert!(length <= MAX_REPLY);
@@ -15,4 +13,4 @@ fuzz_target!(|bytes: &[u8]| {
             commands.iter().filter_map(|command| reply.value(command).ok()).map(<[u8]>::len).sum();
         assert!(values <= body.len());
     }
-});
+}

@@ -1,12 +1,10 @@
 //! What a server answers to a login: a header, then what follows it.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use tendmap::tend::login::{
     Authenticated, LoggedIn, MAX_LOGIN_REPLY, login_body_length, parse_authenticate, parse_login,
 };
 
-fuzz_target!(|bytes: &[u8]| {
+pub fn run(bytes: &[u8]) {
     let Some((header, rest)) = bytes.split_first_chunk::<8>() else { return };
     // Whatever the header says, a body is read on its own.
     let length = login_body_length(*header);
@@ -28,4 +26,4 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(Authenticated::NotNeeded) => assert!(matches!(login, Ok(LoggedIn::NotNeeded))),
         Err(_) => assert!(login.is_err(), "what is refused here is refused there"),
     }
-});
+}

@@ -1,11 +1,12 @@
 //! What comes from a command line or a directory: keys, hosts, file names.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use tendmap::segment::{SegmentName, parse_key};
+use tendmap::route::Digest;
+use tendmap::segment::{Backend, SegmentName, parse_key, parse_users};
 use tendmap::tend::Host;
+use tendmap::tend::login::AuthMode;
 
-fuzz_target!(|text: &str| {
+pub fn run(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(key) = parse_key(text) {
         assert_eq!(parse_key(&format!("{key:#x}")), Ok(key));
     }
@@ -15,4 +16,20 @@ fuzz_target!(|text: &str| {
     if let Ok(host) = text.parse::<Host>() {
         assert_eq!(host.to_string().parse::<Host>(), Ok(host));
     }
-});
+    if let Ok(digest) = text.parse::<Digest>() {
+        assert_eq!(digest.to_string().parse::<Digest>(), Ok(digest));
+    }
+    if let Ok(backend) = text.parse::<Backend>() {
+        assert_eq!(backend.to_string().parse::<Backend>(), Ok(backend));
+    }
+    if let Ok(mode) = text.parse::<AuthMode>() {
+        assert_eq!(mode.to_string().parse::<AuthMode>(), Ok(mode));
+    }
+    // Names of users would be asked of the system.
+    if text.bytes().all(|byte| b", 0123456789".contains(&byte))
+        && let Ok(users) = parse_users(text)
+    {
+        let written: Vec<String> = users.iter().map(u32::to_string).collect();
+        assert_eq!(parse_users(&written.join(",")), Ok(users));
+    }
+}

@@ -1,12 +1,18 @@
 //! A list of peers.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use tendmap::tend::info::parse_peers;
+use tendmap::tend::info::{parse_peers, parse_peers_within};
 
-fuzz_target!(|bytes: &[u8]| {
+pub fn run(bytes: &[u8]) {
     if let Ok(peers) = parse_peers(bytes) {
         assert!(peers.bad.kept().len() <= peers.bad.count());
+        // The first two, and those that are known, wherever they stand.
+        let is_known = |id: &tendmap::map::NodeId| id.as_str().ends_with('A');
+        let few = parse_peers_within(bytes, 2, &is_known).unwrap();
+        assert!(few.peers.iter().filter(|peer| !is_known(&peer.id)).count() <= 2);
+        let known = |all: &[tendmap::tend::info::Peer]| {
+            all.iter().filter(|peer| is_known(&peer.id)).cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(known(&few.peers), known(&peers.peers));
         // Whatever was read can be written and read again, and nothing of it is bad.
         let list: Vec<String> = peers
             .peers
@@ -22,4 +28,4 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!((again.generation, again.peers), (peers.generation, peers.peers));
         assert!(again.bad.is_empty(), "{:?}", again.bad);
     }
-});
+}

@@ -1,10 +1,8 @@
 //! Racks.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use tendmap::tend::info::parse_racks;
 
-fuzz_target!(|bytes: &[u8]| {
+pub fn run(bytes: &[u8]) {
     let found = parse_racks(bytes);
     let text: Vec<String> =
         found.racks.iter().map(|(name, rack)| format!("{name}:{rack}")).collect();
@@ -12,4 +10,4 @@ fuzz_target!(|bytes: &[u8]| {
     let again = parse_racks(text.join(";").as_bytes());
     assert_eq!(again.racks, found.racks);
     assert!(again.bad.is_empty(), "{:?}", again.bad);
-});
+}

@@ -1,10 +1,8 @@
 //! Claims; 64 partitions keep the inputs short.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use tendmap::tend::info::parse_replicas;
 
-fuzz_target!(|bytes: &[u8]| {
+pub fn run(bytes: &[u8]) {
     if let Ok(found) = parse_replicas(bytes, 64) {
         assert!(!found.claims.is_empty());
         for claim in found.claims {
@@ -13,4 +11,4 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(claim.columns.iter().flat_map(|column| column.partitions()).all(|p| p < 64));
         }
     }
-});
+}

@@ -1,10 +1,8 @@
 //! The record of a node's trouble: honest, forged under a right checksum, torn
 //! or damaged, of any length. What is read is fit to be shown.
-#![no_main]
 
 use std::sync::atomic::AtomicU64;
 
-use libfuzzer_sys::fuzz_target;
 use tendmap::layout::frame::TROUBLE_WORDS;
 use tendmap::map::{NodeId, Trouble};
 use tendmap::protocol::{Head, Term, Word};
@@ -12,7 +10,7 @@ use tendmap::protocol::{Head, Term, Word};
 /// The longest text that there is room for.
 const LONGEST: usize = 174;
 
-fuzz_target!(|data: &[u8]| {
+pub fn run(data: &[u8]) {
     let id = NodeId::new("BB9000000003100").unwrap();
     let other = NodeId::new("BB9000000003200").unwrap();
     let head = Head::new(Term::FIRST, 7);
@@ -63,4 +61,4 @@ fuzz_target!(|data: &[u8]| {
         record.truncate(changes.len() % (TROUBLE_WORDS + 1));
         read(&record);
     }
-});
+}

@@ -50,6 +50,14 @@ fn row(line: &str) -> Option<Row> {
     })
 }
 
+/// The mode, and key, id, bytes, mappings, owner and creator, of a row.
+#[cfg(fuzzing)]
+pub fn fuzzed(line: &str) -> Option<(u32, [i128; 6])> {
+    let Row { key, id, mode, bytes, mappings, uid, cuid } = row(line)?;
+    let key = i128::from(key as i32);
+    Some((mode, [key, id.into(), bytes.into(), mappings as i128, uid.into(), cuid.into()]))
+}
+
 /// What is listed of a directory: segments whose header names it, and those
 /// under a key of which it has lock files, whatever is wrong with them.
 pub fn list(directory: &Path) -> Result<Vec<Listed>, SegmentError> {

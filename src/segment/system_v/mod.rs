@@ -20,6 +20,9 @@ mod list;
 mod make;
 mod object;
 
+#[cfg(fuzzing)]
+pub use list::fuzzed as row;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

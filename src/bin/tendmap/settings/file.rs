@@ -63,7 +63,7 @@ const MAX_FILE: u64 = 1 << 20;
 /// What is wrong, and in which line.
 type Problem = (usize, String);
 
-fn parse(text: &str, sections: &[&str]) -> Result<Vec<Entry>, Problem> {
+pub(super) fn parse(text: &str, sections: &[&str]) -> Result<Vec<Entry>, Problem> {
     let line = |span: Range<usize>| text[..span.start.min(text.len())].matches('\n').count() + 1;
     let table = DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(1, line);

@@ -1,0 +1,33 @@
+//! A configuration file, and durations as people write them.
+
+use std::time::Duration;
+
+#[allow(dead_code)]
+#[path = "../../../src/bin/tendmap/duration.rs"]
+mod duration;
+#[allow(dead_code)]
+#[path = "../../../src/bin/tendmap/settings/file.rs"]
+mod file;
+
+pub fn run(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(found) = duration::parse(text) {
+        assert!(duration::show(found).len() <= 40);
+        // Whole milliseconds are read as they are written.
+        let whole = Duration::from_millis(found.as_millis().min(1 << 30) as u64);
+        assert_eq!(duration::parse(&format!("{}ms", whole.as_millis())), Ok(whole));
+    }
+    let lines = text.split('\n').count();
+    match file::parse(text, &["tend", "status"]) {
+        Ok(entries) => {
+            for entry in entries {
+                assert!((1..=lines).contains(&entry.line));
+                assert!(entry.is_list || entry.values.len() == 1);
+                assert!(entry.section.is_none_or(|name| name == "tend" || name == "status"));
+            }
+        }
+        Err((line, problem)) => {
+            assert!(line <= lines.max(1) && !problem.is_empty(), "{line}: {problem}");
+        }
+    }
+}
