@@ -8,11 +8,11 @@ use rustix::fs::statvfs;
 use rustix::io::Errno;
 
 use super::backend::Unlinked;
-use super::directory::unlink_with_lock;
 use super::error::SegmentError;
 use super::lock::LockFile;
 use super::name::Place;
 use super::registry::registry;
+use super::removal::unlink_with_lock;
 use super::segment::Segment;
 use super::tenure::Tenure;
 use crate::layout::{Capacity, Geometry, Header, Identity, WriteMapping};

@@ -30,6 +30,7 @@ mod location;
 mod lock;
 mod name;
 mod registry;
+mod removal;
 #[allow(clippy::module_inception)]
 mod segment;
 mod system_v;
@@ -45,11 +46,9 @@ pub use candidate::{Candidate, Entry};
 pub use create::{Created, Inherited, Prepared, create, private};
 pub use current::Current;
 pub use death::{Death, Waited};
-pub use directory::{Listed, SegmentState, list, live, remove};
+pub use directory::{Listed, SegmentState, list, live};
 #[cfg(feature = "tend")]
-pub(crate) use directory::{
-    Search, check_backend, generations, next_generation, retire_and_unlink_unused, search, sweep,
-};
+pub(crate) use directory::{Search, check_backend, generations, next_generation, search};
 pub(crate) use directory::{look, newest};
 pub use error::SegmentError;
 #[cfg(feature = "tend")]
@@ -59,6 +58,9 @@ pub use lock::{LockFile, RESERVE, STANDBY};
 #[cfg_attr(not(feature = "tend"), allow(unused_imports))]
 pub(crate) use name::resolved;
 pub use name::{KeyError, Place, SegmentName, parse_key};
+pub use removal::remove;
+#[cfg(feature = "tend")]
+pub(crate) use removal::{retire_and_unlink_unused, sweep};
 pub use segment::{Attachment, Segment, Writer};
 pub use tenure::{Ended, NotPublished, Tenure};
 pub use user::{UserError, parse_user, parse_users};

@@ -57,9 +57,7 @@ fn status<'py>(
     // No host is ever asked.
     let hosts = PyString::new(py, "localhost");
     let config = settings::Settings::read(&hosts, &settings)?.config(py)?;
-    let found = py.detach(|| {
-        Status::look(&config.place()).map_err(Failure::from)
-    });
+    let found = py.detach(|| Status::look(&config.place()).map_err(Failure::from));
     let found = found.map_err(|failure| errors::raise(py, failure))?;
     json::loads(py, &found.to_json())
 }

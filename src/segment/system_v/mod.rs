@@ -29,10 +29,11 @@ use std::sync::Arc;
 
 use super::backend::{Backend, ObjectId, Part, Store, Unlinked};
 use super::candidate::{Candidate, Entry};
-use super::directory::{Listed, retire_and_unlink};
+use super::directory::Listed;
 use super::error::SegmentError;
 use super::name::{Place, lock_path, parse_lock};
 use super::registry::registry;
+use super::removal::retire_and_unlink;
 use super::segment::Segment;
 use crate::layout::{Geometry, Identity, shm_remove};
 use check::{absent, at, attach, attach_keyless, directory_number, examine, find, look, look_at};

@@ -1,0 +1,244 @@
+//! Segments and lock files that are taken away.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::backend::{Backend, Part};
+use super::candidate::{Candidate, Entry};
+#[cfg(feature = "tend")]
+use super::directory::generations;
+use super::directory::{Listed, elsewhere, files};
+use super::error::SegmentError;
+use super::foreign;
+use super::location::Location;
+use super::lock::{self, LockFile, byte_of};
+use super::name::{Place, resolved};
+use super::segment::Segment;
+use super::trust::Trusted;
+use super::wait::wake;
+use crate::layout::LAYOUT_VERSION;
+use crate::protocol::{Term, raise_event, retire};
+
+/// Removes every segment of a key, of whatever layout, and their lock files,
+/// as `ipcrm -M` would; what was removed.
+///
+/// Whether one of another layout is in use is told by what all layouts have in
+/// common: its processes hold locks, or have it mapped as the kernel counts.
+///
+/// A segment is retired first, which its processes see at once. Not so a file that
+/// the place does not trust (another user's, or one that its group may write): it is
+/// not mapped, for somebody could cut it short meanwhile. It only loses its name,
+/// which its owner, or its next one, sees at its next look.
+///
+/// # Errors
+/// [`SegmentError::InUse`] if a process is attached and `force` is not given,
+/// and why that can't be told; [`SegmentError::NotFound`].
+pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError> {
+    let place = &Place { directory: resolved(&place.directory), ..place.clone() };
+    let store = place.backend.store();
+    let mut listed = store.list(&place.directory)?;
+    listed.retain(|found| found.name.key == place.key);
+    listed.sort_by_key(|found| found.name);
+    if !force {
+        if let Some(used) = listed.iter().find(|found| found.attached.unwrap_or(0) > 0) {
+            let (at, attached) = (used.at.clone(), used.attached.unwrap_or(0));
+            return Err(SegmentError::InUse { at, attached });
+        }
+        let untold = |found: &&Listed| found.attached.is_none() && found.bytes > 0;
+        if let Some(other) = listed.iter().find(untold) {
+            // Who is attached to a damaged one, or one that may not be read, can't
+            // be told: removing it takes force.
+            return Err(store.why_untold(other));
+        }
+    }
+    let mut removed = Vec::new();
+    for found in &listed {
+        let others = found.name.layout_version != LAYOUT_VERSION;
+        // Whose it may be is no question here: the system says who may remove it. But
+        // only what nobody else can cut short is mapped.
+        let mut place = place.clone();
+        if found.backend == Backend::SystemV {
+            place.owners.push(found.owner);
+        }
+        let attached = (!others).then(|| Segment::attach(&place, found.name.generation));
+        match attached {
+            Some(Ok(segment)) => {
+                if force {
+                    retire_and_unlink(&segment)?;
+                } else {
+                    let attached = retire_and_unlink_unused(&segment)?;
+                    if attached > 0 {
+                        return Err(SegmentError::InUse { at: found.at.clone(), attached });
+                    }
+                }
+            }
+            // Somebody else was faster. (What is half-made is absent for those
+            // who attach, but it is there.)
+            Some(Err(error))
+                if error.is_absent() && !matches!(error, SegmentError::HalfMade { .. }) =>
+            {
+                continue;
+            }
+            _ => {
+                let lock = (!others).then(|| idle_lock(found, &place)).flatten();
+                match store.discard(found) {
+                    Err(error) if error.is_absent() => continue,
+                    other => other?,
+                }
+                if let Some(lock) = lock {
+                    let _ = lock::remove(&lock, &Trusted::with(&[found.owner]));
+                }
+            }
+        }
+        removed.push(found.at.clone());
+        if others {
+            removed
+                .extend(foreign::sweep(found, &place.directory)?.into_iter().map(Location::from));
+        }
+    }
+    removed.extend(sweep_locks(place)?.into_iter().map(Location::from));
+    if removed.is_empty() {
+        return Err(elsewhere(place).unwrap_or_else(|| store.why_none(place)));
+    }
+    Ok(removed)
+}
+
+/// The lock file of what was listed and is not attached, if nobody holds a lock of
+/// it: a process that does notices that the segment has lost its name, and removes
+/// it.
+fn idle_lock(found: &Listed, place: &Place) -> Option<PathBuf> {
+    let place = Place { owners: vec![found.owner], ..place.clone() };
+    let segment = place.backend.store().look(&place, found.name.generation, Part::Words).ok()?;
+    let idle = !matches!(Candidate::look(&segment), Ok(Entry::Held | Entry::Busy) | Err(_))
+        && segment.attached().is_ok_and(|attached| attached == 0);
+    segment.lock().filter(|_| idle).map(|lock| lock.path().to_path_buf())
+}
+
+/// Retires a segment, wakes everybody, and takes its name and its lock file
+/// away.
+pub(crate) fn retire_and_unlink(segment: &Arc<Segment>) -> Result<(), SegmentError> {
+    if !retire_now(segment)? {
+        return Ok(());
+    }
+    unlink_with_lock(segment)
+}
+
+/// As [`retire_and_unlink`], of a segment that nobody was attached to; how many
+/// are by now, in which case it keeps its name and they succeed it.
+///
+/// A process that attaches marks itself first and then looks at the head: either
+/// it is counted here, or it finds the segment retired.
+pub(crate) fn retire_and_unlink_unused(segment: &Arc<Segment>) -> Result<usize, SegmentError> {
+    if !retire_now(segment)? {
+        return Ok(0);
+    }
+    match segment.attached()? {
+        0 => unlink_with_lock(segment).map(|()| 0),
+        attached => Ok(attached),
+    }
+}
+
+/// Retires a segment and wakes everybody; `false` if nothing leads to it any
+/// more.
+fn retire_now(segment: &Arc<Segment>) -> Result<bool, SegmentError> {
+    match segment.open_writer() {
+        Ok(writer) => {
+            loop {
+                let head = segment.head();
+                if head.retired() || retire(writer.head(), head).is_ok() {
+                    break;
+                }
+            }
+            raise_event(writer.event(), segment.head());
+            wake(writer.event(), None);
+            wake(writer.head(), None);
+        }
+        // Nothing leads to it any more: somebody else was faster.
+        Err(error) if error.is_absent() => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    Ok(true)
+}
+
+/// Takes the name and the lock file away of a segment that is retired, or that
+/// was never owned.
+pub(super) fn unlink_with_lock(segment: &Segment) -> Result<(), SegmentError> {
+    if segment.is_at_name() {
+        segment.unlink()?;
+    }
+    segment
+        .lock()
+        .map_or(Ok(()), |lock| lock.remove().map_err(SegmentError::io("remove", lock.path())))
+}
+
+pub(super) fn unlink(path: &Path) -> Result<(), SegmentError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(SegmentError::io("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes retired segments of a key that are not the newest, and lock files
+/// that creators left when they died: none that is held, none of a segment.
+/// Whether all of them are gone.
+///
+/// One that has lost its name and is found by its lock file keeps that until
+/// nobody is attached to it: should all newer ones go with the processes that
+/// had them mapped, its map is the newest that somebody has.
+#[cfg(feature = "tend")]
+pub(crate) fn sweep(place: &Place) -> Result<bool, SegmentError> {
+    let (mut all, mut swept) = (true, Ok(()));
+    for generation in generations(place)?.into_iter().skip(1) {
+        match Segment::attach(place, generation) {
+            Ok(segment) if segment.head().retired() => {
+                if !segment.is_at_name() && segment.attached()? > 0 {
+                    all = false;
+                    continue;
+                }
+                // One that can't be removed, as another user's, keeps no other.
+                swept = swept.and(retire_and_unlink(&segment));
+            }
+            _ => {}
+        }
+    }
+    swept.and(sweep_locks(place)).map(|_| all)
+}
+
+fn sweep_locks(place: &Place) -> Result<Vec<PathBuf>, SegmentError> {
+    let store = place.backend.store();
+    // The files first: what comes after is not looked at.
+    let files = files(&place.directory)?;
+    let living = store.living(place)?;
+    let mut removed = store.sweep(place);
+    let marks = files.iter().filter_map(|name| store.parse_marks(name));
+    for (_, id) in marks.filter(|&(key, id)| key == place.key && !living.contains(&id)) {
+        // Of a creator that died before it made the lock file.
+        let path = store.lock_path(&place.directory, place.key, id);
+        removed.extend(lock::sweep_marks(&path, &place.owners));
+    }
+    for (key, id) in files.iter().filter_map(|name| store.parse_lock(name)) {
+        if key != place.key || living.contains(&id) {
+            continue;
+        }
+        let path = store.lock_path(&place.directory, key, id);
+        // This process has it open if it is just making that segment: leave it
+        // alone, and do not open it a second time.
+        if super::registry::registry().lock(&path).is_some() {
+            continue;
+        }
+        let lock = LockFile::existing(path.clone(), place.mode, &place.owners);
+        let Ok(lock) = lock else { continue };
+        // Locked, so that a creator which is about to lock it makes another one.
+        if lock.is_open()
+            && lock.try_lock(byte_of(Term::FIRST)).unwrap_or(false)
+            && lock.remove().is_ok()
+        {
+            removed.push(path);
+        }
+    }
+    Ok(removed)
+}
