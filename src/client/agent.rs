@@ -14,7 +14,7 @@ use crate::map::{Capacity, snapshot};
 use crate::protocol::Term;
 use crate::segment::{
     Created, Inherited, Personal, Place, Search, Segment, SegmentError, Tenure, next_generation,
-    private, retire_and_unlink_unused, search, sweep, wait,
+    private, quick, retire_and_unlink_unused, search, sweep, wait,
 };
 use crate::tend::ClusterSource;
 
@@ -292,6 +292,10 @@ impl Agent {
         let (mut since, mut by) = (Instant::now(), 1);
         while !self.shared.stopping() {
             // What can't be trusted is no successor, and stops nobody.
+            if let Some(segment) = quick(&place, old.identity().generation) {
+                self.move_to(&segment)?;
+                return Ok(Some(Start::Follower));
+            }
             let found = search(&place)?;
             if let Some(segment) = found.successor(&old) {
                 self.move_to(segment)?;

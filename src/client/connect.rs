@@ -18,7 +18,7 @@ use crate::protocol::load_owner;
 use crate::route::Router;
 use crate::segment::{
     Candidate, Created, Current, Entry, Segment, SegmentError, check_backend, create, private,
-    resolved, search, sweep, wait,
+    quick, resolved, search, stepped_over, sweep, wait,
 };
 use crate::tend::{AerospikeSource, ClusterSource};
 
@@ -330,6 +330,9 @@ fn shared(
                 // The host's code, which may connect in its turn.
                 drop(clients);
                 let shared = &open.handle.shared;
+                if let Some(error) = created.then(|| stepped_over(&place)).flatten() {
+                    shared.tell(Event::Trouble { error: error.to_string() });
+                }
                 warn_of_capacities(shared, &shared.config, segment.geometry().capacity());
                 Ok((open, asked))
             }
@@ -439,6 +442,9 @@ fn spawn(
 fn open(config: &Config) -> Result<(Arc<Segment>, Start), ConnectError> {
     let place = config.place();
     for attempt in 1.. {
+        if let Some(segment) = quick(&place, 0) {
+            return Ok((segment, Start::Follower));
+        }
         let found = search(&place)?;
         let next = found.next(0);
         let there = match (found.live, found.refused) {

@@ -15,9 +15,7 @@ use super::grow::Partly;
 use super::shared::Shared;
 use crate::layout::OwnerWord;
 use crate::map::{Matter, NodeId, Reason};
-use crate::segment::{
-    Ended, NotPublished, Segment, SegmentError, Tenure, boottime_ms, generations, sweep,
-};
+use crate::segment::{Ended, NotPublished, SegmentError, Tenure, Watch, boottime_ms, sweep};
 use crate::tend::{ClusterSource, TendError, TendEvent, TendReport, Turn};
 
 /// An owner looks up so often, whatever its interval: a wake-up to a changed
@@ -61,6 +59,8 @@ pub(super) struct Own {
     /// Whether there may be something to sweep: segments that others have not
     /// left yet.
     pub(super) unswept: bool,
+    /// For segments of higher numbers.
+    watch: Watch,
 }
 
 impl Own {
@@ -86,6 +86,7 @@ impl Own {
             no_room: None,
             refused: 0,
             unswept: true,
+            watch: Watch::default(),
         }
     }
 
@@ -187,13 +188,7 @@ impl Own {
         }
         let own = segment.identity().generation;
         let place = shared.config.place();
-        let higher = match generations(&place) {
-            Ok(found) => found
-                .into_iter()
-                .filter(|&generation| generation > own)
-                .any(|newer| Segment::attach(&place, newer).is_ok()),
-            Err(_) => false,
-        };
+        let higher = self.watch.finds_higher(&place, own);
         if segment.is_sound() && !higher {
             if self.unswept {
                 // What can't be swept stays, as `ls` shows.

@@ -108,6 +108,12 @@ pub(super) trait Store: Sync {
     /// Why there is no segment of a key to attach to.
     fn why_none(&self, place: &Place) -> SegmentError;
 
+    /// What a stranger has put where a segment of the key could be, if that stops
+    /// nobody.
+    fn stepped_over(&self, _: &Place) -> Option<SegmentError> {
+        None
+    }
+
     /// Every segment that belongs to a directory.
     fn list(&self, directory: &Path) -> Result<Vec<Listed>, SegmentError>;
 

@@ -184,6 +184,11 @@ fn no_byte(segment: &Arc<Segment>, head: Head) -> Result<Entry, SegmentError> {
     Ok(Entry::Retired)
 }
 
+/// Whether an owner lives, by its lock, and shows it.
+pub(super) fn is_tended(segment: &Segment) -> bool {
+    matches!(Candidate::look(segment), Ok(Entry::Held)) && shows_life(segment, segment.head())
+}
+
 /// Whether the owner has shown a sign of life lately and has not given the
 /// ownership up, by its own words.
 fn shows_life(segment: &Segment, head: Head) -> bool {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use super::directory::search;
+use super::directory::{quick, search};
 use super::error::SegmentError;
 use super::name::Place;
 use super::segment::{Attachment, Segment};
@@ -132,8 +132,11 @@ impl Current {
         }
         *looked = Some(Instant::now());
         // What can't be trusted is no successor; the next look may find one.
-        let found = search(place).ok()?;
-        let successor = found.successor(&current)?;
+        let quick = quick(place, current.identity().generation);
+        let successor = &match quick {
+            Some(successor) => successor,
+            None => search(place).ok()?.successor(&current)?.clone(),
+        };
         let attachment = successor.hold().ok()?;
         self.replace_held(successor, attachment, &mut *self.attachment.try_lock().ok()?);
         let now = self.get();

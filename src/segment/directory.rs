@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::backend::{Backend, Part};
-use super::candidate::{Candidate, Entry};
+use super::candidate::{Candidate, Entry, is_tended};
 use super::error::SegmentError;
 use super::location::Location;
 use super::name::{Place, SegmentName, resolved};
@@ -200,13 +200,46 @@ fn search_by(
                 search.live = Some(segment);
                 break;
             }
-            Err(error) if error.is_absent() => {}
+            // A key is one segment's alone, names are any number.
+            Err(error)
+                if error.is_absent() || (place.backend == Backend::File && error.is_strange()) => {}
             Err(error) => {
                 search.refused.get_or_insert(error);
             }
         }
     }
     Ok(search)
+}
+
+/// How many numbers are tried without a list of the directory.
+const QUICK: u64 = 16;
+
+/// A segment of one of the next numbers after `after`, if it has an owner that lives
+/// and shows it: that is the current one, or its owner finds a higher one and leaves
+/// it. So nobody needs a list of the directory, which a stranger may have filled, to
+/// find a segment that is in use.
+pub(crate) fn quick(place: &Place, after: u64) -> Option<Arc<Segment>> {
+    quick_by(place, after, |generation| Segment::attach(place, generation))
+}
+
+fn quick_by(
+    place: &Place,
+    after: u64,
+    get: impl Fn(u64) -> Result<Arc<Segment>, SegmentError>,
+) -> Option<Arc<Segment>> {
+    if place.backend != Backend::File {
+        return None;
+    }
+    let numbers = (1..=QUICK).rev().filter_map(|by| after.checked_add(by));
+    // What is not there costs one call.
+    let there = numbers.filter(|&number| place.segment(number).symlink_metadata().is_ok());
+    there.filter_map(|number| get(number).ok()).find(|segment| is_tended(segment))
+}
+
+/// What a stranger has put where a segment of the key could be, if that stops nobody.
+#[cfg(feature = "tend")]
+pub(crate) fn stepped_over(place: &Place) -> Option<SegmentError> {
+    place.backend.store().stepped_over(place)
 }
 
 /// The newest living segment of a key that can be trusted: the current one.
@@ -232,6 +265,9 @@ fn living(found: Search) -> Result<Option<Arc<Segment>>, SegmentError> {
 /// [`SegmentError::NotFound`], [`SegmentError::OtherVersion`] if there are only
 /// segments of other layouts, and what [`live`] answers.
 pub(crate) fn newest(place: &Place) -> Result<Arc<Segment>, SegmentError> {
+    if let Some(segment) = quick(place, 0) {
+        return Ok(segment);
+    }
     if let Some(segment) = live(place)? {
         return Ok(segment);
     }
@@ -251,7 +287,9 @@ pub(crate) fn newest(place: &Place) -> Result<Arc<Segment>, SegmentError> {
 /// As [`newest`].
 pub(crate) fn look(place: &Place) -> Result<Arc<Segment>, SegmentError> {
     let store = place.backend.store();
-    if let Some(segment) = living(look_through(place)?)? {
+    let look = |generation| store.look(place, generation, Part::Words);
+    let quick = quick_by(place, 0, look);
+    if let Some(segment) = quick.map_or_else(|| living(look_through(place)?), |it| Ok(Some(it)))? {
         match store.look(place, segment.identity().generation, Part::Whole) {
             // It has gone meanwhile.
             Err(error) if error.is_absent() => {}

@@ -308,6 +308,11 @@ impl SegmentError {
         }
     }
 
+    /// Whether it is a stranger's.
+    pub(crate) fn is_strange(&self) -> bool {
+        matches!(self, SegmentError::Owner { .. } | SegmentError::Maker { .. })
+    }
+
     /// Whether the file is simply not there.
     pub(crate) fn is_absent(&self) -> bool {
         match self {

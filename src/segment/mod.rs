@@ -38,6 +38,8 @@ mod tenure;
 mod trust;
 mod user;
 mod wait;
+#[cfg(feature = "tend")]
+mod watch;
 mod whereabouts;
 
 pub use crate::clock::boottime_ms;
@@ -48,7 +50,7 @@ pub use current::Current;
 pub use death::{Death, Waited};
 pub use directory::{Listed, SegmentState, list, live};
 #[cfg(feature = "tend")]
-pub(crate) use directory::{Search, check_backend, generations, next_generation, search};
+pub(crate) use directory::{Search, check_backend, next_generation, quick, search, stepped_over};
 pub(crate) use directory::{look, newest};
 pub use error::SegmentError;
 #[cfg(feature = "tend")]
@@ -65,6 +67,8 @@ pub use segment::{Attachment, Segment, Writer};
 pub use tenure::{Ended, NotPublished, Tenure};
 pub use user::{UserError, parse_user, parse_users};
 pub use wait::{Personal, wait, wake};
+#[cfg(feature = "tend")]
+pub(crate) use watch::Watch;
 
 /// Parsers that nothing outside calls but the fuzz targets.
 #[cfg(fuzzing)]

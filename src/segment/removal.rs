@@ -1,7 +1,9 @@
 //! Segments and lock files that are taken away.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,7 +41,11 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError>
     let place = &Place { directory: resolved(&place.directory), ..place.clone() };
     let store = place.backend.store();
     let mut listed = store.list(&place.directory)?;
-    listed.retain(|found| found.name.key == place.key);
+    // What a stranger has put there and this process may not remove stops nobody.
+    let trusted = Trusted::with(&place.owners);
+    listed.retain(|found| {
+        found.name.key == place.key && (trusted.may_have(found.owner) || may_unlink(found))
+    });
     listed.sort_by_key(|found| found.name);
     if !force {
         if let Some(used) = listed.iter().find(|found| found.attached.unwrap_or(0) > 0) {
@@ -103,6 +109,15 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError>
         return Err(elsewhere(place).unwrap_or_else(|| store.why_none(place)));
     }
     Ok(removed)
+}
+
+/// Whether this process may take the name away of what was listed.
+fn may_unlink(found: &Listed) -> bool {
+    let user = rustix::process::geteuid().as_raw();
+    let Some(directory) = found.at.path().and_then(Path::parent) else { return true };
+    let sticky =
+        fs::metadata(directory).is_ok_and(|at| at.mode() & 0o1000 != 0 && at.uid() != user);
+    user == 0 || user == found.owner || !sticky
 }
 
 /// The lock file of what was listed and is not attached, if nobody holds a lock of
@@ -211,8 +226,9 @@ pub(crate) fn sweep(place: &Place) -> Result<bool, SegmentError> {
 fn sweep_locks(place: &Place) -> Result<Vec<PathBuf>, SegmentError> {
     let store = place.backend.store();
     // The files first: what comes after is not looked at.
-    let files = files(&place.directory)?;
-    let living = store.living(place)?;
+    let mut files = files(&place.directory)?;
+    files.retain(|name| store.parse_lock(name).or_else(|| store.parse_marks(name)).is_some());
+    let living = if files.is_empty() { BTreeSet::new() } else { store.living(place)? };
     let mut removed = store.sweep(place);
     let marks = files.iter().filter_map(|name| store.parse_marks(name));
     for (_, id) in marks.filter(|&(key, id)| key == place.key && !living.contains(&id)) {

@@ -13,15 +13,22 @@ use super::super::create::no_space;
 use super::super::error::SegmentError;
 use super::super::name::Place;
 use super::check::{check_group, check_header, open};
+use super::names::is_strange;
 use super::object;
 use crate::descriptor::{Kept, ObjectId};
-use crate::layout::{Geometry, Identity, WriteMapping};
+use crate::layout::{Geometry, Header, Identity, WriteMapping};
+use crate::random::dice;
+
+/// How many numbers in a row are tried, and how many in all.
+const STEPS: u32 = 16;
+const MOST_TRIES: u32 = 64;
 
 /// A file without its name: truly without one where the file system can do
 /// that, else under a temporary one that is taken away when this is dropped.
 #[derive(Debug)]
 pub struct Unnamed {
     place: Place,
+    identity: Identity,
     path: PathBuf,
     geometry: Geometry,
     file: Kept,
@@ -41,13 +48,37 @@ impl Unnamed {
         check_group(&path, place.mode, place.allow_group_write)?;
         let (file, temporary) = create(place, identity.segment_id)?;
         let place = place.clone();
-        let unnamed = Unnamed { place, path, geometry: *geometry, file, temporary };
+        let unnamed = Unnamed { place, identity, path, geometry: *geometry, file, temporary };
         match unnamed.file.get().and_then(|file| reserve(file, wanted)) {
             Ok(()) => Ok(unnamed),
             Err(error) => match Errno::from_io_error(&error) {
                 Some(Errno::NOSPC | Errno::DQUOT) => Err(no_space(&unnamed.place, geometry)),
                 _ => Err(SegmentError::io("reserve the pages of", &unnamed.path)(error)),
             },
+        }
+    }
+
+    /// Takes the next number: a stranger has put something at its name. He may have
+    /// done so at many, or see how numbers are chosen; not when they are random.
+    fn renumber(&mut self, tries: u32) -> Result<bool, SegmentError> {
+        let by = if tries < STEPS { 1 } else { dice().u64(1..1 << 32) };
+        let Some(generation) = self.identity.generation.checked_add(by) else { return Ok(false) };
+        self.identity.generation = generation;
+        self.path = self.place.segment(generation);
+        // Nobody has seen it yet.
+        self.memory()?.put_header(&Header::new(self.identity, &self.geometry));
+        Ok(true)
+    }
+
+    fn give_name(&self) -> Result<(), Errno> {
+        match &self.temporary {
+            Some(temporary) => linkat(CWD, temporary, CWD, &self.path, AtFlags::empty()),
+            None => {
+                let held = path_of(&self.file);
+                let held =
+                    held.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::BADF))?;
+                linkat(CWD, held, CWD, &self.path, AtFlags::SYMLINK_FOLLOW)
+            }
         }
     }
 
@@ -143,17 +174,17 @@ impl Unlinked for Unnamed {
     }
 
     fn link(&mut self) -> Result<Option<Parts>, SegmentError> {
-        let linked = match &self.temporary {
-            Some(temporary) => linkat(CWD, temporary, CWD, &self.path, AtFlags::empty()),
-            None => match path_of(&self.file) {
-                Ok(held) => linkat(CWD, held, CWD, &self.path, AtFlags::SYMLINK_FOLLOW),
-                Err(error) => return Err(SegmentError::io("link", &self.path)(error)),
-            },
-        };
-        match linked.map_err(io::Error::from) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
-            Err(error) => return Err(SegmentError::io("link", &self.path)(error)),
+        for tries in 0.. {
+            match self.give_name() {
+                Ok(()) => break,
+                Err(Errno::EXIST) => {
+                    let strange = is_strange(&self.place, self.identity.generation);
+                    if !strange || tries == MOST_TRIES || !self.renumber(tries)? {
+                        return Ok(None);
+                    }
+                }
+                Err(error) => return Err(SegmentError::io("link", &self.path)(error.into())),
+            }
         }
         self.linked().inspect_err(|_| {
             // Nobody owns it: with its name it would be taken for what a crash left.

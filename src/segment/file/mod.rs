@@ -6,9 +6,10 @@
 mod check;
 mod copy;
 mod make;
+mod names;
 mod object;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,8 @@ use super::foreign;
 use super::name::{Place, SegmentName, lock_path, parse_lock};
 use super::registry::registry;
 use super::segment::{Found, Segment};
-use crate::layout::{Geometry, Identity, LAYOUT_VERSION};
+use super::trust::Trusted;
+use crate::layout::{Geometry, Header, Identity, LAYOUT_VERSION};
 use check::{check_copy, check_file, check_header, check_name, check_owner, id, open};
 
 /// The backend of files.
@@ -83,8 +85,8 @@ impl Store for Files {
     fn generations(&self, place: &Place) -> Result<Vec<u64>, SegmentError> {
         let of_key =
             |name: &SegmentName| name.key == place.key && name.layout_version == LAYOUT_VERSION;
-        let found = match names(&place.directory) {
-            Ok(names) => names,
+        let found = match names::of_key(place) {
+            Ok(named) => return Ok(named.trusted),
             // What this process has attached it knows all the same.
             Err(error) if error.is_refused() => {
                 let names = attached_in(&place.directory);
@@ -100,6 +102,9 @@ impl Store for Files {
 
     fn why_none(&self, place: &Place) -> SegmentError {
         let key = place.key;
+        if let Some(strange) = self.stepped_over(place) {
+            return strange;
+        }
         let found = match names(&place.directory) {
             Ok(names) => names.into_iter().find(|name| name.key == key),
             Err(error) => return error,
@@ -112,8 +117,22 @@ impl Store for Files {
         }
     }
 
+    fn stepped_over(&self, place: &Place) -> Option<SegmentError> {
+        let strange = names::of_key(place).ok()?.strange?;
+        let path = place.segment(strange);
+        let (found, wanted) =
+            (fs::symlink_metadata(&path).ok()?.uid(), Trusted::with(&place.owners));
+        match wanted.may_have(found) {
+            // A hard link to something of that user.
+            true => Some(SegmentError::Kind { at: path.into(), found: "a link to another file" }),
+            false => Some(SegmentError::Owner { at: path.into(), found, wanted: wanted.users() }),
+        }
+    }
+
     fn list(&self, directory: &Path) -> Result<Vec<Listed>, SegmentError> {
-        Ok(names(directory)?.into_iter().filter_map(|name| describe(directory, name)).collect())
+        let mut strange = Strange::default();
+        let names = names(directory)?.into_iter();
+        Ok(names.filter_map(|name| describe(directory, name, &mut strange)).collect())
     }
 
     fn discard(&self, found: &Listed) -> Result<(), SegmentError> {
@@ -163,12 +182,11 @@ impl Store for Files {
 
     fn living(&self, place: &Place) -> Result<BTreeSet<u64>, SegmentError> {
         let mut living = BTreeSet::new();
-        for name in names(&place.directory)? {
-            let path = place.directory.join(name.to_string());
-            if name.key == place.key {
-                if let Ok((identity, _)) = open(&path).and_then(|file| check_header(&file, &path)) {
-                    living.insert(identity.segment_id);
-                }
+        // The lock file of a stranger's segment is a stranger's as well.
+        for generation in names::of_key(place)?.trusted {
+            let path = place.segment(generation);
+            if let Ok((identity, _)) = open(&path).and_then(|file| check_header(&file, &path)) {
+                living.insert(identity.segment_id);
             }
         }
         Ok(living)
@@ -197,10 +215,30 @@ fn attached_in(directory: &Path) -> Vec<SegmentName> {
     there.filter_map(|path| SegmentName::parse(path.file_name()?.to_str()?)).collect()
 }
 
-/// `None` if it is gone by now.
-fn describe(directory: &Path, name: SegmentName) -> Option<Listed> {
+/// How many things that are no segments are listed of a user who is not trusted: any
+/// number of names costs nothing.
+const MOST_STRANGE: usize = 16;
+
+/// How many have been listed, by user.
+#[derive(Debug, Default)]
+struct Strange(BTreeMap<u32, usize>);
+
+impl Strange {
+    fn is_enough(&self, user: u32) -> bool {
+        self.0.get(&user).is_some_and(|&listed| listed >= MOST_STRANGE)
+    }
+}
+
+/// `None` if it is gone by now, or of no interest.
+fn describe(directory: &Path, name: SegmentName, strange: &mut Strange) -> Option<Listed> {
     let path = directory.join(name.to_string());
     let found = fs::symlink_metadata(&path).ok()?;
+    let user = found.uid();
+    let is_strange = !Trusted::with(&[]).may_have(user);
+    let may_be_one = found.is_file() && Header::is_length(found.len());
+    if is_strange && !may_be_one && strange.is_enough(user) {
+        return None;
+    }
     let mut listed = Listed {
         name,
         backend: Backend::File,
@@ -221,5 +259,11 @@ fn describe(directory: &Path, name: SegmentName) -> Option<Listed> {
     let place = Place { owners: vec![found.uid()], ..Place::of_key(name.key) };
     let place = Place { directory: directory.into(), ..place };
     (listed.attached, listed.state) = standing(Files.look(&place, name.generation, Part::Words))?;
+    if is_strange && listed.state == SegmentState::Damaged {
+        if strange.is_enough(user) {
+            return None;
+        }
+        *strange.0.entry(user).or_default() += 1;
+    }
     Some(listed)
 }

@@ -1,0 +1,119 @@
+//! An owner's look for a segment of a higher number.
+
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rustix::fs::stat;
+
+use super::backend::Backend;
+use super::directory::generations;
+use super::name::Place;
+use super::segment::Segment;
+
+/// The part of its time that an owner spends on lists of the directory, at most: one
+/// of so many.
+const SHARE: u32 = 50;
+/// How old the last change of a directory must be to be told from a later one by its
+/// time.
+const SETTLED: Duration = Duration::from_millis(200);
+/// How often it is listed though nothing seems to have changed.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Looks through the names of a key when there may be others than before.
+///
+/// Everybody can put names there, as many and as often as he likes. So the directory
+/// is listed only after it has changed, and then for a small part of the time. A
+/// segment of a higher number is found a little later for it: until then its users
+/// and those of this one have a living owner each.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    last: Option<Look>,
+}
+
+#[derive(Debug)]
+struct Look {
+    changed: Option<Change>,
+    settled: bool,
+    at: Instant,
+    cost: Duration,
+}
+
+/// Which directory it is, and when it was changed.
+#[derive(Debug, PartialEq, Eq)]
+struct Change {
+    directory: (u64, u64),
+    modified: (i64, u64),
+    changed: (i64, u64),
+}
+
+impl Watch {
+    /// Whether there is a segment of a higher number that this process could use, as
+    /// far as it has looked.
+    pub fn finds_higher(&mut self, place: &Place, own: u64) -> bool {
+        let files = place.backend == Backend::File;
+        // Before the list, so that what comes meanwhile is a change after it.
+        let changed = if files { last_change(&place.directory) } else { None };
+        if files && !self.is_due(changed.as_ref()) {
+            return false;
+        }
+        let at = Instant::now();
+        let higher = generations(place).is_ok_and(|found| {
+            let mut higher = found.into_iter().filter(|&generation| generation > own);
+            higher.any(|newer| Segment::attach(place, newer).is_ok())
+        });
+        let settled = changed.as_ref().is_some_and(Change::is_settled);
+        self.last = Some(Look { changed, settled, at, cost: at.elapsed() });
+        higher
+    }
+
+    fn is_due(&self, changed: Option<&Change>) -> bool {
+        let Some(last) = &self.last else { return true };
+        let same = changed.is_some() && last.changed.as_ref() == changed && last.settled;
+        let pause = if same { LONGEST } else { (last.cost * SHARE).min(LONGEST) };
+        last.at.elapsed() >= pause
+    }
+}
+
+#[allow(clippy::unnecessary_cast, reason = "types differ between architectures")]
+fn last_change(directory: &Path) -> Option<Change> {
+    let found = stat(directory).ok()?;
+    Some(Change {
+        directory: (found.st_dev as u64, found.st_ino as u64),
+        modified: (found.st_mtime as i64, found.st_mtime_nsec as u64),
+        changed: (found.st_ctime as i64, found.st_ctime_nsec as u64),
+    })
+}
+
+impl Change {
+    /// Whether a change from now on has another time.
+    fn is_settled(&self) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let (seconds, nanos) = self.changed;
+        let at = Duration::new(u64::try_from(seconds).unwrap_or(0), nanos as u32);
+        now.checked_sub(at).is_some_and(|age| age >= SETTLED)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h125_a_directory_is_listed_when_it_has_changed_and_for_a_part_of_the_time() {
+        let change =
+            |nanos| Change { directory: (1, 1), modified: (7, nanos), changed: (7, nanos) };
+        let after = |settled, cost, ago| {
+            let at = Instant::now().checked_sub(ago).unwrap();
+            Watch { last: Some(Look { changed: Some(change(0)), settled, at, cost }) }
+        };
+        let (milli, second) = (Duration::from_millis(1), Duration::from_secs(1));
+        assert!(Watch::default().is_due(Some(&change(0))));
+        assert!(!after(true, milli, second).is_due(Some(&change(0))), "nothing has changed");
+        assert!(after(true, milli, second).is_due(Some(&change(1))));
+        assert!(after(false, milli, second).is_due(Some(&change(0))), "it may have changed");
+        assert!(after(true, milli, second).is_due(None));
+        assert!(!after(true, second, second).is_due(Some(&change(1))), "a list takes long");
+        assert!(!after(false, second, second).is_due(Some(&change(0))));
+        assert!(change(0).is_settled());
+    }
+}
