@@ -1,7 +1,7 @@
 //! An owner's look for a segment of a higher number.
 
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use rustix::fs::stat;
 
@@ -13,8 +13,8 @@ use super::segment::Segment;
 /// The part of its time that an owner spends on lists of the directory, at most: one
 /// of so many.
 const SHARE: u32 = 50;
-/// How old the last change of a directory must be to be told from a later one by its
-/// time.
+/// How long a change must be known before a list for every change after the list to
+/// have another time.
 const SETTLED: Duration = Duration::from_millis(200);
 /// How often it is listed though nothing seems to have changed.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -33,7 +33,8 @@ pub(crate) struct Watch {
 #[derive(Debug)]
 struct Look {
     changed: Option<Change>,
-    settled: bool,
+    /// When that change was first seen.
+    first: Instant,
     at: Instant,
     cost: Duration,
 }
@@ -61,14 +62,16 @@ impl Watch {
             let mut higher = found.into_iter().filter(|&generation| generation > own);
             higher.any(|newer| Segment::attach(place, newer).is_ok())
         });
-        let settled = changed.as_ref().is_some_and(Change::is_settled);
-        self.last = Some(Look { changed, settled, at, cost: at.elapsed() });
+        let same = self.last.as_ref().filter(|last| last.changed == changed);
+        let first = same.map_or(at, |last| last.first);
+        self.last = Some(Look { changed, first, at, cost: at.elapsed() });
         higher
     }
 
     fn is_due(&self, changed: Option<&Change>) -> bool {
         let Some(last) = &self.last else { return true };
-        let same = changed.is_some() && last.changed.as_ref() == changed && last.settled;
+        let settled = last.at.saturating_duration_since(last.first) >= SETTLED;
+        let same = changed.is_some() && last.changed.as_ref() == changed && settled;
         let pause = if same { LONGEST } else { (last.cost * SHARE).min(LONGEST) };
         last.at.elapsed() >= pause
     }
@@ -84,16 +87,6 @@ fn last_change(directory: &Path) -> Option<Change> {
     })
 }
 
-impl Change {
-    /// Whether a change from now on has another time.
-    fn is_settled(&self) -> bool {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let (seconds, nanos) = self.changed;
-        let at = Duration::new(u64::try_from(seconds).unwrap_or(0), nanos as u32);
-        now.checked_sub(at).is_some_and(|age| age >= SETTLED)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,7 +97,8 @@ mod tests {
             |nanos| Change { directory: (1, 1), modified: (7, nanos), changed: (7, nanos) };
         let after = |settled, cost, ago| {
             let at = Instant::now().checked_sub(ago).unwrap();
-            Watch { last: Some(Look { changed: Some(change(0)), settled, at, cost }) }
+            let first = if settled { at.checked_sub(SETTLED).unwrap() } else { at };
+            Watch { last: Some(Look { changed: Some(change(0)), first, at, cost }) }
         };
         let (milli, second) = (Duration::from_millis(1), Duration::from_secs(1));
         assert!(Watch::default().is_due(Some(&change(0))));
@@ -114,6 +108,5 @@ mod tests {
         assert!(after(true, milli, second).is_due(None));
         assert!(!after(true, second, second).is_due(Some(&change(1))), "a list takes long");
         assert!(!after(false, second, second).is_due(Some(&change(0))));
-        assert!(change(0).is_settled());
     }
 }

@@ -32,6 +32,7 @@ use nix::libc;
 #[cfg(feature = "tend")]
 use rustix::fs::Stat;
 
+#[cfg(feature = "tend")]
 use super::error::SegmentError;
 use super::registry::registry;
 use super::trust::Trusted;
@@ -47,7 +48,9 @@ pub(super) use files::{lock_mode, remove, sweep_marks};
 use marks::{MARKS, MARKS_END};
 pub use marks::{attach, attached, detach};
 pub(super) use marks::{is_locked, locks, most};
-use open::{Handle, Opened, create, found_at, may_be_lock_file};
+use open::{Handle, Opened, create};
+#[cfg(feature = "tend")]
+use open::{found_at, may_be_lock_file};
 pub(super) use open::{open_existing, open_or_create};
 
 /// The byte of the follower that watches most closely.

@@ -27,6 +27,9 @@ pub fn tests() -> Vec<Test> {
         ("h124_what_is_planted_at_a_lock_file_s_name_stops_no_newcomer", before_a_newcomer),
         ("h124_locks_on_what_a_stranger_has_planted_hold_nobody_up", held),
         ("h124_what_is_planted_at_a_creation_lock_s_name_stops_no_creator", creation_lock),
+        ("h125_what_is_planted_at_segments_names_stops_no_start", before_a_start),
+        ("h125_names_planted_under_an_owner_change_nothing", names_under_an_owner),
+        ("h125_what_may_not_be_removed_keeps_rm_from_nothing", removal),
     ]
 }
 
@@ -337,4 +340,102 @@ fn creation_lock(host: &Host) {
     File::create(name(&setup)).unwrap();
     fs::set_permissions(name(&setup), PermissionsExt::from_mode(0o600)).unwrap();
     worker(&setup, USER).close();
+}
+
+fn segment_name(setup: &Setup, generation: u64) -> PathBuf {
+    setup.directory.join(format!("tendmap-{:08x}-v3-g{generation}", setup.key))
+}
+
+/// Whether there are names of segments: System V has keys.
+fn has_names(host: &Host) -> bool {
+    host.mode == Mode::Shared(Backend::File) && ready(host)
+}
+
+fn before_a_start(host: &Host) {
+    if !has_names(host) {
+        return;
+    }
+    for user in [0, USER] {
+        for kind in Kind::ALL {
+            let setup = setup(host);
+            for generation in [1, 2, u64::MAX] {
+                kind.plant(&segment_name(&setup, generation));
+            }
+            let owner = worker(&setup, user);
+            let mut follower = worker(&setup, user);
+            assert_ne!(follower.role(), "owner", "{user} {kind:?}");
+            follower.assert_routes();
+            // Where the next number has a stranger's, too.
+            let next = follower.generation().unwrap() + 1;
+            kind.plant(&segment_name(&setup, next));
+            let (mut owner, mut follower) = owner_of(owner, follower);
+            owner.say("grow 40");
+            wait_until("a larger segment", || {
+                let (ours, theirs) = (owner.generation(), follower.generation());
+                ours.is_some_and(|ours| ours > next) && ours == theirs
+            });
+            follower.assert_routes();
+            owner.kill();
+            takes_over(&mut follower);
+            follower.close();
+        }
+    }
+    // Every number that would be next.
+    let setup = setup(host);
+    for generation in 1..=40 {
+        Kind::File.plant(&segment_name(&setup, generation));
+    }
+    let owner = worker(&setup, USER);
+    let mut follower = worker(&setup, USER);
+    assert_ne!(follower.role(), "owner");
+    follower.close();
+    owner.close();
+}
+
+fn names_under_an_owner(host: &Host) {
+    if !has_names(host) {
+        return;
+    }
+    for user in [0, USER] {
+        let setup = setup(host);
+        let mut owner = worker(&setup, user);
+        let mut follower = worker(&setup, user);
+        for (number, kind) in (2..).zip(Kind::ALL.into_iter().cycle().take(200)) {
+            kind.plant(&segment_name(&setup, number));
+        }
+        Kind::File.plant(&segment_name(&setup, u64::MAX));
+        let place = tendmap::segment::Place { owners: vec![USER], ..setup.place() };
+        let before = tendmap::client::Reader::attach(&place).unwrap();
+        let tends = || before.status().unwrap().tends;
+        let begun = tends();
+        wait_until("more passes", || tends() > begun + 5);
+        assert_eq!((owner.role(), owner.generation()), ("owner".to_owned(), Some(1)));
+        assert_eq!(follower.generation(), Some(1));
+        // Few of them are listed, and the segment is.
+        let listed = list(&setup.directory).unwrap();
+        let of_key = listed.iter().filter(|found| found.name.key == setup.key);
+        let (real, planted): (Vec<_>, Vec<_>) = of_key.partition(|found| found.owner == user);
+        assert_eq!((real.len(), planted.len()), (1, 16));
+        owner.kill();
+        takes_over(&mut follower);
+        follower.close();
+    }
+}
+
+fn removal(host: &Host) {
+    if !has_names(host) {
+        return;
+    }
+    let setup = setup(host);
+    let mut owner = worker(&setup, USER);
+    for (number, kind) in (2..).zip(Kind::ALL) {
+        kind.plant(&segment_name(&setup, number));
+    }
+    let mut remover = Worker::of_user("remove", &setup, USER, USER);
+    remover.expect("removed");
+    remover.say("");
+    wait_until("a new segment", || owner.generation().is_some_and(|generation| generation > 1));
+    owner.assert_routes();
+    owner.close();
+    assert!(!segment_name(&setup, 1).exists());
 }

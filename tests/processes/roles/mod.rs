@@ -42,6 +42,15 @@ pub fn work_if_asked() {
             say(json!({"event": "owner_byte", "held": held}));
         }
         "trial" => crate::conformance::run(&std::env::var(TRIAL).unwrap()),
+        "remove" => {
+            let removed =
+                tendmap::segment::remove(&setup.place(), true).map(|removed| removed.len());
+            match removed {
+                Ok(removed) => say(json!({"event": "removed", "count": removed})),
+                Err(error) => say(json!({"event": "error", "text": error.to_string()})),
+            }
+            let _ = std::io::stdin().lines().next();
+        }
         "churn" => outsiders::churn(&setup),
         "look" => outsiders::look(&setup),
         "half" => outsiders::half(&setup),
