@@ -18,12 +18,13 @@ mod bytes;
 mod files;
 mod marks;
 mod open;
+mod refresh;
 
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -34,10 +35,8 @@ use rustix::fs::Stat;
 
 #[cfg(feature = "tend")]
 use super::error::SegmentError;
-use super::registry::registry;
 use super::trust::Trusted;
 use super::whereabouts::{Whereabouts, whereabouts};
-use crate::descriptor::reopening;
 use crate::layout::Lineage;
 use crate::protocol::Term;
 use crate::random::dice;
@@ -239,68 +238,6 @@ impl LockFile {
         &self.path
     }
 
-    /// The open file: another one where the host has closed the descriptor, and
-    /// all locks with it.
-    fn handle(&self) -> io::Result<Arc<Handle>> {
-        if self.lineage != Lineage::current() {
-            // The child's own, so that no second one is ever closed.
-            if let Some(own) = self.of_this_process() {
-                return own.handle();
-            }
-        }
-        let handle = self.file.load_full();
-        if !handle.is_lost() {
-            return Ok(handle);
-        }
-        let _alone = reopening();
-        // Another thread may have been faster.
-        let handle = self.file.load_full();
-        match handle.is_lost() {
-            false => Ok(handle),
-            true => self.another(),
-        }
-    }
-
-    /// A forked child's own lock file, if this one is its parent's.
-    fn of_this_process(&self) -> Option<Arc<LockFile>> {
-        let own = registry().lock(&self.path);
-        own.filter(|own| own.lineage == Lineage::current())
-    }
-
-    /// Opens what the name leads to, and takes the bytes there that this process
-    /// held, those that are still to be had. One thread at a time.
-    fn another(&self) -> io::Result<Arc<Handle>> {
-        let opened = open_or_create(&self.path, self.mode, &self.trusted())?;
-        self.occupied.store(opened.occupied, Ordering::Relaxed);
-        let handle = self.file.load_full();
-        if opened.occupied && handle.file.is_some() && !handle.is_lost() {
-            // Those that have it open as well meet there as before.
-            return Ok(handle);
-        }
-        let fresh = Handle::new(opened, &self.path);
-        self.use_instead(&fresh)?;
-        Ok(fresh)
-    }
-
-    /// Goes on with another open file, and takes the bytes there that this process
-    /// held.
-    fn use_instead(&self, fresh: &Arc<Handle>) -> io::Result<()> {
-        if self.lineage != Lineage::current() {
-            return Ok(());
-        }
-        if !fresh.is_alone() {
-            let file = fresh.file()?;
-            self.with_own(|own| {
-                own.retain(|&byte| {
-                    let kind = if byte < MARKS { libc::F_WRLCK } else { libc::F_RDLCK };
-                    fcntl(file, FcntlArg::F_SETLK(&flock(kind, byte, 1))).is_ok()
-                });
-            });
-        }
-        self.file.store(fresh.clone());
-        Ok(())
-    }
-
     /// Whether this process may look at the locks.
     pub fn is_open(&self) -> bool {
         self.file.load().file.is_some()
@@ -443,59 +380,6 @@ impl LockFile {
             None if self.path.symlink_metadata().is_ok() => Whereabouts::Here,
             None => Whereabouts::Gone,
         }
-    }
-
-    /// Opens whatever the name leads to now, if that is another file or the host
-    /// has closed the descriptor. Locks held so far are taken there, too, where
-    /// they are to be had. What is only not to be seen from here stays in use.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn refresh(&self) -> io::Result<bool> {
-        if let Some(marks) = &self.marks {
-            // One that is lost lets the last but one to close retire a segment that
-            // is in use: others then begin anew in another one, no more.
-            let _ = marks.refresh();
-        }
-        if !self.is_open() {
-            // It may be opened by now.
-            let _alone = reopening();
-            return Ok(self.opened_by_now().is_some_and(|alone| alone));
-        }
-        let here = || !self.file.load().is_lost() && self.whereabouts() != Whereabouts::Gone;
-        let stays = || here() || self.lineage != Lineage::current();
-        if stays() {
-            if here() {
-                self.occupied.store(false, Ordering::Relaxed);
-            }
-            return Ok(false);
-        }
-        let _alone = reopening();
-        let stays = stays();
-        if !stays {
-            self.another()?;
-        }
-        Ok(!stays && !self.is_occupied())
-    }
-
-    /// Opens a file that could not be opened, if it can be now; whether this process
-    /// went without until then. One thread at a time.
-    fn opened_by_now(&self) -> Option<bool> {
-        let without = self.file.load_full();
-        if without.file.is_some() || self.lineage != Lineage::current() {
-            return None;
-        }
-        let opened = match without.writable {
-            true => open_or_create(&self.path, self.mode, &self.trusted()),
-            false => open_existing(&self.path, &self.trusted()),
-        };
-        let opened = opened.ok()?;
-        self.occupied.store(opened.occupied, Ordering::Relaxed);
-        if opened.file.is_none() {
-            return None;
-        }
-        self.use_instead(&Handle::new(opened, &self.path)).ok()?;
-        Some(without.writable)
     }
 
     /// Removes the lock file and its file of marks; whoever has it open goes on using
