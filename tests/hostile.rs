@@ -19,9 +19,11 @@ use std::time::{Duration, Instant};
 use common::{Cluster, config, directory};
 use tempfile::TempDir;
 use tendmap::client::{Client, Config, Reader, Verdict};
-use tendmap::layout::{Header, OwnerWord, frame};
+use tendmap::layout::{Header, OwnerWord, WriteMapping, frame};
 use tendmap::map::{NodeId, Slot};
-use tendmap::protocol::Head;
+use tendmap::protocol::{
+    Head, PublishError, Publisher, Term, Word, add_owner, raise_event, store_owner,
+};
 use tendmap::route::{Partition, Policy};
 use tendmap::segment::{Candidate, Entry, SegmentName};
 
@@ -379,4 +381,65 @@ fn h43_a_newer_tag_makes_the_next_generation() {
     // Who had the old one as a candidate finds nothing to own there.
     let entered = Candidate::default().enter(&segment, true).unwrap();
     assert!(matches!(entered, Entry::Retired), "{entered:?}");
+}
+
+/// Somebody stores into a word without an end, and always something that would
+/// have to be exchanged once more.
+fn hammered(word: &AtomicU64, with: [u64; 4], calls: impl FnOnce()) {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                with.iter().for_each(|&bits| word.store(bits, Ordering::Relaxed));
+            }
+        });
+        calls();
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn h130_a_word_that_never_stays_as_it_is_holds_up_nobody() {
+    let term = Term::new(9).unwrap();
+    let old = |tag, payload| Word::new(Term::new(tag).unwrap(), payload).bits();
+    let all = [old(1, 0), old(2, 1), old(3, 2), old(8, 3)];
+    let word = AtomicU64::new(all[0]);
+    hammered(&word, all, || {
+        for payload in 0..4_000 {
+            // Whether it was stored nobody can say.
+            let _ = store_owner(&word, term, payload);
+            let _ = add_owner(&word, term, 1);
+            raise_event(&word, Head::new(term, 1));
+        }
+    });
+    let frame = [AtomicU64::new(0)];
+    let reach = Vec::from_iter([0..frame.len()]);
+    hammered(&frame[0], all, || {
+        for sequence in 0..4_000 {
+            let head = AtomicU64::new(Head::new(term, sequence).bits());
+            let mut publisher = Publisher::new(term, Head::from_bits(head.load(Ordering::Relaxed)));
+            publisher.set(0, &[7]);
+            match publisher.publish(&head, &frame, &reach) {
+                Ok(_) | Err(PublishError::Corrupt { .. }) => {}
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+    });
+}
+
+#[test]
+fn h130_terms_that_follow_each_other_without_an_end_hold_up_nobody() {
+    let rig = Rig::new();
+    let segment = rig.client.segment();
+    let memory = WriteMapping::of_mapped(segment.mapping()).unwrap();
+    let head = segment.head();
+    let with = [1, 2, 3, 4].map(|by| head.with_term(Term::new(head.term() + by).unwrap()).bits());
+    hammered(memory.head(), with, || {
+        for _ in 0..500 {
+            let looked = Candidate::look(&segment).unwrap();
+            assert!(!matches!(looked, Entry::Busy | Entry::Lost), "{looked:?}");
+            let _ = rig.client.status();
+        }
+    });
+    rig.wait_whole("terms without an end");
 }

@@ -9,6 +9,7 @@ use super::event::{Event, Role};
 use super::follow::{Follow, Probe, Seen};
 use super::grow::{build, least};
 use super::own::{Own, Turned};
+use super::pace::Pace;
 use super::shared::{Asked, Command, Shared};
 use crate::map::{Capacity, snapshot};
 use crate::protocol::Term;
@@ -28,6 +29,15 @@ pub(super) enum Start {
 
 /// How long the others wait for the one that builds a successor.
 const BUILD_PATIENCE: Duration = Duration::from_secs(1);
+
+/// So many passages between owner, follower and segments are made at once, and
+/// then one in so long: whoever damages segments as fast as they are made must not
+/// have everybody make them as fast as they can.
+const PASSAGES: u32 = 16;
+const PASSAGE_EVERY: Duration = Duration::from_millis(100);
+/// The same of turns: who writes to the event word ends every sleep.
+const TURNS: u32 = 64;
+const TURN_EVERY: Duration = Duration::from_millis(1);
 
 /// The thread.
 pub(super) struct Agent {
@@ -60,6 +70,8 @@ impl Agent {
             Some(Start::Owner(tenure)) => self.own(*tenure, false),
             _ => self.follow(),
         };
+        let mut passages = Pace::new(PASSAGES, PASSAGE_EVERY);
+        let mut turns = Pace::new(TURNS, TURN_EVERY);
         while !self.shared.stopping() {
             self.shared.take_poke();
             while let Some(command) = self.shared.next_command() {
@@ -74,6 +86,10 @@ impl Agent {
                 Part::Follower(follow) => self.follower_turn(follow, &segment),
             };
             part = next;
+            let early = if pause.is_zero() { passages.take() } else { turns.take() };
+            if !early.is_zero() && !self.shared.stopping() {
+                std::thread::sleep(early);
+            }
             if !pause.is_zero() && !self.shared.stopping() {
                 let personal = self.shared.personal;
                 match &mut part {
@@ -409,6 +425,8 @@ pub(super) fn leave(segment: &Arc<Segment>, place: &Place) -> Result<(), Segment
     if !alone || !segment.is_found() || !segment.may_remove() {
         return Ok(());
     }
+    // While this one lives, so that it is known which are older.
+    let _ = sweep(place);
     let removed = retire_and_unlink_unused(segment).map(drop);
     let _ = sweep(place);
     removed

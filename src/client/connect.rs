@@ -28,6 +28,8 @@ const REMOVAL_PATIENCE: Duration = Duration::from_millis(50);
 /// How often a segment is looked for and made, where each that there is vanishes
 /// at once.
 const MAX_ATTEMPTS: u32 = 100;
+/// How often one is attached that is removed meanwhile.
+const MAX_REMOVALS: u32 = 10;
 /// The pause before it is tried again.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(5);
 
@@ -289,6 +291,7 @@ fn shared(
     waits: bool,
 ) -> Result<(Open, Asked), ConnectError> {
     let key = (config.shm_backend, config.shm_directory.clone(), config.shm_key);
+    let mut removals = 0;
     loop {
         let mut clients = clients();
         let there = clients.iter().find(|(known, _)| *known == key);
@@ -316,6 +319,11 @@ fn shared(
         let created = matches!(start, Start::Owner(_));
         let current = match Current::new(Some(place.clone()), &segment) {
             Ok(_) if is_being_removed(&segment) => {
+                removals += 1;
+                if removals == MAX_REMOVALS {
+                    let (key, attempts) = (config.shm_key, removals);
+                    return Err(SegmentError::Vanishes { key, attempts }.into());
+                }
                 std::thread::sleep(BETWEEN_ATTEMPTS);
                 continue;
             }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::config::Config;
 use super::event::{Event, Role};
 use super::grow;
+use super::pace::Pace;
 use super::shared::Shared;
 use super::standby::{POLL, Rank, Standing};
 use crate::layout::OwnerWord;
@@ -18,6 +19,9 @@ use crate::tend::{ClusterSource, Condition, TendError, TendEvent, TendReport, Tu
 
 /// How long a process that may only read waits before it tries again to do more.
 const BARRED: Duration = Duration::from_secs(5);
+/// So many new owners are told of at once, and then one in so long, the latest.
+const NEWS: u32 = 16;
+const NEWS_EVERY: Duration = Duration::from_millis(100);
 /// After somebody else was about to enter.
 const BUSY: Duration = Duration::from_millis(5);
 
@@ -38,6 +42,10 @@ pub(super) struct Follow {
     standing: Standing,
     lives: bool,
     term: u16,
+    /// Whether somebody is still to be told of that term's owner, and how often
+    /// that may be.
+    new: bool,
+    news: Pace,
     pulse: Pulse,
     free_since: Option<Instant>,
     probe_due: Instant,
@@ -65,6 +73,8 @@ impl Follow {
             standing: Standing::new(),
             lives: false,
             term: segment.head().term(),
+            new: false,
+            news: Pace::new(NEWS, NEWS_EVERY),
             pulse: Pulse { word: 0, polled: now, still: Duration::ZERO },
             free_since: None,
             probe_due: now,
@@ -163,8 +173,11 @@ impl Follow {
     fn watch_term(&mut self, segment: &Segment, shared: &Shared) {
         let head = segment.head();
         if head.term() != self.term {
-            self.term = head.term();
+            (self.term, self.new) = (head.term(), true);
             self.standing.hurry(self.probe_due);
+        }
+        if self.new && self.news.take_now() {
+            self.new = false;
             let pid = load_owner(segment.mapping().owner(OwnerWord::Pid), head).unwrap_or(0);
             shared.tell(Event::NewOwner { term: head.term(), pid: pid as u32 });
         }

@@ -38,6 +38,9 @@ mod live;
 mod log;
 #[cfg(feature = "tend")]
 mod own;
+#[cfg(feature = "tend")]
+mod pace;
+
 mod reader;
 #[cfg(feature = "tend")]
 mod shared;

@@ -11,7 +11,7 @@ use super::records::{
     address_of, unpack,
 };
 use crate::layout::{Geometry, Mapping, frame};
-use crate::protocol::{Stamp, Word, read};
+use crate::protocol::{Stamp, Word, read, tries};
 use crate::sync::{AtomicU64, Ordering};
 use crate::text::Printable;
 
@@ -104,7 +104,7 @@ impl Copy {
         let capacity = geometry.capacity();
         let size = if arrays { geometry.frame_words() } else { geometry.table_words() };
         let mut words = vec![0; size];
-        let (stamp, counts) = read(mapping.head(), |stamp| {
+        let (stamp, counts) = read(mapping.head(), tries(size), |stamp| {
             let source = mapping.frame(stamp.frame());
             copy_range(source, &mut words, 0..frame::PREFIX);
             let counts = Counts::from_payload(Word::from_bits(words[frame::COUNTS]).payload());

@@ -6,7 +6,7 @@ use core::ops::Range;
 use super::draft::Draft;
 use super::head::Head;
 use super::ownership::retire;
-use super::word::{Term, Word};
+use super::word::{CONTENTION, Term, Word};
 use crate::sync::step::{HEAD, OWN, P1, P2, TAG, WORD};
 use crate::sync::{AtomicU64, Ordering};
 
@@ -16,7 +16,7 @@ pub enum PublishError {
     /// Another term owns the segment, or it was retired: stop being owner.
     Fenced,
     /// The word at this index of the frame carried a tag from the future
-    /// though nobody had taken over. The segment is retired now; the live
+    /// though nobody had taken over, or did not stay as it was. The segment is retired now; the live
     /// frame is whole.
     Corrupt {
         /// Index of the word in its frame.
@@ -31,7 +31,7 @@ impl fmt::Display for PublishError {
         match self {
             PublishError::Fenced => f.write_str("another term owns the segment, or it is retired"),
             PublishError::Corrupt { index } => {
-                write!(f, "word {index} of the frame carries a tag from the future")
+                write!(f, "word {index} of the frame was written by somebody else")
             }
             PublishError::Exhausted => f.write_str("the sequence is used up"),
         }
@@ -168,7 +168,8 @@ impl Publisher {
     }
 }
 
-/// Its tag is newer than the writer's term.
+/// Its tag is newer than the writer's term, or it never stays as it is: nobody
+/// but an owner stores there.
 struct Newer;
 
 /// Brings one word to `wanted`, a word of `term`, unless a newer term has it.
@@ -177,7 +178,7 @@ fn write(word: &AtomicU64, term: Term, wanted: Word) -> Result<(), Newer> {
     // after it give the order; the word itself only needs to be exchanged from
     // the very value whose tag was looked at.
     let mut found = word.load(Ordering::Relaxed);
-    loop {
+    for _ in 0..CONTENTION {
         let old = Word::from_bits(found);
         if !TAG.check(old.tag() <= term.get()) {
             return Err(Newer);
@@ -191,4 +192,5 @@ fn write(word: &AtomicU64, term: Term, wanted: Word) -> Result<(), Newer> {
             Err(now) => found = now,
         }
     }
+    Err(Newer)
 }

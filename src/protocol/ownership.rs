@@ -1,7 +1,7 @@
 //! Entering a term, leaving a segment, and the owner's words.
 
 use super::head::Head;
-use super::word::{Term, Word};
+use super::word::{CONTENTION, Term, Word};
 use crate::sync::step::{ENTER, EVENT, OWNER_TAG, OWNER_TERM, OWNER_WORD, RETIRE, TAKE};
 use crate::sync::{AtomicU64, Ordering, Step};
 
@@ -43,7 +43,8 @@ fn exchange(step: Step, head: &AtomicU64, seen: Head, new: Head) -> Result<Head,
         .map_err(|found| Lost { found: Head::from_bits(found) })
 }
 
-/// Stores an owner word, unless a newer term has it.
+/// Stores an owner word, unless a newer term has it. One that never stays as it is
+/// for a moment is left to whoever stores there.
 ///
 /// # Errors
 /// The tag that was found, if it is newer than `term`: the caller is fenced,
@@ -64,17 +65,18 @@ fn update_owner(word: &AtomicU64, term: Term, new: impl Fn(u64) -> u64) -> Resul
     // Relaxed: owner words stand alone, none is read to mean something about
     // another.
     let mut found = word.load(Ordering::Relaxed);
-    loop {
+    for _ in 0..CONTENTION {
         let old = Word::from_bits(found);
         if !OWNER_TAG.check(old.tag() <= term.get()) {
             return Err(old.tag());
         }
         let wanted = Word::new(term, new(old.payload())).bits();
         match OWNER_WORD.exchange(word, found, wanted, Ordering::Relaxed) {
-            Ok(_) => return Ok(()),
+            Ok(_) => break,
             Err(now) => found = now,
         }
     }
+    Ok(())
 }
 
 /// Loads an owner word as of `head`: `None` unless the head's term wrote it.
@@ -90,7 +92,8 @@ pub fn raise_event(word: &AtomicU64, head: Head) {
     // Relaxed: the futex call that follows orders it against the waiter's
     // check, which the kernel makes under its own lock.
     let mut found = word.load(Ordering::Relaxed);
-    loop {
+    // Where another one comes first it has been raised: a waiter does not sleep.
+    for _ in 0..CONTENTION {
         let old = Word::from_bits(found);
         let term = Term::new(old.tag().max(head.term())).unwrap_or(Term::FIRST);
         let wanted = Word::new(term, old.payload().wrapping_add(1)).bits();

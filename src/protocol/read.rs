@@ -93,15 +93,24 @@ pub fn still(head: &AtomicU64, seen: Seen) -> bool {
     STAMP.check(Seen::of_head(head.load(Ordering::Relaxed)) == seen)
 }
 
-/// Runs `load` until it fell into one publication, at most [`RETRIES`] times.
+/// How often to try a read of so many words: [`RETRIES`], or less often where that
+/// would take a second. Owners leave 50 ms between publications; where every try
+/// is disturbed all the same, somebody stores the head without an end.
+pub fn tries(words: usize) -> usize {
+    const WORDS: usize = 1 << 25;
+    (WORDS / words.max(1)).clamp(8, RETRIES)
+}
+
+/// Runs `load` until it fell into one publication, at most `tries` times.
 ///
 /// `load` may see a mixture of two publications and must stand it; its result
 /// is handed out only when it did not.
 pub fn read<T>(
     head: &AtomicU64,
+    tries: usize,
     mut load: impl FnMut(Stamp) -> T,
 ) -> Result<(Stamp, T), Disturbed> {
-    for _ in 0..RETRIES {
+    for _ in 0..tries {
         let stamp = begin(head);
         let value = load(stamp);
         if unchanged(head, stamp) {

@@ -7,6 +7,11 @@ pub const PAYLOAD_BITS: u32 = 48;
 /// The largest payload, and the mask that cuts it out.
 pub const PAYLOAD_MASK: u64 = (1 << PAYLOAD_BITS) - 1;
 
+/// How often a word is exchanged that is another one by then. Owners that are
+/// late meet at a word once or twice. Where it fails so often, somebody stores
+/// there without an end, who would never be outrun.
+pub const CONTENTION: usize = 1000;
+
 /// The number of an ownership within one segment, 1 to 65,535.
 ///
 /// Raised at each takeover; numbers may be skipped and are never reused. Zero

@@ -62,7 +62,7 @@ impl<S> Router<S> {
     /// a forked child.
     #[cold]
     #[inline(never)]
-    fn refresh(&mut self, stamp: Stamp) -> Result<Option<Stamp>, RouteError> {
+    fn refresh(&mut self, mut stamp: Stamp) -> Result<Option<Stamp>, RouteError> {
         if self.lineage != Lineage::current() {
             self.lineage = Lineage::current();
             self.seen = ForkCell::new();
@@ -109,9 +109,13 @@ impl<S> Router<S> {
             self.nodes.update(&tables.nodes);
             self.resolve(&tables.namespaces);
             self.generation = tables.generation;
-            if tables.stamp != stamp {
+            if tables.stamp.retired() != stamp.retired() {
                 return Ok(None);
             }
+            // A later publication by now: the read of the tables has opened another
+            // read, which goes on. (Tables are large: where heads follow each other
+            // without an end they must not be read for each.)
+            stamp = tables.stamp;
         }
         self.lanes.iter_mut().for_each(|(_, lane)| lane.turn_to(stamp.frame()));
         // A retired head is never noted as seen: the successor is looked for

@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// How long an owner may be silent beyond three intervals before one that may not
 /// look at its lock takes it for gone: it shows a sign of life every second.
 const SILENCE_MS: u64 = 2000;
+/// How often a look at the owner begins again because there is another one.
+const LOOKS: usize = 16;
 /// How many bytes of stopped candidates are stepped over at a time.
 const STEPS: u16 = 64;
 
@@ -61,7 +63,9 @@ impl Candidate {
     /// [`SegmentError::Io`] if the lock file can't be read.
     pub fn look(segment: &Segment) -> Result<Entry, SegmentError> {
         let mut head = segment.head();
-        loop {
+        // Each of these looks asks the system. Terms that follow each other faster
+        // are not those of owners; that one is at work can't be told, nor denied.
+        for _ in 0..LOOKS {
             if head.retired() {
                 return Ok(Entry::Retired);
             }
@@ -85,6 +89,7 @@ impl Candidate {
             }
             head = now;
         }
+        Ok(Entry::Held)
     }
 
     /// Tries to take over. `hung`: the owner holds its byte, but has not shown

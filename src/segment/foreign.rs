@@ -39,6 +39,16 @@ pub fn attached(directory: &Path, found: &Listed) -> Result<usize, SegmentError>
     Ok(attached)
 }
 
+/// Whether somebody holds a lock on a file.
+///
+/// # Errors
+/// [`SegmentError::Io`] if it may not be looked at.
+#[cfg(feature = "tend")]
+pub fn is_held(path: &Path) -> Result<bool, SegmentError> {
+    let action = SegmentError::io("look at the locks of", path);
+    open(path)?.get().and_then(is_locked).map_err(action)
+}
+
 /// Removes the lock files of a segment that was removed, but for those that are
 /// held.
 ///

@@ -21,7 +21,7 @@ use super::segment::Segment;
 use super::trust::Trusted;
 use super::wait::wake;
 use crate::layout::LAYOUT_VERSION;
-use crate::protocol::{Term, raise_event, retire};
+use crate::protocol::{CONTENTION, Term, raise_event, retire};
 
 /// Removes every segment of a key, of whatever layout, and their lock files,
 /// as `ipcrm -M` would; what was removed.
@@ -160,7 +160,9 @@ pub(crate) fn retire_and_unlink_unused(segment: &Arc<Segment>) -> Result<usize, 
 fn retire_now(segment: &Arc<Segment>) -> Result<bool, SegmentError> {
     match segment.open_writer() {
         Ok(writer) => {
-            loop {
+            // Owners move the head some twenty times a second. Where somebody stores
+            // there without an end, its users find out by themselves.
+            for _ in 0..CONTENTION {
                 let head = segment.head();
                 if head.retired() || retire(writer.head(), head).is_ok() {
                     break;
@@ -204,12 +206,20 @@ pub(super) fn unlink(path: &Path) -> Result<(), SegmentError> {
 /// One that has lost its name and is found by its lock file keeps that until
 /// nobody is attached to it: should all newer ones go with the processes that
 /// had them mapped, its map is the newest that somebody has.
+///
+/// Below one that lives also the others go that nobody is attached to. Their
+/// owners have left them; that they do not look retired, or not like segments at
+/// all, is the work of somebody who wrote there afterwards, and could be done to
+/// every one that follows.
 #[cfg(feature = "tend")]
 pub(crate) fn sweep(place: &Place) -> Result<bool, SegmentError> {
-    let (mut all, mut swept) = (true, Ok(()));
-    for generation in generations(place)?.into_iter().skip(1) {
+    let (mut all, mut swept, mut lives) = (true, Ok(()), false);
+    for (older, generation) in generations(place)?.into_iter().enumerate() {
         match Segment::attach(place, generation) {
             Ok(segment) if segment.head().retired() => {
+                if older == 0 {
+                    continue;
+                }
                 if !segment.is_at_name() && segment.attached()? > 0 {
                     all = false;
                     continue;
@@ -217,10 +227,31 @@ pub(crate) fn sweep(place: &Place) -> Result<bool, SegmentError> {
                 // One that can't be removed, as another user's, keeps no other.
                 swept = swept.and(retire_and_unlink(&segment));
             }
-            _ => {}
+            Ok(segment) if lives => match segment.attached()? {
+                0 => swept = swept.and(retire_and_unlink_unused(&segment).map(drop)),
+                _ => all = false,
+            },
+            Ok(_) => lives = true,
+            // As any that is newer than what lives, it may be the one wanted.
+            Err(SegmentError::Header { at, .. } | SegmentError::Misnamed { at, .. }) if lives => {
+                all &= discard_unused(&at);
+            }
+            Err(_) => {}
         }
     }
     swept.and(sweep_locks(place)).map(|_| all)
+}
+
+/// Removes a file that was a segment's, unless somebody holds a lock on it, as all
+/// do that are attached. Whether it is gone.
+#[cfg(feature = "tend")]
+fn discard_unused(at: &Location) -> bool {
+    let Some(path) = at.path() else { return true };
+    match foreign::is_held(path) {
+        Ok(held) => !held && unlink(path).is_ok(),
+        // What can't be looked at is not looked at again.
+        Err(_) => true,
+    }
 }
 
 fn sweep_locks(place: &Place) -> Result<Vec<PathBuf>, SegmentError> {
