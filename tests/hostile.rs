@@ -413,7 +413,7 @@ fn h130_a_word_that_never_stays_as_it_is_holds_up_nobody() {
         }
     });
     let frame = [AtomicU64::new(0)];
-    let reach = Vec::from_iter([0..frame.len()]);
+    let reach: Vec<_> = std::iter::once(0..frame.len()).collect();
     hammered(&frame[0], all, || {
         for sequence in 0..4_000 {
             let head = AtomicU64::new(Head::new(term, sequence).bits());

@@ -29,7 +29,7 @@ const REMOVAL_PATIENCE: Duration = Duration::from_millis(50);
 /// at once.
 const MAX_ATTEMPTS: u32 = 100;
 /// How often one is attached that is removed meanwhile.
-const MAX_REMOVALS: u32 = 10;
+const MAX_REMOVALS: u32 = 20;
 /// The pause before it is tried again.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(5);
 
