@@ -37,6 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "it needs the system")]
     fn no_process_has_more_left_than_it_may_have() {
         let limit = descriptor_limit().unwrap_or(1024);
         assert!(descriptors_left(1));

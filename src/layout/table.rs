@@ -24,6 +24,7 @@ mod tests {
     use std::os::fd::AsRawFd;
 
     #[test]
+    #[cfg_attr(miri, ignore = "it needs the system")]
     fn h73_what_a_thread_with_a_table_of_its_own_opens_is_not_seen_by_the_others() {
         let held = File::open("/dev/null").unwrap();
         let opened = std::thread::spawn(|| {
