@@ -1,17 +1,15 @@
 //! Many keys at once go where they go one by one.
 
-mod common;
-
 use std::cell::Cell;
 use std::time::Duration;
 
-use common::{Cluster, add_namespace, config, directory};
 use proptest::prelude::*;
 use tendmap::client::Client;
 use tendmap::map::{ClusterMap, NamespaceName, Slot};
 use tendmap::route::{
     Batch, Digest, InSet, Keys, Lanes, NamespaceHandle, Policy, Record, RouteError, Router,
 };
+use tendmap_testkit::{Cluster, add_namespace, config, directory};
 
 const SHORT: Duration = Duration::from_secs(10);
 

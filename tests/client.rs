@@ -1,17 +1,15 @@
 //! One process: connecting, routing, closing, with a source that needs no
 //! network.
 
-mod common;
-
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use common::{Cluster, config, directory, files, node};
 use tendmap::client::{Client, ConfigError, ConnectError, Reader, Role, Verdict};
 use tendmap::map::ClusterMap;
 use tendmap::route::{Partition, Policy, Record, RouteError};
 use tendmap::tend::login::Credentials;
 use tendmap::tend::{BEAT, ClusterSource, TendError, TendReport, Turn};
+use tendmap_testkit::{Cluster, config, directory, files, node};
 
 #[test]
 fn a_client_owns_routes_and_removes_its_segment() {
@@ -107,7 +105,7 @@ fn start_waits_for_no_map_and_tends_on_after_a_failed_pass() {
     let client = Client::start(unreachable.clone()).unwrap();
     assert_eq!(client.router().namespace("test").unwrap_err(), RouteError::NoMap);
     let errors = || client.status().map_or(0, |status| status.tend_errors);
-    common::wait_until("it is tried again", || errors() > 1);
+    tendmap_testkit::wait_until("it is tried again", || errors() > 1);
     assert_eq!(client.role(), Role::Owner);
     client.close();
     assert_eq!(files(&directory), 0);
@@ -126,7 +124,7 @@ fn h40_status_tells_role_term_ages_capacity_and_the_holes_of_each_namespace() {
     (config.shm_max_nodes, config.shm_max_namespaces) = (5, 4);
     config.shm_takeover_threshold = Duration::from_secs(60);
     let cluster = Cluster::new(3, 2);
-    cluster.change(|map| common::add_namespace(map, "bar", 1));
+    cluster.change(|map| tendmap_testkit::add_namespace(map, "bar", 1));
     let client = Client::connect_with(config, cluster.source()).unwrap();
     let status = || client.status().unwrap();
     let found = status();
@@ -146,7 +144,7 @@ fn h40_status_tells_role_term_ages_capacity_and_the_holes_of_each_namespace() {
             bar.partitions.set_owner(partition, 0, None);
         }
     });
-    common::wait_until("the holes", || status().namespaces.iter().any(|it| it.holes > 0));
+    tendmap_testkit::wait_until("the holes", || status().namespaces.iter().any(|it| it.holes > 0));
     let found = status();
     let holes = |name| found.namespaces.iter().find(|it| it.name == name).unwrap().holes;
     assert_eq!((holes("test"), holes("bar")), (0, 1366));
@@ -159,7 +157,7 @@ fn h40_status_tells_role_term_ages_capacity_and_the_holes_of_each_namespace() {
         Verdict::Unhealthy(problems) => problems.iter().any(|it| it.contains("not tended for")),
         Verdict::Healthy => false,
     };
-    common::wait_until("a stale map", stale);
+    tendmap_testkit::wait_until("a stale map", stale);
     let found = status();
     assert!(found.tend_errors > 0 && found.owner_alive && found.nodes == 3, "{found:?}");
     assert!(found.heartbeat_age.unwrap() < found.tended_age.unwrap(), "it lives, and fails");
@@ -172,7 +170,7 @@ fn a_wait_without_end_overflows_no_clock() {
     let client = Client::connect_with(config(&directory), cluster.source()).unwrap();
     let sequence = client.wait_for_change(0, Duration::MAX);
     assert!(sequence > 0);
-    cluster.change(|map| common::add_namespace(map, "more", 1));
+    cluster.change(|map| tendmap_testkit::add_namespace(map, "more", 1));
     assert_ne!(client.wait_for_change(sequence, Duration::MAX), sequence);
 }
 
@@ -194,10 +192,10 @@ fn the_tend_interval_changes_under_an_owner_that_sleeps() {
     assert_eq!(client.tend_interval(), Duration::from_secs(600));
 
     client.set_tend_interval(Duration::from_millis(50)).unwrap();
-    common::wait_until("more passes", || tends() > 4);
+    tendmap_testkit::wait_until("more passes", || tends() > 4);
     assert_eq!(client.status().unwrap().tend_interval, Some(Duration::from_millis(50)));
     client.set_tend_interval(Duration::from_secs(600)).unwrap();
-    common::wait_until("the long interval again", || {
+    tendmap_testkit::wait_until("the long interval again", || {
         client.status().unwrap().tend_interval == Some(Duration::from_secs(600))
     });
 }
@@ -212,7 +210,7 @@ fn a_cluster_that_is_down_for_all_is_asked_less_and_less_until_somebody_asks_for
     let begun = Instant::now();
     cluster.fail(TendError::NoAnswer { nodes: 2, last: "it is down".into() });
     let errors = || client.status().unwrap().tend_errors;
-    common::wait_until("failed passes", || errors() >= 8);
+    tendmap_testkit::wait_until("failed passes", || errors() >= 8);
     // 50, 100, 200 ms, and 400 ms four times: without backing off seven times 50.
     assert!(begun.elapsed() > Duration::from_millis(1900), "{:?}", begun.elapsed());
     let status = client.status().unwrap();
@@ -220,7 +218,7 @@ fn a_cluster_that_is_down_for_all_is_asked_less_and_less_until_somebody_asks_for
     cluster.heal();
     let tends = status.tends;
     client.request_tend();
-    common::wait_until("a pass", || client.status().unwrap().tends > tends);
+    tendmap_testkit::wait_until("a pass", || client.status().unwrap().tends > tends);
     client.close();
 }
 
@@ -279,7 +277,7 @@ fn a_password_given_to_an_owner_that_sleeps_is_tried_at_once() {
     next();
     client.set_password("new".into()).unwrap();
     next();
-    common::wait_until("a pass that succeeds", || client.status().unwrap().tends == 2);
+    tendmap_testkit::wait_until("a pass that succeeds", || client.status().unwrap().tends == 2);
     client.close();
 }
 
@@ -309,6 +307,6 @@ fn a_password_given_amid_a_failing_pass_is_not_kept_waiting_for_the_passes_befor
     let pause = next().duration_since(fourth);
     assert!(pause < Duration::from_secs(2), "{pause:?}");
     end.send(()).unwrap();
-    common::wait_until("a pass that succeeds", || client.status().unwrap().tends == 2);
+    tendmap_testkit::wait_until("a pass that succeeds", || client.status().unwrap().tends == 2);
     client.close();
 }

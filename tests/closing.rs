@@ -1,18 +1,16 @@
 //! Closing: it has closed when it returns, whoever waits, clones or closes at the
 //! same time, and also where an observer does it.
 
-mod common;
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{Cluster, config, directory, files, wait_until};
 use tempfile::TempDir;
 use tendmap::client::{Client, Config, Event, Observer, Role};
 use tendmap::map::{ClusterMap, Slot};
 use tendmap::tend::{ClusterSource, TendError, TendReport, Turn};
+use tendmap_testkit::{Cluster, config, directory, files, wait_until};
 
 const LONG: Duration = Duration::from_secs(600);
 

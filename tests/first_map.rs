@@ -1,15 +1,13 @@
 //! The first map: who waits for it, who gets the error, and that neither is kept
 //! longer than it is true.
 
-mod common;
-
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use common::{Cluster, config, directory, files};
 use tendmap::client::{Client, Config, ConnectError};
 use tendmap::map::ClusterMap;
 use tendmap::tend::{BEAT, ClusterSource, TendError, TendReport, Turn};
+use tendmap_testkit::{Cluster, config, directory, files};
 
 fn down() -> TendError {
     TendError::NoSeed { tried: vec!["127.0.0.1:3000: it is down".into()] }
@@ -27,9 +25,9 @@ fn h91_a_connect_after_passes_that_failed_finds_the_map_that_came_since() {
     let cluster = Cluster::new(2, 1);
     cluster.fail(down());
     let client = Client::start_with(config(&directory), cluster.source()).unwrap();
-    common::wait_until("failed passes", || client.status().unwrap().tend_errors > 1);
+    tendmap_testkit::wait_until("failed passes", || client.status().unwrap().tend_errors > 1);
     cluster.heal();
-    common::wait_until("a map", || client.status().unwrap().sequence > 0);
+    tendmap_testkit::wait_until("a map", || client.status().unwrap().sequence > 0);
     let second = Client::connect_with(config(&directory), cluster.source()).unwrap();
     assert_eq!(second.map().unwrap().map.nodes.len(), 2);
     let third = Client::connect_with(config(&directory), cluster.source()).unwrap();
@@ -46,7 +44,7 @@ fn h91_a_connect_is_answered_by_a_pass_that_began_after_it() {
     let cluster = Cluster::new(2, 1);
     cluster.fail(down());
     let client = Client::start_with(config.clone(), cluster.source()).unwrap();
-    common::wait_until("a failed pass", || client.status().unwrap().tend_errors == 1);
+    tendmap_testkit::wait_until("a failed pass", || client.status().unwrap().tend_errors == 1);
     // Still down: an error, and none that waits for the interval.
     let error = Client::connect_with(config.clone(), cluster.source()).unwrap_err();
     assert!(matches!(error, ConnectError::Tend(TendError::NoSeed { .. })), "{error}");
@@ -139,7 +137,7 @@ fn h91_a_failure_after_the_map_does_not_hide_it() {
     let cluster = Cluster::new(2, 1);
     let client = Client::connect_with(config(&directory), cluster.source()).unwrap();
     cluster.fail(down());
-    common::wait_until("failed passes", || client.status().unwrap().tend_errors > 1);
+    tendmap_testkit::wait_until("failed passes", || client.status().unwrap().tend_errors > 1);
     let second = Client::connect_with(config(&directory), cluster.source()).unwrap();
     assert_eq!(second.map().unwrap().map.nodes.len(), 2);
 }

@@ -4,21 +4,17 @@
 //! The only test of its file: a child has a part in all that its parent has open.
 #![cfg(all(feature = "sim", feature = "tls"))]
 
-#[path = "common/authority.rs"]
-mod authority;
-mod common;
-
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use authority::{Authority, NAME};
-use common::forked::forked;
-use common::wait_until;
 use tendmap::client::{Client, Config, Event, Observer, Role};
 use tendmap::route::{Partition, Policy};
 use tendmap::sim::{Sim, SimConfig, SimStatus, SimUser};
 use tendmap::tend::TendEvent;
+use tendmap_testkit::authority::{Authority, NAME};
+use tendmap_testkit::forked::forked;
+use tendmap_testkit::wait_until;
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -34,7 +30,7 @@ fn cluster(authority: &Authority) -> Sim {
 }
 
 fn config(sim: &Sim, authority: &Authority, directory: &tempfile::TempDir) -> Config {
-    let mut config = common::config(directory);
+    let mut config = tendmap_testkit::config(directory);
     // One seed: of several, those that are not needed see a login cut short.
     let seed = sim.tls_seeds()[0];
     config.hosts = vec![format!("{}:{NAME}:{}", seed.ip(), seed.port()).parse().unwrap()];
@@ -57,7 +53,7 @@ fn counts(status: &SimStatus) -> [u64; 4] {
 fn h27_a_child_leaves_the_tls_session_to_its_parent_and_logs_in_for_itself() {
     let authority = Authority::new();
     let sim = cluster(&authority);
-    let directory = common::directory();
+    let directory = tendmap_testkit::directory();
     let failures = Arc::new(Mutex::new(Vec::new()));
     let told = failures.clone();
     let mut watched = config(&sim, &authority, &directory);
@@ -136,5 +132,5 @@ fn h27_a_child_leaves_the_tls_session_to_its_parent_and_logs_in_for_itself() {
     assert_eq!(*failures.lock().unwrap(), [] as [String; 0]);
     assert!(sim.settle(LONG));
     client.close();
-    assert_eq!(common::files(&directory), 0);
+    assert_eq!(tendmap_testkit::files(&directory), 0);
 }

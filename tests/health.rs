@@ -1,19 +1,17 @@
 //! Whether the map can be kept current is what a status says.
 #![cfg(feature = "sim")]
 
-mod common;
-
 use core::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{config, directory, wait_until};
 use tendmap::client::{Client, Config, Reader, Status, Verdict};
 use tendmap::layout::OwnerWord;
 use tendmap::map::{Capacity, ClusterMap, Matter};
 use tendmap::sim::{Sim, SimConfig};
 use tendmap::tend::{ClusterSource, Condition, TendError, TendReport, Turn};
+use tendmap_testkit::{config, directory, wait_until};
 
 /// A source of which each pass begins when the test says so.
 #[derive(Clone)]
@@ -28,9 +26,9 @@ impl Gate {
     fn new(nodes: u16) -> Gate {
         let mut map = ClusterMap::new(Capacity::DEFAULT);
         for number in 0..nodes {
-            map.nodes.insert(common::node(number)).unwrap();
+            map.nodes.insert(tendmap_testkit::node(number)).unwrap();
         }
-        common::add_namespace(&mut map, "test", 1);
+        tendmap_testkit::add_namespace(&mut map, "test", 1);
         let allowed = Arc::new(AtomicU64::new(1));
         Gate { map, allowed, done: 0, report: Arc::default() }
     }

@@ -7,8 +7,6 @@
 //! kernel answers a load beyond its end with SIGBUS. Only who may write the
 //! file can do that.)
 
-mod common;
-
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::sync::Arc;
@@ -16,7 +14,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use common::{Cluster, config, directory};
 use tempfile::TempDir;
 use tendmap::client::{Client, Config, Reader, Verdict};
 use tendmap::layout::{Header, OwnerWord, WriteMapping, frame};
@@ -26,6 +23,7 @@ use tendmap::protocol::{
 };
 use tendmap::route::{Partition, Policy};
 use tendmap::segment::{Candidate, Entry, SegmentName};
+use tendmap_testkit::{Cluster, config, directory};
 
 const NODES: u16 = 4;
 const PARTITIONS: usize = 4096;
@@ -85,7 +83,7 @@ impl Rig {
     /// newcomer.
     fn wrong(&self) -> Option<String> {
         let expected = |partition: usize| -> NodeId {
-            common::node(((partition + self.turn) % usize::from(NODES)) as u16).id
+            tendmap_testkit::node(((partition + self.turn) % usize::from(NODES)) as u16).id
         };
         // This process shares its attachment: what another one would find is
         // told by the file.
@@ -124,7 +122,9 @@ impl Rig {
             Err(error) => return Some(error.to_string()),
         };
         let mut members = status.members.iter();
-        if let Some(node) = members.find(|node| node.trouble != Some(common::trouble(node.id))) {
+        if let Some(node) =
+            members.find(|node| node.trouble != Some(tendmap_testkit::trouble(node.id)))
+        {
             return Some(format!("{node:?}"));
         }
         match status.verdict() {
@@ -146,7 +146,7 @@ impl Rig {
     #[track_caller]
     fn wait_routed(&self) {
         let before = self.routed.load(Ordering::Relaxed);
-        common::wait_until("a lookup", || self.routed.load(Ordering::Relaxed) > before);
+        tendmap_testkit::wait_until("a lookup", || self.routed.load(Ordering::Relaxed) > before);
     }
 
     fn file(&self) -> File {
@@ -358,7 +358,7 @@ fn h32_a_segment_whose_name_was_taken_by_anything_is_replaced() {
         let now = || rig.client.segment().identity().generation;
         if what == "a copy" {
             // A newcomer finds nothing wrong with it until the owner looks.
-            common::wait_until("the copy is noticed", || now() > generation);
+            tendmap_testkit::wait_until("the copy is noticed", || now() > generation);
         }
         rig.wait_whole(what);
         assert_eq!(now() > generation, what != "lock removed", "{what}");

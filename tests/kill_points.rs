@@ -1,16 +1,14 @@
 //! An owner that dies, or stops, after any number of the stores of a
 //! publication.
 
-mod common;
-
 use std::sync::Arc;
 
-use common::{add_namespace, directory, node};
 use tendmap::client::Reader;
 use tendmap::map::{Capacity, ClusterMap, Slot};
 use tendmap::segment::{
     Candidate, Created, Ended, Entry, NotPublished, Place, Segment, Tenure, create,
 };
+use tendmap_testkit::{add_namespace, directory, node};
 
 const CAPACITY: Capacity =
     Capacity { max_nodes: 4, max_namespaces: 2, max_replicas: 3, partitions: 16 };

@@ -1,23 +1,15 @@
 //! Who is sent a password, its hash or a token, and how often.
 #![cfg(feature = "tls")]
 
-#[path = "common/authority.rs"]
-mod authority;
-#[path = "common/scripted.rs"]
-mod scripted;
-#[path = "common/scripted_tls.rs"]
-mod scripted_tls;
-mod tend_common;
-
 use std::time::Duration;
 
-use authority::Authority;
-use scripted::{Scripted, answer, good, refused, session};
-use scripted_tls::start_tls;
-use tend_common::{Log, ids, node};
 use tendmap::map::{Capacity, ClusterMap, ClusterName, Node, TlsName};
 use tendmap::tend::login::{AuthMode, Credentials};
 use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, Condition, TendReport};
+use tendmap_testkit::authority::Authority;
+use tendmap_testkit::scripted::{Scripted, answer, good, refused, session};
+use tendmap_testkit::scripted_tls::start_tls;
+use tendmap_testkit::tables::{Log, ids, node};
 
 /// A node at its TLS and at its clear address.
 struct Pair {
@@ -225,7 +217,7 @@ const FEW: usize = 8;
 fn h120_a_session_that_ends_at_once_is_no_login_with_every_pass() {
     for (lifetime, what) in [(0u32, "0"), (1, "1 s"), (u32::MAX, "136 years")] {
         let server = Scripted::start("A1");
-        let answers: scripted::Answer = match lifetime {
+        let answers: tendmap_testkit::scripted::Answer = match lifetime {
             0 => |_| answer(0, &[(5, b"t"), (6, &[0; 4])]),
             1 => |_| answer(0, &[(5, b"t"), (6, &[0, 0, 0, 1])]),
             _ => |_| answer(0, &[(5, b"t"), (6, &[255; 4])]),
@@ -243,7 +235,7 @@ fn h120_a_session_that_ends_at_once_is_no_login_with_every_pass() {
 #[test]
 fn h120_whatever_answers_a_login_is_not_sent_another_with_every_pass() {
     const HUGE: &[u8] = &[7; 16 << 10];
-    let odd: [(&str, scripted::Answer, scripted::Answer); 10] = [
+    let odd: [(&str, tendmap_testkit::scripted::Answer, tendmap_testkit::scripted::Answer); 10] = [
         ("a refusal", |_| answer(62, &[]), good),
         ("a code of nobody", |_| answer(255, &[]), good),
         ("a session of another", |_| answer(66, &[]), good),

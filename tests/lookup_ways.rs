@@ -2,14 +2,12 @@
 //! by handle, by name, pinned, pinned to a namespace, and by the rules alone
 //! over the map as it was published.
 
-mod common;
-
-use common::{directory, node};
 use proptest::prelude::*;
 use tendmap::client::Reader;
 use tendmap::map::{Capacity, ClusterMap, Slot};
 use tendmap::route::{Attempt, NamespaceHandle, Partition, Policy, RouteError, Router, select};
 use tendmap::segment::{Created, Place, Tenure, create};
+use tendmap_testkit::{directory, node};
 
 const POLICIES: [Policy; 5] =
     [Policy::Master, Policy::Sequence, Policy::Any, Policy::Random, Policy::PreferRack];

@@ -1,17 +1,15 @@
 //! The map through a segment: what goes in comes out, and hostile bytes are
 //! refused without a panic.
 
-mod common;
-
 use std::fs::File;
 use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
 
-use common::directory;
 use proptest::prelude::*;
 use tendmap::client::Reader;
 use tendmap::map::{Capacity, ClusterMap, Node, NodeId, Slot, TlsName, snapshot, tables};
 use tendmap::segment::{Created, Place, Tenure, create, private};
+use tendmap_testkit::directory;
 
 fn capacity() -> Capacity {
     Capacity { max_nodes: 6, max_namespaces: 3, max_replicas: 5, partitions: 16 }
@@ -145,8 +143,8 @@ fn a_damaged_map_is_found_by_its_checksum() {
     let mut tenure = owner(&place);
     tenure.set_checksums(true);
     let mut map = ClusterMap::new(capacity());
-    map.nodes.insert(common::node(1)).unwrap();
-    common::add_namespace(&mut map, "test", 1);
+    map.nodes.insert(tendmap_testkit::node(1)).unwrap();
+    tendmap_testkit::add_namespace(&mut map, "test", 1);
     tenure.publish(&map).unwrap();
     let segment = tenure.segment().clone();
     assert_eq!(snapshot(segment.mapping()).unwrap().intact, Some(true));

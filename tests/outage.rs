@@ -1,16 +1,14 @@
 //! The end of an outage of the whole cluster: the first answer ends the back-off.
 #![cfg(feature = "sim")]
 
-mod common;
-
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{Cluster, config, directory};
 use tendmap::client::Client;
 use tendmap::map::ClusterMap;
 use tendmap::sim::{Sim, SimConfig};
 use tendmap::tend::{ClusterSource, TendError, TendReport, Turn};
+use tendmap_testkit::{Cluster, config, directory};
 
 /// What was asked of a source: `P` a pass, `G` a glance.
 type Calls = Arc<Mutex<String>>;
@@ -60,7 +58,7 @@ fn down(answers: usize) -> (Client, Calls, Arc<Mutex<bool>>, tempfile::TempDir) 
 
 fn wait_for(calls: &Calls, what: &str, times: usize) -> String {
     let there = || calls.lock().unwrap().matches(what).count() >= times;
-    common::wait_until(what, there);
+    tendmap_testkit::wait_until(what, there);
     calls.lock().unwrap().clone()
 }
 
@@ -141,14 +139,14 @@ fn h55_after_an_outage_of_the_whole_cluster_the_map_is_right_within_a_few_passes
         // The pause has grown as far as it will.
         let errors = || client.status().unwrap().tend_errors;
         let before = errors();
-        common::wait_until("an outage", || errors() >= before + 6);
+        tendmap_testkit::wait_until("an outage", || errors() >= before + 6);
         for number in 1..=3 {
             if frozen { sim.thaw(number).unwrap() } else { sim.start_node(number).unwrap() }
         }
         let begun = Instant::now();
         assert!(sim.settle(Duration::from_secs(60)));
         let whole = client.status().unwrap();
-        common::wait_until("the right map", || is_right(&sim, &client));
+        tendmap_testkit::wait_until("the right map", || is_right(&sim, &client));
         let now = client.status().unwrap();
         let passes = (now.tends + now.tend_errors) - (whole.tends + whole.tend_errors);
         println!("right {:?} after the start, {passes} passes after it was whole", begun.elapsed());

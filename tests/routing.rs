@@ -1,13 +1,11 @@
 //! Routers over a changing cluster: one process publishes, routers follow.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{Cluster, add_namespace, config, directory, node};
 use tendmap::client::Client;
 use tendmap::map::{ClusterMap, NamespaceName, Slot};
 use tendmap::route::{Partition, Policy, RouteError};
+use tendmap_testkit::{Cluster, add_namespace, config, directory, node};
 
 const SHORT: Duration = Duration::from_secs(10);
 

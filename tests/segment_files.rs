@@ -1,12 +1,9 @@
 //! Segments as files: who may be trusted, what bad files get.
 
-mod common;
-
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{Cluster, config, directory, files};
 use tendmap::client::{Client, ConnectError, Reader};
 use tendmap::layout::HeaderError;
 use tendmap::map::{Capacity, ClusterMap};
@@ -14,6 +11,7 @@ use tendmap::route::{Partition, Policy};
 use tendmap::segment::{
     Created, Inherited, Place, Prepared, SegmentError, SegmentState, Tenure, create, list, remove,
 };
+use tendmap_testkit::{Cluster, config, directory, files};
 
 fn place(directory: &tempfile::TempDir) -> Place {
     Place { directory: directory.path().into(), ..Place::of_key(0xA700_0001) }
@@ -36,7 +34,7 @@ fn orphan(place: &Place) {
 fn map(nodes: u16) -> ClusterMap {
     let mut map = ClusterMap::new(Capacity::DEFAULT);
     for number in 0..nodes {
-        map.nodes.insert(common::node(number)).unwrap();
+        map.nodes.insert(tendmap_testkit::node(number)).unwrap();
     }
     map
 }
@@ -174,8 +172,8 @@ fn h128_an_owner_replaces_a_file_that_was_opened_to_its_group() {
         fs::set_permissions(&path, Permissions::from_mode(0o660)).unwrap();
         let tends = || client.status().unwrap().tends;
         let before = tends();
-        common::wait_until("three more turns", || tends() > before + 3);
-        common::wait_until("the segment to stay or to be replaced", || {
+        tendmap_testkit::wait_until("three more turns", || tends() > before + 3);
+        tendmap_testkit::wait_until("the segment to stay or to be replaced", || {
             client.segment().identity().generation == generation
         });
         client.close();
@@ -406,7 +404,7 @@ fn a_segment_removed_by_force_is_replaced_and_everybody_moves() {
     let namespace = router.namespace("test").unwrap();
     let before = client.map().unwrap().sequence;
     remove(&place(&directory), true).unwrap();
-    common::wait_until("a successor", || client.segment().identity().generation == 2);
+    tendmap_testkit::wait_until("a successor", || client.segment().identity().generation == 2);
     let route = router.route(namespace, tendmap::route::Partition(0), Default::default()).unwrap();
     assert!(route.sequence() >= before, "the map was inherited");
     client.close();
@@ -452,7 +450,7 @@ fn h15_a_late_follower_builds_from_the_newest_map_not_from_its_own() {
     drop(second);
     first.retire().unwrap();
     drop(first);
-    common::wait_until("a successor", || client.segment().identity().generation == 3);
+    tendmap_testkit::wait_until("a successor", || client.segment().identity().generation == 3);
     let found = client.map().unwrap().sequence;
     assert!(found >= 9, "publication {found} follows 9");
 }
@@ -483,7 +481,7 @@ fn h45_no_one_goes_back_to_a_lower_number_while_the_newest_is_replaced() {
     assert_eq!(generation(), 3);
     let mut last = owner(&place, 5, None);
     last.publish(&map(3)).unwrap();
-    common::wait_until("the newest", || generation() == 5);
+    tendmap_testkit::wait_until("the newest", || generation() == 5);
 }
 
 /// An owner lives at every moment: each takes over while the one before still
@@ -608,7 +606,7 @@ fn h98_an_owner_that_publishes_before_it_asks_for_the_last_map_uses_no_number_ag
     let directory = directory();
     let place = place(&directory);
     let mut before = map(1);
-    common::add_namespace(&mut before, "test", 1);
+    tendmap_testkit::add_namespace(&mut before, "test", 1);
     let inherited = Inherited { sequence: 7, table_generation: 0, map: &before };
     let mut tenure = owner(&place, 1, Some(inherited));
     let mut router = Reader::attach(&place).unwrap().router();
@@ -616,10 +614,10 @@ fn h98_an_owner_that_publishes_before_it_asks_for_the_last_map_uses_no_number_ag
     let address = |router: &mut tendmap::route::Router| {
         router.route(namespace, Partition(0), Policy::Master).map(|route| route.address()).unwrap()
     };
-    assert_eq!(address(&mut router), common::node(0).address);
+    assert_eq!(address(&mut router), tendmap_testkit::node(0).address);
     let mut after = ClusterMap::new(Capacity::DEFAULT);
-    after.nodes.insert(common::node(9)).unwrap();
-    common::add_namespace(&mut after, "test", 1);
+    after.nodes.insert(tendmap_testkit::node(9)).unwrap();
+    tendmap_testkit::add_namespace(&mut after, "test", 1);
     tenure.publish(&after).unwrap();
-    assert_eq!(address(&mut router), common::node(9).address);
+    assert_eq!(address(&mut router), tendmap_testkit::node(9).address);
 }

@@ -1,16 +1,14 @@
 //! Where servers are: what they tell of their addresses, and what is made of it.
 #![cfg(feature = "sim")]
 
-mod tend_common;
-
 use std::time::{Duration, Instant};
 
-use tend_common::*;
 use tendmap::map::{Capacity, ClusterMap};
 use tendmap::sim::{Sim, SimConfig};
 use tendmap::tend::{
     AerospikeConfig, AerospikeSource, ClusterSource, Condition, TendError, TendEvent,
 };
+use tendmap_testkit::tables::*;
 
 const LONG: Duration = Duration::from_secs(30);
 

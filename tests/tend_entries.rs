@@ -1,13 +1,11 @@
 //! One bad entry of a reply affects only that entry.
 #![cfg(feature = "tend")]
 
-mod tend_common;
-
-use tend_common::*;
 use tendmap::map::{Capacity, ClusterMap};
 use tendmap::tend::{
     AerospikeConfig, AerospikeSource, ClusterSource, Condition, TendEvent, TendReport,
 };
+use tendmap_testkit::tables::*;
 
 const A: &str = "127.0.0.1:1";
 const B: &str = "127.0.0.1:2";

@@ -1,15 +1,13 @@
 //! A recorded failover of a real cluster, replayed through the logic of a pass.
 #![cfg(feature = "tend")]
 
-mod tend_common;
-
 use std::collections::BTreeMap;
 use std::io::Read;
 
 use base64::Engine as _;
-use tend_common::*;
 use tendmap::map::{Capacity, ClusterMap, NamespaceName, NodeId};
 use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, TendEvent};
+use tendmap_testkit::tables::*;
 
 /// The replies of all nodes at one moment; `None` = no answer.
 struct Moment {
@@ -18,7 +16,7 @@ struct Moment {
 }
 
 fn moments() -> Vec<Moment> {
-    let file = std::fs::File::open("tests/data/failover.jsonl.gz").unwrap();
+    let file = std::fs::File::open(tendmap_testkit::data("failover.jsonl.gz")).unwrap();
     let mut text = String::new();
     flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap();
     let mut moments: Vec<Moment> = Vec::new();

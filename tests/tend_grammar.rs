@@ -1,23 +1,19 @@
 //! Recorded replies are read as they are meant; arbitrary bytes never panic.
 #![cfg(feature = "tend")]
 
-mod tend_common;
-
-use std::path::Path;
-
 use base64::Engine as _;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tend_common::{Fake, Log, at, ids, node, ns};
 use tendmap::map::{Capacity, ClusterMap};
 use tendmap::tend::info::{
     self, Reply, parse_build, parse_cluster_name, parse_generation, parse_node, parse_peers,
     parse_racks, parse_replicas, parse_service,
 };
 use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource};
+use tendmap_testkit::tables::{Fake, Log, at, ids, node, ns};
 
 fn capture(folder: &str, command: &str, node: &str) -> Vec<u8> {
-    let path = Path::new("tests/data").join(folder).join(format!("{command}.{node}.txt"));
+    let path = tendmap_testkit::data(folder).join(format!("{command}.{node}.txt"));
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 

@@ -2,13 +2,11 @@
 //! contradict each other.
 #![cfg(feature = "tend")]
 
-mod tend_common;
-
-use tend_common::*;
 use tendmap::map::ClusterMap;
 use tendmap::tend::{
     AerospikeConfig, AerospikeSource, ClusterSource, Condition, TendEvent, TendReport,
 };
+use tendmap_testkit::tables::*;
 
 const PLACES: [(&str, &str); 5] = [
     ("A", "127.0.0.1:1"),

@@ -2,10 +2,8 @@
 //! would be published.
 #![cfg(feature = "tend")]
 
-mod tend_common;
-
-use tend_common::*;
 use tendmap::tend::{AerospikeSource, ClusterSource, TendEvent};
+use tendmap_testkit::tables::*;
 
 const A: &str = "127.0.0.1:1";
 const B: &str = "127.0.0.1:2";
@@ -185,7 +183,7 @@ fn h56_a_node_replaced_at_its_address_goes_when_the_others_have_taken_over() {
     tend_well(&mut source);
     assert_eq!((ids(source.map()).as_str(), owners(source.map(), 0).as_str()), ("A B", "AAABBBBA"));
     // Listed for ever, it is given up all the same.
-    let mut source = tend_common::source(three(), SMALL);
+    let mut source = tendmap_testkit::tables::source(three(), SMALL);
     tend_well(&mut source);
     source.transport_mut().servers.insert(at(C), server("X", C, &[0x00, 0x00]));
     for _ in 0..4 {

@@ -2,13 +2,11 @@
 //! another one.
 #![cfg(feature = "tend")]
 
-mod tend_common;
-
-use tend_common::*;
 use tendmap::map::{ClusterMap, ClusterName};
 use tendmap::tend::{
     AerospikeConfig, AerospikeSource, ClusterSource, Condition, TendError, TendEvent,
 };
+use tendmap_testkit::tables::*;
 
 const A: &str = "127.0.0.1:1";
 const B: &str = "127.0.0.1:2";

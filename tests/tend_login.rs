@@ -1,16 +1,14 @@
 //! Logins of the tender, against the simulated cluster.
 #![cfg(feature = "sim")]
 
-mod tend_common;
-
 use std::time::{Duration, Instant};
 
-use tend_common::{Log, ids};
 use tendmap::client::{Client, Config, ConnectError, Event, Observer};
 use tendmap::map::{Capacity, ClusterMap};
 use tendmap::sim::{Sim, SimConfig, SimStatus, SimUser};
 use tendmap::tend::login::{AuthMode, Credentials};
 use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, TendError, TendEvent};
+use tendmap_testkit::tables::{Log, ids};
 
 const LONG: Duration = Duration::from_secs(30);
 const SECRET: &str = "s3cret-pässwörd";

@@ -1,10 +1,8 @@
 //! Nodes that come, move, go, find no place or are not who they should be.
 #![cfg(feature = "tend")]
 
-mod tend_common;
-
-use tend_common::*;
 use tendmap::tend::{ClusterSource, TendEvent};
+use tendmap_testkit::tables::*;
 
 const A: &str = "127.0.0.1:1";
 const B: &str = "127.0.0.1:2";

@@ -1,11 +1,9 @@
 //! What a pass makes of replies: generations, claims, bad replies, racks.
 #![cfg(feature = "tend")]
 
-mod tend_common;
-
-use tend_common::*;
 use tendmap::map::ClusterMap;
 use tendmap::tend::{ClusterSource, TendError, TendEvent, Turn};
+use tendmap_testkit::tables::*;
 
 const A: &str = "127.0.0.1:1";
 const B: &str = "127.0.0.1:2";

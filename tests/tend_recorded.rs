@@ -2,15 +2,13 @@
 //! that contradict each other.
 #![cfg(feature = "tend")]
 
-mod tend_common;
-
 use std::collections::BTreeMap;
 use std::io::Read;
 
 use base64::Engine as _;
-use tend_common::*;
 use tendmap::map::{Capacity, ClusterMap};
 use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, TendEvent};
+use tendmap_testkit::tables::*;
 
 /// The replies of all nodes at one moment; `None` = no answer.
 type Moment = BTreeMap<String, Replies>;
@@ -19,7 +17,7 @@ type Moment = BTreeMap<String, Replies>;
 type Replies = Option<BTreeMap<String, String>>;
 
 fn moments(file: &str) -> Vec<Moment> {
-    let file = std::fs::File::open(format!("tests/data/{file}.jsonl.gz")).unwrap();
+    let file = std::fs::File::open(tendmap_testkit::data(&format!("{file}.jsonl.gz"))).unwrap();
     let mut text = String::new();
     flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap();
     let mut moments: BTreeMap<u32, Moment> = BTreeMap::new();

@@ -2,14 +2,12 @@
 //! when all is quiet the map is the cluster's truth.
 #![cfg(feature = "sim")]
 
-mod tend_common;
-
 use std::time::{Duration, Instant};
 
-use tend_common::{Log, ns};
 use tendmap::map::{Capacity, ClusterMap, NodeId};
 use tendmap::sim::{Sim, SimConfig, SimNamespace, Timings};
 use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, TendEvent};
+use tendmap_testkit::tables::{Log, ns};
 
 const LONG: Duration = Duration::from_secs(30);
 /// Longer than anything but a hung node takes.

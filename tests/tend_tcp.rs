@@ -1,8 +1,6 @@
 //! The transport, against servers on loopback.
 #![cfg(feature = "tend")]
 
-mod tend_common;
-
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,10 +10,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tend_common::{Log, SMALL, ids, node, owners, server};
 use tendmap::map::ClusterMap;
 use tendmap::tend::transport::{Ask, AskError, TcpTransport, Transport};
 use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, TendEvent};
+use tendmap_testkit::tables::{Log, SMALL, ids, node, owners, server};
 
 /// What a server does with a request.
 #[derive(Clone, Copy, PartialEq)]
@@ -188,7 +186,7 @@ fn several_hung_nodes_cost_one_deadline_and_beats_go_on() {
     source.tend(&mut Log::default()).unwrap();
     labs[1..].iter().for_each(|lab| lab.mood(Mood::Hangs));
     labs[0].set("partition-generation", "2");
-    labs[0].set("replicas", &format!("test:0,1,{}", tend_common::column(0x88)));
+    labs[0].set("replicas", &format!("test:0,1,{}", tendmap_testkit::tables::column(0x88)));
     let (start, mut log) = (Instant::now(), Log::default());
     let report = source.tend(&mut log).unwrap();
     let taken = start.elapsed();

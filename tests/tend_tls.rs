@@ -2,24 +2,20 @@
 //! here, for each test anew.
 #![cfg(all(feature = "sim", feature = "tls"))]
 
-#[path = "common/authority.rs"]
-mod authority;
-mod tend_common;
-
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use authority::{Authority, NAME};
-use tend_common::Log;
 use tendmap::client::{Config, ConfigError};
 use tendmap::map::{Capacity, ClusterMap};
 use tendmap::sim::{Sim, SimConfig, SimTls, SimUser};
 use tendmap::tend::login::{AuthMode, Credentials};
 use tendmap::tend::tls::{TlsConfig, TlsError};
 use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, Host, TendError, TendEvent};
+use tendmap_testkit::authority::{Authority, NAME};
+use tendmap_testkit::tables::Log;
 
 const LONG: Duration = Duration::from_secs(30);
 

@@ -2,13 +2,13 @@
 //! forgotten.
 #![cfg(feature = "tend")]
 
-mod tend_common;
-
 use std::net::SocketAddr;
 
-use tend_common::{Fake, Log, SMALL, at, edit, ids, owners, requests, server, tend_well, two};
 use tendmap::map::{Capacity, ClusterMap};
 use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, Condition, TendEvent};
+use tendmap_testkit::tables::{
+    Fake, Log, SMALL, at, edit, ids, owners, requests, server, tend_well, two,
+};
 
 const A: &str = "127.0.0.1:1";
 const B: &str = "127.0.0.1:2";

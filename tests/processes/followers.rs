@@ -9,9 +9,9 @@ use tendmap::map::{Capacity, ClusterMap, Slot};
 use tendmap::segment::{Created, create};
 use tendmap::sim::{Sim, SimConfig};
 
-use crate::common::{Cluster, add_namespace, directory, node, wait_until};
 use crate::setup::Setup;
 use crate::worker::Worker;
+use tendmap_testkit::{Cluster, add_namespace, directory, node, wait_until};
 
 pub fn trials() -> Vec<(&'static str, fn())> {
     vec![

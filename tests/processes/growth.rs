@@ -5,9 +5,9 @@ use std::time::Duration;
 use tendmap::client::Reader;
 use tendmap::sim::{Sim, SimConfig};
 
-use crate::common::{directory, files, wait_at_most, wait_until};
 use crate::setup::Setup;
 use crate::worker::Worker;
+use tendmap_testkit::{directory, files, wait_at_most, wait_until};
 
 pub fn trials() -> Vec<(&'static str, fn())> {
     vec![

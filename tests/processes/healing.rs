@@ -8,9 +8,9 @@ use tempfile::TempDir;
 use tendmap::client::{Client, Reader, Role};
 use tendmap::segment::{Created, create, remove};
 
-use crate::common::{Cluster, directory, files, wait_until};
 use crate::setup::Setup;
 use crate::worker::Worker;
+use tendmap_testkit::{Cluster, directory, files, wait_until};
 
 pub fn trials() -> Vec<(&'static str, fn())> {
     vec![
@@ -107,7 +107,7 @@ fn two_live() {
         panic!("there was no second generation");
     };
     let mut map = tendmap::map::ClusterMap::new(capacity);
-    map.nodes.insert(crate::common::node(1)).unwrap();
+    map.nodes.insert(tendmap_testkit::node(1)).unwrap();
     late.publish(&map).unwrap();
     for worker in [&owner, &follower] {
         assert_eq!(worker.expect("moved")["generation"], 2);

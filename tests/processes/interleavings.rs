@@ -14,9 +14,9 @@ use nix::sys::signal::Signal;
 use tendmap::map::{Capacity, ClusterMap};
 use tendmap::segment::{Created, SegmentState, create, list, remove};
 
-use crate::common::{directory, files, node};
 use crate::setup::Setup;
 use crate::worker::Worker;
+use tendmap_testkit::{directory, files, node};
 
 pub fn trials() -> Vec<(&'static str, fn())> {
     vec![("h45_random_interleavings_over_real_files_end_in_one_live_segment", random)]

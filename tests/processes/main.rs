@@ -1,8 +1,6 @@
 //! Real processes on one key: create, follow, close, kill, stop. Each test
 //! named `hNN_…` would fail if tendmap had that hazard.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod conformance;
 mod followers;
 mod growth;

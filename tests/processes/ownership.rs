@@ -8,9 +8,9 @@ use tendmap::client::{Client, ConnectError, Reader};
 use tendmap::segment::{RESERVE, STANDBY};
 use tendmap::sim::{Sim, SimConfig};
 
-use crate::common::{directory, files, wait_until};
 use crate::setup::Setup;
 use crate::worker::Worker;
+use tendmap_testkit::{directory, files, wait_until};
 
 pub fn trials() -> Vec<(&'static str, fn())> {
     vec![

@@ -8,10 +8,10 @@ use tendmap::client::Reader;
 use tendmap::map::ClusterMap;
 use tendmap::segment::{Candidate, Entry, Tenure};
 
-use crate::common::{directory, wait_until};
 use crate::roles::hammered;
 use crate::setup::Setup;
 use crate::worker::Worker;
+use tendmap_testkit::{directory, wait_until};
 
 pub fn trials() -> Vec<(&'static str, fn())> {
     vec![

@@ -16,9 +16,9 @@ use tendmap::segment::{
     SegmentState, create, list, live, remove,
 };
 
-use crate::common::{Cluster, directory, files, wait_until};
 use crate::conformance::{Host, Mode, Test, unavailable};
 use crate::worker::Worker;
+use tendmap_testkit::{Cluster, directory, files, wait_until};
 
 const MODE: Mode = Mode::Shared(Backend::SystemV);
 

@@ -36,7 +36,7 @@ fn every_recorded_command_is_answered_in_the_recorded_shape() {
     let sim = Sim::start(config).unwrap();
     let mut client = Client::of(&sim, 1);
     let mut seen = 0;
-    for entry in std::fs::read_dir("tests/data/replies").unwrap() {
+    for entry in std::fs::read_dir(tendmap_testkit::data("replies")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|extension| extension != "txt") {
             continue;
@@ -69,7 +69,7 @@ fn what_is_no_number_is_worded_as_recorded() {
         "user-agent-set",
         "version",
     ] {
-        let file = format!("tests/data/replies/{}.a.txt", command.replace(':', "_"));
+        let file = tendmap_testkit::data(&format!("replies/{}.a.txt", command.replace(':', "_")));
         let recorded = std::fs::read_to_string(&file).unwrap();
         assert_eq!(client.body(&format!("{command}\n")), recorded);
     }

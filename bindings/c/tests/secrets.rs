@@ -1,18 +1,14 @@
 //! How many copies of a password, its hash and a token a C program has in memory.
 
 mod common;
-#[path = "../../../tests/common/memory.rs"]
-mod memory;
-#[path = "../../../tests/common/scripted.rs"]
-mod scripted;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
 use common::{compile, libraries};
-use memory::{NONE, ONE, copies};
-use scripted::{Fields, Scripted, answer, good};
 use tempfile::TempDir;
+use tendmap_testkit::memory::{NONE, ONE, copies};
+use tendmap_testkit::scripted::{Fields, Scripted, answer, good};
 
 const TOKEN: &[u8] = b"a-t0ken-that-is-found-wherever-it-lies";
 

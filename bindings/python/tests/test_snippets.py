@@ -299,10 +299,6 @@ def test_the_command_line(command_line, directory):
                 # What a process that was killed leaves.
                 running["tend"].kill()
                 running["tend"].wait()
-            if name == "soak":
-                words[words.index("--seconds") + 1] = "1"
-            if name == "bench":
-                words += ["--seconds", "1", "--followers", "2", "--nodes", "3", "--namespaces", "1"]
             done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=300)
             assert done.returncode == 0, (line, done.stdout, done.stderr)
             assert done.stdout, line

@@ -10,8 +10,8 @@ use tendmap::route::{Partition, Policy};
 use tendmap::segment::{Created, Ended, NotPublished, create, private};
 
 use super::{Host, Mode, Test};
-use crate::common::forked::forked;
-use crate::common::{Cluster, add_namespace, node, wait_until};
+use tendmap_testkit::forked::forked;
+use tendmap_testkit::{Cluster, add_namespace, node, wait_until};
 
 pub fn tests() -> Vec<Test> {
     let mut tests: Vec<Test> = vec![

@@ -11,9 +11,9 @@ use tendmap::route::{Partition, Policy};
 use tendmap::segment::Backend;
 
 use super::{Host, Mode, Test};
-use crate::common::forked::forked;
-use crate::common::{Cluster, files, wait_until};
 use crate::worker::Worker;
+use tendmap_testkit::forked::forked;
+use tendmap_testkit::{Cluster, files, wait_until};
 
 /// All of them change their process.
 pub fn tests() -> Vec<Test> {

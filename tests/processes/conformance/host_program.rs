@@ -16,9 +16,9 @@ use tendmap::client::{Client, Config, Role};
 use tendmap::sim::{Sim, SimConfig};
 
 use super::{Host, Mode, Test};
-use crate::common::forked::forked;
-use crate::common::{Cluster, wait_until};
 use crate::worker::Worker;
+use tendmap_testkit::forked::forked;
+use tendmap_testkit::{Cluster, wait_until};
 
 /// All of them change their process.
 pub fn tests() -> Vec<Test> {

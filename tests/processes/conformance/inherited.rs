@@ -10,8 +10,8 @@ use tendmap::client::{Client, ConnectError, Role};
 use tendmap::route::{Attempt, Batch, InSet, NamespaceHandle, Partition, Policy, Router, Starts};
 
 use super::{Host, Mode, Test};
-use crate::common::forked::forked;
-use crate::common::{Cluster, wait_until};
+use tendmap_testkit::forked::forked;
+use tendmap_testkit::{Cluster, wait_until};
 
 /// All of them fork, and so need a process of their own.
 pub fn tests() -> Vec<Test> {

@@ -15,9 +15,9 @@ use tendmap::client::{Client, Config, Reader};
 use tendmap::layout::{Shm, WriteMapping, shm_create, shm_find, shm_remove};
 use tendmap::segment::{Backend, Created, Place, Segment, create, list, remove};
 
-use crate::common::{Cluster, directory, files};
 use crate::setup::Setup;
 use crate::worker::Worker;
+use tendmap_testkit::{Cluster, directory, files};
 
 /// Where the map is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use tendmap::segment::{Backend, Created, SegmentError, SegmentState, create, lis
 
 use super::alone::writable;
 use super::{Host, Mode, Test};
-use crate::common::{node, wait_at_most, wait_until};
 use crate::worker::Worker;
+use tendmap_testkit::{node, wait_at_most, wait_until};
 
 pub fn tests() -> Vec<Test> {
     vec![

@@ -10,9 +10,9 @@ use tendmap::segment::{
 };
 
 use super::{Host, Test};
-use crate::common::{Cluster, wait_until};
 use crate::setup::Setup;
 use crate::worker::Worker;
+use tendmap_testkit::{Cluster, wait_until};
 
 pub fn tests() -> Vec<Test> {
     vec![

@@ -6,8 +6,8 @@ use tendmap::route::{Partition, Policy};
 use tendmap::tend::TendError;
 
 use super::say;
-use crate::common::Cluster;
 use crate::setup::Setup;
+use tendmap_testkit::Cluster;
 
 /// A client that tells every event, and routes when it is asked to: of the
 /// servers of its setup, or of a cluster of its own that can be switched off.

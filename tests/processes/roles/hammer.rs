@@ -39,10 +39,10 @@ pub fn hammer(setup: &Setup) {
 pub fn hammered(turn: usize) -> ClusterMap {
     let mut map = ClusterMap::new(tendmap::map::Capacity::DEFAULT);
     for number in 0..12 {
-        map.nodes.insert(crate::common::node(number)).unwrap();
+        map.nodes.insert(tendmap_testkit::node(number)).unwrap();
     }
     for index in 0..8 {
-        crate::common::add_namespace(&mut map, &format!("ns{index}"), 3);
+        tendmap_testkit::add_namespace(&mut map, &format!("ns{index}"), 3);
         let namespace = &mut map.namespaces_mut()[index];
         for partition in 0..4096 {
             for replica in 0..3 {

@@ -12,9 +12,9 @@ use std::io::Write;
 use serde_json::{Value, json};
 use tendmap::segment::live;
 
-use crate::common::Cluster;
 use crate::setup::Setup;
 pub use hammer::hammered;
+use tendmap_testkit::Cluster;
 
 /// The variable that has the role of a worker, and its setup.
 pub const ROLE: &str = "TENDMAP_TEST_WORKER";

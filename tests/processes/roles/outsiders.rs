@@ -12,8 +12,8 @@ use tendmap::map::{Capacity, Slot};
 use tendmap::segment::{Created, create, remove};
 
 use super::say;
-use crate::common::{Cluster, node, wait_until};
 use crate::setup::Setup;
+use tendmap_testkit::{Cluster, node, wait_until};
 
 /// Makes and removes segments until it is killed.
 pub fn churn(setup: &Setup) {
@@ -90,7 +90,7 @@ pub fn outgrow(setup: &Setup) {
     cluster.change(|map| {
         *map = tendmap::map::ClusterMap::new(Capacity::DEFAULT);
         (0..2).for_each(|number| map.nodes.insert(node(number)).map(drop).unwrap());
-        crate::common::add_namespace(map, "test", 1);
+        tendmap_testkit::add_namespace(map, "test", 1);
         map.namespaces_mut()[0].partitions.set_owner(0, 0, Slot::new(1));
     });
     let sequence = client.wait_for_change(before, std::time::Duration::from_secs(30));

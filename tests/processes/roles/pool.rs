@@ -11,8 +11,8 @@ use tendmap::client::{Client, Reader, Verdict};
 use tendmap::route::{Partition, Policy, Router};
 
 use super::{commands, say};
-use crate::common::Cluster;
 use crate::setup::Setup;
+use tendmap_testkit::Cluster;
 
 /// What a follower keeps for a node: memory, and a descriptor as a connection
 /// would be.

@@ -24,11 +24,11 @@ impl ClusterSource for Growing {
         }
         let there = self.0.nodes.len() as u16;
         for number in there..(there + 7).min(200) {
-            self.0.nodes.insert(crate::common::node(number)).unwrap();
+            self.0.nodes.insert(tendmap_testkit::node(number)).unwrap();
         }
         let there = self.0.namespaces().len();
         for number in there..(there + 2).min(40) {
-            crate::common::add_namespace(&mut self.0, &format!("ns{number}"), 2);
+            tendmap_testkit::add_namespace(&mut self.0, &format!("ns{number}"), 2);
         }
         Ok(TendReport::default())
     }

@@ -1,0 +1,125 @@
+//! The commands, and what runs them.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::args::{Nothing, OutputArgs, Placed};
+use crate::failure::warn;
+use crate::log::Log;
+use crate::output::Output;
+use crate::settings::Settings;
+use crate::{check, demo, fleet, ls, map, rm, route, settings, sim, status, tend};
+
+/// One process tends an Aerospike cluster; all others on the host route from
+/// shared memory.
+#[derive(Parser)]
+#[command(version, after_help = SHORT, after_long_help = EXIT_CODES, subcommand_required = true)]
+#[command(max_term_width = 80)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const SHORT: &str = "\
+`tendmap COMMAND -h` shows what a command is most used with, `tendmap COMMAND
+--help` all of it, `tendmap --help` the exit codes.";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    answered
+  1    unhealthy or stale (status); works, but not all is well (check)
+  2    usage: a flag, a key or a setting that can't be
+  3    no such segment
+  4    a segment of another layout version
+  5    a corrupt segment
+  6    failed for another reason, which is told
+  141  the reader of the output has gone
+
+With --json an error is JSON, too, on standard error:
+{\"error\":{\"message\":…,\"code\":…,\"hint\":…}}, its code the exit code.
+
+Every option has three places: its flag; an environment variable of the same
+name (--tend-interval, TENDMAP_TEND_INTERVAL); a line in the file that --config
+names (tend-interval = \"1s\"). The earlier counts before the later. One file may
+serve all commands: keys of others are passed over, and what stands under
+[COMMAND] counts for that command only.";
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// See it all at work: a simulated cluster, worker processes, a takeover.
+    Demo(Placed<demo::Args>),
+    /// A worker of the demo.
+    #[command(hide = true)]
+    Worker(Box<Placed<fleet::worker::Args>>),
+    /// Find out whether tending a cluster would work, and what it is like.
+    Check(Placed<check::Args>),
+    /// Tend a cluster, or follow the process that does, and report all events.
+    Tend(Box<Placed<tend::Args>>),
+    /// Show which nodes hold a key.
+    #[command(
+        override_usage = "tendmap route --namespace <N> <--int|--str|--hex|--double|--digest> <KEY>"
+    )]
+    Route(Placed<route::Args>),
+    /// Show the whole map, a partition a line.
+    Map(Placed<Nothing>),
+    /// Show how a segment and its owner stand.
+    Status(Placed<Nothing>),
+    /// List the segments of this host.
+    Ls(Placed<Nothing>),
+    /// Remove a segment.
+    Rm(Placed<rm::Args>),
+    /// Simulate a cluster on the loopback, driven by lines of standard input.
+    ///
+    /// Each line is a command (`help` lists them), answered by a line of JSON.
+    /// It runs until SIGINT, SIGTERM or SIGHUP, or until standard input ends. An
+    /// input that is at its end from the start, such as /dev/null, does not end
+    /// it: a service or a container needs no console.
+    Sim(Placed<sim::Args>),
+}
+
+impl Command {
+    fn output(&self) -> &OutputArgs {
+        match self {
+            Command::Demo(Placed { output, .. })
+            | Command::Check(Placed { output, .. })
+            | Command::Route(Placed { output, .. })
+            | Command::Map(Placed { output, .. })
+            | Command::Status(Placed { output, .. })
+            | Command::Ls(Placed { output, .. })
+            | Command::Rm(Placed { output, .. })
+            | Command::Sim(Placed { output, .. }) => output,
+            Command::Worker(args) => &args.output,
+            Command::Tend(args) => &args.output,
+        }
+    }
+}
+
+/// Does what the command line, the environment and the configuration file say.
+pub fn run() -> ExitCode {
+    let Settings { cli: Cli { command }, origins } = match settings::load() {
+        Ok(settings) => settings,
+        Err(unsettled) => return unsettled.report(),
+    };
+    let log = Log::start(command.output().log.as_deref());
+    let json = command.output().json;
+    let output = Output::new(json);
+    origins.warnings.iter().for_each(|warning| warn(warning, json));
+    let result = match command {
+        Command::Demo(args) => demo::run(&args.common, &args.own, &output),
+        Command::Worker(args) => fleet::worker::run(&args.common, &args.own),
+        Command::Check(args) => check::run(&args.own, &origins, &output),
+        Command::Tend(args) => tend::run(&args.common, args.own, origins, &log, &output),
+        Command::Route(args) => route::run(&args.common, &args.own, &output),
+        Command::Map(args) => map::run(&args.common, &output),
+        Command::Status(args) => status::run(&args.common, &output),
+        Command::Ls(args) => ls::run(&args.common, &output),
+        Command::Rm(args) => rm::run(&args.common, &args.own, &output),
+        Command::Sim(args) => sim::run(&args.own),
+    };
+    log.flush();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(json),
+    }
+}

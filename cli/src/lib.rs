@@ -1,0 +1,30 @@
+//! The parts of the command line, for its binary and for the harness.
+#![forbid(unsafe_code)]
+#![allow(missing_docs, reason = "shared by two programs, not a library")]
+
+mod access;
+pub mod args;
+mod check;
+mod cluster;
+mod command;
+mod demo;
+pub mod duration;
+mod event;
+pub mod failure;
+mod fields;
+pub mod fleet;
+pub mod json;
+pub mod log;
+mod ls;
+mod map;
+pub mod output;
+mod rm;
+mod route;
+pub mod settings;
+pub mod signals;
+mod sim;
+mod status;
+mod tend;
+mod writer;
+
+pub use command::{Cli, Command, run};

@@ -1,0 +1,112 @@
+//! What the parser knows of commands and flags.
+
+use std::ffi::OsString;
+
+use clap::builder::OsStringValueParser;
+use clap::{Arg, ArgAction, Command, CommandFactory};
+
+use crate::Cli;
+
+/// Flags that say what to do with the others.
+const NO_SETTINGS: [&str; 3] = ["config", "help", "version"];
+
+/// Flags that commands have with others and that mean nothing to them: taken
+/// and not shown.
+const WITHOUT_MEANING: [(&str, &[&str]); 7] = [
+    // Its segments are in a directory that is made for them.
+    ("demo", &["shm-owner", "shm-allow-group-write"]),
+    // They have no segment; scripts may give every command the same flags.
+    ("check", NO_SEGMENT),
+    ("sim", NO_SEGMENT),
+    // It lists those of all kinds and users.
+    ("ls", &["shm-backend", "shm-owner", "shm-allow-group-write"]),
+    // They read a private copy, whatever becomes of the file.
+    ("status", &["shm-allow-group-write"]),
+    ("map", &["shm-allow-group-write"]),
+    ("route", &["shm-allow-group-write"]),
+];
+const NO_SEGMENT: &[&str] =
+    &["shm-key", "shm-backend", "shm-directory", "shm-owner", "shm-allow-group-write"];
+
+const SHORT: &str = "`--help` shows all options, and how else they can be set.";
+const PLACES: &str = "\
+Every option has three places: its flag; an environment variable of the same
+name (--tend-interval, TENDMAP_TEND_INTERVAL; several values with commas in
+between); a line in the file that --config names (tend-interval = \"1s\"). The
+earlier counts before the later.";
+
+/// The whole command line.
+pub fn definition() -> Command {
+    Cli::command().mut_subcommands(|sub| {
+        let name = sub.get_name().to_owned();
+        sub.after_help(SHORT).after_long_help(PLACES).mut_args(|arg| {
+            let hidden = arg.get_long().is_some_and(|long| means_nothing(&name, long));
+            if hidden { arg.hide(true) } else { arg }
+        })
+    })
+}
+
+/// The whole command line with the variables, to be shown and not to be parsed.
+pub fn with_variables() -> Command {
+    definition().mut_subcommands(|sub| {
+        sub.mut_args(|arg| {
+            if !(is_setting(&arg) || arg.get_long() == Some("config")) {
+                return arg;
+            }
+            let name = variable(arg.get_long().unwrap_or_default());
+            // Whatever is in it is no reason not to help.
+            let arg =
+                if is_switch(&arg) { arg } else { arg.value_parser(OsStringValueParser::new()) };
+            arg.env(name).hide_env_values(true)
+        })
+    })
+}
+
+fn means_nothing(command: &str, long: &str) -> bool {
+    WITHOUT_MEANING.iter().any(|(name, longs)| *name == command && longs.contains(&long))
+}
+
+/// Whether a flag means anything to a command that has it.
+fn has_meaning(sub: &Command, arg: &Arg) -> bool {
+    !means_nothing(sub.get_name(), arg.get_long().unwrap_or_default())
+}
+
+/// Whether a flag is a setting.
+pub fn is_setting(arg: &Arg) -> bool {
+    arg.get_long().is_some_and(|long| !NO_SETTINGS.contains(&long))
+}
+
+/// The settings of a command.
+pub fn own_settings(sub: &Command) -> impl Iterator<Item = &Arg> {
+    sub.get_arguments().filter(|arg| is_setting(arg) && has_meaning(sub, arg))
+}
+
+/// The environment variable of a flag.
+pub fn variable(long: &str) -> String {
+    format!("TENDMAP_{}", long.to_uppercase().replace('-', "_"))
+}
+
+/// Whether it is a flag without a value.
+pub fn is_switch(arg: &Arg) -> bool {
+    matches!(arg.get_action(), ArgAction::SetTrue)
+}
+
+/// Flags may also stand before the command: they are put behind it. Without a
+/// command they say nothing.
+pub fn command_first(command: &Command, mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let mut at = 1;
+    while let Some(argument) = arguments.get(at).map(|argument| argument.to_string_lossy()) {
+        if command.find_subcommand(&*argument).is_some() {
+            arguments[1..=at].rotate_right(1);
+            return arguments;
+        }
+        let Some(flag) = argument.strip_prefix("--") else { return arguments };
+        let (long, joined) = flag.split_once('=').map_or((flag, false), |(long, _)| (long, true));
+        let args = command.get_subcommands().flat_map(Command::get_arguments);
+        let mut args = args.filter(|arg| is_setting(arg) || arg.get_long() == Some("config"));
+        let Some(arg) = args.find(|arg| arg.get_long() == Some(long)) else { return arguments };
+        at += if joined || is_switch(arg) { 1 } else { 2 };
+    }
+    arguments.truncate(1);
+    arguments
+}

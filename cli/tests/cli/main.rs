@@ -1,0 +1,23 @@
+//! The command line, run as its users run it.
+
+mod answers;
+mod check;
+mod codes;
+mod consistency;
+mod console;
+mod identity;
+mod lifecycle;
+mod onlookers;
+mod ports;
+mod racks;
+mod recorded;
+mod replay;
+mod secrets;
+mod secure;
+mod settings;
+mod shortage;
+mod streams;
+mod system_v;
+mod terminal;
+mod tool;
+mod users;

@@ -1,0 +1,25 @@
+//! How long it takes from nothing to the first route.
+
+use tendmap::segment::Place;
+
+use super::child::{Process, Task};
+use super::sample::Samples;
+use tendmap_cli::failure::Failure;
+
+/// Microseconds from a connect to the first route, of a process that attaches
+/// to the living segment there again and again.
+///
+/// # Errors
+/// [`Failure`] if it can't.
+pub fn times(place: &Place) -> Result<Samples, Failure> {
+    let mut child = Process::start(place, Task::Attach)?;
+    let mut times = Samples::default();
+    while let Some(line) = child.hear() {
+        let ns: f64 = line.parse().map_err(|_| Failure::Failed(format!("a time of {line:?}")))?;
+        times.push(ns / 1000.0);
+    }
+    match times.len() {
+        0 => Err(Failure::Failed("a process of the bench could not attach".into())),
+        _ => Ok(times),
+    }
+}

@@ -1,0 +1,252 @@
+//! Lookups: a resolved namespace and a partition to the master's local state,
+//! beside the floor, which reads two arrays and is synchronised with nothing.
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use tendmap::client::Reader;
+use tendmap::map::{ClusterMap, Node};
+use tendmap::route::{NamespaceHandle, Partition, Policy, RouteError, Router};
+use tendmap::segment::{Place, Tenure};
+
+use super::sample::Samples;
+use super::source::{PARTITIONS, namespace, number, turn_one_percent};
+use tendmap_cli::failure::Failure;
+
+/// Lookups in one timing: a few passes over all partitions.
+const LOOKUPS: usize = 4 * PARTITIONS;
+
+/// The local state of a node, odd so that a chain of lookups comes to every
+/// partition.
+fn state(node: usize) -> u64 {
+    1655 + 2 * node as u64
+}
+
+/// What lookups cost, in nanoseconds each.
+#[derive(Default)]
+pub struct Lookups {
+    pub floor: Samples,
+    pub lookup: Samples,
+    pub pinned: Samples,
+    pub floor_latency: Samples,
+    pub latency: Samples,
+    pub two_readers: Samples,
+    pub while_publishing: Samples,
+    /// Lookups beside the publisher, and how many of them came upon another
+    /// publication than the lookup before and so had to read again.
+    pub beside: u64,
+    pub retries: u64,
+}
+
+/// The reading side: the arrays of the floor and a router over the segment.
+pub struct Bench {
+    place: Place,
+    order: Vec<usize>,
+    owners: Vec<usize>,
+    states: Vec<u64>,
+    router: Router<u64>,
+    handle: NamespaceHandle,
+}
+
+fn router(place: &Place) -> Result<(Router<u64>, NamespaceHandle), Failure> {
+    let mut router = Reader::attach(place)?.router_with(|node: &Node| state(number(node)));
+    let handle = router.namespace(&namespace(0))?;
+    Ok((router, handle))
+}
+
+impl Bench {
+    /// Over the segment there, in which that map was published.
+    ///
+    /// # Errors
+    /// [`Failure`] if it can't be attached.
+    pub fn new(place: &Place, map: &ClusterMap) -> Result<Bench, Failure> {
+        let mut random = fastrand::Rng::with_seed(1);
+        let order = (0..PARTITIONS).map(|_| random.usize(..PARTITIONS)).collect();
+        let partitions = &map.namespaces()[0].partitions;
+        let owner = |p| partitions.owner(p, 0).map_or(0, |slot| slot.index());
+        let (router, handle) = router(place)?;
+        Ok(Bench {
+            place: place.clone(),
+            order,
+            owners: (0..PARTITIONS).map(owner).collect(),
+            states: (0..map.nodes.slots()).map(state).collect(),
+            router,
+            handle,
+        })
+    }
+
+    /// A router over the segment.
+    pub fn router(&mut self) -> (&mut Router<u64>, NamespaceHandle) {
+        (&mut self.router, self.handle)
+    }
+
+    /// One round of everything but what takes a second thread.
+    ///
+    /// # Errors
+    /// [`Failure`] if a lookup fails.
+    pub fn alone(&mut self, into: &mut Lookups) -> Result<(), Failure> {
+        into.floor.push(time(|| Ok(self.floor()))?);
+        into.lookup.push(time(|| sum(&mut self.router, self.handle, &self.order))?);
+        into.pinned.push(time(|| self.pinned())?);
+        into.floor_latency.push(time(|| Ok(self.floor_chain()))?);
+        into.latency.push(time(|| self.chain())?);
+        Ok(())
+    }
+
+    fn floor(&self) -> u64 {
+        let mut sum = 0_u64;
+        for _ in 0..LOOKUPS / PARTITIONS {
+            for &partition in black_box(&self.order) {
+                sum = sum.wrapping_add(self.states[self.owners[partition]]);
+            }
+        }
+        sum
+    }
+
+    fn pinned(&mut self) -> Result<u64, RouteError> {
+        let (order, handle) = (&self.order, self.handle);
+        let mut sum = 0_u64;
+        for _ in 0..LOOKUPS / PARTITIONS {
+            sum = sum.wrapping_add(self.router.pin(|pinned| {
+                let (namespace, mut sum) = (pinned.namespace(handle)?, 0_u64);
+                for &partition in black_box(order) {
+                    let master = namespace.master(Partition(partition))?;
+                    sum = sum.wrapping_add(master.map_or(0, |master| *master.state()));
+                }
+                Ok(sum)
+            })?);
+        }
+        Ok(sum)
+    }
+
+    fn floor_chain(&self) -> u64 {
+        let mut at = 0_usize;
+        for _ in 0..LOOKUPS {
+            at = at.wrapping_add(self.states[self.owners[at % PARTITIONS]] as usize);
+        }
+        at as u64
+    }
+
+    fn chain(&mut self) -> Result<u64, RouteError> {
+        let mut at = 0_usize;
+        for _ in 0..LOOKUPS {
+            let target = Partition(at % PARTITIONS);
+            let mut route = self.router.route(self.handle, target, Policy::Master)?;
+            at = at.wrapping_add(*route.state() as usize);
+        }
+        Ok(at as u64)
+    }
+
+    /// Lookups while another thread, with a router of its own, looks up too.
+    ///
+    /// # Errors
+    /// As [`alone`](Self::alone).
+    pub fn beside_a_reader(&mut self, into: &mut Lookups, rounds: usize) -> Result<(), Failure> {
+        let (mut router, handle) = router(&self.place)?;
+        let order = self.order.clone();
+        beside(
+            || black_box(sum(&mut router, handle, &order)).is_ok(),
+            || {
+                for _ in 0..rounds {
+                    let time = time(|| sum(&mut self.router, self.handle, &self.order))?;
+                    into.two_readers.push(time);
+                }
+                Ok(())
+            },
+        )
+    }
+
+    /// Lookups while the owner publishes without a pause, 1 % changed each
+    /// time.
+    ///
+    /// # Errors
+    /// As [`alone`](Self::alone).
+    pub fn beside_the_owner(
+        &mut self,
+        (tenure, map): (&mut Tenure, &mut ClusterMap),
+        into: &mut Lookups,
+        rounds: usize,
+    ) -> Result<(), Failure> {
+        let mut random = fastrand::Rng::with_seed(2);
+        beside(
+            || {
+                turn_one_percent(map, &mut random);
+                tenure.publish(map).is_ok()
+            },
+            || {
+                for _ in 0..rounds {
+                    let time = time(|| sum(&mut self.router, self.handle, &self.order))?;
+                    into.while_publishing.push(time);
+                    self.count(into)?;
+                }
+                Ok(())
+            },
+        )
+    }
+
+    /// Counts what was not timed: who looks which publication it is takes
+    /// longer.
+    fn count(&mut self, into: &mut Lookups) -> Result<(), RouteError> {
+        let mut last = None;
+        for &partition in &self.order {
+            let route = self.router.route(self.handle, Partition(partition), Policy::Master)?;
+            let sequence = Some(route.sequence());
+            into.retries += u64::from(last.is_some() && last != sequence);
+            into.beside += 1;
+            last = sequence;
+        }
+        Ok(())
+    }
+}
+
+fn sum(
+    router: &mut Router<u64>,
+    handle: NamespaceHandle,
+    order: &[usize],
+) -> Result<u64, RouteError> {
+    let mut sum = 0_u64;
+    for _ in 0..LOOKUPS / PARTITIONS {
+        for &partition in black_box(order) {
+            let mut route = router.route(handle, Partition(partition), Policy::Master)?;
+            sum = sum.wrapping_add(*route.state());
+        }
+    }
+    Ok(sum)
+}
+
+/// Nanoseconds a lookup.
+fn time(work: impl FnOnce() -> Result<u64, RouteError>) -> Result<f64, Failure> {
+    let begun = Instant::now();
+    black_box(work()?);
+    Ok(begun.elapsed().as_nanos() as f64 / LOOKUPS as f64)
+}
+
+/// Does `work` while another thread does the `other` again and again, as long as
+/// that goes well.
+fn beside(
+    mut other: impl FnMut() -> bool + Send,
+    work: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let (begun, stop) = (AtomicBool::new(false), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let mut well = true;
+            while well && !stop.load(Ordering::Relaxed) {
+                well = other();
+                begun.store(true, Ordering::Relaxed);
+            }
+            well
+        });
+        while !begun.load(Ordering::Relaxed) && !thread.is_finished() {
+            thread::yield_now();
+        }
+        let result = work();
+        stop.store(true, Ordering::Relaxed);
+        match thread.join() {
+            Ok(true) => result,
+            _ => Err(Failure::Failed("the thread beside has failed".into())),
+        }
+    })
+}

@@ -1,0 +1,125 @@
+//! `tendmap bench`: what lookups, publications and takeovers cost on this
+//! machine, each beside what it is to be compared with.
+//!
+//! Everything is measured in rounds, all kinds in turn, and the medians are
+//! told: a machine that is busy at times is so for all of them. Processes that
+//! take part are this program, started again; no server is needed.
+
+mod attach;
+mod child;
+mod counted;
+mod digest;
+mod lookup;
+mod publication;
+mod sample;
+mod source;
+mod summary;
+mod takeover;
+
+use std::time::{Duration, Instant};
+
+use tendmap::route::Batch;
+use tendmap::segment::{Created, Place, Tenure, create};
+
+pub use child::{Args as ChildArgs, run as run_child};
+use child::{Process, Task};
+use digest::Digests;
+use lookup::{Bench, Lookups};
+use publication::{Copy, Publications};
+use source::Shape;
+use summary::Summary;
+use takeover::Group;
+use tendmap_cli::args::Common;
+use tendmap_cli::failure::Failure;
+use tendmap_cli::fleet::stage::{Ground, Play};
+use tendmap_cli::output::Output;
+
+/// How long, and with how many.
+#[derive(clap::Args)]
+pub struct Args {
+    /// How long it may take, in seconds, but for what is measured once.
+    #[arg(long, value_name = "N", default_value_t = 20,
+        value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+    /// How many processes follow the owner that is killed.
+    #[arg(long, value_name = "N", default_value_t = 64,
+        value_parser = clap::value_parser!(u16).range(1..=1024))]
+    followers: u16,
+    /// These followers look up without a pause.
+    #[arg(long)]
+    busy: bool,
+    /// How many processes are attached, and read, while lookups and publications
+    /// are measured.
+    #[arg(long, value_name = "N", default_value_t = 0,
+        value_parser = clap::value_parser!(u16).range(..=4096))]
+    attached: u16,
+    #[command(flatten)]
+    shape: Shape,
+}
+
+/// Rounds at least, whatever the time.
+const LEAST: usize = 5;
+/// How often an owner hangs, and how many wait for it.
+const HANGS: usize = 4;
+const IMPATIENT: usize = 8;
+/// Timings of what needs a second thread, for each start of one.
+const BESIDE: usize = 10;
+
+/// Measures and tells.
+///
+/// # Errors
+/// [`Failure`] if something can't be started.
+pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure> {
+    let ground = Ground::new(common, Play::Bench)?;
+    let length = Duration::from_secs(args.seconds);
+    let mut summary = in_one_process(&ground.place, args, length / 2)?;
+    let followed = Place { key: ground.place.key.wrapping_add(1), ..ground.place.clone() };
+    let task = if args.busy { Task::Busy } else { Task::Follow };
+    let mut group = Group::new(&followed, args.followers.into(), task)?;
+    summary.attach = attach::times(&followed)?;
+    summary.followers = args.followers.into();
+    summary.times = group.run(Instant::now() + length / 2, LEAST)?;
+    drop(group);
+    let mut group = Group::new(&followed, IMPATIENT, Task::Impatient)?;
+    group.hang(HANGS, &mut summary.times)?;
+    drop(group);
+    output.answer(|| summary.json(), |out| summary.text(out))?;
+    Ok(())
+}
+
+/// What takes no other process.
+fn in_one_process(place: &Place, args: &Args, length: Duration) -> Result<Summary, Failure> {
+    let mut map = args.shape.map();
+    let mut tenure = own(place, args.shape)?;
+    publication::publish(&mut tenure, &map)?;
+    let attached = (0..args.attached).map(|_| Process::start(place, Task::Read));
+    let mut attached = attached.collect::<Result<Vec<_>, _>>()?;
+    attached.iter_mut().try_for_each(Process::expect_ready)?;
+    let mut bench = Bench::new(place, &map)?;
+    let (mut lookups, mut digests) = (Lookups::default(), Digests::default());
+    let (mut publications, mut copy) = (Publications::default(), Copy::new(args.shape));
+    let (mut random, mut batch) = (fastrand::Rng::with_seed(3), Batch::new());
+    let until = Instant::now() + length;
+    for turn in 0.. {
+        if turn >= LEAST && Instant::now() >= until {
+            break;
+        }
+        for _ in 0..BESIDE {
+            bench.alone(&mut lookups)?;
+        }
+        bench.beside_a_reader(&mut lookups, BESIDE)?;
+        bench.beside_the_owner((&mut tenure, &mut map), &mut lookups, BESIDE)?;
+        let (router, handle) = bench.router();
+        digest::round(router, handle, &mut batch, turn as i64, &mut digests)?;
+        publication::round((&mut tenure, &mut map), &mut random, &mut copy, &mut publications)?;
+    }
+    attached.iter_mut().for_each(Process::let_go);
+    Ok(Summary { lookups, digests, publications, ..Summary::default() })
+}
+
+fn own(place: &Place, shape: Shape) -> Result<Tenure, Failure> {
+    match create(place, 1, shape.capacity(), None)? {
+        Created::Owner(tenure) => Ok(*tenure),
+        Created::Exists => Err(Failure::Failed("somebody else is in the bench's directory".into())),
+    }
+}

@@ -1,0 +1,82 @@
+//! Publications, beside a plain copy of as many bytes.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use tendmap::map::ClusterMap;
+use tendmap::segment::{NotPublished, Tenure};
+
+use super::sample::Samples;
+use super::source::{Shape, turn_all, turn_one_percent};
+use tendmap_cli::failure::Failure;
+
+/// Times in microseconds.
+#[derive(Default)]
+pub struct Publications {
+    /// Every routing word changed.
+    pub whole: Samples,
+    /// 1 % changed.
+    pub one_percent: Samples,
+    /// The copy.
+    pub copy: Samples,
+}
+
+/// The source and the destination of the copy.
+pub struct Copy(Vec<u64>, Vec<u64>);
+
+impl Copy {
+    /// Of as many bytes as the arrays have.
+    pub fn new(shape: Shape) -> Copy {
+        Copy(vec![1; shape.words()], vec![0; shape.words()])
+    }
+}
+
+/// One round. The frames alternate: a publication also brings what the one
+/// before has changed, so that of each kind the third is timed.
+///
+/// # Errors
+/// [`Failure::Failed`] if it is not the owner any more.
+pub fn round(
+    (tenure, map): (&mut Tenure, &mut ClusterMap),
+    random: &mut fastrand::Rng,
+    copy: &mut Copy,
+    into: &mut Publications,
+) -> Result<(), Failure> {
+    let begun = Instant::now();
+    black_box(&mut copy.1).copy_from_slice(black_box(&copy.0));
+    into.copy.push(us(begun));
+    for timed in [false, false, true] {
+        turn_all(map);
+        let time = publish(tenure, map)?;
+        if timed {
+            into.whole.push(time);
+        }
+    }
+    for timed in [false, false, true] {
+        turn_one_percent(map, random);
+        let time = publish(tenure, map)?;
+        if timed {
+            into.one_percent.push(time);
+        }
+    }
+    Ok(())
+}
+
+/// Publishes; how long it took, in microseconds.
+///
+/// # Errors
+/// As [`round`].
+pub fn publish(tenure: &mut Tenure, map: &ClusterMap) -> Result<f64, Failure> {
+    let begun = Instant::now();
+    match tenure.publish(map) {
+        Ok(_) => Ok(us(begun)),
+        Err(NotPublished::Ended(ended)) => {
+            Err(Failure::Failed(format!("the ownership of the bench has ended: {ended}")))
+        }
+        Err(NotPublished::NoRoom(error)) => Err(Failure::Failed(error.to_string())),
+    }
+}
+
+fn us(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e6
+}

@@ -1,0 +1,179 @@
+//! How long nobody owns: an owner is killed, or closes, among followers that
+//! are real processes.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{getpriority_process, setpriority_process};
+use tendmap::client::Reader;
+use tendmap::layout::OwnerWord;
+use tendmap::protocol::load_owner;
+use tendmap::segment::{Place, remove};
+
+use super::child::{Process, Task};
+use super::sample::Samples;
+use tendmap_cli::failure::Failure;
+
+/// How often the head is looked at.
+const LOOK: Duration = Duration::from_micros(50);
+/// How long a new owner is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Milliseconds from one owner to the next.
+#[derive(Default)]
+pub struct Times {
+    /// From the death of the owner, which on a busy machine comes a while after
+    /// its kill.
+    pub takeovers: Samples,
+    /// From the word to close.
+    pub handovers: Samples,
+    /// From the stop of an owner that holds its lock.
+    pub hung: Samples,
+}
+
+/// An owner and its followers.
+pub struct Group {
+    place: Place,
+    task: Task,
+    reader: Reader,
+    processes: Vec<Process>,
+    random: fastrand::Rng,
+}
+
+impl Group {
+    /// An owner and so many followers.
+    ///
+    /// # Errors
+    /// [`Failure`] if they can't be started.
+    pub fn new(place: &Place, followers: usize, task: Task) -> Result<Group, Failure> {
+        // The first one owns; it is of the kind that looks nothing up.
+        let kind = if task == Task::Busy { Task::Follow } else { task };
+        let mut first = Process::start(place, kind)?;
+        first.expect_ready()?;
+        let mut processes = vec![first];
+        for _ in 0..followers {
+            processes.push(Process::start(place, task)?);
+        }
+        processes[1..].iter_mut().try_for_each(Process::expect_ready)?;
+        let reader = Reader::attach(place)?;
+        let random = fastrand::Rng::with_seed(1);
+        Ok(Group { place: place.clone(), task, reader, processes, random })
+    }
+
+    /// Kills owners and lets owners close, in turn, until then, but at least
+    /// `least` times each.
+    ///
+    /// # Errors
+    /// [`Failure`] if nobody takes over.
+    pub fn run(&mut self, until: Instant, least: usize) -> Result<Times, Failure> {
+        let mut times = Times::default();
+        let _foremost = Foremost::new();
+        while times.handovers.len() < least || Instant::now() < until {
+            times.takeovers.push(self.next(true, Process::kill)?);
+            // Most are kills: their slowest is of interest too.
+            if times.takeovers.len() % 4 == 0 || times.handovers.len() < least {
+                times.handovers.push(self.next(false, |owner| {
+                    owner.let_go();
+                    Ok(())
+                })?);
+            }
+        }
+        Ok(times)
+    }
+
+    /// Stops the owner, so that it hangs, so many times.
+    ///
+    /// # Errors
+    /// [`Failure`] if nobody takes over.
+    pub fn hang(&mut self, rounds: usize, times: &mut Times) -> Result<(), Failure> {
+        for _ in 0..rounds {
+            thread::sleep(Duration::from_millis(self.random.u64(50..300)));
+            let segment = self.reader.segment();
+            let (owner, term) = self.owner()?;
+            let since = Instant::now();
+            self.processes[owner].stop(true)?;
+            while segment.head().term() == term {
+                check(since)?;
+                thread::sleep(LOOK);
+            }
+            times.hung.push(since.elapsed().as_secs_f64() * 1e3);
+            self.processes[owner].stop(false)?;
+        }
+        Ok(())
+    }
+
+    /// Which process owns, and its term.
+    fn owner(&self) -> Result<(usize, u16), Failure> {
+        let segment = self.reader.segment();
+        let head = segment.head();
+        let pid = load_owner(segment.mapping().owner(OwnerWord::Pid), head);
+        let owner = self.processes.iter().position(|process| Some(process.pid().into()) == pid);
+        let owner = owner.ok_or_else(|| Failure::Failed("somebody else owns the bench".into()))?;
+        Ok((owner, head.term()))
+    }
+
+    /// Ends the owner; milliseconds until there is another.
+    fn next(
+        &mut self,
+        killed: bool,
+        end: impl FnOnce(&mut Process) -> Result<(), Failure>,
+    ) -> Result<f64, Failure> {
+        // At any moment of everybody's sleep.
+        thread::sleep(Duration::from_micros(self.random.u64(5_000..30_000)));
+        let segment = self.reader.segment();
+        let (owner, term) = self.owner()?;
+        let mut owner = self.processes.swap_remove(owner);
+        let mut since = Instant::now();
+        end(&mut owner)?;
+        let mut dead = !killed;
+        while segment.head().term() == term {
+            check(since)?;
+            thread::sleep(LOOK);
+            if !dead && owner.has_ended() {
+                (dead, since) = (true, Instant::now());
+            }
+        }
+        // Who was taken over from before its death was seen took no time.
+        let time = if dead { since.elapsed().as_secs_f64() * 1e3 } else { 0.0 };
+        drop(owner);
+        let mut another = Process::start(&self.place, self.task)?;
+        another.expect_ready()?;
+        self.processes.push(another);
+        Ok(time)
+    }
+}
+
+fn check(since: Instant) -> Result<(), Failure> {
+    if since.elapsed() > PATIENCE {
+        return Err(Failure::Failed(format!("nobody has taken over in {PATIENCE:?}")));
+    }
+    Ok(())
+}
+
+/// While it lives this thread goes before all others, where that is allowed: its
+/// own wait for a processor is nobody's takeover.
+struct Foremost(i32);
+
+impl Foremost {
+    fn new() -> Foremost {
+        let before = getpriority_process(None).unwrap_or(0);
+        // Not being allowed makes the times longer, never shorter.
+        let _ = setpriority_process(None, -20);
+        Foremost(before)
+    }
+}
+
+impl Drop for Foremost {
+    fn drop(&mut self) {
+        let _ = setpriority_process(None, self.0);
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // All at once: none is to take over from another.
+        self.processes.iter_mut().for_each(|process| drop(process.kill()));
+        self.processes.clear();
+        let _ = remove(&self.place, true);
+    }
+}

@@ -1,0 +1,20 @@
+//! What the tests of all packages share: a cluster without a network, servers
+//! that answer from a table or a script, certificates, and recorded replies.
+#![allow(missing_docs, reason = "the tests are the documentation")]
+
+pub mod authority;
+mod cluster;
+pub mod forked;
+pub mod memory;
+pub mod scripted;
+pub mod scripted_tls;
+pub mod tables;
+
+use std::path::{Path, PathBuf};
+
+pub use cluster::*;
+
+/// A file or folder of recorded data.
+pub fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(name)
+}
