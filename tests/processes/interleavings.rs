@@ -1,6 +1,6 @@
 //! Creations, growth, removal, kills and stops in random interleavings, over
 //! real directories: the companion of the enumerated model in
-//! `tests/directory_model.rs`.
+//! `tests/segment/directory_model.rs`.
 //!
 //! Processes that are stopped at a random moment wake with a step in hand that
 //! comes too late: a link, an unlink, a lock. However it went, all that are left

@@ -1,5 +1,4 @@
 //! One bad entry of a reply affects only that entry.
-#![cfg(feature = "tend")]
 
 use tendmap::map::{Capacity, ClusterMap};
 use tendmap::tend::{

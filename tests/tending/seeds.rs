@@ -1,5 +1,4 @@
 //! Finding the cluster, and finding it again.
-#![cfg(feature = "tend")]
 
 use tendmap::map::{ClusterMap, ClusterName};
 use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, TendError, TendEvent};

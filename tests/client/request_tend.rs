@@ -1,5 +1,4 @@
 //! A process that sees connections fail may ask the owner for an early tend.
-#![cfg(feature = "sim")]
 
 use std::time::{Duration, Instant};
 

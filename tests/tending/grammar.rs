@@ -1,5 +1,4 @@
 //! Recorded replies are read as they are meant; arbitrary bytes never panic.
-#![cfg(feature = "tend")]
 
 use base64::Engine as _;
 use proptest::collection::vec;

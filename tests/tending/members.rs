@@ -1,5 +1,4 @@
 //! Nodes that come, move, go, find no place or are not who they should be.
-#![cfg(feature = "tend")]
 
 use tendmap::tend::{ClusterSource, TendEvent};
 use tendmap_testkit::tables::*;

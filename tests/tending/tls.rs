@@ -1,6 +1,5 @@
 //! TLS of the tender, against the simulated cluster. The certificates are made
 //! here, for each test anew.
-#![cfg(all(feature = "sim", feature = "tls"))]
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};

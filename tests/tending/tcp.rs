@@ -1,5 +1,4 @@
 //! The transport, against servers on loopback.
-#![cfg(feature = "tend")]
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};

@@ -4,7 +4,7 @@ use serde_json::Value;
 use tendmap::route::{Digest, DigestError, Key};
 
 fn vectors() -> Vec<Value> {
-    serde_json::from_str(include_str!("../testkit/data/digests.json"))
+    serde_json::from_str(include_str!("../../testkit/data/digests.json"))
         .expect("the vectors are JSON")
 }
 

@@ -1,6 +1,5 @@
 //! Whose claims count where nodes do not list each other, and claims that
 //! contradict each other.
-#![cfg(feature = "tend")]
 
 use tendmap::map::ClusterMap;
 use tendmap::tend::{

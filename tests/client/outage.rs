@@ -1,5 +1,4 @@
 //! The end of an outage of the whole cluster: the first answer ends the back-off.
-#![cfg(feature = "sim")]
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

@@ -5,6 +5,18 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+/// Where tests are.
+const FOLDERS: [&str; 8] = [
+    "src",
+    "cli",
+    "examples",
+    "harness",
+    "tests",
+    "loom-tests/tests",
+    "bindings/c",
+    "bindings/python/tests",
+];
+
 /// The text of every Rust and Python file under a folder.
 fn sources(folder: &Path, into: &mut String) {
     for entry in fs::read_dir(folder).unwrap() {
@@ -31,7 +43,16 @@ fn rows(text: &str) -> BTreeMap<u8, Vec<String>> {
 /// The text of everything that may hold tests.
 fn tests(root: &Path) -> String {
     let mut text = String::new();
-    for folder in ["src", "tests", "loom-tests/tests", "bindings/c", "bindings/python/tests"] {
+    for folder in [
+        "src",
+        "cli",
+        "examples",
+        "harness",
+        "tests",
+        "loom-tests/tests",
+        "bindings/c",
+        "bindings/python/tests",
+    ] {
         sources(&root.join(folder), &mut text);
     }
     text

@@ -58,7 +58,7 @@ fn lanes_that_the_machine_lacks_are_named() {
 
 #[test]
 fn the_vectors_hold_in_every_lane() {
-    let text = include_str!("../testkit/data/digests.json");
+    let text = include_str!("../../testkit/data/digests.json");
     let vectors: Vec<Value> = serde_json::from_str(text).expect("the vectors are JSON");
     let field = |vector: &Value, name: &str| vector[name].as_str().expect(name).to_owned();
     let values: Vec<String> = vectors

@@ -1,6 +1,5 @@
 //! The tender against the simulated cluster: whatever happens to the nodes,
 //! when all is quiet the map is the cluster's truth.
-#![cfg(feature = "sim")]
 
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,5 @@
 //! No map without a master that a node claims: holes, counted in every map that
 //! would be published.
-#![cfg(feature = "tend")]
 
 use tendmap::tend::{AerospikeSource, ClusterSource, TendEvent};
 use tendmap_testkit::tables::*;

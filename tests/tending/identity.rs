@@ -1,6 +1,5 @@
 //! Which cluster a node belongs to: renamed clusters, and nodes that join
 //! another one.
-#![cfg(feature = "tend")]
 
 use tendmap::map::{ClusterMap, ClusterName};
 use tendmap::tend::{

@@ -1,5 +1,4 @@
 //! How nodes fail their owner is told by the status of any process.
-#![cfg(feature = "sim")]
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,4 @@
 //! Where servers are: what they tell of their addresses, and what is made of it.
-#![cfg(feature = "sim")]
 
 use std::time::{Duration, Instant};
 

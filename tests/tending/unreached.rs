@@ -1,6 +1,5 @@
 //! Long lists of peers that can't be reached cost little, and nobody is
 //! forgotten.
-#![cfg(feature = "tend")]
 
 use std::net::SocketAddr;
 

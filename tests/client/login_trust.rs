@@ -1,5 +1,4 @@
 //! Who is sent a password, its hash or a token, and how often.
-#![cfg(feature = "tls")]
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
 //! Whether the map can be kept current is what a status says.
-#![cfg(feature = "sim")]
 
 use core::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};

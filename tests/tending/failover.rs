@@ -1,5 +1,4 @@
 //! A recorded failover of a real cluster, replayed through the logic of a pass.
-#![cfg(feature = "tend")]
 
 use std::collections::BTreeMap;
 use std::io::Read;

@@ -1,6 +1,5 @@
 //! Recordings of a real cluster, replayed: no holes, one-way losses, and claims
 //! that contradict each other.
-#![cfg(feature = "tend")]
 
 use std::collections::BTreeMap;
 use std::io::Read;

@@ -1,5 +1,4 @@
 //! Logins of the tender, against the simulated cluster.
-#![cfg(feature = "sim")]
 
 use std::time::{Duration, Instant};
 

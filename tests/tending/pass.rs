@@ -1,5 +1,4 @@
 //! What a pass makes of replies: generations, claims, bad replies, racks.
-#![cfg(feature = "tend")]
 
 use tendmap::map::ClusterMap;
 use tendmap::tend::{ClusterSource, TendError, TendEvent, Turn};

@@ -1,0 +1,10 @@
+//! Clients of one process: connecting, status, health, closing.
+
+mod closing;
+mod connecting;
+mod first_map;
+mod health;
+mod login_trust;
+mod node_status;
+mod outage;
+mod request_tend;

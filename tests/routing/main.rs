@@ -1,0 +1,8 @@
+//! Digests, replicas and nodes: where a key goes.
+
+mod batch;
+mod digest_lanes;
+mod digests;
+mod lookup_ways;
+mod routers;
+mod selection;

@@ -1,0 +1,4 @@
+//! Texts: errors, and the documents that name tests.
+
+mod errors;
+mod hazards;
