@@ -1,6 +1,7 @@
 //! What the tender makes of a cluster's replies.
 
 mod addresses;
+mod bounds;
 mod entries;
 mod failover;
 mod grammar;

@@ -43,16 +43,7 @@ fn rows(text: &str) -> BTreeMap<u8, Vec<String>> {
 /// The text of everything that may hold tests.
 fn tests(root: &Path) -> String {
     let mut text = String::new();
-    for folder in [
-        "src",
-        "cli",
-        "examples",
-        "harness",
-        "tests",
-        "loom-tests/tests",
-        "bindings/c",
-        "bindings/python/tests",
-    ] {
+    for folder in FOLDERS {
         sources(&root.join(folder), &mut text);
     }
     text

@@ -1,16 +1,13 @@
 //! Servers that list without end: what is followed, held and published is bounded,
 //! and what was good stays.
-#![cfg(feature = "tend")]
-
-mod tend_common;
 
 use std::collections::BTreeSet;
 
-use tend_common::{
-    Fake, SMALL, at, column, edit, ids, node, ns, owners, requests, server, tend_well, two,
-};
 use tendmap::map::{Capacity, ClusterMap};
 use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, TendEvent};
+use tendmap_testkit::tables::{
+    Fake, SMALL, at, column, edit, ids, node, ns, owners, requests, server, tend_well, two,
+};
 
 const A: &str = "127.0.0.1:1";
 const B: &str = "127.0.0.1:2";
