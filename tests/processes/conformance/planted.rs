@@ -16,9 +16,9 @@ use rustix::process::geteuid;
 use tendmap::segment::{Backend, list};
 
 use super::{Host, Mode, Test};
-use crate::common::wait_until;
 use crate::setup::Setup;
 use crate::worker::Worker;
+use tendmap_testkit::wait_until;
 
 pub fn tests() -> Vec<Test> {
     vec![
