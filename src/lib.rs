@@ -51,8 +51,9 @@
 //! | [`segment`] | files or System V memory, names, locks, ownership | `map` |
 //! | [`route`] | key, digest, replica, node | `segment` |
 //! | [`client`] | settings, roles, the thread, status | all of these |
-//! | `tend` | the info protocol, a pass over a cluster | `map` |
-//! | `sim` | a simulated cluster | `tend`'s wire format |
+//! | `wire` | addresses, the info protocol, the login, as plain values | `map` |
+//! | `tend` | a pass over a cluster | `wire` |
+//! | `sim` | a simulated cluster | `wire` |
 //!
 //! (`map` lies below `segment`, not above it: an owner publishes *maps*, and a
 //! successor segment begins with one, while a map needs nothing of files.)
@@ -74,6 +75,8 @@ pub mod tend;
 pub mod text;
 #[cfg(feature = "tend")]
 mod thread;
+#[cfg(feature = "tend")]
+pub mod wire;
 
 /// The README's example is compiled with the tests.
 #[cfg(all(doctest, feature = "tend"))]

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use tendmap::client::Config;
-use tendmap::tend::login::{AuthMode, SecretString};
 use tendmap::tend::tls::TlsConfig;
+use tendmap::wire::login::{AuthMode, SecretString};
 
 use crate::args::SECURITY;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tendmap::client::Config;
-use tendmap::tend::Host;
+use tendmap::wire::Host;
 
 use crate::access::Access;
 use crate::duration;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use std::{io, thread};
 
 use tendmap::sim::{Sim, SimConfig, SimNamespace, SimTls, SimUser, console};
-use tendmap::tend::login::SecretString;
+use tendmap::wire::login::SecretString;
 
 use crate::args::SECURITY;
 use crate::duration;

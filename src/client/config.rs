@@ -8,10 +8,11 @@ use std::time::Duration;
 use super::event::Observer;
 use crate::map::{Capacity, CapacityError, ClusterMap, ClusterName, NameError};
 use crate::segment::{Backend, GROUP_WRITE_ADVICE, GROUP_WRITE_RISK, Place};
-use crate::tend::login::{AuthMode, Credentials, CredentialsError, SecretString};
+use crate::tend::AerospikeConfig;
 #[cfg(feature = "tls")]
 use crate::tend::tls::{TlsConfig, TlsError};
-use crate::tend::{AerospikeConfig, Host};
+use crate::wire::Host;
+use crate::wire::login::{AuthMode, Credentials, CredentialsError, SecretString};
 
 /// The shortest interval between two tends, and between two publications.
 pub const MIN_TEND_INTERVAL: Duration = Duration::from_millis(50);

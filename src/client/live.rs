@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::config::ConfigError;
 use super::connect::Client;
 use super::shared::Command;
-use crate::tend::login::{Credentials, SecretString};
+use crate::wire::login::{Credentials, SecretString};
 
 impl Client {
     /// How often this process polls the cluster as owner.

@@ -11,7 +11,7 @@ use super::error::ConnectError;
 use super::event::{Event, Role, tell};
 use crate::layout::Lineage;
 use crate::segment::{Current, Personal, wake};
-use crate::tend::login::Credentials;
+use crate::wire::login::Credentials;
 
 /// What handles and thread share.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use crate::tend::login::SecretString;
+use crate::wire::login::SecretString;
 
 #[cfg(feature = "tls")]
 use super::tls::SimTls;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use mio::net::TcpListener;
 
 use super::stream::Stream;
-use crate::tend::{HEADER_LEN, Header};
+use crate::wire::{HEADER_LEN, Header};
 
 /// Longer requests close the connection, in bytes.
 const MAX_REQUEST: u64 = 8 << 20;
@@ -57,7 +57,7 @@ impl Connection {
         let mut rest = &self.inbox[..];
         while let Some((header, body)) = rest.split_first_chunk::<HEADER_LEN>() {
             let header = Header::decode(*header);
-            if header.version != crate::tend::VERSION || header.length > MAX_REQUEST {
+            if header.version != crate::wire::VERSION || header.length > MAX_REQUEST {
                 messages.push(None);
                 break;
             }

@@ -18,7 +18,7 @@ use super::record::{Command, Store, forbidden, refusal};
 use super::security::Security;
 use super::status::{NodeState, NodeStatus, RecordCommand, SimStatus};
 use super::stream::Stream;
-use crate::tend::{Header, Kind};
+use crate::wire::{Header, Kind};
 
 /// The token of the waker; sockets come after it.
 pub(super) const WAKE: Token = Token(0);

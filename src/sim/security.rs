@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use super::config::SimUser;
-use crate::tend::login::{AUTHENTICATE, AuthMode, Credentials, Fields, LOGIN, field};
+use crate::wire::login::{AUTHENTICATE, AuthMode, Credentials, Fields, LOGIN, field};
 
 /// The fixed part of a message after its header, in bytes.
 const FIXED: usize = 16;

@@ -15,11 +15,7 @@ use crate::map::{ClusterMap, ClusterName, NamespaceName, NodeId, NodeTable, Slot
 mod aerospike;
 mod condition;
 mod error;
-mod header;
-mod host;
 mod identity;
-pub mod info;
-pub mod login;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod transport;
@@ -29,8 +25,6 @@ pub use aerospike::{
 };
 pub use condition::{Condition, Conditions};
 pub use error::TendError;
-pub(crate) use header::{HEADER_LEN, Header, Kind, VERSION};
-pub use host::{Host, HostError};
 pub use identity::Identity;
 
 /// How often a source lets its [`Turn`] beat while it waits for the network.
@@ -99,7 +93,7 @@ pub trait ClusterSource: Send {
 
     /// Who logs in from the next login on. Sessions that there are stay as they
     /// are. A source without logins does nothing.
-    fn set_credentials(&mut self, _credentials: login::Credentials) {}
+    fn set_credentials(&mut self, _credentials: crate::wire::login::Credentials) {}
 
     /// Ends tending: closes every connection and forgets all that was cached.
     /// [`start`](Self::start) may follow.

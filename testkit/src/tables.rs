@@ -9,8 +9,9 @@ use std::time::Duration;
 use tendmap::map::{Capacity, ClusterMap, NamespaceName, NodeId, Slot};
 use tendmap::tend::transport::{Answer, Ask, AskError, Done, Interrupted, Transport};
 use tendmap::tend::{
-    AerospikeConfig, AerospikeSource, ClusterSource, Host, TendError, TendEvent, TendReport, Turn,
+    AerospikeConfig, AerospikeSource, ClusterSource, TendError, TendEvent, TendReport, Turn,
 };
+use tendmap::wire::Host;
 
 /// A server: what it answers to each command.
 #[derive(Clone, Default)]

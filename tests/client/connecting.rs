@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use tendmap::client::{Client, ConfigError, ConnectError, Reader, Role, Verdict};
 use tendmap::map::ClusterMap;
 use tendmap::route::{Partition, Policy, Record, RouteError};
-use tendmap::tend::login::Credentials;
 use tendmap::tend::{BEAT, ClusterSource, TendError, TendReport, Turn};
+use tendmap::wire::login::Credentials;
 use tendmap_testkit::{Cluster, config, directory, files, node};
 
 #[test]

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tendmap::map::{Capacity, ClusterMap, ClusterName, Node, TlsName};
-use tendmap::tend::login::{AuthMode, Credentials};
 use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, Condition, TendReport};
+use tendmap::wire::login::{AuthMode, Credentials};
 use tendmap_testkit::authority::Authority;
 use tendmap_testkit::scripted::{Scripted, answer, good, refused, session};
 use tendmap_testkit::scripted_tls::start_tls;

@@ -4,11 +4,11 @@ use base64::Engine as _;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tendmap::map::{Capacity, ClusterMap};
-use tendmap::tend::info::{
+use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource};
+use tendmap::wire::info::{
     self, Reply, parse_build, parse_cluster_name, parse_generation, parse_node, parse_peers,
     parse_racks, parse_replicas, parse_service,
 };
-use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource};
 use tendmap_testkit::tables::{Fake, Log, at, ids, node, ns};
 
 fn capture(folder: &str, command: &str, node: &str) -> Vec<u8> {
@@ -149,7 +149,7 @@ proptest! {
         if let Ok(reply) = Reply::parse(&bytes, &["", "node"]) {
             let _ = reply.value("node");
         }
-        if let Ok(host) = String::from_utf8_lossy(&bytes).parse::<tendmap::tend::Host>() {
+        if let Ok(host) = String::from_utf8_lossy(&bytes).parse::<tendmap::wire::Host>() {
             prop_assert_eq!(host.to_string().parse(), Ok(host));
         }
     }

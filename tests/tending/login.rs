@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use tendmap::client::{Client, Config, ConnectError, Event, Observer};
 use tendmap::map::{Capacity, ClusterMap};
 use tendmap::sim::{Sim, SimConfig, SimStatus, SimUser};
-use tendmap::tend::login::{AuthMode, Credentials};
 use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, TendError, TendEvent};
+use tendmap::wire::login::{AuthMode, Credentials};
 use tendmap_testkit::tables::{Log, ids};
 
 const LONG: Duration = Duration::from_secs(30);

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use tendmap::client::{Config, ConfigError};
 use tendmap::map::{Capacity, ClusterMap};
 use tendmap::sim::{Sim, SimConfig, SimTls, SimUser};
-use tendmap::tend::login::{AuthMode, Credentials};
 use tendmap::tend::tls::{TlsConfig, TlsError};
-use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, Host, TendError, TendEvent};
+use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, TendError, TendEvent};
+use tendmap::wire::Host;
+use tendmap::wire::login::{AuthMode, Credentials};
 use tendmap_testkit::authority::{Authority, NAME};
 use tendmap_testkit::tables::Log;
 

@@ -3,7 +3,7 @@
 use core::ffi::{c_char, c_int};
 use std::time::Duration;
 
-use tendmap::tend::login::SecretString;
+use tendmap::wire::login::SecretString;
 
 use crate::client::Client;
 use crate::error::guard;

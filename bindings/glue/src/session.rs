@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use serde_json::Value;
 use tendmap::client::{Client, Config, ConnectError, Event};
 use tendmap::layout::Lineage;
-use tendmap::tend::login::SecretString;
+use tendmap::wire::login::SecretString;
 
 use crate::events::{Events, MAX_EVENTS};
 use crate::kind::Failure;

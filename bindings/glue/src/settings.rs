@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tendmap::client::Config;
 use tendmap::segment::{parse_key, parse_users};
-use tendmap::tend::login::SecretString;
 use tendmap::tend::tls::TlsConfig;
+use tendmap::wire::login::SecretString;
 
 /// A setting that there is not, or a value that can't be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -303,7 +303,7 @@ pub fn seconds(text: &str) -> Option<f64> {
 mod tests {
     use super::*;
     use tendmap::segment::Backend;
-    use tendmap::tend::login::AuthMode;
+    use tendmap::wire::login::AuthMode;
 
     #[test]
     fn every_setting_is_set_by_its_name() {

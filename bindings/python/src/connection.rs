@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use pyo3::prelude::*;
 use tendmap::client::{Client as Known, Config};
-use tendmap::tend::login::SecretString;
+use tendmap::wire::login::SecretString;
 use tendmap_bindings::Session;
 
 use crate::errors::{closed, raise};

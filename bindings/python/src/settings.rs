@@ -6,7 +6,7 @@ use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple,
 };
 use tendmap::client::{Config, ConnectError};
-use tendmap::tend::login::SecretString;
+use tendmap::wire::login::SecretString;
 use tendmap_bindings::{Failure, Kind, set};
 
 use crate::arguments::{number, text as word};

@@ -15,7 +15,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use tendmap::client::{Config, ConnectError, Reader};
-use tendmap::tend::Host;
+use tendmap::wire::Host;
 
 use crate::args::Common;
 use crate::duration;

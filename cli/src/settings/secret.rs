@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::sync::{Mutex, PoisonError};
 
-use tendmap::tend::login::SecretString;
+use tendmap::wire::login::SecretString;
 
 use super::definition::variable;
 

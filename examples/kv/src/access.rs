@@ -15,11 +15,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tendmap::client::Config;
 use tendmap::map::Node;
-use tendmap::tend::login::{
+use tendmap::tend::tls::TlsConfig;
+use tendmap::wire::login::{
     Authenticated, Credentials, LoggedIn, LoginError, Session, authenticate, login,
     login_body_length, parse_authenticate, parse_login,
 };
-use tendmap::tend::tls::TlsConfig;
 
 use crate::pool::left;
 use crate::wire::HEADER;

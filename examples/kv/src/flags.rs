@@ -8,9 +8,9 @@ use clap::Parser;
 use tendmap::client::Config;
 use tendmap::route::Policy;
 use tendmap::segment::parse_key;
-use tendmap::tend::Host;
-use tendmap::tend::login::{AuthMode, SecretString};
 use tendmap::tend::tls::TlsConfig;
+use tendmap::wire::Host;
+use tendmap::wire::login::{AuthMode, SecretString};
 
 use crate::store::Settings;
 

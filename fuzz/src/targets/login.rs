@@ -1,6 +1,6 @@
 //! What a server answers to a login: a header, then what follows it.
 
-use tendmap::tend::login::{
+use tendmap::wire::login::{
     Authenticated, LoggedIn, MAX_LOGIN_REPLY, login_body_length, parse_authenticate, parse_login,
 };
 

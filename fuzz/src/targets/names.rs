@@ -2,8 +2,8 @@
 
 use tendmap::route::Digest;
 use tendmap::segment::{Backend, SegmentName, parse_key, parse_users};
-use tendmap::tend::Host;
-use tendmap::tend::login::AuthMode;
+use tendmap::wire::Host;
+use tendmap::wire::login::AuthMode;
 
 pub fn run(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };

@@ -7,7 +7,8 @@ use std::ops::ControlFlow;
 
 use tendmap::map::{Capacity, ClusterMap};
 use tendmap::tend::transport::{Answer, Ask, AskError, Done, Interrupted, Transport};
-use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, Host, TendEvent, Turn};
+use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, TendEvent, Turn};
+use tendmap::wire::Host;
 
 const CAPACITY: Capacity =
     Capacity { max_nodes: 3, max_namespaces: 2, max_replicas: 2, partitions: 8 };

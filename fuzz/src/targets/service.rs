@@ -1,6 +1,6 @@
 //! A list of addresses.
 
-use tendmap::tend::info::parse_service;
+use tendmap::wire::info::parse_service;
 
 pub fn run(bytes: &[u8]) {
     let (hosts, _) = parse_service(bytes);

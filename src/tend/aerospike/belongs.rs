@@ -10,7 +10,8 @@ use super::identity::Name;
 use super::validate::Wanted;
 use crate::map::{NodeId, NodeTable};
 use crate::tend::transport::{Ask, Interrupted, Transport};
-use crate::tend::{Host, Identity, Turn};
+use crate::tend::{Identity, Turn};
+use crate::wire::Host;
 
 impl<T: Transport> AerospikeSource<T> {
     /// Compares addresses first, then names that are looked up, and asks servers

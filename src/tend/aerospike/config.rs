@@ -7,10 +7,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::map::ClusterName;
-use crate::tend::Host;
-use crate::tend::login::{AuthMode, Credentials};
 #[cfg(feature = "tls")]
 use crate::tend::tls::TlsConfig;
+use crate::wire::Host;
+use crate::wire::login::{AuthMode, Credentials};
 
 /// How an Aerospike cluster is found and asked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use super::AerospikeSource;
 use super::node::NodeState;
 use crate::map::{NamespaceName, NodeId};
-use crate::tend::info::Bitmap;
 use crate::tend::transport::Transport;
 use crate::tend::{Condition, TendEvent, Turn};
+use crate::wire::info::Bitmap;
 
 /// A few passes: claims that contradict each other for more of them count.
 const PASSES: u32 = 3;

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::AerospikeSource;
-use crate::tend::info::{BadEntries, BadEntry};
 use crate::tend::transport::Transport;
 use crate::tend::{Condition, TendEvent, Turn};
+use crate::wire::info::{BadEntries, BadEntry};
 
 /// What could not be used in the latest replies of a node.
 #[derive(Clone, Debug, Default)]

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::AerospikeSource;
+use crate::tend::Turn;
 use crate::tend::transport::{Ask, Interrupted, Transport};
-use crate::tend::{Host, Turn};
+use crate::wire::Host;
 
 /// So many addresses are asked at a time; the next time it is the next ones'
 /// turn.

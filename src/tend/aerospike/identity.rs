@@ -11,9 +11,9 @@ use super::AerospikeSource;
 use super::pass::Read;
 use super::validate::Validated;
 use crate::map::{ClusterName, NodeId};
-use crate::tend::info::{self, InfoError, Reply};
 use crate::tend::transport::Transport;
 use crate::tend::{Condition, TendEvent, Turn};
+use crate::wire::info::{self, InfoError, Reply};
 
 /// A cluster's name as a node reports it; `None` = it has none.
 pub(super) type Name = Option<ClusterName>;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use crate::tend::Host;
+use crate::wire::Host;
 
 /// Addresses that are remembered at most, of each kind; the oldest go first.
 const MAX_KNOWN: usize = 1024;

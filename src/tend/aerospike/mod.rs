@@ -53,13 +53,14 @@ use self::pass::MOST_TELLS;
 use self::standing::Standing;
 use self::unreached::Unreached;
 use self::validate::Invalid;
-use super::info::BadEntry;
-use super::login::Credentials;
 use super::transport::{TcpTransport, Transport};
-use super::{ClusterSource, Conditions, Host, Identity, TendError, TendReport, Turn};
+use super::{ClusterSource, Conditions, Identity, TendError, TendReport, Turn};
 use crate::map::{
     Capacity, ClusterMap, ClusterName, NamespaceName, NodeId, NodeTable, Slot, Trouble,
 };
+use crate::wire::Host;
+use crate::wire::info::BadEntry;
+use crate::wire::login::Credentials;
 
 /// The tender of an Aerospike cluster.
 pub struct AerospikeSource<T = TcpTransport> {

@@ -7,7 +7,7 @@ use super::entries::BadLists;
 use super::slots::SlotSet;
 use crate::clock::boottime_ms;
 use crate::map::{ClusterName, NamespaceName, NodeId, Slot};
-use crate::tend::info::{BadEntries, Bitmap, Racks};
+use crate::wire::info::{BadEntries, Bitmap, Racks};
 
 /// Racks of a node that are kept without asking what they are for.
 const MOST_RACKS: usize = 1024;

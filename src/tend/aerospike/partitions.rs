@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::map::{ClusterMap, Namespace, NamespaceName, Slot};
-use crate::tend::info::Claim;
+use crate::wire::info::Claim;
 
 /// What became of a node's claims.
 #[derive(Debug, Default)]
@@ -109,7 +109,7 @@ mod tests {
     use super::apply as apply_protected;
     use super::*;
     use crate::map::Capacity;
-    use crate::tend::info::Bitmap;
+    use crate::wire::info::Bitmap;
 
     const CAPACITY: Capacity =
         Capacity { max_nodes: 4, max_namespaces: 1, max_replicas: 2, partitions: 8 };

@@ -9,9 +9,9 @@ use super::allowance::Allowance;
 use super::node::{NodeState, Status};
 use super::validate::Invalid;
 use crate::map::{ClusterName, NodeId};
-use crate::tend::info::{self, InfoError, Reply};
 use crate::tend::transport::{Answer, Ask, AskError, Interrupted, Transport};
 use crate::tend::{Condition, Conditions, TendError, TendEvent, TendReport, Turn};
+use crate::wire::info::{self, InfoError, Reply};
 
 /// Peers that can't be reached, and namespaces without a place, of which events tell
 /// at once, and of how many more with every pass: there may be others in every list.

@@ -11,9 +11,10 @@ use super::pass::Pass;
 use super::unreached::{Missing, Named};
 use super::validate::Validated;
 use crate::map::{Node, NodeId, TlsName};
-use crate::tend::info::{self, BadEntries, InfoError, Peer, Peers, Reply};
 use crate::tend::transport::{Interrupted, Transport};
-use crate::tend::{Condition, Host, TendEvent, Turn};
+use crate::tend::{Condition, TendEvent, Turn};
+use crate::wire::Host;
+use crate::wire::info::{self, BadEntries, InfoError, Peer, Peers, Reply};
 
 /// Peers of a list that are taken over from one beat to the next.
 const PEERS_A_BEAT: usize = 1024;

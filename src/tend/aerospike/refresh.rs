@@ -6,9 +6,9 @@ use super::AerospikeSource;
 use super::identity::WHO;
 use super::partitions::apply;
 use crate::map::NamespaceName;
-use crate::tend::info::{self, Claim, InfoError, Racks, Replicas, Reply};
 use crate::tend::transport::{Answer, Interrupted, Transport};
 use crate::tend::{TendEvent, Turn};
+use crate::wire::info::{self, Claim, InfoError, Racks, Replicas, Reply};
 
 /// A node is asked at most so often in a pass: again if another's claim took
 /// an entry from it, because its own may be the later one.

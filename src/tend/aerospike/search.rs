@@ -10,7 +10,8 @@ use super::pass::Pass;
 use super::validate::{Group, Invalid, Validated};
 use crate::map::NodeId;
 use crate::tend::transport::{Interrupted, Transport};
-use crate::tend::{Condition, Host, TendEvent, Turn};
+use crate::tend::{Condition, TendEvent, Turn};
+use crate::wire::Host;
 
 impl<T: Transport> AerospikeSource<T> {
     /// Looks again for some of the peers that were not reached, while nothing else

@@ -9,9 +9,10 @@ use super::pass::Pass;
 use super::peers::List;
 use super::validate::{Group, Invalid, Outcome, Validated, Wanted, validate};
 use crate::map::{NodeId, TlsName};
-use crate::tend::info::Build;
 use crate::tend::transport::{Interrupted, Transport};
-use crate::tend::{Host, TendError, Turn};
+use crate::tend::{TendError, Turn};
+use crate::wire::Host;
+use crate::wire::info::Build;
 
 /// Remembered addresses that are tried at the same time.
 const AT_ONCE: usize = 64;

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::{AerospikeConfig, AerospikeSource};
 use crate::map::{Capacity, ClusterMap, NamespaceName, Node, NodeId};
-use crate::tend::info::{self, InfoError, Reply};
 use crate::tend::transport::{Answer, Ask, AskError, Interrupted, TcpTransport, Transport};
-use crate::tend::{BEAT, ClusterSource, Host, TendError, Turn};
+use crate::tend::{BEAT, ClusterSource, TendError, Turn};
+use crate::wire::Host;
+use crate::wire::info::{self, InfoError, Reply};
 
 /// What was found out about a cluster.
 #[derive(Clone, Debug)]
@@ -230,7 +231,7 @@ fn hint_at_ports(
     if !tls {
         for address in strange {
             if crate::tend::tls::speaks_tls(address, config.connect_timeout) {
-                hints.insert(address, crate::tend::info::InfoError::Tls.to_string());
+                hints.insert(address, crate::wire::info::InfoError::Tls.to_string());
             }
         }
     }

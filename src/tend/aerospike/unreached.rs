@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use crate::map::NodeId;
-use crate::tend::Host;
+use crate::wire::Host;
 
 /// Hosts of one peer that are tried.
 const MOST_HOSTS: usize = 256;

@@ -10,9 +10,10 @@ use super::config::Commands;
 use super::identity::{Name, shown};
 use super::node::Status;
 use crate::map::NodeId;
-use crate::tend::info::{self, BadEntries, Build, InfoError, Peers, Reply};
+use crate::tend::Turn;
 use crate::tend::transport::{Answer, Ask, AskError, Interrupted, Transport};
-use crate::tend::{Host, Turn};
+use crate::wire::Host;
+use crate::wire::info::{self, BadEntries, Build, InfoError, Peers, Reply};
 
 /// A server that may be used, and what it said.
 #[derive(Clone, Debug)]

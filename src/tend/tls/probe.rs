@@ -9,7 +9,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
-use crate::tend::info::is_tls;
+use crate::wire::info::is_tls;
 
 /// Whether what answers at that address a hello of TLS is TLS. Nothing is checked
 /// and nothing else is sent. It blocks for at most twice that time.

@@ -7,9 +7,9 @@ use zeroize::{Zeroize, Zeroizing};
 use super::AskError;
 use super::logins::Proof;
 use super::stream::Stream;
-use crate::tend::HEADER_LEN;
-use crate::tend::info::{InfoError, body_length, is_tls};
-use crate::tend::login::{
+use crate::wire::HEADER_LEN;
+use crate::wire::info::{InfoError, body_length, is_tls};
+use crate::wire::login::{
     LoggedIn, LoginError, MAX_LOGIN_REPLY, login_body_length, parse_authenticate, parse_login,
 };
 

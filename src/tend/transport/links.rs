@@ -12,9 +12,9 @@ use super::logins::{Logins, Proof};
 use super::shortage::most_connections;
 use super::stream::Stream;
 use super::{Answer, AskError};
-use crate::tend::login::{AuthMode, Credentials, LoggedIn, LoginError};
 #[cfg(feature = "tls")]
 use crate::tend::tls::{Connector, TlsConfig};
+use crate::wire::login::{AuthMode, Credentials, LoggedIn, LoginError};
 
 /// So often an ask is sent again on a new connection: because the server had
 /// closed the idle one, and because it does not know the session any more.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::random::dice;
-use crate::tend::login::{
+use crate::wire::login::{
     AuthMode, Credentials, LoginError, Request, Session, authenticate, login,
 };
 

@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::info::InfoError;
-use super::login::{Credentials, LoginError};
-use super::{Host, TendError, Turn};
+use super::{TendError, Turn};
 use crate::text::Printable;
+use crate::wire::Host;
+use crate::wire::info::InfoError;
+use crate::wire::login::{Credentials, LoginError};
 
 mod connection;
 mod links;

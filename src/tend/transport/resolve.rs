@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::Interrupted;
 use crate::segment::explain::explain;
-use crate::tend::{BEAT, Host, Turn};
+use crate::tend::{BEAT, Turn};
 use crate::text::Printable;
 use crate::thread;
+use crate::wire::Host;
 
 /// Lookups under way at most: a name server that hangs must not collect
 /// threads.

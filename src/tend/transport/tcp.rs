@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use super::links::{Links, Pending};
 use super::resolve::Resolver;
 use super::{Answer, Ask, AskError, Done, Interrupted, Transport};
-use crate::tend::info::encode;
-use crate::tend::login::Credentials;
 #[cfg(feature = "tls")]
 use crate::tend::tls::TlsConfig;
-use crate::tend::{BEAT, Host, Turn};
+use crate::tend::{BEAT, Turn};
+use crate::wire::Host;
+use crate::wire::info::encode;
+use crate::wire::login::Credentials;
 
 /// The way to the servers over TCP, with TLS where it is configured: one lasting
 /// nonblocking connection for each address, all of them in one poll loop in the

@@ -34,7 +34,7 @@ pub fn tests() -> Vec<Test> {
 
 /// A cluster in a process of its own, which adds a node for each byte that it is
 /// sent.
-fn with_sim(f: impl FnOnce(Vec<tendmap::tend::Host>, &mut UnixStream)) {
+fn with_sim(f: impl FnOnce(Vec<tendmap::wire::Host>, &mut UnixStream)) {
     forked(
         |parent| {
             let sim = Sim::start(SimConfig::fast(2)).unwrap();
@@ -60,7 +60,7 @@ fn with_sim(f: impl FnOnce(Vec<tendmap::tend::Host>, &mut UnixStream)) {
     );
 }
 
-fn config(host: &Host, seeds: Vec<tendmap::tend::Host>) -> Config {
+fn config(host: &Host, seeds: Vec<tendmap::wire::Host>) -> Config {
     let mut config = host.config();
     config.hosts = seeds;
     config.connect_timeout = Duration::from_millis(1000);

@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::reply::{FIXED, Session};
 use super::{AuthMode, Credentials};
-use crate::tend::{HEADER_LEN, Header, Kind};
+use crate::wire::{HEADER_LEN, Header, Kind};
 
 /// Authenticates a connection with a session's token.
 pub(crate) const AUTHENTICATE: u8 = 0;

@@ -1,7 +1,7 @@
 //! `service-clear-std` and its kin: where a node itself says it is reached.
 
 use super::bad::BadEntries;
-use crate::tend::Host;
+use crate::wire::Host;
 
 /// Reads `host:port,…`; nothing = the node tells no address. Entries that can't
 /// be used are left out.

@@ -10,7 +10,7 @@ use crate::map::TlsName;
 /// certificate bears, where that is another one.
 ///
 /// ```
-/// use tendmap::tend::Host;
+/// use tendmap::wire::Host;
 /// let host: Host = "db1.example.org".parse().unwrap();
 /// assert_eq!((host.name(), host.port()), ("db1.example.org", 3000));
 /// let host: Host = "10.0.0.1:cluster-a:4333".parse().unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::LoginError;
 use super::message::{Fields, field};
 use super::secret::SecretBytes;
-use crate::tend::{Header, Kind, VERSION};
+use crate::wire::{Header, Kind, VERSION};
 
 /// The fixed part of a message after its header, in bytes.
 pub(super) const FIXED: usize = 16;

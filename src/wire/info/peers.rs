@@ -8,7 +8,7 @@ use super::GrammarError;
 use super::bad::BadEntries;
 use super::cursor::Cursor;
 use crate::map::{NodeId, TlsName};
-use crate::tend::Host;
+use crate::wire::Host;
 
 /// Hosts of one peer that are read at most.
 const MAX_HOSTS: usize = 256;

@@ -21,8 +21,8 @@ pub use replicas::{Bitmap, Claim, Replicas, parse_replicas};
 pub use scalar::{Build, parse_build, parse_cluster_name, parse_generation, parse_node};
 pub use service::parse_service;
 
-use super::{HEADER_LEN, Header, Kind, VERSION};
 use crate::text::Printable;
+use crate::wire::{HEADER_LEN, Header, Kind, VERSION};
 
 /// The longest reply that is read, in bytes. What nodes answer in a pass is far
 /// below it: 684 characters for each namespace and replica.
@@ -101,7 +101,7 @@ pub fn encode<S: AsRef<str>>(commands: &[S]) -> Vec<u8> {
 
 /// Whether bytes are the beginning of a record of TLS: an alert or a handshake of
 /// any version, as a server sends that does not understand clear text.
-pub(super) fn is_tls(bytes: &[u8]) -> bool {
+pub(crate) fn is_tls(bytes: &[u8]) -> bool {
     matches!(bytes, [0x15 | 0x16, 0x03, ..])
 }
 

@@ -1,0 +1,13 @@
+//! What goes over the network, as plain values: addresses, the header of a message,
+//! the info protocol and the login. The tender and the simulated cluster both speak
+//! it; nothing here opens a connection.
+
+#![forbid(unsafe_code)]
+
+mod header;
+mod host;
+pub mod info;
+pub mod login;
+
+pub(crate) use header::{HEADER_LEN, Header, Kind, VERSION};
+pub use host::{Host, HostError};
