@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 #[allow(dead_code)]
-#[path = "../../../src/bin/tendmap/duration.rs"]
+#[path = "../../../cli/src/duration.rs"]
 mod duration;
 #[allow(dead_code)]
-#[path = "../../../src/bin/tendmap/settings/file.rs"]
+#[path = "../../../cli/src/settings/file.rs"]
 mod file;
 
 pub fn run(bytes: &[u8]) {
