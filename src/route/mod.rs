@@ -3,7 +3,7 @@
 mod batch;
 mod digest;
 mod error;
-mod errors;
+mod error_window;
 mod key;
 mod lane;
 mod names;
@@ -19,7 +19,7 @@ mod target;
 pub use batch::{Batch, BatchRoute, Group};
 pub use digest::{AsKey, Digest, DigestError, InSet, Keys, Lanes};
 pub use error::RouteError;
-pub use errors::ErrorWindow;
+pub use error_window::ErrorWindow;
 pub use key::Key;
 pub use lane::NamespaceHandle;
 pub use nodes::Route;
