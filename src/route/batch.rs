@@ -6,7 +6,7 @@ use super::digest::{Digest, Keys, Lanes};
 use super::error::RouteError;
 use super::lane::NamespaceHandle;
 use super::pinned::PinnedRoute;
-use super::policy::{Attempt, Policy};
+use super::policy::Policy;
 use super::router::Router;
 use crate::map::Slot;
 
@@ -301,17 +301,14 @@ impl<S> Router<S> {
             batch.chosen.clear();
             let (digests, chosen) = (&batch.digests, &mut batch.chosen);
             // A loop for each policy: it is known within.
-            let fixed = |policy| Attempt::new(policy, 0);
             match policy {
                 Policy::Master => each(digests, chosen, |digest| namespace.master(digest)),
-                Policy::Sequence => {
-                    let attempt = fixed(Policy::Sequence);
-                    each(digests, chosen, |digest| namespace.route(digest, &attempt))
-                }
-                Policy::PreferRack => {
-                    let attempt = fixed(Policy::PreferRack);
-                    each(digests, chosen, |digest| namespace.route(digest, &attempt))
-                }
+                Policy::Sequence => each(digests, chosen, |digest| {
+                    namespace.route(digest, &steps.attempt(Policy::Sequence))
+                }),
+                Policy::PreferRack => each(digests, chosen, |digest| {
+                    namespace.route(digest, &steps.attempt(Policy::PreferRack))
+                }),
                 Policy::Any => each(digests, chosen, |digest| {
                     namespace.route(digest, &steps.attempt(Policy::Any))
                 }),

@@ -172,14 +172,10 @@ impl<S> Router<S> {
     /// The state of a command that may be tried several times.
     #[inline(always)]
     pub fn attempt(&mut self, policy: Policy) -> Attempt {
-        match policy {
-            Policy::Master | Policy::Sequence => Attempt::new(policy, 0),
-            Policy::PreferRack => {
-                self.look_at_racks();
-                Attempt::new(policy, 0)
-            }
-            _ => self.starts.attempt(policy),
+        if policy == Policy::PreferRack {
+            self.look_at_racks();
         }
+        self.starts.attempt(policy)
     }
 
     /// The node of a target's partition for this try of a command. When it has

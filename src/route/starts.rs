@@ -48,21 +48,7 @@ impl Starts {
     /// The first try of a command under that policy.
     #[inline(always)]
     pub fn attempt(&mut self, policy: Policy) -> Attempt {
-        let start = match policy {
-            Policy::Master | Policy::Sequence | Policy::PreferRack => 0,
-            Policy::Any => {
-                // A branch, not a choice: the next turn waits for this one. It
-                // finds the end of the cycle and a fork alike.
-                let mut turn = self.turn.get() as i64 + 1;
-                if turn >= 0 {
-                    turn = self.renew();
-                }
-                self.turn.set(turn as u64);
-                turn as u32
-            }
-            Policy::Random => self.roll(),
-        };
-        Attempt::new(policy, start)
+        first(policy, self)
     }
 
     /// The steps from here on; a forked child's own, if these are its parent's.
@@ -92,14 +78,6 @@ impl Starts {
         self.go_on(steps);
         turn
     }
-
-    #[inline(never)]
-    fn roll(&mut self) -> u32 {
-        if self.turn.get() == 0 {
-            self.renew();
-        }
-        roll(&mut self.dice)
-    }
 }
 
 impl Steps {
@@ -112,18 +90,65 @@ impl Steps {
     /// As [`Starts::attempt`].
     #[inline(always)]
     pub fn attempt(&mut self, policy: Policy) -> Attempt {
-        let start = match policy {
-            Policy::Master | Policy::Sequence | Policy::PreferRack => 0,
-            Policy::Any => {
-                self.turn += 1;
-                if self.turn >= 0 {
-                    self.turn = -i64::from(CYCLE);
-                }
-                self.turn as u32
-            }
-            Policy::Random => roll(&mut self.dice),
-        };
-        Attempt::new(policy, start)
+        first(policy, self)
+    }
+}
+
+/// What the starts of attempts are drawn from.
+trait Draw {
+    /// The next start in turn.
+    fn next(&mut self) -> u32;
+    /// A random start.
+    fn roll(&mut self) -> u32;
+}
+
+/// The first try of a command under that policy: all that start anywhere but at
+/// the first replica draw their start here.
+#[inline(always)]
+fn first(policy: Policy, starts: &mut impl Draw) -> Attempt {
+    let start = match policy {
+        Policy::Master | Policy::Sequence | Policy::PreferRack => 0,
+        Policy::Any => starts.next(),
+        Policy::Random => starts.roll(),
+    };
+    Attempt::new(policy, start)
+}
+
+impl Draw for Starts {
+    #[inline(always)]
+    fn next(&mut self) -> u32 {
+        // A branch, not a choice: the next turn waits for this one. It finds
+        // the end of the cycle and a fork alike.
+        let mut turn = self.turn.get() as i64 + 1;
+        if turn >= 0 {
+            turn = self.renew();
+        }
+        self.turn.set(turn as u64);
+        turn as u32
+    }
+
+    #[inline(never)]
+    fn roll(&mut self) -> u32 {
+        if self.turn.get() == 0 {
+            self.renew();
+        }
+        roll(&mut self.dice)
+    }
+}
+
+impl Draw for Steps {
+    #[inline(always)]
+    fn next(&mut self) -> u32 {
+        self.turn += 1;
+        if self.turn >= 0 {
+            self.turn = -i64::from(CYCLE);
+        }
+        self.turn as u32
+    }
+
+    #[inline(always)]
+    fn roll(&mut self) -> u32 {
+        roll(&mut self.dice)
     }
 }
 
