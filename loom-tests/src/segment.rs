@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use crate::check::{invariant, reach};
 use crate::protocol::{
-    Head, Lost, PublishError, Publisher, Stamp, Term, Word, begin, take_over, unchanged,
+    Head, Lost, PublishError, Publisher, Stamp, Term, Word, begin_read, take_over, validate,
 };
 use crate::sync::{AtomicU64, Ordering};
 
@@ -95,9 +95,9 @@ impl Segment {
     /// Reads the whole frame once, and checks what was validated against the
     /// ledger; `None` if a publication got in between.
     pub fn look(&self) -> Option<(Stamp, Payloads)> {
-        let stamp = begin(&self.head);
+        let stamp = begin_read(&self.head);
         let payloads = self.load(stamp);
-        if !unchanged(&self.head, stamp) {
+        if !validate(&self.head, stamp) {
             reach("disturbed");
             return None;
         }

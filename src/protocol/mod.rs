@@ -46,5 +46,7 @@ mod word;
 pub use frame::{PublishError, Publisher};
 pub use head::{Head, Stamp};
 pub use ownership::{Lost, add_owner, load_owner, raise_event, retire, store_owner, take_over};
-pub use read::{Disturbed, RETRIES, Seen, begin, read, still, tries, unchanged};
+pub use read::{
+    CachedStamp, Disturbed, RETRIES, begin_read, read, tries, validate, validate_cached,
+};
 pub use word::{CONTENTION, PAYLOAD_BITS, PAYLOAD_MASK, Term, Word};

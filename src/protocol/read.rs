@@ -14,9 +14,9 @@ pub const RETRIES: usize = 64;
 pub struct Disturbed;
 
 /// Opens a read: what is loaded next belongs to this stamp's publication if
-/// [`unchanged`] says so afterwards.
+/// [`validate`] says so afterwards.
 #[inline(always)]
-pub fn begin(head: &AtomicU64) -> Stamp {
+pub fn begin_read(head: &AtomicU64) -> Stamp {
     // Relaxed: the standard library promises loads from read-only pages for
     // this ordering alone; the fence below gives the order.
     let stamp = Head::from_bits(head.load(Ordering::Relaxed)).stamp();
@@ -25,9 +25,9 @@ pub fn begin(head: &AtomicU64) -> Stamp {
     stamp
 }
 
-/// Closes a read: whether no publication completed since [`begin`].
+/// Closes a read: whether no publication completed since [`begin_read`].
 #[inline(always)]
-pub fn unchanged(head: &AtomicU64, stamp: Stamp) -> bool {
+pub fn validate(head: &AtomicU64, stamp: Stamp) -> bool {
     // R2: pairs with P1, the Release fence before a frame's first word: who
     // saw a word of a later publication sees a later head.
     R2.fence(Ordering::Acquire);
@@ -37,15 +37,15 @@ pub fn unchanged(head: &AtomicU64, stamp: Stamp) -> bool {
 /// A stamp as a reader keeps it between its reads.
 ///
 /// All that it has loaded since the read that it got the stamp from belongs to
-/// that publication, as long as [`still`] says so: it need not look at the head
-/// before it loads, only after. Its bits are never zero, so that memory that was
-/// wiped holds no stamp.
+/// that publication, as long as [`validate_cached`] says so: it need not look at
+/// the head before it loads, only after. Its bits are never zero, so that memory
+/// that was wiped holds no stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen(u64);
+pub struct CachedStamp(u64);
 
-impl Seen {
-    /// No stamp: nothing is still the same.
-    pub const NONE: Seen = Seen(0);
+impl CachedStamp {
+    /// No stamp: it validates against no head.
+    pub const NONE: CachedStamp = CachedStamp(0);
     /// Set with every stamp.
     const SET: u64 = 1;
     /// Bits of a head above its stamp: shifted out, not masked, which takes no
@@ -54,20 +54,20 @@ impl Seen {
 
     /// The stamp of that head.
     #[inline(always)]
-    const fn of_head(bits: u64) -> Seen {
-        Seen(bits << Seen::SHIFT | Seen::SET)
+    const fn of_head(bits: u64) -> CachedStamp {
+        CachedStamp(bits << CachedStamp::SHIFT | CachedStamp::SET)
     }
 
     /// That stamp.
     #[inline(always)]
-    pub const fn of(stamp: Stamp) -> Seen {
-        Seen::of_head(stamp.bits())
+    pub const fn of(stamp: Stamp) -> CachedStamp {
+        CachedStamp::of_head(stamp.bits())
     }
 
     /// What was kept as these bits.
     #[inline(always)]
-    pub const fn from_bits(bits: u64) -> Seen {
-        Seen(bits)
+    pub const fn from_bits(bits: u64) -> CachedStamp {
+        CachedStamp(bits)
     }
 
     /// Its bits; zero only of [`NONE`](Self::NONE).
@@ -79,18 +79,18 @@ impl Seen {
     /// The stamp; one that means nothing of [`NONE`](Self::NONE).
     #[inline(always)]
     pub const fn stamp(self) -> Stamp {
-        Stamp::from_bits(self.0 >> Seen::SHIFT)
+        Stamp::from_bits(self.0 >> CachedStamp::SHIFT)
     }
 }
 
 /// Closes a read that was opened earlier, by the same thread or by one whose
 /// reads came before: whether no publication completed since.
 #[inline(always)]
-pub fn still(head: &AtomicU64, seen: Seen) -> bool {
-    // R2: as in `unchanged`. R1 was made by the read that the stamp is from,
+pub fn validate_cached(head: &AtomicU64, seen: CachedStamp) -> bool {
+    // R2: as in `validate`. R1 was made by the read that the stamp is from,
     // and stands before all loads that follow it.
     R2.fence(Ordering::Acquire);
-    STAMP.check(Seen::of_head(head.load(Ordering::Relaxed)) == seen)
+    STAMP.check(CachedStamp::of_head(head.load(Ordering::Relaxed)) == seen)
 }
 
 /// How often to try a read of so many words: [`RETRIES`], or less often where that
@@ -111,9 +111,9 @@ pub fn read<T>(
     mut load: impl FnMut(Stamp) -> T,
 ) -> Result<(Stamp, T), Disturbed> {
     for _ in 0..tries {
-        let stamp = begin(head);
+        let stamp = begin_read(head);
         let value = load(stamp);
-        if unchanged(head, stamp) {
+        if validate(head, stamp) {
             return Ok((stamp, value));
         }
     }

@@ -10,7 +10,7 @@ use super::router::Router;
 use super::starts::Starts;
 use crate::layout::{ForkCell, HeadRef, Lineage, frame};
 use crate::map::{Namespace, NamespaceName, Slot, SnapshotError, tables};
-use crate::protocol::{RETRIES, Seen, Stamp, Word, begin, unchanged};
+use crate::protocol::{CachedStamp, RETRIES, Stamp, Word, begin_read, validate};
 use crate::segment::Segment;
 use crate::sync::Ordering;
 
@@ -35,8 +35,8 @@ impl<S> Router<S> {
     /// Opens a read: the stamp, for which the tables are good; `None` = again.
     #[inline(always)]
     pub(super) fn open(&mut self) -> Result<Option<Stamp>, RouteError> {
-        let stamp = begin(&self.head);
-        if Seen::of(stamp) == Seen::from_bits(self.seen.get()) {
+        let stamp = begin_read(&self.head);
+        if CachedStamp::of(stamp) == CachedStamp::from_bits(self.seen.get()) {
             return Ok(Some(stamp));
         }
         self.refresh(stamp)
@@ -55,7 +55,7 @@ impl<S> Router<S> {
     /// The next lookup reads tables and namespaces, whatever it finds.
     pub(super) fn read_anew(&mut self) {
         self.generation = 0;
-        self.seen.set(Seen::NONE.bits());
+        self.seen.set(CachedStamp::NONE.bits());
     }
 
     /// The stamp is another one than before, the segment is retired, or this is
@@ -98,7 +98,7 @@ impl<S> Router<S> {
         let word = &mapping.frame(stamp.frame())[frame::TABLE_GENERATION];
         // Relaxed: between the two fences of the head check.
         let generation = word.load(Ordering::Relaxed);
-        if !unchanged(mapping.head(), stamp) {
+        if !validate(mapping.head(), stamp) {
             return Ok(None);
         }
         if generation != self.generation || Word::from_bits(generation).tag() == 0 {
@@ -120,7 +120,7 @@ impl<S> Router<S> {
         self.lanes.iter_mut().for_each(|(_, lane)| lane.turn_to(stamp.frame()));
         // A retired head is never noted as seen: the successor is looked for
         // at later calls.
-        let seen = if stamp.retired() { Seen::NONE } else { Seen::of(stamp) };
+        let seen = if stamp.retired() { CachedStamp::NONE } else { CachedStamp::of(stamp) };
         self.seen.set(seen.bits());
         Ok(Some(stamp))
     }

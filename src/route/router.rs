@@ -23,7 +23,7 @@ use super::starts::Starts;
 use super::target::Target;
 use crate::layout::{ForkCell, HeadRef, Lineage};
 use crate::map::{NamespaceName, Node, Slot, SnapshotError};
-use crate::protocol::{RETRIES, Seen, still, unchanged};
+use crate::protocol::{CachedStamp, RETRIES, validate, validate_cached};
 use crate::segment::{Current, Segment};
 
 /// Routes keys to nodes, for one thread. Cheap to make; it holds for each node
@@ -34,8 +34,8 @@ use crate::segment::{Current, Segment};
 pub struct Router<S = ()> {
     /// The head of `segment`.
     pub(super) head: HeadRef,
-    /// The stamp, as [`Seen`], for which tables and namespaces are known to be
-    /// good; never that of a retired head.
+    /// The stamp, as [`CachedStamp`], for which tables and namespaces are known to
+    /// be good; never that of a retired head.
     pub(super) seen: ForkCell,
     /// One for each of `resolved`.
     pub(super) lanes: Lanes,
@@ -215,8 +215,8 @@ impl<S> Router<S> {
     ) -> Option<Found> {
         let partition = target.partition(handle.partitions());
         let (replica, index) = lane.likely(handle, partition, attempt)?;
-        let seen = Seen::from_bits(self.seen.get());
-        if !still(&self.head, seen) || !self.nodes.has(index) {
+        let seen = CachedStamp::from_bits(self.seen.get());
+        if !validate_cached(&self.head, seen) || !self.nodes.has(index) {
             return None;
         }
         Some(Found { index, replica, partition, sequence: seen.stamp().sequence() })
@@ -245,7 +245,7 @@ impl<S> Router<S> {
             let partition = target.partition(self.partitions);
             let pinned = Pinned { router: self, stamp };
             let chosen = pinned.namespace(namespace)?.plain(partition, &attempt)?;
-            if !unchanged(&self.head, stamp) {
+            if !validate(&self.head, stamp) {
                 continue;
             }
             return match chosen {
@@ -297,7 +297,7 @@ impl<S> Router<S> {
         for _ in 0..RETRIES {
             let Some(stamp) = self.open()? else { continue };
             let result = look(&Pinned { router: self, stamp });
-            if unchanged(&self.head, stamp) {
+            if validate(&self.head, stamp) {
                 return result;
             }
         }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use loom::thread;
 use tendmap_loom::check::{Model, invariant, reach};
-use tendmap_loom::protocol::{begin, retire};
+use tendmap_loom::protocol::{begin_read, retire};
 use tendmap_loom::segment::{Segment, term};
 use tendmap_loom::sync::step::{HEAD, P2, R1, RETIRE, TAKE};
 use tendmap_loom::sync::{AtomicU64, Ordering, Step};
@@ -155,7 +155,7 @@ fn m07_a_reader_without_a_thread_notices_retirement() {
                 let Some((known, _)) = segment.look() else { return };
                 let told = told.load(Ordering::Acquire) == 1;
                 // The lookup, by a router that knows `known`.
-                let stamp = begin(&segment.head);
+                let stamp = begin_read(&segment.head);
                 let same = stamp.sequence() == known.sequence();
                 if same && RETIRED.check(stamp.retired() == known.retired()) && !known.retired() {
                     reach("on the old one");

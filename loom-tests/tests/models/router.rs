@@ -5,7 +5,9 @@ use std::rc::Rc;
 
 use loom::thread;
 use tendmap_loom::check::{Model, invariant, reach};
-use tendmap_loom::protocol::{Seen, Stamp, Word, begin, retire, still, unchanged};
+use tendmap_loom::protocol::{
+    CachedStamp, Stamp, Word, begin_read, retire, validate, validate_cached,
+};
 use tendmap_loom::segment::{Segment, term};
 use tendmap_loom::sync::step::{P1, P2, R1, R2, STAMP};
 use tendmap_loom::sync::{AtomicU64, Ordering, Step};
@@ -57,11 +59,11 @@ impl Router {
     ) -> Option<(Stamp, T)> {
         if let Some((stamp, _)) = self.seen {
             let value = load(self, stamp);
-            if still(&self.segment.head, Seen::of(stamp)) {
+            if validate_cached(&self.segment.head, CachedStamp::of(stamp)) {
                 return Some((stamp, value));
             }
         }
-        let stamp = begin(&self.segment.head);
+        let stamp = begin_read(&self.segment.head);
         if self.seen.is_none_or(|(seen, _)| seen != stamp) {
             let generation = self.word(stamp, 0);
             let same = self.seen.is_some_and(|(_, seen)| {
@@ -69,7 +71,7 @@ impl Router {
                 GENERATION.check(number && TAGGED.check(seen.tag() == generation.tag()))
             });
             let records = (!same).then(|| records(self, stamp));
-            if !UNDER.check(unchanged(&self.segment.head, stamp)) {
+            if !UNDER.check(validate(&self.segment.head, stamp)) {
                 return None;
             }
             if let Some(records) = records {
@@ -78,7 +80,7 @@ impl Router {
             self.seen = Some((stamp, generation));
         }
         let value = load(self, stamp);
-        unchanged(&self.segment.head, stamp).then_some((stamp, value))
+        validate(&self.segment.head, stamp).then_some((stamp, value))
     }
 }
 

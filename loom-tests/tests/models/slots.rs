@@ -2,7 +2,7 @@
 
 use loom::thread;
 use tendmap_loom::check::{Model, invariant, reach};
-use tendmap_loom::protocol::{Word, begin, unchanged};
+use tendmap_loom::protocol::{Word, begin_read, validate};
 use tendmap_loom::segment::Segment;
 use tendmap_loom::sync::step::{P1, P2, R1, R2, STAMP};
 use tendmap_loom::sync::{Ordering, Step};
@@ -85,14 +85,14 @@ fn m15_h19_a_count_its_generation_and_the_nodes_it_counts_belong_together() {
                 }
             });
             thread::spawn(move || {
-                let stamp = begin(&segment.head);
+                let stamp = begin_read(&segment.head);
                 let frame = &segment.frames[stamp.frame()];
                 let load = |at: usize| Word::from_bits(frame[at].load(Ordering::Relaxed)).payload();
                 let (generation, count) = (load(0), load(1));
                 // As every count from shared memory it is checked before use.
                 let nodes = (0..count.min(2)).map(|at| load(2 + at as usize));
                 let found: Vec<u64> = [generation, count].into_iter().chain(nodes).collect();
-                if !unchanged(&segment.head, stamp) {
+                if !validate(&segment.head, stamp) {
                     return reach("disturbed");
                 }
                 let at = stamp.sequence() as usize - 1;
