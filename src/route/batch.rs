@@ -4,7 +4,7 @@ use std::collections::TryReserveError;
 
 use super::digest::{Digest, Keys, Lanes};
 use super::error::RouteError;
-use super::lane::NamespaceHandle;
+use super::namespace_cache::NamespaceHandle;
 use super::pinned::PinnedRoute;
 use super::policy::Policy;
 use super::router::Router;

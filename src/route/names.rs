@@ -1,6 +1,6 @@
 //! Finding a namespace by its name, as fast as comparing it.
 
-use super::lane::NamespaceHandle;
+use super::namespace_cache::NamespaceHandle;
 use crate::map::NamespaceName;
 
 /// A name as numbers that say all of it: words from its start and its end, which

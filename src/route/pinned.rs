@@ -1,7 +1,7 @@
 //! Lookups under one check of the head.
 
 use super::error::RouteError;
-use super::lane::{Lane, NamespaceHandle};
+use super::namespace_cache::{NamespaceCache, NamespaceHandle};
 use super::nodes::Known;
 use super::policy::{Attempt, select};
 use super::router::Router;
@@ -30,7 +30,7 @@ impl<'a, S> Pinned<'a, S> {
     /// # Errors
     /// [`RouteError::ForeignHandle`].
     pub fn replicas(&self, namespace: NamespaceHandle) -> Result<usize, RouteError> {
-        self.router.lane(namespace).map(Lane::replicas)
+        self.router.cache(namespace).map(NamespaceCache::replicas)
     }
 
     /// The slot of a partition's master; `None` if it has none.
@@ -55,11 +55,11 @@ impl<'a, S> Pinned<'a, S> {
         &self,
         namespace: NamespaceHandle,
     ) -> Result<PinnedNamespace<'a, S>, RouteError> {
-        let lane = self.router.lane(namespace)?;
+        let cache = self.router.cache(namespace)?;
         let (states, nodes) = self.router.nodes.split();
-        let (words, partitions) = (lane.plane(), self.router.partitions);
+        let (words, partitions) = (cache.plane(), self.router.partitions);
         let states = states.view();
-        Ok(PinnedNamespace { words, states, nodes, lane, handle: namespace, partitions })
+        Ok(PinnedNamespace { words, states, nodes, cache, handle: namespace, partitions })
     }
 
     /// The replica that an attempt goes to and its slot; `None` if there is
@@ -84,7 +84,7 @@ pub struct PinnedNamespace<'a, S> {
     words: &'a [AtomicU64],
     states: SlotsRef<'a, S>,
     nodes: &'a [Option<Known>],
-    lane: &'a Lane,
+    cache: &'a NamespaceCache,
     handle: NamespaceHandle,
     partitions: usize,
 }
@@ -125,7 +125,7 @@ impl<'a, S> PinnedNamespace<'a, S> {
         attempt: &Attempt,
     ) -> Result<Option<PinnedRoute<'a, S>>, RouteError> {
         let partition = target.partition(self.partitions);
-        if let Some((replica, index)) = self.lane.likely(self.handle, partition, attempt) {
+        if let Some((replica, index)) = self.cache.likely(self.handle, partition, attempt) {
             if let found @ Some(_) = self.found(replica, index) {
                 return Ok(found);
             }
@@ -160,11 +160,11 @@ impl<'a, S> PinnedNamespace<'a, S> {
             return self.no_word(partition).map(|()| None);
         }
         let present = |replica| {
-            let index = self.lane.raw(replica, partition)?;
+            let index = self.cache.raw(replica, partition)?;
             Slot::new(index).filter(|_| self.states.get(index).is_some())
         };
-        let rank = |slot| self.lane.rank(slot);
-        Ok(select(attempt, self.lane.replicas(), present, rank))
+        let rank = |slot| self.cache.rank(slot);
+        Ok(select(attempt, self.cache.replicas(), present, rank))
     }
 
     #[inline(always)]

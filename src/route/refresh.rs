@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::error::RouteError;
-use super::lane::{Lane, NamespaceHandle, Ranked};
+use super::namespace_cache::{NamespaceCache, NamespaceHandle, Ranked};
 use super::policy::Policy;
 use super::router::Router;
 use super::starts::Starts;
@@ -84,7 +84,9 @@ impl<S> Router<S> {
                 // this one: everything is to be read anew.
                 self.read_anew();
                 // Nothing keeps the old one mapped after it was let go.
-                self.lanes.iter_mut().for_each(|(handle, lane)| *lane = Lane::none(Some(handle)));
+                self.caches
+                    .iter_mut()
+                    .for_each(|(handle, cache)| *cache = NamespaceCache::none(Some(handle)));
                 self.head = HeadRef::new(successor.mapping());
                 self.partitions = successor.geometry().capacity().partitions;
                 self.segment = successor;
@@ -117,7 +119,7 @@ impl<S> Router<S> {
             // without an end they must not be read for each.)
             stamp = tables.stamp;
         }
-        self.lanes.iter_mut().for_each(|(_, lane)| lane.turn_to(stamp.frame()));
+        self.caches.iter_mut().for_each(|(_, cache)| cache.turn_to(stamp.frame()));
         // A retired head is never noted as seen: the successor is looked for
         // at later calls.
         let seen = if stamp.retired() { CachedStamp::NONE } else { CachedStamp::of(stamp) };
@@ -130,19 +132,19 @@ impl<S> Router<S> {
         let max_replicas = mapping.geometry().capacity().max_replicas;
         let racks = with_nodes(&self.racks, namespaces, self.nodes.split().1.len());
         self.namespaces = namespaces.iter().map(|namespace| namespace.name).collect();
-        for (resolved, (handle, lane)) in self.resolved.iter_mut().zip(self.lanes.iter_mut()) {
+        for (resolved, (handle, cache)) in self.resolved.iter_mut().zip(self.caches.iter_mut()) {
             let found = namespaces.iter().enumerate().find(|(_, n)| n.name == resolved.name);
             resolved.there = found.is_some();
             resolved.strong_consistency = found.is_some_and(|(_, n)| n.strong_consistency);
-            let none = || Lane::none(Some(handle));
-            *lane = found.map_or_else(none, |(index, namespace)| {
+            let none = || NamespaceCache::none(Some(handle));
+            *cache = found.map_or_else(none, |(index, namespace)| {
                 let replicas = usize::from(namespace.replication_factor).min(max_replicas);
                 let (_, nodes) = self.nodes.split();
                 let ranks = (0..).map_while(Slot::new).zip(nodes).map(|(slot, node)| match node {
                     Some(_) => rank(slot, namespace, &racks),
                     None => Ranked::absent(slot),
                 });
-                Lane::new(handle, mapping, index, replicas, ranks.collect())
+                NamespaceCache::new(handle, mapping, index, replicas, ranks.collect())
             });
         }
     }
@@ -162,7 +164,7 @@ impl<S> Router<S> {
         partition: usize,
         policy: Policy,
     ) -> RouteError {
-        let resolved = self.lanes.index(namespace).and_then(|index| self.resolved.get(index));
+        let resolved = self.caches.index(namespace).and_then(|index| self.resolved.get(index));
         let Some(resolved) = resolved else { return RouteError::ForeignHandle };
         if !resolved.there || self.nodes.is_empty() {
             return self.unknown(resolved.name.as_str());

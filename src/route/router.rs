@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering as StdOrdering};
 
 use super::error::RouteError;
-use super::lane::{Lane, Lanes, NamespaceHandle};
 use super::names::Names;
+use super::namespace_cache::{NamespaceCache, NamespaceCaches, NamespaceHandle};
 use super::nodes::{LocalNodes, MakeState, Route};
 use super::pinned::Pinned;
 use super::policy::{Attempt, Policy};
@@ -38,7 +38,7 @@ pub struct Router<S = ()> {
     /// be good; never that of a retired head.
     pub(super) seen: ForkCell,
     /// One for each of `resolved`.
-    pub(super) lanes: Lanes,
+    pub(super) caches: NamespaceCaches,
     pub(super) nodes: LocalNodes<S>,
     pub(super) partitions: usize,
     pub(super) starts: Starts,
@@ -75,7 +75,7 @@ impl<S> Router<S> {
         Router {
             head: HeadRef::new(segment.mapping()),
             seen: ForkCell::new(),
-            lanes: Lanes::new(ROUTERS.fetch_add(1, StdOrdering::Relaxed)),
+            caches: NamespaceCaches::new(ROUTERS.fetch_add(1, StdOrdering::Relaxed)),
             nodes: LocalNodes::new(make),
             partitions: segment.geometry().capacity().partitions,
             starts: Starts::new(),
@@ -108,7 +108,7 @@ impl<S> Router<S> {
             return Ok(known);
         }
         self.resolved.push(Resolved::new(parsed));
-        let handle = self.lanes.add(self.partitions);
+        let handle = self.caches.add(self.partitions);
         self.names.insert(&parsed, handle);
         self.read_anew();
         self.settle()?;
@@ -193,7 +193,7 @@ impl<S> Router<S> {
         // A `Route` borrows the state: one for each way, or the borrow checker
         // holds the short way's against the long way.
         if let Some(handle) = namespace.find(self) {
-            if let Some(found) = self.look(handle, self.lanes.near(handle), &target, attempt) {
+            if let Some(found) = self.look(handle, self.caches.near(handle), &target, attempt) {
                 return Ok(self.route_to(found));
             }
         }
@@ -203,18 +203,18 @@ impl<S> Router<S> {
         Ok(self.route_to(found))
     }
 
-    /// The short way, if this is the handle's lane; `None` = take the long one,
+    /// The short way, if this is the handle's cache; `None` = take the long one,
     /// whatever the reason.
     #[inline(always)]
     fn look(
         &self,
         handle: NamespaceHandle,
-        lane: &Lane,
+        cache: &NamespaceCache,
         target: &impl Target,
         attempt: &Attempt,
     ) -> Option<Found> {
         let partition = target.partition(handle.partitions());
-        let (replica, index) = lane.likely(handle, partition, attempt)?;
+        let (replica, index) = cache.likely(handle, partition, attempt)?;
         let seen = CachedStamp::from_bits(self.seen.get());
         if !validate_cached(&self.head, seen) || !self.nodes.has(index) {
             return None;
@@ -235,8 +235,8 @@ impl<S> Router<S> {
             Some(handle) => handle,
             None => namespace.resolve(self)?,
         };
-        if let Some(lane) = self.lanes.far(namespace) {
-            if let Some(found) = self.look(namespace, lane, &target, &attempt) {
+        if let Some(cache) = self.caches.far(namespace) {
+            if let Some(found) = self.look(namespace, cache, &target, &attempt) {
                 return Ok(found);
             }
         }
@@ -336,14 +336,14 @@ impl<S> Router<S> {
     /// [`RouteError::ForeignHandle`], and those of the map itself.
     pub fn strong_consistency(&mut self, namespace: NamespaceHandle) -> Result<bool, RouteError> {
         self.settle()?;
-        let index = self.lanes.index(namespace).ok_or(RouteError::ForeignHandle)?;
+        let index = self.caches.index(namespace).ok_or(RouteError::ForeignHandle)?;
         Ok(self.resolved[index].strong_consistency())
     }
 
     #[inline(always)]
-    pub(super) fn lane(&self, namespace: NamespaceHandle) -> Result<&Lane, RouteError> {
-        match self.lanes.get(namespace) {
-            Some(lane) => Ok(lane),
+    pub(super) fn cache(&self, namespace: NamespaceHandle) -> Result<&NamespaceCache, RouteError> {
+        match self.caches.get(namespace) {
+            Some(cache) => Ok(cache),
             None => Err(RouteError::ForeignHandle),
         }
     }

@@ -85,7 +85,7 @@ impl Ranked {
 /// Where lookups of one namespace go.
 #[derive(Debug)]
 #[repr(align(128))]
-pub(super) struct Lane {
+pub(super) struct NamespaceCache {
     /// None at all while there is nothing to route to: lookups then take the
     /// long way, which tells why.
     planes: Planes,
@@ -103,14 +103,14 @@ pub(super) struct Lane {
     ranks: Box<[Ranked]>,
 }
 
-impl Lane {
-    /// A lane that leads nowhere.
-    pub fn none(handle: Option<NamespaceHandle>) -> Lane {
+impl NamespaceCache {
+    /// A cache that leads nowhere.
+    pub fn none(handle: Option<NamespaceHandle>) -> NamespaceCache {
         let (planes, ranks) = (Planes::none(), Box::default());
-        Lane { planes, handle, partitions: 0, replicas: 0, reciprocal: 0, ranks }
+        NamespaceCache { planes, handle, partitions: 0, replicas: 0, reciprocal: 0, ranks }
     }
 
-    /// The lane of the namespace of that index, of which so many replicas are
+    /// The cache of the namespace of that index, of which so many replicas are
     /// routable.
     pub fn new(
         handle: NamespaceHandle,
@@ -118,9 +118,9 @@ impl Lane {
         namespace: usize,
         replicas: usize,
         ranks: Box<[Ranked]>,
-    ) -> Lane {
+    ) -> NamespaceCache {
         if replicas == 0 {
-            return Lane::none(Some(handle));
+            return NamespaceCache::none(Some(handle));
         }
         let partitions = mapping.geometry().capacity().partitions;
         // The handle's own token, as long as there are as many partitions as
@@ -128,7 +128,7 @@ impl Lane {
         let token = Token::new(handle.0.number(), partitions);
         let planes = Planes::new(mapping, namespace, token);
         let reciprocal = (u64::MAX / replicas as u64).wrapping_add(1);
-        Lane { planes, handle: Some(handle), partitions, replicas, reciprocal, ranks }
+        NamespaceCache { planes, handle: Some(handle), partitions, replicas, reciprocal, ranks }
     }
 
     /// Turns to the live frame.
@@ -226,71 +226,71 @@ impl Lane {
     }
 }
 
-/// The lanes of a router. The first ones lie in it: a lookup finds them without
+/// The caches of a router. The first ones lie in it: a lookup finds them without
 /// a pointer and a length.
 #[derive(Debug)]
-pub(super) struct Lanes {
-    near: [Lane; Lanes::NEAR],
-    far: Vec<Lane>,
+pub(super) struct NamespaceCaches {
+    near: [NamespaceCache; NamespaceCaches::NEAR],
+    far: Vec<NamespaceCache>,
     len: usize,
     router: u64,
 }
 
-impl Lanes {
+impl NamespaceCaches {
     /// A power of two. (An Aerospike cluster has at most 32 namespaces.)
     const NEAR: usize = 32;
 
-    /// No lanes yet, of the router of that number.
-    pub fn new(router: u64) -> Lanes {
-        let near = core::array::from_fn(|_| Lane::none(None));
-        Lanes { near, far: Vec::new(), len: 0, router }
+    /// No caches yet, of the router of that number.
+    pub fn new(router: u64) -> NamespaceCaches {
+        let near = core::array::from_fn(|_| NamespaceCache::none(None));
+        NamespaceCaches { near, far: Vec::new(), len: 0, router }
     }
 
-    /// Adds a lane that leads nowhere yet, to a namespace of so many
+    /// Adds a cache that leads nowhere yet, to a namespace of so many
     /// partitions.
     pub fn add(&mut self, partitions: usize) -> NamespaceHandle {
         let handle = NamespaceHandle::new(self.router, self.len, partitions);
-        let lane = Lane::none(Some(handle));
+        let cache = NamespaceCache::none(Some(handle));
         match self.near.get_mut(self.len) {
-            Some(place) => *place = lane,
-            None => self.far.push(lane),
+            Some(place) => *place = cache,
+            None => self.far.push(cache),
         }
         self.len += 1;
         handle
     }
 
-    /// The lane of a handle, if it is one of the first; else any other, which
+    /// The cache of a handle, if it is one of the first; else any other, which
     /// does not let the handle's token in.
     #[inline(always)]
-    pub fn near(&self, handle: NamespaceHandle) -> &Lane {
-        &self.near[handle.index() % Lanes::NEAR]
+    pub fn near(&self, handle: NamespaceHandle) -> &NamespaceCache {
+        &self.near[handle.index() % NamespaceCaches::NEAR]
     }
 
-    /// The lane of a handle that is none of the first ones.
-    pub fn far(&self, handle: NamespaceHandle) -> Option<&Lane> {
-        self.get(handle).filter(|_| handle.index() >= Lanes::NEAR)
+    /// The cache of a handle that is none of the first ones.
+    pub fn far(&self, handle: NamespaceHandle) -> Option<&NamespaceCache> {
+        self.get(handle).filter(|_| handle.index() >= NamespaceCaches::NEAR)
     }
 
-    /// The lane of a handle; `None` if another router made it.
+    /// The cache of a handle; `None` if another router made it.
     #[inline]
-    pub fn get(&self, handle: NamespaceHandle) -> Option<&Lane> {
+    pub fn get(&self, handle: NamespaceHandle) -> Option<&NamespaceCache> {
         let index = handle.index();
-        let lane = match self.near.get(index) {
-            Some(lane) => lane,
-            None => self.far.get(index - Lanes::NEAR)?,
+        let cache = match self.near.get(index) {
+            Some(cache) => cache,
+            None => self.far.get(index - NamespaceCaches::NEAR)?,
         };
-        if lane.handle == Some(handle) { Some(lane) } else { None }
+        if cache.handle == Some(handle) { Some(cache) } else { None }
     }
 
-    /// The index of a handle's lane.
+    /// The index of a handle's cache.
     pub fn index(&self, handle: NamespaceHandle) -> Option<usize> {
         self.get(handle).map(|_| handle.index())
     }
 
     /// All of them, with the handles that they were added under.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = (NamespaceHandle, &mut Lane)> {
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (NamespaceHandle, &mut NamespaceCache)> {
         let all = self.near.iter_mut().chain(&mut self.far);
-        all.map_while(|lane| Some((lane.handle?, lane)))
+        all.map_while(|cache| Some((cache.handle?, cache)))
     }
 }
 
@@ -309,28 +309,28 @@ mod tests {
         #[test]
         fn a_start_is_the_remainder(start: u32, replicas in 1usize..=255) {
             let reciprocal = (u64::MAX / replicas as u64).wrapping_add(1);
-            let lane = Lane { replicas, reciprocal, ..Lane::none(None) };
+            let cache = NamespaceCache { replicas, reciprocal, ..NamespaceCache::none(None) };
             let attempt = Attempt::new(Policy::Any, start);
-            prop_assert_eq!(lane.start(&attempt), start as usize % replicas);
+            prop_assert_eq!(cache.start(&attempt), start as usize % replicas);
         }
 
         #[test]
-        fn a_handle_leads_to_its_own_routers_lane_alone(
+        fn a_handle_leads_to_its_own_routers_cache_alone(
             router in 0u64..1 << 31, other in 0u64..1 << 31, count in 1usize..40,
         ) {
-            let (mut lanes, mut others) = (Lanes::new(router), Lanes::new(other));
+            let (mut caches, mut others) = (NamespaceCaches::new(router), NamespaceCaches::new(other));
             for index in 0..count {
-                let handle = lanes.add(4096);
-                prop_assert_eq!(lanes.index(handle), Some(index));
-                prop_assert_eq!(others.index(handle), None, "it has no lanes yet");
+                let handle = caches.add(4096);
+                prop_assert_eq!(caches.index(handle), Some(index));
+                prop_assert_eq!(others.index(handle), None, "it has no caches yet");
             }
             for index in 0..count {
                 let handle = others.add(4096);
                 let same = (router % 0x7fff_ffff) == (other % 0x7fff_ffff);
                 let found = if same { Some(index) } else { None };
-                prop_assert_eq!(lanes.index(handle), found);
+                prop_assert_eq!(caches.index(handle), found);
             }
-            prop_assert_eq!(lanes.iter_mut().count(), count);
+            prop_assert_eq!(caches.iter_mut().count(), count);
         }
     }
 }
