@@ -32,6 +32,12 @@ impl Step {
         holds
     }
 
+    /// An action.
+    #[inline(always)]
+    pub fn act(self, action: impl FnOnce()) {
+        action();
+    }
+
     /// Stores `to` if exactly `from` is there, else gives what is there. The
     /// failure is Relaxed: nothing in the protocol is read because of one.
     #[inline(always)]
@@ -60,6 +66,18 @@ pub mod step {
     pub const R2: Step = Step;
     /// The comparison of a reader's two loads of the head.
     pub const STAMP: Step = Step;
+    /// What is read to be kept is read under one check of the head.
+    pub const UNDER: Step = Step;
+    /// A read begins with the comparison of the kept stamp with the head's.
+    pub const SAME: Step = Step;
+    /// The table generation is compared when the stamp has changed.
+    pub const GENERATION: Step = Step;
+    /// It is compared as the whole tagged word.
+    pub const TAGGED: Step = Step;
+    /// What was kept is forgotten when the reader moves to another segment.
+    pub const MOVED: Step = Step;
+    /// The stamp of a retired head is not kept.
+    pub const RETIRED: Step = Step;
     /// A word of a frame is left alone if its tag is newer.
     pub const TAG: Step = Step;
     /// A word of a frame is left as it is only if the writer's term wrote it.

@@ -56,6 +56,13 @@ impl Model {
         Model { bound, ..Model::exhaustive(name) }
     }
 
+    /// A model whose every schedule is run in the deep set, and of at most `bound`
+    /// preemptions otherwise.
+    pub fn exhaustive_if_deep(name: &'static str, bound: usize) -> Model {
+        let bound = if cfg!(feature = "deep") { None } else { Some(bound) };
+        Model { bound, ..Model::exhaustive(name) }
+    }
+
     /// Some execution must come to each of these places ([`reach`]).
     pub fn reaching(mut self, places: &[&'static str]) -> Model {
         self.reaches.extend(places);

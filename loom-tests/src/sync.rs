@@ -100,6 +100,13 @@ impl Step {
         holds || self.left_out()
     }
 
+    /// An action; left out: nothing is done.
+    pub fn act(self, action: impl FnOnce()) {
+        if !self.left_out() {
+            action();
+        }
+    }
+
     /// Stores `to` if exactly `from` is there; left out: whatever is there.
     ///
     /// # Errors
@@ -197,6 +204,18 @@ pub mod step {
         R2,
         /// The comparison of a reader's two loads of the head.
         STAMP,
+        /// What is read to be kept is read under one check of the head.
+        UNDER,
+        /// A read begins with the comparison of the kept stamp with the head's.
+        SAME,
+        /// The table generation is compared when the stamp has changed.
+        GENERATION,
+        /// It is compared as the whole tagged word.
+        TAGGED,
+        /// What was kept is forgotten when the reader moves to another segment.
+        MOVED,
+        /// The stamp of a retired head is not kept.
+        RETIRED,
         /// A word of a frame is left alone if its tag is newer.
         TAG,
         /// A word of a frame is left as it is only if the writer's term wrote it.

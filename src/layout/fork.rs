@@ -10,6 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::mm::{Advice, madvise};
 
+use crate::protocol::StampCell;
+
 /// Bytes of a page.
 const PAGE: usize = 4096;
 /// Bytes that a cell takes: a cache line.
@@ -73,6 +75,17 @@ impl ForkCell {
     /// Makes it hold that.
     pub fn set(&self, value: u64) {
         self.word.store(value, Ordering::Relaxed);
+    }
+}
+
+impl StampCell for ForkCell {
+    #[inline(always)]
+    fn get(&self) -> u64 {
+        ForkCell::get(self)
+    }
+
+    fn set(&self, bits: u64) {
+        ForkCell::set(self, bits);
     }
 }
 

@@ -36,6 +36,7 @@
 //!    completed between its two loads of the head. A writer that stops between
 //!    any two of its instructions leaves the live frame as it is.
 
+mod cached;
 mod draft;
 mod frame;
 mod head;
@@ -43,6 +44,7 @@ mod ownership;
 mod read;
 mod word;
 
+pub use cached::{Admit, Cached, Check, StampCell};
 pub use frame::{PublishError, Publisher};
 pub use head::{Head, Stamp};
 pub use ownership::{Lost, add_owner, load_owner, raise_event, retire, store_owner, take_over};

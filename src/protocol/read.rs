@@ -2,7 +2,7 @@
 
 use super::head::{Head, Stamp};
 use super::word::PAYLOAD_BITS;
-use crate::sync::step::{R1, R2, STAMP};
+use crate::sync::step::{R1, R2, STAMP, UNDER};
 use crate::sync::{AtomicU64, Ordering};
 
 /// How often [`read`] tries. A try fails only when a publication completed
@@ -113,7 +113,7 @@ pub fn read<T>(
     for _ in 0..tries {
         let stamp = begin_read(head);
         let value = load(stamp);
-        if validate(head, stamp) {
+        if UNDER.check(validate(head, stamp)) {
             return Ok((stamp, value));
         }
     }

@@ -4,10 +4,10 @@ use loom::thread;
 use tendmap_loom::check::{Model, invariant, reach};
 use tendmap_loom::protocol::{Word, begin_read, validate};
 use tendmap_loom::segment::Segment;
-use tendmap_loom::sync::step::{P1, P2, R1, R2, STAMP};
+use tendmap_loom::sync::step::{GENERATION, P1, P2, R1, R2, STAMP, UNDER};
 use tendmap_loom::sync::{Ordering, Step};
 
-use crate::router::{GENERATION, Router, UNDER};
+use crate::router::Router;
 
 /// Local state is kept only for the same incarnation of a slot.
 const INCARNATION: Step = Step::new("INCARNATION");
@@ -20,7 +20,7 @@ const TENANTS: [(u64, u64); 3] = [(1, 1), (2, 2), (1, 3)];
 /// the tenant of the publication that it routes by.
 #[test]
 fn m14_h16_local_state_never_outlives_its_tenant() {
-    Model::exhaustive("slot reuse")
+    Model::exhaustive_if_deep("slot reuse", 4)
         .reaching(&["tenant 1", "tenant 2", "tenant 3", "disturbed"])
         .needing(&[INCARNATION, GENERATION, UNDER, P1, P2, R1, R2])
         .check(|| {
@@ -38,8 +38,8 @@ fn m14_h16_local_state_never_outlives_its_tenant() {
                 let mut pool = None;
                 for _ in 0..2 {
                     let routed = router.lookup(
-                        |router, stamp| {
-                            (router.word(stamp, 1).payload(), router.word(stamp, 2).payload())
+                        |router, frame| {
+                            (router.word(frame, 1).payload(), router.word(frame, 2).payload())
                         },
                         |tenant| {
                             let same = pool.is_some_and(|(node, incarnation)| {
