@@ -119,16 +119,21 @@ impl<C: StampCell> Cached<C> {
     }
 
     /// Keeps tables of that generation, which were read under the stamp `read`,
-    /// by a reader that was [admitted](Self::admit) under `stamp`. Whether the
-    /// stamps are the same: if not, the reader has to begin again.
+    /// by a reader that was [admitted](Self::admit) under `stamp`. The stamp under
+    /// which the reader goes on; `None` if it has to begin again, because the
+    /// segment was retired meanwhile.
+    ///
+    /// The read of the tables has opened another read. A reader that began again
+    /// after each later publication would read the tables for each: where heads
+    /// follow each other without an end, it would never end.
     #[must_use]
-    pub fn keep(&mut self, stamp: Stamp, read: Stamp, generation: Word) -> bool {
+    pub fn keep(&mut self, stamp: Stamp, read: Stamp, generation: Word) -> Option<Stamp> {
         self.generation = generation;
-        let same = read == stamp;
-        if same {
-            self.keep_stamp(stamp);
+        if read.retired() != stamp.retired() {
+            return None;
         }
-        same
+        self.keep_stamp(read);
+        Some(read)
     }
 
     /// Keeps nothing any more: what the next read finds is read in full.

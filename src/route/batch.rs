@@ -5,16 +5,16 @@ use std::collections::TryReserveError;
 use super::digest::{Digest, Keys, Lanes};
 use super::error::RouteError;
 use super::namespace_cache::NamespaceHandle;
-use super::pinned::PinnedRoute;
+use super::pinned::{Pinned, PinnedRoute};
 use super::policy::Policy;
-use super::router::Router;
+use super::starts::Steps;
 use crate::map::Slot;
 
-/// Where many keys go: filled by [`Router::route_batch`], to be used again for
+/// Where many keys go: filled by [`Router::route_batch`](super::Router::route_batch), to be used again for
 /// the next ones. It allocates only to hold more keys than ever before.
 ///
 /// Slots are those of the router's table as of that call: take what is kept for
-/// a node from [`Router::state`] before the router's next one.
+/// a node from [`Router::state`](super::Router::state) before the router's next one.
 #[derive(Clone, Debug)]
 pub struct Batch {
     lanes: Lanes,
@@ -106,7 +106,7 @@ impl Batch {
     /// Where a key goes, by its index.
     ///
     /// # Errors
-    /// [`RouteError::NoNode`], as [`Router::route`] of that key.
+    /// [`RouteError::NoNode`], as [`Router::route`](super::Router::route) of that key.
     ///
     /// # Panics
     /// If there are not so many keys.
@@ -166,6 +166,72 @@ impl Batch {
         }
     }
 
+    /// Takes the digests of other keys. Nothing is chosen for them yet.
+    ///
+    /// This is done before the head is looked at: a publication meanwhile
+    /// repeats only the lookups.
+    pub(super) fn begin(&mut self, keys: &(impl Keys + ?Sized)) {
+        let len = keys.len();
+        assert!(u32::try_from(len).is_ok(), "{len} keys in a batch; at most 2^32 - 1 fit");
+        self.clear();
+        self.ends.clear();
+        self.missing = None;
+        self.digests.resize(len, Digest::ZERO);
+        Digest::many_in(self.lanes, keys, &mut self.digests);
+    }
+
+    /// Nothing is chosen.
+    pub(super) fn clear(&mut self) {
+        self.chosen.clear();
+    }
+
+    /// Chooses for each digest.
+    #[inline(always)]
+    pub(super) fn choose<S>(
+        &mut self,
+        pinned: &Pinned<'_, S>,
+        namespace: NamespaceHandle,
+        policy: Policy,
+        steps: &mut Steps,
+    ) -> Result<(), RouteError> {
+        // Refused also without keys.
+        let namespace = pinned.namespace(namespace)?;
+        (self.partitions, self.sequence) = (pinned.partitions(), pinned.sequence());
+        self.chosen.clear();
+        let (digests, chosen) = (&self.digests, &mut self.chosen);
+        // A loop for each policy: it is known within.
+        match policy {
+            Policy::Master => each(digests, chosen, |digest| namespace.master(digest)),
+            Policy::Sequence => each(digests, chosen, |digest| {
+                namespace.route(digest, &steps.attempt(Policy::Sequence))
+            }),
+            Policy::PreferRack => each(digests, chosen, |digest| {
+                namespace.route(digest, &steps.attempt(Policy::PreferRack))
+            }),
+            Policy::Any => {
+                each(digests, chosen, |digest| namespace.route(digest, &steps.attempt(Policy::Any)))
+            }
+            Policy::Random => each(digests, chosen, |digest| {
+                namespace.route(digest, &steps.attempt(Policy::Random))
+            }),
+        }
+    }
+
+    /// The partition of the first key without a node.
+    pub(super) fn first_unrouted(&self) -> Option<usize> {
+        self.unrouted().next().map(|index| self.partition(index))
+    }
+
+    /// Notes what keys without a node are answered; an error that all keys have
+    /// in common is given back.
+    pub(super) fn note_missing(&mut self, error: RouteError) -> Result<(), RouteError> {
+        if !matches!(error, RouteError::NoNode { .. }) {
+            return Err(error);
+        }
+        self.missing = Some(error);
+        Ok(())
+    }
+
     fn route(&self, index: usize) -> Option<BatchRoute> {
         let Chosen { slot, replica } = self.chosen[index]?;
         let (digest, partition) = (self.digests[index], self.partition(index));
@@ -215,112 +281,6 @@ impl<'a> Group<'a> {
     pub fn keys(&self) -> impl Iterator<Item = BatchRoute> + use<'a> {
         let batch = self.batch;
         self.order.iter().filter_map(|index| batch.route(*index as usize))
-    }
-}
-
-impl<S> Router<S> {
-    /// The nodes of many keys under a policy: the same as
-    /// [`route`](Self::route) of one after the other, but digests are computed
-    /// several at once, and all lookups are of one publication.
-    ///
-    /// ```no_run
-    /// use tendmap::route::{Batch, InSet, NamespaceHandle, Policy, RouteError, Router};
-    ///
-    /// fn fetch(
-    ///     router: &mut Router<Vec<i64>>,
-    ///     namespace: NamespaceHandle,
-    ///     ids: &[i64],
-    ///     batch: &mut Batch,
-    /// ) -> Result<(), RouteError> {
-    ///     router.route_batch(namespace, &InSet::new("users", ids), Policy::Sequence, batch)?;
-    ///     for group in batch.groups() {
-    ///         let queue = router.state(group.slot()).expect("a node was found there");
-    ///         queue.extend(group.keys().map(|key| ids[key.index]));
-    ///     }
-    ///     Ok(())
-    /// }
-    /// ```
-    ///
-    /// A key whose partition has no node is no error of the whole: see
-    /// [`Batch::get`] and [`Batch::unrouted`].
-    ///
-    /// # Errors
-    /// [`RouteError`] where no key could be routed whatever its partition;
-    /// the batch is empty then.
-    ///
-    /// # Panics
-    /// From 2^32 keys on.
-    pub fn route_batch(
-        &mut self,
-        namespace: NamespaceHandle,
-        keys: &(impl Keys + ?Sized),
-        policy: Policy,
-        batch: &mut Batch,
-    ) -> Result<(), RouteError> {
-        let len = keys.len();
-        assert!(u32::try_from(len).is_ok(), "{len} keys in a batch; at most 2^32 - 1 fit");
-        batch.chosen.clear();
-        batch.ends.clear();
-        batch.missing = None;
-        // Before the head is looked at: a publication meanwhile repeats only
-        // the lookups.
-        batch.digests.resize(len, Digest::ZERO);
-        Digest::many_in(batch.lanes, keys, &mut batch.digests);
-
-        let result = self.choose(namespace, policy, batch).and_then(|()| {
-            let Some(index) = batch.unrouted().next() else { return Ok(()) };
-            let error = self.no_node(namespace, batch.partition(index), policy);
-            if !matches!(error, RouteError::NoNode { .. }) {
-                return Err(error);
-            }
-            batch.missing = Some(error);
-            Ok(())
-        });
-        if result.is_err() {
-            batch.chosen.clear();
-        }
-        result
-    }
-
-    /// Chooses for each digest under one head check.
-    fn choose(
-        &mut self,
-        namespace: NamespaceHandle,
-        policy: Policy,
-        batch: &mut Batch,
-    ) -> Result<(), RouteError> {
-        let mut steps = None;
-        self.pin(|pinned| {
-            // Refused also without keys.
-            let namespace = pinned.namespace(namespace)?;
-            // Each time from where the router is: it may just have found itself
-            // in a forked child, and begun a sequence of its own.
-            let steps = steps.insert(pinned.router.starts.steps());
-            let partitions = pinned.router.partitions;
-            (batch.partitions, batch.sequence) = (partitions, pinned.sequence());
-            batch.chosen.clear();
-            let (digests, chosen) = (&batch.digests, &mut batch.chosen);
-            // A loop for each policy: it is known within.
-            match policy {
-                Policy::Master => each(digests, chosen, |digest| namespace.master(digest)),
-                Policy::Sequence => each(digests, chosen, |digest| {
-                    namespace.route(digest, &steps.attempt(Policy::Sequence))
-                }),
-                Policy::PreferRack => each(digests, chosen, |digest| {
-                    namespace.route(digest, &steps.attempt(Policy::PreferRack))
-                }),
-                Policy::Any => each(digests, chosen, |digest| {
-                    namespace.route(digest, &steps.attempt(Policy::Any))
-                }),
-                Policy::Random => each(digests, chosen, |digest| {
-                    namespace.route(digest, &steps.attempt(Policy::Random))
-                }),
-            }
-        })?;
-        if let Some(steps) = steps {
-            self.starts.go_on(steps);
-        }
-        Ok(())
     }
 }
 

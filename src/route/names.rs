@@ -3,6 +3,52 @@
 use super::namespace_cache::NamespaceHandle;
 use crate::map::NamespaceName;
 
+/// A namespace as a lookup is given it: a handle, or its name.
+pub trait NamespaceRef: Copy + sealed::Sealed {}
+
+impl NamespaceRef for NamespaceHandle {}
+impl NamespaceRef for &str {}
+impl NamespaceRef for &NamespaceName {}
+
+pub(super) use sealed::Wanted;
+
+/// What [`NamespaceRef`] can do, out of its users' sight.
+mod sealed {
+    use super::{NamespaceHandle, NamespaceName};
+
+    /// What a lookup was given.
+    #[derive(Clone, Copy, Debug)]
+    pub enum Wanted<'a> {
+        Handle(NamespaceHandle),
+        Name(&'a str),
+    }
+
+    pub trait Sealed {
+        fn wanted(&self) -> Wanted<'_>;
+    }
+
+    impl Sealed for NamespaceHandle {
+        #[inline(always)]
+        fn wanted(&self) -> Wanted<'_> {
+            Wanted::Handle(*self)
+        }
+    }
+
+    impl Sealed for &str {
+        #[inline(always)]
+        fn wanted(&self) -> Wanted<'_> {
+            Wanted::Name(self)
+        }
+    }
+
+    impl Sealed for &NamespaceName {
+        #[inline(always)]
+        fn wanted(&self) -> Wanted<'_> {
+            Wanted::Name(self.as_str())
+        }
+    }
+}
+
 /// A name as numbers that say all of it: words from its start and its end, which
 /// overlap where it is shorter than they are, and its length.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +140,15 @@ impl Names {
 
     fn with_bits(bits: u32) -> Names {
         Names { places: vec![None; 1 << bits].into(), shift: u64::BITS - bits, len: 0 }
+    }
+
+    /// The handle of a namespace, if it is one or its name is known.
+    #[inline(always)]
+    pub fn find(&self, namespace: impl NamespaceRef) -> Option<NamespaceHandle> {
+        match namespace.wanted() {
+            Wanted::Handle(handle) => Some(handle),
+            Wanted::Name(name) => self.get(name),
+        }
     }
 
     /// The handle of a name.

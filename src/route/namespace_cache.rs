@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::policy::{Attempt, Policy};
+use super::rank::Ranked;
 use crate::layout::{Mapping, Planes, Token};
 use crate::map::{REPLICAS_A_WORD, RoutingWord, Slot};
 use crate::sync::{AtomicU64, Ordering};
@@ -36,49 +37,6 @@ impl NamespaceHandle {
     #[inline(always)]
     pub(super) fn partitions(self) -> usize {
         self.0.partitions()
-    }
-}
-
-/// A slot with its node's place among the preferred racks, for
-/// [`Policy::PreferRack`]: `rank:14 | 0:2 | slot:16`. The smaller is preferred.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ranked(u32);
-
-impl Ranked {
-    /// Where the rank begins.
-    const SHIFT: u32 = 18;
-    /// The rank of a slot without a node.
-    const ABSENT: u32 = (1 << 14) - 1;
-    /// The rank of a node in none of the preferred racks.
-    const ELSEWHERE: u32 = Ranked::ABSENT - 1;
-
-    /// That slot, whose node is in a rack that so many are preferred to. (No
-    /// more count than have nodes, and there are 4096 of these at most.)
-    pub fn preferred(slot: Slot, before: usize) -> Ranked {
-        let rank = (before as u32).min(Ranked::ELSEWHERE - 1);
-        Ranked(rank << Ranked::SHIFT | slot.index() as u32)
-    }
-
-    /// That slot, whose node is in none of the preferred racks.
-    pub fn elsewhere(slot: Slot) -> Ranked {
-        Ranked(Ranked::ELSEWHERE << Ranked::SHIFT | slot.index() as u32)
-    }
-
-    /// That slot, without a node.
-    pub fn absent(slot: Slot) -> Ranked {
-        Ranked(Ranked::ABSENT << Ranked::SHIFT | slot.index() as u32)
-    }
-
-    /// How many racks are preferred to the node's own; `None` in none of them.
-    fn rank(self) -> Option<usize> {
-        let rank = self.0 >> Ranked::SHIFT;
-        (rank < Ranked::ELSEWHERE).then_some(rank as usize)
-    }
-
-    /// With a replica (0 to 3) between rank and slot: the first comes first.
-    #[inline(always)]
-    fn of_replica(self, replica: usize) -> Ranked {
-        Ranked(self.0 | (replica as u32) << 16)
     }
 }
 
@@ -132,7 +90,7 @@ impl NamespaceCache {
     }
 
     /// Turns to the live frame.
-    pub fn turn_to(&mut self, frame: usize) {
+    fn turn_to(&mut self, frame: usize) {
         self.planes.turn_to(frame);
     }
 
@@ -205,7 +163,7 @@ impl NamespaceCache {
     #[inline(always)]
     fn ranked(&self, word: RoutingWord, replica: usize) -> Option<u32> {
         let ranked = self.ranks.get(word.raw(replica))?;
-        Some(ranked.of_replica(replica).0)
+        Some(ranked.of_replica(replica))
     }
 
     /// The replica of the best rank, of up to three of which none has failed.
@@ -285,6 +243,16 @@ impl NamespaceCaches {
     /// The index of a handle's cache.
     pub fn index(&self, handle: NamespaceHandle) -> Option<usize> {
         self.get(handle).map(|_| handle.index())
+    }
+
+    /// Turns all of them to the live frame.
+    pub fn turn_to(&mut self, frame: usize) {
+        self.iter_mut().for_each(|(_, cache)| cache.turn_to(frame));
+    }
+
+    /// From now on all of them lead nowhere.
+    pub fn clear(&mut self) {
+        self.iter_mut().for_each(|(handle, cache)| *cache = NamespaceCache::none(Some(handle)));
     }
 
     /// All of them, with the handles that they were added under.

@@ -21,12 +21,11 @@ pub(super) struct LocalNodes<S> {
     states: Slots<S>,
     /// A node where there is a state, and nowhere else.
     known: Vec<Option<Known>>,
-    make: MakeState<S>,
 }
 
 impl<S> LocalNodes<S> {
-    pub fn new(make: MakeState<S>) -> LocalNodes<S> {
-        LocalNodes { states: Slots::new(), known: Vec::new(), make }
+    pub fn new() -> LocalNodes<S> {
+        LocalNodes { states: Slots::new(), known: Vec::new() }
     }
 
     /// Whether there is a node at that index.
@@ -66,8 +65,8 @@ impl<S> LocalNodes<S> {
     }
 
     /// Takes over a new table. State is kept only where node id, incarnation
-    /// and address (TLS name included) are all the same.
-    pub fn update(&mut self, table: &NodeTable) {
+    /// and address (TLS name included) are all the same, and made elsewhere.
+    pub fn update(&mut self, table: &NodeTable, make: &mut MakeState<S>) {
         self.states.truncate(table.slots());
         self.known.resize_with(table.slots(), || None);
         for (slot, known) in (0..).map_while(Slot::new).zip(&mut self.known) {
@@ -82,7 +81,7 @@ impl<S> LocalNodes<S> {
             *known = None;
             self.states.set(slot.index(), None);
             if let Some(node) = node {
-                self.states.set(slot.index(), Some((self.make)(node)));
+                self.states.set(slot.index(), Some(make(node)));
                 *known = Some(Known { node: *node, incarnation });
             }
         }

@@ -4,20 +4,31 @@ use super::error::RouteError;
 use super::namespace_cache::{NamespaceCache, NamespaceHandle};
 use super::nodes::Known;
 use super::policy::{Attempt, select};
-use super::router::Router;
 use super::target::Target;
+use super::view::View;
 use crate::layout::SlotsRef;
 use crate::map::{Node, RoutingWord, Slot};
 use crate::protocol::Stamp;
 use crate::sync::{AtomicU64, Ordering};
 
-/// Lookups under one head check, see [`Router::pin`].
+/// Lookups under one head check, see [`Router::pin`](super::Router::pin).
 pub struct Pinned<'a, S> {
-    pub(super) router: &'a Router<S>,
-    pub(super) stamp: Stamp,
+    view: &'a View<S>,
+    stamp: Stamp,
 }
 
 impl<'a, S> Pinned<'a, S> {
+    /// Lookups in a view, by a read that was opened at this stamp.
+    #[inline(always)]
+    pub(super) fn new(view: &'a View<S>, stamp: Stamp) -> Pinned<'a, S> {
+        Pinned { view, stamp }
+    }
+
+    #[inline(always)]
+    pub(super) fn partitions(&self) -> usize {
+        self.view.partitions()
+    }
+
     /// The publication that is read.
     pub fn sequence(&self) -> u64 {
         self.stamp.sequence()
@@ -30,7 +41,7 @@ impl<'a, S> Pinned<'a, S> {
     /// # Errors
     /// [`RouteError::ForeignHandle`].
     pub fn replicas(&self, namespace: NamespaceHandle) -> Result<usize, RouteError> {
-        self.router.cache(namespace).map(NamespaceCache::replicas)
+        self.view.cache(namespace).map(NamespaceCache::replicas)
     }
 
     /// The slot of a partition's master; `None` if it has none.
@@ -55,9 +66,9 @@ impl<'a, S> Pinned<'a, S> {
         &self,
         namespace: NamespaceHandle,
     ) -> Result<PinnedNamespace<'a, S>, RouteError> {
-        let cache = self.router.cache(namespace)?;
-        let (states, nodes) = self.router.nodes.split();
-        let (words, partitions) = (cache.plane(), self.router.partitions);
+        let cache = self.view.cache(namespace)?;
+        let (states, nodes) = self.view.nodes().split();
+        let (words, partitions) = (cache.plane(), self.view.partitions());
         let states = states.view();
         Ok(PinnedNamespace { words, states, nodes, cache, handle: namespace, partitions })
     }
@@ -187,7 +198,7 @@ impl<'a, S> PinnedNamespace<'a, S> {
 }
 
 /// Where a key goes, as found under one head check: it counts only when that
-/// has been passed, when [`Router::pin`] hands its result out.
+/// has been passed, when [`Router::pin`](super::Router::pin) hands its result out.
 pub struct PinnedRoute<'a, S> {
     state: &'a S,
     nodes: &'a [Option<Known>],

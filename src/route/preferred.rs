@@ -1,7 +1,7 @@
-//! The racks that a process prefers, for all of its routers.
+//! The racks that a process prefers, and those that a router goes by.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// Preferred racks, and how often they were changed. Memory of one process.
 #[derive(Debug, Default)]
@@ -39,6 +39,65 @@ impl PreferredRacks {
     pub fn get(&self) -> Option<(u64, Vec<i32>)> {
         let racks = self.racks.try_lock().ok()?;
         Some((self.version.load(Ordering::Acquire), racks.clone()))
+    }
+}
+
+/// The racks that one router goes by: those of its process, which may change,
+/// or its own.
+#[derive(Debug)]
+pub(super) struct Racks {
+    racks: Vec<i32>,
+    /// Those of the process, unless the router has its own.
+    followed: Option<Arc<PreferredRacks>>,
+    /// The version that was taken over.
+    seen: u64,
+}
+
+impl Racks {
+    /// No racks of its own.
+    pub fn none() -> Racks {
+        Racks { racks: Vec::new(), followed: None, seen: 0 }
+    }
+
+    /// Goes by these, which may change.
+    pub fn follow(&mut self, preferred: Arc<PreferredRacks>) {
+        self.followed = Some(preferred);
+    }
+
+    /// Whether those that it follows were changed.
+    #[inline]
+    pub fn are_behind(&self) -> bool {
+        self.followed.as_ref().is_some_and(|racks| racks.is_newer(self.seen))
+    }
+
+    /// Takes over those that it follows; whether they are others than before.
+    #[must_use]
+    pub fn catch_up(&mut self) -> bool {
+        let newest = self.followed.as_ref().and_then(|racks| racks.get());
+        newest.is_some_and(|(version, racks)| {
+            self.seen = version;
+            self.take(&racks)
+        })
+    }
+
+    /// Goes by its own from now on; whether they are others than before.
+    #[must_use]
+    pub fn prefer(&mut self, racks: &[i32]) -> bool {
+        self.followed = None;
+        self.take(racks)
+    }
+
+    fn take(&mut self, racks: &[i32]) -> bool {
+        let changed = self.racks != racks;
+        if changed {
+            self.racks = racks.to_vec();
+        }
+        changed
+    }
+
+    /// The racks, the best first.
+    pub fn as_slice(&self) -> &[i32] {
+        &self.racks
     }
 }
 

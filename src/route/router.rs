@@ -11,85 +11,75 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering as StdOrdering};
 
+use super::batch::Batch;
+use super::digest::Keys;
 use super::error::RouteError;
-use super::names::Names;
-use super::namespace_cache::{NamespaceCache, NamespaceCaches, NamespaceHandle};
-use super::nodes::{LocalNodes, MakeState, Route};
+use super::names::{Names, NamespaceRef, Wanted};
+use super::namespace_cache::NamespaceHandle;
+use super::nodes::{MakeState, Route};
 use super::pinned::Pinned;
 use super::policy::{Attempt, Policy};
-use super::preferred::PreferredRacks;
-use super::refresh::Resolved;
+use super::preferred::{PreferredRacks, Racks};
 use super::starts::Starts;
 use super::target::Target;
-use crate::layout::{ForkCell, HeadRef, Lineage};
+use super::view::{Found, View};
 use crate::map::{NamespaceName, Node, Slot, SnapshotError};
-use crate::protocol::{CachedStamp, RETRIES, validate, validate_cached};
-use crate::segment::{Current, Segment};
+use crate::protocol::{Check, RETRIES, Stamp};
+use crate::segment::Current;
 
 /// Routes keys to nodes, for one thread. Cheap to make; it holds for each node
 /// what its user wants to keep there.
 ///
-/// In a forked child it makes the local state anew; what it inherited is
+/// In a forked child it makes the local state again; what it inherited is
 /// dropped, which must do no more to a connection than close it.
 pub struct Router<S = ()> {
-    /// The head of `segment`.
-    pub(super) head: HeadRef,
-    /// The stamp, as [`CachedStamp`], for which tables and namespaces are known to
-    /// be good; never that of a retired head.
-    pub(super) seen: ForkCell,
-    /// One for each of `resolved`.
-    pub(super) caches: NamespaceCaches,
-    pub(super) nodes: LocalNodes<S>,
-    pub(super) partitions: usize,
-    pub(super) starts: Starts,
+    view: View<S>,
     names: Names,
-    pub(super) resolved: Vec<Resolved>,
-    /// All that there are.
-    pub(super) namespaces: Vec<NamespaceName>,
-    pub(super) racks: Vec<i32>,
-    /// Where those are from, if they are not this router's own, and the version
-    /// that was taken over.
-    preferred: Option<Arc<PreferredRacks>>,
-    preferred_seen: u64,
-    pub(super) current: Arc<Current>,
-    pub(super) segment: Arc<Segment>,
-    /// The table generation read last, as its whole tagged word; 0 = none.
-    pub(super) generation: u64,
-    pub(super) lineage: Lineage,
-}
-
-/// What a lookup found.
-#[derive(Clone, Copy)]
-struct Found {
-    /// The slot; there is a state.
-    index: usize,
-    replica: usize,
-    partition: usize,
-    sequence: u64,
+    starts: Starts,
+    racks: Racks,
+    make: MakeState<S>,
+    current: Arc<Current>,
 }
 
 impl<S> Router<S> {
     pub(crate) fn new(current: Arc<Current>, make: MakeState<S>) -> Router<S> {
         static ROUTERS: AtomicU64 = AtomicU64::new(1);
-        let segment = current.get();
         Router {
-            head: HeadRef::new(segment.mapping()),
-            seen: ForkCell::new(),
-            caches: NamespaceCaches::new(ROUTERS.fetch_add(1, StdOrdering::Relaxed)),
-            nodes: LocalNodes::new(make),
-            partitions: segment.geometry().capacity().partitions,
-            starts: Starts::new(),
+            view: View::new(current.get(), ROUTERS.fetch_add(1, StdOrdering::Relaxed)),
             names: Names::new(),
-            resolved: Vec::new(),
-            namespaces: Vec::new(),
-            racks: Vec::new(),
-            preferred: None,
-            preferred_seen: 0,
+            starts: Starts::new(),
+            racks: Racks::none(),
+            make,
             current,
-            segment,
-            generation: 0,
-            lineage: Lineage::current(),
         }
+    }
+
+    /// Opens a read: the stamp for which the view is good; `None` = again.
+    #[inline(always)]
+    fn open(&mut self) -> Result<Option<Stamp>, RouteError> {
+        match self.view.check() {
+            Check::Hit(stamp) => Ok(Some(stamp)),
+            Check::Stale(stamp) => self.refresh(stamp),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refresh(&mut self, stamp: Stamp) -> Result<Option<Stamp>, RouteError> {
+        if self.view.is_inherited() {
+            self.starts = Starts::new();
+        }
+        self.view.refresh(stamp, &self.current, self.racks.as_slice(), &mut self.make)
+    }
+
+    /// Brings the view to the present.
+    fn settle(&mut self) -> Result<(), RouteError> {
+        for _ in 0..RETRIES {
+            if self.open()?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(SnapshotError::Disturbed.into())
     }
 
     /// Resolves a namespace, once for many lookups.
@@ -100,17 +90,15 @@ impl<S> Router<S> {
     pub fn namespace(&mut self, name: &str) -> Result<NamespaceHandle, RouteError> {
         self.settle()?;
         let parsed = NamespaceName::new(name).ok();
-        let there = parsed.filter(|parsed| self.namespaces.contains(parsed));
+        let there = parsed.filter(|parsed| self.view.namespaces().contains(parsed));
         let Some(parsed) = there else {
-            return Err(self.unknown(name));
+            return Err(self.view.unknown(name));
         };
         if let Some(known) = self.names.get(name) {
             return Ok(known);
         }
-        self.resolved.push(Resolved::new(parsed));
-        let handle = self.caches.add(self.partitions);
+        let handle = self.view.add(parsed);
         self.names.insert(&parsed, handle);
-        self.read_anew();
         self.settle()?;
         Ok(handle)
     }
@@ -119,36 +107,29 @@ impl<S> Router<S> {
     /// beginning those of its client or reader. It may be changed at any time;
     /// from then on this router goes by its own.
     pub fn prefer_racks(&mut self, racks: &[i32]) {
-        self.preferred = None;
-        self.take_racks(racks);
+        if self.racks.prefer(racks) {
+            self.view.forget();
+        }
     }
 
     /// Goes by these, which may change.
     pub(crate) fn follow_racks(mut self, preferred: Arc<PreferredRacks>) -> Router<S> {
-        self.preferred = Some(preferred);
+        self.racks.follow(preferred);
         self
     }
 
     /// The preferred racks may have been changed.
     #[inline]
-    pub(super) fn look_at_racks(&mut self) {
-        if self.preferred.as_ref().is_some_and(|racks| racks.is_newer(self.preferred_seen)) {
+    fn look_at_racks(&mut self) {
+        if self.racks.are_behind() {
             self.renew_racks();
         }
     }
 
     #[cold]
     fn renew_racks(&mut self) {
-        if let Some((version, racks)) = self.preferred.as_ref().and_then(|racks| racks.get()) {
-            self.preferred_seen = version;
-            self.take_racks(&racks);
-        }
-    }
-
-    fn take_racks(&mut self, racks: &[i32]) {
-        if self.racks != racks {
-            self.racks = racks.to_vec();
-            self.read_anew();
+        if self.racks.catch_up() {
+            self.view.forget();
         }
     }
 
@@ -192,34 +173,15 @@ impl<S> Router<S> {
     ) -> Result<Route<'_, S>, RouteError> {
         // A `Route` borrows the state: one for each way, or the borrow checker
         // holds the short way's against the long way.
-        if let Some(handle) = namespace.find(self) {
-            if let Some(found) = self.look(handle, self.caches.near(handle), &target, attempt) {
-                return Ok(self.route_to(found));
+        if let Some(handle) = self.names.find(namespace) {
+            if let Some(found) = self.view.find(handle, &target, attempt) {
+                return Ok(self.view.route_to(found));
             }
         }
         // By value: what is passed by reference would have to lie in memory on
         // the short way too.
         let found = self.look_again(namespace, target, *attempt)?;
-        Ok(self.route_to(found))
-    }
-
-    /// The short way, if this is the handle's cache; `None` = take the long one,
-    /// whatever the reason.
-    #[inline(always)]
-    fn look(
-        &self,
-        handle: NamespaceHandle,
-        cache: &NamespaceCache,
-        target: &impl Target,
-        attempt: &Attempt,
-    ) -> Option<Found> {
-        let partition = target.partition(handle.partitions());
-        let (replica, index) = cache.likely(handle, partition, attempt)?;
-        let seen = CachedStamp::from_bits(self.seen.get());
-        if !validate_cached(&self.head, seen) || !self.nodes.has(index) {
-            return None;
-        }
-        Some(Found { index, replica, partition, sequence: seen.stamp().sequence() })
+        Ok(self.view.route_to(found))
     }
 
     /// The long way.
@@ -231,21 +193,19 @@ impl<S> Router<S> {
         target: impl Target,
         attempt: Attempt,
     ) -> Result<Found, RouteError> {
-        let namespace = match namespace.find(self) {
-            Some(handle) => handle,
-            None => namespace.resolve(self)?,
+        let namespace = match (self.names.find(namespace), namespace.wanted()) {
+            (Some(handle), _) | (None, Wanted::Handle(handle)) => handle,
+            (None, Wanted::Name(name)) => self.namespace(name)?,
         };
-        if let Some(cache) = self.caches.far(namespace) {
-            if let Some(found) = self.look(namespace, cache, &target, &attempt) {
-                return Ok(found);
-            }
+        if let Some(found) = self.view.find_far(namespace, &target, &attempt) {
+            return Ok(found);
         }
         for _ in 0..RETRIES {
             let Some(stamp) = self.open()? else { continue };
-            let partition = target.partition(self.partitions);
-            let pinned = Pinned { router: self, stamp };
+            let partition = target.partition(self.view.partitions());
+            let pinned = Pinned::new(&self.view, stamp);
             let chosen = pinned.namespace(namespace)?.plain(partition, &attempt)?;
-            if !validate(&self.head, stamp) {
+            if !self.view.validate(stamp) {
                 continue;
             }
             return match chosen {
@@ -253,18 +213,10 @@ impl<S> Router<S> {
                     let (index, sequence) = (slot.index(), stamp.sequence());
                     Ok(Found { index, replica, partition, sequence })
                 }
-                None => Err(self.no_node(namespace, partition, attempt.policy())),
+                None => Err(self.view.no_node(namespace, partition, attempt.policy())),
             };
         }
         Err(SnapshotError::Disturbed.into())
-    }
-
-    #[inline(always)]
-    fn route_to(&mut self, found: Found) -> Route<'_, S> {
-        let Found { index, replica, partition, sequence } = found;
-        let (state, nodes) = self.nodes.split_mut(index).expect("a state was found there");
-        let slot = Slot::below_limit(index);
-        Route { state, nodes, slot, replica, partition, sequence }
     }
 
     /// Runs `look` with one head check around all of its lookups. Its result is
@@ -293,40 +245,116 @@ impl<S> Router<S> {
         &mut self,
         mut look: impl FnMut(&Pinned<'_, S>) -> Result<T, RouteError>,
     ) -> Result<T, RouteError> {
+        self.pin_with_starts(|pinned, _| look(pinned))
+    }
+
+    /// The same; `look` is also given the starts as they are at each of its runs:
+    /// a forked child draws its own as soon as it finds out.
+    #[inline]
+    fn pin_with_starts<T>(
+        &mut self,
+        mut look: impl FnMut(&Pinned<'_, S>, &Starts) -> Result<T, RouteError>,
+    ) -> Result<T, RouteError> {
         self.look_at_racks();
         for _ in 0..RETRIES {
             let Some(stamp) = self.open()? else { continue };
-            let result = look(&Pinned { router: self, stamp });
-            if validate(&self.head, stamp) {
+            let result = look(&Pinned::new(&self.view, stamp), &self.starts);
+            if self.view.validate(stamp) {
                 return result;
             }
         }
         Err(SnapshotError::Disturbed.into())
     }
 
+    /// The nodes of many keys under a policy: the same as
+    /// [`route`](Self::route) of one after the other, but digests are computed
+    /// several at once, and all lookups are of one publication.
+    ///
+    /// ```no_run
+    /// use tendmap::route::{Batch, InSet, NamespaceHandle, Policy, RouteError, Router};
+    ///
+    /// fn fetch(
+    ///     router: &mut Router<Vec<i64>>,
+    ///     namespace: NamespaceHandle,
+    ///     ids: &[i64],
+    ///     batch: &mut Batch,
+    /// ) -> Result<(), RouteError> {
+    ///     router.route_batch(namespace, &InSet::new("users", ids), Policy::Sequence, batch)?;
+    ///     for group in batch.groups() {
+    ///         let queue = router.state(group.slot()).expect("a node was found there");
+    ///         queue.extend(group.keys().map(|key| ids[key.index]));
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// A key whose partition has no node is no error of the whole: see
+    /// [`Batch::get`] and [`Batch::unrouted`].
+    ///
+    /// # Errors
+    /// [`RouteError`] where no key could be routed whatever its partition;
+    /// the batch is empty then.
+    ///
+    /// # Panics
+    /// From 2^32 keys on.
+    pub fn route_batch(
+        &mut self,
+        namespace: NamespaceHandle,
+        keys: &(impl Keys + ?Sized),
+        policy: Policy,
+        batch: &mut Batch,
+    ) -> Result<(), RouteError> {
+        batch.begin(keys);
+        let result = self.choose(namespace, policy, batch).and_then(|()| {
+            let Some(partition) = batch.first_unrouted() else { return Ok(()) };
+            batch.note_missing(self.view.no_node(namespace, partition, policy))
+        });
+        if result.is_err() {
+            batch.clear();
+        }
+        result
+    }
+
+    /// Chooses for each key of a batch under one head check.
+    fn choose(
+        &mut self,
+        namespace: NamespaceHandle,
+        policy: Policy,
+        batch: &mut Batch,
+    ) -> Result<(), RouteError> {
+        let mut steps = None;
+        self.pin_with_starts(|pinned, starts| {
+            batch.choose(pinned, namespace, policy, steps.insert(starts.steps()))
+        })?;
+        if let Some(steps) = steps {
+            self.starts.go_on(steps);
+        }
+        Ok(())
+    }
+
     /// The node in a slot, as of the last lookup.
     pub fn node(&self, slot: Slot) -> Option<&Node> {
-        self.nodes.known(slot).map(|known| &known.node)
+        self.view.nodes().known(slot).map(|known| &known.node)
     }
 
     /// How often a node moved into a slot that has one now.
     pub fn incarnation(&self, slot: Slot) -> Option<u32> {
-        self.nodes.known(slot).map(|known| known.incarnation)
+        self.view.nodes().known(slot).map(|known| known.incarnation)
     }
 
     /// What is kept for the node in a slot.
     pub fn state(&mut self, slot: Slot) -> Option<&mut S> {
-        self.nodes.split_mut(slot.index()).map(|(state, _)| state)
+        self.view.state(slot)
     }
 
     /// What is kept for each node, by slot, as of the last lookup.
     pub fn states(&self) -> impl Iterator<Item = (Slot, &S)> {
-        self.nodes.states()
+        self.view.nodes().states()
     }
 
     /// How many partitions a namespace has.
     pub fn partitions(&self) -> usize {
-        self.partitions
+        self.view.partitions()
     }
 
     /// Whether a namespace is a strong-consistency one, which decides how its
@@ -336,73 +364,15 @@ impl<S> Router<S> {
     /// [`RouteError::ForeignHandle`], and those of the map itself.
     pub fn strong_consistency(&mut self, namespace: NamespaceHandle) -> Result<bool, RouteError> {
         self.settle()?;
-        let index = self.caches.index(namespace).ok_or(RouteError::ForeignHandle)?;
-        Ok(self.resolved[index].strong_consistency())
-    }
-
-    #[inline(always)]
-    pub(super) fn cache(&self, namespace: NamespaceHandle) -> Result<&NamespaceCache, RouteError> {
-        match self.caches.get(namespace) {
-            Some(cache) => Ok(cache),
-            None => Err(RouteError::ForeignHandle),
-        }
+        self.view.strong_consistency(namespace)
     }
 }
 
 impl<S> core::fmt::Debug for Router<S> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Router")
-            .field("segment", &self.segment.identity())
-            .field("namespaces", &self.namespaces)
+            .field("segment", &self.view.segment().identity())
+            .field("namespaces", &self.view.namespaces())
             .finish_non_exhaustive()
-    }
-}
-
-/// A namespace as a lookup is given it: a handle, or its name.
-pub trait NamespaceRef: Copy + by::Namespace {}
-
-impl NamespaceRef for NamespaceHandle {}
-impl NamespaceRef for &str {}
-impl NamespaceRef for &NamespaceName {}
-
-/// What [`NamespaceRef`] can do, out of its users' sight.
-mod by {
-    use super::*;
-
-    pub trait Namespace: Copy {
-        /// What the router knows already.
-        fn find<S>(self, router: &Router<S>) -> Option<NamespaceHandle>;
-        /// What it has to look up first.
-        fn resolve<S>(self, router: &mut Router<S>) -> Result<NamespaceHandle, RouteError>;
-    }
-
-    impl Namespace for NamespaceHandle {
-        #[inline(always)]
-        fn find<S>(self, _: &Router<S>) -> Option<NamespaceHandle> {
-            Some(self)
-        }
-        fn resolve<S>(self, _: &mut Router<S>) -> Result<NamespaceHandle, RouteError> {
-            Ok(self)
-        }
-    }
-
-    impl Namespace for &str {
-        #[inline(always)]
-        fn find<S>(self, router: &Router<S>) -> Option<NamespaceHandle> {
-            router.names.get(self)
-        }
-        fn resolve<S>(self, router: &mut Router<S>) -> Result<NamespaceHandle, RouteError> {
-            router.namespace(self)
-        }
-    }
-
-    impl Namespace for &NamespaceName {
-        #[inline(always)]
-        fn find<S>(self, router: &Router<S>) -> Option<NamespaceHandle> {
-            router.names.get(self.as_str())
-        }
-        fn resolve<S>(self, router: &mut Router<S>) -> Result<NamespaceHandle, RouteError> {
-            router.namespace(self.as_str())
-        }
     }
 }

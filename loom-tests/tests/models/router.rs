@@ -7,7 +7,7 @@ use std::rc::Rc;
 use loom::thread;
 use tendmap_loom::check::{Model, invariant, reach};
 use tendmap_loom::protocol::{
-    Admit, Cached, Check, Stamp, StampCell, Word, read, retire, validate,
+    Admit, Cached, Check, RETRIES, Stamp, StampCell, Word, read, retire, validate,
 };
 use tendmap_loom::segment::{Segment, term};
 use tendmap_loom::sync::step::{GENERATION, MOVED, P1, P2, R1, R2, RETIRED, STAMP, TAGGED, UNDER};
@@ -101,7 +101,7 @@ impl Router {
 
     fn refresh<R>(
         &mut self,
-        stamp: Stamp,
+        mut stamp: Stamp,
         records: impl Fn(&Router, usize) -> R,
         learn: impl FnOnce(R),
     ) -> Option<Stamp> {
@@ -120,11 +120,9 @@ impl Router {
             Admit::Reread => {
                 let load =
                     |stamp: Stamp| (self.word(stamp.frame(), 0), records(self, stamp.frame()));
-                let (read, (generation, records)) = read(&self.segment.head, load).ok()?;
+                let (read, (generation, records)) = read(&self.segment.head, RETRIES, load).ok()?;
                 learn(records);
-                if !self.cached.keep(stamp, read, generation) {
-                    return None;
-                }
+                stamp = self.cached.keep(stamp, read, generation)?;
             }
         }
         self.turned = Some(stamp.frame());
