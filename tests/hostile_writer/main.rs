@@ -6,8 +6,6 @@
 //! A bounded run counts turns, not time. `TENDMAP_HOSTILE_SECONDS` makes it as
 //! long as wanted, `TENDMAP_HOSTILE_SEED` repeats one.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod measure;
 mod rig;
 mod values;

@@ -74,7 +74,7 @@ impl Rig {
         config.namespaces = vec![SimNamespace::new("test", 2)];
         let sim = Sim::start(config).unwrap();
         let hosts: Vec<String> = sim.seeds().iter().map(ToString::to_string).collect();
-        let directory = common::directory();
+        let directory = tendmap_testkit::directory();
         let (max_nodes, max_namespaces) = match shape {
             Shape::Usual => (16, 8),
             Shape::Large => (1024, 128),
@@ -89,7 +89,7 @@ impl Rig {
             max_namespaces,
         };
         let first = Victim::start("client", &setup);
-        common::wait_until("a map", || {
+        tendmap_testkit::wait_until("a map", || {
             Reader::attach(&setup.place()).is_ok_and(|reader| reader.map().is_ok())
         });
         let geometry = *Reader::attach(&setup.place()).unwrap().segment().geometry();
@@ -216,7 +216,7 @@ impl Rig {
         }
         for victim in &mut self.victims {
             let status = victim.ended();
-            common::wait_until("its last words", || {
+            tendmap_testkit::wait_until("its last words", || {
                 victim.told.lock().unwrap().calls.is_some() || !status.success()
             });
             let told = victim.told.lock().unwrap();

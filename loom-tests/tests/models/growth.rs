@@ -155,7 +155,10 @@ fn m07_a_reader_without_a_thread_notices_retirement() {
                 let Some((known, payloads)) = segment.look() else { return };
                 let mut cached = Cached::new(InMemory::default());
                 let generation = Word::new(term(1), payloads[0]);
-                invariant(cached.keep(known, known, generation) == Some(known), "read under one stamp");
+                invariant(
+                    cached.keep(known, known, generation) == Some(known),
+                    "read under one stamp",
+                );
                 let told = told.load(Ordering::Acquire) == 1;
                 // The lookup.
                 let Check::Stale(stamp) = cached.check(&segment.head) else {
