@@ -16,7 +16,6 @@ use tendmap::layout::Geometry;
 use tendmap::segment::Backend;
 use tendmap::sim::{Sim, SimConfig, SimNamespace};
 
-use crate::common;
 use crate::measure::Use;
 use crate::victim::{ROLE, Setup};
 use crate::writer::{Aim, Writer};
