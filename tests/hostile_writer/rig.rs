@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -324,7 +325,9 @@ struct Commands {
 
 impl Commands {
     fn run(&mut self, setup: &Setup) {
-        let Some(program) = option_env!("CARGO_BIN_EXE_tendmap") else {
+        // Cargo names the command line also where it does not build it.
+        let program = option_env!("CARGO_BIN_EXE_tendmap").filter(|at| Path::new(at).exists());
+        let Some(program) = program else {
             if self.runs == 0 {
                 println!("skipped: built without the command line");
             }
