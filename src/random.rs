@@ -8,7 +8,7 @@
 use rustix::rand::{GetRandomFlags, getrandom};
 
 /// A generator unlike any other, in whatever process.
-pub fn dice() -> fastrand::Rng {
+pub fn rng() -> fastrand::Rng {
     let mut seed = [0; 8];
     match getrandom(&mut seed[..], GetRandomFlags::empty()) {
         Ok(8) => fastrand::Rng::with_seed(u64::from_ne_bytes(seed)),

@@ -4,7 +4,7 @@
 //! cargo bench -p tendmap-benches --bench publication [-- --rounds 400]
 //! ```
 //!
-//! Each time is from the call of `Tenure::publish` to its return: the encoding
+//! Each time is from the call of `Ownership::publish` to its return: the encoding
 //! of the map, the comparison with the last one, the stores, the exchange of
 //! the head and the wake-up of whoever waits are all in it.
 
@@ -55,8 +55,8 @@ impl Change {
                     _ => at,
                 };
                 for replica in 0..replicas {
-                    let owner = turned(partitions.owner(partition, replica));
-                    partitions.set_owner(partition, replica, owner);
+                    let owner = turned(partitions.holder(partition, replica));
+                    partitions.set_holder(partition, replica, owner);
                 }
                 if self == Change::All {
                     let regime = partitions.regime(partition);
@@ -103,7 +103,7 @@ fn run(shape: Shape, rounds: usize) {
                 change.make(&mut map, &mut random);
                 let mut published = None;
                 let time =
-                    timed(|| published = owned.tenure.publish(&map).expect("it is the owner"));
+                    timed(|| published = owned.ownership.publish(&map).expect("it is the owner"));
                 let first = round == 0 && turn == 0;
                 assert_eq!(published.is_some(), first || change != Change::Nothing);
                 if round > 0 && turn >= 2 {

@@ -59,7 +59,7 @@ pub fn map(shape: Shape) -> ClusterMap {
         for partition in 0..4096 {
             for replica in 0..shape.replicas {
                 let slot = slots[(partition * 7 + replica + number) % slots.len()];
-                namespace.partitions.set_owner(partition, replica, Some(slot));
+                namespace.partitions.set_holder(partition, replica, Some(slot));
             }
         }
     }

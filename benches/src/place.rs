@@ -3,12 +3,12 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tendmap::map::Capacity;
-use tendmap::segment::{Created, Place, Tenure, create};
+use tendmap::segment::{Created, Ownership, Place, create};
 
 /// A segment that this process owns; gone when dropped.
 pub struct Owned {
     /// Its ownership.
-    pub tenure: Box<Tenure>,
+    pub ownership: Box<Ownership>,
     /// Where it is.
     pub place: Place,
 }
@@ -21,7 +21,7 @@ impl Owned {
         let key = 0xBE00_0000 | (std::process::id() & 0xffff) << 8 | number;
         let place = Place::of_key(key);
         match create(&place, 1, capacity, None).expect("a segment can be made") {
-            Created::Owner(tenure) => Owned { tenure, place },
+            Created::Owner(ownership) => Owned { ownership, place },
             Created::Exists => panic!("key {key:#x} is in use"),
         }
     }

@@ -49,7 +49,7 @@ pub fn map(capacity: Capacity, replicas: u8) -> ClusterMap {
     for partition in 0..PARTITIONS {
         for replica in 0..replicas.into() {
             let slot = Slot::new((owner(partition, 0) + replica) % NODES);
-            namespace.partitions.set_owner(partition, replica, slot);
+            namespace.partitions.set_holder(partition, replica, slot);
         }
     }
     map
@@ -76,7 +76,7 @@ impl Segment {
     /// A new segment with that map published in it.
     pub fn new(map: ClusterMap) -> Segment {
         let mut owned = Owned::new(map.capacity());
-        owned.tenure.publish(&map).expect("the first publication");
+        owned.ownership.publish(&map).expect("the first publication");
         Segment { owned, map, turn: 0 }
     }
 
@@ -85,9 +85,9 @@ impl Segment {
         self.turn += 1;
         let partitions = &mut self.map.namespaces_mut()[0].partitions;
         for partition in changed(self.turn) {
-            partitions.set_owner(partition, 0, Slot::new(owner(partition, self.turn)));
+            partitions.set_holder(partition, 0, Slot::new(owner(partition, self.turn)));
         }
-        self.owned.tenure.publish(&self.map).expect("nobody else owns it");
+        self.owned.ownership.publish(&self.map).expect("nobody else owns it");
     }
 
     /// A router over it, with [`state`] as local state.

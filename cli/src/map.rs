@@ -38,7 +38,7 @@ fn owners<'a>(
     partition: usize,
 ) -> impl Iterator<Item = Option<&'a NodeId>> {
     (0..namespace.routable_replicas()).map(move |replica| {
-        let slot = namespace.partitions.owner(partition, replica)?;
+        let slot = namespace.partitions.holder(partition, replica)?;
         map.nodes.get(slot).map(|node| &node.id)
     })
 }

@@ -87,12 +87,12 @@ fn as_text(status: &Status, problems: &[String], out: &mut dyn Write) -> io::Res
         writeln!(out)?;
         let mut nodes = table(["node", "address", "failures", "age", "last error"], &[2, 3]);
         for node in &status.members {
-            let trouble = node.trouble.as_ref();
-            let error = trouble.and_then(|trouble| trouble.last_error.clone());
+            let health = node.health.as_ref();
+            let error = health.and_then(|health| health.last_error.clone());
             nodes.add_row([
                 node.id.to_string(),
                 node.address.to_string(),
-                trouble.map_or("-".to_owned(), |trouble| trouble.failures.to_string()),
+                health.map_or("-".to_owned(), |health| health.failures.to_string()),
                 node.last_error_age.map_or("-".to_owned(), show),
                 error.unwrap_or_else(|| "-".to_owned()),
             ]);

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use crate::check::{invariant, reach};
 use crate::protocol::{
-    Head, Lost, PublishError, Publisher, Stamp, Term, Word, begin_read, take_over, validate,
+    Head, PublishError, Publisher, Stamp, TakeoverLost, Term, Word, begin_read, take_over, validate,
 };
 use crate::sync::{AtomicU64, Ordering};
 
@@ -78,8 +78,8 @@ impl Segment {
     /// Takes over from the head as seen, under that term.
     ///
     /// # Errors
-    /// [`Lost`] if the head moved meanwhile.
-    pub fn take_over(self: &Rc<Segment>, seen: Head, term: Term) -> Result<Owner, Lost> {
+    /// [`TakeoverLost`] if the head moved meanwhile.
+    pub fn take_over(self: &Rc<Segment>, seen: Head, term: Term) -> Result<Owner, TakeoverLost> {
         let head = take_over(&self.head, seen, term)?;
         self.ledger.borrow_mut().enter(term);
         Ok(Owner { segment: Rc::clone(self), publisher: Publisher::new(term, head) })

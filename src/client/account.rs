@@ -3,7 +3,7 @@
 
 use crate::layout::notes;
 use crate::map::{Departure, Lasting, Matter, Matters, NodeId, Reason};
-use crate::segment::{Ended, Segment, Tenure, boottime_ms};
+use crate::segment::{Ownership, OwnershipLost, Segment, boottime_ms};
 use crate::tend::{Condition, TendReport};
 
 /// The notes of one owner.
@@ -75,14 +75,14 @@ impl Account {
     /// Puts it down.
     ///
     /// # Errors
-    /// [`Ended`].
-    pub fn put(&mut self, tenure: &Tenure) -> Result<(), Ended> {
-        tenure.set_matters(&self.matters)?;
+    /// [`OwnershipLost`].
+    pub fn put(&mut self, ownership: &Ownership) -> Result<(), OwnershipLost> {
+        ownership.set_matters(&self.matters)?;
         if core::mem::take(&mut self.departed) {
-            tenure.set_departures(&self.departures)?;
+            ownership.set_departures(&self.departures)?;
         }
         for (reason, text) in core::mem::take(&mut self.reasons) {
-            tenure.set_reason(reason, &text)?;
+            ownership.set_reason(reason, &text)?;
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use super::error::ConnectError;
 use crate::layout::OwnerWord;
 use crate::map::{ClusterName, NodeId, SnapshotError, Tables, tables};
 use crate::protocol::load_owner;
-use crate::segment::{Candidate, Entry, Personal, Segment, wake};
+use crate::segment::{Candidate, Entry, Segment, WakeMask, wake};
 use crate::tend::{ClusterSource, Identity, TendEvent, Turn};
 
 /// So many passes of the owner, from the request on, show that its map is not
@@ -136,7 +136,7 @@ fn wait_for_passes(
         if !lives || segment.head().retired() || turn.beat().is_break() {
             break;
         }
-        wake(segment.mapping().event(), Some(Personal::owner()));
+        wake(segment.mapping().event(), Some(WakeMask::owner()));
         std::thread::sleep(Duration::from_millis(10));
     }
     Ok(())

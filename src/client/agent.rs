@@ -14,7 +14,7 @@ use super::shared::{Asked, Command, Shared};
 use crate::map::{Capacity, snapshot};
 use crate::protocol::Term;
 use crate::segment::{
-    Created, Inherited, Personal, Place, Search, Segment, SegmentError, Tenure, next_generation,
+    Carryover, Created, Ownership, Place, Search, Segment, SegmentError, WakeMask, next_generation,
     private, quick, retire_and_unlink_unused, search, sweep, wait,
 };
 use crate::tend::ClusterSource;
@@ -22,7 +22,7 @@ use crate::tend::ClusterSource;
 /// How the thread begins.
 pub(super) enum Start {
     /// It made the segment.
-    Owner(Box<Tenure>),
+    Owner(Box<Ownership>),
     /// It found the segment.
     Follower,
 }
@@ -67,7 +67,7 @@ impl Agent {
             self.shared.tell(Event::SecretExposed { path: path.into(), mode });
         }
         let mut part = match self.start.take() {
-            Some(Start::Owner(tenure)) => self.own(*tenure, false),
+            Some(Start::Owner(ownership)) => self.own(*ownership, false),
             _ => self.follow(),
         };
         let mut passages = Pace::new(PASSAGES, PASSAGE_EVERY);
@@ -95,7 +95,7 @@ impl Agent {
                 match &mut part {
                     Part::Owner(own) => {
                         let word = segment.mapping().event();
-                        let woken = wait(word, event, Personal::owner(), pause);
+                        let woken = wait(word, event, WakeMask::owner(), pause);
                         // An event is no request, nor is what this process has
                         // to say to its own thread.
                         let same = word.load(crate::sync::Ordering::Relaxed) == event;
@@ -124,12 +124,12 @@ impl Agent {
 
     /// Begins to own what it followed, unless a map has appeared there meanwhile
     /// that is of another cluster.
-    fn enter(&mut self, tenure: Tenure, takeover: bool) -> (Part, Duration) {
+    fn enter(&mut self, ownership: Ownership, takeover: bool) -> (Part, Duration) {
         if !self.shared.is_admitted() {
-            let (asked, segment) = (self.shared.asked(), tenure.segment().clone());
+            let (asked, segment) = (self.shared.asked(), ownership.segment().clone());
             match self.check(&segment) {
                 Err(error) if error.is_other_cluster() => {
-                    tenure.release();
+                    ownership.release();
                     self.refuse(error, asked);
                     return (self.follow(), Duration::ZERO);
                 }
@@ -137,21 +137,21 @@ impl Agent {
                 _ => self.shared.admit(),
             }
         }
-        (self.own(tenure, takeover), Duration::ZERO)
+        (self.own(ownership, takeover), Duration::ZERO)
     }
 
-    fn own(&mut self, mut tenure: Tenure, takeover: bool) -> Part {
+    fn own(&mut self, mut ownership: Ownership, takeover: bool) -> Part {
         self.shared.set_role(Role::Owner);
         self.shared.tell(Event::Owner {
-            generation: tenure.segment().identity().generation,
-            term: tenure.term().get(),
+            generation: ownership.segment().identity().generation,
+            term: ownership.term().get(),
             takeover,
         });
-        tenure.set_checksums(self.shared.config.checksums);
-        let mut map = tenure.last_map();
+        ownership.set_checksums(self.shared.config.checksums);
+        let mut map = ownership.last_map();
         self.shared.config.raise(&mut map);
         self.source.start(map);
-        Part::Owner(Box::new(Own::new(tenure, &self.shared)))
+        Part::Owner(Box::new(Own::new(ownership, &self.shared)))
     }
 
     fn follow(&mut self) -> Part {
@@ -167,8 +167,8 @@ impl Agent {
             Turned::Wait(pause) => (Part::Owner(own), pause),
             Turned::Fenced => {
                 self.source.stop();
-                let term = own.tenure.term().get();
-                own.tenure.fenced();
+                let term = own.ownership.term().get();
+                own.ownership.fenced();
                 // Whoever is told of it finds it so.
                 self.shared.set_role(Role::Follower);
                 self.shared.tell(Event::Fenced { term });
@@ -176,8 +176,8 @@ impl Agent {
             }
             Turned::Retired => {
                 self.source.stop();
-                let segment = own.tenure.segment().clone();
-                own.tenure.fenced();
+                let segment = own.ownership.segment().clone();
+                own.ownership.fenced();
                 self.succeed(&segment)
             }
         }
@@ -195,9 +195,9 @@ impl Agent {
                     if self.shared.awaited() { pause.min(Duration::from_millis(5)) } else { pause };
                 (Part::Follower(follow), pause)
             }
-            Ok(Seen::Owner(tenure)) => {
+            Ok(Seen::Owner(ownership)) => {
                 follow.leave(segment);
-                self.enter(*tenure, true)
+                self.enter(*ownership, true)
             }
             Ok(Seen::Retired) => {
                 follow.leave(segment);
@@ -260,12 +260,12 @@ impl Agent {
             self.unbuilt = None;
         }
         match found {
-            Ok(Some(Start::Owner(tenure))) => {
-                let segment = tenure.segment().clone();
+            Ok(Some(Start::Owner(ownership))) => {
+                let segment = ownership.segment().clone();
                 if let Err(error) = self.move_to(&segment) {
                     self.shared.tell(Event::Trouble { error: error.to_string() });
                 }
-                self.enter(*tenure, false)
+                self.enter(*ownership, false)
             }
             Ok(Some(Start::Follower)) => (self.follow(), Duration::ZERO),
             Ok(None) => (self.follow(), Duration::ZERO),
@@ -299,9 +299,9 @@ impl Agent {
             // Nothing but damage retires a private map under its owner, and nobody
             // but this process can have it: it begins with a new one.
             let capacity = old.geometry().capacity();
-            let tenure = private(capacity, old.head().sequence())?;
-            self.move_to(tenure.segment())?;
-            return Ok(Some(Start::Owner(Box::new(tenure))));
+            let ownership = private(capacity, old.head().sequence())?;
+            self.move_to(ownership.segment())?;
+            return Ok(Some(Start::Owner(Box::new(ownership))));
         }
         let place = self.shared.config.place();
         let mut old = old.clone();
@@ -346,8 +346,8 @@ impl Agent {
                     Err(error) => Err(error),
                 };
                 lock.unlock(byte);
-                if let Some(tenure) = built? {
-                    return Ok(Some(Start::Owner(tenure)));
+                if let Some(ownership) = built? {
+                    return Ok(Some(Start::Owner(ownership)));
                 }
                 continue;
             }
@@ -360,7 +360,7 @@ impl Agent {
         &self,
         old: &Arc<Segment>,
         generation: u64,
-    ) -> Result<Option<Box<Tenure>>, SegmentError> {
+    ) -> Result<Option<Box<Ownership>>, SegmentError> {
         let config = &self.shared.config;
         let place = config.place();
         let (there, wanted) = (old.geometry().capacity(), config.capacity());
@@ -371,7 +371,7 @@ impl Agent {
             partitions: there.partitions,
         };
         let last = snapshot(old.mapping()).ok();
-        let inherited = last.as_ref().map(|last| Inherited {
+        let inherited = last.as_ref().map(|last| Carryover {
             sequence: last.sequence,
             table_generation: last.table_generation,
             map: &last.map,
@@ -385,10 +385,10 @@ impl Agent {
             return Ok(None);
         }
         match prepared.link()? {
-            Created::Owner(tenure) => {
+            Created::Owner(ownership) => {
                 // What could not be swept stays, as `ls` shows.
                 let _ = sweep(&place);
-                Ok(Some(tenure))
+                Ok(Some(ownership))
             }
             Created::Exists => Ok(None),
         }
@@ -409,7 +409,7 @@ impl Agent {
             self.shared.tell(Event::Trouble { error: error.to_string() });
         }
         match part {
-            Part::Owner(own) => own.tenure.release(),
+            Part::Owner(own) => own.ownership.release(),
             Part::Follower(_) => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::random::dice;
+use crate::random::rng;
 
 /// The interval grows to at most so many times what it is.
 const GROWTH: u32 = 8;
@@ -32,7 +32,7 @@ impl Backoff {
 
     /// To the next look for an answer, spread like the pauses.
     pub fn glance(&self, interval: Duration) -> Duration {
-        interval.mul_f64(1.0 + dice().f64() / 4.0)
+        interval.mul_f64(1.0 + rng().f64() / 4.0)
     }
 
     /// A pass succeeded, a server answered, or somebody asks for a pass: begin
@@ -48,7 +48,7 @@ impl Backoff {
         }
         let factor = 1_u32.checked_shl(self.failures - 1).unwrap_or(GROWTH).clamp(1, GROWTH);
         let grown = interval.saturating_mul(factor).min(LONGEST.max(interval));
-        grown.mul_f64(1.0 + dice().f64() / 4.0)
+        grown.mul_f64(1.0 + rng().f64() / 4.0)
     }
 }
 

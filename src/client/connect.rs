@@ -417,9 +417,9 @@ fn alone(
     source: Box<dyn ClusterSource>,
     waits: bool,
 ) -> Result<(Open, Asked), ConnectError> {
-    let tenure = private(config.capacity(), 0)?;
-    let current = Current::new(None, tenure.segment())?;
-    spawn(config, source, Arc::new(current), Start::Owner(Box::new(tenure)), true, waits)
+    let ownership = private(config.capacity(), 0)?;
+    let current = Current::new(None, ownership.segment())?;
+    spawn(config, source, Arc::new(current), Start::Owner(Box::new(ownership)), true, waits)
 }
 
 fn spawn(
@@ -465,11 +465,11 @@ fn open(config: &Config) -> Result<(Arc<Segment>, Start), ConnectError> {
             return Ok((segment, Start::Follower));
         }
         check_backend(&place)?;
-        if let Created::Owner(tenure) = create(&place, next, config.capacity(), None)? {
+        if let Created::Owner(ownership) = create(&place, next, config.capacity(), None)? {
             // What crashed processes left; not being able to is no reason to
             // fail.
             let _ = sweep(&place);
-            return Ok((tenure.segment().clone(), Start::Owner(tenure)));
+            return Ok((ownership.segment().clone(), Start::Owner(ownership)));
         }
         // Others were faster, and theirs is gone by now.
         if attempt == MAX_ATTEMPTS {

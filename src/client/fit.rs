@@ -76,9 +76,9 @@ impl Fit {
             }
             for partition in 0..to.partitions.len().min(from.partitions.len()) {
                 for replica in 0..to.partitions.max_replicas() {
-                    let owner = from.partitions.owner(partition, replica);
+                    let owner = from.partitions.holder(partition, replica);
                     let here = owner.and_then(|slot| slots.get(slot.index()).copied().flatten());
-                    to.partitions.set_owner(partition, replica, here);
+                    to.partitions.set_holder(partition, replica, here);
                 }
                 to.partitions.set_regime(partition, from.partitions.regime(partition));
             }
@@ -114,7 +114,7 @@ mod tests {
         for partition in 0..8 {
             for replica in 0..usize::from(replicas) {
                 let slot = slots[(partition + replica) % slots.len()];
-                namespace.partitions.set_owner(partition, replica, Some(slot));
+                namespace.partitions.set_holder(partition, replica, Some(slot));
             }
         }
         map
@@ -123,7 +123,7 @@ mod tests {
     fn masters(map: &ClusterMap) -> Vec<String> {
         let id = |slot| map.nodes.get(slot).unwrap().id.to_string();
         let partitions = &map.namespaces()[0].partitions;
-        (0..8).map(|p| partitions.owner(p, 0).map_or("-".into(), id)).collect()
+        (0..8).map(|p| partitions.holder(p, 0).map_or("-".into(), id)).collect()
     }
 
     #[test]
@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(masters(fit.map()), ["A", "B", "A", "B", "A", "B", "A", "B"]);
         assert_eq!(fit.take(&whole(&["C", "A", "B"], 2)), 1, "C finds no place");
         assert_eq!(masters(fit.map()), ["-", "A", "B", "-", "A", "B", "-", "A"]);
-        assert_eq!(fit.map().namespaces()[0].partitions.owner(0, 1), Slot::new(0));
+        assert_eq!(fit.map().namespaces()[0].partitions.holder(0, 1), Slot::new(0));
     }
 
     #[test]
@@ -155,7 +155,7 @@ mod tests {
         map.namespace_entry(NamespaceName::new("bar").unwrap()).unwrap();
         let namespace = &mut map.namespaces_mut()[0];
         namespace.replication_factor = 3;
-        namespace.partitions.set_owner(0, 2, Slot::new(0));
+        namespace.partitions.set_holder(0, 2, Slot::new(0));
         assert_eq!(fit.take(&map), 2, "bar, and a third replica of test");
         assert_eq!(fit.map().namespaces().len(), 1);
         map.remove_namespace(&NamespaceName::new("test").unwrap());

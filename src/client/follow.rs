@@ -13,7 +13,7 @@ use super::standby::{POLL, Rank, Standing};
 use crate::layout::OwnerWord;
 use crate::map::{ClusterMap, snapshot};
 use crate::protocol::load_owner;
-use crate::segment::{Candidate, Entry, Personal, Segment, SegmentError, Tenure};
+use crate::segment::{Candidate, Entry, Ownership, Segment, SegmentError, WakeMask};
 use crate::sync::Ordering;
 use crate::tend::{ClusterSource, Condition, TendError, TendEvent, TendReport, Turn};
 
@@ -30,7 +30,7 @@ pub(super) enum Seen {
     /// Still a follower; sleep so long.
     Wait(Duration),
     /// It is owner now.
-    Owner(Box<Tenure>),
+    Owner(Box<Ownership>),
     /// The segment is retired.
     Retired,
 }
@@ -160,7 +160,7 @@ impl Follow {
     }
 
     /// Sleeps until the next look.
-    pub fn sleep(&mut self, segment: &Segment, seen: u64, personal: Personal, pause: Duration) {
+    pub fn sleep(&mut self, segment: &Segment, seen: u64, personal: WakeMask, pause: Duration) {
         self.standing.sleep(segment, seen, personal, pause);
     }
 
@@ -195,7 +195,7 @@ impl Follow {
 
     fn enter(&mut self, segment: &Arc<Segment>, hung: bool) -> Result<Seen, SegmentError> {
         Ok(match self.candidate.enter(segment, hung)? {
-            Entry::Owner(tenure) => Seen::Owner(tenure),
+            Entry::Owner(ownership) => Seen::Owner(ownership),
             Entry::Retired => Seen::Retired,
             Entry::Held => Seen::Wait(self.standing.pause()),
             _ => Seen::Wait(BUSY),

@@ -10,10 +10,10 @@ use super::fit::Fit;
 use super::own::Own;
 use super::shared::Shared;
 use crate::layout::OwnerWord;
-use crate::map::{Capacity, ClusterMap, Image, Reason};
+use crate::map::{Capacity, ClusterMap, FrameExtent, Reason};
 use crate::segment::{
-    Created, Ended, Inherited, NotPublished, Place, Prepared, Segment, SegmentError, Tenure,
-    boottime_ms, next_generation, private, sweep,
+    Carryover, Created, NotPublished, Ownership, OwnershipLost, Place, Segment, SegmentBuilder,
+    SegmentError, boottime_ms, next_generation, private, sweep,
 };
 
 /// How often an owner that could not make a larger segment tries again.
@@ -36,14 +36,14 @@ impl Own {
         &mut self,
         shared: &Shared,
         map: &ClusterMap,
-    ) -> Result<Partly, Ended> {
-        let mut fit = self.fit.take().unwrap_or_else(|| Fit::new(self.tenure.segment()));
+    ) -> Result<Partly, OwnershipLost> {
+        let mut fit = self.fit.take().unwrap_or_else(|| Fit::new(self.ownership.segment()));
         let refused = fit.take(map);
         if refused > 0 && self.grow(shared, map)? {
             let (nodes, namespaces) = (map.nodes.len(), map.namespaces().len());
             return Ok(Partly { outcome: Ok(None), refused: 0, nodes, namespaces });
         }
-        let outcome = self.tenure.publish(fit.map());
+        let outcome = self.ownership.publish(fit.map());
         let (nodes, namespaces) = (fit.map().nodes.len(), fit.map().namespaces().len());
         self.fit = Some(fit);
         Ok(Partly { outcome, refused, nodes, namespaces })
@@ -52,17 +52,17 @@ impl Own {
     /// Replaces the segment by a larger one with the map published in it;
     /// whether it did. Lookups go on all the time: in the old one until the new
     /// one is there.
-    fn grow(&mut self, shared: &Shared, map: &ClusterMap) -> Result<bool, Ended> {
+    fn grow(&mut self, shared: &Shared, map: &ClusterMap) -> Result<bool, OwnershipLost> {
         if self.no_room.is_some_and(|(_, at)| at.elapsed() < AGAIN) {
             return Ok(false);
         }
-        let old = self.tenure.segment().clone();
+        let old = self.ownership.segment().clone();
         let grown = match old.is_shared() {
             true => self.grow_shared(shared, &old, map)?,
             false => self.grow_private(&old, map),
         };
-        let mut tenure = match grown {
-            Ok(tenure) => tenure,
+        let mut ownership = match grown {
+            Ok(ownership) => ownership,
             Err(error) => {
                 let (kind, text) = (discriminant(&error), error.to_string());
                 self.account.explain(Reason::Shortage, &text);
@@ -75,15 +75,15 @@ impl Own {
             }
         };
         self.no_room = None;
-        tenure.set_checksums(shared.config.checksums);
-        tenure.set(OwnerWord::TendIntervalMs, self.interval.as_millis() as u64);
-        tenure.set_hosts(hosts_hash(&shared.config));
-        tenure.set(OwnerWord::TendedMs, boottime_ms());
-        let segment = tenure.segment().clone();
+        ownership.set_checksums(shared.config.checksums);
+        ownership.set(OwnerWord::TendIntervalMs, self.interval.as_millis() as u64);
+        ownership.set_hosts(hosts_hash(&shared.config));
+        ownership.set(OwnerWord::TendedMs, boottime_ms());
+        let segment = ownership.segment().clone();
         if let Err(error) = shared.current.replace(&segment) {
             shared.tell(Event::Trouble { error: error.to_string() });
         }
-        std::mem::replace(&mut self.tenure, tenure).fenced();
+        std::mem::replace(&mut self.ownership, ownership).fenced();
         self.account.again();
         self.published = Some(Instant::now());
         // A private map has no business in the directory of shared ones.
@@ -105,15 +105,15 @@ impl Own {
         shared: &Shared,
         old: &Segment,
         map: &ClusterMap,
-    ) -> Result<Result<Tenure, SegmentError>, Ended> {
+    ) -> Result<Result<Ownership, SegmentError>, OwnershipLost> {
         let place = shared.config.place();
         if let Some(user) = old.user_that_keeps_the_key() {
             let at = old.location().expect("a shared segment");
             return Ok(Err(SegmentError::KeyOfAnother { at, user }));
         }
-        let inherited = Inherited {
+        let inherited = Carryover {
             sequence: old.head().sequence() + 1,
-            table_generation: self.tenure.table_generation(),
+            table_generation: self.ownership.table_generation(),
             map,
         };
         let there = old.geometry().capacity();
@@ -123,25 +123,25 @@ impl Own {
             Ok(prepared) => prepared,
             Err(error) => return Ok(Err(error)),
         };
-        self.tenure.retire()?;
+        self.ownership.retire()?;
         match prepared.link() {
-            Ok(Created::Owner(mut tenure)) => {
+            Ok(Created::Owner(mut ownership)) => {
                 // Only to know what it published.
-                tenure.last_map();
-                Ok(Ok(*tenure))
+                ownership.last_map();
+                Ok(Ok(*ownership))
             }
-            Ok(Created::Exists) | Err(_) => Err(Ended::Fenced),
+            Ok(Created::Exists) | Err(_) => Err(OwnershipLost::Fenced),
         }
     }
 
-    fn grow_private(&mut self, old: &Segment, map: &ClusterMap) -> Result<Tenure, SegmentError> {
+    fn grow_private(&mut self, old: &Segment, map: &ClusterMap) -> Result<Ownership, SegmentError> {
         let there = old.geometry().capacity();
         let made = first_of(&rooms(there, map), |room| private(room, old.head().sequence()));
-        let mut tenure = made?;
-        tenure.publish(map).expect("it was made to fit, and nobody else has it");
+        let mut ownership = made?;
+        ownership.publish(map).expect("it was made to fit, and nobody else has it");
         // Its routers look for the successor when they find it retired.
-        self.tenure.retire().expect("nobody else has it");
-        Ok(tenure)
+        self.ownership.retire().expect("nobody else has it");
+        Ok(ownership)
     }
 }
 
@@ -153,9 +153,9 @@ pub(super) fn build(
     place: &Place,
     generation: u64,
     rooms: &[Capacity],
-    inherited: Option<Inherited<'_>>,
-) -> Result<Prepared, SegmentError> {
-    first_of(rooms, |room| Prepared::build(place, generation, room, inherited))
+    inherited: Option<Carryover<'_>>,
+) -> Result<SegmentBuilder, SegmentError> {
+    first_of(rooms, |room| SegmentBuilder::build(place, generation, room, inherited))
 }
 
 fn first_of<T>(
@@ -213,11 +213,11 @@ pub(super) fn least(there: Capacity, map: &ClusterMap) -> Capacity {
 /// Whether this process could publish the whole of a map in the place of that
 /// segment.
 pub(super) fn has_room(segment: &Segment, config: &Config, map: &ClusterMap) -> bool {
-    if Image::of(map, segment.geometry()).is_ok() || Fit::new(segment).take(map) == 0 {
+    if FrameExtent::of(map, segment.geometry()).is_ok() || Fit::new(segment).take(map) == 0 {
         return true;
     }
     let place = config.place();
-    let inherited = Inherited { sequence: segment.head().sequence(), table_generation: 0, map };
+    let inherited = Carryover { sequence: segment.head().sequence(), table_generation: 0, map };
     let rooms = rooms(segment.geometry().capacity(), map);
     next_generation(&place, segment.identity().generation)
         .and_then(|next| build(&place, next, &rooms, Some(inherited)))
@@ -239,7 +239,7 @@ mod tests {
         for (replicas, room) in [(1, 3), (3, 3), (4, 6), (6, 6), (7, 9), (254, 255), (255, 255)] {
             let namespace = &mut map.namespaces_mut()[0];
             namespace.replication_factor = replicas;
-            namespace.partitions.set_owner(0, usize::from(replicas) - 1, Slot::new(0));
+            namespace.partitions.set_holder(0, usize::from(replicas) - 1, Slot::new(0));
             let rooms = rooms(there, &map);
             assert_eq!(rooms[0].max_replicas, room, "{replicas}");
             assert_eq!((rooms[0].max_nodes, rooms.last().unwrap().max_namespaces), (3, 1));

@@ -15,7 +15,7 @@ use super::error::ConnectError;
 use super::event::Role;
 use super::shared::Shared;
 use crate::layout::ForkLocal;
-use crate::segment::{Backend, Personal, wake};
+use crate::segment::{Backend, WakeMask, wake};
 use crate::tend::ClusterSource;
 use crate::thread;
 
@@ -125,7 +125,7 @@ pub(super) struct Open {
     pub handle: Arc<Handle>,
     closed: AtomicBool,
     /// Under which the threads sleep that wait for a change.
-    waiters: Personal,
+    waiters: WakeMask,
     waiting: AtomicUsize,
 }
 
@@ -141,7 +141,7 @@ impl Drop for Waiting<'_> {
 impl Open {
     fn new(handle: Arc<Handle>) -> Open {
         let (closed, waiting) = (AtomicBool::new(false), AtomicUsize::new(0));
-        Open { handle, closed, waiters: Personal::random(), waiting }
+        Open { handle, closed, waiters: WakeMask::random(), waiting }
     }
 
     /// Whether it was closed, or its thread has ended by a defect.
@@ -156,7 +156,7 @@ impl Open {
     }
 
     /// This thread waits for a change, under that bit.
-    pub fn waiting(&self) -> (Waiting<'_>, Personal) {
+    pub fn waiting(&self) -> (Waiting<'_>, WakeMask) {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         (Waiting(self), self.waiters)
     }

@@ -124,14 +124,14 @@ impl Status {
         let what = match matter {
             Matter::FailedPass => format!("tending fails{}", why(&self.last_error)),
             Matter::FailingNodes => {
-                let named = self.named(|node| node.trouble.as_ref()?.failures.checked_sub(1));
+                let named = self.named(|node| node.health.as_ref()?.failures.checked_sub(1));
                 format!("{} can't be asked{named}", nodes())
             }
             Matter::BadReplies => {
                 let recent = self.interval() * 3 + Duration::from_secs(2);
                 let bad = |node: &NodeStatus| {
                     let age = node.last_error_age.filter(|&age| age <= recent)?;
-                    (node.trouble.as_ref()?.failures == 0).then_some(age)
+                    (node.health.as_ref()?.failures == 0).then_some(age)
                 };
                 format!("the replies of {} can't be used{}", nodes(), self.named(bad))
             }
@@ -183,7 +183,7 @@ impl Status {
     /// error.
     fn named<T>(&self, applies: impl Fn(&NodeStatus) -> Option<T>) -> String {
         let name = |node: &NodeStatus| {
-            let error = node.trouble.as_ref().and_then(|trouble| trouble.last_error.as_deref());
+            let error = node.health.as_ref().and_then(|health| health.last_error.as_deref());
             format!("{} at {}: {}", node.id, node.address, error.unwrap_or("not known why"))
         };
         let all: Vec<&NodeStatus> =

@@ -15,7 +15,9 @@ use super::grow::Partly;
 use super::shared::Shared;
 use crate::layout::OwnerWord;
 use crate::map::{Matter, NodeId, Reason};
-use crate::segment::{Ended, NotPublished, SegmentError, Tenure, Watch, boottime_ms, sweep};
+use crate::segment::{
+    NotPublished, Ownership, OwnershipLost, SegmentError, Watch, boottime_ms, sweep,
+};
 use crate::tend::{ClusterSource, TendError, TendEvent, TendReport, Turn};
 
 /// An owner looks up so often, whatever its interval: a wake-up to a changed
@@ -37,7 +39,7 @@ pub(super) enum Turned {
 
 /// An owner.
 pub(super) struct Own {
-    pub tenure: Tenure,
+    pub ownership: Ownership,
     pub(super) interval: Duration,
     threshold: Duration,
     /// When the last pass began.
@@ -64,14 +66,14 @@ pub(super) struct Own {
 }
 
 impl Own {
-    pub fn new(tenure: Tenure, shared: &Shared) -> Own {
+    pub fn new(ownership: Ownership, shared: &Shared) -> Own {
         let interval = shared.tend_interval();
-        tenure.set(OwnerWord::TendIntervalMs, interval.as_millis() as u64);
-        tenure.set_hosts(hosts_hash(&shared.config));
-        let account = Account::new(tenure.segment());
+        ownership.set(OwnerWord::TendIntervalMs, interval.as_millis() as u64);
+        ownership.set_hosts(hosts_hash(&shared.config));
+        let account = Account::new(ownership.segment());
         let now = Instant::now();
         Own {
-            tenure,
+            ownership,
             interval,
             threshold: shared.config.shm_takeover_threshold,
             begun: now,
@@ -93,13 +95,17 @@ impl Own {
     pub fn turn(&mut self, shared: &Shared, source: &mut dyn ClusterSource) -> Turned {
         match self.step(shared, source) {
             Ok(pause) => Turned::Wait(pause),
-            Err(_) if self.tenure.segment().head().retired() => Turned::Retired,
+            Err(_) if self.ownership.segment().head().retired() => Turned::Retired,
             Err(_) => Turned::Fenced,
         }
     }
 
-    fn step(&mut self, shared: &Shared, source: &mut dyn ClusterSource) -> Result<Duration, Ended> {
-        self.tenure.turn()?;
+    fn step(
+        &mut self,
+        shared: &Shared,
+        source: &mut dyn ClusterSource,
+    ) -> Result<Duration, OwnershipLost> {
+        self.ownership.turn()?;
         self.heal(shared)?;
         self.follow_interval(shared);
         let begun = Instant::now();
@@ -130,9 +136,13 @@ impl Own {
     }
 
     /// Whether any server answers again.
-    fn glance(&mut self, shared: &Shared, source: &mut dyn ClusterSource) -> Result<bool, Ended> {
+    fn glance(
+        &mut self,
+        shared: &Shared,
+        source: &mut dyn ClusterSource,
+    ) -> Result<bool, OwnershipLost> {
         let mut turn =
-            OwnerTurn { tenure: &mut self.tenure, shared, ended: None, left: Vec::new() };
+            OwnerTurn { ownership: &mut self.ownership, shared, ended: None, left: Vec::new() };
         let anybody = source.glance(&mut turn);
         turn.ended.map_or(Ok(anybody), Err)
     }
@@ -152,7 +162,7 @@ impl Own {
         let interval = shared.tend_interval();
         if interval != self.interval {
             self.interval = interval;
-            self.tenure.set(OwnerWord::TendIntervalMs, interval.as_millis() as u64);
+            self.ownership.set(OwnerWord::TendIntervalMs, interval.as_millis() as u64);
             self.due = self.begun + self.pause();
         }
     }
@@ -179,8 +189,8 @@ impl Own {
     /// make it so: if its name leads elsewhere, if newcomers would refuse it, or
     /// if a higher generation is there, it is retired and everybody moves. That
     /// one may be retired itself: then it has a newer map, and is succeeded.
-    fn heal(&mut self, shared: &Shared) -> Result<(), Ended> {
-        let segment = self.tenure.segment().clone();
+    fn heal(&mut self, shared: &Shared) -> Result<(), OwnershipLost> {
+        let segment = self.ownership.segment().clone();
         // Where this process sees another directory, or none, the others of the
         // segment see what they saw before.
         if !segment.is_shared() || segment.is_unseen() {
@@ -199,7 +209,7 @@ impl Own {
         if let Some(error) = segment.lock().and_then(|lock| lock.occupant()) {
             shared.tell(Event::Trouble { error: error.to_string() });
         }
-        self.tenure.retire()?;
+        self.ownership.retire()?;
         if higher {
             // Who made that one has swept already, when this one still lived.
             let _ = sweep(&place);
@@ -208,13 +218,17 @@ impl Own {
             // Nobody will find it any more, to remove it.
             segment.remove_lost_lock();
         }
-        Err(Ended::Fenced)
+        Err(OwnershipLost::Fenced)
     }
 
-    fn tend(&mut self, shared: &Shared, source: &mut dyn ClusterSource) -> Result<(), Ended> {
+    fn tend(
+        &mut self,
+        shared: &Shared,
+        source: &mut dyn ClusterSource,
+    ) -> Result<(), OwnershipLost> {
         let asked = shared.asked();
         let mut turn =
-            OwnerTurn { tenure: &mut self.tenure, shared, ended: None, left: Vec::new() };
+            OwnerTurn { ownership: &mut self.ownership, shared, ended: None, left: Vec::new() };
         let begun = Instant::now();
         let result = source.tend(&mut turn);
         if let Some(ended) = turn.ended {
@@ -223,8 +237,8 @@ impl Own {
         for (id, reason) in turn.left {
             self.account.left(id, reason);
         }
-        self.tenure.set(OwnerWord::PassUs, begun.elapsed().as_micros() as u64);
-        self.put_troubles(source)?;
+        self.ownership.set(OwnerWord::PassUs, begun.elapsed().as_micros() as u64);
+        self.put_node_healths(source)?;
         if let Some(what) = source.shortage() {
             self.account.explain(Reason::Shortage, what);
         }
@@ -232,7 +246,7 @@ impl Own {
             Ok(report) => self.tended(shared, report),
             Err(TendError::Interrupted) => return Ok(()),
             Err(error) => {
-                self.tenure.add(OwnerWord::TendErrors, 1);
+                self.ownership.add(OwnerWord::TendErrors, 1);
                 let report = source.failed_pass();
                 self.account.pass(&report, true);
                 self.account.explain(Reason::Pass, &error.to_string());
@@ -252,36 +266,36 @@ impl Own {
 
     /// The pass is over: what it found is put down, and who lacks something of
     /// its machine offers the ownership to a process that does not.
-    fn ended(&mut self, shared: &Shared) -> Result<(), Ended> {
-        self.account.put(&self.tenure)?;
+    fn ended(&mut self, shared: &Shared) -> Result<(), OwnershipLost> {
+        self.account.put(&self.ownership)?;
         let lasts = |matter| self.account.get(matter).passes() > FEW;
         let short = lasts(Matter::Shortage) || lasts(Matter::NoRoom);
         // Alone there is nobody to take it.
-        let others = || self.tenure.segment().attached().is_ok_and(|attached| attached > 1);
+        let others = || self.ownership.segment().attached().is_ok_and(|attached| attached > 1);
         let offers = short && others();
-        if self.tenure.offer(offers) && offers {
+        if self.ownership.offer(offers) && offers {
             shared.tell(Event::Offered);
         }
         Ok(())
     }
 
     /// How the nodes fail, for whoever asks how the segment stands.
-    fn put_troubles(&self, source: &dyn ClusterSource) -> Result<(), Ended> {
+    fn put_node_healths(&self, source: &dyn ClusterSource) -> Result<(), OwnershipLost> {
         let mut put = Ok(());
         let fit = self.fit.as_ref();
-        source.troubles(&mut |slot, id, trouble| {
+        source.node_healths(&mut |slot, id, health| {
             // Where a part is published a node may have another slot, or none.
             let slot = fit.map_or(Some(slot), |fit| fit.map().nodes.slot_of(&id));
             if let Some(slot) = slot.filter(|_| put.is_ok()) {
-                put = self.tenure.set_trouble(slot, id, &trouble);
+                put = self.ownership.set_node_health(slot, id, &health);
             }
         });
         put
     }
 
     fn tended(&mut self, shared: &Shared, report: TendReport) {
-        self.tenure.set(OwnerWord::TendedMs, boottime_ms());
-        self.tenure.add(OwnerWord::Tends, 1);
+        self.ownership.set(OwnerWord::TendedMs, boottime_ms());
+        self.ownership.add(OwnerWord::Tends, 1);
         self.account.pass(&report, false);
         self.account.found(Matter::Refused, report.refused as u64, false);
         self.count(report);
@@ -290,18 +304,18 @@ impl Own {
             self.last_error = None;
             shared.tell(Event::TendRecovered { after: since.elapsed() });
         }
-        self.tenure.reclaim();
+        self.ownership.reclaim();
     }
 
     /// Counts what a pass came to, whether it succeeded or not.
     fn count(&mut self, report: TendReport) {
         self.refused = report.refused;
-        self.tenure.set(OwnerWord::Refused, report.refused as u64);
-        self.tenure.set(OwnerWord::Failing, report.nodes_failed as u64);
-        self.tenure.add(OwnerWord::BytesIn, report.bytes_in);
-        self.tenure.add(OwnerWord::BadReplies, report.bad_replies as u64);
+        self.ownership.set(OwnerWord::Refused, report.refused as u64);
+        self.ownership.set(OwnerWord::Failing, report.nodes_failed as u64);
+        self.ownership.add(OwnerWord::BytesIn, report.bytes_in);
+        self.ownership.add(OwnerWord::BadReplies, report.bad_replies as u64);
         let mute = report.nodes_failed.saturating_sub(report.bad_replies);
-        self.tenure.add(OwnerWord::AskErrors, mute as u64);
+        self.ownership.add(OwnerWord::AskErrors, mute as u64);
     }
 
     fn failed(&mut self, shared: &Shared, error: &TendError) {
@@ -313,15 +327,19 @@ impl Own {
             shared.tell(Event::TendFailed { error: text });
         }
         let failed_for = since.elapsed();
-        if failed_for >= self.threshold && self.tenure.abdicate() {
+        if failed_for >= self.threshold && self.ownership.abdicate() {
             shared.tell(Event::Abdicated { failed_for });
         }
     }
 
-    fn publish(&mut self, shared: &Shared, source: &mut dyn ClusterSource) -> Result<(), Ended> {
+    fn publish(
+        &mut self,
+        shared: &Shared,
+        source: &mut dyn ClusterSource,
+    ) -> Result<(), OwnershipLost> {
         let map = source.map();
         // Nothing known yet is no map.
-        if map.nodes.is_empty() && self.tenure.segment().head().sequence() == 0 {
+        if map.nodes.is_empty() && self.ownership.segment().head().sequence() == 0 {
             return Ok(());
         }
         if let Some(at) = self.published {
@@ -330,7 +348,7 @@ impl Own {
             std::thread::sleep(early);
         }
         let fitting = match self.fit {
-            None => self.tenure.publish(map),
+            None => self.ownership.publish(map),
             // Slots that are too high stay so, though nodes leave.
             Some(_) => Ok(None),
         };
@@ -355,8 +373,8 @@ impl Own {
             self.no_room = None;
         }
         self.account.found(Matter::NoRoom, refused as u64, false);
-        self.tenure.set(OwnerWord::Refused, (self.refused + refused) as u64);
-        let segment = self.tenure.segment();
+        self.ownership.set(OwnerWord::Refused, (self.refused + refused) as u64);
+        let segment = self.ownership.segment();
         if segment.head().sequence() > 0 && !shared.has_map() {
             shared.settle(check_cluster(segment, &shared.config), shared.asked());
         }
@@ -366,9 +384,9 @@ impl Own {
 
 /// The owner's side of a pass: its heart beats while the network is waited for.
 struct OwnerTurn<'a> {
-    tenure: &'a mut Tenure,
+    ownership: &'a mut Ownership,
     shared: &'a Shared,
-    ended: Option<Ended>,
+    ended: Option<OwnershipLost>,
     /// Nodes that left the map, and why.
     left: Vec<(NodeId, &'static str)>,
 }
@@ -378,7 +396,7 @@ impl Turn for OwnerTurn<'_> {
         if self.shared.stopping() {
             return ControlFlow::Break(());
         }
-        match self.tenure.beat() {
+        match self.ownership.beat() {
             Ok(()) => ControlFlow::Continue(()),
             Err(ended) => {
                 self.ended = Some(ended);

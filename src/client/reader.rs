@@ -6,7 +6,7 @@ use super::status::{Status, StatusError};
 use crate::map::{Node, Snapshot, SnapshotError, snapshot};
 use crate::route::{PreferredRacks, Router};
 use crate::segment::{
-    Current, Personal, Place, Segment, SegmentError, look, newest, resolved, wake,
+    Current, Place, Segment, SegmentError, WakeMask, look, newest, resolved, wake,
 };
 
 /// A view of a segment: no thread, no connection, no permission to write. It
@@ -83,7 +83,7 @@ impl Reader {
     /// asked; it may not hear it at all. Nothing is written and nobody is
     /// waited for.
     pub fn request_tend(&self) {
-        wake(self.segment().mapping().event(), Some(Personal::owner()));
+        wake(self.segment().mapping().event(), Some(WakeMask::owner()));
     }
 
     /// The whole map as it was published last.

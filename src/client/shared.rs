@@ -10,7 +10,7 @@ use super::config::Config;
 use super::error::ConnectError;
 use super::event::{Event, Role, tell};
 use crate::layout::Lineage;
-use crate::segment::{Current, Personal, wake};
+use crate::segment::{Current, WakeMask, wake};
 use crate::wire::login::Credentials;
 
 /// What handles and thread share.
@@ -18,7 +18,7 @@ use crate::wire::login::Credentials;
 pub(super) struct Shared {
     pub config: Config,
     pub current: Arc<Current>,
-    pub personal: Personal,
+    pub personal: WakeMask,
     /// In nanoseconds.
     tend_interval: AtomicU64,
     /// From the handles to the thread.
@@ -74,7 +74,7 @@ impl Shared {
             tend_interval: AtomicU64::new(nanoseconds(config.tend_interval)),
             config,
             current,
-            personal: Personal::random(),
+            personal: WakeMask::random(),
             commands: unbounded(),
             poked: AtomicBool::new(false),
             stop: AtomicBool::new(false),
@@ -145,7 +145,7 @@ impl Shared {
         let event = segment.mapping().event();
         wake(event, Some(self.personal));
         if self.role() == Role::Owner {
-            wake(event, Some(Personal::owner()));
+            wake(event, Some(WakeMask::owner()));
         }
     }
 

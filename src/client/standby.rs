@@ -10,9 +10,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::random::dice;
+use crate::random::rng;
 use crate::segment::{
-    Death, LockFile, Personal, RESERVE, STANDBY, Segment, SegmentError, Waited, wait,
+    LockFile, ProcessExit, RESERVE, STANDBY, Segment, SegmentError, Waited, WakeMask, wait,
 };
 
 /// How often a follower looks, on average.
@@ -44,7 +44,7 @@ pub(super) struct Standing {
     due: Instant,
     /// The term of the owner whose death is waited for, if its pid can be had
     /// and as long as it lives.
-    death: Option<(u16, Option<Death>)>,
+    death: Option<(u16, Option<ProcessExit>)>,
     /// It has died.
     died: bool,
 }
@@ -72,7 +72,7 @@ impl Standing {
     /// How long to sleep until the next look.
     pub fn pause(&self) -> Duration {
         match self.rank {
-            Rank::Other => POLL.mul_f64(0.75 + 0.5 * dice().f64()),
+            Rank::Other => POLL.mul_f64(0.75 + 0.5 * rng().f64()),
             _ => self.poll(),
         }
     }
@@ -144,13 +144,13 @@ impl Standing {
         if self.rank != Rank::Reserve {
             self.death = None;
         } else if self.death.as_ref().is_none_or(|(watched, _)| *watched != term) {
-            self.death = Some((term, lock.and_then(|lock| Death::of(lock, term.into()))));
+            self.death = Some((term, lock.and_then(|lock| ProcessExit::of(lock, term.into()))));
         }
     }
 
     /// Sleeps until the event word is no longer as `seen`, at most that long;
     /// a reserve until the owner dies.
-    pub fn sleep(&mut self, segment: &Segment, seen: u64, personal: Personal, pause: Duration) {
+    pub fn sleep(&mut self, segment: &Segment, seen: u64, personal: WakeMask, pause: Duration) {
         let event = segment.mapping().event();
         match &mut self.death {
             Some((_, death @ Some(_))) => {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::reader::Reader;
 use crate::layout::{LAYOUT_VERSION, OwnerWord, shm_stat};
 use crate::map::{
-    Departure, Lasting, Matter, Matters, Node, NodeId, Reason, Slot, Snapshot, SnapshotError,
-    Trouble, snapshot,
+    Departure, Lasting, Matter, Matters, Node, NodeHealth, NodeId, Reason, Slot, Snapshot,
+    SnapshotError, snapshot,
 };
 use crate::protocol::{Head, load_owner};
 use crate::segment::{
@@ -49,7 +49,7 @@ pub struct NodeStatus {
     /// Its address.
     pub address: SocketAddr,
     /// How it fails the owner; `None` if the owner has not told, or just tells.
-    pub trouble: Option<Trouble>,
+    pub health: Option<NodeHealth>,
     /// Since its last error; `None` if there was none.
     pub last_error_age: Option<Duration>,
 }
@@ -228,10 +228,10 @@ impl Status {
         let map = last.map(|last| &last.map);
         let mapping = segment.mapping();
         let member = |(slot, node): (Slot, &Node)| {
-            let trouble = Trouble::read(mapping.trouble(slot.index()), head, node.id);
+            let health = NodeHealth::read(mapping.node_health(slot.index()), head, node.id);
             let last_error_age =
-                trouble.as_ref().and_then(|trouble| owner.since(trouble.last_error_ms));
-            NodeStatus { id: node.id, address: node.address, trouble, last_error_age }
+                health.as_ref().and_then(|health| owner.since(health.last_error_ms));
+            NodeStatus { id: node.id, address: node.address, health, last_error_age }
         };
         let condition = |(matter, lasting): (Matter, Lasting)| ConditionStatus {
             matter,

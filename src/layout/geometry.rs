@@ -43,8 +43,8 @@ pub mod frame {
     /// Words before the racks, one a slot: `present:1 | rack:32`.
     pub const NAMESPACE_WORDS: usize = 8;
 
-    /// Words of a slot's trouble record, which lies behind both frames.
-    pub const TROUBLE_WORDS: usize = 32;
+    /// Words of a slot's health record, which lies behind both frames.
+    pub const HEALTH_WORDS: usize = 32;
 
     static_assertions::const_assert!(CLUSTER_NAME + 1 + 64usize.div_ceil(6) <= PREFIX);
     static_assertions::const_assert!(NODE_ID + 19usize.div_ceil(6) <= NODE_IP);
@@ -53,7 +53,7 @@ pub mod frame {
     static_assertions::const_assert!(NAMESPACE_NAME + 31usize.div_ceil(6) <= NAMESPACE_WORDS);
 }
 
-/// What the owner notes of itself and its passes, behind the trouble records.
+/// What the owner notes of itself and its passes, behind the node health records.
 /// Like those it is part of no publication.
 pub mod notes {
     /// Words that count for how many passes something has lasted, one a matter;
@@ -92,7 +92,7 @@ pub struct Geometry {
     arrays: usize,
     array_words: usize,
     frame_words: usize,
-    trouble_words: usize,
+    health_words: usize,
 }
 
 impl Geometry {
@@ -122,14 +122,14 @@ impl Geometry {
         let all = array_words.checked_mul(capacity.max_namespaces)?;
         let frame_words = arrays.checked_add(all)?.checked_next_multiple_of(4096 / WORD)?;
         // Two pages at a time, so that a length tells whether it can be one.
-        let trouble_words = capacity
+        let health_words = capacity
             .max_nodes
-            .checked_mul(frame::TROUBLE_WORDS)?
+            .checked_mul(frame::HEALTH_WORDS)?
             .checked_add(notes::WORDS)?
             .checked_next_multiple_of(2 * 4096 / WORD)?;
         let bytes = frame_words
             .checked_mul(2)?
-            .checked_add(trouble_words)?
+            .checked_add(health_words)?
             .checked_mul(WORD)?
             .checked_add(FRAMES)?;
         isize::try_from(bytes).ok()?;
@@ -141,7 +141,7 @@ impl Geometry {
             arrays,
             array_words,
             frame_words,
-            trouble_words,
+            health_words,
         })
     }
 
@@ -152,7 +152,7 @@ impl Geometry {
 
     /// Bytes of the whole segment.
     pub fn total_bytes(&self) -> usize {
-        FRAMES + (2 * self.frame_words + self.trouble_words) * WORD
+        FRAMES + (2 * self.frame_words + self.health_words) * WORD
     }
 
     /// Words of one frame.
@@ -165,15 +165,15 @@ impl Geometry {
         FRAMES / WORD + (frame & 1) * self.frame_words
     }
 
-    /// Index of the first word of a slot's trouble record, from the segment's
+    /// Index of the first word of a slot's health record, from the segment's
     /// start.
-    pub fn trouble(&self, slot: usize) -> usize {
-        self.frame_start(0) + 2 * self.frame_words + slot * frame::TROUBLE_WORDS
+    pub fn node_health(&self, slot: usize) -> usize {
+        self.frame_start(0) + 2 * self.frame_words + slot * frame::HEALTH_WORDS
     }
 
     /// Index of the first word of the owner's notes, from the segment's start.
     pub fn notes(&self) -> usize {
-        self.trouble(self.capacity.max_nodes)
+        self.node_health(self.capacity.max_nodes)
     }
 
     /// Words of the tables: everything before the routing arrays.
@@ -253,7 +253,7 @@ mod tests {
             }
             let last = parts.last().unwrap();
             prop_assert!(last.0 + last.1 <= g.frame_words());
-            prop_assert_eq!(g.trouble(0), g.frame_start(1) + g.frame_words());
+            prop_assert_eq!(g.node_health(0), g.frame_start(1) + g.frame_words());
             prop_assert!((g.notes() + notes::WORDS) * WORD <= g.total_bytes());
             prop_assert_eq!((g.total_bytes() - FRAMES) % (2 * 4096), 0);
         }

@@ -162,7 +162,7 @@ impl Mapping {
         // SAFETY: the memory lives as long as `self` in the process that mapped
         // it. (A forked child has no writable mapping of a shared segment:
         // whoever has forked, which is unsafe, must ask `is_there` before it uses
-        // an inherited one, as `Tenure` does.) It is page-aligned and at
+        // an inherited one, as `Ownership` does.) It is page-aligned and at
         // least so many words long (checked when it was mapped; the pages of a
         // file are reserved, so no access faults). Any bits are valid words,
         // and every access by any process is atomic. Through a read-only
@@ -194,13 +194,13 @@ impl Mapping {
         &self.words()[word.index()]
     }
 
-    /// A slot's trouble record; empty if there is no such slot.
-    pub fn trouble(&self, slot: usize) -> &[AtomicU64] {
+    /// A slot's health record; empty if there is no such slot.
+    pub fn node_health(&self, slot: usize) -> &[AtomicU64] {
         if slot >= self.geometry.capacity().max_nodes {
             return &[];
         }
-        let start = self.geometry.trouble(slot);
-        &self.words()[start..start + frame::TROUBLE_WORDS]
+        let start = self.geometry.node_health(slot);
+        &self.words()[start..start + frame::HEALTH_WORDS]
     }
 
     /// The words that count for how many passes something has lasted.

@@ -10,7 +10,7 @@
 //! byte 4096   frame 0 ┐ each: table generation, counts, checksum, cluster
 //!             frame 1 ┘ name │ node records │ namespace records with racks │
 //!                       for each namespace routing planes and regimes
-//! at the end  trouble records, one a slot, 32 words each: failures and text
+//! at the end  node health records, one a slot, 32 words each: failures and text
 //!             length, checksum, time, text; then the owner's notes: for how
 //!             many passes something has lasted, why, and which nodes left;
 //!             part of no publication, may be torn

@@ -6,23 +6,23 @@
 //! lock and no sharing: it is one process's private copy.
 
 mod cluster;
-mod image;
+mod extent;
 mod matter;
 mod names;
 mod namespace;
 mod node;
+mod node_health;
 mod note;
 mod records;
 mod snapshot;
-mod trouble;
 
 pub use crate::layout::{Capacity, CapacityError};
 pub use cluster::{ClusterMap, NamespacesFull};
-pub use image::{Changes, Image, NoRoom};
+pub use extent::{Changes, FrameExtent, NoRoom};
 pub use matter::{Departure, Lasting, Matter, Matters, Reason};
 pub use names::{ClusterName, NameError, NamespaceName, NodeId, TlsName};
 pub use namespace::{Namespace, Partitions};
 pub use node::{Node, NodeTable, Slot, TableFull};
-pub(crate) use records::{REPLICAS_A_WORD, RoutingWord};
+pub use node_health::NodeHealth;
+pub(crate) use records::{REPLICAS_PER_WORD, RoutingWord};
 pub use snapshot::{Snapshot, SnapshotError, Tables, snapshot, tables};
-pub use trouble::Trouble;

@@ -66,7 +66,7 @@ impl Namespace {
 
     /// How many partitions have no master.
     pub fn holes(&self) -> usize {
-        (0..self.partitions.len()).filter(|&p| self.partitions.owner(p, 0).is_none()).count()
+        (0..self.partitions.len()).filter(|&p| self.partitions.holder(p, 0).is_none()).count()
     }
 }
 
@@ -131,7 +131,7 @@ impl Partitions {
     ///
     /// # Panics
     /// If the partition is out of range.
-    pub fn owner(&self, partition: usize, replica: usize) -> Option<Slot> {
+    pub fn holder(&self, partition: usize, replica: usize) -> Option<Slot> {
         assert!(partition < self.count, "partition {partition} of {}", self.count);
         let owner = self.owners.get(replica * self.count + partition)?;
         Slot::new(usize::from(*owner))
@@ -139,7 +139,7 @@ impl Partitions {
 
     /// The nodes of a replica as bits of slots or [`Slot::NOBODY`], by partition;
     /// `None` where nobody holds any.
-    pub(crate) fn owners(&self, replica: usize) -> Option<&[u16]> {
+    pub(crate) fn holders(&self, replica: usize) -> Option<&[u16]> {
         self.owners.chunks_exact(self.count.max(1)).nth(replica)
     }
 
@@ -153,7 +153,7 @@ impl Partitions {
     ///
     /// # Panics
     /// If the partition is out of range.
-    pub fn set_owner(&mut self, partition: usize, replica: usize, slot: Option<Slot>) -> bool {
+    pub fn set_holder(&mut self, partition: usize, replica: usize, slot: Option<Slot>) -> bool {
         assert!(partition < self.count, "partition {partition} of {}", self.count);
         if replica >= self.max_replicas {
             return false;

@@ -5,13 +5,13 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use super::node::Slot;
 
 /// Replicas that one routing word holds.
-pub const REPLICAS_A_WORD: usize = 3;
+pub const REPLICAS_PER_WORD: usize = 3;
 /// Bytes that one word holds.
-const BYTES_A_WORD: usize = 6;
+const BYTES_PER_WORD: usize = 6;
 
 /// Packs bytes 6 to a word, the rest of the last word zero.
 pub fn pack(bytes: &[u8], words: &mut [u64]) {
-    for (chunk, word) in bytes.chunks(BYTES_A_WORD).zip(words) {
+    for (chunk, word) in bytes.chunks(BYTES_PER_WORD).zip(words) {
         let mut padded = [0; 8];
         padded[..chunk.len()].copy_from_slice(chunk);
         *word = u64::from_le_bytes(padded);
@@ -22,10 +22,10 @@ pub fn pack(bytes: &[u8], words: &mut [u64]) {
 /// hold fewer.
 pub fn unpack(words: &[u64], len: usize, out: &mut [u8]) -> Option<()> {
     let out = out.get_mut(..len)?;
-    if len > words.len() * BYTES_A_WORD {
+    if len > words.len() * BYTES_PER_WORD {
         return None;
     }
-    for (chunk, word) in out.chunks_mut(BYTES_A_WORD).zip(words) {
+    for (chunk, word) in out.chunks_mut(BYTES_PER_WORD).zip(words) {
         chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
     }
     Some(())
@@ -173,7 +173,7 @@ pub struct RoutingWord(u64);
 impl RoutingWord {
     /// Of slots, or [`Slot::NOBODY`], as the map keeps them.
     #[inline(always)]
-    pub const fn of_bits([first, second, third]: [u16; REPLICAS_A_WORD]) -> RoutingWord {
+    pub const fn of_bits([first, second, third]: [u16; REPLICAS_PER_WORD]) -> RoutingWord {
         RoutingWord((third as u64) << 32 | (second as u64) << 16 | first as u64)
     }
     #[inline(always)]

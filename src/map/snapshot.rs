@@ -2,12 +2,12 @@
 //! everything is checked, nothing is trusted.
 
 use super::cluster::ClusterMap;
-use super::image::checksum;
+use super::extent::checksum;
 use super::names::{ClusterName, NamespaceName, NodeId, TlsName};
 use super::namespace::Namespace;
 use super::node::{Node, NodeTable, Slot};
 use super::records::{
-    Counts, IP_BYTES, NamespaceWord, NodeWord, PortWord, REPLICAS_A_WORD, RackWord, RoutingWord,
+    Counts, IP_BYTES, NamespaceWord, NodeWord, PortWord, REPLICAS_PER_WORD, RackWord, RoutingWord,
     address_of, unpack,
 };
 use crate::layout::{Geometry, Mapping, frame};
@@ -25,7 +25,7 @@ pub enum SnapshotError {
     /// Publications followed each other so fast that no read ended between
     /// two; they should be 50 ms apart.
     #[error("every read was overtaken by a publication; they come faster than the 50 ms allowed")]
-    Disturbed,
+    ReadRaced,
     /// The published frame holds what no owner writes.
     #[error("the published map is damaged: {}; remove the segment (tendmap rm --force)", Printable(.what))]
     Corrupt {
@@ -67,7 +67,7 @@ pub struct Snapshot {
 /// # Errors
 /// [`SnapshotError`].
 pub fn tables(mapping: &Mapping) -> Result<Tables, SnapshotError> {
-    let copy = Copy::take(mapping, false)?;
+    let copy = FrameCopy::take(mapping, false)?;
     copy.tables(mapping.geometry())
 }
 
@@ -77,7 +77,7 @@ pub fn tables(mapping: &Mapping) -> Result<Tables, SnapshotError> {
 /// [`SnapshotError`].
 pub fn snapshot(mapping: &Mapping) -> Result<Snapshot, SnapshotError> {
     let geometry = mapping.geometry();
-    let copy = Copy::take(mapping, true)?;
+    let copy = FrameCopy::take(mapping, true)?;
     let mut tables = copy.tables(geometry)?;
     for (index, namespace) in tables.namespaces.iter_mut().enumerate() {
         copy.partitions(geometry, index, &tables.nodes, namespace)?;
@@ -91,15 +91,15 @@ pub fn snapshot(mapping: &Mapping) -> Result<Snapshot, SnapshotError> {
 }
 
 /// A private copy of the live parts of a frame.
-struct Copy {
+struct FrameCopy {
     stamp: Stamp,
     counts: Counts,
     /// Tagged words at their places in the frame.
     words: Vec<u64>,
 }
 
-impl Copy {
-    fn take(mapping: &Mapping, arrays: bool) -> Result<Copy, SnapshotError> {
+impl FrameCopy {
+    fn take(mapping: &Mapping, arrays: bool) -> Result<FrameCopy, SnapshotError> {
         let geometry = mapping.geometry();
         let capacity = geometry.capacity();
         let size = if arrays { geometry.frame_words() } else { geometry.table_words() };
@@ -123,7 +123,7 @@ impl Copy {
             }
             counts
         })
-        .map_err(|_| SnapshotError::Disturbed)?;
+        .map_err(|_| SnapshotError::ReadRaced)?;
         if stamp.sequence() == 0 {
             return Err(SnapshotError::Empty);
         }
@@ -136,7 +136,7 @@ impl Copy {
                 capacity.max_namespaces,
             )));
         }
-        Ok(Copy { stamp, counts, words })
+        Ok(FrameCopy { stamp, counts, words })
     }
 
     fn payload(&self, index: usize) -> u64 {
@@ -247,16 +247,16 @@ impl Copy {
         namespace.reset_partitions(capacity.partitions, capacity.max_replicas);
         for partition in 0..capacity.partitions {
             for replica in 0..capacity.max_replicas {
-                let plane = geometry.routing(index, replica / REPLICAS_A_WORD);
+                let plane = geometry.routing(index, replica / REPLICAS_PER_WORD);
                 let word = RoutingWord::from_payload(self.payload(plane + partition));
-                let slot = word.slot(replica % REPLICAS_A_WORD);
+                let slot = word.slot(replica % REPLICAS_PER_WORD);
                 if slot.is_some_and(|slot| nodes.get(slot).is_none()) {
                     return Err(corrupt(format!(
                         "replica {replica} of partition {partition} of {} is given to an empty slot",
                         namespace.name
                     )));
                 }
-                namespace.partitions.set_owner(partition, replica, slot);
+                namespace.partitions.set_holder(partition, replica, slot);
             }
             let regime = self.payload(geometry.regimes(index) + partition);
             let regime = u32::try_from(regime).map_err(|_| {

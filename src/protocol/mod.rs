@@ -47,8 +47,10 @@ mod word;
 pub use cached::{Admit, Cached, Check, StampCell};
 pub use frame::{PublishError, Publisher};
 pub use head::{Head, Stamp};
-pub use ownership::{Lost, add_owner, load_owner, raise_event, retire, store_owner, take_over};
+pub use ownership::{
+    TakeoverLost, add_owner, load_owner, raise_event, retire, store_owner, take_over,
+};
 pub use read::{
-    CachedStamp, Disturbed, RETRIES, begin_read, read, tries, validate, validate_cached,
+    CachedStamp, RETRIES, ReadRaced, begin_read, read, tries, validate, validate_cached,
 };
 pub use word::{CONTENTION, PAYLOAD_BITS, PAYLOAD_MASK, Term, Word};

@@ -7,7 +7,7 @@ use crate::sync::{AtomicU64, Ordering, Step};
 
 /// The head was not what the caller had seen: somebody else came first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lost {
+pub struct TakeoverLost {
     /// What the head is instead.
     pub found: Head,
 }
@@ -16,11 +16,11 @@ pub struct Lost {
 /// under `term`. That is the whole of it.
 ///
 /// # Errors
-/// [`Lost`] if the head moved meanwhile.
+/// [`TakeoverLost`] if the head moved meanwhile.
 ///
 /// # Panics
 /// If `seen` is retired or its term is not older than `term`.
-pub fn take_over(head: &AtomicU64, seen: Head, term: Term) -> Result<Head, Lost> {
+pub fn take_over(head: &AtomicU64, seen: Head, term: Term) -> Result<Head, TakeoverLost> {
     assert!(term.get() > seen.term(), "a term is entered from an older one");
     assert!(!seen.retired(), "a retired segment has no further owner");
     exchange(TAKE, head, seen, seen.with_term(term))
@@ -29,18 +29,18 @@ pub fn take_over(head: &AtomicU64, seen: Head, term: Term) -> Result<Head, Lost>
 /// Retires the segment: no publication will follow, the live frame stays.
 ///
 /// # Errors
-/// [`Lost`] if the head was not `seen`.
-pub fn retire(head: &AtomicU64, seen: Head) -> Result<Head, Lost> {
+/// [`TakeoverLost`] if the head was not `seen`.
+pub fn retire(head: &AtomicU64, seen: Head) -> Result<Head, TakeoverLost> {
     exchange(RETIRE, head, seen, seen.to_retired())
 }
 
-fn exchange(step: Step, head: &AtomicU64, seen: Head, new: Head) -> Result<Head, Lost> {
+fn exchange(step: Step, head: &AtomicU64, seen: Head, new: Head) -> Result<Head, TakeoverLost> {
     // Acquire pairs with P2: who continues from `seen` sees its frame. Being a
     // read-modify-write it continues P2's release sequence, so that readers of
     // the new head see that frame too.
     step.exchange(head, seen.bits(), new.bits(), ENTER.order(Ordering::Acquire))
         .map(|_| new)
-        .map_err(|found| Lost { found: Head::from_bits(found) })
+        .map_err(|found| TakeoverLost { found: Head::from_bits(found) })
 }
 
 /// Stores an owner word, unless a newer term has it. One that never stays as it is

@@ -11,7 +11,7 @@ pub const RETRIES: usize = 64;
 
 /// So many publications completed during a read that it gave up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Disturbed;
+pub struct ReadRaced;
 
 /// Opens a read: what is loaded next belongs to this stamp's publication if
 /// [`validate`] says so afterwards.
@@ -109,7 +109,7 @@ pub fn read<T>(
     head: &AtomicU64,
     tries: usize,
     mut load: impl FnMut(Stamp) -> T,
-) -> Result<(Stamp, T), Disturbed> {
+) -> Result<(Stamp, T), ReadRaced> {
     for _ in 0..tries {
         let stamp = begin_read(head);
         let value = load(stamp);
@@ -117,5 +117,5 @@ pub fn read<T>(
             return Ok((stamp, value));
         }
     }
-    Err(Disturbed)
+    Err(ReadRaced)
 }

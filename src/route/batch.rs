@@ -7,7 +7,7 @@ use super::error::RouteError;
 use super::namespace_cache::NamespaceHandle;
 use super::pinned::{Pinned, PinnedRoute};
 use super::policy::Policy;
-use super::starts::Steps;
+use super::rotation::Steps;
 use crate::map::Slot;
 
 /// Where many keys go: filled by [`Router::route_batch`](super::Router::route_batch), to be used again for

@@ -12,8 +12,8 @@ mod pinned;
 mod policy;
 mod preferred;
 mod rank;
+mod rotation;
 mod router;
-mod starts;
 mod target;
 mod view;
 
@@ -28,6 +28,6 @@ pub use nodes::Route;
 pub use pinned::{Pinned, PinnedNamespace, PinnedRoute};
 pub use policy::{Attempt, Policy, ReadMode, select};
 pub(crate) use preferred::PreferredRacks;
+pub use rotation::ReplicaRotation;
 pub use router::Router;
-pub use starts::Starts;
 pub use target::{Partition, Record, Target};

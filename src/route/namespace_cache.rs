@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::policy::{Attempt, Policy};
 use super::rank::Ranked;
 use crate::layout::{Mapping, Planes, Token};
-use crate::map::{REPLICAS_A_WORD, RoutingWord, Slot};
+use crate::map::{REPLICAS_PER_WORD, RoutingWord, Slot};
 use crate::sync::{AtomicU64, Ordering};
 
 /// A namespace as resolved by one router. It stays good while the namespace
@@ -121,9 +121,9 @@ impl NamespaceCache {
     /// The slot of any replica as it stands in its word.
     #[inline]
     pub fn raw(&self, replica: usize, partition: usize) -> Option<usize> {
-        let plane = replica / REPLICAS_A_WORD;
+        let plane = replica / REPLICAS_PER_WORD;
         let word = self.planes.words().get(plane * self.partitions + partition)?;
-        Some(load(word).raw(replica % REPLICAS_A_WORD))
+        Some(load(word).raw(replica % REPLICAS_PER_WORD))
     }
 
     /// The replica that a try goes to if its node is there, and the slot as it
@@ -142,7 +142,7 @@ impl NamespaceCache {
             Policy::PreferRack => self.nearest(word, attempt),
             Policy::Sequence | Policy::Any | Policy::Random => {
                 let replica = self.start(attempt);
-                if replica < REPLICAS_A_WORD {
+                if replica < REPLICAS_PER_WORD {
                     return Some((replica, word.raw(replica)));
                 }
                 Some((replica, self.raw(replica, partition)?))

@@ -78,7 +78,7 @@ impl Attempt {
     /// A first try that starts at that replica (of RF, wrapping around it).
     /// [`Policy::Master`] starts at the master whatever it says.
     ///
-    /// [`Starts::attempt`](super::Starts::attempt) chooses the start by the policy.
+    /// [`ReplicaRotation::attempt`](super::ReplicaRotation::attempt) chooses the start by the policy.
     #[inline(always)]
     pub const fn new(policy: Policy, start: u32) -> Attempt {
         Attempt { policy, start, failed: None }

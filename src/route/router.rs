@@ -20,7 +20,7 @@ use super::nodes::{MakeState, Route};
 use super::pinned::Pinned;
 use super::policy::{Attempt, Policy};
 use super::preferred::{PreferredRacks, Racks};
-use super::starts::Starts;
+use super::rotation::ReplicaRotation;
 use super::target::Target;
 use super::view::{Found, View};
 use crate::map::{NamespaceName, Node, Slot, SnapshotError};
@@ -35,7 +35,7 @@ use crate::segment::Current;
 pub struct Router<S = ()> {
     view: View<S>,
     names: Names,
-    starts: Starts,
+    starts: ReplicaRotation,
     racks: Racks,
     make: MakeState<S>,
     current: Arc<Current>,
@@ -47,7 +47,7 @@ impl<S> Router<S> {
         Router {
             view: View::new(current.get(), ROUTERS.fetch_add(1, StdOrdering::Relaxed)),
             names: Names::new(),
-            starts: Starts::new(),
+            starts: ReplicaRotation::new(),
             racks: Racks::none(),
             make,
             current,
@@ -67,7 +67,7 @@ impl<S> Router<S> {
     #[inline(never)]
     fn refresh(&mut self, stamp: Stamp) -> Result<Option<Stamp>, RouteError> {
         if self.view.is_inherited() {
-            self.starts = Starts::new();
+            self.starts = ReplicaRotation::new();
         }
         self.view.refresh(stamp, &self.current, self.racks.as_slice(), &mut self.make)
     }
@@ -79,7 +79,7 @@ impl<S> Router<S> {
                 return Ok(());
             }
         }
-        Err(SnapshotError::Disturbed.into())
+        Err(SnapshotError::ReadRaced.into())
     }
 
     /// Resolves a namespace, once for many lookups.
@@ -216,7 +216,7 @@ impl<S> Router<S> {
                 None => Err(self.view.no_node(namespace, partition, attempt.policy())),
             };
         }
-        Err(SnapshotError::Disturbed.into())
+        Err(SnapshotError::ReadRaced.into())
     }
 
     /// Runs `look` with one head check around all of its lookups. Its result is
@@ -253,7 +253,7 @@ impl<S> Router<S> {
     #[inline]
     fn pin_with_starts<T>(
         &mut self,
-        mut look: impl FnMut(&Pinned<'_, S>, &Starts) -> Result<T, RouteError>,
+        mut look: impl FnMut(&Pinned<'_, S>, &ReplicaRotation) -> Result<T, RouteError>,
     ) -> Result<T, RouteError> {
         self.look_at_racks();
         for _ in 0..RETRIES {
@@ -263,7 +263,7 @@ impl<S> Router<S> {
                 return result;
             }
         }
-        Err(SnapshotError::Disturbed.into())
+        Err(SnapshotError::ReadRaced.into())
     }
 
     /// The nodes of many keys under a policy: the same as

@@ -106,7 +106,7 @@ pub(super) trait Store: Sync {
     fn generations(&self, place: &Place) -> Result<Vec<u64>, SegmentError>;
 
     /// Why there is no segment of a key to attach to.
-    fn why_none(&self, place: &Place) -> SegmentError;
+    fn not_found_error(&self, place: &Place) -> SegmentError;
 
     /// What a stranger has put where a segment of the key could be, if that stops
     /// nobody.
@@ -121,7 +121,7 @@ pub(super) trait Store: Sync {
     fn discard(&self, found: &Listed) -> Result<(), SegmentError>;
 
     /// Why it can't be told who is attached to what was listed.
-    fn why_untold(&self, found: &Listed) -> SegmentError;
+    fn unknown_attachments_error(&self, found: &Listed) -> SegmentError;
 
     /// A new segment that nobody sees before it is linked.
     fn unlinked(

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::error::SegmentError;
 use super::lock::{LockFile, byte_of};
+use super::ownership::Ownership;
 use super::segment::Segment;
-use super::tenure::Tenure;
 use crate::clock::boottime_ms;
 use crate::layout::OwnerWord;
 use crate::protocol::{Head, Term, load_owner, retire, take_over};
@@ -30,7 +30,7 @@ const STEPS: u16 = 64;
 #[derive(Debug)]
 pub enum Entry {
     /// This process owns the segment now.
-    Owner(Box<Tenure>),
+    Owner(Box<Ownership>),
     /// An owner lives: it holds its byte.
     Held,
     /// The owner's byte is free, and nobody has taken over yet.
@@ -172,7 +172,9 @@ impl Candidate {
         }
         debug_assert!(lock.held(byte_of(term)).unwrap_or(true));
         Ok(match take_over(writer.head(), head, term) {
-            Ok(head) => Entry::Owner(Box::new(Tenure::enter(segment.clone(), writer, term, head))),
+            Ok(head) => {
+                Entry::Owner(Box::new(Ownership::enter(segment.clone(), writer, term, head)))
+            }
             Err(_) => Entry::Lost,
         })
     }

@@ -11,28 +11,28 @@ use super::backend::Unlinked;
 use super::error::SegmentError;
 use super::lock::LockFile;
 use super::name::Place;
+use super::ownership::Ownership;
 use super::registry::registry;
 use super::removal::unlink_with_lock;
 use super::segment::Segment;
-use super::tenure::Tenure;
 use crate::layout::{Capacity, Geometry, Header, Identity, WriteMapping};
-use crate::map::{ClusterMap, Image};
+use crate::map::{ClusterMap, FrameExtent};
 use crate::protocol::{Head, Publisher, Term};
-use crate::random::dice;
+use crate::random::rng;
 use crate::sync::Ordering;
 
 /// What came of making a segment.
 #[derive(Debug)]
 pub enum Created {
     /// It is there, and this process owns it.
-    Owner(Box<Tenure>),
+    Owner(Box<Ownership>),
     /// Another process was first.
     Exists,
 }
 
 /// What a new segment continues from.
 #[derive(Clone, Copy, Debug)]
-pub struct Inherited<'a> {
+pub struct Carryover<'a> {
     /// The last sequence of the segment before.
     pub sequence: u64,
     /// The table generation there.
@@ -50,9 +50,9 @@ pub fn create(
     place: &Place,
     generation: u64,
     capacity: Capacity,
-    inherited: Option<Inherited<'_>>,
+    inherited: Option<Carryover<'_>>,
 ) -> Result<Created, SegmentError> {
-    Prepared::build(place, generation, capacity, inherited)?.link()
+    SegmentBuilder::build(place, generation, capacity, inherited)?.link()
 }
 
 /// A segment that is whole but has no name yet: nobody sees it.
@@ -60,13 +60,13 @@ pub fn create(
 /// Dropped, it is gone; a process that dies leaves at most a lock file that
 /// nobody holds.
 #[derive(Debug)]
-pub struct Prepared {
+pub struct SegmentBuilder {
     unlinked: Box<dyn Unlinked>,
     /// `None` once it belongs to the segment.
     lock: Option<Arc<LockFile>>,
 }
 
-impl Prepared {
+impl SegmentBuilder {
     /// Builds the segment.
     ///
     /// # Errors
@@ -75,8 +75,8 @@ impl Prepared {
         place: &Place,
         generation: u64,
         capacity: Capacity,
-        inherited: Option<Inherited<'_>>,
-    ) -> Result<Prepared, SegmentError> {
+        inherited: Option<Carryover<'_>>,
+    ) -> Result<SegmentBuilder, SegmentError> {
         capacity.check()?;
         let geometry = Geometry::new(capacity)?;
         check_memory(&geometry)?;
@@ -106,7 +106,7 @@ impl Prepared {
                 return Err(error);
             }
         };
-        let mut prepared = Prepared { unlinked, lock: Some(lock) };
+        let mut prepared = SegmentBuilder { unlinked, lock: Some(lock) };
         let memory = prepared.unlinked.memory()?;
         memory.put_header(&Header::new(identity, &geometry));
         let filled = fill(&memory, inherited.as_ref());
@@ -123,15 +123,15 @@ impl Prepared {
         let Some(parts) = self.unlinked.link()? else { return Ok(Created::Exists) };
         let lock = self.lock.take().expect("taken only here");
         let segment = Segment::created(parts, lock)?;
-        let tenure = Tenure::first(segment.clone()).inspect_err(|_| {
+        let ownership = Ownership::first(segment.clone()).inspect_err(|_| {
             // Nobody has owned it, so nobody has to be told that it is gone.
             let _ = unlink_with_lock(&segment);
         })?;
-        Ok(Created::Owner(Box::new(tenure)))
+        Ok(Created::Owner(Box::new(ownership)))
     }
 }
 
-impl Drop for Prepared {
+impl Drop for SegmentBuilder {
     fn drop(&mut self) {
         if let Some(lock) = self.lock.take() {
             let _ = lock.remove();
@@ -141,12 +141,12 @@ impl Drop for Prepared {
     }
 }
 
-/// A segment in this process's own memory, and its tenure. Publications go on
+/// A segment in this process's own memory, and its ownership. Publications go on
 /// from `sequence`, which is 0 for the first such segment.
 ///
 /// # Errors
 /// [`SegmentError`].
-pub fn private(capacity: Capacity, sequence: u64) -> Result<Tenure, SegmentError> {
+pub fn private(capacity: Capacity, sequence: u64) -> Result<Ownership, SegmentError> {
     capacity.check()?;
     let geometry = Geometry::new(capacity)?;
     check_memory(&geometry)?;
@@ -154,7 +154,7 @@ pub fn private(capacity: Capacity, sequence: u64) -> Result<Tenure, SegmentError
         .map_err(SegmentError::io("reserve memory for", "the private map"))?;
     // Relaxed: nobody else has seen this memory yet.
     memory.head().store(Head::new(Term::FIRST, sequence).bits(), Ordering::Relaxed);
-    Tenure::first(Arc::new(Segment::of_memory(identity(0, 1), memory)))
+    Ownership::first(Arc::new(Segment::of_memory(identity(0, 1), memory)))
 }
 
 fn identity(key: u32, generation: u64) -> Identity {
@@ -162,7 +162,7 @@ fn identity(key: u32, generation: u64) -> Identity {
     Identity {
         key,
         generation,
-        segment_id: dice().u64(..),
+        segment_id: rng().u64(..),
         created_ns: since.as_nanos() as u64,
         creator_pid: std::process::id(),
         lock_directory: 0,
@@ -171,7 +171,7 @@ fn identity(key: u32, generation: u64) -> Identity {
 
 /// Writes the head, and the map that the segment begins with, to memory that
 /// nobody else has seen.
-fn fill(memory: &WriteMapping, inherited: Option<&Inherited<'_>>) -> io::Result<()> {
+fn fill(memory: &WriteMapping, inherited: Option<&Carryover<'_>>) -> io::Result<()> {
     let Some(inherited) = inherited else {
         // Relaxed: the link that follows is what makes it visible.
         memory.head().store(Head::new(Term::FIRST, 0).bits(), Ordering::Relaxed);
@@ -183,7 +183,7 @@ fn fill(memory: &WriteMapping, inherited: Option<&Inherited<'_>>) -> io::Result<
     let sequence = if damaged { 1 } else { inherited.sequence };
     let head = Head::new(Term::FIRST, sequence.saturating_sub(1));
     memory.head().store(head.bits(), Ordering::Relaxed);
-    let image = Image::of(inherited.map, memory.geometry()).map_err(io::Error::other)?;
+    let image = FrameExtent::of(inherited.map, memory.geometry()).map_err(io::Error::other)?;
     let mut publisher = Publisher::new(Term::FIRST, head);
     image.put(inherited.map, memory.geometry(), &mut publisher);
     // One checksum is cheap, and whoever checks them misses no publication.

@@ -277,7 +277,7 @@ pub(crate) fn newest(place: &Place) -> Result<Arc<Segment>, SegmentError> {
             other => return other,
         }
     }
-    Err(elsewhere(place).unwrap_or_else(|| place.backend.store().why_none(place)))
+    Err(elsewhere(place).unwrap_or_else(|| place.backend.store().not_found_error(place)))
 }
 
 /// As [`newest`], for those that look once: as it is now, whatever becomes of it.
@@ -302,7 +302,7 @@ pub(crate) fn look(place: &Place) -> Result<Arc<Segment>, SegmentError> {
             other => return other,
         }
     }
-    Err(elsewhere(place).unwrap_or_else(|| store.why_none(place)))
+    Err(elsewhere(place).unwrap_or_else(|| store.not_found_error(place)))
 }
 
 /// Why not to look for a key's segment in this place: it lives in the other

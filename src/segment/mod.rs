@@ -20,7 +20,6 @@ mod backend;
 mod candidate;
 mod create;
 mod current;
-mod death;
 mod directory;
 mod error;
 pub(crate) mod explain;
@@ -29,12 +28,13 @@ mod foreign;
 mod location;
 mod lock;
 mod name;
+mod ownership;
+mod process_exit;
 mod registry;
 mod removal;
 #[allow(clippy::module_inception)]
 mod segment;
 mod system_v;
-mod tenure;
 mod trust;
 mod user;
 mod wait;
@@ -45,9 +45,8 @@ mod whereabouts;
 pub use crate::clock::boottime_ms;
 pub use backend::{Backend, BackendError};
 pub use candidate::{Candidate, Entry};
-pub use create::{Created, Inherited, Prepared, create, private};
+pub use create::{Carryover, Created, SegmentBuilder, create, private};
 pub use current::Current;
-pub use death::{Death, Waited};
 pub use directory::{Listed, SegmentState, list, live};
 #[cfg(feature = "tend")]
 pub(crate) use directory::{Search, check_backend, next_generation, quick, search, stepped_over};
@@ -60,13 +59,14 @@ pub use lock::{LockFile, RESERVE, STANDBY};
 #[cfg_attr(not(feature = "tend"), allow(unused_imports))]
 pub(crate) use name::resolved;
 pub use name::{KeyError, Place, SegmentName, parse_key};
+pub use ownership::{NotPublished, Ownership, OwnershipLost};
+pub use process_exit::{ProcessExit, Waited};
 pub use removal::remove;
 #[cfg(feature = "tend")]
 pub(crate) use removal::{retire_and_unlink_unused, sweep};
 pub use segment::{Attachment, Segment, Writer};
-pub use tenure::{Ended, NotPublished, Tenure};
 pub use user::{UserError, parse_user, parse_users};
-pub use wait::{Personal, wait, wake};
+pub use wait::{WakeMask, wait, wake};
 #[cfg(feature = "tend")]
 pub(crate) use watch::Watch;
 

@@ -56,7 +56,7 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError>
         if let Some(other) = listed.iter().find(untold) {
             // Who is attached to a damaged one, or one that may not be read, can't
             // be told: removing it takes force.
-            return Err(store.why_untold(other));
+            return Err(store.unknown_attachments_error(other));
         }
     }
     let mut removed = Vec::new();
@@ -106,7 +106,7 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError>
     }
     removed.extend(sweep_locks(place)?.into_iter().map(Location::from));
     if removed.is_empty() {
-        return Err(elsewhere(place).unwrap_or_else(|| store.why_none(place)));
+        return Err(elsewhere(place).unwrap_or_else(|| store.not_found_error(place)));
     }
     Ok(removed)
 }

@@ -12,7 +12,7 @@ use rustix::thread::futex::{Flags, wait_bitset, wake_bitset};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::layout::futex_half;
-use crate::random::dice;
+use crate::random::rng;
 
 /// How long a wait takes at most where the kernel offers none: nobody is woken.
 const UNAIDED: Duration = Duration::from_millis(5);
@@ -23,18 +23,18 @@ const OWNER: u32 = 1 << 31;
 /// Whom a wake is for: 30 personal bits, so that a process can wake its own
 /// thread without waking everybody on the host.
 #[derive(Clone, Copy, Debug)]
-pub struct Personal(NonZeroU32);
+pub struct WakeMask(NonZeroU32);
 
-impl Personal {
+impl WakeMask {
     /// A bit by chance; two processes may share one.
-    pub fn random() -> Personal {
-        let bit = 2 << dice().u32(0..30);
-        Personal(NonZeroU32::new(bit).expect("a bit is set"))
+    pub fn random() -> WakeMask {
+        let bit = 2 << rng().u32(0..30);
+        WakeMask(NonZeroU32::new(bit).expect("a bit is set"))
     }
 
     /// The segment's owner, whoever that is.
-    pub fn owner() -> Personal {
-        Personal(NonZeroU32::new(OWNER).expect("a bit is set"))
+    pub fn owner() -> WakeMask {
+        WakeMask(NonZeroU32::new(OWNER).expect("a bit is set"))
     }
 }
 
@@ -42,7 +42,7 @@ impl Personal {
 /// is no longer that of `seen`.
 ///
 /// It may also return for no reason. Whether it was woken: a hint only.
-pub fn wait(word: &AtomicU64, seen: u64, personal: Personal, timeout: Duration) -> bool {
+pub fn wait(word: &AtomicU64, seen: u64, personal: WakeMask, timeout: Duration) -> bool {
     let now = clock_gettime(ClockId::Monotonic);
     let now = Duration::new(now.tv_sec as u64, now.tv_nsec as u32);
     let until = now + timeout.min(Duration::from_secs(3600));
@@ -64,7 +64,7 @@ pub fn wait(word: &AtomicU64, seen: u64, personal: Personal, timeout: Duration) 
 }
 
 /// Wakes everybody who sleeps on `word`, or those of one personal bit.
-pub fn wake(word: &AtomicU64, only: Option<Personal>) {
+pub fn wake(word: &AtomicU64, only: Option<WakeMask>) {
     let everybody = NonZeroU32::new(EVERYBODY).expect("not zero");
     let mask = only.map_or(everybody, |personal| personal.0);
     // It works on read-only memory, and can fail only for a bad address.

@@ -10,7 +10,7 @@ use core::ops::ControlFlow;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::map::{ClusterMap, ClusterName, NamespaceName, NodeId, NodeTable, Slot, Trouble};
+use crate::map::{ClusterMap, ClusterName, NamespaceName, NodeHealth, NodeId, NodeTable, Slot};
 
 mod aerospike;
 mod condition;
@@ -89,7 +89,7 @@ pub trait ClusterSource: Send {
 
     /// Tells how each node of the map fails, in a text without secrets, of all
     /// nodes that it knows of. A source that does not keep account tells of none.
-    fn troubles(&self, _each: &mut dyn FnMut(Slot, NodeId, Trouble)) {}
+    fn node_healths(&self, _each: &mut dyn FnMut(Slot, NodeId, NodeHealth)) {}
 
     /// Who logs in from the next login on. Sessions that there are stay as they
     /// are. A source without logins does nothing.

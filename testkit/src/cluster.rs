@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tendmap::client::Config;
-use tendmap::map::{Capacity, ClusterMap, NamespaceName, Node, NodeId, Slot, Trouble};
+use tendmap::map::{Capacity, ClusterMap, NamespaceName, Node, NodeHealth, NodeId, Slot};
 use tendmap::tend::{ClusterSource, TendError, TendReport, Turn};
 
 /// A cluster that the test changes as it likes.
@@ -85,9 +85,9 @@ impl ClusterSource for Source {
     fn map(&self) -> &ClusterMap {
         &self.map
     }
-    fn troubles(&self, each: &mut dyn FnMut(Slot, NodeId, Trouble)) {
+    fn node_healths(&self, each: &mut dyn FnMut(Slot, NodeId, NodeHealth)) {
         for (slot, node) in self.map.nodes.iter() {
-            each(slot, node.id, trouble(node.id));
+            each(slot, node.id, node_health(node.id));
         }
     }
     fn stop(&mut self) {}
@@ -101,7 +101,7 @@ pub fn add_namespace(map: &mut ClusterMap, name: &str, rf: u8) {
     for partition in 0..namespace.partitions.len() {
         for replica in 0..usize::from(rf) {
             let slot = slots[(partition + replica) % slots.len()];
-            namespace.partitions.set_owner(partition, replica, Some(slot));
+            namespace.partitions.set_holder(partition, replica, Some(slot));
         }
     }
 }
@@ -113,8 +113,8 @@ pub fn node(number: u16) -> Node {
 }
 
 /// How a node fails, by its source.
-pub fn trouble(id: NodeId) -> Trouble {
-    Trouble::new(7, &format!("{id} does not answer"))
+pub fn node_health(id: NodeId) -> NodeHealth {
+    NodeHealth::new(7, &format!("{id} does not answer"))
 }
 
 /// A directory of its own for segments.

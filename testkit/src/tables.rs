@@ -218,7 +218,7 @@ pub fn owners(map: &ClusterMap, replica: usize) -> String {
     let Some(namespace) = map.namespace(&ns("test")) else { return String::new() };
     let name = |slot: Slot| map.nodes.get(slot).map_or("?".into(), |node| node.id.to_string());
     (0..namespace.partitions.len())
-        .map(|p| namespace.partitions.owner(p, replica).map_or(".".into(), name))
+        .map(|p| namespace.partitions.holder(p, replica).map_or(".".into(), name))
         .collect()
 }
 

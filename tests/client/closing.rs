@@ -198,11 +198,11 @@ fn observed(directory: &TempDir, observer: impl Fn(&Event) + Send + Sync + 'stat
 fn publish(cluster: &Cluster) {
     cluster.change(|map| {
         let table = &mut map.namespaces_mut()[0].partitions;
-        let next = match table.owner(0, 0) {
+        let next = match table.holder(0, 0) {
             Some(slot) if slot.index() == 0 => Slot::new(1),
             _ => Slot::new(0),
         };
-        table.set_owner(0, 0, next);
+        table.set_holder(0, 0, next);
     });
 }
 

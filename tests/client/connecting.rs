@@ -141,7 +141,7 @@ fn h40_status_tells_role_term_ages_capacity_and_the_holes_of_each_namespace() {
     cluster.change(|map| {
         let bar = map.namespaces_mut().iter_mut().find(|it| it.name.as_str() == "bar").unwrap();
         for partition in (0..4096).step_by(3) {
-            bar.partitions.set_owner(partition, 0, None);
+            bar.partitions.set_holder(partition, 0, None);
         }
     });
     tendmap_testkit::wait_until("the holes", || status().namespaces.iter().any(|it| it.holes > 0));

@@ -3,19 +3,19 @@
 use std::time::{Duration, Instant};
 
 use tendmap::client::{Client, Config, NodeStatus, Reader, Status};
-use tendmap::map::Trouble;
+use tendmap::map::NodeHealth;
 use tendmap::sim::{Sim, SimConfig, SimUser};
 
 const LONG: Duration = Duration::from_secs(60);
 const SECRET: &str = "the-s3cret-one";
 
-/// Waits for a trouble of the only node that is as wanted.
-fn wait(reader: &Reader, wanted: impl Fn(&Trouble) -> bool) -> Trouble {
+/// Waits for a health of the only node that is as wanted.
+fn wait(reader: &Reader, wanted: impl Fn(&NodeHealth) -> bool) -> NodeHealth {
     let begun = Instant::now();
     loop {
         let members: Vec<NodeStatus> = reader.status().unwrap().members;
-        if let Some(trouble) = members[0].trouble.as_ref().filter(|trouble| wanted(trouble)) {
-            return trouble.clone();
+        if let Some(health) = members[0].health.as_ref().filter(|health| wanted(health)) {
+            return health.clone();
         }
         assert!(begun.elapsed() < LONG, "{members:?}");
         std::thread::sleep(Duration::from_millis(5));
@@ -40,23 +40,23 @@ fn owner(config: SimConfig, secret: Option<&str>) -> (Sim, tempfile::TempDir, Cl
 #[test]
 fn a_reader_sees_how_often_and_why_a_node_fails_and_no_map_is_published_for_it() {
     let (sim, _directory, client, reader) = owner(SimConfig::fast(1), None);
-    let well = wait(&reader, |trouble| trouble.failures == 0);
+    let well = wait(&reader, |health| health.failures == 0);
     assert_eq!(well.last_error, None);
     assert_eq!(reader.status().unwrap().members[0].last_error_age, None);
     sim.kill(1).unwrap();
     let before = reader.status().unwrap();
-    let trouble = wait(&reader, |trouble| trouble.failures >= 2);
-    assert!(trouble.last_error.is_some(), "{trouble:?}");
+    let health = wait(&reader, |health| health.failures >= 2);
+    assert!(health.last_error.is_some(), "{health:?}");
     let status = reader.status().unwrap();
     assert_eq!(status.publications, before.publications, "nothing in the map has changed");
     let json = status.to_json();
     assert!(json["members"][0]["failures"].as_u64().unwrap() >= 2, "{json}");
-    assert_eq!(json["members"][0]["last_error"], trouble.last_error.unwrap());
+    assert_eq!(json["members"][0]["last_error"], health.last_error.unwrap());
     let age = json["members"][0]["last_error_age_ms"].as_u64().expect("an age");
     assert!(age < LONG.as_millis() as u64, "{json}");
     // Well again, what was wrong last is still told.
     sim.start_node(1).unwrap();
-    let well = wait(&reader, |trouble| trouble.failures == 0);
+    let well = wait(&reader, |health| health.failures == 0);
     assert!(well.last_error.is_some(), "{well:?}");
     // When it was stays as it is, and the age of it grows.
     let age = || reader.status().unwrap().members[0].last_error_age;
@@ -78,8 +78,8 @@ fn a_login_that_fails_is_told_without_the_password() {
     client.set_password(wrong.into()).unwrap();
     sim.expire_sessions().unwrap();
     sim.drop_connections(1).unwrap();
-    let trouble = wait(&reader, |trouble| trouble.last_error.is_some());
-    let text = trouble.last_error.unwrap();
+    let health = wait(&reader, |health| health.last_error.is_some());
+    let text = health.last_error.unwrap();
     assert!(text.contains("password"), "it names the setting: {text}");
     let segment = std::fs::read(reader.segment().path().unwrap()).unwrap();
     let words = segment.chunks_exact(8).flat_map(|word| &word[..6]).copied().collect::<Vec<_>>();
@@ -108,7 +108,7 @@ fn failed_passes(reader: &Reader, more: u64) -> Status {
 #[test]
 fn a_pass_that_fails_counts_whoever_failed_in_it_and_what_was_received() {
     let (sim, _directory, client, reader) = owner(SimConfig::fast(2), None);
-    wait(&reader, |trouble| trouble.failures == 0);
+    wait(&reader, |health| health.failures == 0);
     let well = reader.status().unwrap();
     assert_eq!((well.failing_nodes, well.ask_errors, well.bad_replies), (0, 0, 0));
     // Bytes come, and nothing can be made of them.

@@ -114,7 +114,7 @@ fn is_right(sim: &Sim, client: &Client) -> bool {
         };
         sim.owners(name).unwrap().iter().enumerate().all(|(partition, owners)| {
             let owner = |replica: usize| {
-                let slot = namespace.partitions.owner(partition, replica)?;
+                let slot = namespace.partitions.holder(partition, replica)?;
                 Some(map.nodes.get(slot)?.id)
             };
             owners.iter().enumerate().all(|(replica, id)| owner(replica) == Some(*id))

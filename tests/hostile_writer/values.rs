@@ -19,7 +19,7 @@ pub fn regions(geometry: &Geometry) -> Vec<(&'static str, Range<usize>)> {
         ("heartbeat", one(OwnerWord::Heartbeat)),
         ("flags", one(OwnerWord::Flags)),
         ("interval", one(OwnerWord::TendIntervalMs)),
-        ("trouble", geometry.trouble(0)..geometry.trouble(4)),
+        ("trouble", geometry.node_health(0)..geometry.node_health(4)),
         ("notes", geometry.notes()..geometry.notes() + 600),
         ("anything", 0..geometry.total_bytes() / 8),
     ];

@@ -90,7 +90,7 @@ fn racks() {
         // A process that prefers rack 11 finds a replica there, or knows that
         // there is none, by the map alone.
         let near = |&partition: &usize| {
-            let owners = (0..2).filter_map(|replica| test.partitions.owner(partition, replica));
+            let owners = (0..2).filter_map(|replica| test.partitions.holder(partition, replica));
             owners.into_iter().any(|slot| test.rack(slot) == Some(11))
         };
         (racks, (0..4096).filter(near).count())

@@ -76,7 +76,7 @@ fn ceiling() {
     let found = reader.map().unwrap().map;
     let known: Vec<_> = found.nodes.iter().map(|(_, node)| node.id).collect();
     for (partition, owners) in truth.iter().enumerate() {
-        let slot = found.namespaces()[0].partitions.owner(partition, 0).unwrap();
+        let slot = found.namespaces()[0].partitions.holder(partition, 0).unwrap();
         let node = found.nodes.get(slot).unwrap().id;
         assert!(node == owners[0] || !known.contains(&owners[0]), "partition {partition}");
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use tendmap::client::Reader;
 use tendmap::map::ClusterMap;
-use tendmap::segment::{Candidate, Entry, Tenure};
+use tendmap::segment::{Candidate, Entry, Ownership};
 
 use crate::roles::hammered;
 use crate::setup::Setup;
@@ -58,13 +58,13 @@ fn hammer(setup: &Setup) -> Worker {
     worker
 }
 
-fn take_over(watcher: &Watcher, hung: bool) -> Box<Tenure> {
+fn take_over(watcher: &Watcher, hung: bool) -> Box<Ownership> {
     let segment = watcher.reader.segment();
     let mut candidate = Candidate::default();
     let mut owner = None;
     wait_until("the ownership", || {
         match candidate.enter(&segment, hung).unwrap() {
-            Entry::Owner(tenure) => owner = Some(tenure),
+            Entry::Owner(ownership) => owner = Some(ownership),
             Entry::Held | Entry::Lost | Entry::Busy => {}
             other => panic!("{other:?}"),
         }
@@ -84,14 +84,14 @@ fn killed_amid() {
             watcher.look();
         }
         hammer.kill();
-        let mut tenure = take_over(&watcher, false);
+        let mut ownership = take_over(&watcher, false);
         watcher.look();
         let before = watcher.last;
         // The new owner publishes over whatever the dead one left half-done.
-        tenure.set_checksums(true);
+        ownership.set_checksums(true);
         for turn in [3, 0, 3] {
-            tenure.last_map();
-            tenure.publish(&hammered(turn)).unwrap();
+            ownership.last_map();
+            ownership.publish(&hammered(turn)).unwrap();
             watcher.look();
         }
         assert!(watcher.last > before && watcher.seen > 3);
@@ -106,14 +106,14 @@ fn two_believers() {
     watcher.look();
     // The other one publishes at full speed and holds its lock: by the clock of
     // this process it hangs.
-    let mut tenure = take_over(&watcher, true);
-    tenure.set_checksums(true);
+    let mut ownership = take_over(&watcher, true);
+    ownership.set_checksums(true);
     hammer.expect("fenced");
     for turn in 0..100 {
-        tenure.publish(&hammered(turn % 4)).unwrap();
+        ownership.publish(&hammered(turn % 4)).unwrap();
         watcher.look();
     }
-    tenure.turn().unwrap();
+    ownership.turn().unwrap();
 }
 
 fn woken_amid() {
@@ -124,20 +124,20 @@ fn woken_amid() {
         let mut watcher = Watcher::new(&setup);
         std::thread::sleep(Duration::from_millis(5 + round));
         hammer.signal(Signal::SIGSTOP);
-        let mut tenure = take_over(&watcher, true);
-        tenure.set_checksums(true);
-        tenure.last_map();
+        let mut ownership = take_over(&watcher, true);
+        ownership.set_checksums(true);
+        ownership.last_map();
         for turn in 0..3 {
-            tenure.publish(&hammered((turn + 3) % 4)).unwrap();
+            ownership.publish(&hammered((turn + 3) % 4)).unwrap();
             watcher.look();
         }
         hammer.signal(Signal::SIGCONT);
         for turn in 0..20 {
-            tenure.publish(&hammered(turn % 4)).unwrap();
+            ownership.publish(&hammered(turn % 4)).unwrap();
             watcher.look();
         }
         hammer.expect("fenced");
-        tenure.turn().unwrap();
+        ownership.turn().unwrap();
         watcher.look();
         // Term 2's byte is still held: another process sees an owner.
         let held = Worker::start("hold-check", &setup);

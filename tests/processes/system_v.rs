@@ -12,7 +12,7 @@ use tendmap::layout::{
 };
 use tendmap::map::{Capacity, ClusterMap};
 use tendmap::segment::{
-    Backend, Candidate, Created, Entry, Inherited, Place, Prepared, Segment, SegmentError,
+    Backend, Candidate, Carryover, Created, Entry, Place, Segment, SegmentBuilder, SegmentError,
     SegmentState, create, list, live, remove,
 };
 
@@ -231,7 +231,7 @@ fn without_key(host: &Host) -> (Worker, u64) {
     for partition in 0..5 {
         let before = owner.map().unwrap().sequence;
         cluster.change(|map| {
-            map.namespaces_mut()[0].partitions.set_owner(partition, 0, None);
+            map.namespaces_mut()[0].partitions.set_holder(partition, 0, None);
         });
         owner.wait_for_change(before, Duration::from_secs(30));
     }
@@ -242,18 +242,18 @@ fn without_key(host: &Host) -> (Worker, u64) {
     assert!(sequence > 5, "{sequence}");
     let mut candidate = Candidate::default();
     let mut enter = || match candidate.enter(&segment, true).unwrap() {
-        Entry::Owner(tenure) => Some(tenure),
+        Entry::Owner(ownership) => Some(ownership),
         _ => None,
     };
-    let mut tenure = enter();
+    let mut ownership = enter();
     wait_until("the ownership", || {
-        tenure = tenure.take().or_else(&mut enter);
-        tenure.is_some()
+        ownership = ownership.take().or_else(&mut enter);
+        ownership.is_some()
     });
-    let mut tenure = tenure.unwrap();
-    tenure.retire().unwrap();
+    let mut ownership = ownership.unwrap();
+    ownership.retire().unwrap();
     // What the kernel does with the locks of one that dies.
-    tenure.fenced();
+    ownership.fenced();
     shm_remove(segment.location().unwrap().shm_id().unwrap()).unwrap();
     (follower, sequence)
 }
@@ -292,15 +292,18 @@ fn half_made_successor(host: &Host) {
 fn late_maker(host: &Host) {
     let map = ClusterMap::new(Capacity::DEFAULT);
     let build = |generation, sequence| {
-        let inherited = Inherited { sequence, table_generation: sequence, map: &map };
-        Prepared::build(&host.place(), generation, Capacity::DEFAULT, Some(inherited)).unwrap()
+        let inherited = Carryover { sequence, table_generation: sequence, map: &map };
+        SegmentBuilder::build(&host.place(), generation, Capacity::DEFAULT, Some(inherited))
+            .unwrap()
     };
-    let nothing = Prepared::build(&host.place(), 1, Capacity::DEFAULT, None).unwrap();
+    let nothing = SegmentBuilder::build(&host.place(), 1, Capacity::DEFAULT, None).unwrap();
     let (late, equal) = (build(2, 2), build(3, 3));
-    let Created::Owner(mut tenure) = build(3, 9).link().unwrap() else { panic!("the key is free") };
-    let newest = tenure.segment().clone();
-    tenure.retire().unwrap();
-    tenure.fenced();
+    let Created::Owner(mut ownership) = build(3, 9).link().unwrap() else {
+        panic!("the key is free")
+    };
+    let newest = ownership.segment().clone();
+    ownership.retire().unwrap();
+    ownership.fenced();
     // While the newest still has the key.
     assert!(matches!(late.link().unwrap(), Created::Exists));
     let id = newest.location().unwrap().shm_id();

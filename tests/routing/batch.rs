@@ -41,7 +41,7 @@ impl Rig {
             for partition in 0..partitions.len() {
                 for replica in 0..rf {
                     if (partition * rf + replica).is_multiple_of(period) || partition % 11 == 3 {
-                        partitions.set_owner(partition, replica, None);
+                        partitions.set_holder(partition, replica, None);
                     }
                 }
             }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tendmap::client::Reader;
 use tendmap::map::{Capacity, ClusterMap, Slot};
 use tendmap::route::{Attempt, NamespaceHandle, Partition, Policy, RouteError, Router, select};
-use tendmap::segment::{Created, Place, Tenure, create};
+use tendmap::segment::{Created, Ownership, Place, create};
 use tendmap_testkit::{directory, node};
 
 const POLICIES: [Policy; 5] =
@@ -108,7 +108,7 @@ impl World {
             }
             for (partition, owners) in space.owners.iter().enumerate() {
                 for (replica, owner) in owners.iter().enumerate() {
-                    namespace.partitions.set_owner(partition, replica, owner.and_then(Slot::new));
+                    namespace.partitions.set_holder(partition, replica, owner.and_then(Slot::new));
                 }
             }
         }
@@ -133,7 +133,7 @@ impl World {
             return Err(RouteError::NamespaceUnknown { name: name.into(), known });
         };
         let present = |replica| {
-            let slot = namespace.partitions.owner(ask.partition, replica)?;
+            let slot = namespace.partitions.holder(ask.partition, replica)?;
             map.nodes.get(slot).map(|_| slot)
         };
         let rank = |slot| {
@@ -154,7 +154,7 @@ impl World {
 }
 
 struct Rig {
-    tenure: Box<Tenure>,
+    ownership: Box<Ownership>,
     router: Router<usize>,
     handles: Vec<NamespaceHandle>,
     capacity: Capacity,
@@ -172,18 +172,18 @@ impl Rig {
             max_replicas: MAX_REPLICAS,
             partitions: PARTITIONS,
         };
-        let Ok(Created::Owner(mut tenure)) = create(&place, 1, capacity, None) else { panic!() };
+        let Ok(Created::Owner(mut ownership)) = create(&place, 1, capacity, None) else { panic!() };
         let mut first = ClusterMap::new(capacity);
         first.nodes.insert(node(0)).unwrap();
         for name in NAMES {
             first.namespace_entry(name.parse().unwrap()).unwrap();
         }
-        tenure.publish(&first).unwrap();
+        ownership.publish(&first).unwrap();
         let reader = Reader::attach(&place).unwrap();
         let port = |node: &tendmap::map::Node| usize::from(node.address.port());
         let mut router = reader.router_with(port);
         let handles = NAMES.iter().map(|name| router.namespace(name).unwrap()).collect();
-        Rig { tenure, router, handles, capacity, _directory: directory }
+        Rig { ownership, router, handles, capacity, _directory: directory }
     }
 
     /// Every way; they must agree with each other.
@@ -237,7 +237,7 @@ proptest! {
         for world in worlds {
             rig.router.prefer_racks(&world.preferred);
             let map = world.map(rig.capacity);
-            rig.tenure.publish(&map).unwrap();
+            rig.ownership.publish(&map).unwrap();
             for ask in &world.asks {
                 let expected = world.expected(&map, ask);
                 for (way, found) in rig.answers(ask)? {
@@ -253,7 +253,7 @@ fn a_router_with_many_namespaces_finds_each_by_handle_and_by_name() {
     let directory = directory();
     let place = Place { directory: directory.path().into(), ..Place::of_key(1) };
     let capacity = Capacity { max_namespaces: 100, partitions: 4, ..Capacity::DEFAULT };
-    let Ok(Created::Owner(mut tenure)) = create(&place, 1, capacity, None) else { panic!() };
+    let Ok(Created::Owner(mut ownership)) = create(&place, 1, capacity, None) else { panic!() };
     let mut map = ClusterMap::new(capacity);
     for number in 0..16 {
         map.nodes.insert(node(number)).unwrap();
@@ -263,10 +263,10 @@ fn a_router_with_many_namespaces_finds_each_by_handle_and_by_name() {
         let namespace = map.namespace_entry(name(number).parse().unwrap()).unwrap();
         namespace.replication_factor = 1;
         for partition in 0..4 {
-            namespace.partitions.set_owner(partition, 0, Slot::new((number + partition) % 16));
+            namespace.partitions.set_holder(partition, 0, Slot::new((number + partition) % 16));
         }
     }
-    tenure.publish(&map).unwrap();
+    ownership.publish(&map).unwrap();
     let mut router = Reader::attach(&place).unwrap().router();
     let handles: Vec<_> = (0..100).map(|n| router.namespace(&name(n)).unwrap()).collect();
     for turn in 0..3 {
@@ -295,10 +295,10 @@ fn changed_racks_and_preferences_count_at_the_next_lookup() {
     namespace.replication_factor = 3;
     for replica in 0..3 {
         namespace.set_rack(Slot::new(replica).unwrap(), Some(replica as i32 - 1));
-        namespace.partitions.set_owner(5, replica, Slot::new(replica));
+        namespace.partitions.set_holder(5, replica, Slot::new(replica));
     }
     map.namespace_entry(NAMES[1].parse().unwrap()).unwrap();
-    rig.tenure.publish(&map).unwrap();
+    rig.ownership.publish(&map).unwrap();
     let replica = |rig: &mut Rig| {
         let route = rig.router.route(rig.handles[0], Partition(5), Policy::PreferRack);
         route.unwrap().replica()
@@ -310,7 +310,7 @@ fn changed_racks_and_preferences_count_at_the_next_lookup() {
     assert_eq!(replica(&mut rig), 0);
     map.namespaces_mut()[0].set_rack(Slot::new(1).unwrap(), Some(-1));
     map.namespaces_mut()[0].set_rack(Slot::new(0).unwrap(), None);
-    rig.tenure.publish(&map).unwrap();
+    rig.ownership.publish(&map).unwrap();
     assert_eq!(replica(&mut rig), 1);
     // The one that failed is avoided, and taken when there is no other.
     let mut attempt = rig.router.attempt(Policy::PreferRack);
@@ -319,7 +319,7 @@ fn changed_racks_and_preferences_count_at_the_next_lookup() {
     assert_eq!(route.replica(), 2);
     map.remove_node(Slot::new(0).unwrap());
     map.remove_node(Slot::new(2).unwrap());
-    rig.tenure.publish(&map).unwrap();
+    rig.ownership.publish(&map).unwrap();
     let route = rig.router.route_attempt(rig.handles[0], Partition(5), &attempt).unwrap();
     assert_eq!(route.replica(), 1);
 }
@@ -338,9 +338,9 @@ fn any_routing_word_is_harmless_on_every_way() {
         map.namespace_entry(name.parse().unwrap()).unwrap().replication_factor = 3;
     }
     map.remove_node(Slot::new(4).unwrap());
-    rig.tenure.publish(&map).unwrap();
+    rig.ownership.publish(&map).unwrap();
     rig.router.prefer_racks(&[1]);
-    let segment = rig.tenure.segment().clone();
+    let segment = rig.ownership.segment().clone();
     let geometry = segment.geometry();
     let file = std::fs::File::options().write(true).open(segment.path().unwrap()).unwrap();
     for round in 0..2000 {

@@ -149,7 +149,7 @@ fn h42_a_dropped_namespaces_slot_is_not_read_for_another() {
     rig.change(|map| {
         add_namespace(map, "test", 1);
         let namespace = &mut map.namespaces_mut()[1];
-        namespace.partitions.set_owner(0, 0, Some(slot(2)));
+        namespace.partitions.set_holder(0, 0, Some(slot(2)));
     });
     let route = router.route(test, Partition(0), Policy::Master).unwrap();
     assert_eq!(route.id(), node(2).id);
@@ -208,7 +208,7 @@ fn pinned_lookups_are_of_one_publication() {
                 rig.change(|map| {
                     for partition in 0..4096 {
                         let owner = Some(slot((partition + turn) % 4));
-                        map.namespaces_mut()[0].partitions.set_owner(partition, 0, owner);
+                        map.namespaces_mut()[0].partitions.set_holder(partition, 0, owner);
                     }
                 });
             }
@@ -279,13 +279,13 @@ fn h16_replaced_nodes_do_not_use_the_table_up() {
 fn a_router_that_moves_to_a_successor_reads_everything_anew() {
     use tendmap::client::Reader;
     use tendmap::map::Capacity;
-    use tendmap::segment::{Created, Inherited, Place, create};
+    use tendmap::segment::{Carryover, Created, Place, create};
 
     let directory = directory();
     let place = Place { directory: directory.path().into(), ..Place::of_key(1) };
     let owner =
         |generation, capacity, inherited| match create(&place, generation, capacity, inherited) {
-            Ok(Created::Owner(tenure)) => tenure,
+            Ok(Created::Owner(ownership)) => ownership,
             other => panic!("{other:?}"),
         };
     let map = |first: u16, capacity| {
@@ -305,7 +305,7 @@ fn a_router_that_moves_to_a_successor_reads_everything_anew() {
 
     let larger = Capacity { max_nodes: 99, ..Capacity::DEFAULT };
     let other = map(50, larger);
-    let inherited = Inherited { sequence: 1, table_generation: 0, map: &other };
+    let inherited = Carryover { sequence: 1, table_generation: 0, map: &other };
     let _new = owner(2, larger, Some(inherited));
     old.retire().unwrap();
     let route = router.route(namespace, Partition(1), Policy::Master).unwrap();
@@ -323,7 +323,7 @@ fn a_router_goes_on_with_a_retired_map_until_its_successor_has_one() {
     let directory = directory();
     let place = Place { directory: directory.path().into(), ..Place::of_key(1) };
     let owner = |generation| match create(&place, generation, Capacity::DEFAULT, None) {
-        Ok(Created::Owner(tenure)) => tenure,
+        Ok(Created::Owner(ownership)) => ownership,
         other => panic!("{other:?}"),
     };
     let mut map = ClusterMap::new(Capacity::DEFAULT);

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use tendmap::map::Slot;
-use tendmap::route::{Attempt, Policy, ReadMode, Starts, select};
+use tendmap::route::{Attempt, Policy, ReadMode, ReplicaRotation, select};
 
 const POLICIES: [Policy; 5] =
     [Policy::Master, Policy::Sequence, Policy::Any, Policy::Random, Policy::PreferRack];
@@ -61,7 +61,7 @@ proptest! {
         seed: u64,
         nodes in replicas(),
     ) {
-        let mut attempt = Starts::with_seed(seed).attempt(policy);
+        let mut attempt = ReplicaRotation::with_seed(seed).attempt(policy);
         let present = nodes.iter().flatten().count();
         let mut reached = Vec::new();
         for _ in 0..present {
@@ -97,7 +97,7 @@ proptest! {
     #[test]
     fn any_gives_each_replica_exactly_its_turn(seed: u64, rf in 1..=22usize) {
         const ROUNDS: usize = 50;
-        let mut starts = Starts::with_seed(seed);
+        let mut starts = ReplicaRotation::with_seed(seed);
         let mut counts = vec![0; rf];
         for _ in 0..ROUNDS * rf {
             counts[choice(&mut starts, Policy::Any, rf)] += 1;
@@ -106,13 +106,13 @@ proptest! {
     }
 }
 
-fn choice(starts: &mut Starts, policy: Policy, rf: usize) -> usize {
+fn choice(starts: &mut ReplicaRotation, policy: Policy, rf: usize) -> usize {
     select(&starts.attempt(policy), rf, everywhere, nowhere).expect("all are there").0
 }
 
 #[test]
 fn sequence_starts_at_the_master_every_time() {
-    let mut starts = Starts::new();
+    let mut starts = ReplicaRotation::new();
     assert!((0..100).all(|_| choice(&mut starts, Policy::Sequence, 3) == 0));
 }
 
@@ -120,7 +120,7 @@ fn sequence_starts_at_the_master_every_time() {
 fn random_favours_no_replica() {
     const EACH: usize = 20_000;
     for rf in [1, 2, 3, 5, 7, 16] {
-        let mut starts = Starts::with_seed(7);
+        let mut starts = ReplicaRotation::with_seed(7);
         let mut counts = vec![0usize; rf];
         for _ in 0..EACH * rf {
             counts[choice(&mut starts, Policy::Random, rf)] += 1;
@@ -132,7 +132,7 @@ fn random_favours_no_replica() {
 
 #[test]
 fn random_is_not_a_rotation() {
-    let mut starts = Starts::with_seed(7);
+    let mut starts = ReplicaRotation::with_seed(7);
     let turns = (0..1_000).map(|_| choice(&mut starts, Policy::Random, 2)).collect::<Vec<_>>();
     let repeats = turns.windows(2).filter(|pair| pair[0] == pair[1]).count();
     assert!((300..700).contains(&repeats), "{repeats} repeats in 999");

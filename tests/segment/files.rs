@@ -9,7 +9,8 @@ use tendmap::layout::HeaderError;
 use tendmap::map::{Capacity, ClusterMap};
 use tendmap::route::{Partition, Policy};
 use tendmap::segment::{
-    Created, Inherited, Place, Prepared, SegmentError, SegmentState, Tenure, create, list, remove,
+    Carryover, Created, Ownership, Place, SegmentBuilder, SegmentError, SegmentState, create, list,
+    remove,
 };
 use tendmap_testkit::{Cluster, config, directory, files};
 
@@ -17,9 +18,9 @@ fn place(directory: &tempfile::TempDir) -> Place {
     Place { directory: directory.path().into(), ..Place::of_key(0xA700_0001) }
 }
 
-fn owner(place: &Place, generation: u64, inherited: Option<Inherited<'_>>) -> Box<Tenure> {
+fn owner(place: &Place, generation: u64, inherited: Option<Carryover<'_>>) -> Box<Ownership> {
     match create(place, generation, Capacity::DEFAULT, inherited).unwrap() {
-        Created::Owner(tenure) => tenure,
+        Created::Owner(ownership) => ownership,
         Created::Exists => panic!("generation {generation} was there"),
     }
 }
@@ -334,20 +335,20 @@ fn h47_who_attaches_while_a_segment_is_made_here_opens_no_second_lock_file() {
 fn h46_a_wait_that_nobody_ends_ends_by_itself() {
     use std::time::{Duration, Instant};
     use tendmap::protocol::{Head, raise_event};
-    use tendmap::segment::{Personal, private, wait, wake};
+    use tendmap::segment::{WakeMask, private, wait, wake};
 
     let owner = private(Capacity::DEFAULT, 0).unwrap();
     let segment = owner.segment();
     let word = segment.mapping().event();
     let seen = word.load(std::sync::atomic::Ordering::Relaxed);
     let begun = Instant::now();
-    wait(word, seen, Personal::random(), Duration::from_millis(30));
+    wait(word, seen, WakeMask::random(), Duration::from_millis(30));
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     // Raised and woken between the look and the sleep: there is no sleep.
     raise_event(word, Head::from_bits(segment.head().bits()));
     wake(word, None);
     let begun = Instant::now();
-    wait(word, seen, Personal::random(), Duration::from_secs(60));
+    wait(word, seen, WakeMask::random(), Duration::from_secs(60));
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }
 
@@ -444,7 +445,7 @@ fn h15_a_late_follower_builds_from_the_newest_map_not_from_its_own() {
     first.publish(&map(1)).unwrap();
     let client = Client::connect_with(config(&directory), Cluster::new(2, 1).source()).unwrap();
     let newer = map(3);
-    let inherited = Inherited { sequence: 9, table_generation: 1, map: &newer };
+    let inherited = Carryover { sequence: 9, table_generation: 1, map: &newer };
     let mut second = owner(&place, 2, Some(inherited));
     second.retire().unwrap();
     drop(second);
@@ -577,7 +578,7 @@ fn h96_a_sweep_leaves_the_lock_file_of_a_segment_in_the_making() {
     };
     let build = |sweep: &mut dyn FnMut()| {
         for round in 0..300 {
-            let prepared = Prepared::build(&place, 1, Capacity::DEFAULT, None).unwrap();
+            let prepared = SegmentBuilder::build(&place, 1, Capacity::DEFAULT, None).unwrap();
             sweep();
             assert_eq!(locks(), 1, "round {round}");
             drop(prepared);
@@ -607,8 +608,8 @@ fn h98_an_owner_that_publishes_before_it_asks_for_the_last_map_uses_no_number_ag
     let place = place(&directory);
     let mut before = map(1);
     tendmap_testkit::add_namespace(&mut before, "test", 1);
-    let inherited = Inherited { sequence: 7, table_generation: 0, map: &before };
-    let mut tenure = owner(&place, 1, Some(inherited));
+    let inherited = Carryover { sequence: 7, table_generation: 0, map: &before };
+    let mut ownership = owner(&place, 1, Some(inherited));
     let mut router = Reader::attach(&place).unwrap().router();
     let namespace = router.namespace("test").unwrap();
     let address = |router: &mut tendmap::route::Router| {
@@ -618,6 +619,6 @@ fn h98_an_owner_that_publishes_before_it_asks_for_the_last_map_uses_no_number_ag
     let mut after = ClusterMap::new(Capacity::DEFAULT);
     after.nodes.insert(tendmap_testkit::node(9)).unwrap();
     tendmap_testkit::add_namespace(&mut after, "test", 1);
-    tenure.publish(&after).unwrap();
+    ownership.publish(&after).unwrap();
     assert_eq!(address(&mut router), tendmap_testkit::node(9).address);
 }

@@ -72,7 +72,7 @@ impl Rig {
             for partition in 0..PARTITIONS {
                 for replica in 0..2 {
                     let slot = Slot::new((partition + replica + turn) % usize::from(NODES));
-                    namespace.partitions.set_owner(partition, replica, slot);
+                    namespace.partitions.set_holder(partition, replica, slot);
                 }
             }
         });
@@ -123,7 +123,7 @@ impl Rig {
         };
         let mut members = status.members.iter();
         if let Some(node) =
-            members.find(|node| node.trouble != Some(tendmap_testkit::trouble(node.id)))
+            members.find(|node| node.health != Some(tendmap_testkit::node_health(node.id)))
         {
             return Some(format!("{node:?}"));
         }
@@ -221,7 +221,7 @@ fn words(rig: &Rig) -> [Vec<usize>; 5] {
         let regimes = start + geometry.regimes(0);
         arrays.extend(regimes..regimes + geometry.array_words());
     }
-    let troubles = (geometry.trouble(0)..geometry.trouble(usize::from(NODES))).collect();
+    let troubles = (geometry.node_health(0)..geometry.node_health(usize::from(NODES))).collect();
     [head, owner, tables, arrays, troubles]
 }
 

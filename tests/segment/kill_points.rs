@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tendmap::client::Reader;
 use tendmap::map::{Capacity, ClusterMap, Slot};
 use tendmap::segment::{
-    Candidate, Created, Ended, Entry, NotPublished, Place, Segment, Tenure, create,
+    Candidate, Created, Entry, NotPublished, Ownership, OwnershipLost, Place, Segment, create,
 };
 use tendmap_testkit::{add_namespace, directory, node};
 
@@ -23,18 +23,18 @@ fn map(turn: usize) -> ClusterMap {
     let partitions = &mut map.namespaces_mut()[0].partitions;
     for partition in 0..16 {
         for replica in 0..2 {
-            partitions.set_owner(partition, replica, Slot::new((partition + replica + turn) % 4));
+            partitions.set_holder(partition, replica, Slot::new((partition + replica + turn) % 4));
         }
         partitions.set_regime(partition, turn as u32 + 1);
     }
     map
 }
 
-fn enter(segment: &Arc<Segment>) -> Box<Tenure> {
+fn enter(segment: &Arc<Segment>) -> Box<Ownership> {
     match Candidate::default().enter(segment, true).unwrap() {
-        Entry::Owner(mut tenure) => {
-            tenure.set_checksums(true);
-            tenure
+        Entry::Owner(mut ownership) => {
+            ownership.set_checksums(true);
+            ownership
         }
         other => panic!("{other:?}"),
     }
@@ -78,7 +78,7 @@ fn h01_an_owner_that_dies_after_any_store_leaves_the_last_map_and_a_successor_go
         assert_map(&reader, live, sequence);
         // It was only stopped, and wakes: nothing that it does is seen.
         let late = dying.publish(&map(turn));
-        assert_eq!(late, Err(NotPublished::Ended(Ended::Fenced)), "after {words} words");
+        assert_eq!(late, Err(NotPublished::Ended(OwnershipLost::Fenced)), "after {words} words");
         assert_map(&reader, live, sequence);
         // Neither is dropped: their lock bytes stay as those of the dead would
         // not, so that every takeover is one of a living owner.

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use proptest::prelude::*;
 use tendmap::client::Reader;
 use tendmap::map::{Capacity, ClusterMap, Node, NodeId, Slot, TlsName, snapshot, tables};
-use tendmap::segment::{Created, Place, Tenure, create, private};
+use tendmap::segment::{Created, Ownership, Place, create, private};
 use tendmap_testkit::directory;
 
 fn capacity() -> Capacity {
@@ -55,7 +55,7 @@ prop_compose! {
                 for replica in 0..5 {
                     let owner = owners[(index * 5 + replica) * 16 + partition];
                     let slot = there.get(owner).copied();
-                    namespace.partitions.set_owner(partition, replica, slot);
+                    namespace.partitions.set_holder(partition, replica, slot);
                 }
                 namespace.partitions.set_regime(partition, regimes[index * 16 + partition]);
             }
@@ -85,14 +85,14 @@ proptest! {
 
     #[test]
     fn published_maps_come_back(first in maps(), second in maps(), checksums: bool) {
-        let mut tenure = private(capacity(), 0).unwrap();
-        tenure.set_checksums(checksums);
+        let mut ownership = private(capacity(), 0).unwrap();
+        ownership.set_checksums(checksums);
         for (index, map) in [&first, &second, &second].into_iter().enumerate() {
-            let published = tenure.publish(map).unwrap();
+            let published = ownership.publish(map).unwrap();
             // The same map is not published again.
             prop_assert!(published.is_some() || index > 0);
             prop_assert!(published.is_none() || index < 2);
-            let found = snapshot(tenure.segment().mapping()).unwrap();
+            let found = snapshot(ownership.segment().mapping()).unwrap();
             assert_same(&found.map, map);
             prop_assert_eq!(found.intact, checksums.then_some(true));
         }
@@ -106,10 +106,10 @@ proptest! {
     ) {
         let directory = directory();
         let place = Place { directory: directory.path().into(), ..Place::of_key(1) };
-        let mut tenure = owner(&place);
-        tenure.set_checksums(true);
-        tenure.publish(&map).unwrap();
-        let segment = tenure.segment().clone();
+        let mut ownership = owner(&place);
+        ownership.set_checksums(true);
+        ownership.publish(&map).unwrap();
+        let segment = ownership.segment().clone();
         let file = File::options().write(true).open(place.segment(1)).unwrap();
         let words = segment.geometry().total_bytes() / 8;
         let first = segment.geometry().frame_start(0);
@@ -129,9 +129,9 @@ proptest! {
     }
 }
 
-fn owner(place: &Place) -> Box<Tenure> {
+fn owner(place: &Place) -> Box<Ownership> {
     match create(place, 1, capacity(), None).unwrap() {
-        Created::Owner(tenure) => tenure,
+        Created::Owner(ownership) => ownership,
         Created::Exists => panic!("the directory was empty"),
     }
 }
@@ -140,13 +140,13 @@ fn owner(place: &Place) -> Box<Tenure> {
 fn a_damaged_map_is_found_by_its_checksum() {
     let directory = directory();
     let place = Place { directory: directory.path().into(), ..Place::of_key(1) };
-    let mut tenure = owner(&place);
-    tenure.set_checksums(true);
+    let mut ownership = owner(&place);
+    ownership.set_checksums(true);
     let mut map = ClusterMap::new(capacity());
     map.nodes.insert(tendmap_testkit::node(1)).unwrap();
     tendmap_testkit::add_namespace(&mut map, "test", 1);
-    tenure.publish(&map).unwrap();
-    let segment = tenure.segment().clone();
+    ownership.publish(&map).unwrap();
+    let segment = ownership.segment().clone();
     assert_eq!(snapshot(segment.mapping()).unwrap().intact, Some(true));
     // One routing word of the live frame loses its master.
     let word = segment.geometry().frame_start(1) + segment.geometry().routing(0, 0) + 3;

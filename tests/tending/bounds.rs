@@ -350,7 +350,7 @@ fn h134_what_found_no_place_has_it_as_soon_as_there_is_one() {
         tend_well(&mut source);
     }
     assert_eq!(namespaces(&source), ["test", "y"]);
-    let owner = source.map().namespace(&ns("y")).unwrap().partitions.owner(0, 0).unwrap();
+    let owner = source.map().namespace(&ns("y")).unwrap().partitions.holder(0, 0).unwrap();
     assert_eq!(source.map().nodes.get(owner).unwrap().id, node("A"));
 }
 

@@ -104,7 +104,7 @@ fn claimed(moment: &Moment) -> (Claimed, BTreeMap<NamespaceName, Vec<usize>>) {
 }
 
 fn owner(map: &ClusterMap, key: &(NamespaceName, usize, usize)) -> Option<NodeId> {
-    let slot = map.namespace(&key.0)?.partitions.owner(key.2, key.1)?;
+    let slot = map.namespace(&key.0)?.partitions.holder(key.2, key.1)?;
     Some(map.nodes.get(slot).unwrap().id)
 }
 
@@ -139,8 +139,8 @@ fn h22_the_map_follows_a_recorded_failover_step_by_step() {
                 let now = map.namespace(&namespace.name).expect("namespaces stay");
                 for p in 0..4096 {
                     for r in 0..now.routable_replicas() {
-                        let lost = namespace.partitions.owner(p, r).is_some()
-                            && now.partitions.owner(p, r).is_none();
+                        let lost = namespace.partitions.holder(p, r).is_some()
+                            && now.partitions.holder(p, r).is_none();
                         let shrank = now.replication_factor != namespace.replication_factor;
                         assert!(!lost || removed || shrank, "{here}: {} {p} {r}", now.name);
                     }

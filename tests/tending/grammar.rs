@@ -98,7 +98,7 @@ fn recorded_clusters_become_whole_maps() {
             assert_eq!(namespace.replication_factor, factor);
             for partition in 0..4096 {
                 let owners: std::collections::BTreeSet<_> = (0..usize::from(factor))
-                    .map(|r| namespace.partitions.owner(partition, r).unwrap())
+                    .map(|r| namespace.partitions.holder(partition, r).unwrap())
                     .collect();
                 assert_eq!(owners.len(), usize::from(factor), "{name} {partition}");
             }
@@ -107,8 +107,8 @@ fn recorded_clusters_become_whole_maps() {
         // a9 with d in c's place), so partitions 4 and 7 are a's.
         let a = map.nodes.slot_of(&node("BB9000000003100"));
         let test = &map.namespace(&ns("test")).unwrap().partitions;
-        assert_eq!((test.owner(4, 0), test.owner(7, 0)), (a, a));
-        assert!(test.owner(5, 0) != a && test.owner(6, 0) != a);
+        assert_eq!((test.holder(4, 0), test.holder(7, 0)), (a, a));
+        assert!(test.holder(5, 0) != a && test.holder(6, 0) != a);
     }
 }
 

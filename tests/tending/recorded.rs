@@ -106,7 +106,7 @@ fn h52_no_map_over_recorded_replies_lacks_a_master_that_a_node_claims() {
                 for namespace in source.map().namespaces() {
                     let claimed = masters(later, namespace.name.as_str());
                     let holes = (0..4096).filter(|&partition| {
-                        claimed[partition] && namespace.partitions.owner(partition, 0).is_none()
+                        claimed[partition] && namespace.partitions.holder(partition, 0).is_none()
                     });
                     assert_eq!(holes.count(), 0, "{file} {phase} {step} {}", namespace.name);
                 }
@@ -136,7 +136,7 @@ fn h53_the_map_over_a_recorded_one_way_loss_is_that_of_the_nodes_that_list_each_
         for namespace in source.map().namespaces() {
             let claimed = masters(&of_both, namespace.name.as_str());
             for (partition, claimed) in claimed.into_iter().enumerate() {
-                let owner = namespace.partitions.owner(partition, 0);
+                let owner = namespace.partitions.holder(partition, 0);
                 assert!(!claimed || owner != slot, "step {step}: {} {partition}", namespace.name);
             }
         }

@@ -37,7 +37,7 @@ fn difference(sim: &Sim, map: &ClusterMap) -> Option<String> {
         }
         for (partition, wanted) in truth.iter().enumerate() {
             let found: Vec<Option<NodeId>> = (0..wanted.len())
-                .map(|r| namespace.partitions.owner(partition, r))
+                .map(|r| namespace.partitions.holder(partition, r))
                 .map(|slot| Some(map.nodes.get(slot?)?.id))
                 .collect();
             if found.iter().zip(wanted).any(|(found, wanted)| found.as_ref() != Some(wanted)) {

@@ -247,7 +247,7 @@ fn login_only(authority: &Authority, nodes: usize) -> (Sim, AerospikeConfig) {
 /// Failures in a row of each node that has any, with the last error.
 fn troubles(source: &AerospikeSource) -> Vec<(String, u32, Option<String>)> {
     let mut found = Vec::new();
-    source.troubles(&mut |_, id, trouble| {
+    source.node_healths(&mut |_, id, trouble| {
         if trouble.failures > 0 || trouble.last_error.is_some() {
             found.push((id.to_string(), trouble.failures, trouble.last_error));
         }

@@ -9,7 +9,7 @@ use tendmap::layout::{Capacity, GeometryError};
 use tendmap::map::{NodeId, SnapshotError};
 use tendmap::protocol::PublishError;
 use tendmap::route::RouteError;
-use tendmap::segment::{Ended, SegmentError};
+use tendmap::segment::{OwnershipLost, SegmentError};
 use tendmap::text::is_printable;
 
 const FOREIGN: &str = "\u{1b}[2J\r\n\u{9b}\u{202e}\u{feff}";
@@ -38,7 +38,7 @@ fn errors() -> Vec<Box<dyn std::error::Error>> {
         }),
         Box::new(GeometryError(Capacity::DEFAULT)),
         Box::new(SnapshotError::Corrupt { what: foreign() }),
-        Box::new(Ended::Fenced),
+        Box::new(OwnershipLost::Fenced),
         Box::new(NodeId::new(FOREIGN).unwrap_err()),
         Box::new(ConfigError::TooLong { name: "tend_interval", found: Duration::MAX }),
         Box::new(ConnectError::OtherCluster { key: 1, found: foreign(), wanted: foreign() }),

@@ -146,7 +146,7 @@ impl Act {
             let masters = |map: &ClusterMap| -> Vec<Option<NodeId>> {
                 let Some(namespace) = map.namespace(&namespace.name) else { return Vec::new() };
                 let partitions = &namespace.partitions;
-                let master = |p| Some(map.nodes.get(partitions.owner(p, 0)?)?.id);
+                let master = |p| Some(map.nodes.get(partitions.holder(p, 0)?)?.id);
                 (0..partitions.len()).map(master).collect()
             };
             let (before, after) = (masters(&self.before.map), masters(&now.map));

@@ -200,7 +200,7 @@ impl Lookup {
     fn owner(&self, snapshot: &Snapshot) -> Option<(NodeId, SocketAddr)> {
         let map = &snapshot.map;
         let slot =
-            map.namespace(&self.namespace)?.partitions.owner(self.partition, self.replica)?;
+            map.namespace(&self.namespace)?.partitions.holder(self.partition, self.replica)?;
         map.nodes.get(slot).map(|node| (node.id, node.address))
     }
 }

@@ -8,7 +8,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use tendmap::client::Client;
 use tendmap::layout::shm_remove;
 use tendmap::map::{ClusterMap, Slot};
-use tendmap::segment::{Candidate, Entry, Inherited, Place, Prepared, Tenure};
+use tendmap::segment::{Candidate, Carryover, Entry, Ownership, Place, SegmentBuilder};
 
 use super::message::Message;
 
@@ -20,10 +20,10 @@ const PATIENCE: Duration = Duration::from_millis(250);
 ///
 /// `say` is told where, just before.
 pub fn die_amid(client: &Client, place: &Place, random: u64, say: impl FnOnce(Message)) -> ! {
-    if let Some(tenure) = enter(client) {
+    if let Some(ownership) = enter(client) {
         match random % 4 {
-            0 => amid_growth(*tenure, place, random / 4, say),
-            _ => amid_publication(*tenure, random / 4, say),
+            0 => amid_growth(*ownership, place, random / 4, say),
+            _ => amid_publication(*ownership, random / 4, say),
         }
     }
     die()
@@ -31,33 +31,33 @@ pub fn die_amid(client: &Client, place: &Place, random: u64, say: impl FnOnce(Me
 
 /// After it has stored some words of a whole new map; how many is drawn. No
 /// reader may ever see one of them: the map is one that no cluster has.
-fn amid_publication(mut tenure: Tenure, random: u64, say: impl FnOnce(Message)) {
-    tenure.set_checksums(true);
-    let map = turned(tenure.last_map());
+fn amid_publication(mut ownership: Ownership, random: u64, say: impl FnOnce(Message)) {
+    ownership.set_checksums(true);
+    let map = turned(ownership.last_map());
     // Of a map without words nothing is published: it dies all the same.
-    let whole = tenure.publish_part(&map, 0).unwrap_or(0) as u64;
+    let whole = ownership.publish_part(&map, 0).unwrap_or(0) as u64;
     let words = (random % (whole + 1)) as usize;
     say(Message::Dying { words });
-    let _ = tenure.publish_part(&map, words);
+    let _ = ownership.publish_part(&map, words);
     // Without its destructor, which would hand the ownership over.
     die()
 }
 
 /// After one of the steps by which an owner replaces its segment.
-fn amid_growth(mut tenure: Tenure, place: &Place, random: u64, say: impl FnOnce(Message)) {
-    let map = tenure.last_map();
-    let old = tenure.segment().clone();
-    let inherited = Inherited {
+fn amid_growth(mut ownership: Ownership, place: &Place, random: u64, say: impl FnOnce(Message)) {
+    let map = ownership.last_map();
+    let old = ownership.segment().clone();
+    let inherited = Carryover {
         sequence: old.head().sequence() + 1,
-        table_generation: tenure.table_generation(),
+        table_generation: ownership.table_generation(),
         map: &map,
     };
     let next = old.identity().generation + 1;
-    let built = Prepared::build(place, next, old.geometry().capacity(), Some(inherited));
+    let built = SegmentBuilder::build(place, next, old.geometry().capacity(), Some(inherited));
     let step = (random % 4) as usize;
     say(Message::DyingGrown { step });
     let Ok(built) = built else { die() };
-    if step > 0 && tenure.retire().is_ok() {
+    if step > 0 && ownership.retire().is_ok() {
         match (step, old.location().and_then(|at| at.shm_id())) {
             (1, _) => {}
             // A System V segment gives up its key before the next one has it.
@@ -68,12 +68,12 @@ fn amid_growth(mut tenure: Tenure, place: &Place, random: u64, say: impl FnOnce(
     die()
 }
 
-fn enter(client: &Client) -> Option<Box<Tenure>> {
+fn enter(client: &Client) -> Option<Box<Ownership>> {
     let deadline = Instant::now() + PATIENCE;
     let mut candidate = Candidate::default();
     while Instant::now() < deadline {
-        if let Ok(Entry::Owner(tenure)) = candidate.enter(&client.segment(), true) {
-            return Some(tenure);
+        if let Ok(Entry::Owner(ownership)) = candidate.enter(&client.segment(), true) {
+            return Some(ownership);
         }
         thread::sleep(Duration::from_millis(1));
     }
@@ -92,8 +92,8 @@ fn turned(mut map: ClusterMap) -> ClusterMap {
         let partitions = &mut namespace.partitions;
         for partition in 0..partitions.len() {
             for replica in 0..replicas.min(partitions.max_replicas()) {
-                let owner = partitions.owner(partition, replica).and_then(next);
-                partitions.set_owner(partition, replica, owner);
+                let owner = partitions.holder(partition, replica).and_then(next);
+                partitions.set_holder(partition, replica, owner);
             }
         }
     }

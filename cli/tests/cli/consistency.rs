@@ -26,7 +26,7 @@ fn rows(snapshot: &Snapshot, name: &str) -> Option<Vec<Vec<NodeId>>> {
     let row = |partition| {
         (0..namespace.routable_replicas())
             .map(|replica| {
-                let slot = namespace.partitions.owner(partition, replica)?;
+                let slot = namespace.partitions.holder(partition, replica)?;
                 map.nodes.get(slot).map(|node| node.id)
             })
             .collect()

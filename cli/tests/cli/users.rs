@@ -98,7 +98,7 @@ fn h84_three_users_that_trust_each_other_share_a_segment() {
     for process in &mut processes[1..] {
         assert_eq!(process.interrupt(), 0);
     }
-    // Trouble is told to nobody, though nobody may remove another user's file.
+    // NodeHealth is told to nobody, though nobody may remove another user's file.
     let trouble = processes.iter().flat_map(|it| &it.heard).filter(|it| it["event"] == "trouble");
     assert_eq!(trouble.collect::<Vec<_>>(), [] as [&Value; 0]);
     // One that comes later goes on from what they have left.

@@ -77,7 +77,7 @@ struct Put {
 pub fn run(store: &mut Store, thread: i64, stop: &AtomicBool, progress: &AtomicU64) -> Tally {
     let mut tally = Tally::default();
     let mut window: VecDeque<Put> = VecDeque::new();
-    let mut dice = fastrand::Rng::new();
+    let mut rng = fastrand::Rng::new();
     let mut key = thread << 40;
     while !stop.load(Ordering::Relaxed) {
         key += 1;
@@ -89,7 +89,7 @@ pub fn run(store: &mut Store, thread: i64, stop: &AtomicBool, progress: &AtomicU
         tally.in_doubt += u64::from(acknowledged && doubt);
         window.push_back(Put { key, acknowledged, in_doubt: doubt });
         check(store, window.back().expect("just put"), &mut tally);
-        check(store, &window[dice.usize(..window.len())], &mut tally);
+        check(store, &window[rng.usize(..window.len())], &mut tally);
         progress.fetch_add(3, Ordering::Relaxed);
         if window.len() > WINDOW {
             remove(store, &window.pop_front().expect("more than none"), &mut tally);

@@ -11,11 +11,11 @@ use libfuzzer_sys::arbitrary::Unstructured;
 use tendmap::client::Reader;
 use tendmap::layout::{Geometry, frame};
 use tendmap::map::{
-    Capacity, ClusterMap, Image, NamespaceName, Node, NodeId, Slot, snapshot, tables,
+    Capacity, ClusterMap, FrameExtent, NamespaceName, Node, NodeId, Slot, snapshot, tables,
 };
 use tendmap::protocol::{Head, Publisher, Term};
 use tendmap::route::{Partition, Policy};
-use tendmap::segment::{Created, Inherited, Place, create};
+use tendmap::segment::{Created, Carryover, Place, create};
 
 const CAPACITY: Capacity =
     Capacity { max_nodes: 4, max_namespaces: 2, max_replicas: 4, partitions: 16 };
@@ -35,11 +35,11 @@ impl Rig {
         std::fs::create_dir_all(&directory).unwrap();
         let place = Place { directory: directory.clone(), ..Place::of_key(0xA700_0000) };
         let map = map();
-        let inherited = Inherited { sequence: 2, table_generation: 1, map: &map };
-        let Created::Owner(tenure) = create(&place, 1, CAPACITY, Some(inherited)).unwrap() else {
+        let inherited = Carryover { sequence: 2, table_generation: 1, map: &map };
+        let Created::Owner(ownership) = create(&place, 1, CAPACITY, Some(inherited)).unwrap() else {
             panic!("the directory was empty");
         };
-        drop(tenure);
+        drop(ownership);
         let reader = Reader::attach(&place).unwrap();
         let path = place.segment(1);
         let file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
@@ -66,7 +66,7 @@ fn map() -> ClusterMap {
     for partition in 0..16 {
         for replica in 0..2 {
             let slot = Slot::new((partition + replica) % 3);
-            namespace.partitions.set_owner(partition, replica, slot);
+            namespace.partitions.set_holder(partition, replica, slot);
         }
     }
     map
@@ -107,7 +107,7 @@ fn run_on(rig: &Rig, changes: &[(u16, u64)]) {
     }
     if let Ok(found) = snapshot(mapping) {
         // What was read can be written again.
-        let image = Image::of(&found.map, &geometry).unwrap();
+        let image = FrameExtent::of(&found.map, &geometry).unwrap();
         let mut publisher = Publisher::new(Term::FIRST, Head::new(Term::FIRST, 0));
         image.put(&found.map, &geometry, &mut publisher);
         image.seal(found.table_generation, true, &mut publisher);

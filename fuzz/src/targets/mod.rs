@@ -14,7 +14,7 @@ mod scalars;
 mod service;
 mod settings;
 mod text;
-mod trouble;
+mod node_health;
 
 /// All of them by name.
 pub const ALL: &[(&str, fn(&[u8]))] = &[
@@ -32,5 +32,5 @@ pub const ALL: &[(&str, fn(&[u8]))] = &[
     ("service", service::run),
     ("settings", settings::run),
     ("text", text::run),
-    ("trouble", trouble::run),
+    ("node_health", node_health::run),
 ];

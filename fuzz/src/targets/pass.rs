@@ -141,7 +141,7 @@ pub fn run(bytes: &[u8]) {
         for namespace in map.namespaces() {
             for partition in 0..8 {
                 for replica in 0..CAPACITY.max_replicas {
-                    let owner = namespace.partitions.owner(partition, replica);
+                    let owner = namespace.partitions.holder(partition, replica);
                     assert!(owner.is_none_or(|slot| map.nodes.get(slot).is_some()));
                 }
             }

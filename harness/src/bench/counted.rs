@@ -10,7 +10,7 @@ use tendmap::map::ClusterMap;
 use tendmap::route::{
     Batch, InSet, Lanes, NamespaceHandle, Partition, Policy, Record, RouteError, Router,
 };
-use tendmap::segment::{NotPublished, Tenure};
+use tendmap::segment::{NotPublished, Ownership};
 
 use super::own;
 use super::source::{PARTITIONS, Shape, namespace, turn_all, turn_one_percent};
@@ -47,8 +47,8 @@ pub enum Case {
 pub fn run(common: &Common, case: Case) -> Result<(), Failure> {
     let ground = Ground::new(common, Play::Bench)?;
     let shape = Shape::DEFAULT;
-    let (mut tenure, mut map) = (own(&ground.place, shape)?, shape.map());
-    tenure.publish(&map).map_err(not_published)?;
+    let (mut ownership, mut map) = (own(&ground.place, shape)?, shape.map());
+    ownership.publish(&map).map_err(not_published)?;
     let mut router = Reader::attach(&ground.place)?.router_with(|_| 1_u64);
     let handle = router.namespace(&namespace(0))?;
     let operations = match case {
@@ -77,10 +77,10 @@ pub fn run(common: &Common, case: Case) -> Result<(), Failure> {
             // The third brings nothing of what another kind has changed.
             for _ in 0..2 {
                 change(case, &mut map, &mut random);
-                tenure.publish(&map).map_err(not_published)?;
+                ownership.publish(&map).map_err(not_published)?;
             }
             change(case, &mut map, &mut random);
-            counted_publication(&mut tenure, &map).map_err(not_published)?;
+            counted_publication(&mut ownership, &map).map_err(not_published)?;
             shape.namespaces() * PARTITIONS
         }
     };
@@ -163,8 +163,11 @@ fn counted_batch(
 }
 
 #[inline(never)]
-fn counted_publication(tenure: &mut Tenure, map: &ClusterMap) -> Result<Option<u64>, NotPublished> {
-    tenure.publish(map)
+fn counted_publication(
+    ownership: &mut Ownership,
+    map: &ClusterMap,
+) -> Result<Option<u64>, NotPublished> {
+    ownership.publish(map)
 }
 
 fn not_published(why: NotPublished) -> Failure {

@@ -9,7 +9,7 @@ use std::time::Instant;
 use tendmap::client::Reader;
 use tendmap::map::{ClusterMap, Node};
 use tendmap::route::{NamespaceHandle, Partition, Policy, RouteError, Router};
-use tendmap::segment::{Place, Tenure};
+use tendmap::segment::{Ownership, Place};
 
 use super::sample::Samples;
 use super::source::{PARTITIONS, namespace, number, turn_one_percent};
@@ -65,7 +65,7 @@ impl Bench {
         let mut random = fastrand::Rng::with_seed(1);
         let order = (0..PARTITIONS).map(|_| random.usize(..PARTITIONS)).collect();
         let partitions = &map.namespaces()[0].partitions;
-        let owner = |p| partitions.owner(p, 0).map_or(0, |slot| slot.index());
+        let owner = |p| partitions.holder(p, 0).map_or(0, |slot| slot.index());
         let (router, handle) = router(place)?;
         Ok(Bench {
             place: place.clone(),
@@ -165,7 +165,7 @@ impl Bench {
     /// As [`alone`](Self::alone).
     pub fn beside_the_owner(
         &mut self,
-        (tenure, map): (&mut Tenure, &mut ClusterMap),
+        (ownership, map): (&mut Ownership, &mut ClusterMap),
         into: &mut Lookups,
         rounds: usize,
     ) -> Result<(), Failure> {
@@ -173,7 +173,7 @@ impl Bench {
         beside(
             || {
                 turn_one_percent(map, &mut random);
-                tenure.publish(map).is_ok()
+                ownership.publish(map).is_ok()
             },
             || {
                 for _ in 0..rounds {

@@ -19,7 +19,7 @@ mod takeover;
 use std::time::{Duration, Instant};
 
 use tendmap::route::Batch;
-use tendmap::segment::{Created, Place, Tenure, create};
+use tendmap::segment::{Created, Ownership, Place, create};
 
 pub use child::{Args as ChildArgs, run as run_child};
 use child::{Process, Task};
@@ -90,8 +90,8 @@ pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure>
 /// What takes no other process.
 fn in_one_process(place: &Place, args: &Args, length: Duration) -> Result<Summary, Failure> {
     let mut map = args.shape.map();
-    let mut tenure = own(place, args.shape)?;
-    publication::publish(&mut tenure, &map)?;
+    let mut ownership = own(place, args.shape)?;
+    publication::publish(&mut ownership, &map)?;
     let attached = (0..args.attached).map(|_| Process::start(place, Task::Read));
     let mut attached = attached.collect::<Result<Vec<_>, _>>()?;
     attached.iter_mut().try_for_each(Process::expect_ready)?;
@@ -108,18 +108,18 @@ fn in_one_process(place: &Place, args: &Args, length: Duration) -> Result<Summar
             bench.alone(&mut lookups)?;
         }
         bench.beside_a_reader(&mut lookups, BESIDE)?;
-        bench.beside_the_owner((&mut tenure, &mut map), &mut lookups, BESIDE)?;
+        bench.beside_the_owner((&mut ownership, &mut map), &mut lookups, BESIDE)?;
         let (router, handle) = bench.router();
         digest::round(router, handle, &mut batch, turn as i64, &mut digests)?;
-        publication::round((&mut tenure, &mut map), &mut random, &mut copy, &mut publications)?;
+        publication::round((&mut ownership, &mut map), &mut random, &mut copy, &mut publications)?;
     }
     attached.iter_mut().for_each(Process::let_go);
     Ok(Summary { lookups, digests, publications, ..Summary::default() })
 }
 
-fn own(place: &Place, shape: Shape) -> Result<Tenure, Failure> {
+fn own(place: &Place, shape: Shape) -> Result<Ownership, Failure> {
     match create(place, 1, shape.capacity(), None)? {
-        Created::Owner(tenure) => Ok(*tenure),
+        Created::Owner(ownership) => Ok(*ownership),
         Created::Exists => Err(Failure::Failed("somebody else is in the bench's directory".into())),
     }
 }

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use tendmap::map::ClusterMap;
-use tendmap::segment::{NotPublished, Tenure};
+use tendmap::segment::{NotPublished, Ownership};
 
 use super::sample::Samples;
 use super::source::{Shape, turn_all, turn_one_percent};
@@ -37,7 +37,7 @@ impl Copy {
 /// # Errors
 /// [`Failure::Failed`] if it is not the owner any more.
 pub fn round(
-    (tenure, map): (&mut Tenure, &mut ClusterMap),
+    (ownership, map): (&mut Ownership, &mut ClusterMap),
     random: &mut fastrand::Rng,
     copy: &mut Copy,
     into: &mut Publications,
@@ -47,14 +47,14 @@ pub fn round(
     into.copy.push(us(begun));
     for timed in [false, false, true] {
         turn_all(map);
-        let time = publish(tenure, map)?;
+        let time = publish(ownership, map)?;
         if timed {
             into.whole.push(time);
         }
     }
     for timed in [false, false, true] {
         turn_one_percent(map, random);
-        let time = publish(tenure, map)?;
+        let time = publish(ownership, map)?;
         if timed {
             into.one_percent.push(time);
         }
@@ -66,9 +66,9 @@ pub fn round(
 ///
 /// # Errors
 /// As [`round`].
-pub fn publish(tenure: &mut Tenure, map: &ClusterMap) -> Result<f64, Failure> {
+pub fn publish(ownership: &mut Ownership, map: &ClusterMap) -> Result<f64, Failure> {
     let begun = Instant::now();
-    match tenure.publish(map) {
+    match ownership.publish(map) {
         Ok(_) => Ok(us(begun)),
         Err(NotPublished::Ended(ended)) => {
             Err(Failure::Failed(format!("the ownership of the bench has ended: {ended}")))

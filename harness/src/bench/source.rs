@@ -70,7 +70,7 @@ impl Shape {
             for partition in 0..PARTITIONS {
                 for replica in 0..self.replicas.into() {
                     let slot = Slot::new((partition * 7 + replica + number) % self.nodes());
-                    namespace.partitions.set_owner(partition, replica, slot);
+                    namespace.partitions.set_holder(partition, replica, slot);
                 }
             }
         }
@@ -96,9 +96,9 @@ fn turn(map: &mut ClusterMap, namespace: usize, partition: usize) {
     let nodes = map.nodes.len();
     let namespace = &mut map.namespaces_mut()[namespace];
     for replica in 0..namespace.routable_replicas() {
-        let slot = namespace.partitions.owner(partition, replica);
+        let slot = namespace.partitions.holder(partition, replica);
         let next = slot.and_then(|slot| Slot::new((slot.index() + 1) % nodes));
-        namespace.partitions.set_owner(partition, replica, next);
+        namespace.partitions.set_holder(partition, replica, next);
     }
 }
 

@@ -26,12 +26,12 @@ impl Status {
             })
         };
         let member = |node: &NodeStatus| {
-            let trouble = node.trouble.as_ref();
+            let health = node.health.as_ref();
             json!({
                 "id": node.id.as_str(),
                 "address": node.address.to_string(),
-                "failures": trouble.map(|trouble| trouble.failures),
-                "last_error": trouble.and_then(|trouble| trouble.last_error.as_ref()),
+                "failures": health.map(|health| health.failures),
+                "last_error": health.and_then(|health| health.last_error.as_ref()),
                 "last_error_age_ms": node.last_error_age.map(ms),
             })
         };

@@ -90,7 +90,7 @@ fn whole(file: &Kept, geometry: Geometry) -> io::Result<WriteMapping> {
         // R2: pairs with P1, the Release fence before a frame's first word.
         fence(Ordering::Acquire);
         if head(file)? == found {
-            let behind = geometry.trouble(0);
+            let behind = geometry.node_health(0);
             read(file, &copy, behind, geometry.total_bytes() / WORD)?;
             return Ok(copy);
         }
@@ -187,11 +187,12 @@ mod tests {
     fn h127_a_copy_is_of_one_whole_publication() {
         let folder = tempfile::tempdir().unwrap();
         let place = Place { directory: folder.path().into(), ..Place::of_key(7) };
-        let Created::Owner(mut tenure) = create(&place, 1, Capacity::DEFAULT, None).unwrap() else {
+        let Created::Owner(mut ownership) = create(&place, 1, Capacity::DEFAULT, None).unwrap()
+        else {
             panic!("it was there")
         };
-        tenure.set_checksums(true);
-        let geometry = *tenure.segment().geometry();
+        ownership.set_checksums(true);
+        let geometry = *ownership.segment().geometry();
         let file = open(&place.segment(1)).unwrap();
         let done = AtomicBool::new(false);
         let (mut last, mut seen, mut overtaken) = (0, 0, 0);
@@ -202,7 +203,7 @@ mod tests {
                     if done.load(Ordering::Relaxed) {
                         break;
                     }
-                    tenure.publish(map).unwrap();
+                    ownership.publish(map).unwrap();
                     // Now and then often enough for a copy to come through.
                     std::thread::yield_now();
                 }

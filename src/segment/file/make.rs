@@ -17,7 +17,7 @@ use super::names::is_strange;
 use super::object;
 use crate::descriptor::{Kept, ObjectId};
 use crate::layout::{Geometry, Header, Identity, WriteMapping};
-use crate::random::dice;
+use crate::random::rng;
 
 /// How many numbers in a row are tried, and how many in all.
 const STEPS: u32 = 16;
@@ -61,7 +61,7 @@ impl Unnamed {
     /// Takes the next number: a stranger has put something at its name. He may have
     /// done so at many, or see how numbers are chosen; not when they are random.
     fn renumber(&mut self, tries: u32) -> Result<bool, SegmentError> {
-        let by = if tries < STEPS { 1 } else { dice().u64(1..1 << 32) };
+        let by = if tries < STEPS { 1 } else { rng().u64(1..1 << 32) };
         let Some(generation) = self.identity.generation.checked_add(by) else { return Ok(false) };
         self.identity.generation = generation;
         self.path = self.place.segment(generation);

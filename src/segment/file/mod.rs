@@ -100,7 +100,7 @@ impl Store for Files {
         Ok(found.into_iter().filter(of_key).map(|name| name.generation).collect())
     }
 
-    fn why_none(&self, place: &Place) -> SegmentError {
+    fn not_found_error(&self, place: &Place) -> SegmentError {
         let key = place.key;
         if let Some(strange) = self.stepped_over(place) {
             return strange;
@@ -140,7 +140,7 @@ impl Store for Files {
         fs::remove_file(path).map_err(SegmentError::io("remove", path))
     }
 
-    fn why_untold(&self, found: &Listed) -> SegmentError {
+    fn unknown_attachments_error(&self, found: &Listed) -> SegmentError {
         let in_use = || SegmentError::InUse { at: found.at.clone(), attached: 0 };
         let Some(path) = found.at.path() else { return in_use() };
         match found.state {

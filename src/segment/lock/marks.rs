@@ -8,7 +8,7 @@ use nix::libc;
 use rustix::process::geteuid;
 
 use super::bytes::{first_lock, flock};
-use crate::random::dice;
+use crate::random::rng;
 
 /// Marks of attached processes lie from here on: in a segment's file, or in the
 /// file of marks of a System V one.
@@ -35,7 +35,7 @@ pub fn most(user: u32) -> usize {
 /// # Errors
 /// What the system says.
 pub fn attach(segment: impl AsFd) -> io::Result<u64> {
-    let byte = dice().u64(MARKS..MARKS_END);
+    let byte = rng().u64(MARKS..MARKS_END);
     fcntl(segment, FcntlArg::F_OFD_SETLK(&flock(libc::F_RDLCK, byte, 1)))?;
     Ok(byte)
 }

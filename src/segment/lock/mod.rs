@@ -39,7 +39,7 @@ use super::trust::Trusted;
 use super::whereabouts::{Whereabouts, whereabouts};
 use crate::layout::Lineage;
 use crate::protocol::Term;
-use crate::random::dice;
+use crate::random::rng;
 pub(super) use bytes::try_own;
 use bytes::{flock, writer_of};
 use files::marks_path;
@@ -325,7 +325,7 @@ impl LockFile {
         if let Some(marks) = &self.marks {
             return marks.mark();
         }
-        let byte = dice().u64(MARKS..MARKS_END);
+        let byte = rng().u64(MARKS..MARKS_END);
         // A read lock: who may only look can take it too.
         let handle = self.handle()?;
         if !handle.occupied {

@@ -61,7 +61,7 @@ impl Store for SystemV {
         Ok(found.map(|identity| identity.generation).collect())
     }
 
-    fn why_none(&self, place: &Place) -> SegmentError {
+    fn not_found_error(&self, place: &Place) -> SegmentError {
         match find(place) {
             Ok(Some(id)) => look(place, id).err().unwrap_or_else(|| absent(place)),
             Ok(None) => absent(place),
@@ -78,7 +78,7 @@ impl Store for SystemV {
         shm_remove(id).map_err(SegmentError::io("remove", found.at.clone()))
     }
 
-    fn why_untold(&self, found: &Listed) -> SegmentError {
+    fn unknown_attachments_error(&self, found: &Listed) -> SegmentError {
         let place = Place { backend: Backend::SystemV, ..Place::of_key(found.name.key) };
         let in_use = || SegmentError::InUse { at: found.at.clone(), attached: 0 };
         let Some(id) = found.at.shm_id() else { return in_use() };

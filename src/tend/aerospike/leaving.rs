@@ -75,7 +75,7 @@ impl<T: Transport> AerospikeSource<T> {
             let partitions = &mut namespace.partitions;
             for partition in 0..partitions.len() {
                 // Whatever is claimed now is better than what it held.
-                let owner = partitions.owner(partition, 0);
+                let owner = partitions.holder(partition, 0);
                 if owner.is_some_and(|slot| leaving.contains_key(&slot)) {
                     self.changed |= partitions.set_regime(partition, 0);
                 }

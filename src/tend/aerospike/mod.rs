@@ -56,7 +56,7 @@ use self::validate::Invalid;
 use super::transport::{TcpTransport, Transport};
 use super::{ClusterSource, Conditions, Identity, TendError, TendReport, Turn};
 use crate::map::{
-    Capacity, ClusterMap, ClusterName, NamespaceName, NodeId, NodeTable, Slot, Trouble,
+    Capacity, ClusterMap, ClusterName, NamespaceName, NodeHealth, NodeId, NodeTable, Slot,
 };
 use crate::wire::Host;
 use crate::wire::info::BadEntry;
@@ -228,10 +228,10 @@ impl<T: Transport> ClusterSource for AerospikeSource<T> {
         &self.map
     }
 
-    fn troubles(&self, each: &mut dyn FnMut(Slot, NodeId, Trouble)) {
+    fn node_healths(&self, each: &mut dyn FnMut(Slot, NodeId, NodeHealth)) {
         for node in &self.nodes {
-            let trouble = Trouble::new(node.failures, &node.last_error).at(node.last_error_ms);
-            each(node.slot, node.id, trouble);
+            let health = NodeHealth::new(node.failures, &node.last_error).at(node.last_error_ms);
+            each(node.slot, node.id, health);
         }
     }
 

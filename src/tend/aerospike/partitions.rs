@@ -59,7 +59,7 @@ fn apply_claim(
         let kept = usize::from(claim.replication_factor);
         for replica in kept..namespace.partitions.max_replicas() {
             let owners = (0..namespace.partitions.len())
-                .filter_map(|partition| namespace.partitions.owner(partition, replica));
+                .filter_map(|partition| namespace.partitions.holder(partition, replica));
             applied.displaced.extend(owners);
         }
         namespace.replication_factor = claim.replication_factor;
@@ -73,14 +73,14 @@ fn apply_claim(
             if claim.regime < regime {
                 continue;
             }
-            let before = partitions.owner(partition, replica);
+            let before = partitions.holder(partition, replica);
             if claim.regime == regime && before.is_some_and(|owner| protected.contains(&owner)) {
                 applied.withheld = true;
                 continue;
             }
             applied.changed |= partitions.set_regime(partition, claim.regime);
             if before != Some(slot) {
-                partitions.set_owner(partition, replica, Some(slot));
+                partitions.set_holder(partition, replica, Some(slot));
                 applied.displaced.extend(before);
                 applied.changed = true;
             }
@@ -147,7 +147,7 @@ mod tests {
 
     fn owners(map: &ClusterMap, replica: usize) -> Vec<Option<usize>> {
         let partitions = &map.namespaces()[0].partitions;
-        (0..8).map(|p| partitions.owner(p, replica).map(Slot::index)).collect()
+        (0..8).map(|p| partitions.holder(p, replica).map(Slot::index)).collect()
     }
 
     #[test]

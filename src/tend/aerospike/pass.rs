@@ -16,7 +16,7 @@ use crate::wire::info::{self, InfoError, Reply};
 /// Peers that can't be reached, and namespaces without a place, of which events tell
 /// at once, and of how many more with every pass: there may be others in every list.
 pub(super) const MOST_TELLS: usize = 256;
-const TELLS_A_PASS: usize = 4;
+const EVENTS_PER_PASS: usize = 4;
 
 /// What is known only while a pass lasts.
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ impl<T: Transport> AerospikeSource<T> {
         }
         self.unreached.begin_pass();
         for tells in [&mut self.tells, &mut self.namespace_tells] {
-            *tells = (*tells + TELLS_A_PASS).min(MOST_TELLS);
+            *tells = (*tells + EVENTS_PER_PASS).min(MOST_TELLS);
         }
         let mut pass = Pass { dead: self.silent.clone() };
         self.ask_status(turn, &mut pass)?;

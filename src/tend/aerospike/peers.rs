@@ -17,7 +17,7 @@ use crate::wire::Host;
 use crate::wire::info::{self, BadEntries, InfoError, Peer, Peers, Reply};
 
 /// Peers of a list that are taken over from one beat to the next.
-const PEERS_A_BEAT: usize = 1024;
+const PEERS_PER_BEAT: usize = 1024;
 
 /// Peers that all lists together may name, beside known nodes: more than that is
 /// not held in memory.
@@ -287,7 +287,7 @@ impl<T: Transport> AerospikeSource<T> {
         follow: bool,
     ) -> Result<(), Interrupted> {
         for (number, peer) in core::mem::take(&mut list.peers).into_iter().enumerate() {
-            if number % PEERS_A_BEAT == 0 && turn.beat().is_break() {
+            if number % PEERS_PER_BEAT == 0 && turn.beat().is_break() {
                 return Err(Interrupted);
             }
             if known.contains_key(&peer.id) || self.refused_nodes.contains(&peer.id) {

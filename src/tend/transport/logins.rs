@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::random::dice;
+use crate::random::rng;
 use crate::wire::login::{
     AuthMode, Credentials, LoginError, Request, Session, authenticate, login,
 };
@@ -195,7 +195,7 @@ impl Logins {
         let times = self.refused.get(&server).map_or(0, |refused| refused.times);
         let wait = FIRST_WAIT.saturating_mul(1 << times.min(6)).min(LONGEST_WAIT);
         // Processes that were refused together must not come back together.
-        let wait = wait.mul_f64(0.75 + dice().f64() / 2.0);
+        let wait = wait.mul_f64(0.75 + rng().f64() / 2.0);
         let times = times.saturating_add(1);
         self.refused.insert(server, Refused { error, times, until: now + wait });
         wait

@@ -7,7 +7,7 @@ use tendmap::client::{ConnectError, Role};
 use tendmap::layout::OwnerWord;
 use tendmap::map::{Capacity, ClusterMap, Slot};
 use tendmap::route::{Partition, Policy};
-use tendmap::segment::{Created, Ended, NotPublished, create, private};
+use tendmap::segment::{Created, NotPublished, OwnershipLost, create, private};
 
 use super::{Host, Mode, Test};
 use tendmap_testkit::forked::forked;
@@ -44,8 +44,8 @@ pub fn forks(name: &str) -> bool {
 /// as one process.
 fn siblings(host: &Host) {
     let drawn = || {
-        let tenure = private(Capacity::DEFAULT, 0).unwrap();
-        tenure.segment().identity().segment_id
+        let ownership = private(Capacity::DEFAULT, 0).unwrap();
+        ownership.segment().identity().segment_id
     };
     let _client = host.client(&Cluster::new(1, 1));
     let mut ids = vec![drawn()];
@@ -76,7 +76,7 @@ fn publish_and_read(host: &Host) {
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| client.wait_for_change(before, Duration::from_secs(30)));
         cluster.change(|map| {
-            map.namespaces_mut()[0].partitions.set_owner(0, 0, Slot::new(1));
+            map.namespaces_mut()[0].partitions.set_holder(0, 0, Slot::new(1));
         });
         assert_eq!(waiter.join().unwrap(), before + 1);
     });
@@ -199,7 +199,7 @@ fn child_reads_on(host: &Host) {
         |pipe| {
             pipe.read_exact(&mut [0]).unwrap();
             cluster.change(|map| {
-                map.namespaces_mut()[0].partitions.set_owner(0, 0, Slot::new(1));
+                map.namespaces_mut()[0].partitions.set_holder(0, 0, Slot::new(1));
             });
         },
     );
@@ -268,36 +268,36 @@ fn child_cannot_write(host: &Host) {
 fn ownership_in_child(host: &Host) {
     let Mode::Shared(_) = host.mode else { return };
     let created = create(&host.place(), 1, host.config().capacity(), None).unwrap();
-    let Created::Owner(mut tenure) = created else { panic!("there was one") };
+    let Created::Owner(mut ownership) = created else { panic!("there was one") };
     let mut map = ClusterMap::new(Capacity::DEFAULT);
     map.nodes.insert(node(1)).unwrap();
-    tenure.publish(&map).unwrap();
-    let head = tenure.segment().head();
+    ownership.publish(&map).unwrap();
+    let head = ownership.segment().head();
     let maps = || std::fs::read_to_string("/proc/self/maps").unwrap();
     let parents = maps();
     let own = |line: &&str| line.contains(" rw-s ");
     let range = parents.lines().find(own).unwrap().split(' ').next().unwrap();
     let (start, end) = range.split_once('-').unwrap();
     let [start, end] = [start, end].map(|at| usize::from_str_radix(at, 16).unwrap());
-    let mut tenure = Some(tenure);
+    let mut ownership = Some(ownership);
     forked(
         |_| {
-            let mut tenure = tenure.take().unwrap();
-            assert_eq!(tenure.turn(), Err(Ended::Fenced));
-            assert_eq!(tenure.beat(), Err(Ended::Fenced));
-            assert_eq!(tenure.publish(&map), Err(NotPublished::Ended(Ended::Fenced)));
-            assert_eq!(tenure.retire(), Err(Ended::Fenced));
-            assert!(!tenure.abdicate());
-            tenure.set(OwnerWord::Flags, 1);
+            let mut ownership = ownership.take().unwrap();
+            assert_eq!(ownership.turn(), Err(OwnershipLost::Fenced));
+            assert_eq!(ownership.beat(), Err(OwnershipLost::Fenced));
+            assert_eq!(ownership.publish(&map), Err(NotPublished::Ended(OwnershipLost::Fenced)));
+            assert_eq!(ownership.retire(), Err(OwnershipLost::Fenced));
+            assert!(!ownership.abdicate());
+            ownership.set(OwnerWord::Flags, 1);
             map_at(start, end - start);
-            drop(tenure);
+            drop(ownership);
             assert!(maps().contains(&format!("{start:x}-{end:x} rw-p")), "{}", maps());
         },
         |_| {},
     );
-    let mut tenure = tenure.unwrap();
-    assert_eq!((tenure.segment().head(), tenure.turn()), (head, Ok(())));
-    drop(tenure);
+    let mut ownership = ownership.unwrap();
+    assert_eq!((ownership.segment().head(), ownership.turn()), (head, Ok(())));
+    drop(ownership);
 }
 
 /// Maps memory just there.

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use nix::unistd::{ForkResult, alarm, fork};
 use tendmap::client::{Client, ConnectError, Role};
-use tendmap::route::{Attempt, Batch, InSet, NamespaceHandle, Partition, Policy, Router, Starts};
+use tendmap::route::{
+    Attempt, Batch, InSet, NamespaceHandle, Partition, Policy, ReplicaRotation, Router,
+};
 
 use super::{Host, Mode, Test};
 use tendmap_testkit::forked::forked;
@@ -92,7 +94,7 @@ fn first_attempt(host: &Host) {
         let mut router = client.router();
         assert_all_differ("a first attempt", siblings(|| format!("{:?}", router.attempt(policy))));
         // The same of starts that belong to no router.
-        let mut starts = Starts::new();
+        let mut starts = ReplicaRotation::new();
         starts.attempt(policy);
         assert_all_differ("starts", siblings(|| format!("{:?}", starts.attempt(policy))));
         let starts = starts.clone();

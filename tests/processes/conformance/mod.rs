@@ -159,7 +159,7 @@ impl Host {
     pub fn orphan(&self) {
         let capacity = self.config().capacity();
         match create(&self.place(), 1, capacity, None).unwrap() {
-            Created::Owner(tenure) => drop(tenure),
+            Created::Owner(ownership) => drop(ownership),
             Created::Exists => panic!("there was one"),
         }
     }

@@ -209,14 +209,14 @@ fn reader_of_retired(host: &Host) {
     let mut entered = None;
     wait_until("the ownership", || {
         entered = match candidate.enter(&segment, true).unwrap() {
-            Entry::Owner(tenure) => Some(tenure),
+            Entry::Owner(ownership) => Some(ownership),
             _ => None,
         };
         entered.is_some()
     });
-    let mut tenure = entered.unwrap();
-    tenure.retire().unwrap();
-    tenure.fenced();
+    let mut ownership = entered.unwrap();
+    ownership.retire().unwrap();
+    ownership.fenced();
     let mut reader = Worker::of_user("client", &setup, 65_534, 65_534);
     reader.expect("connected");
     reader.assert_routes();

@@ -69,7 +69,7 @@ fn route_all(client: &Client) -> Value {
                 continue;
             };
             routed += 1;
-            let owner = namespace.partitions.owner(partition, 0);
+            let owner = namespace.partitions.holder(partition, 0);
             wrong +=
                 usize::from(route.sequence() == snapshot.sequence && owner != Some(route.slot()));
         }

@@ -11,25 +11,25 @@ use crate::setup::Setup;
 /// changed each time: whenever it is killed or stopped, it is in the middle of
 /// a publication.
 pub fn hammer(setup: &Setup) {
-    let Created::Owner(mut tenure) =
+    let Created::Owner(mut ownership) =
         create(&setup.place(), 1, setup.config().capacity(), None).unwrap()
     else {
         panic!("the directory was empty");
     };
-    tenure.set_checksums(true);
+    ownership.set_checksums(true);
     let mut maps = [hammered(0), hammered(1), hammered(2)];
     // Who hears of it finds a map, also if this process is not let run again.
-    tenure.publish(&maps[2]).unwrap();
+    ownership.publish(&maps[2]).unwrap();
     say(json!({"event": "hammering"}));
     for turn in 0.. {
         let map: &mut ClusterMap = &mut maps[turn % 3];
-        match tenure.publish(map) {
+        match ownership.publish(map) {
             Ok(_) => {}
             Err(NotPublished::Ended(_)) => break,
             Err(other) => panic!("{other:?}"),
         }
     }
-    tenure.fenced();
+    ownership.fenced();
     say(json!({"event": "fenced"}));
     let _ = std::io::stdin().lines().next();
 }
@@ -47,7 +47,7 @@ pub fn hammered(turn: usize) -> ClusterMap {
         for partition in 0..4096 {
             for replica in 0..3 {
                 let slot = tendmap::map::Slot::new((partition + 4 * turn + replica) % 12);
-                namespace.partitions.set_owner(partition, replica, slot);
+                namespace.partitions.set_holder(partition, replica, slot);
             }
             namespace.partitions.set_regime(partition, turn as u32 + 1);
         }

@@ -20,8 +20,8 @@ pub fn churn(setup: &Setup) {
     let place = setup.place();
     say(json!({"event": "churning"}));
     loop {
-        if let Created::Owner(tenure) = create(&place, 1, Capacity::DEFAULT, None).unwrap() {
-            drop(tenure);
+        if let Created::Owner(ownership) = create(&place, 1, Capacity::DEFAULT, None).unwrap() {
+            drop(ownership);
         }
         let _ = remove(&place, true);
     }
@@ -91,7 +91,7 @@ pub fn outgrow(setup: &Setup) {
         *map = tendmap::map::ClusterMap::new(Capacity::DEFAULT);
         (0..2).for_each(|number| map.nodes.insert(node(number)).map(drop).unwrap());
         tendmap_testkit::add_namespace(map, "test", 1);
-        map.namespaces_mut()[0].partitions.set_owner(0, 0, Slot::new(1));
+        map.namespaces_mut()[0].partitions.set_holder(0, 0, Slot::new(1));
     });
     let sequence = client.wait_for_change(before, std::time::Duration::from_secs(30));
     let text = told.lock().unwrap().clone();

@@ -81,7 +81,7 @@ pub fn spin(setup: &Setup) {
                     if seen == checked.sequence {
                         let table = &checked.map.namespaces()[index].partitions;
                         let known = (0..3).any(|replica| {
-                            let slot = table.owner(partition, replica);
+                            let slot = table.holder(partition, replica);
                             let node = slot.and_then(|slot| checked.map.nodes.get(slot));
                             node.is_some_and(|node| node == route.node())
                         });

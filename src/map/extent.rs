@@ -6,7 +6,7 @@ use super::cluster::ClusterMap;
 use super::namespace::Namespace;
 use super::node::{Node, Slot};
 use super::records::{
-    Counts, NamespaceWord, NodeWord, PortWord, REPLICAS_A_WORD, RackWord, RoutingWord, ip_bytes,
+    Counts, NamespaceWord, NodeWord, PortWord, REPLICAS_PER_WORD, RackWord, RoutingWord, ip_bytes,
     pack,
 };
 use crate::layout::{Capacity, Geometry, frame};
@@ -35,7 +35,7 @@ pub struct NoRoom {
 
 /// How far a map reaches into a frame: the words that count.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Image {
+pub struct FrameExtent {
     spans: Vec<Range<usize>>,
     /// How many of `spans` belong to the tables.
     tables: usize,
@@ -50,12 +50,12 @@ pub struct Changes {
     pub arrays: bool,
 }
 
-impl Image {
+impl FrameExtent {
     /// What the map reaches.
     ///
     /// # Errors
     /// [`NoRoom`] if the segment is too small for the map.
-    pub fn of(map: &ClusterMap, geometry: &Geometry) -> Result<Image, NoRoom> {
+    pub fn of(map: &ClusterMap, geometry: &Geometry) -> Result<FrameExtent, NoRoom> {
         let capacity = geometry.capacity();
         let (slots, namespaces) = (map.nodes.slots(), map.namespaces().len());
         let replicas = map.held_replicas();
@@ -83,7 +83,7 @@ impl Image {
         });
         let nodes = 0..geometry.node(slots);
         let spans = core::iter::once(nodes).chain(records).chain(arrays).collect();
-        Ok(Image { spans, tables: 1 + namespaces })
+        Ok(FrameExtent { spans, tables: 1 + namespaces })
     }
 
     /// The words to publish.
@@ -92,7 +92,7 @@ impl Image {
     }
 
     /// Whether the tables reach just as far as in `other`.
-    pub fn same_tables(&self, other: &Image) -> bool {
+    pub fn same_tables(&self, other: &FrameExtent) -> bool {
         self.spans[..self.tables] == other.spans[..other.tables]
     }
 
@@ -203,7 +203,7 @@ fn put_arrays(
         let chunk = start..partitions.min(start + CHUNK);
         let words = &mut words[..chunk.len()];
         for plane in 0..geometry.planes() {
-            let replica = |i| match table.owners(plane * REPLICAS_A_WORD + i) {
+            let replica = |i| match table.holders(plane * REPLICAS_PER_WORD + i) {
                 Some(owners) => &owners[chunk.clone()],
                 None => &nobody[..chunk.len()],
             };

@@ -12,7 +12,7 @@ use crate::protocol::{Head, PAYLOAD_MASK};
 /// How a node has failed its owner.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Trouble {
+pub struct NodeHealth {
     /// Passes in a row in which it did not answer; 0 = it answered in the last.
     pub failures: u32,
     /// What went wrong with it last, also if it is well again: printable, at
@@ -22,18 +22,18 @@ pub struct Trouble {
     pub last_error_ms: u64,
 }
 
-impl Trouble {
-    /// A trouble as it is published: a text that is empty is none, what is not
+impl NodeHealth {
+    /// A health as it is published: a text that is empty is none, what is not
     /// printable is escaped, and what is too long is cut.
-    pub fn new(failures: u32, last_error: &str) -> Trouble {
-        let text = printable(last_error, frame::TROUBLE_WORDS);
+    pub fn new(failures: u32, last_error: &str) -> NodeHealth {
+        let text = printable(last_error, frame::HEALTH_WORDS);
         let last_error = (!text.is_empty()).then_some(text);
-        Trouble { failures, last_error, last_error_ms: 0 }
+        NodeHealth { failures, last_error, last_error_ms: 0 }
     }
 
     /// The same, with the time of the last error.
-    pub fn at(self, last_error_ms: u64) -> Trouble {
-        Trouble { last_error_ms: last_error_ms.min(PAYLOAD_MASK), ..self }
+    pub fn at(self, last_error_ms: u64) -> NodeHealth {
+        NodeHealth { last_error_ms: last_error_ms.min(PAYLOAD_MASK), ..self }
     }
 
     /// The payloads of the record of a node; words beyond them mean nothing.
@@ -44,11 +44,11 @@ impl Trouble {
 
     /// What a node's record says; `None` if it is torn, damaged, another
     /// node's, or not of the present owner.
-    pub fn read(record: &[AtomicU64], head: Head, id: NodeId) -> Option<Trouble> {
-        let record = record.get(..record.len().min(frame::TROUBLE_WORDS))?;
+    pub fn read(record: &[AtomicU64], head: Head, id: NodeId) -> Option<NodeHealth> {
+        let record = record.get(..record.len().min(frame::HEALTH_WORDS))?;
         let note = Note::read(record, id.as_str(), |tag| tag == head.term())?;
         let last_error = (!note.text.is_empty()).then_some(note.text);
-        Some(Trouble { failures: note.number, last_error, last_error_ms: note.at_ms })
+        Some(NodeHealth { failures: note.number, last_error, last_error_ms: note.at_ms })
     }
 }
 
@@ -65,7 +65,7 @@ mod tests {
     }
 
     fn record(payloads: &[u64]) -> Vec<AtomicU64> {
-        let mut words = vec![0; frame::TROUBLE_WORDS];
+        let mut words = vec![0; frame::HEALTH_WORDS];
         for (word, &payload) in words.iter_mut().zip(payloads) {
             *word = Word::new(TERM, payload).bits();
         }
@@ -75,45 +75,45 @@ mod tests {
     proptest! {
         #[test]
         fn a_record_reads_as_it_was_written(failures in any::<u32>(), text in ".{0,200}") {
-            let trouble = Trouble::new(failures, &text).at(77);
-            let record = record(&trouble.payloads(id("A")));
+            let health = NodeHealth::new(failures, &text).at(77);
+            let record = record(&health.payloads(id("A")));
             let head = Head::new(TERM, 1);
-            prop_assert_eq!(Trouble::read(&record, head, id("A")), Some(trouble));
-            prop_assert_eq!(Trouble::read(&record, head, id("B")), None, "another node's");
+            prop_assert_eq!(NodeHealth::read(&record, head, id("A")), Some(health));
+            prop_assert_eq!(NodeHealth::read(&record, head, id("B")), None, "another node's");
             let later = Head::new(TERM.after(1).unwrap(), 1);
-            prop_assert_eq!(Trouble::read(&record, later, id("A")), None, "another owner's");
+            prop_assert_eq!(NodeHealth::read(&record, later, id("A")), None, "another owner's");
         }
 
         /// Whatever bit is flipped, nothing else is read.
         #[test]
-        fn h43_a_flipped_bit_is_found(text in ".{0,200}", at in 0usize..frame::TROUBLE_WORDS, bit in 0u32..64) {
-            let trouble = Trouble::new(7, &text);
-            let payloads = trouble.payloads(id("A"));
+        fn h43_a_flipped_bit_is_found(text in ".{0,200}", at in 0usize..frame::HEALTH_WORDS, bit in 0u32..64) {
+            let health = NodeHealth::new(7, &text);
+            let payloads = health.payloads(id("A"));
             let mut record = record(&payloads);
             *record[at].get_mut() ^= 1 << bit;
-            let read = Trouble::read(&record, Head::new(TERM, 1), id("A"));
-            prop_assert_eq!(read, (at >= payloads.len()).then_some(trouble));
+            let read = NodeHealth::read(&record, Head::new(TERM, 1), id("A"));
+            prop_assert_eq!(read, (at >= payloads.len()).then_some(health));
         }
 
         #[test]
         fn h43_arbitrary_words_are_harmless(words in proptest::collection::vec(any::<u64>(), 0..40)) {
             let record: Vec<_> = words.iter().map(|word| AtomicU64::new(word & PAYLOAD_MASK | 1 << 48)).collect();
-            prop_assert_eq!(Trouble::read(&record, Head::new(TERM, 1), id("A")), None);
+            prop_assert_eq!(NodeHealth::read(&record, Head::new(TERM, 1), id("A")), None);
         }
     }
 
     #[test]
     fn h43_a_right_checksum_lets_nothing_unprintable_through() {
         let forged =
-            Trouble { failures: 1, last_error: Some("\u{1b}[31m".into()), last_error_ms: 1 };
+            NodeHealth { failures: 1, last_error: Some("\u{1b}[31m".into()), last_error_ms: 1 };
         let record = record(&forged.payloads(id("A")));
-        assert_eq!(Trouble::read(&record, Head::new(TERM, 1), id("A")), None);
+        assert_eq!(NodeHealth::read(&record, Head::new(TERM, 1), id("A")), None);
     }
 
     #[test]
     fn a_text_is_escaped_and_cut() {
-        assert_eq!(Trouble::new(1, "a\nb").last_error.unwrap(), "a\\nb");
-        assert_eq!(Trouble::new(1, &"ä".repeat(500)).last_error.unwrap(), "\\u{e4}".repeat(29));
-        assert_eq!(Trouble::new(0, "").last_error, None);
+        assert_eq!(NodeHealth::new(1, "a\nb").last_error.unwrap(), "a\\nb");
+        assert_eq!(NodeHealth::new(1, &"ä".repeat(500)).last_error.unwrap(), "\\u{e4}".repeat(29));
+        assert_eq!(NodeHealth::new(0, "").last_error, None);
     }
 }

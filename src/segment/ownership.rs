@@ -9,8 +9,8 @@ use super::wait::wake;
 use crate::clock::boottime_ms;
 use crate::layout::{OwnerWord, WriteMapping, frame};
 use crate::map::{
-    ClusterMap, Departure, Image, Matter, Matters, NoRoom, NodeId, Reason, Slot, SnapshotError,
-    Trouble, snapshot,
+    ClusterMap, Departure, FrameExtent, Matter, Matters, NoRoom, NodeHealth, NodeId, Reason, Slot,
+    SnapshotError, snapshot,
 };
 use crate::protocol::{
     Head, PublishError, Publisher, Term, Word, add_owner, raise_event, retire, store_owner,
@@ -19,7 +19,7 @@ use crate::sync::{AtomicU64, Ordering};
 
 /// Why an ownership ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Ended {
+pub enum OwnershipLost {
     /// Another term owns the segment, or somebody retired it.
     #[error("another process owns the segment, or it was retired")]
     Fenced,
@@ -33,7 +33,7 @@ pub enum Ended {
 pub enum NotPublished {
     /// The ownership has ended.
     #[error(transparent)]
-    Ended(Ended),
+    Ended(OwnershipLost),
     /// The map has outgrown the segment; the ownership goes on.
     #[error(transparent)]
     NoRoom(NoRoom),
@@ -41,23 +41,23 @@ pub enum NotPublished {
 
 /// The ownership of a segment. Dropped, it gives the ownership away.
 #[derive(Debug)]
-pub struct Tenure {
+pub struct Ownership {
     segment: Arc<Segment>,
     /// The second, writable mapping; `None` in private mode.
     writer: Option<Writer>,
     publisher: Publisher,
     /// How far what was published last reaches; the publisher has its words.
     /// `None` if that is nothing, or not what stands in the frame.
-    published: Option<Image>,
+    published: Option<FrameExtent>,
     /// Continues from the owner before.
     table_generation: u64,
     checksums: bool,
     released: bool,
 }
 
-impl Tenure {
+impl Ownership {
     /// The creator's.
-    pub(super) fn first(segment: Arc<Segment>) -> Result<Tenure, SegmentError> {
+    pub(super) fn first(segment: Arc<Segment>) -> Result<Ownership, SegmentError> {
         let writer = match segment.memory() {
             Some(_) => None,
             None => Some(segment.open_writer()?),
@@ -65,19 +65,29 @@ impl Tenure {
         // As the creator left it. If somebody has taken over or retired it by
         // now, this is not the head any more, and the first turn finds out.
         let head = Head::new(Term::FIRST, segment.head().sequence());
-        let mut tenure = Tenure::assemble(segment, writer, Term::FIRST, head);
-        tenure.announce(0);
-        Ok(tenure)
+        let mut ownership = Ownership::assemble(segment, writer, Term::FIRST, head);
+        ownership.announce(0);
+        Ok(ownership)
     }
 
-    /// The tenure of a term just entered by takeover.
-    pub(super) fn enter(segment: Arc<Segment>, writer: Writer, term: Term, head: Head) -> Tenure {
-        let mut tenure = Tenure::assemble(segment, Some(writer), term, head);
-        tenure.announce(1);
-        tenure
+    /// The ownership of a term just entered by takeover.
+    pub(super) fn enter(
+        segment: Arc<Segment>,
+        writer: Writer,
+        term: Term,
+        head: Head,
+    ) -> Ownership {
+        let mut ownership = Ownership::assemble(segment, Some(writer), term, head);
+        ownership.announce(1);
+        ownership
     }
 
-    fn assemble(segment: Arc<Segment>, writer: Option<Writer>, term: Term, head: Head) -> Tenure {
+    fn assemble(
+        segment: Arc<Segment>,
+        writer: Option<Writer>,
+        term: Term,
+        head: Head,
+    ) -> Ownership {
         let publisher = Publisher::new(term, head);
         // Whoever publishes before it asks for the last map must not use a number
         // again which the routers have seen under this term.
@@ -85,7 +95,7 @@ impl Tenure {
         // Relaxed: the number is this owner's alone, by its tag.
         let word = Word::from_bits(live[frame::TABLE_GENERATION].load(Ordering::Relaxed));
         let table_generation = word.payload();
-        Tenure {
+        Ownership {
             segment,
             writer,
             publisher,
@@ -115,7 +125,7 @@ impl Tenure {
 
     /// Where it writes. A forked child has inherited no such memory: there
     /// somebody else owns, the parent.
-    fn memory(&self) -> Result<&WriteMapping, Ended> {
+    fn memory(&self) -> Result<&WriteMapping, OwnershipLost> {
         writable(self.writer.as_ref(), &self.segment)
     }
 
@@ -141,7 +151,7 @@ impl Tenure {
         match snapshot(self.segment.mapping()) {
             Ok(last) => {
                 self.table_generation = last.table_generation;
-                let image = Image::of(&last.map, &geometry).expect("it was in a frame");
+                let image = FrameExtent::of(&last.map, &geometry).expect("it was in a frame");
                 image.put(&last.map, &geometry, &mut self.publisher);
                 let checksum = last.intact.is_some();
                 image.seal(last.table_generation, checksum, &mut self.publisher);
@@ -163,8 +173,8 @@ impl Tenure {
     /// again, which heals a lost one, and the heart beats.
     ///
     /// # Errors
-    /// [`Ended`].
-    pub fn turn(&mut self) -> Result<(), Ended> {
+    /// [`OwnershipLost`].
+    pub fn turn(&mut self) -> Result<(), OwnershipLost> {
         self.check()?;
         if let Some(lock) = self.segment.lock() {
             // Locks are about *when* somebody else tries; failing to set one
@@ -201,8 +211,8 @@ impl Tenure {
     /// A sign of life, and whether this is still the owner.
     ///
     /// # Errors
-    /// [`Ended`].
-    pub fn beat(&mut self) -> Result<(), Ended> {
+    /// [`OwnershipLost`].
+    pub fn beat(&mut self) -> Result<(), OwnershipLost> {
         self.check()?;
         if OwnerWord::ALL.iter().any(|&word| self.tag_of(word) > self.term().get()) {
             return Err(self.newer_tag());
@@ -213,23 +223,27 @@ impl Tenure {
     }
 
     /// A word's tag is newer than the head: the exchange tells who is right.
-    fn newer_tag(&self) -> Ended {
+    fn newer_tag(&self) -> OwnershipLost {
         match self.retired() {
             Ok(()) => self.damaged(),
             Err(ended) => ended,
         }
     }
 
-    fn check(&self) -> Result<(), Ended> {
+    fn check(&self) -> Result<(), OwnershipLost> {
         self.memory()?;
         // The whole head: one of its own term that it did not leave so is
         // damaged, and taken over like a foreign one.
-        if self.segment.head() == self.publisher.head() { Ok(()) } else { Err(Ended::Fenced) }
+        if self.segment.head() == self.publisher.head() {
+            Ok(())
+        } else {
+            Err(OwnershipLost::Fenced)
+        }
     }
 
-    fn damaged(&self) -> Ended {
+    fn damaged(&self) -> OwnershipLost {
         self.notify();
-        Ended::Damaged
+        OwnershipLost::Damaged
     }
 
     /// Publishes the map if it differs from what was published last; the new
@@ -241,7 +255,7 @@ impl Tenure {
         // Also where nothing has changed.
         self.memory().map_err(NotPublished::Ended)?;
         let geometry = self.segment.geometry();
-        let image = Image::of(map, geometry).map_err(NotPublished::NoRoom)?;
+        let image = FrameExtent::of(map, geometry).map_err(NotPublished::NoRoom)?;
         let changes = image.put(map, geometry, &mut self.publisher);
         let generation = match &self.published {
             Some(last) if !changes.tables && image.same_tables(last) => {
@@ -265,7 +279,7 @@ impl Tenure {
                 wake(self.segment.mapping().head(), None);
                 Ok(Some(head.sequence()))
             }
-            Err(PublishError::Fenced) => Err(NotPublished::Ended(Ended::Fenced)),
+            Err(PublishError::Fenced) => Err(NotPublished::Ended(OwnershipLost::Fenced)),
             Err(PublishError::Corrupt { .. } | PublishError::Exhausted) => {
                 Err(NotPublished::Ended(self.damaged()))
             }
@@ -290,7 +304,7 @@ impl Tenure {
         mut words: usize,
     ) -> Result<usize, NotPublished> {
         let geometry = self.segment.geometry();
-        let image = Image::of(map, geometry).map_err(NotPublished::NoRoom)?;
+        let image = FrameExtent::of(map, geometry).map_err(NotPublished::NoRoom)?;
         image.put(map, geometry, &mut self.publisher);
         image.seal(self.table_generation + 1, self.checksums, &mut self.publisher);
         self.published = None;
@@ -305,7 +319,7 @@ impl Tenure {
         let frame = writer.frame(self.publisher.next_frame());
         match self.publisher.write(writer.head(), frame, &reach) {
             Ok(_) => Ok(whole),
-            Err(PublishError::Fenced) => Err(NotPublished::Ended(Ended::Fenced)),
+            Err(PublishError::Fenced) => Err(NotPublished::Ended(OwnershipLost::Fenced)),
             Err(_) => Err(NotPublished::Ended(self.damaged())),
         }
     }
@@ -329,16 +343,21 @@ impl Tenure {
     /// not written again.
     ///
     /// # Errors
-    /// [`Ended`].
-    pub fn set_trouble(&self, slot: Slot, id: NodeId, trouble: &Trouble) -> Result<(), Ended> {
-        self.put(self.memory()?.trouble(slot.index()), trouble.payloads(id))
+    /// [`OwnershipLost`].
+    pub fn set_node_health(
+        &self,
+        slot: Slot,
+        id: NodeId,
+        health: &NodeHealth,
+    ) -> Result<(), OwnershipLost> {
+        self.put(self.memory()?.node_health(slot.index()), health.payloads(id))
     }
 
     /// Puts down for how many passes each matter has lasted.
     ///
     /// # Errors
-    /// [`Ended`].
-    pub fn set_matters(&self, matters: &Matters) -> Result<(), Ended> {
+    /// [`OwnershipLost`].
+    pub fn set_matters(&self, matters: &Matters) -> Result<(), OwnershipLost> {
         let payloads = Matter::ALL.map(|matter| matters.get(matter).payload());
         self.put(self.memory()?.matters(), payloads)
     }
@@ -346,8 +365,8 @@ impl Tenure {
     /// Puts down why something is as it is; an empty text = for no reason.
     ///
     /// # Errors
-    /// [`Ended`].
-    pub fn set_reason(&self, reason: Reason, text: &str) -> Result<(), Ended> {
+    /// [`OwnershipLost`].
+    pub fn set_reason(&self, reason: Reason, text: &str) -> Result<(), OwnershipLost> {
         let payloads = reason.payloads(text, boottime_ms());
         self.put(self.memory()?.reason(reason as usize), payloads)
     }
@@ -355,8 +374,8 @@ impl Tenure {
     /// Puts down which nodes left.
     ///
     /// # Errors
-    /// [`Ended`].
-    pub fn set_departures(&self, departures: &[Departure]) -> Result<(), Ended> {
+    /// [`OwnershipLost`].
+    pub fn set_departures(&self, departures: &[Departure]) -> Result<(), OwnershipLost> {
         for (index, departure) in departures.iter().enumerate() {
             self.put(self.memory()?.departure(index), departure.payloads())?;
         }
@@ -367,7 +386,7 @@ impl Tenure {
         &self,
         record: &[AtomicU64],
         payloads: impl IntoIterator<Item = u64>,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), OwnershipLost> {
         for (word, payload) in record.iter().zip(payloads) {
             // Relaxed: the record's checksum tells what belongs together.
             let found = Word::from_bits(word.load(Ordering::Relaxed));
@@ -456,14 +475,14 @@ impl Tenure {
     /// follows with [`fenced`](Self::fenced), when there is something to find.
     ///
     /// # Errors
-    /// [`Ended::Fenced`] if it was not the owner's to retire any more.
-    pub fn retire(&mut self) -> Result<(), Ended> {
+    /// [`OwnershipLost::Fenced`] if it was not the owner's to retire any more.
+    pub fn retire(&mut self) -> Result<(), OwnershipLost> {
         self.retired()
     }
 
-    fn retired(&self) -> Result<(), Ended> {
+    fn retired(&self) -> Result<(), OwnershipLost> {
         let retired = retire(self.memory()?.head(), self.publisher.head());
-        retired.map(|_| ()).map_err(|_| Ended::Fenced)
+        retired.map(|_| ()).map_err(|_| OwnershipLost::Fenced)
     }
 
     fn end(&mut self) {
@@ -492,7 +511,7 @@ impl Tenure {
     }
 }
 
-impl Drop for Tenure {
+impl Drop for Ownership {
     fn drop(&mut self) {
         self.end();
     }
@@ -501,8 +520,8 @@ impl Drop for Tenure {
 fn writable<'a>(
     writer: Option<&'a Writer>,
     segment: &'a Segment,
-) -> Result<&'a WriteMapping, Ended> {
+) -> Result<&'a WriteMapping, OwnershipLost> {
     let memory = writer.map(|writer| &**writer).or_else(|| segment.memory());
-    let memory = memory.expect("a shared tenure has a writer, private memory is one");
-    if memory.is_there() { Ok(memory) } else { Err(Ended::Fenced) }
+    let memory = memory.expect("a shared ownership has a writer, private memory is one");
+    if memory.is_there() { Ok(memory) } else { Err(OwnershipLost::Fenced) }
 }

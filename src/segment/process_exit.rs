@@ -17,7 +17,7 @@ const PID_FS: u64 = 0x5049_4446;
 /// A process whose end can be waited for. It ends when the process does,
 /// reaped or not.
 #[derive(Debug)]
-pub struct Death(Kept);
+pub struct ProcessExit(Kept);
 
 /// What came of waiting for an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,19 +30,19 @@ pub enum Waited {
     Lost,
 }
 
-impl Death {
+impl ProcessExit {
     /// Of the process that holds that byte. `None` if nobody does, and where its
     /// pid can't be had: in another pid namespace, or on kernels before 6.9, whose
     /// descriptors of processes can't be told from others that the host may have
     /// under the same number.
-    pub fn of(lock: &LockFile, byte: u64) -> Option<Death> {
+    pub fn of(lock: &LockFile, byte: u64) -> Option<ProcessExit> {
         let pid = lock.holder(byte)?;
         let process = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
         #[allow(clippy::unnecessary_cast, reason = "types differ between architectures")]
         let has_inode = fstatfs(&process).is_ok_and(|found| found.f_type as u64 == PID_FS);
         let process = Kept::new(process).ok().filter(|_| has_inode)?;
         // A pid may be used again; not one that still holds the byte.
-        (lock.holder(byte) == Some(pid)).then_some(Death(process))
+        (lock.holder(byte) == Some(pid)).then_some(ProcessExit(process))
     }
 
     /// Waits for it, at most that long.

@@ -2,7 +2,7 @@
 
 use super::policy::{Attempt, Policy};
 use crate::layout::ForkCell;
-use crate::random::dice;
+use crate::random::rng;
 
 /// How many starts there are: a multiple of every number up to 22, so that
 /// starts modulo a replication factor come out equally often. (Beyond 22 some
@@ -10,39 +10,39 @@ use crate::random::dice;
 const CYCLE: u32 = 232_792_560;
 
 /// Where the commands of one thread start: the turn of [`Policy::Any`] and the
-/// dice of [`Policy::Random`].
+/// rng of [`Policy::Random`].
 ///
 /// A forked child draws its own at its first use, or it would follow the steps
 /// of its parent and of every sibling.
 #[derive(Debug)]
-pub struct Starts {
+pub struct ReplicaRotation {
     /// A negative number that counts up; it reads as zero in a forked child.
     turn: ForkCell,
-    dice: fastrand::Rng,
+    rng: fastrand::Rng,
 }
 
-/// The state of [`Starts`], for steps that may have to be taken again.
+/// The state of [`ReplicaRotation`], for steps that may have to be taken again.
 #[derive(Clone, Debug)]
 pub(super) struct Steps {
     turn: i64,
-    dice: fastrand::Rng,
+    rng: fastrand::Rng,
 }
 
-impl Starts {
+impl ReplicaRotation {
     /// Starts unlike those of any other thread or process.
-    pub fn new() -> Starts {
-        Starts::of(Steps::new(dice()))
+    pub fn new() -> ReplicaRotation {
+        ReplicaRotation::of(Steps::new(rng()))
     }
 
     /// Starts that can be repeated; not by a forked child, which draws others.
-    pub fn with_seed(seed: u64) -> Starts {
-        Starts::of(Steps::new(fastrand::Rng::with_seed(seed)))
+    pub fn with_seed(seed: u64) -> ReplicaRotation {
+        ReplicaRotation::of(Steps::new(fastrand::Rng::with_seed(seed)))
     }
 
-    fn of(steps: Steps) -> Starts {
+    fn of(steps: Steps) -> ReplicaRotation {
         let turn = ForkCell::new();
         turn.set(steps.turn as u64);
-        Starts { turn, dice: steps.dice }
+        ReplicaRotation { turn, rng: steps.rng }
     }
 
     /// The first try of a command under that policy.
@@ -54,25 +54,25 @@ impl Starts {
     /// The steps from here on; a forked child's own, if these are its parent's.
     pub(super) fn steps(&self) -> Steps {
         match self.turn.get() as i64 {
-            0 => Steps::new(dice()),
-            turn => Steps { turn, dice: self.dice.clone() },
+            0 => Steps::new(rng()),
+            turn => Steps { turn, rng: self.rng.clone() },
         }
     }
 
     /// Goes on from there.
     pub(super) fn go_on(&mut self, steps: Steps) {
         self.turn.set(steps.turn as u64);
-        self.dice = steps.dice;
+        self.rng = steps.rng;
     }
 
-    /// Begins a new cycle, at a turn of its own, and with dice of its own in a
+    /// Begins a new cycle, at a turn of its own, and with rng of its own in a
     /// forked child.
     #[cold]
     #[inline(never)]
     fn renew(&mut self) -> i64 {
         let steps = match self.turn.get() {
-            0 => Steps::new(dice()),
-            _ => Steps::new(self.dice.clone()),
+            0 => Steps::new(rng()),
+            _ => Steps::new(self.rng.clone()),
         };
         let turn = steps.turn;
         self.go_on(steps);
@@ -81,13 +81,13 @@ impl Starts {
 }
 
 impl Steps {
-    fn new(mut dice: fastrand::Rng) -> Steps {
+    fn new(mut rng: fastrand::Rng) -> Steps {
         // Short-lived processes would otherwise all begin at the master.
-        let turn = -1 - i64::from(roll(&mut dice));
-        Steps { turn, dice }
+        let turn = -1 - i64::from(roll(&mut rng));
+        Steps { turn, rng }
     }
 
-    /// As [`Starts::attempt`].
+    /// As [`ReplicaRotation::attempt`].
     #[inline(always)]
     pub fn attempt(&mut self, policy: Policy) -> Attempt {
         first(policy, self)
@@ -114,7 +114,7 @@ fn first(policy: Policy, starts: &mut impl Draw) -> Attempt {
     Attempt::new(policy, start)
 }
 
-impl Draw for Starts {
+impl Draw for ReplicaRotation {
     #[inline(always)]
     fn next(&mut self) -> u32 {
         // A branch, not a choice: the next turn waits for this one. It finds
@@ -132,7 +132,7 @@ impl Draw for Starts {
         if self.turn.get() == 0 {
             self.renew();
         }
-        roll(&mut self.dice)
+        roll(&mut self.rng)
     }
 }
 
@@ -148,26 +148,26 @@ impl Draw for Steps {
 
     #[inline(always)]
     fn roll(&mut self) -> u32 {
-        roll(&mut self.dice)
+        roll(&mut self.rng)
     }
 }
 
 /// A number below [`CYCLE`].
 #[inline(always)]
-fn roll(dice: &mut fastrand::Rng) -> u32 {
+fn roll(rng: &mut fastrand::Rng) -> u32 {
     // The high half of the product: some numbers come out more often than
     // others by one in 2^36.
-    ((u128::from(dice.u64(..)) * u128::from(CYCLE)) >> u64::BITS) as u32
+    ((u128::from(rng.u64(..)) * u128::from(CYCLE)) >> u64::BITS) as u32
 }
 
-impl Clone for Starts {
-    fn clone(&self) -> Starts {
-        Starts::of(self.steps())
+impl Clone for ReplicaRotation {
+    fn clone(&self) -> ReplicaRotation {
+        ReplicaRotation::of(self.steps())
     }
 }
 
-impl Default for Starts {
-    fn default() -> Starts {
-        Starts::new()
+impl Default for ReplicaRotation {
+    fn default() -> ReplicaRotation {
+        ReplicaRotation::new()
     }
 }

@@ -1,10 +1,10 @@
-//! The record of a node's trouble: honest, forged under a right checksum, torn
+//! The record of a node's health: honest, forged under a right checksum, torn
 //! or damaged, of any length. What is read is fit to be shown.
 
 use std::sync::atomic::AtomicU64;
 
-use tendmap::layout::frame::TROUBLE_WORDS;
-use tendmap::map::{NodeId, Trouble};
+use tendmap::layout::frame::HEALTH_WORDS;
+use tendmap::map::{NodeId, NodeHealth};
 use tendmap::protocol::{Head, Term, Word};
 
 /// The longest text that there is room for.
@@ -16,13 +16,13 @@ pub fn run(data: &[u8]) {
     let head = Head::new(Term::FIRST, 7);
     let read = |words: &[u64]| {
         let record: Vec<AtomicU64> = words.iter().copied().map(AtomicU64::new).collect();
-        let found = Trouble::read(&record, head, id);
-        if let Some(trouble) = &found {
-            let text = trouble.last_error.as_deref().unwrap_or_default();
-            assert!(trouble.last_error.is_none() || !text.is_empty(), "{trouble:?}");
-            assert!(text.len() <= LONGEST, "{trouble:?}");
+        let found = NodeHealth::read(&record, head, id);
+        if let Some(health) = &found {
+            let text = health.last_error.as_deref().unwrap_or_default();
+            assert!(health.last_error.is_none() || !text.is_empty(), "{health:?}");
+            assert!(text.len() <= LONGEST, "{health:?}");
             // Printable, and nothing in it is escaped or cut a second time.
-            assert_eq!(Trouble::new(trouble.failures, text).at(trouble.last_error_ms), *trouble);
+            assert_eq!(NodeHealth::new(health.failures, text).at(health.last_error_ms), *health);
         }
         found
     };
@@ -37,14 +37,14 @@ pub fn run(data: &[u8]) {
     let Some((&len, rest)) = rest.split_first() else { return };
     let (text, changes) = rest.split_at(rest.len().min(len.into()));
     let (failures, text) = (u32::from_le_bytes(*failures), String::from_utf8_lossy(text));
-    let record_of = |trouble: &Trouble, id: NodeId| {
-        let mut record = vec![0; TROUBLE_WORDS];
-        for (word, payload) in record.iter_mut().zip(trouble.payloads(id)) {
+    let record_of = |health: &NodeHealth, id: NodeId| {
+        let mut record = vec![0; HEALTH_WORDS];
+        for (word, payload) in record.iter_mut().zip(health.payloads(id)) {
             *word = Word::new(Term::FIRST, payload).bits();
         }
         record
     };
-    let honest = Trouble::new(failures, &text).at(u64::from_le_bytes(*at));
+    let honest = NodeHealth::new(failures, &text).at(u64::from_le_bytes(*at));
     let record = record_of(&honest, id);
     assert_eq!(read(&record).as_ref(), Some(&honest));
     assert_eq!(read(&record_of(&honest, other)), None, "another node's");
@@ -55,10 +55,10 @@ pub fn run(data: &[u8]) {
         read(&record);
         for change in changes.chunks_exact(9) {
             let word = u64::from_le_bytes(change[1..].try_into().unwrap());
-            record[usize::from(change[0]) % TROUBLE_WORDS] = word;
+            record[usize::from(change[0]) % HEALTH_WORDS] = word;
         }
         read(&record);
-        record.truncate(changes.len() % (TROUBLE_WORDS + 1));
+        record.truncate(changes.len() % (HEALTH_WORDS + 1));
         read(&record);
     }
 }
