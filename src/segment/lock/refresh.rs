@@ -126,9 +126,7 @@ impl LockFile {
         };
         let opened = opened.ok()?;
         self.occupied.store(opened.occupied, Ordering::Relaxed);
-        if opened.file.is_none() {
-            return None;
-        }
+        opened.file.as_ref()?;
         self.use_instead(&Handle::new(opened, &self.path)).ok()?;
         Some(without.writable)
     }
