@@ -20,7 +20,7 @@
 //!   them up pinned.
 //! - A **router** ([`Router`]) is a view and what belongs to one thread: the names
 //!   that it was asked for, where its commands start among the replicas
-//!   ([`Starts`]), the racks that it prefers, what makes the state of a node, and
+//!   ([`ReplicaRotation`]), the racks that it prefers, what makes the state of a node, and
 //!   the process's current segment.
 //!
 //! Beside them, a [`Policy`] and an [`Attempt`] say which replica is wanted, and

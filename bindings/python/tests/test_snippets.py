@@ -29,6 +29,8 @@ ROOT = pathlib.Path(__file__).parents[3]
 PREFORK = "docs/PREFORK.md"
 README = "bindings/python/README.md"
 MAIN = "README.md"
+CLI = "docs/CLI.md"
+FILES = "docs/FILES.md"
 ADDRESS = "127.0.0.1:3000"
 
 
@@ -66,14 +68,21 @@ RUN = {
         ("python", "import asyncio"),
     ],
     MAIN: [
+        # A diagram.
+        ("text", "  servers"),
         # Two steps of the gate.
         ("text", "$ cargo run --release -- demo "),
+        ("text", "$ cargo install --path cli"),
         # A test of the documentation.
         ("rust", "use tendmap::client"),
-        ("text", "5001$ tendmap tend"),
+        ("python", "import tendmap"),
+    ],
+    CLI: [
         ("text", "$ tendmap sim"),
+        ("text", "$ cargo run --release -p tendmap-harness"),
         ("toml", "host = "),
     ],
+    FILES: [("text", "5001$ tendmap tend")],
 }
 
 
@@ -277,7 +286,7 @@ def free_ports(count):
 
 def test_the_command_line(command_line, directory):
     """Each line is run after the other; what runs on does so beside the rest."""
-    lines = snippet(MAIN, "text", "$ tendmap sim").splitlines()
+    lines = snippet(CLI, "text", "$ tendmap sim").splitlines()
     base = free_ports(3)
     env = {**os.environ, "TENDMAP_SHM_DIRECTORY": directory}
     running = {}
@@ -309,6 +318,38 @@ def test_the_command_line(command_line, directory):
             process.communicate()
 
 
+def test_the_first_steps_of_the_main_page(command_line, cluster, directory, capsys):
+    install, sim = snippet(MAIN, "text", "$ cargo install --path cli").splitlines()
+    assert (ROOT / install.split()[4] / "Cargo.toml").exists()
+    words = shlex.split(sim.removeprefix("$ ").replace("3000", free_ports(3)), comments=True)
+    assert words[0] == "tendmap"
+    process = subprocess.Popen(
+        [command_line, *words[1:]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout.readline()
+    finally:
+        process.kill()
+        process.communicate()
+    exec(of_python(snippet(MAIN, "python", "import tendmap"), cluster, directory), {})
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first.split()[0] == owner_of(cluster, 42) and second, "another replica"
+
+
+def test_the_harness(directory):
+    if not shutil.which("cargo"):
+        pytest.skip("skipped: there is no cargo")
+    for line in snippet(CLI, "text", "$ cargo run --release -p tendmap-harness").splitlines():
+        words = shlex.split(line.removeprefix("$ "), comments=True)
+        if "soak" in words:
+            words[words.index("--seconds") + 1] = "1"
+        else:
+            words += ["--seconds", "1", "--followers", "2", "--nodes", "3", "--namespaces", "1"]
+        words += ["--shm-directory", directory]
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=900)
+        assert done.returncode == 0 and done.stdout, (line, done.stdout, done.stderr)
+
+
 def test_processes_of_several_users(command_line, cluster, directory):
     if os.getuid() != 0:
         pytest.skip("skipped: only root can start processes of other users")
@@ -317,7 +358,7 @@ def test_processes_of_several_users(command_line, cluster, directory):
     shutil.copy(command_line, program)
     running = []
     try:
-        for line in snippet(MAIN, "text", "5001$ tendmap tend").splitlines():
+        for line in snippet(FILES, "text", "5001$ tendmap tend").splitlines():
             uid, _, command = line.partition("$ tendmap ")
             assert "db:3000" in command
             words = shlex.split(command.replace("db:3000", cluster.hosts[0]), comments=True)
@@ -346,7 +387,7 @@ def test_processes_of_several_users(command_line, cluster, directory):
 
 
 def test_a_configuration_file(command_line, cluster, directory):
-    text = snippet(MAIN, "toml", "host = ")
+    text = snippet(CLI, "toml", "host = ")
     hosts = '["db1.example.org:3000", "db2.example.org:3000"]'
     assert hosts in text
     config = pathlib.Path(directory, "tendmap.toml")
