@@ -44,9 +44,9 @@
 //!
 //! | module | what it holds | knows |
 //! | --- | --- | --- |
-//! | [`text`] | how text of others is shown | nothing |
-//! | [`protocol`] | words, head, frames, terms; the proof | nothing |
-//! | [`layout`] | where each word lies; the `unsafe` of the core | `protocol` |
+//! | `text` | how text of others is shown | nothing |
+//! | `protocol` | words, head, frames, terms; the proof | nothing |
+//! | `layout` | where each word lies; the `unsafe` of the core | `protocol` |
 //! | [`map`] | the cluster as plain values, to and from a frame | `layout` |
 //! | [`segment`] | files or System V memory, names, locks, ownership | `map` |
 //! | [`route`] | key, digest, replica, node | `segment` |
@@ -58,12 +58,17 @@
 //! (`map` lies below `segment`, not above it: an owner publishes *maps*, and a
 //! successor segment begins with one, while a map needs nothing of files.)
 
+// What only tests and tools use is built all the same; with `internals` it counts
+// as used, and the compiler says what nobody uses at all.
+#![cfg_attr(not(feature = "internals"), allow(dead_code, unused_imports))]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod client;
 mod clock;
 mod descriptor;
-pub mod layout;
+mod layout;
 pub mod map;
-pub mod protocol;
+mod protocol;
 mod random;
 pub mod route;
 pub mod segment;
@@ -72,11 +77,56 @@ pub mod sim;
 mod sync;
 #[cfg(feature = "tend")]
 pub mod tend;
-pub mod text;
+mod text;
 #[cfg(feature = "tend")]
 mod thread;
 #[cfg(feature = "tend")]
 pub mod wire;
+
+pub use layout::WipingAllocator;
+
+/// Everything below the public surface, for this repository's tests, benchmarks,
+/// fuzzing and tools. It can change in any release.
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals {
+    pub mod layout {
+        pub use crate::layout::*;
+    }
+    pub mod map {
+        pub use crate::map::internals::*;
+        pub use crate::map::*;
+    }
+    pub mod protocol {
+        pub use crate::protocol::*;
+    }
+    pub mod route {
+        pub use crate::route::internals::*;
+        pub use crate::route::*;
+    }
+    pub mod segment {
+        pub use crate::segment::internals::*;
+        pub use crate::segment::*;
+    }
+    #[cfg(feature = "tend")]
+    pub mod tend {
+        pub use crate::tend::internals::*;
+        pub use crate::tend::*;
+        pub mod transport {
+            pub use crate::tend::transport::*;
+        }
+    }
+    pub mod text {
+        pub use crate::text::*;
+    }
+    #[cfg(feature = "tend")]
+    pub mod wire {
+        pub use crate::wire::*;
+        pub mod info {
+            pub use crate::wire::info::*;
+        }
+    }
+}
 
 /// The README's example is compiled with the tests.
 #[cfg(all(doctest, feature = "tend"))]

@@ -14,7 +14,8 @@ use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ripemd::{Digest as _, Ripemd160};
-use tendmap::route::{Batch, Digest, InSet, Key, Keys, Lanes, Policy, Record};
+use tendmap::internals::route::Lanes;
+use tendmap::route::{Batch, Digest, InSet, Key, Keys, Policy, Record};
 use tendmap_benches::cluster::{Shape, map};
 use tendmap_benches::published;
 

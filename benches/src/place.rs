@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use tendmap::internals::segment::{Created, Ownership, create};
 use tendmap::map::Capacity;
-use tendmap::segment::{Created, Ownership, Place, create};
+use tendmap::segment::Place;
 
 /// A segment that this process owns; gone when dropped.
 pub struct Owned {

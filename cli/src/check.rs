@@ -5,9 +5,10 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 
 use serde_json::{Value, json};
+use tendmap::internals::tend::{Survey, SurveyedAddress, SurveyedHost, SurveyedNode, survey};
+use tendmap::internals::text::Printable;
 use tendmap::map::{Namespace, NodeId};
-use tendmap::tend::{Survey, SurveyedAddress, SurveyedHost, SurveyedNode, TendEvent, Turn, survey};
-use tendmap::text::Printable;
+use tendmap::tend::{TendEvent, Turn};
 
 use crate::cluster::ClusterArgs;
 use crate::failure::Failure;
@@ -260,7 +261,8 @@ fn as_text(survey: &Survey, problems: &[String], out: &mut dyn Write) -> io::Res
         let mut nodes = table(["node", "address", "build", "edition", "tells"], &[]);
         for node in &survey.nodes {
             let told = node.told.iter().map(|host| {
-                let reached = |at: &tendmap::tend::SurveyedAddress| at.node == Ok(node.id);
+                let reached =
+                    |at: &tendmap::internals::tend::SurveyedAddress| at.node == Ok(node.id);
                 let good = host.error.is_none() && host.addresses.iter().all(reached);
                 format!("{}{}", host.host, if good { "" } else { " (not reached)" })
             });

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use tendmap::client::{Event, Role};
-use tendmap::text::Printable;
+use tendmap::internals::text::Printable;
 
 /// An event to be printed: its name as `event`, and what goes with it.
 pub struct Told(Map<String, Value>);

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 use tendmap::client::{ConnectError, StatusError};
-use tendmap::layout::HeaderError;
+use tendmap::internals::layout::HeaderError;
 use tendmap::map::SnapshotError;
 use tendmap::route::RouteError;
 use tendmap::segment::SegmentError;

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use tendmap::text::Printable;
+use tendmap::internals::text::Printable;
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};

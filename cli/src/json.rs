@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::ser::{CompactFormatter, Formatter, Serializer};
-use tendmap::text::is_printable;
+use tendmap::internals::text::is_printable;
 
 /// Escapes what JSON lets stand and a terminal does not only show: to a reader
 /// of JSON, `\u202e` is the character itself.

@@ -1,8 +1,8 @@
 //! `tendmap ls`: the segments of this host.
 
 use serde_json::{Value, json};
+use tendmap::internals::text::Printable;
 use tendmap::segment::{Listed, SegmentState, list};
-use tendmap::text::Printable;
 
 use crate::args::Common;
 use crate::failure::Failure;

@@ -5,7 +5,7 @@
 
 use std::process::ExitCode;
 
-use tendmap::layout::WipingAllocator;
+use tendmap::WipingAllocator;
 
 /// Passwords go through the memory of parsers and of TLS.
 #[global_allocator]

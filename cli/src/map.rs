@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
-use tendmap::map::{ClusterMap, Namespace, Node, NodeId, Snapshot};
+use tendmap::internals::map::Snapshot;
+use tendmap::map::{ClusterMap, Namespace, Node, NodeId};
 
 use crate::args::Common;
 use crate::failure::Failure;

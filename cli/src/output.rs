@@ -11,7 +11,7 @@ use std::os::fd::AsFd;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::Value;
-use tendmap::text::Printable;
+use tendmap::internals::text::Printable;
 
 use crate::json;
 

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use tendmap::client::{Status, Verdict};
-use tendmap::text::Printable;
+use tendmap::internals::text::Printable;
 
 use crate::args::Common;
 use crate::duration::show;

@@ -12,7 +12,7 @@ use tendmap_testkit::scripted::{Fields, Scripted, answer, good};
 use tendmap_testkit::scripted_tls::start_tls;
 
 #[global_allocator]
-static WIPING: tendmap::layout::WipingAllocator = tendmap::layout::WipingAllocator;
+static WIPING: tendmap::WipingAllocator = tendmap::WipingAllocator;
 
 const LONG: Duration = Duration::from_secs(30);
 const TOKEN: &[u8] = b"a-t0ken-that-is-found-wherever-it-lies";

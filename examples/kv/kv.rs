@@ -25,8 +25,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use tendmap::WipingAllocator;
 use tendmap::client::Client;
-use tendmap::layout::WipingAllocator;
 use tendmap::map::NodeId;
 
 use tendmap_kv::access::Access;

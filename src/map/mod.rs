@@ -18,11 +18,18 @@ mod snapshot;
 
 pub use crate::layout::{Capacity, CapacityError};
 pub use cluster::{ClusterMap, NamespacesFull};
-pub use extent::{Changes, FrameExtent, NoRoom};
-pub use matter::{Departure, Lasting, Matter, Matters, Reason};
+pub(crate) use internals::*;
+pub use matter::Matter;
 pub use names::{ClusterName, NameError, NamespaceName, NodeId, TlsName};
 pub use namespace::{Namespace, Partitions};
 pub use node::{Node, NodeTable, Slot, TableFull};
 pub use node_health::NodeHealth;
 pub(crate) use records::{REPLICAS_PER_WORD, RoutingWord};
-pub use snapshot::{Snapshot, SnapshotError, Tables, snapshot, tables};
+pub use snapshot::SnapshotError;
+
+/// What the rest of the crate and its tests use beside that.
+pub(crate) mod internals {
+    pub use super::extent::{Changes, FrameExtent, NoRoom};
+    pub use super::matter::{Departure, Lasting, Matters, Reason};
+    pub use super::snapshot::{Snapshot, Tables, snapshot, tables};
+}

@@ -6,7 +6,7 @@
 //!
 //! - A **view** (`view.rs`) is all that is true of one publication: the segment
 //!   and its head, the stamp and the table generation that are kept
-//!   ([`Cached`](crate::protocol::Cached)), the nodes with what the user keeps for
+//!   (`protocol::Cached`), the nodes with what the user keeps for
 //!   each, the namespaces. It finds nodes, and is the only one that brings itself
 //!   up to date.
 //! - A **namespace cache** (`namespace_cache.rs`) is what lookups in one namespace
@@ -24,7 +24,7 @@
 //!   the process's current segment.
 //!
 //! Beside them, a [`Policy`] and an [`Attempt`] say which replica is wanted, and
-//! [`select`] is the rule.
+//! `select` is the rule.
 //!
 //! # Three ways to look a key up
 //!
@@ -34,7 +34,7 @@
 //!    reference decides.
 //! 2. The master of a pinned namespace ([`PinnedNamespace::master`]) is a load and
 //!    a comparison, without an attempt.
-//! 3. The reference (`PinnedNamespace::plain`) applies [`select`] to all replicas.
+//! 3. The reference (`PinnedNamespace::plain`) applies `select` to all replicas.
 //!
 //! They are apart because it was measured: the short way takes 24 instructions and
 //! the pinned master 14, where a lookup by the reference alone loops over the
@@ -60,7 +60,7 @@ mod target;
 mod view;
 
 pub use batch::{Batch, BatchRoute, Group};
-pub use digest::{AsKey, Digest, DigestError, InSet, Keys, Lanes};
+pub use digest::{AsKey, Digest, DigestError, InSet, Keys};
 pub use error::RouteError;
 pub use error_window::ErrorWindow;
 pub use key::Key;
@@ -68,8 +68,14 @@ pub use names::NamespaceRef;
 pub use namespace_cache::NamespaceHandle;
 pub use nodes::Route;
 pub use pinned::{Pinned, PinnedNamespace, PinnedRoute};
-pub use policy::{Attempt, Policy, ReadMode, select};
+pub use policy::{Attempt, Policy, ReadMode};
 pub(crate) use preferred::PreferredRacks;
 pub use rotation::ReplicaRotation;
 pub use router::Router;
 pub use target::{Partition, Record, Target};
+
+/// What the rest of the crate, its tests and benchmarks use beside that.
+pub(crate) mod internals {
+    pub use super::digest::Lanes;
+    pub use super::policy::select;
+}

@@ -108,7 +108,7 @@ impl Attempt {
         self.failed
     }
 
-    /// Notes that the node chosen last (what [`select`] gave) has failed: the
+    /// Notes that the node chosen last (what `select` gave) has failed: the
     /// next try starts at the replica after it.
     pub const fn fail(&mut self, replica: usize, slot: Slot) {
         self.start = replica as u32 + 1;

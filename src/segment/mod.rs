@@ -3,9 +3,9 @@
 //! A segment has a key, a layout version and a generation ([`SegmentName`]). It
 //! is a file of that name, or the System V segment of the key; what differs
 //! between the two stands behind one seam ([`Backend`]). It comes into being
-//! whole ([`create`]). Attaching checks everything about it from one private
-//! copy of its header ([`Segment`]). Who *should* own it is told by byte locks
-//! of a file beside it ([`LockFile`]); who *does* own it is told by its head
+//! whole (`create`). Attaching checks everything about it from one private
+//! copy of its header (`Segment`). Who *should* own it is told by byte locks
+//! of a file beside it (`LockFile`); who *does* own it is told by its head
 //! alone.
 //!
 //! | | file | System V |
@@ -42,37 +42,43 @@ mod wait;
 mod watch;
 mod whereabouts;
 
-pub use crate::clock::boottime_ms;
+pub use crate::layout::{GeometryError, HeaderError};
 pub use backend::{Backend, BackendError};
-pub use candidate::{Candidate, Entry};
-pub use create::{Carryover, Created, SegmentBuilder, create, private};
-pub use current::Current;
-pub use directory::{Listed, SegmentState, list, live};
+pub use directory::{Listed, SegmentState, list};
 #[cfg(feature = "tend")]
 pub(crate) use directory::{Search, check_backend, next_generation, quick, search, stepped_over};
 pub(crate) use directory::{look, newest};
 pub use error::SegmentError;
 #[cfg(feature = "tend")]
 pub(crate) use error::{GROUP_WRITE_ADVICE, GROUP_WRITE_RISK};
+pub(crate) use internals::*;
 pub use location::Location;
-pub use lock::{LockFile, RESERVE, STANDBY};
 #[cfg_attr(not(feature = "tend"), allow(unused_imports))]
 pub(crate) use name::resolved;
 pub use name::{KeyError, Place, SegmentName, parse_key};
-pub use ownership::{NotPublished, Ownership, OwnershipLost};
-pub use process_exit::{ProcessExit, Waited};
 pub use removal::remove;
 #[cfg(feature = "tend")]
 pub(crate) use removal::{retire_and_unlink_unused, sweep};
-pub use segment::{Attachment, Segment, Writer};
 pub use user::{UserError, parse_user, parse_users};
-pub use wait::{WakeMask, wait, wake};
 #[cfg(feature = "tend")]
 pub(crate) use watch::Watch;
 
+/// What the rest of the crate, its tests and tools use beside that.
+pub(crate) mod internals {
+    pub use super::candidate::{Candidate, Entry};
+    pub use super::create::{Carryover, Created, SegmentBuilder, create, private};
+    pub use super::current::Current;
+    pub use super::directory::live;
+    pub use super::lock::{LockFile, RESERVE, STANDBY};
+    pub use super::ownership::{NotPublished, Ownership, OwnershipLost};
+    pub use super::process_exit::{ProcessExit, Waited};
+    pub use super::segment::{Attachment, Segment, Writer};
+    pub use super::wait::{WakeMask, wait, wake};
+    pub use crate::clock::boottime_ms;
+}
+
 /// Parsers that nothing outside calls but the fuzz targets.
 #[cfg(fuzzing)]
-#[doc(hidden)]
 pub mod fuzzing {
     pub use super::name::{foreign_lock, is_system_v_lock, lock_path, parse_lock};
     pub use super::system_v::row;

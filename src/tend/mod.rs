@@ -18,14 +18,17 @@ mod error;
 mod identity;
 #[cfg(feature = "tls")]
 pub mod tls;
-pub mod transport;
+pub(crate) mod transport;
 
-pub use aerospike::{
-    AerospikeConfig, AerospikeSource, Survey, SurveyedAddress, SurveyedHost, SurveyedNode, survey,
-};
+pub use aerospike::{AerospikeConfig, AerospikeSource};
 pub use condition::{Condition, Conditions};
 pub use error::TendError;
 pub use identity::Identity;
+
+/// What the rest of the crate, its tests and tools use beside that.
+pub(crate) mod internals {
+    pub use super::aerospike::{Survey, SurveyedAddress, SurveyedHost, SurveyedNode, survey};
+}
 
 /// How often a source lets its [`Turn`] beat while it waits for the network.
 pub const BEAT: Duration = Duration::from_millis(50);

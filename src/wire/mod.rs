@@ -6,7 +6,7 @@
 
 mod header;
 mod host;
-pub mod info;
+pub(crate) mod info;
 pub mod login;
 
 pub(crate) use header::{HEADER_LEN, Header, Kind, VERSION};

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use tendmap::internals::tend::transport::{Answer, Ask, AskError, Done, Interrupted, Transport};
 use tendmap::map::{Capacity, ClusterMap, NamespaceName, NodeId, Slot};
-use tendmap::tend::transport::{Answer, Ask, AskError, Done, Interrupted, Transport};
 use tendmap::tend::{
     AerospikeConfig, AerospikeSource, ClusterSource, TendError, TendEvent, TendReport, Turn,
 };

@@ -115,7 +115,7 @@ fn h93_a_private_client_that_grows_leaves_the_shared_directory_alone() {
 #[test]
 fn h98_a_wake_up_meant_for_another_process_reaches_no_owner() {
     use rustix::thread::futex::{Flags, wake_bitset};
-    use tendmap::layout::futex_half;
+    use tendmap::internals::layout::futex_half;
 
     let directory = directory();
     let mut config = config(&directory);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tendmap::client::{Client, Config, Reader, Status, Verdict};
-use tendmap::layout::OwnerWord;
+use tendmap::internals::layout::OwnerWord;
 use tendmap::map::{Capacity, ClusterMap, Matter};
 use tendmap::sim::{Sim, SimConfig};
 use tendmap::tend::{ClusterSource, Condition, TendError, TendReport, Turn};

@@ -299,7 +299,7 @@ fn h118_a_survey_sends_no_login_to_addresses_told_in_clear() {
     let evil = pair(&authority, "E1", "evil.test");
     good.clear.set("service-clear-std", evil.tls.address);
     let config = config(&authority, &good.tls, "good.lab", true);
-    let survey = tendmap::tend::survey(&config, &mut Log::default()).unwrap();
+    let survey = tendmap::internals::tend::survey(&config, &mut Log::default()).unwrap();
     assert_eq!(evil.tls.connections() + evil.clear.connections(), 0);
     assert_eq!(good.clear.logins(), 0);
     let told: Vec<_> = survey.nodes[0].told.iter().flat_map(|told| &told.addresses).collect();

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tendmap::client::Reader;
-use tendmap::layout::Geometry;
+use tendmap::internals::layout::Geometry;
 use tendmap::segment::Backend;
 use tendmap::sim::{Sim, SimConfig, SimNamespace};
 

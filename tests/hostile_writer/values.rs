@@ -3,8 +3,8 @@
 use core::ops::Range;
 
 use fastrand::Rng;
-use tendmap::layout::{Geometry, Header, OwnerWord, frame};
-use tendmap::protocol::{Head, PAYLOAD_BITS, PAYLOAD_MASK};
+use tendmap::internals::layout::{Geometry, Header, OwnerWord, frame};
+use tendmap::internals::protocol::{Head, PAYLOAD_BITS, PAYLOAD_MASK};
 
 const HEAD: usize = 256 / 8;
 const EVENT: usize = 512 / 8;

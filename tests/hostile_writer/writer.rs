@@ -8,8 +8,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use tendmap::layout::{Geometry, Header, Shm, WriteMapping, shm_find};
-use tendmap::protocol::Head;
+use tendmap::internals::layout::{Geometry, Header, Shm, WriteMapping, shm_find};
+use tendmap::internals::protocol::Head;
 use tendmap::segment::{Backend, Place, SegmentName};
 
 use crate::values::{KINDS, regions, value};

@@ -5,8 +5,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 
 use tendmap::client::{Client, Reader};
+use tendmap::internals::segment::{Created, create};
 use tendmap::map::{Capacity, ClusterMap, Slot};
-use tendmap::segment::{Created, create};
 use tendmap::sim::{Sim, SimConfig};
 
 use crate::setup::Setup;

@@ -119,7 +119,10 @@ fn terms_used_up() {
     // is fenced, and nobody can enter another term.
     let segment = Reader::attach(&setup.place()).unwrap().segment();
     let head = segment.head();
-    let last = tendmap::protocol::Head::new(tendmap::protocol::Term::LAST, head.sequence());
+    let last = tendmap::internals::protocol::Head::new(
+        tendmap::internals::protocol::Term::LAST,
+        head.sequence(),
+    );
     let file = std::fs::File::options().write(true).open(segment.path().unwrap()).unwrap();
     file.write_all_at(&last.bits().to_ne_bytes(), 256).unwrap();
     next.expect("fenced");

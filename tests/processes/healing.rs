@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tendmap::client::{Client, Reader, Role};
-use tendmap::segment::{Created, create, remove};
+use tendmap::internals::segment::{Created, create};
+use tendmap::segment::remove;
 
 use crate::setup::Setup;
 use crate::worker::Worker;

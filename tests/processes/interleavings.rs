@@ -11,8 +11,9 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use tendmap::internals::segment::{Created, create};
 use tendmap::map::{Capacity, ClusterMap};
-use tendmap::segment::{Created, SegmentState, create, list, remove};
+use tendmap::segment::{SegmentState, list, remove};
 
 use crate::setup::Setup;
 use crate::worker::Worker;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 use tendmap::client::{Client, ConnectError, Reader};
-use tendmap::segment::{RESERVE, STANDBY};
+use tendmap::internals::segment::{RESERVE, STANDBY};
 use tendmap::sim::{Sim, SimConfig};
 
 use crate::setup::Setup;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tendmap::client::Reader;
+use tendmap::internals::segment::{Candidate, Entry, Ownership};
 use tendmap::map::ClusterMap;
-use tendmap::segment::{Candidate, Entry, Ownership};
 
 use crate::roles::hammered;
 use crate::setup::Setup;

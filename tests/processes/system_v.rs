@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use libtest_mimic::{Failed, Trial};
 use nix::sys::signal::Signal;
 use tendmap::client::{Client, ConnectError, Reader};
-use tendmap::layout::{
+use tendmap::internals::layout::{
     Geometry, Shm, WriteMapping, shm_create, shm_find, shm_permit, shm_remove, shm_stat,
 };
-use tendmap::map::{Capacity, ClusterMap};
-use tendmap::segment::{
-    Backend, Candidate, Carryover, Created, Entry, Place, Segment, SegmentBuilder, SegmentError,
-    SegmentState, create, list, live, remove,
+use tendmap::internals::segment::{
+    Candidate, Carryover, Created, Entry, Segment, SegmentBuilder, create, live,
 };
+use tendmap::map::{Capacity, ClusterMap};
+use tendmap::segment::{Backend, Place, SegmentError, SegmentState, list, remove};
 
 use crate::conformance::{Host, Mode, Test, unavailable};
 use crate::worker::Worker;

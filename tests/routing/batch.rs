@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tendmap::client::Client;
+use tendmap::internals::route::Lanes;
 use tendmap::map::{ClusterMap, NamespaceName, Slot};
 use tendmap::route::{
-    Batch, Digest, InSet, Keys, Lanes, NamespaceHandle, Policy, Record, RouteError, Router,
+    Batch, Digest, InSet, Keys, NamespaceHandle, Policy, Record, RouteError, Router,
 };
 use tendmap_testkit::{Cluster, add_namespace, config, directory};
 

@@ -4,7 +4,8 @@
 use proptest::prelude::*;
 use ripemd::{Digest as _, Ripemd160};
 use serde_json::Value;
-use tendmap::route::{AsKey, Digest, InSet, Key, Keys, Lanes, Record};
+use tendmap::internals::route::Lanes;
+use tendmap::route::{AsKey, Digest, InSet, Key, Keys, Record};
 
 /// The digest by the other implementation.
 fn judge(set: &str, key: Key<'_>) -> Digest {

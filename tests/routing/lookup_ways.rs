@@ -4,9 +4,11 @@
 
 use proptest::prelude::*;
 use tendmap::client::Reader;
+use tendmap::internals::route::select;
+use tendmap::internals::segment::{Created, Ownership, create};
 use tendmap::map::{Capacity, ClusterMap, Slot};
-use tendmap::route::{Attempt, NamespaceHandle, Partition, Policy, RouteError, Router, select};
-use tendmap::segment::{Created, Ownership, Place, create};
+use tendmap::route::{Attempt, NamespaceHandle, Partition, Policy, RouteError, Router};
+use tendmap::segment::Place;
 use tendmap_testkit::{directory, node};
 
 const POLICIES: [Policy; 5] =

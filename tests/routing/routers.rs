@@ -238,8 +238,9 @@ fn pinned_lookups_are_of_one_publication() {
 #[test]
 fn h16_replaced_nodes_do_not_use_the_table_up() {
     use tendmap::client::Reader;
+    use tendmap::internals::segment::{Created, create};
     use tendmap::map::Capacity;
-    use tendmap::segment::{Created, Place, create};
+    use tendmap::segment::Place;
 
     let directory = directory();
     let place = Place { directory: directory.path().into(), ..Place::of_key(1) };
@@ -278,8 +279,9 @@ fn h16_replaced_nodes_do_not_use_the_table_up() {
 #[test]
 fn a_router_that_moves_to_a_successor_reads_everything_anew() {
     use tendmap::client::Reader;
+    use tendmap::internals::segment::{Carryover, Created, create};
     use tendmap::map::Capacity;
-    use tendmap::segment::{Carryover, Created, Place, create};
+    use tendmap::segment::Place;
 
     let directory = directory();
     let place = Place { directory: directory.path().into(), ..Place::of_key(1) };
@@ -317,8 +319,9 @@ fn a_router_that_moves_to_a_successor_reads_everything_anew() {
 #[test]
 fn a_router_goes_on_with_a_retired_map_until_its_successor_has_one() {
     use tendmap::client::Reader;
+    use tendmap::internals::segment::{Created, create};
     use tendmap::map::Capacity;
-    use tendmap::segment::{Created, Place, create};
+    use tendmap::segment::Place;
 
     let directory = directory();
     let place = Place { directory: directory.path().into(), ..Place::of_key(1) };

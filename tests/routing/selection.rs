@@ -1,8 +1,9 @@
 //! Which replica a command goes to, under every policy.
 
 use proptest::prelude::*;
+use tendmap::internals::route::select;
 use tendmap::map::Slot;
-use tendmap::route::{Attempt, Policy, ReadMode, ReplicaRotation, select};
+use tendmap::route::{Attempt, Policy, ReadMode, ReplicaRotation};
 
 const POLICIES: [Policy; 5] =
     [Policy::Master, Policy::Sequence, Policy::Any, Policy::Random, Policy::PreferRack];

@@ -5,13 +5,11 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tendmap::client::{Client, ConnectError, Reader};
-use tendmap::layout::HeaderError;
+use tendmap::internals::layout::HeaderError;
+use tendmap::internals::segment::{Carryover, Created, Ownership, SegmentBuilder, create};
 use tendmap::map::{Capacity, ClusterMap};
 use tendmap::route::{Partition, Policy};
-use tendmap::segment::{
-    Carryover, Created, Ownership, Place, SegmentBuilder, SegmentError, SegmentState, create, list,
-    remove,
-};
+use tendmap::segment::{Place, SegmentError, SegmentState, list, remove};
 use tendmap_testkit::{Cluster, config, directory, files};
 
 fn place(directory: &tempfile::TempDir) -> Place {
@@ -300,7 +298,7 @@ fn h30_a_damaged_header_is_refused_and_rm_takes_force() {
 /// gives it its name: both hold the same attachment and the same locks.
 #[test]
 fn h47_who_attaches_while_a_segment_is_made_here_opens_no_second_lock_file() {
-    use tendmap::segment::{Candidate, Entry};
+    use tendmap::internals::segment::{Candidate, Entry};
 
     let directory = directory();
     let place = place(&directory);
@@ -309,12 +307,12 @@ fn h47_who_attaches_while_a_segment_is_made_here_opens_no_second_lock_file() {
         scope.spawn(|| {
             let mut kept = None;
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                kept = tendmap::segment::live(&place).ok().flatten().or(kept);
+                kept = tendmap::internals::segment::live(&place).ok().flatten().or(kept);
             }
         });
         for round in 0..500 {
             let owner = owner(&place, 1, None);
-            let found = tendmap::segment::live(&place).unwrap().unwrap();
+            let found = tendmap::internals::segment::live(&place).unwrap().unwrap();
             let same = std::sync::Arc::ptr_eq(&found, owner.segment());
             let look = Candidate::look(&found).unwrap();
             let good = same && matches!(look, Entry::Held);
@@ -334,8 +332,8 @@ fn h47_who_attaches_while_a_segment_is_made_here_opens_no_second_lock_file() {
 #[test]
 fn h46_a_wait_that_nobody_ends_ends_by_itself() {
     use std::time::{Duration, Instant};
-    use tendmap::protocol::{Head, raise_event};
-    use tendmap::segment::{WakeMask, private, wait, wake};
+    use tendmap::internals::protocol::{Head, raise_event};
+    use tendmap::internals::segment::{WakeMask, private, wait, wake};
 
     let owner = private(Capacity::DEFAULT, 0).unwrap();
     let segment = owner.segment();
@@ -489,7 +487,7 @@ fn h45_no_one_goes_back_to_a_lower_number_while_the_newest_is_replaced() {
 /// holds its byte. However the look falls, it finds one.
 #[test]
 fn h40_no_look_falls_between_two_owners() {
-    use tendmap::segment::{Candidate, Entry};
+    use tendmap::internals::segment::{Candidate, Entry};
 
     let directory = directory();
     let place = place(&directory);
@@ -545,7 +543,7 @@ fn capacities_out_of_range_are_refused_before_anything_is_made() {
 /// the faster one has left behind already.
 #[test]
 fn the_current_segment_never_goes_back_to_one_that_was_retired() {
-    use tendmap::segment::Current;
+    use tendmap::internals::segment::Current;
 
     let directory = directory();
     let place = place(&directory);

@@ -16,13 +16,14 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tendmap::client::{Client, Config, Reader, Verdict};
-use tendmap::layout::{Header, OwnerWord, WriteMapping, frame};
-use tendmap::map::{NodeId, Slot};
-use tendmap::protocol::{
+use tendmap::internals::layout::{Header, OwnerWord, WriteMapping, frame};
+use tendmap::internals::protocol::{
     Head, PublishError, Publisher, Term, Word, add_owner, raise_event, store_owner,
 };
+use tendmap::internals::segment::{Candidate, Entry};
+use tendmap::map::{NodeId, Slot};
 use tendmap::route::{Partition, Policy};
-use tendmap::segment::{Candidate, Entry, SegmentName};
+use tendmap::segment::SegmentName;
 use tendmap_testkit::{Cluster, config, directory};
 
 const NODES: u16 = 4;

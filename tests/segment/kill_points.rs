@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use tendmap::client::Reader;
-use tendmap::map::{Capacity, ClusterMap, Slot};
-use tendmap::segment::{
-    Candidate, Created, Entry, NotPublished, Ownership, OwnershipLost, Place, Segment, create,
+use tendmap::internals::segment::{
+    Candidate, Created, Entry, NotPublished, Ownership, OwnershipLost, Segment, create,
 };
+use tendmap::map::{Capacity, ClusterMap, Slot};
+use tendmap::segment::Place;
 use tendmap_testkit::{add_namespace, directory, node};
 
 const CAPACITY: Capacity =

@@ -7,8 +7,10 @@ use std::os::unix::fs::FileExt;
 
 use proptest::prelude::*;
 use tendmap::client::Reader;
-use tendmap::map::{Capacity, ClusterMap, Node, NodeId, Slot, TlsName, snapshot, tables};
-use tendmap::segment::{Created, Ownership, Place, create, private};
+use tendmap::internals::map::{snapshot, tables};
+use tendmap::internals::segment::{Created, Ownership, create, private};
+use tendmap::map::{Capacity, ClusterMap, Node, NodeId, Slot, TlsName};
+use tendmap::segment::Place;
 use tendmap_testkit::directory;
 
 fn capacity() -> Capacity {

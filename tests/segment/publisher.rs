@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
-use tendmap::protocol::{Head, PublishError, Publisher, Term, Word};
+use tendmap::internals::protocol::{Head, PublishError, Publisher, Term, Word};
 
 const WORDS: usize = 500;
 

@@ -2,7 +2,7 @@
 //! leaks into another.
 
 use proptest::prelude::*;
-use tendmap::protocol::{Head, PAYLOAD_BITS, PAYLOAD_MASK, Stamp, Term, Word};
+use tendmap::internals::protocol::{Head, PAYLOAD_BITS, PAYLOAD_MASK, Stamp, Term, Word};
 
 const RETIRED: u64 = 1 << 47;
 

@@ -3,12 +3,12 @@
 use base64::Engine as _;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tendmap::map::{Capacity, ClusterMap};
-use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource};
-use tendmap::wire::info::{
+use tendmap::internals::wire::info::{
     self, Reply, parse_build, parse_cluster_name, parse_generation, parse_node, parse_peers,
     parse_racks, parse_replicas, parse_service,
 };
+use tendmap::map::{Capacity, ClusterMap};
+use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource};
 use tendmap_testkit::tables::{Fake, Log, at, ids, node, ns};
 
 fn capture(folder: &str, command: &str, node: &str) -> Vec<u8> {

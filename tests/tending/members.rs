@@ -138,7 +138,7 @@ fn h37_bad_lists_of_peers_make_no_duplicates() {
         assert_eq!(report.refused, 0);
         let told = events.iter().filter(|e| matches!(e, TendEvent::NodeFailed { .. })).count();
         assert_eq!(told, usize::from(pass == 0), "E is told once: {events:?}");
-        let looked = |ask: &&tendmap::tend::transport::Ask| {
+        let looked = |ask: &&tendmap::internals::tend::transport::Ask| {
             ask.address == at(C) && ask.commands.iter().any(|command| command == "build")
         };
         let looked = source.transport_mut().asked.iter().filter(looked).count();

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tendmap::internals::tend::transport::{Ask, AskError, TcpTransport, Transport};
 use tendmap::map::ClusterMap;
-use tendmap::tend::transport::{Ask, AskError, TcpTransport, Transport};
 use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, TendEvent};
 use tendmap_testkit::tables::{Log, SMALL, ids, node, owners, server};
 
@@ -260,7 +260,8 @@ fn connections_of_nodes_that_left_are_closed() {
     let ask = |transport: &mut TcpTransport| {
         let mut numbers = BTreeMap::new();
         let mut done =
-            |index: usize, outcome: Result<tendmap::tend::transport::Answer, AskError>| {
+            |index: usize,
+             outcome: Result<tendmap::internals::tend::transport::Answer, AskError>| {
                 numbers.insert(index, outcome.unwrap().connection);
                 ControlFlow::Continue(())
             };

@@ -492,7 +492,7 @@ fn every_byte_that_comes_is_counted_with_headers_logins_and_what_tls_adds() {
 
 /// What is said of the only host in a survey.
 fn said(config: &AerospikeConfig) -> String {
-    let survey = tendmap::tend::survey(config, &mut Log::default()).unwrap();
+    let survey = tendmap::internals::tend::survey(config, &mut Log::default()).unwrap();
     assert!(survey.error.is_some());
     survey.hosts[0].addresses[0].node.clone().expect_err("nobody is understood there")
 }

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tendmap::client::{ConfigError, ConnectError};
-use tendmap::layout::{Capacity, GeometryError};
+use tendmap::internals::layout::GeometryError;
+use tendmap::internals::protocol::PublishError;
+use tendmap::internals::segment::OwnershipLost;
+use tendmap::internals::text::is_printable;
+use tendmap::map::Capacity;
 use tendmap::map::{NodeId, SnapshotError};
-use tendmap::protocol::PublishError;
 use tendmap::route::RouteError;
-use tendmap::segment::{OwnershipLost, SegmentError};
-use tendmap::text::is_printable;
+use tendmap::segment::SegmentError;
 
 const FOREIGN: &str = "\u{1b}[2J\r\n\u{9b}\u{202e}\u{feff}";
 

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tendmap::client::{Client as Known, Role as Part};
-use tendmap::layout::ForkLocal;
+use tendmap::internals::layout::ForkLocal;
 use tendmap_bindings::{Failure, Kind, Session};
 
 use crate::config::Config;

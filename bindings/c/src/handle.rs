@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use tendmap::layout::ForkLocal;
+use tendmap::internals::layout::ForkLocal;
 use tendmap_bindings::{Failure, Kind};
 
 /// How many closed shells are kept.

@@ -22,4 +22,4 @@ mod version;
 
 /// Passwords go through the memory of texts and of TLS.
 #[global_allocator]
-static WIPING: tendmap::layout::WipingAllocator = tendmap::layout::WipingAllocator;
+static WIPING: tendmap::WipingAllocator = tendmap::WipingAllocator;

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crossbeam_queue::ArrayQueue;
 use serde_json::{Value, json};
 use tendmap::client::{Event, Level, Observer};
-use tendmap::layout::Lineage;
+use tendmap::internals::layout::Lineage;
 
 /// So many events are kept; then the oldest go.
 pub const MAX_EVENTS: usize = 256;

@@ -1,10 +1,10 @@
 //! Every error as one kind and one text, for languages without Rust's enums.
 
 use tendmap::client::{ConfigError, ConnectError, StatusError};
+use tendmap::internals::text::Printable;
 use tendmap::map::SnapshotError;
 use tendmap::route::{DigestError, RouteError};
 use tendmap::segment::SegmentError;
-use tendmap::text::Printable;
 
 use crate::settings::SettingError;
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use serde_json::Value;
 use tendmap::client::{Client, Config, ConnectError, Event};
-use tendmap::layout::Lineage;
+use tendmap::internals::layout::Lineage;
 use tendmap::wire::login::SecretString;
 
 use crate::events::{Events, MAX_EVENTS};

@@ -4,7 +4,7 @@
 use pyo3::exceptions::{PyArithmeticError, PyException, PyTypeError, PyUnicodeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
-use tendmap::text::Printable;
+use tendmap::internals::text::Printable;
 use tendmap_bindings::{Failure, Kind};
 
 /// The exception of a failure.

@@ -5,7 +5,7 @@ use std::thread::Builder;
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use tendmap::layout::Lineage;
+use tendmap::internals::layout::Lineage;
 use tendmap_bindings::{Failure, Kind};
 
 use crate::errors::raise;

@@ -4,7 +4,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use tendmap::client::Client as Known;
-use tendmap::layout::ForkCell;
+use tendmap::internals::layout::ForkCell;
 use tendmap::map::Slot;
 use tendmap::route::{Batch, NamespaceHandle, Policy, Router};
 

@@ -25,7 +25,7 @@ use tendmap_bindings::Failure;
 
 /// Passwords go through the memory of texts and of TLS.
 #[global_allocator]
-static WIPING: tendmap::layout::WipingAllocator = tendmap::layout::WipingAllocator;
+static WIPING: tendmap::WipingAllocator = tendmap::internals::layout::WipingAllocator;
 
 /// The RIPEMD-160 digest of a key in a set (None = in none): 20 bytes.
 #[pyfunction]

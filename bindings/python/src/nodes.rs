@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use tendmap::layout::Lineage;
+use tendmap::internals::layout::Lineage;
 use tendmap::map::{Node as Known, Slot};
 
 use crate::node::Node;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyMapping, PyTuple};
-use tendmap::layout::Lineage;
+use tendmap::internals::layout::Lineage;
 use tendmap::sim::{Sim, SimConfig, SimError, SimNamespace};
 use tendmap_bindings::{Failure, Kind};
 

@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use tendmap::client::Reader;
-use tendmap::map::{ClusterMap, NodeId, Snapshot};
+use tendmap::internals::map::Snapshot;
+use tendmap::map::{ClusterMap, NodeId};
 
 use super::Demo;
 use crate::duration::show;

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use tendmap::client::Client;
-use tendmap::map::{NamespaceName, NodeId, Snapshot, SnapshotError};
+use tendmap::internals::map::Snapshot;
+use tendmap::map::{NamespaceName, NodeId, SnapshotError};
 use tendmap::route::{NamespaceHandle, Policy, Record, Router};
 
 use super::gaps::Gaps;

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, getpid, kill_process};
 use tendmap::client::Client;
-use tendmap::layout::shm_remove;
+use tendmap::internals::layout::shm_remove;
+use tendmap::internals::segment::{Candidate, Carryover, Entry, Ownership, SegmentBuilder};
 use tendmap::map::{ClusterMap, Slot};
-use tendmap::segment::{Candidate, Carryover, Entry, Ownership, Place, SegmentBuilder};
+use tendmap::segment::Place;
 
 use super::message::Message;
 

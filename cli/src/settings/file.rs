@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use tendmap::text::Printable;
+use tendmap::internals::text::Printable;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 

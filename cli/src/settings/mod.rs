@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, Id};
-use tendmap::layout::is_secure_execution;
-use tendmap::text::Printable;
+use tendmap::internals::layout::is_secure_execution;
+use tendmap::internals::text::Printable;
 
 use crate::Cli;
 use crate::failure::Failure;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Id};
-use tendmap::text::Printable;
+use tendmap::internals::text::Printable;
 
 use super::definition::{definition, own_settings};
 use super::value::is_on;

@@ -90,7 +90,7 @@ pub fn of_environment(name: &str) -> Option<OsString> {
     let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(value) = std::env::var_os(name).filter(|value| !value.is_empty()) {
         *taken = Some(sealed(PASSWORD, value));
-        tendmap::layout::wipe_variable(name);
+        tendmap::internals::layout::wipe_variable(name);
     }
     taken.clone()
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::{ContextValue, ErrorKind};
-use tendmap::text::Printable;
+use tendmap::internals::text::Printable;
 
 use super::definition::with_variables;
 use super::{Unsettled, wants_json};
@@ -104,7 +104,7 @@ fn in_parts(text: &str) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tendmap::text::is_printable;
+    use tendmap::internals::text::is_printable;
 
     #[test]
     fn h113_an_argument_does_nothing_to_a_terminal() {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tendmap::client::Client;
-use tendmap::text::Printable;
+use tendmap::internals::text::Printable;
 
 use super::Args;
 use crate::args::Placed;

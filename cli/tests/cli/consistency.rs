@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use tendmap::client::Reader;
-use tendmap::map::{NamespaceName, NodeId, Snapshot};
+use tendmap::internals::map::Snapshot;
+use tendmap::map::{NamespaceName, NodeId};
 use tendmap::route::{Partition, Policy, Router};
 use tendmap::sim::{Sim, SimConfig, SimNamespace};
 

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use rustix::process::geteuid;
-use tendmap::layout::{Geometry, Header, Identity};
+use tendmap::internals::layout::{Geometry, Header, Identity};
 use tendmap::map::Capacity;
 use tendmap::sim::{Sim, SimConfig};
 

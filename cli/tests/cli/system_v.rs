@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use serde_json::json;
-use tendmap::layout::{shm_create, shm_find, shm_remove};
+use tendmap::internals::layout::{shm_create, shm_find, shm_remove};
 use tendmap::sim::{Sim, SimConfig};
 
 use crate::tool::{Place, wait_until};

@@ -9,8 +9,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
+use tendmap::internals::text::is_printable;
 use tendmap::sim::{Sim, SimConfig};
-use tendmap::text::is_printable;
 
 use crate::tool::{Answer, BINARY, PATIENCE, Place, Running, wait_until};
 

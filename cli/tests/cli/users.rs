@@ -322,7 +322,7 @@ fn h89_what_another_layout_has_left_is_listed_and_removed_if_nobody_holds_it() {
 
 #[test]
 fn h89_a_system_v_segment_of_another_layout_is_removed_if_nobody_has_it_mapped() {
-    use tendmap::layout::{Geometry, Shm, WriteMapping, shm_find};
+    use tendmap::internals::layout::{Geometry, Shm, WriteMapping, shm_find};
     use tendmap::map::Capacity;
     let place = Place::new();
     let key = 0x7c00_0000 | std::process::id();

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use libfuzzer_sys::arbitrary::Unstructured;
 use tendmap::client::Reader;
-use tendmap::layout::{Geometry, Header, HeaderError, Identity};
+use tendmap::internals::layout::{Geometry, Header, HeaderError, Identity};
 use tendmap::map::Capacity;
 use tendmap::segment::{Place, list};
 

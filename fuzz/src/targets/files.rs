@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use tendmap::segment::fuzzing::{foreign_lock, is_system_v_lock, lock_path, parse_lock, row};
+use tendmap::internals::segment::fuzzing::{
+    foreign_lock, is_system_v_lock, lock_path, parse_lock, row,
+};
 use tendmap::segment::{Backend, SegmentName};
 
 pub fn run(bytes: &[u8]) {

@@ -9,13 +9,13 @@ use std::path::PathBuf;
 
 use libfuzzer_sys::arbitrary::Unstructured;
 use tendmap::client::Reader;
-use tendmap::layout::{Geometry, frame};
-use tendmap::map::{
-    Capacity, ClusterMap, FrameExtent, NamespaceName, Node, NodeId, Slot, snapshot, tables,
-};
-use tendmap::protocol::{Head, Publisher, Term};
+use tendmap::internals::layout::{Geometry, frame};
+use tendmap::internals::map::{FrameExtent, snapshot, tables};
+use tendmap::internals::protocol::{Head, Publisher, Term};
+use tendmap::internals::segment::{Carryover, Created, create};
+use tendmap::map::{Capacity, ClusterMap, NamespaceName, Node, NodeId, Slot};
 use tendmap::route::{Partition, Policy};
-use tendmap::segment::{Created, Carryover, Place, create};
+use tendmap::segment::Place;
 
 const CAPACITY: Capacity =
     Capacity { max_nodes: 4, max_namespaces: 2, max_replicas: 4, partitions: 16 };
@@ -36,7 +36,8 @@ impl Rig {
         let place = Place { directory: directory.clone(), ..Place::of_key(0xA700_0000) };
         let map = map();
         let inherited = Carryover { sequence: 2, table_generation: 1, map: &map };
-        let Created::Owner(ownership) = create(&place, 1, CAPACITY, Some(inherited)).unwrap() else {
+        let Created::Owner(ownership) = create(&place, 1, CAPACITY, Some(inherited)).unwrap()
+        else {
             panic!("the directory was empty");
         };
         drop(ownership);

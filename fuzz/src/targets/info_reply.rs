@@ -1,6 +1,6 @@
 //! A whole reply, header and all.
 
-use tendmap::wire::info::{MAX_REPLY, Reply, body_length};
+use tendmap::internals::wire::info::{MAX_REPLY, Reply, body_length};
 
 pub fn run(bytes: &[u8]) {
     let Some((header, body)) = bytes.split_first_chunk::<8>() else { return };

@@ -6,6 +6,7 @@ mod frame;
 mod info_reply;
 mod login;
 mod names;
+mod node_health;
 mod pass;
 mod peers;
 mod racks;
@@ -14,7 +15,6 @@ mod scalars;
 mod service;
 mod settings;
 mod text;
-mod node_health;
 
 /// All of them by name.
 pub const ALL: &[(&str, fn(&[u8]))] = &[

@@ -3,9 +3,9 @@
 
 use std::sync::atomic::AtomicU64;
 
-use tendmap::layout::frame::HEALTH_WORDS;
-use tendmap::map::{NodeId, NodeHealth};
-use tendmap::protocol::{Head, Term, Word};
+use tendmap::internals::layout::frame::HEALTH_WORDS;
+use tendmap::internals::protocol::{Head, Term, Word};
+use tendmap::map::{NodeHealth, NodeId};
 
 /// The longest text that there is room for.
 const LONGEST: usize = 174;

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 
+use tendmap::internals::tend::transport::{Answer, Ask, AskError, Done, Interrupted, Transport};
 use tendmap::map::{Capacity, ClusterMap};
-use tendmap::tend::transport::{Answer, Ask, AskError, Done, Interrupted, Transport};
 use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, TendEvent, Turn};
 use tendmap::wire::Host;
 

@@ -1,6 +1,6 @@
 //! A list of peers.
 
-use tendmap::wire::info::{parse_peers, parse_peers_within};
+use tendmap::internals::wire::info::{parse_peers, parse_peers_within};
 
 pub fn run(bytes: &[u8]) {
     if let Ok(peers) = parse_peers(bytes) {
@@ -9,7 +9,7 @@ pub fn run(bytes: &[u8]) {
         let is_known = |id: &tendmap::map::NodeId| id.as_str().ends_with('A');
         let few = parse_peers_within(bytes, 2, &is_known).unwrap();
         assert!(few.peers.iter().filter(|peer| !is_known(&peer.id)).count() <= 2);
-        let known = |all: &[tendmap::wire::info::Peer]| {
+        let known = |all: &[tendmap::internals::wire::info::Peer]| {
             all.iter().filter(|peer| is_known(&peer.id)).cloned().collect::<Vec<_>>()
         };
         assert_eq!(known(&few.peers), known(&peers.peers));

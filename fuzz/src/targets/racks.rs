@@ -1,6 +1,6 @@
 //! Racks.
 
-use tendmap::wire::info::parse_racks;
+use tendmap::internals::wire::info::parse_racks;
 
 pub fn run(bytes: &[u8]) {
     let found = parse_racks(bytes);

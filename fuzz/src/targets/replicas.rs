@@ -1,6 +1,6 @@
 //! Claims; 64 partitions keep the inputs short.
 
-use tendmap::wire::info::parse_replicas;
+use tendmap::internals::wire::info::parse_replicas;
 
 pub fn run(bytes: &[u8]) {
     if let Ok(found) = parse_replicas(bytes, 64) {

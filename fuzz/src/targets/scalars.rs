@@ -1,6 +1,8 @@
 //! Replies of one value: ids, names, builds, generations.
 
-use tendmap::wire::info::{parse_build, parse_cluster_name, parse_generation, parse_node};
+use tendmap::internals::wire::info::{
+    parse_build, parse_cluster_name, parse_generation, parse_node,
+};
 
 pub fn run(bytes: &[u8]) {
     if let Ok(id) = parse_node(bytes) {

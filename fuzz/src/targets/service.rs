@@ -1,6 +1,6 @@
 //! A list of addresses.
 
-use tendmap::wire::info::parse_service;
+use tendmap::internals::wire::info::parse_service;
 
 pub fn run(bytes: &[u8]) {
     let (hosts, _) = parse_service(bytes);

@@ -1,7 +1,7 @@
 //! Text of others as people read it: it does nothing to a terminal, and escaping it
 //! again changes nothing.
 
-use tendmap::text::{Printable, Quoted, is_printable};
+use tendmap::internals::text::{Printable, Quoted, is_printable};
 
 /// The longest escape of one character: `\u{10ffff}`.
 const LONGEST: usize = 10;

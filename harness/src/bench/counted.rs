@@ -6,11 +6,12 @@
 use std::hint::black_box;
 
 use tendmap::client::Reader;
+use tendmap::internals::route::Lanes;
+use tendmap::internals::segment::{NotPublished, Ownership};
 use tendmap::map::ClusterMap;
 use tendmap::route::{
-    Batch, InSet, Lanes, NamespaceHandle, Partition, Policy, Record, RouteError, Router,
+    Batch, InSet, NamespaceHandle, Partition, Policy, Record, RouteError, Router,
 };
-use tendmap::segment::{NotPublished, Ownership};
 
 use super::own;
 use super::source::{PARTITIONS, Shape, namespace, turn_all, turn_one_percent};

@@ -4,7 +4,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use ripemd::{Digest as _, Ripemd160};
-use tendmap::route::{Batch, InSet, Lanes, NamespaceHandle, Policy, Record, RouteError, Router};
+use tendmap::internals::route::Lanes;
+use tendmap::route::{Batch, InSet, NamespaceHandle, Policy, Record, RouteError, Router};
 
 use super::sample::Samples;
 use tendmap_cli::failure::Failure;

@@ -7,9 +7,10 @@ use std::thread;
 use std::time::Instant;
 
 use tendmap::client::Reader;
+use tendmap::internals::segment::Ownership;
 use tendmap::map::{ClusterMap, Node};
 use tendmap::route::{NamespaceHandle, Partition, Policy, RouteError, Router};
-use tendmap::segment::{Ownership, Place};
+use tendmap::segment::Place;
 
 use super::sample::Samples;
 use super::source::{PARTITIONS, namespace, number, turn_one_percent};

@@ -18,8 +18,9 @@ mod takeover;
 
 use std::time::{Duration, Instant};
 
+use tendmap::internals::segment::{Created, Ownership, create};
 use tendmap::route::Batch;
-use tendmap::segment::{Created, Ownership, Place, create};
+use tendmap::segment::Place;
 
 pub use child::{Args as ChildArgs, run as run_child};
 use child::{Process, Task};

@@ -3,8 +3,8 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use tendmap::internals::segment::{NotPublished, Ownership};
 use tendmap::map::ClusterMap;
-use tendmap::segment::{NotPublished, Ownership};
 
 use super::sample::Samples;
 use super::source::{Shape, turn_all, turn_one_percent};

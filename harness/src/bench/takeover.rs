@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{getpriority_process, setpriority_process};
 use tendmap::client::Reader;
-use tendmap::layout::OwnerWord;
-use tendmap::protocol::load_owner;
+use tendmap::internals::layout::OwnerWord;
+use tendmap::internals::protocol::load_owner;
 use tendmap::segment::{Place, remove};
 
 use super::child::{Process, Task};

@@ -4,9 +4,10 @@
 use std::time::{Duration, Instant};
 
 use tendmap::client::Reader;
-use tendmap::layout::OwnerWord;
-use tendmap::protocol::{Head, load_owner};
-use tendmap::segment::{Candidate, Entry, Place, Segment, SegmentError};
+use tendmap::internals::layout::OwnerWord;
+use tendmap::internals::protocol::{Head, load_owner};
+use tendmap::internals::segment::{Candidate, Entry, Segment};
+use tendmap::segment::{Place, SegmentError};
 
 use super::summary::Summary;
 

@@ -4,10 +4,10 @@ use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use tendmap::client::{ConnectError, Role};
-use tendmap::layout::OwnerWord;
+use tendmap::internals::layout::OwnerWord;
+use tendmap::internals::segment::{Created, NotPublished, OwnershipLost, create, private};
 use tendmap::map::{Capacity, ClusterMap, Slot};
 use tendmap::route::{Partition, Policy};
-use tendmap::segment::{Created, NotPublished, OwnershipLost, create, private};
 
 use super::{Host, Mode, Test};
 use tendmap_testkit::forked::forked;

@@ -12,8 +12,9 @@ mod trust;
 use libtest_mimic::{Failed, Trial};
 use tempfile::TempDir;
 use tendmap::client::{Client, Config, Reader};
-use tendmap::layout::{Shm, WriteMapping, shm_create, shm_find, shm_remove};
-use tendmap::segment::{Backend, Created, Place, Segment, create, list, remove};
+use tendmap::internals::layout::{Shm, WriteMapping, shm_create, shm_find, shm_remove};
+use tendmap::internals::segment::{Created, Segment, create};
+use tendmap::segment::{Backend, Place, list, remove};
 
 use crate::setup::Setup;
 use crate::worker::Worker;

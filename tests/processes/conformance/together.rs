@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use tendmap::internals::segment::{Created, create};
 use tendmap::map::{Capacity, ClusterMap};
-use tendmap::segment::{Backend, Created, SegmentError, SegmentState, create, list, remove};
+use tendmap::segment::{Backend, SegmentError, SegmentState, list, remove};
 
 use super::alone::writable;
 use super::{Host, Mode, Test};

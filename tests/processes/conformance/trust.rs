@@ -4,10 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::geteuid;
 use tendmap::client::{Client, ConnectError, Reader};
-use tendmap::layout::shm_permit;
-use tendmap::segment::{
-    Backend, Candidate, Entry, Segment, SegmentError, SegmentState, list, remove,
-};
+use tendmap::internals::layout::shm_permit;
+use tendmap::internals::segment::{Candidate, Entry, Segment};
+use tendmap::segment::{Backend, SegmentError, SegmentState, list, remove};
 
 use super::{Host, Test};
 use crate::setup::Setup;

@@ -1,8 +1,8 @@
 //! An owner that publishes without a pause.
 
 use serde_json::json;
+use tendmap::internals::segment::{Created, NotPublished, create};
 use tendmap::map::ClusterMap;
-use tendmap::segment::{Created, NotPublished, create};
 
 use super::say;
 use crate::setup::Setup;

@@ -10,7 +10,7 @@ mod spin;
 use std::io::Write;
 
 use serde_json::{Value, json};
-use tendmap::segment::live;
+use tendmap::internals::segment::live;
 
 use crate::setup::Setup;
 pub use hammer::hammered;

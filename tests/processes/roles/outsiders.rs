@@ -7,9 +7,10 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use serde_json::json;
 use tendmap::client::{Client, Event, Observer, Reader};
-use tendmap::layout::{Geometry, Shm, shm_create};
+use tendmap::internals::layout::{Geometry, Shm, shm_create};
+use tendmap::internals::segment::{Created, create};
 use tendmap::map::{Capacity, Slot};
-use tendmap::segment::{Created, create, remove};
+use tendmap::segment::remove;
 
 use super::say;
 use crate::setup::Setup;
