@@ -8,15 +8,15 @@ use tendmap::wire::login::{AuthMode, SecretString};
 
 use crate::args::SECURITY;
 
-/// Who asks, and on which way.
+/// The login, and how the servers are reached.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Access {
-    /// The user that logs in; without it nobody does.
+    /// The user that logs in; unset = no login.
     #[arg(long, help_heading = SECURITY, value_name = "NAME")]
     pub user: Option<String>,
     /// The user's password.
     ///
-    /// Every user of the host sees flags (`ps`): better give it as
+    /// Every user of the host can see flags (`ps`): prefer
     /// TENDMAP_PASSWORD, or in a file that --config names.
     #[arg(long, help_heading = SECURITY, value_name = "TEXT", hide_short_help = true,
         value_parser = crate::settings::password)]
@@ -31,7 +31,7 @@ pub struct Access {
     /// Any other TLS flag implies it.
     #[arg(long, help_heading = SECURITY)]
     pub tls_enable: bool,
-    /// Certificates of the authorities that are trusted, PEM.
+    /// Certificates of the trusted authorities, PEM.
     ///
     /// [default: those of the system]
     #[arg(long, help_heading = SECURITY, value_name = "FILE", hide_short_help = true)]
@@ -39,7 +39,7 @@ pub struct Access {
     /// The client's own certificate, PEM.
     #[arg(long, help_heading = SECURITY, value_name = "FILE", hide_short_help = true)]
     pub tls_certfile: Option<PathBuf>,
-    /// The key to it, PEM.
+    /// The private key of the client's certificate, PEM.
     #[arg(long, help_heading = SECURITY, value_name = "FILE", hide_short_help = true)]
     pub tls_keyfile: Option<PathBuf>,
     /// Speak TLS for logins only.
@@ -61,7 +61,7 @@ fn mapping(text: &str) -> Result<(String, String), String> {
 }
 
 impl Access {
-    /// Puts the settings where they belong.
+    /// Copies the settings into `config`.
     pub fn set(&self, config: &mut Config) {
         config.user.clone_from(&self.user);
         config.password.clone_from(&self.password);

@@ -24,7 +24,7 @@ pub struct Common {
     #[arg(long, help_heading = MEMORY, value_name = "DIR", default_value = Place::DIRECTORY,
         hide_short_help = true)]
     pub shm_directory: PathBuf,
-    /// Users beside yourself and root whose segments are trusted.
+    /// Users besides yourself and root whose segments are trusted.
     ///
     /// Names or numbers, separated by commas; may be given several times.
     #[arg(long, help_heading = MEMORY, value_name = "USERS", value_parser = users,
@@ -32,38 +32,38 @@ pub struct Common {
     pub shm_owner: Vec<Users>,
     /// Accept a segment's file that its group may write (0020).
     ///
-    /// Every member of the group can cut such a file short, which ends all
-    /// attached processes with SIGBUS. Segments in sysv can't be cut short.
+    /// Every member of the group can truncate such a file, which kills all
+    /// attached processes with SIGBUS. Segments in sysv can't be truncated.
     #[arg(long, help_heading = MEMORY, hide_short_help = true)]
     pub shm_allow_group_write: bool,
 }
 
-/// The heading of what concerns the segment.
+/// The help heading of the flags for the segment.
 pub const MEMORY: &str = "Shared memory";
-/// The heading of logins and TLS.
+/// The help heading of the flags for logins and TLS.
 pub const SECURITY: &str = "Security";
 const ANSWER: &str = "Output and settings";
 
 /// How to answer.
 #[derive(clap::Args, Clone, Debug)]
 pub struct OutputArgs {
-    /// Answer with JSON, and report errors so.
+    /// Print answers and errors as JSON.
     ///
     /// An answer is one object on one line of standard output, an event of
     /// `tend` too; an error is one on standard error: {"error":{"message":…,
-    /// "code":…,"hint":…}}, its code the exit code.
+    /// "code":…,"hint":…}}, where `code` is the exit code.
     #[arg(long, help_heading = ANSWER)]
     pub json: bool,
     /// A configuration file, TOML: its keys are the flags without their dashes.
     ///
-    /// What stands under [COMMAND] counts for that command only, and before
-    /// what stands at the top.
+    /// Keys under [COMMAND] apply to that command only, and take precedence
+    /// over those at the top.
     #[arg(long, help_heading = ANSWER, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// What of the library's log goes to standard error.
+    /// Levels of the library's log that go to standard error.
     ///
     /// One of error, warn, info, debug and trace, or such a level for each part
-    /// of it (PART=LEVEL,PART=LEVEL…).
+    /// of the library (PART=LEVEL,PART=LEVEL…).
     #[arg(long, help_heading = ANSWER, value_name = "LEVEL", value_parser = log::parse,
         hide_short_help = true)]
     pub log: Option<String>,
@@ -92,9 +92,9 @@ impl Common {
         self.shm_key.unwrap_or(Place::KEY)
     }
 
-    /// What those that only look see. Root may look at any user's segment, if there
-    /// is none that it trusts: what it shows has the user with it. Where a key
-    /// lives, and when it tends, it believes only those that it trusts.
+    /// Opens the segment for commands that only look. Root may look at any user's
+    /// segment if there is none that it trusts; the output names the user. To find
+    /// the directory of a key, and to tend, it relies only on segments that it trusts.
     ///
     /// # Errors
     /// [`SegmentError`].
@@ -110,7 +110,7 @@ impl Common {
         }
     }
 
-    /// How the segment stands, seen as [`look`](Self::look) sees it.
+    /// The status of the segment that [`look`](Self::look) opens.
     ///
     /// # Errors
     /// [`StatusError`].
@@ -128,7 +128,7 @@ impl Common {
         }
     }
 
-    /// The users that are trusted beside oneself and root.
+    /// The users that are trusted besides the process's own and root.
     pub fn owners(&self) -> Vec<u32> {
         self.shm_owner.iter().flat_map(|users| users.0.iter().copied()).collect()
     }
@@ -145,12 +145,12 @@ impl Common {
     }
 }
 
-/// Whether one that only looks may look at the segments of another user, too.
+/// Whether a command that only looks may look at other users' segments, too.
 fn also_trusts(place: &Place, user: u32) -> bool {
     geteuid().is_root() && !place.owners.contains(&user)
 }
 
-/// What one flag, variable or value of a list names.
+/// Parses one element of a list.
 #[derive(Clone, Debug)]
 pub struct Users(Vec<u32>);
 

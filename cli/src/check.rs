@@ -37,13 +37,13 @@ impl Turn for Heard {
                 self.0.push(format!("node {id} at {address} can't be reached: {error}"));
             }
             TendEvent::NodeUnresolved { id, error } => {
-                self.0.push(format!("node {id} is listed where it can't be looked for: {error}"));
+                self.0.push(format!("node {id} is listed at an unusable address: {error}"));
             }
             TendEvent::BadReply { id, error } => {
                 self.0.push(format!("node {id} gives a reply that can't be used: {error}"));
             }
             TendEvent::BadEntry { id, what, entry, problem } => {
-                let told = format!("node {id} tells an entry of {what} that is left out");
+                let told = format!("node {id} reports an invalid entry of {what}, which is skipped");
                 self.0.push(format!("{told}: {problem}: \"{entry}\""));
             }
             TendEvent::NoAlternateAddress { id, setting } => {
@@ -124,7 +124,7 @@ fn problems(survey: &Survey, mut problems: Vec<String>) -> Vec<String> {
                 problems.push(problem);
             }
         }
-        let what = format!("node {id} tells the address");
+        let what = format!("node {id} reports the address");
         let hint = match survey.setting.contains("alternate") {
             false => format!("check its {}, or try --use-services-alternate", survey.setting),
             true => format!("check its {}", survey.setting),
@@ -231,7 +231,7 @@ fn as_json(survey: &Survey, problems: &[String]) -> Value {
 
 fn as_text(survey: &Survey, problems: &[String], out: &mut dyn Write) -> io::Result<()> {
     let security = match survey.security {
-        Some(true) => "on: servers want a login",
+        Some(true) => "on: servers require a login",
         Some(false) => "off",
         None => "unknown",
     };
@@ -303,6 +303,6 @@ fn as_text(survey: &Survey, problems: &[String], out: &mut dyn Write) -> io::Res
         // The error itself comes last, on standard error.
         (Some(_), _) => writeln!(out, "tending would NOT work"),
         (None, []) => writeln!(out, "tending would work"),
-        (None, _) => writeln!(out, "tending would work, but not all is well"),
+        (None, _) => writeln!(out, "tending would work, with problems"),
     }
 }

@@ -11,7 +11,7 @@ use crate::duration;
 /// How a cluster is reached.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ClusterArgs {
-    /// A server to begin with, NAME:PORT; may be given several times.
+    /// A server to ask first, NAME:PORT; may be given several times.
     #[arg(long, value_name = "HOST", required = true)]
     pub host: Vec<Host>,
     /// The name that the cluster must have.

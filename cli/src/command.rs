@@ -22,37 +22,37 @@ pub struct Cli {
 }
 
 const SHORT: &str = "\
-`tendmap COMMAND -h` shows what a command is most used with, `tendmap COMMAND
+`tendmap COMMAND -h` shows the common options of a command, `tendmap COMMAND
 --help` all of it, `tendmap --help` the exit codes.";
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0    answered
-  1    unhealthy or stale (status); works, but not all is well (check)
-  2    usage: a flag, a key or a setting that can't be
+  1    unhealthy or stale (status); tending would work, with problems (check)
+  2    usage: an invalid flag, key or setting
   3    no such segment
   4    a segment of another layout version
   5    a corrupt segment
-  6    failed for another reason, which is told
-  141  the reader of the output has gone
+  6    failed for another reason, which the message gives
+  141  the reader of the output has closed it
 
 With --json an error is JSON, too, on standard error:
-{\"error\":{\"message\":…,\"code\":…,\"hint\":…}}, its code the exit code.
+{\"error\":{\"message\":…,\"code\":…,\"hint\":…}}; `code` is the exit code.
 
-Every option has three places: its flag; an environment variable of the same
-name (--tend-interval, TENDMAP_TEND_INTERVAL); a line in the file that --config
-names (tend-interval = \"1s\"). The earlier counts before the later. One file may
-serve all commands: keys of others are passed over, and what stands under
-[COMMAND] counts for that command only.";
+An option can be set in three ways: by its flag; by an environment variable of
+the same name (--tend-interval, TENDMAP_TEND_INTERVAL); by a line in the file
+that --config names (tend-interval = \"1s\"). An earlier way in this list takes
+precedence over a later one. One file may serve all commands: a command ignores
+the keys of others, and keys under [COMMAND] apply to that command only.";
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// See it all at work: a simulated cluster, worker processes, a takeover.
+    /// Run a demonstration: a simulated cluster, worker processes, a takeover.
     Demo(Placed<demo::Args>),
     /// A worker of the demo.
     #[command(hide = true)]
     Worker(Box<Placed<fleet::worker::Args>>),
-    /// Find out whether tending a cluster would work, and what it is like.
+    /// Check whether tending a cluster would work, and describe the cluster.
     Check(Placed<check::Args>),
     /// Tend a cluster, or follow the process that does, and report all events.
     Tend(Box<Placed<tend::Args>>),
@@ -61,9 +61,9 @@ pub enum Command {
         override_usage = "tendmap route --namespace <N> <--int|--str|--hex|--double|--digest> <KEY>"
     )]
     Route(Placed<route::Args>),
-    /// Show the whole map, a partition a line.
+    /// Show the whole map, one partition per line.
     Map(Placed<Nothing>),
-    /// Show how a segment and its owner stand.
+    /// Show the state of a segment and its owner.
     Status(Placed<Nothing>),
     /// List the segments of this host.
     Ls(Placed<Nothing>),
@@ -72,9 +72,9 @@ pub enum Command {
     /// Simulate a cluster on the loopback, driven by lines of standard input.
     ///
     /// Each line is a command (`help` lists them), answered by a line of JSON.
-    /// It runs until SIGINT, SIGTERM or SIGHUP, or until standard input ends. An
-    /// input that is at its end from the start, such as /dev/null, does not end
-    /// it: a service or a container needs no console.
+    /// The simulation runs until SIGINT, SIGTERM or SIGHUP, or until standard
+    /// input ends. An input that is empty from the start, such as /dev/null, does
+    /// not end it: a service or a container needs no console.
     Sim(Placed<sim::Args>),
 }
 

@@ -72,11 +72,11 @@ impl Failure {
     /// What to do about failures of its kind.
     fn hint(&self) -> Option<&'static str> {
         match self {
-            Failure::Usage(_) => Some("`tendmap COMMAND --help` shows what is possible"),
+            Failure::Usage(_) => Some("see `tendmap COMMAND --help`"),
             Failure::NotFound(_) => {
-                Some("`tendmap ls` lists the segments of this host, `tendmap tend` makes one")
+                Some("`tendmap ls` lists the segments of this host, `tendmap tend` creates one")
             }
-            Failure::OtherVersion(_) => Some("use the tendmap of the processes that made it"),
+            Failure::OtherVersion(_) => Some("use the tendmap version of the processes that created it"),
             Failure::Corrupt(_) => Some("`tendmap rm --force` removes a damaged segment"),
             Failure::Pipe | Failure::Unhealthy | Failure::Failed(_) => None,
         }

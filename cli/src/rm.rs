@@ -10,8 +10,8 @@ use crate::output::Output;
 /// How to remove.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Also while processes are attached (they start over in a new segment),
-    /// and where it can't be told.
+    /// Remove it even if processes are attached (they start over in a new
+    /// segment), or if that can't be determined.
     #[arg(long)]
     force: bool,
 }

@@ -18,7 +18,7 @@ pub struct Args {
     /// The set; none if it is left out.
     #[arg(long, value_name = "S", default_value = "", hide_default_value = true)]
     set: String,
-    /// A rack to read from where it has a replica.
+    /// A rack whose replicas are preferred for reads.
     ///
     /// May be given several times, the best first.
     #[arg(long, value_name = "RACK", allow_negative_numbers = true)]

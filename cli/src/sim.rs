@@ -32,16 +32,16 @@ pub struct Args {
     /// consistency. May be given several times.
     #[arg(long, value_name = "NAME:RF[:strong]", value_parser = namespace)]
     namespace: Vec<SimNamespace>,
-    /// Pass for the enterprise edition, which tells racks.
+    /// Simulate the enterprise edition, which reports racks.
     #[arg(long)]
     enterprise: bool,
-    /// What the nodes call their cluster.
+    /// The name of the cluster that the nodes report.
     #[arg(long, value_name = "NAME", default_value = "tend-sim")]
     cluster_name: String,
     /// Have each node listen at an alternate address too.
     #[arg(long, hide_short_help = true)]
     alternate_addresses: bool,
-    /// A user and its password: clients have to log in then.
+    /// A user and its password; clients then have to log in.
     ///
     /// May be given several times. A user without a password has the one of
     /// --password.
@@ -51,14 +51,14 @@ pub struct Args {
     #[arg(long, help_heading = SECURITY, value_name = "TEXT",
         value_parser = crate::settings::password)]
     password: Option<SecretString>,
-    /// How long a session is good for; 0 = for ever.
+    /// Lifetime of a session; 0 = no limit.
     #[arg(long, help_heading = SECURITY, value_name = "TIME", default_value = "24h",
         value_parser = duration::parse, hide_short_help = true)]
     session_lifetime: Duration,
     /// The nodes' certificate, PEM: each also speaks TLS, at its port + 1000.
     #[arg(long, help_heading = SECURITY, value_name = "FILE", requires = "tls_keyfile")]
     tls_certfile: Option<PathBuf>,
-    /// The key to it, PEM.
+    /// The private key of the nodes' certificate, PEM.
     #[arg(long, help_heading = SECURITY, value_name = "FILE", requires = "tls_certfile")]
     tls_keyfile: Option<PathBuf>,
     /// Authorities of client certificates, PEM: clients must show one.
@@ -113,9 +113,9 @@ fn namespace(text: &str) -> Result<SimNamespace, String> {
 /// Simulates a cluster. The output is JSON: a line at the start and one for
 /// each line of standard input.
 ///
-/// It ends at SIGINT, SIGTERM or SIGHUP, and when a standard input that was
-/// open at the start ends. One that is at its end from the start (/dev/null, as
-/// services and containers have it), or that can't be read, is none.
+/// It ends at SIGINT, SIGTERM or SIGHUP, and when standard input ends. A standard
+/// input that is empty from the start (/dev/null, as in services and containers),
+/// or that can't be read, is ignored.
 ///
 /// # Errors
 /// [`Failure`].

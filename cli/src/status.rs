@@ -33,7 +33,7 @@ fn as_text(status: &Status, problems: &[String], out: &mut dyn Write) -> io::Res
     let owner = match (status.owner_pid, status.owner_alive) {
         (Some(pid), true) => format!("pid {pid}, alive"),
         (Some(pid), false) => format!("pid {pid}, gone"),
-        (None, true) => "alive, pid not told".to_owned(),
+        (None, true) => "alive, pid unknown".to_owned(),
         (None, false) => "none".to_owned(),
     };
     let attached = status.attached.map_or("can't be counted".to_owned(), |count| count.to_string());

@@ -31,11 +31,11 @@ pub struct Args {
     pub tend_interval: Duration,
     /// Wait for a cluster that is not up yet, instead of ending with an error.
     ///
-    /// What fails meanwhile is reported. Settings and segments that can't be
-    /// used still are errors at once.
+    /// Failures until then are reported. Invalid settings and unusable segments
+    /// are still errors at once.
     #[arg(long)]
     pub wait: bool,
-    /// Put a checksum over the map into each publication.
+    /// Publish a checksum of the map with each publication.
     #[arg(long)]
     pub checksums: bool,
     /// Whether the map is shared; `false` keeps it private to this process.
@@ -64,7 +64,7 @@ pub struct Args {
     #[arg(long, help_heading = MEMORY, value_name = "N", default_value_t = 256,
         hide_short_help = true)]
     pub shm_namespace_ceiling: usize,
-    /// How long a hung owner, or one whose tends fail, keeps the ownership.
+    /// How long a hung owner, or one whose tends fail, keeps ownership.
     #[arg(long, help_heading = MEMORY, value_name = "TIME", default_value = "30s",
         value_parser = duration::parse, hide_short_help = true)]
     pub shm_takeover_threshold: Duration,

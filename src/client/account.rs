@@ -1,24 +1,22 @@
-//! What an owner notes of its passes, for any process that asks how the segment
-//! stands.
+//! What an owner records of its passes, for any process that asks for the state of the segment.
 
 use crate::layout::notes;
 use crate::map::{Departure, Lasting, Matter, Matters, NodeId, Reason};
 use crate::segment::{Ownership, OwnershipLost, Segment, boottime_ms};
 use crate::tend::{Condition, TendReport};
 
-/// The notes of one owner.
 pub(super) struct Account {
     matters: Matters,
-    /// The latest first.
+    /// Latest first.
     departures: Vec<Departure>,
-    /// Texts that are not put down yet.
+    /// Texts that are not written to the segment yet.
     reasons: Vec<(Reason, String)>,
     departed: bool,
 }
 
 impl Account {
-    /// Goes on with what the owner before has noted, but for what is of its own
-    /// process only.
+    /// Continues with the records of the previous owner, except those that concern its own
+    /// process.
     pub fn new(segment: &Segment) -> Account {
         let mut matters = Matters::last(segment.mapping());
         for own in [Matter::FailedPass, Matter::NoRoom, Matter::Shortage] {
@@ -28,12 +26,12 @@ impl Account {
         Account { matters, departures, reasons: Vec::new(), departed: false }
     }
 
-    /// What it has noted of a matter.
+    /// What is recorded of a matter.
     pub fn get(&self, matter: Matter) -> Lasting {
         self.matters.get(matter)
     }
 
-    /// A node has left the map.
+    /// Records that a node has left the map.
     pub fn left(&mut self, id: NodeId, reason: &str) {
         self.departures.retain(|known| known.id != id);
         let departure = Departure { id, at_ms: boottime_ms(), reason: reason.to_owned() };
@@ -42,13 +40,13 @@ impl Account {
         self.departed = true;
     }
 
-    /// Why something is as it is; an empty text = for no reason.
+    /// Records the reason for something; an empty text clears it.
     pub fn explain(&mut self, reason: Reason, text: &str) {
         self.reasons.push((reason, text.to_owned()));
     }
 
-    /// A pass has ended. One that failed has not looked at everything: what it
-    /// did not find may be there all the same.
+    /// Records the end of a pass. A failed pass has not looked at everything: what it did not
+    /// find may still exist.
     pub fn pass(&mut self, report: &TendReport, failed: bool) {
         let mute = report.nodes_failed.saturating_sub(report.bad_replies);
         self.found(Matter::FailedPass, u64::from(failed), false);
@@ -59,20 +57,20 @@ impl Account {
         }
     }
 
-    /// In the pass that ended a matter was found so many times. `kept`: 0 says
-    /// nothing.
+    /// Records how often the pass that just ended found a matter. `kept`: a count of 0 leaves the
+    /// record unchanged.
     pub fn found(&mut self, matter: Matter, count: u64, kept: bool) {
         if count > 0 || !kept {
             self.matters.set(matter, self.matters.get(matter).next(count));
         }
     }
 
-    /// Puts everything down again: the segment is another one.
+    /// Writes everything again, because the segment is another one.
     pub fn again(&mut self) {
         self.departed = true;
     }
 
-    /// Puts it down.
+    /// Writes the records to the segment.
     ///
     /// # Errors
     /// [`OwnershipLost`].

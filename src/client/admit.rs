@@ -1,10 +1,10 @@
-//! Whether a segment's map is of the cluster that a process is configured for,
-//! before anything is routed from it.
+//! Decides whether a segment's map is of the cluster that a process is configured for, before
+//! anything is routed from it.
 //!
-//! A configured name decides. Without one it is, in this order: the owner was
-//! given the same hosts; one of the hosts is a node of the map; a host that is
-//! asked reports the map's name and is, or lists, a node of it. Where nothing can
-//! be compared the process is refused: better no map than another cluster's.
+//! A configured name decides. Without one, any of these is enough, in this order: the owner was
+//! given the same hosts; one of the hosts is a node of the map; a host that is asked reports the
+//! map's name and is, or lists, a node of it. Where nothing can be compared the process is
+//! refused: better no map than another cluster's.
 
 use core::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -18,12 +18,12 @@ use crate::protocol::load_owner;
 use crate::segment::{Candidate, Entry, Segment, WakeMask, wake};
 use crate::tend::{ClusterSource, Identity, TendEvent, Turn};
 
-/// So many passes of the owner, from the request on, show that its map is not
-/// just behind: the first may have been under way.
+/// This many passes of the owner, after the request, show that its map is not just out of date.
+/// The first may already have been running when it was requested.
 const PASSES: u64 = 2;
 
-/// The hosts of a configuration in 32 bits, whatever their order: what an owner
-/// puts into its flags. 0 = not known.
+/// A 32-bit hash of the configured hosts, independent of their order; the owner publishes it in
+/// its flags. 0 = not known.
 pub(super) fn hosts_hash(config: &Config) -> u32 {
     let mut hosts: Vec<String> = config.hosts.iter().map(ToString::to_string).collect();
     hosts.sort();
@@ -34,13 +34,13 @@ pub(super) fn hosts_hash(config: &Config) -> u32 {
     ((hash >> 32) as u32 ^ hash as u32).max(1)
 }
 
-/// Refuses a segment of another cluster than the one configured by name.
+/// Refuses a segment whose cluster is not the one configured by name.
 pub(super) fn check_cluster(segment: &Segment, config: &Config) -> Result<(), ConnectError> {
     let Some(wanted) = config.wanted_cluster()? else { return Ok(()) };
     let Some(tables) = published(segment)? else { return Ok(()) };
     match tables.cluster_name {
         Some(found) if found == wanted => Ok(()),
-        // A source that has published no name at all knows of none.
+        // A source that has published no name yet does not know any.
         None if tables.nodes.is_empty() => Ok(()),
         found => Err(ConnectError::OtherCluster {
             key: config.shm_key,
@@ -50,7 +50,7 @@ pub(super) fn check_cluster(segment: &Segment, config: &Config) -> Result<(), Co
     }
 }
 
-/// Whether this process may route from the segment: `false` = it has no map yet,
+/// Whether this process may route from the segment. `false` = the segment has no map yet, so
 /// there is nothing to compare.
 pub(super) fn admit(
     segment: &Segment,
@@ -69,7 +69,7 @@ pub(super) fn admit(
     }
     let found = match source.identify(map.cluster_name, &map.nodes, turn) {
         Identity::Doubtful { .. } => {
-            // Renamed, or made new, a moment ago: let the owner look.
+            // The cluster may have been renamed or recreated a moment ago: let the owner look.
             wait_for_passes(segment, config, turn)?;
             let Some(map) = published(segment)? else { return Ok(false) };
             source.identify(map.cluster_name, &map.nodes, turn)
@@ -79,7 +79,7 @@ pub(super) fn admit(
     match found {
         Identity::Unknown | Identity::Same => Ok(true),
         Identity::Other { name, nodes } | Identity::Doubtful { name, nodes } => {
-            // As it is by now.
+            // The map after those passes.
             let map = published(segment)?.unwrap_or(map);
             let (key, wanted) = (config.shm_key, name);
             if map.cluster_name != wanted {
@@ -110,7 +110,7 @@ fn shown(name: Option<ClusterName>) -> String {
     name.map_or("null".into(), |name| name.to_string())
 }
 
-/// The first few of these.
+/// The first few nodes, as text.
 fn listed(nodes: impl Iterator<Item = NodeId>) -> String {
     let mut ids: Vec<String> = nodes.map(|id| id.to_string()).collect();
     if ids.len() > 4 {
@@ -120,7 +120,7 @@ fn listed(nodes: impl Iterator<Item = NodeId>) -> String {
     ids.join(", ")
 }
 
-/// Has the owner tend, and waits until it has. A dead one does not.
+/// Requests passes of the owner and waits for them. A dead owner makes none.
 fn wait_for_passes(
     segment: &Segment,
     config: &Config,
@@ -142,7 +142,7 @@ fn wait_for_passes(
     Ok(())
 }
 
-/// A look at the hosts that nothing interrupts.
+/// A pass over the hosts that is never interrupted.
 pub(super) struct Undisturbed;
 
 impl Turn for Undisturbed {

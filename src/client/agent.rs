@@ -1,4 +1,4 @@
-//! The client's thread: owner or follower, and the passages between the two.
+//! The client's thread: owner or follower, and the transitions between the two.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,9 +19,8 @@ use crate::segment::{
 };
 use crate::tend::ClusterSource;
 
-/// How the thread begins.
 pub(super) enum Start {
-    /// It made the segment.
+    /// It created the segment.
     Owner(Box<Ownership>),
     /// It found the segment.
     Follower,
@@ -30,21 +29,22 @@ pub(super) enum Start {
 /// How long the others wait for the one that builds a successor.
 const BUILD_PATIENCE: Duration = Duration::from_secs(1);
 
-/// So many passages between owner, follower and segments are made at once, and
-/// then one in so long: whoever damages segments as fast as they are made must not
-/// have everybody make them as fast as they can.
+/// This many transitions between owner, follower and segments are made without delay, then one
+/// per interval. A process that damages segments quickly must not make all others create them as
+/// quickly.
 const PASSAGES: u32 = 16;
 const PASSAGE_EVERY: Duration = Duration::from_millis(100);
-/// The same of turns: who writes to the event word ends every sleep.
+/// The same limit for iterations of the loop: a process that writes to the event word ends every
+/// sleep.
 const TURNS: u32 = 64;
 const TURN_EVERY: Duration = Duration::from_millis(1);
 
-/// The thread.
+/// The state of the client's thread.
 pub(super) struct Agent {
     shared: Arc<Shared>,
     source: Box<dyn ClusterSource>,
     start: Option<Start>,
-    /// Why no successor could be built, as it was told last.
+    /// The kind of error for which no successor could be built, as last reported.
     unbuilt: Option<std::mem::Discriminant<SegmentError>>,
 }
 
@@ -78,8 +78,7 @@ impl Agent {
                 self.obey(command, &mut part);
             }
             let segment = self.shared.current.get();
-            // Loaded before anything is looked at, so that what happens
-            // meanwhile cuts the sleep short.
+            // Loaded before anything else is read, so that a later event cuts the sleep short.
             let event = segment.mapping().event().load(crate::sync::Ordering::Relaxed);
             let (next, pause) = match part {
                 Part::Owner(own) => self.owner_turn(own),
@@ -96,8 +95,7 @@ impl Agent {
                     Part::Owner(own) => {
                         let word = segment.mapping().event();
                         let woken = wait(word, event, WakeMask::owner(), pause);
-                        // An event is no request, nor is what this process has
-                        // to say to its own thread.
+                        // Neither an event nor a wake-up from this process is a request.
                         let same = word.load(crate::sync::Ordering::Relaxed) == event;
                         if woken && same && !self.shared.take_poke() {
                             own.hurry();
@@ -114,16 +112,16 @@ impl Agent {
         if let Command::Credentials(credentials) = command {
             self.source.set_credentials(credentials);
         }
-        // What the passes failed for may be over. The command may have come
-        // during a pass, which woke nobody.
+        // The cause of the failed passes may be gone. The command may have been sent during a
+        // pass, which it does not interrupt.
         match part {
             Part::Owner(own) => own.retry(),
             Part::Follower(follow) => follow.retry(),
         }
     }
 
-    /// Begins to own what it followed, unless a map has appeared there meanwhile
-    /// that is of another cluster.
+    /// Starts to own the segment that it followed, unless a map of another cluster has appeared
+    /// in it.
     fn enter(&mut self, ownership: Ownership, takeover: bool) -> (Part, Duration) {
         if !self.shared.is_admitted() {
             let (asked, segment) = (self.shared.asked(), ownership.segment().clone());
@@ -133,7 +131,7 @@ impl Agent {
                     self.refuse(error, asked);
                     return (self.follow(), Duration::ZERO);
                 }
-                // Of no map, or a damaged one, its own passes make a new one.
+                // The segment has no map, or a damaged one: this owner's passes create a new one.
                 _ => self.shared.admit(),
             }
         }
@@ -169,7 +167,7 @@ impl Agent {
                 self.source.stop();
                 let term = own.ownership.term().get();
                 own.ownership.fenced();
-                // Whoever is told of it finds it so.
+                // Set before the event: an observer that receives it sees this role.
                 self.shared.set_role(Role::Follower);
                 self.shared.tell(Event::Fenced { term });
                 (self.follow(), Duration::ZERO)
@@ -224,8 +222,8 @@ impl Agent {
         }
     }
 
-    /// Whether the segment has a map of the cluster configured. What was shown once
-    /// need not be shown again.
+    /// Whether the segment has a map of the configured cluster. Once established, this is not
+    /// checked again.
     fn check(&mut self, segment: &Arc<Segment>) -> Result<bool, ConnectError> {
         let shared = &self.shared;
         if shared.is_admitted() {
@@ -239,8 +237,8 @@ impl Agent {
         Ok(there)
     }
 
-    /// What speaks against the segment. If it is of another cluster, this process
-    /// must neither route from it nor ever own it.
+    /// Records why the segment is refused. If it is of another cluster, this process must neither
+    /// route from it nor ever own it.
     fn refuse(&self, error: ConnectError, asked: Asked) {
         let refused = error.is_other_cluster();
         if refused {
@@ -270,8 +268,8 @@ impl Agent {
             Ok(Some(Start::Follower)) => (self.follow(), Duration::ZERO),
             Ok(None) => (self.follow(), Duration::ZERO),
             Err(error) => {
-                // It is tried again four times a second; its text has numbers that
-                // change from one try to the next.
+                // The attempt is repeated four times a second, and the numbers in its text
+                // change: compare the kind only.
                 let kind = std::mem::discriminant(&error);
                 if self.unbuilt.replace(kind) != Some(kind) {
                     self.shared.tell(Event::Trouble { error: error.to_string() });
@@ -291,13 +289,13 @@ impl Agent {
         Ok(())
     }
 
-    /// The successor of a retired segment; else one is built from the last map
-    /// of the newest that is retired: by its owner while that lives, then by
-    /// whoever gets the next free byte of its lock file. The others wait for it.
+    /// The successor of a retired segment. If there is none, one is built from the last map of
+    /// the newest retired segment: by its owner while that process lives, then by the process
+    /// that gets the next free byte of its lock file. The others wait for it.
     fn find_or_build(&mut self, old: &Arc<Segment>) -> Result<Option<Start>, SegmentError> {
         if !old.is_shared() {
-            // Nothing but damage retires a private map under its owner, and nobody
-            // but this process can have it: it begins with a new one.
+            // A private map is only retired under its owner because of damage, and no other
+            // process can have it: start with a new one.
             let capacity = old.geometry().capacity();
             let ownership = private(capacity, old.head().sequence())?;
             self.move_to(ownership.segment())?;
@@ -307,7 +305,7 @@ impl Agent {
         let mut old = old.clone();
         let (mut since, mut by) = (Instant::now(), 1);
         while !self.shared.stopping() {
-            // What can't be trusted is no successor, and stops nobody.
+            // An untrusted segment is no successor, but does not stop the search either.
             if let Some(segment) = quick(&place, old.identity().generation) {
                 self.move_to(&segment)?;
                 return Ok(Some(Start::Follower));
@@ -317,14 +315,14 @@ impl Agent {
                 self.move_to(segment)?;
                 return Ok(Some(Start::Follower));
             }
-            // The old one was succeeded by one that is retired, too.
+            // The successor of the old segment is retired, too.
             if let Some(newer) = newer_retired(&found, &old) {
                 old = newer;
                 (since, by) = (Instant::now(), 1);
             }
             let lock = old.lock().expect("a shared segment has a lock file");
             if !lock.is_writable() {
-                // One that may only read builds nothing: its map is all that it has.
+                // A process that may only read builds nothing: it keeps the map that it has.
                 self.settle_as_follower(&old, true);
                 std::thread::sleep(Duration::from_millis(20));
                 continue;
@@ -332,8 +330,8 @@ impl Agent {
             if since.elapsed() >= BUILD_PATIENCE * u32::from(by) {
                 by += 1;
             }
-            // An owner that has retired it, and lives, is about to link the
-            // successor that it has built.
+            // A living owner that has retired the segment is about to link the successor that it
+            // has built.
             let owner = u64::from(old.head().term());
             let building = by == 1 && lock.held_by_other(owner).unwrap_or(false);
             let term = Term::new(old.head().term().saturating_add(by)).unwrap_or(Term::LAST);
@@ -377,16 +375,16 @@ impl Agent {
             map: &last.map,
         });
         let mut rooms = vec![capacity, there];
-        // Where there is no room for as much, the map goes on with less.
+        // Without room for the same capacity, the map continues in a smaller segment.
         rooms.extend(last.as_ref().map(|last| least(there, &last.map)));
         let prepared = build(&place, generation, &rooms, inherited)?;
-        // Building takes its time, and another one may have come up meanwhile.
+        // Building takes time, and another successor may have appeared in it.
         if next_generation(&place, old.identity().generation)? != generation {
             return Ok(None);
         }
         match prepared.link()? {
             Created::Owner(ownership) => {
-                // What could not be swept stays, as `ls` shows.
+                // What could not be swept remains; `ls` shows it.
                 let _ = sweep(&place);
                 Ok(Some(ownership))
             }
@@ -402,8 +400,8 @@ impl Agent {
         if let Part::Follower(follow) = &mut part {
             follow.leave(&segment);
         }
-        // Its own mark is taken back before the others are counted, so that of
-        // two that close at once at least one sees that nobody is left.
+        // Its own mark is released before the others are counted. Of two processes that close at
+        // once, at least one then sees that no other is left.
         self.shared.current.let_go();
         if let Err(error) = leave(&segment, &self.shared.config.place()) {
             self.shared.tell(Event::Trouble { error: error.to_string() });
@@ -415,25 +413,24 @@ impl Agent {
     }
 }
 
-/// Removes the segment if nobody is attached any more.
+/// Removes the segment if no process is attached any more.
 ///
 /// # Errors
 /// [`SegmentError`] if it can't be removed.
 pub(super) fn leave(segment: &Arc<Segment>, place: &Place) -> Result<(), SegmentError> {
     let alone = segment.is_shared() && matches!(segment.attached(), Ok(0));
-    // What it may not remove it leaves to the next.
+    // A process that may not remove the segment leaves that to the next one.
     if !alone || !segment.is_found() || !segment.may_remove() {
         return Ok(());
     }
-    // While this one lives, so that it is known which are older.
+    // Sweeps while this segment exists, so that older ones can be recognized.
     let _ = sweep(place);
     let removed = retire_and_unlink_unused(segment).map(drop);
     let _ = sweep(place);
     removed
 }
 
-/// The newest retired segment, if it is newer than the one that is to be
-/// succeeded.
+/// The newest retired segment, if it is newer than `old`.
 fn newer_retired(found: &Search, old: &Segment) -> Option<Arc<Segment>> {
     let newer = |other: &&Arc<Segment>| other.identity().generation > old.identity().generation;
     found.retired.as_ref().filter(newer).cloned()

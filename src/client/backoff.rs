@@ -4,44 +4,43 @@ use std::time::Duration;
 
 use crate::random::rng;
 
-/// The interval grows to at most so many times what it is.
+/// The interval grows to at most this many times its length.
 const GROWTH: u32 = 8;
-/// A grown interval is at most so long, unless the interval itself is longer.
+/// A grown interval is at most this long, unless the interval itself is longer.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Passes that failed in a row, and the pause that follows from them: the tend
-/// interval after the first, then twice as long each time up to eight intervals
-/// or 30 s, whichever is less. To each pause up to a quarter is added at random:
-/// hosts that lost a cluster together must not come back to it together.
+/// The number of consecutive failed passes, and the pause that follows from it: the tend interval
+/// after the first, then twice as long each time up to eight intervals or 30 s, whichever is
+/// less. A random addition of up to a quarter keeps hosts that lost a cluster together from
+/// returning to it together.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
-    /// A pass failed.
+    /// Counts a failed pass.
     pub fn failed(&mut self) {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// Whether the pause has grown: then it is looked out for a first answer
-    /// once an interval.
+    /// Whether the pause has grown. In that case the owner checks once an interval whether a
+    /// server answers.
     pub fn is_grown(&self) -> bool {
         self.failures > 1
     }
 
-    /// To the next look for an answer, spread like the pauses.
+    /// The time until the next check for an answer, randomized like the pauses.
     pub fn glance(&self, interval: Duration) -> Duration {
         interval.mul_f64(1.0 + rng().f64() / 4.0)
     }
 
-    /// A pass succeeded, a server answered, or somebody asks for a pass: begin
-    /// again.
+    /// Starts over: a pass succeeded, a server answered, or a process asked for a pass.
     pub fn reset(&mut self) {
         self.failures = 0;
     }
 
-    /// From the beginning of one pass to that of the next.
+    /// The time from the start of one pass to the start of the next.
     pub fn pause(&self, interval: Duration) -> Duration {
         if self.failures == 0 {
             return interval;

@@ -23,68 +23,64 @@ pub const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 3600);
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// Servers to begin with; any one that answers leads to all others.
+    /// Servers to contact first; any one that answers leads to all others.
     pub hosts: Vec<Host>,
-    /// The name that the cluster must have; unset = that of the segment, if the
-    /// hosts lead to its cluster, and of whatever cluster they lead to in a new
-    /// segment.
+    /// The required name of the cluster. Unset: the name in the segment, if the hosts belong to
+    /// its cluster; in a new segment, whatever name the hosts report.
     pub cluster_name: Option<String>,
-    /// Who logs in; unset = nobody, for clusters without security. Each process
-    /// logs in for itself, and only while it tends.
+    /// The user that logs in; unset = no login, for clusters without security. Each process logs
+    /// in for itself, and only while it tends.
     pub user: Option<String>,
-    /// The user's password. It is never shown, and wiped when it is dropped.
+    /// The user's password. It is never shown, and it is wiped when dropped.
     pub password: Option<SecretString>,
-    /// How the user proves who it is.
+    /// How the user authenticates.
     pub auth_mode: AuthMode,
-    /// How servers are reached over TLS; unset = in clear. The hosts are then
-    /// at the servers' TLS ports, `NAME:TLS_NAME:PORT` where the certificate
-    /// bears another name than the host.
+    /// TLS settings for the connections to servers; unset = plaintext. With TLS, the hosts name
+    /// the servers' TLS ports, as `NAME:TLS_NAME:PORT` where the certificate has another name
+    /// than the host.
     #[cfg(feature = "tls")]
     pub tls: Option<TlsConfig>,
-    /// Whether to use the alternate addresses that servers tell
+    /// Whether to use the alternate addresses that servers advertise
     /// (`alternate-access-address`).
     pub use_services_alternate: bool,
-    /// What is to be used instead of host names and IP addresses that servers
-    /// tell (private to public, say); the hosts given here are not changed.
+    /// Replacements for host names and IP addresses that servers advertise (for example, public
+    /// addresses for private ones). The configured hosts are not changed.
     pub ip_map: BTreeMap<String, String>,
-    /// Whether the map is shared with the other processes of the host. `false`
-    /// = a private map and a tender of this process's own, behind the same
-    /// API.
+    /// Whether the map is shared with the other processes of the host. `false` = a private map
+    /// and a tender in this process, behind the same API.
     pub use_shm: bool,
-    /// Which segment: processes with the same key share one. Each cluster has
-    /// a key of its own.
+    /// The key of the segment: processes with the same key share one. Each cluster needs its own
+    /// key.
     pub shm_key: u32,
-    /// How many nodes a new segment has room for, 1 to 4096.
+    /// The number of nodes for which a new segment has room, 1 to 4096.
     pub shm_max_nodes: usize,
-    /// How many namespaces a new segment has room for, 1 to 4096.
+    /// The number of namespaces for which a new segment has room, 1 to 4096.
     pub shm_max_namespaces: usize,
-    /// How many replicas of a partition a new segment has room for, 1 to 255. It
-    /// grows with the replication factor, up to 255.
+    /// The number of replicas per partition for which a new segment has room, 1 to 255. It grows
+    /// with the replication factor, up to 255.
     pub shm_max_replicas: usize,
-    /// How many nodes the segment may grow to, 1 to 4096: what does not fit then
-    /// is refused. Where segments start with more, that is the ceiling.
+    /// The number of nodes to which the segment may grow, 1 to 4096; more nodes are refused. If
+    /// the initial capacity is larger, that is the ceiling.
     pub shm_node_ceiling: usize,
-    /// How many namespaces the segment may grow to, 1 to 4096.
+    /// The number of namespaces to which the segment may grow, 1 to 4096.
     pub shm_namespace_ceiling: usize,
-    /// How long an owner that lives but shows no sign of life is waited for,
-    /// and how long an owner whose tends fail keeps the ownership; at most 365
-    /// days.
+    /// How long other processes wait for an owner that lives but shows no heartbeat, and how long
+    /// an owner whose passes fail keeps ownership; at most 365 days.
     pub shm_takeover_threshold: Duration,
-    /// The kind of shared memory that the segment lives in: files, or System V
-    /// shared memory. The same for all processes of a key.
+    /// The kind of shared memory: files, or System V shared memory. All processes of a key must
+    /// use the same.
     pub shm_backend: Backend,
     /// Directory of the segments, and of the lock files of System V ones.
     pub shm_directory: PathBuf,
-    /// Mode bits of a new segment; none of 0002.
+    /// Mode bits of a new segment; write permission for others (0002) is refused.
     pub shm_mode: u32,
-    /// Users beside the effective one and root whose segments are accepted, see
-    /// [`parse_users`](crate::segment::parse_users). Processes of several users
-    /// share a segment if each trusts all others.
+    /// Users besides the effective user and root whose segments are accepted, see
+    /// [`parse_users`](crate::segment::parse_users). Processes of several users can share a
+    /// segment if each trusts all others.
     pub shm_owner: Vec<u32>,
-    /// Whether segments in files that their group may write (0020) are made and
-    /// accepted. Every member of the group can then cut the file short, which
-    /// ends all attached processes with SIGBUS. System V segments can't be cut
-    /// short, and need no such permission.
+    /// Whether to create and accept segment files that their group may write (0020). Every member
+    /// of the group can then truncate the file, which kills all attached processes with SIGBUS.
+    /// System V segments can't be truncated, and need no such permission.
     pub shm_allow_group_write: bool,
     /// The racks that [`Policy::PreferRack`](crate::route::Policy) prefers, the
     /// best first; each process, and each client in it, has its own.
@@ -93,104 +89,105 @@ pub struct Config {
     pub tend_interval: Duration,
     /// How long a server may take to accept a connection or to answer.
     pub connect_timeout: Duration,
-    /// Whether an owner puts a checksum over the map into each publication,
-    /// for tests and soaks.
+    /// Whether an owner publishes a checksum of the map with each publication, for tests and
+    /// soaks.
     pub checksums: bool,
-    /// Told of everything that happens; see [`Event`](super::Event). Where
-    /// clients of a process share an attachment, that of the first one is.
+    /// Receives all events; see [`Event`](super::Event). If several clients of a process share an
+    /// attachment, the first client's observer is used.
     pub observer: Option<Observer>,
 }
 
-/// A setting out of its range.
+/// An invalid setting.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// No host to begin with.
+    /// No hosts are configured.
     #[error("no hosts; give at least one server of the cluster as NAME:PORT")]
     NoHosts,
-    /// A capacity out of its range.
+    /// A capacity is out of range.
     #[error(transparent)]
     Capacity(#[from] CapacityError),
-    /// A cluster name that no cluster has.
+    /// The cluster name is invalid.
     #[error("cluster_name: {0}")]
     ClusterName(NameError),
-    /// A user or a password that no server takes.
+    /// Invalid user or password.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
-    /// A password, or an `auth_mode`, of nobody.
-    #[error("{found} is set and user is not; set user")]
+    /// A password or an `auth_mode` is set without a user.
+    #[error("{found} is set but user is not; set user")]
     NoUser {
-        /// The setting that is there.
+        /// The setting that is present.
         found: &'static str,
     },
-    /// A password, or a certificate, would have to be sent in clear.
+    /// A password or a certificate would be sent unencrypted.
     #[error("auth_mode {mode} needs TLS; set tls{}", .mode.otherwise())]
     AuthNeedsTls {
-        /// What was configured.
+        /// The configured mode.
         mode: AuthMode,
     },
     /// TLS can't be set up.
     #[cfg(feature = "tls")]
     #[error("tls: {0}")]
     Tls(#[from] TlsError),
-    /// A host that can't be one is to be used instead of another.
+    /// `ip_map` replaces a host by an invalid one.
     #[error("ip_map has {to:?} for {from:?}; wanted a host name or an IP address")]
     IpMap {
-        /// What servers tell.
+        /// The host that servers advertise.
         from: String,
-        /// What was to be used instead.
+        /// The invalid replacement.
         to: String,
     },
-    /// Polling faster than publications may follow each other.
+    /// The tend interval is shorter than [`MIN_TEND_INTERVAL`], the shortest interval between
+    /// publications.
     #[error("tend_interval is {found:?}; wanted at least {MIN_TEND_INTERVAL:?}")]
     TendInterval {
-        /// What was configured.
+        /// The configured interval.
         found: Duration,
     },
-    /// Longer than a year.
+    /// A time is longer than 365 days.
     #[error("{name} is {found:?}; wanted at most 365 days, {MAX_TIME:?}")]
     TooLong {
-        /// The setting.
+        /// The name of the setting.
         name: &'static str,
-        /// What was configured.
+        /// The configured time.
         found: Duration,
     },
-    /// No time to connect.
+    /// The connect timeout is out of range.
     #[error("connect_timeout is {found:?}; wanted 1 ms to 60 s")]
     ConnectTimeout {
-        /// What was configured.
+        /// The configured timeout.
         found: Duration,
     },
-    /// An owner that is only slow would be taken for hung.
+    /// The takeover threshold is so short that a slow owner would be taken for a hung one.
     #[error(
         "shm_takeover_threshold is {found:?}; wanted at least {wanted:?}, twice the sum of tend_interval and connect_timeout"
     )]
     Threshold {
-        /// What was configured.
+        /// The configured threshold.
         found: Duration,
-        /// The least that will do.
+        /// The shortest valid threshold.
         wanted: Duration,
     },
-    /// A mode that lets every user write, or that is none.
+    /// The mode is invalid, or lets every user write.
     #[error(
         "shm_mode is {found:04o}; wanted at most 0775, with read and write for the owner (0600) and without write for others (0002)"
     )]
     Mode {
-        /// What was configured.
+        /// The configured mode.
         found: u32,
     },
-    /// A mode that lets the group write the segment's file.
+    /// The mode lets the group write the segment's file.
     #[error(
         "shm_mode is {found:04o}, which lets the group write the segment's file: {GROUP_WRITE_RISK}; {GROUP_WRITE_ADVICE}"
     )]
     GroupWrite {
-        /// What was configured.
+        /// The configured mode.
         found: u32,
     },
 }
 
 impl Config {
-    /// The defaults, with these hosts.
+    /// The default settings with these hosts.
     pub fn new(hosts: Vec<Host>) -> Config {
         Config {
             hosts,
@@ -223,7 +220,7 @@ impl Config {
         }
     }
 
-    /// The defaults with a shared segment of that key.
+    /// The default settings with a shared segment of this key.
     pub fn shared(hosts: Vec<Host>, shm_key: u32) -> Config {
         Config { use_shm: true, shm_key, ..Config::new(hosts) }
     }
@@ -238,7 +235,7 @@ impl Config {
         }
     }
 
-    /// Allows a map what a segment may grow to.
+    /// Raises the limits of a map to the ceilings that are configured.
     pub(super) fn raise(&self, map: &mut ClusterMap) {
         map.raise_capacity(self.shm_node_ceiling, self.shm_namespace_ceiling);
         map.raise_replicas(Capacity::MOST_REPLICAS);
@@ -256,7 +253,7 @@ impl Config {
         }
     }
 
-    /// The name that the cluster must have, checked.
+    /// The required name of the cluster, checked.
     ///
     /// # Errors
     /// [`ConfigError::ClusterName`].
@@ -265,10 +262,10 @@ impl Config {
         name.map(ClusterName::new).transpose().map_err(ConfigError::ClusterName)
     }
 
-    /// Who logs in, checked.
+    /// The credentials of the login, checked.
     ///
     /// # Errors
-    /// [`ConfigError`] if the credentials are none, or need TLS.
+    /// [`ConfigError`] if they are invalid, or need TLS.
     pub fn credentials(&self) -> Result<Option<Credentials>, ConfigError> {
         let mode = self.auth_mode;
         #[cfg(feature = "tls")]
@@ -296,7 +293,7 @@ impl Config {
         Ok(Some(Credentials::new(mode, user.unwrap_or_default(), password)?))
     }
 
-    /// What a source of this cluster's maps needs to know, checked.
+    /// The settings of a source of this cluster's maps, checked.
     ///
     /// # Errors
     /// [`ConfigError`].
@@ -314,7 +311,7 @@ impl Config {
         Ok(source)
     }
 
-    /// Checks an interval, alone and against what it must fit.
+    /// Checks an interval by itself and against the settings that depend on it.
     pub(super) fn check_tend_interval(&self, interval: Duration) -> Result<(), ConfigError> {
         if interval < MIN_TEND_INTERVAL {
             return Err(ConfigError::TendInterval { found: interval });
@@ -337,7 +334,7 @@ impl Config {
     /// Checks every setting, and reads the files that they name.
     ///
     /// # Errors
-    /// [`ConfigError`] names the first that is out of its range.
+    /// [`ConfigError`] names the first invalid setting.
     pub fn check(&self) -> Result<(), ConfigError> {
         if self.hosts.is_empty() {
             return Err(ConfigError::NoHosts);
@@ -414,7 +411,7 @@ mod tests {
         for shm_mode in [0o600, 0o640, 0o644, 0o755] {
             Config { shm_mode, ..valid() }.check().unwrap();
         }
-        // Nothing allows everybody to write.
+        // No setting allows all users to write.
         let open = Config { shm_mode: 0o662, shm_allow_group_write: true, ..valid() };
         assert!(matches!(open.check(), Err(ConfigError::Mode { found: 0o662 })));
     }

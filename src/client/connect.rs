@@ -22,27 +22,25 @@ use crate::segment::{
 };
 use crate::tend::{AerospikeSource, ClusterSource};
 
-/// How long a retired segment may keep its name before it is taken for one that
-/// is to be succeeded. Removing it takes less than a millisecond.
+/// How long a retired segment may keep its name before it is assumed to need a successor.
+/// Removing it takes less than a millisecond.
 const REMOVAL_PATIENCE: Duration = Duration::from_millis(50);
-/// How often a segment is looked for and made, where each that there is vanishes
-/// at once.
+/// How often a segment is searched for and created if each one disappears at once.
 const MAX_ATTEMPTS: u32 = 100;
-/// How often one is attached that is removed meanwhile.
+/// How often a segment is attached that is being removed.
 const MAX_REMOVALS: u32 = 20;
-/// The pause before it is tried again.
+/// The pause between two attempts.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(5);
 
 /// A process's connection to a cluster's map.
 ///
-/// Further connects of this process under the same key share one attachment and
-/// one thread; the last one that is closed ends them. A clone stands for the same
-/// connect: closing one closes all of them, dropping the last one does the same.
+/// All connects of a process under the same key share one attachment and one thread; closing the
+/// last one ends them. Clones belong to the same connect: closing one closes all of them, and so
+/// does dropping the last one.
 ///
-/// What was closed still reads: its routers and its map go on. Its
-/// [`role`](Self::role) is [`Role::Closed`]. The same is true of a client that a
-/// forked child has inherited, whose thread is its parent's:
-/// [`start`](Self::start) gives the child one of its own.
+/// After close, reading still works: routers and the map remain usable. The [`role`](Self::role)
+/// is then [`Role::Closed`]. The same is true of a client that a forked child has inherited,
+/// since the thread is its parent's: [`start`](Self::start) gives the child its own.
 #[derive(Clone, Debug)]
 pub struct Client {
     open: Arc<Open>,
@@ -50,41 +48,38 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects: attaches to the segment of the key, or makes it and tends.
+    /// Connects: attaches to the segment of the key, or creates it and tends.
     ///
-    /// Returns as soon as there is a map to route from. With a living owner
-    /// that is at once, and no server is contacted, if a `cluster_name` is
-    /// configured, the owner was given the same hosts, or one of the hosts is a
-    /// node of the map. Else the hosts are asked once, to show that the map is
-    /// of their cluster.
+    /// Returns as soon as there is a map to route from. With a living owner it returns at once
+    /// and contacts no server if a `cluster_name` is configured, the owner was given the same
+    /// hosts, or one of the hosts is a node of the map. Otherwise the hosts are asked once, to
+    /// verify that the map is of their cluster.
     ///
     /// # Errors
-    /// [`ConnectError`]; nothing is left behind, the next process may try at
-    /// once.
+    /// [`ConnectError`]; nothing is left behind, and the next process may try at once.
     pub fn connect(config: Config) -> Result<Client, ConnectError> {
         config.check()?;
         let source = AerospikeSource::new(config.source()?);
         Client::connect_with(config, Box::new(source))
     }
 
-    /// As [`connect`](Self::connect), without waiting for a map: it returns as
-    /// soon as the segment is attached or made.
+    /// Like [`connect`](Self::connect), but does not wait for a map: it returns as soon as the
+    /// segment is attached or created.
     ///
-    /// Until there is a map, routing answers
-    /// [`RouteError::NoMap`](crate::route::RouteError::NoMap). A first tend that
-    /// fails is no error here: it is tried again. With this a forked child,
-    /// which routes from what it has inherited, gets a thread of its own
-    /// without a pause.
+    /// Until there is a map, routing returns
+    /// [`RouteError::NoMap`](crate::route::RouteError::NoMap). A failed first pass is not an
+    /// error here: it is repeated. With this function a forked child, which routes from what it
+    /// has inherited, gets its own thread without a pause.
     ///
     /// # Errors
-    /// [`ConnectError`], but none that comes from waiting.
+    /// [`ConnectError`], except the variants that come from waiting.
     pub fn start(config: Config) -> Result<Client, ConnectError> {
         config.check()?;
         let source = AerospikeSource::new(config.source()?);
         Client::start_with(config, Box::new(source))
     }
 
-    /// As [`connect`](Self::connect), with another source of maps.
+    /// Like [`connect`](Self::connect), with another source of maps.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
@@ -98,7 +93,7 @@ impl Client {
         Ok(client)
     }
 
-    /// As [`start`](Self::start), with another source of maps.
+    /// Like [`start`](Self::start), with another source of maps.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -115,11 +110,10 @@ impl Client {
         source: Box<dyn ClusterSource>,
         waits: bool,
     ) -> Result<(Client, Asked), ConnectError> {
-        // As it is found from here and now: the process may change its working
-        // directory, and links may be changed.
+        // Resolved now: the process may change its working directory later, and links may change.
         config.shm_directory = resolved(&config.shm_directory);
         let racks = config.preferred_racks.clone();
-        // The source has it, and it may be changed there.
+        // The source holds the password, and a later change goes there.
         let config = Config { password: None, ..config };
         let (open, asked) = match config.use_shm {
             true => shared(config, source, waits)?,
@@ -136,19 +130,19 @@ impl Client {
     fn wait_first(&self, asked: Asked) -> Result<(), ConnectError> {
         let shared = self.shared();
         if !shared.has_map() && shared.role() != Role::Owner {
-            // Another owner may be waiting out a long interval.
+            // The owner in another process may be waiting out a long interval.
             self.request_tend();
         }
         let mut patience = patience(&shared.config);
         if on_client_thread() {
-            // An observer connects: the answer may have to come from its thread.
+            // An observer connects: the answer may depend on the thread that it runs on.
             patience = Duration::ZERO;
         }
         let begun = Instant::now();
         if let Some(result) = shared.wait_first(asked, begun + patience) {
             return result;
         }
-        // The answer of an earlier attempt, if a later one takes so long.
+        // The result of an earlier attempt, if a later one takes this long.
         if let Some(error) = shared.failure() {
             return Err(error);
         }
@@ -157,29 +151,26 @@ impl Client {
         Err(ConnectError::NoMapYet { waited: begun.elapsed(), owner: pid.unwrap_or(0) as u32 })
     }
 
-    /// Closes this connect, for all its clones; the last connect of the process
-    /// hands the ownership over, if it has it, and removes the segment if nobody
-    /// else is attached. That is done when this returns, also where another
-    /// thread has begun to close it. Threads that wait in
-    /// [`wait_for_change`](Self::wait_for_change) return. Dropping the last clone
+    /// Closes this connect, for all its clones. The last connect of the process hands over
+    /// ownership, if it has it, and removes the segment if no other process is attached. All of
+    /// this is done when `close` returns, even if another thread has started the close. Threads
+    /// that wait in [`wait_for_change`](Self::wait_for_change) return. Dropping the last clone
     /// does the same.
     ///
-    /// Called by an [`Observer`](super::Observer) it returns at once, and the
-    /// thread ends when the observer has returned. In a forked child it leaves
-    /// everything of the parent's as it is.
+    /// Called by an [`Observer`](super::Observer) it returns at once, and the thread ends when
+    /// the observer has returned. In a forked child it changes nothing that belongs to the
+    /// parent.
     pub fn close(self) {
         self.open.close();
     }
 
-    /// Whether this was closed, by whichever clone; so is one whose thread has
-    /// panicked.
+    /// Whether this client was closed through any of its clones, or its thread has panicked.
     pub fn is_closed(&self) -> bool {
         self.open.is_closed()
     }
 
-    /// Another connect of this process, as a second one with the same settings
-    /// would be: it stays open when this one is closed. `None` if this one is
-    /// closed, or inherited by a forked child.
+    /// Another connect of this process, as if made with the same settings: it stays open when
+    /// this one is closed. `None` if this one is closed, or inherited by a forked child.
     pub fn join(&self) -> Option<Client> {
         if self.open.is_inherited() || self.is_closed() {
             return None;
@@ -188,26 +179,25 @@ impl Client {
         Some(Client { open: Arc::new(open), reader: self.reader.clone() })
     }
 
-    /// Whether the two share one attachment and one thread.
+    /// Whether the two clients share one attachment and one thread.
     pub fn is_same(&self, other: &Client) -> bool {
         Arc::ptr_eq(&self.open.handle, &other.open.handle)
     }
 
-    /// Whether there is a map to route from. After [`connect`](Self::connect)
-    /// there is; after [`start`](Self::start) there may be none yet.
+    /// Whether there is a map to route from. After [`connect`](Self::connect) there is; after
+    /// [`start`](Self::start) there may not be one yet.
     pub fn has_map(&self) -> bool {
         self.shared().has_map()
     }
 
-    /// Why this client closed itself: its segment turned out to be another
-    /// cluster's. That is the case where the segment had no map yet at
-    /// [`start`](Self::start), or where it was removed by force and another program
-    /// made a new one under its key.
+    /// Why this client closed itself: its segment turned out to be another cluster's. This
+    /// happens if the segment had no map yet at [`start`](Self::start), or if it was removed by
+    /// force and another program created a new one under its key.
     pub fn refusal(&self) -> Option<ConnectError> {
         self.shared().refusal()
     }
 
-    /// This process's part at the moment.
+    /// This process's current role.
     pub fn role(&self) -> Role {
         match self.open.is_closed() || self.open.is_inherited() {
             true => Role::Closed,
@@ -220,18 +210,18 @@ impl Client {
         self.reader.router()
     }
 
-    /// A router that keeps for each node what `state` makes of it (a connection
-    /// pool, say), for one thread.
+    /// A router that keeps for each node a state that `state` creates (for example, a connection
+    /// pool), for one thread.
     pub fn router_with<S>(&self, state: impl FnMut(&Node) -> S + Send + 'static) -> Router<S> {
         self.reader.router_with(state)
     }
 
-    /// As [`Reader::request_tend`].
+    /// Like [`Reader::request_tend`].
     pub fn request_tend(&self) {
         self.reader.request_tend();
     }
 
-    /// The whole map as it was published last.
+    /// The whole map of the last publication.
     ///
     /// # Errors
     /// [`SnapshotError`].
@@ -239,7 +229,7 @@ impl Client {
         self.reader.map()
     }
 
-    /// How the segment and its owner stand.
+    /// The state of the segment and its owner.
     ///
     /// # Errors
     /// [`StatusError`].
@@ -247,16 +237,16 @@ impl Client {
         self.reader.status()
     }
 
-    /// The segment that is read now.
+    /// The segment that is currently read.
     pub fn segment(&self) -> Arc<Segment> {
         self.reader.segment()
     }
 
-    /// Sleeps until a publication other than `sequence` is live, at most for
-    /// `timeout`; the sequence that is live then.
+    /// Sleeps until a publication other than `sequence` is live, at most for `timeout`, and
+    /// returns the live sequence.
     ///
-    /// It also returns when the client is closed, and at once if it is closed
-    /// already: a loop asks [`is_closed`](Self::is_closed).
+    /// It also returns when the client is closed, and at once if it is already closed; a loop
+    /// should check [`is_closed`](Self::is_closed).
     pub fn wait_for_change(&self, sequence: u64, timeout: Duration) -> u64 {
         // A deadline beyond the clock's range means no deadline.
         let deadline = Instant::now().checked_add(timeout);
@@ -270,21 +260,21 @@ impl Client {
             if head.sequence() != sequence || left.is_zero() || self.is_closed() {
                 return head.sequence();
             }
-            // A wake-up can be lost, and a retired segment's successor is
-            // looked for every 100 ms: sleep in short stretches.
+            // A wake-up can be lost, and the successor of a retired segment is searched for every
+            // 100 ms: sleep in short stretches.
             let stretch = left.min(Duration::from_millis(100));
             wait(segment.mapping().head(), head.bits(), personal, stretch);
         }
     }
 }
 
-/// How long a connect waits for a map at most. Its own thread tries at once; the
-/// owner of another process may have an interval of days.
+/// How long a connect waits for a map at most. Its own thread tries at once; an owner in another
+/// process may have an interval of days.
 pub(super) fn patience(config: &Config) -> Duration {
     config.connect_timeout * 5 + config.tend_interval.min(Duration::from_secs(5)) * 2
 }
 
-/// The client of this process for that key, or a new one.
+/// The existing client of this process for the key, or a new one.
 fn shared(
     config: Config,
     mut source: Box<dyn ClusterSource>,
@@ -300,8 +290,8 @@ fn shared(
                 drop(clients);
                 return join(open, &config, waits);
             }
-            // It is about to end. Two threads of one process on one segment would
-            // free each other's locks: wait, unless that is this very thread.
+            // The existing client is about to end. Two threads of one process on one segment
+            // would release each other's locks: wait, unless this is that very thread.
             if !on_client_thread() && !handle.shared.has_ended() {
                 drop(clients);
                 handle.shared.wait_end(Duration::from_secs(1));
@@ -310,7 +300,7 @@ fn shared(
         }
         clients.retain(|(known, _)| *known != key);
         let (segment, start) = open(&config)?;
-        // Before anything is routed from it.
+        // Before anything is routed from the segment.
         let admitted = match start {
             Start::Owner(_) => true,
             Start::Follower => admit(&segment, &config, source.as_mut(), &mut Undisturbed)?,
@@ -335,7 +325,7 @@ fn shared(
         return match made {
             Ok((open, asked)) => {
                 clients.push((key, Arc::downgrade(&open.handle)));
-                // The host's code, which may connect in its turn.
+                // This runs the host program's code, which may connect itself.
                 drop(clients);
                 let shared = &open.handle.shared;
                 if let Some(error) = created.then(|| stepped_over(&place)).flatten() {
@@ -354,12 +344,12 @@ fn shared(
     }
 }
 
-/// Whether a segment was removed, by the last process to leave it or by an
-/// operator, while this process attached: it has shown its map to nobody yet, and
-/// must not, for others may begin without it.
+/// Whether a segment was removed, by the last process to leave it or by an operator, while this
+/// process attached. This process has routed nothing from it yet, and must not, because others
+/// may already have started a new segment.
 ///
-/// One that removes a segment retires it first, and takes its name away a moment
-/// later, unless it finds somebody attached.
+/// A process that removes a segment retires it first, and unlinks its name a moment later, unless
+/// it finds another process attached.
 fn is_being_removed(segment: &Segment) -> bool {
     let begun = Instant::now();
     while segment.head().retired() && begun.elapsed() < REMOVAL_PATIENCE {
@@ -371,7 +361,7 @@ fn is_being_removed(segment: &Segment) -> bool {
     false
 }
 
-/// A second connect of this process: the same hosts, the capacities as they
+/// A second connect of this process: the hosts must be the same, and the capacities stay as they
 /// are.
 fn join(open: Open, config: &Config, waits: bool) -> Result<(Open, Asked), ConnectError> {
     let there = &open.handle.shared.config;
@@ -391,7 +381,7 @@ fn join(open: Open, config: &Config, waits: bool) -> Result<(Open, Asked), Conne
     warn_of_capacities(shared, config, segment.geometry().capacity());
     let asked = if waits { shared.ask() } else { shared.asked() };
     if waits && !shared.has_map() {
-        // Its thread may be waiting out an interval, or the failures so far.
+        // Its thread may be waiting out an interval or a backoff.
         shared.command(Command::Try);
     }
     Ok((open, asked))
@@ -411,7 +401,7 @@ fn warn_of_capacities(shared: &Shared, config: &Config, found: crate::map::Capac
     }
 }
 
-/// A client with a map of its own.
+/// A client with a private map.
 fn alone(
     config: Config,
     source: Box<dyn ClusterSource>,
@@ -433,10 +423,10 @@ fn spawn(
     let segment = current.get();
     let shared = Arc::new(Shared::new(config, current));
     shared.current.bar(!admitted);
-    // Before the thread's first attempt, which is to answer it.
+    // Taken before the thread's first attempt, which must answer it.
     let asked = if waits { shared.ask() } else { shared.asked() };
-    // A living owner and a map: there is nothing to wait for. Nor is there for a
-    // process that may only read.
+    // With a living owner and a map there is nothing to wait for; nor is there for a process that
+    // may only read.
     if matches!(start, Start::Follower) && admitted && segment.head().sequence() > 0 {
         let reads = segment.lock().is_some_and(|lock| !lock.is_writable());
         if reads || matches!(Candidate::look(&segment)?, Entry::Held) {
@@ -446,7 +436,7 @@ fn spawn(
     Ok((Handle::spawn(shared, source, start)?, asked))
 }
 
-/// The current segment of the key, made if there is none.
+/// The current segment of the key; creates one if there is none.
 fn open(config: &Config) -> Result<(Arc<Segment>, Start), ConnectError> {
     let place = config.place();
     for attempt in 1.. {
@@ -457,8 +447,8 @@ fn open(config: &Config) -> Result<(Arc<Segment>, Start), ConnectError> {
         let next = found.next(0);
         let there = match (found.live, found.refused) {
             (None, Some(refused)) => return Err(refused.into()),
-            // Without a living one: its map goes on in a successor, which is
-            // about to be there or which this process builds as a follower does.
+            // Without a live segment, the map continues in a successor: it is about to appear, or
+            // this process builds it as a follower does.
             (live, _) => live.or(found.retired),
         };
         if let Some(segment) = there {
@@ -466,12 +456,12 @@ fn open(config: &Config) -> Result<(Arc<Segment>, Start), ConnectError> {
         }
         check_backend(&place)?;
         if let Created::Owner(ownership) = create(&place, next, config.capacity(), None)? {
-            // What crashed processes left; not being able to is no reason to
-            // fail.
+            // Sweeps what crashed processes left behind; a failure to do so is no reason to fail
+            // here.
             let _ = sweep(&place);
             return Ok((ownership.segment().clone(), Start::Owner(ownership)));
         }
-        // Others were faster, and theirs is gone by now.
+        // Other processes were faster, and their segment is already gone.
         if attempt == MAX_ATTEMPTS {
             break;
         }

@@ -14,10 +14,10 @@ use crate::text::Printable;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// A setting out of its range.
+    /// A setting is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The segment can't be made or attached.
+    /// The segment can't be created or attached.
     #[error(transparent)]
     Segment(#[from] SegmentError),
     /// The segment is of another cluster.
@@ -27,15 +27,15 @@ pub enum ConnectError {
     OtherCluster {
         /// The segment's key.
         key: u32,
-        /// The cluster's name in the segment.
+        /// The name of the cluster in the segment.
         found: String,
-        /// The name that is configured.
+        /// The configured name.
         wanted: String,
     },
-    /// The segment is of other nodes than those that the hosts lead to, although the
-    /// clusters have the same name, or none.
+    /// The segment's nodes are not those of the configured hosts, although the clusters have the
+    /// same name, or none.
     #[error(
-        "the segment of key {key:#010x} is of nodes {}, but the hosts lead to {}; use another shm_key for them, or give the hosts of the cluster wanted",
+        "the segment of key {key:#010x} is of nodes {}, but the hosts are of {}; use another shm_key for them, or give the hosts of the wanted cluster",
         Printable(.found),
         Printable(.wanted)
     )]
@@ -44,14 +44,13 @@ pub enum ConnectError {
         key: u32,
         /// The nodes of the segment's map.
         found: String,
-        /// The nodes that the hosts lead to.
+        /// The nodes that the hosts report.
         wanted: String,
     },
-    /// Whether the segment is of the cluster wanted can't be found out: no
-    /// `cluster_name` is configured, none of the hosts is a node of its map, and
-    /// none answers.
+    /// It can't be determined whether the segment is of the wanted cluster: no `cluster_name` is
+    /// configured, none of the hosts is a node of its map, and none answers.
     #[error(
-        "can't tell whether the segment of key {key:#010x}, of nodes {}, is of the cluster wanted: none of the hosts is one of them, and none answers: {}; configure cluster_name, or try again when a host answers",
+        "can't determine whether the segment of key {key:#010x}, of nodes {}, is of the wanted cluster: none of the hosts is one of these nodes, and none answers: {}; configure cluster_name, or try again when a host answers",
         Printable(.found),
         Printable(.tried)
     )]
@@ -63,7 +62,7 @@ pub enum ConnectError {
         /// What was wrong with each host.
         tried: String,
     },
-    /// This process is connected under the key already, with other hosts.
+    /// This process is already connected under the key, with other hosts.
     #[error(
         "this process is connected under key {key:#010x} with hosts {}, wanted {}; use the same hosts, or another shm_key for another cluster",
         Printable(.found),
@@ -72,9 +71,9 @@ pub enum ConnectError {
     OtherHosts {
         /// The key.
         key: u32,
-        /// The hosts of the connection that is there.
+        /// The hosts of the existing connection.
         found: String,
-        /// The hosts that were given now.
+        /// The hosts of this attempt.
         wanted: String,
     },
     /// This process became the owner, and its first tend failed.
@@ -88,9 +87,9 @@ pub enum ConnectError {
         "no map after {waited:?}: the owner (pid {owner}) has published none yet; see `tendmap status` and the owner's log"
     )]
     NoMapYet {
-        /// How long was waited.
+        /// How long this process waited.
         waited: Duration,
-        /// The owner's pid as it sees itself; 0 = unknown.
+        /// The owner's pid in its own pid namespace; 0 = unknown.
         owner: u32,
     },
     /// The client's thread can't be started.
@@ -98,7 +97,7 @@ pub enum ConnectError {
     Thread(Arc<std::io::Error>),
     /// The client's thread has panicked.
     #[error(
-        "the client's thread has ended: it panicked, and wrote why to standard error; report that, and connect again"
+        "the client's thread has ended: it panicked and wrote the reason to standard error; report it, and connect again"
     )]
     Ended,
 }

@@ -1,4 +1,4 @@
-//! What happens in a client's life.
+//! Events in a client's life.
 
 use core::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use crate::tend::TendEvent;
 
-/// A client's part in its segment at the moment.
+/// A client's current role in its segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Role {
     /// It tends the cluster and publishes.
     Owner,
-    /// It reads, and would be the next owner.
+    /// It reads, and is first in line to become the owner.
     Standby,
     /// It reads, and may become owner.
     Follower,
@@ -23,7 +23,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// Its name in lower case.
+    /// The role in lower case.
     pub fn as_str(self) -> &'static str {
         match self {
             Role::Owner => "owner",
@@ -43,16 +43,16 @@ impl fmt::Display for Role {
 /// How much an event matters to an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// What goes on all the time.
+    /// Routine activity, such as a publication.
     Debug,
-    /// A change.
+    /// A change of state.
     Info,
     /// Something is wrong.
     Warning,
 }
 
 impl Level {
-    /// Its name in lower case.
+    /// The level in lower case.
     pub fn as_str(self) -> &'static str {
         match self {
             Level::Debug => "debug",
@@ -62,99 +62,100 @@ impl Level {
     }
 }
 
-/// Something that an operator wants to know. Nothing is told twice.
+/// Something that an operator wants to know. Each occurrence is reported once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// This process owns the segment now.
+    /// This process now owns the segment.
     Owner {
         /// The segment's generation.
         generation: u64,
-        /// The term entered.
+        /// The new term.
         term: u16,
-        /// Whether it was taken over from another owner, as against made.
+        /// Whether ownership was taken over from another owner; `false` = the segment was
+        /// created.
         takeover: bool,
     },
-    /// This process follows now.
+    /// This process now follows.
     Follower {
         /// The segment's generation.
         generation: u64,
         /// The owner's term.
         term: u16,
     },
-    /// Another process has taken the ownership from this one.
+    /// Another process has taken over ownership from this one.
     Fenced {
         /// The term that this process had.
         term: u16,
     },
-    /// Another process has become owner; told by followers.
+    /// Another process has become owner; reported by followers.
     NewOwner {
         /// Its term.
         term: u16,
-        /// Its pid as it sees itself; 0 = not told yet.
+        /// Its pid in its own pid namespace; 0 = not known yet.
         pid: u32,
     },
     /// The segment was replaced by another one.
     Moved {
-        /// The new one's generation.
+        /// The generation of the new segment.
         generation: u64,
     },
     /// This owner published a map.
     Published {
-        /// Its sequence.
+        /// The sequence of the publication.
         sequence: u64,
-        /// Nodes in it.
+        /// The number of nodes in it.
         nodes: usize,
-        /// Namespaces in it.
+        /// The number of namespaces in it.
         namespaces: usize,
     },
-    /// What the cluster's source tells.
+    /// An event of the cluster's source.
     Tend(TendEvent),
-    /// A pass failed; told when the reason changes.
+    /// A pass failed; reported when the reason changes.
     TendFailed {
-        /// Why.
+        /// The reason.
         error: String,
     },
     /// Tending works again.
     TendRecovered {
-        /// How long it had failed.
+        /// How long tending had failed.
         after: Duration,
     },
-    /// This owner can't reach the cluster and gives the ownership away.
+    /// This owner can't reach the cluster and gives up ownership.
     Abdicated {
-        /// How long its tends have failed.
+        /// How long its passes have failed.
         failed_for: Duration,
     },
     /// This owner has replaced the segment by a larger one.
     Grown {
-        /// The new one's generation.
+        /// The generation of the new segment.
         generation: u64,
-        /// Nodes that it has room for.
+        /// The number of nodes for which it has room.
         max_nodes: usize,
-        /// Namespaces that it has room for.
+        /// The number of namespaces for which it has room.
         max_namespaces: usize,
-        /// Replicas of a partition that it has room for.
+        /// The number of replicas per partition for which it has room.
         max_replicas: usize,
     },
-    /// The map has outgrown the segment, and a larger one can't be made: what
-    /// fits is published. It is tried again every second.
+    /// The map has outgrown the segment, and a larger one can't be created: the part that fits is
+    /// published. The owner tries again every second.
     NoRoom {
-        /// Why.
+        /// The reason.
         error: String,
     },
-    /// This owner's process lacks something of its machine, for some passes:
-    /// it goes on with what it has, and offers the ownership to a process that
-    /// can do better. Its status says what is lacking.
+    /// This owner's process has lacked a local resource for some passes. It continues with what
+    /// it has, and offers ownership to a process that does not lack it. The status names the
+    /// resource.
     Offered,
     /// A second connect asked for other capacities than the segment has.
     CapacityIgnored {
-        /// Which, found and wanted.
+        /// The capacities, found and wanted.
         what: String,
     },
-    /// This process may only read the segment, and can't become its owner; it
-    /// routes and waits as others do.
+    /// This process may only read the segment and can't become its owner; it routes and waits as
+    /// others do.
     ReadOnly {
-        /// The segment.
+        /// The location of the segment.
         segment: String,
         /// What it may not do.
         reason: String,
@@ -166,7 +167,7 @@ pub enum Event {
         /// Its mode.
         mode: u32,
     },
-    /// The segment could not be used as it should; it is tried again.
+    /// The segment could not be used as intended; the operation is repeated.
     Trouble {
         /// What went wrong.
         error: String,
@@ -174,7 +175,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// How much it matters; it is logged at that level.
+    /// The severity of the event; it is logged at that level.
     pub fn level(&self) -> Level {
         match self {
             Event::Published { .. } => Level::Debug,
@@ -204,14 +205,13 @@ impl Event {
     }
 }
 
-/// Is told of events, on the client's own thread.
+/// Receives events, on the client's own thread.
 ///
-/// It must not block: meanwhile this process neither tends nor takes over. It
-/// may close or drop any client, also the last one of its own thread, which then
-/// ends when the observer has returned: closing waits for nothing there. It must
-/// not wait for a map or a change of its own client, which comes only after it
-/// has returned. One that panics is told of the next event all the same; what
-/// it panics with is dropped, and logged.
+/// It must not block: while it runs, this process neither tends nor takes over. It may close or
+/// drop any client, even the last one of its own thread, which then ends when the observer has
+/// returned; the close does not wait. It must not wait for a map or a change of its own client,
+/// which can only happen after it has returned. An observer that panics still receives the next
+/// event; the panic is caught and logged.
 #[derive(Clone)]
 pub struct Observer(Arc<dyn Fn(&Event) + Send + Sync>);
 
@@ -221,7 +221,7 @@ impl Observer {
         Observer(Arc::new(f))
     }
 
-    /// Tells it.
+    /// Passes the event to the observer.
     pub fn tell(&self, event: &Event) {
         (self.0)(event);
     }
@@ -233,9 +233,9 @@ impl fmt::Debug for Observer {
     }
 }
 
-/// Tells the log and the observer.
+/// Passes the event to the log and the observer.
 pub(super) fn tell(observer: Option<&Observer>, event: Event) {
-    // Neither the host's observer nor its subscriber may end what must go on.
+    // A panic of the host's observer or log subscriber must not end the client's thread.
     let told = catch_unwind(AssertUnwindSafe(|| {
         super::log::log(&event);
         if let Some(observer) = observer {
@@ -243,14 +243,14 @@ pub(super) fn tell(observer: Option<&Observer>, event: Event) {
         }
     }));
     if let Err(panic) = told {
-        // What was thrown may throw again when it is dropped.
+        // The panic's payload may panic again when it is dropped.
         std::mem::forget(panic);
         let log = || super::log::observer_panicked(&event);
         std::mem::forget(catch_unwind(AssertUnwindSafe(log)));
     }
 }
 
-/// An event of every kind.
+/// One event of every kind.
 #[cfg(test)]
 pub(super) fn one_of_each() -> Vec<Event> {
     use crate::map::{ClusterName, NamespaceName, NodeId};

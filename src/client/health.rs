@@ -39,19 +39,19 @@ impl Status {
         let goes_on =
             self.abdicated && self.heartbeat_age.is_some_and(|age| age <= self.patience());
         if !self.owner_alive && !goes_on {
-            wrong.push("no owner lives: start a process that connects with this key".to_owned());
+            wrong.push("there is no live owner: start a process that connects with this key".to_owned());
         }
         if self.abdicated {
-            wrong.push("the owner can't reach the cluster and gives the ownership away".to_owned());
+            wrong.push("the owner can't reach the cluster and is giving up ownership".to_owned());
         }
         wrong.extend(self.silence());
         if self.sequence == 0 {
-            wrong.push("nothing was published yet".to_owned());
+            wrong.push("nothing has been published yet".to_owned());
         }
         let limit = self.interval() * 3 + Duration::from_secs(2);
         match self.tended_age {
             Some(age) if age > limit => {
-                wrong.push(format!("not tended for {age:?}, wanted at most {limit:?}"));
+                wrong.push(format!("not tended for {age:?}; wanted at most {limit:?}"));
             }
             None => wrong.push("never tended".to_owned()),
             _ => {}
@@ -100,7 +100,7 @@ impl Status {
         let age = self.heartbeat_age.filter(|&age| self.owner_alive && age > limit)?;
         let pid = self.owner_pid.map_or(String::new(), |pid| format!(" (pid {pid})"));
         Some(format!(
-            "the owner{pid} is stopped or hangs: no heartbeat for {age:?}, wanted at most \
+            "the owner{pid} is stopped or hangs: no heartbeat for {age:?}; wanted at most \
              {limit:?}; another process takes over after shm_takeover_threshold"
         ))
     }
@@ -136,7 +136,7 @@ impl Status {
                 format!("the replies of {} can't be used{}", nodes(), self.named(bad))
             }
             Matter::Refused => format!(
-                "{} found no place in the map (see shm_node_ceiling, shm_namespace_ceiling)",
+                "{} did not fit in the map (see shm_node_ceiling, shm_namespace_ceiling)",
                 of("node or namespace", "nodes and namespaces")
             ),
             Matter::NoRoom => format!(

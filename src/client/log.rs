@@ -29,7 +29,7 @@ pub(super) fn log(event: &Event) {
         Event::TendFailed { error } => log!(warn, ?error, "the cluster can't be tended"),
         Event::TendRecovered { after } => log!(info, ?after, "the cluster is tended again"),
         Event::Abdicated { failed_for } => {
-            log!(warn, ?failed_for, "can't reach the cluster: gives the ownership away");
+            log!(warn, ?failed_for, "can't reach the cluster: giving up ownership");
         }
         Event::Grown { generation, max_nodes, max_namespaces, max_replicas } => {
             log!(
@@ -42,12 +42,12 @@ pub(super) fn log(event: &Event) {
             );
         }
         Event::Offered => {
-            log!(warn, "this process lacks something of its machine: the ownership is offered");
+            log!(warn, "this process lacks a local resource: it offers the ownership to others");
         }
-        Event::NoRoom { error } => log!(warn, ?error, "no larger segment can be made"),
+        Event::NoRoom { error } => log!(warn, ?error, "can't create a larger segment"),
         Event::CapacityIgnored { what } => log!(warn, ?what, "other capacities are ignored"),
         Event::ReadOnly { segment, reason } => {
-            log!(info, ?segment, ?reason, "may only read this segment; can't become owner");
+            log!(info, ?segment, ?reason, "this process may only read the segment; it can't become owner");
         }
         Event::SecretExposed { path, mode } => {
             let mode = format!("{mode:04o}");
@@ -59,7 +59,7 @@ pub(super) fn log(event: &Event) {
 
 /// Logs that the observer has panicked over an event.
 pub(super) fn observer_panicked(event: &Event) {
-    log!(error, ?event, "the observer has panicked; it is told of the next event all the same");
+    log!(error, ?event, "the observer panicked; it still receives the next event");
 }
 
 fn tend(event: &TendEvent) {
@@ -85,7 +85,7 @@ fn tend(event: &TendEvent) {
                 followed,
                 ceiling,
                 ?node,
-                "more nodes are listed than the map has room for: the others are not looked for; raise shm_node_ceiling if they are nodes of the cluster"
+                "more nodes are listed than the map has room for: the others are not contacted; raise shm_node_ceiling if they are nodes of the cluster"
             );
         }
         TendEvent::NamespaceAdded { name } => log!(info, namespace = %name, "namespace added"),
@@ -94,11 +94,11 @@ fn tend(event: &TendEvent) {
             log!(warn, namespace = %name, capacity, "no room for a namespace");
         }
         TendEvent::NamespacesCutOff { listed, ceiling, by, by_it } => {
-            log!(warn, listed, ceiling, node = %by, by_node = by_it, "more namespaces are listed than the map has room for: each node has its share of the places; raise shm_namespace_ceiling if they are of the cluster");
+            log!(warn, listed, ceiling, node = %by, by_node = by_it, "more namespaces are listed than the map has room for: each node gets an equal share of the room; raise shm_namespace_ceiling if they belong to the cluster");
         }
         TendEvent::BadReply { id, error } => log!(warn, %id, ?error, "a reply can't be used"),
         TendEvent::BadEntry { id, what, entry, problem } => {
-            log!(warn, %id, what, entry, problem, "an entry of a reply is left out");
+            log!(warn, %id, what, entry, problem, "skipped an entry of a reply");
         }
         TendEvent::NoAlternateAddress { id, setting } => {
             log!(warn, %id, setting, "a node advertises no alternate address");

@@ -110,7 +110,7 @@ pub struct Status {
     pub owner_pid: Option<u32>,
     /// Whether an owner lives, by its lock.
     pub owner_alive: bool,
-    /// Whether the owner can't reach the cluster and gives the ownership away.
+    /// Whether the owner can't reach the cluster and is giving up ownership.
     pub abdicated: bool,
     /// Since the owner's last heartbeat: at least one a second.
     pub heartbeat_age: Option<Duration>,

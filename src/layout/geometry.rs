@@ -74,7 +74,7 @@ pub mod notes {
 /// The sizes asked for do not fit into an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a segment for {} nodes, {} namespaces, {} replicas and {} partitions does not fit into memory; ask for less",
+    "a segment for {} nodes, {} namespaces, {} replicas and {} partitions does not fit in memory; ask for less",
     .0.max_nodes,
     .0.max_namespaces,
     .0.max_replicas,

@@ -109,7 +109,7 @@ pub enum HeaderError {
         found: u64,
     },
     /// Not a segment at all.
-    #[error("it does not begin with a segment's magic bytes")]
+    #[error("it does not begin with the magic bytes of a segment")]
     Magic,
     /// Made on a machine of the other byte order.
     #[error("it was made with the other byte order")]
@@ -138,7 +138,7 @@ pub enum HeaderError {
         wanted: u64,
     },
     /// A value that no segment has.
-    #[error("{field} is {found}, which no segment has: the header is damaged")]
+    #[error("{field} is {found}, which is out of range: the header is damaged")]
     Field {
         /// The field's name.
         field: &'static str,
@@ -146,7 +146,7 @@ pub enum HeaderError {
         found: u64,
     },
     /// The file is not as long as the header says.
-    #[error("{found} bytes long, wanted {wanted}: the file was cut short or grown")]
+    #[error("{found} bytes long, wanted {wanted}: the file was truncated or extended")]
     Length {
         /// The file's length.
         found: u64,

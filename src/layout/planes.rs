@@ -84,7 +84,7 @@ impl Token {
         assert!(number >> Token::NUMBER_BITS == 0, "number {number} is too large");
         assert!(partitions <= 1 << 16, "{partitions} partitions");
         let bits = number << PARTITIONS_BITS | partitions as u64;
-        assert!(number != 0, "zero is no number for a token");
+        assert!(number != 0, "a token's number must not be zero");
         Token(NonZeroU64::new(bits).expect("a number that is not zero"))
     }
 

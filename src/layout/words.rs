@@ -31,7 +31,7 @@ pub enum OwnerWord {
     TendedMs,
     /// The owner's pid as it sees itself, for display.
     Pid,
-    /// Bit 0: the owner can't reach the cluster and gives the ownership away.
+    /// Bit 0: the owner can't reach the cluster and is giving up ownership.
     /// Bit 1: it goes on, but offers the ownership to one that can do better.
     /// Bit 2: it has given it up.
     /// Bits 16 to 47: a hash of the hosts that it was given; 0 = not known.

@@ -7,7 +7,7 @@ use crate::layout::Capacity;
 
 /// Every place for a namespace is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no place left for namespace {name}: the map holds at most {capacity} namespaces")]
+#[error("no room for namespace {name}: the map holds at most {capacity} namespaces")]
 pub struct NamespacesFull {
     /// The namespace that found no place.
     pub name: NamespaceName,

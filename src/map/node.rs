@@ -64,7 +64,7 @@ impl Slot {
 
 /// Every slot of the table has a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no slot left for node {id}: the table holds at most {capacity} nodes")]
+#[error("no room for node {id}: the table holds at most {capacity} nodes")]
 pub struct TableFull {
     /// The node that found no place.
     pub id: NodeId,

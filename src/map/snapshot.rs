@@ -20,7 +20,7 @@ use crate::text::Printable;
 #[non_exhaustive]
 pub enum SnapshotError {
     /// Nothing was published yet.
-    #[error("nothing was published in the segment yet")]
+    #[error("nothing has been published in the segment yet")]
     Empty,
     /// Publications followed each other so fast that no read ended between
     /// two; they should be 50 ms apart.
@@ -129,7 +129,7 @@ impl FrameCopy {
         }
         if counts.slots() > capacity.max_nodes || counts.namespaces() > capacity.max_namespaces {
             return Err(corrupt(format!(
-                "it counts {} node slots and {} namespaces, the segment has room for {} and {}",
+                "it lists {} node slots and {} namespaces; the segment has room for {} and {}",
                 counts.slots(),
                 counts.namespaces(),
                 capacity.max_nodes,
@@ -159,7 +159,7 @@ impl FrameCopy {
             let (incarnation, node) = self.node(geometry, slot)?;
             if let Some(node) = &node {
                 if nodes.slot_of(&node.id).is_some() {
-                    return Err(corrupt(format!("node {} stands in two slots", node.id)));
+                    return Err(corrupt(format!("node {} is in two slots", node.id)));
                 }
             }
             nodes.restore(slot, incarnation, node);
@@ -168,7 +168,7 @@ impl FrameCopy {
         for index in 0..self.counts.namespaces() {
             let namespace = self.namespace(geometry, index)?;
             if namespaces.iter().any(|known| known.name == namespace.name) {
-                return Err(corrupt(format!("namespace {} stands there twice", namespace.name)));
+                return Err(corrupt(format!("namespace {} is listed twice", namespace.name)));
             }
             namespaces.push(namespace);
         }
@@ -189,7 +189,7 @@ impl FrameCopy {
         self.bytes::<{ ClusterName::MAX }>(frame::CLUSTER_NAME + 1, len)
             .and_then(|bytes| ClusterName::from_bytes(&bytes[..len]).ok())
             .map(Some)
-            .ok_or_else(|| corrupt(format!("a cluster name of {len} bytes that is none")))
+            .ok_or_else(|| corrupt(format!("cluster name: invalid length {len}")))
     }
 
     fn node(&self, geometry: &Geometry, slot: Slot) -> Result<(u32, Option<Node>), SnapshotError> {
@@ -215,7 +215,7 @@ impl FrameCopy {
             Some(Node { id, address, tls_name })
         };
         let node = node()
-            .ok_or_else(|| corrupt(format!("the node record of slot {} is none", slot.index())))?;
+            .ok_or_else(|| corrupt(format!("slot {} holds an invalid node record", slot.index())))?;
         Ok((word.incarnation(), Some(node)))
     }
 
@@ -225,7 +225,7 @@ impl FrameCopy {
         let name = self
             .bytes::<{ NamespaceName::MAX }>(first + frame::NAMESPACE_NAME, word.name_len())
             .and_then(|bytes| NamespaceName::from_bytes(&bytes[..word.name_len()]).ok())
-            .ok_or_else(|| corrupt(format!("the record of namespace {index} is none")))?;
+            .ok_or_else(|| corrupt(format!("namespace {index} has an invalid record")))?;
         let mut namespace = Namespace::new(name, 0, geometry.capacity().max_replicas);
         namespace.replication_factor = word.replication_factor();
         namespace.strong_consistency = word.strong_consistency();
@@ -252,7 +252,7 @@ impl FrameCopy {
                 let slot = word.slot(replica % REPLICAS_PER_WORD);
                 if slot.is_some_and(|slot| nodes.get(slot).is_none()) {
                     return Err(corrupt(format!(
-                        "replica {replica} of partition {partition} of {} is given to an empty slot",
+                        "replica {replica} of partition {partition} of {} is assigned to an empty slot",
                         namespace.name
                     )));
                 }

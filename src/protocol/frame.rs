@@ -31,9 +31,9 @@ impl fmt::Display for PublishError {
         match self {
             PublishError::Fenced => f.write_str("another term owns the segment, or it is retired"),
             PublishError::Corrupt { index } => {
-                write!(f, "word {index} of the frame was written by somebody else")
+                write!(f, "another process wrote word {index} of the frame")
             }
-            PublishError::Exhausted => f.write_str("the sequence is used up"),
+            PublishError::Exhausted => f.write_str("the sequence is exhausted"),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::text::{Printable, Quoted};
 #[non_exhaustive]
 pub enum RouteError {
     /// Nothing was published in the segment yet.
-    #[error("no map was published yet; wait for the owner's first tend (see `tendmap status`)")]
+    #[error("no map has been published yet; wait for the owner's first tend (see `tendmap status`)")]
     NoMap,
     /// The map has no node at all.
     #[error(
@@ -45,7 +45,7 @@ pub enum RouteError {
         partitions: usize,
     },
     /// The handle was made by another router.
-    #[error("the namespace handle belongs to another router; ask this one for its own")]
+    #[error("the namespace handle belongs to another router; ask this router for its own")]
     ForeignHandle,
     /// The map can't be read.
     #[error(transparent)]

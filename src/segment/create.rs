@@ -191,7 +191,7 @@ fn fill(memory: &WriteMapping, inherited: Option<&Carryover<'_>>) -> io::Result<
     let frame = memory.frame(publisher.next_frame());
     publisher
         .publish(memory.head(), frame, image.spans())
-        .map_err(|error| io::Error::other(format!("a fresh segment was disturbed: {error}")))?;
+        .map_err(|error| io::Error::other(format!("another process changed a new segment: {error}")))?;
     Ok(())
 }
 

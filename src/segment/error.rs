@@ -12,9 +12,9 @@ use crate::text::Printable;
 
 /// Why the group may not write a segment's file unless that is asked for.
 pub(crate) const GROUP_WRITE_RISK: &str =
-    "every member can cut the file short, which ends all attached processes with SIGBUS";
+    "every member can truncate the file, which kills all attached processes with SIGBUS";
 /// What to do about it.
-pub(crate) const GROUP_WRITE_ADVICE: &str = "use a mode without 0020 (0640, say), or shm_backend sysv, whose segments can't be cut short, or allow it with shm_allow_group_write";
+pub(crate) const GROUP_WRITE_ADVICE: &str = "use a mode without 0020 (such as 0640), or shm_backend sysv, whose segments can't be truncated, or allow it with shm_allow_group_write";
 
 /// Why a segment can't be made, attached or removed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -53,7 +53,7 @@ pub enum SegmentError {
     },
     /// Somebody else's file.
     #[error(
-        "{at} belongs to user {found}, wanted {}; if that user is to be trusted, add it to shm_owner, else use another shm_key or shm_directory",
+        "{at} belongs to user {found}, wanted {}; if you trust that user, add it to shm_owner; otherwise use another shm_key or shm_directory",
         one_of(.wanted)
     )]
     Owner {
@@ -66,7 +66,7 @@ pub enum SegmentError {
     },
     /// Something that is no lock file has the name of one.
     #[error(
-        "{at} is to be a lock file of user {}, and a file of user {found} is there; it is left alone, and the segment gets a successor with another one",
+        "{at} should be a lock file of user {}, but it belongs to user {found}; it is not used, and the segment gets a successor with another lock file",
         one_of(.wanted)
     )]
     LockFile {
@@ -79,7 +79,7 @@ pub enum SegmentError {
     },
     /// A System V segment of somebody else, or that somebody else has made.
     #[error(
-        "{at} belongs to user {owner} and was made by user {creator}, who can still change it; wanted {} for both: if these users are to be trusted, add them to shm_owner, else use another shm_key",
+        "{at} belongs to user {owner} and was made by user {creator}, who can still change it; wanted {} for both: if you trust these users, add them to shm_owner; otherwise use another shm_key",
         one_of(.wanted)
     )]
     Maker {
@@ -94,7 +94,7 @@ pub enum SegmentError {
     },
     /// A file that anybody may write.
     #[error(
-        "{at} has mode {found:04o}, which lets every user write it; wanted a mode without 0002: `chmod o-w` it if you trust what it holds, else use another shm_key or shm_directory"
+        "{at} has mode {found:04o}, which lets every user write it; wanted a mode without 0002: `chmod o-w` it if you trust its content; otherwise use another shm_key or shm_directory"
     )]
     Mode {
         /// The file.
@@ -149,7 +149,7 @@ pub enum SegmentError {
     },
     /// A limit of this process on the length of files.
     #[error(
-        "no segment of {wanted} bytes in {directory}: this process may make files of {found} bytes at most (RLIMIT_FSIZE); raise the limit (`ulimit -f`), or use shm_backend sysv, which it does not count for"
+        "no segment of {wanted} bytes in {directory}: this process may create files of at most {found} bytes (RLIMIT_FSIZE); raise the limit (`ulimit -f`), or use shm_backend sysv, which it does not apply to"
     )]
     FileLimit {
         /// The directory.
@@ -161,7 +161,7 @@ pub enum SegmentError {
     },
     /// Segments of the key come and go.
     #[error(
-        "key {key:#010x}: {attempts} segments in a row were gone as soon as they were there; something removes them (another program that uses the key, a cleaner of shared memory): find it, or choose another shm_key"
+        "key {key:#010x}: {attempts} segments in a row disappeared right after they were created; something removes them (another program that uses the key, or a job that cleans up shared memory): find it, or choose another shm_key"
     )]
     Vanishes {
         /// The key.
@@ -171,7 +171,7 @@ pub enum SegmentError {
     },
     /// The directory is not there, or can't be used.
     #[error(
-        "can't use shm_directory {directory}: {}; make it, or configure another",
+        "can't use shm_directory {directory}: {}; create it, or configure another",
         explain(source)
     )]
     Directory {
@@ -197,7 +197,7 @@ pub enum SegmentError {
     },
     /// A System V segment without its magic.
     #[error(
-        "{at} is half-made: its creator is at work, or died; try again, or remove it with `tendmap rm --force`"
+        "{at} is incomplete: its creator is still at work, or has died; try again, or remove it with `tendmap rm --force`"
     )]
     HalfMade {
         /// The segment.
@@ -228,7 +228,7 @@ pub enum SegmentError {
     },
     /// A System V segment of another user: its key can't be given to a larger one.
     #[error(
-        "{at} belongs to user {user}, and only that user or root can give its key to a larger segment; let a process of that user own it, or use files (shm_backend)"
+        "{at} belongs to user {user}, and only that user or root can replace it with a larger segment; let a process of that user own it, or use files (shm_backend)"
     )]
     KeyOfAnother {
         /// The segment.
@@ -259,7 +259,7 @@ pub enum SegmentError {
     Geometry(#[from] GeometryError),
     /// Processes are attached.
     #[error(
-        "{at} is in use by {attached} process{}; end {} first, or use --force: a new segment is made then",
+        "{at} is in use by {attached} process{}; end {} first, or use --force: a new segment is created then",
         if *attached == 1 { "" } else { "es" },
         if *attached == 1 { "it" } else { "them" }
     )]

@@ -38,10 +38,10 @@ impl fmt::Display for Explained<'_> {
                 "RLIMIT_NPROC, `ulimit -u`",
             ),
             Some(Errno::NOLCK | Errno::OPNOTSUPP) => {
-                f.write_str("; the file system has no such thing: use another shm_directory")
+                f.write_str("; the file system does not support this: use another shm_directory")
             }
             Some(Errno::ROFS) => {
-                f.write_str("; processes that only read can use it, one that tends must write")
+                f.write_str("; a process that only reads can use it, but one that tends must write")
             }
             _ => Ok(()),
         }

@@ -21,7 +21,7 @@ use crate::sync::{AtomicU64, Ordering};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OwnershipLost {
     /// Another term owns the segment, or somebody retired it.
-    #[error("another process owns the segment, or it was retired")]
+    #[error("another process owns the segment, or the segment is retired")]
     Fenced,
     /// A word of the segment was damaged; it is retired now.
     #[error("the segment was damaged")]

@@ -8,7 +8,7 @@ use nix::unistd::User;
 pub enum UserError {
     /// No user of that name.
     #[error(
-        "{found:?} is no user of this host; wanted names or numbers of users, separated by commas (`getent passwd` lists them)"
+        "unknown user {found:?}; wanted names or numbers of users of this host, separated by commas (`getent passwd` lists them)"
     )]
     Unknown {
         /// The name that was given.

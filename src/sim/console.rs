@@ -30,14 +30,14 @@ const HELP: &[&str] = &[
     "namespace rf NAME RF",
     "namespace strong NAME true|false",
     "namespace rebuild NAME",
-    "rack N NAMESPACE RACK (told by the enterprise edition only)",
+    "rack N NAMESPACE RACK (reported by the enterprise edition only)",
     "security on|off",
     "security expire (ends all sessions)",
-    "security lifetime SECONDS (0 = for ever)",
+    "security lifetime SECONDS (0 = no limit)",
     "user set NAME PASSWORD [external|powerless]",
     "user remove NAME",
     "disconnect N",
-    "reply N COMMAND [TEXT] (without a text: the truth again)",
+    "reply N COMMAND [TEXT] (without a text: the true reply again)",
     "help",
 ];
 

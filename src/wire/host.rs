@@ -30,7 +30,7 @@ pub struct Host {
 /// Text that is not a host.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is not a host: {problem}; wanted name, name:port, IPv4:port, [IPv6]:port or [IPv6%interface]:port, with a TLS name before the port if need be"
+    "invalid host {text:?}: {problem}; wanted name, name:port, IPv4:port, [IPv6]:port or [IPv6%interface]:port, with a TLS name before the port if need be"
 )]
 pub struct HostError {
     text: String,
@@ -77,7 +77,7 @@ impl Host {
             return fail("the name is longer than 253 bytes");
         }
         if !name.bytes().all(plain) {
-            return fail("the name has a character that no host name has");
+            return fail("the name has a character that is invalid in a host name");
         }
         Ok(Host { name: name.into(), scope: None, tls_name: None, port })
     }
@@ -190,7 +190,7 @@ fn scope_id(scope: &str) -> Option<u32> {
 fn bracketed(rest: &str) -> Result<(&str, Option<&str>), &'static str> {
     let (name, port) = rest.split_once(']').ok_or("the ] is missing")?;
     if split_scope(name).0.parse::<Ipv6Addr>().is_err() {
-        return Err("what stands in the brackets is not an IPv6 address");
+        return Err("the text in the brackets is not an IPv6 address");
     }
     match port {
         "" => Ok((name, None)),
@@ -327,7 +327,7 @@ mod tests {
             ("::1", "the port is not a number"),
             ("", "the name is empty"),
             ("[::1", "the ] is missing"),
-            ("[x]:1", "what stands in the brackets is not an IPv6 address"),
+            ("[x]:1", "the text in the brackets is not an IPv6 address"),
             ("[::1]1", "a : is missing"),
         ] {
             assert_eq!(told(text), Err(problem), "{text}");

@@ -117,7 +117,7 @@ class Tendmap:
         try:
             return {node["node"] for node in self.run("map")["nodes"]}
         except Failure:
-            return set()  # nothing was published yet
+            return set()  # nothing has been published yet
 
     def masters(self):
         namespaces = self.run("map")["namespaces"]

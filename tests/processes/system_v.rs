@@ -189,7 +189,7 @@ fn other_directory(host: &Host) {
         assert!(error.to_string().contains(elsewhere.path().to_str().unwrap()), "{error}");
     }
     assert_eq!(list(elsewhere.path()).unwrap().len(), 0);
-    assert_eq!(host.reader().status().unwrap().term, 1, "nobody took over");
+    assert_eq!(host.reader().status().unwrap().term, 1, "no worker took over");
     worker.close();
     host.assert_clean();
 }

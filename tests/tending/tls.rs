@@ -312,7 +312,7 @@ fn a_successor_with_logins_alone_over_tls_tells_which_node_it_does_not_find_and_
     assert!(error.contains(&settings.hosts[0].port().to_string()), "{error}");
     assert!(error.contains("no seed could be used"), "{error}");
     let errors: Vec<_> = troubles(&successor).into_iter().map(|(_, n, error)| (n, error)).collect();
-    let unknown = "no server has told yet where it takes logins".to_owned();
+    let unknown = "no server has reported yet where it accepts logins".to_owned();
     assert_eq!(errors, vec![(1, Some(unknown)); 3]);
 }
 
@@ -505,7 +505,7 @@ fn h59_a_clear_port_with_tls_on_and_a_tls_port_with_tls_off_are_told_as_such() {
     let mut settings_of = settings(&sim, authority.client());
     settings_of.hosts = vec![format!("{}:{NAME}:{}", clear.ip(), clear.port()).parse().unwrap()];
     let text = said(&settings_of);
-    assert!(text.contains("clear text") && text.contains("TLS is on"), "{text}");
+    assert!(text.contains("plaintext") && text.contains("TLS is on"), "{text}");
     assert!(text.contains(&secure.to_string()), "the port to use: {text}");
     let mut settings_of = AerospikeConfig::new(vec![secure.into()]);
     settings_of.connect_timeout = Duration::from_secs(5);
@@ -516,7 +516,7 @@ fn h59_a_clear_port_with_tls_on_and_a_tls_port_with_tls_off_are_told_as_such() {
     let mut settings_of = settings(&sim, authority.client());
     settings_of.hosts = vec![format!("{}:{NAME}:{}", clear.ip(), clear.port()).parse().unwrap()];
     let text = said(&settings_of);
-    assert!(text.contains("clear text"), "{text}");
+    assert!(text.contains("plaintext"), "{text}");
 }
 
 #[test]

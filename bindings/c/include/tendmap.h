@@ -216,7 +216,7 @@ typedef struct tendmap_status {
     uint8_t healthy;
     // 1 if an owner lives.
     uint8_t owner_alive;
-    // 1 if the owner can't reach the cluster and gives the ownership away.
+    // 1 if the owner can't reach the cluster and is giving up ownership.
     uint8_t abdicated;
     // 1 if no publication will follow in this segment.
     uint8_t retired;

@@ -72,8 +72,8 @@ fn write(place: &[Cell<u8>; ROOM], text: &str) {
 #[cold]
 fn panicked(panic: Box<dyn Any + Send>) -> Failure {
     let said = panic.downcast_ref::<String>().map(String::as_str);
-    let said = said.or(panic.downcast_ref::<&str>().copied()).unwrap_or("nothing that is text");
-    let text = format!("a defect in tendmap, please report it; it said: {said}");
+    let said = said.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    let text = format!("a defect in tendmap, please report it: {said}");
     // What was thrown may throw again when it is dropped.
     core::mem::forget(panic);
     Failure::new(Kind::Internal, text)

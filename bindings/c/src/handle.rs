@@ -209,7 +209,7 @@ impl<T: Body> Drop for Using<'_, T> {
 
 #[cold]
 fn wrong<T: Body>() -> Failure {
-    Failure::new(Kind::Argument, format!("the handle is no {}", T::NAME))
+    Failure::new(Kind::Argument, format!("the handle is not a {}", T::NAME))
 }
 
 #[cold]

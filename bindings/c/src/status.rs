@@ -65,7 +65,7 @@ pub struct Status {
     pub healthy: u8,
     /// 1 if an owner lives.
     pub owner_alive: u8,
-    /// 1 if the owner can't reach the cluster and gives the ownership away.
+    /// 1 if the owner can't reach the cluster and is giving up ownership.
     pub abdicated: u8,
     /// 1 if no publication will follow in this segment.
     pub retired: u8,

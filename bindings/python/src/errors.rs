@@ -61,7 +61,7 @@ fn not_utf8(what: &str, py: Python<'_>, error: PyErr) -> PyErr {
         .getattr("start")
         .map_or_else(|_| String::new(), |start| format!(" at position {start}"));
     let text = format!(
-        "{what} has half a surrogate pair{place}, which UTF-8 can't hold; surrogates come from \
+        "{what} has half a surrogate pair{place}, which UTF-8 can't encode; surrogates come from \
          bytes that were decoded with \"surrogateescape\""
     );
     named(py, "TextError", text)

@@ -106,7 +106,7 @@ impl Summary {
             wrong.push(format!("{} torn reads", self.torn_reads));
         }
         if self.takeover.is_none() {
-            wrong.push("nobody took over".to_owned());
+            wrong.push("no worker took over".to_owned());
         }
         if self.follower_connections > 0 {
             wrong.push(format!("followers had {} connections", self.follower_connections));

@@ -28,12 +28,12 @@ const WITHOUT_MEANING: [(&str, &[&str]); 7] = [
 const NO_SEGMENT: &[&str] =
     &["shm-key", "shm-backend", "shm-directory", "shm-owner", "shm-allow-group-write"];
 
-const SHORT: &str = "`--help` shows all options, and how else they can be set.";
+const SHORT: &str = "`--help` shows all options, and the other ways to set them.";
 const PLACES: &str = "\
-Every option has three places: its flag; an environment variable of the same
-name (--tend-interval, TENDMAP_TEND_INTERVAL; several values with commas in
-between); a line in the file that --config names (tend-interval = \"1s\"). The
-earlier counts before the later.";
+An option can be set in three ways: by its flag; by an environment variable of
+the same name (--tend-interval, TENDMAP_TEND_INTERVAL; several values with commas
+in between); by a line in the file that --config names (tend-interval = \"1s\").
+An earlier way in this list takes precedence over a later one.";
 
 /// The whole command line.
 pub fn definition() -> Command {

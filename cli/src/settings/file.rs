@@ -67,7 +67,7 @@ pub(super) fn parse(text: &str, sections: &[&str]) -> Result<Vec<Entry>, Problem
     let line = |span: Range<usize>| text[..span.start.min(text.len())].matches('\n').count() + 1;
     let table = DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(1, line);
-        (at, format!("no TOML: {}; a line is `key = value`, text in quotes", error.message()))
+        (at, format!("invalid TOML: {}; a line is `key = value`, text in quotes", error.message()))
     })?;
     let mut entries: Vec<Entry> = Vec::new();
     let mut add = |section: Option<&str>, key: &Spanned<_>, value| {
@@ -77,7 +77,7 @@ pub(super) fn parse(text: &str, sections: &[&str]) -> Result<Vec<Entry>, Problem
         if let Some(earlier) = entries.iter().find(same) {
             let (first, second) = (earlier.line.min(entry.line), earlier.line.max(entry.line));
             let name = &entry.name;
-            return Err((second, format!("{name} is set in line {first} already; remove one")));
+            return Err((second, format!("{name} is already set in line {first}; remove one")));
         }
         entries.push(entry);
         Ok(())
@@ -87,7 +87,7 @@ pub(super) fn parse(text: &str, sections: &[&str]) -> Result<Vec<Entry>, Problem
             DeValue::Table(_) if !sections.contains(&&**key.get_ref()) => {
                 let (name, known) = (key.get_ref(), sections.join(", "));
                 let problem =
-                    format!("unknown section [{name}]; a section is called as a command: {known}");
+                    format!("unknown section [{name}]; a section has the name of a command: {known}");
                 return Err((line(key.span()), problem));
             }
             DeValue::Table(section) => {
@@ -178,7 +178,7 @@ mod tests {
     fn what_can_not_be_read_names_its_line() {
         for (text, line, what) in [
             ("host = [\"a\"]\ntend-interval = 1s\n", 2, "no TOML"),
-            ("a = 1\na = 2\n", 2, "no TOML: duplicate key"),
+            ("a = 1\na = 2\n", 2, "invalid TOML: duplicate key"),
             ("tend-interval = \"1s\"\n\ntend_interval = \"2s\"\n", 3, "in line 1 already"),
             ("\n[tend]\nhost = {a = 1}\n", 3, "host is a TOML table"),
             ("[sim]\nnodes = 1\n\n[tend]\nwait = true\n[sim.more]\n", 6, "more is a TOML table"),

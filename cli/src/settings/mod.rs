@@ -314,7 +314,7 @@ fn checked(
         if name == "password" {
             if mode & 0o004 != 0 {
                 return fail(format!(
-                    "there is a password, but its mode {mode:04o} lets other users read it; `chmod 600 {shown}`"
+                    "it holds a password, but its mode {mode:04o} lets other users read it; `chmod 600 {shown}`"
                 ));
             }
             if mode & 0o040 != 0 {

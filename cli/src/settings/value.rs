@@ -34,7 +34,7 @@ fn reason(error: &clap::Error) -> String {
     }
     match error.get(ContextKind::ValidValue) {
         Some(valid) => format!("wanted one of {valid}"),
-        None => "not a value that it takes".to_owned(),
+        None => "not a valid value".to_owned(),
     }
 }
 

@@ -61,7 +61,7 @@ fn read(file: Option<&Path>) -> Result<(Placed<Args>, Origins), String> {
     // Opening a pipe would wait for a writer, and what was read from it is gone.
     if let Some(path) = file.filter(|path| path.exists() && !path.is_file()) {
         let shown = Printable(path.display());
-        return Err(format!("{shown} is no regular file: it can be read only once; restart"));
+        return Err(format!("{shown} is not a regular file, so it can be read only once; restart"));
     }
     match settings::load() {
         Ok(Settings { cli: Cli { command: Command::Tend(args) }, origins }) => Ok((*args, origins)),

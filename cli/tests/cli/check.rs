@@ -91,11 +91,11 @@ fn what_is_not_well_is_told_with_code_1() {
     assert_eq!(answer.code(), 1);
     let told = problems(&answer);
     let node = &sim.status().unwrap().nodes[1].node;
-    let wanted = format!("node {node} tells the address 127.0.0.1:1 ");
+    let wanted = format!("node {node} reports the address 127.0.0.1:1 ");
     assert!(told.iter().any(|told| told.starts_with(&wanted)), "{told:?}");
     assert!(told.iter().all(|told| told.contains("access-address")), "{told:?}");
     let text = check(&place, &hosts(&sim), &[]).stdout();
-    assert!(text.contains("PROBLEM: ") && text.contains("not all is well"), "{text}");
+    assert!(text.contains("PROBLEM: ") && text.contains("with problems"), "{text}");
 
     // An address at which another node answers.
     let other = hosts(&sim)[0].clone();

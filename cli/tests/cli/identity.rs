@@ -95,7 +95,7 @@ fn h51_clusters_of_one_name_or_none_are_told_apart_by_their_nodes() {
         let mut owner = place.tend(&first, &[]);
         let (code, text) = second(&place, &hosts(&other));
         assert_eq!(code, 6, "{text}");
-        assert!(text.contains("but the hosts lead to"), "{text}");
+        assert!(text.contains("but the hosts are of"), "{text}");
         assert_eq!(owner.interrupt(), 0);
     }
 }

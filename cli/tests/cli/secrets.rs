@@ -180,7 +180,7 @@ fn h117_settings_may_come_through_a_pipe_but_only_once() {
     // It would wait for another writer, and hear no signal meanwhile.
     tend.signal(Signal::HUP);
     let failed = tend.until("reload_failed");
-    assert!(failed["error"].as_str().unwrap().contains("no regular file"), "{failed}");
+    assert!(failed["error"].as_str().unwrap().contains("not a regular file"), "{failed}");
     assert_eq!(tend.interrupt(), 0);
     let endless = check(&place, Path::new("/dev/zero"), &[]);
     assert!(endless.code() == 2 && endless.stderr().contains("1 MiB"), "{}", endless.stderr());

@@ -92,7 +92,7 @@ fn a_bad_file_is_an_error_that_names_file_line_and_key() {
         ("host = [\"127.0.0.1:1\"]\ntend_intervall = \"1s\"\n", 2, "did you mean tend-interval?"),
         ("colour = \"red\"\n", 1, "unknown key colour; the keys are the long flags"),
         ("config = \"x\"\n", 1, "unknown key config"),
-        ("[colours]\nred = 1\n", 1, "unknown section [colours]; a section is called as a command"),
+        ("[colours]\nred = 1\n", 1, "unknown section [colours]; a section has the name of a command"),
         ("[rm]\nforc = true\n", 2, "unknown key forc; did you mean force?"),
         ("[sim]\nnodes = \"many\"\n", 2, "nodes is \"many\""),
         (
@@ -112,7 +112,7 @@ fn a_bad_file_is_an_error_that_names_file_line_and_key() {
         ("use-shm = \"perhaps\"\n", 1, "use-shm is \"perhaps\""),
         ("checksums = \"perhaps\"\n", 1, "checksums is \"perhaps\""),
         ("shm-key = [1, 2]\n", 1, "shm-key takes one value, not a list"),
-        ("shm-key = 1\nshm_key = 2\n", 2, "shm-key is set in line 1 already"),
+        ("shm-key = 1\nshm_key = 2\n", 2, "shm-key is already set in line 1"),
         ("[tend]\nhost = {a = 1}\n", 2, "host is a TOML table"),
         ("host = 127.0.0.1:1\n", 1, "no TOML"),
         ("log = \"loud\"\n", 1, "wanted error, warn"),

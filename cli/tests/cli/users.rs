@@ -143,7 +143,7 @@ fn h84_users_are_named_in_flags_environment_and_file() {
         status(&[], Some("no-such-user")),
     ] {
         assert_eq!(code, 2, "{text}");
-        assert!(text.contains("\"no-such-user\" is no user of this host"), "{text}");
+        assert!(text.contains("unknown user \"no-such-user\""), "{text}");
     }
 }
 

@@ -121,6 +121,6 @@ fn in_one_process(place: &Place, args: &Args, length: Duration) -> Result<Summar
 fn own(place: &Place, shape: Shape) -> Result<Ownership, Failure> {
     match create(place, 1, shape.capacity(), None)? {
         Created::Owner(ownership) => Ok(*ownership),
-        Created::Exists => Err(Failure::Failed("somebody else is in the bench's directory".into())),
+        Created::Exists => Err(Failure::Failed("the bench's directory is in use".into())),
     }
 }

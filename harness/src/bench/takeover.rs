@@ -108,7 +108,7 @@ impl Group {
         let head = segment.head();
         let pid = load_owner(segment.mapping().owner(OwnerWord::Pid), head);
         let owner = self.processes.iter().position(|process| Some(process.pid().into()) == pid);
-        let owner = owner.ok_or_else(|| Failure::Failed("somebody else owns the bench".into()))?;
+        let owner = owner.ok_or_else(|| Failure::Failed("another process owns the segment of the bench".into()))?;
         Ok((owner, head.term()))
     }
 
@@ -145,7 +145,7 @@ impl Group {
 
 fn check(since: Instant) -> Result<(), Failure> {
     if since.elapsed() > PATIENCE {
-        return Err(Failure::Failed(format!("nobody has taken over in {PATIENCE:?}")));
+        return Err(Failure::Failed(format!("no process has taken over in {PATIENCE:?}")));
     }
     Ok(())
 }

@@ -109,7 +109,7 @@ impl Summary {
     /// What the system says.
     pub fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         let kills = format!(
-            "{}, {} of them owners amid a publication, {} amid the segment's growth",
+            "{}, {} of them owners during a publication, {} during the segment's growth",
             grouped(self.kills),
             grouped(self.kill_points),
             grouped(self.growth_kill_points)
@@ -179,7 +179,7 @@ impl Summary {
             wrong.push("nothing was checked".to_owned());
         }
         if self.ownerless {
-            wrong.push("nobody owned at the end of a season".to_owned());
+            wrong.push("no process was the owner at the end of a season".to_owned());
         }
         if wrong.is_empty() { Ok(()) } else { Err(Failure::Failed(wrong.join("; "))) }
     }

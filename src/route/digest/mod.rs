@@ -174,7 +174,7 @@ pub enum DigestError {
         found: usize,
     },
     /// A character that is no hexadecimal digit.
-    #[error("digest with no hexadecimal digit at byte {at}; wanted 40 of them")]
+    #[error("digest with an invalid character at byte {at}; wanted 40 hexadecimal digits")]
     Digit {
         /// Where it stands, counted in bytes from 0.
         at: usize,

@@ -45,7 +45,7 @@ pub fn take(
             let wanted = LONGEST_OF_A_STRANGER;
             let found = geometry.total_bytes();
             Err(io::Error::other(format!(
-                "another user's file of {found} bytes; one of at most {wanted} is read"
+                "another user's file has {found} bytes; wanted at most {wanted}"
             )))
         }
         Part::Whole => whole(file, geometry),

@@ -47,17 +47,17 @@ impl<T: Transport> AerospikeSource<T> {
             } else if is_moving {
                 continue;
             } else if node.gone && node.failures + 1 >= MAX_FAILURES {
-                "it does not answer any more"
+                "it no longer answers"
             } else if node.gone
                 && (!node.replaced || unlisted || !by_others || taken.contains(&node.address))
             {
                 "another node answers at its address"
             } else if nobody_lists && node.failed && node.failures + 1 >= MAX_FAILURES {
-                "it does not answer any more"
+                "it no longer answers"
             } else if unlisted && node.failed {
-                "it does not answer and no node lists it any more"
+                "it does not answer and no node lists it"
             } else if unlisted && idle() {
-                "no node lists it any more and it holds nothing"
+                "no node lists it and it holds nothing"
             } else {
                 continue;
             };

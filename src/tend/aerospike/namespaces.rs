@@ -75,7 +75,7 @@ impl<T: Transport> AerospikeSource<T> {
             turn.event(TendEvent::NamespaceRemoved { name });
         }
         for name in rebuilt {
-            tracing::warn!(namespace = %name, "every node claims lower regimes: the namespace was rebuilt");
+            tracing::warn!(namespace = %name, "all nodes claim lower regimes: the namespace was rebuilt");
             if let Some(watch) = self.watch.get_mut(&name) {
                 watch.lower = 0;
             }

@@ -160,7 +160,7 @@ impl NodeState {
     pub(super) fn unlocated(id: NodeId, slot: Slot, address: SocketAddr) -> NodeState {
         NodeState {
             located: false,
-            last_error: "no server has told yet where it takes logins".into(),
+            last_error: "no server has reported yet where it accepts logins".into(),
             last_error_ms: boottime_ms(),
             ..NodeState::new(id, slot, address)
         }

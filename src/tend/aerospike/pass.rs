@@ -174,7 +174,7 @@ impl<T: Transport> AerospikeSource<T> {
                 ControlFlow::Continue(())
             })?;
         }
-        let lost = || Err(AskError::Broken("the ask was given up".into()));
+        let lost = || Err(AskError::Broken("the request was abandoned".into()));
         self.answers += answers.iter().flatten().filter(|answer| answer.is_ok()).count();
         let mut left = vec![0; sent.len()];
         place.iter().for_each(|&at| left[at] += 1);

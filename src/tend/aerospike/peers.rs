@@ -157,7 +157,7 @@ impl<T: Transport> AerospikeSource<T> {
     fn list_unread(&mut self, index: usize, why: &str) {
         let node = &mut self.nodes[index];
         let place = node.secure.unwrap_or(node.address);
-        node.note(format!("no peers from {place}, where it takes logins: {why}"));
+        node.note(format!("no peers from {place}, where it accepts logins: {why}"));
         node.generations.peers = None;
         self.conditions.add(Condition::UnreadNodes, 1);
     }

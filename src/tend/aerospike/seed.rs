@@ -127,7 +127,7 @@ impl<T: Transport> AerospikeSource<T> {
         }
         let group = [Group { id: Some(secure.id), addresses }];
         let outcome = self.validate(turn, pass, &group, false)?.pop().unwrap_or_default();
-        let none = || Invalid::Unreachable("the server tells no clear address".into());
+        let none = || Invalid::Unreachable("the server reports no plaintext address".into());
         Ok(match outcome.good {
             // Its peers are at their TLS addresses, as it said over TLS: what comes
             // in clear names nobody to whom a login is sent.

@@ -21,7 +21,7 @@ pub struct Survey {
     /// The servers' setting that advertises the addresses that are used, in the
     /// `network.service` stanza.
     pub setting: &'static str,
-    /// Whether the servers want a login; `None` = none was reached.
+    /// Whether the servers require a login; `None` = none was reached.
     pub security: Option<bool>,
     /// What a pass of the tender found; empty if it failed.
     pub map: ClusterMap,
@@ -222,7 +222,7 @@ fn hint_at_ports(
                 Err(_) => None,
             };
             if let Some(ports) = ports {
-                let hint = "clear text is spoken there, and TLS is on: use the node's TLS port";
+                let hint = "the server speaks plaintext there, but TLS is on: use the node's TLS port";
                 hints.insert(address, format!("{hint}{ports}, or turn TLS off"));
             }
         }
@@ -301,7 +301,7 @@ fn ask_each<T: Transport>(
         })?;
     }
     for &address in addresses {
-        let lost = || Err(AskError::Broken("the ask was given up".into()));
+        let lost = || Err(AskError::Broken("the request was abandoned".into()));
         answers.entry(address).or_insert_with(lost);
     }
     Ok(answers)

@@ -34,7 +34,7 @@ impl Connector {
     pub(crate) fn begin(&mut self, name: &str) -> Result<ClientConnection, String> {
         self.renew();
         let server = ServerName::try_from(name.to_owned()).map_err(|_| {
-            format!("{name:?} is no name that a certificate bears; set its TLS name")
+            format!("{name:?} is not a valid server name for a certificate; set its TLS name")
         })?;
         ClientConnection::new(self.ready.clone(), server).map_err(|error| words(&error))
     }
@@ -49,11 +49,11 @@ impl Connector {
         self.stamps = found;
         match load(&self.files) {
             Ok(ready) => {
-                tracing::info!("TLS files have changed and were read again");
+                tracing::info!("TLS files have changed; loaded them again");
                 self.ready = ready;
             }
             Err(error) => {
-                tracing::warn!(%error, "TLS files have changed and are no good; the earlier ones stay in use");
+                tracing::warn!(%error, "TLS files have changed but are invalid; the earlier ones stay in use");
             }
         }
     }

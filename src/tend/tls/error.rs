@@ -32,7 +32,7 @@ pub enum TlsError {
         wanted: &'static str,
     },
     /// A certificate without a key, or a key without a certificate.
-    #[error("{found} is set and {missing} is not; give both, or none")]
+    #[error("{found} is set but {missing} is not; set both, or neither")]
     Half {
         /// The setting that is there.
         found: &'static str,

@@ -24,7 +24,7 @@ pub(crate) fn certificates(
     let content = |problem: String| TlsError::Content { what, path: path.into(), problem, wanted };
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match found {
-        Ok(found) if found.is_empty() => Err(content("no certificate in it".into())),
+        Ok(found) if found.is_empty() => Err(content("it holds no certificate".into())),
         Ok(found) => Ok(found),
         Err(error) => Err(content(shown(&error))),
     }
@@ -36,7 +36,7 @@ pub(crate) fn key(what: &'static str, path: &Path) -> Result<PrivateKeyDer<'stat
     let bytes = Zeroizing::new(read(what, path)?);
     PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
         let problem = match error {
-            pem::Error::NoItemsFound => "no such key in it".into(),
+            pem::Error::NoItemsFound => "it holds no such key".into(),
             other => shown(&other),
         };
         TlsError::Content { what, path: path.into(), problem, wanted }
@@ -48,7 +48,7 @@ fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
     // Its length first: a device or a pipe would never end.
     let found = fs::metadata(path).map_err(|error| failed(error.to_string()))?;
     if !found.is_file() || found.len() > MAX_FILE {
-        return Err(failed("no regular file of at most 16 MiB".into()));
+        return Err(failed("not a regular file of at most 16 MiB".into()));
     }
     descriptor::read(path).map_err(|error| failed(error.to_string()))
 }
@@ -57,7 +57,7 @@ fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
 fn shown(error: &pem::Error) -> String {
     match error {
         pem::Error::MissingSectionEnd { .. } => "a section without its END line".into(),
-        pem::Error::IllegalSectionStart { .. } => "a BEGIN line that is none".into(),
+        pem::Error::IllegalSectionStart { .. } => "an invalid BEGIN line".into(),
         pem::Error::Base64Decode(_) => "a section that is not base64".into(),
         _ => "no sections that can be read".into(),
     }

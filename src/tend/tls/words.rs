@@ -15,7 +15,7 @@ pub(crate) fn words(error: &Error) -> String {
             format!("the server sends an alert: number {number}")
         }
         Error::AlertReceived(alert) => format!("the server sends an alert: {}", named(alert)),
-        Error::InvalidMessage(what) => format!("the server sends no TLS: {}", named(what)),
+        Error::InvalidMessage(what) => format!("the server does not speak TLS: {}", named(what)),
         Error::InappropriateMessage { got_type, .. } => {
             format!("the server sends an unexpected message: {}", named(got_type))
         }

@@ -200,7 +200,7 @@ impl Connection {
                 return Err(InfoError::Tls.into());
             }
             let bytes = self.input.len();
-            let text = format!("closed by the server after {bytes} bytes of a reply");
+            let text = format!("the server closed the connection after {bytes} bytes of a reply");
             return Err(AskError::Broken(text));
         }
         self.input.extend(&chunk[..received.unwrap_or(0)]);

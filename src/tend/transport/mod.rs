@@ -72,7 +72,7 @@ pub enum AskError {
     #[error(transparent)]
     Login(#[from] LoginError),
     /// The server wants a login, and there are no credentials.
-    #[error("the server wants a login; set user and password")]
+    #[error("the server requires a login; set user and password")]
     LoginWanted,
 }
 

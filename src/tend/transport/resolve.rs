@@ -84,7 +84,7 @@ impl Resolver {
         }
         let waits = !waiting.is_empty();
         let late = || match waits {
-            true => Err(format!("{MAX_LOOKUPS} lookups hang; check the name server")),
+            true => Err(format!("{MAX_LOOKUPS} name lookups hang; check the name server")),
             false => Err(format!("no address within {:?}", self.timeout)),
         };
         Ok(hosts.iter().map(|host| known.get(host).cloned().unwrap_or_else(late)).collect())
@@ -110,7 +110,7 @@ impl Resolver {
         };
         let started = thread::apart("tendmap-resolve", lookup);
         if let Err(error) = started {
-            let why = format!("no thread for a lookup: {}", explain(&error));
+            let why = format!("can't start a thread for a lookup: {}", explain(&error));
             let (count, text) = self.shortage.get_or_insert_default();
             *count += 1;
             text.clone_from(&why);

@@ -208,7 +208,7 @@ fn failure(error: &io::Error) -> AskError {
     }
     if error.kind() == ErrorKind::UnexpectedEof {
         // Only a handshake ends so: amid the bytes of a reply it is told above.
-        let text = "the server closed amid the handshake; check that it speaks TLS at this port";
+        let text = "the server closed the connection during the handshake; check that it speaks TLS at this port";
         return AskError::Tls(text.into());
     }
     AskError::Broken(error.to_string())

@@ -21,7 +21,7 @@ pub struct BadEntry {
 impl fmt::Display for BadEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let BadEntry { what, entry, problem } = self;
-        write!(f, "an entry of {what} is left out: {problem}: \"{entry}\"")
+        write!(f, "skipped an entry of {what}: {problem}: \"{entry}\"")
     }
 }
 

@@ -45,7 +45,7 @@ pub enum InfoError {
     },
     /// What came is TLS, and clear text was wanted.
     #[error(
-        "the server speaks TLS at this port; turn TLS on, or give the port at which it speaks clear text"
+        "the server speaks TLS at this port; turn TLS on, or give its plaintext port"
     )]
     Tls,
     /// The reply's header announces more than any node has to say.

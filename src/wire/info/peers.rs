@@ -152,7 +152,7 @@ impl<'a> Entries<'a> {
             at = next;
         }
         if self.list.last() == Some(&b',') {
-            self.bad.add(WHAT, b"", "nothing stands after the last comma");
+            self.bad.add(WHAT, b"", "nothing follows the last comma");
         }
         (peers, more)
     }

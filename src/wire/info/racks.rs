@@ -37,7 +37,7 @@ pub fn parse_racks(value: &[u8]) -> Racks {
             number.filter(|text| !text.starts_with('+')).and_then(|text| text.parse().ok());
         match number {
             _ if !seen.insert(name) => {
-                found.bad.add("rack-ids", entry, "the namespace is listed before");
+                found.bad.add("rack-ids", entry, "the namespace is listed twice");
             }
             Some(rack) => found.racks.push((name, rack)),
             None => {

@@ -81,7 +81,7 @@ pub fn parse_replicas(value: &[u8], partitions: usize) -> Result<Replicas, Gramm
         let mut cursor = Cursor::at_entry(WHAT, value, at, at + entry.len());
         match claim(&mut cursor, partitions) {
             Ok(claim) if seen.insert(claim.namespace) => found.claims.push(claim),
-            Ok(_) => found.bad.add(WHAT, entry, "the namespace is listed before"),
+            Ok(_) => found.bad.add(WHAT, entry, "the namespace is listed twice"),
             Err(error) => {
                 found.bad.add(WHAT, entry, error.wanted);
                 let name = entry.split(|byte| b":,".contains(byte)).next().unwrap_or_default();

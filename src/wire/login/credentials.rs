@@ -49,7 +49,7 @@ impl AuthMode {
     pub(crate) fn otherwise(self) -> &'static str {
         match self {
             AuthMode::Pki => " with certfile and keyfile",
-            _ => ", or use EXTERNAL_INSECURE where the way to the servers can be trusted",
+            _ => ", or use EXTERNAL_INSECURE where the network to the servers can be trusted",
         }
     }
 }
@@ -62,7 +62,7 @@ impl fmt::Display for AuthMode {
 
 /// Text that names no way to log in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no auth_mode; wanted INTERNAL, EXTERNAL, EXTERNAL_INSECURE or PKI")]
+#[error("invalid auth_mode {text:?}; wanted INTERNAL, EXTERNAL, EXTERNAL_INSECURE or PKI")]
 pub struct AuthModeError {
     text: String,
 }

@@ -17,13 +17,13 @@ pub enum LoginError {
         kind: u8,
     },
     /// The answer's header announces more than a session is.
-    #[error("an answer of {found} bytes to a login; wanted {FIXED} to {MAX_LOGIN_REPLY}")]
+    #[error("a login reply of {found} bytes; wanted {FIXED} to {MAX_LOGIN_REPLY}")]
     Length {
         /// The length announced.
         found: u64,
     },
     /// A field of the answer goes past its end, or bytes follow the last.
-    #[error("the answer to a login ends amid its fields, or after them: at byte {at} of {length}")]
+    #[error("truncated login reply, or trailing bytes, at byte {at} of {length}")]
     Fields {
         /// Where it goes wrong.
         at: usize,
@@ -31,7 +31,7 @@ pub enum LoginError {
         length: usize,
     },
     /// The server takes the user but gives no token.
-    #[error("the server took the login but gave no session token; wanted one")]
+    #[error("the server accepted the login but sent no session token; wanted one")]
     NoToken,
     /// The lifetime of the token is none.
     #[error("the session token's lifetime has {found} bytes; wanted 4")]
@@ -41,7 +41,7 @@ pub enum LoginError {
     },
     /// Too many logins went to the server in a short time.
     #[error(
-        "{count} logins at this server in a short time, and it gives no session that lasts; the next one in {seconds} s"
+        "{count} logins at this server in a short time, none of which gave a lasting session; the next login is in {seconds} s"
     )]
     TooMany {
         /// How many.
@@ -83,7 +83,7 @@ impl fmt::Display for Refusal {
             63 => ("the password has expired", "have it changed"),
             64 => ("a forbidden password", "have it changed"),
             65 => ("wrong user or password", "check user, password and auth_mode"),
-            66 => ("the session has expired", "log in anew"),
+            66 => ("the session has expired", "log in again"),
             80 => ("not logged in", "set user and password"),
             81 => ("the user has no right to it", "grant the user a role"),
             82 => ("this host's address is not on the user's list", "have it added"),

@@ -93,9 +93,9 @@ static void bad_arguments(tendmap_client *client)
     CHECK(route.sequence == 0);
 
     /* Handles of another kind. */
-    FAILS(TENDMAP_ERROR_ARGUMENT, "the handle is no tendmap_router",
+    FAILS(TENDMAP_ERROR_ARGUMENT, "the handle is not a tendmap_router",
           tendmap_route_integer((tendmap_router *)(void *)client, test, "s", 1, 0, &route));
-    FAILS(TENDMAP_ERROR_ARGUMENT, "the handle is no tendmap_client",
+    FAILS(TENDMAP_ERROR_ARGUMENT, "the handle is not a tendmap_client",
           tendmap_close((tendmap_client *)(void *)router));
     FAILS(TENDMAP_ERROR_ARGUMENT, "null instead of a tendmap_router",
           tendmap_route_integer(NULL, test, "s", 1, 0, &route));

@@ -39,7 +39,7 @@ int main(int argc, char **argv) {
         CHECK(tendmap_client_role(client) == TENDMAP_ROLE_CLOSED);
         char *event = NULL;
         CHECK(tendmap_client_next_event(client, &event) == 0);
-        CHECK(event != NULL && strstr(event, "only reads what it has inherited") != NULL);
+        CHECK(event != NULL && strstr(event, "only reads the map that it has inherited") != NULL);
         tendmap_string_free(event);
         tendmap_router_free(router);
         CHECK(tendmap_close(client) == 0);
