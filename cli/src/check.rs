@@ -43,7 +43,8 @@ impl Turn for Heard {
                 self.0.push(format!("node {id} gives a reply that can't be used: {error}"));
             }
             TendEvent::BadEntry { id, what, entry, problem } => {
-                let told = format!("node {id} reports an invalid entry of {what}, which is skipped");
+                let told =
+                    format!("node {id} reports an invalid entry of {what}, which is skipped");
                 self.0.push(format!("{told}: {problem}: \"{entry}\""));
             }
             TendEvent::NoAlternateAddress { id, setting } => {

@@ -39,7 +39,9 @@ impl Status {
         let goes_on =
             self.abdicated && self.heartbeat_age.is_some_and(|age| age <= self.patience());
         if !self.owner_alive && !goes_on {
-            wrong.push("there is no live owner: start a process that connects with this key".to_owned());
+            wrong.push(
+                "there is no live owner: start a process that connects with this key".to_owned(),
+            );
         }
         if self.abdicated {
             wrong.push("the owner can't reach the cluster and is giving up ownership".to_owned());

@@ -47,7 +47,12 @@ pub(super) fn log(event: &Event) {
         Event::NoRoom { error } => log!(warn, ?error, "can't create a larger segment"),
         Event::CapacityIgnored { what } => log!(warn, ?what, "other capacities are ignored"),
         Event::ReadOnly { segment, reason } => {
-            log!(info, ?segment, ?reason, "this process may only read the segment; it can't become owner");
+            log!(
+                info,
+                ?segment,
+                ?reason,
+                "this process may only read the segment; it can't become owner"
+            );
         }
         Event::SecretExposed { path, mode } => {
             let mode = format!("{mode:04o}");

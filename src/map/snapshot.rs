@@ -214,8 +214,9 @@ impl FrameCopy {
             let address = address_of(word.family()?, ip, port.port());
             Some(Node { id, address, tls_name })
         };
-        let node = node()
-            .ok_or_else(|| corrupt(format!("slot {} holds an invalid node record", slot.index())))?;
+        let node = node().ok_or_else(|| {
+            corrupt(format!("slot {} holds an invalid node record", slot.index()))
+        })?;
         Ok((word.incarnation(), Some(node)))
     }
 

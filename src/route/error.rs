@@ -8,7 +8,9 @@ use crate::text::{Printable, Quoted};
 #[non_exhaustive]
 pub enum RouteError {
     /// Nothing was published in the segment yet.
-    #[error("no map has been published yet; wait for the owner's first tend (see `tendmap status`)")]
+    #[error(
+        "no map has been published yet; wait for the owner's first tend (see `tendmap status`)"
+    )]
     NoMap,
     /// The map has no node at all.
     #[error(

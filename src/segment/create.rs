@@ -189,9 +189,9 @@ fn fill(memory: &WriteMapping, inherited: Option<&Carryover<'_>>) -> io::Result<
     // One checksum is cheap, and whoever checks them misses no publication.
     image.seal(inherited.table_generation + 1, true, &mut publisher);
     let frame = memory.frame(publisher.next_frame());
-    publisher
-        .publish(memory.head(), frame, image.spans())
-        .map_err(|error| io::Error::other(format!("another process changed a new segment: {error}")))?;
+    publisher.publish(memory.head(), frame, image.spans()).map_err(|error| {
+        io::Error::other(format!("another process changed a new segment: {error}"))
+    })?;
     Ok(())
 }
 

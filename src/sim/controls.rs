@@ -274,7 +274,9 @@ impl Sim {
     pub fn set_tls(&self, tls: super::SimTls) -> Result<(), SimError> {
         self.try_call(move |engine| {
             if engine.tls.is_none() {
-                return Err(SimError::Tls { problem: "they were started without TLS; start a new simulated cluster".into() });
+                return Err(SimError::Tls {
+                    problem: "they were started without TLS; start a new simulated cluster".into(),
+                });
             }
             engine.tls = Some(tls.load()?);
             engine.cluster.config.tls = Some(tls);

@@ -94,7 +94,8 @@ impl Made {
         match self.client(config, connect) {
             Err(error @ (ConnectError::Segment(_) | ConnectError::Thread(_))) => {
                 if again.is_none() {
-                    let error = format!("this process only reads the map that it has inherited: {error}");
+                    let error =
+                        format!("this process only reads the map that it has inherited: {error}");
                     self.events.observer().tell(&Event::Trouble { error });
                 }
                 *again = Some(Instant::now() + AGAIN);

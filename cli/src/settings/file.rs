@@ -86,8 +86,9 @@ pub(super) fn parse(text: &str, sections: &[&str]) -> Result<Vec<Entry>, Problem
         match value.get_ref() {
             DeValue::Table(_) if !sections.contains(&&**key.get_ref()) => {
                 let (name, known) = (key.get_ref(), sections.join(", "));
-                let problem =
-                    format!("unknown section [{name}]; a section has the name of a command: {known}");
+                let problem = format!(
+                    "unknown section [{name}]; a section has the name of a command: {known}"
+                );
                 return Err((line(key.span()), problem));
             }
             DeValue::Table(section) => {

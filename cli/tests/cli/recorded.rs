@@ -187,7 +187,8 @@ fn a_recorded_reply_that_is_cut_short_is_told_with_code_1() {
         (&json!(true), &3)
     );
     let problem = found["problems"][0].as_str().unwrap();
-    let wanted = "node BB9000000003200 reports an invalid entry of replicas, which is skipped: base64 ";
+    let wanted =
+        "node BB9000000003200 reports an invalid entry of replicas, which is skipped: base64 ";
     assert!(problem.starts_with(wanted), "{problem}");
 }
 

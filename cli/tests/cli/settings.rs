@@ -92,7 +92,11 @@ fn a_bad_file_is_an_error_that_names_file_line_and_key() {
         ("host = [\"127.0.0.1:1\"]\ntend_intervall = \"1s\"\n", 2, "did you mean tend-interval?"),
         ("colour = \"red\"\n", 1, "unknown key colour; the keys are the long flags"),
         ("config = \"x\"\n", 1, "unknown key config"),
-        ("[colours]\nred = 1\n", 1, "unknown section [colours]; a section has the name of a command"),
+        (
+            "[colours]\nred = 1\n",
+            1,
+            "unknown section [colours]; a section has the name of a command",
+        ),
         ("[rm]\nforc = true\n", 2, "unknown key forc; did you mean force?"),
         ("[sim]\nnodes = \"many\"\n", 2, "nodes is \"many\""),
         (

@@ -108,7 +108,9 @@ impl Group {
         let head = segment.head();
         let pid = load_owner(segment.mapping().owner(OwnerWord::Pid), head);
         let owner = self.processes.iter().position(|process| Some(process.pid().into()) == pid);
-        let owner = owner.ok_or_else(|| Failure::Failed("another process owns the segment of the bench".into()))?;
+        let owner = owner.ok_or_else(|| {
+            Failure::Failed("another process owns the segment of the bench".into())
+        })?;
         Ok((owner, head.term()))
     }
 

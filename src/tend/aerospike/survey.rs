@@ -222,7 +222,8 @@ fn hint_at_ports(
                 Err(_) => None,
             };
             if let Some(ports) = ports {
-                let hint = "the server speaks plaintext there, but TLS is on: use the node's TLS port";
+                let hint =
+                    "the server speaks plaintext there, but TLS is on: use the node's TLS port";
                 hints.insert(address, format!("{hint}{ports}, or turn TLS off"));
             }
         }

@@ -41,7 +41,9 @@ pub(super) fn explain(error: &io::Error, to: Option<SocketAddr>) -> AskError {
     let advice = match Errno::from_io_error(error) {
         Some(Errno::MFILE) => "raise the limit of this process (ulimit -n)",
         Some(Errno::NFILE) => "raise the limit of this machine (sysctl fs.file-max)",
-        Some(Errno::NOMEM | Errno::NOBUFS) => "this machine, or one of its limits, has no memory left",
+        Some(Errno::NOMEM | Errno::NOBUFS) => {
+            "this machine, or one of its limits, has no memory left"
+        }
         Some(Errno::AGAIN) => "every local port is in use",
         // Over IPv6 it also says that there is no such network.
         Some(Errno::ADDRNOTAVAIL) if to.is_some_and(|to| to.is_ipv4()) => {

@@ -44,9 +44,7 @@ pub enum InfoError {
         kind: u8,
     },
     /// What came is TLS, and clear text was wanted.
-    #[error(
-        "the server speaks TLS at this port; turn TLS on, or give its plaintext port"
-    )]
+    #[error("the server speaks TLS at this port; turn TLS on, or give its plaintext port")]
     Tls,
     /// The reply's header announces more than any node has to say.
     #[error("a reply of {found} bytes; wanted at most {MAX_REPLY}")]
