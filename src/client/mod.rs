@@ -43,6 +43,8 @@ mod pace;
 
 mod reader;
 #[cfg(feature = "tend")]
+mod settings;
+#[cfg(feature = "tend")]
 mod shared;
 #[cfg(feature = "tend")]
 mod standby;
@@ -58,4 +60,6 @@ pub use error::ConnectError;
 pub use event::{Event, Level, Observer, Role};
 pub use health::Verdict;
 pub use reader::Reader;
+#[cfg(feature = "tend")]
+pub use settings::{DurationError, Group, Kind, SETTINGS, Setting, SettingError, parse_duration};
 pub use status::{ConditionStatus, DepartedNode, NamespaceStatus, NodeStatus, Status, StatusError};

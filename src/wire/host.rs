@@ -34,7 +34,7 @@ pub struct Host {
 )]
 pub struct HostError {
     text: String,
-    problem: &'static str,
+    pub(crate) problem: &'static str,
 }
 
 /// What is wrong with a port.

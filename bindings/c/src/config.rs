@@ -3,7 +3,6 @@
 use core::ffi::{c_char, c_int};
 
 use tendmap::client::Config as Settings;
-use tendmap_bindings::set;
 
 use crate::error::{guard, guard_pointer};
 use crate::handle::{Body, Shell};
@@ -27,7 +26,7 @@ pub unsafe extern "C" fn tendmap_config_new(hosts: *const c_char) -> *mut Shell<
         let mut settings = Settings::new(Vec::new());
         settings.use_shm = true;
         // SAFETY: a text or null, says the documentation.
-        set(&mut settings, "hosts", unsafe { text("hosts", hosts)? })?;
+        settings.set("hosts", unsafe { text("hosts", hosts)? })?;
         Ok(Shell::open(Config(settings)))
     })
 }
@@ -87,7 +86,7 @@ pub unsafe extern "C" fn tendmap_config_set(
         // SAFETY: a handle that one thread at a time uses, says the
         // documentation.
         let config = unsafe { &mut *Shell::body(config)? };
-        Ok(set(&mut config.0, name, value)?)
+        Ok(config.0.set(name, value)?)
     })
 }
 

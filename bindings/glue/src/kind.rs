@@ -1,12 +1,10 @@
 //! Every error as one kind and one text, for languages without Rust's enums.
 
-use tendmap::client::{ConfigError, ConnectError, StatusError};
+use tendmap::client::{ConfigError, ConnectError, SettingError, StatusError};
 use tendmap::internals::text::Printable;
 use tendmap::map::SnapshotError;
 use tendmap::route::{DigestError, RouteError};
 use tendmap::segment::SegmentError;
-
-use crate::settings::SettingError;
 
 /// What went wrong, roughly. The numbers are part of the C ABI: they are never
 /// given another meaning.

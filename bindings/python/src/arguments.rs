@@ -1,11 +1,12 @@
 //! Arguments that are numbers, flags, texts and durations, with errors that name
 //! them.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyString};
+use tendmap::client::parse_duration;
 
 use crate::errors::{out_of_range, reworded, utf8, wrong_type, wrong_value};
 use crate::keys::kind_of;
@@ -71,13 +72,11 @@ pub fn deadline(what: &str, found: Option<&Bound<'_, PyAny>>) -> PyResult<Option
         true => "1e30".into(),
         false => crate::settings::text(what, found)?,
     };
-    let seconds = tendmap_bindings::seconds(&given).filter(|seconds| seconds.is_finite());
-    match seconds {
+    match parse_duration(&given) {
         // Longer than any clock goes is for ever.
-        Some(seconds) if seconds >= 0.0 => Ok(Duration::try_from_secs_f64(seconds)
-            .ok()
-            .and_then(|timeout| Instant::now().checked_add(timeout))),
-        _ => {
+        Ok(timeout) => Ok(Instant::now().checked_add(timeout)),
+        Err(error) if error.too_long => Ok(None),
+        Err(_) => {
             let found = found.repr().map_or_else(|_| "that large".into(), |text| text.to_string());
             Err(wrong_value(py, format!("{what} is {found}; {wanted}")))
         }

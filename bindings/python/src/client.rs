@@ -69,7 +69,7 @@ impl Client {
     ) -> PyResult<()> {
         let text = settings::text(name, value)?;
         let mut read = self.connection.config.clone();
-        tendmap_bindings::set(&mut read, name, &text).map_err(|failure| raise(py, failure))?;
+        read.set(name, &text).map_err(|failure| raise(py, failure))?;
         self.known(py)?;
         let session = self.connection.session(py)?;
         // The interpreter's lock is kept: no child is forked in the middle.

@@ -5,9 +5,9 @@ use pyo3::prelude::*;
 use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple,
 };
-use tendmap::client::{Config, ConnectError};
+use tendmap::client::{Config, ConnectError, Setting};
 use tendmap::wire::login::SecretString;
-use tendmap_bindings::{Failure, Kind, set};
+use tendmap_bindings::{Failure, Kind};
 
 use crate::arguments::{number, text as word};
 use crate::errors::{raise, reworded, utf8, wrong_type};
@@ -45,12 +45,12 @@ impl Settings {
     pub fn config(&self, py: Python<'_>) -> PyResult<Config> {
         let mut config = Config::new(Vec::new());
         config.use_shm = true;
-        set(&mut config, "hosts", &self.hosts).map_err(|error| raise(py, error))?;
+        config.set("hosts", &self.hosts).map_err(|error| raise(py, error))?;
         config.password = self.password.clone();
         // Whether there is TLS is said last: arguments have no order.
         let (tls, others) = self.others.iter().partition::<Vec<_>, _>(|(name, _)| name == "tls");
         for (name, value) in others.into_iter().chain(tls) {
-            set(&mut config, name, value).map_err(|error| raise(py, error))?;
+            config.set(name, value).map_err(|error| raise(py, error))?;
         }
         // Now, not at the first use: the mistake is here.
         config.check().map_err(|error| raise(py, ConnectError::from(error)))?;
@@ -241,7 +241,7 @@ pub fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
 /// Whether a setting takes any text, so that a number made into one would not
 /// be refused by the table of settings.
 fn is_text(name: &str) -> bool {
-    tendmap_bindings::TEXTS.contains(&name)
+    Setting::find(name).is_some_and(|setting| setting.kind().takes_any_text())
 }
 
 #[cold]

@@ -1,0 +1,214 @@
+//! Values of settings as text: how each type is read and shown.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::duration::{parse_duration, show_duration};
+use crate::segment::{Backend, UserError, parse_users};
+use crate::wire::Host;
+use crate::wire::login::{AuthMode, SecretString};
+
+/// Why a text is not a value: what is wrong with it, if more can be said than
+/// what would be right.
+#[derive(Debug, Default)]
+pub(super) struct Refused(pub Option<String>);
+
+/// A type of values.
+pub(super) trait Value: Sized {
+    /// Reads one.
+    fn read(text: &str) -> Result<Self, Refused>;
+
+    /// Shows one, so that it is read as the same; empty if it is unset.
+    fn show(&self) -> String;
+}
+
+impl Value for bool {
+    fn read(text: &str) -> Result<bool, Refused> {
+        match text {
+            "true" | "1" => Ok(true),
+            "false" | "0" => Ok(false),
+            _ => Err(Refused(None)),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for usize {
+    fn read(text: &str) -> Result<usize, Refused> {
+        text.parse().map_err(|_| Refused(None))
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for Duration {
+    fn read(text: &str) -> Result<Duration, Refused> {
+        let problem = |too_long: bool| too_long.then(|| "longer than can be counted".to_owned());
+        parse_duration(text).map_err(|error| Refused(problem(error.too_long)))
+    }
+
+    fn show(&self) -> String {
+        show_duration(*self)
+    }
+}
+
+impl Value for AuthMode {
+    fn read(text: &str) -> Result<AuthMode, Refused> {
+        text.parse().map_err(|_| Refused(None))
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for Backend {
+    fn read(text: &str) -> Result<Backend, Refused> {
+        text.parse().map_err(|_| Refused(None))
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for PathBuf {
+    fn read(text: &str) -> Result<PathBuf, Refused> {
+        Ok(text.into())
+    }
+
+    fn show(&self) -> String {
+        self.display().to_string()
+    }
+}
+
+impl Value for String {
+    fn read(text: &str) -> Result<String, Refused> {
+        Ok(text.to_owned())
+    }
+
+    fn show(&self) -> String {
+        self.clone()
+    }
+}
+
+impl Value for SecretString {
+    fn read(text: &str) -> Result<SecretString, Refused> {
+        Ok(text.into())
+    }
+
+    /// It is never shown.
+    fn show(&self) -> String {
+        String::new()
+    }
+}
+
+/// Any text sets it, also an empty one.
+impl<T: Value> Value for Option<T> {
+    fn read(text: &str) -> Result<Option<T>, Refused> {
+        T::read(text).map(Some)
+    }
+
+    fn show(&self) -> String {
+        self.as_ref().map_or_else(String::new, Value::show)
+    }
+}
+
+impl Value for Vec<Host> {
+    fn read(text: &str) -> Result<Vec<Host>, Refused> {
+        let problem = |host: &str, error: crate::wire::HostError| {
+            // Of several it is said which one.
+            let which = if text.contains(',') { format!("{host:?}: ") } else { String::new() };
+            Refused(Some(format!("{which}{}", error.problem)))
+        };
+        let hosts = text.split(',').map(str::trim);
+        hosts.map(|host| host.parse().map_err(|error| problem(host, error))).collect()
+    }
+
+    fn show(&self) -> String {
+        joined(self)
+    }
+}
+
+impl Value for Vec<i32> {
+    fn read(text: &str) -> Result<Vec<i32>, Refused> {
+        listed(text).map(|rack| rack.parse().map_err(|_| Refused(None))).collect()
+    }
+
+    fn show(&self) -> String {
+        joined(self)
+    }
+}
+
+impl Value for BTreeMap<String, String> {
+    fn read(text: &str) -> Result<BTreeMap<String, String>, Refused> {
+        let mut pairs = BTreeMap::new();
+        for pair in listed(text) {
+            let (key, value) = pair.split_once('=').ok_or(Refused(None))?;
+            let (key, value) = (key.trim(), value.trim());
+            if key.is_empty() || value.is_empty() || value.contains('=') {
+                return Err(Refused(None));
+            }
+            if pairs.insert(key.to_owned(), value.to_owned()).is_some() {
+                return Err(Refused(Some(format!("{key:?} is there twice"))));
+            }
+        }
+        Ok(pairs)
+    }
+
+    fn show(&self) -> String {
+        joined(self.iter().map(|(key, value)| format!("{key}={value}")))
+    }
+}
+
+/// Reads users of this host.
+pub(super) fn users(text: &str) -> Result<Vec<u32>, Refused> {
+    parse_users(text).map_err(|error| match error {
+        UserError::Unknown { found } if found.is_empty() => Refused(None),
+        UserError::Unknown { found } => Refused(Some(format!("no user {found:?}"))),
+        UserError::Failed { found, problem } => {
+            Refused(Some(format!("can't look up the user {found:?}: {problem}")))
+        }
+    })
+}
+
+/// Reads octal mode bits, also with `0o` before them, as TOML writes them.
+pub(super) fn mode(text: &str) -> Result<u32, Refused> {
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    let valid = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let mode = valid.then(|| u32::from_str_radix(digits, 8).ok()).flatten();
+    mode.ok_or(Refused(None))
+}
+
+/// Values with commas between them.
+pub(super) fn joined(values: impl IntoIterator<Item = impl Display>) -> String {
+    let values: Vec<String> = values.into_iter().map(|value| value.to_string()).collect();
+    values.join(",")
+}
+
+/// What commas separate; of an empty text nothing.
+fn listed(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(move |_| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_are_octal() {
+        for text in ["0640", "640", "0o640"] {
+            assert_eq!(mode(text).unwrap(), 0o640);
+        }
+        for text in ["", "8", "+6", "rw", "0o", "0x1", "-6"] {
+            assert!(mode(text).is_err(), "{text}");
+        }
+    }
+}
