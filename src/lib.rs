@@ -6,21 +6,49 @@
 //! The process that owns the segment tends the cluster (polls its servers) and
 //! publishes; every other process reads, and takes over when the owner is gone.
 //!
+//! A program that connects shares the tending:
+//!
 //! ```no_run
-//! use tendmap::client::Reader;
-//! use tendmap::route::{Policy, Record};
-//! use tendmap::segment::Place;
+//! # #[cfg(feature = "tend")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use tendmap::{Client, Config, Host, Policy, Record};
+//!
+//! let hosts = vec![Host::new("127.0.0.1:3000", Host::DEFAULT_PORT)?];
+//! let client = Client::connect(Config::shared(hosts, 0xA700_0000))?;
+//! let mut router = client.router();
+//! let route = router.route("test", Record::new("users", 42), Policy::Master)?;
+//! println!("ask {} at {}", route.id(), route.address());
+//! client.close();
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "tend"))]
+//! # fn main() {}
+//! ```
+//!
+//! A program that only reads needs neither a thread nor the network:
+//!
+//! ```no_run
+//! use tendmap::{Place, Policy, Reader, Record};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // A process that only reads; `client::Client` may also own and tend.
 //! let reader = Reader::attach(&Place::of_key(0xA700_0000))?;
 //! let mut router = reader.router();
-//! let namespace = router.namespace("test")?;
-//! let route = router.route(namespace, Record::new("users", 42), Policy::Master)?;
+//! let users = router.namespace("test")?; // looked up once
+//! let route = router.route(users, Record::new("users", 42), Policy::Master)?;
 //! println!("ask {} at {}", route.id(), route.address());
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! | --- | --- |
+//! | (none) | [`Reader`], [`Router`], digests |
+//! | `tend` (default) | `Client`: owner or follower, and the tender of Aerospike clusters |
+//! | `tls` (default) | TLS to the servers |
+//! | `json` | statuses and events as JSON |
+//! | `sim` | the simulated cluster |
 //!
 //! # What it guarantees
 //!
@@ -63,6 +91,20 @@
 #![cfg_attr(not(feature = "internals"), allow(dead_code, unused_imports))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+/// A method of a public type that only tests and tools use from outside: public
+/// with the feature `internals`.
+macro_rules! internal {
+    ($(#[$attribute:meta])* fn $($rest:tt)*) => {
+        #[cfg(feature = "internals")]
+        #[doc(hidden)]
+        $(#[$attribute])*
+        pub fn $($rest)*
+        #[cfg(not(feature = "internals"))]
+        $(#[$attribute])*
+        pub(crate) fn $($rest)*
+    };
+}
+
 pub mod client;
 mod clock;
 mod descriptor;
@@ -83,7 +125,19 @@ mod thread;
 #[cfg(feature = "tend")]
 pub mod wire;
 
+#[cfg(feature = "tend")]
+pub use client::{Client, Config, ConfigError, ConnectError, Event, Observer, Role};
+pub use client::{Reader, Status, StatusError};
 pub use layout::WipingAllocator;
+pub use map::{Node, NodeId};
+pub use route::{Attempt, Batch, Digest, Key, Partition, Policy, Record, RouteError, Router};
+pub use segment::{Backend, Place, SegmentError};
+#[cfg(all(feature = "tend", feature = "tls"))]
+pub use tend::tls::TlsConfig;
+#[cfg(feature = "tend")]
+pub use wire::Host;
+#[cfg(feature = "tend")]
+pub use wire::login::{AuthMode, SecretString};
 
 /// Everything below the public surface, for this repository's tests, benchmarks,
 /// fuzzing and tools. It can change in any release.

@@ -137,7 +137,7 @@ pub enum ConfigError {
         /// The invalid replacement.
         to: String,
     },
-    /// The tend interval is shorter than [`MIN_TEND_INTERVAL`], the shortest interval between
+    /// The tend interval is shorter than `MIN_TEND_INTERVAL`, the shortest interval between
     /// publications.
     #[error("tend_interval is {found:?}; wanted at least {MIN_TEND_INTERVAL:?}")]
     TendInterval {

@@ -237,9 +237,11 @@ impl Client {
         self.reader.status()
     }
 
-    /// The segment that is currently read.
-    pub fn segment(&self) -> Arc<Segment> {
-        self.reader.segment()
+    internal! {
+        /// The segment that is currently read.
+        fn segment(&self) -> Arc<Segment> {
+            self.reader.segment()
+        }
     }
 
     /// Sleeps until a publication other than `sequence` is live, at most for `timeout`, and

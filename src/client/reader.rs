@@ -53,10 +53,12 @@ impl Reader {
         Reader { current, racks: Arc::new(PreferredRacks::new(racks)) }
     }
 
-    /// The segment that is read now; its successor, if that one is retired.
-    pub fn segment(&self) -> Arc<Segment> {
-        let segment = self.current.get();
-        self.current.successor(&segment).unwrap_or(segment)
+    internal! {
+        /// The segment that is read now; its successor, if that one is retired.
+        fn segment(&self) -> Arc<Segment> {
+            let segment = self.current.get();
+            self.current.successor(&segment).unwrap_or(segment)
+        }
     }
 
     /// A router without local state, for one thread.

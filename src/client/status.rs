@@ -180,29 +180,31 @@ pub enum StatusError {
 }
 
 impl Status {
-    /// How the segment stands now.
-    ///
-    /// # Errors
-    /// [`StatusError`] if its lock file can't be looked at or its map is
-    /// damaged.
-    pub fn of(segment: &Arc<Segment>) -> Result<Status, StatusError> {
-        let last = match snapshot(segment.mapping()) {
-            Ok(last) => Some(last),
-            Err(SnapshotError::Empty) => None,
-            Err(error) => return Err(error.into()),
-        };
-        let mut alive = matches!(Candidate::look(segment)?, Entry::Held);
-        // Who has just taken over is about to write its words, and is waited for
-        // a little.
-        for _ in 0..PATIENCE {
-            // In what was looked at once nothing comes.
-            if !alive || announced(segment) || segment.is_looked_at() {
-                break;
+    internal! {
+        /// How the segment stands now.
+        ///
+        /// # Errors
+        /// [`StatusError`] if its lock file can't be looked at or its map is
+        /// damaged.
+        fn of(segment: &Arc<Segment>) -> Result<Status, StatusError> {
+            let last = match snapshot(segment.mapping()) {
+                Ok(last) => Some(last),
+                Err(SnapshotError::Empty) => None,
+                Err(error) => return Err(error.into()),
+            };
+            let mut alive = matches!(Candidate::look(segment)?, Entry::Held);
+            // Who has just taken over is about to write its words, and is waited for
+            // a little.
+            for _ in 0..PATIENCE {
+                // In what was looked at once nothing comes.
+                if !alive || announced(segment) || segment.is_looked_at() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+                alive = matches!(Candidate::look(segment)?, Entry::Held);
             }
-            std::thread::sleep(Duration::from_millis(1));
-            alive = matches!(Candidate::look(segment)?, Entry::Held);
+            Ok(Self::assemble(segment, last.as_ref(), alive))
         }
-        Ok(Self::assemble(segment, last.as_ref(), alive))
     }
 
     /// How the newest segment of a place stands now, asked without taking part, as

@@ -25,11 +25,11 @@ pub use namespace::{Namespace, Partitions};
 pub use node::{Node, NodeTable, Slot, TableFull};
 pub use node_health::NodeHealth;
 pub(crate) use records::{REPLICAS_PER_WORD, RoutingWord};
-pub use snapshot::SnapshotError;
+pub use snapshot::{Snapshot, SnapshotError};
 
 /// What the rest of the crate and its tests use beside that.
 pub(crate) mod internals {
     pub use super::extent::{Changes, FrameExtent, NoRoom};
     pub use super::matter::{Departure, Lasting, Matters, Reason};
-    pub use super::snapshot::{Snapshot, Tables, snapshot, tables};
+    pub use super::snapshot::{Tables, snapshot, tables};
 }

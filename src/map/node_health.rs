@@ -36,19 +36,23 @@ impl NodeHealth {
         NodeHealth { last_error_ms: last_error_ms.min(PAYLOAD_MASK), ..self }
     }
 
-    /// The payloads of the record of a node; words beyond them mean nothing.
-    pub fn payloads(&self, id: NodeId) -> Vec<u64> {
-        let text = self.last_error.clone().unwrap_or_default();
-        Note { number: self.failures, at_ms: self.last_error_ms, text }.payloads(id.as_str())
+    internal! {
+        /// The payloads of the record of a node; words beyond them mean nothing.
+        fn payloads(&self, id: NodeId) -> Vec<u64> {
+            let text = self.last_error.clone().unwrap_or_default();
+            Note { number: self.failures, at_ms: self.last_error_ms, text }.payloads(id.as_str())
+        }
     }
 
-    /// What a node's record says; `None` if it is torn, damaged, another
-    /// node's, or not of the present owner.
-    pub fn read(record: &[AtomicU64], head: Head, id: NodeId) -> Option<NodeHealth> {
-        let record = record.get(..record.len().min(frame::HEALTH_WORDS))?;
-        let note = Note::read(record, id.as_str(), |tag| tag == head.term())?;
-        let last_error = (!note.text.is_empty()).then_some(note.text);
-        Some(NodeHealth { failures: note.number, last_error, last_error_ms: note.at_ms })
+    internal! {
+        /// What a node's record says; `None` if it is torn, damaged, another
+        /// node's, or not of the present owner.
+        fn read(record: &[AtomicU64], head: Head, id: NodeId) -> Option<NodeHealth> {
+            let record = record.get(..record.len().min(frame::HEALTH_WORDS))?;
+            let note = Note::read(record, id.as_str(), |tag| tag == head.term())?;
+            let last_error = (!note.text.is_empty()).then_some(note.text);
+            Some(NodeHealth { failures: note.number, last_error, last_error_ms: note.at_ms })
+        }
     }
 }
 

@@ -58,17 +58,19 @@ impl Batch {
         Batch::with_lanes(Lanes::best())
     }
 
-    /// An empty one whose digests are computed in those lanes.
-    pub fn with_lanes(lanes: Lanes) -> Batch {
-        Batch {
-            lanes,
-            digests: Vec::new(),
-            chosen: Vec::new(),
-            order: Vec::new(),
-            ends: Vec::new(),
-            partitions: 1,
-            sequence: 0,
-            missing: None,
+    internal! {
+        /// An empty one whose digests are computed in those lanes.
+        fn with_lanes(lanes: Lanes) -> Batch {
+            Batch {
+                lanes,
+                digests: Vec::new(),
+                chosen: Vec::new(),
+                order: Vec::new(),
+                ends: Vec::new(),
+                partitions: 1,
+                sequence: 0,
+                missing: None,
+            }
         }
     }
 

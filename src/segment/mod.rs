@@ -59,7 +59,7 @@ pub use name::{KeyError, Place, SegmentName, parse_key};
 pub use removal::remove;
 #[cfg(feature = "tend")]
 pub(crate) use removal::{retire_and_unlink_unused, sweep};
-pub use user::{UserError, parse_user, parse_users};
+pub use user::{UserError, parse_users};
 #[cfg(feature = "tend")]
 pub(crate) use watch::Watch;
 
@@ -73,6 +73,7 @@ pub(crate) mod internals {
     pub use super::ownership::{NotPublished, Ownership, OwnershipLost};
     pub use super::process_exit::{ProcessExit, Waited};
     pub use super::segment::{Attachment, Segment, Writer};
+    pub use super::user::parse_user;
     pub use super::wait::{WakeMask, wait, wake};
     pub use crate::clock::boottime_ms;
 }

@@ -76,14 +76,16 @@ impl Digest {
         Digest::many_in(Lanes::best(), keys, digests);
     }
 
-    /// As [`many`](Self::many), in those lanes.
-    ///
-    /// # Panics
-    /// If `digests` has not the length of `keys`.
-    pub fn many_in(lanes: Lanes, keys: &(impl Keys + ?Sized), digests: &mut [Digest]) {
-        let (keys_len, len) = (keys.len(), digests.len());
-        assert_eq!(len, keys_len, "{len} places for the digests of {keys_len} keys");
-        keys.digest(lanes, digests);
+    internal! {
+        /// As [`many`](Self::many), in those lanes.
+        ///
+        /// # Panics
+        /// If `digests` has not the length of `keys`.
+        fn many_in(lanes: Lanes, keys: &(impl Keys + ?Sized), digests: &mut [Digest]) {
+            let (keys_len, len) = (keys.len(), digests.len());
+            assert_eq!(len, keys_len, "{len} places for the digests of {keys_len} keys");
+            keys.digest(lanes, digests);
+        }
     }
 
     #[inline(always)]

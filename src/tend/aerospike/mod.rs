@@ -128,42 +128,46 @@ impl AerospikeSource<TcpTransport> {
 }
 
 impl<T: Transport> AerospikeSource<T> {
-    /// A source that reaches the servers by other means.
-    pub fn with_transport(config: AerospikeConfig, transport: T) -> AerospikeSource<T> {
-        AerospikeSource {
-            commands: config.commands(),
-            config,
-            transport,
-            map: ClusterMap::new(Capacity::DEFAULT),
-            changed: false,
-            nodes: Vec::new(),
-            known: KnownHosts::default(),
-            refused_nodes: BTreeSet::new(),
-            refused_namespaces: BTreeSet::new(),
-            more_namespaces: 0,
-            namespace_tells: MOST_TELLS,
-            unreached: Unreached::default(),
-            cut_off: 0,
-            tells: MOST_TELLS,
-            no_alternate: BTreeSet::new(),
-            silent: BTreeMap::new(),
-            watch: BTreeMap::new(),
-            bad_entries: BTreeSet::new(),
-            left: BTreeMap::new(),
-            standing: Standing::default(),
-            contradictions: Contradictions::default(),
-            answers: 0,
-            glanced: 0,
-            names: BTreeMap::new(),
-            failed_pass: TendReport::default(),
-            conditions: Conditions::default(),
-            shortage: None,
+    internal! {
+        /// A source that reaches the servers by other means.
+        fn with_transport(config: AerospikeConfig, transport: T) -> AerospikeSource<T> {
+            AerospikeSource {
+                commands: config.commands(),
+                config,
+                transport,
+                map: ClusterMap::new(Capacity::DEFAULT),
+                changed: false,
+                nodes: Vec::new(),
+                known: KnownHosts::default(),
+                refused_nodes: BTreeSet::new(),
+                refused_namespaces: BTreeSet::new(),
+                more_namespaces: 0,
+                namespace_tells: MOST_TELLS,
+                unreached: Unreached::default(),
+                cut_off: 0,
+                tells: MOST_TELLS,
+                no_alternate: BTreeSet::new(),
+                silent: BTreeMap::new(),
+                watch: BTreeMap::new(),
+                bad_entries: BTreeSet::new(),
+                left: BTreeMap::new(),
+                standing: Standing::default(),
+                contradictions: Contradictions::default(),
+                answers: 0,
+                glanced: 0,
+                names: BTreeMap::new(),
+                failed_pass: TendReport::default(),
+                conditions: Conditions::default(),
+                shortage: None,
+            }
         }
     }
 
-    /// The transport.
-    pub fn transport_mut(&mut self) -> &mut T {
-        &mut self.transport
+    internal! {
+        /// The transport.
+        fn transport_mut(&mut self) -> &mut T {
+            &mut self.transport
+        }
     }
 
     /// Notes the name that the certificate of the server at an address of this
