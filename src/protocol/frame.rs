@@ -1,7 +1,7 @@
 //! Publishing: the words of the frame that is not live, then the head.
 
 use core::fmt;
-use core::ops::Range;
+use core::ops::{ControlFlow, Range};
 
 use super::draft::Draft;
 use super::head::Head;
@@ -177,19 +177,42 @@ fn write(word: &AtomicU64, term: Term, wanted: Word) -> Result<(), Newer> {
     // Relaxed throughout: the fence before the frame and the head exchange
     // after it give the order; the word itself only needs to be exchanged from
     // the very value whose tag was looked at.
-    let mut found = word.load(Ordering::Relaxed);
+    match attempt(word, word.load(Ordering::Relaxed), term, wanted) {
+        ControlFlow::Break(outcome) => outcome,
+        ControlFlow::Continue(now) => contended(word, now, term, wanted),
+    }
+}
+
+/// One attempt to exchange the word from `found`; what it holds now if another
+/// process was faster.
+#[inline(always)]
+fn attempt(
+    word: &AtomicU64,
+    found: u64,
+    term: Term,
+    wanted: Word,
+) -> ControlFlow<Result<(), Newer>, u64> {
+    let old = Word::from_bits(found);
+    if !TAG.check(old.tag() <= term.get()) {
+        return ControlFlow::Break(Err(Newer));
+    }
+    // The payload under an older tag is not enough: its writer may yet wake.
+    if old.payload() == wanted.payload() && OWN.check(old.tag() == term.get()) {
+        return ControlFlow::Break(Ok(()));
+    }
+    match WORD.exchange(word, found, wanted.bits(), Ordering::Relaxed) {
+        Ok(_) => ControlFlow::Break(Ok(())),
+        Err(now) => ControlFlow::Continue(now),
+    }
+}
+
+/// Further attempts, as many as honest writers can make necessary.
+#[cold]
+fn contended(word: &AtomicU64, mut found: u64, term: Term, wanted: Word) -> Result<(), Newer> {
     for _ in 0..CONTENTION {
-        let old = Word::from_bits(found);
-        if !TAG.check(old.tag() <= term.get()) {
-            return Err(Newer);
-        }
-        // The payload under an older tag is not enough: its writer may yet wake.
-        if old.payload() == wanted.payload() && OWN.check(old.tag() == term.get()) {
-            return Ok(());
-        }
-        match WORD.exchange(word, found, wanted.bits(), Ordering::Relaxed) {
-            Ok(_) => return Ok(()),
-            Err(now) => found = now,
+        match attempt(word, found, term, wanted) {
+            ControlFlow::Break(outcome) => return outcome,
+            ControlFlow::Continue(now) => found = now,
         }
     }
     Err(Newer)
