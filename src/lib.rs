@@ -89,6 +89,11 @@
 // What only tests and tools use is built all the same; with `internals` it counts
 // as used, and the compiler says what nobody uses at all.
 #![cfg_attr(not(feature = "internals"), allow(dead_code, unused_imports))]
+// Of the public surface, which is all that counts as exported then.
+#![cfg_attr(
+    not(feature = "internals"),
+    warn(clippy::must_use_candidate, clippy::exhaustive_enums, clippy::exhaustive_structs)
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 /// A method of a public type that only tests and tools use from outside: public

@@ -52,26 +52,14 @@ fn as_json(found: &Listed) -> Value {
         "bytes": found.bytes,
         "attached": found.attached,
         "nattch": found.mappings,
-        "status": word(found.state),
+        "status": found.state.as_str(),
     })
-}
-
-fn word(state: SegmentState) -> &'static str {
-    match state {
-        SegmentState::Owned => "owned",
-        SegmentState::Orphaned => "orphaned",
-        SegmentState::Retired => "retired",
-        SegmentState::OtherVersion => "other version",
-        SegmentState::HalfMade => "half-made",
-        SegmentState::NoPermission => "no permission",
-        SegmentState::Damaged => "damaged",
-    }
 }
 
 fn status(found: &Listed) -> String {
     match found.state {
         SegmentState::OtherVersion => format!("other version ({})", found.name.layout_version),
-        state => word(state).to_owned(),
+        state => state.as_str().to_owned(),
     }
 }
 

@@ -188,6 +188,7 @@ pub enum ConfigError {
 
 impl Config {
     /// The default settings with these hosts.
+    #[must_use]
     pub fn new(hosts: Vec<Host>) -> Config {
         Config {
             hosts,
@@ -221,11 +222,13 @@ impl Config {
     }
 
     /// The default settings with a shared segment of this key.
+    #[must_use]
     pub fn shared(hosts: Vec<Host>, shm_key: u32) -> Config {
         Config { use_shm: true, shm_key, ..Config::new(hosts) }
     }
 
     /// The capacities of a new segment.
+    #[must_use]
     pub fn capacity(&self) -> Capacity {
         Capacity {
             max_nodes: self.shm_max_nodes,
@@ -242,6 +245,7 @@ impl Config {
     }
 
     /// Where the segment lives.
+    #[must_use]
     pub fn place(&self) -> Place {
         Place {
             backend: self.shm_backend,

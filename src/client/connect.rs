@@ -165,12 +165,14 @@ impl Client {
     }
 
     /// Whether this client was closed through any of its clones, or its thread has panicked.
+    #[must_use]
     pub fn is_closed(&self) -> bool {
         self.open.is_closed()
     }
 
     /// Another connect of this process, as if made with the same settings: it stays open when
     /// this one is closed. `None` if this one is closed, or inherited by a forked child.
+    #[must_use]
     pub fn join(&self) -> Option<Client> {
         if self.open.is_inherited() || self.is_closed() {
             return None;
@@ -180,12 +182,14 @@ impl Client {
     }
 
     /// Whether the two clients share one attachment and one thread.
+    #[must_use]
     pub fn is_same(&self, other: &Client) -> bool {
         Arc::ptr_eq(&self.open.handle, &other.open.handle)
     }
 
     /// Whether there is a map to route from. After [`connect`](Self::connect) there is; after
     /// [`start`](Self::start) there may not be one yet.
+    #[must_use]
     pub fn has_map(&self) -> bool {
         self.shared().has_map()
     }
@@ -193,11 +197,13 @@ impl Client {
     /// Why this client closed itself: its segment turned out to be another cluster's. This
     /// happens if the segment had no map yet at [`start`](Self::start), or if it was removed by
     /// force and another program created a new one under its key.
+    #[must_use]
     pub fn refusal(&self) -> Option<ConnectError> {
         self.shared().refusal()
     }
 
     /// This process's current role.
+    #[must_use]
     pub fn role(&self) -> Role {
         match self.open.is_closed() || self.open.is_inherited() {
             true => Role::Closed,
@@ -206,6 +212,7 @@ impl Client {
     }
 
     /// A router without local state, for one thread.
+    #[must_use]
     pub fn router(&self) -> Router {
         self.reader.router()
     }
@@ -249,6 +256,7 @@ impl Client {
     ///
     /// It also returns when the client is closed, and at once if it is already closed; a loop
     /// should check [`is_closed`](Self::is_closed).
+    #[allow(clippy::must_use_candidate, reason = "the wait alone may be what is wanted")]
     pub fn wait_for_change(&self, sequence: u64, timeout: Duration) -> u64 {
         // A deadline beyond the clock's range means no deadline.
         let deadline = Instant::now().checked_add(timeout);

@@ -24,6 +24,7 @@ pub enum Role {
 
 impl Role {
     /// The role in lower case.
+    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Role::Owner => "owner",
@@ -42,6 +43,10 @@ impl fmt::Display for Role {
 
 /// How much an event matters to an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "the levels of the crate tracing, of which there are no more"
+)]
 pub enum Level {
     /// Routine activity, such as a publication.
     Debug,
@@ -53,6 +58,7 @@ pub enum Level {
 
 impl Level {
     /// The level in lower case.
+    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Level::Debug => "debug",
@@ -176,6 +182,7 @@ pub enum Event {
 
 impl Event {
     /// The severity of the event; it is logged at that level.
+    #[must_use]
     pub fn level(&self) -> Level {
         match self {
             Event::Published { .. } => Level::Debug,

@@ -17,6 +17,7 @@ const SHORTEST_SILENCE: Duration = Duration::from_secs(2);
 
 /// What a status comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "well, or not")]
 pub enum Verdict {
     /// An owner tends, and every partition has a master.
     Healthy,
@@ -30,6 +31,7 @@ impl Status {
     /// tend intervals, but at least 2 s and at most 60 s), it has not tended for
     /// three intervals and two seconds, or something in
     /// [`conditions`](Self::conditions) has lasted for more than three passes.
+    #[must_use]
     pub fn verdict(&self) -> Verdict {
         let mut wrong = Vec::new();
         if self.retired {
@@ -69,6 +71,7 @@ impl Status {
     /// What is well but not as it may be wished, in words: disturbances that have
     /// not lasted long, replicas that can't be routed to, and nodes that left
     /// within the last ten minutes.
+    #[must_use]
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks: Vec<String> = self.matters(|passes| passes <= FEW).collect();
         for namespace in &self.namespaces {

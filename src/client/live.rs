@@ -9,6 +9,7 @@ use crate::wire::login::{Credentials, SecretString};
 
 impl Client {
     /// How often this process polls the cluster as owner.
+    #[must_use]
     pub fn tend_interval(&self) -> Duration {
         self.shared().tend_interval()
     }

@@ -62,6 +62,7 @@ impl Reader {
     }
 
     /// A router without local state, for one thread.
+    #[must_use]
     pub fn router(&self) -> Router {
         self.router_with(|_| ())
     }

@@ -2,6 +2,7 @@
 
 /// How much a map, and so a segment, has room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "a plain value that sources build")]
 pub struct Capacity {
     /// Nodes, 1 to 4096.
     pub max_nodes: usize,
@@ -17,6 +18,7 @@ pub struct Capacity {
 /// A capacity out of its range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name} is {found}; wanted {wanted}")]
+#[non_exhaustive]
 pub struct CapacityError {
     /// The setting's name.
     pub name: &'static str,

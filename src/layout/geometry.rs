@@ -80,6 +80,7 @@ pub mod notes {
     .0.max_replicas,
     .0.partitions
 )]
+#[non_exhaustive]
 pub struct GeometryError(pub Capacity);
 
 /// Offsets and strides of one segment. Those within a frame count words.

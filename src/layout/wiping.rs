@@ -16,6 +16,7 @@ use std::ffi::CString;
 /// # fn main() {}
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::exhaustive_structs, reason = "named as a static")]
 pub struct WipingAllocator;
 
 // SAFETY: all memory is the system allocator's, with the layouts that the caller

@@ -8,6 +8,7 @@ use crate::layout::Capacity;
 /// Every place for a namespace is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no room for namespace {name}: the map holds at most {capacity} namespaces")]
+#[non_exhaustive]
 pub struct NamespacesFull {
     /// The namespace that found no place.
     pub name: NamespaceName,
@@ -28,6 +29,7 @@ pub struct ClusterMap {
 
 impl ClusterMap {
     /// An empty map.
+    #[must_use]
     pub fn new(capacity: Capacity) -> ClusterMap {
         ClusterMap {
             capacity,
@@ -48,11 +50,13 @@ impl ClusterMap {
     }
 
     /// What it has room for.
+    #[must_use]
     pub fn capacity(&self) -> Capacity {
         self.capacity
     }
 
     /// The namespaces, in the order in which they were first seen.
+    #[must_use]
     pub fn namespaces(&self) -> &[Namespace] {
         &self.namespaces
     }
@@ -63,6 +67,7 @@ impl ClusterMap {
     }
 
     /// The namespace of that name.
+    #[must_use]
     pub fn namespace(&self, name: &NamespaceName) -> Option<&Namespace> {
         self.namespaces.iter().find(|namespace| namespace.name == *name)
     }

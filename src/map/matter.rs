@@ -60,6 +60,7 @@ impl Matter {
     ];
 
     /// Its name in JSON.
+    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Matter::FailedPass => "failed_pass",

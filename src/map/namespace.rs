@@ -21,6 +21,7 @@ pub struct Namespace {
 
 impl Namespace {
     /// A namespace whose partitions nobody holds yet.
+    #[must_use]
     pub fn new(name: NamespaceName, partitions: usize, max_replicas: usize) -> Namespace {
         Namespace {
             name,
@@ -32,6 +33,7 @@ impl Namespace {
     }
 
     /// The rack of the node in that slot, in this namespace.
+    #[must_use]
     pub fn rack(&self, slot: Slot) -> Option<i32> {
         self.racks.get(slot.index()).copied().flatten()
     }
@@ -55,16 +57,19 @@ impl Namespace {
 
     /// How many of its replicas are routable: the replication factor, at most
     /// what the map has room for.
+    #[must_use]
     pub fn routable_replicas(&self) -> usize {
         usize::from(self.replication_factor).min(self.partitions.max_replicas())
     }
 
     /// As many of them as any partition has: what a segment needs room for.
+    #[must_use]
     pub fn held_replicas(&self) -> usize {
         self.routable_replicas().min(self.partitions.held_replicas())
     }
 
     /// How many partitions have no master.
+    #[must_use]
     pub fn holes(&self) -> usize {
         (0..self.partitions.len()).filter(|&p| self.partitions.holder(p, 0).is_none()).count()
     }
@@ -102,6 +107,7 @@ impl Eq for Partitions {}
 
 impl Partitions {
     /// `count` partitions with up to `max_replicas` replicas, nobody's.
+    #[must_use]
     pub fn new(count: usize, max_replicas: usize) -> Partitions {
         Partitions {
             count,
@@ -112,16 +118,19 @@ impl Partitions {
     }
 
     /// How many partitions there are.
+    #[must_use]
     pub fn len(&self) -> usize {
         self.count
     }
 
     /// Whether there is none.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
     /// How many replicas there is room for.
+    #[must_use]
     pub fn max_replicas(&self) -> usize {
         self.max_replicas
     }
@@ -131,6 +140,7 @@ impl Partitions {
     ///
     /// # Panics
     /// If the partition is out of range.
+    #[must_use]
     pub fn holder(&self, partition: usize, replica: usize) -> Option<Slot> {
         assert!(partition < self.count, "partition {partition} of {}", self.count);
         let owner = self.owners.get(replica * self.count + partition)?;
@@ -174,6 +184,7 @@ impl Partitions {
     ///
     /// # Panics
     /// If the partition is out of range.
+    #[must_use]
     pub fn regime(&self, partition: usize) -> u32 {
         self.regimes[partition]
     }
@@ -218,6 +229,7 @@ impl Partitions {
     }
 
     /// Whether the node holds any replica of any partition.
+    #[must_use]
     pub fn holds(&self, slot: Slot) -> bool {
         self.owners.contains(&slot.bits())
     }

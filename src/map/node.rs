@@ -6,6 +6,7 @@ use super::names::{NodeId, TlsName};
 
 /// One node of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "a plain value that sources build")]
 pub struct Node {
     /// What it calls itself.
     pub id: NodeId,
@@ -18,6 +19,7 @@ pub struct Node {
 impl Node {
     /// Its IP address as text, with the scope of an IPv6 address that has one:
     /// `10.0.0.1`, `2001:db8::1`, `fe80::1%2`.
+    #[must_use]
     pub fn host(&self) -> String {
         match self.address {
             SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
@@ -39,6 +41,7 @@ impl Slot {
     pub(crate) const NOBODY: u16 = u16::MAX;
 
     /// The slot of that index; `None` from [`LIMIT`](Self::LIMIT) on.
+    #[must_use]
     pub const fn new(index: usize) -> Option<Slot> {
         if index < Slot::LIMIT { Some(Slot(index as u16)) } else { None }
     }
@@ -52,6 +55,7 @@ impl Slot {
 
     /// Its index.
     #[inline(always)]
+    #[must_use]
     pub const fn index(self) -> usize {
         self.0 as usize
     }
@@ -65,6 +69,7 @@ impl Slot {
 /// Every slot of the table has a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no room for node {id}: the table holds at most {capacity} nodes")]
+#[non_exhaustive]
 pub struct TableFull {
     /// The node that found no place.
     pub id: NodeId,
@@ -89,26 +94,31 @@ pub struct NodeTable {
 
 impl NodeTable {
     /// An empty table for at most `capacity` nodes (1 to [`Slot::LIMIT`]).
+    #[must_use]
     pub fn new(capacity: usize) -> NodeTable {
         NodeTable { places: Vec::new(), capacity: capacity.min(Slot::LIMIT) }
     }
 
     /// How many nodes it holds at most.
+    #[must_use]
     pub fn capacity(&self) -> usize {
         self.capacity
     }
 
     /// How many nodes there are.
+    #[must_use]
     pub fn len(&self) -> usize {
         self.places.iter().filter(|place| place.node.is_some()).count()
     }
 
     /// Whether there is no node.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// How many slots were ever used: nodes have indexes below it.
+    #[must_use]
     pub fn slots(&self) -> usize {
         self.places.len()
     }
@@ -155,16 +165,19 @@ impl NodeTable {
     }
 
     /// The node in that slot.
+    #[must_use]
     pub fn get(&self, slot: Slot) -> Option<&Node> {
         self.places.get(slot.index())?.node.as_ref()
     }
 
     /// How often a node moved into that slot, modulo 2^32; 0 = never.
+    #[must_use]
     pub fn incarnation(&self, slot: Slot) -> u32 {
         self.places.get(slot.index()).map_or(0, |place| place.incarnation)
     }
 
     /// The slot of the node of that id.
+    #[must_use]
     pub fn slot_of(&self, id: &NodeId) -> Option<Slot> {
         self.iter().find(|(_, node)| node.id == *id).map(|(slot, _)| slot)
     }

@@ -25,6 +25,7 @@ pub struct NodeHealth {
 impl NodeHealth {
     /// A health as it is published: a text that is empty is none, what is not
     /// printable is escaped, and what is too long is cut.
+    #[must_use]
     pub fn new(failures: u32, last_error: &str) -> NodeHealth {
         let text = printable(last_error, frame::HEALTH_WORDS);
         let last_error = (!text.is_empty()).then_some(text);
@@ -32,6 +33,7 @@ impl NodeHealth {
     }
 
     /// The same, with the time of the last error.
+    #[must_use]
     pub fn at(self, last_error_ms: u64) -> NodeHealth {
         NodeHealth { last_error_ms: last_error_ms.min(PAYLOAD_MASK), ..self }
     }

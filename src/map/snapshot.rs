@@ -51,6 +51,7 @@ pub struct Tables {
 
 /// One whole publication.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Snapshot {
     /// Its number within the key's life.
     pub sequence: u64,

@@ -39,6 +39,7 @@ struct Chosen {
 
 /// Where one key of a batch goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BatchRoute {
     /// Which of the keys it is, counted from 0.
     pub index: usize,
@@ -54,6 +55,7 @@ pub struct BatchRoute {
 
 impl Batch {
     /// An empty one, for the fastest lanes of the machine.
+    #[must_use]
     pub fn new() -> Batch {
         Batch::with_lanes(Lanes::best())
     }
@@ -86,21 +88,25 @@ impl Batch {
     }
 
     /// How many keys were routed; 0 after an error.
+    #[must_use]
     pub fn len(&self) -> usize {
         self.chosen.len()
     }
 
     /// Whether there are none.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.chosen.is_empty()
     }
 
     /// The publication that all were read from.
+    #[must_use]
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
 
     /// The digests of all keys, in their order.
+    #[must_use]
     pub fn digests(&self) -> &[Digest] {
         &self.digests[..self.len()]
     }
@@ -118,6 +124,7 @@ impl Batch {
 
     /// The slot of each key's node, in the order of the keys; `None` = it has
     /// none.
+    #[must_use]
     pub fn slots(&self) -> impl ExactSizeIterator<Item = Option<Slot>> {
         self.chosen.iter().map(|chosen| chosen.map(|chosen| chosen.slot))
     }
@@ -274,11 +281,13 @@ pub struct Group<'a> {
 
 impl<'a> Group<'a> {
     /// The node's slot in the router's table.
+    #[must_use]
     pub fn slot(&self) -> Slot {
         self.slot
     }
 
     /// The indexes of its keys, in ascending order; at least one.
+    #[must_use]
     pub fn indexes(&self) -> &'a [u32] {
         self.order
     }

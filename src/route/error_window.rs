@@ -32,6 +32,7 @@ impl ErrorWindow {
     /// are never too many. Aerospike clients know the limit as
     /// `max_error_rate`, 100 by default, within `error_rate_window`, one tend
     /// interval by default.
+    #[must_use]
     pub fn new(limit: u32, window: Duration) -> ErrorWindow {
         ErrorWindow { limit, window, begun: None, errors: 0 }
     }

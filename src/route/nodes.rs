@@ -104,46 +104,54 @@ impl<S> Route<'_, S> {
     }
 
     /// The node.
+    #[must_use]
     pub fn node(&self) -> &Node {
         &self.known().node
     }
 
     /// The node's id.
+    #[must_use]
     pub fn id(&self) -> NodeId {
         self.node().id
     }
 
     /// The node's address.
+    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.node().address
     }
 
     /// The node's slot in the table.
     #[inline]
+    #[must_use]
     pub fn slot(&self) -> Slot {
         self.slot
     }
 
     /// How often a node moved into that slot: another number is another node,
     /// or the same one come back.
+    #[must_use]
     pub fn incarnation(&self) -> u32 {
         self.known().incarnation
     }
 
     /// Which replica it is, 0 = the master.
     #[inline]
+    #[must_use]
     pub fn replica(&self) -> usize {
         self.replica
     }
 
     /// The partition.
     #[inline]
+    #[must_use]
     pub fn partition(&self) -> usize {
         self.partition
     }
 
     /// The publication that it was read from.
     #[inline]
+    #[must_use]
     pub fn sequence(&self) -> u64 {
         self.sequence
     }

@@ -30,6 +30,7 @@ impl<'a, S> Pinned<'a, S> {
     }
 
     /// The publication that is read.
+    #[must_use]
     pub fn sequence(&self) -> u64 {
         self.stamp.sequence()
     }
@@ -208,24 +209,28 @@ pub struct PinnedRoute<'a, S> {
 
 impl<'a, S> PinnedRoute<'a, S> {
     /// The node.
+    #[must_use]
     pub fn node(&self) -> &'a Node {
         &self.nodes[self.slot.index()].as_ref().expect("a node where there is a state").node
     }
 
     /// The node's slot in the table.
     #[inline]
+    #[must_use]
     pub fn slot(&self) -> Slot {
         self.slot
     }
 
     /// Which replica it is, 0 = the master.
     #[inline]
+    #[must_use]
     pub fn replica(&self) -> usize {
         self.replica
     }
 
     /// What the router's user keeps for the node.
     #[inline]
+    #[must_use]
     pub fn state(&self) -> &'a S {
         self.state
     }

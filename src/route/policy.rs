@@ -55,6 +55,7 @@ impl Policy {
     /// assert_eq!(asked.for_read(ReadMode::Linearize, true), Policy::Sequence);
     /// assert_eq!(asked.for_read(ReadMode::Session, false), Policy::PreferRack);
     /// ```
+    #[must_use]
     pub const fn for_read(self, mode: ReadMode, strong_consistency: bool) -> Policy {
         match (mode, self) {
             (ReadMode::Session, _) if strong_consistency => Policy::Master,
@@ -80,12 +81,14 @@ impl Attempt {
     ///
     /// [`ReplicaRotation::attempt`](super::ReplicaRotation::attempt) chooses the start by the policy.
     #[inline(always)]
+    #[must_use]
     pub const fn new(policy: Policy, start: u32) -> Attempt {
         Attempt { policy, start, failed: None }
     }
 
     /// Its policy.
     #[inline(always)]
+    #[must_use]
     pub const fn policy(&self) -> Policy {
         self.policy
     }
@@ -104,6 +107,7 @@ impl Attempt {
 
     /// The node that failed it last.
     #[inline(always)]
+    #[must_use]
     pub const fn failed_node(&self) -> Option<Slot> {
         self.failed
     }

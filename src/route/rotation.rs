@@ -30,11 +30,13 @@ pub(super) struct Steps {
 
 impl ReplicaRotation {
     /// Starts unlike those of any other thread or process.
+    #[must_use]
     pub fn new() -> ReplicaRotation {
         ReplicaRotation::of(Steps::new(rng()))
     }
 
     /// Starts that can be repeated; not by a forked child, which draws others.
+    #[must_use]
     pub fn with_seed(seed: u64) -> ReplicaRotation {
         ReplicaRotation::of(Steps::new(fastrand::Rng::with_seed(seed)))
     }

@@ -333,11 +333,13 @@ impl<S> Router<S> {
     }
 
     /// The node in a slot, as of the last lookup.
+    #[must_use]
     pub fn node(&self, slot: Slot) -> Option<&Node> {
         self.view.nodes().known(slot).map(|known| &known.node)
     }
 
     /// How often a node moved into a slot that has one now.
+    #[must_use]
     pub fn incarnation(&self, slot: Slot) -> Option<u32> {
         self.view.nodes().known(slot).map(|known| known.incarnation)
     }
@@ -353,6 +355,7 @@ impl<S> Router<S> {
     }
 
     /// How many partitions a namespace has.
+    #[must_use]
     pub fn partitions(&self) -> usize {
         self.view.partitions()
     }

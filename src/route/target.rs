@@ -11,6 +11,7 @@ pub trait Target {
 
 /// A partition by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(clippy::exhaustive_structs, reason = "a number with a name")]
 pub struct Partition(pub usize);
 
 impl Target for Partition {
@@ -29,6 +30,7 @@ impl Target for Digest {
 
 /// A record by its set and key.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(clippy::exhaustive_structs, reason = "a set and a key, and nothing else")]
 pub struct Record<'a> {
     /// The set's name; empty = none.
     pub set: &'a str,

@@ -26,6 +26,7 @@ use crate::protocol::Head;
 
 /// The kind of shared memory that a key's segments live in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(clippy::exhaustive_enums, reason = "a program may do something else for each")]
 pub enum Backend {
     /// Files of a directory, `/dev/shm` by default.
     #[default]
@@ -40,6 +41,7 @@ impl Backend {
     pub const ALL: [Backend; 2] = [Backend::File, Backend::SystemV];
 
     /// As the setting has it: `file` or `sysv`.
+    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Backend::File => "file",
@@ -64,6 +66,7 @@ impl fmt::Display for Backend {
 /// A backend that there is not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("shm_backend {found:?}; wanted file or sysv")]
+#[non_exhaustive]
 pub struct BackendError {
     /// What was given.
     pub found: String,

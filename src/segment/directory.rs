@@ -13,6 +13,7 @@ use crate::layout::HeaderError;
 
 /// How things stand with a listed segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SegmentState {
     /// An owner lives.
     Owned,
@@ -30,8 +31,31 @@ pub enum SegmentState {
     Damaged,
 }
 
+impl SegmentState {
+    /// Its name in lists: `owned`, `orphaned`, `other version` …
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            SegmentState::Owned => "owned",
+            SegmentState::Orphaned => "orphaned",
+            SegmentState::Retired => "retired",
+            SegmentState::OtherVersion => "other version",
+            SegmentState::HalfMade => "half-made",
+            SegmentState::NoPermission => "no permission",
+            SegmentState::Damaged => "damaged",
+        }
+    }
+}
+
+impl core::fmt::Display for SegmentState {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// A segment, or what is named like one.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Listed {
     /// What its name says; of a System V segment, what its header says.
     pub name: SegmentName,

@@ -7,6 +7,7 @@ use crate::text::Printable;
 
 /// Where a segment, or a file that belongs to one, is to be found.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Location {
     /// A file.
     File(PathBuf),
@@ -21,6 +22,7 @@ pub enum Location {
 
 impl Location {
     /// The path of a file.
+    #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match self {
             Location::File(path) => Some(path),
@@ -29,6 +31,7 @@ impl Location {
     }
 
     /// The id of a System V segment.
+    #[must_use]
     pub fn shm_id(&self) -> Option<i32> {
         match self {
             Location::File(_) => None,

@@ -10,6 +10,7 @@ const PREFIX: &str = "tendmap-";
 
 /// Where the segments of one key live, and whose and how they may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "given in full, or over `Place::of_key`")]
 pub struct Place {
     /// In what kind of shared memory.
     pub backend: Backend,
@@ -38,6 +39,7 @@ impl Place {
     pub const MODE: u32 = 0o600;
 
     /// The default place of a key.
+    #[must_use]
     pub fn of_key(key: u32) -> Place {
         Place {
             backend: Backend::File,
@@ -50,6 +52,7 @@ impl Place {
     }
 
     /// The path of one generation of this layout, if it is a file.
+    #[must_use]
     pub fn segment(&self, generation: u64) -> PathBuf {
         let name = SegmentName { key: self.key, layout_version: LAYOUT_VERSION, generation };
         self.directory.join(name.to_string())
@@ -118,6 +121,7 @@ pub fn foreign_lock(name: &str) -> Option<(Backend, u32, u32)> {
 
 /// What a segment's file name says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct SegmentName {
     /// The key.
     pub key: u32,
@@ -136,6 +140,7 @@ impl fmt::Display for SegmentName {
 
 impl SegmentName {
     /// The name in a file name; `None` for any other file.
+    #[must_use]
     pub fn parse(name: &str) -> Option<SegmentName> {
         let (key, rest) = name.strip_prefix(PREFIX)?.split_once('-')?;
         let (version, generation) = rest.strip_prefix('v')?.split_once("-g")?;
@@ -154,6 +159,7 @@ impl SegmentName {
 #[error(
     "shm_key {found:?}; wanted a decimal number or 0x and up to 8 hex digits, at most 0xffffffff"
 )]
+#[non_exhaustive]
 pub struct KeyError {
     /// What was given.
     pub found: String,

@@ -33,6 +33,7 @@ impl SimUser {
 
 /// A namespace of a simulated cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SimNamespace {
     /// Its name.
     pub name: String,
@@ -84,6 +85,7 @@ pub struct Timings {
 
 impl Timings {
     /// As in a real cluster.
+    #[must_use]
     pub fn real() -> Timings {
         let ms = Duration::from_millis;
         Timings {
@@ -98,6 +100,7 @@ impl Timings {
     }
 
     /// Everything within tens of milliseconds, for tests.
+    #[must_use]
     pub fn fast() -> Timings {
         let ms = Duration::from_millis;
         Timings {
@@ -170,6 +173,7 @@ pub struct SimConfig {
 impl SimConfig {
     /// A cluster of so many nodes with the namespaces `test` (two replicas) and
     /// `bar` (three), at free ports, as fast as a real one.
+    #[must_use]
     pub fn new(nodes: usize) -> SimConfig {
         SimConfig {
             nodes,
@@ -193,6 +197,7 @@ impl SimConfig {
     }
 
     /// As [`new`](Self::new), with [`Timings::fast`].
+    #[must_use]
     pub fn fast(nodes: usize) -> SimConfig {
         SimConfig { timings: Timings::fast(), ..SimConfig::new(nodes) }
     }

@@ -62,6 +62,7 @@ impl Sim {
     }
 
     /// The addresses of all nodes, whether they run or not, by number.
+    #[must_use]
     pub fn seeds(&self) -> Vec<SocketAddr> {
         let of = |engine: &mut Engine| {
             let nodes = engine.cluster.nodes.values().filter(|node| !node.retired);
@@ -72,6 +73,7 @@ impl Sim {
 
     /// The addresses at which the nodes speak TLS, by number.
     #[cfg(feature = "tls")]
+    #[must_use]
     pub fn tls_seeds(&self) -> Vec<SocketAddr> {
         let mut seeds = self.seeds();
         for seed in &mut seeds {
@@ -243,6 +245,7 @@ impl Sim {
     /// Waits until nothing will change by itself any more (all deaths noticed,
     /// all nodes joined, all migrations done) or the time is up; whether it is
     /// so.
+    #[must_use]
     pub fn settle(&self, at_most: Duration) -> bool {
         let deadline = Instant::now() + at_most;
         loop {

@@ -62,6 +62,7 @@ pub struct Conditions([u32; Condition::COUNT]);
 
 impl Conditions {
     /// The number of occurrences of `condition`.
+    #[must_use]
     pub fn count(&self, condition: Condition) -> u32 {
         self.0[condition as usize]
     }

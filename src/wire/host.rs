@@ -110,31 +110,37 @@ impl Host {
     }
 
     /// The name that its certificate bears, where it was given one.
+    #[must_use]
     pub fn tls_name(&self) -> Option<&str> {
         self.tls_name.as_deref()
     }
 
     /// The name (or IP address) that its certificate must bear.
+    #[must_use]
     pub fn certificate_name(&self) -> &str {
         self.tls_name.as_deref().unwrap_or(&self.name)
     }
 
     /// Its name or IP address (IPv6 without brackets and scope).
+    #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// The scope of its IPv6 address: an interface's name or number (RFC 4007).
+    #[must_use]
     pub fn scope(&self) -> Option<&str> {
         self.scope.as_deref()
     }
 
     /// Its port.
+    #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
     /// Whether it is given by IP address and not by name.
+    #[must_use]
     pub fn is_address(&self) -> bool {
         self.name.parse::<IpAddr>().is_ok()
     }
@@ -142,6 +148,7 @@ impl Host {
     /// Its address, if it is given by IP address and not by name. The scope of an
     /// IPv6 address counts where there may be one: with link-local addresses.
     /// `None` also if its scope names an interface that this machine lacks.
+    #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         match self.name.parse().ok()? {
             IpAddr::V6(ip) => {

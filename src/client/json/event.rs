@@ -10,6 +10,7 @@ impl Event {
     /// This event as a JSON object: its name as `event`, then its values in
     /// their order, with durations in whole milliseconds under names that end
     /// in `_ms`, and `null` for what is not known.
+    #[must_use]
     pub fn to_json(&self) -> Value {
         match self {
             Event::Owner { generation, term, takeover } => {

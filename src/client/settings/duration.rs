@@ -5,6 +5,7 @@ use std::time::Duration;
 /// A text that is not a duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{found:?}; wanted {}", DurationError::WANTED)]
+#[non_exhaustive]
 pub struct DurationError {
     /// What was given.
     pub found: String,

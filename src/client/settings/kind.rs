@@ -41,6 +41,7 @@ pub enum Kind {
 
 impl Kind {
     /// The unit of a bare number, if values of this kind have one.
+    #[must_use]
     pub fn unit(self) -> Option<&'static str> {
         match self {
             Kind::Number { unit } => Some(unit),
@@ -51,16 +52,19 @@ impl Kind {
     }
 
     /// Whether every text is a value.
+    #[must_use]
     pub fn takes_any_text(self) -> bool {
         matches!(self, Kind::Text | Kind::Secret | Kind::File | Kind::Directory)
     }
 
     /// Whether a value is made of others, separated by commas.
+    #[must_use]
     pub fn is_list(self) -> bool {
         matches!(self, Kind::Hosts | Kind::Pairs | Kind::Users | Kind::Racks)
     }
 
     /// What a value is, as errors say it.
+    #[must_use]
     pub fn wanted(self) -> String {
         let wanted = match self {
             Kind::Text | Kind::Secret => "a text",

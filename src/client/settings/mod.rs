@@ -86,6 +86,7 @@ fn after_colon(problem: &Option<String>) -> String {
 impl SettingError {
     /// What is wrong and what is wanted, for places that have said the name and
     /// the value.
+    #[must_use]
     pub fn reason(&self) -> String {
         match self {
             SettingError::Unknown { .. } => self.to_string(),
@@ -99,47 +100,56 @@ impl SettingError {
 
 impl Setting {
     /// The setting of that name.
+    #[must_use]
     pub fn find(name: &str) -> Option<&'static Setting> {
         SETTINGS.iter().find(|setting| setting.name == name)
     }
 
     /// Its name, the same in every place.
+    #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
     }
 
     /// What its values are.
+    #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
     /// What it concerns.
+    #[must_use]
     pub fn group(&self) -> Group {
         self.group
     }
 
     /// What it is for, in one line.
+    #[must_use]
     pub fn help(&self) -> &'static str {
         self.help
     }
 
     /// Its default as text; empty if it is unset.
+    #[must_use]
     pub fn default(&self) -> String {
         (self.get)(&Config::new(Vec::new()))
     }
 
     /// Whether it can change while a client runs.
+    #[must_use]
     pub fn is_live(&self) -> bool {
         self.change.is_some()
     }
 
     /// Its value as text; empty if it is unset, or a secret.
+    #[must_use]
     pub fn get(&self, config: &Config) -> String {
         (self.get)(config)
     }
 
     /// Changes it for a client that runs, to what `config` says; `None` if that
     /// takes a new client.
+    #[must_use]
     pub fn change(&self, client: &Client, config: &Config) -> Option<Result<(), ConfigError>> {
         self.change.map(|change| change(client, config))
     }

@@ -98,11 +98,13 @@ impl Digest {
     }
 
     /// The digest of these bytes, computed elsewhere.
+    #[must_use]
     pub const fn from_bytes(bytes: [u8; Digest::LEN]) -> Digest {
         Digest(bytes)
     }
 
     /// Its bytes.
+    #[must_use]
     pub const fn as_bytes(&self) -> &[u8; Digest::LEN] {
         &self.0
     }
@@ -127,6 +129,7 @@ impl Digest {
 
     /// Its 40 hexadecimal digits, in lower case; as
     /// [`to_string`](ToString::to_string).
+    #[must_use]
     pub fn to_hex(self) -> String {
         self.to_string()
     }
@@ -134,6 +137,7 @@ impl Digest {
     /// The partition that the record lies in, of `partitions`: a power of two
     /// up to 65,536 (4096 in Aerospike).
     #[inline]
+    #[must_use]
     pub const fn partition(self, partitions: usize) -> usize {
         debug_assert!(partitions.is_power_of_two() && partitions <= 1 << 16);
         u16::from_le_bytes([self.0[0], self.0[1]]) as usize & (partitions - 1)

@@ -44,6 +44,7 @@ pub struct AerospikeConfig {
 
 impl AerospikeConfig {
     /// The configuration for these seeds, all else as by default.
+    #[must_use]
     pub fn new(hosts: Vec<Host>) -> AerospikeConfig {
         AerospikeConfig {
             hosts,

@@ -116,6 +116,7 @@ pub struct AerospikeSource<T = TcpTransport> {
 impl AerospikeSource<TcpTransport> {
     /// A source that reaches the servers over TCP. It opens nothing before the
     /// first pass.
+    #[must_use]
     pub fn new(config: AerospikeConfig) -> AerospikeSource<TcpTransport> {
         let greeting = config.greeting();
         let transport =

@@ -49,6 +49,7 @@ impl TlsConfig {
 
     /// The client's own key, where other users may read it, and its mode: with
     /// the certificate it lets them in as this client.
+    #[must_use]
     pub fn exposed_key(&self) -> Option<(&Path, u32)> {
         let path = self.keyfile.as_deref()?;
         // Of the file itself, where links lead to it.

@@ -34,6 +34,7 @@ pub enum AuthMode {
 
 impl AuthMode {
     /// Its name as users of Aerospike clients know it.
+    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             AuthMode::Internal => "INTERNAL",
@@ -160,11 +161,13 @@ impl Credentials {
     }
 
     /// How the user proves who it is.
+    #[must_use]
     pub fn mode(&self) -> AuthMode {
         self.0.mode
     }
 
     /// The user's name.
+    #[must_use]
     pub fn user(&self) -> &str {
         &self.0.user
     }

@@ -65,6 +65,7 @@ impl LoginError {
 
     /// Whether another login with the same credentials may fare better: a token
     /// has expired, or is unknown to a server that was started anew.
+    #[must_use]
     pub fn is_of_the_session(&self) -> bool {
         matches!(self, LoginError::Refused { code: 65 | 66 | 80 })
     }

@@ -29,6 +29,7 @@ pub(crate) mod field {
 pub type Request = Zeroizing<Vec<u8>>;
 
 /// The request that logs a user in.
+#[must_use]
 pub fn login(credentials: &Credentials) -> Request {
     let user = (field::USER, credentials.user().as_bytes());
     match credentials.mode() {
@@ -48,6 +49,7 @@ pub fn login(credentials: &Credentials) -> Request {
 }
 
 /// The request that authenticates a connection of a user who is logged in.
+#[must_use]
 pub fn authenticate(credentials: &Credentials, session: &Session) -> Request {
     let token = (field::SESSION_TOKEN, session.token());
     match credentials.mode() {

@@ -24,16 +24,19 @@ pub struct Session {
 
 impl Session {
     /// The session of that token.
+    #[must_use]
     pub fn new(token: &[u8], lifetime: Option<Duration>) -> Session {
         Session { token: SecretBytes::copy(token), lifetime }
     }
 
     /// The token.
+    #[must_use]
     pub fn token(&self) -> &[u8] {
         self.token.expose()
     }
 
     /// How long it is good for from the login on; `None` = for ever.
+    #[must_use]
     pub fn lifetime(&self) -> Option<Duration> {
         self.lifetime
     }
@@ -47,6 +50,7 @@ impl fmt::Debug for Session {
 
 /// What a login came to.
 #[derive(Debug)]
+#[allow(clippy::exhaustive_enums, reason = "a caller must handle each outcome")]
 pub enum LoggedIn {
     /// Later connections authenticate with this.
     Session(Session),
@@ -56,6 +60,7 @@ pub enum LoggedIn {
 
 /// What authenticating came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "a caller must handle each outcome")]
 pub enum Authenticated {
     /// The token is good.
     Yes,

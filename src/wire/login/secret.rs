@@ -69,6 +69,7 @@ pub struct SecretString(Arc<SecretBytes>);
 
 impl SecretString {
     /// The text. Whoever copies it wipes the copy.
+    #[must_use]
     pub fn expose_secret(&self) -> &str {
         core::str::from_utf8(self.0.expose()).expect("it was made of a text")
     }
