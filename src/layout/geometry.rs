@@ -1,9 +1,15 @@
 //! Where everything lies, from the capacities alone.
 
+use core::ops::Range;
+
 use super::capacity::Capacity;
 
 /// Bytes of a word.
 pub const WORD: usize = 8;
+/// Replicas that one routing word holds: its payload has 48 bits, a slot 16.
+pub const REPLICAS_PER_WORD: usize = 3;
+/// Bytes of text or of an address that the payload of one word holds.
+pub const BYTES_PER_WORD: usize = 6;
 /// Byte at which the first frame starts: a page, so that frames are cut off
 /// cleanly from the parts that change with every turn.
 const FRAMES: usize = 4096;
@@ -12,6 +18,8 @@ const LINE: usize = 16;
 
 /// Words at the front of every frame.
 pub mod frame {
+    use super::BYTES_PER_WORD;
+
     /// Raised whenever a node or namespace record changes.
     pub const TABLE_GENERATION: usize = 0;
     /// `slots:16 | namespaces:16`.
@@ -46,11 +54,13 @@ pub mod frame {
     /// Words of a slot's health record, which lies behind both frames.
     pub const HEALTH_WORDS: usize = 32;
 
-    static_assertions::const_assert!(CLUSTER_NAME + 1 + 64usize.div_ceil(6) <= PREFIX);
-    static_assertions::const_assert!(NODE_ID + 19usize.div_ceil(6) <= NODE_IP);
-    static_assertions::const_assert!(NODE_IP + 20usize.div_ceil(6) <= NODE_PORT);
-    static_assertions::const_assert!(NODE_TLS + 253usize.div_ceil(6) <= NODE_WORDS);
-    static_assertions::const_assert!(NAMESPACE_NAME + 31usize.div_ceil(6) <= NAMESPACE_WORDS);
+    static_assertions::const_assert!(CLUSTER_NAME + 1 + 64usize.div_ceil(BYTES_PER_WORD) <= PREFIX);
+    static_assertions::const_assert!(NODE_ID + 19usize.div_ceil(BYTES_PER_WORD) <= NODE_IP);
+    static_assertions::const_assert!(NODE_IP + 20usize.div_ceil(BYTES_PER_WORD) <= NODE_PORT);
+    static_assertions::const_assert!(NODE_TLS + 253usize.div_ceil(BYTES_PER_WORD) <= NODE_WORDS);
+    static_assertions::const_assert!(
+        NAMESPACE_NAME + 31usize.div_ceil(BYTES_PER_WORD) <= NAMESPACE_WORDS
+    );
 }
 
 /// What the owner notes of itself and its passes, behind the node health records.
@@ -118,7 +128,7 @@ impl Geometry {
         let tables = namespaces.checked_add(records)?;
         // Routing arrays start on a page of their own.
         let arrays = tables.checked_next_multiple_of(4096 / WORD)?;
-        let planes = capacity.max_replicas.div_ceil(3);
+        let planes = capacity.max_replicas.div_ceil(REPLICAS_PER_WORD);
         let array_words = line(capacity.partitions.checked_mul(planes.checked_add(1)?)?)?;
         let all = array_words.checked_mul(capacity.max_namespaces)?;
         let frame_words = arrays.checked_add(all)?.checked_next_multiple_of(4096 / WORD)?;
@@ -182,6 +192,31 @@ impl Geometry {
         self.tables
     }
 
+    /// The words of a frame that count for so many node slots and namespaces: the
+    /// node table with what precedes it, then the record of each namespace, then,
+    /// with `arrays`, its routing words and regimes. A writer stores exactly these,
+    /// and a reader copies exactly these.
+    pub fn spans(
+        &self,
+        slots: usize,
+        namespaces: usize,
+        arrays: bool,
+    ) -> impl Iterator<Item = Range<usize>> + use<> {
+        let geometry = *self;
+        let record = move |index| {
+            let start = geometry.namespace(index);
+            start..start + frame::NAMESPACE_WORDS + slots
+        };
+        let array = move |index| {
+            let start = geometry.routing(index, 0);
+            start..start + geometry.array_words()
+        };
+        let arrays = if arrays { namespaces } else { 0 };
+        core::iter::once(0..geometry.node(slots))
+            .chain((0..namespaces).map(record))
+            .chain((0..arrays).map(array))
+    }
+
     /// First word of a slot's node record.
     pub fn node(&self, slot: usize) -> usize {
         frame::PREFIX + slot * frame::NODE_WORDS
@@ -199,7 +234,7 @@ impl Geometry {
 
     /// Routing planes of a namespace, three replicas each.
     pub fn planes(&self) -> usize {
-        self.capacity.max_replicas.div_ceil(3)
+        self.capacity.max_replicas.div_ceil(REPLICAS_PER_WORD)
     }
 
     /// First word of a routing plane: a word a partition, `r2:16 | r1:16 |

@@ -38,7 +38,7 @@ pub use capacity::{Capacity, CapacityError};
 pub use descriptors::{descriptor_limit, descriptors_left};
 pub use execution::is_secure_execution;
 pub use fork::{ForkCell, ForkLocal, Lineage};
-pub use geometry::{Geometry, GeometryError, frame, notes};
+pub use geometry::{BYTES_PER_WORD, Geometry, GeometryError, REPLICAS_PER_WORD, frame, notes};
 pub(crate) use header::hash_words;
 pub use header::{Header, HeaderError, Identity, LAYOUT_HASH, LAYOUT_VERSION};
 pub use mapping::{Mapping, WriteMapping};

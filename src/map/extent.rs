@@ -6,10 +6,9 @@ use super::cluster::ClusterMap;
 use super::namespace::Namespace;
 use super::node::{Node, Slot};
 use super::records::{
-    Counts, NamespaceWord, NodeWord, PortWord, REPLICAS_PER_WORD, RackWord, RoutingWord, ip_bytes,
-    pack,
+    Counts, NamespaceWord, NodeWord, PortWord, RackWord, RoutingWord, ip_bytes, pack,
 };
-use crate::layout::{Capacity, Geometry, frame};
+use crate::layout::{Capacity, Geometry, REPLICAS_PER_WORD, frame};
 use crate::protocol::{PAYLOAD_MASK, Publisher, Word};
 use crate::sync::{AtomicU64, Ordering};
 
@@ -73,16 +72,7 @@ impl FrameExtent {
                 max_replicas,
             });
         }
-        let records = (0..namespaces).map(|index| {
-            let start = geometry.namespace(index);
-            start..start + frame::NAMESPACE_WORDS + slots
-        });
-        let arrays = (0..namespaces).map(|index| {
-            let start = geometry.routing(index, 0);
-            start..start + geometry.array_words()
-        });
-        let nodes = 0..geometry.node(slots);
-        let spans = core::iter::once(nodes).chain(records).chain(arrays).collect();
+        let spans = geometry.spans(slots, namespaces, true).collect();
         Ok(FrameExtent { spans, tables: 1 + namespaces })
     }
 

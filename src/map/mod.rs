@@ -24,7 +24,7 @@ pub use names::{ClusterName, NameError, NamespaceName, NodeId, TlsName};
 pub use namespace::{Namespace, Partitions};
 pub use node::{Node, NodeTable, Slot, TableFull};
 pub use node_health::NodeHealth;
-pub(crate) use records::{REPLICAS_PER_WORD, RoutingWord};
+pub(crate) use records::RoutingWord;
 pub use snapshot::{Snapshot, SnapshotError};
 
 /// What the rest of the crate and its tests use beside that.

@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::records::{pack, unpack};
-use crate::layout::hash_words;
+use crate::layout::{BYTES_PER_WORD, hash_words};
 use crate::protocol::{PAYLOAD_MASK, Word};
 
 /// Words before the text: `number:32 | text_len:16`, the checksum, the time.
@@ -33,7 +33,7 @@ pub fn printable(text: &str, words: usize) -> String {
             ' '..='~' => out.push(character),
             other => out.extend(other.escape_default()),
         }
-        if out.len() > (words - PREFIX) * 6 {
+        if out.len() > (words - PREFIX) * BYTES_PER_WORD {
             out.truncate(end);
             break;
         }
@@ -45,7 +45,7 @@ impl Note {
     /// Its payloads in the record about `of`; words beyond them mean nothing.
     pub fn payloads(&self, of: &str) -> Vec<u64> {
         let text = self.text.as_bytes();
-        let mut payloads = vec![0; PREFIX + text.len().div_ceil(6)];
+        let mut payloads = vec![0; PREFIX + text.len().div_ceil(BYTES_PER_WORD)];
         payloads[0] = u64::from(self.number) << 16 | text.len() as u64;
         payloads[2] = self.at_ms & PAYLOAD_MASK;
         pack(text, &mut payloads[PREFIX..]);

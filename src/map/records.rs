@@ -3,11 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use super::node::Slot;
-
-/// Replicas that one routing word holds.
-pub const REPLICAS_PER_WORD: usize = 3;
-/// Bytes that one word holds.
-const BYTES_PER_WORD: usize = 6;
+use crate::layout::{BYTES_PER_WORD, REPLICAS_PER_WORD};
 
 /// Packs bytes 6 to a word, the rest of the last word zero.
 pub fn pack(bytes: &[u8], words: &mut [u64]) {

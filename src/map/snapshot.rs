@@ -7,10 +7,9 @@ use super::names::{ClusterName, NamespaceName, NodeId, TlsName};
 use super::namespace::Namespace;
 use super::node::{Node, NodeTable, Slot};
 use super::records::{
-    Counts, IP_BYTES, NamespaceWord, NodeWord, PortWord, REPLICAS_PER_WORD, RackWord, RoutingWord,
-    address_of, unpack,
+    Counts, IP_BYTES, NamespaceWord, NodeWord, PortWord, RackWord, RoutingWord, address_of, unpack,
 };
-use crate::layout::{Geometry, Mapping, frame};
+use crate::layout::{BYTES_PER_WORD, Geometry, Mapping, REPLICAS_PER_WORD, frame};
 use crate::protocol::{Stamp, Word, read, tries};
 use crate::sync::{AtomicU64, Ordering};
 use crate::text::Printable;
@@ -112,15 +111,11 @@ impl FrameCopy {
             // A mixture of two publications is possible here, and so is
             // damage: copy what is in bounds, judge later.
             let slots = counts.slots().min(capacity.max_nodes);
-            copy_range(source, &mut words, frame::PREFIX..geometry.node(slots));
-            for index in 0..counts.namespaces().min(capacity.max_namespaces) {
-                let start = geometry.namespace(index);
-                let record = start..start + frame::NAMESPACE_WORDS + slots;
-                copy_range(source, &mut words, record);
-                if arrays {
-                    let start = geometry.routing(index, 0);
-                    copy_range(source, &mut words, start..start + geometry.array_words());
-                }
+            let namespaces = counts.namespaces().min(capacity.max_namespaces);
+            // The first words are there already: they say how far to copy.
+            for mut span in geometry.spans(slots, namespaces, arrays) {
+                span.start = span.start.max(frame::PREFIX);
+                copy_range(source, &mut words, span);
             }
             counts
         })
@@ -146,7 +141,7 @@ impl FrameCopy {
 
     fn bytes<const N: usize>(&self, first: usize, len: usize) -> Option<[u8; N]> {
         let mut payloads = [0; 44];
-        let words = N.div_ceil(6);
+        let words = N.div_ceil(BYTES_PER_WORD);
         for (offset, payload) in payloads[..words].iter_mut().enumerate() {
             *payload = self.payload(first + offset);
         }
@@ -270,19 +265,8 @@ impl FrameCopy {
     }
 
     fn live(&self, geometry: &Geometry) -> impl Iterator<Item = (u64, usize)> {
-        let namespaces = 0..self.counts.namespaces();
-        let slots = self.counts.slots();
-        let records = namespaces.clone().map(move |index| {
-            let start = geometry.namespace(index);
-            start..start + frame::NAMESPACE_WORDS + slots
-        });
-        let arrays = namespaces.map(|index| {
-            let start = geometry.routing(index, 0);
-            start..start + geometry.array_words()
-        });
-        core::iter::once(0..geometry.node(slots))
-            .chain(records)
-            .chain(arrays)
+        geometry
+            .spans(self.counts.slots(), self.counts.namespaces(), true)
             .flatten()
             .map(|index| (self.payload(index), index))
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::policy::{Attempt, Policy};
 use super::rank::Ranked;
-use crate::layout::{Mapping, Planes, Token};
-use crate::map::{REPLICAS_PER_WORD, RoutingWord, Slot};
+use crate::layout::{Mapping, Planes, REPLICAS_PER_WORD, Token};
+use crate::map::{RoutingWord, Slot};
 use crate::sync::{AtomicU64, Ordering};
 
 /// A namespace as resolved by one router. It stays good while the namespace
