@@ -5,6 +5,7 @@ use rustix::time::{ClockId, clock_gettime};
 /// Milliseconds since the machine started, suspension included. For display of
 /// ages: the same in all processes, never set.
 pub fn boottime_ms() -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "Boottime, which is never set")]
     let now = clock_gettime(ClockId::Boottime);
     now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
 }

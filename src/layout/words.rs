@@ -61,12 +61,20 @@ pub enum OwnerWord {
     BadReplies,
 }
 
+const _: () = {
+    let mut index = 0;
+    while index < OwnerWord::COUNT {
+        assert!(OwnerWord::ALL[index] as usize == index, "each word is listed, in order");
+        index += 1;
+    }
+};
+
 impl OwnerWord {
     /// How many words the block has.
     pub const COUNT: usize = 16;
 
     /// Every word in use.
-    pub const ALL: [OwnerWord; 16] = [
+    pub const ALL: [OwnerWord; OwnerWord::COUNT] = [
         OwnerWord::Heartbeat,
         OwnerWord::TurnedMs,
         OwnerWord::TendedMs,

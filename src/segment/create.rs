@@ -158,6 +158,7 @@ pub fn private(capacity: Capacity, sequence: u64) -> Result<Ownership, SegmentEr
 }
 
 fn identity(key: u32, generation: u64) -> Identity {
+    #[expect(clippy::disallowed_methods, reason = "shown, never waited for")]
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Identity {
         key,

@@ -43,6 +43,7 @@ impl WakeMask {
 ///
 /// It may also return for no reason. Whether it was woken: a hint only.
 pub fn wait(word: &AtomicU64, seen: u64, personal: WakeMask, timeout: Duration) -> bool {
+    #[expect(clippy::disallowed_methods, reason = "Monotonic, which is never set")]
     let now = clock_gettime(ClockId::Monotonic);
     let now = Duration::new(now.tv_sec as u64, now.tv_nsec as u32);
     let until = now + timeout.min(Duration::from_secs(3600));

@@ -9,11 +9,13 @@ pub mod forked;
 pub mod memory;
 pub mod scripted;
 pub mod scripted_tls;
+mod skip;
 pub mod tables;
 
 use std::path::{Path, PathBuf};
 
 pub use cluster::*;
+pub use skip::skipped;
 
 /// A file or folder of recorded data.
 pub fn data(name: &str) -> PathBuf {

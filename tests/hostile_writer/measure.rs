@@ -73,6 +73,7 @@ impl Calls {
 }
 
 fn cpu() -> Duration {
+    #[expect(clippy::disallowed_methods, reason = "the processor time of a thread")]
     let now = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }

@@ -329,7 +329,7 @@ impl Commands {
         let program = option_env!("CARGO_BIN_EXE_tendmap").filter(|at| Path::new(at).exists());
         let Some(program) = program else {
             if self.runs == 0 {
-                println!("skipped: built without the command line");
+                tendmap_testkit::skipped("built without the command line");
             }
             self.runs += 1;
             return;

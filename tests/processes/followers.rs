@@ -110,7 +110,7 @@ const GROUP: u32 = 54_321;
 
 fn group_reader() {
     if !rustix::process::geteuid().is_root() {
-        println!("skipped: only root can start a process of another user");
+        tendmap_testkit::skipped("only root can start a process of another user");
         return;
     }
     let directory = directory();

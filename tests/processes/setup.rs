@@ -7,6 +7,10 @@ use serde_json::{Value, json};
 use tendmap::client::Config;
 use tendmap::segment::{Backend, Place};
 
+/// Far longer than any test may take, as a threshold: nobody is replaced for
+/// silence, so that a successor has found the owner to be gone.
+pub const NEVER_MS: u64 = 3_600_000;
+
 /// What a worker needs to know; everything else is as by default.
 #[derive(Clone)]
 pub struct Setup {

@@ -42,7 +42,7 @@ pub fn trials() -> Vec<Trial> {
     ];
     let run = |test: fn(&Host)| -> Result<(), Failed> {
         match unavailable(MODE) {
-            Some(why) => eprintln!("skipped: {why}"),
+            Some(why) => tendmap_testkit::skipped(&why),
             None => test(&Host::new(MODE)),
         }
         Ok(())
@@ -151,7 +151,7 @@ fn foreign(host: &Host) {
 fn limits(host: &Host) {
     for (limit, value) in [("shmmax", 100_000), ("shmmni", 0), ("shmall", 20)] {
         let Some(told) = Worker::with_limit(&host.setup, "client", limit, value) else {
-            eprintln!("skipped: no IPC namespaces here");
+            tendmap_testkit::skipped("no IPC namespaces here");
             return;
         };
         let text = told["text"].as_str().unwrap_or_else(|| panic!("{limit}: {told}"));
@@ -166,7 +166,7 @@ fn limits_to_growth(host: &Host) {
     let mut setup = host.setup.clone();
     setup.max_nodes = 2;
     let Some(told) = Worker::with_limit(&setup, "outgrow", "shmmni", 1) else {
-        eprintln!("skipped: no IPC namespaces here");
+        tendmap_testkit::skipped("no IPC namespaces here");
         return;
     };
     assert_eq!((&told["generation"], &told["retired"]), (&1.into(), &false.into()), "{told}");
@@ -375,7 +375,7 @@ fn older_in_use(host: &Host) {
 /// another user.
 fn of_a_stranger(host: &Host) -> Option<(Worker, i32)> {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: only root can become another user");
+        tendmap_testkit::skipped("only root can become another user");
         return None;
     }
     open_to_all(host);

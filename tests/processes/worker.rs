@@ -25,6 +25,13 @@ impl Worker {
         Worker::run(Command::new(std::env::current_exe().unwrap()), role, setup)
     }
 
+    /// A worker with a library that goes before those that it is linked to.
+    pub fn preloaded(library: &Path, role: &str, setup: &Setup) -> Worker {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.env("LD_PRELOAD", library);
+        Worker::run(command, role, setup)
+    }
+
     /// A worker of another user and group, which can do nothing that these
     /// can't. Only root can start it.
     pub fn of_user(role: &str, setup: &Setup, user: u32, group: u32) -> Worker {

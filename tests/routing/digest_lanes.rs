@@ -50,7 +50,7 @@ fn lanes_that_the_machine_lacks_are_named() {
     assert_eq!(Lanes::available().last(), Some(Lanes::best()));
     for name in ["AVX2", "AVX-512"] {
         if !there.iter().any(|there| there == name) {
-            println!("skipped: {name} lanes, this machine has only {there:?}");
+            tendmap_testkit::skipped(&format!("{name} lanes, this machine has only {there:?}"));
         }
     }
     let widths: Vec<usize> = Lanes::available().map(Lanes::width).collect();

@@ -175,7 +175,7 @@ fn whole(sim: &Sim, config: AerospikeConfig) -> AerospikeSource {
 #[test]
 fn clusters_are_tended_over_ipv6() {
     if std::net::TcpListener::bind("[::1]:0").is_err() {
-        println!("skipped: this machine has no IPv6 loopback");
+        tendmap_testkit::skipped("this machine has no IPv6 loopback");
         return;
     }
     let mut config = SimConfig::fast(3);

@@ -143,10 +143,13 @@ fn a_wrong_password_is_told_and_not_tried_at_every_tick() {
     let tried = status(&sim).logins_refused;
     assert!((1..=3).contains(&tried), "{tried}");
     let start = Instant::now();
-    while start.elapsed() < Duration::from_millis(500) {
+    for _ in 0..100 {
         assert_eq!(refused(tend(&mut source).0), first, "the same words: told once");
     }
-    assert_eq!(status(&sim).logins_refused, tried, "not one more within half a second");
+    // A second at least between two, at each of three nodes.
+    let allowed = 3 * start.elapsed().as_secs_f64().ceil() as u64;
+    let more = status(&sim).logins_refused - tried;
+    assert!(more <= allowed, "{more} more in 100 passes, {allowed} allowed");
     // In the end it is tried again, and works once the password is the one.
     sim.set_user(SimUser::new("keeper", "wrong-s3cret")).unwrap();
     until(&mut source, 3);

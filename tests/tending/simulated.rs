@@ -149,12 +149,13 @@ fn nodes_that_hang_delay_a_pass_by_one_deadline_only() {
     for number in [2, 4] {
         sim.freeze(number).unwrap();
     }
-    let start = Instant::now();
-    let report = source.tend(&mut Log::default()).unwrap();
-    let taken = start.elapsed();
+    let mut log = Log::default();
+    let report = source.tend(&mut log).unwrap();
     // By then the others may have noticed, and the two be gone.
     assert_eq!(report.nodes_ok, 3);
-    assert!(taken >= DEADLINE && taken < DEADLINE * 2, "{taken:?}");
+    // A beat every 50 ms at most, and one for each question: 16 with one deadline,
+    // 26 with two.
+    assert!((2..=20).contains(&log.beats), "{} beats", log.beats);
 }
 
 #[test]
@@ -175,6 +176,7 @@ fn h39_a_cluster_that_came_back_elsewhere_is_found_by_what_was_told_before() {
 
 /// The processor time of the tending thread; simulated nodes have their own.
 fn processor_time() -> Duration {
+    #[expect(clippy::disallowed_methods, reason = "the processor time of a thread")]
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }

@@ -84,7 +84,7 @@ fn h130_a_c_program_stands_a_hostile_writer() {
 #[test]
 fn h130_the_address_sanitizer_finds_no_error_in_a_program_that_stands_a_hostile_writer() {
     let Ok(archive) = std::env::var("TENDMAP_ASAN_LIBRARY") else {
-        eprintln!("skipped: TENDMAP_ASAN_LIBRARY names no library that was built for it");
+        tendmap_testkit::skipped("TENDMAP_ASAN_LIBRARY names no library that was built for it");
         return;
     };
     let out = TempDir::new().unwrap();

@@ -136,6 +136,7 @@ impl Sentinel {
 
 /// The processor time of the calling thread.
 fn ran() -> Duration {
+    #[expect(clippy::disallowed_methods, reason = "the processor time of a thread")]
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

@@ -118,7 +118,7 @@ fn h104_flags_of_segments_are_taken_by_commands_that_have_none() {
 fn h104_no_color_holds_for_help_errors_and_the_log() {
     // `script` runs a command on a terminal.
     if Command::new("script").arg("--version").output().is_err() {
-        println!("skipped: there is no `script` here");
+        tendmap_testkit::skipped("there is no `script` here");
         return;
     }
     let place = Place::new();

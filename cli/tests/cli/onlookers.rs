@@ -97,7 +97,7 @@ fn h127_no_command_that_looks_dies_of_a_file_that_is_cut_short() {
 #[test]
 fn h127_rm_does_not_die_of_a_strangers_file_that_is_cut_short() {
     if !geteuid().is_root() {
-        println!("skipped: only root can give a file to another user");
+        tendmap_testkit::skipped("only root can give a file to another user");
         return;
     }
     let place = Place::new();

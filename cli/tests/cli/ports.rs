@@ -228,7 +228,7 @@ fn link_local() -> Option<(SocketAddrV6, String)> {
 #[test]
 fn h58_a_cluster_at_link_local_addresses_is_tended() {
     let Some((address, interface)) = link_local() else {
-        println!("skipped: this machine has no link-local IPv6 address");
+        tendmap_testkit::skipped("this machine has no link-local IPv6 address");
         return;
     };
     let own = format!("[{}%{interface}]", address.ip());

@@ -47,13 +47,16 @@ fn give_capability(program: &Path) -> rustix::io::Result<()> {
 #[test]
 fn h114_the_environment_of_a_set_user_id_program_decides_nothing() {
     if !geteuid().is_root() {
-        println!("skipped: only root can make a set-user-id program of another user");
+        tendmap_testkit::skipped("only root can make a set-user-id program of another user");
         return;
     }
     let mount = tempfile::tempdir().unwrap();
     let flags = nix::sys::statvfs::statvfs(mount.path()).unwrap().flags();
     if flags.contains(nix::sys::statvfs::FsFlags::ST_NOSUID) {
-        println!("skipped: {} takes no set-user-id programs", mount.path().display());
+        tendmap_testkit::skipped(&format!(
+            "{} takes no set-user-id programs",
+            mount.path().display()
+        ));
         return;
     }
     let authority = Authority::new();
@@ -71,7 +74,7 @@ fn h114_the_environment_of_a_set_user_id_program_decides_nothing() {
         if mode == CAPABLE {
             let file = tempfile::NamedTempFile::new().unwrap();
             if let Err(error) = give_capability(file.path()) {
-                println!("skipped: no file gets a capability here: {error}");
+                tendmap_testkit::skipped(&format!("no file gets a capability here: {error}"));
                 continue;
             }
         }

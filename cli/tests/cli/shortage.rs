@@ -34,7 +34,7 @@ impl Island {
         let mut line = String::new();
         BufReader::new(anchor.stdout.take()?).read_line(&mut line).ok()?;
         if line != "ready\n" {
-            println!("skipped: this user may not unshare and mount");
+            tendmap_testkit::skipped("this user may not unshare and mount");
             let _ = anchor.wait();
             return None;
         }

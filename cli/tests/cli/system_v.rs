@@ -22,7 +22,7 @@ impl Key {
         match shm_create(key, 4096, 0o600) {
             Ok(id) => shm_remove(id).unwrap(),
             Err(error) => {
-                eprintln!("skipped: no System V shared memory here: {error}");
+                tendmap_testkit::skipped(&format!("no System V shared memory here: {error}"));
                 return None;
             }
         }
@@ -50,7 +50,7 @@ fn tool(program: &str, args: &[&str]) -> Option<String> {
             Some(String::from_utf8(output.stdout).unwrap())
         }
         Err(error) => {
-            eprintln!("skipped: no {program} here: {error}");
+            tendmap_testkit::skipped(&format!("no {program} here: {error}"));
             None
         }
     }

@@ -27,7 +27,7 @@ pub struct Host {
 impl Host {
     pub fn new() -> Option<Host> {
         if !geteuid().is_root() {
-            println!("skipped: only root can start processes of other users");
+            tendmap_testkit::skipped("only root can start processes of other users");
             return None;
         }
         let (place, folder) = (Place::new(), tempfile::tempdir().unwrap());

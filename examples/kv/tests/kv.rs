@@ -246,7 +246,9 @@ fn without_any_node_operations_end_with_an_error_in_time() {
         assert!(after >= bench.settings.total_timeout, "{error}");
         assert!(error.to_string().contains("BB9"), "no node is named: {error}");
     }
-    assert!(begun.elapsed() < Duration::from_secs(15));
+    // Five of 0.3 s, each of which may begin one more attempt before that time: ten
+    // times that, and far less than any of them without a limit.
+    assert!(begun.elapsed() < Duration::from_secs(30));
     // One that is frozen may do the write yet; one that refuses connections not.
     assert!(!store.put(1, &Bins::new()).unwrap_err().in_doubt());
     bench.sim.start_node(1).unwrap();

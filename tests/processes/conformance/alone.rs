@@ -216,7 +216,7 @@ fn child_closes(host: &Host) {
             let begun = Instant::now();
             drop(router);
             inherited.take().unwrap().close();
-            assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+            assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
         },
         |_| {},
     );

@@ -35,7 +35,9 @@ pub fn tests() -> Vec<Test> {
 fn is_root(name: &str) -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        eprintln!("{name} skipped: only root can become another user or change its root");
+        tendmap_testkit::skipped(&format!(
+            "{name}: only root can become another user or change its root"
+        ));
     }
     root
 }
@@ -197,7 +199,7 @@ fn no_proc(host: &Host) {
     }
     match Worker::without_proc(&host.setup) {
         Ok(said) => assert_eq!(said["event"], "owner", "{said}"),
-        Err(why) => eprintln!("skipped: {why}"),
+        Err(why) => tendmap_testkit::skipped(&why),
     }
 }
 
@@ -286,6 +288,6 @@ fn rmid_forced(host: &Host) {
     }
     match Worker::with_limit(&host.setup, "switch", "shm_rmid_forced", 1) {
         Some(said) => assert_eq!(said["event"], "owner", "{said}"),
-        None => eprintln!("skipped: no IPC namespace of its own, or its limits can't be set"),
+        None => tendmap_testkit::skipped("no IPC namespace of its own, or its limits can't be set"),
     }
 }

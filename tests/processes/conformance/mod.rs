@@ -47,7 +47,7 @@ pub fn trials() -> Vec<Trial> {
         let name = format!("{}_{name}", mode.name());
         Trial::test(name.clone(), move || -> Result<(), Failed> {
             match unavailable(mode) {
-                Some(why) => eprintln!("{name} skipped: {why}"),
+                Some(why) => tendmap_testkit::skipped(&format!("{name}: {why}")),
                 None if own_process => Worker::run_trial(&name),
                 None => test(&Host::new(mode)),
             }

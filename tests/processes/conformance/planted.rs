@@ -81,7 +81,7 @@ impl Kind {
 /// Whether this process can put things there for another user.
 fn ready(host: &Host) -> bool {
     if !geteuid().is_root() {
-        eprintln!("skipped: only root can become another user");
+        tendmap_testkit::skipped("only root can become another user");
         return false;
     }
     fs::set_permissions(host.directory.path(), PermissionsExt::from_mode(0o1777)).unwrap();
@@ -324,10 +324,8 @@ fn creation_lock(host: &Host) {
         |setup, user, _, kind| {
             kind.plant(&name(setup));
             // Root's file of mode 0600 is as bad for a user.
-            let begun = std::time::Instant::now();
             let mut owner = worker(setup, user);
             assert_eq!(owner.role(), "owner");
-            assert!(begun.elapsed() < std::time::Duration::from_secs(20));
             owner.say("grow 40");
             wait_until("a larger segment", || owner.generation() == Some(2));
             owner.close();

@@ -9,7 +9,7 @@ use tendmap::internals::segment::{Candidate, Entry, Segment};
 use tendmap::segment::{Backend, SegmentError, SegmentState, list, remove};
 
 use super::{Host, Test};
-use crate::setup::Setup;
+use crate::setup::{NEVER_MS, Setup};
 use crate::worker::Worker;
 use tendmap_testkit::{Cluster, wait_until};
 
@@ -80,7 +80,7 @@ fn world_writable(host: &Host) {
 
 fn other_user(host: &Host) {
     if !geteuid().is_root() {
-        eprintln!("skipped: only root can give a segment away");
+        tendmap_testkit::skipped("only root can give a segment away");
         return;
     }
     host.orphan();
@@ -100,7 +100,7 @@ fn other_user(host: &Host) {
 
 fn reader_of_another_user(host: &Host) {
     if !geteuid().is_root() {
-        eprintln!("skipped: only root can become another user");
+        tendmap_testkit::skipped("only root can become another user");
         return;
     }
     let mut config = host.config();
@@ -123,7 +123,7 @@ fn reader_of_another_user(host: &Host) {
 /// another user.
 fn readable(host: &Host) -> Option<Setup> {
     if !geteuid().is_root() {
-        eprintln!("skipped: only root can become another user");
+        tendmap_testkit::skipped("only root can become another user");
         return None;
     }
     std::fs::set_permissions(host.directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
@@ -135,9 +135,6 @@ fn started(role: &str, setup: &Setup) -> Worker {
     worker.expect("connected");
     worker
 }
-
-/// Far longer than any test may take, so that nobody is replaced for silence.
-const NEVER_MS: u64 = 600_000;
 
 fn read_locks(host: &Host) {
     let Some(setup) = readable(host) else { return };
@@ -263,7 +260,7 @@ fn opened_under_owner(host: &Host) {
 
 fn given_away(host: &Host) {
     if !geteuid().is_root() {
-        eprintln!("skipped: only root can give a segment away");
+        tendmap_testkit::skipped("only root can give a segment away");
         return;
     }
     let worker = host.worker();

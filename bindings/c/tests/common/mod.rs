@@ -50,7 +50,7 @@ pub fn run(command: &mut Command) -> String {
 pub fn found(program: &str) -> bool {
     let there = Command::new(program).arg("--version").output().is_ok();
     if !there {
-        eprintln!("skipped: no {program} on this machine");
+        tendmap_testkit::skipped(&format!("no {program} on this machine"));
     }
     there
 }
