@@ -90,7 +90,7 @@ pub mod notes {
     .0.max_replicas,
     .0.partitions
 )]
-#[non_exhaustive]
+#[allow(clippy::exhaustive_structs, reason = "the capacities are all there is")]
 pub struct GeometryError(pub Capacity);
 
 /// Offsets and strides of one segment. Those within a frame count words.

@@ -347,7 +347,8 @@ fn h32_a_segment_whose_name_was_taken_by_anything_is_replaced() {
         match what {
             "lock removed" => fs::remove_file(segment.lock().unwrap().path()).unwrap(),
             "the last number" => {
-                let last = SegmentName { generation: u64::MAX, ..name(&path) };
+                let mut last = name(&path);
+                last.generation = u64::MAX;
                 fs::write(path.with_file_name(last.to_string()), b"planted").unwrap();
                 fs::remove_file(&path).unwrap();
             }
