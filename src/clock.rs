@@ -1,9 +1,9 @@
-//! The clock that ages are shown by.
+//! The clock for displayed ages.
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Milliseconds since the machine started, suspension included. For display of
-/// ages: the same in all processes, never set.
+/// Milliseconds since boot, including suspension. For displayed ages: it is the same in all
+/// processes and is never set.
 pub fn boottime_ms() -> u64 {
     #[expect(clippy::disallowed_methods, reason = "Boottime, which is never set")]
     let now = clock_gettime(ClockId::Boottime);

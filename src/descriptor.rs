@@ -1,14 +1,13 @@
-//! File descriptors that the library keeps in a process that is not its own.
+//! File descriptors that the library keeps in the host program's process.
 //!
-//! The host program may close any descriptor at any time, and open something of
-//! its own under the same number. So what is kept here is looked at before every
-//! use: it counts only while the number still leads to what was kept. Otherwise
-//! the caller makes another one, and the number is left to the host, which is
-//! neither written to nor closed.
+//! The host program may close any descriptor at any time, and open something of its own under the
+//! same number. So a kept descriptor is checked before every use: it is valid only while its
+//! number still refers to the object that was kept. Otherwise the caller opens another one, and
+//! the number is left to the host: it is neither written to nor closed.
 //!
-//! None of them is a standard stream, or another of the low numbers that
-//! programs close, replace and count on: what the host prints must not go into
-//! a lock file or to a server. All are closed by `exec`.
+//! None of them is a standard stream, or another of the low numbers that programs close, replace
+//! and rely on: the host's output must not go into a lock file or to a server. All are closed by
+//! `exec`.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
@@ -22,10 +21,10 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::layout::ForkLocal;
 
-/// The lowest number that is taken, where the process may have many: shells and
-/// programs that pass descriptors on use those below by number.
+/// The lowest number used where the process may have many descriptors: shells, and programs that
+/// pass descriptors on, refer to the lower ones by number.
 const LOWEST: RawFd = 32;
-/// The lowest number that is ever taken.
+/// The lowest number ever used.
 const FIRST: RawFd = 3;
 
 fn lowest() -> RawFd {
@@ -35,12 +34,12 @@ fn lowest() -> RawFd {
     }
 }
 
-/// Which object of the system it is, whatever its number or its name.
+/// The identity of a system object, independent of its number or name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ObjectId {
     /// The device of its file system; sockets have one, too.
     pub device: u64,
-    /// Its inode there.
+    /// Its inode on that device.
     pub inode: u64,
 }
 
@@ -50,26 +49,26 @@ impl ObjectId {
         ObjectId { device: found.st_dev as u64, inode: found.st_ino as u64 }
     }
 
-    /// What a path leads to.
+    /// The object that a path leads to.
     pub fn at(path: &Path) -> io::Result<ObjectId> {
         Ok(ObjectId::of(&rustix::fs::stat(path)?))
     }
 }
 
-/// A descriptor that is kept. Dropped, it is closed if it is still there.
+/// A descriptor that is kept. Dropping it closes it, if it is still the same object.
 #[derive(Debug)]
 pub(crate) struct Kept {
-    /// `None` only while it is dropped.
+    /// `None` only during drop.
     descriptor: Option<OwnedFd>,
     id: ObjectId,
     kind: FileType,
 }
 
 impl Kept {
-    /// Keeps what was just opened, under a number of its own choice.
+    /// Keeps a descriptor that was just opened, under a number of its own choice.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system call.
     pub fn new(descriptor: impl Into<OwnedFd>) -> io::Result<Kept> {
         let descriptor = raised(descriptor.into())?;
         let found = fstat(&descriptor)?;
@@ -77,17 +76,17 @@ impl Kept {
         Ok(Kept { descriptor: Some(descriptor), id: ObjectId::of(&found), kind })
     }
 
-    /// Opens a file, without following a link at the end of its path and without
-    /// waiting for whatever it may be.
+    /// Opens a file without following a link at the end of its path, and without blocking,
+    /// whatever kind of file it is.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system call.
     pub fn open(path: &Path, flags: OFlags, mode: Mode) -> io::Result<Kept> {
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         Kept::new(rustix::fs::open(path, flags, mode)?)
     }
 
-    /// Which object it is.
+    /// The identity of the object.
     pub fn id(&self) -> ObjectId {
         self.id
     }
@@ -96,22 +95,22 @@ impl Kept {
         self.descriptor.as_ref().expect("there until it is dropped")
     }
 
-    /// What the system says of it; `None` if the host has closed it.
+    /// The result of fstat(2); `None` if the host has closed the descriptor.
     pub fn stat(&self) -> Option<Stat> {
         let found = fstat(self.descriptor()).ok()?;
         let kind = FileType::from_raw_mode(found.st_mode);
         (ObjectId::of(&found) == self.id && kind == self.kind).then_some(found)
     }
 
-    /// Whether it is still there.
+    /// Whether the number still refers to the same object.
     pub fn is_there(&self) -> bool {
         self.stat().is_some()
     }
 
-    /// For use at once.
+    /// Borrows the descriptor for immediate use.
     ///
     /// # Errors
-    /// `EBADF` if the host has closed it, whatever has its number now.
+    /// `EBADF` if the host has closed it, even if the number is in use again.
     pub fn get(&self) -> io::Result<BorrowedFd<'_>> {
         match self.is_there() {
             true => Ok(self.descriptor().as_fd()),
@@ -124,28 +123,29 @@ impl Drop for Kept {
     fn drop(&mut self) {
         let there = self.is_there();
         if let Some(descriptor) = self.descriptor.take().filter(|_| !there) {
-            // The host's, or nothing.
+            // The number is the host's now, or unused.
             let _ = descriptor.into_raw_fd();
         }
     }
 }
 
-/// The same under a number that is none of the low ones.
+/// Moves the descriptor to a number above the low ones.
 fn raised(descriptor: OwnedFd) -> io::Result<OwnedFd> {
     let (number, lowest) = (descriptor.as_raw_fd(), lowest());
     if number >= lowest {
         return Ok(descriptor);
     }
     match fcntl_dupfd_cloexec(&descriptor, lowest) {
-        // There are no more above.
+        // There are no higher numbers left.
         Err(Errno::INVAL | Errno::MFILE) if number >= FIRST => Ok(descriptor),
         Err(Errno::INVAL | Errno::MFILE) => Ok(fcntl_dupfd_cloexec(&descriptor, FIRST)?),
         other => Ok(other?),
     }
 }
 
-/// Held by the thread that makes a descriptor again: two that did so at once
-/// would close one of two, and lose the locks of both. A forked child has its own.
+/// Held by the thread that opens a descriptor again: if two threads did so at once, one of the
+/// two descriptors would be closed, and the locks of both would be lost. A forked child has its
+/// own lock.
 pub(crate) fn reopening() -> MutexGuard<'static, ()> {
     static REOPENING: ForkLocal<Mutex<()>> = ForkLocal::new();
     REOPENING.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
@@ -154,15 +154,14 @@ pub(crate) fn reopening() -> MutexGuard<'static, ()> {
 /// The content of a file.
 ///
 /// # Errors
-/// What the system says.
+/// The error of the system call.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = Kept::new(rustix::fs::open(path, flags, Mode::empty())?)?;
-    // Of the right size from the beginning: it may be a key, of which growing would
-    // leave copies behind.
+    // Allocated at full size: the content may be a key, and a growing buffer would leave copies
+    // behind.
     let length = file.stat().map_or(0, |found| found.st_size);
-    // What the kernel makes up has no length, and some of it is read at once or not
-    // at all.
+    // Files that the kernel generates have no length, and some must be read with one call.
     let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or(0).max(4095) + 1);
     loop {
         if content.len() == content.capacity() {
@@ -176,10 +175,10 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// The names in a directory that are text, but for `.` and `..`.
+/// The names in a directory that are valid text, except `.` and `..`.
 ///
 /// # Errors
-/// What the system says.
+/// The error of the system call.
 pub(crate) fn names(directory: &Path) -> io::Result<Vec<String>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = Kept::new(rustix::fs::open(directory, flags, Mode::empty())?)?;
@@ -200,7 +199,7 @@ mod tests {
     use super::*;
     use std::fs::File;
 
-    /// Numbers that no other test of this process takes.
+    /// Uses numbers that no other test of this process uses.
     fn far(descriptor: impl AsFd, number: RawFd) -> OwnedFd {
         let far = fcntl_dupfd_cloexec(descriptor, number).unwrap();
         assert_eq!(far.as_raw_fd(), number);

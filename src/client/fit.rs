@@ -1,21 +1,20 @@
-//! What of a map that has outgrown its segment can be published in it.
+//! The part of a map that fits in a segment which the map has outgrown.
 
 use crate::map::{ClusterMap, Slot, snapshot};
 use crate::segment::Segment;
 
 /// The part of a map for which a segment has room.
 ///
-/// Nodes that are there stay, in their slots, and newcomers get what is free:
-/// the whole map may have slots that are too high although nodes have left. Who
-/// finds no place is in no partition either, and what it holds is nobody's. All
-/// else is as in the whole map.
+/// Nodes that are already in it keep their slots, and new ones get the free slots: the whole map
+/// may use slots that are too high although nodes have left. A node without a slot is in no
+/// partition either; what it holds has no holder. Everything else is as in the whole map.
 #[derive(Debug)]
 pub(super) struct Fit {
     map: ClusterMap,
 }
 
 impl Fit {
-    /// Goes on from what was published last.
+    /// Continues from the last published map.
     pub fn new(segment: &Segment) -> Fit {
         let empty = || ClusterMap::new(segment.geometry().capacity());
         let map = snapshot(segment.mapping()).map_or_else(|_| empty(), |last| last.map);
@@ -27,8 +26,8 @@ impl Fit {
         &self.map
     }
 
-    /// Takes over all that there is room for; how many nodes and namespaces there
-    /// is none for, and namespaces that have more replicas than there is room for.
+    /// Takes as much of the map as there is room for. Returns the number of nodes and namespaces
+    /// that do not fit, plus the namespaces with more replicas than fit.
     pub fn take(&mut self, whole: &ClusterMap) -> usize {
         let mut refused = 0;
         self.map.cluster_name = whole.cluster_name;
@@ -104,7 +103,7 @@ mod tests {
         Fit { map: ClusterMap::new(ROOM) }
     }
 
-    /// Partition p is held by the nodes p, p + 1 … of those that there are.
+    /// Partition p is held by the nodes p, p + 1 … of those in the map.
     fn whole(names: &[&str], replicas: u8) -> ClusterMap {
         let mut map = ClusterMap::new(Capacity { partitions: 8, ..Capacity::DEFAULT });
         let slots: Vec<Slot> =

@@ -1,4 +1,4 @@
-//! A follower's look: does the owner live, and if not, who is next?
+//! A follower's poll: does the owner live, and if not, which process is next?
 
 use core::ops::ControlFlow;
 use std::sync::Arc;
@@ -17,17 +17,17 @@ use crate::segment::{Candidate, Entry, Ownership, Segment, SegmentError, WakeMas
 use crate::sync::Ordering;
 use crate::tend::{ClusterSource, Condition, TendError, TendEvent, TendReport, Turn};
 
-/// How long a process that may only read waits before it tries again to do more.
+/// How long a process that may only read waits before it tries to write again.
 const BARRED: Duration = Duration::from_secs(5);
-/// So many new owners are told of at once, and then one in so long, the latest.
+/// This many new owners are reported at once; after that only the latest, one per interval.
 const NEWS: u32 = 16;
 const NEWS_EVERY: Duration = Duration::from_millis(100);
-/// After somebody else was about to enter.
+/// The pause after another process was about to enter.
 const BUSY: Duration = Duration::from_millis(5);
 
-/// What a look came to.
+/// The outcome of one poll.
 pub(super) enum Seen {
-    /// Still a follower; sleep so long.
+    /// Still a follower; sleep this long.
     Wait(Duration),
     /// It is owner now.
     Owner(Box<Ownership>),
@@ -42,22 +42,22 @@ pub(super) struct Follow {
     standing: Standing,
     lives: bool,
     term: u16,
-    /// Whether somebody is still to be told of that term's owner, and how often
-    /// that may be.
+    /// Whether the owner of the current term is still to be reported, and the limit of such
+    /// reports.
     new: bool,
     news: Pace,
     pulse: Pulse,
     free_since: Option<Instant>,
     probe_due: Instant,
-    /// How often it tried in vain to do better than the owner.
+    /// How often it has tried in vain to do better than the owner.
     tries: u32,
     trouble: Option<String>,
-    /// Until when it does not try to be more than a reader, for it may not.
+    /// The time until which it only reads, because it may not write.
     barred: Option<Instant>,
 }
 
-/// The owner's heartbeat as this process has seen it, counted in its own polls:
-/// a process that was stopped itself must not take everybody for stale.
+/// The owner's heartbeat as this process has seen it, counted in its own polls. A process that
+/// was itself stopped must not consider all others hung.
 struct Pulse {
     word: u64,
     polled: Instant,
@@ -84,14 +84,13 @@ impl Follow {
         }
     }
 
-    /// Whether the map is all that there is to wait for: the owner lived at the last
-    /// look, or this process may only read.
+    /// Whether only the map is left to wait for: the owner was alive at the last poll, or this
+    /// process may only read.
     pub fn is_settled(&self) -> bool {
         self.lives || self.barred.is_some()
     }
 
-    /// As one that may become owner; as one that only reads where it may do no
-    /// more.
+    /// Polls as a process that may become owner, or as a reader if it may not write.
     ///
     /// # Errors
     /// [`SegmentError`] if the segment's files can't be used.
@@ -108,7 +107,7 @@ impl Follow {
                         let segment = segment.location().map_or(String::new(), |at| at.to_string());
                         shared.tell(Event::ReadOnly { segment, reason: error.to_string() });
                     }
-                    // Its permissions may change.
+                    // The permissions may change.
                     self.barred = Some(Instant::now() + BARRED);
                     self.leave(segment);
                 }
@@ -136,7 +135,7 @@ impl Follow {
         let entry = Candidate::look(segment)?;
         self.lives = matches!(entry, Entry::Held);
         match entry {
-            // The standby may be gone as well.
+            // The standby may have died as well.
             Entry::Free if self.standing.rank() != Rank::Standby => {
                 self.standing.ask_now(segment)?;
             }
@@ -164,7 +163,7 @@ impl Follow {
         self.standing.sleep(segment, seen, personal, pause);
     }
 
-    /// If the cluster could not be reached, it is tried again at once.
+    /// Makes the next attempt due at once, if the cluster could not be reached.
     pub fn retry(&mut self) {
         self.probe_due = Instant::now();
         self.standing.hurry(self.probe_due);
@@ -183,7 +182,7 @@ impl Follow {
         }
     }
 
-    /// Gives up what it holds of the segment's lock file as a follower.
+    /// Releases what it holds of the segment's lock file as a follower.
     pub fn leave(&mut self, segment: &Segment) {
         self.standing.leave(segment, self.probe_due);
     }
@@ -202,16 +201,15 @@ impl Follow {
         })
     }
 
-    /// Whether the owner, though it holds its byte, has not shown a sign of
-    /// life for the threshold.
+    /// Whether the owner holds its byte but has shown no heartbeat for the threshold.
     fn hung(&mut self, segment: &Segment) -> bool {
         // Relaxed: any change of the whole word is a sign of life.
         let word = segment.mapping().owner(OwnerWord::Heartbeat).load(Ordering::Relaxed);
         let now = Instant::now();
         let since = now.saturating_duration_since(self.pulse.polled);
-        // A poll counts for at most twice its interval, however long this
-        // process was stopped; one of the standby, which looks far more often
-        // than a busy machine lets it, for a part of the threshold.
+        // A poll counts for at most twice its interval, however long this process was stopped. A
+        // poll of the standby, which is planned far more often than a busy machine allows, counts
+        // for at most a part of the threshold.
         let most = (self.standing.poll() * 2).max(POLL.min(self.threshold / 8));
         let counted = since.min(most);
         let still =
@@ -220,9 +218,8 @@ impl Follow {
         still >= self.threshold
     }
 
-    /// The owner can't reach the cluster. Only the standby tries, and lets
-    /// another be standby if it can't either: no rotation through terms when
-    /// the cluster is down for all.
+    /// The owner can't reach the cluster. Only the standby tries, and passes its rank on if it
+    /// can't either, so that terms do not rotate while the cluster is down for all.
     fn probe(
         &mut self,
         segment: &Arc<Segment>,
@@ -248,10 +245,10 @@ impl Follow {
         Ok(Seen::Wait(POLL))
     }
 
-    /// The owner lacks something of its machine, and goes on with what it has.
-    /// Only the standby tries, and takes over if it lacks nothing: if it can ask
-    /// every server, and make a larger segment where one is wanted. Else it lets
-    /// another be standby, and tries ever less often.
+    /// The owner lacks a local resource, and continues with what it has. Only the standby tries,
+    /// and takes over if it lacks nothing: if it can ask every server, and create a larger
+    /// segment where one is wanted. Otherwise it passes its rank on, and tries less and less
+    /// often.
     fn try_better(
         &mut self,
         segment: &Arc<Segment>,
@@ -279,7 +276,7 @@ impl Follow {
         Ok(Seen::Wait(POLL))
     }
 
-    /// Tells of trouble with the segment's files, once a reason.
+    /// Reports trouble with the segment's files, once per reason.
     pub fn trouble(&mut self, shared: &Shared, error: &SegmentError) {
         let text = error.to_string();
         if self.trouble.as_ref() != Some(&text) {
@@ -289,7 +286,7 @@ impl Follow {
     }
 }
 
-/// Whether the living owner offers the ownership to a process that can do better.
+/// Whether the living owner offers ownership to a process that can do better.
 fn offered(segment: &Segment) -> bool {
     let word = segment.mapping().owner(OwnerWord::Flags);
     load_owner(word, segment.head()).is_some_and(|flags| flags & OwnerWord::OFFERED != 0)
@@ -308,7 +305,7 @@ fn try_tend(
     source.tend(&mut Probe { shared })
 }
 
-/// A pass that only finds out whether the cluster can be reached.
+/// A pass that only determines whether the cluster can be reached.
 pub(super) struct Probe<'a> {
     pub shared: &'a Shared,
 }

@@ -1,4 +1,4 @@
-//! A map that outgrows its segment: a larger one, or what fits.
+//! A map that outgrows its segment: it moves to a larger segment, or is published in part.
 
 use std::mem::discriminant;
 use std::time::{Duration, Instant};
@@ -16,10 +16,10 @@ use crate::segment::{
     SegmentError, boottime_ms, next_generation, private, sweep,
 };
 
-/// How often an owner that could not make a larger segment tries again.
+/// How often an owner that could not create a larger segment tries again.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// What came of a publication that is a part of the map, or of all of it.
+/// The result of a publication that may be only a part of the map.
 pub(super) struct Partly {
     pub outcome: Result<Option<u64>, NotPublished>,
     /// Nodes and namespaces without room, and namespaces with too many replicas.
@@ -30,8 +30,8 @@ pub(super) struct Partly {
 }
 
 impl Own {
-    /// Publishes a map that has outgrown the segment: in a larger one, or else
-    /// what there is room for.
+    /// Publishes a map that has outgrown the segment: in a larger segment, or otherwise the part
+    /// that fits.
     pub(super) fn publish_partly(
         &mut self,
         shared: &Shared,
@@ -49,9 +49,8 @@ impl Own {
         Ok(Partly { outcome, refused, nodes, namespaces })
     }
 
-    /// Replaces the segment by a larger one with the map published in it;
-    /// whether it did. Lookups go on all the time: in the old one until the new
-    /// one is there.
+    /// Replaces the segment by a larger one with the map published in it; returns whether it did.
+    /// Lookups continue throughout: in the old segment until the new one is in place.
     fn grow(&mut self, shared: &Shared, map: &ClusterMap) -> Result<bool, OwnershipLost> {
         if self.no_room.is_some_and(|(_, at)| at.elapsed() < AGAIN) {
             return Ok(false);
@@ -66,7 +65,8 @@ impl Own {
             Err(error) => {
                 let (kind, text) = (discriminant(&error), error.to_string());
                 self.account.explain(Reason::Shortage, &text);
-                // The text has numbers that change from one try to the next.
+                // The numbers in the text change from one attempt to the next: compare the kind
+                // only.
                 if self.no_room.is_none_or(|(told, _)| told != kind) {
                     shared.tell(Event::NoRoom { error: text });
                 }
@@ -86,9 +86,9 @@ impl Own {
         std::mem::replace(&mut self.ownership, ownership).fenced();
         self.account.again();
         self.published = Some(Instant::now());
-        // A private map has no business in the directory of shared ones.
-        // At once, for this process may close before its next turn; again then, if
-        // others have not left the old one yet.
+        // A private map must not sweep the directory of shared ones. Sweep at once, because this
+        // process may close before its next iteration, and again then if other processes have not
+        // left the old segment yet.
         self.unswept = segment.is_shared() && matches!(sweep(&shared.config.place()), Ok(false));
         let Capacity { max_nodes, max_namespaces, max_replicas, .. } =
             segment.geometry().capacity();
@@ -97,9 +97,9 @@ impl Own {
         Ok(true)
     }
 
-    /// First the successor is built whole, then the old one is retired, which
-    /// fails if this is no longer its owner, then the successor gets its name.
-    /// Where that fails, everybody looks for the newest segment.
+    /// Builds the successor completely, then retires the old segment, which fails if this process
+    /// is no longer its owner, then links the successor under its name. If linking fails, all
+    /// processes search for the newest segment.
     fn grow_shared(
         &mut self,
         shared: &Shared,
@@ -126,7 +126,7 @@ impl Own {
         self.ownership.retire()?;
         match prepared.link() {
             Ok(Created::Owner(mut ownership)) => {
-                // Only to know what it published.
+                // Called only to check what was published last.
                 ownership.last_map();
                 Ok(Ok(*ownership))
             }
@@ -148,7 +148,7 @@ impl Own {
 /// Builds a segment with the first of these capacities for which there is room.
 ///
 /// # Errors
-/// That of the largest, if there is room for none.
+/// The error of the largest capacity, if there is room for none.
 pub(super) fn build(
     place: &Place,
     generation: u64,
@@ -172,9 +172,8 @@ fn first_of<T>(
     Err(first.expect("there is a capacity to try"))
 }
 
-/// The capacities to try for a map that has outgrown `there`, the best first:
-/// twice the room, and again, until it fits; just what it takes; and that without
-/// room for anything else.
+/// The capacities to try for a map that has outgrown `there`, best first: the capacity doubled
+/// until the map fits; the exact size; the exact size in the outgrown dimensions only.
 pub(super) fn rooms(there: Capacity, map: &ClusterMap) -> Vec<Capacity> {
     let double = |mut room: usize, wanted: usize| {
         while room < wanted {
@@ -199,19 +198,18 @@ pub(super) fn rooms(there: Capacity, map: &ClusterMap) -> Vec<Capacity> {
     rooms
 }
 
-/// The capacity that a map takes, and nothing more.
+/// The smallest capacity that holds a map.
 pub(super) fn least(there: Capacity, map: &ClusterMap) -> Capacity {
     Capacity {
         max_nodes: map.nodes.slots().max(1),
         max_namespaces: map.namespaces().len().max(1),
-        // Three of them take as much room as one.
+        // Three replicas take as much room as one.
         max_replicas: map.held_replicas().max(1).next_multiple_of(3).min(Capacity::MOST_REPLICAS),
         ..there
     }
 }
 
-/// Whether this process could publish the whole of a map in the place of that
-/// segment.
+/// Whether this process could publish the whole map in place of that segment.
 pub(super) fn has_room(segment: &Segment, config: &Config, map: &ClusterMap) -> bool {
     if FrameExtent::of(map, segment.geometry()).is_ok() || Fit::new(segment).take(map) == 0 {
         return true;

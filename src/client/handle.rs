@@ -1,7 +1,7 @@
-//! Which clients this process has, and what ends them.
+//! The clients of this process, and how they end.
 //!
-//! Each connect opens the handle of its key; clones of a client share what that
-//! connect has opened. When the last one is closed, the thread ends.
+//! Each connect opens the handle of its key; clones of a client share what that connect has
+//! opened. When the last one is closed, the thread ends.
 
 use core::cell::Cell;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use crate::segment::{Backend, WakeMask, wake};
 use crate::tend::ClusterSource;
 use crate::thread;
 
-/// A thread, and how many connects use it.
+/// A thread, and the number of connects that use it.
 #[derive(Debug)]
 pub(super) struct Handle {
     pub shared: Arc<Shared>,
@@ -28,33 +28,33 @@ pub(super) struct Handle {
 }
 
 thread_local! {
-    /// Whether this is some client's thread, on which observers run.
+    /// Whether this is a client's thread, on which observers run.
     static CLIENT_THREAD: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether an observer calls. It must not wait for a client's thread: that is
-/// its own, or one that may be waiting for its own in the same way.
+/// Whether an observer is the caller. It must not wait for a client's thread: that may be its
+/// own, or one that waits for the observer's thread in the same way.
 pub(super) fn on_client_thread() -> bool {
     CLIENT_THREAD.try_with(Cell::get).unwrap_or(false)
 }
 
-/// The thread's last act, also when it panics.
+/// Dropped as the thread's last action, also when it panics.
 struct Ending(Arc<Handle>);
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        // Where it did not close, others must not count it as attached. (What it
-        // owned is given away by then.)
+        // After a panic, other processes must not count it as attached. (Its ownership has
+        // already been released.)
         self.0.shared.current.let_go();
         self.0.shared.end();
     }
 }
 
 impl Handle {
-    /// Starts the thread; it is opened once.
+    /// Starts the thread, with one connect open.
     ///
     /// # Errors
-    /// [`ConnectError::Thread`]; what `start` holds is given away then.
+    /// [`ConnectError::Thread`]; what `start` holds is then released.
     pub fn spawn(
         shared: Arc<Shared>,
         source: Box<dyn ClusterSource>,
@@ -77,7 +77,7 @@ impl Handle {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens it once more; `None` if it is closed, or its thread has ended.
+    /// Opens it once more; `None` if it is closed, or if its thread has ended.
     pub fn enter(self: &Arc<Handle>) -> Option<Open> {
         let mut open = self.open();
         if *open == 0 || self.shared.has_ended() {
@@ -87,15 +87,15 @@ impl Handle {
         Some(Open::new(self.clone()))
     }
 
-    /// Ends the thread and waits until it has ended. On a client's own thread
-    /// nothing is waited for: it ends when its observer has returned.
+    /// Ends the thread and waits until it has ended. On a client's own thread it does not wait:
+    /// the thread ends when its observer has returned.
     fn end(&self) {
         self.shared.stop();
         if on_client_thread() {
             return;
         }
-        // The thread may be between its look at `stop` and its sleep, and it
-        // may move to another segment: wake it until it has ended.
+        // The thread may be between its check of `stop` and its sleep, and it may move to another
+        // segment: wake it until it has ended.
         let mut pause = Duration::from_millis(1);
         while !self.shared.wait_end(pause) {
             self.shared.stop();
@@ -110,26 +110,25 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // In a forked child the thread must not even be detached: the child's
-        // own threads may have got its place, and its name, in the C library.
+        // In a forked child the thread must not even be detached: one of the child's own threads
+        // may have reused its stack and its id in the C library.
         if self.shared.is_inherited() {
             std::mem::forget(self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take());
         }
     }
 }
 
-/// What one connect has opened, shared by the clones of its client. Dropped, it
-/// is closed.
+/// What one connect has opened, shared by the clones of its client. Dropping it closes it.
 #[derive(Debug)]
 pub(super) struct Open {
     pub handle: Arc<Handle>,
     closed: AtomicBool,
-    /// Under which the threads sleep that wait for a change.
+    /// The wake bit of the threads that wait for a change.
     waiters: WakeMask,
     waiting: AtomicUsize,
 }
 
-/// A thread waits for a change while this lives.
+/// Exists while a thread waits for a change.
 pub(super) struct Waiting<'a>(&'a Open);
 
 impl Drop for Waiting<'_> {
@@ -144,7 +143,7 @@ impl Open {
         Open { handle, closed, waiters: WakeMask::random(), waiting }
     }
 
-    /// Whether it was closed, or its thread has ended by a defect.
+    /// Whether it was closed, or its thread has panicked.
     pub fn is_closed(&self) -> bool {
         // Acquire: pairs with `close`.
         self.closed.load(Ordering::Acquire) || self.handle.shared.role() == Role::Closed
@@ -155,18 +154,18 @@ impl Open {
         self.handle.shared.is_inherited()
     }
 
-    /// This thread waits for a change, under that bit.
+    /// Registers this thread as waiting for a change; returns the bit under which it sleeps.
     pub fn waiting(&self) -> (Waiting<'_>, WakeMask) {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         (Waiting(self), self.waiters)
     }
 
-    /// Closes it; the last of a handle ends the thread. It has ended when this
-    /// returns, whichever thread has closed it first.
+    /// Closes it; the last close of a handle ends the thread. The thread has ended when this
+    /// returns, whichever caller closed first.
     pub fn close(&self) {
         if self.is_inherited() {
-            // In a forked child there is no such thread, and its locks may be
-            // held for ever: nothing else is to be done.
+            // A forked child has no such thread, and its locks may be held for ever: there is
+            // nothing else to do.
             self.closed.store(true, Ordering::Release);
             return;
         }
@@ -182,8 +181,8 @@ impl Open {
         if last {
             self.handle.end();
         }
-        // Those that were between their look and their sleep would find it so a
-        // little later by themselves.
+        // A thread between its check and its sleep would notice the close a little later by
+        // itself.
         for _ in 0..20 {
             if self.waiting.load(Ordering::Relaxed) == 0 || on_client_thread() {
                 break;
@@ -204,8 +203,7 @@ impl Drop for Open {
     }
 }
 
-/// What the clients of this process that share a segment are found by: backend,
-/// directory and key.
+/// Identifies the clients of this process that share a segment: backend, directory and key.
 pub(super) type Key = (Backend, PathBuf, u32);
 
 type Clients = Vec<(Key, Weak<Handle>)>;

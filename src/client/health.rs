@@ -1,35 +1,34 @@
-//! What a status comes to: whether the map can be kept current, and if not, why.
+//! The verdict of a status: whether the map can be kept current, and if not, why.
 
 use std::time::Duration;
 
 use super::status::{NamespaceStatus, NodeStatus, Status};
 use crate::map::{Lasting, Matter};
 
-/// What lasts for more passes than this is a problem, until then a remark.
+/// A matter that lasts for more passes than this is a problem, until then a remark.
 const FEW: u64 = 3;
-/// Nodes that are named in one line at most.
+/// The maximum number of nodes that one line names.
 const NAMED: usize = 3;
-/// An owner's heart beats every second at least, whatever its interval. One that
-/// was silent for this long is stopped, even where three intervals are longer.
+/// An owner's heartbeat comes at least once a second, whatever its interval. An owner that was
+/// silent for this long is considered stopped, even if three intervals are longer.
 const LONGEST_SILENCE: Duration = Duration::from_secs(60);
-/// No silence is shorter: a busy machine lets an owner wait, too.
+/// The lower limit of the tolerated silence: a busy machine can delay an owner.
 const SHORTEST_SILENCE: Duration = Duration::from_secs(2);
 
-/// What a status comes to.
+/// The verdict of a status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "well, or not")]
 pub enum Verdict {
     /// An owner tends, and every partition has a master.
     Healthy,
-    /// Something is wrong: what, in words.
+    /// Something is wrong; one text for each problem.
     Unhealthy(Vec<String>),
 }
 
 impl Status {
-    /// What this status comes to. Unhealthy = the map has holes, or it can't be
-    /// kept current: there is no owner, it is stopped (no heartbeat for three
-    /// tend intervals, but at least 2 s and at most 60 s), it has not tended for
-    /// three intervals and two seconds, or something in
+    /// The verdict. Unhealthy = the map has holes, or it can't be kept current: there is no
+    /// owner; the owner is stopped (no heartbeat for three tend intervals, but at least 2 s and
+    /// at most 60 s); it has not tended for three intervals and two seconds; or a matter in
     /// [`conditions`](Self::conditions) has lasted for more than three passes.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
@@ -37,7 +36,7 @@ impl Status {
         if self.retired {
             wrong.push("the segment is retired and has no successor yet".to_owned());
         }
-        // One that gives the ownership away holds no lock, but goes on meanwhile.
+        // An owner that gives up ownership holds no lock, but continues until it is replaced.
         let goes_on =
             self.abdicated && self.heartbeat_age.is_some_and(|age| age <= self.patience());
         if !self.owner_alive && !goes_on {
@@ -94,12 +93,12 @@ impl Status {
         self.tend_interval.unwrap_or(Duration::from_secs(1))
     }
 
-    /// How long an owner's heart may be silent.
+    /// How long the owner may show no heartbeat.
     fn patience(&self) -> Duration {
         self.interval().saturating_mul(3).clamp(SHORTEST_SILENCE, LONGEST_SILENCE)
     }
 
-    /// A living owner without a heartbeat.
+    /// The problem of a living owner without a heartbeat.
     fn silence(&self) -> Option<String> {
         let limit = self.patience();
         let age = self.heartbeat_age.filter(|&age| self.owner_alive && age > limit)?;
@@ -110,7 +109,7 @@ impl Status {
         ))
     }
 
-    /// The matters that have lasted for so many passes, in words.
+    /// Texts for the matters whose number of passes satisfies `wanted`.
     fn matters(&self, wanted: impl Fn(u64) -> bool) -> impl Iterator<Item = String> {
         let lasting = self.conditions.iter().filter(move |found| wanted(found.passes));
         lasting.map(|found| self.in_words(found.matter, Lasting::new(found.passes, found.count)))
@@ -184,8 +183,7 @@ impl Status {
         }
     }
 
-    /// The first of the nodes to which something applies, each with its last
-    /// error.
+    /// The first few nodes to which something applies, each with its last error.
     fn named<T>(&self, applies: impl Fn(&NodeStatus) -> Option<T>) -> String {
         let name = |node: &NodeStatus| {
             let error = node.health.as_ref().and_then(|health| health.last_error.as_deref());
@@ -202,7 +200,7 @@ impl Status {
     }
 }
 
-/// An age in seconds, and not more exactly than that.
+/// An age, rounded down to seconds.
 fn whole(age: Duration) -> Duration {
     Duration::from_secs(age.as_secs())
 }

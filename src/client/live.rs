@@ -1,4 +1,4 @@
-//! Settings that change while a client runs, without connecting anew.
+//! Settings that can change while a client runs, without connecting again.
 
 use std::time::Duration;
 
@@ -14,15 +14,14 @@ impl Client {
         self.shared().tend_interval()
     }
 
-    /// Changes how often this process polls the cluster: from its next turn on
-    /// as owner (a sleeping one is woken), else from when it becomes one. All
-    /// handles of the process share it; other processes go by their own.
+    /// Changes how often this process polls the cluster when it is the owner: from the next
+    /// iteration on (a sleeping owner is woken), or else when it becomes the owner. All handles
+    /// of the process share the setting; other processes use their own.
     ///
     /// # Errors
-    /// [`ConfigError::TendInterval`] below 50 ms; [`ConfigError::TooLong`] above
-    /// 365 days; [`ConfigError::Threshold`] if
-    /// the others would take an owner of that interval for hung. Nothing has
-    /// changed then.
+    /// [`ConfigError::TendInterval`] below 50 ms; [`ConfigError::TooLong`] above 365 days;
+    /// [`ConfigError::Threshold`] if the others would take an owner with that interval for hung.
+    /// After an error the setting is unchanged.
     pub fn set_tend_interval(&self, interval: Duration) -> Result<(), ConfigError> {
         let shared = self.shared();
         shared.config.check_tend_interval(interval)?;
@@ -37,14 +36,14 @@ impl Client {
         self.reader.set_preferred_racks(racks);
     }
 
-    /// Changes the password of the user that this process logs in as, from the
-    /// next login on. As owner it tends at once, however long its passes have
-    /// failed. Sessions and connections stay as they are.
+    /// Changes the password with which this process logs in, from the next login on. An owner
+    /// makes a pass at once, however long its passes have failed. Existing sessions and
+    /// connections remain.
     ///
     /// # Errors
     /// [`ConfigError::NoUser`] if the client was configured without a user;
-    /// [`ConfigError::Credentials`] if no server takes such a password. Nothing
-    /// has changed then.
+    /// [`ConfigError::Credentials`] if the password is invalid. After an error the password is
+    /// unchanged.
     pub fn set_password(&self, password: SecretString) -> Result<(), ConfigError> {
         let shared = self.shared();
         let Some(user) = shared.config.user.as_deref() else {

@@ -1,18 +1,17 @@
-//! Events in the log: each with its values as fields of their own, under the
-//! target `tendmap`.
+//! Events in the log, each with its values as fields, under the target `tendmap`.
 //!
-//! Texts may hold what a server sent; they are logged escaped.
+//! Texts may contain what a server sent; they are logged escaped.
 
 use super::event::Event;
 use crate::map::ClusterName;
 use crate::tend::TendEvent;
 
-/// One place for the target.
+/// Adds the target to a log line.
 macro_rules! log {
     ($level:ident, $($rest:tt)*) => { tracing::$level!(target: "tendmap", $($rest)*) };
 }
 
-/// Logs an event: what is wrong as a warning, publications as debug output.
+/// Logs an event at its level.
 pub(super) fn log(event: &Event) {
     match event {
         Event::Owner { generation, term, takeover } => {
@@ -62,7 +61,7 @@ pub(super) fn log(event: &Event) {
     }
 }
 
-/// Logs that the observer has panicked over an event.
+/// Logs that the observer panicked while handling an event.
 pub(super) fn observer_panicked(event: &Event) {
     log!(error, ?event, "the observer panicked; it still receives the next event");
 }

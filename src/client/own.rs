@@ -1,4 +1,4 @@
-//! An owner's turn: still owner? tend, publish, sleep.
+//! One iteration of the owner's loop: check ownership, tend, publish, sleep.
 
 use core::ops::ControlFlow;
 use std::mem::Discriminant;
@@ -20,16 +20,16 @@ use crate::segment::{
 };
 use crate::tend::{ClusterSource, TendError, TendEvent, TendReport, Turn};
 
-/// An owner looks up so often, whatever its interval: a wake-up to a changed
-/// setting may be lost.
+/// An owner wakes at least this often, whatever its interval: the wake-up for a changed setting
+/// may be lost.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
-/// What has lasted for more passes than this is not left to pass by itself.
+/// A matter that has lasted for more passes than this is not expected to go away by itself.
 const FEW: u64 = 3;
 
-/// What a turn came to.
+/// The outcome of one iteration of the owner's loop.
 pub(super) enum Turned {
-    /// Still owner; sleep so long.
+    /// Still the owner; sleep this long.
     Wait(Duration),
     /// Another process owns the segment.
     Fenced,
@@ -42,26 +42,25 @@ pub(super) struct Own {
     pub ownership: Ownership,
     pub(super) interval: Duration,
     threshold: Duration,
-    /// When the last pass began.
+    /// The start of the last pass.
     begun: Instant,
     due: Instant,
-    /// When it is looked whether anybody answers again.
+    /// When the owner next checks whether a server answers again.
     glance_due: Instant,
     pub(super) published: Option<Instant>,
     failing: Option<Instant>,
     backoff: Backoff,
     last_error: Option<String>,
     pub(super) account: Account,
-    /// What is published of a map that has outgrown the segment.
+    /// The published part of a map that has outgrown the segment.
     pub(super) fit: Option<Fit>,
-    /// Why no larger one could be made, and when.
+    /// Why no larger segment could be created, and when.
     pub(super) no_room: Option<(Discriminant<SegmentError>, Instant)>,
-    /// What found no place in the map in the last pass.
+    /// The number of nodes and namespaces that did not fit in the map in the last pass.
     refused: usize,
-    /// Whether there may be something to sweep: segments that others have not
-    /// left yet.
+    /// Whether there may be segments to sweep that other processes have not left yet.
     pub(super) unswept: bool,
-    /// For segments of higher numbers.
+    /// Watches the directory for segments of higher generations.
     watch: Watch,
 }
 
@@ -112,8 +111,8 @@ impl Own {
         if begun >= self.due {
             self.begun = begun;
             self.tend(shared, source)?;
-            // From the beginning of the pass, so that its length does not add
-            // to the interval; but never without a pause.
+            // Measured from the start of the pass, so that its length does not add to the
+            // interval; but there is always a pause.
             let now = Instant::now();
             self.due = (begun + self.pause()).max(now + MIN_TEND_INTERVAL / 2);
             self.glance_next(begun);
@@ -128,8 +127,8 @@ impl Own {
         Ok(due.saturating_duration_since(Instant::now()).min(LONGEST_SLEEP))
     }
 
-    /// The next look for an answer, an interval after the last one, but never
-    /// without a pause.
+    /// Schedules the next check for an answer, an interval after the last one, but never without
+    /// a pause.
     fn glance_next(&mut self, begun: Instant) {
         let pause = self.backoff.glance(self.interval);
         self.glance_due = (begun + pause).max(Instant::now() + MIN_TEND_INTERVAL / 2);
@@ -147,17 +146,17 @@ impl Own {
         turn.ended.map_or(Ok(anybody), Err)
     }
 
-    /// From the beginning of the last pass to that of the next.
+    /// The time from the start of the last pass to the start of the next.
     fn pause(&self) -> Duration {
         let pause = self.backoff.pause(self.interval);
         match self.failing.map(|since| self.threshold.saturating_sub(since.elapsed())) {
-            // The ownership is not given away later for it.
+            // The backoff must not delay giving up ownership.
             Some(left) if !left.is_zero() => pause.min(left.max(self.interval)),
             _ => pause,
         }
     }
 
-    /// The interval may have been changed.
+    /// Applies a changed interval.
     fn follow_interval(&mut self, shared: &Shared) {
         let interval = shared.tend_interval();
         if interval != self.interval {
@@ -167,32 +166,31 @@ impl Own {
         }
     }
 
-    /// Somebody asks for an early tend: the next pass begins a quarter of the
-    /// interval after the last one, however often it is asked for.
+    /// Another process or thread asks for an early pass: the next one starts a quarter of the
+    /// interval after the last one, however often it is requested.
     pub fn hurry(&mut self) {
         self.tend_within(self.interval / 4);
     }
 
-    /// This process has given another password, or waits for a map: the next
-    /// pass begins at once.
+    /// This process was given another password, or waits for a map: the next pass starts at once.
     pub fn retry(&mut self) {
         self.tend_within(Duration::ZERO);
     }
 
-    /// The next pass begins so long after the last one, however many have failed.
+    /// Schedules the next pass this long after the last one, ignoring backoff.
     fn tend_within(&mut self, pause: Duration) {
         self.backoff.reset();
         self.due = self.due.min(self.begun + pause.max(MIN_TEND_INTERVAL));
     }
 
-    /// Whether this is still *the* segment of the key. `link` alone does not
-    /// make it so: if its name leads elsewhere, if newcomers would refuse it, or
-    /// if a higher generation is there, it is retired and everybody moves. That
-    /// one may be retired itself: then it has a newer map, and is succeeded.
+    /// Checks whether this is still *the* segment of the key, and repairs its name. `link` alone
+    /// is not enough: if the name leads elsewhere, if new processes would refuse the segment, or
+    /// if there is a higher generation, the segment is retired and all processes move. The higher
+    /// generation may be retired itself: then it has a newer map, and gets a successor.
     fn heal(&mut self, shared: &Shared) -> Result<(), OwnershipLost> {
         let segment = self.ownership.segment().clone();
-        // Where this process sees another directory, or none, the others of the
-        // segment see what they saw before.
+        // If this process sees another directory, or none, the others that use the segment still
+        // see the original one.
         if !segment.is_shared() || segment.is_unseen() {
             return Ok(());
         }
@@ -201,7 +199,7 @@ impl Own {
         let higher = self.watch.finds_higher(&place, own);
         if segment.is_sound() && !higher {
             if self.unswept {
-                // What can't be swept stays, as `ls` shows.
+                // What can't be swept remains; `ls` shows it.
                 self.unswept = matches!(sweep(&place), Ok(false));
             }
             return Ok(());
@@ -211,11 +209,11 @@ impl Own {
         }
         self.ownership.retire()?;
         if higher {
-            // Who made that one has swept already, when this one still lived.
+            // The creator of that segment has already swept, but this one was still in use then.
             let _ = sweep(&place);
         }
         if segment.is_gone() {
-            // Nobody will find it any more, to remove it.
+            // No other process can find it any more to remove it.
             segment.remove_lost_lock();
         }
         Err(OwnershipLost::Fenced)
@@ -253,7 +251,7 @@ impl Own {
                 self.count(report);
                 self.failed(shared, &error);
                 if report.answers > 0 {
-                    // They are coming back, or will not change for waiting.
+                    // The nodes are coming back, or waiting does not change their state.
                     self.backoff.reset();
                 }
                 shared.settle(Err(ConnectError::Tend(error)), asked);
@@ -264,13 +262,13 @@ impl Own {
         self.ended(shared)
     }
 
-    /// The pass is over: what it found is put down, and who lacks something of
-    /// its machine offers the ownership to a process that does not.
+    /// Ends a pass: records what it found. An owner that lacks a local resource offers ownership
+    /// to a process that does not.
     fn ended(&mut self, shared: &Shared) -> Result<(), OwnershipLost> {
         self.account.put(&self.ownership)?;
         let lasts = |matter| self.account.get(matter).passes() > FEW;
         let short = lasts(Matter::Shortage) || lasts(Matter::NoRoom);
-        // Alone there is nobody to take it.
+        // Without other attached processes, none can take it.
         let others = || self.ownership.segment().attached().is_ok_and(|attached| attached > 1);
         let offers = short && others();
         if self.ownership.offer(offers) && offers {
@@ -279,12 +277,12 @@ impl Own {
         Ok(())
     }
 
-    /// How the nodes fail, for whoever asks how the segment stands.
+    /// Records how the nodes fail, for any process that asks for the status.
     fn put_node_healths(&self, source: &dyn ClusterSource) -> Result<(), OwnershipLost> {
         let mut put = Ok(());
         let fit = self.fit.as_ref();
         source.node_healths(&mut |slot, id, health| {
-            // Where a part is published a node may have another slot, or none.
+            // In a partial publication a node may have another slot, or none.
             let slot = fit.map_or(Some(slot), |fit| fit.map().nodes.slot_of(&id));
             if let Some(slot) = slot.filter(|_| put.is_ok()) {
                 put = self.ownership.set_node_health(slot, id, &health);
@@ -307,7 +305,7 @@ impl Own {
         self.ownership.reclaim();
     }
 
-    /// Counts what a pass came to, whether it succeeded or not.
+    /// Counts the result of a pass, successful or not.
     fn count(&mut self, report: TendReport) {
         self.refused = report.refused;
         self.ownership.set(OwnerWord::Refused, report.refused as u64);
@@ -338,18 +336,18 @@ impl Own {
         source: &mut dyn ClusterSource,
     ) -> Result<(), OwnershipLost> {
         let map = source.map();
-        // Nothing known yet is no map.
+        // A map without nodes is not published as the first one: nothing is known yet.
         if map.nodes.is_empty() && self.ownership.segment().head().sequence() == 0 {
             return Ok(());
         }
         if let Some(at) = self.published {
-            // Readers are promised that publications are 50 ms apart.
+            // Publications are guaranteed to be at least 50 ms apart.
             let early = MIN_TEND_INTERVAL.saturating_sub(at.elapsed());
             std::thread::sleep(early);
         }
         let fitting = match self.fit {
             None => self.ownership.publish(map),
-            // Slots that are too high stay so, though nodes leave.
+            // Slots that are too high remain so even if nodes leave.
             Some(_) => Ok(None),
         };
         let partly = match fitting {
@@ -382,7 +380,7 @@ impl Own {
     }
 }
 
-/// The owner's side of a pass: its heart beats while the network is waited for.
+/// The owner's side of a pass: it keeps the heartbeat going while the pass waits for the network.
 struct OwnerTurn<'a> {
     ownership: &'a mut Ownership,
     shared: &'a Shared,

@@ -1,25 +1,25 @@
-//! How often something may happen, where others decide when.
+//! A rate limit for events that other processes cause.
 
 use std::time::{Duration, Instant};
 
-/// So many times at once, and then one in so long.
+/// Allows a number of events at once, and then one per interval.
 #[derive(Debug)]
 pub(super) struct Pace {
     most: u32,
     every: Duration,
     left: u32,
-    /// Up to when what was spent has come back.
+    /// The time up to which spent permits have been restored.
     since: Instant,
 }
 
 impl Pace {
-    /// `most` times at once, and then one in `every`.
+    /// `most` events at once, and then one per `every`.
     pub fn new(most: u32, every: Duration) -> Pace {
         Pace { most, every, left: most, since: Instant::now() }
     }
 
-    /// Takes one: how long to wait before it, which is nothing while there are
-    /// some left.
+    /// Takes a permit; returns how long to wait before using it, which is zero while permits are
+    /// left.
     pub fn take(&mut self) -> Duration {
         self.take_at(Instant::now())
     }
@@ -39,7 +39,7 @@ impl Pace {
                 Duration::ZERO
             }
             None => {
-                // What comes back next is taken by then.
+                // This takes the permit that is restored next.
                 let wait = (self.since + self.every).saturating_duration_since(now);
                 self.since += self.every;
                 wait
@@ -47,7 +47,7 @@ impl Pace {
         }
     }
 
-    /// Takes one if it need not be waited for.
+    /// Takes a permit if one is available without waiting.
     pub fn take_now(&mut self) -> bool {
         let now = Instant::now();
         let (left, since) = (self.left, self.since);
@@ -72,7 +72,7 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(pace.take_at(begun), Duration::ZERO);
         }
-        // Whoever waits as told never has to wait longer than one turn.
+        // A caller that always waits as long as requested never waits longer than one interval.
         let mut now = begun;
         for _ in 0..100 {
             let wait = pace.take_at(now);
@@ -81,7 +81,7 @@ mod tests {
         }
         assert_eq!(now, begun + EVERY * 100);
         assert_eq!(pace.take_at(now + EVERY), Duration::ZERO);
-        // After a rest there are as many as at the beginning, and no more.
+        // After a rest there are as many permits as at the start, and no more.
         now += Duration::from_secs(3600);
         let at_once = (0..10).filter(|_| pace.take_at(now).is_zero()).count();
         assert_eq!(at_once, 3);

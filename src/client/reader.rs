@@ -9,8 +9,8 @@ use crate::segment::{
     Current, Place, Segment, SegmentError, WakeMask, look, newest, resolved, wake,
 };
 
-/// A view of a segment: no thread, no connection, no permission to write. It
-/// moves over to the segment's successors by itself.
+/// A view of a segment: no thread, no connection, no permission to write. It follows the
+/// segment's successors by itself.
 #[derive(Clone, Debug)]
 pub struct Reader {
     current: Arc<Current>,
@@ -18,12 +18,10 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Attaches to the newest segment of that place, whether an owner lives or
-    /// not.
+    /// Attaches to the newest segment of that place, whether it has a living owner or not.
     ///
     /// # Errors
-    /// [`SegmentError::NotFound`] if there is none, and what else can be wrong
-    /// with one.
+    /// [`SegmentError::NotFound`] if there is none; other variants if the segment can't be used.
     pub fn attach(place: &Place) -> Result<Reader, SegmentError> {
         let place = &Place { directory: resolved(&place.directory), ..place.clone() };
         let segment = newest(place)?;
@@ -31,17 +29,16 @@ impl Reader {
         Ok(Reader { current, racks: Arc::default() })
     }
 
-    /// Looks at the newest segment of that place as it is now: for those that ask
-    /// once. Nothing is made, this process does not count as attached, and nothing
-    /// that is published later shows.
+    /// Looks at the newest segment of that place as it is now, for callers that ask once. Nothing
+    /// is created, this process does not count as attached, and later publications are not seen.
     ///
-    /// A file is not mapped: what it holds is read into private memory. So nobody
-    /// can end this process by cutting the file short, whoever may write it, and a
-    /// file that its group may write is read without being allowed.
+    /// A file is not mapped: its content is read into private memory. So no process can kill this
+    /// one by truncating the file, and a file that its group may write is read even if that is
+    /// not allowed otherwise.
     ///
     /// # Errors
-    /// As [`attach`](Self::attach), and [`SegmentError::Io`] if the file was cut
-    /// short meanwhile.
+    /// As [`attach`](Self::attach), and [`SegmentError::Io`] if the file was truncated during the
+    /// read.
     pub fn look(place: &Place) -> Result<Reader, SegmentError> {
         let place = &Place { directory: resolved(&place.directory), ..place.clone() };
         let current = Arc::new(Current::new(None, &look(place)?)?);
@@ -67,29 +64,28 @@ impl Reader {
         self.router_with(|_| ())
     }
 
-    /// A router that keeps for each node what `state` makes of it (a connection
-    /// pool, say), for one thread.
+    /// A router that keeps for each node a state that `state` creates (for example, a connection
+    /// pool), for one thread.
     pub fn router_with<S>(&self, state: impl FnMut(&Node) -> S + Send + 'static) -> Router<S> {
         Router::new(self.current.clone(), Box::new(state)).follow_racks(self.racks.clone())
     }
 
-    /// Changes the racks that [`Policy::PreferRack`](crate::route::Policy)
-    /// prefers, the best first, in all routers made by this reader and its
-    /// clones, from their next command on. At the beginning there are none.
+    /// Changes the racks that [`Policy::PreferRack`](crate::route::Policy) prefers, the best
+    /// first, in all routers made by this reader and its clones, from their next command on.
+    /// Initially there are none.
     pub fn set_preferred_racks(&self, racks: &[i32]) {
         self.racks.set(racks);
     }
 
-    /// Asks the owner, whichever process that is, to tend soon: for who sees a
-    /// node's connections fail. The owner begins its next pass at the earliest a
-    /// quarter of its tend interval after the last one, however often it is
-    /// asked; it may not hear it at all. Nothing is written and nobody is
-    /// waited for.
+    /// Asks the owner, whichever process that is, to tend soon: for callers that see connections
+    /// to a node fail. The owner starts its next pass at the earliest a quarter of its tend
+    /// interval after the last one, however often it is asked; the request may be lost. Nothing
+    /// is written, and the call does not wait.
     pub fn request_tend(&self) {
         wake(self.segment().mapping().event(), Some(WakeMask::owner()));
     }
 
-    /// The whole map as it was published last.
+    /// The whole map of the last publication.
     ///
     /// # Errors
     /// [`SnapshotError`].
@@ -100,11 +96,10 @@ impl Reader {
         }
     }
 
-    /// How the segment and its owner stand.
+    /// The state of the segment and its owner.
     ///
     /// # Errors
-    /// [`StatusError`] if the lock file can't be looked at or the map is
-    /// damaged.
+    /// [`StatusError`] if the lock file can't be read or the map is damaged.
     pub fn status(&self) -> Result<Status, StatusError> {
         Status::of(&self.segment())
     }

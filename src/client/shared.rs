@@ -1,4 +1,4 @@
-//! What a client's handles and its thread share.
+//! State shared by a client's handles and its thread.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use crate::layout::Lineage;
 use crate::segment::{Current, WakeMask, wake};
 use crate::wire::login::Credentials;
 
-/// What handles and thread share.
+/// The shared state.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub config: Config,
@@ -21,44 +21,44 @@ pub(super) struct Shared {
     pub personal: WakeMask,
     /// In nanoseconds.
     tend_interval: AtomicU64,
-    /// From the handles to the thread.
+    /// Commands from the handles to the thread.
     commands: (Sender<Command>, Receiver<Command>),
-    /// A wake-up came from this process.
+    /// Set before this process wakes its own thread.
     poked: AtomicBool,
     stop: AtomicBool,
     role: AtomicU8,
     first: Mutex<First>,
-    /// Why the segment is not this process's.
+    /// Why this process must not use the segment.
     refusal: Mutex<Option<ConnectError>>,
-    /// `first` has changed.
+    /// Signalled when `first` changes.
     changed: Condvar,
-    /// The process that the thread is in.
+    /// The process in which the thread runs.
     lineage: Lineage,
 }
 
-/// What a handle asks of the thread.
+/// A request from a handle to the thread.
 pub(super) enum Command {
-    /// Log in as these from now on.
+    /// Use these credentials for logins from now on.
     Credentials(Credentials),
-    /// A connect waits for the first map: try at once to get one.
+    /// A connect waits for the first map: make an attempt at once.
     Try,
 }
 
 /// What is known of the first map.
 #[derive(Debug, Default)]
 struct First {
-    /// There is one.
+    /// Whether there is a map.
     there: bool,
-    /// How many calls have asked for it.
+    /// The number of calls that have asked for it.
     asked: u64,
-    /// Why there is none, and how many had asked when that was tried.
+    /// Why there is no map, and how many calls had asked when that attempt began.
     failed: Option<(u64, ConnectError)>,
-    /// The thread has ended.
+    /// Whether the thread has ended.
     ended: bool,
 }
 
-/// The calls that had asked for the first map at some moment. An answer is for
-/// those that had asked before the attempt began which it comes from.
+/// The number of calls that had asked for the first map at some moment. An answer is only for the
+/// calls that had asked before its attempt began.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked(u64);
 
@@ -92,7 +92,7 @@ impl Shared {
         self.lineage != Lineage::current()
     }
 
-    /// Has the thread close.
+    /// Asks the thread to close.
     pub fn stop(&self) {
         // Release: pairs with `stopping`.
         self.stop.store(true, Ordering::Release);
@@ -105,36 +105,36 @@ impl Shared {
         self.stop.load(Ordering::Acquire)
     }
 
-    /// How often the owner polls: as configured, or as changed since.
+    /// How often the owner polls: the configured interval, or the last change of it.
     pub fn tend_interval(&self) -> Duration {
-        // Relaxed: it stands for itself.
+        // Relaxed: no other data depends on it.
         Duration::from_nanos(self.tend_interval.load(Ordering::Relaxed))
     }
 
-    /// Changes it; the thread is woken to take note.
+    /// Changes the interval and wakes the thread to apply it.
     pub fn set_tend_interval(&self, interval: Duration) {
         self.tend_interval.store(nanoseconds(interval), Ordering::Relaxed);
         self.poke();
     }
 
-    /// Asks something of the thread. A forked child's copy has none to ask.
+    /// Sends a command to the thread. A forked child has no such thread.
     pub fn command(&self, command: Command) {
         if !self.is_inherited() {
-            // Both ends are in `self`.
+            // Can't fail: `self` holds both ends.
             let _ = self.commands.0.send(command);
             self.poke();
         }
     }
 
-    /// What [`command`](Self::command) has left.
+    /// The next command that [`command`](Self::command) has sent.
     pub fn next_command(&self) -> Option<Command> {
         self.commands.1.try_recv().ok()
     }
 
     /// Wakes the thread, to look at what has changed.
     ///
-    /// An owner sleeps under the owner's bit alone: the personal bits are few,
-    /// and other processes' wake-ups must not be taken for requests to tend.
+    /// An owner sleeps under the owner's bit only: there are few personal bits, and wake-ups by
+    /// other processes must not be taken for requests to tend.
     fn poke(&self) {
         if self.is_inherited() {
             return;
@@ -155,7 +155,7 @@ impl Shared {
     }
 
     pub fn role(&self) -> Role {
-        // Relaxed: it stands for itself.
+        // Relaxed: no other data depends on it.
         ROLES[usize::from(self.role.load(Ordering::Relaxed)) % ROLES.len()]
     }
 
@@ -164,7 +164,7 @@ impl Shared {
         self.role.store(index as u8, Ordering::Relaxed);
     }
 
-    /// The segment is of another cluster.
+    /// Records that the segment is of another cluster.
     pub fn refuse(&self, error: ConnectError) {
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
     }
@@ -174,12 +174,12 @@ impl Shared {
         self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The segment's map is of the cluster configured.
+    /// Records that the segment's map is of the configured cluster.
     pub fn admit(&self) {
         self.current.bar(false);
     }
 
-    /// Whether that was shown.
+    /// Whether the segment's map was found to be of the configured cluster.
     pub fn is_admitted(&self) -> bool {
         !self.current.is_barred()
     }
@@ -192,14 +192,14 @@ impl Shared {
         self.first.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks for the first map; an answer comes from what is tried from now on.
+    /// Asks for the first map; the answer comes from an attempt that begins after this call.
     pub fn ask(&self) -> Asked {
         let mut first = self.first();
         first.asked += 1;
         Asked(first.asked)
     }
 
-    /// Those that have asked so far, noted before an attempt begins.
+    /// The calls that have asked so far; taken before an attempt begins.
     pub fn asked(&self) -> Asked {
         Asked(self.first().asked)
     }
@@ -216,8 +216,8 @@ impl Shared {
         self.first().there
     }
 
-    /// There is a map, or it is known why an attempt has brought none. A map is
-    /// the last word, a failure is one for those that had asked.
+    /// Records that there is a map, or why an attempt did not bring one. A map is final; a
+    /// failure is only for the calls that had asked before.
     pub fn settle(&self, result: Result<(), ConnectError>, asked: Asked) {
         let mut first = self.first();
         match result {
@@ -228,7 +228,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Waits for the answer, at most until `deadline`; `None` if there was none.
+    /// Waits for the answer, at most until `deadline`; `None` if there is none by then.
     pub fn wait_first(&self, asked: Asked, deadline: Instant) -> Option<Result<(), ConnectError>> {
         let mut first = self.first();
         loop {
@@ -251,7 +251,7 @@ impl Shared {
         self.first().failed.as_ref().map(|(_, error)| error.clone())
     }
 
-    /// The thread has ended, in whatever way.
+    /// Records that the thread has ended, for any reason.
     pub fn end(&self) {
         self.set_role(Role::Closed);
         self.first().ended = true;
@@ -263,7 +263,7 @@ impl Shared {
         self.first().ended
     }
 
-    /// Waits until the thread has ended, at most that long; whether it has.
+    /// Waits until the thread has ended, at most that long; returns whether it has.
     pub fn wait_end(&self, timeout: Duration) -> bool {
         let first = self.first();
         let ended = self.changed.wait_timeout_while(first, timeout, |first| !first.ended);

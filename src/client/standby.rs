@@ -1,12 +1,10 @@
 //! Which followers watch the owner most closely, and how each of them sleeps.
 //!
-//! Two followers hold a byte each of the lock file. The **standby** sleeps on
-//! the event word for a few milliseconds at a time, so that it is awake at once
-//! when an owner releases, and soon when one dies. The **reserve** sleeps on the
-//! owner's death itself, where its pid can be had, and looks after the standby's
-//! byte: when the standby is killed too, or is stopped, it is there. All others
-//! look four times a second, each at moments of its own, so that of many the
-//! next one to look comes soon.
+//! Two followers each hold a byte of the lock file. The **standby** sleeps on the event word for
+//! a few milliseconds at a time, so it wakes at once when an owner releases, and soon when one
+//! dies. The **reserve** sleeps on the owner's death itself, if its pid is available, and checks
+//! the standby's byte: it takes over if the standby is killed too, or stopped. All others look
+//! four times a second, at randomized times, so that with many of them one looks soon.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +21,7 @@ const STANDBY_POLL: Duration = Duration::from_millis(4);
 const RESERVE_POLL: Duration = Duration::from_millis(25);
 /// How long the reserve leaves a free ownership to the standby.
 const STANDBY_FIRST: Duration = Duration::from_millis(5);
-/// How long the others leave it to both.
+/// How long the others leave a free ownership to the standby and the reserve.
 const RESERVE_FIRST: Duration = Duration::from_millis(50);
 
 /// How closely a follower watches.
@@ -37,25 +35,24 @@ pub(super) enum Rank {
     Other,
 }
 
-/// A follower's rank, and what goes with it.
+/// A follower's rank, and the state that belongs to it.
 pub(super) struct Standing {
     rank: Rank,
-    /// When it asks for a byte again.
+    /// When it next tries to lock a byte.
     due: Instant,
-    /// The term of the owner whose death is waited for, if its pid can be had
-    /// and as long as it lives.
+    /// The term of the owner whose death it waits for, if the owner's pid is available, while the
+    /// owner lives.
     death: Option<(u16, Option<ProcessExit>)>,
-    /// It has died.
+    /// The owner has died.
     died: bool,
 }
 
 impl Standing {
-    /// Of a follower that has just become one.
+    /// The standing of a new follower.
     pub fn new() -> Standing {
         Standing { rank: Rank::Other, due: Instant::now(), death: None, died: false }
     }
 
-    /// Its rank.
     pub fn rank(&self) -> Rank {
         self.rank
     }
@@ -77,8 +74,8 @@ impl Standing {
         }
     }
 
-    /// How long it leaves a free ownership to those that watch more closely.
-    /// Who was woken by the owner's death is the first to know of it.
+    /// How long it leaves a free ownership to the processes that watch more closely. A follower
+    /// woken by the owner's death need not wait: it is the first to know.
     pub fn patience(&self) -> Duration {
         match self.rank {
             _ if self.died => Duration::ZERO,
@@ -88,7 +85,7 @@ impl Standing {
         }
     }
 
-    /// Asks for a byte if it is time to.
+    /// Tries to lock a byte, if that is due.
     ///
     /// # Errors
     /// [`SegmentError::Io`] if the lock file can't be used.
@@ -96,7 +93,7 @@ impl Standing {
         if Instant::now() < self.due { Ok(()) } else { self.ask_now(segment) }
     }
 
-    /// Asks for a byte: the standby's, else the reserve's.
+    /// Tries to lock the standby's byte, and otherwise the reserve's.
     ///
     /// # Errors
     /// As [`ask`](Self::ask).
@@ -121,13 +118,13 @@ impl Standing {
         Ok(())
     }
 
-    /// Another owner: whoever it was has left a byte.
+    /// There is a new owner, which has left its follower's byte: try to lock that soon.
     pub fn hurry(&mut self, not_before: Instant) {
         self.due = not_before;
         (self.death, self.died) = (None, false);
     }
 
-    /// Gives its byte away, and asks for none before then.
+    /// Releases its byte, and does not try to lock one before `until`.
     pub fn leave(&mut self, segment: &Segment, until: Instant) {
         if let Some(lock) = segment.lock() {
             match self.rank {
@@ -148,18 +145,17 @@ impl Standing {
         }
     }
 
-    /// Sleeps until the event word is no longer as `seen`, at most that long;
-    /// a reserve until the owner dies.
+    /// Sleeps until the event word differs from `seen`, at most that long; a reserve also wakes
+    /// when the owner dies.
     pub fn sleep(&mut self, segment: &Segment, seen: u64, personal: WakeMask, pause: Duration) {
         let event = segment.mapping().event();
         match &mut self.death {
             Some((_, death @ Some(_))) => {
-                // Relaxed: as where `seen` was loaded. What is raised from here
-                // on is found at the next look.
+                // Relaxed: like the load of `seen`. A later event is found at the next look.
                 let same = event.load(crate::sync::Ordering::Relaxed) == seen;
                 let waited = death.as_ref().filter(|_| same).map(|death| death.wait(pause));
                 if matches!(waited, Some(Waited::Ended | Waited::Lost)) {
-                    // Nothing more is to be waited for there.
+                    // There is nothing more to wait for.
                     *death = None;
                     self.died = waited == Some(Waited::Ended);
                 }

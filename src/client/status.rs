@@ -1,4 +1,4 @@
-//! How a segment stands.
+//! The state of a segment and its owner.
 
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
@@ -17,40 +17,39 @@ use crate::segment::{
     Backend, Candidate, Entry, Location, Place, Segment, SegmentError, boottime_ms,
 };
 
-/// For how many milliseconds the words of an owner that has just taken over are
-/// waited for.
+/// How many milliseconds to wait for the words of an owner that has just taken over.
 const PATIENCE: u32 = 20;
-/// How long a node that left is mentioned.
+/// How long a node that left is reported.
 const MENTIONED: Duration = Duration::from_secs(600);
 
-/// How one namespace stands.
+/// The state of one namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NamespaceStatus {
-    /// Its name.
+    /// The name of the namespace.
     pub name: String,
     /// Its effective replication factor.
     pub replication_factor: u8,
-    /// How many of its replicas can be routed to: fewer than the replication
-    /// factor where that is above the segment's `max_replicas`.
+    /// How many of its replicas can be routed to; fewer than the replication factor if that
+    /// exceeds the segment's `max_replicas`.
     pub routable_replicas: usize,
-    /// Whether it is one of strong consistency.
+    /// Whether it uses strong consistency.
     pub strong_consistency: bool,
-    /// Partitions without a master.
+    /// The number of partitions without a master.
     pub holes: usize,
 }
 
-/// How one node stands.
+/// The state of one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NodeStatus {
-    /// Its id.
+    /// The node's id.
     pub id: NodeId,
-    /// Its address.
+    /// The address at which the owner reaches it.
     pub address: SocketAddr,
-    /// How it fails the owner; `None` if the owner has not told, or just tells.
+    /// How the node fails the owner; `None` if the owner has not recorded it yet.
     pub health: Option<NodeHealth>,
-    /// Since its last error; `None` if there was none.
+    /// The time since its last error; `None` if there was none.
     pub last_error_age: Option<Duration>,
 }
 
@@ -58,116 +57,115 @@ pub struct NodeStatus {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DepartedNode {
-    /// Its id.
+    /// The node's id.
     pub id: NodeId,
-    /// Since it left.
+    /// The time since it left.
     pub age: Duration,
-    /// Why, in a few words.
+    /// The reason, in a few words.
     pub reason: String,
 }
 
-/// Something that was not as it should be in the last pass.
+/// A matter that was not in order in the last pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConditionStatus {
-    /// What.
+    /// The matter.
     pub matter: Matter,
-    /// In how many passes in a row.
+    /// The number of consecutive passes that found it.
     pub passes: u64,
-    /// How many nodes, entries or partitions it applied to in the last pass.
+    /// The number of nodes, entries or partitions to which it applied in the last pass.
     pub count: u64,
 }
 
-/// How a segment and its owner stand.
+/// The state of a segment and its owner.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Status {
-    /// The kind of shared memory that it is in; `None` in private mode.
+    /// The kind of shared memory; `None` in private mode.
     pub backend: Option<Backend>,
-    /// The segment's file; `None` of any other.
+    /// The segment's file; `None` for other kinds.
     pub path: Option<PathBuf>,
-    /// The id of the System V segment (`shmid`); `None` of any other.
+    /// The id of the System V segment (`shmid`); `None` for other kinds.
     pub shm_id: Option<i32>,
-    /// The user that it belongs to; `None` in private mode.
+    /// The id of the user that the segment belongs to; `None` in private mode.
     pub user: Option<u32>,
-    /// Its length in bytes.
+    /// The segment's length in bytes.
     pub bytes: u64,
-    /// Its layout version.
+    /// The segment's layout version.
     pub layout_version: u32,
-    /// Its key.
+    /// The segment's key (`shm_key`).
     pub key: u32,
-    /// Its number under the key.
+    /// The segment's generation under the key.
     pub generation: u64,
-    /// Whether no publication will follow in it.
+    /// Whether the segment is retired: no publication will follow in it.
     pub retired: bool,
-    /// The cluster's name, if it has one and a map was published.
+    /// The cluster's name, if it has one and a map has been published.
     pub cluster_name: Option<String>,
     /// The owner's term.
     pub term: u16,
-    /// The last publication; 0 = none yet.
+    /// The sequence of the last publication; 0 = none yet.
     pub sequence: u64,
-    /// The owner's pid as it sees itself (in its own pid namespace).
+    /// The owner's pid in its own pid namespace.
     pub owner_pid: Option<u32>,
-    /// Whether an owner lives, by its lock.
+    /// Whether the owner is alive, according to its lock.
     pub owner_alive: bool,
     /// Whether the owner can't reach the cluster and is giving up ownership.
     pub abdicated: bool,
-    /// Since the owner's last heartbeat: at least one a second.
+    /// The time since the owner's last heartbeat, which comes at least once a second.
     pub heartbeat_age: Option<Duration>,
-    /// Since the last successful tend, whoever's it was.
+    /// The time since the last successful pass, of this or an earlier owner.
     pub tended_age: Option<Duration>,
     /// The owner's tend interval.
     pub tend_interval: Option<Duration>,
-    /// Nodes in the map.
+    /// The number of nodes in the map.
     pub nodes: usize,
-    /// Each of them.
+    /// The nodes in the map.
     pub members: Vec<NodeStatus>,
-    /// Nodes that the segment has room for.
+    /// The number of nodes for which the segment has room.
     pub max_nodes: usize,
-    /// Namespaces that it has room for.
+    /// The number of namespaces for which the segment has room.
     pub max_namespaces: usize,
-    /// Replicas that it has room for.
+    /// The number of replicas per partition for which the segment has room.
     pub max_replicas: usize,
-    /// The namespaces.
+    /// The namespaces in the map.
     pub namespaces: Vec<NamespaceStatus>,
-    /// Publications since the segment was made.
+    /// The number of publications since the segment was created.
     pub publications: u64,
-    /// Takeovers since the segment was made.
+    /// The number of takeovers since the segment was created.
     pub takeovers: u64,
-    /// Nodes and namespaces that found no place at the last pass.
+    /// The number of nodes and namespaces that did not fit in the map in the last pass.
     pub refused_nodes: u64,
-    /// Passes that succeeded.
+    /// The number of successful passes.
     pub tends: u64,
-    /// Passes that failed.
+    /// The number of failed passes.
     pub tend_errors: u64,
-    /// How long the last pass took.
+    /// The length of the last pass.
     pub pass_time: Option<Duration>,
-    /// Bytes received from the servers: all that came over the owners'
-    /// connections, headers, logins and what TLS adds to it included.
+    /// Bytes received from the servers over the owners' connections, including headers, logins
+    /// and TLS overhead.
     pub bytes_in: u64,
-    /// Nodes that did not answer, or not well, at the last pass.
+    /// The number of nodes that gave no answer, or an invalid one, in the last pass.
     pub failing_nodes: u64,
-    /// Times that a node of the map did not answer, let nobody in, or was
-    /// another one: at most once for each node and pass, also of passes that
-    /// failed.
+    /// How often a node of the map did not answer, refused the login, or was another node: at
+    /// most once for each node and pass, including failed passes.
     pub ask_errors: u64,
-    /// Times that a node's reply could not be used, counted in the same way.
+    /// How often a node's reply could not be used, counted in the same way.
     pub bad_replies: u64,
-    /// What was not as it should be in the last pass.
+    /// The matters that were not in order in the last pass.
     pub conditions: Vec<ConditionStatus>,
-    /// Why the last pass that failed did.
+    /// The error of the last failed pass.
     pub last_error: Option<String>,
-    /// Since that pass.
+    /// The time since that pass.
     pub last_error_age: Option<Duration>,
-    /// What the owner's process lacks of its own machine, while it does.
+    /// The local resource that the owner's process currently lacks.
     pub shortage: Option<String>,
-    /// Nodes that left within the last ten minutes, the latest first.
+    /// Nodes that left within the last ten minutes, latest first.
     pub departed: Vec<DepartedNode>,
-    /// Attached processes; `None` where they can't be counted.
+    /// The number of attached processes; `None` if they can't be counted.
     pub attached: Option<usize>,
 }
 
-/// Why it can't be told how a segment stands.
+/// Why the state of a segment can't be determined.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StatusError {
@@ -207,11 +205,11 @@ impl Status {
         }
     }
 
-    /// How the newest segment of a place stands now, asked without taking part, as
-    /// [`Reader::look`] does.
+    /// The current state of the newest segment of a place, without attaching, as [`Reader::look`]
+    /// does.
     ///
     /// # Errors
-    /// As [`of`](Self::of), and why no segment can be looked at.
+    /// As [`of`](Self::of), and the reason if no segment can be read.
     pub fn look(place: &Place) -> Result<Status, StatusError> {
         for _ in 0..PATIENCE {
             let segment = Reader::look(place)?.segment();
@@ -311,7 +309,7 @@ impl Status {
     }
 }
 
-/// Whose a segment is; `None` if it is gone.
+/// The user that a segment belongs to; `None` if it is gone.
 fn user_of(at: &Location) -> Option<u32> {
     match at {
         Location::File(path) => std::fs::symlink_metadata(path).ok().map(|found| found.uid()),
@@ -319,7 +317,7 @@ fn user_of(at: &Location) -> Option<u32> {
     }
 }
 
-/// Whether every owner word is the present owner's.
+/// Whether every owner word is of the current owner.
 fn announced(segment: &Segment) -> bool {
     let head = segment.head();
     let counts = |word| load_owner(segment.mapping().owner(word), head).is_some();
@@ -341,7 +339,7 @@ impl OwnerWords<'_> {
         self.since(self.get(word)?)
     }
 
-    /// Since a time, if it is one.
+    /// The time since `at`, if `at` is a valid time.
     fn since(&self, at: u64) -> Option<Duration> {
         (at > 0).then(|| Duration::from_millis(self.now.saturating_sub(at)))
     }

@@ -79,7 +79,7 @@ impl Status {
             "ask_errors": self.ask_errors,
             "bad_replies": self.bad_replies,
         });
-        // Apart: `json!` takes only so many fields.
+        // Built separately: `json!` has a limit on the number of fields.
         let health = json!({
             "conditions": self.conditions.iter().map(condition).collect::<Vec<_>>(),
             "last_error": self.last_error,
