@@ -187,7 +187,7 @@ pub mod internals {
     }
 }
 
-/// The README's example is compiled with the tests.
+/// Compiles the README's example with the tests.
 #[cfg(all(doctest, feature = "tend"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

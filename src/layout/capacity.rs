@@ -1,6 +1,7 @@
-//! How much a segment has room for.
+//! The capacity of a segment.
 
-/// How much a map, and so a segment, has room for.
+/// The number of nodes, namespaces, replicas and partitions for which a map, and so a segment,
+/// has room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "a plain value that sources build")]
 pub struct Capacity {
@@ -10,37 +11,35 @@ pub struct Capacity {
     pub max_namespaces: usize,
     /// Replicas of a partition that are routable, 1 to 255.
     pub max_replicas: usize,
-    /// Partitions of a namespace: a power of two up to 65,536 (4096 in
-    /// Aerospike).
+    /// Partitions per namespace: a power of two up to 65,536 (4096 in Aerospike).
     pub partitions: usize,
 }
 
-/// A capacity out of its range.
+/// A capacity is out of range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name} is {found}; wanted {wanted}")]
 #[non_exhaustive]
 pub struct CapacityError {
-    /// The setting's name.
+    /// The name of the setting.
     pub name: &'static str,
-    /// Its value.
+    /// The invalid value.
     pub found: usize,
-    /// What it may be.
+    /// A description of the valid values.
     pub wanted: &'static str,
 }
 
 impl Capacity {
-    /// Room as it is by default: 16 nodes, 8 namespaces, 3 replicas, 4096
-    /// partitions.
+    /// The default capacity: 16 nodes, 8 namespaces, 3 replicas, 4096 partitions.
     pub const DEFAULT: Capacity =
         Capacity { max_nodes: 16, max_namespaces: 8, max_replicas: 3, partitions: 4096 };
 
-    /// The most replicas that a segment can have room for.
+    /// The largest number of replicas for which a segment can have room.
     pub const MOST_REPLICAS: usize = 255;
 
-    /// Checks the ranges.
+    /// Checks that every capacity is in range.
     ///
     /// # Errors
-    /// [`CapacityError`] names the first setting out of its range.
+    /// [`CapacityError`] names the first setting that is out of range.
     pub fn check(&self) -> Result<(), CapacityError> {
         let fail = |name, found, wanted| Err(CapacityError { name, found, wanted });
         if !(1..=4096).contains(&self.max_nodes) {

@@ -1,22 +1,22 @@
-//! How many file descriptors this process has left.
+//! Counts how many file descriptors this process has left.
 
 use std::os::fd::{BorrowedFd, RawFd};
 
 use rustix::io::fcntl_getfd;
 use rustix::process::{Resource, getrlimit};
 
-/// Numbers that are looked at, at most.
+/// The maximum number of descriptors to check.
 const LOOKS: u64 = 4096;
 
-/// The most descriptors that this process may have; `None` if there is no limit.
+/// The maximum number of descriptors of this process; `None` if there is no limit.
 pub fn descriptor_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// Whether so many more descriptors could be opened.
+/// Whether `wanted` more descriptors could be opened.
 ///
-/// It looks from the highest number downwards, where none is in use in a process
-/// that has many left, and opens none: another thread may be about to need it.
+/// It checks from the highest number downwards, where none is in use in a process that has many
+/// left, and opens none: another thread may be about to need it.
 pub fn descriptors_left(wanted: u64) -> bool {
     let Some(limit) = descriptor_limit() else { return true };
     let numbers = (limit.saturating_sub(LOOKS.max(wanted))..limit).rev();
@@ -25,9 +25,8 @@ pub fn descriptors_left(wanted: u64) -> bool {
 }
 
 fn is_open(number: RawFd) -> bool {
-    // SAFETY: whoever's descriptor it is stays its owner. It is asked for a flag,
-    // which changes nothing; a number without a descriptor is answered with
-    // EBADF; and it is not -1.
+    // SAFETY: the descriptor's owner keeps it. This only reads a flag, which changes nothing; for
+    // a number without a descriptor the call returns EBADF; and the number is not -1.
     let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
     fcntl_getfd(descriptor).is_ok()
 }

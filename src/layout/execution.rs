@@ -1,16 +1,15 @@
-//! Whether this program has more rights than who started it.
+//! Whether this program has more rights than the user that started it.
 
 use nix::libc;
 
-/// Whether the kernel asks for care with what the environment says (`AT_SECURE`,
-/// getauxval(3)): the program is set-user-id or set-group-id, was given
-/// capabilities by its file, or a security module says so. That never changes
-/// while the program runs.
+/// Whether the kernel asks programs to distrust the environment (`AT_SECURE`, getauxval(3)): the
+/// program is set-user-id or set-group-id, has file capabilities, or a security module requires
+/// it. This never changes while the program runs.
 ///
-/// No environment variable may decide then what is trusted.
+/// If so, no environment variable may decide what is trusted.
 pub fn is_secure_execution() -> bool {
-    // SAFETY: getauxval takes any number and has no preconditions; it reads what
-    // the kernel gave the process when the program began.
+    // SAFETY: getauxval accepts any number and has no preconditions; it reads what the kernel
+    // gave the process at program start.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 

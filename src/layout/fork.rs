@@ -1,8 +1,7 @@
-//! Telling a forked child from its parent, without `getpid`.
+//! Distinguishes a forked child from its parent, without `getpid`.
 //!
-//! A page marked MADV_WIPEONFORK reads as zero in a child: the kernel tells,
-//! at the cost of a load. (A pid may come again, and is the same number in two
-//! pid namespaces.)
+//! A page marked MADV_WIPEONFORK reads as zero in a child, so a check costs one load. (A pid may
+//! be reused, and may be the same number in two pid namespaces.)
 
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -12,12 +11,12 @@ use rustix::mm::{Advice, madvise};
 
 use crate::protocol::StampCell;
 
-/// Bytes of a page.
+/// The size of a page in bytes.
 const PAGE: usize = 4096;
-/// Bytes that a cell takes: a cache line.
+/// The size of a cell in bytes: one cache line.
 const CELL: usize = 64;
 
-/// Maps a page that reads as zero in a forked child. It stays mapped.
+/// Maps a page that reads as zero in a forked child. It is never unmapped.
 fn wiped_page() -> Option<&'static [AtomicU64]> {
     let raw: MmapRaw = MmapOptions::new().len(PAGE).map_anon().ok()?.into();
     let base = raw.as_mut_ptr();
@@ -32,17 +31,15 @@ fn wiped_page() -> Option<&'static [AtomicU64]> {
 
 /// A word that reads as zero in a forked child, until the child stores to it.
 ///
-/// It puts fork detection into a comparison that is made anyway: what is kept
-/// in the word and compared with something that is never zero no longer fits
-/// after a fork.
+/// It folds fork detection into a comparison that is made anyway: a value kept in the word and
+/// compared with something that is never zero no longer matches after a fork.
 #[derive(Debug)]
 pub struct ForkCell {
     word: &'static AtomicU64,
     lineage: Lineage,
 }
 
-/// Cells that are not in use. A child begins with none: it leaves its parent's
-/// pages alone.
+/// Unused cells. A child starts with none: it does not touch its parent's pages.
 fn spare_cells() -> &'static Mutex<Vec<&'static AtomicU64>> {
     static SPARE: ForkLocal<Mutex<Vec<&'static AtomicU64>>> = ForkLocal::new();
     SPARE.get_or_init(Mutex::default)
@@ -65,14 +62,14 @@ impl ForkCell {
         ForkCell { word, lineage }
     }
 
-    /// What it holds.
+    /// The current value.
     #[inline(always)]
     pub fn get(&self) -> u64 {
         // Relaxed: only its owner stores to it.
         self.word.load(Ordering::Relaxed)
     }
 
-    /// Makes it hold that.
+    /// Stores a value.
     pub fn set(&self, value: u64) {
         self.word.store(value, Ordering::Relaxed);
     }
@@ -103,19 +100,19 @@ impl Drop for ForkCell {
     }
 }
 
-/// Which process in a line of forks this is. A process differs in it from those
-/// that it descends from; siblings may have the same.
+/// Identifies a process in a line of forks. The value of a process differs from those of all its
+/// ancestors; siblings may share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lineage(u64);
 
 /// Counts up along a line of forks: a child starts from its parent's value.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
-/// Where there are no such pages: a word that stays zero.
+/// Stands in for the page if there is none: a word that stays zero.
 static NO_PAGE: AtomicU64 = AtomicU64::new(0);
 
-/// The word that a child finds to be zero. Nobody waits for anybody: a fork may
-/// come while another thread is in here, which the child then waits for in vain.
+/// The word that reads as zero in a child. It is never locked: a fork may happen while another
+/// thread is in this function, and the child would wait for that thread in vain.
 fn page() -> Option<&'static AtomicU64> {
     static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new(core::ptr::null_mut());
     // Acquire: pairs with the Release below.
@@ -123,7 +120,7 @@ fn page() -> Option<&'static AtomicU64> {
     if found.is_null() {
         let fresh = wiped_page().map_or(&NO_PAGE, |words| &words[0]);
         let fresh = core::ptr::from_ref(fresh).cast_mut();
-        // A thread that was slower leaves a page behind that nobody uses.
+        // A thread that loses the race leaks its page, which stays unused.
         found = PAGE
             .compare_exchange(found, fresh, Ordering::Release, Ordering::Acquire)
             .map_or_else(|faster| faster, |_| fresh);
@@ -131,19 +128,18 @@ fn page() -> Option<&'static AtomicU64> {
     if core::ptr::eq(found, &NO_PAGE) {
         return None;
     }
-    // SAFETY: what is stored above is never unmapped, and only ever accessed as
-    // an atomic.
+    // SAFETY: the pointer stored above is never unmapped, and only ever accessed as an atomic.
     unsafe { found.as_ref() }
 }
 
 impl Lineage {
-    /// The process that calls.
+    /// The calling process.
     pub fn current() -> Lineage {
         let Some(word) = page() else {
-            // A kernel without MADV_WIPEONFORK (before 4.14): the pid must do.
+            // A kernel without MADV_WIPEONFORK (before 4.14): fall back to the pid.
             return Lineage(u64::from(std::process::id()) << 32);
         };
-        // Relaxed: the value stands for itself.
+        // Relaxed: no other data depends on the value.
         let found = word.load(Ordering::Relaxed);
         if found != 0 {
             return Lineage(found);
@@ -156,28 +152,28 @@ impl Lineage {
     }
 }
 
-/// A value for each process of a line of forks: a child finds a new one.
+/// A separate value for each process of a line of forks: a child gets a new one.
 ///
-/// The parent's value is left where it is, never dropped in the child: a lock
-/// in it may be held by a thread that does not exist here.
+/// The parent's value is leaked in the child, never dropped: a lock in it may be held by a thread
+/// that does not exist there.
 #[derive(Debug)]
 pub struct ForkLocal<T: 'static> {
     current: AtomicPtr<(Lineage, T)>,
 }
 
 impl<T: Send + Sync + 'static> ForkLocal<T> {
-    /// No value yet.
+    /// A value that is not initialised yet.
     pub const fn new() -> ForkLocal<T> {
         ForkLocal { current: AtomicPtr::new(core::ptr::null_mut()) }
     }
 
-    /// This process's value, made by `make` if there is none.
+    /// This process's value, initialised by `make` on first use.
     pub fn get_or_init(&self, make: impl Fn() -> T) -> &'static T {
         self.get_or_inherit(|_| make())
     }
 
-    /// The same; `make` is given the parent's value, if this is a forked child.
-    /// A lock in it may be held for ever.
+    /// Like [`get_or_init`](Self::get_or_init), but `make` receives the parent's value if this is
+    /// a forked child. A lock in it may be held for ever.
     pub fn get_or_inherit(&self, make: impl Fn(Option<&T>) -> T) -> &'static T {
         let lineage = Lineage::current();
         // Acquire: pairs with the Release below.
@@ -193,15 +189,15 @@ impl<T: Send + Sync + 'static> ForkLocal<T> {
             }
             let value = make(known.map(|(_, value)| value));
             let fresh: *mut (Lineage, T) = Box::leak(Box::new((lineage, value)));
-            // Release: whoever loads the pointer sees the value. Acquire: pairs
-            // with it in the thread that was faster.
+            // Release: a thread that loads the pointer sees the value. Acquire: pairs with it in
+            // the thread that won the race.
             let result =
                 self.current.compare_exchange(found, fresh, Ordering::Release, Ordering::Acquire);
             match result {
                 // SAFETY: just leaked, shared from here on, never freed.
                 Ok(_) => return unsafe { &(*fresh).1 },
                 Err(now) => {
-                    // SAFETY: nobody else has seen `fresh`.
+                    // SAFETY: no other thread has seen `fresh`.
                     drop(unsafe { Box::from_raw(fresh) });
                     found = now;
                 }

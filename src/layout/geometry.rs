@@ -1,10 +1,10 @@
-//! Where everything lies, from the capacities alone.
+//! The place of every word, computed from the capacities alone.
 
 use core::ops::Range;
 
 use super::capacity::Capacity;
 
-/// Bytes of a word.
+/// The size of a word in bytes.
 pub const WORD: usize = 8;
 /// Replicas that one routing word holds: its payload has 48 bits, a slot 16.
 pub const REPLICAS_PER_WORD: usize = 3;
@@ -13,7 +13,7 @@ pub const BYTES_PER_WORD: usize = 6;
 /// Byte at which the first frame starts: a page, so that frames are cut off
 /// cleanly from the parts that change with every turn.
 const FRAMES: usize = 4096;
-/// Words a cache line (of 128 bytes: two lines are fetched at a time) holds.
+/// Words per cache line (counted as 128 bytes, because lines are fetched in pairs).
 const LINE: usize = 16;
 
 /// Words at the front of every frame.
@@ -26,32 +26,32 @@ pub mod frame {
     pub const COUNTS: usize = 1;
     /// Checksum over the other words, 0 = none.
     pub const CHECKSUM: usize = 2;
-    /// Length of the cluster's name, 0 = none; its bytes follow.
+    /// The length of the cluster's name, 0 = none; its bytes follow.
     pub const CLUSTER_NAME: usize = 3;
-    /// Words before the node records.
+    /// The number of words before the node records.
     pub const PREFIX: usize = 16;
 
     /// A node record: `incarnation:32 | id_len:8 | family:8`.
     pub const NODE: usize = 0;
-    /// Its id, 6 bytes a word.
+    /// The node's id, 6 bytes per word.
     pub const NODE_ID: usize = 1;
-    /// Its IP address and, of an IPv6 address, the scope: 16 and 4 bytes.
+    /// The node's IP address (16 bytes) and, for an IPv6 address, its scope (4 bytes).
     pub const NODE_IP: usize = 5;
     /// `port:16 | tls_len:8`.
     pub const NODE_PORT: usize = 9;
-    /// Its TLS name.
+    /// The node's TLS name.
     pub const NODE_TLS: usize = 10;
-    /// Words of a node record.
+    /// The number of words of a node record.
     pub const NODE_WORDS: usize = 56;
 
     /// A namespace record: `name_len:8 | rf:8 | strong_consistency:1`.
     pub const NAMESPACE: usize = 0;
-    /// Its name.
+    /// The namespace's name.
     pub const NAMESPACE_NAME: usize = 1;
-    /// Words before the racks, one a slot: `present:1 | rack:32`.
+    /// The number of words before the racks, one word per slot: `present:1 | rack:32`.
     pub const NAMESPACE_WORDS: usize = 8;
 
-    /// Words of a slot's health record, which lies behind both frames.
+    /// The number of words of a slot's health record, which lies behind both frames.
     pub const HEALTH_WORDS: usize = 32;
 
     static_assertions::const_assert!(CLUSTER_NAME + 1 + 64usize.div_ceil(BYTES_PER_WORD) <= PREFIX);
@@ -63,25 +63,25 @@ pub mod frame {
     );
 }
 
-/// What the owner notes of itself and its passes, behind the node health records.
-/// Like those it is part of no publication.
+/// The owner's notes about itself and its passes, behind the node health records. Like those,
+/// they are part of no publication.
 pub mod notes {
-    /// Words that count for how many passes something has lasted, one a matter;
-    /// the rest is spare.
+    /// Words that count the passes for which something has lasted, one per matter; the rest is
+    /// spare.
     pub const MATTERS: usize = 32;
-    /// Texts that say why.
+    /// The number of texts that give a reason.
     pub const REASONS: usize = 2;
-    /// Words of such a text.
+    /// The number of words of such a text.
     pub const REASON_WORDS: usize = 64;
-    /// Nodes that left, of which the latest are kept.
+    /// The number of departed nodes on record, the latest ones.
     pub const DEPARTURES: usize = 16;
-    /// Words of the record of one.
+    /// The number of words of a departure record.
     pub const DEPARTURE_WORDS: usize = 32;
-    /// Words of all of them.
+    /// The number of words of all notes.
     pub const WORDS: usize = MATTERS + REASONS * REASON_WORDS + DEPARTURES * DEPARTURE_WORDS;
 }
 
-/// The sizes asked for do not fit into an address.
+/// The requested sizes can't be addressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a segment for {} nodes, {} namespaces, {} replicas and {} partitions does not fit in memory; ask for less",
@@ -93,7 +93,7 @@ pub mod notes {
 #[allow(clippy::exhaustive_structs, reason = "the capacities are all there is")]
 pub struct GeometryError(pub Capacity);
 
-/// Offsets and strides of one segment. Those within a frame count words.
+/// Offsets and strides of one segment. Those within a frame are in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
     capacity: Capacity,
@@ -107,7 +107,7 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// Bytes before the first frame.
+    /// The byte offset of the first frame.
     pub(super) const FRAMES: usize = FRAMES;
 
     /// The geometry for these capacities.
@@ -126,13 +126,13 @@ impl Geometry {
         let namespace_words = line(capacity.max_nodes.checked_add(frame::NAMESPACE_WORDS)?)?;
         let records = namespace_words.checked_mul(capacity.max_namespaces)?;
         let tables = namespaces.checked_add(records)?;
-        // Routing arrays start on a page of their own.
+        // The routing arrays start on a page boundary.
         let arrays = tables.checked_next_multiple_of(4096 / WORD)?;
         let planes = capacity.max_replicas.div_ceil(REPLICAS_PER_WORD);
         let array_words = line(capacity.partitions.checked_mul(planes.checked_add(1)?)?)?;
         let all = array_words.checked_mul(capacity.max_namespaces)?;
         let frame_words = arrays.checked_add(all)?.checked_next_multiple_of(4096 / WORD)?;
-        // Two pages at a time, so that a length tells whether it can be one.
+        // Rounded up to two pages, so that most invalid lengths can be recognized.
         let health_words = capacity
             .max_nodes
             .checked_mul(frame::HEALTH_WORDS)?
@@ -156,17 +156,17 @@ impl Geometry {
         })
     }
 
-    /// What the segment has room for.
+    /// The capacity of the segment.
     pub fn capacity(&self) -> Capacity {
         self.capacity
     }
 
-    /// Bytes of the whole segment.
+    /// The size of the whole segment in bytes.
     pub fn total_bytes(&self) -> usize {
         FRAMES + (2 * self.frame_words + self.health_words) * WORD
     }
 
-    /// Words of one frame.
+    /// The number of words of one frame.
     pub fn frame_words(&self) -> usize {
         self.frame_words
     }
@@ -187,7 +187,7 @@ impl Geometry {
         self.node_health(self.capacity.max_nodes)
     }
 
-    /// Words of the tables: everything before the routing arrays.
+    /// The number of words of the tables, which is everything before the routing arrays.
     pub fn table_words(&self) -> usize {
         self.tables
     }
@@ -222,7 +222,7 @@ impl Geometry {
         frame::PREFIX + slot * frame::NODE_WORDS
     }
 
-    /// First word of a namespace's record.
+    /// The first word of a namespace's record.
     pub fn namespace(&self, index: usize) -> usize {
         self.namespaces + index * self.namespace_words
     }
@@ -232,29 +232,29 @@ impl Geometry {
         self.namespace(namespace) + frame::NAMESPACE_WORDS + slot
     }
 
-    /// Routing planes of a namespace, three replicas each.
+    /// The number of routing planes of a namespace, each of which holds three replicas.
     pub fn planes(&self) -> usize {
         self.capacity.max_replicas.div_ceil(REPLICAS_PER_WORD)
     }
 
-    /// First word of a routing plane: a word a partition, `r2:16 | r1:16 |
-    /// r0:16`, each a slot or all ones for nobody.
+    /// The first word of a routing plane: a word per partition, `r2:16 | r1:16 | r0:16`, each a
+    /// slot or all ones for no holder.
     pub fn routing(&self, namespace: usize, plane: usize) -> usize {
         self.arrays + namespace * self.array_words + plane * self.capacity.partitions
     }
 
-    /// First word of a namespace's regimes, a word a partition.
+    /// The first word of a namespace's regimes, a word per partition.
     pub fn regimes(&self, namespace: usize) -> usize {
         self.routing(namespace, self.planes())
     }
 
-    /// Words of a namespace's routing planes and regimes together.
+    /// The number of words of a namespace's routing planes and regimes together.
     pub fn array_words(&self) -> usize {
         (self.planes() + 1) * self.capacity.partitions
     }
 
-    /// The numbers that go into the header, so that two builds that would
-    /// place something differently can't meet.
+    /// The numbers that go into the header, so that two builds with different placement refuse
+    /// each other's segments.
     pub(crate) fn fingerprint(&self) -> [u64; 6] {
         [
             self.namespaces as u64,

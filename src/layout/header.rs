@@ -7,8 +7,8 @@ use super::capacity::Capacity;
 use super::geometry::{Geometry, frame, notes};
 use super::words::{EVENT, HEAD, OWNER, OwnerWord};
 
-/// The number of this layout. It is part of every segment's name, so that two
-/// layouts never meet; a change of layout must raise it.
+/// The version of this layout. It is part of every segment's name, so that two layouts never
+/// meet; a change of the layout must increment it.
 pub const LAYOUT_VERSION: u32 = 3;
 
 const MAGIC: [u8; 8] = *b"TENDMAP\n";
@@ -41,25 +41,25 @@ pub const LAYOUT_HASH: u64 = hash_words(&[
     notes::DEPARTURE_WORDS as u64,
 ]);
 
-/// Who a segment is, as against what it holds.
+/// The identity of a segment, as opposed to its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The key that it is named by.
+    /// The key that the segment is named by.
     pub key: u32,
-    /// Its number under the key, from 1.
+    /// The segment's generation under the key, from 1.
     pub generation: u64,
-    /// Random; the lock file is named by it.
+    /// A random number that names the lock file.
     pub segment_id: u64,
-    /// When it was made, in nanoseconds since 1970, for display only.
+    /// The time of creation, in nanoseconds since 1970, for display only.
     pub created_ns: u64,
-    /// Who made it, for display only.
+    /// The pid of the creator, for display only.
     pub creator_pid: u32,
-    /// Where its lock file lies, as a number that differs from directory to
-    /// directory; 0 = beside the segment's own file.
+    /// The directory of the lock file, as a number that differs from directory to directory; 0 =
+    /// beside the segment's own file.
     pub lock_directory: u64,
 }
 
-/// The header as it lies in the file.
+/// The header as stored in the file.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 pub struct Header {
@@ -98,59 +98,59 @@ const_assert_eq!(core::mem::offset_of!(Header, geometry), 88);
 const_assert_eq!(core::mem::offset_of!(Header, lock_directory), 136);
 const_assert_eq!(core::mem::offset_of!(Header, checksum), 248);
 
-/// A header that does not belong to a segment of this layout.
+/// Why a header is not the header of a segment of this layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeaderError {
     /// The file is shorter than a header.
     #[error("{found} bytes long, wanted at least {} for the header", size_of::<Header>())]
     Short {
-        /// Its length.
+        /// The length of the file.
         found: u64,
     },
-    /// Not a segment at all.
+    /// The file is not a segment.
     #[error("it does not begin with the magic bytes of a segment")]
     Magic,
-    /// Made on a machine of the other byte order.
+    /// The segment was created on a machine with the other byte order.
     #[error("it was made with the other byte order")]
     Endian,
-    /// Another layout.
+    /// The segment has another layout.
     #[error("layout version {found}, wanted {LAYOUT_VERSION}")]
     Version {
         /// Its layout version.
         found: u32,
     },
-    /// The same version, but other sizes and offsets.
+    /// The layout version is the same, but sizes and offsets differ.
     #[error(
         "layout hash {found:016x}, wanted {:016x}: another build of the same layout version",
         LAYOUT_HASH
     )]
     Hash {
-        /// Its hash.
+        /// The hash that was found.
         found: u64,
     },
-    /// Its checksum does not fit its bytes.
+    /// The checksum does not match the header's bytes.
     #[error("header checksum {found:016x}, wanted {wanted:016x}: the header is damaged")]
     Checksum {
-        /// What stands there.
+        /// The stored checksum.
         found: u64,
-        /// What its bytes give.
+        /// The checksum of the bytes.
         wanted: u64,
     },
-    /// A value that no segment has.
+    /// A field is out of range.
     #[error("{field} is {found}, which is out of range: the header is damaged")]
     Field {
-        /// The field's name.
+        /// The name of the field.
         field: &'static str,
-        /// Its value.
+        /// The value that was found.
         found: u64,
     },
-    /// The file is not as long as the header says.
+    /// The length of the file is not the one that the header implies.
     #[error("{found} bytes long, wanted {wanted}: the file was truncated or extended")]
     Length {
-        /// The file's length.
+        /// The length of the file.
         found: u64,
-        /// The length by the header.
+        /// The length that the header implies.
         wanted: u64,
     },
 }
@@ -185,19 +185,18 @@ impl Header {
         header
     }
 
-    /// Its bytes.
+    /// The header as bytes.
     pub fn bytes(&self) -> &[u8] {
         bytemuck::bytes_of(self)
     }
 
-    /// Its words, the first being the magic.
+    /// The header as words; the first one is the magic.
     pub(super) fn words(&self) -> [u64; 32] {
         bytemuck::cast(*self)
     }
 
-    /// Whether a private copy of a segment's first bytes is what a creator
-    /// leaves that died before it stored the magic: nothing yet there, or words
-    /// that every header of this layout has.
+    /// Whether a private copy of a segment's first bytes is what a creator leaves behind that
+    /// died before it stored the magic: zeros, or words that every header of this layout has.
     pub fn is_half_made(copy: &[u8]) -> bool {
         let Some(bytes) = copy.get(..size_of::<Header>()) else { return false };
         let header: Header = bytemuck::pod_read_unaligned(bytes);
@@ -206,16 +205,16 @@ impl Header {
             && (header.layout_hash == 0 || header.layout_hash == LAYOUT_HASH)
     }
 
-    /// Whether a segment may be so many bytes long.
+    /// Whether a segment can have this length in bytes.
     pub fn is_length(bytes: u64) -> bool {
         bytes > Geometry::FRAMES as u64 && (bytes - Geometry::FRAMES as u64) % (2 * 4096) == 0
     }
 
-    /// Validates a private copy of a file's first bytes against the file's
-    /// real length, and tells who the segment is and where things lie.
+    /// Validates a private copy of a file's first bytes against the file's real length; returns
+    /// the identity and the geometry of the segment.
     ///
     /// # Errors
-    /// [`HeaderError`] names what was found.
+    /// [`HeaderError`] says what was found.
     pub fn validate(copy: &[u8], file_len: u64) -> Result<(Identity, Geometry), HeaderError> {
         let short = HeaderError::Short { found: file_len.min(copy.len() as u64) };
         let bytes = copy.get(..size_of::<Header>()).ok_or(short)?;
@@ -284,7 +283,7 @@ impl Header {
     }
 }
 
-/// FNV-1a over words: enough to tell a damaged header, usable in constants.
+/// FNV-1a over words: enough to detect a damaged header, and usable in constants.
 pub(crate) const fn hash_words(words: &[u64]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let mut i = 0;
@@ -328,7 +327,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever single byte is damaged, the header is refused.
+        /// A header with any single damaged byte is refused.
         #[test]
         fn h30_any_damaged_byte_is_found(at in 0usize..256, by in 1u8..) {
             let (header, geometry) = sample();
@@ -342,7 +341,7 @@ mod tests {
             prop_assert!(Header::validate(&bytes, bytes.len() as u64).is_err());
         }
 
-        /// Fields out of range are refused even under a right checksum.
+        /// Fields out of range are refused even with a valid checksum.
         #[test]
         fn h30_hostile_fields_are_refused(nodes in 4097u32.., namespaces in 4097u32..) {
             let (mut header, geometry) = sample();

@@ -17,31 +17,30 @@ use super::system_v::{Shm, copy_header};
 use super::words::{EVENT, HEAD, OwnerWord};
 use crate::sync::Ordering;
 
-/// The memory of one segment, mapped once and never moved. Shared memory is
-/// mapped read-only: whoever tries to write through it ends with a fault.
+/// The memory of one segment, mapped once and never moved. Shared memory is mapped read-only: a
+/// write through it faults.
 #[derive(Debug)]
 pub struct Mapping {
-    /// What `memory` owns, as words: kept here so that a lookup gets at it with
-    /// one load.
+    /// The words that `memory` owns, kept here so that a lookup reaches them with one load.
     base: NonNull<AtomicU64>,
     words: usize,
     geometry: Geometry,
-    /// Forgotten, not dropped, where it is not there.
+    /// Forgotten, not dropped, in a process where it is not mapped.
     memory: ManuallyDrop<Memory>,
-    /// The only process that has it; `None` if children inherit it.
+    /// The only process that has the mapping; `None` if children inherit it.
     only: Option<Lineage>,
 }
 
-/// Whose the memory is: dropped, it is unmapped.
+/// The owner of the memory; dropping it unmaps the memory.
 #[derive(Debug)]
 enum Memory {
     /// Pages of a segment's file.
     File(MmapRaw),
     /// A System V segment.
     SystemV(Shm),
-    /// Pages of this process alone.
+    /// Private pages of this process.
     Private(MmapRaw),
-    /// The pages of another mapping, mapped once more.
+    /// A second mapping of the pages of another mapping.
     Second(Second),
 }
 
@@ -58,8 +57,8 @@ impl Memory {
     }
 }
 
-/// A second mapping of pages that are mapped already: it needs neither a
-/// descriptor nor a name nor a permission, but that the first one had.
+/// A second mapping of pages that are already mapped. It needs no descriptor, name or permission
+/// beyond those of the first mapping.
 #[derive(Debug)]
 struct Second {
     base: NonNull<core::ffi::c_void>,
@@ -67,17 +66,17 @@ struct Second {
 }
 
 impl Second {
-    /// Of whole pages of shared memory. No child inherits it, and it is mapped
-    /// for writing where the first one could have been.
+    /// Maps whole pages of shared memory a second time. No child inherits the mapping, and it is
+    /// writable if the first one could have been.
     fn of(base: NonNull<AtomicU64>, bytes: usize) -> io::Result<Second> {
-        // SAFETY: an old size of zero has the kernel map the shared pages once
-        // more, at a place of its choice; the first mapping stays as it is.
+        // SAFETY: with an old size of zero the kernel maps the shared pages a second time, at an
+        // address of its choice; the first mapping is unchanged.
         let moved = unsafe { mremap(base.as_ptr().cast(), 0, bytes, MremapFlags::MAYMOVE) }?;
         let base = NonNull::new(moved)
             .ok_or_else(|| io::Error::other("the kernel mapped memory at address zero"))?;
         let second = Second { base, bytes };
-        // SAFETY: the pages are this mapping's own, and nobody has seen them. It
-        // is kept from children before it can be written.
+        // SAFETY: the pages are this mapping's own, and no other code has seen them. The mapping
+        // is excluded from children before it becomes writable.
         unsafe {
             madvise(base.as_ptr(), bytes, rustix::mm::Advice::LinuxDontFork)?;
             mprotect(base.as_ptr(), bytes, MprotectFlags::READ | MprotectFlags::WRITE)?;
@@ -88,29 +87,28 @@ impl Second {
 
 impl Drop for Second {
     fn drop(&mut self) {
-        // SAFETY: mapped by `of`; nobody has a reference into it any more.
+        // SAFETY: mapped by `of`; there are no references into it any more.
         let _ = unsafe { munmap(self.base.as_ptr(), self.bytes) };
     }
 }
 
-// SAFETY: the memory belongs to the mapping, wherever it is moved to, and is
-// unmapped with it; every access to it is atomic.
+// SAFETY: the memory belongs to the mapping, wherever it is moved to, and is unmapped with it;
+// every access to it is atomic.
 unsafe impl Send for Mapping {}
-// SAFETY: what is reached through a shared reference are atomics, and plain
-// values that never change.
+// SAFETY: a shared reference gives access only to atomics and to plain values that never change.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Where the head lies.
+    /// The byte offset of the head.
     pub const HEAD_BYTE: u64 = (HEAD * WORD) as u64;
-    /// Bytes of the fixed words, which lie where they do in every geometry.
+    /// The number of bytes of the fixed words, which are the same in every geometry.
     pub const FIXED_BYTES: usize = Geometry::FRAMES;
 
-    /// Maps a segment's file read-only. From a descriptor that is open for
-    /// writing a [`WriteMapping`] can be made of it later.
+    /// Maps a segment's file read-only. If the descriptor is open for writing, a [`WriteMapping`]
+    /// can be made from the mapping later.
     ///
     /// # Errors
-    /// What the kernel says, and `UnexpectedEof` if the file is too short.
+    /// The kernel's error, and `UnexpectedEof` if the file is too short.
     pub fn read_only(file: impl AsFd, geometry: Geometry) -> io::Result<Mapping> {
         check_len(&file, &geometry)?;
         let number = file.as_fd().as_raw_fd();
@@ -128,7 +126,7 @@ impl Mapping {
 
     fn of(memory: Memory, geometry: Geometry) -> io::Result<Mapping> {
         let (start, bytes) = memory.start();
-        // Nobody maps less than was asked for; all that follows rests on it.
+        // All accesses below rely on the mapping being at least this long.
         if bytes < geometry.total_bytes() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -138,15 +136,15 @@ impl Mapping {
         Ok(Mapping { base, words: geometry.total_bytes() / WORD, geometry, memory, only: None })
     }
 
-    /// It is not inherited by children.
+    /// Marks the mapping as not inherited by children.
     fn of_this_process(self) -> Mapping {
         let mut mapping = self;
         mapping.only = Some(Lineage::current());
         mapping
     }
 
-    /// Whether it is there: not so in the child of the process that it belongs
-    /// to.
+    /// Whether the memory is mapped in this process; it is not in a child of the process that it
+    /// belongs to.
     fn is_there(&self) -> bool {
         self.only.is_none_or(|lineage| lineage == Lineage::current())
     }
@@ -159,19 +157,17 @@ impl Mapping {
     /// All words of the segment.
     #[inline(always)]
     pub fn words(&self) -> &[AtomicU64] {
-        // SAFETY: the memory lives as long as `self` in the process that mapped
-        // it. (A forked child has no writable mapping of a shared segment:
-        // whoever has forked, which is unsafe, must ask `is_there` before it uses
-        // an inherited one, as `Ownership` does.) It is page-aligned and at
-        // least so many words long (checked when it was mapped; the pages of a
-        // file are reserved, so no access faults). Any bits are valid words,
-        // and every access by any process is atomic. Through a read-only
-        // mapping only loads are made: the functions that store take a
-        // `WriteMapping`.
+        // SAFETY: the memory lives as long as `self` in the process that mapped it. (A forked
+        // child has no writable mapping of a shared segment: a program that forks, which is
+        // unsafe, must check `is_there` before it uses an inherited one, as `Ownership` does.) It
+        // is page-aligned and at least this many words long (checked when it was mapped; the
+        // pages of a file are reserved, so no access faults). Any bits are valid words, and every
+        // access by any process is atomic. Through a read-only mapping only loads are made: the
+        // functions that store take a `WriteMapping`.
         unsafe { core::slice::from_raw_parts(self.base.as_ptr(), self.words) }
     }
 
-    /// A private copy of the header as it stands there now.
+    /// A private copy of the current header.
     pub fn header(&self) -> Vec<u8> {
         copy_header(&self.words()[..size_of::<Header>() / WORD])
     }
@@ -179,12 +175,11 @@ impl Mapping {
     /// The head word.
     #[inline(always)]
     pub fn head(&self) -> &AtomicU64 {
-        // SAFETY: as for `words`; no geometry has fewer words than the fixed
-        // ones, which fill a page.
+        // SAFETY: as for `words`; every geometry has at least the fixed words, which fill a page.
         unsafe { self.base.add(HEAD).as_ref() }
     }
 
-    /// The event word: raised before every wake.
+    /// The event word, which is incremented before every wake.
     pub fn event(&self) -> &AtomicU64 {
         &self.words()[EVENT]
     }
@@ -203,12 +198,12 @@ impl Mapping {
         &self.words()[start..start + frame::HEALTH_WORDS]
     }
 
-    /// The words that count for how many passes something has lasted.
+    /// The words that count the passes for which something has lasted.
     pub fn matters(&self) -> &[AtomicU64] {
         self.notes(0, notes::MATTERS)
     }
 
-    /// The record of a text that says why; empty if there is no such record.
+    /// The record of a text that gives a reason; empty if there is no such record.
     pub fn reason(&self, index: usize) -> &[AtomicU64] {
         match index < notes::REASONS {
             true => self.notes(notes::MATTERS + index * notes::REASON_WORDS, notes::REASON_WORDS),
@@ -240,9 +235,9 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // Where it is not there, something else may have been mapped since.
+        // In a forked child the range is not mapped (MADV_DONTFORK) and may have been reused.
         if self.is_there() {
-            // SAFETY: it is dropped once, here.
+            // SAFETY: this is the only place that drops it.
             unsafe { ManuallyDrop::drop(&mut self.memory) }
         }
     }
@@ -250,8 +245,8 @@ impl Drop for Mapping {
 
 /// A writable mapping: the owner's second one, or private memory.
 ///
-/// In a forked child the first kind is not there: [`is_there`](Self::is_there)
-/// comes before every use that may be in one.
+/// In a forked child the first kind is not mapped: code that may run in a child must check
+/// [`is_there`](Self::is_there) before every use.
 #[derive(Debug)]
 pub struct WriteMapping(Arc<Mapping>);
 
@@ -269,13 +264,12 @@ impl WriteMapping {
         Ok(WriteMapping(Arc::new(mapping.of_this_process())))
     }
 
-    /// A second mapping of a segment that is mapped for reading, by a process that
-    /// might have mapped it for writing then. Nothing else is needed: neither its
-    /// descriptor nor its name, nor the permission now. A forked child does not
-    /// inherit it.
+    /// Makes a second, writable mapping of a segment that this process has mapped for reading, if
+    /// it could have mapped it for writing then. It needs neither the descriptor nor the name,
+    /// nor the permission now. A forked child does not inherit it.
     ///
     /// # Errors
-    /// What the kernel says; `PermissionDenied` if it could only be read.
+    /// The kernel's error; `PermissionDenied` if the segment could only be read.
     pub fn of_mapped(mapping: &Mapping) -> io::Result<WriteMapping> {
         let page = rustix::param::page_size();
         let bytes = mapping.geometry.total_bytes().next_multiple_of(page);
@@ -302,46 +296,46 @@ impl WriteMapping {
         Ok(WriteMapping(Arc::new(mapping.of_this_process())))
     }
 
-    /// Private memory of a segment's shape, all zero.
+    /// Private memory with the layout of a segment, all zero.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's error.
     pub fn private(geometry: Geometry) -> io::Result<WriteMapping> {
         let raw = MmapOptions::new().len(geometry.total_bytes()).map_anon()?.into();
         Ok(WriteMapping(Arc::new(Mapping::of(Memory::Private(raw), geometry)?)))
     }
 
-    /// Whether it can be used: not so in a forked child, which inherits none of a
-    /// segment's.
+    /// Whether it can be used in this process; a forked child does not inherit the mapping of a
+    /// shared segment.
     pub fn is_there(&self) -> bool {
         self.0.is_there()
     }
 
-    /// The same mapping, for those who only read.
+    /// The same mapping, for readers.
     pub fn shared(&self) -> &Arc<Mapping> {
         &self.0
     }
 
-    /// Puts the header in place.
+    /// Stores the header.
     pub fn put_header(&self, header: &Header) {
         for (word, value) in self.words().iter().zip(header.words()).rev() {
-            // Release: whoever sees the magic, which comes last, sees the rest.
+            // Release: a process that sees the magic, which is stored last, sees the rest.
             word.store(value, Ordering::Release);
         }
     }
 
-    /// Makes it what the other is: a segment from the moment at which the first
-    /// word has its magic, which comes last.
+    /// Copies another segment's words into this memory. It becomes a segment when the first word,
+    /// the magic, is stored last.
     ///
     /// # Errors
-    /// `InvalidInput` if the two are of different shapes.
+    /// `InvalidInput` if the two have different geometries.
     pub fn copy(&self, from: &Mapping) -> io::Result<()> {
         if self.geometry() != from.geometry() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let pairs = self.words().iter().zip(from.words());
         for (to, from) in pairs.skip(1) {
-            // Relaxed: nobody reads them before the magic is there.
+            // Relaxed: no process reads them before it has seen the magic.
             to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         let magic = from.words()[0].load(Ordering::Relaxed);

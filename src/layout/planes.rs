@@ -1,7 +1,7 @@
 //! What a lookup reads: the head, and the routing words of one namespace.
 //!
-//! Both point straight at their words, and keep the segment mapped by
-//! themselves: a lookup follows no chain of owners.
+//! Both point directly to their words and keep the segment mapped: a lookup follows no chain of
+//! owners.
 
 use core::num::NonZeroU64;
 use core::ptr::NonNull;
@@ -17,8 +17,8 @@ pub struct HeadRef {
     _mapping: Arc<Mapping>,
 }
 
-// SAFETY: it is a shared reference to an atomic that its mapping, which is
-// `Send` and `Sync`, keeps alive.
+// SAFETY: it is a shared reference to an atomic, which the mapping, itself `Send` and `Sync`,
+// keeps alive.
 unsafe impl Send for HeadRef {}
 // SAFETY: as above.
 unsafe impl Sync for HeadRef {}
@@ -40,46 +40,44 @@ impl core::ops::Deref for HeadRef {
     }
 }
 
-/// The routing planes of one namespace: those of one frame at a time.
+/// The routing planes of one namespace, in one frame at a time.
 #[derive(Clone, Debug)]
 pub struct Planes {
-    /// Whoever reads them shows this number first. Its lowest bits are the number
-    /// of partitions: who shows it has the bounds of the first plane in hand, and
-    /// they need not be loaded.
+    /// Readers must present this number. Its lowest bits hold the partition count, so a match
+    /// also proves the index bound of the first plane without another load.
     token: u64,
-    /// The first word of the first plane of the live frame; the other planes
-    /// follow it.
+    /// The first word of the first plane in the live frame; the other planes follow it.
     live: NonNull<AtomicU64>,
-    /// The same of each frame.
+    /// The same for each frame.
     frames: [NonNull<AtomicU64>; 2],
-    /// Words of all planes together.
+    /// The number of words of all planes together.
     words: usize,
     _mapping: Option<Arc<Mapping>>,
 }
 
-// SAFETY: it is a set of shared references to atomics that the mapping, which
-// is `Send` and `Sync`, keeps alive.
+// SAFETY: it is a set of shared references to atomics, which the mapping, itself `Send` and
+// `Sync`, keeps alive.
 unsafe impl Send for Planes {}
 // SAFETY: as above.
 unsafe impl Sync for Planes {}
 
-/// Bits of a token that tell the number of partitions, up to 65,536.
+/// The bits of a token that hold the number of partitions, up to 65,536.
 const PARTITIONS_BITS: u32 = 17;
 
-/// The number that [`Planes`] are read under: any number that is not zero, and
-/// how many partitions there are.
+/// The number that readers of [`Planes`] must present: a nonzero number combined with the
+/// partition count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token(NonZeroU64);
 
 impl Token {
-    /// The bits of a token's number.
+    /// The number of bits of a token's number.
     pub const NUMBER_BITS: u32 = u64::BITS - PARTITIONS_BITS;
 
-    /// The token of that number for so many partitions.
+    /// The token of that number for that many partitions.
     ///
     /// # Panics
-    /// If the number is 0 or has more than [`NUMBER_BITS`](Self::NUMBER_BITS),
-    /// or there are more than 65,536 partitions.
+    /// If the number is 0 or has more than [`NUMBER_BITS`](Self::NUMBER_BITS), or there are more
+    /// than 65,536 partitions.
     pub fn new(number: u64, partitions: usize) -> Token {
         assert!(number >> Token::NUMBER_BITS == 0, "number {number} is too large");
         assert!(partitions <= 1 << 16, "{partitions} partitions");
@@ -88,13 +86,13 @@ impl Token {
         Token(NonZeroU64::new(bits).expect("a number that is not zero"))
     }
 
-    /// Its number.
+    /// The number, without the partition count.
     #[inline(always)]
     pub const fn number(self) -> u64 {
         self.0.get() >> PARTITIONS_BITS
     }
 
-    /// How many partitions there are.
+    /// The partition count.
     #[inline(always)]
     pub const fn partitions(self) -> usize {
         (self.0.get() & ((1 << PARTITIONS_BITS) - 1)) as usize
@@ -102,11 +100,11 @@ impl Token {
 }
 
 impl Planes {
-    /// The planes of the namespace of that index; frame 0 is live.
+    /// The planes of the namespace with that index; frame 0 is live.
     ///
     /// # Panics
-    /// If the segment has no room for such a namespace, or another number of
-    /// partitions than the token says.
+    /// If the segment has no room for such a namespace, or its partition count is not the
+    /// token's.
     pub fn new(mapping: &Arc<Mapping>, namespace: usize, token: Token) -> Planes {
         let geometry = mapping.geometry();
         let capacity = geometry.capacity();
@@ -116,36 +114,35 @@ impl Planes {
         assert!(words >= capacity.partitions, "there is no plane in {capacity:?}");
         let frames = [0, 1].map(|frame| {
             let start = geometry.routing(namespace, 0);
-            // One slice for all of them: this is where their bounds are checked.
+            // One slice for all planes: their bounds are checked here.
             NonNull::from(&mapping.frame(frame)[start..start + words]).cast()
         });
         let (token, live) = (token.0.get(), frames[0]);
         Planes { token, live, frames, words, _mapping: Some(mapping.clone()) }
     }
 
-    /// No planes: there is no partition, whatever the token.
+    /// Empty planes: no token gives access to a partition.
     pub fn none() -> Planes {
         let live = NonNull::dangling();
         Planes { token: 0, live, frames: [live; 2], words: 0, _mapping: None }
     }
 
-    /// Turns to the planes of that frame, of which the lowest bit counts.
+    /// Switches to the planes of that frame; only the lowest bit of the number is used.
     #[inline]
     pub fn turn_to(&mut self, frame: usize) {
         self.live = self.frames[frame & 1];
     }
 
-    /// The word of a partition in the first plane; `None` if there is no such
-    /// partition, or the token is not theirs.
+    /// The word of a partition in the first plane; `None` if there is no such partition, or the
+    /// token does not match.
     #[inline(always)]
     pub fn first(&self, token: Token, partition: usize) -> Option<&AtomicU64> {
         if self.token != token.0.get() || partition >= token.partitions() {
             return None;
         }
-        // SAFETY: the token is the one of `new`, where the number of partitions
-        // was compared with the geometry's and a slice of at least so many
-        // words was taken in either frame. The mapping never moves and lives as
-        // long as `self`; all access to it is atomic.
+        // SAFETY: the token is the one of `new`, where the partition count was compared with the
+        // geometry's and a slice of at least that many words was taken in each frame. The mapping
+        // never moves and lives as long as `self`; all access to it is atomic.
         Some(unsafe { self.live.add(partition).as_ref() })
     }
 
@@ -153,8 +150,8 @@ impl Planes {
     /// none.
     #[inline(always)]
     pub fn words(&self) -> &[AtomicU64] {
-        // SAFETY: as in `first`: `new` took a slice of just so many words.
-        // Without planes it is an empty one.
+        // SAFETY: as in `first`: `new` took a slice of exactly this many words. Without planes
+        // the slice is empty.
         unsafe { core::slice::from_raw_parts(self.live.as_ptr(), self.words) }
     }
 }

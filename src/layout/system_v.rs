@@ -1,4 +1,4 @@
-//! System V shared memory: the kernel's calls, and what they answer.
+//! System V shared memory: the kernel's calls and their results.
 
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, fence};
@@ -11,35 +11,34 @@ use super::geometry::WORD;
 use super::header::Header;
 use crate::sync::Ordering;
 
-/// What the kernel tells of a System V segment.
+/// What the kernel reports about a System V segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShmStat {
-    /// Its key; 0 once it was removed.
+    /// The segment's key; 0 after it was removed.
     pub key: u32,
-    /// The user that it belongs to.
+    /// The user that the segment belongs to.
     pub uid: u32,
-    /// The user that has made it, and can still change and remove it.
+    /// The user that created it, who can still change and remove it.
     pub cuid: u32,
-    /// Its permission bits.
+    /// The permission bits.
     pub mode: u32,
-    /// Its size.
+    /// The size in bytes.
     pub bytes: u64,
-    /// How many times it is mapped, by whomever.
+    /// The number of its mappings, of all processes.
     pub mappings: u64,
-    /// Whether it was removed: it has no key, and goes with its last mapping.
+    /// Whether it was removed: it then has no key, and ends with its last mapping.
     pub removed: bool,
 }
 
-/// What Linux adds to System V, under the numbers that it has on every 64-bit
-/// machine.
+/// Linux's additions to System V, with the numbers that they have on every 64-bit machine.
 mod linux {
     use nix::libc::c_int;
 
-    /// shmctl: the highest index in the kernel's table that is in use.
+    /// shmctl: the highest index in use in the kernel's table.
     pub const SHM_INFO: c_int = 14;
-    /// shmctl: IPC_STAT of what is at an index of the table; its id.
+    /// shmctl: IPC_STAT by table index; returns the id.
     pub const SHM_STAT: c_int = 13;
-    /// Mode bit of a segment that was removed.
+    /// Mode bit of a removed segment.
     pub const SHM_DEST: u32 = 0o1000;
 }
 
@@ -47,21 +46,20 @@ fn checked(answer: libc::c_int) -> io::Result<libc::c_int> {
     if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(answer) }
 }
 
-/// The kernel's type for a key has a sign, which means nothing.
+/// The kernel's key type is signed; the sign has no meaning.
 fn key_of(key: u32) -> libc::key_t {
     key as libc::key_t
 }
 
-/// The id of the segment that has this key; `None` if none has. Needs no
-/// permission.
+/// The id of the segment with this key; `None` if there is none. Needs no permission.
 ///
 /// # Errors
-/// What the kernel says.
+/// The kernel's error.
 pub fn shm_find(key: u32) -> io::Result<Option<i32>> {
     if key == libc::IPC_PRIVATE as u32 {
         return Ok(None);
     }
-    // SAFETY: it takes and gives plain numbers.
+    // SAFETY: the call takes and returns plain numbers.
     match checked(unsafe { libc::shmget(key_of(key), 0, 0) }) {
         Ok(id) => Ok(Some(id)),
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
@@ -69,31 +67,32 @@ pub fn shm_find(key: u32) -> io::Result<Option<i32>> {
     }
 }
 
-/// Makes a segment, all zero; its id.
+/// Creates a segment, all zero; returns its id.
 ///
 /// # Errors
-/// What the kernel says; `AlreadyExists` if one has this key.
+/// The kernel's error; `AlreadyExists` if the key is in use.
 pub fn shm_create(key: u32, bytes: usize, mode: u32) -> io::Result<i32> {
     let flags = libc::IPC_CREAT | libc::IPC_EXCL | (mode & 0o777) as libc::c_int;
-    // SAFETY: it takes and gives plain numbers.
+    // SAFETY: the call takes and returns plain numbers.
     checked(unsafe { libc::shmget(key_of(key), bytes, flags) })
 }
 
-/// What the kernel tells of a segment.
+/// What the kernel reports about a segment.
 ///
 /// # Errors
-/// What the kernel says.
+/// The kernel's error.
 pub fn shm_stat(id: i32) -> io::Result<ShmStat> {
     stat(id, libc::IPC_STAT).map(|(_, found)| found)
 }
 
-/// What the kernel answers to a command that fills a `shmid_ds`, and that.
+/// The result of a command that fills a `shmid_ds`, and its content.
 fn stat(at: i32, command: libc::c_int) -> io::Result<(i32, ShmStat)> {
     let mut found = core::mem::MaybeUninit::<libc::shmid_ds>::zeroed();
-    // SAFETY: both commands fill the structure that they are given, which is of
-    // the kernel's shape for this C library.
+    // SAFETY: both commands fill the structure that they are given, which has the kernel's layout
+    // for this C library.
     let answer = checked(unsafe { libc::shmctl(at, command, found.as_mut_ptr()) })?;
-    // SAFETY: filled; and all its fields are numbers, for which zeros do too.
+    // SAFETY: the kernel filled it; and all its fields are numbers, for which zeros are valid
+    // too.
     let found = unsafe { found.assume_init() };
     #[allow(clippy::unnecessary_cast, reason = "types differ between C libraries")]
     let mode = found.shm_perm.mode as u32;
@@ -110,9 +109,9 @@ fn stat(at: i32, command: libc::c_int) -> io::Result<(i32, ShmStat)> {
     Ok((answer, found))
 }
 
-/// The segments of this host (of the IPC namespace) that were removed and are
-/// still mapped, with their ids, as far as this process may read them. An id
-/// leads to its segment until the last mapping goes.
+/// The segments of this host (of the IPC namespace) that were removed but are still mapped, with
+/// their ids, as far as this process may read them. An id refers to its segment until the last
+/// mapping ends.
 pub fn shm_removed() -> Vec<(i32, ShmStat)> {
     let mut info = core::mem::MaybeUninit::<libc::shmid_ds>::zeroed();
     // SAFETY: SHM_INFO fills a smaller structure (`shm_info`), of numbers only.
@@ -121,14 +120,14 @@ pub fn shm_removed() -> Vec<(i32, ShmStat)> {
     found.filter(|(_, found)| found.removed).collect()
 }
 
-/// Gives a segment to a user, with these permission bits.
+/// Assigns a segment to a user, with these permission bits.
 ///
 /// # Errors
-/// What the kernel says.
+/// The kernel's error.
 pub fn shm_permit(id: i32, uid: u32, mode: u32) -> io::Result<()> {
     let mut wanted = core::mem::MaybeUninit::<libc::shmid_ds>::zeroed();
-    // SAFETY: as for `shm_stat`; IPC_SET then reads what IPC_STAT has filled,
-    // but for the two fields that are set here.
+    // SAFETY: as for `shm_stat`; IPC_SET then reads what IPC_STAT has filled, except for the two
+    // fields that are set here.
     unsafe {
         checked(libc::shmctl(id, libc::IPC_STAT, wanted.as_mut_ptr()))?;
         let permissions = &mut (*wanted.as_mut_ptr()).shm_perm;
@@ -139,11 +138,11 @@ pub fn shm_permit(id: i32, uid: u32, mode: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes a segment: its key is free at once, its memory goes with its last
-/// mapping. One that is gone already stays so.
+/// Removes a segment: its key is free at once, its memory when the last mapping ends. A segment
+/// that is already gone is not an error.
 ///
 /// # Errors
-/// What the kernel says.
+/// The kernel's error.
 pub fn shm_remove(id: i32) -> io::Result<()> {
     // SAFETY: IPC_RMID does not use the pointer.
     match checked(unsafe { libc::shmctl(id, libc::IPC_RMID, core::ptr::null_mut()) }) {
@@ -152,12 +151,12 @@ pub fn shm_remove(id: i32) -> io::Result<()> {
     }
 }
 
-/// Whether the kernel says that there is no such segment any more.
+/// Whether the error means that the segment no longer exists.
 pub fn is_gone(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EIDRM | libc::EINVAL))
 }
 
-/// A mapped System V segment. Dropped, it is unmapped.
+/// A mapped System V segment. Dropping it unmaps it.
 #[derive(Debug)]
 pub struct Shm {
     base: NonNull<AtomicU64>,
@@ -166,14 +165,13 @@ pub struct Shm {
 }
 
 impl Shm {
-    /// Maps a segment, for reading only unless `writable`.
+    /// Maps a segment, read-only unless `writable`.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's error.
     pub fn attach(id: i32, writable: bool) -> io::Result<Shm> {
         let flags = if writable { 0 } else { libc::SHM_RDONLY };
-        // SAFETY: the kernel chooses where, so that nothing of this process is
-        // replaced.
+        // SAFETY: the kernel chooses the address, so that nothing of this process is replaced.
         let base = unsafe { libc::shmat(id, core::ptr::null(), flags) };
         if base.addr() == usize::MAX {
             return Err(io::Error::last_os_error());
@@ -183,16 +181,16 @@ impl Shm {
         let empty =
             ShmStat { key: 0, uid: 0, cuid: 0, mode: 0, bytes: 0, mappings: 0, removed: false };
         let mut shm = Shm { base, stat: empty, writable };
-        // While it is mapped its id is not given to another segment.
+        // While it is mapped, its id is not reused for another segment.
         shm.stat = shm_stat(id)?;
         Ok(shm)
     }
 
-    /// Maps a segment for reading, in such a way that it can be mapped for writing
-    /// later if the permission is there now.
+    /// Maps a segment for reading, in such a way that it can be mapped for writing later if the
+    /// permission exists now.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's error.
     pub fn attach_to_read(id: i32) -> io::Result<Shm> {
         let mut shm = match Shm::attach(id, true) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -202,13 +200,13 @@ impl Shm {
         };
         let (base, bytes) = shm.start();
         let bytes = bytes.next_multiple_of(rustix::param::page_size());
-        // SAFETY: the pages are this mapping's own, and nobody has seen them.
+        // SAFETY: the pages are this mapping's own, and no other code has seen them.
         unsafe { mprotect(base.as_ptr().cast(), bytes, MprotectFlags::READ) }?;
         shm.writable = false;
         Ok(shm)
     }
 
-    /// What the kernel told of it when it was mapped.
+    /// What the kernel reported when it was mapped.
     pub fn stat(&self) -> ShmStat {
         self.stat
     }
@@ -218,24 +216,24 @@ impl Shm {
         self.writable
     }
 
-    /// Where it lies, and how many bytes are there.
+    /// The start address, and the size in bytes.
     pub(super) fn start(&self) -> (NonNull<AtomicU64>, usize) {
         (self.base, usize::try_from(self.stat.bytes).unwrap_or(0))
     }
 
-    /// A private copy of its first bytes, at most a header's.
+    /// A private copy of its first bytes, at most the length of a header.
     pub fn header(&self) -> Vec<u8> {
         let words = self.start().1.min(size_of::<Header>()) / WORD;
-        // SAFETY: so many words are mapped (the kernel rounds up to pages), the
-        // address is that of a page, and every access to them is atomic.
+        // SAFETY: this many words are mapped (the kernel rounds up to pages), the address is
+        // page-aligned, and every access to them is atomic.
         let words = unsafe { core::slice::from_raw_parts(self.base.as_ptr(), words) };
         copy_header(words)
     }
 }
 
-/// A private copy of the words of a header, the magic having been loaded first.
+/// A private copy of the words of a header; the magic is loaded first.
 pub(super) fn copy_header(words: &[AtomicU64]) -> Vec<u8> {
-    // Relaxed, and a fence: it may be read-only memory.
+    // Relaxed, followed by a fence: the memory may be read-only.
     let magic = words.first().map(|word| word.load(Ordering::Relaxed));
     // Pairs with the Release of the magic, which was stored last.
     fence(Ordering::Acquire);
@@ -245,9 +243,8 @@ pub(super) fn copy_header(words: &[AtomicU64]) -> Vec<u8> {
 
 impl Drop for Shm {
     fn drop(&mut self) {
-        // SAFETY: mapped by `attach`, and nobody has a reference into it any
-        // more. Who keeps it from children (`WriteMapping`) does not drop it
-        // there.
+        // SAFETY: mapped by `attach`, and there are no references into it any more. A
+        // `WriteMapping`, which excludes it from children, does not drop it there.
         unsafe { libc::shmdt(self.base.as_ptr().cast()) };
     }
 }

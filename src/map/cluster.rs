@@ -5,22 +5,22 @@ use super::namespace::Namespace;
 use super::node::{Node, NodeTable, Slot};
 use crate::layout::Capacity;
 
-/// Every place for a namespace is taken.
+/// There is no room for another namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no room for namespace {name}: the map holds at most {capacity} namespaces")]
 #[non_exhaustive]
 pub struct NamespacesFull {
-    /// The namespace that found no place.
+    /// The namespace that did not fit.
     pub name: NamespaceName,
-    /// How many namespaces the map holds.
+    /// The number of namespaces for which the map has room.
     pub capacity: usize,
 }
 
-/// Which nodes there are and which of them holds what.
+/// The nodes of a cluster, and which of them holds what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterMap {
     capacity: Capacity,
-    /// What the servers call the cluster, if they were asked and have a name.
+    /// The cluster's name according to the servers, if they were asked and it has one.
     pub cluster_name: Option<ClusterName>,
     /// The nodes.
     pub nodes: NodeTable,
@@ -61,7 +61,7 @@ impl ClusterMap {
         &self.namespaces
     }
 
-    /// The namespaces, to be changed.
+    /// The namespaces, mutable.
     pub fn namespaces_mut(&mut self) -> &mut [Namespace] {
         &mut self.namespaces
     }
@@ -72,10 +72,10 @@ impl ClusterMap {
         self.namespaces.iter().find(|namespace| namespace.name == *name)
     }
 
-    /// The namespace of that name, made if it is new.
+    /// The namespace of that name; it is added if it is new.
     ///
     /// # Errors
-    /// [`NamespacesFull`], and nothing has changed.
+    /// [`NamespacesFull`]; the map is then unchanged.
     pub fn namespace_entry(
         &mut self,
         name: NamespaceName,
@@ -94,14 +94,14 @@ impl ClusterMap {
         Ok(&mut self.namespaces[index])
     }
 
-    /// Drops a namespace; whether it was there.
+    /// Removes a namespace; returns whether it was there.
     pub fn remove_namespace(&mut self, name: &NamespaceName) -> bool {
         let before = self.namespaces.len();
         self.namespaces.retain(|namespace| namespace.name != *name);
         self.namespaces.len() != before
     }
 
-    /// Takes a node out of the table, of every partition and every rack.
+    /// Removes a node from the table, and from every partition and rack.
     pub fn remove_node(&mut self, slot: Slot) -> Option<Node> {
         let node = self.nodes.remove(slot)?;
         for namespace in &mut self.namespaces {
@@ -111,7 +111,7 @@ impl ClusterMap {
         Some(node)
     }
 
-    /// Allows for more replicas; a smaller number changes nothing.
+    /// Raises the limit of replicas; a smaller number changes nothing.
     pub fn raise_replicas(&mut self, max_replicas: usize) {
         self.capacity.max_replicas = self.capacity.max_replicas.max(max_replicas);
         for namespace in &mut self.namespaces {
@@ -119,12 +119,12 @@ impl ClusterMap {
         }
     }
 
-    /// The most replicas that any partition has and that can be routed to.
+    /// The largest number of routable replicas of any partition.
     pub fn held_replicas(&self) -> usize {
         self.namespaces.iter().map(Namespace::held_replicas).max().unwrap_or(0)
     }
 
-    /// Allows for more nodes and namespaces; smaller numbers change nothing.
+    /// Raises the limits of nodes and namespaces; smaller numbers change nothing.
     pub fn raise_capacity(&mut self, max_nodes: usize, max_namespaces: usize) {
         self.nodes.raise_capacity(max_nodes);
         self.capacity.max_nodes = self.nodes.capacity();

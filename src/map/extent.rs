@@ -1,4 +1,4 @@
-//! The map as it goes into a frame: payloads by word.
+//! The map as stored in a frame: payloads by word.
 
 use core::ops::Range;
 
@@ -18,39 +18,39 @@ use crate::sync::{AtomicU64, Ordering};
     "the map has {slots} node slots, {namespaces} namespaces and {replicas} replicas, the segment room for {max_nodes}, {max_namespaces} and {max_replicas}"
 )]
 pub struct NoRoom {
-    /// Node slots in use.
+    /// The number of node slots in use.
     pub slots: usize,
-    /// Namespaces.
+    /// The number of namespaces.
     pub namespaces: usize,
-    /// Replicas that are to be routable.
+    /// The number of replicas to be routable.
     pub replicas: usize,
-    /// Node slots of the segment.
+    /// The segment's number of node slots.
     pub max_nodes: usize,
-    /// Namespaces of the segment.
+    /// The number of namespaces for which the segment has room.
     pub max_namespaces: usize,
-    /// Replicas of the segment.
+    /// The number of replicas for which the segment has room.
     pub max_replicas: usize,
 }
 
-/// How far a map reaches into a frame: the words that count.
+/// The part of a frame that a map occupies: the words in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FrameExtent {
     spans: Vec<Range<usize>>,
-    /// How many of `spans` belong to the tables.
+    /// The number of `spans` that belong to the tables.
     tables: usize,
 }
 
-/// What differs from the map that was put there before.
+/// What differs from the map that was stored before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// A node or namespace record, or the cluster's name.
+    /// A node or namespace record, or the cluster's name, differs.
     pub tables: bool,
-    /// A routing word or a regime.
+    /// A routing word or a regime differs.
     pub arrays: bool,
 }
 
 impl FrameExtent {
-    /// What the map reaches.
+    /// The extent of a map.
     ///
     /// # Errors
     /// [`NoRoom`] if the segment is too small for the map.
@@ -81,13 +81,13 @@ impl FrameExtent {
         &self.spans
     }
 
-    /// Whether the tables reach just as far as in `other`.
+    /// Whether the tables have the same extent as in `other`.
     pub fn same_tables(&self, other: &FrameExtent) -> bool {
         self.spans[..self.tables] == other.spans[..other.tables]
     }
 
-    /// Puts the map, whose image this is, into what the publisher publishes
-    /// next: all of it but the table generation and the checksum.
+    /// Stores the map, whose extent this is, into the publisher's next publication: everything
+    /// except the table generation and the checksum.
     pub fn put(&self, map: &ClusterMap, geometry: &Geometry, to: &mut Publisher) -> Changes {
         let mut changes = Changes::default();
         let mut prefix = [0; frame::PREFIX];
@@ -121,13 +121,12 @@ impl FrameExtent {
         to.set(frame::CHECKSUM, &[sum]);
     }
 
-    /// Whether what the publisher published last stands in this frame, tags
-    /// apart.
+    /// Whether this frame holds what the publisher published last, ignoring tags.
     pub fn stands_in(&self, frame: &[AtomicU64], of: &Publisher) -> bool {
         self.spans.iter().all(|span| {
             let words = frame[span.clone()].iter().zip(of.get(span.clone()));
             words.into_iter().all(|(word, &payload)| {
-                // Relaxed: it is asked by the only one who writes there.
+                // Relaxed: the caller is the only process that writes there.
                 Word::from_bits(word.load(Ordering::Relaxed)).payload() == payload
             })
         })
@@ -139,8 +138,8 @@ impl FrameExtent {
     }
 }
 
-/// 48 bits over `(payload, index)` of every live word but the checksum itself,
-/// never 0.
+/// A 48-bit checksum of `(payload, index)` over every live word except the checksum itself; never
+/// 0.
 pub(super) fn checksum(words: impl Iterator<Item = (u64, usize)>) -> u64 {
     let mut sum = 0x9e37_79b9_7f4a_7c15_u64;
     for (payload, index) in words.filter(|&(_, index)| index != frame::CHECKSUM) {
@@ -177,7 +176,7 @@ fn namespace_record(namespace: &Namespace) -> [u64; frame::NAMESPACE_WORDS] {
     record
 }
 
-/// Words that are packed in one go.
+/// The number of words that are packed at a time.
 const CHUNK: usize = 64;
 
 fn put_arrays(

@@ -1,5 +1,5 @@
-//! What an owner notes of its passes: what is not as it should be, for how
-//! many passes it has lasted, why, and which nodes left.
+//! What an owner records of its passes: the matters that are not in order, for how many passes
+//! each has lasted, why, and which nodes left.
 
 use std::sync::atomic::AtomicU64;
 
@@ -9,21 +9,21 @@ use crate::layout::{Mapping, notes};
 use crate::protocol::{Head, Word, load_owner};
 use crate::sync::Ordering;
 
-/// Something that is not as it should be after a pass.
+/// A matter that is not in order after a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Matter {
     /// The pass failed.
     FailedPass,
-    /// Nodes did not answer, or not well.
+    /// Nodes gave no answer, or an invalid one.
     FailingNodes,
     /// Nodes answered, but their replies could not be used.
     BadReplies,
-    /// Nodes and namespaces found no place in the map.
+    /// Nodes and namespaces did not fit in the map.
     Refused,
-    /// The map is larger than the segment, and a larger one can't be made.
+    /// The map is larger than the segment, and a larger one can't be created.
     NoRoom,
-    /// The owner's process lacks something of its own machine.
+    /// The owner's process lacks a local resource.
     Shortage,
     /// Nodes that peers list could not be added to the map.
     MissingPeers,
@@ -31,16 +31,16 @@ pub enum Matter {
     BadEntries,
     /// The `replicas` or `peers` of nodes could not be read.
     UnreadNodes,
-    /// Nodes claim partitions in contradiction to each other.
+    /// Nodes make contradicting claims to partitions.
     ContradictingClaims,
-    /// Nodes advertise no alternate address although those are wanted.
+    /// Nodes advertise no alternate address although these are wanted.
     NoAlternateAddress,
     /// Nodes report the name of another cluster.
     OtherCluster,
 }
 
 impl Matter {
-    /// Number of matters.
+    /// The number of matters.
     pub const COUNT: usize = 12;
 
     /// Every matter, in the order of declaration.
@@ -84,18 +84,18 @@ static_assertions::const_assert!(Matter::COUNT <= notes::MATTERS);
 const FIELD: u32 = 24;
 const FIELD_MASK: u64 = (1 << FIELD) - 1;
 
-/// `passes:24 | count:24`: in how many passes in a row a matter was found, and
-/// how many times in the last one. Each stays at its largest value.
+/// `passes:24 | count:24`: the number of consecutive passes that found a matter, and how often
+/// the last one found it. Both saturate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lasting(u64);
 
 impl Lasting {
-    /// Found in so many passes in a row, and so many times in the last.
+    /// A matter that was found in this many consecutive passes, and this often in the last one.
     pub fn new(passes: u64, count: u64) -> Lasting {
         Lasting(passes.min(FIELD_MASK) << FIELD | count.min(FIELD_MASK))
     }
 
-    /// That of a word's payload; every pattern is one.
+    /// Decodes a word's payload; every pattern is valid.
     pub const fn from_payload(payload: u64) -> Lasting {
         Lasting(payload)
     }
@@ -105,17 +105,17 @@ impl Lasting {
         self.0
     }
 
-    /// Passes in a row; 0 = not in the last.
+    /// The number of consecutive passes; 0 = the last pass did not find it.
     pub const fn passes(self) -> u64 {
         self.0 >> FIELD & FIELD_MASK
     }
 
-    /// Times in the last pass.
+    /// How often the last pass found it.
     pub const fn count(self) -> u64 {
         self.0 & FIELD_MASK
     }
 
-    /// After one more pass, in which it was found so many times.
+    /// The value after one more pass that found the matter `count` times.
     pub fn next(self, count: u64) -> Lasting {
         match count {
             0 => Lasting::default(),
@@ -124,17 +124,17 @@ impl Lasting {
     }
 }
 
-/// Every matter's [`Lasting`].
+/// The [`Lasting`] of every matter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Matters([Lasting; Matter::COUNT]);
 
 impl Matters {
-    /// That of one matter.
+    /// The value of one matter.
     pub fn get(&self, matter: Matter) -> Lasting {
         self.0[matter as usize]
     }
 
-    /// Sets that of one matter.
+    /// Sets the value of one matter.
     pub fn set(&mut self, matter: Matter, lasting: Lasting) {
         self.0[matter as usize] = lasting;
     }
@@ -145,18 +145,19 @@ impl Matters {
         all.filter(|(_, lasting)| lasting.passes() > 0)
     }
 
-    /// What any owner has noted last.
+    /// The last record, of whichever owner wrote it.
     pub fn last(mapping: &Mapping) -> Matters {
         let mut matters = Matters::default();
         for (matter, word) in Matter::ALL.into_iter().zip(mapping.matters()) {
-            // Relaxed: each stands alone.
+            // Relaxed: the words are independent of each other.
             let word = Word::from_bits(word.load(Ordering::Relaxed));
             matters.set(matter, Lasting::from_payload(word.payload()));
         }
         matters
     }
 
-    /// What the owner of that head has noted: nothing of what it has not.
+    /// The record of the owner of that head; a matter that it has not written yet counts as not
+    /// found.
     pub fn read(mapping: &Mapping, head: Head) -> Matters {
         let mut matters = Matters::default();
         for (matter, word) in Matter::ALL.into_iter().zip(mapping.matters()) {
@@ -167,12 +168,12 @@ impl Matters {
     }
 }
 
-/// What an owner's text is about.
+/// The subject of an owner's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// Why the last pass that failed did.
+    /// The error of the last failed pass.
     Pass,
-    /// What the owner's machine lacks.
+    /// The local resource that the owner lacks.
     Shortage,
 }
 
@@ -186,13 +187,13 @@ impl Reason {
         }
     }
 
-    /// The payloads of its record.
+    /// The payloads of the text's record.
     pub fn payloads(self, text: &str, at_ms: u64) -> Vec<u64> {
         let text = printable(text, notes::REASON_WORDS);
         Note { number: 0, at_ms, text }.payloads(self.about())
     }
 
-    /// What the owner of that head wrote, and when (CLOCK_BOOTTIME in ms).
+    /// The text that the owner of that head wrote, and when (CLOCK_BOOTTIME in ms).
     pub fn read(self, mapping: &Mapping, head: Head) -> Option<(String, u64)> {
         let record = mapping.reason(self as usize);
         let note = Note::read(record, self.about(), |tag| tag == head.term())?;
@@ -203,25 +204,25 @@ impl Reason {
 /// A node that left the map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Departure {
-    /// Its id.
+    /// The node's id.
     pub id: NodeId,
-    /// When it left, CLOCK_BOOTTIME in ms.
+    /// The time at which it left, CLOCK_BOOTTIME in ms.
     pub at_ms: u64,
-    /// Why, in a few words.
+    /// The reason, in a few words.
     pub reason: String,
 }
 
 const DEPARTED: &str = "departed";
 
 impl Departure {
-    /// The payloads of its record.
+    /// The payloads of the departure's record.
     pub fn payloads(&self) -> Vec<u64> {
         let text = printable(&format!("{} {}", self.id, self.reason), notes::DEPARTURE_WORDS);
         Note { number: 0, at_ms: self.at_ms, text }.payloads(DEPARTED)
     }
 
-    /// That of a record, whichever owner wrote it: who left before a takeover
-    /// has left.
+    /// Decodes a record, whichever owner wrote it: a takeover does not bring a departed node
+    /// back.
     fn read(record: &[AtomicU64]) -> Option<Departure> {
         let note = Note::read(record, DEPARTED, |_| true)?;
         let (id, reason) = note.text.split_once(' ')?;
@@ -229,12 +230,12 @@ impl Departure {
         Some(Departure { id, at_ms: note.at_ms, reason: reason.to_owned() })
     }
 
-    /// All that a segment has, the latest first.
+    /// All departures in a segment, latest first.
     pub fn read_all(mapping: &Mapping) -> Vec<Departure> {
         let records = (0..notes::DEPARTURES).map(|index| mapping.departure(index));
         let mut found: Vec<Departure> = records.filter_map(Departure::read).collect();
         found.sort_by_key(|departure| (core::cmp::Reverse(departure.at_ms), departure.id));
-        // Owners may have written the same into different records.
+        // Two owners may have written the same departure to different records.
         found.dedup();
         found
     }

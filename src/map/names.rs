@@ -1,44 +1,44 @@
-//! Names with a bound on their length, held in place.
+//! Names of limited length, stored inline.
 
 use core::fmt;
 
-/// A name that can't be one.
+/// An invalid name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NameError {
-    /// Empty, where a name is needed.
+    /// The name is empty.
     #[error("empty {what}; wanted 1 to {max} characters")]
     Empty {
-        /// What was to be named.
+        /// The kind of name.
         what: &'static str,
-        /// The longest such name, in bytes.
+        /// The maximum length of such a name in bytes.
         max: usize,
     },
-    /// More bytes than such a name has.
+    /// The name is too long.
     #[error("{what} of {found} bytes; wanted at most {max}")]
     TooLong {
-        /// What was to be named.
+        /// The kind of name.
         what: &'static str,
-        /// Its length in bytes.
+        /// The length of the name in bytes.
         found: usize,
-        /// The longest such name, in bytes.
+        /// The maximum length of such a name in bytes.
         max: usize,
     },
-    /// A byte that no such name has.
+    /// The name has an invalid character.
     #[error(
         "{what} {text:?} has a character that is not allowed there; wanted printable ASCII{but}"
     )]
     BadCharacter {
-        /// What was to be named.
+        /// The kind of name.
         what: &'static str,
-        /// The name, with what is not UTF-8 replaced.
+        /// The name, with invalid UTF-8 replaced.
         text: String,
-        /// What else is not allowed, in words.
+        /// The characters that are also invalid, in words.
         but: &'static str,
     },
 }
 
-/// Separators of the info protocol, which can't stand in most names.
+/// Separators of the info protocol, which are invalid in most names.
 const SEPARATORS: (&[u8], &str) = (b",;:[]=/ ", " without spaces and none of , ; : [ ] = /");
 const NONE: (&[u8], &str) = (b"", "");
 
@@ -52,19 +52,19 @@ macro_rules! name {
         }
 
         impl $name {
-            /// The longest such name, in bytes.
+            /// The maximum length of such a name in bytes.
             pub const MAX: usize = $max;
 
-            /// The name of these characters.
+            /// Makes a name of this text.
             ///
             /// # Errors
-            /// [`NameError`] if it is empty, too long or has a character that
-            /// the info protocol uses as a separator.
+            /// [`NameError`] if the text is empty or too long, or has a character that the info
+            /// protocol uses as a separator.
             pub fn new(text: &str) -> Result<Self, NameError> {
                 Self::from_bytes(text.as_bytes())
             }
 
-            /// As [`new`](Self::new), of bytes.
+            /// Like [`new`](Self::new), from bytes.
             ///
             /// # Errors
             /// As [`new`](Self::new).
@@ -86,13 +86,13 @@ macro_rules! name {
                 Ok(Self { bytes, len: text.len() as u8 })
             }
 
-            /// Its characters.
+            /// The name as text.
             pub fn as_str(&self) -> &str {
                 // Every byte was checked to be ASCII.
                 core::str::from_utf8(self.as_bytes()).unwrap_or_default()
             }
 
-            /// Its bytes, all of them printable ASCII.
+            /// The bytes of the name, all of them printable ASCII.
             pub fn as_bytes(&self) -> &[u8] {
                 &self.bytes[..usize::from(self.len)]
             }
@@ -126,7 +126,7 @@ macro_rules! name {
 }
 
 name! {
-    /// What a node calls itself, 1 to 19 characters (`BB9000000003100`, `D4`).
+    /// A node's id, 1 to 19 characters (`BB9000000003100`, `D4`).
     NodeId, 19, "node id", without SEPARATORS
 }
 name! {
@@ -139,6 +139,6 @@ name! {
     ClusterName, 64, "cluster name", without NONE
 }
 name! {
-    /// The name that a node's TLS certificate bears, 1 to 253 characters.
+    /// The name in a node's TLS certificate, 1 to 253 characters.
     TlsName, 253, "TLS name", without SEPARATORS
 }

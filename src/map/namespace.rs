@@ -6,16 +6,16 @@ use super::node::Slot;
 /// One namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Namespace {
-    /// Its name.
+    /// The namespace's name.
     pub name: NamespaceName,
-    /// How many replicas a partition has by the servers' latest word (the
-    /// *effective* replication factor; it drops while nodes are missing).
+    /// The number of replicas per partition that the servers reported last (the *effective*
+    /// replication factor; it drops while nodes are missing).
     pub replication_factor: u8,
     /// Whether it is a strong-consistency namespace (its regimes are not 0).
     pub strong_consistency: bool,
-    /// The rack of each node here, by slot; `None` where it has told none.
+    /// The rack of each node in this namespace, by slot; `None` if the node has not reported one.
     racks: Vec<Option<i32>>,
-    /// Who holds what.
+    /// The holders of each partition.
     pub partitions: Partitions,
 }
 
@@ -38,7 +38,7 @@ impl Namespace {
         self.racks.get(slot.index()).copied().flatten()
     }
 
-    /// Sets the rack of a node; whether that changed anything.
+    /// Sets the rack of a node; returns whether that changed anything.
     pub fn set_rack(&mut self, slot: Slot, rack: Option<i32>) -> bool {
         if self.rack(slot) == rack {
             return false;
@@ -50,7 +50,7 @@ impl Namespace {
         true
     }
 
-    /// Starts its partition table over: nobody's.
+    /// Replaces the partition table by one without holders.
     pub(crate) fn reset_partitions(&mut self, partitions: usize, max_replicas: usize) {
         self.partitions = Partitions::new(partitions, max_replicas);
     }
@@ -75,22 +75,21 @@ impl Namespace {
     }
 }
 
-/// Replicas that a table holds memory for from the beginning.
+/// The number of replicas for which a table allocates memory initially.
 const FIRST_REPLICAS: usize = 3;
 
-/// For each partition the node of each replica, and the regime of the claim.
+/// For each partition the holder of each replica, and the regime of the claim.
 #[derive(Clone, Debug)]
 pub struct Partitions {
     count: usize,
     max_replicas: usize,
-    /// By replica, then partition, as far as any replica was set.
+    /// By replica, then by partition, up to the highest replica that was ever set.
     owners: Vec<u16>,
     regimes: Vec<u32>,
 }
 
 impl PartialEq for Partitions {
-    /// Replicas that nobody holds are the same whether there is memory for them
-    /// or not.
+    /// A replica without holders is equal whether there is memory for it or not.
     fn eq(&self, other: &Partitions) -> bool {
         let (short, long) = match self.owners.len() <= other.owners.len() {
             true => (&self.owners, &other.owners),
@@ -135,8 +134,8 @@ impl Partitions {
         self.max_replicas
     }
 
-    /// The node of a replica (0 = the master); `None` if it has none, or for a
-    /// replica beyond the room.
+    /// The holder of a replica (0 = the master); `None` if it has none, or if the replica is
+    /// beyond the maximum.
     ///
     /// # Panics
     /// If the partition is out of range.
@@ -147,8 +146,8 @@ impl Partitions {
         Slot::new(usize::from(*owner))
     }
 
-    /// The nodes of a replica as bits of slots or [`Slot::NOBODY`], by partition;
-    /// `None` where nobody holds any.
+    /// The holders of a replica, as bits of slots or [`Slot::NOBODY`], by partition; `None` if
+    /// the replica has no memory yet.
     pub(crate) fn holders(&self, replica: usize) -> Option<&[u16]> {
         self.owners.chunks_exact(self.count.max(1)).nth(replica)
     }
@@ -158,8 +157,8 @@ impl Partitions {
         &self.regimes
     }
 
-    /// Sets the node of a replica; whether that changed anything. A replica
-    /// beyond the room is ignored.
+    /// Sets the holder of a replica; returns whether that changed anything. A replica beyond the
+    /// maximum is ignored.
     ///
     /// # Panics
     /// If the partition is out of range.
@@ -189,7 +188,7 @@ impl Partitions {
         self.regimes[partition]
     }
 
-    /// Sets the regime of a partition; whether that changed anything.
+    /// Sets the regime of a partition; returns whether that changed anything.
     ///
     /// # Panics
     /// If the partition is out of range.
@@ -197,7 +196,7 @@ impl Partitions {
         core::mem::replace(&mut self.regimes[partition], regime) != regime
     }
 
-    /// Empties every entry of a node; whether there was any.
+    /// Removes a node from every replica; returns whether it held any.
     pub fn forget(&mut self, slot: Slot) -> bool {
         let mut any = false;
         for owner in self.owners.iter_mut().filter(|owner| **owner == slot.bits()) {
@@ -207,8 +206,8 @@ impl Partitions {
         any
     }
 
-    /// Empties every replica from this one on (the replication factor shrank);
-    /// whether there was any.
+    /// Removes the holders of this and all higher replicas (the replication factor was reduced);
+    /// returns whether there were any.
     pub fn truncate_replicas(&mut self, replicas: usize) -> bool {
         let mut any = false;
         for owner in self.owners.iter_mut().skip(replicas * self.count) {
@@ -217,13 +216,12 @@ impl Partitions {
         any
     }
 
-    /// The highest replica that was ever set, counted from 1, and at least those
-    /// that there is memory for from the beginning.
+    /// The number of replicas up to the highest that was ever set, at least the initial number.
     fn held_replicas(&self) -> usize {
         self.owners.len() / self.count.max(1)
     }
 
-    /// Allows for more replicas; a smaller number changes nothing.
+    /// Raises the maximum number of replicas; a smaller number changes nothing.
     pub(crate) fn raise_replicas(&mut self, max_replicas: usize) {
         self.max_replicas = self.max_replicas.max(max_replicas);
     }

@@ -1,4 +1,4 @@
-//! Nodes and the table of slots that they live in.
+//! Nodes, and the table of their slots.
 
 use std::net::SocketAddr;
 
@@ -8,11 +8,11 @@ use super::names::{NodeId, TlsName};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "a plain value that sources build")]
 pub struct Node {
-    /// What it calls itself.
+    /// The node's id, as the node reports it.
     pub id: NodeId,
-    /// Where it is reached.
+    /// The address at which the node is reached.
     pub address: SocketAddr,
-    /// The name on its TLS certificate, if it has one.
+    /// The name in its TLS certificate, if it has one.
     pub tls_name: Option<TlsName>,
 }
 
@@ -35,9 +35,9 @@ impl Node {
 pub struct Slot(u16);
 
 impl Slot {
-    /// Slots are below this number.
+    /// All slots are below this number.
     pub const LIMIT: usize = 4096;
-    /// What stands in a routing word, and in the map, where there is no slot.
+    /// Marks the absence of a holder in routing words and in the map.
     pub(crate) const NOBODY: u16 = u16::MAX;
 
     /// The slot of that index; `None` from [`LIMIT`](Self::LIMIT) on.
@@ -53,34 +53,34 @@ impl Slot {
         Slot((index % Slot::LIMIT) as u16)
     }
 
-    /// Its index.
+    /// The index of the slot.
     #[inline(always)]
     #[must_use]
     pub const fn index(self) -> usize {
         self.0 as usize
     }
 
-    /// Its index as it stands in a routing word.
+    /// The index as stored in a routing word.
     pub(crate) const fn bits(self) -> u16 {
         self.0
     }
 }
 
-/// Every slot of the table has a node.
+/// Every slot of the table is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no room for node {id}: the table holds at most {capacity} nodes")]
 #[non_exhaustive]
 pub struct TableFull {
-    /// The node that found no place.
+    /// The node that did not fit.
     pub id: NodeId,
-    /// How many nodes the table holds.
+    /// The number of nodes for which the table has room.
     pub capacity: usize,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Place {
-    /// Raised each time a node moves in; it stays while the slot is empty, so
-    /// that a later tenant is never taken for an earlier one.
+    /// Incremented each time a node gets this slot. It is kept while the slot is empty, so that a
+    /// later node is never taken for an earlier one.
     incarnation: u32,
     node: Option<Node>,
 }
@@ -126,10 +126,10 @@ impl NodeTable {
     /// Puts a new node into the first free slot, under a new incarnation.
     ///
     /// # Errors
-    /// [`TableFull`], and nothing has changed.
+    /// [`TableFull`]; the table is then unchanged.
     ///
     /// # Panics
-    /// If a node of that id is there already.
+    /// If the table already has a node of that id.
     pub fn insert(&mut self, node: Node) -> Result<Slot, TableFull> {
         assert!(self.slot_of(&node.id).is_none(), "node {} is in the table", node.id);
         let free = self.places.iter().position(|place| place.node.is_none());
@@ -145,16 +145,16 @@ impl NodeTable {
         Ok(slot)
     }
 
-    /// Takes a node out; its slot keeps its incarnation.
+    /// Removes a node; its slot keeps its incarnation.
     ///
-    /// Use [`ClusterMap::remove_node`](super::ClusterMap::remove_node), which
-    /// also takes it out of every partition.
+    /// Use [`ClusterMap::remove_node`](super::ClusterMap::remove_node), which also removes it
+    /// from every partition.
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<Node> {
         self.places.get_mut(slot.index())?.node.take()
     }
 
-    /// Gives a node another address or TLS name. Local state of the old
-    /// address is thereby void in every process.
+    /// Changes a node's address or TLS name. This invalidates local state for the old address in
+    /// every process.
     ///
     /// # Panics
     /// If the slot is empty.
@@ -182,13 +182,13 @@ impl NodeTable {
         self.iter().find(|(_, node)| node.id == *id).map(|(slot, _)| slot)
     }
 
-    /// All nodes with their slots, in the order of slots.
+    /// All nodes with their slots, in slot order.
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &Node)> {
         let slots = (0..).map_while(Slot::new);
         slots.zip(&self.places).filter_map(|(slot, place)| Some((slot, place.node.as_ref()?)))
     }
 
-    /// Sets one slot as it was read from a frame.
+    /// Sets one slot to what was read from a frame.
     pub(crate) fn restore(&mut self, slot: Slot, incarnation: u32, node: Option<Node>) {
         if self.places.len() <= slot.index() {
             self.places.resize(slot.index() + 1, Place::default());
@@ -196,7 +196,7 @@ impl NodeTable {
         self.places[slot.index()] = Place { incarnation, node };
     }
 
-    /// Allows for more nodes; a smaller number changes nothing.
+    /// Raises the maximum number of nodes; a smaller number changes nothing.
     pub(crate) fn raise_capacity(&mut self, capacity: usize) {
         self.capacity = self.capacity.max(capacity).min(Slot::LIMIT);
     }

@@ -1,4 +1,4 @@
-//! What was last wrong with a node, as it lies beside the frames.
+//! How a node fails, as recorded beside the frames.
 //!
 //! Each slot has a record, a [`Note`] about the node in it.
 
@@ -9,16 +9,17 @@ use super::note::{Note, printable};
 use crate::layout::frame;
 use crate::protocol::{Head, PAYLOAD_MASK};
 
-/// How a node has failed its owner.
+/// How a node fails the owner.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NodeHealth {
-    /// Passes in a row in which it did not answer; 0 = it answered in the last.
+    /// The number of consecutive passes in which it did not answer; 0 = it answered in the last
+    /// one.
     pub failures: u32,
-    /// What went wrong with it last, also if it is well again: printable, at
-    /// most 174 bytes, longer ones are cut. `None` = nothing yet.
+    /// The last error, even if the node has recovered: printable, truncated to 174 bytes. `None`
+    /// = no error yet.
     pub last_error: Option<String>,
-    /// When that was, CLOCK_BOOTTIME in ms; 0 = not known.
+    /// The time of the last error, CLOCK_BOOTTIME in ms; 0 = not known.
     pub last_error_ms: u64,
 }
 
@@ -90,7 +91,7 @@ mod tests {
             prop_assert_eq!(NodeHealth::read(&record, later, id("A")), None, "another owner's");
         }
 
-        /// Whatever bit is flipped, nothing else is read.
+        /// A record with any flipped bit is read as it was, or not at all.
         #[test]
         fn h43_a_flipped_bit_is_found(text in ".{0,200}", at in 0usize..frame::HEALTH_WORDS, bit in 0u32..64) {
             let health = NodeHealth::new(7, &text);

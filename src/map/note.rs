@@ -1,8 +1,8 @@
 //! A number, a time and a text beside the frames.
 //!
-//! A note is no part of any publication: it changes while nothing else does,
-//! and only `status` reads it. It may therefore be torn, or be about something
-//! else; its checksum, which takes in what it is about, shows that.
+//! A note is part of no publication: it changes independently of the map, and only `status` reads
+//! it. It may therefore be torn, or be about another subject; its checksum, which includes the
+//! subject, detects both.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,21 +10,21 @@ use super::records::{pack, unpack};
 use crate::layout::{BYTES_PER_WORD, hash_words};
 use crate::protocol::{PAYLOAD_MASK, Word};
 
-/// Words before the text: `number:32 | text_len:16`, the checksum, the time.
+/// The number of words before the text: `number:32 | text_len:16`, the checksum, the time.
 const PREFIX: usize = 3;
 
-/// What one record holds.
+/// The content of one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     pub number: u32,
     /// CLOCK_BOOTTIME in ms; 0 = never.
     pub at_ms: u64,
-    /// Printable.
+    /// The text, printable.
     pub text: String,
 }
 
-/// A text as a record of so many words can hold it: what is not printable is
-/// escaped, what is too long is cut.
+/// A text as a record of that many words can hold it: unprintable characters are escaped, and a
+/// text that is too long is truncated.
 pub fn printable(text: &str, words: usize) -> String {
     let mut out = String::new();
     for character in text.chars() {
@@ -42,7 +42,7 @@ pub fn printable(text: &str, words: usize) -> String {
 }
 
 impl Note {
-    /// Its payloads in the record about `of`; words beyond them mean nothing.
+    /// The payloads of the record about `of`; words beyond them are unused.
     pub fn payloads(&self, of: &str) -> Vec<u64> {
         let text = self.text.as_bytes();
         let mut payloads = vec![0; PREFIX + text.len().div_ceil(BYTES_PER_WORD)];
@@ -53,11 +53,11 @@ impl Note {
         payloads
     }
 
-    /// What a record about `of` says; `None` if it is torn, damaged or about
-    /// something else. `tag` says which words count.
+    /// Reads a record about `of`; `None` if it is torn, damaged or about another subject. `tag`
+    /// decides which words are valid.
     pub fn read(record: &[AtomicU64], of: &str, tag: impl Fn(u16) -> bool) -> Option<Note> {
         let load = |word: &AtomicU64| {
-            // Relaxed: the checksum shows what belongs together.
+            // Relaxed: the checksum shows which words belong together.
             let word = Word::from_bits(word.load(Ordering::Relaxed));
             (word.tag() != 0 && tag(word.tag())).then(|| word.payload())
         };
@@ -71,14 +71,14 @@ impl Note {
         let mut bytes = vec![0; len];
         unpack(&payloads[PREFIX..], len, &mut bytes)?;
         let text = String::from_utf8(bytes).ok()?;
-        // A checksum keeps out accidents, not those who compute one.
+        // A checksum detects accidents, not an attacker that computes it.
         let printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
         let number = u32::try_from(first >> 16).ok().filter(|_| printable)?;
         Some(Note { number, at_ms: payloads[2], text })
     }
 }
 
-/// Over all but the word that it is put into, and what the record is about.
+/// Over all words except its own, and the subject of the record.
 fn checksum(of: &str, payloads: &[u64]) -> u64 {
     let mut words = vec![0; of.len().div_ceil(6).max(4)];
     pack(of.as_bytes(), &mut words);

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use super::node::Slot;
 use crate::layout::{BYTES_PER_WORD, REPLICAS_PER_WORD};
 
-/// Packs bytes 6 to a word, the rest of the last word zero.
+/// Packs bytes 6 to a word; the rest of the last word is zero.
 pub fn pack(bytes: &[u8], words: &mut [u64]) {
     for (chunk, word) in bytes.chunks(BYTES_PER_WORD).zip(words) {
         let mut padded = [0; 8];
@@ -27,7 +27,7 @@ pub fn unpack(words: &[u64], len: usize, out: &mut [u8]) -> Option<()> {
     Some(())
 }
 
-/// `slots:16 | namespaces:16`: how far the tables of a frame reach.
+/// `slots:16 | namespaces:16`: the extent of a frame's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts(u64);
 
@@ -49,7 +49,7 @@ impl Counts {
     }
 }
 
-/// What family of address a node record has.
+/// The family of a node record's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     V4,
@@ -167,7 +167,7 @@ impl RackWord {
 pub struct RoutingWord(u64);
 
 impl RoutingWord {
-    /// Of slots, or [`Slot::NOBODY`], as the map keeps them.
+    /// Packs slots, or [`Slot::NOBODY`], as the map stores them.
     #[inline(always)]
     pub const fn of_bits([first, second, third]: [u16; REPLICAS_PER_WORD]) -> RoutingWord {
         RoutingWord((third as u64) << 32 | (second as u64) << 16 | first as u64)
@@ -179,12 +179,12 @@ impl RoutingWord {
     pub const fn payload(self) -> u64 {
         self.0
     }
-    /// The replicas in a whole word as it was loaded, whatever its tag.
+    /// The replicas in a whole word as loaded, whatever its tag.
     #[inline(always)]
     pub const fn from_word(bits: u64) -> RoutingWord {
         RoutingWord(bits)
     }
-    /// The slot of a replica (0 to 2) as it stands there: any 16 bits.
+    /// The slot of a replica (0 to 2) as stored: any 16 bits.
     #[inline(always)]
     pub const fn raw(self, replica: usize) -> usize {
         (self.0 >> (16 * replica) & 0xffff) as usize
@@ -194,7 +194,7 @@ impl RoutingWord {
     }
 }
 
-/// Bytes of an address: those of its family, and 4 of an IPv6 address's scope.
+/// The number of bytes of an address: those of its family, and 4 for an IPv6 address's scope.
 pub const IP_BYTES: usize = 20;
 
 /// An address, without its port, as the bytes of its family and its scope.
@@ -287,7 +287,7 @@ mod tests {
             prop_assert_eq!((word.slot(0), word.slot(1), word.slot(2)), (a, b, c));
         }
 
-        /// No bit pattern makes an accessor panic or name a slot out of range.
+        /// No bit pattern makes an accessor panic or return a slot out of range.
         #[test]
         fn any_payload_is_harmless(payload: u64) {
             let routing = RoutingWord::from_payload(payload);

@@ -1,5 +1,5 @@
-//! The map as it comes out of a frame. Any bit pattern is possible there:
-//! everything is checked, nothing is trusted.
+//! Reads the map from a frame. Any bit pattern is possible there: everything is checked, nothing
+//! is trusted.
 
 use super::cluster::ClusterMap;
 use super::extent::checksum;
@@ -18,22 +18,21 @@ use crate::text::Printable;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SnapshotError {
-    /// Nothing was published yet.
+    /// Nothing has been published yet.
     #[error("nothing has been published in the segment yet")]
     Empty,
-    /// Publications followed each other so fast that no read ended between
-    /// two; they should be 50 ms apart.
+    /// Every read was overtaken by a publication. Publications should be at least 50 ms apart.
     #[error("every read was overtaken by a publication; they come faster than the 50 ms allowed")]
     ReadRaced,
-    /// The published frame holds what no owner writes.
+    /// The published frame holds something that no owner writes.
     #[error("the published map is damaged: {}; remove the segment (tendmap rm --force)", Printable(.what))]
     Corrupt {
-        /// Which record, and what is wrong with it.
+        /// The record, and what is wrong with it.
         what: String,
     },
 }
 
-/// The tables of one publication: everything but the partitions.
+/// The tables of one publication: everything except the partitions.
 #[derive(Clone, Debug)]
 pub struct Tables {
     /// The publication.
@@ -52,11 +51,11 @@ pub struct Tables {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// Its number within the key's life.
+    /// The publication's number, which increases over all segments of the key.
     pub sequence: u64,
     /// The table generation (without its tag).
     pub table_generation: u64,
-    /// Whether its checksum fits; `None` if the owner set none.
+    /// Whether its checksum matches; `None` if the owner published none.
     pub intact: Option<bool>,
     /// The map.
     pub map: ClusterMap,
@@ -108,8 +107,8 @@ impl FrameCopy {
             let source = mapping.frame(stamp.frame());
             copy_range(source, &mut words, 0..frame::PREFIX);
             let counts = Counts::from_payload(Word::from_bits(words[frame::COUNTS]).payload());
-            // A mixture of two publications is possible here, and so is
-            // damage: copy what is in bounds, judge later.
+            // This may be a mixture of two publications, or damaged: copy what is in bounds, and
+            // check it later.
             let slots = counts.slots().min(capacity.max_nodes);
             let namespaces = counts.namespaces().min(capacity.max_namespaces);
             // The first words are there already: they say how far to copy.

@@ -1,25 +1,23 @@
 //! What a reader keeps between its reads, and when it has to read again.
 //!
-//! Tables change seldom, and a reader that looks up often keeps them: with the
-//! stamp of the last publication that they are known to be part of, and with
-//! their generation, the tagged word that the owner raises when it changes a
-//! record. A lookup costs one look at the head while the stamp is the same. After
-//! a publication the generation decides whether the tables must be read again.
+//! Tables rarely change, so a reader keeps them, together with the stamp of the last publication
+//! that they are known to be part of, and with their generation, the tagged word that the owner
+//! increments when it changes a record. A lookup costs one load of the head while the stamp is
+//! the same. After a publication the generation decides whether the tables must be read again.
 //!
 //! The reader works in this order:
 //!
-//! 1. It loads what it looks up from the frame of the kept stamp, then closes the
-//!    read with [`Cached::validate`]. If that fails, it goes on with 2.
-//! 2. [`Cached::check`] opens a read. After a [`Check::Hit`] it looks up, and
-//!    closes the read with [`validate`](super::validate).
+//! 1. It loads what it looks up from the frame of the kept stamp, then closes the read with
+//!    [`Cached::validate`]. If that fails, it continues with step 2.
+//! 2. [`Cached::check`] opens a read. After a [`Check::Hit`] it looks up, and closes the read
+//!    with [`validate`](super::validate).
 //! 3. After [`Check::Stale`] it loads the generation from the frame of the stamp.
 //!    [`Cached::admit`] decides what follows.
-//! 4. After [`Admit::Reread`] it reads the tables and their generation under one
-//!    check of the head ([`read`](super::read)), takes them over, and only then
-//!    calls [`Cached::keep`].
+//! 4. After [`Admit::Reread`] it reads the tables and their generation under one check of the
+//!    head ([`read`](super::read)), takes them over, and only then calls [`Cached::keep`].
 //!
-//! A reader that moves to another segment, or that needs more of the tables than
-//! before, calls [`Cached::forget`].
+//! A reader that moves to another segment, or that needs more of the tables than before, calls
+//! [`Cached::forget`].
 
 use super::head::Stamp;
 use super::read::{CachedStamp, begin_read, validate, validate_cached};
@@ -27,12 +25,12 @@ use super::word::Word;
 use crate::sync::AtomicU64;
 use crate::sync::step::{GENERATION, MOVED, RETIRED, SAME, TAGGED};
 
-/// Where the bits of a kept stamp are stored. Zero is no stamp, so that the cell
-/// may lie in memory that is wiped in a forked child.
+/// A cell for the bits of a kept stamp. Zero means no stamp, so the cell may be in memory that is
+/// wiped in a forked child.
 pub trait StampCell {
-    /// The bits.
+    /// Loads the bits.
     fn get(&self) -> u64;
-    /// Stores other bits.
+    /// Stores the bits.
     fn set(&self, bits: u64);
 }
 
@@ -40,32 +38,32 @@ pub trait StampCell {
 #[derive(Debug)]
 pub struct Cached<C> {
     stamp: C,
-    /// Its tag is zero if no tables are kept.
+    /// The tag is zero if no tables are kept.
     generation: Word,
 }
 
-/// How a read begins, see [`Cached::check`].
+/// The result of opening a read, see [`Cached::check`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
-    /// The head still has the kept stamp, which is this one: the tables are good.
+    /// The head still has the kept stamp, which is this one: the tables are valid.
     Hit(Stamp),
-    /// The head has this stamp, and it is not the kept one.
+    /// The head has this stamp, which is not the kept one.
     Stale(Stamp),
 }
 
-/// What a stale reader has to do, see [`Cached::admit`].
+/// What a reader with a stale stamp must do, see [`Cached::admit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admit {
-    /// The tables are part of the new publication too.
+    /// The tables are part of the new publication, too.
     Same,
     /// The tables must be read again.
     Reread,
-    /// A publication completed meanwhile: begin again.
+    /// Another publication completed during the read: start again.
     Raced,
 }
 
 impl<C: StampCell> Cached<C> {
-    /// Nothing is kept yet; the stamp will be in that cell.
+    /// Keeps nothing yet; the stamp will be stored in that cell.
     pub fn new(stamp: C) -> Cached<C> {
         stamp.set(CachedStamp::NONE.bits());
         Cached { stamp, generation: Word::from_bits(0) }
@@ -76,8 +74,8 @@ impl<C: StampCell> Cached<C> {
         CachedStamp::from_bits(self.stamp.get())
     }
 
-    /// Closes a lookup in the frame of the kept stamp: that stamp if no
-    /// publication completed since.
+    /// Closes a lookup in the frame of the kept stamp; returns the stamp if no publication has
+    /// completed since.
     #[inline(always)]
     pub fn validate(&self, head: &AtomicU64) -> Option<Stamp> {
         let kept = self.stamp();
@@ -95,19 +93,17 @@ impl<C: StampCell> Cached<C> {
         }
     }
 
-    /// Decides for a stale reader, which loaded `generation` from the frame of
+    /// Decides for a reader with a stale stamp, which loaded `generation` from the frame of
     /// `stamp`, whether the tables that it keeps are part of that publication.
     ///
-    /// The generation is compared as the whole tagged word: only the same owner
-    /// gives an equal number an equal meaning. If it is another one, nothing is
-    /// kept any more.
+    /// The generation is compared as the whole tagged word: equal numbers have the same meaning
+    /// only if they are of the same owner. If it differs, nothing is kept any more.
     pub fn admit(&mut self, head: &AtomicU64, stamp: Stamp, generation: Word) -> Admit {
         let kept = self.generation;
         let number = kept.payload() == generation.payload();
         let same = number && TAGGED.check(kept.tag() == generation.tag());
         if kept.tag() == 0 || !GENERATION.check(same) {
-            // Whatever was loaded: what is kept next is read under a check of
-            // its own.
+            // Whatever was loaded, the tables kept next are read under a check of their own.
             self.forget();
             return Admit::Reread;
         }
@@ -118,14 +114,13 @@ impl<C: StampCell> Cached<C> {
         Admit::Same
     }
 
-    /// Keeps tables of that generation, which were read under the stamp `read`,
-    /// by a reader that was [admitted](Self::admit) under `stamp`. The stamp under
-    /// which the reader goes on; `None` if it has to begin again, because the
-    /// segment was retired meanwhile.
+    /// Keeps tables of that generation, which were read under the stamp `read`, for a reader that
+    /// was [admitted](Self::admit) under `stamp`. Returns the stamp with which the reader
+    /// continues, or `None` if it must start again because the segment has been retired.
     ///
-    /// The read of the tables has opened another read. A reader that began again
-    /// after each later publication would read the tables for each: where heads
-    /// follow each other without an end, it would never end.
+    /// The read of the tables was a read of its own. A reader that started again after each later
+    /// publication would read the tables for each of them, and would never finish if publications
+    /// never pause.
     #[must_use]
     pub fn keep(&mut self, stamp: Stamp, read: Stamp, generation: Word) -> Option<Stamp> {
         self.generation = generation;
@@ -136,7 +131,7 @@ impl<C: StampCell> Cached<C> {
         Some(read)
     }
 
-    /// Keeps nothing any more: what the next read finds is read in full.
+    /// Drops what is kept: the next read reads the tables in full.
     pub fn forget(&mut self) {
         MOVED.act(|| {
             self.stamp.set(CachedStamp::NONE.bits());
@@ -144,8 +139,8 @@ impl<C: StampCell> Cached<C> {
         });
     }
 
-    /// A retired head's stamp is never kept, though its tables are: each read
-    /// finds it stale, and the reader looks for the segment's successor.
+    /// The stamp of a retired head is never kept, although its tables are: each read then finds
+    /// it stale, and the reader looks for the segment's successor.
     fn keep_stamp(&mut self, stamp: Stamp) {
         let keep = RETIRED.check(!stamp.retired());
         let kept = if keep { CachedStamp::of(stamp) } else { CachedStamp::NONE };

@@ -1,26 +1,25 @@
-//! What the next publication is to hold, and which words of the two frames do
-//! not hold it yet.
+//! The content of the next publication, and which words of the two frames may differ from it.
 
 use core::ops::Range;
 
-/// Words that one word of marks stands for.
+/// The number of words that one word of marks covers.
 const CHUNK: usize = 64;
 
-/// The payloads of a frame, and for each of the two frames the words that may
-/// differ from them or carry another tag than the publisher's.
+/// The payloads of a frame, and for each of the two frames the words that may differ from them or
+/// have another tag than the publisher's.
 ///
-/// A publication costs as much as was changed by it and by the one before,
-/// which went to the other frame, not as much as the map is large.
+/// The cost of a publication depends on how much changed in it and in the previous one, which
+/// went to the other frame, not on the size of the map.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     payloads: Vec<u64>,
-    /// A bit a word: it is to be looked at.
+    /// One bit per word: the word must be checked.
     due: [Vec<u64>; 2],
 }
 
 impl Draft {
-    /// Puts payloads into the draft; whether one of them is another than was
-    /// there. Words never put before are 0.
+    /// Stores payloads in the draft; returns whether any of them changed. Words that were never
+    /// set are 0.
     pub fn set(&mut self, first: usize, payloads: &[u64]) -> bool {
         self.reach(first + payloads.len());
         let (mut at, mut rest, mut any) = (first, payloads, false);
@@ -43,13 +42,13 @@ impl Draft {
         &self.payloads[words]
     }
 
-    /// Marks every word of both frames as to be looked at.
+    /// Marks every word of both frames as to be checked.
     pub fn forget(&mut self) {
         self.due.iter_mut().flatten().for_each(|due| *due = !0);
     }
 
-    /// Has `bring` bring those words of `reach` in `frame` to their payloads
-    /// that may have others; the index of the word at which it could not.
+    /// Calls `bring` for those words of `reach` in `frame` that may not hold their payloads; if
+    /// one can't be written, returns its index.
     pub fn bring<E>(
         &mut self,
         frame: usize,

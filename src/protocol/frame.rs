@@ -1,4 +1,4 @@
-//! Publishing: the words of the frame that is not live, then the head.
+//! Publishing: first the words of the frame that is not live, then the head.
 
 use core::fmt;
 use core::ops::{ControlFlow, Range};
@@ -10,19 +10,18 @@ use super::word::{CONTENTION, Term, Word};
 use crate::sync::step::{HEAD, OWN, P1, P2, TAG, WORD};
 use crate::sync::{AtomicU64, Ordering};
 
-/// Why a publication did not take place.
+/// Why a publication failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PublishError {
-    /// Another term owns the segment, or it was retired: stop being owner.
+    /// Another term owns the segment, or it is retired: the caller is no longer the owner.
     Fenced,
-    /// The word at this index of the frame carried a tag from the future
-    /// though nobody had taken over, or did not stay as it was. The segment is retired now; the live
-    /// frame is whole.
+    /// The word at this index of the frame had a newer tag although there was no takeover, or it
+    /// kept changing. The segment is now retired; the live frame is intact.
     Corrupt {
-        /// Index of the word in its frame.
+        /// The index of the word in its frame.
         index: usize,
     },
-    /// The sequence is used up; the segment is retired now.
+    /// The sequence is exhausted; the segment is now retired.
     Exhausted,
 }
 
@@ -38,57 +37,56 @@ impl fmt::Display for PublishError {
     }
 }
 
-/// The owner's side: its term, the head as it left it, and what it wrote.
+/// The owner's side: its term, the head as it last stored it, and what it wrote.
 ///
-/// There must be one publisher a term, in one process.
+/// There must be only one publisher per term, in one process.
 #[derive(Debug)]
 pub struct Publisher {
     term: Term,
     head: Head,
-    /// What is to be published, and which words this publisher has not left so
-    /// in each frame. A word under the own tag can't be changed by any older
-    /// writer, so what it has left so need not be loaded again.
+    /// What is to be published, and which words of each frame this publisher has already written.
+    /// No older writer can change a word under this publisher's tag, so such a word need not be
+    /// loaded again.
     draft: Draft,
 }
 
 impl Publisher {
-    /// The publisher of a term just entered, `head` being what the entry left.
+    /// The publisher of a term that was just entered; `head` is the result of entering.
     ///
     /// # Panics
-    /// If the head is retired or of another term: nobody publishes there.
+    /// If the head is retired or of another term.
     pub fn new(term: Term, head: Head) -> Publisher {
         assert!(!head.retired(), "nothing is published in a retired segment");
         assert_eq!(head.term(), term.get(), "a publisher starts from its own head");
         Publisher { term, head, draft: Draft::default() }
     }
 
-    /// Its term.
+    /// The publisher's term.
     pub fn term(&self) -> Term {
         self.term
     }
 
-    /// The head as this publisher last left it.
+    /// The head as this publisher last stored it.
     pub fn head(&self) -> Head {
         self.head
     }
 
-    /// Puts payloads into the next publication, one a word from the frame's word
-    /// `first` on; whether one of them is another than what was put there
-    /// before. What is not put again stays as it is.
+    /// Stores payloads for the next publication, one per word, starting at the frame's word
+    /// `first`; returns whether any of them changed. Words that are not set again keep their
+    /// payloads.
     pub fn set(&mut self, first: usize, payloads: &[u64]) -> bool {
         self.draft.set(first, payloads)
     }
 
-    /// The payloads that were put there.
+    /// The payloads that were set.
     ///
     /// # Panics
-    /// If nothing was ever put there or further on.
+    /// If nothing was ever set at or beyond the end of the range.
     pub fn get(&self, words: Range<usize>) -> &[u64] {
         self.draft.get(words)
     }
 
-    /// Forgets what it wrote: the next publication of either frame looks at
-    /// every word again.
+    /// Forgets what it wrote: the next publication to either frame checks every word again.
     pub fn forget(&mut self) {
         self.draft.forget();
     }
@@ -98,15 +96,14 @@ impl Publisher {
         self.head.stamp().frame() ^ 1
     }
 
-    /// Writes what was [`set`](Self::set), as far as the publication is to
-    /// reach, to `frame`, which must be the one of
-    /// [`next_frame`](Self::next_frame), and makes it the live one.
+    /// Writes what was [`set`](Self::set), up to the extent of the publication, to `frame`, which
+    /// must be the one of [`next_frame`](Self::next_frame), and makes it the live one.
     ///
     /// # Errors
-    /// [`PublishError`]; the live frame is untouched by all of them.
+    /// [`PublishError`]; the live frame is untouched in every case.
     ///
     /// # Panics
-    /// If it is to reach beyond the frame.
+    /// If the extent exceeds the frame.
     pub fn publish(
         &mut self,
         head: &AtomicU64,
@@ -126,9 +123,9 @@ impl Publisher {
         }
     }
 
-    /// The first part of a publication: all of it but the exchange of the head,
-    /// which is to go to what this gives. An owner that dies somewhere in a
-    /// publication leaves what this does as far as it came.
+    /// The first part of a publication: everything except the exchange of the head. Returns the
+    /// new head for that exchange. An owner that dies during a publication leaves behind a prefix
+    /// of what this does.
     ///
     /// # Errors
     /// As [`publish`](Self::publish).
@@ -150,9 +147,8 @@ impl Publisher {
         };
         let (term, number) = (self.term, self.next_frame());
 
-        // P1: pairs with R2. A reader that sees any word stored below sees the
-        // head at least as new as it was before this fence, that is past the
-        // publication that this frame held.
+        // P1: pairs with R2. A reader that sees any word stored below sees a head at least as new
+        // as it was before this fence, which is past the publication that this frame held.
         P1.fence(Ordering::Release);
         for words in reach {
             let bring =
@@ -168,11 +164,11 @@ impl Publisher {
     }
 }
 
-/// Its tag is newer than the writer's term, or it never stays as it is: nobody
-/// but an owner stores there.
+/// The word's tag is newer than the writer's term, or the word keeps changing although only an
+/// owner stores to it.
 struct Newer;
 
-/// Brings one word to `wanted`, a word of `term`, unless a newer term has it.
+/// Stores `wanted`, a word of `term`, unless the word has a newer term.
 fn write(word: &AtomicU64, term: Term, wanted: Word) -> Result<(), Newer> {
     // Relaxed throughout: the fence before the frame and the head exchange
     // after it give the order; the word itself only needs to be exchanged from

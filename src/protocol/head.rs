@@ -1,4 +1,4 @@
-//! The head: which term owns the segment and which publication is live.
+//! The head: the term that owns the segment, and the publication that is live.
 
 use core::fmt;
 
@@ -14,40 +14,41 @@ const TERM_SHIFT: u32 = 48;
 pub struct Head(u64);
 
 impl Head {
-    /// The largest sequence. At 50 ms a publication it lasts 200,000 years.
+    /// The largest sequence. At one publication every 50 ms it lasts 200,000 years.
     pub const LAST_SEQUENCE: u64 = SEQUENCE_MASK;
 
-    /// A living head of that term and sequence, of which the low 47 bits count.
+    /// A head that is not retired, of that term and sequence; only the low 47 bits of the
+    /// sequence are used.
     pub const fn new(term: Term, sequence: u64) -> Head {
         Head((term.get() as u64) << TERM_SHIFT | sequence & SEQUENCE_MASK)
     }
 
-    /// The head with these bits; every pattern is one.
+    /// Decodes a head; every pattern is valid.
     pub const fn from_bits(bits: u64) -> Head {
         Head(bits)
     }
 
-    /// Its bits.
+    /// The head as bits.
     pub const fn bits(self) -> u64 {
         self.0
     }
 
-    /// The number of the owning term; zero only in a segment that is corrupt.
+    /// The number of the owning term; zero only in a corrupt segment.
     pub const fn term(self) -> u16 {
         (self.0 >> TERM_SHIFT) as u16
     }
 
-    /// Whether no publication will follow in this segment.
+    /// Whether the segment is retired: no publication will follow in it.
     pub const fn retired(self) -> bool {
         self.0 & RETIRED != 0
     }
 
-    /// The number of the last publication; zero = nothing published yet.
+    /// The number of the last publication; zero = nothing has been published yet.
     pub const fn sequence(self) -> u64 {
         self.0 & SEQUENCE_MASK
     }
 
-    /// What readers compare: everything but the term.
+    /// The part that readers compare: everything except the term.
     pub const fn stamp(self) -> Stamp {
         Stamp(self.0 & PAYLOAD_MASK)
     }
@@ -77,27 +78,27 @@ impl fmt::Debug for Head {
 
 /// The low 48 bits of a head: retired and sequence.
 ///
-/// A takeover leaves it as it was, so that it disturbs no reader.
+/// A takeover does not change the stamp, so it disturbs no reader.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Stamp(u64);
 
 impl Stamp {
-    /// The stamp with these bits, of which the low 48 count.
+    /// Decodes a stamp from the low 48 bits.
     pub const fn from_bits(bits: u64) -> Stamp {
         Stamp(bits & PAYLOAD_MASK)
     }
 
-    /// Its bits.
+    /// The stamp as bits.
     pub const fn bits(self) -> u64 {
         self.0
     }
 
-    /// As [`Head::retired`].
+    /// Like [`Head::retired`].
     pub const fn retired(self) -> bool {
         self.0 & RETIRED != 0
     }
 
-    /// As [`Head::sequence`].
+    /// Like [`Head::sequence`].
     pub const fn sequence(self) -> u64 {
         self.0 & SEQUENCE_MASK
     }

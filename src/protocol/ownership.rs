@@ -1,22 +1,22 @@
-//! Entering a term, leaving a segment, and the owner's words.
+//! Entering a term, retiring a segment, and the owner's words.
 
 use super::head::Head;
 use super::word::{CONTENTION, Term, Word};
 use crate::sync::step::{ENTER, EVENT, OWNER_TAG, OWNER_TERM, OWNER_WORD, RETIRE, TAKE};
 use crate::sync::{AtomicU64, Ordering, Step};
 
-/// The head was not what the caller had seen: somebody else came first.
+/// The head was not what the caller had seen: another process was faster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TakeoverLost {
-    /// What the head is instead.
+    /// The head that was found.
     pub found: Head,
 }
 
-/// Takes the ownership over: the head goes from `seen` to the same publication
-/// under `term`. That is the whole of it.
+/// Takes over ownership: the head changes from `seen` to the same publication under `term`.
+/// Nothing else is needed.
 ///
 /// # Errors
-/// [`TakeoverLost`] if the head moved meanwhile.
+/// [`TakeoverLost`] if the head is no longer `seen`.
 ///
 /// # Panics
 /// If `seen` is retired or its term is not older than `term`.
@@ -26,34 +26,34 @@ pub fn take_over(head: &AtomicU64, seen: Head, term: Term) -> Result<Head, Takeo
     exchange(TAKE, head, seen, seen.with_term(term))
 }
 
-/// Retires the segment: no publication will follow, the live frame stays.
+/// Retires the segment: no publication will follow, and the live frame remains.
 ///
 /// # Errors
-/// [`TakeoverLost`] if the head was not `seen`.
+/// [`TakeoverLost`] if the head is no longer `seen`.
 pub fn retire(head: &AtomicU64, seen: Head) -> Result<Head, TakeoverLost> {
     exchange(RETIRE, head, seen, seen.to_retired())
 }
 
 fn exchange(step: Step, head: &AtomicU64, seen: Head, new: Head) -> Result<Head, TakeoverLost> {
-    // Acquire pairs with P2: who continues from `seen` sees its frame. Being a
-    // read-modify-write it continues P2's release sequence, so that readers of
-    // the new head see that frame too.
+    // Acquire pairs with P2: a caller that continues from `seen` sees its frame. Because the
+    // exchange is a read-modify-write, it continues P2's release sequence, so readers of the new
+    // head see that frame too.
     step.exchange(head, seen.bits(), new.bits(), ENTER.order(Ordering::Acquire))
         .map(|_| new)
         .map_err(|found| TakeoverLost { found: Head::from_bits(found) })
 }
 
-/// Stores an owner word, unless a newer term has it. One that never stays as it is
-/// for a moment is left to whoever stores there.
+/// Stores an owner word, unless it has a newer term. If other processes keep changing the word,
+/// it is left to them.
 ///
 /// # Errors
-/// The tag that was found, if it is newer than `term`: the caller is fenced,
-/// or the word is corrupt.
+/// The tag that was found, if it is newer than `term`: the caller is fenced, or the word is
+/// corrupt.
 pub fn store_owner(word: &AtomicU64, term: Term, payload: u64) -> Result<(), u16> {
     update_owner(word, term, |_| payload)
 }
 
-/// Adds to an owner word; what an older term left there is continued.
+/// Adds to an owner word, continuing the value of an older term.
 ///
 /// # Errors
 /// As [`store_owner`].
@@ -62,8 +62,7 @@ pub fn add_owner(word: &AtomicU64, term: Term, by: u64) -> Result<(), u16> {
 }
 
 fn update_owner(word: &AtomicU64, term: Term, new: impl Fn(u64) -> u64) -> Result<(), u16> {
-    // Relaxed: owner words stand alone, none is read to mean something about
-    // another.
+    // Relaxed: owner words are independent, and none is read to draw conclusions about another.
     let mut found = word.load(Ordering::Relaxed);
     for _ in 0..CONTENTION {
         let old = Word::from_bits(found);
@@ -79,20 +78,20 @@ fn update_owner(word: &AtomicU64, term: Term, new: impl Fn(u64) -> u64) -> Resul
     Ok(())
 }
 
-/// Loads an owner word as of `head`: `None` unless the head's term wrote it.
+/// Loads an owner word as of `head`; `None` unless the head's term wrote it.
 pub fn load_owner(word: &AtomicU64, head: Head) -> Option<u64> {
     // Relaxed: see `update_owner`.
     let word = Word::from_bits(word.load(Ordering::Relaxed));
     (OWNER_TERM.check(word.tag() == head.term()) && word.tag() != 0).then(|| word.payload())
 }
 
-/// Raises the event word by one, so that a waiter that looked before does not
-/// sleep. Anyone may: the tag only ever grows, the payload always changes.
+/// Increments the event word, so that a waiter that has checked it before does not sleep. Any
+/// process may do so: the tag only ever grows, and the payload always changes.
 pub fn raise_event(word: &AtomicU64, head: Head) {
     // Relaxed: the futex call that follows orders it against the waiter's
     // check, which the kernel makes under its own lock.
     let mut found = word.load(Ordering::Relaxed);
-    // Where another one comes first it has been raised: a waiter does not sleep.
+    // If another process was faster, the word has been incremented: a waiter does not sleep.
     for _ in 0..CONTENTION {
         let old = Word::from_bits(found);
         let term = Term::new(old.tag().max(head.term())).unwrap_or(Term::FIRST);

@@ -2,20 +2,20 @@
 
 use core::fmt;
 
-/// Bits of a word that carry its value.
+/// The number of bits of a word that hold its value.
 pub const PAYLOAD_BITS: u32 = 48;
-/// The largest payload, and the mask that cuts it out.
+/// The largest payload, which is also the mask that extracts it.
 pub const PAYLOAD_MASK: u64 = (1 << PAYLOAD_BITS) - 1;
 
-/// How often a word is exchanged that is another one by then. Owners that are
-/// late meet at a word once or twice. Where it fails so often, somebody stores
-/// there without an end, who would never be outrun.
+/// How often to retry an exchange of a word that keeps changing. Late owners collide at a word
+/// once or twice. If it fails this often, some process keeps storing there and would never be
+/// outrun.
 pub const CONTENTION: usize = 1000;
 
 /// The number of an ownership within one segment, 1 to 65,535.
 ///
-/// Raised at each takeover; numbers may be skipped and are never reused. Zero
-/// is no term: it is the tag of a word that was never written.
+/// Incremented at each takeover; numbers may be skipped and are never reused. Zero is not a term:
+/// it is the tag of a word that was never written.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Term(u16);
 
@@ -30,12 +30,13 @@ impl Term {
         if number == 0 { None } else { Some(Term(number)) }
     }
 
-    /// Its number, 1 to 65,535.
+    /// The number of the term, 1 to 65,535.
     pub const fn get(self) -> u16 {
         self.0
     }
 
-    /// The term `by` further on; `None` where the numbers end.
+    /// The term with a number that is larger by `by`; `None` if it would exceed
+    /// [`LAST`](Self::LAST).
     pub const fn after(self, by: u16) -> Option<Term> {
         match self.0.checked_add(by) {
             Some(number) => Some(Term(number)),
@@ -61,18 +62,17 @@ impl fmt::Display for Term {
 pub struct Word(u64);
 
 impl Word {
-    /// The word that the owner of `term` writes for `payload`, of which the
-    /// low 48 bits count.
+    /// The word that the owner of `term` writes for `payload`; only the low 48 bits are used.
     pub const fn new(term: Term, payload: u64) -> Word {
         Word((term.0 as u64) << PAYLOAD_BITS | payload & PAYLOAD_MASK)
     }
 
-    /// The word with these bits; every pattern is one.
+    /// Decodes a word; every pattern is valid.
     pub const fn from_bits(bits: u64) -> Word {
         Word(bits)
     }
 
-    /// Its bits.
+    /// The word as bits.
     pub const fn bits(self) -> u64 {
         self.0
     }
@@ -82,7 +82,7 @@ impl Word {
         (self.0 >> PAYLOAD_BITS) as u16
     }
 
-    /// Its value.
+    /// The value of the word.
     pub const fn payload(self) -> u64 {
         self.0 & PAYLOAD_MASK
     }

@@ -1,4 +1,4 @@
-//! Many keys to their nodes at once.
+//! Routes many keys in one call.
 
 use std::collections::TryReserveError;
 
@@ -10,23 +10,23 @@ use super::policy::Policy;
 use super::rotation::Steps;
 use crate::map::Slot;
 
-/// Where many keys go: filled by [`Router::route_batch`](super::Router::route_batch), to be used again for
-/// the next ones. It allocates only to hold more keys than ever before.
+/// The routes of many keys: filled by [`Router::route_batch`](super::Router::route_batch), to be
+/// reused for further calls. It allocates only when it must hold more keys than ever before.
 ///
-/// Slots are those of the router's table as of that call: take what is kept for
-/// a node from [`Router::state`](super::Router::state) before the router's next one.
+/// Slots are those of the router's table as of that call: look up a node's state with
+/// [`Router::state`](super::Router::state) before the next call of the router.
 #[derive(Clone, Debug)]
 pub struct Batch {
     lanes: Lanes,
     digests: Vec<Digest>,
     chosen: Vec<Option<Chosen>>,
-    /// Indexes of keys by slot, and where those of each slot end. Both are
-    /// empty until they are asked for.
+    /// Indexes of keys by slot, and the end of each slot's range. Both are empty until they are
+    /// needed.
     order: Vec<u32>,
     ends: Vec<u32>,
     partitions: usize,
     sequence: u64,
-    /// What a key without a node is answered, but for its partition.
+    /// The error for keys without a node, except for its partition.
     missing: Option<RouteError>,
 }
 
@@ -37,17 +37,17 @@ struct Chosen {
     replica: u8,
 }
 
-/// Where one key of a batch goes.
+/// The route of one key of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BatchRoute {
-    /// Which of the keys it is, counted from 0.
+    /// The index of the key, counted from 0.
     pub index: usize,
     /// The key's digest.
     pub digest: Digest,
-    /// Its partition.
+    /// The key's partition.
     pub partition: usize,
-    /// Which replica was chosen, 0 = the master.
+    /// The replica that was chosen, 0 = the master.
     pub replica: usize,
     /// The node's slot in the router's table.
     pub slot: Slot,
@@ -76,13 +76,12 @@ impl Batch {
         }
     }
 
-    /// Gets the memory for so many keys beforehand; a batch of no more keys
-    /// allocates nothing then.
+    /// Reserves memory for that many keys; a batch of no more keys then allocates nothing.
     ///
     /// # Errors
-    /// [`TryReserveError`] if there is not so much; the batch is as it was.
+    /// [`TryReserveError`] if there is not enough memory; the batch is then unchanged.
     pub fn try_reserve(&mut self, keys: usize) -> Result<(), TryReserveError> {
-        // Both are filled anew: what is in them now counts as room.
+        // Both are refilled by each call, so their present content counts as room.
         self.digests.try_reserve_exact(keys.saturating_sub(self.digests.len()))?;
         self.chosen.try_reserve_exact(keys.saturating_sub(self.chosen.len()))
     }
@@ -111,13 +110,13 @@ impl Batch {
         &self.digests[..self.len()]
     }
 
-    /// Where a key goes, by its index.
+    /// The route of a key, by the index of the key.
     ///
     /// # Errors
-    /// [`RouteError::NoNode`], as [`Router::route`](super::Router::route) of that key.
+    /// [`RouteError::NoNode`], as [`Router::route`](super::Router::route) returns for that key.
     ///
     /// # Panics
-    /// If there are not so many keys.
+    /// If the index is out of range.
     pub fn get(&self, index: usize) -> Result<BatchRoute, RouteError> {
         self.route(index).ok_or_else(|| self.no_node(index))
     }
@@ -129,14 +128,14 @@ impl Batch {
         self.chosen.iter().map(|chosen| chosen.map(|chosen| chosen.slot))
     }
 
-    /// The keys for which there is no node, by their indexes.
+    /// The indexes of the keys without a node.
     pub fn unrouted(&self) -> impl Iterator<Item = usize> {
         let all = self.chosen.iter().enumerate();
         all.filter(|(_, chosen)| chosen.is_none()).map(|(index, _)| index)
     }
 
-    /// The keys of each node, nodes in the order of their slots, keys in their
-    /// own. Those without a node are in none.
+    /// The keys of each node: nodes in slot order, keys in their own order. Keys without a node
+    /// are in no group.
     pub fn groups(&mut self) -> impl Iterator<Item = Group<'_>> {
         if self.ends.is_empty() {
             self.sort();
@@ -150,7 +149,7 @@ impl Batch {
         groups.filter(|group| !group.order.is_empty())
     }
 
-    /// Sorts by counting.
+    /// A counting sort.
     fn sort(&mut self) {
         let slots = || self.chosen.iter().map(|chosen| chosen.map(|chosen| chosen.slot.index()));
         self.ends.clear();
@@ -162,7 +161,8 @@ impl Batch {
         }
         let mut total = 0;
         for end in &mut self.ends {
-            // Where its first key goes: raised with each, it becomes the end.
+            // The position of the slot's first key. It advances with each key, and so becomes the
+            // end.
             total += core::mem::replace(end, total);
         }
         self.order.clear();
@@ -175,10 +175,10 @@ impl Batch {
         }
     }
 
-    /// Takes the digests of other keys. Nothing is chosen for them yet.
+    /// Computes the digests of other keys. No replicas are chosen for them yet.
     ///
-    /// This is done before the head is looked at: a publication meanwhile
-    /// repeats only the lookups.
+    /// This happens before the head is read: a publication during the call repeats only the
+    /// lookups.
     pub(super) fn begin(&mut self, keys: &(impl Keys + ?Sized)) {
         let len = keys.len();
         assert!(u32::try_from(len).is_ok(), "{len} keys in a batch; at most 2^32 - 1 fit");
@@ -189,7 +189,7 @@ impl Batch {
         Digest::many_in(self.lanes, keys, &mut self.digests);
     }
 
-    /// Nothing is chosen.
+    /// Clears all choices.
     pub(super) fn clear(&mut self) {
         self.chosen.clear();
     }
@@ -204,7 +204,7 @@ impl Batch {
         policy: Policy,
         steps: &mut Steps,
     ) -> Result<(), RouteError> {
-        // Refused also without keys.
+        // An unknown namespace is an error even without keys.
         let namespace = pinned.namespace(namespace)?;
         (self.partitions, self.sequence) = (pinned.partitions(), pinned.sequence());
         self.chosen.clear();
@@ -235,8 +235,7 @@ impl Batch {
         self.unrouted().next().map(|index| self.partition(index))
     }
 
-    /// Notes what keys without a node are answered; an error that all keys have
-    /// in common is given back.
+    /// Records the error for keys without a node; returns an error that applies to all keys.
     pub(super) fn note_missing(&mut self, error: RouteError) -> Result<(), RouteError> {
         if !matches!(error, RouteError::NoNode { .. }) {
             return Err(error);
@@ -292,14 +291,14 @@ impl<'a> Group<'a> {
         self.order
     }
 
-    /// Its keys.
+    /// The routes of its keys.
     pub fn keys(&self) -> impl Iterator<Item = BatchRoute> + use<'a> {
         let batch = self.batch;
         self.order.iter().filter_map(|index| batch.route(*index as usize))
     }
 }
 
-/// What `choose` chooses for each digest, or the first error.
+/// The result of `choose` for each digest, or the first error.
 #[inline(always)]
 fn each<'a, S: 'a>(
     digests: &[Digest],

@@ -7,25 +7,25 @@ use crate::text::{Printable, Quoted};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RouteError {
-    /// Nothing was published in the segment yet.
+    /// Nothing has been published in the segment yet.
     #[error(
         "no map has been published yet; wait for the owner's first tend (see `tendmap status`)"
     )]
     NoMap,
-    /// The map has no node at all.
+    /// The map has no nodes.
     #[error(
         "the cluster has no nodes at the moment; see `tendmap status` for how long it has not been tended"
     )]
     ClusterEmpty,
-    /// No namespace of that name.
+    /// The cluster has no namespace of that name.
     #[error("no namespace {name:?} in the cluster; there are {}", Quoted(.known))]
     NamespaceUnknown {
-        /// The name that was asked for.
+        /// The requested name.
         name: String,
-        /// The names that there are.
+        /// The existing names.
         known: Vec<String>,
     },
-    /// No node of the partition may be used.
+    /// The partition has no node of the wanted kind.
     #[error(
         "partition {partition} of namespace {} has no {wanted}; try again after the next tend",
         Printable(.namespace)
@@ -35,15 +35,15 @@ pub enum RouteError {
         namespace: String,
         /// The partition.
         partition: usize,
-        /// What was looked for: a master, or any replica.
+        /// The kind of node that was wanted: a master, or any replica.
         wanted: &'static str,
     },
-    /// A partition that no namespace has.
+    /// The partition is out of range.
     #[error("partition {partition}; wanted one below {partitions}")]
     OutOfRange {
-        /// The partition asked for.
+        /// The requested partition.
         partition: usize,
-        /// How many there are.
+        /// The number of partitions.
         partitions: usize,
     },
     /// The handle was made by another router.

@@ -1,11 +1,11 @@
-//! Errors of a node within a window of time: what circuit breakers go by.
+//! The errors of a node within a window of time, as circuit breakers count them.
 
 use std::time::{Duration, Instant};
 
-/// Counts the errors of one node. Hang one on each node as a router's local
-/// state, tell it of every failed command, and leave a node alone while it
-/// [`is_open`](Self::is_open): too many errors within the window. With the next
-/// window it is tried again.
+/// Counts the errors of one node. Keep one per node as a router's local state, report every
+/// failed command to it, and do not use a node while it [`is_open`](Self::is_open), that is,
+/// while there were too many errors within the window. With the next window the node is tried
+/// again.
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -37,26 +37,26 @@ impl ErrorWindow {
         ErrorWindow { limit, window, begun: None, errors: 0 }
     }
 
-    /// A command failed by the node or the way to it: a broken connection or a
-    /// timeout, not a record that was not found.
+    /// Counts a command that failed because of the node or the network: a broken connection or a
+    /// timeout, but not a record that was not found.
     pub fn failed(&mut self, now: Instant) {
         self.turn(now);
         self.begun.get_or_insert(now);
         self.errors = self.errors.saturating_add(1);
     }
 
-    /// How many errors there were in this window.
+    /// The number of errors in this window.
     pub fn errors(&mut self, now: Instant) -> u32 {
         self.turn(now);
         self.errors
     }
 
-    /// Whether there were too many errors in this window.
+    /// Whether there have been too many errors in this window.
     pub fn is_open(&mut self, now: Instant) -> bool {
         self.limit > 0 && self.errors(now) >= self.limit
     }
 
-    /// A window begins with its first error and ends by itself.
+    /// Ends a window that is over. A window begins with its first error.
     fn turn(&mut self, now: Instant) {
         if self.begun.is_some_and(|begun| now.saturating_duration_since(begun) >= self.window) {
             self.begun = None;

@@ -1,4 +1,4 @@
-//! Routing: from a key to its digest, its partition and the node to ask.
+//! Routing: from a key to its digest, its partition and its node.
 //!
 //! # The types, in order
 //!

@@ -1,9 +1,9 @@
-//! Finding a namespace by its name, as fast as comparing it.
+//! Finds a namespace by its name, at the cost of one comparison.
 
 use super::namespace_cache::NamespaceHandle;
 use crate::map::NamespaceName;
 
-/// A namespace as a lookup is given it: a handle, or its name.
+/// The namespace argument of a lookup: a handle, or a name.
 pub trait NamespaceRef: Copy + sealed::Sealed {}
 
 impl NamespaceRef for NamespaceHandle {}
@@ -12,11 +12,11 @@ impl NamespaceRef for &NamespaceName {}
 
 pub(super) use sealed::Wanted;
 
-/// What [`NamespaceRef`] can do, out of its users' sight.
+/// The methods of [`NamespaceRef`], hidden from users.
 mod sealed {
     use super::{NamespaceHandle, NamespaceName};
 
-    /// What a lookup was given.
+    /// The argument of a lookup.
     #[derive(Clone, Copy, Debug)]
     pub enum Wanted<'a> {
         Handle(NamespaceHandle),
@@ -49,19 +49,19 @@ mod sealed {
     }
 }
 
-/// A name as numbers that say all of it: words from its start and its end, which
-/// overlap where it is shorter than they are, and its length.
+/// A name packed into numbers without loss: words from its start and its end, which overlap if
+/// the name is short, and its length.
 #[derive(Clone, Copy, Debug)]
 struct Packed {
     start: u64,
     end: u64,
-    /// After `start` and before `end`, if it is longer than both.
+    /// The bytes between `start` and `end`, if the name is longer than both.
     middle: [u64; 2],
     len: usize,
 }
 
 impl Packed {
-    /// `None` for a text that is no namespace's name by its length.
+    /// `None` for a text that is too short or too long for a namespace's name.
     #[inline(always)]
     fn of(text: &str) -> Option<Packed> {
         let bytes = text.as_bytes();
@@ -81,7 +81,7 @@ impl Packed {
         Some(Packed { start, end, middle, len })
     }
 
-    /// Of a name of 17 bytes or more.
+    /// For a name of 17 bytes or more.
     #[inline(always)]
     fn middle(bytes: &[u8]) -> Option<[u64; 2]> {
         if bytes.len() > NamespaceName::MAX {
@@ -92,7 +92,7 @@ impl Packed {
         Some([after, before])
     }
 
-    /// A number whose upper bits differ where the names do.
+    /// A number whose upper bits depend on the whole name.
     #[inline(always)]
     fn hash(&self) -> u64 {
         let Packed { start, end, middle: [a, b], len } = self;
@@ -104,8 +104,8 @@ impl Packed {
 }
 
 impl PartialEq for Packed {
-    /// Number by number: as an array they would first be written to memory, to
-    /// be read back in larger pieces, which stalls.
+    /// Compares number by number: arrays would first be written to memory and then read back in
+    /// larger pieces, which stalls.
     #[inline(always)]
     fn eq(&self, other: &Packed) -> bool {
         let words = (self.start ^ other.start) | (self.end ^ other.end);
@@ -120,13 +120,13 @@ struct Entry {
     handle: NamespaceHandle,
 }
 
-/// The names that a router was asked for: a hash table that is at most a
-/// quarter full, so that nearly every name is found at the first look.
+/// The names that a router has resolved: a hash table that is at most a quarter full, so that
+/// almost every name is found at the first probe.
 #[derive(Debug)]
 pub(super) struct Names {
-    /// A power of two.
+    /// The length is a power of two.
     places: Box<[Option<Entry>]>,
-    /// How far a hash is shifted to leave an index.
+    /// The shift that reduces a hash to an index.
     shift: u32,
     len: usize,
 }
@@ -142,7 +142,7 @@ impl Names {
         Names { places: vec![None; 1 << bits].into(), shift: u64::BITS - bits, len: 0 }
     }
 
-    /// The handle of a namespace, if it is one or its name is known.
+    /// The handle of a namespace, if it is given as a handle or its name is known.
     #[inline(always)]
     pub fn find(&self, namespace: impl NamespaceRef) -> Option<NamespaceHandle> {
         match namespace.wanted() {
@@ -157,7 +157,7 @@ impl Names {
         let name = Packed::of(name)?;
         let mut index = (name.hash() >> self.shift) as usize;
         loop {
-            // An empty place ends the search, and most of them are empty.
+            // An empty place ends the search, and most places are empty.
             match self.places.get(index)? {
                 Some(entry) if entry.name == name => return Some(entry.handle),
                 Some(_) => index = (index + 1) & (self.places.len() - 1),
@@ -166,7 +166,7 @@ impl Names {
         }
     }
 
-    /// Adds a name that is not there yet.
+    /// Adds a name that is not in the table yet.
     pub fn insert(&mut self, name: &NamespaceName, handle: NamespaceHandle) {
         let Some(name) = Packed::of(name.as_str()) else { return };
         if 4 * (self.len + 1) > self.places.len() {
@@ -211,7 +211,7 @@ mod tests {
             }
         }
 
-        /// Two names are packed the same only if they are the same.
+        /// Two names are packed to the same numbers only if they are equal.
         #[test]
         fn packing_loses_nothing(a in "[a-b]{1,31}", b in "[a-b]{1,31}", at in 0usize..31) {
             let mut near = a.clone().into_bytes();

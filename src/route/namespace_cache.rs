@@ -1,4 +1,4 @@
-//! What a router keeps of a namespace that it was asked for.
+//! What a router keeps of a namespace that it has resolved.
 
 use std::sync::Arc;
 
@@ -8,68 +8,66 @@ use crate::layout::{Mapping, Planes, REPLICAS_PER_WORD, Token};
 use crate::map::{RoutingWord, Slot};
 use crate::sync::{AtomicU64, Ordering};
 
-/// A namespace as resolved by one router. It stays good while the namespace
-/// comes, goes and comes back.
+/// A namespace as resolved by one router. It remains valid if the namespace disappears and comes
+/// back.
 ///
-/// It is the token of its planes: the router's number, then the namespace's.
+/// It is the token of the namespace's planes: the router's number, then the namespace's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NamespaceHandle(Token);
 
-/// Bits of a handle's number that number the namespaces of one router.
+/// The bits of a handle's number that identify a namespace of one router.
 const INDEX_BITS: u32 = 16;
 
 impl NamespaceHandle {
     pub(super) fn new(router: u64, index: usize, partitions: usize) -> NamespaceHandle {
-        // A router that is asked for more names than that has other problems.
+        // No cluster has that many namespaces.
         assert!(index < 1 << INDEX_BITS, "{index} namespaces were asked for");
-        // Never zero, however many routers a process makes.
+        // Never zero, however many routers a process creates.
         let router = router % ((1 << (Token::NUMBER_BITS - INDEX_BITS)) - 1) + 1;
         NamespaceHandle(Token::new(router << INDEX_BITS | index as u64, partitions))
     }
 
-    /// Its index in the router that made it.
+    /// The index in the router that made the handle.
     #[inline(always)]
     fn index(self) -> usize {
         (self.0.number() & ((1 << INDEX_BITS) - 1)) as usize
     }
 
-    /// How many partitions there were when it was made.
+    /// The partition count when the handle was made.
     #[inline(always)]
     pub(super) fn partitions(self) -> usize {
         self.0.partitions()
     }
 }
 
-/// Where lookups of one namespace go.
+/// The cached routing data of one namespace.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(super) struct NamespaceCache {
-    /// None at all while there is nothing to route to: lookups then take the
-    /// long way, which tells why.
+    /// Empty while there is nothing to route to: lookups then take the slow path, which reports
+    /// the reason.
     planes: Planes,
-    /// Whose it is; `None` if nobody's yet.
+    /// The handle of the namespace; `None` if there is none yet.
     handle: Option<NamespaceHandle>,
-    /// Words of a plane.
+    /// The number of words of a plane.
     partitions: usize,
-    /// Replicas that are routable, at least 1 if there are planes.
+    /// The number of routable replicas, at least 1 if there are planes.
     replicas: usize,
-    /// `2^64 / replicas`, rounded up, to take starts modulo `replicas` by two
-    /// multiplications (Lemire, Kaser, Kurz: Faster remainder by direct
-    /// computation, 2019).
+    /// `2^64 / replicas`, rounded up. With it, a start modulo `replicas` costs two
+    /// multiplications (Lemire, Kaser, Kurz: Faster remainder by direct computation, 2019).
     reciprocal: u64,
-    /// By slot. Beyond the end nobody is there.
+    /// By slot. Slots beyond the end are empty.
     ranks: Box<[Ranked]>,
 }
 
 impl NamespaceCache {
-    /// A cache that leads nowhere.
+    /// An empty cache: every lookup takes the slow path.
     pub fn none(handle: Option<NamespaceHandle>) -> NamespaceCache {
         let (planes, ranks) = (Planes::none(), Box::default());
         NamespaceCache { planes, handle, partitions: 0, replicas: 0, reciprocal: 0, ranks }
     }
 
-    /// The cache of the namespace of that index, of which so many replicas are
-    /// routable.
+    /// The cache of the namespace of that index, with that many routable replicas.
     pub fn new(
         handle: NamespaceHandle,
         mapping: &Arc<Mapping>,
@@ -81,32 +79,31 @@ impl NamespaceCache {
             return NamespaceCache::none(Some(handle));
         }
         let partitions = mapping.geometry().capacity().partitions;
-        // The handle's own token, as long as there are as many partitions as
-        // there were; if not, no short way leads here.
+        // The handle's own token if the partition count is unchanged; otherwise the fast path
+        // does not match.
         let token = Token::new(handle.0.number(), partitions);
         let planes = Planes::new(mapping, namespace, token);
         let reciprocal = (u64::MAX / replicas as u64).wrapping_add(1);
         NamespaceCache { planes, handle: Some(handle), partitions, replicas, reciprocal, ranks }
     }
 
-    /// Turns to the live frame.
+    /// Switches to the live frame.
     fn turn_to(&mut self, frame: usize) {
         self.planes.turn_to(frame);
     }
 
-    /// How many replicas of a partition can be routed to.
+    /// The number of routable replicas of a partition.
     #[inline(always)]
     pub fn replicas(&self) -> usize {
         self.replicas
     }
 
-    /// How many racks are preferred to that of the node in a slot; `None` if it
-    /// is in none of the preferred ones.
+    /// The index of the node's rack among the preferred ones; `None` if it is in none of them.
     pub fn rank(&self, slot: Slot) -> Option<usize> {
         self.ranks.get(slot.index())?.rank()
     }
 
-    /// The words of the first three replicas, one a partition.
+    /// The words of the first three replicas, one per partition.
     #[inline(always)]
     pub fn plane(&self) -> &[AtomicU64] {
         self.planes.words().get(..self.partitions).unwrap_or_default()
@@ -118,7 +115,7 @@ impl NamespaceCache {
         self.planes.first(handle.0, partition).map(load)
     }
 
-    /// The slot of any replica as it stands in its word.
+    /// The slot of any replica as stored in its word.
     #[inline]
     pub fn raw(&self, replica: usize, partition: usize) -> Option<usize> {
         let plane = replica / REPLICAS_PER_WORD;
@@ -126,9 +123,8 @@ impl NamespaceCache {
         Some(load(word).raw(replica % REPLICAS_PER_WORD))
     }
 
-    /// The replica that a try goes to if its node is there, and the slot as it
-    /// stands in the word. Where it is not there, or nothing can be told so
-    /// fast, the long way decides.
+    /// The replica that a try goes to if its node is present, and the slot as stored in the word.
+    /// If the node is not present, or the fast path can't decide, the slow path does.
     #[inline(always)]
     pub fn likely(
         &self,
@@ -166,9 +162,8 @@ impl NamespaceCache {
         Some(ranked.of_replica(replica))
     }
 
-    /// The replica of the best rank, of up to three of which none has failed.
-    /// Without branches on what the words hold: it differs from partition to
-    /// partition.
+    /// The replica of the best rank, among up to three of which none has failed. It has no
+    /// branches on the content of the words, which differs from partition to partition.
     #[inline(always)]
     fn nearest(&self, word: RoutingWord, attempt: &Attempt) -> Option<(usize, usize)> {
         if attempt.raw_start() != 0 || attempt.failed_node().is_some() {
@@ -184,7 +179,7 @@ impl NamespaceCache {
     }
 }
 
-/// The caches of a router. The first ones lie in it: a lookup finds them without
+/// The caches of a router. The first ones are stored inline: a lookup finds them without loading
 /// a pointer and a length.
 #[derive(Debug)]
 pub(super) struct NamespaceCaches {
@@ -198,14 +193,13 @@ impl NamespaceCaches {
     /// A power of two. (An Aerospike cluster has at most 32 namespaces.)
     const NEAR: usize = 32;
 
-    /// No caches yet, of the router of that number.
+    /// No caches yet, for the router of that number.
     pub fn new(router: u64) -> NamespaceCaches {
         let near = core::array::from_fn(|_| NamespaceCache::none(None));
         NamespaceCaches { near, far: Vec::new(), len: 0, router }
     }
 
-    /// Adds a cache that leads nowhere yet, to a namespace of so many
-    /// partitions.
+    /// Adds an empty cache for a namespace with that many partitions.
     pub fn add(&mut self, partitions: usize) -> NamespaceHandle {
         let handle = NamespaceHandle::new(self.router, self.len, partitions);
         let cache = NamespaceCache::none(Some(handle));
@@ -217,14 +211,14 @@ impl NamespaceCaches {
         handle
     }
 
-    /// The cache of a handle, if it is one of the first; else any other, which
-    /// does not let the handle's token in.
+    /// The cache of a handle if it is one of the first; otherwise another cache, which does not
+    /// accept the handle's token.
     #[inline(always)]
     pub fn near(&self, handle: NamespaceHandle) -> &NamespaceCache {
         &self.near[handle.index() % NamespaceCaches::NEAR]
     }
 
-    /// The cache of a handle that is none of the first ones.
+    /// The cache of a handle that is not one of the first.
     pub fn far(&self, handle: NamespaceHandle) -> Option<&NamespaceCache> {
         self.get(handle).filter(|_| handle.index() >= NamespaceCaches::NEAR)
     }
@@ -245,17 +239,17 @@ impl NamespaceCaches {
         self.get(handle).map(|_| handle.index())
     }
 
-    /// Turns all of them to the live frame.
+    /// Switches all caches to the live frame.
     pub fn turn_to(&mut self, frame: usize) {
         self.iter_mut().for_each(|(_, cache)| cache.turn_to(frame));
     }
 
-    /// From now on all of them lead nowhere.
+    /// Empties all caches.
     pub fn clear(&mut self) {
         self.iter_mut().for_each(|(handle, cache)| *cache = NamespaceCache::none(Some(handle)));
     }
 
-    /// All of them, with the handles that they were added under.
+    /// All caches, with the handles under which they were added.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (NamespaceHandle, &mut NamespaceCache)> {
         let all = self.near.iter_mut().chain(&mut self.far);
         all.map_while(|cache| Some((cache.handle?, cache)))

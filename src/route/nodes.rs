@@ -1,4 +1,4 @@
-//! A router's own table of nodes, with what its user keeps for each.
+//! A router's own table of nodes, with the local state that its user keeps for each.
 
 use std::net::SocketAddr;
 
@@ -12,14 +12,14 @@ pub(super) struct Known {
     pub incarnation: u32,
 }
 
-/// Makes the local state of a node.
+/// Creates the local state of a node.
 pub(super) type MakeState<S> = Box<dyn FnMut(&Node) -> S + Send>;
 
-/// The nodes by slot. The states lie by themselves, side by side: a lookup
-/// touches nothing else.
+/// The nodes by slot. The states are stored separately, next to each other: a lookup touches
+/// nothing else.
 pub(super) struct LocalNodes<S> {
     states: Slots<S>,
-    /// A node where there is a state, and nowhere else.
+    /// Has a node exactly where there is a state.
     known: Vec<Option<Known>>,
 }
 
@@ -64,8 +64,8 @@ impl<S> LocalNodes<S> {
         self.states.truncate(0);
     }
 
-    /// Takes over a new table. State is kept only where node id, incarnation
-    /// and address (TLS name included) are all the same, and made elsewhere.
+    /// Takes over a new table. State is kept only for nodes whose id, incarnation and address
+    /// (TLS name included) are unchanged, and created for all others.
     pub fn update(&mut self, table: &NodeTable, make: &mut MakeState<S>) {
         self.states.truncate(table.slots());
         self.known.resize_with(table.slots(), || None);
@@ -77,7 +77,7 @@ impl<S> LocalNodes<S> {
             if known.as_ref().is_some_and(same) {
                 continue;
             }
-            // In this order: the user's code may panic.
+            // The order matters: the user's code may panic.
             *known = None;
             self.states.set(slot.index(), None);
             if let Some(node) = node {
@@ -88,7 +88,7 @@ impl<S> LocalNodes<S> {
     }
 }
 
-/// Where a key goes.
+/// The route of a key.
 pub struct Route<'a, S = ()> {
     pub(super) state: &'a mut S,
     pub(super) nodes: &'a [Option<Known>],
@@ -135,7 +135,7 @@ impl<S> Route<'_, S> {
         self.known().incarnation
     }
 
-    /// Which replica it is, 0 = the master.
+    /// The replica that was chosen, 0 = the master.
     #[inline]
     #[must_use]
     pub fn replica(&self) -> usize {
@@ -149,14 +149,14 @@ impl<S> Route<'_, S> {
         self.partition
     }
 
-    /// The publication that it was read from.
+    /// The publication from which the route was read.
     #[inline]
     #[must_use]
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// What the router's user keeps for the node.
+    /// The local state that the router's user keeps for the node.
     #[inline]
     pub fn state(&mut self) -> &mut S {
         self.state

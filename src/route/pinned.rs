@@ -18,7 +18,7 @@ pub struct Pinned<'a, S> {
 }
 
 impl<'a, S> Pinned<'a, S> {
-    /// Lookups in a view, by a read that was opened at this stamp.
+    /// Lookups in a view, in a read that was opened at this stamp.
     #[inline(always)]
     pub(super) fn new(view: &'a View<S>, stamp: Stamp) -> Pinned<'a, S> {
         Pinned { view, stamp }
@@ -35,9 +35,8 @@ impl<'a, S> Pinned<'a, S> {
         self.stamp.sequence()
     }
 
-    /// How many replicas of a partition can be routed to: the replication
-    /// factor, at most what the segment has room for; 0 of a namespace that is
-    /// gone.
+    /// The number of routable replicas of a partition: the replication factor, limited by the
+    /// segment's capacity; 0 for a namespace that no longer exists.
     ///
     /// # Errors
     /// [`RouteError::ForeignHandle`].
@@ -58,7 +57,7 @@ impl<'a, S> Pinned<'a, S> {
         self.namespace(namespace)?.master(target).map(|found| found.map(|found| found.slot))
     }
 
-    /// One namespace, for many lookups in it: the fastest way there is.
+    /// One namespace, for many lookups in it; this is the fastest way.
     ///
     /// # Errors
     /// [`RouteError::ForeignHandle`].
@@ -74,8 +73,7 @@ impl<'a, S> Pinned<'a, S> {
         Ok(PinnedNamespace { words, states, nodes, cache, handle: namespace, partitions })
     }
 
-    /// The replica that an attempt goes to and its slot; `None` if there is
-    /// none that the policy allows.
+    /// The replica that an attempt goes to, and its slot; `None` if the policy allows none.
     ///
     /// # Errors
     /// [`RouteError::ForeignHandle`], [`RouteError::OutOfRange`].
@@ -92,7 +90,7 @@ impl<'a, S> Pinned<'a, S> {
 
 /// Lookups in one namespace under one head check, see [`Pinned::namespace`].
 pub struct PinnedNamespace<'a, S> {
-    /// The first plane: a word a partition, none while the namespace is gone.
+    /// The first plane: a word per partition; empty if the namespace no longer exists.
     words: &'a [AtomicU64],
     states: SlotsRef<'a, S>,
     nodes: &'a [Option<Known>],
@@ -110,8 +108,7 @@ impl<S> Clone for PinnedNamespace<'_, S> {
 impl<S> Copy for PinnedNamespace<'_, S> {}
 
 impl<'a, S> PinnedNamespace<'a, S> {
-    /// The master of a partition and what is kept for it; `None` if it has
-    /// none.
+    /// The master of a partition and its local state; `None` if it has none.
     ///
     /// # Errors
     /// [`RouteError::OutOfRange`].
@@ -126,7 +123,7 @@ impl<'a, S> PinnedNamespace<'a, S> {
         Ok(self.found(0, word.raw(0)))
     }
 
-    /// As [`master`](Self::master), of the replica that an attempt goes to.
+    /// Like [`master`](Self::master), for the replica that an attempt goes to.
     ///
     /// # Errors
     /// [`RouteError::OutOfRange`].
@@ -146,8 +143,7 @@ impl<'a, S> PinnedNamespace<'a, S> {
         Ok(chosen.and_then(|(replica, slot)| self.found(replica, slot.index())))
     }
 
-    /// The replica that an attempt goes to and its slot; `None` if there is
-    /// none that the policy allows.
+    /// The replica that an attempt goes to, and its slot; `None` if the policy allows none.
     ///
     /// # Errors
     /// [`RouteError::OutOfRange`].
@@ -161,7 +157,7 @@ impl<'a, S> PinnedNamespace<'a, S> {
         Ok(found.map(|found| (found.replica, found.slot)))
     }
 
-    /// By the very rules: what all faster ways must agree with.
+    /// The reference implementation; the fast paths must agree with it.
     #[inline(never)]
     pub(super) fn plain(
         &self,
@@ -186,8 +182,7 @@ impl<'a, S> PinnedNamespace<'a, S> {
         Some(PinnedRoute { state, nodes: self.nodes, slot, replica })
     }
 
-    /// A partition for which there is no word: out of range, or the namespace
-    /// is gone.
+    /// Handles a partition without a word: it is out of range, or the namespace no longer exists.
     #[cold]
     fn no_word(&self, partition: usize) -> Result<(), RouteError> {
         let partitions = self.partitions;
@@ -198,8 +193,8 @@ impl<'a, S> PinnedNamespace<'a, S> {
     }
 }
 
-/// Where a key goes, as found under one head check: it counts only when that
-/// has been passed, when [`Router::pin`](super::Router::pin) hands its result out.
+/// The route of a key as found under one head check. It is valid only once that check has passed,
+/// when [`Router::pin`](super::Router::pin) returns its result.
 pub struct PinnedRoute<'a, S> {
     state: &'a S,
     nodes: &'a [Option<Known>],
@@ -221,14 +216,14 @@ impl<'a, S> PinnedRoute<'a, S> {
         self.slot
     }
 
-    /// Which replica it is, 0 = the master.
+    /// The replica that was chosen, 0 = the master.
     #[inline]
     #[must_use]
     pub fn replica(&self) -> usize {
         self.replica
     }
 
-    /// What the router's user keeps for the node.
+    /// The local state that the router's user keeps for the node.
     #[inline]
     #[must_use]
     pub fn state(&self) -> &'a S {

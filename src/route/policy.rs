@@ -1,4 +1,4 @@
-//! Which replica of a partition a command goes to.
+//! Chooses the replica of a partition that a command goes to.
 
 use crate::map::Slot;
 
@@ -6,46 +6,44 @@ use crate::map::Slot;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Policy {
-    /// Replica 0 and no other: none at all while its node is not there.
+    /// Only replica 0; no node if the master is not present.
     Master,
-    /// Replicas in their order, from the master on; a retry goes to the next.
+    /// The replicas in order, from the master on; a retry goes to the next one.
     #[default]
     Sequence,
-    /// As [`Sequence`](Self::Sequence), starting one replica further with each
-    /// command.
+    /// Like [`Sequence`](Self::Sequence), but each command starts one replica further.
     Any,
-    /// As [`Sequence`](Self::Sequence), starting at a random replica.
+    /// Like [`Sequence`](Self::Sequence), but starts at a random replica.
     Random,
-    /// A node in the first of the preferred racks that has one, then in the
-    /// second, and so on, then any; the node that failed last only if there is
-    /// no other. The racks are those of
-    /// [`Router::prefer_racks`](super::Router::prefer_racks), and a node's rack
-    /// is the one that it has in the namespace.
+    /// A node in the first preferred rack that has one, then in the second, and so on, then any
+    /// node. The node that failed last is used only if there is no other. The racks are those of
+    /// [`Router::prefer_racks`](super::Router::prefer_racks), and a node's rack is its rack in
+    /// the namespace.
     PreferRack,
 }
 
-/// How a read of a strong-consistency namespace is to see the writes of others
-/// (`read_mode_sc` of the Aerospike clients).
+/// Consistency of reads in a strong-consistency namespace (`read_mode_sc` of the Aerospike
+/// clients).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReadMode {
     /// A client sees its own writes, and never goes back in time.
     #[default]
     Session,
-    /// Everybody sees one order of all writes.
+    /// All clients see one order of all writes.
     Linearize,
-    /// Also from a replica that may lag behind.
+    /// Reads may also use a replica that lags behind.
     AllowReplica,
-    /// Also from a node that may be cut off.
+    /// Reads may also use a node that may be cut off.
     AllowUnavailable,
 }
 
 impl Policy {
-    /// The policy that a read goes by, where its user asked for this one.
+    /// The policy to use for a read for which the user requested this one.
     ///
-    /// In a strong-consistency namespace a session read goes to the master, and
-    /// a linearized one prefers no rack, for it asks the master in the end. In
-    /// any other namespace, and for any other mode, it stays as it is.
+    /// In a strong-consistency namespace a session read goes to the master, and a linearized read
+    /// prefers no rack, because it asks the master in the end. In other namespaces, and for other
+    /// modes, the policy is unchanged.
     ///
     /// ```
     /// use tendmap::route::{Policy, ReadMode};
@@ -65,35 +63,35 @@ impl Policy {
     }
 }
 
-/// One command on its way: its policy, where the next try starts, and which
-/// node failed it last.
+/// One command in progress: its policy, where the next try starts, and which node failed it last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
     policy: Policy,
-    /// Taken modulo the replication factor, which is known only at the try.
+    /// Taken modulo the replication factor, which is known only at the time of the try.
     start: u32,
     failed: Option<Slot>,
 }
 
 impl Attempt {
-    /// A first try that starts at that replica (of RF, wrapping around it).
-    /// [`Policy::Master`] starts at the master whatever it says.
+    /// A first try that starts at that replica, taken modulo the replication factor.
+    /// [`Policy::Master`] ignores it and starts at the master.
     ///
-    /// [`ReplicaRotation::attempt`](super::ReplicaRotation::attempt) chooses the start by the policy.
+    /// [`ReplicaRotation::attempt`](super::ReplicaRotation::attempt) chooses the start by the
+    /// policy.
     #[inline(always)]
     #[must_use]
     pub const fn new(policy: Policy, start: u32) -> Attempt {
         Attempt { policy, start, failed: None }
     }
 
-    /// Its policy.
+    /// The policy of the command.
     #[inline(always)]
     #[must_use]
     pub const fn policy(&self) -> Policy {
         self.policy
     }
 
-    /// The replica that the next try starts at, of `rf` (at least 1).
+    /// The replica at which the next try starts, of `rf` (at least 1).
     #[inline(always)]
     pub(super) const fn start(&self, rf: usize) -> usize {
         self.start as usize % rf
@@ -105,7 +103,7 @@ impl Attempt {
         self.start
     }
 
-    /// The node that failed it last.
+    /// The node that failed the command last.
     #[inline(always)]
     #[must_use]
     pub const fn failed_node(&self) -> Option<Slot> {
@@ -120,13 +118,12 @@ impl Attempt {
     }
 }
 
-/// The replica that an attempt goes to, and its node; `None` if no node that
-/// the policy allows is there.
+/// The replica that an attempt goes to, and its node; `None` if no node that the policy allows is
+/// present.
 ///
-/// `rf` is how many replicas count; `present` gives the node of a replica
-/// (0 = the master, below `rf`) if there is one; `rank` tells for
-/// [`Policy::PreferRack`] which of the preferred racks a node is in (0 = the
-/// first), `None` if in none of them.
+/// `rf` is the number of replicas to consider; `present` returns the node of a replica (0 = the
+/// master, below `rf`) if there is one; `rank` returns, for [`Policy::PreferRack`], which of the
+/// preferred racks a node is in (0 = the first), or `None` if it is in none of them.
 #[inline]
 pub fn select(
     attempt: &Attempt,
@@ -143,7 +140,7 @@ pub fn select(
     match attempt.policy {
         Policy::Master => here(0),
         Policy::Sequence | Policy::Any | Policy::Random => replicas.find_map(here),
-        // The first of those that are equally good.
+        // The first of those that rank equally.
         Policy::PreferRack => replicas.filter_map(here).min_by_key(|&(_, slot)| {
             let failed = attempt.failed == Some(slot);
             (failed, rank(slot).filter(|_| !failed).unwrap_or(usize::MAX))

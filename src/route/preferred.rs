@@ -1,9 +1,9 @@
-//! The racks that a process prefers, and those that a router goes by.
+//! The preferred racks of a process, and those that a router uses.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Preferred racks, and how often they were changed. Memory of one process.
+/// Preferred racks, and a count of their changes. Private to one process.
 #[derive(Debug, Default)]
 pub(crate) struct PreferredRacks {
     version: AtomicU64,
@@ -11,13 +11,13 @@ pub(crate) struct PreferredRacks {
 }
 
 impl PreferredRacks {
-    /// These racks, the best first.
+    /// These racks, best first.
     #[cfg(any(test, feature = "tend"))]
     pub fn new(racks: &[i32]) -> PreferredRacks {
         PreferredRacks { version: AtomicU64::new(1), racks: Mutex::new(racks.to_vec()) }
     }
 
-    /// Others from now on.
+    /// Replaces the racks.
     pub fn set(&self, racks: &[i32]) {
         let mut known = self.racks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         known.clear();
@@ -26,51 +26,49 @@ impl PreferredRacks {
         self.version.fetch_add(1, Ordering::Release);
     }
 
-    /// Whether they were changed since that version.
+    /// Whether they have changed since that version.
     #[inline]
     pub fn is_newer(&self, seen: u64) -> bool {
         // Acquire: pairs with the Release of `set`.
         self.version.load(Ordering::Acquire) != seen
     }
 
-    /// The racks and their version; `None` while another thread changes them.
-    /// (In a forked child that may be for ever: then it goes on with those it
-    /// has.)
+    /// The racks and their version; `None` while another thread changes them. (In a forked child
+    /// that may be for ever; the child then keeps the racks that it has.)
     pub fn get(&self) -> Option<(u64, Vec<i32>)> {
         let racks = self.racks.try_lock().ok()?;
         Some((self.version.load(Ordering::Acquire), racks.clone()))
     }
 }
 
-/// The racks that one router goes by: those of its process, which may change,
-/// or its own.
+/// The racks that one router uses: those of its process, which may change, or its own.
 #[derive(Debug)]
 pub(super) struct Racks {
     racks: Vec<i32>,
-    /// Those of the process, unless the router has its own.
+    /// The racks of the process, unless the router has its own.
     followed: Option<Arc<PreferredRacks>>,
-    /// The version that was taken over.
+    /// The version that was last applied.
     seen: u64,
 }
 
 impl Racks {
-    /// No racks of its own.
+    /// No racks.
     pub fn none() -> Racks {
         Racks { racks: Vec::new(), followed: None, seen: 0 }
     }
 
-    /// Goes by these, which may change.
+    /// Uses these racks, which may change.
     pub fn follow(&mut self, preferred: Arc<PreferredRacks>) {
         self.followed = Some(preferred);
     }
 
-    /// Whether those that it follows were changed.
+    /// Whether the followed racks have changed.
     #[inline]
     pub fn are_behind(&self) -> bool {
         self.followed.as_ref().is_some_and(|racks| racks.is_newer(self.seen))
     }
 
-    /// Takes over those that it follows; whether they are others than before.
+    /// Applies the followed racks; returns whether that changed anything.
     #[must_use]
     pub fn catch_up(&mut self) -> bool {
         let newest = self.followed.as_ref().and_then(|racks| racks.get());
@@ -80,7 +78,7 @@ impl Racks {
         })
     }
 
-    /// Goes by its own from now on; whether they are others than before.
+    /// Uses the router's own racks from now on; returns whether that changed anything.
     #[must_use]
     pub fn prefer(&mut self, racks: &[i32]) -> bool {
         self.followed = None;
@@ -95,7 +93,7 @@ impl Racks {
         changed
     }
 
-    /// The racks, the best first.
+    /// The racks, best first.
     pub fn as_slice(&self) -> &[i32] {
         &self.racks
     }

@@ -1,19 +1,19 @@
-//! Where commands start among the replicas.
+//! Chooses the replica at which a command starts.
 
 use super::policy::{Attempt, Policy};
 use crate::layout::ForkCell;
 use crate::random::rng;
 
-/// How many starts there are: a multiple of every number up to 22, so that
-/// starts modulo a replication factor come out equally often. (Beyond 22 some
-/// replicas start one in ten million commands more than others.)
+/// The number of starts: a multiple of every number up to 22, so that starts modulo a replication
+/// factor are equally frequent. (Beyond 22 some replicas get one in ten million commands more
+/// than others.)
 const CYCLE: u32 = 232_792_560;
 
-/// Where the commands of one thread start: the turn of [`Policy::Any`] and the
-/// rng of [`Policy::Random`].
+/// The starts of one thread's commands: the position of [`Policy::Any`] and the generator of
+/// [`Policy::Random`].
 ///
-/// A forked child draws its own at its first use, or it would follow the steps
-/// of its parent and of every sibling.
+/// A forked child draws its own at first use; otherwise it would make the same choices as its
+/// parent and every sibling.
 #[derive(Debug)]
 pub struct ReplicaRotation {
     /// A negative number that counts up; it reads as zero in a forked child.
@@ -21,7 +21,7 @@ pub struct ReplicaRotation {
     rng: fastrand::Rng,
 }
 
-/// The state of [`ReplicaRotation`], for steps that may have to be taken again.
+/// The state of [`ReplicaRotation`], for steps that may have to be repeated.
 #[derive(Clone, Debug)]
 pub(super) struct Steps {
     turn: i64,
@@ -53,7 +53,7 @@ impl ReplicaRotation {
         first(policy, self)
     }
 
-    /// The steps from here on; a forked child's own, if these are its parent's.
+    /// The current state; in a forked child its own, if this is its parent's.
     pub(super) fn steps(&self) -> Steps {
         match self.turn.get() as i64 {
             0 => Steps::new(rng()),
@@ -61,14 +61,13 @@ impl ReplicaRotation {
         }
     }
 
-    /// Goes on from there.
+    /// Continues from that state.
     pub(super) fn go_on(&mut self, steps: Steps) {
         self.turn.set(steps.turn as u64);
         self.rng = steps.rng;
     }
 
-    /// Begins a new cycle, at a turn of its own, and with rng of its own in a
-    /// forked child.
+    /// Begins a new cycle at a random position, with a new generator in a forked child.
     #[cold]
     #[inline(never)]
     fn renew(&mut self) -> i64 {
@@ -84,28 +83,28 @@ impl ReplicaRotation {
 
 impl Steps {
     fn new(mut rng: fastrand::Rng) -> Steps {
-        // Short-lived processes would otherwise all begin at the master.
+        // Otherwise all short-lived processes would start at the master.
         let turn = -1 - i64::from(roll(&mut rng));
         Steps { turn, rng }
     }
 
-    /// As [`ReplicaRotation::attempt`].
+    /// Like [`ReplicaRotation::attempt`].
     #[inline(always)]
     pub fn attempt(&mut self, policy: Policy) -> Attempt {
         first(policy, self)
     }
 }
 
-/// What the starts of attempts are drawn from.
+/// The source of starts for attempts.
 trait Draw {
-    /// The next start in turn.
+    /// The next start in sequence.
     fn next(&mut self) -> u32;
     /// A random start.
     fn roll(&mut self) -> u32;
 }
 
-/// The first try of a command under that policy: all that start anywhere but at
-/// the first replica draw their start here.
+/// The first try of a command under that policy. Policies that do not start at the first replica
+/// draw their start here.
 #[inline(always)]
 fn first(policy: Policy, starts: &mut impl Draw) -> Attempt {
     let start = match policy {
@@ -119,8 +118,8 @@ fn first(policy: Policy, starts: &mut impl Draw) -> Attempt {
 impl Draw for ReplicaRotation {
     #[inline(always)]
     fn next(&mut self) -> u32 {
-        // A branch, not a choice: the next turn waits for this one. It finds
-        // the end of the cycle and a fork alike.
+        // A branch, not a conditional move, because the next call depends on this value. It
+        // detects both the end of the cycle and a fork.
         let mut turn = self.turn.get() as i64 + 1;
         if turn >= 0 {
             turn = self.renew();
@@ -157,8 +156,7 @@ impl Draw for Steps {
 /// A number below [`CYCLE`].
 #[inline(always)]
 fn roll(rng: &mut fastrand::Rng) -> u32 {
-    // The high half of the product: some numbers come out more often than
-    // others by one in 2^36.
+    // The high half of the product: some numbers are more frequent than others by one in 2^36.
     ((u128::from(rng.u64(..)) * u128::from(CYCLE)) >> u64::BITS) as u32
 }
 

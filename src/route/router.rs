@@ -1,12 +1,11 @@
 //! The router: from a partition to a node, at the cost of an array read.
 //!
-//! The hot path is the routing word, the head, and an index into the router's
-//! own table of states. The head need be looked at only after the word: the
-//! stamp that it must still have is known from the last time that it changed.
-//! There is no lock, no allocation, no string compare, no system call, no clock
-//! and no store to shared memory. All else happens only when the head's stamp
-//! is not the one seen before, and whenever something is missing: then the long
-//! way is taken, which decides by the very rules.
+//! The hot path reads the routing word, the head, and an element of the router's own table of
+//! states. The head is read only after the word, because the stamp that it must still have is
+//! known from its last change. There is no lock, no allocation, no string comparison, no system
+//! call, no clock and no store to shared memory. Everything else happens only if the head's stamp
+//! is not the last one seen, or if something is missing: then the slow path decides, by the
+//! reference implementation.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering as StdOrdering};
@@ -27,11 +26,11 @@ use crate::map::{NamespaceName, Node, Slot, SnapshotError};
 use crate::protocol::{Check, RETRIES, Stamp};
 use crate::segment::Current;
 
-/// Routes keys to nodes, for one thread. Cheap to make; it holds for each node
-/// what its user wants to keep there.
+/// Routes keys to nodes, for one thread. It is cheap to create, and holds local state for each
+/// node.
 ///
-/// In a forked child it makes the local state again; what it inherited is
-/// dropped, which must do no more to a connection than close it.
+/// In a forked child it creates the local state again. The inherited state is dropped there; for
+/// a connection, drop must do no more than close it.
 pub struct Router<S = ()> {
     view: View<S>,
     names: Names,
@@ -54,7 +53,7 @@ impl<S> Router<S> {
         }
     }
 
-    /// Opens a read: the stamp for which the view is good; `None` = again.
+    /// Opens a read; returns the stamp for which the view is valid. `None` = try again.
     #[inline(always)]
     fn open(&mut self) -> Result<Option<Stamp>, RouteError> {
         match self.view.check() {
@@ -72,7 +71,7 @@ impl<S> Router<S> {
         self.view.refresh(stamp, &self.current, self.racks.as_slice(), &mut self.make)
     }
 
-    /// Brings the view to the present.
+    /// Brings the view up to date.
     fn settle(&mut self) -> Result<(), RouteError> {
         for _ in 0..RETRIES {
             if self.open()?.is_some() {
@@ -82,11 +81,10 @@ impl<S> Router<S> {
         Err(SnapshotError::ReadRaced.into())
     }
 
-    /// Resolves a namespace, once for many lookups.
+    /// Resolves a namespace once, for many lookups.
     ///
     /// # Errors
-    /// [`RouteError::NamespaceUnknown`], [`RouteError::ClusterEmpty`],
-    /// [`RouteError::NoMap`].
+    /// [`RouteError::NamespaceUnknown`], [`RouteError::ClusterEmpty`], [`RouteError::NoMap`].
     pub fn namespace(&mut self, name: &str) -> Result<NamespaceHandle, RouteError> {
         self.settle()?;
         let parsed = NamespaceName::new(name).ok();
@@ -103,22 +101,22 @@ impl<S> Router<S> {
         Ok(handle)
     }
 
-    /// The racks that [`Policy::PreferRack`] prefers, the best first; at the
-    /// beginning those of its client or reader. It may be changed at any time;
-    /// from then on this router goes by its own.
+    /// Sets the racks that [`Policy::PreferRack`] prefers, best first. Initially they are those
+    /// of the router's client or reader; after this call the router uses its own. They may be
+    /// changed at any time.
     pub fn prefer_racks(&mut self, racks: &[i32]) {
         if self.racks.prefer(racks) {
             self.view.forget();
         }
     }
 
-    /// Goes by these, which may change.
+    /// Uses these racks, which may change.
     pub(crate) fn follow_racks(mut self, preferred: Arc<PreferredRacks>) -> Router<S> {
         self.racks.follow(preferred);
         self
     }
 
-    /// The preferred racks may have been changed.
+    /// Checks whether the preferred racks have changed.
     #[inline]
     fn look_at_racks(&mut self) {
         if self.racks.are_behind() {
@@ -133,12 +131,11 @@ impl<S> Router<S> {
         }
     }
 
-    /// The node of a target's partition under a policy: the first try of a
-    /// command. The namespace is a handle, or its name, which costs a little
-    /// more.
+    /// The node of a target's partition under a policy: the first try of a command. The namespace
+    /// is given as a handle, or by name, which costs slightly more.
     ///
     /// # Errors
-    /// [`RouteError`] says what is not there.
+    /// [`RouteError`] says what is missing.
     #[inline(always)]
     pub fn route(
         &mut self,
@@ -159,8 +156,8 @@ impl<S> Router<S> {
         self.starts.attempt(policy)
     }
 
-    /// The node of a target's partition for this try of a command. When it has
-    /// failed, note it with [`Attempt::fail`] and ask again.
+    /// The node of a target's partition for this try of a command. If the node fails, report that
+    /// with [`Attempt::fail`] and call this again.
     ///
     /// # Errors
     /// As [`route`](Self::route).
@@ -171,20 +168,19 @@ impl<S> Router<S> {
         target: impl Target,
         attempt: &Attempt,
     ) -> Result<Route<'_, S>, RouteError> {
-        // A `Route` borrows the state: one for each way, or the borrow checker
-        // holds the short way's against the long way.
+        // A `Route` borrows the state. Each path makes its own; otherwise the borrow of the fast
+        // path would conflict with the slow path.
         if let Some(handle) = self.names.find(namespace) {
             if let Some(found) = self.view.find(handle, &target, attempt) {
                 return Ok(self.view.route_to(found));
             }
         }
-        // By value: what is passed by reference would have to lie in memory on
-        // the short way too.
+        // Passed by value: a reference would force the value into memory on the fast path too.
         let found = self.look_again(namespace, target, *attempt)?;
         Ok(self.view.route_to(found))
     }
 
-    /// The long way.
+    /// The slow path.
     #[cold]
     #[inline(never)]
     fn look_again(

@@ -178,14 +178,14 @@ mod tests {
     #[test]
     fn what_can_not_be_read_names_its_line() {
         for (text, line, what) in [
-            ("host = [\"a\"]\ntend-interval = 1s\n", 2, "no TOML"),
+            ("host = [\"a\"]\ntend-interval = 1s\n", 2, "invalid TOML"),
             ("a = 1\na = 2\n", 2, "invalid TOML: duplicate key"),
             ("tend-interval = \"1s\"\n\ntend_interval = \"2s\"\n", 3, "in line 1 already"),
             ("\n[tend]\nhost = {a = 1}\n", 3, "host is a TOML table"),
             ("[sim]\nnodes = 1\n\n[tend]\nwait = true\n[sim.more]\n", 6, "more is a TOML table"),
             ("host = [[\"a\"]]\n", 1, "host is a TOML array"),
             ("host = 2026-01-01\n", 1, "datetime"),
-            ("host", 1, "no TOML"),
+            ("host", 1, "invalid TOML"),
             ("a = 1\n[colours]\n", 2, "unknown section [colours]"),
             ("host = {}\n", 1, "unknown section [host]"),
         ] {

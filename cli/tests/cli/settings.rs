@@ -118,7 +118,7 @@ fn a_bad_file_is_an_error_that_names_file_line_and_key() {
         ("shm-key = [1, 2]\n", 1, "shm-key takes one value, not a list"),
         ("shm-key = 1\nshm_key = 2\n", 2, "shm-key is already set in line 1"),
         ("[tend]\nhost = {a = 1}\n", 2, "host is a TOML table"),
-        ("host = 127.0.0.1:1\n", 1, "no TOML"),
+        ("host = 127.0.0.1:1\n", 1, "invalid TOML"),
         ("log = \"loud\"\n", 1, "wanted error, warn"),
         ("# low\ntend-interval = \"10ms\"\n", 2, "tend_interval is 10ms; wanted at least 50ms"),
         ("\n\nshm-takeover-threshold = \"1s\"\n", 3, "wanted at least 4s"),

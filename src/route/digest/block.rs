@@ -1,16 +1,16 @@
-//! From a record to the blocks that are hashed for it.
+//! Converts a record to the blocks that are hashed for it.
 
 use core::hint::select_unpredictable;
 
 use super::compress::Words;
 use crate::route::key::Key;
 
-/// A message block in bytes.
+/// The size of a message block in bytes.
 const BLOCK: usize = 64;
-/// The longest message that has one block: a one bit and the length follow it.
+/// The longest message that fits in one block: a one bit and the length follow it.
 pub(super) const ONE_BLOCK: usize = BLOCK - 9;
 
-/// What is hashed for a record: its set's name, the type of its key, the key.
+/// The input of the hash for a record: the set's name, the type of the key, the key.
 #[derive(Clone, Copy)]
 pub(super) struct Message<'a> {
     set: &'a [u8],
@@ -24,7 +24,7 @@ enum Value<'a> {
     Bytes(&'a [u8]),
 }
 
-/// What follows a message: a one bit.
+/// The end of a message: a one bit.
 const END: u8 = 0x80;
 /// The first of the two words that hold a message's length in bits.
 const LENGTH: usize = 14;
@@ -61,18 +61,18 @@ impl<'a> Message<'a> {
         self.set.len() + 1 + value
     }
 
-    /// Where its value begins, in bytes.
+    /// The offset of the key's value in bytes.
     pub fn value_at(&self) -> usize {
         self.set.len() + 1
     }
 
-    /// How many blocks it has.
+    /// The number of blocks.
     #[inline(always)]
     pub fn blocks(&self) -> usize {
         self.len() / BLOCK + if self.len() % BLOCK > ONE_BLOCK { 2 } else { 1 }
     }
 
-    /// Puts its only block into words that are zero, each by its index.
+    /// Stores the only block into words that are zero, each by its index.
     #[inline(always)]
     pub fn put_one(&self, put: impl FnMut(usize, u32)) {
         let mut packer = Packer { at: 0, bits: 0, held: 0, put };
@@ -85,7 +85,7 @@ impl<'a> Message<'a> {
         debug_assert!(self.len() <= ONE_BLOCK);
         match self.value {
             Value::Number(value) => {
-                // Big-endian on the wire, and words are little-endian.
+                // Big-endian on the wire, but words are little-endian.
                 packer.push(value.swap_bytes(), 8);
                 packer.push(END.into(), 1);
             }
@@ -95,7 +95,7 @@ impl<'a> Message<'a> {
         (packer.put)(LENGTH, self.len() as u32 * 8);
     }
 
-    /// Puts one of its blocks; the last one has the length.
+    /// Stores one of the blocks; the last one includes the length.
     #[inline(never)]
     pub fn put(&self, number: usize, mut put: impl FnMut(usize, u32)) {
         let mut block = [0; BLOCK];
@@ -126,15 +126,15 @@ impl<'a> Message<'a> {
     }
 }
 
-/// What all keys of one type in one set begin with.
+/// The common start of the messages of all keys of one type in one set.
 pub(super) struct Prefix {
-    /// A block with nothing else.
+    /// A block with only the prefix.
     pub words: Words,
     packed: Packer<()>,
 }
 
 impl Prefix {
-    /// `None` if it leaves no room for a key in a block.
+    /// `None` if the prefix leaves no room for a key in a block.
     pub fn new(set: &str, kind: u8) -> Option<Prefix> {
         if set.len() + 1 >= ONE_BLOCK {
             return None;
@@ -148,8 +148,7 @@ impl Prefix {
         Some(Prefix { words, packed })
     }
 
-    /// Puts the rest of the only block of a message that begins with it into
-    /// words that hold it.
+    /// Stores the rest of a one-block message into words that already hold the prefix.
     #[inline(always)]
     pub fn put_rest(&self, message: &Message<'_>, put: impl FnMut(usize, u32)) {
         let Packer { at, bits, held, .. } = self.packed;
@@ -157,39 +156,39 @@ impl Prefix {
     }
 }
 
-/// Joins bytes to words, two at a time.
+/// Packs bytes into words, two words at a time.
 ///
-/// They are joined in registers: bytes that were just stored one by one could
-/// not be loaded as words without a wait.
+/// This happens in registers: a load of words right after single-byte stores to them would stall.
 #[derive(Clone, Copy)]
 struct Packer<F> {
-    /// The first of the two words that are being filled,
+    /// The index of the first of the two words that are being filled.
     at: usize,
-    /// their bits so far,
+    /// Their bits so far.
     bits: u64,
-    /// and how many there are: a multiple of 8, below 64.
+    /// The number of those bits: a multiple of 8, below 64.
     held: u32,
     put: F,
 }
 
 impl<F: FnMut(usize, u32)> Packer<F> {
-    /// Appends `count` bytes (1 to 8), the lowest first; the others are zero.
+    /// Appends `count` bytes (1 to 8), the lowest first; the other bytes are zero.
     #[inline(always)]
     fn push(&mut self, bytes: u64, count: u32) {
-        // Put even if it is not full: it is cheaper to do again than to ask.
+        // Stored even if the words are not full: storing them again later is cheaper than a
+        // branch.
         let bits = self.bits | bytes << self.held;
         self.put(bits);
         let held = self.held + 8 * count;
         let full = held >= 64;
         self.at += if full { 2 } else { 0 };
-        // By two shifts, for all 64 bits may be taken.
+        // Two shifts, because the shift count may be 64.
         let carried = bytes >> 8 >> (56 - self.held);
-        // Lengths are mixed: a branch would be foretold wrongly.
+        // Lengths are mixed, so a branch would be mispredicted.
         self.bits = select_unpredictable(full, carried, bits);
         self.held = held % 64;
     }
 
-    /// Puts what has not filled its words.
+    /// Stores the bits that have not filled their words.
     #[inline(always)]
     fn flush(&mut self) {
         self.put(self.bits);
@@ -201,7 +200,7 @@ impl<F: FnMut(usize, u32)> Packer<F> {
         (self.put)(self.at + 1, (bits >> 32) as u32);
     }
 
-    /// Appends bytes and one more.
+    /// Appends bytes, and one more byte.
     #[inline(always)]
     fn bytes_and(&mut self, bytes: &[u8], end: u8) {
         let (pieces, rest) = bytes.as_chunks();
@@ -213,13 +212,13 @@ impl<F: FnMut(usize, u32)> Packer<F> {
     }
 }
 
-/// The last bytes of `bytes`, the 0 to 7 of `rest`, as one number.
+/// The last 0 to 7 bytes of `bytes`, which are `rest`, as a number.
 #[inline(always)]
 fn tail(bytes: &[u8], rest: &[u8]) -> u64 {
-    // Where there are too few, the first and the last overlap in the middle.
+    // If there are few bytes, the first and the last ones overlap in the middle.
     let shift = |of: usize| 8 * (rest.len() - of) as u32;
     if let Some(last) = bytes.last_chunk() {
-        // By two shifts, for there may be none.
+        // Two shifts, because there may be no bytes.
         u64::from_le_bytes(*last) >> 8 >> (56 - shift(0))
     } else if let (Some(first), Some(last)) = (rest.first_chunk(), rest.last_chunk()) {
         u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << shift(4)

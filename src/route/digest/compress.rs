@@ -5,7 +5,7 @@
 //! names a vector: a plain loop around [`compress`] over lanes becomes vector
 //! code when it is compiled for a vector unit.
 
-/// The five words that blocks are chained by.
+/// The five words that chain the blocks.
 pub(super) type State = [u32; 5];
 /// A message block as little-endian words.
 pub(super) type Words = [u32; 16];
@@ -18,12 +18,12 @@ const ROUNDS: usize = 5;
 /// The permutation of words between two rounds.
 const RHO: [usize; 16] = [7, 4, 13, 1, 10, 6, 15, 3, 12, 0, 9, 5, 2, 14, 11, 8];
 
-/// Which word each step takes, by round: the left line begins with them in
-/// order, the right line at every ninth from the fifth on.
+/// The word that each step uses, by round: the left line starts with the words in order, the
+/// right line with every ninth word from the fifth on.
 const LEFT_WORDS: [[usize; 16]; ROUNDS] = orders(1, 0);
 const RIGHT_WORDS: [[usize; 16]; ROUNDS] = orders(9, 5);
 
-/// How far a step rotates, by round and word, the same in both lines.
+/// The rotation of a step, by round and word; the same in both lines.
 const ROTATIONS: [[u32; 16]; ROUNDS] = [
     [11, 14, 15, 12, 5, 8, 7, 9, 11, 13, 14, 15, 6, 7, 9, 8],
     [12, 13, 11, 15, 6, 9, 9, 7, 12, 15, 11, 13, 7, 8, 7, 7],
@@ -51,16 +51,15 @@ const fn orders(factor: usize, first: usize) -> [[usize; 16]; ROUNDS] {
     orders
 }
 
-/// The state after one more block, for one lane of several: short code, all of
-/// which a vector unit does at once.
+/// The state after one more block, for one of several lanes: short code that a vector unit
+/// executes for all lanes at once.
 #[inline(always)]
 pub(super) fn compress(state: State, words: &Words) -> State {
     lines::<false>(state, words)
 }
 
-/// The state after one more block, for one block alone: its time is that of the
-/// longest chain of instructions of which each waits for the one before, and
-/// that is kept short.
+/// The state after one more block, for a single block. Its time is determined by the longest
+/// dependency chain, which is kept short.
 #[inline(always)]
 pub(super) fn compress_alone(state: State, words: &Words) -> State {
     lines::<true>(state, words)
@@ -68,8 +67,8 @@ pub(super) fn compress_alone(state: State, words: &Words) -> State {
 
 #[inline(always)]
 fn lines<const ALONE: bool>(state: State, words: &Words) -> State {
-    // The two lines take their steps in turn: neither waits for the other, so
-    // that a processor works on both at once.
+    // The steps of the two lines are interleaved: they are independent of each other, so a
+    // processor executes both at once.
     let (mut left, mut right) = (state, state);
     (left, right) = round::<0, ALONE>(left, right, words);
     (left, right) = round::<1, ALONE>(left, right, words);
@@ -112,8 +111,8 @@ fn round<const ROUND: usize, const ALONE: bool>(
     (left, right)
 }
 
-/// One step. What it waits for is `mixed.1`, which has the newest word in it:
-/// alone, all else is added before that.
+/// One step. The dependency chain goes through `mixed.1`, which contains the newest word: with
+/// `ALONE`, everything else is added before it.
 #[inline(always)]
 fn step<const ALONE: bool>(
     [a, b, c, d, e]: State,
@@ -127,29 +126,29 @@ fn step<const ALONE: bool>(
     [e, sum.rotate_left(rotation).wrapping_add(e), b, c.rotate_left(10), d]
 }
 
-/// The boolean function of a round as the sum of two parts, of which only the
-/// second depends on `x`, the newest word.
+/// The boolean function of a round as the sum of two parts; only the second depends on `x`, the
+/// newest word.
 #[inline(always)]
 fn mix<const ROUND: usize, const ALONE: bool>(x: u32, y: u32, z: u32) -> (u32, u32) {
     match ROUND {
         0 => (0, x ^ y ^ z),
         1 => (0, (x & (y ^ z)) ^ z),
         2 => (0, (x | !y) ^ z),
-        // No bit is in both parts: one operation after `x` in place of three.
+        // The two parts have no common bits: one operation after `x` instead of three.
         3 if ALONE => (y & !z, x & z),
         3 => (0, (z & (x ^ y)) ^ y),
         _ => (0, x ^ (y | !z)),
     }
 }
 
-/// The same value, which the compiler takes for a new one: sums are not put in
-/// another order across it, nor are steps, of which the two lines take turns.
+/// Returns its argument, but the compiler must treat it as a new value. It therefore does not
+/// reorder sums or the interleaved steps of the two lines across this call.
 #[inline(always)]
 fn by_itself(value: u32) -> u32 {
     #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
     {
         let mut value = value;
-        // SAFETY: there is no instruction in it.
+        // SAFETY: the assembly contains no instruction.
         unsafe {
             #[cfg(target_arch = "x86_64")]
             core::arch::asm!("/* {0:e} */", inout(reg) value, options(nomem, nostack, preserves_flags));

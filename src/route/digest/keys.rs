@@ -1,4 +1,4 @@
-//! Many keys, in the forms that callers have them in.
+//! Many keys, in the forms in which callers have them.
 
 use super::block::{self, Message, Prefix};
 use super::lanes::Lanes;
@@ -6,15 +6,14 @@ use super::{Digest, many};
 use crate::route::key::Key;
 use crate::route::target::Record;
 
-/// Many records, each by its digest: a slice of [`Record`]s, the keys of one
-/// set ([`InSet`]), or a slice of [`Digest`]s computed before.
+/// Many records, each identified by its digest: a slice of [`Record`]s, the keys of one set
+/// ([`InSet`]), or a slice of precomputed [`Digest`]s.
 #[allow(clippy::len_without_is_empty, reason = "only the number is asked for")]
 pub trait Keys {
-    /// How many there are.
+    /// The number of records.
     fn len(&self) -> usize;
 
-    /// Writes the digest of each to its place, in order.
-    /// [`Digest::many`] calls it with as many places as there are keys.
+    /// Writes the digests in order. [`Digest::many`] calls it with a slice of the right length.
     fn digest(&self, lanes: Lanes, digests: &mut [Digest]);
 }
 
@@ -39,7 +38,7 @@ impl<'a, K> InSet<'a, K> {
     }
 }
 
-/// What can be a key where many are given at once.
+/// A type that can be a key when many keys are given at once.
 pub trait AsKey {
     /// The key.
     fn as_key(&self) -> Key<'_>;
@@ -94,8 +93,8 @@ impl<K: AsKey> Keys for InSet<'_, K> {
     fn digest(&self, lanes: Lanes, digests: &mut [Digest]) {
         let keys = || self.keys.iter().map(AsKey::as_key);
         let Some(first) = keys().next() else { return };
-        // Keys of one type have a longer part in common. The compiler knows the
-        // answer unless they are of the type `Key`.
+        // Keys of one type share a longer prefix. The compiler knows the answer unless the type
+        // is `Key`.
         let alike = keys().all(|key| block::kind(key) == block::kind(first));
         let zero = match first {
             Key::Integer(_) => Some(Key::Integer(0)),

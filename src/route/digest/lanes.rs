@@ -1,7 +1,7 @@
 //! Several messages at once: the lanes of a vector unit, chosen at run time.
 //!
-//! The only `unsafe` here calls functions that are compiled for a unit which the
-//! processor may lack; a [`Lanes`] of that unit exists only where it has it.
+//! The only `unsafe` here calls functions compiled for a unit that the processor may lack; a
+//! [`Lanes`] of that unit exists only if the processor has it.
 
 use core::fmt;
 
@@ -11,7 +11,7 @@ use super::compress::{self, compress};
 pub(super) type States<const W: usize> = [[u32; W]; 5];
 /// A block of each of `W` messages, word by word.
 pub(super) type Blocks<const W: usize> = [[u32; W]; 16];
-/// Takes `W` messages one block further.
+/// Compresses one block of each of `W` messages.
 pub(super) type Compress<const W: usize> = fn(&mut States<W>, &Blocks<W>);
 
 /// [`compress::INITIAL`] in every lane.
@@ -20,7 +20,7 @@ pub(super) const fn initial<const W: usize>() -> States<W> {
     [[a; W], [b; W], [c; W], [d; W], [e; W]]
 }
 
-/// How many digests are computed at once, and by which unit of the processor.
+/// The number of digests that are computed at once, and the unit of the processor that does so.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Lanes(Unit);
 
@@ -43,17 +43,16 @@ pub(super) enum Width {
 }
 
 impl Lanes {
-    /// Four lanes, of the vectors that every processor of the architecture has
-    /// (SSE2, NEON), else of none.
+    /// Four lanes, in the vector unit that every processor of the architecture has (SSE2, NEON),
+    /// or without one.
     pub const PORTABLE: Lanes = Lanes(Unit::Portable);
 
-    /// The fastest ones of this machine.
+    /// The fastest lanes of this machine.
     pub fn best() -> Lanes {
         Lanes::available().last().expect("portable lanes are everywhere")
     }
 
-    /// All that this machine has, the fastest last: portable (4 lanes), AVX2
-    /// (8), AVX-512 (16).
+    /// All lanes of this machine, the fastest last: portable (4 lanes), AVX2 (8), AVX-512 (16).
     pub fn available() -> impl Iterator<Item = Lanes> {
         let portable = [(Unit::Portable, true)];
         #[cfg(target_arch = "x86_64")]
@@ -64,7 +63,7 @@ impl Lanes {
         all.filter_map(|(unit, there)| there.then_some(Lanes(unit)))
     }
 
-    /// How many digests are computed at once.
+    /// The number of digests that are computed at once.
     pub const fn width(self) -> usize {
         match self.0 {
             Unit::Portable => 4,
@@ -79,11 +78,11 @@ impl Lanes {
         match self.0 {
             Unit::Portable => Width::Four(each),
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: such lanes come only from `available`, which found AVX2.
+            // SAFETY: such lanes come only from `available`, which detected AVX2.
             Unit::Avx2 => Width::Eight(|states, blocks| unsafe { avx2(states, blocks) }),
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: such lanes come only from `available`, which found all
-            // four parts of AVX-512 that the function is compiled for.
+            // SAFETY: such lanes come only from `available`, which detected all four parts of
+            // AVX-512 that the function is compiled for.
             Unit::Avx512 => Width::Sixteen(|states, blocks| unsafe { avx512(states, blocks) }),
         }
     }
@@ -132,7 +131,7 @@ fn avx512(states: &mut States<16>, blocks: &Blocks<16>) {
     each(states, blocks);
 }
 
-/// One lane after the other, as it is written; all at once, as it is compiled.
+/// The source handles one lane after the other; the compiled code handles all at once.
 #[inline(always)]
 fn each<const W: usize>(states: &mut States<W>, blocks: &Blocks<W>) {
     for lane in 0..W {

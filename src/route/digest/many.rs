@@ -1,12 +1,11 @@
-//! Keys into lanes, digests out of them.
+//! Distributes keys to lanes and collects the digests.
 
 use super::Digest;
 use super::block::{Message, Prefix};
 use super::compress::Words;
 use super::lanes::{Blocks, Compress, Lanes, States, Width, initial};
 
-/// The digests of records of any kind, in their order. If there is a prefix,
-/// all begin with it.
+/// The digests of any records, in their order. If there is a prefix, all messages start with it.
 pub(super) fn messages<'a>(
     lanes: Lanes,
     prefix: Option<&Prefix>,
@@ -42,8 +41,8 @@ fn messages_in<'a, const W: usize>(
     }
 }
 
-/// The digests of all that have one block; how many these are. `put` puts the
-/// rest of it into words that hold what is `common` to all.
+/// The digests of all one-block messages at the start; returns how many there are. `put` stores
+/// the rest of a message into words that hold the `common` part.
 #[inline(always)]
 fn short_in<'a, const W: usize>(
     compress: Compress<W>,
@@ -82,17 +81,17 @@ fn short_in<'a, const W: usize>(
     done + lane
 }
 
-/// A message on its way through a lane.
+/// A message that a lane is processing.
 struct Job<'a> {
     place: usize,
     message: Message<'a>,
-    /// The block to take next, of how many.
+    /// The next block, and the number of blocks.
     next: usize,
     blocks: usize,
 }
 
-/// The digests of messages of any length. A lane takes the next one as soon as
-/// its last one is done, so that the longest hold nobody up.
+/// The digests of messages of any length. A lane starts the next message as soon as it has
+/// finished one, so that long messages do not delay the others.
 #[inline(never)]
 fn long_in<'a, const W: usize>(
     compress: Compress<W>,
@@ -129,8 +128,8 @@ fn long_in<'a, const W: usize>(
     }
 }
 
-/// The digests of numbers, given by their bits. `begin` is the message of the
-/// number 0, of one block; only the words that hold the number differ from it.
+/// The digests of numbers, given as bits. `begin` is the one-block message of the number 0; only
+/// the words that hold the number differ from it.
 pub(super) fn numbers(
     lanes: Lanes,
     begin: &Message<'_>,
@@ -159,7 +158,7 @@ fn numbers_in<const W: usize>(
     for digests in digests.chunks_mut(W) {
         let [one, two, three] = &mut blocks[first..first + 3] else { unreachable!("three") };
         for ((one, two), three) in one.iter_mut().zip(two).zip(three) {
-            // Big-endian on the wire, and words are little-endian.
+            // Big-endian on the wire, but words are little-endian.
             let value = numbers.next().unwrap_or(0).swap_bytes();
             let low = value << shift;
             *one = words[first] | low as u32;

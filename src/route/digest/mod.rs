@@ -1,4 +1,4 @@
-//! The digest of a key, which decides its partition.
+//! The digest of a key, which determines its partition.
 
 use core::fmt;
 use core::str::FromStr;
@@ -17,22 +17,22 @@ mod many;
 pub use keys::{AsKey, InSet, Keys};
 pub use lanes::Lanes;
 
-/// The RIPEMD-160 digest that the servers know a record by.
+/// The RIPEMD-160 digest by which servers identify a record.
 ///
-/// It covers the set's name and the typed key; the namespace is not in it.
+/// It covers the set's name and the typed key, but not the namespace.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Pod, Zeroable)]
 #[repr(transparent)]
 pub struct Digest([u8; Digest::LEN]);
 
 impl Digest {
-    /// Its length in bytes.
+    /// The length of a digest in bytes.
     pub const LEN: usize = 20;
 
-    /// Twenty zeros, to fill places with before there is a digest.
+    /// Twenty zero bytes, for initialising memory.
     pub const ZERO: Digest = Digest([0; Digest::LEN]);
 
-    /// The digest of `key` in `set`. Records outside any set have the empty
-    /// one. Allocates nothing.
+    /// The digest of `key` in `set`. Use the empty set name for records without a set. Does not
+    /// allocate.
     ///
     /// ```
     /// use tendmap::route::Digest;
@@ -58,8 +58,8 @@ impl Digest {
         Digest::of_state(state)
     }
 
-    /// The digests of many keys, in their order, several at once. Equal to
-    /// [`Digest::of`] of each. Allocates nothing.
+    /// The digests of many keys, in their order, several at once. The result equals
+    /// [`Digest::of`] for each key. Does not allocate.
     ///
     /// ```
     /// use tendmap::route::{Digest, InSet};
@@ -71,7 +71,7 @@ impl Digest {
     /// ```
     ///
     /// # Panics
-    /// If `digests` has not the length of `keys`.
+    /// If the lengths of `digests` and `keys` differ.
     pub fn many(keys: &(impl Keys + ?Sized), digests: &mut [Digest]) {
         Digest::many_in(Lanes::best(), keys, digests);
     }
@@ -109,10 +109,10 @@ impl Digest {
         &self.0
     }
 
-    /// The digest that 40 hexadecimal digits stand for, of either case.
+    /// Parses 40 hexadecimal digits, in upper or lower case.
     ///
     /// # Errors
-    /// [`DigestError`] for anything else.
+    /// [`DigestError`] for any other text.
     pub fn from_hex(text: &str) -> Result<Digest, DigestError> {
         if text.len() != 2 * Digest::LEN {
             return Err(DigestError::Length { found: text.len() });
@@ -127,15 +127,15 @@ impl Digest {
         Ok(Digest(bytes))
     }
 
-    /// Its 40 hexadecimal digits, in lower case; as
+    /// The digest as 40 hexadecimal digits in lower case, like
     /// [`to_string`](ToString::to_string).
     #[must_use]
     pub fn to_hex(self) -> String {
         self.to_string()
     }
 
-    /// The partition that the record lies in, of `partitions`: a power of two
-    /// up to 65,536 (4096 in Aerospike).
+    /// The record's partition among `partitions`, which is a power of two up to 65,536 (4096 in
+    /// Aerospike).
     #[inline]
     #[must_use]
     pub const fn partition(self, partitions: usize) -> usize {
@@ -169,20 +169,20 @@ impl FromStr for Digest {
     }
 }
 
-/// A text that is not a digest.
+/// Why a text is not a digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DigestError {
-    /// Too long or too short.
+    /// The text is too long or too short.
     #[error("digest of {found} characters; wanted 40 hexadecimal digits")]
     Length {
-        /// Its length in bytes.
+        /// The length of the text in bytes.
         found: usize,
     },
-    /// A character that is no hexadecimal digit.
+    /// A character is not a hexadecimal digit.
     #[error("digest with an invalid character at byte {at}; wanted 40 hexadecimal digits")]
     Digit {
-        /// Where it stands, counted in bytes from 0.
+        /// The position of the character, in bytes from 0.
         at: usize,
     },
 }

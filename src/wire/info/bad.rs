@@ -70,6 +70,6 @@ mod tests {
         assert_eq!((bad.count(), bad.kept().len(), bad.is_empty()), (100, MAX_KEPT, false));
         let shown = bad.kept()[0].to_string();
         assert!(shown.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{shown:?}");
-        assert!(shown.starts_with("an entry of peers is left out: it is not text: "), "{shown}");
+        assert!(shown.starts_with("skipped an entry of peers: it is not text: "), "{shown}");
     }
 }
