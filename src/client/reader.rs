@@ -51,7 +51,7 @@ impl Reader {
     }
 
     internal! {
-        /// The segment that is read now; its successor, if that one is retired.
+        /// The segment that is currently read, or its successor if that one is retired.
         fn segment(&self) -> Arc<Segment> {
             let segment = self.current.get();
             self.current.successor(&segment).unwrap_or(segment)

@@ -179,11 +179,10 @@ pub enum StatusError {
 
 impl Status {
     internal! {
-        /// How the segment stands now.
+        /// The current state of the segment.
         ///
         /// # Errors
-        /// [`StatusError`] if its lock file can't be looked at or its map is
-        /// damaged.
+        /// [`StatusError`] if its lock file can't be read or its map is damaged.
         fn of(segment: &Arc<Segment>) -> Result<Status, StatusError> {
             let last = match snapshot(segment.mapping()) {
                 Ok(last) => Some(last),
@@ -191,10 +190,10 @@ impl Status {
                 Err(error) => return Err(error.into()),
             };
             let mut alive = matches!(Candidate::look(segment)?, Entry::Held);
-            // Who has just taken over is about to write its words, and is waited for
-            // a little.
+            // An owner that has just taken over is about to write its words: wait a little for
+            // them.
             for _ in 0..PATIENCE {
-                // In what was looked at once nothing comes.
+                // A private copy never changes.
                 if !alive || announced(segment) || segment.is_looked_at() {
                     break;
                 }

@@ -40,7 +40,7 @@ impl NodeHealth {
     }
 
     internal! {
-        /// The payloads of the record of a node; words beyond them mean nothing.
+        /// The payloads of a node's record; words beyond them are unused.
         fn payloads(&self, id: NodeId) -> Vec<u64> {
             let text = self.last_error.clone().unwrap_or_default();
             Note { number: self.failures, at_ms: self.last_error_ms, text }.payloads(id.as_str())
@@ -48,8 +48,8 @@ impl NodeHealth {
     }
 
     internal! {
-        /// What a node's record says; `None` if it is torn, damaged, another
-        /// node's, or not of the present owner.
+        /// Reads a node's record; `None` if it is torn, damaged, another node's, or not of the
+        /// current owner.
         fn read(record: &[AtomicU64], head: Head, id: NodeId) -> Option<NodeHealth> {
             let record = record.get(..record.len().min(frame::HEALTH_WORDS))?;
             let note = Note::read(record, id.as_str(), |tag| tag == head.term())?;

@@ -170,9 +170,9 @@ struct Newer;
 
 /// Stores `wanted`, a word of `term`, unless the word has a newer term.
 fn write(word: &AtomicU64, term: Term, wanted: Word) -> Result<(), Newer> {
-    // Relaxed throughout: the fence before the frame and the head exchange
-    // after it give the order; the word itself only needs to be exchanged from
-    // the very value whose tag was looked at.
+    // Relaxed throughout: the fence before the frame and the head exchange after it give the
+    // order. The word itself only needs to be exchanged from exactly the value whose tag was
+    // checked.
     match attempt(word, word.load(Ordering::Relaxed), term, wanted) {
         ControlFlow::Break(outcome) => outcome,
         ControlFlow::Continue(now) => contended(word, now, term, wanted),
@@ -192,7 +192,7 @@ fn attempt(
     if !TAG.check(old.tag() <= term.get()) {
         return ControlFlow::Break(Err(Newer));
     }
-    // The payload under an older tag is not enough: its writer may yet wake.
+    // An equal payload under an older tag is not enough: its writer may still wake up.
     if old.payload() == wanted.payload() && OWN.check(old.tag() == term.get()) {
         return ControlFlow::Break(Ok(()));
     }

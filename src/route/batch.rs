@@ -61,7 +61,7 @@ impl Batch {
     }
 
     internal! {
-        /// An empty one whose digests are computed in those lanes.
+        /// An empty batch that computes digests in those lanes.
         fn with_lanes(lanes: Lanes) -> Batch {
             Batch {
                 lanes,

@@ -77,10 +77,10 @@ impl Digest {
     }
 
     internal! {
-        /// As [`many`](Self::many), in those lanes.
+        /// Like [`many`](Self::many), in those lanes.
         ///
         /// # Panics
-        /// If `digests` has not the length of `keys`.
+        /// If the lengths of `digests` and `keys` differ.
         fn many_in(lanes: Lanes, keys: &(impl Keys + ?Sized), digests: &mut [Digest]) {
             let (keys_len, len) = (keys.len(), digests.len());
             assert_eq!(len, keys_len, "{len} places for the digests of {keys_len} keys");
