@@ -215,9 +215,9 @@ impl<S> Router<S> {
         Err(SnapshotError::ReadRaced.into())
     }
 
-    /// Runs `look` with one head check around all of its lookups. Its result is
-    /// handed out only if no publication completed meanwhile; else it runs
-    /// again, so that it must not do anything that can't be done twice.
+    /// Runs `look` with one head check around all of its lookups. The result is returned only if
+    /// no publication completed during the run; otherwise `look` runs again, so it must tolerate
+    /// being repeated.
     ///
     /// ```no_run
     /// # use tendmap::route::{NamespaceHandle, Partition, RouteError, Router};
@@ -235,7 +235,7 @@ impl<S> Router<S> {
     /// ```
     ///
     /// # Errors
-    /// [`RouteError`] of the map itself, and what `look` answers.
+    /// A [`RouteError`] of the map itself, or the error that `look` returns.
     #[inline]
     pub fn pin<T>(
         &mut self,
@@ -244,8 +244,8 @@ impl<S> Router<S> {
         self.pin_with_starts(|pinned, _| look(pinned))
     }
 
-    /// The same; `look` is also given the starts as they are at each of its runs:
-    /// a forked child draws its own as soon as it finds out.
+    /// Like [`pin`](Self::pin); `look` also receives the starts as they are at each of its runs:
+    /// a forked child draws its own as soon as it detects the fork.
     #[inline]
     fn pin_with_starts<T>(
         &mut self,
@@ -262,9 +262,8 @@ impl<S> Router<S> {
         Err(SnapshotError::ReadRaced.into())
     }
 
-    /// The nodes of many keys under a policy: the same as
-    /// [`route`](Self::route) of one after the other, but digests are computed
-    /// several at once, and all lookups are of one publication.
+    /// The nodes of many keys under a policy: the same as [`route`](Self::route) for each key,
+    /// but several digests are computed at once, and all lookups are of one publication.
     ///
     /// ```no_run
     /// use tendmap::route::{Batch, InSet, NamespaceHandle, Policy, RouteError, Router};
@@ -284,15 +283,14 @@ impl<S> Router<S> {
     /// }
     /// ```
     ///
-    /// A key whose partition has no node is no error of the whole: see
-    /// [`Batch::get`] and [`Batch::unrouted`].
+    /// A key whose partition has no node does not make the call fail: see [`Batch::get`] and
+    /// [`Batch::unrouted`].
     ///
     /// # Errors
-    /// [`RouteError`] where no key could be routed whatever its partition;
-    /// the batch is empty then.
+    /// [`RouteError`] if no key could be routed, whatever its partition; the batch is then empty.
     ///
     /// # Panics
-    /// From 2^32 keys on.
+    /// If there are 2^32 keys or more.
     pub fn route_batch(
         &mut self,
         namespace: NamespaceHandle,
@@ -311,7 +309,7 @@ impl<S> Router<S> {
         result
     }
 
-    /// Chooses for each key of a batch under one head check.
+    /// Chooses a replica for each key of a batch under one head check.
     fn choose(
         &mut self,
         namespace: NamespaceHandle,
@@ -340,12 +338,12 @@ impl<S> Router<S> {
         self.view.nodes().known(slot).map(|known| known.incarnation)
     }
 
-    /// What is kept for the node in a slot.
+    /// The local state of the node in a slot.
     pub fn state(&mut self, slot: Slot) -> Option<&mut S> {
         self.view.state(slot)
     }
 
-    /// What is kept for each node, by slot, as of the last lookup.
+    /// The local state of each node, by slot, as of the last lookup.
     pub fn states(&self) -> impl Iterator<Item = (Slot, &S)> {
         self.view.nodes().states()
     }
@@ -356,11 +354,11 @@ impl<S> Router<S> {
         self.view.partitions()
     }
 
-    /// Whether a namespace is a strong-consistency one, which decides how its
-    /// reads are routed: see [`Policy::for_read`]. One that is gone is none.
+    /// Whether a namespace uses strong consistency, which determines how its reads are routed:
+    /// see [`Policy::for_read`]. `false` for a namespace that no longer exists.
     ///
     /// # Errors
-    /// [`RouteError::ForeignHandle`], and those of the map itself.
+    /// [`RouteError::ForeignHandle`], and errors of the map itself.
     pub fn strong_consistency(&mut self, namespace: NamespaceHandle) -> Result<bool, RouteError> {
         self.settle()?;
         self.view.strong_consistency(namespace)

@@ -1,11 +1,11 @@
-//! What can be routed: a partition, a digest, or a record by set and key.
+//! What can be routed: a partition, a digest, or a record given by set and key.
 
 use super::digest::Digest;
 use super::key::Key;
 
-/// Something that lies in one partition.
+/// Something that belongs to one partition.
 pub trait Target {
-    /// Its partition, of `partitions` (a power of two).
+    /// The partition, of `partitions` (a power of two).
     fn partition(&self, partitions: usize) -> usize;
 }
 
@@ -28,11 +28,11 @@ impl Target for Digest {
     }
 }
 
-/// A record by its set and key.
+/// A record, given by set and key.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[allow(clippy::exhaustive_structs, reason = "a set and a key, and nothing else")]
 pub struct Record<'a> {
-    /// The set's name; empty = none.
+    /// The set's name; empty = no set.
     pub set: &'a str,
     /// The key.
     pub key: Key<'a>,

@@ -1,5 +1,4 @@
-//! The view: all that a router knows of one publication, and how it is brought
-//! up to date.
+//! The view: everything that a router knows of one publication, and how it is brought up to date.
 
 use std::sync::Arc;
 
@@ -15,38 +14,38 @@ use crate::protocol::{Admit, Cached, Check, Stamp, Word, validate};
 use crate::segment::{Current, Segment};
 use crate::sync::Ordering;
 
-/// What is true of one publication: the one that `cached` has the stamp of.
+/// Everything that is true of one publication: the one whose stamp `cached` has.
 ///
-/// Lookups borrow it. Only [`refresh`](Self::refresh) brings it to another
-/// publication; [`forget`](Self::forget) makes the next lookup do so.
+/// Lookups borrow it. Only [`refresh`](Self::refresh) moves it to another publication;
+/// [`forget`](Self::forget) makes the next lookup do so.
 pub(super) struct View<S> {
     segment: Arc<Segment>,
     /// The head of `segment`.
     head: HeadRef,
-    /// The stamp and the table generation for which all that follows is good.
+    /// The stamp and the table generation for which the fields below are valid.
     cached: Cached<ForkCell>,
     nodes: LocalNodes<S>,
     partitions: usize,
     /// The namespaces of the publication.
     namespaces: Vec<NamespaceName>,
-    /// The namespaces that were asked for, and what lookups need of each.
+    /// The namespaces that were resolved, and what lookups need of each.
     resolved: Vec<Resolved>,
     caches: NamespaceCaches,
-    /// The process that it belongs to.
+    /// The process that the view belongs to.
     lineage: Lineage,
 }
 
-/// A namespace that was asked for.
+/// A namespace that was resolved.
 struct Resolved {
     name: NamespaceName,
     there: bool,
     strong_consistency: bool,
 }
 
-/// What a lookup found.
+/// The result of a lookup.
 #[derive(Clone, Copy)]
 pub(super) struct Found {
-    /// The slot; there is a state.
+    /// The slot, which has a state.
     pub index: usize,
     pub replica: usize,
     pub partition: usize,
@@ -55,9 +54,8 @@ pub(super) struct Found {
 
 /// Lookups.
 impl<S> View<S> {
-    /// The short way to the node of a partition, for a namespace in one of the
-    /// near caches: the routing word is loaded before the head is looked at.
-    /// `None` = take the long way, whatever the reason.
+    /// The fast path to the node of a partition, for a namespace in one of the near caches: the
+    /// routing word is loaded before the head. `None` = take the slow path, whatever the reason.
     #[inline(always)]
     pub fn find(
         &self,
@@ -68,7 +66,7 @@ impl<S> View<S> {
         self.find_in(self.caches.near(namespace), namespace, target, attempt)
     }
 
-    /// The same for a namespace in one of the far caches.
+    /// Like [`find`](Self::find), for a namespace in one of the far caches.
     pub fn find_far(
         &self,
         namespace: NamespaceHandle,
@@ -95,7 +93,7 @@ impl<S> View<S> {
         Some(Found { index, replica, partition, sequence: stamp.sequence() })
     }
 
-    /// The route to what a lookup found.
+    /// The route to the result of a lookup.
     #[inline(always)]
     pub fn route_to(&mut self, found: Found) -> Route<'_, S> {
         let Found { index, replica, partition, sequence } = found;
@@ -142,7 +140,7 @@ impl<S> View<S> {
         &self.namespaces
     }
 
-    /// What is kept for the node in a slot.
+    /// The local state of the node in a slot.
     pub fn state(&mut self, slot: Slot) -> Option<&mut S> {
         self.nodes.split_mut(slot.index()).map(|(state, _)| state)
     }
@@ -152,7 +150,7 @@ impl<S> View<S> {
         Ok(self.resolved[index].strong_consistency)
     }
 
-    /// Why a namespace of that name can't be routed in.
+    /// Why a namespace of that name can't be used for routing.
     pub fn unknown(&self, name: &str) -> RouteError {
         if self.nodes.is_empty() {
             return RouteError::ClusterEmpty;
@@ -180,9 +178,9 @@ impl<S> View<S> {
     }
 }
 
-/// Keeping it up to date.
+/// Updates.
 impl<S> View<S> {
-    /// A view of nothing yet, for the router of that number.
+    /// An empty view, for the router of that number.
     pub fn new(segment: Arc<Segment>, router: u64) -> View<S> {
         View {
             head: HeadRef::new(segment.mapping()),
@@ -197,26 +195,25 @@ impl<S> View<S> {
         }
     }
 
-    /// Adds a namespace that was not asked for before.
+    /// Adds a namespace that was not resolved before.
     pub fn add(&mut self, name: NamespaceName) -> NamespaceHandle {
         self.resolved.push(Resolved { name, there: false, strong_consistency: false });
         self.forget();
         self.caches.add(self.partitions)
     }
 
-    /// Invalidates all of it: the next lookup reads tables and namespaces again.
+    /// Invalidates the view: the next lookup reads tables and namespaces again.
     pub fn forget(&mut self) {
         self.cached.forget();
     }
 
-    /// Whether it was made by the parent of this process.
+    /// Whether the view was created by the parent of this process.
     pub fn is_inherited(&self) -> bool {
         self.lineage != Lineage::current()
     }
 
-    /// Brings a stale view to the publication of this stamp: the stamp is another
-    /// one than before, the segment is retired, or this is a forked child.
-    /// `None` = begin again.
+    /// Brings a stale view to the publication of this stamp: the stamp has changed, the segment
+    /// is retired, or this is a forked child. `None` = start again.
     pub fn refresh(
         &mut self,
         mut stamp: Stamp,
@@ -246,8 +243,8 @@ impl<S> View<S> {
             Admit::Raced => return Ok(None),
             Admit::Same => {}
             Admit::Reread => {
-                // Nothing is kept until all of it is taken over: the user's code
-                // is called, and may panic.
+                // Nothing is kept until all of it has been taken over: this calls the user's
+                // code, which may panic.
                 let tables = tables(mapping)?;
                 self.nodes.update(&tables.nodes, make);
                 self.resolve(&tables.namespaces, racks);
@@ -262,11 +259,11 @@ impl<S> View<S> {
         Ok(Some(stamp))
     }
 
-    /// The successor of the retired segment, if it is to be read.
+    /// The successor of the retired segment, if it should be read.
     fn successor(&self, stamp: Stamp, current: &Current) -> Option<Arc<Segment>> {
-        // An empty one comes after a removal by force, or after a maker that
-        // died half-way: until the cluster is tended again this map is the best
-        // there is. A segment that is barred may be of another cluster.
+        // An empty successor appears after a removal by force, or if its creator died half-way:
+        // until the cluster is tended again, the current map is the best one. A barred segment
+        // may be of another cluster.
         let better = |successor: &Arc<Segment>| {
             let has_map = stamp.sequence() == 0 || successor.head().sequence() > 0;
             has_map && !current.is_barred()
@@ -275,10 +272,10 @@ impl<S> View<S> {
     }
 
     fn move_to(&mut self, segment: Arc<Segment>) {
-        // Another segment may be at the very stamp that was seen in this one:
-        // all is to be read again.
+        // Another segment may have the very stamp that was seen in this one: everything must be
+        // read again.
         self.forget();
-        // Nothing keeps the old one mapped after it was let go.
+        // Nothing may keep the old segment mapped after it was released.
         self.caches.clear();
         self.head = HeadRef::new(segment.mapping());
         self.partitions = segment.geometry().capacity().partitions;

@@ -1,8 +1,8 @@
-//! The kinds of shared memory that segments live in, and what each must do.
+//! The kinds of shared memory for segments, and what each must implement.
 //!
-//! A backend finds, makes, lists and removes. What a segment holds, who owns it
-//! and who succeeds whom is the same over all of them, and is told by the words
-//! in the segment and by the lock file beside it.
+//! A backend finds, creates, lists and removes segments. The content of a segment, its ownership
+//! and its succession are the same for all backends, and are determined by the words in the
+//! segment and by its lock file.
 
 use core::fmt;
 use core::str::FromStr;
@@ -24,20 +24,20 @@ use crate::descriptor;
 use crate::layout::{Geometry, Identity, Mapping, WriteMapping};
 use crate::protocol::Head;
 
-/// The kind of shared memory that a key's segments live in.
+/// The kind of shared memory of a key's segments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(clippy::exhaustive_enums, reason = "a program may do something else for each")]
 pub enum Backend {
-    /// Files of a directory, `/dev/shm` by default.
+    /// Files in a directory, `/dev/shm` by default.
     #[default]
     File,
-    /// System V shared memory, as `ipcs -m` lists and `ipcrm -M` removes it;
-    /// its lock files lie in the directory all the same.
+    /// System V shared memory, as `ipcs -m` lists and `ipcrm -M` removes it; its lock files are
+    /// in the directory, too.
     SystemV,
 }
 
 impl Backend {
-    /// Both.
+    /// All backends.
     pub const ALL: [Backend; 2] = [Backend::File, Backend::SystemV];
 
     /// As the setting has it: `file` or `sysv`.
@@ -63,12 +63,12 @@ impl fmt::Display for Backend {
     }
 }
 
-/// A backend that there is not.
+/// An unknown backend name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("shm_backend {found:?}; wanted file or sysv")]
 #[non_exhaustive]
 pub struct BackendError {
-    /// What was given.
+    /// The name that was given.
     pub found: String,
 }
 
@@ -80,24 +80,23 @@ impl FromStr for Backend {
     }
 }
 
-/// How much of a segment is looked at.
+/// The part of a segment that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// The head and the owner's words: who owns it. Of a copy no more counts, and
-    /// its geometry is not that of the segment.
+    /// The head and the owner's words, which identify the owner. The rest of such a copy is not
+    /// valid, and its geometry is not the segment's.
     Words,
-    /// All that was published last, and what the owner has noted.
+    /// The whole last publication, and the owner's notes.
     Whole,
 }
 
-/// What a backend does with a key.
+/// The operations of a backend on a key.
 pub(super) trait Store: Sync {
-    /// Attaches to one generation of a key, sharing this process's attachment
-    /// if there is one.
+    /// Attaches to one generation of a key, sharing this process's attachment if there is one.
     fn attach(&self, place: &Place, generation: u64) -> Result<Arc<Segment>, SegmentError>;
 
-    /// As [`attach`](Self::attach), for those that only look. Nothing is made, and
-    /// what somebody else can cut short is not mapped: a private copy of it is read.
+    /// Like [`attach`](Self::attach), for callers that only look. Nothing is created, and an
+    /// object that another user can truncate is not mapped: a private copy of it is read.
     fn look(
         &self,
         place: &Place,
@@ -105,14 +104,14 @@ pub(super) trait Store: Sync {
         part: Part,
     ) -> Result<Arc<Segment>, SegmentError>;
 
-    /// The generations of a key in this layout that have a name, in any order.
+    /// The linked generations of a key in this layout, in any order.
     fn generations(&self, place: &Place) -> Result<Vec<u64>, SegmentError>;
 
     /// Why there is no segment of a key to attach to.
     fn not_found_error(&self, place: &Place) -> SegmentError;
 
-    /// What a stranger has put where a segment of the key could be, if that stops
-    /// nobody.
+    /// What another user has put where a segment of the key could be, if it does not block the
+    /// key.
     fn stepped_over(&self, _: &Place) -> Option<SegmentError> {
         None
     }
@@ -120,13 +119,13 @@ pub(super) trait Store: Sync {
     /// Every segment that belongs to a directory.
     fn list(&self, directory: &Path) -> Result<Vec<Listed>, SegmentError>;
 
-    /// Removes what was listed and can't be attached.
+    /// Removes a listed segment that can't be attached.
     fn discard(&self, found: &Listed) -> Result<(), SegmentError>;
 
-    /// Why it can't be told who is attached to what was listed.
+    /// Why the processes attached to a listed segment can't be counted.
     fn unknown_attachments_error(&self, found: &Listed) -> SegmentError;
 
-    /// A new segment that nobody sees before it is linked.
+    /// A new segment that no process can see before it is linked.
     fn unlinked(
         &self,
         place: &Place,
@@ -134,90 +133,90 @@ pub(super) trait Store: Sync {
         geometry: &Geometry,
     ) -> Result<Box<dyn Unlinked>, SegmentError>;
 
-    /// A number for where the lock files are, which goes into the header; 0
-    /// where the segment's own name tells it.
+    /// A number for the directory of the lock files, which goes into the header; 0 if it follows
+    /// from the segment's own name.
     fn lock_directory(&self, directory: &Path) -> Result<u64, SegmentError>;
 
     /// The lock file of a segment.
     fn lock_path(&self, directory: &Path, key: u32, segment_id: u64) -> PathBuf;
 
-    /// The key and the segment id in the name of such a lock file.
+    /// The key and the segment id in a lock file's name.
     fn parse_lock(&self, name: &str) -> Option<(u32, u64)>;
 
-    /// The same of the name of a file of marks.
+    /// The key and the segment id in the name of a file of marks.
     fn parse_marks(&self, name: &str) -> Option<(u32, u64)> {
         self.parse_lock(&format!("{}.lock", name.strip_suffix(".marks")?))
     }
 
-    /// The ids of a key's segments that have a name.
+    /// The ids of a key's linked segments.
     fn living(&self, place: &Place) -> Result<BTreeSet<u64>, SegmentError>;
 
-    /// Removes what else a dead creator may have left; the files removed.
+    /// Removes other remains of a dead creator; returns the removed files.
     fn sweep(&self, place: &Place) -> Vec<PathBuf>;
 }
 
-/// The object in the system that one segment's memory belongs to.
+/// The system object that holds one segment's memory.
 pub(super) trait Object: fmt::Debug + Send + Sync {
-    /// Which one it is.
+    /// The identity of the object.
     fn id(&self) -> ObjectId;
 
-    /// Where it is.
+    /// The location of the object.
     fn location(&self) -> Location;
 
-    /// Its permission bits, which its lock file has too.
+    /// The permission bits, which its lock file shares.
     fn mode(&self) -> u32;
 
     /// Whether its name still leads to it.
     fn whereabouts(&self) -> Whereabouts;
 
-    /// The head as it is now; `mapping` may be a copy.
+    /// The current head; `mapping` may be a copy.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system call.
     fn head(&self, mapping: &Mapping) -> io::Result<Head>;
 
-    /// Whether its name still leads to it, and whoever comes would be let in, as
-    /// far as this process can see.
+    /// Whether its name still leads to it, and other processes could attach, as far as this
+    /// process can see.
     #[cfg_attr(not(feature = "tend"), allow(dead_code, reason = "an owner asks"))]
     fn is_sound(&self, identity: &Identity, mapping: &Mapping, lock: &LockFile) -> bool;
 
-    /// A second, writable mapping, also of one that has lost its name. Whoever
-    /// might write it when `mapping` was made needs nothing else for it; others
-    /// need that the system still leads there, and get an error that
-    /// [`is_absent`](SegmentError::is_absent) if it does not.
+    /// A second, writable mapping, even if the object has lost its name. A process that could
+    /// write to it when `mapping` was made needs nothing else. Others need the name to lead there
+    /// still, and otherwise get an error for which [`is_absent`](SegmentError::is_absent) is
+    /// true.
     fn writer(&self, mapping: &Mapping) -> Result<WriteMapping, SegmentError>;
 
-    /// Makes what the host has closed of it again.
+    /// Reopens descriptors that the host has closed.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system call.
     fn refresh(&self) -> io::Result<()>;
 
-    /// The same in a forked child that may not open it: with what it has
-    /// inherited. `None` if that can't be had.
+    /// Like [`refresh`](Self::refresh), in a forked child that may not open the object: uses what
+    /// it has inherited. `None` if that is not available.
     fn inherit(&self) -> Option<Box<dyn Object>>;
 
     /// Whether this process may write to it, by its user and the mode.
     fn may_write(&self) -> bool;
 
-    /// Whether this process may take its name away.
+    /// Whether this process may unlink it.
     #[cfg_attr(not(feature = "tend"), allow(dead_code, reason = "the last to close asks"))]
     fn may_remove(&self) -> bool;
 
-    /// Takes its name away.
+    /// Removes its name.
     fn unlink(&self) -> Result<(), SegmentError>;
 
-    /// From now on this process counts as attached.
+    /// Counts this process as attached from now on.
     fn join(&self, lock: &LockFile) -> io::Result<()>;
 
-    /// From now on it does not, though it may still have the memory mapped.
+    /// Stops counting this process as attached, although it may still have the memory mapped.
     fn leave(&self, lock: &LockFile);
 
-    /// How many processes count as attached.
+    /// The number of attached processes.
     fn attached(&self, lock: Option<&LockFile>) -> io::Result<usize>;
 }
 
-/// Which object in the system, whatever its name.
+/// The identity of an object, independent of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ObjectId {
     /// A file.
@@ -226,21 +225,21 @@ pub(super) enum ObjectId {
     SystemV(i32),
 }
 
-/// What a segment is assembled from.
+/// The parts from which a segment is assembled.
 pub(super) struct Parts {
     pub identity: Identity,
     pub mapping: Arc<Mapping>,
     pub object: Box<dyn Object>,
 }
 
-/// A segment that nobody sees yet. Dropped, it is gone.
+/// A segment that no process can see yet. Dropping it removes it.
 pub(super) trait Unlinked: fmt::Debug + Send {
-    /// Its memory, all zero at first.
+    /// The memory, initially all zero.
     fn memory(&self) -> Result<WriteMapping, SegmentError>;
 
-    /// It is filled now.
+    /// Marks the segment as filled.
     fn filled(&mut self, memory: WriteMapping) -> Result<(), SegmentError>;
 
-    /// Gives it its name; `None` if another segment has it.
+    /// Links the segment under its name; `None` if another segment has the name.
     fn link(&mut self) -> Result<Option<Parts>, SegmentError>;
 }

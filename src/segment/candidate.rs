@@ -1,8 +1,7 @@
-//! Taking the ownership over: when, and by which steps.
+//! Taking over ownership: when, and in which steps.
 //!
-//! Wrong answers here are harmless: a candidate that takes over too early
-//! fences a living owner, which becomes a follower; one that comes too late
-//! costs time.
+//! Wrong decisions here are harmless: a candidate that takes over too early fences a living
+//! owner, which becomes a follower; one that is too late only costs time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,28 +14,28 @@ use crate::clock::boottime_ms;
 use crate::layout::OwnerWord;
 use crate::protocol::{Head, Term, load_owner, retire, take_over};
 
-/// How long another candidate may hold the next term's byte without entering
-/// it, by this process's own clock, before it is taken for stopped.
+/// How long another candidate may hold the next term's byte without entering the term, by this
+/// process's own clock, before it is considered stopped.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// How long an owner may be silent beyond three intervals before one that may not
-/// look at its lock takes it for gone: it shows a sign of life every second.
+/// How long an owner's heartbeat may be late beyond three intervals before a process that may not
+/// read the lock considers it gone. Heartbeats come at least once a second.
 const SILENCE_MS: u64 = 2000;
-/// How often a look at the owner begins again because there is another one.
+/// How often a look at the owner is repeated because the owner changed.
 const LOOKS: usize = 16;
-/// How many bytes of stopped candidates are stepped over at a time.
+/// How many bytes of stopped candidates are skipped at a time.
 const STEPS: u16 = 64;
 
-/// How things stand with the owner, or what an attempt came to.
+/// The state of the ownership, or the result of an attempt to take it.
 #[derive(Debug)]
 pub enum Entry {
-    /// This process owns the segment now.
+    /// This process now owns the segment.
     Owner(Box<Ownership>),
-    /// An owner lives: it holds its byte.
+    /// The owner is alive: it holds its byte.
     Held,
-    /// The owner's byte is free, and nobody has taken over yet.
+    /// The owner's byte is free, and no process has taken over yet.
     Free,
-    /// The same, but the owner said that it can't reach the cluster: reach it
-    /// first.
+    /// The owner's byte is free, and the owner had reported that it can't reach the cluster:
+    /// check that first.
     Abdicated,
     /// Another candidate is about to enter.
     Busy,
@@ -54,17 +53,17 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Looks, without taking anything: [`Entry::Held`], [`Entry::Free`],
-    /// [`Entry::Abdicated`] or [`Entry::Retired`].
+    /// Looks without locking anything: [`Entry::Held`], [`Entry::Free`], [`Entry::Abdicated`] or
+    /// [`Entry::Retired`].
     ///
-    /// A process that may not open the lock file goes by the owner's heartbeat.
+    /// A process that may not open the lock file relies on the owner's heartbeat.
     ///
     /// # Errors
     /// [`SegmentError::Io`] if the lock file can't be read.
     pub fn look(segment: &Segment) -> Result<Entry, SegmentError> {
         let mut head = segment.head();
-        // Each of these looks asks the system. Terms that follow each other faster
-        // are not those of owners; that one is at work can't be told, nor denied.
+        // Each look makes system calls. Terms that change faster than that are not those of real
+        // owners; whether one is alive can't be determined.
         for _ in 0..LOOKS {
             if head.retired() {
                 return Ok(Entry::Retired);
@@ -81,8 +80,8 @@ impl Candidate {
             }
             let flags = load_owner(segment.mapping().owner(OwnerWord::Flags), head).unwrap_or(0);
             let abdicated = flags & OwnerWord::ABDICATED != 0;
-            // The byte is that of a term: if another one was entered meanwhile,
-            // its being free says nothing.
+            // The byte is that of a term: if another term was entered since, it means nothing
+            // that the byte is free.
             let now = segment.head_now()?;
             if now.term() == head.term() && !now.retired() {
                 return Ok(if abdicated { Entry::Abdicated } else { Entry::Free });
@@ -92,21 +91,21 @@ impl Candidate {
         Ok(Entry::Held)
     }
 
-    /// Tries to take over. `hung`: the owner holds its byte, but has not shown
-    /// a sign of life for the threshold.
+    /// Tries to take over. `hung`: the owner holds its byte, but has shown no heartbeat for the
+    /// threshold.
     ///
     /// # Errors
-    /// [`SegmentError`] if the lock file can't be used or the segment not be
-    /// mapped for writing.
+    /// [`SegmentError`] if the lock file can't be used or the segment can't be mapped for
+    /// writing.
     pub fn enter(&mut self, segment: &Arc<Segment>, hung: bool) -> Result<Entry, SegmentError> {
         let head = segment.head();
         if head.retired() {
             return Ok(Entry::Retired);
         }
-        // Private memory is its maker's alone.
+        // Private memory belongs to its creator only.
         let Some(lock) = segment.lock() else { return Ok(Entry::Held) };
-        // A byte that is free in a file that is no longer at the name says
-        // nothing: the owner may hold it in the file that is.
+        // A free byte means nothing if the file is no longer the one at the name: the owner may
+        // hold the byte in that one.
         segment.refresh()?;
         let alive =
             || if lock.is_open() { held(lock, head) } else { Ok(shows_life(segment, head)) };
@@ -123,8 +122,8 @@ impl Candidate {
         entered
     }
 
-    /// Takes the byte of the next term, or of a later one if the candidate that
-    /// holds the next has not moved for a while.
+    /// Locks the byte of the next term, or of a later one if the candidate that holds the next
+    /// byte has not moved for a while.
     fn take_byte(&mut self, lock: &LockFile, head: Head) -> Result<Option<Term>, SegmentError> {
         let action = || SegmentError::io("lock a byte of", lock.path());
         let mut steps = 1..=1;
@@ -155,8 +154,8 @@ impl Candidate {
         term: Term,
     ) -> Result<Entry, SegmentError> {
         let writer = match segment.open_writer() {
-            // Nothing leads to it any more: who holds it is to look for the
-            // newest segment, as if it were retired.
+            // The name no longer leads to the segment: its users must look for the newest
+            // segment, as if it were retired.
             Err(error) if error.is_absent() => return Ok(Entry::Retired),
             other => other?,
         };
@@ -164,8 +163,8 @@ impl Candidate {
             return Ok(Entry::Lost);
         }
         if segment.is_gone() {
-            // Removed under an owner that is gone: nobody else will retire it,
-            // nor find it to remove its lock file.
+            // The segment was removed while its owner was gone: no other process will retire it,
+            // or find it to remove its lock file.
             let _ = retire(writer.head(), head);
             segment.remove_lost_lock();
             return Ok(Entry::Retired);
@@ -180,24 +179,23 @@ impl Candidate {
     }
 }
 
-/// No byte was to be had: somebody is entering, or the terms are used up.
+/// No byte could be locked: another process is entering, or the terms are exhausted.
 fn no_byte(segment: &Arc<Segment>, head: Head) -> Result<Entry, SegmentError> {
     if head.term() < Term::LAST.get() {
         return Ok(Entry::Busy);
     }
     let writer = segment.open_writer()?;
-    // Whether this or another exchange retires it is all the same.
+    // It does not matter whether this or another exchange retires it.
     let _ = retire(writer.head(), head);
     Ok(Entry::Retired)
 }
 
-/// Whether an owner lives, by its lock, and shows it.
+/// Whether an owner is alive, according to its lock, and shows heartbeats.
 pub(super) fn is_tended(segment: &Segment) -> bool {
     matches!(Candidate::look(segment), Ok(Entry::Held)) && shows_life(segment, segment.head())
 }
 
-/// Whether the owner has shown a sign of life lately and has not given the
-/// ownership up, by its own words.
+/// Whether the owner's words show a recent heartbeat and ownership that was not given up.
 fn shows_life(segment: &Segment, head: Head) -> bool {
     let word = |word| load_owner(segment.mapping().owner(word), head).unwrap_or(0);
     let interval = word(OwnerWord::TendIntervalMs);

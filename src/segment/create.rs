@@ -1,4 +1,4 @@
-//! Making a segment: whole, or not at all.
+//! Creating a segment completely, or not at all.
 
 use std::io;
 use std::sync::Arc;
@@ -21,28 +21,27 @@ use crate::protocol::{Head, Publisher, Term};
 use crate::random::rng;
 use crate::sync::Ordering;
 
-/// What came of making a segment.
+/// The result of creating a segment.
 #[derive(Debug)]
 pub enum Created {
-    /// It is there, and this process owns it.
+    /// The segment exists, and this process owns it.
     Owner(Box<Ownership>),
-    /// Another process was first.
+    /// Another process was faster.
     Exists,
 }
 
 /// What a new segment continues from.
 #[derive(Clone, Copy, Debug)]
 pub struct Carryover<'a> {
-    /// The last sequence of the segment before.
+    /// The last sequence of the previous segment.
     pub sequence: u64,
-    /// The table generation there.
+    /// Its table generation.
     pub table_generation: u64,
-    /// The map published there.
+    /// The map published in it.
     pub map: &'a ClusterMap,
 }
 
-/// Makes the segment of that place and generation, its creator being its owner
-/// in the first term.
+/// Creates the segment of that place and generation; its creator is its owner in the first term.
 ///
 /// # Errors
 /// [`SegmentError`]; nothing is left behind then.
@@ -55,14 +54,13 @@ pub fn create(
     SegmentBuilder::build(place, generation, capacity, inherited)?.link()
 }
 
-/// A segment that is whole but has no name yet: nobody sees it.
+/// A complete segment that has no name yet: no process can see it.
 ///
-/// Dropped, it is gone; a process that dies leaves at most a lock file that
-/// nobody holds.
+/// Dropping it removes it; a process that dies leaves at most a lock file that no process holds.
 #[derive(Debug)]
 pub struct SegmentBuilder {
     unlinked: Box<dyn Unlinked>,
-    /// `None` once it belongs to the segment.
+    /// `None` once the segment owns it.
     lock: Option<Arc<LockFile>>,
 }
 
@@ -86,8 +84,8 @@ impl SegmentBuilder {
             ..identity(place.key, generation)
         };
         let path = store.lock_path(&place.directory, place.key, identity.segment_id);
-        // Listed before another thread of this process can find it: opened and
-        // closed a second time, it would lose its locks.
+        // Registered before another thread of this process can find it: if it were opened and
+        // closed a second time, its locks would be lost.
         let mut registry = registry();
         let lock = LockFile::create(path.clone(), place.mode, &place.owners)
             .map(Arc::new)
@@ -97,7 +95,7 @@ impl SegmentBuilder {
             })?;
         registry.expect(&lock);
         drop(registry);
-        // From here on the lock file is taken away if something fails.
+        // From here on the lock file is removed if something fails.
         let unlinked = match store.unlinked(place, identity, &geometry) {
             Ok(unlinked) => unlinked,
             Err(error) => {
@@ -115,7 +113,7 @@ impl SegmentBuilder {
         Ok(prepared)
     }
 
-    /// Gives it its name, unless another segment has it.
+    /// Links the segment under its name, unless another segment has it.
     ///
     /// # Errors
     /// [`SegmentError`].
@@ -124,7 +122,7 @@ impl SegmentBuilder {
         let lock = self.lock.take().expect("taken only here");
         let segment = Segment::created(parts, lock)?;
         let ownership = Ownership::first(segment.clone()).inspect_err(|_| {
-            // Nobody has owned it, so nobody has to be told that it is gone.
+            // It never had an owner, so no process needs to be notified that it is gone.
             let _ = unlink_with_lock(&segment);
         })?;
         Ok(Created::Owner(Box::new(ownership)))
@@ -141,8 +139,8 @@ impl Drop for SegmentBuilder {
     }
 }
 
-/// A segment in this process's own memory, and its ownership. Publications go on
-/// from `sequence`, which is 0 for the first such segment.
+/// A segment in this process's private memory, and its ownership. Publications continue from
+/// `sequence`, which is 0 for the first such segment.
 ///
 /// # Errors
 /// [`SegmentError`].
@@ -152,7 +150,7 @@ pub fn private(capacity: Capacity, sequence: u64) -> Result<Ownership, SegmentEr
     check_memory(&geometry)?;
     let memory = WriteMapping::private(geometry)
         .map_err(SegmentError::io("reserve memory for", "the private map"))?;
-    // Relaxed: nobody else has seen this memory yet.
+    // Relaxed: no other thread has seen this memory yet.
     memory.head().store(Head::new(Term::FIRST, sequence).bits(), Ordering::Relaxed);
     Ownership::first(Arc::new(Segment::of_memory(identity(0, 1), memory)))
 }
@@ -170,16 +168,15 @@ fn identity(key: u32, generation: u64) -> Identity {
     }
 }
 
-/// Writes the head, and the map that the segment begins with, to memory that
-/// nobody else has seen.
+/// Writes the head, and the initial map of the segment, to memory that no other process has seen.
 fn fill(memory: &WriteMapping, inherited: Option<&Carryover<'_>>) -> io::Result<()> {
     let Some(inherited) = inherited else {
-        // Relaxed: the link that follows is what makes it visible.
+        // Relaxed: the link that follows makes it visible.
         memory.head().store(Head::new(Term::FIRST, 0).bits(), Ordering::Relaxed);
         return Ok(());
     };
-    // No publisher gets half-way to the last sequence: one beyond was damaged.
-    // The generation is newer, so that the sequence may begin anew.
+    // No publisher gets half-way to the last sequence: a larger one was damaged. The generation
+    // is newer, so the sequence may start again.
     let damaged = inherited.sequence > Head::LAST_SEQUENCE / 2;
     let sequence = if damaged { 1 } else { inherited.sequence };
     let head = Head::new(Term::FIRST, sequence.saturating_sub(1));
@@ -187,7 +184,7 @@ fn fill(memory: &WriteMapping, inherited: Option<&Carryover<'_>>) -> io::Result<
     let image = FrameExtent::of(inherited.map, memory.geometry()).map_err(io::Error::other)?;
     let mut publisher = Publisher::new(Term::FIRST, head);
     image.put(inherited.map, memory.geometry(), &mut publisher);
-    // One checksum is cheap, and whoever checks them misses no publication.
+    // One checksum is cheap, and readers that verify checksums can then verify every publication.
     image.seal(inherited.table_generation + 1, true, &mut publisher);
     let frame = memory.frame(publisher.next_frame());
     publisher.publish(memory.head(), frame, image.spans()).map_err(|error| {
@@ -196,8 +193,8 @@ fn fill(memory: &WriteMapping, inherited: Option<&Carryover<'_>>) -> io::Result<
     Ok(())
 }
 
-/// Refuses what this process has no memory for: it keeps the words of both frames
-/// of a segment that it publishes in, and copies of them.
+/// Refuses capacities for which this process lacks the memory: an owner holds the words of both
+/// frames of its segment, and copies of them.
 fn check_memory(geometry: &Geometry) -> Result<(), SegmentError> {
     let words = geometry.frame_words().saturating_mul(4);
     let reserved = Vec::<u64>::new().try_reserve_exact(words);

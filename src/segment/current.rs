@@ -1,4 +1,4 @@
-//! The segment that a process reads, as segments succeed each other.
+//! The segment that a process reads, across successors.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use super::name::Place;
 use super::segment::{Attachment, Segment};
 use crate::layout::Lineage;
 
-/// How often a successor of a retired segment is looked for, at most.
+/// The shortest interval between searches for the successor of a retired segment.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The current segment of a key, shared by a process's routers and its tender.
@@ -20,21 +20,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub struct Current {
     /// Where successors are found; `None` in private mode, which has none.
     place: Option<Place>,
-    /// Read without a lock: a forked child could inherit it locked.
+    /// Read without a lock, because a forked child could inherit the lock in locked state.
     segment: ArcSwap<Segment>,
-    /// By which this process counts as attached to it; locked where that
-    /// changes.
+    /// Makes this process count as attached to it; locked while that changes.
     attachment: Mutex<Option<Attachment>>,
     looked: Mutex<Option<Instant>>,
     /// Whether nothing may be routed from it yet.
     barred: AtomicBool,
-    /// The process of which a thread finds out what may be routed from; `None` =
-    /// none does, all may.
+    /// The process with a thread that checks what may be routed from; `None` = no check, all
+    /// segments are allowed.
     guard: Option<Lineage>,
 }
 
 impl Current {
-    /// Begins with this segment.
+    /// Starts with this segment.
     ///
     /// # Errors
     /// [`SegmentError::Io`] if the process can't be marked as attached.
@@ -45,28 +44,27 @@ impl Current {
         Ok(Current { place, segment, attachment, looked, barred, guard: None })
     }
 
-    /// The same with a thread of this process that finds out whether a segment is
-    /// of the cluster wanted, and lifts the bar.
+    /// Like [`new`](Self::new), but with a thread of this process that checks whether a segment
+    /// is of the wanted cluster, and lifts the bar.
     pub fn guarded(self) -> Current {
         Current { guard: Some(Lineage::current()), ..self }
     }
 
-    /// Nothing may be routed from it, or it may: a map that appears in it may be
-    /// of another cluster. Routers ask only where they find no map or another one
-    /// than before.
+    /// Sets whether routing from it is barred: a map that appears in it may be of another
+    /// cluster. Routers check this only if they find no map, or another one than before.
     pub fn bar(&self, barred: bool) {
-        // Relaxed, here and below: where the segment changes as well, that one's
-        // Release and Acquire order them.
+        // Relaxed, here and below: if the segment changes as well, its Release and Acquire order
+        // them.
         self.barred.store(barred, Ordering::Relaxed);
     }
 
-    /// Whether nothing may be routed from it. In a forked child nobody would lift
-    /// the bar.
+    /// Whether routing from it is barred. Always `false` in a forked child, where no thread would
+    /// lift the bar.
     pub fn is_barred(&self) -> bool {
         self.barred.load(Ordering::Relaxed) && self.guard == Some(Lineage::current())
     }
 
-    /// Whether that is the segment from which nothing may be routed.
+    /// Whether that is the barred segment.
     pub fn bars(&self, segment: &Arc<Segment>) -> bool {
         self.is_barred() && Arc::ptr_eq(&self.get(), segment)
     }
@@ -76,12 +74,12 @@ impl Current {
         self.segment.load_full()
     }
 
-    /// Another one may have become current.
+    /// Makes another segment the current one, if it should be.
     ///
-    /// Several threads bring what each has found, and one may be late: a
-    /// segment is replaced by one of a higher generation, and once it is retired
-    /// by any that lives, for after a removal the numbers begin anew. Else it
-    /// stays, so that what a process reads never goes back.
+    /// Several threads report what they have found, and one may be late: a segment is replaced by
+    /// one of a higher generation, and once it is retired by any live one, because after a
+    /// removal generations start again. Otherwise it is kept, so that a process never reads older
+    /// data.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -102,7 +100,7 @@ impl Current {
         let number = |segment: &Segment| segment.identity().generation;
         let higher = number(segment) > number(&current);
         if higher || (current.head().retired() && !segment.head().retired()) {
-            // Where the numbers begin again another program may have made it.
+            // If generations start again, another program may have created it.
             if !higher && self.guard == Some(Lineage::current()) {
                 self.bar(true);
             }
@@ -111,15 +109,14 @@ impl Current {
         }
     }
 
-    /// No longer counts this process as attached on this account; the segment
-    /// can still be read.
+    /// Stops counting this process as attached through this object; the segment can still be
+    /// read.
     pub fn let_go(&self) {
         *self.attachment.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// What has succeeded `of`, if that is known or can be found. The directory
-    /// is looked at every 100 ms at most, whoever asks; nobody waits for
-    /// anybody.
+    /// The successor of `of`, if it is known or can be found. The directory is read at most once
+    /// every 100 ms, however many callers there are; no caller waits for another.
     pub fn successor(&self, of: &Arc<Segment>) -> Option<Arc<Segment>> {
         let current = self.get();
         if !Arc::ptr_eq(&current, of) {
@@ -131,7 +128,7 @@ impl Current {
             return None;
         }
         *looked = Some(Instant::now());
-        // What can't be trusted is no successor; the next look may find one.
+        // An untrusted segment is no successor; the next search may find one.
         let quick = quick(place, current.identity().generation);
         let successor = &match quick {
             Some(successor) => successor,

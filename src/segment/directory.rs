@@ -1,4 +1,4 @@
-//! The segments of a directory: found and listed.
+//! Finding and listing the segments of a directory.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,23 +11,24 @@ use super::name::{Place, SegmentName, resolved};
 use super::segment::Segment;
 use crate::layout::HeaderError;
 
-/// How things stand with a listed segment.
+/// The state of a listed segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SegmentState {
-    /// An owner lives.
+    /// It has a living owner.
     Owned,
-    /// No owner lives: whoever attaches next takes over.
+    /// It has no living owner: the next process that attaches takes over.
     Orphaned,
     /// No publication will follow in it.
     Retired,
-    /// Another layout version.
+    /// It has another layout version.
     OtherVersion,
-    /// Its creator is at work, or died: only a System V segment can be seen so.
+    /// Its creator is still at work, or has died; only a System V segment can be seen in this
+    /// state.
     HalfMade,
-    /// This process may not read it: how it stands can't be told.
+    /// This process may not read it, so its state can't be determined.
     NoPermission,
-    /// Not a segment, whatever its name says, or not to be trusted.
+    /// It is not a segment despite its name, or it is not trusted.
     Damaged,
 }
 
@@ -57,36 +58,36 @@ impl core::fmt::Display for SegmentState {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Listed {
-    /// What its name says; of a System V segment, what its header says.
+    /// The parts of its name; for a System V segment, of its header.
     pub name: SegmentName,
     /// The kind of shared memory.
     pub backend: Backend,
-    /// Where it is.
+    /// Its location.
     pub at: Location,
-    /// The user that it belongs to.
+    /// The id of the user that it belongs to.
     pub owner: u32,
     /// Its mode bits.
     pub mode: u32,
-    /// Its length.
+    /// Its length in bytes.
     pub bytes: u64,
-    /// Attached processes; `None` where they can't be counted.
+    /// The number of attached processes; `None` if they can't be counted.
     pub attached: Option<usize>,
-    /// How many times a System V segment is mapped, by whatever program, as
-    /// `ipcs -m` shows it under `nattch`.
+    /// The number of mappings of a System V segment, by any program, as `ipcs -m` shows it under
+    /// `nattch`.
     pub mappings: Option<usize>,
-    /// How it stands.
+    /// Its state.
     pub state: SegmentState,
 }
 
-/// Every segment that belongs to the directory, of both backends, by key,
-/// layout version and generation: files that are named like one, and the System
-/// V segments whose lock files are there.
+/// Every segment that belongs to the directory, of both backends, ordered by key, layout version
+/// and generation: files with a segment's name, and the System V segments whose lock files are
+/// there.
 ///
 /// # Errors
 /// [`SegmentError::Io`] if the directory can't be read.
 pub fn list(directory: &Path) -> Result<Vec<Listed>, SegmentError> {
-    // By the name that this process has its lock files under, if it has any there: to
-    // open and close one a second time would free its locks.
+    // Under the name that this process uses for its lock files there, if it has any: to open and
+    // close one a second time would free its locks.
     let directory = &resolved(directory);
     let mut listed = Vec::new();
     for backend in Backend::ALL {
@@ -104,8 +105,8 @@ pub(super) fn files(directory: &Path) -> Result<Vec<String>, SegmentError> {
     })
 }
 
-/// How many are attached to what was listed, and how it stands; `None` if it is
-/// gone by now.
+/// The number of attached processes and the state of what was listed; `None` if it is already
+/// gone.
 pub(super) fn standing(
     attached: Result<Arc<Segment>, SegmentError>,
 ) -> Option<(Option<usize>, SegmentState)> {
@@ -126,7 +127,7 @@ pub(super) fn standing(
     Some((segment.attached().ok(), state))
 }
 
-/// The generations of a key in this layout, the newest first.
+/// The generations of a key in this layout, newest first.
 ///
 /// # Errors
 /// [`SegmentError::Io`] if the directory can't be read.
@@ -136,9 +137,8 @@ pub(crate) fn generations(place: &Place) -> Result<Vec<u64>, SegmentError> {
     Ok(found)
 }
 
-/// The number of a segment that is to succeed all of a key and the one with the
-/// number `after`. Where somebody has planted a file with the last number, it
-/// is the next free one.
+/// The generation of a segment that will succeed all of a key and the one with generation
+/// `after`. If a file with the last number was planted, it is the next free number.
 ///
 /// # Errors
 /// [`SegmentError::Io`] if the directory can't be read.
@@ -154,25 +154,24 @@ fn next_of(listed: &[u64], after: u64) -> u64 {
     newest.checked_add(1).or_else(free).unwrap_or(u64::MAX)
 }
 
-/// What one list of a key's segments led to.
+/// The result of a search through a key's segments.
 pub(crate) struct Search {
-    /// The newest that lives.
+    /// The newest live segment.
     pub live: Option<Arc<Segment>>,
-    /// The newest that is retired, of those above the living one: it is being
-    /// replaced or removed.
+    /// The newest retired segment above the live one: it is being replaced or removed.
     pub retired: Option<Arc<Segment>>,
-    /// Why a file that may be the one wanted can't be trusted or read.
+    /// Why a file that may be the wanted segment can't be trusted or read.
     pub refused: Option<SegmentError>,
     listed: Vec<u64>,
 }
 
 impl Search {
-    /// What succeeds a retired segment: a living one of a higher number.
+    /// The successor of a retired segment: a live one of a higher generation.
     ///
-    /// A lower one was linked too late, and its owner will leave it, unless
-    /// everything was removed and somebody has begun anew: then the retired one
-    /// has lost its name, and no higher one is there. A copy of the retired one
-    /// that somebody has put in its place is none: its map is of a time before.
+    /// A lower generation was linked too late, and its owner will leave it, unless everything was
+    /// removed and another process has started again: then the retired segment has lost its name,
+    /// and there is no higher generation. A copy of the retired segment that was put in its place
+    /// is no successor: its map is older.
     pub fn successor(&self, of: &Segment) -> Option<&Arc<Segment>> {
         let number = |segment: &Segment| segment.identity().generation;
         let higher = |other: &Segment| number(other) > number(of);
@@ -182,20 +181,20 @@ impl Search {
         (higher(live) || anew()).then_some(live)
     }
 
-    /// The number of a segment that is to succeed all that were listed and the
-    /// one with the number `after`.
+    /// The generation of a segment that will succeed all that were listed and the one with
+    /// generation `after`.
     ///
-    /// A segment that was linked after the list, and whose predecessor was gone
-    /// before it could be attached, was not found. It has this number, or there
-    /// is a higher one, so that a segment made under it has no name or is left.
+    /// The search does not find a segment that was linked after the listing, and whose
+    /// predecessor disappeared before it could be attached. That segment has this number, or
+    /// there is a higher one; so a segment created under this number can't be linked, or is left
+    /// by its owner.
     #[cfg(feature = "tend")]
     pub fn next(&self, after: u64) -> u64 {
         next_of(&self.listed, after)
     }
 }
 
-/// Lists the segments of a key and attaches to each, the newest first, up to
-/// one that lives.
+/// Lists the segments of a key and attaches to each, newest first, until one is live.
 ///
 /// # Errors
 /// [`SegmentError::Io`] if the directory can't be read.
@@ -203,7 +202,7 @@ pub(crate) fn search(place: &Place) -> Result<Search, SegmentError> {
     search_by(place, |generation| Segment::attach(place, generation))
 }
 
-/// As [`search`], for those that only look.
+/// Like [`search`], for callers that only look.
 fn look_through(place: &Place) -> Result<Search, SegmentError> {
     let store = place.backend.store();
     search_by(place, |generation| store.look(place, generation, Part::Words))
@@ -224,7 +223,7 @@ fn search_by(
                 search.live = Some(segment);
                 break;
             }
-            // A key is one segment's alone, names are any number.
+            // A key belongs to a single segment, but there may be any number of names.
             Err(error)
                 if error.is_absent() || (place.backend == Backend::File && error.is_strange()) => {}
             Err(error) => {
@@ -235,13 +234,12 @@ fn search_by(
     Ok(search)
 }
 
-/// How many numbers are tried without a list of the directory.
+/// How many numbers are tried without listing the directory.
 const QUICK: u64 = 16;
 
-/// A segment of one of the next numbers after `after`, if it has an owner that lives
-/// and shows it: that is the current one, or its owner finds a higher one and leaves
-/// it. So nobody needs a list of the directory, which a stranger may have filled, to
-/// find a segment that is in use.
+/// A segment of one of the next generations after `after`, if it has a living owner that shows
+/// heartbeats: it is the current one, or its owner will find a higher one and leave it. So a
+/// segment in use can be found without listing the directory, which another user may have filled.
 pub(crate) fn quick(place: &Place, after: u64) -> Option<Arc<Segment>> {
     quick_by(place, after, |generation| Segment::attach(place, generation))
 }
@@ -255,22 +253,22 @@ fn quick_by(
         return None;
     }
     let numbers = (1..=QUICK).rev().filter_map(|by| after.checked_add(by));
-    // What is not there costs one call.
+    // A missing file costs one system call.
     let there = numbers.filter(|&number| place.segment(number).symlink_metadata().is_ok());
     there.filter_map(|number| get(number).ok()).find(|segment| is_tended(segment))
 }
 
-/// What a stranger has put where a segment of the key could be, if that stops nobody.
+/// What another user has put where a segment of the key could be, if it does not block the key.
 #[cfg(feature = "tend")]
 pub(crate) fn stepped_over(place: &Place) -> Option<SegmentError> {
     place.backend.store().stepped_over(place)
 }
 
-/// The newest living segment of a key that can be trusted: the current one.
+/// The newest trusted live segment of a key: the current one.
 ///
 /// # Errors
-/// [`SegmentError`] if there is none, and why a file that may be one can't be
-/// trusted or read.
+/// [`SegmentError`] if there is none; it says why a file that may be the segment can't be trusted
+/// or read.
 pub fn live(place: &Place) -> Result<Option<Arc<Segment>>, SegmentError> {
     living(search(place)?)
 }
@@ -282,12 +280,11 @@ fn living(found: Search) -> Result<Option<Arc<Segment>>, SegmentError> {
     }
 }
 
-/// The newest segment of a key, retired ones included, for those who only
-/// look.
+/// The newest segment of a key, including retired ones, for callers that only look.
 ///
 /// # Errors
-/// [`SegmentError::NotFound`], [`SegmentError::OtherVersion`] if there are only
-/// segments of other layouts, and what [`live`] answers.
+/// [`SegmentError::NotFound`]; [`SegmentError::OtherVersion`] if there are only segments of other
+/// layouts; and the errors of [`live`].
 pub(crate) fn newest(place: &Place) -> Result<Arc<Segment>, SegmentError> {
     if let Some(segment) = quick(place, 0) {
         return Ok(segment);
@@ -304,8 +301,8 @@ pub(crate) fn newest(place: &Place) -> Result<Arc<Segment>, SegmentError> {
     Err(elsewhere(place).unwrap_or_else(|| place.backend.store().not_found_error(place)))
 }
 
-/// As [`newest`], for those that look once: as it is now, whatever becomes of it.
-/// Nothing is made, and what somebody else can cut short is not mapped.
+/// Like [`newest`], for callers that look once: a snapshot that later changes do not affect.
+/// Nothing is created, and an object that another user can truncate is not mapped.
 ///
 /// # Errors
 /// As [`newest`].
@@ -315,7 +312,7 @@ pub(crate) fn look(place: &Place) -> Result<Arc<Segment>, SegmentError> {
     let quick = quick_by(place, 0, look);
     if let Some(segment) = quick.map_or_else(|| living(look_through(place)?), |it| Ok(Some(it)))? {
         match store.look(place, segment.identity().generation, Part::Whole) {
-            // It has gone meanwhile.
+            // It has disappeared since the listing.
             Err(error) if error.is_absent() => {}
             other => return other,
         }
