@@ -326,8 +326,7 @@ pub(crate) fn look(place: &Place) -> Result<Arc<Segment>, SegmentError> {
     Err(elsewhere(place).unwrap_or_else(|| store.not_found_error(place)))
 }
 
-/// Why not to look for a key's segment in this place: it lives in the other
-/// backend.
+/// Why a key's segment can't be found in this place: it is in the other backend.
 pub(super) fn elsewhere(place: &Place) -> Option<SegmentError> {
     let others = Backend::ALL.into_iter().filter(|&backend| backend != place.backend);
     let of = |backend| Place { backend, ..place.clone() };
@@ -337,10 +336,10 @@ pub(super) fn elsewhere(place: &Place) -> Option<SegmentError> {
     Some(SegmentError::OtherBackend { key, found, wanted })
 }
 
-/// Refuses to make a segment for a key that processes use in the other
-/// backend. It is asked only before one is made, and two processes that begin
-/// at one moment with different settings still make two: nothing but the
-/// setting joins the two worlds. What nobody is attached to is left alone.
+/// Refuses to create a segment for a key that processes use in the other backend. This is checked
+/// only before one is created, so two processes that start at the same moment with different
+/// settings still create two: only the setting connects the two backends. A segment without
+/// attached processes is ignored.
 ///
 /// # Errors
 /// [`SegmentError::OtherBackend`].

@@ -1,4 +1,4 @@
-//! What can be wrong with a segment.
+//! Errors about segments.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,17 +10,17 @@ use super::location::Location;
 use crate::layout::{CapacityError, GeometryError, HeaderError};
 use crate::text::Printable;
 
-/// Why the group may not write a segment's file unless that is asked for.
+/// Why the group may not write a segment's file unless that is requested.
 pub(crate) const GROUP_WRITE_RISK: &str =
     "every member can truncate the file, which kills all attached processes with SIGBUS";
 /// What to do about it.
 pub(crate) const GROUP_WRITE_ADVICE: &str = "use a mode without 0020 (such as 0640), or shm_backend sysv, whose segments can't be truncated, or allow it with shm_allow_group_write";
 
-/// Why a segment can't be made, attached or removed.
+/// Why a segment can't be created, attached or removed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SegmentError {
-    /// No segment of that key.
+    /// There is no segment of that key.
     #[error(
         "no segment of key {key:#010x} in {}; start a process that connects with this key, or see `tendmap ls`",
         Printable(.directory.display())
@@ -28,30 +28,30 @@ pub enum SegmentError {
     NotFound {
         /// The key.
         key: u32,
-        /// Where it was looked for.
+        /// The directory that was searched.
         directory: PathBuf,
     },
-    /// Only segments of other layout versions.
+    /// There are only segments of other layout versions.
     #[error(
         "key {key:#010x} has a segment of layout version {found}, wanted {wanted}; use a tendmap of that layout, or let all processes move to this one"
     )]
     OtherVersion {
         /// The key.
         key: u32,
-        /// The version that is there.
+        /// The version that was found.
         found: u32,
-        /// The version that this build has.
+        /// The version of this build.
         wanted: u32,
     },
-    /// The file is a link, a directory, a device …
+    /// The file is not a regular file, but a link, a directory, a device, …
     #[error("{at} is {found}, wanted a regular file; somebody put it there: remove it")]
     Kind {
         /// The file.
         at: Location,
-        /// What it is.
+        /// The kind of file.
         found: &'static str,
     },
-    /// Somebody else's file.
+    /// The file belongs to an untrusted user.
     #[error(
         "{at} belongs to user {found}, wanted {}; if you trust that user, add it to shm_owner; otherwise use another shm_key or shm_directory",
         one_of(.wanted)
@@ -59,12 +59,12 @@ pub enum SegmentError {
     Owner {
         /// The file.
         at: Location,
-        /// Whose it is.
+        /// The user that it belongs to.
         found: u32,
-        /// Whose it may be.
+        /// The trusted users.
         wanted: Vec<u32>,
     },
-    /// Something that is no lock file has the name of one.
+    /// A file that is not the lock file has its name.
     #[error(
         "{at} should be a lock file of user {}, but it belongs to user {found}; it is not used, and the segment gets a successor with another lock file",
         one_of(.wanted)
@@ -72,12 +72,12 @@ pub enum SegmentError {
     LockFile {
         /// The lock file.
         at: Location,
-        /// Whose the other one is.
+        /// The user that the other file belongs to.
         found: u32,
-        /// Whose it may be.
+        /// The trusted users.
         wanted: Vec<u32>,
     },
-    /// A System V segment of somebody else, or that somebody else has made.
+    /// A System V segment belongs to an untrusted user, or was created by one.
     #[error(
         "{at} belongs to user {owner} and was made by user {creator}, who can still change it; wanted {} for both: if you trust these users, add them to shm_owner; otherwise use another shm_key",
         one_of(.wanted)
@@ -85,56 +85,56 @@ pub enum SegmentError {
     Maker {
         /// The segment.
         at: Location,
-        /// Whose it is.
+        /// The user that it belongs to.
         owner: u32,
-        /// Who has made it.
+        /// The user that created it.
         creator: u32,
-        /// Whose it may be.
+        /// The trusted users.
         wanted: Vec<u32>,
     },
-    /// A file that anybody may write.
+    /// Every user may write the file.
     #[error(
         "{at} has mode {found:04o}, which lets every user write it; wanted a mode without 0002: `chmod o-w` it if you trust its content; otherwise use another shm_key or shm_directory"
     )]
     Mode {
         /// The file.
         at: Location,
-        /// Its mode.
+        /// The mode of the file.
         found: u32,
     },
-    /// A file that its group may write.
+    /// The group may write the file.
     #[error(
         "{at} has mode {found:04o}, which lets its group write it: {GROUP_WRITE_RISK}; {GROUP_WRITE_ADVICE}"
     )]
     GroupWrite {
         /// The file.
         at: Location,
-        /// Its mode.
+        /// The mode of the file.
         found: u32,
     },
-    /// Not a segment of this layout, cut short, or damaged.
+    /// The file is not a segment of this layout, is truncated, or is damaged.
     #[error("{at}: {source}; remove it with `tendmap rm --force` if nothing needs it")]
     Header {
         /// The file.
         at: Location,
-        /// What is wrong.
+        /// What is wrong with it.
         source: HeaderError,
     },
-    /// The header is another segment's.
+    /// The header is of another segment.
     #[error(
         "{at} holds the segment of {what} {found:#x}, wanted {wanted:#x}; it was renamed or copied: remove it"
     )]
     Misnamed {
         /// The file.
         at: Location,
-        /// Key or generation.
+        /// The differing part: key or generation.
         what: &'static str,
-        /// The header's.
+        /// The value in the header.
         found: u64,
-        /// The name's.
+        /// The value in the name.
         wanted: u64,
     },
-    /// No room in the directory's file system.
+    /// There is not enough room in the directory's file system.
     #[error(
         "no room for a segment of {wanted} bytes in {}; {free} bytes are free: remove what is not needed (`tendmap ls`), grow the file system, or ask for less (shm_max_nodes, shm_max_namespaces, shm_max_replicas)",
         Printable(.directory.display())
@@ -142,34 +142,34 @@ pub enum SegmentError {
     NoSpace {
         /// The directory.
         directory: PathBuf,
-        /// Bytes that are needed.
+        /// The number of bytes needed.
         wanted: u64,
-        /// Bytes that are there.
+        /// The number of bytes available.
         free: u64,
     },
-    /// A limit of this process on the length of files.
+    /// The process's limit on the length of files is too low.
     #[error(
         "no segment of {wanted} bytes in {directory}: this process may create files of at most {found} bytes (RLIMIT_FSIZE); raise the limit (`ulimit -f`), or use shm_backend sysv, which it does not apply to"
     )]
     FileLimit {
         /// The directory.
         directory: PathBuf,
-        /// Bytes that are needed.
+        /// The number of bytes needed.
         wanted: u64,
-        /// The limit.
+        /// The limit in bytes.
         found: u64,
     },
-    /// Segments of the key come and go.
+    /// Segments of the key are removed as soon as they are created.
     #[error(
         "key {key:#010x}: {attempts} segments in a row disappeared right after they were created; something removes them (another program that uses the key, or a job that cleans up shared memory): find it, or choose another shm_key"
     )]
     Vanishes {
         /// The key.
         key: u32,
-        /// How many were tried.
+        /// The number of attempts.
         attempts: u32,
     },
-    /// The directory is not there, or can't be used.
+    /// The directory does not exist, or can't be used.
     #[error(
         "can't use shm_directory {directory}: {}; create it, or configure another",
         explain(source)
@@ -177,25 +177,25 @@ pub enum SegmentError {
     Directory {
         /// The directory.
         directory: PathBuf,
-        /// What the system said.
+        /// The error of the system call.
         source: Arc<io::Error>,
     },
-    /// A limit of the kernel on System V shared memory.
+    /// A kernel limit on System V shared memory is too low.
     #[error(
         "no room for a System V segment of {wanted} bytes: {limit} is {found}, of which {used} are used; raise it (`sysctl {limit}=…`), remove what is not needed (`ipcs -m`), ask for less (shm_max_nodes, shm_max_namespaces, shm_max_replicas), or use files (shm_backend)"
     )]
     Limit {
-        /// Bytes that are needed.
+        /// The number of bytes needed.
         wanted: u64,
-        /// The limit's name as `sysctl` has it: `kernel.shmmax` counts bytes of
-        /// a segment, `kernel.shmmni` segments, `kernel.shmall` pages.
+        /// The limit's name in `sysctl`: `kernel.shmmax` limits the bytes of a segment,
+        /// `kernel.shmmni` the number of segments, `kernel.shmall` the number of pages.
         limit: &'static str,
-        /// The limit.
+        /// The value of the limit.
         found: u64,
-        /// How much of it is used.
+        /// How much of it is in use.
         used: u64,
     },
-    /// A System V segment without its magic.
+    /// A System V segment has no magic yet.
     #[error(
         "{at} is incomplete: its creator is still at work, or has died; try again, or remove it with `tendmap rm --force`"
     )]
@@ -203,19 +203,19 @@ pub enum SegmentError {
         /// The segment.
         at: Location,
     },
-    /// The key's System V segment is another program's.
+    /// The System V segment of the key belongs to another program.
     #[error(
         "{at} belongs to another program ({bytes} bytes of user {owner}); choose another shm_key, or remove it with `ipcrm -m` if nothing needs it"
     )]
     Foreign {
         /// The segment.
         at: Location,
-        /// Its size.
+        /// The size of the segment in bytes.
         bytes: u64,
-        /// Whose it is.
+        /// The user that it belongs to.
         owner: u32,
     },
-    /// Its lock files are elsewhere.
+    /// The segment's lock files are in another directory.
     #[error(
         "{at} has its lock files in another directory than {}; configure the same shm_directory for all processes of this key",
         Printable(.directory.display())
@@ -223,41 +223,41 @@ pub enum SegmentError {
     OtherDirectory {
         /// The segment.
         at: Location,
-        /// The directory that was configured.
+        /// The configured directory.
         directory: PathBuf,
     },
-    /// A System V segment of another user: its key can't be given to a larger one.
+    /// A System V segment belongs to another user, so its key can't be assigned to a larger one.
     #[error(
         "{at} belongs to user {user}, and only that user or root can replace it with a larger segment; let a process of that user own it, or use files (shm_backend)"
     )]
     KeyOfAnother {
         /// The segment.
         at: Location,
-        /// Whose it is.
+        /// The user that it belongs to.
         user: u32,
     },
-    /// The key lives in the other kind of shared memory.
+    /// The key is in use in the other backend.
     #[error(
         "key {key:#010x} has its segment in {found} memory, wanted {wanted}; configure the same shm_backend for all processes of this key, or close those that use the other"
     )]
     OtherBackend {
         /// The key.
         key: u32,
-        /// The backend that it lives in.
+        /// The backend that the key is in.
         found: Backend,
-        /// The backend that was configured.
+        /// The configured backend.
         wanted: Backend,
     },
-    /// The key that System V gives to nobody.
+    /// The key is `IPC_PRIVATE`, which names no System V segment.
     #[error("shm_key 0 names no System V segment (IPC_PRIVATE); choose another key")]
     NoKey,
-    /// A capacity out of its range.
+    /// A capacity is out of range.
     #[error(transparent)]
     Capacity(#[from] CapacityError),
     /// Capacities that can't be addressed.
     #[error(transparent)]
     Geometry(#[from] GeometryError),
-    /// Processes are attached.
+    /// Processes are attached to the segment.
     #[error(
         "{at} is in use by {attached} process{}; end {} first, or use --force: a new segment is created then",
         if *attached == 1 { "" } else { "es" },
@@ -266,23 +266,23 @@ pub enum SegmentError {
     InUse {
         /// The segment.
         at: Location,
-        /// How many are attached.
+        /// The number of attached processes.
         attached: usize,
     },
-    /// The system refused something.
+    /// A system call failed.
     #[error("can't {action} {at}: {}", explain(source))]
     Io {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
-        /// On which file.
+        /// The file or segment.
         at: Location,
-        /// What the system said.
+        /// The error of the system call.
         source: Arc<io::Error>,
     },
 }
 
 impl SegmentError {
-    /// Turns what the system said into an error about what is there.
+    /// Converts the error of a system call.
     pub(crate) fn io(
         action: &'static str,
         at: impl Into<Location>,
@@ -291,14 +291,14 @@ impl SegmentError {
         move |source| SegmentError::Io { action, at, source: source.into() }
     }
 
-    /// Whether this process may not do what it tried.
+    /// Whether this process lacks a permission.
     #[cfg(feature = "tend")]
     pub(crate) fn is_barred(&self) -> bool {
         let barred = [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem];
         matches!(self, SegmentError::Io { source, .. } if barred.contains(&source.kind()))
     }
 
-    /// Whether this process may not read it.
+    /// Whether this process may not read the segment.
     pub(crate) fn is_refused(&self) -> bool {
         match self {
             SegmentError::Io { source, .. } | SegmentError::Directory { source, .. } => {
@@ -308,15 +308,15 @@ impl SegmentError {
         }
     }
 
-    /// Whether it is a stranger's.
+    /// Whether the segment is of an untrusted user.
     pub(crate) fn is_strange(&self) -> bool {
         matches!(self, SegmentError::Owner { .. } | SegmentError::Maker { .. })
     }
 
-    /// Whether the file is simply not there.
+    /// Whether the segment does not exist.
     pub(crate) fn is_absent(&self) -> bool {
         match self {
-            // What is half-made is nobody's yet.
+            // A half-created segment counts as absent.
             SegmentError::NotFound { .. } | SegmentError::HalfMade { .. } => true,
             SegmentError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
             _ => false,
@@ -324,7 +324,7 @@ impl SegmentError {
     }
 }
 
-/// Users in words.
+/// The users, as text.
 fn one_of(users: &[u32]) -> String {
     let users: Vec<String> = users.iter().map(ToString::to_string).collect();
     match users.len() {

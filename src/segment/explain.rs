@@ -1,4 +1,4 @@
-//! What the system says, and which limit of it or of the process is behind that.
+//! Explains errors of system calls, with the limit that causes them.
 
 use core::fmt;
 use std::io;
@@ -6,8 +6,7 @@ use std::io;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
-/// What an error of the system means, with the limit that was met and how to
-/// raise it.
+/// An error of a system call, with the limit that was reached and how to raise it.
 pub(crate) fn explain(error: &io::Error) -> impl fmt::Display + '_ {
     Explained(error)
 }

@@ -1,9 +1,8 @@
-//! Segments of other layout versions: whether a process holds one, and what is
-//! left of it.
+//! Segments of other layout versions: whether a process uses one, and what remains of it.
 //!
-//! Nothing in such a segment can be relied on. Its name is as in this layout, so
-//! are those of its lock files, and its processes hold locks on one or the other:
-//! whatever they mean, who holds one uses the segment.
+//! The content of such a segment can't be interpreted. Its name, and those of its lock files,
+//! have the same form as in this layout, and its processes hold locks on one or the other:
+//! whatever a lock means, a process that holds one uses the segment.
 
 use std::path::{Path, PathBuf};
 
@@ -16,11 +15,10 @@ use super::name::foreign_lock;
 use super::trust::Trusted;
 use crate::descriptor::Kept;
 
-/// How many processes hold it, as far as locks tell: at least one if there is
-/// any.
+/// How many processes use it, as far as locks show: at least one if there is any.
 ///
 /// # Errors
-/// [`SegmentError::Io`] if a file may not be looked at.
+/// [`SegmentError::Io`] if a file may not be read.
 pub fn attached(directory: &Path, found: &Listed) -> Result<usize, SegmentError> {
     let mut attached = 0;
     if let Some(path) = found.at.path() {
@@ -39,18 +37,17 @@ pub fn attached(directory: &Path, found: &Listed) -> Result<usize, SegmentError>
     Ok(attached)
 }
 
-/// Whether somebody holds a lock on a file.
+/// Whether a process holds a lock on a file.
 ///
 /// # Errors
-/// [`SegmentError::Io`] if it may not be looked at.
+/// [`SegmentError::Io`] if the file may not be read.
 #[cfg(feature = "tend")]
 pub fn is_held(path: &Path) -> Result<bool, SegmentError> {
     let action = SegmentError::io("look at the locks of", path);
     open(path)?.get().and_then(is_locked).map_err(action)
 }
 
-/// Removes the lock files of a segment that was removed, but for those that are
-/// held.
+/// Removes the lock files of a segment that was removed, except those that are locked.
 ///
 /// # Errors
 /// [`SegmentError::Io`] if the directory can't be read.
@@ -64,7 +61,8 @@ pub fn sweep(found: &Listed, directory: &Path) -> Result<Vec<PathBuf>, SegmentEr
     Ok(swept)
 }
 
-/// Of that key, layout and backend; which of them is whose can't be told.
+/// The lock files of that key, layout and backend; it can't be determined which of them belongs
+/// to which segment.
 fn lock_files(directory: &Path, found: &Listed) -> Result<Vec<PathBuf>, SegmentError> {
     let wanted = (found.backend, found.name.key, found.name.layout_version);
     let named = |name: &String| foreign_lock(name) == Some(wanted);

@@ -1,11 +1,11 @@
-//! Where a segment is, in words that an operator can use.
+//! Where a segment is, in terms that an operator can use.
 
 use core::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::text::Printable;
 
-/// Where a segment, or a file that belongs to one, is to be found.
+/// The location of a segment, or of a file that belongs to one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Location {

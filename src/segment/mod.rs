@@ -78,7 +78,7 @@ pub(crate) mod internals {
     pub use crate::clock::boottime_ms;
 }
 
-/// Parsers that nothing outside calls but the fuzz targets.
+/// Parsers that only the fuzz targets call from outside.
 #[cfg(fuzzing)]
 pub mod fuzzing {
     pub use super::name::{foreign_lock, is_system_v_lock, lock_path, parse_lock};

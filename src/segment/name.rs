@@ -8,34 +8,34 @@ use crate::layout::LAYOUT_VERSION;
 
 const PREFIX: &str = "tendmap-";
 
-/// Where the segments of one key live, and whose and how they may be.
+/// The place of the segments of one key, and the users and modes that are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "given in full, or over `Place::of_key`")]
 pub struct Place {
-    /// In what kind of shared memory.
+    /// The kind of shared memory.
     pub backend: Backend,
-    /// The directory, `/dev/shm` unless configured: of the segments if they are
-    /// files, and of their lock files whatever they are.
+    /// The directory, `/dev/shm` unless configured: of the segments if they are files, and of
+    /// their lock files in any case.
     pub directory: PathBuf,
     /// The key.
     pub key: u32,
     /// Mode bits of new segments, 0600 unless configured.
     pub mode: u32,
-    /// Users beside the effective one and root whose segments are accepted.
+    /// Users besides the effective one and root whose segments are accepted.
     pub owners: Vec<u32>,
-    /// Whether files that their group may write are made and accepted: every
-    /// member of the group can then cut them short, which ends all attached
-    /// processes with SIGBUS. System V segments can't be cut short.
+    /// Whether files that their group may write are created and accepted: every member of the
+    /// group can then truncate them, which kills all attached processes with SIGBUS. System V
+    /// segments can't be truncated.
     pub allow_group_write: bool,
 }
 
 impl Place {
-    /// Where segments live by default.
+    /// The default directory of segments.
     pub const DIRECTORY: &str = "/dev/shm";
-    /// The key by default: none of the Aerospike C client's, which is 0xA9000000
+    /// The default key. It differs from that of the Aerospike C client, which is 0xA9000000
     /// (older versions: 0xA5000000).
     pub const KEY: u32 = 0xA700_0000;
-    /// The mode by default: nobody else reads it, nobody else writes it.
+    /// The default mode: no other user may read or write.
     pub const MODE: u32 = 0o600;
 
     /// The default place of a key.
@@ -59,16 +59,16 @@ impl Place {
     }
 }
 
-/// A directory as it is found from here and now, whatever becomes of the working
-/// directory and of links on the way to it. One that can't be found stays as it
-/// is: what is wrong shows when it is used.
+/// A directory as it is resolved here and now, independent of later changes of the working
+/// directory and of links in the path. A directory that can't be resolved is returned unchanged:
+/// the error appears when it is used.
 pub(crate) fn resolved(directory: &Path) -> PathBuf {
     let found = directory.canonicalize().or_else(|_| std::path::absolute(directory));
     found.unwrap_or_else(|_| directory.to_path_buf())
 }
 
-/// The lock file of a segment lies in the directory and is named by the
-/// segment's id; those of the two backends have different names.
+/// The path of a segment's lock file, which is named by the segment's id; the two backends use
+/// different names.
 pub fn lock_path(backend: Backend, directory: &Path, key: u32, segment_id: u64) -> PathBuf {
     let infix = infix(backend);
     directory.join(format!("{PREFIX}{key:08x}-v{LAYOUT_VERSION}-{infix}{segment_id:016x}.lock"))
@@ -79,8 +79,7 @@ pub fn creation_path(directory: &Path, key: u32) -> PathBuf {
     directory.join(format!("{PREFIX}{key:08x}-v{LAYOUT_VERSION}-sysv.lock"))
 }
 
-/// Whether a file's name is that of a lock file of a System V segment of that
-/// key, in whatever layout.
+/// Whether a file name is that of a lock file of a System V segment of that key, in any layout.
 pub fn is_system_v_lock(name: &str, key: u32) -> bool {
     let rest =
         name.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix(&format!("{key:08x}-v")));
@@ -105,8 +104,7 @@ pub fn parse_lock(backend: Backend, name: &str) -> Option<(u32, u64)> {
     Some((u32::from_str_radix(key, 16).ok()?, u64::from_str_radix(id, 16).ok()?))
 }
 
-/// The backend, the key and the layout version in a lock file's name, of whatever
-/// layout.
+/// The backend, the key and the layout version in a lock file's name, in any layout.
 pub fn foreign_lock(name: &str) -> Option<(Backend, u32, u32)> {
     let (key, rest) = name.strip_prefix(PREFIX)?.split_once('-')?;
     let (version, rest) = rest.strip_prefix('v')?.split_once('-')?;
@@ -119,7 +117,7 @@ pub fn foreign_lock(name: &str) -> Option<(Backend, u32, u32)> {
     Some((backend, key, version.parse().ok()?))
 }
 
-/// What a segment's file name says.
+/// The parts of a segment's file name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct SegmentName {
@@ -127,7 +125,7 @@ pub struct SegmentName {
     pub key: u32,
     /// The layout version; two layouts never meet under one name.
     pub layout_version: u32,
-    /// The number of the segment under the key, from 1.
+    /// The generation of the segment under the key, from 1.
     pub generation: u64,
 }
 
@@ -139,7 +137,7 @@ impl fmt::Display for SegmentName {
 }
 
 impl SegmentName {
-    /// The name in a file name; `None` for any other file.
+    /// Parses a file name; `None` if it is not that of a segment.
     #[must_use]
     pub fn parse(name: &str) -> Option<SegmentName> {
         let (key, rest) = name.strip_prefix(PREFIX)?.split_once('-')?;
@@ -149,26 +147,26 @@ impl SegmentName {
             layout_version: version.parse().ok()?,
             generation: generation.parse().ok()?,
         };
-        // Only the one spelling that is written: no signs, no leading zeros.
+        // Only the exact spelling that is written is accepted: no signs, no leading zeros.
         (parsed.to_string() == name && parsed.generation > 0).then_some(parsed)
     }
 }
 
-/// A key that is none.
+/// Text that is not a valid key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "shm_key {found:?}; wanted a decimal number or 0x and up to 8 hex digits, at most 0xffffffff"
 )]
 #[non_exhaustive]
 pub struct KeyError {
-    /// What was given.
+    /// The text that was given.
     pub found: String,
 }
 
-/// Reads a key, decimal or `0x…`.
+/// Parses a key, decimal or `0x…`.
 ///
 /// # Errors
-/// [`KeyError`] if it is no number of 32 bits.
+/// [`KeyError`] if it is not a 32-bit number.
 pub fn parse_key(text: &str) -> Result<u32, KeyError> {
     let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
     let (digits, radix) = hex.map_or((text, 10), |digits| (digits, 16));

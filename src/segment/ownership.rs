@@ -20,10 +20,10 @@ use crate::sync::{AtomicU64, Ordering};
 /// Why an ownership ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OwnershipLost {
-    /// Another term owns the segment, or somebody retired it.
+    /// Another term owns the segment, or it was retired.
     #[error("another process owns the segment, or the segment is retired")]
     Fenced,
-    /// A word of the segment was damaged; it is retired now.
+    /// A word of the segment was damaged; the segment is now retired.
     #[error("the segment was damaged")]
     Damaged,
 }
@@ -34,43 +34,43 @@ pub enum NotPublished {
     /// The ownership has ended.
     #[error(transparent)]
     Ended(OwnershipLost),
-    /// The map has outgrown the segment; the ownership goes on.
+    /// The map has outgrown the segment; the ownership continues.
     #[error(transparent)]
     NoRoom(NoRoom),
 }
 
-/// The ownership of a segment. Dropped, it gives the ownership away.
+/// The ownership of a segment. Dropping it releases the ownership.
 #[derive(Debug)]
 pub struct Ownership {
     segment: Arc<Segment>,
     /// The second, writable mapping; `None` in private mode.
     writer: Option<Writer>,
     publisher: Publisher,
-    /// How far what was published last reaches; the publisher has its words.
-    /// `None` if that is nothing, or not what stands in the frame.
+    /// The extent of the last publication; the publisher has its words. `None` if there is none,
+    /// or if the frame no longer holds it.
     published: Option<FrameExtent>,
-    /// Continues from the owner before.
+    /// Continues from the previous owner's.
     table_generation: u64,
     checksums: bool,
     released: bool,
 }
 
 impl Ownership {
-    /// The creator's.
+    /// The ownership of the creator.
     pub(super) fn first(segment: Arc<Segment>) -> Result<Ownership, SegmentError> {
         let writer = match segment.memory() {
             Some(_) => None,
             None => Some(segment.open_writer()?),
         };
-        // As the creator left it. If somebody has taken over or retired it by
-        // now, this is not the head any more, and the first turn finds out.
+        // The head as the creator stored it. If another process has taken over or retired the
+        // segment since, the head differs, and the first iteration detects that.
         let head = Head::new(Term::FIRST, segment.head().sequence());
         let mut ownership = Ownership::assemble(segment, writer, Term::FIRST, head);
         ownership.announce(0);
         Ok(ownership)
     }
 
-    /// The ownership of a term just entered by takeover.
+    /// The ownership of a term that was just entered by takeover.
     pub(super) fn enter(
         segment: Arc<Segment>,
         writer: Writer,
@@ -89,10 +89,10 @@ impl Ownership {
         head: Head,
     ) -> Ownership {
         let publisher = Publisher::new(term, head);
-        // Whoever publishes before it asks for the last map must not use a number
-        // again which the routers have seen under this term.
+        // An owner that publishes before it asks for the last map must not reuse a number that
+        // routers have seen under this term.
         let live = segment.mapping().frame(publisher.next_frame() ^ 1);
-        // Relaxed: the number is this owner's alone, by its tag.
+        // Relaxed: the number belongs to this owner only, by its tag.
         let word = Word::from_bits(live[frame::TABLE_GENERATION].load(Ordering::Relaxed));
         let table_generation = word.payload();
         Ownership {
@@ -106,7 +106,7 @@ impl Ownership {
         }
     }
 
-    /// Rewrites every owner word under the new term, counters going on.
+    /// Rewrites every owner word under the new term; counters continue.
     fn announce(&mut self, takeovers: u64) {
         for word in OwnerWord::ALL {
             let by = match word {
@@ -116,15 +116,15 @@ impl Ownership {
             };
             self.add(word, by);
         }
-        // What the owner before was given stands until this one says what it was.
+        // The hosts of the previous owner remain until this one sets its own.
         self.set(OwnerWord::Flags, self.flags() & OwnerWord::HOSTS);
         self.set(OwnerWord::Pid, std::process::id().into());
         self.set(OwnerWord::TurnedMs, boottime_ms());
         self.notify();
     }
 
-    /// Where it writes. A forked child has inherited no such memory: there
-    /// somebody else owns, the parent.
+    /// The memory that it writes to. A forked child has not inherited it: the parent is the
+    /// owner.
     fn memory(&self) -> Result<&WriteMapping, OwnershipLost> {
         writable(self.writer.as_ref(), &self.segment)
     }
@@ -139,13 +139,13 @@ impl Ownership {
         self.publisher.term()
     }
 
-    /// Whether publications carry a checksum over the map, for tests and soaks.
+    /// Sets whether publications carry a checksum of the map, for tests and soaks.
     pub fn set_checksums(&mut self, on: bool) {
         self.checksums = on;
     }
 
-    /// The map to continue from: what was published last, or an empty one if
-    /// that is nothing or damaged.
+    /// The map to continue from: the last publication, or an empty map if there is none or it is
+    /// damaged.
     pub fn last_map(&mut self) -> ClusterMap {
         let geometry = *self.segment.geometry();
         match snapshot(self.segment.mapping()) {
@@ -160,8 +160,8 @@ impl Ownership {
             }
             Err(error) => {
                 if error != SnapshotError::Empty {
-                    // Damaged: any number will do, the tag makes the word new. The
-                    // one that stands there was taken over when this began.
+                    // Damaged: any number will do, because the tag makes the word new. The stored
+                    // number was taken over when this ownership began.
                 }
                 self.published = None;
                 ClusterMap::new(geometry.capacity())
@@ -169,16 +169,16 @@ impl Ownership {
         }
     }
 
-    /// A turn of the owner's loop: still the owner? Then the lock byte is set
-    /// again, which heals a lost one, and the heart beats.
+    /// One step of the owner's loop: checks that this is still the owner, sets the lock byte
+    /// again, which restores a lost lock, and updates the heartbeat.
     ///
     /// # Errors
     /// [`OwnershipLost`].
     pub fn turn(&mut self) -> Result<(), OwnershipLost> {
         self.check()?;
         if let Some(lock) = self.segment.lock() {
-            // Locks are about *when* somebody else tries; failing to set one
-            // costs at most the ownership, never a map.
+            // Locks only determine *when* another process tries; a failure to set one costs at
+            // most the ownership, never a map.
             let _ = self.segment.refresh();
             if !self.abdicated() {
                 let _ = lock.try_lock(byte_of(self.term()));
@@ -188,9 +188,9 @@ impl Ownership {
         self.beat()
     }
 
-    /// Looks whether what it wrote still stands. What is damaged in the live
-    /// frame is mended by another publication, at which every word is looked at
-    /// again; an owner word that lost its tag gets it back.
+    /// Checks whether what it wrote is still there. Damage in the live frame is repaired by
+    /// another publication, which checks every word; an owner word that lost its tag is written
+    /// again.
     fn look_over(&mut self) {
         let live = self.segment.mapping().frame(self.publisher.next_frame() ^ 1);
         if self.published.as_ref().is_some_and(|image| !image.stands_in(live, &self.publisher)) {
@@ -208,7 +208,7 @@ impl Ownership {
         Word::from_bits(self.segment.mapping().owner(word).load(Ordering::Relaxed)).tag()
     }
 
-    /// A sign of life, and whether this is still the owner.
+    /// Updates the heartbeat, and checks whether this is still the owner.
     ///
     /// # Errors
     /// [`OwnershipLost`].
@@ -222,7 +222,7 @@ impl Ownership {
         Ok(())
     }
 
-    /// A word's tag is newer than the head: the exchange tells who is right.
+    /// A word's tag is newer than the head: the exchange of the head decides which one is right.
     fn newer_tag(&self) -> OwnershipLost {
         match self.retired() {
             Ok(()) => self.damaged(),
@@ -232,8 +232,8 @@ impl Ownership {
 
     fn check(&self) -> Result<(), OwnershipLost> {
         self.memory()?;
-        // The whole head: one of its own term that it did not leave so is
-        // damaged, and taken over like a foreign one.
+        // The whole head is compared: a head with this owner's term that this owner did not store
+        // is damaged, and taken over like another owner's.
         if self.segment.head() == self.publisher.head() {
             Ok(())
         } else {
@@ -246,13 +246,13 @@ impl Ownership {
         OwnershipLost::Damaged
     }
 
-    /// Publishes the map if it differs from what was published last; the new
-    /// sequence if it did.
+    /// Publishes the map if it differs from the last publication; returns the new sequence if it
+    /// does.
     ///
     /// # Errors
-    /// [`NotPublished`]; readers then go on with what was published last.
+    /// [`NotPublished`]; readers continue with the last publication.
     pub fn publish(&mut self, map: &ClusterMap) -> Result<Option<u64>, NotPublished> {
-        // Also where nothing has changed.
+        // Checked even if nothing has changed.
         self.memory().map_err(NotPublished::Ended)?;
         let geometry = self.segment.geometry();
         let image = FrameExtent::of(map, geometry).map_err(NotPublished::NoRoom)?;
@@ -267,7 +267,8 @@ impl Ownership {
             _ => self.table_generation + 1,
         };
         image.seal(generation, self.checksums, &mut self.publisher);
-        // Until it is: what was put there is no longer what was published.
+        // Reset until the publication is complete: the publisher's content no longer is the last
+        // publication.
         self.published = None;
         let writer = writable(self.writer.as_ref(), &self.segment).map_err(NotPublished::Ended)?;
         let frame = writer.frame(self.publisher.next_frame());
@@ -286,14 +287,14 @@ impl Ownership {
         }
     }
 
-    /// The table generation published last, or continued from.
+    /// The last published table generation, or the one to continue from.
     pub fn table_generation(&self) -> u64 {
         self.table_generation
     }
 
-    /// What an owner that dies in the middle of publishing `map` leaves: the
-    /// first `words` words of it, and the head as it was. Tells how many words
-    /// the whole has. For tests and soaks, whose processes end right after.
+    /// Leaves the segment as an owner that dies while publishing `map` would: with the first
+    /// `words` words of it, and the old head. Returns the number of words of the whole
+    /// publication. For tests and soaks, whose processes end right afterwards.
     ///
     /// # Errors
     /// As [`publish`](Self::publish).
@@ -326,7 +327,7 @@ impl Ownership {
 
     /// Sets an owner word.
     pub fn set(&self, word: OwnerWord, value: u64) {
-        // A newer tag there means fenced or damaged, which the next turn finds.
+        // A newer tag there means fenced or damaged, which the next iteration detects.
         if let Ok(memory) = self.memory() {
             let _ = store_owner(memory.owner(word), self.term(), value);
         }
@@ -339,8 +340,7 @@ impl Ownership {
         }
     }
 
-    /// Puts down how a node fails, beside the map; what stands there already is
-    /// not written again.
+    /// Records a node's failures in its health record; an unchanged record is not written again.
     ///
     /// # Errors
     /// [`OwnershipLost`].
@@ -353,7 +353,7 @@ impl Ownership {
         self.put(self.memory()?.node_health(slot.index()), health.payloads(id))
     }
 
-    /// Puts down for how many passes each matter has lasted.
+    /// Records for how many passes each matter has lasted.
     ///
     /// # Errors
     /// [`OwnershipLost`].
@@ -362,7 +362,7 @@ impl Ownership {
         self.put(self.memory()?.matters(), payloads)
     }
 
-    /// Puts down why something is as it is; an empty text = for no reason.
+    /// Records the reason for something; an empty text clears it.
     ///
     /// # Errors
     /// [`OwnershipLost`].
@@ -371,7 +371,7 @@ impl Ownership {
         self.put(self.memory()?.reason(reason as usize), payloads)
     }
 
-    /// Puts down which nodes left.
+    /// Records the nodes that left.
     ///
     /// # Errors
     /// [`OwnershipLost`].
@@ -388,7 +388,7 @@ impl Ownership {
         payloads: impl IntoIterator<Item = u64>,
     ) -> Result<(), OwnershipLost> {
         for (word, payload) in record.iter().zip(payloads) {
-            // Relaxed: the record's checksum tells what belongs together.
+            // Relaxed: the record's checksum shows which words belong together.
             let found = Word::from_bits(word.load(Ordering::Relaxed));
             if found != Word::new(self.term(), payload)
                 && store_owner(word, self.term(), payload).is_err()
@@ -404,15 +404,14 @@ impl Ownership {
         crate::protocol::load_owner(word, self.segment.head()).unwrap_or(0)
     }
 
-    /// Whether this owner gives the ownership away, see
-    /// [`abdicate`](Self::abdicate).
+    /// Whether this owner has abdicated, see [`abdicate`](Self::abdicate).
     pub fn abdicated(&self) -> bool {
         self.flags() & OwnerWord::ABDICATED != 0
     }
 
-    /// Gives the ownership away to whoever can reach the cluster, and goes on
-    /// until someone takes it, which may be at once. Whether it did: in private
-    /// mode there is nobody to take it.
+    /// Gives up ownership to a process that can reach the cluster, and continues until one takes
+    /// over, which may be at once. Returns whether it did: in private mode there is no other
+    /// process.
     pub fn abdicate(&mut self) -> bool {
         if self.segment.lock().is_none() || self.abdicated() || self.memory().is_err() {
             return false;
@@ -423,7 +422,7 @@ impl Ownership {
         true
     }
 
-    /// Takes an abdication back: the cluster can be reached again.
+    /// Withdraws an abdication: the cluster can be reached again.
     pub fn reclaim(&mut self) {
         if !self.abdicated() {
             return;
@@ -434,9 +433,8 @@ impl Ownership {
         }
     }
 
-    /// Offers the ownership to a process that can do better, or no longer;
-    /// whether that is news. The owner goes on, and counts as living, until one
-    /// takes it.
+    /// Offers ownership to a process that can do better, or withdraws the offer; returns whether
+    /// that is a change. The owner continues, and counts as alive, until one takes over.
     pub fn offer(&self, offers: bool) -> bool {
         let before = self.flags();
         let after = if offers { before | OwnerWord::OFFERED } else { before & !OwnerWord::OFFERED };
@@ -448,21 +446,21 @@ impl Ownership {
         true
     }
 
-    /// Notes which hosts the owner was given, for processes that want to know
-    /// whether the map is of the cluster that they are given.
+    /// Records the owner's configured hosts, for processes that check whether the map is of the
+    /// cluster of their own hosts.
     pub fn set_hosts(&self, hash: u32) {
         let hosts = u64::from(hash) << OwnerWord::HOSTS_SHIFT;
         self.set(OwnerWord::Flags, (self.flags() & !OwnerWord::HOSTS) | hosts);
     }
 
-    /// Gives the ownership up: the next candidate takes it at once.
+    /// Releases the ownership: the next candidate takes over at once.
     pub fn release(mut self) {
         self.end();
     }
 
-    /// Ends after the ownership was lost or the segment retired: frees the own
-    /// term's byte, and touches nothing of a successor's. Of a retired segment
-    /// everybody is told.
+    /// Ends the ownership after it was lost or the segment was retired: unlocks its own term's
+    /// byte, and touches nothing of a successor's. If the segment is retired, all waiting
+    /// processes are woken.
     pub fn fenced(mut self) {
         self.released = true;
         self.free_byte();
@@ -471,11 +469,11 @@ impl Ownership {
         }
     }
 
-    /// Retires the segment, for a successor is wanted. Nobody is woken yet: that
-    /// follows with [`fenced`](Self::fenced), when there is something to find.
+    /// Retires the segment because it needs a successor. No process is woken yet:
+    /// [`fenced`](Self::fenced) does that later, when there is something to find.
     ///
     /// # Errors
-    /// [`OwnershipLost::Fenced`] if it was not the owner's to retire any more.
+    /// [`OwnershipLost::Fenced`] if this is no longer the owner.
     pub fn retire(&mut self) -> Result<(), OwnershipLost> {
         self.retired()
     }
@@ -495,14 +493,14 @@ impl Ownership {
     }
 
     fn free_byte(&self) {
-        // In a child it is the parent's.
+        // In a child the byte is the parent's.
         if let Some(lock) = self.segment.lock().filter(|_| self.memory().is_ok()) {
             lock.unlock(byte_of(self.term()));
         }
         self.segment.lose_private_owner();
     }
 
-    /// Raises the event and wakes everybody who waits for one.
+    /// Increments the event word and wakes all processes that wait for it.
     fn notify(&self) {
         let Ok(mapping) = self.memory() else { return };
         raise_event(mapping.event(), self.segment.head());

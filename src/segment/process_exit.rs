@@ -1,4 +1,4 @@
-//! Waiting for the end of the process that holds a byte.
+//! Waits for the end of the process that holds a byte.
 
 use std::time::Duration;
 
@@ -10,42 +10,39 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::lock::LockFile;
 use crate::descriptor::Kept;
 
-/// The kind of file system (`PID_FS_MAGIC`) in which each process has an inode
-/// of its own.
+/// The type of the file system (`PID_FS_MAGIC`) in which each process has its own inode.
 const PID_FS: u64 = 0x5049_4446;
 
-/// A process whose end can be waited for. It ends when the process does,
-/// reaped or not.
+/// A pidfd of the lock holder; readable once the process has exited, even as a zombie.
 #[derive(Debug)]
 pub struct ProcessExit(Kept);
 
-/// What came of waiting for an end.
+/// The result of waiting for the end of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waited {
     /// The process has ended.
     Ended,
-    /// It had not in that time.
+    /// The process did not end in that time.
     TimedOut,
-    /// It can't be waited for any more: the host has closed the descriptor.
+    /// Waiting is no longer possible: the host has closed the descriptor.
     Lost,
 }
 
 impl ProcessExit {
-    /// Of the process that holds that byte. `None` if nobody does, and where its
-    /// pid can't be had: in another pid namespace, or on kernels before 6.9, whose
-    /// descriptors of processes can't be told from others that the host may have
-    /// under the same number.
+    /// The process that holds that byte. `None` if there is none, or if its pid is not available:
+    /// in another pid namespace, or on kernels before 6.9, where a pidfd can't be told apart from
+    /// other descriptors that the host may have under the same number.
     pub fn of(lock: &LockFile, byte: u64) -> Option<ProcessExit> {
         let pid = lock.holder(byte)?;
         let process = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
         #[allow(clippy::unnecessary_cast, reason = "types differ between architectures")]
         let has_inode = fstatfs(&process).is_ok_and(|found| found.f_type as u64 == PID_FS);
         let process = Kept::new(process).ok().filter(|_| has_inode)?;
-        // A pid may be used again; not one that still holds the byte.
+        // A pid may be reused, but not while its process still holds the byte.
         (lock.holder(byte) == Some(pid)).then_some(ProcessExit(process))
     }
 
-    /// Waits for it, at most that long.
+    /// Waits for the end, at most that long.
     pub fn wait(&self, timeout: Duration) -> Waited {
         let Ok(process) = self.0.get() else { return Waited::Lost };
         let timeout = Timespec {

@@ -1,5 +1,5 @@
-//! One attachment of a segment, and one descriptor of its lock file, in a
-//! process, however many handles there are.
+//! Ensures that a process has one attachment of a segment, and one descriptor of its lock file,
+//! however many handles there are.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -9,11 +9,11 @@ use super::lock::LockFile;
 use super::segment::Segment;
 use crate::layout::ForkLocal;
 
-/// The lock file is listed apart from the segment: it outlives the segment's
-/// last handle until its descriptor is closed, which happens under the
-/// registry's lock, so that nobody opens a second one meanwhile.
+/// The lock file is registered separately from the segment: it outlives the segment's last handle
+/// until its descriptor is closed. That happens under the registry's lock, so that no other
+/// thread opens a second one before.
 struct Entry {
-    /// `None` of a lock file whose segment has no name yet.
+    /// `None` for a lock file whose segment has no name yet.
     object: Option<ObjectId>,
     segment: Weak<Segment>,
     lock: Weak<LockFile>,
@@ -21,16 +21,16 @@ struct Entry {
 
 pub struct Registry {
     entries: Vec<Entry>,
-    /// The attachments of the parent, if this is a forked child, and of its
-    /// parents.
+    /// If this is a forked child, the attachments of its parent and of earlier ancestors.
     inherited: Vec<(ObjectId, Weak<Segment>)>,
 }
 
-/// The registry of this process, a fresh one in a forked child.
+/// The registry of this process; a forked child has a new one.
 pub fn registry() -> MutexGuard<'static, Registry> {
     static REGISTRY: ForkLocal<Mutex<Registry>> = ForkLocal::new();
     let fresh = |parents: Option<&Mutex<Registry>>| {
-        // Whoever held it when the child was forked will not free it here.
+        // A thread that held the lock at the time of the fork does not exist here, and will not
+        // release it.
         let parents = parents.and_then(|parents| parents.try_lock().ok());
         let inherited = parents.map(|parents| parents.for_a_child()).unwrap_or_default();
         Mutex::new(Registry { entries: Vec::new(), inherited })
@@ -51,7 +51,7 @@ impl Registry {
         of.find_map(|(_, segment)| segment.upgrade())
     }
 
-    /// All attachments, this process's and those of its parents.
+    /// All attachments, of this process and its ancestors.
     pub fn all(&self) -> Vec<(ObjectId, Arc<Segment>)> {
         let all = self.for_a_child().into_iter();
         all.filter_map(|(id, segment)| Some((id, segment.upgrade()?))).collect()
@@ -68,22 +68,21 @@ impl Registry {
         self.entries.iter().filter_map(|e| e.lock.upgrade()).find(|lock| lock.path() == path)
     }
 
-    /// Lists the lock file of a segment that is about to get its name, or is only
-    /// looked at: whoever attaches to it in that very moment must not open another
-    /// one.
+    /// Registers the lock file of a segment that is about to get its name, or is only looked at:
+    /// a thread that attaches to it at that moment must not open another one.
     pub fn expect(&mut self, lock: &Arc<LockFile>) {
         self.sweep();
         self.entries.push(Entry { object: None, segment: Weak::new(), lock: Arc::downgrade(lock) });
     }
 
-    /// Lists an attachment.
+    /// Registers an attachment.
     pub fn add(&mut self, object: ObjectId, segment: &Arc<Segment>, lock: &Arc<LockFile>) {
         self.sweep();
         let (segment, lock) = (Arc::downgrade(segment), Arc::downgrade(lock));
         self.entries.push(Entry { object: Some(object), segment, lock });
     }
 
-    /// Closes a lock file handle, and forgets what is gone.
+    /// Closes a lock file handle, and removes entries that are gone.
     pub fn close(&mut self, lock: Arc<LockFile>) {
         drop(lock);
         self.sweep();

@@ -1,4 +1,4 @@
-//! Segments and lock files that are taken away.
+//! Removing segments and lock files.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,25 +23,26 @@ use super::wait::wake;
 use crate::layout::LAYOUT_VERSION;
 use crate::protocol::{CONTENTION, Term, raise_event, retire};
 
-/// Removes every segment of a key, of whatever layout, and their lock files,
-/// as `ipcrm -M` would; what was removed.
+/// Removes every segment of a key, in any layout, and their lock files, like `ipcrm -M`; returns
+/// what was removed.
 ///
-/// Whether one of another layout is in use is told by what all layouts have in
-/// common: its processes hold locks, or have it mapped as the kernel counts.
+/// Whether a segment of another layout is in use is determined by what all layouts have in
+/// common: its processes hold locks, or have it mapped according to the kernel.
 ///
-/// A segment is retired first, which its processes see at once. Not so a file that
-/// the place does not trust (another user's, or one that its group may write): it is
-/// not mapped, for somebody could cut it short meanwhile. It only loses its name,
-/// which its owner, or its next one, sees at its next look.
+/// A segment is retired first, which its processes see at once. That does not apply to a file
+/// that the place does not trust (another user's, or one that its group may write): it is not
+/// mapped, because another user could truncate it at that moment. It only loses its name, which
+/// its owner, or its next one, sees at its next check.
 ///
 /// # Errors
-/// [`SegmentError::InUse`] if a process is attached and `force` is not given,
-/// and why that can't be told; [`SegmentError::NotFound`].
+/// [`SegmentError::InUse`] if a process is attached and `force` is not given, or an error that
+/// says why that can't be determined; [`SegmentError::NotFound`].
 pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError> {
     let place = &Place { directory: resolved(&place.directory), ..place.clone() };
     let store = place.backend.store();
     let mut listed = store.list(&place.directory)?;
-    // What a stranger has put there and this process may not remove stops nobody.
+    // A file that another user has put there, and that this process may not remove, does not
+    // prevent the removal.
     let trusted = Trusted::with(&place.owners);
     listed.retain(|found| {
         found.name.key == place.key && (trusted.may_have(found.owner) || may_unlink(found))
@@ -54,16 +55,16 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError>
         }
         let untold = |found: &&Listed| found.attached.is_none() && found.bytes > 0;
         if let Some(other) = listed.iter().find(untold) {
-            // Who is attached to a damaged one, or one that may not be read, can't
-            // be told: removing it takes force.
+            // The processes attached to a damaged or unreadable segment can't be counted:
+            // removing it requires `force`.
             return Err(store.unknown_attachments_error(other));
         }
     }
     let mut removed = Vec::new();
     for found in &listed {
         let others = found.name.layout_version != LAYOUT_VERSION;
-        // Whose it may be is no question here: the system says who may remove it. But
-        // only what nobody else can cut short is mapped.
+        // The users do not matter here, because the system decides which of them may remove it.
+        // But only an object that no other user can truncate is mapped.
         let mut place = place.clone();
         if found.backend == Backend::SystemV {
             place.owners.push(found.owner);
@@ -80,8 +81,8 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError>
                     }
                 }
             }
-            // Somebody else was faster. (What is half-made is absent for those
-            // who attach, but it is there.)
+            // Another process was faster. (A half-created segment counts as absent for processes
+            // that attach, but it exists.)
             Some(Err(error))
                 if error.is_absent() && !matches!(error, SegmentError::HalfMade { .. }) =>
             {
@@ -111,7 +112,7 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError>
     Ok(removed)
 }
 
-/// Whether this process may take the name away of what was listed.
+/// Whether this process may unlink what was listed.
 fn may_unlink(found: &Listed) -> bool {
     let user = rustix::process::geteuid().as_raw();
     let Some(directory) = found.at.path().and_then(Path::parent) else { return true };
@@ -120,9 +121,8 @@ fn may_unlink(found: &Listed) -> bool {
     user == 0 || user == found.owner || !sticky
 }
 
-/// The lock file of what was listed and is not attached, if nobody holds a lock of
-/// it: a process that does notices that the segment has lost its name, and removes
-/// it.
+/// The lock file of a listed segment that is not attached, if no process holds a lock on it: a
+/// process that does notices that the segment has lost its name, and removes the lock file.
 fn idle_lock(found: &Listed, place: &Place) -> Option<PathBuf> {
     let place = Place { owners: vec![found.owner], ..place.clone() };
     let segment = place.backend.store().look(&place, found.name.generation, Part::Words).ok()?;
@@ -131,8 +131,7 @@ fn idle_lock(found: &Listed, place: &Place) -> Option<PathBuf> {
     segment.lock().filter(|_| idle).map(|lock| lock.path().to_path_buf())
 }
 
-/// Retires a segment, wakes everybody, and takes its name and its lock file
-/// away.
+/// Retires a segment, wakes all waiting processes, and removes its name and its lock file.
 pub(crate) fn retire_and_unlink(segment: &Arc<Segment>) -> Result<(), SegmentError> {
     if !retire_now(segment)? {
         return Ok(());
@@ -140,11 +139,11 @@ pub(crate) fn retire_and_unlink(segment: &Arc<Segment>) -> Result<(), SegmentErr
     unlink_with_lock(segment)
 }
 
-/// As [`retire_and_unlink`], of a segment that nobody was attached to; how many
-/// are by now, in which case it keeps its name and they succeed it.
+/// Like [`retire_and_unlink`], for a segment to which no process was attached; returns how many
+/// are attached by now, in which case it keeps its name and they build a successor.
 ///
-/// A process that attaches marks itself first and then looks at the head: either
-/// it is counted here, or it finds the segment retired.
+/// A process that attaches marks itself first and then checks the head: either it is counted
+/// here, or it finds the segment retired.
 pub(crate) fn retire_and_unlink_unused(segment: &Arc<Segment>) -> Result<usize, SegmentError> {
     if !retire_now(segment)? {
         return Ok(0);
@@ -155,13 +154,12 @@ pub(crate) fn retire_and_unlink_unused(segment: &Arc<Segment>) -> Result<usize, 
     }
 }
 
-/// Retires a segment and wakes everybody; `false` if nothing leads to it any
-/// more.
+/// Retires a segment and wakes all waiting processes; `false` if its name no longer leads to it.
 fn retire_now(segment: &Arc<Segment>) -> Result<bool, SegmentError> {
     match segment.open_writer() {
         Ok(writer) => {
-            // Owners move the head some twenty times a second. Where somebody stores
-            // there without an end, its users find out by themselves.
+            // Owners change the head at most some twenty times a second. If a process keeps
+            // storing to it, the segment's users find out by themselves.
             for _ in 0..CONTENTION {
                 let head = segment.head();
                 if head.retired() || retire(writer.head(), head).is_ok() {
@@ -172,15 +170,14 @@ fn retire_now(segment: &Arc<Segment>) -> Result<bool, SegmentError> {
             wake(writer.event(), None);
             wake(writer.head(), None);
         }
-        // Nothing leads to it any more: somebody else was faster.
+        // The name no longer leads to it: another process was faster.
         Err(error) if error.is_absent() => return Ok(false),
         Err(error) => return Err(error),
     }
     Ok(true)
 }
 
-/// Takes the name and the lock file away of a segment that is retired, or that
-/// was never owned.
+/// Removes the name and the lock file of a segment that is retired, or that never had an owner.
 pub(super) fn unlink_with_lock(segment: &Segment) -> Result<(), SegmentError> {
     if segment.is_at_name() {
         segment.unlink()?;
@@ -199,18 +196,17 @@ pub(super) fn unlink(path: &Path) -> Result<(), SegmentError> {
     }
 }
 
-/// Removes retired segments of a key that are not the newest, and lock files
-/// that creators left when they died: none that is held, none of a segment.
-/// Whether all of them are gone.
+/// Removes retired segments of a key, except the newest, and lock files that dead creators left;
+/// never one that is locked, nor one that belongs to a segment. Returns whether all of them are
+/// gone.
 ///
-/// One that has lost its name and is found by its lock file keeps that until
-/// nobody is attached to it: should all newer ones go with the processes that
-/// had them mapped, its map is the newest that somebody has.
+/// A segment that has lost its name and is found by its lock file keeps the lock file until no
+/// process is attached to it: if all newer segments disappear with the processes that had them
+/// mapped, its map is the newest one left.
 ///
-/// Below one that lives also the others go that nobody is attached to. Their
-/// owners have left them; that they do not look retired, or not like segments at
-/// all, is the work of somebody who wrote there afterwards, and could be done to
-/// every one that follows.
+/// Below a live segment, other unattached segments are removed, too. Their owners have left them.
+/// If they do not look retired, or not like segments at all, a process has written to them since,
+/// which could happen to every later one as well.
 #[cfg(feature = "tend")]
 pub(crate) fn sweep(place: &Place) -> Result<bool, SegmentError> {
     let (mut all, mut swept, mut lives) = (true, Ok(()), false);
@@ -224,7 +220,8 @@ pub(crate) fn sweep(place: &Place) -> Result<bool, SegmentError> {
                     all = false;
                     continue;
                 }
-                // One that can't be removed, as another user's, keeps no other.
+                // A segment that can't be removed, such as another user's, does not prevent the
+                // removal of others.
                 swept = swept.and(retire_and_unlink(&segment));
             }
             Ok(segment) if lives => match segment.attached()? {
@@ -232,7 +229,7 @@ pub(crate) fn sweep(place: &Place) -> Result<bool, SegmentError> {
                 _ => all = false,
             },
             Ok(_) => lives = true,
-            // As any that is newer than what lives, it may be the one wanted.
+            // Like any that is newer than the live one, it may be the wanted one.
             Err(SegmentError::Header { at, .. } | SegmentError::Misnamed { at, .. }) if lives => {
                 all &= discard_unused(&at);
             }
@@ -242,28 +239,28 @@ pub(crate) fn sweep(place: &Place) -> Result<bool, SegmentError> {
     swept.and(sweep_locks(place)).map(|_| all)
 }
 
-/// Removes a file that was a segment's, unless somebody holds a lock on it, as all
-/// do that are attached. Whether it is gone.
+/// Removes a file that was a segment's, unless a process holds a lock on it, as all attached
+/// processes do. Returns whether it is gone.
 #[cfg(feature = "tend")]
 fn discard_unused(at: &Location) -> bool {
     let Some(path) = at.path() else { return true };
     match foreign::is_held(path) {
         Ok(held) => !held && unlink(path).is_ok(),
-        // What can't be looked at is not looked at again.
+        // What can't be read is not tried again.
         Err(_) => true,
     }
 }
 
 fn sweep_locks(place: &Place) -> Result<Vec<PathBuf>, SegmentError> {
     let store = place.backend.store();
-    // The files first: what comes after is not looked at.
+    // The files first: what is created later is not looked at.
     let mut files = files(&place.directory)?;
     files.retain(|name| store.parse_lock(name).or_else(|| store.parse_marks(name)).is_some());
     let living = if files.is_empty() { BTreeSet::new() } else { store.living(place)? };
     let mut removed = store.sweep(place);
     let marks = files.iter().filter_map(|name| store.parse_marks(name));
     for (_, id) in marks.filter(|&(key, id)| key == place.key && !living.contains(&id)) {
-        // Of a creator that died before it made the lock file.
+        // Left by a creator that died before it created the lock file.
         let path = store.lock_path(&place.directory, place.key, id);
         removed.extend(lock::sweep_marks(&path, &place.owners));
     }
@@ -272,14 +269,14 @@ fn sweep_locks(place: &Place) -> Result<Vec<PathBuf>, SegmentError> {
             continue;
         }
         let path = store.lock_path(&place.directory, key, id);
-        // This process has it open if it is just making that segment: leave it
-        // alone, and do not open it a second time.
+        // This process has it open if it is currently creating that segment: leave it alone, and
+        // do not open it a second time.
         if super::registry::registry().lock(&path).is_some() {
             continue;
         }
         let lock = LockFile::existing(path.clone(), place.mode, &place.owners);
         let Ok(lock) = lock else { continue };
-        // Locked, so that a creator which is about to lock it makes another one.
+        // Locked, so that a creator that is about to lock it creates another one.
         if lock.is_open()
             && lock.try_lock(byte_of(Term::FIRST)).unwrap_or(false)
             && lock.remove().is_ok()

@@ -17,8 +17,8 @@ use crate::layout::{Geometry, Identity, Lineage, Mapping, WriteMapping};
 use crate::protocol::Head;
 use crate::sync::Ordering;
 
-/// A mapped segment. It is never remapped or moved: whoever holds an `Arc` of
-/// it can read it, also after its name is gone.
+/// A mapped segment. It is never remapped or moved: the holder of an `Arc` can read it, even
+/// after its name is gone.
 #[derive(Debug)]
 pub struct Segment {
     identity: Identity,
@@ -33,23 +33,22 @@ enum Memory {
     Private(WriteMapping, Owned),
 }
 
-/// Whether private memory has an owner, which is a thread of one process.
+/// Whether private memory has an owner, which is a thread of this process.
 #[derive(Debug)]
 struct Owned {
     alive: AtomicBool,
     lineage: Lineage,
 }
 
-/// What a segment has that other processes share.
+/// The parts of a segment that is shared with other processes.
 #[derive(Debug)]
 struct Shared {
     object: Box<dyn Object>,
-    /// `None` while it is dropped, and of one that is only looked at, if it is not
-    /// there.
+    /// `None` during drop, and for a segment that is only looked at if the file does not exist.
     lock: Option<Arc<LockFile>>,
-    /// Whether this process only looks at it, and never counts as attached.
+    /// Whether this process only looks, and never counts as attached.
     looks: bool,
-    /// How many handles of this process hold it.
+    /// The number of handles in this process.
     held: Mutex<usize>,
     lineage: Lineage,
 }
@@ -60,24 +59,22 @@ impl Shared {
     }
 }
 
-/// By what a segment was found.
+/// How a segment was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// By its name: a lock file that is gone is made anew.
+    /// By its name: a missing lock file is created again.
     ByName,
     /// By its lock file.
     ByLock,
 }
 
 impl Segment {
-    /// Attaches to one generation of a key, sharing this process's attachment
-    /// if there is one.
+    /// Attaches to one generation of a key, sharing this process's attachment if there is one.
     ///
-    /// Whose it is, who may write it, its length and its header are checked
-    /// first.
+    /// The user, the mode, the length and the header are checked first.
     ///
     /// # Errors
-    /// [`SegmentError`], one for each thing that can be wrong.
+    /// [`SegmentError`], with a variant for each cause.
     pub fn attach(place: &Place, generation: u64) -> Result<Arc<Segment>, SegmentError> {
         place.backend.store().attach(place, generation)
     }
@@ -87,8 +84,8 @@ impl Segment {
         registry().segment(id)
     }
 
-    /// This process's attachment of an object that it may not open, but that its
-    /// parent had attached: made of what it has inherited.
+    /// This process's attachment of an object that it may not open, but that its parent had
+    /// attached: made from what it has inherited.
     pub(super) fn inherited(id: ObjectId) -> Option<Arc<Segment>> {
         let mut registry = registry();
         if let Some(segment) = registry.segment(id) {
@@ -105,8 +102,7 @@ impl Segment {
         Some(Self::assemble(parts, lock, &mut registry))
     }
 
-    /// This process's attachment of an object, made of its parts if there is
-    /// none.
+    /// This process's attachment of an object, made from its parts if there is none.
     pub(super) fn share(
         place: &Place,
         id: ObjectId,
@@ -131,11 +127,12 @@ impl Segment {
                     Err(error) => found == Found::ByName && error.kind() == io::ErrorKind::NotFound,
                     Ok(lock) => lock.is_occupied(),
                 };
-                // One that may only read makes none, for others could not use it.
+                // A process that may only read does not create one, because others could not use
+                // it.
                 let lock = match wanting && parts.object.may_write() {
                     true => {
                         made = true;
-                        // Closed before it is opened once more.
+                        // Closed before it is opened again.
                         drop(existing);
                         LockFile::open(path, mode, owners)
                     }
@@ -145,7 +142,7 @@ impl Segment {
             }
         };
         let segment = Self::assemble(parts, lock, &mut registry);
-        // It may have been removed meanwhile, and its lock file with it.
+        // It may have been removed since, together with its lock file.
         if made && segment.head().retired() && !segment.is_at_name() {
             segment.remove_lock();
         }

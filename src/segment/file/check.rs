@@ -1,4 +1,4 @@
-//! Whether a file may be trusted, and is a segment at all.
+//! Checks whether a file may be trusted, and is a segment at all.
 
 use std::io;
 use std::path::Path;
@@ -14,14 +14,14 @@ use super::super::trust::{Trusted, check_mode};
 use crate::descriptor::{self, Kept};
 use crate::layout::{Geometry, Header, Identity, Mapping};
 
-/// Which file has that name.
+/// The identity of the file with that name.
 pub fn id(path: &Path) -> Result<ObjectId, SegmentError> {
     let found = lstat(path).map_err(io::Error::from).map_err(SegmentError::io("examine", path))?;
     Ok(ObjectId::File(descriptor::ObjectId::of(&found)))
 }
 
 pub fn open(path: &Path) -> Result<Kept, SegmentError> {
-    // Looked at first: opening alone does something to a device, or with a pipe.
+    // Checked before opening: merely opening a device or a pipe may have an effect.
     if let Some(found) = lstat(path).ok().and_then(|found| other_kind(&found)) {
         return Err(SegmentError::Kind { at: path.into(), found });
     }
@@ -33,7 +33,7 @@ pub fn open(path: &Path) -> Result<Kept, SegmentError> {
     })
 }
 
-/// What it is, if it is no regular file.
+/// The kind of file, if it is not a regular file.
 fn other_kind(found: &Stat) -> Option<&'static str> {
     match FileType::from_raw_mode(found.st_mode) {
         FileType::RegularFile => None,
@@ -49,15 +49,15 @@ fn lost() -> io::Error {
     io::Error::other("the host program has closed its descriptor")
 }
 
-/// Checks what kind of file it is, whose, and who may write it.
+/// Checks the kind of the file, the user it belongs to, and which users may write it.
 pub fn check_file(file: &Kept, path: &Path, place: &Place) -> Result<ObjectId, SegmentError> {
     let found = check_regular(file, path, &place.owners)?;
     check_group(path, found.st_mode & 0o7777, place.allow_group_write)?;
     Ok(ObjectId::File(file.id()))
 }
 
-/// As [`check_file`], for one that is only read. Whether it belongs to a stranger:
-/// neither to this process's own user nor to root.
+/// Like [`check_file`], for a file that is only read. Returns whether it belongs to a user other
+/// than this process's own and root.
 pub fn check_owner(file: &Kept, path: &Path, owners: &[u32]) -> Result<bool, SegmentError> {
     let found = check_regular(file, path, owners)?;
     Ok(found.st_uid != 0 && found.st_uid != geteuid().as_raw())
@@ -76,8 +76,8 @@ fn check_regular(file: &Kept, path: &Path, owners: &[u32]) -> Result<Stat, Segme
     Ok(found)
 }
 
-/// Refuses a file that its group may write, unless that is allowed. Where it has an
-/// access control list, these bits are the most that any list entry gives.
+/// Refuses a file that its group may write, unless that is allowed. If the file has an access
+/// control list, these bits are the upper limit of its entries.
 pub fn check_group(path: &Path, mode: u32, allowed: bool) -> Result<(), SegmentError> {
     match mode & 0o020 != 0 && !allowed {
         true => Err(SegmentError::GroupWrite { at: path.into(), found: mode }),
@@ -107,7 +107,7 @@ pub fn check_header(file: &Kept, path: &Path) -> Result<(Identity, Geometry), Se
         .map_err(|source| SegmentError::Header { at: path.into(), source })
 }
 
-/// Whether a copy is of the segment whose header was checked before it was taken.
+/// Whether a copy is of the segment whose header was checked before the copy was made.
 pub fn check_copy(
     copy: &Mapping,
     identity: &Identity,
@@ -124,7 +124,7 @@ pub fn check_copy(
     Ok(())
 }
 
-/// Whether the header is that of the segment that the file's name tells.
+/// Checks that the header is of the segment that the file name gives.
 pub fn check_name(
     identity: &Identity,
     place: &Place,

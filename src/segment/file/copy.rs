@@ -1,9 +1,8 @@
-//! Private copies of a segment's file, for those that only look at it.
+//! Private copies of a segment's file, for callers that only look at it.
 //!
-//! A file that somebody else can cut short is not mapped: an access behind its end
-//! would be answered with SIGBUS. It is read piece by piece into private memory,
-//! and then by the same code as a mapping. A file that is cut short meanwhile, at
-//! whatever moment, is an error.
+//! A file that another user can truncate is not mapped, because an access beyond its end would
+//! raise SIGBUS. It is read piece by piece into private memory, and then by the same code as a
+//! mapping. If the file is truncated during the copy, at whatever moment, that is an error.
 
 use core::sync::atomic::fence;
 use std::io;
@@ -17,22 +16,22 @@ use crate::layout::{Capacity, Geometry, Mapping, WriteMapping};
 use crate::protocol::Head;
 use crate::sync::Ordering;
 
-/// Bytes that are read at a time.
+/// The number of bytes read at a time.
 const PIECE: usize = 64 * 1024;
-/// Bytes of a word.
+/// The size of a word in bytes.
 const WORD: usize = size_of::<u64>();
-/// How often a copy is tried. A try fails only when a publication completed during
-/// it, and publications are at least 50 ms apart.
+/// How often a copy is tried. A try fails only if a publication completes during it, and
+/// publications are at least 50 ms apart.
 const TRIES: usize = 16;
-/// The longest file of a stranger that is copied as a whole: a segment for 4096
-/// nodes and 4096 namespaces is shorter.
+/// The longest file of an untrusted user that is copied completely. A segment for 4096 nodes and
+/// 4096 namespaces is shorter.
 const LONGEST_OF_A_STRANGER: usize = 1 << 30;
 
-/// Copies what is asked for.
+/// Copies the requested part.
 ///
 /// # Errors
-/// What the system says, and `UnexpectedEof` if the file is shorter than its header
-/// says by now.
+/// The error of the system call, and `UnexpectedEof` if the file has become shorter than its
+/// header says.
 pub fn take(
     file: &Kept,
     geometry: Geometry,
@@ -52,7 +51,7 @@ pub fn take(
     }
 }
 
-/// The head as it is now.
+/// The current head.
 ///
 /// # Errors
 /// As [`take`].
@@ -62,8 +61,8 @@ pub fn head(file: &Kept) -> io::Result<Head> {
     Ok(Head::from_bits(u64::from_ne_bytes(bytes)))
 }
 
-/// The fixed words alone, which lie where they do in every geometry: in memory of the
-/// smallest.
+/// The fixed words only, which have the same place in every geometry, in memory of the smallest
+/// geometry.
 fn words(file: &Kept) -> io::Result<WriteMapping> {
     let smallest = Capacity { max_nodes: 1, max_namespaces: 1, max_replicas: 1, partitions: 1 };
     let geometry = Geometry::new(smallest).map_err(io::Error::other)?;
@@ -72,16 +71,16 @@ fn words(file: &Kept) -> io::Result<WriteMapping> {
     Ok(copy)
 }
 
-/// The fixed words, the live frame, and what lies behind the frames.
+/// The fixed words, the live frame, and the words behind the frames.
 ///
-/// The frame is that of the head's publication by the same proof as every read of a
-/// mapping (`protocol::read`): the head is looked at before and after it.
+/// The frame is that of the head's publication by the same proof as every read of a mapping
+/// (`protocol::read`): the head is loaded before and after it.
 fn whole(file: &Kept, geometry: Geometry) -> io::Result<WriteMapping> {
     let copy = WriteMapping::private(geometry)?;
     for _ in 0..TRIES {
         fixed(file, &copy)?;
-        // R1: pairs with P2, the Release head exchange of the publication. (What the
-        // kernel loads for this thread is ordered as its own loads are.)
+        // R1: pairs with P2, the Release head exchange of the publication. (What the kernel loads
+        // for this thread is ordered like the thread's own loads.)
         fence(Ordering::Acquire);
         // Relaxed, here and below: private memory.
         let found = Head::from_bits(copy.head().load(Ordering::Relaxed));
@@ -108,7 +107,7 @@ fn fixed(file: &Kept, copy: &WriteMapping) -> io::Result<()> {
     Ok(())
 }
 
-/// Copies words, of which those that are zero cost no memory.
+/// Copies words; words that are zero take no memory.
 fn read(file: &Kept, copy: &WriteMapping, first: usize, end: usize) -> io::Result<()> {
     let mut piece = [0; PIECE];
     let mut at = first;
@@ -134,23 +133,23 @@ fn put(copy: &WriteMapping, first: usize, words: impl Iterator<Item = u64>) {
     }
 }
 
-/// The first word from `at` on that the file has data for, as far as the file system
-/// tells. In a hole there are zeros.
+/// The first word from `at` on for which the file has data, as far as the file system knows. A
+/// hole reads as zeros.
 fn next_data(file: &Kept, at: usize, end: usize) -> io::Result<usize> {
     match seek(file.get()?, SeekFrom::Data((at * WORD) as u64)) {
         Ok(found) => {
             let found = usize::try_from(found).unwrap_or(usize::MAX) / WORD;
             Ok(found.clamp(at, end))
         }
-        // There is none behind it: or the file was cut short, which shows as soon as
-        // the head is looked at again.
+        // There is no data behind it. If the file was truncated, the next check of the head
+        // detects that.
         Err(Errno::NXIO) => Ok(end),
-        // The file system can't tell.
+        // The file system can't find holes.
         Err(_) => Ok(at),
     }
 }
 
-/// Fills the whole buffer from the place in the file.
+/// Fills the whole buffer from that position in the file.
 fn fill(file: &Kept, buffer: &mut [u8], at: u64) -> io::Result<()> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -204,7 +203,7 @@ mod tests {
                         break;
                     }
                     ownership.publish(map).unwrap();
-                    // Now and then often enough for a copy to come through.
+                    // Yields often enough for a copy to succeed now and then.
                     std::thread::yield_now();
                 }
             });

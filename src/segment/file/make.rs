@@ -1,4 +1,4 @@
-//! A new file, made whole before it has its name.
+//! A new file, completed before it gets its name.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -19,12 +19,12 @@ use crate::descriptor::{Kept, ObjectId};
 use crate::layout::{Geometry, Header, Identity, WriteMapping};
 use crate::random::rng;
 
-/// How many numbers in a row are tried, and how many in all.
+/// How many consecutive numbers are tried, and how many in total.
 const STEPS: u32 = 16;
 const MOST_TRIES: u32 = 64;
 
-/// A file without its name: truly without one where the file system can do
-/// that, else under a temporary one that is taken away when this is dropped.
+/// A file without its final name: unnamed if the file system supports that, otherwise under a
+/// temporary name that is removed when this is dropped.
 #[derive(Debug)]
 pub struct Unnamed {
     place: Place,
@@ -36,7 +36,7 @@ pub struct Unnamed {
 }
 
 impl Unnamed {
-    /// Opens one and reserves its pages.
+    /// Opens such a file and reserves its pages.
     pub fn open(
         place: &Place,
         identity: Identity,
@@ -58,14 +58,14 @@ impl Unnamed {
         }
     }
 
-    /// Takes the next number: a stranger has put something at its name. He may have
-    /// done so at many, or see how numbers are chosen; not when they are random.
+    /// Moves to the next number, because another user has put something at the name. An attacker
+    /// may occupy many numbers, and may predict how they are chosen unless they are random.
     fn renumber(&mut self, tries: u32) -> Result<bool, SegmentError> {
         let by = if tries < STEPS { 1 } else { rng().u64(1..1 << 32) };
         let Some(generation) = self.identity.generation.checked_add(by) else { return Ok(false) };
         self.identity.generation = generation;
         self.path = self.place.segment(generation);
-        // Nobody has seen it yet.
+        // No other process has seen it yet.
         self.memory()?.put_header(&Header::new(self.identity, &self.geometry));
         Ok(true)
     }
@@ -82,16 +82,16 @@ impl Unnamed {
         }
     }
 
-    /// What it consists of now that it has its name.
+    /// The parts of the segment, now that it has its name.
     fn linked(&self) -> Result<Option<Parts>, SegmentError> {
         let Some(file) = self.named()? else { return Ok(None) };
         let (identity, geometry) = check_header(&file, &self.path)?;
         object::parts(&self.place, self.path.clone(), file, identity, geometry).map(Some)
     }
 
-    /// The file by its new name and for reading only: what this process keeps
-    /// open and mapped is then what operators see in `/proc`. `None` if the
-    /// name leads to another file by now.
+    /// The file under its new name, opened read-only, so that operators see this name in `/proc`
+    /// for what the process keeps open and mapped. `None` if the name already leads to another
+    /// file.
     fn named(&self) -> Result<Option<Kept>, SegmentError> {
         let named = match open(&self.path) {
             Err(error) if error.is_absent() => return Ok(None),
@@ -101,8 +101,7 @@ impl Unnamed {
     }
 }
 
-/// Refuses a file longer than this process may make: the kernel would end it
-/// with SIGXFSZ.
+/// Refuses a file longer than this process may create: the kernel would kill it with SIGXFSZ.
 fn check_limit(place: &Place, wanted: u64) -> Result<(), SegmentError> {
     match getrlimit(Resource::Fsize).current {
         Some(found) if found < wanted => {
@@ -116,8 +115,8 @@ fn check_limit(place: &Place, wanted: u64) -> Result<(), SegmentError> {
 /// Reserves the pages, so that no access faults later.
 fn reserve(file: BorrowedFd<'_>, bytes: u64) -> io::Result<()> {
     match fallocate(file, FallocateFlags::empty(), 0, bytes) {
-        // File systems that can't, and sandboxes that forbid the call: pages that
-        // were written are there.
+        // The file system does not support it, or a sandbox forbids it: writing the pages
+        // allocates them.
         Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => {}
         other => return Ok(other?),
     }
@@ -141,7 +140,7 @@ fn create(place: &Place, segment_id: u64) -> Result<(Kept, Option<PathBuf>), Seg
     let unnamed = rustix::fs::open(directory, flags, mode).map_err(io::Error::from);
     match unnamed.and_then(Kept::new) {
         Ok(file) if can_be_linked(&file) => return Ok((file, None)),
-        // What is wrong with the directory shows once more.
+        // If the directory is unusable, the next attempt shows that again.
         _ => {}
     }
     let path = directory.join(format!(".tendmap-{segment_id:016x}.tmp"));
@@ -151,12 +150,12 @@ fn create(place: &Place, segment_id: u64) -> Result<(Kept, Option<PathBuf>), Seg
     Ok((file, Some(path)))
 }
 
-/// Where a descriptor can be given a name.
+/// The path under which a descriptor can be linked.
 fn path_of(file: &Kept) -> io::Result<PathBuf> {
     Ok(format!("/proc/self/fd/{}", file.get()?.as_raw_fd()).into())
 }
 
-/// Not where there is no /proc.
+/// Not possible without /proc.
 fn can_be_linked(file: &Kept) -> bool {
     path_of(file).is_ok_and(|path| ObjectId::at(&path).is_ok_and(|found| found == file.id()))
 }
@@ -187,7 +186,7 @@ impl Unlinked for Unnamed {
             }
         }
         self.linked().inspect_err(|_| {
-            // Nobody owns it: with its name it would be taken for what a crash left.
+            // It has no owner: with its name it would be taken for the remains of a crash.
             if ObjectId::at(&self.path).is_ok_and(|found| found == self.file.id()) {
                 let _ = std::fs::remove_file(&self.path);
             }

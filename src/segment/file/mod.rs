@@ -1,7 +1,7 @@
-//! Segments as files of a directory.
+//! Segments as files in a directory.
 //!
-//! A file comes into being without a name, its pages reserved, and is linked
-//! into place when it is whole. Every generation has a name of its own.
+//! A file is created without a name, its pages are reserved, and it is linked into place once it
+//! is complete. Every generation has its own name.
 
 mod check;
 mod copy;
@@ -30,12 +30,12 @@ use check::{check_copy, check_file, check_header, check_name, check_owner, id, o
 pub struct Files;
 
 impl Store for Files {
-    /// The file's kind, owner, mode, length and header are checked first; one
-    /// that fails is not touched.
+    /// The file's kind, owner, mode, length and header are checked first; a file that fails a
+    /// check is not touched.
     fn attach(&self, place: &Place, generation: u64) -> Result<Arc<Segment>, SegmentError> {
         let path = place.segment(generation);
-        // What this process has attached it has checked, and keeps, whatever has
-        // become of its user since.
+        // This process has checked what it has attached, and keeps it, even if its user has
+        // changed since.
         let id = match id(&path) {
             Err(error) if error.is_refused() => attached_at(&path).ok_or(error)?,
             other => other?,
@@ -87,7 +87,7 @@ impl Store for Files {
             |name: &SegmentName| name.key == place.key && name.layout_version == LAYOUT_VERSION;
         let found = match names::of_key(place) {
             Ok(named) => return Ok(named.trusted),
-            // What this process has attached it knows all the same.
+            // This process knows what it has attached in any case.
             Err(error) if error.is_refused() => {
                 let names = attached_in(&place.directory);
                 if names.is_empty() {
@@ -123,7 +123,7 @@ impl Store for Files {
         let (found, wanted) =
             (fs::symlink_metadata(&path).ok()?.uid(), Trusted::with(&place.owners));
         match wanted.may_have(found) {
-            // A hard link to something of that user.
+            // A hard link to a file of that user.
             true => Some(SegmentError::Kind { at: path.into(), found: "a link to another file" }),
             false => Some(SegmentError::Owner { at: path.into(), found, wanted: wanted.users() }),
         }
@@ -182,7 +182,7 @@ impl Store for Files {
 
     fn living(&self, place: &Place) -> Result<BTreeSet<u64>, SegmentError> {
         let mut living = BTreeSet::new();
-        // The lock file of a stranger's segment is a stranger's as well.
+        // The lock file of an untrusted user's segment is untrusted as well.
         for generation in names::of_key(place)?.trusted {
             let path = place.segment(generation);
             if let Ok((identity, _)) = open(&path).and_then(|file| check_header(&file, &path)) {
@@ -201,13 +201,13 @@ fn names(directory: &Path) -> Result<Vec<SegmentName>, SegmentError> {
     Ok(files(directory)?.iter().filter_map(|name| SegmentName::parse(name)).collect())
 }
 
-/// Which object this process, or its parent, has attached under that name.
+/// The object that this process, or its parent, has attached under that name.
 fn attached_at(path: &Path) -> Option<ObjectId> {
     let all = registry().all();
     all.iter().find(|(_, segment)| segment.path().as_deref() == Some(path)).map(|(id, _)| *id)
 }
 
-/// The names in a directory of what this process, or its parent, has attached.
+/// The names in a directory of the segments that this process, or its parent, has attached.
 fn attached_in(directory: &Path) -> Vec<SegmentName> {
     let all = registry().all();
     let paths = all.iter().filter_map(|(_, segment)| segment.path());
@@ -215,8 +215,8 @@ fn attached_in(directory: &Path) -> Vec<SegmentName> {
     there.filter_map(|path| SegmentName::parse(path.file_name()?.to_str()?)).collect()
 }
 
-/// How many things that are no segments are listed of a user who is not trusted: any
-/// number of names costs nothing.
+/// How many files that are not segments are listed for an untrusted user: creating any number of
+/// names costs nothing.
 const MOST_STRANGE: usize = 16;
 
 /// How many have been listed, by user.
@@ -229,7 +229,7 @@ impl Strange {
     }
 }
 
-/// `None` if it is gone by now, or of no interest.
+/// `None` if it is already gone, or not worth listing.
 fn describe(directory: &Path, name: SegmentName, strange: &mut Strange) -> Option<Listed> {
     let path = directory.join(name.to_string());
     let found = fs::symlink_metadata(&path).ok()?;
@@ -255,7 +255,7 @@ fn describe(directory: &Path, name: SegmentName, strange: &mut Strange) -> Optio
         listed.attached = foreign::attached(directory, &listed).ok();
         return Some(listed);
     }
-    // It is listed whoever's it is; whether to trust it is asked at attach.
+    // It is listed whichever user it belongs to; whether to trust it is decided at attach.
     let place = Place { owners: vec![found.uid()], ..Place::of_key(name.key) };
     let place = Place { directory: directory.into(), ..place };
     (listed.attached, listed.state) = standing(Files.look(&place, name.generation, Part::Words))?;

@@ -1,8 +1,7 @@
-//! The names of a key's segments in a directory that others may write.
+//! The names of a key's segments in a directory that other users may write.
 //!
-//! A stranger can put any number of names there, of any number. Only those of trusted
-//! users count. For each of the others one look at its inode is all that it costs:
-//! nothing is opened.
+//! Another user can create any number of names there, with any numbers. Only names of trusted
+//! users are used. Each of the others costs one stat of its inode: nothing is opened.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,16 +15,16 @@ use super::check::{check_header, open};
 use crate::descriptor::{Kept, ObjectId};
 use crate::layout::LAYOUT_VERSION;
 
-/// What is named like a segment of one key in this layout.
+/// The files named like segments of one key in this layout.
 #[derive(Debug, Default)]
 pub struct Named {
     /// The generations of those that may be segments.
     pub trusted: Vec<u64>,
-    /// One that is a stranger's.
+    /// One that belongs to an untrusted user.
     pub strange: Option<u64>,
 }
 
-/// Looks through a directory.
+/// Searches a directory.
 pub fn of_key(place: &Place) -> Result<Named, SegmentError> {
     let directory = &place.directory;
     let failed = |source: std::io::Error| SegmentError::Directory {
@@ -47,7 +46,7 @@ pub fn of_key(place: &Place) -> Result<Named, SegmentError> {
         let Some(number) = name.to_bytes().strip_prefix(prefix.as_bytes()).and_then(number) else {
             continue;
         };
-        // One that is gone by now is not there.
+        // A file that has disappeared since is skipped.
         let Ok(found) = statat(at, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
         match judge.may_be(number, &found) {
             true => named.trusted.push(number),
@@ -57,7 +56,7 @@ pub fn of_key(place: &Place) -> Result<Named, SegmentError> {
     Ok(named)
 }
 
-/// A generation as it is written in a name: no sign, no leading zero.
+/// Parses a generation as written in a name: no sign, no leading zero.
 fn number(digits: &[u8]) -> Option<u64> {
     if digits.first() == Some(&b'0') || !digits.iter().all(u8::is_ascii_digit) {
         return None;
@@ -65,7 +64,8 @@ fn number(digits: &[u8]) -> Option<u64> {
     str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// Whether what has that generation's name is a stranger's; not so if nothing has.
+/// Whether the file with that generation's name belongs to an untrusted user; `false` if there is
+/// none.
 pub fn is_strange(place: &Place, generation: u64) -> bool {
     let found = lstat(place.segment(generation));
     found.is_ok_and(|found| !Judge::new(place).may_be(generation, &found))
@@ -74,7 +74,7 @@ pub fn is_strange(place: &Place, generation: u64) -> bool {
 struct Judge<'a> {
     place: &'a Place,
     trusted: Trusted,
-    /// Which number a file with several names has, by its header.
+    /// The generation in the header of each file that has several names.
     linked: BTreeMap<(u64, u64), Option<u64>>,
 }
 
@@ -83,9 +83,9 @@ impl Judge<'_> {
         Judge { place, trusted: Trusted::with(&place.owners), linked: BTreeMap::new() }
     }
 
-    /// Whether it may be a segment of a trusted user, or is at least nothing that a
-    /// stranger has put there. A hard link to another file of a trusted user has that
-    /// user: it counts only at the name that its header tells.
+    /// Whether the file may be a segment of a trusted user, or was at least not put there by
+    /// another user. A hard link to another file of a trusted user belongs to that user: it is
+    /// accepted only at the name that its header gives.
     fn may_be(&mut self, generation: u64, found: &Stat) -> bool {
         if !self.trusted.may_have(found.st_uid) {
             return false;

@@ -28,27 +28,27 @@ struct SegmentFile {
     path: PathBuf,
     id: descriptor::ObjectId,
     directory: Option<descriptor::ObjectId>,
-    /// As it was found, and what is allowed.
+    /// As found when it was opened, together with what was allowed.
     user: u32,
     mode: u32,
     place: Place,
-    /// Whether it is only looked at, and what is mapped is a private copy.
+    /// Whether the caller only looks, and the mapping is a private copy.
     copied: bool,
-    /// Exchanged when the host has closed the descriptor. (Without a lock: a
-    /// forked child could inherit it locked.)
+    /// Replaced when the host has closed the descriptor. (Not a lock, which a forked child could
+    /// inherit in locked state.)
     file: ArcSwap<Kept>,
     mark: Mutex<Mark>,
     lineage: Lineage,
 }
 
-/// By what this process counts as attached.
+/// The mark by which this process counts as attached.
 #[derive(Clone, Copy, Debug)]
 enum Mark {
     None,
-    /// A byte of the file, which belongs to the descriptor.
+    /// A byte of the file; the lock belongs to the descriptor.
     File(u64),
-    /// A byte of the lock file, which belongs to the process: where the
-    /// descriptor is the parent's, too.
+    /// A byte of the lock file; the lock belongs to the process. Used if the descriptor is shared
+    /// with the parent.
     LockFile(Option<u64>),
 }
 
@@ -60,8 +60,8 @@ pub fn parts(
     identity: Identity,
     geometry: Geometry,
 ) -> Result<Parts, SegmentError> {
-    // Mapped for reading. Whoever may write it now may do so later, too, whatever
-    // has become of its user by then; no such descriptor is kept.
+    // Mapped read-only. A process that may write the file now may also do so later, whatever has
+    // become of its user; no such descriptor is kept.
     let writable = same(&path, OFlags::RDWR, file.id());
     let mapping = match &writable {
         Ok(writable) => writable.get().and_then(|file| Mapping::read_only(file, geometry)),
@@ -72,8 +72,7 @@ pub fn parts(
     Ok(Parts { identity, mapping: Arc::new(mapping), object: Box::new(object) })
 }
 
-/// The parts of a segment that is only looked at: a private copy of what its file
-/// holds.
+/// The parts of a segment for a caller that only looks: a private copy of the file's content.
 pub fn copied(
     place: &Place,
     path: PathBuf,
@@ -85,7 +84,7 @@ pub fn copied(
     Ok(Parts { identity, mapping: copy.shared().clone(), object: Box::new(object) })
 }
 
-/// Opens what a path leads to if it is that file.
+/// Opens what a path leads to, if it is that file.
 fn same(path: &Path, flags: OFlags, wanted: descriptor::ObjectId) -> io::Result<Kept> {
     let file = Kept::open(path, flags, Mode::empty())?;
     match file.id() == wanted {
@@ -121,8 +120,8 @@ impl SegmentFile {
         self.mark.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Its descriptor; where the host has closed it another one, which counts
-    /// this process as attached as that one did.
+    /// The descriptor. If the host has closed it, another one is opened, which also counts this
+    /// process as attached.
     fn file(&self) -> io::Result<Arc<Kept>> {
         let file = self.file.load_full();
         if file.is_there() {
@@ -145,12 +144,11 @@ impl SegmentFile {
         Ok(file)
     }
 
-    /// Whether newcomers would let themselves in: neither its user, its mode, its
-    /// length nor its header has changed for the worse. What can't be looked at has not.
+    /// Whether new processes would accept the file: neither its user, nor its mode, length or
+    /// header have changed for the worse. If the file can't be read, the answer is yes.
     fn looks_sound(&self, identity: &Identity, mapping: &Mapping) -> bool {
         let Ok(file) = self.file() else { return true };
-        // It was trusted as it was found, whatever has become of this process's user
-        // since.
+        // It was trusted when it was found, even if this process's user has changed since.
         let Place { owners, allow_group_write, .. } = &self.place;
         let trusted = |user| user == self.user || Trusted::with(owners).may_have(user);
         let shut = if *allow_group_write { 0o002 } else { 0o022 };
@@ -182,7 +180,7 @@ impl Object for SegmentFile {
     fn head(&self, mapping: &Mapping) -> io::Result<Head> {
         match self.copied {
             true => copy::head(&*self.file()?),
-            // Relaxed: it stands for itself.
+            // Relaxed: no other data depends on it.
             false => Ok(Head::from_bits(mapping.head().load(Ordering::Relaxed))),
         }
     }
@@ -195,8 +193,8 @@ impl Object for SegmentFile {
         }
     }
 
-    /// Also of one that has lost its name: it can still be retired, and whoever
-    /// reads it learns only so that nothing will come there any more.
+    /// Also works for a file that has lost its name: it can still be retired, which is the only
+    /// way its readers learn that nothing more will be published there.
     fn writer(&self, mapping: &Mapping) -> Result<WriteMapping, SegmentError> {
         let action = |source| SegmentError::io("open for writing", self.location())(source);
         if self.copied {
@@ -205,8 +203,8 @@ impl Object for SegmentFile {
         let mapped = WriteMapping::of_mapped(mapping);
         mapped
             .or_else(|_| {
-                // It was mapped by a process that might only read it, or the
-                // kernel has no such call.
+                // It was mapped by a process that could only read it, or the kernel lacks the
+                // call.
                 let file = same(&self.path, OFlags::RDWR, self.id)?;
                 WriteMapping::of_file(file.get()?, *mapping.geometry())
             })

@@ -1,4 +1,4 @@
-//! Locks on bytes, as the kernel has them.
+//! Byte locks, as the kernel provides them.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -16,13 +16,12 @@ pub fn flock(kind: libc::c_int, start: u64, len: u64) -> libc::flock {
     }
 }
 
-/// The write lock of another holder on a byte: the only kind that keeps a read lock
-/// off.
+/// The write lock of another process on a byte: the only kind that conflicts with a read lock.
 pub fn writer_of(file: impl AsFd, byte: u64) -> io::Result<Option<libc::flock>> {
     conflict(file, flock(libc::F_RDLCK, byte, 1))
 }
 
-/// Some lock of another holder in the range.
+/// Some lock of another process in the range.
 pub fn first_lock(file: impl AsFd, start: u64, len: u64) -> io::Result<Option<libc::flock>> {
     conflict(file, flock(libc::F_WRLCK, start, len))
 }
@@ -35,11 +34,11 @@ fn conflict(file: impl AsFd, mut probe: libc::flock) -> io::Result<Option<libc::
     Ok(Some(probe))
 }
 
-/// Takes the first byte of a file for this descriptor, without waiting; whether
-/// it has it now. It is freed with the descriptor.
+/// Locks the first byte of a file for this descriptor, without waiting; returns whether it is
+/// locked now. Closing the descriptor frees it.
 ///
 /// # Errors
-/// What the system says, but for a byte that is held by another.
+/// The error of the system call, unless another process holds the byte.
 pub fn try_own(file: impl AsFd) -> io::Result<bool> {
     match fcntl(file, FcntlArg::F_OFD_SETLK(&flock(libc::F_WRLCK, 0, 1))) {
         Ok(_) => Ok(true),
@@ -48,7 +47,7 @@ pub fn try_own(file: impl AsFd) -> io::Result<bool> {
     }
 }
 
-/// Sets a lock that belongs to a descriptor, as another process's does.
+/// Sets a lock that belongs to a descriptor, like another process's.
 #[cfg(test)]
 pub fn set(file: &std::fs::File, kind: libc::c_int, start: u64, len: u64) {
     fcntl(file, FcntlArg::F_OFD_SETLK(&flock(kind, start, len))).unwrap();

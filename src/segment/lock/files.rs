@@ -1,4 +1,4 @@
-//! Which files there are, and their modes.
+//! The lock files and their modes.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,8 +7,8 @@ use super::super::trust::Trusted;
 use super::marks::is_locked;
 use super::open::{open_existing, take_away};
 
-/// The mode of the lock file of a segment of that mode: for those who may write the
-/// segment, and nobody else.
+/// The mode of the lock file of a segment with that mode: only users that may write the segment
+/// may open it.
 pub fn lock_mode(mode: u32) -> u32 {
     let group = if mode & 0o020 == 0 { 0 } else { 0o060 };
     0o600 | group
@@ -20,13 +20,13 @@ pub fn marks_path(lock: &Path) -> Option<PathBuf> {
     name.contains("-sysv-").then(|| lock.with_extension("marks"))
 }
 
-/// Removes a lock file and its file of marks; that one is gone is no error. What has
-/// its name and is no lock file is taken away if that is allowed, and stays otherwise.
+/// Removes a lock file and its file of marks; it is not an error if one does not exist. A file
+/// that has the name but is not a lock file is removed if that is allowed, and otherwise kept.
 ///
 /// # Errors
-/// What the system says of the lock file.
+/// The error of the system call on the lock file.
 pub fn remove(path: &Path, trusted: &Trusted) -> io::Result<()> {
-    // The lock file last: by its name the other one is found.
+    // The lock file comes last: the other one is found by its name.
     if let Some(marks) = marks_path(path) {
         if std::fs::remove_file(&marks).is_err() {
             let _ = take_away(&marks, trusted);
@@ -41,8 +41,8 @@ pub fn remove(path: &Path, trusted: &Trusted) -> io::Result<()> {
     }
 }
 
-/// Removes the file of marks of a lock file that is not there, unless somebody has a
-/// mark in it; its path if it did.
+/// Removes the file of marks of a lock file that does not exist, unless a process has a mark in
+/// it; returns its path if it was removed.
 pub fn sweep_marks(lock: &Path, owners: &[u32]) -> Option<PathBuf> {
     let alone =
         matches!(lock.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound);

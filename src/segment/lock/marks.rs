@@ -10,17 +10,17 @@ use rustix::process::geteuid;
 use super::bytes::{first_lock, flock};
 use crate::random::rng;
 
-/// Marks of attached processes lie from here on: in a segment's file, or in the
-/// file of marks of a System V one.
+/// The offset from which marks of attached processes are placed: in a segment's file, or in the
+/// file of marks of a System V segment.
 pub const MARKS: u64 = 1 << 32;
 pub const MARKS_END: u64 = 1 << 62;
-/// How many marks are counted. For each of them the kernel walks through all: beyond
-/// this the count would take more than a second.
+/// The maximum number of marks to count. For each one the kernel scans all of them: beyond this,
+/// counting would take more than a second.
 const MOST: usize = 4000;
-/// How many are counted of a stranger's file: there may be many such files.
+/// The maximum for a file of an untrusted user: there may be many such files.
 const MOST_OF_A_STRANGER: usize = 100;
 
-/// How many marks are counted of a file of that user.
+/// The maximum number of marks to count in a file of that user.
 pub fn most(user: u32) -> usize {
     match user == 0 || user == geteuid().as_raw() {
         true => MOST,
@@ -28,48 +28,47 @@ pub fn most(user: u32) -> usize {
     }
 }
 
-/// Marks the holder of this descriptor as attached: a read lock of the kind
-/// that belongs to the open file description, on one random byte. A forked
-/// child shares it.
+/// Marks the holder of this descriptor as attached: a read lock of the kind that belongs to the
+/// open file description, on one random byte. A forked child shares it.
 ///
 /// # Errors
-/// What the system says.
+/// The error of the system call.
 pub fn attach(segment: impl AsFd) -> io::Result<u64> {
     let byte = rng().u64(MARKS..MARKS_END);
     fcntl(segment, FcntlArg::F_OFD_SETLK(&flock(libc::F_RDLCK, byte, 1)))?;
     Ok(byte)
 }
 
-/// Takes the mark of [`attach`] back.
+/// Removes the mark of [`attach`].
 pub fn detach(segment: impl AsFd, byte: u64) {
     // As for `unlock`.
     let _ = fcntl(segment, FcntlArg::F_OFD_SETLK(&flock(libc::F_UNLCK, byte, 1)));
 }
 
-/// Whether a process holds any lock on a file, of whatever meaning.
+/// Whether a process holds any lock on a file.
 ///
 /// # Errors
-/// What the system says.
+/// The error of the system call.
 pub fn is_locked(file: impl AsFd) -> io::Result<bool> {
     first_lock(file, 0, 0).map(|found| found.is_some())
 }
 
-/// How many locks a file has that look like marks; at least 1 if it has any.
+/// How many locks on a file look like marks; at least 1 if there are any locks.
 ///
 /// # Errors
-/// What the system says.
+/// The error of the system call.
 pub fn locks(file: impl AsFd, most: usize) -> io::Result<usize> {
     Ok(attached(&file, most)?.max(usize::from(is_locked(&file)?)))
 }
 
-/// How many marks a file has, at most `most`, this process's [`attach`] included.
+/// The number of marks in a file, at most `most`, including this process's [`attach`].
 ///
-/// F_GETLK tells of *some* lock in a range, not of the first: the range is
-/// split at every hit. A process that may only read can lock what it likes of a
-/// file: a lock over many bytes counts as one, and the count has an end.
+/// F_GETLK returns *some* lock in a range, not the first: the range is split at every hit. A
+/// process that may only read can lock any part of a file: a lock over many bytes counts as one,
+/// and the count is limited.
 ///
 /// # Errors
-/// What the system says.
+/// The error of the system call.
 pub fn attached(segment: impl AsFd, most: usize) -> io::Result<usize> {
     let mut ranges = vec![(MARKS, MARKS_END)];
     let mut count = 0;
@@ -78,7 +77,7 @@ pub fn attached(segment: impl AsFd, most: usize) -> io::Result<usize> {
             continue;
         }
         if let Some(found) = first_lock(&segment, start, end - start)? {
-            // A length of zero reaches to the end of every file.
+            // A length of zero means to the end of the file.
             let (at, len) = (found.l_start as u64, found.l_len as u64);
             let past = if len == 0 { end } else { at.saturating_add(len) };
             count += 1;

@@ -1,18 +1,16 @@
-//! The lock file: one byte a term, one for the standby follower and one for the
-//! reserve.
+//! The lock file: one byte per term, one for the standby and one for the reserve.
 //!
-//! The locks are of the per-process kind (F_SETLK): the kernel frees them the
-//! moment the process dies, a zombie included, and a forked child does not
-//! inherit them. They only ever say *when* somebody should take over.
+//! The locks are of the per-process kind (F_SETLK): the kernel frees them the moment the process
+//! dies, a zombie included, and a forked child does not inherit them. They only ever determine
+//! *when* a process should take over.
 //!
-//! A process that may only read the segment may not even open its lock file: a
-//! read lock of it would keep the write locks of all candidates off
-//! ([`lock_mode`]). The marks of attached processes, which those have too, lie
-//! elsewhere: in the segment's file or, for System V, in a file of marks. And a read
-//! lock, whosever it is, never counts as an owner's.
+//! A process that may only read the segment may not even open its lock file: a read lock on it
+//! would block the write locks of all candidates ([`lock_mode`]). The marks of attached
+//! processes, which readers have too, are elsewhere: in the segment's file or, for System V, in a
+//! file of marks. A read lock of any process never counts as an owner's.
 //!
-//! Closing any descriptor of the file drops all of the process's locks on it,
-//! so that a process has one [`LockFile`] for each file, see `registry`.
+//! Closing any descriptor of the file drops all of the process's locks on it, so that a process
+//! has one [`LockFile`] for each file, see `registry`.
 
 mod bytes;
 mod files;
@@ -52,28 +50,27 @@ use open::{Handle, Opened, create};
 use open::{found_at, may_be_lock_file};
 pub(super) use open::{open_existing, open_or_create};
 
-/// The byte of the follower that watches most closely.
+/// The byte of the standby.
 pub const STANDBY: u64 = 1 << 20;
-/// The byte of the follower that is there if the standby is not.
+/// The byte of the reserve, which acts if the standby does not.
 pub const RESERVE: u64 = STANDBY + 1;
-/// The lock file of one segment; one in a process.
+/// The lock file of one segment; there is one per process.
 #[derive(Debug)]
 pub struct LockFile {
     path: PathBuf,
     mode: u32,
-    /// Users beside the effective one and root whose lock files are trusted.
+    /// Users besides the effective one and root whose lock files are trusted.
     owners: Vec<u32>,
-    /// Exchanged when the name has come to lead to another file, and when the
-    /// host has closed the descriptor. (Without a lock: a forked child could
-    /// inherit it locked.)
+    /// Replaced when the name leads to another file, and when the host has closed the descriptor.
+    /// (Not a lock, which a forked child could inherit in locked state.)
     file: ArcSwap<Handle>,
-    /// Whether something that is no lock file had its name at the last look.
+    /// Whether a file that is not a lock file had its name at the last check.
     occupied: AtomicBool,
-    /// The bytes that this process holds: F_GETLK never shows them.
+    /// The bytes that this process holds, which F_GETLK never reports.
     own: Mutex<BTreeSet<u64>>,
-    /// The process whose bytes those are.
+    /// The process that holds those bytes.
     lineage: Lineage,
-    /// Of a System V segment: where the marks are.
+    /// For a System V segment: the file of marks.
     marks: Option<Box<LockFile>>,
 }
 
@@ -83,19 +80,19 @@ pub fn byte_of(term: Term) -> u64 {
 }
 
 impl LockFile {
-    /// Makes the lock file of a new segment, and takes the first term's byte.
+    /// Creates the lock file of a new segment, and locks the first term's byte.
     ///
     /// # Errors
-    /// What the system says; `AlreadyExists` if the name is taken.
+    /// The error of the system call; `AlreadyExists` if the name is taken.
     pub fn create(path: PathBuf, mode: u32, owners: &[u32]) -> io::Result<LockFile> {
-        // One that sweeps may find it before it is locked. It locks the byte
-        // before it removes the file: then there is another try.
+        // A process that sweeps may find the file before it is locked. It locks the byte before
+        // it removes the file; in that case this tries again.
         for _ in 0..100 {
             let lock = LockFile::first(&path, mode, owners)?;
             if lock.try_lock(byte_of(Term::FIRST))? && lock.is_at_its_names() {
                 return Ok(lock);
             }
-            // The one that sweeps has it, and is about to remove it.
+            // A process that sweeps holds the byte, and is about to remove the file.
             for _ in 0..100 {
                 if !lock.is_at_its_names() {
                     break;
@@ -106,8 +103,8 @@ impl LockFile {
         Err(io::Error::other("a new lock file was removed again and again by another process"))
     }
 
-    /// A new lock file, with its file of marks. That one is made first: once the lock
-    /// file is there its name can be read, and a stranger could be faster.
+    /// A new lock file, with its file of marks. The latter is created first: once the lock file
+    /// exists its name can be read, and another user could be faster.
     fn first(path: &Path, mode: u32, owners: &[u32]) -> io::Result<LockFile> {
         let made = |path: &Path, mode, marks| {
             let file = Opened::made(create(path, mode)?);
@@ -120,18 +117,18 @@ impl LockFile {
         })
     }
 
-    /// Whether nobody has swept it, or its file of marks, away.
+    /// Whether neither it nor its file of marks has been swept.
     fn is_at_its_names(&self) -> bool {
         self.whereabouts() == Whereabouts::Here
             && self.marks.as_ref().is_none_or(|marks| marks.is_at_its_names())
     }
 
-    /// Opens the lock file of a segment of that mode, as far as this process may,
-    /// and makes it again if it is gone, or something that is no lock file has its
-    /// name and can be taken away. Where it can't, this process goes without.
+    /// Opens the lock file of a segment of that mode, as far as this process may. Creates it
+    /// again if it is missing, or if a file that is not a lock file has its name and can be
+    /// removed. If that is not possible, this process continues without it.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system call.
     pub fn open(path: PathBuf, mode: u32, owners: &[u32]) -> io::Result<LockFile> {
         let file = open_or_create(&path, lock_mode(mode), &Trusted::with(owners))?;
         Ok(LockFile::with_marks(path, mode, owners, file))
@@ -139,8 +136,8 @@ impl LockFile {
 
     fn with_marks(path: PathBuf, mode: u32, owners: &[u32], file: Opened) -> LockFile {
         let trusted = Trusted::with(owners);
-        // Without it this process counts as attached to nobody; it is made again by
-        // those that may.
+        // Without it this process does not count as attached; a process that may do so creates it
+        // again.
         let opened = |marks: &Path| match file.writable {
             true => open_or_create(marks, mode, &trusted),
             false => open_existing(marks, &trusted),
@@ -165,9 +162,9 @@ impl LockFile {
         LockFile { path, mode, owners, file, occupied, own, lineage, marks }
     }
 
-    /// The same in a forked child that may not open it: with the descriptor that
-    /// it has inherited, and none of its parent's locks. `None` if that can't be
-    /// had.
+    /// Like [`open`](Self::open), in a forked child that may not open it: uses the descriptor
+    /// that it has inherited, and has none of its parent's locks. `None` if that is not
+    /// available.
     pub(super) fn inherit(&self) -> Option<LockFile> {
         let handle = self.file.load_full();
         let marks = self.marks.as_ref().and_then(|marks| marks.inherit());
@@ -184,11 +181,10 @@ impl LockFile {
         })
     }
 
-    /// Opens the lock file of a segment, as [`open`](Self::open), only if it is
-    /// there.
+    /// Opens the lock file of a segment like [`open`](Self::open), but only if it exists.
     ///
     /// # Errors
-    /// What the system says; `NotFound` if it is not there.
+    /// The error of the system call; `NotFound` if it does not exist.
     pub fn existing(path: PathBuf, mode: u32, owners: &[u32]) -> io::Result<LockFile> {
         let file = open_existing(&path, &Trusted::with(owners))?;
         Ok(LockFile::with_marks(path, mode, owners, file))
@@ -198,15 +194,15 @@ impl LockFile {
         Trusted::with(&self.owners)
     }
 
-    /// Whether something that is no lock file has its name, or that of its file of
-    /// marks, and could not be taken away: newcomers can't open it.
+    /// Whether a file that is not a lock file has its name, or that of its file of marks, and
+    /// could not be removed: new processes can't open it.
     pub fn is_occupied(&self) -> bool {
-        // Relaxed: it stands for itself.
+        // Relaxed: no other data depends on it.
         self.occupied.load(Ordering::Relaxed)
             || self.marks.as_ref().is_some_and(|marks| marks.is_occupied())
     }
 
-    /// What has its name, or that of its file of marks, if that is no lock file.
+    /// The file at its name, or at that of its file of marks, if it is not a lock file.
     #[cfg(feature = "tend")]
     pub(crate) fn occupant(&self) -> Option<SegmentError> {
         let (path, wanted) = (self.path.clone(), self.trusted());
@@ -219,7 +215,8 @@ impl LockFile {
         found.map(owner).or_else(|| self.marks.as_ref()?.occupant())
     }
 
-    /// As [`existing`](Self::existing), for a look: no file of marks is made either.
+    /// Like [`existing`](Self::existing), for a caller that only looks: does not create a file of
+    /// marks either.
     ///
     /// # Errors
     /// As [`existing`](Self::existing).
@@ -243,16 +240,16 @@ impl LockFile {
         self.file.load().file.is_some()
     }
 
-    /// Whether this process may take bytes, and so become owner.
+    /// Whether this process may lock bytes, and so become owner.
     pub fn is_writable(&self) -> bool {
         self.file.load().writable
     }
 
-    /// Takes a byte, without waiting; whether it is this process's now. A byte
-    /// that is already this process's stays so.
+    /// Locks a byte, without waiting; returns whether this process holds it now. A byte that this
+    /// process already holds stays locked.
     ///
     /// # Errors
-    /// What the system says, but for a byte that is held by another process.
+    /// The error of the system call, unless another process holds the byte.
     pub fn try_lock(&self, byte: u64) -> io::Result<bool> {
         let handle = self.handle()?;
         if !handle.writable {
@@ -272,26 +269,25 @@ impl LockFile {
         }
     }
 
-    /// Frees a byte; one that is not held stays so.
+    /// Unlocks a byte; does nothing if it is not held.
     pub fn unlock(&self, byte: u64) {
         if let Some(marks) = self.marks.as_ref().filter(|_| byte >= MARKS) {
             return marks.unlock(byte);
         }
         self.with_own(|own| own.remove(&byte));
         let handle = self.file.load_full();
-        // Freeing can't fail in a way that is of any use to know: what is left
-        // is freed with the process. Where the host has closed the descriptor it
-        // has freed everything.
+        // An error here would not help the caller: what remains is freed with the process. If the
+        // host has closed the descriptor, all locks are already freed.
         if let Ok(file) = handle.file() {
             let _ = fcntl(file, FcntlArg::F_SETLK(&flock(libc::F_UNLCK, byte, 1)));
         }
     }
 
-    /// Whether another process holds a byte, by a write lock. This process's own
-    /// locks never show.
+    /// Whether another process holds a write lock on a byte. This process's own locks are never
+    /// reported.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system call.
     pub fn held_by_other(&self, byte: u64) -> io::Result<bool> {
         let handle = self.handle()?;
         if handle.is_alone() {
@@ -300,33 +296,33 @@ impl LockFile {
         writer_of(handle.file()?, byte).map(|found| found.is_some())
     }
 
-    /// The pid of the other process that holds a byte, as this process sees it;
-    /// `None` if nobody does or it can't be told.
+    /// The pid of the other process that holds a byte, in this process's pid namespace; `None` if
+    /// there is none, or if the pid is not known.
     pub fn holder(&self, byte: u64) -> Option<i32> {
         let handle = self.handle().ok()?;
         let found = writer_of(handle.file().ok()?, byte).ok().flatten()?;
-        // A process of a pid namespace that can't be seen from here has none.
+        // A process in a pid namespace that is not visible here has no pid.
         (found.l_pid > 0).then_some(found.l_pid)
     }
 
-    /// Whether any process holds a byte, this one included.
+    /// Whether any process holds a byte, including this one.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system call.
     pub fn held(&self, byte: u64) -> io::Result<bool> {
         Ok(self.with_own(|own| own.contains(&byte)) || self.held_by_other(byte)?)
     }
 
-    /// Takes a random byte as a mark, which [`unlock`](Self::unlock) takes back.
+    /// Locks a random byte as a mark, which [`unlock`](Self::unlock) removes.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system call.
     pub(super) fn mark(&self) -> io::Result<u64> {
         if let Some(marks) = &self.marks {
             return marks.mark();
         }
         let byte = rng().u64(MARKS..MARKS_END);
-        // A read lock: who may only look can take it too.
+        // A read lock: a process that may only look can take it, too.
         let handle = self.handle()?;
         if !handle.occupied {
             fcntl(handle.file()?, FcntlArg::F_SETLK(&flock(libc::F_RDLCK, byte, 1)))?;
@@ -335,13 +331,13 @@ impl LockFile {
         Ok(byte)
     }
 
-    /// How many marks there are, this process's included; of others at most `most`.
+    /// The number of marks, including this process's; at most `most` of other processes.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system call.
     pub(super) fn marks(&self, most: usize) -> io::Result<usize> {
         if self.lineage != Lineage::current() {
-            // What this process itself holds never shows: its own file knows.
+            // The kernel never reports what this process itself holds; its own file knows.
             if let Some(own) = self.of_this_process() {
                 return own.marks(most);
             }
@@ -357,10 +353,10 @@ impl LockFile {
         Ok(own + attached(handle.file()?, most)?)
     }
 
-    /// What this process holds.
+    /// The bytes that this process holds.
     ///
-    /// A forked child has inherited none of its parent's locks. What it holds is
-    /// known to the lock file that it has opened itself, if it has.
+    /// A forked child has inherited none of its parent's locks. Its own are recorded in the lock
+    /// file that it has opened itself, if it has.
     fn with_own<T>(&self, f: impl FnOnce(&mut BTreeSet<u64>) -> T) -> T {
         if self.lineage == Lineage::current() {
             return f(&mut self.own.lock().unwrap_or_else(PoisonError::into_inner));
@@ -371,23 +367,23 @@ impl LockFile {
         }
     }
 
-    /// Where it is.
+    /// Whether the name still leads to the file.
     pub(super) fn whereabouts(&self) -> Whereabouts {
         let handle = self.file.load_full();
         match &handle.file {
             Some(file) => whereabouts(&self.path, handle.directory, file),
-            // Which one it is can't be told.
+            // It can't be determined which file it is.
             None if self.path.symlink_metadata().is_ok() => Whereabouts::Here,
             None => Whereabouts::Gone,
         }
     }
 
-    /// Removes the lock file and its file of marks; whoever has it open goes on using
-    /// it. What has its name and is no lock file is taken away if that is allowed, and
-    /// stays otherwise.
+    /// Removes the lock file and its file of marks; processes that have it open keep using it. A
+    /// file that has the name but is not a lock file is removed if that is allowed, and otherwise
+    /// kept.
     ///
     /// # Errors
-    /// What the system says of a lock file.
+    /// The error of the system call on a lock file.
     pub(super) fn remove(&self) -> io::Result<()> {
         remove(&self.path, &self.trusted())
     }

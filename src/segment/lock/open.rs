@@ -1,16 +1,15 @@
-//! Opening the file, as far as this process may, and only one that can be trusted.
+//! Opening the file, as far as this process may, and only if it can be trusted.
 //!
-//! The names of lock files can be read by everybody who may list the directory, and
-//! in one that everybody may write a stranger can put something there where a file
-//! has been removed. What is a stranger's, no regular file, or open to every user is
-//! no lock file: its locks say nothing. It is taken away where the system allows
-//! that. Where it does not, as in a directory with the sticky bit, the name is
-//! *occupied*: whoever has the lock file open goes on with that, the others go by the
-//! owner's signs of life, and an owner makes a successor of the segment, whose lock
-//! file has a new, random name.
+//! Every user that may list the directory can read the names of lock files; and in a directory
+//! that every user may write, another user can put something at the name of a file that was
+//! removed. A file that belongs to an untrusted user, is not a regular file, or is writable for
+//! every user is not a lock file: its locks mean nothing. It is removed if the system allows
+//! that. If not, as in a directory with the sticky bit, the name is *occupied*: processes that
+//! have the lock file open continue to use it, the others rely on the owner's heartbeat, and an
+//! owner makes a successor of the segment, whose lock file has a new, random name.
 //!
-//! A hard link to some other file of a trusted user has that user. So a lock file
-//! holds its own name, and counts with several links only if it does.
+//! A hard link to some other file of a trusted user has that user. So a lock file holds its own
+//! name, and counts with several links only if it does.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -26,20 +25,19 @@ use super::super::whereabouts::directory_of;
 use crate::descriptor::{Kept, ObjectId};
 use crate::layout::Lineage;
 
-/// How often what occupies a name is taken away before somebody must be putting it
-/// there as fast.
+/// How often the occupant of a name is removed before it is assumed that it is being put back as
+/// fast.
 const TRIES: usize = 16;
 
-/// An open lock file. In a forked child it is never closed: that would drop
-/// locks that the child has taken through a descriptor of its own.
+/// An open lock file. In a forked child it is never closed: that would drop locks that the child
+/// has taken through its own descriptor.
 #[derive(Debug)]
 pub struct Handle {
-    /// `None` if this process may not open it or its name is occupied, and while it
-    /// is dropped.
+    /// `None` if this process may not open it or its name is occupied, and during drop.
     pub file: Option<Kept>,
-    /// Whether it may take bytes.
+    /// Whether this process may lock bytes in it.
     pub writable: bool,
-    /// Whether something that is no lock file had its name.
+    /// Whether a file that is not a lock file had its name.
     pub occupied: bool,
     pub directory: Option<ObjectId>,
     pub lineage: Lineage,
@@ -62,7 +60,7 @@ impl Handle {
         self.file.as_ref().ok_or_else(barred)?.get()
     }
 
-    /// Whether this process takes bytes without a file: others see none of them.
+    /// Whether this process locks bytes without a file: other processes do not see these locks.
     pub fn is_alone(&self) -> bool {
         self.occupied && self.file.is_none() && self.writable
     }
@@ -76,12 +74,12 @@ impl Drop for Handle {
     }
 }
 
-/// What came of opening a lock file.
+/// The result of opening a lock file.
 #[derive(Debug)]
 pub struct Opened {
     /// The file, if it may be opened.
     pub file: Option<Kept>,
-    /// Whether it is open for writing; of an occupied name, whether it would be.
+    /// Whether it is open for writing; for an occupied name, whether it would be.
     pub writable: bool,
     /// Whether its name is occupied.
     pub occupied: bool,
@@ -97,15 +95,15 @@ impl Opened {
     }
 }
 
-/// What the system has at the name of a lock file.
+/// The result of lstat(2) at the name of a lock file.
 ///
 /// # Errors
-/// What the system says.
+/// The error of the system call.
 pub fn found_at(path: &Path) -> io::Result<Stat> {
     Ok(lstat(path)?)
 }
 
-/// Whether that may be a lock file, as far as can be seen before it is open.
+/// Whether the file may be a lock file, as far as that is visible before it is opened.
 pub fn may_be_lock_file(found: &Stat, trusted: &Trusted) -> bool {
     FileType::from_raw_mode(found.st_mode) == FileType::RegularFile
         && found.st_mode & 0o002 == 0
@@ -120,7 +118,7 @@ fn is_lock_file(file: &Kept, path: &Path, trusted: &Trusted) -> bool {
         && (found.st_nlink <= 1 || holds(open, label(path)))
 }
 
-/// What a lock file holds: its name.
+/// The content of a lock file, which is its name.
 fn label(path: &Path) -> &[u8] {
     path.file_name().map_or(b"", |name| name.as_encoded_bytes())
 }
@@ -130,7 +128,7 @@ fn holds(file: BorrowedFd<'_>, label: &[u8]) -> bool {
     pread(file, &mut found, 0).is_ok_and(|length| found[..length] == *label)
 }
 
-/// Makes a file of that mode, whatever the umask. Nothing is left if it can't be
+/// Creates a file of that mode, regardless of the umask. Nothing is left behind if it can't be
 /// kept.
 pub fn create(path: &Path, mode: u32) -> io::Result<Kept> {
     let mode = Mode::from_raw_mode(mode);
@@ -144,19 +142,19 @@ pub fn create(path: &Path, mode: u32) -> io::Result<Kept> {
         let _ = std::fs::remove_file(path);
     })?;
     let label = label(path);
-    // Where it can't be written the file counts as long as it has one link. (The
-    // kernel ends a process that writes beyond its limit.)
+    // If it can't be written, the file is valid as long as it has one link. (The kernel kills a
+    // process that writes beyond its limit.)
     if getrlimit(Resource::Fsize).current.is_none_or(|limit| limit >= label.len() as u64) {
         let _ = kept.get().map(|file| pwrite(file, label, 0));
     }
     Ok(kept)
 }
 
-/// Opens the lock file, and makes it if there is none. What occupies its name is
-/// taken away where that is allowed.
+/// Opens the lock file, and creates it if there is none. An occupant of its name is removed if
+/// that is allowed.
 ///
-/// A file that another user has made is opened without the wish to make it:
-/// Linux refuses that in sticky directories (`fs.protected_regular`).
+/// A file that another user has created is opened without the flag to create it: Linux refuses
+/// that in sticky directories (`fs.protected_regular`).
 pub fn open_or_create(path: &Path, mode: u32, trusted: &Trusted) -> io::Result<Opened> {
     let occupied = Opened { writable: true, ..Opened::OCCUPIED };
     for _ in 0..TRIES {
@@ -169,7 +167,7 @@ pub fn open_or_create(path: &Path, mode: u32, trusted: &Trusted) -> io::Result<O
             other => return other,
         }
         match create(path, mode) {
-            // Somebody else was faster.
+            // Another process was faster.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => return made.map(Opened::made),
         }
@@ -177,10 +175,10 @@ pub fn open_or_create(path: &Path, mode: u32, trusted: &Trusted) -> io::Result<O
     Ok(occupied)
 }
 
-/// For writing, else for a look, else not at all.
+/// Opens it for writing, otherwise for reading, otherwise not at all.
 pub fn open_existing(path: &Path, trusted: &Trusted) -> io::Result<Opened> {
     let refused = [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem];
-    // Looked at first: opening alone does something to a device, or with a pipe.
+    // Checked before opening: merely opening a device or a pipe may have an effect.
     match found_at(path) {
         Ok(found) if !may_be_lock_file(&found, trusted) => return Ok(Opened::OCCUPIED),
         Err(error) if refused.contains(&error.kind()) => return Ok(Opened::BARRED),
@@ -198,7 +196,7 @@ pub fn open_existing(path: &Path, trusted: &Trusted) -> io::Result<Opened> {
         Ok(file) if is_lock_file(&file, path, trusted) => {
             Ok(Opened { file: Some(file), writable, occupied: false })
         }
-        // Something else has come there since.
+        // Another file has been put there since.
         Ok(_) => Ok(Opened::OCCUPIED),
         Err(error) if is_no_file(&error) => Ok(Opened::OCCUPIED),
         Err(error) => Err(error),
@@ -210,8 +208,8 @@ fn is_no_file(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|error| no_file.contains(&error))
 }
 
-/// Takes away what occupies a name; whether it is gone. Should somebody put a lock
-/// file there just now, that one is made again: locks only say when.
+/// Removes the occupant of a name; returns whether it is gone. If another process creates a lock
+/// file there at this moment, it is created again: locks only determine when to act.
 pub fn take_away(path: &Path, trusted: &Trusted) -> bool {
     match open_existing(path, trusted) {
         Ok(found) if found.occupied => {}
@@ -267,7 +265,7 @@ mod tests {
             fs::remove_file(&path).unwrap();
         }
         assert_eq!(fs::read(&other).unwrap(), b"of a trusted user");
-        // One that can't be taken away.
+        // An occupant that can't be removed.
         fs::create_dir_all(path.join("full")).unwrap();
         let opened = open_or_create(&path, 0o600, &Trusted::with(&[])).unwrap();
         assert!(opened.file.is_none() && opened.writable && opened.occupied);
@@ -281,7 +279,7 @@ mod tests {
         fs::hard_link(&path, &second).unwrap();
         assert_eq!(found(&path), (true, false), "a second name takes nothing from it");
         assert_eq!(found(&second), (false, true));
-        // One that a crash left before it held its name.
+        // A file that a crash left before its name was written into it.
         let third = folder.path().join("c.lock");
         fs::write(&third, "").unwrap();
         fs::set_permissions(&third, PermissionsExt::from_mode(0o600)).unwrap();

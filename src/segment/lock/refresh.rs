@@ -1,5 +1,5 @@
-//! Opening a lock file again: where the host has closed it, where its name leads to
-//! another one, and where its name is no longer occupied.
+//! Opening a lock file again: if the host has closed it, if its name leads to another file, and
+//! if its name is no longer occupied.
 
 use std::io;
 use std::sync::Arc;
@@ -18,11 +18,10 @@ use crate::descriptor::reopening;
 use crate::layout::Lineage;
 
 impl LockFile {
-    /// The open file: another one where the host has closed the descriptor, and
-    /// all locks with it.
+    /// The open file; another one if the host has closed the descriptor, and all locks with it.
     pub(super) fn handle(&self) -> io::Result<Arc<Handle>> {
         if self.lineage != Lineage::current() {
-            // The child's own, so that no second one is ever closed.
+            // The child's own, so that it never closes a second one.
             if let Some(own) = self.of_this_process() {
                 return own.handle();
             }
@@ -46,14 +45,14 @@ impl LockFile {
         own.filter(|own| own.lineage == Lineage::current())
     }
 
-    /// Opens what the name leads to, and takes the bytes there that this process
-    /// held, those that are still to be had. One thread at a time.
+    /// Opens what the name leads to, and locks there the bytes that this process held, as far as
+    /// they are free. One thread at a time.
     fn another(&self) -> io::Result<Arc<Handle>> {
         let opened = open_or_create(&self.path, self.mode, &self.trusted())?;
         self.occupied.store(opened.occupied, Ordering::Relaxed);
         let handle = self.file.load_full();
         if opened.occupied && handle.file.is_some() && !handle.is_lost() {
-            // Those that have it open as well meet there as before.
+            // Other processes that have it open meet there as before.
             return Ok(handle);
         }
         let fresh = Handle::new(opened, &self.path);
@@ -61,8 +60,7 @@ impl LockFile {
         Ok(fresh)
     }
 
-    /// Goes on with another open file, and takes the bytes there that this process
-    /// held.
+    /// Switches to another open file, and locks there the bytes that this process held.
     fn use_instead(&self, fresh: &Arc<Handle>) -> io::Result<()> {
         if self.lineage != Lineage::current() {
             return Ok(());
@@ -80,20 +78,20 @@ impl LockFile {
         Ok(())
     }
 
-    /// Opens whatever the name leads to now, if that is another file or the host
-    /// has closed the descriptor. Locks held so far are taken there, too, where
-    /// they are to be had. What is only not to be seen from here stays in use.
+    /// Opens what the name leads to now, if that is another file or the host has closed the
+    /// descriptor. Locks held so far are also taken there, as far as they are free. A file that
+    /// is merely invisible from here stays in use.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system call.
     pub fn refresh(&self) -> io::Result<bool> {
         if let Some(marks) = &self.marks {
-            // One that is lost lets the last but one to close retire a segment that
-            // is in use: others then begin anew in another one, no more.
+            // If a mark is lost, the last but one to close may retire a segment that is in use:
+            // the others then start again in a new one, nothing worse.
             let _ = marks.refresh();
         }
         if !self.is_open() {
-            // It may be opened by now.
+            // Another thread may have opened it.
             let _alone = reopening();
             return Ok(self.opened_by_now().is_some_and(|alone| alone));
         }
@@ -113,8 +111,8 @@ impl LockFile {
         Ok(!stays && !self.is_occupied())
     }
 
-    /// Opens a file that could not be opened, if it can be now; whether this process
-    /// went without until then. One thread at a time.
+    /// Opens a file that could not be opened before, if that is possible now; returns whether
+    /// this process had none until then. One thread at a time.
     fn opened_by_now(&self) -> Option<bool> {
         let without = self.file.load_full();
         if without.file.is_some() || self.lineage != Lineage::current() {
