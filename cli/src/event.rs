@@ -11,7 +11,7 @@ pub struct Told(Map<String, Value>);
 
 impl From<&Event> for Told {
     fn from(event: &Event) -> Told {
-        Told::of(event.to_json())
+        Told::of(event.to_json_value())
     }
 }
 

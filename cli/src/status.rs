@@ -24,7 +24,7 @@ pub fn run(common: &Common, output: &Output) -> Result<(), Failure> {
         Verdict::Healthy => &[][..],
         Verdict::Unhealthy(problems) => problems,
     };
-    output.answer(|| status.to_json(), |out| as_text(&status, problems, out))?;
+    output.answer(|| status.to_json_value(), |out| as_text(&status, problems, out))?;
     if problems.is_empty() { Ok(()) } else { Err(Failure::Unhealthy) }
 }
 

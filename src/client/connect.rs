@@ -18,7 +18,7 @@ use crate::protocol::load_owner;
 use crate::route::Router;
 use crate::segment::{
     Candidate, Created, Current, Entry, Segment, SegmentError, check_backend, create, private,
-    quick, resolved, search, stepped_over, sweep, wait,
+    quick, resolved, search, stepped_over, sweep,
 };
 use crate::tend::{AerospikeSource, ClusterSource};
 
@@ -258,23 +258,8 @@ impl Client {
     /// should check [`is_closed`](Self::is_closed).
     #[allow(clippy::must_use_candidate, reason = "the wait alone may be what is wanted")]
     pub fn wait_for_change(&self, sequence: u64, timeout: Duration) -> u64 {
-        // A deadline beyond the clock's range means no deadline.
-        let deadline = Instant::now().checked_add(timeout);
         let (_waiting, personal) = self.open.waiting();
-        loop {
-            let segment = self.reader.segment();
-            let head = segment.head();
-            let left = deadline.map_or(Duration::MAX, |deadline| {
-                deadline.saturating_duration_since(Instant::now())
-            });
-            if head.sequence() != sequence || left.is_zero() || self.is_closed() {
-                return head.sequence();
-            }
-            // A wake-up can be lost, and the successor of a retired segment is searched for every
-            // 100 ms: sleep in short stretches.
-            let stretch = left.min(Duration::from_millis(100));
-            wait(segment.mapping().head(), head.bits(), personal, stretch);
-        }
+        self.reader.sleep(sequence, timeout, personal, || self.is_closed())
     }
 }
 

@@ -49,6 +49,7 @@ mod shared;
 #[cfg(feature = "tend")]
 mod standby;
 mod status;
+mod summary;
 
 #[cfg(feature = "tend")]
 pub use config::{Config, ConfigError};

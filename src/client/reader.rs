@@ -1,12 +1,13 @@
 //! A process that only reads.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::status::{Status, StatusError};
 use crate::map::{Node, Snapshot, SnapshotError, snapshot};
 use crate::route::{PreferredRacks, Router};
 use crate::segment::{
-    Current, Place, Segment, SegmentError, WakeMask, look, newest, resolved, wake,
+    Current, Place, Segment, SegmentError, WakeMask, look, newest, resolved, wait, wake,
 };
 
 /// A view of a segment: no thread, no connection, no permission to write. It follows the
@@ -93,6 +94,39 @@ impl Reader {
         match self.current.is_barred() {
             true => Err(SnapshotError::Empty),
             false => snapshot(self.segment().mapping()),
+        }
+    }
+
+    /// Sleeps until a publication other than `sequence` is live, at most for `timeout`, and
+    /// returns the live sequence. Nothing is written: the owner wakes every process that sleeps.
+    #[allow(clippy::must_use_candidate, reason = "the wait alone may be what is wanted")]
+    pub fn wait_for_change(&self, sequence: u64, timeout: Duration) -> u64 {
+        self.sleep(sequence, timeout, WakeMask::random(), || false)
+    }
+
+    /// Like [`wait_for_change`](Self::wait_for_change), but also returns when it is to `stop`.
+    pub(super) fn sleep(
+        &self,
+        sequence: u64,
+        timeout: Duration,
+        personal: WakeMask,
+        stop: impl Fn() -> bool,
+    ) -> u64 {
+        // A deadline beyond the clock's range means no deadline.
+        let deadline = Instant::now().checked_add(timeout);
+        loop {
+            let segment = self.segment();
+            let head = segment.head();
+            let left = deadline.map_or(Duration::MAX, |deadline| {
+                deadline.saturating_duration_since(Instant::now())
+            });
+            if head.sequence() != sequence || left.is_zero() || stop() {
+                return head.sequence();
+            }
+            // A wake-up can be lost, and the successor of a retired segment is searched for every
+            // 100 ms: sleep in short stretches.
+            let stretch = left.min(Duration::from_millis(100));
+            wait(segment.mapping().head(), head.bits(), personal, stretch);
         }
     }
 

@@ -189,10 +189,7 @@ impl<S> Router<S> {
         target: impl Target,
         attempt: Attempt,
     ) -> Result<Found, RouteError> {
-        let namespace = match (self.names.find(namespace), namespace.wanted()) {
-            (Some(handle), _) | (None, Wanted::Handle(handle)) => handle,
-            (None, Wanted::Name(name)) => self.namespace(name)?,
-        };
+        let namespace = self.resolve(namespace)?;
         if let Some(found) = self.view.find_far(namespace, &target, &attempt) {
             return Ok(found);
         }
@@ -264,6 +261,7 @@ impl<S> Router<S> {
 
     /// The nodes of many keys under a policy: the same as [`route`](Self::route) for each key,
     /// but several digests are computed at once, and all lookups are of one publication.
+    /// The namespace is a handle, or its name.
     ///
     /// ```no_run
     /// use tendmap::route::{Batch, InSet, NamespaceHandle, Policy, RouteError, Router};
@@ -293,13 +291,14 @@ impl<S> Router<S> {
     /// If there are 2^32 keys or more.
     pub fn route_batch(
         &mut self,
-        namespace: NamespaceHandle,
+        namespace: impl NamespaceRef,
         keys: &(impl Keys + ?Sized),
         policy: Policy,
         batch: &mut Batch,
     ) -> Result<(), RouteError> {
         batch.begin(keys);
-        let result = self.choose(namespace, policy, batch).and_then(|()| {
+        let result = self.resolve(namespace).and_then(|namespace| {
+            self.choose(namespace, policy, batch)?;
             let Some(partition) = batch.first_unrouted() else { return Ok(()) };
             batch.note_missing(self.view.no_node(namespace, partition, policy))
         });
@@ -307,6 +306,14 @@ impl<S> Router<S> {
             batch.clear();
         }
         result
+    }
+
+    /// The handle of a namespace that is given by its handle or its name.
+    fn resolve(&mut self, namespace: impl NamespaceRef) -> Result<NamespaceHandle, RouteError> {
+        match (self.names.find(namespace), namespace.wanted()) {
+            (Some(handle), _) | (None, Wanted::Handle(handle)) => Ok(handle),
+            (None, Wanted::Name(name)) => self.namespace(name),
+        }
     }
 
     /// Chooses a replica for each key of a batch under one head check.

@@ -75,7 +75,7 @@ fn h116_the_heart_beats_during_a_pass_and_its_age_shows_it() {
         let (beat, tended) = (status.heartbeat_age.unwrap(), status.tended_age.unwrap());
         tended > Duration::from_secs(1) && beat < tended / 4
     });
-    let json = client.status().unwrap().to_json();
+    let json = client.status().unwrap().to_json_value();
     let ms = |name: &str| json[name].as_u64().unwrap();
     assert!(ms("heartbeat_age_ms") < ms("tended_age_ms"), "{json}");
     gate.pass(TendReport::default());
@@ -120,7 +120,7 @@ fn h65_every_condition_is_a_remark_for_three_passes_and_then_a_problem() {
             assert_eq!(problems(&status).len(), usize::from(passes > 3), "{status:?}");
             assert_eq!(status.remarks().len(), usize::from(passes <= 3), "{status:?}");
         }
-        let json = status().to_json();
+        let json = status().to_json_value();
         assert_eq!(json["healthy"], false);
         assert_eq!(json["conditions"][0]["condition"], matter.as_str());
         pass(TendReport::default(), &|status| status.conditions.is_empty());

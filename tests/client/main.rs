@@ -7,4 +7,5 @@ mod health;
 mod login_trust;
 mod node_status;
 mod outage;
+mod reading;
 mod request_tend;

@@ -49,7 +49,7 @@ fn a_reader_sees_how_often_and_why_a_node_fails_and_no_map_is_published_for_it()
     assert!(health.last_error.is_some(), "{health:?}");
     let status = reader.status().unwrap();
     assert_eq!(status.publications, before.publications, "nothing in the map has changed");
-    let json = status.to_json();
+    let json = status.to_json_value();
     assert!(json["members"][0]["failures"].as_u64().unwrap() >= 2, "{json}");
     assert_eq!(json["members"][0]["last_error"], health.last_error.unwrap());
     let age = json["members"][0]["last_error_age_ms"].as_u64().expect("an age");

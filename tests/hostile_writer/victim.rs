@@ -193,7 +193,7 @@ fn asks(calls: &mut Calls, client: &Client) {
     let now = Duration::ZERO;
     let _ = calls.time("nodes", now, || client.map().map(|map| map.map.nodes.len()));
     let status = calls.time("status", now, || client.status());
-    let _ = calls.time("json", now, || status.as_ref().map(|status| status.to_json().to_string()));
+    let _ = calls.time("json", now, || status.as_ref().map(|status| status.to_json()));
     calls.time("request", now, || client.request_tend());
     client.set_preferred_racks(&[1, 2, 3]);
 }
@@ -222,7 +222,7 @@ fn reader(place: &Place, stop: &AtomicBool) -> Calls {
             routes(&mut calls, &mut reader.router());
             let _ = calls.time("map", Duration::ZERO, || reader.map().map(|map| map.sequence));
             let _ = calls.time("status", Duration::ZERO, || {
-                reader.status().map(|status| (status.verdict(), status.to_json().to_string()))
+                reader.status().map(|status| (status.verdict(), status.to_json()))
             });
             // One that was attached long ago goes on as well.
             kept.get_or_insert(reader);

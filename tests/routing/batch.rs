@@ -286,3 +286,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_batch_takes_the_name_of_a_namespace_as_a_single_lookup_does() {
+    let rig = Rig::new(3, 2);
+    let mut router = rig.client.router();
+    let handle = router.namespace("test").unwrap();
+    let ids: Vec<i64> = (0..100).collect();
+    let keys = InSet::new("users", &ids);
+    let (mut by_handle, mut by_name) = (Batch::new(), Batch::new());
+    router.route_batch(handle, &keys, Policy::Master, &mut by_handle).unwrap();
+    // The second router has never been asked for it.
+    let mut fresh = rig.client.router();
+    fresh.route_batch("test", &keys, Policy::Master, &mut by_name).unwrap();
+    for index in 0..ids.len() {
+        assert_eq!(by_handle.get(index).unwrap().slot, by_name.get(index).unwrap().slot);
+    }
+    let unknown = fresh.route_batch("nowhere", &keys, Policy::Master, &mut by_name);
+    assert!(matches!(unknown, Err(RouteError::NamespaceUnknown { .. })), "{unknown:?}");
+    assert!(by_name.is_empty());
+}

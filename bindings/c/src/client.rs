@@ -173,7 +173,7 @@ pub unsafe extern "C" fn tendmap_client_status_json(client: *const Shell<Client>
     guard_pointer(|| {
         // SAFETY: a handle, says the documentation.
         let found = unsafe { Shell::with(client, |client| Ok(client.0.client()?.status()?)) }?;
-        hand_out(found.to_json().to_string())
+        hand_out(found.to_json())
     })
 }
 

@@ -54,7 +54,7 @@ impl Events {
             return Some(stamped(object, wall_clock(), Level::Warning));
         }
         let (time, event) = self.kept.queue.pop()?;
-        Some(stamped(event.to_json(), time, event.level()))
+        Some(stamped(event.to_json_value(), time, event.level()))
     }
 }
 

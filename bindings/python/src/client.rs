@@ -357,7 +357,7 @@ impl Client {
     fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let known = self.known(py)?;
         let status = py.detach(|| known.status()).map_err(|error| raise(py, error))?;
-        crate::json::loads(py, &status.to_json())
+        crate::json::loads(py, &status.to_json_value())
     }
 
     /// What has happened since the last call, the oldest first: nodes that

@@ -59,7 +59,7 @@ fn status<'py>(
     let config = settings::Settings::read(&hosts, &settings)?.config(py)?;
     let found = py.detach(|| Status::look(&config.place()).map_err(Failure::from));
     let found = found.map_err(|failure| errors::raise(py, failure))?;
-    json::loads(py, &found.to_json())
+    json::loads(py, &found.to_json_value())
 }
 
 #[pymodule]
