@@ -23,8 +23,31 @@ use super::name::{Place, SegmentName, lock_path, parse_lock};
 use super::registry::registry;
 use super::segment::{Found, Segment};
 use super::trust::Trusted;
+use crate::descriptor::Kept;
 use crate::layout::{Geometry, Header, Identity, LAYOUT_VERSION};
 use check::{check_copy, check_file, check_header, check_name, check_owner, id, open};
+
+/// What a name leads to.
+enum Opened {
+    Known(Arc<Segment>),
+    File(Kept),
+}
+
+/// The segment that this process has attached under that name, or the file. What was
+/// attached has been checked and stays in use, whatever user the process has now.
+fn open_unless_known(path: &Path) -> Result<Opened, SegmentError> {
+    let id = match id(path) {
+        Err(error) if error.is_refused() => attached_at(path).ok_or(error)?,
+        other => other?,
+    };
+    if let Some(segment) = Segment::known(id) {
+        return Ok(Opened::Known(segment));
+    }
+    match open(path) {
+        Err(error) if error.is_refused() => Segment::inherited(id).ok_or(error).map(Opened::Known),
+        other => other.map(Opened::File),
+    }
+}
 
 /// The backend of files.
 pub struct Files;
@@ -34,18 +57,9 @@ impl Store for Files {
     /// check is not touched.
     fn attach(&self, place: &Place, generation: u64) -> Result<Arc<Segment>, SegmentError> {
         let path = place.segment(generation);
-        // This process has checked what it has attached, and keeps it, even if its user has
-        // changed since.
-        let id = match id(&path) {
-            Err(error) if error.is_refused() => attached_at(&path).ok_or(error)?,
-            other => other?,
-        };
-        if let Some(segment) = Segment::known(id) {
-            return Ok(segment);
-        }
-        let file = match open(&path) {
-            Err(error) if error.is_refused() => return Segment::inherited(id).ok_or(error),
-            other => other?,
+        let file = match open_unless_known(&path)? {
+            Opened::Known(segment) => return Ok(segment),
+            Opened::File(file) => file,
         };
         let id = check_file(&file, &path, place)?;
         Segment::share(place, id, Found::ByName, || {
@@ -62,16 +76,9 @@ impl Store for Files {
         part: Part,
     ) -> Result<Arc<Segment>, SegmentError> {
         let path = place.segment(generation);
-        let id = match id(&path) {
-            Err(error) if error.is_refused() => attached_at(&path).ok_or(error)?,
-            other => other?,
-        };
-        if let Some(segment) = Segment::known(id) {
-            return Ok(segment);
-        }
-        let file = match open(&path) {
-            Err(error) if error.is_refused() => return Segment::inherited(id).ok_or(error),
-            other => other?,
+        let file = match open_unless_known(&path)? {
+            Opened::Known(segment) => return Ok(segment),
+            Opened::File(file) => file,
         };
         let is_strangers = check_owner(&file, &path, &place.owners)?;
         let (identity, geometry) = check_header(&file, &path)?;
