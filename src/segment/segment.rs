@@ -149,9 +149,9 @@ impl Segment {
         Ok(segment)
     }
 
-    /// A segment that this process only looks at. Nothing is made for it, and no
-    /// other handle of the process shares it; but its lock file is shared, for
-    /// closing a second descriptor of that would free the process's locks.
+    /// A segment that this process only looks at. Nothing is created for it, and no other handle
+    /// of the process shares it. Its lock file is shared, because closing a second descriptor of
+    /// it would free the process's locks.
     pub(super) fn look(place: &Place, parts: Parts) -> Result<Arc<Segment>, SegmentError> {
         let mut registry = registry();
         let Identity { key, segment_id, .. } = parts.identity;
@@ -174,7 +174,7 @@ impl Segment {
         Ok(Arc::new(Segment { identity, shared, memory: Memory::ReadOnly(mapping) }))
     }
 
-    /// The segment that was just created, its lock file being held.
+    /// The segment that was just created; its lock file is held.
     pub(super) fn created(parts: Parts, lock: Arc<LockFile>) -> Result<Arc<Segment>, SegmentError> {
         let mut registry = registry();
         // Another thread may have attached to it since it got its name.
@@ -202,13 +202,13 @@ impl Segment {
         segment
     }
 
-    /// A segment in memory of this process alone.
+    /// A segment in private memory of this process.
     pub(super) fn of_memory(identity: Identity, memory: WriteMapping) -> Segment {
         let owned = Owned { alive: AtomicBool::new(true), lineage: Lineage::current() };
         Segment { identity, shared: None, memory: Memory::Private(memory, owned) }
     }
 
-    /// Its memory, for reading.
+    /// The memory, for reading.
     pub fn mapping(&self) -> &Arc<Mapping> {
         match &self.memory {
             Memory::ReadOnly(mapping) => mapping,
@@ -216,8 +216,8 @@ impl Segment {
         }
     }
 
-    /// Its private memory, for writing; `None` of a shared segment, for which
-    /// the owner makes a mapping of its own.
+    /// The private memory, for writing; `None` for a shared segment, of which the owner makes its
+    /// own mapping.
     pub(super) fn memory(&self) -> Option<&WriteMapping> {
         match &self.memory {
             Memory::ReadOnly(_) => None,
@@ -225,42 +225,42 @@ impl Segment {
         }
     }
 
-    /// Whether an owner of private memory lives: no other process can have it,
-    /// and a forked child has inherited a copy without its owner's thread.
+    /// Whether private memory has a living owner: no other process can have it, and a forked
+    /// child has inherited a copy without its owner's thread.
     pub(super) fn has_private_owner(&self) -> bool {
         match &self.memory {
             Memory::ReadOnly(_) => false,
-            // Relaxed: it stands for itself.
+            // Relaxed: no other data depends on it.
             Memory::Private(_, owned) => {
                 owned.alive.load(StdOrdering::Relaxed) && owned.lineage == Lineage::current()
             }
         }
     }
 
-    /// The owner of private memory is gone.
+    /// Records that the owner of private memory is gone.
     pub(super) fn lose_private_owner(&self) {
         if let Memory::Private(_, owned) = &self.memory {
             owned.alive.store(false, StdOrdering::Relaxed);
         }
     }
 
-    /// Who it is.
+    /// The segment's identity.
     pub fn identity(&self) -> Identity {
         self.identity
     }
 
-    /// Its geometry.
+    /// The segment's geometry.
     pub fn geometry(&self) -> &Geometry {
         self.mapping().geometry()
     }
 
-    /// Its head as it is now.
+    /// The current head.
     pub fn head(&self) -> Head {
-        // Relaxed: who reads more than the head uses `protocol::read`.
+        // Relaxed: a caller that reads more than the head uses `protocol::read`.
         Head::from_bits(self.mapping().head().load(Ordering::Relaxed))
     }
 
-    /// Its head as it is now, also where what this process reads is a copy.
+    /// The current head, even if this process reads a copy.
     ///
     /// # Errors
     /// [`SegmentError::Io`].
@@ -270,23 +270,23 @@ impl Segment {
         shared.object.head(self.mapping()).map_err(action)
     }
 
-    /// Whether this process only looks at it: it reads a copy, or has mapped what
-    /// can't be cut short. It follows no successor.
+    /// Whether this process only looks at it: it reads a copy, or has mapped an object that can't
+    /// be truncated. It follows no successor.
     pub(crate) fn is_looked_at(&self) -> bool {
         self.shared.as_ref().is_some_and(|shared| shared.looks)
     }
 
-    /// Whether other processes can have it too; not so in private mode.
+    /// Whether other processes can share it; `false` in private mode.
     pub fn is_shared(&self) -> bool {
         self.shared.is_some()
     }
 
-    /// Where it is; `None` in private mode.
+    /// The segment's location; `None` in private mode.
     pub fn location(&self) -> Option<Location> {
         self.shared.as_ref().map(|shared| shared.object.location())
     }
 
-    /// The kind of shared memory that it is in; `None` in private mode.
+    /// The kind of shared memory; `None` in private mode.
     pub fn backend(&self) -> Option<Backend> {
         Some(match self.shared.as_ref()?.object.id() {
             ObjectId::File(..) => Backend::File,
@@ -294,22 +294,22 @@ impl Segment {
         })
     }
 
-    /// The mode of its file, and of its lock file.
+    /// The mode of the segment and of its lock file.
     pub fn mode(&self) -> u32 {
         self.shared.as_ref().map_or(Place::MODE, |shared| shared.object.mode())
     }
 
-    /// Its lock file; `None` in private mode, and where one that is only looked at
-    /// has none.
+    /// The lock file; `None` in private mode, and for a segment that is only looked at if the
+    /// file does not exist.
     pub fn lock(&self) -> Option<&LockFile> {
         self.shared.as_ref().and_then(|shared| shared.lock())
     }
 
-    /// Makes the descriptors again that the host has closed, and opens the lock
-    /// file again if its name has come to lead to another one.
+    /// Reopens the descriptors that the host has closed, and opens the lock file again if its
+    /// name leads to another file.
     ///
-    /// One of a segment that is retired stays gone: retirement comes before its
-    /// removal, so that looking once more after it was made is enough.
+    /// The lock file of a retired segment is not created again: retirement precedes its removal,
+    /// so checking once more after creating it is enough.
     ///
     /// # Errors
     /// [`SegmentError::Io`].
@@ -328,8 +328,7 @@ impl Segment {
         Ok(())
     }
 
-    /// Removes the lock file of a retired segment; who has it open goes on
-    /// using it.
+    /// Removes the lock file of a retired segment; processes that have it open keep using it.
     pub(crate) fn remove_lock(&self) {
         if let Some(lock) = self.lock() {
             let _ = lock.remove();
@@ -340,14 +339,14 @@ impl Segment {
         self.shared.as_ref().map_or(Whereabouts::Here, |shared| shared.object.whereabouts())
     }
 
-    /// Whether this process may take its name away.
+    /// Whether this process may unlink it.
     #[cfg(feature = "tend")]
     pub(crate) fn may_remove(&self) -> bool {
         self.shared.as_ref().is_none_or(|shared| shared.object.may_remove())
     }
 
-    /// The user that alone can take the key from it, if this process can't: a
-    /// System V segment has the key to itself.
+    /// The only user that can take the key from it, if this process can't: a System V segment has
+    /// the key exclusively.
     #[cfg(feature = "tend")]
     pub(crate) fn user_that_keeps_the_key(&self) -> Option<u32> {
         let Location::SystemV { id, .. } = self.location()? else { return None };
@@ -360,40 +359,39 @@ impl Segment {
         self.whereabouts() == Whereabouts::Here
     }
 
-    /// Whether nobody will find it any more: its name is gone, or leads to
-    /// another one. Not so where this process alone does not see it.
+    /// Whether other processes can no longer find it: its name is gone, or leads to another
+    /// segment. `false` if only this process can't see it.
     #[cfg_attr(not(feature = "tend"), allow(dead_code, reason = "an owner asks"))]
     pub(crate) fn is_gone(&self) -> bool {
         self.whereabouts() == Whereabouts::Gone
     }
 
-    /// Whether this process sees another directory than the one that it is in, or
-    /// none: it has changed its root, or something was mounted there.
+    /// Whether this process sees another directory than the one that the segment is in, or none:
+    /// it has changed its root, or something was mounted there.
     #[cfg(feature = "tend")]
     pub(crate) fn is_unseen(&self) -> bool {
         self.whereabouts() == Whereabouts::Unseen
     }
 
-    /// Whether newcomers find it: by its name, or, where that has gone to the
-    /// segment that is to succeed it, by its lock file.
+    /// Whether new processes find it: by its name, or by its lock file if a segment that will
+    /// succeed it has the name.
     pub(crate) fn is_found(&self) -> bool {
         self.is_at_name()
             || (self.backend() == Some(Backend::SystemV)
                 && self.lock().is_some_and(|lock| lock.whereabouts() == Whereabouts::Here))
     }
 
-    /// Removes the lock file of a retired segment that has lost its name,
-    /// unless newcomers find it by that.
+    /// Removes the lock file of a retired segment that has lost its name, unless new processes
+    /// find it by that.
     pub(crate) fn remove_lost_lock(&self) {
         if !self.is_found() {
             self.remove_lock();
         }
     }
 
-    /// Whether its name still leads to it, and whoever comes would be let in:
-    /// neither its user, its mode, its length nor its header has changed for the
-    /// worse, and its lock file can be used. What this process can't see counts as
-    /// sound.
+    /// Whether its name still leads to it, and other processes could attach: neither its user,
+    /// nor its mode, length or header have changed for the worse, and its lock file can be used.
+    /// What this process can't see counts as sound.
     #[cfg(feature = "tend")]
     pub(crate) fn is_sound(&self) -> bool {
         let sound = |shared: &Shared| {
@@ -405,16 +403,16 @@ impl Segment {
         self.shared.as_ref().is_none_or(|shared| sound(shared))
     }
 
-    /// Takes its name away.
+    /// Removes its name.
     pub(super) fn unlink(&self) -> Result<(), SegmentError> {
         self.shared.as_ref().map_or(Ok(()), |shared| shared.object.unlink())
     }
 
-    /// A second, writable mapping of it.
+    /// A second, writable mapping.
     ///
     /// # Errors
-    /// [`SegmentError::Io`], also if it is gone, or only its name leads there and
-    /// that leads to another one by now.
+    /// [`SegmentError::Io`], also if the segment is gone, or if it could only be opened by its
+    /// name and that now leads to another one.
     pub(super) fn open_writer(self: &Arc<Segment>) -> Result<Writer, SegmentError> {
         let shared = self.shared.as_ref().expect("a shared segment");
         Ok(Writer(shared.object.writer(self.mapping())?))
@@ -436,7 +434,7 @@ impl Segment {
         Ok(Attachment(self.clone()))
     }
 
-    /// How many processes are attached, this one included if it is.
+    /// The number of attached processes, including this one if it is attached.
     ///
     /// # Errors
     /// [`SegmentError::Io`].
@@ -446,7 +444,7 @@ impl Segment {
         shared.object.attached(shared.lock()).map_err(action)
     }
 
-    /// The path of its file; `None` of any other.
+    /// The path of the file; `None` for other kinds.
     pub fn path(&self) -> Option<std::path::PathBuf> {
         self.location()?.path().map(Path::to_path_buf)
     }
@@ -463,21 +461,21 @@ impl Deref for Writer {
     }
 }
 
-/// While it lives, this process counts as attached to the segment.
+/// While it exists, this process counts as attached to the segment.
 #[derive(Debug)]
 pub struct Attachment(Arc<Segment>);
 
 impl Drop for Attachment {
     fn drop(&mut self) {
         let Some(shared) = &self.0.shared else { return };
-        // A forked child shares its parent's mark and leaves it alone.
+        // A forked child shares its parent's mark and must not change it.
         if shared.lineage != Lineage::current() {
             return;
         }
         let mut held = shared.held.lock().unwrap_or_else(PoisonError::into_inner);
         *held -= 1;
         if let (0, false, Some(lock)) = (*held, shared.looks, shared.lock()) {
-            // What can't be taken back is freed with the process.
+            // If this fails, the mark is freed with the process.
             shared.object.leave(lock);
         }
     }

@@ -1,18 +1,17 @@
-//! Whose a segment or a lock file may be, and who may write it.
+//! Which users' segments and lock files are trusted, and which users may write them.
 //!
-//! Trusted are the effective user, root, and the users that are configured. A System
-//! V segment needs two trusted users: the one that it belongs to, and the one that
-//! has made it. The maker can give it to anybody, and still writes, changes and
-//! removes it.
+//! The effective user, root, and the configured users are trusted. For a System V segment two
+//! users must be trusted: the one that it belongs to, and the one that created it. The creator
+//! can give it to any user, and can still write, change and remove it.
 //!
-//! In a user namespace the kernel shows every user that has no number there as one
-//! and the same, the overflow user (65534). So that number says nothing there, and
-//! is never trusted, whoever is configured. A process that has that number itself,
-//! as `nobody` does, asks the kernel whether a file is its own: only the owner of a
-//! file may set `O_NOATIME`, which the kernel finds by the true user. Where all users
-//! have numbers, as in the initial namespace, 65534 is a user like any other. Without
-//! /proc that can't be seen, and the number counts as if it said nothing. (System V
-//! memory has no such question; there such a process goes without what is shared.)
+//! In a user namespace the kernel shows every user that has no number there as one and the same,
+//! the overflow user (65534). So that number identifies no user there, and is never trusted,
+//! whatever is configured. A process that has that number itself, as `nobody` does, asks the
+//! kernel whether a file is its own: only the owner of a file may set `O_NOATIME`, which the
+//! kernel finds by the true user. Where all users have numbers, as in the initial namespace,
+//! 65534 is a user like any other. Without /proc that can't be seen, and the number counts as if
+//! it said nothing. (System V memory has no such question; there such a process goes without what
+//! is shared.)
 
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,16 +23,16 @@ use super::error::SegmentError;
 use super::location::Location;
 use crate::descriptor;
 
-/// The overflow user where nothing else is told.
+/// The overflow user if the kernel does not report it.
 const OVERFLOW: u32 = 65_534;
-/// How many users there are; the last number is none.
+/// The number of user ids; the last id is invalid.
 const ALL_USERS: u64 = u32::MAX as u64;
 
 /// The users that are trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trusted {
     users: Vec<u32>,
-    /// This process's own number, if others may have it too.
+    /// This process's own id, if other users may have it too.
     doubtful: Option<u32>,
 }
 
@@ -48,7 +47,7 @@ impl Trusted {
         users.extend(also);
         users.sort_unstable();
         users.dedup();
-        // Asked only where it matters.
+        // Checked only where it matters.
         let says_nothing = users.contains(&overflow) && !all_have_numbers();
         if says_nothing {
             users.retain(|&user| user != overflow);
@@ -56,13 +55,13 @@ impl Trusted {
         Trusted { users, doubtful: (says_nothing && user == overflow).then_some(overflow) }
     }
 
-    /// Whether this is one of them.
+    /// Whether the user is trusted.
     pub fn has(&self, user: u32) -> bool {
         self.users.contains(&user)
     }
 
-    /// Whether a file of that user may be trusted: it can still turn out to be a
-    /// stranger's when it is open.
+    /// Whether a file of that user may be trusted; once it is open, it may still turn out to be
+    /// another user's.
     pub fn may_have(&self, user: u32) -> bool {
         self.has(user) || self.doubtful == Some(user)
     }
@@ -72,21 +71,21 @@ impl Trusted {
         self.has(user) || (self.doubtful == Some(user) && is_own(file))
     }
 
-    /// Their numbers.
+    /// The ids of the trusted users.
     pub fn users(&self) -> Vec<u32> {
         self.users.clone()
     }
 }
 
-/// Whether the kernel takes a file for this process's own.
+/// Whether the kernel considers a file to be this process's own.
 fn is_own(file: impl AsFd) -> bool {
     let set = fcntl_getfl(&file).and_then(|flags| fcntl_setfl(&file, flags | OFlags::NOATIME));
     set.is_ok()
 }
 
-/// The number that users without one have here.
+/// The id under which users without an id in this namespace appear.
 fn overflow_user() -> u32 {
-    // It is set when the system starts, if ever. Relaxed: it stands for itself.
+    // Set at boot, if ever. Relaxed: no other data depends on it.
     static KNOWN: AtomicU32 = AtomicU32::new(u32::MAX);
     let known = KNOWN.load(Ordering::Relaxed);
     if known != u32::MAX {
@@ -99,22 +98,22 @@ fn overflow_user() -> u32 {
     found
 }
 
-/// Whether every user has a number here. Not kept: a process may change its
-/// namespace, and a new namespace has no numbers at first.
+/// Whether every user has an id in this namespace. Not cached: a process may change its
+/// namespace, and a new namespace has no ids at first.
 fn all_have_numbers() -> bool {
     let text = descriptor::read("/proc/self/uid_map".as_ref()).unwrap_or_default();
     covers_all(&String::from_utf8_lossy(&text))
 }
 
-/// Whether a map of users, lines of `inside outside count`, has them all.
+/// Whether a user map, with lines of `inside outside count`, covers all ids.
 fn covers_all(map: &str) -> bool {
     let counts = map.lines().filter_map(|line| line.split_ascii_whitespace().nth(2));
     let counts = counts.filter_map(|count| count.parse::<u64>().ok());
     counts.fold(0, u64::saturating_add) >= ALL_USERS
 }
 
-/// Refuses a System V segment unless both its owner and its creator are trusted, and
-/// one that everybody may write.
+/// Refuses a System V segment unless both its owner and its creator are trusted, and one that
+/// every user may write.
 pub fn check_system_v(
     at: impl Into<Location>,
     owner: u32,
@@ -130,7 +129,7 @@ pub fn check_system_v(
     }
 }
 
-/// Refuses what everybody may write.
+/// Refuses a mode that lets every user write.
 pub fn check_mode(at: impl Into<Location>, mode: u32) -> Result<(), SegmentError> {
     match mode & 0o002 {
         0 => Ok(()),
@@ -156,10 +155,10 @@ mod tests {
         assert_eq!(of(1000, &[5001, OVERFLOW], all), both([true, true, true, true]));
         assert_eq!(of(OVERFLOW, &[], all), both([true, false, false, true]));
         assert_eq!(of(1000, &[5001, OVERFLOW], some), both([true, true, true, false]));
-        // Its own number says nothing of whom a file is.
+        // Its own id does not identify the user of a file.
         let own = ([true, false, false, false], [true, false, false, true]);
         assert_eq!(of(OVERFLOW, &[], some), own);
-        // A namespace in which root is the one without a number.
+        // A namespace in which root is the user without an id.
         let trusted = Trusted::of(1000, &[], 0, some);
         assert!(!trusted.may_have(0) && trusted.has(1000));
     }

@@ -1,12 +1,12 @@
-//! Users of this host, by name or by number.
+//! Users of this host, by name or by id.
 
 use nix::unistd::User;
 
-/// A user that this host does not know.
+/// Why a user is not known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UserError {
-    /// No user of that name.
+    /// There is no user of that name.
     #[error(
         "unknown user {found:?}; wanted names or numbers of users of this host, separated by commas (`getent passwd` lists them)"
     )]
@@ -14,24 +14,24 @@ pub enum UserError {
         /// The name that was given.
         found: String,
     },
-    /// The system's list of users can't be asked.
+    /// The system's user database can't be read.
     #[error("can't look up the user {found:?}: {problem}; give the user's number instead")]
     Failed {
         /// The name that was given.
         found: String,
-        /// What the system said.
+        /// The error of the system call.
         problem: String,
     },
 }
 
-/// A user by number or by name. What is a number is never taken for a name.
+/// Parses a user id or name. A number is never taken for a name.
 ///
 /// # Errors
 /// [`UserError`].
 pub fn parse_user(text: &str) -> Result<u32, UserError> {
     let (text, found) = (text.trim(), text.trim().to_owned());
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // The last number is the system's word for nobody at all.
+        // The last id means no user.
         let number = text.parse().ok().filter(|&number| number != u32::MAX);
         return number.ok_or(UserError::Unknown { found });
     }
@@ -47,11 +47,11 @@ pub fn parse_user(text: &str) -> Result<u32, UserError> {
     }
 }
 
-/// Users by number or by name, separated by commas; each once. Of no text there
-/// are none.
+/// Parses user ids or names, separated by commas; duplicates are removed. An empty text gives no
+/// users.
 ///
 /// # Errors
-/// [`UserError`] for the first that is none.
+/// [`UserError`] for the first one that is not a user.
 pub fn parse_users(text: &str) -> Result<Vec<u32>, UserError> {
     let mut users = Vec::new();
     if text.trim().is_empty() {

@@ -1,4 +1,4 @@
-//! An owner's look for a segment of a higher number.
+//! An owner's check for a segment of a higher generation.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,21 +10,21 @@ use super::directory::generations;
 use super::name::Place;
 use super::segment::Segment;
 
-/// The part of its time that an owner spends on lists of the directory, at most: one
-/// of so many.
+/// The largest share of its time that an owner spends on listing the directory: one part in this
+/// many.
 const SHARE: u32 = 50;
-/// How long a change must be known before a list for every change after the list to
-/// have another time.
+/// How long a change must be known before a listing, so that every change after the listing has
+/// another timestamp.
 const SETTLED: Duration = Duration::from_millis(200);
-/// How often it is listed though nothing seems to have changed.
+/// How often the directory is listed even if it does not seem to have changed.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Looks through the names of a key when there may be others than before.
+/// Searches the names of a key when they may have changed.
 ///
-/// Everybody can put names there, as many and as often as he likes. So the directory
-/// is listed only after it has changed, and then for a small part of the time. A
-/// segment of a higher number is found a little later for it: until then its users
-/// and those of this one have a living owner each.
+/// Any user may be able to create names there, as many and as often as he likes. So the directory
+/// is listed only after it has changed, and only for a small share of the time. A segment of a
+/// higher generation is therefore found a little later: until then its users and those of this
+/// one each have a living owner.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     last: Option<Look>,
@@ -33,13 +33,13 @@ pub(crate) struct Watch {
 #[derive(Debug)]
 struct Look {
     changed: Option<Change>,
-    /// When that change was first seen.
+    /// The time at which that change was first seen.
     first: Instant,
     at: Instant,
     cost: Duration,
 }
 
-/// Which directory it is, and when it was changed.
+/// The identity of a directory, and when it was changed.
 #[derive(Debug, PartialEq, Eq)]
 struct Change {
     directory: (u64, u64),
@@ -48,11 +48,11 @@ struct Change {
 }
 
 impl Watch {
-    /// Whether there is a segment of a higher number that this process could use, as
-    /// far as it has looked.
+    /// Whether there is a segment of a higher generation that this process could use, as far as
+    /// it has checked.
     pub fn finds_higher(&mut self, place: &Place, own: u64) -> bool {
         let files = place.backend == Backend::File;
-        // Before the list, so that what comes meanwhile is a change after it.
+        // Read before the listing, so that what appears during it counts as a change after it.
         let changed = if files { last_change(&place.directory) } else { None };
         if files && !self.is_due(changed.as_ref()) {
             return false;

@@ -1,25 +1,25 @@
-//! What is about to happen in a cluster, and when.
+//! The events that will happen in a simulated cluster, and when.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// What is about to happen.
+/// A future event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    /// The others notice that a process is gone.
+    /// The other nodes notice that a process is gone.
     Leave { number: u16, incarnation: u32 },
-    /// The others take a process in.
+    /// The other nodes admit a process.
     Join { number: u16, incarnation: u32 },
     /// A process learns of the last change of the view.
     Adopt { number: u16, incarnation: u32 },
-    /// The others learn where a member listens.
+    /// The other nodes learn where a member listens.
     Readdress { number: u16 },
     /// Some replicas have migrated.
     Migrate,
 }
 
 impl Event {
-    /// The node that it is about.
+    /// The node that the event is about.
     pub fn number(self) -> Option<u16> {
         match self {
             Event::Leave { number, .. }
@@ -31,8 +31,8 @@ impl Event {
     }
 }
 
-/// Events in the order in which they are due; of those due at one time, the one
-/// that was scheduled first comes first.
+/// Events in the order in which they are due; simultaneous events in the order in which they were
+/// scheduled.
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
     events: BTreeMap<(Instant, u64), Event>,
@@ -51,7 +51,7 @@ impl Agenda {
         Some(entry.remove())
     }
 
-    /// When something is due.
+    /// When the next event is due.
     pub fn next_due(&self) -> Option<Instant> {
         self.events.first_key_value().map(|((due, _), _)| *due)
     }
@@ -64,7 +64,7 @@ impl Agenda {
         self.events.values().any(|known| *known == event)
     }
 
-    /// Takes back whatever is such.
+    /// Removes all events that match.
     pub fn cancel(&mut self, which: impl Fn(Event) -> bool) {
         self.events.retain(|_, event| !which(*event));
     }

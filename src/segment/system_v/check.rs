@@ -1,4 +1,4 @@
-//! Whether the segment of a key may be trusted, and is one of ours at all.
+//! Checks whether the segment of a key may be trusted, and belongs to this program at all.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -25,7 +25,7 @@ pub fn absent(place: &Place) -> SegmentError {
     SegmentError::NotFound { key: place.key, directory: place.directory.clone() }
 }
 
-/// What went wrong with a segment; one that is gone by now is absent.
+/// Converts an error; a segment that is already gone counts as absent.
 fn failed(action: &'static str, place: &Place, id: i32) -> impl FnOnce(io::Error) -> SegmentError {
     move |source| match is_gone(&source) {
         true => absent(place),
@@ -39,8 +39,8 @@ pub fn find(place: &Place) -> Result<Option<i32>, SegmentError> {
     shm_find(place.key).map_err(SegmentError::io("look for", key))
 }
 
-/// A number that differs from directory to directory, and is the same in all
-/// processes that see this one.
+/// A number that differs from directory to directory, and is the same in all processes that see
+/// the directory.
 pub fn directory_number(directory: &Path) -> io::Result<u64> {
     let found = std::fs::metadata(directory)?;
     Ok((found.dev().wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ found.ino()).max(1))
@@ -50,8 +50,8 @@ pub fn directory_number(directory: &Path) -> io::Result<u64> {
 /// process's attachment if there is one.
 pub fn attach(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentError> {
     let object = ObjectId::SystemV(id);
-    // What this process has attached it has checked, and keeps, whatever has
-    // become of its user since.
+    // This process has checked what it has attached, and keeps it, even if its user has changed
+    // since.
     if let Some(segment) = Segment::known(object) {
         return Ok(segment);
     }
@@ -63,8 +63,8 @@ pub fn attach(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentError> {
     Segment::share(place, object, Found::ByName, || parts(place, id))
 }
 
-/// As [`attach`] and [`attach_keyless`], for those that only look. System V segments
-/// can't be cut short: it is mapped, for reading only.
+/// Like [`attach`] and [`attach_keyless`], for callers that only look. System V segments can't be
+/// truncated: the segment is mapped, read-only.
 pub fn look_at(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentError> {
     let object = ObjectId::SystemV(id);
     if let Some(segment) = Segment::known(object) {
@@ -81,7 +81,7 @@ pub fn look_at(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentError> {
     Segment::look(place, object::parts(place, id, shm, identity, geometry)?)
 }
 
-/// As [`attach`], of one that has lost its key, if its lock file is still there.
+/// Like [`attach`], for a segment that has lost its key, if its lock file still exists.
 pub fn attach_keyless(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentError> {
     let object = ObjectId::SystemV(id);
     if let Some(segment) = Segment::known(object) {
@@ -92,14 +92,14 @@ pub fn attach_keyless(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentErr
     Segment::share(place, object, Found::ByLock, || parts(place, id))
 }
 
-/// Whether the kernel tells of a segment that can be trusted.
+/// Checks that the kernel's data describes a segment that can be trusted.
 pub fn check_stat(place: &Place, id: i32, found: &ShmStat) -> Result<(), SegmentError> {
     let trusted = Trusted::with(&place.owners);
     check_system_v(at(place, id), found.uid, found.cuid, found.mode, &trusted)
 }
 
-/// The parts of the segment of that id: mapped, its owner, creator and header
-/// checked. While it is mapped the id leads to no other one.
+/// The parts of the segment of that id: mapped, with its owner, creator and header checked. While
+/// it is mapped, the id is not reused.
 pub fn parts(place: &Place, id: i32) -> Result<Parts, SegmentError> {
     let shm = Shm::attach_to_read(id).map_err(failed("attach", place, id))?;
     check_stat(place, id, &shm.stat())?;
@@ -107,7 +107,7 @@ pub fn parts(place: &Place, id: i32) -> Result<Parts, SegmentError> {
     object::parts(place, id, shm, identity, geometry)
 }
 
-/// Who the segment of that id is.
+/// The identity of the segment of that id.
 pub fn look(place: &Place, id: i32) -> Result<Identity, SegmentError> {
     let shm = Shm::attach(id, false).map_err(failed("attach", place, id))?;
     checked(&shm, place, id).map(|(identity, _)| identity)

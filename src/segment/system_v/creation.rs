@@ -1,4 +1,4 @@
-//! The lock of a key's creator: says whether a half-made segment is being made.
+//! The lock of a key's creator: determines whether a half-created segment is still being created.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,35 +12,33 @@ use super::super::trust::Trusted;
 use crate::descriptor::{Kept, ObjectId};
 use crate::layout::shm_stat;
 
-/// How long another creator may hold the byte, by this process's own clock,
-/// before it is taken for stopped. Making a segment takes less than a
-/// millisecond.
+/// How long another creator may hold the byte, by this process's own clock, before it is
+/// considered stopped. Creating a segment takes less than a millisecond.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long a half-made segment may stay so where no lock says anything. It must be
-/// less than others take to look at one.
+/// How long a segment may remain half-created if there is no lock. It must be shorter than the
+/// time for which others wait.
 const UNLOCKED_PATIENCE: Duration = Duration::from_millis(200);
 
-/// While it lives, this process makes the segment of a key.
+/// While it exists, this process is creating the segment of a key.
 ///
-/// The lock file is named by the key (the segment's id is not known before) and
-/// is there only while somebody makes one. Its byte belongs to the descriptor:
-/// the kernel frees it when the creator dies. Like every lock it decides only
-/// *when* something is done: a creator whose half-made segment was taken from it
-/// finds that out, and begins anew. So where there can be no such lock file, because
-/// its name is a stranger's or this process may not open what is there, a half-made
-/// segment is somebody's work for a moment, and nobody's after it.
+/// The lock file is named by the key (the segment's id is not known before) and exists only while
+/// a process creates one. Its byte lock belongs to the descriptor: the kernel frees it when the
+/// creator dies. Like every lock it only determines *when* something is done: a creator whose
+/// half-created segment was taken away detects that, and starts again. So if there can be no such
+/// lock file, because an untrusted user's file has its name or this process may not open the
+/// file, a half-created segment counts as in progress for a moment, and as abandoned after it.
 #[derive(Debug)]
 pub struct Creation {
     path: PathBuf,
-    /// `None` where there can be no lock file.
+    /// `None` if there can be no lock file.
     file: Option<Kept>,
     held: bool,
     begun: Instant,
 }
 
 impl Creation {
-    /// Takes the byte, waiting for another creator at most for a second; one
-    /// that was stopped stops nobody.
+    /// Locks the byte, and waits at most a second for another creator; a stopped creator blocks
+    /// no other.
     pub fn begin(place: &Place) -> Creation {
         let begun = Instant::now();
         let path = creation_path(&place.directory, place.key);
@@ -59,8 +57,8 @@ impl Creation {
         }
     }
 
-    /// Whether a half-made segment is nobody's work: the byte is this
-    /// process's, and nobody has it mapped; or its creator is stopped.
+    /// Whether a half-created segment is abandoned: this process holds the byte and no process
+    /// has the segment mapped, or its creator is stopped.
     pub fn is_abandoned(&self, id: i32) -> bool {
         match (&self.file, self.held) {
             (None, _) => self.begun.elapsed() >= UNLOCKED_PATIENCE,
@@ -70,7 +68,7 @@ impl Creation {
     }
 }
 
-/// As the segment's lock file: a process that may only read holds no maker up.
+/// Opened like the segment's lock file: a process that may only read does not delay a creator.
 fn open(path: &Path, place: &Place) -> io::Result<(Kept, bool)> {
     let trusted = Trusted::with(&place.owners);
     let opened = open_or_create(path, lock_mode(place.mode), &trusted)?;
@@ -101,7 +99,7 @@ impl Drop for Creation {
     }
 }
 
-/// Whether somebody makes a segment of the key.
+/// Whether a process is creating a segment of the key.
 pub fn is_going_on(place: &Place) -> bool {
     let path = creation_path(&place.directory, place.key);
     open_existing(&path, place).is_ok_and(|(_, held)| !held)
@@ -111,7 +109,7 @@ pub fn is_going_on(place: &Place) -> bool {
 pub fn sweep(place: &Place) -> Option<PathBuf> {
     let path = creation_path(&place.directory, place.key);
     let (file, held) = open_existing(&path, place).ok()?;
-    // Dropped, it removes what it holds.
+    // Dropping it removes what it holds.
     let begun = Instant::now();
     drop(Creation { path: path.clone(), file: Some(file), held, begun });
     held.then_some(path)

@@ -1,15 +1,13 @@
 //! Segments that have lost their key and are still in use.
 //!
-//! The key is taken from a segment before its successor can have it. Should the
-//! maker of that die in between, nothing leads to the last map but the processes
-//! that have it mapped, and its lock file. As long as both are there, newcomers
-//! find it among what the kernel still has: its id leads there until the last
-//! mapping goes. Else a newcomer would begin with no map, and everybody would
-//! move to that.
+//! The key is taken from a segment before its successor can have it. If the creator of the
+//! successor dies in between, only the processes that have the last map mapped, and its lock
+//! file, lead to that map. As long as both exist, new processes find it among the kernel's
+//! remaining segments: its id is valid until the last mapping ends. Otherwise a new process would
+//! start without a map, and all processes would move to its segment.
 //!
-//! So a segment of a key has its name taken away in two steps: the key goes when
-//! another segment is to have it, the lock file when that is there, or when the
-//! segment is removed for good.
+//! So the name of a segment is removed in two steps: the key when another segment needs it, the
+//! lock file when that segment exists, or when the segment is removed for good.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -22,15 +20,14 @@ use super::super::segment::Segment;
 use super::check::{check_stat, directory_number};
 use crate::layout::{Header, Identity, Shm, ShmStat, shm_removed};
 
-/// One of them.
+/// A segment that has lost its key.
 pub struct Keyless {
     pub id: i32,
     pub stat: ShmStat,
     pub identity: Identity,
 }
 
-/// Those of a key that can be trusted, but for the one that has this segment id:
-/// that of the segment that has the key.
+/// The trusted ones of a key, except the segment with that id, which has the key.
 pub fn of_key(place: &Place, keyed: Option<u64>) -> Result<Vec<Keyless>, SegmentError> {
     let mut found = find(&place.directory, |key, id| key == place.key && Some(id) != keyed)?;
     found.retain(|found| {
@@ -40,8 +37,7 @@ pub fn of_key(place: &Place, keyed: Option<u64>) -> Result<Vec<Keyless>, Segment
     Ok(found)
 }
 
-/// Those whose lock files are in a directory and are `wanted`, by key and
-/// segment id.
+/// Those whose lock files are in a directory and are `wanted`, by key and segment id.
 pub fn find(
     directory: &Path,
     wanted: impl Fn(u32, u64) -> bool,
@@ -49,7 +45,7 @@ pub fn find(
     let files = files(directory)?;
     let named = files.iter().filter_map(|name| parse_lock(Backend::SystemV, name));
     let locks: BTreeSet<(u32, u64)> = named.filter(|&(key, id)| wanted(key, id)).collect();
-    // Nearly always: each segment has its key.
+    // The usual case: each segment has its key.
     if locks.is_empty() {
         return Ok(Vec::new());
     }
@@ -68,8 +64,8 @@ pub fn find(
     Ok(keyless)
 }
 
-/// Who it is; of one that this process has attached whatever became of its
-/// header since.
+/// The identity of a segment; it is known for a segment that this process has attached, even if
+/// its header has changed since.
 fn identity(id: i32) -> Option<Identity> {
     if let Some(segment) = Segment::known(ObjectId::SystemV(id)) {
         return Some(segment.identity());

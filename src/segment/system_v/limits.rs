@@ -1,4 +1,4 @@
-//! The kernel's limits on System V shared memory, and what of them is used.
+//! The kernel's limits on System V shared memory, and how much of them is used.
 
 use std::io;
 
@@ -12,14 +12,14 @@ use crate::descriptor;
 /// Bytes of a segment, segments of the host, pages of the host.
 const LIMITS: [&str; 3] = ["kernel.shmmax", "kernel.shmmni", "kernel.shmall"];
 
-/// A limit; `None` where it can't be told.
+/// The value of a limit; `None` if it is not known.
 fn value(limit: &str) -> Option<u64> {
     let path = format!("/proc/sys/{}", limit.replace('.', "/"));
     let text = String::from_utf8(descriptor::read(path.as_ref()).ok()?).ok()?;
     text.trim().parse().ok()
 }
 
-/// The first limit that has no room for a segment of so many bytes.
+/// The first limit that a segment of that many bytes exceeds.
 fn exceeded(bytes: u64) -> Option<SegmentError> {
     let page = rustix::param::page_size() as u64;
     let there = rows();
@@ -38,12 +38,12 @@ fn exceeded(bytes: u64) -> Option<SegmentError> {
     })
 }
 
-/// Refuses a segment that a limit has no room for.
+/// Refuses a segment that would exceed a limit.
 pub fn check(bytes: u64) -> Result<(), SegmentError> {
     exceeded(bytes).map_or(Ok(()), Err)
 }
 
-/// Why the kernel did not make a segment.
+/// Why the kernel did not create a segment.
 pub fn explain(error: io::Error, place: &Place, bytes: u64) -> SegmentError {
     let limits = [Errno::INVAL, Errno::NOSPC];
     let limit = Errno::from_io_error(&error).filter(|errno| limits.contains(errno));

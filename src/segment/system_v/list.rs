@@ -13,7 +13,7 @@ use super::keyless::{self, Keyless};
 use crate::descriptor;
 use crate::layout::{Header, Identity, LAYOUT_VERSION};
 
-/// A line of the kernel's own list.
+/// A line of the kernel's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
     pub key: u32,
@@ -25,17 +25,17 @@ pub struct Row {
     pub cuid: u32,
 }
 
-/// All segments of this host (of the IPC namespace), whoever's they are; none
-/// where the kernel does not tell.
+/// All segments of this host (of the IPC namespace), of all users; empty if the kernel does not
+/// list them.
 pub fn rows() -> Vec<Row> {
-    // Unlike SHM_STAT it also tells of those that may not be read.
+    // Unlike SHM_STAT it also lists segments that may not be read.
     let text = descriptor::read("/proc/sysvipc/shm".as_ref()).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     text.lines().skip(1).filter_map(row).collect()
 }
 
-/// `key shmid perms size cpid lpid nattch uid gid cuid …`: decimal, but for the
-/// permissions; keys have a sign.
+/// `key shmid perms size cpid lpid nattch uid gid cuid …`: decimal, except for the permissions;
+/// keys are signed.
 fn row(line: &str) -> Option<Row> {
     let fields: Vec<&str> = line.split_ascii_whitespace().take(10).collect();
     let [key, id, mode, bytes, _, _, mappings, uid, _, cuid] = fields[..] else { return None };
@@ -58,8 +58,8 @@ pub fn fuzzed(line: &str) -> Option<(u32, [i128; 6])> {
     Some((mode, [key, id.into(), bytes.into(), mappings as i128, uid.into(), cuid.into()]))
 }
 
-/// What is listed of a directory: segments whose header names it, and those
-/// under a key of which it has lock files, whatever is wrong with them.
+/// The segments listed for a directory: those whose header names it, and those under a key for
+/// which it has lock files, even if they are invalid.
 pub fn list(directory: &Path) -> Result<Vec<Listed>, SegmentError> {
     let files = files(directory)?;
     let named = |row: &Row| files.iter().any(|name| is_system_v_lock(name, row.key));
@@ -75,7 +75,7 @@ pub fn list(directory: &Path) -> Result<Vec<Listed>, SegmentError> {
 }
 
 fn place_of(directory: &Path, key: u32, users: [u32; 2]) -> Place {
-    // It is listed whoever's it is; whether to trust it is asked at attach.
+    // It is listed whichever user it belongs to; whether to trust it is decided at attach.
     Place {
         backend: Backend::SystemV,
         directory: directory.into(),
@@ -84,7 +84,7 @@ fn place_of(directory: &Path, key: u32, users: [u32; 2]) -> Place {
     }
 }
 
-/// One that has lost its key to a successor that is not there yet.
+/// A segment that has lost its key to a successor that does not exist yet.
 fn describe_keyless(directory: &Path, found: Keyless) -> Option<Listed> {
     let Identity { key, generation, .. } = found.identity;
     let place = place_of(directory, key, [found.stat.uid, found.stat.cuid]);
@@ -123,14 +123,14 @@ fn describe(directory: &Path, row: Row, named: bool) -> Option<Listed> {
         Err(SegmentError::NotFound { .. } | SegmentError::OtherDirectory { .. }) => return None,
         Err(_) if !named => return None,
         Err(SegmentError::HalfMade { .. }) => {
-            // Its creator counts, whether it has it mapped yet or not.
+            // Its creator counts as attached, whether it has it mapped yet or not.
             listed.attached = Some(row.mappings.max(usize::from(is_going_on(&place))));
             listed.state = SegmentState::HalfMade;
         }
         Err(SegmentError::OtherVersion { found, .. }) => {
             listed.name.layout_version = found;
             listed.state = SegmentState::OtherVersion;
-            // The kernel counts for all layouts.
+            // The kernel's count is valid for all layouts.
             let locked = foreign::attached(directory, &listed).unwrap_or(0);
             listed.attached = Some(row.mappings.max(locked));
         }

@@ -25,7 +25,7 @@ use crate::sync::Ordering;
 struct SystemVSegment {
     key: u32,
     id: i32,
-    /// As it was found, and by whom it is trusted.
+    /// As found when it was attached, and the trusted users.
     stat: ShmStat,
     owners: Vec<u32>,
     directory: PathBuf,
@@ -76,20 +76,19 @@ impl Object for SystemVSegment {
     }
 
     fn head(&self, mapping: &Mapping) -> io::Result<Head> {
-        // Relaxed: it stands for itself.
+        // Relaxed: no other data depends on it.
         Ok(Head::from_bits(mapping.head().load(Ordering::Relaxed)))
     }
 
-    /// Of one that it may not examine any more, after a change of its user, a
-    /// process knows what it has mapped.
+    /// A process that may no longer examine the segment, after a change of its user, relies on
+    /// what it has mapped.
     fn is_sound(&self, identity: &Identity, mapping: &Mapping, lock: &LockFile) -> bool {
         let ShmStat { uid, cuid, mode, bytes, .. } = match shm_stat(self.id) {
             Ok(found) => found,
             Err(error) if is_gone(&error) => return false,
             Err(_) => ShmStat { bytes: mapping.geometry().total_bytes() as u64, ..self.stat },
         };
-        // It was trusted as it was found, whatever has become of this process's
-        // user since.
+        // It was trusted when it was found, even if this process's user has changed since.
         let trusted = || {
             (uid, cuid) == (self.stat.uid, self.stat.cuid)
                 || check_system_v(self.location(), uid, cuid, mode, &Trusted::with(&self.owners))
@@ -108,7 +107,7 @@ impl Object for SystemVSegment {
             })
     }
 
-    /// Also of one that has lost its key: it can still be retired.
+    /// Also works for a segment that has lost its key: it can still be retired.
     fn writer(&self, mapping: &Mapping) -> Result<WriteMapping, SegmentError> {
         let action = |source: io::Error| {
             let gone = || io::Error::from(io::ErrorKind::NotFound);
@@ -118,8 +117,8 @@ impl Object for SystemVSegment {
         let mapped = WriteMapping::of_mapped(mapping);
         mapped
             .or_else(|_| {
-                // It was mapped by a process that might only read it, or the
-                // kernel has no such call.
+                // It was mapped by a process that could only read it, or the kernel lacks the
+                // call.
                 let shm = Shm::attach(self.id, true)?;
                 WriteMapping::of_shm(shm, *mapping.geometry())
             })
@@ -159,11 +158,11 @@ impl Object for SystemVSegment {
         }
     }
 
-    /// By lock bytes, and not by the kernel's count of mappings: that has two of
-    /// an owner, one of who only looks, and those of children that were forked
-    /// while one was made; it goes down before or after anything else that a
-    /// closing process does, so that of several that closed at once each saw
-    /// another one, and nobody removed the segment.
+    /// Counts lock bytes, not the kernel's mappings: an owner has two mappings, a process that
+    /// only looks has one, and children that were forked while one was made have theirs. The
+    /// kernel's count also changes before or after everything else that a closing process does,
+    /// so several processes that closed at once would each see another one, and none would remove
+    /// the segment.
     fn attached(&self, lock: Option<&LockFile>) -> io::Result<usize> {
         lock.map_or(Ok(0), |lock| lock.marks(lock::most(self.stat.uid)))
     }
