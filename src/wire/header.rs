@@ -1,12 +1,12 @@
 //! The eight bytes before every message of the Aerospike wire protocol.
 
-/// Length of the header, in bytes.
+/// The length of the header in bytes.
 pub const HEADER_LEN: usize = 8;
 
 /// The protocol version that all servers speak.
 pub const VERSION: u8 = 2;
 
-/// What follows a header.
+/// The kind of message that follows a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 // The tender itself sends no commands on records.
 #[cfg_attr(not(feature = "sim"), allow(dead_code))]
@@ -24,9 +24,9 @@ pub enum Kind {
 pub struct Header {
     /// [`VERSION`] in every valid message.
     pub version: u8,
-    /// A [`Kind`] by number.
+    /// The number of a [`Kind`].
     pub kind: u8,
-    /// How many bytes follow.
+    /// The number of bytes that follow.
     pub length: u64,
 }
 
@@ -36,7 +36,7 @@ impl Header {
         Header { version: VERSION, kind: kind as u8, length: length as u64 }
     }
 
-    /// Its bytes; of the length the low 48 bits.
+    /// Encodes the header; only the low 48 bits of the length are used.
     pub fn encode(self) -> [u8; HEADER_LEN] {
         let mut bytes = self.length.to_be_bytes();
         bytes[0] = self.version;
@@ -44,7 +44,7 @@ impl Header {
         bytes
     }
 
-    /// The header in these bytes; every pattern is one.
+    /// Decodes a header; every pattern is valid.
     pub fn decode(bytes: [u8; HEADER_LEN]) -> Header {
         let mut length = bytes;
         length[..2].fill(0);

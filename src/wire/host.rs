@@ -1,4 +1,4 @@
-//! Addresses as people and servers write them.
+//! Addresses as users and servers write them.
 
 use core::fmt;
 use core::str::FromStr;
@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use crate::map::TlsName;
 
-/// A host, by name or IP address, and a port; with TLS also the name that its
-/// certificate bears, where that is another one.
+/// A host, by name or IP address, and a port; with TLS also the name in its certificate, if that
+/// differs.
 ///
 /// ```
 /// use tendmap::wire::Host;
@@ -27,7 +27,7 @@ pub struct Host {
     port: u16,
 }
 
-/// Text that is not a host.
+/// Text that is not a valid host.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "invalid host {text:?}: {problem}; wanted name, name:port, IPv4:port, [IPv6]:port or [IPv6%interface]:port, with a TLS name before the port if need be"
@@ -37,23 +37,23 @@ pub struct HostError {
     pub(crate) problem: &'static str,
 }
 
-/// What is wrong with a port.
+/// The problem of an invalid port.
 const BAD_PORT: &str = "the port is not 1 to 65535";
 
 impl Host {
-    /// The port that servers listen on unless told otherwise.
+    /// The default port of servers.
     pub const DEFAULT_PORT: u16 = 3000;
-    /// The longest name, in bytes (RFC 1035).
+    /// The maximum length of a name in bytes (RFC 1035).
     pub const MAX_NAME: usize = 253;
-    /// The longest name of a network interface, in bytes (IFNAMSIZ).
+    /// The maximum length of the name of a network interface in bytes (IFNAMSIZ).
     pub const MAX_SCOPE: usize = 15;
 
-    /// The host of that name or IP address (IPv6 without brackets, its scope
-    /// after a `%`) and port.
+    /// The host of that name or IP address (IPv6 without brackets, its scope after a `%`) and
+    /// port.
     ///
     /// # Errors
-    /// [`HostError`] if the name is empty, too long or has a character that no
-    /// host name has, or if the port is 0.
+    /// [`HostError`] if the name is empty, too long or has a character that is invalid in a host
+    /// name, or if the port is 0.
     pub fn new(name: &str, port: u16) -> Result<Host, HostError> {
         let fail = |problem| Err(HostError { text: name.into(), problem });
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
@@ -82,8 +82,7 @@ impl Host {
         Ok(Host { name: name.into(), scope: None, tls_name: None, port })
     }
 
-    /// A host as a server writes it: `name [":" port]`, an IPv6 address in
-    /// brackets.
+    /// Parses a host as a server writes it: `name [":" port]`, with an IPv6 address in brackets.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -103,31 +102,31 @@ impl Host {
         Host::new(name, port).map_err(|error| error.problem)
     }
 
-    /// The same host with a certificate that bears this name.
+    /// The same host with this name in its certificate.
     pub fn with_tls_name(mut self, name: Option<&TlsName>) -> Host {
         self.tls_name = name.map(ToString::to_string).or(self.tls_name);
         self
     }
 
-    /// The name that its certificate bears, where it was given one.
+    /// The configured name in its certificate, if there is one.
     #[must_use]
     pub fn tls_name(&self) -> Option<&str> {
         self.tls_name.as_deref()
     }
 
-    /// The name (or IP address) that its certificate must bear.
+    /// The name (or IP address) that its certificate must have.
     #[must_use]
     pub fn certificate_name(&self) -> &str {
         self.tls_name.as_deref().unwrap_or(&self.name)
     }
 
-    /// Its name or IP address (IPv6 without brackets and scope).
+    /// The name or IP address (IPv6 without brackets and scope).
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The scope of its IPv6 address: an interface's name or number (RFC 4007).
+    /// The scope of the IPv6 address: an interface's name or number (RFC 4007).
     #[must_use]
     pub fn scope(&self) -> Option<&str> {
         self.scope.as_deref()
@@ -139,15 +138,15 @@ impl Host {
         self.port
     }
 
-    /// Whether it is given by IP address and not by name.
+    /// Whether it is given by IP address, not by name.
     #[must_use]
     pub fn is_address(&self) -> bool {
         self.name.parse::<IpAddr>().is_ok()
     }
 
-    /// Its address, if it is given by IP address and not by name. The scope of an
-    /// IPv6 address counts where there may be one: with link-local addresses.
-    /// `None` also if its scope names an interface that this machine lacks.
+    /// The socket address, if the host is given by IP address. The scope of an IPv6 address is
+    /// used where it is valid: with link-local addresses. `None` also if the scope names an
+    /// interface that this machine does not have.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         match self.name.parse().ok()? {
@@ -171,7 +170,7 @@ fn split_scope(name: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Whether an address means a node only together with an interface.
+/// Whether an address identifies a node only together with an interface.
 fn is_scoped(ip: Ipv6Addr) -> bool {
     // Link-local unicast, fe80::/10.
     ip.segments()[0] & 0xffc0 == 0xfe80
@@ -193,7 +192,7 @@ fn scope_id(scope: &str) -> Option<u32> {
     }
 }
 
-/// What stands in the brackets that were opened, and the port after them.
+/// The text in the brackets that were opened, and the port after them.
 fn bracketed(rest: &str) -> Result<(&str, Option<&str>), &'static str> {
     let (name, port) = rest.split_once(']').ok_or("the ] is missing")?;
     if split_scope(name).0.parse::<Ipv6Addr>().is_err() {
@@ -305,7 +304,7 @@ mod tests {
         let lo = nix::net::if_::if_nametoindex("lo").expect("every machine has it");
         assert_eq!(address("[fe80::1%lo]:3000"), Some(scoped(lo)));
         assert_eq!(address("[fe80::1%no-such-if]:3000"), None);
-        // Elsewhere it means nothing: the same address is the same node's.
+        // Otherwise the scope has no meaning: the same address is the same node's.
         assert_eq!(address("[2001:db8::1%7]:1"), address("[2001:db8::1]:1"));
         let there_and_back = Host::from(scoped(7));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Entries of a list that can't be used: they are left out, the others count.
+//! Entries of a list that can't be used: they are skipped, and the others are used.
 
 use core::fmt;
 
@@ -10,9 +10,9 @@ const MAX_KEPT: usize = 16;
 /// An entry that can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BadEntry {
-    /// What list it stands in.
+    /// The list that it is in.
     pub what: &'static str,
-    /// The beginning of the entry, printable.
+    /// The start of the entry, printable.
     pub entry: String,
     /// What is wrong with it.
     pub problem: &'static str,
@@ -46,12 +46,12 @@ impl BadEntries {
         &self.kept
     }
 
-    /// How many there are.
+    /// The number of bad entries.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Whether there is none.
+    /// Whether there are no bad entries.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }

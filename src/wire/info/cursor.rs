@@ -1,4 +1,4 @@
-//! Walking over a value byte by byte.
+//! Parses a value byte by byte.
 
 use super::shown;
 
@@ -6,13 +6,13 @@ use super::shown;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what}: found {found:?} at byte {at}; wanted {wanted}")]
 pub struct GrammarError {
-    /// What was read.
+    /// The kind of value.
     pub what: &'static str,
-    /// Where it went wrong.
+    /// The position of the error, in bytes.
     pub at: usize,
-    /// What stands there.
+    /// The text at that position.
     pub found: String,
-    /// What should.
+    /// What was expected there.
     pub wanted: &'static str,
 }
 
@@ -27,7 +27,7 @@ impl<'a> Cursor<'a> {
         Cursor { what, input, at: 0 }
     }
 
-    /// Over what lies in the input between these places.
+    /// A cursor over the part of the input between these positions.
     pub(super) fn at_entry(
         what: &'static str,
         input: &'a [u8],
@@ -37,12 +37,12 @@ impl<'a> Cursor<'a> {
         Cursor { what, input: &input[..end], at: start }
     }
 
-    /// The error that something else was wanted here.
+    /// The error that something else was expected at the current position.
     pub(super) fn wanted(&self, wanted: &'static str) -> GrammarError {
         self.wanted_at(self.at, wanted)
     }
 
-    /// The error that something else was wanted there.
+    /// The error that something else was expected at that position.
     pub(super) fn wanted_at(&self, at: usize, wanted: &'static str) -> GrammarError {
         let found = shown(&self.input[at..]).chars().take(24).collect();
         GrammarError { what: self.what, at, found, wanted }
@@ -56,7 +56,7 @@ impl<'a> Cursor<'a> {
         self.input.get(self.at).copied()
     }
 
-    /// Steps over that byte if it stands here.
+    /// Skips the byte if it is next.
     pub(super) fn eat(&mut self, byte: u8) -> bool {
         let here = self.peek() == Some(byte);
         self.at += usize::from(here);
@@ -71,7 +71,7 @@ impl<'a> Cursor<'a> {
         if self.at == self.input.len() { Ok(()) } else { Err(self.wanted("the end")) }
     }
 
-    /// All up to one of these bytes or the end.
+    /// Everything up to one of these bytes or the end.
     pub(super) fn until(&mut self, stops: &[u8]) -> &'a [u8] {
         let rest = &self.input[self.at..];
         let length = rest.iter().position(|byte| stops.contains(byte)).unwrap_or(rest.len());
@@ -79,7 +79,7 @@ impl<'a> Cursor<'a> {
         &rest[..length]
     }
 
-    /// A decimal number, `-` before it allowed if the type has it.
+    /// A decimal number, with a leading `-` if the type allows it.
     pub(super) fn number<N: core::str::FromStr>(
         &mut self,
         wanted: &'static str,
@@ -95,7 +95,7 @@ impl<'a> Cursor<'a> {
         number.ok_or_else(|| self.wanted_at(start, wanted))
     }
 
-    /// What was stepped over since.
+    /// What has been consumed since `start`.
     pub(super) fn since(&self, start: usize) -> &'a [u8] {
         &self.input[start..self.at]
     }

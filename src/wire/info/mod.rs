@@ -1,9 +1,7 @@
-//! The info protocol: commands go out as lines, their values come back as
-//! lines.
+//! The info protocol: commands are sent as lines, and their values come back as lines.
 //!
-//! Whatever a server sends is possible here: lengths are refused before memory
-//! is taken for them, every key must echo its command, and a value is read
-//! whole before anything is made of it.
+//! A server may send anything: a length is checked before memory is allocated for it, every key
+//! must echo its command, and a value is parsed completely before it is used.
 
 mod bad;
 mod cursor;
@@ -24,38 +22,38 @@ pub use service::parse_service;
 use crate::text::Printable;
 use crate::wire::{HEADER_LEN, Header, Kind, VERSION};
 
-/// The longest reply that is read, in bytes. What nodes answer in a pass is far
-/// below it: 684 characters for each namespace and replica.
+/// The longest accepted reply in bytes. A node's replies in a pass are far shorter: 684
+/// characters for each namespace and replica.
 pub const MAX_REPLY: usize = 4 << 20;
 
-/// The longest text of an error that is shown, in characters.
+/// How much of a server's error text is shown, in characters.
 const MAX_SHOWN: usize = 80;
 
-/// A reply that can't be used.
+/// Why a reply can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InfoError {
-    /// The reply's header is not one of the info protocol.
+    /// The reply's header is not of the info protocol.
     #[error("a header of version {version} and type {kind}; wanted version 2 and type 1 (info)")]
     Header {
-        /// The version found.
+        /// The version that was found.
         version: u8,
-        /// The type found.
+        /// The type that was found.
         kind: u8,
     },
-    /// What came is TLS, and clear text was wanted.
+    /// The server sent TLS, but plaintext was expected.
     #[error("the server speaks TLS at this port; turn TLS on, or give its plaintext port")]
     Tls,
-    /// The reply's header announces more than any node has to say.
+    /// The reply's header announces an excessive length.
     #[error("a reply of {found} bytes; wanted at most {MAX_REPLY}")]
     TooLong {
-        /// The length announced.
+        /// The announced length.
         found: u64,
     },
-    /// There are bytes after the reply, or before it was asked for.
+    /// There are bytes after the reply, or before the request.
     #[error("{found} bytes that belong to no reply; wanted none")]
     Surplus {
-        /// How many bytes.
+        /// The number of bytes.
         found: usize,
     },
     /// The reply ends before the value of that command.
@@ -64,12 +62,12 @@ pub enum InfoError {
         /// The command.
         command: String,
     },
-    /// Another line stands where the value of that command was expected.
+    /// Another line was found where the value of that command was expected.
     #[error("a line for {found:?}; wanted one for {command:?}")]
     Key {
         /// The command.
         command: String,
-        /// The key found instead.
+        /// The key that was found instead.
         found: String,
     },
     /// The server refused the command.
@@ -77,15 +75,15 @@ pub enum InfoError {
     Refused {
         /// The command.
         command: String,
-        /// Its answer: `ERROR:<code>:<text>` or `FAIL:<text>`.
+        /// The server's text: `ERROR:<code>:<text>` or `FAIL:<text>`.
         text: String,
     },
-    /// The value of a command is none.
+    /// The value of a command is invalid.
     #[error(transparent)]
     Value(#[from] GrammarError),
 }
 
-/// A request of these commands, header and all.
+/// Encodes a request of these commands, including the header.
 pub fn encode<S: AsRef<str>>(commands: &[S]) -> Vec<u8> {
     let length = commands.iter().map(|command| command.as_ref().len() + 1).sum();
     let mut bytes = Vec::with_capacity(HEADER_LEN + length);
@@ -97,13 +95,13 @@ pub fn encode<S: AsRef<str>>(commands: &[S]) -> Vec<u8> {
     bytes
 }
 
-/// Whether bytes are the beginning of a record of TLS: an alert or a handshake of
-/// any version, as a server sends that does not understand clear text.
+/// Whether bytes are the start of a TLS record: an alert or a handshake of any version, as sent
+/// by a server that does not accept plaintext.
 pub(crate) fn is_tls(bytes: &[u8]) -> bool {
     matches!(bytes, [0x15 | 0x16, 0x03, ..])
 }
 
-/// How many bytes follow the header of a reply.
+/// The number of bytes that follow the header of a reply.
 ///
 /// # Errors
 /// [`InfoError::Header`] and [`InfoError::TooLong`].
@@ -128,7 +126,7 @@ pub struct Reply<'a> {
 }
 
 impl<'a> Reply<'a> {
-    /// The values in the body of a reply to exactly these commands.
+    /// Parses the body of a reply to exactly these commands.
     ///
     /// # Errors
     /// [`InfoError::Missing`], [`InfoError::Key`] or [`InfoError::Surplus`].
@@ -157,8 +155,8 @@ impl<'a> Reply<'a> {
     /// The value of one of the commands.
     ///
     /// # Errors
-    /// [`InfoError::Refused`] if the value is an error; [`InfoError::Missing`]
-    /// for a command that was not asked.
+    /// [`InfoError::Refused`] if the value is an error; [`InfoError::Missing`] for a command that
+    /// was not in the request.
     pub fn value(&self, command: &str) -> Result<&'a [u8], InfoError> {
         let value = self.values.iter().find(|(key, _)| *key == command);
         let (_, value) = value.ok_or_else(|| InfoError::Missing { command: command.into() })?;
@@ -172,7 +170,7 @@ impl<'a> Reply<'a> {
     }
 }
 
-/// The beginning of what a server sent, as it came: who shows it escapes it.
+/// The start of what a server sent, unescaped: code that shows it must escape it.
 fn shown(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * MAX_SHOWN)]);
     text.chars().take(MAX_SHOWN).collect()

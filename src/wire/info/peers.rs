@@ -1,8 +1,8 @@
-//! `peers-clear-std` and its kin: the other nodes, as one node sees them.
+//! `peers-clear-std` and its variants: the other nodes, as one node sees them.
 //!
-//! One odd entry must not cost the others their place. An entry that has the form
-//! of a peer ends where its brackets close, whatever stands in its fields; of one
-//! that has not, the next entry that does is looked for.
+//! One invalid entry must not affect the others. An entry that has the form of a peer ends where
+//! its brackets close, whatever its fields contain; after an entry without that form, parsing
+//! continues at the next entry that has it.
 
 use super::GrammarError;
 use super::bad::BadEntries;
@@ -10,10 +10,11 @@ use super::cursor::Cursor;
 use crate::map::{NodeId, TlsName};
 use crate::wire::Host;
 
-/// Hosts of one peer that are read at most.
+/// The maximum number of hosts of one peer that are parsed.
 const MAX_HOSTS: usize = 256;
 
-/// Bad hosts in an entry that is found after one without the form of a peer.
+/// The maximum number of bad hosts in an entry that is found after one without the form of a
+/// peer.
 const FEW: usize = 3;
 
 const WHAT: &str = "peers";
@@ -25,27 +26,26 @@ pub struct Peers {
     pub generation: i32,
     /// The nodes, in the server's order; a bad server may repeat them.
     pub peers: Vec<Peer>,
-    /// How many more entries there are that were not kept: see
-    /// [`parse_peers_within`].
+    /// The number of further entries that were not kept: see [`parse_peers_within`].
     pub more: usize,
-    /// What could not be used. A peer of whom only a host or the TLS name is bad
-    /// is among the peers all the same, without it.
+    /// Entries that could not be used. A peer with only a bad host or TLS name is still among the
+    /// peers, without it.
     pub bad: BadEntries,
 }
 
-/// One of them.
+/// A peer of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// What it calls itself.
+    /// The peer's node id.
     pub id: NodeId,
-    /// The name on its TLS certificate.
+    /// The name in its TLS certificate.
     pub tls_name: Option<TlsName>,
-    /// Where it can be reached; may be empty.
+    /// The hosts at which it can be reached; may be empty.
     pub hosts: Vec<Host>,
 }
 
 impl Peer {
-    /// Adds what another entry of the same node says.
+    /// Merges another entry of the same node.
     pub(crate) fn add(&mut self, other: Peer) {
         self.tls_name = self.tls_name.or(other.tls_name);
         for host in other.hosts {
@@ -56,18 +56,17 @@ impl Peer {
     }
 }
 
-/// Reads `generation,[port],[[id,[tls_name],[host,…]],…]`.
+/// Parses `generation,[port],[[id,[tls_name],[host,…]],…]`.
 ///
 /// # Errors
-/// [`GrammarError`] if the generation or the list around the entries can't be
-/// read. Entries that can't be used are left out.
+/// [`GrammarError`] if the generation or the list around the entries can't be parsed. Entries
+/// that can't be used are skipped.
 pub fn parse_peers(value: &[u8]) -> Result<Peers, GrammarError> {
     parse_peers_within(value, usize::MAX, &|_| true)
 }
 
-/// The same, of a list that may be longer than there is any use for: the first
-/// `most` entries are kept, and of all others those of nodes that are `known`. The
-/// rest is only counted.
+/// Like [`parse_peers`], for a list that may be longer than needed: the first `most` entries are
+/// kept, and of the others those of nodes that are `known`. The rest is only counted.
 ///
 /// # Errors
 /// As [`parse_peers`].
@@ -108,7 +107,7 @@ struct Entries<'a> {
     bad: &'a mut BadEntries,
 }
 
-/// Something of the form of a peer: where it begins and ends, and its fields.
+/// Text with the form of a peer: its start and end, and its fields.
 struct Form<'a> {
     end: usize,
     id: &'a [u8],
@@ -117,10 +116,10 @@ struct Form<'a> {
 }
 
 impl<'a> Entries<'a> {
-    /// The peers that are kept, and how many others there are.
+    /// The peers that are kept, and the number of others.
     fn read(&mut self, most: usize, known: &dyn Fn(&NodeId) -> bool) -> (Vec<Peer>, usize) {
         let (mut peers, mut others, mut more) = (Vec::new(), 0, 0);
-        // Only known nodes have a place without end: there are not so many.
+        // Only known nodes are always kept: their number is limited.
         let mut keep = |id: &NodeId| {
             let room = others < most;
             let keep = known(id) || room;
@@ -141,8 +140,8 @@ impl<'a> Entries<'a> {
                     let next = self.next_form(at + 1);
                     let end = next.map_or(self.list.len(), |next| next - 1);
                     let entry = &self.list[at..end];
-                    // Which node it is may be plain although the rest is not: a
-                    // node that is known does not become unlisted by it.
+                    // The id may be readable although the rest is not: a known node must not
+                    // become unlisted because of that.
                     let id = id_of(entry).filter(|id| keep(id));
                     peers.extend(id.map(|id| Peer { id, tls_name: None, hosts: Vec::new() }));
                     self.bad.add(WHAT, entry, "it does not have the form [id,tls name,[host,...]]");
@@ -157,8 +156,8 @@ impl<'a> Entries<'a> {
         (peers, more)
     }
 
-    /// What has the form of a peer there, and after it a comma or the end; with so
-    /// many bad hosts at most.
+    /// The text with the form of a peer at that position, followed by a comma or the end, with at
+    /// most that many bad hosts.
     fn form(&self, at: usize, mut bad_hosts: usize) -> Option<Form<'a>> {
         let mut cursor = Cursor::new(WHAT, &self.list[at..]);
         let id = field(&mut cursor, b'[')?;
@@ -182,12 +181,11 @@ impl<'a> Entries<'a> {
         ends.then_some(Form { end, id, tls_name, hosts })
     }
 
-    /// Where the next entry of the form of a peer, and with a node id, begins
-    /// after a comma.
+    /// The start of the next entry, after a comma, that has the form of a peer and a node id.
     fn next_form(&self, from: usize) -> Option<usize> {
         let begins = |at: &usize| {
             let here = self.list[*at] == b'[' && self.list[*at - 1] == b',';
-            // With few bad hosts: else each place might look far ahead.
+            // Only with few bad hosts: otherwise each position might scan far ahead.
             let form = here.then(|| self.form(*at, FEW)).flatten();
             form.is_some_and(|form| NodeId::from_bytes(form.id).is_ok())
         };
@@ -222,20 +220,19 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// The node id at the beginning of an entry that has not the form of a peer.
+/// The node id at the start of an entry without the form of a peer.
 fn id_of(entry: &[u8]) -> Option<NodeId> {
     let mut cursor = Cursor::new(WHAT, entry);
     let id = field(&mut cursor, b'[').and_then(|id| NodeId::from_bytes(id).ok())?;
     (cursor.peek() == Some(b',')).then_some(id)
 }
 
-/// That byte, and what follows it up to the next comma or bracket.
+/// The byte, and the text after it up to the next comma or bracket.
 fn field<'a>(cursor: &mut Cursor<'a>, first: u8) -> Option<&'a [u8]> {
     cursor.eat(first).then(|| cursor.until(b",[]"))
 }
 
-/// The text of a host: up to the next comma or closing bracket that is not its
-/// own.
+/// The text of a host: up to the next comma or closing bracket outside its own brackets.
 fn host<'a>(cursor: &mut Cursor<'a>) -> &'a [u8] {
     let start = cursor.at();
     if cursor.eat(b'[') {
@@ -276,7 +273,7 @@ mod tests {
     fn h57_one_bad_entry_leaves_the_other_peers_alone() {
         let long_host = format!("[X,,[{}:3000]]", "h".repeat(255));
         let long_tls = format!("[X,{},[x]]", "t".repeat(254));
-        // The entry, what is left of it, and how many are bad.
+        // The entry, what remains of it, and the number of bad ones.
         for (odd, left, bad) in [
             ("[X,,[127.0.0.1:0]]", "X:", 1),
             ("[X,,[127.0.0.1:0,x:1]]", "X:x:1", 1),
@@ -352,8 +349,7 @@ mod tests {
         }
     }
 
-    /// A reply of the greatest length that is read, made to be looked at again
-    /// and again.
+    /// A reply of maximum length, designed to be scanned repeatedly.
     #[test]
     fn h57_hostile_lists_take_linear_time() {
         for unit in ["[a,,[", "[a,,[h,", ",[a,,[[,", "[", "[A,,[h]", ",[h,h,", "[a,,[[::1],", "],["]

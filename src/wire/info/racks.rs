@@ -10,12 +10,12 @@ pub struct Racks {
     pub racks: Vec<(NamespaceName, i32)>,
     /// Namespaces whose entry can't be used.
     pub unread: Vec<NamespaceName>,
-    /// What could not be used.
+    /// Entries that could not be used.
     pub bad: BadEntries,
 }
 
-/// Reads `namespace:rack;…`; nothing = no racks. Entries that can't be used are
-/// left out, and so are further ones of the same namespace.
+/// Parses `namespace:rack;…`; an empty value means no racks. Entries that can't be used are
+/// skipped, and so are duplicate entries of a namespace.
 pub fn parse_racks(value: &[u8]) -> Racks {
     let mut found = Racks::default();
     if value.is_empty() {
@@ -32,7 +32,7 @@ pub fn parse_racks(value: &[u8]) -> Racks {
             continue;
         };
         let number = rack.and_then(|rack| core::str::from_utf8(rack).ok());
-        // A + is a number to Rust, but not to servers.
+        // Rust accepts a leading +, but servers do not.
         let number =
             number.filter(|text| !text.starts_with('+')).and_then(|text| text.parse().ok());
         match number {

@@ -1,4 +1,4 @@
-//! `replicas`: which partitions a node holds.
+//! `replicas`: the partitions that a node holds.
 
 use std::collections::BTreeSet;
 
@@ -21,8 +21,7 @@ impl core::fmt::Debug for Bitmap {
 }
 
 impl Bitmap {
-    /// The set of these bytes: partition p is bit `0x80 >> (p & 7)` of byte
-    /// `p >> 3`.
+    /// The set encoded in these bytes: partition p is bit `0x80 >> (p & 7)` of byte `p >> 3`.
     pub fn new(bytes: Vec<u8>) -> Bitmap {
         Bitmap(bytes)
     }
@@ -40,7 +39,7 @@ impl Bitmap {
     }
 }
 
-/// What a node says of one namespace.
+/// A node's claim for one namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// The namespace.
@@ -49,35 +48,32 @@ pub struct Claim {
     pub regime: u32,
     /// The effective replication factor, 1 to 255.
     pub replication_factor: u8,
-    /// For each replica the partitions of which the node holds it; as many as
-    /// the replication factor.
+    /// For each replica the partitions that the node holds; one bitmap per replica.
     pub columns: Vec<Bitmap>,
 }
 
-/// What a node says of all namespaces.
+/// A node's claims for all namespaces.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replicas {
     /// Each namespace once.
     pub claims: Vec<Claim>,
     /// Namespaces that the node has, but whose entry can't be used.
     pub unread: Vec<NamespaceName>,
-    /// What could not be used.
+    /// Entries that could not be used.
     pub bad: BadEntries,
 }
 
-/// Reads `namespace:regime,rf,base64,…;…` for namespaces of so many partitions
-/// (a multiple of 8). Entries that can't be used are left out, also for a number
-/// of columns other than the replication factor, and so are further ones of the
-/// same namespace.
+/// Parses `namespace:regime,rf,base64,…;…` for namespaces with that many partitions (a multiple
+/// of 8). Entries that can't be used are skipped; so are those whose number of columns differs
+/// from the replication factor, and duplicate entries of a namespace.
 ///
 /// # Errors
-/// [`GrammarError`] if no entry at all can be used: where the first one goes
-/// wrong.
+/// [`GrammarError`] if no entry can be used: the error of the first one.
 pub fn parse_replicas(value: &[u8], partitions: usize) -> Result<Replicas, GrammarError> {
     let mut found = Replicas::default();
     let (mut seen, mut first) = (BTreeSet::new(), None);
     for (at, entry) in entries(value) {
-        // Errors tell where in the whole value.
+        // Error positions refer to the whole value.
         let mut cursor = Cursor::at_entry(WHAT, value, at, at + entry.len());
         match claim(&mut cursor, partitions) {
             Ok(claim) if seen.insert(claim.namespace) => found.claims.push(claim),
@@ -100,7 +96,7 @@ pub fn parse_replicas(value: &[u8], partitions: usize) -> Result<Replicas, Gramm
     }
 }
 
-/// The entries, and where they begin.
+/// The entries and their positions.
 fn entries(value: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let mut next = 0;
     value.split(|&byte| byte == b';').map(move |entry| {
@@ -207,7 +203,7 @@ mod tests {
                 assert_eq!(found.bad.count(), 1, "{text:.40}");
                 assert_eq!(found.unread.first().copied(), unread.map(name), "{text:.40}");
             }
-            // Alone it is a reply that can't be used, unless it is good.
+            // A single bad entry makes the whole reply unusable.
             assert_eq!(
                 parse_replicas(odd.as_bytes(), 4096).is_err(),
                 !odd.starts_with("bar"),

@@ -1,4 +1,4 @@
-//! Values of one word.
+//! Values that consist of one word.
 
 use core::fmt;
 
@@ -6,10 +6,10 @@ use super::GrammarError;
 use super::cursor::Cursor;
 use crate::map::{ClusterName, NodeId};
 
-/// Reads a generation: a signed 32-bit counter.
+/// Parses a generation: a signed 32-bit counter.
 ///
 /// # Errors
-/// [`GrammarError`] if it is none.
+/// [`GrammarError`] if the value is not such a number.
 pub fn parse_generation(value: &[u8]) -> Result<i32, GrammarError> {
     let mut cursor = Cursor::new("generation", value);
     let generation = cursor.number("a signed 32-bit number")?;
@@ -17,20 +17,20 @@ pub fn parse_generation(value: &[u8]) -> Result<i32, GrammarError> {
     Ok(generation)
 }
 
-/// Reads the value of `node`.
+/// Parses the value of `node`.
 ///
 /// # Errors
-/// [`GrammarError`] if it is no node id.
+/// [`GrammarError`] if it is not a node id.
 pub fn parse_node(value: &[u8]) -> Result<NodeId, GrammarError> {
     NodeId::from_bytes(value)
         .map_err(|_| Cursor::new("node", value).wanted("a node id of 1 to 19 characters"))
 }
 
-/// Reads the value of `cluster-name`; `None` is a cluster without a name, which
-/// servers call "null".
+/// Parses the value of `cluster-name`; `None` for a cluster without a name, which servers report
+/// as "null".
 ///
 /// # Errors
-/// [`GrammarError`] if it is no cluster name.
+/// [`GrammarError`] if it is not a valid cluster name.
 pub fn parse_cluster_name(value: &[u8]) -> Result<Option<ClusterName>, GrammarError> {
     match value {
         b"" | b"null" => Ok(None),
@@ -40,12 +40,12 @@ pub fn parse_cluster_name(value: &[u8]) -> Result<Option<ClusterName>, GrammarEr
     }
 }
 
-/// A server's build, `8.1.2.0`; what follows the numbers does not count.
+/// A server's build, such as `8.1.2.0`; text after the numbers is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Build([u32; 4]);
 
 impl Build {
-    /// The oldest build that speaks all that is asked here.
+    /// The oldest build that supports all commands that are sent.
     pub const OLDEST: Build = Build([4, 9, 0, 3]);
     /// The same as text.
     pub const OLDEST_TEXT: &'static str = "4.9.0.3";
@@ -58,10 +58,10 @@ impl fmt::Display for Build {
     }
 }
 
-/// Reads the value of `build`.
+/// Parses the value of `build`.
 ///
 /// # Errors
-/// [`GrammarError`] if it does not begin with a number.
+/// [`GrammarError`] if it does not start with a number.
 pub fn parse_build(value: &[u8]) -> Result<Build, GrammarError> {
     let mut cursor = Cursor::new("build", value);
     let mut numbers = [0; 4];

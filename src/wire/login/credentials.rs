@@ -1,4 +1,4 @@
-//! Who logs in, and how.
+//! Credentials: the user, and how it authenticates.
 
 use core::fmt;
 use core::str::FromStr;
@@ -11,29 +11,29 @@ use zeroize::Zeroizing;
 
 use super::SecretString;
 
-/// The cost of the hash that servers compare with.
+/// The cost of the hash that servers store.
 const COST: u32 = 10;
 /// The salt that all Aerospike clients use, in bcrypt's own base64.
 const SALT: &str = "7EqJtq98hPqEX7fNZaFWoO";
 
-/// How a user proves who it is.
+/// How a user authenticates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AuthMode {
     /// The server keeps the password's hash; only the hash is sent.
     #[default]
     Internal,
-    /// An external system (LDAP, say) checks the password, which is sent as it
-    /// is: only over TLS.
+    /// An external system (such as LDAP) checks the password, which is sent unhashed: only over
+    /// TLS.
     External,
-    /// As [`External`](Self::External), also without TLS: for tests.
+    /// Like [`External`](Self::External), but allowed without TLS: for tests.
     ExternalInsecure,
     /// The client's TLS certificate names the user.
     Pki,
 }
 
 impl AuthMode {
-    /// Its name as users of Aerospike clients know it.
+    /// The name that Aerospike clients use for it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -46,7 +46,7 @@ impl AuthMode {
 }
 
 impl AuthMode {
-    /// What else can be done where there is no TLS.
+    /// The alternative if there is no TLS, as text for an error.
     pub(crate) fn otherwise(self) -> &'static str {
         match self {
             AuthMode::Pki => " with certfile and keyfile",
@@ -61,7 +61,7 @@ impl fmt::Display for AuthMode {
     }
 }
 
-/// Text that names no way to log in.
+/// Text that is not a valid `auth_mode`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid auth_mode {text:?}; wanted INTERNAL, EXTERNAL, EXTERNAL_INSECURE or PKI")]
 pub struct AuthModeError {
@@ -79,27 +79,27 @@ impl FromStr for AuthMode {
     }
 }
 
-/// Credentials that no server takes. The password is never shown.
+/// Invalid credentials. The password is never shown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CredentialsError {
-    /// A user name that no server knows.
+    /// The user name is empty or too long.
     #[error("user is {found} bytes long; wanted 1 to 63")]
     User {
-        /// Its length.
+        /// The length of the name in bytes.
         found: usize,
     },
-    /// A password longer than servers take.
+    /// The password is too long.
     #[error("password is {found} bytes long; wanted at most {wanted} with auth_mode {mode}")]
     Password {
-        /// Its length.
+        /// The length of the password in bytes.
         found: usize,
-        /// The longest that will do.
+        /// The maximum length in bytes.
         wanted: usize,
-        /// The mode that it was given for.
+        /// The configured mode.
         mode: AuthMode,
     },
-    /// A character that ends the text for some servers.
+    /// A text contains a zero byte, which ends the text for some servers.
     #[error("{what} has a byte 0; wanted text without it")]
     Nul {
         /// `user` or `password`.
@@ -107,8 +107,8 @@ pub enum CredentialsError {
     },
 }
 
-/// A user and what proves that it is the user. Clones share one copy, which is
-/// wiped when the last of them is dropped.
+/// A user and its proof of identity. Clones share one copy, which is wiped when the last of them
+/// is dropped.
 #[derive(Clone)]
 pub struct Credentials(Arc<Inner>);
 
@@ -116,20 +116,19 @@ struct Inner {
     mode: AuthMode,
     user: String,
     password: SecretString,
-    /// Made at the first login: it takes a tenth of a second.
+    /// Computed at the first login, because it takes a tenth of a second.
     hash: OnceLock<SecretString>,
 }
 
 impl Credentials {
-    /// The longest user name, in bytes.
+    /// The maximum length of a user name in bytes.
     pub const MAX_USER: usize = 63;
-    /// The longest password that is hashed, in bytes: bcrypt reads no more.
+    /// The maximum length of a hashed password in bytes: bcrypt uses no more.
     pub const MAX_HASHED: usize = 72;
-    /// The longest password that is sent as it is, in bytes.
+    /// The maximum length of a password that is sent unhashed, in bytes.
     pub const MAX_CLEAR: usize = 1023;
 
-    /// The credentials of a user. With [`AuthMode::Pki`] neither user nor
-    /// password count.
+    /// The credentials of a user. With [`AuthMode::Pki`] user and password are ignored.
     ///
     /// # Errors
     /// [`CredentialsError`].
@@ -160,7 +159,7 @@ impl Credentials {
         Ok(Credentials(Arc::new(Inner { mode, user, password, hash })))
     }
 
-    /// How the user proves who it is.
+    /// How the user authenticates.
     #[must_use]
     pub fn mode(&self) -> AuthMode {
         self.0.mode
@@ -172,7 +171,7 @@ impl Credentials {
         &self.0.user
     }
 
-    /// The password as it is.
+    /// The password, unhashed.
     pub(super) fn clear(&self) -> &str {
         self.0.password.expose_secret()
     }
@@ -202,7 +201,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Whether a login with either is the same login.
+/// Whether logins with the two are equivalent.
 impl PartialEq for Credentials {
     fn eq(&self, other: &Credentials) -> bool {
         let what = |of: &Credentials| (of.0.mode, of.0.user.clone());
@@ -222,7 +221,7 @@ mod tests {
 
     #[test]
     fn the_hash_is_the_one_that_servers_compare_with() {
-        // Made by crypt(3) of the C library, from the same salt.
+        // Computed with crypt(3) of the C library, from the same salt.
         for (password, hash) in [
             ("admin", "$2a$10$7EqJtq98hPqEX7fNZaFWoO1mVO/4MLpGzsqojz6E9Gef6iXDjXdDa"),
             ("pässwörd", "$2a$10$7EqJtq98hPqEX7fNZaFWoOteZHET5XbgArChDJutG6xOnAY19WzN."),

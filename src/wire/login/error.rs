@@ -1,58 +1,58 @@
-//! Why nobody is logged in.
+//! Errors of logins.
 
 use core::fmt;
 
 use super::reply::{FIXED, MAX_LOGIN_REPLY};
 
-/// Why a server's answer gives no session.
+/// Why a server's reply gives no session.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoginError {
-    /// The answer's header is not one of the admin protocol.
+    /// The reply's header is not of the admin protocol.
     #[error("a header of version {version} and type {kind}; wanted version 2 and type 2 (admin)")]
     Header {
-        /// The version found.
+        /// The version that was found.
         version: u8,
-        /// The type found.
+        /// The type that was found.
         kind: u8,
     },
-    /// The answer's header announces more than a session is.
+    /// The reply's header announces an excessive length.
     #[error("a login reply of {found} bytes; wanted {FIXED} to {MAX_LOGIN_REPLY}")]
     Length {
-        /// The length announced.
+        /// The announced length.
         found: u64,
     },
-    /// A field of the answer goes past its end, or bytes follow the last.
+    /// A field extends beyond the end of the reply, or bytes follow the last one.
     #[error("truncated login reply, or trailing bytes, at byte {at} of {length}")]
     Fields {
-        /// Where it goes wrong.
+        /// The position of the error in bytes.
         at: usize,
-        /// The answer's length.
+        /// The length of the reply in bytes.
         length: usize,
     },
-    /// The server takes the user but gives no token.
+    /// The server accepted the login but sent no token.
     #[error("the server accepted the login but sent no session token; wanted one")]
     NoToken,
-    /// The lifetime of the token is none.
+    /// The lifetime of the token is invalid.
     #[error("the session token's lifetime has {found} bytes; wanted 4")]
     Lifetime {
-        /// Its length.
+        /// The length of the field in bytes.
         found: usize,
     },
-    /// Too many logins went to the server in a short time.
+    /// Too many logins were sent to the server in a short time.
     #[error(
         "{count} logins at this server in a short time, none of which gave a lasting session; the next login is in {seconds} s"
     )]
     TooMany {
-        /// How many.
+        /// The number of logins.
         count: u32,
-        /// When the next one is due, in seconds.
+        /// The time until the next one, in seconds.
         seconds: u64,
     },
-    /// The server refuses.
+    /// The server refuses the login.
     #[error("{}", Refusal(*.code))]
     Refused {
-        /// Its result code.
+        /// The server's result code.
         code: u8,
     },
 }
@@ -60,11 +60,11 @@ pub enum LoginError {
 impl LoginError {
     /// Security is not enabled on the server.
     pub(super) const NOT_ENABLED: u8 = 52;
-    /// The server has no security at all.
+    /// The server does not support security.
     pub(super) const NOT_SUPPORTED: u8 = 51;
 
-    /// Whether another login with the same credentials may fare better: a token
-    /// has expired, or is unknown to a server that was started anew.
+    /// Whether another login with the same credentials may succeed: the token has expired, or the
+    /// server was restarted and does not know it.
     #[must_use]
     pub fn is_of_the_session(&self) -> bool {
         matches!(self, LoginError::Refused { code: 65 | 66 | 80 })

@@ -1,4 +1,4 @@
-//! Requests of the admin protocol, and the fields that all its messages have.
+//! Requests of the admin protocol, and the fields that all its messages share.
 
 use zeroize::Zeroizing;
 
@@ -11,21 +11,21 @@ pub(crate) const AUTHENTICATE: u8 = 0;
 /// Logs a user in.
 pub(crate) const LOGIN: u8 = 20;
 
-/// What fields hold.
+/// The numbers of fields.
 pub(crate) mod field {
     /// The user's name.
     pub(crate) const USER: u8 = 0;
-    /// The hash of its password.
+    /// The hash of the password.
     pub(crate) const CREDENTIAL: u8 = 3;
-    /// Its password.
+    /// The password, unhashed.
     pub(crate) const CLEAR_PASSWORD: u8 = 4;
     /// A session's token.
     pub(crate) const SESSION_TOKEN: u8 = 5;
-    /// How many seconds it is good for.
+    /// The lifetime of the session in seconds.
     pub(crate) const SESSION_TTL: u8 = 6;
 }
 
-/// A request, header and all; wiped when it is dropped.
+/// A request, including the header; wiped when it is dropped.
 pub type Request = Zeroizing<Vec<u8>>;
 
 /// The request that logs a user in.
@@ -48,12 +48,12 @@ pub fn login(credentials: &Credentials) -> Request {
     }
 }
 
-/// The request that authenticates a connection of a user who is logged in.
+/// The request that authenticates a connection of a logged-in user.
 #[must_use]
 pub fn authenticate(credentials: &Credentials, session: &Session) -> Request {
     let token = (field::SESSION_TOKEN, session.token());
     match credentials.mode() {
-        // The token alone names the user.
+        // The token alone identifies the user.
         AuthMode::Pki => request(AUTHENTICATE, &[token]),
         _ => request(AUTHENTICATE, &[(field::USER, credentials.user().as_bytes()), token]),
     }
@@ -61,7 +61,7 @@ pub fn authenticate(credentials: &Credentials, session: &Session) -> Request {
 
 fn request(command: u8, fields: &[(u8, &[u8])]) -> Request {
     let length = FIXED + fields.iter().map(|(_, data)| 5 + data.len()).sum::<usize>();
-    // All of it at once: growing would leave copies behind that nobody wipes.
+    // Allocated at full size: a growing buffer would leave copies behind that are not wiped.
     let mut bytes = Zeroizing::new(Vec::with_capacity(HEADER_LEN + length));
     bytes.extend(Header::new(Kind::Admin, length).encode());
     bytes.extend([0, 0, command, fields.len() as u8]);
@@ -84,12 +84,12 @@ impl<'a> Fields<'a> {
         Fields { rest }
     }
 
-    /// How many bytes are left.
+    /// The number of bytes left.
     pub(crate) fn left(&self) -> usize {
         self.rest.len()
     }
 
-    /// The next field, its id and data; `None` if there is none that is whole.
+    /// The next field: its id and data; `None` if no complete field is left.
     pub(crate) fn take(&mut self) -> Option<(u8, &'a [u8])> {
         let (length, rest) = self.rest.split_first_chunk::<4>()?;
         let (field, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;

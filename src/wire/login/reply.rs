@@ -1,4 +1,4 @@
-//! Answers of the admin protocol.
+//! Replies of the admin protocol.
 
 use core::fmt;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use crate::wire::{Header, Kind, VERSION};
 /// The fixed part of a message after its header, in bytes.
 pub(super) const FIXED: usize = 16;
 
-/// The longest answer to a login that is read, in bytes after the header. A
-/// token has some hundred.
+/// The longest accepted reply to a login, in bytes after the header. A token has some hundred
+/// bytes.
 pub const MAX_LOGIN_REPLY: usize = 16 << 10;
 
-/// A token that stands for a login. Debug output does not show it; it is in no
-/// core dump and wiped when it is dropped.
+/// A token that represents a login. Debug output does not show it; it is in no core dump, and it
+/// is wiped when dropped.
 pub struct Session {
     token: SecretBytes,
     lifetime: Option<Duration>,
@@ -35,7 +35,7 @@ impl Session {
         self.token.expose()
     }
 
-    /// How long it is good for from the login on; `None` = for ever.
+    /// The lifetime of the token, from the login on; `None` = unlimited.
     #[must_use]
     pub fn lifetime(&self) -> Option<Duration> {
         self.lifetime
@@ -48,27 +48,27 @@ impl fmt::Debug for Session {
     }
 }
 
-/// What a login came to.
+/// The result of a login.
 #[derive(Debug)]
 #[allow(clippy::exhaustive_enums, reason = "a caller must handle each outcome")]
 pub enum LoggedIn {
-    /// Later connections authenticate with this.
+    /// Later connections authenticate with this session.
     Session(Session),
     /// Security is not enabled: no connection needs to authenticate.
     NotNeeded,
 }
 
-/// What authenticating came to.
+/// The result of an authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "a caller must handle each outcome")]
 pub enum Authenticated {
-    /// The token is good.
+    /// The server accepts the token.
     Yes,
-    /// Security is not enabled any more.
+    /// Security is no longer enabled.
     NotNeeded,
 }
 
-/// How many bytes follow the header of an answer.
+/// The number of bytes that follow the header of a reply.
 ///
 /// # Errors
 /// [`LoginError::Header`] and [`LoginError::Length`].
@@ -83,10 +83,10 @@ pub fn login_body_length(header: [u8; 8]) -> Result<usize, LoginError> {
     }
 }
 
-/// Reads the body of the answer to a LOGIN.
+/// Parses the body of the reply to a LOGIN.
 ///
 /// # Errors
-/// [`LoginError`]: what can't be read, or the reason why the server refuses.
+/// [`LoginError`]: what can't be parsed, or why the server refuses.
 pub fn parse_login(body: &[u8]) -> Result<LoggedIn, LoginError> {
     let Some((count, fields)) = accepted(body)? else { return Ok(LoggedIn::NotNeeded) };
     let (mut token, mut lifetime) = (None, None);
@@ -105,7 +105,7 @@ pub fn parse_login(body: &[u8]) -> Result<LoggedIn, LoginError> {
                     data.try_into().map_err(|_| LoginError::Lifetime { found: data.len() })?;
                 lifetime = Some(Duration::from_secs(u32::from_be_bytes(seconds).into()));
             }
-            // Servers may come to tell more.
+            // Servers may add fields.
             _ => {}
         }
     }
@@ -116,10 +116,10 @@ pub fn parse_login(body: &[u8]) -> Result<LoggedIn, LoginError> {
     Ok(LoggedIn::Session(Session::new(token, lifetime)))
 }
 
-/// Reads the body of the answer to an AUTHENTICATE.
+/// Parses the body of the reply to an AUTHENTICATE.
 ///
 /// # Errors
-/// [`LoginError`]: what can't be read, or the reason why the server refuses.
+/// [`LoginError`]: what can't be parsed, or why the server refuses.
 pub fn parse_authenticate(body: &[u8]) -> Result<Authenticated, LoginError> {
     Ok(match accepted(body)? {
         Some(_) => Authenticated::Yes,

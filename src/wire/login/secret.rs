@@ -1,4 +1,4 @@
-//! Memory for what nobody else may see.
+//! Memory for secrets.
 
 use core::fmt;
 use std::sync::Arc;
@@ -6,9 +6,8 @@ use std::sync::Arc;
 use memmap2::{Advice, MmapMut};
 use zeroize::{Zeroize, Zeroizing};
 
-/// Bytes in pages of their own, which are in no core dump (`MADV_DONTDUMP`) and
-/// are wiped before they are given back. A forked child inherits them, because it
-/// logs in for itself.
+/// Bytes in separate pages, which are in no core dump (`MADV_DONTDUMP`) and are wiped before they
+/// are freed. A forked child inherits them, because it logs in for itself.
 pub(super) struct SecretBytes {
     memory: Memory,
     length: usize,
@@ -16,12 +15,12 @@ pub(super) struct SecretBytes {
 
 enum Memory {
     Pages(MmapMut),
-    /// Where there are no pages to be had: wiped just as well.
+    /// Used if no pages can be mapped; wiped as well.
     Heap(Zeroizing<Vec<u8>>),
 }
 
 impl SecretBytes {
-    /// A copy of these bytes. Those stay: wiping them is for whoever has them.
+    /// A copy of these bytes. The caller must wipe the original.
     pub(super) fn copy(bytes: &[u8]) -> SecretBytes {
         let length = bytes.len();
         if bytes.is_empty() {
@@ -29,8 +28,8 @@ impl SecretBytes {
         }
         let memory = match MmapMut::map_anon(length) {
             Ok(mut pages) => {
-                // Before anything is in them. An old kernel that can't do it still
-                // keeps the secret.
+                // Before the pages hold anything. On an old kernel without this option the secret
+                // is still kept.
                 let _ = pages.advise(Advice::DontDump);
                 pages[..length].copy_from_slice(bytes);
                 Memory::Pages(pages)
@@ -68,7 +67,7 @@ impl Drop for SecretBytes {
 pub struct SecretString(Arc<SecretBytes>);
 
 impl SecretString {
-    /// The text. Whoever copies it wipes the copy.
+    /// The text. Code that copies it must wipe the copy.
     #[must_use]
     pub fn expose_secret(&self) -> &str {
         core::str::from_utf8(self.0.expose()).expect("it was made of a text")
