@@ -1,9 +1,9 @@
-//! What a pass found that is not as it should be, although the pass succeeded.
+//! Irregularities that a successful pass found.
 
 use crate::map::Matter;
 
-/// A kind of irregularity that a source reports with every pass in which it
-/// lasts. The owner counts for how many passes in a row it has lasted.
+/// A kind of irregularity that a source reports in every pass in which it lasts. The owner counts
+/// for how many consecutive passes it has lasted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Condition {

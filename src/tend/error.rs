@@ -9,7 +9,7 @@ pub enum TendError {
     /// None of the seeds (nor any node known before) led to the cluster.
     #[error("no seed could be used: {}; check that a server listens there and that it is one of the cluster", Printable(.tried.join("; ")))]
     NoSeed {
-        /// For each address tried what was wrong, `host:port: reason`.
+        /// The error for each address that was tried, `host:port: reason`.
         tried: Vec<String>,
     },
     /// The nodes known stopped answering, every one.
@@ -17,7 +17,7 @@ pub enum TendError {
     NoAnswer {
         /// How many were asked.
         nodes: usize,
-        /// What was wrong with the last of them.
+        /// The last error.
         last: String,
     },
     /// No server lets the user in.
@@ -25,7 +25,7 @@ pub enum TendError {
     Login {
         /// The address that was asked first.
         host: String,
-        /// What it said and what to do.
+        /// The error, and what to do.
         error: String,
     },
     /// The server belongs to another cluster than the one wanted.
@@ -36,12 +36,12 @@ pub enum TendError {
     WrongCluster {
         /// The address that was asked.
         host: String,
-        /// What it calls its cluster.
+        /// The cluster name that it reports.
         found: String,
         /// The name configured or, without one, the name in the segment.
         wanted: String,
     },
-    /// The server's build does not speak what is needed.
+    /// The server's build does not support what is needed.
     #[error("{} runs build {}, wanted {wanted} or later; upgrade the server", Printable(.host), Printable(.found))]
     TooOld {
         /// The address that was asked.
@@ -61,7 +61,7 @@ pub enum TendError {
         /// The servers' setting.
         setting: &'static str,
     },
-    /// Told to stop.
+    /// The pass was interrupted.
     #[error("the pass was interrupted")]
     Interrupted,
 }

@@ -2,7 +2,7 @@
 
 use crate::map::{ClusterName, NodeId};
 
-/// What a source's own hosts say of a map that another process has published.
+/// What a source's own hosts show about a map that another process has published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Identity {
@@ -18,7 +18,7 @@ pub enum Identity {
         /// Its nodes, as the host that answered lists them.
         nodes: Vec<NodeId>,
     },
-    /// They lead to a cluster of another name, none of whose nodes is in the map.
+    /// The hosts belong to a cluster of another name, and none of its nodes is in the map.
     Other {
         /// Its name; `None` = it has none.
         name: Option<ClusterName>,
@@ -27,7 +27,7 @@ pub enum Identity {
     },
     /// None of the hosts is a node of the map, and none answered.
     Silent {
-        /// For each address tried what was wrong, `host:port: reason`.
+        /// The error for each address that was tried, `host:port: reason`.
         tried: Vec<String>,
     },
 }

@@ -1,8 +1,8 @@
 //! Tending: asking a cluster for its nodes and partition maps.
 //!
-//! [`ClusterSource`] is the seam. Whoever owns a segment drives one and
-//! publishes what it knows; the loop, the ownership and the publication know
-//! nothing of Aerospike, and a source knows nothing of segments.
+//! [`ClusterSource`] is the interface. The owner of a segment drives a source and publishes its
+//! map. The loop, the ownership and the publication know nothing about Aerospike, and a source
+//! knows nothing about segments.
 
 #![forbid(unsafe_code)]
 
@@ -25,38 +25,36 @@ pub use condition::{Condition, Conditions};
 pub use error::TendError;
 pub use identity::Identity;
 
-/// What the rest of the crate, its tests and tools use beside that.
+/// Further items for the rest of the crate, its tests and tools.
 pub(crate) mod internals {
     pub use super::aerospike::{Survey, SurveyedAddress, SurveyedHost, SurveyedNode, survey};
 }
 
-/// How often a source lets its [`Turn`] beat while it waits for the network.
+/// How often a source calls the beat of its [`Turn`] while it waits for the network.
 pub const BEAT: Duration = Duration::from_millis(50);
 
-/// Where cluster maps come from.
+/// A source of cluster maps.
 ///
-/// A source keeps its own working [`ClusterMap`] and changes it only by what
-/// it has checked whole: after an error the map holds what was known before.
+/// A source keeps its own working [`ClusterMap`], and changes it only by data that was checked
+/// completely: after an error the map holds what was known before.
 pub trait ClusterSource: Send {
-    /// Begins to tend, continuing from `map`: what was published last, empty in
-    /// a new segment. Its capacity is what the map may grow to. Its nodes are as
-    /// good as seeds, and its cluster name is the one wanted, unless one is
-    /// configured.
+    /// Starts tending, continuing from `map`: the last published map, or an empty one in a new
+    /// segment. Its capacity is the limit to which the map may grow. Its nodes serve as seeds,
+    /// and its cluster name is the required one, unless one is configured.
     fn start(&mut self, map: ClusterMap);
 
-    /// One pass over the cluster: every known node is asked, all at the same
-    /// time, each with its own deadline.
+    /// One pass over the cluster: all known nodes are asked at the same time, each with its own
+    /// deadline.
     ///
-    /// While it waits it calls [`Turn::beat`] at least every [`BEAT`] and gives
-    /// up when told to.
+    /// While it waits it calls [`Turn::beat`] at least every [`BEAT`], and stops if that returns
+    /// an interruption.
     ///
     /// # Errors
-    /// [`TendError`] if no node could be tended; the map stands as it was.
+    /// [`TendError`] if no node could be tended; the map is then unchanged.
     fn tend(&mut self, turn: &mut dyn Turn) -> Result<TendReport, TendError>;
 
-    /// What the pass that failed last came to: who failed in it and what was
-    /// received, to be counted like that of one that succeeded. A source that
-    /// does not keep account tells of nothing.
+    /// The report of the last failed pass: which nodes failed and what was received, to be
+    /// counted like that of a successful one. The default reports nothing.
     fn failed_pass(&self) -> TendReport {
         TendReport::default()
     }

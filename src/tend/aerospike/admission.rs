@@ -66,7 +66,7 @@ pub(super) fn admit(
 }
 
 impl<T: Transport> AerospikeSource<T> {
-    /// What the nodes list whose claims count.
+    /// The namespaces listed by the nodes whose claims count.
     fn listed_namespaces(&self) -> Listed {
         let counts = |(index, node): &(usize, &super::node::NodeState)| {
             node.usable().is_some() && self.standing.counts(*index)
@@ -79,7 +79,7 @@ impl<T: Transport> AerospikeSource<T> {
         self.nodes.iter().enumerate().filter(counts).filter_map(names).collect()
     }
 
-    /// What each node listed when it was heard last, of what had a place.
+    /// The namespaces that each node listed when it last answered, as far as they had room.
     fn listed_before(&self) -> Listed {
         self.nodes.iter().map(|node| (node.id, node.listed.clone())).collect()
     }
@@ -131,7 +131,7 @@ impl<T: Transport> AerospikeSource<T> {
                 turn.event(TendEvent::NamespaceRefused { name, capacity });
             }
         }
-        // Beside those that are kept of its list.
+        // In addition to those kept of its list.
         let more = self.nodes.iter().map(|node| (node.id, node.more_namespaces));
         let more: BTreeMap<NodeId, usize> = more.filter(|(_, more)| *more > 0).collect();
         let before = self.cut_off_namespaces();
@@ -196,9 +196,9 @@ mod tests {
         assert_eq!(admitted(4, "", &["a b c d e f", "x y", "x y"]), "a b x y");
         assert_eq!(admitted(4, "a b c d", &["a b c d e f", "x y", "x y"]), "a b x y");
         assert_eq!(admitted(3, "a b c", &["a b c d e f", "x"]), "a b x");
-        // Two of them, and what only one node lists.
+        // Two of them, and those that only one node lists.
         assert_eq!(admitted(6, "", &["a b c d", "e f g h", "x y"]), "a b e f x y");
-        // What most list comes first, then what is there.
+        // First those that most nodes list, then those already in the map.
         assert_eq!(admitted(3, "c", &["a b c d", "b x"]), "b c x");
         assert_eq!(admitted(2, "d", &["a b c d"]), "a d");
     }

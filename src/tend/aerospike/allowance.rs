@@ -1,8 +1,8 @@
-//! How many bytes of answers are held at the same time.
+//! Limits the bytes of replies that are held at the same time.
 //!
-//! Each server is asked at the same time as all others, and each may answer with
-//! the longest reply that is read. A server that answers with as much as is usual
-//! is always heard. Of long answers as many are heard as there is room for.
+//! All servers are asked at the same time, and each may send the longest accepted reply. A reply
+//! of normal length is always accepted. Of long replies, as many are accepted as there is room
+//! for.
 
 use crate::tend::transport::{Answer, AskError};
 
@@ -14,7 +14,7 @@ const SHARED: usize = 64 << 20;
 /// namespaces answers with less.
 const LEAST: usize = 64 << 10;
 
-/// What is left for the answers to come.
+/// The room left for further replies.
 #[derive(Debug)]
 pub(super) struct Allowance {
     /// An answer of this length is always heard.
@@ -23,12 +23,12 @@ pub(super) struct Allowance {
 }
 
 impl Allowance {
-    /// For the answers of so many servers.
+    /// For the replies of that many servers.
     pub(super) fn new(servers: usize) -> Allowance {
         Allowance { share: (SHARED / servers.max(1)).max(LEAST), long: LONG }
     }
 
-    /// The answer, or the error that there is no room for it.
+    /// The reply, or the error that there is no room for it.
     pub(super) fn take(&mut self, answer: Result<Answer, AskError>) -> Result<Answer, AskError> {
         let answer = answer?;
         let length = answer.body.len();

@@ -1,4 +1,4 @@
-//! What a source needs to know.
+//! The settings of a source.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,38 +12,36 @@ use crate::tend::tls::TlsConfig;
 use crate::wire::Host;
 use crate::wire::login::{AuthMode, Credentials};
 
-/// How an Aerospike cluster is found and asked.
+/// How an Aerospike cluster is found and queried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AerospikeConfig {
-    /// The seeds, in the order in which they are preferred.
+    /// The seeds, in order of preference.
     pub hosts: Vec<Host>,
-    /// The name that the cluster must have (`cluster-name`). Without one it is
-    /// the name in the map that the source starts from, until most of the known
-    /// nodes report another one.
+    /// The required name of the cluster (`cluster-name`). Without one, it is the name in the map
+    /// that the source starts from, until most of the known nodes report another one.
     pub cluster_name: Option<ClusterName>,
-    /// The time for each request, connecting included. 1 s unless set.
+    /// The timeout of each request, including the connect. Default 1 s.
     pub connect_timeout: Duration,
-    /// How long a pass waits for the addresses of names. 2 s unless set.
+    /// How long a pass waits for name lookups. Default 2 s.
     pub resolve_timeout: Duration,
     /// Whether to use the servers' alternate access addresses.
     pub use_services_alternate: bool,
-    /// What is to be used instead of host names and IP addresses that servers
-    /// tell (private to public, say). Seeds are not changed.
+    /// Replacements for host names and IP addresses that servers advertise (for example, public
+    /// addresses for private ones). Seeds are not changed.
     pub ip_map: BTreeMap<String, String>,
-    /// What servers show as the application (`user-agents`); at most 64
-    /// characters are sent.
+    /// The application that servers show (`user-agents`); at most 64 characters are sent.
     pub application: Option<String>,
-    /// Who logs in; `None` = nobody, for clusters without security.
+    /// The credentials of the login; `None` = no login, for clusters without security.
     pub credentials: Option<Credentials>,
-    /// How servers are reached over TLS; `None` = in clear. The hosts are then
-    /// at the servers' TLS ports.
+    /// TLS settings for the connections to servers; `None` = plaintext. With TLS, the hosts name
+    /// the servers' TLS ports.
     #[cfg(feature = "tls")]
     pub tls: Option<TlsConfig>,
 }
 
 impl AerospikeConfig {
-    /// The configuration for these seeds, all else as by default.
+    /// The configuration for these seeds, with defaults for everything else.
     #[must_use]
     pub fn new(hosts: Vec<Host>) -> AerospikeConfig {
         AerospikeConfig {
@@ -60,15 +58,15 @@ impl AerospikeConfig {
         }
     }
 
-    /// A host as a server tells it, where it is to be reached.
+    /// The host to use for one that a server advertises.
     pub(super) fn mapped(&self, host: &Host) -> Host {
         let to = self.ip_map.get(host.name()).and_then(|to| Host::new(to, host.port()).ok());
         to.unwrap_or_else(|| host.clone())
     }
 
     /// Whether servers are reached over TLS, and whether only for logins.
-    // Inlined, the optimiser reads the second before it asks whether there is TLS
-    // at all: harmless, but a finding to those who run under valgrind.
+    // Not inlined: the optimiser would read the second before it checks whether there is TLS at
+    // all. That is harmless, but valgrind reports it.
     #[inline(never)]
     pub(super) fn secure(&self) -> (bool, bool) {
         #[cfg(feature = "tls")]
@@ -78,11 +76,10 @@ impl AerospikeConfig {
         (false, false)
     }
 
-    /// Whether a server of a published map may be asked before another server has
-    /// told of it over TLS. Who may write the segment may write any name into it,
-    /// and a certificate for that name may be anybody's: where something secret is
-    /// sent, only names that are configured count. Where only logins go over TLS
-    /// the map does not tell where.
+    /// Whether a server of a published map may be sent a login before another server has
+    /// confirmed its address over TLS. A process that can write the segment can write any name
+    /// into it, and an attacker may have a certificate for that name; so secrets are sent only to
+    /// configured names. If only logins use TLS, the map does not contain the address for them.
     pub(super) fn may_log_in(&self, host: &Host) -> bool {
         let configured = || {
             let mut names = self.hosts.iter().map(Host::certificate_name);
@@ -128,7 +125,7 @@ impl AerospikeConfig {
         }
     }
 
-    /// The command that tells a server who asks.
+    /// The command that identifies the client to a server.
     pub(super) fn greeting(&self) -> String {
         let application: String = match &self.application {
             Some(name) => {

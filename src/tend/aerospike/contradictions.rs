@@ -1,8 +1,7 @@
-//! Partitions that several nodes claim to be the master of.
+//! Partitions that several nodes claim as master.
 //!
-//! Replies are of different moments: while partitions migrate two nodes claim
-//! one now and then. What counts is a partition that is claimed twice in several
-//! passes in a row.
+//! Replies are taken at different moments: while partitions migrate, two nodes may briefly claim
+//! one. A problem is a partition that is claimed twice in several consecutive passes.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +15,7 @@ use crate::wire::info::Bitmap;
 /// A few passes: claims that contradict each other for more of them count.
 const PASSES: u32 = 3;
 
-/// What is noted of double claims from pass to pass.
+/// The record of double claims from pass to pass.
 #[derive(Debug, Default)]
 pub(super) struct Contradictions {
     /// Whether any node's claims may have changed.

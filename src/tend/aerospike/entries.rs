@@ -1,4 +1,4 @@
-//! Bad entries of replies: left out, counted and told, the others count.
+//! Bad entries of replies: they are skipped, counted and reported, and the others are used.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use crate::tend::transport::Transport;
 use crate::tend::{Condition, TendEvent, Turn};
 use crate::wire::info::{BadEntries, BadEntry};
 
-/// What could not be used in the latest replies of a node.
+/// Entries of a node's latest replies that could not be used.
 #[derive(Clone, Debug, Default)]
 pub(super) struct BadLists {
     pub(super) peers: BadEntries,
@@ -23,8 +23,8 @@ impl BadLists {
 }
 
 impl<T: Transport> AerospikeSource<T> {
-    /// Counts the bad entries that there are, and tells each once until it is gone:
-    /// several nodes may list the same one.
+    /// Counts the current bad entries, and reports each once until it is gone: several nodes may
+    /// list the same one.
     pub(super) fn tell_bad_entries(&mut self, turn: &mut dyn Turn) {
         let mut there: BTreeSet<BadEntry> = BTreeSet::new();
         let mut more = 0;

@@ -1,4 +1,4 @@
-//! Between passes, while nobody answers: does anybody answer again?
+//! Checks, between passes in which no node answered, whether a node answers again.
 
 use core::ops::ControlFlow;
 use std::collections::BTreeSet;
@@ -9,8 +9,7 @@ use crate::tend::Turn;
 use crate::tend::transport::{Ask, Interrupted, Transport};
 use crate::wire::Host;
 
-/// So many addresses are asked at a time; the next time it is the next ones'
-/// turn.
+/// How many addresses are asked at a time; the next check asks the next ones.
 const AT_A_TIME: usize = 8;
 
 impl<T: Transport> AerospikeSource<T> {

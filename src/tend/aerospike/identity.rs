@@ -18,11 +18,11 @@ use crate::wire::info::{self, InfoError, Reply};
 /// A cluster's name as a node reports it; `None` = it has none.
 pub(super) type Name = Option<ClusterName>;
 
-/// Where no name is configured, a node that reports another one than most is
-/// taken out with this pass in a row: by then the others may report it, too.
+/// Without a configured name, a node that reports another name than most nodes is removed in this
+/// consecutive pass: by then the others may report the new name, too.
 const STRAY_PASSES: u32 = 2;
 
-/// What is asked along with whatever counts, after it.
+/// Appended to every request whose reply is used, to identify the sender.
 pub(super) const WHO: [&str; 2] = ["node", "cluster-name"];
 
 /// A name as texts show it.
@@ -40,8 +40,8 @@ impl<T: Transport> AerospikeSource<T> {
         }
     }
 
-    /// Makes of each status what it says: the node is there, another one is, or
-    /// it belongs to another cluster.
+    /// Evaluates each status: the node is there, another node is, or it belongs to another
+    /// cluster.
     pub(super) fn take_statuses(&mut self, turn: &mut dyn Turn, statuses: Vec<(usize, u64, Read)>) {
         let of_known = statuses.iter().filter(|(index, _, read)| read.id == self.nodes[*index].id);
         let named: Vec<(NodeId, Name)> =
@@ -102,9 +102,8 @@ impl<T: Transport> AerospikeSource<T> {
         members.iter().filter(is_ours).count() > stay
     }
 
-    /// Whether a server that reports another name shows that the cluster was
-    /// renamed while nobody of it could be asked: it and its peers are most of
-    /// the known nodes.
+    /// Whether a server that reports another name shows that the cluster was renamed while none
+    /// of its nodes answered: it and its peers are most of the known nodes.
     pub(super) fn was_renamed(&self, seed: &Validated) -> bool {
         let peers = seed.peers.peers.iter().map(|peer| peer.id);
         let members: BTreeSet<NodeId> = peers.chain([seed.id]).collect();
@@ -136,7 +135,7 @@ impl<T: Transport> AerospikeSource<T> {
         }
     }
 
-    /// Whether a reply with [`WHO`] in it is that node's, of this cluster.
+    /// Whether a reply that includes [`WHO`] is that node's, of this cluster.
     pub(super) fn is_of(&self, index: usize, reply: &Reply<'_>) -> Result<bool, InfoError> {
         let [node, cluster] = WHO;
         let id = info::parse_node(reply.value(node)?)?;

@@ -1,5 +1,4 @@
-//! Every address that was ever told: further seeds for the day on which all
-//! nodes are somewhere else.
+//! Every address that was ever advertised: further seeds in case all nodes move.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -8,8 +7,8 @@ use crate::wire::Host;
 /// Addresses that are remembered at most, of each kind; the oldest go first.
 const MAX_KNOWN: usize = 1024;
 
-/// Those at which a node of the cluster was found, and those that were only told:
-/// however many of these there are, they push none of the others out.
+/// The addresses at which a node of the cluster was found, and those that were only advertised.
+/// However many of the latter there are, they do not displace the former.
 #[derive(Debug, Default)]
 pub(super) struct KnownHosts {
     found: Recent,
@@ -37,7 +36,7 @@ impl Recent {
 }
 
 impl KnownHosts {
-    /// A host that was told.
+    /// Adds a host that a server advertised.
     pub(super) fn told(&mut self, host: &Host) {
         if !self.found.there.contains(host) {
             self.told.add(host);

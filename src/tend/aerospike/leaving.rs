@@ -11,7 +11,7 @@ use crate::map::{NodeId, Slot};
 use crate::tend::transport::Transport;
 use crate::tend::{TendEvent, Turn};
 
-/// For so many passes the removal of a node is put off at most.
+/// For how many passes the removal of a node is postponed at most.
 const MAX_PUT_OFF: u32 = 3;
 
 /// Nodes that are remembered because they left with another cluster's name: more
@@ -29,7 +29,7 @@ impl<T: Transport> AerospikeSource<T> {
         taken: &BTreeSet<SocketAddr>,
     ) {
         let others = self.nodes.len() + found.len() > 1;
-        // A node that is starting knows nobody yet, so its silence says nothing.
+        // A node that is starting knows no peers yet, so its list does not count.
         let joined = |node: &NodeState| node.status.is_some_and(|status| status.is_ready());
         let nobody_lists = lists.is_empty() && self.nodes.iter().any(joined);
         let mut leaving = Vec::new();
@@ -74,7 +74,7 @@ impl<T: Transport> AerospikeSource<T> {
         for namespace in self.map.namespaces_mut() {
             let partitions = &mut namespace.partitions;
             for partition in 0..partitions.len() {
-                // Whatever is claimed now is better than what it held.
+                // Any current claim is better than what it held.
                 let owner = partitions.holder(partition, 0);
                 if owner.is_some_and(|slot| leaving.contains_key(&slot)) {
                     self.changed |= partitions.set_regime(partition, 0);
@@ -83,9 +83,9 @@ impl<T: Transport> AerospikeSource<T> {
         }
     }
 
-    /// Takes out the nodes that leave, once all that answer have reported what they
-    /// claim. If one of them did not, it is put off for a few passes: what that
-    /// one claims would be nobody's.
+    /// Removes the nodes that leave, once all nodes that answer have reported their claims. If
+    /// one has not, the removal is postponed for a few passes: the partitions that it is about to
+    /// claim would have no holder.
     pub(super) fn remove_leaving(&mut self, turn: &mut dyn Turn) {
         let unread = self.nodes.iter().any(|node| {
             let answers = node.status.is_some_and(|status| status.is_ready());

@@ -1,8 +1,8 @@
 //! An Aerospike cluster as a [`ClusterSource`].
 //!
-//! A pass asks every known node at the same time for its generations and reads
-//! anew only what they say has changed: on an idle cluster it is one request
-//! for each node. What it learns goes into the working map whole or not at all.
+//! A pass asks all known nodes at the same time for their generations, and reads again only what
+//! has changed: on an idle cluster that is one request per node. Each result is applied to the
+//! working map completely or not at all.
 //!
 //! ```no_run
 //! use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource};
@@ -71,27 +71,27 @@ pub struct AerospikeSource<T = TcpTransport> {
     /// Whether the map changed since that was last reported.
     changed: bool,
     nodes: Vec<NodeState>,
-    /// Every address that was ever told.
+    /// Every address that was ever advertised.
     known: KnownHosts,
-    /// What found no place in the map.
+    /// Nodes that did not fit in the map.
     refused_nodes: BTreeSet<NodeId>,
     refused_namespaces: BTreeSet<NamespaceName>,
     /// How many more a node lists than are kept of its list.
     more_namespaces: usize,
-    /// Namespaces without a place of which events may still tell.
+    /// How many namespaces without room may still be reported by events.
     namespace_tells: usize,
     /// Peers that were not reached yet.
     unreached: Unreached,
-    /// Peers that are not looked for, because the map has no room for so many.
+    /// The number of peers that are not contacted, because the map has no room for so many.
     cut_off: usize,
-    /// Peers that can't be reached of which events may still tell.
+    /// How many unreachable peers may still be reported by events.
     tells: usize,
-    /// Nodes that were told to advertise no alternate address.
+    /// Nodes that were reported for advertising no alternate address.
     no_alternate: BTreeSet<NodeId>,
     /// Addresses that are known not to answer: they are not asked.
     silent: BTreeMap<SocketAddr, Invalid>,
     watch: BTreeMap<NamespaceName, Watch>,
-    /// The bad entries that were told.
+    /// The bad entries that were reported.
     bad_entries: BTreeSet<BadEntry>,
     /// Nodes that were taken out because they reported another cluster's name.
     left: BTreeMap<NodeId, Name>,
@@ -105,17 +105,16 @@ pub struct AerospikeSource<T = TcpTransport> {
     glanced: usize,
     /// The names that the certificates of servers bear.
     names: BTreeMap<SocketAddr, String>,
-    /// What the pass that failed last came to.
+    /// The report of the last failed pass.
     failed_pass: TendReport,
-    /// What is not as it should be in the present pass.
+    /// The irregularities of the current pass.
     conditions: Conditions,
-    /// What this process lacked in the last pass.
+    /// The local resource that this process lacked in the last pass.
     shortage: Option<String>,
 }
 
 impl AerospikeSource<TcpTransport> {
-    /// A source that reaches the servers over TCP. It opens nothing before the
-    /// first pass.
+    /// A source that reaches the servers over TCP. It opens no connection before the first pass.
     #[must_use]
     pub fn new(config: AerospikeConfig) -> AerospikeSource<TcpTransport> {
         let greeting = config.greeting();

@@ -8,10 +8,10 @@ use crate::map::NamespaceName;
 use crate::tend::transport::Transport;
 use crate::tend::{TendEvent, Turn};
 
-/// So many passes must agree before a namespace goes or its regimes restart.
+/// How many passes must agree before a namespace is removed or its regimes restart.
 const PASSES: u32 = 3;
 
-/// What is noted of a namespace from pass to pass.
+/// The record of a namespace from pass to pass.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Watch {
     /// Passes in which no node listed it.
@@ -30,7 +30,7 @@ impl<T: Transport> AerospikeSource<T> {
         for namespaces in self.nodes.iter().filter_map(|node| node.namespaces.as_ref()) {
             listed.extend(namespaces.iter().map(|&(name, _)| name));
         }
-        // What stands there can't be read, but that it has the namespace can.
+        // The entry is unreadable, but it shows that the node has the namespace.
         listed.extend(self.nodes.iter().flat_map(|node| &node.unread));
         if known && !self.nodes.is_empty() {
             self.refused_namespaces.retain(|name| listed.contains(name));

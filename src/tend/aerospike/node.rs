@@ -1,4 +1,4 @@
-//! What is kept of each node beside the map.
+//! The state of each node outside the map.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -9,11 +9,11 @@ use crate::clock::boottime_ms;
 use crate::map::{ClusterName, NamespaceName, NodeId, Slot};
 use crate::wire::info::{BadEntries, Bitmap, Racks};
 
-/// Racks of a node that are kept without asking what they are for.
+/// How many racks of a node are kept without checking their namespaces.
 const MOST_RACKS: usize = 1024;
 
-/// Counters of one process of a node, as they were when what belongs to them
-/// was last taken over whole. `None` = read it anew.
+/// Counters of a node's process, as of the time when the corresponding data was last applied
+/// completely. `None` = read it again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Generations {
     pub(super) peers: Option<i32>,
@@ -21,7 +21,7 @@ pub(super) struct Generations {
     pub(super) rebalance: Option<i32>,
 }
 
-/// What a node said of itself in this pass.
+/// What a node reported about itself in this pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Status {
     pub(super) peers: i32,
@@ -53,21 +53,21 @@ pub(super) struct NodeState {
     /// list was read yet. It outlasts failures: a node that fails says nothing
     /// new.
     pub(super) peers: Option<SlotSet>,
-    /// What its latest replicas listed, with the regime of each claim: all that
-    /// are in the map, and of the others twice as many as that has room for.
+    /// The namespaces in its latest replicas, with the regime of each claim: all that are in the
+    /// map, and of the others up to twice as many as the map has room for.
     pub(super) namespaces: Option<Vec<(NamespaceName, u32)>>,
     /// Those of them that had a place in the map; it outlasts failures.
     pub(super) listed: BTreeSet<NamespaceName>,
     /// How many more they listed.
     pub(super) more_namespaces: usize,
-    /// Namespaces of them whose entry could not be used.
+    /// Those namespaces whose entry could not be used.
     pub(super) unread: Vec<NamespaceName>,
-    /// What could not be used in its latest replies.
+    /// Entries of its latest replies that could not be used.
     pub(super) bad_lists: BadLists,
     /// The partitions that it claimed to be the master of, with the regime.
     pub(super) masters: Vec<(NamespaceName, u32, Bitmap)>,
-    /// Whether some of its latest claims were not taken because of what the
-    /// nodes list: see [`Standing`](super::standing::Standing).
+    /// Whether some of its latest claims were not applied because of what the nodes list: see
+    /// [`Standing`](super::standing::Standing).
     pub(super) withheld: bool,
     /// Its racks; `None` = not known yet.
     pub(super) racks: Option<Vec<(NamespaceName, i32)>>,
@@ -77,8 +77,7 @@ pub(super) struct NodeState {
     pub(super) located: bool,
     /// Passes in a row in which it failed.
     pub(super) failures: u32,
-    /// What was wrong when it failed last, or its reply was bad; empty = nothing
-    /// yet.
+    /// The error of its last failure or bad reply; empty = none yet.
     pub(super) last_error: String,
     /// When that was, in milliseconds since the machine started; 0 = never.
     pub(super) last_error_ms: u64,
@@ -86,7 +85,7 @@ pub(super) struct NodeState {
     pub(super) strayed: u32,
     /// Passes in a row in which its removal was put off.
     pub(super) put_off: u32,
-    /// Whether its failing, or its bad reply, was told.
+    /// Whether its failure, or its bad reply, was reported.
     pub(super) told_failed: bool,
     pub(super) told_bad: bool,
     // Below: this pass only.
@@ -97,8 +96,8 @@ pub(super) struct NodeState {
     pub(super) bad: bool,
     /// Another node, or one of another cluster, answers at its address.
     pub(super) gone: bool,
-    /// It is another node of the same cluster. What that one took over, if
-    /// anything, the others will report.
+    /// Another node of the same cluster is at its address. If that node took over partitions, the
+    /// others will report it.
     pub(super) replaced: bool,
     /// The name of another cluster that it reports.
     pub(super) stray: Option<Option<ClusterName>>,
@@ -150,13 +149,13 @@ impl NodeState {
         }
     }
 
-    /// A node of a published map to which no login goes before a seed or a peer has
-    /// told of it over TLS: the name of its certificate is none that is configured,
-    /// or only logins go over TLS, and the map has its clear address alone. So it
-    /// is looked for and not asked: it would fail, whether it is well or not.
+    /// A node of a published map to which no login is sent before a seed or a peer has confirmed
+    /// its address over TLS: either the name of its certificate is not configured, or only logins
+    /// use TLS and the map has only its plaintext address. Such a node is searched for, but not
+    /// asked: the request would fail in any case.
     ///
-    /// (To publish both addresses would make every record longer for what one
-    /// pass finds out, and an address of old may be no more than a seed anyway.)
+    /// (Publishing both addresses would make every record longer for something that one pass
+    /// finds out, and an old address may only serve as a seed anyway.)
     pub(super) fn unlocated(id: NodeId, slot: Slot, address: SocketAddr) -> NodeState {
         NodeState {
             located: false,
@@ -166,7 +165,7 @@ impl NodeState {
         }
     }
 
-    /// Notes what is wrong with it now.
+    /// Records the current error.
     pub(super) fn note(&mut self, error: String) {
         self.last_error = error;
         self.last_error_ms = boottime_ms();
@@ -174,7 +173,7 @@ impl NodeState {
 
     /// A pass begins.
     pub(super) fn begin_pass(&mut self) {
-        // What was not taken over whole is read again, whatever the counters say.
+        // What was not applied completely is read again, whatever the counters are.
         let Generations { peers, partitions, rebalance } = &mut self.generations;
         let bad = &self.bad_lists;
         for (generation, bad) in
@@ -194,8 +193,8 @@ impl NodeState {
         self.fresh = false;
     }
 
-    /// Forgets what was cached: another connection may mean another process,
-    /// whose counters may come back to the very same numbers.
+    /// Forgets what was cached: another connection may mean another process, whose counters may
+    /// reach the same numbers.
     pub(super) fn forget(&mut self) {
         self.generations = Generations::default();
         self.namespaces = None;
@@ -215,9 +214,8 @@ impl NodeState {
         same
     }
 
-    /// Takes its racks over; where an entry could not be used, what was known of
-    /// that namespace stays. Of very many only those in namespaces that it lists are
-    /// kept.
+    /// Applies its racks; the known rack is kept for namespaces whose entry could not be used. If
+    /// there are very many, only those in namespaces that it lists are kept.
     pub(super) fn set_racks(&mut self, mut found: Racks) {
         if found.racks.len() + found.unread.len() > MOST_RACKS {
             let namespaces = self.namespaces.iter().flatten().map(|&(name, _)| name);

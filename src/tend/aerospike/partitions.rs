@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::map::{ClusterMap, Namespace, NamespaceName, Slot};
 use crate::wire::info::Claim;
 
-/// What became of a node's claims.
+/// The result of applying a node's claims.
 #[derive(Debug, Default)]
 pub(super) struct Applied {
     /// Whether the map changed.
@@ -32,7 +32,7 @@ pub(super) fn apply(
     let mut applied = Applied::default();
     for claim in claims {
         let is_new = map.namespace(&claim.namespace).is_none();
-        // Only those come here that have a place.
+        // Only claims of namespaces with room get here.
         let Ok(namespace) = map.namespace_entry(claim.namespace) else { continue };
         if is_new {
             applied.changed = true;
@@ -114,7 +114,7 @@ mod tests {
     const CAPACITY: Capacity =
         Capacity { max_nodes: 4, max_namespaces: 1, max_replicas: 2, partitions: 8 };
 
-    /// With nobody protected.
+    /// Without protected nodes.
     fn apply(map: &mut ClusterMap, slot: Slot, claims: &[Claim]) -> Applied {
         apply_but(map, slot, claims, &BTreeSet::new())
     }

@@ -13,12 +13,12 @@ use crate::tend::transport::{Answer, Ask, AskError, Interrupted, Transport};
 use crate::tend::{Condition, Conditions, TendError, TendEvent, TendReport, Turn};
 use crate::wire::info::{self, InfoError, Reply};
 
-/// Peers that can't be reached, and namespaces without a place, of which events tell
-/// at once, and of how many more with every pass: there may be others in every list.
+/// How many unreachable peers, and namespaces without room, are reported by events at once, and
+/// then in each further pass: every list may name new ones.
 pub(super) const MOST_TELLS: usize = 256;
 const EVENTS_PER_PASS: usize = 4;
 
-/// What is known only while a pass lasts.
+/// State that is kept only during a pass.
 #[derive(Debug, Default)]
 pub(super) struct Pass {
     /// Addresses that did not answer: not asked again in this pass.
@@ -28,7 +28,7 @@ pub(super) struct Pass {
 /// Which node was asked what, and its answer.
 pub(super) type Asked = (usize, Vec<String>, Result<Answer, AskError>);
 
-/// What a node's status is made of.
+/// The input for a node's status.
 pub(super) struct Read {
     pub(super) id: NodeId,
     pub(super) status: Status,
@@ -66,7 +66,7 @@ impl<T: Transport> AerospikeSource<T> {
                 false => None,
             }
         } else {
-            // Nobody there is known any more, or nobody is known yet.
+            // No known node answers any more, or none is known yet.
             let of_seed = self.seed(turn, &mut pass)?;
             self.check_alternates(&of_seed)?;
             Some(vec![of_seed])
@@ -186,11 +186,11 @@ impl<T: Transport> AerospikeSource<T> {
         Ok(outcome.collect())
     }
 
-    /// No answer: counted once a pass, told once until it answers again.
+    /// A node did not answer: counted once per pass, reported once until it answers again.
     pub(super) fn node_failed(&mut self, turn: &mut dyn Turn, index: usize, error: &AskError) {
         let node = &mut self.nodes[index];
         node.failed = true;
-        // What is lacking here says nothing about the node.
+        // A lack of local resources is not the node's fault.
         node.unasked |= matches!(error, AskError::Shortage(_));
         if let AskError::Malformed(error) = error {
             let error = error.clone();
@@ -204,7 +204,7 @@ impl<T: Transport> AerospikeSource<T> {
         }
     }
 
-    /// A reply that can't be used: counted, told once until all are good.
+    /// A reply can't be used: counted, and reported once until all replies are good.
     pub(super) fn bad_reply(&mut self, turn: &mut dyn Turn, index: usize, error: &InfoError) {
         let node = &mut self.nodes[index];
         node.bad = true;
@@ -228,7 +228,7 @@ impl<T: Transport> AerospikeSource<T> {
         })
     }
 
-    /// What a pass came to, however it ended.
+    /// The report of a pass, successful or not.
     fn count(&mut self) -> TendReport {
         let shortage = self.transport.take_shortage();
         self.conditions.add(Condition::Shortage, shortage.as_ref().map_or(0, |(asks, _)| *asks));
@@ -247,13 +247,13 @@ impl<T: Transport> AerospikeSource<T> {
         }
     }
 
-    /// Ends a pass that succeeded: counts it, and tells who is well again.
+    /// Ends a successful pass: counts it, and reports recovered nodes.
     fn finish(&mut self, turn: &mut dyn Turn) -> TendReport {
         let report = self.count();
         for node in &mut self.nodes {
             if node.is_failing() {
                 node.failures = node.failures.saturating_add(u32::from(!node.unasked));
-                // It is asked who it is when it answers again.
+                // Its identity is checked when it answers again.
                 node.connection = None;
                 node.forget();
             } else {

@@ -1,4 +1,4 @@
-//! Who is in the cluster: lists of peers, nodes that come, move and go.
+//! The members of the cluster: lists of peers, and nodes that join, move and leave.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -19,21 +19,21 @@ use crate::wire::info::{self, BadEntries, InfoError, Peer, Peers, Reply};
 /// Peers of a list that are taken over from one beat to the next.
 const PEERS_PER_BEAT: usize = 1024;
 
-/// Peers that all lists together may name, beside known nodes: more than that is
-/// not held in memory.
+/// The number of peers, besides known nodes, that all lists together may name: no more are held
+/// in memory.
 const HELD: usize = 1 << 18;
-/// So many peers are looked for in any case, in however small a map: they may all be
-/// somewhere where they can't be reached, and one of them a node of the cluster.
+/// How many peers are searched for in any case, even for a small map: all others may be
+/// unreachable, and one of these may be a node of the cluster.
 const LEAST_UNREACHED: usize = 1024;
 /// Nodes that are looked for beyond the room that there is.
 const SURPLUS: usize = 8;
-/// Nodes without room that are remembered, and told, each once.
+/// How many nodes without room are remembered and reported, each once.
 const MOST_REFUSED: usize = 256;
 
-/// What one node says of its peers.
+/// What one node reports about its peers.
 #[derive(Debug)]
 pub(super) struct List {
-    /// Whose list it is.
+    /// The node that sent the list.
     pub(super) id: NodeId,
     /// The generation, read before the list.
     generation: i32,
@@ -43,9 +43,9 @@ pub(super) struct List {
     ids: Vec<NodeId>,
     /// How many more it lists.
     more: usize,
-    /// How many newcomers lead to it: 0 = it is the list of a node of the table.
+    /// The number of new nodes on the path to it: 0 = it is the list of a node of the table.
     depth: usize,
-    /// What could not be used.
+    /// Entries that could not be used.
     bad: BadEntries,
     /// The node itself, if it is not in the table at that address yet.
     newcomer: Option<Validated>,
@@ -88,9 +88,9 @@ impl List {
 }
 
 impl<T: Transport> AerospikeSource<T> {
-    /// Asks all nodes that answer for their peers. Where logins go over TLS the
-    /// lists come over TLS, too: they say where the next logins go, and which name
-    /// a certificate must bear there.
+    /// Asks all nodes that answer for their peers. If logins use TLS, the lists are read over
+    /// TLS, too: they determine where the next logins are sent, and which name a certificate must
+    /// have there.
     pub(super) fn ask_peers(&mut self, turn: &mut dyn Turn) -> Result<Vec<List>, Interrupted> {
         let command = self.commands.peers;
         let (_, for_login_only) = self.config.secure();
@@ -145,7 +145,7 @@ impl<T: Transport> AerospikeSource<T> {
                 }
                 Err(error) => {
                     self.bad_reply(turn, index, &error);
-                    // What it lists counts in no pass in which it is not read.
+                    // Its list is not used in a pass in which it was not read.
                     self.nodes[index].generations.peers = None;
                 }
             }
@@ -162,8 +162,8 @@ impl<T: Transport> AerospikeSource<T> {
         self.conditions.add(Condition::UnreadNodes, 1);
     }
 
-    /// How many peers each of so many lists may name beside those that are known:
-    /// all together are held in memory.
+    /// How many peers, besides known ones, each of that many lists may name: all lists together
+    /// are held in memory.
     pub(super) fn most_peers(&self, lists: usize) -> usize {
         (HELD / lists.max(1)).clamp(256, self.most_unreached())
     }
@@ -174,8 +174,8 @@ impl<T: Transport> AerospikeSource<T> {
         self.map.nodes.capacity().max(LEAST_UNREACHED)
     }
 
-    /// How many nodes beside those that were found may be looked for. More than
-    /// there is room for, but not many: a node that finds none is told of.
+    /// How many nodes may be searched for in addition to those found. It is more than there is
+    /// room for, but not many more, so that a node without room is reported.
     fn room(&self, known: &BTreeMap<NodeId, usize>, found: &BTreeSet<NodeId>) -> usize {
         let stay = self.nodes.iter().filter(|node| !node.gone && !node.failed).count();
         let new = found.iter().filter(|id| !known.contains_key(id)).count();
@@ -203,8 +203,8 @@ impl<T: Transport> AerospikeSource<T> {
         let mut depths: BTreeMap<NodeId, usize> = BTreeMap::new();
         loop {
             for list in &mut lists[next..] {
-                // Servers may list others without end. What the map has no room
-                // for is not looked for through nodes that are new themselves.
+                // Servers may list other nodes without end. Nodes for which the map has no room
+                // are not searched for through nodes that are new themselves.
                 let follow = list.newcomer.is_none() || self.room(&known, &found) > 0;
                 self.take_list(turn, list, &known, &found, &mut listed, follow)?;
                 self.unreached.end_list(most);
@@ -276,7 +276,7 @@ impl<T: Transport> AerospikeSource<T> {
         Ok(())
     }
 
-    /// Takes over what one list says: who is listed, and who is to be looked for.
+    /// Applies one list: which nodes are listed, and which must be searched for.
     fn take_list(
         &mut self,
         turn: &mut dyn Turn,
@@ -317,8 +317,8 @@ impl<T: Transport> AerospikeSource<T> {
         Ok(())
     }
 
-    /// Counts the peers that are not looked for because the map has no room for so
-    /// many, and tells of them once until there are none.
+    /// Counts the peers that are not contacted because the map has no room for so many, and
+    /// reports them once until there are none.
     fn tell_cut_off(
         &mut self,
         turn: &mut dyn Turn,
@@ -343,8 +343,8 @@ impl<T: Transport> AerospikeSource<T> {
     fn add_node(&mut self, turn: &mut dyn Turn, new: Validated) {
         let Validated { id, address, secure, connection, status, service, bad_service, .. } = new;
         let no_alternate = service.is_empty() && bad_service.is_empty();
-        // Whoever connects to it has to know what its certificate bears, where
-        // that is not its address.
+        // A process that connects to it must know the name in its certificate, if that is not its
+        // address.
         let is_address = |name: &String| name.parse::<std::net::IpAddr>().is_ok();
         let name = self.names.get(&address).filter(|name| !is_address(name));
         let tls_name = name.and_then(|name| TlsName::new(name).ok());

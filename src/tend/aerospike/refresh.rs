@@ -1,4 +1,4 @@
-//! Who holds what: partitions and racks of the nodes whose generations moved.
+//! Partitions and racks of the nodes whose generations have changed.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::wire::info::{self, Claim, InfoError, Racks, Replicas, Reply};
 /// an entry from it, because its own may be the later one.
 const ROUNDS: usize = 2;
 
-/// What is read from one reply before anything is made of it.
+/// What is read from one reply before it is evaluated.
 struct Read {
     partitions: Option<(i32, Replicas)>,
     racks: Option<(i32, Racks)>,
@@ -30,7 +30,7 @@ impl<T: Transport> AerospikeSource<T> {
             if asks.is_empty() {
                 break;
             }
-            // First what all list, then what of it has a place.
+            // First everything that is listed, then the part that has room.
             let mut claims = Vec::new();
             for (index, questions, answer) in self.ask_nodes(turn, asks)? {
                 match answer {
@@ -61,8 +61,8 @@ impl<T: Transport> AerospikeSource<T> {
             if node.generations.partitions != Some(status.partitions) {
                 questions.extend(["partition-generation", "replicas"]);
             }
-            // What a newcomer's counter says is known from the next pass on,
-            // but its racks belong into the first map.
+            // The counter of a new node is only known from the next pass on, but its racks belong
+            // in the first map.
             let racks_known = match status.rebalance {
                 Some(generation) => node.generations.rebalance == Some(generation),
                 None => !node.fresh || node.racks.is_some(),
@@ -78,7 +78,7 @@ impl<T: Transport> AerospikeSource<T> {
         asks
     }
 
-    /// Takes over what a node says of itself; what it claims.
+    /// Applies what a node reports about itself; returns its claims.
     fn take_refresh(
         &mut self,
         turn: &mut dyn Turn,
@@ -118,7 +118,7 @@ impl<T: Transport> AerospikeSource<T> {
         claims
     }
 
-    /// Notes what a node lists.
+    /// Records what a node lists.
     fn note_claims(
         &mut self,
         index: usize,
@@ -149,7 +149,7 @@ impl<T: Transport> AerospikeSource<T> {
         Some(replicas.claims)
     }
 
-    /// Takes over what a node claims of the namespaces that have a place.
+    /// Applies a node's claims for the namespaces that have room.
     fn take_claims(
         &mut self,
         turn: &mut dyn Turn,

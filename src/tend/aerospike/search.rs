@@ -14,9 +14,9 @@ use crate::tend::{Condition, TendEvent, Turn};
 use crate::wire::Host;
 
 impl<T: Transport> AerospikeSource<T> {
-    /// Looks again for some of the peers that were not reached, while nothing else
-    /// has changed; whether any of them was found. Then the lists are read anew:
-    /// it comes into the map by them.
+    /// Searches again for some of the peers that were not reached, while nothing else has
+    /// changed; returns whether any was found. The lists are then read again, which brings it
+    /// into the map.
     pub(super) fn look_again(
         &mut self,
         turn: &mut dyn Turn,
@@ -106,8 +106,8 @@ impl<T: Transport> AerospikeSource<T> {
         Ok(groups)
     }
 
-    /// A peer can't be reached at its addresses: told once, if it is not asked
-    /// yet.
+    /// A peer can't be reached at its addresses: reported once, unless it is a node that is
+    /// already asked.
     fn not_reached(
         &mut self,
         turn: &mut dyn Turn,
@@ -127,7 +127,7 @@ impl<T: Transport> AerospikeSource<T> {
             false => None,
         };
         let is_news = match known {
-            // It was told when it did not answer.
+            // It was reported when it did not answer.
             Some(node) if node.located => false,
             Some(node) => {
                 if let Some((_, error)) = &error {

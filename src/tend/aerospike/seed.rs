@@ -1,5 +1,5 @@
-//! Finding the cluster: from the configured seeds, then from every address that
-//! was ever told.
+//! Finding the cluster: from the configured seeds, then from every address that was ever
+//! advertised.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -16,11 +16,11 @@ use crate::wire::info::Build;
 
 /// Remembered addresses that are tried at the same time.
 const AT_ONCE: usize = 64;
-/// After so many failures in a row a node is given up where nobody answers.
+/// After this many consecutive failures a node is dropped if no node answers.
 pub(super) const MAX_FAILURES: u32 = 5;
 
 impl<T: Transport> AerospikeSource<T> {
-    /// Finds one node of the cluster; what it says of its peers.
+    /// Finds one node of the cluster; returns its list of peers.
     pub(super) fn seed(&mut self, turn: &mut dyn Turn, pass: &mut Pass) -> Result<List, TendError> {
         let mut rounds = vec![self.config.hosts.clone()];
         let known: Vec<Host> =
@@ -67,8 +67,8 @@ impl<T: Transport> AerospikeSource<T> {
         }
     }
 
-    /// Of servers that report another name one that shows that the cluster was
-    /// renamed while nobody of it could be asked.
+    /// Among servers that report another name, one that shows that the cluster was renamed while
+    /// none of its nodes answered.
     fn renamed(
         &mut self,
         turn: &mut dyn Turn,
@@ -91,7 +91,7 @@ impl<T: Transport> AerospikeSource<T> {
             self.map.cluster_name = seed.cluster_name;
             self.changed = true;
         }
-        // Where nobody answers, those that failed for long are given up.
+        // If no node answers, those that have failed for long are dropped.
         for node in &mut self.nodes {
             node.gone |= node.failures + 1 >= MAX_FAILURES;
         }
@@ -122,15 +122,15 @@ impl<T: Transport> AerospikeSource<T> {
         let addresses = self.resolve_own(turn, &secure)?;
         for &clear in &addresses {
             self.transport.login_at(clear, secure.address);
-            // What it did not answer in clear says nothing about now.
+            // That it did not answer in plaintext is no longer relevant.
             pass.dead.remove(&clear);
         }
         let group = [Group { id: Some(secure.id), addresses }];
         let outcome = self.validate(turn, pass, &group, false)?.pop().unwrap_or_default();
         let none = || Invalid::Unreachable("the server reports no plaintext address".into());
         Ok(match outcome.good {
-            // Its peers are at their TLS addresses, as it said over TLS: what comes
-            // in clear names nobody to whom a login is sent.
+            // Its peers are at their TLS addresses, as it reported over TLS: an address that is
+            // received in plaintext is never used for a login.
             Some(clear) => {
                 Ok(Validated { peers: secure.peers, secure: Some(secure.address), ..clear })
             }
@@ -176,7 +176,7 @@ impl<T: Transport> AerospikeSource<T> {
         }))
     }
 
-    /// What a server of the cluster must fulfil.
+    /// The requirements for a server of the cluster.
     pub(super) fn wanted(&self) -> Wanted {
         Wanted {
             commands: self.commands,

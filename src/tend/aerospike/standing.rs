@@ -1,9 +1,8 @@
-//! Which nodes list each other, and whose claims count for it.
+//! Which nodes list each other, and whose claims are therefore used.
 //!
-//! A node that the others have expelled may not notice: it goes on claiming and
-//! listing as before. And a cluster may split. Nodes that list each other form a
-//! group; the claims of the largest group count. Groups of one size leave each
-//! other what they have.
+//! A node that the others have expelled may not notice it, and continue to claim and list as
+//! before. And a cluster may split. Nodes that list each other form a group; the claims of the
+//! largest group are used. Groups of equal size keep what they have.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,8 +47,8 @@ impl Standing {
         part.is_some_and(|part| part.answers && part.size == self.largest)
     }
 
-    /// The nodes of other groups, as large as its own, whose entries the node at
-    /// that place leaves alone.
+    /// The nodes of other groups of the same size, whose entries the node with that index must
+    /// not change.
     pub(super) fn protected(&self, index: usize, nodes: &[NodeState]) -> BTreeSet<Slot> {
         let Some(own) = self.parts.get(index).copied().flatten() else { return BTreeSet::new() };
         let rivals = self.parts.iter().zip(nodes).filter(|(part, _)| {

@@ -12,73 +12,72 @@ use crate::tend::{BEAT, ClusterSource, TendError, Turn};
 use crate::wire::Host;
 use crate::wire::info::{self, InfoError, Reply};
 
-/// What was found out about a cluster.
+/// The result of a survey of a cluster.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Survey {
-    /// The hosts configured, each with what became of it.
+    /// The configured hosts, each with its result.
     pub hosts: Vec<SurveyedHost>,
-    /// The servers' setting that advertises the addresses that are used, in the
-    /// `network.service` stanza.
+    /// The servers' setting that advertises the addresses in use, in the `network.service`
+    /// stanza.
     pub setting: &'static str,
-    /// Whether the servers require a login; `None` = none was reached.
+    /// Whether the servers require a login; `None` = no server was reached.
     pub security: Option<bool>,
-    /// What a pass of the tender found; empty if it failed.
+    /// The map that a pass of the tender found; empty if the pass failed.
     pub map: ClusterMap,
-    /// Why it failed.
+    /// Why the pass failed.
     pub error: Option<TendError>,
     /// The nodes of the map.
     pub nodes: Vec<SurveyedNode>,
 }
 
-/// What became of a host.
+/// The result for a host.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SurveyedHost {
     /// The host.
     pub host: Host,
-    /// Why its name has no address.
+    /// Why its name could not be resolved.
     pub error: Option<String>,
     /// Its addresses.
     pub addresses: Vec<SurveyedAddress>,
 }
 
-/// What became of an address.
+/// The result for an address.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SurveyedAddress {
     /// The address.
     pub address: SocketAddr,
-    /// Which node answers there, or why none does.
+    /// The node that answers there, or the error.
     pub node: Result<NodeId, String>,
 }
 
-/// What a node says of itself.
+/// What a node reports about itself.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SurveyedNode {
-    /// Its id.
+    /// The node's id.
     pub id: NodeId,
-    /// Where the tender reaches it.
+    /// The address at which the tender reaches it.
     pub address: SocketAddr,
-    /// Why it did not answer the questions below.
+    /// Why it did not answer the further questions.
     pub error: Option<String>,
-    /// Its build.
+    /// The server's build.
     pub build: Option<String>,
-    /// Its edition, in the server's words.
+    /// The server's edition, as it reports it.
     pub edition: Option<String>,
-    /// Its rack in each namespace; `None` where the server has no racks.
+    /// Its rack in each namespace; `None` if the server does not support racks.
     pub racks: Option<Vec<(NamespaceName, i32)>>,
-    /// The addresses that it tells, as configured: those that clients should
-    /// use, or the alternate ones, and those that stand in their place.
+    /// The addresses that it advertises, of the configured kind (those for clients, or the
+    /// alternate ones), and their replacements.
     pub told: Vec<SurveyedHost>,
-    /// The addresses that it tells and that are not used: the others of the
-    /// two. They were not tried.
+    /// The addresses of the other kind that it advertises. They are not used and were not tried.
     pub others: Vec<Host>,
 }
 
 impl SurveyedNode {
-    /// Whether the node itself says that clients reach it at that port.
+    /// Whether the node itself reports that clients reach it at that port.
     pub fn serves_at(&self, port: u16) -> bool {
         let told = self.told.iter().map(|told| &told.host).chain(&self.others);
         let mut ports = told.map(Host::port).peekable();
@@ -94,12 +93,12 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 const QUESTIONS: [&str; 4] = ["node", "build", "edition", "rack-ids"];
 
-/// Looks at a cluster as a tender would, and asks each node more than a tender
-/// needs: how it is reached by its hosts and by the addresses that nodes tell.
+/// Surveys a cluster as a tender would, but asks each node more than a tender needs, and checks
+/// how it is reached by the configured hosts and by the advertised addresses.
 ///
 /// # Errors
-/// [`Interrupted`] by [`Turn::beat`]. A cluster that can't be reached is no
-/// error here but what was found.
+/// [`Interrupted`] by [`Turn::beat`]. A cluster that can't be reached is not an error here, but a
+/// result.
 pub fn survey(config: &AerospikeConfig, turn: &mut dyn Turn) -> Result<Survey, Interrupted> {
     // Room for all there may be, so that nothing is refused.
     let capacity = Capacity { max_nodes: 4096, max_namespaces: 256, ..Capacity::DEFAULT };
@@ -108,7 +107,7 @@ pub fn survey(config: &AerospikeConfig, turn: &mut dyn Turn) -> Result<Survey, I
     let Seen { mut hosts, errors } = look_up(&mut source.transport, &config.hosts, turn)?;
     let security = security(config, &hosts, &errors, turn)?;
     hint_at_ports(config, &mut hosts, &errors, turn)?;
-    // What does not answer costs its deadline once.
+    // A server that does not answer costs its timeout only once.
     let silent = |error: &AskError| !error.is_login() && !matches!(error, AskError::Malformed(_));
     let silent = errors.iter().filter(|(_, error)| silent(error));
     source.silent = silent.map(|(&address, error)| (address, error.into())).collect();
@@ -202,7 +201,7 @@ fn hint_at_ports(
     turn: &mut dyn Turn,
 ) -> Result<(), Interrupted> {
     let (tls, _) = config.secure();
-    // Somebody is there, but it can't be understood.
+    // A server is there, but its reply can't be understood.
     let broken = |error: &AskError| {
         matches!(error, AskError::Broken(_) | AskError::Tls(_) | AskError::Malformed(_))
     };
@@ -244,8 +243,8 @@ fn hint_at_ports(
     Ok(())
 }
 
-/// Where a node says in clear that it speaks TLS, as words; `None` if what answers
-/// is not a node.
+/// The TLS addresses that a node reports in plaintext, as text; `None` if the server is not a
+/// node.
 fn tls_addresses(body: &[u8], questions: &[String]) -> Option<String> {
     let reply = Reply::parse(body, questions).ok()?;
     info::parse_node(reply.value("node").ok()?).ok()?;
@@ -314,8 +313,8 @@ fn node_of(body: &[u8], questions: &[String]) -> Result<NodeId, String> {
     read().map_err(|error| error.to_string())
 }
 
-/// What every node of the map says of itself, and whether it is reached where
-/// it says.
+/// Asks every node of the map about itself, and checks whether it is reached at the addresses
+/// that it reports.
 fn ask_all<T: Transport>(
     source: &mut AerospikeSource<T>,
     turn: &mut dyn Turn,
@@ -328,8 +327,8 @@ fn ask_all<T: Transport>(
     let questions: Vec<&str> = QUESTIONS.into_iter().chain([service, &*other]).collect();
     let commands: Vec<String> = questions.iter().map(ToString::to_string).collect();
     let known: Vec<_> = source.map.nodes.iter().map(|(_, node)| *node).collect();
-    // Where only logins go over TLS they are asked over TLS: what they tell of
-    // themselves says where tokens and logins go.
+    // If only logins use TLS, the nodes are asked over TLS: their replies determine where tokens
+    // and logins are sent.
     let secure: BTreeMap<NodeId, SocketAddr> =
         source.nodes.iter().filter_map(|node| Some((node.id, node.secure?))).collect();
     let place = |node: &Node| secure.get(&node.id).copied().unwrap_or(node.address);
@@ -382,7 +381,7 @@ fn ask_all<T: Transport>(
         }
         nodes.push(found);
     }
-    // All at the same time: one that can't be reached costs its deadline.
+    // All at the same time: a host that can't be reached costs its timeout.
     let hosts: Vec<Host> = told.iter().map(|(_, host)| host.clone()).collect();
     let found = look_up(&mut source.transport, &hosts, turn)?.hosts;
     for ((node, _), found) in told.into_iter().zip(found) {

@@ -28,8 +28,8 @@ const AGAIN: usize = 64;
 /// A newcomer that lists newcomers, and so on, is followed so far in one pass. In a
 /// cluster every node lists all others.
 const DEEPEST: usize = 16;
-/// So many are kept at least, while lists are read, before any is left out: only
-/// then is it known who lists them.
+/// At least this many are kept while lists are read, before any is dropped: only afterwards is it
+/// known which nodes list them.
 const HELD: usize = 1 << 18;
 
 /// A peer that was not reached.
@@ -41,9 +41,9 @@ pub(super) struct Missing {
     pub(super) from: Option<SocketAddr>,
     /// Whether it is in the table.
     pub(super) known: bool,
-    /// Whether its trouble was told.
+    /// Whether its problem was reported.
     pub(super) told: bool,
-    /// What is wrong with its hosts, if none has an address.
+    /// Why its hosts could not be resolved, if none has an address.
     pub(super) unresolved: Option<String>,
     /// Whether it answered that it has not joined its cluster yet.
     pub(super) starting: bool,
@@ -59,7 +59,7 @@ pub(super) struct Missing {
     before: Vec<Host>,
     /// How many nodes of the table list it.
     votes: usize,
-    /// Where it stands in the list in which it stands first.
+    /// Its position in the list in which it comes first.
     place: usize,
     /// How many newcomers, each listed by the one before, lead to it.
     depth: usize,
@@ -74,9 +74,9 @@ pub(super) struct Named {
     pub(super) from: Option<SocketAddr>,
     /// Whether the list is that of a node of the table.
     pub(super) vote: bool,
-    /// Where in the list it stands.
+    /// The position in the list.
     pub(super) place: usize,
-    /// How many newcomers lead to the list: 0 = it is not a newcomer's.
+    /// The number of new nodes on the path to the list: 0 = it is not a new node's.
     pub(super) depth: usize,
 }
 
@@ -97,7 +97,7 @@ impl Missing {
     }
 }
 
-/// All of them, and those whose turn it is.
+/// All unreached peers, and those that are due.
 #[derive(Debug, Default)]
 pub(super) struct Unreached {
     peers: BTreeMap<NodeId, Missing>,
@@ -173,8 +173,8 @@ impl Unreached {
         }
     }
 
-    /// Forgets those that no list names any more, and keeps so many of the others;
-    /// how many are left out.
+    /// Forgets peers that are no longer listed, and keeps at most that many of the others;
+    /// returns how many are dropped.
     pub(super) fn end_lists(&mut self, most: usize) -> usize {
         let lists = self.lists;
         self.peers.retain(|_, missing| missing.listed == lists);
@@ -182,8 +182,7 @@ impl Unreached {
         self.left_out
     }
 
-    /// Puts those whose turn it is into their order. Those that are said to be
-    /// somewhere else now count as new.
+    /// Sorts the peers that are due. Those with new addresses count as new.
     pub(super) fn queue(&mut self) {
         let (mut fresh, mut again) = (Vec::new(), Vec::new());
         for (&id, missing) in &mut self.peers {
@@ -212,8 +211,8 @@ impl Unreached {
         self.again = again.into_iter().map(|(.., id)| id).collect();
     }
 
-    /// The next ones to be looked for at the same time, of them so many at most
-    /// that are not in the table yet; none = enough for this pass.
+    /// The next peers to search for at the same time, among them at most that many that are not
+    /// in the table yet; empty = enough for this pass.
     pub(super) fn next(&mut self, room: usize) -> Vec<NodeId> {
         let (mut wave, mut hosts, mut new) = (Vec::new(), 0, 0);
         while hosts < AT_ONCE {
@@ -245,7 +244,7 @@ impl Unreached {
         wave
     }
 
-    /// One of them was found: others may be back, too.
+    /// One of them was found: others may have returned, too.
     pub(super) fn found(&mut self, id: &NodeId) -> Option<Missing> {
         let missing = self.peers.remove(id)?;
         if missing.repeated {

@@ -15,7 +15,7 @@ use crate::tend::transport::{Answer, Ask, AskError, Interrupted, Transport};
 use crate::wire::Host;
 use crate::wire::info::{self, BadEntries, Build, InfoError, Peers, Reply};
 
-/// A server that may be used, and what it said.
+/// A usable server, and what it reported.
 #[derive(Clone, Debug)]
 pub(super) struct Validated {
     pub(super) id: NodeId,
@@ -85,13 +85,13 @@ impl From<info::GrammarError> for Invalid {
     }
 }
 
-/// What a server must fulfil to be used.
+/// The requirements for a usable server.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
     pub(super) commands: Commands,
     /// The name of the cluster; `None` = any will do.
     pub(super) cluster: Option<Name>,
-    /// How many peers of its list count, beside those that are known.
+    /// How many peers of its list are used, besides known ones.
     pub(super) most_peers: usize,
     /// The nodes of the table.
     pub(super) known: BTreeSet<NodeId>,
@@ -146,8 +146,8 @@ impl Wanted {
         if !status.is_ready() {
             return Err(Invalid::NotReady);
         }
-        // A server without such addresses tells an error; then the address
-        // that it was reached at has to do.
+        // A server without such addresses returns an error; the address at which it was reached
+        // is then used.
         let service = reply.value(self.commands.service).unwrap_or_default();
         let (service, bad_service) = info::parse_service(service);
         let peers = reply.value(self.commands.peers)?;
@@ -176,14 +176,14 @@ pub(super) struct Group {
     pub(super) addresses: Vec<SocketAddr>,
 }
 
-/// What became of a group.
+/// The result for a group.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     /// The first that is valid (and has peers, where that was asked for).
     pub(super) good: Option<Validated>,
     /// The first that is valid but has no peers, where peers were asked for.
     pub(super) orphan: Option<Validated>,
-    /// What was wrong with the others.
+    /// The errors of the others.
     pub(super) errors: Vec<(SocketAddr, Invalid)>,
 }
 
@@ -210,7 +210,7 @@ pub(super) fn validate<T: Transport>(
         .iter()
         .map(|group| group.addresses.iter().map(|at| Some(Err(dead.get(at)?.clone()))).collect())
         .collect();
-    // Where each address stands: an answer is looked at there and nowhere else.
+    // The positions of each address: a reply is evaluated at these positions only.
     let mut places: BTreeMap<SocketAddr, Vec<(usize, usize)>> = BTreeMap::new();
     for (group, addresses) in groups.iter().map(|group| &group.addresses).enumerate() {
         for (at, &address) in addresses.iter().enumerate() {
