@@ -2,40 +2,42 @@
 
 use std::path::PathBuf;
 
+use clap::{ArgMatches, Command};
 use rustix::process::geteuid;
-use tendmap::client::{Reader, Status, StatusError};
-use tendmap::segment::{Backend, Place, SegmentError, parse_key, parse_users};
+use tendmap::client::{Config, Reader, Status, StatusError};
+use tendmap::segment::{Place, SegmentError};
 
+use crate::flags::{Flags, Which};
 use crate::log;
 
 /// Which segment.
-#[derive(clap::Args, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub struct Common {
-    /// Key of the segment, decimal or 0x… [default: 0xa7000000].
-    #[arg(long, help_heading = MEMORY, value_name = "KEY", value_parser = key)]
-    pub shm_key: Option<u32>,
-    /// The kind of shared memory: file or sysv.
-    ///
-    /// `ls` shows segments of both kinds; `ipcs -m` lists those in sysv.
-    #[arg(long, help_heading = MEMORY, value_name = "KIND", default_value_t = Backend::File,
-        hide_short_help = true)]
-    pub shm_backend: Backend,
-    /// Directory of the segments, and of the lock files of those in sysv.
-    #[arg(long, help_heading = MEMORY, value_name = "DIR", default_value = Place::DIRECTORY,
-        hide_short_help = true)]
-    pub shm_directory: PathBuf,
-    /// Users besides yourself and root whose segments are trusted.
-    ///
-    /// Names or numbers, separated by commas; may be given several times.
-    #[arg(long, help_heading = MEMORY, value_name = "USERS", value_parser = users,
-        hide_short_help = true)]
-    pub shm_owner: Vec<Users>,
-    /// Accept a segment's file that its group may write (0020).
-    ///
-    /// Every member of the group can truncate such a file, which kills all
-    /// attached processes with SIGBUS. Segments in sysv can't be truncated.
-    #[arg(long, help_heading = MEMORY, hide_short_help = true)]
-    pub shm_allow_group_write: bool,
+    flags: Flags<Which>,
+    /// Where it is; its key is the default one if none was given.
+    place: Place,
+}
+
+impl clap::Args for Common {
+    fn augment_args(command: Command) -> Command {
+        Flags::<Which>::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl clap::FromArgMatches for Common {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Common, clap::Error> {
+        let flags = Flags::from_arg_matches(matches)?;
+        Ok(Common { place: flags.config().place(), flags })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Common::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 /// The help heading of the flags for the segment.
@@ -87,9 +89,14 @@ pub struct Placed<A: clap::Args> {
 pub struct Nothing {}
 
 impl Common {
-    /// The key, the default one if none was given.
-    pub fn key(&self) -> u32 {
-        self.shm_key.unwrap_or(Place::KEY)
+    /// The key that was given.
+    pub fn given_key(&self) -> Option<u32> {
+        self.flags.has("shm_key").then_some(self.place.key)
+    }
+
+    /// Puts the settings into a configuration.
+    pub fn apply(&self, config: &mut Config) {
+        self.flags.apply(config);
     }
 
     /// Opens the segment for commands that only look. Root may look at any user's
@@ -128,36 +135,13 @@ impl Common {
         }
     }
 
-    /// The users that are trusted besides the process's own and root.
-    pub fn owners(&self) -> Vec<u32> {
-        self.shm_owner.iter().flat_map(|users| users.0.iter().copied()).collect()
-    }
-
     /// Where the segment is.
     pub fn place(&self) -> Place {
-        Place {
-            backend: self.shm_backend,
-            directory: self.shm_directory.clone(),
-            owners: self.owners(),
-            allow_group_write: self.shm_allow_group_write,
-            ..Place::of_key(self.key())
-        }
+        self.place.clone()
     }
 }
 
 /// Whether a command that only looks may look at other users' segments, too.
 fn also_trusts(place: &Place, user: u32) -> bool {
     geteuid().is_root() && !place.owners.contains(&user)
-}
-
-/// Parses one element of a list.
-#[derive(Clone, Debug)]
-pub struct Users(Vec<u32>);
-
-fn users(text: &str) -> Result<Users, String> {
-    parse_users(text).map(Users).map_err(|error| error.to_string())
-}
-
-fn key(text: &str) -> Result<u32, String> {
-    parse_key(text).map_err(|error| error.to_string())
 }

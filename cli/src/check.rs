@@ -10,8 +10,8 @@ use tendmap::internals::text::Printable;
 use tendmap::map::{Namespace, NodeId};
 use tendmap::tend::{TendEvent, Turn};
 
-use crate::cluster::ClusterArgs;
 use crate::failure::Failure;
+use crate::flags::{Flags, Reached};
 use crate::output::{Output, table, write_pair, write_table};
 use crate::settings::Origins;
 
@@ -19,7 +19,7 @@ use crate::settings::Origins;
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
     #[command(flatten)]
-    pub cluster: ClusterArgs,
+    pub cluster: Flags<Reached>,
 }
 
 /// What happened in the pass that is worth a word.

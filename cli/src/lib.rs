@@ -2,16 +2,15 @@
 #![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "shared by two programs, not a library")]
 
-mod access;
 pub mod args;
 mod check;
-mod cluster;
 mod command;
 mod demo;
-pub mod duration;
+mod duration;
 mod event;
 pub mod failure;
 mod fields;
+mod flags;
 pub mod fleet;
 pub mod json;
 pub mod log;

@@ -14,8 +14,8 @@ use crate::output::{Output, grouped, table, write_table};
 /// # Errors
 /// [`Failure`].
 pub fn run(common: &Common, output: &Output) -> Result<(), Failure> {
-    let mut listed = list(&common.shm_directory)?;
-    listed.retain(|found| common.shm_key.is_none_or(|key| key == found.name.key));
+    let mut listed = list(&common.place().directory)?;
+    listed.retain(|found| common.given_key().is_none_or(|key| key == found.name.key));
     output.answer(
         || json!({ "segments": listed.iter().map(as_json).collect::<Vec<_>>() }),
         |out| {

@@ -7,6 +7,7 @@ use tendmap::route::{Attempt, Digest, Key, Policy, Router};
 
 use crate::args::Common;
 use crate::failure::Failure;
+use crate::flags::{Flags, Preferred};
 use crate::output::{Output, table, write_table};
 
 /// What to route.
@@ -18,11 +19,8 @@ pub struct Args {
     /// The set; none if it is left out.
     #[arg(long, value_name = "S", default_value = "", hide_default_value = true)]
     set: String,
-    /// A rack whose replicas are preferred for reads.
-    ///
-    /// May be given several times, the best first.
-    #[arg(long, value_name = "RACK", allow_negative_numbers = true)]
-    pub prefer_rack: Vec<i32>,
+    #[command(flatten)]
+    preferred: Flags<Preferred>,
     #[command(flatten)]
     key: KeyArgs,
 }
@@ -92,10 +90,11 @@ struct Answer {
 pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure> {
     let digest = args.key.digest(&args.set)?;
     let reader = Reader::look(&common.place())?;
-    reader.set_preferred_racks(&args.prefer_rack);
+    let racks = args.preferred.config().preferred_racks;
+    reader.set_preferred_racks(&racks);
     let mut router = reader.router();
     let mut answer = ask(&mut router, &args.namespace, digest)?;
-    if !args.prefer_rack.is_empty() {
+    if !racks.is_empty() {
         let handle = router.namespace(&args.namespace)?;
         answer.preferred = Some(*router.route(handle, digest, Policy::PreferRack)?.node());
     }

@@ -8,11 +8,11 @@ use std::sync::mpsc;
 use std::time::Duration;
 use std::{io, thread};
 
+use tendmap::client::parse_duration;
 use tendmap::sim::{Sim, SimConfig, SimNamespace, SimTls, SimUser, console};
 use tendmap::wire::login::SecretString;
 
 use crate::args::SECURITY;
-use crate::duration;
 use crate::failure::Failure;
 use crate::signals;
 use input::{Foreground, Input};
@@ -53,7 +53,7 @@ pub struct Args {
     password: Option<SecretString>,
     /// Lifetime of a session; 0 = no limit.
     #[arg(long, help_heading = SECURITY, value_name = "TIME", default_value = "24h",
-        value_parser = duration::parse, hide_short_help = true)]
+        value_parser = parse_duration, hide_short_help = true)]
     session_lifetime: Duration,
     /// The nodes' certificate, PEM: each also speaks TLS, at its port + 1000.
     #[arg(long, help_heading = SECURITY, value_name = "FILE", requires = "tls_keyfile")]

@@ -8,11 +8,10 @@ use std::{process, thread};
 
 use tendmap::client::{Client, Config, ConnectError, Event, Observer};
 
-use crate::args::{Common, MEMORY};
-use crate::cluster::ClusterArgs;
-use crate::duration;
+use crate::args::Common;
 use crate::event::Told;
 use crate::failure::Failure;
+use crate::flags::{Flags, Reached, Tended};
 use crate::json;
 use crate::log::Log;
 use crate::output::Output;
@@ -25,10 +24,7 @@ use reload::Reload;
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
     #[command(flatten)]
-    pub cluster: ClusterArgs,
-    /// How often the owner polls the cluster, at least 50ms.
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration::parse)]
-    pub tend_interval: Duration,
+    pub cluster: Flags<Reached>,
     /// Wait for a cluster that is not up yet, instead of ending with an error.
     ///
     /// Failures until then are reported. Invalid settings and unusable segments
@@ -38,70 +34,17 @@ pub struct Args {
     /// Publish a checksum of the map with each publication.
     #[arg(long)]
     pub checksums: bool,
-    /// Whether the map is shared; `false` keeps it private to this process.
-    #[arg(
-        long, help_heading = MEMORY, value_name = "BOOL", default_value_t = true,
-        action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true",
-        hide_short_help = true
-    )]
-    pub use_shm: bool,
-    /// Nodes that a new segment has room for, 1 to 4096.
-    #[arg(long, help_heading = MEMORY, value_name = "N", default_value_t = 16,
-        hide_short_help = true)]
-    pub shm_max_nodes: usize,
-    /// Namespaces that a new segment has room for, 1 to 4096.
-    #[arg(long, help_heading = MEMORY, value_name = "N", default_value_t = 8,
-        hide_short_help = true)]
-    pub shm_max_namespaces: usize,
-    /// Replicas that a new segment has room for, 1 to 255 [default: 3].
-    #[arg(long, help_heading = MEMORY, value_name = "N", hide_short_help = true)]
-    pub shm_max_replicas: Option<usize>,
-    /// Nodes that the segment may grow to, 1 to 4096.
-    #[arg(long, help_heading = MEMORY, value_name = "N", default_value_t = 4096,
-        hide_short_help = true)]
-    pub shm_node_ceiling: usize,
-    /// Namespaces that the segment may grow to, 1 to 4096.
-    #[arg(long, help_heading = MEMORY, value_name = "N", default_value_t = 256,
-        hide_short_help = true)]
-    pub shm_namespace_ceiling: usize,
-    /// How long a hung owner, or one whose tends fail, keeps ownership.
-    #[arg(long, help_heading = MEMORY, value_name = "TIME", default_value = "30s",
-        value_parser = duration::parse, hide_short_help = true)]
-    pub shm_takeover_threshold: Duration,
-    /// Mode of a new segment, octal.
-    ///
-    /// One with 0020 needs --shm-allow-group-write, or sysv.
-    #[arg(long, help_heading = MEMORY, value_name = "MODE", default_value = "0600",
-        value_parser = mode, hide_short_help = true)]
-    pub shm_mode: u32,
-}
-
-fn mode(text: &str) -> Result<u32, String> {
-    // 0o640 is how TOML writes it.
-    let digits = text.strip_prefix("0o").unwrap_or(text);
-    let valid = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    let mode = valid.then(|| u32::from_str_radix(digits, 8).ok()).flatten();
-    mode.ok_or_else(|| format!("{text:?}; wanted octal digits, such as 0640"))
+    #[command(flatten)]
+    pub tended: Flags<Tended>,
 }
 
 impl Args {
     /// The settings as the library takes them.
     pub fn config(&self, common: &Common) -> Config {
         let mut config = self.cluster.config();
-        config.use_shm = self.use_shm;
-        config.shm_key = common.key();
-        config.shm_backend = common.shm_backend;
-        config.shm_directory = common.shm_directory.clone();
-        config.shm_owner = common.owners();
-        config.shm_allow_group_write = common.shm_allow_group_write;
-        config.shm_max_nodes = self.shm_max_nodes;
-        config.shm_max_namespaces = self.shm_max_namespaces;
-        config.shm_max_replicas = self.shm_max_replicas.unwrap_or(config.shm_max_replicas);
-        config.shm_node_ceiling = self.shm_node_ceiling;
-        config.shm_namespace_ceiling = self.shm_namespace_ceiling;
-        config.shm_takeover_threshold = self.shm_takeover_threshold;
-        config.shm_mode = self.shm_mode;
-        config.tend_interval = self.tend_interval;
+        config.use_shm = true;
+        self.tended.apply(&mut config);
+        common.apply(&mut config);
         config.checksums = self.checksums;
         config
     }
@@ -302,20 +245,5 @@ fn line(told: Told, after: Duration, json: bool) -> String {
     match json {
         true => json::line(&told.json(after, process::id())) + "\n",
         false => told.text(after) + "\n",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn modes_are_octal() {
-        for text in ["0640", "640", "0o640"] {
-            assert_eq!(mode(text), Ok(0o640));
-        }
-        for text in ["", "8", "+6", "rw", "0o", "0x1"] {
-            assert!(mode(text).is_err(), "{text}");
-        }
     }
 }

@@ -18,8 +18,8 @@ use tendmap::client::{Config, ConnectError, Reader};
 use tendmap::wire::Host;
 
 use crate::args::Common;
-use crate::duration;
 use crate::failure::Failure;
+use crate::flags::{Flags, Polled};
 use crate::fleet::Told;
 use crate::fleet::message::Message;
 use crate::fleet::stage::{Play, Stage};
@@ -42,9 +42,8 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 4,
         value_parser = clap::value_parser!(u16).range(2..=256))]
     workers: u16,
-    /// How often the owner polls the cluster.
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration::parse)]
-    tend_interval: Duration,
+    #[command(flatten)]
+    polled: Flags<Polled>,
 }
 
 /// How often the screen is drawn and the servers are looked at.
@@ -68,9 +67,10 @@ pub struct Demo {
 /// what is promised.
 pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure> {
     let mut config =
-        Config::shared(Host::new("localhost", 3000).into_iter().collect(), common.key());
-    config.tend_interval = args.tend_interval;
+        Config::shared(Host::new("localhost", 3000).into_iter().collect(), common.place().key);
+    args.polled.apply(&mut config);
     config.check().map_err(ConnectError::from)?;
+    let tend_interval = config.tend_interval;
     let length = Duration::from_secs(args.seconds);
     let (to, told) = mpsc::channel();
     let stop = to.clone();
@@ -83,12 +83,7 @@ pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure>
         "a cluster of {} simulated nodes, {workers} workers on one key",
         seeds.len()
     ))?;
-    let setting = Setting {
-        place: &stage.place,
-        seeds: &seeds,
-        tend_interval: args.tend_interval,
-        more: &[],
-    };
+    let setting = Setting { place: &stage.place, seeds: &seeds, tend_interval, more: &[] };
     let workers = (0..workers)
         .map(|number| Worker::start(number, &setting, to.clone()))
         .collect::<Result<Vec<_>, _>>()?;
@@ -97,10 +92,10 @@ pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure>
         stage,
         workers,
         screen,
-        traffic: Traffic::new(args.tend_interval),
+        traffic: Traffic::new(tend_interval),
         surplus: Surplus::default(),
     };
-    let summary = demo.play(&told, length, args.tend_interval * 5 / 2);
+    let summary = demo.play(&told, length, tend_interval * 5 / 2);
     demo.screen.clear();
     let Some(summary) = summary? else {
         return Err(Failure::Failed("the demo was interrupted".into()));

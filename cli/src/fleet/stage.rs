@@ -38,12 +38,12 @@ impl Ground {
     pub fn new(common: &Common, play: Play) -> Result<Ground, Failure> {
         let (pid, random) = (std::process::id(), fastrand::u32(..));
         let prefix = PREFIXES[play as usize];
-        let directory = common.shm_directory.join(format!("{prefix}{pid}-{random:08x}"));
+        let directory = common.place().directory.join(format!("{prefix}{pid}-{random:08x}"));
         DirBuilder::new().mode(0o700).create(&directory).map_err(|error| {
             Failure::Failed(format!("can't make the directory {}: {error}", directory.display()))
         })?;
         let mut place = Place { directory, ..common.place() };
-        if place.backend == Backend::SystemV && common.shm_key.is_none() {
+        if place.backend == Backend::SystemV && common.given_key().is_none() {
             // A key is the whole host's, as the directory is not.
             place.key = 0x7e00_0000 | fastrand::u32(..0x0100_0000);
         }

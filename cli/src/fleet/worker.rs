@@ -6,14 +6,13 @@ use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tendmap::client::{Client, Event, Observer, Role};
+use tendmap::client::{Client, Event, Observer, Role, parse_duration};
 
 use super::check::Checker;
 use super::kill_point::die_amid;
 use super::message::Message;
 use super::stage;
 use crate::args::Common;
-use crate::duration;
 use crate::failure::Failure;
 use crate::tend;
 
@@ -24,7 +23,7 @@ pub struct Args {
     #[command(flatten)]
     client: tend::Args,
     /// How often it reports and reads the whole map.
-    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = duration::parse)]
+    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = parse_duration)]
     report: Duration,
 }
 
@@ -85,8 +84,9 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Failure> {
     client.close();
     // A parent that was killed could not do it; it works only once all the
     // others have gone.
-    if common.shm_directory.file_name().is_some_and(stage::is_own) {
-        let _ = std::fs::remove_dir(&common.shm_directory);
+    let directory = common.place().directory;
+    if directory.file_name().is_some_and(stage::is_own) {
+        let _ = std::fs::remove_dir(&directory);
     }
     Ok(())
 }

@@ -54,7 +54,7 @@ impl Worker {
         command.arg(format!("--shm-backend={}", setting.place.backend));
         command.arg("--shm-directory").arg(&setting.place.directory);
         command.arg(format!("--tend-interval={}ms", setting.tend_interval.as_millis()));
-        command.args(setting.seeds.iter().map(|seed| format!("--host={seed}")));
+        command.args(setting.seeds.iter().map(|seed| format!("--hosts={seed}")));
         command.args(setting.more);
         // Its own process group: an interrupt from the terminal is the
         // parent's to handle.

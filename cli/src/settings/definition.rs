@@ -81,6 +81,16 @@ pub fn own_settings(sub: &Command) -> impl Iterator<Item = &Arg> {
     sub.get_arguments().filter(|arg| is_setting(arg) && has_meaning(sub, arg))
 }
 
+/// The names of a flag, without dashes: its own one first.
+pub fn longs(arg: &Arg) -> impl Iterator<Item = &str> {
+    arg.get_long().into_iter().chain(arg.get_all_aliases().unwrap_or_default())
+}
+
+/// Whether a flag has that name.
+pub fn is_called(arg: &Arg, name: &str) -> bool {
+    longs(arg).any(|long| long == name)
+}
+
 /// The environment variable of a flag.
 pub fn variable(long: &str) -> String {
     format!("TENDMAP_{}", long.to_uppercase().replace('-', "_"))
@@ -104,7 +114,7 @@ pub fn command_first(command: &Command, mut arguments: Vec<OsString>) -> Vec<OsS
         let (long, joined) = flag.split_once('=').map_or((flag, false), |(long, _)| (long, true));
         let args = command.get_subcommands().flat_map(Command::get_arguments);
         let mut args = args.filter(|arg| is_setting(arg) || arg.get_long() == Some("config"));
-        let Some(arg) = args.find(|arg| arg.get_long() == Some(long)) else { return arguments };
+        let Some(arg) = args.find(|arg| is_called(arg, long)) else { return arguments };
         at += if joined || is_switch(arg) { 1 } else { 2 };
     }
     arguments.truncate(1);

@@ -26,7 +26,9 @@ use tendmap::internals::text::Printable;
 
 use crate::Cli;
 use crate::failure::Failure;
-use definition::{command_first, definition, is_setting, is_switch, own_settings, variable};
+use definition::{
+    command_first, definition, is_called, is_setting, is_switch, longs, own_settings, variable,
+};
 use file::Entry;
 pub use origins::Origins;
 use origins::{Found, Origin};
@@ -178,7 +180,7 @@ fn find(
     let settings: Vec<&Arg> = own_settings(sub).collect();
     let named = |section: Option<&str>, arg: &Arg| {
         let mut entries = entries.iter().filter(|entry| entry.section.as_deref() == section);
-        entries.find(|entry| Some(&*entry.name) == arg.get_long())
+        entries.find(|entry| is_called(arg, &entry.name))
     };
     let of_entry = |entry: &Entry| {
         let value = |value| secret::sealed(&entry.name, OsString::from(value));
@@ -227,8 +229,8 @@ fn from_variable(
     if sub.is_hide_set() && long != "log" {
         return Ok(None);
     }
-    let name = variable(long);
-    let Some(value) = variables(&name) else { return Ok(None) };
+    let set = |name: String| Some((variables(&name)?, name));
+    let Some((value, name)) = longs(arg).map(variable).find_map(set) else { return Ok(None) };
     let values = match (arg.get_action(), value.to_str()) {
         (ArgAction::Append, Some(text)) => {
             text.split(',').map(|part| OsString::from(part.trim())).collect()
@@ -298,8 +300,7 @@ fn checked(
     for entry in &entries {
         let Entry { section, name, line, .. } = entry;
         let fail = |problem: String| Err(Failure::Usage(format!("{shown}:{line}: {problem}")));
-        let of =
-            |sub: &Command| own_settings(sub).find(|arg| arg.get_long() == Some(name)).cloned();
+        let of = |sub: &Command| own_settings(sub).find(|arg| is_called(arg, name)).cloned();
         let named = |sub: &Command| of(sub).map(|arg| (sub.get_name().to_owned(), arg));
         let (runs, others): (_, Vec<_>) = match section {
             Some(section) => {
@@ -323,6 +324,14 @@ fn checked(
                      group read it; `chmod 600 {shown}`, unless the group is to know it"
                 ));
             }
+        }
+        let arg = runs.as_ref().or(others.first()).map(|(_, arg)| arg);
+        let is_same = |other: &&Entry| {
+            let called = arg.is_some_and(|arg| is_called(arg, &other.name));
+            called && other.section == *section && other.name != *name && other.line < *line
+        };
+        if let Some(Entry { name: other, line, .. }) = entries.iter().find(is_same) {
+            return fail(format!("{name} is set in line {line} already, as {other}; remove one"));
         }
         let good = others.iter().find(|(_, arg)| entry.problem(arg).is_none());
         let problem = match (&runs, others.first()) {

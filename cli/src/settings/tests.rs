@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 
+use tendmap::client::{Group, SETTINGS};
+
 use super::*;
 
 /// Two values that an option takes, and what it needs beside it.
@@ -12,7 +14,7 @@ fn samples(command: &str, arg: &Arg) -> ([&'static str; 2], &'static [&'static s
     let values = match (command, long) {
         ("sim", "namespace") => ["one:1", "two:2:strong"],
         ("sim", "user") => ["ann:secret", "bob:other"],
-        (_, "host") => ["db1:3000", "db2:tls:3100"],
+        (_, "hosts") => ["db1:3000", "db2:tls:3100"],
         (_, "ip-map") => ["10.0.0.1=db1", "10.0.0.2=db2"],
         (_, "auth-mode") => ["EXTERNAL_INSECURE", "PKI"],
         (_, "shm-backend") => ["sysv", "file"],
@@ -23,7 +25,7 @@ fn samples(command: &str, arg: &Arg) -> ([&'static str; 2], &'static [&'static s
         (_, "use-shm") => ["false", "true"],
         (_, "hex") => ["00ff", "0a"],
         (_, "double") => ["0.5", "-2"],
-        (_, "prefer-rack") => ["-7", "3"],
+        (_, "preferred-racks") => ["-7", "3"],
         (_, "digest") => {
             ["0123456789abcdef0123456789abcdef01234567", "00000000000000000000000000000000000000ff"]
         }
@@ -38,8 +40,8 @@ fn samples(command: &str, arg: &Arg) -> ([&'static str; 2], &'static [&'static s
         _ => ["5", "6"],
     };
     let beside: &[&str] = match (command, long) {
-        ("tend" | "check", "host") => &[],
-        ("tend" | "check", _) => &["--host=somewhere:3000"],
+        ("tend" | "check", "hosts") => &[],
+        ("tend" | "check", _) => &["--hosts=somewhere:3000"],
         ("route", "namespace") => &["--int=1"],
         ("route", "int" | "str" | "hex" | "double" | "digest") => &["--namespace=test"],
         ("route", _) => &["--namespace=test", "--int=1"],
@@ -254,5 +256,57 @@ fn h104_help_has_at_most_80_columns_its_own_options_first_and_none_without_meani
             let variable = format!("[env: {}]", variable(arg.get_long().unwrap()));
             assert!(words.contains(&variable), "{name} --help has no {variable}");
         }
+    }
+}
+
+#[test]
+fn every_setting_of_the_table_has_a_flag_with_its_help_and_default() {
+    let command = definition();
+    let tend = command.find_subcommand("tend").unwrap();
+    let route = command.find_subcommand("route").unwrap();
+    for setting in SETTINGS {
+        let sub = if setting.group() == Group::Routing { route } else { tend };
+        let long = setting.name().replace('_', "-");
+        let arg = own_settings(sub).find(|arg| arg.get_long() == Some(&long));
+        let arg = arg.unwrap_or_else(|| panic!("no flag --{long}"));
+        let help = arg.get_help().unwrap().to_string();
+        assert!(help.starts_with(setting.help()), "--{long}: {help}");
+        let default = match setting.name() {
+            "use_shm" => "true".to_owned(),
+            _ => setting.default(),
+        };
+        let shown = help.strip_suffix(']').and_then(|help| Some(help.rsplit_once("[default: ")?.1));
+        assert!(is_switch(arg) || shown.unwrap_or_default() == default, "--{long}: {help}");
+        assert_eq!(variable(&long), format!("TENDMAP_{}", setting.name().to_uppercase()));
+        // Other commands call it the same, or have something else of that name.
+        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "sim") {
+            let other = sub.get_arguments().find(|other| is_called(other, &long));
+            assert!(other.is_none_or(|other| other.get_help() == arg.get_help()), "--{long}");
+        }
+    }
+}
+
+#[test]
+fn an_earlier_name_of_a_flag_still_counts_in_every_place() {
+    let command = definition();
+    for (name, other, alias, value) in [
+        ("tend", "hosts", "host", "db1:3000"),
+        ("check", "tls", "tls-enable", "true"),
+        ("route", "preferred-racks", "prefer-rack", "7"),
+    ] {
+        let sub = command.find_subcommand(name).unwrap();
+        let arg = own_settings(sub).find(|arg| arg.get_long() == Some(other)).unwrap();
+        let flag = if is_switch(arg) { format!("--{alias}") } else { format!("--{alias}={value}") };
+        let wanted = Ok(Some(vec![OsString::from(value)]));
+        let by = |flags: &[String], variables: &[(String, String)], file: Option<&str>| {
+            raw(name, arg, Places { flags, variables, file })
+        };
+        assert_eq!(by(&[flag], &[], None), wanted, "{alias}");
+        assert_eq!(by(&[], &[(variable(alias), value.to_owned())], None), wanted, "{alias}");
+        assert_eq!(by(&[], &[], Some(&format!("{alias} = \"{value}\"\n"))), wanted, "{alias}");
+        let both = format!("{other} = \"{value}\"\n{alias} = \"{value}\"\n");
+        let error = by(&[], &[], Some(&both)).unwrap_err();
+        let wanted = format!(":2: {alias} is set in line 1 already, as {other}; remove one");
+        assert!(error.contains(&wanted), "{error}");
     }
 }

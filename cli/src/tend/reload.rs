@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tendmap::client::Client;
+use tendmap::client::{Client, Setting};
 use tendmap::internals::text::Printable;
 
 use super::Args;
@@ -72,20 +72,11 @@ fn read(file: Option<&Path>) -> Result<(Placed<Args>, Origins), String> {
 
 /// Takes one setting over; `None` if that takes a restart.
 fn take(name: &str, args: &Placed<Args>, client: &Client, log: &Log) -> Option<Result<(), String>> {
-    match name {
-        "tend-interval" => {
-            let set = client.set_tend_interval(args.own.tend_interval);
-            Some(set.map_err(|error| error.to_string()))
-        }
-        "password" => {
-            let password = args.own.cluster.access.password.clone();
-            let set = client.set_password(password.unwrap_or_default());
-            Some(set.map_err(|error| error.to_string()))
-        }
-        "log" => {
-            log.set(args.output.log.as_deref());
-            Some(Ok(()))
-        }
-        _ => None,
+    if name == "log" {
+        log.set(args.output.log.as_deref());
+        return Some(Ok(()));
     }
+    let setting = Setting::find(&name.replace('-', "_"))?;
+    let changed = setting.change(client, &args.own.config(&args.common))?;
+    Some(changed.map_err(|error| error.to_string()))
 }

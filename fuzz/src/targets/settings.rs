@@ -1,6 +1,8 @@
-//! A configuration file, and durations as people write them.
+//! A configuration file, settings and durations as people write them.
 
 use std::time::Duration;
+
+use tendmap::client::{Config, SETTINGS, parse_duration};
 
 #[allow(dead_code)]
 #[path = "../../../cli/src/duration.rs"]
@@ -11,11 +13,24 @@ mod file;
 
 pub fn run(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    if let Ok(found) = duration::parse(text) {
+    if let Ok(found) = parse_duration(text) {
         assert!(duration::show(found).len() <= 40);
         // Whole milliseconds are read as they are written.
         let whole = Duration::from_millis(found.as_millis().min(1 << 30) as u64);
-        assert_eq!(duration::parse(&format!("{}ms", whole.as_millis())), Ok(whole));
+        assert_eq!(parse_duration(&format!("{}ms", whole.as_millis())), Ok(whole));
+    }
+    for setting in SETTINGS {
+        let mut config = Config::new(Vec::new());
+        // What was read and is shown is read as the same. Users are looked up,
+        // and a secret is not shown.
+        if setting.name() != "shm_owner" && config.set(setting.name(), text).is_ok() {
+            let shown = setting.get(&config);
+            if !shown.is_empty() && setting.kind().unit() != Some("seconds") {
+                let mut again = Config::new(Vec::new());
+                again.set(setting.name(), &shown).unwrap();
+                assert_eq!(setting.get(&again), shown, "{}", setting.name());
+            }
+        }
     }
     let lines = text.split('\n').count();
     match file::parse(text, &["tend", "status"]) {

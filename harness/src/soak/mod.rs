@@ -21,13 +21,13 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
+use tendmap::client::parse_duration;
 use tendmap::sim::{SimConfig, Timings};
 
 use live::Live;
 use nodes::Nodes;
 use summary::Summary;
 use tendmap_cli::args::Common;
-use tendmap_cli::duration;
 use tendmap_cli::failure::Failure;
 use tendmap_cli::fleet::Told;
 use tendmap_cli::fleet::message::Message;
@@ -52,7 +52,7 @@ pub struct Args {
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
     /// How often a worker is killed, on average.
-    #[arg(long, value_name = "TIME", default_value = "150ms", value_parser = duration::parse)]
+    #[arg(long, value_name = "TIME", default_value = "150ms", value_parser = parse_duration)]
     kill_interval: Duration,
 }
 

@@ -43,10 +43,10 @@ pub const SETTINGS: &[Setting] = &[
         hosts,
         Kind::Hosts,
         Group::Cluster,
-        "Servers to begin with; any one that answers leads to all others",
+        "Servers to ask first; any one that answers leads to all others",
     ),
     field!(cluster_name, Kind::Text, Group::Cluster, "The name that the cluster must have",),
-    field!(user, Kind::Text, Group::Security, "The user that logs in; without it nobody does",),
+    field!(user, Kind::Text, Group::Security, "The user that logs in; unset = no login",),
     field!(
         password,
         Kind::Secret,
@@ -104,7 +104,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "tls_keyfile",
         kind: Kind::File,
         group: Group::Security,
-        help: "The key of the client's certificate, PEM",
+        help: "The private key of the client's certificate, PEM",
         set: |config, text| {
             tls(config).keyfile = Some(text.into());
             Ok(())
@@ -193,7 +193,7 @@ pub const SETTINGS: &[Setting] = &[
         shm_takeover_threshold,
         Kind::Duration,
         Group::Segment,
-        "How long a hung owner, or one whose tends fail, keeps the ownership",
+        "How long a hung owner, or one whose tends fail, keeps ownership",
     ),
     field!(shm_backend, BACKENDS, Group::Place, "The kind of shared memory: file or sysv",),
     field!(
@@ -218,7 +218,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "shm_owner",
         kind: Kind::Users,
         group: Group::Place,
-        help: "Users beside yourself and root whose segments are trusted",
+        help: "Users besides yourself and root whose segments are trusted",
         set: |config, text| {
             config.shm_owner = users(text)?;
             Ok(())

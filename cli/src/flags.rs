@@ -1,0 +1,274 @@
+//! The flags of a client's settings, made from the library's table.
+//!
+//! A flag has the name of its setting. What the table says of it is its help;
+//! [`MORE`] adds what only the command line has to say.
+
+use std::marker::PhantomData;
+
+use clap::builder::PossibleValuesParser;
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use tendmap::client::{Config, Group, Kind, SETTINGS, Setting};
+use tendmap::wire::login::SecretString;
+
+use crate::args::{MEMORY, SECURITY};
+use crate::settings::password;
+
+/// Which settings a command has.
+pub trait Groups {
+    /// Those of these groups.
+    const GROUPS: &'static [Group];
+}
+
+/// How a cluster is reached.
+#[derive(Clone, Debug)]
+pub struct Reached;
+impl Groups for Reached {
+    const GROUPS: &'static [Group] = &[Group::Cluster, Group::Security];
+}
+
+/// How a process tends, and what it makes.
+#[derive(Clone, Debug)]
+pub struct Tended;
+impl Groups for Tended {
+    const GROUPS: &'static [Group] = &[Group::Tending, Group::Segment];
+}
+
+/// How often a process tends.
+#[derive(Clone, Debug)]
+pub struct Polled;
+impl Groups for Polled {
+    const GROUPS: &'static [Group] = &[Group::Tending];
+}
+
+/// Which segment.
+#[derive(Clone, Debug)]
+pub struct Which;
+impl Groups for Which {
+    const GROUPS: &'static [Group] = &[Group::Place];
+}
+
+/// Which replica.
+#[derive(Clone, Debug)]
+pub struct Preferred;
+impl Groups for Preferred {
+    const GROUPS: &'static [Group] = &[Group::Routing];
+}
+
+/// Names that flags had before they were called as in every other place.
+const ALIASES: [(&str, &str); 3] =
+    [("hosts", "host"), ("tls", "tls-enable"), ("preferred_racks", "prefer-rack")];
+
+/// What `-h` shows.
+const SHOWN_SHORT: [&str; 10] = [
+    "hosts",
+    "cluster_name",
+    "connect_timeout",
+    "user",
+    "tls",
+    "use_services_alternate",
+    "ip_map",
+    "tend_interval",
+    "shm_key",
+    "preferred_racks",
+];
+
+/// What `--help` adds.
+const MORE: [(&str, &str); 9] = [
+    ("hosts", "NAME:PORT. May be given several times, or with commas in between."),
+    (
+        "password",
+        "Every user of the host can see flags (`ps`): prefer TENDMAP_PASSWORD, or a file that \
+         --config names.",
+    ),
+    (
+        "tls",
+        "The hosts are then NAME:PORT or NAME:TLS_NAME:PORT of their TLS ports. Any other TLS \
+         flag implies it.",
+    ),
+    ("ip_map", "May be given several times."),
+    ("preferred_racks", "May be given several times."),
+    ("shm_backend", "`ls` shows segments of both kinds; `ipcs -m` lists those in sysv."),
+    ("shm_owner", "Names or numbers, separated by commas; may be given several times."),
+    (
+        "shm_allow_group_write",
+        "Every member of the group can truncate such a file, which kills all attached processes \
+         with SIGBUS. Segments in sysv can't be truncated.",
+    ),
+    ("shm_mode", "One with 0020 needs --shm-allow-group-write, or sysv."),
+];
+
+/// The settings of those groups that were given.
+#[derive(Clone, Debug)]
+pub struct Flags<G> {
+    texts: Vec<(&'static Setting, String)>,
+    password: Option<SecretString>,
+    groups: PhantomData<G>,
+}
+
+impl<G: Groups> Flags<G> {
+    fn settings() -> impl Iterator<Item = &'static Setting> {
+        SETTINGS.iter().filter(|setting| G::GROUPS.contains(&setting.group()))
+    }
+
+    /// Puts them into a configuration.
+    pub fn apply(&self, config: &mut Config) {
+        for (setting, text) in &self.texts {
+            // Each was tried when it was read.
+            let _ = config.set(setting.name(), text);
+        }
+        if self.password.is_some() {
+            config.password.clone_from(&self.password);
+        }
+    }
+
+    /// The configuration that they make.
+    pub fn config(&self) -> Config {
+        let mut config = Config::new(Vec::new());
+        self.apply(&mut config);
+        config
+    }
+
+    /// Whether a setting was given.
+    pub fn has(&self, name: &str) -> bool {
+        self.texts.iter().any(|(setting, _)| setting.name() == name)
+    }
+}
+
+/// The default on the command line, where it is another than the library's.
+fn default(setting: &Setting) -> String {
+    match setting.name() {
+        // Its job is to share.
+        "use_shm" => "true".to_owned(),
+        _ => setting.default(),
+    }
+}
+
+/// Whether a flag stands alone, and turns on what is off.
+fn is_switch(setting: &Setting) -> bool {
+    setting.kind() == Kind::Switch && default(setting) == "false"
+}
+
+/// The flag of a setting.
+fn flag(setting: &'static Setting) -> Arg {
+    let (name, kind) = (setting.name(), setting.kind());
+    let arg = Arg::new(name).long(name.replace('_', "-"));
+    let arg = described(arg, setting);
+    let heading = match setting.group() {
+        Group::Security => Some(SECURITY),
+        Group::Place | Group::Segment => Some(MEMORY),
+        _ => None,
+    };
+    let arg = arg.help_heading(heading).hide_short_help(!SHOWN_SHORT.contains(&name));
+    let arg = ALIASES
+        .iter()
+        .filter(|(known, _)| *known == name)
+        .fold(arg, |arg, (_, alias)| arg.visible_alias(*alias));
+    if is_switch(setting) {
+        return arg.action(ArgAction::SetTrue);
+    }
+    let arg = arg.value_name(placeholder(setting));
+    let arg = match kind.is_list() {
+        true => arg.action(ArgAction::Append),
+        false => arg.action(ArgAction::Set),
+    };
+    match kind {
+        Kind::Secret => arg.value_parser(password),
+        Kind::Switch => arg
+            .value_parser(PossibleValuesParser::new(["true", "false"]))
+            .num_args(0..=1)
+            .default_missing_value("true"),
+        Kind::Racks => arg.allow_negative_numbers(true).value_parser(parser(setting)),
+        _ => arg.value_parser(parser(setting)),
+    }
+}
+
+/// The flag with its help.
+fn described(arg: Arg, setting: &Setting) -> Arg {
+    let default = default(setting);
+    let shown = match default.is_empty() || is_switch(setting) {
+        true => String::new(),
+        false => format!(" [default: {default}]"),
+    };
+    let help = format!("{}{shown}", setting.help());
+    match MORE.iter().find(|(name, _)| *name == setting.name()) {
+        Some((_, more)) => arg.long_help(format!("{help}\n\n{more}")).help(help),
+        None => arg.help(help),
+    }
+}
+
+fn placeholder(setting: &Setting) -> &'static str {
+    match setting.kind() {
+        Kind::Secret => "TEXT",
+        Kind::File => "FILE",
+        Kind::Directory => "DIR",
+        Kind::Switch => "BOOL",
+        Kind::Choice(_) if setting.name() == "auth_mode" => "MODE",
+        Kind::Choice(_) => "KIND",
+        Kind::Number { .. } => "N",
+        Kind::Key => "KEY",
+        Kind::Mode => "MODE",
+        Kind::Duration => "TIME",
+        Kind::Hosts => "HOST",
+        Kind::Pairs => "TOLD=USED",
+        Kind::Users => "USERS",
+        Kind::Racks => "RACK",
+        _ => "NAME",
+    }
+}
+
+/// Tries a text, and keeps it.
+fn parser(
+    setting: &'static Setting,
+) -> impl Fn(&str) -> Result<String, String> + Clone + Send + Sync + 'static {
+    |text: &str| {
+        let tried = Config::new(Vec::new()).set(setting.name(), text);
+        tried.map(|()| text.to_owned()).map_err(|error| error.reason())
+    }
+}
+
+impl<G: Groups + Clone> clap::Args for Flags<G> {
+    fn augment_args(command: Command) -> Command {
+        let flags = Flags::<G>::settings().map(|setting| {
+            let flag = flag(setting);
+            flag.required(setting.name() == "hosts")
+        });
+        command.args(flags)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl<G: Groups + Clone> clap::FromArgMatches for Flags<G> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Flags<G>, clap::Error> {
+        let mut flags = Flags { texts: Vec::new(), password: None, groups: PhantomData };
+        let mut config = Config::new(Vec::new());
+        for setting in Flags::<G>::settings() {
+            let name = setting.name();
+            let text = match setting.kind() {
+                Kind::Secret => {
+                    flags.password = matches.get_one::<SecretString>(name).cloned();
+                    continue;
+                }
+                _ if is_switch(setting) => matches.get_flag(name).then(|| "true".to_owned()),
+                _ => matches
+                    .get_many::<String>(name)
+                    .map(|texts| texts.map(String::as_str).collect::<Vec<_>>().join(",")),
+            };
+            let Some(text) = text else { continue };
+            // Each part is right; together they may not be.
+            config.set(name, &text).map_err(|error| {
+                clap::Error::raw(ErrorKind::ValueValidation, format!("{error}\n"))
+            })?;
+            flags.texts.push((setting, text));
+        }
+        Ok(flags)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Flags::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
