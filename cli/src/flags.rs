@@ -3,9 +3,10 @@
 //! A flag has the name of its setting. What the table says of it is its help;
 //! [`MORE`] adds what only the command line has to say.
 
+use std::ffi::OsString;
 use std::marker::PhantomData;
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{OsStringValueParser, PossibleValuesParser};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use tendmap::client::{Config, Group, Kind, SETTINGS, Setting};
@@ -101,7 +102,7 @@ const MORE: [(&str, &str); 9] = [
 /// The settings of those groups that were given.
 #[derive(Clone, Debug)]
 pub struct Flags<G> {
-    texts: Vec<(&'static Setting, String)>,
+    texts: Vec<(&'static Setting, OsString)>,
     password: Option<SecretString>,
     groups: PhantomData<G>,
 }
@@ -178,6 +179,8 @@ fn flag(setting: &'static Setting) -> Arg {
             .value_parser(PossibleValuesParser::new(["true", "false"]))
             .num_args(0..=1)
             .default_missing_value("true"),
+        // It need not be UTF-8.
+        Kind::File | Kind::Directory => arg.value_parser(OsStringValueParser::new()),
         Kind::Racks => arg.allow_negative_numbers(true).value_parser(parser(setting)),
         _ => arg.value_parser(parser(setting)),
     }
@@ -252,10 +255,11 @@ impl<G: Groups + Clone> clap::FromArgMatches for Flags<G> {
                     flags.password = matches.get_one::<SecretString>(name).cloned();
                     continue;
                 }
-                _ if is_switch(setting) => matches.get_flag(name).then(|| "true".to_owned()),
+                _ if is_switch(setting) => matches.get_flag(name).then(|| "true".into()),
+                Kind::File | Kind::Directory => matches.get_one::<OsString>(name).cloned(),
                 _ => matches
                     .get_many::<String>(name)
-                    .map(|texts| texts.map(String::as_str).collect::<Vec<_>>().join(",")),
+                    .map(|texts| texts.map(String::as_str).collect::<Vec<_>>().join(",").into()),
             };
             let Some(text) = text else { continue };
             // Each part is right; together they may not be.

@@ -112,7 +112,7 @@ fn a_bad_file_is_an_error_that_names_file_line_and_key() {
         ),
         ("tend-interval = 0.01\n", 1, "tend_interval is 10ms; wanted at least 50ms"),
         ("host = \"a:b\"\n", 1, "host is \"a:b\": "),
-        ("host = [\"a:1\",\n\"b:x\"]\n", 1, "the port is not 1 to 65535"),
+        ("host = [\"a:1\",\n\"b:x\"]\n", 1, "the port is not a number"),
         ("use-shm = \"perhaps\"\n", 1, "use-shm is \"perhaps\""),
         ("checksums = \"perhaps\"\n", 1, "checksums is \"perhaps\""),
         ("shm-key = [1, 2]\n", 1, "shm-key takes one value, not a list"),

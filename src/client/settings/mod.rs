@@ -10,6 +10,8 @@ mod kind;
 mod table;
 mod value;
 
+use std::ffi::OsStr;
+
 use super::config::{Config, ConfigError};
 use super::connect::Client;
 pub use duration::{DurationError, parse_duration};
@@ -24,7 +26,7 @@ pub struct Setting {
     kind: Kind,
     group: Group,
     help: &'static str,
-    set: fn(&mut Config, &str) -> Result<(), Refused>,
+    set: fn(&mut Config, &OsStr) -> Result<(), Refused>,
     get: fn(&Config) -> String,
     change: Option<Change>,
 }
@@ -157,19 +159,23 @@ impl Setting {
 
 impl Config {
     /// Sets the setting `name` to what `text` says. Whether it fits the others
-    /// is checked by [`Config::check`].
+    /// is checked by [`Config::check`]. Only a path may be other than UTF-8.
     ///
     /// # Errors
     /// [`SettingError`], and nothing has changed.
-    pub fn set(&mut self, name: &str, text: &str) -> Result<(), SettingError> {
+    pub fn set(&mut self, name: &str, text: impl AsRef<OsStr>) -> Result<(), SettingError> {
         let Some(setting) = Setting::find(name) else {
             return Err(SettingError::Unknown { name: name.to_owned() });
         };
+        let text = text.as_ref();
         // A password is taken as it is.
-        let trimmed = if setting.kind == Kind::Secret { text } else { text.trim() };
+        let trimmed = match text.to_str() {
+            Some(text) if setting.kind != Kind::Secret => text.trim().as_ref(),
+            _ => text,
+        };
         (setting.set)(self, trimmed).map_err(|Refused(problem)| SettingError::Value {
             name: setting.name,
-            found: text.to_owned(),
+            found: text.to_string_lossy().into_owned(),
             problem,
             wanted: setting.kind.wanted(),
         })

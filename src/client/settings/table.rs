@@ -1,6 +1,6 @@
 //! The table.
 
-use super::value::{Refused, Value as _, joined, mode, users};
+use super::value::{Refused, Value as _, joined, mode, users, utf8};
 use super::{Group, Kind, Setting};
 use crate::client::config::Config;
 use crate::segment::parse_key;
@@ -28,7 +28,7 @@ macro_rules! field {
             group: $group,
             help: $help,
             set: |config, text| {
-                config.$field = super::value::Value::read(text)?;
+                config.$field = super::value::Value::read_os(text)?;
                 Ok(())
             },
             get: |config| config.$field.show(),
@@ -67,7 +67,7 @@ pub const SETTINGS: &[Setting] = &[
         group: Group::Security,
         help: "Speak TLS with the servers",
         set: |config, text| {
-            config.tls = bool::read(text)?.then(|| config.tls.take().unwrap_or_default());
+            config.tls = bool::read_os(text)?.then(|| config.tls.take().unwrap_or_default());
             Ok(())
         },
         get: |config| config.tls.is_some().show(),
@@ -119,7 +119,7 @@ pub const SETTINGS: &[Setting] = &[
         group: Group::Security,
         help: "Speak TLS for logins only",
         set: |config, text| {
-            let value = bool::read(text)?;
+            let value = bool::read_os(text)?;
             // What is off as by default does not ask for TLS.
             if value || config.tls.is_some() {
                 tls(config).for_login_only = value;
@@ -153,7 +153,7 @@ pub const SETTINGS: &[Setting] = &[
         group: Group::Place,
         help: "Key of the segment, decimal or 0x…",
         set: |config, text| {
-            config.shm_key = parse_key(text).map_err(|_| Refused(None))?;
+            config.shm_key = parse_key(utf8(text)?).map_err(|_| Refused(None))?;
             Ok(())
         },
         get: |config| format!("0x{:08X}", config.shm_key),
@@ -208,7 +208,7 @@ pub const SETTINGS: &[Setting] = &[
         group: Group::Segment,
         help: "Mode of a new segment, octal",
         set: |config, text| {
-            config.shm_mode = mode(text)?;
+            config.shm_mode = mode(utf8(text)?)?;
             Ok(())
         },
         get: |config| format!("{:04o}", config.shm_mode),
@@ -220,7 +220,7 @@ pub const SETTINGS: &[Setting] = &[
         group: Group::Place,
         help: "Users besides yourself and root whose segments are trusted",
         set: |config, text| {
-            config.shm_owner = users(text)?;
+            config.shm_owner = users(utf8(text)?)?;
             Ok(())
         },
         get: |config| joined(&config.shm_owner),

@@ -119,7 +119,9 @@ fn a_problem_is_named_where_what_is_wanted_does_not_say_it() {
     let mut config = Config::new(vec![]);
     let mut reason = |name, value| config.set(name, value).unwrap_err().reason();
     assert!(reason("hosts", "a:1,b:x").starts_with("\"b:x\": the port is not"));
-    assert!(reason("shm_owner", "no-such-user").starts_with("no user \"no-such-user\"; wanted"));
+    assert!(
+        reason("shm_owner", "no-such-user").starts_with("unknown user \"no-such-user\"; wanted")
+    );
     assert!(reason("ip_map", "a=b,a=c").starts_with("\"a\" is there twice; wanted"));
     assert!(reason("tend_interval", "1e30").starts_with("longer than can be counted; wanted"));
     assert!(reason("tend_interval", "1d").starts_with("wanted seconds, or a number with ms"));
@@ -165,6 +167,19 @@ fn what_is_off_by_default_turns_no_tls_on() {
     assert!(config.tls.as_ref().unwrap().for_login_only);
     config.set("tls_for_login_only", "false").unwrap();
     assert!(!config.tls.unwrap().for_login_only);
+}
+
+#[test]
+fn only_a_path_may_be_other_than_utf_8() {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let foreign = OsStr::from_bytes(b"/dev/shm/\xff");
+    for setting in SETTINGS {
+        let set = Config::new(vec![]).set(setting.name(), foreign);
+        let is_path = matches!(setting.kind(), Kind::File | Kind::Directory);
+        assert_eq!(set.is_ok(), is_path, "{set:?}");
+        assert!(set.err().is_none_or(|error| error.to_string().contains("it is not UTF-8")));
+    }
 }
 
 #[test]

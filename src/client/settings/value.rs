@@ -1,6 +1,7 @@
 //! Values of settings as text: how each type is read and shown.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,10 +16,20 @@ use crate::wire::login::{AuthMode, SecretString};
 #[derive(Debug, Default)]
 pub(super) struct Refused(pub Option<String>);
 
+/// What only paths need not be.
+pub(super) fn utf8(text: &OsStr) -> Result<&str, Refused> {
+    text.to_str().ok_or_else(|| Refused(Some("it is not UTF-8".to_owned())))
+}
+
 /// A type of values.
 pub(super) trait Value: Sized {
     /// Reads one.
     fn read(text: &str) -> Result<Self, Refused>;
+
+    /// Reads one of text of the system, which may be a path and not UTF-8.
+    fn read_os(text: &OsStr) -> Result<Self, Refused> {
+        Self::read(utf8(text)?)
+    }
 
     /// Shows one, so that it is read as the same; empty if it is unset.
     fn show(&self) -> String;
@@ -84,6 +95,10 @@ impl Value for PathBuf {
         Ok(text.into())
     }
 
+    fn read_os(text: &OsStr) -> Result<PathBuf, Refused> {
+        Ok(text.into())
+    }
+
     fn show(&self) -> String {
         self.display().to_string()
     }
@@ -114,6 +129,10 @@ impl Value for SecretString {
 impl<T: Value> Value for Option<T> {
     fn read(text: &str) -> Result<Option<T>, Refused> {
         T::read(text).map(Some)
+    }
+
+    fn read_os(text: &OsStr) -> Result<Option<T>, Refused> {
+        T::read_os(text).map(Some)
     }
 
     fn show(&self) -> String {
@@ -172,7 +191,7 @@ impl Value for BTreeMap<String, String> {
 pub(super) fn users(text: &str) -> Result<Vec<u32>, Refused> {
     parse_users(text).map_err(|error| match error {
         UserError::Unknown { found } if found.is_empty() => Refused(None),
-        UserError::Unknown { found } => Refused(Some(format!("no user {found:?}"))),
+        UserError::Unknown { found } => Refused(Some(format!("unknown user {found:?}"))),
         UserError::Failed { found, problem } => {
             Refused(Some(format!("can't look up the user {found:?}: {problem}")))
         }
