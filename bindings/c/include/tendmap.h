@@ -420,7 +420,8 @@ struct tendmap_config *tendmap_config_new(const char *hosts);
 //
 //     hosts                   NAME:PORT,…
 //     cluster_name            refuse any other cluster
-//     user, password          who logs in; the password is kept as a secret
+//     user                    who logs in
+//     password                the user's password, kept as a secret
 //     auth_mode               INTERNAL (the default), EXTERNAL,
 //                             EXTERNAL_INSECURE or PKI
 //     tls                     true: servers are reached over TLS
@@ -433,13 +434,13 @@ struct tendmap_config *tendmap_config_new(const char *hosts);
 //                             that servers tell
 //     use_shm                 true (the default here) or false
 //     shm_key                 a number of 32 bits, decimal or 0x…
-//     shm_max_nodes           room for nodes in a new segment
-//     shm_max_namespaces      room for namespaces in a new segment
-//     shm_max_replicas        room for replicas of a partition in a new segment
-//                             (it grows with the replication factor, up to 255)
-//     shm_node_ceiling        what a segment may grow to
-//     shm_namespace_ceiling   what a segment may grow to
-//     shm_takeover_threshold  seconds, such as 30 or 2.5, or with a unit: 500ms
+//     shm_max_nodes           nodes that a new segment has room for
+//     shm_max_namespaces      namespaces that a new segment has room for
+//     shm_max_replicas        replicas that a new segment has room for (it grows
+//                             with the replication factor, up to 255)
+//     shm_node_ceiling        nodes that a segment may grow to
+//     shm_namespace_ceiling   namespaces that a segment may grow to
+//     shm_takeover_threshold  seconds, or with a unit: 30, 500ms, 1.5s, 2m, 1h
 //     shm_backend             file (the default) or sysv
 //     shm_directory           where segments live
 //     shm_mode                octal mode bits of a new segment

@@ -149,10 +149,10 @@ fn a_read_goes_to_the_preferred_racks_in_their_order_and_they_change_at_run_time
     let route = ["route", "--json", "--namespace", "test", "--int", "7"];
     let partition = place.json(&route)["partition"].as_u64().unwrap() as usize;
     assert!(place.json(&route).get("preferred").is_none());
-    let preferring = [&route[..], &["--prefer-rack", "20", "--prefer-rack", "10"]].concat();
+    let preferring = [&route[..], &["--preferred-racks", "20", "--prefer-rack", "10"]].concat();
     assert_eq!(place.json(&preferring)["preferred"]["node"], wanted(&[2, 3], partition));
     let file = place.path().join("racks.toml");
-    std::fs::write(&file, "prefer-rack = [20, 10]\n").unwrap();
+    std::fs::write(&file, "preferred-racks = [20, 10]\n").unwrap();
     let from_file = [&route[..], &["--config", file.to_str().unwrap()]].concat();
     assert_eq!(place.json(&from_file)["preferred"]["node"], wanted(&[2, 3], partition));
 }

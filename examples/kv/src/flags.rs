@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use tendmap::client::Config;
+use tendmap::client::{Config, parse_duration};
 use tendmap::route::Policy;
 use tendmap::segment::parse_key;
 use tendmap::tend::tls::TlsConfig;
@@ -42,8 +42,8 @@ pub struct Args {
     #[arg(long, value_name = "MODE", default_value_t = AuthMode::Internal)]
     pub auth_mode: AuthMode,
     /// Speak TLS with the servers. Any other TLS flag implies it.
-    #[arg(long)]
-    pub tls_enable: bool,
+    #[arg(long, alias = "tls-enable")]
+    pub tls: bool,
     /// Certificates of the authorities that are trusted, PEM [default: those of
     /// the system].
     #[arg(long, value_name = "FILE")]
@@ -69,17 +69,18 @@ pub struct Args {
     /// the best first.
     #[arg(
         long,
+        alias = "prefer-rack",
         value_name = "RACK",
         allow_negative_numbers = true,
         conflicts_with = "any_replica"
     )]
-    pub prefer_rack: Vec<i32>,
-    /// For a whole operation, in milliseconds.
-    #[arg(long, default_value_t = 2000)]
-    pub total_timeout: u64,
-    /// For one try, in milliseconds.
-    #[arg(long, default_value_t = 300)]
-    pub socket_timeout: u64,
+    pub preferred_racks: Vec<i32>,
+    /// For a whole operation.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
+    pub total_timeout: Duration,
+    /// For one try.
+    #[arg(long, value_name = "TIME", default_value = "300ms", value_parser = parse_duration)]
+    pub socket_timeout: Duration,
 }
 
 impl Args {
@@ -100,21 +101,21 @@ impl Args {
         tls.cafile.clone_from(&self.tls_cafile);
         tls.certfile.clone_from(&self.tls_certfile);
         tls.keyfile.clone_from(&self.tls_keyfile);
-        if self.tls_enable || tls != TlsConfig::default() {
+        if self.tls || tls != TlsConfig::default() {
             config.tls = Some(tls);
         }
-        config.preferred_racks.clone_from(&self.prefer_rack);
+        config.preferred_racks.clone_from(&self.preferred_racks);
         Ok(config)
     }
 
     /// How commands are tried.
     pub fn settings(&self) -> Settings {
         Settings {
-            total_timeout: Duration::from_millis(self.total_timeout),
-            socket_timeout: Duration::from_millis(self.socket_timeout),
+            total_timeout: self.total_timeout,
+            socket_timeout: self.socket_timeout,
             read_policy: match () {
                 () if self.any_replica => Policy::Any,
-                () if !self.prefer_rack.is_empty() => Policy::PreferRack,
+                () if !self.preferred_racks.is_empty() => Policy::PreferRack,
                 () => Policy::Sequence,
             },
         }
