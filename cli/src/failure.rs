@@ -112,20 +112,37 @@ impl From<io::Error> for Failure {
     }
 }
 
+/// What this command line can do about it: the library's texts know nothing of that.
+fn advice(error: &SegmentError) -> Option<&'static str> {
+    match error {
+        SegmentError::NotFound { .. } => Some("`tendmap ls` lists those of this host"),
+        SegmentError::NoSpace { .. } => Some("`tendmap ls` lists what there is"),
+        SegmentError::Header { error: HeaderError::Version { .. }, .. } => None,
+        SegmentError::Header { .. } | SegmentError::HalfMade { .. } => Some("`tendmap rm --force`"),
+        SegmentError::InUse { .. } => Some("`tendmap rm --force`"),
+        _ => None,
+    }
+}
+
+/// An error with advice behind it.
+fn advised(error: &impl core::fmt::Display, advice: Option<&str>) -> String {
+    advice.map_or_else(|| error.to_string(), |advice| format!("{error} ({advice})"))
+}
+
 impl From<SegmentError> for Failure {
     fn from(error: SegmentError) -> Failure {
-        let text = error.to_string();
+        let text = advised(&error, advice(&error));
         match error {
             SegmentError::NotFound { .. } | SegmentError::OtherBackend { .. } => {
                 Failure::NotFound(text)
             }
-            SegmentError::Io { source, .. } | SegmentError::Directory { source, .. }
-                if source.kind() == io::ErrorKind::NotFound =>
+            SegmentError::Io { error, .. } | SegmentError::Directory { error, .. }
+                if error.kind() == io::ErrorKind::NotFound =>
             {
                 Failure::NotFound(text)
             }
             SegmentError::OtherVersion { .. } => Failure::OtherVersion(text),
-            SegmentError::Header { source: HeaderError::Version { .. }, .. } => {
+            SegmentError::Header { error: HeaderError::Version { .. }, .. } => {
                 Failure::OtherVersion(text)
             }
             SegmentError::Header { .. } | SegmentError::Misnamed { .. } => Failure::Corrupt(text),
@@ -137,10 +154,11 @@ impl From<SegmentError> for Failure {
 
 impl From<SnapshotError> for Failure {
     fn from(error: SnapshotError) -> Failure {
-        let text = error.to_string();
         match error {
-            SnapshotError::Corrupt { .. } => Failure::Corrupt(text),
-            _ => Failure::Failed(text),
+            SnapshotError::Corrupt { .. } => {
+                Failure::Corrupt(advised(&error, Some("`tendmap rm --force`")))
+            }
+            _ => Failure::Failed(error.to_string()),
         }
     }
 }
@@ -160,6 +178,9 @@ impl From<RouteError> for Failure {
         match error {
             RouteError::Map(error) => error.into(),
             RouteError::NamespaceUnknown { .. } => Failure::Usage(error.to_string()),
+            RouteError::NoMap | RouteError::ClusterEmpty => {
+                Failure::Failed(advised(&error, Some("see `tendmap status`")))
+            }
             error => Failure::Failed(error.to_string()),
         }
     }
@@ -179,6 +200,9 @@ impl From<ConnectError> for Failure {
             ) => Failure::Failed(error.to_string()),
             ConnectError::Segment(error) => error.into(),
             ConnectError::Map(error) => error.into(),
+            ConnectError::NoMapYet { .. } => {
+                Failure::Failed(advised(&error, Some("see `tendmap status`")))
+            }
             error => Failure::Failed(error.to_string()),
         }
     }

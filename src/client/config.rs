@@ -128,7 +128,7 @@ pub enum ConfigError {
     /// TLS can't be set up.
     #[cfg(feature = "tls")]
     #[error("tls: {0}")]
-    Tls(#[from] TlsError),
+    Tls(TlsError),
     /// `ip_map` replaces a host by an invalid one.
     #[error("ip_map has {to:?} for {from:?}; wanted a host name or an IP address")]
     IpMap {
@@ -184,6 +184,14 @@ pub enum ConfigError {
         /// The configured mode.
         found: u32,
     },
+}
+
+/// The text holds that of TLS: it is not a source that would be printed again.
+#[cfg(feature = "tls")]
+impl From<TlsError> for ConfigError {
+    fn from(error: TlsError) -> ConfigError {
+        ConfigError::Tls(error)
+    }
 }
 
 impl Config {

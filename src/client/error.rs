@@ -78,14 +78,12 @@ pub enum ConnectError {
     },
     /// This process became the owner, and its first tend failed.
     #[error("can't tend the cluster: {0}")]
-    Tend(#[from] TendError),
+    Tend(TendError),
     /// The map in the segment is damaged.
     #[error(transparent)]
     Map(#[from] crate::map::SnapshotError),
     /// Another process owns the segment and has not published anything yet.
-    #[error(
-        "no map after {waited:?}: the owner (pid {owner}) has published none yet; see `tendmap status` and the owner's log"
-    )]
+    #[error("no map after {waited:?}: the owner (pid {owner}) has published none yet; see its log")]
     NoMapYet {
         /// How long this process waited.
         waited: Duration,
@@ -100,6 +98,13 @@ pub enum ConnectError {
         "the client's thread has ended: it panicked and wrote the reason to standard error; report it, and connect again"
     )]
     Ended,
+}
+
+/// The text holds that of the tend: it is not a source that would be printed again.
+impl From<TendError> for ConnectError {
+    fn from(error: TendError) -> ConnectError {
+        ConnectError::Tend(error)
+    }
 }
 
 impl ConnectError {

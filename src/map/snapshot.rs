@@ -25,7 +25,7 @@ pub enum SnapshotError {
     #[error("every read was overtaken by a publication; they come faster than the 50 ms allowed")]
     ReadRaced,
     /// The published frame holds something that no owner writes.
-    #[error("the published map is damaged: {}; remove the segment (tendmap rm --force)", Printable(.what))]
+    #[error("the published map is damaged: {}; remove the segment", Printable(.what))]
     Corrupt {
         /// The record, and what is wrong with it.
         what: String,

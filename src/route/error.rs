@@ -8,14 +8,10 @@ use crate::text::{Printable, Quoted};
 #[non_exhaustive]
 pub enum RouteError {
     /// Nothing has been published in the segment yet.
-    #[error(
-        "no map has been published yet; wait for the owner's first tend (see `tendmap status`)"
-    )]
+    #[error("no map has been published yet; wait for the owner's first tend")]
     NoMap,
     /// The map has no nodes.
-    #[error(
-        "the cluster has no nodes at the moment; see `tendmap status` for how long it has not been tended"
-    )]
+    #[error("the cluster has no nodes at the moment; try again after the next tend")]
     ClusterEmpty,
     /// The cluster has no namespace of that name.
     #[error("no namespace {name:?} in the cluster; there are {}", Quoted(.known))]

@@ -99,9 +99,9 @@ pub fn list(directory: &Path) -> Result<Vec<Listed>, SegmentError> {
 
 /// The names of a directory's files.
 pub(super) fn files(directory: &Path) -> Result<Vec<String>, SegmentError> {
-    crate::descriptor::names(directory).map_err(|source| {
+    crate::descriptor::names(directory).map_err(|error| {
         let directory = directory.to_path_buf();
-        SegmentError::Directory { directory, source: source.into() }
+        SegmentError::Directory { directory, error: error.into() }
     })
 }
 
@@ -112,7 +112,7 @@ pub(super) fn standing(
 ) -> Option<(Option<usize>, SegmentState)> {
     let segment = match attached {
         Ok(segment) => segment,
-        Err(SegmentError::Header { source: HeaderError::Version { .. }, .. }) => {
+        Err(SegmentError::Header { error: HeaderError::Version { .. }, .. }) => {
             return Some((None, SegmentState::OtherVersion));
         }
         Err(error) if error.is_absent() => return None,

@@ -22,7 +22,7 @@ pub(crate) const GROUP_WRITE_ADVICE: &str = "use a mode without 0020 (such as 06
 pub enum SegmentError {
     /// There is no segment of that key.
     #[error(
-        "no segment of key {key:#010x} in {}; start a process that connects with this key, or see `tendmap ls`",
+        "no segment of key {key:#010x} in {}; start a process that connects with this key",
         Printable(.directory.display())
     )]
     NotFound {
@@ -113,12 +113,12 @@ pub enum SegmentError {
         found: u32,
     },
     /// The file is not a segment of this layout, is truncated, or is damaged.
-    #[error("{at}: {source}; remove it with `tendmap rm --force` if nothing needs it")]
+    #[error("{at}: {error}; remove it if nothing needs it")]
     Header {
         /// The file.
         at: Location,
         /// What is wrong with it.
-        source: HeaderError,
+        error: HeaderError,
     },
     /// The header is of another segment.
     #[error(
@@ -136,7 +136,7 @@ pub enum SegmentError {
     },
     /// There is not enough room in the directory's file system.
     #[error(
-        "no room for a segment of {wanted} bytes in {}; {free} bytes are free: remove what is not needed (`tendmap ls`), grow the file system, or ask for less (shm_max_nodes, shm_max_namespaces, shm_max_replicas)",
+        "no room for a segment of {wanted} bytes in {}; {free} bytes are free: remove what is not needed, grow the file system, or ask for less (shm_max_nodes, shm_max_namespaces, shm_max_replicas)",
         Printable(.directory.display())
     )]
     NoSpace {
@@ -172,13 +172,13 @@ pub enum SegmentError {
     /// The directory does not exist, or can't be used.
     #[error(
         "can't use shm_directory {directory}: {}; create it, or configure another",
-        explain(source)
+        explain(error)
     )]
     Directory {
         /// The directory.
         directory: PathBuf,
         /// The error of the system call.
-        source: Arc<io::Error>,
+        error: Arc<io::Error>,
     },
     /// A kernel limit on System V shared memory is too low.
     #[error(
@@ -197,7 +197,7 @@ pub enum SegmentError {
     },
     /// A System V segment has no magic yet.
     #[error(
-        "{at} is incomplete: its creator is still at work, or has died; try again, or remove it with `tendmap rm --force`"
+        "{at} is incomplete: its creator is still at work, or has died; try again, or remove it"
     )]
     HalfMade {
         /// The segment.
@@ -259,7 +259,7 @@ pub enum SegmentError {
     Geometry(#[from] GeometryError),
     /// Processes are attached to the segment.
     #[error(
-        "{at} is in use by {attached} process{}; end {} first, or use --force: a new segment is created then",
+        "{at} is in use by {attached} process{}; end {} first, or remove it by force: a new segment is created then",
         if *attached == 1 { "" } else { "es" },
         if *attached == 1 { "it" } else { "them" }
     )]
@@ -270,14 +270,14 @@ pub enum SegmentError {
         attached: usize,
     },
     /// A system call failed.
-    #[error("can't {action} {at}: {}", explain(source))]
+    #[error("can't {action} {at}: {}", explain(error))]
     Io {
         /// The action that failed.
         action: &'static str,
         /// The file or segment.
         at: Location,
         /// The error of the system call.
-        source: Arc<io::Error>,
+        error: Arc<io::Error>,
     },
 }
 
@@ -288,21 +288,21 @@ impl SegmentError {
         at: impl Into<Location>,
     ) -> impl FnOnce(io::Error) -> SegmentError {
         let at = at.into();
-        move |source| SegmentError::Io { action, at, source: source.into() }
+        move |error| SegmentError::Io { action, at, error: error.into() }
     }
 
     /// Whether this process lacks a permission.
     #[cfg(feature = "tend")]
     pub(crate) fn is_barred(&self) -> bool {
         let barred = [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem];
-        matches!(self, SegmentError::Io { source, .. } if barred.contains(&source.kind()))
+        matches!(self, SegmentError::Io { error, .. } if barred.contains(&error.kind()))
     }
 
     /// Whether this process may not read the segment.
     pub(crate) fn is_refused(&self) -> bool {
         match self {
-            SegmentError::Io { source, .. } | SegmentError::Directory { source, .. } => {
-                source.kind() == io::ErrorKind::PermissionDenied
+            SegmentError::Io { error, .. } | SegmentError::Directory { error, .. } => {
+                error.kind() == io::ErrorKind::PermissionDenied
             }
             _ => false,
         }
@@ -318,7 +318,7 @@ impl SegmentError {
         match self {
             // A half-created segment counts as absent.
             SegmentError::NotFound { .. } | SegmentError::HalfMade { .. } => true,
-            SegmentError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            SegmentError::Io { error, .. } => error.kind() == io::ErrorKind::NotFound,
             _ => false,
         }
     }

@@ -250,20 +250,20 @@ pub enum SimError {
         wanted: &'static str,
     },
     /// A node can't listen at its address.
-    #[error("cannot listen at {address}: {source}; choose another port")]
+    #[error("cannot listen at {address}: {error}; choose another port")]
     Listen {
         /// The address.
         address: SocketAddr,
         /// What the system said.
-        source: io::Error,
+        error: io::Error,
     },
     /// The system refused something else.
-    #[error("cannot {what}: {source}")]
+    #[error("cannot {what}: {error}")]
     System {
         /// What was wanted.
         what: &'static str,
         /// What the system said.
-        source: io::Error,
+        error: io::Error,
     },
     /// No node has that number.
     #[error("there is no node {number}; the nodes are {nodes}")]

@@ -57,7 +57,7 @@ impl Engine {
     /// A cluster with all its nodes listening.
     pub fn new(config: SimConfig) -> Result<Engine, SimError> {
         config.check()?;
-        let poll = Poll::new().map_err(|source| SimError::System { what: "poll", source })?;
+        let poll = Poll::new().map_err(|error| SimError::System { what: "poll", error })?;
         let (nodes, base_port) = (config.nodes, config.base_port);
         let mut security = Security::new(config.security, config.session_lifetime);
         config.users.iter().cloned().for_each(|user| security.set_user(user));
@@ -136,7 +136,7 @@ impl Engine {
                 Ok(listeners) => return Ok((wanted, listeners)),
                 Err((_, error))
                     if port == 0 && tries < 1000 && error.kind() == io::ErrorKind::AddrInUse => {}
-                Err((address, source)) => return Err(SimError::Listen { address, source }),
+                Err((address, error)) => return Err(SimError::Listen { address, error }),
             }
         }
     }
@@ -249,7 +249,7 @@ impl Engine {
         interest: Interest,
     ) -> Result<(), SimError> {
         let registered = self.poll.registry().register(source, token, interest);
-        registered.map_err(|source| SimError::System { what: "watch a socket", source })
+        registered.map_err(|error| SimError::System { what: "watch a socket", error })
     }
 
     fn is_frozen(&self, number: u16) -> bool {

@@ -33,7 +33,7 @@ impl Sim {
     /// A setting out of its range, or a port that is taken.
     pub fn start(config: SimConfig) -> Result<Sim, SimError> {
         let mut engine = Engine::new(config)?;
-        let system = |what| move |source| SimError::System { what, source };
+        let system = |what| move |error| SimError::System { what, error };
         let waker = mio::Waker::new(engine.registry(), WAKE).map_err(system("make a waker"))?;
         let (jobs, inbox) = mpsc::channel();
         let thread = crate::thread::spawn("tendmap-sim", move || engine.run(&inbox))

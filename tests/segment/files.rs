@@ -266,10 +266,10 @@ fn h30_garbage_and_cut_files_are_refused_with_the_reason() {
     fs::write(place.segment(1), b"planted").unwrap();
     fs::set_permissions(place.segment(1), Permissions::from_mode(0o600)).unwrap();
     let error = attach_error(&place);
-    assert!(matches!(error, SegmentError::Header { source: HeaderError::Short { found: 7 }, .. }));
+    assert!(matches!(error, SegmentError::Header { error: HeaderError::Short { found: 7 }, .. }));
     fs::write(place.segment(1), vec![b'x'; 100_000]).unwrap();
     let error = attach_error(&place);
-    assert!(matches!(error, SegmentError::Header { source: HeaderError::Magic, .. }), "{error}");
+    assert!(matches!(error, SegmentError::Header { error: HeaderError::Magic, .. }), "{error}");
     fs::remove_file(place.segment(1)).unwrap();
 
     orphan(&place);
@@ -278,7 +278,7 @@ fn h30_garbage_and_cut_files_are_refused_with_the_reason() {
     file.set_len(length - 4096).unwrap();
     let error = attach_error(&place);
     let wanted = HeaderError::Length { found: length - 4096, wanted: length };
-    assert!(matches!(&error, SegmentError::Header { source, .. } if *source == wanted), "{error}");
+    assert!(matches!(&error, SegmentError::Header { error, .. } if *error == wanted), "{error}");
 }
 
 #[test]

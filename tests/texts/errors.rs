@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tendmap::client::{ConfigError, ConnectError};
-use tendmap::internals::layout::GeometryError;
 use tendmap::internals::protocol::PublishError;
 use tendmap::internals::segment::OwnershipLost;
 use tendmap::internals::text::is_printable;
@@ -13,6 +12,8 @@ use tendmap::map::Capacity;
 use tendmap::map::{NodeId, SnapshotError};
 use tendmap::route::RouteError;
 use tendmap::segment::SegmentError;
+use tendmap::segment::{GeometryError, HeaderError};
+use tendmap::tend::TendError;
 
 const FOREIGN: &str = "\u{1b}[2J\r\n\u{9b}\u{202e}\u{feff}";
 
@@ -36,8 +37,17 @@ fn errors() -> Vec<Box<dyn std::error::Error>> {
         Box::new(SegmentError::Io {
             action: "open",
             at: at(),
-            source: Arc::new(std::io::Error::from_raw_os_error(13)),
+            error: Arc::new(std::io::Error::from_raw_os_error(13)),
         }),
+        Box::new(SegmentError::Header { at: at(), error: HeaderError::Magic }),
+        Box::new(ConnectError::Tend(TendError::NoSeed { tried: vec![foreign()] })),
+        Box::new(ConnectError::Thread(Arc::new(std::io::Error::from_raw_os_error(11)))),
+        Box::new(ConnectError::Segment(SegmentError::NoKey)),
+        Box::new(ConnectError::NoMapYet { waited: Duration::from_secs(1), owner: 7 }),
+        Box::new(SegmentError::HalfMade { at: at() }),
+        Box::new(SegmentError::InUse { at: at(), attached: 2 }),
+        Box::new(RouteError::NoMap),
+        Box::new(RouteError::ClusterEmpty),
         Box::new(GeometryError(Capacity::DEFAULT)),
         Box::new(SnapshotError::Corrupt { what: foreign() }),
         Box::new(OwnershipLost::Fenced),
@@ -74,4 +84,27 @@ fn h115_no_text_of_an_error_is_debug_output() {
         unknown.to_string(),
         "no namespace \"a\" in the cluster; there are \"test\", \"bar\""
     );
+}
+
+/// A chain is printed link by link: what stands in a text must not follow it as a source.
+#[test]
+fn no_text_of_an_error_holds_that_of_its_source() {
+    for error in errors() {
+        let text = error.to_string();
+        let mut source = error.source();
+        while let Some(found) = source {
+            assert!(!text.contains(&found.to_string()), "{found} in {text}");
+            source = found.source();
+        }
+    }
+}
+
+/// Users of a binding have no such tool.
+#[test]
+fn no_text_of_an_error_names_the_command_line() {
+    for text in errors().iter().map(ToString::to_string) {
+        for tool in ["tendmap ls", "tendmap rm", "tendmap status", "tendmap tend", "--force"] {
+            assert!(!text.contains(tool), "{tool} in {text}");
+        }
+    }
 }

@@ -103,8 +103,7 @@ pub fn check_header(file: &Kept, path: &Path) -> Result<(Identity, Geometry), Se
             length => filled += length,
         }
     }
-    Header::validate(&copy, length)
-        .map_err(|source| SegmentError::Header { at: path.into(), source })
+    Header::validate(&copy, length).map_err(|error| SegmentError::Header { at: path.into(), error })
 }
 
 /// Whether a copy is of the segment whose header was checked before the copy was made.
@@ -115,7 +114,7 @@ pub fn check_copy(
     path: &Path,
 ) -> Result<(), SegmentError> {
     let length = geometry.total_bytes() as u64;
-    let header = |source| SegmentError::Header { at: path.into(), source };
+    let header = |error| SegmentError::Header { at: path.into(), error };
     let found = Header::validate(&copy.header(), length).map_err(header)?;
     if (&found.0, &found.1) != (identity, geometry) {
         let changed = io::Error::other("its header changed while it was read");

@@ -27,9 +27,9 @@ pub struct Named {
 /// Searches a directory.
 pub fn of_key(place: &Place) -> Result<Named, SegmentError> {
     let directory = &place.directory;
-    let failed = |source: std::io::Error| SegmentError::Directory {
+    let failed = |error: std::io::Error| SegmentError::Directory {
         directory: directory.clone(),
-        source: source.into(),
+        error: error.into(),
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let opened = rustix::fs::open(directory, flags, Mode::empty()).map_err(std::io::Error::from);

@@ -144,6 +144,6 @@ pub fn examine(shm: &Shm, place: &Place, id: i32) -> Result<(Identity, Geometry)
         Err(HeaderError::Magic | HeaderError::Short { .. }) => {
             Err(SegmentError::Foreign { at, bytes: stat.bytes, owner: stat.uid })
         }
-        Err(source) => Err(SegmentError::Header { at, source }),
+        Err(error) => Err(SegmentError::Header { at, error }),
     }
 }
