@@ -80,7 +80,7 @@ RUN = {
     CLI: [
         ("text", "$ tendmap sim"),
         ("text", "$ cargo run --release -p tendmap-harness"),
-        ("toml", "host = "),
+        ("toml", "hosts = "),
     ],
     FILES: [("text", "5001$ tendmap tend")],
 }
@@ -356,6 +356,8 @@ def test_processes_of_several_users(command_line, cluster, directory):
     os.chmod(directory, 0o1777)
     program = f"{directory}/tendmap"
     shutil.copy(command_line, program)
+    # A System V key belongs to the whole host.
+    key = 0x7C000000 + os.getpid()
     running = []
     try:
         for line in snippet(FILES, "text", "5001$ tendmap tend").splitlines():
@@ -364,7 +366,7 @@ def test_processes_of_several_users(command_line, cluster, directory):
             words = shlex.split(command.replace("db:3000", cluster.hosts[0]), comments=True)
             running.append(
                 subprocess.Popen(
-                    [program, *words, "--shm-directory", directory],
+                    [program, *words, "--shm-directory", directory, "--shm-key", str(key)],
                     user=int(uid),
                     group=5000,
                     extra_groups=[],
@@ -373,7 +375,12 @@ def test_processes_of_several_users(command_line, cluster, directory):
                 )
             )
             assert running[-1].stdout.readline(), line
-        ask = {"shm_directory": directory, "shm_owner": "5001,5002"}
+        ask = {
+            "shm_backend": "sysv",
+            "shm_key": key,
+            "shm_directory": directory,
+            "shm_owner": "5001,5002",
+        }
         wait_until("both take part", lambda: tendmap.status(**ask)["attached"] == len(running))
         owner = tendmap.status(**ask)["owner_pid"]
         first = next(process for process in running if process.pid == owner)
@@ -384,10 +391,12 @@ def test_processes_of_several_users(command_line, cluster, directory):
         for process in running:
             process.kill()
             process.communicate()
+        where = ["--shm-backend", "sysv", "--shm-key", str(key), "--shm-directory", directory]
+        subprocess.run([command_line, "rm", "--force", *where], check=True, capture_output=True)
 
 
 def test_a_configuration_file(command_line, cluster, directory):
-    text = snippet(CLI, "toml", "host = ")
+    text = snippet(CLI, "toml", "hosts = ")
     hosts = '["db1.example.org:3000", "db2.example.org:3000"]'
     assert hosts in text
     config = pathlib.Path(directory, "tendmap.toml")
