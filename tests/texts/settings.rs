@@ -105,6 +105,27 @@ fn python_has_every_setting_with_its_default() {
 }
 
 #[test]
+fn errors_of_the_library_give_no_advice_for_the_command_line() {
+    fn check(folder: &Path) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                check(&path);
+            } else {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+                for line in code {
+                    let advises = ["tendmap rm", "tendmap ls", "tendmap status", "--force"];
+                    let advice = advises.iter().find(|words| line.contains(**words));
+                    assert_eq!(advice, None, "{}: {line}", path.display());
+                }
+            }
+        }
+    }
+    check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+}
+
+#[test]
 fn the_example_client_calls_its_flags_as_the_settings_are_called() {
     let text = read("examples/kv/src/flags.rs");
     for setting in ["shm_key", "cluster_name", "user", "password", "auth_mode", "tls"] {
