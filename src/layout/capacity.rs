@@ -63,3 +63,38 @@ impl Default for Capacity {
         Capacity::DEFAULT
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_limit_is_where_the_error_says() {
+        type Set = fn(&mut Capacity, usize);
+        let limits: [(&str, Set, &[usize], &[usize]); 4] = [
+            ("shm_max_nodes", |room, to| room.max_nodes = to, &[1, 4096], &[0, 4097]),
+            ("shm_max_namespaces", |room, to| room.max_namespaces = to, &[1, 4096], &[0, 4097]),
+            ("shm_max_replicas", |room, to| room.max_replicas = to, &[1, 255], &[0, 256]),
+            (
+                "partitions",
+                |room, to| room.partitions = to,
+                &[1, 2, 4096, 65_536],
+                &[0, 3, 4095, 65_535, 65_537, 131_072, usize::MAX],
+            ),
+        ];
+        for (name, set, good, bad) in limits {
+            let checked = |to| {
+                let mut room = Capacity::DEFAULT;
+                set(&mut room, to);
+                room.check()
+            };
+            for &to in good {
+                assert_eq!(checked(to), Ok(()), "{name} of {to}");
+            }
+            for &to in bad {
+                let error = checked(to).expect_err(name);
+                assert_eq!((error.name, error.found), (name, to));
+            }
+        }
+    }
+}

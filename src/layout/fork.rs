@@ -135,7 +135,12 @@ fn page() -> Option<&'static AtomicU64> {
 impl Lineage {
     /// The calling process.
     pub fn current() -> Lineage {
-        let Some(word) = page() else {
+        Lineage::of(page())
+    }
+
+    /// By that word, which a child finds to be zero; without one by the pid.
+    fn of(word: Option<&AtomicU64>) -> Lineage {
+        let Some(word) = word else {
             // A kernel without MADV_WIPEONFORK (before 4.14): fall back to the pid.
             return Lineage(u64::from(std::process::id()) << 32);
         };
@@ -209,5 +214,102 @@ impl<T: Send + Sync + 'static> ForkLocal<T> {
 impl<T: Send + Sync + 'static> Default for ForkLocal<T> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tendmap_testkit::forked::forked;
+
+    use super::*;
+
+    /// In a child, where no other thread takes or returns a cell.
+    fn alone(test: impl FnOnce()) {
+        forked(|_| test(), |_| {});
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "it forks")]
+    fn a_child_finds_a_page_of_zeros_and_its_parent_what_it_has_stored() {
+        let words = wiped_page().expect("a kernel since 4.14");
+        assert_eq!(words.len(), PAGE / 8);
+        words.iter().for_each(|word| word.store(7, Ordering::Relaxed));
+        let all = |value| words.iter().all(|word| word.load(Ordering::Relaxed) == value);
+        forked(|_| assert!(all(0)), |_| {});
+        assert!(all(7));
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "it forks")]
+    fn a_cell_holds_what_was_stored_until_a_fork() {
+        let cell = ForkCell::new();
+        assert_eq!(StampCell::get(&cell), 0);
+        StampCell::set(&cell, 5);
+        assert_eq!((StampCell::get(&cell), cell.get()), (5, 5));
+        forked(
+            |_| {
+                assert_eq!((StampCell::get(&cell), cell.get()), (0, 0));
+                cell.set(6);
+                assert_eq!(cell.get(), 6);
+            },
+            |_| {},
+        );
+        assert_eq!(cell.get(), 5);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "it forks")]
+    fn cells_have_a_line_each_and_are_used_again_by_the_process_that_made_them() {
+        let of_parent = ForkCell::new();
+        alone(move || {
+            let place = |cell: &ForkCell| core::ptr::from_ref(cell.word) as usize;
+            let inherited = place(&of_parent);
+            drop(of_parent);
+            // More than a page of them.
+            let cells: Vec<ForkCell> = (0..PAGE / CELL + 1).map(|_| ForkCell::new()).collect();
+            let mut places: Vec<usize> = cells.iter().map(place).collect();
+            assert!(!places.contains(&inherited), "the parent's page is used");
+            let last = *places.last().unwrap();
+            places.sort_unstable();
+            assert!(places.windows(2).all(|two| two[1] - two[0] >= CELL), "{places:?}");
+            cells.last().unwrap().set(9);
+            drop(cells.into_iter().next_back());
+            let again = ForkCell::new();
+            assert!(places.contains(&place(&again)), "{last:#x} is not used again");
+            assert_eq!(again.get(), 0);
+        });
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "it forks")]
+    fn a_process_differs_from_those_that_it_descends_from() {
+        assert!(page().is_some(), "a kernel since 4.14");
+        // By the word, and by the pid where there is none.
+        for current in [Lineage::current, || Lineage::of(None)] {
+            let parent = current();
+            assert_eq!(current(), parent);
+            alone(|| {
+                let child = current();
+                assert_eq!(current(), child);
+                assert_ne!(child, parent);
+                alone(|| assert!(![parent, child].contains(&current())));
+            });
+            assert_eq!(current(), parent);
+        }
+        assert_ne!(Lineage::current(), Lineage::of(None));
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "it forks")]
+    fn a_child_makes_a_value_of_its_own_once() {
+        static VALUE: ForkLocal<u64> = ForkLocal::new();
+        let parent = VALUE.get_or_init(|| 1);
+        assert!(core::ptr::eq(VALUE.get_or_init(|| 2), parent));
+        alone(|| {
+            let child = VALUE.get_or_inherit(|of_parent| 10 + of_parent.unwrap());
+            assert_eq!(*child, 11);
+            assert!(core::ptr::eq(VALUE.get_or_init(|| 3), child));
+        });
+        assert_eq!(*VALUE.get_or_init(|| 4), 1);
     }
 }
