@@ -2,8 +2,8 @@
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Milliseconds since boot, including suspension. For displayed ages: it is the same in all
-/// processes and is never set.
+/// Milliseconds since boot, including suspension. For displayed ages: it is the
+/// same in all processes and is never set.
 pub fn boottime_ms() -> u64 {
     #[expect(clippy::disallowed_methods, reason = "Boottime, which is never set")]
     let now = clock_gettime(ClockId::Boottime);

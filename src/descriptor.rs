@@ -1,13 +1,14 @@
 //! File descriptors that the library keeps in the host program's process.
 //!
-//! The host program may close any descriptor at any time, and open something of its own under the
-//! same number. So a kept descriptor is checked before every use: it is valid only while its
-//! number still refers to the object that was kept. Otherwise the caller opens another one, and
-//! the number is left to the host: it is neither written to nor closed.
+//! The host program may close any descriptor at any time, and open something of
+//! its own under the same number. So a kept descriptor is checked before every
+//! use: it is valid only while its number still refers to the object that was
+//! kept. Otherwise the caller opens another one, and the number is left to the
+//! host: it is neither written to nor closed.
 //!
-//! None of them is a standard stream, or another of the low numbers that programs close, replace
-//! and rely on: the host's output must not go into a lock file or to a server. All are closed by
-//! `exec`.
+//! None of them is a standard stream, or another of the low numbers that
+//! programs close, replace and rely on: the host's output must not go into a
+//! lock file or to a server. All are closed by `exec`.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
@@ -21,8 +22,8 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::layout::ForkLocal;
 
-/// The lowest number used where the process may have many descriptors: shells, and programs that
-/// pass descriptors on, refer to the lower ones by number.
+/// The lowest number used where the process may have many descriptors: shells,
+/// and programs that pass descriptors on, refer to the lower ones by number.
 const LOWEST: RawFd = 32;
 /// The lowest number ever used.
 const FIRST: RawFd = 3;
@@ -55,7 +56,8 @@ impl ObjectId {
     }
 }
 
-/// A descriptor that is kept. Dropping it closes it, if it is still the same object.
+/// A descriptor that is kept. Dropping it closes it, if it is still the same
+/// object.
 #[derive(Debug)]
 pub(crate) struct Kept {
     /// `None` only during drop.
@@ -143,9 +145,9 @@ fn raised(descriptor: OwnedFd) -> io::Result<OwnedFd> {
     }
 }
 
-/// Held by the thread that opens a descriptor again: if two threads did so at once, one of the
-/// two descriptors would be closed, and the locks of both would be lost. A forked child has its
-/// own lock.
+/// Held by the thread that opens a descriptor again: if two threads did so at
+/// once, one of the two descriptors would be closed, and the locks of both
+/// would be lost. A forked child has its own lock.
 pub(crate) fn reopening() -> MutexGuard<'static, ()> {
     static REOPENING: ForkLocal<Mutex<()>> = ForkLocal::new();
     REOPENING.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
@@ -158,10 +160,11 @@ pub(crate) fn reopening() -> MutexGuard<'static, ()> {
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = Kept::new(rustix::fs::open(path, flags, Mode::empty())?)?;
-    // Allocated at full size: the content may be a key, and a growing buffer would leave copies
-    // behind.
+    // Allocated at full size: the content may be a key, and a growing buffer
+    // would leave copies behind.
     let length = file.stat().map_or(0, |found| found.st_size);
-    // Files that the kernel generates have no length, and some must be read with one call.
+    // Files that the kernel generates have no length, and some must be read
+    // with one call.
     let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or(0).max(4095) + 1);
     loop {
         if content.len() == content.capacity() {

@@ -86,8 +86,8 @@
 //! (`map` lies below `segment`, not above it: an owner publishes *maps*, and a
 //! successor segment begins with one, while a map needs nothing of files.)
 
-// What only tests and tools use is built all the same; with `internals` it counts
-// as used, and the compiler says what nobody uses at all.
+// Items that only tests and tools use are built in any case; with `internals`
+// they count as used, and the compiler reports what is never used.
 #![cfg_attr(not(feature = "internals"), allow(dead_code, unused_imports))]
 // Of the public surface, which is all that counts as exported then.
 #![cfg_attr(

@@ -82,7 +82,7 @@ pub mod step {
     pub const TAG: Step = Step;
     /// A word of a frame is left as it is only if the writer's term wrote it.
     pub const OWN: Step = Step;
-    /// A word of a frame is exchanged from the value whose tag was looked at.
+    /// A word of a frame is exchanged from the value whose tag was checked.
     pub const WORD: Step = Step;
     /// A publication exchanges the head that its owner left.
     pub const HEAD: Step = Step;

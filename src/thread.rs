@@ -18,11 +18,11 @@ const OWN: [Signal; 6] = [
     Signal::SIGTRAP,
 ];
 
-/// Starts a thread that takes none of the host's signals: handlers run on the
-/// host's threads, and what those block stays pending for who waits for it.
+/// Starts a thread that takes none of the host's signals: handlers run on the host's threads, and
+/// signals that those block stay pending for the thread that waits for them.
 ///
 /// # Errors
-/// That of the system, if there can be no further thread.
+/// The error of the system call, if no further thread can be started.
 pub(crate) fn spawn<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
@@ -31,8 +31,8 @@ pub(crate) fn spawn<T: Send + 'static>(
     for signal in OWN {
         blocked.remove(signal);
     }
-    // A thread begins with the mask of its maker. Should it not be to be had, the
-    // thread is still needed.
+    // A thread inherits the mask of its creator. If the mask cannot be changed,
+    // start the thread anyway.
     let before = blocked.thread_swap_mask(SigmaskHow::SIG_BLOCK);
     let thread = Builder::new().name(name.into()).spawn(work);
     if let Ok(before) = before {
@@ -41,9 +41,9 @@ pub(crate) fn spawn<T: Send + 'static>(
     thread
 }
 
-/// Does work that opens files and sockets by itself, as the C library does to
-/// look a name up, where none of them can get a number that the host uses: in a
-/// thread with a table of descriptors of its own, if that can be had.
+/// Does work that opens files and sockets by itself, as name lookups in the C
+/// library do, where none of them can get a number that the host uses: in a
+/// thread with its own descriptor table, if that is possible.
 pub(crate) fn apart<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,

@@ -58,11 +58,11 @@ impl Turn for Heard {
     }
 }
 
-/// Connects, validates, and tells what it found.
+/// Connects, validates, and reports the result.
 ///
 /// # Errors
-/// [`Failure::Unhealthy`] after the answer if tending works but not all is
-/// well, [`Failure::Failed`] after it if tending would not work.
+/// [`Failure::Unhealthy`] after the answer if tending works but there are problems,
+/// [`Failure::Failed`] after it if tending would not work.
 pub fn run(args: &Args, origins: &Origins, output: &Output) -> Result<(), Failure> {
     let usage = |error: &dyn ToString| Failure::Usage(origins.explain(&error.to_string()));
     let config = args.cluster.config();
@@ -161,7 +161,7 @@ fn wrong_port(survey: &Survey, host: &SurveyedHost, at: &SurveyedAddress) -> Opt
     ))
 }
 
-/// What a server calls something, in one line of a table.
+/// Text from a server, for one line of a table.
 fn words(told: Option<&str>) -> String {
     told.map_or("-".to_owned(), |told| Printable(told).to_string())
 }

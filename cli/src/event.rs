@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use tendmap::client::{Event, Role};
 use tendmap::internals::text::Printable;
 
-/// An event to be printed: its name as `event`, and what goes with it.
+/// An event to be printed: its name as `event`, and its values.
 pub struct Told(Map<String, Value>);
 
 impl From<&Event> for Told {
@@ -33,27 +33,27 @@ impl Told {
         Told::of(json!({ "event": "closed" }))
     }
 
-    /// There is no map yet; it is waited for.
+    /// There is no map yet; the command waits for it.
     pub fn waiting() -> Told {
         Told::of(json!({ "event": "waiting" }))
     }
 
-    /// So many lines before this one could not be written.
+    /// This many lines before this one could not be written.
     pub fn output_lost(lines: u64) -> Told {
         Told::of(json!({ "event": "output_lost", "lines": lines }))
     }
 
-    /// The configuration was read anew, and these settings taken over.
+    /// The configuration was read again, and these settings were applied.
     pub fn reloaded(changed: Vec<String>) -> Told {
         Told::of(json!({ "event": "reloaded", "changed": changed }))
     }
 
-    /// These settings have changed, but not for a client that runs.
+    /// These settings have changed, but can't change for a running client.
     pub fn restart_needed(settings: Vec<String>) -> Told {
         Told::of(json!({ "event": "restart_needed", "settings": settings }))
     }
 
-    /// The configuration can't be used: all is as it was.
+    /// The configuration is invalid: nothing has changed.
     pub fn reload_failed(error: String) -> Told {
         Told::of(json!({ "event": "reload_failed", "error": error }))
     }

@@ -91,14 +91,14 @@ pub fn warn(message: &str, json: bool) {
         return complain(&format!("warning: {message}"));
     }
     let warning = json!({ "warning": { "message": message } });
-    // Where standard error is closed there is nobody to tell.
+    // If standard error is closed, there is no way to report it.
     let _ = writeln!(io::stderr(), "{}", line(&warning));
 }
 
 /// Writes an error to standard error as one JSON object on one line.
 pub fn error_json(message: &str, code: u8, hint: Option<&str>) {
     let error = json!({ "error": { "message": message, "code": code, "hint": hint } });
-    // Where standard error is closed too there is nobody to tell.
+    // If standard error is closed too, there is no way to report it.
     let _ = writeln!(io::stderr(), "{}", line(&error));
 }
 
@@ -190,11 +190,11 @@ impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Failure {
         match error {
             ConnectError::Config(error) => Failure::Usage(error.to_string()),
-            // Not that there is none: it is in the other kind of memory.
+            // This does not mean that there is none: it is in the other backend.
             ConnectError::Segment(error @ SegmentError::OtherBackend { .. }) => {
                 Failure::Usage(error.to_string())
             }
-            // Nor this: whoever connects makes one.
+            // Nor does this: a process that connects creates one.
             ConnectError::Segment(
                 error @ (SegmentError::Io { .. } | SegmentError::Directory { .. }),
             ) => Failure::Failed(error.to_string()),

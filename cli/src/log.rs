@@ -50,8 +50,8 @@ fn may_colour() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// What writes the log, from its first line on; none where there is no thread
-/// for it.
+/// The writer of the log, from its first line on; none if its thread could not
+/// be started.
 static WRITER: OnceLock<Option<Writer>> = OnceLock::new();
 
 /// What the log is written to. It never fails and never waits: the library's
@@ -86,7 +86,7 @@ pub fn parse(text: &str) -> Result<String, String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     let refused =
         || format!("{text:?}; wanted error, warn, info, debug, trace or PART=LEVEL,PART=LEVEL…");
-    // A word that is no level would be taken for the name of a part.
+    // A word that is not a level would be taken for the name of a part.
     let is_level = |part: &str| {
         let level = part.rsplit_once('=').map_or(part, |(_, level)| level).trim();
         LEVELS.contains(&level.to_ascii_lowercase().as_str())

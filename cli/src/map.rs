@@ -44,8 +44,7 @@ fn owners<'a>(
     })
 }
 
-/// The racks, and the ids of the nodes in each; none where the servers tell
-/// none.
+/// The racks, and the ids of the nodes in each; empty if the servers report none.
 fn racks<'a>(map: &'a ClusterMap, namespace: &Namespace) -> BTreeMap<i32, Vec<&'a str>> {
     let mut racks: BTreeMap<i32, Vec<&str>> = BTreeMap::new();
     for (slot, node) in map.nodes.iter() {

@@ -91,7 +91,7 @@ pub fn width() -> u16 {
     columns(&io::stdout()).unwrap_or(80)
 }
 
-/// The columns of a terminal; `None` if it is none.
+/// The width of a terminal; `None` if the stream is not a terminal.
 fn columns(stream: &(impl AsFd + IsTerminal)) -> Option<u16> {
     let size = rustix::termios::tcgetwinsize(stream).ok()?;
     (stream.is_terminal() && size.ws_col >= 40).then_some(size.ws_col)
@@ -104,7 +104,7 @@ pub fn complain(text: &str) {
         Some(columns) => wrapped(text, usize::from(columns).saturating_sub(9)),
         None => vec![text.to_owned()],
     };
-    // Where standard error is closed too there is nobody to tell.
+    // If standard error is closed too, there is no way to report it.
     let _ = writeln!(io::stderr(), "tendmap: {}", lines.join("\n         "));
 }
 
@@ -123,8 +123,8 @@ pub fn write_pair(out: &mut dyn Write, columns: usize, name: &str, value: &str) 
     Ok(())
 }
 
-/// Lines of at most so many characters, broken between words; a longer word
-/// stays whole.
+/// Lines of at most that many characters, broken between words; a longer word
+/// is not broken.
 fn wrapped(text: &str, room: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {

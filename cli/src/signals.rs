@@ -12,7 +12,7 @@ use crate::failure::Failure;
 pub enum Asked {
     /// SIGINT or SIGTERM: an end.
     Stop,
-    /// SIGHUP: to read the configuration anew, or an end where there is none.
+    /// SIGHUP: read the configuration again, or end if there is none.
     Reload,
 }
 

@@ -148,7 +148,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let serve = move || {
         let result = match input {
             Input::Open => console(&sim, BufReader::new(Foreground), io::stdout().lock()),
-            // Nobody may want to know where it is, either.
+            // No one may read where it listens, either.
             Input::None => match console(&sim, io::empty(), io::stdout().lock()) {
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
                 _ => loop {

@@ -12,11 +12,11 @@ use crate::failure::Failure;
 use crate::ls::user;
 use crate::output::{Output, grouped, table, write_table};
 
-/// Tells how the segment stands.
+/// Reports the state of the segment.
 ///
 /// # Errors
-/// [`Failure::Unhealthy`] after the answer, if something is wrong with it;
-/// any other if there is no answer.
+/// [`Failure::Unhealthy`] after the answer, if something is wrong with it; any other if there is
+/// no answer.
 pub fn run(common: &Common, output: &Output) -> Result<(), Failure> {
     let status = common.status()?;
     let verdict = status.verdict();

@@ -50,7 +50,7 @@ impl Args {
     }
 }
 
-/// What the main thread is told.
+/// A message to the main thread.
 enum Message {
     Event(Instant, Event),
     /// How the attempt to connect ended.
@@ -103,7 +103,8 @@ pub fn run(
     let journal = Journal::start(output)?;
     let failed = |error| Failure::Failed(format!("can't start a thread: {error}"));
     let wait = args.wait;
-    // The password is the client's from here on: what replaces it is all there is.
+    // The password is the client's from here on: what replaces it is all there
+    // is.
     drop(args);
     // Beside this thread, which has to hear a signal meanwhile.
     let connect = move || {

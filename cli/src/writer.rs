@@ -1,9 +1,9 @@
 //! Lines for a stream whose reader may be slow, gone, or a full disk.
 //!
 //! A process that tends must not depend on the reader of its output. So a
-//! thread of its own writes: a process that hands a line over never waits, and
-//! a line that can't be written is counted. What comes after lost lines begins
-//! with a line that has their number.
+//! separate thread writes: the process that passes a line to it never waits,
+//! and lines that can't be written are counted. The next line after lost ones
+//! reports their number.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -22,7 +22,8 @@ const ROOM: usize = 4096;
 /// Where the lines go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
-    /// Standard output. That it can't be written is told once on standard error.
+    /// Standard output. A failure to write to it is reported once on standard
+    /// error.
     Output,
     /// Standard error.
     Error,
@@ -102,8 +103,8 @@ impl Writer {
         }
     }
 
-    /// Waits until every line is written that was handed over before, at most
-    /// for so long.
+    /// Waits until every line that was passed before is written, at most that
+    /// long.
     pub fn flush(&self, patience: Duration) {
         let deadline = Instant::now() + patience;
         let (answer, written) = mpsc::sync_channel(1);
@@ -118,7 +119,7 @@ impl Writer {
 }
 
 fn serve(stream: Stream, lines: &Receiver<Message>, lost: &AtomicU64, notice: &Notice) {
-    // Whether a line was cut in the middle, and whether that was told.
+    // Whether a line was cut in the middle, and whether that was reported.
     let (mut cut, mut told) = (false, false);
     let mut put = |text: &str| {
         let whole = if cut { format!("\n{text}") } else { text.to_owned() };

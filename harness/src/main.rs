@@ -23,7 +23,8 @@ struct Harness {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Stress test: kill, stop and continue processes and nodes, check every answer.
+    /// Stress test: kill, stop and continue processes and nodes, check every
+    /// answer.
     Soak(Placed<soak::Args>),
     /// Measure lookups, publications and takeovers on this machine.
     Bench(Placed<bench::Args>),

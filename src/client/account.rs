@@ -1,4 +1,5 @@
-//! What an owner records of its passes, for any process that asks for the state of the segment.
+//! What an owner records of its passes, for any process that asks for the state
+//! of the segment.
 
 use crate::layout::notes;
 use crate::map::{Departure, Lasting, Matter, Matters, NodeId, Reason};
@@ -15,8 +16,8 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// Continues with the records of the previous owner, except those that concern its own
-    /// process.
+    /// Continues with the records of the previous owner, except those that
+    /// concern its own process.
     pub fn new(segment: &Segment) -> Account {
         let mut matters = Matters::last(segment.mapping());
         for own in [Matter::FailedPass, Matter::NoRoom, Matter::Shortage] {
@@ -45,8 +46,8 @@ impl Account {
         self.reasons.push((reason, text.to_owned()));
     }
 
-    /// Records the end of a pass. A failed pass has not looked at everything: what it did not
-    /// find may still exist.
+    /// Records the end of a pass. A failed pass has not looked at everything:
+    /// what it did not find may still exist.
     pub fn pass(&mut self, report: &TendReport, failed: bool) {
         let mute = report.nodes_failed.saturating_sub(report.bad_replies);
         self.found(Matter::FailedPass, u64::from(failed), false);
@@ -57,8 +58,8 @@ impl Account {
         }
     }
 
-    /// Records how often the pass that just ended found a matter. `kept`: a count of 0 leaves the
-    /// record unchanged.
+    /// Records how often the pass that just ended found a matter. `kept`: a
+    /// count of 0 leaves the record unchanged.
     pub fn found(&mut self, matter: Matter, count: u64, kept: bool) {
         if count > 0 || !kept {
             self.matters.set(matter, self.matters.get(matter).next(count));

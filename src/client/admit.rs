@@ -1,10 +1,11 @@
-//! Decides whether a segment's map is of the cluster that a process is configured for, before
-//! anything is routed from it.
+//! Decides whether a segment's map is of the cluster that a process is
+//! configured for, before anything is routed from it.
 //!
-//! A configured name decides. Without one, any of these is enough, in this order: the owner was
-//! given the same hosts; one of the hosts is a node of the map; a host that is asked reports the
-//! map's name and is, or lists, a node of it. Where nothing can be compared the process is
-//! refused: better no map than another cluster's.
+//! A configured name decides. Without one, any of these is enough, in this
+//! order: the owner was given the same hosts; one of the hosts is a node of the
+//! map; a host that is asked reports the map's name and is, or lists, a node of
+//! it. Where nothing can be compared the process is refused: better no map than
+//! another cluster's.
 
 use core::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -18,12 +19,13 @@ use crate::protocol::load_owner;
 use crate::segment::{Candidate, Entry, Segment, WakeMask, wake};
 use crate::tend::{ClusterSource, Identity, TendEvent, Turn};
 
-/// This many passes of the owner, after the request, show that its map is not just out of date.
-/// The first may already have been running when it was requested.
+/// This many passes of the owner, after the request, show that its map is not
+/// just out of date. The first may already have been running when it was
+/// requested.
 const PASSES: u64 = 2;
 
-/// A 32-bit hash of the configured hosts, independent of their order; the owner publishes it in
-/// its flags. 0 = not known.
+/// A 32-bit hash of the configured hosts, independent of their order; the owner
+/// publishes it in its flags. 0 = not known.
 pub(super) fn hosts_hash(config: &Config) -> u32 {
     let mut hosts: Vec<String> = config.hosts.iter().map(ToString::to_string).collect();
     hosts.sort();
@@ -50,8 +52,8 @@ pub(super) fn check_cluster(segment: &Segment, config: &Config) -> Result<(), Co
     }
 }
 
-/// Whether this process may route from the segment. `false` = the segment has no map yet, so
-/// there is nothing to compare.
+/// Whether this process may route from the segment. `false` = the segment has
+/// no map yet, so there is nothing to compare.
 pub(super) fn admit(
     segment: &Segment,
     config: &Config,
@@ -69,7 +71,8 @@ pub(super) fn admit(
     }
     let found = match source.identify(map.cluster_name, &map.nodes, turn) {
         Identity::Doubtful { .. } => {
-            // The cluster may have been renamed or recreated a moment ago: let the owner look.
+            // The cluster may have been renamed or recreated a moment ago: let
+            // the owner look.
             wait_for_passes(segment, config, turn)?;
             let Some(map) = published(segment)? else { return Ok(false) };
             source.identify(map.cluster_name, &map.nodes, turn)

@@ -29,13 +29,13 @@ pub(super) enum Start {
 /// How long the others wait for the one that builds a successor.
 const BUILD_PATIENCE: Duration = Duration::from_secs(1);
 
-/// This many transitions between owner, follower and segments are made without delay, then one
-/// per interval. A process that damages segments quickly must not make all others create them as
-/// quickly.
+/// This many transitions between owner, follower and segments are made without
+/// delay, then one per interval. A process that damages segments quickly must
+/// not make all others create them as quickly.
 const PASSAGES: u32 = 16;
 const PASSAGE_EVERY: Duration = Duration::from_millis(100);
-/// The same limit for iterations of the loop: a process that writes to the event word ends every
-/// sleep.
+/// The same limit for iterations of the loop: a process that writes to the
+/// event word ends every sleep.
 const TURNS: u32 = 64;
 const TURN_EVERY: Duration = Duration::from_millis(1);
 
@@ -78,7 +78,8 @@ impl Agent {
                 self.obey(command, &mut part);
             }
             let segment = self.shared.current.get();
-            // Loaded before anything else is read, so that a later event cuts the sleep short.
+            // Loaded before anything else is read, so that a later event cuts
+            // the sleep short.
             let event = segment.mapping().event().load(crate::sync::Ordering::Relaxed);
             let (next, pause) = match part {
                 Part::Owner(own) => self.owner_turn(own),
@@ -95,7 +96,8 @@ impl Agent {
                     Part::Owner(own) => {
                         let word = segment.mapping().event();
                         let woken = wait(word, event, WakeMask::owner(), pause);
-                        // Neither an event nor a wake-up from this process is a request.
+                        // Neither an event nor a wake-up from this process is a
+                        // request.
                         let same = word.load(crate::sync::Ordering::Relaxed) == event;
                         if woken && same && !self.shared.take_poke() {
                             own.hurry();
@@ -112,16 +114,16 @@ impl Agent {
         if let Command::Credentials(credentials) = command {
             self.source.set_credentials(credentials);
         }
-        // The cause of the failed passes may be gone. The command may have been sent during a
-        // pass, which it does not interrupt.
+        // The cause of the failed passes may be gone. The command may have been
+        // sent during a pass, which it does not interrupt.
         match part {
             Part::Owner(own) => own.retry(),
             Part::Follower(follow) => follow.retry(),
         }
     }
 
-    /// Starts to own the segment that it followed, unless a map of another cluster has appeared
-    /// in it.
+    /// Starts to own the segment that it followed, unless a map of another
+    /// cluster has appeared in it.
     fn enter(&mut self, ownership: Ownership, takeover: bool) -> (Part, Duration) {
         if !self.shared.is_admitted() {
             let (asked, segment) = (self.shared.asked(), ownership.segment().clone());
@@ -131,7 +133,8 @@ impl Agent {
                     self.refuse(error, asked);
                     return (self.follow(), Duration::ZERO);
                 }
-                // The segment has no map, or a damaged one: this owner's passes create a new one.
+                // The segment has no map, or a damaged one: this owner's passes
+                // create a new one.
                 _ => self.shared.admit(),
             }
         }
@@ -167,7 +170,8 @@ impl Agent {
                 self.source.stop();
                 let term = own.ownership.term().get();
                 own.ownership.fenced();
-                // Set before the event: an observer that receives it sees this role.
+                // Set before the event: an observer that receives it sees this
+                // role.
                 self.shared.set_role(Role::Follower);
                 self.shared.tell(Event::Fenced { term });
                 (self.follow(), Duration::ZERO)
@@ -222,8 +226,8 @@ impl Agent {
         }
     }
 
-    /// Whether the segment has a map of the configured cluster. Once established, this is not
-    /// checked again.
+    /// Whether the segment has a map of the configured cluster. Once
+    /// established, this is not checked again.
     fn check(&mut self, segment: &Arc<Segment>) -> Result<bool, ConnectError> {
         let shared = &self.shared;
         if shared.is_admitted() {
@@ -237,8 +241,8 @@ impl Agent {
         Ok(there)
     }
 
-    /// Records why the segment is refused. If it is of another cluster, this process must neither
-    /// route from it nor ever own it.
+    /// Records why the segment is refused. If it is of another cluster, this
+    /// process must neither route from it nor ever own it.
     fn refuse(&self, error: ConnectError, asked: Asked) {
         let refused = error.is_other_cluster();
         if refused {
@@ -268,8 +272,8 @@ impl Agent {
             Ok(Some(Start::Follower)) => (self.follow(), Duration::ZERO),
             Ok(None) => (self.follow(), Duration::ZERO),
             Err(error) => {
-                // The attempt is repeated four times a second, and the numbers in its text
-                // change: compare the kind only.
+                // The attempt is repeated four times a second, and the numbers
+                // in its text change: compare the kind only.
                 let kind = std::mem::discriminant(&error);
                 if self.unbuilt.replace(kind) != Some(kind) {
                     self.shared.tell(Event::Trouble { error: error.to_string() });
@@ -289,13 +293,14 @@ impl Agent {
         Ok(())
     }
 
-    /// The successor of a retired segment. If there is none, one is built from the last map of
-    /// the newest retired segment: by its owner while that process lives, then by the process
-    /// that gets the next free byte of its lock file. The others wait for it.
+    /// The successor of a retired segment. If there is none, one is built from
+    /// the last map of the newest retired segment: by its owner while that
+    /// process lives, then by the process that gets the next free byte of its
+    /// lock file. The others wait for it.
     fn find_or_build(&mut self, old: &Arc<Segment>) -> Result<Option<Start>, SegmentError> {
         if !old.is_shared() {
-            // A private map is only retired under its owner because of damage, and no other
-            // process can have it: start with a new one.
+            // A private map is only retired under its owner because of damage,
+            // and no other process can have it: start with a new one.
             let capacity = old.geometry().capacity();
             let ownership = private(capacity, old.head().sequence())?;
             self.move_to(ownership.segment())?;
@@ -305,7 +310,8 @@ impl Agent {
         let mut old = old.clone();
         let (mut since, mut by) = (Instant::now(), 1);
         while !self.shared.stopping() {
-            // An untrusted segment is no successor, but does not stop the search either.
+            // An untrusted segment is no successor, but does not stop the
+            // search either.
             if let Some(segment) = quick(&place, old.identity().generation) {
                 self.move_to(&segment)?;
                 return Ok(Some(Start::Follower));
@@ -322,7 +328,8 @@ impl Agent {
             }
             let lock = old.lock().expect("a shared segment has a lock file");
             if !lock.is_writable() {
-                // A process that may only read builds nothing: it keeps the map that it has.
+                // A process that may only read builds nothing: it keeps the map
+                // that it has.
                 self.settle_as_follower(&old, true);
                 std::thread::sleep(Duration::from_millis(20));
                 continue;
@@ -330,8 +337,8 @@ impl Agent {
             if since.elapsed() >= BUILD_PATIENCE * u32::from(by) {
                 by += 1;
             }
-            // A living owner that has retired the segment is about to link the successor that it
-            // has built.
+            // A living owner that has retired the segment is about to link the
+            // successor that it has built.
             let owner = u64::from(old.head().term());
             let building = by == 1 && lock.held_by_other(owner).unwrap_or(false);
             let term = Term::new(old.head().term().saturating_add(by)).unwrap_or(Term::LAST);
@@ -375,7 +382,8 @@ impl Agent {
             map: &last.map,
         });
         let mut rooms = vec![capacity, there];
-        // Without room for the same capacity, the map continues in a smaller segment.
+        // Without room for the same capacity, the map continues in a smaller
+        // segment.
         rooms.extend(last.as_ref().map(|last| least(there, &last.map)));
         let prepared = build(&place, generation, &rooms, inherited)?;
         // Building takes time, and another successor may have appeared in it.
@@ -400,8 +408,9 @@ impl Agent {
         if let Part::Follower(follow) = &mut part {
             follow.leave(&segment);
         }
-        // Its own mark is released before the others are counted. Of two processes that close at
-        // once, at least one then sees that no other is left.
+        // Its own mark is released before the others are counted. Of two
+        // processes that close at once, at least one then sees that no other is
+        // left.
         self.shared.current.let_go();
         if let Err(error) = leave(&segment, &self.shared.config.place()) {
             self.shared.tell(Event::Trouble { error: error.to_string() });

@@ -9,10 +9,10 @@ const GROWTH: u32 = 8;
 /// A grown interval is at most this long, unless the interval itself is longer.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// The number of consecutive failed passes, and the pause that follows from it: the tend interval
-/// after the first, then twice as long each time up to eight intervals or 30 s, whichever is
-/// less. A random addition of up to a quarter keeps hosts that lost a cluster together from
-/// returning to it together.
+/// The number of consecutive failed passes, and the pause that follows from it:
+/// the tend interval after the first, then twice as long each time up to eight
+/// intervals or 30 s, whichever is less. A random addition of up to a quarter
+/// keeps hosts that lost a cluster together from returning to it together.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     failures: u32,
@@ -24,8 +24,8 @@ impl Backoff {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// Whether the pause has grown. In that case the owner checks once an interval whether a
-    /// server answers.
+    /// Whether the pause has grown. In that case the owner checks once an
+    /// interval whether a server answers.
     pub fn is_grown(&self) -> bool {
         self.failures > 1
     }
@@ -35,7 +35,8 @@ impl Backoff {
         interval.mul_f64(1.0 + rng().f64() / 4.0)
     }
 
-    /// Starts over: a pass succeeded, a server answered, or a process asked for a pass.
+    /// Starts over: a pass succeeded, a server answered, or a process asked for
+    /// a pass.
     pub fn reset(&mut self) {
         self.failures = 0;
     }

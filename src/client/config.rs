@@ -25,62 +25,66 @@ pub const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 3600);
 pub struct Config {
     /// Servers to contact first; any one that answers leads to all others.
     pub hosts: Vec<Host>,
-    /// The required name of the cluster. Unset: the name in the segment, if the hosts belong to
-    /// its cluster; in a new segment, whatever name the hosts report.
+    /// The required name of the cluster. Unset: the name in the segment, if the
+    /// hosts belong to its cluster; in a new segment, whatever name the hosts
+    /// report.
     pub cluster_name: Option<String>,
-    /// The user that logs in; unset = no login, for clusters without security. Each process logs
-    /// in for itself, and only while it tends.
+    /// The user that logs in; unset = no login, for clusters without security.
+    /// Each process logs in for itself, and only while it tends.
     pub user: Option<String>,
     /// The user's password. It is never shown, and it is wiped when dropped.
     pub password: Option<SecretString>,
     /// How the user authenticates.
     pub auth_mode: AuthMode,
-    /// TLS settings for the connections to servers; unset = plaintext. With TLS, the hosts name
-    /// the servers' TLS ports, as `NAME:TLS_NAME:PORT` where the certificate has another name
-    /// than the host.
+    /// TLS settings for the connections to servers; unset = plaintext. With
+    /// TLS, the hosts name the servers' TLS ports, as `NAME:TLS_NAME:PORT`
+    /// where the certificate has another name than the host.
     #[cfg(feature = "tls")]
     pub tls: Option<TlsConfig>,
     /// Whether to use the alternate addresses that servers advertise
     /// (`alternate-access-address`).
     pub use_services_alternate: bool,
-    /// Replacements for host names and IP addresses that servers advertise (for example, public
-    /// addresses for private ones). The configured hosts are not changed.
+    /// Replacements for host names and IP addresses that servers advertise (for
+    /// example, public addresses for private ones). The configured hosts are
+    /// not changed.
     pub ip_map: BTreeMap<String, String>,
-    /// Whether the map is shared with the other processes of the host. `false` = a private map
-    /// and a tender in this process, behind the same API.
+    /// Whether the map is shared with the other processes of the host. `false`
+    /// = a private map and a tender in this process, behind the same API.
     pub use_shm: bool,
-    /// The key of the segment: processes with the same key share one. Each cluster needs its own
-    /// key.
+    /// The key of the segment: processes with the same key share one. Each
+    /// cluster needs its own key.
     pub shm_key: u32,
     /// The number of nodes for which a new segment has room, 1 to 4096.
     pub shm_max_nodes: usize,
     /// The number of namespaces for which a new segment has room, 1 to 4096.
     pub shm_max_namespaces: usize,
-    /// The number of replicas per partition for which a new segment has room, 1 to 255. It grows
-    /// with the replication factor, up to 255.
+    /// The number of replicas per partition for which a new segment has room, 1
+    /// to 255. It grows with the replication factor, up to 255.
     pub shm_max_replicas: usize,
-    /// The number of nodes to which the segment may grow, 1 to 4096; more nodes are refused. If
-    /// the initial capacity is larger, that is the ceiling.
+    /// The number of nodes to which the segment may grow, 1 to 4096; more nodes
+    /// are refused. If the initial capacity is larger, that is the ceiling.
     pub shm_node_ceiling: usize,
     /// The number of namespaces to which the segment may grow, 1 to 4096.
     pub shm_namespace_ceiling: usize,
-    /// How long other processes wait for an owner that lives but shows no heartbeat, and how long
-    /// an owner whose passes fail keeps ownership; at most 365 days.
+    /// How long other processes wait for an owner that lives but shows no
+    /// heartbeat, and how long an owner whose passes fail keeps ownership; at
+    /// most 365 days.
     pub shm_takeover_threshold: Duration,
-    /// The kind of shared memory: files, or System V shared memory. All processes of a key must
-    /// use the same.
+    /// The kind of shared memory: files, or System V shared memory. All
+    /// processes of a key must use the same.
     pub shm_backend: Backend,
     /// Directory of the segments, and of the lock files of System V ones.
     pub shm_directory: PathBuf,
     /// Mode bits of a new segment; write permission for others (0002) is refused.
     pub shm_mode: u32,
-    /// Users besides the effective user and root whose segments are accepted, see
-    /// [`parse_users`](crate::segment::parse_users). Processes of several users can share a
-    /// segment if each trusts all others.
+    /// Users besides the effective user and root whose segments are accepted,
+    /// see [`parse_users`](crate::segment::parse_users). Processes of several
+    /// users can share a segment if each trusts all others.
     pub shm_owner: Vec<u32>,
-    /// Whether to create and accept segment files that their group may write (0020). Every member
-    /// of the group can then truncate the file, which kills all attached processes with SIGBUS.
-    /// System V segments can't be truncated, and need no such permission.
+    /// Whether to create and accept segment files that their group may write
+    /// (0020). Every member of the group can then truncate the file, which
+    /// kills all attached processes with SIGBUS. System V segments can't be
+    /// truncated, and need no such permission.
     pub shm_allow_group_write: bool,
     /// The racks that [`Policy::PreferRack`](crate::route::Policy) prefers, the
     /// best first; each process, and each client in it, has its own.
@@ -89,11 +93,11 @@ pub struct Config {
     pub tend_interval: Duration,
     /// How long a server may take to accept a connection or to answer.
     pub connect_timeout: Duration,
-    /// Whether an owner publishes a checksum of the map with each publication, for tests and
-    /// soaks.
+    /// Whether an owner publishes a checksum of the map with each publication,
+    /// for tests and soaks.
     pub checksums: bool,
-    /// Receives all events; see [`Event`](super::Event). If several clients of a process share an
-    /// attachment, the first client's observer is used.
+    /// Receives all events; see [`Event`](super::Event). If several clients of
+    /// a process share an attachment, the first client's observer is used.
     pub observer: Option<Observer>,
 }
 
@@ -137,8 +141,8 @@ pub enum ConfigError {
         /// The invalid replacement.
         to: String,
     },
-    /// The tend interval is shorter than `MIN_TEND_INTERVAL`, the shortest interval between
-    /// publications.
+    /// The tend interval is shorter than `MIN_TEND_INTERVAL`, the shortest
+    /// interval between publications.
     #[error("tend_interval is {found:?}; wanted at least {MIN_TEND_INTERVAL:?}")]
     TendInterval {
         /// The configured interval.
@@ -158,7 +162,8 @@ pub enum ConfigError {
         /// The configured timeout.
         found: Duration,
     },
-    /// The takeover threshold is so short that a slow owner would be taken for a hung one.
+    /// The takeover threshold is so short that a slow owner would be taken for
+    /// a hung one.
     #[error(
         "shm_takeover_threshold is {found:?}; wanted at least {wanted:?}, twice the sum of tend_interval and connect_timeout"
     )]

@@ -22,10 +22,11 @@ use crate::segment::{
 };
 use crate::tend::{AerospikeSource, ClusterSource};
 
-/// How long a retired segment may keep its name before it is assumed to need a successor.
-/// Removing it takes less than a millisecond.
+/// How long a retired segment may keep its name before it is assumed to need a
+/// successor. Removing it takes less than a millisecond.
 const REMOVAL_PATIENCE: Duration = Duration::from_millis(50);
-/// How often a segment is searched for and created if each one disappears at once.
+/// How often a segment is searched for and created if each one disappears at
+/// once.
 const MAX_ATTEMPTS: u32 = 100;
 /// How often a segment is attached that is being removed.
 const MAX_REMOVALS: u32 = 20;
@@ -34,13 +35,14 @@ const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(5);
 
 /// A process's connection to a cluster's map.
 ///
-/// All connects of a process under the same key share one attachment and one thread; closing the
-/// last one ends them. Clones belong to the same connect: closing one closes all of them, and so
-/// does dropping the last one.
+/// All connects of a process under the same key share one attachment and one
+/// thread; closing the last one ends them. Clones belong to the same connect:
+/// closing one closes all of them, and so does dropping the last one.
 ///
-/// After close, reading still works: routers and the map remain usable. The [`role`](Self::role)
-/// is then [`Role::Closed`]. The same is true of a client that a forked child has inherited,
-/// since the thread is its parent's: [`start`](Self::start) gives the child its own.
+/// After close, reading still works: routers and the map remain usable. The
+/// [`role`](Self::role) is then [`Role::Closed`]. The same is true of a client
+/// that a forked child has inherited, since the thread is its parent's:
+/// [`start`](Self::start) gives the child its own.
 #[derive(Clone, Debug)]
 pub struct Client {
     open: Arc<Open>,
@@ -110,7 +112,8 @@ impl Client {
         source: Box<dyn ClusterSource>,
         waits: bool,
     ) -> Result<(Client, Asked), ConnectError> {
-        // Resolved now: the process may change its working directory later, and links may change.
+        // Resolved now: the process may change its working directory later, and
+        // links may change.
         config.shm_directory = resolved(&config.shm_directory);
         let racks = config.preferred_racks.clone();
         // The source holds the password, and a later change goes there.
@@ -135,7 +138,8 @@ impl Client {
         }
         let mut patience = patience(&shared.config);
         if on_client_thread() {
-            // An observer connects: the answer may depend on the thread that it runs on.
+            // An observer connects: the answer may depend on the thread that it
+            // runs on.
             patience = Duration::ZERO;
         }
         let begun = Instant::now();
@@ -151,27 +155,30 @@ impl Client {
         Err(ConnectError::NoMapYet { waited: begun.elapsed(), owner: pid.unwrap_or(0) as u32 })
     }
 
-    /// Closes this connect, for all its clones. The last connect of the process hands over
-    /// ownership, if it has it, and removes the segment if no other process is attached. All of
-    /// this is done when `close` returns, even if another thread has started the close. Threads
-    /// that wait in [`wait_for_change`](Self::wait_for_change) return. Dropping the last clone
-    /// does the same.
+    /// Closes this connect, for all its clones. The last connect of the process
+    /// hands over ownership, if it has it, and removes the segment if no other
+    /// process is attached. All of this is done when `close` returns, even if
+    /// another thread has started the close. Threads that wait in
+    /// [`wait_for_change`](Self::wait_for_change) return. Dropping the last
+    /// clone does the same.
     ///
-    /// Called by an [`Observer`](super::Observer) it returns at once, and the thread ends when
-    /// the observer has returned. In a forked child it changes nothing that belongs to the
-    /// parent.
+    /// Called by an [`Observer`](super::Observer) it returns at once, and the
+    /// thread ends when the observer has returned. In a forked child it changes
+    /// nothing that belongs to the parent.
     pub fn close(self) {
         self.open.close();
     }
 
-    /// Whether this client was closed through any of its clones, or its thread has panicked.
+    /// Whether this client was closed through any of its clones, or its thread
+    /// has panicked.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.open.is_closed()
     }
 
-    /// Another connect of this process, as if made with the same settings: it stays open when
-    /// this one is closed. `None` if this one is closed, or inherited by a forked child.
+    /// Another connect of this process, as if made with the same settings: it
+    /// stays open when this one is closed. `None` if this one is closed, or
+    /// inherited by a forked child.
     #[must_use]
     pub fn join(&self) -> Option<Client> {
         if self.open.is_inherited() || self.is_closed() {
@@ -187,16 +194,17 @@ impl Client {
         Arc::ptr_eq(&self.open.handle, &other.open.handle)
     }
 
-    /// Whether there is a map to route from. After [`connect`](Self::connect) there is; after
-    /// [`start`](Self::start) there may not be one yet.
+    /// Whether there is a map to route from. After [`connect`](Self::connect)
+    /// there is; after [`start`](Self::start) there may not be one yet.
     #[must_use]
     pub fn has_map(&self) -> bool {
         self.shared().has_map()
     }
 
-    /// Why this client closed itself: its segment turned out to be another cluster's. This
-    /// happens if the segment had no map yet at [`start`](Self::start), or if it was removed by
-    /// force and another program created a new one under its key.
+    /// Why this client closed itself: its segment turned out to be another
+    /// cluster's. This happens if the segment had no map yet at
+    /// [`start`](Self::start), or if it was removed by force and another
+    /// program created a new one under its key.
     #[must_use]
     pub fn refusal(&self) -> Option<ConnectError> {
         self.shared().refusal()
@@ -217,8 +225,8 @@ impl Client {
         self.reader.router()
     }
 
-    /// A router that keeps for each node a state that `state` creates (for example, a connection
-    /// pool), for one thread.
+    /// A router that keeps for each node a state that `state` creates (for
+    /// example, a connection pool), for one thread.
     pub fn router_with<S>(&self, state: impl FnMut(&Node) -> S + Send + 'static) -> Router<S> {
         self.reader.router_with(state)
     }
@@ -251,11 +259,11 @@ impl Client {
         }
     }
 
-    /// Sleeps until a publication other than `sequence` is live, at most for `timeout`, and
-    /// returns the live sequence.
+    /// Sleeps until a publication other than `sequence` is live, at most for
+    /// `timeout`, and returns the live sequence.
     ///
-    /// It also returns when the client is closed, and at once if it is already closed; a loop
-    /// should check [`is_closed`](Self::is_closed).
+    /// It also returns when the client is closed, and at once if it is already
+    /// closed; a loop should check [`is_closed`](Self::is_closed).
     #[allow(clippy::must_use_candidate, reason = "the wait alone may be what is wanted")]
     pub fn wait_for_change(&self, sequence: u64, timeout: Duration) -> u64 {
         let (_waiting, personal) = self.open.waiting();
@@ -263,8 +271,8 @@ impl Client {
     }
 }
 
-/// How long a connect waits for a map at most. Its own thread tries at once; an owner in another
-/// process may have an interval of days.
+/// How long a connect waits for a map at most. Its own thread tries at once; an
+/// owner in another process may have an interval of days.
 pub(super) fn patience(config: &Config) -> Duration {
     config.connect_timeout * 5 + config.tend_interval.min(Duration::from_secs(5)) * 2
 }
@@ -285,8 +293,9 @@ fn shared(
                 drop(clients);
                 return join(open, &config, waits);
             }
-            // The existing client is about to end. Two threads of one process on one segment
-            // would release each other's locks: wait, unless this is that very thread.
+            // The existing client is about to end. Two threads of one process
+            // on one segment would release each other's locks: wait, unless
+            // this is that very thread.
             if !on_client_thread() && !handle.shared.has_ended() {
                 drop(clients);
                 handle.shared.wait_end(Duration::from_secs(1));
@@ -339,12 +348,12 @@ fn shared(
     }
 }
 
-/// Whether a segment was removed, by the last process to leave it or by an operator, while this
-/// process attached. This process has routed nothing from it yet, and must not, because others
-/// may already have started a new segment.
+/// Whether a segment was removed, by the last process to leave it or by an
+/// operator, while this process attached. This process has routed nothing from
+/// it yet, and must not, because others may already have started a new segment.
 ///
-/// A process that removes a segment retires it first, and unlinks its name a moment later, unless
-/// it finds another process attached.
+/// A process that removes a segment retires it first, and unlinks its name a
+/// moment later, unless it finds another process attached.
 fn is_being_removed(segment: &Segment) -> bool {
     let begun = Instant::now();
     while segment.head().retired() && begun.elapsed() < REMOVAL_PATIENCE {
@@ -356,8 +365,8 @@ fn is_being_removed(segment: &Segment) -> bool {
     false
 }
 
-/// A second connect of this process: the hosts must be the same, and the capacities stay as they
-/// are.
+/// A second connect of this process: the hosts must be the same, and the
+/// capacities stay as they are.
 fn join(open: Open, config: &Config, waits: bool) -> Result<(Open, Asked), ConnectError> {
     let there = &open.handle.shared.config;
     let written = |config: &Config| {
@@ -420,8 +429,8 @@ fn spawn(
     shared.current.bar(!admitted);
     // Taken before the thread's first attempt, which must answer it.
     let asked = if waits { shared.ask() } else { shared.asked() };
-    // With a living owner and a map there is nothing to wait for; nor is there for a process that
-    // may only read.
+    // With a living owner and a map there is nothing to wait for; nor is there
+    // for a process that may only read.
     if matches!(start, Start::Follower) && admitted && segment.head().sequence() > 0 {
         let reads = segment.lock().is_some_and(|lock| !lock.is_writable());
         if reads || matches!(Candidate::look(&segment)?, Entry::Held) {
@@ -442,8 +451,8 @@ fn open(config: &Config) -> Result<(Arc<Segment>, Start), ConnectError> {
         let next = found.next(0);
         let there = match (found.live, found.refused) {
             (None, Some(refused)) => return Err(refused.into()),
-            // Without a live segment, the map continues in a successor: it is about to appear, or
-            // this process builds it as a follower does.
+            // Without a live segment, the map continues in a successor: it is
+            // about to appear, or this process builds it as a follower does.
             (live, _) => live.or(found.retired),
         };
         if let Some(segment) = there {
@@ -451,8 +460,8 @@ fn open(config: &Config) -> Result<(Arc<Segment>, Start), ConnectError> {
         }
         check_backend(&place)?;
         if let Created::Owner(ownership) = create(&place, next, config.capacity(), None)? {
-            // Sweeps what crashed processes left behind; a failure to do so is no reason to fail
-            // here.
+            // Sweeps what crashed processes left behind; a failure to do so is
+            // no reason to fail here.
             let _ = sweep(&place);
             return Ok((ownership.segment().clone(), Start::Owner(ownership)));
         }

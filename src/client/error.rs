@@ -32,8 +32,8 @@ pub enum ConnectError {
         /// The configured name.
         wanted: String,
     },
-    /// The segment's nodes are not those of the configured hosts, although the clusters have the
-    /// same name, or none.
+    /// The segment's nodes are not those of the configured hosts, although the
+    /// clusters have the same name, or none.
     #[error(
         "the segment of key {key:#010x} is of nodes {}, but the hosts are of {}; use another shm_key for them, or give the hosts of the wanted cluster",
         Printable(.found),
@@ -47,8 +47,9 @@ pub enum ConnectError {
         /// The nodes that the hosts report.
         wanted: String,
     },
-    /// It can't be determined whether the segment is of the wanted cluster: no `cluster_name` is
-    /// configured, none of the hosts is a node of its map, and none answers.
+    /// It can't be determined whether the segment is of the wanted cluster: no
+    /// `cluster_name` is configured, none of the hosts is a node of its map,
+    /// and none answers.
     #[error(
         "can't determine whether the segment of key {key:#010x}, of nodes {}, is of the wanted cluster: none of the hosts is one of these nodes, and none answers: {}; configure cluster_name, or try again when a host answers",
         Printable(.found),

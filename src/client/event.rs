@@ -78,8 +78,8 @@ pub enum Event {
         generation: u64,
         /// The new term.
         term: u16,
-        /// Whether ownership was taken over from another owner; `false` = the segment was
-        /// created.
+        /// Whether ownership was taken over from another owner; `false` = the
+        /// segment was created.
         takeover: bool,
     },
     /// This process now follows.
@@ -143,23 +143,23 @@ pub enum Event {
         /// The number of replicas per partition for which it has room.
         max_replicas: usize,
     },
-    /// The map has outgrown the segment, and a larger one can't be created: the part that fits is
-    /// published. The owner tries again every second.
+    /// The map has outgrown the segment, and a larger one can't be created: the
+    /// part that fits is published. The owner tries again every second.
     NoRoom {
         /// The reason.
         error: String,
     },
-    /// This owner's process has lacked a local resource for some passes. It continues with what
-    /// it has, and offers ownership to a process that does not lack it. The status names the
-    /// resource.
+    /// This owner's process has lacked a local resource for some passes. It
+    /// continues with what it has, and offers ownership to a process that does
+    /// not lack it. The status names the resource.
     Offered,
     /// A second connect asked for other capacities than the segment has.
     CapacityIgnored {
         /// The capacities, found and wanted.
         what: String,
     },
-    /// This process may only read the segment and can't become its owner; it routes and waits as
-    /// others do.
+    /// This process may only read the segment and can't become its owner; it
+    /// routes and waits as others do.
     ReadOnly {
         /// The location of the segment.
         segment: String,
@@ -214,10 +214,11 @@ impl Event {
 
 /// Receives events, on the client's own thread.
 ///
-/// It must not block: while it runs, this process neither tends nor takes over. It may close or
-/// drop any client, even the last one of its own thread, which then ends when the observer has
-/// returned; the close does not wait. It must not wait for a map or a change of its own client,
-/// which can only happen after it has returned. An observer that panics still receives the next
+/// It must not block: while it runs, this process neither tends nor takes over.
+/// It may close or drop any client, even the last one of its own thread, which
+/// then ends when the observer has returned; the close does not wait. It must
+/// not wait for a map or a change of its own client, which can only happen
+/// after it has returned. An observer that panics still receives the next
 /// event; the panic is caught and logged.
 #[derive(Clone)]
 pub struct Observer(Arc<dyn Fn(&Event) + Send + Sync>);
@@ -242,7 +243,8 @@ impl fmt::Debug for Observer {
 
 /// Passes the event to the log and the observer.
 pub(super) fn tell(observer: Option<&Observer>, event: Event) {
-    // A panic of the host's observer or log subscriber must not end the client's thread.
+    // A panic of the host's observer or log subscriber must not end the
+    // client's thread.
     let told = catch_unwind(AssertUnwindSafe(|| {
         super::log::log(&event);
         if let Some(observer) = observer {

@@ -5,9 +5,10 @@ use crate::segment::Segment;
 
 /// The part of a map for which a segment has room.
 ///
-/// Nodes that are already in it keep their slots, and new ones get the free slots: the whole map
-/// may use slots that are too high although nodes have left. A node without a slot is in no
-/// partition either; what it holds has no holder. Everything else is as in the whole map.
+/// Nodes that are already in it keep their slots, and new ones get the free
+/// slots: the whole map may use slots that are too high although nodes have
+/// left. A node without a slot is in no partition either; what it holds has no
+/// holder. Everything else is as in the whole map.
 #[derive(Debug)]
 pub(super) struct Fit {
     map: ClusterMap,
@@ -26,8 +27,9 @@ impl Fit {
         &self.map
     }
 
-    /// Takes as much of the map as there is room for. Returns the number of nodes and namespaces
-    /// that do not fit, plus the namespaces with more replicas than fit.
+    /// Takes as much of the map as there is room for. Returns the number of
+    /// nodes and namespaces that do not fit, plus the namespaces with more
+    /// replicas than fit.
     pub fn take(&mut self, whole: &ClusterMap) -> usize {
         let mut refused = 0;
         self.map.cluster_name = whole.cluster_name;

@@ -19,7 +19,8 @@ use crate::tend::{ClusterSource, Condition, TendError, TendEvent, TendReport, Tu
 
 /// How long a process that may only read waits before it tries to write again.
 const BARRED: Duration = Duration::from_secs(5);
-/// This many new owners are reported at once; after that only the latest, one per interval.
+/// This many new owners are reported at once; after that only the latest, one
+/// per interval.
 const NEWS: u32 = 16;
 const NEWS_EVERY: Duration = Duration::from_millis(100);
 /// The pause after another process was about to enter.
@@ -42,8 +43,8 @@ pub(super) struct Follow {
     standing: Standing,
     lives: bool,
     term: u16,
-    /// Whether the owner of the current term is still to be reported, and the limit of such
-    /// reports.
+    /// Whether the owner of the current term is still to be reported, and the
+    /// limit of such reports.
     new: bool,
     news: Pace,
     pulse: Pulse,
@@ -56,8 +57,8 @@ pub(super) struct Follow {
     barred: Option<Instant>,
 }
 
-/// The owner's heartbeat as this process has seen it, counted in its own polls. A process that
-/// was itself stopped must not consider all others hung.
+/// The owner's heartbeat as this process has seen it, counted in its own polls.
+/// A process that was itself stopped must not consider all others hung.
 struct Pulse {
     word: u64,
     polled: Instant,
@@ -84,8 +85,8 @@ impl Follow {
         }
     }
 
-    /// Whether only the map is left to wait for: the owner was alive at the last poll, or this
-    /// process may only read.
+    /// Whether only the map is left to wait for: the owner was alive at the
+    /// last poll, or this process may only read.
     pub fn is_settled(&self) -> bool {
         self.lives || self.barred.is_some()
     }
@@ -201,15 +202,17 @@ impl Follow {
         })
     }
 
-    /// Whether the owner holds its byte but has shown no heartbeat for the threshold.
+    /// Whether the owner holds its byte but has shown no heartbeat for the
+    /// threshold.
     fn hung(&mut self, segment: &Segment) -> bool {
         // Relaxed: any change of the whole word is a sign of life.
         let word = segment.mapping().owner(OwnerWord::Heartbeat).load(Ordering::Relaxed);
         let now = Instant::now();
         let since = now.saturating_duration_since(self.pulse.polled);
-        // A poll counts for at most twice its interval, however long this process was stopped. A
-        // poll of the standby, which is planned far more often than a busy machine allows, counts
-        // for at most a part of the threshold.
+        // A poll counts for at most twice its interval, however long this
+        // process was stopped. A poll of the standby, which is planned far more
+        // often than a busy machine allows, counts for at most a part of the
+        // threshold.
         let most = (self.standing.poll() * 2).max(POLL.min(self.threshold / 8));
         let counted = since.min(most);
         let still =
@@ -218,8 +221,9 @@ impl Follow {
         still >= self.threshold
     }
 
-    /// The owner can't reach the cluster. Only the standby tries, and passes its rank on if it
-    /// can't either, so that terms do not rotate while the cluster is down for all.
+    /// The owner can't reach the cluster. Only the standby tries, and passes
+    /// its rank on if it can't either, so that terms do not rotate while the
+    /// cluster is down for all.
     fn probe(
         &mut self,
         segment: &Arc<Segment>,
@@ -245,10 +249,10 @@ impl Follow {
         Ok(Seen::Wait(POLL))
     }
 
-    /// The owner lacks a local resource, and continues with what it has. Only the standby tries,
-    /// and takes over if it lacks nothing: if it can ask every server, and create a larger
-    /// segment where one is wanted. Otherwise it passes its rank on, and tries less and less
-    /// often.
+    /// The owner lacks a local resource, and continues with what it has. Only
+    /// the standby tries, and takes over if it lacks nothing: if it can ask
+    /// every server, and create a larger segment where one is wanted. Otherwise
+    /// it passes its rank on, and tries less and less often.
     fn try_better(
         &mut self,
         segment: &Arc<Segment>,

@@ -1,4 +1,5 @@
-//! A map that outgrows its segment: it moves to a larger segment, or is published in part.
+//! A map that outgrows its segment: it moves to a larger segment, or is
+//! published in part.
 
 use std::mem::discriminant;
 use std::time::{Duration, Instant};
@@ -30,8 +31,8 @@ pub(super) struct Partly {
 }
 
 impl Own {
-    /// Publishes a map that has outgrown the segment: in a larger segment, or otherwise the part
-    /// that fits.
+    /// Publishes a map that has outgrown the segment: in a larger segment, or
+    /// otherwise the part that fits.
     pub(super) fn publish_partly(
         &mut self,
         shared: &Shared,
@@ -49,8 +50,9 @@ impl Own {
         Ok(Partly { outcome, refused, nodes, namespaces })
     }
 
-    /// Replaces the segment by a larger one with the map published in it; returns whether it did.
-    /// Lookups continue throughout: in the old segment until the new one is in place.
+    /// Replaces the segment by a larger one with the map published in it;
+    /// returns whether it did. Lookups continue throughout: in the old segment
+    /// until the new one is in place.
     fn grow(&mut self, shared: &Shared, map: &ClusterMap) -> Result<bool, OwnershipLost> {
         if self.no_room.is_some_and(|(_, at)| at.elapsed() < AGAIN) {
             return Ok(false);
@@ -65,8 +67,8 @@ impl Own {
             Err(error) => {
                 let (kind, text) = (discriminant(&error), error.to_string());
                 self.account.explain(Reason::Shortage, &text);
-                // The numbers in the text change from one attempt to the next: compare the kind
-                // only.
+                // The numbers in the text change from one attempt to the next:
+                // compare the kind only.
                 if self.no_room.is_none_or(|(told, _)| told != kind) {
                     shared.tell(Event::NoRoom { error: text });
                 }
@@ -86,9 +88,9 @@ impl Own {
         std::mem::replace(&mut self.ownership, ownership).fenced();
         self.account.again();
         self.published = Some(Instant::now());
-        // A private map must not sweep the directory of shared ones. Sweep at once, because this
-        // process may close before its next iteration, and again then if other processes have not
-        // left the old segment yet.
+        // A private map must not sweep the directory of shared ones. Sweep at
+        // once, because this process may close before its next iteration, and
+        // again then if other processes have not left the old segment yet.
         self.unswept = segment.is_shared() && matches!(sweep(&shared.config.place()), Ok(false));
         let Capacity { max_nodes, max_namespaces, max_replicas, .. } =
             segment.geometry().capacity();
@@ -97,9 +99,10 @@ impl Own {
         Ok(true)
     }
 
-    /// Builds the successor completely, then retires the old segment, which fails if this process
-    /// is no longer its owner, then links the successor under its name. If linking fails, all
-    /// processes search for the newest segment.
+    /// Builds the successor completely, then retires the old segment, which
+    /// fails if this process is no longer its owner, then links the successor
+    /// under its name. If linking fails, all processes search for the newest
+    /// segment.
     fn grow_shared(
         &mut self,
         shared: &Shared,
@@ -172,8 +175,9 @@ fn first_of<T>(
     Err(first.expect("there is a capacity to try"))
 }
 
-/// The capacities to try for a map that has outgrown `there`, best first: the capacity doubled
-/// until the map fits; the exact size; the exact size in the outgrown dimensions only.
+/// The capacities to try for a map that has outgrown `there`, best first: the
+/// capacity doubled until the map fits; the exact size; the exact size in the
+/// outgrown dimensions only.
 pub(super) fn rooms(there: Capacity, map: &ClusterMap) -> Vec<Capacity> {
     let double = |mut room: usize, wanted: usize| {
         while room < wanted {

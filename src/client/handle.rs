@@ -1,7 +1,7 @@
 //! The clients of this process, and how they end.
 //!
-//! Each connect opens the handle of its key; clones of a client share what that connect has
-//! opened. When the last one is closed, the thread ends.
+//! Each connect opens the handle of its key; clones of a client share what that
+//! connect has opened. When the last one is closed, the thread ends.
 
 use core::cell::Cell;
 use std::path::PathBuf;
@@ -32,8 +32,9 @@ thread_local! {
     static CLIENT_THREAD: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether an observer is the caller. It must not wait for a client's thread: that may be its
-/// own, or one that waits for the observer's thread in the same way.
+/// Whether an observer is the caller. It must not wait for a client's thread:
+/// that may be its own, or one that waits for the observer's thread in the same
+/// way.
 pub(super) fn on_client_thread() -> bool {
     CLIENT_THREAD.try_with(Cell::get).unwrap_or(false)
 }
@@ -43,8 +44,8 @@ struct Ending(Arc<Handle>);
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        // After a panic, other processes must not count it as attached. (Its ownership has
-        // already been released.)
+        // After a panic, other processes must not count it as attached. (Its
+        // ownership has already been released.)
         self.0.shared.current.let_go();
         self.0.shared.end();
     }
@@ -87,15 +88,15 @@ impl Handle {
         Some(Open::new(self.clone()))
     }
 
-    /// Ends the thread and waits until it has ended. On a client's own thread it does not wait:
-    /// the thread ends when its observer has returned.
+    /// Ends the thread and waits until it has ended. On a client's own thread
+    /// it does not wait: the thread ends when its observer has returned.
     fn end(&self) {
         self.shared.stop();
         if on_client_thread() {
             return;
         }
-        // The thread may be between its check of `stop` and its sleep, and it may move to another
-        // segment: wake it until it has ended.
+        // The thread may be between its check of `stop` and its sleep, and it
+        // may move to another segment: wake it until it has ended.
         let mut pause = Duration::from_millis(1);
         while !self.shared.wait_end(pause) {
             self.shared.stop();
@@ -110,15 +111,17 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // In a forked child the thread must not even be detached: one of the child's own threads
-        // may have reused its stack and its id in the C library.
+        // In a forked child the thread must not even be detached: one of the
+        // child's own threads may have reused its stack and its id in the C
+        // library.
         if self.shared.is_inherited() {
             std::mem::forget(self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take());
         }
     }
 }
 
-/// What one connect has opened, shared by the clones of its client. Dropping it closes it.
+/// What one connect has opened, shared by the clones of its client. Dropping it
+/// closes it.
 #[derive(Debug)]
 pub(super) struct Open {
     pub handle: Arc<Handle>,
@@ -154,18 +157,19 @@ impl Open {
         self.handle.shared.is_inherited()
     }
 
-    /// Registers this thread as waiting for a change; returns the bit under which it sleeps.
+    /// Registers this thread as waiting for a change; returns the bit under
+    /// which it sleeps.
     pub fn waiting(&self) -> (Waiting<'_>, WakeMask) {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         (Waiting(self), self.waiters)
     }
 
-    /// Closes it; the last close of a handle ends the thread. The thread has ended when this
-    /// returns, whichever caller closed first.
+    /// Closes it; the last close of a handle ends the thread. The thread has
+    /// ended when this returns, whichever caller closed first.
     pub fn close(&self) {
         if self.is_inherited() {
-            // A forked child has no such thread, and its locks may be held for ever: there is
-            // nothing else to do.
+            // A forked child has no such thread, and its locks may be held for
+            // ever: there is nothing else to do.
             self.closed.store(true, Ordering::Release);
             return;
         }
@@ -181,8 +185,8 @@ impl Open {
         if last {
             self.handle.end();
         }
-        // A thread between its check and its sleep would notice the close a little later by
-        // itself.
+        // A thread between its check and its sleep would notice the close a
+        // little later by itself.
         for _ in 0..20 {
             if self.waiting.load(Ordering::Relaxed) == 0 || on_client_thread() {
                 break;
@@ -203,7 +207,8 @@ impl Drop for Open {
     }
 }
 
-/// Identifies the clients of this process that share a segment: backend, directory and key.
+/// Identifies the clients of this process that share a segment: backend,
+/// directory and key.
 pub(super) type Key = (Backend, PathBuf, u32);
 
 type Clients = Vec<(Key, Weak<Handle>)>;

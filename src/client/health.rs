@@ -5,12 +5,14 @@ use std::time::Duration;
 use super::status::{NamespaceStatus, NodeStatus, Status};
 use crate::map::{Lasting, Matter};
 
-/// A matter that lasts for more passes than this is a problem, until then a remark.
+/// A matter that lasts for more passes than this is a problem, until then a
+/// remark.
 const FEW: u64 = 3;
 /// The maximum number of nodes that one line names.
 const NAMED: usize = 3;
-/// An owner's heartbeat comes at least once a second, whatever its interval. An owner that was
-/// silent for this long is considered stopped, even if three intervals are longer.
+/// An owner's heartbeat comes at least once a second, whatever its interval. An
+/// owner that was silent for this long is considered stopped, even if three
+/// intervals are longer.
 const LONGEST_SILENCE: Duration = Duration::from_secs(60);
 /// The lower limit of the tolerated silence: a busy machine can delay an owner.
 const SHORTEST_SILENCE: Duration = Duration::from_secs(2);
@@ -26,9 +28,10 @@ pub enum Verdict {
 }
 
 impl Status {
-    /// The verdict. Unhealthy = the map has holes, or it can't be kept current: there is no
-    /// owner; the owner is stopped (no heartbeat for three tend intervals, but at least 2 s and
-    /// at most 60 s); it has not tended for three intervals and two seconds; or a matter in
+    /// The verdict. Unhealthy = the map has holes, or it can't be kept current:
+    /// there is no owner; the owner is stopped (no heartbeat for three tend
+    /// intervals, but at least 2 s and at most 60 s); it has not tended for
+    /// three intervals and two seconds; or a matter in
     /// [`conditions`](Self::conditions) has lasted for more than three passes.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
@@ -36,7 +39,8 @@ impl Status {
         if self.retired {
             wrong.push("the segment is retired and has no successor yet".to_owned());
         }
-        // An owner that gives up ownership holds no lock, but continues until it is replaced.
+        // An owner that gives up ownership holds no lock, but continues until
+        // it is replaced.
         let goes_on =
             self.abdicated && self.heartbeat_age.is_some_and(|age| age <= self.patience());
         if !self.owner_alive && !goes_on {

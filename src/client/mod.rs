@@ -1,9 +1,9 @@
 //! The client: a process's part in a segment.
 //!
-//! [`Client`] (feature `tend`) attaches to the segment of its key, or creates it. The process
-//! that holds ownership tends the cluster, the others follow, and any of them takes over when the
-//! owner is gone. [`Reader`] only ever reads: it needs no thread, no network and no permission to
-//! write.
+//! [`Client`] (feature `tend`) attaches to the segment of its key, or creates
+//! it. The process that holds ownership tends the cluster, the others follow,
+//! and any of them takes over when the owner is gone. [`Reader`] only ever
+//! reads: it needs no thread, no network and no permission to write.
 
 #[cfg(feature = "tend")]
 mod account;

@@ -20,11 +20,12 @@ use crate::segment::{
 };
 use crate::tend::{ClusterSource, TendError, TendEvent, TendReport, Turn};
 
-/// An owner wakes at least this often, whatever its interval: the wake-up for a changed setting
-/// may be lost.
+/// An owner wakes at least this often, whatever its interval: the wake-up for a
+/// changed setting may be lost.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
-/// A matter that has lasted for more passes than this is not expected to go away by itself.
+/// A matter that has lasted for more passes than this is not expected to go
+/// away by itself.
 const FEW: u64 = 3;
 
 /// The outcome of one iteration of the owner's loop.
@@ -56,9 +57,11 @@ pub(super) struct Own {
     pub(super) fit: Option<Fit>,
     /// Why no larger segment could be created, and when.
     pub(super) no_room: Option<(Discriminant<SegmentError>, Instant)>,
-    /// The number of nodes and namespaces that did not fit in the map in the last pass.
+    /// The number of nodes and namespaces that did not fit in the map in the
+    /// last pass.
     refused: usize,
-    /// Whether there may be segments to sweep that other processes have not left yet.
+    /// Whether there may be segments to sweep that other processes have not
+    /// left yet.
     pub(super) unswept: bool,
     /// Watches the directory for segments of higher generations.
     watch: Watch,
@@ -111,8 +114,8 @@ impl Own {
         if begun >= self.due {
             self.begun = begun;
             self.tend(shared, source)?;
-            // Measured from the start of the pass, so that its length does not add to the
-            // interval; but there is always a pause.
+            // Measured from the start of the pass, so that its length does not
+            // add to the interval; but there is always a pause.
             let now = Instant::now();
             self.due = (begun + self.pause()).max(now + MIN_TEND_INTERVAL / 2);
             self.glance_next(begun);
@@ -127,8 +130,8 @@ impl Own {
         Ok(due.saturating_duration_since(Instant::now()).min(LONGEST_SLEEP))
     }
 
-    /// Schedules the next check for an answer, an interval after the last one, but never without
-    /// a pause.
+    /// Schedules the next check for an answer, an interval after the last one,
+    /// but never without a pause.
     fn glance_next(&mut self, begun: Instant) {
         let pause = self.backoff.glance(self.interval);
         self.glance_due = (begun + pause).max(Instant::now() + MIN_TEND_INTERVAL / 2);
@@ -166,13 +169,15 @@ impl Own {
         }
     }
 
-    /// Another process or thread asks for an early pass: the next one starts a quarter of the
-    /// interval after the last one, however often it is requested.
+    /// Another process or thread asks for an early pass: the next one starts a
+    /// quarter of the interval after the last one, however often it is
+    /// requested.
     pub fn hurry(&mut self) {
         self.tend_within(self.interval / 4);
     }
 
-    /// This process was given another password, or waits for a map: the next pass starts at once.
+    /// This process was given another password, or waits for a map: the next
+    /// pass starts at once.
     pub fn retry(&mut self) {
         self.tend_within(Duration::ZERO);
     }
@@ -183,14 +188,15 @@ impl Own {
         self.due = self.due.min(self.begun + pause.max(MIN_TEND_INTERVAL));
     }
 
-    /// Checks whether this is still *the* segment of the key, and repairs its name. `link` alone
-    /// is not enough: if the name leads elsewhere, if new processes would refuse the segment, or
-    /// if there is a higher generation, the segment is retired and all processes move. The higher
-    /// generation may be retired itself: then it has a newer map, and gets a successor.
+    /// Checks whether this is still *the* segment of the key, and repairs its
+    /// name. `link` alone is not enough: if the name leads elsewhere, if new
+    /// processes would refuse the segment, or if there is a higher generation,
+    /// the segment is retired and all processes move. The higher generation may
+    /// be retired itself: then it has a newer map, and gets a successor.
     fn heal(&mut self, shared: &Shared) -> Result<(), OwnershipLost> {
         let segment = self.ownership.segment().clone();
-        // If this process sees another directory, or none, the others that use the segment still
-        // see the original one.
+        // If this process sees another directory, or none, the others that use
+        // the segment still see the original one.
         if !segment.is_shared() || segment.is_unseen() {
             return Ok(());
         }
@@ -209,7 +215,8 @@ impl Own {
         }
         self.ownership.retire()?;
         if higher {
-            // The creator of that segment has already swept, but this one was still in use then.
+            // The creator of that segment has already swept, but this one was
+            // still in use then.
             let _ = sweep(&place);
         }
         if segment.is_gone() {
@@ -251,7 +258,8 @@ impl Own {
                 self.count(report);
                 self.failed(shared, &error);
                 if report.answers > 0 {
-                    // The nodes are coming back, or waiting does not change their state.
+                    // The nodes are coming back, or waiting does not change
+                    // their state.
                     self.backoff.reset();
                 }
                 shared.settle(Err(ConnectError::Tend(error)), asked);
@@ -262,8 +270,8 @@ impl Own {
         self.ended(shared)
     }
 
-    /// Ends a pass: records what it found. An owner that lacks a local resource offers ownership
-    /// to a process that does not.
+    /// Ends a pass: records what it found. An owner that lacks a local resource
+    /// offers ownership to a process that does not.
     fn ended(&mut self, shared: &Shared) -> Result<(), OwnershipLost> {
         self.account.put(&self.ownership)?;
         let lasts = |matter| self.account.get(matter).passes() > FEW;
@@ -336,7 +344,8 @@ impl Own {
         source: &mut dyn ClusterSource,
     ) -> Result<(), OwnershipLost> {
         let map = source.map();
-        // A map without nodes is not published as the first one: nothing is known yet.
+        // A map without nodes is not published as the first one: nothing is
+        // known yet.
         if map.nodes.is_empty() && self.ownership.segment().head().sequence() == 0 {
             return Ok(());
         }
@@ -380,7 +389,8 @@ impl Own {
     }
 }
 
-/// The owner's side of a pass: it keeps the heartbeat going while the pass waits for the network.
+/// The owner's side of a pass: it keeps the heartbeat going while the pass
+/// waits for the network.
 struct OwnerTurn<'a> {
     ownership: &'a mut Ownership,
     shared: &'a Shared,

@@ -18,8 +18,8 @@ impl Pace {
         Pace { most, every, left: most, since: Instant::now() }
     }
 
-    /// Takes a permit; returns how long to wait before using it, which is zero while permits are
-    /// left.
+    /// Takes a permit; returns how long to wait before using it, which is zero
+    /// while permits are left.
     pub fn take(&mut self) -> Duration {
         self.take_at(Instant::now())
     }
@@ -72,7 +72,8 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(pace.take_at(begun), Duration::ZERO);
         }
-        // A caller that always waits as long as requested never waits longer than one interval.
+        // A caller that always waits as long as requested never waits longer
+        // than one interval.
         let mut now = begun;
         for _ in 0..100 {
             let wait = pace.take_at(now);

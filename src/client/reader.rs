@@ -10,8 +10,8 @@ use crate::segment::{
     Current, Place, Segment, SegmentError, WakeMask, look, newest, resolved, wait, wake,
 };
 
-/// A view of a segment: no thread, no connection, no permission to write. It follows the
-/// segment's successors by itself.
+/// A view of a segment: no thread, no connection, no permission to write. It
+/// follows the segment's successors by itself.
 #[derive(Clone, Debug)]
 pub struct Reader {
     current: Arc<Current>,
@@ -52,7 +52,8 @@ impl Reader {
     }
 
     internal! {
-        /// The segment that is currently read, or its successor if that one is retired.
+        /// The segment that is currently read, or its successor if that one is
+        /// retired.
         fn segment(&self) -> Arc<Segment> {
             let segment = self.current.get();
             self.current.successor(&segment).unwrap_or(segment)
@@ -65,23 +66,24 @@ impl Reader {
         self.router_with(|_| ())
     }
 
-    /// A router that keeps for each node a state that `state` creates (for example, a connection
-    /// pool), for one thread.
+    /// A router that keeps for each node a state that `state` creates (for
+    /// example, a connection pool), for one thread.
     pub fn router_with<S>(&self, state: impl FnMut(&Node) -> S + Send + 'static) -> Router<S> {
         Router::new(self.current.clone(), Box::new(state)).follow_racks(self.racks.clone())
     }
 
-    /// Changes the racks that [`Policy::PreferRack`](crate::route::Policy) prefers, the best
-    /// first, in all routers made by this reader and its clones, from their next command on.
-    /// Initially there are none.
+    /// Changes the racks that [`Policy::PreferRack`](crate::route::Policy)
+    /// prefers, the best first, in all routers made by this reader and its
+    /// clones, from their next command on. Initially there are none.
     pub fn set_preferred_racks(&self, racks: &[i32]) {
         self.racks.set(racks);
     }
 
-    /// Asks the owner, whichever process that is, to tend soon: for callers that see connections
-    /// to a node fail. The owner starts its next pass at the earliest a quarter of its tend
-    /// interval after the last one, however often it is asked; the request may be lost. Nothing
-    /// is written, and the call does not wait.
+    /// Asks the owner, whichever process that is, to tend soon: for callers
+    /// that see connections to a node fail. The owner starts its next pass at
+    /// the earliest a quarter of its tend interval after the last one, however
+    /// often it is asked; the request may be lost. Nothing is written, and the
+    /// call does not wait.
     pub fn request_tend(&self) {
         wake(self.segment().mapping().event(), Some(WakeMask::owner()));
     }
@@ -97,14 +99,16 @@ impl Reader {
         }
     }
 
-    /// Sleeps until a publication other than `sequence` is live, at most for `timeout`, and
-    /// returns the live sequence. Nothing is written: the owner wakes every process that sleeps.
+    /// Sleeps until a publication other than `sequence` is live, at most for
+    /// `timeout`, and returns the live sequence. Nothing is written: the owner
+    /// wakes every process that sleeps.
     #[allow(clippy::must_use_candidate, reason = "the wait alone may be what is wanted")]
     pub fn wait_for_change(&self, sequence: u64, timeout: Duration) -> u64 {
         self.sleep(sequence, timeout, WakeMask::random(), || false)
     }
 
-    /// Like [`wait_for_change`](Self::wait_for_change), but also returns when it is to `stop`.
+    /// Like [`wait_for_change`](Self::wait_for_change), but also returns when
+    /// it is to `stop`.
     pub(super) fn sleep(
         &self,
         sequence: u64,
@@ -123,8 +127,8 @@ impl Reader {
             if head.sequence() != sequence || left.is_zero() || stop() {
                 return head.sequence();
             }
-            // A wake-up can be lost, and the successor of a retired segment is searched for every
-            // 100 ms: sleep in short stretches.
+            // A wake-up can be lost, and the successor of a retired segment is
+            // searched for every 100 ms: sleep in short stretches.
             let stretch = left.min(Duration::from_millis(100));
             wait(segment.mapping().head(), head.bits(), personal, stretch);
         }

@@ -57,8 +57,8 @@ struct First {
     ended: bool,
 }
 
-/// The number of calls that had asked for the first map at some moment. An answer is only for the
-/// calls that had asked before its attempt began.
+/// The number of calls that had asked for the first map at some moment. An
+/// answer is only for the calls that had asked before its attempt began.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked(u64);
 
@@ -105,7 +105,8 @@ impl Shared {
         self.stop.load(Ordering::Acquire)
     }
 
-    /// How often the owner polls: the configured interval, or the last change of it.
+    /// How often the owner polls: the configured interval, or the last change
+    /// of it.
     pub fn tend_interval(&self) -> Duration {
         // Relaxed: no other data depends on it.
         Duration::from_nanos(self.tend_interval.load(Ordering::Relaxed))
@@ -133,8 +134,8 @@ impl Shared {
 
     /// Wakes the thread, to look at what has changed.
     ///
-    /// An owner sleeps under the owner's bit only: there are few personal bits, and wake-ups by
-    /// other processes must not be taken for requests to tend.
+    /// An owner sleeps under the owner's bit only: there are few personal bits,
+    /// and wake-ups by other processes must not be taken for requests to tend.
     fn poke(&self) {
         if self.is_inherited() {
             return;
@@ -192,7 +193,8 @@ impl Shared {
         self.first.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks for the first map; the answer comes from an attempt that begins after this call.
+    /// Asks for the first map; the answer comes from an attempt that begins
+    /// after this call.
     pub fn ask(&self) -> Asked {
         let mut first = self.first();
         first.asked += 1;
@@ -216,8 +218,8 @@ impl Shared {
         self.first().there
     }
 
-    /// Records that there is a map, or why an attempt did not bring one. A map is final; a
-    /// failure is only for the calls that had asked before.
+    /// Records that there is a map, or why an attempt did not bring one. A map
+    /// is final; a failure is only for the calls that had asked before.
     pub fn settle(&self, result: Result<(), ConnectError>, asked: Asked) {
         let mut first = self.first();
         match result {
@@ -228,7 +230,8 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Waits for the answer, at most until `deadline`; `None` if there is none by then.
+    /// Waits for the answer, at most until `deadline`; `None` if there is none
+    /// by then.
     pub fn wait_first(&self, asked: Asked, deadline: Instant) -> Option<Result<(), ConnectError>> {
         let mut first = self.first();
         loop {
@@ -263,7 +266,8 @@ impl Shared {
         self.first().ended
     }
 
-    /// Waits until the thread has ended, at most that long; returns whether it has.
+    /// Waits until the thread has ended, at most that long; returns whether it
+    /// has.
     pub fn wait_end(&self, timeout: Duration) -> bool {
         let first = self.first();
         let ended = self.changed.wait_timeout_while(first, timeout, |first| !first.ended);

@@ -1,10 +1,12 @@
 //! Which followers watch the owner most closely, and how each of them sleeps.
 //!
-//! Two followers each hold a byte of the lock file. The **standby** sleeps on the event word for
-//! a few milliseconds at a time, so it wakes at once when an owner releases, and soon when one
-//! dies. The **reserve** sleeps on the owner's death itself, if its pid is available, and checks
-//! the standby's byte: it takes over if the standby is killed too, or stopped. All others look
-//! four times a second, at randomized times, so that with many of them one looks soon.
+//! Two followers each hold a byte of the lock file. The **standby** sleeps on
+//! the event word for a few milliseconds at a time, so it wakes at once when an
+//! owner releases, and soon when one dies. The **reserve** sleeps on the
+//! owner's death itself, if its pid is available, and checks the standby's
+//! byte: it takes over if the standby is killed too, or stopped. All others
+//! look four times a second, at randomized times, so that with many of them one
+//! looks soon.
 
 use std::time::{Duration, Instant};
 
@@ -40,8 +42,8 @@ pub(super) struct Standing {
     rank: Rank,
     /// When it next tries to lock a byte.
     due: Instant,
-    /// The term of the owner whose death it waits for, if the owner's pid is available, while the
-    /// owner lives.
+    /// The term of the owner whose death it waits for, if the owner's pid is
+    /// available, while the owner lives.
     death: Option<(u16, Option<ProcessExit>)>,
     /// The owner has died.
     died: bool,
@@ -74,8 +76,9 @@ impl Standing {
         }
     }
 
-    /// How long it leaves a free ownership to the processes that watch more closely. A follower
-    /// woken by the owner's death need not wait: it is the first to know.
+    /// How long it leaves a free ownership to the processes that watch more
+    /// closely. A follower woken by the owner's death need not wait: it is the
+    /// first to know.
     pub fn patience(&self) -> Duration {
         match self.rank {
             _ if self.died => Duration::ZERO,
@@ -118,7 +121,8 @@ impl Standing {
         Ok(())
     }
 
-    /// There is a new owner, which has left its follower's byte: try to lock that soon.
+    /// There is a new owner, which has left its follower's byte: try to lock
+    /// that soon.
     pub fn hurry(&mut self, not_before: Instant) {
         self.due = not_before;
         (self.death, self.died) = (None, false);
@@ -145,13 +149,14 @@ impl Standing {
         }
     }
 
-    /// Sleeps until the event word differs from `seen`, at most that long; a reserve also wakes
-    /// when the owner dies.
+    /// Sleeps until the event word differs from `seen`, at most that long; a
+    /// reserve also wakes when the owner dies.
     pub fn sleep(&mut self, segment: &Segment, seen: u64, personal: WakeMask, pause: Duration) {
         let event = segment.mapping().event();
         match &mut self.death {
             Some((_, death @ Some(_))) => {
-                // Relaxed: like the load of `seen`. A later event is found at the next look.
+                // Relaxed: like the load of `seen`. A later event is found at
+                // the next look.
                 let same = event.load(crate::sync::Ordering::Relaxed) == seen;
                 let waited = death.as_ref().filter(|_| same).map(|death| death.wait(pause));
                 if matches!(waited, Some(Waited::Ended | Waited::Lost)) {

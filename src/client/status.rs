@@ -17,7 +17,8 @@ use crate::segment::{
     Backend, Candidate, Entry, Location, Place, Segment, SegmentError, boottime_ms,
 };
 
-/// How many milliseconds to wait for the words of an owner that has just taken over.
+/// How many milliseconds to wait for the words of an owner that has just taken
+/// over.
 const PATIENCE: u32 = 20;
 /// How long a node that left is reported.
 const MENTIONED: Duration = Duration::from_secs(600);
@@ -30,8 +31,8 @@ pub struct NamespaceStatus {
     pub name: String,
     /// Its effective replication factor.
     pub replication_factor: u8,
-    /// How many of its replicas can be routed to; fewer than the replication factor if that
-    /// exceeds the segment's `max_replicas`.
+    /// How many of its replicas can be routed to; fewer than the replication
+    /// factor if that exceeds the segment's `max_replicas`.
     pub routable_replicas: usize,
     /// Whether it uses strong consistency.
     pub strong_consistency: bool,
@@ -73,7 +74,8 @@ pub struct ConditionStatus {
     pub matter: Matter,
     /// The number of consecutive passes that found it.
     pub passes: u64,
-    /// The number of nodes, entries or partitions to which it applied in the last pass.
+    /// The number of nodes, entries or partitions to which it applied in the
+    /// last pass.
     pub count: u64,
 }
 
@@ -111,7 +113,8 @@ pub struct Status {
     pub owner_alive: bool,
     /// Whether the owner can't reach the cluster and is giving up ownership.
     pub abdicated: bool,
-    /// The time since the owner's last heartbeat, which comes at least once a second.
+    /// The time since the owner's last heartbeat, which comes at least once a
+    /// second.
     pub heartbeat_age: Option<Duration>,
     /// The time since the last successful pass, of this or an earlier owner.
     pub tended_age: Option<Duration>,
@@ -133,7 +136,8 @@ pub struct Status {
     pub publications: u64,
     /// The number of takeovers since the segment was created.
     pub takeovers: u64,
-    /// The number of nodes and namespaces that did not fit in the map in the last pass.
+    /// The number of nodes and namespaces that did not fit in the map in the
+    /// last pass.
     pub refused_nodes: u64,
     /// The number of successful passes.
     pub tends: u64,
@@ -141,13 +145,15 @@ pub struct Status {
     pub tend_errors: u64,
     /// The length of the last pass.
     pub pass_time: Option<Duration>,
-    /// Bytes received from the servers over the owners' connections, including headers, logins
-    /// and TLS overhead.
+    /// Bytes received from the servers over the owners' connections, including
+    /// headers, logins and TLS overhead.
     pub bytes_in: u64,
-    /// The number of nodes that gave no answer, or an invalid one, in the last pass.
+    /// The number of nodes that gave no answer, or an invalid one, in the last
+    /// pass.
     pub failing_nodes: u64,
-    /// How often a node of the map did not answer, refused the login, or was another node: at
-    /// most once for each node and pass, including failed passes.
+    /// How often a node of the map did not answer, refused the login, or was
+    /// another node: at most once for each node and pass, including failed
+    /// passes.
     pub ask_errors: u64,
     /// How often a node's reply could not be used, counted in the same way.
     pub bad_replies: u64,
@@ -190,8 +196,8 @@ impl Status {
                 Err(error) => return Err(error.into()),
             };
             let mut alive = matches!(Candidate::look(segment)?, Entry::Held);
-            // An owner that has just taken over is about to write its words: wait a little for
-            // them.
+            // An owner that has just taken over is about to write its words:
+            // wait a little for them.
             for _ in 0..PATIENCE {
                 // A private copy never changes.
                 if !alive || announced(segment) || segment.is_looked_at() {

@@ -6,7 +6,8 @@ use super::health::Verdict;
 use super::status::Status;
 use crate::text::Printable;
 
-/// The segment, its owner and its map, a line for each; then what is wrong, and the remarks.
+/// The segment, its owner and its map, a line for each; then what is wrong, and
+/// the remarks.
 ///
 /// The text is for people and may change; programs read the fields.
 impl Display for Status {

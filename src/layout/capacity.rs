@@ -1,7 +1,7 @@
 //! The capacity of a segment.
 
-/// The number of nodes, namespaces, replicas and partitions for which a map, and so a segment,
-/// has room.
+/// The number of nodes, namespaces, replicas and partitions for which a map,
+/// and so a segment, has room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "a plain value that sources build")]
 pub struct Capacity {

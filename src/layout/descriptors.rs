@@ -8,15 +8,17 @@ use rustix::process::{Resource, getrlimit};
 /// The maximum number of descriptors to check.
 const LOOKS: u64 = 4096;
 
-/// The maximum number of descriptors of this process; `None` if there is no limit.
+/// The maximum number of descriptors of this process; `None` if there is no
+/// limit.
 pub fn descriptor_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
 /// Whether `wanted` more descriptors could be opened.
 ///
-/// It checks from the highest number downwards, where none is in use in a process that has many
-/// left, and opens none: another thread may be about to need it.
+/// It checks from the highest number downwards, where none is in use in a
+/// process that has many left, and opens none: another thread may be about to
+/// need it.
 pub fn descriptors_left(wanted: u64) -> bool {
     let Some(limit) = descriptor_limit() else { return true };
     let numbers = (limit.saturating_sub(LOOKS.max(wanted))..limit).rev();
@@ -25,8 +27,9 @@ pub fn descriptors_left(wanted: u64) -> bool {
 }
 
 fn is_open(number: RawFd) -> bool {
-    // SAFETY: the descriptor's owner keeps it. This only reads a flag, which changes nothing; for
-    // a number without a descriptor the call returns EBADF; and the number is not -1.
+    // SAFETY: the descriptor's owner keeps it. This only reads a flag, which
+    // changes nothing; for a number without a descriptor the call returns
+    // EBADF; and the number is not -1.
     let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
     fcntl_getfd(descriptor).is_ok()
 }

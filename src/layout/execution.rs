@@ -2,14 +2,15 @@
 
 use nix::libc;
 
-/// Whether the kernel asks programs to distrust the environment (`AT_SECURE`, getauxval(3)): the
-/// program is set-user-id or set-group-id, has file capabilities, or a security module requires
-/// it. This never changes while the program runs.
+/// Whether the kernel asks programs to distrust the environment (`AT_SECURE`,
+/// getauxval(3)): the program is set-user-id or set-group-id, has file
+/// capabilities, or a security module requires it. This never changes while the
+/// program runs.
 ///
 /// If so, no environment variable may decide what is trusted.
 pub fn is_secure_execution() -> bool {
-    // SAFETY: getauxval accepts any number and has no preconditions; it reads what the kernel
-    // gave the process at program start.
+    // SAFETY: getauxval accepts any number and has no preconditions; it reads
+    // what the kernel gave the process at program start.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 

@@ -1,7 +1,8 @@
 //! Distinguishes a forked child from its parent, without `getpid`.
 //!
-//! A page marked MADV_WIPEONFORK reads as zero in a child, so a check costs one load. (A pid may
-//! be reused, and may be the same number in two pid namespaces.)
+//! A page marked MADV_WIPEONFORK reads as zero in a child, so a check costs one
+//! load. (A pid may be reused, and may be the same number in two pid
+//! namespaces.)
 
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -31,8 +32,9 @@ fn wiped_page() -> Option<&'static [AtomicU64]> {
 
 /// A word that reads as zero in a forked child, until the child stores to it.
 ///
-/// It folds fork detection into a comparison that is made anyway: a value kept in the word and
-/// compared with something that is never zero no longer matches after a fork.
+/// It folds fork detection into a comparison that is made anyway: a value kept
+/// in the word and compared with something that is never zero no longer matches
+/// after a fork.
 #[derive(Debug)]
 pub struct ForkCell {
     word: &'static AtomicU64,
@@ -100,8 +102,8 @@ impl Drop for ForkCell {
     }
 }
 
-/// Identifies a process in a line of forks. The value of a process differs from those of all its
-/// ancestors; siblings may share one.
+/// Identifies a process in a line of forks. The value of a process differs from
+/// those of all its ancestors; siblings may share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lineage(u64);
 
@@ -111,8 +113,9 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 /// Stands in for the page if there is none: a word that stays zero.
 static NO_PAGE: AtomicU64 = AtomicU64::new(0);
 
-/// The word that reads as zero in a child. It is never locked: a fork may happen while another
-/// thread is in this function, and the child would wait for that thread in vain.
+/// The word that reads as zero in a child. It is never locked: a fork may
+/// happen while another thread is in this function, and the child would wait
+/// for that thread in vain.
 fn page() -> Option<&'static AtomicU64> {
     static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new(core::ptr::null_mut());
     // Acquire: pairs with the Release below.
@@ -128,7 +131,8 @@ fn page() -> Option<&'static AtomicU64> {
     if core::ptr::eq(found, &NO_PAGE) {
         return None;
     }
-    // SAFETY: the pointer stored above is never unmapped, and only ever accessed as an atomic.
+    // SAFETY: the pointer stored above is never unmapped, and only ever
+    // accessed as an atomic.
     unsafe { found.as_ref() }
 }
 
@@ -157,10 +161,11 @@ impl Lineage {
     }
 }
 
-/// A separate value for each process of a line of forks: a child gets a new one.
+/// A separate value for each process of a line of forks: a child gets a new
+/// one.
 ///
-/// The parent's value is leaked in the child, never dropped: a lock in it may be held by a thread
-/// that does not exist there.
+/// The parent's value is leaked in the child, never dropped: a lock in it may
+/// be held by a thread that does not exist there.
 #[derive(Debug)]
 pub struct ForkLocal<T: 'static> {
     current: AtomicPtr<(Lineage, T)>,
@@ -177,8 +182,9 @@ impl<T: Send + Sync + 'static> ForkLocal<T> {
         self.get_or_inherit(|_| make())
     }
 
-    /// Like [`get_or_init`](Self::get_or_init), but `make` receives the parent's value if this is
-    /// a forked child. A lock in it may be held for ever.
+    /// Like [`get_or_init`](Self::get_or_init), but `make` receives the
+    /// parent's value if this is a forked child. A lock in it may be held for
+    /// ever.
     pub fn get_or_inherit(&self, make: impl Fn(Option<&T>) -> T) -> &'static T {
         let lineage = Lineage::current();
         // Acquire: pairs with the Release below.
@@ -194,8 +200,8 @@ impl<T: Send + Sync + 'static> ForkLocal<T> {
             }
             let value = make(known.map(|(_, value)| value));
             let fresh: *mut (Lineage, T) = Box::leak(Box::new((lineage, value)));
-            // Release: a thread that loads the pointer sees the value. Acquire: pairs with it in
-            // the thread that won the race.
+            // Release: a thread that loads the pointer sees the value. Acquire:
+            // pairs with it in the thread that won the race.
             let result =
                 self.current.compare_exchange(found, fresh, Ordering::Release, Ordering::Acquire);
             match result {

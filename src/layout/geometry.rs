@@ -13,7 +13,8 @@ pub const BYTES_PER_WORD: usize = 6;
 /// Byte at which the first frame starts: a page, so that frames are cut off
 /// cleanly from the parts that change with every turn.
 const FRAMES: usize = 4096;
-/// Words per cache line (counted as 128 bytes, because lines are fetched in pairs).
+/// Words per cache line (counted as 128 bytes, because lines are fetched in
+/// pairs).
 const LINE: usize = 16;
 
 /// Words at the front of every frame.
@@ -35,7 +36,8 @@ pub mod frame {
     pub const NODE: usize = 0;
     /// The node's id, 6 bytes per word.
     pub const NODE_ID: usize = 1;
-    /// The node's IP address (16 bytes) and, for an IPv6 address, its scope (4 bytes).
+    /// The node's IP address (16 bytes) and, for an IPv6 address, its scope (4
+    /// bytes).
     pub const NODE_IP: usize = 5;
     /// `port:16 | tls_len:8`.
     pub const NODE_PORT: usize = 9;
@@ -48,10 +50,12 @@ pub mod frame {
     pub const NAMESPACE: usize = 0;
     /// The namespace's name.
     pub const NAMESPACE_NAME: usize = 1;
-    /// The number of words before the racks, one word per slot: `present:1 | rack:32`.
+    /// The number of words before the racks, one word per slot: `present:1 |
+    /// rack:32`.
     pub const NAMESPACE_WORDS: usize = 8;
 
-    /// The number of words of a slot's health record, which lies behind both frames.
+    /// The number of words of a slot's health record, which lies behind both
+    /// frames.
     pub const HEALTH_WORDS: usize = 32;
 
     static_assertions::const_assert!(CLUSTER_NAME + 1 + 64usize.div_ceil(BYTES_PER_WORD) <= PREFIX);
@@ -63,11 +67,11 @@ pub mod frame {
     );
 }
 
-/// The owner's notes about itself and its passes, behind the node health records. Like those,
-/// they are part of no publication.
+/// The owner's notes about itself and its passes, behind the node health
+/// records. Like those, they are part of no publication.
 pub mod notes {
-    /// Words that count the passes for which something has lasted, one per matter; the rest is
-    /// spare.
+    /// Words that count the passes for which something has lasted, one per
+    /// matter; the rest is spare.
     pub const MATTERS: usize = 32;
     /// The number of texts that give a reason.
     pub const REASONS: usize = 2;
@@ -132,7 +136,8 @@ impl Geometry {
         let array_words = line(capacity.partitions.checked_mul(planes.checked_add(1)?)?)?;
         let all = array_words.checked_mul(capacity.max_namespaces)?;
         let frame_words = arrays.checked_add(all)?.checked_next_multiple_of(4096 / WORD)?;
-        // Rounded up to two pages, so that most invalid lengths can be recognized.
+        // Rounded up to two pages, so that most invalid lengths can be
+        // recognized.
         let health_words = capacity
             .max_nodes
             .checked_mul(frame::HEALTH_WORDS)?
@@ -187,15 +192,16 @@ impl Geometry {
         self.node_health(self.capacity.max_nodes)
     }
 
-    /// The number of words of the tables, which is everything before the routing arrays.
+    /// The number of words of the tables, which is everything before the
+    /// routing arrays.
     pub fn table_words(&self) -> usize {
         self.tables
     }
 
-    /// The words of a frame that count for so many node slots and namespaces: the
-    /// node table with what precedes it, then the record of each namespace, then,
-    /// with `arrays`, its routing words and regimes. A writer stores exactly these,
-    /// and a reader copies exactly these.
+    /// The words of a frame that count for so many node slots and namespaces:
+    /// the node table with what precedes it, then the record of each namespace,
+    /// then, with `arrays`, its routing words and regimes. A writer stores
+    /// exactly these, and a reader copies exactly these.
     pub fn spans(
         &self,
         slots: usize,
@@ -232,13 +238,14 @@ impl Geometry {
         self.namespace(namespace) + frame::NAMESPACE_WORDS + slot
     }
 
-    /// The number of routing planes of a namespace, each of which holds three replicas.
+    /// The number of routing planes of a namespace, each of which holds three
+    /// replicas.
     pub fn planes(&self) -> usize {
         self.capacity.max_replicas.div_ceil(REPLICAS_PER_WORD)
     }
 
-    /// The first word of a routing plane: a word per partition, `r2:16 | r1:16 | r0:16`, each a
-    /// slot or all ones for no holder.
+    /// The first word of a routing plane: a word per partition, `r2:16 | r1:16
+    /// | r0:16`, each a slot or all ones for no holder.
     pub fn routing(&self, namespace: usize, plane: usize) -> usize {
         self.arrays + namespace * self.array_words + plane * self.capacity.partitions
     }
@@ -253,8 +260,8 @@ impl Geometry {
         (self.planes() + 1) * self.capacity.partitions
     }
 
-    /// The numbers that go into the header, so that two builds with different placement refuse
-    /// each other's segments.
+    /// The numbers that go into the header, so that two builds with different
+    /// placement refuse each other's segments.
     pub(crate) fn fingerprint(&self) -> [u64; 6] {
         [
             self.namespaces as u64,

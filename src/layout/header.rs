@@ -7,8 +7,8 @@ use super::capacity::Capacity;
 use super::geometry::{Geometry, frame, notes};
 use super::words::{EVENT, HEAD, OWNER, OwnerWord};
 
-/// The version of this layout. It is part of every segment's name, so that two layouts never
-/// meet; a change of the layout must increment it.
+/// The version of this layout. It is part of every segment's name, so that two
+/// layouts never meet; a change of the layout must increment it.
 pub const LAYOUT_VERSION: u32 = 3;
 
 const MAGIC: [u8; 8] = *b"TENDMAP\n";
@@ -54,8 +54,8 @@ pub struct Identity {
     pub created_ns: u64,
     /// The pid of the creator, for display only.
     pub creator_pid: u32,
-    /// The directory of the lock file, as a number that differs from directory to directory; 0 =
-    /// beside the segment's own file.
+    /// The directory of the lock file, as a number that differs from directory
+    /// to directory; 0 = beside the segment's own file.
     pub lock_directory: u64,
 }
 
@@ -195,8 +195,9 @@ impl Header {
         bytemuck::cast(*self)
     }
 
-    /// Whether a private copy of a segment's first bytes is what a creator leaves behind that
-    /// died before it stored the magic: zeros, or words that every header of this layout has.
+    /// Whether a private copy of a segment's first bytes is what a creator
+    /// leaves behind that died before it stored the magic: zeros, or words that
+    /// every header of this layout has.
     pub fn is_half_made(copy: &[u8]) -> bool {
         let Some(bytes) = copy.get(..size_of::<Header>()) else { return false };
         let header: Header = bytemuck::pod_read_unaligned(bytes);

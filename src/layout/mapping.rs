@@ -17,11 +17,12 @@ use super::system_v::{Shm, copy_header};
 use super::words::{EVENT, HEAD, OwnerWord};
 use crate::sync::Ordering;
 
-/// The memory of one segment, mapped once and never moved. Shared memory is mapped read-only: a
-/// write through it faults.
+/// The memory of one segment, mapped once and never moved. Shared memory is
+/// mapped read-only: a write through it faults.
 #[derive(Debug)]
 pub struct Mapping {
-    /// The words that `memory` owns, kept here so that a lookup reaches them with one load.
+    /// The words that `memory` owns, kept here so that a lookup reaches them
+    /// with one load.
     base: NonNull<AtomicU64>,
     words: usize,
     geometry: Geometry,
@@ -57,8 +58,8 @@ impl Memory {
     }
 }
 
-/// A second mapping of pages that are already mapped. It needs no descriptor, name or permission
-/// beyond those of the first mapping.
+/// A second mapping of pages that are already mapped. It needs no descriptor,
+/// name or permission beyond those of the first mapping.
 #[derive(Debug)]
 struct Second {
     base: NonNull<core::ffi::c_void>,
@@ -66,17 +67,19 @@ struct Second {
 }
 
 impl Second {
-    /// Maps whole pages of shared memory a second time. No child inherits the mapping, and it is
-    /// writable if the first one could have been.
+    /// Maps whole pages of shared memory a second time. No child inherits the
+    /// mapping, and it is writable if the first one could have been.
     fn of(base: NonNull<AtomicU64>, bytes: usize) -> io::Result<Second> {
-        // SAFETY: with an old size of zero the kernel maps the shared pages a second time, at an
-        // address of its choice; the first mapping is unchanged.
+        // SAFETY: with an old size of zero the kernel maps the shared pages a
+        // second time, at an address of its choice; the first mapping is
+        // unchanged.
         let moved = unsafe { mremap(base.as_ptr().cast(), 0, bytes, MremapFlags::MAYMOVE) }?;
         let base = NonNull::new(moved)
             .ok_or_else(|| io::Error::other("the kernel mapped memory at address zero"))?;
         let second = Second { base, bytes };
-        // SAFETY: the pages are this mapping's own, and no other code has seen them. The mapping
-        // is excluded from children before it becomes writable.
+        // SAFETY: the pages are this mapping's own, and no other code has seen
+        // them. The mapping is excluded from children before it becomes
+        // writable.
         unsafe {
             madvise(base.as_ptr(), bytes, rustix::mm::Advice::LinuxDontFork)?;
             mprotect(base.as_ptr(), bytes, MprotectFlags::READ | MprotectFlags::WRITE)?;
@@ -92,16 +95,18 @@ impl Drop for Second {
     }
 }
 
-// SAFETY: the memory belongs to the mapping, wherever it is moved to, and is unmapped with it;
-// every access to it is atomic.
+// SAFETY: the memory belongs to the mapping, wherever it is moved to, and is
+// unmapped with it; every access to it is atomic.
 unsafe impl Send for Mapping {}
-// SAFETY: a shared reference gives access only to atomics and to plain values that never change.
+// SAFETY: a shared reference gives access only to atomics and to plain values
+// that never change.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
     /// The byte offset of the head.
     pub const HEAD_BYTE: u64 = (HEAD * WORD) as u64;
-    /// The number of bytes of the fixed words, which are the same in every geometry.
+    /// The number of bytes of the fixed words, which are the same in every
+    /// geometry.
     pub const FIXED_BYTES: usize = Geometry::FRAMES;
 
     /// Maps a segment's file read-only. If the descriptor is open for writing, a [`WriteMapping`]
@@ -143,8 +148,8 @@ impl Mapping {
         mapping
     }
 
-    /// Whether the memory is mapped in this process; it is not in a child of the process that it
-    /// belongs to.
+    /// Whether the memory is mapped in this process; it is not in a child of
+    /// the process that it belongs to.
     fn is_there(&self) -> bool {
         self.only.is_none_or(|lineage| lineage == Lineage::current())
     }
@@ -157,13 +162,15 @@ impl Mapping {
     /// All words of the segment.
     #[inline(always)]
     pub fn words(&self) -> &[AtomicU64] {
-        // SAFETY: the memory lives as long as `self` in the process that mapped it. (A forked
-        // child has no writable mapping of a shared segment: a program that forks, which is
-        // unsafe, must check `is_there` before it uses an inherited one, as `Ownership` does.) It
-        // is page-aligned and at least this many words long (checked when it was mapped; the
-        // pages of a file are reserved, so no access faults). Any bits are valid words, and every
-        // access by any process is atomic. Through a read-only mapping only loads are made: the
-        // functions that store take a `WriteMapping`.
+        // SAFETY: the memory lives as long as `self` in the process that mapped
+        // it. (A forked child has no writable mapping of a shared segment: a
+        // program that forks, which is unsafe, must check `is_there` before it
+        // uses an inherited one, as `Ownership` does.) It is page-aligned and
+        // at least this many words long (checked when it was mapped; the pages
+        // of a file are reserved, so no access faults). Any bits are valid
+        // words, and every access by any process is atomic. Through a read-only
+        // mapping only loads are made: the functions that store take a
+        // `WriteMapping`.
         unsafe { core::slice::from_raw_parts(self.base.as_ptr(), self.words) }
     }
 
@@ -175,7 +182,8 @@ impl Mapping {
     /// The head word.
     #[inline(always)]
     pub fn head(&self) -> &AtomicU64 {
-        // SAFETY: as for `words`; every geometry has at least the fixed words, which fill a page.
+        // SAFETY: as for `words`; every geometry has at least the fixed words,
+        // which fill a page.
         unsafe { self.base.add(HEAD).as_ref() }
     }
 
@@ -203,7 +211,8 @@ impl Mapping {
         self.notes(0, notes::MATTERS)
     }
 
-    /// The record of a text that gives a reason; empty if there is no such record.
+    /// The record of a text that gives a reason; empty if there is no such
+    /// record.
     pub fn reason(&self, index: usize) -> &[AtomicU64] {
         match index < notes::REASONS {
             true => self.notes(notes::MATTERS + index * notes::REASON_WORDS, notes::REASON_WORDS),
@@ -235,7 +244,8 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // In a forked child the range is not mapped (MADV_DONTFORK) and may have been reused.
+        // In a forked child the range is not mapped (MADV_DONTFORK) and may
+        // have been reused.
         if self.is_there() {
             // SAFETY: this is the only place that drops it.
             unsafe { ManuallyDrop::drop(&mut self.memory) }
@@ -245,8 +255,8 @@ impl Drop for Mapping {
 
 /// A writable mapping: the owner's second one, or private memory.
 ///
-/// In a forked child the first kind is not mapped: code that may run in a child must check
-/// [`is_there`](Self::is_there) before every use.
+/// In a forked child the first kind is not mapped: code that may run in a child
+/// must check [`is_there`](Self::is_there) before every use.
 #[derive(Debug)]
 pub struct WriteMapping(Arc<Mapping>);
 
@@ -305,8 +315,8 @@ impl WriteMapping {
         Ok(WriteMapping(Arc::new(Mapping::of(Memory::Private(raw), geometry)?)))
     }
 
-    /// Whether it can be used in this process; a forked child does not inherit the mapping of a
-    /// shared segment.
+    /// Whether it can be used in this process; a forked child does not inherit
+    /// the mapping of a shared segment.
     pub fn is_there(&self) -> bool {
         self.0.is_there()
     }
@@ -319,7 +329,8 @@ impl WriteMapping {
     /// Stores the header.
     pub fn put_header(&self, header: &Header) {
         for (word, value) in self.words().iter().zip(header.words()).rev() {
-            // Release: a process that sees the magic, which is stored last, sees the rest.
+            // Release: a process that sees the magic, which is stored last,
+            // sees the rest.
             word.store(value, Ordering::Release);
         }
     }

@@ -1,7 +1,7 @@
 //! What a lookup reads: the head, and the routing words of one namespace.
 //!
-//! Both point directly to their words and keep the segment mapped: a lookup follows no chain of
-//! owners.
+//! Both point directly to their words and keep the segment mapped: a lookup
+//! follows no chain of owners.
 
 use core::num::NonZeroU64;
 use core::ptr::NonNull;
@@ -17,8 +17,8 @@ pub struct HeadRef {
     _mapping: Arc<Mapping>,
 }
 
-// SAFETY: it is a shared reference to an atomic, which the mapping, itself `Send` and `Sync`,
-// keeps alive.
+// SAFETY: it is a shared reference to an atomic, which the mapping, itself
+// `Send` and `Sync`, keeps alive.
 unsafe impl Send for HeadRef {}
 // SAFETY: as above.
 unsafe impl Sync for HeadRef {}
@@ -43,10 +43,12 @@ impl core::ops::Deref for HeadRef {
 /// The routing planes of one namespace, in one frame at a time.
 #[derive(Clone, Debug)]
 pub struct Planes {
-    /// Readers must present this number. Its lowest bits hold the partition count, so a match
-    /// also proves the index bound of the first plane without another load.
+    /// Readers must present this number. Its lowest bits hold the partition
+    /// count, so a match also proves the index bound of the first plane without
+    /// another load.
     token: u64,
-    /// The first word of the first plane in the live frame; the other planes follow it.
+    /// The first word of the first plane in the live frame; the other planes
+    /// follow it.
     live: NonNull<AtomicU64>,
     /// The same for each frame.
     frames: [NonNull<AtomicU64>; 2],
@@ -55,8 +57,8 @@ pub struct Planes {
     _mapping: Option<Arc<Mapping>>,
 }
 
-// SAFETY: it is a set of shared references to atomics, which the mapping, itself `Send` and
-// `Sync`, keeps alive.
+// SAFETY: it is a set of shared references to atomics, which the mapping,
+// itself `Send` and `Sync`, keeps alive.
 unsafe impl Send for Planes {}
 // SAFETY: as above.
 unsafe impl Sync for Planes {}
@@ -64,8 +66,8 @@ unsafe impl Sync for Planes {}
 /// The bits of a token that hold the number of partitions, up to 65,536.
 const PARTITIONS_BITS: u32 = 17;
 
-/// The number that readers of [`Planes`] must present: a nonzero number combined with the
-/// partition count.
+/// The number that readers of [`Planes`] must present: a nonzero number
+/// combined with the partition count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token(NonZeroU64);
 
@@ -127,22 +129,24 @@ impl Planes {
         Planes { token: 0, live, frames: [live; 2], words: 0, _mapping: None }
     }
 
-    /// Switches to the planes of that frame; only the lowest bit of the number is used.
+    /// Switches to the planes of that frame; only the lowest bit of the number
+    /// is used.
     #[inline]
     pub fn turn_to(&mut self, frame: usize) {
         self.live = self.frames[frame & 1];
     }
 
-    /// The word of a partition in the first plane; `None` if there is no such partition, or the
-    /// token does not match.
+    /// The word of a partition in the first plane; `None` if there is no such
+    /// partition, or the token does not match.
     #[inline(always)]
     pub fn first(&self, token: Token, partition: usize) -> Option<&AtomicU64> {
         if self.token != token.0.get() || partition >= token.partitions() {
             return None;
         }
-        // SAFETY: the token is the one of `new`, where the partition count was compared with the
-        // geometry's and a slice of at least that many words was taken in each frame. The mapping
-        // never moves and lives as long as `self`; all access to it is atomic.
+        // SAFETY: the token is the one of `new`, where the partition count was
+        // compared with the geometry's and a slice of at least that many words
+        // was taken in each frame. The mapping never moves and lives as long as
+        // `self`; all access to it is atomic.
         Some(unsafe { self.live.add(partition).as_ref() })
     }
 
@@ -150,8 +154,8 @@ impl Planes {
     /// none.
     #[inline(always)]
     pub fn words(&self) -> &[AtomicU64] {
-        // SAFETY: as in `first`: `new` took a slice of exactly this many words. Without planes
-        // the slice is empty.
+        // SAFETY: as in `first`: `new` took a slice of exactly this many words.
+        // Without planes the slice is empty.
         unsafe { core::slice::from_raw_parts(self.live.as_ptr(), self.words) }
     }
 }

@@ -4,17 +4,17 @@ use core::mem::MaybeUninit;
 
 /// Values by index, some of which may be missing.
 ///
-/// While none is missing, a value is found by one comparison and one load, as in a plain array,
-/// because values have no separate presence marks. (With `Vec<Option<T>>` a lookup took a third
-/// longer.)
+/// While none is missing, a value is found by one comparison and one load, as
+/// in a plain array, because values have no separate presence marks. (With
+/// `Vec<Option<T>>` a lookup took a third longer.)
 #[derive(Debug)]
 pub struct Slots<T> {
     /// Initialised where `there` is true.
     values: Vec<MaybeUninit<T>>,
     /// As long as `values`.
     there: Vec<bool>,
-    /// Every index below it has a value. With a gap anywhere it is 0: then all lookups take the
-    /// same branch, which the processor can predict.
+    /// Every index below it has a value. With a gap anywhere it is 0: then all
+    /// lookups take the same branch, which the processor can predict.
     whole: usize,
 }
 
@@ -36,8 +36,9 @@ impl<T> Slots<T> {
         if !self.has(index) {
             return None;
         }
-        // SAFETY: `has` is true only for indexes within `values` whose value is initialised:
-        // `whole` is at most their number, and `there` marks the others.
+        // SAFETY: `has` is true only for indexes within `values` whose value is
+        // initialised: `whole` is at most their number, and `there` marks the
+        // others.
         Some(unsafe { self.values.get_unchecked(index).assume_init_ref() })
     }
 
@@ -66,7 +67,8 @@ impl<T> Slots<T> {
             self.there.resize(index + 1, false);
         }
         if core::mem::replace(&mut self.there[index], false) {
-            // SAFETY: the value was initialised, and is already marked as missing.
+            // SAFETY: the value was initialised, and is already marked as
+            // missing.
             unsafe { self.values[index].assume_init_drop() };
         }
         if let Some(value) = value {
@@ -91,8 +93,8 @@ impl<T> Slots<T> {
     }
 }
 
-/// A view of [`Slots`] that holds what a lookup needs by value, so that it stays in registers in
-/// a loop.
+/// A view of [`Slots`] that holds what a lookup needs by value, so that it
+/// stays in registers in a loop.
 #[derive(Debug)]
 pub struct SlotsRef<'a, T> {
     /// The run without gaps, from the first index on.
@@ -113,8 +115,8 @@ impl<'a, T> SlotsRef<'a, T> {
     #[inline(always)]
     pub fn get(&self, index: usize) -> Option<&'a T> {
         match self.whole.get(index) {
-            // SAFETY: all values below `Slots::whole` are initialised, and remain so while they
-            // are borrowed.
+            // SAFETY: all values below `Slots::whole` are initialised, and
+            // remain so while they are borrowed.
             Some(value) => Some(unsafe { value.assume_init_ref() }),
             None => self.slots.get(index),
         }
@@ -140,7 +142,8 @@ mod tests {
     use std::rc::Rc;
 
     proptest! {
-        /// Compared with a plain table of options; every value is dropped exactly once.
+        /// Compared with a plain table of options; every value is dropped
+        /// exactly once.
         #[test]
         fn slots_hold_what_was_put_there(
             steps in proptest::collection::vec((0usize..12, proptest::option::of(0u8..9), any::<bool>()), 0..80),

@@ -26,11 +26,13 @@ pub struct ShmStat {
     pub bytes: u64,
     /// The number of its mappings, of all processes.
     pub mappings: u64,
-    /// Whether it was removed: it then has no key, and ends with its last mapping.
+    /// Whether it was removed: it then has no key, and ends with its last
+    /// mapping.
     pub removed: bool,
 }
 
-/// Linux's additions to System V, with the numbers that they have on every 64-bit machine.
+/// Linux's additions to System V, with the numbers that they have on every
+/// 64-bit machine.
 mod linux {
     use nix::libc::c_int;
 
@@ -88,11 +90,11 @@ pub fn shm_stat(id: i32) -> io::Result<ShmStat> {
 /// The result of a command that fills a `shmid_ds`, and its content.
 fn stat(at: i32, command: libc::c_int) -> io::Result<(i32, ShmStat)> {
     let mut found = core::mem::MaybeUninit::<libc::shmid_ds>::zeroed();
-    // SAFETY: both commands fill the structure that they are given, which has the kernel's layout
-    // for this C library.
+    // SAFETY: both commands fill the structure that they are given, which has
+    // the kernel's layout for this C library.
     let answer = checked(unsafe { libc::shmctl(at, command, found.as_mut_ptr()) })?;
-    // SAFETY: the kernel filled it; and all its fields are numbers, for which zeros are valid
-    // too.
+    // SAFETY: the kernel filled it; and all its fields are numbers, for which
+    // zeros are valid too.
     let found = unsafe { found.assume_init() };
     #[allow(clippy::unnecessary_cast, reason = "types differ between C libraries")]
     let mode = found.shm_perm.mode as u32;
@@ -109,9 +111,9 @@ fn stat(at: i32, command: libc::c_int) -> io::Result<(i32, ShmStat)> {
     Ok((answer, found))
 }
 
-/// The segments of this host (of the IPC namespace) that were removed but are still mapped, with
-/// their ids, as far as this process may read them. An id refers to its segment until the last
-/// mapping ends.
+/// The segments of this host (of the IPC namespace) that were removed but are
+/// still mapped, with their ids, as far as this process may read them. An id
+/// refers to its segment until the last mapping ends.
 pub fn shm_removed() -> Vec<(i32, ShmStat)> {
     let mut info = core::mem::MaybeUninit::<libc::shmid_ds>::zeroed();
     // SAFETY: SHM_INFO fills a smaller structure (`shm_info`), of numbers only.
@@ -126,8 +128,8 @@ pub fn shm_removed() -> Vec<(i32, ShmStat)> {
 /// The kernel's error.
 pub fn shm_permit(id: i32, uid: u32, mode: u32) -> io::Result<()> {
     let mut wanted = core::mem::MaybeUninit::<libc::shmid_ds>::zeroed();
-    // SAFETY: as for `shm_stat`; IPC_SET then reads what IPC_STAT has filled, except for the two
-    // fields that are set here.
+    // SAFETY: as for `shm_stat`; IPC_SET then reads what IPC_STAT has filled,
+    // except for the two fields that are set here.
     unsafe {
         checked(libc::shmctl(id, libc::IPC_STAT, wanted.as_mut_ptr()))?;
         let permissions = &mut (*wanted.as_mut_ptr()).shm_perm;
@@ -171,7 +173,8 @@ impl Shm {
     /// The kernel's error.
     pub fn attach(id: i32, writable: bool) -> io::Result<Shm> {
         let flags = if writable { 0 } else { libc::SHM_RDONLY };
-        // SAFETY: the kernel chooses the address, so that nothing of this process is replaced.
+        // SAFETY: the kernel chooses the address, so that nothing of this
+        // process is replaced.
         let base = unsafe { libc::shmat(id, core::ptr::null(), flags) };
         if base.addr() == usize::MAX {
             return Err(io::Error::last_os_error());
@@ -200,7 +203,8 @@ impl Shm {
         };
         let (base, bytes) = shm.start();
         let bytes = bytes.next_multiple_of(rustix::param::page_size());
-        // SAFETY: the pages are this mapping's own, and no other code has seen them.
+        // SAFETY: the pages are this mapping's own, and no other code has seen
+        // them.
         unsafe { mprotect(base.as_ptr().cast(), bytes, MprotectFlags::READ) }?;
         shm.writable = false;
         Ok(shm)
@@ -224,8 +228,8 @@ impl Shm {
     /// A private copy of its first bytes, at most the length of a header.
     pub fn header(&self) -> Vec<u8> {
         let words = self.start().1.min(size_of::<Header>()) / WORD;
-        // SAFETY: this many words are mapped (the kernel rounds up to pages), the address is
-        // page-aligned, and every access to them is atomic.
+        // SAFETY: this many words are mapped (the kernel rounds up to pages),
+        // the address is page-aligned, and every access to them is atomic.
         let words = unsafe { core::slice::from_raw_parts(self.base.as_ptr(), words) };
         copy_header(words)
     }
@@ -243,8 +247,9 @@ pub(super) fn copy_header(words: &[AtomicU64]) -> Vec<u8> {
 
 impl Drop for Shm {
     fn drop(&mut self) {
-        // SAFETY: mapped by `attach`, and there are no references into it any more. A
-        // `WriteMapping`, which excludes it from children, does not drop it there.
+        // SAFETY: mapped by `attach`, and there are no references into it any
+        // more. A `WriteMapping`, which excludes it from children, does not
+        // drop it there.
         unsafe { libc::shmdt(self.base.as_ptr().cast()) };
     }
 }

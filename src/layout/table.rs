@@ -2,16 +2,18 @@
 
 use nix::libc;
 
-/// Gives the calling thread its own, empty descriptor table: descriptors that it opens have
-/// numbers that mean nothing to the host, and it keeps none of the host's open. Returns whether
-/// that worked; kernels before 5.9 can't do it.
+/// Gives the calling thread its own, empty descriptor table: descriptors that
+/// it opens have numbers that mean nothing to the host, and it keeps none of
+/// the host's open. Returns whether that worked; kernels before 5.9 can't do
+/// it.
 ///
 /// Record locks belong to a table: this drops none of the process's locks.
 #[cfg_attr(not(feature = "tend"), allow(dead_code, reason = "a reader looks nothing up"))]
 pub(crate) fn own_descriptors() -> bool {
     let (first, last) = (0 as libc::c_uint, libc::c_uint::MAX);
-    // SAFETY: the call takes plain numbers. The descriptors are closed in the table that the same
-    // call creates for this thread, which uses none of them.
+    // SAFETY: the call takes plain numbers. The descriptors are closed in the
+    // table that the same call creates for this thread, which uses none of
+    // them.
     let answer =
         unsafe { libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_UNSHARE) };
     answer == 0

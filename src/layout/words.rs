@@ -19,8 +19,8 @@ const_assert!(HEAD + 16 <= OWNER);
 const_assert!(OWNER + OwnerWord::COUNT <= EVENT);
 const_assert!(EVENT * 8 + 128 <= 4096);
 
-/// The words of the owner block. A word is valid only while its tag is the head's term, because a
-/// new owner rewrites all of them.
+/// The words of the owner block. A word is valid only while its tag is the
+/// head's term, because a new owner rewrites all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnerWord {
     /// Incremented in every iteration of the owner's loop and while a pass waits.
@@ -42,7 +42,8 @@ pub enum OwnerWord {
     Takeovers,
     /// The number of failed passes.
     TendErrors,
-    /// The number of nodes and namespaces that did not fit in the map in the last pass.
+    /// The number of nodes and namespaces that did not fit in the map in the
+    /// last pass.
     Refused,
     /// The number of successful passes.
     Tends,
@@ -52,10 +53,11 @@ pub enum OwnerWord {
     PassUs,
     /// Bytes received from the servers, over all connections.
     BytesIn,
-    /// The number of nodes that gave no answer, or an invalid one, in the last pass.
+    /// The number of nodes that gave no answer, or an invalid one, in the last
+    /// pass.
     Failing,
-    /// How often a node did not answer, refused the login or was another node: at most once per
-    /// node and pass, including failed passes.
+    /// How often a node did not answer, refused the login or was another node:
+    /// at most once per node and pass, including failed passes.
     AskErrors,
     /// How often a node's reply could not be used, counted in the same way.
     BadReplies,
@@ -95,16 +97,16 @@ impl OwnerWord {
 
     /// In [`Flags`](OwnerWord::Flags): the owner has abdicated.
     pub const ABDICATED: u64 = 1;
-    /// In [`Flags`](OwnerWord::Flags): the owner lacks a local resource, and offers ownership to
-    /// a process that does not.
+    /// In [`Flags`](OwnerWord::Flags): the owner lacks a local resource, and
+    /// offers ownership to a process that does not.
     pub const OFFERED: u64 = 2;
     /// In [`Flags`](OwnerWord::Flags): the position of the hash of the hosts.
     pub const HOSTS_SHIFT: u32 = 16;
     /// In [`Flags`](OwnerWord::Flags): the bits of that hash.
     pub const HOSTS: u64 = 0xffff_ffff << OwnerWord::HOSTS_SHIFT;
 
-    /// In [`Flags`](OwnerWord::Flags): the owner has given up ownership; for processes that may
-    /// not look at its lock.
+    /// In [`Flags`](OwnerWord::Flags): the owner has given up ownership; for
+    /// processes that may not look at its lock.
     pub const RELEASED: u64 = 4;
 
     /// The word's index from the segment's start.
@@ -113,12 +115,13 @@ impl OwnerWord {
     }
 }
 
-/// The low half of a word, for the kernel to wait on. It is never loaded or stored through this
-/// reference.
+/// The low half of a word, for the kernel to wait on. It is never loaded or
+/// stored through this reference.
 pub fn futex_half(word: &AtomicU64) -> &AtomicU32 {
     let half = if cfg!(target_endian = "little") { 0 } else { 1 };
     let base = core::ptr::from_ref(word).cast::<AtomicU32>();
-    // SAFETY: both halves of an aligned word are aligned for a half word, lie within it, and live
-    // as long as it does, and any bits are a valid AtomicU32.
+    // SAFETY: both halves of an aligned word are aligned for a half word, lie
+    // within it, and live as long as it does, and any bits are a valid
+    // AtomicU32.
     unsafe { &*base.add(half) }
 }

@@ -20,7 +20,8 @@ pub struct NamespacesFull {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterMap {
     capacity: Capacity,
-    /// The cluster's name according to the servers, if they were asked and it has one.
+    /// The cluster's name according to the servers, if they were asked and it
+    /// has one.
     pub cluster_name: Option<ClusterName>,
     /// The nodes.
     pub nodes: NodeTable,

@@ -86,8 +86,8 @@ impl FrameExtent {
         self.spans[..self.tables] == other.spans[..other.tables]
     }
 
-    /// Stores the map, whose extent this is, into the publisher's next publication: everything
-    /// except the table generation and the checksum.
+    /// Stores the map, whose extent this is, into the publisher's next
+    /// publication: everything except the table generation and the checksum.
     pub fn put(&self, map: &ClusterMap, geometry: &Geometry, to: &mut Publisher) -> Changes {
         let mut changes = Changes::default();
         let mut prefix = [0; frame::PREFIX];
@@ -138,8 +138,8 @@ impl FrameExtent {
     }
 }
 
-/// A 48-bit checksum of `(payload, index)` over every live word except the checksum itself; never
-/// 0.
+/// A 48-bit checksum of `(payload, index)` over every live word except the
+/// checksum itself; never 0.
 pub(super) fn checksum(words: impl Iterator<Item = (u64, usize)>) -> u64 {
     let mut sum = 0x9e37_79b9_7f4a_7c15_u64;
     for (payload, index) in words.filter(|&(_, index)| index != frame::CHECKSUM) {

@@ -1,5 +1,5 @@
-//! What an owner records of its passes: the matters that are not in order, for how many passes
-//! each has lasted, why, and which nodes left.
+//! What an owner records of its passes: the matters that are not in order, for
+//! how many passes each has lasted, why, and which nodes left.
 
 use std::sync::atomic::AtomicU64;
 
@@ -84,13 +84,14 @@ static_assertions::const_assert!(Matter::COUNT <= notes::MATTERS);
 const FIELD: u32 = 24;
 const FIELD_MASK: u64 = (1 << FIELD) - 1;
 
-/// `passes:24 | count:24`: the number of consecutive passes that found a matter, and how often
-/// the last one found it. Both saturate.
+/// `passes:24 | count:24`: the number of consecutive passes that found a
+/// matter, and how often the last one found it. Both saturate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lasting(u64);
 
 impl Lasting {
-    /// A matter that was found in this many consecutive passes, and this often in the last one.
+    /// A matter that was found in this many consecutive passes, and this often
+    /// in the last one.
     pub fn new(passes: u64, count: u64) -> Lasting {
         Lasting(passes.min(FIELD_MASK) << FIELD | count.min(FIELD_MASK))
     }
@@ -156,8 +157,8 @@ impl Matters {
         matters
     }
 
-    /// The record of the owner of that head; a matter that it has not written yet counts as not
-    /// found.
+    /// The record of the owner of that head; a matter that it has not written
+    /// yet counts as not found.
     pub fn read(mapping: &Mapping, head: Head) -> Matters {
         let mut matters = Matters::default();
         for (matter, word) in Matter::ALL.into_iter().zip(mapping.matters()) {
@@ -193,7 +194,8 @@ impl Reason {
         Note { number: 0, at_ms, text }.payloads(self.about())
     }
 
-    /// The text that the owner of that head wrote, and when (CLOCK_BOOTTIME in ms).
+    /// The text that the owner of that head wrote, and when (CLOCK_BOOTTIME in
+    /// ms).
     pub fn read(self, mapping: &Mapping, head: Head) -> Option<(String, u64)> {
         let record = mapping.reason(self as usize);
         let note = Note::read(record, self.about(), |tag| tag == head.term())?;
@@ -221,8 +223,8 @@ impl Departure {
         Note { number: 0, at_ms: self.at_ms, text }.payloads(DEPARTED)
     }
 
-    /// Decodes a record, whichever owner wrote it: a takeover does not bring a departed node
-    /// back.
+    /// Decodes a record, whichever owner wrote it: a takeover does not bring a
+    /// departed node back.
     fn read(record: &[AtomicU64]) -> Option<Departure> {
         let note = Note::read(record, DEPARTED, |_| true)?;
         let (id, reason) = note.text.split_once(' ')?;

@@ -1,9 +1,9 @@
-//! The cluster map as plain values: the nodes and, for each namespace, which node holds which
-//! replica of which partition.
+//! The cluster map as plain values: the nodes and, for each namespace, which
+//! node holds which replica of which partition.
 //!
-//! [`ClusterMap`] is what a [`ClusterSource`](crate::tend::ClusterSource) maintains, and what a
-//! frame of the segment holds, packed into words. It has no lock and is not shared: it is one
-//! process's private copy.
+//! [`ClusterMap`] is what a [`ClusterSource`](crate::tend::ClusterSource)
+//! maintains, and what a frame of the segment holds, packed into words. It has
+//! no lock and is not shared: it is one process's private copy.
 
 mod cluster;
 mod extent;

@@ -8,12 +8,13 @@ use super::node::Slot;
 pub struct Namespace {
     /// The namespace's name.
     pub name: NamespaceName,
-    /// The number of replicas per partition that the servers reported last (the *effective*
-    /// replication factor; it drops while nodes are missing).
+    /// The number of replicas per partition that the servers reported last (the
+    /// *effective* replication factor; it drops while nodes are missing).
     pub replication_factor: u8,
     /// Whether it is a strong-consistency namespace (its regimes are not 0).
     pub strong_consistency: bool,
-    /// The rack of each node in this namespace, by slot; `None` if the node has not reported one.
+    /// The rack of each node in this namespace, by slot; `None` if the node has
+    /// not reported one.
     racks: Vec<Option<i32>>,
     /// The holders of each partition.
     pub partitions: Partitions,
@@ -83,7 +84,8 @@ const FIRST_REPLICAS: usize = 3;
 pub struct Partitions {
     count: usize,
     max_replicas: usize,
-    /// By replica, then by partition, up to the highest replica that was ever set.
+    /// By replica, then by partition, up to the highest replica that was ever
+    /// set.
     owners: Vec<u16>,
     regimes: Vec<u32>,
 }
@@ -146,8 +148,8 @@ impl Partitions {
         Slot::new(usize::from(*owner))
     }
 
-    /// The holders of a replica, as bits of slots or [`Slot::NOBODY`], by partition; `None` if
-    /// the replica has no memory yet.
+    /// The holders of a replica, as bits of slots or [`Slot::NOBODY`], by
+    /// partition; `None` if the replica has no memory yet.
     pub(crate) fn holders(&self, replica: usize) -> Option<&[u16]> {
         self.owners.chunks_exact(self.count.max(1)).nth(replica)
     }
@@ -206,8 +208,8 @@ impl Partitions {
         any
     }
 
-    /// Removes the holders of this and all higher replicas (the replication factor was reduced);
-    /// returns whether there were any.
+    /// Removes the holders of this and all higher replicas (the replication
+    /// factor was reduced); returns whether there were any.
     pub fn truncate_replicas(&mut self, replicas: usize) -> bool {
         let mut any = false;
         for owner in self.owners.iter_mut().skip(replicas * self.count) {
@@ -216,7 +218,8 @@ impl Partitions {
         any
     }
 
-    /// The number of replicas up to the highest that was ever set, at least the initial number.
+    /// The number of replicas up to the highest that was ever set, at least the
+    /// initial number.
     fn held_replicas(&self) -> usize {
         self.owners.len() / self.count.max(1)
     }

@@ -79,8 +79,8 @@ pub struct TableFull {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Place {
-    /// Incremented each time a node gets this slot. It is kept while the slot is empty, so that a
-    /// later node is never taken for an earlier one.
+    /// Incremented each time a node gets this slot. It is kept while the slot
+    /// is empty, so that a later node is never taken for an earlier one.
     incarnation: u32,
     node: Option<Node>,
 }
@@ -147,8 +147,8 @@ impl NodeTable {
 
     /// Removes a node; its slot keeps its incarnation.
     ///
-    /// Use [`ClusterMap::remove_node`](super::ClusterMap::remove_node), which also removes it
-    /// from every partition.
+    /// Use [`ClusterMap::remove_node`](super::ClusterMap::remove_node), which
+    /// also removes it from every partition.
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<Node> {
         self.places.get_mut(slot.index())?.node.take()
     }

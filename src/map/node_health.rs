@@ -13,11 +13,11 @@ use crate::protocol::{Head, PAYLOAD_MASK};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NodeHealth {
-    /// The number of consecutive passes in which it did not answer; 0 = it answered in the last
-    /// one.
+    /// The number of consecutive passes in which it did not answer; 0 = it
+    /// answered in the last one.
     pub failures: u32,
-    /// The last error, even if the node has recovered: printable, truncated to 174 bytes. `None`
-    /// = no error yet.
+    /// The last error, even if the node has recovered: printable, truncated to
+    /// 174 bytes. `None` = no error yet.
     pub last_error: Option<String>,
     /// The time of the last error, CLOCK_BOOTTIME in ms; 0 = not known.
     pub last_error_ms: u64,
@@ -48,8 +48,8 @@ impl NodeHealth {
     }
 
     internal! {
-        /// Reads a node's record; `None` if it is torn, damaged, another node's, or not of the
-        /// current owner.
+        /// Reads a node's record; `None` if it is torn, damaged, another
+        /// node's, or not of the current owner.
         fn read(record: &[AtomicU64], head: Head, id: NodeId) -> Option<NodeHealth> {
             let record = record.get(..record.len().min(frame::HEALTH_WORDS))?;
             let note = Note::read(record, id.as_str(), |tag| tag == head.term())?;

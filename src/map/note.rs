@@ -1,8 +1,8 @@
 //! A number, a time and a text beside the frames.
 //!
-//! A note is part of no publication: it changes independently of the map, and only `status` reads
-//! it. It may therefore be torn, or be about another subject; its checksum, which includes the
-//! subject, detects both.
+//! A note is part of no publication: it changes independently of the map, and
+//! only `status` reads it. It may therefore be torn, or be about another
+//! subject; its checksum, which includes the subject, detects both.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,7 +10,8 @@ use super::records::{pack, unpack};
 use crate::layout::{BYTES_PER_WORD, hash_words};
 use crate::protocol::{PAYLOAD_MASK, Word};
 
-/// The number of words before the text: `number:32 | text_len:16`, the checksum, the time.
+/// The number of words before the text: `number:32 | text_len:16`, the
+/// checksum, the time.
 const PREFIX: usize = 3;
 
 /// The content of one record.
@@ -23,8 +24,8 @@ pub struct Note {
     pub text: String,
 }
 
-/// A text as a record of that many words can hold it: unprintable characters are escaped, and a
-/// text that is too long is truncated.
+/// A text as a record of that many words can hold it: unprintable characters
+/// are escaped, and a text that is too long is truncated.
 pub fn printable(text: &str, words: usize) -> String {
     let mut out = String::new();
     for character in text.chars() {
@@ -53,8 +54,8 @@ impl Note {
         payloads
     }
 
-    /// Reads a record about `of`; `None` if it is torn, damaged or about another subject. `tag`
-    /// decides which words are valid.
+    /// Reads a record about `of`; `None` if it is torn, damaged or about
+    /// another subject. `tag` decides which words are valid.
     pub fn read(record: &[AtomicU64], of: &str, tag: impl Fn(u16) -> bool) -> Option<Note> {
         let load = |word: &AtomicU64| {
             // Relaxed: the checksum shows which words belong together.

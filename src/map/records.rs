@@ -194,7 +194,8 @@ impl RoutingWord {
     }
 }
 
-/// The number of bytes of an address: those of its family, and 4 for an IPv6 address's scope.
+/// The number of bytes of an address: those of its family, and 4 for an IPv6
+/// address's scope.
 pub const IP_BYTES: usize = 20;
 
 /// An address, without its port, as the bytes of its family and its scope.

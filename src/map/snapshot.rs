@@ -1,5 +1,5 @@
-//! Reads the map from a frame. Any bit pattern is possible there: everything is checked, nothing
-//! is trusted.
+//! Reads the map from a frame. Any bit pattern is possible there: everything is
+//! checked, nothing is trusted.
 
 use super::cluster::ClusterMap;
 use super::extent::checksum;
@@ -21,7 +21,8 @@ pub enum SnapshotError {
     /// Nothing has been published yet.
     #[error("nothing has been published in the segment yet")]
     Empty,
-    /// Every read was overtaken by a publication. Publications should be at least 50 ms apart.
+    /// Every read was overtaken by a publication. Publications should be at
+    /// least 50 ms apart.
     #[error("every read was overtaken by a publication; they come faster than the 50 ms allowed")]
     ReadRaced,
     /// The published frame holds something that no owner writes.
@@ -107,8 +108,8 @@ impl FrameCopy {
             let source = mapping.frame(stamp.frame());
             copy_range(source, &mut words, 0..frame::PREFIX);
             let counts = Counts::from_payload(Word::from_bits(words[frame::COUNTS]).payload());
-            // This may be a mixture of two publications, or damaged: copy what is in bounds, and
-            // check it later.
+            // This may be a mixture of two publications, or damaged: copy what
+            // is in bounds, and check it later.
             let slots = counts.slots().min(capacity.max_nodes);
             let namespaces = counts.namespaces().min(capacity.max_namespaces);
             // The first words are there already: they say how far to copy.

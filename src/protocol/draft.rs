@@ -1,15 +1,16 @@
-//! The content of the next publication, and which words of the two frames may differ from it.
+//! The content of the next publication, and which words of the two frames may
+//! differ from it.
 
 use core::ops::Range;
 
 /// The number of words that one word of marks covers.
 const CHUNK: usize = 64;
 
-/// The payloads of a frame, and for each of the two frames the words that may differ from them or
-/// have another tag than the publisher's.
+/// The payloads of a frame, and for each of the two frames the words that may
+/// differ from them or have another tag than the publisher's.
 ///
-/// The cost of a publication depends on how much changed in it and in the previous one, which
-/// went to the other frame, not on the size of the map.
+/// The cost of a publication depends on how much changed in it and in the
+/// previous one, which went to the other frame, not on the size of the map.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     payloads: Vec<u64>,
@@ -18,8 +19,8 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Stores payloads in the draft; returns whether any of them changed. Words that were never
-    /// set are 0.
+    /// Stores payloads in the draft; returns whether any of them changed. Words
+    /// that were never set are 0.
     pub fn set(&mut self, first: usize, payloads: &[u64]) -> bool {
         self.reach(first + payloads.len());
         let (mut at, mut rest, mut any) = (first, payloads, false);
@@ -47,8 +48,8 @@ impl Draft {
         self.due.iter_mut().flatten().for_each(|due| *due = !0);
     }
 
-    /// Calls `bring` for those words of `reach` in `frame` that may not hold their payloads; if
-    /// one can't be written, returns its index.
+    /// Calls `bring` for those words of `reach` in `frame` that may not hold
+    /// their payloads; if one can't be written, returns its index.
     pub fn bring<E>(
         &mut self,
         frame: usize,

@@ -13,10 +13,12 @@ use crate::sync::{AtomicU64, Ordering};
 /// Why a publication failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PublishError {
-    /// Another term owns the segment, or it is retired: the caller is no longer the owner.
+    /// Another term owns the segment, or it is retired: the caller is no longer
+    /// the owner.
     Fenced,
-    /// The word at this index of the frame had a newer tag although there was no takeover, or it
-    /// kept changing. The segment is now retired; the live frame is intact.
+    /// The word at this index of the frame had a newer tag although there was
+    /// no takeover, or it kept changing. The segment is now retired; the live
+    /// frame is intact.
     Corrupt {
         /// The index of the word in its frame.
         index: usize,
@@ -44,9 +46,9 @@ impl fmt::Display for PublishError {
 pub struct Publisher {
     term: Term,
     head: Head,
-    /// What is to be published, and which words of each frame this publisher has already written.
-    /// No older writer can change a word under this publisher's tag, so such a word need not be
-    /// loaded again.
+    /// What is to be published, and which words of each frame this publisher
+    /// has already written. No older writer can change a word under this
+    /// publisher's tag, so such a word need not be loaded again.
     draft: Draft,
 }
 
@@ -71,9 +73,9 @@ impl Publisher {
         self.head
     }
 
-    /// Stores payloads for the next publication, one per word, starting at the frame's word
-    /// `first`; returns whether any of them changed. Words that are not set again keep their
-    /// payloads.
+    /// Stores payloads for the next publication, one per word, starting at the
+    /// frame's word `first`; returns whether any of them changed. Words that
+    /// are not set again keep their payloads.
     pub fn set(&mut self, first: usize, payloads: &[u64]) -> bool {
         self.draft.set(first, payloads)
     }
@@ -86,7 +88,8 @@ impl Publisher {
         self.draft.get(words)
     }
 
-    /// Forgets what it wrote: the next publication to either frame checks every word again.
+    /// Forgets what it wrote: the next publication to either frame checks every
+    /// word again.
     pub fn forget(&mut self) {
         self.draft.forget();
     }
@@ -147,8 +150,9 @@ impl Publisher {
         };
         let (term, number) = (self.term, self.next_frame());
 
-        // P1: pairs with R2. A reader that sees any word stored below sees a head at least as new
-        // as it was before this fence, which is past the publication that this frame held.
+        // P1: pairs with R2. A reader that sees any word stored below sees a
+        // head at least as new as it was before this fence, which is past the
+        // publication that this frame held.
         P1.fence(Ordering::Release);
         for words in reach {
             let bring =
@@ -164,15 +168,15 @@ impl Publisher {
     }
 }
 
-/// The word's tag is newer than the writer's term, or the word keeps changing although only an
-/// owner stores to it.
+/// The word's tag is newer than the writer's term, or the word keeps changing
+/// although only an owner stores to it.
 struct Newer;
 
 /// Stores `wanted`, a word of `term`, unless the word has a newer term.
 fn write(word: &AtomicU64, term: Term, wanted: Word) -> Result<(), Newer> {
-    // Relaxed throughout: the fence before the frame and the head exchange after it give the
-    // order. The word itself only needs to be exchanged from exactly the value whose tag was
-    // checked.
+    // Relaxed throughout: the fence before the frame and the head exchange
+    // after it give the order. The word itself only needs to be exchanged from
+    // exactly the value whose tag was checked.
     match attempt(word, word.load(Ordering::Relaxed), term, wanted) {
         ControlFlow::Break(outcome) => outcome,
         ControlFlow::Continue(now) => contended(word, now, term, wanted),
@@ -192,7 +196,8 @@ fn attempt(
     if !TAG.check(old.tag() <= term.get()) {
         return ControlFlow::Break(Err(Newer));
     }
-    // An equal payload under an older tag is not enough: its writer may still wake up.
+    // An equal payload under an older tag is not enough: its writer may still
+    // wake up.
     if old.payload() == wanted.payload() && OWN.check(old.tag() == term.get()) {
         return ControlFlow::Break(Ok(()));
     }

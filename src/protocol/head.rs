@@ -14,11 +14,12 @@ const TERM_SHIFT: u32 = 48;
 pub struct Head(u64);
 
 impl Head {
-    /// The largest sequence. At one publication every 50 ms it lasts 200,000 years.
+    /// The largest sequence. At one publication every 50 ms it lasts 200,000
+    /// years.
     pub const LAST_SEQUENCE: u64 = SEQUENCE_MASK;
 
-    /// A head that is not retired, of that term and sequence; only the low 47 bits of the
-    /// sequence are used.
+    /// A head that is not retired, of that term and sequence; only the low 47
+    /// bits of the sequence are used.
     pub const fn new(term: Term, sequence: u64) -> Head {
         Head((term.get() as u64) << TERM_SHIFT | sequence & SEQUENCE_MASK)
     }

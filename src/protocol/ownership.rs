@@ -35,9 +35,9 @@ pub fn retire(head: &AtomicU64, seen: Head) -> Result<Head, TakeoverLost> {
 }
 
 fn exchange(step: Step, head: &AtomicU64, seen: Head, new: Head) -> Result<Head, TakeoverLost> {
-    // Acquire pairs with P2: a caller that continues from `seen` sees its frame. Because the
-    // exchange is a read-modify-write, it continues P2's release sequence, so readers of the new
-    // head see that frame too.
+    // Acquire pairs with P2: a caller that continues from `seen` sees its
+    // frame. Because the exchange is a read-modify-write, it continues P2's
+    // release sequence, so readers of the new head see that frame too.
     step.exchange(head, seen.bits(), new.bits(), ENTER.order(Ordering::Acquire))
         .map(|_| new)
         .map_err(|found| TakeoverLost { found: Head::from_bits(found) })
@@ -62,7 +62,8 @@ pub fn add_owner(word: &AtomicU64, term: Term, by: u64) -> Result<(), u16> {
 }
 
 fn update_owner(word: &AtomicU64, term: Term, new: impl Fn(u64) -> u64) -> Result<(), u16> {
-    // Relaxed: owner words are independent, and none is read to draw conclusions about another.
+    // Relaxed: owner words are independent, and none is read to draw
+    // conclusions about another.
     let mut found = word.load(Ordering::Relaxed);
     for _ in 0..CONTENTION {
         let old = Word::from_bits(found);
@@ -85,13 +86,15 @@ pub fn load_owner(word: &AtomicU64, head: Head) -> Option<u64> {
     (OWNER_TERM.check(word.tag() == head.term()) && word.tag() != 0).then(|| word.payload())
 }
 
-/// Increments the event word, so that a waiter that has checked it before does not sleep. Any
-/// process may do so: the tag only ever grows, and the payload always changes.
+/// Increments the event word, so that a waiter that has checked it before does
+/// not sleep. Any process may do so: the tag only ever grows, and the payload
+/// always changes.
 pub fn raise_event(word: &AtomicU64, head: Head) {
     // Relaxed: the futex call that follows orders it against the waiter's
     // check, which the kernel makes under its own lock.
     let mut found = word.load(Ordering::Relaxed);
-    // If another process was faster, the word has been incremented: a waiter does not sleep.
+    // If another process was faster, the word has been incremented: a waiter
+    // does not sleep.
     for _ in 0..CONTENTION {
         let old = Word::from_bits(found);
         let term = Term::new(old.tag().max(head.term())).unwrap_or(Term::FIRST);

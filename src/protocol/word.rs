@@ -7,15 +7,15 @@ pub const PAYLOAD_BITS: u32 = 48;
 /// The largest payload, which is also the mask that extracts it.
 pub const PAYLOAD_MASK: u64 = (1 << PAYLOAD_BITS) - 1;
 
-/// How often to retry an exchange of a word that keeps changing. Late owners collide at a word
-/// once or twice. If it fails this often, some process keeps storing there and would never be
-/// outrun.
+/// How often to retry an exchange of a word that keeps changing. Late owners
+/// collide at a word once or twice. If it fails this often, some process keeps
+/// storing there and would never be outrun.
 pub const CONTENTION: usize = 1000;
 
 /// The number of an ownership within one segment, 1 to 65,535.
 ///
-/// Incremented at each takeover; numbers may be skipped and are never reused. Zero is not a term:
-/// it is the tag of a word that was never written.
+/// Incremented at each takeover; numbers may be skipped and are never reused.
+/// Zero is not a term: it is the tag of a word that was never written.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Term(u16);
 
@@ -62,7 +62,8 @@ impl fmt::Display for Term {
 pub struct Word(u64);
 
 impl Word {
-    /// The word that the owner of `term` writes for `payload`; only the low 48 bits are used.
+    /// The word that the owner of `term` writes for `payload`; only the low 48
+    /// bits are used.
     pub const fn new(term: Term, payload: u64) -> Word {
         Word((term.0 as u64) << PAYLOAD_BITS | payload & PAYLOAD_MASK)
     }

@@ -10,18 +10,21 @@ use super::policy::Policy;
 use super::rotation::Steps;
 use crate::map::Slot;
 
-/// The routes of many keys: filled by [`Router::route_batch`](super::Router::route_batch), to be
-/// reused for further calls. It allocates only when it must hold more keys than ever before.
+/// The routes of many keys: filled by
+/// [`Router::route_batch`](super::Router::route_batch), to be reused for
+/// further calls. It allocates only when it must hold more keys than ever
+/// before.
 ///
-/// Slots are those of the router's table as of that call: look up a node's state with
-/// [`Router::state`](super::Router::state) before the next call of the router.
+/// Slots are those of the router's table as of that call: look up a node's
+/// state with [`Router::state`](super::Router::state) before the next call of
+/// the router.
 #[derive(Clone, Debug)]
 pub struct Batch {
     lanes: Lanes,
     digests: Vec<Digest>,
     chosen: Vec<Option<Chosen>>,
-    /// Indexes of keys by slot, and the end of each slot's range. Both are empty until they are
-    /// needed.
+    /// Indexes of keys by slot, and the end of each slot's range. Both are
+    /// empty until they are needed.
     order: Vec<u32>,
     ends: Vec<u32>,
     partitions: usize,
@@ -81,7 +84,8 @@ impl Batch {
     /// # Errors
     /// [`TryReserveError`] if there is not enough memory; the batch is then unchanged.
     pub fn try_reserve(&mut self, keys: usize) -> Result<(), TryReserveError> {
-        // Both are refilled by each call, so their present content counts as room.
+        // Both are refilled by each call, so their present content counts as
+        // room.
         self.digests.try_reserve_exact(keys.saturating_sub(self.digests.len()))?;
         self.chosen.try_reserve_exact(keys.saturating_sub(self.chosen.len()))
     }
@@ -134,8 +138,8 @@ impl Batch {
         all.filter(|(_, chosen)| chosen.is_none()).map(|(index, _)| index)
     }
 
-    /// The keys of each node: nodes in slot order, keys in their own order. Keys without a node
-    /// are in no group.
+    /// The keys of each node: nodes in slot order, keys in their own order.
+    /// Keys without a node are in no group.
     pub fn groups(&mut self) -> impl Iterator<Item = Group<'_>> {
         if self.ends.is_empty() {
             self.sort();
@@ -161,8 +165,8 @@ impl Batch {
         }
         let mut total = 0;
         for end in &mut self.ends {
-            // The position of the slot's first key. It advances with each key, and so becomes the
-            // end.
+            // The position of the slot's first key. It advances with each key,
+            // and so becomes the end.
             total += core::mem::replace(end, total);
         }
         self.order.clear();
@@ -177,8 +181,8 @@ impl Batch {
 
     /// Computes the digests of other keys. No replicas are chosen for them yet.
     ///
-    /// This happens before the head is read: a publication during the call repeats only the
-    /// lookups.
+    /// This happens before the head is read: a publication during the call
+    /// repeats only the lookups.
     pub(super) fn begin(&mut self, keys: &(impl Keys + ?Sized)) {
         let len = keys.len();
         assert!(u32::try_from(len).is_ok(), "{len} keys in a batch; at most 2^32 - 1 fit");
@@ -235,7 +239,8 @@ impl Batch {
         self.unrouted().next().map(|index| self.partition(index))
     }
 
-    /// Records the error for keys without a node; returns an error that applies to all keys.
+    /// Records the error for keys without a node; returns an error that applies
+    /// to all keys.
     pub(super) fn note_missing(&mut self, error: RouteError) -> Result<(), RouteError> {
         if !matches!(error, RouteError::NoNode { .. }) {
             return Err(error);

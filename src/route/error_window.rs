@@ -37,8 +37,8 @@ impl ErrorWindow {
         ErrorWindow { limit, window, begun: None, errors: 0 }
     }
 
-    /// Counts a command that failed because of the node or the network: a broken connection or a
-    /// timeout, but not a record that was not found.
+    /// Counts a command that failed because of the node or the network: a
+    /// broken connection or a timeout, but not a record that was not found.
     pub fn failed(&mut self, now: Instant) {
         self.turn(now);
         self.begun.get_or_insert(now);

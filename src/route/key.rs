@@ -4,13 +4,15 @@
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Key<'a> {
-    /// An integer; narrower types are widened, so that `1u8` and `1i64` are the same key.
+    /// An integer; narrower types are widened, so that `1u8` and `1i64` are the
+    /// same key.
     Integer(i64),
     /// Text.
     Str(&'a str),
     /// Raw bytes; not the same key as text of those bytes.
     Bytes(&'a [u8]),
-    /// A floating point number, compared by its bits: `0.0` and `-0.0` are two keys.
+    /// A floating point number, compared by its bits: `0.0` and `-0.0` are two
+    /// keys.
     Double(f64),
 }
 

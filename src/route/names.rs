@@ -49,8 +49,8 @@ mod sealed {
     }
 }
 
-/// A name packed into numbers without loss: words from its start and its end, which overlap if
-/// the name is short, and its length.
+/// A name packed into numbers without loss: words from its start and its end,
+/// which overlap if the name is short, and its length.
 #[derive(Clone, Copy, Debug)]
 struct Packed {
     start: u64,
@@ -104,8 +104,8 @@ impl Packed {
 }
 
 impl PartialEq for Packed {
-    /// Compares number by number: arrays would first be written to memory and then read back in
-    /// larger pieces, which stalls.
+    /// Compares number by number: arrays would first be written to memory and
+    /// then read back in larger pieces, which stalls.
     #[inline(always)]
     fn eq(&self, other: &Packed) -> bool {
         let words = (self.start ^ other.start) | (self.end ^ other.end);
@@ -120,8 +120,8 @@ struct Entry {
     handle: NamespaceHandle,
 }
 
-/// The names that a router has resolved: a hash table that is at most a quarter full, so that
-/// almost every name is found at the first probe.
+/// The names that a router has resolved: a hash table that is at most a quarter
+/// full, so that almost every name is found at the first probe.
 #[derive(Debug)]
 pub(super) struct Names {
     /// The length is a power of two.
@@ -142,7 +142,8 @@ impl Names {
         Names { places: vec![None; 1 << bits].into(), shift: u64::BITS - bits, len: 0 }
     }
 
-    /// The handle of a namespace, if it is given as a handle or its name is known.
+    /// The handle of a namespace, if it is given as a handle or its name is
+    /// known.
     #[inline(always)]
     pub fn find(&self, namespace: impl NamespaceRef) -> Option<NamespaceHandle> {
         match namespace.wanted() {

@@ -8,10 +8,11 @@ use crate::layout::{Mapping, Planes, REPLICAS_PER_WORD, Token};
 use crate::map::{RoutingWord, Slot};
 use crate::sync::{AtomicU64, Ordering};
 
-/// A namespace as resolved by one router. It remains valid if the namespace disappears and comes
-/// back.
+/// A namespace as resolved by one router. It remains valid if the namespace
+/// disappears and comes back.
 ///
-/// It is the token of the namespace's planes: the router's number, then the namespace's.
+/// It is the token of the namespace's planes: the router's number, then the
+/// namespace's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NamespaceHandle(Token);
 
@@ -44,8 +45,8 @@ impl NamespaceHandle {
 #[derive(Debug)]
 #[repr(align(128))]
 pub(super) struct NamespaceCache {
-    /// Empty while there is nothing to route to: lookups then take the slow path, which reports
-    /// the reason.
+    /// Empty while there is nothing to route to: lookups then take the slow
+    /// path, which reports the reason.
     planes: Planes,
     /// The handle of the namespace; `None` if there is none yet.
     handle: Option<NamespaceHandle>,
@@ -53,8 +54,9 @@ pub(super) struct NamespaceCache {
     partitions: usize,
     /// The number of routable replicas, at least 1 if there are planes.
     replicas: usize,
-    /// `2^64 / replicas`, rounded up. With it, a start modulo `replicas` costs two
-    /// multiplications (Lemire, Kaser, Kurz: Faster remainder by direct computation, 2019).
+    /// `2^64 / replicas`, rounded up. With it, a start modulo `replicas` costs
+    /// two multiplications (Lemire, Kaser, Kurz: Faster remainder by direct
+    /// computation, 2019).
     reciprocal: u64,
     /// By slot. Slots beyond the end are empty.
     ranks: Box<[Ranked]>,
@@ -67,7 +69,8 @@ impl NamespaceCache {
         NamespaceCache { planes, handle, partitions: 0, replicas: 0, reciprocal: 0, ranks }
     }
 
-    /// The cache of the namespace of that index, with that many routable replicas.
+    /// The cache of the namespace of that index, with that many routable
+    /// replicas.
     pub fn new(
         handle: NamespaceHandle,
         mapping: &Arc<Mapping>,
@@ -79,8 +82,8 @@ impl NamespaceCache {
             return NamespaceCache::none(Some(handle));
         }
         let partitions = mapping.geometry().capacity().partitions;
-        // The handle's own token if the partition count is unchanged; otherwise the fast path
-        // does not match.
+        // The handle's own token if the partition count is unchanged; otherwise
+        // the fast path does not match.
         let token = Token::new(handle.0.number(), partitions);
         let planes = Planes::new(mapping, namespace, token);
         let reciprocal = (u64::MAX / replicas as u64).wrapping_add(1);
@@ -98,7 +101,8 @@ impl NamespaceCache {
         self.replicas
     }
 
-    /// The index of the node's rack among the preferred ones; `None` if it is in none of them.
+    /// The index of the node's rack among the preferred ones; `None` if it is
+    /// in none of them.
     pub fn rank(&self, slot: Slot) -> Option<usize> {
         self.ranks.get(slot.index())?.rank()
     }
@@ -123,8 +127,9 @@ impl NamespaceCache {
         Some(load(word).raw(replica % REPLICAS_PER_WORD))
     }
 
-    /// The replica that a try goes to if its node is present, and the slot as stored in the word.
-    /// If the node is not present, or the fast path can't decide, the slow path does.
+    /// The replica that a try goes to if its node is present, and the slot as
+    /// stored in the word. If the node is not present, or the fast path can't
+    /// decide, the slow path does.
     #[inline(always)]
     pub fn likely(
         &self,
@@ -162,8 +167,9 @@ impl NamespaceCache {
         Some(ranked.of_replica(replica))
     }
 
-    /// The replica of the best rank, among up to three of which none has failed. It has no
-    /// branches on the content of the words, which differs from partition to partition.
+    /// The replica of the best rank, among up to three of which none has
+    /// failed. It has no branches on the content of the words, which differs
+    /// from partition to partition.
     #[inline(always)]
     fn nearest(&self, word: RoutingWord, attempt: &Attempt) -> Option<(usize, usize)> {
         if attempt.raw_start() != 0 || attempt.failed_node().is_some() {
@@ -179,8 +185,8 @@ impl NamespaceCache {
     }
 }
 
-/// The caches of a router. The first ones are stored inline: a lookup finds them without loading
-/// a pointer and a length.
+/// The caches of a router. The first ones are stored inline: a lookup finds
+/// them without loading a pointer and a length.
 #[derive(Debug)]
 pub(super) struct NamespaceCaches {
     near: [NamespaceCache; NamespaceCaches::NEAR],
@@ -211,8 +217,8 @@ impl NamespaceCaches {
         handle
     }
 
-    /// The cache of a handle if it is one of the first; otherwise another cache, which does not
-    /// accept the handle's token.
+    /// The cache of a handle if it is one of the first; otherwise another
+    /// cache, which does not accept the handle's token.
     #[inline(always)]
     pub fn near(&self, handle: NamespaceHandle) -> &NamespaceCache {
         &self.near[handle.index() % NamespaceCaches::NEAR]

@@ -1,4 +1,5 @@
-//! A router's own table of nodes, with the local state that its user keeps for each.
+//! A router's own table of nodes, with the local state that its user keeps for
+//! each.
 
 use std::net::SocketAddr;
 
@@ -15,8 +16,8 @@ pub(super) struct Known {
 /// Creates the local state of a node.
 pub(super) type MakeState<S> = Box<dyn FnMut(&Node) -> S + Send>;
 
-/// The nodes by slot. The states are stored separately, next to each other: a lookup touches
-/// nothing else.
+/// The nodes by slot. The states are stored separately, next to each other: a
+/// lookup touches nothing else.
 pub(super) struct LocalNodes<S> {
     states: Slots<S>,
     /// Has a node exactly where there is a state.
@@ -64,8 +65,9 @@ impl<S> LocalNodes<S> {
         self.states.truncate(0);
     }
 
-    /// Takes over a new table. State is kept only for nodes whose id, incarnation and address
-    /// (TLS name included) are unchanged, and created for all others.
+    /// Takes over a new table. State is kept only for nodes whose id,
+    /// incarnation and address (TLS name included) are unchanged, and created
+    /// for all others.
     pub fn update(&mut self, table: &NodeTable, make: &mut MakeState<S>) {
         self.states.truncate(table.slots());
         self.known.resize_with(table.slots(), || None);

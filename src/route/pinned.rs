@@ -90,7 +90,8 @@ impl<'a, S> Pinned<'a, S> {
 
 /// Lookups in one namespace under one head check, see [`Pinned::namespace`].
 pub struct PinnedNamespace<'a, S> {
-    /// The first plane: a word per partition; empty if the namespace no longer exists.
+    /// The first plane: a word per partition; empty if the namespace no longer
+    /// exists.
     words: &'a [AtomicU64],
     states: SlotsRef<'a, S>,
     nodes: &'a [Option<Known>],
@@ -182,7 +183,8 @@ impl<'a, S> PinnedNamespace<'a, S> {
         Some(PinnedRoute { state, nodes: self.nodes, slot, replica })
     }
 
-    /// Handles a partition without a word: it is out of range, or the namespace no longer exists.
+    /// Handles a partition without a word: it is out of range, or the namespace
+    /// no longer exists.
     #[cold]
     fn no_word(&self, partition: usize) -> Result<(), RouteError> {
         let partitions = self.partitions;
@@ -193,8 +195,9 @@ impl<'a, S> PinnedNamespace<'a, S> {
     }
 }
 
-/// The route of a key as found under one head check. It is valid only once that check has passed,
-/// when [`Router::pin`](super::Router::pin) returns its result.
+/// The route of a key as found under one head check. It is valid only once that
+/// check has passed, when [`Router::pin`](super::Router::pin) returns its
+/// result.
 pub struct PinnedRoute<'a, S> {
     state: &'a S,
     nodes: &'a [Option<Known>],

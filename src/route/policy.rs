@@ -11,19 +11,21 @@ pub enum Policy {
     /// The replicas in order, from the master on; a retry goes to the next one.
     #[default]
     Sequence,
-    /// Like [`Sequence`](Self::Sequence), but each command starts one replica further.
+    /// Like [`Sequence`](Self::Sequence), but each command starts one replica
+    /// further.
     Any,
     /// Like [`Sequence`](Self::Sequence), but starts at a random replica.
     Random,
-    /// A node in the first preferred rack that has one, then in the second, and so on, then any
-    /// node. The node that failed last is used only if there is no other. The racks are those of
-    /// [`Router::prefer_racks`](super::Router::prefer_racks), and a node's rack is its rack in
-    /// the namespace.
+    /// A node in the first preferred rack that has one, then in the second, and
+    /// so on, then any node. The node that failed last is used only if there is
+    /// no other. The racks are those of
+    /// [`Router::prefer_racks`](super::Router::prefer_racks), and a node's rack
+    /// is its rack in the namespace.
     PreferRack,
 }
 
-/// Consistency of reads in a strong-consistency namespace (`read_mode_sc` of the Aerospike
-/// clients).
+/// Consistency of reads in a strong-consistency namespace (`read_mode_sc` of
+/// the Aerospike clients).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReadMode {
@@ -63,21 +65,23 @@ impl Policy {
     }
 }
 
-/// One command in progress: its policy, where the next try starts, and which node failed it last.
+/// One command in progress: its policy, where the next try starts, and which
+/// node failed it last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
     policy: Policy,
-    /// Taken modulo the replication factor, which is known only at the time of the try.
+    /// Taken modulo the replication factor, which is known only at the time of
+    /// the try.
     start: u32,
     failed: Option<Slot>,
 }
 
 impl Attempt {
-    /// A first try that starts at that replica, taken modulo the replication factor.
-    /// [`Policy::Master`] ignores it and starts at the master.
+    /// A first try that starts at that replica, taken modulo the replication
+    /// factor. [`Policy::Master`] ignores it and starts at the master.
     ///
-    /// [`ReplicaRotation::attempt`](super::ReplicaRotation::attempt) chooses the start by the
-    /// policy.
+    /// [`ReplicaRotation::attempt`](super::ReplicaRotation::attempt) chooses
+    /// the start by the policy.
     #[inline(always)]
     #[must_use]
     pub const fn new(policy: Policy, start: u32) -> Attempt {
@@ -118,12 +122,13 @@ impl Attempt {
     }
 }
 
-/// The replica that an attempt goes to, and its node; `None` if no node that the policy allows is
-/// present.
+/// The replica that an attempt goes to, and its node; `None` if no node that
+/// the policy allows is present.
 ///
-/// `rf` is the number of replicas to consider; `present` returns the node of a replica (0 = the
-/// master, below `rf`) if there is one; `rank` returns, for [`Policy::PreferRack`], which of the
-/// preferred racks a node is in (0 = the first), or `None` if it is in none of them.
+/// `rf` is the number of replicas to consider; `present` returns the node of a
+/// replica (0 = the master, below `rf`) if there is one; `rank` returns, for
+/// [`Policy::PreferRack`], which of the preferred racks a node is in (0 = the
+/// first), or `None` if it is in none of them.
 #[inline]
 pub fn select(
     attempt: &Attempt,

@@ -33,15 +33,17 @@ impl PreferredRacks {
         self.version.load(Ordering::Acquire) != seen
     }
 
-    /// The racks and their version; `None` while another thread changes them. (In a forked child
-    /// that may be for ever; the child then keeps the racks that it has.)
+    /// The racks and their version; `None` while another thread changes them.
+    /// (In a forked child that may be for ever; the child then keeps the racks
+    /// that it has.)
     pub fn get(&self) -> Option<(u64, Vec<i32>)> {
         let racks = self.racks.try_lock().ok()?;
         Some((self.version.load(Ordering::Acquire), racks.clone()))
     }
 }
 
-/// The racks that one router uses: those of its process, which may change, or its own.
+/// The racks that one router uses: those of its process, which may change, or
+/// its own.
 #[derive(Debug)]
 pub(super) struct Racks {
     racks: Vec<i32>,
@@ -78,7 +80,8 @@ impl Racks {
         })
     }
 
-    /// Uses the router's own racks from now on; returns whether that changed anything.
+    /// Uses the router's own racks from now on; returns whether that changed
+    /// anything.
     #[must_use]
     pub fn prefer(&mut self, racks: &[i32]) -> bool {
         self.followed = None;

@@ -2,8 +2,9 @@
 
 use crate::map::{Namespace, Slot};
 
-/// A slot with the rank of its node's rack, for [`Policy::PreferRack`](super::Policy): `rank:14 |
-/// 0:2 | slot:16`. Smaller values are preferred.
+/// A slot with the rank of its node's rack, for
+/// [`Policy::PreferRack`](super::Policy): `rank:14 | 0:2 | slot:16`. Smaller
+/// values are preferred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ranked(u32);
 
@@ -24,8 +25,8 @@ impl Ranked {
         }
     }
 
-    /// The slot, with the number of racks preferred over its node's. (Only racks with nodes are
-    /// counted, and there are at most 4096 nodes.)
+    /// The slot, with the number of racks preferred over its node's. (Only
+    /// racks with nodes are counted, and there are at most 4096 nodes.)
     fn preferred(slot: Slot, before: usize) -> Ranked {
         let rank = (before as u32).min(Ranked::ELSEWHERE - 1);
         Ranked(rank << Ranked::SHIFT | slot.index() as u32)
@@ -41,14 +42,15 @@ impl Ranked {
         Ranked(Ranked::ABSENT << Ranked::SHIFT | slot.index() as u32)
     }
 
-    /// The index of the node's rack among the preferred ones; `None` if it is in none of them.
+    /// The index of the node's rack among the preferred ones; `None` if it is
+    /// in none of them.
     pub fn rank(self) -> Option<usize> {
         let rank = self.0 >> Ranked::SHIFT;
         (rank < Ranked::ELSEWHERE).then_some(rank as usize)
     }
 
-    /// The bits with a replica (0 to 3) between rank and slot: among equal ranks the first
-    /// replica is the smallest.
+    /// The bits with a replica (0 to 3) between rank and slot: among equal
+    /// ranks the first replica is the smallest.
     #[inline(always)]
     pub fn of_replica(self, replica: usize) -> u32 {
         self.0 | (replica as u32) << 16

@@ -4,16 +4,16 @@ use super::policy::{Attempt, Policy};
 use crate::layout::ForkCell;
 use crate::random::rng;
 
-/// The number of starts: a multiple of every number up to 22, so that starts modulo a replication
-/// factor are equally frequent. (Beyond 22 some replicas get one in ten million commands more
-/// than others.)
+/// The number of starts: a multiple of every number up to 22, so that starts
+/// modulo a replication factor are equally frequent. (Beyond 22 some replicas
+/// get one in ten million commands more than others.)
 const CYCLE: u32 = 232_792_560;
 
-/// The starts of one thread's commands: the position of [`Policy::Any`] and the generator of
-/// [`Policy::Random`].
+/// The starts of one thread's commands: the position of [`Policy::Any`] and the
+/// generator of [`Policy::Random`].
 ///
-/// A forked child draws its own at first use; otherwise it would make the same choices as its
-/// parent and every sibling.
+/// A forked child draws its own at first use; otherwise it would make the same
+/// choices as its parent and every sibling.
 #[derive(Debug)]
 pub struct ReplicaRotation {
     /// A negative number that counts up; it reads as zero in a forked child.
@@ -67,7 +67,8 @@ impl ReplicaRotation {
         self.rng = steps.rng;
     }
 
-    /// Begins a new cycle at a random position, with a new generator in a forked child.
+    /// Begins a new cycle at a random position, with a new generator in a
+    /// forked child.
     #[cold]
     #[inline(never)]
     fn renew(&mut self) -> i64 {
@@ -103,8 +104,8 @@ trait Draw {
     fn roll(&mut self) -> u32;
 }
 
-/// The first try of a command under that policy. Policies that do not start at the first replica
-/// draw their start here.
+/// The first try of a command under that policy. Policies that do not start at
+/// the first replica draw their start here.
 #[inline(always)]
 fn first(policy: Policy, starts: &mut impl Draw) -> Attempt {
     let start = match policy {
@@ -118,8 +119,8 @@ fn first(policy: Policy, starts: &mut impl Draw) -> Attempt {
 impl Draw for ReplicaRotation {
     #[inline(always)]
     fn next(&mut self) -> u32 {
-        // A branch, not a conditional move, because the next call depends on this value. It
-        // detects both the end of the cycle and a fork.
+        // A branch, not a conditional move, because the next call depends on
+        // this value. It detects both the end of the cycle and a fork.
         let mut turn = self.turn.get() as i64 + 1;
         if turn >= 0 {
             turn = self.renew();
@@ -156,7 +157,8 @@ impl Draw for Steps {
 /// A number below [`CYCLE`].
 #[inline(always)]
 fn roll(rng: &mut fastrand::Rng) -> u32 {
-    // The high half of the product: some numbers are more frequent than others by one in 2^36.
+    // The high half of the product: some numbers are more frequent than others
+    // by one in 2^36.
     ((u128::from(rng.u64(..)) * u128::from(CYCLE)) >> u64::BITS) as u32
 }
 

@@ -1,11 +1,12 @@
 //! The router: from a partition to a node, at the cost of an array read.
 //!
-//! The hot path reads the routing word, the head, and an element of the router's own table of
-//! states. The head is read only after the word, because the stamp that it must still have is
-//! known from its last change. There is no lock, no allocation, no string comparison, no system
-//! call, no clock and no store to shared memory. Everything else happens only if the head's stamp
-//! is not the last one seen, or if something is missing: then the slow path decides, by the
-//! reference implementation.
+//! The hot path reads the routing word, the head, and an element of the
+//! router's own table of states. The head is read only after the word, because
+//! the stamp that it must still have is known from its last change. There is no
+//! lock, no allocation, no string comparison, no system call, no clock and no
+//! store to shared memory. Everything else happens only if the head's stamp is
+//! not the last one seen, or if something is missing: then the slow path
+//! decides, by the reference implementation.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering as StdOrdering};
@@ -26,11 +27,11 @@ use crate::map::{NamespaceName, Node, Slot, SnapshotError};
 use crate::protocol::{Check, RETRIES, Stamp};
 use crate::segment::Current;
 
-/// Routes keys to nodes, for one thread. It is cheap to create, and holds local state for each
-/// node.
+/// Routes keys to nodes, for one thread. It is cheap to create, and holds local
+/// state for each node.
 ///
-/// In a forked child it creates the local state again. The inherited state is dropped there; for
-/// a connection, drop must do no more than close it.
+/// In a forked child it creates the local state again. The inherited state is
+/// dropped there; for a connection, drop must do no more than close it.
 pub struct Router<S = ()> {
     view: View<S>,
     names: Names,
@@ -53,7 +54,8 @@ impl<S> Router<S> {
         }
     }
 
-    /// Opens a read; returns the stamp for which the view is valid. `None` = try again.
+    /// Opens a read; returns the stamp for which the view is valid. `None` =
+    /// try again.
     #[inline(always)]
     fn open(&mut self) -> Result<Option<Stamp>, RouteError> {
         match self.view.check() {
@@ -101,9 +103,9 @@ impl<S> Router<S> {
         Ok(handle)
     }
 
-    /// Sets the racks that [`Policy::PreferRack`] prefers, best first. Initially they are those
-    /// of the router's client or reader; after this call the router uses its own. They may be
-    /// changed at any time.
+    /// Sets the racks that [`Policy::PreferRack`] prefers, best first.
+    /// Initially they are those of the router's client or reader; after this
+    /// call the router uses its own. They may be changed at any time.
     pub fn prefer_racks(&mut self, racks: &[i32]) {
         if self.racks.prefer(racks) {
             self.view.forget();
@@ -168,14 +170,15 @@ impl<S> Router<S> {
         target: impl Target,
         attempt: &Attempt,
     ) -> Result<Route<'_, S>, RouteError> {
-        // A `Route` borrows the state. Each path makes its own; otherwise the borrow of the fast
-        // path would conflict with the slow path.
+        // A `Route` borrows the state. Each path makes its own; otherwise the
+        // borrow of the fast path would conflict with the slow path.
         if let Some(handle) = self.names.find(namespace) {
             if let Some(found) = self.view.find(handle, &target, attempt) {
                 return Ok(self.view.route_to(found));
             }
         }
-        // Passed by value: a reference would force the value into memory on the fast path too.
+        // Passed by value: a reference would force the value into memory on the
+        // fast path too.
         let found = self.look_again(namespace, target, *attempt)?;
         Ok(self.view.route_to(found))
     }
@@ -241,8 +244,9 @@ impl<S> Router<S> {
         self.pin_with_starts(|pinned, _| look(pinned))
     }
 
-    /// Like [`pin`](Self::pin); `look` also receives the starts as they are at each of its runs:
-    /// a forked child draws its own as soon as it detects the fork.
+    /// Like [`pin`](Self::pin); `look` also receives the starts as they are at
+    /// each of its runs: a forked child draws its own as soon as it detects the
+    /// fork.
     #[inline]
     fn pin_with_starts<T>(
         &mut self,

@@ -1,4 +1,5 @@
-//! The view: everything that a router knows of one publication, and how it is brought up to date.
+//! The view: everything that a router knows of one publication, and how it is
+//! brought up to date.
 
 use std::sync::Arc;
 
@@ -14,10 +15,11 @@ use crate::protocol::{Admit, Cached, Check, Stamp, Word, validate};
 use crate::segment::{Current, Segment};
 use crate::sync::Ordering;
 
-/// Everything that is true of one publication: the one whose stamp `cached` has.
+/// Everything that is true of one publication: the one whose stamp `cached`
+/// has.
 ///
-/// Lookups borrow it. Only [`refresh`](Self::refresh) moves it to another publication;
-/// [`forget`](Self::forget) makes the next lookup do so.
+/// Lookups borrow it. Only [`refresh`](Self::refresh) moves it to another
+/// publication; [`forget`](Self::forget) makes the next lookup do so.
 pub(super) struct View<S> {
     segment: Arc<Segment>,
     /// The head of `segment`.
@@ -54,8 +56,9 @@ pub(super) struct Found {
 
 /// Lookups.
 impl<S> View<S> {
-    /// The fast path to the node of a partition, for a namespace in one of the near caches: the
-    /// routing word is loaded before the head. `None` = take the slow path, whatever the reason.
+    /// The fast path to the node of a partition, for a namespace in one of the
+    /// near caches: the routing word is loaded before the head. `None` = take
+    /// the slow path, whatever the reason.
     #[inline(always)]
     pub fn find(
         &self,
@@ -212,8 +215,9 @@ impl<S> View<S> {
         self.lineage != Lineage::current()
     }
 
-    /// Brings a stale view to the publication of this stamp: the stamp has changed, the segment
-    /// is retired, or this is a forked child. `None` = start again.
+    /// Brings a stale view to the publication of this stamp: the stamp has
+    /// changed, the segment is retired, or this is a forked child. `None` =
+    /// start again.
     pub fn refresh(
         &mut self,
         mut stamp: Stamp,
@@ -243,8 +247,8 @@ impl<S> View<S> {
             Admit::Raced => return Ok(None),
             Admit::Same => {}
             Admit::Reread => {
-                // Nothing is kept until all of it has been taken over: this calls the user's
-                // code, which may panic.
+                // Nothing is kept until all of it has been taken over: this
+                // calls the user's code, which may panic.
                 let tables = tables(mapping)?;
                 self.nodes.update(&tables.nodes, make);
                 self.resolve(&tables.namespaces, racks);
@@ -261,9 +265,9 @@ impl<S> View<S> {
 
     /// The successor of the retired segment, if it should be read.
     fn successor(&self, stamp: Stamp, current: &Current) -> Option<Arc<Segment>> {
-        // An empty successor appears after a removal by force, or if its creator died half-way:
-        // until the cluster is tended again, the current map is the best one. A barred segment
-        // may be of another cluster.
+        // An empty successor appears after a removal by force, or if its
+        // creator died half-way: until the cluster is tended again, the current
+        // map is the best one. A barred segment may be of another cluster.
         let better = |successor: &Arc<Segment>| {
             let has_map = stamp.sequence() == 0 || successor.head().sequence() > 0;
             has_map && !current.is_barred()
@@ -272,8 +276,8 @@ impl<S> View<S> {
     }
 
     fn move_to(&mut self, segment: Arc<Segment>) {
-        // Another segment may have the very stamp that was seen in this one: everything must be
-        // read again.
+        // Another segment may have the very stamp that was seen in this one:
+        // everything must be read again.
         self.forget();
         // Nothing may keep the old segment mapped after it was released.
         self.caches.clear();

@@ -1,8 +1,8 @@
 //! The kinds of shared memory for segments, and what each must implement.
 //!
-//! A backend finds, creates, lists and removes segments. The content of a segment, its ownership
-//! and its succession are the same for all backends, and are determined by the words in the
-//! segment and by its lock file.
+//! A backend finds, creates, lists and removes segments. The content of a
+//! segment, its ownership and its succession are the same for all backends, and
+//! are determined by the words in the segment and by its lock file.
 
 use core::fmt;
 use core::str::FromStr;
@@ -31,8 +31,8 @@ pub enum Backend {
     /// Files in a directory, `/dev/shm` by default.
     #[default]
     File,
-    /// System V shared memory, as `ipcs -m` lists and `ipcrm -M` removes it; its lock files are
-    /// in the directory, too.
+    /// System V shared memory, as `ipcs -m` lists and `ipcrm -M` removes it;
+    /// its lock files are in the directory, too.
     SystemV,
 }
 
@@ -83,8 +83,8 @@ impl FromStr for Backend {
 /// The part of a segment that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// The head and the owner's words, which identify the owner. The rest of such a copy is not
-    /// valid, and its geometry is not the segment's.
+    /// The head and the owner's words, which identify the owner. The rest of
+    /// such a copy is not valid, and its geometry is not the segment's.
     Words,
     /// The whole last publication, and the owner's notes.
     Whole,
@@ -92,11 +92,13 @@ pub(super) enum Part {
 
 /// The operations of a backend on a key.
 pub(super) trait Store: Sync {
-    /// Attaches to one generation of a key, sharing this process's attachment if there is one.
+    /// Attaches to one generation of a key, sharing this process's attachment
+    /// if there is one.
     fn attach(&self, place: &Place, generation: u64) -> Result<Arc<Segment>, SegmentError>;
 
-    /// Like [`attach`](Self::attach), for callers that only look. Nothing is created, and an
-    /// object that another user can truncate is not mapped: a private copy of it is read.
+    /// Like [`attach`](Self::attach), for callers that only look. Nothing is
+    /// created, and an object that another user can truncate is not mapped: a
+    /// private copy of it is read.
     fn look(
         &self,
         place: &Place,
@@ -110,8 +112,8 @@ pub(super) trait Store: Sync {
     /// Why there is no segment of a key to attach to.
     fn not_found_error(&self, place: &Place) -> SegmentError;
 
-    /// What another user has put where a segment of the key could be, if it does not block the
-    /// key.
+    /// What another user has put where a segment of the key could be, if it
+    /// does not block the key.
     fn stepped_over(&self, _: &Place) -> Option<SegmentError> {
         None
     }
@@ -133,8 +135,8 @@ pub(super) trait Store: Sync {
         geometry: &Geometry,
     ) -> Result<Box<dyn Unlinked>, SegmentError>;
 
-    /// A number for the directory of the lock files, which goes into the header; 0 if it follows
-    /// from the segment's own name.
+    /// A number for the directory of the lock files, which goes into the
+    /// header; 0 if it follows from the segment's own name.
     fn lock_directory(&self, directory: &Path) -> Result<u64, SegmentError>;
 
     /// The lock file of a segment.
@@ -175,15 +177,15 @@ pub(super) trait Object: fmt::Debug + Send + Sync {
     /// The error of the system call.
     fn head(&self, mapping: &Mapping) -> io::Result<Head>;
 
-    /// Whether its name still leads to it, and other processes could attach, as far as this
-    /// process can see.
+    /// Whether its name still leads to it, and other processes could attach, as
+    /// far as this process can see.
     #[cfg_attr(not(feature = "tend"), allow(dead_code, reason = "an owner asks"))]
     fn is_sound(&self, identity: &Identity, mapping: &Mapping, lock: &LockFile) -> bool;
 
-    /// A second, writable mapping, even if the object has lost its name. A process that could
-    /// write to it when `mapping` was made needs nothing else. Others need the name to lead there
-    /// still, and otherwise get an error for which [`is_absent`](SegmentError::is_absent) is
-    /// true.
+    /// A second, writable mapping, even if the object has lost its name. A
+    /// process that could write to it when `mapping` was made needs nothing
+    /// else. Others need the name to lead there still, and otherwise get an
+    /// error for which [`is_absent`](SegmentError::is_absent) is true.
     fn writer(&self, mapping: &Mapping) -> Result<WriteMapping, SegmentError>;
 
     /// Reopens descriptors that the host has closed.
@@ -192,8 +194,8 @@ pub(super) trait Object: fmt::Debug + Send + Sync {
     /// The error of the system call.
     fn refresh(&self) -> io::Result<()>;
 
-    /// Like [`refresh`](Self::refresh), in a forked child that may not open the object: uses what
-    /// it has inherited. `None` if that is not available.
+    /// Like [`refresh`](Self::refresh), in a forked child that may not open the
+    /// object: uses what it has inherited. `None` if that is not available.
     fn inherit(&self) -> Option<Box<dyn Object>>;
 
     /// Whether this process may write to it, by its user and the mode.
@@ -209,7 +211,8 @@ pub(super) trait Object: fmt::Debug + Send + Sync {
     /// Counts this process as attached from now on.
     fn join(&self, lock: &LockFile) -> io::Result<()>;
 
-    /// Stops counting this process as attached, although it may still have the memory mapped.
+    /// Stops counting this process as attached, although it may still have the
+    /// memory mapped.
     fn leave(&self, lock: &LockFile);
 
     /// The number of attached processes.

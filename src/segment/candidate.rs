@@ -1,7 +1,8 @@
 //! Taking over ownership: when, and in which steps.
 //!
-//! Wrong decisions here are harmless: a candidate that takes over too early fences a living
-//! owner, which becomes a follower; one that is too late only costs time.
+//! Wrong decisions here are harmless: a candidate that takes over too early
+//! fences a living owner, which becomes a follower; one that is too late only
+//! costs time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,11 +15,12 @@ use crate::clock::boottime_ms;
 use crate::layout::OwnerWord;
 use crate::protocol::{Head, Term, load_owner, retire, take_over};
 
-/// How long another candidate may hold the next term's byte without entering the term, by this
-/// process's own clock, before it is considered stopped.
+/// How long another candidate may hold the next term's byte without entering
+/// the term, by this process's own clock, before it is considered stopped.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// How long an owner's heartbeat may be late beyond three intervals before a process that may not
-/// read the lock considers it gone. Heartbeats come at least once a second.
+/// How long an owner's heartbeat may be late beyond three intervals before a
+/// process that may not read the lock considers it gone. Heartbeats come at
+/// least once a second.
 const SILENCE_MS: u64 = 2000;
 /// How often a look at the owner is repeated because the owner changed.
 const LOOKS: usize = 16;
@@ -34,8 +36,8 @@ pub enum Entry {
     Held,
     /// The owner's byte is free, and no process has taken over yet.
     Free,
-    /// The owner's byte is free, and the owner had reported that it can't reach the cluster:
-    /// check that first.
+    /// The owner's byte is free, and the owner had reported that it can't reach
+    /// the cluster: check that first.
     Abdicated,
     /// Another candidate is about to enter.
     Busy,
@@ -62,8 +64,8 @@ impl Candidate {
     /// [`SegmentError::Io`] if the lock file can't be read.
     pub fn look(segment: &Segment) -> Result<Entry, SegmentError> {
         let mut head = segment.head();
-        // Each look makes system calls. Terms that change faster than that are not those of real
-        // owners; whether one is alive can't be determined.
+        // Each look makes system calls. Terms that change faster than that are
+        // not those of real owners; whether one is alive can't be determined.
         for _ in 0..LOOKS {
             if head.retired() {
                 return Ok(Entry::Retired);
@@ -80,8 +82,8 @@ impl Candidate {
             }
             let flags = load_owner(segment.mapping().owner(OwnerWord::Flags), head).unwrap_or(0);
             let abdicated = flags & OwnerWord::ABDICATED != 0;
-            // The byte is that of a term: if another term was entered since, it means nothing
-            // that the byte is free.
+            // The byte is that of a term: if another term was entered since, it
+            // means nothing that the byte is free.
             let now = segment.head_now()?;
             if now.term() == head.term() && !now.retired() {
                 return Ok(if abdicated { Entry::Abdicated } else { Entry::Free });
@@ -104,8 +106,8 @@ impl Candidate {
         }
         // Private memory belongs to its creator only.
         let Some(lock) = segment.lock() else { return Ok(Entry::Held) };
-        // A free byte means nothing if the file is no longer the one at the name: the owner may
-        // hold the byte in that one.
+        // A free byte means nothing if the file is no longer the one at the
+        // name: the owner may hold the byte in that one.
         segment.refresh()?;
         let alive =
             || if lock.is_open() { held(lock, head) } else { Ok(shows_life(segment, head)) };
@@ -122,8 +124,8 @@ impl Candidate {
         entered
     }
 
-    /// Locks the byte of the next term, or of a later one if the candidate that holds the next
-    /// byte has not moved for a while.
+    /// Locks the byte of the next term, or of a later one if the candidate that
+    /// holds the next byte has not moved for a while.
     fn take_byte(&mut self, lock: &LockFile, head: Head) -> Result<Option<Term>, SegmentError> {
         let action = || SegmentError::io("lock a byte of", lock.path());
         let mut steps = 1..=1;
@@ -154,8 +156,8 @@ impl Candidate {
         term: Term,
     ) -> Result<Entry, SegmentError> {
         let writer = match segment.open_writer() {
-            // The name no longer leads to the segment: its users must look for the newest
-            // segment, as if it were retired.
+            // The name no longer leads to the segment: its users must look for
+            // the newest segment, as if it were retired.
             Err(error) if error.is_absent() => return Ok(Entry::Retired),
             other => other?,
         };
@@ -163,8 +165,8 @@ impl Candidate {
             return Ok(Entry::Lost);
         }
         if segment.is_gone() {
-            // The segment was removed while its owner was gone: no other process will retire it,
-            // or find it to remove its lock file.
+            // The segment was removed while its owner was gone: no other
+            // process will retire it, or find it to remove its lock file.
             let _ = retire(writer.head(), head);
             segment.remove_lost_lock();
             return Ok(Entry::Retired);
@@ -179,7 +181,8 @@ impl Candidate {
     }
 }
 
-/// No byte could be locked: another process is entering, or the terms are exhausted.
+/// No byte could be locked: another process is entering, or the terms are
+/// exhausted.
 fn no_byte(segment: &Arc<Segment>, head: Head) -> Result<Entry, SegmentError> {
     if head.term() < Term::LAST.get() {
         return Ok(Entry::Busy);
@@ -195,7 +198,8 @@ pub(super) fn is_tended(segment: &Segment) -> bool {
     matches!(Candidate::look(segment), Ok(Entry::Held)) && shows_life(segment, segment.head())
 }
 
-/// Whether the owner's words show a recent heartbeat and ownership that was not given up.
+/// Whether the owner's words show a recent heartbeat and ownership that was not
+/// given up.
 fn shows_life(segment: &Segment, head: Head) -> bool {
     let word = |word| load_owner(segment.mapping().owner(word), head).unwrap_or(0);
     let interval = word(OwnerWord::TendIntervalMs);

@@ -56,7 +56,8 @@ pub fn create(
 
 /// A complete segment that has no name yet: no process can see it.
 ///
-/// Dropping it removes it; a process that dies leaves at most a lock file that no process holds.
+/// Dropping it removes it; a process that dies leaves at most a lock file that
+/// no process holds.
 #[derive(Debug)]
 pub struct SegmentBuilder {
     unlinked: Box<dyn Unlinked>,
@@ -84,8 +85,8 @@ impl SegmentBuilder {
             ..identity(place.key, generation)
         };
         let path = store.lock_path(&place.directory, place.key, identity.segment_id);
-        // Registered before another thread of this process can find it: if it were opened and
-        // closed a second time, its locks would be lost.
+        // Registered before another thread of this process can find it: if it
+        // were opened and closed a second time, its locks would be lost.
         let mut registry = registry();
         let lock = LockFile::create(path.clone(), place.mode, &place.owners)
             .map(Arc::new)
@@ -122,7 +123,8 @@ impl SegmentBuilder {
         let lock = self.lock.take().expect("taken only here");
         let segment = Segment::created(parts, lock)?;
         let ownership = Ownership::first(segment.clone()).inspect_err(|_| {
-            // It never had an owner, so no process needs to be notified that it is gone.
+            // It never had an owner, so no process needs to be notified that it
+            // is gone.
             let _ = unlink_with_lock(&segment);
         })?;
         Ok(Created::Owner(Box::new(ownership)))
@@ -168,15 +170,16 @@ fn identity(key: u32, generation: u64) -> Identity {
     }
 }
 
-/// Writes the head, and the initial map of the segment, to memory that no other process has seen.
+/// Writes the head, and the initial map of the segment, to memory that no other
+/// process has seen.
 fn fill(memory: &WriteMapping, inherited: Option<&Carryover<'_>>) -> io::Result<()> {
     let Some(inherited) = inherited else {
         // Relaxed: the link that follows makes it visible.
         memory.head().store(Head::new(Term::FIRST, 0).bits(), Ordering::Relaxed);
         return Ok(());
     };
-    // No publisher gets half-way to the last sequence: a larger one was damaged. The generation
-    // is newer, so the sequence may start again.
+    // No publisher gets half-way to the last sequence: a larger one was
+    // damaged. The generation is newer, so the sequence may start again.
     let damaged = inherited.sequence > Head::LAST_SEQUENCE / 2;
     let sequence = if damaged { 1 } else { inherited.sequence };
     let head = Head::new(Term::FIRST, sequence.saturating_sub(1));
@@ -184,7 +187,8 @@ fn fill(memory: &WriteMapping, inherited: Option<&Carryover<'_>>) -> io::Result<
     let image = FrameExtent::of(inherited.map, memory.geometry()).map_err(io::Error::other)?;
     let mut publisher = Publisher::new(Term::FIRST, head);
     image.put(inherited.map, memory.geometry(), &mut publisher);
-    // One checksum is cheap, and readers that verify checksums can then verify every publication.
+    // One checksum is cheap, and readers that verify checksums can then verify
+    // every publication.
     image.seal(inherited.table_generation + 1, true, &mut publisher);
     let frame = memory.frame(publisher.next_frame());
     publisher.publish(memory.head(), frame, image.spans()).map_err(|error| {
@@ -193,8 +197,8 @@ fn fill(memory: &WriteMapping, inherited: Option<&Carryover<'_>>) -> io::Result<
     Ok(())
 }
 
-/// Refuses capacities for which this process lacks the memory: an owner holds the words of both
-/// frames of its segment, and copies of them.
+/// Refuses capacities for which this process lacks the memory: an owner holds
+/// the words of both frames of its segment, and copies of them.
 fn check_memory(geometry: &Geometry) -> Result<(), SegmentError> {
     let words = geometry.frame_words().saturating_mul(4);
     let reserved = Vec::<u64>::new().try_reserve_exact(words);

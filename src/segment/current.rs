@@ -20,15 +20,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub struct Current {
     /// Where successors are found; `None` in private mode, which has none.
     place: Option<Place>,
-    /// Read without a lock, because a forked child could inherit the lock in locked state.
+    /// Read without a lock, because a forked child could inherit the lock in
+    /// locked state.
     segment: ArcSwap<Segment>,
     /// Makes this process count as attached to it; locked while that changes.
     attachment: Mutex<Option<Attachment>>,
     looked: Mutex<Option<Instant>>,
     /// Whether nothing may be routed from it yet.
     barred: AtomicBool,
-    /// The process with a thread that checks what may be routed from; `None` = no check, all
-    /// segments are allowed.
+    /// The process with a thread that checks what may be routed from; `None` =
+    /// no check, all segments are allowed.
     guard: Option<Lineage>,
 }
 
@@ -44,22 +45,23 @@ impl Current {
         Ok(Current { place, segment, attachment, looked, barred, guard: None })
     }
 
-    /// Like [`new`](Self::new), but with a thread of this process that checks whether a segment
-    /// is of the wanted cluster, and lifts the bar.
+    /// Like [`new`](Self::new), but with a thread of this process that checks
+    /// whether a segment is of the wanted cluster, and lifts the bar.
     pub fn guarded(self) -> Current {
         Current { guard: Some(Lineage::current()), ..self }
     }
 
-    /// Sets whether routing from it is barred: a map that appears in it may be of another
-    /// cluster. Routers check this only if they find no map, or another one than before.
+    /// Sets whether routing from it is barred: a map that appears in it may be
+    /// of another cluster. Routers check this only if they find no map, or
+    /// another one than before.
     pub fn bar(&self, barred: bool) {
-        // Relaxed, here and below: if the segment changes as well, its Release and Acquire order
-        // them.
+        // Relaxed, here and below: if the segment changes as well, its Release
+        // and Acquire order them.
         self.barred.store(barred, Ordering::Relaxed);
     }
 
-    /// Whether routing from it is barred. Always `false` in a forked child, where no thread would
-    /// lift the bar.
+    /// Whether routing from it is barred. Always `false` in a forked child,
+    /// where no thread would lift the bar.
     pub fn is_barred(&self) -> bool {
         self.barred.load(Ordering::Relaxed) && self.guard == Some(Lineage::current())
     }
@@ -109,14 +111,15 @@ impl Current {
         }
     }
 
-    /// Stops counting this process as attached through this object; the segment can still be
-    /// read.
+    /// Stops counting this process as attached through this object; the segment
+    /// can still be read.
     pub fn let_go(&self) {
         *self.attachment.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// The successor of `of`, if it is known or can be found. The directory is read at most once
-    /// every 100 ms, however many callers there are; no caller waits for another.
+    /// The successor of `of`, if it is known or can be found. The directory is
+    /// read at most once every 100 ms, however many callers there are; no
+    /// caller waits for another.
     pub fn successor(&self, of: &Arc<Segment>) -> Option<Arc<Segment>> {
         let current = self.get();
         if !Arc::ptr_eq(&current, of) {

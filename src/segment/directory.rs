@@ -23,8 +23,8 @@ pub enum SegmentState {
     Retired,
     /// It has another layout version.
     OtherVersion,
-    /// Its creator is still at work, or has died; only a System V segment can be seen in this
-    /// state.
+    /// Its creator is still at work, or has died; only a System V segment can
+    /// be seen in this state.
     HalfMade,
     /// This process may not read it, so its state can't be determined.
     NoPermission,
@@ -72,8 +72,8 @@ pub struct Listed {
     pub bytes: u64,
     /// The number of attached processes; `None` if they can't be counted.
     pub attached: Option<usize>,
-    /// The number of mappings of a System V segment, by any program, as `ipcs -m` shows it under
-    /// `nattch`.
+    /// The number of mappings of a System V segment, by any program, as `ipcs
+    /// -m` shows it under `nattch`.
     pub mappings: Option<usize>,
     /// Its state.
     pub state: SegmentState,
@@ -86,8 +86,8 @@ pub struct Listed {
 /// # Errors
 /// [`SegmentError::Io`] if the directory can't be read.
 pub fn list(directory: &Path) -> Result<Vec<Listed>, SegmentError> {
-    // Under the name that this process uses for its lock files there, if it has any: to open and
-    // close one a second time would free its locks.
+    // Under the name that this process uses for its lock files there, if it has
+    // any: to open and close one a second time would free its locks.
     let directory = &resolved(directory);
     let mut listed = Vec::new();
     for backend in Backend::ALL {
@@ -105,8 +105,8 @@ pub(super) fn files(directory: &Path) -> Result<Vec<String>, SegmentError> {
     })
 }
 
-/// The number of attached processes and the state of what was listed; `None` if it is already
-/// gone.
+/// The number of attached processes and the state of what was listed; `None` if
+/// it is already gone.
 pub(super) fn standing(
     attached: Result<Arc<Segment>, SegmentError>,
 ) -> Option<(Option<usize>, SegmentState)> {
@@ -158,7 +158,8 @@ fn next_of(listed: &[u64], after: u64) -> u64 {
 pub(crate) struct Search {
     /// The newest live segment.
     pub live: Option<Arc<Segment>>,
-    /// The newest retired segment above the live one: it is being replaced or removed.
+    /// The newest retired segment above the live one: it is being replaced or
+    /// removed.
     pub retired: Option<Arc<Segment>>,
     /// Why a file that may be the wanted segment can't be trusted or read.
     pub refused: Option<SegmentError>,
@@ -168,10 +169,11 @@ pub(crate) struct Search {
 impl Search {
     /// The successor of a retired segment: a live one of a higher generation.
     ///
-    /// A lower generation was linked too late, and its owner will leave it, unless everything was
-    /// removed and another process has started again: then the retired segment has lost its name,
-    /// and there is no higher generation. A copy of the retired segment that was put in its place
-    /// is no successor: its map is older.
+    /// A lower generation was linked too late, and its owner will leave it,
+    /// unless everything was removed and another process has started again:
+    /// then the retired segment has lost its name, and there is no higher
+    /// generation. A copy of the retired segment that was put in its place is
+    /// no successor: its map is older.
     pub fn successor(&self, of: &Segment) -> Option<&Arc<Segment>> {
         let number = |segment: &Segment| segment.identity().generation;
         let higher = |other: &Segment| number(other) > number(of);
@@ -181,13 +183,13 @@ impl Search {
         (higher(live) || anew()).then_some(live)
     }
 
-    /// The generation of a segment that will succeed all that were listed and the one with
-    /// generation `after`.
+    /// The generation of a segment that will succeed all that were listed and
+    /// the one with generation `after`.
     ///
-    /// The search does not find a segment that was linked after the listing, and whose
-    /// predecessor disappeared before it could be attached. That segment has this number, or
-    /// there is a higher one; so a segment created under this number can't be linked, or is left
-    /// by its owner.
+    /// The search does not find a segment that was linked after the listing,
+    /// and whose predecessor disappeared before it could be attached. That
+    /// segment has this number, or there is a higher one; so a segment created
+    /// under this number can't be linked, or is left by its owner.
     #[cfg(feature = "tend")]
     pub fn next(&self, after: u64) -> u64 {
         next_of(&self.listed, after)
@@ -223,7 +225,8 @@ fn search_by(
                 search.live = Some(segment);
                 break;
             }
-            // A key belongs to a single segment, but there may be any number of names.
+            // A key belongs to a single segment, but there may be any number of
+            // names.
             Err(error)
                 if error.is_absent() || (place.backend == Backend::File && error.is_strange()) => {}
             Err(error) => {
@@ -237,9 +240,10 @@ fn search_by(
 /// How many numbers are tried without listing the directory.
 const QUICK: u64 = 16;
 
-/// A segment of one of the next generations after `after`, if it has a living owner that shows
-/// heartbeats: it is the current one, or its owner will find a higher one and leave it. So a
-/// segment in use can be found without listing the directory, which another user may have filled.
+/// A segment of one of the next generations after `after`, if it has a living
+/// owner that shows heartbeats: it is the current one, or its owner will find a
+/// higher one and leave it. So a segment in use can be found without listing
+/// the directory, which another user may have filled.
 pub(crate) fn quick(place: &Place, after: u64) -> Option<Arc<Segment>> {
     quick_by(place, after, |generation| Segment::attach(place, generation))
 }
@@ -258,7 +262,8 @@ fn quick_by(
     there.filter_map(|number| get(number).ok()).find(|segment| is_tended(segment))
 }
 
-/// What another user has put where a segment of the key could be, if it does not block the key.
+/// What another user has put where a segment of the key could be, if it does
+/// not block the key.
 #[cfg(feature = "tend")]
 pub(crate) fn stepped_over(place: &Place) -> Option<SegmentError> {
     place.backend.store().stepped_over(place)

@@ -187,8 +187,9 @@ pub enum SegmentError {
     Limit {
         /// The number of bytes needed.
         wanted: u64,
-        /// The limit's name in `sysctl`: `kernel.shmmax` limits the bytes of a segment,
-        /// `kernel.shmmni` the number of segments, `kernel.shmall` the number of pages.
+        /// The limit's name in `sysctl`: `kernel.shmmax` limits the bytes of a
+        /// segment, `kernel.shmmni` the number of segments, `kernel.shmall` the
+        /// number of pages.
         limit: &'static str,
         /// The value of the limit.
         found: u64,
@@ -226,7 +227,8 @@ pub enum SegmentError {
         /// The configured directory.
         directory: PathBuf,
     },
-    /// A System V segment belongs to another user, so its key can't be assigned to a larger one.
+    /// A System V segment belongs to another user, so its key can't be assigned
+    /// to a larger one.
     #[error(
         "{at} belongs to user {user}, and only that user or root can replace it with a larger segment; let a process of that user own it, or use files (shm_backend)"
     )]

@@ -6,7 +6,8 @@ use std::io;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
-/// An error of a system call, with the limit that was reached and how to raise it.
+/// An error of a system call, with the limit that was reached and how to raise
+/// it.
 pub(crate) fn explain(error: &io::Error) -> impl fmt::Display + '_ {
     Explained(error)
 }

@@ -1,8 +1,10 @@
-//! Segments of other layout versions: whether a process uses one, and what remains of it.
+//! Segments of other layout versions: whether a process uses one, and what
+//! remains of it.
 //!
-//! The content of such a segment can't be interpreted. Its name, and those of its lock files,
-//! have the same form as in this layout, and its processes hold locks on one or the other:
-//! whatever a lock means, a process that holds one uses the segment.
+//! The content of such a segment can't be interpreted. Its name, and those of
+//! its lock files, have the same form as in this layout, and its processes hold
+//! locks on one or the other: whatever a lock means, a process that holds one
+//! uses the segment.
 
 use std::path::{Path, PathBuf};
 
@@ -61,8 +63,8 @@ pub fn sweep(found: &Listed, directory: &Path) -> Result<Vec<PathBuf>, SegmentEr
     Ok(swept)
 }
 
-/// The lock files of that key, layout and backend; it can't be determined which of them belongs
-/// to which segment.
+/// The lock files of that key, layout and backend; it can't be determined which
+/// of them belongs to which segment.
 fn lock_files(directory: &Path, found: &Listed) -> Result<Vec<PathBuf>, SegmentError> {
     let wanted = (found.backend, found.name.key, found.name.layout_version);
     let named = |name: &String| foreign_lock(name) == Some(wanted);

@@ -8,14 +8,15 @@ use crate::layout::LAYOUT_VERSION;
 
 const PREFIX: &str = "tendmap-";
 
-/// The place of the segments of one key, and the users and modes that are accepted.
+/// The place of the segments of one key, and the users and modes that are
+/// accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "given in full, or over `Place::of_key`")]
 pub struct Place {
     /// The kind of shared memory.
     pub backend: Backend,
-    /// The directory, `/dev/shm` unless configured: of the segments if they are files, and of
-    /// their lock files in any case.
+    /// The directory, `/dev/shm` unless configured: of the segments if they are
+    /// files, and of their lock files in any case.
     pub directory: PathBuf,
     /// The key.
     pub key: u32,
@@ -23,17 +24,17 @@ pub struct Place {
     pub mode: u32,
     /// Users besides the effective one and root whose segments are accepted.
     pub owners: Vec<u32>,
-    /// Whether files that their group may write are created and accepted: every member of the
-    /// group can then truncate them, which kills all attached processes with SIGBUS. System V
-    /// segments can't be truncated.
+    /// Whether files that their group may write are created and accepted: every
+    /// member of the group can then truncate them, which kills all attached
+    /// processes with SIGBUS. System V segments can't be truncated.
     pub allow_group_write: bool,
 }
 
 impl Place {
     /// The default directory of segments.
     pub const DIRECTORY: &str = "/dev/shm";
-    /// The default key. It differs from that of the Aerospike C client, which is 0xA9000000
-    /// (older versions: 0xA5000000).
+    /// The default key. It differs from that of the Aerospike C client, which
+    /// is 0xA9000000 (older versions: 0xA5000000).
     pub const KEY: u32 = 0xA700_0000;
     /// The default mode: no other user may read or write.
     pub const MODE: u32 = 0o600;
@@ -59,16 +60,16 @@ impl Place {
     }
 }
 
-/// A directory as it is resolved here and now, independent of later changes of the working
-/// directory and of links in the path. A directory that can't be resolved is returned unchanged:
-/// the error appears when it is used.
+/// A directory as it is resolved here and now, independent of later changes of
+/// the working directory and of links in the path. A directory that can't be
+/// resolved is returned unchanged: the error appears when it is used.
 pub(crate) fn resolved(directory: &Path) -> PathBuf {
     let found = directory.canonicalize().or_else(|_| std::path::absolute(directory));
     found.unwrap_or_else(|_| directory.to_path_buf())
 }
 
-/// The path of a segment's lock file, which is named by the segment's id; the two backends use
-/// different names.
+/// The path of a segment's lock file, which is named by the segment's id; the
+/// two backends use different names.
 pub fn lock_path(backend: Backend, directory: &Path, key: u32, segment_id: u64) -> PathBuf {
     let infix = infix(backend);
     directory.join(format!("{PREFIX}{key:08x}-v{LAYOUT_VERSION}-{infix}{segment_id:016x}.lock"))
@@ -79,7 +80,8 @@ pub fn creation_path(directory: &Path, key: u32) -> PathBuf {
     directory.join(format!("{PREFIX}{key:08x}-v{LAYOUT_VERSION}-sysv.lock"))
 }
 
-/// Whether a file name is that of a lock file of a System V segment of that key, in any layout.
+/// Whether a file name is that of a lock file of a System V segment of that
+/// key, in any layout.
 pub fn is_system_v_lock(name: &str, key: u32) -> bool {
     let rest =
         name.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix(&format!("{key:08x}-v")));
@@ -104,7 +106,8 @@ pub fn parse_lock(backend: Backend, name: &str) -> Option<(u32, u64)> {
     Some((u32::from_str_radix(key, 16).ok()?, u64::from_str_radix(id, 16).ok()?))
 }
 
-/// The backend, the key and the layout version in a lock file's name, in any layout.
+/// The backend, the key and the layout version in a lock file's name, in any
+/// layout.
 pub fn foreign_lock(name: &str) -> Option<(Backend, u32, u32)> {
     let (key, rest) = name.strip_prefix(PREFIX)?.split_once('-')?;
     let (version, rest) = rest.strip_prefix('v')?.split_once('-')?;
@@ -147,7 +150,8 @@ impl SegmentName {
             layout_version: version.parse().ok()?,
             generation: generation.parse().ok()?,
         };
-        // Only the exact spelling that is written is accepted: no signs, no leading zeros.
+        // Only the exact spelling that is written is accepted: no signs, no
+        // leading zeros.
         (parsed.to_string() == name && parsed.generation > 0).then_some(parsed)
     }
 }

@@ -46,8 +46,8 @@ pub struct Ownership {
     /// The second, writable mapping; `None` in private mode.
     writer: Option<Writer>,
     publisher: Publisher,
-    /// The extent of the last publication; the publisher has its words. `None` if there is none,
-    /// or if the frame no longer holds it.
+    /// The extent of the last publication; the publisher has its words. `None`
+    /// if there is none, or if the frame no longer holds it.
     published: Option<FrameExtent>,
     /// Continues from the previous owner's.
     table_generation: u64,
@@ -62,8 +62,9 @@ impl Ownership {
             Some(_) => None,
             None => Some(segment.open_writer()?),
         };
-        // The head as the creator stored it. If another process has taken over or retired the
-        // segment since, the head differs, and the first iteration detects that.
+        // The head as the creator stored it. If another process has taken over
+        // or retired the segment since, the head differs, and the first
+        // iteration detects that.
         let head = Head::new(Term::FIRST, segment.head().sequence());
         let mut ownership = Ownership::assemble(segment, writer, Term::FIRST, head);
         ownership.announce(0);
@@ -89,8 +90,8 @@ impl Ownership {
         head: Head,
     ) -> Ownership {
         let publisher = Publisher::new(term, head);
-        // An owner that publishes before it asks for the last map must not reuse a number that
-        // routers have seen under this term.
+        // An owner that publishes before it asks for the last map must not
+        // reuse a number that routers have seen under this term.
         let live = segment.mapping().frame(publisher.next_frame() ^ 1);
         // Relaxed: the number belongs to this owner only, by its tag.
         let word = Word::from_bits(live[frame::TABLE_GENERATION].load(Ordering::Relaxed));
@@ -123,8 +124,8 @@ impl Ownership {
         self.notify();
     }
 
-    /// The memory that it writes to. A forked child has not inherited it: the parent is the
-    /// owner.
+    /// The memory that it writes to. A forked child has not inherited it: the
+    /// parent is the owner.
     fn memory(&self) -> Result<&WriteMapping, OwnershipLost> {
         writable(self.writer.as_ref(), &self.segment)
     }
@@ -139,13 +140,14 @@ impl Ownership {
         self.publisher.term()
     }
 
-    /// Sets whether publications carry a checksum of the map, for tests and soaks.
+    /// Sets whether publications carry a checksum of the map, for tests and
+    /// soaks.
     pub fn set_checksums(&mut self, on: bool) {
         self.checksums = on;
     }
 
-    /// The map to continue from: the last publication, or an empty map if there is none or it is
-    /// damaged.
+    /// The map to continue from: the last publication, or an empty map if there
+    /// is none or it is damaged.
     pub fn last_map(&mut self) -> ClusterMap {
         let geometry = *self.segment.geometry();
         match snapshot(self.segment.mapping()) {
@@ -160,8 +162,9 @@ impl Ownership {
             }
             Err(error) => {
                 if error != SnapshotError::Empty {
-                    // Damaged: any number will do, because the tag makes the word new. The stored
-                    // number was taken over when this ownership began.
+                    // Damaged: any number will do, because the tag makes the
+                    // word new. The stored number was taken over when this
+                    // ownership began.
                 }
                 self.published = None;
                 ClusterMap::new(geometry.capacity())
@@ -177,8 +180,8 @@ impl Ownership {
     pub fn turn(&mut self) -> Result<(), OwnershipLost> {
         self.check()?;
         if let Some(lock) = self.segment.lock() {
-            // Locks only determine *when* another process tries; a failure to set one costs at
-            // most the ownership, never a map.
+            // Locks only determine *when* another process tries; a failure to
+            // set one costs at most the ownership, never a map.
             let _ = self.segment.refresh();
             if !self.abdicated() {
                 let _ = lock.try_lock(byte_of(self.term()));
@@ -188,9 +191,9 @@ impl Ownership {
         self.beat()
     }
 
-    /// Checks whether what it wrote is still there. Damage in the live frame is repaired by
-    /// another publication, which checks every word; an owner word that lost its tag is written
-    /// again.
+    /// Checks whether what it wrote is still there. Damage in the live frame is
+    /// repaired by another publication, which checks every word; an owner word
+    /// that lost its tag is written again.
     fn look_over(&mut self) {
         let live = self.segment.mapping().frame(self.publisher.next_frame() ^ 1);
         if self.published.as_ref().is_some_and(|image| !image.stands_in(live, &self.publisher)) {
@@ -222,7 +225,8 @@ impl Ownership {
         Ok(())
     }
 
-    /// A word's tag is newer than the head: the exchange of the head decides which one is right.
+    /// A word's tag is newer than the head: the exchange of the head decides
+    /// which one is right.
     fn newer_tag(&self) -> OwnershipLost {
         match self.retired() {
             Ok(()) => self.damaged(),
@@ -232,8 +236,8 @@ impl Ownership {
 
     fn check(&self) -> Result<(), OwnershipLost> {
         self.memory()?;
-        // The whole head is compared: a head with this owner's term that this owner did not store
-        // is damaged, and taken over like another owner's.
+        // The whole head is compared: a head with this owner's term that this
+        // owner did not store is damaged, and taken over like another owner's.
         if self.segment.head() == self.publisher.head() {
             Ok(())
         } else {
@@ -267,8 +271,8 @@ impl Ownership {
             _ => self.table_generation + 1,
         };
         image.seal(generation, self.checksums, &mut self.publisher);
-        // Reset until the publication is complete: the publisher's content no longer is the last
-        // publication.
+        // Reset until the publication is complete: the publisher's content no
+        // longer is the last publication.
         self.published = None;
         let writer = writable(self.writer.as_ref(), &self.segment).map_err(NotPublished::Ended)?;
         let frame = writer.frame(self.publisher.next_frame());
@@ -327,7 +331,8 @@ impl Ownership {
 
     /// Sets an owner word.
     pub fn set(&self, word: OwnerWord, value: u64) {
-        // A newer tag there means fenced or damaged, which the next iteration detects.
+        // A newer tag there means fenced or damaged, which the next iteration
+        // detects.
         if let Ok(memory) = self.memory() {
             let _ = store_owner(memory.owner(word), self.term(), value);
         }
@@ -409,9 +414,9 @@ impl Ownership {
         self.flags() & OwnerWord::ABDICATED != 0
     }
 
-    /// Gives up ownership to a process that can reach the cluster, and continues until one takes
-    /// over, which may be at once. Returns whether it did: in private mode there is no other
-    /// process.
+    /// Gives up ownership to a process that can reach the cluster, and
+    /// continues until one takes over, which may be at once. Returns whether it
+    /// did: in private mode there is no other process.
     pub fn abdicate(&mut self) -> bool {
         if self.segment.lock().is_none() || self.abdicated() || self.memory().is_err() {
             return false;
@@ -433,8 +438,9 @@ impl Ownership {
         }
     }
 
-    /// Offers ownership to a process that can do better, or withdraws the offer; returns whether
-    /// that is a change. The owner continues, and counts as alive, until one takes over.
+    /// Offers ownership to a process that can do better, or withdraws the
+    /// offer; returns whether that is a change. The owner continues, and counts
+    /// as alive, until one takes over.
     pub fn offer(&self, offers: bool) -> bool {
         let before = self.flags();
         let after = if offers { before | OwnerWord::OFFERED } else { before & !OwnerWord::OFFERED };
@@ -446,8 +452,8 @@ impl Ownership {
         true
     }
 
-    /// Records the owner's configured hosts, for processes that check whether the map is of the
-    /// cluster of their own hosts.
+    /// Records the owner's configured hosts, for processes that check whether
+    /// the map is of the cluster of their own hosts.
     pub fn set_hosts(&self, hash: u32) {
         let hosts = u64::from(hash) << OwnerWord::HOSTS_SHIFT;
         self.set(OwnerWord::Flags, (self.flags() & !OwnerWord::HOSTS) | hosts);
@@ -458,9 +464,9 @@ impl Ownership {
         self.end();
     }
 
-    /// Ends the ownership after it was lost or the segment was retired: unlocks its own term's
-    /// byte, and touches nothing of a successor's. If the segment is retired, all waiting
-    /// processes are woken.
+    /// Ends the ownership after it was lost or the segment was retired: unlocks
+    /// its own term's byte, and touches nothing of a successor's. If the
+    /// segment is retired, all waiting processes are woken.
     pub fn fenced(mut self) {
         self.released = true;
         self.free_byte();

@@ -10,10 +10,12 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::lock::LockFile;
 use crate::descriptor::Kept;
 
-/// The type of the file system (`PID_FS_MAGIC`) in which each process has its own inode.
+/// The type of the file system (`PID_FS_MAGIC`) in which each process has its
+/// own inode.
 const PID_FS: u64 = 0x5049_4446;
 
-/// A pidfd of the lock holder; readable once the process has exited, even as a zombie.
+/// A pidfd of the lock holder; readable once the process has exited, even as a
+/// zombie.
 #[derive(Debug)]
 pub struct ProcessExit(Kept);
 
@@ -29,9 +31,10 @@ pub enum Waited {
 }
 
 impl ProcessExit {
-    /// The process that holds that byte. `None` if there is none, or if its pid is not available:
-    /// in another pid namespace, or on kernels before 6.9, where a pidfd can't be told apart from
-    /// other descriptors that the host may have under the same number.
+    /// The process that holds that byte. `None` if there is none, or if its pid
+    /// is not available: in another pid namespace, or on kernels before 6.9,
+    /// where a pidfd can't be told apart from other descriptors that the host
+    /// may have under the same number.
     pub fn of(lock: &LockFile, byte: u64) -> Option<ProcessExit> {
         let pid = lock.holder(byte)?;
         let process = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;

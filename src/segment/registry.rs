@@ -1,5 +1,5 @@
-//! Ensures that a process has one attachment of a segment, and one descriptor of its lock file,
-//! however many handles there are.
+//! Ensures that a process has one attachment of a segment, and one descriptor
+//! of its lock file, however many handles there are.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -9,9 +9,9 @@ use super::lock::LockFile;
 use super::segment::Segment;
 use crate::layout::ForkLocal;
 
-/// The lock file is registered separately from the segment: it outlives the segment's last handle
-/// until its descriptor is closed. That happens under the registry's lock, so that no other
-/// thread opens a second one before.
+/// The lock file is registered separately from the segment: it outlives the
+/// segment's last handle until its descriptor is closed. That happens under the
+/// registry's lock, so that no other thread opens a second one before.
 struct Entry {
     /// `None` for a lock file whose segment has no name yet.
     object: Option<ObjectId>,
@@ -21,7 +21,8 @@ struct Entry {
 
 pub struct Registry {
     entries: Vec<Entry>,
-    /// If this is a forked child, the attachments of its parent and of earlier ancestors.
+    /// If this is a forked child, the attachments of its parent and of earlier
+    /// ancestors.
     inherited: Vec<(ObjectId, Weak<Segment>)>,
 }
 
@@ -29,8 +30,8 @@ pub struct Registry {
 pub fn registry() -> MutexGuard<'static, Registry> {
     static REGISTRY: ForkLocal<Mutex<Registry>> = ForkLocal::new();
     let fresh = |parents: Option<&Mutex<Registry>>| {
-        // A thread that held the lock at the time of the fork does not exist here, and will not
-        // release it.
+        // A thread that held the lock at the time of the fork does not exist
+        // here, and will not release it.
         let parents = parents.and_then(|parents| parents.try_lock().ok());
         let inherited = parents.map(|parents| parents.for_a_child()).unwrap_or_default();
         Mutex::new(Registry { entries: Vec::new(), inherited })
@@ -68,8 +69,9 @@ impl Registry {
         self.entries.iter().filter_map(|e| e.lock.upgrade()).find(|lock| lock.path() == path)
     }
 
-    /// Registers the lock file of a segment that is about to get its name, or is only looked at:
-    /// a thread that attaches to it at that moment must not open another one.
+    /// Registers the lock file of a segment that is about to get its name, or
+    /// is only looked at: a thread that attaches to it at that moment must not
+    /// open another one.
     pub fn expect(&mut self, lock: &Arc<LockFile>) {
         self.sweep();
         self.entries.push(Entry { object: None, segment: Weak::new(), lock: Arc::downgrade(lock) });

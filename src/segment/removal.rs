@@ -41,8 +41,8 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError>
     let place = &Place { directory: resolved(&place.directory), ..place.clone() };
     let store = place.backend.store();
     let mut listed = store.list(&place.directory)?;
-    // A file that another user has put there, and that this process may not remove, does not
-    // prevent the removal.
+    // A file that another user has put there, and that this process may not
+    // remove, does not prevent the removal.
     let trusted = Trusted::with(&place.owners);
     listed.retain(|found| {
         found.name.key == place.key && (trusted.may_have(found.owner) || may_unlink(found))
@@ -55,16 +55,17 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError>
         }
         let untold = |found: &&Listed| found.attached.is_none() && found.bytes > 0;
         if let Some(other) = listed.iter().find(untold) {
-            // The processes attached to a damaged or unreadable segment can't be counted:
-            // removing it requires `force`.
+            // The processes attached to a damaged or unreadable segment can't
+            // be counted: removing it requires `force`.
             return Err(store.unknown_attachments_error(other));
         }
     }
     let mut removed = Vec::new();
     for found in &listed {
         let others = found.name.layout_version != LAYOUT_VERSION;
-        // The users do not matter here, because the system decides which of them may remove it.
-        // But only an object that no other user can truncate is mapped.
+        // The users do not matter here, because the system decides which of
+        // them may remove it. But only an object that no other user can
+        // truncate is mapped.
         let mut place = place.clone();
         if found.backend == Backend::SystemV {
             place.owners.push(found.owner);
@@ -81,8 +82,8 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError>
                     }
                 }
             }
-            // Another process was faster. (A half-created segment counts as absent for processes
-            // that attach, but it exists.)
+            // Another process was faster. (A half-created segment counts as
+            // absent for processes that attach, but it exists.)
             Some(Err(error))
                 if error.is_absent() && !matches!(error, SegmentError::HalfMade { .. }) =>
             {
@@ -121,8 +122,9 @@ fn may_unlink(found: &Listed) -> bool {
     user == 0 || user == found.owner || !sticky
 }
 
-/// The lock file of a listed segment that is not attached, if no process holds a lock on it: a
-/// process that does notices that the segment has lost its name, and removes the lock file.
+/// The lock file of a listed segment that is not attached, if no process holds
+/// a lock on it: a process that does notices that the segment has lost its
+/// name, and removes the lock file.
 fn idle_lock(found: &Listed, place: &Place) -> Option<PathBuf> {
     let place = Place { owners: vec![found.owner], ..place.clone() };
     let segment = place.backend.store().look(&place, found.name.generation, Part::Words).ok()?;
@@ -131,7 +133,8 @@ fn idle_lock(found: &Listed, place: &Place) -> Option<PathBuf> {
     segment.lock().filter(|_| idle).map(|lock| lock.path().to_path_buf())
 }
 
-/// Retires a segment, wakes all waiting processes, and removes its name and its lock file.
+/// Retires a segment, wakes all waiting processes, and removes its name and its
+/// lock file.
 pub(crate) fn retire_and_unlink(segment: &Arc<Segment>) -> Result<(), SegmentError> {
     if !retire_now(segment)? {
         return Ok(());
@@ -139,11 +142,12 @@ pub(crate) fn retire_and_unlink(segment: &Arc<Segment>) -> Result<(), SegmentErr
     unlink_with_lock(segment)
 }
 
-/// Like [`retire_and_unlink`], for a segment to which no process was attached; returns how many
-/// are attached by now, in which case it keeps its name and they build a successor.
+/// Like [`retire_and_unlink`], for a segment to which no process was attached;
+/// returns how many are attached by now, in which case it keeps its name and
+/// they build a successor.
 ///
-/// A process that attaches marks itself first and then checks the head: either it is counted
-/// here, or it finds the segment retired.
+/// A process that attaches marks itself first and then checks the head: either
+/// it is counted here, or it finds the segment retired.
 pub(crate) fn retire_and_unlink_unused(segment: &Arc<Segment>) -> Result<usize, SegmentError> {
     if !retire_now(segment)? {
         return Ok(0);
@@ -154,12 +158,14 @@ pub(crate) fn retire_and_unlink_unused(segment: &Arc<Segment>) -> Result<usize, 
     }
 }
 
-/// Retires a segment and wakes all waiting processes; `false` if its name no longer leads to it.
+/// Retires a segment and wakes all waiting processes; `false` if its name no
+/// longer leads to it.
 fn retire_now(segment: &Arc<Segment>) -> Result<bool, SegmentError> {
     match segment.open_writer() {
         Ok(writer) => {
-            // Owners change the head at most some twenty times a second. If a process keeps
-            // storing to it, the segment's users find out by themselves.
+            // Owners change the head at most some twenty times a second. If a
+            // process keeps storing to it, the segment's users find out by
+            // themselves.
             for _ in 0..CONTENTION {
                 let head = segment.head();
                 if head.retired() || retire(writer.head(), head).is_ok() {
@@ -177,7 +183,8 @@ fn retire_now(segment: &Arc<Segment>) -> Result<bool, SegmentError> {
     Ok(true)
 }
 
-/// Removes the name and the lock file of a segment that is retired, or that never had an owner.
+/// Removes the name and the lock file of a segment that is retired, or that
+/// never had an owner.
 pub(super) fn unlink_with_lock(segment: &Segment) -> Result<(), SegmentError> {
     if segment.is_at_name() {
         segment.unlink()?;
@@ -196,17 +203,19 @@ pub(super) fn unlink(path: &Path) -> Result<(), SegmentError> {
     }
 }
 
-/// Removes retired segments of a key, except the newest, and lock files that dead creators left;
-/// never one that is locked, nor one that belongs to a segment. Returns whether all of them are
-/// gone.
+/// Removes retired segments of a key, except the newest, and lock files that
+/// dead creators left; never one that is locked, nor one that belongs to a
+/// segment. Returns whether all of them are gone.
 ///
-/// A segment that has lost its name and is found by its lock file keeps the lock file until no
-/// process is attached to it: if all newer segments disappear with the processes that had them
-/// mapped, its map is the newest one left.
+/// A segment that has lost its name and is found by its lock file keeps the
+/// lock file until no process is attached to it: if all newer segments
+/// disappear with the processes that had them mapped, its map is the newest one
+/// left.
 ///
-/// Below a live segment, other unattached segments are removed, too. Their owners have left them.
-/// If they do not look retired, or not like segments at all, a process has written to them since,
-/// which could happen to every later one as well.
+/// Below a live segment, other unattached segments are removed, too. Their
+/// owners have left them. If they do not look retired, or not like segments at
+/// all, a process has written to them since, which could happen to every later
+/// one as well.
 #[cfg(feature = "tend")]
 pub(crate) fn sweep(place: &Place) -> Result<bool, SegmentError> {
     let (mut all, mut swept, mut lives) = (true, Ok(()), false);
@@ -220,8 +229,8 @@ pub(crate) fn sweep(place: &Place) -> Result<bool, SegmentError> {
                     all = false;
                     continue;
                 }
-                // A segment that can't be removed, such as another user's, does not prevent the
-                // removal of others.
+                // A segment that can't be removed, such as another user's, does
+                // not prevent the removal of others.
                 swept = swept.and(retire_and_unlink(&segment));
             }
             Ok(segment) if lives => match segment.attached()? {
@@ -239,8 +248,8 @@ pub(crate) fn sweep(place: &Place) -> Result<bool, SegmentError> {
     swept.and(sweep_locks(place)).map(|_| all)
 }
 
-/// Removes a file that was a segment's, unless a process holds a lock on it, as all attached
-/// processes do. Returns whether it is gone.
+/// Removes a file that was a segment's, unless a process holds a lock on it, as
+/// all attached processes do. Returns whether it is gone.
 #[cfg(feature = "tend")]
 fn discard_unused(at: &Location) -> bool {
     let Some(path) = at.path() else { return true };
@@ -269,8 +278,8 @@ fn sweep_locks(place: &Place) -> Result<Vec<PathBuf>, SegmentError> {
             continue;
         }
         let path = store.lock_path(&place.directory, key, id);
-        // This process has it open if it is currently creating that segment: leave it alone, and
-        // do not open it a second time.
+        // This process has it open if it is currently creating that segment:
+        // leave it alone, and do not open it a second time.
         if super::registry::registry().lock(&path).is_some() {
             continue;
         }

@@ -17,8 +17,8 @@ use crate::layout::{Geometry, Identity, Lineage, Mapping, WriteMapping};
 use crate::protocol::Head;
 use crate::sync::Ordering;
 
-/// A mapped segment. It is never remapped or moved: the holder of an `Arc` can read it, even
-/// after its name is gone.
+/// A mapped segment. It is never remapped or moved: the holder of an `Arc` can
+/// read it, even after its name is gone.
 #[derive(Debug)]
 pub struct Segment {
     identity: Identity,
@@ -44,7 +44,8 @@ struct Owned {
 #[derive(Debug)]
 struct Shared {
     object: Box<dyn Object>,
-    /// `None` during drop, and for a segment that is only looked at if the file does not exist.
+    /// `None` during drop, and for a segment that is only looked at if the file
+    /// does not exist.
     lock: Option<Arc<LockFile>>,
     /// Whether this process only looks, and never counts as attached.
     looks: bool,
@@ -84,8 +85,8 @@ impl Segment {
         registry().segment(id)
     }
 
-    /// This process's attachment of an object that it may not open, but that its parent had
-    /// attached: made from what it has inherited.
+    /// This process's attachment of an object that it may not open, but that
+    /// its parent had attached: made from what it has inherited.
     pub(super) fn inherited(id: ObjectId) -> Option<Arc<Segment>> {
         let mut registry = registry();
         if let Some(segment) = registry.segment(id) {
@@ -102,7 +103,8 @@ impl Segment {
         Some(Self::assemble(parts, lock, &mut registry))
     }
 
-    /// This process's attachment of an object, made from its parts if there is none.
+    /// This process's attachment of an object, made from its parts if there is
+    /// none.
     pub(super) fn share(
         place: &Place,
         id: ObjectId,
@@ -127,8 +129,8 @@ impl Segment {
                     Err(error) => found == Found::ByName && error.kind() == io::ErrorKind::NotFound,
                     Ok(lock) => lock.is_occupied(),
                 };
-                // A process that may only read does not create one, because others could not use
-                // it.
+                // A process that may only read does not create one, because
+                // others could not use it.
                 let lock = match wanting && parts.object.may_write() {
                     true => {
                         made = true;
@@ -149,9 +151,10 @@ impl Segment {
         Ok(segment)
     }
 
-    /// A segment that this process only looks at. Nothing is created for it, and no other handle
-    /// of the process shares it. Its lock file is shared, because closing a second descriptor of
-    /// it would free the process's locks.
+    /// A segment that this process only looks at. Nothing is created for it,
+    /// and no other handle of the process shares it. Its lock file is shared,
+    /// because closing a second descriptor of it would free the process's
+    /// locks.
     pub(super) fn look(place: &Place, parts: Parts) -> Result<Arc<Segment>, SegmentError> {
         let mut registry = registry();
         let Identity { key, segment_id, .. } = parts.identity;
@@ -216,8 +219,8 @@ impl Segment {
         }
     }
 
-    /// The private memory, for writing; `None` for a shared segment, of which the owner makes its
-    /// own mapping.
+    /// The private memory, for writing; `None` for a shared segment, of which
+    /// the owner makes its own mapping.
     pub(super) fn memory(&self) -> Option<&WriteMapping> {
         match &self.memory {
             Memory::ReadOnly(_) => None,
@@ -225,8 +228,8 @@ impl Segment {
         }
     }
 
-    /// Whether private memory has a living owner: no other process can have it, and a forked
-    /// child has inherited a copy without its owner's thread.
+    /// Whether private memory has a living owner: no other process can have it,
+    /// and a forked child has inherited a copy without its owner's thread.
     pub(super) fn has_private_owner(&self) -> bool {
         match &self.memory {
             Memory::ReadOnly(_) => false,
@@ -270,8 +273,8 @@ impl Segment {
         shared.object.head(self.mapping()).map_err(action)
     }
 
-    /// Whether this process only looks at it: it reads a copy, or has mapped an object that can't
-    /// be truncated. It follows no successor.
+    /// Whether this process only looks at it: it reads a copy, or has mapped an
+    /// object that can't be truncated. It follows no successor.
     pub(crate) fn is_looked_at(&self) -> bool {
         self.shared.as_ref().is_some_and(|shared| shared.looks)
     }
@@ -299,8 +302,8 @@ impl Segment {
         self.shared.as_ref().map_or(Place::MODE, |shared| shared.object.mode())
     }
 
-    /// The lock file; `None` in private mode, and for a segment that is only looked at if the
-    /// file does not exist.
+    /// The lock file; `None` in private mode, and for a segment that is only
+    /// looked at if the file does not exist.
     pub fn lock(&self) -> Option<&LockFile> {
         self.shared.as_ref().and_then(|shared| shared.lock())
     }
@@ -328,7 +331,8 @@ impl Segment {
         Ok(())
     }
 
-    /// Removes the lock file of a retired segment; processes that have it open keep using it.
+    /// Removes the lock file of a retired segment; processes that have it open
+    /// keep using it.
     pub(crate) fn remove_lock(&self) {
         if let Some(lock) = self.lock() {
             let _ = lock.remove();
@@ -345,8 +349,8 @@ impl Segment {
         self.shared.as_ref().is_none_or(|shared| shared.object.may_remove())
     }
 
-    /// The only user that can take the key from it, if this process can't: a System V segment has
-    /// the key exclusively.
+    /// The only user that can take the key from it, if this process can't: a
+    /// System V segment has the key exclusively.
     #[cfg(feature = "tend")]
     pub(crate) fn user_that_keeps_the_key(&self) -> Option<u32> {
         let Location::SystemV { id, .. } = self.location()? else { return None };
@@ -359,39 +363,41 @@ impl Segment {
         self.whereabouts() == Whereabouts::Here
     }
 
-    /// Whether other processes can no longer find it: its name is gone, or leads to another
-    /// segment. `false` if only this process can't see it.
+    /// Whether other processes can no longer find it: its name is gone, or
+    /// leads to another segment. `false` if only this process can't see it.
     #[cfg_attr(not(feature = "tend"), allow(dead_code, reason = "an owner asks"))]
     pub(crate) fn is_gone(&self) -> bool {
         self.whereabouts() == Whereabouts::Gone
     }
 
-    /// Whether this process sees another directory than the one that the segment is in, or none:
-    /// it has changed its root, or something was mounted there.
+    /// Whether this process sees another directory than the one that the
+    /// segment is in, or none: it has changed its root, or something was
+    /// mounted there.
     #[cfg(feature = "tend")]
     pub(crate) fn is_unseen(&self) -> bool {
         self.whereabouts() == Whereabouts::Unseen
     }
 
-    /// Whether new processes find it: by its name, or by its lock file if a segment that will
-    /// succeed it has the name.
+    /// Whether new processes find it: by its name, or by its lock file if a
+    /// segment that will succeed it has the name.
     pub(crate) fn is_found(&self) -> bool {
         self.is_at_name()
             || (self.backend() == Some(Backend::SystemV)
                 && self.lock().is_some_and(|lock| lock.whereabouts() == Whereabouts::Here))
     }
 
-    /// Removes the lock file of a retired segment that has lost its name, unless new processes
-    /// find it by that.
+    /// Removes the lock file of a retired segment that has lost its name,
+    /// unless new processes find it by that.
     pub(crate) fn remove_lost_lock(&self) {
         if !self.is_found() {
             self.remove_lock();
         }
     }
 
-    /// Whether its name still leads to it, and other processes could attach: neither its user,
-    /// nor its mode, length or header have changed for the worse, and its lock file can be used.
-    /// What this process can't see counts as sound.
+    /// Whether its name still leads to it, and other processes could attach:
+    /// neither its user, nor its mode, length or header have changed for the
+    /// worse, and its lock file can be used. What this process can't see counts
+    /// as sound.
     #[cfg(feature = "tend")]
     pub(crate) fn is_sound(&self) -> bool {
         let sound = |shared: &Shared| {

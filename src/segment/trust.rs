@@ -1,17 +1,20 @@
-//! Which users' segments and lock files are trusted, and which users may write them.
+//! Which users' segments and lock files are trusted, and which users may write
+//! them.
 //!
-//! The effective user, root, and the configured users are trusted. For a System V segment two
-//! users must be trusted: the one that it belongs to, and the one that created it. The creator
-//! can give it to any user, and can still write, change and remove it.
+//! The effective user, root, and the configured users are trusted. For a System
+//! V segment two users must be trusted: the one that it belongs to, and the one
+//! that created it. The creator can give it to any user, and can still write,
+//! change and remove it.
 //!
-//! In a user namespace the kernel shows every user that has no number there as one and the same,
-//! the overflow user (65534). So that number identifies no user there, and is never trusted,
-//! whatever is configured. A process that has that number itself, as `nobody` does, asks the
-//! kernel whether a file is its own: only the owner of a file may set `O_NOATIME`, which the
-//! kernel finds by the true user. Where all users have numbers, as in the initial namespace,
-//! 65534 is a user like any other. Without /proc that can't be seen, and the number counts as if
-//! it said nothing. (System V memory has no such question; there such a process goes without what
-//! is shared.)
+//! In a user namespace the kernel shows every user that has no number there as
+//! one and the same, the overflow user (65534). So that number identifies no
+//! user there, and is never trusted, whatever is configured. A process that has
+//! that number itself, as `nobody` does, asks the kernel whether a file is its
+//! own: only the owner of a file may set `O_NOATIME`, which the kernel finds by
+//! the true user. Where all users have numbers, as in the initial namespace,
+//! 65534 is a user like any other. Without /proc that can't be seen, and the
+//! number counts as if it said nothing. (System V memory has no such question;
+//! there such a process goes without what is shared.)
 
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -60,8 +63,8 @@ impl Trusted {
         self.users.contains(&user)
     }
 
-    /// Whether a file of that user may be trusted; once it is open, it may still turn out to be
-    /// another user's.
+    /// Whether a file of that user may be trusted; once it is open, it may
+    /// still turn out to be another user's.
     pub fn may_have(&self, user: u32) -> bool {
         self.has(user) || self.doubtful == Some(user)
     }
@@ -98,8 +101,8 @@ fn overflow_user() -> u32 {
     found
 }
 
-/// Whether every user has an id in this namespace. Not cached: a process may change its
-/// namespace, and a new namespace has no ids at first.
+/// Whether every user has an id in this namespace. Not cached: a process may
+/// change its namespace, and a new namespace has no ids at first.
 fn all_have_numbers() -> bool {
     let text = descriptor::read("/proc/self/uid_map".as_ref()).unwrap_or_default();
     covers_all(&String::from_utf8_lossy(&text))
@@ -112,8 +115,8 @@ fn covers_all(map: &str) -> bool {
     counts.fold(0, u64::saturating_add) >= ALL_USERS
 }
 
-/// Refuses a System V segment unless both its owner and its creator are trusted, and one that
-/// every user may write.
+/// Refuses a System V segment unless both its owner and its creator are
+/// trusted, and one that every user may write.
 pub fn check_system_v(
     at: impl Into<Location>,
     owner: u32,

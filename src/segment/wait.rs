@@ -1,7 +1,7 @@
 //! Sleeping on a word of the segment, and waking the sleepers.
 //!
-//! Every wait has a timeout: a wake-up that is lost between a waiter's check and its sleep only
-//! costs time.
+//! Every wait has a timeout: a wake-up that is lost between a waiter's check
+//! and its sleep only costs time.
 
 use core::num::NonZeroU32;
 use core::sync::atomic::AtomicU64;
@@ -14,15 +14,15 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 use crate::layout::futex_half;
 use crate::random::rng;
 
-/// The maximum length of a wait if the kernel does not support waiting: then wakes have no
-/// effect.
+/// The maximum length of a wait if the kernel does not support waiting: then
+/// wakes have no effect.
 const UNAIDED: Duration = Duration::from_millis(5);
 
 const EVERYBODY: u32 = 1;
 const OWNER: u32 = 1 << 31;
 
-/// The target of a wake: 30 personal bits, so that a process can wake its own thread without
-/// waking all processes of the host.
+/// The target of a wake: 30 personal bits, so that a process can wake its own
+/// thread without waking all processes of the host.
 #[derive(Clone, Copy, Debug)]
 pub struct WakeMask(NonZeroU32);
 
@@ -39,11 +39,11 @@ impl WakeMask {
     }
 }
 
-/// Sleeps until `word` is woken, at most for `timeout`; does not sleep if its low half differs
-/// from that of `seen`.
+/// Sleeps until `word` is woken, at most for `timeout`; does not sleep if its
+/// low half differs from that of `seen`.
 ///
-/// It may also return without a reason. The result says whether it was woken, which is only a
-/// hint.
+/// It may also return without a reason. The result says whether it was woken,
+/// which is only a hint.
 pub fn wait(word: &AtomicU64, seen: u64, personal: WakeMask, timeout: Duration) -> bool {
     #[expect(clippy::disallowed_methods, reason = "Monotonic, which is never set")]
     let now = clock_gettime(ClockId::Monotonic);
@@ -52,8 +52,9 @@ pub fn wait(word: &AtomicU64, seen: u64, personal: WakeMask, timeout: Duration) 
     let until =
         Timespec { tv_sec: until.as_secs() as i64, tv_nsec: i64::from(until.subsec_nanos()) };
     let mask = personal.0 | EVERYBODY;
-    // Whatever the result (woken, timed out, interrupted, changed before), the caller checks
-    // again. The private flag is off: waiters and wakers are in different processes.
+    // Whatever the result (woken, timed out, interrupted, changed before), the
+    // caller checks again. The private flag is off: waiters and wakers are in
+    // different processes.
     match wait_bitset(futex_half(word), Flags::empty(), seen as u32, Some(&until), mask) {
         Ok(()) => true,
         Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT) => false,
@@ -69,6 +70,7 @@ pub fn wait(word: &AtomicU64, seen: u64, personal: WakeMask, timeout: Duration) 
 pub fn wake(word: &AtomicU64, only: Option<WakeMask>) {
     let everybody = NonZeroU32::new(EVERYBODY).expect("not zero");
     let mask = only.map_or(everybody, |personal| personal.0);
-    // The call works on read-only memory, and can fail only for an invalid address.
+    // The call works on read-only memory, and can fail only for an invalid
+    // address.
     let _ = wake_bitset(futex_half(word), Flags::empty(), i32::MAX as u32, mask);
 }

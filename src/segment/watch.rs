@@ -10,21 +10,22 @@ use super::directory::generations;
 use super::name::Place;
 use super::segment::Segment;
 
-/// The largest share of its time that an owner spends on listing the directory: one part in this
-/// many.
+/// The largest share of its time that an owner spends on listing the directory:
+/// one part in this many.
 const SHARE: u32 = 50;
-/// How long a change must be known before a listing, so that every change after the listing has
-/// another timestamp.
+/// How long a change must be known before a listing, so that every change after
+/// the listing has another timestamp.
 const SETTLED: Duration = Duration::from_millis(200);
 /// How often the directory is listed even if it does not seem to have changed.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// Searches the names of a key when they may have changed.
 ///
-/// Any user may be able to create names there, as many and as often as he likes. So the directory
-/// is listed only after it has changed, and only for a small share of the time. A segment of a
-/// higher generation is therefore found a little later: until then its users and those of this
-/// one each have a living owner.
+/// Any user may be able to create names there, as many and as often as he
+/// likes. So the directory is listed only after it has changed, and only for a
+/// small share of the time. A segment of a higher generation is therefore found
+/// a little later: until then its users and those of this one each have a
+/// living owner.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     last: Option<Look>,
@@ -48,11 +49,12 @@ struct Change {
 }
 
 impl Watch {
-    /// Whether there is a segment of a higher generation that this process could use, as far as
-    /// it has checked.
+    /// Whether there is a segment of a higher generation that this process
+    /// could use, as far as it has checked.
     pub fn finds_higher(&mut self, place: &Place, own: u64) -> bool {
         let files = place.backend == Backend::File;
-        // Read before the listing, so that what appears during it counts as a change after it.
+        // Read before the listing, so that what appears during it counts as a
+        // change after it.
         let changed = if files { last_change(&place.directory) } else { None };
         if files && !self.is_due(changed.as_ref()) {
             return false;

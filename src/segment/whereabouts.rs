@@ -1,10 +1,11 @@
 //! Whether a file is still where it was.
 //!
-//! If its name leads nowhere, there are two possible reasons. It was removed: then no process
-//! will find it any more, and another file takes its place. Or this process does not see it: it
-//! has changed its root, something was mounted over the directory, or the directory was moved or
-//! removed as a whole. Then the other processes still see it, or no process can create anything
-//! there; processes that have the file open continue to use it.
+//! If its name leads nowhere, there are two possible reasons. It was removed:
+//! then no process will find it any more, and another file takes its place. Or
+//! this process does not see it: it has changed its root, something was mounted
+//! over the directory, or the directory was moved or removed as a whole. Then
+//! the other processes still see it, or no process can create anything there;
+//! processes that have the file open continue to use it.
 
 use std::path::Path;
 

@@ -31,8 +31,8 @@ impl Event {
     }
 }
 
-/// Events in the order in which they are due; simultaneous events in the order in which they were
-/// scheduled.
+/// Events in the order in which they are due; simultaneous events in the order
+/// in which they were scheduled.
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
     events: BTreeMap<(Instant, u64), Event>,

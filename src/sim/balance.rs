@@ -22,11 +22,11 @@ pub(super) struct Move {
 struct Data {
     name: String,
     replicas: usize,
-    /// By partition, who has all its records.
+    /// By partition, the nodes that have all its records.
     holders: Vec<Vec<u16>>,
 }
 
-/// Who should hold the partitions and who does.
+/// The nodes that should hold the partitions, and those that do.
 #[derive(Debug)]
 pub(super) struct Balance {
     seed: u64,

@@ -208,13 +208,13 @@ impl Cluster {
         }
     }
 
-    /// Spreads the namespaces anew after they were changed.
+    /// Distributes the namespaces again after they were changed.
     pub fn namespaces_changed(&mut self, now: Instant) {
         self.change(self.view.members.clone(), None, now);
     }
 
     /// Raises the regime of a strong-consistency namespace to this one, or
-    /// starts it anew there.
+    /// restarts it there.
     pub fn set_regime(&mut self, name: &str, regime: u32) {
         let view = Arc::make_mut(&mut self.view);
         for table in view.tables.iter_mut().filter(|table| table.name == name) {

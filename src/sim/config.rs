@@ -37,8 +37,8 @@ impl SimUser {
 pub struct SimNamespace {
     /// Its name.
     pub name: String,
-    /// How many replicas a partition should have; replies tell the effective
-    /// number, which is never above that of the nodes.
+    /// The wanted number of replicas per partition; replies report the
+    /// effective number, which is at most the number of nodes.
     pub replication_factor: usize,
     /// Whether its replies bear regimes other than 0.
     pub strong_consistency: bool,
@@ -143,12 +143,12 @@ pub struct SimConfig {
     pub cluster_name: Option<String>,
     /// The servers' build.
     pub build: String,
-    /// Whether the nodes pass for the enterprise edition, which tells racks.
+    /// Whether the nodes simulate the enterprise edition, which reports racks.
     pub enterprise: bool,
     /// The port that is left out in peers lists where a node listens at it.
     pub default_port: u16,
     /// Whether each node also listens at an alternate address (127.1.x.y and
-    /// the port of the node) and tells it.
+    /// the port of the node) and advertises it.
     pub alternate_addresses: bool,
     /// Whether the nodes listen at `::1` instead of `127.0.0.1`.
     pub ipv6: bool,
@@ -171,8 +171,8 @@ pub struct SimConfig {
 }
 
 impl SimConfig {
-    /// A cluster of so many nodes with the namespaces `test` (two replicas) and
-    /// `bar` (three), at free ports, as fast as a real one.
+    /// A cluster of that many nodes with the namespaces `test` (two replicas)
+    /// and `bar` (three), at free ports, as fast as a real one.
     #[must_use]
     pub fn new(nodes: usize) -> SimConfig {
         SimConfig {
@@ -235,7 +235,7 @@ pub(super) fn check_namespace(namespace: &SimNamespace) -> Result<(), SimError> 
     Err(SimError::Config { what: "replication_factor", found, wanted: "1 to 255" })
 }
 
-/// Why the simulated cluster could not do what it was told.
+/// Why the simulated cluster could not do what was requested.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SimError {

@@ -24,7 +24,7 @@ pub(super) struct Connection {
     /// The number of the node.
     pub node: u16,
     pub stream: Stream,
-    /// Who has logged in on it.
+    /// The user that has logged in on it.
     pub user: Option<String>,
     inbox: Vec<u8>,
     outbox: Vec<u8>,

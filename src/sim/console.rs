@@ -43,11 +43,10 @@ const HELP: &[&str] = &[
 
 /// Drives a cluster by lines until the input ends.
 ///
-/// The first line of output tells where the nodes are:
+/// The first line of output gives the nodes' addresses:
 /// `{"seeds":["127.0.0.1:port",…],"cluster_name":…,"nodes":[{"number":1,"node":…,"address":…},…]}`.
-/// Then each line of input is a command (`help` lists them), answered by one
-/// line: an object, with `"ok":true` or with `"error"` and the reason. Empty
-/// lines are skipped.
+/// Then each line of input is a command (`help` lists them), answered by one line: an object,
+/// with `"ok":true` or with `"error"` and the reason. Empty lines are skipped.
 ///
 /// # Errors
 /// Those of the input and the output.

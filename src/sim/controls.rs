@@ -7,10 +7,10 @@ use super::config::{SimError, SimNamespace, SimUser, check_namespace};
 use super::handle::Sim;
 
 impl Sim {
-    /// Adds a namespace, whose partitions all have their replicas at once.
+    /// Adds a namespace, whose partitions have all their replicas at once.
     ///
     /// # Errors
-    /// There is one of that name, or its replication factor is out of range.
+    /// The name is in use, or the replication factor is out of range.
     pub fn add_namespace(&self, namespace: SimNamespace) -> Result<(), SimError> {
         self.try_call(move |engine| {
             check_namespace(&namespace)?;
@@ -81,7 +81,7 @@ impl Sim {
         })
     }
 
-    /// Rebuilds a strong-consistency namespace: its regimes begin anew.
+    /// Rebuilds a strong-consistency namespace: its regimes start again.
     ///
     /// # Errors
     /// No such namespace.
@@ -119,8 +119,7 @@ impl Sim {
         })
     }
 
-    /// Puts a node into a rack, for one namespace. Only the enterprise edition
-    /// tells it.
+    /// Puts a node into a rack, for one namespace. Only the enterprise edition reports it.
     ///
     /// # Errors
     /// No such node or namespace.
@@ -137,10 +136,9 @@ impl Sim {
         })
     }
 
-    /// Has a node answer one command with this text instead of the truth, until
-    /// told otherwise with `None`. The command is that between newlines, without
-    /// them (`peers-clear-std`). Generations don't move by it:
-    /// [`set_generations`](Self::set_generations) does that.
+    /// Has a node answer one command with this text instead of the truth, until this is called
+    /// with `None`. The command is given as sent, without newlines (`peers-clear-std`). This does
+    /// not change generations: [`set_generations`](Self::set_generations) does that.
     ///
     /// # Errors
     /// No such node.
@@ -161,8 +159,8 @@ impl Sim {
         })
     }
 
-    /// Has a node send these bytes, header and all, instead of every info
-    /// reply, until told otherwise with `None`.
+    /// Has a node send these bytes, including the header, instead of every info reply, until this
+    /// is called with `None`.
     ///
     /// # Errors
     /// No such node.
@@ -174,8 +172,8 @@ impl Sim {
         })
     }
 
-    /// Has a node told with further hosts (`host:port`, `[ipv6]:port`) before
-    /// its true address, in its own list and in those of its peers.
+    /// Adds further hosts (`host:port`, `[ipv6]:port`) to a node's advertised ones, before its
+    /// true address, in its own list and in those of its peers.
     ///
     /// # Errors
     /// No such node.
@@ -210,8 +208,7 @@ impl Sim {
         })
     }
 
-    /// Switches security on or off. Connections on which nobody has logged in
-    /// are strangers' from then on.
+    /// Switches security on or off. Connections without a login are unauthenticated from then on.
     ///
     /// # Errors
     /// The cluster has stopped.

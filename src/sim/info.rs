@@ -18,7 +18,7 @@ const FEATURES: &str = "batch-any;batch-index;blob-bits;cdt-index;cdt-list;cdt-m
 /// How far a node's TLS port is above its clear one.
 pub(super) const TLS_OFFSET: u16 = 1000;
 
-/// Which of a node's addresses is told.
+/// The kind of a node's address that is advertised.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Service {
     alternate: bool,
@@ -60,7 +60,7 @@ pub(super) fn answer(cluster: &Cluster, node: &Node, request: &[u8]) -> Vec<u8> 
     body
 }
 
-/// The same, with one value for every command: why there is none.
+/// The same, with one value for every command: the reason for the refusal.
 pub(super) fn refuse(request: &[u8], refusal: &str) -> Vec<u8> {
     let mut body = Vec::new();
     for line in request.split_inclusive(|byte| *byte == b'\n') {
@@ -130,7 +130,7 @@ fn value(cluster: &Cluster, node: &Node, command: &str) -> String {
     }
 }
 
-/// The hosts of a node in the order in which they are told.
+/// The hosts of a node in the order in which they are advertised.
 fn hosts(cluster: &Cluster, node: &Node, port: u16, service: Service) -> Vec<String> {
     let port = if service.tls { port.saturating_add(TLS_OFFSET) } else { port };
     match service.alternate {

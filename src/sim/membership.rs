@@ -1,5 +1,5 @@
-//! How the membership changes, who learns of it when, and how the partitions
-//! follow.
+//! How the membership changes, when each node learns of it, and how the
+//! partitions follow.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -78,7 +78,7 @@ impl Cluster {
         self.migrate_later(begin);
     }
 
-    /// Members learn of a change at different times, who joined as the last.
+    /// Members learn of a change at different times, the node that joined last.
     fn everyone_learns(&mut self, old: &Arc<View>, fresh: Option<u16>, now: Instant) {
         let spread = self.config.timings.spread;
         let joined = fresh.is_some();

@@ -68,7 +68,7 @@ pub(super) struct Node {
     pub process: Option<Process>,
     /// It was taken out for good and waits for the others to notice.
     pub retired: bool,
-    /// Hosts told before its true address, as they stand in replies.
+    /// Hosts that are advertised before its true address, as written in replies.
     pub extra_hosts: Vec<String>,
     /// What it answers to a command instead of the truth.
     pub overrides: HashMap<String, String>,

@@ -41,8 +41,8 @@ struct Operation {
 }
 
 impl Command {
-    /// The command in the body of a record message; `None` if it is none of
-    /// one record.
+    /// The command in the body of a record message; `None` if it is not a
+    /// command on one record.
     pub fn parse(body: &[u8]) -> Option<Command> {
         let (fixed, mut rest) = body.split_at_checked(FIXED)?;
         let count = |at: usize| u16::from_be_bytes([fixed[at], fixed[at + 1]]);
@@ -174,12 +174,12 @@ fn reply(result: u8, generation: u32, bins: &[Vec<u8>]) -> Vec<u8> {
     body
 }
 
-/// The reply to what is no command on a single record.
+/// The reply to a message that is not a command on a single record.
 pub(super) fn refusal() -> Vec<u8> {
     reply(PARAMETER, 0, &[])
 }
 
-/// The reply to who may not ask.
+/// The reply to a client without permission.
 pub(super) fn forbidden(code: u8) -> Vec<u8> {
     reply(code, 0, &[])
 }

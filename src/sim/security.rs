@@ -1,4 +1,4 @@
-//! Users, their sessions, and who may ask what.
+//! Users, their sessions, and their permissions.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ const EXPIRED_SESSION: u8 = 66;
 pub(super) enum Right {
     /// Everything.
     All,
-    /// Nothing: nobody has logged in.
+    /// Nothing: there is no login.
     Stranger,
     /// Nothing: the user has no role.
     None,
@@ -48,7 +48,7 @@ impl Right {
     }
 }
 
-/// Fields of an answer: what they hold and their bytes.
+/// Fields of a reply: their ids and bytes.
 type Told = Vec<(u8, Vec<u8>)>;
 
 /// How many logins there were, of all nodes.
@@ -123,8 +123,8 @@ impl Security {
     }
 
     /// The body of the answer to a message of the admin protocol that came to
-    /// that process of a node, and who is logged in by it. `certified` is whom
-    /// the client's certificate names.
+    /// that process of a node, and the user that it logs in. `certified` is the
+    /// user that the client's certificate names.
     pub fn answer(
         &mut self,
         process: (u16, u32),

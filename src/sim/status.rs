@@ -1,4 +1,4 @@
-//! What a simulated cluster tells about itself.
+//! What a simulated cluster reports about itself.
 
 use serde::Serialize;
 
@@ -75,8 +75,8 @@ pub struct SimStatus {
     pub authentications: u64,
     /// Replicas that are still to migrate.
     pub migrations: usize,
-    /// Whether nothing will change any more unless told to: no death to be
-    /// noticed, nobody about to join, no migration left.
+    /// Whether nothing will change any more by itself: no death is still to be
+    /// noticed, no node is about to join, and no migration is left.
     pub settled: bool,
     /// The nodes, by number.
     pub nodes: Vec<NodeStatus>,

@@ -12,7 +12,8 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    /// Whom the client's certificate names: the common name of its subject.
+    /// The user that the client's certificate names: the common name of its
+    /// subject.
     pub fn certified(&self) -> Option<String> {
         match self {
             Stream::Clear(_) => None,

@@ -1,4 +1,5 @@
-//! What a node knows of its cluster: who is in it and who holds what.
+//! What a node knows of its cluster: the members, and the holders of each
+//! partition.
 
 /// A member of the cluster, as the others list it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,7 +11,7 @@ pub(super) struct Member {
     pub port: u16,
 }
 
-/// A namespace as the members tell it.
+/// A namespace as the members report it.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     pub name: String,
@@ -41,8 +42,8 @@ impl Table {
     }
 }
 
-/// All that nodes tell of the cluster. A node that has not noticed a change
-/// yet goes on with the view of before.
+/// Everything that nodes report about the cluster. A node that has not noticed
+/// a change yet continues with the previous view.
 #[derive(Clone, Debug, Default)]
 pub(super) struct View {
     /// By number.

@@ -2,8 +2,8 @@
 
 use crate::map::Matter;
 
-/// A kind of irregularity that a source reports in every pass in which it lasts. The owner counts
-/// for how many consecutive passes it has lasted.
+/// A kind of irregularity that a source reports in every pass in which it
+/// lasts. The owner counts for how many consecutive passes it has lasted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Condition {

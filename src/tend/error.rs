@@ -51,7 +51,8 @@ pub enum TendError {
         /// The oldest build that will do.
         wanted: &'static str,
     },
-    /// Alternate addresses are to be used, and no peer of the seed advertises one.
+    /// Alternate addresses are to be used, and no peer of the seed advertises
+    /// one.
     #[error(
         "none of the {peers} peers of the cluster advertises an alternate address; set {setting} in the network.service stanza of every server, or do not set use_services_alternate"
     )]

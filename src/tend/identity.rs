@@ -18,7 +18,8 @@ pub enum Identity {
         /// Its nodes, as the host that answered lists them.
         nodes: Vec<NodeId>,
     },
-    /// The hosts belong to a cluster of another name, and none of its nodes is in the map.
+    /// The hosts belong to a cluster of another name, and none of its nodes is
+    /// in the map.
     Other {
         /// Its name; `None` = it has none.
         name: Option<ClusterName>,

@@ -1,8 +1,8 @@
 //! Tending: asking a cluster for its nodes and partition maps.
 //!
-//! [`ClusterSource`] is the interface. The owner of a segment drives a source and publishes its
-//! map. The loop, the ownership and the publication know nothing about Aerospike, and a source
-//! knows nothing about segments.
+//! [`ClusterSource`] is the interface. The owner of a segment drives a source
+//! and publishes its map. The loop, the ownership and the publication know
+//! nothing about Aerospike, and a source knows nothing about segments.
 
 #![forbid(unsafe_code)]
 
@@ -30,17 +30,20 @@ pub(crate) mod internals {
     pub use super::aerospike::{Survey, SurveyedAddress, SurveyedHost, SurveyedNode, survey};
 }
 
-/// How often a source calls the beat of its [`Turn`] while it waits for the network.
+/// How often a source calls the beat of its [`Turn`] while it waits for the
+/// network.
 pub const BEAT: Duration = Duration::from_millis(50);
 
 /// A source of cluster maps.
 ///
-/// A source keeps its own working [`ClusterMap`], and changes it only by data that was checked
-/// completely: after an error the map holds what was known before.
+/// A source keeps its own working [`ClusterMap`], and changes it only by data
+/// that was checked completely: after an error the map holds what was known
+/// before.
 pub trait ClusterSource: Send {
-    /// Starts tending, continuing from `map`: the last published map, or an empty one in a new
-    /// segment. Its capacity is the limit to which the map may grow. Its nodes serve as seeds,
-    /// and its cluster name is the required one, unless one is configured.
+    /// Starts tending, continuing from `map`: the last published map, or an
+    /// empty one in a new segment. Its capacity is the limit to which the map
+    /// may grow. Its nodes serve as seeds, and its cluster name is the required
+    /// one, unless one is configured.
     fn start(&mut self, map: ClusterMap);
 
     /// One pass over the cluster: all known nodes are asked at the same time, each with its own
@@ -53,14 +56,15 @@ pub trait ClusterSource: Send {
     /// [`TendError`] if no node could be tended; the map is then unchanged.
     fn tend(&mut self, turn: &mut dyn Turn) -> Result<TendReport, TendError>;
 
-    /// The report of the last failed pass: which nodes failed and what was received, to be
-    /// counted like that of a successful one. The default reports nothing.
+    /// The report of the last failed pass: which nodes failed and what was
+    /// received, to be counted like that of a successful one. The default
+    /// reports nothing.
     fn failed_pass(&self) -> TendReport {
         TendReport::default()
     }
 
-    /// What this process lacked in the last pass of its own machine, in words, if
-    /// that found [`Condition::Shortage`].
+    /// The local resource that this process lacked in the last pass, as text,
+    /// if the pass found [`Condition::Shortage`].
     fn shortage(&self) -> Option<&str> {
         None
     }
@@ -73,9 +77,10 @@ pub trait ClusterSource: Send {
         false
     }
 
-    /// Whether the source's own seeds lead to the cluster with this name and these
-    /// nodes, which another process has published. A process without a configured
-    /// name asks before it routes from that map, and not while it tends.
+    /// Whether the source's own seeds lead to the cluster with this name and
+    /// these nodes, which another process has published. A process without a
+    /// configured name asks before it routes from that map, and not while it
+    /// tends.
     fn identify(
         &mut self,
         _name: Option<ClusterName>,
@@ -88,12 +93,12 @@ pub trait ClusterSource: Send {
     /// The map as of the last pass.
     fn map(&self) -> &ClusterMap;
 
-    /// Tells how each node of the map fails, in a text without secrets, of all
-    /// nodes that it knows of. A source that does not keep account tells of none.
+    /// Reports how each node of the map fails, as text without secrets. The
+    /// default reports nothing.
     fn node_healths(&self, _each: &mut dyn FnMut(Slot, NodeId, NodeHealth)) {}
 
-    /// Who logs in from the next login on. Sessions that there are stay as they
-    /// are. A source without logins does nothing.
+    /// Sets the credentials for future logins. Existing sessions are kept. A
+    /// source without logins does nothing.
     fn set_credentials(&mut self, _credentials: crate::wire::login::Credentials) {}
 
     /// Ends tending: closes every connection and forgets all that was cached.
@@ -111,7 +116,7 @@ pub trait Turn {
     fn event(&mut self, event: TendEvent);
 }
 
-/// What a pass came to.
+/// The result of a pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TendReport {
@@ -119,24 +124,24 @@ pub struct TendReport {
     pub changed: bool,
     /// Nodes that answered.
     pub nodes_ok: usize,
-    /// Nodes that did not, or let nobody in, or whose reply was no good; where a
-    /// pass failed also those at whose address another one answered.
+    /// Nodes that did not answer, refused the login, or sent an unusable reply;
+    /// if a pass failed, also those at whose address another node answered.
     pub nodes_failed: usize,
-    /// Nodes and namespaces that found no place in the map in this pass.
+    /// Nodes and namespaces that did not fit in the map in this pass.
     pub refused: usize,
-    /// Those of the failed nodes that answered, but with no good reply.
+    /// Those of the failed nodes that answered, but with an unusable reply.
     pub bad_replies: usize,
-    /// Answers of servers in this pass, whatever they said: 0 = the cluster is
-    /// silent.
+    /// The number of replies in this pass, whatever their content: 0 = the
+    /// cluster is silent.
     pub answers: usize,
-    /// Bytes received from the servers since the last report: all that came over
-    /// the connections, headers, logins and what TLS adds to it included.
+    /// Bytes received from the servers since the last report, including
+    /// headers, logins and TLS overhead.
     pub bytes_in: u64,
-    /// What was not as it should be in this pass.
+    /// The irregularities of this pass.
     pub conditions: Conditions,
 }
 
-/// What happened in a pass.
+/// Something that happened in a pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TendEvent {
@@ -163,21 +168,21 @@ pub enum TendEvent {
         /// Where it is.
         to: SocketAddr,
     },
-    /// A node began to fail; told once until it answers again.
+    /// A node began to fail; reported once until it answers again.
     NodeFailed {
         /// Its id.
         id: NodeId,
         /// Its address.
         address: SocketAddr,
-        /// What went wrong.
+        /// The error.
         error: String,
     },
-    /// A node is listed, but none of the hosts that it is listed with has an
-    /// address; told once until one has.
+    /// A node is listed, but none of its listed hosts has an address; reported
+    /// once until one has.
     NodeUnresolved {
         /// Its id.
         id: NodeId,
-        /// What is wrong with one of the hosts.
+        /// The error of one of the hosts.
         error: String,
     },
     /// A node that had failed answers again.
@@ -185,15 +190,15 @@ pub enum TendEvent {
         /// Its id.
         id: NodeId,
     },
-    /// A node found no place in the map; told once a node.
+    /// A node did not fit in the map; reported once per node.
     NodeRefused {
         /// Its id.
         id: NodeId,
         /// How many nodes the map holds.
         capacity: usize,
     },
-    /// More peers are listed than the map has room for: the others are not looked
-    /// for. What is in the map stays. Told once until there are no more than that.
+    /// More peers are listed than the map has room for: the others are not
+    /// contacted. The nodes in the map stay. Reported once until the lists fit.
     PeersCutOff {
         /// How many are listed, as far as they were counted.
         listed: usize,
@@ -215,15 +220,15 @@ pub enum TendEvent {
         /// Its name.
         name: NamespaceName,
     },
-    /// A namespace found no place in the map; told once a namespace.
+    /// A namespace did not fit in the map; reported once per namespace.
     NamespaceRefused {
         /// Its name.
         name: NamespaceName,
         /// How many namespaces the map holds.
         capacity: usize,
     },
-    /// More namespaces are listed than the map has room for. Told once until there
-    /// are no more than that.
+    /// More namespaces are listed than the map has room for. Reported once
+    /// until the lists fit.
     NamespacesCutOff {
         /// How many are listed.
         listed: usize,
@@ -234,28 +239,28 @@ pub enum TendEvent {
         /// How many of them it lists.
         by_it: usize,
     },
-    /// A reply could not be used; the map is as it was. Told once until the
+    /// A reply could not be used; the map is unchanged. Reported once until the
     /// node's replies are good again.
     BadReply {
-        /// Whose reply.
+        /// The node that sent the reply.
         id: NodeId,
         /// What was found and what was wanted.
         error: String,
     },
-    /// An entry of a reply could not be used and was left out; all others count.
-    /// Told once, however many nodes list it, until it is gone.
+    /// An entry of a reply could not be used and was skipped; all others are
+    /// used. Reported once, however many nodes list it, until it is gone.
     BadEntry {
-        /// Whose reply.
+        /// The node that sent the reply.
         id: NodeId,
-        /// What list it stands in.
+        /// The list that it is in.
         what: &'static str,
         /// The beginning of the entry, printable.
         entry: String,
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// A node advertises no alternate address, and those are to be used. Told once
-    /// until it does.
+    /// A node advertises no alternate address, although these are configured.
+    /// Reported once until it does.
     NoAlternateAddress {
         /// Its id.
         id: NodeId,
@@ -270,8 +275,8 @@ pub enum TendEvent {
         /// The new name; `None` = it has none any more.
         to: Option<ClusterName>,
     },
-    /// Several nodes have claimed to be the master of the same partitions for more
-    /// than a few passes. Told once until they agree.
+    /// Several nodes have claimed to be the master of the same partitions for
+    /// more than a few passes. Reported once until they agree.
     ClaimsContradict {
         /// How many partitions, over all namespaces.
         partitions: usize,

@@ -144,9 +144,10 @@ impl Host {
         self.name.parse::<IpAddr>().is_ok()
     }
 
-    /// The socket address, if the host is given by IP address. The scope of an IPv6 address is
-    /// used where it is valid: with link-local addresses. `None` also if the scope names an
-    /// interface that this machine does not have.
+    /// The socket address, if the host is given by IP address. The scope of an
+    /// IPv6 address is used where it is valid: with link-local addresses.
+    /// `None` also if the scope names an interface that this machine does not
+    /// have.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         match self.name.parse().ok()? {
@@ -304,7 +305,8 @@ mod tests {
         let lo = nix::net::if_::if_nametoindex("lo").expect("every machine has it");
         assert_eq!(address("[fe80::1%lo]:3000"), Some(scoped(lo)));
         assert_eq!(address("[fe80::1%no-such-if]:3000"), None);
-        // Otherwise the scope has no meaning: the same address is the same node's.
+        // Otherwise the scope has no meaning: the same address is the same
+        // node's.
         assert_eq!(address("[2001:db8::1%7]:1"), address("[2001:db8::1]:1"));
         let there_and_back = Host::from(scoped(7));
         assert_eq!(

@@ -166,7 +166,8 @@ typedef struct tendmap_config tendmap_config;
 // Routes keys to nodes, for one thread.
 typedef struct tendmap_router tendmap_router;
 
-// How a segment and its owner stand. tendmap_client_status_json() tells more.
+// The state of a segment and its owner. tendmap_client_status_json() gives
+// more details.
 typedef struct tendmap_status {
     // Set by the caller before the call: sizeof(tendmap_status). Later
     // versions add fields at the end, and fill no more than the caller has.
@@ -241,8 +242,8 @@ typedef struct tendmap_node {
     uint32_t incarnation;
     // What it calls itself.
     char name[TENDMAP_NODE_NAME_SIZE];
-    // The IP address alone, for getaddrinfo() and the like; a link-local one with
-    // its scope: fe80::1%2.
+    // The IP address alone, for getaddrinfo() and the like; a link-local one
+    // with its scope: fe80::1%2.
     char host[TENDMAP_ADDRESS_SIZE];
     // Address and port as people write them: 10.0.0.1:3000, [::1]:3000.
     char address[TENDMAP_ADDRESS_SIZE];
@@ -284,8 +285,8 @@ extern "C" {
 // NULL) gets the publication. Digests are computed several at once; it
 // allocates only for more keys than this router ever had.
 //
-// TENDMAP_ERROR_ARGUMENT if there is no memory for so many keys, or they are
-// 2^32 or more. On error `nodes` holds nothing of use.
+// TENDMAP_ERROR_ARGUMENT if there is not enough memory for the keys, or there
+// are 2^32 or more. On error `nodes` holds nothing of use.
 //
 // Threads: the router's own. Fork: a child may call it.
 int tendmap_route_batch_integers(struct tendmap_router *router,
@@ -352,9 +353,9 @@ struct tendmap_client *tendmap_connect(const struct tendmap_config *config);
 int tendmap_close(struct tendmap_client *client);
 
 // Keeps this process attached under the client's key until the process ends,
-// whatever is closed. For hosts that make and close clients again and again,
-// as PHP does with every request: connecting anew then costs microseconds, and
-// the ownership does not wander.
+// even if all clients are closed. For hosts that create and close clients
+// repeatedly, as PHP does with every request: connecting again then costs
+// microseconds, and ownership does not move from process to process.
 //
 // Threads: any. Fork: it holds for the process that calls, not for its
 // children.
@@ -402,10 +403,10 @@ int tendmap_wait_for_change(const struct tendmap_client *client,
                             uint64_t timeout_ms,
                             uint64_t *now);
 
-// Asks the owner, whichever process that is, to tend soon: for who sees a
-// node's connections fail. It does so at the earliest a quarter of its interval
-// after its last pass, however often it is asked, and may not hear it at all.
-// Nobody is waited for; tendmap_wait_for_change() does that.
+// Asks the owner, whichever process that is, to tend soon: for callers that
+// see connections to a node fail. It does so at the earliest a quarter of its
+// interval after its last pass, however often it is asked; the request may be
+// lost. The call does not wait; tendmap_wait_for_change() does.
 //
 // Threads: any. Fork: as tendmap_client_role().
 int tendmap_client_request_tend(const struct tendmap_client *client);
@@ -485,10 +486,10 @@ int tendmap_last_error_code(void);
 // Threads: any. Fork: a child begins with what its thread had.
 const char *tendmap_last_error(void);
 
-// The oldest event that was not asked for yet: a node that came, went or
+// The oldest event that was not returned yet: a node that joined, left or
 // fails, a takeover, a tend that fails or works again. Writes a JSON object to
 // `event`, which the caller frees with tendmap_string_free(), or NULL if
-// nothing has happened. It never waits: ask from time to time.
+// nothing has happened. It never waits: call it from time to time.
 //
 // The object has the fields that a line of `tendmap tend --json` has: `event`
 // is its name; and `level` ("debug", "info" or "warning") and `time` (seconds
@@ -515,11 +516,12 @@ int tendmap_client_set_preferred_racks(const struct tendmap_client *client,
                                        size_t count);
 
 // Changes how often this process polls the cluster as owner, in milliseconds
-// (50 at least, those of 365 days at most): from now on, or from when it
-// becomes owner. All clients of the process under this key share it.
+// (at least 50, at most 365 days): from now on, or from when it becomes owner.
+// All clients of the process under this key share it.
 //
 // TENDMAP_ERROR_CONFIG if it is too short, or so long that others would take
-// the owner for hung (see shm_takeover_threshold); nothing has changed then.
+// the owner for hung (see shm_takeover_threshold); the setting is then
+// unchanged.
 //
 // Threads: any. Fork: as tendmap_client_role().
 int tendmap_client_set_tend_interval(const struct tendmap_client *client,
@@ -653,7 +655,7 @@ int tendmap_router_namespace(struct tendmap_router *router,
                              const char *name,
                              uint64_t *out);
 
-// The node of an index that a route told, with its name and address, as of
+// The node of an index that a route returned, with its name and address, as of
 // the router's last call.
 //
 // Threads: the router's own. Fork: a child may call it.
@@ -661,12 +663,12 @@ int tendmap_router_node(struct tendmap_router *router,
                         uint16_t node,
                         struct tendmap_node *out);
 
-// Hangs `state` (a connection pool, say) on the node of an index that a route
-// told: routes to that node carry it from now on, as long as the node and its
-// address are the same. What hung there before is freed.
+// Attaches `state` (for example, a connection pool) to the node of an index
+// that a route returned: routes to that node carry it from now on, as long as
+// the node and its address are unchanged. Earlier state is freed.
 //
-// Threads: the router's own. Fork: what the parent has hung is freed in a
-// child at its first call.
+// Threads: the router's own. Fork: the parent's states are freed in a child at
+// its first call.
 int tendmap_router_set_state(struct tendmap_router *router, uint16_t node, void *state);
 
 // Frees a text that a tendmap function has handed out for that. NULL is
@@ -675,8 +677,8 @@ int tendmap_router_set_state(struct tendmap_router *router, uint16_t node, void 
 // Threads: any. Fork: a child may free what it has inherited.
 void tendmap_string_free(char *text);
 
-// The version of the library that is loaded, such as "0.1.0". A text that
-// stays; nobody frees it.
+// The version of the library that is loaded, such as "0.1.0". The text is
+// static and must not be freed.
 //
 // Threads: any. Fork: any process.
 const char *tendmap_version(void);

@@ -16,7 +16,7 @@ pub const TENDMAP_NO_NODE: u16 = 0xFFFF;
 
 const _: () = assert!(TENDMAP_NO_NODE == tendmap_bindings::NO_NODE);
 
-/// Refuses what is no batch, before memory for it is asked for.
+/// Refuses an invalid batch before memory for it is requested.
 fn check(count: usize) -> Result<(), Failure> {
     match u32::try_from(count) {
         Ok(_) => Ok(()),
@@ -62,8 +62,8 @@ unsafe fn many(
 /// NULL) gets the publication. Digests are computed several at once; it
 /// allocates only for more keys than this router ever had.
 ///
-/// TENDMAP_ERROR_ARGUMENT if there is no memory for so many keys, or they are
-/// 2^32 or more. On error `nodes` holds nothing of use.
+/// TENDMAP_ERROR_ARGUMENT if there is not enough memory for the keys, or there
+/// are 2^32 or more. On error `nodes` holds nothing of use.
 ///
 /// Threads: the router's own. Fork: a child may call it.
 #[unsafe(no_mangle)]

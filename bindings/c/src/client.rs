@@ -83,9 +83,9 @@ pub unsafe extern "C" fn tendmap_close(client: *mut Shell<Client>) -> c_int {
 }
 
 /// Keeps this process attached under the client's key until the process ends,
-/// whatever is closed. For hosts that make and close clients again and again,
-/// as PHP does with every request: connecting anew then costs microseconds, and
-/// the ownership does not wander.
+/// even if all clients are closed. For hosts that create and close clients
+/// repeatedly, as PHP does with every request: connecting again then costs
+/// microseconds, and ownership does not move from process to process.
 ///
 /// Threads: any. Fork: it holds for the process that calls, not for its
 /// children.
@@ -250,10 +250,10 @@ pub unsafe extern "C" fn tendmap_wait_for_change(
     })
 }
 
-/// Asks the owner, whichever process that is, to tend soon: for who sees a
-/// node's connections fail. It does so at the earliest a quarter of its interval
-/// after its last pass, however often it is asked, and may not hear it at all.
-/// Nobody is waited for; tendmap_wait_for_change() does that.
+/// Asks the owner, whichever process that is, to tend soon: for callers that
+/// see connections to a node fail. It does so at the earliest a quarter of its
+/// interval after its last pass, however often it is asked; the request may be
+/// lost. The call does not wait; tendmap_wait_for_change() does.
 ///
 /// Threads: any. Fork: as tendmap_client_role().
 #[unsafe(no_mangle)]

@@ -14,10 +14,11 @@ pub const TENDMAP_OK: c_int = 0;
 const ROOM: usize = 1024;
 const CUT: &[u8] = "…".as_bytes();
 
-/// The last error of a thread. The text has one place for as long as the thread
-/// lives: who asked for it before the call that fails (as arguments of one
-/// printf() may) reads what that call wrote, and never memory that was freed.
-/// It needs no destructor, so it is there until the very end of the thread.
+/// The last error of a thread. The text has the same address as long as the
+/// thread lives: a caller that got the pointer before the call that fails (as
+/// arguments of one printf() may) reads what that call wrote, and never freed
+/// memory. It needs no destructor, so it is valid until the very end of the
+/// thread.
 struct Last {
     code: Cell<c_int>,
     text: [Cell<u8>; ROOM],

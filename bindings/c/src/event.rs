@@ -8,10 +8,10 @@ use crate::error::guard;
 use crate::handle::Shell;
 use crate::text::{Out, hand_out};
 
-/// The oldest event that was not asked for yet: a node that came, went or
+/// The oldest event that was not returned yet: a node that joined, left or
 /// fails, a takeover, a tend that fails or works again. Writes a JSON object to
 /// `event`, which the caller frees with tendmap_string_free(), or NULL if
-/// nothing has happened. It never waits: ask from time to time.
+/// nothing has happened. It never waits: call it from time to time.
 ///
 /// The object has the fields that a line of `tendmap tend --json` has: `event`
 /// is its name; and `level` ("debug", "info" or "warning") and `time` (seconds

@@ -1,9 +1,9 @@
-//! Handles: opaque pointers that can be told from anything else, also when
-//! they are closed.
+//! Handles: opaque pointers that can be told apart from other pointers, even
+//! when they are closed.
 //!
-//! A [`Shell`] stands where the pointer leads. Closing it drops what it holds;
-//! the shell itself is kept for a while ([`REMEMBERED`]), so that a call with a
-//! closed handle gets an error instead of somebody else's memory.
+//! The pointer leads to a [`Shell`]. Closing it drops its content; the shell
+//! itself is kept for a while ([`REMEMBERED`]), so that a call with a closed
+//! handle gets an error instead of another object's memory.
 
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
@@ -19,7 +19,8 @@ const REMEMBERED: usize = 256;
 
 /// What a handle can stand for.
 pub trait Body: Sized {
-    /// Tells shells of this kind from others; its complement tells closed ones.
+    /// Identifies open shells of this kind; its complement identifies closed
+    /// ones.
     const TAG: u32;
     /// What it is called in errors.
     const NAME: &'static str;
@@ -52,8 +53,8 @@ struct Remembered {
 fn free<T>(address: usize) -> bool {
     let shell = address as *mut Shell<T>;
     // SAFETY: the address is that of a shell of this type that `open` leaked;
-    // it was closed, and leaves the list of closed ones only once.
-    // Acquire: pairs with the exchange of who dropped what it holds.
+    // it was closed, and leaves the list of closed ones only once. Acquire:
+    // pairs with the exchange of the thread that dropped its content.
     let unused = unsafe { (*shell).state.load(Ordering::Acquire) } == CLOSED | DROPPED;
     if unused {
         // SAFETY: as above.
@@ -136,13 +137,13 @@ impl<T: Body> Shell<T> {
             0 => Ok(()),
             _ => Err(closed::<T>()),
         };
-        // SAFETY: it is dropped only when it is closed and nobody is under way,
-        // and `begin` found it open; until then nobody changes it.
+        // SAFETY: the body is dropped only when the handle is closed and no
+        // call is in progress, and `begin` found it open; until then it is not
+        // changed.
         f(unsafe { (*user.0.body.get()).assume_init_ref() }, &open)
     }
 
-    /// Where that lies which an open handle holds. It says nothing of who else
-    /// uses it.
+    /// The address of an open handle's content. It does not exclude other users of it.
     ///
     /// # Safety
     /// As [`find`](Self::find).
@@ -152,7 +153,7 @@ impl<T: Body> Shell<T> {
         Ok(unsafe { Self::find(pointer)? }.body.get().cast())
     }
 
-    /// Closes the handle; null is none.
+    /// Closes the handle; a null handle is an error.
     ///
     /// # Safety
     /// As [`find`](Self::find).
@@ -168,8 +169,8 @@ impl<T: Body> Shell<T> {
             return Err(closed::<T>());
         }
         shell.tag.store(!T::TAG, Ordering::Relaxed);
-        // SAFETY: it is dropped when nobody is under way any more, and `user`
-        // still is.
+        // SAFETY: the body is dropped when no call is in progress any more, and
+        // `user` still is.
         unsafe { (*user.0.body.get()).assume_init_ref() }.close();
         drop(user);
         remember::<T>(pointer as usize);
@@ -180,8 +181,8 @@ impl<T: Body> Shell<T> {
         let gone = CLOSED | DROPPED;
         let last = self.state.compare_exchange(CLOSED, gone, Ordering::AcqRel, Ordering::Relaxed);
         if last.is_ok() {
-            // SAFETY: closed, unused, and only one caller exchanges the state:
-            // nobody else looks at the body any more.
+            // SAFETY: closed and unused, and only one caller exchanges the
+            // state: no other thread looks at the body any more.
             unsafe { (*self.body.get()).assume_init_drop() };
         }
     }
@@ -192,7 +193,7 @@ struct Using<'a, T: Body>(&'a Shell<T>);
 
 impl<'a, T: Body> Using<'a, T> {
     fn begin(shell: &'a Shell<T>) -> Result<Using<'a, T>, Failure> {
-        // Acquire: pairs with the Release of whoever used it before.
+        // Acquire: pairs with the Release of the previous user.
         let before = shell.state.fetch_add(1, Ordering::Acquire);
         let user = Using(shell);
         if before & CLOSED != 0 { Err(closed::<T>()) } else { Ok(user) }
@@ -201,7 +202,7 @@ impl<'a, T: Body> Using<'a, T> {
 
 impl<T: Body> Drop for Using<'_, T> {
     fn drop(&mut self) {
-        // Release: pairs with the exchange of who drops it.
+        // Release: pairs with the exchange of the thread that drops it.
         self.0.state.fetch_sub(1, Ordering::Release);
         self.0.drop_if_unused();
     }

@@ -32,11 +32,12 @@ pub unsafe extern "C" fn tendmap_client_set_preferred_racks(
 }
 
 /// Changes how often this process polls the cluster as owner, in milliseconds
-/// (50 at least, those of 365 days at most): from now on, or from when it
-/// becomes owner. All clients of the process under this key share it.
+/// (at least 50, at most 365 days): from now on, or from when it becomes owner.
+/// All clients of the process under this key share it.
 ///
 /// TENDMAP_ERROR_CONFIG if it is too short, or so long that others would take
-/// the owner for hung (see shm_takeover_threshold); nothing has changed then.
+/// the owner for hung (see shm_takeover_threshold); the setting is then
+/// unchanged.
 ///
 /// Threads: any. Fork: as tendmap_client_role().
 #[unsafe(no_mangle)]

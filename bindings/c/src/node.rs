@@ -29,8 +29,8 @@ pub struct Node {
     pub incarnation: u32,
     /// What it calls itself.
     pub name: [c_char; TENDMAP_NODE_NAME_SIZE],
-    /// The IP address alone, for getaddrinfo() and the like; a link-local one with
-    /// its scope: fe80::1%2.
+    /// The IP address alone, for getaddrinfo() and the like; a link-local one
+    /// with its scope: fe80::1%2.
     pub host: [c_char; TENDMAP_ADDRESS_SIZE],
     /// Address and port as people write them: 10.0.0.1:3000, [::1]:3000.
     pub address: [c_char; TENDMAP_ADDRESS_SIZE],

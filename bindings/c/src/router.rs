@@ -30,8 +30,8 @@ pub struct State {
 impl Drop for State {
     fn drop(&mut self) {
         if let (false, Some(free)) = (self.pointer.is_null(), self.free) {
-            // SAFETY: the pointer is what the caller has hung here for this
-            // function, and nobody has it any more.
+            // SAFETY: the pointer is what the caller attached for this
+            // function, and no other code has it any more.
             unsafe { free(self.pointer) }
         }
     }
@@ -73,7 +73,7 @@ fn this_thread() -> libc::pthread_t {
     unsafe { libc::pthread_self() }
 }
 
-/// Checks who asks, before anything that only one thread may touch is touched.
+/// Checks the calling thread before anything is touched that belongs to one thread.
 ///
 /// # Safety
 /// `router` is null or a handle.
@@ -192,7 +192,7 @@ pub unsafe extern "C" fn tendmap_router_namespace(
     })
 }
 
-/// The node of an index that a route told, with its name and address, as of
+/// The node of an index that a route returned, with its name and address, as of
 /// the router's last call.
 ///
 /// Threads: the router's own. Fork: a child may call it.
@@ -213,12 +213,12 @@ pub unsafe extern "C" fn tendmap_router_node(
     })
 }
 
-/// Hangs `state` (a connection pool, say) on the node of an index that a route
-/// told: routes to that node carry it from now on, as long as the node and its
-/// address are the same. What hung there before is freed.
+/// Attaches `state` (for example, a connection pool) to the node of an index
+/// that a route returned: routes to that node carry it from now on, as long as
+/// the node and its address are unchanged. Earlier state is freed.
 ///
-/// Threads: the router's own. Fork: what the parent has hung is freed in a
-/// child at its first call.
+/// Threads: the router's own. Fork: the parent's states are freed in a child at
+/// its first call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tendmap_router_set_state(
     router: *mut Shell<Router>,

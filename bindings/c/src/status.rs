@@ -13,7 +13,8 @@ pub const TENDMAP_CLUSTER_NAME_SIZE: usize = 72;
 
 const _: () = assert!(tendmap::map::ClusterName::MAX < TENDMAP_CLUSTER_NAME_SIZE);
 
-/// How a segment and its owner stand. tendmap_client_status_json() tells more.
+/// The state of a segment and its owner. tendmap_client_status_json() gives
+/// more details.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Status {

@@ -26,12 +26,12 @@ pub unsafe fn text<'a>(what: &'static str, text: *const c_char) -> Result<&'a st
         return Err(bad(format!("null instead of {what}")));
     }
     // Most names are short and ASCII: one look at each byte finds the end and
-    // tells that it is text.
+    // validates the text.
     for length in 0..SHORT {
         // SAFETY: no byte before it was the zero at the end.
         let byte = unsafe { text.add(length).cast::<u8>().read() };
         if byte == 0 {
-            // SAFETY: so many bytes are there, and all are ASCII.
+            // SAFETY: this many bytes are there, and all are ASCII.
             return Ok(unsafe {
                 core::str::from_utf8_unchecked(slice::from_raw_parts(text.cast(), length))
             });
@@ -72,10 +72,10 @@ pub unsafe fn array<'a, T>(
     Ok(if count == 0 { &[] } else { unsafe { slice::from_raw_parts(first, count) } })
 }
 
-/// An array that is written to; it begins with zeros.
+/// An array for output, initialised with zeros.
 ///
 /// # Safety
-/// As [`array`], and nobody else uses it for `'a`.
+/// As [`array`], and no other code uses it for `'a`.
 #[inline]
 pub unsafe fn array_out<'a>(
     what: &'static str,
@@ -113,11 +113,11 @@ fn check<T>(what: &'static str, first: *const T, count: usize) -> Result<(), Fai
 pub struct Out<T>(NonNull<T>);
 
 impl<T> Out<T> {
-    /// The place where `pointer` leads.
+    /// The place that `pointer` leads to.
     ///
     /// # Safety
-    /// `pointer` is null or leads to memory for a `T` that nobody else uses
-    /// until the place is gone.
+    /// `pointer` is null or leads to memory for a `T` that no other code uses until the place is
+    /// dropped.
     #[inline]
     pub unsafe fn at(what: &'static str, pointer: *mut T) -> Result<Out<T>, Failure> {
         match NonNull::new(pointer).filter(|pointer| pointer.is_aligned()) {
@@ -134,7 +134,7 @@ impl<T> Out<T> {
     }
 }
 
-/// A text for the caller, who frees it with `tendmap_string_free`.
+/// A text for the caller, which frees it with `tendmap_string_free`.
 pub fn hand_out(text: String) -> Result<*mut c_char, Failure> {
     let text = CString::new(text);
     text.map(CString::into_raw).map_err(|_| bad("a text with a zero byte; it can't be handed out"))

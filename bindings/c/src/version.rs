@@ -21,8 +21,8 @@ const _: () = assert!(TENDMAP_VERSION_MAJOR == number(env!("CARGO_PKG_VERSION_MA
 const _: () = assert!(TENDMAP_VERSION_MINOR == number(env!("CARGO_PKG_VERSION_MINOR")));
 const _: () = assert!(TENDMAP_VERSION_PATCH == number(env!("CARGO_PKG_VERSION_PATCH")));
 
-/// The version of the library that is loaded, such as "0.1.0". A text that
-/// stays; nobody frees it.
+/// The version of the library that is loaded, such as "0.1.0". The text is
+/// static and must not be freed.
 ///
 /// Threads: any. Fork: any process.
 #[unsafe(no_mangle)]

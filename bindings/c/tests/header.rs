@@ -17,7 +17,7 @@ fn the_header_is_up_to_date() {
     let there = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         there == text,
-        "include/tendmap.h is not what the source says; make it anew: \
+        "include/tendmap.h is out of date; generate it again: \
          TENDMAP_WRITE_HEADER=1 cargo test -p tendmap-c --test header"
     );
 }

@@ -1,4 +1,4 @@
-//! Events, kept until somebody asks for them.
+//! Events, kept until the program asks for them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tendmap::client::{Event, Level, Observer};
 use tendmap::internals::layout::Lineage;
 
-/// So many events are kept; then the oldest go.
+/// The number of events that are kept; then the oldest are dropped.
 pub const MAX_EVENTS: usize = 256;
 
 /// The events of one process's client.
@@ -35,7 +35,7 @@ impl Events {
         Events { kept: Arc::new(kept), lineage: Lineage::current() }
     }
 
-    /// Who is to be told of them.
+    /// The observer that records events.
     pub fn observer(&self) -> Observer {
         let kept = self.kept.clone();
         Observer::new(move |event| {

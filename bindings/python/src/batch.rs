@@ -75,7 +75,7 @@ fn as_array<'a, 'py>(
 
 /// A new array for indexes.
 fn new_out(py: Python<'_>, len: usize) -> PyResult<Bound<'_, PyArray1<u16>>> {
-    // By NumPy's own function: it raises where there is no memory.
+    // By NumPy's own function, which raises if there is no memory.
     let made = py.import("numpy")?.call_method1("zeros", (len, dtype::<u16>(py)))?;
     Ok(made.cast_into()?)
 }
@@ -123,7 +123,7 @@ fn array<'py>(
         Some(out) => given_out(out, len)?,
         None => new_out(py, len)?,
     };
-    // First the keys: then it is told of `out` what is wrong with it.
+    // The keys first: then errors about `out` can refer to them.
     let keys = Readable::of(keys)?;
     if overlap(keys.memory(), memory(&out)) {
         return Err(unwritable(py, "it shares memory with the keys"));
@@ -158,12 +158,12 @@ fn overlap(one: Range<usize>, other: Range<usize>) -> bool {
     one.start < other.end && other.start < one.end
 }
 
-/// Routes the keys of an array; what comes of it is in the batch.
+/// Routes the keys of an array; the result is in the batch.
 ///
-/// While the interpreter's lock is released another thread may write to an array,
-/// or resize it (`resize(refcheck=False)` frees its memory, whoever holds a buffer
-/// of it). So keys are routed from memory of our own then, and the indexes are
-/// written with the lock held.
+/// While the interpreter's lock is released another thread may write to an
+/// array, or resize it (`resize(refcheck=False)` frees its memory even if there
+/// are buffers of it). So keys are routed from memory of our own then, and the
+/// indexes are written with the lock held.
 fn route_array<K>(
     py: Python<'_>,
     lent: &mut Lent,

@@ -312,17 +312,18 @@ impl Client {
 
     /// The nodes of many keys, all of one publication.
     ///
-    /// For any iterable of keys: a list of nodes, None where a partition has none.
+    /// For any iterable of keys: a list of nodes, None where a partition has
+    /// none.
     ///
     /// For a NumPy array of integers (one dimension): an array of node indexes
     /// (`Node.index`), NO_NODE where a partition has none. `out` (uint16,
-    /// contiguous, as long as `keys`) is filled and returned if it is given.
-    /// It must not share memory with keys of 64 or 32 bits: then nothing is
-    /// written and TypeError is raised. The interpreter's lock is released while
-    /// many keys are routed. Both arrays may be changed or resized meanwhile,
-    /// even with `refcheck=False`: the keys are those at the time of the call,
-    /// and if `out` no longer fits when the indexes are written, ValueError or
-    /// TypeError is raised.
+    /// contiguous, as long as `keys`) is filled and returned if it is given. It
+    /// must not share memory with keys of 64 or 32 bits: then nothing is
+    /// written and TypeError is raised. The interpreter's lock is released
+    /// while many keys are routed. Both arrays may be changed or resized
+    /// meanwhile, even with `refcheck=False`: the keys are those at the time of
+    /// the call, and if `out` no longer fits when the indexes are written,
+    /// ValueError or TypeError is raised.
     #[pyo3(
         signature = (namespace, set, keys, policy = None, *, out = None),
         text_signature = "($self, namespace, set, keys, policy='sequence', *, out=None)"
@@ -381,10 +382,10 @@ impl Client {
         crate::json::loads(py, &events.into())
     }
 
-    /// Asks the owner, whichever process that is, to tend soon: for who sees a
-    /// node's connections fail. It does so at the earliest a quarter of its
-    /// interval after its last pass, however often it is asked, and may not
-    /// hear it at all. It waits for nobody; `wait_for_change` does that.
+    /// Asks the owner, whichever process that is, to tend soon: for callers
+    /// that see connections to a node fail. It does so at the earliest a
+    /// quarter of its interval after its last pass, however often it is asked;
+    /// the request may be lost. It does not wait; `wait_for_change` does.
     fn request_tend(&self, py: Python<'_>) -> PyResult<()> {
         self.known(py)?.request_tend();
         Ok(())

@@ -52,7 +52,7 @@ impl Connection {
         found.ok_or_else(|| closed(py))
     }
 
-    /// The session, made if there is none yet.
+    /// The session, created if there is none yet.
     pub fn session(&self, py: Python<'_>) -> PyResult<Arc<Session>> {
         if let Some(session) = self.connected(py)? {
             return Ok(session);
@@ -102,8 +102,8 @@ impl Connection {
             *state = State::Closed(session.as_ref().map_or_else(Weak::new, Arc::downgrade));
             session
         };
-        // It waits for the thread to hand the ownership over, in every thread that
-        // closes, whatever others do with the session.
+        // It waits for the thread to hand the ownership over, in every thread
+        // that closes, whatever others do with the session.
         py.detach(move || session.inspect(|session| session.close()));
     }
 

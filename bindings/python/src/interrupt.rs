@@ -52,7 +52,8 @@ fn begin<T: Send + 'static>(
     py: Python<'_>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> PyResult<Receiver<T>> {
-    // Without room: what nobody takes is dropped by that thread, not by this.
+    // Without capacity: a value that is not received is dropped by that thread,
+    // not by this one.
     let (give, coming) = sync_channel(0);
     let begun = Builder::new().name("tendmap-connect".into()).spawn(move || {
         let _ = give.send(work());

@@ -62,7 +62,7 @@ impl Lent {
         }
     }
 
-    /// Tells Python's garbage collector of every object that it holds.
+    /// Shows Python's garbage collector every object that it holds.
     pub fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(self.namespace.as_ref().map(|(name, _)| name))?;
         visit.call(self.set.as_ref().map(|(name, _)| name))?;

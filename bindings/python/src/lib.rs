@@ -39,8 +39,8 @@ fn digest<'py>(
     Ok(PyBytes::new(py, digest.as_bytes()))
 }
 
-/// How a segment and its owner stand, asked without taking part: no thread,
-/// no connection, no chance to become owner. For monitoring.
+/// The state of a segment and its owner, read without attaching: no thread, no
+/// connection, and this process never becomes owner. For monitoring.
 ///
 /// Raises SegmentError if there is none.
 #[pyfunction]

@@ -100,7 +100,7 @@ impl Node {
     }
 }
 
-/// Where a key goes, as `Client.locate` tells it.
+/// The route of a key, as `Client.locate` returns it.
 #[pyclass(frozen, module = "tendmap")]
 pub struct Route {
     /// The node.

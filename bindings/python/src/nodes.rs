@@ -77,7 +77,7 @@ impl Nodes {
         drop(former);
     }
 
-    /// Tells Python's garbage collector of every object.
+    /// Shows Python's garbage collector every object.
     pub fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self.0.try_lock() {
             Ok(seen) => {

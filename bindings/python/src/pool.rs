@@ -120,8 +120,9 @@ impl Pool {
         let_go(py, spare.unwrap_or_default().into_iter().chain(hot.map(|hot| *hot)));
     }
 
-    /// Tells Python's garbage collector of every object that is kept, but for
-    /// those in use: what it is not told of, it takes for needed.
+    /// Shows Python's garbage collector every object that is kept, except those
+    /// in use: the collector considers objects that it is not shown to be in
+    /// use.
     pub fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         if let Ok(mut hot) = self.hot.try_borrow_mut() {
             hot.get_mut().iter().try_for_each(|lent| lent.visit(visit))?;

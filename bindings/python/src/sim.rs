@@ -139,7 +139,7 @@ impl SimulatedCluster {
         self.ask(py, |sim| sim.remove(number))
     }
 
-    /// Starts a node anew at another port, which is returned.
+    /// Restarts a node at another port, which is returned.
     #[pyo3(signature = (number, port = None), text_signature = "($self, number, port=0)")]
     fn move_node(
         &self,

@@ -143,8 +143,8 @@ impl Demo {
         Ok(Some(self.sum_up(act.takeover(), map_changes)))
     }
 
-    /// Hears what the workers say for so long, or until one says that it is
-    /// owner now; `false` to stop.
+    /// Listens to the workers for that long, or until one reports that it is
+    /// the owner; `false` to stop.
     fn listen(
         &mut self,
         told: &Receiver<Told>,
@@ -183,7 +183,7 @@ impl Demo {
         }
     }
 
-    /// Lets all workers end and hears them out.
+    /// Lets all workers end, and reads their remaining messages.
     fn end(&mut self, told: &Receiver<Told>) -> Result<(), Failure> {
         self.workers.iter_mut().for_each(Worker::let_go);
         let deadline = Instant::now() + Duration::from_secs(5);

@@ -17,11 +17,11 @@ pub struct Screen {
     plain_due: Instant,
 }
 
-/// How often the whole is told where there are no live lines.
+/// How often the totals are printed if there are no live lines.
 const PLAIN: Duration = Duration::from_secs(1);
 
 impl Screen {
-    /// A screen for so many workers.
+    /// A screen for that many workers.
     pub fn new(output: Output, workers: usize) -> Screen {
         let terminal = io::stdout().is_terminal() && !output.is_json();
         let live = terminal.then(|| {
@@ -36,10 +36,10 @@ impl Screen {
         Screen { output, begun, live, plain_due: begun + PLAIN }
     }
 
-    /// Tells that something happened.
+    /// Prints an event.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system call.
     pub fn say(&self, text: impl core::fmt::Display) -> io::Result<()> {
         let line = format!("{:>7.3} s  {text}", self.begun.elapsed().as_secs_f64());
         match &self.live {

@@ -1,4 +1,4 @@
-//! What a demo came to.
+//! The result of a demo.
 
 use std::io::{self, Write};
 use std::time::Duration;

@@ -7,8 +7,9 @@ use tendmap::sim::{Sim, SimError};
 
 /// Counts what the simulated servers receive.
 ///
-/// A change in the cluster (migrations above all) makes the tender ask for
-/// more; how often it asks when nothing happens is told by the times of calm.
+/// A change in the cluster (migrations above all) makes the tender send more
+/// requests; how many it sends when nothing happens is measured in calm
+/// periods.
 pub struct Traffic {
     tend_interval: Duration,
     /// By node: when it was looked at last, and how many requests it had had.

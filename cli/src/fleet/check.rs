@@ -98,8 +98,8 @@ impl<'a> Checker<'a> {
                 return;
             };
             let policy = if turn % 3 == 0 { Policy::Any } else { Policy::Master };
-            // A partition without a node is told as an error, which is right
-            // or wrong of the map, not of the lookup.
+            // A partition without a node gives an error, which depends on the
+            // map, not on the lookup.
             if let Ok(route) = self.router.route(handle, Record::new("demo", self.key), policy) {
                 self.burst.push(Lookup {
                     namespace,
@@ -197,7 +197,7 @@ impl<'a> Checker<'a> {
 }
 
 impl Lookup {
-    /// Who holds that replica by the map.
+    /// The holder of that replica according to the map.
     fn owner(&self, snapshot: &Snapshot) -> Option<(NodeId, SocketAddr)> {
         let map = &snapshot.map;
         let slot =

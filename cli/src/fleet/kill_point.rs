@@ -16,10 +16,11 @@ use super::message::Message;
 /// How long it tries to become owner.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// Enters the next term, whoever owns, and dies by SIGKILL, every fourth time
-/// while it replaces the segment, else while it publishes.
+/// Enters the next term, whichever process owns the segment, and dies by
+/// SIGKILL: every fourth time while it replaces the segment, otherwise while it
+/// publishes.
 ///
-/// `say` is told where, just before.
+/// `say` receives the point of death just before.
 pub fn die_amid(client: &Client, place: &Place, random: u64, say: impl FnOnce(Message)) -> ! {
     if let Some(ownership) = enter(client) {
         match random % 4 {
@@ -30,8 +31,8 @@ pub fn die_amid(client: &Client, place: &Place, random: u64, say: impl FnOnce(Me
     die()
 }
 
-/// After it has stored some words of a whole new map; how many is drawn. No
-/// reader may ever see one of them: the map is one that no cluster has.
+/// Dies after it has stored some words of a whole new map; the number is
+/// random. No reader may ever see one of them: no cluster has this map.
 fn amid_publication(mut ownership: Ownership, random: u64, say: impl FnOnce(Message)) {
     ownership.set_checksums(true);
     let map = turned(ownership.last_map());
@@ -44,7 +45,7 @@ fn amid_publication(mut ownership: Ownership, random: u64, say: impl FnOnce(Mess
     die()
 }
 
-/// After one of the steps by which an owner replaces its segment.
+/// Dies after one of the steps by which an owner replaces its segment.
 fn amid_growth(mut ownership: Ownership, place: &Place, random: u64, say: impl FnOnce(Message)) {
     let map = ownership.last_map();
     let old = ownership.segment().clone();

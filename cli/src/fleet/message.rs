@@ -1,4 +1,5 @@
-//! What a worker tells its parent: a line of JSON each, on standard output.
+//! Messages from a worker to its parent: one line of JSON each, on standard
+//! output.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,7 @@ pub enum Message {
         /// Whether it took over from another one.
         takeover: bool,
     },
-    /// As owner it dies now, after so many words of a publication.
+    /// As owner it dies now, after this many words of a publication.
     Dying {
         /// The words.
         words: usize,
@@ -48,8 +49,7 @@ pub struct Report {
     pub snapshots_checked: u64,
     /// Publications that were read and damaged, or a mixture of two.
     pub torn_reads: u64,
-    /// Lookups whose publication had been replaced before it could be read
-    /// whole.
+    /// Lookups whose publication was replaced before it could be read completely.
     pub unchecked: u64,
     /// How often (generation, term, sequence) went back.
     pub went_back: u64,

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use message::Message;
 
-/// What the parent is told.
+/// A message to the parent.
 pub enum Told {
     /// By a worker, when.
     Worker(usize, Instant, Message),

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 /// What the names of the directories begin with.
 const PREFIXES: [&str; 3] = ["tendmap-demo-", "tendmap-soak-", "tendmap-bench-"];
 
-/// Who plays there.
+/// The processes that take part.
 #[derive(Clone, Copy)]
 pub enum Play {
     /// The demo.

@@ -56,7 +56,7 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Failure> {
     while !writer.is_finished() {
         match orders.try_recv() {
             Ok(Order::Die(random)) => die_amid(&client, &common.place(), random, |message| {
-                // Past the writer, who may not come to it any more.
+                // Bypasses the writer, which may not get to it any more.
                 let _ = write_line(&message);
             }),
             Err(TryRecvError::Disconnected) => break,

@@ -16,7 +16,7 @@ use super::message::{Message, Report};
 use crate::failure::Failure;
 use crate::settings::forget_secrets;
 
-/// What all workers are told.
+/// The settings of all workers.
 pub struct Setting<'a> {
     pub place: &'a Place,
     pub seeds: &'a [SocketAddr],
@@ -41,7 +41,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts a worker; what it says is sent on with its number.
+    /// Starts a worker; its messages are forwarded with its number.
     ///
     /// # Errors
     /// [`Failure::Failed`] if it can't be started.
@@ -117,7 +117,7 @@ impl Worker {
         self.child.kill().map_err(|error| Failure::Failed(format!("can't kill a worker: {error}")))
     }
 
-    /// Tells it to become owner and die in the middle of a publication.
+    /// Makes it become owner and die during a publication.
     ///
     /// # Errors
     /// [`Failure::Failed`] if it has ended.
@@ -138,7 +138,7 @@ impl Worker {
             .map_err(|error| Failure::Failed(format!("can't stop or continue a worker: {error}")))
     }
 
-    /// Tells it to end.
+    /// Asks it to end.
     pub fn let_go(&mut self) {
         drop(self.child.stdin.take());
     }

@@ -54,7 +54,7 @@ pub fn with_variables() -> Command {
                 return arg;
             }
             let name = variable(arg.get_long().unwrap_or_default());
-            // Whatever is in it is no reason not to help.
+            // Help must work whatever it contains.
             let arg =
                 if is_switch(&arg) { arg } else { arg.value_parser(OsStringValueParser::new()) };
             arg.env(name).hide_env_values(true)

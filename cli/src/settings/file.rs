@@ -18,7 +18,7 @@ use crate::failure::Failure;
 /// A key of the file and what it is set to.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The command whose section it stands in.
+    /// The command whose section it is in.
     pub section: Option<String>,
     /// The flag without its dashes.
     pub name: String,
@@ -180,7 +180,7 @@ mod tests {
         for (text, line, what) in [
             ("host = [\"a\"]\ntend-interval = 1s\n", 2, "invalid TOML"),
             ("a = 1\na = 2\n", 2, "invalid TOML: duplicate key"),
-            ("tend-interval = \"1s\"\n\ntend_interval = \"2s\"\n", 3, "in line 1 already"),
+            ("tend-interval = \"1s\"\n\ntend_interval = \"2s\"\n", 3, "already set in line 1"),
             ("\n[tend]\nhost = {a = 1}\n", 3, "host is a TOML table"),
             ("[sim]\nnodes = 1\n\n[tend]\nwait = true\n[sim.more]\n", 6, "more is a TOML table"),
             ("host = [[\"a\"]]\n", 1, "host is a TOML array"),

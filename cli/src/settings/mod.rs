@@ -157,7 +157,8 @@ fn find(
     }
     let path = match given.try_get_one::<PathBuf>("config").ok().flatten() {
         Some(path) => Some(path.clone()),
-        // A worker gets all that it needs, but what to log, from who starts it.
+        // A worker gets all settings, except those of the log, from the process
+        // that starts it.
         None if sub.is_hide_set() => None,
         None => variables(&variable("config")).map(PathBuf::from),
     };

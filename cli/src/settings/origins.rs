@@ -60,7 +60,7 @@ pub struct Origins {
     pub(super) matches: ArgMatches,
     pub(super) path: Option<PathBuf>,
     pub(super) found: Vec<Found>,
-    /// What is no error but not as it should be, in sentences.
+    /// Warnings about settings that are valid but unwise, in sentences.
     pub warnings: Vec<String>,
 }
 

@@ -59,7 +59,7 @@ struct Places<'a> {
     file: Option<&'a str>,
 }
 
-/// What an option comes to.
+/// The value that an option gets.
 fn raw(command: &str, arg: &Arg, places: Places) -> Result<Option<Vec<OsString>>, String> {
     let (_, beside) = samples(command, arg);
     let mut arguments: Vec<OsString> = vec!["tendmap".into(), command.into()];
@@ -138,7 +138,7 @@ fn h103_every_option_of_every_command_is_set_by_flag_variable_and_file() {
         assert_eq!(come(&[], &set(two), Some(&line(one))), Ok(wanted(two)), "{what}");
         let both = format!("{}{}", line(two), section);
         assert_eq!(come(&[], &[], Some(&both)), Ok(wanted(one)), "{what}");
-        // An empty variable is none.
+        // An empty variable counts as unset.
         assert_eq!(come(&[], &set(""), Some(&line(one))), Ok(wanted(one)), "{what}");
 
         if many {

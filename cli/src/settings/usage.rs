@@ -66,7 +66,7 @@ impl Unsettled {
             };
             error_json(&message, code, Some(&hint));
         } else {
-            // Where standard error is closed too there is nobody to tell.
+            // If standard error is closed too, there is no way to report it.
             let _ = error.print();
         }
         ExitCode::from(code)

@@ -1,4 +1,4 @@
-//! Reading the configuration anew while it runs.
+//! Reading the configuration again while the command runs.
 
 use std::path::Path;
 
@@ -24,9 +24,9 @@ impl Reload {
         Reload { origins }
     }
 
-    /// Reads flags, environment and file again and takes over what can change
-    /// while the client runs; what is to be told of it. If anything is wrong,
-    /// nothing changes.
+    /// Reads flags, environment and file again and applies what can change
+    /// while the client runs; returns the events to report. If anything is
+    /// wrong, nothing changes.
     pub fn run(&mut self, client: &Client, log: &Log) -> Vec<Told> {
         let (args, origins) = match read(self.origins.file()) {
             Ok(read) => read,

@@ -19,13 +19,13 @@ use tendmap_cli::settings::forget_secrets;
 /// What a child is to do.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
-    /// To be there, and to take over if it comes to that.
+    /// Follow the owner, and take over if necessary.
     Follow,
     /// The same, looking up without a pause.
     Busy,
     /// The same as the first, waiting less long for an owner that is hung.
     Impatient,
-    /// To attach and route, again and again, and tell how long each took.
+    /// Attach and route repeatedly, and report how long each took.
     Attach,
     /// To be attached, as one that only reads and has read.
     Read,
@@ -55,7 +55,8 @@ const ATTACHES: usize = 50;
 /// # Errors
 /// [`Failure`] if it can't connect.
 pub fn run(common: &Common, args: &Args) -> Result<(), Failure> {
-    // Who measures goes before all others; what it starts does not.
+    // The measuring process has priority over all others; the processes that it
+    // starts do not.
     let _ = rustix::process::setpriority_process(None, 0);
     match args.task {
         Task::Follow | Task::Impatient => {
@@ -92,7 +93,7 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A client of the segment there, which it makes if there is none.
+/// A client of the segment there; creates the segment if there is none.
 fn connect(place: &Place, task: Task) -> Result<Client, Failure> {
     // No server is ever asked: the map is of a source that has none.
     let nowhere = "127.0.0.1:1".parse().map_err(|_| Failure::Failed("no address".into()))?;
@@ -174,7 +175,7 @@ impl Process {
         self.child.id()
     }
 
-    /// The next line that it tells; `None` when it has ended.
+    /// The next line of its output; `None` when it has ended.
     pub fn hear(&mut self) -> Option<String> {
         self.output.as_mut()?.lines().next()?.ok()
     }
@@ -214,7 +215,7 @@ impl Process {
         matches!(self.child.try_wait(), Ok(Some(_)))
     }
 
-    /// Tells it to close its client and end.
+    /// Asks it to close its client and end.
     pub fn let_go(&mut self) {
         drop(self.input.take());
     }

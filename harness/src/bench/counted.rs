@@ -1,7 +1,7 @@
 //! What is counted in instructions by `.ci/instructions`: each function here
 //! whose name begins with `counted` runs under callgrind with the counter on,
-//! all else with it off. None of them has a closure that could stand apart: its
-//! name would switch the counter too.
+//! everything else with it off. None of them has a closure that could be
+//! compiled separately: its name would switch the counter too.
 
 use std::hint::black_box;
 
@@ -40,8 +40,8 @@ pub enum Case {
     Unchanged,
 }
 
-/// Does it, and tells of how many operations the instructions are; 0 if this
-/// machine can't.
+/// Runs the case, and reports the number of operations that were counted; 0 if this machine can't
+/// run it.
 ///
 /// # Errors
 /// [`Failure`].

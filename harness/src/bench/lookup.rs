@@ -19,8 +19,8 @@ use tendmap_cli::failure::Failure;
 /// Lookups in one timing: a few passes over all partitions.
 const LOOKUPS: usize = 4 * PARTITIONS;
 
-/// The local state of a node, odd so that a chain of lookups comes to every
-/// partition.
+/// The local state of a node; it is odd so that a chain of lookups reaches
+/// every partition.
 fn state(node: usize) -> u64 {
     1655 + 2 * node as u64
 }
@@ -187,8 +187,8 @@ impl Bench {
         )
     }
 
-    /// Counts what was not timed: who looks which publication it is takes
-    /// longer.
+    /// Counts lookups that were not timed, because checking the publication
+    /// takes longer than a lookup.
     fn count(&mut self, into: &mut Lookups) -> Result<(), RouteError> {
         let mut last = None;
         for &partition in &self.order {

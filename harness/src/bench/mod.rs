@@ -1,9 +1,9 @@
 //! `tendmap bench`: what lookups, publications and takeovers cost on this
-//! machine, each beside what it is to be compared with.
+//! machine, each next to its baseline.
 //!
 //! Everything is measured in rounds, all kinds in turn, and the medians are
-//! told: a machine that is busy at times is so for all of them. Processes that
-//! take part are this program, started again; no server is needed.
+//! reported: load on the machine then affects all of them. Processes that take
+//! part are this program, started again; no server is needed.
 
 mod attach;
 mod child;
@@ -66,7 +66,7 @@ const IMPATIENT: usize = 8;
 /// Timings of what needs a second thread, for each start of one.
 const BESIDE: usize = 10;
 
-/// Measures and tells.
+/// Measures and reports.
 ///
 /// # Errors
 /// [`Failure`] if something can't be started.

@@ -1,4 +1,4 @@
-//! Measured values, and what is told of them.
+//! Measured values and their statistics.
 
 /// Values of one kind, one a round.
 #[derive(Clone, Default)]
@@ -15,7 +15,8 @@ impl Samples {
         self.0.len()
     }
 
-    /// The smallest that so many of a hundred do not exceed; `None` of none.
+    /// The smallest value that is not exceeded by `percent` of a hundred;
+    /// `None` if there are no values.
     pub fn quantile(&self, percent: usize) -> Option<f64> {
         let mut sorted = self.0.clone();
         sorted.sort_unstable_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! What came of it.
+//! The report.
 
 use std::io::{self, Write};
 

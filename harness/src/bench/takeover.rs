@@ -1,5 +1,5 @@
-//! How long nobody owns: an owner is killed, or closes, among followers that
-//! are real processes.
+//! How long there is no owner: an owner is killed, or closes, among followers
+//! that are real processes.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -41,7 +41,7 @@ pub struct Group {
 }
 
 impl Group {
-    /// An owner and so many followers.
+    /// An owner and that many followers.
     ///
     /// # Errors
     /// [`Failure`] if they can't be started.
@@ -60,11 +60,11 @@ impl Group {
         Ok(Group { place: place.clone(), task, reader, processes, random })
     }
 
-    /// Kills owners and lets owners close, in turn, until then, but at least
-    /// `least` times each.
+    /// Kills owners and lets owners close, in turn, until that time, but at least `least` times
+    /// each.
     ///
     /// # Errors
-    /// [`Failure`] if nobody takes over.
+    /// [`Failure`] if no process takes over.
     pub fn run(&mut self, until: Instant, least: usize) -> Result<Times, Failure> {
         let mut times = Times::default();
         let _foremost = Foremost::new();
@@ -81,10 +81,10 @@ impl Group {
         Ok(times)
     }
 
-    /// Stops the owner, so that it hangs, so many times.
+    /// Stops the owner, so that it hangs, that many times.
     ///
     /// # Errors
-    /// [`Failure`] if nobody takes over.
+    /// [`Failure`] if no process takes over.
     pub fn hang(&mut self, rounds: usize, times: &mut Times) -> Result<(), Failure> {
         for _ in 0..rounds {
             thread::sleep(Duration::from_millis(self.random.u64(50..300)));
@@ -120,7 +120,7 @@ impl Group {
         killed: bool,
         end: impl FnOnce(&mut Process) -> Result<(), Failure>,
     ) -> Result<f64, Failure> {
-        // At any moment of everybody's sleep.
+        // At a random moment of the followers' sleep.
         thread::sleep(Duration::from_micros(self.random.u64(5_000..30_000)));
         let segment = self.reader.segment();
         let (owner, term) = self.owner()?;
@@ -135,7 +135,7 @@ impl Group {
                 (dead, since) = (true, Instant::now());
             }
         }
-        // Who was taken over from before its death was seen took no time.
+        // A takeover before the death of the owner was observed took no time.
         let time = if dead { since.elapsed().as_secs_f64() * 1e3 } else { 0.0 };
         drop(owner);
         let mut another = Process::start(&self.place, self.task)?;
@@ -152,8 +152,8 @@ fn check(since: Instant) -> Result<(), Failure> {
     Ok(())
 }
 
-/// While it lives this thread goes before all others, where that is allowed: its
-/// own wait for a processor is nobody's takeover.
+/// While it exists, this thread has priority over all others, if that is
+/// allowed: its own wait for a processor must not count as a takeover.
 struct Foremost(i32);
 
 impl Foremost {

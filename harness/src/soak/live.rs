@@ -11,7 +11,7 @@ use super::watch::Watch;
 use tendmap_cli::fleet::workers::Worker;
 use tendmap_cli::output::{Output, grouped};
 
-/// How often the plain line is told.
+/// How often the plain line is printed.
 const PLAIN: Duration = Duration::from_secs(5);
 const LIVE: Duration = Duration::from_millis(100);
 
@@ -24,10 +24,10 @@ pub struct Live {
 }
 
 impl Live {
-    /// Tells the seed, too.
+    /// Also prints the seed.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system call.
     pub fn new(output: Output, seed: u64) -> io::Result<Live> {
         let begun = Instant::now();
         let terminal = io::stdout().is_terminal() && !output.is_json();

@@ -48,7 +48,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 6,
         value_parser = clap::value_parser!(u16).range(3..=256))]
     workers: u16,
-    /// Decides what is done [default: drawn, and told].
+    /// Seed of the random actions [default: random; it is printed].
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
     /// How often a worker is killed, on average.
@@ -72,7 +72,7 @@ const TICK: Duration = Duration::from_millis(5);
 /// How long the first workers may take, and a new owner after the last kill.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Torments it and tells what came of it.
+/// Runs the stress test and reports the result.
 ///
 /// # Errors
 /// [`Failure`] if something can't be started, and if an answer was wrong.
@@ -240,7 +240,7 @@ impl Soak {
         let Some(subject) = self.workers.get_mut(number) else { return Ok(()) };
         self.summary.kills += 1;
         if how >= 2 {
-            // Of one that has just ended by itself its `Gone` tells.
+            // A worker that has just ended by itself reports `Gone`.
             let _ = subject.worker.die_amid(random);
         } else {
             if Some(subject.worker.pid()) == owner {
@@ -323,7 +323,8 @@ impl Soak {
         Ok(())
     }
 
-    /// All go on; somebody must own, and nodes and workers come to rest.
+    /// Continues all processes; a process must become owner, and nodes and
+    /// workers must settle.
     fn settle(&mut self, watch: &mut Watch) -> Result<(), Failure> {
         let far = Instant::now() + Duration::from_secs(86_400);
         self.go_on(far)?;

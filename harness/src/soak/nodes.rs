@@ -57,7 +57,7 @@ fn act(sim: &Sim, nodes: &[NodeStatus], what: u8, pick: usize) -> Result<bool, S
             nodes.iter().filter(|node| node.state == state).map(|node| node.number).collect();
         these.get(pick % these.len().max(1)).map(|&number| (number, these.len()))
     };
-    // Somebody must always answer.
+    // At least one node must always answer.
     let running = in_state(NodeState::Running).filter(|&(_, count)| count > LEAST);
     let frozen = in_state(NodeState::Frozen);
     let stopped = in_state(NodeState::Stopped);
@@ -65,7 +65,8 @@ fn act(sim: &Sim, nodes: &[NodeStatus], what: u8, pick: usize) -> Result<bool, S
         (0 | 1, Some((number, _)), ..) => sim.kill(number)?,
         (2, Some((number, _)), ..) => sim.freeze(number)?,
         (3, Some((number, _)), ..) => drop(sim.move_node(number, 0)?),
-        // The first stays: whoever starts finds it sooner or later.
+        // The first node stays: every process that starts finds it sooner or
+        // later.
         (4, Some((number, _)), ..) if number > 1 && nodes.len() > LEAST + 1 => {
             sim.remove(number)?;
         }

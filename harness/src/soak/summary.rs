@@ -1,4 +1,4 @@
-//! What a soak came to.
+//! The result of a soak.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub struct Summary {
     pub stops: u64,
     /// Changes of nodes and namespaces.
     pub node_changes: u64,
-    /// Workers that ended though nobody had killed them.
+    /// Workers that ended without being killed.
     pub ended_early: u64,
     pub takeovers: u64,
     pub seasons: u64,
@@ -40,7 +40,7 @@ pub struct Summary {
     pub longest_gap: Duration,
     /// From an owner's death to the next owner.
     pub takeover_times: Vec<Duration>,
-    /// Nobody owned at the end of a season.
+    /// No process was the owner at the end of a season.
     pub ownerless: bool,
     first_wrong: Option<String>,
     first_back: Option<String>,
@@ -69,7 +69,7 @@ impl Summary {
         }
     }
 
-    /// So many of a hundred takeovers took no longer.
+    /// The time that `percent` of a hundred takeovers do not exceed.
     fn takeover_ms(&self, percent: usize) -> Option<f64> {
         let mut times = self.takeover_times.clone();
         times.sort_unstable();
@@ -185,7 +185,7 @@ impl Summary {
     }
 }
 
-/// The smallest of the sorted times that so many of a hundred do not exceed.
+/// The smallest of the sorted times that `percent` of a hundred do not exceed.
 fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.max(1) - 1).copied()

@@ -1,5 +1,5 @@
-//! What the parent sees of the segment: who owns, how often that changes, and
-//! how long a change takes.
+//! The parent's view of the segment: which process owns it, how often that
+//! changes, and how long a change takes.
 
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Begins when something was published.
+    /// Starts when something has been published.
     ///
     /// # Errors
     /// [`SegmentError`] if there is no segment yet, or an empty one.
@@ -46,7 +46,7 @@ impl Watch {
         Ok(Watch { reader: Some(reader), first, ..Watch::nobody() })
     }
 
-    /// One that looks at nothing.
+    /// A watch that looks at nothing.
     pub fn nobody() -> Watch {
         Watch {
             reader: None,

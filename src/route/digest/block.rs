@@ -7,10 +7,12 @@ use crate::route::key::Key;
 
 /// The size of a message block in bytes.
 const BLOCK: usize = 64;
-/// The longest message that fits in one block: a one bit and the length follow it.
+/// The longest message that fits in one block: a one bit and the length follow
+/// it.
 pub(super) const ONE_BLOCK: usize = BLOCK - 9;
 
-/// The input of the hash for a record: the set's name, the type of the key, the key.
+/// The input of the hash for a record: the set's name, the type of the key, the
+/// key.
 #[derive(Clone, Copy)]
 pub(super) struct Message<'a> {
     set: &'a [u8],
@@ -148,7 +150,8 @@ impl Prefix {
         Some(Prefix { words, packed })
     }
 
-    /// Stores the rest of a one-block message into words that already hold the prefix.
+    /// Stores the rest of a one-block message into words that already hold the
+    /// prefix.
     #[inline(always)]
     pub fn put_rest(&self, message: &Message<'_>, put: impl FnMut(usize, u32)) {
         let Packer { at, bits, held, .. } = self.packed;
@@ -158,7 +161,8 @@ impl Prefix {
 
 /// Packs bytes into words, two words at a time.
 ///
-/// This happens in registers: a load of words right after single-byte stores to them would stall.
+/// This happens in registers: a load of words right after single-byte stores to
+/// them would stall.
 #[derive(Clone, Copy)]
 struct Packer<F> {
     /// The index of the first of the two words that are being filled.
@@ -171,11 +175,12 @@ struct Packer<F> {
 }
 
 impl<F: FnMut(usize, u32)> Packer<F> {
-    /// Appends `count` bytes (1 to 8), the lowest first; the other bytes are zero.
+    /// Appends `count` bytes (1 to 8), the lowest first; the other bytes are
+    /// zero.
     #[inline(always)]
     fn push(&mut self, bytes: u64, count: u32) {
-        // Stored even if the words are not full: storing them again later is cheaper than a
-        // branch.
+        // Stored even if the words are not full: storing them again later is
+        // cheaper than a branch.
         let bits = self.bits | bytes << self.held;
         self.put(bits);
         let held = self.held + 8 * count;

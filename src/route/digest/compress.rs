@@ -18,8 +18,8 @@ const ROUNDS: usize = 5;
 /// The permutation of words between two rounds.
 const RHO: [usize; 16] = [7, 4, 13, 1, 10, 6, 15, 3, 12, 0, 9, 5, 2, 14, 11, 8];
 
-/// The word that each step uses, by round: the left line starts with the words in order, the
-/// right line with every ninth word from the fifth on.
+/// The word that each step uses, by round: the left line starts with the words
+/// in order, the right line with every ninth word from the fifth on.
 const LEFT_WORDS: [[usize; 16]; ROUNDS] = orders(1, 0);
 const RIGHT_WORDS: [[usize; 16]; ROUNDS] = orders(9, 5);
 
@@ -51,15 +51,15 @@ const fn orders(factor: usize, first: usize) -> [[usize; 16]; ROUNDS] {
     orders
 }
 
-/// The state after one more block, for one of several lanes: short code that a vector unit
-/// executes for all lanes at once.
+/// The state after one more block, for one of several lanes: short code that a
+/// vector unit executes for all lanes at once.
 #[inline(always)]
 pub(super) fn compress(state: State, words: &Words) -> State {
     lines::<false>(state, words)
 }
 
-/// The state after one more block, for a single block. Its time is determined by the longest
-/// dependency chain, which is kept short.
+/// The state after one more block, for a single block. Its time is determined
+/// by the longest dependency chain, which is kept short.
 #[inline(always)]
 pub(super) fn compress_alone(state: State, words: &Words) -> State {
     lines::<true>(state, words)
@@ -67,8 +67,8 @@ pub(super) fn compress_alone(state: State, words: &Words) -> State {
 
 #[inline(always)]
 fn lines<const ALONE: bool>(state: State, words: &Words) -> State {
-    // The steps of the two lines are interleaved: they are independent of each other, so a
-    // processor executes both at once.
+    // The steps of the two lines are interleaved: they are independent of each
+    // other, so a processor executes both at once.
     let (mut left, mut right) = (state, state);
     (left, right) = round::<0, ALONE>(left, right, words);
     (left, right) = round::<1, ALONE>(left, right, words);
@@ -111,8 +111,8 @@ fn round<const ROUND: usize, const ALONE: bool>(
     (left, right)
 }
 
-/// One step. The dependency chain goes through `mixed.1`, which contains the newest word: with
-/// `ALONE`, everything else is added before it.
+/// One step. The dependency chain goes through `mixed.1`, which contains the
+/// newest word: with `ALONE`, everything else is added before it.
 #[inline(always)]
 fn step<const ALONE: bool>(
     [a, b, c, d, e]: State,
@@ -126,23 +126,25 @@ fn step<const ALONE: bool>(
     [e, sum.rotate_left(rotation).wrapping_add(e), b, c.rotate_left(10), d]
 }
 
-/// The boolean function of a round as the sum of two parts; only the second depends on `x`, the
-/// newest word.
+/// The boolean function of a round as the sum of two parts; only the second
+/// depends on `x`, the newest word.
 #[inline(always)]
 fn mix<const ROUND: usize, const ALONE: bool>(x: u32, y: u32, z: u32) -> (u32, u32) {
     match ROUND {
         0 => (0, x ^ y ^ z),
         1 => (0, (x & (y ^ z)) ^ z),
         2 => (0, (x | !y) ^ z),
-        // The two parts have no common bits: one operation after `x` instead of three.
+        // The two parts have no common bits: one operation after `x` instead of
+        // three.
         3 if ALONE => (y & !z, x & z),
         3 => (0, (z & (x ^ y)) ^ y),
         _ => (0, x ^ (y | !z)),
     }
 }
 
-/// Returns its argument, but the compiler must treat it as a new value. It therefore does not
-/// reorder sums or the interleaved steps of the two lines across this call.
+/// Returns its argument, but the compiler must treat it as a new value. It
+/// therefore does not reorder sums or the interleaved steps of the two lines
+/// across this call.
 #[inline(always)]
 fn by_itself(value: u32) -> u32 {
     #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]

@@ -6,14 +6,15 @@ use super::{Digest, many};
 use crate::route::key::Key;
 use crate::route::target::Record;
 
-/// Many records, each identified by its digest: a slice of [`Record`]s, the keys of one set
-/// ([`InSet`]), or a slice of precomputed [`Digest`]s.
+/// Many records, each identified by its digest: a slice of [`Record`]s, the
+/// keys of one set ([`InSet`]), or a slice of precomputed [`Digest`]s.
 #[allow(clippy::len_without_is_empty, reason = "only the number is asked for")]
 pub trait Keys {
     /// The number of records.
     fn len(&self) -> usize;
 
-    /// Writes the digests in order. [`Digest::many`] calls it with a slice of the right length.
+    /// Writes the digests in order. [`Digest::many`] calls it with a slice of
+    /// the right length.
     fn digest(&self, lanes: Lanes, digests: &mut [Digest]);
 }
 
@@ -93,8 +94,8 @@ impl<K: AsKey> Keys for InSet<'_, K> {
     fn digest(&self, lanes: Lanes, digests: &mut [Digest]) {
         let keys = || self.keys.iter().map(AsKey::as_key);
         let Some(first) = keys().next() else { return };
-        // Keys of one type share a longer prefix. The compiler knows the answer unless the type
-        // is `Key`.
+        // Keys of one type share a longer prefix. The compiler knows the answer
+        // unless the type is `Key`.
         let alike = keys().all(|key| block::kind(key) == block::kind(first));
         let zero = match first {
             Key::Integer(_) => Some(Key::Integer(0)),

@@ -1,7 +1,8 @@
 //! Several messages at once: the lanes of a vector unit, chosen at run time.
 //!
-//! The only `unsafe` here calls functions compiled for a unit that the processor may lack; a
-//! [`Lanes`] of that unit exists only if the processor has it.
+//! The only `unsafe` here calls functions compiled for a unit that the
+//! processor may lack; a [`Lanes`] of that unit exists only if the processor
+//! has it.
 
 use core::fmt;
 
@@ -20,7 +21,8 @@ pub(super) const fn initial<const W: usize>() -> States<W> {
     [[a; W], [b; W], [c; W], [d; W], [e; W]]
 }
 
-/// The number of digests that are computed at once, and the unit of the processor that does so.
+/// The number of digests that are computed at once, and the unit of the
+/// processor that does so.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Lanes(Unit);
 
@@ -43,8 +45,8 @@ pub(super) enum Width {
 }
 
 impl Lanes {
-    /// Four lanes, in the vector unit that every processor of the architecture has (SSE2, NEON),
-    /// or without one.
+    /// Four lanes, in the vector unit that every processor of the architecture
+    /// has (SSE2, NEON), or without one.
     pub const PORTABLE: Lanes = Lanes(Unit::Portable);
 
     /// The fastest lanes of this machine.
@@ -52,7 +54,8 @@ impl Lanes {
         Lanes::available().last().expect("portable lanes are everywhere")
     }
 
-    /// All lanes of this machine, the fastest last: portable (4 lanes), AVX2 (8), AVX-512 (16).
+    /// All lanes of this machine, the fastest last: portable (4 lanes), AVX2
+    /// (8), AVX-512 (16).
     pub fn available() -> impl Iterator<Item = Lanes> {
         let portable = [(Unit::Portable, true)];
         #[cfg(target_arch = "x86_64")]
@@ -81,8 +84,8 @@ impl Lanes {
             // SAFETY: such lanes come only from `available`, which detected AVX2.
             Unit::Avx2 => Width::Eight(|states, blocks| unsafe { avx2(states, blocks) }),
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: such lanes come only from `available`, which detected all four parts of
-            // AVX-512 that the function is compiled for.
+            // SAFETY: such lanes come only from `available`, which detected all
+            // four parts of AVX-512 that the function is compiled for.
             Unit::Avx512 => Width::Sixteen(|states, blocks| unsafe { avx512(states, blocks) }),
         }
     }
@@ -131,7 +134,8 @@ fn avx512(states: &mut States<16>, blocks: &Blocks<16>) {
     each(states, blocks);
 }
 
-/// The source handles one lane after the other; the compiled code handles all at once.
+/// The source handles one lane after the other; the compiled code handles all
+/// at once.
 #[inline(always)]
 fn each<const W: usize>(states: &mut States<W>, blocks: &Blocks<W>) {
     for lane in 0..W {

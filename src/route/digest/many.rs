@@ -5,7 +5,8 @@ use super::block::{Message, Prefix};
 use super::compress::Words;
 use super::lanes::{Blocks, Compress, Lanes, States, Width, initial};
 
-/// The digests of any records, in their order. If there is a prefix, all messages start with it.
+/// The digests of any records, in their order. If there is a prefix, all
+/// messages start with it.
 pub(super) fn messages<'a>(
     lanes: Lanes,
     prefix: Option<&Prefix>,
@@ -41,8 +42,9 @@ fn messages_in<'a, const W: usize>(
     }
 }
 
-/// The digests of all one-block messages at the start; returns how many there are. `put` stores
-/// the rest of a message into words that hold the `common` part.
+/// The digests of all one-block messages at the start; returns how many there
+/// are. `put` stores the rest of a message into words that hold the `common`
+/// part.
 #[inline(always)]
 fn short_in<'a, const W: usize>(
     compress: Compress<W>,
@@ -90,8 +92,8 @@ struct Job<'a> {
     blocks: usize,
 }
 
-/// The digests of messages of any length. A lane starts the next message as soon as it has
-/// finished one, so that long messages do not delay the others.
+/// The digests of messages of any length. A lane starts the next message as
+/// soon as it has finished one, so that long messages do not delay the others.
 #[inline(never)]
 fn long_in<'a, const W: usize>(
     compress: Compress<W>,
@@ -128,8 +130,8 @@ fn long_in<'a, const W: usize>(
     }
 }
 
-/// The digests of numbers, given as bits. `begin` is the one-block message of the number 0; only
-/// the words that hold the number differ from it.
+/// The digests of numbers, given as bits. `begin` is the one-block message of
+/// the number 0; only the words that hold the number differ from it.
 pub(super) fn numbers(
     lanes: Lanes,
     begin: &Message<'_>,

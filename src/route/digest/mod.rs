@@ -134,8 +134,8 @@ impl Digest {
         self.to_string()
     }
 
-    /// The record's partition among `partitions`, which is a power of two up to 65,536 (4096 in
-    /// Aerospike).
+    /// The record's partition among `partitions`, which is a power of two up to
+    /// 65,536 (4096 in Aerospike).
     #[inline]
     #[must_use]
     pub const fn partition(self, partitions: usize) -> usize {

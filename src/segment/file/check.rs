@@ -21,7 +21,8 @@ pub fn id(path: &Path) -> Result<ObjectId, SegmentError> {
 }
 
 pub fn open(path: &Path) -> Result<Kept, SegmentError> {
-    // Checked before opening: merely opening a device or a pipe may have an effect.
+    // Checked before opening: merely opening a device or a pipe may have an
+    // effect.
     if let Some(found) = lstat(path).ok().and_then(|found| other_kind(&found)) {
         return Err(SegmentError::Kind { at: path.into(), found });
     }
@@ -49,15 +50,16 @@ fn lost() -> io::Error {
     io::Error::other("the host program has closed its descriptor")
 }
 
-/// Checks the kind of the file, the user it belongs to, and which users may write it.
+/// Checks the kind of the file, the user it belongs to, and which users may
+/// write it.
 pub fn check_file(file: &Kept, path: &Path, place: &Place) -> Result<ObjectId, SegmentError> {
     let found = check_regular(file, path, &place.owners)?;
     check_group(path, found.st_mode & 0o7777, place.allow_group_write)?;
     Ok(ObjectId::File(file.id()))
 }
 
-/// Like [`check_file`], for a file that is only read. Returns whether it belongs to a user other
-/// than this process's own and root.
+/// Like [`check_file`], for a file that is only read. Returns whether it
+/// belongs to a user other than this process's own and root.
 pub fn check_owner(file: &Kept, path: &Path, owners: &[u32]) -> Result<bool, SegmentError> {
     let found = check_regular(file, path, owners)?;
     Ok(found.st_uid != 0 && found.st_uid != geteuid().as_raw())
@@ -76,8 +78,8 @@ fn check_regular(file: &Kept, path: &Path, owners: &[u32]) -> Result<Stat, Segme
     Ok(found)
 }
 
-/// Refuses a file that its group may write, unless that is allowed. If the file has an access
-/// control list, these bits are the upper limit of its entries.
+/// Refuses a file that its group may write, unless that is allowed. If the file
+/// has an access control list, these bits are the upper limit of its entries.
 pub fn check_group(path: &Path, mode: u32, allowed: bool) -> Result<(), SegmentError> {
     match mode & 0o020 != 0 && !allowed {
         true => Err(SegmentError::GroupWrite { at: path.into(), found: mode }),
@@ -106,7 +108,8 @@ pub fn check_header(file: &Kept, path: &Path) -> Result<(Identity, Geometry), Se
     Header::validate(&copy, length).map_err(|error| SegmentError::Header { at: path.into(), error })
 }
 
-/// Whether a copy is of the segment whose header was checked before the copy was made.
+/// Whether a copy is of the segment whose header was checked before the copy
+/// was made.
 pub fn check_copy(
     copy: &Mapping,
     identity: &Identity,

@@ -1,8 +1,9 @@
 //! Private copies of a segment's file, for callers that only look at it.
 //!
-//! A file that another user can truncate is not mapped, because an access beyond its end would
-//! raise SIGBUS. It is read piece by piece into private memory, and then by the same code as a
-//! mapping. If the file is truncated during the copy, at whatever moment, that is an error.
+//! A file that another user can truncate is not mapped, because an access
+//! beyond its end would raise SIGBUS. It is read piece by piece into private
+//! memory, and then by the same code as a mapping. If the file is truncated
+//! during the copy, at whatever moment, that is an error.
 
 use core::sync::atomic::fence;
 use std::io;
@@ -20,11 +21,11 @@ use crate::sync::Ordering;
 const PIECE: usize = 64 * 1024;
 /// The size of a word in bytes.
 const WORD: usize = size_of::<u64>();
-/// How often a copy is tried. A try fails only if a publication completes during it, and
-/// publications are at least 50 ms apart.
+/// How often a copy is tried. A try fails only if a publication completes
+/// during it, and publications are at least 50 ms apart.
 const TRIES: usize = 16;
-/// The longest file of an untrusted user that is copied completely. A segment for 4096 nodes and
-/// 4096 namespaces is shorter.
+/// The longest file of an untrusted user that is copied completely. A segment
+/// for 4096 nodes and 4096 namespaces is shorter.
 const LONGEST_OF_A_STRANGER: usize = 1 << 30;
 
 /// Copies the requested part.
@@ -61,8 +62,8 @@ pub fn head(file: &Kept) -> io::Result<Head> {
     Ok(Head::from_bits(u64::from_ne_bytes(bytes)))
 }
 
-/// The fixed words only, which have the same place in every geometry, in memory of the smallest
-/// geometry.
+/// The fixed words only, which have the same place in every geometry, in memory
+/// of the smallest geometry.
 fn words(file: &Kept) -> io::Result<WriteMapping> {
     let smallest = Capacity { max_nodes: 1, max_namespaces: 1, max_replicas: 1, partitions: 1 };
     let geometry = Geometry::new(smallest).map_err(io::Error::other)?;
@@ -73,14 +74,15 @@ fn words(file: &Kept) -> io::Result<WriteMapping> {
 
 /// The fixed words, the live frame, and the words behind the frames.
 ///
-/// The frame is that of the head's publication by the same proof as every read of a mapping
-/// (`protocol::read`): the head is loaded before and after it.
+/// The frame is that of the head's publication by the same proof as every read
+/// of a mapping (`protocol::read`): the head is loaded before and after it.
 fn whole(file: &Kept, geometry: Geometry) -> io::Result<WriteMapping> {
     let copy = WriteMapping::private(geometry)?;
     for _ in 0..TRIES {
         fixed(file, &copy)?;
-        // R1: pairs with P2, the Release head exchange of the publication. (What the kernel loads
-        // for this thread is ordered like the thread's own loads.)
+        // R1: pairs with P2, the Release head exchange of the publication.
+        // (What the kernel loads for this thread is ordered like the thread's
+        // own loads.)
         fence(Ordering::Acquire);
         // Relaxed, here and below: private memory.
         let found = Head::from_bits(copy.head().load(Ordering::Relaxed));
@@ -133,16 +135,16 @@ fn put(copy: &WriteMapping, first: usize, words: impl Iterator<Item = u64>) {
     }
 }
 
-/// The first word from `at` on for which the file has data, as far as the file system knows. A
-/// hole reads as zeros.
+/// The first word from `at` on for which the file has data, as far as the file
+/// system knows. A hole reads as zeros.
 fn next_data(file: &Kept, at: usize, end: usize) -> io::Result<usize> {
     match seek(file.get()?, SeekFrom::Data((at * WORD) as u64)) {
         Ok(found) => {
             let found = usize::try_from(found).unwrap_or(usize::MAX) / WORD;
             Ok(found.clamp(at, end))
         }
-        // There is no data behind it. If the file was truncated, the next check of the head
-        // detects that.
+        // There is no data behind it. If the file was truncated, the next check
+        // of the head detects that.
         Err(Errno::NXIO) => Ok(end),
         // The file system can't find holes.
         Err(_) => Ok(at),

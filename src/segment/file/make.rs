@@ -23,8 +23,8 @@ use crate::random::rng;
 const STEPS: u32 = 16;
 const MOST_TRIES: u32 = 64;
 
-/// A file without its final name: unnamed if the file system supports that, otherwise under a
-/// temporary name that is removed when this is dropped.
+/// A file without its final name: unnamed if the file system supports that,
+/// otherwise under a temporary name that is removed when this is dropped.
 #[derive(Debug)]
 pub struct Unnamed {
     place: Place,
@@ -58,8 +58,9 @@ impl Unnamed {
         }
     }
 
-    /// Moves to the next number, because another user has put something at the name. An attacker
-    /// may occupy many numbers, and may predict how they are chosen unless they are random.
+    /// Moves to the next number, because another user has put something at the
+    /// name. An attacker may occupy many numbers, and may predict how they are
+    /// chosen unless they are random.
     fn renumber(&mut self, tries: u32) -> Result<bool, SegmentError> {
         let by = if tries < STEPS { 1 } else { rng().u64(1..1 << 32) };
         let Some(generation) = self.identity.generation.checked_add(by) else { return Ok(false) };
@@ -89,9 +90,9 @@ impl Unnamed {
         object::parts(&self.place, self.path.clone(), file, identity, geometry).map(Some)
     }
 
-    /// The file under its new name, opened read-only, so that operators see this name in `/proc`
-    /// for what the process keeps open and mapped. `None` if the name already leads to another
-    /// file.
+    /// The file under its new name, opened read-only, so that operators see
+    /// this name in `/proc` for what the process keeps open and mapped. `None`
+    /// if the name already leads to another file.
     fn named(&self) -> Result<Option<Kept>, SegmentError> {
         let named = match open(&self.path) {
             Err(error) if error.is_absent() => return Ok(None),
@@ -101,7 +102,8 @@ impl Unnamed {
     }
 }
 
-/// Refuses a file longer than this process may create: the kernel would kill it with SIGXFSZ.
+/// Refuses a file longer than this process may create: the kernel would kill it
+/// with SIGXFSZ.
 fn check_limit(place: &Place, wanted: u64) -> Result<(), SegmentError> {
     match getrlimit(Resource::Fsize).current {
         Some(found) if found < wanted => {
@@ -115,8 +117,8 @@ fn check_limit(place: &Place, wanted: u64) -> Result<(), SegmentError> {
 /// Reserves the pages, so that no access faults later.
 fn reserve(file: BorrowedFd<'_>, bytes: u64) -> io::Result<()> {
     match fallocate(file, FallocateFlags::empty(), 0, bytes) {
-        // The file system does not support it, or a sandbox forbids it: writing the pages
-        // allocates them.
+        // The file system does not support it, or a sandbox forbids it: writing
+        // the pages allocates them.
         Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => {}
         other => return Ok(other?),
     }
@@ -186,7 +188,8 @@ impl Unlinked for Unnamed {
             }
         }
         self.linked().inspect_err(|_| {
-            // It has no owner: with its name it would be taken for the remains of a crash.
+            // It has no owner: with its name it would be taken for the remains
+            // of a crash.
             if ObjectId::at(&self.path).is_ok_and(|found| found == self.file.id()) {
                 let _ = std::fs::remove_file(&self.path);
             }

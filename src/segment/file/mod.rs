@@ -1,7 +1,7 @@
 //! Segments as files in a directory.
 //!
-//! A file is created without a name, its pages are reserved, and it is linked into place once it
-//! is complete. Every generation has its own name.
+//! A file is created without a name, its pages are reserved, and it is linked
+//! into place once it is complete. Every generation has its own name.
 
 mod check;
 mod copy;
@@ -33,8 +33,9 @@ enum Opened {
     File(Kept),
 }
 
-/// The segment that this process has attached under that name, or the file. What was
-/// attached has been checked and stays in use, whatever user the process has now.
+/// The segment that this process has attached under that name, or the file.
+/// What was attached has been checked and stays in use, whatever user the
+/// process has now.
 fn open_unless_known(path: &Path) -> Result<Opened, SegmentError> {
     let id = match id(path) {
         Err(error) if error.is_refused() => attached_at(path).ok_or(error)?,
@@ -53,8 +54,8 @@ fn open_unless_known(path: &Path) -> Result<Opened, SegmentError> {
 pub struct Files;
 
 impl Store for Files {
-    /// The file's kind, owner, mode, length and header are checked first; a file that fails a
-    /// check is not touched.
+    /// The file's kind, owner, mode, length and header are checked first; a
+    /// file that fails a check is not touched.
     fn attach(&self, place: &Place, generation: u64) -> Result<Arc<Segment>, SegmentError> {
         let path = place.segment(generation);
         let file = match open_unless_known(&path)? {
@@ -214,7 +215,8 @@ fn attached_at(path: &Path) -> Option<ObjectId> {
     all.iter().find(|(_, segment)| segment.path().as_deref() == Some(path)).map(|(id, _)| *id)
 }
 
-/// The names in a directory of the segments that this process, or its parent, has attached.
+/// The names in a directory of the segments that this process, or its parent,
+/// has attached.
 fn attached_in(directory: &Path) -> Vec<SegmentName> {
     let all = registry().all();
     let paths = all.iter().filter_map(|(_, segment)| segment.path());
@@ -222,8 +224,8 @@ fn attached_in(directory: &Path) -> Vec<SegmentName> {
     there.filter_map(|path| SegmentName::parse(path.file_name()?.to_str()?)).collect()
 }
 
-/// How many files that are not segments are listed for an untrusted user: creating any number of
-/// names costs nothing.
+/// How many files that are not segments are listed for an untrusted user:
+/// creating any number of names costs nothing.
 const MOST_STRANGE: usize = 16;
 
 /// How many have been listed, by user.
@@ -262,7 +264,8 @@ fn describe(directory: &Path, name: SegmentName, strange: &mut Strange) -> Optio
         listed.attached = foreign::attached(directory, &listed).ok();
         return Some(listed);
     }
-    // It is listed whichever user it belongs to; whether to trust it is decided at attach.
+    // It is listed whichever user it belongs to; whether to trust it is decided
+    // at attach.
     let place = Place { owners: vec![found.uid()], ..Place::of_key(name.key) };
     let place = Place { directory: directory.into(), ..place };
     (listed.attached, listed.state) = standing(Files.look(&place, name.generation, Part::Words))?;

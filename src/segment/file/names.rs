@@ -1,7 +1,8 @@
 //! The names of a key's segments in a directory that other users may write.
 //!
-//! Another user can create any number of names there, with any numbers. Only names of trusted
-//! users are used. Each of the others costs one stat of its inode: nothing is opened.
+//! Another user can create any number of names there, with any numbers. Only
+//! names of trusted users are used. Each of the others costs one stat of its
+//! inode: nothing is opened.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -64,8 +65,8 @@ fn number(digits: &[u8]) -> Option<u64> {
     str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// Whether the file with that generation's name belongs to an untrusted user; `false` if there is
-/// none.
+/// Whether the file with that generation's name belongs to an untrusted user;
+/// `false` if there is none.
 pub fn is_strange(place: &Place, generation: u64) -> bool {
     let found = lstat(place.segment(generation));
     found.is_ok_and(|found| !Judge::new(place).may_be(generation, &found))
@@ -83,9 +84,10 @@ impl Judge<'_> {
         Judge { place, trusted: Trusted::with(&place.owners), linked: BTreeMap::new() }
     }
 
-    /// Whether the file may be a segment of a trusted user, or was at least not put there by
-    /// another user. A hard link to another file of a trusted user belongs to that user: it is
-    /// accepted only at the name that its header gives.
+    /// Whether the file may be a segment of a trusted user, or was at least not
+    /// put there by another user. A hard link to another file of a trusted user
+    /// belongs to that user: it is accepted only at the name that its header
+    /// gives.
     fn may_be(&mut self, generation: u64, found: &Stat) -> bool {
         if !self.trusted.may_have(found.st_uid) {
             return false;

@@ -34,8 +34,8 @@ struct SegmentFile {
     place: Place,
     /// Whether the caller only looks, and the mapping is a private copy.
     copied: bool,
-    /// Replaced when the host has closed the descriptor. (Not a lock, which a forked child could
-    /// inherit in locked state.)
+    /// Replaced when the host has closed the descriptor. (Not a lock, which a
+    /// forked child could inherit in locked state.)
     file: ArcSwap<Kept>,
     mark: Mutex<Mark>,
     lineage: Lineage,
@@ -47,8 +47,8 @@ enum Mark {
     None,
     /// A byte of the file; the lock belongs to the descriptor.
     File(u64),
-    /// A byte of the lock file; the lock belongs to the process. Used if the descriptor is shared
-    /// with the parent.
+    /// A byte of the lock file; the lock belongs to the process. Used if the
+    /// descriptor is shared with the parent.
     LockFile(Option<u64>),
 }
 
@@ -60,8 +60,8 @@ pub fn parts(
     identity: Identity,
     geometry: Geometry,
 ) -> Result<Parts, SegmentError> {
-    // Mapped read-only. A process that may write the file now may also do so later, whatever has
-    // become of its user; no such descriptor is kept.
+    // Mapped read-only. A process that may write the file now may also do so
+    // later, whatever has become of its user; no such descriptor is kept.
     let writable = same(&path, OFlags::RDWR, file.id());
     let mapping = match &writable {
         Ok(writable) => writable.get().and_then(|file| Mapping::read_only(file, geometry)),
@@ -72,7 +72,8 @@ pub fn parts(
     Ok(Parts { identity, mapping: Arc::new(mapping), object: Box::new(object) })
 }
 
-/// The parts of a segment for a caller that only looks: a private copy of the file's content.
+/// The parts of a segment for a caller that only looks: a private copy of the
+/// file's content.
 pub fn copied(
     place: &Place,
     path: PathBuf,
@@ -120,8 +121,8 @@ impl SegmentFile {
         self.mark.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The descriptor. If the host has closed it, another one is opened, which also counts this
-    /// process as attached.
+    /// The descriptor. If the host has closed it, another one is opened, which
+    /// also counts this process as attached.
     fn file(&self) -> io::Result<Arc<Kept>> {
         let file = self.file.load_full();
         if file.is_there() {
@@ -144,11 +145,13 @@ impl SegmentFile {
         Ok(file)
     }
 
-    /// Whether new processes would accept the file: neither its user, nor its mode, length or
-    /// header have changed for the worse. If the file can't be read, the answer is yes.
+    /// Whether new processes would accept the file: neither its user, nor its
+    /// mode, length or header have changed for the worse. If the file can't be
+    /// read, the answer is yes.
     fn looks_sound(&self, identity: &Identity, mapping: &Mapping) -> bool {
         let Ok(file) = self.file() else { return true };
-        // It was trusted when it was found, even if this process's user has changed since.
+        // It was trusted when it was found, even if this process's user has
+        // changed since.
         let Place { owners, allow_group_write, .. } = &self.place;
         let trusted = |user| user == self.user || Trusted::with(owners).may_have(user);
         let shut = if *allow_group_write { 0o002 } else { 0o022 };
@@ -193,8 +196,9 @@ impl Object for SegmentFile {
         }
     }
 
-    /// Also works for a file that has lost its name: it can still be retired, which is the only
-    /// way its readers learn that nothing more will be published there.
+    /// Also works for a file that has lost its name: it can still be retired,
+    /// which is the only way its readers learn that nothing more will be
+    /// published there.
     fn writer(&self, mapping: &Mapping) -> Result<WriteMapping, SegmentError> {
         let action = |source| SegmentError::io("open for writing", self.location())(source);
         if self.copied {
@@ -203,8 +207,8 @@ impl Object for SegmentFile {
         let mapped = WriteMapping::of_mapped(mapping);
         mapped
             .or_else(|_| {
-                // It was mapped by a process that could only read it, or the kernel lacks the
-                // call.
+                // It was mapped by a process that could only read it, or the
+                // kernel lacks the call.
                 let file = same(&self.path, OFlags::RDWR, self.id)?;
                 WriteMapping::of_file(file.get()?, *mapping.geometry())
             })

@@ -16,7 +16,8 @@ pub fn flock(kind: libc::c_int, start: u64, len: u64) -> libc::flock {
     }
 }
 
-/// The write lock of another process on a byte: the only kind that conflicts with a read lock.
+/// The write lock of another process on a byte: the only kind that conflicts
+/// with a read lock.
 pub fn writer_of(file: impl AsFd, byte: u64) -> io::Result<Option<libc::flock>> {
     conflict(file, flock(libc::F_RDLCK, byte, 1))
 }

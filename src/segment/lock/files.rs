@@ -7,8 +7,8 @@ use super::super::trust::Trusted;
 use super::marks::is_locked;
 use super::open::{open_existing, take_away};
 
-/// The mode of the lock file of a segment with that mode: only users that may write the segment
-/// may open it.
+/// The mode of the lock file of a segment with that mode: only users that may
+/// write the segment may open it.
 pub fn lock_mode(mode: u32) -> u32 {
     let group = if mode & 0o020 == 0 { 0 } else { 0o060 };
     0o600 | group
@@ -41,8 +41,8 @@ pub fn remove(path: &Path, trusted: &Trusted) -> io::Result<()> {
     }
 }
 
-/// Removes the file of marks of a lock file that does not exist, unless a process has a mark in
-/// it; returns its path if it was removed.
+/// Removes the file of marks of a lock file that does not exist, unless a
+/// process has a mark in it; returns its path if it was removed.
 pub fn sweep_marks(lock: &Path, owners: &[u32]) -> Option<PathBuf> {
     let alone =
         matches!(lock.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound);

@@ -10,12 +10,12 @@ use rustix::process::geteuid;
 use super::bytes::{first_lock, flock};
 use crate::random::rng;
 
-/// The offset from which marks of attached processes are placed: in a segment's file, or in the
-/// file of marks of a System V segment.
+/// The offset from which marks of attached processes are placed: in a segment's
+/// file, or in the file of marks of a System V segment.
 pub const MARKS: u64 = 1 << 32;
 pub const MARKS_END: u64 = 1 << 62;
-/// The maximum number of marks to count. For each one the kernel scans all of them: beyond this,
-/// counting would take more than a second.
+/// The maximum number of marks to count. For each one the kernel scans all of
+/// them: beyond this, counting would take more than a second.
 const MOST: usize = 4000;
 /// The maximum for a file of an untrusted user: there may be many such files.
 const MOST_OF_A_STRANGER: usize = 100;

@@ -1,16 +1,18 @@
-//! The lock file: one byte per term, one for the standby and one for the reserve.
+//! The lock file: one byte per term, one for the standby and one for the
+//! reserve.
 //!
-//! The locks are of the per-process kind (F_SETLK): the kernel frees them the moment the process
-//! dies, a zombie included, and a forked child does not inherit them. They only ever determine
-//! *when* a process should take over.
+//! The locks are of the per-process kind (F_SETLK): the kernel frees them the
+//! moment the process dies, a zombie included, and a forked child does not
+//! inherit them. They only ever determine *when* a process should take over.
 //!
-//! A process that may only read the segment may not even open its lock file: a read lock on it
-//! would block the write locks of all candidates ([`lock_mode`]). The marks of attached
-//! processes, which readers have too, are elsewhere: in the segment's file or, for System V, in a
-//! file of marks. A read lock of any process never counts as an owner's.
+//! A process that may only read the segment may not even open its lock file: a
+//! read lock on it would block the write locks of all candidates
+//! ([`lock_mode`]). The marks of attached processes, which readers have too,
+//! are elsewhere: in the segment's file or, for System V, in a file of marks. A
+//! read lock of any process never counts as an owner's.
 //!
-//! Closing any descriptor of the file drops all of the process's locks on it, so that a process
-//! has one [`LockFile`] for each file, see `registry`.
+//! Closing any descriptor of the file drops all of the process's locks on it,
+//! so that a process has one [`LockFile`] for each file, see `registry`.
 
 mod bytes;
 mod files;
@@ -61,8 +63,9 @@ pub struct LockFile {
     mode: u32,
     /// Users besides the effective one and root whose lock files are trusted.
     owners: Vec<u32>,
-    /// Replaced when the name leads to another file, and when the host has closed the descriptor.
-    /// (Not a lock, which a forked child could inherit in locked state.)
+    /// Replaced when the name leads to another file, and when the host has
+    /// closed the descriptor. (Not a lock, which a forked child could inherit
+    /// in locked state.)
     file: ArcSwap<Handle>,
     /// Whether a file that is not a lock file had its name at the last check.
     occupied: AtomicBool,
@@ -85,14 +88,15 @@ impl LockFile {
     /// # Errors
     /// The error of the system call; `AlreadyExists` if the name is taken.
     pub fn create(path: PathBuf, mode: u32, owners: &[u32]) -> io::Result<LockFile> {
-        // A process that sweeps may find the file before it is locked. It locks the byte before
-        // it removes the file; in that case this tries again.
+        // A process that sweeps may find the file before it is locked. It locks
+        // the byte before it removes the file; in that case this tries again.
         for _ in 0..100 {
             let lock = LockFile::first(&path, mode, owners)?;
             if lock.try_lock(byte_of(Term::FIRST))? && lock.is_at_its_names() {
                 return Ok(lock);
             }
-            // A process that sweeps holds the byte, and is about to remove the file.
+            // A process that sweeps holds the byte, and is about to remove the
+            // file.
             for _ in 0..100 {
                 if !lock.is_at_its_names() {
                     break;
@@ -103,8 +107,9 @@ impl LockFile {
         Err(io::Error::other("a new lock file was removed again and again by another process"))
     }
 
-    /// A new lock file, with its file of marks. The latter is created first: once the lock file
-    /// exists its name can be read, and another user could be faster.
+    /// A new lock file, with its file of marks. The latter is created first:
+    /// once the lock file exists its name can be read, and another user could
+    /// be faster.
     fn first(path: &Path, mode: u32, owners: &[u32]) -> io::Result<LockFile> {
         let made = |path: &Path, mode, marks| {
             let file = Opened::made(create(path, mode)?);
@@ -136,8 +141,8 @@ impl LockFile {
 
     fn with_marks(path: PathBuf, mode: u32, owners: &[u32], file: Opened) -> LockFile {
         let trusted = Trusted::with(owners);
-        // Without it this process does not count as attached; a process that may do so creates it
-        // again.
+        // Without it this process does not count as attached; a process that
+        // may do so creates it again.
         let opened = |marks: &Path| match file.writable {
             true => open_or_create(marks, mode, &trusted),
             false => open_existing(marks, &trusted),
@@ -162,9 +167,9 @@ impl LockFile {
         LockFile { path, mode, owners, file, occupied, own, lineage, marks }
     }
 
-    /// Like [`open`](Self::open), in a forked child that may not open it: uses the descriptor
-    /// that it has inherited, and has none of its parent's locks. `None` if that is not
-    /// available.
+    /// Like [`open`](Self::open), in a forked child that may not open it: uses
+    /// the descriptor that it has inherited, and has none of its parent's
+    /// locks. `None` if that is not available.
     pub(super) fn inherit(&self) -> Option<LockFile> {
         let handle = self.file.load_full();
         let marks = self.marks.as_ref().and_then(|marks| marks.inherit());
@@ -194,15 +199,16 @@ impl LockFile {
         Trusted::with(&self.owners)
     }
 
-    /// Whether a file that is not a lock file has its name, or that of its file of marks, and
-    /// could not be removed: new processes can't open it.
+    /// Whether a file that is not a lock file has its name, or that of its file
+    /// of marks, and could not be removed: new processes can't open it.
     pub fn is_occupied(&self) -> bool {
         // Relaxed: no other data depends on it.
         self.occupied.load(Ordering::Relaxed)
             || self.marks.as_ref().is_some_and(|marks| marks.is_occupied())
     }
 
-    /// The file at its name, or at that of its file of marks, if it is not a lock file.
+    /// The file at its name, or at that of its file of marks, if it is not a
+    /// lock file.
     #[cfg(feature = "tend")]
     pub(crate) fn occupant(&self) -> Option<SegmentError> {
         let (path, wanted) = (self.path.clone(), self.trusted());
@@ -276,8 +282,9 @@ impl LockFile {
         }
         self.with_own(|own| own.remove(&byte));
         let handle = self.file.load_full();
-        // An error here would not help the caller: what remains is freed with the process. If the
-        // host has closed the descriptor, all locks are already freed.
+        // An error here would not help the caller: what remains is freed with
+        // the process. If the host has closed the descriptor, all locks are
+        // already freed.
         if let Ok(file) = handle.file() {
             let _ = fcntl(file, FcntlArg::F_SETLK(&flock(libc::F_UNLCK, byte, 1)));
         }
@@ -296,8 +303,8 @@ impl LockFile {
         writer_of(handle.file()?, byte).map(|found| found.is_some())
     }
 
-    /// The pid of the other process that holds a byte, in this process's pid namespace; `None` if
-    /// there is none, or if the pid is not known.
+    /// The pid of the other process that holds a byte, in this process's pid
+    /// namespace; `None` if there is none, or if the pid is not known.
     pub fn holder(&self, byte: u64) -> Option<i32> {
         let handle = self.handle().ok()?;
         let found = writer_of(handle.file().ok()?, byte).ok().flatten()?;
@@ -337,7 +344,8 @@ impl LockFile {
     /// The error of the system call.
     pub(super) fn marks(&self, most: usize) -> io::Result<usize> {
         if self.lineage != Lineage::current() {
-            // The kernel never reports what this process itself holds; its own file knows.
+            // The kernel never reports what this process itself holds; its own
+            // file knows.
             if let Some(own) = self.of_this_process() {
                 return own.marks(most);
             }
@@ -355,8 +363,8 @@ impl LockFile {
 
     /// The bytes that this process holds.
     ///
-    /// A forked child has inherited none of its parent's locks. Its own are recorded in the lock
-    /// file that it has opened itself, if it has.
+    /// A forked child has inherited none of its parent's locks. Its own are
+    /// recorded in the lock file that it has opened itself, if it has.
     fn with_own<T>(&self, f: impl FnOnce(&mut BTreeSet<u64>) -> T) -> T {
         if self.lineage == Lineage::current() {
             return f(&mut self.own.lock().unwrap_or_else(PoisonError::into_inner));

@@ -1,15 +1,17 @@
 //! Opening the file, as far as this process may, and only if it can be trusted.
 //!
-//! Every user that may list the directory can read the names of lock files; and in a directory
-//! that every user may write, another user can put something at the name of a file that was
-//! removed. A file that belongs to an untrusted user, is not a regular file, or is writable for
-//! every user is not a lock file: its locks mean nothing. It is removed if the system allows
-//! that. If not, as in a directory with the sticky bit, the name is *occupied*: processes that
-//! have the lock file open continue to use it, the others rely on the owner's heartbeat, and an
-//! owner makes a successor of the segment, whose lock file has a new, random name.
+//! Every user that may list the directory can read the names of lock files; and
+//! in a directory that every user may write, another user can put something at
+//! the name of a file that was removed. A file that belongs to an untrusted
+//! user, is not a regular file, or is writable for every user is not a lock
+//! file: its locks mean nothing. It is removed if the system allows that. If
+//! not, as in a directory with the sticky bit, the name is *occupied*:
+//! processes that have the lock file open continue to use it, the others rely
+//! on the owner's heartbeat, and an owner makes a successor of the segment,
+//! whose lock file has a new, random name.
 //!
-//! A hard link to some other file of a trusted user has that user. So a lock file holds its own
-//! name, and counts with several links only if it does.
+//! A hard link to some other file of a trusted user has that user. So a lock
+//! file holds its own name, and counts with several links only if it does.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -25,15 +27,16 @@ use super::super::whereabouts::directory_of;
 use crate::descriptor::{Kept, ObjectId};
 use crate::layout::Lineage;
 
-/// How often the occupant of a name is removed before it is assumed that it is being put back as
-/// fast.
+/// How often the occupant of a name is removed before it is assumed that it is
+/// being put back as fast.
 const TRIES: usize = 16;
 
-/// An open lock file. In a forked child it is never closed: that would drop locks that the child
-/// has taken through its own descriptor.
+/// An open lock file. In a forked child it is never closed: that would drop
+/// locks that the child has taken through its own descriptor.
 #[derive(Debug)]
 pub struct Handle {
-    /// `None` if this process may not open it or its name is occupied, and during drop.
+    /// `None` if this process may not open it or its name is occupied, and
+    /// during drop.
     pub file: Option<Kept>,
     /// Whether this process may lock bytes in it.
     pub writable: bool,
@@ -60,7 +63,8 @@ impl Handle {
         self.file.as_ref().ok_or_else(barred)?.get()
     }
 
-    /// Whether this process locks bytes without a file: other processes do not see these locks.
+    /// Whether this process locks bytes without a file: other processes do not
+    /// see these locks.
     pub fn is_alone(&self) -> bool {
         self.occupied && self.file.is_none() && self.writable
     }
@@ -103,7 +107,8 @@ pub fn found_at(path: &Path) -> io::Result<Stat> {
     Ok(lstat(path)?)
 }
 
-/// Whether the file may be a lock file, as far as that is visible before it is opened.
+/// Whether the file may be a lock file, as far as that is visible before it is
+/// opened.
 pub fn may_be_lock_file(found: &Stat, trusted: &Trusted) -> bool {
     FileType::from_raw_mode(found.st_mode) == FileType::RegularFile
         && found.st_mode & 0o002 == 0
@@ -128,8 +133,8 @@ fn holds(file: BorrowedFd<'_>, label: &[u8]) -> bool {
     pread(file, &mut found, 0).is_ok_and(|length| found[..length] == *label)
 }
 
-/// Creates a file of that mode, regardless of the umask. Nothing is left behind if it can't be
-/// kept.
+/// Creates a file of that mode, regardless of the umask. Nothing is left behind
+/// if it can't be kept.
 pub fn create(path: &Path, mode: u32) -> io::Result<Kept> {
     let mode = Mode::from_raw_mode(mode);
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
@@ -142,19 +147,19 @@ pub fn create(path: &Path, mode: u32) -> io::Result<Kept> {
         let _ = std::fs::remove_file(path);
     })?;
     let label = label(path);
-    // If it can't be written, the file is valid as long as it has one link. (The kernel kills a
-    // process that writes beyond its limit.)
+    // If it can't be written, the file is valid as long as it has one link.
+    // (The kernel kills a process that writes beyond its limit.)
     if getrlimit(Resource::Fsize).current.is_none_or(|limit| limit >= label.len() as u64) {
         let _ = kept.get().map(|file| pwrite(file, label, 0));
     }
     Ok(kept)
 }
 
-/// Opens the lock file, and creates it if there is none. An occupant of its name is removed if
-/// that is allowed.
+/// Opens the lock file, and creates it if there is none. An occupant of its
+/// name is removed if that is allowed.
 ///
-/// A file that another user has created is opened without the flag to create it: Linux refuses
-/// that in sticky directories (`fs.protected_regular`).
+/// A file that another user has created is opened without the flag to create
+/// it: Linux refuses that in sticky directories (`fs.protected_regular`).
 pub fn open_or_create(path: &Path, mode: u32, trusted: &Trusted) -> io::Result<Opened> {
     let occupied = Opened { writable: true, ..Opened::OCCUPIED };
     for _ in 0..TRIES {
@@ -178,7 +183,8 @@ pub fn open_or_create(path: &Path, mode: u32, trusted: &Trusted) -> io::Result<O
 /// Opens it for writing, otherwise for reading, otherwise not at all.
 pub fn open_existing(path: &Path, trusted: &Trusted) -> io::Result<Opened> {
     let refused = [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem];
-    // Checked before opening: merely opening a device or a pipe may have an effect.
+    // Checked before opening: merely opening a device or a pipe may have an
+    // effect.
     match found_at(path) {
         Ok(found) if !may_be_lock_file(&found, trusted) => return Ok(Opened::OCCUPIED),
         Err(error) if refused.contains(&error.kind()) => return Ok(Opened::BARRED),
@@ -208,8 +214,9 @@ fn is_no_file(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|error| no_file.contains(&error))
 }
 
-/// Removes the occupant of a name; returns whether it is gone. If another process creates a lock
-/// file there at this moment, it is created again: locks only determine when to act.
+/// Removes the occupant of a name; returns whether it is gone. If another
+/// process creates a lock file there at this moment, it is created again: locks
+/// only determine when to act.
 pub fn take_away(path: &Path, trusted: &Trusted) -> bool {
     match open_existing(path, trusted) {
         Ok(found) if found.occupied => {}

@@ -1,5 +1,5 @@
-//! Opening a lock file again: if the host has closed it, if its name leads to another file, and
-//! if its name is no longer occupied.
+//! Opening a lock file again: if the host has closed it, if its name leads to
+//! another file, and if its name is no longer occupied.
 
 use std::io;
 use std::sync::Arc;
@@ -18,7 +18,8 @@ use crate::descriptor::reopening;
 use crate::layout::Lineage;
 
 impl LockFile {
-    /// The open file; another one if the host has closed the descriptor, and all locks with it.
+    /// The open file; another one if the host has closed the descriptor, and
+    /// all locks with it.
     pub(super) fn handle(&self) -> io::Result<Arc<Handle>> {
         if self.lineage != Lineage::current() {
             // The child's own, so that it never closes a second one.
@@ -45,8 +46,8 @@ impl LockFile {
         own.filter(|own| own.lineage == Lineage::current())
     }
 
-    /// Opens what the name leads to, and locks there the bytes that this process held, as far as
-    /// they are free. One thread at a time.
+    /// Opens what the name leads to, and locks there the bytes that this
+    /// process held, as far as they are free. One thread at a time.
     fn another(&self) -> io::Result<Arc<Handle>> {
         let opened = open_or_create(&self.path, self.mode, &self.trusted())?;
         self.occupied.store(opened.occupied, Ordering::Relaxed);
@@ -60,7 +61,8 @@ impl LockFile {
         Ok(fresh)
     }
 
-    /// Switches to another open file, and locks there the bytes that this process held.
+    /// Switches to another open file, and locks there the bytes that this
+    /// process held.
     fn use_instead(&self, fresh: &Arc<Handle>) -> io::Result<()> {
         if self.lineage != Lineage::current() {
             return Ok(());
@@ -86,8 +88,9 @@ impl LockFile {
     /// The error of the system call.
     pub fn refresh(&self) -> io::Result<bool> {
         if let Some(marks) = &self.marks {
-            // If a mark is lost, the last but one to close may retire a segment that is in use:
-            // the others then start again in a new one, nothing worse.
+            // If a mark is lost, the last but one to close may retire a segment
+            // that is in use: the others then start again in a new one, nothing
+            // worse.
             let _ = marks.refresh();
         }
         if !self.is_open() {
@@ -111,8 +114,8 @@ impl LockFile {
         Ok(!stays && !self.is_occupied())
     }
 
-    /// Opens a file that could not be opened before, if that is possible now; returns whether
-    /// this process had none until then. One thread at a time.
+    /// Opens a file that could not be opened before, if that is possible now;
+    /// returns whether this process had none until then. One thread at a time.
     fn opened_by_now(&self) -> Option<bool> {
         let without = self.file.load_full();
         if without.file.is_some() || self.lineage != Lineage::current() {

@@ -1,4 +1,5 @@
-//! Checks whether the segment of a key may be trusted, and belongs to this program at all.
+//! Checks whether the segment of a key may be trusted, and belongs to this
+//! program at all.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -39,8 +40,8 @@ pub fn find(place: &Place) -> Result<Option<i32>, SegmentError> {
     shm_find(place.key).map_err(SegmentError::io("look for", key))
 }
 
-/// A number that differs from directory to directory, and is the same in all processes that see
-/// the directory.
+/// A number that differs from directory to directory, and is the same in all
+/// processes that see the directory.
 pub fn directory_number(directory: &Path) -> io::Result<u64> {
     let found = std::fs::metadata(directory)?;
     Ok((found.dev().wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ found.ino()).max(1))
@@ -50,8 +51,8 @@ pub fn directory_number(directory: &Path) -> io::Result<u64> {
 /// process's attachment if there is one.
 pub fn attach(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentError> {
     let object = ObjectId::SystemV(id);
-    // This process has checked what it has attached, and keeps it, even if its user has changed
-    // since.
+    // This process has checked what it has attached, and keeps it, even if its
+    // user has changed since.
     if let Some(segment) = Segment::known(object) {
         return Ok(segment);
     }
@@ -63,8 +64,8 @@ pub fn attach(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentError> {
     Segment::share(place, object, Found::ByName, || parts(place, id))
 }
 
-/// Like [`attach`] and [`attach_keyless`], for callers that only look. System V segments can't be
-/// truncated: the segment is mapped, read-only.
+/// Like [`attach`] and [`attach_keyless`], for callers that only look. System V
+/// segments can't be truncated: the segment is mapped, read-only.
 pub fn look_at(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentError> {
     let object = ObjectId::SystemV(id);
     if let Some(segment) = Segment::known(object) {
@@ -81,7 +82,8 @@ pub fn look_at(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentError> {
     Segment::look(place, object::parts(place, id, shm, identity, geometry)?)
 }
 
-/// Like [`attach`], for a segment that has lost its key, if its lock file still exists.
+/// Like [`attach`], for a segment that has lost its key, if its lock file still
+/// exists.
 pub fn attach_keyless(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentError> {
     let object = ObjectId::SystemV(id);
     if let Some(segment) = Segment::known(object) {
@@ -98,8 +100,8 @@ pub fn check_stat(place: &Place, id: i32, found: &ShmStat) -> Result<(), Segment
     check_system_v(at(place, id), found.uid, found.cuid, found.mode, &trusted)
 }
 
-/// The parts of the segment of that id: mapped, with its owner, creator and header checked. While
-/// it is mapped, the id is not reused.
+/// The parts of the segment of that id: mapped, with its owner, creator and
+/// header checked. While it is mapped, the id is not reused.
 pub fn parts(place: &Place, id: i32) -> Result<Parts, SegmentError> {
     let shm = Shm::attach_to_read(id).map_err(failed("attach", place, id))?;
     check_stat(place, id, &shm.stat())?;

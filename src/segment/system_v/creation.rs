@@ -1,4 +1,5 @@
-//! The lock of a key's creator: determines whether a half-created segment is still being created.
+//! The lock of a key's creator: determines whether a half-created segment is
+//! still being created.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,21 +13,24 @@ use super::super::trust::Trusted;
 use crate::descriptor::{Kept, ObjectId};
 use crate::layout::shm_stat;
 
-/// How long another creator may hold the byte, by this process's own clock, before it is
-/// considered stopped. Creating a segment takes less than a millisecond.
+/// How long another creator may hold the byte, by this process's own clock,
+/// before it is considered stopped. Creating a segment takes less than a
+/// millisecond.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long a segment may remain half-created if there is no lock. It must be shorter than the
-/// time for which others wait.
+/// How long a segment may remain half-created if there is no lock. It must be
+/// shorter than the time for which others wait.
 const UNLOCKED_PATIENCE: Duration = Duration::from_millis(200);
 
 /// While it exists, this process is creating the segment of a key.
 ///
-/// The lock file is named by the key (the segment's id is not known before) and exists only while
-/// a process creates one. Its byte lock belongs to the descriptor: the kernel frees it when the
-/// creator dies. Like every lock it only determines *when* something is done: a creator whose
-/// half-created segment was taken away detects that, and starts again. So if there can be no such
-/// lock file, because an untrusted user's file has its name or this process may not open the
-/// file, a half-created segment counts as in progress for a moment, and as abandoned after it.
+/// The lock file is named by the key (the segment's id is not known before) and
+/// exists only while a process creates one. Its byte lock belongs to the
+/// descriptor: the kernel frees it when the creator dies. Like every lock it
+/// only determines *when* something is done: a creator whose half-created
+/// segment was taken away detects that, and starts again. So if there can be no
+/// such lock file, because an untrusted user's file has its name or this
+/// process may not open the file, a half-created segment counts as in progress
+/// for a moment, and as abandoned after it.
 #[derive(Debug)]
 pub struct Creation {
     path: PathBuf,
@@ -37,8 +41,8 @@ pub struct Creation {
 }
 
 impl Creation {
-    /// Locks the byte, and waits at most a second for another creator; a stopped creator blocks
-    /// no other.
+    /// Locks the byte, and waits at most a second for another creator; a
+    /// stopped creator blocks no other.
     pub fn begin(place: &Place) -> Creation {
         let begun = Instant::now();
         let path = creation_path(&place.directory, place.key);
@@ -57,8 +61,8 @@ impl Creation {
         }
     }
 
-    /// Whether a half-created segment is abandoned: this process holds the byte and no process
-    /// has the segment mapped, or its creator is stopped.
+    /// Whether a half-created segment is abandoned: this process holds the byte
+    /// and no process has the segment mapped, or its creator is stopped.
     pub fn is_abandoned(&self, id: i32) -> bool {
         match (&self.file, self.held) {
             (None, _) => self.begun.elapsed() >= UNLOCKED_PATIENCE,
@@ -68,7 +72,8 @@ impl Creation {
     }
 }
 
-/// Opened like the segment's lock file: a process that may only read does not delay a creator.
+/// Opened like the segment's lock file: a process that may only read does not
+/// delay a creator.
 fn open(path: &Path, place: &Place) -> io::Result<(Kept, bool)> {
     let trusted = Trusted::with(&place.owners);
     let opened = open_or_create(path, lock_mode(place.mode), &trusted)?;

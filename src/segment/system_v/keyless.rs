@@ -1,13 +1,15 @@
 //! Segments that have lost their key and are still in use.
 //!
-//! The key is taken from a segment before its successor can have it. If the creator of the
-//! successor dies in between, only the processes that have the last map mapped, and its lock
-//! file, lead to that map. As long as both exist, new processes find it among the kernel's
-//! remaining segments: its id is valid until the last mapping ends. Otherwise a new process would
-//! start without a map, and all processes would move to its segment.
+//! The key is taken from a segment before its successor can have it. If the
+//! creator of the successor dies in between, only the processes that have the
+//! last map mapped, and its lock file, lead to that map. As long as both exist,
+//! new processes find it among the kernel's remaining segments: its id is valid
+//! until the last mapping ends. Otherwise a new process would start without a
+//! map, and all processes would move to its segment.
 //!
-//! So the name of a segment is removed in two steps: the key when another segment needs it, the
-//! lock file when that segment exists, or when the segment is removed for good.
+//! So the name of a segment is removed in two steps: the key when another
+//! segment needs it, the lock file when that segment exists, or when the
+//! segment is removed for good.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -37,7 +39,8 @@ pub fn of_key(place: &Place, keyed: Option<u64>) -> Result<Vec<Keyless>, Segment
     Ok(found)
 }
 
-/// Those whose lock files are in a directory and are `wanted`, by key and segment id.
+/// Those whose lock files are in a directory and are `wanted`, by key and
+/// segment id.
 pub fn find(
     directory: &Path,
     wanted: impl Fn(u32, u64) -> bool,
@@ -64,8 +67,8 @@ pub fn find(
     Ok(keyless)
 }
 
-/// The identity of a segment; it is known for a segment that this process has attached, even if
-/// its header has changed since.
+/// The identity of a segment; it is known for a segment that this process has
+/// attached, even if its header has changed since.
 fn identity(id: i32) -> Option<Identity> {
     if let Some(segment) = Segment::known(ObjectId::SystemV(id)) {
         return Some(segment.identity());

@@ -25,8 +25,8 @@ pub struct Row {
     pub cuid: u32,
 }
 
-/// All segments of this host (of the IPC namespace), of all users; empty if the kernel does not
-/// list them.
+/// All segments of this host (of the IPC namespace), of all users; empty if the
+/// kernel does not list them.
 pub fn rows() -> Vec<Row> {
     // Unlike SHM_STAT it also lists segments that may not be read.
     let text = descriptor::read("/proc/sysvipc/shm".as_ref()).unwrap_or_default();
@@ -34,8 +34,8 @@ pub fn rows() -> Vec<Row> {
     text.lines().skip(1).filter_map(row).collect()
 }
 
-/// `key shmid perms size cpid lpid nattch uid gid cuid …`: decimal, except for the permissions;
-/// keys are signed.
+/// `key shmid perms size cpid lpid nattch uid gid cuid …`: decimal, except for
+/// the permissions; keys are signed.
 fn row(line: &str) -> Option<Row> {
     let fields: Vec<&str> = line.split_ascii_whitespace().take(10).collect();
     let [key, id, mode, bytes, _, _, mappings, uid, _, cuid] = fields[..] else { return None };
@@ -58,8 +58,8 @@ pub fn fuzzed(line: &str) -> Option<(u32, [i128; 6])> {
     Some((mode, [key, id.into(), bytes.into(), mappings as i128, uid.into(), cuid.into()]))
 }
 
-/// The segments listed for a directory: those whose header names it, and those under a key for
-/// which it has lock files, even if they are invalid.
+/// The segments listed for a directory: those whose header names it, and those
+/// under a key for which it has lock files, even if they are invalid.
 pub fn list(directory: &Path) -> Result<Vec<Listed>, SegmentError> {
     let files = files(directory)?;
     let named = |row: &Row| files.iter().any(|name| is_system_v_lock(name, row.key));
@@ -75,7 +75,8 @@ pub fn list(directory: &Path) -> Result<Vec<Listed>, SegmentError> {
 }
 
 fn place_of(directory: &Path, key: u32, users: [u32; 2]) -> Place {
-    // It is listed whichever user it belongs to; whether to trust it is decided at attach.
+    // It is listed whichever user it belongs to; whether to trust it is decided
+    // at attach.
     Place {
         backend: Backend::SystemV,
         directory: directory.into(),
@@ -123,7 +124,8 @@ fn describe(directory: &Path, row: Row, named: bool) -> Option<Listed> {
         Err(SegmentError::NotFound { .. } | SegmentError::OtherDirectory { .. }) => return None,
         Err(_) if !named => return None,
         Err(SegmentError::HalfMade { .. }) => {
-            // Its creator counts as attached, whether it has it mapped yet or not.
+            // Its creator counts as attached, whether it has it mapped yet or
+            // not.
             listed.attached = Some(row.mappings.max(usize::from(is_going_on(&place))));
             listed.state = SegmentState::HalfMade;
         }

@@ -10,10 +10,12 @@ use super::creation::Creation;
 use super::{keyless, limits};
 use crate::layout::{Geometry, Shm, WriteMapping, is_gone, shm_create, shm_remove};
 
-/// How many segments of others are removed before it is assumed that they are created as fast.
+/// How many segments of others are removed before it is assumed that they are
+/// created as fast.
 const TRIES: usize = 16;
 
-/// How long other processes may take to see what a segment is. It takes microseconds.
+/// How long other processes may take to see what a segment is. It takes
+/// microseconds.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// A segment that is complete in this process's own memory, but has no key yet.
@@ -26,8 +28,8 @@ pub struct Unkeyed {
 }
 
 impl Unkeyed {
-    /// A new segment within the kernel's limits, as far as that can be checked in advance: an
-    /// owner that grows has to retire its segment first.
+    /// A new segment within the kernel's limits, as far as that can be checked
+    /// in advance: an owner that grows has to retire its segment first.
     pub fn new(
         place: &Place,
         generation: u64,
@@ -40,21 +42,22 @@ impl Unkeyed {
         Ok(Unkeyed { place: place.clone(), generation, geometry: *geometry, memory: None })
     }
 
-    /// Whether there is a segment of this or a higher generation that has lost its key. No
-    /// process creates another while this one has the key, so none appears after this check.
+    /// Whether there is a segment of this or a higher generation that has lost
+    /// its key. No process creates another while this one has the key, so none
+    /// appears after this check.
     fn is_late(&self) -> Result<bool, SegmentError> {
         let keyless = keyless::of_key(&self.place, None)?;
         Ok(keyless.iter().any(|found| found.identity.generation >= self.generation))
     }
 
-    /// Copies this segment's content into the one that has the key; `None` if the key was taken
-    /// from it in the meantime.
+    /// Copies this segment's content into the one that has the key; `None` if
+    /// the key was taken from it in the meantime.
     fn fill(&self, id: i32) -> Result<Option<Parts>, SegmentError> {
         let io = |action| SegmentError::io(action, at(&self.place, id));
         let memory = self.memory.as_ref().expect("filled before it is linked");
         let shm = match Shm::attach(id, true) {
-            // Another process has removed it, or (`kernel.shm_rmid_forced`) was the last one to
-            // look at it.
+            // Another process has removed it, or (`kernel.shm_rmid_forced`) was
+            // the last one to look at it.
             Err(error) if is_gone(&error) => return Ok(None),
             other => other.map_err(io("attach"))?,
         };
@@ -63,8 +66,8 @@ impl Unkeyed {
         if find(&self.place)? != Some(id) {
             return Ok(None);
         }
-        // Mapped for reading before it is unmapped here: with `kernel.shm_rmid_forced` the last
-        // unmap removes a segment.
+        // Mapped for reading before it is unmapped here: with
+        // `kernel.shm_rmid_forced` the last unmap removes a segment.
         let parts = parts(&self.place, id)?;
         drop(target);
         Ok(Some(parts))
@@ -104,8 +107,8 @@ impl Unlinked for Unkeyed {
                     match super::clear(&self.place, self.generation, &creation) {
                         Ok(true) => tries += 1,
                         Ok(false) => return Ok(None),
-                        // It is abandoned, but a process has it mapped, perhaps to see what it
-                        // is.
+                        // It is abandoned, but a process has it mapped, perhaps
+                        // to see what it is.
                         Err(SegmentError::HalfMade { .. }) if begun.elapsed() < LOOK => {
                             std::thread::sleep(Duration::from_millis(1));
                         }

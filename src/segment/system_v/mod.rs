@@ -1,14 +1,16 @@
 //! Segments as System V shared memory, under their key.
 //!
-//! The kernel gives a key to one segment at a time, so that there is nothing to link: a segment
-//! is seen while it is made. Its magic is stored last, and a process that finds none checks the
-//! creation lock to see whether a creator is at work ([`Creation`](creation::Creation)). A
-//! retired segment must give up the key before its successor can have it; until that is there,
-//! the old one is found by its lock file ([`keyless`]). It is removed by its id, which never
-//! leads to another one, so that a late removal harms nobody.
+//! The kernel gives a key to one segment at a time, so that there is nothing to
+//! link: a segment is seen while it is made. Its magic is stored last, and a
+//! process that finds none checks the creation lock to see whether a creator is
+//! at work ([`Creation`](creation::Creation)). A retired segment must give up
+//! the key before its successor can have it; until that is there, the old one
+//! is found by its lock file ([`keyless`]). It is removed by its id, which
+//! never leads to another one, so that a late removal harms nobody.
 //!
-//! The lock files lie in the configured directory. The header tells which that is, for processes
-//! whose locks do not meet would take over from each other for ever.
+//! The lock files lie in the configured directory. The header tells which that
+//! is, for processes whose locks do not meet would take over from each other
+//! for ever.
 
 mod check;
 mod creation;
@@ -51,7 +53,8 @@ impl Store for SystemV {
     fn generations(&self, place: &Place) -> Result<Vec<u64>, SegmentError> {
         let keyed = keyed(place)?;
         let keyless = match keyless::of_key(place, keyed.map(|identity| identity.segment_id)) {
-            // After a change of its user, a process still knows what it has attached.
+            // After a change of its user, a process still knows what it has
+            // attached.
             Err(error) if error.is_refused() && keyed.is_some() => Vec::new(),
             other => other?,
         };
@@ -150,7 +153,8 @@ fn generation_by(
 /// The segment that has the key; `None` if there is none, or it is incomplete.
 fn keyed(place: &Place) -> Result<Option<Identity>, SegmentError> {
     let Some(id) = find(place)? else { return Ok(None) };
-    // A segment that this process has attached is known, even if its header has changed since.
+    // A segment that this process has attached is known, even if its header has
+    // changed since.
     let object = ObjectId::SystemV(id);
     if let Some(segment) = Segment::known(object) {
         return Ok(Some(segment.identity()));
@@ -165,11 +169,12 @@ fn keyed(place: &Place) -> Result<Option<Identity>, SegmentError> {
     }
 }
 
-/// Takes the key from a segment that is no longer of use, so that the one of generation `next`
-/// can have it; returns whether the key is free now.
+/// Takes the key from a segment that is no longer of use, so that the one of
+/// generation `next` can have it; returns whether the key is free now.
 ///
-/// A retired segment keeps its lock file, by which it is found until its successor exists. A
-/// segment of a higher generation, retired or not, has a newer map.
+/// A retired segment keeps its lock file, by which it is found until its
+/// successor exists. A segment of a higher generation, retired or not, has a
+/// newer map.
 fn clear(place: &Place, next: u64, creation: &creation::Creation) -> Result<bool, SegmentError> {
     let Some(id) = find(place)? else { return Ok(true) };
     let known = registry().segment(ObjectId::SystemV(id));
@@ -183,8 +188,8 @@ fn clear(place: &Place, next: u64, creation: &creation::Creation) -> Result<bool
             shm_remove(id).map_err(SegmentError::io("remove", at(place, id)))?;
             Ok(true)
         }
-        // It was created too late, beside a newer one without a key. Its owner leaves it; if it
-        // has none, it is not in use.
+        // It was created too late, beside a newer one without a key. Its owner
+        // leaves it; if it has none, it is not in use.
         Ok(segment) if matches!(Candidate::look(&segment), Ok(Entry::Free)) => {
             retire_and_unlink(&segment)?;
             Ok(true)

@@ -80,15 +80,16 @@ impl Object for SystemVSegment {
         Ok(Head::from_bits(mapping.head().load(Ordering::Relaxed)))
     }
 
-    /// A process that may no longer examine the segment, after a change of its user, relies on
-    /// what it has mapped.
+    /// A process that may no longer examine the segment, after a change of its
+    /// user, relies on what it has mapped.
     fn is_sound(&self, identity: &Identity, mapping: &Mapping, lock: &LockFile) -> bool {
         let ShmStat { uid, cuid, mode, bytes, .. } = match shm_stat(self.id) {
             Ok(found) => found,
             Err(error) if is_gone(&error) => return false,
             Err(_) => ShmStat { bytes: mapping.geometry().total_bytes() as u64, ..self.stat },
         };
-        // It was trusted when it was found, even if this process's user has changed since.
+        // It was trusted when it was found, even if this process's user has
+        // changed since.
         let trusted = || {
             (uid, cuid) == (self.stat.uid, self.stat.cuid)
                 || check_system_v(self.location(), uid, cuid, mode, &Trusted::with(&self.owners))
@@ -117,8 +118,8 @@ impl Object for SystemVSegment {
         let mapped = WriteMapping::of_mapped(mapping);
         mapped
             .or_else(|_| {
-                // It was mapped by a process that could only read it, or the kernel lacks the
-                // call.
+                // It was mapped by a process that could only read it, or the
+                // kernel lacks the call.
                 let shm = Shm::attach(self.id, true)?;
                 WriteMapping::of_shm(shm, *mapping.geometry())
             })
@@ -158,10 +159,11 @@ impl Object for SystemVSegment {
         }
     }
 
-    /// Counts lock bytes, not the kernel's mappings: an owner has two mappings, a process that
-    /// only looks has one, and children that were forked while one was made have theirs. The
-    /// kernel's count also changes before or after everything else that a closing process does,
-    /// so several processes that closed at once would each see another one, and none would remove
+    /// Counts lock bytes, not the kernel's mappings: an owner has two mappings,
+    /// a process that only looks has one, and children that were forked while
+    /// one was made have theirs. The kernel's count also changes before or
+    /// after everything else that a closing process does, so several processes
+    /// that closed at once would each see another one, and none would remove
     /// the segment.
     fn attached(&self, lock: Option<&LockFile>) -> io::Result<usize> {
         lock.map_or(Ok(0), |lock| lock.marks(lock::most(self.stat.uid)))

@@ -1,13 +1,14 @@
-//! Which namespaces have a place in the map, where there are more than it has room
-//! for.
+//! Which namespaces have a place in the map, where there are more than it has
+//! room for.
 //!
-//! The nodes choose in turn, each its next one: first those that most nodes list,
-//! of those the ones that are in the map already, then in the order of their names.
-//! A namespace that was chosen before costs nothing. So each node has its share, and
-//! one that lists a million takes from no other more than that. Namespaces of the
-//! map that no node lists right now are the last choice of the nodes that listed
-//! them, which may only be silent; those of unknown nodes choose as one node more.
-//! The outcome depends on what is listed, not on the order of lists or answers.
+//! The nodes choose in turn, each its next one: first those that most nodes
+//! list, of those the ones that are in the map already, then in the order of
+//! their names. A namespace that was chosen before costs nothing. So each node
+//! has its share, and one that lists a million takes from no other more than
+//! that. Namespaces of the map that no node lists right now are the last choice
+//! of the nodes that listed them, which may only be silent; those of unknown
+//! nodes choose as one node more. The outcome depends on what is listed, not on
+//! the order of lists or answers.
 
 use core::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,8 +21,8 @@ use crate::tend::{TendEvent, Turn};
 /// The namespaces that each node lists, the least node first.
 pub(super) type Listed = BTreeMap<NodeId, BTreeSet<NamespaceName>>;
 
-/// Those that have a place, at most `ceiling`. `before`: which of the published ones
-/// each node of the table has listed.
+/// Those that have a place, at most `ceiling`. `before`: which of the published
+/// ones each node of the table has listed.
 pub(super) fn admit(
     ceiling: usize,
     published: &BTreeSet<NamespaceName>,
@@ -79,7 +80,8 @@ impl<T: Transport> AerospikeSource<T> {
         self.nodes.iter().enumerate().filter(counts).filter_map(names).collect()
     }
 
-    /// The namespaces that each node listed when it last answered, as far as they had room.
+    /// The namespaces that each node listed when it last answered, as far as
+    /// they had room.
     fn listed_before(&self) -> Listed {
         self.nodes.iter().map(|node| (node.id, node.listed.clone())).collect()
     }
@@ -88,8 +90,8 @@ impl<T: Transport> AerospikeSource<T> {
         self.map.namespaces().iter().map(|namespace| namespace.name).collect()
     }
 
-    /// There may be a place by now for a namespace that found none: the nodes that
-    /// list it are asked again.
+    /// There may be a place by now for a namespace that found none: the nodes
+    /// that list it are asked again.
     pub(super) fn readmit(&mut self) {
         if self.refused_namespaces.is_empty() {
             return;
@@ -106,8 +108,8 @@ impl<T: Transport> AerospikeSource<T> {
         }
     }
 
-    /// Gives the places to the namespaces that are to have them; those that have no
-    /// place any more leave the map.
+    /// Gives the places to the namespaces that are to have them; those that
+    /// have no place any more leave the map.
     pub(super) fn admit_namespaces(&mut self, turn: &mut dyn Turn) -> BTreeSet<NamespaceName> {
         let capacity = self.map.capacity().max_namespaces;
         let (listed, published) = (self.listed_namespaces(), self.published_namespaces());

@@ -1,8 +1,8 @@
 //! Limits the bytes of replies that are held at the same time.
 //!
-//! All servers are asked at the same time, and each may send the longest accepted reply. A reply
-//! of normal length is always accepted. Of long replies, as many are accepted as there is room
-//! for.
+//! All servers are asked at the same time, and each may send the longest
+//! accepted reply. A reply of normal length is always accepted. Of long
+//! replies, as many are accepted as there is room for.
 
 use crate::tend::transport::{Answer, AskError};
 

@@ -9,8 +9,9 @@ use crate::tend::transport::Transport;
 use crate::tend::{Condition, TendError, TendEvent, Turn};
 
 impl<T: Transport> AerospikeSource<T> {
-    /// Whether a first map can be built from the seed's list. It can't if none of its peers has
-    /// an address, because alternate addresses are wanted and not configured.
+    /// Whether a first map can be built from the seed's list. It can't if none
+    /// of its peers has an address, because alternate addresses are wanted and
+    /// not configured.
     pub(super) fn check_alternates(&mut self, of_seed: &List) -> Result<(), TendError> {
         if !self.config.use_services_alternate || !self.nodes.is_empty() {
             return Ok(());
@@ -25,7 +26,8 @@ impl<T: Transport> AerospikeSource<T> {
         }
     }
 
-    /// Counts the nodes that advertise no alternate address, and reports each once until it does.
+    /// Counts the nodes that advertise no alternate address, and reports each
+    /// once until it does.
     pub(super) fn tell_alternates(&mut self, turn: &mut dyn Turn) {
         if !self.config.use_services_alternate {
             return;

@@ -18,8 +18,9 @@ use crate::wire::login::{AuthMode, Credentials};
 pub struct AerospikeConfig {
     /// The seeds, in order of preference.
     pub hosts: Vec<Host>,
-    /// The required name of the cluster (`cluster-name`). Without one, it is the name in the map
-    /// that the source starts from, until most of the known nodes report another one.
+    /// The required name of the cluster (`cluster-name`). Without one, it is
+    /// the name in the map that the source starts from, until most of the known
+    /// nodes report another one.
     pub cluster_name: Option<ClusterName>,
     /// The timeout of each request, including the connect. Default 1 s.
     pub connect_timeout: Duration,
@@ -27,15 +28,17 @@ pub struct AerospikeConfig {
     pub resolve_timeout: Duration,
     /// Whether to use the servers' alternate access addresses.
     pub use_services_alternate: bool,
-    /// Replacements for host names and IP addresses that servers advertise (for example, public
-    /// addresses for private ones). Seeds are not changed.
+    /// Replacements for host names and IP addresses that servers advertise (for
+    /// example, public addresses for private ones). Seeds are not changed.
     pub ip_map: BTreeMap<String, String>,
-    /// The application that servers show (`user-agents`); at most 64 characters are sent.
+    /// The application that servers show (`user-agents`); at most 64 characters
+    /// are sent.
     pub application: Option<String>,
-    /// The credentials of the login; `None` = no login, for clusters without security.
+    /// The credentials of the login; `None` = no login, for clusters without
+    /// security.
     pub credentials: Option<Credentials>,
-    /// TLS settings for the connections to servers; `None` = plaintext. With TLS, the hosts name
-    /// the servers' TLS ports.
+    /// TLS settings for the connections to servers; `None` = plaintext. With
+    /// TLS, the hosts name the servers' TLS ports.
     #[cfg(feature = "tls")]
     pub tls: Option<TlsConfig>,
 }
@@ -65,8 +68,8 @@ impl AerospikeConfig {
     }
 
     /// Whether servers are reached over TLS, and whether only for logins.
-    // Not inlined: the optimiser would read the second before it checks whether there is TLS at
-    // all. That is harmless, but valgrind reports it.
+    // Not inlined: the optimiser would read the second before it checks whether
+    // there is TLS at all. That is harmless, but valgrind reports it.
     #[inline(never)]
     pub(super) fn secure(&self) -> (bool, bool) {
         #[cfg(feature = "tls")]
@@ -76,10 +79,11 @@ impl AerospikeConfig {
         (false, false)
     }
 
-    /// Whether a server of a published map may be sent a login before another server has
-    /// confirmed its address over TLS. A process that can write the segment can write any name
-    /// into it, and an attacker may have a certificate for that name; so secrets are sent only to
-    /// configured names. If only logins use TLS, the map does not contain the address for them.
+    /// Whether a server of a published map may be sent a login before another
+    /// server has confirmed its address over TLS. A process that can write the
+    /// segment can write any name into it, and an attacker may have a
+    /// certificate for that name; so secrets are sent only to configured names.
+    /// If only logins use TLS, the map does not contain the address for them.
     pub(super) fn may_log_in(&self, host: &Host) -> bool {
         let configured = || {
             let mut names = self.hosts.iter().map(Host::certificate_name);
@@ -114,8 +118,8 @@ impl AerospikeConfig {
         Commands { peers, service, tls_service }
     }
 
-    /// The setting of servers that advertises the addresses that are used, in their
-    /// `network.service` stanza.
+    /// The setting of servers that advertises the addresses that are used, in
+    /// their `network.service` stanza.
     pub(super) fn address_setting(&self) -> &'static str {
         match (self.secure(), self.use_services_alternate) {
             ((true, false), true) => "tls-alternate-access-address",

@@ -1,7 +1,8 @@
 //! Partitions that several nodes claim as master.
 //!
-//! Replies are taken at different moments: while partitions migrate, two nodes may briefly claim
-//! one. A problem is a partition that is claimed twice in several consecutive passes.
+//! Replies are taken at different moments: while partitions migrate, two nodes
+//! may briefly claim one. A problem is a partition that is claimed twice in
+//! several consecutive passes.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! Bad entries of replies: they are skipped, counted and reported, and the others are used.
+//! Bad entries of replies: they are skipped, counted and reported, and the
+//! others are used.
 
 use std::collections::BTreeSet;
 
@@ -23,8 +24,8 @@ impl BadLists {
 }
 
 impl<T: Transport> AerospikeSource<T> {
-    /// Counts the current bad entries, and reports each once until it is gone: several nodes may
-    /// list the same one.
+    /// Counts the current bad entries, and reports each once until it is gone:
+    /// several nodes may list the same one.
     pub(super) fn tell_bad_entries(&mut self, turn: &mut dyn Turn) {
         let mut there: BTreeSet<BadEntry> = BTreeSet::new();
         let mut more = 0;

@@ -1,4 +1,5 @@
-//! Checks, between passes in which no node answered, whether a node answers again.
+//! Checks, between passes in which no node answered, whether a node answers
+//! again.
 
 use core::ops::ControlFlow;
 use std::collections::BTreeSet;

@@ -18,8 +18,9 @@ use crate::wire::info::{self, InfoError, Reply};
 /// A cluster's name as a node reports it; `None` = it has none.
 pub(super) type Name = Option<ClusterName>;
 
-/// Without a configured name, a node that reports another name than most nodes is removed in this
-/// consecutive pass: by then the others may report the new name, too.
+/// Without a configured name, a node that reports another name than most nodes
+/// is removed in this consecutive pass: by then the others may report the new
+/// name, too.
 const STRAY_PASSES: u32 = 2;
 
 /// Appended to every request whose reply is used, to identify the sender.
@@ -40,8 +41,8 @@ impl<T: Transport> AerospikeSource<T> {
         }
     }
 
-    /// Evaluates each status: the node is there, another node is, or it belongs to another
-    /// cluster.
+    /// Evaluates each status: the node is there, another node is, or it belongs
+    /// to another cluster.
     pub(super) fn take_statuses(&mut self, turn: &mut dyn Turn, statuses: Vec<(usize, u64, Read)>) {
         let of_known = statuses.iter().filter(|(index, _, read)| read.id == self.nodes[*index].id);
         let named: Vec<(NodeId, Name)> =
@@ -102,8 +103,9 @@ impl<T: Transport> AerospikeSource<T> {
         members.iter().filter(is_ours).count() > stay
     }
 
-    /// Whether a server that reports another name shows that the cluster was renamed while none
-    /// of its nodes answered: it and its peers are most of the known nodes.
+    /// Whether a server that reports another name shows that the cluster was
+    /// renamed while none of its nodes answered: it and its peers are most of
+    /// the known nodes.
     pub(super) fn was_renamed(&self, seed: &Validated) -> bool {
         let peers = seed.peers.peers.iter().map(|peer| peer.id);
         let members: BTreeSet<NodeId> = peers.chain([seed.id]).collect();

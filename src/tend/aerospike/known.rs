@@ -7,8 +7,9 @@ use crate::wire::Host;
 /// Addresses that are remembered at most, of each kind; the oldest go first.
 const MAX_KNOWN: usize = 1024;
 
-/// The addresses at which a node of the cluster was found, and those that were only advertised.
-/// However many of the latter there are, they do not displace the former.
+/// The addresses at which a node of the cluster was found, and those that were
+/// only advertised. However many of the latter there are, they do not displace
+/// the former.
 #[derive(Debug, Default)]
 pub(super) struct KnownHosts {
     found: Recent,

@@ -19,8 +19,8 @@ const MAX_PUT_OFF: u32 = 3;
 const MOST_LEFT: usize = 4096;
 
 impl<T: Transport> AerospikeSource<T> {
-    /// Decides which nodes are taken out. Then all others are asked for their claims, so
-    /// that the map without it has the masters that they report.
+    /// Decides which nodes are taken out. Then all others are asked for their
+    /// claims, so that the map without it has the masters that they report.
     pub(super) fn choose_leaving(
         &mut self,
         lists: &[List],
@@ -83,9 +83,9 @@ impl<T: Transport> AerospikeSource<T> {
         }
     }
 
-    /// Removes the nodes that leave, once all nodes that answer have reported their claims. If
-    /// one has not, the removal is postponed for a few passes: the partitions that it is about to
-    /// claim would have no holder.
+    /// Removes the nodes that leave, once all nodes that answer have reported
+    /// their claims. If one has not, the removal is postponed for a few passes:
+    /// the partitions that it is about to claim would have no holder.
     pub(super) fn remove_leaving(&mut self, turn: &mut dyn Turn) {
         let unread = self.nodes.iter().any(|node| {
             let answers = node.status.is_some_and(|status| status.is_ready());

@@ -82,7 +82,8 @@ pub struct AerospikeSource<T = TcpTransport> {
     namespace_tells: usize,
     /// Peers that were not reached yet.
     unreached: Unreached,
-    /// The number of peers that are not contacted, because the map has no room for so many.
+    /// The number of peers that are not contacted, because the map has no room
+    /// for so many.
     cut_off: usize,
     /// How many unreachable peers may still be reported by events.
     tells: usize,
@@ -114,7 +115,8 @@ pub struct AerospikeSource<T = TcpTransport> {
 }
 
 impl AerospikeSource<TcpTransport> {
-    /// A source that reaches the servers over TCP. It opens no connection before the first pass.
+    /// A source that reaches the servers over TCP. It opens no connection
+    /// before the first pass.
     #[must_use]
     pub fn new(config: AerospikeConfig) -> AerospikeSource<TcpTransport> {
         let greeting = config.greeting();

@@ -8,7 +8,8 @@ use crate::map::NamespaceName;
 use crate::tend::transport::Transport;
 use crate::tend::{TendEvent, Turn};
 
-/// How many passes must agree before a namespace is removed or its regimes restart.
+/// How many passes must agree before a namespace is removed or its regimes
+/// restart.
 const PASSES: u32 = 3;
 
 /// The record of a namespace from pass to pass.

@@ -12,8 +12,8 @@ use crate::wire::info::{BadEntries, Bitmap, Racks};
 /// How many racks of a node are kept without checking their namespaces.
 const MOST_RACKS: usize = 1024;
 
-/// Counters of a node's process, as of the time when the corresponding data was last applied
-/// completely. `None` = read it again.
+/// Counters of a node's process, as of the time when the corresponding data was
+/// last applied completely. `None` = read it again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Generations {
     pub(super) peers: Option<i32>,
@@ -53,8 +53,9 @@ pub(super) struct NodeState {
     /// list was read yet. It outlasts failures: a node that fails says nothing
     /// new.
     pub(super) peers: Option<SlotSet>,
-    /// The namespaces in its latest replicas, with the regime of each claim: all that are in the
-    /// map, and of the others up to twice as many as the map has room for.
+    /// The namespaces in its latest replicas, with the regime of each claim:
+    /// all that are in the map, and of the others up to twice as many as the
+    /// map has room for.
     pub(super) namespaces: Option<Vec<(NamespaceName, u32)>>,
     /// Those of them that had a place in the map; it outlasts failures.
     pub(super) listed: BTreeSet<NamespaceName>,
@@ -66,8 +67,8 @@ pub(super) struct NodeState {
     pub(super) bad_lists: BadLists,
     /// The partitions that it claimed to be the master of, with the regime.
     pub(super) masters: Vec<(NamespaceName, u32, Bitmap)>,
-    /// Whether some of its latest claims were not applied because of what the nodes list: see
-    /// [`Standing`](super::standing::Standing).
+    /// Whether some of its latest claims were not applied because of what the
+    /// nodes list: see [`Standing`](super::standing::Standing).
     pub(super) withheld: bool,
     /// Its racks; `None` = not known yet.
     pub(super) racks: Option<Vec<(NamespaceName, i32)>>,
@@ -96,8 +97,8 @@ pub(super) struct NodeState {
     pub(super) bad: bool,
     /// Another node, or one of another cluster, answers at its address.
     pub(super) gone: bool,
-    /// Another node of the same cluster is at its address. If that node took over partitions, the
-    /// others will report it.
+    /// Another node of the same cluster is at its address. If that node took
+    /// over partitions, the others will report it.
     pub(super) replaced: bool,
     /// The name of another cluster that it reports.
     pub(super) stray: Option<Option<ClusterName>>,
@@ -149,13 +150,15 @@ impl NodeState {
         }
     }
 
-    /// A node of a published map to which no login is sent before a seed or a peer has confirmed
-    /// its address over TLS: either the name of its certificate is not configured, or only logins
-    /// use TLS and the map has only its plaintext address. Such a node is searched for, but not
-    /// asked: the request would fail in any case.
+    /// A node of a published map to which no login is sent before a seed or a
+    /// peer has confirmed its address over TLS: either the name of its
+    /// certificate is not configured, or only logins use TLS and the map has
+    /// only its plaintext address. Such a node is searched for, but not asked:
+    /// the request would fail in any case.
     ///
-    /// (Publishing both addresses would make every record longer for something that one pass
-    /// finds out, and an old address may only serve as a seed anyway.)
+    /// (Publishing both addresses would make every record longer for something
+    /// that one pass finds out, and an old address may only serve as a seed
+    /// anyway.)
     pub(super) fn unlocated(id: NodeId, slot: Slot, address: SocketAddr) -> NodeState {
         NodeState {
             located: false,
@@ -173,7 +176,8 @@ impl NodeState {
 
     /// A pass begins.
     pub(super) fn begin_pass(&mut self) {
-        // What was not applied completely is read again, whatever the counters are.
+        // What was not applied completely is read again, whatever the counters
+        // are.
         let Generations { peers, partitions, rebalance } = &mut self.generations;
         let bad = &self.bad_lists;
         for (generation, bad) in
@@ -193,8 +197,8 @@ impl NodeState {
         self.fresh = false;
     }
 
-    /// Forgets what was cached: another connection may mean another process, whose counters may
-    /// reach the same numbers.
+    /// Forgets what was cached: another connection may mean another process,
+    /// whose counters may reach the same numbers.
     pub(super) fn forget(&mut self) {
         self.generations = Generations::default();
         self.namespaces = None;
@@ -214,8 +218,9 @@ impl NodeState {
         same
     }
 
-    /// Applies its racks; the known rack is kept for namespaces whose entry could not be used. If
-    /// there are very many, only those in namespaces that it lists are kept.
+    /// Applies its racks; the known rack is kept for namespaces whose entry
+    /// could not be used. If there are very many, only those in namespaces that
+    /// it lists are kept.
     pub(super) fn set_racks(&mut self, mut found: Racks) {
         if found.racks.len() + found.unread.len() > MOST_RACKS {
             let namespaces = self.namespaces.iter().flatten().map(|&(name, _)| name);

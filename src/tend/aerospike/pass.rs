@@ -13,8 +13,8 @@ use crate::tend::transport::{Answer, Ask, AskError, Interrupted, Transport};
 use crate::tend::{Condition, Conditions, TendError, TendEvent, TendReport, Turn};
 use crate::wire::info::{self, InfoError, Reply};
 
-/// How many unreachable peers, and namespaces without room, are reported by events at once, and
-/// then in each further pass: every list may name new ones.
+/// How many unreachable peers, and namespaces without room, are reported by
+/// events at once, and then in each further pass: every list may name new ones.
 pub(super) const MOST_TELLS: usize = 256;
 const EVENTS_PER_PASS: usize = 4;
 
@@ -186,7 +186,8 @@ impl<T: Transport> AerospikeSource<T> {
         Ok(outcome.collect())
     }
 
-    /// A node did not answer: counted once per pass, reported once until it answers again.
+    /// A node did not answer: counted once per pass, reported once until it
+    /// answers again.
     pub(super) fn node_failed(&mut self, turn: &mut dyn Turn, index: usize, error: &AskError) {
         let node = &mut self.nodes[index];
         node.failed = true;
@@ -204,7 +205,8 @@ impl<T: Transport> AerospikeSource<T> {
         }
     }
 
-    /// A reply can't be used: counted, and reported once until all replies are good.
+    /// A reply can't be used: counted, and reported once until all replies are
+    /// good.
     pub(super) fn bad_reply(&mut self, turn: &mut dyn Turn, index: usize, error: &InfoError) {
         let node = &mut self.nodes[index];
         node.bad = true;

@@ -1,4 +1,5 @@
-//! The members of the cluster: lists of peers, and nodes that join, move and leave.
+//! The members of the cluster: lists of peers, and nodes that join, move and
+//! leave.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -19,11 +20,11 @@ use crate::wire::info::{self, BadEntries, InfoError, Peer, Peers, Reply};
 /// Peers of a list that are taken over from one beat to the next.
 const PEERS_PER_BEAT: usize = 1024;
 
-/// The number of peers, besides known nodes, that all lists together may name: no more are held
-/// in memory.
+/// The number of peers, besides known nodes, that all lists together may name:
+/// no more are held in memory.
 const HELD: usize = 1 << 18;
-/// How many peers are searched for in any case, even for a small map: all others may be
-/// unreachable, and one of these may be a node of the cluster.
+/// How many peers are searched for in any case, even for a small map: all
+/// others may be unreachable, and one of these may be a node of the cluster.
 const LEAST_UNREACHED: usize = 1024;
 /// Nodes that are looked for beyond the room that there is.
 const SURPLUS: usize = 8;
@@ -43,7 +44,8 @@ pub(super) struct List {
     ids: Vec<NodeId>,
     /// How many more it lists.
     more: usize,
-    /// The number of new nodes on the path to it: 0 = it is the list of a node of the table.
+    /// The number of new nodes on the path to it: 0 = it is the list of a node
+    /// of the table.
     depth: usize,
     /// Entries that could not be used.
     bad: BadEntries,
@@ -88,9 +90,9 @@ impl List {
 }
 
 impl<T: Transport> AerospikeSource<T> {
-    /// Asks all nodes that answer for their peers. If logins use TLS, the lists are read over
-    /// TLS, too: they determine where the next logins are sent, and which name a certificate must
-    /// have there.
+    /// Asks all nodes that answer for their peers. If logins use TLS, the lists
+    /// are read over TLS, too: they determine where the next logins are sent,
+    /// and which name a certificate must have there.
     pub(super) fn ask_peers(&mut self, turn: &mut dyn Turn) -> Result<Vec<List>, Interrupted> {
         let command = self.commands.peers;
         let (_, for_login_only) = self.config.secure();
@@ -162,8 +164,8 @@ impl<T: Transport> AerospikeSource<T> {
         self.conditions.add(Condition::UnreadNodes, 1);
     }
 
-    /// How many peers, besides known ones, each of that many lists may name: all lists together
-    /// are held in memory.
+    /// How many peers, besides known ones, each of that many lists may name:
+    /// all lists together are held in memory.
     pub(super) fn most_peers(&self, lists: usize) -> usize {
         (HELD / lists.max(1)).clamp(256, self.most_unreached())
     }
@@ -174,8 +176,9 @@ impl<T: Transport> AerospikeSource<T> {
         self.map.nodes.capacity().max(LEAST_UNREACHED)
     }
 
-    /// How many nodes may be searched for in addition to those found. It is more than there is
-    /// room for, but not many more, so that a node without room is reported.
+    /// How many nodes may be searched for in addition to those found. It is
+    /// more than there is room for, but not many more, so that a node without
+    /// room is reported.
     fn room(&self, known: &BTreeMap<NodeId, usize>, found: &BTreeSet<NodeId>) -> usize {
         let stay = self.nodes.iter().filter(|node| !node.gone && !node.failed).count();
         let new = found.iter().filter(|id| !known.contains_key(id)).count();
@@ -203,8 +206,9 @@ impl<T: Transport> AerospikeSource<T> {
         let mut depths: BTreeMap<NodeId, usize> = BTreeMap::new();
         loop {
             for list in &mut lists[next..] {
-                // Servers may list other nodes without end. Nodes for which the map has no room
-                // are not searched for through nodes that are new themselves.
+                // Servers may list other nodes without end. Nodes for which the
+                // map has no room are not searched for through nodes that are
+                // new themselves.
                 let follow = list.newcomer.is_none() || self.room(&known, &found) > 0;
                 self.take_list(turn, list, &known, &found, &mut listed, follow)?;
                 self.unreached.end_list(most);
@@ -232,7 +236,8 @@ impl<T: Transport> AerospikeSource<T> {
                 let depth = depths.get(&good.id).copied().unwrap_or(1);
                 lists.push(List { depth, ..List::of_new(good) });
             }
-            // Those that answered and are not wanted keep no connection meanwhile.
+            // Those that answered and are not wanted keep no connection
+            // meanwhile.
             let newcomers = lists.iter().filter_map(|list| list.newcomer.as_ref());
             let wanted = self.nodes.iter().map(|node| node.address);
             let wanted = wanted.chain(newcomers.map(|newcomer| newcomer.address)).collect();
@@ -317,8 +322,8 @@ impl<T: Transport> AerospikeSource<T> {
         Ok(())
     }
 
-    /// Counts the peers that are not contacted because the map has no room for so many, and
-    /// reports them once until there are none.
+    /// Counts the peers that are not contacted because the map has no room for
+    /// so many, and reports them once until there are none.
     fn tell_cut_off(
         &mut self,
         turn: &mut dyn Turn,
@@ -343,8 +348,8 @@ impl<T: Transport> AerospikeSource<T> {
     fn add_node(&mut self, turn: &mut dyn Turn, new: Validated) {
         let Validated { id, address, secure, connection, status, service, bad_service, .. } = new;
         let no_alternate = service.is_empty() && bad_service.is_empty();
-        // A process that connects to it must know the name in its certificate, if that is not its
-        // address.
+        // A process that connects to it must know the name in its certificate,
+        // if that is not its address.
         let is_address = |name: &String| name.parse::<std::net::IpAddr>().is_ok();
         let name = self.names.get(&address).filter(|name| !is_address(name));
         let tls_name = name.and_then(|name| TlsName::new(name).ok());

@@ -61,8 +61,8 @@ impl<T: Transport> AerospikeSource<T> {
             if node.generations.partitions != Some(status.partitions) {
                 questions.extend(["partition-generation", "replicas"]);
             }
-            // The counter of a new node is only known from the next pass on, but its racks belong
-            // in the first map.
+            // The counter of a new node is only known from the next pass on,
+            // but its racks belong in the first map.
             let racks_known = match status.rebalance {
                 Some(generation) => node.generations.rebalance == Some(generation),
                 None => !node.fresh || node.racks.is_some(),
@@ -132,7 +132,8 @@ impl<T: Transport> AerospikeSource<T> {
         if generation == -1 {
             return None;
         }
-        // It matters of those that the map has: a reply has room for a million others.
+        // It matters of those that the map has: a reply has room for a million
+        // others.
         let known = |name: &NamespaceName| self.map.namespace(name).is_some();
         node.unread = replicas.unread.into_iter().filter(known).collect();
         node.bad_lists.replicas = replicas.bad;

@@ -14,9 +14,9 @@ use crate::tend::{Condition, TendEvent, Turn};
 use crate::wire::Host;
 
 impl<T: Transport> AerospikeSource<T> {
-    /// Searches again for some of the peers that were not reached, while nothing else has
-    /// changed; returns whether any was found. The lists are then read again, which brings it
-    /// into the map.
+    /// Searches again for some of the peers that were not reached, while
+    /// nothing else has changed; returns whether any was found. The lists are
+    /// then read again, which brings it into the map.
     pub(super) fn look_again(
         &mut self,
         turn: &mut dyn Turn,
@@ -106,8 +106,8 @@ impl<T: Transport> AerospikeSource<T> {
         Ok(groups)
     }
 
-    /// A peer can't be reached at its addresses: reported once, unless it is a node that is
-    /// already asked.
+    /// A peer can't be reached at its addresses: reported once, unless it is a
+    /// node that is already asked.
     fn not_reached(
         &mut self,
         turn: &mut dyn Turn,

@@ -1,5 +1,5 @@
-//! Finding the cluster: from the configured seeds, then from every address that was ever
-//! advertised.
+//! Finding the cluster: from the configured seeds, then from every address that
+//! was ever advertised.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -67,8 +67,8 @@ impl<T: Transport> AerospikeSource<T> {
         }
     }
 
-    /// Among servers that report another name, one that shows that the cluster was renamed while
-    /// none of its nodes answered.
+    /// Among servers that report another name, one that shows that the cluster
+    /// was renamed while none of its nodes answered.
     fn renamed(
         &mut self,
         turn: &mut dyn Turn,
@@ -129,8 +129,8 @@ impl<T: Transport> AerospikeSource<T> {
         let outcome = self.validate(turn, pass, &group, false)?.pop().unwrap_or_default();
         let none = || Invalid::Unreachable("the server reports no plaintext address".into());
         Ok(match outcome.good {
-            // Its peers are at their TLS addresses, as it reported over TLS: an address that is
-            // received in plaintext is never used for a login.
+            // Its peers are at their TLS addresses, as it reported over TLS: an
+            // address that is received in plaintext is never used for a login.
             Some(clear) => {
                 Ok(Validated { peers: secure.peers, secure: Some(secure.address), ..clear })
             }

@@ -1,8 +1,9 @@
 //! Which nodes list each other, and whose claims are therefore used.
 //!
-//! A node that the others have expelled may not notice it, and continue to claim and list as
-//! before. And a cluster may split. Nodes that list each other form a group; the claims of the
-//! largest group are used. Groups of equal size keep what they have.
+//! A node that the others have expelled may not notice it, and continue to
+//! claim and list as before. And a cluster may split. Nodes that list each
+//! other form a group; the claims of the largest group are used. Groups of
+//! equal size keep what they have.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,8 +48,8 @@ impl Standing {
         part.is_some_and(|part| part.answers && part.size == self.largest)
     }
 
-    /// The nodes of other groups of the same size, whose entries the node with that index must
-    /// not change.
+    /// The nodes of other groups of the same size, whose entries the node with
+    /// that index must not change.
     pub(super) fn protected(&self, index: usize, nodes: &[NodeState]) -> BTreeSet<Slot> {
         let Some(own) = self.parts.get(index).copied().flatten() else { return BTreeSet::new() };
         let rivals = self.parts.iter().zip(nodes).filter(|(part, _)| {

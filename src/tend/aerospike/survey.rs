@@ -18,8 +18,8 @@ use crate::wire::info::{self, InfoError, Reply};
 pub struct Survey {
     /// The configured hosts, each with its result.
     pub hosts: Vec<SurveyedHost>,
-    /// The servers' setting that advertises the addresses in use, in the `network.service`
-    /// stanza.
+    /// The servers' setting that advertises the addresses in use, in the
+    /// `network.service` stanza.
     pub setting: &'static str,
     /// Whether the servers require a login; `None` = no server was reached.
     pub security: Option<bool>,
@@ -69,10 +69,11 @@ pub struct SurveyedNode {
     pub edition: Option<String>,
     /// Its rack in each namespace; `None` if the server does not support racks.
     pub racks: Option<Vec<(NamespaceName, i32)>>,
-    /// The addresses that it advertises, of the configured kind (those for clients, or the
-    /// alternate ones), and their replacements.
+    /// The addresses that it advertises, of the configured kind (those for
+    /// clients, or the alternate ones), and their replacements.
     pub told: Vec<SurveyedHost>,
-    /// The addresses of the other kind that it advertises. They are not used and were not tried.
+    /// The addresses of the other kind that it advertises. They are not used
+    /// and were not tried.
     pub others: Vec<Host>,
 }
 
@@ -192,8 +193,8 @@ fn look_up<T: Transport>(
     Ok(Seen { hosts, errors })
 }
 
-/// Says of addresses at which TLS was tried and clear text is spoken, or the other
-/// way about, that this is so.
+/// Says of addresses at which TLS was tried and clear text is spoken, or the
+/// other way about, that this is so.
 fn hint_at_ports(
     config: &AerospikeConfig,
     hosts: &mut [SurveyedHost],
@@ -243,8 +244,8 @@ fn hint_at_ports(
     Ok(())
 }
 
-/// The TLS addresses that a node reports in plaintext, as text; `None` if the server is not a
-/// node.
+/// The TLS addresses that a node reports in plaintext, as text; `None` if the
+/// server is not a node.
 fn tls_addresses(body: &[u8], questions: &[String]) -> Option<String> {
     let reply = Reply::parse(body, questions).ok()?;
     info::parse_node(reply.value("node").ok()?).ok()?;
@@ -313,8 +314,8 @@ fn node_of(body: &[u8], questions: &[String]) -> Result<NodeId, String> {
     read().map_err(|error| error.to_string())
 }
 
-/// Asks every node of the map about itself, and checks whether it is reached at the addresses
-/// that it reports.
+/// Asks every node of the map about itself, and checks whether it is reached at
+/// the addresses that it reports.
 fn ask_all<T: Transport>(
     source: &mut AerospikeSource<T>,
     turn: &mut dyn Turn,
@@ -327,8 +328,8 @@ fn ask_all<T: Transport>(
     let questions: Vec<&str> = QUESTIONS.into_iter().chain([service, &*other]).collect();
     let commands: Vec<String> = questions.iter().map(ToString::to_string).collect();
     let known: Vec<_> = source.map.nodes.iter().map(|(_, node)| *node).collect();
-    // If only logins use TLS, the nodes are asked over TLS: their replies determine where tokens
-    // and logins are sent.
+    // If only logins use TLS, the nodes are asked over TLS: their replies
+    // determine where tokens and logins are sent.
     let secure: BTreeMap<NodeId, SocketAddr> =
         source.nodes.iter().filter_map(|node| Some((node.id, node.secure?))).collect();
     let place = |node: &Node| secure.get(&node.id).copied().unwrap_or(node.address);

@@ -2,15 +2,15 @@
 //!
 //! There may be thousands of them, for ever: a list of another network, of
 //! machines that are switched off. A pass costs what is in it, and never more
-//! than a bounded time: a peer that was never looked for comes first, then some of
-//! the others, those first that were looked for longest ago.
+//! than a bounded time: a peer that was never looked for comes first, then some
+//! of the others, those first that were looked for longest ago.
 //!
 //! There may also be more than any map has room for: a server can list what it
 //! likes, and each of those another one. So many are kept as the map may have
 //! nodes; these come first: nodes of the table that have moved, then those that
-//! most of its nodes list, then those at the beginning of any list. So each node
-//! that lists others has its share, and what one node lists without end keeps
-//! out nobody that the others list.
+//! most of its nodes list, then those at the beginning of any list. So each
+//! node that lists others has its share, and what one node lists without end
+//! keeps out nobody that the others list.
 
 use core::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -25,11 +25,11 @@ const MOST_HOSTS: usize = 256;
 const AT_ONCE: usize = 256;
 /// Peers that are looked for again in a pass; more of them only if one is found.
 const AGAIN: usize = 64;
-/// A newcomer that lists newcomers, and so on, is followed so far in one pass. In a
-/// cluster every node lists all others.
+/// A newcomer that lists newcomers, and so on, is followed so far in one pass.
+/// In a cluster every node lists all others.
 const DEEPEST: usize = 16;
-/// At least this many are kept while lists are read, before any is dropped: only afterwards is it
-/// known which nodes list them.
+/// At least this many are kept while lists are read, before any is dropped:
+/// only afterwards is it known which nodes list them.
 const HELD: usize = 1 << 18;
 
 /// A peer that was not reached.
@@ -37,7 +37,8 @@ const HELD: usize = 1 << 18;
 pub(super) struct Missing {
     /// Where it is said to be.
     pub(super) hosts: Vec<Host>,
-    /// Where it was, if it is in the table: that it does not answer there is known.
+    /// Where it was, if it is in the table: that it does not answer there is
+    /// known.
     pub(super) from: Option<SocketAddr>,
     /// Whether it is in the table.
     pub(super) known: bool,
@@ -76,7 +77,8 @@ pub(super) struct Named {
     pub(super) vote: bool,
     /// The position in the list.
     pub(super) place: usize,
-    /// The number of new nodes on the path to the list: 0 = it is not a new node's.
+    /// The number of new nodes on the path to the list: 0 = it is not a new
+    /// node's.
     pub(super) depth: usize,
 }
 
@@ -148,8 +150,8 @@ impl Unreached {
         }
     }
 
-    /// A list was read to its end. While all are read more are kept than in the end:
-    /// those to come may name the same ones.
+    /// A list was read to its end. While all are read more are kept than in the
+    /// end: those to come may name the same ones.
     pub(super) fn end_list(&mut self, most: usize) {
         if self.peers.len() > HELD.max(2 * most) {
             self.leave_out(most);
@@ -173,8 +175,8 @@ impl Unreached {
         }
     }
 
-    /// Forgets peers that are no longer listed, and keeps at most that many of the others;
-    /// returns how many are dropped.
+    /// Forgets peers that are no longer listed, and keeps at most that many of
+    /// the others; returns how many are dropped.
     pub(super) fn end_lists(&mut self, most: usize) -> usize {
         let lists = self.lists;
         self.peers.retain(|_, missing| missing.listed == lists);
@@ -211,8 +213,8 @@ impl Unreached {
         self.again = again.into_iter().map(|(.., id)| id).collect();
     }
 
-    /// The next peers to search for at the same time, among them at most that many that are not
-    /// in the table yet; empty = enough for this pass.
+    /// The next peers to search for at the same time, among them at most that
+    /// many that are not in the table yet; empty = enough for this pass.
     pub(super) fn next(&mut self, room: usize) -> Vec<NodeId> {
         let (mut wave, mut hosts, mut new) = (Vec::new(), 0, 0);
         while hosts < AT_ONCE {
@@ -387,8 +389,8 @@ mod tests {
                 unreached.list(id(number), vec![host], named);
             }
         };
-        // One lists a thousand, with the newcomer 5000 and the known 7000 at the end;
-        // others list 5000 too, and 6000, which is new to them alone.
+        // One lists a thousand, with the newcomer 5000 and the known 7000 at
+        // the end; others list 5000 too, and 6000, which is new to them alone.
         list(&mut (0..1000).chain([5000, 7000]), 7000);
         list(&mut [5000, 6000].into_iter(), 0);
         list(&mut [5000].into_iter(), 0);

@@ -146,8 +146,8 @@ impl Wanted {
         if !status.is_ready() {
             return Err(Invalid::NotReady);
         }
-        // A server without such addresses returns an error; the address at which it was reached
-        // is then used.
+        // A server without such addresses returns an error; the address at
+        // which it was reached is then used.
         let service = reply.value(self.commands.service).unwrap_or_default();
         let (service, bad_service) = info::parse_service(service);
         let peers = reply.value(self.commands.peers)?;
@@ -210,7 +210,8 @@ pub(super) fn validate<T: Transport>(
         .iter()
         .map(|group| group.addresses.iter().map(|at| Some(Err(dead.get(at)?.clone()))).collect())
         .collect();
-    // The positions of each address: a reply is evaluated at these positions only.
+    // The positions of each address: a reply is evaluated at these positions
+    // only.
     let mut places: BTreeMap<SocketAddr, Vec<(usize, usize)>> = BTreeMap::new();
     for (group, addresses) in groups.iter().map(|group| &group.addresses).enumerate() {
         for (at, &address) in addresses.iter().enumerate() {

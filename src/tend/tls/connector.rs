@@ -23,14 +23,15 @@ pub(crate) struct Connector {
 
 impl Connector {
     pub(crate) fn new(files: TlsConfig) -> Result<Connector, TlsError> {
-        // Before the files are read: what changes meanwhile is read again.
+        // Taken before the files are read: a change during the read causes
+        // another one.
         let stamps = stamps(&files);
         let ready = load(&files)?;
         Ok(Connector { files, stamps, ready })
     }
 
-    /// Begins a connection to a server whose certificate must bear that name
-    /// (or IP address); why there can be none with such a name.
+    /// Starts a connection to a server whose certificate must have that name
+    /// (or IP address); the error says why the name can't be used.
     pub(crate) fn begin(&mut self, name: &str) -> Result<ClientConnection, String> {
         self.renew();
         let server = ServerName::try_from(name.to_owned()).map_err(|_| {

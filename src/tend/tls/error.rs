@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::words::words;
 use crate::text::Printable;
 
-/// Why there can be no TLS with these files.
+/// Why these files can't be used for TLS.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
@@ -16,10 +16,10 @@ pub enum TlsError {
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system call.
         problem: String,
     },
-    /// A file is not what it should be.
+    /// A file has the wrong content.
     #[error("{what} {}: {}; wanted {wanted} in PEM format", Printable(.path.display()), Printable(.problem))]
     Content {
         /// The setting that names it.
@@ -28,7 +28,7 @@ pub enum TlsError {
         path: PathBuf,
         /// What was found.
         problem: String,
-        /// What should be in it.
+        /// The expected content.
         wanted: &'static str,
     },
     /// A certificate without a key, or a key without a certificate.
@@ -49,15 +49,15 @@ pub enum TlsError {
         /// What is wrong.
         problem: String,
     },
-    /// The system trusts nobody.
+    /// The system's store has no trusted authorities.
     #[error("no certificate of an authority in the system's store{}; set cafile", Printable(.problem))]
     NoRoots {
-        /// What went wrong in reading it.
+        /// The error of reading it.
         problem: String,
     },
 }
 
-/// What went wrong in a handshake, and what to do.
+/// The reason for a failed handshake, and what to do.
 pub(crate) fn explain(error: &rustls::Error) -> String {
     use rustls::{AlertDescription as Alert, CertificateError as Bad, Error};
     let todo = match error {

@@ -63,7 +63,7 @@ fn shown(error: &pem::Error) -> String {
     }
 }
 
-/// What a file looked like when it was read: compared, never ordered.
+/// The metadata of a file when it was read: compared, never ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     device: u64,

@@ -21,20 +21,20 @@ pub(crate) use error::explain;
 pub(crate) use files::{certificates, key};
 pub(crate) use probe::speaks_tls;
 
-/// How to reach the servers over TLS.
+/// TLS settings for the connections to servers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsConfig {
-    /// The certificates (PEM) of the authorities that servers' certificates
-    /// must lead to; `None` = those that the system trusts.
+    /// The certificates (PEM) of the trusted authorities; `None` = those that
+    /// the system trusts.
     pub cafile: Option<PathBuf>,
-    /// The client's own certificate (PEM), with those that lead to its
-    /// authority after it, for servers that ask for one.
+    /// The client's own certificate (PEM), followed by its intermediate
+    /// certificates, for servers that require one.
     pub certfile: Option<PathBuf>,
-    /// The key (PEM) to the client's own certificate.
+    /// The private key (PEM) of the client's own certificate.
     pub keyfile: Option<PathBuf>,
-    /// Whether only logins go over TLS; all else then goes to the servers'
-    /// clear addresses, authenticated by the session's token.
+    /// Whether only logins use TLS; everything else then goes to the servers'
+    /// plaintext addresses, authenticated by the session's token.
     pub for_login_only: bool,
 }
 
@@ -47,8 +47,8 @@ impl TlsConfig {
         Connector::new(self.clone()).map(drop)
     }
 
-    /// The client's own key, where other users may read it, and its mode: with
-    /// the certificate it lets them in as this client.
+    /// The client's private key file, if other users may read it, and its mode:
+    /// with the certificate it lets them log in as this client.
     #[must_use]
     pub fn exposed_key(&self) -> Option<(&Path, u32)> {
         let path = self.keyfile.as_deref()?;

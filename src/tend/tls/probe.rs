@@ -11,8 +11,8 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use crate::wire::info::is_tls;
 
-/// Whether what answers at that address a hello of TLS is TLS. Nothing is checked
-/// and nothing else is sent. It blocks for at most twice that time.
+/// Whether the server at that address answers a TLS hello with TLS. Nothing is
+/// verified and nothing else is sent. It blocks for at most twice that time.
 pub(crate) fn speaks_tls(address: SocketAddr, timeout: Duration) -> bool {
     let begins = |hello: &[u8]| {
         let mut socket = TcpStream::connect_timeout(&address, timeout)?;

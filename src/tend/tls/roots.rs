@@ -20,9 +20,10 @@ const BUNDLES: [&str; 7] = [
 /// Where they keep them as one file each.
 const DIRECTORIES: [&str; 2] = ["/etc/ssl/certs", "/etc/pki/tls/certs"];
 
-/// Reads them. `SSL_CERT_FILE` and `SSL_CERT_DIR` may name others, but not to a
-/// set-user-id program: whoever starts one chooses its environment, and would
-/// choose whom it sends its password to.
+/// Reads the system's certificates. `SSL_CERT_FILE` and `SSL_CERT_DIR` may name
+/// others, but not for a set-user-id program: a user that starts one chooses
+/// its environment, and could choose the servers to which it sends its
+/// password.
 pub(super) fn of_system() -> CertificateResult {
     match is_secure_execution() {
         true => built_in(),

@@ -1,5 +1,5 @@
-//! What rustls reports, in words: its own texts name variants of Rust enums,
-//! and names out of certificates as they came.
+//! The errors of rustls as readable text: its own texts contain the names of
+//! Rust enum variants, and names from certificates without escaping.
 
 use core::fmt::Debug;
 

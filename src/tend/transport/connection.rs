@@ -25,15 +25,16 @@ pub(super) struct Connection {
     /// the server had closed it in the meantime.
     pub(super) proven: bool,
     connected: bool,
-    /// Whether its stream is for the login only: [`switch`](Self::switch) follows.
+    /// Whether its stream is for the login only: [`switch`](Self::switch)
+    /// follows.
     pub(super) login_only: bool,
-    /// What it proves itself by, until the server has answered that.
+    /// How it authenticates, until the server has answered.
     proof: Option<Proof>,
     /// A login began to go out, and that was not asked for yet.
     login_sent: bool,
     out: Zeroizing<Vec<u8>>,
     sent: usize,
-    /// Requests that wait until the server knows whose they are.
+    /// Requests that wait until the connection is authenticated.
     held: Vec<u8>,
     input: Vec<u8>,
     /// Replies to pass over: those to the greeting.
@@ -60,8 +61,9 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    /// A connection over a stream that was just opened. What proves it goes out
-    /// first, then the greeting; the reply to that, one message, is passed over.
+    /// A connection over a stream that was just opened. The proof is sent
+    /// first, then the greeting; the reply to the greeting, one message, is
+    /// ignored.
     pub(super) fn new(
         stream: Stream,
         id: u64,
@@ -100,7 +102,7 @@ impl Connection {
         }
     }
 
-    /// Proves whose it is before it goes on.
+    /// Authenticates the connection before it continues.
     pub(super) fn prove(&mut self, mut proof: Proof) {
         let (Proof::Login(request) | Proof::Token(request)) = &mut proof;
         // Moved, not copied, so that it is wiped once.
@@ -150,7 +152,7 @@ impl Connection {
         matches!(self.proof, Some(Proof::Login(_)))
     }
 
-    /// Goes on as far as it can without waiting.
+    /// Continues as far as possible without waiting.
     pub(super) fn drive(&mut self) -> Result<Step, AskError> {
         if !self.connected {
             self.connected = self.stream.finish_connect()?;
@@ -164,8 +166,8 @@ impl Connection {
             if let Some(step) = self.take_message()? {
                 return Ok(step);
             }
-            // No event tells that the handshake ended, and that what waited for
-            // it can be sent.
+            // No event reports that the handshake has ended and that the
+            // waiting data can be sent.
             let ended = |stream: &Stream| handshaking && !stream.is_handshaking();
             if !self.receive()? && !ended(&self.stream) {
                 return Ok(Step::Waiting);
@@ -219,8 +221,8 @@ impl Connection {
         if self.proof.is_some() { Ok(None) } else { self.take_reply() }
     }
 
-    /// The answer to what it proves itself by, once it is there whole; what
-    /// was held back goes out then.
+    /// The reply to the proof, once it is complete; the requests that were held
+    /// back are sent then.
     fn take_answer(&mut self) -> Result<Option<Step>, AskError> {
         let Some((header, rest)) = self.input.split_first_chunk::<HEADER_LEN>() else {
             return Ok(None);
@@ -245,7 +247,7 @@ impl Connection {
         Ok(step)
     }
 
-    /// The body of the reply, once its header has passed and it is whole.
+    /// The body of the reply, once its header was accepted and it is complete.
     fn take_reply(&mut self) -> Result<Option<Step>, AskError> {
         loop {
             let Some((header, rest)) = self.input.split_first_chunk::<HEADER_LEN>() else {

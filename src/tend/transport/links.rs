@@ -1,4 +1,4 @@
-//! The connections to the servers, and what it takes to open one.
+//! The connections to the servers, and what is needed to open one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -20,18 +20,18 @@ use crate::wire::login::{AuthMode, Credentials, LoggedIn, LoginError};
 /// closed the idle one, and because it does not know the session any more.
 const AGAIN: u32 = 2;
 
-/// One lasting connection for each address, with what it takes to open another:
-/// who logs in, the names that certificates must bear, where logins are taken.
+/// One lasting connection for each address, and what is needed to open another:
+/// the credentials, the names in certificates, and the addresses for logins.
 pub(super) struct Links {
     greeting: Option<Vec<u8>>,
     connections: BTreeMap<SocketAddr, Connection>,
     next_id: u64,
-    /// Numbers of connections that were closed in this pass because others had
-    /// need of their descriptors. Opened again in the same pass, a connection is
-    /// the same one to those who ask: else nothing that takes two asks would ever
-    /// be read where descriptors are few.
+    /// Numbers of connections that were closed in this pass because their
+    /// descriptors were needed for others. If such a connection is opened again
+    /// in the same pass, it counts as the same connection; otherwise nothing
+    /// that takes two requests could ever be read if descriptors are scarce.
     lent: BTreeMap<SocketAddr, u64>,
-    /// Asks for which there was no connection to be had, and why.
+    /// The number of requests for which no connection could be opened, and why.
     shortage: Option<(usize, String)>,
     /// All that was received since it was last asked for.
     bytes_in: u64,
@@ -113,7 +113,8 @@ impl Links {
             Some(Proof::Login(_)) => self.login_at.get(&address).copied(),
             _ => None,
         };
-        // Only a login, and what was not told to be in clear, goes over TLS.
+        // Only a login, and an address that was not advertised as plaintext,
+        // uses TLS.
         let way = match elsewhere {
             None if self.login_at.contains_key(&address) => Way::Clear,
             _ => Way::Configured,
@@ -298,10 +299,10 @@ impl Links {
     }
 
     /// Waits until something happens at one of these connections or the time is
-    /// over; the addresses of those that can go on.
+    /// over; returns the addresses of those that can continue.
     ///
-    /// The others are left alone: what a server has done to an idle one shows
-    /// when it is used next.
+    /// The others are ignored: what a server has done to an idle connection is
+    /// detected when it is used next.
     pub(super) fn wait<'a>(
         &mut self,
         time: Duration,
@@ -369,7 +370,7 @@ impl Links {
         true
     }
 
-    /// An ask has come to nothing for want of a connection.
+    /// Counts a request that failed because no connection could be opened.
     pub(super) fn count_shortage(&mut self, why: &str) {
         let (count, text) = self.shortage.get_or_insert_default();
         *count += 1;
@@ -381,7 +382,7 @@ impl Links {
         self.shortage.take()
     }
 
-    /// Does what takes long before any deadline is set.
+    /// Does the slow work before any deadline is set.
     pub(super) fn prepare(&self) {
         if let Some(logins) = &self.logins {
             logins.prepare();
@@ -407,7 +408,8 @@ impl Links {
     }
 
     pub(super) fn login_at(&mut self, clear: SocketAddr, secure: SocketAddr) {
-        // An address that is told as both is one of TLS: a login goes to it.
+        // An address that is advertised as both is a TLS address: a login is
+        // sent to it.
         if clear != secure && !self.login_at.values().any(|&taken| taken == clear) {
             self.login_at.remove(&secure);
             self.login_at.insert(clear, secure);
@@ -432,7 +434,7 @@ impl Links {
         }
     }
 
-    /// Closes and forgets all but who logs in.
+    /// Closes and forgets everything except the credentials.
     pub(super) fn close_all(&mut self) {
         self.connections.clear();
         self.lent.clear();
@@ -444,8 +446,8 @@ impl Links {
     }
 }
 
-/// Whether a reply is what a server answers, to every command alike, on a
-/// connection that did not authenticate.
+/// Whether a reply is what a server sends, for every command, on a connection
+/// that is not authenticated.
 fn is_to_a_stranger(body: &[u8]) -> bool {
     let value = body.iter().position(|&byte| byte == b'\t').map(|tab| &body[tab + 1..]);
     value.is_some_and(|value| value.starts_with(b"ERROR:80:"))

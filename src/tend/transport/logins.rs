@@ -9,29 +9,28 @@ use crate::wire::login::{
     AuthMode, Credentials, LoginError, Request, Session, authenticate, login,
 };
 
-/// A session is renewed so long before it ends; one that is not much longer,
-/// at half of its life.
+/// A session is renewed this long before it ends; a shorter session, at half of
+/// its lifetime.
 const MARGIN: Duration = Duration::from_secs(60);
-/// After the first refused login the next is held back for so long, then for
-/// twice as long, and again …
+/// After the first refused login the next one is delayed by this time, and the
+/// delay doubles each time, …
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// … up to this.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// A server to which so many logins went in a short time is sent the next one
-/// after [`FIRST_WAIT`], then after twice as long, and again up to
-/// [`LONGEST_WAIT`]: also if it takes each of them, or answers none. Sessions that
-/// end at once, and tokens that no connection can use, must not become a login
-/// with every pass.
+/// After this many logins to a server in a short time, the next one is delayed by [`FIRST_WAIT`],
+/// then by twice as long, and so on up to
+/// [`LONGEST_WAIT`]: even if the server accepts each of them, or answers none. Sessions that
+/// end at once, and tokens that no connection can use, must not cause a login in every pass.
 const IN_A_ROW: u32 = 3;
-/// One login is forgotten after so long.
+/// One login is forgotten after this time.
 const FORGOTTEN: Duration = Duration::from_secs(15);
-/// Sessions with servers that are not asked any more: so many are kept …
+/// How many sessions with servers that are no longer asked are kept …
 const MOST_IDLE: usize = 64;
-/// … for so long, for a seed that is asked again.
+/// … and for how long, in case a seed is asked again.
 const LONGEST_IDLE: Duration = Duration::from_secs(300);
 
-/// How a connection proves whose it is.
+/// How a connection authenticates.
 pub(super) enum Proof {
     /// By a login, which gives a session.
     Login(Request),
@@ -39,12 +38,12 @@ pub(super) enum Proof {
     Token(Request),
 }
 
-/// Who logs in, and with which servers it has a session.
+/// The credentials, and the sessions with servers.
 pub(super) struct Logins {
     credentials: Credentials,
     sessions: BTreeMap<SocketAddr, Live>,
     refused: BTreeMap<SocketAddr, Refused>,
-    /// Logins that were sent lately, whatever became of them.
+    /// Recent logins, whatever their result.
     sent: BTreeMap<SocketAddr, Sent>,
 }
 
@@ -89,8 +88,8 @@ impl Logins {
         Logins { credentials, sessions, refused, sent: BTreeMap::new() }
     }
 
-    /// Others from now on: what was refused may not be any more. The sessions
-    /// stay, where they are the same user's.
+    /// Replaces the credentials: what was refused may now be accepted. Sessions
+    /// are kept if they are the same user's.
     pub(super) fn replace(&mut self, credentials: Credentials) {
         if credentials.user() != self.credentials.user()
             || credentials.mode() != self.credentials.mode()
@@ -106,18 +105,17 @@ impl Logins {
         self.credentials.mode()
     }
 
-    /// Does what takes long, once, before any deadline is set.
+    /// Does the slow work once, before any deadline is set.
     pub(super) fn prepare(&self) {
         if self.credentials.mode() != AuthMode::Pki {
             self.credentials.hash();
         }
     }
 
-    /// How to begin a connection to that server.
+    /// How to start a connection to that server.
     ///
     /// # Errors
-    /// The login would be refused as it just was, or is one of too many: it is not
-    /// tried yet.
+    /// The login would be refused as before, or there were too many: it is not tried yet.
     pub(super) fn proof(&self, server: SocketAddr, now: Instant) -> Result<Proof, LoginError> {
         let live = self.sessions.get(&server);
         let token = |live: &Live| Proof::Token(authenticate(&self.credentials, &live.session));
@@ -146,8 +144,9 @@ impl Logins {
 
     fn login(&self, server: SocketAddr, now: Instant) -> Result<Proof, LoginError> {
         let own = self.refused.get(&server);
-        // Credentials are the cluster's: where nobody takes them, one refusal
-        // counts for all, so that a wrong password locks no account.
+        // Credentials belong to the cluster: if no server has accepted them,
+        // one refusal applies to all, so that a wrong password locks no
+        // account.
         let is_in = self.sessions.values().any(|live| live.idle.is_none());
         let others = self.refused.values().filter(|_| !is_in);
         if let Some(refused) = own.into_iter().chain(others).find(|refused| now < refused.until) {
@@ -206,9 +205,9 @@ impl Logins {
         self.sessions.remove(&server);
     }
 
-    /// Forgets servers other than these, but what still holds logins back. Sessions
-    /// with others are kept for a while: a seed that is of no use yet is asked
-    /// again, and must not be sent a login each time.
+    /// Forgets servers other than these, except what still delays logins.
+    /// Sessions with others are kept for a while: a seed that is not useful yet
+    /// is asked again, and must not be sent a login each time.
     pub(super) fn keep(&mut self, wanted: impl Fn(&SocketAddr) -> bool, now: Instant) {
         for (server, live) in &mut self.sessions {
             live.idle = if wanted(server) { None } else { live.idle.or(Some(now)) };
@@ -279,7 +278,7 @@ mod tests {
     fn h120_thousands_of_bad_passes_are_a_login_every_quarter_of_a_minute() {
         let (step, hour) = (Duration::from_millis(250), Duration::from_secs(3600));
         let begun = Instant::now();
-        // What becomes of each login: a session that is over at once, one that the
+        // The result of each login: a session that ends at once, one that the
         // server does not know the next time, and no answer at all.
         type Outcome = fn(&mut Logins, Instant);
         let outcomes: [Outcome; 4] = [

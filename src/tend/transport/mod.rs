@@ -36,9 +36,9 @@ pub struct Ask {
 /// The reply to an [`Ask`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The connection that it came over. Another number than before = another
-    /// connection, perhaps to another process: what was cached of the earlier
-    /// one is void.
+    /// The connection that was used. A different number means another
+    /// connection, perhaps to another process: what was cached for the earlier
+    /// one is invalid.
     pub connection: u64,
     /// The body of the reply, after the header.
     pub body: Vec<u8>,
@@ -51,8 +51,8 @@ pub enum AskError {
     /// No connection came about.
     #[error("can't connect: {}", Printable(.0))]
     Connect(String),
-    /// No connection was begun, because this process lacks something of its own
-    /// machine: what, and what to do.
+    /// No connection was opened, because this process lacks a local resource:
+    /// what is missing, and what to do.
     #[error("can't connect: {}", Printable(.0))]
     Shortage(String),
     /// The time was over.
@@ -61,10 +61,10 @@ pub enum AskError {
     /// The connection broke.
     #[error("the connection broke: {}", Printable(.0))]
     Broken(String),
-    /// What came is no reply.
+    /// The server's data is not a reply.
     #[error(transparent)]
     Malformed(#[from] InfoError),
-    /// No agreement on TLS: what is wrong and what to do.
+    /// The TLS handshake failed: what is wrong and what to do.
     #[error("TLS: {}", Printable(.0))]
     Tls(String),
     /// The server takes no login of this user; it is asked again later, ever
@@ -77,13 +77,13 @@ pub enum AskError {
 }
 
 impl AskError {
-    /// Whether it is about who asks, not about the way to the server.
+    /// Whether the error is about the login, not about the connection.
     pub fn is_login(&self) -> bool {
         matches!(self, AskError::Login(_) | AskError::LoginWanted)
     }
 }
 
-/// Told to stop by [`Turn::beat`].
+/// Interrupted by [`Turn::beat`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interrupted;
 
@@ -93,18 +93,18 @@ impl From<Interrupted> for TendError {
     }
 }
 
-/// Takes the outcome of each ask, by its index; `Break` = enough.
+/// Receives the result of each request, by its index; `Break` = enough.
 pub type Done<'a> = dyn FnMut(usize, Result<Answer, AskError>) -> ControlFlow<()> + 'a;
 
-/// The way to the servers.
+/// The network connections to the servers.
 ///
-/// While it waits it calls [`Turn::beat`] at least every
-/// [`BEAT`](super::BEAT), and returns [`Interrupted`] when told to stop.
+/// While it waits it calls [`Turn::beat`] at least every [`BEAT`](super::BEAT),
+/// and returns [`Interrupted`] if that asks it to stop.
 pub trait Transport: Send {
-    /// Sends all asks (no address twice) at the same time, each with its own
-    /// deadline, over one lasting connection for each address, or as many of them
-    /// at a time as connections can be had, and hands each outcome to `done` as it comes. Returns when all came, or at once when
-    /// `done` breaks off: what is still under way is then given up.
+    /// Sends all requests (no address twice) at the same time, each with its own deadline, over
+    /// one lasting connection per address, or as many at a time as connections can be opened, and
+    /// passes each result to `done` as it arrives. Returns when all have arrived, or at once when
+    /// `done` breaks off: requests in progress are then abandoned.
     ///
     /// # Errors
     /// [`Interrupted`].
@@ -115,8 +115,7 @@ pub trait Transport: Send {
         done: &mut Done<'_>,
     ) -> Result<(), Interrupted>;
 
-    /// The addresses of hosts, asked anew each time; for each host a list or
-    /// why there is none.
+    /// Resolves hosts, again in each call; for each host a list of addresses or an error.
     ///
     /// # Errors
     /// [`Interrupted`].
@@ -126,8 +125,8 @@ pub trait Transport: Send {
         turn: &mut dyn Turn,
     ) -> Result<Vec<Result<Vec<SocketAddr>, String>>, Interrupted>;
 
-    /// Tells the name (or IP address) that the certificate of the server at
-    /// that address must bear, before it is asked. Of no interest without TLS.
+    /// Sets the name (or IP address) that the certificate of the server at that
+    /// address must have, before it is asked. Ignored without TLS.
     fn name(&mut self, _address: SocketAddr, _name: &str) {}
 
     /// Tells that logins for the server at `clear` are made at `secure`, the

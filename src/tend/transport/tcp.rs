@@ -103,13 +103,14 @@ impl Transport for TcpTransport {
         self.links.prepare();
         let mut pending: BTreeMap<SocketAddr, Pending> = BTreeMap::new();
         let mut finished = Vec::new();
-        // Those that have a connection first: the others may have to wait for one.
+        // Those that have a connection first: the others may have to wait for
+        // one.
         let (there, new): (Vec<usize>, Vec<usize>) =
             (0..asks.len()).partition(|&index| self.links.is_there(asks[index].address));
         let mut waiting: VecDeque<usize> = there.into_iter().chain(new).collect();
         let mut last_beat: Option<Instant> = None;
-        // The first deadline, or an earlier moment: to look through all of them at
-        // each turn would cost the more the more there are.
+        // The first deadline, or an earlier moment: to look through all of them
+        // at each turn would cost the more the more there are.
         let mut next: Option<Instant> = None;
         loop {
             self.begin(asks, &mut waiting, &mut pending, &mut finished);

@@ -1,4 +1,5 @@
-//! Entries of a list that can't be used: they are skipped, and the others are used.
+//! Entries of a list that can't be used: they are skipped, and the others are
+//! used.
 
 use core::fmt;
 

@@ -1,7 +1,9 @@
-//! The info protocol: commands are sent as lines, and their values come back as lines.
+//! The info protocol: commands are sent as lines, and their values come back as
+//! lines.
 //!
-//! A server may send anything: a length is checked before memory is allocated for it, every key
-//! must echo its command, and a value is parsed completely before it is used.
+//! A server may send anything: a length is checked before memory is allocated
+//! for it, every key must echo its command, and a value is parsed completely
+//! before it is used.
 
 mod bad;
 mod cursor;
@@ -22,8 +24,8 @@ pub use service::parse_service;
 use crate::text::Printable;
 use crate::wire::{HEADER_LEN, Header, Kind, VERSION};
 
-/// The longest accepted reply in bytes. A node's replies in a pass are far shorter: 684
-/// characters for each namespace and replica.
+/// The longest accepted reply in bytes. A node's replies in a pass are far
+/// shorter: 684 characters for each namespace and replica.
 pub const MAX_REPLY: usize = 4 << 20;
 
 /// How much of a server's error text is shown, in characters.
@@ -95,8 +97,8 @@ pub fn encode<S: AsRef<str>>(commands: &[S]) -> Vec<u8> {
     bytes
 }
 
-/// Whether bytes are the start of a TLS record: an alert or a handshake of any version, as sent
-/// by a server that does not accept plaintext.
+/// Whether bytes are the start of a TLS record: an alert or a handshake of any
+/// version, as sent by a server that does not accept plaintext.
 pub(crate) fn is_tls(bytes: &[u8]) -> bool {
     matches!(bytes, [0x15 | 0x16, 0x03, ..])
 }

@@ -1,8 +1,8 @@
 //! `peers-clear-std` and its variants: the other nodes, as one node sees them.
 //!
-//! One invalid entry must not affect the others. An entry that has the form of a peer ends where
-//! its brackets close, whatever its fields contain; after an entry without that form, parsing
-//! continues at the next entry that has it.
+//! One invalid entry must not affect the others. An entry that has the form of
+//! a peer ends where its brackets close, whatever its fields contain; after an
+//! entry without that form, parsing continues at the next entry that has it.
 
 use super::GrammarError;
 use super::bad::BadEntries;
@@ -13,8 +13,8 @@ use crate::wire::Host;
 /// The maximum number of hosts of one peer that are parsed.
 const MAX_HOSTS: usize = 256;
 
-/// The maximum number of bad hosts in an entry that is found after one without the form of a
-/// peer.
+/// The maximum number of bad hosts in an entry that is found after one without
+/// the form of a peer.
 const FEW: usize = 3;
 
 const WHAT: &str = "peers";
@@ -26,10 +26,11 @@ pub struct Peers {
     pub generation: i32,
     /// The nodes, in the server's order; a bad server may repeat them.
     pub peers: Vec<Peer>,
-    /// The number of further entries that were not kept: see [`parse_peers_within`].
+    /// The number of further entries that were not kept: see
+    /// [`parse_peers_within`].
     pub more: usize,
-    /// Entries that could not be used. A peer with only a bad host or TLS name is still among the
-    /// peers, without it.
+    /// Entries that could not be used. A peer with only a bad host or TLS name
+    /// is still among the peers, without it.
     pub bad: BadEntries,
 }
 
@@ -140,8 +141,8 @@ impl<'a> Entries<'a> {
                     let next = self.next_form(at + 1);
                     let end = next.map_or(self.list.len(), |next| next - 1);
                     let entry = &self.list[at..end];
-                    // The id may be readable although the rest is not: a known node must not
-                    // become unlisted because of that.
+                    // The id may be readable although the rest is not: a known
+                    // node must not become unlisted because of that.
                     let id = id_of(entry).filter(|id| keep(id));
                     peers.extend(id.map(|id| Peer { id, tls_name: None, hosts: Vec::new() }));
                     self.bad.add(WHAT, entry, "it does not have the form [id,tls name,[host,...]]");
@@ -156,8 +157,8 @@ impl<'a> Entries<'a> {
         (peers, more)
     }
 
-    /// The text with the form of a peer at that position, followed by a comma or the end, with at
-    /// most that many bad hosts.
+    /// The text with the form of a peer at that position, followed by a comma
+    /// or the end, with at most that many bad hosts.
     fn form(&self, at: usize, mut bad_hosts: usize) -> Option<Form<'a>> {
         let mut cursor = Cursor::new(WHAT, &self.list[at..]);
         let id = field(&mut cursor, b'[')?;
@@ -181,11 +182,13 @@ impl<'a> Entries<'a> {
         ends.then_some(Form { end, id, tls_name, hosts })
     }
 
-    /// The start of the next entry, after a comma, that has the form of a peer and a node id.
+    /// The start of the next entry, after a comma, that has the form of a peer
+    /// and a node id.
     fn next_form(&self, from: usize) -> Option<usize> {
         let begins = |at: &usize| {
             let here = self.list[*at] == b'[' && self.list[*at - 1] == b',';
-            // Only with few bad hosts: otherwise each position might scan far ahead.
+            // Only with few bad hosts: otherwise each position might scan far
+            // ahead.
             let form = here.then(|| self.form(*at, FEW)).flatten();
             form.is_some_and(|form| NodeId::from_bytes(form.id).is_ok())
         };
@@ -232,7 +235,8 @@ fn field<'a>(cursor: &mut Cursor<'a>, first: u8) -> Option<&'a [u8]> {
     cursor.eat(first).then(|| cursor.until(b",[]"))
 }
 
-/// The text of a host: up to the next comma or closing bracket outside its own brackets.
+/// The text of a host: up to the next comma or closing bracket outside its own
+/// brackets.
 fn host<'a>(cursor: &mut Cursor<'a>) -> &'a [u8] {
     let start = cursor.at();
     if cursor.eat(b'[') {

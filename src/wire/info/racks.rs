@@ -14,8 +14,8 @@ pub struct Racks {
     pub bad: BadEntries,
 }
 
-/// Parses `namespace:rack;…`; an empty value means no racks. Entries that can't be used are
-/// skipped, and so are duplicate entries of a namespace.
+/// Parses `namespace:rack;…`; an empty value means no racks. Entries that can't
+/// be used are skipped, and so are duplicate entries of a namespace.
 pub fn parse_racks(value: &[u8]) -> Racks {
     let mut found = Racks::default();
     if value.is_empty() {

@@ -21,7 +21,8 @@ impl core::fmt::Debug for Bitmap {
 }
 
 impl Bitmap {
-    /// The set encoded in these bytes: partition p is bit `0x80 >> (p & 7)` of byte `p >> 3`.
+    /// The set encoded in these bytes: partition p is bit `0x80 >> (p & 7)` of
+    /// byte `p >> 3`.
     pub fn new(bytes: Vec<u8>) -> Bitmap {
         Bitmap(bytes)
     }
@@ -48,7 +49,8 @@ pub struct Claim {
     pub regime: u32,
     /// The effective replication factor, 1 to 255.
     pub replication_factor: u8,
-    /// For each replica the partitions that the node holds; one bitmap per replica.
+    /// For each replica the partitions that the node holds; one bitmap per
+    /// replica.
     pub columns: Vec<Bitmap>,
 }
 

@@ -1,10 +1,11 @@
-//! `service-clear-std` and its variants: the addresses that a node reports for itself.
+//! `service-clear-std` and its variants: the addresses that a node reports for
+//! itself.
 
 use super::bad::BadEntries;
 use crate::wire::Host;
 
-/// Parses `host:port,…`; an empty value means that the node reports no address. Entries that
-/// can't be used are skipped.
+/// Parses `host:port,…`; an empty value means that the node reports no address.
+/// Entries that can't be used are skipped.
 pub fn parse_service(value: &[u8]) -> (Vec<Host>, BadEntries) {
     let (mut hosts, mut bad) = (Vec::new(), BadEntries::default());
     if value.is_empty() {

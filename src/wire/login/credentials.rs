@@ -23,8 +23,8 @@ pub enum AuthMode {
     /// The server keeps the password's hash; only the hash is sent.
     #[default]
     Internal,
-    /// An external system (such as LDAP) checks the password, which is sent unhashed: only over
-    /// TLS.
+    /// An external system (such as LDAP) checks the password, which is sent
+    /// unhashed: only over TLS.
     External,
     /// Like [`External`](Self::External), but allowed without TLS: for tests.
     ExternalInsecure,
@@ -107,8 +107,8 @@ pub enum CredentialsError {
     },
 }
 
-/// A user and its proof of identity. Clones share one copy, which is wiped when the last of them
-/// is dropped.
+/// A user and its proof of identity. Clones share one copy, which is wiped when
+/// the last of them is dropped.
 #[derive(Clone)]
 pub struct Credentials(Arc<Inner>);
 

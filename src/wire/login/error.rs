@@ -63,8 +63,8 @@ impl LoginError {
     /// The server does not support security.
     pub(super) const NOT_SUPPORTED: u8 = 51;
 
-    /// Whether another login with the same credentials may succeed: the token has expired, or the
-    /// server was restarted and does not know it.
+    /// Whether another login with the same credentials may succeed: the token
+    /// has expired, or the server was restarted and does not know it.
     #[must_use]
     pub fn is_of_the_session(&self) -> bool {
         matches!(self, LoginError::Refused { code: 65 | 66 | 80 })

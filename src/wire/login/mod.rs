@@ -1,11 +1,12 @@
 //! The admin protocol, as far as a tender speaks it: LOGIN and AUTHENTICATE.
 //!
-//! A login authenticates the user and returns a session: a token and its lifetime. Every later
-//! connection authenticates with the token. A server's reply is limited in length and parsed
-//! completely before it is used.
+//! A login authenticates the user and returns a session: a token and its
+//! lifetime. Every later connection authenticates with the token. A server's
+//! reply is limited in length and parsed completely before it is used.
 //!
-//! Of a password, its hash and a token there is one copy each, in pages that are in no core dump
-//! and are wiped when it is dropped; they show in no error and no debug output.
+//! Of a password, its hash and a token there is one copy each, in pages that
+//! are in no core dump and are wiped when it is dropped; they show in no error
+//! and no debug output.
 
 mod credentials;
 mod error;

@@ -11,12 +11,12 @@ use crate::wire::{Header, Kind, VERSION};
 /// The fixed part of a message after its header, in bytes.
 pub(super) const FIXED: usize = 16;
 
-/// The longest accepted reply to a login, in bytes after the header. A token has some hundred
-/// bytes.
+/// The longest accepted reply to a login, in bytes after the header. A token
+/// has some hundred bytes.
 pub const MAX_LOGIN_REPLY: usize = 16 << 10;
 
-/// A token that represents a login. Debug output does not show it; it is in no core dump, and it
-/// is wiped when dropped.
+/// A token that represents a login. Debug output does not show it; it is in no
+/// core dump, and it is wiped when dropped.
 pub struct Session {
     token: SecretBytes,
     lifetime: Option<Duration>,

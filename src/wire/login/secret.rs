@@ -6,8 +6,9 @@ use std::sync::Arc;
 use memmap2::{Advice, MmapMut};
 use zeroize::{Zeroize, Zeroizing};
 
-/// Bytes in separate pages, which are in no core dump (`MADV_DONTDUMP`) and are wiped before they
-/// are freed. A forked child inherits them, because it logs in for itself.
+/// Bytes in separate pages, which are in no core dump (`MADV_DONTDUMP`) and are
+/// wiped before they are freed. A forked child inherits them, because it logs
+/// in for itself.
 pub(super) struct SecretBytes {
     memory: Memory,
     length: usize,
@@ -28,8 +29,8 @@ impl SecretBytes {
         }
         let memory = match MmapMut::map_anon(length) {
             Ok(mut pages) => {
-                // Before the pages hold anything. On an old kernel without this option the secret
-                // is still kept.
+                // Before the pages hold anything. On an old kernel without this
+                // option the secret is still kept.
                 let _ = pages.advise(Advice::DontDump);
                 pages[..length].copy_from_slice(bytes);
                 Memory::Pages(pages)

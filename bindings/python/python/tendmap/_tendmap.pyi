@@ -24,8 +24,8 @@ def status(
     shm_directory: str | PathLike[str] = "/dev/shm",
     shm_owner: int | str | Iterable[int | str] | None = None,
 ) -> Status:
-    """How a segment and its owner stand, asked without taking part: no thread,
-    no connection, no chance to become owner. For monitoring.
+    """The state of a segment and its owner, read without attaching: no thread,
+    no connection, and this process never becomes owner. For monitoring.
 
     Raises SegmentError if there is none.
     """
@@ -66,7 +66,7 @@ class Node:
 
 @final
 class Route:
-    """Where a key goes, as `Client.locate` tells it."""
+    """The route of a key, as `Client.locate` returns it."""
 
     @property
     def node(self) -> Node:
@@ -244,10 +244,10 @@ class Client:
         share their events: the one that connected first has them. A forked child
         has its own, and none of its parent's."""
     def request_tend(self) -> None:
-        """Asks the owner, whichever process that is, to tend soon: for who sees a
-        node's connections fail. It does so at the earliest a quarter of its
-        interval after its last pass, however often it is asked, and may not
-        hear it at all. It waits for nobody; `wait_for_change` does that."""
+        """Asks the owner, whichever process that is, to tend soon: for callers
+        that see connections to a node fail. It does so at the earliest a quarter
+        of its interval after its last pass, however often it is asked; the
+        request may be lost. It does not wait; `wait_for_change` does."""
     def set_preferred_racks(self, racks: Iterable[int] | str) -> None:
         """Changes the racks that "prefer_rack" prefers, the best first, from the
         next call on; none at all with an empty list. Other clients have their
@@ -319,7 +319,7 @@ class SimulatedCluster:
     def remove(self, number: int) -> None:
         """Stops a node for good."""
     def move_node(self, number: int, port: int = 0) -> int:
-        """Starts a node anew at another port, which is returned."""
+        """Restarts a node at another port, which is returned."""
     def set_rack(self, number: int, namespace: str, rack: int) -> None:
         """Puts a node into a rack for a namespace; nodes of an `enterprise`
         cluster are in rack 0 at first."""
