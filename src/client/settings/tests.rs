@@ -159,7 +159,7 @@ impl PartialEq for Setting {
 }
 
 #[test]
-fn what_is_off_by_default_turns_no_tls_on() {
+fn h136_what_is_off_by_default_turns_no_tls_on() {
     let mut config = Config::new(vec![]);
     config.set("tls_for_login_only", "false").unwrap();
     assert!(config.tls.is_none());
