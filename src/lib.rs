@@ -62,8 +62,8 @@
 //! # What it does not promise
 //!
 //! - That the map is newer than the last tend.
-//! - Anything against those who may write the segment's file, but that reading
-//!   hostile bytes ends in an error or a wrong route, never in a crash.
+//! - Protection from processes that can write the segment's file, except that
+//!   hostile bytes lead to an error or a wrong route, never to a crash.
 //!
 //! # How it is built
 //!

@@ -198,7 +198,7 @@ impl Geometry {
         self.tables
     }
 
-    /// The words of a frame that count for so many node slots and namespaces:
+    /// The words of a frame in use for that many node slots and namespaces:
     /// the node table with what precedes it, then the record of each namespace,
     /// then, with `arrays`, its routing words and regimes. A writer stores
     /// exactly these, and a reader copies exactly these.

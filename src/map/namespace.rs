@@ -124,7 +124,7 @@ impl Partitions {
         self.count
     }
 
-    /// Whether there is none.
+    /// Whether there are no partitions.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0

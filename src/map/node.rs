@@ -111,7 +111,7 @@ impl NodeTable {
         self.places.iter().filter(|place| place.node.is_some()).count()
     }
 
-    /// Whether there is no node.
+    /// Whether there are no nodes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

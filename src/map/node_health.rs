@@ -24,8 +24,8 @@ pub struct NodeHealth {
 }
 
 impl NodeHealth {
-    /// A health as it is published: a text that is empty is none, what is not
-    /// printable is escaped, and what is too long is cut.
+    /// A health as it is published: an empty text means no error, unprintable
+    /// characters are escaped, and a text that is too long is truncated.
     #[must_use]
     pub fn new(failures: u32, last_error: &str) -> NodeHealth {
         let text = printable(last_error, frame::HEALTH_WORDS);

@@ -79,7 +79,7 @@ pub enum SegmentError {
     },
     /// A System V segment belongs to an untrusted user, or was created by one.
     #[error(
-        "{at} belongs to user {owner} and was made by user {creator}, who can still change it; wanted {} for both: if you trust these users, add them to shm_owner; otherwise use another shm_key",
+        "{at} belongs to user {owner} and was created by user {creator}, which can still change it; wanted {} for both: if you trust these users, add them to shm_owner; otherwise use another shm_key",
         one_of(.wanted)
     )]
     Maker {

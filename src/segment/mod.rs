@@ -1,12 +1,12 @@
-//! Segments: made, found, attached, locked, listed, removed.
+//! Segments: how they are created, found, attached, locked, listed and removed.
 //!
 //! A segment has a key, a layout version and a generation ([`SegmentName`]). It
-//! is a file of that name, or the System V segment of the key; what differs
-//! between the two stands behind one seam ([`Backend`]). It comes into being
-//! whole (`create`). Attaching checks everything about it from one private
-//! copy of its header (`Segment`). Who *should* own it is told by byte locks
-//! of a file beside it (`LockFile`); who *does* own it is told by its head
-//! alone.
+//! is a file of that name, or the System V segment of the key; the differences
+//! between the two are behind one interface ([`Backend`]). It is created
+//! completely or not at all (`create`). Attaching checks everything about it
+//! from one private copy of its header (`Segment`). Byte locks on a file beside
+//! it (`LockFile`) determine which process *should* own it; only its head
+//! determines which process *does* own it.
 //!
 //! | | file | System V |
 //! | --- | --- | --- |

@@ -446,7 +446,7 @@ impl Segment {
     /// [`SegmentError::Io`].
     pub fn attached(&self) -> Result<usize, SegmentError> {
         let Some(shared) = &self.shared else { return Ok(1) };
-        let action = SegmentError::io("count who is attached to", shared.object.location());
+        let action = SegmentError::io("count the processes attached to", shared.object.location());
         shared.object.attached(shared.lock()).map_err(action)
     }
 

@@ -23,19 +23,19 @@
 //! - A death goes unnoticed for a while; then peers, replicas and generations
 //!   of a survivor change together, and survivors differ by up to half a second.
 //! - Partitions migrate one by one, each raising the partition generation of
-//!   who gives and who takes; until then the acting master claims the missing
+//!   the node that gives it and the one that takes it; until then the acting master claims the missing
 //!   replica too.
-//! - The replication factor told is the effective one.
+//! - The reported replication factor is the effective one.
 //! - A frozen node that wakes believes for a while that it is still master.
-//! - With security on, a connection that has not logged in is told
-//!   `ERROR:80:not authenticated` to every command; sessions end with their
+//! - With security on, a connection that has not logged in gets
+//!   `ERROR:80:not authenticated` for every command; sessions end with their
 //!   lifetime and with the process of the node that gave them.
 //! - With TLS each node listens at a second port and lists the others' second
 //!   ports in `peers-tls-std`.
 //!
 //! # What it does not
 //! It stores records in one place: every node answers for every record,
-//! whoever owns it. Batches, scans, queries and the administration of users are
+//! whichever node holds it. Batches, scans, queries and the administration of users are
 //! missing. A strong-consistency namespace has regimes, but no roster: its partitions are
 //! always available.
 //!

@@ -421,7 +421,7 @@ struct tendmap_config *tendmap_config_new(const char *hosts);
 //
 //     hosts                   NAME:PORT,…
 //     cluster_name            refuse any other cluster
-//     user                    who logs in
+//     user                    the user that logs in
 //     password                the user's password, kept as a secret
 //     auth_mode               INTERNAL (the default), EXTERNAL,
 //                             EXTERNAL_INSECURE or PKI

@@ -35,7 +35,7 @@ pub unsafe extern "C" fn tendmap_config_new(hosts: *const c_char) -> *mut Shell<
 ///
 ///     hosts                   NAME:PORT,…
 ///     cluster_name            refuse any other cluster
-///     user                    who logs in
+///     user                    the user that logs in
 ///     password                the user's password, kept as a secret
 ///     auth_mode               INTERNAL (the default), EXTERNAL,
 ///                             EXTERNAL_INSECURE or PKI

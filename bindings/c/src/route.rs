@@ -212,7 +212,7 @@ pub unsafe extern "C" fn tendmap_route_digest(
         // SAFETY: what the documentation says of the arguments.
         unsafe {
             let bytes = array("a digest", digest, Digest::LEN)?;
-            let digest = Digest::from_bytes(bytes.try_into().expect("so long it is"));
+            let digest = Digest::from_bytes(bytes.try_into().expect("the length was checked"));
             route(router, name_space, digest, policy, out)
         }
     })

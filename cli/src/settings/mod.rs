@@ -85,8 +85,8 @@ pub fn load() -> Result<Settings, Unsettled> {
     Ok(settings)
 }
 
-/// A variable. A set-user-id program takes none: whoever starts it would choose
-/// by them what it trusts.
+/// A variable. A set-user-id program uses none: otherwise the user that starts it
+/// could choose what it trusts.
 fn of_environment(name: &str) -> Option<OsString> {
     if is_secure_execution() { None } else { secret::of_environment(name) }
 }

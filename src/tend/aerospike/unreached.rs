@@ -6,11 +6,11 @@
 //! of the others, those first that were looked for longest ago.
 //!
 //! There may also be more than any map has room for: a server can list what it
-//! likes, and each of those another one. So many are kept as the map may have
+//! likes, and each of those another one. As many are kept as the map may have
 //! nodes; these come first: nodes of the table that have moved, then those that
 //! most of its nodes list, then those at the beginning of any list. So each
-//! node that lists others has its share, and what one node lists without end
-//! keeps out nobody that the others list.
+//! node that lists others has its share, and an endless list of one node
+//! displaces none that the others list.
 
 use core::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -319,7 +319,7 @@ mod tests {
     fn h60_all_have_their_turn_and_a_pass_has_few() {
         let mut unreached = listed(0..1000, 1);
         let first: Vec<usize> = pass(&mut unreached).iter().map(Vec::len).collect();
-        assert_eq!(first, [256, 256, 256, 232], "who was never looked for");
+        assert_eq!(first, [256, 256, 256, 232], "those that were never searched for");
         let mut later = Vec::new();
         for _ in 0..16 {
             let waves = pass(&mut unreached);

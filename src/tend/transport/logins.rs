@@ -347,7 +347,7 @@ mod tests {
         }
         logins.accepted(at(1), None, now);
         logins.refused(at(1), WRONG, now);
-        assert!(logins.proof(at(1), now + Duration::from_secs(2)).is_ok(), "begins anew");
+        assert!(logins.proof(at(1), now + Duration::from_secs(2)).is_ok(), "begins again");
     }
 
     #[test]

@@ -146,8 +146,8 @@ pub trait Transport: Send {
         None
     }
 
-    /// Who logs in from the next login on; those that were refused are tried
-    /// again at once. Of no interest without logins.
+    /// Sets the credentials for future logins; refused logins are tried again at
+    /// once. Ignored without logins.
     fn set_credentials(&mut self, _credentials: Credentials) {}
 
     /// Closes every connection except those to these addresses.

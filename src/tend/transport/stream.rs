@@ -207,7 +207,7 @@ fn failure(error: &io::Error) -> AskError {
         return AskError::Tls(crate::tend::tls::explain(tls));
     }
     if error.kind() == ErrorKind::UnexpectedEof {
-        // Only a handshake ends so: amid the bytes of a reply it is told above.
+        // Only a handshake ends like this: an end within a reply is reported above.
         let text = "the server closed the connection during the handshake; check that it speaks TLS at this port";
         return AskError::Tls(text.into());
     }
