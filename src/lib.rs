@@ -11,9 +11,9 @@
 //! ```no_run
 //! # #[cfg(feature = "tend")]
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use tendmap::{Client, Config, Host, Policy, Record};
+//! use tendmap::{Client, Config, Policy, Record};
 //!
-//! let hosts = vec![Host::new("127.0.0.1:3000", Host::DEFAULT_PORT)?];
+//! let hosts = vec!["127.0.0.1:3000".parse()?];
 //! let client = Client::connect(Config::shared(hosts, 0xA700_0000))?;
 //! let mut router = client.router();
 //! let route = router.route("test", Record::new("users", 42), Policy::Master)?;

@@ -43,6 +43,23 @@ const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(5);
 /// [`role`](Self::role) is then [`Role::Closed`]. The same is true of a client
 /// that a forked child has inherited, since the thread is its parent's:
 /// [`start`](Self::start) gives the child its own.
+///
+/// ```
+/// # #[cfg(feature = "sim")] {
+/// use tendmap::sim::{Sim, SimConfig};
+/// use tendmap::{Client, Config, Policy, Record, Role};
+///
+/// let sim = Sim::start(SimConfig::fast(2))?;
+/// // With `Config::shared` other processes of the host would share the map.
+/// let client = Client::connect(Config::new(vec![sim.seeds()[0].into()]))?;
+/// assert_eq!(client.role(), Role::Owner);
+/// let mut router = client.router();
+/// let route = router.route("test", Record::new("users", 42), Policy::Master)?;
+/// println!("ask {} at {}", route.id(), route.address());
+/// client.close();
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Client {
     open: Arc<Open>,

@@ -12,6 +12,27 @@ use crate::segment::{
 
 /// A view of a segment: no thread, no connection, no permission to write. It
 /// follows the segment's successors by itself.
+///
+/// ```
+/// # #[cfg(feature = "sim")] {
+/// use tendmap::sim::{Sim, SimConfig};
+/// use tendmap::{Client, Config, Reader};
+///
+/// let sim = Sim::start(SimConfig::fast(2))?;
+/// let mut config = Config::shared(vec![sim.seeds()[0].into()], 0xA700_0001);
+/// # let directory = tempfile::tempdir()?;
+/// # config.shm_directory = directory.path().into();
+/// let place = config.place();
+/// let owner = Client::connect(config)?;
+///
+/// // Any process of the host may do this.
+/// let reader = Reader::attach(&place)?;
+/// assert_eq!(reader.map()?.map.nodes.len(), 2);
+/// println!("{}", reader.status()?);
+/// # owner.close();
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Reader {
     current: Arc<Current>,

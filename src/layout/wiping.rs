@@ -11,7 +11,7 @@ use std::ffi::CString;
 ///
 /// ```
 /// #[global_allocator]
-/// static WIPING: tendmap::layout::WipingAllocator = tendmap::layout::WipingAllocator;
+/// static WIPING: tendmap::WipingAllocator = tendmap::WipingAllocator;
 /// # fn main() {}
 /// ```
 #[derive(Clone, Copy, Debug, Default)]

@@ -3,6 +3,15 @@
 use crate::map::Slot;
 
 /// How a command chooses among the replicas of its partition.
+///
+/// ```
+/// use tendmap::Policy;
+///
+/// // A write goes to the master, a read may go to any replica, the master first.
+/// let (write, read) = (Policy::Master, Policy::default());
+/// assert_eq!(read, Policy::Sequence);
+/// # let _ = write;
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Policy {

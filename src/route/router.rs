@@ -32,6 +32,26 @@ use crate::segment::Current;
 ///
 /// In a forked child it creates the local state again. The inherited state is
 /// dropped there; for a connection, drop must do no more than close it.
+///
+/// ```
+/// # #[cfg(feature = "sim")] {
+/// use tendmap::sim::{Sim, SimConfig};
+/// use tendmap::{Client, Config, Policy, Record};
+///
+/// let sim = Sim::start(SimConfig::fast(3))?;
+/// let client = Client::connect(Config::new(vec![sim.seeds()[0].into()]))?;
+/// let mut router = client.router();
+/// let test = router.namespace("test")?; // looked up once
+/// let mut attempt = router.attempt(Policy::Sequence);
+/// let first = router.route_attempt(test, Record::new("users", 42), &attempt)?;
+/// assert_eq!(first.replica(), 0);
+/// // If the exchange with that node fails, the next replica is asked.
+/// attempt.fail(first.replica(), first.slot());
+/// let second = router.route_attempt(test, Record::new("users", 42), &attempt)?;
+/// assert_eq!(second.replica(), 1);
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Router<S = ()> {
     view: View<S>,
     names: Names,

@@ -18,6 +18,17 @@ const ALIVE: &[NodeState] =
 ///
 /// Nodes are numbered from 1 on, in the order in which they were added. A node
 /// keeps its number and its node id whatever becomes of it.
+///
+/// ```
+/// use tendmap::sim::{Sim, SimConfig};
+///
+/// let sim = Sim::start(SimConfig::fast(2))?;
+/// assert_eq!(sim.seeds().len(), 2);
+/// let third = sim.add()?;
+/// assert!(sim.settle(std::time::Duration::from_secs(60)), "it has joined and migrated");
+/// sim.kill(third)?;
+/// # Ok::<(), tendmap::sim::SimError>(())
+/// ```
 #[derive(Debug)]
 pub struct Sim {
     jobs: Option<Sender<Job>>,
