@@ -2,6 +2,7 @@
 
 use super::value::{Refused, Value as _, joined, mode, users, utf8};
 use super::{Group, Kind, Setting};
+#[cfg(feature = "tls")]
 use crate::client::config::Config;
 use crate::segment::parse_key;
 #[cfg(feature = "tls")]
