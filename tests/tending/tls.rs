@@ -366,8 +366,8 @@ fn bad_files_are_named_with_the_setting_and_what_was_wanted() {
     let cases = [
         (of("none.pem", None, None), "cafile", "none.pem", "check its path"),
         (of("text", None, None), "cafile", "text", "wanted one or more certificates"),
-        (of("ca.pem", Some("a.pem"), None), "certfile", "keyfile", "give both"),
-        (of("ca.pem", None, Some("a.key")), "keyfile", "certfile", "give both"),
+        (of("ca.pem", Some("a.pem"), None), "certfile", "keyfile", "set both"),
+        (of("ca.pem", None, Some("a.key")), "keyfile", "certfile", "set both"),
         (of("ca.pem", Some("a.pem"), Some("a.pem")), "keyfile", "a.pem", "a private key"),
         (of("ca.pem", Some("a.pem"), Some("broken")), "keyfile", "broken", "END line"),
         (of("ca.pem", Some("a.pem"), Some("b.key")), "certfile", "b.key", "and its key"),
