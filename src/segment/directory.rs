@@ -179,8 +179,8 @@ impl Search {
         let higher = |other: &Segment| number(other) > number(of);
         let id = |segment: &Segment| segment.identity().segment_id;
         let live = self.live.as_ref().filter(|live| id(live) != id(of))?;
-        let anew = || !of.is_found() && !self.retired.as_deref().is_some_and(higher);
-        (higher(live) || anew()).then_some(live)
+        let restarted = || !of.is_found() && !self.retired.as_deref().is_some_and(higher);
+        (higher(live) || restarted()).then_some(live)
     }
 
     /// The generation of a segment that will succeed all that were listed and

@@ -1,4 +1,4 @@
-//! Closing: it has closed when it returns, whoever waits, clones or closes at the
+//! Closing: it has closed when it returns, whatever other threads wait, clone or close at the
 //! same time, and also where an observer does it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -66,7 +66,7 @@ fn no_rotation() {
     let status = reader(&setup).status().unwrap();
     assert_eq!((status.term, status.takeovers), (1, 0));
     assert!(status.abdicated && status.nodes > 0, "the last map can still be read");
-    // Whoever reaches it first owns again.
+    // The process that reaches it first becomes owner.
     workers[0].say("work");
     wait_until("the owner takes its abdication back", || {
         let status = reader(&setup).status().unwrap();

@@ -205,7 +205,7 @@ fn no_key(host: &Host) {
 
 /// Of another program, or of a child that was forked while this process was
 /// looking at the segment: the kernel counts it, the last client to close does
-/// not, and removes the segment. Whoever has it mapped keeps its memory.
+/// not, and removes the segment. A process that has it mapped keeps its memory.
 fn stray_mappings(host: &Host) {
     let client = host.client(&Cluster::new(2, 1));
     let id = client.status().unwrap().shm_id.unwrap();

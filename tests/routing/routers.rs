@@ -315,7 +315,7 @@ fn a_router_that_moves_to_a_successor_reads_everything_anew() {
 }
 
 /// A segment that was removed by force is followed by an empty one, until the
-/// cluster was tended anew.
+/// cluster was tended again.
 #[test]
 fn a_router_goes_on_with_a_retired_map_until_its_successor_has_one() {
     use tendmap::client::Reader;

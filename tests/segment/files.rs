@@ -29,7 +29,7 @@ fn orphan(place: &Place) {
     drop(owner(place, 1, None));
 }
 
-/// A map of so many nodes.
+/// A map of that many nodes.
 fn map(nodes: u16) -> ClusterMap {
     let mut map = ClusterMap::new(Capacity::DEFAULT);
     for number in 0..nodes {
@@ -389,7 +389,7 @@ fn h31_residue_is_listed_reused_and_removed() {
     assert_eq!(listed.len(), 1);
     assert_eq!((listed[0].state, listed[0].attached), (SegmentState::Orphaned, Some(0)));
     let client = Client::connect_with(config(&directory), Cluster::new(2, 1).source()).unwrap();
-    assert_eq!(client.status().unwrap().term, 2, "taken over, not made anew");
+    assert_eq!(client.status().unwrap().term, 2, "taken over, not made again");
     let listed = list(directory.path()).unwrap();
     assert_eq!((listed[0].state, listed[0].attached), (SegmentState::Owned, Some(1)));
     assert!(matches!(remove(&place, false), Err(SegmentError::InUse { attached: 1, .. })));
@@ -413,7 +413,7 @@ fn a_segment_removed_by_force_is_replaced_and_everybody_moves() {
 }
 
 /// A growing owner dies after it has retired its segment and before the
-/// successor has its name. Whoever comes then begins with the map that was
+/// successor has its name. A process that comes then begins with the map that was
 /// there, and with the next publication.
 #[test]
 fn h15_who_comes_while_a_segment_is_replaced_goes_on_from_its_map() {
@@ -560,7 +560,7 @@ fn the_current_segment_never_goes_back_to_one_that_was_retired() {
     third.retire().unwrap();
     current.replace(second.segment()).unwrap();
     assert_eq!(generation(&current), 3, "a retired one succeeds nobody of a higher number");
-    // Everything was removed, and somebody began anew: whatever its number.
+    // Everything was removed, and a process began again: whatever its number.
     remove(&place, true).unwrap();
     let anew = owner(&place, 1, None);
     current.replace(anew.segment()).unwrap();

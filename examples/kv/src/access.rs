@@ -24,9 +24,9 @@ use tendmap::wire::login::{
 use crate::pool::left;
 use crate::wire::HEADER;
 
-/// A session is renewed so long before it ends; a short one at half of its life.
+/// A session is renewed this long before it ends; a short one at half of its life.
 const MARGIN: Duration = Duration::from_secs(60);
-/// A login that was refused is not tried again for so long: servers may lock an
+/// A login that was refused is not tried again for this long: servers may lock an
 /// account for it.
 const HOLD_BACK: Duration = Duration::from_secs(1);
 
@@ -79,7 +79,7 @@ impl Access {
             let answer = exchange(&mut stream, &authenticate(credentials, &session), until)?;
             match parse_authenticate(&answer) {
                 Ok(Authenticated::Yes | Authenticated::NotNeeded) => return Ok(stream),
-                // It has ended, or the node was started anew.
+                // It has ended, or the node was restarted.
                 Err(_) => {
                     self.forget(node.address);
                     stream = self.open(node, until)?;

@@ -146,7 +146,7 @@ impl Connection {
         wire::decode(&self.inbox[HEADER..]).map_err(io::Error::other)
     }
 
-    /// Receives until so many bytes are there.
+    /// Receives until that many bytes have arrived.
     fn receive(&mut self, wanted: usize, until: Instant) -> io::Result<()> {
         let mut chunk = [0; 16 << 10];
         while self.inbox.len() < wanted {

@@ -2,7 +2,7 @@
 //! wire protocol, as far as put, get and delete of scalar bins need it.
 //!
 //! A message is 8 bytes `version:8 | type:8 | length:48`, then 22 bytes of
-//! fixed fields, then so many fields (namespace, set, digest) and operations
+//! fixed fields, then that number of fields (namespace, set, digest) and operations
 //! (one a bin), each after its length. All numbers are big-endian.
 
 use std::collections::BTreeMap;

@@ -413,7 +413,7 @@ fn a_secured_cluster_is_logged_in_to_once_a_node_and_nothing_is_lost_when_sessio
         go_on(progress);
         bench.sim.set_security(true).unwrap();
         go_on(progress);
-        // A node that was started anew knows no session of before.
+        // A restarted node does not know earlier sessions.
         bench.sim.kill(2).unwrap();
         go_on(progress);
         bench.sim.start_node(2).unwrap();

@@ -182,7 +182,7 @@ fn child_reads_on(host: &Host) {
         |pipe| {
             let mut route = router.route(namespace, Partition(0), Policy::Master).unwrap();
             assert_eq!(route.id(), node(0).id);
-            assert_eq!(*route.state(), 4, "local state is made anew in a child");
+            assert_eq!(*route.state(), 4, "local state is made again in a child");
             pipe.write_all(b"r").unwrap();
             let until = Instant::now() + Duration::from_secs(20);
             // Private memory is the parent's own: the child has its copy.

@@ -270,7 +270,7 @@ fn removed(host: &Host) {
     let newcomer = Client::connect_with(other, cluster.source());
     let text = newcomer.unwrap_err().to_string();
     assert!(text.contains("shm_directory"), "{text}");
-    // Whoever makes it again is followed there.
+    // A process that makes it again is followed there.
     let old = client.segment().identity().segment_id;
     std::fs::create_dir(directory).unwrap();
     wait_until("a segment there", || files(&host.directory) > 0);

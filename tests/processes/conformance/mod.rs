@@ -174,7 +174,7 @@ impl Host {
         }
     }
 
-    /// A word of the segment is changed, by whoever may write it.
+    /// A word of the segment is changed, by a process that may write it.
     pub fn spoil(&self, segment: &Segment, word: usize) {
         let geometry = *segment.geometry();
         let memory = match (segment.path(), segment.location().unwrap().shm_id()) {

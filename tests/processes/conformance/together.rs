@@ -183,7 +183,7 @@ fn residue(host: &Host) {
     assert_eq!((listed[0].mode, listed[0].attached), (0o600, Some(0)));
     assert_eq!(listed[0].state, SegmentState::Orphaned);
     let worker = host.worker();
-    assert_eq!(host.reader().status().unwrap().term, 2, "taken over, not made anew");
+    assert_eq!(host.reader().status().unwrap().term, 2, "taken over, not made again");
     let listed = list(host.directory.path()).unwrap();
     assert_eq!((listed[0].state, listed[0].attached), (SegmentState::Owned, Some(1)));
     worker.kill();
@@ -216,7 +216,7 @@ fn name_taken(host: &Host) {
     host.assert_clean();
 }
 
-/// Nobody can find it any more, and its owner is gone: whoever is left makes a
+/// Nobody can find it any more, and its owner is gone: a process that is left makes a
 /// new one all the same.
 fn name_taken_of_orphan(host: &Host) {
     let owner = host.worker();
@@ -230,7 +230,7 @@ fn name_taken_of_orphan(host: &Host) {
     next.signal(Signal::SIGCONT);
     assert_eq!(next.expect("moved")["generation"], 2);
     next.assert_routes();
-    // Whoever reads the old one is told so by its head alone.
+    // Its head alone says so to readers of the old one.
     assert!(segment.head().retired(), "{:?}", segment.head());
     wait_until("a reader moves too", || reader.segment().identity().generation == 2);
 }

@@ -28,7 +28,7 @@ pub fn churn(setup: &Setup) {
     }
 }
 
-/// Only looks, at each line of its input anew, when the segment was replaced.
+/// Only looks, at each line of its input again, when the segment was replaced.
 pub fn look(setup: &Setup) {
     let reader = Reader::attach(&setup.place()).unwrap();
     let mut last = 0;

@@ -15,7 +15,7 @@ A client may be made before a fork and used after it, by any thread. See
 docs/PREFORK.md for gunicorn, uWSGI, Celery and others.
 """
 
-# The extension uses it. Imported here and not at the first call: a fork amid that
+# The extension uses it. Imported here and not at the first call: a fork during that
 # would leave the child an import lock that nobody frees.
 import json as _json  # noqa: F401
 
