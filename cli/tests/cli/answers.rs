@@ -127,7 +127,7 @@ fn status_has_every_key_with_an_owner_and_without() {
     assert_eq!(keys(&orphaned), keys(&status));
     assert_eq!(orphaned["owner_alive"], false);
     let text = place.run(&["status"]).stdout();
-    assert!(text.contains("UNHEALTHY: no owner lives"), "{text}");
+    assert!(text.contains("UNHEALTHY: there is no live owner"), "{text}");
     // Those who only route are not concerned.
     place.json(&["route", "--json", "--namespace", "test", "--int", "1"]);
     place.json(&["map", "--json"]);
