@@ -1,7 +1,7 @@
 //! A C program while another process stores whatever it likes into its segment.
 
 mod common;
-#[path = "../../../tests/hostile_writer/values.rs"]
+#[path = "../../../cli/tests/hostile_writer/values.rs"]
 mod values;
 #[path = "../../../tests/hostile_writer/writer.rs"]
 #[allow(dead_code, reason = "a part of it is used")]
