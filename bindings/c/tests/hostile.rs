@@ -3,7 +3,7 @@
 mod common;
 #[path = "../../../cli/tests/hostile_writer/values.rs"]
 mod values;
-#[path = "../../../tests/hostile_writer/writer.rs"]
+#[path = "../../../cli/tests/hostile_writer/writer.rs"]
 #[allow(dead_code, reason = "a part of it is used")]
 mod writer;
 
