@@ -371,6 +371,8 @@ fn h95_a_connect_whose_thread_panics_is_an_error() {
         let source = Box::new(Panicking(Cluster::new(2, 1).source(), 0));
         let mut config = config(&directory);
         config.use_shm = use_shm;
+        // It ends with the thread, however long it would wait for a map.
+        config.connect_timeout = Duration::from_secs(10);
         let error = ends("connecting", move || Client::connect_with(config, source).unwrap_err());
         assert!(matches!(error, tendmap::client::ConnectError::Ended), "{error}");
     }
