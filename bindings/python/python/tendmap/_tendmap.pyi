@@ -24,8 +24,8 @@ def status(
     shm_directory: str | PathLike[str] = "/dev/shm",
     shm_owner: int | str | Iterable[int | str] | None = None,
 ) -> Status:
-    """The state of a segment and its owner, read without attaching: no thread,
-    no connection, and this process never becomes owner. For monitoring.
+    """The state of a segment and its owner, read without attaching: no thread, no
+    connection, and this process never becomes owner. For monitoring.
 
     Raises SegmentError if there is none.
     """
