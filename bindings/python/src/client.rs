@@ -35,7 +35,7 @@ use crate::settings::{self, Settings};
 /// lazy: connect at the first use instead of now: for what is made before
 ///     workers are forked and is to be used by them alone.
 ///
-/// The other arguments are the settings of the README. Durations are numbers of
+/// The other arguments are the settings of the library. Durations are numbers of
 /// seconds, text ("500ms", "2s") or timedeltas; shm_key is a number or its text
 /// (0xA7000000 if not given), shm_mode mode bits (0o600). Wrong ones raise
 /// ConfigError, also with `lazy`; those of a wrong type ArgumentTypeError.

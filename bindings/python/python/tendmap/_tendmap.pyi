@@ -134,7 +134,7 @@ class Client:
         lazy: connect at the first use instead of now: for what is made before
             workers are forked and is to be used by them alone.
 
-        The other arguments are the settings of the README. Durations are numbers of
+        The other arguments are the settings of the library. Durations are numbers of
         seconds, text ("500ms", "2s") or timedeltas; shm_key is a number or its text
         (0xA7000000 if not given), shm_mode mode bits (0o600). Wrong ones raise
         ConfigError, also with `lazy`; those of a wrong type ArgumentTypeError.
@@ -202,17 +202,18 @@ class Client:
     ) -> NDArray[np.uint16]:
         """The nodes of many keys, all of one publication.
 
-        For any iterable of keys: a list of nodes, None where a partition has none.
+        For any iterable of keys: a list of nodes, None where a partition has
+        none.
 
         For a NumPy array of integers (one dimension): an array of node indexes
         (`Node.index`), NO_NODE where a partition has none. `out` (uint16,
-        contiguous, as long as `keys`) is filled and returned if it is given.
-        It must not share memory with keys of 64 or 32 bits: then nothing is
-        written and TypeError is raised. The interpreter's lock is released while
-        many keys are routed. Both arrays may be changed or resized meanwhile,
-        even with `refcheck=False`: the keys are those at the time of the call,
-        and if `out` no longer fits when the indexes are written, ValueError or
-        TypeError is raised.
+        contiguous, as long as `keys`) is filled and returned if it is given. It
+        must not share memory with keys of 64 or 32 bits: then nothing is
+        written and TypeError is raised. The interpreter's lock is released
+        while many keys are routed. Both arrays may be changed or resized
+        meanwhile, even with `refcheck=False`: the keys are those at the time of
+        the call, and if `out` no longer fits when the indexes are written,
+        ValueError or TypeError is raised.
         """
     @overload
     def route_batch(
@@ -245,9 +246,9 @@ class Client:
         has its own, and none of its parent's."""
     def request_tend(self) -> None:
         """Asks the owner, whichever process that is, to tend soon: for callers
-        that see connections to a node fail. It does so at the earliest a quarter
-        of its interval after its last pass, however often it is asked; the
-        request may be lost. It does not wait; `wait_for_change` does."""
+        that see connections to a node fail. It does so at the earliest a
+        quarter of its interval after its last pass, however often it is asked;
+        the request may be lost. It does not wait; `wait_for_change` does."""
     def set_preferred_racks(self, racks: Iterable[int] | str) -> None:
         """Changes the racks that "prefer_rack" prefers, the best first, from the
         next call on; none at all with an empty list. Other clients have their
