@@ -210,15 +210,22 @@ fn stray_mappings(host: &Host) {
     let client = host.client(&Cluster::new(2, 1));
     let id = client.status().unwrap().shm_id.unwrap();
     let listed = || list(host.directory.path()).unwrap().remove(0);
-    assert_eq!((listed().mappings, listed().attached), (Some(2), Some(1)), "an owner has two");
+    // Any process of the host that lists segments has it mapped for a moment.
+    let mapped = |count| {
+        wait_until("the mappings", || listed().mappings == Some(count));
+        assert_eq!(listed().attached, Some(1));
+    };
+    // An owner has two.
+    mapped(2);
     let theirs = Shm::attach(id, false).unwrap();
-    assert_eq!((listed().mappings, listed().attached), (Some(3), Some(1)));
+    mapped(3);
     assert!(matches!(remove(&host.place(), false), Err(SegmentError::InUse { attached: 1, .. })));
     client.close();
     host.assert_clean();
-    assert_eq!(shm_stat(id).unwrap().mappings, 1, "its memory goes with its last mapping");
+    // Its memory goes with its last mapping.
+    assert!(shm_stat(id).unwrap().mappings >= 1);
     drop(theirs);
-    assert!(shm_stat(id).is_err());
+    wait_until("its end", || shm_stat(id).is_err());
 }
 
 /// A stopped follower is attached, several publications are behind, and the
