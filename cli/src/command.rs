@@ -14,7 +14,7 @@ use crate::{check, demo, fleet, ls, map, rm, route, settings, sim, status, tend}
 /// One process tends an Aerospike cluster; all others on the host route from
 /// shared memory.
 #[derive(Parser)]
-#[command(version, after_help = SHORT, after_long_help = EXIT_CODES, subcommand_required = true)]
+#[command(name = "tendmap", version, after_help = SHORT, after_long_help = EXIT_CODES, subcommand_required = true)]
 #[command(max_term_width = 80)]
 pub struct Cli {
     #[command(subcommand)]
