@@ -47,35 +47,38 @@ pub fn directory_number(directory: &Path) -> io::Result<u64> {
     Ok((found.dev().wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ found.ino()).max(1))
 }
 
+/// The segment of that id if this process has attached it: it was checked then and
+/// stays in use, even if the process's user has changed since. `None` for another
+/// segment, which the kernel's data shows to be trustworthy.
+fn known_or_checked(place: &Place, id: i32) -> Result<Option<Arc<Segment>>, SegmentError> {
+    let object = ObjectId::SystemV(id);
+    if let Some(segment) = Segment::known(object) {
+        return Ok(Some(segment));
+    }
+    let found = match shm_stat(id).map_err(failed("examine", place, id)) {
+        Err(error) if error.is_refused() => {
+            return Segment::inherited(object).ok_or(error).map(Some);
+        }
+        other => other?,
+    };
+    check_stat(place, id, &found).map(|()| None)
+}
+
 /// Attaches to the segment of that id, if it can be trusted, sharing this
 /// process's attachment if there is one.
 pub fn attach(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentError> {
-    let object = ObjectId::SystemV(id);
-    // This process has checked what it has attached, and keeps it, even if its
-    // user has changed since.
-    if let Some(segment) = Segment::known(object) {
+    if let Some(segment) = known_or_checked(place, id)? {
         return Ok(segment);
     }
-    let found = match shm_stat(id).map_err(failed("examine", place, id)) {
-        Err(error) if error.is_refused() => return Segment::inherited(object).ok_or(error),
-        other => other?,
-    };
-    check_stat(place, id, &found)?;
-    Segment::share(place, object, Found::ByName, || parts(place, id))
+    Segment::share(place, ObjectId::SystemV(id), Found::ByName, || parts(place, id))
 }
 
 /// Like [`attach`] and [`attach_keyless`], for callers that only look. System V
 /// segments can't be truncated: the segment is mapped, read-only.
 pub fn look_at(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentError> {
-    let object = ObjectId::SystemV(id);
-    if let Some(segment) = Segment::known(object) {
+    if let Some(segment) = known_or_checked(place, id)? {
         return Ok(segment);
     }
-    let found = match shm_stat(id).map_err(failed("examine", place, id)) {
-        Err(error) if error.is_refused() => return Segment::inherited(object).ok_or(error),
-        other => other?,
-    };
-    check_stat(place, id, &found)?;
     let shm = Shm::attach(id, false).map_err(failed("attach", place, id))?;
     check_stat(place, id, &shm.stat())?;
     let (identity, geometry) = checked(&shm, place, id)?;
