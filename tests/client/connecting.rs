@@ -4,6 +4,7 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
 use tendmap::client::{Client, ConfigError, ConnectError, Reader, Role, Verdict};
 use tendmap::map::ClusterMap;
 use tendmap::route::{Partition, Policy, Record, RouteError};
@@ -222,14 +223,36 @@ fn a_cluster_that_is_down_for_all_is_asked_less_and_less_until_somebody_asks_for
     client.close();
 }
 
-/// A cluster that lets nobody in after the first pass, until it has been
-/// given so many wrong passwords and another one. Each pass is told, and ends when the test says so.
+/// A cluster that refuses every login after the first pass, until it has been
+/// given `wrong` wrong passwords and one more. Each pass is reported, and ends when
+/// the test says so.
 struct Locked {
     inside: Box<dyn ClusterSource>,
     locked: bool,
     wrong: usize,
     begins: Sender<()>,
     ends: Receiver<()>,
+}
+
+impl Locked {
+    /// An owner that logs in and, by itself, tends once an hour; what reports that a
+    /// pass begins; and what ends a pass, used for the first `ended` already.
+    fn connect(
+        directory: &TempDir,
+        wrong: usize,
+        ended: usize,
+    ) -> (Client, Receiver<()>, Sender<()>) {
+        let mut config = config(directory);
+        config.tend_interval = Duration::from_secs(3600);
+        config.shm_takeover_threshold = Duration::from_secs(9000);
+        (config.user, config.password) = (Some("keeper".into()), Some("old".into()));
+        let ((begins, begun), (end, ends)) = (channel(), channel());
+        (0..ended).for_each(|_| end.send(()).unwrap());
+        let inside = Cluster::new(2, 1).source();
+        let source = Locked { inside, locked: false, wrong, begins, ends };
+        let client = Client::connect_with(config, Box::new(source)).unwrap();
+        (client, begun, end)
+    }
 }
 
 impl ClusterSource for Locked {
@@ -267,16 +290,7 @@ impl ClusterSource for Locked {
 #[test]
 fn a_password_given_to_an_owner_that_sleeps_is_tried_at_once() {
     let directory = directory();
-    let mut config = config(&directory);
-    config.tend_interval = Duration::from_secs(3600);
-    config.shm_takeover_threshold = Duration::from_secs(9000);
-    (config.user, config.password) = (Some("keeper".into()), Some("old".into()));
-    let (begins, begun) = channel();
-    let (end, ends) = channel();
-    (0..2).for_each(|_| end.send(()).unwrap());
-    let inside = Cluster::new(2, 1).source();
-    let source = Locked { inside, locked: false, wrong: 0, begins, ends };
-    let client = Client::connect_with(config, Box::new(source)).unwrap();
+    let (client, begun, _end) = Locked::connect(&directory, 0, 2);
     let next = || begun.recv_timeout(Duration::from_secs(60)).expect("a pass");
     next();
     client.set_password("new".into()).unwrap();
@@ -288,16 +302,7 @@ fn a_password_given_to_an_owner_that_sleeps_is_tried_at_once() {
 #[test]
 fn a_password_given_during_a_failing_pass_is_tried_right_after_it() {
     let directory = directory();
-    let mut config = config(&directory);
-    config.tend_interval = Duration::from_secs(3600);
-    config.shm_takeover_threshold = Duration::from_secs(9000);
-    (config.user, config.password) = (Some("keeper".into()), Some("old".into()));
-    let (begins, begun) = channel();
-    let (end, ends) = channel();
-    let inside = Cluster::new(2, 1).source();
-    end.send(()).unwrap();
-    let source = Locked { inside, locked: false, wrong: 2, begins, ends };
-    let client = Client::connect_with(config, Box::new(source)).unwrap();
+    let (client, begun, end) = Locked::connect(&directory, 2, 1);
     let next = || begun.recv_timeout(Duration::from_secs(60)).expect("a pass");
     next();
     // The first one wakes the owner, the others come during a pass that fails. By

@@ -1,39 +1,18 @@
 //! Many keys at once go where they go one by one.
 
 use std::cell::Cell;
-use std::time::Duration;
 
 use proptest::prelude::*;
-use tendmap::client::Client;
 use tendmap::internals::route::Lanes;
-use tendmap::map::{ClusterMap, NamespaceName, Slot};
+use tendmap::map::{NamespaceName, Slot};
 use tendmap::route::{
     Batch, Digest, InSet, Keys, NamespaceHandle, Policy, Record, RouteError, Router,
 };
-use tendmap_testkit::{Cluster, add_namespace, config, directory};
+use tendmap_testkit::add_namespace;
 
-const SHORT: Duration = Duration::from_secs(10);
-
-struct Rig {
-    cluster: Cluster,
-    client: Client,
-    _directory: tempfile::TempDir,
-}
+use crate::rig::Rig;
 
 impl Rig {
-    fn new(nodes: u16, rf: u8) -> Rig {
-        let directory = directory();
-        let cluster = Cluster::new(nodes, rf);
-        let client = Client::connect_with(config(&directory), cluster.source()).unwrap();
-        Rig { cluster, client, _directory: directory }
-    }
-
-    fn change(&self, f: impl FnOnce(&mut ClusterMap)) {
-        let before = self.client.map().unwrap().sequence;
-        self.cluster.change(f);
-        assert_ne!(self.client.wait_for_change(before, SHORT), before, "nothing was published");
-    }
-
     /// Empties entries here and there: by `period` a replica of a partition,
     /// and some partitions altogether.
     fn punch(&self, rf: usize, period: usize) {

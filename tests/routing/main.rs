@@ -4,5 +4,6 @@ mod batch;
 mod digest_lanes;
 mod digests;
 mod lookup_ways;
+mod rig;
 mod routers;
 mod selection;

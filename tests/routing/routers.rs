@@ -1,35 +1,11 @@
 //! Routers over a changing cluster: one process publishes, routers follow.
 
-use std::time::Duration;
-
 use tendmap::client::Client;
 use tendmap::map::{ClusterMap, NamespaceName, Slot};
 use tendmap::route::{Partition, Policy, RouteError};
 use tendmap_testkit::{Cluster, add_namespace, config, directory, node};
 
-const SHORT: Duration = Duration::from_secs(10);
-
-/// A client over a cluster, and a way to wait until a change is published.
-struct Rig {
-    cluster: Cluster,
-    client: Client,
-    _directory: tempfile::TempDir,
-}
-
-impl Rig {
-    fn new(nodes: u16, rf: u8) -> Rig {
-        let directory = directory();
-        let cluster = Cluster::new(nodes, rf);
-        let client = Client::connect_with(config(&directory), cluster.source()).unwrap();
-        Rig { cluster, client, _directory: directory }
-    }
-
-    fn change(&self, f: impl FnOnce(&mut ClusterMap)) {
-        let before = self.client.map().unwrap().sequence;
-        self.cluster.change(f);
-        assert_ne!(self.client.wait_for_change(before, SHORT), before, "nothing was published");
-    }
-}
+use crate::rig::Rig;
 
 fn slot(index: usize) -> Slot {
     Slot::new(index).unwrap()
