@@ -6,7 +6,7 @@
 //!
 //! Each time is from the call of `Ownership::publish` to its return: the encoding
 //! of the map, the comparison with the last one, the stores, the exchange of
-//! the head and the wake-up of whoever waits are all in it.
+//! the head and the wake-up of waiting processes are all in it.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

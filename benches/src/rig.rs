@@ -21,7 +21,7 @@ pub fn state(slot: usize) -> u64 {
     1655 + 2 * slot as u64
 }
 
-/// The slot of the master of a partition after so many publications of 1 %.
+/// The slot of the master of a partition after that number of publications of 1 %.
 pub fn owner(partition: usize, turn: usize) -> usize {
     let changes = turn / 100 + usize::from(partition / CHANGED < turn % 100);
     (partition * 7 + changes) % NODES

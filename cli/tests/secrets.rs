@@ -85,7 +85,7 @@ fn tender(mode: &str, tls: bool, from: From, password: &str) -> Tender {
 }
 
 impl Tender {
-    /// Waits for so many further passes.
+    /// Waits for that number of further passes.
     fn passes(&self, count: usize) {
         let done = || {
             let script = self.server.script.lock().unwrap();

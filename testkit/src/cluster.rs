@@ -35,7 +35,7 @@ impl Cluster {
         f(&mut self.0.lock().unwrap().map);
     }
 
-    /// Has at least so many nodes, whatever room there is.
+    /// Grows to at least that number of nodes, whatever room there is.
     pub fn grow(&self, nodes: u16) {
         self.change(|map| {
             map.raise_capacity(4096, 256);

@@ -125,7 +125,7 @@ print("ok")
 
 def test_h130_a_python_program_stands_a_hostile_writer(cluster, directory):
     seed = os.environ.get("TENDMAP_HOSTILE_SEED", str(random.getrandbits(32)))
-    # So many turns of the writer; more where that is wanted.
+    # The number of turns that the writer makes, unless more are wanted.
     turns = 60 * (1 + int(os.environ.get("TENDMAP_HOSTILE_SECONDS", "0")) // 3)
     print(f"TENDMAP_HOSTILE_SEED={seed}")
     command = [sys.executable, "-c", WRITER, directory, seed]

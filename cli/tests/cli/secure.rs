@@ -1,4 +1,4 @@
-//! A set-user-id copy of the program: whoever starts it chooses the environment.
+//! A set-user-id copy of the program: the user who starts it chooses the environment.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;

@@ -218,7 +218,7 @@ fn h72_a_connect_for_which_there_is_no_room_is_an_error() {
     assert!(answer.stderr().contains("no room for a segment"), "{}", answer.stderr());
 }
 
-/// Lets a process have so many descriptors.
+/// Limits the number of descriptors of a process.
 fn limit(process: &Running, descriptors: u64) {
     let maximum = getrlimit(Resource::Nofile).maximum;
     let limit = Rlimit { current: Some(descriptors), maximum };

@@ -98,8 +98,8 @@ impl Rig {
         Rig { setup, seed, geometry, victims, _sim: sim, _directory: directory }
     }
 
-    /// Attacks until the writer has made so many turns and each victim so many
-    /// calls, or for so long.
+    /// Attacks for the wanted time; without one, until the writer has made its turns
+    /// and each victim a minimum of calls.
     pub fn run(&mut self, aim: Aim, turns: u64, wanted: Option<Duration>) {
         let writer = Writer::start(self.setup.place(), self.geometry, aim, self.seed);
         let begun = Instant::now();
@@ -233,7 +233,7 @@ impl Rig {
         let said: Vec<_> = self.victims.iter().map(said).collect();
         assert!(left.is_empty(), "these files stayed: {left:?}; {said:#?}");
         let segments = self.segments();
-        assert_eq!(segments, 0, "so many System V segments stayed");
+        assert_eq!(segments, 0, "System V segments were left");
     }
 }
 

@@ -83,7 +83,7 @@ pub struct AerospikeSource<T = TcpTransport> {
     /// Peers that were not reached yet.
     unreached: Unreached,
     /// The number of peers that are not contacted, because the map has no room
-    /// for so many.
+    /// for them.
     cut_off: usize,
     /// How many unreachable peers may still be reported by events.
     tells: usize,

@@ -323,7 +323,7 @@ impl<T: Transport> AerospikeSource<T> {
     }
 
     /// Counts the peers that are not contacted because the map has no room for
-    /// so many, and reports them once until there are none.
+    /// them, and reports them once until there are none.
     fn tell_cut_off(
         &mut self,
         turn: &mut dyn Turn,

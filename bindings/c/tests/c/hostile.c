@@ -1,8 +1,8 @@
 /* Uses all that there is from three threads while another process stores
  * whatever it likes into the segment, and times each call.
  * Run as: hostile HOSTS DIRECTORY BACKEND KEY ROUNDS TIMES, against namespace "test".
- * Connects so many times; each thread makes so many rounds, the first time again
- * and again until standard input ends.
+ * Connects TIMES times. Each time each thread makes ROUNDS rounds; the first time it
+ * repeats them until standard input ends.
  * Prints "ok" if no call spun or hung. */
 #define _POSIX_C_SOURCE 200809L
 
@@ -94,7 +94,7 @@ static void *work(void *argument)
     return NULL;
 }
 
-/* Until whoever has started this says that it is enough. */
+/* Until the parent says that it is enough. */
 static void *await_end(void *argument)
 {
     while (getchar() != EOF)
