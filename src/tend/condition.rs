@@ -20,8 +20,8 @@ pub enum Condition {
     NoAlternateAddress,
     /// Nodes that report the name of another cluster.
     OtherCluster,
-    /// Servers that were not asked because this process lacks something of its
-    /// own machine: descriptors, memory, ports.
+    /// Servers that were not asked because this process lacks a local resource:
+    /// descriptors, memory, ports.
     Shortage,
 }
 
@@ -55,8 +55,8 @@ impl Condition {
     ];
 }
 
-/// For each [`Condition`], the number of nodes, entries or partitions that it
-/// applied to in one pass; 0 = it does not hold.
+/// For each [`Condition`], the number of nodes, entries or partitions to which it
+/// applied in one pass; 0 = it did not occur.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Conditions([u32; Condition::COUNT]);
 

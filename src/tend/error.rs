@@ -12,7 +12,7 @@ pub enum TendError {
         /// The error for each address that was tried, `host:port: reason`.
         tried: Vec<String>,
     },
-    /// The nodes known stopped answering, every one.
+    /// All known nodes stopped answering.
     #[error("none of the {nodes} known nodes answered: {}", Printable(.last))]
     NoAnswer {
         /// How many were asked.
@@ -20,7 +20,7 @@ pub enum TendError {
         /// The last error.
         last: String,
     },
-    /// No server lets the user in.
+    /// No server accepts the login.
     #[error("{}: {}", Printable(.host), Printable(.error))]
     Login {
         /// The address that was asked first.
@@ -48,7 +48,7 @@ pub enum TendError {
         host: String,
         /// Its build.
         found: String,
-        /// The oldest build that will do.
+        /// The oldest accepted build.
         wanted: &'static str,
     },
     /// Alternate addresses are to be used, and no peer of the seed advertises

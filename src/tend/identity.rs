@@ -1,4 +1,4 @@
-//! Whether a map is of the cluster that a source is configured for.
+//! The result of comparing a published map with a source's own hosts.
 
 use crate::map::{ClusterName, NodeId};
 
@@ -10,8 +10,8 @@ pub enum Identity {
     Unknown,
     /// The hosts lead to the cluster of the map.
     Same,
-    /// They lead to a cluster with this name and these nodes, of which either the
-    /// name or a node is that of the map, not both: the map may be behind.
+    /// The hosts lead to a cluster of which either the name or a node is that of
+    /// the map, but not both. The map may be outdated.
     Doubtful {
         /// Its name; `None` = it has none.
         name: Option<ClusterName>,

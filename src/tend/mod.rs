@@ -1,8 +1,8 @@
 //! Tending: asking a cluster for its nodes and partition maps.
 //!
 //! [`ClusterSource`] is the interface. The owner of a segment drives a source
-//! and publishes its map. The loop, the ownership and the publication know
-//! nothing about Aerospike, and a source knows nothing about segments.
+//! and publishes its map. The owner's loop knows nothing about Aerospike, and a
+//! source knows nothing about segments.
 
 #![forbid(unsafe_code)]
 
@@ -69,10 +69,10 @@ pub trait ClusterSource: Send {
         None
     }
 
-    /// Whether any server answers again. It is asked between passes, once an
-    /// interval, while passes fail and are ever further apart: the first answer
-    /// ends that. It changes nothing. A source that can't find out with less than
-    /// a pass does not know of any.
+    /// Whether any server answers again. While passes fail, the time between them
+    /// grows. The owner then calls this method once per interval, and the first
+    /// `true` starts a pass. The call does not change the map. The default, for
+    /// sources that can find this out only by a pass, returns `false`.
     fn glance(&mut self, _turn: &mut dyn Turn) -> bool {
         false
     }
@@ -101,7 +101,7 @@ pub trait ClusterSource: Send {
     /// source without logins does nothing.
     fn set_credentials(&mut self, _credentials: crate::wire::login::Credentials) {}
 
-    /// Ends tending: closes every connection and forgets all that was cached.
+    /// Ends tending: closes every connection and forgets cached data.
     /// [`start`](Self::start) may follow.
     fn stop(&mut self);
 }
@@ -152,7 +152,7 @@ pub enum TendEvent {
         /// Its address.
         address: SocketAddr,
     },
-    /// A node was taken out of the map.
+    /// A node was removed from the map.
     NodeRemoved {
         /// Its id.
         id: NodeId,
@@ -214,8 +214,8 @@ pub enum TendEvent {
         /// Its name.
         name: NamespaceName,
     },
-    /// A namespace that no node lists any more was dropped; or one that has no
-    /// place any more, because nodes list more than there are, each its share.
+    /// A namespace was removed, because no node lists it any more, or because
+    /// more namespaces are listed than there is room for.
     NamespaceRemoved {
         /// Its name.
         name: NamespaceName,

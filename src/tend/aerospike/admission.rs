@@ -1,14 +1,15 @@
-//! Which namespaces have a place in the map, where there are more than it has
-//! room for.
+//! Decides which namespaces enter the map if more are listed than it has room
+//! for.
 //!
-//! The nodes choose in turn, each its next one: first those that most nodes
-//! list, of those the ones that are in the map already, then in the order of
-//! their names. A namespace that was chosen before costs nothing. So each node
-//! has its share, and one that lists a million takes from no other more than
-//! that. Namespaces of the map that no node lists right now are the last choice
-//! of the nodes that listed them, which may only be silent; those of unknown
-//! nodes choose as one node more. The outcome depends on what is listed, not on
-//! the order of lists or answers.
+//! The nodes choose in turn, one namespace each. A node prefers the namespaces
+//! that most nodes list, then those that are already in the map, then the order
+//! of the names. Choosing a namespace that another node has chosen uses no turn.
+//! So each node gets an equal share, even if one node lists a million
+//! namespaces. A published namespace that no node lists at the moment is the
+//! last choice of the nodes that listed it before, because they may only be
+//! silent. Published namespaces that no known node has listed are chosen as if
+//! one further node listed them. The result depends on what is listed, not on
+//! the order of lists or replies.
 
 use core::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,11 +19,11 @@ use crate::map::{NamespaceName, NodeId};
 use crate::tend::transport::Transport;
 use crate::tend::{TendEvent, Turn};
 
-/// The namespaces that each node lists, the least node first.
+/// The namespaces that each node lists, in the order of node ids.
 pub(super) type Listed = BTreeMap<NodeId, BTreeSet<NamespaceName>>;
 
-/// Those that have a place, at most `ceiling`. `before`: which of the published
-/// ones each node of the table has listed.
+/// Chooses at most `ceiling` namespaces. `before` holds the published namespaces
+/// that each node of the table has listed.
 pub(super) fn admit(
     ceiling: usize,
     published: &BTreeSet<NamespaceName>,
@@ -80,8 +81,7 @@ impl<T: Transport> AerospikeSource<T> {
         self.nodes.iter().enumerate().filter(counts).filter_map(names).collect()
     }
 
-    /// The namespaces that each node listed when it last answered, as far as
-    /// they had room.
+    /// The admitted namespaces that each node listed when it last answered.
     fn listed_before(&self) -> Listed {
         self.nodes.iter().map(|node| (node.id, node.listed.clone())).collect()
     }
@@ -90,8 +90,8 @@ impl<T: Transport> AerospikeSource<T> {
         self.map.namespaces().iter().map(|namespace| namespace.name).collect()
     }
 
-    /// There may be a place by now for a namespace that found none: the nodes
-    /// that list it are asked again.
+    /// Asks nodes again if there may now be room for a namespace that they list
+    /// and that was refused before.
     pub(super) fn readmit(&mut self) {
         if self.refused_namespaces.is_empty() {
             return;
@@ -108,8 +108,8 @@ impl<T: Transport> AerospikeSource<T> {
         }
     }
 
-    /// Gives the places to the namespaces that are to have them; those that
-    /// have no place any more leave the map.
+    /// Chooses the namespaces of the map, and removes those that no longer have
+    /// room.
     pub(super) fn admit_namespaces(&mut self, turn: &mut dyn Turn) -> BTreeSet<NamespaceName> {
         let capacity = self.map.capacity().max_namespaces;
         let (listed, published) = (self.listed_namespaces(), self.published_namespaces());
@@ -133,7 +133,7 @@ impl<T: Transport> AerospikeSource<T> {
                 turn.event(TendEvent::NamespaceRefused { name, capacity });
             }
         }
-        // In addition to those kept of its list.
+        // Namespaces in addition to those that are kept of the node's list.
         let more = self.nodes.iter().map(|node| (node.id, node.more_namespaces));
         let more: BTreeMap<NodeId, usize> = more.filter(|(_, more)| *more > 0).collect();
         let before = self.cut_off_namespaces();
@@ -153,7 +153,7 @@ impl<T: Transport> AerospikeSource<T> {
         admitted
     }
 
-    /// How many namespaces have no place.
+    /// The number of namespaces without room.
     pub(super) fn cut_off_namespaces(&self) -> usize {
         self.refused_namespaces.len() + self.more_namespaces
     }
@@ -171,7 +171,7 @@ mod tests {
         admitted_after(&[], ceiling, published, lists)
     }
 
-    /// After those nodes have listed these.
+    /// The admitted namespaces after the nodes have sent these lists.
     fn admitted_after(
         before: &[(usize, &str)],
         ceiling: usize,
@@ -194,11 +194,12 @@ mod tests {
 
     #[test]
     fn h134_each_node_has_its_share_of_the_places() {
-        // One lists many: those of the others have places, however they sort.
+        // One node lists many: the others still get their namespaces, whatever
+        // the order of the names.
         assert_eq!(admitted(4, "", &["a b c d e f", "x y", "x y"]), "a b x y");
         assert_eq!(admitted(4, "a b c d", &["a b c d e f", "x y", "x y"]), "a b x y");
         assert_eq!(admitted(3, "a b c", &["a b c d e f", "x"]), "a b x");
-        // Two of them, and those that only one node lists.
+        // Two such nodes, and namespaces that only one node lists.
         assert_eq!(admitted(6, "", &["a b c d", "e f g h", "x y"]), "a b e f x y");
         // First those that most nodes list, then those already in the map.
         assert_eq!(admitted(3, "c", &["a b c d", "b x"]), "b c x");
@@ -221,7 +222,8 @@ mod tests {
         let lists = ["h1 h2 h3 h4 h5 h6 h7", "a b", "a b c"];
         let first = admitted(5, "", &lists);
         assert_eq!(admitted(5, &first, &lists), first);
-        // Other names of the one that lists many take nothing but its own places.
+        // If the node that lists many sends other names, only its own share
+        // changes.
         let other = admitted(5, &first, &["g1 g2 g3 g4 g5 g6 g7", "a b", "a b c"]);
         assert!(other.starts_with("a b "), "{other}");
     }

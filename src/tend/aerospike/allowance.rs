@@ -6,24 +6,24 @@
 
 use crate::tend::transport::{Answer, AskError};
 
-/// Bytes of long answers that are held at the same time.
+/// The most bytes of long replies that are held at the same time.
 const LONG: usize = 32 << 20;
-/// All servers have this much together, if each answers with its share.
+/// The bytes that all servers together may send if each sends its share.
 const SHARED: usize = 64 << 20;
-/// Every server has at least this much: a node of a cluster of 256 nodes and 16
-/// namespaces answers with less.
+/// The smallest share of a server. A node of a cluster of 256 nodes and 16
+/// namespaces sends less.
 const LEAST: usize = 64 << 10;
 
 /// The room left for further replies.
 #[derive(Debug)]
 pub(super) struct Allowance {
-    /// An answer of this length is always heard.
+    /// A reply of this length is always accepted.
     share: usize,
     long: usize,
 }
 
 impl Allowance {
-    /// For the replies of that many servers.
+    /// The allowance for the replies of this number of servers.
     pub(super) fn new(servers: usize) -> Allowance {
         Allowance { share: (SHARED / servers.max(1)).max(LEAST), long: LONG }
     }

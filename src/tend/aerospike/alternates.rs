@@ -1,4 +1,5 @@
-//! Nodes without an alternate address, where those are to be used.
+//! Detects nodes without an alternate address if the configuration asks for
+//! alternate addresses.
 
 use std::collections::BTreeSet;
 

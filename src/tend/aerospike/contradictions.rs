@@ -13,7 +13,8 @@ use crate::tend::transport::Transport;
 use crate::tend::{Condition, TendEvent, Turn};
 use crate::wire::info::Bitmap;
 
-/// A few passes: claims that contradict each other for more of them count.
+/// Claims count as contradicting if they contradict each other for more than
+/// this number of consecutive passes.
 const PASSES: u32 = 3;
 
 /// The record of double claims from pass to pass.
@@ -21,23 +22,23 @@ const PASSES: u32 = 3;
 pub(super) struct Contradictions {
     /// Whether any node's claims may have changed.
     stale: bool,
-    /// The nodes that answered when this was found out.
+    /// The nodes that answered when the double claims were last determined.
     answered: Vec<NodeId>,
-    /// For each partition that is claimed twice the passes in a row.
+    /// For each partition that is claimed twice, the number of consecutive passes.
     twice: BTreeMap<(NamespaceName, usize), u32>,
     told: bool,
 }
 
 impl Contradictions {
-    /// A node's claims were read.
+    /// Notes that a node's claims were read.
     pub(super) fn claims_read(&mut self) {
         self.stale = true;
     }
 }
 
 impl<T: Transport> AerospikeSource<T> {
-    /// Counts the partitions that are claimed twice, reports those that have
-    /// been for long.
+    /// Counts the partitions that are claimed twice, and reports those that were
+    /// for more than a few passes.
     pub(super) fn watch_claims(&mut self, turn: &mut dyn Turn) {
         let answering = || self.nodes.iter().filter(|node| node.usable().is_some());
         let watch = &mut self.contradictions;
@@ -78,7 +79,7 @@ impl<T: Transport> AerospikeSource<T> {
 }
 
 /// The partitions of a namespace that several of these nodes claim, in the
-/// highest regime: a lower one is just late.
+/// highest regime. A claim of a lower regime is only outdated.
 fn claimed_twice(nodes: &[&NodeState], namespace: &NamespaceName) -> Bitmap {
     let claims = || {
         let of = |node: &&'_ NodeState| -> Option<(u32, Vec<u8>)> {

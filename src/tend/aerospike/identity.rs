@@ -32,7 +32,7 @@ pub(super) fn shown(name: &Name) -> String {
 }
 
 impl<T: Transport> AerospikeSource<T> {
-    /// The name that counts: `None` = not known yet, any will do.
+    /// The required name: `None` = not known yet, any name is accepted.
     pub(super) fn expected(&self) -> Option<Name> {
         let known = self.map.cluster_name.is_some() || !self.map.nodes.is_empty();
         match self.config.cluster_name {
@@ -41,8 +41,8 @@ impl<T: Transport> AerospikeSource<T> {
         }
     }
 
-    /// Evaluates each status: the node is there, another node is, or it belongs
-    /// to another cluster.
+    /// Evaluates each status: the node answers, another node answers at its
+    /// address, or the node belongs to another cluster.
     pub(super) fn take_statuses(&mut self, turn: &mut dyn Turn, statuses: Vec<(usize, u64, Read)>) {
         let of_known = statuses.iter().filter(|(index, _, read)| read.id == self.nodes[*index].id);
         let named: Vec<(NodeId, Name)> =
@@ -75,7 +75,7 @@ impl<T: Transport> AerospikeSource<T> {
     fn new_name(&self, named: &[(NodeId, Name)]) -> Option<Name> {
         let expected = self.expected()?;
         if let Some(name) = self.config.cluster_name {
-            // It is the map that has another one.
+            // Here the map is what has the other name.
             let reported = named.iter().any(|&(_, reported)| reported == Some(name));
             return (reported && self.map.cluster_name != Some(name)).then_some(Some(name));
         }
@@ -88,13 +88,13 @@ impl<T: Transport> AerospikeSource<T> {
         })
     }
 
-    /// Nodes that were taken out because they reported that name.
+    /// The nodes that were removed because they reported this name.
     fn left_for(&self, name: &Name) -> impl Iterator<Item = NodeId> {
         self.left.iter().filter(move |(_, left)| *left == name).map(|(&id, _)| id)
     }
 
-    /// Whether most of the nodes that are or were known are among these. Nodes
-    /// that do not answer count as if nothing had changed: they may come back.
+    /// Whether `members` includes most of the nodes that are or were known.
+    /// Nodes that do not answer count as unchanged, because they may come back.
     fn is_most_of_us(&self, members: &BTreeSet<NodeId>) -> bool {
         let stay = self.nodes.iter().filter(|node| !members.contains(&node.id)).count();
         let is_ours = |id: &&NodeId| {
@@ -112,7 +112,7 @@ impl<T: Transport> AerospikeSource<T> {
         self.config.cluster_name.is_none() && !self.nodes.is_empty() && self.is_most_of_us(&members)
     }
 
-    /// The cluster has another name from now on.
+    /// Changes the name of the cluster.
     pub(super) fn rename(&mut self, turn: &mut dyn Turn, to: Name) {
         let from = core::mem::replace(&mut self.map.cluster_name, to);
         self.changed = true;
@@ -120,7 +120,7 @@ impl<T: Transport> AerospikeSource<T> {
         turn.event(TendEvent::ClusterRenamed { from, to });
     }
 
-    /// The node, or another one that answers at its address, belongs to another
+    /// Records that the node, or another one at its address, belongs to another
     /// cluster.
     fn strays(&mut self, turn: &mut dyn Turn, index: usize, name: Name) {
         let wanted = shown(&self.expected().flatten());
@@ -137,7 +137,7 @@ impl<T: Transport> AerospikeSource<T> {
         }
     }
 
-    /// Whether a reply that includes [`WHO`] is that node's, of this cluster.
+    /// Whether a reply that includes [`WHO`] is from this node and this cluster.
     pub(super) fn is_of(&self, index: usize, reply: &Reply<'_>) -> Result<bool, InfoError> {
         let [node, cluster] = WHO;
         let id = info::parse_node(reply.value(node)?)?;

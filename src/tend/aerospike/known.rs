@@ -4,12 +4,13 @@ use std::collections::{BTreeSet, VecDeque};
 
 use crate::wire::Host;
 
-/// Addresses that are remembered at most, of each kind; the oldest go first.
+/// The most addresses of each kind that are remembered. The oldest are dropped
+/// first.
 const MAX_KNOWN: usize = 1024;
 
 /// The addresses at which a node of the cluster was found, and those that were
-/// only advertised. However many of the latter there are, they do not displace
-/// the former.
+/// only advertised. Addresses of the second kind never displace those of the
+/// first.
 #[derive(Debug, Default)]
 pub(super) struct KnownHosts {
     found: Recent,
@@ -44,13 +45,13 @@ impl KnownHosts {
         }
     }
 
-    /// A host at which a node was found.
+    /// Adds a host at which a node was found.
     pub(super) fn found(&mut self, host: &Host) {
         self.found.add(host);
     }
 
-    /// All of them: those at which a node was found first, and of each kind the
-    /// latest first.
+    /// All addresses: first those at which a node was found, and within each kind
+    /// the latest first.
     pub(super) fn latest_first(&self) -> impl Iterator<Item = &Host> {
         let told = self.told.order.iter().rev();
         self.found.order.iter().rev().chain(told.filter(|host| !self.found.there.contains(host)))

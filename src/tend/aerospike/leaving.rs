@@ -14,13 +14,14 @@ use crate::tend::{TendEvent, Turn};
 /// For how many passes the removal of a node is postponed at most.
 const MAX_PUT_OFF: u32 = 3;
 
-/// Nodes that are remembered because they left with another cluster's name: more
-/// than any map has, for a server may have another id each time.
+/// The most nodes that are remembered because they left with another cluster's
+/// name. It is bounded because a server may report a different id each time, and
+/// larger than any map.
 const MOST_LEFT: usize = 4096;
 
 impl<T: Transport> AerospikeSource<T> {
-    /// Decides which nodes are taken out. Then all others are asked for their
-    /// claims, so that the map without it has the masters that they report.
+    /// Decides which nodes are removed. All others are then asked for their
+    /// claims, so that the map without the node has the masters that they report.
     pub(super) fn choose_leaving(
         &mut self,
         lists: &[List],
@@ -74,7 +75,8 @@ impl<T: Transport> AerospikeSource<T> {
         for namespace in self.map.namespaces_mut() {
             let partitions = &mut namespace.partitions;
             for partition in 0..partitions.len() {
-                // Any current claim is better than what it held.
+                // Any current claim is better than the entry of a node that
+                // leaves.
                 let owner = partitions.holder(partition, 0);
                 if owner.is_some_and(|slot| leaving.contains_key(&slot)) {
                     self.changed |= partitions.set_regime(partition, 0);
@@ -98,7 +100,7 @@ impl<T: Transport> AerospikeSource<T> {
         self.take_out(turn, |node| !(1..=MAX_PUT_OFF).contains(&node.put_off));
     }
 
-    /// Takes out those of the nodes that leave.
+    /// Removes those of the leaving nodes that `which` selects.
     pub(super) fn take_out(&mut self, turn: &mut dyn Turn, which: impl Fn(&NodeState) -> bool) {
         let mut at = 0;
         while let Some(node) = self.nodes.get(at) {

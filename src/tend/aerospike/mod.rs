@@ -68,7 +68,7 @@ pub struct AerospikeSource<T = TcpTransport> {
     commands: Commands,
     transport: T,
     map: ClusterMap,
-    /// Whether the map changed since that was last reported.
+    /// Whether the map has changed since the last report.
     changed: bool,
     nodes: Vec<NodeState>,
     /// Every address that was ever advertised.
@@ -76,7 +76,7 @@ pub struct AerospikeSource<T = TcpTransport> {
     /// Nodes that did not fit in the map.
     refused_nodes: BTreeSet<NodeId>,
     refused_namespaces: BTreeSet<NamespaceName>,
-    /// How many more a node lists than are kept of its list.
+    /// The number of namespaces that nodes list beyond those that are kept.
     more_namespaces: usize,
     /// How many namespaces without room may still be reported by events.
     namespace_tells: usize,
@@ -94,17 +94,15 @@ pub struct AerospikeSource<T = TcpTransport> {
     watch: BTreeMap<NamespaceName, Watch>,
     /// The bad entries that were reported.
     bad_entries: BTreeSet<BadEntry>,
-    /// Nodes that were taken out because they reported another cluster's name.
+    /// Nodes that were removed because they reported another cluster's name.
     left: BTreeMap<NodeId, Name>,
-    /// Which nodes list each other.
     standing: Standing,
-    /// Partitions that several nodes claim to be the master of.
     contradictions: Contradictions,
-    /// Answers in the present pass.
+    /// Replies in the current pass.
     answers: usize,
-    /// Which of the known addresses are next to be glanced at.
+    /// The index of the known address that [`ClusterSource::glance`] asks next.
     glanced: usize,
-    /// The names that the certificates of servers bear.
+    /// The names that the servers' certificates must have.
     names: BTreeMap<SocketAddr, String>,
     /// The report of the last failed pass.
     failed_pass: TendReport,
@@ -173,7 +171,7 @@ impl<T: Transport> AerospikeSource<T> {
     }
 
     /// Notes the name that the certificate of the server at an address of this
-    /// host must bear.
+    /// host must have.
     fn name(&mut self, address: SocketAddr, host: &Host) {
         let name = match self.config.secure() {
             (true, _) => Some(host.certificate_name()),

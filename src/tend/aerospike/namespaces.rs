@@ -1,4 +1,4 @@
-//! Namespaces that go, and those that were rebuilt.
+//! Detects namespaces that were removed, and those that were rebuilt.
 
 use std::collections::BTreeSet;
 
@@ -8,8 +8,8 @@ use crate::map::NamespaceName;
 use crate::tend::transport::Transport;
 use crate::tend::{TendEvent, Turn};
 
-/// How many passes must agree before a namespace is removed or its regimes
-/// restart.
+/// The number of consecutive passes that must agree before a namespace is
+/// removed or its lower regimes are accepted.
 const PASSES: u32 = 3;
 
 /// The record of a namespace from pass to pass.
@@ -17,7 +17,7 @@ const PASSES: u32 = 3;
 pub(super) struct Watch {
     /// Passes in which no node listed it.
     unlisted: u32,
-    /// Passes in which every claim was of a lower regime than the map's.
+    /// Passes in which every claim had a lower regime than the map.
     lower: u32,
 }
 

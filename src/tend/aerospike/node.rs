@@ -9,7 +9,7 @@ use crate::clock::boottime_ms;
 use crate::map::{ClusterName, NamespaceName, NodeId, Slot};
 use crate::wire::info::{BadEntries, Bitmap, Racks};
 
-/// How many racks of a node are kept without checking their namespaces.
+/// The most racks of a node that are kept without checking their namespaces.
 const MOST_RACKS: usize = 1024;
 
 /// Counters of a node's process, as of the time when the corresponding data was
@@ -43,29 +43,28 @@ pub(super) struct NodeState {
     pub(super) id: NodeId,
     pub(super) slot: Slot,
     pub(super) address: SocketAddr,
-    /// Where it takes logins, and is asked for its peers, if only that goes over
-    /// TLS.
+    /// The address for logins and for the list of peers, if only logins use TLS.
     pub(super) secure: Option<SocketAddr>,
-    /// The connection that all below belongs to.
+    /// The connection over which everything below was read.
     pub(super) connection: Option<u64>,
     pub(super) generations: Generations,
-    /// The nodes of the table that its latest list of peers named; `None` = no
-    /// list was read yet. It outlasts failures: a node that fails says nothing
-    /// new.
+    /// The nodes of the table in its latest list of peers; `None` = no list was
+    /// read yet. Kept while the node fails, because a failure is no new
+    /// statement about its peers.
     pub(super) peers: Option<SlotSet>,
     /// The namespaces in its latest replicas, with the regime of each claim:
     /// all that are in the map, and of the others up to twice as many as the
     /// map has room for.
     pub(super) namespaces: Option<Vec<(NamespaceName, u32)>>,
-    /// Those of them that had a place in the map; it outlasts failures.
+    /// Those of them that are in the map. Kept while the node fails.
     pub(super) listed: BTreeSet<NamespaceName>,
-    /// How many more they listed.
+    /// The number of listed namespaces that are not kept.
     pub(super) more_namespaces: usize,
-    /// Those namespaces whose entry could not be used.
+    /// Namespaces whose entry could not be used.
     pub(super) unread: Vec<NamespaceName>,
     /// Entries of its latest replies that could not be used.
     pub(super) bad_lists: BadLists,
-    /// The partitions that it claimed to be the master of, with the regime.
+    /// The partitions that it claims as master, with the regime.
     pub(super) masters: Vec<(NamespaceName, u32, Bitmap)>,
     /// Whether some of its latest claims were not applied because of what the
     /// nodes list: see [`Standing`](super::standing::Standing).
@@ -76,23 +75,24 @@ pub(super) struct NodeState {
     pub(super) no_alternate: bool,
     /// Whether it can be asked: see [`unlocated`](Self::unlocated).
     pub(super) located: bool,
-    /// Passes in a row in which it failed.
+    /// Consecutive failed passes.
     pub(super) failures: u32,
     /// The error of its last failure or bad reply; empty = none yet.
     pub(super) last_error: String,
-    /// When that was, in milliseconds since the machine started; 0 = never.
+    /// The time of that error, in milliseconds since the machine started;
+    /// 0 = never.
     pub(super) last_error_ms: u64,
-    /// Passes in a row in which it reported the name of another cluster.
+    /// Consecutive passes in which it reported the name of another cluster.
     pub(super) strayed: u32,
-    /// Passes in a row in which its removal was put off.
+    /// Consecutive passes in which its removal was postponed.
     pub(super) put_off: u32,
     /// Whether its failure, or its bad reply, was reported.
     pub(super) told_failed: bool,
     pub(super) told_bad: bool,
-    // Below: this pass only.
+    // The fields below are of the current pass only.
     pub(super) status: Option<Status>,
     pub(super) failed: bool,
-    /// It failed because this process lacked something of its own machine.
+    /// It failed because this process lacked a local resource.
     pub(super) unasked: bool,
     pub(super) bad: bool,
     /// Another node, or one of another cluster, answers at its address.
@@ -102,11 +102,11 @@ pub(super) struct NodeState {
     pub(super) replaced: bool,
     /// The name of another cluster that it reports.
     pub(super) stray: Option<Option<ClusterName>>,
-    /// Why it is taken out at the end of the pass.
+    /// Why it is removed at the end of the pass.
     pub(super) leaving: Option<&'static str>,
-    /// Its claims were read.
+    /// Whether its claims were read.
     pub(super) read: bool,
-    /// Came into the table, or to its address, in this pass.
+    /// Whether it was added, or got its address, in this pass.
     pub(super) fresh: bool,
 }
 
@@ -156,9 +156,9 @@ impl NodeState {
     /// only its plaintext address. Such a node is searched for, but not asked:
     /// the request would fail in any case.
     ///
-    /// (Publishing both addresses would make every record longer for something
-    /// that one pass finds out, and an old address may only serve as a seed
-    /// anyway.)
+    /// The map does not hold both addresses: that would make every record longer
+    /// for a fact that one pass finds out, and an old address may only serve as a
+    /// seed anyway.
     pub(super) fn unlocated(id: NodeId, slot: Slot, address: SocketAddr) -> NodeState {
         NodeState {
             located: false,
@@ -174,10 +174,10 @@ impl NodeState {
         self.last_error_ms = boottime_ms();
     }
 
-    /// A pass begins.
+    /// Resets the state of the last pass.
     pub(super) fn begin_pass(&mut self) {
-        // What was not applied completely is read again, whatever the counters
-        // are.
+        // Data that was not applied completely is read again, whatever the
+        // counters are.
         let Generations { peers, partitions, rebalance } = &mut self.generations;
         let bad = &self.bad_lists;
         for (generation, bad) in
@@ -197,8 +197,8 @@ impl NodeState {
         self.fresh = false;
     }
 
-    /// Forgets what was cached: another connection may mean another process,
-    /// whose counters may reach the same numbers.
+    /// Forgets cached data. Another connection may lead to another process, and
+    /// its counters may reach the same numbers.
     pub(super) fn forget(&mut self) {
         self.generations = Generations::default();
         self.namespaces = None;
@@ -206,8 +206,8 @@ impl NodeState {
         self.masters.clear();
     }
 
-    /// Takes over the connection that a reply came over; whether it is the one
-    /// known.
+    /// Records the connection over which a reply came; returns whether it was
+    /// known already.
     pub(super) fn on_connection(&mut self, connection: u64) -> bool {
         let same = self.connection == Some(connection);
         if !same {
@@ -218,9 +218,9 @@ impl NodeState {
         same
     }
 
-    /// Applies its racks; the known rack is kept for namespaces whose entry
-    /// could not be used. If there are very many, only those in namespaces that
-    /// it lists are kept.
+    /// Applies its racks. A namespace whose entry could not be used keeps its
+    /// known rack. If there are very many racks, only those of listed namespaces
+    /// are kept.
     pub(super) fn set_racks(&mut self, mut found: Racks) {
         if found.racks.len() + found.unread.len() > MOST_RACKS {
             let namespaces = self.namespaces.iter().flatten().map(|&(name, _)| name);

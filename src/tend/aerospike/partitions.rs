@@ -1,4 +1,4 @@
-//! Taking a node's claims over into the map.
+//! Applies a node's claims to the map.
 
 use std::collections::BTreeSet;
 
@@ -10,19 +10,19 @@ use crate::wire::info::Claim;
 pub(super) struct Applied {
     /// Whether the map changed.
     pub(super) changed: bool,
-    /// Nodes that lost an entry: they are to be asked again, because their
-    /// claim may be the later one.
+    /// Nodes that lost an entry. They must be asked again, because their claim
+    /// may be the later one.
     pub(super) displaced: BTreeSet<Slot>,
-    /// Whether a claim was not taken because its owner is protected.
+    /// Whether a claim was not applied because the holder is protected.
     pub(super) withheld: bool,
-    /// Namespaces that are new.
+    /// New namespaces.
     pub(super) added: Vec<NamespaceName>,
 }
 
-/// Takes over all that a node claims. A bit that is not set changes nothing:
-/// an entry is emptied only when its column goes (the replication factor
-/// shrank) or its node leaves. Entries of `protected` nodes are taken over only
-/// in a later regime.
+/// Applies all claims of a node. A bit that is not set changes nothing: an entry
+/// is emptied only when its column is removed (the replication factor shrank) or
+/// its node leaves. Entries of `protected` nodes are replaced only by a claim of
+/// a later regime.
 pub(super) fn apply(
     map: &mut ClusterMap,
     slot: Slot,
@@ -32,7 +32,7 @@ pub(super) fn apply(
     let mut applied = Applied::default();
     for claim in claims {
         let is_new = map.namespace(&claim.namespace).is_none();
-        // Only claims of namespaces with room get here.
+        // Only claims of admitted namespaces reach this point.
         let Ok(namespace) = map.namespace_entry(claim.namespace) else { continue };
         if is_new {
             applied.changed = true;
@@ -97,7 +97,7 @@ pub(super) fn highest_regime(namespace: &Namespace) -> u32 {
         .unwrap_or(0)
 }
 
-/// Accepts whatever regimes are claimed next.
+/// Accepts any regimes that are claimed next.
 pub(super) fn reset_regimes(namespace: &mut Namespace) {
     for partition in 0..namespace.partitions.len() {
         namespace.partitions.set_regime(partition, 0);
@@ -114,7 +114,7 @@ mod tests {
     const CAPACITY: Capacity =
         Capacity { max_nodes: 4, max_namespaces: 1, max_replicas: 2, partitions: 8 };
 
-    /// Without protected nodes.
+    /// Applies claims without protected nodes.
     fn apply(map: &mut ClusterMap, slot: Slot, claims: &[Claim]) -> Applied {
         apply_but(map, slot, claims, &BTreeSet::new())
     }
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(
             map.namespaces()[0].replication_factor,
             3,
-            "the room is smaller, the truth stays"
+            "less room does not change the replication factor"
         );
         assert_eq!(owners(&map, 1), [Some(1); 8]);
     }

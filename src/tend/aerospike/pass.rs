@@ -13,19 +13,20 @@ use crate::tend::transport::{Answer, Ask, AskError, Interrupted, Transport};
 use crate::tend::{Condition, Conditions, TendError, TendEvent, TendReport, Turn};
 use crate::wire::info::{self, InfoError, Reply};
 
-/// How many unreachable peers, and namespaces without room, are reported by
-/// events at once, and then in each further pass: every list may name new ones.
+/// The most unreachable peers, and the most namespaces without room, that are
+/// reported by events at once, and then in each further pass. Every list may
+/// name new ones.
 pub(super) const MOST_TELLS: usize = 256;
 const EVENTS_PER_PASS: usize = 4;
 
 /// State that is kept only during a pass.
 #[derive(Debug, Default)]
 pub(super) struct Pass {
-    /// Addresses that did not answer: not asked again in this pass.
+    /// Addresses that did not answer. They are not asked again in this pass.
     pub(super) dead: BTreeMap<SocketAddr, Invalid>,
 }
 
-/// Which node was asked what, and its answer.
+/// The index of a node, its questions and its reply.
 pub(super) type Asked = (usize, Vec<String>, Result<Answer, AskError>);
 
 /// The input for a node's status.
@@ -76,7 +77,7 @@ impl<T: Transport> AerospikeSource<T> {
         }
         self.count_missing();
         self.refresh(turn)?;
-        // They answer, but are not in their cluster, or broke off.
+        // Nodes that answer, but have not joined their cluster, or broke off.
         let unread = |node: &&NodeState| {
             node.located && !node.failed && !node.bad && !node.gone && node.usable().is_none()
         };
@@ -96,14 +97,14 @@ impl<T: Transport> AerospikeSource<T> {
     /// Asks every node for its generations.
     fn ask_status(&mut self, turn: &mut dyn Turn, pass: &mut Pass) -> Result<(), Interrupted> {
         for node in self.nodes.iter_mut().filter(|node| !node.located) {
-            // It counts if it is not found by the end of the pass.
+            // It counts as failed unless it is found by the end of the pass.
             node.failed = true;
         }
         let asks: Vec<(usize, Vec<String>)> = (0..self.nodes.len())
             .filter(|&index| self.nodes[index].located)
             .map(|index| {
-                // The name with every status: a node may be given another one,
-                // and join another cluster, over the connection that is there.
+                // The name is asked for with every status: a node can be renamed,
+                // and join another cluster, while its connection stays open.
                 let questions = [
                     "node",
                     "peers-generation",
@@ -137,7 +138,7 @@ impl<T: Transport> AerospikeSource<T> {
         Ok(())
     }
 
-    /// Asks nodes, all at the same time; each with its questions and answer.
+    /// Asks nodes, all at the same time, each with its own questions.
     pub(super) fn ask_nodes(
         &mut self,
         turn: &mut dyn Turn,
@@ -146,7 +147,7 @@ impl<T: Transport> AerospikeSource<T> {
         self.ask_nodes_at(turn, asks, |node| node.address)
     }
 
-    /// The same, at other addresses of theirs.
+    /// As [`ask_nodes`](Self::ask_nodes), but at the addresses given.
     pub(super) fn ask_nodes_at(
         &mut self,
         turn: &mut dyn Turn,
@@ -186,8 +187,8 @@ impl<T: Transport> AerospikeSource<T> {
         Ok(outcome.collect())
     }
 
-    /// A node did not answer: counted once per pass, reported once until it
-    /// answers again.
+    /// Records that a node did not answer. It is counted once per pass, and
+    /// reported once until the node answers again.
     pub(super) fn node_failed(&mut self, turn: &mut dyn Turn, index: usize, error: &AskError) {
         let node = &mut self.nodes[index];
         node.failed = true;
@@ -205,8 +206,8 @@ impl<T: Transport> AerospikeSource<T> {
         }
     }
 
-    /// A reply can't be used: counted, and reported once until all replies are
-    /// good.
+    /// Records an unusable reply. It is counted, and reported once until all
+    /// replies of the node are good.
     pub(super) fn bad_reply(&mut self, turn: &mut dyn Turn, index: usize, error: &InfoError) {
         let node = &mut self.nodes[index];
         node.bad = true;
@@ -219,7 +220,7 @@ impl<T: Transport> AerospikeSource<T> {
 
     /// Whether a list of peers changed, or may have.
     fn peers_are_due(&self) -> bool {
-        // There is room now for a node that found none.
+        // There is room now for a node that was refused before.
         let room = self.map.nodes.len() < self.map.nodes.capacity();
         if room && !self.refused_nodes.is_empty() {
             return true;

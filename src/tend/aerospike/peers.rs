@@ -17,35 +17,35 @@ use crate::tend::{Condition, TendEvent, Turn};
 use crate::wire::Host;
 use crate::wire::info::{self, BadEntries, InfoError, Peer, Peers, Reply};
 
-/// Peers of a list that are taken over from one beat to the next.
+/// The number of peers of a list that are processed between two beats.
 const PEERS_PER_BEAT: usize = 1024;
 
 /// The number of peers, besides known nodes, that all lists together may name:
 /// no more are held in memory.
 const HELD: usize = 1 << 18;
-/// How many peers are searched for in any case, even for a small map: all
+/// The least number of peers that are searched for, even for a small map. All
 /// others may be unreachable, and one of these may be a node of the cluster.
 const LEAST_UNREACHED: usize = 1024;
-/// Nodes that are looked for beyond the room that there is.
+/// The number of nodes that are searched for beyond the room in the map.
 const SURPLUS: usize = 8;
-/// How many nodes without room are remembered and reported, each once.
+/// The most nodes without room that are remembered and reported, each once.
 const MOST_REFUSED: usize = 256;
 
-/// What one node reports about its peers.
+/// The peers that one node reports.
 #[derive(Debug)]
 pub(super) struct List {
     /// The node that sent the list.
     pub(super) id: NodeId,
     /// The generation, read before the list.
     generation: i32,
-    /// Each peer once, the node itself left out; taken when the list is followed.
+    /// Each peer once, without the node itself. Emptied when the list is followed.
     peers: Vec<Peer>,
     /// Their ids.
     ids: Vec<NodeId>,
-    /// How many more it lists.
+    /// The number of listed peers that are not kept.
     more: usize,
-    /// The number of new nodes on the path to it: 0 = it is the list of a node
-    /// of the table.
+    /// The number of new nodes on the path to the list: 0 = it is the list of a
+    /// node of the table.
     depth: usize,
     /// Entries that could not be used.
     bad: BadEntries,
@@ -60,7 +60,7 @@ impl List {
         let mut peers: Vec<Peer> = Vec::with_capacity(found.len());
         for peer in found.into_iter().filter(|peer| peer.id != id) {
             match place.get(&peer.id) {
-                // Listed twice: it is looked for wherever it is said to be.
+                // Listed twice: it is searched for at all addresses.
                 Some(&at) => peers[at].add(peer),
                 None => {
                     place.insert(peer.id, peers.len());
@@ -72,7 +72,7 @@ impl List {
         List { id, generation, peers, ids, more, depth: 0, bad, newcomer: None }
     }
 
-    /// The list of a server that was just validated.
+    /// Takes the list of a server that was just validated.
     pub(super) fn of_new(mut validated: Validated) -> List {
         let none = Peers { generation: 0, peers: Vec::new(), more: 0, bad: BadEntries::default() };
         let peers = core::mem::replace(&mut validated.peers, none);
@@ -80,7 +80,7 @@ impl List {
         List { newcomer: Some(validated), ..list }
     }
 
-    /// How many peers it has, if there are some and none has an address.
+    /// The number of peers, if there are any and none has an address.
     pub(super) fn without_addresses(&self) -> Option<usize> {
         let nowhere = self.bad.is_empty()
             && self.more == 0
@@ -135,7 +135,7 @@ impl<T: Transport> AerospikeSource<T> {
                 }
                 Err(error) if for_login_only => self.list_unread(index, &error.to_string()),
                 Ok(None) => {
-                    // Another one by now; the next pass asks which.
+                    // Another node answers by now. The next pass asks which.
                     self.nodes[index].connection = None;
                     self.nodes[index].status = None;
                 }
@@ -147,7 +147,7 @@ impl<T: Transport> AerospikeSource<T> {
                 }
                 Err(error) => {
                     self.bad_reply(turn, index, &error);
-                    // Its list is not used in a pass in which it was not read.
+                    // A list is not used in a pass in which it was not read.
                     self.nodes[index].generations.peers = None;
                 }
             }
@@ -155,7 +155,8 @@ impl<T: Transport> AerospikeSource<T> {
         Ok(lists)
     }
 
-    /// A node that answers in clear gives no list over TLS: only that is missing.
+    /// Records that a node answers in plaintext but sends no list of peers over
+    /// TLS: only the list is missing.
     fn list_unread(&mut self, index: usize, why: &str) {
         let node = &mut self.nodes[index];
         let place = node.secure.unwrap_or(node.address);
@@ -164,29 +165,29 @@ impl<T: Transport> AerospikeSource<T> {
         self.conditions.add(Condition::UnreadNodes, 1);
     }
 
-    /// How many peers, besides known ones, each of that many lists may name:
-    /// all lists together are held in memory.
+    /// The number of peers, besides known nodes, that each list may name if there
+    /// are this many lists. All lists together are held in memory.
     pub(super) fn most_peers(&self, lists: usize) -> usize {
         (HELD / lists.max(1)).clamp(256, self.most_unreached())
     }
 
-    /// How many peers are looked for that are not in the table: as many as there
-    /// may be nodes in the map.
+    /// The most peers outside the table that are searched for: as many as the map
+    /// may have nodes.
     fn most_unreached(&self) -> usize {
         self.map.nodes.capacity().max(LEAST_UNREACHED)
     }
 
-    /// How many nodes may be searched for in addition to those found. It is
-    /// more than there is room for, but not many more, so that a node without
-    /// room is reported.
+    /// The number of nodes that may be searched for in addition to those found.
+    /// It is slightly more than there is room for, so that a node without room is
+    /// reported.
     fn room(&self, known: &BTreeMap<NodeId, usize>, found: &BTreeSet<NodeId>) -> usize {
         let stay = self.nodes.iter().filter(|node| !node.gone && !node.failed).count();
         let new = found.iter().filter(|id| !known.contains_key(id)).count();
         (self.map.nodes.capacity() + SURPLUS).saturating_sub(stay + new)
     }
 
-    /// Follows the lists until nothing new comes, or the map is full, then takes
-    /// nodes out of the table and into it.
+    /// Follows the lists until they name nothing new, or the map is full. Then
+    /// removes nodes from the table, and adds others to it.
     pub(super) fn take_peers(
         &mut self,
         turn: &mut dyn Turn,
@@ -236,8 +237,7 @@ impl<T: Transport> AerospikeSource<T> {
                 let depth = depths.get(&good.id).copied().unwrap_or(1);
                 lists.push(List { depth, ..List::of_new(good) });
             }
-            // Those that answered and are not wanted keep no connection
-            // meanwhile.
+            // Connections to servers that answered but are not wanted are closed.
             let newcomers = lists.iter().filter_map(|list| list.newcomer.as_ref());
             let wanted = self.nodes.iter().map(|node| node.address);
             let wanted = wanted.chain(newcomers.map(|newcomer| newcomer.address)).collect();
@@ -246,7 +246,7 @@ impl<T: Transport> AerospikeSource<T> {
         let left_out = self.unreached.end_lists(most);
         let longest = lists.iter().max_by_key(|list| list.more);
         let longest = longest.map(|list| (list.id, list.more));
-        // Another one has its address: they can't both be in the map.
+        // Another node has its address: they can't both be in the map.
         let newcomers = lists.iter().filter_map(|list| list.newcomer.as_ref());
         let taken: BTreeSet<SocketAddr> = newcomers.map(|newcomer| newcomer.address).collect();
         self.choose_leaving(&lists, &listed, &found, &taken);
@@ -271,7 +271,7 @@ impl<T: Transport> AerospikeSource<T> {
             let slot = |id: &NodeId| Some(self.nodes[*place.get(id)?].slot);
             let peers = Some(list.ids.iter().filter_map(slot).collect());
             if let Some(node) = place.get(&list.id).map(|&index| &mut self.nodes[index]) {
-                // Those that were not reached are kept by themselves.
+                // Peers that were not reached are kept in `unreached`.
                 if node.peers != peers {
                     node.peers = peers;
                     self.standing.list_changed();
@@ -281,7 +281,8 @@ impl<T: Transport> AerospikeSource<T> {
         Ok(())
     }
 
-    /// Applies one list: which nodes are listed, and which must be searched for.
+    /// Applies one list: notes which nodes are listed and which must be searched
+    /// for.
     fn take_list(
         &mut self,
         turn: &mut dyn Turn,
@@ -344,12 +345,12 @@ impl<T: Transport> AerospikeSource<T> {
         }
     }
 
-    /// Takes a validated node into the table, or to its new address.
+    /// Adds a validated node to the table, or changes its address.
     fn add_node(&mut self, turn: &mut dyn Turn, new: Validated) {
         let Validated { id, address, secure, connection, status, service, bad_service, .. } = new;
         let no_alternate = service.is_empty() && bad_service.is_empty();
-        // A process that connects to it must know the name in its certificate,
-        // if that is not its address.
+        // A process that connects to the node must know the name in its
+        // certificate, unless that is the address.
         let is_address = |name: &String| name.parse::<std::net::IpAddr>().is_ok();
         let name = self.names.get(&address).filter(|name| !is_address(name));
         let tls_name = name.and_then(|name| TlsName::new(name).ok());

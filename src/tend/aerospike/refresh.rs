@@ -1,4 +1,4 @@
-//! Partitions and racks of the nodes whose generations have changed.
+//! Reads the partitions and racks of nodes whose generations have changed.
 
 use std::collections::BTreeSet;
 
@@ -10,18 +10,19 @@ use crate::tend::transport::{Answer, Interrupted, Transport};
 use crate::tend::{TendEvent, Turn};
 use crate::wire::info::{self, Claim, InfoError, Racks, Replicas, Reply};
 
-/// A node is asked at most so often in a pass: again if another's claim took
-/// an entry from it, because its own may be the later one.
+/// The most times a node is asked in a pass. It is asked again if the claim of
+/// another node took an entry from it, because its own claim may be the later
+/// one.
 const ROUNDS: usize = 2;
 
-/// What is read from one reply before it is evaluated.
+/// The content of one reply before it is evaluated.
 struct Read {
     partitions: Option<(i32, Replicas)>,
     racks: Option<(i32, Racks)>,
 }
 
 impl<T: Transport> AerospikeSource<T> {
-    /// Reads the partitions and racks of all nodes whose generations moved.
+    /// Reads the partitions and racks of all nodes whose generations changed.
     pub(super) fn refresh(&mut self, turn: &mut dyn Turn) -> Result<(), Interrupted> {
         self.take_standing();
         self.readmit();
@@ -30,7 +31,8 @@ impl<T: Transport> AerospikeSource<T> {
             if asks.is_empty() {
                 break;
             }
-            // First everything that is listed, then the part that has room.
+            // First everything that is listed, then the claims of namespaces with
+            // room.
             let mut claims = Vec::new();
             for (index, questions, answer) in self.ask_nodes(turn, asks)? {
                 match answer {
@@ -52,7 +54,7 @@ impl<T: Transport> AerospikeSource<T> {
         Ok(())
     }
 
-    /// The nodes to be asked and what.
+    /// The nodes to be asked, with the questions.
     fn due(&self) -> Vec<(usize, Vec<String>)> {
         let mut asks = Vec::new();
         for (index, node) in self.nodes.iter().enumerate() {
@@ -93,7 +95,7 @@ impl<T: Transport> AerospikeSource<T> {
         let read = match parsed {
             Ok((true, read)) => read,
             Ok((false, _)) => {
-                // Another one by now; the next pass asks which.
+                // Another node answers by now. The next pass asks which.
                 self.nodes[index].connection = None;
                 self.nodes[index].status = None;
                 return None;
@@ -118,7 +120,7 @@ impl<T: Transport> AerospikeSource<T> {
         claims
     }
 
-    /// Records what a node lists.
+    /// Records the namespaces that a node lists.
     fn note_claims(
         &mut self,
         index: usize,
@@ -132,7 +134,7 @@ impl<T: Transport> AerospikeSource<T> {
         if generation == -1 {
             return None;
         }
-        // It matters of those that the map has: a reply has room for a million
+        // Only namespaces of the map matter here: a reply may name a million
         // others.
         let known = |name: &NamespaceName| self.map.namespace(name).is_some();
         node.unread = replicas.unread.into_iter().filter(known).collect();
@@ -186,7 +188,7 @@ impl<T: Transport> AerospikeSource<T> {
         }
     }
 
-    /// Sets every rack that is known.
+    /// Writes the known racks into the map.
     fn set_racks(&mut self) {
         for node in &self.nodes {
             let Some(racks) = &node.racks else { continue };
@@ -211,7 +213,7 @@ fn read(questions: &[String], reply: &Reply<'_>, partitions: usize) -> Result<Re
             Err(InfoError::Refused { .. }) => 0,
             value => info::parse_generation(value?)?,
         };
-        // Community servers refuse the command: they have no racks.
+        // Servers of the community edition refuse the command: they have no racks.
         let racks = match reply.value("rack-ids") {
             Err(InfoError::Refused { .. }) => Racks::default(),
             value => info::parse_racks(value?),

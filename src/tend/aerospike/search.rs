@@ -1,5 +1,4 @@
-//! Looking for peers that are not in the table: where they may be, and whether
-//! they are there.
+//! Searches for peers that are not in the table.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,9 +13,9 @@ use crate::tend::{Condition, TendEvent, Turn};
 use crate::wire::Host;
 
 impl<T: Transport> AerospikeSource<T> {
-    /// Searches again for some of the peers that were not reached, while
-    /// nothing else has changed; returns whether any was found. The lists are
-    /// then read again, which brings it into the map.
+    /// Searches again for some of the unreached peers while nothing else has
+    /// changed; returns whether any was found. The lists are then read again, and
+    /// that adds the peer to the map.
     pub(super) fn look_again(
         &mut self,
         turn: &mut dyn Turn,
@@ -41,7 +40,7 @@ impl<T: Transport> AerospikeSource<T> {
         Ok(any)
     }
 
-    /// Looks for peers at the same time; those that were found.
+    /// Searches for peers, all at the same time; returns those that were found.
     pub(super) fn look_for(
         &mut self,
         turn: &mut dyn Turn,
@@ -66,14 +65,14 @@ impl<T: Transport> AerospikeSource<T> {
         Ok(found)
     }
 
-    /// Where those peers may be.
+    /// The addresses at which these peers may answer.
     fn groups(&mut self, turn: &mut dyn Turn, wave: &[NodeId]) -> Result<Vec<Group>, Interrupted> {
         let of = |id: &NodeId| self.unreached.get(id);
         let places: Vec<(Vec<Host>, Option<SocketAddr>)> = wave
             .iter()
             .map(|id| of(id).map(|it| (it.hosts.clone(), it.from)).unwrap_or_default())
             .collect();
-        // All names at once: one that hangs must not delay the others.
+        // All names at once: a lookup that hangs must not delay the others.
         let hosts: Vec<Host> = places.iter().flat_map(|(hosts, _)| hosts).cloned().collect();
         let by_address: Option<Vec<_>> =
             hosts.iter().map(|host| Some(Ok(vec![host.address()?]))).collect();
@@ -106,8 +105,8 @@ impl<T: Transport> AerospikeSource<T> {
         Ok(groups)
     }
 
-    /// A peer can't be reached at its addresses: reported once, unless it is a
-    /// node that is already asked.
+    /// Reports, once, a peer that can't be reached at its addresses, unless it is
+    /// a node that is already asked.
     fn not_reached(
         &mut self,
         turn: &mut dyn Turn,
@@ -118,7 +117,7 @@ impl<T: Transport> AerospikeSource<T> {
         let unresolved = missing.unresolved.take();
         missing.starting = matches!(error, Some((_, Invalid::NotReady)));
         missing.of_another = matches!(error, Some((_, Invalid::WrongCluster { .. })));
-        // It is starting: not worth a word.
+        // A node that is starting is normal.
         if missing.starting {
             return;
         }
@@ -156,7 +155,7 @@ impl<T: Transport> AerospikeSource<T> {
         }
     }
 
-    /// Counts the peers that are listed and not in the table.
+    /// Counts the listed peers that are not in the table.
     pub(super) fn count_missing(&mut self) {
         if self.unreached.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! Finding the cluster: from the configured seeds, then from every address that
+//! Finds the cluster: first by the configured seeds, then by every address that
 //! was ever advertised.
 
 use std::collections::BTreeSet;
@@ -39,7 +39,7 @@ impl<T: Transport> AerospikeSource<T> {
                     Err((at, error)) => tried.push((at.to_string(), error)),
                 }
             }
-            // Perhaps it believes wrongly that it is alone: the last resort.
+            // It may believe wrongly that it is alone, so it is the last resort.
             orphan = orphan.or(outcome.orphan);
             let is_other =
                 |(_, error): &&(_, Invalid)| matches!(error, Invalid::WrongCluster { .. });
@@ -49,7 +49,7 @@ impl<T: Transport> AerospikeSource<T> {
         if let Some(seed) = self.renamed(turn, pass, others)? {
             return Ok(self.seeded(seed));
         }
-        // A node alone must not take over from others that may come back.
+        // A node that is alone must not replace others that may come back.
         let given_up = |failures: u32| failures + 1 >= MAX_FAILURES;
         let alone = |id: NodeId| {
             let mut others = self.nodes.iter().filter(|node| node.id != id);
@@ -67,8 +67,8 @@ impl<T: Transport> AerospikeSource<T> {
         }
     }
 
-    /// Among servers that report another name, one that shows that the cluster
-    /// was renamed while none of its nodes answered.
+    /// A server that shows that the cluster was renamed while none of its nodes
+    /// answered, among the servers that report another name.
     fn renamed(
         &mut self,
         turn: &mut dyn Turn,
@@ -91,14 +91,15 @@ impl<T: Transport> AerospikeSource<T> {
             self.map.cluster_name = seed.cluster_name;
             self.changed = true;
         }
-        // If no node answers, those that have failed for long are dropped.
+        // If no node answers, nodes that have failed for several passes are
+        // dropped.
         for node in &mut self.nodes {
             node.gone |= node.failures + 1 >= MAX_FAILURES;
         }
         List::of_new(seed)
     }
 
-    /// The server at the address at which it is to be used from now on.
+    /// The server with the address at which it will be used.
     pub(super) fn settled(
         &mut self,
         turn: &mut dyn Turn,
@@ -111,8 +112,8 @@ impl<T: Transport> AerospikeSource<T> {
         }
     }
 
-    /// Where only logins go over TLS: the same server at one of its clear
-    /// addresses, with the session of a login at its TLS address.
+    /// If only logins use TLS: the same server at one of its plaintext addresses,
+    /// with the session of a login at its TLS address.
     pub(super) fn in_clear(
         &mut self,
         turn: &mut dyn Turn,
@@ -138,7 +139,7 @@ impl<T: Transport> AerospikeSource<T> {
         })
     }
 
-    /// The addresses that a server gives for itself, all with its TLS name.
+    /// The addresses that a server advertises for itself, all with its TLS name.
     fn resolve_own(
         &mut self,
         turn: &mut dyn Turn,
@@ -151,9 +152,10 @@ impl<T: Transport> AerospikeSource<T> {
         self.resolve(turn, &hosts, &mut Vec::new())
     }
 
-    /// The address reached may be a load balancer, behind which another node
-    /// answers next time, or an admin port, which takes no commands: then the
-    /// node's own address is taken, if it answers there, also on the loopback.
+    /// Replaces the address of a server by one of its own, if the node answers
+    /// there, also on the loopback. The address that was reached may be a load
+    /// balancer, behind which another node answers next time, or an admin port,
+    /// which accepts no commands.
     fn behind_balancer(
         &mut self,
         turn: &mut dyn Turn,
@@ -200,7 +202,7 @@ impl<T: Transport> AerospikeSource<T> {
         Ok(outcomes)
     }
 
-    /// All addresses of the hosts, in their order, each once.
+    /// All addresses of the hosts, in the order of the hosts, each once.
     pub(super) fn resolve(
         &mut self,
         turn: &mut dyn Turn,

@@ -2,8 +2,8 @@
 
 use crate::map::Slot;
 
-/// One bit for each slot. Of a list of peers only those count that are in the
-/// table, and there may be as many lists as nodes.
+/// One bit for each slot. There may be as many lists of peers as nodes, so a
+/// list keeps only the peers that are in the table, and those in this form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SlotSet(Vec<u64>);
 
@@ -21,7 +21,7 @@ impl SlotSet {
         if let Some(bits) = self.0.get_mut(word) {
             *bits &= !bit;
         }
-        // Sets of the same slots are equal.
+        // Without trailing zeros, sets of the same slots are equal.
         while self.0.last() == Some(&0) {
             self.0.pop();
         }
@@ -32,7 +32,7 @@ impl SlotSet {
         self.0.get(word).is_some_and(|bits| bits & bit != 0)
     }
 
-    /// All of them, ascending.
+    /// The slots in ascending order.
     pub(super) fn iter(&self) -> impl Iterator<Item = Slot> {
         let bits = |(word, &bits): (usize, &u64)| {
             (0..64).filter(move |bit| bits & (1 << bit) != 0).map(move |bit| word * 64 + bit)

@@ -1,9 +1,9 @@
-//! Which nodes list each other, and whose claims are therefore used.
+//! Decides by the lists of peers which nodes' claims are used.
 //!
-//! A node that the others have expelled may not notice it, and continue to
-//! claim and list as before. And a cluster may split. Nodes that list each
-//! other form a group; the claims of the largest group are used. Groups of
-//! equal size keep what they have.
+//! A node that the others have expelled may not notice it, and may continue to
+//! send claims and lists as before. A cluster may also split. Nodes that list
+//! each other form a group; the claims of the largest group are used. Groups of
+//! equal size keep the entries that they have.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,15 +13,15 @@ use super::slots::SlotSet;
 use crate::map::{NodeId, Slot};
 use crate::tend::transport::Transport;
 
-/// A node's part, by its place in the table.
+/// A node that takes part in the grouping, by its index in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Part {
     id: NodeId,
     /// Whether it answers in this pass.
     answers: bool,
-    /// Its group, by the place of one of the members.
+    /// Its group, named by the index of one of the members.
     group: usize,
-    /// How many are in the group.
+    /// The number of nodes in the group.
     size: usize,
 }
 
@@ -30,19 +30,20 @@ struct Part {
 pub(super) struct Standing {
     /// Whether a list has changed since the groups were found.
     stale: bool,
-    /// `None` = it has no part in this pass: gone, leaving or starting.
+    /// `None` = the node takes no part in this pass: it is gone, leaving or
+    /// starting.
     parts: Vec<Option<Part>>,
     /// The size of the largest group of which any node answers.
     largest: usize,
 }
 
 impl Standing {
-    /// A node's list of peers is another one.
+    /// Notes that a node's list of peers has changed.
     pub(super) fn list_changed(&mut self) {
         self.stale = true;
     }
 
-    /// Whether the claims of the node at that place count.
+    /// Whether the claims of the node with this index are used.
     pub(super) fn counts(&self, index: usize) -> bool {
         let part = self.parts.get(index).copied().flatten();
         part.is_some_and(|part| part.answers && part.size == self.largest)
@@ -62,8 +63,8 @@ impl Standing {
 }
 
 impl<T: Transport> AerospikeSource<T> {
-    /// Finds the groups of this pass. Where they are others than before, the
-    /// nodes of which claims were withheld are asked again.
+    /// Finds the groups of this pass. If they have changed, the nodes whose claims
+    /// were withheld are asked again.
     pub(super) fn take_standing(&mut self) {
         let answers = |node: &NodeState| {
             let is_out = node.gone || node.stray.is_some() || node.leaving.is_some();
@@ -88,8 +89,8 @@ impl<T: Transport> AerospikeSource<T> {
     }
 }
 
-/// Groups of those that have a part: nodes that list each other, as far as their
-/// lists are known. One that could not be read contradicts nothing.
+/// The groups of nodes that list each other, as far as their lists are known. A
+/// list that could not be read contradicts nothing.
 fn groups(nodes: &[NodeState], found: &[Option<(NodeId, bool)>]) -> Vec<Option<Part>> {
     let there: Vec<usize> = (0..nodes.len()).filter(|&index| found[index].is_some()).collect();
     let place: BTreeMap<Slot, usize> =
@@ -129,8 +130,8 @@ fn groups(nodes: &[NodeState], found: &[Option<(NodeId, bool)>]) -> Vec<Option<P
 mod tests {
     use super::*;
 
-    /// Nodes A, B, C, …, each with the nodes that it lists; `?` = its list is not
-    /// known. The sizes of their groups.
+    /// The sizes of the groups of nodes A, B, C, …, given the nodes that each of
+    /// them lists; `?` = the list is not known.
     fn sizes(lists: &[&str]) -> Vec<usize> {
         let id = |name: char| NodeId::new(&name.to_string()).unwrap();
         let place = |name: char| Slot::new(name as usize - 'A' as usize).unwrap();
@@ -152,7 +153,7 @@ mod tests {
     #[test]
     fn nodes_that_list_each_other_are_a_group() {
         assert_eq!(sizes(&["BC", "AC", "AB"]), [3, 3, 3]);
-        assert_eq!(sizes(&["BC", "C", "B"]), [1, 2, 2], "A hears the others, nobody hears A");
+        assert_eq!(sizes(&["BC", "C", "B"]), [1, 2, 2], "A lists the others, but they do not list A");
         assert_eq!(sizes(&["", "AC", "AB"]), [1, 2, 2], "A believes that it is alone");
         assert_eq!(sizes(&["B", "A", "D", "C"]), [2, 2, 2, 2], "a split");
         assert_eq!(sizes(&["BD", "AD", "D", "AB"]), [3, 3, 1, 3], "C is expelled");

@@ -1,4 +1,4 @@
-//! Finding out about a cluster before one tends it.
+//! Examines a cluster before a process tends it.
 
 use core::ops::ControlFlow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,7 +53,7 @@ pub struct SurveyedAddress {
     pub node: Result<NodeId, String>,
 }
 
-/// What a node reports about itself.
+/// The data that a node reports about itself.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SurveyedNode {
@@ -86,10 +86,11 @@ impl SurveyedNode {
     }
 }
 
-/// Looks at a cluster where partitions have no master: the replies of two nodes
-/// are never of one moment, so that one on its way is in neither.
+/// The most looks at a cluster in which partitions have no master. Two nodes
+/// never reply at the same moment, so a partition that is being moved may be in
+/// neither reply.
 const LOOKS: usize = 3;
-/// From one of them to the next.
+/// The time between two looks.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 const QUESTIONS: [&str; 4] = ["node", "build", "edition", "rack-ids"];
@@ -101,7 +102,7 @@ const QUESTIONS: [&str; 4] = ["node", "build", "edition", "rack-ids"];
 /// [`Interrupted`] by [`Turn::beat`]. A cluster that can't be reached is not an error here, but a
 /// result.
 pub fn survey(config: &AerospikeConfig, turn: &mut dyn Turn) -> Result<Survey, Interrupted> {
-    // Room for all there may be, so that nothing is refused.
+    // Room for the largest possible cluster, so that nothing is refused.
     let capacity = Capacity { max_nodes: 4096, max_namespaces: 256, ..Capacity::DEFAULT };
     let mut source = AerospikeSource::new(config.clone());
     source.start(ClusterMap::new(capacity));
@@ -147,13 +148,13 @@ fn pause(time: Duration, turn: &mut dyn Turn) -> Result<(), Interrupted> {
     }
 }
 
-/// Hosts, and why addresses of theirs did not answer.
+/// Hosts, and the errors of addresses that did not answer.
 struct Seen {
     hosts: Vec<SurveyedHost>,
     errors: BTreeMap<SocketAddr, AskError>,
 }
 
-/// All addresses of each host, and which node answers there.
+/// Resolves each host, and finds out which node answers at each address.
 fn look_up<T: Transport>(
     transport: &mut T,
     hosts: &[Host],
@@ -193,8 +194,8 @@ fn look_up<T: Transport>(
     Ok(Seen { hosts, errors })
 }
 
-/// Says of addresses at which TLS was tried and clear text is spoken, or the
-/// other way about, that this is so.
+/// Adds a hint to the error of an address if TLS was tried and the server speaks
+/// plaintext there, or the reverse.
 fn hint_at_ports(
     config: &AerospikeConfig,
     hosts: &mut [SurveyedHost],
@@ -254,7 +255,7 @@ fn tls_addresses(body: &[u8], questions: &[String]) -> Option<String> {
     Some(if told.is_empty() { String::new() } else { format!(" ({})", told.join(", ")) })
 }
 
-/// Asks as a stranger.
+/// Asks without a login, to find out whether the servers require one.
 fn security(
     config: &AerospikeConfig,
     hosts: &[SurveyedHost],
@@ -284,7 +285,7 @@ fn security(
     Ok(None)
 }
 
-/// The same questions to every address.
+/// Sends the same questions to every address.
 fn ask_each<T: Transport>(
     transport: &mut T,
     turn: &mut dyn Turn,
@@ -359,7 +360,7 @@ fn ask_all<T: Transport>(
                     };
                     found.build = text("build");
                     found.edition = text("edition");
-                    // Community servers refuse the command.
+                    // Servers of the community edition refuse the command.
                     found.racks =
                         reply.value("rack-ids").ok().map(|value| info::parse_racks(value).racks);
                     let hosts = |command: &str| -> Vec<Host> {
@@ -382,7 +383,7 @@ fn ask_all<T: Transport>(
         }
         nodes.push(found);
     }
-    // All at the same time: a host that can't be reached costs its timeout.
+    // All at the same time, because each unreachable host costs a timeout.
     let hosts: Vec<Host> = told.iter().map(|(_, host)| host.clone()).collect();
     let found = look_up(&mut source.transport, &hosts, turn)?.hosts;
     for ((node, _), found) in told.into_iter().zip(found) {

@@ -1,16 +1,16 @@
 //! Peers that are listed and were not reached yet.
 //!
-//! There may be thousands of them, for ever: a list of another network, of
-//! machines that are switched off. A pass costs what is in it, and never more
-//! than a bounded time: a peer that was never looked for comes first, then some
-//! of the others, those first that were looked for longest ago.
+//! There may permanently be thousands of them, for example machines that are
+//! switched off or in another network. The search takes a bounded part of each
+//! pass: peers that were never searched for come first, then some of the others,
+//! in the order of their last search.
 //!
-//! There may also be more than any map has room for: a server can list what it
-//! likes, and each of those another one. As many are kept as the map may have
-//! nodes; these come first: nodes of the table that have moved, then those that
-//! most of its nodes list, then those at the beginning of any list. So each
-//! node that lists others has its share, and an endless list of one node
-//! displaces none that the others list.
+//! There may also be more peers than any map has room for: a server can list any
+//! number, and each of those may list others. At most as many are kept as the map
+//! may have nodes. Nodes of the table that have moved are kept first, then the
+//! peers that most nodes of the table list, then those near the beginning of a
+//! list. So each node that lists others gets a share, and an endless list of one
+//! node displaces no peer that the others list.
 
 use core::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -19,26 +19,27 @@ use std::net::SocketAddr;
 use crate::map::NodeId;
 use crate::wire::Host;
 
-/// Hosts of one peer that are tried.
+/// The most hosts of one peer that are tried.
 const MOST_HOSTS: usize = 256;
-/// Hosts that are tried at the same time.
+/// The most hosts that are tried at the same time.
 const AT_ONCE: usize = 256;
-/// Peers that are looked for again in a pass; more of them only if one is found.
+/// The number of peers that are searched for again in a pass. If one is found,
+/// more follow.
 const AGAIN: usize = 64;
-/// A newcomer that lists newcomers, and so on, is followed so far in one pass.
-/// In a cluster every node lists all others.
+/// The longest path of new nodes, each listed by the one before, that is followed
+/// in one pass. In a healthy cluster every node lists all others.
 const DEEPEST: usize = 16;
-/// At least this many are kept while lists are read, before any is dropped:
-/// only afterwards is it known which nodes list them.
+/// The least number of peers that are kept while lists are read. Only after the
+/// last list is it known how many nodes list each peer.
 const HELD: usize = 1 << 18;
 
 /// A peer that was not reached.
 #[derive(Debug, Default)]
 pub(super) struct Missing {
-    /// Where it is said to be.
+    /// Its listed hosts.
     pub(super) hosts: Vec<Host>,
-    /// Where it was, if it is in the table: that it does not answer there is
-    /// known.
+    /// Its address in the table, if it is there. It is known not to answer at
+    /// this address.
     pub(super) from: Option<SocketAddr>,
     /// Whether it is in the table.
     pub(super) known: bool,
@@ -50,19 +51,19 @@ pub(super) struct Missing {
     pub(super) starting: bool,
     /// Whether it answered that it belongs to another cluster.
     pub(super) of_another: bool,
-    /// Whether it was looked for before it was looked for last.
+    /// Whether it was searched for more than once.
     repeated: bool,
-    /// The pass in which it was looked for last; 0 = never.
+    /// The pass in which it was last searched for; 0 = never.
     tried: u64,
-    /// The lists in which it was found last.
+    /// The reading of the lists in which it was last named.
     listed: u64,
-    /// Where it was said to be before those.
+    /// Its listed hosts before `hosts`.
     before: Vec<Host>,
-    /// How many nodes of the table list it.
+    /// The number of nodes of the table that list it.
     votes: usize,
-    /// Its position in the list in which it comes first.
+    /// Its best position in any list.
     place: usize,
-    /// How many newcomers, each listed by the one before, lead to it.
+    /// The number of new nodes, each listed by the one before, on the path to it.
     depth: usize,
 }
 
@@ -71,7 +72,7 @@ pub(super) struct Missing {
 pub(super) struct Named {
     /// Whether it is in the table.
     pub(super) known: bool,
-    /// Where it was then.
+    /// Its address there.
     pub(super) from: Option<SocketAddr>,
     /// Whether the list is that of a node of the table.
     pub(super) vote: bool,
@@ -88,12 +89,12 @@ impl Missing {
         !self.known && self.hosts.is_empty()
     }
 
-    /// Whether it was never looked for.
+    /// Whether it was never searched for.
     pub(super) fn is_untried(&self) -> bool {
         self.tried == 0
     }
 
-    /// The least comes first.
+    /// The order in which peers are kept: the least first.
     fn rank(&self, id: NodeId) -> (bool, Reverse<usize>, usize, NodeId) {
         (!self.known, Reverse(self.votes), self.place, id)
     }
@@ -107,14 +108,14 @@ pub(super) struct Unreached {
     lists: u64,
     fresh: VecDeque<NodeId>,
     again: VecDeque<NodeId>,
-    /// How many of `again` may still be looked for in this pass.
+    /// The number of peers of `again` that may still be searched for in this pass.
     budget: usize,
-    /// How many were left out when the lists were read.
+    /// The number of peers that were dropped while the lists were read.
     left_out: usize,
 }
 
 impl Unreached {
-    /// A pass begins.
+    /// Begins a pass.
     pub(super) fn begin_pass(&mut self) {
         self.pass += 1;
         self.fresh.clear();
@@ -122,13 +123,13 @@ impl Unreached {
         self.budget = AGAIN;
     }
 
-    /// Lists are about to be read from the beginning.
+    /// Begins a new reading of all lists.
     pub(super) fn begin_lists(&mut self) {
         self.lists += 1;
         self.left_out = 0;
     }
 
-    /// A list names a peer that is not reached.
+    /// Adds a peer that a list names and that was not reached.
     pub(super) fn list(&mut self, id: NodeId, hosts: Vec<Host>, named: Named) {
         let missing = self.peers.entry(id).or_default();
         if missing.listed == 0 {
@@ -150,15 +151,15 @@ impl Unreached {
         }
     }
 
-    /// A list was read to its end. While all are read more are kept than in the
-    /// end: those to come may name the same ones.
+    /// Ends one list. Until all lists are read, more peers are kept than in the
+    /// end, because further lists may name the same ones.
     pub(super) fn end_list(&mut self, most: usize) {
         if self.peers.len() > HELD.max(2 * most) {
             self.leave_out(most);
         }
     }
 
-    /// Leaves out all but the first.
+    /// Keeps only the first `most` peers.
     fn leave_out(&mut self, most: usize) {
         if self.peers.len() <= most {
             return;
@@ -175,8 +176,8 @@ impl Unreached {
         }
     }
 
-    /// Forgets peers that are no longer listed, and keeps at most that many of
-    /// the others; returns how many are dropped.
+    /// Forgets peers that are no longer listed, and keeps at most `most` of the
+    /// others; returns the number of those dropped.
     pub(super) fn end_lists(&mut self, most: usize) -> usize {
         let lists = self.lists;
         self.peers.retain(|_, missing| missing.listed == lists);
@@ -213,8 +214,8 @@ impl Unreached {
         self.again = again.into_iter().map(|(.., id)| id).collect();
     }
 
-    /// The next peers to search for at the same time, among them at most that
-    /// many that are not in the table yet; empty = enough for this pass.
+    /// The next peers to search for at the same time. At most `room` of them are
+    /// not in the table yet. Empty = enough for this pass.
     pub(super) fn next(&mut self, room: usize) -> Vec<NodeId> {
         let (mut wave, mut hosts, mut new) = (Vec::new(), 0, 0);
         while hosts < AT_ONCE {
@@ -246,7 +247,7 @@ impl Unreached {
         wave
     }
 
-    /// One of them was found: others may have returned, too.
+    /// Removes a peer that was found. Others may have returned, too.
     pub(super) fn found(&mut self, id: &NodeId) -> Option<Missing> {
         let missing = self.peers.remove(id)?;
         if missing.repeated {
@@ -255,7 +256,7 @@ impl Unreached {
         Some(missing)
     }
 
-    /// One of them was found, and is to be looked for first of all.
+    /// Puts a peer that was found at the head of the queue.
     pub(super) fn prefer(&mut self, id: &NodeId) {
         self.budget = self.budget.max(AGAIN);
         if let Some(missing) = self.peers.get_mut(id) {
@@ -302,7 +303,7 @@ mod tests {
         unreached.end_lists(usize::MAX);
     }
 
-    /// Those that are looked for in one pass.
+    /// The peers that are searched for in one pass.
     fn pass(unreached: &mut Unreached) -> Vec<Vec<NodeId>> {
         unreached.begin_pass();
         unreached.queue();
@@ -345,7 +346,7 @@ mod tests {
         }
         unreached.end_lists(usize::MAX);
         assert_eq!(pass(&mut unreached).concat()[0], id(7));
-        // The same addresses in another order are the same.
+        // The order of the addresses does not matter.
         let hosts = ["x", "y"].map(|name| Host::new(name, 1).unwrap());
         let (mut there, mut back) = (hosts.to_vec(), hosts.to_vec());
         back.reverse();
@@ -389,8 +390,8 @@ mod tests {
                 unreached.list(id(number), vec![host], named);
             }
         };
-        // One lists a thousand, with the newcomer 5000 and the known 7000 at
-        // the end; others list 5000 too, and 6000, which is new to them alone.
+        // One node lists a thousand peers, with the new 5000 and the known 7000
+        // at the end. Others list 5000, too, and 6000, which the first does not.
         list(&mut (0..1000).chain([5000, 7000]), 7000);
         list(&mut [5000, 6000].into_iter(), 0);
         list(&mut [5000].into_iter(), 0);
@@ -399,7 +400,7 @@ mod tests {
         assert_eq!(kept, [0, 1, 5000, 6000, 7000].map(id));
         unreached.begin_pass();
         unreached.queue();
-        assert_eq!(unreached.next(0), [7000].map(id), "a known one needs no room");
+        assert_eq!(unreached.next(0), [7000].map(id), "a known node needs no room");
         assert_eq!(unreached.next(2), [5000, 0].map(id));
         assert_eq!(unreached.next(9), [1, 6000].map(id));
     }

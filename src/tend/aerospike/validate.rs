@@ -1,4 +1,4 @@
-//! Whether a server may be used.
+//! Checks whether a server may be used.
 
 use core::fmt;
 use core::ops::ControlFlow;
@@ -15,17 +15,17 @@ use crate::tend::transport::{Answer, Ask, AskError, Interrupted, Transport};
 use crate::wire::Host;
 use crate::wire::info::{self, BadEntries, Build, InfoError, Peers, Reply};
 
-/// A usable server, and what it reported.
+/// A usable server, with its replies.
 #[derive(Clone, Debug)]
 pub(super) struct Validated {
     pub(super) id: NodeId,
     pub(super) address: SocketAddr,
-    /// Where it was authenticated, if that is not where it is used.
+    /// The address of the login, if it differs from `address`.
     pub(super) secure: Option<SocketAddr>,
     pub(super) connection: u64,
     pub(super) status: Status,
     pub(super) cluster_name: Name,
-    /// Where it says that it is reached.
+    /// The addresses that it advertises for itself.
     pub(super) service: Vec<Host>,
     pub(super) bad_service: BadEntries,
     pub(super) peers: Peers,
@@ -89,17 +89,17 @@ impl From<info::GrammarError> for Invalid {
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
     pub(super) commands: Commands,
-    /// The name of the cluster; `None` = any will do.
+    /// The name of the cluster; `None` = any name is accepted.
     pub(super) cluster: Option<Name>,
-    /// How many peers of its list are used, besides known ones.
+    /// The most peers of its list that are used, besides known nodes.
     pub(super) most_peers: usize,
     /// The nodes of the table.
     pub(super) known: BTreeSet<NodeId>,
 }
 
 impl Wanted {
-    /// The generation of the peers goes before the peers, so that it is never
-    /// the later of the two.
+    /// The generation of the peers is asked before the peers, so that it is never
+    /// newer than the list.
     pub(super) fn questions(&self) -> Vec<String> {
         let Commands { peers, service, .. } = self.commands;
         let questions = [
@@ -168,7 +168,7 @@ impl Wanted {
     }
 }
 
-/// Addresses of which one is to be used, the first that is valid.
+/// Addresses of which the first valid one is to be used.
 #[derive(Clone, Debug)]
 pub(super) struct Group {
     /// The node id wanted, if it is known.
@@ -179,16 +179,16 @@ pub(super) struct Group {
 /// The result for a group.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
-    /// The first that is valid (and has peers, where that was asked for).
+    /// The first server that is valid (and has peers, if that is required).
     pub(super) good: Option<Validated>,
-    /// The first that is valid but has no peers, where peers were asked for.
+    /// The first server that is valid but lacks the required peers.
     pub(super) orphan: Option<Validated>,
     /// The errors of the others.
     pub(super) errors: Vec<(SocketAddr, Invalid)>,
 }
 
 impl Outcome {
-    /// How many servers answered, whatever they said.
+    /// The number of servers that answered, whatever the content.
     pub(super) fn answers(&self) -> usize {
         let silent = |error: &Invalid| matches!(error, Invalid::Unreachable(_) | Invalid::Login(_));
         let refused = self.errors.iter().filter(|(_, error)| !silent(error)).count();
@@ -197,7 +197,7 @@ impl Outcome {
 }
 
 /// Asks all addresses of all groups at the same time, except those known to be
-/// dead, and waits no longer than until each group has its first valid address.
+/// dead, and waits only until each group has its first valid address.
 pub(super) fn validate<T: Transport>(
     transport: &mut T,
     turn: &mut dyn Turn,
@@ -210,7 +210,7 @@ pub(super) fn validate<T: Transport>(
         .iter()
         .map(|group| group.addresses.iter().map(|at| Some(Err(dead.get(at)?.clone()))).collect())
         .collect();
-    // The positions of each address: a reply is evaluated at these positions
+    // The positions of each address in the groups: a reply is evaluated for these
     // only.
     let mut places: BTreeMap<SocketAddr, Vec<(usize, usize)>> = BTreeMap::new();
     for (group, addresses) in groups.iter().map(|group| &group.addresses).enumerate() {

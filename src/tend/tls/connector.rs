@@ -1,4 +1,4 @@
-//! Beginning a TLS connection, with the certificates as they are on disk.
+//! Begins TLS connections with the current certificates on disk.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::words::words;
 use super::{TlsConfig, TlsError};
 use crate::thread;
 
-/// Begins TLS connections.
+/// The TLS configuration, and the files that it was read from.
 #[derive(Debug)]
 pub(crate) struct Connector {
     files: TlsConfig,
@@ -30,8 +30,8 @@ impl Connector {
         Ok(Connector { files, stamps, ready })
     }
 
-    /// Starts a connection to a server whose certificate must have that name
-    /// (or IP address); the error says why the name can't be used.
+    /// Begins a connection to a server whose certificate must have this name (or
+    /// IP address). The error is the reason why the name can't be used.
     pub(crate) fn begin(&mut self, name: &str) -> Result<ClientConnection, String> {
         self.renew();
         let server = ServerName::try_from(name.to_owned()).map_err(|_| {
@@ -40,8 +40,8 @@ impl Connector {
         ClientConnection::new(self.ready.clone(), server).map_err(|error| words(&error))
     }
 
-    /// Reads the files again if one of them has changed. While they are no good
-    /// the earlier ones stay in use.
+    /// Reads the files again if one of them has changed. If the new ones are
+    /// invalid, the earlier ones stay in use.
     fn renew(&mut self) {
         let found = stamps(&self.files);
         if found == self.stamps {

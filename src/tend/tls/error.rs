@@ -34,7 +34,7 @@ pub enum TlsError {
     /// A certificate without a key, or a key without a certificate.
     #[error("{found} is set but {missing} is not; set both, or neither")]
     Half {
-        /// The setting that is there.
+        /// The setting that is set.
         found: &'static str,
         /// The one that is missing.
         missing: &'static str,

@@ -1,4 +1,4 @@
-//! Reading PEM files, and noticing that they have changed.
+//! Reads PEM files, and detects that they have changed.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::TlsError;
 use crate::descriptor;
 
-/// Longer files are none of certificates, in bytes.
+/// The most bytes of a file. No file of certificates is longer.
 const MAX_FILE: u64 = 16 << 20;
 
 /// The certificates in a file, at least one.
@@ -45,7 +45,7 @@ pub(crate) fn key(what: &'static str, path: &Path) -> Result<PrivateKeyDer<'stat
 
 fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
     let failed = |problem| TlsError::File { what, path: path.into(), problem };
-    // Its length first: a device or a pipe would never end.
+    // The length is checked first, because a device or a pipe might never end.
     let found = fs::metadata(path).map_err(|error| failed(error.to_string()))?;
     if !found.is_file() || found.len() > MAX_FILE {
         return Err(failed("not a regular file of at most 16 MiB".into()));
@@ -53,7 +53,7 @@ fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
     descriptor::read(path).map_err(|error| failed(error.to_string()))
 }
 
-/// An error without the bytes of the file: they may be of a key.
+/// The text of an error without bytes of the file, which may be those of a key.
 fn shown(error: &pem::Error) -> String {
     match error {
         pem::Error::MissingSectionEnd { .. } => "a section without its END line".into(),

@@ -1,8 +1,8 @@
 //! TLS to the servers, with rustls.
 //!
-//! Certificates and keys are files in PEM format. They are read when a source
-//! is made, and again when one of them has changed on disk: certificates that
-//! are renewed need no restart.
+//! Certificates and keys are files in PEM format. They are read when a source is
+//! created, and again when one of them changes on disk, so renewed certificates
+//! need no restart.
 
 mod connector;
 mod error;
@@ -52,7 +52,7 @@ impl TlsConfig {
     #[must_use]
     pub fn exposed_key(&self) -> Option<(&Path, u32)> {
         let path = self.keyfile.as_deref()?;
-        // Of the file itself, where links lead to it.
+        // Follows symbolic links to the file itself.
         let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o7777;
         (mode & 0o044 != 0).then_some((path, mode))
     }

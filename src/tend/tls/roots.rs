@@ -6,7 +6,7 @@ use rustls_native_certs::{CertificateResult, load_certs_from_paths, load_native_
 
 use crate::layout::is_secure_execution;
 
-/// Where systems keep all of them in one file, the likelier first.
+/// Where systems keep all authorities in one file, the likelier paths first.
 const BUNDLES: [&str; 7] = [
     "/etc/ssl/certs/ca-certificates.crt", // Debian, Arch, Gentoo
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", // Fedora, RHEL 7 and later
@@ -17,7 +17,7 @@ const BUNDLES: [&str; 7] = [
     "/opt/etc/ssl/certs/ca-certificates.crt", // Entware
 ];
 
-/// Where they keep them as one file each.
+/// Where systems keep each authority in a file of its own.
 const DIRECTORIES: [&str; 2] = ["/etc/ssl/certs", "/etc/pki/tls/certs"];
 
 /// Reads the system's certificates. `SSL_CERT_FILE` and `SSL_CERT_DIR` may name
@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn h114_the_system_s_places_lead_to_what_the_library_finds() {
-        // Other tests change the environment of processes of their own only.
+        // No other test changes the environment of this process.
         let count = |found: CertificateResult| found.certs.len();
         let (own, library) = (count(built_in()), count(load_native_certs()));
         assert_eq!(own > 0, library > 0, "{own} certificates, {library} with the library's list");

@@ -1,11 +1,11 @@
-//! The errors of rustls as readable text: its own texts contain the names of
-//! Rust enum variants, and names from certificates without escaping.
+//! Readable texts for the errors of rustls. Its own texts contain the names of
+//! Rust enum variants, and unescaped names from certificates.
 
 use core::fmt::Debug;
 
 use rustls::{AlertDescription, CertificateError, Error};
 
-/// An error in words.
+/// The text of an error.
 pub(crate) fn words(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(bad) => {
@@ -61,7 +61,7 @@ fn inner(name: &str) -> &str {
     inner.map_or(name, |inner| inner.trim_matches('"'))
 }
 
-/// A variant of an enum in words: `UnknownCA` is "unknown CA".
+/// The words of an enum variant's name: `UnknownCA` becomes "unknown CA".
 fn named(variant: &impl Debug) -> String {
     let text = format!("{variant:?}");
     let name = text.split(|character: char| !character.is_ascii_alphanumeric()).next();
@@ -69,7 +69,7 @@ fn named(variant: &impl Debug) -> String {
     let mut before = 'A';
     for character in name.unwrap_or_default().chars() {
         match words.last_mut() {
-            // Within a word, or an abbreviation.
+            // Inside a word or an abbreviation.
             Some(word) if !character.is_ascii_uppercase() || before.is_ascii_uppercase() => {
                 word.push(character);
             }
@@ -78,7 +78,7 @@ fn named(variant: &impl Debug) -> String {
         before = character;
     }
     if words.len() > 1 {
-        // What a variant with details is called beside one without.
+        // rustls appends "Context" to the name of a variant that carries details.
         words.pop_if(|word| word == "Context");
     }
     let abbreviation = |word: &str| word.len() > 1 && word.bytes().all(|b| b.is_ascii_uppercase());

@@ -13,16 +13,16 @@ use crate::wire::login::{
     LoggedIn, LoginError, MAX_LOGIN_REPLY, login_body_length, parse_authenticate, parse_login,
 };
 
-/// How much is read at once.
+/// The bytes that are read at once.
 const CHUNK: usize = 16 * 1024;
 
-/// A nonblocking connection with at most one request under way.
+/// A nonblocking connection with at most one request in progress.
 pub(super) struct Connection {
     stream: Stream,
-    /// Its number, never used before.
+    /// A number that no earlier connection had.
     pub(super) id: u64,
-    /// Whether it has answered before: if it now breaks without a byte, then
-    /// the server had closed it in the meantime.
+    /// Whether the server has replied over it before. If such a connection breaks
+    /// without a byte, the server had closed it in the meantime.
     pub(super) proven: bool,
     connected: bool,
     /// Whether its stream is for the login only: [`switch`](Self::switch)
@@ -30,18 +30,19 @@ pub(super) struct Connection {
     pub(super) login_only: bool,
     /// How it authenticates, until the server has answered.
     proof: Option<Proof>,
-    /// A login began to go out, and that was not asked for yet.
+    /// Whether a login began to go out since
+    /// [`take_login_sent`](Self::take_login_sent) was last called.
     login_sent: bool,
     out: Zeroizing<Vec<u8>>,
     sent: usize,
     /// Requests that wait until the connection is authenticated.
     held: Vec<u8>,
     input: Vec<u8>,
-    /// Replies to pass over: those to the greeting.
+    /// The number of replies to skip: those to the greeting.
     skip: usize,
 }
 
-/// How far a connection came.
+/// The result of driving a connection.
 pub(super) enum Step {
     /// It waits for the server.
     Waiting,
@@ -52,7 +53,7 @@ pub(super) enum Step {
 }
 
 impl Drop for Connection {
-    /// It may be in the middle of the answer to a login.
+    /// Wipes the input, which may hold a part of the reply to a login.
     fn drop(&mut self) {
         if self.proof.is_some() {
             self.input.zeroize();
@@ -91,7 +92,7 @@ impl Connection {
         connection
     }
 
-    /// Goes on over another stream, where only the login was for this one.
+    /// Continues over another stream, if this one was only for the login.
     pub(super) fn switch(&mut self, stream: Stream, proof: Option<Proof>) {
         self.stream = stream;
         self.connected = false;
@@ -108,7 +109,7 @@ impl Connection {
         // Moved, not copied, so that it is wiped once.
         self.out = core::mem::take(request);
         self.sent = 0;
-        // Enough for the longest answer: growing would leave copies of the
+        // Room for the longest reply, because growing would leave copies of the
         // token behind.
         self.input.reserve(HEADER_LEN + MAX_LOGIN_REPLY);
         self.proof = Some(proof);
@@ -142,12 +143,12 @@ impl Connection {
         self.stream.take_received()
     }
 
-    /// Whether any byte came that was not yet used.
+    /// Whether bytes were received that are not used yet.
     pub(super) fn has_input(&self) -> bool {
         !self.input.is_empty()
     }
 
-    /// Whether it waits for the answer to a login.
+    /// Whether it waits for the reply to a login.
     pub(super) fn logs_in(&self) -> bool {
         matches!(self.proof, Some(Proof::Login(_)))
     }
@@ -166,8 +167,8 @@ impl Connection {
             if let Some(step) = self.take_message()? {
                 return Ok(step);
             }
-            // No event reports that the handshake has ended and that the
-            // waiting data can be sent.
+            // The end of the handshake causes no event, so the waiting data is
+            // sent here.
             let ended = |stream: &Stream| handshaking && !stream.is_handshaking();
             if !self.receive()? && !ended(&self.stream) {
                 return Ok(Step::Waiting);
@@ -193,7 +194,7 @@ impl Connection {
         self.stream.flush()
     }
 
-    /// Reads once; whether anything came.
+    /// Reads once; returns whether anything was received.
     fn receive(&mut self) -> Result<bool, AskError> {
         let mut chunk = [0; CHUNK];
         let received = self.stream.receive(&mut chunk)?;
@@ -221,8 +222,8 @@ impl Connection {
         if self.proof.is_some() { Ok(None) } else { self.take_reply() }
     }
 
-    /// The reply to the proof, once it is complete; the requests that were held
-    /// back are sent then.
+    /// Takes the reply to the proof once it is complete, and sends the requests
+    /// that were held back.
     fn take_answer(&mut self) -> Result<Option<Step>, AskError> {
         let Some((header, rest)) = self.input.split_first_chunk::<HEADER_LEN>() else {
             return Ok(None);
@@ -247,7 +248,8 @@ impl Connection {
         Ok(step)
     }
 
-    /// The body of the reply, once its header was accepted and it is complete.
+    /// Takes the body of the reply once the header is accepted and the body is
+    /// complete.
     fn take_reply(&mut self) -> Result<Option<Step>, AskError> {
         loop {
             let Some((header, rest)) = self.input.split_first_chunk::<HEADER_LEN>() else {

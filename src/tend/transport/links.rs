@@ -16,8 +16,8 @@ use super::{Answer, AskError};
 use crate::tend::tls::{Connector, TlsConfig};
 use crate::wire::login::{AuthMode, Credentials, LoggedIn, LoginError};
 
-/// So often an ask is sent again on a new connection: because the server had
-/// closed the idle one, and because it does not know the session any more.
+/// How many times a request is sent again over a new connection: once if the
+/// server had closed the idle one, and once if it no longer knows the session.
 const AGAIN: u32 = 2;
 
 /// One lasting connection for each address, and what is needed to open another:
@@ -28,44 +28,45 @@ pub(super) struct Links {
     next_id: u64,
     /// Numbers of connections that were closed in this pass because their
     /// descriptors were needed for others. If such a connection is opened again
-    /// in the same pass, it counts as the same connection; otherwise nothing
-    /// that takes two requests could ever be read if descriptors are scarce.
+    /// in the same pass, it counts as the same connection. Otherwise, with few
+    /// descriptors, data that takes two requests could never be read.
     lent: BTreeMap<SocketAddr, u64>,
     /// The number of requests for which no connection could be opened, and why.
     shortage: Option<(usize, String)>,
-    /// All that was received since it was last asked for.
+    /// The bytes received since the last report.
     bytes_in: u64,
     logins: Option<Logins>,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
-    /// The names that certificates must bear.
+    /// The names that certificates must have.
     names: BTreeMap<SocketAddr, String>,
-    /// Clear addresses, and where the same server takes logins.
+    /// For each plaintext address, the address at which the same server accepts
+    /// logins.
     login_at: BTreeMap<SocketAddr, SocketAddr>,
 }
 
 #[cfg(feature = "tls")]
 struct Tls {
     config: TlsConfig,
-    /// Made at the first use; again at the next one where the files are no good.
+    /// Created at the first use; if the files are invalid, at a later one.
     connector: Option<Connector>,
 }
 
 /// How a stream is to be opened.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// With TLS, where that is configured.
+    /// With TLS, if that is configured.
     Configured,
-    /// In clear, where only logins go over TLS.
+    /// In plaintext, if only logins use TLS.
     Clear,
 }
 
-/// An ask under way.
+/// A request in progress.
 pub(super) struct Pending {
     pub(super) request: Vec<u8>,
     pub(super) deadline: Instant,
     pub(super) index: usize,
-    /// How often it was sent again.
+    /// How many times it was sent again.
     again: u32,
 }
 
@@ -76,7 +77,7 @@ impl Pending {
 }
 
 impl Links {
-    /// None yet. The greeting goes out first on every new connection.
+    /// No connections yet. The greeting goes out first on every new connection.
     pub(super) fn new(greeting: Option<Vec<u8>>) -> Links {
         Links {
             greeting,
@@ -131,7 +132,8 @@ impl Links {
         self.logins.as_ref().map(|logins| logins.proof(place, Instant::now())).transpose()
     }
 
-    /// A password is never sent in clear, but where that was asked for by name.
+    /// Refuses to send a password in plaintext, unless the configuration names
+    /// the mode that does so.
     fn check_way(&self, proof: Option<&Proof>) -> Result<(), AskError> {
         let mode = self.logins.as_ref().map(Logins::mode);
         #[cfg(feature = "tls")]
@@ -147,12 +149,12 @@ impl Links {
         }
     }
 
-    /// Where logins for that address are made: its session is from there.
+    /// The address for logins of the server at `address`.
     fn login_place(&self, address: SocketAddr) -> SocketAddr {
         self.login_at.get(&address).copied().unwrap_or(address)
     }
 
-    /// A stream that was just opened.
+    /// Opens a stream.
     fn stream(&mut self, address: SocketAddr, way: Way) -> Result<Stream, AskError> {
         let stream = Stream::open(address)?;
         #[cfg(feature = "tls")]
@@ -187,12 +189,12 @@ impl Links {
         self.drive(address, pending)
     }
 
-    /// Renews the session of an open connection, where that is due.
+    /// Renews the session of an open connection if that is due.
     fn renew(&mut self, address: SocketAddr) -> Result<(), AskError> {
         let place = self.login_place(address);
         let Some(logins) = &self.logins else { return Ok(()) };
         let Some(connection) = self.connections.get_mut(&address) else { return Ok(()) };
-        // Where the renewal is held back the session has a minute left.
+        // If the renewal must wait, the session is still valid for a minute.
         if let Ok(Some(proof)) = logins.renewal(place, Instant::now()) {
             if self.login_at.contains_key(&address) {
                 self.connections.remove(&address);
@@ -213,7 +215,7 @@ impl Links {
         Ok(())
     }
 
-    /// Goes on with one ask; its outcome once there is one.
+    /// Continues one request; returns its result once there is one.
     pub(super) fn drive(
         &mut self,
         address: SocketAddr,
@@ -234,7 +236,8 @@ impl Links {
                 Ok(Step::Reply(body)) if !is_to_a_stranger(&body) => {
                     return Some(Ok(Answer { connection: connection.id, body }));
                 }
-                // Security was switched on, or the session is not known any more.
+                // Security was switched on, or the server no longer knows the
+                // session.
                 Ok(Step::Reply(_)) if self.logins.is_some() => {
                     LoginError::Refused { code: 80 }.into()
                 }
@@ -278,7 +281,7 @@ impl Links {
         Ok(())
     }
 
-    /// Closes a connection that failed; whether another one may fare better.
+    /// Closes a connection that failed; returns whether a new one may succeed.
     fn failed(&mut self, address: SocketAddr, error: &AskError) -> bool {
         let Some(connection) = self.connections.remove(&address) else { return false };
         let place = self.login_place(address);
@@ -313,7 +316,7 @@ impl Links {
         for &address in addresses {
             let Some(connection) = self.connections.get(&address) else { continue };
             let Some(descriptor) = connection.descriptor() else {
-                // It fails at once, for the host has closed it.
+                // The host program has closed it, so that it fails at once.
                 ready.push(address);
                 continue;
             };
@@ -332,7 +335,7 @@ impl Links {
         match poll(&mut polled, Some(&until)) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => {
-                // Nothing can be awaited: the deadlines end the asks.
+                // Nothing can be awaited, so the deadlines end the requests.
                 tracing::warn!(%error, "can't wait for the network");
                 std::thread::sleep(time);
             }
@@ -341,14 +344,14 @@ impl Links {
         of.into_iter().zip(happened).filter_map(|(of, happened)| happened.then_some(of)).collect()
     }
 
-    /// Whether there is a connection to that address.
+    /// Whether there is a connection to this address.
     pub(super) fn is_there(&self, address: SocketAddr) -> bool {
         self.connections.contains_key(&address)
     }
 
-    /// Whether an ask of that address can begin: over the connection that is
-    /// there, or over a new one, for which an idle one is closed if there are as
-    /// many as there may be.
+    /// Whether a request to this address can begin, over an existing connection
+    /// or a new one. If the limit is reached, an idle connection is closed for the
+    /// new one.
     pub(super) fn make_way(
         &mut self,
         address: SocketAddr,
@@ -359,7 +362,7 @@ impl Links {
             || self.lend(in_use)
     }
 
-    /// Closes a connection that is not in use; whether there was one.
+    /// Closes a connection that is not in use; returns whether there was one.
     pub(super) fn lend(&mut self, in_use: impl Fn(&SocketAddr) -> bool) -> bool {
         let Some(&address) = self.connections.keys().find(|address| !in_use(address)) else {
             return false;
@@ -389,7 +392,7 @@ impl Links {
         }
     }
 
-    /// Closes the connection to that address.
+    /// Closes the connection to this address.
     pub(super) fn close(&mut self, address: SocketAddr) {
         self.connections.remove(&address);
     }
@@ -408,8 +411,8 @@ impl Links {
     }
 
     pub(super) fn login_at(&mut self, clear: SocketAddr, secure: SocketAddr) {
-        // An address that is advertised as both is a TLS address: a login is
-        // sent to it.
+        // An address that is advertised as both is a TLS address, because logins
+        // are sent to it.
         if clear != secure && !self.login_at.values().any(|&taken| taken == clear) {
             self.login_at.remove(&secure);
             self.login_at.insert(clear, secure);
@@ -420,7 +423,7 @@ impl Links {
         core::mem::take(&mut self.bytes_in)
     }
 
-    /// Forgets all that is not about these addresses.
+    /// Forgets all other addresses.
     pub(super) fn keep(&mut self, addresses: &BTreeSet<SocketAddr>) {
         self.connections.retain(|address, _| addresses.contains(address));
         self.login_at.retain(|clear, _| addresses.contains(clear));
@@ -446,8 +449,8 @@ impl Links {
     }
 }
 
-/// Whether a reply is what a server sends, for every command, on a connection
-/// that is not authenticated.
+/// Whether a reply is the one that a server sends to every command on a
+/// connection that is not authenticated.
 fn is_to_a_stranger(body: &[u8]) -> bool {
     let value = body.iter().position(|&byte| byte == b'\t').map(|tab| &body[tab + 1..]);
     value.is_some_and(|value| value.starts_with(b"ERROR:80:"))

@@ -1,4 +1,4 @@
-//! Sessions of this process with the servers, and logins that must wait.
+//! The sessions of this process with the servers, and the delays between logins.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,12 +18,13 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// … up to this.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// After this many logins to a server in a short time, the next one is delayed by [`FIRST_WAIT`],
-/// then by twice as long, and so on up to
-/// [`LONGEST_WAIT`]: even if the server accepts each of them, or answers none. Sessions that
-/// end at once, and tokens that no connection can use, must not cause a login in every pass.
+/// After this number of logins to a server in a short time, the next one is
+/// delayed by [`FIRST_WAIT`], and the delay doubles each time, up to
+/// [`LONGEST_WAIT`]. This applies even if the server accepts each login, or
+/// answers none: sessions that end at once, and tokens that no connection can
+/// use, must not cause a login in every pass.
 const IN_A_ROW: u32 = 3;
-/// One login is forgotten after this time.
+/// The time after which a login no longer counts towards [`IN_A_ROW`].
 const FORGOTTEN: Duration = Duration::from_secs(15);
 /// How many sessions with servers that are no longer asked are kept …
 const MOST_IDLE: usize = 64;
@@ -34,7 +35,7 @@ const LONGEST_IDLE: Duration = Duration::from_secs(300);
 pub(super) enum Proof {
     /// By a login, which gives a session.
     Login(Request),
-    /// By the token of the session that there is.
+    /// By the token of an existing session.
     Token(Request),
 }
 
@@ -49,9 +50,9 @@ pub(super) struct Logins {
 
 struct Live {
     session: Session,
-    /// When it is to be renewed.
+    /// When it must be renewed.
     due: Option<Instant>,
-    /// Since when its server is not asked any more.
+    /// When its server was last asked, if it is no longer used.
     idle: Option<Instant>,
 }
 
@@ -61,13 +62,13 @@ struct Sent {
 }
 
 impl Sent {
-    /// How many still count.
+    /// The number of logins that still count.
     fn count(&self, now: Instant) -> u32 {
         let passed = now.saturating_duration_since(self.last).as_secs() / FORGOTTEN.as_secs();
         self.times.saturating_sub(u32::try_from(passed).unwrap_or(u32::MAX))
     }
 
-    /// How long the next one is held back.
+    /// How long the next login must wait.
     fn wait(&self, now: Instant) -> Option<Duration> {
         let over = self.count(now).checked_sub(IN_A_ROW)?;
         let wait = FIRST_WAIT.saturating_mul(1 << over.min(6)).min(LONGEST_WAIT);
@@ -88,8 +89,8 @@ impl Logins {
         Logins { credentials, sessions, refused, sent: BTreeMap::new() }
     }
 
-    /// Replaces the credentials: what was refused may now be accepted. Sessions
-    /// are kept if they are the same user's.
+    /// Replaces the credentials and forgets refusals, because the new ones may be
+    /// accepted. Sessions are kept if the user is the same.
     pub(super) fn replace(&mut self, credentials: Credentials) {
         if credentials.user() != self.credentials.user()
             || credentials.mode() != self.credentials.mode()
@@ -112,22 +113,22 @@ impl Logins {
         }
     }
 
-    /// How to start a connection to that server.
+    /// How to authenticate a connection to this server.
     ///
     /// # Errors
-    /// The login would be refused as before, or there were too many: it is not tried yet.
+    /// If the login must wait, because earlier ones were refused or there were too many.
     pub(super) fn proof(&self, server: SocketAddr, now: Instant) -> Result<Proof, LoginError> {
         let live = self.sessions.get(&server);
         let token = |live: &Live| Proof::Token(authenticate(&self.credentials, &live.session));
         if let Some(live) = live.filter(|live| !live.is_due(now)) {
             return Ok(token(live));
         }
-        // Where a login has to wait, the server may still take the old token.
+        // While a login must wait, the server may still accept the old token.
         self.login(server, now).or_else(|error| live.map(token).ok_or(error))
     }
 
-    /// The login to be made on an open connection before the next request,
-    /// where the session is to be renewed.
+    /// The login to send over an open connection before the next request, if the
+    /// session must be renewed.
     ///
     /// # Errors
     /// As [`proof`](Self::proof).
@@ -161,19 +162,19 @@ impl Logins {
         Ok(Proof::Login(login(&self.credentials)))
     }
 
-    /// The first bytes of a login have gone to a server.
+    /// Records that the first bytes of a login were sent to a server.
     pub(super) fn sent(&mut self, server: SocketAddr, now: Instant) {
         let times = self.sent.get(&server).map_or(0, |sent| sent.count(now));
         self.sent.insert(server, Sent { times: times.saturating_add(1), last: now });
     }
 
-    /// A server took the login.
+    /// Records that a server accepted the login.
     pub(super) fn accepted(&mut self, server: SocketAddr, session: Option<Session>, now: Instant) {
         self.refused.remove(&server);
         match session {
             Some(session) => {
-                // A lifetime of 0 says nothing: the session ends when the server
-                // does not take its token any more.
+                // A lifetime of 0 means unknown: the session ends when the server
+                // no longer accepts the token.
                 let life = session.lifetime().filter(|life| !life.is_zero());
                 let due = life.and_then(|life| now.checked_add(life - MARGIN.min(life / 2)));
                 self.sessions.insert(server, Live { session, due, idle: None });
@@ -182,8 +183,8 @@ impl Logins {
         }
     }
 
-    /// A server refused the login, or its answer was none; how long the next
-    /// one is held back.
+    /// Records that a server refused the login, or that its reply was invalid;
+    /// returns how long the next login must wait.
     pub(super) fn refused(
         &mut self,
         server: SocketAddr,
@@ -193,14 +194,15 @@ impl Logins {
         self.sessions.remove(&server);
         let times = self.refused.get(&server).map_or(0, |refused| refused.times);
         let wait = FIRST_WAIT.saturating_mul(1 << times.min(6)).min(LONGEST_WAIT);
-        // Processes that were refused together must not come back together.
+        // Random, so that processes that were refused together do not all try
+        // again at the same time.
         let wait = wait.mul_f64(0.75 + rng().f64() / 2.0);
         let times = times.saturating_add(1);
         self.refused.insert(server, Refused { error, times, until: now + wait });
         wait
     }
 
-    /// The session is not good any more.
+    /// Forgets a session that is no longer valid.
     pub(super) fn forget(&mut self, server: SocketAddr) {
         self.sessions.remove(&server);
     }
@@ -279,7 +281,7 @@ mod tests {
         let (step, hour) = (Duration::from_millis(250), Duration::from_secs(3600));
         let begun = Instant::now();
         // The result of each login: a session that ends at once, one that the
-        // server does not know the next time, and no answer at all.
+        // server no longer knows the next time, and no reply at all.
         type Outcome = fn(&mut Logins, Instant);
         let outcomes: [Outcome; 4] = [
             |logins, now| logins.accepted(at(1), session(1), now),
@@ -298,7 +300,7 @@ mod tests {
                     logins.sent(at(1), now);
                     outcome(&mut logins, now);
                 }
-                // Servers that are not asked are forgotten, this is not.
+                // Servers that are not asked are forgotten, the delay is not.
                 logins.keep(|_| false, now);
                 now += step;
             }

@@ -1,7 +1,7 @@
-//! How a source reaches the servers: asks go out, answers come back.
+//! Sends requests to the servers and returns their replies.
 //!
-//! The logic of a pass knows nothing of sockets: it is driven by recorded
-//! replies in tests and by [`TcpTransport`] in life.
+//! The logic of a pass knows nothing of sockets: tests drive it with recorded
+//! replies, production with [`TcpTransport`].
 
 use core::ops::ControlFlow;
 use std::collections::BTreeSet;
@@ -48,14 +48,14 @@ pub struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AskError {
-    /// No connection came about.
+    /// The connection failed.
     #[error("can't connect: {}", Printable(.0))]
     Connect(String),
     /// No connection was opened, because this process lacks a local resource:
     /// what is missing, and what to do.
     #[error("can't connect: {}", Printable(.0))]
     Shortage(String),
-    /// The time was over.
+    /// No reply before the deadline.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
     /// The connection broke.
@@ -67,11 +67,11 @@ pub enum AskError {
     /// The TLS handshake failed: what is wrong and what to do.
     #[error("TLS: {}", Printable(.0))]
     Tls(String),
-    /// The server takes no login of this user; it is asked again later, ever
-    /// less often.
+    /// The server refuses logins of this user. Further attempts follow with
+    /// growing delays.
     #[error(transparent)]
     Login(#[from] LoginError),
-    /// The server wants a login, and there are no credentials.
+    /// The server requires a login, and no credentials are configured.
     #[error("the server requires a login; set user and password")]
     LoginWanted,
 }
@@ -101,10 +101,10 @@ pub type Done<'a> = dyn FnMut(usize, Result<Answer, AskError>) -> ControlFlow<()
 /// While it waits it calls [`Turn::beat`] at least every [`BEAT`](super::BEAT),
 /// and returns [`Interrupted`] if that asks it to stop.
 pub trait Transport: Send {
-    /// Sends all requests (no address twice) at the same time, each with its own deadline, over
-    /// one lasting connection per address, or as many at a time as connections can be opened, and
-    /// passes each result to `done` as it arrives. Returns when all have arrived, or at once when
-    /// `done` breaks off: requests in progress are then abandoned.
+    /// Sends all requests (no address twice), each with its own deadline, over one lasting
+    /// connection per address. They are sent at the same time, as far as connections can be
+    /// opened. Each result is passed to `done` as it arrives. Returns when all have arrived, or at
+    /// once when `done` returns `Break`; requests in progress are then abandoned.
     ///
     /// # Errors
     /// [`Interrupted`].
@@ -125,29 +125,29 @@ pub trait Transport: Send {
         turn: &mut dyn Turn,
     ) -> Result<Vec<Result<Vec<SocketAddr>, String>>, Interrupted>;
 
-    /// Sets the name (or IP address) that the certificate of the server at that
-    /// address must have, before it is asked. Ignored without TLS.
+    /// Sets the name (or IP address) that the certificate of the server at this
+    /// address must have. It is called before the server is asked. Ignored without
+    /// TLS.
     fn name(&mut self, _address: SocketAddr, _name: &str) {}
 
-    /// Tells that logins for the server at `clear` are made at `secure`, the
-    /// address at which the same server speaks TLS.
+    /// Sends logins for the server at `clear` to `secure`, the address at which
+    /// the same server speaks TLS.
     fn login_at(&mut self, _clear: SocketAddr, _secure: SocketAddr) {}
 
-    /// How many bytes were received since this was last asked: all that came over
-    /// the connections, headers, logins and what TLS adds to it included. 0 where
-    /// they are not counted.
+    /// The number of bytes received since the last call, including headers, logins
+    /// and TLS overhead. 0 if they are not counted.
     fn take_bytes_in(&mut self) -> u64 {
         0
     }
 
-    /// A pass ends: how many asks came to [`AskError::Shortage`] since this was
-    /// last asked, and the last of them in words.
+    /// The number of requests that ended in [`AskError::Shortage`] since the last
+    /// call, and the text of the last one. Called at the end of a pass.
     fn take_shortage(&mut self) -> Option<(usize, String)> {
         None
     }
 
-    /// Sets the credentials for future logins; refused logins are tried again at
-    /// once. Ignored without logins.
+    /// Sets the credentials for future logins, and retries refused logins at once.
+    /// Ignored without logins.
     fn set_credentials(&mut self, _credentials: Credentials) {}
 
     /// Closes every connection except those to these addresses.

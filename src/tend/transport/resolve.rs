@@ -1,4 +1,4 @@
-//! Name resolution, off the loop.
+//! Name resolution in threads, so that it does not block the loop.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -12,14 +12,14 @@ use crate::text::Printable;
 use crate::thread;
 use crate::wire::Host;
 
-/// Lookups under way at most: a name server that hangs must not collect
-/// threads.
+/// The most lookups in progress. A name server that hangs must not cause an
+/// unlimited number of threads.
 const MAX_LOOKUPS: usize = 32;
 
 type Outcome = Result<Vec<SocketAddr>, String>;
 
-/// Looks names up in short-lived threads. A lookup that comes too late for one
-/// call is there for the next.
+/// Looks names up in short-lived threads. A lookup that is too late for one call
+/// is used by the next.
 pub(super) struct Resolver {
     timeout: Duration,
     sender: Sender<(Host, Outcome)>,
@@ -41,7 +41,7 @@ impl Resolver {
         turn: &mut dyn Turn,
     ) -> Result<Vec<Outcome>, Interrupted> {
         let mut known: BTreeMap<Host, Outcome> = BTreeMap::new();
-        // Those that are looked up, or wait until another lookup has ended.
+        // Hosts that are being looked up, or wait until another lookup has ended.
         let mut wanted: BTreeSet<Host> = BTreeSet::new();
         let mut waiting: VecDeque<Host> = VecDeque::new();
         for host in hosts {
@@ -90,7 +90,7 @@ impl Resolver {
         Ok(hosts.iter().map(|host| known.get(host).cloned().unwrap_or_else(late)).collect())
     }
 
-    /// Lookups for which there was no thread since this was last asked.
+    /// The lookups for which no thread could be started since the last call.
     pub(super) fn take_shortage(&mut self) -> Option<(usize, String)> {
         self.shortage.take()
     }
@@ -105,7 +105,7 @@ impl Resolver {
                 Ok(addresses) => Ok(addresses.collect()),
                 Err(error) => Err(Printable(error).to_string()),
             };
-            // Nobody waits any more if the source was dropped.
+            // This fails if the source was dropped in the meantime.
             let _ = sender.send((wanted, outcome));
         };
         let started = thread::apart("tendmap-resolve", lookup);

@@ -1,5 +1,4 @@
-//! What this process lacks of its own machine, as against what is wrong with a
-//! server.
+//! Shortages of local resources, as opposed to errors of a server.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,14 +8,14 @@ use rustix::io::Errno;
 use super::AskError;
 use crate::layout::{descriptor_limit, descriptors_left};
 
-/// Descriptors that are always left to the rest of the program, at most; of a
-/// process that may have few, an eighth.
+/// The number of descriptors that are always left to the rest of the program. A
+/// process with a low limit keeps an eighth.
 const MARGIN: u64 = 16;
-/// Connections that are opened whatever the limit.
+/// The number of connections that may be opened whatever the limit.
 const LEAST: usize = 4;
 
-/// How many connections may be open at a time: a quarter of the descriptors that
-/// the process may have.
+/// The most connections that may be open at the same time: a quarter of the
+/// process's limit of descriptors.
 pub(super) fn most_connections() -> usize {
     let limit = descriptor_limit().and_then(|limit| usize::try_from(limit / 4).ok());
     limit.unwrap_or(usize::MAX).max(LEAST)
@@ -36,7 +35,7 @@ pub(super) fn leave_descriptors() -> Result<(), AskError> {
     )))
 }
 
-/// Why no connection could be begun.
+/// Turns the error of a failed connect into an [`AskError`].
 pub(super) fn explain(error: &io::Error, to: Option<SocketAddr>) -> AskError {
     let advice = match Errno::from_io_error(error) {
         Some(Errno::MFILE) => "raise the limit of this process (ulimit -n)",
@@ -45,7 +44,7 @@ pub(super) fn explain(error: &io::Error, to: Option<SocketAddr>) -> AskError {
             "this machine, or one of its limits, has no memory left"
         }
         Some(Errno::AGAIN) => "every local port is in use",
-        // Over IPv6 it also says that there is no such network.
+        // Over IPv6 the same error also means that there is no such network.
         Some(Errno::ADDRNOTAVAIL) if to.is_some_and(|to| to.is_ipv4()) => {
             "every local port is in use"
         }

@@ -1,4 +1,4 @@
-//! The bytes of a connection, in clear or over TLS.
+//! The byte stream of a connection, in plaintext or over TLS.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -14,8 +14,8 @@ use super::AskError;
 use super::shortage::{explain, leave_descriptors};
 use crate::descriptor::Kept;
 
-/// A nonblocking stream. Dropping it closes the socket and sends nothing: in a
-/// forked child it must not speak in the parent's name.
+/// A nonblocking stream. Dropping it closes the socket and sends nothing, because
+/// a forked child must not send anything over the parent's connection.
 pub(super) enum Stream {
     Clear(Socket),
     #[cfg(feature = "tls")]
@@ -40,7 +40,7 @@ impl Socket {
         }
     }
 
-    /// The connection's descriptor, for use at once.
+    /// The connection's descriptor. The caller must use it at once.
     fn get(&self) -> io::Result<BorrowedFd<'_>> {
         self.socket.get().map_err(|_| {
             io::Error::other("the host program has closed the connection's descriptor")
@@ -62,7 +62,8 @@ impl Read for Socket {
 
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Only to a socket, and without a signal where the server has closed.
+        // `send` works only on a socket, and raises no signal if the server has
+        // closed.
         Ok(send(self.get()?, bytes, SendFlags::NOSIGNAL)?)
     }
 
@@ -79,7 +80,7 @@ impl Stream {
         Ok(Stream::Clear(Socket::connect(address).map_err(failed)?))
     }
 
-    /// The same, with TLS over it.
+    /// Begins to connect, with TLS.
     #[cfg(feature = "tls")]
     pub(super) fn with_tls(self, session: rustls::ClientConnection) -> Stream {
         Stream::Tls(Box::new(rustls::StreamOwned::new(session, self.into_socket())))
@@ -106,7 +107,7 @@ impl Stream {
         self.socket().get().ok()
     }
 
-    /// Whether it has something to send that it has kept back.
+    /// Whether TLS data waits to be sent.
     pub(super) fn wants_write(&self) -> bool {
         match self {
             Stream::Clear(_) => false,
@@ -124,7 +125,7 @@ impl Stream {
         }
     }
 
-    /// Whether the connection has come about.
+    /// Whether the connection is established.
     pub(super) fn finish_connect(&mut self) -> Result<bool, AskError> {
         let failed = |error: io::Error| AskError::Connect(error.to_string());
         let socket = self.socket().get().map_err(failed)?;
@@ -141,7 +142,8 @@ impl Stream {
         }
     }
 
-    /// Whether the two sides still agree on keys: nothing can be sent before.
+    /// Whether the TLS handshake is still in progress. Nothing can be sent before
+    /// it ends.
     pub(super) fn is_handshaking(&self) -> bool {
         match self {
             Stream::Clear(_) => false,
@@ -150,7 +152,7 @@ impl Stream {
         }
     }
 
-    /// Sends what it can at once; how many bytes, 0 = none.
+    /// Sends as much as possible without waiting; returns the number of bytes.
     pub(super) fn send(&mut self, bytes: &[u8]) -> Result<usize, AskError> {
         attempt(|| match self {
             Stream::Clear(socket) => socket.write(bytes),
@@ -160,7 +162,7 @@ impl Stream {
         .map(|sent| sent.unwrap_or(0))
     }
 
-    /// Sends what TLS has kept back.
+    /// Sends waiting TLS data.
     pub(super) fn flush(&mut self) -> Result<(), AskError> {
         attempt(|| match self {
             Stream::Clear(socket) => socket.flush(),
@@ -170,13 +172,13 @@ impl Stream {
         .map(drop)
     }
 
-    /// Takes what has come; `None` = nothing yet, 0 = the server has closed.
+    /// Reads received bytes; `None` = nothing yet, 0 = the server has closed.
     pub(super) fn receive(&mut self, into: &mut [u8]) -> Result<Option<usize>, AskError> {
         attempt(|| match self {
             Stream::Clear(socket) => socket.read(into),
             #[cfg(feature = "tls")]
             Stream::Tls(stream) => match stream.read(into) {
-                // Servers close without a goodbye.
+                // Servers close without sending `close_notify`.
                 Err(error)
                     if error.kind() == ErrorKind::UnexpectedEof
                         && !stream.conn.is_handshaking() =>
@@ -207,7 +209,8 @@ fn failure(error: &io::Error) -> AskError {
         return AskError::Tls(crate::tend::tls::explain(tls));
     }
     if error.kind() == ErrorKind::UnexpectedEof {
-        // Only a handshake ends like this: an end within a reply is reported above.
+        // Only a handshake ends like this. An end within a reply is reported
+        // above.
         let text = "the server closed the connection during the handshake; check that it speaks TLS at this port";
         return AskError::Tls(text.into());
     }

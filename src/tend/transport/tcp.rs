@@ -14,9 +14,8 @@ use crate::wire::Host;
 use crate::wire::info::encode;
 use crate::wire::login::Credentials;
 
-/// The way to the servers over TCP, with TLS where it is configured: one lasting
-/// nonblocking connection for each address, all of them in one poll loop in the
-/// calling thread.
+/// The transport over TCP, with TLS if it is configured: one lasting nonblocking
+/// connection for each address, all in one poll loop in the calling thread.
 pub struct TcpTransport {
     timeout: Duration,
     resolver: Resolver,
@@ -24,9 +23,9 @@ pub struct TcpTransport {
 }
 
 impl TcpTransport {
-    /// Each ask has `timeout`, connecting included, and each lookup of a name
-    /// `resolve_timeout`. The greeting is an info command that goes out first
-    /// on every new connection; its reply does not matter.
+    /// Each request, including the connect, has `timeout`, and each name lookup
+    /// `resolve_timeout`. The greeting is an info command that goes out first on
+    /// every new connection; its reply is ignored.
     pub fn new(
         timeout: Duration,
         resolve_timeout: Duration,
@@ -39,7 +38,7 @@ impl TcpTransport {
         }
     }
 
-    /// The same, with a login at every server.
+    /// Adds a login to every server.
     pub fn with_credentials(mut self, credentials: Option<Credentials>) -> TcpTransport {
         if let Some(credentials) = credentials {
             self.links.set_credentials(credentials);
@@ -47,7 +46,7 @@ impl TcpTransport {
         self
     }
 
-    /// The same, over TLS.
+    /// Adds TLS.
     #[cfg(feature = "tls")]
     pub fn with_tls(mut self, config: Option<TlsConfig>) -> TcpTransport {
         self.links.set_tls(config);
@@ -55,12 +54,12 @@ impl TcpTransport {
     }
 }
 
-/// An ask by its index, and its outcome.
+/// Requests by index, with their results.
 type Finished = Vec<(usize, Result<Answer, AskError>)>;
 
 impl TcpTransport {
-    /// Begins the asks that wait, as far as connections are to be had. Where none
-    /// is, and none can be closed, it goes on when one is finished.
+    /// Begins the waiting requests, as far as connections are available. If none
+    /// is, and none can be closed, it continues when a request has ended.
     fn begin(
         &mut self,
         asks: &[Ask],
@@ -103,14 +102,14 @@ impl Transport for TcpTransport {
         self.links.prepare();
         let mut pending: BTreeMap<SocketAddr, Pending> = BTreeMap::new();
         let mut finished = Vec::new();
-        // Those that have a connection first: the others may have to wait for
-        // one.
+        // Requests with an existing connection come first, because the others may
+        // have to wait for one.
         let (there, new): (Vec<usize>, Vec<usize>) =
             (0..asks.len()).partition(|&index| self.links.is_there(asks[index].address));
         let mut waiting: VecDeque<usize> = there.into_iter().chain(new).collect();
         let mut last_beat: Option<Instant> = None;
-        // The first deadline, or an earlier moment: to look through all of them
-        // at each turn would cost the more the more there are.
+        // The first deadline, or an earlier moment. A scan of all deadlines in
+        // each iteration would cost too much with many requests.
         let mut next: Option<Instant> = None;
         loop {
             self.begin(asks, &mut waiting, &mut pending, &mut finished);
