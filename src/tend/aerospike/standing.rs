@@ -153,7 +153,11 @@ mod tests {
     #[test]
     fn nodes_that_list_each_other_are_a_group() {
         assert_eq!(sizes(&["BC", "AC", "AB"]), [3, 3, 3]);
-        assert_eq!(sizes(&["BC", "C", "B"]), [1, 2, 2], "A lists the others, but they do not list A");
+        assert_eq!(
+            sizes(&["BC", "C", "B"]),
+            [1, 2, 2],
+            "A lists the others, but they do not list A"
+        );
         assert_eq!(sizes(&["", "AC", "AB"]), [1, 2, 2], "A believes that it is alone");
         assert_eq!(sizes(&["B", "A", "D", "C"]), [2, 2, 2, 2], "a split");
         assert_eq!(sizes(&["BD", "AD", "D", "AB"]), [3, 3, 1, 3], "C is expelled");
