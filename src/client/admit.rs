@@ -16,7 +16,7 @@ use super::error::ConnectError;
 use crate::layout::OwnerWord;
 use crate::map::{ClusterName, NodeId, SnapshotError, Tables, tables};
 use crate::protocol::load_owner;
-use crate::segment::{Candidate, Entry, Segment, WakeMask, wake};
+use crate::segment::{Candidate, OwnerState, Segment, WakeMask, wake};
 use crate::tend::{ClusterSource, Identity, TendEvent, Turn};
 
 /// This many passes of the owner, after the request, show that its map is not
@@ -135,7 +135,7 @@ fn wait_for_passes(
     };
     let (before, begun) = (passes(), Instant::now());
     while passes() < before + PASSES && begun.elapsed() < patience(config) {
-        let lives = matches!(Candidate::look(segment)?, Entry::Held);
+        let lives = Candidate::look(segment)? == OwnerState::Alive;
         if !lives || segment.head().retired() || turn.beat().is_break() {
             break;
         }

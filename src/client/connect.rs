@@ -17,7 +17,7 @@ use crate::map::{Node, Snapshot, SnapshotError};
 use crate::protocol::load_owner;
 use crate::route::Router;
 use crate::segment::{
-    Candidate, Created, Current, Entry, Segment, SegmentError, check_backend, create, private,
+    Candidate, Created, Current, OwnerState, Segment, SegmentError, check_backend, create, private,
     quick, resolved, search, stepped_over, sweep,
 };
 use crate::tend::{AerospikeSource, ClusterSource};
@@ -450,7 +450,7 @@ fn spawn(
     // for a process that may only read.
     if matches!(start, Start::Follower) && admitted && segment.head().sequence() > 0 {
         let reads = segment.lock().is_some_and(|lock| !lock.is_writable());
-        if reads || matches!(Candidate::look(&segment)?, Entry::Held) {
+        if reads || Candidate::look(&segment)? == OwnerState::Alive {
             shared.settle(Ok(()), shared.asked());
         }
     }

@@ -13,7 +13,9 @@ use super::standby::{POLL, Rank, Standing};
 use crate::layout::OwnerWord;
 use crate::map::{ClusterMap, snapshot};
 use crate::protocol::load_owner;
-use crate::segment::{Candidate, Entry, Ownership, Segment, SegmentError, WakeMask};
+use crate::segment::{
+    Candidate, OwnerState, Ownership, Segment, SegmentError, TakeoverOutcome, WakeMask,
+};
 use crate::sync::Ordering;
 use crate::tend::{ClusterSource, Condition, TendError, TendEvent, TendReport, Turn};
 
@@ -119,7 +121,7 @@ impl Follow {
             }
         }
         self.watch_term(segment, shared);
-        self.lives = matches!(Candidate::look(segment)?, Entry::Held);
+        self.lives = Candidate::look(segment)? == OwnerState::Alive;
         shared.set_role(Role::Follower);
         let retired = segment.head().retired();
         Ok(if retired { Seen::Retired } else { Seen::Wait(self.standing.pause()) })
@@ -133,29 +135,29 @@ impl Follow {
     ) -> Result<Seen, SegmentError> {
         self.watch_term(segment, shared);
         self.standing.ask(segment)?;
-        let entry = Candidate::look(segment)?;
-        self.lives = matches!(entry, Entry::Held);
-        match entry {
+        let owner = Candidate::look(segment)?;
+        self.lives = owner == OwnerState::Alive;
+        match owner {
             // The standby may have died as well.
-            Entry::Free if self.standing.rank() != Rank::Standby => {
+            OwnerState::Vacant if self.standing.rank() != Rank::Standby => {
                 self.standing.ask_now(segment)?;
             }
-            Entry::Held => self.standing.watch(segment.lock(), self.term),
+            OwnerState::Alive => self.standing.watch(segment.lock(), self.term),
             _ => {}
         }
-        if !matches!(entry, Entry::Free) {
+        if owner != OwnerState::Vacant {
             self.free_since = None;
         }
         let standby = self.standing.rank() == Rank::Standby;
         shared.set_role(if standby { Role::Standby } else { Role::Follower });
-        match entry {
-            Entry::Retired => Ok(Seen::Retired),
-            Entry::Free if self.leave_to_others() => Ok(Seen::Wait(BUSY)),
-            Entry::Free => self.enter(segment, false),
-            Entry::Abdicated => self.probe(segment, shared, source),
+        match owner {
+            OwnerState::Retired => Ok(Seen::Retired),
+            OwnerState::Vacant if self.leave_to_others() => Ok(Seen::Wait(BUSY)),
+            OwnerState::Vacant => self.enter(segment, false),
+            OwnerState::Abdicated => self.probe(segment, shared, source),
             _ if self.hung(segment) => self.enter(segment, true),
-            Entry::Held if offered(segment) => self.try_better(segment, shared, source),
-            _ => Ok(Seen::Wait(self.standing.pause())),
+            OwnerState::Alive if offered(segment) => self.try_better(segment, shared, source),
+            OwnerState::Alive => Ok(Seen::Wait(self.standing.pause())),
         }
     }
 
@@ -195,10 +197,10 @@ impl Follow {
 
     fn enter(&mut self, segment: &Arc<Segment>, hung: bool) -> Result<Seen, SegmentError> {
         Ok(match self.candidate.enter(segment, hung)? {
-            Entry::Owner(ownership) => Seen::Owner(ownership),
-            Entry::Retired => Seen::Retired,
-            Entry::Held => Seen::Wait(self.standing.pause()),
-            _ => Seen::Wait(BUSY),
+            TakeoverOutcome::Won(ownership) => Seen::Owner(ownership),
+            TakeoverOutcome::Retired => Seen::Retired,
+            TakeoverOutcome::OwnerAlive => Seen::Wait(self.standing.pause()),
+            TakeoverOutcome::Busy | TakeoverOutcome::Lost => Seen::Wait(BUSY),
         })
     }
 

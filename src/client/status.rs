@@ -14,7 +14,7 @@ use crate::map::{
 };
 use crate::protocol::{Head, load_owner};
 use crate::segment::{
-    Backend, Candidate, Entry, Location, Place, Segment, SegmentError, boottime_ms,
+    Backend, Candidate, Location, OwnerState, Place, Segment, SegmentError, boottime_ms,
 };
 
 /// How many milliseconds to wait for the words of an owner that has just taken
@@ -195,7 +195,7 @@ impl Status {
                 Err(SnapshotError::Empty) => None,
                 Err(error) => return Err(error.into()),
             };
-            let mut alive = matches!(Candidate::look(segment)?, Entry::Held);
+            let mut alive = Candidate::look(segment)? == OwnerState::Alive;
             // An owner that has just taken over is about to write its words:
             // wait a little for them.
             for _ in 0..PATIENCE {
@@ -204,7 +204,7 @@ impl Status {
                     break;
                 }
                 std::thread::sleep(Duration::from_millis(1));
-                alive = matches!(Candidate::look(segment)?, Entry::Held);
+                alive = Candidate::look(segment)? == OwnerState::Alive;
             }
             Ok(Self::assemble(segment, last.as_ref(), alive))
         }
@@ -218,7 +218,7 @@ impl Status {
     pub fn look(place: &Place) -> Result<Status, StatusError> {
         for _ in 0..PATIENCE {
             let segment = Reader::look(place)?.segment();
-            if announced(&segment) || !matches!(Candidate::look(&segment)?, Entry::Held) {
+            if announced(&segment) || Candidate::look(&segment)? != OwnerState::Alive {
                 return Status::of(&segment);
             }
             std::thread::sleep(Duration::from_millis(1));

@@ -27,18 +27,27 @@ const LOOKS: usize = 16;
 /// How many bytes of stopped candidates are skipped at a time.
 const STEPS: u16 = 64;
 
-/// The state of the ownership, or the result of an attempt to take it.
-#[derive(Debug)]
-pub enum Entry {
-    /// This process now owns the segment.
-    Owner(Box<Ownership>),
+/// The state of a segment's ownership, as a look at it shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnerState {
     /// The owner is alive: it holds its byte.
-    Held,
+    Alive,
     /// The owner's byte is free, and no process has taken over yet.
-    Free,
+    Vacant,
     /// The owner's byte is free, and the owner had reported that it can't reach
     /// the cluster: check that first.
     Abdicated,
+    /// The segment is retired: look for its successor.
+    Retired,
+}
+
+/// The outcome of an attempt to take over.
+#[derive(Debug)]
+pub enum TakeoverOutcome {
+    /// This process now owns the segment.
+    Won(Box<Ownership>),
+    /// The owner is alive: it holds its byte.
+    OwnerAlive,
     /// Another candidate is about to enter.
     Busy,
     /// Another candidate was faster.
@@ -55,30 +64,33 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Looks without locking anything: [`Entry::Held`], [`Entry::Free`], [`Entry::Abdicated`] or
-    /// [`Entry::Retired`].
+    /// Looks without locking anything.
     ///
     /// A process that may not open the lock file relies on the owner's heartbeat.
     ///
     /// # Errors
     /// [`SegmentError::Io`] if the lock file can't be read.
-    pub fn look(segment: &Segment) -> Result<Entry, SegmentError> {
+    pub fn look(segment: &Segment) -> Result<OwnerState, SegmentError> {
         let mut head = segment.head();
         // Each look makes system calls. Terms that change faster than that are
         // not those of real owners; whether one is alive can't be determined.
         for _ in 0..LOOKS {
             if head.retired() {
-                return Ok(Entry::Retired);
+                return Ok(OwnerState::Retired);
             }
             let Some(lock) = segment.lock() else {
                 let alive = segment.has_private_owner();
-                return Ok(if alive { Entry::Held } else { Entry::Free });
+                return Ok(if alive { OwnerState::Alive } else { OwnerState::Vacant });
             };
             if !lock.is_open() {
-                return Ok(if shows_life(segment, head) { Entry::Held } else { Entry::Free });
+                return Ok(if shows_life(segment, head) {
+                    OwnerState::Alive
+                } else {
+                    OwnerState::Vacant
+                });
             }
             if held(lock, head)? {
-                return Ok(Entry::Held);
+                return Ok(OwnerState::Alive);
             }
             let flags = load_owner(segment.mapping().owner(OwnerWord::Flags), head).unwrap_or(0);
             let abdicated = flags & OwnerWord::ABDICATED != 0;
@@ -86,11 +98,11 @@ impl Candidate {
             // means nothing that the byte is free.
             let now = segment.head_now()?;
             if now.term() == head.term() && !now.retired() {
-                return Ok(if abdicated { Entry::Abdicated } else { Entry::Free });
+                return Ok(if abdicated { OwnerState::Abdicated } else { OwnerState::Vacant });
             }
             head = now;
         }
-        Ok(Entry::Held)
+        Ok(OwnerState::Alive)
     }
 
     /// Tries to take over. `hung`: the owner holds its byte, but has shown no heartbeat for the
@@ -99,26 +111,30 @@ impl Candidate {
     /// # Errors
     /// [`SegmentError`] if the lock file can't be used or the segment can't be mapped for
     /// writing.
-    pub fn enter(&mut self, segment: &Arc<Segment>, hung: bool) -> Result<Entry, SegmentError> {
+    pub fn enter(
+        &mut self,
+        segment: &Arc<Segment>,
+        hung: bool,
+    ) -> Result<TakeoverOutcome, SegmentError> {
         let head = segment.head();
         if head.retired() {
-            return Ok(Entry::Retired);
+            return Ok(TakeoverOutcome::Retired);
         }
         // Private memory belongs to its creator only.
-        let Some(lock) = segment.lock() else { return Ok(Entry::Held) };
+        let Some(lock) = segment.lock() else { return Ok(TakeoverOutcome::OwnerAlive) };
         // A free byte means nothing if the file is no longer the one at the
         // name: the owner may hold the byte in that one.
         segment.refresh()?;
         let alive =
             || if lock.is_open() { held(lock, head) } else { Ok(shows_life(segment, head)) };
         if !hung && alive()? {
-            return Ok(Entry::Held);
+            return Ok(TakeoverOutcome::OwnerAlive);
         }
         let Some(term) = self.take_byte(lock, head)? else {
             return no_byte(segment, head);
         };
         let entered = self.exchange(segment, lock, head, term);
-        if !matches!(entered, Ok(Entry::Owner(_))) {
+        if !matches!(entered, Ok(TakeoverOutcome::Won(_))) {
             lock.unlock(byte_of(term));
         }
         entered
@@ -154,48 +170,51 @@ impl Candidate {
         lock: &LockFile,
         head: Head,
         term: Term,
-    ) -> Result<Entry, SegmentError> {
+    ) -> Result<TakeoverOutcome, SegmentError> {
         let writer = match segment.open_writer() {
             // The name no longer leads to the segment: its users must look for
             // the newest segment, as if it were retired.
-            Err(error) if error.is_absent() => return Ok(Entry::Retired),
+            Err(error) if error.is_absent() => return Ok(TakeoverOutcome::Retired),
             other => other?,
         };
         if segment.head() != head {
-            return Ok(Entry::Lost);
+            return Ok(TakeoverOutcome::Lost);
         }
         if segment.is_gone() {
             // The segment was removed while its owner was gone: no other
             // process will retire it, or find it to remove its lock file.
             let _ = retire(writer.head(), head);
             segment.remove_lost_lock();
-            return Ok(Entry::Retired);
+            return Ok(TakeoverOutcome::Retired);
         }
         debug_assert!(lock.held(byte_of(term)).unwrap_or(true));
         Ok(match take_over(writer.head(), head, term) {
-            Ok(head) => {
-                Entry::Owner(Box::new(Ownership::enter(segment.clone(), writer, term, head)))
-            }
-            Err(_) => Entry::Lost,
+            Ok(head) => TakeoverOutcome::Won(Box::new(Ownership::enter(
+                segment.clone(),
+                writer,
+                term,
+                head,
+            ))),
+            Err(_) => TakeoverOutcome::Lost,
         })
     }
 }
 
 /// No byte could be locked: another process is entering, or the terms are
 /// exhausted.
-fn no_byte(segment: &Arc<Segment>, head: Head) -> Result<Entry, SegmentError> {
+fn no_byte(segment: &Arc<Segment>, head: Head) -> Result<TakeoverOutcome, SegmentError> {
     if head.term() < Term::LAST.get() {
-        return Ok(Entry::Busy);
+        return Ok(TakeoverOutcome::Busy);
     }
     let writer = segment.open_writer()?;
     // It does not matter whether this or another exchange retires it.
     let _ = retire(writer.head(), head);
-    Ok(Entry::Retired)
+    Ok(TakeoverOutcome::Retired)
 }
 
 /// Whether an owner is alive, according to its lock, and shows heartbeats.
 pub(super) fn is_tended(segment: &Segment) -> bool {
-    matches!(Candidate::look(segment), Ok(Entry::Held)) && shows_life(segment, segment.head())
+    matches!(Candidate::look(segment), Ok(OwnerState::Alive)) && shows_life(segment, segment.head())
 }
 
 /// Whether the owner's words show a recent heartbeat and ownership that was not

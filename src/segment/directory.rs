@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::backend::{Backend, Part};
-use super::candidate::{Candidate, Entry, is_tended};
+use super::candidate::{Candidate, OwnerState, is_tended};
 use super::error::SegmentError;
 use super::location::Location;
 use super::name::{Place, SegmentName, resolved};
@@ -120,9 +120,9 @@ pub(super) fn standing(
         Err(_) => return Some((None, SegmentState::Damaged)),
     };
     let state = match Candidate::look(&segment) {
-        Ok(Entry::Held | Entry::Busy) => SegmentState::Owned,
-        Ok(Entry::Retired) => SegmentState::Retired,
-        _ => SegmentState::Orphaned,
+        Ok(OwnerState::Alive) => SegmentState::Owned,
+        Ok(OwnerState::Retired) => SegmentState::Retired,
+        Ok(OwnerState::Vacant | OwnerState::Abdicated) | Err(_) => SegmentState::Orphaned,
     };
     Some((segment.attached().ok(), state))
 }

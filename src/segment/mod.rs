@@ -65,7 +65,7 @@ pub(crate) use watch::Watch;
 
 /// What the rest of the crate, its tests and tools use beside that.
 pub(crate) mod internals {
-    pub use super::candidate::{Candidate, Entry};
+    pub use super::candidate::{Candidate, OwnerState, TakeoverOutcome};
     pub use super::create::{Carryover, Created, SegmentBuilder, create, private};
     pub use super::current::Current;
     pub use super::directory::live;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::backend::{Backend, Part};
-use super::candidate::{Candidate, Entry};
+use super::candidate::{Candidate, OwnerState};
 #[cfg(feature = "tend")]
 use super::directory::generations;
 use super::directory::{Listed, elsewhere, files};
@@ -128,7 +128,7 @@ fn may_unlink(found: &Listed) -> bool {
 fn idle_lock(found: &Listed, place: &Place) -> Option<PathBuf> {
     let place = Place { owners: vec![found.owner], ..place.clone() };
     let segment = place.backend.store().look(&place, found.name.generation, Part::Words).ok()?;
-    let idle = !matches!(Candidate::look(&segment), Ok(Entry::Held | Entry::Busy) | Err(_))
+    let idle = !matches!(Candidate::look(&segment), Ok(OwnerState::Alive) | Err(_))
         && segment.attached().is_ok_and(|attached| attached == 0);
     segment.lock().filter(|_| idle).map(|lock| lock.path().to_path_buf())
 }

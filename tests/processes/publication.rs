@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tendmap::client::Reader;
-use tendmap::internals::segment::{Candidate, Entry, Ownership};
+use tendmap::internals::segment::{Candidate, Ownership, TakeoverOutcome};
 use tendmap::map::ClusterMap;
 
 use crate::roles::hammered;
@@ -64,8 +64,8 @@ fn take_over(watcher: &Watcher, hung: bool) -> Box<Ownership> {
     let mut owner = None;
     wait_until("the ownership", || {
         match candidate.enter(&segment, hung).unwrap() {
-            Entry::Owner(ownership) => owner = Some(ownership),
-            Entry::Held | Entry::Lost | Entry::Busy => {}
+            TakeoverOutcome::Won(ownership) => owner = Some(ownership),
+            TakeoverOutcome::OwnerAlive | TakeoverOutcome::Lost | TakeoverOutcome::Busy => {}
             other => panic!("{other:?}"),
         }
         owner.is_some()

@@ -11,7 +11,7 @@ use tendmap::internals::layout::{
     Geometry, Shm, WriteMapping, shm_create, shm_find, shm_permit, shm_remove, shm_stat,
 };
 use tendmap::internals::segment::{
-    Candidate, Carryover, Created, Entry, Segment, SegmentBuilder, create, live,
+    Candidate, Carryover, Created, Segment, SegmentBuilder, TakeoverOutcome, create, live,
 };
 use tendmap::map::{Capacity, ClusterMap};
 use tendmap::segment::{Backend, Place, SegmentError, SegmentState, list, remove};
@@ -249,7 +249,7 @@ fn without_key(host: &Host) -> (Worker, u64) {
     assert!(sequence > 5, "{sequence}");
     let mut candidate = Candidate::default();
     let mut enter = || match candidate.enter(&segment, true).unwrap() {
-        Entry::Owner(ownership) => Some(ownership),
+        TakeoverOutcome::Won(ownership) => Some(ownership),
         _ => None,
     };
     let mut ownership = enter();

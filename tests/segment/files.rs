@@ -300,7 +300,7 @@ fn h30_a_damaged_header_is_refused_and_rm_takes_force() {
 /// gives it its name: both hold the same attachment and the same locks.
 #[test]
 fn h47_who_attaches_while_a_segment_is_made_here_opens_no_second_lock_file() {
-    use tendmap::internals::segment::{Candidate, Entry};
+    use tendmap::internals::segment::{Candidate, OwnerState};
 
     let directory = directory();
     let place = place(&directory);
@@ -317,7 +317,7 @@ fn h47_who_attaches_while_a_segment_is_made_here_opens_no_second_lock_file() {
             let found = tendmap::internals::segment::live(&place).unwrap().unwrap();
             let same = std::sync::Arc::ptr_eq(&found, owner.segment());
             let look = Candidate::look(&found).unwrap();
-            let good = same && matches!(look, Entry::Held);
+            let good = same && look == OwnerState::Alive;
             if !good {
                 stop.store(true, std::sync::atomic::Ordering::Relaxed);
             }
@@ -489,7 +489,7 @@ fn h45_no_one_goes_back_to_a_lower_number_while_the_newest_is_replaced() {
 /// holds its byte. However the look falls, it finds one.
 #[test]
 fn h40_no_look_falls_between_two_owners() {
-    use tendmap::internals::segment::{Candidate, Entry};
+    use tendmap::internals::segment::{Candidate, OwnerState, TakeoverOutcome};
 
     let directory = directory();
     let place = place(&directory);
@@ -502,14 +502,14 @@ fn h40_no_look_falls_between_two_owners() {
             let mut looks = 0;
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
                 let found = Candidate::look(&segment).unwrap();
-                assert!(matches!(found, Entry::Held), "look {looks} found {found:?}");
+                assert_eq!(found, OwnerState::Alive, "look {looks}");
                 looks += 1;
             }
             looks
         });
         for _ in 0..20_000 {
             let entered = Candidate::default().enter(&segment, true).unwrap();
-            let Entry::Owner(next) = entered else { panic!("{entered:?}") };
+            let TakeoverOutcome::Won(next) = entered else { panic!("{entered:?}") };
             std::mem::replace(&mut owner, next).fenced();
         }
         stop.store(true, std::sync::atomic::Ordering::Relaxed);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tendmap::client::Reader;
 use tendmap::internals::segment::{
-    Candidate, Created, Entry, NotPublished, Ownership, OwnershipLost, Segment, create,
+    Candidate, Created, NotPublished, Ownership, OwnershipLost, Segment, TakeoverOutcome, create,
 };
 use tendmap::map::{Capacity, ClusterMap, Slot};
 use tendmap::segment::Place;
@@ -33,7 +33,7 @@ fn map(turn: usize) -> ClusterMap {
 
 fn enter(segment: &Arc<Segment>) -> Box<Ownership> {
     match Candidate::default().enter(segment, true).unwrap() {
-        Entry::Owner(mut ownership) => {
+        TakeoverOutcome::Won(mut ownership) => {
             ownership.set_checksums(true);
             ownership
         }

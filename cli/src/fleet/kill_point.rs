@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, getpid, kill_process};
 use tendmap::client::Client;
 use tendmap::internals::layout::shm_remove;
-use tendmap::internals::segment::{Candidate, Carryover, Entry, Ownership, SegmentBuilder};
+use tendmap::internals::segment::{
+    Candidate, Carryover, Ownership, SegmentBuilder, TakeoverOutcome,
+};
 use tendmap::map::{ClusterMap, Slot};
 use tendmap::segment::Place;
 
@@ -74,7 +76,7 @@ fn enter(client: &Client) -> Option<Box<Ownership>> {
     let deadline = Instant::now() + PATIENCE;
     let mut candidate = Candidate::default();
     while Instant::now() < deadline {
-        if let Ok(Entry::Owner(ownership)) = candidate.enter(&client.segment(), true) {
+        if let Ok(TakeoverOutcome::Won(ownership)) = candidate.enter(&client.segment(), true) {
             return Some(ownership);
         }
         thread::sleep(Duration::from_millis(1));

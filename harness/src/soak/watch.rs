@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tendmap::client::Reader;
 use tendmap::internals::layout::OwnerWord;
 use tendmap::internals::protocol::{Head, load_owner};
-use tendmap::internals::segment::{Candidate, Entry, Segment};
+use tendmap::internals::segment::{Candidate, OwnerState, Segment};
 use tendmap::segment::{Place, SegmentError};
 
 use super::summary::Summary;
@@ -78,7 +78,7 @@ impl Watch {
     /// Whether an owner lives.
     pub fn is_owned(&self) -> bool {
         self.now().is_some_and(|(segment, _)| {
-            matches!(Candidate::look(&segment), Ok(Entry::Held)) && !segment.head().retired()
+            matches!(Candidate::look(&segment), Ok(OwnerState::Alive)) && !segment.head().retired()
         })
     }
 

@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::backend::{Backend, ObjectId, Part, Store, Unlinked};
-use super::candidate::{Candidate, Entry};
+use super::candidate::{Candidate, OwnerState};
 use super::directory::Listed;
 use super::error::SegmentError;
 use super::name::{Place, lock_path, parse_lock};
@@ -190,7 +190,7 @@ fn clear(place: &Place, next: u64, creation: &creation::Creation) -> Result<bool
         }
         // It was created too late, beside a newer one without a key. Its owner
         // leaves it; if it has none, it is not in use.
-        Ok(segment) if matches!(Candidate::look(&segment), Ok(Entry::Free)) => {
+        Ok(segment) if matches!(Candidate::look(&segment), Ok(OwnerState::Vacant)) => {
             retire_and_unlink(&segment)?;
             Ok(true)
         }

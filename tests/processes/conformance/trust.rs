@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use rustix::process::geteuid;
 use tendmap::client::{Client, ConnectError, Reader};
 use tendmap::internals::layout::shm_permit;
-use tendmap::internals::segment::{Candidate, Entry, Segment};
+use tendmap::internals::segment::{Candidate, Segment, TakeoverOutcome};
 use tendmap::segment::{Backend, SegmentError, SegmentState, list, remove};
 
 use super::{Host, Test};
@@ -205,7 +205,7 @@ fn reader_of_retired(host: &Host) {
     let mut entered = None;
     wait_until("the ownership", || {
         entered = match candidate.enter(&segment, true).unwrap() {
-            Entry::Owner(ownership) => Some(ownership),
+            TakeoverOutcome::Won(ownership) => Some(ownership),
             _ => None,
         };
         entered.is_some()
