@@ -37,45 +37,45 @@ fn lowest() -> RawFd {
 
 /// The identity of a system object, independent of its number or name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ObjectId {
+pub(crate) struct FileId {
     /// The device of its file system; sockets have one, too.
     pub device: u64,
     /// Its inode on that device.
     pub inode: u64,
 }
 
-impl ObjectId {
+impl FileId {
     #[allow(clippy::unnecessary_cast, reason = "types differ between architectures")]
-    pub fn of(found: &Stat) -> ObjectId {
-        ObjectId { device: found.st_dev as u64, inode: found.st_ino as u64 }
+    pub fn of(found: &Stat) -> FileId {
+        FileId { device: found.st_dev as u64, inode: found.st_ino as u64 }
     }
 
     /// The object that a path leads to.
-    pub fn at(path: &Path) -> io::Result<ObjectId> {
-        Ok(ObjectId::of(&rustix::fs::stat(path)?))
+    pub fn at(path: &Path) -> io::Result<FileId> {
+        Ok(FileId::of(&rustix::fs::stat(path)?))
     }
 }
 
 /// A descriptor that is kept. Dropping it closes it, if it is still the same
 /// object.
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub(crate) struct KeptDescriptor {
     /// `None` only during drop.
     descriptor: Option<OwnedFd>,
-    id: ObjectId,
+    id: FileId,
     kind: FileType,
 }
 
-impl Kept {
+impl KeptDescriptor {
     /// Keeps a descriptor that was just opened, under a number of its own choice.
     ///
     /// # Errors
     /// The error of the system call.
-    pub fn new(descriptor: impl Into<OwnedFd>) -> io::Result<Kept> {
+    pub fn new(descriptor: impl Into<OwnedFd>) -> io::Result<KeptDescriptor> {
         let descriptor = raised(descriptor.into())?;
         let found = fstat(&descriptor)?;
         let kind = FileType::from_raw_mode(found.st_mode);
-        Ok(Kept { descriptor: Some(descriptor), id: ObjectId::of(&found), kind })
+        Ok(KeptDescriptor { descriptor: Some(descriptor), id: FileId::of(&found), kind })
     }
 
     /// Opens a file without following a link at the end of its path, and without blocking,
@@ -83,13 +83,13 @@ impl Kept {
     ///
     /// # Errors
     /// The error of the system call.
-    pub fn open(path: &Path, flags: OFlags, mode: Mode) -> io::Result<Kept> {
+    pub fn open(path: &Path, flags: OFlags, mode: Mode) -> io::Result<KeptDescriptor> {
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        Kept::new(rustix::fs::open(path, flags, mode)?)
+        KeptDescriptor::new(rustix::fs::open(path, flags, mode)?)
     }
 
     /// The identity of the object.
-    pub fn id(&self) -> ObjectId {
+    pub fn id(&self) -> FileId {
         self.id
     }
 
@@ -101,7 +101,7 @@ impl Kept {
     pub fn stat(&self) -> Option<Stat> {
         let found = fstat(self.descriptor()).ok()?;
         let kind = FileType::from_raw_mode(found.st_mode);
-        (ObjectId::of(&found) == self.id && kind == self.kind).then_some(found)
+        (FileId::of(&found) == self.id && kind == self.kind).then_some(found)
     }
 
     /// Whether the number still refers to the same object.
@@ -121,7 +121,7 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for KeptDescriptor {
     fn drop(&mut self) {
         let there = self.is_there();
         if let Some(descriptor) = self.descriptor.take().filter(|_| !there) {
@@ -159,7 +159,7 @@ pub(crate) fn reopening() -> MutexGuard<'static, ()> {
 /// The error of the system call.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = Kept::new(rustix::fs::open(path, flags, Mode::empty())?)?;
+    let file = KeptDescriptor::new(rustix::fs::open(path, flags, Mode::empty())?)?;
     // Allocated at full size: the content may be a key, and a growing buffer
     // would leave copies behind.
     let length = file.stat().map_or(0, |found| found.st_size);
@@ -184,7 +184,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// The error of the system call.
 pub(crate) fn names(directory: &Path) -> io::Result<Vec<String>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = Kept::new(rustix::fs::open(directory, flags, Mode::empty())?)?;
+    let directory = KeptDescriptor::new(rustix::fs::open(directory, flags, Mode::empty())?)?;
     let mut buffer = Vec::with_capacity(8192);
     let mut entries = RawDir::new(directory.get()?, buffer.spare_capacity_mut());
     let mut names = Vec::new();
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn h74_a_number_that_the_host_has_closed_or_used_again_is_neither_used_nor_closed() {
         let number = 900;
-        let kept = Kept::new(far(tempfile::tempfile().unwrap(), number)).unwrap();
+        let kept = KeptDescriptor::new(far(tempfile::tempfile().unwrap(), number)).unwrap();
         assert_eq!(kept.get().unwrap().as_raw_fd(), number);
         nix::unistd::close(number).unwrap();
         assert!(!kept.is_there());
@@ -221,17 +221,14 @@ mod tests {
         let hosts = far(File::open("/dev/null").unwrap(), number);
         assert!(kept.get().is_err());
         drop(kept);
-        assert_eq!(
-            ObjectId::of(&fstat(&hosts).unwrap()),
-            ObjectId::at("/dev/null".as_ref()).unwrap()
-        );
+        assert_eq!(FileId::of(&fstat(&hosts).unwrap()), FileId::at("/dev/null".as_ref()).unwrap());
     }
 
     #[test]
     fn h74_sockets_are_told_apart() {
         let number = 901;
         let socket = || std::os::unix::net::UnixStream::pair().unwrap().0;
-        let kept = Kept::new(far(socket(), number)).unwrap();
+        let kept = KeptDescriptor::new(far(socket(), number)).unwrap();
         nix::unistd::close(number).unwrap();
         let theirs = far(socket(), number);
         assert!(kept.get().is_err());
@@ -241,7 +238,7 @@ mod tests {
 
     #[test]
     fn h73_what_is_kept_has_no_low_number_and_is_closed_by_exec() {
-        let kept = Kept::new(File::open("/dev/null").unwrap()).unwrap();
+        let kept = KeptDescriptor::new(File::open("/dev/null").unwrap()).unwrap();
         assert!(kept.get().unwrap().as_raw_fd() >= lowest());
         let flags = rustix::io::fcntl_getfd(kept.get().unwrap()).unwrap();
         assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));

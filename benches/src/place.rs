@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tendmap::internals::segment::{Created, Ownership, create};
+use tendmap::internals::segment::{CreateOutcome, Ownership, create};
 use tendmap::map::Capacity;
 use tendmap::segment::Place;
 
@@ -22,8 +22,8 @@ impl Owned {
         let key = 0xBE00_0000 | (std::process::id() & 0xffff) << 8 | number;
         let place = Place::of_key(key);
         match create(&place, 1, capacity, None).expect("a segment can be made") {
-            Created::Owner(ownership) => Owned { ownership, place },
-            Created::Exists => panic!("key {key:#x} is in use"),
+            CreateOutcome::Owner(ownership) => Owned { ownership, place },
+            CreateOutcome::Exists => panic!("key {key:#x} is in use"),
         }
     }
 }

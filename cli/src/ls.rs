@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tendmap::internals::text::Printable;
-use tendmap::segment::{Listed, SegmentState, list};
+use tendmap::segment::{ListedSegment, SegmentState, list};
 
 use crate::args::Common;
 use crate::failure::Failure;
@@ -39,7 +39,7 @@ pub fn run(common: &Common, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-fn as_json(found: &Listed) -> Value {
+fn as_json(found: &ListedSegment) -> Value {
     json!({
         "key": found.name.key,
         "backend": found.backend.as_str(),
@@ -56,7 +56,7 @@ fn as_json(found: &Listed) -> Value {
     })
 }
 
-fn status(found: &Listed) -> String {
+fn status(found: &ListedSegment) -> String {
     match found.state {
         SegmentState::OtherVersion => format!("other version ({})", found.name.layout_version),
         state => state.as_str().to_owned(),

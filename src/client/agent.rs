@@ -14,8 +14,8 @@ use super::shared::{Asked, Command, Shared};
 use crate::map::{Capacity, snapshot};
 use crate::protocol::Term;
 use crate::segment::{
-    Carryover, Created, Ownership, Place, Search, Segment, SegmentError, WakeMask, next_generation,
-    private, quick, retire_and_unlink_unused, search, sweep, wait,
+    Carryover, CreateOutcome, Ownership, Place, Search, Segment, SegmentError, WakeMask,
+    next_generation, private, quick, retire_and_unlink_unused, search, sweep, wait,
 };
 use crate::tend::ClusterSource;
 
@@ -391,12 +391,12 @@ impl Agent {
             return Ok(None);
         }
         match prepared.link()? {
-            Created::Owner(ownership) => {
+            CreateOutcome::Owner(ownership) => {
                 // What could not be swept remains; `ls` shows it.
                 let _ = sweep(&place);
                 Ok(Some(ownership))
             }
-            Created::Exists => Ok(None),
+            CreateOutcome::Exists => Ok(None),
         }
     }
 

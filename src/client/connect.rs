@@ -17,8 +17,8 @@ use crate::map::{Node, Snapshot, SnapshotError};
 use crate::protocol::load_owner;
 use crate::route::Router;
 use crate::segment::{
-    Candidate, Created, Current, OwnerState, Segment, SegmentError, check_backend, create, private,
-    quick, resolved, search, stepped_over, sweep,
+    Candidate, CreateOutcome, Current, OwnerState, Segment, SegmentError, check_backend, create,
+    private, quick, resolved, search, stepped_over, sweep,
 };
 use crate::tend::{AerospikeSource, ClusterSource};
 
@@ -476,7 +476,7 @@ fn open(config: &Config) -> Result<(Arc<Segment>, Start), ConnectError> {
             return Ok((segment, Start::Follower));
         }
         check_backend(&place)?;
-        if let Created::Owner(ownership) = create(&place, next, config.capacity(), None)? {
+        if let CreateOutcome::Owner(ownership) = create(&place, next, config.capacity(), None)? {
             // Sweeps what crashed processes left behind; a failure to do so is
             // no reason to fail here.
             let _ = sweep(&place);

@@ -13,8 +13,8 @@ use super::shared::Shared;
 use crate::layout::OwnerWord;
 use crate::map::{Capacity, ClusterMap, FrameExtent, Reason};
 use crate::segment::{
-    Carryover, Created, NotPublished, Ownership, OwnershipLost, Place, Segment, SegmentBuilder,
-    SegmentError, boottime_ms, next_generation, private, sweep,
+    Carryover, CreateOutcome, Ownership, OwnershipLost, Place, PublishFailure, Segment,
+    SegmentBuilder, SegmentError, boottime_ms, next_generation, private, sweep,
 };
 
 /// How often an owner that could not create a larger segment tries again.
@@ -22,7 +22,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// The result of a publication that may be only a part of the map.
 pub(super) struct Partly {
-    pub outcome: Result<Option<u64>, NotPublished>,
+    pub outcome: Result<Option<u64>, PublishFailure>,
     /// Nodes and namespaces without room, and namespaces with too many replicas.
     pub refused: usize,
     /// Nodes and namespaces with room.
@@ -128,12 +128,12 @@ impl Own {
         };
         self.ownership.retire()?;
         match prepared.link() {
-            Ok(Created::Owner(mut ownership)) => {
+            Ok(CreateOutcome::Owner(mut ownership)) => {
                 // Called only to check what was published last.
                 ownership.last_map();
                 Ok(Ok(*ownership))
             }
-            Ok(Created::Exists) | Err(_) => Err(OwnershipLost::Fenced),
+            Ok(CreateOutcome::Exists) | Err(_) => Err(OwnershipLost::Fenced),
         }
     }
 

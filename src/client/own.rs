@@ -16,7 +16,7 @@ use super::shared::Shared;
 use crate::layout::OwnerWord;
 use crate::map::{Matter, NodeId, Reason};
 use crate::segment::{
-    NotPublished, Ownership, OwnershipLost, SegmentError, Watch, boottime_ms, sweep,
+    GenerationWatch, Ownership, OwnershipLost, PublishFailure, SegmentError, boottime_ms, sweep,
 };
 use crate::tend::{ClusterSource, TendError, TendEvent, TendReport, Turn};
 
@@ -64,7 +64,7 @@ pub(super) struct Own {
     /// left yet.
     pub(super) unswept: bool,
     /// Watches the directory for segments of higher generations.
-    watch: Watch,
+    watch: GenerationWatch,
 }
 
 impl Own {
@@ -90,7 +90,7 @@ impl Own {
             no_room: None,
             refused: 0,
             unswept: true,
-            watch: Watch::default(),
+            watch: GenerationWatch::default(),
         }
     }
 
@@ -360,7 +360,7 @@ impl Own {
             Some(_) => Ok(None),
         };
         let partly = match fitting {
-            Err(NotPublished::NoRoom(_)) => self.publish_partly(shared, map)?,
+            Err(PublishFailure::NoRoom(_)) => self.publish_partly(shared, map)?,
             Ok(_) if self.fit.is_some() => self.publish_partly(shared, map)?,
             outcome => {
                 let (nodes, namespaces) = (map.nodes.len(), map.namespaces().len());
@@ -373,8 +373,8 @@ impl Own {
                 self.published = Some(Instant::now());
                 shared.tell(Event::Published { sequence, nodes, namespaces });
             }
-            Ok(None) | Err(NotPublished::NoRoom(_)) => {}
-            Err(NotPublished::Ended(ended)) => return Err(ended),
+            Ok(None) | Err(PublishFailure::NoRoom(_)) => {}
+            Err(PublishFailure::Ended(ended)) => return Err(ended),
         }
         if refused == 0 {
             self.no_room = None;

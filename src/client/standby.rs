@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::random::rng;
 use crate::segment::{
-    LockFile, ProcessExit, RESERVE, STANDBY, Segment, SegmentError, Waited, WakeMask, wait,
+    LockFile, ProcessExit, RESERVE, STANDBY, Segment, SegmentError, WaitOutcome, WakeMask, wait,
 };
 
 /// How often a follower looks, on average.
@@ -159,10 +159,10 @@ impl Standing {
                 // the next look.
                 let same = event.load(crate::sync::Ordering::Relaxed) == seen;
                 let waited = death.as_ref().filter(|_| same).map(|death| death.wait(pause));
-                if matches!(waited, Some(Waited::Ended | Waited::Lost)) {
+                if matches!(waited, Some(WaitOutcome::Ended | WaitOutcome::Lost)) {
                     // There is nothing more to wait for.
                     *death = None;
-                    self.died = waited == Some(Waited::Ended);
+                    self.died = waited == Some(WaitOutcome::Ended);
                 }
             }
             _ => drop(wait(event, seen, personal, pause)),

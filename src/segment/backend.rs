@@ -11,13 +11,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::directory::Listed;
+use super::attachment::Segment;
+use super::directory::ListedSegment;
 use super::error::SegmentError;
 use super::file::Files;
 use super::location::Location;
 use super::lock::LockFile;
 use super::name::Place;
-use super::segment::Segment;
 use super::system_v::SystemV;
 use super::whereabouts::Whereabouts;
 use crate::descriptor;
@@ -82,7 +82,7 @@ impl FromStr for Backend {
 
 /// The part of a segment that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum SegmentPart {
     /// The head and the owner's words, which identify the owner. The rest of
     /// such a copy is not valid, and its geometry is not the segment's.
     Words,
@@ -103,7 +103,7 @@ pub(super) trait Store: Sync {
         &self,
         place: &Place,
         generation: u64,
-        part: Part,
+        part: SegmentPart,
     ) -> Result<Arc<Segment>, SegmentError>;
 
     /// The linked generations of a key in this layout, in any order.
@@ -119,13 +119,13 @@ pub(super) trait Store: Sync {
     }
 
     /// Every segment that belongs to a directory.
-    fn list(&self, directory: &Path) -> Result<Vec<Listed>, SegmentError>;
+    fn list(&self, directory: &Path) -> Result<Vec<ListedSegment>, SegmentError>;
 
     /// Removes a listed segment that can't be attached.
-    fn discard(&self, found: &Listed) -> Result<(), SegmentError>;
+    fn discard(&self, found: &ListedSegment) -> Result<(), SegmentError>;
 
     /// Why the processes attached to a listed segment can't be counted.
-    fn unknown_attachments_error(&self, found: &Listed) -> SegmentError;
+    fn unknown_attachments_error(&self, found: &ListedSegment) -> SegmentError;
 
     /// A new segment that no process can see before it is linked.
     fn unlinked(
@@ -133,7 +133,7 @@ pub(super) trait Store: Sync {
         place: &Place,
         identity: Identity,
         geometry: &Geometry,
-    ) -> Result<Box<dyn Unlinked>, SegmentError>;
+    ) -> Result<Box<dyn UnlinkedSegment>, SegmentError>;
 
     /// A number for the directory of the lock files, which goes into the
     /// header; 0 if it follows from the segment's own name.
@@ -223,7 +223,7 @@ pub(super) trait Object: fmt::Debug + Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ObjectId {
     /// A file.
-    File(descriptor::ObjectId),
+    File(descriptor::FileId),
     /// The id of a System V segment.
     SystemV(i32),
 }
@@ -236,7 +236,7 @@ pub(super) struct Parts {
 }
 
 /// A segment that no process can see yet. Dropping it removes it.
-pub(super) trait Unlinked: fmt::Debug + Send {
+pub(super) trait UnlinkedSegment: fmt::Debug + Send {
     /// The memory, initially all zero.
     fn memory(&self) -> Result<WriteMapping, SegmentError>;
 

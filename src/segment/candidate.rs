@@ -7,10 +7,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::attachment::Segment;
 use super::error::SegmentError;
 use super::lock::{LockFile, byte_of};
 use super::ownership::Ownership;
-use super::segment::Segment;
 use crate::clock::boottime_ms;
 use crate::layout::OwnerWord;
 use crate::protocol::{Head, Term, load_owner, retire, take_over};

@@ -7,14 +7,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::fs::statvfs;
 use rustix::io::Errno;
 
-use super::backend::Unlinked;
+use super::attachment::Segment;
+use super::backend::UnlinkedSegment;
 use super::error::SegmentError;
 use super::lock::LockFile;
 use super::name::Place;
 use super::ownership::Ownership;
 use super::registry::registry;
 use super::removal::unlink_with_lock;
-use super::segment::Segment;
 use crate::layout::{Capacity, Geometry, Header, Identity, WriteMapping};
 use crate::map::{ClusterMap, FrameExtent};
 use crate::protocol::{Head, Publisher, Term};
@@ -23,7 +23,7 @@ use crate::sync::Ordering;
 
 /// The result of creating a segment.
 #[derive(Debug)]
-pub enum Created {
+pub enum CreateOutcome {
     /// The segment exists, and this process owns it.
     Owner(Box<Ownership>),
     /// Another process was faster.
@@ -50,7 +50,7 @@ pub fn create(
     generation: u64,
     capacity: Capacity,
     inherited: Option<Carryover<'_>>,
-) -> Result<Created, SegmentError> {
+) -> Result<CreateOutcome, SegmentError> {
     SegmentBuilder::build(place, generation, capacity, inherited)?.link()
 }
 
@@ -60,7 +60,7 @@ pub fn create(
 /// no process holds.
 #[derive(Debug)]
 pub struct SegmentBuilder {
-    unlinked: Box<dyn Unlinked>,
+    unlinked: Box<dyn UnlinkedSegment>,
     /// `None` once the segment owns it.
     lock: Option<Arc<LockFile>>,
 }
@@ -118,8 +118,8 @@ impl SegmentBuilder {
     ///
     /// # Errors
     /// [`SegmentError`].
-    pub fn link(mut self) -> Result<Created, SegmentError> {
-        let Some(parts) = self.unlinked.link()? else { return Ok(Created::Exists) };
+    pub fn link(mut self) -> Result<CreateOutcome, SegmentError> {
+        let Some(parts) = self.unlinked.link()? else { return Ok(CreateOutcome::Exists) };
         let lock = self.lock.take().expect("taken only here");
         let segment = Segment::created(parts, lock)?;
         let ownership = Ownership::first(segment.clone()).inspect_err(|_| {
@@ -127,7 +127,7 @@ impl SegmentBuilder {
             // is gone.
             let _ = unlink_with_lock(&segment);
         })?;
-        Ok(Created::Owner(Box::new(ownership)))
+        Ok(CreateOutcome::Owner(Box::new(ownership)))
     }
 }
 

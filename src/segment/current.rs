@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
+use super::attachment::{AttachGuard, Segment};
 use super::directory::{quick, search};
 use super::error::SegmentError;
 use super::name::Place;
-use super::segment::{Attachment, Segment};
 use crate::layout::Lineage;
 
 /// The shortest interval between searches for the successor of a retired segment.
@@ -24,7 +24,7 @@ pub struct Current {
     /// locked state.
     segment: ArcSwap<Segment>,
     /// Makes this process count as attached to it; locked while that changes.
-    attachment: Mutex<Option<Attachment>>,
+    attachment: Mutex<Option<AttachGuard>>,
     looked: Mutex<Option<Instant>>,
     /// Whether nothing may be routed from it yet.
     barred: AtomicBool,
@@ -95,8 +95,8 @@ impl Current {
     fn replace_held(
         &self,
         segment: &Arc<Segment>,
-        attachment: Attachment,
-        held: &mut Option<Attachment>,
+        attachment: AttachGuard,
+        held: &mut Option<AttachGuard>,
     ) {
         let current = self.get();
         let number = |segment: &Segment| segment.identity().generation;

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::backend::{Backend, Part};
+use super::attachment::Segment;
+use super::backend::{Backend, SegmentPart};
 use super::candidate::{Candidate, OwnerState, is_tended};
 use super::error::SegmentError;
 use super::location::Location;
 use super::name::{Place, SegmentName, resolved};
-use super::segment::Segment;
 use crate::layout::HeaderError;
 
 /// The state of a listed segment.
@@ -57,7 +57,7 @@ impl core::fmt::Display for SegmentState {
 /// A segment, or what is named like one.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Listed {
+pub struct ListedSegment {
     /// The parts of its name; for a System V segment, of its header.
     pub name: SegmentName,
     /// The kind of shared memory.
@@ -85,7 +85,7 @@ pub struct Listed {
 ///
 /// # Errors
 /// [`SegmentError::Io`] if the directory can't be read.
-pub fn list(directory: &Path) -> Result<Vec<Listed>, SegmentError> {
+pub fn list(directory: &Path) -> Result<Vec<ListedSegment>, SegmentError> {
     // Under the name that this process uses for its lock files there, if it has
     // any: to open and close one a second time would free its locks.
     let directory = &resolved(directory);
@@ -207,7 +207,7 @@ pub(crate) fn search(place: &Place) -> Result<Search, SegmentError> {
 /// Like [`search`], for callers that only look.
 fn look_through(place: &Place) -> Result<Search, SegmentError> {
     let store = place.backend.store();
-    search_by(place, |generation| store.look(place, generation, Part::Words))
+    search_by(place, |generation| store.look(place, generation, SegmentPart::Words))
 }
 
 fn search_by(
@@ -313,17 +313,17 @@ pub(crate) fn newest(place: &Place) -> Result<Arc<Segment>, SegmentError> {
 /// As [`newest`].
 pub(crate) fn look(place: &Place) -> Result<Arc<Segment>, SegmentError> {
     let store = place.backend.store();
-    let look = |generation| store.look(place, generation, Part::Words);
+    let look = |generation| store.look(place, generation, SegmentPart::Words);
     let quick = quick_by(place, 0, look);
     if let Some(segment) = quick.map_or_else(|| living(look_through(place)?), |it| Ok(Some(it)))? {
-        match store.look(place, segment.identity().generation, Part::Whole) {
+        match store.look(place, segment.identity().generation, SegmentPart::Whole) {
             // It has disappeared since the listing.
             Err(error) if error.is_absent() => {}
             other => return other,
         }
     }
     for generation in generations(place)? {
-        match store.look(place, generation, Part::Whole) {
+        match store.look(place, generation, SegmentPart::Whole) {
             Err(error) if error.is_absent() => {}
             other => return other,
         }

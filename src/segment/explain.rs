@@ -9,12 +9,12 @@ use rustix::process::{Resource, getrlimit};
 /// An error of a system call, with the limit that was reached and how to raise
 /// it.
 pub(crate) fn explain(error: &io::Error) -> impl fmt::Display + '_ {
-    Explained(error)
+    LimitExplanation(error)
 }
 
-struct Explained<'a>(&'a io::Error);
+struct LimitExplanation<'a>(&'a io::Error);
 
-impl fmt::Display for Explained<'_> {
+impl fmt::Display for LimitExplanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)?;
         let mut process = |what: &str, limit: Resource, name: &str| match getrlimit(limit).current {

@@ -10,18 +10,18 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 
-use super::directory::{Listed, files};
+use super::directory::{ListedSegment, files};
 use super::error::SegmentError;
 use super::lock::{self, is_locked, locks, most};
 use super::name::foreign_lock;
 use super::trust::Trusted;
-use crate::descriptor::Kept;
+use crate::descriptor::KeptDescriptor;
 
 /// How many processes use it, as far as locks show: at least one if there is any.
 ///
 /// # Errors
 /// [`SegmentError::Io`] if a file may not be read.
-pub fn attached(directory: &Path, found: &Listed) -> Result<usize, SegmentError> {
+pub fn attached(directory: &Path, found: &ListedSegment) -> Result<usize, SegmentError> {
     let mut attached = 0;
     if let Some(path) = found.at.path() {
         let file = open(path)?;
@@ -53,7 +53,7 @@ pub fn is_held(path: &Path) -> Result<bool, SegmentError> {
 ///
 /// # Errors
 /// [`SegmentError::Io`] if the directory can't be read.
-pub fn sweep(found: &Listed, directory: &Path) -> Result<Vec<PathBuf>, SegmentError> {
+pub fn sweep(found: &ListedSegment, directory: &Path) -> Result<Vec<PathBuf>, SegmentError> {
     let mut swept = lock_files(directory, found)?;
     swept.retain(|path| {
         let held =
@@ -65,13 +65,14 @@ pub fn sweep(found: &Listed, directory: &Path) -> Result<Vec<PathBuf>, SegmentEr
 
 /// The lock files of that key, layout and backend; it can't be determined which
 /// of them belongs to which segment.
-fn lock_files(directory: &Path, found: &Listed) -> Result<Vec<PathBuf>, SegmentError> {
+fn lock_files(directory: &Path, found: &ListedSegment) -> Result<Vec<PathBuf>, SegmentError> {
     let wanted = (found.backend, found.name.key, found.name.layout_version);
     let named = |name: &String| foreign_lock(name) == Some(wanted);
     let files = files(directory)?.into_iter().filter(named);
     Ok(files.map(|name| directory.join(name)).collect())
 }
 
-fn open(path: &Path) -> Result<Kept, SegmentError> {
-    Kept::open(path, OFlags::RDONLY, Mode::empty()).map_err(SegmentError::io("open", path))
+fn open(path: &Path) -> Result<KeptDescriptor, SegmentError> {
+    KeptDescriptor::open(path, OFlags::RDONLY, Mode::empty())
+        .map_err(SegmentError::io("open", path))
 }

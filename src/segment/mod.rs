@@ -16,6 +16,7 @@
 //! | removal | by name, if it leads there | by id |
 //! | attached | locks on the file | locks on the lock file |
 
+mod attachment;
 mod backend;
 mod candidate;
 mod create;
@@ -32,8 +33,6 @@ mod ownership;
 mod process_exit;
 mod registry;
 mod removal;
-#[allow(clippy::module_inception)]
-mod segment;
 mod system_v;
 mod trust;
 mod user;
@@ -44,7 +43,7 @@ mod whereabouts;
 
 pub use crate::layout::{GeometryError, HeaderError};
 pub use backend::{Backend, BackendError};
-pub use directory::{Listed, SegmentState, list};
+pub use directory::{ListedSegment, SegmentState, list};
 #[cfg(feature = "tend")]
 pub(crate) use directory::{Search, check_backend, next_generation, quick, search, stepped_over};
 pub(crate) use directory::{look, newest};
@@ -61,18 +60,18 @@ pub use removal::remove;
 pub(crate) use removal::{retire_and_unlink_unused, sweep};
 pub use user::{UserError, parse_users};
 #[cfg(feature = "tend")]
-pub(crate) use watch::Watch;
+pub(crate) use watch::GenerationWatch;
 
 /// What the rest of the crate, its tests and tools use beside that.
 pub(crate) mod internals {
+    pub use super::attachment::{AttachGuard, Segment, Writer};
     pub use super::candidate::{Candidate, OwnerState, TakeoverOutcome};
-    pub use super::create::{Carryover, Created, SegmentBuilder, create, private};
+    pub use super::create::{Carryover, CreateOutcome, SegmentBuilder, create, private};
     pub use super::current::Current;
     pub use super::directory::live;
     pub use super::lock::{LockFile, RESERVE, STANDBY};
-    pub use super::ownership::{NotPublished, Ownership, OwnershipLost};
-    pub use super::process_exit::{ProcessExit, Waited};
-    pub use super::segment::{Attachment, Segment, Writer};
+    pub use super::ownership::{Ownership, OwnershipLost, PublishFailure};
+    pub use super::process_exit::{ProcessExit, WaitOutcome};
     pub use super::user::parse_user;
     pub use super::wait::{WakeMask, wait, wake};
     pub use crate::clock::boottime_ms;

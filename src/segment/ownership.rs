@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::attachment::{Segment, Writer};
 use super::error::SegmentError;
 use super::lock::byte_of;
-use super::segment::{Segment, Writer};
 use super::wait::wake;
 use crate::clock::boottime_ms;
 use crate::layout::{OwnerWord, WriteMapping, frame};
@@ -30,7 +30,7 @@ pub enum OwnershipLost {
 
 /// Why a map was not published.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotPublished {
+pub enum PublishFailure {
     /// The ownership has ended.
     #[error(transparent)]
     Ended(OwnershipLost),
@@ -254,12 +254,12 @@ impl Ownership {
     /// does.
     ///
     /// # Errors
-    /// [`NotPublished`]; readers continue with the last publication.
-    pub fn publish(&mut self, map: &ClusterMap) -> Result<Option<u64>, NotPublished> {
+    /// [`PublishFailure`]; readers continue with the last publication.
+    pub fn publish(&mut self, map: &ClusterMap) -> Result<Option<u64>, PublishFailure> {
         // Checked even if nothing has changed.
-        self.memory().map_err(NotPublished::Ended)?;
+        self.memory().map_err(PublishFailure::Ended)?;
         let geometry = self.segment.geometry();
-        let image = FrameExtent::of(map, geometry).map_err(NotPublished::NoRoom)?;
+        let image = FrameExtent::of(map, geometry).map_err(PublishFailure::NoRoom)?;
         let changes = image.put(map, geometry, &mut self.publisher);
         let generation = match &self.published {
             Some(last) if !changes.tables && image.same_tables(last) => {
@@ -274,7 +274,8 @@ impl Ownership {
         // Reset until the publication is complete: the publisher's content no
         // longer is the last publication.
         self.published = None;
-        let writer = writable(self.writer.as_ref(), &self.segment).map_err(NotPublished::Ended)?;
+        let writer =
+            writable(self.writer.as_ref(), &self.segment).map_err(PublishFailure::Ended)?;
         let frame = writer.frame(self.publisher.next_frame());
         match self.publisher.publish(writer.head(), frame, image.spans()) {
             Ok(head) => {
@@ -284,9 +285,9 @@ impl Ownership {
                 wake(self.segment.mapping().head(), None);
                 Ok(Some(head.sequence()))
             }
-            Err(PublishError::Fenced) => Err(NotPublished::Ended(OwnershipLost::Fenced)),
+            Err(PublishError::Fenced) => Err(PublishFailure::Ended(OwnershipLost::Fenced)),
             Err(PublishError::Corrupt { .. } | PublishError::Exhausted) => {
-                Err(NotPublished::Ended(self.damaged()))
+                Err(PublishFailure::Ended(self.damaged()))
             }
         }
     }
@@ -307,9 +308,9 @@ impl Ownership {
         &mut self,
         map: &ClusterMap,
         mut words: usize,
-    ) -> Result<usize, NotPublished> {
+    ) -> Result<usize, PublishFailure> {
         let geometry = self.segment.geometry();
-        let image = FrameExtent::of(map, geometry).map_err(NotPublished::NoRoom)?;
+        let image = FrameExtent::of(map, geometry).map_err(PublishFailure::NoRoom)?;
         image.put(map, geometry, &mut self.publisher);
         image.seal(self.table_generation + 1, self.checksums, &mut self.publisher);
         self.published = None;
@@ -320,12 +321,13 @@ impl Ownership {
             span.end = span.start + part;
             words -= part;
         }
-        let writer = writable(self.writer.as_ref(), &self.segment).map_err(NotPublished::Ended)?;
+        let writer =
+            writable(self.writer.as_ref(), &self.segment).map_err(PublishFailure::Ended)?;
         let frame = writer.frame(self.publisher.next_frame());
         match self.publisher.write(writer.head(), frame, &reach) {
             Ok(_) => Ok(whole),
-            Err(PublishError::Fenced) => Err(NotPublished::Ended(OwnershipLost::Fenced)),
-            Err(_) => Err(NotPublished::Ended(self.damaged())),
+            Err(PublishError::Fenced) => Err(PublishFailure::Ended(OwnershipLost::Fenced)),
+            Err(_) => Err(PublishFailure::Ended(self.damaged())),
         }
     }
 

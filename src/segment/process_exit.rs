@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::lock::LockFile;
-use crate::descriptor::Kept;
+use crate::descriptor::KeptDescriptor;
 
 /// The type of the file system (`PID_FS_MAGIC`) in which each process has its
 /// own inode.
@@ -17,11 +17,11 @@ const PID_FS: u64 = 0x5049_4446;
 /// A pidfd of the lock holder; readable once the process has exited, even as a
 /// zombie.
 #[derive(Debug)]
-pub struct ProcessExit(Kept);
+pub struct ProcessExit(KeptDescriptor);
 
 /// The result of waiting for the end of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waited {
+pub enum WaitOutcome {
     /// The process has ended.
     Ended,
     /// The process did not end in that time.
@@ -40,23 +40,23 @@ impl ProcessExit {
         let process = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
         #[allow(clippy::unnecessary_cast, reason = "types differ between architectures")]
         let has_inode = fstatfs(&process).is_ok_and(|found| found.f_type as u64 == PID_FS);
-        let process = Kept::new(process).ok().filter(|_| has_inode)?;
+        let process = KeptDescriptor::new(process).ok().filter(|_| has_inode)?;
         // A pid may be reused, but not while its process still holds the byte.
         (lock.holder(byte) == Some(pid)).then_some(ProcessExit(process))
     }
 
     /// Waits for the end, at most that long.
-    pub fn wait(&self, timeout: Duration) -> Waited {
-        let Ok(process) = self.0.get() else { return Waited::Lost };
+    pub fn wait(&self, timeout: Duration) -> WaitOutcome {
+        let Ok(process) = self.0.get() else { return WaitOutcome::Lost };
         let timeout = Timespec {
             tv_sec: timeout.as_secs().min(3600) as i64,
             tv_nsec: i64::from(timeout.subsec_nanos()),
         };
         let mut polled = [PollFd::from_borrowed_fd(process, PollFlags::IN)];
         match poll(&mut polled, Some(&timeout)) {
-            Ok(0) | Err(Errno::INTR) => Waited::TimedOut,
-            Ok(_) if polled[0].revents().contains(PollFlags::IN) => Waited::Ended,
-            _ => Waited::Lost,
+            Ok(0) | Err(Errno::INTR) => WaitOutcome::TimedOut,
+            Ok(_) if polled[0].revents().contains(PollFlags::IN) => WaitOutcome::Ended,
+            _ => WaitOutcome::Lost,
         }
     }
 }

@@ -4,15 +4,15 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use super::attachment::Segment;
 use super::backend::ObjectId;
 use super::lock::LockFile;
-use super::segment::Segment;
 use crate::layout::ForkLocal;
 
 /// The lock file is registered separately from the segment: it outlives the
 /// segment's last handle until its descriptor is closed. That happens under the
 /// registry's lock, so that no other thread opens a second one before.
-struct Entry {
+struct Registration {
     /// `None` for a lock file whose segment has no name yet.
     object: Option<ObjectId>,
     segment: Weak<Segment>,
@@ -20,7 +20,7 @@ struct Entry {
 }
 
 pub struct Registry {
-    entries: Vec<Entry>,
+    entries: Vec<Registration>,
     /// If this is a forked child, the attachments of its parent and of earlier
     /// ancestors.
     inherited: Vec<(ObjectId, Weak<Segment>)>,
@@ -74,14 +74,18 @@ impl Registry {
     /// open another one.
     pub fn expect(&mut self, lock: &Arc<LockFile>) {
         self.sweep();
-        self.entries.push(Entry { object: None, segment: Weak::new(), lock: Arc::downgrade(lock) });
+        self.entries.push(Registration {
+            object: None,
+            segment: Weak::new(),
+            lock: Arc::downgrade(lock),
+        });
     }
 
     /// Registers an attachment.
     pub fn add(&mut self, object: ObjectId, segment: &Arc<Segment>, lock: &Arc<LockFile>) {
         self.sweep();
         let (segment, lock) = (Arc::downgrade(segment), Arc::downgrade(lock));
-        self.entries.push(Entry { object: Some(object), segment, lock });
+        self.entries.push(Registration { object: Some(object), segment, lock });
     }
 
     /// Closes a lock file handle, and removes entries that are gone.

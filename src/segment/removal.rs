@@ -7,17 +7,17 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::backend::{Backend, Part};
+use super::attachment::Segment;
+use super::backend::{Backend, SegmentPart};
 use super::candidate::{Candidate, OwnerState};
 #[cfg(feature = "tend")]
 use super::directory::generations;
-use super::directory::{Listed, elsewhere, files};
+use super::directory::{ListedSegment, elsewhere, files};
 use super::error::SegmentError;
 use super::foreign;
 use super::location::Location;
 use super::lock::{self, LockFile, byte_of};
 use super::name::{Place, resolved};
-use super::segment::Segment;
 use super::trust::Trusted;
 use super::wait::wake;
 use crate::layout::LAYOUT_VERSION;
@@ -53,7 +53,7 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError>
             let (at, attached) = (used.at.clone(), used.attached.unwrap_or(0));
             return Err(SegmentError::InUse { at, attached });
         }
-        let untold = |found: &&Listed| found.attached.is_none() && found.bytes > 0;
+        let untold = |found: &&ListedSegment| found.attached.is_none() && found.bytes > 0;
         if let Some(other) = listed.iter().find(untold) {
             // The processes attached to a damaged or unreadable segment can't
             // be counted: removing it requires `force`.
@@ -114,7 +114,7 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError>
 }
 
 /// Whether this process may unlink what was listed.
-fn may_unlink(found: &Listed) -> bool {
+fn may_unlink(found: &ListedSegment) -> bool {
     let user = rustix::process::geteuid().as_raw();
     let Some(directory) = found.at.path().and_then(Path::parent) else { return true };
     let sticky =
@@ -125,9 +125,10 @@ fn may_unlink(found: &Listed) -> bool {
 /// The lock file of a listed segment that is not attached, if no process holds
 /// a lock on it: a process that does notices that the segment has lost its
 /// name, and removes the lock file.
-fn idle_lock(found: &Listed, place: &Place) -> Option<PathBuf> {
+fn idle_lock(found: &ListedSegment, place: &Place) -> Option<PathBuf> {
     let place = Place { owners: vec![found.owner], ..place.clone() };
-    let segment = place.backend.store().look(&place, found.name.generation, Part::Words).ok()?;
+    let segment =
+        place.backend.store().look(&place, found.name.generation, SegmentPart::Words).ok()?;
     let idle = !matches!(Candidate::look(&segment), Ok(OwnerState::Alive) | Err(_))
         && segment.attached().is_ok_and(|attached| attached == 0);
     segment.lock().filter(|_| idle).map(|lock| lock.path().to_path_buf())

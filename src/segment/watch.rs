@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::stat;
 
+use super::attachment::Segment;
 use super::backend::Backend;
 use super::directory::generations;
 use super::name::Place;
-use super::segment::Segment;
 
 /// The largest share of its time that an owner spends on listing the directory:
 /// one part in this many.
@@ -27,12 +27,12 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// a little later: until then its users and those of this one each have a
 /// living owner.
 #[derive(Debug, Default)]
-pub(crate) struct Watch {
-    last: Option<Look>,
+pub(crate) struct GenerationWatch {
+    last: Option<Listing>,
 }
 
 #[derive(Debug)]
-struct Look {
+struct Listing {
     changed: Option<Change>,
     /// The time at which that change was first seen.
     first: Instant,
@@ -48,7 +48,7 @@ struct Change {
     changed: (i64, u64),
 }
 
-impl Watch {
+impl GenerationWatch {
     /// Whether there is a segment of a higher generation that this process
     /// could use, as far as it has checked.
     pub fn finds_higher(&mut self, place: &Place, own: u64) -> bool {
@@ -66,7 +66,7 @@ impl Watch {
         });
         let same = self.last.as_ref().filter(|last| last.changed == changed);
         let first = same.map_or(at, |last| last.first);
-        self.last = Some(Look { changed, first, at, cost: at.elapsed() });
+        self.last = Some(Listing { changed, first, at, cost: at.elapsed() });
         higher
     }
 
@@ -100,10 +100,10 @@ mod tests {
         let after = |settled, cost, ago| {
             let at = Instant::now().checked_sub(ago).unwrap();
             let first = if settled { at.checked_sub(SETTLED).unwrap() } else { at };
-            Watch { last: Some(Look { changed: Some(change(0)), first, at, cost }) }
+            GenerationWatch { last: Some(Listing { changed: Some(change(0)), first, at, cost }) }
         };
         let (milli, second) = (Duration::from_millis(1), Duration::from_secs(1));
-        assert!(Watch::default().is_due(Some(&change(0))));
+        assert!(GenerationWatch::default().is_due(Some(&change(0))));
         assert!(!after(true, milli, second).is_due(Some(&change(0))), "nothing has changed");
         assert!(after(true, milli, second).is_due(Some(&change(1))));
         assert!(after(false, milli, second).is_due(Some(&change(0))), "it may have changed");

@@ -12,7 +12,7 @@ use std::path::Path;
 use rustix::fs::{lstat, stat};
 use rustix::io::Errno;
 
-use crate::descriptor::{Kept, ObjectId};
+use crate::descriptor::{FileId, KeptDescriptor};
 
 /// Whether a file is still at its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,14 +26,18 @@ pub(super) enum Whereabouts {
 }
 
 /// The directory that a path is in.
-pub(super) fn directory_of(path: &Path) -> Option<ObjectId> {
-    ObjectId::at(path.parent()?).ok()
+pub(super) fn directory_of(path: &Path) -> Option<FileId> {
+    FileId::at(path.parent()?).ok()
 }
 
 /// Checks a file that was opened at `path`, in the directory `was_in`.
-pub(super) fn whereabouts(path: &Path, was_in: Option<ObjectId>, file: &Kept) -> Whereabouts {
+pub(super) fn whereabouts(
+    path: &Path,
+    was_in: Option<FileId>,
+    file: &KeptDescriptor,
+) -> Whereabouts {
     let named = lstat(path);
-    if named.as_ref().is_ok_and(|found| ObjectId::of(found) == file.id()) {
+    if named.as_ref().is_ok_and(|found| FileId::of(found) == file.id()) {
         return Whereabouts::Here;
     }
     // A file that the host has closed counts as having names.
@@ -41,7 +45,7 @@ pub(super) fn whereabouts(path: &Path, was_in: Option<ObjectId>, file: &Kept) ->
     let Some(directory) = path.parent().and_then(|directory| stat(directory).ok()) else {
         return Whereabouts::Unseen;
     };
-    let same = was_in.is_none_or(|was_in| was_in == ObjectId::of(&directory));
+    let same = was_in.is_none_or(|was_in| was_in == FileId::of(&directory));
     match named {
         // A process that has changed its user may lack the permission.
         Err(Errno::ACCESS | Errno::PERM) if has_names => Whereabouts::Here,

@@ -5,7 +5,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 
 use tendmap::client::{Client, Reader};
-use tendmap::internals::segment::{Created, create};
+use tendmap::internals::segment::{CreateOutcome, create};
 use tendmap::map::{Capacity, ClusterMap, Slot};
 use tendmap::sim::{Sim, SimConfig};
 
@@ -37,7 +37,8 @@ fn flat() {
     const SETTLED: u16 = 100;
     let directory = directory();
     let setup = Setup::new(directory.path(), vec!["127.0.0.1:1".into()]);
-    let Created::Owner(mut owner) = create(&setup.place(), 1, Capacity::DEFAULT, None).unwrap()
+    let CreateOutcome::Owner(mut owner) =
+        create(&setup.place(), 1, Capacity::DEFAULT, None).unwrap()
     else {
         panic!("the directory was empty");
     };

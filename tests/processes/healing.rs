@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tendmap::client::{Client, Reader, Role};
-use tendmap::internals::segment::{Created, create};
+use tendmap::internals::segment::{CreateOutcome, create};
 use tendmap::segment::remove;
 
 use crate::setup::Setup;
@@ -104,7 +104,7 @@ fn two_live() {
     let follower = switch(&setup);
     // A link that came late: a second live segment under the key.
     let capacity = setup.config().capacity();
-    let Created::Owner(mut late) = create(&setup.place(), 2, capacity, None).unwrap() else {
+    let CreateOutcome::Owner(mut late) = create(&setup.place(), 2, capacity, None).unwrap() else {
         panic!("there was no second generation");
     };
     let mut map = tendmap::map::ClusterMap::new(capacity);

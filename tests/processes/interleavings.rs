@@ -11,7 +11,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use tendmap::internals::segment::{Created, create};
+use tendmap::internals::segment::{CreateOutcome, create};
 use tendmap::map::{Capacity, ClusterMap};
 use tendmap::segment::{SegmentState, list, remove};
 
@@ -111,7 +111,9 @@ impl Play {
         let listed = list(&place.directory).unwrap_or_default();
         let newest = listed.iter().map(|found| found.name.generation).max().unwrap_or(1);
         let generation = (newest + self.random.u64(..3)).saturating_sub(1).max(1);
-        if let Ok(Created::Owner(mut late)) = create(&place, generation, Capacity::DEFAULT, None) {
+        if let Ok(CreateOutcome::Owner(mut late)) =
+            create(&place, generation, Capacity::DEFAULT, None)
+        {
             let mut map = ClusterMap::new(Capacity::DEFAULT);
             map.nodes.insert(node(1)).unwrap();
             let _ = late.publish(&map);

@@ -11,7 +11,7 @@ use tendmap::internals::layout::{
     Geometry, Shm, WriteMapping, shm_create, shm_find, shm_permit, shm_remove, shm_stat,
 };
 use tendmap::internals::segment::{
-    Candidate, Carryover, Created, Segment, SegmentBuilder, TakeoverOutcome, create, live,
+    Candidate, Carryover, CreateOutcome, Segment, SegmentBuilder, TakeoverOutcome, create, live,
 };
 use tendmap::map::{Capacity, ClusterMap};
 use tendmap::segment::{Backend, Place, SegmentError, SegmentState, list, remove};
@@ -305,24 +305,24 @@ fn late_maker(host: &Host) {
     };
     let nothing = SegmentBuilder::build(&host.place(), 1, Capacity::DEFAULT, None).unwrap();
     let (late, equal) = (build(2, 2), build(3, 3));
-    let Created::Owner(mut ownership) = build(3, 9).link().unwrap() else {
+    let CreateOutcome::Owner(mut ownership) = build(3, 9).link().unwrap() else {
         panic!("the key is free")
     };
     let newest = ownership.segment().clone();
     ownership.retire().unwrap();
     ownership.fenced();
     // While the newest still has the key.
-    assert!(matches!(late.link().unwrap(), Created::Exists));
+    assert!(matches!(late.link().unwrap(), CreateOutcome::Exists));
     let id = newest.location().unwrap().shm_id();
     assert_eq!(shm_find(host.setup.key).unwrap(), id, "it was left alone");
     // And when it has lost it.
     shm_remove(id.unwrap()).unwrap();
     for prepared in [build(2, 2), equal, nothing] {
-        assert!(matches!(prepared.link().unwrap(), Created::Exists));
+        assert!(matches!(prepared.link().unwrap(), CreateOutcome::Exists));
         assert_eq!(shm_find(host.setup.key).unwrap(), None);
     }
     assert_eq!(Segment::attach(&host.place(), 3).unwrap().head().sequence(), 9);
-    assert!(matches!(build(4, 10).link().unwrap(), Created::Owner(_)));
+    assert!(matches!(build(4, 10).link().unwrap(), CreateOutcome::Owner(_)));
     drop(newest);
     remove(&host.place(), true).unwrap();
     host.assert_clean();

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use tendmap::client::Reader;
 use tendmap::internals::route::select;
-use tendmap::internals::segment::{Created, Ownership, create};
+use tendmap::internals::segment::{CreateOutcome, Ownership, create};
 use tendmap::map::{Capacity, ClusterMap, Slot};
 use tendmap::route::{Attempt, NamespaceHandle, Partition, Policy, RouteError, Router};
 use tendmap::segment::Place;
@@ -174,7 +174,9 @@ impl Rig {
             max_replicas: MAX_REPLICAS,
             partitions: PARTITIONS,
         };
-        let Ok(Created::Owner(mut ownership)) = create(&place, 1, capacity, None) else { panic!() };
+        let Ok(CreateOutcome::Owner(mut ownership)) = create(&place, 1, capacity, None) else {
+            panic!()
+        };
         let mut first = ClusterMap::new(capacity);
         first.nodes.insert(node(0)).unwrap();
         for name in NAMES {
@@ -255,7 +257,9 @@ fn a_router_with_many_namespaces_finds_each_by_handle_and_by_name() {
     let directory = directory();
     let place = Place { directory: directory.path().into(), ..Place::of_key(1) };
     let capacity = Capacity { max_namespaces: 100, partitions: 4, ..Capacity::DEFAULT };
-    let Ok(Created::Owner(mut ownership)) = create(&place, 1, capacity, None) else { panic!() };
+    let Ok(CreateOutcome::Owner(mut ownership)) = create(&place, 1, capacity, None) else {
+        panic!()
+    };
     let mut map = ClusterMap::new(capacity);
     for number in 0..16 {
         map.nodes.insert(node(number)).unwrap();

@@ -214,13 +214,14 @@ fn pinned_lookups_are_of_one_publication() {
 #[test]
 fn h16_replaced_nodes_do_not_use_the_table_up() {
     use tendmap::client::Reader;
-    use tendmap::internals::segment::{Created, create};
+    use tendmap::internals::segment::{CreateOutcome, create};
     use tendmap::map::Capacity;
     use tendmap::segment::Place;
 
     let directory = directory();
     let place = Place { directory: directory.path().into(), ..Place::of_key(1) };
-    let Created::Owner(mut owner) = create(&place, 1, Capacity::DEFAULT, None).unwrap() else {
+    let CreateOutcome::Owner(mut owner) = create(&place, 1, Capacity::DEFAULT, None).unwrap()
+    else {
         panic!("the directory was empty");
     };
     assert_eq!(Capacity::DEFAULT.max_nodes, 16);
@@ -255,7 +256,7 @@ fn h16_replaced_nodes_do_not_use_the_table_up() {
 #[test]
 fn a_router_that_moves_to_a_successor_reads_everything_anew() {
     use tendmap::client::Reader;
-    use tendmap::internals::segment::{Carryover, Created, create};
+    use tendmap::internals::segment::{Carryover, CreateOutcome, create};
     use tendmap::map::Capacity;
     use tendmap::segment::Place;
 
@@ -263,7 +264,7 @@ fn a_router_that_moves_to_a_successor_reads_everything_anew() {
     let place = Place { directory: directory.path().into(), ..Place::of_key(1) };
     let owner =
         |generation, capacity, inherited| match create(&place, generation, capacity, inherited) {
-            Ok(Created::Owner(ownership)) => ownership,
+            Ok(CreateOutcome::Owner(ownership)) => ownership,
             other => panic!("{other:?}"),
         };
     let map = |first: u16, capacity| {
@@ -295,14 +296,14 @@ fn a_router_that_moves_to_a_successor_reads_everything_anew() {
 #[test]
 fn a_router_goes_on_with_a_retired_map_until_its_successor_has_one() {
     use tendmap::client::Reader;
-    use tendmap::internals::segment::{Created, create};
+    use tendmap::internals::segment::{CreateOutcome, create};
     use tendmap::map::Capacity;
     use tendmap::segment::Place;
 
     let directory = directory();
     let place = Place { directory: directory.path().into(), ..Place::of_key(1) };
     let owner = |generation| match create(&place, generation, Capacity::DEFAULT, None) {
-        Ok(Created::Owner(ownership)) => ownership,
+        Ok(CreateOutcome::Owner(ownership)) => ownership,
         other => panic!("{other:?}"),
     };
     let mut map = ClusterMap::new(Capacity::DEFAULT);

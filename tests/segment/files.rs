@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tendmap::client::{Client, ConnectError, Reader};
 use tendmap::internals::layout::HeaderError;
-use tendmap::internals::segment::{Carryover, Created, Ownership, SegmentBuilder, create};
+use tendmap::internals::segment::{Carryover, CreateOutcome, Ownership, SegmentBuilder, create};
 use tendmap::map::{Capacity, ClusterMap};
 use tendmap::route::{Partition, Policy};
 use tendmap::segment::{Place, SegmentError, SegmentState, list, remove};
@@ -18,8 +18,8 @@ fn place(directory: &tempfile::TempDir) -> Place {
 
 fn owner(place: &Place, generation: u64, inherited: Option<Carryover<'_>>) -> Box<Ownership> {
     match create(place, generation, Capacity::DEFAULT, inherited).unwrap() {
-        Created::Owner(ownership) => ownership,
-        Created::Exists => panic!("generation {generation} was there"),
+        CreateOutcome::Owner(ownership) => ownership,
+        CreateOutcome::Exists => panic!("generation {generation} was there"),
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use tendmap::client::Reader;
 use tendmap::internals::segment::{
-    Candidate, Created, NotPublished, Ownership, OwnershipLost, Segment, TakeoverOutcome, create,
+    Candidate, CreateOutcome, Ownership, OwnershipLost, PublishFailure, Segment, TakeoverOutcome,
+    create,
 };
 use tendmap::map::{Capacity, ClusterMap, Slot};
 use tendmap::segment::Place;
@@ -54,7 +55,7 @@ fn assert_map(reader: &Reader, turn: usize, sequence: u64) {
 fn h01_an_owner_that_dies_after_any_store_leaves_the_last_map_and_a_successor_goes_on() {
     let directory = directory();
     let place = Place { directory: directory.path().into(), ..Place::of_key(7) };
-    let Created::Owner(mut first) = create(&place, 1, CAPACITY, None).unwrap() else {
+    let CreateOutcome::Owner(mut first) = create(&place, 1, CAPACITY, None).unwrap() else {
         panic!("the directory was empty");
     };
     first.set_checksums(true);
@@ -79,7 +80,7 @@ fn h01_an_owner_that_dies_after_any_store_leaves_the_last_map_and_a_successor_go
         assert_map(&reader, live, sequence);
         // It was only stopped, and wakes: nothing that it does is seen.
         let late = dying.publish(&map(turn));
-        assert_eq!(late, Err(NotPublished::Ended(OwnershipLost::Fenced)), "after {words} words");
+        assert_eq!(late, Err(PublishFailure::Ended(OwnershipLost::Fenced)), "after {words} words");
         assert_map(&reader, live, sequence);
         // Neither is dropped: their lock bytes stay as those of the dead would
         // not, so that every takeover is one of a living owner.

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use proptest::prelude::*;
 use tendmap::client::Reader;
 use tendmap::internals::map::{snapshot, tables};
-use tendmap::internals::segment::{Created, Ownership, create, private};
+use tendmap::internals::segment::{CreateOutcome, Ownership, create, private};
 use tendmap::map::{Capacity, ClusterMap, Node, NodeId, Slot, TlsName};
 use tendmap::segment::Place;
 use tendmap_testkit::directory;
@@ -133,8 +133,8 @@ proptest! {
 
 fn owner(place: &Place) -> Box<Ownership> {
     match create(place, 1, capacity(), None).unwrap() {
-        Created::Owner(ownership) => ownership,
-        Created::Exists => panic!("the directory was empty"),
+        CreateOutcome::Owner(ownership) => ownership,
+        CreateOutcome::Exists => panic!("the directory was empty"),
     }
 }
 

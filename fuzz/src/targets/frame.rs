@@ -12,7 +12,7 @@ use tendmap::client::Reader;
 use tendmap::internals::layout::{Geometry, frame};
 use tendmap::internals::map::{FrameExtent, snapshot, tables};
 use tendmap::internals::protocol::{Head, Publisher, Term};
-use tendmap::internals::segment::{Carryover, Created, create};
+use tendmap::internals::segment::{Carryover, CreateOutcome, create};
 use tendmap::map::{Capacity, ClusterMap, NamespaceName, Node, NodeId, Slot};
 use tendmap::route::{Partition, Policy};
 use tendmap::segment::Place;
@@ -36,7 +36,7 @@ impl Rig {
         let place = Place { directory: directory.clone(), ..Place::of_key(0xA700_0000) };
         let map = map();
         let inherited = Carryover { sequence: 2, table_generation: 1, map: &map };
-        let Created::Owner(ownership) = create(&place, 1, CAPACITY, Some(inherited)).unwrap()
+        let CreateOutcome::Owner(ownership) = create(&place, 1, CAPACITY, Some(inherited)).unwrap()
         else {
             panic!("the directory was empty");
         };

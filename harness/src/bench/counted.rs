@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use tendmap::client::Reader;
 use tendmap::internals::route::Lanes;
-use tendmap::internals::segment::{NotPublished, Ownership};
+use tendmap::internals::segment::{Ownership, PublishFailure};
 use tendmap::map::ClusterMap;
 use tendmap::route::{
     Batch, InSet, NamespaceHandle, Partition, Policy, Record, RouteError, Router,
@@ -167,10 +167,10 @@ fn counted_batch(
 fn counted_publication(
     ownership: &mut Ownership,
     map: &ClusterMap,
-) -> Result<Option<u64>, NotPublished> {
+) -> Result<Option<u64>, PublishFailure> {
     ownership.publish(map)
 }
 
-fn not_published(why: NotPublished) -> Failure {
+fn not_published(why: PublishFailure) -> Failure {
     Failure::Failed(format!("the bench could not publish: {why}"))
 }

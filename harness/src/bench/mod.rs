@@ -18,7 +18,7 @@ mod takeover;
 
 use std::time::{Duration, Instant};
 
-use tendmap::internals::segment::{Created, Ownership, create};
+use tendmap::internals::segment::{CreateOutcome, Ownership, create};
 use tendmap::route::Batch;
 use tendmap::segment::Place;
 
@@ -120,7 +120,7 @@ fn in_one_process(place: &Place, args: &Args, length: Duration) -> Result<Summar
 
 fn own(place: &Place, shape: Shape) -> Result<Ownership, Failure> {
     match create(place, 1, shape.capacity(), None)? {
-        Created::Owner(ownership) => Ok(*ownership),
-        Created::Exists => Err(Failure::Failed("the bench's directory is in use".into())),
+        CreateOutcome::Owner(ownership) => Ok(*ownership),
+        CreateOutcome::Exists => Err(Failure::Failed("the bench's directory is in use".into())),
     }
 }

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use tendmap::internals::segment::{NotPublished, Ownership};
+use tendmap::internals::segment::{Ownership, PublishFailure};
 use tendmap::map::ClusterMap;
 
 use super::sample::Samples;
@@ -70,10 +70,10 @@ pub fn publish(ownership: &mut Ownership, map: &ClusterMap) -> Result<f64, Failu
     let begun = Instant::now();
     match ownership.publish(map) {
         Ok(_) => Ok(us(begun)),
-        Err(NotPublished::Ended(ended)) => {
+        Err(PublishFailure::Ended(ended)) => {
             Err(Failure::Failed(format!("the ownership of the bench has ended: {ended}")))
         }
-        Err(NotPublished::NoRoom(error)) => Err(Failure::Failed(error.to_string())),
+        Err(PublishFailure::NoRoom(error)) => Err(Failure::Failed(error.to_string())),
     }
 }
 

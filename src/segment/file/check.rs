@@ -11,22 +11,22 @@ use super::super::backend::ObjectId;
 use super::super::error::SegmentError;
 use super::super::name::Place;
 use super::super::trust::{Trusted, check_mode};
-use crate::descriptor::{self, Kept};
+use crate::descriptor::{self, KeptDescriptor};
 use crate::layout::{Geometry, Header, Identity, Mapping};
 
 /// The identity of the file with that name.
 pub fn id(path: &Path) -> Result<ObjectId, SegmentError> {
     let found = lstat(path).map_err(io::Error::from).map_err(SegmentError::io("examine", path))?;
-    Ok(ObjectId::File(descriptor::ObjectId::of(&found)))
+    Ok(ObjectId::File(descriptor::FileId::of(&found)))
 }
 
-pub fn open(path: &Path) -> Result<Kept, SegmentError> {
+pub fn open(path: &Path) -> Result<KeptDescriptor, SegmentError> {
     // Checked before opening: merely opening a device or a pipe may have an
     // effect.
     if let Some(found) = lstat(path).ok().and_then(|found| other_kind(&found)) {
         return Err(SegmentError::Kind { at: path.into(), found });
     }
-    Kept::open(path, OFlags::RDONLY, Mode::empty()).map_err(|source| {
+    KeptDescriptor::open(path, OFlags::RDONLY, Mode::empty()).map_err(|source| {
         if source.raw_os_error() == Some(Errno::LOOP.raw_os_error()) {
             return SegmentError::Kind { at: path.into(), found: "a symbolic link" };
         }
@@ -52,7 +52,11 @@ fn lost() -> io::Error {
 
 /// Checks the kind of the file, the user it belongs to, and which users may
 /// write it.
-pub fn check_file(file: &Kept, path: &Path, place: &Place) -> Result<ObjectId, SegmentError> {
+pub fn check_file(
+    file: &KeptDescriptor,
+    path: &Path,
+    place: &Place,
+) -> Result<ObjectId, SegmentError> {
     let found = check_regular(file, path, &place.owners)?;
     check_group(path, found.st_mode & 0o7777, place.allow_group_write)?;
     Ok(ObjectId::File(file.id()))
@@ -60,12 +64,16 @@ pub fn check_file(file: &Kept, path: &Path, place: &Place) -> Result<ObjectId, S
 
 /// Like [`check_file`], for a file that is only read. Returns whether it
 /// belongs to a user other than this process's own and root.
-pub fn check_owner(file: &Kept, path: &Path, owners: &[u32]) -> Result<bool, SegmentError> {
+pub fn check_owner(
+    file: &KeptDescriptor,
+    path: &Path,
+    owners: &[u32],
+) -> Result<bool, SegmentError> {
     let found = check_regular(file, path, owners)?;
     Ok(found.st_uid != 0 && found.st_uid != geteuid().as_raw())
 }
 
-fn check_regular(file: &Kept, path: &Path, owners: &[u32]) -> Result<Stat, SegmentError> {
+fn check_regular(file: &KeptDescriptor, path: &Path, owners: &[u32]) -> Result<Stat, SegmentError> {
     let found = file.stat().ok_or_else(lost).map_err(SegmentError::io("examine", path))?;
     if let Some(found) = other_kind(&found) {
         return Err(SegmentError::Kind { at: path.into(), found });
@@ -88,7 +96,10 @@ pub fn check_group(path: &Path, mode: u32, allowed: bool) -> Result<(), SegmentE
 }
 
 /// Validates one private copy of the header.
-pub fn check_header(file: &Kept, path: &Path) -> Result<(Identity, Geometry), SegmentError> {
+pub fn check_header(
+    file: &KeptDescriptor,
+    path: &Path,
+) -> Result<(Identity, Geometry), SegmentError> {
     let found = file.stat().ok_or_else(lost).map_err(SegmentError::io("examine", path))?;
     let length = found.st_size as u64;
     let mut copy = vec![0; size_of::<Header>().min(usize::try_from(length).unwrap_or(usize::MAX))];

@@ -11,8 +11,8 @@ use std::io;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::{Errno, pread};
 
-use super::super::backend::Part;
-use crate::descriptor::Kept;
+use super::super::backend::SegmentPart;
+use crate::descriptor::KeptDescriptor;
 use crate::layout::{Capacity, Geometry, Mapping, WriteMapping};
 use crate::protocol::Head;
 use crate::sync::Ordering;
@@ -34,21 +34,21 @@ const LONGEST_OF_A_STRANGER: usize = 1 << 30;
 /// The error of the system call, and `UnexpectedEof` if the file has become shorter than its
 /// header says.
 pub fn take(
-    file: &Kept,
+    file: &KeptDescriptor,
     geometry: Geometry,
-    part: Part,
+    part: SegmentPart,
     is_strangers: bool,
 ) -> io::Result<WriteMapping> {
     match part {
-        Part::Words => words(file),
-        Part::Whole if is_strangers && geometry.total_bytes() > LONGEST_OF_A_STRANGER => {
+        SegmentPart::Words => words(file),
+        SegmentPart::Whole if is_strangers && geometry.total_bytes() > LONGEST_OF_A_STRANGER => {
             let wanted = LONGEST_OF_A_STRANGER;
             let found = geometry.total_bytes();
             Err(io::Error::other(format!(
                 "another user's file has {found} bytes; wanted at most {wanted}"
             )))
         }
-        Part::Whole => whole(file, geometry),
+        SegmentPart::Whole => whole(file, geometry),
     }
 }
 
@@ -56,7 +56,7 @@ pub fn take(
 ///
 /// # Errors
 /// As [`take`].
-pub fn head(file: &Kept) -> io::Result<Head> {
+pub fn head(file: &KeptDescriptor) -> io::Result<Head> {
     let mut bytes = [0; WORD];
     fill(file, &mut bytes, Mapping::HEAD_BYTE)?;
     Ok(Head::from_bits(u64::from_ne_bytes(bytes)))
@@ -64,7 +64,7 @@ pub fn head(file: &Kept) -> io::Result<Head> {
 
 /// The fixed words only, which have the same place in every geometry, in memory
 /// of the smallest geometry.
-fn words(file: &Kept) -> io::Result<WriteMapping> {
+fn words(file: &KeptDescriptor) -> io::Result<WriteMapping> {
     let smallest = Capacity { max_nodes: 1, max_namespaces: 1, max_replicas: 1, partitions: 1 };
     let geometry = Geometry::new(smallest).map_err(io::Error::other)?;
     let copy = WriteMapping::private(geometry)?;
@@ -76,7 +76,7 @@ fn words(file: &Kept) -> io::Result<WriteMapping> {
 ///
 /// The frame is that of the head's publication by the same proof as every read
 /// of a mapping (`protocol::read`): the head is loaded before and after it.
-fn whole(file: &Kept, geometry: Geometry) -> io::Result<WriteMapping> {
+fn whole(file: &KeptDescriptor, geometry: Geometry) -> io::Result<WriteMapping> {
     let copy = WriteMapping::private(geometry)?;
     for _ in 0..TRIES {
         fixed(file, &copy)?;
@@ -102,7 +102,7 @@ fn whole(file: &Kept, geometry: Geometry) -> io::Result<WriteMapping> {
 }
 
 /// Copies the fixed words.
-fn fixed(file: &Kept, copy: &WriteMapping) -> io::Result<()> {
+fn fixed(file: &KeptDescriptor, copy: &WriteMapping) -> io::Result<()> {
     let mut page = [0; Mapping::FIXED_BYTES];
     fill(file, &mut page, 0)?;
     put(copy, 0, page.as_chunks::<WORD>().0.iter().map(|&word| u64::from_ne_bytes(word)));
@@ -110,7 +110,7 @@ fn fixed(file: &Kept, copy: &WriteMapping) -> io::Result<()> {
 }
 
 /// Copies words; words that are zero take no memory.
-fn read(file: &Kept, copy: &WriteMapping, first: usize, end: usize) -> io::Result<()> {
+fn read(file: &KeptDescriptor, copy: &WriteMapping, first: usize, end: usize) -> io::Result<()> {
     let mut piece = [0; PIECE];
     let mut at = first;
     while at < end {
@@ -137,7 +137,7 @@ fn put(copy: &WriteMapping, first: usize, words: impl Iterator<Item = u64>) {
 
 /// The first word from `at` on for which the file has data, as far as the file
 /// system knows. A hole reads as zeros.
-fn next_data(file: &Kept, at: usize, end: usize) -> io::Result<usize> {
+fn next_data(file: &KeptDescriptor, at: usize, end: usize) -> io::Result<usize> {
     match seek(file.get()?, SeekFrom::Data((at * WORD) as u64)) {
         Ok(found) => {
             let found = usize::try_from(found).unwrap_or(usize::MAX) / WORD;
@@ -152,7 +152,7 @@ fn next_data(file: &Kept, at: usize, end: usize) -> io::Result<usize> {
 }
 
 /// Fills the whole buffer from that position in the file.
-fn fill(file: &Kept, buffer: &mut [u8], at: u64) -> io::Result<()> {
+fn fill(file: &KeptDescriptor, buffer: &mut [u8], at: u64) -> io::Result<()> {
     let mut filled = 0;
     while filled < buffer.len() {
         match pread(file.get()?, &mut buffer[filled..], at + filled as u64) {
@@ -172,7 +172,7 @@ mod tests {
     use super::super::check::open;
     use super::*;
     use crate::map::{ClusterMap, Node, NodeId, SnapshotError, snapshot};
-    use crate::segment::{Created, Place, create};
+    use crate::segment::{CreateOutcome, Place, create};
 
     fn map(nodes: u16) -> ClusterMap {
         let mut map = ClusterMap::new(Capacity::DEFAULT);
@@ -188,7 +188,8 @@ mod tests {
     fn h127_a_copy_is_of_one_whole_publication() {
         let folder = tempfile::tempdir().unwrap();
         let place = Place { directory: folder.path().into(), ..Place::of_key(7) };
-        let Created::Owner(mut ownership) = create(&place, 1, Capacity::DEFAULT, None).unwrap()
+        let CreateOutcome::Owner(mut ownership) =
+            create(&place, 1, Capacity::DEFAULT, None).unwrap()
         else {
             panic!("it was there")
         };
@@ -210,7 +211,7 @@ mod tests {
                 }
             });
             while seen < 100 && overtaken < 100_000 {
-                match take(&file, geometry, Part::Whole, false) {
+                match take(&file, geometry, SegmentPart::Whole, false) {
                     Ok(copy) => match snapshot(&copy) {
                         Ok(found) => {
                             assert_eq!(found.intact, Some(true));

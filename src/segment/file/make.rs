@@ -8,14 +8,14 @@ use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags, fallocate, fchmod, 
 use rustix::io::{Errno, pwrite};
 use rustix::process::{Resource, getrlimit};
 
-use super::super::backend::{Parts, Unlinked};
+use super::super::backend::{Parts, UnlinkedSegment};
 use super::super::create::no_space;
 use super::super::error::SegmentError;
 use super::super::name::Place;
 use super::check::{check_group, check_header, open};
 use super::names::is_strange;
 use super::object;
-use crate::descriptor::{Kept, ObjectId};
+use crate::descriptor::{FileId, KeptDescriptor};
 use crate::layout::{Geometry, Header, Identity, WriteMapping};
 use crate::random::rng;
 
@@ -26,29 +26,29 @@ const MOST_TRIES: u32 = 64;
 /// A file without its final name: unnamed if the file system supports that,
 /// otherwise under a temporary name that is removed when this is dropped.
 #[derive(Debug)]
-pub struct Unnamed {
+pub struct UnnamedFile {
     place: Place,
     identity: Identity,
     path: PathBuf,
     geometry: Geometry,
-    file: Kept,
+    file: KeptDescriptor,
     temporary: Option<PathBuf>,
 }
 
-impl Unnamed {
+impl UnnamedFile {
     /// Opens such a file and reserves its pages.
     pub fn open(
         place: &Place,
         identity: Identity,
         geometry: &Geometry,
-    ) -> Result<Unnamed, SegmentError> {
+    ) -> Result<UnnamedFile, SegmentError> {
         let wanted = geometry.total_bytes() as u64;
         check_limit(place, wanted)?;
         let path = place.segment(identity.generation);
         check_group(&path, place.mode, place.allow_group_write)?;
         let (file, temporary) = create(place, identity.segment_id)?;
         let place = place.clone();
-        let unnamed = Unnamed { place, identity, path, geometry: *geometry, file, temporary };
+        let unnamed = UnnamedFile { place, identity, path, geometry: *geometry, file, temporary };
         match unnamed.file.get().and_then(|file| reserve(file, wanted)) {
             Ok(()) => Ok(unnamed),
             Err(error) => match Errno::from_io_error(&error) {
@@ -93,7 +93,7 @@ impl Unnamed {
     /// The file under its new name, opened read-only, so that operators see
     /// this name in `/proc` for what the process keeps open and mapped. `None`
     /// if the name already leads to another file.
-    fn named(&self) -> Result<Option<Kept>, SegmentError> {
+    fn named(&self) -> Result<Option<KeptDescriptor>, SegmentError> {
         let named = match open(&self.path) {
             Err(error) if error.is_absent() => return Ok(None),
             other => other?,
@@ -135,34 +135,37 @@ fn reserve(file: BorrowedFd<'_>, bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
-fn create(place: &Place, segment_id: u64) -> Result<(Kept, Option<PathBuf>), SegmentError> {
+fn create(
+    place: &Place,
+    segment_id: u64,
+) -> Result<(KeptDescriptor, Option<PathBuf>), SegmentError> {
     let directory = &place.directory;
     let mode = Mode::from_raw_mode(0o600);
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let unnamed = rustix::fs::open(directory, flags, mode).map_err(io::Error::from);
-    match unnamed.and_then(Kept::new) {
+    match unnamed.and_then(KeptDescriptor::new) {
         Ok(file) if can_be_linked(&file) => return Ok((file, None)),
         // If the directory is unusable, the next attempt shows that again.
         _ => {}
     }
     let path = directory.join(format!(".tendmap-{segment_id:016x}.tmp"));
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-    let file =
-        Kept::open(&path, flags, mode).map_err(SegmentError::io("make a segment in", directory))?;
+    let file = KeptDescriptor::open(&path, flags, mode)
+        .map_err(SegmentError::io("make a segment in", directory))?;
     Ok((file, Some(path)))
 }
 
 /// The path under which a descriptor can be linked.
-fn path_of(file: &Kept) -> io::Result<PathBuf> {
+fn path_of(file: &KeptDescriptor) -> io::Result<PathBuf> {
     Ok(format!("/proc/self/fd/{}", file.get()?.as_raw_fd()).into())
 }
 
 /// Not possible without /proc.
-fn can_be_linked(file: &Kept) -> bool {
-    path_of(file).is_ok_and(|path| ObjectId::at(&path).is_ok_and(|found| found == file.id()))
+fn can_be_linked(file: &KeptDescriptor) -> bool {
+    path_of(file).is_ok_and(|path| FileId::at(&path).is_ok_and(|found| found == file.id()))
 }
 
-impl Unlinked for Unnamed {
+impl UnlinkedSegment for UnnamedFile {
     fn memory(&self) -> Result<WriteMapping, SegmentError> {
         let mapped = self.file.get().and_then(|file| WriteMapping::of_file(file, self.geometry));
         mapped.map_err(SegmentError::io("fill", &self.path))
@@ -190,14 +193,14 @@ impl Unlinked for Unnamed {
         self.linked().inspect_err(|_| {
             // It has no owner: with its name it would be taken for the remains
             // of a crash.
-            if ObjectId::at(&self.path).is_ok_and(|found| found == self.file.id()) {
+            if FileId::at(&self.path).is_ok_and(|found| found == self.file.id()) {
                 let _ = std::fs::remove_file(&self.path);
             }
         })
     }
 }
 
-impl Drop for Unnamed {
+impl Drop for UnnamedFile {
     fn drop(&mut self) {
         if let Some(temporary) = &self.temporary {
             let _ = std::fs::remove_file(temporary);

@@ -15,38 +15,40 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::backend::{Backend, ObjectId, Part, Store, Unlinked};
-use super::directory::{Listed, SegmentState, files, standing};
+use super::attachment::{Discovery, Segment};
+use super::backend::{Backend, ObjectId, SegmentPart, Store, UnlinkedSegment};
+use super::directory::{ListedSegment, SegmentState, files, standing};
 use super::error::SegmentError;
 use super::foreign;
 use super::name::{Place, SegmentName, lock_path, parse_lock};
 use super::registry::registry;
-use super::segment::{Found, Segment};
 use super::trust::Trusted;
-use crate::descriptor::Kept;
+use crate::descriptor::KeptDescriptor;
 use crate::layout::{Geometry, Header, Identity, LAYOUT_VERSION};
 use check::{check_copy, check_file, check_header, check_name, check_owner, id, open};
 
 /// What a name leads to.
-enum Opened {
+enum NameTarget {
     Known(Arc<Segment>),
-    File(Kept),
+    File(KeptDescriptor),
 }
 
 /// The segment that this process has attached under that name, or the file.
 /// What was attached has been checked and stays in use, whatever user the
 /// process has now.
-fn open_unless_known(path: &Path) -> Result<Opened, SegmentError> {
+fn open_unless_known(path: &Path) -> Result<NameTarget, SegmentError> {
     let id = match id(path) {
         Err(error) if error.is_refused() => attached_at(path).ok_or(error)?,
         other => other?,
     };
     if let Some(segment) = Segment::known(id) {
-        return Ok(Opened::Known(segment));
+        return Ok(NameTarget::Known(segment));
     }
     match open(path) {
-        Err(error) if error.is_refused() => Segment::inherited(id).ok_or(error).map(Opened::Known),
-        other => other.map(Opened::File),
+        Err(error) if error.is_refused() => {
+            Segment::inherited(id).ok_or(error).map(NameTarget::Known)
+        }
+        other => other.map(NameTarget::File),
     }
 }
 
@@ -59,11 +61,11 @@ impl Store for Files {
     fn attach(&self, place: &Place, generation: u64) -> Result<Arc<Segment>, SegmentError> {
         let path = place.segment(generation);
         let file = match open_unless_known(&path)? {
-            Opened::Known(segment) => return Ok(segment),
-            Opened::File(file) => file,
+            NameTarget::Known(segment) => return Ok(segment),
+            NameTarget::File(file) => file,
         };
         let id = check_file(&file, &path, place)?;
-        Segment::share(place, id, Found::ByName, || {
+        Segment::share(place, id, Discovery::ByName, || {
             let (identity, geometry) = check_header(&file, &path)?;
             check_name(&identity, place, generation, &path)?;
             object::parts(place, path, file, identity, geometry)
@@ -74,12 +76,12 @@ impl Store for Files {
         &self,
         place: &Place,
         generation: u64,
-        part: Part,
+        part: SegmentPart,
     ) -> Result<Arc<Segment>, SegmentError> {
         let path = place.segment(generation);
         let file = match open_unless_known(&path)? {
-            Opened::Known(segment) => return Ok(segment),
-            Opened::File(file) => file,
+            NameTarget::Known(segment) => return Ok(segment),
+            NameTarget::File(file) => file,
         };
         let is_strangers = check_owner(&file, &path, &place.owners)?;
         let (identity, geometry) = check_header(&file, &path)?;
@@ -137,18 +139,18 @@ impl Store for Files {
         }
     }
 
-    fn list(&self, directory: &Path) -> Result<Vec<Listed>, SegmentError> {
-        let mut strange = Strange::default();
+    fn list(&self, directory: &Path) -> Result<Vec<ListedSegment>, SegmentError> {
+        let mut strange = StrangerCounts::default();
         let names = names(directory)?.into_iter();
         Ok(names.filter_map(|name| describe(directory, name, &mut strange)).collect())
     }
 
-    fn discard(&self, found: &Listed) -> Result<(), SegmentError> {
+    fn discard(&self, found: &ListedSegment) -> Result<(), SegmentError> {
         let Some(path) = found.at.path() else { return Ok(()) };
         fs::remove_file(path).map_err(SegmentError::io("remove", path))
     }
 
-    fn unknown_attachments_error(&self, found: &Listed) -> SegmentError {
+    fn unknown_attachments_error(&self, found: &ListedSegment) -> SegmentError {
         let in_use = || SegmentError::InUse { at: found.at.clone(), attached: 0 };
         let Some(path) = found.at.path() else { return in_use() };
         match found.state {
@@ -172,8 +174,8 @@ impl Store for Files {
         place: &Place,
         identity: Identity,
         geometry: &Geometry,
-    ) -> Result<Box<dyn Unlinked>, SegmentError> {
-        Ok(Box::new(make::Unnamed::open(place, identity, geometry)?))
+    ) -> Result<Box<dyn UnlinkedSegment>, SegmentError> {
+        Ok(Box::new(make::UnnamedFile::open(place, identity, geometry)?))
     }
 
     fn lock_directory(&self, _: &Path) -> Result<u64, SegmentError> {
@@ -230,16 +232,20 @@ const MOST_STRANGE: usize = 16;
 
 /// How many have been listed, by user.
 #[derive(Debug, Default)]
-struct Strange(BTreeMap<u32, usize>);
+struct StrangerCounts(BTreeMap<u32, usize>);
 
-impl Strange {
+impl StrangerCounts {
     fn is_enough(&self, user: u32) -> bool {
         self.0.get(&user).is_some_and(|&listed| listed >= MOST_STRANGE)
     }
 }
 
 /// `None` if it is already gone, or not worth listing.
-fn describe(directory: &Path, name: SegmentName, strange: &mut Strange) -> Option<Listed> {
+fn describe(
+    directory: &Path,
+    name: SegmentName,
+    strange: &mut StrangerCounts,
+) -> Option<ListedSegment> {
     let path = directory.join(name.to_string());
     let found = fs::symlink_metadata(&path).ok()?;
     let user = found.uid();
@@ -248,7 +254,7 @@ fn describe(directory: &Path, name: SegmentName, strange: &mut Strange) -> Optio
     if is_strange && !may_be_one && strange.is_enough(user) {
         return None;
     }
-    let mut listed = Listed {
+    let mut listed = ListedSegment {
         name,
         backend: Backend::File,
         at: path.into(),
@@ -268,7 +274,8 @@ fn describe(directory: &Path, name: SegmentName, strange: &mut Strange) -> Optio
     // at attach.
     let place = Place { owners: vec![found.uid()], ..Place::of_key(name.key) };
     let place = Place { directory: directory.into(), ..place };
-    (listed.attached, listed.state) = standing(Files.look(&place, name.generation, Part::Words))?;
+    (listed.attached, listed.state) =
+        standing(Files.look(&place, name.generation, SegmentPart::Words))?;
     if is_strange && listed.state == SegmentState::Damaged {
         if strange.is_enough(user) {
             return None;

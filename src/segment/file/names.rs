@@ -13,12 +13,12 @@ use super::super::error::SegmentError;
 use super::super::name::Place;
 use super::super::trust::Trusted;
 use super::check::{check_header, open};
-use crate::descriptor::{Kept, ObjectId};
+use crate::descriptor::{FileId, KeptDescriptor};
 use crate::layout::LAYOUT_VERSION;
 
 /// The files named like segments of one key in this layout.
 #[derive(Debug, Default)]
-pub struct Named {
+pub struct KeyFiles {
     /// The generations of those that may be segments.
     pub trusted: Vec<u64>,
     /// One that belongs to an untrusted user.
@@ -26,7 +26,7 @@ pub struct Named {
 }
 
 /// Searches a directory.
-pub fn of_key(place: &Place) -> Result<Named, SegmentError> {
+pub fn of_key(place: &Place) -> Result<KeyFiles, SegmentError> {
     let directory = &place.directory;
     let failed = |error: std::io::Error| SegmentError::Directory {
         directory: directory.clone(),
@@ -34,11 +34,11 @@ pub fn of_key(place: &Place) -> Result<Named, SegmentError> {
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let opened = rustix::fs::open(directory, flags, Mode::empty()).map_err(std::io::Error::from);
-    let kept = opened.and_then(Kept::new).map_err(failed)?;
+    let kept = opened.and_then(KeptDescriptor::new).map_err(failed)?;
     let at = kept.get().map_err(failed)?;
     let prefix = format!("tendmap-{:08x}-v{LAYOUT_VERSION}-g", place.key);
     let mut judge = Judge::new(place);
-    let mut named = Named::default();
+    let mut named = KeyFiles::default();
     let mut buffer = Vec::with_capacity(64 * 1024);
     let mut entries = RawDir::new(at, buffer.spare_capacity_mut());
     while let Some(entry) = entries.next() {
@@ -99,7 +99,7 @@ impl Judge<'_> {
         if kind != FileType::RegularFile {
             return false;
         }
-        let ObjectId { device, inode } = ObjectId::of(found);
+        let FileId { device, inode } = FileId::of(found);
         let place = self.place;
         let told = || told_by(&place.segment(generation), place.key);
         *self.linked.entry((device, inode)).or_insert_with(told) == Some(generation)

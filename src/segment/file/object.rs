@@ -18,7 +18,7 @@ use super::super::trust::Trusted;
 use super::super::whereabouts::{Whereabouts, directory_of, whereabouts};
 use super::check::check_header;
 use super::copy;
-use crate::descriptor::{self, Kept, reopening};
+use crate::descriptor::{self, KeptDescriptor, reopening};
 use crate::layout::{Geometry, Identity, Lineage, Mapping, WriteMapping};
 use crate::protocol::Head;
 use crate::sync::Ordering;
@@ -26,8 +26,8 @@ use crate::sync::Ordering;
 #[derive(Debug)]
 struct SegmentFile {
     path: PathBuf,
-    id: descriptor::ObjectId,
-    directory: Option<descriptor::ObjectId>,
+    id: descriptor::FileId,
+    directory: Option<descriptor::FileId>,
     /// As found when it was opened, together with what was allowed.
     user: u32,
     mode: u32,
@@ -36,7 +36,7 @@ struct SegmentFile {
     copied: bool,
     /// Replaced when the host has closed the descriptor. (Not a lock, which a
     /// forked child could inherit in locked state.)
-    file: ArcSwap<Kept>,
+    file: ArcSwap<KeptDescriptor>,
     mark: Mutex<Mark>,
     lineage: Lineage,
 }
@@ -56,7 +56,7 @@ enum Mark {
 pub fn parts(
     place: &Place,
     path: PathBuf,
-    file: Kept,
+    file: KeptDescriptor,
     identity: Identity,
     geometry: Geometry,
 ) -> Result<Parts, SegmentError> {
@@ -77,7 +77,7 @@ pub fn parts(
 pub fn copied(
     place: &Place,
     path: PathBuf,
-    file: Kept,
+    file: KeptDescriptor,
     identity: Identity,
     copy: &WriteMapping,
 ) -> Result<Parts, SegmentError> {
@@ -86,8 +86,8 @@ pub fn copied(
 }
 
 /// Opens what a path leads to, if it is that file.
-fn same(path: &Path, flags: OFlags, wanted: descriptor::ObjectId) -> io::Result<Kept> {
-    let file = Kept::open(path, flags, Mode::empty())?;
+fn same(path: &Path, flags: OFlags, wanted: descriptor::FileId) -> io::Result<KeptDescriptor> {
+    let file = KeptDescriptor::open(path, flags, Mode::empty())?;
     match file.id() == wanted {
         true => Ok(file),
         false => Err(io::ErrorKind::NotFound.into()),
@@ -98,7 +98,7 @@ impl SegmentFile {
     fn new(
         place: &Place,
         path: PathBuf,
-        file: Kept,
+        file: KeptDescriptor,
         copied: bool,
     ) -> Result<SegmentFile, SegmentError> {
         let lost = || io::Error::from(io::ErrorKind::NotFound);
@@ -123,7 +123,7 @@ impl SegmentFile {
 
     /// The descriptor. If the host has closed it, another one is opened, which
     /// also counts this process as attached.
-    fn file(&self) -> io::Result<Arc<Kept>> {
+    fn file(&self) -> io::Result<Arc<KeptDescriptor>> {
         let file = self.file.load_full();
         if file.is_there() {
             return Ok(file);

@@ -47,7 +47,7 @@ pub(super) use files::{lock_mode, remove, sweep_marks};
 use marks::{MARKS, MARKS_END};
 pub use marks::{attach, attached, detach};
 pub(super) use marks::{is_locked, locks, most};
-use open::{Handle, Opened, create};
+use open::{LockHandle, OpenOutcome, create};
 #[cfg(feature = "tend")]
 use open::{found_at, may_be_lock_file};
 pub(super) use open::{open_existing, open_or_create};
@@ -66,7 +66,7 @@ pub struct LockFile {
     /// Replaced when the name leads to another file, and when the host has
     /// closed the descriptor. (Not a lock, which a forked child could inherit
     /// in locked state.)
-    file: ArcSwap<Handle>,
+    file: ArcSwap<LockHandle>,
     /// Whether a file that is not a lock file had its name at the last check.
     occupied: AtomicBool,
     /// The bytes that this process holds, which F_GETLK never reports.
@@ -112,7 +112,7 @@ impl LockFile {
     /// be faster.
     fn first(path: &Path, mode: u32, owners: &[u32]) -> io::Result<LockFile> {
         let made = |path: &Path, mode, marks| {
-            let file = Opened::made(create(path, mode)?);
+            let file = OpenOutcome::made(create(path, mode)?);
             Ok::<_, io::Error>(LockFile::of(path.to_path_buf(), mode, owners, file, marks))
         };
         let marks_path = marks_path(path);
@@ -139,7 +139,7 @@ impl LockFile {
         Ok(LockFile::with_marks(path, mode, owners, file))
     }
 
-    fn with_marks(path: PathBuf, mode: u32, owners: &[u32], file: Opened) -> LockFile {
+    fn with_marks(path: PathBuf, mode: u32, owners: &[u32], file: OpenOutcome) -> LockFile {
         let trusted = Trusted::with(owners);
         // Without it this process does not count as attached; a process that
         // may do so creates it again.
@@ -157,11 +157,11 @@ impl LockFile {
         path: PathBuf,
         mode: u32,
         owners: &[u32],
-        file: Opened,
+        file: OpenOutcome,
         marks: Option<LockFile>,
     ) -> LockFile {
         let occupied = AtomicBool::new(file.occupied);
-        let file = ArcSwap::new(Handle::new(file, &path));
+        let file = ArcSwap::new(LockHandle::new(file, &path));
         let (marks, lineage) = (marks.map(Box::new), Lineage::current());
         let (owners, own) = (owners.to_vec(), Mutex::default());
         LockFile { path, mode, owners, file, occupied, own, lineage, marks }

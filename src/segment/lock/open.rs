@@ -24,7 +24,7 @@ use rustix::process::{Resource, getrlimit};
 
 use super::super::trust::Trusted;
 use super::super::whereabouts::directory_of;
-use crate::descriptor::{Kept, ObjectId};
+use crate::descriptor::{FileId, KeptDescriptor};
 use crate::layout::Lineage;
 
 /// How often the occupant of a name is removed before it is assumed that it is
@@ -34,23 +34,23 @@ const TRIES: usize = 16;
 /// An open lock file. In a forked child it is never closed: that would drop
 /// locks that the child has taken through its own descriptor.
 #[derive(Debug)]
-pub struct Handle {
+pub struct LockHandle {
     /// `None` if this process may not open it or its name is occupied, and
     /// during drop.
-    pub file: Option<Kept>,
+    pub file: Option<KeptDescriptor>,
     /// Whether this process may lock bytes in it.
     pub writable: bool,
     /// Whether a file that is not a lock file had its name.
     pub occupied: bool,
-    pub directory: Option<ObjectId>,
+    pub directory: Option<FileId>,
     pub lineage: Lineage,
 }
 
-impl Handle {
-    pub fn new(opened: Opened, path: &Path) -> Arc<Handle> {
-        let Opened { file, writable, occupied } = opened;
+impl LockHandle {
+    pub fn new(opened: OpenOutcome, path: &Path) -> Arc<LockHandle> {
+        let OpenOutcome { file, writable, occupied } = opened;
         let directory = directory_of(path);
-        Arc::new(Handle { file, writable, occupied, directory, lineage: Lineage::current() })
+        Arc::new(LockHandle { file, writable, occupied, directory, lineage: Lineage::current() })
     }
 
     /// Whether the host has closed it.
@@ -70,7 +70,7 @@ impl Handle {
     }
 }
 
-impl Drop for Handle {
+impl Drop for LockHandle {
     fn drop(&mut self) {
         if self.lineage != Lineage::current() {
             std::mem::forget(self.file.take());
@@ -80,22 +80,22 @@ impl Drop for Handle {
 
 /// The result of opening a lock file.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenOutcome {
     /// The file, if it may be opened.
-    pub file: Option<Kept>,
+    pub file: Option<KeptDescriptor>,
     /// Whether it is open for writing; for an occupied name, whether it would be.
     pub writable: bool,
     /// Whether its name is occupied.
     pub occupied: bool,
 }
 
-impl Opened {
-    const BARRED: Opened = Opened { file: None, writable: false, occupied: false };
-    const OCCUPIED: Opened = Opened { file: None, writable: false, occupied: true };
+impl OpenOutcome {
+    const BARRED: OpenOutcome = OpenOutcome { file: None, writable: false, occupied: false };
+    const OCCUPIED: OpenOutcome = OpenOutcome { file: None, writable: false, occupied: true };
 
     /// A file that is open for writing.
-    pub fn made(file: Kept) -> Opened {
-        Opened { file: Some(file), writable: true, occupied: false }
+    pub fn made(file: KeptDescriptor) -> OpenOutcome {
+        OpenOutcome { file: Some(file), writable: true, occupied: false }
     }
 }
 
@@ -116,7 +116,7 @@ pub fn may_be_lock_file(found: &Stat, trusted: &Trusted) -> bool {
 }
 
 /// Whether an open file is a lock file.
-fn is_lock_file(file: &Kept, path: &Path, trusted: &Trusted) -> bool {
+fn is_lock_file(file: &KeptDescriptor, path: &Path, trusted: &Trusted) -> bool {
     let (Some(found), Ok(open)) = (file.stat(), file.get()) else { return false };
     may_be_lock_file(&found, trusted)
         && trusted.has_file(found.st_uid, open)
@@ -135,11 +135,11 @@ fn holds(file: BorrowedFd<'_>, label: &[u8]) -> bool {
 
 /// Creates a file of that mode, regardless of the umask. Nothing is left behind
 /// if it can't be kept.
-pub fn create(path: &Path, mode: u32) -> io::Result<Kept> {
+pub fn create(path: &Path, mode: u32) -> io::Result<KeptDescriptor> {
     let mode = Mode::from_raw_mode(mode);
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
     let made = rustix::fs::open(path, flags | OFlags::CLOEXEC | OFlags::NOFOLLOW, mode)?;
-    let kept = Kept::new(made).and_then(|kept| {
+    let kept = KeptDescriptor::new(made).and_then(|kept| {
         fchmod(kept.get()?, mode)?;
         Ok(kept)
     });
@@ -160,8 +160,8 @@ pub fn create(path: &Path, mode: u32) -> io::Result<Kept> {
 ///
 /// A file that another user has created is opened without the flag to create
 /// it: Linux refuses that in sticky directories (`fs.protected_regular`).
-pub fn open_or_create(path: &Path, mode: u32, trusted: &Trusted) -> io::Result<Opened> {
-    let occupied = Opened { writable: true, ..Opened::OCCUPIED };
+pub fn open_or_create(path: &Path, mode: u32, trusted: &Trusted) -> io::Result<OpenOutcome> {
+    let occupied = OpenOutcome { writable: true, ..OpenOutcome::OCCUPIED };
     for _ in 0..TRIES {
         match open_existing(path, trusted) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -174,37 +174,37 @@ pub fn open_or_create(path: &Path, mode: u32, trusted: &Trusted) -> io::Result<O
         match create(path, mode) {
             // Another process was faster.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            made => return made.map(Opened::made),
+            made => return made.map(OpenOutcome::made),
         }
     }
     Ok(occupied)
 }
 
 /// Opens it for writing, otherwise for reading, otherwise not at all.
-pub fn open_existing(path: &Path, trusted: &Trusted) -> io::Result<Opened> {
+pub fn open_existing(path: &Path, trusted: &Trusted) -> io::Result<OpenOutcome> {
     let refused = [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem];
     // Checked before opening: merely opening a device or a pipe may have an
     // effect.
     match found_at(path) {
-        Ok(found) if !may_be_lock_file(&found, trusted) => return Ok(Opened::OCCUPIED),
-        Err(error) if refused.contains(&error.kind()) => return Ok(Opened::BARRED),
+        Ok(found) if !may_be_lock_file(&found, trusted) => return Ok(OpenOutcome::OCCUPIED),
+        Err(error) if refused.contains(&error.kind()) => return Ok(OpenOutcome::BARRED),
         other => drop(other?),
     }
-    let open = |flags| Kept::open(path, flags, Mode::empty());
+    let open = |flags| KeptDescriptor::open(path, flags, Mode::empty());
     let (opened, writable) = match open(OFlags::RDWR) {
         Err(error) if refused.contains(&error.kind()) => match open(OFlags::RDONLY) {
-            Err(error) if refused.contains(&error.kind()) => return Ok(Opened::BARRED),
+            Err(error) if refused.contains(&error.kind()) => return Ok(OpenOutcome::BARRED),
             other => (other, false),
         },
         other => (other, true),
     };
     match opened {
         Ok(file) if is_lock_file(&file, path, trusted) => {
-            Ok(Opened { file: Some(file), writable, occupied: false })
+            Ok(OpenOutcome { file: Some(file), writable, occupied: false })
         }
         // Another file has been put there since.
-        Ok(_) => Ok(Opened::OCCUPIED),
-        Err(error) if is_no_file(&error) => Ok(Opened::OCCUPIED),
+        Ok(_) => Ok(OpenOutcome::OCCUPIED),
+        Err(error) if is_no_file(&error) => Ok(OpenOutcome::OCCUPIED),
         Err(error) => Err(error),
     }
 }

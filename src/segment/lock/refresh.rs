@@ -13,14 +13,14 @@ use super::super::whereabouts::Whereabouts;
 use super::LockFile;
 use super::bytes::flock;
 use super::marks::MARKS;
-use super::open::{Handle, open_existing, open_or_create};
+use super::open::{LockHandle, open_existing, open_or_create};
 use crate::descriptor::reopening;
 use crate::layout::Lineage;
 
 impl LockFile {
     /// The open file; another one if the host has closed the descriptor, and
     /// all locks with it.
-    pub(super) fn handle(&self) -> io::Result<Arc<Handle>> {
+    pub(super) fn handle(&self) -> io::Result<Arc<LockHandle>> {
         if self.lineage != Lineage::current() {
             // The child's own, so that it never closes a second one.
             if let Some(own) = self.of_this_process() {
@@ -48,7 +48,7 @@ impl LockFile {
 
     /// Opens what the name leads to, and locks there the bytes that this
     /// process held, as far as they are free. One thread at a time.
-    fn another(&self) -> io::Result<Arc<Handle>> {
+    fn another(&self) -> io::Result<Arc<LockHandle>> {
         let opened = open_or_create(&self.path, self.mode, &self.trusted())?;
         self.occupied.store(opened.occupied, Ordering::Relaxed);
         let handle = self.file.load_full();
@@ -56,14 +56,14 @@ impl LockFile {
             // Other processes that have it open meet there as before.
             return Ok(handle);
         }
-        let fresh = Handle::new(opened, &self.path);
+        let fresh = LockHandle::new(opened, &self.path);
         self.use_instead(&fresh)?;
         Ok(fresh)
     }
 
     /// Switches to another open file, and locks there the bytes that this
     /// process held.
-    fn use_instead(&self, fresh: &Arc<Handle>) -> io::Result<()> {
+    fn use_instead(&self, fresh: &Arc<LockHandle>) -> io::Result<()> {
         if self.lineage != Lineage::current() {
             return Ok(());
         }
@@ -128,7 +128,7 @@ impl LockFile {
         let opened = opened.ok()?;
         self.occupied.store(opened.occupied, Ordering::Relaxed);
         opened.file.as_ref()?;
-        self.use_instead(&Handle::new(opened, &self.path)).ok()?;
+        self.use_instead(&LockHandle::new(opened, &self.path)).ok()?;
         Some(without.writable)
     }
 }

@@ -6,11 +6,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::super::attachment::{Discovery, Segment};
 use super::super::backend::{ObjectId, Parts};
 use super::super::error::SegmentError;
 use super::super::location::Location;
 use super::super::name::Place;
-use super::super::segment::{Found, Segment};
 use super::super::trust::{Trusted, check_system_v};
 use super::object;
 use crate::layout::{
@@ -70,7 +70,7 @@ pub fn attach(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentError> {
     if let Some(segment) = known_or_checked(place, id)? {
         return Ok(segment);
     }
-    Segment::share(place, ObjectId::SystemV(id), Found::ByName, || parts(place, id))
+    Segment::share(place, ObjectId::SystemV(id), Discovery::ByName, || parts(place, id))
 }
 
 /// Like [`attach`] and [`attach_keyless`], for callers that only look. System V
@@ -94,7 +94,7 @@ pub fn attach_keyless(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentErr
     }
     let found = shm_stat(id).map_err(failed("examine", place, id))?;
     check_stat(place, id, &found)?;
-    Segment::share(place, object, Found::ByLock, || parts(place, id))
+    Segment::share(place, object, Discovery::ByLock, || parts(place, id))
 }
 
 /// Checks that the kernel's data describes a segment that can be trusted.

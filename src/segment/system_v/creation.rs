@@ -10,7 +10,7 @@ use rustix::fs::lstat;
 use super::super::lock::{lock_mode, open_or_create, try_own};
 use super::super::name::{Place, creation_path};
 use super::super::trust::Trusted;
-use crate::descriptor::{Kept, ObjectId};
+use crate::descriptor::{FileId, KeptDescriptor};
 use crate::layout::shm_stat;
 
 /// How long another creator may hold the byte, by this process's own clock,
@@ -35,7 +35,7 @@ const UNLOCKED_PATIENCE: Duration = Duration::from_millis(200);
 pub struct Creation {
     path: PathBuf,
     /// `None` if there can be no lock file.
-    file: Option<Kept>,
+    file: Option<KeptDescriptor>,
     held: bool,
     begun: Instant,
 }
@@ -74,7 +74,7 @@ impl Creation {
 
 /// Opened like the segment's lock file: a process that may only read does not
 /// delay a creator.
-fn open(path: &Path, place: &Place) -> io::Result<(Kept, bool)> {
+fn open(path: &Path, place: &Place) -> io::Result<(KeptDescriptor, bool)> {
     let trusted = Trusted::with(&place.owners);
     let opened = open_or_create(path, lock_mode(place.mode), &trusted)?;
     let file = opened.file.filter(|_| opened.writable);
@@ -83,7 +83,7 @@ fn open(path: &Path, place: &Place) -> io::Result<(Kept, bool)> {
     Ok((file, held))
 }
 
-fn open_existing(path: &Path, place: &Place) -> io::Result<(Kept, bool)> {
+fn open_existing(path: &Path, place: &Place) -> io::Result<(KeptDescriptor, bool)> {
     let opened = super::super::lock::open_existing(path, &Trusted::with(&place.owners))?;
     let file = opened.file.filter(|_| opened.writable);
     let file = file.ok_or(io::ErrorKind::PermissionDenied)?;
@@ -91,8 +91,8 @@ fn open_existing(path: &Path, place: &Place) -> io::Result<(Kept, bool)> {
     Ok((file, held))
 }
 
-fn is_at(path: &Path, file: &Kept) -> bool {
-    lstat(path).is_ok_and(|named| ObjectId::of(&named) == file.id())
+fn is_at(path: &Path, file: &KeptDescriptor) -> bool {
+    lstat(path).is_ok_and(|named| FileId::of(&named) == file.id())
 }
 
 impl Drop for Creation {

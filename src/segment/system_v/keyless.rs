@@ -14,23 +14,23 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::super::attachment::Segment;
 use super::super::backend::{Backend, ObjectId};
 use super::super::directory::files;
 use super::super::error::SegmentError;
 use super::super::name::{Place, parse_lock};
-use super::super::segment::Segment;
 use super::check::{check_stat, directory_number};
 use crate::layout::{Header, Identity, Shm, ShmStat, shm_removed};
 
 /// A segment that has lost its key.
-pub struct Keyless {
+pub struct KeylessSegment {
     pub id: i32,
     pub stat: ShmStat,
     pub identity: Identity,
 }
 
 /// The trusted ones of a key, except the segment with that id, which has the key.
-pub fn of_key(place: &Place, keyed: Option<u64>) -> Result<Vec<Keyless>, SegmentError> {
+pub fn of_key(place: &Place, keyed: Option<u64>) -> Result<Vec<KeylessSegment>, SegmentError> {
     let mut found = find(&place.directory, |key, id| key == place.key && Some(id) != keyed)?;
     found.retain(|found| {
         Segment::known(ObjectId::SystemV(found.id)).is_some()
@@ -44,7 +44,7 @@ pub fn of_key(place: &Place, keyed: Option<u64>) -> Result<Vec<Keyless>, Segment
 pub fn find(
     directory: &Path,
     wanted: impl Fn(u32, u64) -> bool,
-) -> Result<Vec<Keyless>, SegmentError> {
+) -> Result<Vec<KeylessSegment>, SegmentError> {
     let files = files(directory)?;
     let named = files.iter().filter_map(|name| parse_lock(Backend::SystemV, name));
     let locks: BTreeSet<(u32, u64)> = named.filter(|&(key, id)| wanted(key, id)).collect();
@@ -61,7 +61,7 @@ pub fn find(
         let Some(identity) = identity(id) else { continue };
         let Identity { key, segment_id, lock_directory, .. } = identity;
         if lock_directory == number && locks.contains(&(key, segment_id)) {
-            keyless.push(Keyless { id, stat, identity });
+            keyless.push(KeylessSegment { id, stat, identity });
         }
     }
     Ok(keyless)

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use super::super::backend::Backend;
-use super::super::directory::{Listed, SegmentState, files, standing};
+use super::super::directory::{ListedSegment, SegmentState, files, standing};
 use super::super::error::SegmentError;
 use super::super::foreign;
 use super::super::name::{Place, SegmentName, is_system_v_lock};
 use super::check::{at, look, look_at};
 use super::creation::is_going_on;
-use super::keyless::{self, Keyless};
+use super::keyless::{self, KeylessSegment};
 use crate::descriptor;
 use crate::layout::{Header, Identity, LAYOUT_VERSION};
 
@@ -60,12 +60,12 @@ pub fn fuzzed(line: &str) -> Option<(u32, [i128; 6])> {
 
 /// The segments listed for a directory: those whose header names it, and those
 /// under a key for which it has lock files, even if they are invalid.
-pub fn list(directory: &Path) -> Result<Vec<Listed>, SegmentError> {
+pub fn list(directory: &Path) -> Result<Vec<ListedSegment>, SegmentError> {
     let files = files(directory)?;
     let named = |row: &Row| files.iter().any(|name| is_system_v_lock(name, row.key));
     let ours = |row: &Row| row.key != 0 && (Header::is_length(row.bytes) || named(row));
     let rows = rows().into_iter().filter(ours);
-    let mut listed: Vec<Listed> =
+    let mut listed: Vec<ListedSegment> =
         rows.filter_map(|row| describe(directory, row, named(&row))).collect();
     let keyed: Vec<_> = listed.iter().map(|found| found.at.shm_id()).collect();
     let keyless = keyless::find(directory, |_, _| true)?;
@@ -86,11 +86,11 @@ fn place_of(directory: &Path, key: u32, users: [u32; 2]) -> Place {
 }
 
 /// A segment that has lost its key to a successor that does not exist yet.
-fn describe_keyless(directory: &Path, found: Keyless) -> Option<Listed> {
+fn describe_keyless(directory: &Path, found: KeylessSegment) -> Option<ListedSegment> {
     let Identity { key, generation, .. } = found.identity;
     let place = place_of(directory, key, [found.stat.uid, found.stat.cuid]);
     let (attached, state) = standing(look_at(&place, found.id))?;
-    Some(Listed {
+    Some(ListedSegment {
         name: SegmentName { key, layout_version: LAYOUT_VERSION, generation },
         backend: Backend::SystemV,
         at: at(&place, found.id),
@@ -103,9 +103,9 @@ fn describe_keyless(directory: &Path, found: Keyless) -> Option<Listed> {
     })
 }
 
-fn describe(directory: &Path, row: Row, named: bool) -> Option<Listed> {
+fn describe(directory: &Path, row: Row, named: bool) -> Option<ListedSegment> {
     let place = place_of(directory, row.key, [row.uid, row.cuid]);
-    let mut listed = Listed {
+    let mut listed = ListedSegment {
         name: SegmentName { key: row.key, layout_version: LAYOUT_VERSION, generation: 0 },
         backend: Backend::SystemV,
         at: at(&place, row.id),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::backend::{Parts, Unlinked};
+use super::super::backend::{Parts, UnlinkedSegment};
 use super::super::error::SegmentError;
 use super::super::name::Place;
 use super::check::{at, find, parts};
@@ -20,26 +20,26 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// A segment that is complete in this process's own memory, but has no key yet.
 #[derive(Debug)]
-pub struct Unkeyed {
+pub struct UnkeyedSegment {
     place: Place,
     generation: u64,
     geometry: Geometry,
     memory: Option<WriteMapping>,
 }
 
-impl Unkeyed {
+impl UnkeyedSegment {
     /// A new segment within the kernel's limits, as far as that can be checked
     /// in advance: an owner that grows has to retire its segment first.
     pub fn new(
         place: &Place,
         generation: u64,
         geometry: &Geometry,
-    ) -> Result<Unkeyed, SegmentError> {
+    ) -> Result<UnkeyedSegment, SegmentError> {
         if place.key == 0 {
             return Err(SegmentError::NoKey);
         }
         limits::check(geometry.total_bytes() as u64)?;
-        Ok(Unkeyed { place: place.clone(), generation, geometry: *geometry, memory: None })
+        Ok(UnkeyedSegment { place: place.clone(), generation, geometry: *geometry, memory: None })
     }
 
     /// Whether there is a segment of this or a higher generation that has lost
@@ -74,7 +74,7 @@ impl Unkeyed {
     }
 }
 
-impl Unlinked for Unkeyed {
+impl UnlinkedSegment for UnkeyedSegment {
     fn memory(&self) -> Result<WriteMapping, SegmentError> {
         WriteMapping::private(self.geometry)
             .map_err(SegmentError::io("reserve memory for", "a new segment"))

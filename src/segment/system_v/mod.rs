@@ -27,14 +27,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::backend::{Backend, ObjectId, Part, Store, Unlinked};
+use super::attachment::Segment;
+use super::backend::{Backend, ObjectId, SegmentPart, Store, UnlinkedSegment};
 use super::candidate::{Candidate, OwnerState};
-use super::directory::Listed;
+use super::directory::ListedSegment;
 use super::error::SegmentError;
 use super::name::{Place, lock_path, parse_lock};
 use super::registry::registry;
 use super::removal::retire_and_unlink;
-use super::segment::Segment;
 use crate::layout::{Geometry, Identity, shm_remove};
 use check::{absent, at, attach, attach_keyless, directory_number, examine, find, look, look_at};
 
@@ -46,7 +46,12 @@ impl Store for SystemV {
         generation_by(place, generation, attach, attach_keyless)
     }
 
-    fn look(&self, place: &Place, generation: u64, _: Part) -> Result<Arc<Segment>, SegmentError> {
+    fn look(
+        &self,
+        place: &Place,
+        generation: u64,
+        _: SegmentPart,
+    ) -> Result<Arc<Segment>, SegmentError> {
         generation_by(place, generation, look_at, look_at)
     }
 
@@ -70,16 +75,16 @@ impl Store for SystemV {
         }
     }
 
-    fn list(&self, directory: &Path) -> Result<Vec<Listed>, SegmentError> {
+    fn list(&self, directory: &Path) -> Result<Vec<ListedSegment>, SegmentError> {
         list::list(directory)
     }
 
-    fn discard(&self, found: &Listed) -> Result<(), SegmentError> {
+    fn discard(&self, found: &ListedSegment) -> Result<(), SegmentError> {
         let Some(id) = found.at.shm_id() else { return Ok(()) };
         shm_remove(id).map_err(SegmentError::io("remove", found.at.clone()))
     }
 
-    fn unknown_attachments_error(&self, found: &Listed) -> SegmentError {
+    fn unknown_attachments_error(&self, found: &ListedSegment) -> SegmentError {
         let place = Place { backend: Backend::SystemV, ..Place::of_key(found.name.key) };
         let in_use = || SegmentError::InUse { at: found.at.clone(), attached: 0 };
         let Some(id) = found.at.shm_id() else { return in_use() };
@@ -93,8 +98,8 @@ impl Store for SystemV {
         place: &Place,
         identity: Identity,
         geometry: &Geometry,
-    ) -> Result<Box<dyn Unlinked>, SegmentError> {
-        Ok(Box::new(make::Unkeyed::new(place, identity.generation, geometry)?))
+    ) -> Result<Box<dyn UnlinkedSegment>, SegmentError> {
+        Ok(Box::new(make::UnkeyedSegment::new(place, identity.generation, geometry)?))
     }
 
     fn lock_directory(&self, directory: &Path) -> Result<u64, SegmentError> {

@@ -12,7 +12,7 @@ use rustix::net::{
 
 use super::AskError;
 use super::shortage::{explain, leave_descriptors};
-use crate::descriptor::Kept;
+use crate::descriptor::KeptDescriptor;
 
 /// A nonblocking stream. Dropping it closes the socket and sends nothing, because
 /// a forked child must not send anything over the parent's connection.
@@ -24,7 +24,7 @@ pub(super) enum Stream {
 
 /// A socket that counts what it receives, below TLS.
 pub(super) struct Socket {
-    socket: Kept,
+    socket: KeptDescriptor,
     received: u64,
 }
 
@@ -33,7 +33,7 @@ impl Socket {
     fn connect(address: SocketAddr) -> io::Result<Socket> {
         let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket = Kept::new(socket_with(family, SocketType::STREAM, flags, None)?)?;
+        let socket = KeptDescriptor::new(socket_with(family, SocketType::STREAM, flags, None)?)?;
         match connect(socket.get()?, &address) {
             Ok(()) | Err(Errno::INPROGRESS) => Ok(Socket { socket, received: 0 }),
             Err(error) => Err(error.into()),

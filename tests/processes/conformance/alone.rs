@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tendmap::client::{ConnectError, Role};
 use tendmap::internals::layout::OwnerWord;
-use tendmap::internals::segment::{Created, NotPublished, OwnershipLost, create, private};
+use tendmap::internals::segment::{CreateOutcome, OwnershipLost, PublishFailure, create, private};
 use tendmap::map::{Capacity, ClusterMap, Slot};
 use tendmap::route::{Partition, Policy};
 
@@ -268,7 +268,7 @@ fn child_cannot_write(host: &Host) {
 fn ownership_in_child(host: &Host) {
     let Mode::Shared(_) = host.mode else { return };
     let created = create(&host.place(), 1, host.config().capacity(), None).unwrap();
-    let Created::Owner(mut ownership) = created else { panic!("there was one") };
+    let CreateOutcome::Owner(mut ownership) = created else { panic!("there was one") };
     let mut map = ClusterMap::new(Capacity::DEFAULT);
     map.nodes.insert(node(1)).unwrap();
     ownership.publish(&map).unwrap();
@@ -285,7 +285,7 @@ fn ownership_in_child(host: &Host) {
             let mut ownership = ownership.take().unwrap();
             assert_eq!(ownership.turn(), Err(OwnershipLost::Fenced));
             assert_eq!(ownership.beat(), Err(OwnershipLost::Fenced));
-            assert_eq!(ownership.publish(&map), Err(NotPublished::Ended(OwnershipLost::Fenced)));
+            assert_eq!(ownership.publish(&map), Err(PublishFailure::Ended(OwnershipLost::Fenced)));
             assert_eq!(ownership.retire(), Err(OwnershipLost::Fenced));
             assert!(!ownership.abdicate());
             ownership.set(OwnerWord::Flags, 1);

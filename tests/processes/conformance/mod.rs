@@ -13,7 +13,7 @@ use libtest_mimic::{Failed, Trial};
 use tempfile::TempDir;
 use tendmap::client::{Client, Config, Reader};
 use tendmap::internals::layout::{Shm, WriteMapping, shm_create, shm_find, shm_remove};
-use tendmap::internals::segment::{Created, Segment, create};
+use tendmap::internals::segment::{CreateOutcome, Segment, create};
 use tendmap::segment::{Backend, Place, list, remove};
 
 use crate::setup::Setup;
@@ -160,8 +160,8 @@ impl Host {
     pub fn orphan(&self) {
         let capacity = self.config().capacity();
         match create(&self.place(), 1, capacity, None).unwrap() {
-            Created::Owner(ownership) => drop(ownership),
-            Created::Exists => panic!("there was one"),
+            CreateOutcome::Owner(ownership) => drop(ownership),
+            CreateOutcome::Exists => panic!("there was one"),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use tendmap::internals::segment::{Created, create};
+use tendmap::internals::segment::{CreateOutcome, create};
 use tendmap::map::{Capacity, ClusterMap};
 use tendmap::segment::{Backend, SegmentError, SegmentState, list, remove};
 
@@ -246,7 +246,7 @@ fn orphan_above_a_living_one(host: &Host) {
     let generation = living.generation().unwrap();
     living.signal(Signal::SIGSTOP);
     let created = create(&host.place(), generation + 1, Capacity::DEFAULT, None).unwrap();
-    let Created::Owner(mut late) = created else { panic!("there was one") };
+    let CreateOutcome::Owner(mut late) = created else { panic!("there was one") };
     let mut map = ClusterMap::new(Capacity::DEFAULT);
     map.nodes.insert(node(1)).unwrap();
     late.publish(&map).unwrap();

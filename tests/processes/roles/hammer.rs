@@ -1,7 +1,7 @@
 //! An owner that publishes without a pause.
 
 use serde_json::json;
-use tendmap::internals::segment::{Created, NotPublished, create};
+use tendmap::internals::segment::{CreateOutcome, PublishFailure, create};
 use tendmap::map::ClusterMap;
 
 use super::say;
@@ -11,7 +11,7 @@ use crate::setup::Setup;
 /// changed each time: whenever it is killed or stopped, it is in the middle of
 /// a publication.
 pub fn hammer(setup: &Setup) {
-    let Created::Owner(mut ownership) =
+    let CreateOutcome::Owner(mut ownership) =
         create(&setup.place(), 1, setup.config().capacity(), None).unwrap()
     else {
         panic!("the directory was empty");
@@ -25,7 +25,7 @@ pub fn hammer(setup: &Setup) {
         let map: &mut ClusterMap = &mut maps[turn % 3];
         match ownership.publish(map) {
             Ok(_) => {}
-            Err(NotPublished::Ended(_)) => break,
+            Err(PublishFailure::Ended(_)) => break,
             Err(other) => panic!("{other:?}"),
         }
     }

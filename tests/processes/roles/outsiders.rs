@@ -8,7 +8,7 @@ use nix::libc;
 use serde_json::json;
 use tendmap::client::{Client, Event, Observer, Reader};
 use tendmap::internals::layout::{Geometry, Shm, shm_create};
-use tendmap::internals::segment::{Created, create};
+use tendmap::internals::segment::{CreateOutcome, create};
 use tendmap::map::{Capacity, Slot};
 use tendmap::segment::remove;
 
@@ -21,7 +21,8 @@ pub fn churn(setup: &Setup) {
     let place = setup.place();
     say(json!({"event": "churning"}));
     loop {
-        if let Created::Owner(ownership) = create(&place, 1, Capacity::DEFAULT, None).unwrap() {
+        if let CreateOutcome::Owner(ownership) = create(&place, 1, Capacity::DEFAULT, None).unwrap()
+        {
             drop(ownership);
         }
         let _ = remove(&place, true);

@@ -23,26 +23,26 @@ use crate::sync::Ordering;
 pub struct Segment {
     identity: Identity,
     /// `None` in private mode. It is dropped before the memory.
-    shared: Option<Box<Shared>>,
-    memory: Memory,
+    shared: Option<Box<SharedObject>>,
+    memory: SegmentMemory,
 }
 
 #[derive(Debug)]
-enum Memory {
+enum SegmentMemory {
     ReadOnly(Arc<Mapping>),
-    Private(WriteMapping, Owned),
+    Private(WriteMapping, PrivateOwner),
 }
 
 /// Whether private memory has an owner, which is a thread of this process.
 #[derive(Debug)]
-struct Owned {
+struct PrivateOwner {
     alive: AtomicBool,
     lineage: Lineage,
 }
 
 /// The parts of a segment that is shared with other processes.
 #[derive(Debug)]
-struct Shared {
+struct SharedObject {
     object: Box<dyn Object>,
     /// `None` during drop, and for a segment that is only looked at if the file
     /// does not exist.
@@ -54,7 +54,7 @@ struct Shared {
     lineage: Lineage,
 }
 
-impl Shared {
+impl SharedObject {
     fn lock(&self) -> Option<&LockFile> {
         self.lock.as_deref()
     }
@@ -62,7 +62,7 @@ impl Shared {
 
 /// How a segment was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum Discovery {
     /// By its name: a missing lock file is created again.
     ByName,
     /// By its lock file.
@@ -108,7 +108,7 @@ impl Segment {
     pub(super) fn share(
         place: &Place,
         id: ObjectId,
-        found: Found,
+        found: Discovery,
         parts: impl FnOnce() -> Result<Parts, SegmentError>,
     ) -> Result<Arc<Segment>, SegmentError> {
         let mut registry = registry();
@@ -126,7 +126,9 @@ impl Segment {
                 let (mode, owners) = (parts.object.mode(), &place.owners);
                 let existing = LockFile::existing(path.clone(), mode, owners);
                 let wanting = match &existing {
-                    Err(error) => found == Found::ByName && error.kind() == io::ErrorKind::NotFound,
+                    Err(error) => {
+                        found == Discovery::ByName && error.kind() == io::ErrorKind::NotFound
+                    }
                     Ok(lock) => lock.is_occupied(),
                 };
                 // A process that may only read does not create one, because
@@ -173,8 +175,8 @@ impl Segment {
         };
         let Parts { identity, mapping, object } = parts;
         let (held, lineage) = (Mutex::new(0), Lineage::current());
-        let shared = Some(Box::new(Shared { object, lock, looks: true, held, lineage }));
-        Ok(Arc::new(Segment { identity, shared, memory: Memory::ReadOnly(mapping) }))
+        let shared = Some(Box::new(SharedObject { object, lock, looks: true, held, lineage }));
+        Ok(Arc::new(Segment { identity, shared, memory: SegmentMemory::ReadOnly(mapping) }))
     }
 
     /// The segment that was just created; its lock file is held.
@@ -192,14 +194,14 @@ impl Segment {
         let id = object.id();
         let segment = Arc::new(Segment {
             identity,
-            shared: Some(Box::new(Shared {
+            shared: Some(Box::new(SharedObject {
                 object,
                 lock: Some(lock.clone()),
                 looks: false,
                 held: Mutex::new(0),
                 lineage: Lineage::current(),
             })),
-            memory: Memory::ReadOnly(mapping),
+            memory: SegmentMemory::ReadOnly(mapping),
         });
         registry.add(id, &segment, &lock);
         segment
@@ -207,15 +209,15 @@ impl Segment {
 
     /// A segment in private memory of this process.
     pub(super) fn of_memory(identity: Identity, memory: WriteMapping) -> Segment {
-        let owned = Owned { alive: AtomicBool::new(true), lineage: Lineage::current() };
-        Segment { identity, shared: None, memory: Memory::Private(memory, owned) }
+        let owned = PrivateOwner { alive: AtomicBool::new(true), lineage: Lineage::current() };
+        Segment { identity, shared: None, memory: SegmentMemory::Private(memory, owned) }
     }
 
     /// The memory, for reading.
     pub fn mapping(&self) -> &Arc<Mapping> {
         match &self.memory {
-            Memory::ReadOnly(mapping) => mapping,
-            Memory::Private(memory, _) => memory.shared(),
+            SegmentMemory::ReadOnly(mapping) => mapping,
+            SegmentMemory::Private(memory, _) => memory.shared(),
         }
     }
 
@@ -223,8 +225,8 @@ impl Segment {
     /// the owner makes its own mapping.
     pub(super) fn memory(&self) -> Option<&WriteMapping> {
         match &self.memory {
-            Memory::ReadOnly(_) => None,
-            Memory::Private(memory, _) => Some(memory),
+            SegmentMemory::ReadOnly(_) => None,
+            SegmentMemory::Private(memory, _) => Some(memory),
         }
     }
 
@@ -232,9 +234,9 @@ impl Segment {
     /// and a forked child has inherited a copy without its owner's thread.
     pub(super) fn has_private_owner(&self) -> bool {
         match &self.memory {
-            Memory::ReadOnly(_) => false,
+            SegmentMemory::ReadOnly(_) => false,
             // Relaxed: no other data depends on it.
-            Memory::Private(_, owned) => {
+            SegmentMemory::Private(_, owned) => {
                 owned.alive.load(StdOrdering::Relaxed) && owned.lineage == Lineage::current()
             }
         }
@@ -242,7 +244,7 @@ impl Segment {
 
     /// Records that the owner of private memory is gone.
     pub(super) fn lose_private_owner(&self) {
-        if let Memory::Private(_, owned) = &self.memory {
+        if let SegmentMemory::Private(_, owned) = &self.memory {
             owned.alive.store(false, StdOrdering::Relaxed);
         }
     }
@@ -400,7 +402,7 @@ impl Segment {
     /// as sound.
     #[cfg(feature = "tend")]
     pub(crate) fn is_sound(&self) -> bool {
-        let sound = |shared: &Shared| {
+        let sound = |shared: &SharedObject| {
             let sound = |lock: &LockFile| {
                 !lock.is_occupied() && shared.object.is_sound(&self.identity, self.mapping(), lock)
             };
@@ -428,7 +430,7 @@ impl Segment {
     ///
     /// # Errors
     /// [`SegmentError::Io`].
-    pub fn hold(self: &Arc<Segment>) -> Result<Attachment, SegmentError> {
+    pub fn hold(self: &Arc<Segment>) -> Result<AttachGuard, SegmentError> {
         if let Some(shared) = &self.shared {
             let mut held = shared.held.lock().unwrap_or_else(PoisonError::into_inner);
             if let (0, false, Some(lock)) = (*held, shared.looks, shared.lock()) {
@@ -437,7 +439,7 @@ impl Segment {
             }
             *held += 1;
         }
-        Ok(Attachment(self.clone()))
+        Ok(AttachGuard(self.clone()))
     }
 
     /// The number of attached processes, including this one if it is attached.
@@ -469,9 +471,9 @@ impl Deref for Writer {
 
 /// While it exists, this process counts as attached to the segment.
 #[derive(Debug)]
-pub struct Attachment(Arc<Segment>);
+pub struct AttachGuard(Arc<Segment>);
 
-impl Drop for Attachment {
+impl Drop for AttachGuard {
     fn drop(&mut self) {
         let Some(shared) = &self.0.shared else { return };
         // A forked child shares its parent's mark and must not change it.
@@ -487,7 +489,7 @@ impl Drop for Attachment {
     }
 }
 
-impl Drop for Shared {
+impl Drop for SharedObject {
     fn drop(&mut self) {
         let Some(lock) = self.lock.take() else { return };
         if self.lineage == Lineage::current() {
