@@ -6,7 +6,7 @@ use std::time::Instant;
 /// A future event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    /// The other nodes notice that a process is gone.
+    /// The other nodes notice that a process has ended.
     Leave { number: u16, incarnation: u32 },
     /// The other nodes admit a process.
     Join { number: u16, incarnation: u32 },
@@ -19,7 +19,7 @@ pub(super) enum Event {
 }
 
 impl Event {
-    /// The node that the event is about.
+    /// The node that the event concerns.
     pub fn number(self) -> Option<u16> {
         match self {
             Event::Leave { number, .. }

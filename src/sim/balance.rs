@@ -1,15 +1,16 @@
-//! Which node should hold what, which holds it, and the way between.
+//! Which node should hold each replica, which node holds it now, and the
+//! migrations between the two.
 //!
-//! Targets come from rendezvous hashing: a node that comes or goes moves only
-//! the partitions that it gains or leaves. Until a target has its data, the
-//! acting master (the highest ranked node that has them) claims the target's
-//! replica besides its own. That is what real servers were seen to do: with
+//! Targets are chosen by rendezvous hashing, so a node that joins or leaves
+//! moves only the partitions that it gains or loses. Until a target has its
+//! data, the acting master (the highest ranked node that has them) claims the
+//! target's replica in addition to its own. Real servers do the same: with
 //! targets `c b a` and `c` just back, the replica list is `b b a`.
 
 use super::config::SimNamespace;
 use super::view::{Member, Table};
 
-/// A replica that is still to migrate to the node that should hold it.
+/// A replica that must still migrate to the node that should hold it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Move {
     pub namespace: usize,
@@ -31,7 +32,7 @@ struct Data {
 pub(super) struct Balance {
     seed: u64,
     partitions: usize,
-    /// How many nodes of each partition are ranked.
+    /// The number of nodes that are ranked for each partition.
     depth: usize,
     /// By partition, the members of the highest weights.
     ranking: Vec<u16>,
@@ -43,11 +44,10 @@ impl Balance {
         Balance { seed, partitions, depth: 0, ranking: Vec::new(), data: Vec::new() }
     }
 
-    /// Spreads the namespaces over the members. Data of nodes that are no
-    /// members, and of `fresh` (which has just started), are lost.
+    /// Spreads the namespaces over the members. The data of nodes that are not
+    /// members, and of `fresh` (which has just started), is lost.
     ///
-    /// Returns the tables as they are at once, their regimes 0, and what is
-    /// still to migrate.
+    /// Returns the tables before any migration, with regime 0, and the migrations.
     pub fn spread(
         &mut self,
         namespaces: &[SimNamespace],
@@ -102,7 +102,7 @@ impl Balance {
         }
     }
 
-    /// The replica list of a partition as it is now.
+    /// The current replica list of a partition.
     pub fn row(&self, namespace: usize, partition: usize) -> Vec<u16> {
         let data = &self.data[namespace];
         let targets = &self.ranking[partition * self.depth..][..data.replicas];

@@ -1,7 +1,7 @@
-//! The cluster itself: its nodes, what they believe and what is about to happen.
+//! The model of the cluster: its nodes, their views and the pending events.
 //!
-//! Nothing here knows of sockets. Time comes from outside: [`Cluster::run`]
-//! does what is due.
+//! Nothing here knows of sockets. The caller passes the time in, and
+//! [`Cluster::run`] applies the events that are due.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(super) struct Cluster {
     pub(super) view: Arc<View>,
     pub(super) balance: Balance,
     pub(super) moves: Vec<Move>,
-    /// When the last of the moves should be done.
+    /// When the last migration should be complete.
     pub(super) moves_end: Instant,
     pub(super) agenda: Agenda,
     pub(super) rng: fastrand::Rng,
@@ -104,17 +104,17 @@ impl Cluster {
         }
     }
 
-    /// Replicas that are still to migrate.
+    /// The number of replicas that must still migrate.
     pub fn migrations(&self) -> usize {
         self.moves.len()
     }
 
-    /// Whether nothing will change any more by itself.
+    /// Whether nothing will change any more without a command.
     pub fn is_settled(&self) -> bool {
         self.agenda.is_empty() && self.moves.is_empty()
     }
 
-    /// When something will happen.
+    /// When the next event or migration is due.
     pub fn next_due(&self) -> Option<Instant> {
         self.agenda.next_due()
     }
@@ -149,12 +149,12 @@ impl Cluster {
         self.leave_later(number, incarnation, delay, now);
     }
 
-    /// How long a death goes unnoticed.
+    /// How long the others take to notice a death.
     pub fn notice(&mut self) -> Duration {
         self.between(self.config.timings.notice)
     }
 
-    /// Takes a node out for good once the others have noticed that it is gone.
+    /// Removes a node permanently once the others have noticed that it is gone.
     pub fn retire(&mut self, number: u16) {
         let Some(node) = self.nodes.get_mut(&number) else { return };
         node.retired = true;
@@ -233,7 +233,7 @@ impl Cluster {
         self.each_following(|process| process.peers_generation += 1);
     }
 
-    /// Does all that is due.
+    /// Applies all events that are due.
     pub fn run(&mut self, now: Instant) {
         while let Some(event) = self.agenda.pop(now) {
             match event {
@@ -280,8 +280,8 @@ fn member(node: &Node) -> Member {
 mod tests {
     use super::*;
 
-    /// A node's death and return in steps of ten milliseconds: what all nodes
-    /// answer at each.
+    /// The replies of all nodes while one node dies and returns, in steps of ten
+    /// milliseconds.
     fn history(seed: u64) -> Vec<String> {
         let mut config = SimConfig::fast(3);
         config.seed = seed;

@@ -1,4 +1,4 @@
-//! What a simulated cluster is made of, and how fast things happen in it.
+//! The settings of a simulated cluster, and its timing.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -13,14 +13,14 @@ use super::tls::SimTls;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SimUser {
-    /// Its name.
+    /// The user's name.
     pub name: String,
-    /// Its password.
+    /// The user's password.
     pub password: SecretString,
-    /// Whether an external system would know the password: it has to come as
-    /// it is.
+    /// Whether an external system checks the password, so that it must be sent
+    /// unhashed.
     pub external: bool,
-    /// Whether it has a role; without one every command is refused.
+    /// Whether the user has a role. Without one every command is refused.
     pub rights: bool,
 }
 
@@ -35,12 +35,12 @@ impl SimUser {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SimNamespace {
-    /// Its name.
+    /// The namespace's name.
     pub name: String,
     /// The wanted number of replicas per partition; replies report the
     /// effective number, which is at most the number of nodes.
     pub replication_factor: usize,
-    /// Whether its replies bear regimes other than 0.
+    /// Whether replies contain regimes other than 0.
     pub strong_consistency: bool,
 }
 
@@ -56,35 +56,36 @@ impl SimNamespace {
     }
 }
 
-/// How long things take.
+/// How long the reactions of the cluster take.
 ///
-/// The defaults are what a real cluster (three nodes of Aerospike 8.1.2 with
-/// heartbeats every 150 ms) was seen to do.
+/// The defaults were measured in a real cluster (three nodes of Aerospike 8.1.2
+/// with heartbeats every 150 ms).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timings {
-    /// From a node's death until the first survivor changes its replies:
-    /// at least and at most.
+    /// The time from a node's death until the first survivor changes its replies:
+    /// minimum and maximum.
     pub notice: (Duration, Duration),
-    /// How much later than the first the last survivor may change its replies.
+    /// The longest time between the first and the last survivor's change of
+    /// replies.
     pub spread: Duration,
-    /// From a clean stop until the first survivor changes its replies.
+    /// The time from a clean stop until the first survivor changes its replies.
     pub stop_notice: Duration,
-    /// How long a started node answers before the others take it in: at least
-    /// and at most.
+    /// How long a started node answers before the others admit it: minimum and
+    /// maximum.
     pub join: (Duration, Duration),
     /// How long the others list a moved node under its old address after they
-    /// took it in.
+    /// have admitted it.
     pub stale_address: Duration,
-    /// How long a node that was frozen and dropped believes, when it wakes, that
-    /// all is as it was.
+    /// How long a node that was frozen and dropped keeps its old view after it
+    /// wakes.
     pub thaw: Duration,
-    /// How long the migrations after a change of the membership take in all.
+    /// How long all migrations after a change of the membership take together.
     pub migration: Duration,
 }
 
 impl Timings {
-    /// As in a real cluster.
+    /// The timing of a real cluster.
     #[must_use]
     pub fn real() -> Timings {
         let ms = Duration::from_millis;
@@ -99,7 +100,7 @@ impl Timings {
         }
     }
 
-    /// Everything within tens of milliseconds, for tests.
+    /// Every reaction within tens of milliseconds, for tests.
     #[must_use]
     pub fn fast() -> Timings {
         let ms = Duration::from_millis;
@@ -121,7 +122,7 @@ impl Default for Timings {
     }
 }
 
-/// What a simulated cluster starts with.
+/// The initial settings of a simulated cluster.
 ///
 /// ```
 /// use tendmap::sim::{SimConfig, SimNamespace, Timings};
@@ -133,19 +134,20 @@ impl Default for Timings {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SimConfig {
-    /// How many nodes, 1 to 4096. They are numbered from 1 on.
+    /// The number of nodes, 1 to 4096. They are numbered from 1.
     pub nodes: usize,
-    /// The port of node 1, with the others following; 0 = any free ports.
+    /// The port of node 1. The other nodes use the ports after it. 0 = any free
+    /// ports.
     pub base_port: u16,
     /// The namespaces.
     pub namespaces: Vec<SimNamespace>,
-    /// What the nodes call their cluster; `None` = it has no name.
+    /// The name of the cluster; `None` = it has no name.
     pub cluster_name: Option<String>,
     /// The servers' build.
     pub build: String,
     /// Whether the nodes simulate the enterprise edition, which reports racks.
     pub enterprise: bool,
-    /// The port that is left out in peers lists where a node listens at it.
+    /// The default port, which peers lists omit.
     pub default_port: u16,
     /// Whether each node also listens at an alternate address (127.1.x.y and
     /// the port of the node) and advertises it.
@@ -154,25 +156,26 @@ pub struct SimConfig {
     pub ipv6: bool,
     /// Whether clients must log in. It can be switched at run time.
     pub security: bool,
-    /// The users, once security is on.
+    /// The users, if security is on.
     pub users: Vec<SimUser>,
-    /// How long sessions are good for, in whole seconds; `None` = for ever.
+    /// How long sessions are valid, in whole seconds; `None` = without limit.
     pub session_lifetime: Option<Duration>,
     /// Whether each node also speaks TLS.
     #[cfg(feature = "tls")]
     pub tls: Option<SimTls>,
-    /// How fast things happen.
+    /// How long the reactions of the cluster take.
     pub timings: Timings,
-    /// Decides all that is random (but not when threads run).
+    /// The seed of all random choices. It does not determine the scheduling of
+    /// threads.
     pub seed: u64,
-    /// Partitions of a namespace, a power of two from 8 to 65,536 (4096 in
-    /// Aerospike).
+    /// The number of partitions of a namespace, a power of two from 8 to 65,536
+    /// (4096 in Aerospike).
     pub partitions: usize,
 }
 
 impl SimConfig {
-    /// A cluster of that many nodes with the namespaces `test` (two replicas)
-    /// and `bar` (three), at free ports, as fast as a real one.
+    /// A cluster of this number of nodes with the namespaces `test` (two replicas)
+    /// and `bar` (three), at free ports, with the timing of a real cluster.
     #[must_use]
     pub fn new(nodes: usize) -> SimConfig {
         SimConfig {
@@ -202,7 +205,7 @@ impl SimConfig {
         SimConfig { timings: Timings::fast(), ..SimConfig::new(nodes) }
     }
 
-    /// Where the nodes listen.
+    /// The address at which the nodes listen.
     pub(super) fn ip(&self) -> IpAddr {
         match self.ipv6 {
             true => Ipv6Addr::LOCALHOST.into(),
@@ -239,14 +242,14 @@ pub(super) fn check_namespace(namespace: &SimNamespace) -> Result<(), SimError> 
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SimError {
-    /// A setting out of its range.
+    /// A setting is out of range.
     #[error("{what} is {found}; wanted {wanted}")]
     Config {
         /// The setting's name.
         what: &'static str,
         /// Its value.
         found: String,
-        /// What it may be.
+        /// The valid values.
         wanted: &'static str,
     },
     /// A node can't listen at its address.
@@ -254,15 +257,15 @@ pub enum SimError {
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
-    /// The system refused something else.
+    /// Another system call failed.
     #[error("cannot {what}: {error}")]
     System {
-        /// What was wanted.
+        /// What the call was for.
         what: &'static str,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
     /// No node has that number.
@@ -270,17 +273,17 @@ pub enum SimError {
     NoSuchNode {
         /// The number given.
         number: usize,
-        /// The numbers there are.
+        /// The existing numbers.
         nodes: String,
     },
-    /// The node is not in the state in which that can be done.
+    /// The node is in the wrong state for the command.
     #[error("node {number} is {found}; wanted one that is {wanted}")]
     WrongState {
         /// The node's number.
         number: usize,
-        /// What it is.
+        /// The state that it is in.
         found: &'static str,
-        /// What it should be.
+        /// The state that it should be in.
         wanted: &'static str,
     },
     /// No namespace has that name.
@@ -288,10 +291,10 @@ pub enum SimError {
     NoSuchNamespace {
         /// The name given.
         name: String,
-        /// The names there are.
+        /// The existing names.
         namespaces: String,
     },
-    /// There is a namespace of that name.
+    /// A namespace with this name exists already.
     #[error("there is a namespace {name:?} already; remove it first")]
     NamespaceExists {
         /// The name given.

@@ -8,10 +8,10 @@ use mio::net::TcpListener;
 use super::stream::Stream;
 use crate::wire::{HEADER_LEN, Header};
 
-/// Longer requests close the connection, in bytes.
+/// The longest accepted request in bytes. A longer one closes the connection.
 const MAX_REQUEST: u64 = 8 << 20;
 
-/// One message of a client.
+/// One message from a client.
 #[derive(Debug)]
 pub(super) struct Message {
     pub header: Header,
@@ -36,7 +36,7 @@ impl Connection {
         Connection { node, stream, user: None, inbox: Vec::new(), outbox: Vec::new(), sent: 0 }
     }
 
-    /// Takes what has come. `false` = the client has closed.
+    /// Reads received bytes. `false` = the client has closed.
     pub fn receive(&mut self) -> bool {
         let mut chunk = [0; 16 << 10];
         loop {
@@ -50,8 +50,7 @@ impl Connection {
         }
     }
 
-    /// The messages that have come whole; `None` in their place for one that
-    /// no server would read.
+    /// The complete messages; `None` for one that no server would accept.
     pub fn messages(&mut self) -> Vec<Option<Message>> {
         let mut messages = Vec::new();
         let mut rest = &self.inbox[..];
@@ -70,12 +69,13 @@ impl Connection {
         messages
     }
 
-    /// Has these bytes sent.
+    /// Queues bytes to be sent.
     pub fn reply(&mut self, bytes: &[u8]) {
         self.outbox.extend_from_slice(bytes);
     }
 
-    /// Sends what it can. `false` = the connection is gone.
+    /// Sends as much as possible without waiting. `false` = the connection is
+    /// closed.
     pub fn send(&mut self) -> bool {
         while self.sent < self.outbox.len() {
             match self.stream.write(&self.outbox[self.sent..]) {
@@ -95,7 +95,7 @@ impl Connection {
     }
 }
 
-/// Listens at that address of the loopback.
+/// Listens at this address of the loopback.
 pub(super) fn listen(ip: IpAddr, port: u16) -> Result<TcpListener, (SocketAddr, io::Error)> {
     let address = SocketAddr::new(ip, port);
     TcpListener::bind(address).map_err(|error| (address, error))

@@ -1,5 +1,5 @@
-//! A simulated cluster that is driven by lines of text, for scripts in any
-//! language: a command a line in, a line of JSON out.
+//! Controls a simulated cluster by lines of text, for scripts in any language.
+//! Each line of input is a command, each line of output a JSON object.
 
 use std::io::{self, BufRead, Write};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::config::{SimError, SimNamespace, SimUser};
 use super::handle::Sim;
 
-/// What [`console`] answers to `help`.
+/// The reply of [`console`] to `help`.
 const HELP: &[&str] = &[
     "status",
     "kill N",
@@ -66,7 +66,7 @@ pub fn console(sim: &Sim, input: impl BufRead, mut output: impl Write) -> io::Re
     Ok(())
 }
 
-/// Why a line was not obeyed.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 enum LineError {
     #[error(transparent)]

@@ -7,7 +7,7 @@ use super::config::{SimError, SimNamespace, SimUser, check_namespace};
 use super::handle::Sim;
 
 impl Sim {
-    /// Adds a namespace, whose partitions have all their replicas at once.
+    /// Adds a namespace. Its partitions have all their replicas at once.
     ///
     /// # Errors
     /// The name is in use, or the replication factor is out of range.
@@ -38,7 +38,7 @@ impl Sim {
         })
     }
 
-    /// Changes how many replicas a namespace's partitions should have; new ones
+    /// Changes the number of replicas of a namespace's partitions. New replicas
     /// migrate.
     ///
     /// # Errors
@@ -53,7 +53,7 @@ impl Sim {
         })
     }
 
-    /// Makes a namespace one with or without strong consistency.
+    /// Turns strong consistency of a namespace on or off.
     ///
     /// # Errors
     /// No such namespace.
@@ -66,9 +66,8 @@ impl Sim {
         })
     }
 
-    /// Sets the regime that a namespace's replies bear: a higher one as after
-    /// some changes of the membership, a lower one as after the namespace was
-    /// rebuilt.
+    /// Sets the regime in replies for a namespace. A real one rises with changes
+    /// of the membership, and falls when the namespace is rebuilt.
     ///
     /// # Errors
     /// No such namespace.
@@ -89,7 +88,7 @@ impl Sim {
         self.set_regime(name, 1)
     }
 
-    /// Changes what the nodes call their cluster.
+    /// Changes the name of the cluster.
     ///
     /// # Errors
     /// The cluster has stopped.
@@ -108,7 +107,7 @@ impl Sim {
         self.call(move |engine| engine.cluster.config.build = build)
     }
 
-    /// Changes the port that peers lists leave out.
+    /// Changes the default port, which peers lists omit.
     ///
     /// # Errors
     /// The cluster has stopped.
@@ -186,8 +185,8 @@ impl Sim {
         })
     }
 
-    /// Sets the generations of a node: partition, peers and rebalance. They go
-    /// on from there.
+    /// Sets the generations of a node: partition, peers and rebalance. They
+    /// continue from there.
     ///
     /// # Errors
     /// No such node, or it is stopped.
@@ -216,7 +215,7 @@ impl Sim {
         self.call(move |engine| engine.security.enabled = enabled)
     }
 
-    /// Adds a user, or gives it another password and rights.
+    /// Adds a user, or changes its password and rights.
     ///
     /// # Errors
     /// The cluster has stopped.
@@ -224,7 +223,7 @@ impl Sim {
         self.call(move |engine| engine.security.set_user(user))
     }
 
-    /// Removes a user and its sessions, if it is there.
+    /// Removes a user and its sessions, if it exists.
     ///
     /// # Errors
     /// The cluster has stopped.
@@ -233,8 +232,8 @@ impl Sim {
         self.call(move |engine| engine.security.remove_user(&name))
     }
 
-    /// Sets how long sessions that begin from now on are good for, in whole
-    /// seconds; `None` = for ever.
+    /// Sets how long future sessions are valid, in whole seconds; `None` =
+    /// without limit.
     ///
     /// # Errors
     /// The cluster has stopped.
@@ -242,7 +241,7 @@ impl Sim {
         self.call(move |engine| engine.security.lifetime = lifetime)
     }
 
-    /// Ends all sessions. Connections that have authenticated stay so.
+    /// Ends all sessions. Connections that are authenticated already remain so.
     ///
     /// # Errors
     /// The cluster has stopped.
@@ -250,7 +249,7 @@ impl Sim {
         self.call(|engine| engine.security.expire(Instant::now()))
     }
 
-    /// Closes every connection of a node, which goes on.
+    /// Closes every connection of a node. The node keeps running.
     ///
     /// # Errors
     /// No such node.
@@ -262,11 +261,10 @@ impl Sim {
         })
     }
 
-    /// Gives the nodes other certificates, for connections that begin from now
-    /// on.
+    /// Changes the nodes' certificates for future connections.
     ///
     /// # Errors
-    /// The files are no good, or the nodes speak no TLS.
+    /// The files are invalid, or the nodes do not use TLS.
     #[cfg(feature = "tls")]
     pub fn set_tls(&self, tls: super::SimTls) -> Result<(), SimError> {
         self.try_call(move |engine| {

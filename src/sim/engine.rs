@@ -23,18 +23,18 @@ use crate::wire::{Header, Kind};
 /// The token of the waker; sockets come after it.
 pub(super) const WAKE: Token = Token(0);
 
-/// The log of record commands ends here.
+/// The most record commands in the log.
 const LOG_LIMIT: usize = 1 << 20;
 
-/// Something that the thread shall do.
+/// A closure that the thread runs.
 pub(super) type Job = Box<dyn FnOnce(&mut Engine) + Send>;
 
-/// Where a node is reached.
+/// A listening socket of a node.
 #[derive(Debug)]
 pub(super) struct Listener {
     node: u16,
     socket: TcpListener,
-    /// Whether TLS is spoken there.
+    /// Whether it accepts TLS.
     secure: bool,
 }
 
@@ -87,7 +87,7 @@ impl Engine {
         self.poll.registry()
     }
 
-    /// Runs until the other end of the channel is gone.
+    /// Runs until the other end of the channel is dropped.
     pub fn run(&mut self, jobs: &Receiver<Job>) {
         let mut events = Events::with_capacity(1024);
         loop {
@@ -111,9 +111,9 @@ impl Engine {
         }
     }
 
-    /// Binds the listeners of a node; returns its port too. Port 0 = any that
-    /// is free, below those that the system gives to outgoing connections: the
-    /// port of a stopped node stays free.
+    /// Binds the listeners of a node; also returns its port. Port 0 = any free
+    /// port below those that the system uses for outgoing connections, so that
+    /// the port of a stopped node stays free.
     pub fn bind(&mut self, node: u16, port: u16) -> Result<(u16, Vec<Listener>), SimError> {
         let mut ips = vec![self.cluster.config.ip()];
         if self.cluster.config.alternate_addresses {
@@ -141,7 +141,7 @@ impl Engine {
         }
     }
 
-    /// Where a node at that port speaks TLS, if it does.
+    /// The TLS port of a node at this port, if the nodes use TLS.
     fn tls_port(&self, port: u16) -> Option<u16> {
         #[cfg(feature = "tls")]
         if self.tls.is_some() {
@@ -179,7 +179,7 @@ impl Engine {
         self.connections.retain(|_, connection| connection.node != number);
     }
 
-    /// Serves what came in while the node was frozen.
+    /// Serves the requests that arrived while the node was frozen.
     pub fn catch_up(&mut self, number: u16) {
         let listeners = self.listeners.iter().filter(|(_, listener)| listener.node == number);
         let mut tokens: Vec<Token> = listeners.map(|(token, _)| *token).collect();
@@ -297,7 +297,7 @@ impl Engine {
         Some(Stream::Clear(stream))
     }
 
-    /// Answers what has come. `false` = the connection is done with.
+    /// Answers received requests. `false` = the connection must be closed.
     fn serve(&mut self, connection: &mut Connection) -> bool {
         let open = connection.receive();
         for message in connection.messages() {
@@ -311,7 +311,7 @@ impl Engine {
         connection.send() && open
     }
 
-    /// The reply to a message; `None` = none, and the connection is closed.
+    /// The reply to a message; `None` = close the connection without a reply.
     fn answer(&mut self, connection: &mut Connection, message: &Message) -> Option<Vec<u8>> {
         let number = connection.node;
         let right = self.security.right(connection.user.as_deref());

@@ -14,10 +14,10 @@ use crate::map::NodeId;
 const ALIVE: &[NodeState] =
     &[NodeState::Starting, NodeState::Running, NodeState::Frozen, NodeState::Isolated];
 
-/// A running simulated cluster; dropped = stopped.
+/// A running simulated cluster. Dropping it stops the cluster.
 ///
-/// Nodes are numbered from 1 on, in the order in which they were added. A node
-/// keeps its number and its node id whatever becomes of it.
+/// Nodes are numbered from 1, in the order in which they were added. A node
+/// always keeps its number and its node id.
 ///
 /// ```
 /// use tendmap::sim::{Sim, SimConfig};
@@ -37,11 +37,10 @@ pub struct Sim {
 }
 
 impl Sim {
-    /// Starts a cluster. When this returns, its nodes listen and have all
-    /// joined.
+    /// Starts a cluster. When this returns, all nodes listen and have joined.
     ///
     /// # Errors
-    /// A setting out of its range, or a port that is taken.
+    /// A setting is out of range, or a port is in use.
     pub fn start(config: SimConfig) -> Result<Sim, SimError> {
         let mut engine = Engine::new(config)?;
         let system = |what| move |error| SimError::System { what, error };
@@ -52,7 +51,7 @@ impl Sim {
         Ok(Sim { jobs: Some(jobs), waker: Arc::new(waker), thread: Some(thread) })
     }
 
-    /// Has the thread do something and waits for what comes of it.
+    /// Runs a closure in the thread and waits for its result.
     pub(super) fn call<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Engine) -> T + Send + 'static,
@@ -93,8 +92,8 @@ impl Sim {
         seeds
     }
 
-    /// Kills a node as by SIGKILL: its sockets are gone at once, the others
-    /// notice later.
+    /// Kills a node as by SIGKILL. Its sockets close at once; the others notice
+    /// later.
     ///
     /// # Errors
     /// No such node, or it is stopped.
@@ -105,8 +104,8 @@ impl Sim {
         })
     }
 
-    /// Stops a node cleanly: its sockets are gone at once, the others change
-    /// their replies after [`Timings::stop_notice`](super::Timings).
+    /// Stops a node cleanly. Its sockets close at once; the others change their
+    /// replies after [`Timings::stop_notice`](super::Timings).
     ///
     /// # Errors
     /// No such node, or it is stopped.
@@ -117,8 +116,8 @@ impl Sim {
         })
     }
 
-    /// Stops a node's process as by SIGSTOP: it accepts connections and answers
-    /// nothing; the others drop it as if it were dead.
+    /// Stops a node's process as by SIGSTOP. It accepts connections and does not
+    /// answer; the others drop it as if it were dead.
     ///
     /// # Errors
     /// No such node, or it is stopped, frozen or isolated.
@@ -131,9 +130,8 @@ impl Sim {
         })
     }
 
-    /// Lets a frozen node go on. If the others have dropped it, it believes for
-    /// [`Timings::thaw`](super::Timings) that it is still master of all it was,
-    /// and then joins again.
+    /// Wakes a frozen node. If the others have dropped it, it keeps its old view
+    /// for [`Timings::thaw`](super::Timings), and then joins again.
     ///
     /// # Errors
     /// No such node, or it is not frozen.
@@ -146,8 +144,8 @@ impl Sim {
         })
     }
 
-    /// Makes a node believe that it is the only one, and so the master of all;
-    /// the others drop it as if it were dead.
+    /// Makes a node believe that it is the only one, and therefore the master of
+    /// every partition. The others drop it as if it were dead.
     ///
     /// # Errors
     /// No such node, or it does not run.
@@ -171,11 +169,11 @@ impl Sim {
         })
     }
 
-    /// Starts a stopped node at its port: it answers at once and joins later,
+    /// Starts a stopped node at its port. It answers at once and joins later,
     /// without data.
     ///
     /// # Errors
-    /// No such node, it runs, or its port was taken meanwhile.
+    /// No such node, it runs, or another program uses its port.
     pub fn start_node(&self, number: usize) -> Result<(), SimError> {
         self.try_call(move |engine| {
             let number = engine.node_in(number, &[NodeState::Stopped], "stopped")?;
@@ -185,12 +183,12 @@ impl Sim {
         })
     }
 
-    /// Kills a node if it runs and starts it at another port (0 = any free
-    /// one), which is returned. When it has joined, the others list its old
-    /// address for [`Timings::stale_address`](super::Timings).
+    /// Kills a node if it runs, starts it at another port (0 = any free one), and
+    /// returns the port. After it has joined, the others list its old address for
+    /// [`Timings::stale_address`](super::Timings).
     ///
     /// # Errors
-    /// No such node, or the port is taken; nothing has changed then.
+    /// No such node, or the port is in use; then nothing has changed.
     pub fn move_node(&self, number: usize, port: u16) -> Result<u16, SimError> {
         self.try_call(move |engine| {
             let alive = engine.cluster.node(number)?.process.is_some();
@@ -199,7 +197,7 @@ impl Sim {
                 let found = port.to_string();
                 return Err(SimError::Config { what: "port", found, wanted: "another port" });
             }
-            // First of all: it may be refused.
+            // Bind before anything changes, because this may fail.
             let (port, listeners) = engine.bind(key, port)?;
             engine.close(key);
             engine.open(listeners)?;
@@ -213,7 +211,7 @@ impl Sim {
         })
     }
 
-    /// Adds a node, which joins later; its number is returned.
+    /// Adds a node and returns its number. The node joins later.
     ///
     /// # Errors
     /// No port is free.
@@ -229,8 +227,8 @@ impl Sim {
         })
     }
 
-    /// Stops a node cleanly, for good: it is in no status any more, and its
-    /// number is not used again.
+    /// Stops a node cleanly and removes it. It no longer appears in a status, and
+    /// its number is not used again.
     ///
     /// # Errors
     /// No such node.
@@ -245,7 +243,7 @@ impl Sim {
         })
     }
 
-    /// How everything stands.
+    /// The state of the cluster and its nodes.
     ///
     /// # Errors
     /// The cluster has stopped.
@@ -253,9 +251,9 @@ impl Sim {
         self.call(|engine| engine.status())
     }
 
-    /// Waits until nothing will change by itself any more (all deaths noticed,
-    /// all nodes joined, all migrations done) or the time is up; whether it is
-    /// so.
+    /// Waits until nothing will change any more without a command (all deaths
+    /// noticed, all nodes joined, all migrations complete), or until the time is
+    /// up; returns whether that state was reached.
     #[must_use]
     pub fn settle(&self, at_most: Duration) -> bool {
         let deadline = Instant::now() + at_most;
@@ -270,7 +268,7 @@ impl Sim {
         }
     }
 
-    /// The truth: for each partition the node that claims each replica.
+    /// The reference map: for each partition, the node that claims each replica.
     /// During migrations one node may claim several.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Replies of the info protocol, as an Aerospike 8.1 server words them.
+//! Replies of the info protocol, in the format of an Aerospike 8.1 server.
 
 use std::net::SocketAddr;
 
@@ -15,7 +15,7 @@ const FEATURES: &str = "batch-any;batch-index;blob-bits;cdt-index;cdt-list;cdt-m
     cluster-stable;float;geo;sindex-exists;peers;pipelining;pquery;pscans;query-show;relaxed-sc;\
     replicas;replicas-all;replicas-master;replicas-max;truncate-namespace;udf";
 
-/// How far a node's TLS port is above its clear one.
+/// The distance from a node's plaintext port to its TLS port.
 pub(super) const TLS_OFFSET: u16 = 1000;
 
 /// The kind of a node's address that is advertised.
@@ -43,7 +43,7 @@ impl Service {
 }
 
 /// The body of the reply to the body of a request: `command\tvalue\n` for each
-/// command that ends with a newline. What comes after the last one is ignored.
+/// command that ends with a newline. Text after the last newline is ignored.
 pub(super) fn answer(cluster: &Cluster, node: &Node, request: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     for line in request.split_inclusive(|byte| *byte == b'\n') {
@@ -60,7 +60,7 @@ pub(super) fn answer(cluster: &Cluster, node: &Node, request: &[u8]) -> Vec<u8> 
     body
 }
 
-/// The same, with one value for every command: the reason for the refusal.
+/// As [`answer`], but with the same value for every command: the refusal.
 pub(super) fn refuse(request: &[u8], refusal: &str) -> Vec<u8> {
     let mut body = Vec::new();
     for line in request.split_inclusive(|byte| *byte == b'\n') {
@@ -165,7 +165,8 @@ fn tls_name(cluster: &Cluster, service: Service) -> &str {
     ""
 }
 
-/// The alternate address of a node: another one for each, on the loopback too.
+/// The alternate address of a node, also on the loopback. Each node has another
+/// one.
 pub(super) fn alternate_ip(number: u16) -> std::net::Ipv4Addr {
     let [high, low] = number.to_be_bytes();
     std::net::Ipv4Addr::new(127, 1, high, low)
@@ -206,8 +207,8 @@ fn services(cluster: &Cluster, node: &Node, service: Service) -> String {
     hosts.join(";")
 }
 
-/// `name:value` of every namespace, the value made of the table and the node's
-/// columns of it. A node that starts knows one replica and claims nothing.
+/// `name:value` of every namespace. `value` gets the table and the node's
+/// columns. A node that starts knows one replica and claims nothing.
 fn tables(cluster: &Cluster, node: &Node, value: impl Fn(&Table, &[String]) -> String) -> String {
     let of = |table: &Table| {
         let columns = (0..table.replicas).map(|replica| table.bitmap(node.number, replica));

@@ -1,5 +1,5 @@
-//! How the membership changes, when each node learns of it, and how the
-//! partitions follow.
+//! Changes of the membership, when each node learns of them, and the migrations
+//! that follow.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,7 +51,7 @@ impl Cluster {
         self.raise_peers_generations();
     }
 
-    /// Makes this the membership. `fresh` has just joined and has no data.
+    /// Sets the membership. `fresh` has just joined and has no data.
     pub(super) fn change(&mut self, members: Vec<Member>, fresh: Option<u16>, now: Instant) {
         let (mut tables, moves) = self.balance.spread(&self.config.namespaces, &members, fresh);
         for table in &mut tables {
@@ -72,13 +72,14 @@ impl Cluster {
         // Namespaces migrate one after the other.
         self.moves.sort_by_key(|next| core::cmp::Reverse(next.namespace));
         self.agenda.cancel(|event| event == Event::Migrate);
-        // Nothing migrates to a newcomer before it has learned of its part.
+        // Nothing migrates to a new member before it knows the view.
         let begin = if fresh.is_some() { now + self.config.timings.spread / 2 } else { now };
         self.moves_end = begin + self.config.timings.migration;
         self.migrate_later(begin);
     }
 
-    /// Members learn of a change at different times, the node that joined last.
+    /// Schedules when each member learns of a change. The node that joined learns
+    /// of it last.
     fn everyone_learns(&mut self, old: &Arc<View>, fresh: Option<u16>, now: Instant) {
         let spread = self.config.timings.spread;
         let joined = fresh.is_some();
@@ -107,7 +108,7 @@ impl Cluster {
         }
     }
 
-    /// A process learns of the view as it is.
+    /// Gives a process the current view.
     pub(super) fn adopt(&mut self, number: u16, incarnation: u32) {
         let view = self.view.clone();
         let Some(node) = self.nodes.get_mut(&number) else { return };
@@ -132,8 +133,8 @@ impl Cluster {
             Outlook::Apart(_) | Outlook::Following => false,
         };
         if newcomer {
-            // Seen in real clusters: the others count a second change of their
-            // peers when the newcomer is ready.
+            // Observed in real clusters: the other nodes raise their peers
+            // generation a second time when the new member is ready.
             let others = self.nodes.values_mut().filter(|node| node.number != number);
             for process in others.filter_map(|node| node.process.as_mut()) {
                 process.peers_generation += i32::from(process.is_following());

@@ -1,6 +1,6 @@
-//! A simulated cluster: any number of nodes on the loopback that speak the
-//! real protocol, kill and start as real nodes do, and answer as real nodes
-//! were recorded to answer, in every phase between.
+//! A simulated cluster: any number of nodes on the loopback that speak the real
+//! protocol. When nodes die and start, all of them reply as recorded from real
+//! nodes in the same phase.
 //!
 //! ```no_run
 //! use tendmap::sim::{Sim, SimConfig};
@@ -13,37 +13,38 @@
 //! # Ok::<(), tendmap::sim::SimError>(())
 //! ```
 //!
-//! # What it does as real nodes do
-//! - The framing, with its manners: several requests at once, replies in order,
-//!   no reply to what does not end with a newline, a closed connection for
-//!   another version or type.
+//! # How it matches real nodes
+//! - The framing: several requests at once, replies in order, no reply to text
+//!   that does not end with a newline, a closed connection for another version
+//!   or type.
 //! - Generations belong to a process: they restart with it, and its first
 //!   replies are those of a node that has not joined (partition generation -1,
 //!   no peers, no claims).
-//! - A death goes unnoticed for a while; then peers, replicas and generations
-//!   of a survivor change together, and survivors differ by up to half a second.
-//! - Partitions migrate one by one, each raising the partition generation of
-//!   the node that gives it and the one that takes it; until then the acting master claims the missing
-//!   replica too.
+//! - Survivors notice a death after a delay, up to half a second apart. The
+//!   peers, replicas and generations of one survivor change together.
+//! - Partitions migrate one by one. Each raises the partition generation of the
+//!   source and of the target. Until then the acting master also claims the
+//!   missing replica.
 //! - The reported replication factor is the effective one.
-//! - A frozen node that wakes believes for a while that it is still master.
+//! - A frozen node that wakes keeps claiming its partitions for a while.
 //! - With security on, a connection that has not logged in gets
 //!   `ERROR:80:not authenticated` for every command; sessions end with their
-//!   lifetime and with the process of the node that gave them.
+//!   lifetime and with the process of the node that issued them.
 //! - With TLS each node listens at a second port and lists the others' second
 //!   ports in `peers-tls-std`.
 //!
-//! # What it does not
-//! It stores records in one place: every node answers for every record,
+//! # How it differs
+//! It keeps records in one store: every node answers for every record,
 //! whichever node holds it. Batches, scans, queries and the administration of users are
 //! missing. A strong-consistency namespace has regimes, but no roster: its partitions are
 //! always available.
 //!
 //! # How it works
-//! All nodes live in one thread: a poll loop over their sockets (`engine`),
-//! the model of the cluster (`cluster`) and what is due in it. The handle
-//! [`Sim`] sends it closures. For hundreds of nodes mind the limit on open files
-//! (`ulimit -n`): a listener a node and a descriptor a connection.
+//! All nodes live in one thread: a poll loop over their sockets (`engine`) and
+//! the model of the cluster (`cluster`) with its pending events. The handle
+//! [`Sim`] sends closures to the thread. Each node needs a descriptor for its
+//! listener and one for each connection, so hundreds of nodes may need a higher
+//! limit of open files (`ulimit -n`).
 
 #![forbid(unsafe_code)]
 

@@ -6,18 +6,18 @@ use std::sync::Arc;
 use super::status::NodeState;
 use super::view::View;
 
-/// What a process answers from.
+/// The view that a process answers from.
 #[derive(Clone, Debug)]
 pub(super) enum Outlook {
-    /// It has not joined.
+    /// None: the process has not joined.
     Starting,
-    /// The cluster as it is.
+    /// The current view of the cluster.
     Following,
-    /// The cluster as it was, or as the node wrongly believes that it is.
+    /// An outdated or wrong view.
     Apart(Arc<View>),
 }
 
-/// The running process of a node. Its generations die with it.
+/// The running process of a node. Its generations end with it.
 #[derive(Debug)]
 pub(super) struct Process {
     pub outlook: Outlook,
@@ -59,20 +59,20 @@ impl Process {
 pub(super) struct Node {
     pub number: u16,
     pub id: String,
-    /// Where it listens.
+    /// The port at which it listens.
     pub port: u16,
-    /// Where the others last knew it to listen.
+    /// The port under which the other nodes list it.
     pub listed_port: u16,
-    /// Which process of it this is, from 1 on.
+    /// The number of its current process, from 1.
     pub incarnation: u32,
     pub process: Option<Process>,
-    /// It was taken out for good and waits for the others to notice.
+    /// It is removed as soon as the others notice that it has ended.
     pub retired: bool,
     /// Hosts that are advertised before its true address, as written in replies.
     pub extra_hosts: Vec<String>,
-    /// What it answers to a command instead of the truth.
+    /// Replies to commands that replace the true ones.
     pub overrides: HashMap<String, String>,
-    /// What it sends instead of every info reply, header and all.
+    /// Bytes that replace every info reply, including the header.
     pub raw_reply: Option<Vec<u8>>,
     /// Its rack in each namespace.
     pub racks: HashMap<String, i32>,
@@ -111,7 +111,7 @@ impl Node {
         self.process.as_ref().is_some_and(|process| process.frozen)
     }
 
-    /// The process, if it is still the one of that incarnation.
+    /// The process, if it still has this incarnation.
     pub fn process_of(&mut self, incarnation: u32) -> Option<&mut Process> {
         self.process.as_mut().filter(|_| self.incarnation == incarnation)
     }

@@ -1,8 +1,8 @@
-//! Commands on single records: enough of them for an ordinary client to put,
-//! get, look for and remove records.
+//! Commands on single records: enough for an ordinary client to write, read,
+//! check and delete records.
 //!
-//! The bins are kept as the bytes that came, in one store for the whole
-//! cluster: any node answers for any record.
+//! Bins are kept as the received bytes, in one store for the whole cluster: any
+//! node answers for any record.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -21,7 +21,7 @@ const READ_NO_BINS: u8 = 32;
 const WRITE: u8 = 1;
 const DELETE: u8 = 2;
 
-/// A command on a record, as far as it matters here.
+/// A command on a record, reduced to the parts that are used here.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Command {
     pub namespace: String,
@@ -99,7 +99,7 @@ impl Command {
     }
 }
 
-/// Takes what comes after a length of four bytes.
+/// Takes a length of four bytes and the bytes after it.
 fn sized<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (length, after) = rest.split_first_chunk::<4>()?;
     let (part, after) = after.split_at_checked(u32::from_be_bytes(*length) as usize)?;
@@ -110,7 +110,7 @@ fn sized<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 #[derive(Debug, Default)]
 struct Record {
     generation: u32,
-    /// By name, type and bytes of the value.
+    /// For each bin name, the type and the bytes of the value.
     bins: BTreeMap<Vec<u8>, (u8, Vec<u8>)>,
 }
 
@@ -121,7 +121,7 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Does what the command says; returns the body of the reply.
+    /// Executes a command and returns the body of the reply.
     pub fn execute(&mut self, command: &Command) -> Vec<u8> {
         let key = (command.namespace.clone(), command.digest);
         match command.kind() {

@@ -17,19 +17,19 @@ const INVALID_USER: u8 = 60;
 const INVALID_CREDENTIAL: u8 = 65;
 const EXPIRED_SESSION: u8 = 66;
 
-/// What a connection may do.
+/// The permissions of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Right {
     /// Everything.
     All,
-    /// Nothing: there is no login.
+    /// Nothing: the connection is not authenticated.
     Stranger,
     /// Nothing: the user has no role.
     None,
 }
 
 impl Right {
-    /// The result code of a command that is refused.
+    /// The result code of a refused command.
     pub fn code(self) -> u8 {
         match self {
             Right::All => OK,
@@ -38,7 +38,7 @@ impl Right {
         }
     }
 
-    /// The value of an info command that is refused.
+    /// The value of a refused info command.
     pub fn refusal(self) -> Option<&'static str> {
         match self {
             Right::All => None,
@@ -51,7 +51,7 @@ impl Right {
 /// Fields of a reply: their ids and bytes.
 type Told = Vec<(u8, Vec<u8>)>;
 
-/// How many logins there were, of all nodes.
+/// The number of logins at all nodes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     pub accepted: u64,
@@ -66,7 +66,8 @@ struct User {
 
 struct Token {
     user: String,
-    /// Another process of the node does not know the token.
+    /// The node and incarnation of the process that issued the token. Another
+    /// process of the node does not know it.
     process: (u16, u32),
     ends: Option<Instant>,
 }
@@ -74,7 +75,7 @@ struct Token {
 /// The cluster's security.
 pub(super) struct Security {
     pub enabled: bool,
-    /// What sessions are good for from now on; `None` = for ever.
+    /// How long future sessions are valid; `None` = without limit.
     pub lifetime: Option<Duration>,
     pub counts: Counts,
     users: BTreeMap<String, User>,
@@ -94,7 +95,7 @@ impl Security {
         }
     }
 
-    /// Adds a user, or gives it another password and rights.
+    /// Adds a user, or changes its password and rights.
     pub fn set_user(&mut self, config: SimUser) {
         let password = config.password.clone();
         let hash = Credentials::new(AuthMode::Internal, &config.name, password)
@@ -108,7 +109,7 @@ impl Security {
         self.tokens.retain(|_, token| token.user != name);
     }
 
-    /// Ends all sessions; connections that have authenticated stay so.
+    /// Ends all sessions. Connections that are authenticated already remain so.
     pub fn expire(&mut self, now: Instant) {
         self.tokens.values_mut().for_each(|token| token.ends = Some(now));
     }
@@ -122,9 +123,9 @@ impl Security {
         }
     }
 
-    /// The body of the answer to a message of the admin protocol that came to
-    /// that process of a node, and the user that it logs in. `certified` is the
-    /// user that the client's certificate names.
+    /// The body of the reply of a node's process to a message of the admin
+    /// protocol, and the user that it logs in. `certified` is the user in the
+    /// client's certificate.
     pub fn answer(
         &mut self,
         process: (u16, u32),
@@ -200,8 +201,7 @@ impl Security {
         }
     }
 
-    /// An external user proves itself by the password as it is, others by its
-    /// hash.
+    /// Checks the password: external users send it unhashed, others send its hash.
     fn check_password<'a>(
         &self,
         name: &'a str,

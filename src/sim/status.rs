@@ -1,8 +1,8 @@
-//! What a simulated cluster reports about itself.
+//! The status of a simulated cluster.
 
 use serde::Serialize;
 
-/// What a node is doing.
+/// The state of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -11,11 +11,11 @@ pub enum NodeState {
     Starting,
     /// It answers as a member of the cluster.
     Running,
-    /// It accepts connections and answers nothing.
+    /// It accepts connections and does not answer.
     Frozen,
     /// It answers as if it were the only node.
     Isolated,
-    /// Its process is gone.
+    /// Its process has ended.
     Stopped,
 }
 
@@ -35,19 +35,19 @@ impl NodeState {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct NodeStatus {
-    /// Its number, from 1 on.
+    /// Its number, from 1.
     pub number: usize,
-    /// What it calls itself.
+    /// Its node id.
     pub node: String,
-    /// Where it listens, or did before it was stopped.
+    /// The address at which it listens, or listened before it was stopped.
     pub address: String,
-    /// What it is doing.
+    /// The state that it is in.
     pub state: NodeState,
     /// Connections that are open now.
     pub connections: usize,
     /// Connections ever accepted, by all its processes.
     pub connections_accepted: u64,
-    /// Those of them over TLS.
+    /// The accepted connections that used TLS.
     pub tls_accepted: u64,
     /// Info requests (messages, of one or more commands) ever received.
     pub info_requests: u64,
@@ -61,28 +61,28 @@ pub struct NodeStatus {
     pub rebalance_generation: i32,
 }
 
-/// How the cluster stands.
+/// The state of a simulated cluster.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct SimStatus {
     /// Its name, if it has one.
     pub cluster_name: Option<String>,
-    /// Logins that were taken, by all nodes.
+    /// Logins that were accepted, by all nodes.
     pub logins: u64,
     /// Logins, and authentications by a token, that were refused.
     pub logins_refused: u64,
     /// Connections that were authenticated by a token.
     pub authentications: u64,
-    /// Replicas that are still to migrate.
+    /// Replicas that must still migrate.
     pub migrations: usize,
-    /// Whether nothing will change any more by itself: no death is still to be
-    /// noticed, no node is about to join, and no migration is left.
+    /// Whether nothing will change any more without a command: every death was
+    /// noticed, every node has joined, and no migration is left.
     pub settled: bool,
     /// The nodes, by number.
     pub nodes: Vec<NodeStatus>,
 }
 
-/// What a record command did.
+/// The effect of a record command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -103,7 +103,7 @@ pub enum RecordKind {
 pub struct RecordCommand {
     /// The number of the node that received it.
     pub number: usize,
-    /// What that node calls itself.
+    /// The id of that node.
     pub node: String,
     /// The namespace.
     pub namespace: String,
@@ -113,6 +113,6 @@ pub struct RecordCommand {
     pub digest: String,
     /// The partition that the digest belongs to.
     pub partition: usize,
-    /// What it did.
+    /// The effect of the command.
     pub kind: RecordKind,
 }

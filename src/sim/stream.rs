@@ -1,4 +1,4 @@
-//! The bytes of a client's connection, in clear or over TLS.
+//! The byte stream of a client's connection, in plaintext or over TLS.
 
 use std::io::{self, Read, Write};
 

@@ -10,7 +10,7 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection};
 use super::config::SimError;
 use crate::tend::tls::{certificates, key};
 
-/// Each node also speaks TLS: at its port + 1000.
+/// TLS settings of the nodes. Each node also speaks TLS, at its port + 1000.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SimTls {
@@ -18,23 +18,23 @@ pub struct SimTls {
     pub certfile: PathBuf,
     /// Its key (PEM).
     pub keyfile: PathBuf,
-    /// The authorities (PEM) of client certificates: clients must show one.
-    /// `None` = clients need none.
+    /// The authorities (PEM) of client certificates, which clients must then
+    /// present. `None` = clients need no certificate.
     pub cafile: Option<PathBuf>,
-    /// The name that the nodes list for their peers; `None` = none.
+    /// The TLS name in the nodes' peers lists; `None` = no name.
     pub name: Option<String>,
 }
 
 impl SimTls {
-    /// How far the TLS port of a node is above its clear one.
+    /// The distance from a node's plaintext port to its TLS port.
     pub const PORT_OFFSET: u16 = super::info::TLS_OFFSET;
 
-    /// Nodes with this certificate, which ask clients for none.
+    /// Settings with this certificate. Clients need no certificate.
     pub fn new(certfile: impl Into<PathBuf>, keyfile: impl Into<PathBuf>) -> SimTls {
         SimTls { certfile: certfile.into(), keyfile: keyfile.into(), cafile: None, name: None }
     }
 
-    /// What all nodes begin connections with.
+    /// Reads the files into the configuration that all nodes use.
     pub(super) fn load(&self) -> Result<Arc<ServerConfig>, SimError> {
         let failed = |problem: String| SimError::Tls { problem };
         let bad = |error: crate::tend::tls::TlsError| failed(error.to_string());
@@ -63,13 +63,13 @@ impl SimTls {
     }
 }
 
-/// Begins a connection; `None` if that can't be.
+/// Begins a connection; `None` if that fails.
 pub(super) fn accept(config: &Arc<ServerConfig>) -> Option<ServerConnection> {
     ServerConnection::new(config.clone()).ok()
 }
 
-/// The common name in a certificate: the last one is its subject's, the one
-/// before its issuer's.
+/// The common name of a certificate's subject: the last common name in the
+/// certificate. The one before it is the issuer's.
 pub(super) fn common_name(certificate: &[u8]) -> Option<String> {
     // The identifier 2.5.4.3, then a string: its type, length and characters.
     const COMMON_NAME: [u8; 5] = [0x06, 0x03, 0x55, 0x04, 0x03];

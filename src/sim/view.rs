@@ -1,13 +1,12 @@
-//! What a node knows of its cluster: the members, and the holders of each
-//! partition.
+//! A node's view of the cluster: the members, and the holders of each partition.
 
 /// A member of the cluster, as the others list it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Member {
     pub number: u16,
-    /// Which process of the node, so that a restarted one is another member.
+    /// The number of the node's process. A restarted node is a new member.
     pub incarnation: u32,
-    /// The port that the others list it with.
+    /// The port under which the others list it.
     pub port: u16,
 }
 
@@ -19,18 +18,18 @@ pub(super) struct Table {
     pub regime: u32,
     /// The effective replication factor.
     pub replicas: usize,
-    /// By partition, then replica: the number of the node that claims it.
+    /// For each partition and replica, the number of the node that claims it.
     pub claims: Vec<u16>,
 }
 
 impl Table {
-    /// The replica list of a partition. During migrations one node may stand
-    /// in it several times.
+    /// The replica list of a partition. During migrations one node may be in it
+    /// several times.
     pub fn row(&self, partition: usize) -> &[u16] {
         &self.claims[partition * self.replicas..][..self.replicas]
     }
 
-    /// One column of a node as the servers send it: bit `0x80 >> (p & 7)` of
+    /// One column of a node in the servers' encoding: bit `0x80 >> (p & 7)` of
     /// byte `p >> 3` is partition `p`.
     pub fn bitmap(&self, number: u16, replica: usize) -> Vec<u8> {
         let column = self.claims.iter().skip(replica).step_by(self.replicas);
@@ -46,10 +45,10 @@ impl Table {
 /// a change yet continues with the previous view.
 #[derive(Clone, Debug, Default)]
 pub(super) struct View {
-    /// By number.
+    /// In the order of their numbers.
     pub members: Vec<Member>,
     pub tables: Vec<Table>,
-    /// What `cluster-stable:` answers; another after each change of members.
+    /// The reply to `cluster-stable:`. It differs after each change of members.
     pub key: u64,
 }
 
@@ -66,7 +65,7 @@ impl View {
         self.tables.iter().find(|table| table.name == name)
     }
 
-    /// The view of a member that takes itself for the only one.
+    /// The view of a member that believes to be the only one.
     pub fn alone(&self, number: u16) -> View {
         let mut view = self.clone();
         view.members.retain(|member| member.number == number);

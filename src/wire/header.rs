@@ -31,7 +31,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// The header of a message of that kind and length.
+    /// The header of a message of this kind and length.
     pub fn new(kind: Kind, length: usize) -> Header {
         Header { version: VERSION, kind: kind as u8, length: length as u64 }
     }
@@ -44,7 +44,7 @@ impl Header {
         bytes
     }
 
-    /// Decodes a header; every pattern is valid.
+    /// Decodes a header. Every bit pattern decodes.
     pub fn decode(bytes: [u8; HEADER_LEN]) -> Header {
         let mut length = bytes;
         length[..2].fill(0);

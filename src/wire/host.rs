@@ -48,7 +48,7 @@ impl Host {
     /// The maximum length of the name of a network interface in bytes (IFNAMSIZ).
     pub const MAX_SCOPE: usize = 15;
 
-    /// The host of that name or IP address (IPv6 without brackets, its scope after a `%`) and
+    /// A host with this name or IP address (IPv6 without brackets, its scope after a `%`) and
     /// port.
     ///
     /// # Errors
@@ -85,7 +85,7 @@ impl Host {
     /// Parses a host as a server writes it: `name [":" port]`, with an IPv6 address in brackets.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The problem of the text.
     pub(super) fn told(text: &[u8], default_port: Option<u16>) -> Result<Host, &'static str> {
         let text = core::str::from_utf8(text).map_err(|_| "it is not text")?;
         let (name, port) = match text.strip_prefix('[') {
@@ -102,7 +102,7 @@ impl Host {
         Host::new(name, port).map_err(|error| error.problem)
     }
 
-    /// The same host with this name in its certificate.
+    /// Sets the name in the host's certificate.
     pub fn with_tls_name(mut self, name: Option<&TlsName>) -> Host {
         self.tls_name = name.map(ToString::to_string).or(self.tls_name);
         self
@@ -132,22 +132,21 @@ impl Host {
         self.scope.as_deref()
     }
 
-    /// Its port.
+    /// The port.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Whether it is given by IP address, not by name.
+    /// Whether the host is given by IP address, not by name.
     #[must_use]
     pub fn is_address(&self) -> bool {
         self.name.parse::<IpAddr>().is_ok()
     }
 
-    /// The socket address, if the host is given by IP address. The scope of an
-    /// IPv6 address is used where it is valid: with link-local addresses.
-    /// `None` also if the scope names an interface that this machine does not
-    /// have.
+    /// The socket address, if the host is given by IP address. The scope is used
+    /// only for link-local IPv6 addresses, because others have none. `None` also
+    /// if the scope names an interface that this machine does not have.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         match self.name.parse().ok()? {
@@ -193,7 +192,7 @@ fn scope_id(scope: &str) -> Option<u32> {
     }
 }
 
-/// The text in the brackets that were opened, and the port after them.
+/// Splits the text after an opening bracket into the address and the port.
 fn bracketed(rest: &str) -> Result<(&str, Option<&str>), &'static str> {
     let (name, port) = rest.split_once(']').ok_or("the ] is missing")?;
     if split_scope(name).0.parse::<Ipv6Addr>().is_err() {
@@ -305,8 +304,8 @@ mod tests {
         let lo = nix::net::if_::if_nametoindex("lo").expect("every machine has it");
         assert_eq!(address("[fe80::1%lo]:3000"), Some(scoped(lo)));
         assert_eq!(address("[fe80::1%no-such-if]:3000"), None);
-        // Otherwise the scope has no meaning: the same address is the same
-        // node's.
+        // For other addresses the scope has no meaning: the same address leads to
+        // the same node.
         assert_eq!(address("[2001:db8::1%7]:1"), address("[2001:db8::1]:1"));
         let there_and_back = Host::from(scoped(7));
         assert_eq!(

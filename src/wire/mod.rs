@@ -1,6 +1,6 @@
-//! What goes over the network, as plain values: addresses, the header of a
-//! message, the info protocol and the login. The tender and the simulated
-//! cluster both speak it; nothing here opens a connection.
+//! The wire format as plain values: addresses, the header of a message, the info
+//! protocol and the login. The tender and the simulated cluster both use it;
+//! nothing here opens a connection.
 
 #![forbid(unsafe_code)]
 

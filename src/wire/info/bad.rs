@@ -5,7 +5,7 @@ use core::fmt;
 
 use super::shown;
 
-/// How many bad entries of one reply are kept; all are counted.
+/// The most bad entries of one reply that are kept. All are counted.
 const MAX_KEPT: usize = 16;
 
 /// An entry that can't be used.
@@ -42,7 +42,7 @@ impl BadEntries {
         }
     }
 
-    /// The first of them.
+    /// The first bad entries.
     pub fn kept(&self) -> &[BadEntry] {
         &self.kept
     }

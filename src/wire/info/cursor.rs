@@ -42,7 +42,7 @@ impl<'a> Cursor<'a> {
         self.wanted_at(self.at, wanted)
     }
 
-    /// The error that something else was expected at that position.
+    /// The error that something else was expected at a given position.
     pub(super) fn wanted_at(&self, at: usize, wanted: &'static str) -> GrammarError {
         let found = shown(&self.input[at..]).chars().take(24).collect();
         GrammarError { what: self.what, at, found, wanted }
@@ -95,7 +95,7 @@ impl<'a> Cursor<'a> {
         number.ok_or_else(|| self.wanted_at(start, wanted))
     }
 
-    /// What has been consumed since `start`.
+    /// The bytes consumed since `start`.
     pub(super) fn since(&self, start: usize) -> &'a [u8] {
         &self.input[start..self.at]
     }

@@ -28,7 +28,7 @@ use crate::wire::{HEADER_LEN, Header, Kind, VERSION};
 /// shorter: 684 characters for each namespace and replica.
 pub const MAX_REPLY: usize = 4 << 20;
 
-/// How much of a server's error text is shown, in characters.
+/// The most characters of a server's error text that are shown.
 const MAX_SHOWN: usize = 80;
 
 /// Why a reply can't be used.
@@ -172,7 +172,7 @@ impl<'a> Reply<'a> {
     }
 }
 
-/// The start of what a server sent, unescaped: code that shows it must escape it.
+/// The start of a server's text, unescaped. Code that shows it must escape it.
 fn shown(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * MAX_SHOWN)]);
     text.chars().take(MAX_SHOWN).collect()

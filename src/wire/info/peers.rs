@@ -157,8 +157,8 @@ impl<'a> Entries<'a> {
         (peers, more)
     }
 
-    /// The text with the form of a peer at that position, followed by a comma
-    /// or the end, with at most that many bad hosts.
+    /// The text with the form of a peer at this position, followed by a comma or
+    /// the end, with at most `bad_hosts` bad hosts.
     fn form(&self, at: usize, mut bad_hosts: usize) -> Option<Form<'a>> {
         let mut cursor = Cursor::new(WHAT, &self.list[at..]);
         let id = field(&mut cursor, b'[')?;
@@ -277,7 +277,7 @@ mod tests {
     fn h57_one_bad_entry_leaves_the_other_peers_alone() {
         let long_host = format!("[X,,[{}:3000]]", "h".repeat(255));
         let long_tls = format!("[X,{},[x]]", "t".repeat(254));
-        // The entry, what remains of it, and the number of bad ones.
+        // The entry, the peer that remains of it, and the number of bad entries.
         for (odd, left, bad) in [
             ("[X,,[127.0.0.1:0]]", "X:", 1),
             ("[X,,[127.0.0.1:0,x:1]]", "X:x:1", 1),

@@ -65,7 +65,7 @@ pub struct Replicas {
     pub bad: BadEntries,
 }
 
-/// Parses `namespace:regime,rf,base64,…;…` for namespaces with that many partitions (a multiple
+/// Parses `namespace:regime,rf,base64,…;…` for namespaces with `partitions` partitions (a multiple
 /// of 8). Entries that can't be used are skipped; so are those whose number of columns differs
 /// from the replication factor, and duplicate entries of a namespace.
 ///

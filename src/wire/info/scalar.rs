@@ -47,7 +47,7 @@ pub struct Build([u32; 4]);
 impl Build {
     /// The oldest build that supports all commands that are sent.
     pub const OLDEST: Build = Build([4, 9, 0, 3]);
-    /// The same as text.
+    /// [`OLDEST`](Self::OLDEST) as text.
     pub const OLDEST_TEXT: &'static str = "4.9.0.3";
 }
 

@@ -1,4 +1,4 @@
-//! Credentials: the user, and how it authenticates.
+//! The credentials of a user, and the way in which it authenticates.
 
 use core::fmt;
 use core::str::FromStr;
@@ -33,7 +33,7 @@ pub enum AuthMode {
 }
 
 impl AuthMode {
-    /// The name that Aerospike clients use for it.
+    /// The name of the mode in Aerospike clients.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::reply::{FIXED, MAX_LOGIN_REPLY};
 
-/// Why a server's reply gives no session.
+/// Why a login failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoginError {

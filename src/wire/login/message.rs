@@ -61,8 +61,8 @@ pub fn authenticate(credentials: &Credentials, session: &Session) -> Request {
 
 fn request(command: u8, fields: &[(u8, &[u8])]) -> Request {
     let length = FIXED + fields.iter().map(|(_, data)| 5 + data.len()).sum::<usize>();
-    // Allocated at full size: a growing buffer would leave copies behind that
-    // are not wiped.
+    // Allocated at full size, because a growing buffer would leave copies behind
+    // that are not wiped.
     let mut bytes = Zeroizing::new(Vec::with_capacity(HEADER_LEN + length));
     bytes.extend(Header::new(Kind::Admin, length).encode());
     bytes.extend([0, 0, command, fields.len() as u8]);

@@ -1,12 +1,12 @@
-//! The admin protocol, as far as a tender speaks it: LOGIN and AUTHENTICATE.
+//! The part of the admin protocol that a tender uses: LOGIN and AUTHENTICATE.
 //!
 //! A login authenticates the user and returns a session: a token and its
 //! lifetime. Every later connection authenticates with the token. A server's
 //! reply is limited in length and parsed completely before it is used.
 //!
-//! Of a password, its hash and a token there is one copy each, in pages that
-//! are in no core dump and are wiped when it is dropped; they show in no error
-//! and no debug output.
+//! A password, its hash and a token each exist in one copy. Its pages are
+//! excluded from core dumps and wiped when it is dropped. No error and no debug
+//! output shows them.
 
 mod credentials;
 mod error;

@@ -11,19 +11,19 @@ use crate::wire::{Header, Kind, VERSION};
 /// The fixed part of a message after its header, in bytes.
 pub(super) const FIXED: usize = 16;
 
-/// The longest accepted reply to a login, in bytes after the header. A token
-/// has some hundred bytes.
+/// The longest accepted reply to a login, in bytes after the header. A token has
+/// a few hundred bytes.
 pub const MAX_LOGIN_REPLY: usize = 16 << 10;
 
-/// A token that represents a login. Debug output does not show it; it is in no
-/// core dump, and it is wiped when dropped.
+/// A token that represents a login. Debug output does not show it, core dumps do
+/// not contain it, and it is wiped when dropped.
 pub struct Session {
     token: SecretBytes,
     lifetime: Option<Duration>,
 }
 
 impl Session {
-    /// The session of that token.
+    /// The session with this token.
     #[must_use]
     pub fn new(token: &[u8], lifetime: Option<Duration>) -> Session {
         Session { token: SecretBytes::copy(token), lifetime }
@@ -35,7 +35,7 @@ impl Session {
         self.token.expose()
     }
 
-    /// The lifetime of the token, from the login on; `None` = unlimited.
+    /// The lifetime of the token from the login; `None` = unlimited.
     #[must_use]
     pub fn lifetime(&self) -> Option<Duration> {
         self.lifetime

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use memmap2::{Advice, MmapMut};
 use zeroize::{Zeroize, Zeroizing};
 
-/// Bytes in separate pages, which are in no core dump (`MADV_DONTDUMP`) and are
-/// wiped before they are freed. A forked child inherits them, because it logs
-/// in for itself.
+/// Bytes in separate pages, which are excluded from core dumps (`MADV_DONTDUMP`)
+/// and wiped before they are freed. A forked child inherits them, because it
+/// logs in itself.
 pub(super) struct SecretBytes {
     memory: Memory,
     length: usize,
@@ -59,11 +59,11 @@ impl Drop for SecretBytes {
     }
 }
 
-/// A password. There is one copy of it, however often this is cloned, in memory
-/// that is in no core dump; it is wiped when the last clone is dropped. It is
-/// neither shown nor written anywhere.
+/// A password. All clones share one copy in memory that is excluded from core
+/// dumps and is wiped when the last clone is dropped. It is neither shown nor
+/// written anywhere.
 ///
-/// What it is made of by value is wiped; of a `&str` it can't be.
+/// A `String` that it is created from is wiped; a `&str` can't be.
 #[derive(Clone)]
 pub struct SecretString(Arc<SecretBytes>);
 
