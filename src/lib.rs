@@ -48,6 +48,7 @@
 //! | `tend` (default) | `Client`: owner or follower, and the tender of Aerospike clusters |
 //! | `tls` (default) | TLS to the servers |
 //! | `json` | statuses and events as JSON |
+//! | `c-client` | the mirror that fills the shared memory of Aerospike's C client |
 //! | `sim` | the simulated cluster |
 //!
 //! # What it guarantees
@@ -82,6 +83,7 @@
 //! | `wire` | addresses, the info protocol, the login, as plain values | `map` |
 //! | `tend` | a pass over a cluster | `wire` |
 //! | `sim` | a simulated cluster | `wire` |
+//! | `c_client` | the foreign segment that clients of Aerospike's C client read | `map` |
 //!
 //! (`map` lies below `segment`, not above it: an owner publishes *maps*, and a
 //! successor segment begins with one, while a map needs nothing of files.)
@@ -110,6 +112,8 @@ macro_rules! internal {
     };
 }
 
+#[cfg(feature = "c-client")]
+mod c_client;
 pub mod client;
 mod clock;
 mod descriptor;
@@ -149,6 +153,10 @@ pub use wire::login::{AuthMode, SecretString};
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals {
+    #[cfg(feature = "c-client")]
+    pub mod c_client {
+        pub use crate::c_client::*;
+    }
     pub mod layout {
         pub use crate::layout::*;
     }
