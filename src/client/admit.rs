@@ -146,9 +146,9 @@ fn wait_for_passes(
 }
 
 /// A pass over the hosts that is never interrupted.
-pub(super) struct Undisturbed;
+pub(super) struct UninterruptedTurn;
 
-impl Turn for Undisturbed {
+impl Turn for UninterruptedTurn {
     fn beat(&mut self) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use super::admit::{admit, check_cluster};
 use super::error::ConnectError;
 use super::event::{Event, Role};
-use super::follow::{Follow, Probe, Seen};
+use super::follower::{Follower, PollOutcome, ProbeTurn};
 use super::grow::{build, least};
-use super::own::{Own, Turned};
+use super::owner::{Owner, TurnOutcome};
 use super::pace::Pace;
-use super::shared::{Asked, Command, Shared};
+use super::state::{ClientState, RequestCount, ThreadCommand};
 use crate::map::{Capacity, snapshot};
 use crate::protocol::Term;
 use crate::segment::{
@@ -41,92 +41,91 @@ const TURN_EVERY: Duration = Duration::from_millis(1);
 
 /// The state of the client's thread.
 pub(super) struct Agent {
-    shared: Arc<Shared>,
+    state: Arc<ClientState>,
     source: Box<dyn ClusterSource>,
     start: Option<Start>,
     /// The kind of error for which no successor could be built, as last reported.
     unbuilt: Option<std::mem::Discriminant<SegmentError>>,
 }
 
-enum Part {
-    Owner(Box<Own>),
-    Follower(Box<Follow>),
+enum ActiveRole {
+    Owner(Box<Owner>),
+    Follower(Box<Follower>),
 }
 
 impl Agent {
-    pub fn new(shared: Arc<Shared>, source: Box<dyn ClusterSource>, start: Start) -> Agent {
-        Agent { shared, source, start: Some(start), unbuilt: None }
+    pub fn new(state: Arc<ClientState>, source: Box<dyn ClusterSource>, start: Start) -> Agent {
+        Agent { state, source, start: Some(start), unbuilt: None }
     }
 
     /// Runs until the client closes.
     pub fn run(mut self) {
         #[cfg(feature = "tls")]
-        if let Some((path, mode)) =
-            self.shared.config.tls.as_ref().and_then(|tls| tls.exposed_key())
+        if let Some((path, mode)) = self.state.config.tls.as_ref().and_then(|tls| tls.exposed_key())
         {
-            self.shared.tell(Event::SecretExposed { path: path.into(), mode });
+            self.state.tell(Event::SecretExposed { path: path.into(), mode });
         }
-        let mut part = match self.start.take() {
+        let mut role = match self.start.take() {
             Some(Start::Owner(ownership)) => self.own(*ownership, false),
             _ => self.follow(),
         };
         let mut passages = Pace::new(PASSAGES, PASSAGE_EVERY);
         let mut turns = Pace::new(TURNS, TURN_EVERY);
-        while !self.shared.stopping() {
-            self.shared.take_poke();
-            while let Some(command) = self.shared.next_command() {
-                self.obey(command, &mut part);
+        while !self.state.stopping() {
+            self.state.take_poke();
+            while let Some(command) = self.state.next_command() {
+                self.obey(command, &mut role);
             }
-            let segment = self.shared.current.get();
+            let segment = self.state.current.get();
             // Loaded before anything else is read, so that a later event cuts
             // the sleep short.
             let event = segment.mapping().event().load(crate::sync::Ordering::Relaxed);
-            let (next, pause) = match part {
-                Part::Owner(own) => self.owner_turn(own),
-                Part::Follower(follow) => self.follower_turn(follow, &segment),
+            let (next, pause) = match role {
+                ActiveRole::Owner(owner) => self.owner_turn(owner),
+                ActiveRole::Follower(follower) => self.follower_turn(follower, &segment),
             };
-            part = next;
+            role = next;
             let early = if pause.is_zero() { passages.take() } else { turns.take() };
-            if !early.is_zero() && !self.shared.stopping() {
+            if !early.is_zero() && !self.state.stopping() {
                 std::thread::sleep(early);
             }
-            if !pause.is_zero() && !self.shared.stopping() {
-                let personal = self.shared.personal;
-                match &mut part {
-                    Part::Owner(own) => {
+            if !pause.is_zero() && !self.state.stopping() {
+                let personal = self.state.personal;
+                match &mut role {
+                    ActiveRole::Owner(owner) => {
                         let word = segment.mapping().event();
                         let woken = wait(word, event, WakeMask::owner(), pause);
                         // Neither an event nor a wake-up from this process is a
                         // request.
                         let same = word.load(crate::sync::Ordering::Relaxed) == event;
-                        if woken && same && !self.shared.take_poke() {
-                            own.hurry();
+                        if woken && same && !self.state.take_poke() {
+                            owner.hurry();
                         }
                     }
-                    Part::Follower(follow) => follow.sleep(&segment, event, personal, pause),
+                    ActiveRole::Follower(follower) => follower.sleep(&segment, event, personal, pause),
                 }
             }
         }
-        self.close(part);
+        self.close(role);
     }
 
-    fn obey(&mut self, command: Command, part: &mut Part) {
-        if let Command::Credentials(credentials) = command {
+    fn obey(&mut self, command: ThreadCommand, role: &mut ActiveRole) {
+        if let ThreadCommand::Credentials(credentials) = command {
             self.source.set_credentials(credentials);
         }
         // The cause of the failed passes may be gone. The command may have been
         // sent during a pass, which it does not interrupt.
-        match part {
-            Part::Owner(own) => own.retry(),
-            Part::Follower(follow) => follow.retry(),
+        match role {
+            ActiveRole::Owner(owner) => owner.retry(),
+            ActiveRole::Follower(follower) => follower.retry(),
         }
     }
 
     /// Starts to own the segment that it followed, unless a map of another
     /// cluster has appeared in it.
-    fn enter(&mut self, ownership: Ownership, takeover: bool) -> (Part, Duration) {
-        if !self.shared.is_admitted() {
-            let (asked, segment) = (self.shared.asked(), ownership.segment().clone());
+    fn enter(&mut self, ownership: Ownership, takeover: bool) -> (ActiveRole, Duration) {
+        if !self.state.is_admitted() {
+            let (asked, segment) = (self.state.asked(), ownership.segment().clone());
             match self.check(&segment) {
                 Err(error) if error.is_other_cluster() => {
                     ownership.release();
@@ -135,51 +134,51 @@ impl Agent {
                 }
                 // The segment has no map, or a damaged one: this owner's passes
                 // create a new one.
-                _ => self.shared.admit(),
+                _ => self.state.admit(),
             }
         }
         (self.own(ownership, takeover), Duration::ZERO)
     }
 
-    fn own(&mut self, mut ownership: Ownership, takeover: bool) -> Part {
-        self.shared.set_role(Role::Owner);
-        self.shared.tell(Event::Owner {
+    fn own(&mut self, mut ownership: Ownership, takeover: bool) -> ActiveRole {
+        self.state.set_role(Role::Owner);
+        self.state.tell(Event::Owner {
             generation: ownership.segment().identity().generation,
             term: ownership.term().get(),
             takeover,
         });
-        ownership.set_checksums(self.shared.config.checksums);
+        ownership.set_checksums(self.state.config.checksums);
         let mut map = ownership.last_map();
-        self.shared.config.raise(&mut map);
+        self.state.config.raise(&mut map);
         self.source.start(map);
-        Part::Owner(Box::new(Own::new(ownership, &self.shared)))
+        ActiveRole::Owner(Box::new(Owner::new(ownership, &self.state)))
     }
 
-    fn follow(&mut self) -> Part {
-        self.shared.set_role(Role::Follower);
-        let segment = self.shared.current.get();
+    fn follow(&mut self) -> ActiveRole {
+        self.state.set_role(Role::Follower);
+        let segment = self.state.current.get();
         let (generation, term) = (segment.identity().generation, segment.head().term());
-        self.shared.tell(Event::Follower { generation, term });
-        Part::Follower(Box::new(Follow::new(&segment, &self.shared.config)))
+        self.state.tell(Event::Follower { generation, term });
+        ActiveRole::Follower(Box::new(Follower::new(&segment, &self.state.config)))
     }
 
-    fn owner_turn(&mut self, mut own: Box<Own>) -> (Part, Duration) {
-        match own.turn(&self.shared, self.source.as_mut()) {
-            Turned::Wait(pause) => (Part::Owner(own), pause),
-            Turned::Fenced => {
+    fn owner_turn(&mut self, mut owner: Box<Owner>) -> (ActiveRole, Duration) {
+        match owner.turn(&self.state, self.source.as_mut()) {
+            TurnOutcome::Wait(pause) => (ActiveRole::Owner(owner), pause),
+            TurnOutcome::Fenced => {
                 self.source.stop();
-                let term = own.ownership.term().get();
-                own.ownership.fenced();
+                let term = owner.ownership.term().get();
+                owner.ownership.fenced();
                 // Set before the event: an observer that receives it sees this
                 // role.
-                self.shared.set_role(Role::Follower);
-                self.shared.tell(Event::Fenced { term });
+                self.state.set_role(Role::Follower);
+                self.state.tell(Event::Fenced { term });
                 (self.follow(), Duration::ZERO)
             }
-            Turned::Retired => {
+            TurnOutcome::Retired => {
                 self.source.stop();
-                let segment = own.ownership.segment().clone();
-                own.ownership.fenced();
+                let segment = owner.ownership.segment().clone();
+                owner.ownership.fenced();
                 self.succeed(&segment)
             }
         }
@@ -187,40 +186,40 @@ impl Agent {
 
     fn follower_turn(
         &mut self,
-        mut follow: Box<Follow>,
+        mut follower: Box<Follower>,
         segment: &Arc<Segment>,
-    ) -> (Part, Duration) {
-        match follow.look(segment, &self.shared, self.source.as_mut()) {
-            Ok(Seen::Wait(pause)) => {
-                self.settle_as_follower(segment, follow.is_settled());
+    ) -> (ActiveRole, Duration) {
+        match follower.look(segment, &self.state, self.source.as_mut()) {
+            Ok(PollOutcome::Wait(pause)) => {
+                self.settle_as_follower(segment, follower.is_settled());
                 let pause =
-                    if self.shared.awaited() { pause.min(Duration::from_millis(5)) } else { pause };
-                (Part::Follower(follow), pause)
+                    if self.state.awaited() { pause.min(Duration::from_millis(5)) } else { pause };
+                (ActiveRole::Follower(follower), pause)
             }
-            Ok(Seen::Owner(ownership)) => {
-                follow.leave(segment);
+            Ok(PollOutcome::Owner(ownership)) => {
+                follower.leave(segment);
                 self.enter(*ownership, true)
             }
-            Ok(Seen::Retired) => {
-                follow.leave(segment);
+            Ok(PollOutcome::Retired) => {
+                follower.leave(segment);
                 self.succeed(segment)
             }
             Err(error) => {
-                follow.trouble(&self.shared, &error);
-                (Part::Follower(follow), Duration::from_millis(250))
+                follower.trouble(&self.state, &error);
+                (ActiveRole::Follower(follower), Duration::from_millis(250))
             }
         }
     }
 
     /// A follower's connect waits until an owner has published.
     fn settle_as_follower(&mut self, segment: &Arc<Segment>, settled: bool) {
-        let known = self.shared.has_map() && self.shared.is_admitted();
+        let known = self.state.has_map() && self.state.is_admitted();
         if known || !settled || segment.head().sequence() == 0 {
             return;
         }
-        let asked = self.shared.asked();
+        let asked = self.state.asked();
         match self.check(segment) {
-            Ok(true) => self.shared.settle(Ok(()), asked),
+            Ok(true) => self.state.settle(Ok(()), asked),
             Ok(false) => {}
             Err(error) => self.refuse(error, asked),
         }
@@ -229,34 +228,34 @@ impl Agent {
     /// Whether the segment has a map of the configured cluster. Once
     /// established, this is not checked again.
     fn check(&mut self, segment: &Arc<Segment>) -> Result<bool, ConnectError> {
-        let shared = &self.shared;
-        if shared.is_admitted() {
-            return check_cluster(segment, &shared.config).map(|()| true);
+        let state = &self.state;
+        if state.is_admitted() {
+            return check_cluster(segment, &state.config).map(|()| true);
         }
-        let turn = &mut Probe { shared };
-        let there = admit(segment, &shared.config, self.source.as_mut(), turn)?;
+        let turn = &mut ProbeTurn { state };
+        let there = admit(segment, &state.config, self.source.as_mut(), turn)?;
         if there {
-            shared.admit();
+            state.admit();
         }
         Ok(there)
     }
 
     /// Records why the segment is refused. If it is of another cluster, this
     /// process must neither route from it nor ever own it.
-    fn refuse(&self, error: ConnectError, asked: Asked) {
+    fn refuse(&self, error: ConnectError, asked: RequestCount) {
         let refused = error.is_other_cluster();
         if refused {
-            self.shared.refuse(error.clone());
-            self.shared.tell(Event::Trouble { error: error.to_string() });
+            self.state.refuse(error.clone());
+            self.state.tell(Event::Trouble { error: error.to_string() });
         }
-        self.shared.settle(Err(error), asked);
+        self.state.settle(Err(error), asked);
         if refused {
-            self.shared.stop();
+            self.state.stop();
         }
     }
 
     /// Moves to the successor of a retired segment, or builds it.
-    fn succeed(&mut self, old: &Arc<Segment>) -> (Part, Duration) {
+    fn succeed(&mut self, old: &Arc<Segment>) -> (ActiveRole, Duration) {
         let found = self.find_or_build(old);
         if found.is_ok() {
             self.unbuilt = None;
@@ -265,7 +264,7 @@ impl Agent {
             Ok(Some(Start::Owner(ownership))) => {
                 let segment = ownership.segment().clone();
                 if let Err(error) = self.move_to(&segment) {
-                    self.shared.tell(Event::Trouble { error: error.to_string() });
+                    self.state.tell(Event::Trouble { error: error.to_string() });
                 }
                 self.enter(*ownership, false)
             }
@@ -276,20 +275,20 @@ impl Agent {
                 // in its text change: compare the kind only.
                 let kind = std::mem::discriminant(&error);
                 if self.unbuilt.replace(kind) != Some(kind) {
-                    self.shared.tell(Event::Trouble { error: error.to_string() });
+                    self.state.tell(Event::Trouble { error: error.to_string() });
                 }
-                self.shared.settle(Err(ConnectError::Segment(error)), self.shared.asked());
-                self.shared.set_role(Role::Follower);
-                let follow = Follow::new(&self.shared.current.get(), &self.shared.config);
-                (Part::Follower(Box::new(follow)), Duration::from_millis(250))
+                self.state.settle(Err(ConnectError::Segment(error)), self.state.asked());
+                self.state.set_role(Role::Follower);
+                let follower = Follower::new(&self.state.current.get(), &self.state.config);
+                (ActiveRole::Follower(Box::new(follower)), Duration::from_millis(250))
             }
         }
     }
 
     fn move_to(&self, segment: &Arc<Segment>) -> Result<(), SegmentError> {
-        self.shared.current.replace(segment)?;
+        self.state.current.replace(segment)?;
         let generation = segment.identity().generation;
-        self.shared.tell(Event::Moved { generation });
+        self.state.tell(Event::Moved { generation });
         Ok(())
     }
 
@@ -306,10 +305,10 @@ impl Agent {
             self.move_to(ownership.segment())?;
             return Ok(Some(Start::Owner(Box::new(ownership))));
         }
-        let place = self.shared.config.place();
+        let place = self.state.config.place();
         let mut old = old.clone();
         let (mut since, mut by) = (Instant::now(), 1);
-        while !self.shared.stopping() {
+        while !self.state.stopping() {
             // An untrusted segment is no successor, but does not stop the
             // search either.
             if let Some(segment) = quick(&place, old.identity().generation) {
@@ -326,7 +325,7 @@ impl Agent {
                 old = newer;
                 (since, by) = (Instant::now(), 1);
             }
-            let lock = old.lock().expect("a shared segment has a lock file");
+            let lock = old.lock().expect("a state segment has a lock file");
             if !lock.is_writable() {
                 // A process that may only read builds nothing: it keeps the map
                 // that it has.
@@ -366,7 +365,7 @@ impl Agent {
         old: &Arc<Segment>,
         generation: u64,
     ) -> Result<Option<Box<Ownership>>, SegmentError> {
-        let config = &self.shared.config;
+        let config = &self.state.config;
         let place = config.place();
         let (there, wanted) = (old.geometry().capacity(), config.capacity());
         let capacity = Capacity {
@@ -401,23 +400,23 @@ impl Agent {
     }
 
     /// Hands the ownership over; the last one out removes the segment.
-    fn close(mut self, mut part: Part) {
-        self.shared.set_role(Role::Closed);
+    fn close(mut self, mut role: ActiveRole) {
+        self.state.set_role(Role::Closed);
         self.source.stop();
-        let segment = self.shared.current.get();
-        if let Part::Follower(follow) = &mut part {
-            follow.leave(&segment);
+        let segment = self.state.current.get();
+        if let ActiveRole::Follower(follower) = &mut role {
+            follower.leave(&segment);
         }
         // Its own mark is released before the others are counted. Of two
         // processes that close at once, at least one then sees that no other is
         // left.
-        self.shared.current.let_go();
-        if let Err(error) = leave(&segment, &self.shared.config.place()) {
-            self.shared.tell(Event::Trouble { error: error.to_string() });
+        self.state.current.let_go();
+        if let Err(error) = leave(&segment, &self.state.config.place()) {
+            self.state.tell(Event::Trouble { error: error.to_string() });
         }
-        match part {
-            Part::Owner(own) => own.ownership.release(),
-            Part::Follower(_) => {}
+        match role {
+            ActiveRole::Owner(owner) => owner.ownership.release(),
+            ActiveRole::Follower(_) => {}
         }
     }
 }

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::admit::{Undisturbed, admit, check_cluster};
+use super::admit::{UninterruptedTurn, admit, check_cluster};
 use super::agent::{Start, leave};
 use super::config::Config;
 use super::error::ConnectError;
 use super::event::{Event, Role};
-use super::handle::{Handle, Open, clients, on_client_thread};
 use super::reader::Reader;
-use super::shared::{Asked, Command, Shared};
+use super::state::{ClientState, RequestCount, ThreadCommand};
 use super::status::{Status, StatusError};
+use super::thread::{ClientThread, OpenConnect, clients, on_client_thread};
 use crate::layout::OwnerWord;
 use crate::map::{Node, Snapshot, SnapshotError};
 use crate::protocol::load_owner;
@@ -62,7 +62,7 @@ const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(5);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Client {
-    open: Arc<Open>,
+    open: Arc<OpenConnect>,
     pub(super) reader: Reader,
 }
 
@@ -128,7 +128,7 @@ impl Client {
         mut config: Config,
         source: Box<dyn ClusterSource>,
         waits: bool,
-    ) -> Result<(Client, Asked), ConnectError> {
+    ) -> Result<(Client, RequestCount), ConnectError> {
         // Resolved now: the process may change its working directory later, and
         // links may change.
         config.shm_directory = resolved(&config.shm_directory);
@@ -136,38 +136,38 @@ impl Client {
         // The source holds the password, and a later change goes there.
         let config = Config { password: None, ..config };
         let (open, asked) = match config.use_shm {
-            true => shared(config, source, waits)?,
-            false => alone(config, source, waits)?,
+            true => connect_shared(config, source, waits)?,
+            false => connect_private(config, source, waits)?,
         };
-        let reader = Reader::of(open.handle.shared.current.clone(), &racks);
+        let reader = Reader::of(open.handle.state.current.clone(), &racks);
         Ok((Client { open: Arc::new(open), reader }, asked))
     }
 
-    pub(super) fn shared(&self) -> &Shared {
-        &self.open.handle.shared
+    pub(super) fn state(&self) -> &ClientState {
+        &self.open.handle.state
     }
 
-    fn wait_first(&self, asked: Asked) -> Result<(), ConnectError> {
-        let shared = self.shared();
-        if !shared.has_map() && shared.role() != Role::Owner {
+    fn wait_first(&self, asked: RequestCount) -> Result<(), ConnectError> {
+        let state = self.state();
+        if !state.has_map() && state.role() != Role::Owner {
             // The owner in another process may be waiting out a long interval.
             self.request_tend();
         }
-        let mut patience = patience(&shared.config);
+        let mut patience = patience(&state.config);
         if on_client_thread() {
             // An observer connects: the answer may depend on the thread that it
             // runs on.
             patience = Duration::ZERO;
         }
         let begun = Instant::now();
-        if let Some(result) = shared.wait_first(asked, begun + patience) {
+        if let Some(result) = state.wait_first(asked, begun + patience) {
             return result;
         }
         // The result of an earlier attempt, if a later one takes this long.
-        if let Some(error) = shared.failure() {
+        if let Some(error) = state.failure() {
             return Err(error);
         }
-        let segment = shared.current.get();
+        let segment = state.current.get();
         let pid = load_owner(segment.mapping().owner(OwnerWord::Pid), segment.head());
         Err(ConnectError::NoMapYet { waited: begun.elapsed(), owner: pid.unwrap_or(0) as u32 })
     }
@@ -215,7 +215,7 @@ impl Client {
     /// there is; after [`start`](Self::start) there may not be one yet.
     #[must_use]
     pub fn has_map(&self) -> bool {
-        self.shared().has_map()
+        self.state().has_map()
     }
 
     /// Why this client closed itself: its segment turned out to be another
@@ -224,7 +224,7 @@ impl Client {
     /// program created a new one under its key.
     #[must_use]
     pub fn refusal(&self) -> Option<ConnectError> {
-        self.shared().refusal()
+        self.state().refusal()
     }
 
     /// This process's current role.
@@ -232,7 +232,7 @@ impl Client {
     pub fn role(&self) -> Role {
         match self.open.is_closed() || self.open.is_inherited() {
             true => Role::Closed,
-            false => self.shared().role(),
+            false => self.state().role(),
         }
     }
 
@@ -295,11 +295,11 @@ pub(super) fn patience(config: &Config) -> Duration {
 }
 
 /// The existing client of this process for the key, or a new one.
-fn shared(
+fn connect_shared(
     config: Config,
     mut source: Box<dyn ClusterSource>,
     waits: bool,
-) -> Result<(Open, Asked), ConnectError> {
+) -> Result<(OpenConnect, RequestCount), ConnectError> {
     let key = (config.shm_backend, config.shm_directory.clone(), config.shm_key);
     let mut removals = 0;
     loop {
@@ -313,9 +313,9 @@ fn shared(
             // The existing client is about to end. Two threads of one process
             // on one segment would release each other's locks: wait, unless
             // this is that very thread.
-            if !on_client_thread() && !handle.shared.has_ended() {
+            if !on_client_thread() && !handle.state.has_ended() {
                 drop(clients);
-                handle.shared.wait_end(Duration::from_secs(1));
+                handle.state.wait_end(Duration::from_secs(1));
                 continue;
             }
         }
@@ -324,7 +324,7 @@ fn shared(
         // Before anything is routed from the segment.
         let admitted = match start {
             Start::Owner(_) => true,
-            Start::Follower => admit(&segment, &config, source.as_mut(), &mut Undisturbed)?,
+            Start::Follower => admit(&segment, &config, source.as_mut(), &mut UninterruptedTurn)?,
         };
         let place = config.place();
         let created = matches!(start, Start::Owner(_));
@@ -348,11 +348,11 @@ fn shared(
                 clients.push((key, Arc::downgrade(&open.handle)));
                 // This runs the host program's code, which may connect itself.
                 drop(clients);
-                let shared = &open.handle.shared;
+                let state = &open.handle.state;
                 if let Some(error) = created.then(|| stepped_over(&place)).flatten() {
-                    shared.tell(Event::Trouble { error: error.to_string() });
+                    state.tell(Event::Trouble { error: error.to_string() });
                 }
-                warn_of_capacities(shared, &shared.config, segment.geometry().capacity());
+                warn_of_capacities(state, &state.config, segment.geometry().capacity());
                 Ok((open, asked))
             }
             Err(error) => {
@@ -384,8 +384,12 @@ fn is_being_removed(segment: &Segment) -> bool {
 
 /// A second connect of this process: the hosts must be the same, and the
 /// capacities stay as they are.
-fn join(open: Open, config: &Config, waits: bool) -> Result<(Open, Asked), ConnectError> {
-    let there = &open.handle.shared.config;
+fn join(
+    open: OpenConnect,
+    config: &Config,
+    waits: bool,
+) -> Result<(OpenConnect, RequestCount), ConnectError> {
+    let there = &open.handle.state.config;
     let written = |config: &Config| {
         let mut hosts: Vec<String> = config.hosts.iter().map(ToString::to_string).collect();
         hosts.sort();
@@ -396,19 +400,19 @@ fn join(open: Open, config: &Config, waits: bool) -> Result<(Open, Asked), Conne
     if found != wanted {
         return Err(ConnectError::OtherHosts { key: config.shm_key, found, wanted });
     }
-    let segment = open.handle.shared.current.get();
+    let segment = open.handle.state.current.get();
     check_cluster(&segment, config)?;
-    let shared = &open.handle.shared;
-    warn_of_capacities(shared, config, segment.geometry().capacity());
-    let asked = if waits { shared.ask() } else { shared.asked() };
-    if waits && !shared.has_map() {
+    let state = &open.handle.state;
+    warn_of_capacities(state, config, segment.geometry().capacity());
+    let asked = if waits { state.ask() } else { state.asked() };
+    if waits && !state.has_map() {
         // Its thread may be waiting out an interval or a backoff.
-        shared.command(Command::Try);
+        state.command(ThreadCommand::Try);
     }
     Ok((open, asked))
 }
 
-fn warn_of_capacities(shared: &Shared, config: &Config, found: crate::map::Capacity) {
+fn warn_of_capacities(state: &ClientState, config: &Config, found: crate::map::Capacity) {
     let wanted = config.capacity();
     for (name, found, wanted) in [
         ("shm_max_nodes", found.max_nodes, wanted.max_nodes),
@@ -417,17 +421,17 @@ fn warn_of_capacities(shared: &Shared, config: &Config, found: crate::map::Capac
     ] {
         if found != wanted {
             let what = format!("the segment has {name} {found}, {wanted} is ignored");
-            shared.tell(Event::CapacityIgnored { what });
+            state.tell(Event::CapacityIgnored { what });
         }
     }
 }
 
 /// A client with a private map.
-fn alone(
+fn connect_private(
     config: Config,
     source: Box<dyn ClusterSource>,
     waits: bool,
-) -> Result<(Open, Asked), ConnectError> {
+) -> Result<(OpenConnect, RequestCount), ConnectError> {
     let ownership = private(config.capacity(), 0)?;
     let current = Current::new(None, ownership.segment())?;
     spawn(config, source, Arc::new(current), Start::Owner(Box::new(ownership)), true, waits)
@@ -440,21 +444,21 @@ fn spawn(
     start: Start,
     admitted: bool,
     waits: bool,
-) -> Result<(Open, Asked), ConnectError> {
+) -> Result<(OpenConnect, RequestCount), ConnectError> {
     let segment = current.get();
-    let shared = Arc::new(Shared::new(config, current));
-    shared.current.bar(!admitted);
+    let state = Arc::new(ClientState::new(config, current));
+    state.current.bar(!admitted);
     // Taken before the thread's first attempt, which must answer it.
-    let asked = if waits { shared.ask() } else { shared.asked() };
+    let asked = if waits { state.ask() } else { state.asked() };
     // With a living owner and a map there is nothing to wait for; nor is there
     // for a process that may only read.
     if matches!(start, Start::Follower) && admitted && segment.head().sequence() > 0 {
         let reads = segment.lock().is_some_and(|lock| !lock.is_writable());
         if reads || Candidate::look(&segment)? == OwnerState::Alive {
-            shared.settle(Ok(()), shared.asked());
+            state.settle(Ok(()), state.asked());
         }
     }
-    Ok((Handle::spawn(shared, source, start)?, asked))
+    Ok((ClientThread::spawn(state, source, start)?, asked))
 }
 
 /// The current segment of the key; creates one if there is none.

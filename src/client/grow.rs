@@ -8,8 +8,8 @@ use super::admit::hosts_hash;
 use super::config::Config;
 use super::event::Event;
 use super::fit::Fit;
-use super::own::Own;
-use super::shared::Shared;
+use super::owner::Owner;
+use super::state::ClientState;
 use crate::layout::OwnerWord;
 use crate::map::{Capacity, ClusterMap, FrameExtent, Reason};
 use crate::segment::{
@@ -21,7 +21,7 @@ use crate::segment::{
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// The result of a publication that may be only a part of the map.
-pub(super) struct Partly {
+pub(super) struct PartialPublication {
     pub outcome: Result<Option<u64>, PublishFailure>,
     /// Nodes and namespaces without room, and namespaces with too many replicas.
     pub refused: usize,
@@ -30,36 +30,36 @@ pub(super) struct Partly {
     pub namespaces: usize,
 }
 
-impl Own {
+impl Owner {
     /// Publishes a map that has outgrown the segment: in a larger segment, or
     /// otherwise the part that fits.
     pub(super) fn publish_partly(
         &mut self,
-        shared: &Shared,
+        state: &ClientState,
         map: &ClusterMap,
-    ) -> Result<Partly, OwnershipLost> {
+    ) -> Result<PartialPublication, OwnershipLost> {
         let mut fit = self.fit.take().unwrap_or_else(|| Fit::new(self.ownership.segment()));
         let refused = fit.take(map);
-        if refused > 0 && self.grow(shared, map)? {
+        if refused > 0 && self.grow(state, map)? {
             let (nodes, namespaces) = (map.nodes.len(), map.namespaces().len());
-            return Ok(Partly { outcome: Ok(None), refused: 0, nodes, namespaces });
+            return Ok(PartialPublication { outcome: Ok(None), refused: 0, nodes, namespaces });
         }
         let outcome = self.ownership.publish(fit.map());
         let (nodes, namespaces) = (fit.map().nodes.len(), fit.map().namespaces().len());
         self.fit = Some(fit);
-        Ok(Partly { outcome, refused, nodes, namespaces })
+        Ok(PartialPublication { outcome, refused, nodes, namespaces })
     }
 
     /// Replaces the segment by a larger one with the map published in it;
     /// returns whether it did. Lookups continue throughout: in the old segment
     /// until the new one is in place.
-    fn grow(&mut self, shared: &Shared, map: &ClusterMap) -> Result<bool, OwnershipLost> {
+    fn grow(&mut self, state: &ClientState, map: &ClusterMap) -> Result<bool, OwnershipLost> {
         if self.no_room.is_some_and(|(_, at)| at.elapsed() < AGAIN) {
             return Ok(false);
         }
         let old = self.ownership.segment().clone();
         let grown = match old.is_shared() {
-            true => self.grow_shared(shared, &old, map)?,
+            true => self.grow_shared(state, &old, map)?,
             false => self.grow_private(&old, map),
         };
         let mut ownership = match grown {
@@ -70,20 +70,20 @@ impl Own {
                 // The numbers in the text change from one attempt to the next:
                 // compare the kind only.
                 if self.no_room.is_none_or(|(told, _)| told != kind) {
-                    shared.tell(Event::NoRoom { error: text });
+                    state.tell(Event::NoRoom { error: text });
                 }
                 self.no_room = Some((kind, Instant::now()));
                 return Ok(false);
             }
         };
         self.no_room = None;
-        ownership.set_checksums(shared.config.checksums);
+        ownership.set_checksums(state.config.checksums);
         ownership.set(OwnerWord::TendIntervalMs, self.interval.as_millis() as u64);
-        ownership.set_hosts(hosts_hash(&shared.config));
+        ownership.set_hosts(hosts_hash(&state.config));
         ownership.set(OwnerWord::TendedMs, boottime_ms());
         let segment = ownership.segment().clone();
-        if let Err(error) = shared.current.replace(&segment) {
-            shared.tell(Event::Trouble { error: error.to_string() });
+        if let Err(error) = state.current.replace(&segment) {
+            state.tell(Event::Trouble { error: error.to_string() });
         }
         std::mem::replace(&mut self.ownership, ownership).fenced();
         self.account.again();
@@ -91,11 +91,11 @@ impl Own {
         // A private map must not sweep the directory of shared ones. Sweep at
         // once, because this process may close before its next iteration, and
         // again then if other processes have not left the old segment yet.
-        self.unswept = segment.is_shared() && matches!(sweep(&shared.config.place()), Ok(false));
+        self.unswept = segment.is_shared() && matches!(sweep(&state.config.place()), Ok(false));
         let Capacity { max_nodes, max_namespaces, max_replicas, .. } =
             segment.geometry().capacity();
         let generation = segment.identity().generation;
-        shared.tell(Event::Grown { generation, max_nodes, max_namespaces, max_replicas });
+        state.tell(Event::Grown { generation, max_nodes, max_namespaces, max_replicas });
         Ok(true)
     }
 
@@ -105,13 +105,13 @@ impl Own {
     /// segment.
     fn grow_shared(
         &mut self,
-        shared: &Shared,
+        state: &ClientState,
         old: &Segment,
         map: &ClusterMap,
     ) -> Result<Result<Ownership, SegmentError>, OwnershipLost> {
-        let place = shared.config.place();
+        let place = state.config.place();
         if let Some(user) = old.user_that_keeps_the_key() {
-            let at = old.location().expect("a shared segment");
+            let at = old.location().expect("a state segment");
             return Ok(Err(SegmentError::KeyOfAnother { at, user }));
         }
         let inherited = Carryover {

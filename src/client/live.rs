@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::config::ConfigError;
 use super::connect::Client;
-use super::shared::Command;
+use super::state::ThreadCommand;
 use crate::wire::login::{Credentials, SecretString};
 
 impl Client {
     /// How often this process polls the cluster as owner.
     #[must_use]
     pub fn tend_interval(&self) -> Duration {
-        self.shared().tend_interval()
+        self.state().tend_interval()
     }
 
     /// Changes how often this process polls the cluster when it is the owner: from the next
@@ -23,9 +23,9 @@ impl Client {
     /// [`ConfigError::Threshold`] if the others would take an owner with that interval for hung.
     /// After an error the setting is unchanged.
     pub fn set_tend_interval(&self, interval: Duration) -> Result<(), ConfigError> {
-        let shared = self.shared();
-        shared.config.check_tend_interval(interval)?;
-        shared.set_tend_interval(interval);
+        let state = self.state();
+        state.config.check_tend_interval(interval)?;
+        state.set_tend_interval(interval);
         Ok(())
     }
 
@@ -45,12 +45,12 @@ impl Client {
     /// [`ConfigError::Credentials`] if the password is invalid. After an error the password is
     /// unchanged.
     pub fn set_password(&self, password: SecretString) -> Result<(), ConfigError> {
-        let shared = self.shared();
-        let Some(user) = shared.config.user.as_deref() else {
+        let state = self.state();
+        let Some(user) = state.config.user.as_deref() else {
             return Err(ConfigError::NoUser { found: "password" });
         };
-        let mode = shared.config.auth_mode;
-        shared.command(Command::Credentials(Credentials::new(mode, user, password)?));
+        let mode = state.config.auth_mode;
+        state.command(ThreadCommand::Credentials(Credentials::new(mode, user, password)?));
         Ok(())
     }
 }

@@ -24,11 +24,9 @@ mod event;
 #[cfg(feature = "tend")]
 mod fit;
 #[cfg(feature = "tend")]
-mod follow;
+mod follower;
 #[cfg(feature = "tend")]
 mod grow;
-#[cfg(feature = "tend")]
-mod handle;
 mod health;
 #[cfg(feature = "json")]
 mod json;
@@ -37,19 +35,20 @@ mod live;
 #[cfg(feature = "tend")]
 mod log;
 #[cfg(feature = "tend")]
-mod own;
+mod owner;
 #[cfg(feature = "tend")]
 mod pace;
-
 mod reader;
 #[cfg(feature = "tend")]
 mod settings;
 #[cfg(feature = "tend")]
-mod shared;
-#[cfg(feature = "tend")]
 mod standby;
+#[cfg(feature = "tend")]
+mod state;
 mod status;
 mod summary;
+#[cfg(feature = "tend")]
+mod thread;
 
 #[cfg(feature = "tend")]
 pub use config::{Config, ConfigError};

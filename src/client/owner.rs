@@ -11,8 +11,8 @@ use super::config::MIN_TEND_INTERVAL;
 use super::error::ConnectError;
 use super::event::Event;
 use super::fit::Fit;
-use super::grow::Partly;
-use super::shared::Shared;
+use super::grow::PartialPublication;
+use super::state::ClientState;
 use crate::layout::OwnerWord;
 use crate::map::{Matter, NodeId, Reason};
 use crate::segment::{
@@ -29,7 +29,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 const FEW: u64 = 3;
 
 /// The outcome of one iteration of the owner's loop.
-pub(super) enum Turned {
+pub(super) enum TurnOutcome {
     /// Still the owner; sleep this long.
     Wait(Duration),
     /// Another process owns the segment.
@@ -39,7 +39,7 @@ pub(super) enum Turned {
 }
 
 /// An owner.
-pub(super) struct Own {
+pub(super) struct Owner {
     pub ownership: Ownership,
     pub(super) interval: Duration,
     threshold: Duration,
@@ -67,17 +67,17 @@ pub(super) struct Own {
     watch: GenerationWatch,
 }
 
-impl Own {
-    pub fn new(ownership: Ownership, shared: &Shared) -> Own {
-        let interval = shared.tend_interval();
+impl Owner {
+    pub fn new(ownership: Ownership, state: &ClientState) -> Owner {
+        let interval = state.tend_interval();
         ownership.set(OwnerWord::TendIntervalMs, interval.as_millis() as u64);
-        ownership.set_hosts(hosts_hash(&shared.config));
+        ownership.set_hosts(hosts_hash(&state.config));
         let account = Account::new(ownership.segment());
         let now = Instant::now();
-        Own {
+        Owner {
             ownership,
             interval,
-            threshold: shared.config.shm_takeover_threshold,
+            threshold: state.config.shm_takeover_threshold,
             begun: now,
             due: now,
             glance_due: now,
@@ -94,33 +94,33 @@ impl Own {
         }
     }
 
-    pub fn turn(&mut self, shared: &Shared, source: &mut dyn ClusterSource) -> Turned {
-        match self.step(shared, source) {
-            Ok(pause) => Turned::Wait(pause),
-            Err(_) if self.ownership.segment().head().retired() => Turned::Retired,
-            Err(_) => Turned::Fenced,
+    pub fn turn(&mut self, state: &ClientState, source: &mut dyn ClusterSource) -> TurnOutcome {
+        match self.step(state, source) {
+            Ok(pause) => TurnOutcome::Wait(pause),
+            Err(_) if self.ownership.segment().head().retired() => TurnOutcome::Retired,
+            Err(_) => TurnOutcome::Fenced,
         }
     }
 
     fn step(
         &mut self,
-        shared: &Shared,
+        state: &ClientState,
         source: &mut dyn ClusterSource,
     ) -> Result<Duration, OwnershipLost> {
         self.ownership.turn()?;
-        self.heal(shared)?;
-        self.follow_interval(shared);
+        self.heal(state)?;
+        self.follow_interval(state);
         let begun = Instant::now();
         if begun >= self.due {
             self.begun = begun;
-            self.tend(shared, source)?;
+            self.tend(state, source)?;
             // Measured from the start of the pass, so that its length does not
             // add to the interval; but there is always a pause.
             let now = Instant::now();
             self.due = (begun + self.pause()).max(now + MIN_TEND_INTERVAL / 2);
             self.glance_next(begun);
         } else if self.backoff.is_grown() && begun >= self.glance_due {
-            if self.glance(shared, source)? {
+            if self.glance(state, source)? {
                 self.backoff.reset();
                 self.due = begun;
             }
@@ -140,11 +140,11 @@ impl Own {
     /// Whether any server answers again.
     fn glance(
         &mut self,
-        shared: &Shared,
+        state: &ClientState,
         source: &mut dyn ClusterSource,
     ) -> Result<bool, OwnershipLost> {
         let mut turn =
-            OwnerTurn { ownership: &mut self.ownership, shared, ended: None, left: Vec::new() };
+            OwnerTurn { ownership: &mut self.ownership, state, ended: None, left: Vec::new() };
         let anybody = source.glance(&mut turn);
         turn.ended.map_or(Ok(anybody), Err)
     }
@@ -160,8 +160,8 @@ impl Own {
     }
 
     /// Applies a changed interval.
-    fn follow_interval(&mut self, shared: &Shared) {
-        let interval = shared.tend_interval();
+    fn follow_interval(&mut self, state: &ClientState) {
+        let interval = state.tend_interval();
         if interval != self.interval {
             self.interval = interval;
             self.ownership.set(OwnerWord::TendIntervalMs, interval.as_millis() as u64);
@@ -193,7 +193,7 @@ impl Own {
     /// processes would refuse the segment, or if there is a higher generation,
     /// the segment is retired and all processes move. The higher generation may
     /// be retired itself: then it has a newer map, and gets a successor.
-    fn heal(&mut self, shared: &Shared) -> Result<(), OwnershipLost> {
+    fn heal(&mut self, state: &ClientState) -> Result<(), OwnershipLost> {
         let segment = self.ownership.segment().clone();
         // If this process sees another directory, or none, the others that use
         // the segment still see the original one.
@@ -201,7 +201,7 @@ impl Own {
             return Ok(());
         }
         let own = segment.identity().generation;
-        let place = shared.config.place();
+        let place = state.config.place();
         let higher = self.watch.finds_higher(&place, own);
         if segment.is_sound() && !higher {
             if self.unswept {
@@ -211,7 +211,7 @@ impl Own {
             return Ok(());
         }
         if let Some(error) = segment.lock().and_then(|lock| lock.occupant()) {
-            shared.tell(Event::Trouble { error: error.to_string() });
+            state.tell(Event::Trouble { error: error.to_string() });
         }
         self.ownership.retire()?;
         if higher {
@@ -228,12 +228,12 @@ impl Own {
 
     fn tend(
         &mut self,
-        shared: &Shared,
+        state: &ClientState,
         source: &mut dyn ClusterSource,
     ) -> Result<(), OwnershipLost> {
-        let asked = shared.asked();
+        let asked = state.asked();
         let mut turn =
-            OwnerTurn { ownership: &mut self.ownership, shared, ended: None, left: Vec::new() };
+            OwnerTurn { ownership: &mut self.ownership, state, ended: None, left: Vec::new() };
         let begun = Instant::now();
         let result = source.tend(&mut turn);
         if let Some(ended) = turn.ended {
@@ -248,7 +248,7 @@ impl Own {
             self.account.explain(Reason::Shortage, what);
         }
         match result {
-            Ok(report) => self.tended(shared, report),
+            Ok(report) => self.tended(state, report),
             Err(TendError::Interrupted) => return Ok(()),
             Err(error) => {
                 self.ownership.add(OwnerWord::TendErrors, 1);
@@ -256,23 +256,23 @@ impl Own {
                 self.account.pass(&report, true);
                 self.account.explain(Reason::Pass, &error.to_string());
                 self.count(report);
-                self.failed(shared, &error);
+                self.failed(state, &error);
                 if report.answers > 0 {
                     // The nodes are coming back, or waiting does not change
                     // their state.
                     self.backoff.reset();
                 }
-                shared.settle(Err(ConnectError::Tend(error)), asked);
-                return self.ended(shared);
+                state.settle(Err(ConnectError::Tend(error)), asked);
+                return self.ended(state);
             }
         }
-        self.publish(shared, source)?;
-        self.ended(shared)
+        self.publish(state, source)?;
+        self.ended(state)
     }
 
     /// Ends a pass: records what it found. An owner that lacks a local resource
     /// offers ownership to a process that does not.
-    fn ended(&mut self, shared: &Shared) -> Result<(), OwnershipLost> {
+    fn ended(&mut self, state: &ClientState) -> Result<(), OwnershipLost> {
         self.account.put(&self.ownership)?;
         let lasts = |matter| self.account.get(matter).passes() > FEW;
         let short = lasts(Matter::Shortage) || lasts(Matter::NoRoom);
@@ -280,7 +280,7 @@ impl Own {
         let others = || self.ownership.segment().attached().is_ok_and(|attached| attached > 1);
         let offers = short && others();
         if self.ownership.offer(offers) && offers {
-            shared.tell(Event::Offered);
+            state.tell(Event::Offered);
         }
         Ok(())
     }
@@ -299,7 +299,7 @@ impl Own {
         put
     }
 
-    fn tended(&mut self, shared: &Shared, report: TendReport) {
+    fn tended(&mut self, state: &ClientState, report: TendReport) {
         self.ownership.set(OwnerWord::TendedMs, boottime_ms());
         self.ownership.add(OwnerWord::Tends, 1);
         self.account.pass(&report, false);
@@ -308,7 +308,7 @@ impl Own {
         self.backoff.reset();
         if let Some(since) = self.failing.take() {
             self.last_error = None;
-            shared.tell(Event::TendRecovered { after: since.elapsed() });
+            state.tell(Event::TendRecovered { after: since.elapsed() });
         }
         self.ownership.reclaim();
     }
@@ -324,23 +324,23 @@ impl Own {
         self.ownership.add(OwnerWord::AskErrors, mute as u64);
     }
 
-    fn failed(&mut self, shared: &Shared, error: &TendError) {
+    fn failed(&mut self, state: &ClientState, error: &TendError) {
         self.backoff.failed();
         let since = *self.failing.get_or_insert_with(Instant::now);
         let text = error.to_string();
         if self.last_error.as_ref() != Some(&text) {
             self.last_error = Some(text.clone());
-            shared.tell(Event::TendFailed { error: text });
+            state.tell(Event::TendFailed { error: text });
         }
         let failed_for = since.elapsed();
         if failed_for >= self.threshold && self.ownership.abdicate() {
-            shared.tell(Event::Abdicated { failed_for });
+            state.tell(Event::Abdicated { failed_for });
         }
     }
 
     fn publish(
         &mut self,
-        shared: &Shared,
+        state: &ClientState,
         source: &mut dyn ClusterSource,
     ) -> Result<(), OwnershipLost> {
         let map = source.map();
@@ -360,18 +360,18 @@ impl Own {
             Some(_) => Ok(None),
         };
         let partly = match fitting {
-            Err(PublishFailure::NoRoom(_)) => self.publish_partly(shared, map)?,
-            Ok(_) if self.fit.is_some() => self.publish_partly(shared, map)?,
+            Err(PublishFailure::NoRoom(_)) => self.publish_partly(state, map)?,
+            Ok(_) if self.fit.is_some() => self.publish_partly(state, map)?,
             outcome => {
                 let (nodes, namespaces) = (map.nodes.len(), map.namespaces().len());
-                Partly { outcome, refused: 0, nodes, namespaces }
+                PartialPublication { outcome, refused: 0, nodes, namespaces }
             }
         };
-        let Partly { outcome, refused, nodes, namespaces } = partly;
+        let PartialPublication { outcome, refused, nodes, namespaces } = partly;
         match outcome {
             Ok(Some(sequence)) => {
                 self.published = Some(Instant::now());
-                shared.tell(Event::Published { sequence, nodes, namespaces });
+                state.tell(Event::Published { sequence, nodes, namespaces });
             }
             Ok(None) | Err(PublishFailure::NoRoom(_)) => {}
             Err(PublishFailure::Ended(ended)) => return Err(ended),
@@ -382,8 +382,8 @@ impl Own {
         self.account.found(Matter::NoRoom, refused as u64, false);
         self.ownership.set(OwnerWord::Refused, (self.refused + refused) as u64);
         let segment = self.ownership.segment();
-        if segment.head().sequence() > 0 && !shared.has_map() {
-            shared.settle(check_cluster(segment, &shared.config), shared.asked());
+        if segment.head().sequence() > 0 && !state.has_map() {
+            state.settle(check_cluster(segment, &state.config), state.asked());
         }
         Ok(())
     }
@@ -393,7 +393,7 @@ impl Own {
 /// waits for the network.
 struct OwnerTurn<'a> {
     ownership: &'a mut Ownership,
-    shared: &'a Shared,
+    state: &'a ClientState,
     ended: Option<OwnershipLost>,
     /// Nodes that left the map, and why.
     left: Vec<(NodeId, &'static str)>,
@@ -401,7 +401,7 @@ struct OwnerTurn<'a> {
 
 impl Turn for OwnerTurn<'_> {
     fn beat(&mut self) -> ControlFlow<()> {
-        if self.shared.stopping() {
+        if self.state.stopping() {
             return ControlFlow::Break(());
         }
         match self.ownership.beat() {
@@ -417,6 +417,6 @@ impl Turn for OwnerTurn<'_> {
         if let TendEvent::NodeRemoved { id, reason } = event {
             self.left.push((id, reason));
         }
-        self.shared.tell(Event::Tend(event));
+        self.state.tell(Event::Tend(event));
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::agent::{Agent, Start};
 use super::error::ConnectError;
 use super::event::Role;
-use super::shared::Shared;
+use super::state::ClientState;
 use crate::layout::ForkLocal;
 use crate::segment::{Backend, WakeMask, wake};
 use crate::tend::ClusterSource;
@@ -21,8 +21,8 @@ use crate::thread;
 
 /// A thread, and the number of connects that use it.
 #[derive(Debug)]
-pub(super) struct Handle {
-    pub shared: Arc<Shared>,
+pub(super) struct ClientThread {
+    pub state: Arc<ClientState>,
     thread: Mutex<Option<JoinHandle<()>>>,
     open: Mutex<usize>,
 }
@@ -40,38 +40,39 @@ pub(super) fn on_client_thread() -> bool {
 }
 
 /// Dropped as the thread's last action, also when it panics.
-struct Ending(Arc<Handle>);
+struct EndGuard(Arc<ClientThread>);
 
-impl Drop for Ending {
+impl Drop for EndGuard {
     fn drop(&mut self) {
         // After a panic, other processes must not count it as attached. (Its
         // ownership has already been released.)
-        self.0.shared.current.let_go();
-        self.0.shared.end();
+        self.0.state.current.let_go();
+        self.0.state.end();
     }
 }
 
-impl Handle {
+impl ClientThread {
     /// Starts the thread, with one connect open.
     ///
     /// # Errors
     /// [`ConnectError::Thread`]; what `start` holds is then released.
     pub fn spawn(
-        shared: Arc<Shared>,
+        state: Arc<ClientState>,
         source: Box<dyn ClusterSource>,
         start: Start,
-    ) -> Result<Open, ConnectError> {
-        let handle = Arc::new(Handle { shared, thread: Mutex::default(), open: Mutex::new(1) });
-        let agent = Agent::new(handle.shared.clone(), source, start);
+    ) -> Result<OpenConnect, ConnectError> {
+        let handle =
+            Arc::new(ClientThread { state, thread: Mutex::default(), open: Mutex::new(1) });
+        let agent = Agent::new(handle.state.clone(), source, start);
         let ending = handle.clone();
         let thread = thread::spawn("tendmap", move || {
-            let _ending = Ending(ending);
+            let _ending = EndGuard(ending);
             CLIENT_THREAD.set(true);
             agent.run();
         });
         let thread = thread.map_err(|error| ConnectError::Thread(error.into()))?;
         *handle.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
-        Ok(Open::new(handle))
+        Ok(OpenConnect::new(handle))
     }
 
     fn open(&self) -> MutexGuard<'_, usize> {
@@ -79,27 +80,27 @@ impl Handle {
     }
 
     /// Opens it once more; `None` if it is closed, or if its thread has ended.
-    pub fn enter(self: &Arc<Handle>) -> Option<Open> {
+    pub fn enter(self: &Arc<ClientThread>) -> Option<OpenConnect> {
         let mut open = self.open();
-        if *open == 0 || self.shared.has_ended() {
+        if *open == 0 || self.state.has_ended() {
             return None;
         }
         *open += 1;
-        Some(Open::new(self.clone()))
+        Some(OpenConnect::new(self.clone()))
     }
 
     /// Ends the thread and waits until it has ended. On a client's own thread
     /// it does not wait: the thread ends when its observer has returned.
     fn end(&self) {
-        self.shared.stop();
+        self.state.stop();
         if on_client_thread() {
             return;
         }
         // The thread may be between its check of `stop` and its sleep, and it
         // may move to another segment: wake it until it has ended.
         let mut pause = Duration::from_millis(1);
-        while !self.shared.wait_end(pause) {
-            self.shared.stop();
+        while !self.state.wait_end(pause) {
+            self.state.stop();
             pause = (pause * 2).min(Duration::from_millis(32));
         }
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -109,12 +110,12 @@ impl Handle {
     }
 }
 
-impl Drop for Handle {
+impl Drop for ClientThread {
     fn drop(&mut self) {
         // In a forked child the thread must not even be detached: one of the
         // child's own threads may have reused its stack and its id in the C
         // library.
-        if self.shared.is_inherited() {
+        if self.state.is_inherited() {
             std::mem::forget(self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take());
         }
     }
@@ -123,8 +124,8 @@ impl Drop for Handle {
 /// What one connect has opened, shared by the clones of its client. Dropping it
 /// closes it.
 #[derive(Debug)]
-pub(super) struct Open {
-    pub handle: Arc<Handle>,
+pub(super) struct OpenConnect {
+    pub handle: Arc<ClientThread>,
     closed: AtomicBool,
     /// The wake bit of the threads that wait for a change.
     waiters: WakeMask,
@@ -132,36 +133,36 @@ pub(super) struct Open {
 }
 
 /// Exists while a thread waits for a change.
-pub(super) struct Waiting<'a>(&'a Open);
+pub(super) struct WaitGuard<'a>(&'a OpenConnect);
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitGuard<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Open {
-    fn new(handle: Arc<Handle>) -> Open {
+impl OpenConnect {
+    fn new(handle: Arc<ClientThread>) -> OpenConnect {
         let (closed, waiting) = (AtomicBool::new(false), AtomicUsize::new(0));
-        Open { handle, closed, waiters: WakeMask::random(), waiting }
+        OpenConnect { handle, closed, waiters: WakeMask::random(), waiting }
     }
 
     /// Whether it was closed, or its thread has panicked.
     pub fn is_closed(&self) -> bool {
         // Acquire: pairs with `close`.
-        self.closed.load(Ordering::Acquire) || self.handle.shared.role() == Role::Closed
+        self.closed.load(Ordering::Acquire) || self.handle.state.role() == Role::Closed
     }
 
     /// Whether this is a forked child's copy.
     pub fn is_inherited(&self) -> bool {
-        self.handle.shared.is_inherited()
+        self.handle.state.is_inherited()
     }
 
     /// Registers this thread as waiting for a change; returns the bit under
     /// which it sleeps.
-    pub fn waiting(&self) -> (Waiting<'_>, WakeMask) {
+    pub fn waiting(&self) -> (WaitGuard<'_>, WakeMask) {
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        (Waiting(self), self.waiters)
+        (WaitGuard(self), self.waiters)
     }
 
     /// Closes it; the last close of a handle ends the thread. The thread has
@@ -197,11 +198,11 @@ impl Open {
     }
 
     fn wake_waiters(&self) {
-        wake(self.handle.shared.current.get().mapping().head(), Some(self.waiters));
+        wake(self.handle.state.current.get().mapping().head(), Some(self.waiters));
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenConnect {
     fn drop(&mut self) {
         self.close();
     }
@@ -211,7 +212,7 @@ impl Drop for Open {
 /// directory and key.
 pub(super) type Key = (Backend, PathBuf, u32);
 
-type Clients = Vec<(Key, Weak<Handle>)>;
+type Clients = Vec<(Key, Weak<ClientThread>)>;
 
 /// This process's clients; none in a forked child.
 pub(super) fn clients() -> MutexGuard<'static, Clients> {

@@ -15,19 +15,19 @@ use crate::wire::login::Credentials;
 
 /// The shared state.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct ClientState {
     pub config: Config,
     pub current: Arc<Current>,
     pub personal: WakeMask,
     /// In nanoseconds.
     tend_interval: AtomicU64,
     /// Commands from the handles to the thread.
-    commands: (Sender<Command>, Receiver<Command>),
+    commands: (Sender<ThreadCommand>, Receiver<ThreadCommand>),
     /// Set before this process wakes its own thread.
     poked: AtomicBool,
     stop: AtomicBool,
     role: AtomicU8,
-    first: Mutex<First>,
+    first: Mutex<FirstMap>,
     /// Why this process must not use the segment.
     refusal: Mutex<Option<ConnectError>>,
     /// Signalled when `first` changes.
@@ -37,7 +37,7 @@ pub(super) struct Shared {
 }
 
 /// A request from a handle to the thread.
-pub(super) enum Command {
+pub(super) enum ThreadCommand {
     /// Use these credentials for logins from now on.
     Credentials(Credentials),
     /// A connect waits for the first map: make an attempt at once.
@@ -46,7 +46,7 @@ pub(super) enum Command {
 
 /// What is known of the first map.
 #[derive(Debug, Default)]
-struct First {
+struct FirstMap {
     /// Whether there is a map.
     there: bool,
     /// The number of calls that have asked for it.
@@ -60,7 +60,7 @@ struct First {
 /// The number of calls that had asked for the first map at some moment. An
 /// answer is only for the calls that had asked before its attempt began.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked(u64);
+pub(super) struct RequestCount(u64);
 
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
@@ -68,9 +68,9 @@ fn nanoseconds(duration: Duration) -> u64 {
 
 const ROLES: [Role; 4] = [Role::Follower, Role::Standby, Role::Owner, Role::Closed];
 
-impl Shared {
-    pub fn new(config: Config, current: Arc<Current>) -> Shared {
-        Shared {
+impl ClientState {
+    pub fn new(config: Config, current: Arc<Current>) -> ClientState {
+        ClientState {
             tend_interval: AtomicU64::new(nanoseconds(config.tend_interval)),
             config,
             current,
@@ -119,7 +119,7 @@ impl Shared {
     }
 
     /// Sends a command to the thread. A forked child has no such thread.
-    pub fn command(&self, command: Command) {
+    pub fn command(&self, command: ThreadCommand) {
         if !self.is_inherited() {
             // Can't fail: `self` holds both ends.
             let _ = self.commands.0.send(command);
@@ -128,7 +128,7 @@ impl Shared {
     }
 
     /// The next command that [`command`](Self::command) has sent.
-    pub fn next_command(&self) -> Option<Command> {
+    pub fn next_command(&self) -> Option<ThreadCommand> {
         self.commands.1.try_recv().ok()
     }
 
@@ -189,21 +189,21 @@ impl Shared {
         tell(self.config.observer.as_ref(), event);
     }
 
-    fn first(&self) -> MutexGuard<'_, First> {
+    fn first(&self) -> MutexGuard<'_, FirstMap> {
         self.first.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks for the first map; the answer comes from an attempt that begins
     /// after this call.
-    pub fn ask(&self) -> Asked {
+    pub fn ask(&self) -> RequestCount {
         let mut first = self.first();
         first.asked += 1;
-        Asked(first.asked)
+        RequestCount(first.asked)
     }
 
     /// The calls that have asked so far; taken before an attempt begins.
-    pub fn asked(&self) -> Asked {
-        Asked(self.first().asked)
+    pub fn asked(&self) -> RequestCount {
+        RequestCount(self.first().asked)
     }
 
     /// Whether a connect still waits for the first map.
@@ -220,7 +220,7 @@ impl Shared {
 
     /// Records that there is a map, or why an attempt did not bring one. A map
     /// is final; a failure is only for the calls that had asked before.
-    pub fn settle(&self, result: Result<(), ConnectError>, asked: Asked) {
+    pub fn settle(&self, result: Result<(), ConnectError>, asked: RequestCount) {
         let mut first = self.first();
         match result {
             Ok(()) => (first.there, first.failed) = (true, None),
@@ -232,7 +232,11 @@ impl Shared {
 
     /// Waits for the answer, at most until `deadline`; `None` if there is none
     /// by then.
-    pub fn wait_first(&self, asked: Asked, deadline: Instant) -> Option<Result<(), ConnectError>> {
+    pub fn wait_first(
+        &self,
+        asked: RequestCount,
+        deadline: Instant,
+    ) -> Option<Result<(), ConnectError>> {
         let mut first = self.first();
         loop {
             if first.there {

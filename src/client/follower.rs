@@ -8,8 +8,8 @@ use super::config::Config;
 use super::event::{Event, Role};
 use super::grow;
 use super::pace::Pace;
-use super::shared::Shared;
 use super::standby::{POLL, Rank, Standing};
+use super::state::ClientState;
 use crate::layout::OwnerWord;
 use crate::map::{ClusterMap, snapshot};
 use crate::protocol::load_owner;
@@ -29,7 +29,7 @@ const NEWS_EVERY: Duration = Duration::from_millis(100);
 const BUSY: Duration = Duration::from_millis(5);
 
 /// The outcome of one poll.
-pub(super) enum Seen {
+pub(super) enum PollOutcome {
     /// Still a follower; sleep this long.
     Wait(Duration),
     /// It is owner now.
@@ -39,7 +39,7 @@ pub(super) enum Seen {
 }
 
 /// A follower.
-pub(super) struct Follow {
+pub(super) struct Follower {
     threshold: Duration,
     candidate: Candidate,
     standing: Standing,
@@ -67,10 +67,10 @@ struct Pulse {
     still: Duration,
 }
 
-impl Follow {
-    pub fn new(segment: &Segment, config: &Config) -> Follow {
+impl Follower {
+    pub fn new(segment: &Segment, config: &Config) -> Follower {
         let now = Instant::now();
-        Follow {
+        Follower {
             threshold: config.shm_takeover_threshold,
             candidate: Candidate::default(),
             standing: Standing::new(),
@@ -100,15 +100,15 @@ impl Follow {
     pub fn look(
         &mut self,
         segment: &Arc<Segment>,
-        shared: &Shared,
+        state: &ClientState,
         source: &mut dyn ClusterSource,
-    ) -> Result<Seen, SegmentError> {
+    ) -> Result<PollOutcome, SegmentError> {
         if self.barred.is_none_or(|until| Instant::now() >= until) {
-            match self.look_as_candidate(segment, shared, source) {
+            match self.look_as_candidate(segment, state, source) {
                 Err(error) if error.is_barred() => {
                     if self.barred.is_none() {
                         let segment = segment.location().map_or(String::new(), |at| at.to_string());
-                        shared.tell(Event::ReadOnly { segment, reason: error.to_string() });
+                        state.tell(Event::ReadOnly { segment, reason: error.to_string() });
                     }
                     // The permissions may change.
                     self.barred = Some(Instant::now() + BARRED);
@@ -120,20 +120,20 @@ impl Follow {
                 }
             }
         }
-        self.watch_term(segment, shared);
+        self.watch_term(segment, state);
         self.lives = Candidate::look(segment)? == OwnerState::Alive;
-        shared.set_role(Role::Follower);
+        state.set_role(Role::Follower);
         let retired = segment.head().retired();
-        Ok(if retired { Seen::Retired } else { Seen::Wait(self.standing.pause()) })
+        Ok(if retired { PollOutcome::Retired } else { PollOutcome::Wait(self.standing.pause()) })
     }
 
     fn look_as_candidate(
         &mut self,
         segment: &Arc<Segment>,
-        shared: &Shared,
+        state: &ClientState,
         source: &mut dyn ClusterSource,
-    ) -> Result<Seen, SegmentError> {
-        self.watch_term(segment, shared);
+    ) -> Result<PollOutcome, SegmentError> {
+        self.watch_term(segment, state);
         self.standing.ask(segment)?;
         let owner = Candidate::look(segment)?;
         self.lives = owner == OwnerState::Alive;
@@ -149,15 +149,15 @@ impl Follow {
             self.free_since = None;
         }
         let standby = self.standing.rank() == Rank::Standby;
-        shared.set_role(if standby { Role::Standby } else { Role::Follower });
+        state.set_role(if standby { Role::Standby } else { Role::Follower });
         match owner {
-            OwnerState::Retired => Ok(Seen::Retired),
-            OwnerState::Vacant if self.leave_to_others() => Ok(Seen::Wait(BUSY)),
+            OwnerState::Retired => Ok(PollOutcome::Retired),
+            OwnerState::Vacant if self.leave_to_others() => Ok(PollOutcome::Wait(BUSY)),
             OwnerState::Vacant => self.enter(segment, false),
-            OwnerState::Abdicated => self.probe(segment, shared, source),
+            OwnerState::Abdicated => self.probe(segment, state, source),
             _ if self.hung(segment) => self.enter(segment, true),
-            OwnerState::Alive if offered(segment) => self.try_better(segment, shared, source),
-            OwnerState::Alive => Ok(Seen::Wait(self.standing.pause())),
+            OwnerState::Alive if offered(segment) => self.try_better(segment, state, source),
+            OwnerState::Alive => Ok(PollOutcome::Wait(self.standing.pause())),
         }
     }
 
@@ -172,7 +172,7 @@ impl Follow {
         self.standing.hurry(self.probe_due);
     }
 
-    fn watch_term(&mut self, segment: &Segment, shared: &Shared) {
+    fn watch_term(&mut self, segment: &Segment, state: &ClientState) {
         let head = segment.head();
         if head.term() != self.term {
             (self.term, self.new) = (head.term(), true);
@@ -181,7 +181,7 @@ impl Follow {
         if self.new && self.news.take_now() {
             self.new = false;
             let pid = load_owner(segment.mapping().owner(OwnerWord::Pid), head).unwrap_or(0);
-            shared.tell(Event::NewOwner { term: head.term(), pid: pid as u32 });
+            state.tell(Event::NewOwner { term: head.term(), pid: pid as u32 });
         }
     }
 
@@ -195,12 +195,12 @@ impl Follow {
         since.elapsed() < self.standing.patience()
     }
 
-    fn enter(&mut self, segment: &Arc<Segment>, hung: bool) -> Result<Seen, SegmentError> {
+    fn enter(&mut self, segment: &Arc<Segment>, hung: bool) -> Result<PollOutcome, SegmentError> {
         Ok(match self.candidate.enter(segment, hung)? {
-            TakeoverOutcome::Won(ownership) => Seen::Owner(ownership),
-            TakeoverOutcome::Retired => Seen::Retired,
-            TakeoverOutcome::OwnerAlive => Seen::Wait(self.standing.pause()),
-            TakeoverOutcome::Busy | TakeoverOutcome::Lost => Seen::Wait(BUSY),
+            TakeoverOutcome::Won(ownership) => PollOutcome::Owner(ownership),
+            TakeoverOutcome::Retired => PollOutcome::Retired,
+            TakeoverOutcome::OwnerAlive => PollOutcome::Wait(self.standing.pause()),
+            TakeoverOutcome::Busy | TakeoverOutcome::Lost => PollOutcome::Wait(BUSY),
         })
     }
 
@@ -229,26 +229,26 @@ impl Follow {
     fn probe(
         &mut self,
         segment: &Arc<Segment>,
-        shared: &Shared,
+        state: &ClientState,
         source: &mut dyn ClusterSource,
-    ) -> Result<Seen, SegmentError> {
+    ) -> Result<PollOutcome, SegmentError> {
         if self.standing.rank() != Rank::Standby || Instant::now() < self.probe_due {
-            return Ok(Seen::Wait(POLL));
+            return Ok(PollOutcome::Wait(POLL));
         }
-        let asked = shared.asked();
-        let reached = try_tend(segment, shared, source);
+        let asked = state.asked();
+        let reached = try_tend(segment, state, source);
         source.stop();
         let lacks_nothing = |report: &TendReport| report.conditions.count(Condition::Shortage) == 0;
         if reached.as_ref().is_ok_and(lacks_nothing) {
             return self.enter(segment, false);
         }
-        self.probe_due = Instant::now() + shared.tend_interval().max(POLL * 4);
+        self.probe_due = Instant::now() + state.tend_interval().max(POLL * 4);
         self.leave(segment);
-        shared.set_role(Role::Follower);
+        state.set_role(Role::Follower);
         if let Err(error) = reached {
-            shared.settle(Err(error.into()), asked);
+            state.settle(Err(error.into()), asked);
         }
-        Ok(Seen::Wait(POLL))
+        Ok(PollOutcome::Wait(POLL))
     }
 
     /// The owner lacks a local resource, and continues with what it has. Only
@@ -258,36 +258,36 @@ impl Follow {
     fn try_better(
         &mut self,
         segment: &Arc<Segment>,
-        shared: &Shared,
+        state: &ClientState,
         source: &mut dyn ClusterSource,
-    ) -> Result<Seen, SegmentError> {
+    ) -> Result<PollOutcome, SegmentError> {
         if self.standing.rank() != Rank::Standby || Instant::now() < self.probe_due {
-            return Ok(Seen::Wait(self.standing.pause()));
+            return Ok(PollOutcome::Wait(self.standing.pause()));
         }
-        let reached = try_tend(segment, shared, source);
+        let reached = try_tend(segment, state, source);
         let lacks_nothing = |report: TendReport| {
             report.refused == 0 && report.conditions.count(Condition::Shortage) == 0
         };
         let better = reached.is_ok_and(lacks_nothing)
-            && grow::has_room(segment, &shared.config, source.map());
+            && grow::has_room(segment, &state.config, source.map());
         source.stop();
         if better {
             return self.enter(segment, true);
         }
-        let pause = shared.tend_interval().max(POLL * 4) * (1 << self.tries.min(6));
+        let pause = state.tend_interval().max(POLL * 4) * (1 << self.tries.min(6));
         self.tries += 1;
         self.probe_due = Instant::now() + pause;
         self.leave(segment);
-        shared.set_role(Role::Follower);
-        Ok(Seen::Wait(POLL))
+        state.set_role(Role::Follower);
+        Ok(PollOutcome::Wait(POLL))
     }
 
     /// Reports trouble with the segment's files, once per reason.
-    pub fn trouble(&mut self, shared: &Shared, error: &SegmentError) {
+    pub fn trouble(&mut self, state: &ClientState, error: &SegmentError) {
         let text = error.to_string();
         if self.trouble.as_ref() != Some(&text) {
             self.trouble = Some(text.clone());
-            shared.tell(Event::Trouble { error: text });
+            state.tell(Event::Trouble { error: text });
         }
     }
 }
@@ -301,24 +301,24 @@ fn offered(segment: &Segment) -> bool {
 /// A pass as if this process were the owner.
 fn try_tend(
     segment: &Segment,
-    shared: &Shared,
+    state: &ClientState,
     source: &mut dyn ClusterSource,
 ) -> Result<TendReport, TendError> {
     let empty = |_| ClusterMap::new(segment.geometry().capacity());
     let mut map = snapshot(segment.mapping()).map_or_else(empty, |last| last.map);
-    shared.config.raise(&mut map);
+    state.config.raise(&mut map);
     source.start(map);
-    source.tend(&mut Probe { shared })
+    source.tend(&mut ProbeTurn { state })
 }
 
 /// A pass that only determines whether the cluster can be reached.
-pub(super) struct Probe<'a> {
-    pub shared: &'a Shared,
+pub(super) struct ProbeTurn<'a> {
+    pub state: &'a ClientState,
 }
 
-impl Turn for Probe<'_> {
+impl Turn for ProbeTurn<'_> {
     fn beat(&mut self) -> ControlFlow<()> {
-        if self.shared.stopping() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.state.stopping() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     fn event(&mut self, _: TendEvent) {}
