@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use clap::builder::{OsStringValueParser, PossibleValuesParser};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use tendmap::client::{Config, Group, Kind, SETTINGS, Setting};
+use tendmap::client::{Config, SETTINGS, Setting, SettingGroup, SettingKind};
 use tendmap::wire::login::SecretString;
 
 use crate::args::{MEMORY, SECURITY};
@@ -18,42 +18,42 @@ use crate::settings::password;
 /// Which settings a command has.
 pub trait Groups {
     /// Those of these groups.
-    const GROUPS: &'static [Group];
+    const GROUPS: &'static [SettingGroup];
 }
 
 /// How a cluster is reached.
 #[derive(Clone, Debug)]
 pub struct Reached;
 impl Groups for Reached {
-    const GROUPS: &'static [Group] = &[Group::Cluster, Group::Security];
+    const GROUPS: &'static [SettingGroup] = &[SettingGroup::Cluster, SettingGroup::Security];
 }
 
 /// How a process tends, and what it makes.
 #[derive(Clone, Debug)]
 pub struct Tended;
 impl Groups for Tended {
-    const GROUPS: &'static [Group] = &[Group::Tending, Group::Segment];
+    const GROUPS: &'static [SettingGroup] = &[SettingGroup::Tending, SettingGroup::Segment];
 }
 
 /// How often a process tends.
 #[derive(Clone, Debug)]
 pub struct Polled;
 impl Groups for Polled {
-    const GROUPS: &'static [Group] = &[Group::Tending];
+    const GROUPS: &'static [SettingGroup] = &[SettingGroup::Tending];
 }
 
 /// Which segment.
 #[derive(Clone, Debug)]
 pub struct Which;
 impl Groups for Which {
-    const GROUPS: &'static [Group] = &[Group::Place];
+    const GROUPS: &'static [SettingGroup] = &[SettingGroup::Place];
 }
 
 /// Which replica.
 #[derive(Clone, Debug)]
 pub struct Preferred;
 impl Groups for Preferred {
-    const GROUPS: &'static [Group] = &[Group::Routing];
+    const GROUPS: &'static [SettingGroup] = &[SettingGroup::Routing];
 }
 
 /// Names that flags had before they were called as in every other place.
@@ -147,7 +147,7 @@ fn default(setting: &Setting) -> String {
 
 /// Whether a flag stands alone, and turns on what is off.
 fn is_switch(setting: &Setting) -> bool {
-    setting.kind() == Kind::Switch && default(setting) == "false"
+    setting.kind() == SettingKind::Switch && default(setting) == "false"
 }
 
 /// The flag of a setting.
@@ -156,8 +156,8 @@ fn flag(setting: &'static Setting) -> Arg {
     let arg = Arg::new(name).long(name.replace('_', "-"));
     let arg = described(arg, setting);
     let heading = match setting.group() {
-        Group::Security => Some(SECURITY),
-        Group::Place | Group::Segment => Some(MEMORY),
+        SettingGroup::Security => Some(SECURITY),
+        SettingGroup::Place | SettingGroup::Segment => Some(MEMORY),
         _ => None,
     };
     let arg = arg.help_heading(heading).hide_short_help(!SHOWN_SHORT.contains(&name));
@@ -174,14 +174,14 @@ fn flag(setting: &'static Setting) -> Arg {
         false => arg.action(ArgAction::Set),
     };
     match kind {
-        Kind::Secret => arg.value_parser(password),
-        Kind::Switch => arg
+        SettingKind::Secret => arg.value_parser(password),
+        SettingKind::Switch => arg
             .value_parser(PossibleValuesParser::new(["true", "false"]))
             .num_args(0..=1)
             .default_missing_value("true"),
         // It need not be UTF-8.
-        Kind::File | Kind::Directory => arg.value_parser(OsStringValueParser::new()),
-        Kind::Racks => arg.allow_negative_numbers(true).value_parser(parser(setting)),
+        SettingKind::File | SettingKind::Directory => arg.value_parser(OsStringValueParser::new()),
+        SettingKind::Racks => arg.allow_negative_numbers(true).value_parser(parser(setting)),
         _ => arg.value_parser(parser(setting)),
     }
 }
@@ -202,20 +202,20 @@ fn described(arg: Arg, setting: &Setting) -> Arg {
 
 fn placeholder(setting: &Setting) -> &'static str {
     match setting.kind() {
-        Kind::Secret => "TEXT",
-        Kind::File => "FILE",
-        Kind::Directory => "DIR",
-        Kind::Switch => "BOOL",
-        Kind::Choice(_) if setting.name() == "auth_mode" => "MODE",
-        Kind::Choice(_) => "KIND",
-        Kind::Number { .. } => "N",
-        Kind::Key => "KEY",
-        Kind::Mode => "MODE",
-        Kind::Duration => "TIME",
-        Kind::Hosts => "HOST",
-        Kind::Pairs => "TOLD=USED",
-        Kind::Users => "USERS",
-        Kind::Racks => "RACK",
+        SettingKind::Secret => "TEXT",
+        SettingKind::File => "FILE",
+        SettingKind::Directory => "DIR",
+        SettingKind::Switch => "BOOL",
+        SettingKind::Choice(_) if setting.name() == "auth_mode" => "MODE",
+        SettingKind::Choice(_) => "KIND",
+        SettingKind::Number { .. } => "N",
+        SettingKind::Key => "KEY",
+        SettingKind::Mode => "MODE",
+        SettingKind::Duration => "TIME",
+        SettingKind::Hosts => "HOST",
+        SettingKind::Pairs => "TOLD=USED",
+        SettingKind::Users => "USERS",
+        SettingKind::Racks => "RACK",
         _ => "NAME",
     }
 }
@@ -251,12 +251,14 @@ impl<G: Groups + Clone> clap::FromArgMatches for Flags<G> {
         for setting in Flags::<G>::settings() {
             let name = setting.name();
             let text = match setting.kind() {
-                Kind::Secret => {
+                SettingKind::Secret => {
                     flags.password = matches.get_one::<SecretString>(name).cloned();
                     continue;
                 }
                 _ if is_switch(setting) => matches.get_flag(name).then(|| "true".into()),
-                Kind::File | Kind::Directory => matches.get_one::<OsString>(name).cloned(),
+                SettingKind::File | SettingKind::Directory => {
+                    matches.get_one::<OsString>(name).cloned()
+                }
                 _ => matches
                     .get_many::<String>(name)
                     .map(|texts| texts.map(String::as_str).collect::<Vec<_>>().join(",").into()),

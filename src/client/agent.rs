@@ -102,7 +102,9 @@ impl Agent {
                             owner.hurry();
                         }
                     }
-                    ActiveRole::Follower(follower) => follower.sleep(&segment, event, personal, pause),
+                    ActiveRole::Follower(follower) => {
+                        follower.sleep(&segment, event, personal, pause)
+                    }
                 }
             }
         }

@@ -61,5 +61,7 @@ pub use event::{Event, Level, Observer, Role};
 pub use health::Verdict;
 pub use reader::Reader;
 #[cfg(feature = "tend")]
-pub use settings::{DurationError, Group, Kind, SETTINGS, Setting, SettingError, parse_duration};
+pub use settings::{
+    DurationError, SETTINGS, Setting, SettingError, SettingGroup, SettingKind, parse_duration,
+};
 pub use status::{ConditionStatus, DepartedNode, NamespaceStatus, NodeStatus, Status, StatusError};

@@ -78,7 +78,7 @@ pub struct TableFull {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Place {
+struct SlotEntry {
     /// Incremented each time a node gets this slot. It is kept while the slot
     /// is empty, so that a later node is never taken for an earlier one.
     incarnation: u32,
@@ -88,7 +88,7 @@ struct Place {
 /// The nodes by slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeTable {
-    places: Vec<Place>,
+    entries: Vec<SlotEntry>,
     capacity: usize,
 }
 
@@ -96,7 +96,7 @@ impl NodeTable {
     /// An empty table for at most `capacity` nodes (1 to [`Slot::LIMIT`]).
     #[must_use]
     pub fn new(capacity: usize) -> NodeTable {
-        NodeTable { places: Vec::new(), capacity: capacity.min(Slot::LIMIT) }
+        NodeTable { entries: Vec::new(), capacity: capacity.min(Slot::LIMIT) }
     }
 
     /// How many nodes it holds at most.
@@ -108,7 +108,7 @@ impl NodeTable {
     /// How many nodes there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.places.iter().filter(|place| place.node.is_some()).count()
+        self.entries.iter().filter(|entry| entry.node.is_some()).count()
     }
 
     /// Whether there are no nodes.
@@ -120,7 +120,7 @@ impl NodeTable {
     /// How many slots were ever used: nodes have indexes below it.
     #[must_use]
     pub fn slots(&self) -> usize {
-        self.places.len()
+        self.entries.len()
     }
 
     /// Puts a new node into the first free slot, under a new incarnation.
@@ -132,16 +132,16 @@ impl NodeTable {
     /// If the table already has a node of that id.
     pub fn insert(&mut self, node: Node) -> Result<Slot, TableFull> {
         assert!(self.slot_of(&node.id).is_none(), "node {} is in the table", node.id);
-        let free = self.places.iter().position(|place| place.node.is_none());
-        let index = free.unwrap_or(self.places.len());
+        let free = self.entries.iter().position(|entry| entry.node.is_none());
+        let index = free.unwrap_or(self.entries.len());
         let full = TableFull { id: node.id, capacity: self.capacity };
         let slot = Slot::new(index).filter(|_| index < self.capacity).ok_or(full)?;
-        if index == self.places.len() {
-            self.places.push(Place::default());
+        if index == self.entries.len() {
+            self.entries.push(SlotEntry::default());
         }
-        let place = &mut self.places[index];
-        place.incarnation = place.incarnation.wrapping_add(1);
-        place.node = Some(node);
+        let entry = &mut self.entries[index];
+        entry.incarnation = entry.incarnation.wrapping_add(1);
+        entry.node = Some(node);
         Ok(slot)
     }
 
@@ -150,7 +150,7 @@ impl NodeTable {
     /// Use [`ClusterMap::remove_node`](super::ClusterMap::remove_node), which
     /// also removes it from every partition.
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<Node> {
-        self.places.get_mut(slot.index())?.node.take()
+        self.entries.get_mut(slot.index())?.node.take()
     }
 
     /// Changes a node's address or TLS name. This invalidates local state for the old address in
@@ -159,7 +159,7 @@ impl NodeTable {
     /// # Panics
     /// If the slot is empty.
     pub fn relocate(&mut self, slot: Slot, address: SocketAddr, tls_name: Option<TlsName>) {
-        let node = self.places[slot.index()].node.as_mut().expect("a node in the slot");
+        let node = self.entries[slot.index()].node.as_mut().expect("a node in the slot");
         node.address = address;
         node.tls_name = tls_name;
     }
@@ -167,13 +167,13 @@ impl NodeTable {
     /// The node in that slot.
     #[must_use]
     pub fn get(&self, slot: Slot) -> Option<&Node> {
-        self.places.get(slot.index())?.node.as_ref()
+        self.entries.get(slot.index())?.node.as_ref()
     }
 
     /// How often a node moved into that slot, modulo 2^32; 0 = never.
     #[must_use]
     pub fn incarnation(&self, slot: Slot) -> u32 {
-        self.places.get(slot.index()).map_or(0, |place| place.incarnation)
+        self.entries.get(slot.index()).map_or(0, |entry| entry.incarnation)
     }
 
     /// The slot of the node of that id.
@@ -185,15 +185,15 @@ impl NodeTable {
     /// All nodes with their slots, in slot order.
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &Node)> {
         let slots = (0..).map_while(Slot::new);
-        slots.zip(&self.places).filter_map(|(slot, place)| Some((slot, place.node.as_ref()?)))
+        slots.zip(&self.entries).filter_map(|(slot, entry)| Some((slot, entry.node.as_ref()?)))
     }
 
     /// Sets one slot to what was read from a frame.
     pub(crate) fn restore(&mut self, slot: Slot, incarnation: u32, node: Option<Node>) {
-        if self.places.len() <= slot.index() {
-            self.places.resize(slot.index() + 1, Place::default());
+        if self.entries.len() <= slot.index() {
+            self.entries.resize(slot.index() + 1, SlotEntry::default());
         }
-        self.places[slot.index()] = Place { incarnation, node };
+        self.entries[slot.index()] = SlotEntry { incarnation, node };
     }
 
     /// Raises the maximum number of nodes; a smaller number changes nothing.

@@ -52,7 +52,7 @@ mod sealed {
 /// A name packed into numbers without loss: words from its start and its end,
 /// which overlap if the name is short, and its length.
 #[derive(Clone, Copy, Debug)]
-struct Packed {
+struct PackedName {
     start: u64,
     end: u64,
     /// The bytes between `start` and `end`, if the name is longer than both.
@@ -60,16 +60,16 @@ struct Packed {
     len: usize,
 }
 
-impl Packed {
+impl PackedName {
     /// `None` for a text that is too short or too long for a namespace's name.
     #[inline(always)]
-    fn of(text: &str) -> Option<Packed> {
+    fn of(text: &str) -> Option<PackedName> {
         let bytes = text.as_bytes();
         let len = bytes.len();
         let (start, end, middle);
         if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
             (start, end) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
-            middle = if len <= 16 { [0; 2] } else { Packed::middle(bytes)? };
+            middle = if len <= 16 { [0; 2] } else { PackedName::middle(bytes)? };
         } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
             (start, end) = (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into());
             middle = [0; 2];
@@ -78,7 +78,7 @@ impl Packed {
             (start, end) = (first.into(), u64::from(last) << 8 | u64::from(bytes[len / 2]));
             middle = [0; 2];
         }
-        Some(Packed { start, end, middle, len })
+        Some(PackedName { start, end, middle, len })
     }
 
     /// For a name of 17 bytes or more.
@@ -95,7 +95,7 @@ impl Packed {
     /// A number whose upper bits depend on the whole name.
     #[inline(always)]
     fn hash(&self) -> u64 {
-        let Packed { start, end, middle: [a, b], len } = self;
+        let PackedName { start, end, middle: [a, b], len } = self;
         let sum = start ^ end.rotate_left(29) ^ a.rotate_left(13) ^ b.rotate_left(43) ^ *len as u64;
         // An odd constant without structure (the golden ratio); the product
         // carries every bit upwards.
@@ -103,11 +103,11 @@ impl Packed {
     }
 }
 
-impl PartialEq for Packed {
+impl PartialEq for PackedName {
     /// Compares number by number: arrays would first be written to memory and
     /// then read back in larger pieces, which stalls.
     #[inline(always)]
-    fn eq(&self, other: &Packed) -> bool {
+    fn eq(&self, other: &PackedName) -> bool {
         let words = (self.start ^ other.start) | (self.end ^ other.end);
         let middle = (self.middle[0] ^ other.middle[0]) | (self.middle[1] ^ other.middle[1]);
         words | middle | (self.len ^ other.len) as u64 == 0
@@ -115,8 +115,8 @@ impl PartialEq for Packed {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
-    name: Packed,
+struct NameEntry {
+    name: PackedName,
     handle: NamespaceHandle,
 }
 
@@ -125,7 +125,7 @@ struct Entry {
 #[derive(Debug)]
 pub(super) struct Names {
     /// The length is a power of two.
-    places: Box<[Option<Entry>]>,
+    buckets: Box<[Option<NameEntry>]>,
     /// The shift that reduces a hash to an index.
     shift: u32,
     len: usize,
@@ -139,7 +139,7 @@ impl Names {
     }
 
     fn with_bits(bits: u32) -> Names {
-        Names { places: vec![None; 1 << bits].into(), shift: u64::BITS - bits, len: 0 }
+        Names { buckets: vec![None; 1 << bits].into(), shift: u64::BITS - bits, len: 0 }
     }
 
     /// The handle of a namespace, if it is given as a handle or its name is
@@ -155,13 +155,13 @@ impl Names {
     /// The handle of a name.
     #[inline(always)]
     pub fn get(&self, name: &str) -> Option<NamespaceHandle> {
-        let name = Packed::of(name)?;
+        let name = PackedName::of(name)?;
         let mut index = (name.hash() >> self.shift) as usize;
         loop {
-            // An empty place ends the search, and most places are empty.
-            match self.places.get(index)? {
+            // An empty bucket ends the search, and most are empty.
+            match self.buckets.get(index)? {
                 Some(entry) if entry.name == name => return Some(entry.handle),
-                Some(_) => index = (index + 1) & (self.places.len() - 1),
+                Some(_) => index = (index + 1) & (self.buckets.len() - 1),
                 None => return None,
             }
         }
@@ -169,21 +169,21 @@ impl Names {
 
     /// Adds a name that is not in the table yet.
     pub fn insert(&mut self, name: &NamespaceName, handle: NamespaceHandle) {
-        let Some(name) = Packed::of(name.as_str()) else { return };
-        if 4 * (self.len + 1) > self.places.len() {
+        let Some(name) = PackedName::of(name.as_str()) else { return };
+        if 4 * (self.len + 1) > self.buckets.len() {
             let larger = Names::with_bits(u64::BITS - self.shift + 1);
             let old = core::mem::replace(self, larger);
-            old.places.iter().flatten().for_each(|entry| self.put(*entry));
+            old.buckets.iter().flatten().for_each(|entry| self.put(*entry));
         }
-        self.put(Entry { name, handle });
+        self.put(NameEntry { name, handle });
     }
 
-    fn put(&mut self, entry: Entry) {
+    fn put(&mut self, entry: NameEntry) {
         let mut index = (entry.name.hash() >> self.shift) as usize;
-        while self.places[index].is_some() {
-            index = (index + 1) & (self.places.len() - 1);
+        while self.buckets[index].is_some() {
+            index = (index + 1) & (self.buckets.len() - 1);
         }
-        self.places[index] = Some(entry);
+        self.buckets[index] = Some(entry);
         self.len += 1;
     }
 }
@@ -220,7 +220,7 @@ mod tests {
             near[at] ^= 3;
             let near = String::from_utf8(near).unwrap();
             for other in [b, near] {
-                prop_assert_eq!(Packed::of(&a) == Packed::of(&other), a == other);
+                prop_assert_eq!(PackedName::of(&a) == PackedName::of(&other), a == other);
             }
         }
     }
@@ -233,7 +233,7 @@ mod tests {
             table.insert(&NamespaceName::new(name).unwrap(), NamespaceHandle::new(1, index, 4096));
         }
         let first = |name: &&String| {
-            let packed = Packed::of(name).unwrap();
+            let packed = PackedName::of(name).unwrap();
             table.places[(packed.hash() >> table.shift) as usize].unwrap().name == packed
         };
         let found = names.iter().filter(first).count();

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use tendmap::client::{Config, Kind, SETTINGS, Setting};
+use tendmap::client::{Config, SETTINGS, Setting, SettingKind};
 
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -48,7 +48,7 @@ fn the_documented_table_has_every_setting_with_its_default() {
     for (setting, row) in SETTINGS.iter().zip(&rows) {
         let name = setting.name();
         assert!(is_default(setting, row[1]), "{name}: {} is not {}", row[1], setting.default());
-        if setting.kind() == Kind::Duration {
+        if setting.kind() == SettingKind::Duration {
             let unit = row[1].trim().ends_with(['s', 'm', 'h']);
             assert!(unit, "{name}: {} has no unit", row[1]);
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 
-use tendmap::client::{Group, SETTINGS};
+use tendmap::client::{SETTINGS, SettingGroup};
 
 use super::*;
 
@@ -265,7 +265,7 @@ fn every_setting_of_the_table_has_a_flag_with_its_help_and_default() {
     let tend = command.find_subcommand("tend").unwrap();
     let route = command.find_subcommand("route").unwrap();
     for setting in SETTINGS {
-        let sub = if setting.group() == Group::Routing { route } else { tend };
+        let sub = if setting.group() == SettingGroup::Routing { route } else { tend };
         let long = setting.name().replace('_', "-");
         let arg = own_settings(sub).find(|arg| arg.get_long() == Some(&long));
         let arg = arg.unwrap_or_else(|| panic!("no flag --{long}"));

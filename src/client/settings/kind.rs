@@ -5,7 +5,7 @@ use super::duration::DurationError;
 /// A kind of values: what text is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Kind {
+pub enum SettingKind {
     /// Any text.
     Text,
     /// A text that is never shown.
@@ -39,14 +39,14 @@ pub enum Kind {
     Racks,
 }
 
-impl Kind {
+impl SettingKind {
     /// The unit of a bare number, if values of this kind have one.
     #[must_use]
     pub fn unit(self) -> Option<&'static str> {
         match self {
-            Kind::Number { unit } => Some(unit),
-            Kind::Duration => Some("seconds"),
-            Kind::Mode => Some("octal"),
+            SettingKind::Number { unit } => Some(unit),
+            SettingKind::Duration => Some("seconds"),
+            SettingKind::Mode => Some("octal"),
             _ => None,
         }
     }
@@ -54,39 +54,45 @@ impl Kind {
     /// Whether every text is a value.
     #[must_use]
     pub fn takes_any_text(self) -> bool {
-        matches!(self, Kind::Text | Kind::Secret | Kind::File | Kind::Directory)
+        matches!(
+            self,
+            SettingKind::Text | SettingKind::Secret | SettingKind::File | SettingKind::Directory
+        )
     }
 
     /// Whether a value is made of others, separated by commas.
     #[must_use]
     pub fn is_list(self) -> bool {
-        matches!(self, Kind::Hosts | Kind::Pairs | Kind::Users | Kind::Racks)
+        matches!(
+            self,
+            SettingKind::Hosts | SettingKind::Pairs | SettingKind::Users | SettingKind::Racks
+        )
     }
 
     /// What a value is, as errors say it.
     #[must_use]
     pub fn wanted(self) -> String {
         let wanted = match self {
-            Kind::Text | Kind::Secret => "a text",
-            Kind::File => "a file",
-            Kind::Directory => "a directory",
-            Kind::Switch => "true or false",
-            Kind::Choice(words) => return choice(words),
-            Kind::Number { .. } => "a whole number",
-            Kind::Key => {
+            SettingKind::Text | SettingKind::Secret => "a text",
+            SettingKind::File => "a file",
+            SettingKind::Directory => "a directory",
+            SettingKind::Switch => "true or false",
+            SettingKind::Choice(words) => return choice(words),
+            SettingKind::Number { .. } => "a whole number",
+            SettingKind::Key => {
                 "a number of 32 bits, decimal or 0x and up to 8 hex digits, at most 0xffffffff"
             }
-            Kind::Mode => "octal digits, such as 0640",
-            Kind::Duration => DurationError::WANTED,
-            Kind::Hosts => {
+            SettingKind::Mode => "octal digits, such as 0640",
+            SettingKind::Duration => DurationError::WANTED,
+            SettingKind::Hosts => {
                 "one or more NAME:PORT, IPv4:PORT or [IPv6]:PORT, with a TLS name before the \
                  port if need be, separated by commas"
             }
-            Kind::Pairs => {
+            SettingKind::Pairs => {
                 "TOLD=USED, such as 10.0.0.1=db1, several separated by commas, each TOLD once"
             }
-            Kind::Users => "names or numbers of users of this host, separated by commas",
-            Kind::Racks => "whole numbers of 32 bits, separated by commas, the best first",
+            SettingKind::Users => "names or numbers of users of this host, separated by commas",
+            SettingKind::Racks => "whole numbers of 32 bits, separated by commas, the best first",
         };
         wanted.to_owned()
     }

@@ -15,18 +15,18 @@ use std::ffi::OsStr;
 use super::config::{Config, ConfigError};
 use super::connect::Client;
 pub use duration::{DurationError, parse_duration};
-pub use kind::Kind;
+pub use kind::SettingKind;
 pub use table::SETTINGS;
-use value::Refused;
+use value::InvalidValue;
 
 /// A setting: its name, and what is known about it.
 #[derive(Debug)]
 pub struct Setting {
     name: &'static str,
-    kind: Kind,
-    group: Group,
+    kind: SettingKind,
+    group: SettingGroup,
     help: &'static str,
-    set: fn(&mut Config, &OsStr) -> Result<(), Refused>,
+    set: fn(&mut Config, &OsStr) -> Result<(), InvalidValue>,
     get: fn(&Config) -> String,
     change: Option<Change>,
 }
@@ -37,7 +37,7 @@ type Change = fn(&Client, &Config) -> Result<(), ConfigError>;
 /// What a setting concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Group {
+pub enum SettingGroup {
     /// How servers are reached.
     Cluster,
     /// Logins and TLS.
@@ -65,7 +65,7 @@ pub enum SettingError {
     },
     /// A value that can't be read.
     #[error("{name} is {found:?}{}; wanted {wanted}", after_colon(.problem))]
-    Value {
+    SettingValue {
         /// The setting.
         name: &'static str,
         /// What was given.
@@ -115,13 +115,13 @@ impl Setting {
 
     /// What its values are.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> SettingKind {
         self.kind
     }
 
     /// What it concerns.
     #[must_use]
-    pub fn group(&self) -> Group {
+    pub fn group(&self) -> SettingGroup {
         self.group
     }
 
@@ -170,10 +170,10 @@ impl Config {
         let text = text.as_ref();
         // A password is taken as it is.
         let trimmed = match text.to_str() {
-            Some(text) if setting.kind != Kind::Secret => text.trim().as_ref(),
+            Some(text) if setting.kind != SettingKind::Secret => text.trim().as_ref(),
             _ => text,
         };
-        (setting.set)(self, trimmed).map_err(|Refused(problem)| SettingError::Value {
+        (setting.set)(self, trimmed).map_err(|InvalidValue(problem)| SettingError::Value {
             name: setting.name,
             found: text.to_string_lossy().into_owned(),
             problem,

@@ -1,15 +1,16 @@
 //! The table.
 
-use super::value::{Refused, Value as _, joined, mode, users, utf8};
-use super::{Group, Kind, Setting};
+use super::value::{InvalidValue, SettingValue as _, joined, mode, users, utf8};
+use super::{Setting, SettingGroup, SettingKind};
 #[cfg(feature = "tls")]
 use crate::client::config::Config;
 use crate::segment::parse_key;
 #[cfg(feature = "tls")]
 use crate::tend::tls::TlsConfig;
 
-const AUTH_MODES: Kind = Kind::Choice(&["INTERNAL", "EXTERNAL", "EXTERNAL_INSECURE", "PKI"]);
-const BACKENDS: Kind = Kind::Choice(&["file", "sysv"]);
+const AUTH_MODES: SettingKind =
+    SettingKind::Choice(&["INTERNAL", "EXTERNAL", "EXTERNAL_INSECURE", "PKI"]);
+const BACKENDS: SettingKind = SettingKind::Choice(&["file", "sysv"]);
 
 /// The settings of TLS, which is on with the first of them.
 #[cfg(feature = "tls")]
@@ -29,7 +30,7 @@ macro_rules! field {
             group: $group,
             help: $help,
             set: |config, text| {
-                config.$field = super::value::Value::read_os(text)?;
+                config.$field = super::value::SettingValue::read_os(text)?;
                 Ok(())
             },
             get: |config| config.$field.show(),
@@ -42,30 +43,40 @@ macro_rules! field {
 pub const SETTINGS: &[Setting] = &[
     field!(
         hosts,
-        Kind::Hosts,
-        Group::Cluster,
+        SettingKind::Hosts,
+        SettingGroup::Cluster,
         "Servers to ask first; any one that answers leads to all others",
     ),
-    field!(cluster_name, Kind::Text, Group::Cluster, "The name that the cluster must have",),
-    field!(user, Kind::Text, Group::Security, "The user that logs in; unset = no login",),
+    field!(
+        cluster_name,
+        SettingKind::Text,
+        SettingGroup::Cluster,
+        "The name that the cluster must have",
+    ),
+    field!(
+        user,
+        SettingKind::Text,
+        SettingGroup::Security,
+        "The user that logs in; unset = no login",
+    ),
     field!(
         password,
-        Kind::Secret,
-        Group::Security,
+        SettingKind::Secret,
+        SettingGroup::Security,
         "The user's password",
         change: Some(|client, config| client.set_password(config.password.clone().unwrap_or_default())),
     ),
     field!(
         auth_mode,
         AUTH_MODES,
-        Group::Security,
+        SettingGroup::Security,
         "How the user logs in: INTERNAL, EXTERNAL, EXTERNAL_INSECURE or PKI",
     ),
     #[cfg(feature = "tls")]
     Setting {
         name: "tls",
-        kind: Kind::Switch,
-        group: Group::Security,
+        kind: SettingKind::Switch,
+        group: SettingGroup::Security,
         help: "Speak TLS with the servers",
         set: |config, text| {
             config.tls = bool::read_os(text)?.then(|| config.tls.take().unwrap_or_default());
@@ -77,8 +88,8 @@ pub const SETTINGS: &[Setting] = &[
     #[cfg(feature = "tls")]
     Setting {
         name: "tls_cafile",
-        kind: Kind::File,
-        group: Group::Security,
+        kind: SettingKind::File,
+        group: SettingGroup::Security,
         help: "Certificates of the trusted authorities, PEM; unset = the system's",
         set: |config, text| {
             tls(config).cafile = Some(text.into());
@@ -90,8 +101,8 @@ pub const SETTINGS: &[Setting] = &[
     #[cfg(feature = "tls")]
     Setting {
         name: "tls_certfile",
-        kind: Kind::File,
-        group: Group::Security,
+        kind: SettingKind::File,
+        group: SettingGroup::Security,
         help: "The client's own certificate, PEM",
         set: |config, text| {
             tls(config).certfile = Some(text.into());
@@ -103,8 +114,8 @@ pub const SETTINGS: &[Setting] = &[
     #[cfg(feature = "tls")]
     Setting {
         name: "tls_keyfile",
-        kind: Kind::File,
-        group: Group::Security,
+        kind: SettingKind::File,
+        group: SettingGroup::Security,
         help: "The private key of the client's certificate, PEM",
         set: |config, text| {
             tls(config).keyfile = Some(text.into());
@@ -116,8 +127,8 @@ pub const SETTINGS: &[Setting] = &[
     #[cfg(feature = "tls")]
     Setting {
         name: "tls_for_login_only",
-        kind: Kind::Switch,
-        group: Group::Security,
+        kind: SettingKind::Switch,
+        group: SettingGroup::Security,
         help: "Speak TLS for logins only",
         set: |config, text| {
             let value = bool::read_os(text)?;
@@ -132,29 +143,29 @@ pub const SETTINGS: &[Setting] = &[
     },
     field!(
         use_services_alternate,
-        Kind::Switch,
-        Group::Cluster,
+        SettingKind::Switch,
+        SettingGroup::Cluster,
         "Use the alternate addresses that servers advertise",
     ),
     field!(
         ip_map,
-        Kind::Pairs,
-        Group::Cluster,
+        SettingKind::Pairs,
+        SettingGroup::Cluster,
         "Use another host than an address that servers advertise",
     ),
     field!(
         use_shm,
-        Kind::Switch,
-        Group::Segment,
+        SettingKind::Switch,
+        SettingGroup::Segment,
         "Whether the map is shared; false keeps it private to this process",
     ),
     Setting {
         name: "shm_key",
-        kind: Kind::Key,
-        group: Group::Place,
+        kind: SettingKind::Key,
+        group: SettingGroup::Place,
         help: "Key of the segment, decimal or 0x…",
         set: |config, text| {
-            config.shm_key = parse_key(utf8(text)?).map_err(|_| Refused(None))?;
+            config.shm_key = parse_key(utf8(text)?).map_err(|_| InvalidValue(None))?;
             Ok(())
         },
         get: |config| format!("0x{:08X}", config.shm_key),
@@ -162,51 +173,51 @@ pub const SETTINGS: &[Setting] = &[
     },
     field!(
         shm_max_nodes,
-        Kind::Number { unit: "nodes" },
-        Group::Segment,
+        SettingKind::Number { unit: "nodes" },
+        SettingGroup::Segment,
         "Nodes that a new segment has room for, 1 to 4096",
     ),
     field!(
         shm_max_namespaces,
-        Kind::Number { unit: "namespaces" },
-        Group::Segment,
+        SettingKind::Number { unit: "namespaces" },
+        SettingGroup::Segment,
         "Namespaces that a new segment has room for, 1 to 4096",
     ),
     field!(
         shm_max_replicas,
-        Kind::Number { unit: "replicas" },
-        Group::Segment,
+        SettingKind::Number { unit: "replicas" },
+        SettingGroup::Segment,
         "Replicas that a new segment has room for, 1 to 255",
     ),
     field!(
         shm_node_ceiling,
-        Kind::Number { unit: "nodes" },
-        Group::Segment,
+        SettingKind::Number { unit: "nodes" },
+        SettingGroup::Segment,
         "Nodes that the segment may grow to, 1 to 4096",
     ),
     field!(
         shm_namespace_ceiling,
-        Kind::Number { unit: "namespaces" },
-        Group::Segment,
+        SettingKind::Number { unit: "namespaces" },
+        SettingGroup::Segment,
         "Namespaces that the segment may grow to, 1 to 4096",
     ),
     field!(
         shm_takeover_threshold,
-        Kind::Duration,
-        Group::Segment,
+        SettingKind::Duration,
+        SettingGroup::Segment,
         "How long a hung owner, or one whose tends fail, keeps ownership",
     ),
-    field!(shm_backend, BACKENDS, Group::Place, "The kind of shared memory: file or sysv",),
+    field!(shm_backend, BACKENDS, SettingGroup::Place, "The kind of shared memory: file or sysv",),
     field!(
         shm_directory,
-        Kind::Directory,
-        Group::Place,
+        SettingKind::Directory,
+        SettingGroup::Place,
         "Directory of the segments, and of the lock files of those in sysv",
     ),
     Setting {
         name: "shm_mode",
-        kind: Kind::Mode,
-        group: Group::Segment,
+        kind: SettingKind::Mode,
+        group: SettingGroup::Segment,
         help: "Mode of a new segment, octal",
         set: |config, text| {
             config.shm_mode = mode(utf8(text)?)?;
@@ -217,8 +228,8 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "shm_owner",
-        kind: Kind::Users,
-        group: Group::Place,
+        kind: SettingKind::Users,
+        group: SettingGroup::Place,
         help: "Users besides yourself and root whose segments are trusted",
         set: |config, text| {
             config.shm_owner = users(utf8(text)?)?;
@@ -229,14 +240,14 @@ pub const SETTINGS: &[Setting] = &[
     },
     field!(
         shm_allow_group_write,
-        Kind::Switch,
-        Group::Place,
+        SettingKind::Switch,
+        SettingGroup::Place,
         "Accept a segment's file that its group may write (0020)",
     ),
     field!(
         preferred_racks,
-        Kind::Racks,
-        Group::Routing,
+        SettingKind::Racks,
+        SettingGroup::Routing,
         "Racks to read from where they have a replica, the best first",
         change: Some(|client, config| {
             client.set_preferred_racks(&config.preferred_racks);
@@ -245,15 +256,15 @@ pub const SETTINGS: &[Setting] = &[
     ),
     field!(
         tend_interval,
-        Kind::Duration,
-        Group::Tending,
+        SettingKind::Duration,
+        SettingGroup::Tending,
         "How often the owner polls the cluster, at least 50ms",
         change: Some(|client, config| client.set_tend_interval(config.tend_interval)),
     ),
     field!(
         connect_timeout,
-        Kind::Duration,
-        Group::Cluster,
+        SettingKind::Duration,
+        SettingGroup::Cluster,
         "How long a server may take to accept a connection or to answer",
     ),
 ];

@@ -176,7 +176,7 @@ fn only_a_path_may_be_other_than_utf_8() {
     let foreign = OsStr::from_bytes(b"/dev/shm/\xff");
     for setting in SETTINGS {
         let set = Config::new(vec![]).set(setting.name(), foreign);
-        let is_path = matches!(setting.kind(), Kind::File | Kind::Directory);
+        let is_path = matches!(setting.kind(), SettingKind::File | SettingKind::Directory);
         assert_eq!(set.is_ok(), is_path, "{set:?}");
         assert!(set.err().is_none_or(|error| error.to_string().contains("it is not UTF-8")));
     }

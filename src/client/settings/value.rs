@@ -14,20 +14,20 @@ use crate::wire::login::{AuthMode, SecretString};
 /// Why a text is not a value: what is wrong with it, if more can be said than
 /// what would be right.
 #[derive(Debug, Default)]
-pub(super) struct Refused(pub Option<String>);
+pub(super) struct InvalidValue(pub Option<String>);
 
 /// What only paths need not be.
-pub(super) fn utf8(text: &OsStr) -> Result<&str, Refused> {
-    text.to_str().ok_or_else(|| Refused(Some("it is not UTF-8".to_owned())))
+pub(super) fn utf8(text: &OsStr) -> Result<&str, InvalidValue> {
+    text.to_str().ok_or_else(|| InvalidValue(Some("it is not UTF-8".to_owned())))
 }
 
 /// A type of values.
-pub(super) trait Value: Sized {
+pub(super) trait SettingValue: Sized {
     /// Reads one.
-    fn read(text: &str) -> Result<Self, Refused>;
+    fn read(text: &str) -> Result<Self, InvalidValue>;
 
     /// Reads one of text of the system, which may be a path and not UTF-8.
-    fn read_os(text: &OsStr) -> Result<Self, Refused> {
+    fn read_os(text: &OsStr) -> Result<Self, InvalidValue> {
         Self::read(utf8(text)?)
     }
 
@@ -35,12 +35,12 @@ pub(super) trait Value: Sized {
     fn show(&self) -> String;
 }
 
-impl Value for bool {
-    fn read(text: &str) -> Result<bool, Refused> {
+impl SettingValue for bool {
+    fn read(text: &str) -> Result<bool, InvalidValue> {
         match text {
             "true" | "1" => Ok(true),
             "false" | "0" => Ok(false),
-            _ => Err(Refused(None)),
+            _ => Err(InvalidValue(None)),
         }
     }
 
@@ -49,9 +49,9 @@ impl Value for bool {
     }
 }
 
-impl Value for usize {
-    fn read(text: &str) -> Result<usize, Refused> {
-        text.parse().map_err(|_| Refused(None))
+impl SettingValue for usize {
+    fn read(text: &str) -> Result<usize, InvalidValue> {
+        text.parse().map_err(|_| InvalidValue(None))
     }
 
     fn show(&self) -> String {
@@ -59,10 +59,10 @@ impl Value for usize {
     }
 }
 
-impl Value for Duration {
-    fn read(text: &str) -> Result<Duration, Refused> {
+impl SettingValue for Duration {
+    fn read(text: &str) -> Result<Duration, InvalidValue> {
         let problem = |too_long: bool| too_long.then(|| "longer than can be counted".to_owned());
-        parse_duration(text).map_err(|error| Refused(problem(error.too_long)))
+        parse_duration(text).map_err(|error| InvalidValue(problem(error.too_long)))
     }
 
     fn show(&self) -> String {
@@ -70,9 +70,9 @@ impl Value for Duration {
     }
 }
 
-impl Value for AuthMode {
-    fn read(text: &str) -> Result<AuthMode, Refused> {
-        text.parse().map_err(|_| Refused(None))
+impl SettingValue for AuthMode {
+    fn read(text: &str) -> Result<AuthMode, InvalidValue> {
+        text.parse().map_err(|_| InvalidValue(None))
     }
 
     fn show(&self) -> String {
@@ -80,9 +80,9 @@ impl Value for AuthMode {
     }
 }
 
-impl Value for Backend {
-    fn read(text: &str) -> Result<Backend, Refused> {
-        text.parse().map_err(|_| Refused(None))
+impl SettingValue for Backend {
+    fn read(text: &str) -> Result<Backend, InvalidValue> {
+        text.parse().map_err(|_| InvalidValue(None))
     }
 
     fn show(&self) -> String {
@@ -90,12 +90,12 @@ impl Value for Backend {
     }
 }
 
-impl Value for PathBuf {
-    fn read(text: &str) -> Result<PathBuf, Refused> {
+impl SettingValue for PathBuf {
+    fn read(text: &str) -> Result<PathBuf, InvalidValue> {
         Ok(text.into())
     }
 
-    fn read_os(text: &OsStr) -> Result<PathBuf, Refused> {
+    fn read_os(text: &OsStr) -> Result<PathBuf, InvalidValue> {
         Ok(text.into())
     }
 
@@ -104,8 +104,8 @@ impl Value for PathBuf {
     }
 }
 
-impl Value for String {
-    fn read(text: &str) -> Result<String, Refused> {
+impl SettingValue for String {
+    fn read(text: &str) -> Result<String, InvalidValue> {
         Ok(text.to_owned())
     }
 
@@ -114,8 +114,8 @@ impl Value for String {
     }
 }
 
-impl Value for SecretString {
-    fn read(text: &str) -> Result<SecretString, Refused> {
+impl SettingValue for SecretString {
+    fn read(text: &str) -> Result<SecretString, InvalidValue> {
         Ok(text.into())
     }
 
@@ -126,26 +126,26 @@ impl Value for SecretString {
 }
 
 /// Any text sets it, also an empty one.
-impl<T: Value> Value for Option<T> {
-    fn read(text: &str) -> Result<Option<T>, Refused> {
+impl<T: SettingValue> SettingValue for Option<T> {
+    fn read(text: &str) -> Result<Option<T>, InvalidValue> {
         T::read(text).map(Some)
     }
 
-    fn read_os(text: &OsStr) -> Result<Option<T>, Refused> {
+    fn read_os(text: &OsStr) -> Result<Option<T>, InvalidValue> {
         T::read_os(text).map(Some)
     }
 
     fn show(&self) -> String {
-        self.as_ref().map_or_else(String::new, Value::show)
+        self.as_ref().map_or_else(String::new, SettingValue::show)
     }
 }
 
-impl Value for Vec<Host> {
-    fn read(text: &str) -> Result<Vec<Host>, Refused> {
+impl SettingValue for Vec<Host> {
+    fn read(text: &str) -> Result<Vec<Host>, InvalidValue> {
         let problem = |host: &str, error: crate::wire::HostError| {
             // Of several it is said which one.
             let which = if text.contains(',') { format!("{host:?}: ") } else { String::new() };
-            Refused(Some(format!("{which}{}", error.problem)))
+            InvalidValue(Some(format!("{which}{}", error.problem)))
         };
         let hosts = text.split(',').map(str::trim);
         hosts.map(|host| host.parse().map_err(|error| problem(host, error))).collect()
@@ -156,9 +156,9 @@ impl Value for Vec<Host> {
     }
 }
 
-impl Value for Vec<i32> {
-    fn read(text: &str) -> Result<Vec<i32>, Refused> {
-        listed(text).map(|rack| rack.parse().map_err(|_| Refused(None))).collect()
+impl SettingValue for Vec<i32> {
+    fn read(text: &str) -> Result<Vec<i32>, InvalidValue> {
+        listed(text).map(|rack| rack.parse().map_err(|_| InvalidValue(None))).collect()
     }
 
     fn show(&self) -> String {
@@ -166,17 +166,17 @@ impl Value for Vec<i32> {
     }
 }
 
-impl Value for BTreeMap<String, String> {
-    fn read(text: &str) -> Result<BTreeMap<String, String>, Refused> {
+impl SettingValue for BTreeMap<String, String> {
+    fn read(text: &str) -> Result<BTreeMap<String, String>, InvalidValue> {
         let mut pairs = BTreeMap::new();
         for pair in listed(text) {
-            let (key, value) = pair.split_once('=').ok_or(Refused(None))?;
+            let (key, value) = pair.split_once('=').ok_or(InvalidValue(None))?;
             let (key, value) = (key.trim(), value.trim());
             if key.is_empty() || value.is_empty() || value.contains('=') {
-                return Err(Refused(None));
+                return Err(InvalidValue(None));
             }
             if pairs.insert(key.to_owned(), value.to_owned()).is_some() {
-                return Err(Refused(Some(format!("{key:?} is there twice"))));
+                return Err(InvalidValue(Some(format!("{key:?} is there twice"))));
             }
         }
         Ok(pairs)
@@ -188,22 +188,22 @@ impl Value for BTreeMap<String, String> {
 }
 
 /// Reads users of this host.
-pub(super) fn users(text: &str) -> Result<Vec<u32>, Refused> {
+pub(super) fn users(text: &str) -> Result<Vec<u32>, InvalidValue> {
     parse_users(text).map_err(|error| match error {
-        UserError::Unknown { found } if found.is_empty() => Refused(None),
-        UserError::Unknown { found } => Refused(Some(format!("unknown user {found:?}"))),
+        UserError::Unknown { found } if found.is_empty() => InvalidValue(None),
+        UserError::Unknown { found } => InvalidValue(Some(format!("unknown user {found:?}"))),
         UserError::Failed { found, problem } => {
-            Refused(Some(format!("can't look up the user {found:?}: {problem}")))
+            InvalidValue(Some(format!("can't look up the user {found:?}: {problem}")))
         }
     })
 }
 
 /// Reads octal mode bits, also with `0o` before them, as TOML writes them.
-pub(super) fn mode(text: &str) -> Result<u32, Refused> {
+pub(super) fn mode(text: &str) -> Result<u32, InvalidValue> {
     let digits = text.strip_prefix("0o").unwrap_or(text);
     let valid = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     let mode = valid.then(|| u32::from_str_radix(digits, 8).ok()).flatten();
-    mode.ok_or(Refused(None))
+    mode.ok_or(InvalidValue(None))
 }
 
 /// Values with commas between them.
