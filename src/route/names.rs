@@ -234,7 +234,7 @@ mod tests {
         }
         let first = |name: &&String| {
             let packed = PackedName::of(name).unwrap();
-            table.places[(packed.hash() >> table.shift) as usize].unwrap().name == packed
+            table.buckets[(packed.hash() >> table.shift) as usize].unwrap().name == packed
         };
         let found = names.iter().filter(first).count();
         assert!(found > 200, "{found} of 256");

@@ -65,7 +65,7 @@ pub enum SettingError {
     },
     /// A value that can't be read.
     #[error("{name} is {found:?}{}; wanted {wanted}", after_colon(.problem))]
-    SettingValue {
+    Value {
         /// The setting.
         name: &'static str,
         /// What was given.
