@@ -49,7 +49,7 @@ pub fn map(shape: Shape) -> ClusterMap {
         .map(|number| {
             let id = NodeId::new(&format!("BB9{number:04}")).expect("a valid id");
             let address = ([127, 0, 0, 1], 3000 + number as u16).into();
-            map.nodes.insert(Node { id, address, tls_name: None }).expect("there is room")
+            map.nodes.insert(Node::new(id, address)).expect("there is room")
         })
         .collect();
     for number in 0..shape.namespaces {

@@ -39,7 +39,7 @@ pub fn map(capacity: Capacity, replicas: u8) -> ClusterMap {
     for number in 0..NODES {
         let id = NodeId::new(&format!("BB9{number:04}")).expect("a valid id");
         let address = ([127, 0, 0, 1], 3000 + number as u16).into();
-        map.nodes.insert(Node { id, address, tls_name: None }).expect("there is room");
+        map.nodes.insert(Node::new(id, address)).expect("there is room");
     }
     let namespace = map.namespace_entry(NAMESPACE.parse().expect("valid")).expect("room");
     namespace.replication_factor = replicas;

@@ -40,6 +40,7 @@ impl Fit {
                 None => drop(self.map.remove_node(slot)),
                 Some(node) if self.map.nodes.get(slot) != Some(node) => {
                     self.map.nodes.relocate(slot, node.address, node.tls_name);
+                    self.map.nodes.set_build(slot, node.build);
                 }
                 Some(_) => {}
             }
@@ -91,14 +92,14 @@ impl Fit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::map::{Capacity, NamespaceName, Node, NodeId};
+    use crate::map::{Build, Capacity, NamespaceName, Node, NodeId};
 
     const ROOM: Capacity =
         Capacity { max_nodes: 2, max_namespaces: 1, max_replicas: 2, partitions: 8 };
 
     fn node(name: &str) -> Node {
         let address = "127.0.0.1:3000".parse().unwrap();
-        Node { id: NodeId::new(name).unwrap(), address, tls_name: None }
+        Node::new(NodeId::new(name).unwrap(), address)
     }
 
     fn fit() -> Fit {
@@ -165,13 +166,16 @@ mod tests {
     }
 
     #[test]
-    fn h68_a_node_that_moves_is_moved() {
+    fn h68_a_node_that_moves_or_is_upgraded_is_so_here_too() {
         let mut fit = fit();
         let mut map = whole(&["A", "B", "C"], 1);
         fit.take(&map);
         let address = "127.0.0.1:4000".parse().unwrap();
         map.nodes.relocate(Slot::new(0).unwrap(), address, None);
+        map.nodes.set_build(Slot::new(1).unwrap(), Build::parse(b"8.1.2.0"));
         fit.take(&map);
-        assert_eq!(fit.map().nodes.get(Slot::new(0).unwrap()).unwrap().address, address);
+        for slot in [0, 1].map(|index| Slot::new(index).unwrap()) {
+            assert_eq!(fit.map().nodes.get(slot), map.nodes.get(slot));
+        }
     }
 }

@@ -41,8 +41,11 @@ pub mod frame {
     pub const NODE_IP: usize = 5;
     /// `port:16 | tls_len:8`.
     pub const NODE_PORT: usize = 9;
+    /// The build of the node's server, two words: `present:1 | major:16 |
+    /// minor:16`, `patch:16 | build:16`.
+    pub const NODE_BUILD: usize = 10;
     /// The node's TLS name.
-    pub const NODE_TLS: usize = 10;
+    pub const NODE_TLS: usize = 12;
     /// The number of words of a node record.
     pub const NODE_WORDS: usize = 56;
 
@@ -61,6 +64,7 @@ pub mod frame {
     static_assertions::const_assert!(CLUSTER_NAME + 1 + 64usize.div_ceil(BYTES_PER_WORD) <= PREFIX);
     static_assertions::const_assert!(NODE_ID + 19usize.div_ceil(BYTES_PER_WORD) <= NODE_IP);
     static_assertions::const_assert!(NODE_IP + 20usize.div_ceil(BYTES_PER_WORD) <= NODE_PORT);
+    static_assertions::const_assert!(NODE_BUILD + 2 <= NODE_TLS);
     static_assertions::const_assert!(NODE_TLS + 253usize.div_ceil(BYTES_PER_WORD) <= NODE_WORDS);
     static_assertions::const_assert!(
         NAMESPACE_NAME + 31usize.div_ceil(BYTES_PER_WORD) <= NAMESPACE_WORDS

@@ -29,6 +29,7 @@ pub const LAYOUT_HASH: u64 = hash_words(&[
     frame::NODE_ID as u64,
     frame::NODE_IP as u64,
     frame::NODE_PORT as u64,
+    frame::NODE_BUILD as u64,
     frame::NODE_TLS as u64,
     frame::NODE_WORDS as u64,
     frame::NAMESPACE_NAME as u64,

@@ -6,7 +6,7 @@ use super::cluster::ClusterMap;
 use super::namespace::Namespace;
 use super::node::{Node, Slot};
 use super::records::{
-    Counts, NamespaceWord, NodeWord, PortWord, RackWord, RoutingWord, ip_bytes, pack,
+    BuildWords, Counts, NamespaceWord, NodeWord, PortWord, RackWord, RoutingWord, ip_bytes, pack,
 };
 use crate::layout::{Capacity, Geometry, REPLICAS_PER_WORD, frame};
 use crate::protocol::{PAYLOAD_MASK, Publisher, Word};
@@ -162,6 +162,8 @@ fn node(node: Option<&Node>, incarnation: u32) -> [u64; frame::NODE_WORDS] {
     pack(id, &mut record[frame::NODE_ID..frame::NODE_IP]);
     pack(&ip, &mut record[frame::NODE_IP..frame::NODE_PORT]);
     record[frame::NODE_PORT] = PortWord::new(node.address.port(), tls.len()).payload();
+    record[frame::NODE_BUILD..frame::NODE_TLS]
+        .copy_from_slice(&BuildWords::new(node.build).payloads());
     pack(tls, &mut record[frame::NODE_TLS..]);
     record
 }

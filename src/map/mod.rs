@@ -5,6 +5,7 @@
 //! maintains, and what a frame of the segment holds, packed into words. It has
 //! no lock and is not shared: it is one process's private copy.
 
+mod build;
 mod cluster;
 mod extent;
 mod matter;
@@ -17,6 +18,7 @@ mod records;
 mod snapshot;
 
 pub use crate::layout::{Capacity, CapacityError};
+pub use build::Build;
 pub use cluster::{ClusterMap, NamespacesFull};
 pub(crate) use internals::*;
 pub use matter::Matter;

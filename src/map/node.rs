@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::build::Build;
 use super::names::{NodeId, TlsName};
 
 /// One node of the cluster.
@@ -14,9 +15,17 @@ pub struct Node {
     pub address: SocketAddr,
     /// The name in its TLS certificate, if it has one.
     pub tls_name: Option<TlsName>,
+    /// The build of its server; `None` = not known.
+    pub build: Option<Build>,
 }
 
 impl Node {
+    /// A node without a TLS name, of a build that is not known.
+    #[must_use]
+    pub const fn new(id: NodeId, address: SocketAddr) -> Node {
+        Node { id, address, tls_name: None, build: None }
+    }
+
     /// Its IP address as text, with the scope of an IPv6 address that has one:
     /// `10.0.0.1`, `2001:db8::1`, `fe80::1%2`.
     #[must_use]
@@ -162,6 +171,18 @@ impl NodeTable {
         let node = self.entries[slot.index()].node.as_mut().expect("a node in the slot");
         node.address = address;
         node.tls_name = tls_name;
+    }
+
+    /// Notes the build of a node's server; whether it is another one than
+    /// before. Unlike [`relocate`](Self::relocate) this leaves local state
+    /// alone: it is the same node at the same address, and if its process was
+    /// replaced, then its connections have ended by themselves.
+    ///
+    /// # Panics
+    /// If the slot is empty.
+    pub fn set_build(&mut self, slot: Slot, build: Option<Build>) -> bool {
+        let node = self.places[slot.index()].node.as_mut().expect("a node in the slot");
+        core::mem::replace(&mut node.build, build) != build
     }
 
     /// The node in that slot.

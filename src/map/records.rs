@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
+use super::build::Build;
 use super::node::Slot;
 use crate::layout::{BYTES_PER_WORD, REPLICAS_PER_WORD};
 
@@ -111,6 +112,39 @@ impl PortWord {
     }
     pub const fn tls_len(self) -> usize {
         (self.0 & 0xff) as usize
+    }
+}
+
+/// `present:1 | major:16 | minor:16` and `patch:16 | build:16`: a server's
+/// build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BuildWords([u64; 2]);
+
+impl BuildWords {
+    const PRESENT: u64 = 1 << 32;
+
+    pub const fn new(build: Option<Build>) -> BuildWords {
+        match build {
+            Some(Build { major, minor, patch, build }) => BuildWords([
+                Self::PRESENT | (major as u64) << 16 | minor as u64,
+                (patch as u64) << 16 | build as u64,
+            ]),
+            None => BuildWords([0; 2]),
+        }
+    }
+    pub const fn from_payloads(payloads: [u64; 2]) -> BuildWords {
+        BuildWords(payloads)
+    }
+    pub const fn payloads(self) -> [u64; 2] {
+        self.0
+    }
+    pub const fn build(self) -> Option<Build> {
+        let [first, second] = self.0;
+        if first & Self::PRESENT == 0 {
+            return None;
+        }
+        let (major, minor) = ((first >> 16) as u16, first as u16);
+        Some(Build { major, minor, patch: (second >> 16) as u16, build: second as u16 })
     }
 }
 
@@ -266,6 +300,14 @@ mod tests {
         }
 
         #[test]
+        fn build_words_keep_their_numbers(numbers: Option<(u16, u16, u16, u16)>) {
+            let build = numbers.map(|(major, minor, patch, build)| Build { major, minor, patch, build });
+            let words = BuildWords::new(build);
+            prop_assert!(words.payloads().iter().all(|&payload| payload <= PAYLOAD_MASK));
+            prop_assert_eq!(BuildWords::from_payloads(words.payloads()).build(), build);
+        }
+
+        #[test]
         fn namespace_words_keep_their_fields(len in 1usize..32, rf: u8, strong: bool) {
             let word = NamespaceWord::new(len, rf, strong);
             prop_assert!(word.payload() <= PAYLOAD_MASK);
@@ -300,6 +342,9 @@ mod tests {
             let _ = (RackWord::from_payload(payload).rack(), NodeWord::from_payload(payload).family());
             let _ = (PortWord::from_payload(payload).port(), Counts::from_payload(payload).slots());
             let _ = NamespaceWord::from_payload(payload).replication_factor();
+            // A build that was read can be written and is read again.
+            let build = BuildWords::from_payloads([payload, payload.rotate_left(17)]).build();
+            prop_assert_eq!(BuildWords::new(build).build(), build);
         }
 
         #[test]

@@ -7,7 +7,8 @@ use super::names::{ClusterName, NamespaceName, NodeId, TlsName};
 use super::namespace::Namespace;
 use super::node::{Node, NodeTable, Slot};
 use super::records::{
-    Counts, IP_BYTES, NamespaceWord, NodeWord, PortWord, RackWord, RoutingWord, address_of, unpack,
+    BuildWords, Counts, IP_BYTES, NamespaceWord, NodeWord, PortWord, RackWord, RoutingWord,
+    address_of, unpack,
 };
 use crate::layout::{BYTES_PER_WORD, Geometry, Mapping, REPLICAS_PER_WORD, frame};
 use crate::protocol::{Stamp, Word, read, tries};
@@ -208,7 +209,9 @@ impl FrameCopy {
                 }
             };
             let address = address_of(word.family()?, ip, port.port());
-            Some(Node { id, address, tls_name })
+            let build = [0, 1].map(|word| self.payload(first + frame::NODE_BUILD + word));
+            let build = BuildWords::from_payloads(build).build();
+            Some(Node { id, address, tls_name, build })
         };
         let node = node().ok_or_else(|| {
             corrupt(format!("slot {} holds an invalid node record", slot.index()))

@@ -68,15 +68,22 @@ impl<S> LocalNodes<S> {
     /// Takes over a new table. State is kept only for nodes whose id,
     /// incarnation and address (TLS name included) are unchanged, and created
     /// for all others.
+    ///
+    /// Another build alone does not end a state: what depends on the server's
+    /// process, such as connections, has ended with that process, or the build
+    /// only became known later. A user that depends on the build finds the new
+    /// one in the [`Node`].
     pub fn update(&mut self, table: &NodeTable, make: &mut MakeState<S>) {
         self.states.truncate(table.slots());
         self.known.resize_with(table.slots(), || None);
         for (slot, known) in (0..).map_while(Slot::new).zip(&mut self.known) {
             let incarnation = table.incarnation(slot);
             let node = table.get(slot);
-            let same =
-                |known: &Known| Some(&known.node) == node && known.incarnation == incarnation;
-            if known.as_ref().is_some_and(same) {
+            if let (Some(known), Some(node)) = (&mut *known, node)
+                && known.incarnation == incarnation
+                && (Node { build: node.build, ..known.node }) == *node
+            {
+                known.node.build = node.build;
                 continue;
             }
             // The order matters: the user's code may panic.

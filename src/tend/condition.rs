@@ -9,7 +9,8 @@ use crate::map::Matter;
 pub enum Condition {
     /// Nodes that peers list, but that could not be added to the map.
     MissingPeers,
-    /// Entries of replies (peers, services, racks, replicas, namespaces) that
+    /// Entries of replies (peers, services, racks, replicas, namespaces,
+    /// builds) that
     /// were skipped because they could not be used.
     BadEntries,
     /// Nodes whose `replicas` or `peers` could not be read.

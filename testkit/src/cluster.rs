@@ -109,7 +109,7 @@ pub fn add_namespace(map: &mut ClusterMap, name: &str, rf: u8) {
 /// Node number n listens on port 3000 + n.
 pub fn node(number: u16) -> Node {
     let address = ([127, 0, 0, 1], 3000 + number).into();
-    Node { id: NodeId::new(&format!("BB9{number:04}")).unwrap(), address, tls_name: None }
+    Node::new(NodeId::new(&format!("BB9{number:04}")).unwrap(), address)
 }
 
 /// How a node fails, by its source.

@@ -171,7 +171,7 @@ fn h119_names_that_another_process_has_published_are_not_believed_for_logins() {
             let mut map = empty();
             map.cluster_name = Some(ClusterName::new("lab").unwrap());
             let address = evil.tls.address;
-            map.nodes.insert(Node { id: node(id), address, tls_name }).unwrap();
+            map.nodes.insert(Node { tls_name, ..Node::new(node(id), address) }).unwrap();
             let config = config(&authority, &good.tls, "good.lab", login_only);
             let mut source = source(config, map);
             for _ in 0..8 {

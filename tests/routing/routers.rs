@@ -1,7 +1,7 @@
 //! Routers over a changing cluster: one process publishes, routers follow.
 
 use tendmap::client::Client;
-use tendmap::map::{ClusterMap, NamespaceName, Slot};
+use tendmap::map::{Build, ClusterMap, NamespaceName, Slot};
 use tendmap::route::{Partition, Policy, RouteError};
 use tendmap_testkit::{Cluster, add_namespace, config, directory, node};
 
@@ -31,6 +31,27 @@ fn h17_a_node_that_comes_back_elsewhere_is_dialled_there() {
     assert_eq!(*other.state(), 1, "what hung on the other nodes is kept");
     let all: Vec<_> = router.states().map(|(slot, state)| (slot.index(), *state)).collect();
     assert_eq!(all, [(0, 1), (1, 4), (2, 3)]);
+}
+
+#[test]
+fn a_known_node_of_another_build_keeps_its_local_state() {
+    let rig = Rig::new(3, 2);
+    let mut made = 0;
+    let mut router = rig.client.router_with(move |_| {
+        made += 1;
+        made
+    });
+    let namespace = router.namespace("test").unwrap();
+    let before = router.route(namespace, Partition(1), Policy::Master).unwrap().node().build;
+    assert_eq!(before, None);
+    for text in ["8.1.2.0", "8.1.3.1"] {
+        let build = Build::parse(text.as_bytes());
+        rig.change(|map| assert!(map.nodes.set_build(slot(1), build)));
+        let route = router.route(namespace, Partition(1), Policy::Master).unwrap();
+        assert_eq!(route.node().build, build, "the node is the published one");
+        let all: Vec<_> = router.states().map(|(slot, state)| (slot.index(), *state)).collect();
+        assert_eq!(all, [(0, 1), (1, 2), (2, 3)], "and what hung on it is kept");
+    }
 }
 
 #[test]

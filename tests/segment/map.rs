@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use tendmap::client::Reader;
 use tendmap::internals::map::{snapshot, tables};
 use tendmap::internals::segment::{CreateOutcome, Ownership, create, private};
-use tendmap::map::{Capacity, ClusterMap, Node, NodeId, Slot, TlsName};
+use tendmap::map::{Build, Capacity, ClusterMap, Node, NodeId, Slot, TlsName};
 use tendmap::segment::Place;
 use tendmap_testkit::directory;
 
@@ -17,9 +17,13 @@ fn capacity() -> Capacity {
     Capacity { max_nodes: 6, max_namespaces: 3, max_replicas: 5, partitions: 16 }
 }
 
-fn nodes() -> impl Strategy<Value = Vec<(bool, SocketAddr, Option<usize>)>> {
+/// Whether it stays, where it is, the length of its TLS name, its build.
+type NodeParts = (bool, SocketAddr, Option<usize>, Option<[u16; 4]>);
+
+fn nodes() -> impl Strategy<Value = Vec<NodeParts>> {
+    let tls = proptest::option::of(1usize..=253);
     proptest::collection::vec(
-        (any::<bool>(), any::<SocketAddr>(), proptest::option::of(1usize..=253)),
+        (any::<bool>(), any::<SocketAddr>(), tls, any::<Option<[u16; 4]>>()),
         0..=6,
     )
 }
@@ -35,12 +39,13 @@ prop_compose! {
     ) -> ClusterMap {
         let mut map = ClusterMap::new(capacity());
         map.cluster_name = name.map(|name| name.parse().unwrap());
-        for (number, (_, address, tls)) in nodes.iter().enumerate() {
+        for (number, (_, address, tls, build)) in nodes.iter().enumerate() {
             // Frames keep no IPv6 scope or flow.
             let address = SocketAddr::new(address.ip(), address.port());
             let id = NodeId::new(&format!("N{number}")).unwrap();
             let tls_name = tls.map(|len| TlsName::new(&"t".repeat(len)).unwrap());
-            map.nodes.insert(Node { id, address, tls_name }).unwrap();
+            let build = build.map(|[major, minor, patch, build]| Build { major, minor, patch, build });
+            map.nodes.insert(Node { id, address, tls_name, build }).unwrap();
         }
         // Some leave again: their slots keep their incarnations.
         for (number, _) in nodes.iter().enumerate().filter(|(_, (stays, ..))| !stays) {

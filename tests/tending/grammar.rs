@@ -4,10 +4,10 @@ use base64::Engine as _;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tendmap::internals::wire::info::{
-    self, Reply, parse_build, parse_cluster_name, parse_generation, parse_node, parse_peers,
-    parse_racks, parse_replicas, parse_service,
+    Reply, parse_cluster_name, parse_generation, parse_node, parse_peers, parse_racks,
+    parse_replicas, parse_service,
 };
-use tendmap::map::{Capacity, ClusterMap};
+use tendmap::map::{Build, Capacity, ClusterMap};
 use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource};
 use tendmap_testkit::tables::{Fake, Log, at, ids, node, ns};
 
@@ -49,7 +49,7 @@ fn recorded_replies_are_read() {
         assert_eq!((claims[0].namespace, claims[0].columns.len()), (ns("test"), 2));
         assert_eq!((claims[1].namespace, claims[1].columns.len()), (ns("bar"), 3));
         if folder == "steady" {
-            assert!(parse_build(&of("build")).unwrap() >= info::Build::OLDEST);
+            assert!(Build::parse(&of("build")).unwrap() >= Build::OLDEST);
             let name = parse_cluster_name(&of("cluster-name")).unwrap().unwrap();
             assert_eq!(name.as_str(), "tend-lab");
         }
@@ -144,7 +144,7 @@ proptest! {
         let _ = parse_replicas(&bytes, 4096);
         let _ = parse_generation(&bytes);
         let _ = parse_node(&bytes);
-        let _ = parse_build(&bytes);
+        let _ = Build::parse(&bytes);
         let _ = parse_cluster_name(&bytes);
         if let Ok(reply) = Reply::parse(&bytes, &["", "node"]) {
             let _ = reply.value("node");

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod bounds;
+mod builds;
 mod entries;
 mod failover;
 mod grammar;

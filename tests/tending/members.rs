@@ -139,7 +139,8 @@ fn h37_bad_lists_of_peers_make_no_duplicates() {
         let told = events.iter().filter(|e| matches!(e, TendEvent::NodeFailed { .. })).count();
         assert_eq!(told, usize::from(pass == 0), "E is told once: {events:?}");
         let looked = |ask: &&tendmap::internals::tend::transport::Ask| {
-            ask.address == at(C) && ask.commands.iter().any(|command| command == "build")
+            ask.address == at(C)
+                && ask.commands.iter().any(|command| command == "service-clear-std")
         };
         let looked = source.transport_mut().asked.iter().filter(looked).count();
         assert!(looked > 0, "E is looked for in every pass");

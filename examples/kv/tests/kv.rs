@@ -359,7 +359,7 @@ fn a_connection_with_a_reply_that_is_none_is_not_used_again() {
         (two, "more than one reply"),
     ] {
         let (address, server) = answering(bytes);
-        let node = Node { id: NodeId::new("A").unwrap(), address, tls_name: None };
+        let node = Node::new(NodeId::new("A").unwrap(), address);
         let mut pool = Pool::new(&node, &Access::default(), &Counts::default());
         for _ in 0..2 {
             let until = Instant::now()

@@ -60,7 +60,7 @@ fn map() -> ClusterMap {
     for number in 0..3_u16 {
         let id = NodeId::new(&format!("BB9{number:04}")).unwrap();
         let address = ([127, 0, 0, 1], 3000 + number).into();
-        map.nodes.insert(Node { id, address, tls_name: None }).unwrap();
+        map.nodes.insert(Node::new(id, address)).unwrap();
     }
     let namespace = map.namespace_entry(NamespaceName::new("test").unwrap()).unwrap();
     namespace.replication_factor = 2;

@@ -1,8 +1,7 @@
 //! Replies of one value: ids, names, builds, generations.
 
-use tendmap::internals::wire::info::{
-    parse_build, parse_cluster_name, parse_generation, parse_node,
-};
+use tendmap::internals::wire::info::{parse_cluster_name, parse_generation, parse_node};
+use tendmap::map::Build;
 
 pub fn run(bytes: &[u8]) {
     if let Ok(id) = parse_node(bytes) {
@@ -13,8 +12,8 @@ pub fn run(bytes: &[u8]) {
         assert!(name.as_str().bytes().all(|byte| (b' '..=b'~').contains(&byte)));
         assert_eq!(parse_cluster_name(name.as_str().as_bytes()).unwrap(), Some(name));
     }
-    if let Ok(build) = parse_build(bytes) {
-        assert_eq!(parse_build(build.to_string().as_bytes()).unwrap(), build);
+    if let Some(build) = Build::parse(bytes) {
+        assert_eq!(Build::parse(build.to_string().as_bytes()).unwrap(), build);
     }
     if let Ok(generation) = parse_generation(bytes) {
         assert_eq!(parse_generation(generation.to_string().as_bytes()).unwrap(), generation);

@@ -60,7 +60,7 @@ impl Shape {
         for number in 0..self.nodes {
             let id = NodeId::new(&format!("BB9{number:04}")).expect("a valid id");
             let address = ([127, 0, 0, 1], FIRST_PORT + number).into();
-            let node = Node { id, address, tls_name: None };
+            let node = Node::new(id, address);
             map.nodes.insert(node).expect("as many as there is room for");
         }
         for number in 0..self.namespaces() {

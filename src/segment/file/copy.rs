@@ -179,7 +179,7 @@ mod tests {
         for number in 1..=nodes {
             let id = NodeId::new(&format!("BB9{number:04}")).unwrap();
             let address = ([127, 0, 0, 1], 3000 + number).into();
-            map.nodes.insert(Node { id, address, tls_name: None }).unwrap();
+            map.nodes.insert(Node::new(id, address)).unwrap();
         }
         map
     }

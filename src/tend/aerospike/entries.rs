@@ -15,11 +15,12 @@ pub(super) struct BadLists {
     pub(super) service: BadEntries,
     pub(super) replicas: BadEntries,
     pub(super) racks: BadEntries,
+    pub(super) build: BadEntries,
 }
 
 impl BadLists {
-    fn all(&self) -> [&BadEntries; 4] {
-        [&self.peers, &self.service, &self.replicas, &self.racks]
+    fn all(&self) -> [&BadEntries; 5] {
+        [&self.peers, &self.service, &self.replicas, &self.racks, &self.build]
     }
 }
 

@@ -68,6 +68,8 @@ impl<T: Transport> AerospikeSource<T> {
                 node.forget();
             }
             node.status = Some(read.status);
+            node.bad_lists.build = read.build.bad;
+            self.changed |= self.map.nodes.set_build(node.slot, read.build.found);
         }
     }
 

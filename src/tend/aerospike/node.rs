@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::entries::BadLists;
 use super::slots::SlotSet;
+use super::validate::Validated;
 use crate::clock::boottime_ms;
 use crate::map::{ClusterName, NamespaceName, NodeId, Slot};
 use crate::wire::info::{BadEntries, Bitmap, Racks};
@@ -147,6 +148,23 @@ impl NodeState {
             leaving: None,
             read: false,
             fresh: false,
+        }
+    }
+
+    /// A server that was just validated, in that slot.
+    pub(super) fn found(new: Validated, slot: Slot) -> NodeState {
+        NodeState {
+            secure: new.secure,
+            connection: Some(new.connection),
+            status: Some(new.status),
+            no_alternate: new.service.is_empty() && new.bad_service.is_empty(),
+            bad_lists: BadLists {
+                service: new.bad_service,
+                build: new.build.bad,
+                ..BadLists::default()
+            },
+            fresh: true,
+            ..NodeState::new(new.id, slot, new.address)
         }
     }
 

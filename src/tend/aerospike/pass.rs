@@ -11,7 +11,7 @@ use super::validate::Invalid;
 use crate::map::{ClusterName, NodeId};
 use crate::tend::transport::{Answer, Ask, AskError, Interrupted, Transport};
 use crate::tend::{Condition, Conditions, TendError, TendEvent, TendReport, Turn};
-use crate::wire::info::{self, InfoError, Reply};
+use crate::wire::info::{self, InfoError, ReadBuild, Reply};
 
 /// The most unreachable peers, and the most namespaces without room, that are
 /// reported by events at once, and then in each further pass. Every list may
@@ -34,6 +34,7 @@ pub(super) struct Read {
     pub(super) id: NodeId,
     pub(super) status: Status,
     pub(super) cluster: Option<ClusterName>,
+    pub(super) build: ReadBuild,
 }
 
 impl<T: Transport> AerospikeSource<T> {
@@ -105,12 +106,15 @@ impl<T: Transport> AerospikeSource<T> {
             .map(|index| {
                 // The name is asked for with every status: a node can be renamed,
                 // and join another cluster, while its connection stays open.
+                // So is the build: the connection may have been opened for this
+                // request, to a process that has replaced the node's last one.
                 let questions = [
                     "node",
                     "peers-generation",
                     "partition-generation",
                     "rebalance-generation",
                     "cluster-name",
+                    "build",
                 ];
                 (index, questions.map(String::from).to_vec())
             })
@@ -295,5 +299,6 @@ fn read_status(answer: &Answer, questions: &[String]) -> Result<Read, InfoError>
             rebalance,
         },
         cluster: info::parse_cluster_name(reply.value("cluster-name")?)?,
+        build: info::read_build(&reply)?,
     })
 }

@@ -347,25 +347,18 @@ impl<T: Transport> AerospikeSource<T> {
 
     /// Adds a validated node to the table, or changes its address.
     fn add_node(&mut self, turn: &mut dyn Turn, new: Validated) {
-        let Validated { id, address, secure, connection, status, service, bad_service, .. } = new;
-        let no_alternate = service.is_empty() && bad_service.is_empty();
+        let (id, address, build) = (new.id, new.address, new.build.found);
         // A process that connects to the node must know the name in its
         // certificate, unless that is the address.
         let is_address = |name: &String| name.parse::<std::net::IpAddr>().is_ok();
         let name = self.names.get(&address).filter(|name| !is_address(name));
         let tls_name = name.and_then(|name| TlsName::new(name).ok());
-        let status = Some(status);
         if let Some(node) = self.nodes.iter_mut().find(|node| node.id == id) {
             let from = node.address;
             self.map.nodes.relocate(node.slot, address, tls_name);
+            self.changed |= self.map.nodes.set_build(node.slot, build);
             let (told_failed, listed) = (node.told_failed, core::mem::take(&mut node.listed));
-            *node = NodeState { secure, listed, ..NodeState::new(id, node.slot, address) };
-            node.connection = Some(connection);
-            node.status = status;
-            node.bad_lists.service = bad_service;
-            node.no_alternate = no_alternate;
-            node.told_failed = told_failed;
-            node.fresh = true;
+            *node = NodeState { told_failed, listed, ..NodeState::found(new, node.slot) };
             if from != address {
                 self.changed = true;
                 turn.event(TendEvent::NodeMoved { id, from, to: address });
@@ -376,17 +369,9 @@ impl<T: Transport> AerospikeSource<T> {
         if self.map.nodes.len() == self.map.nodes.capacity() {
             self.take_out(turn, |_| true);
         }
-        match self.map.nodes.insert(Node { id, address, tls_name }) {
+        match self.map.nodes.insert(Node { id, address, tls_name, build }) {
             Ok(slot) => {
-                let mut state = NodeState { secure, ..NodeState::new(id, slot, address) };
-                state.bad_lists.service = bad_service;
-                state.no_alternate = no_alternate;
-                self.nodes.push(NodeState {
-                    connection: Some(connection),
-                    status,
-                    fresh: true,
-                    ..state
-                });
+                self.nodes.push(NodeState::found(new, slot));
                 self.refused_nodes.remove(&id);
                 self.changed = true;
                 turn.event(TendEvent::NodeAdded { id, address });

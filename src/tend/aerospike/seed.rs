@@ -8,11 +8,10 @@ use super::AerospikeSource;
 use super::pass::Pass;
 use super::peers::List;
 use super::validate::{Group, Invalid, Outcome, Validated, Wanted, validate};
-use crate::map::{NodeId, TlsName};
+use crate::map::{Build, NodeId, TlsName};
 use crate::tend::transport::{Interrupted, Transport};
 use crate::tend::{TendError, Turn};
 use crate::wire::Host;
-use crate::wire::info::Build;
 
 /// Remembered addresses that are tried at the same time.
 const AT_ONCE: usize = 64;

@@ -9,11 +9,11 @@ use super::allowance::Allowance;
 use super::config::Commands;
 use super::identity::{Name, shown};
 use super::node::Status;
-use crate::map::NodeId;
+use crate::map::{Build, NodeId};
 use crate::tend::Turn;
 use crate::tend::transport::{Answer, Ask, AskError, Interrupted, Transport};
 use crate::wire::Host;
-use crate::wire::info::{self, BadEntries, Build, InfoError, Peers, Reply};
+use crate::wire::info::{self, BadEntries, InfoError, Peers, ReadBuild, Reply};
 
 /// A usable server, with its replies.
 #[derive(Clone, Debug)]
@@ -28,6 +28,7 @@ pub(super) struct Validated {
     /// The addresses that it advertises for itself.
     pub(super) service: Vec<Host>,
     pub(super) bad_service: BadEntries,
+    pub(super) build: ReadBuild,
     pub(super) peers: Peers,
 }
 
@@ -129,9 +130,9 @@ impl Wanted {
         if let Some(wanted) = id.filter(|&wanted| wanted != found) {
             return Err(Invalid::WrongNode { found, wanted });
         }
-        let build = info::parse_build(reply.value("build")?)?;
-        if build < Build::OLDEST {
-            return Err(Invalid::TooOld { found: build });
+        let build = info::read_build(&reply)?;
+        if let Some(found) = build.found.filter(|&build| build < Build::OLDEST) {
+            return Err(Invalid::TooOld { found });
         }
         let cluster_name = info::parse_cluster_name(reply.value("cluster-name")?)?;
         if let Some(wanted) = self.cluster.filter(|wanted| cluster_name != *wanted) {
@@ -163,6 +164,7 @@ impl Wanted {
             cluster_name,
             service,
             bad_service,
+            build,
             peers,
         })
     }

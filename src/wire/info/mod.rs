@@ -18,7 +18,7 @@ pub use cursor::GrammarError;
 pub use peers::{Peer, Peers, parse_peers, parse_peers_within};
 pub use racks::{Racks, parse_racks};
 pub use replicas::{Bitmap, Claim, Replicas, parse_replicas};
-pub use scalar::{Build, parse_build, parse_cluster_name, parse_generation, parse_node};
+pub use scalar::{ReadBuild, parse_cluster_name, parse_generation, parse_node, read_build};
 pub use service::parse_service;
 
 use crate::text::Printable;

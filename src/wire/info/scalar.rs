@@ -1,10 +1,9 @@
 //! Values that consist of one word.
 
-use core::fmt;
-
-use super::GrammarError;
+use super::bad::BadEntries;
 use super::cursor::Cursor;
-use crate::map::{ClusterName, NodeId};
+use super::{GrammarError, InfoError, Reply};
+use crate::map::{Build, ClusterName, NodeId};
 
 /// Parses a generation: a signed 32-bit counter.
 ///
@@ -40,41 +39,34 @@ pub fn parse_cluster_name(value: &[u8]) -> Result<Option<ClusterName>, GrammarEr
     }
 }
 
-/// A server's build, such as `8.1.2.0`; text after the numbers is ignored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Build([u32; 4]);
-
-impl Build {
-    /// The oldest build that supports all commands that are sent.
-    pub const OLDEST: Build = Build([4, 9, 0, 3]);
-    /// [`OLDEST`](Self::OLDEST) as text.
-    pub const OLDEST_TEXT: &'static str = "4.9.0.3";
+/// The build that a reply contains.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadBuild {
+    /// The build; `None` if the server does not report one, or if what it
+    /// reports can't be used.
+    pub found: Option<Build>,
+    /// What can't be used.
+    pub bad: BadEntries,
 }
 
-impl fmt::Display for Build {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d] = self.0;
-        write!(f, "{a}.{b}.{c}.{d}")
-    }
-}
-
-/// Parses the value of `build`.
+/// Reads the build from a reply to `build`. Everything else works without it, so
+/// that nothing that a server says there makes its reply a bad one.
 ///
 /// # Errors
-/// [`GrammarError`] if it does not start with a number.
-pub fn parse_build(value: &[u8]) -> Result<Build, GrammarError> {
-    let mut cursor = Cursor::new("build", value);
-    let mut numbers = [0; 4];
-    for (index, number) in numbers.iter_mut().enumerate() {
-        if index > 0 && !cursor.eat(b'.') {
-            break;
+/// [`InfoError::Missing`] if the request did not ask for it.
+pub fn read_build(reply: &Reply<'_>) -> Result<ReadBuild, InfoError> {
+    let mut read = ReadBuild::default();
+    match reply.value("build") {
+        Ok(b"") | Err(InfoError::Refused { .. }) => {}
+        Ok(value) => {
+            read.found = Build::parse(value);
+            if read.found.is_none() {
+                read.bad.add("build", value, "it is not one to four numbers with points between");
+            }
         }
-        if !cursor.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-            return Err(cursor.wanted("numbers with points between them"));
-        }
-        *number = cursor.number("a number")?;
+        Err(error) => return Err(error),
     }
-    Ok(Build(numbers))
+    Ok(read)
 }
 
 #[cfg(test)]
@@ -91,16 +83,19 @@ mod tests {
     }
 
     #[test]
-    fn builds_compare_by_number() {
-        let build = |text: &str| parse_build(text.as_bytes()).unwrap();
-        assert!(build("4.9.0.3") == Build::OLDEST && build("4.9.0.11-7-gabc") > Build::OLDEST);
-        assert!(build("4.9.0.2") < Build::OLDEST && build("3.16") < Build::OLDEST);
-        assert!(build("10.0.0.0") > build("9.9.9.9"));
-        assert_eq!(build("8.1.2.0").to_string(), "8.1.2.0");
-        assert_eq!(Build::OLDEST.to_string(), Build::OLDEST_TEXT);
-        for text in ["", "v8", "8..1", "-8.1", "8.x"] {
-            assert!(parse_build(text.as_bytes()).is_err(), "{text}");
+    fn a_build_is_read_if_there_is_one() {
+        let read = |line: &[u8]| read_build(&Reply::parse(line, &["build"]).unwrap()).unwrap();
+        let shown = |line: &[u8]| read(line).found.unwrap().to_string();
+        assert_eq!(shown(b"build\t8.1.2.0\n"), "8.1.2.0");
+        assert_eq!(shown(b"build\t6.4.0-rc1\n"), "6.4.0.0");
+        let none: [&[u8]; 4] =
+            [b"build\n", b"build\t\n", b"build\tERROR:4:unrecognized\n", b"build\tFAIL\n"];
+        for line in none {
+            assert_eq!(read(line), ReadBuild::default(), "{line:?}");
         }
+        let bad = read(b"build\t8.1.70000.1\x1b[31m\n");
+        assert_eq!((bad.found, bad.bad.count()), (None, 1));
+        assert!(read_build(&Reply::parse(b"node\tA\n", &["node"]).unwrap()).is_err());
     }
 
     #[test]
