@@ -15,6 +15,7 @@
 
 pub mod header;
 mod layout;
+pub mod process;
 mod version;
 mod words;
 

@@ -23,6 +23,8 @@
 mod capacity;
 mod descriptors;
 mod execution;
+#[cfg(feature = "c-client")]
+mod foreign;
 mod fork;
 mod geometry;
 mod header;
@@ -37,6 +39,8 @@ mod words;
 pub use capacity::{Capacity, CapacityError};
 pub use descriptors::{descriptor_limit, descriptors_left};
 pub use execution::is_secure_execution;
+#[cfg(feature = "c-client")]
+pub use foreign::ForeignSegment;
 pub use fork::{ForkCell, ForkLocal, Lineage};
 pub use geometry::{BYTES_PER_WORD, Geometry, GeometryError, REPLICAS_PER_WORD, frame, notes};
 pub(crate) use header::hash_words;

@@ -181,7 +181,7 @@ impl NodeTable {
     /// # Panics
     /// If the slot is empty.
     pub fn set_build(&mut self, slot: Slot, build: Option<Build>) -> bool {
-        let node = self.places[slot.index()].node.as_mut().expect("a node in the slot");
+        let node = self.entries[slot.index()].node.as_mut().expect("a node in the slot");
         core::mem::replace(&mut node.build, build) != build
     }
 
