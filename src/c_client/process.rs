@@ -82,8 +82,7 @@ pub fn seen(pid: u32, id: i32) -> Seen {
 /// pid.
 pub fn attached(id: i32) -> Vec<Attached> {
     let names = descriptor::names(Path::new("/proc")).unwrap_or_default();
-    let mut pids: Vec<u32> =
-        names.iter().filter_map(|name| name.parse().ok()).collect();
+    let mut pids: Vec<u32> = names.iter().filter_map(|name| name.parse().ok()).collect();
     pids.sort_unstable();
     pids.into_iter().filter_map(|pid| attachment(pid, id)).collect()
 }
@@ -137,7 +136,10 @@ mod tests {
         let segment = ForeignSegment::attach(id, true).unwrap();
         assert_eq!(seen(me, id), Seen::Mapped(1));
         let found = attached(id);
-        assert_eq!(found.iter().map(|found| (found.pid, found.mappings)).collect::<Vec<_>>(), [(me, 1)]);
+        assert_eq!(
+            found.iter().map(|found| (found.pid, found.mappings)).collect::<Vec<_>>(),
+            [(me, 1)]
+        );
         assert!(!found[0].code.is_empty() && program(me).is_some());
         drop(segment);
         assert_eq!(attached(id), []);
