@@ -1,6 +1,5 @@
 //! Publishing: first the words of the frame that is not live, then the head.
 
-use core::fmt;
 use core::ops::{ControlFlow, Range};
 
 use super::draft::Draft;
@@ -11,32 +10,23 @@ use crate::sync::step::{HEAD, OWN, P1, P2, TAG, WORD};
 use crate::sync::{AtomicU64, Ordering};
 
 /// Why a publication failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
     /// Another term owns the segment, or it is retired: the caller is no longer
     /// the owner.
+    #[error("another term owns the segment, or it is retired")]
     Fenced,
     /// The word at this index of the frame had a newer tag although there was
     /// no takeover, or it kept changing. The segment is now retired; the live
     /// frame is intact.
+    #[error("another process wrote word {index} of the frame")]
     Corrupt {
         /// The index of the word in its frame.
         index: usize,
     },
     /// The sequence is exhausted; the segment is now retired.
+    #[error("the sequence is exhausted")]
     Exhausted,
-}
-
-impl fmt::Display for PublishError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PublishError::Fenced => f.write_str("another term owns the segment, or it is retired"),
-            PublishError::Corrupt { index } => {
-                write!(f, "another process wrote word {index} of the frame")
-            }
-            PublishError::Exhausted => f.write_str("the sequence is exhausted"),
-        }
-    }
 }
 
 /// The owner's side: its term, the head as it last stored it, and what it wrote.
@@ -170,6 +160,8 @@ impl Publisher {
 
 /// The word's tag is newer than the writer's term, or the word keeps changing
 /// although only an owner stores to it.
+#[derive(Debug, thiserror::Error)]
+#[error("a word has a newer tag than the writer's term, or keeps changing")]
 struct Newer;
 
 /// Stores `wanted`, a word of `term`, unless the word has a newer term.

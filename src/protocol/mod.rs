@@ -44,7 +44,7 @@ pub use cached::{Admit, Cached, Check, StampCell};
 pub use frame::{PublishError, Publisher};
 pub use head::{Head, Stamp};
 pub use ownership::{
-    TakeoverLost, add_owner, load_owner, raise_event, retire, store_owner, take_over,
+    NewerTag, TakeoverLost, add_owner, load_owner, raise_event, retire, store_owner, take_over,
 };
 pub use read::{
     CachedStamp, RETRIES, ReadRaced, begin_read, read, tries, validate, validate_cached,

@@ -6,10 +6,26 @@ use crate::sync::step::{ENTER, EVENT, OWNER_TAG, OWNER_TERM, OWNER_WORD, RETIRE,
 use crate::sync::{AtomicU64, Ordering, Step};
 
 /// The head was not what the caller had seen: another process was faster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "another process was faster: the head has term {} and sequence {}",
+    .found.term(),
+    .found.sequence()
+)]
 pub struct TakeoverLost {
     /// The head that was found.
     pub found: Head,
+}
+
+/// An owner word has a newer tag than the writer's term: the writer is fenced, or
+/// the word is corrupt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an owner word has tag {found}; wanted at most the writer's term, {term}")]
+pub struct NewerTag {
+    /// The tag that was found.
+    pub found: u16,
+    /// The writer's term.
+    pub term: u16,
 }
 
 /// Takes over ownership: the head changes from `seen` to the same publication under `term`.
@@ -47,9 +63,8 @@ fn exchange(step: Step, head: &AtomicU64, seen: Head, new: Head) -> Result<Head,
 /// it is left to them.
 ///
 /// # Errors
-/// The tag that was found, if it is newer than `term`: the caller is fenced, or the word is
-/// corrupt.
-pub fn store_owner(word: &AtomicU64, term: Term, payload: u64) -> Result<(), u16> {
+/// [`NewerTag`] if the word's tag is newer than `term`.
+pub fn store_owner(word: &AtomicU64, term: Term, payload: u64) -> Result<(), NewerTag> {
     update_owner(word, term, |_| payload)
 }
 
@@ -57,18 +72,18 @@ pub fn store_owner(word: &AtomicU64, term: Term, payload: u64) -> Result<(), u16
 ///
 /// # Errors
 /// As [`store_owner`].
-pub fn add_owner(word: &AtomicU64, term: Term, by: u64) -> Result<(), u16> {
+pub fn add_owner(word: &AtomicU64, term: Term, by: u64) -> Result<(), NewerTag> {
     update_owner(word, term, |before| before.wrapping_add(by))
 }
 
-fn update_owner(word: &AtomicU64, term: Term, new: impl Fn(u64) -> u64) -> Result<(), u16> {
+fn update_owner(word: &AtomicU64, term: Term, new: impl Fn(u64) -> u64) -> Result<(), NewerTag> {
     // Relaxed: owner words are independent, and none is read to draw
     // conclusions about another.
     let mut found = word.load(Ordering::Relaxed);
     for _ in 0..CONTENTION {
         let old = Word::from_bits(found);
         if !OWNER_TAG.check(old.tag() <= term.get()) {
-            return Err(old.tag());
+            return Err(NewerTag { found: old.tag(), term: term.get() });
         }
         let wanted = Word::new(term, new(old.payload())).bits();
         match OWNER_WORD.exchange(word, found, wanted, Ordering::Relaxed) {

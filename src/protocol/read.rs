@@ -10,7 +10,8 @@ use crate::sync::{AtomicU64, Ordering};
 pub const RETRIES: usize = 64;
 
 /// A read gave up because a publication completed during every try.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a publication completed during every try")]
 pub struct ReadRaced;
 
 /// Opens a read: what is loaded next belongs to this stamp's publication if

@@ -13,7 +13,8 @@ use crate::wire::login::{AuthMode, SecretString};
 
 /// Why a text is not a value: what is wrong with it, if more can be said than
 /// what would be right.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, thiserror::Error)]
+#[error("{}", .0.as_deref().unwrap_or("not a value of this setting"))]
 pub(super) struct InvalidValue(pub Option<String>);
 
 /// What only paths need not be.

@@ -1,6 +1,5 @@
 //! Checks whether a server may be used.
 
-use core::fmt;
 use core::ops::ControlFlow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -33,35 +32,22 @@ pub(super) struct Validated {
 }
 
 /// Why a server may not be used.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum Invalid {
+    #[error("{0}")]
     Unreachable(String),
+    #[error("{0}")]
     Login(String),
+    #[error("{0}")]
     BadReply(String),
+    #[error("node {found} answers, wanted {wanted}")]
     WrongNode { found: NodeId, wanted: NodeId },
+    #[error("belongs to cluster {found:?}, wanted {wanted:?}")]
     WrongCluster { found: String, wanted: String },
+    #[error("runs build {found}, wanted {} or later", Build::OLDEST_TEXT)]
     TooOld { found: Build },
+    #[error("has not joined its cluster yet")]
     NotReady,
-}
-
-impl fmt::Display for Invalid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Invalid::Unreachable(error) | Invalid::Login(error) | Invalid::BadReply(error) => {
-                f.write_str(error)
-            }
-            Invalid::WrongNode { found, wanted } => {
-                write!(f, "node {found} answers, wanted {wanted}")
-            }
-            Invalid::WrongCluster { found, wanted } => {
-                write!(f, "belongs to cluster {found:?}, wanted {wanted:?}")
-            }
-            Invalid::TooOld { found } => {
-                write!(f, "runs build {found}, wanted {} or later", Build::OLDEST_TEXT)
-            }
-            Invalid::NotReady => f.write_str("has not joined its cluster yet"),
-        }
-    }
 }
 
 impl From<&AskError> for Invalid {

@@ -84,7 +84,8 @@ impl AskError {
 }
 
 /// Interrupted by [`Turn::beat`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("interrupted: the process closes, or another one owns the segment")]
 pub struct Interrupted;
 
 impl From<Interrupted> for TendError {
