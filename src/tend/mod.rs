@@ -27,12 +27,14 @@ pub use identity::Identity;
 
 /// Further items for the rest of the crate, its tests and tools.
 pub(crate) mod internals {
-    pub use super::aerospike::{Survey, SurveyedAddress, SurveyedHost, SurveyedNode, survey};
+    pub use super::aerospike::{
+        Survey, SurveyedAddress, SurveyedHost, SurveyedNode, Tender, survey,
+    };
 }
 
 /// How often a source calls the beat of its [`Turn`] while it waits for the
 /// network.
-pub const BEAT: Duration = Duration::from_millis(50);
+pub(crate) const BEAT: Duration = Duration::from_millis(50);
 
 /// A source of cluster maps.
 ///
@@ -49,7 +51,7 @@ pub trait ClusterSource: Send {
     /// One pass over the cluster: all known nodes are asked at the same time, each with its own
     /// deadline.
     ///
-    /// While it waits it calls [`Turn::beat`] at least every [`BEAT`], and stops if that returns
+    /// While it waits it calls [`Turn::beat`] at least every 50 ms, and stops if that returns
     /// an interruption.
     ///
     /// # Errors

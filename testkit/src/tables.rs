@@ -6,11 +6,10 @@ use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use tendmap::internals::tend::Tender;
 use tendmap::internals::tend::transport::{Answer, Ask, AskError, Done, Interrupted, Transport};
 use tendmap::map::{Capacity, ClusterMap, NamespaceName, NodeId, Slot};
-use tendmap::tend::{
-    AerospikeConfig, AerospikeSource, ClusterSource, TendError, TendEvent, TendReport, Turn,
-};
+use tendmap::tend::{AerospikeConfig, ClusterSource, TendError, TendEvent, TendReport, Turn};
 use tendmap::wire::Host;
 
 /// A server: what it answers to each command.
@@ -191,16 +190,16 @@ pub fn two() -> Fake {
 }
 
 /// A source for a cluster, seeded with its first address.
-pub fn source(fake: Fake, capacity: Capacity) -> AerospikeSource<Fake> {
+pub fn source(fake: Fake, capacity: Capacity) -> Tender<Fake> {
     let seed = *fake.servers.keys().next().unwrap();
     let config = AerospikeConfig::new(vec![seed.into()]);
-    let mut source = AerospikeSource::with_transport(config, fake);
+    let mut source = Tender::with_transport(config, fake);
     source.start(ClusterMap::new(capacity));
     source
 }
 
 /// One pass; what it came to and what happened.
-pub fn tend(source: &mut AerospikeSource<Fake>) -> (Result<TendReport, TendError>, Vec<TendEvent>) {
+pub fn tend(source: &mut Tender<Fake>) -> (Result<TendReport, TendError>, Vec<TendEvent>) {
     let mut log = Log::default();
     source.transport_mut().asked.clear();
     let report = source.tend(&mut log);
@@ -208,7 +207,7 @@ pub fn tend(source: &mut AerospikeSource<Fake>) -> (Result<TendReport, TendError
 }
 
 /// One pass that must succeed.
-pub fn tend_well(source: &mut AerospikeSource<Fake>) -> (TendReport, Vec<TendEvent>) {
+pub fn tend_well(source: &mut Tender<Fake>) -> (TendReport, Vec<TendEvent>) {
     let (report, events) = tend(source);
     (report.expect("a pass"), events)
 }
@@ -228,10 +227,10 @@ pub fn ids(map: &ClusterMap) -> String {
 }
 
 /// How many requests were sent in the last pass.
-pub fn requests(source: &mut AerospikeSource<Fake>) -> usize {
+pub fn requests(source: &mut Tender<Fake>) -> usize {
     source.transport_mut().asked.len()
 }
 
-pub fn edit(source: &mut AerospikeSource<Fake>, address: &str, change: impl FnOnce(&mut Server)) {
+pub fn edit(source: &mut Tender<Fake>, address: &str, change: impl FnOnce(&mut Server)) {
     change(source.transport_mut().servers.get_mut(&at(address)).unwrap());
 }

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tendmap::client::{Client, ConfigError, ConnectError, Reader, Role, Verdict};
 use tendmap::map::ClusterMap;
 use tendmap::route::{Partition, Policy, Record, RouteError};
-use tendmap::tend::{BEAT, ClusterSource, TendError, TendReport, Turn};
+use tendmap::tend::{ClusterSource, TendError, TendReport, Turn};
 use tendmap::wire::login::Credentials;
 use tendmap_testkit::{Cluster, config, directory, files, node};
 
@@ -262,7 +262,8 @@ impl ClusterSource for Locked {
     fn tend(&mut self, turn: &mut dyn Turn) -> Result<TendReport, TendError> {
         let locked = self.locked;
         let _ = self.begins.send(());
-        while let Err(RecvTimeoutError::Timeout) = self.ends.recv_timeout(BEAT) {
+        while let Err(RecvTimeoutError::Timeout) = self.ends.recv_timeout(Duration::from_millis(50))
+        {
             if turn.beat().is_break() {
                 return Err(TendError::Interrupted);
             }

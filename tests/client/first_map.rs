@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tendmap::client::{Client, Config, ConnectError};
 use tendmap::map::ClusterMap;
-use tendmap::tend::{BEAT, ClusterSource, TendError, TendReport, Turn};
+use tendmap::tend::{ClusterSource, TendError, TendReport, Turn};
 use tendmap_testkit::{Cluster, config, directory, files};
 
 fn down() -> TendError {
@@ -68,7 +68,7 @@ impl ClusterSource for Stepped {
     }
     fn tend(&mut self, turn: &mut dyn Turn) -> Result<TendReport, TendError> {
         let _ = self.begins.send(());
-        while self.ends.recv_timeout(BEAT).is_err() {
+        while self.ends.recv_timeout(Duration::from_millis(50)).is_err() {
             if turn.beat().is_break() {
                 return Err(TendError::Interrupted);
             }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use tendmap::internals::tend::Tender;
 use tendmap::map::{Capacity, ClusterMap};
 use tendmap::sim::{Sim, SimConfig};
 use tendmap::tend::{
@@ -12,8 +13,8 @@ use tendmap_testkit::tables::*;
 const LONG: Duration = Duration::from_secs(30);
 
 /// A source for a table of servers, by its configuration.
-fn configured(fake: Fake, config: AerospikeConfig) -> AerospikeSource<Fake> {
-    let mut source = AerospikeSource::with_transport(config, fake);
+fn configured(fake: Fake, config: AerospikeConfig) -> Tender<Fake> {
+    let mut source = Tender::with_transport(config, fake);
     source.start(ClusterMap::new(SMALL));
     source
 }
@@ -22,7 +23,7 @@ fn seeds(hosts: &[&str]) -> AerospikeConfig {
     AerospikeConfig::new(hosts.iter().map(|host| host.parse().unwrap()).collect())
 }
 
-fn address_of(source: &AerospikeSource<Fake>, id: &str) -> String {
+fn address_of(source: &Tender<Fake>, id: &str) -> String {
     let slot = source.map().nodes.slot_of(&node(id)).unwrap();
     source.map().nodes.get(slot).unwrap().address.to_string()
 }
@@ -223,10 +224,10 @@ fn with_alternates(own: &str, of_b: &str) -> Fake {
     fake
 }
 
-fn wanting_alternates(fake: Fake) -> AerospikeSource<Fake> {
+fn wanting_alternates(fake: Fake) -> Tender<Fake> {
     let mut config = seeds(&["127.0.0.1:1"]);
     config.use_services_alternate = true;
-    let mut source = AerospikeSource::with_transport(config, fake);
+    let mut source = Tender::with_transport(config, fake);
     source.start(ClusterMap::new(SMALL));
     source
 }

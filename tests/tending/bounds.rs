@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use tendmap::internals::tend::Tender;
 use tendmap::map::{Capacity, ClusterMap};
-use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, TendEvent};
+use tendmap::tend::{AerospikeConfig, ClusterSource, TendEvent};
 use tendmap_testkit::tables::{
     Fake, SMALL, at, column, edit, ids, node, ns, owners, requests, server, tend_well, two,
 };
@@ -26,10 +27,10 @@ fn entries(numbers: impl Iterator<Item = usize>) -> String {
 }
 
 /// A source with a deadline that no machine is too slow for.
-fn source(fake: Fake, capacity: Capacity) -> AerospikeSource<Fake> {
+fn source(fake: Fake, capacity: Capacity) -> Tender<Fake> {
     let mut config = AerospikeConfig::new(vec![at(A).into()]);
     config.connect_timeout = std::time::Duration::from_secs(600);
-    let mut source = AerospikeSource::with_transport(config, fake);
+    let mut source = Tender::with_transport(config, fake);
     source.start(ClusterMap::new(capacity));
     source
 }
@@ -57,7 +58,7 @@ fn cut_off(events: &[TendEvent]) -> Vec<(usize, usize, usize)> {
     events.iter().filter_map(cut).collect()
 }
 
-fn dialled(source: &mut AerospikeSource<Fake>) -> usize {
+fn dialled(source: &mut Tender<Fake>) -> usize {
     let of_flood = |at: &std::net::SocketAddr| at.ip().to_string().starts_with("10.");
     source.transport_mut().asked.iter().filter(|ask| of_flood(&ask.address)).count()
 }
@@ -257,14 +258,14 @@ fn claims(test: [u8; 2], others: impl Iterator<Item = String>) -> String {
     format!("test:0,2,{},{}{}", column(test[0]), column(test[1]), others.concat())
 }
 
-fn claim(source: &mut AerospikeSource<Fake>, address: &str, text: &str) {
+fn claim(source: &mut Tender<Fake>, address: &str, text: &str) {
     edit(source, address, |server| {
         server.raise("partition-generation");
         server.set("replicas", text);
     });
 }
 
-fn namespaces(source: &AerospikeSource<Fake>) -> Vec<String> {
+fn namespaces(source: &Tender<Fake>) -> Vec<String> {
     let mut names: Vec<String> =
         source.map().namespaces().iter().map(|namespace| namespace.name.to_string()).collect();
     names.sort();

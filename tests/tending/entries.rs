@@ -1,9 +1,8 @@
 //! One bad entry of a reply affects only that entry.
 
+use tendmap::internals::tend::Tender;
 use tendmap::map::{Capacity, ClusterMap};
-use tendmap::tend::{
-    AerospikeConfig, AerospikeSource, ClusterSource, Condition, TendEvent, TendReport,
-};
+use tendmap::tend::{AerospikeConfig, ClusterSource, Condition, TendEvent, TendReport};
 use tendmap_testkit::tables::*;
 
 const A: &str = "127.0.0.1:1";
@@ -46,7 +45,7 @@ fn counted(report: &TendReport) -> u32 {
 
 /// A third node, C, that A and B know of, and an odd entry before, between and
 /// behind the others.
-fn list(source: &mut AerospikeSource<Fake>, odd: &str) {
+fn list(source: &mut Tender<Fake>, odd: &str) {
     let odd = if odd.is_empty() { vec![] } else { vec![odd.to_owned()] };
     let lists = [
         (A, [odd.clone(), vec![format!("[B,,[{B}]]"), format!("[C,,[{C}]]")]].concat()),
@@ -57,7 +56,7 @@ fn list(source: &mut AerospikeSource<Fake>, odd: &str) {
     }
 }
 
-fn add_c(source: &mut AerospikeSource<Fake>) {
+fn add_c(source: &mut Tender<Fake>) {
     let mut c = server("C", C, &[0x80, 0x00]);
     c.list(&format!("[A,,[{A}]],[B,,[{B}]]"));
     source.transport_mut().servers.insert(at(C), c);
@@ -322,7 +321,7 @@ fn h57_a_bad_address_of_the_node_itself_keeps_it_a_good_seed() {
     let own = fake.servers[&at("10.0.0.9:1")].clone();
     fake.servers.insert(at("10.0.0.1:1"), own);
     let config = AerospikeConfig::new(vec!["10.0.0.9:1".parse().unwrap()]);
-    let mut source = AerospikeSource::with_transport(config, fake);
+    let mut source = Tender::with_transport(config, fake);
     source.start(ClusterMap::new(SMALL));
     let (report, events) = tend_well(&mut source);
     let (_, found) = source.map().nodes.iter().next().unwrap();

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use base64::Engine as _;
+use tendmap::internals::tend::Tender;
 use tendmap::map::{Capacity, ClusterMap, NamespaceName, NodeId};
-use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, TendEvent};
+use tendmap::tend::{AerospikeConfig, ClusterSource, TendEvent};
 use tendmap_testkit::tables::*;
 
 /// The replies of all nodes at one moment; `None` = no answer.
@@ -45,7 +46,7 @@ const NODES: [(&str, &str, &str); 3] = [
     ("c", "BB9000000003300", "127.0.0.1:3300"),
 ];
 
-fn play(source: &mut AerospikeSource<Fake>, moment: &Moment) {
+fn play(source: &mut Tender<Fake>, moment: &Moment) {
     for (name, _, address) in NODES {
         let server = source.transport_mut().servers.entry(at(address)).or_default();
         match moment.nodes.get(name).cloned().flatten() {
@@ -113,7 +114,7 @@ fn h22_the_map_follows_a_recorded_failover_step_by_step() {
     let moments = moments();
     assert!(moments.len() > 100, "{} moments", moments.len());
     let config = AerospikeConfig::new(vec![at(NODES[0].2).into()]);
-    let mut source = AerospikeSource::with_transport(config, Fake::default());
+    let mut source = Tender::with_transport(config, Fake::default());
     source.start(ClusterMap::new(Capacity::DEFAULT));
     let (mut factors_of_bar, mut happened) = (Vec::new(), Vec::new());
     let mut before: Option<ClusterMap> = None;

@@ -3,12 +3,13 @@
 use base64::Engine as _;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use tendmap::internals::tend::Tender;
 use tendmap::internals::wire::info::{
     Reply, parse_cluster_name, parse_generation, parse_node, parse_peers, parse_racks,
     parse_replicas, parse_service,
 };
 use tendmap::map::{Build, Capacity, ClusterMap};
-use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource};
+use tendmap::tend::{AerospikeConfig, ClusterSource};
 use tendmap_testkit::tables::{Fake, Log, at, ids, node, ns};
 
 fn capture(folder: &str, command: &str, node: &str) -> Vec<u8> {
@@ -88,7 +89,7 @@ fn recorded_clusters_become_whole_maps() {
         }
         let seed = at("127.0.0.1:3200");
         let config = AerospikeConfig::new(vec![seed.into()]);
-        let mut source = AerospikeSource::with_transport(config, fake);
+        let mut source = Tender::with_transport(config, fake);
         source.start(ClusterMap::new(Capacity::DEFAULT));
         source.tend(&mut Log::default()).unwrap();
         let map = source.map();

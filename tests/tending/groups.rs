@@ -1,10 +1,9 @@
 //! Whose claims count where nodes do not list each other, and claims that
 //! contradict each other.
 
+use tendmap::internals::tend::Tender;
 use tendmap::map::ClusterMap;
-use tendmap::tend::{
-    AerospikeConfig, AerospikeSource, ClusterSource, Condition, TendEvent, TendReport,
-};
+use tendmap::tend::{AerospikeConfig, ClusterSource, Condition, TendEvent, TendReport};
 use tendmap_testkit::tables::*;
 
 const PLACES: [(&str, &str); 5] = [
@@ -45,14 +44,14 @@ fn wire(fake: &mut Fake, lists: &[(char, &str)]) {
     }
 }
 
-fn source_of(fake: Fake) -> AerospikeSource<Fake> {
+fn source_of(fake: Fake) -> Tender<Fake> {
     let config = AerospikeConfig::new(vec![place('A').1.parse().unwrap()]);
-    let mut source = AerospikeSource::with_transport(config, fake);
+    let mut source = Tender::with_transport(config, fake);
     source.start(ClusterMap::new(tendmap::map::Capacity { max_nodes: 8, ..SMALL }));
     source
 }
 
-fn claim(source: &mut AerospikeSource<Fake>, name: char, byte: u8) {
+fn claim(source: &mut Tender<Fake>, name: char, byte: u8) {
     edit(source, place(name).1, |server| {
         server.raise("partition-generation");
         server.claim(0, &[byte, 0x00]);

@@ -1,6 +1,7 @@
 //! No map without a master that a node claims: holes, counted in every map that
 //! would be published.
 
+use tendmap::internals::tend::Tender;
 use tendmap::tend::{AerospikeSource, ClusterSource, TendEvent};
 use tendmap_testkit::tables::*;
 
@@ -23,7 +24,7 @@ fn three() -> Fake {
 
 /// What a node says from its second request of the pass on: it has noticed that
 /// others are gone, lists only these, and has taken over.
-fn notices(source: &mut AerospikeSource<Fake>, address: &str, peers: &str, byte: u8) {
+fn notices(source: &mut Tender<Fake>, address: &str, peers: &str, byte: u8) {
     edit(source, address, |server| {
         let mut after = server.clone();
         after.list(peers);
@@ -33,7 +34,7 @@ fn notices(source: &mut AerospikeSource<Fake>, address: &str, peers: &str, byte:
     });
 }
 
-fn adopt_later(source: &mut AerospikeSource<Fake>) {
+fn adopt_later(source: &mut Tender<Fake>) {
     for server in source.transport_mut().servers.values_mut() {
         let later = std::mem::take(&mut server.later);
         server.replies.extend(later);

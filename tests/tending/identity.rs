@@ -1,10 +1,9 @@
 //! Which cluster a node belongs to: renamed clusters, and nodes that join
 //! another one.
 
+use tendmap::internals::tend::Tender;
 use tendmap::map::{ClusterMap, ClusterName};
-use tendmap::tend::{
-    AerospikeConfig, AerospikeSource, ClusterSource, Condition, TendError, TendEvent,
-};
+use tendmap::tend::{AerospikeConfig, ClusterSource, Condition, TendError, TendEvent};
 use tendmap_testkit::tables::*;
 
 const A: &str = "127.0.0.1:1";
@@ -36,21 +35,21 @@ fn wire(fake: &mut Fake, members: &[(&str, &str)]) {
     }
 }
 
-fn named(fake: Fake, cluster: Option<&str>) -> AerospikeSource<Fake> {
+fn named(fake: Fake, cluster: Option<&str>) -> Tender<Fake> {
     let mut config = AerospikeConfig::new(vec![A.parse().unwrap()]);
     config.cluster_name = cluster.map(|name| ClusterName::new(name).unwrap());
-    let mut source = AerospikeSource::with_transport(config, fake);
+    let mut source = Tender::with_transport(config, fake);
     source.start(ClusterMap::new(SMALL));
     source
 }
 
-fn rename(source: &mut AerospikeSource<Fake>, addresses: &[&str], name: &str) {
+fn rename(source: &mut Tender<Fake>, addresses: &[&str], name: &str) {
     for address in addresses {
         edit(source, address, |server| server.set("cluster-name", name));
     }
 }
 
-fn name(source: &AerospikeSource<Fake>) -> String {
+fn name(source: &Tender<Fake>) -> String {
     source.map().cluster_name.map_or("null".into(), |name| name.to_string())
 }
 
@@ -63,7 +62,7 @@ fn renamed(events: &[TendEvent]) -> Vec<(String, String)> {
     events.iter().filter_map(of).collect()
 }
 
-fn down(source: &mut AerospikeSource<Fake>, address: &str, down: bool) {
+fn down(source: &mut Tender<Fake>, address: &str, down: bool) {
     edit(source, address, |server| {
         server.down = down;
         server.connection += 1;
@@ -167,7 +166,7 @@ fn h49_a_renamed_cluster_at_other_addresses_is_found_by_its_seeds() {
     config.connect_timeout = std::time::Duration::from_secs(1);
     let mut fake = three();
     fake.names.insert("db".into(), vec![at(A)]);
-    let mut source = AerospikeSource::with_transport(config, fake);
+    let mut source = Tender::with_transport(config, fake);
     source.start(ClusterMap::new(SMALL));
     tend_well(&mut source);
     let fake = source.transport_mut();

@@ -1,5 +1,6 @@
 //! Nodes that come, move, go, find no place or are not who they should be.
 
+use tendmap::internals::tend::Tender;
 use tendmap::tend::{ClusterSource, TendEvent};
 use tendmap_testkit::tables::*;
 
@@ -9,7 +10,7 @@ const C: &str = "127.0.0.1:3";
 
 /// Another node joins at that address, listed by A and B, and takes the first
 /// partition over from A.
-fn join(source: &mut tendmap::tend::AerospikeSource<Fake>, id: &str, address: &str) {
+fn join(source: &mut Tender<Fake>, id: &str, address: &str) {
     let mut c = server(id, address, &[0x80, 0x00]);
     c.list("[A,,[127.0.0.1:1]],[B,,[127.0.0.1:2]]");
     source.transport_mut().servers.insert(at(address), c);

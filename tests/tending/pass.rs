@@ -1,5 +1,6 @@
 //! What a pass makes of replies: generations, claims, bad replies, racks.
 
+use tendmap::internals::tend::Tender;
 use tendmap::map::ClusterMap;
 use tendmap::tend::{ClusterSource, TendError, TendEvent, Turn};
 use tendmap_testkit::tables::*;
@@ -8,7 +9,7 @@ const A: &str = "127.0.0.1:1";
 const B: &str = "127.0.0.1:2";
 
 /// B gives every master up; it will say so when it is asked again.
-fn yield_all(source: &mut tendmap::tend::AerospikeSource<Fake>) {
+fn yield_all(source: &mut Tender<Fake>) {
     edit(source, B, |b| b.claim(0, &[0x00, 0xff]));
 }
 
@@ -233,7 +234,7 @@ fn h21_one_node_with_lower_regimes_is_just_late() {
 fn h35_refused_rack_ids_are_no_failure_and_asked_once() {
     let mut source = source(two(), SMALL);
     assert_eq!(tend_well(&mut source).0.nodes_failed, 0);
-    let asked = |source: &mut tendmap::tend::AerospikeSource<Fake>| {
+    let asked = |source: &mut Tender<Fake>| {
         let asked = &source.transport_mut().asked;
         asked.iter().filter(|ask| ask.commands.iter().any(|c| c == "rack-ids")).count()
     };

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use base64::Engine as _;
+use tendmap::internals::tend::Tender;
 use tendmap::map::{Capacity, ClusterMap};
-use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, TendEvent};
+use tendmap::tend::{AerospikeConfig, ClusterSource, TendEvent};
 use tendmap_testkit::tables::*;
 
 /// The replies of all nodes at one moment; `None` = no answer.
@@ -53,7 +54,7 @@ const NODES: [(&str, &str); 3] =
 
 /// The nodes answer as at `first` to their first request of the pass and as at
 /// `later` to all others.
-fn play(source: &mut AerospikeSource<Fake>, first: &Moment, later: &Moment) {
+fn play(source: &mut Tender<Fake>, first: &Moment, later: &Moment) {
     for (name, address) in NODES {
         let server = source.transport_mut().servers.entry(at(address)).or_default();
         let (Some(first), Some(later)) = (&first[name], &later[name]) else {
@@ -96,7 +97,7 @@ fn h52_no_map_over_recorded_replies_lacks_a_master_that_a_node_claims() {
         // later, as after a node that does not answer.
         for phase in 0..5 {
             let config = AerospikeConfig::new(vec![at(NODES[0].1).into()]);
-            let mut source = AerospikeSource::with_transport(config, Fake::default());
+            let mut source = Tender::with_transport(config, Fake::default());
             source.start(ClusterMap::new(Capacity::DEFAULT));
             for step in (phase..moments.len() - 3).step_by(5) {
                 let late = moments[step].values().any(Option::is_none);
@@ -119,7 +120,7 @@ fn h52_no_map_over_recorded_replies_lacks_a_master_that_a_node_claims() {
 fn h53_the_map_over_a_recorded_one_way_loss_is_that_of_the_nodes_that_list_each_other() {
     let moments = moments("oneway");
     let config = AerospikeConfig::new(vec![at(NODES[0].1).into()]);
-    let mut source = AerospikeSource::with_transport(config, Fake::default());
+    let mut source = Tender::with_transport(config, Fake::default());
     source.start(ClusterMap::new(Capacity::DEFAULT));
     let (mut expelled, mut events) = (0, Vec::new());
     for (step, moment) in moments.iter().enumerate() {
@@ -153,7 +154,7 @@ fn h54_recorded_failovers_contradict_nothing_for_long() {
         let moments = moments(file);
         for step in [1, 5] {
             let config = AerospikeConfig::new(vec![at(NODES[0].1).into()]);
-            let mut source = AerospikeSource::with_transport(config, Fake::default());
+            let mut source = Tender::with_transport(config, Fake::default());
             source.start(ClusterMap::new(Capacity::DEFAULT));
             for moment in moments.iter().step_by(step) {
                 play(&mut source, moment, moment);

@@ -1,16 +1,17 @@
 //! Finding the cluster, and finding it again.
 
+use tendmap::internals::tend::Tender;
 use tendmap::map::{ClusterMap, ClusterName};
-use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, TendError, TendEvent};
+use tendmap::tend::{AerospikeConfig, ClusterSource, TendError, TendEvent};
 use tendmap_testkit::tables::*;
 
 const A: &str = "127.0.0.1:1";
 const B: &str = "127.0.0.1:2";
 
-fn seeded(fake: Fake, hosts: &[&str], cluster: Option<&str>) -> AerospikeSource<Fake> {
+fn seeded(fake: Fake, hosts: &[&str], cluster: Option<&str>) -> Tender<Fake> {
     let mut config = AerospikeConfig::new(hosts.iter().map(|host| host.parse().unwrap()).collect());
     config.cluster_name = cluster.map(|name| ClusterName::new(name).unwrap());
-    let mut source = AerospikeSource::with_transport(config, fake);
+    let mut source = Tender::with_transport(config, fake);
     source.start(ClusterMap::new(SMALL));
     source
 }

@@ -3,8 +3,9 @@
 
 use std::net::SocketAddr;
 
+use tendmap::internals::tend::Tender;
 use tendmap::map::{Capacity, ClusterMap};
-use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, Condition, TendEvent};
+use tendmap::tend::{AerospikeConfig, ClusterSource, Condition, TendEvent};
 use tendmap_testkit::tables::{
     Fake, Log, SMALL, at, edit, ids, owners, requests, server, tend_well, two,
 };
@@ -30,16 +31,16 @@ fn entries(numbers: impl Iterator<Item = usize>) -> Vec<String> {
 }
 
 /// A source with a deadline that no machine is too slow for.
-fn source(fake: Fake, capacity: Capacity) -> AerospikeSource<Fake> {
+fn source(fake: Fake, capacity: Capacity) -> Tender<Fake> {
     let mut config = AerospikeConfig::new(vec![at(A).into()]);
     config.connect_timeout = std::time::Duration::from_secs(600);
-    let mut source = AerospikeSource::with_transport(config, fake);
+    let mut source = Tender::with_transport(config, fake);
     source.start(ClusterMap::new(capacity));
     source
 }
 
 /// A and B list each other and many others.
-fn flooded() -> AerospikeSource<Fake> {
+fn flooded() -> Tender<Fake> {
     let mut source = source(two(), capacity());
     let others = entries(0..MANY).join(",");
     edit(&mut source, A, |a| a.list(&format!("{others},[B,,[{B}]]")));
@@ -48,7 +49,7 @@ fn flooded() -> AerospikeSource<Fake> {
 }
 
 /// How many of the many were asked in the last pass.
-fn dialled(source: &mut AerospikeSource<Fake>) -> usize {
+fn dialled(source: &mut Tender<Fake>) -> usize {
     let of_many = |address: SocketAddr| address.ip().to_string().starts_with("10.");
     source.transport_mut().asked.iter().filter(|ask| of_many(ask.address)).count()
 }
@@ -128,7 +129,7 @@ fn h60_a_peer_that_is_starting_is_looked_for_in_every_pass() {
     late.list(&format!("[A,,[{A}]],[B,,[{B}]]"));
     late.set("partition-generation", -1);
     source.transport_mut().servers.insert(at(&address(number)), late);
-    let asked = |source: &mut AerospikeSource<Fake>| {
+    let asked = |source: &mut Tender<Fake>| {
         let wanted = at(&address(number));
         source.transport_mut().asked.iter().any(|ask| ask.address == wanted)
     };

@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use tendmap::client::{Config, SETTINGS, Setting, SettingKind};
+use tendmap::client::{Config, SETTINGS, Setting};
+use tendmap::internals::client::SettingKind;
 
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);

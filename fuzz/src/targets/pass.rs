@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 
+use tendmap::internals::tend::Tender;
 use tendmap::internals::tend::transport::{Answer, Ask, AskError, Done, Interrupted, Transport};
 use tendmap::map::{Capacity, ClusterMap};
-use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, TendEvent, Turn};
+use tendmap::tend::{AerospikeConfig, ClusterSource, TendEvent, Turn};
 use tendmap::wire::Host;
 
 const CAPACITY: Capacity =
@@ -129,7 +130,7 @@ impl Turn for Count {
 pub fn run(bytes: &[u8]) {
     let seeds = vec!["127.0.0.1:1".parse().unwrap()];
     let fake = Fake(Servers { input: bytes.to_vec(), at: 0, asked: 0 });
-    let mut source = AerospikeSource::with_transport(AerospikeConfig::new(seeds), fake);
+    let mut source = Tender::with_transport(AerospikeConfig::new(seeds), fake);
     source.start(ClusterMap::new(CAPACITY));
     for _ in 0..6 {
         let mut turn = Count(0);

@@ -14,7 +14,7 @@
 use core::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::AerospikeSource;
+use super::Tender;
 use crate::map::{NamespaceName, NodeId};
 use crate::tend::transport::Transport;
 use crate::tend::{TendEvent, Turn};
@@ -67,7 +67,7 @@ pub(super) fn admit(
     admitted
 }
 
-impl<T: Transport> AerospikeSource<T> {
+impl<T: Transport> Tender<T> {
     /// The namespaces listed by the nodes whose claims count.
     fn listed_namespaces(&self) -> Listed {
         let counts = |(index, node): &(usize, &super::node::NodeState)| {

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use super::AerospikeSource;
+use super::Tender;
 use super::peers::List;
 use crate::map::NodeId;
 use crate::tend::transport::Transport;
 use crate::tend::{Condition, TendError, TendEvent, Turn};
 
-impl<T: Transport> AerospikeSource<T> {
+impl<T: Transport> Tender<T> {
     /// Whether a first map can be built from the seed's list. It can't if none
     /// of its peers has an address, because alternate addresses are wanted and
     /// not configured.

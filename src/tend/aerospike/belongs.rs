@@ -4,7 +4,7 @@ use core::ops::ControlFlow;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use super::AerospikeSource;
+use super::Tender;
 use super::allowance::Allowance;
 use super::identity::Name;
 use super::validate::Wanted;
@@ -13,7 +13,7 @@ use crate::tend::transport::{Ask, Interrupted, Transport};
 use crate::tend::{Identity, Turn};
 use crate::wire::Host;
 
-impl<T: Transport> AerospikeSource<T> {
+impl<T: Transport> Tender<T> {
     /// Compares addresses first, then names that are looked up, and asks servers
     /// only where neither shows anything: all hosts at the same time, until one
     /// proves it.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::AerospikeSource;
+use super::Tender;
 use super::node::NodeState;
 use crate::map::{NamespaceName, NodeId};
 use crate::tend::transport::Transport;
@@ -36,7 +36,7 @@ impl Contradictions {
     }
 }
 
-impl<T: Transport> AerospikeSource<T> {
+impl<T: Transport> Tender<T> {
     /// Counts the partitions that are claimed twice, and reports those that were
     /// for more than a few passes.
     pub(super) fn watch_claims(&mut self, turn: &mut dyn Turn) {

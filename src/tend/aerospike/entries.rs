@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::AerospikeSource;
+use super::Tender;
 use crate::tend::transport::Transport;
 use crate::tend::{Condition, TendEvent, Turn};
 use crate::wire::info::{BadEntries, BadEntry};
@@ -24,7 +24,7 @@ impl BadLists {
     }
 }
 
-impl<T: Transport> AerospikeSource<T> {
+impl<T: Transport> Tender<T> {
     /// Counts the current bad entries, and reports each once until it is gone:
     /// several nodes may list the same one.
     pub(super) fn tell_bad_entries(&mut self, turn: &mut dyn Turn) {

@@ -5,7 +5,7 @@ use core::ops::ControlFlow;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use super::AerospikeSource;
+use super::Tender;
 use crate::tend::Turn;
 use crate::tend::transport::{Ask, Interrupted, Transport};
 use crate::wire::Host;
@@ -13,7 +13,7 @@ use crate::wire::Host;
 /// How many addresses are asked at a time; the next check asks the next ones.
 const AT_A_TIME: usize = 8;
 
-impl<T: Transport> AerospikeSource<T> {
+impl<T: Transport> Tender<T> {
     /// Asks some of the known addresses one cheap question. Where none of them
     /// answers, the configured names are looked up: the cluster may have come
     /// back elsewhere.

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use super::AerospikeSource;
+use super::Tender;
 use super::pass::Read;
 use super::validate::Validated;
 use crate::map::{ClusterName, NodeId};
@@ -31,7 +31,7 @@ pub(super) fn shown(name: &Name) -> String {
     name.as_ref().map_or("null".into(), |name| name.to_string())
 }
 
-impl<T: Transport> AerospikeSource<T> {
+impl<T: Transport> Tender<T> {
     /// The required name: `None` = not known yet, any name is accepted.
     pub(super) fn expected(&self) -> Option<Name> {
         let known = self.map.cluster_name.is_some() || !self.map.nodes.is_empty();

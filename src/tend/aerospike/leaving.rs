@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use super::AerospikeSource;
+use super::Tender;
 use super::node::NodeState;
 use super::peers::List;
 use super::seed::MAX_FAILURES;
@@ -19,7 +19,7 @@ const MAX_PUT_OFF: u32 = 3;
 /// larger than any map.
 const MOST_LEFT: usize = 4096;
 
-impl<T: Transport> AerospikeSource<T> {
+impl<T: Transport> Tender<T> {
     /// Decides which nodes are removed. All others are then asked for their
     /// claims, so that the map without the node has the masters that they report.
     pub(super) fn choose_leaving(

@@ -3,14 +3,6 @@
 //! A pass asks all known nodes at the same time for their generations, and reads again only what
 //! has changed: on an idle cluster that is one request per node. Each result is applied to the
 //! working map completely or not at all.
-//!
-//! ```no_run
-//! use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource};
-//! let seeds = vec!["db1.example.org:3000".parse().unwrap()];
-//! let mut source = AerospikeSource::new(AerospikeConfig::new(seeds));
-//! // … `start` it from the published map and let it `tend`.
-//! # let _ = source.map();
-//! ```
 
 mod admission;
 mod allowance;
@@ -32,12 +24,14 @@ mod refresh;
 mod search;
 mod seed;
 mod slots;
+mod source;
 mod standing;
 mod survey;
 mod unreached;
 mod validate;
 
 pub use config::AerospikeConfig;
+pub use source::AerospikeSource;
 pub use survey::{Survey, SurveyedAddress, SurveyedHost, SurveyedNode, survey};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,7 +47,7 @@ use self::pass::MOST_TELLS;
 use self::standing::Standing;
 use self::unreached::Unreached;
 use self::validate::Invalid;
-use super::transport::{TcpTransport, Transport};
+use super::transport::Transport;
 use super::{ClusterSource, Conditions, Identity, TendError, TendReport, Turn};
 use crate::map::{
     Capacity, ClusterMap, ClusterName, NamespaceName, NodeHealth, NodeId, NodeTable, Slot,
@@ -62,8 +56,8 @@ use crate::wire::Host;
 use crate::wire::info::BadEntry;
 use crate::wire::login::Credentials;
 
-/// The tender of an Aerospike cluster.
-pub struct AerospikeSource<T = TcpTransport> {
+/// The tender of an Aerospike cluster, over any transport.
+pub struct Tender<T> {
     config: AerospikeConfig,
     commands: Commands,
     transport: T,
@@ -112,26 +106,11 @@ pub struct AerospikeSource<T = TcpTransport> {
     shortage: Option<String>,
 }
 
-impl AerospikeSource<TcpTransport> {
-    /// A source that reaches the servers over TCP. It opens no connection
-    /// before the first pass.
-    #[must_use]
-    pub fn new(config: AerospikeConfig) -> AerospikeSource<TcpTransport> {
-        let greeting = config.greeting();
-        let transport =
-            TcpTransport::new(config.connect_timeout, config.resolve_timeout, Some(&greeting))
-                .with_credentials(config.credentials.clone());
-        #[cfg(feature = "tls")]
-        let transport = transport.with_tls(config.tls.clone());
-        AerospikeSource::with_transport(config, transport)
-    }
-}
-
-impl<T: Transport> AerospikeSource<T> {
+impl<T: Transport> Tender<T> {
     internal! {
         /// A source that reaches the servers by other means.
-        fn with_transport(config: AerospikeConfig, transport: T) -> AerospikeSource<T> {
-            AerospikeSource {
+        fn with_transport(config: AerospikeConfig, transport: T) -> Tender<T> {
+            Tender {
                 commands: config.commands(),
                 config,
                 transport,
@@ -184,7 +163,7 @@ impl<T: Transport> AerospikeSource<T> {
     }
 }
 
-impl<T: Transport> ClusterSource for AerospikeSource<T> {
+impl<T: Transport> ClusterSource for Tender<T> {
     fn start(&mut self, map: ClusterMap) {
         self.stop();
         for (slot, node) in map.nodes.iter() {

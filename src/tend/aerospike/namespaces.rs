@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::AerospikeSource;
+use super::Tender;
 use super::partitions::{highest_regime, reset_regimes};
 use crate::map::NamespaceName;
 use crate::tend::transport::Transport;
@@ -21,7 +21,7 @@ pub(super) struct Watch {
     lower: u32,
 }
 
-impl<T: Transport> AerospikeSource<T> {
+impl<T: Transport> Tender<T> {
     /// Drops namespaces that no node lists any more, and accepts the regimes of
     /// those that were rebuilt.
     pub(super) fn watch_namespaces(&mut self, turn: &mut dyn Turn) {

@@ -4,7 +4,7 @@ use core::ops::ControlFlow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use super::AerospikeSource;
+use super::Tender;
 use super::allowance::Allowance;
 use super::node::{NodeState, Status};
 use super::validate::Invalid;
@@ -37,7 +37,7 @@ pub(super) struct Read {
     pub(super) build: ReadBuild,
 }
 
-impl<T: Transport> AerospikeSource<T> {
+impl<T: Transport> Tender<T> {
     pub(super) fn pass(&mut self, turn: &mut dyn Turn) -> Result<TendReport, TendError> {
         match self.steps(turn) {
             Ok(()) => Ok(self.finish(turn)),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::AerospikeSource;
+use super::Tender;
 use super::identity::WHO;
 use super::node::NodeState;
 use super::pass::Pass;
@@ -89,7 +89,7 @@ impl List {
     }
 }
 
-impl<T: Transport> AerospikeSource<T> {
+impl<T: Transport> Tender<T> {
     /// Asks all nodes that answer for their peers. If logins use TLS, the lists
     /// are read over TLS, too: they determine where the next logins are sent,
     /// and which name a certificate must have there.

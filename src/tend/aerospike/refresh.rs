@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::AerospikeSource;
+use super::Tender;
 use super::identity::WHO;
 use super::partitions::apply;
 use crate::map::NamespaceName;
@@ -21,7 +21,7 @@ struct Read {
     racks: Option<(i32, Racks)>,
 }
 
-impl<T: Transport> AerospikeSource<T> {
+impl<T: Transport> Tender<T> {
     /// Reads the partitions and racks of all nodes whose generations changed.
     pub(super) fn refresh(&mut self, turn: &mut dyn Turn) -> Result<(), Interrupted> {
         self.take_standing();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::AerospikeSource;
+use super::Tender;
 use super::pass::Pass;
 use super::validate::{Group, Invalid, Validated};
 use crate::map::NodeId;
@@ -12,7 +12,7 @@ use crate::tend::transport::{Interrupted, Transport};
 use crate::tend::{Condition, TendEvent, Turn};
 use crate::wire::Host;
 
-impl<T: Transport> AerospikeSource<T> {
+impl<T: Transport> Tender<T> {
     /// Searches again for some of the unreached peers while nothing else has
     /// changed; returns whether any was found. The lists are then read again, and
     /// that adds the peer to the map.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use super::AerospikeSource;
+use super::Tender;
 use super::pass::Pass;
 use super::peers::List;
 use super::validate::{Group, Invalid, Outcome, Validated, Wanted, validate};
@@ -18,7 +18,7 @@ const AT_ONCE: usize = 64;
 /// After this many consecutive failures a node is dropped if no node answers.
 pub(super) const MAX_FAILURES: u32 = 5;
 
-impl<T: Transport> AerospikeSource<T> {
+impl<T: Transport> Tender<T> {
     /// Finds one node of the cluster; returns its list of peers.
     pub(super) fn seed(&mut self, turn: &mut dyn Turn, pass: &mut Pass) -> Result<List, TendError> {
         let mut rounds = vec![self.config.hosts.clone()];

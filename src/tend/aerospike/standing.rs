@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::AerospikeSource;
+use super::Tender;
 use super::node::NodeState;
 use super::slots::SlotSet;
 use crate::map::{NodeId, Slot};
@@ -62,7 +62,7 @@ impl Standing {
     }
 }
 
-impl<T: Transport> AerospikeSource<T> {
+impl<T: Transport> Tender<T> {
     /// Finds the groups of this pass. If they have changed, the nodes whose claims
     /// were withheld are asked again.
     pub(super) fn take_standing(&mut self) {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::{AerospikeConfig, AerospikeSource};
+use super::{AerospikeConfig, AerospikeSource, Tender};
 use crate::map::{Capacity, ClusterMap, NamespaceName, Node, NodeId};
 use crate::tend::transport::{Answer, Ask, AskError, Interrupted, TcpTransport, Transport};
 use crate::tend::{BEAT, ClusterSource, TendError, Turn};
@@ -104,7 +104,7 @@ const QUESTIONS: [&str; 4] = ["node", "build", "edition", "rack-ids"];
 pub fn survey(config: &AerospikeConfig, turn: &mut dyn Turn) -> Result<Survey, Interrupted> {
     // Room for the largest possible cluster, so that nothing is refused.
     let capacity = Capacity { max_nodes: 4096, max_namespaces: 256, ..Capacity::DEFAULT };
-    let mut source = AerospikeSource::new(config.clone());
+    let mut source = AerospikeSource::new(config.clone()).into_tender();
     source.start(ClusterMap::new(capacity));
     let Seen { mut hosts, errors } = look_up(&mut source.transport, &config.hosts, turn)?;
     let security = security(config, &hosts, &errors, turn)?;
@@ -318,7 +318,7 @@ fn node_of(body: &[u8], questions: &[String]) -> Result<NodeId, String> {
 /// Asks every node of the map about itself, and checks whether it is reached at
 /// the addresses that it reports.
 fn ask_all<T: Transport>(
-    source: &mut AerospikeSource<T>,
+    source: &mut Tender<T>,
     turn: &mut dyn Turn,
 ) -> Result<Vec<SurveyedNode>, Interrupted> {
     let service = source.commands.service;
