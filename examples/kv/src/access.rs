@@ -16,10 +16,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tendmap::client::Config;
 use tendmap::map::Node;
 use tendmap::tend::tls::TlsConfig;
-use tendmap::wire::login::{
-    Authenticated, Credentials, LoggedIn, LoginError, Session, authenticate, login,
-    login_body_length, parse_authenticate, parse_login,
-};
+use tendmap::wire::login::{Authenticated, Credentials, LoggedIn, Request, Session};
 
 use crate::pool::left;
 use crate::wire::HEADER;
@@ -67,7 +64,7 @@ impl Access {
         };
         let credentials = config.credentials().map_err(|error| unfit(&error))?;
         // The hash takes a tenth of a second: now, before any deadline is set.
-        drop(credentials.as_ref().map(login));
+        drop(credentials.as_ref().map(Credentials::login));
         Ok(Access(Arc::new(Inner { credentials, tls, logins: Mutex::default() })))
     }
 
@@ -76,8 +73,8 @@ impl Access {
         let mut stream = self.open(node, until)?;
         let Some(credentials) = &self.0.credentials else { return Ok(stream) };
         if let Some(session) = self.session(node.address)? {
-            let answer = exchange(&mut stream, &authenticate(credentials, &session), until)?;
-            match parse_authenticate(&answer) {
+            let answer = exchange(&mut stream, &credentials.authenticate(&session), until)?;
+            match Authenticated::parse(&answer) {
                 Ok(Authenticated::Yes | Authenticated::NotNeeded) => return Ok(stream),
                 // It has ended, or the node was restarted.
                 Err(_) => {
@@ -86,8 +83,8 @@ impl Access {
                 }
             }
         }
-        let answer = exchange(&mut stream, &login(credentials), until)?;
-        let outcome = parse_login(&answer);
+        let answer = exchange(&mut stream, &credentials.login(), until)?;
+        let outcome = LoggedIn::parse(&answer);
         let now = Instant::now();
         match &outcome {
             Ok(LoggedIn::NotNeeded) => return Ok(stream),
@@ -181,7 +178,7 @@ fn exchange(stream: &mut Stream, request: &[u8], until: Instant) -> io::Result<V
     stream.socket().set_read_timeout(Some(left(until)?))?;
     let mut header = [0; HEADER];
     stream.read_exact(&mut header)?;
-    let length = login_body_length(header).map_err(|error: LoginError| io::Error::other(error))?;
+    let length = Request::reply_length(header).map_err(io::Error::other)?;
     let mut body = vec![0; length];
     stream.read_exact(&mut body)?;
     Ok(body)

@@ -1,17 +1,15 @@
 //! What a server answers to a login: a header, then what follows it.
 
-use tendmap::wire::login::{
-    Authenticated, LoggedIn, MAX_LOGIN_REPLY, login_body_length, parse_authenticate, parse_login,
-};
+use tendmap::wire::login::{Authenticated, LoggedIn, Request};
 
 pub fn run(bytes: &[u8]) {
     let Some((header, rest)) = bytes.split_first_chunk::<8>() else { return };
     // Whatever the header says, a body is read on its own.
-    let length = login_body_length(*header);
+    let length = Request::reply_length(*header);
     if let Ok(length) = length {
-        assert!((16..=MAX_LOGIN_REPLY).contains(&length));
+        assert!((16..=Request::MAX_REPLY).contains(&length));
     }
-    let login = parse_login(rest);
+    let login = LoggedIn::parse(rest);
     match &login {
         Ok(LoggedIn::Session(session)) => {
             let token = session.token();
@@ -21,7 +19,7 @@ pub fn run(bytes: &[u8]) {
         Ok(LoggedIn::NotNeeded) => assert!(rest.len() >= 16 && rest[1] != 0),
         Err(error) => assert!(!error.to_string().is_empty()),
     }
-    match parse_authenticate(rest) {
+    match Authenticated::parse(rest) {
         Ok(Authenticated::Yes) => assert_eq!(rest[1], 0),
         Ok(Authenticated::NotNeeded) => assert!(matches!(login, Ok(LoggedIn::NotNeeded))),
         Err(_) => assert!(login.is_err(), "what is refused here is refused there"),

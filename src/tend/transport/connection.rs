@@ -9,9 +9,7 @@ use super::logins::Proof;
 use super::stream::Stream;
 use crate::wire::HEADER_LEN;
 use crate::wire::info::{InfoError, body_length, is_tls};
-use crate::wire::login::{
-    LoggedIn, LoginError, MAX_LOGIN_REPLY, login_body_length, parse_authenticate, parse_login,
-};
+use crate::wire::login::{Authenticated, LoggedIn, LoginError, Request};
 
 /// The bytes that are read at once.
 const CHUNK: usize = 16 * 1024;
@@ -107,11 +105,11 @@ impl Connection {
     pub(super) fn prove(&mut self, mut proof: Proof) {
         let (Proof::Login(request) | Proof::Token(request)) = &mut proof;
         // Moved, not copied, so that it is wiped once.
-        self.out = core::mem::take(request);
+        self.out = request.take();
         self.sent = 0;
         // Room for the longest reply, because growing would leave copies of the
         // token behind.
-        self.input.reserve(HEADER_LEN + MAX_LOGIN_REPLY);
+        self.input.reserve(HEADER_LEN + Request::MAX_REPLY);
         self.proof = Some(proof);
     }
 
@@ -228,11 +226,13 @@ impl Connection {
         let Some((header, rest)) = self.input.split_first_chunk::<HEADER_LEN>() else {
             return Ok(None);
         };
-        let length = login_body_length(*header)?;
+        let length = Request::reply_length(*header)?;
         let Some(body) = rest.get(..length) else { return Ok(None) };
         let step = match self.proof {
-            Some(Proof::Login(_)) => parse_login(body).map(|answer| Some(Step::LoggedIn(answer))),
-            _ => parse_authenticate(body).map(|_| None),
+            Some(Proof::Login(_)) => {
+                LoggedIn::parse(body).map(|answer| Some(Step::LoggedIn(answer)))
+            }
+            _ => Authenticated::parse(body).map(|_| None),
         };
         let surplus = rest.len() - length;
         self.input.zeroize();

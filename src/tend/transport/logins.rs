@@ -5,9 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::random::rng;
-use crate::wire::login::{
-    AuthMode, Credentials, LoginError, Request, Session, authenticate, login,
-};
+use crate::wire::login::{AuthMode, Credentials, LoginError, Request, Session};
 
 /// A session is renewed this long before it ends; a shorter session, at half of
 /// its lifetime.
@@ -119,7 +117,7 @@ impl Logins {
     /// If the login must wait, because earlier ones were refused or there were too many.
     pub(super) fn proof(&self, server: SocketAddr, now: Instant) -> Result<Proof, LoginError> {
         let live = self.sessions.get(&server);
-        let token = |live: &Live| Proof::Token(authenticate(&self.credentials, &live.session));
+        let token = |live: &Live| Proof::Token(self.credentials.authenticate(&live.session));
         if let Some(live) = live.filter(|live| !live.is_due(now)) {
             return Ok(token(live));
         }
@@ -159,7 +157,7 @@ impl Logins {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             return Err(LoginError::TooMany { count: sent.count(now), seconds });
         }
-        Ok(Proof::Login(login(&self.credentials)))
+        Ok(Proof::Login(self.credentials.login()))
     }
 
     /// Records that the first bytes of a login were sent to a server.

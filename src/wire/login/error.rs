@@ -2,7 +2,8 @@
 
 use core::fmt;
 
-use super::reply::{FIXED, MAX_LOGIN_REPLY};
+use super::message::Request;
+use super::reply::FIXED;
 
 /// Why a login failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +18,7 @@ pub enum LoginError {
         kind: u8,
     },
     /// The reply's header announces an excessive length.
-    #[error("a login reply of {found} bytes; wanted {FIXED} to {MAX_LOGIN_REPLY}")]
+    #[error("a login reply of {found} bytes; wanted {FIXED} to {}", Request::MAX_REPLY)]
     Length {
         /// The announced length.
         found: u64,

@@ -16,13 +16,10 @@ mod secret;
 
 pub use credentials::{AuthMode, AuthModeError, Credentials, CredentialsError};
 pub use error::LoginError;
-pub use message::{Request, authenticate, login};
+pub use message::Request;
 pub use secret::SecretString;
 
-pub use reply::{
-    Authenticated, LoggedIn, MAX_LOGIN_REPLY, Session, login_body_length, parse_authenticate,
-    parse_login,
-};
+pub use reply::{Authenticated, LoggedIn, Session};
 
 #[cfg(feature = "sim")]
 pub(crate) use message::{AUTHENTICATE, Fields, LOGIN, field};

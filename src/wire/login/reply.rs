@@ -6,14 +6,9 @@ use std::time::Duration;
 use super::LoginError;
 use super::message::{Fields, field};
 use super::secret::SecretBytes;
-use crate::wire::{Header, Kind, VERSION};
 
 /// The fixed part of a message after its header, in bytes.
 pub(super) const FIXED: usize = 16;
-
-/// The longest accepted reply to a login, in bytes after the header. A token has
-/// a few hundred bytes.
-pub const MAX_LOGIN_REPLY: usize = 16 << 10;
 
 /// A token that represents a login. Debug output does not show it, core dumps do
 /// not contain it, and it is wiped when dropped.
@@ -68,63 +63,53 @@ pub enum Authenticated {
     NotNeeded,
 }
 
-/// The number of bytes that follow the header of a reply.
-///
-/// # Errors
-/// [`LoginError::Header`] and [`LoginError::Length`].
-pub fn login_body_length(header: [u8; 8]) -> Result<usize, LoginError> {
-    let Header { version, kind, length } = Header::decode(header);
-    if version != VERSION || kind != Kind::Admin as u8 {
-        return Err(LoginError::Header { version, kind });
-    }
-    match usize::try_from(length) {
-        Ok(length) if (FIXED..=MAX_LOGIN_REPLY).contains(&length) => Ok(length),
-        _ => Err(LoginError::Length { found: length }),
-    }
-}
-
-/// Parses the body of the reply to a LOGIN.
-///
-/// # Errors
-/// [`LoginError`]: what can't be parsed, or why the server refuses.
-pub fn parse_login(body: &[u8]) -> Result<LoggedIn, LoginError> {
-    let Some((count, fields)) = accepted(body)? else { return Ok(LoggedIn::NotNeeded) };
-    let (mut token, mut lifetime) = (None, None);
-    let length = fields.len();
-    let mut fields = Fields::new(fields);
-    let broken = |fields: &Fields<'_>| LoginError::Fields {
-        at: body.len() - fields.left(),
-        length: FIXED + length,
-    };
-    for _ in 0..count {
-        let (id, data) = fields.take().ok_or_else(|| broken(&fields))?;
-        match id {
-            field::SESSION_TOKEN => token = Some(data),
-            field::SESSION_TTL => {
-                let seconds =
-                    data.try_into().map_err(|_| LoginError::Lifetime { found: data.len() })?;
-                lifetime = Some(Duration::from_secs(u32::from_be_bytes(seconds).into()));
+impl LoggedIn {
+    /// Parses what follows the header of the reply to a [login](super::Credentials::login).
+    ///
+    /// # Errors
+    /// [`LoginError`]: what can't be parsed, or why the server refuses.
+    pub fn parse(body: &[u8]) -> Result<LoggedIn, LoginError> {
+        let Some((count, fields)) = accepted(body)? else { return Ok(LoggedIn::NotNeeded) };
+        let (mut token, mut lifetime) = (None, None);
+        let length = fields.len();
+        let mut fields = Fields::new(fields);
+        let broken = |fields: &Fields<'_>| LoginError::Fields {
+            at: body.len() - fields.left(),
+            length: FIXED + length,
+        };
+        for _ in 0..count {
+            let (id, data) = fields.take().ok_or_else(|| broken(&fields))?;
+            match id {
+                field::SESSION_TOKEN => token = Some(data),
+                field::SESSION_TTL => {
+                    let seconds =
+                        data.try_into().map_err(|_| LoginError::Lifetime { found: data.len() })?;
+                    lifetime = Some(Duration::from_secs(u32::from_be_bytes(seconds).into()));
+                }
+                // Servers may add fields.
+                _ => {}
             }
-            // Servers may add fields.
-            _ => {}
         }
+        if fields.left() > 0 {
+            return Err(broken(&fields));
+        }
+        let token = token.filter(|token| !token.is_empty()).ok_or(LoginError::NoToken)?;
+        Ok(LoggedIn::Session(Session::new(token, lifetime)))
     }
-    if fields.left() > 0 {
-        return Err(broken(&fields));
-    }
-    let token = token.filter(|token| !token.is_empty()).ok_or(LoginError::NoToken)?;
-    Ok(LoggedIn::Session(Session::new(token, lifetime)))
 }
 
-/// Parses the body of the reply to an AUTHENTICATE.
-///
-/// # Errors
-/// [`LoginError`]: what can't be parsed, or why the server refuses.
-pub fn parse_authenticate(body: &[u8]) -> Result<Authenticated, LoginError> {
-    Ok(match accepted(body)? {
-        Some(_) => Authenticated::Yes,
-        None => Authenticated::NotNeeded,
-    })
+impl Authenticated {
+    /// Parses what follows the header of the reply to an
+    /// [authentication](super::Credentials::authenticate).
+    ///
+    /// # Errors
+    /// [`LoginError`]: what can't be parsed, or why the server refuses.
+    pub fn parse(body: &[u8]) -> Result<Authenticated, LoginError> {
+        Ok(match accepted(body)? {
+            Some(_) => Authenticated::Yes,
+            None => Authenticated::NotNeeded,
+        })
+    }
 }
 
 /// The number of fields and their bytes; `None` if security is not enabled.
@@ -143,6 +128,7 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
+    use super::super::Request;
     use super::*;
 
     fn body(code: u8, fields: &[(u8, &[u8])]) -> Vec<u8> {
@@ -157,7 +143,7 @@ mod tests {
     }
 
     fn session(body: &[u8]) -> Option<(Vec<u8>, Option<u64>)> {
-        match parse_login(body) {
+        match LoggedIn::parse(body) {
             Ok(LoggedIn::Session(session)) => {
                 let lifetime = session.lifetime().map(|lifetime| lifetime.as_secs());
                 Some((session.token().to_vec(), lifetime))
@@ -168,40 +154,29 @@ mod tests {
 
     #[test]
     fn the_result_decides() {
-        assert!(matches!(parse_login(&body(52, &[])), Ok(LoggedIn::NotNeeded)));
-        assert_eq!(parse_authenticate(&body(52, &[])), Ok(Authenticated::NotNeeded));
-        assert_eq!(parse_authenticate(&body(0, &[])), Ok(Authenticated::Yes));
-        assert_eq!(parse_login(&body(0, &[])).unwrap_err(), LoginError::NoToken);
-        assert_eq!(parse_login(&body(0, &[(5, b"")])).unwrap_err(), LoginError::NoToken);
+        assert!(matches!(LoggedIn::parse(&body(52, &[])), Ok(LoggedIn::NotNeeded)));
+        assert_eq!(Authenticated::parse(&body(52, &[])), Ok(Authenticated::NotNeeded));
+        assert_eq!(Authenticated::parse(&body(0, &[])), Ok(Authenticated::Yes));
+        assert_eq!(LoggedIn::parse(&body(0, &[])).unwrap_err(), LoginError::NoToken);
+        assert_eq!(LoggedIn::parse(&body(0, &[(5, b"")])).unwrap_err(), LoginError::NoToken);
         for (code, wanted) in [(60, "check user"), (62, "check password"), (66, "expired")] {
-            let error = parse_login(&body(code, &[])).unwrap_err();
+            let error = LoggedIn::parse(&body(code, &[])).unwrap_err();
             assert!(error.to_string().contains(wanted), "{error}");
-            assert_eq!(error, parse_authenticate(&body(code, &[])).unwrap_err());
+            assert_eq!(error, Authenticated::parse(&body(code, &[])).unwrap_err());
         }
         assert!(LoginError::Refused { code: 66 }.is_of_the_session());
         assert!(!LoginError::Refused { code: 62 }.is_of_the_session());
     }
 
     #[test]
-    fn lengths_and_headers_are_bounded() {
-        let header = |kind, length| Header::new(kind, length).encode();
-        assert_eq!(login_body_length(header(Kind::Admin, 16)), Ok(16));
-        assert_eq!(login_body_length(header(Kind::Admin, MAX_LOGIN_REPLY)), Ok(MAX_LOGIN_REPLY));
-        for length in [0, 15, MAX_LOGIN_REPLY + 1, 0xffff_ffff_ffff] {
-            assert!(login_body_length(header(Kind::Admin, length)).is_err(), "{length}");
-        }
-        assert!(login_body_length(header(Kind::Info, 16)).is_err());
-    }
-
-    #[test]
     fn a_lifetime_of_another_size_is_refused() {
-        let error = parse_login(&body(0, &[(5, b"t"), (6, b"123")])).unwrap_err();
+        let error = LoggedIn::parse(&body(0, &[(5, b"t"), (6, b"123")])).unwrap_err();
         assert_eq!(error, LoginError::Lifetime { found: 3 });
     }
 
     #[test]
     fn debug_output_does_not_show_the_token() {
-        let reply = parse_login(&body(0, &[(5, b"t0ken")])).unwrap();
+        let reply = LoggedIn::parse(&body(0, &[(5, b"t0ken")])).unwrap();
         let (text, bytes) = (format!("{reply:?}"), format!("{:?}", b"t0ken"));
         assert!(!text.contains("t0ken") && !text.contains(&bytes), "{text}");
     }
@@ -226,14 +201,14 @@ mod tests {
             cut in any::<prop::sample::Index>(),
         ) {
             let mut whole = body(0, &[(6, &[0, 0, 1, 0]), (5, &token)]);
-            prop_assert!(parse_login(&whole[..cut.index(whole.len())]).is_err());
+            prop_assert!(LoggedIn::parse(&whole[..cut.index(whole.len())]).is_err());
             whole.push(0);
-            prop_assert!(parse_login(&whole).is_err());
+            prop_assert!(LoggedIn::parse(&whole).is_err());
         }
 
         #[test]
         fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..200), header: [u8; 8]) {
-            let _ = (parse_login(&bytes), parse_authenticate(&bytes), login_body_length(header));
+            let _ = (LoggedIn::parse(&bytes), Authenticated::parse(&bytes), Request::reply_length(header));
         }
     }
 }
