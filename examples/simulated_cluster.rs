@@ -9,7 +9,7 @@
 use std::error::Error;
 use std::io;
 
-use tendmap::sim::{Sim, SimConfig, Timings, console};
+use tendmap::sim::{Sim, SimConfig, Timings};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut config = SimConfig::new(3);
@@ -28,6 +28,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     let sim = Sim::start(config)?;
-    console(&sim, io::stdin().lock(), io::stdout().lock())?;
+    sim.console(io::stdin().lock(), io::stdout().lock())?;
     Ok(())
 }

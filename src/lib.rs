@@ -157,6 +157,10 @@ pub mod internals {
     pub mod c_client {
         pub use crate::c_client::*;
     }
+    #[cfg(feature = "tend")]
+    pub mod client {
+        pub use crate::client::internals::*;
+    }
     pub mod layout {
         pub use crate::layout::*;
     }

@@ -9,7 +9,8 @@ use std::marker::PhantomData;
 use clap::builder::{OsStringValueParser, PossibleValuesParser};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use tendmap::client::{Config, SETTINGS, Setting, SettingGroup, SettingKind};
+use tendmap::client::{Config, SETTINGS, Setting};
+use tendmap::internals::client::{SettingGroup, SettingKind};
 use tendmap::wire::login::SecretString;
 
 use crate::args::{MEMORY, SECURITY};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use std::{io, thread};
 
 use tendmap::client::parse_duration;
-use tendmap::sim::{Sim, SimConfig, SimNamespace, SimTls, SimUser, console};
+use tendmap::sim::{Sim, SimConfig, SimNamespace, SimTls, SimUser};
 use tendmap::wire::login::SecretString;
 
 use crate::args::SECURITY;
@@ -147,9 +147,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     // Beside this thread, which has to hear a signal meanwhile.
     let serve = move || {
         let result = match input {
-            Input::Open => console(&sim, BufReader::new(Foreground), io::stdout().lock()),
+            Input::Open => sim.console(BufReader::new(Foreground), io::stdout().lock()),
             // No one may read where it listens, either.
-            Input::None => match console(&sim, io::empty(), io::stdout().lock()) {
+            Input::None => match sim.console(io::empty(), io::stdout().lock()) {
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
                 _ => loop {
                     thread::park();

@@ -61,7 +61,11 @@ pub use event::{Event, Level, Observer, Role};
 pub use health::Verdict;
 pub use reader::Reader;
 #[cfg(feature = "tend")]
-pub use settings::{
-    DurationError, SETTINGS, Setting, SettingError, SettingGroup, SettingKind, parse_duration,
-};
+pub use settings::{DurationError, SETTINGS, Setting, SettingError, parse_duration};
 pub use status::{ConditionStatus, DepartedNode, NamespaceStatus, NodeStatus, Status, StatusError};
+
+/// What the command line and the tests use of the settings beside that.
+#[cfg(all(feature = "tend", feature = "internals"))]
+pub(crate) mod internals {
+    pub use super::settings::{SettingGroup, SettingKind};
+}

@@ -58,7 +58,6 @@ pub use name::{KeyError, Place, SegmentName, parse_key};
 pub use removal::remove;
 #[cfg(feature = "tend")]
 pub(crate) use removal::{retire_and_unlink_unused, sweep};
-pub use user::{UserError, parse_users};
 #[cfg(feature = "tend")]
 pub(crate) use watch::GenerationWatch;
 
@@ -72,7 +71,7 @@ pub(crate) mod internals {
     pub use super::lock::{LockFile, RESERVE, STANDBY};
     pub use super::ownership::{Ownership, OwnershipLost, PublishFailure};
     pub use super::process_exit::{ProcessExit, WaitOutcome};
-    pub use super::user::parse_user;
+    pub use super::user::{UserError, parse_user, parse_users};
     pub use super::wait::{WakeMask, wait, wake};
     pub use crate::clock::boottime_ms;
 }

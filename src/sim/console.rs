@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::config::{SimError, SimNamespace, SimUser};
 use super::handle::Sim;
 
-/// The reply of [`console`] to `help`.
+/// The reply of [`Sim::console`] to `help`.
 const HELP: &[&str] = &[
     "status",
     "kill N",
@@ -41,29 +41,31 @@ const HELP: &[&str] = &[
     "help",
 ];
 
-/// Drives a cluster by lines until the input ends.
-///
-/// The first line of output gives the nodes' addresses:
-/// `{"seeds":["127.0.0.1:port",…],"cluster_name":…,"nodes":[{"number":1,"node":…,"address":…},…]}`.
-/// Then each line of input is a command (`help` lists them), answered by one line: an object,
-/// with `"ok":true` or with `"error"` and the reason. Empty lines are skipped.
-///
-/// # Errors
-/// Those of the input and the output.
-pub fn console(sim: &Sim, input: impl BufRead, mut output: impl Write) -> io::Result<()> {
-    let mut say = |value: &Value| {
-        writeln!(output, "{value}")?;
-        output.flush()
-    };
-    say(&greeting(sim).unwrap_or_else(|error| failure(&error)))?;
-    for line in input.lines() {
-        let line = line?;
-        if line.trim().is_empty() {
-            continue;
+impl Sim {
+    /// Drives the cluster by lines of text until the input ends, for scripts in any language.
+    ///
+    /// The first line of output gives the nodes' addresses:
+    /// `{"seeds":["127.0.0.1:port",…],"cluster_name":…,"nodes":[{"number":1,"node":…,"address":…},…]}`.
+    /// Then each line of input is a command (`help` lists them), answered by one line: an object,
+    /// with `"ok":true` or with `"error"` and the reason. Empty lines are skipped.
+    ///
+    /// # Errors
+    /// Those of the input and the output.
+    pub fn console(&self, input: impl BufRead, mut output: impl Write) -> io::Result<()> {
+        let mut say = |value: &Value| {
+            writeln!(output, "{value}")?;
+            output.flush()
+        };
+        say(&greeting(self).unwrap_or_else(|error| failure(&error)))?;
+        for line in input.lines() {
+            let line = line?;
+            if line.trim().is_empty() {
+                continue;
+            }
+            say(&obey(self, line.trim()).unwrap_or_else(|error| failure(&error)))?;
         }
-        say(&obey(sim, line.trim()).unwrap_or_else(|error| failure(&error)))?;
+        Ok(())
     }
-    Ok(())
 }
 
 /// Why a command failed.
@@ -189,7 +191,7 @@ mod tests {
         let input = "status\n\nkill 2\nkill 2\nstart 2\nsettle\nadd\nremove 3\nnonsense\nkill x\n\
                      commands\nowners test\nreply 1 peers-clear-std a b\n";
         let mut output = Vec::new();
-        console(&sim, input.as_bytes(), &mut output).unwrap();
+        sim.console(input.as_bytes(), &mut output).unwrap();
         let lines: Vec<Value> = String::from_utf8(output)
             .unwrap()
             .lines()

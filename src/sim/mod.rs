@@ -69,7 +69,6 @@ mod tls;
 mod view;
 
 pub use config::{SimConfig, SimError, SimNamespace, SimUser, Timings};
-pub use console::console;
 pub use handle::Sim;
 pub use status::{NodeState, NodeStatus, RecordCommand, RecordKind, SimStatus};
 #[cfg(feature = "tls")]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 
-use tendmap::client::{SETTINGS, SettingGroup};
+use tendmap::client::SETTINGS;
+use tendmap::internals::client::SettingGroup;
 
 use super::*;
 

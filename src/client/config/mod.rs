@@ -130,8 +130,8 @@ pub struct Config {
     ///
     /// Default: `0o600`.
     pub shm_mode: u32,
-    /// Users besides the effective user and root whose segments are accepted,
-    /// see [`parse_users`](crate::segment::parse_users). Processes of several
+    /// Numbers of the users besides the effective user and root whose segments
+    /// are accepted; [`Config::set`] takes names, too. Processes of several
     /// users can share a segment if each trusts all others.
     ///
     /// Default: empty.

@@ -113,16 +113,18 @@ impl Setting {
         self.name
     }
 
-    /// What its values are.
-    #[must_use]
-    pub fn kind(&self) -> SettingKind {
-        self.kind
+    internal! {
+        /// What its values are.
+        fn kind(&self) -> SettingKind {
+            self.kind
+        }
     }
 
-    /// What it concerns.
-    #[must_use]
-    pub fn group(&self) -> SettingGroup {
-        self.group
+    internal! {
+        /// What it concerns.
+        fn group(&self) -> SettingGroup {
+            self.group
+        }
     }
 
     /// What it is for, in one line.
