@@ -1,7 +1,8 @@
 //! The builds of the nodes in the map.
 
+use tendmap::internals::tend::Tender;
 use tendmap::map::{Build, ClusterMap};
-use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, Condition, TendEvent};
+use tendmap::tend::{AerospikeConfig, ClusterSource, Condition, TendEvent};
 use tendmap_testkit::tables::*;
 
 const A: &str = "127.0.0.1:1";
@@ -79,7 +80,7 @@ fn the_next_owner_finds_out_what_the_map_does_not_know() {
         let slot = map.nodes.slot_of(&node(slot)).unwrap();
         map.nodes.set_build(slot, build);
     }
-    let mut next = AerospikeSource::with_transport(AerospikeConfig::new(vec![]), two());
+    let mut next = Tender::with_transport(AerospikeConfig::new(vec![]), two());
     next.start(map);
     let (report, _) = tend_well(&mut next);
     assert!(report.changed);
