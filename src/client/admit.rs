@@ -17,7 +17,7 @@ use crate::layout::OwnerWord;
 use crate::map::{ClusterName, NodeId, SnapshotError, Tables, tables};
 use crate::protocol::load_owner;
 use crate::segment::{Candidate, OwnerState, Segment, WakeMask, wake};
-use crate::tend::{ClusterSource, Identity, TendEvent, Turn};
+use crate::tend::{ClusterSource, MapIdentity, TendEvent, Turn};
 
 /// This many passes of the owner, after the request, show that its map is not
 /// just out of date. The first may already have been running when it was
@@ -70,7 +70,7 @@ pub(super) fn admit(
         return Ok(true);
     }
     let found = match source.identify(map.cluster_name, &map.nodes, turn) {
-        Identity::Doubtful { .. } => {
+        MapIdentity::Doubtful { .. } => {
             // The cluster may have been renamed or recreated a moment ago: let
             // the owner look.
             wait_for_passes(segment, config, turn)?;
@@ -80,8 +80,8 @@ pub(super) fn admit(
         found => found,
     };
     match found {
-        Identity::Unknown | Identity::Same => Ok(true),
-        Identity::Other { name, nodes } | Identity::Doubtful { name, nodes } => {
+        MapIdentity::Unknown | MapIdentity::Same => Ok(true),
+        MapIdentity::Other { name, nodes } | MapIdentity::Doubtful { name, nodes } => {
             // The map after those passes.
             let map = published(segment)?.unwrap_or(map);
             let (key, wanted) = (config.shm_key, name);
@@ -93,7 +93,7 @@ pub(super) fn admit(
             let wanted = listed(nodes.into_iter());
             Err(ConnectError::OtherNodes { key, found, wanted })
         }
-        Identity::Silent { tried } => {
+        MapIdentity::Silent { tried } => {
             let found = listed(map.nodes.iter().map(|(_, node)| node.id));
             let tried = tried.join("; ");
             Err(ConnectError::NotCompared { key: config.shm_key, found, tried })

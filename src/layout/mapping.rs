@@ -27,14 +27,14 @@ pub struct Mapping {
     words: usize,
     geometry: Geometry,
     /// Forgotten, not dropped, in a process where it is not mapped.
-    memory: ManuallyDrop<Memory>,
+    memory: ManuallyDrop<MappedMemory>,
     /// The only process that has the mapping; `None` if children inherit it.
     only: Option<Lineage>,
 }
 
 /// The owner of the memory; dropping it unmaps the memory.
 #[derive(Debug)]
-enum Memory {
+enum MappedMemory {
     /// Pages of a segment's file.
     File(MmapRaw),
     /// A System V segment.
@@ -45,15 +45,17 @@ enum Memory {
     Second(Second),
 }
 
-impl Memory {
+impl MappedMemory {
     fn start(&self) -> (*mut AtomicU64, usize) {
         match self {
-            Memory::File(raw) | Memory::Private(raw) => (raw.as_mut_ptr().cast(), raw.len()),
-            Memory::SystemV(shm) => {
+            MappedMemory::File(raw) | MappedMemory::Private(raw) => {
+                (raw.as_mut_ptr().cast(), raw.len())
+            }
+            MappedMemory::SystemV(shm) => {
                 let (base, bytes) = shm.start();
                 (base.as_ptr(), bytes)
             }
-            Memory::Second(second) => (second.base.as_ptr().cast(), second.bytes),
+            MappedMemory::Second(second) => (second.base.as_ptr().cast(), second.bytes),
         }
     }
 }
@@ -118,7 +120,7 @@ impl Mapping {
         check_len(&file, &geometry)?;
         let number = file.as_fd().as_raw_fd();
         let raw = MmapOptions::new().len(geometry.total_bytes()).map_raw_read_only(number)?;
-        Self::of(Memory::File(raw), geometry)
+        Self::of(MappedMemory::File(raw), geometry)
     }
 
     /// The memory of a System V segment.
@@ -126,10 +128,10 @@ impl Mapping {
     /// # Errors
     /// `UnexpectedEof` if it is too small.
     pub fn of_shm(shm: Shm, geometry: Geometry) -> io::Result<Mapping> {
-        Self::of(Memory::SystemV(shm), geometry)
+        Self::of(MappedMemory::SystemV(shm), geometry)
     }
 
-    fn of(memory: Memory, geometry: Geometry) -> io::Result<Mapping> {
+    fn of(memory: MappedMemory, geometry: Geometry) -> io::Result<Mapping> {
         let (start, bytes) = memory.start();
         // All accesses below rely on the mapping being at least this long.
         if bytes < geometry.total_bytes() {
@@ -270,7 +272,7 @@ impl WriteMapping {
         let number = file.as_fd().as_raw_fd();
         let raw = MmapOptions::new().len(geometry.total_bytes()).map_raw(number)?;
         raw.advise(Advice::DontFork)?;
-        let mapping = Mapping::of(Memory::File(raw), geometry)?;
+        let mapping = Mapping::of(MappedMemory::File(raw), geometry)?;
         Ok(WriteMapping(Arc::new(mapping.of_this_process())))
     }
 
@@ -284,7 +286,7 @@ impl WriteMapping {
         let page = rustix::param::page_size();
         let bytes = mapping.geometry.total_bytes().next_multiple_of(page);
         let second = Second::of(mapping.base, bytes)?;
-        let mapping = Mapping::of(Memory::Second(second), mapping.geometry)?;
+        let mapping = Mapping::of(MappedMemory::Second(second), mapping.geometry)?;
         Ok(WriteMapping(Arc::new(mapping.of_this_process())))
     }
 
@@ -312,7 +314,7 @@ impl WriteMapping {
     /// The kernel's error.
     pub fn private(geometry: Geometry) -> io::Result<WriteMapping> {
         let raw = MmapOptions::new().len(geometry.total_bytes()).map_anon()?.into();
-        Ok(WriteMapping(Arc::new(Mapping::of(Memory::Private(raw), geometry)?)))
+        Ok(WriteMapping(Arc::new(Mapping::of(MappedMemory::Private(raw), geometry)?)))
     }
 
     /// Whether it can be used in this process; a forked child does not inherit

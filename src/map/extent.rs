@@ -6,7 +6,8 @@ use super::cluster::ClusterMap;
 use super::namespace::Namespace;
 use super::node::{Node, Slot};
 use super::records::{
-    BuildWords, Counts, NamespaceWord, NodeWord, PortWord, RackWord, RoutingWord, ip_bytes, pack,
+    BuildWords, NamespaceWord, NodeWord, PortWord, RackWord, RoutingWord, TableCounts, ip_bytes,
+    pack,
 };
 use crate::layout::{Capacity, Geometry, REPLICAS_PER_WORD, frame};
 use crate::protocol::{PAYLOAD_MASK, Publisher, Word};
@@ -91,7 +92,8 @@ impl FrameExtent {
     pub fn put(&self, map: &ClusterMap, geometry: &Geometry, to: &mut Publisher) -> Changes {
         let mut changes = Changes::default();
         let mut prefix = [0; frame::PREFIX];
-        prefix[frame::COUNTS] = Counts::new(map.nodes.slots(), map.namespaces().len()).payload();
+        prefix[frame::COUNTS] =
+            TableCounts::new(map.nodes.slots(), map.namespaces().len()).payload();
         if let Some(name) = &map.cluster_name {
             prefix[frame::CLUSTER_NAME] = name.as_bytes().len() as u64;
             pack(name.as_bytes(), &mut prefix[frame::CLUSTER_NAME + 1..]);

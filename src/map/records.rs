@@ -30,14 +30,14 @@ pub fn unpack(words: &[u64], len: usize, out: &mut [u8]) -> Option<()> {
 
 /// `slots:16 | namespaces:16`: the extent of a frame's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counts(u64);
+pub struct TableCounts(u64);
 
-impl Counts {
-    pub const fn new(slots: usize, namespaces: usize) -> Counts {
-        Counts((slots as u64 & 0xffff) << 16 | namespaces as u64 & 0xffff)
+impl TableCounts {
+    pub const fn new(slots: usize, namespaces: usize) -> TableCounts {
+        TableCounts((slots as u64 & 0xffff) << 16 | namespaces as u64 & 0xffff)
     }
-    pub const fn from_payload(payload: u64) -> Counts {
-        Counts(payload)
+    pub const fn from_payload(payload: u64) -> TableCounts {
+        TableCounts(payload)
     }
     pub const fn payload(self) -> u64 {
         self.0
@@ -276,7 +276,7 @@ mod tests {
     proptest! {
         #[test]
         fn counts_keep_their_fields(slots in 0usize..=4096, namespaces in 0usize..=4096) {
-            let word = Counts::new(slots, namespaces);
+            let word = TableCounts::new(slots, namespaces);
             prop_assert!(word.payload() <= PAYLOAD_MASK);
             prop_assert_eq!((word.slots(), word.namespaces()), (slots, namespaces));
         }
@@ -340,7 +340,7 @@ mod tests {
                 prop_assert!(routing.slot(replica).is_none_or(|slot| slot.index() < Slot::LIMIT));
             }
             let _ = (RackWord::from_payload(payload).rack(), NodeWord::from_payload(payload).family());
-            let _ = (PortWord::from_payload(payload).port(), Counts::from_payload(payload).slots());
+            let _ = (PortWord::from_payload(payload).port(), TableCounts::from_payload(payload).slots());
             let _ = NamespaceWord::from_payload(payload).replication_factor();
             // A build that was read can be written and is read again.
             let build = BuildWords::from_payloads([payload, payload.rotate_left(17)]).build();

@@ -7,7 +7,7 @@ use super::names::{ClusterName, NamespaceName, NodeId, TlsName};
 use super::namespace::Namespace;
 use super::node::{Node, NodeTable, Slot};
 use super::records::{
-    BuildWords, Counts, IP_BYTES, NamespaceWord, NodeWord, PortWord, RackWord, RoutingWord,
+    BuildWords, IP_BYTES, NamespaceWord, NodeWord, PortWord, RackWord, RoutingWord, TableCounts,
     address_of, unpack,
 };
 use crate::layout::{BYTES_PER_WORD, Geometry, Mapping, REPLICAS_PER_WORD, frame};
@@ -94,7 +94,7 @@ pub fn snapshot(mapping: &Mapping) -> Result<Snapshot, SnapshotError> {
 /// A private copy of the live parts of a frame.
 struct FrameCopy {
     stamp: Stamp,
-    counts: Counts,
+    counts: TableCounts,
     /// Tagged words at their places in the frame.
     words: Vec<u64>,
 }
@@ -108,7 +108,7 @@ impl FrameCopy {
         let (stamp, counts) = read(mapping.head(), tries(size), |stamp| {
             let source = mapping.frame(stamp.frame());
             copy_range(source, &mut words, 0..frame::PREFIX);
-            let counts = Counts::from_payload(Word::from_bits(words[frame::COUNTS]).payload());
+            let counts = TableCounts::from_payload(Word::from_bits(words[frame::COUNTS]).payload());
             // This may be a mixture of two publications, or damaged: copy what
             // is in bounds, and check it later.
             let slots = counts.slots().min(capacity.max_nodes);

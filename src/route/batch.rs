@@ -22,7 +22,7 @@ use crate::map::Slot;
 pub struct Batch {
     lanes: Lanes,
     digests: Vec<Digest>,
-    chosen: Vec<Option<Chosen>>,
+    chosen: Vec<Option<ReplicaChoice>>,
     /// Indexes of keys by slot, and the end of each slot's range. Both are
     /// empty until they are needed.
     order: Vec<u32>,
@@ -34,7 +34,7 @@ pub struct Batch {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Chosen {
+struct ReplicaChoice {
     slot: Slot,
     /// Below the replication factor, which has eight bits.
     replica: u8,
@@ -250,7 +250,7 @@ impl Batch {
     }
 
     fn route(&self, index: usize) -> Option<BatchRoute> {
-        let Chosen { slot, replica } = self.chosen[index]?;
+        let ReplicaChoice { slot, replica } = self.chosen[index]?;
         let (digest, partition) = (self.digests[index], self.partition(index));
         Some(BatchRoute { index, digest, partition, replica: replica.into(), slot })
     }
@@ -307,13 +307,14 @@ impl<'a> Group<'a> {
 #[inline(always)]
 fn each<'a, S: 'a>(
     digests: &[Digest],
-    chosen: &mut Vec<Option<Chosen>>,
+    chosen: &mut Vec<Option<ReplicaChoice>>,
     mut choose: impl FnMut(Digest) -> Result<Option<PinnedRoute<'a, S>>, RouteError>,
 ) -> Result<(), RouteError> {
     chosen.resize(digests.len(), None);
     for (&digest, chosen) in digests.iter().zip(chosen) {
         let found = choose(digest)?;
-        *chosen = found.map(|found| Chosen { slot: found.slot(), replica: found.replica() as u8 });
+        *chosen =
+            found.map(|found| ReplicaChoice { slot: found.slot(), replica: found.replica() as u8 });
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ impl NamespaceRef for NamespaceHandle {}
 impl NamespaceRef for &str {}
 impl NamespaceRef for &NamespaceName {}
 
-pub(super) use sealed::Wanted;
+pub(super) use sealed::NamespaceArgument;
 
 /// The methods of [`NamespaceRef`], hidden from users.
 mod sealed {
@@ -18,33 +18,33 @@ mod sealed {
 
     /// The argument of a lookup.
     #[derive(Clone, Copy, Debug)]
-    pub enum Wanted<'a> {
+    pub enum NamespaceArgument<'a> {
         Handle(NamespaceHandle),
         Name(&'a str),
     }
 
     pub trait Sealed {
-        fn wanted(&self) -> Wanted<'_>;
+        fn wanted(&self) -> NamespaceArgument<'_>;
     }
 
     impl Sealed for NamespaceHandle {
         #[inline(always)]
-        fn wanted(&self) -> Wanted<'_> {
-            Wanted::Handle(*self)
+        fn wanted(&self) -> NamespaceArgument<'_> {
+            NamespaceArgument::Handle(*self)
         }
     }
 
     impl Sealed for &str {
         #[inline(always)]
-        fn wanted(&self) -> Wanted<'_> {
-            Wanted::Name(self)
+        fn wanted(&self) -> NamespaceArgument<'_> {
+            NamespaceArgument::Name(self)
         }
     }
 
     impl Sealed for &NamespaceName {
         #[inline(always)]
-        fn wanted(&self) -> Wanted<'_> {
-            Wanted::Name(self.as_str())
+        fn wanted(&self) -> NamespaceArgument<'_> {
+            NamespaceArgument::Name(self.as_str())
         }
     }
 }
@@ -147,8 +147,8 @@ impl Names {
     #[inline(always)]
     pub fn find(&self, namespace: impl NamespaceRef) -> Option<NamespaceHandle> {
         match namespace.wanted() {
-            Wanted::Handle(handle) => Some(handle),
-            Wanted::Name(name) => self.get(name),
+            NamespaceArgument::Handle(handle) => Some(handle),
+            NamespaceArgument::Name(name) => self.get(name),
         }
     }
 

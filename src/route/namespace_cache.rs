@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::policy::{Attempt, Policy};
-use super::rank::Ranked;
+use super::rank::RankedSlot;
 use crate::layout::{Mapping, Planes, REPLICAS_PER_WORD, Token};
 use crate::map::{RoutingWord, Slot};
 use crate::sync::{AtomicU64, Ordering};
@@ -59,7 +59,7 @@ pub(super) struct NamespaceCache {
     /// computation, 2019).
     reciprocal: u64,
     /// By slot. Slots beyond the end are empty.
-    ranks: Box<[Ranked]>,
+    ranks: Box<[RankedSlot]>,
 }
 
 impl NamespaceCache {
@@ -76,7 +76,7 @@ impl NamespaceCache {
         mapping: &Arc<Mapping>,
         namespace: usize,
         replicas: usize,
-        ranks: Box<[Ranked]>,
+        ranks: Box<[RankedSlot]>,
     ) -> NamespaceCache {
         if replicas == 0 {
             return NamespaceCache::none(Some(handle));

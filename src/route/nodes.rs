@@ -8,7 +8,7 @@ use crate::map::{Node, NodeId, NodeTable, Slot};
 
 /// A node as one router knows it.
 #[derive(Clone, Copy)]
-pub(super) struct Known {
+pub(super) struct KnownNode {
     pub node: Node,
     pub incarnation: u32,
 }
@@ -21,7 +21,7 @@ pub(super) type MakeState<S> = Box<dyn FnMut(&Node) -> S + Send>;
 pub(super) struct LocalNodes<S> {
     states: Slots<S>,
     /// Has a node exactly where there is a state.
-    known: Vec<Option<Known>>,
+    known: Vec<Option<KnownNode>>,
 }
 
 impl<S> LocalNodes<S> {
@@ -37,17 +37,17 @@ impl<S> LocalNodes<S> {
 
     /// The state at that index, and what is known of all nodes.
     #[inline(always)]
-    pub fn split_mut(&mut self, index: usize) -> Option<(&mut S, &[Option<Known>])> {
+    pub fn split_mut(&mut self, index: usize) -> Option<(&mut S, &[Option<KnownNode>])> {
         Some((self.states.get_mut(index)?, &self.known))
     }
 
     /// All states, and what is known of all nodes.
     #[inline(always)]
-    pub fn split(&self) -> (&Slots<S>, &[Option<Known>]) {
+    pub fn split(&self) -> (&Slots<S>, &[Option<KnownNode>]) {
         (&self.states, &self.known)
     }
 
-    pub fn known(&self, slot: Slot) -> Option<&Known> {
+    pub fn known(&self, slot: Slot) -> Option<&KnownNode> {
         self.known.get(slot.index())?.as_ref()
     }
 
@@ -91,7 +91,7 @@ impl<S> LocalNodes<S> {
             self.states.set(slot.index(), None);
             if let Some(node) = node {
                 self.states.set(slot.index(), Some(make(node)));
-                *known = Some(Known { node: *node, incarnation });
+                *known = Some(KnownNode { node: *node, incarnation });
             }
         }
     }
@@ -100,7 +100,7 @@ impl<S> LocalNodes<S> {
 /// The route of a key.
 pub struct Route<'a, S = ()> {
     pub(super) state: &'a mut S,
-    pub(super) nodes: &'a [Option<Known>],
+    pub(super) nodes: &'a [Option<KnownNode>],
     pub(super) slot: Slot,
     pub(super) replica: usize,
     pub(super) partition: usize,
@@ -108,7 +108,7 @@ pub struct Route<'a, S = ()> {
 }
 
 impl<S> Route<'_, S> {
-    fn known(&self) -> &Known {
+    fn known(&self) -> &KnownNode {
         self.nodes[self.slot.index()].as_ref().expect("a node where there is a state")
     }
 

@@ -2,7 +2,7 @@
 
 use super::error::RouteError;
 use super::namespace_cache::{NamespaceCache, NamespaceHandle};
-use super::nodes::Known;
+use super::nodes::KnownNode;
 use super::policy::{Attempt, select};
 use super::target::Target;
 use super::view::View;
@@ -94,7 +94,7 @@ pub struct PinnedNamespace<'a, S> {
     /// exists.
     words: &'a [AtomicU64],
     states: SlotsRef<'a, S>,
-    nodes: &'a [Option<Known>],
+    nodes: &'a [Option<KnownNode>],
     cache: &'a NamespaceCache,
     handle: NamespaceHandle,
     partitions: usize,
@@ -200,7 +200,7 @@ impl<'a, S> PinnedNamespace<'a, S> {
 /// result.
 pub struct PinnedRoute<'a, S> {
     state: &'a S,
-    nodes: &'a [Option<Known>],
+    nodes: &'a [Option<KnownNode>],
     slot: Slot,
     replica: usize,
 }

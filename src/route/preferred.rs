@@ -45,7 +45,7 @@ impl PreferredRacks {
 /// The racks that one router uses: those of its process, which may change, or
 /// its own.
 #[derive(Debug)]
-pub(super) struct Racks {
+pub(super) struct RouterRacks {
     racks: Vec<i32>,
     /// The racks of the process, unless the router has its own.
     followed: Option<Arc<PreferredRacks>>,
@@ -53,10 +53,10 @@ pub(super) struct Racks {
     seen: u64,
 }
 
-impl Racks {
+impl RouterRacks {
     /// No racks.
-    pub fn none() -> Racks {
-        Racks { racks: Vec::new(), followed: None, seen: 0 }
+    pub fn none() -> RouterRacks {
+        RouterRacks { racks: Vec::new(), followed: None, seen: 0 }
     }
 
     /// Uses these racks, which may change.

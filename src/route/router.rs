@@ -14,15 +14,15 @@ use std::sync::atomic::{AtomicU64, Ordering as StdOrdering};
 use super::batch::Batch;
 use super::digest::Keys;
 use super::error::RouteError;
-use super::names::{Names, NamespaceRef, Wanted};
+use super::names::{Names, NamespaceArgument, NamespaceRef};
 use super::namespace_cache::NamespaceHandle;
 use super::nodes::{MakeState, Route};
 use super::pinned::Pinned;
 use super::policy::{Attempt, Policy};
-use super::preferred::{PreferredRacks, Racks};
+use super::preferred::{PreferredRacks, RouterRacks};
 use super::rotation::ReplicaRotation;
 use super::target::Target;
-use super::view::{Found, View};
+use super::view::{LookupResult, View};
 use crate::map::{NamespaceName, Node, Slot, SnapshotError};
 use crate::protocol::{Check, RETRIES, Stamp};
 use crate::segment::Current;
@@ -56,7 +56,7 @@ pub struct Router<S = ()> {
     view: View<S>,
     names: Names,
     starts: ReplicaRotation,
-    racks: Racks,
+    racks: RouterRacks,
     make: MakeState<S>,
     current: Arc<Current>,
 }
@@ -68,7 +68,7 @@ impl<S> Router<S> {
             view: View::new(current.get(), ROUTERS.fetch_add(1, StdOrdering::Relaxed)),
             names: Names::new(),
             starts: ReplicaRotation::new(),
-            racks: Racks::none(),
+            racks: RouterRacks::none(),
             make,
             current,
         }
@@ -211,7 +211,7 @@ impl<S> Router<S> {
         namespace: impl NamespaceRef,
         target: impl Target,
         attempt: Attempt,
-    ) -> Result<Found, RouteError> {
+    ) -> Result<LookupResult, RouteError> {
         let namespace = self.resolve(namespace)?;
         if let Some(found) = self.view.find_far(namespace, &target, &attempt) {
             return Ok(found);
@@ -227,7 +227,7 @@ impl<S> Router<S> {
             return match chosen {
                 Some((replica, slot)) => {
                     let (index, sequence) = (slot.index(), stamp.sequence());
-                    Ok(Found { index, replica, partition, sequence })
+                    Ok(LookupResult { index, replica, partition, sequence })
                 }
                 None => Err(self.view.no_node(namespace, partition, attempt.policy())),
             };
@@ -335,8 +335,8 @@ impl<S> Router<S> {
     /// The handle of a namespace that is given by its handle or its name.
     fn resolve(&mut self, namespace: impl NamespaceRef) -> Result<NamespaceHandle, RouteError> {
         match (self.names.find(namespace), namespace.wanted()) {
-            (Some(handle), _) | (None, Wanted::Handle(handle)) => Ok(handle),
-            (None, Wanted::Name(name)) => self.namespace(name),
+            (Some(handle), _) | (None, NamespaceArgument::Handle(handle)) => Ok(handle),
+            (None, NamespaceArgument::Name(name)) => self.namespace(name),
         }
     }
 

@@ -7,7 +7,7 @@ use super::error::RouteError;
 use super::namespace_cache::{NamespaceCache, NamespaceCaches, NamespaceHandle};
 use super::nodes::{LocalNodes, MakeState, Route};
 use super::policy::{Attempt, Policy};
-use super::rank::{Ranked, with_nodes};
+use super::rank::{RankedSlot, with_nodes};
 use super::target::Target;
 use crate::layout::{ForkCell, HeadRef, Lineage, frame};
 use crate::map::{Namespace, NamespaceName, Slot, tables};
@@ -31,14 +31,14 @@ pub(super) struct View<S> {
     /// The namespaces of the publication.
     namespaces: Vec<NamespaceName>,
     /// The namespaces that were resolved, and what lookups need of each.
-    resolved: Vec<Resolved>,
+    resolved: Vec<ResolvedNamespace>,
     caches: NamespaceCaches,
     /// The process that the view belongs to.
     lineage: Lineage,
 }
 
 /// A namespace that was resolved.
-struct Resolved {
+struct ResolvedNamespace {
     name: NamespaceName,
     there: bool,
     strong_consistency: bool,
@@ -46,7 +46,7 @@ struct Resolved {
 
 /// The result of a lookup.
 #[derive(Clone, Copy)]
-pub(super) struct Found {
+pub(super) struct LookupResult {
     /// The slot, which has a state.
     pub index: usize,
     pub replica: usize,
@@ -65,7 +65,7 @@ impl<S> View<S> {
         namespace: NamespaceHandle,
         target: &impl Target,
         attempt: &Attempt,
-    ) -> Option<Found> {
+    ) -> Option<LookupResult> {
         self.find_in(self.caches.near(namespace), namespace, target, attempt)
     }
 
@@ -75,7 +75,7 @@ impl<S> View<S> {
         namespace: NamespaceHandle,
         target: &impl Target,
         attempt: &Attempt,
-    ) -> Option<Found> {
+    ) -> Option<LookupResult> {
         self.find_in(self.caches.far(namespace)?, namespace, target, attempt)
     }
 
@@ -86,20 +86,20 @@ impl<S> View<S> {
         namespace: NamespaceHandle,
         target: &impl Target,
         attempt: &Attempt,
-    ) -> Option<Found> {
+    ) -> Option<LookupResult> {
         let partition = target.partition(namespace.partitions());
         let (replica, index) = cache.likely(namespace, partition, attempt)?;
         let stamp = self.cached.validate(&self.head)?;
         if !self.nodes.has(index) {
             return None;
         }
-        Some(Found { index, replica, partition, sequence: stamp.sequence() })
+        Some(LookupResult { index, replica, partition, sequence: stamp.sequence() })
     }
 
     /// The route to the result of a lookup.
     #[inline(always)]
-    pub fn route_to(&mut self, found: Found) -> Route<'_, S> {
-        let Found { index, replica, partition, sequence } = found;
+    pub fn route_to(&mut self, found: LookupResult) -> Route<'_, S> {
+        let LookupResult { index, replica, partition, sequence } = found;
         let (state, nodes) = self.nodes.split_mut(index).expect("a state was found there");
         let slot = Slot::below_limit(index);
         Route { state, nodes, slot, replica, partition, sequence }
@@ -200,7 +200,7 @@ impl<S> View<S> {
 
     /// Adds a namespace that was not resolved before.
     pub fn add(&mut self, name: NamespaceName) -> NamespaceHandle {
-        self.resolved.push(Resolved { name, there: false, strong_consistency: false });
+        self.resolved.push(ResolvedNamespace { name, there: false, strong_consistency: false });
         self.forget();
         self.caches.add(self.partitions)
     }
@@ -300,8 +300,8 @@ impl<S> View<S> {
             *cache = found.map_or_else(none, |(index, namespace)| {
                 let replicas = usize::from(namespace.replication_factor).min(max_replicas);
                 let ranks = (0..).map_while(Slot::new).zip(nodes).map(|(slot, node)| match node {
-                    Some(_) => Ranked::new(slot, namespace, &racks),
-                    None => Ranked::absent(slot),
+                    Some(_) => RankedSlot::new(slot, namespace, &racks),
+                    None => RankedSlot::absent(slot),
                 });
                 NamespaceCache::new(handle, mapping, index, replicas, ranks.collect())
             });

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 /// A future event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub(super) enum AgendaEvent {
     /// The other nodes notice that a process has ended.
     Leave { number: u16, incarnation: u32 },
     /// The other nodes admit a process.
@@ -18,15 +18,15 @@ pub(super) enum Event {
     Migrate,
 }
 
-impl Event {
+impl AgendaEvent {
     /// The node that the event concerns.
     pub fn number(self) -> Option<u16> {
         match self {
-            Event::Leave { number, .. }
-            | Event::Join { number, .. }
-            | Event::Adopt { number, .. }
-            | Event::Readdress { number } => Some(number),
-            Event::Migrate => None,
+            AgendaEvent::Leave { number, .. }
+            | AgendaEvent::Join { number, .. }
+            | AgendaEvent::Adopt { number, .. }
+            | AgendaEvent::Readdress { number } => Some(number),
+            AgendaEvent::Migrate => None,
         }
     }
 }
@@ -35,18 +35,18 @@ impl Event {
 /// in which they were scheduled.
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
-    events: BTreeMap<(Instant, u64), Event>,
+    events: BTreeMap<(Instant, u64), AgendaEvent>,
     scheduled: u64,
 }
 
 impl Agenda {
-    pub fn schedule(&mut self, at: Instant, event: Event) {
+    pub fn schedule(&mut self, at: Instant, event: AgendaEvent) {
         self.scheduled += 1;
         self.events.insert((at, self.scheduled), event);
     }
 
     /// Takes the next event that is due.
-    pub fn pop(&mut self, now: Instant) -> Option<Event> {
+    pub fn pop(&mut self, now: Instant) -> Option<AgendaEvent> {
         let entry = self.events.first_entry().filter(|entry| entry.key().0 <= now)?;
         Some(entry.remove())
     }
@@ -60,12 +60,12 @@ impl Agenda {
         self.events.is_empty()
     }
 
-    pub fn has(&self, event: Event) -> bool {
+    pub fn has(&self, event: AgendaEvent) -> bool {
         self.events.values().any(|known| *known == event)
     }
 
     /// Removes all events that match.
-    pub fn cancel(&mut self, which: impl Fn(Event) -> bool) {
+    pub fn cancel(&mut self, which: impl Fn(AgendaEvent) -> bool) {
         self.events.retain(|_, event| !which(*event));
     }
 }
@@ -81,14 +81,14 @@ mod tests {
         let now = Instant::now();
         let second = Duration::from_secs(1);
         let mut agenda = Agenda::default();
-        let readdress = |number| Event::Readdress { number };
+        let readdress = |number| AgendaEvent::Readdress { number };
         agenda.schedule(now + second, readdress(1));
         agenda.schedule(now + second, readdress(2));
-        agenda.schedule(now, Event::Migrate);
+        agenda.schedule(now, AgendaEvent::Migrate);
         agenda.schedule(now + second, readdress(3));
         agenda.cancel(|event| event.number() == Some(2));
         assert_eq!(agenda.next_due(), Some(now));
-        assert_eq!(agenda.pop(now), Some(Event::Migrate));
+        assert_eq!(agenda.pop(now), Some(AgendaEvent::Migrate));
         assert_eq!(agenda.pop(now), None, "not due yet");
         assert_eq!(agenda.pop(now + second), Some(readdress(1)));
         assert!(agenda.has(readdress(3)));

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::agenda::{Agenda, Event};
+use super::agenda::{Agenda, AgendaEvent};
 use super::balance::{Balance, Move};
 use super::config::{SimConfig, SimError, SimNamespace};
 use super::node::{Node, Outlook, Process};
-use super::view::{Member, View};
+use super::view::{ClusterView, Member};
 
 #[derive(Debug)]
 pub(super) struct Cluster {
@@ -19,7 +19,7 @@ pub(super) struct Cluster {
     /// By number.
     pub nodes: BTreeMap<u16, Node>,
     next_number: u16,
-    pub(super) view: Arc<View>,
+    pub(super) view: Arc<ClusterView>,
     pub(super) balance: Balance,
     pub(super) moves: Vec<Move>,
     /// When the last migration should be complete.
@@ -91,12 +91,12 @@ impl Cluster {
     }
 
     /// The cluster as most nodes know it.
-    pub fn view(&self) -> &View {
+    pub fn view(&self) -> &ClusterView {
         &self.view
     }
 
     /// The cluster as this node knows it; `None` while it starts.
-    pub fn view_of<'a>(&'a self, node: &'a Node) -> Option<&'a View> {
+    pub fn view_of<'a>(&'a self, node: &'a Node) -> Option<&'a ClusterView> {
         match &node.process.as_ref()?.outlook {
             Outlook::Starting => None,
             Outlook::Following => Some(&self.view),
@@ -145,7 +145,9 @@ impl Cluster {
         let Some(node) = self.nodes.get_mut(&number) else { return };
         node.process = None;
         let incarnation = node.incarnation;
-        self.cancel(number, |event| matches!(event, Event::Join { .. } | Event::Adopt { .. }));
+        self.cancel(number, |event| {
+            matches!(event, AgendaEvent::Join { .. } | AgendaEvent::Adopt { .. })
+        });
         self.leave_later(number, incarnation, delay, now);
     }
 
@@ -188,7 +190,9 @@ impl Cluster {
         process.partition_generation += 1;
         process.peers_generation += 1;
         process.rebalance_generation += 1;
-        self.cancel(number, |event| matches!(event, Event::Join { .. } | Event::Adopt { .. }));
+        self.cancel(number, |event| {
+            matches!(event, AgendaEvent::Join { .. } | AgendaEvent::Adopt { .. })
+        });
         let delay = self.notice();
         self.leave_later(number, incarnation, delay, now);
     }
@@ -200,7 +204,7 @@ impl Cluster {
         let Some(process) = &mut node.process else { return };
         process.frozen = false;
         process.isolated = false;
-        self.cancel(number, |event| !matches!(event, Event::Readdress { .. }));
+        self.cancel(number, |event| !matches!(event, AgendaEvent::Readdress { .. }));
         if self.view.has(number, incarnation) {
             self.adopt(number, incarnation);
         } else {
@@ -237,17 +241,17 @@ impl Cluster {
     pub fn run(&mut self, now: Instant) {
         while let Some(event) = self.agenda.pop(now) {
             match event {
-                Event::Leave { number, incarnation } => self.leave(number, incarnation, now),
-                Event::Join { number, incarnation } => self.join(number, incarnation, now),
-                Event::Adopt { number, incarnation } => self.adopt(number, incarnation),
-                Event::Readdress { number } => self.readdress(number),
-                Event::Migrate => self.migrate(now),
+                AgendaEvent::Leave { number, incarnation } => self.leave(number, incarnation, now),
+                AgendaEvent::Join { number, incarnation } => self.join(number, incarnation, now),
+                AgendaEvent::Adopt { number, incarnation } => self.adopt(number, incarnation),
+                AgendaEvent::Readdress { number } => self.readdress(number),
+                AgendaEvent::Migrate => self.migrate(now),
             }
         }
     }
 
     fn leave_later(&mut self, number: u16, incarnation: u32, delay: Duration, now: Instant) {
-        let event = Event::Leave { number, incarnation };
+        let event = AgendaEvent::Leave { number, incarnation };
         if self.view.has(number, incarnation) && !self.agenda.has(event) {
             self.agenda.schedule(now + delay, event);
         }
@@ -255,10 +259,10 @@ impl Cluster {
 
     fn rejoin(&mut self, number: u16, at: Instant) {
         let incarnation = self.nodes[&number].incarnation;
-        self.agenda.schedule(at, Event::Join { number, incarnation });
+        self.agenda.schedule(at, AgendaEvent::Join { number, incarnation });
     }
 
-    fn cancel(&mut self, number: u16, which: impl Fn(Event) -> bool) {
+    fn cancel(&mut self, number: u16, which: impl Fn(AgendaEvent) -> bool) {
         self.agenda.cancel(|event| event.number() == Some(number) && which(event));
     }
 

@@ -5,25 +5,25 @@ use std::net::{IpAddr, SocketAddr};
 
 use mio::net::TcpListener;
 
-use super::stream::Stream;
-use crate::wire::{HEADER_LEN, Header};
+use super::stream::AcceptedStream;
+use crate::wire::{HEADER_LEN, MessageHeader};
 
 /// The longest accepted request in bytes. A longer one closes the connection.
 const MAX_REQUEST: u64 = 8 << 20;
 
 /// One message from a client.
 #[derive(Debug)]
-pub(super) struct Message {
-    pub header: Header,
+pub(super) struct ClientMessage {
+    pub header: MessageHeader,
     pub body: Vec<u8>,
 }
 
 /// A connection that a node has accepted.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct AcceptedConnection {
     /// The number of the node.
     pub node: u16,
-    pub stream: Stream,
+    pub stream: AcceptedStream,
     /// The user that has logged in on it.
     pub user: Option<String>,
     inbox: Vec<u8>,
@@ -31,9 +31,16 @@ pub(super) struct Connection {
     sent: usize,
 }
 
-impl Connection {
-    pub fn new(node: u16, stream: Stream) -> Connection {
-        Connection { node, stream, user: None, inbox: Vec::new(), outbox: Vec::new(), sent: 0 }
+impl AcceptedConnection {
+    pub fn new(node: u16, stream: AcceptedStream) -> AcceptedConnection {
+        AcceptedConnection {
+            node,
+            stream,
+            user: None,
+            inbox: Vec::new(),
+            outbox: Vec::new(),
+            sent: 0,
+        }
     }
 
     /// Reads received bytes. `false` = the client has closed.
@@ -51,17 +58,17 @@ impl Connection {
     }
 
     /// The complete messages; `None` for one that no server would accept.
-    pub fn messages(&mut self) -> Vec<Option<Message>> {
+    pub fn messages(&mut self) -> Vec<Option<ClientMessage>> {
         let mut messages = Vec::new();
         let mut rest = &self.inbox[..];
         while let Some((header, body)) = rest.split_first_chunk::<HEADER_LEN>() {
-            let header = Header::decode(*header);
+            let header = MessageHeader::decode(*header);
             if header.version != crate::wire::VERSION || header.length > MAX_REQUEST {
                 messages.push(None);
                 break;
             }
             let Some((body, after)) = body.split_at_checked(header.length as usize) else { break };
-            messages.push(Some(Message { header, body: body.to_vec() }));
+            messages.push(Some(ClientMessage { header, body: body.to_vec() }));
             rest = after;
         }
         let taken = self.inbox.len() - rest.len();

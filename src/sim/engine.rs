@@ -12,13 +12,13 @@ use mio::{Events, Interest, Poll, Token};
 
 use super::cluster::Cluster;
 use super::config::{SimConfig, SimError};
-use super::connection::{Connection, Message, listen};
+use super::connection::{AcceptedConnection, ClientMessage, listen};
 use super::info::{alternate_ip, answer, refuse};
-use super::record::{Command, Store, forbidden, refusal};
+use super::record::{Command, RecordStore, forbidden, refusal};
 use super::security::Security;
-use super::status::{NodeState, NodeStatus, RecordCommand, SimStatus};
-use super::stream::Stream;
-use crate::wire::{Header, Kind};
+use super::status::{RecordCommand, SimNodeState, SimNodeStatus, SimStatus};
+use super::stream::AcceptedStream;
+use crate::wire::{MessageHeader, MessageKind};
 
 /// The token of the waker; sockets come after it.
 pub(super) const WAKE: Token = Token(0);
@@ -47,9 +47,9 @@ pub(super) struct Engine {
     pub log: Vec<RecordCommand>,
     poll: Poll,
     listeners: HashMap<Token, Listener>,
-    connections: HashMap<Token, Connection>,
+    connections: HashMap<Token, AcceptedConnection>,
     next_token: usize,
-    store: Store,
+    store: RecordStore,
     rng: fastrand::Rng,
 }
 
@@ -71,7 +71,7 @@ impl Engine {
             listeners: HashMap::new(),
             connections: HashMap::new(),
             next_token: WAKE.0 + 1,
-            store: Store::default(),
+            store: RecordStore::default(),
             rng: fastrand::Rng::new(),
         };
         let mut ports = Vec::new();
@@ -196,7 +196,7 @@ impl Engine {
         let nodes = self.cluster.nodes.values().filter(|node| !node.retired);
         let nodes = nodes.map(|node| {
             let process = node.process.as_ref();
-            NodeStatus {
+            SimNodeStatus {
                 number: usize::from(node.number),
                 node: node.id.clone(),
                 address: SocketAddr::new(self.cluster.config.ip(), node.port).to_string(),
@@ -226,7 +226,7 @@ impl Engine {
     pub fn node_in(
         &self,
         number: usize,
-        states: &[NodeState],
+        states: &[SimNodeState],
         wanted: &'static str,
     ) -> Result<u16, SimError> {
         let node = self.cluster.node(number)?;
@@ -281,24 +281,24 @@ impl Engine {
                     node.tls_accepted += u64::from(secure);
                 }
                 if let Some(stream) = self.stream(stream, secure) {
-                    self.connections.insert(token, Connection::new(number, stream));
+                    self.connections.insert(token, AcceptedConnection::new(number, stream));
                 }
             }
         }
     }
 
-    fn stream(&self, stream: mio::net::TcpStream, secure: bool) -> Option<Stream> {
+    fn stream(&self, stream: mio::net::TcpStream, secure: bool) -> Option<AcceptedStream> {
         #[cfg(feature = "tls")]
         if secure {
             let session = super::tls::accept(self.tls.as_ref()?)?;
-            return Some(Stream::Tls(Box::new(rustls::StreamOwned::new(session, stream))));
+            return Some(AcceptedStream::Tls(Box::new(rustls::StreamOwned::new(session, stream))));
         }
         let _ = secure;
-        Some(Stream::Clear(stream))
+        Some(AcceptedStream::Clear(stream))
     }
 
     /// Answers received requests. `false` = the connection must be closed.
-    fn serve(&mut self, connection: &mut Connection) -> bool {
+    fn serve(&mut self, connection: &mut AcceptedConnection) -> bool {
         let open = connection.receive();
         for message in connection.messages() {
             let reply = message.and_then(|message| self.answer(connection, &message));
@@ -312,12 +312,16 @@ impl Engine {
     }
 
     /// The reply to a message; `None` = close the connection without a reply.
-    fn answer(&mut self, connection: &mut Connection, message: &Message) -> Option<Vec<u8>> {
+    fn answer(
+        &mut self,
+        connection: &mut AcceptedConnection,
+        message: &ClientMessage,
+    ) -> Option<Vec<u8>> {
         let number = connection.node;
         let right = self.security.right(connection.user.as_deref());
-        const INFO: u8 = Kind::Info as u8;
-        const ADMIN: u8 = Kind::Admin as u8;
-        const RECORD: u8 = Kind::Record as u8;
+        const INFO: u8 = MessageKind::Info as u8;
+        const ADMIN: u8 = MessageKind::Admin as u8;
+        const RECORD: u8 = MessageKind::Record as u8;
         let (kind, body) = match message.header.kind {
             INFO => {
                 self.cluster.nodes.get_mut(&number)?.info_requests += 1;
@@ -329,7 +333,7 @@ impl Engine {
                     Some(refusal) => refuse(&message.body, refusal),
                     None => answer(&self.cluster, node, &message.body),
                 };
-                (Kind::Info, body)
+                (MessageKind::Info, body)
             }
             ADMIN => {
                 let process = (number, self.cluster.nodes.get(&number)?.incarnation);
@@ -337,13 +341,13 @@ impl Engine {
                 let (certified, now) = (certified.as_deref(), Instant::now());
                 let (body, user) = self.security.answer(process, certified, &message.body, now);
                 connection.user = user.or(connection.user.take());
-                (Kind::Admin, body)
+                (MessageKind::Admin, body)
             }
-            RECORD if right.refusal().is_some() => (Kind::Record, forbidden(right.code())),
-            RECORD => (Kind::Record, self.record(number, &message.body)?),
+            RECORD if right.refusal().is_some() => (MessageKind::Record, forbidden(right.code())),
+            RECORD => (MessageKind::Record, self.record(number, &message.body)?),
             _ => return None,
         };
-        let mut reply = Header::new(kind, body.len()).encode().to_vec();
+        let mut reply = MessageHeader::new(kind, body.len()).encode().to_vec();
         reply.extend(body);
         Some(reply)
     }

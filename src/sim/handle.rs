@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use super::config::{SimConfig, SimError};
 use super::engine::{Engine, Job, WAKE};
-use super::status::{NodeState, RecordCommand, SimStatus};
+use super::status::{RecordCommand, SimNodeState, SimStatus};
 use crate::map::NodeId;
 
-const ALIVE: &[NodeState] =
-    &[NodeState::Starting, NodeState::Running, NodeState::Frozen, NodeState::Isolated];
+const ALIVE: &[SimNodeState] =
+    &[SimNodeState::Starting, SimNodeState::Running, SimNodeState::Frozen, SimNodeState::Isolated];
 
 /// A running simulated cluster. Dropping it stops the cluster.
 ///
@@ -123,7 +123,7 @@ impl Sim {
     /// No such node, or it is stopped, frozen or isolated.
     pub fn freeze(&self, number: usize) -> Result<(), SimError> {
         self.try_call(move |engine| {
-            let states = [NodeState::Starting, NodeState::Running];
+            let states = [SimNodeState::Starting, SimNodeState::Running];
             let number = engine.node_in(number, &states, "running")?;
             engine.cluster.freeze(number, Instant::now());
             Ok(())
@@ -137,7 +137,7 @@ impl Sim {
     /// No such node, or it is not frozen.
     pub fn thaw(&self, number: usize) -> Result<(), SimError> {
         self.try_call(move |engine| {
-            let number = engine.node_in(number, &[NodeState::Frozen], "frozen")?;
+            let number = engine.node_in(number, &[SimNodeState::Frozen], "frozen")?;
             engine.cluster.wake(number, Instant::now());
             engine.catch_up(number);
             Ok(())
@@ -151,7 +151,7 @@ impl Sim {
     /// No such node, or it does not run.
     pub fn isolate(&self, number: usize) -> Result<(), SimError> {
         self.try_call(move |engine| {
-            let number = engine.node_in(number, &[NodeState::Running], "running")?;
+            let number = engine.node_in(number, &[SimNodeState::Running], "running")?;
             engine.cluster.isolate(number, Instant::now());
             Ok(())
         })
@@ -163,7 +163,7 @@ impl Sim {
     /// No such node, or it is not isolated.
     pub fn heal(&self, number: usize) -> Result<(), SimError> {
         self.try_call(move |engine| {
-            let number = engine.node_in(number, &[NodeState::Isolated], "isolated")?;
+            let number = engine.node_in(number, &[SimNodeState::Isolated], "isolated")?;
             engine.cluster.wake(number, Instant::now());
             Ok(())
         })
@@ -176,7 +176,7 @@ impl Sim {
     /// No such node, it runs, or another program uses its port.
     pub fn start_node(&self, number: usize) -> Result<(), SimError> {
         self.try_call(move |engine| {
-            let number = engine.node_in(number, &[NodeState::Stopped], "stopped")?;
+            let number = engine.node_in(number, &[SimNodeState::Stopped], "stopped")?;
             engine.listen(number, engine.cluster.nodes[&number].port)?;
             engine.cluster.start(number, Instant::now());
             Ok(())

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::agenda::Event;
+use super::agenda::AgendaEvent;
 use super::cluster::Cluster;
 use super::config::Timings;
 use super::node::Outlook;
-use super::view::{Member, View};
+use super::view::{ClusterView, Member};
 
 impl Cluster {
     pub(super) fn leave(&mut self, number: u16, incarnation: u32, now: Instant) {
@@ -36,7 +36,8 @@ impl Cluster {
         self.change(members, Some(number), now);
         if port != listed {
             let Timings { spread, stale_address, .. } = self.config.timings;
-            self.agenda.schedule(now + spread / 2 + stale_address, Event::Readdress { number });
+            self.agenda
+                .schedule(now + spread / 2 + stale_address, AgendaEvent::Readdress { number });
         }
     }
 
@@ -65,13 +66,14 @@ impl Cluster {
         }
         let same = members == self.view.members;
         let key = if same { self.view.key } else { self.rng.u64(1 << 40..1 << 44) };
-        let old = core::mem::replace(&mut self.view, Arc::new(View { members, tables, key }));
+        let old =
+            core::mem::replace(&mut self.view, Arc::new(ClusterView { members, tables, key }));
         self.everyone_learns(&old, fresh, now);
         self.moves = moves;
         self.rng.shuffle(&mut self.moves);
         // Namespaces migrate one after the other.
         self.moves.sort_by_key(|next| core::cmp::Reverse(next.namespace));
-        self.agenda.cancel(|event| event == Event::Migrate);
+        self.agenda.cancel(|event| event == AgendaEvent::Migrate);
         // Nothing migrates to a new member before it knows the view.
         let begin = if fresh.is_some() { now + self.config.timings.spread / 2 } else { now };
         self.moves_end = begin + self.config.timings.migration;
@@ -80,7 +82,7 @@ impl Cluster {
 
     /// Schedules when each member learns of a change. The node that joined learns
     /// of it last.
-    fn everyone_learns(&mut self, old: &Arc<View>, fresh: Option<u16>, now: Instant) {
+    fn everyone_learns(&mut self, old: &Arc<ClusterView>, fresh: Option<u16>, now: Instant) {
         let spread = self.config.timings.spread;
         let joined = fresh.is_some();
         let mut learn = Vec::new();
@@ -99,7 +101,7 @@ impl Cluster {
             } else {
                 continue;
             };
-            learn.push((delay, Event::Adopt { number, incarnation }));
+            learn.push((delay, AgendaEvent::Adopt { number, incarnation }));
         }
         // The first one sets the time.
         let first = learn.iter().map(|(delay, _)| *delay).min().unwrap_or_default();
@@ -170,7 +172,7 @@ impl Cluster {
 
     fn migrate_later(&mut self, now: Instant) {
         if !self.moves.is_empty() {
-            self.agenda.schedule(now + self.migration_step(), Event::Migrate);
+            self.agenda.schedule(now + self.migration_step(), AgendaEvent::Migrate);
         }
     }
 

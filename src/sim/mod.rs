@@ -70,6 +70,6 @@ mod view;
 
 pub use config::{SimConfig, SimError, SimNamespace, SimUser, Timings};
 pub use handle::Sim;
-pub use status::{NodeState, NodeStatus, RecordCommand, RecordKind, SimStatus};
+pub use status::{RecordCommand, RecordKind, SimNodeState, SimNodeStatus, SimStatus};
 #[cfg(feature = "tls")]
 pub use tls::SimTls;

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::status::NodeState;
-use super::view::View;
+use super::status::SimNodeState;
+use super::view::ClusterView;
 
 /// The view that a process answers from.
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ pub(super) enum Outlook {
     /// The current view of the cluster.
     Following,
     /// An outdated or wrong view.
-    Apart(Arc<View>),
+    Apart(Arc<ClusterView>),
 }
 
 /// The running process of a node. Its generations end with it.
@@ -44,12 +44,12 @@ impl Process {
         matches!(self.outlook, Outlook::Following)
     }
 
-    pub fn state(&self) -> NodeState {
+    pub fn state(&self) -> SimNodeState {
         match &self.outlook {
-            _ if self.frozen => NodeState::Frozen,
-            _ if self.isolated => NodeState::Isolated,
-            Outlook::Starting => NodeState::Starting,
-            Outlook::Following | Outlook::Apart(_) => NodeState::Running,
+            _ if self.frozen => SimNodeState::Frozen,
+            _ if self.isolated => SimNodeState::Isolated,
+            Outlook::Starting => SimNodeState::Starting,
+            Outlook::Following | Outlook::Apart(_) => SimNodeState::Running,
         }
     }
 }
@@ -103,8 +103,8 @@ impl Node {
         }
     }
 
-    pub fn state(&self) -> NodeState {
-        self.process.as_ref().map_or(NodeState::Stopped, Process::state)
+    pub fn state(&self) -> SimNodeState {
+        self.process.as_ref().map_or(SimNodeState::Stopped, Process::state)
     }
 
     pub fn is_frozen(&self) -> bool {

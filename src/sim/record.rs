@@ -108,7 +108,7 @@ fn sized<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 }
 
 #[derive(Debug, Default)]
-struct Record {
+struct StoredRecord {
     generation: u32,
     /// For each bin name, the type and the bytes of the value.
     bins: BTreeMap<Vec<u8>, (u8, Vec<u8>)>,
@@ -116,11 +116,11 @@ struct Record {
 
 /// The records of the cluster.
 #[derive(Debug, Default)]
-pub(super) struct Store {
-    records: HashMap<(String, [u8; 20]), Record>,
+pub(super) struct RecordStore {
+    records: HashMap<(String, [u8; 20]), StoredRecord>,
 }
 
-impl Store {
+impl RecordStore {
     /// Executes a command and returns the body of the reply.
     pub fn execute(&mut self, command: &Command) -> Vec<u8> {
         let key = (command.namespace.clone(), command.digest);
@@ -154,7 +154,7 @@ impl Store {
     }
 }
 
-fn wanted(record: &Record, command: &Command) -> Vec<Vec<u8>> {
+fn wanted(record: &StoredRecord, command: &Command) -> Vec<Vec<u8>> {
     let bins = record.bins.iter().filter(|(name, _)| command.reads(name));
     bins.map(|(name, (kind, value))| {
         let length = (4 + name.len() + value.len()) as u32;
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn what_was_put_comes_back_until_it_is_removed() {
-        let mut store = Store::default();
+        let mut store = RecordStore::default();
         let mut run = |body: &[u8]| store.execute(&Command::parse(body).unwrap());
         let get = message(READ | READ_ALL, 0, &[]);
         assert_eq!(run(&get)[5], NOT_FOUND);

@@ -53,7 +53,7 @@ type Told = Vec<(u8, Vec<u8>)>;
 
 /// The number of logins at all nodes.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
+pub(super) struct LoginCounts {
     pub accepted: u64,
     pub refused: u64,
     pub authenticated: u64,
@@ -64,7 +64,7 @@ struct User {
     config: SimUser,
 }
 
-struct Token {
+struct SessionToken {
     user: String,
     /// The node and incarnation of the process that issued the token. Another
     /// process of the node does not know it.
@@ -77,9 +77,9 @@ pub(super) struct Security {
     pub enabled: bool,
     /// How long future sessions are valid; `None` = without limit.
     pub lifetime: Option<Duration>,
-    pub counts: Counts,
+    pub counts: LoginCounts,
     users: BTreeMap<String, User>,
-    tokens: HashMap<Vec<u8>, Token>,
+    tokens: HashMap<Vec<u8>, SessionToken>,
     rng: fastrand::Rng,
 }
 
@@ -88,7 +88,7 @@ impl Security {
         Security {
             enabled,
             lifetime,
-            counts: Counts::default(),
+            counts: LoginCounts::default(),
             users: BTreeMap::new(),
             tokens: HashMap::new(),
             rng: fastrand::Rng::new(),
@@ -174,7 +174,8 @@ impl Security {
                 let user = self.users.get_key_value(user).ok_or(INVALID_USER)?.0.clone();
                 let token: Vec<u8> = (0..96).map(|_| self.rng.u8(..)).collect();
                 let ends = self.lifetime.map(|lifetime| now + lifetime);
-                self.tokens.insert(token.clone(), Token { user: user.clone(), process, ends });
+                self.tokens
+                    .insert(token.clone(), SessionToken { user: user.clone(), process, ends });
                 self.counts.accepted += 1;
                 let mut fields = vec![(field::SESSION_TOKEN, token)];
                 if let Some(lifetime) = self.lifetime {

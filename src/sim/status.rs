@@ -6,7 +6,7 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
-pub enum NodeState {
+pub enum SimNodeState {
     /// It answers, but is not in the cluster yet.
     Starting,
     /// It answers as a member of the cluster.
@@ -19,14 +19,14 @@ pub enum NodeState {
     Stopped,
 }
 
-impl NodeState {
+impl SimNodeState {
     pub(super) fn as_str(self) -> &'static str {
         match self {
-            NodeState::Starting => "starting",
-            NodeState::Running => "running",
-            NodeState::Frozen => "frozen",
-            NodeState::Isolated => "isolated",
-            NodeState::Stopped => "stopped",
+            SimNodeState::Starting => "starting",
+            SimNodeState::Running => "running",
+            SimNodeState::Frozen => "frozen",
+            SimNodeState::Isolated => "isolated",
+            SimNodeState::Stopped => "stopped",
         }
     }
 }
@@ -34,7 +34,7 @@ impl NodeState {
 /// One node of a [`SimStatus`].
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
-pub struct NodeStatus {
+pub struct SimNodeStatus {
     /// Its number, from 1.
     pub number: usize,
     /// Its node id.
@@ -42,7 +42,7 @@ pub struct NodeStatus {
     /// The address at which it listens, or listened before it was stopped.
     pub address: String,
     /// The state that it is in.
-    pub state: NodeState,
+    pub state: SimNodeState,
     /// Connections that are open now.
     pub connections: usize,
     /// Connections ever accepted, by all its processes.
@@ -79,7 +79,7 @@ pub struct SimStatus {
     /// noticed, every node has joined, and no migration is left.
     pub settled: bool,
     /// The nodes, by number.
-    pub nodes: Vec<NodeStatus>,
+    pub nodes: Vec<SimNodeStatus>,
 }
 
 /// The effect of a record command.

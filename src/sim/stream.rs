@@ -5,50 +5,50 @@ use std::io::{self, Read, Write};
 use mio::net::TcpStream;
 
 #[derive(Debug)]
-pub(super) enum Stream {
+pub(super) enum AcceptedStream {
     Clear(TcpStream),
     #[cfg(feature = "tls")]
     Tls(Box<rustls::StreamOwned<rustls::ServerConnection, TcpStream>>),
 }
 
-impl Stream {
+impl AcceptedStream {
     /// The user that the client's certificate names: the common name of its
     /// subject.
     pub fn certified(&self) -> Option<String> {
         match self {
-            Stream::Clear(_) => None,
+            AcceptedStream::Clear(_) => None,
             #[cfg(feature = "tls")]
-            Stream::Tls(stream) => {
+            AcceptedStream::Tls(stream) => {
                 super::tls::common_name(stream.conn.peer_certificates()?.first()?)
             }
         }
     }
 }
 
-impl Read for Stream {
+impl Read for AcceptedStream {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
-            Stream::Clear(stream) => stream.read(into),
+            AcceptedStream::Clear(stream) => stream.read(into),
             #[cfg(feature = "tls")]
-            Stream::Tls(stream) => stream.read(into),
+            AcceptedStream::Tls(stream) => stream.read(into),
         }
     }
 }
 
-impl Write for Stream {
+impl Write for AcceptedStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Stream::Clear(stream) => stream.write(bytes),
+            AcceptedStream::Clear(stream) => stream.write(bytes),
             #[cfg(feature = "tls")]
-            Stream::Tls(stream) => stream.write(bytes),
+            AcceptedStream::Tls(stream) => stream.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Stream::Clear(stream) => stream.flush(),
+            AcceptedStream::Clear(stream) => stream.flush(),
             #[cfg(feature = "tls")]
-            Stream::Tls(stream) => stream.flush(),
+            AcceptedStream::Tls(stream) => stream.flush(),
         }
     }
 }

@@ -44,7 +44,7 @@ impl Table {
 /// Everything that nodes report about the cluster. A node that has not noticed
 /// a change yet continues with the previous view.
 #[derive(Clone, Debug, Default)]
-pub(super) struct View {
+pub(super) struct ClusterView {
     /// In the order of their numbers.
     pub members: Vec<Member>,
     pub tables: Vec<Table>,
@@ -52,7 +52,7 @@ pub(super) struct View {
     pub key: u64,
 }
 
-impl View {
+impl ClusterView {
     pub fn member(&self, number: u16) -> Option<&Member> {
         self.members.iter().find(|member| member.number == number)
     }
@@ -66,7 +66,7 @@ impl View {
     }
 
     /// The view of a member that believes to be the only one.
-    pub fn alone(&self, number: u16) -> View {
+    pub fn alone(&self, number: u16) -> ClusterView {
         let mut view = self.clone();
         view.members.retain(|member| member.number == number);
         for table in &mut view.tables {

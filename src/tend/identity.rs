@@ -5,7 +5,7 @@ use crate::map::{ClusterName, NodeId};
 /// What a source's own hosts show about a map that another process has published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Identity {
+pub enum MapIdentity {
     /// The source can't find out.
     Unknown,
     /// The hosts lead to the cluster of the map.

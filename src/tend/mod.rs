@@ -23,7 +23,7 @@ pub(crate) mod transport;
 pub use aerospike::{AerospikeConfig, AerospikeSource};
 pub use condition::{Condition, Conditions};
 pub use error::TendError;
-pub use identity::Identity;
+pub use identity::MapIdentity;
 
 /// Further items for the rest of the crate, its tests and tools.
 pub(crate) mod internals {
@@ -88,8 +88,8 @@ pub trait ClusterSource: Send {
         _name: Option<ClusterName>,
         _nodes: &NodeTable,
         _turn: &mut dyn Turn,
-    ) -> Identity {
-        Identity::Unknown
+    ) -> MapIdentity {
+        MapIdentity::Unknown
     }
 
     /// The map as of the last pass.

@@ -10,7 +10,7 @@ pub const VERSION: u8 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 // The tender itself sends no commands on records.
 #[cfg_attr(not(feature = "sim"), allow(dead_code))]
-pub enum Kind {
+pub enum MessageKind {
     /// Info commands and their replies: text.
     Info = 1,
     /// The admin protocol (login).
@@ -21,19 +21,19 @@ pub enum Kind {
 
 /// `version:8 | type:8 | length:48`, big-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct MessageHeader {
     /// [`VERSION`] in every valid message.
     pub version: u8,
-    /// The number of a [`Kind`].
+    /// The number of a [`MessageKind`].
     pub kind: u8,
     /// The number of bytes that follow.
     pub length: u64,
 }
 
-impl Header {
+impl MessageHeader {
     /// The header of a message of this kind and length.
-    pub fn new(kind: Kind, length: usize) -> Header {
-        Header { version: VERSION, kind: kind as u8, length: length as u64 }
+    pub fn new(kind: MessageKind, length: usize) -> MessageHeader {
+        MessageHeader { version: VERSION, kind: kind as u8, length: length as u64 }
     }
 
     /// Encodes the header; only the low 48 bits of the length are used.
@@ -45,10 +45,10 @@ impl Header {
     }
 
     /// Decodes a header. Every bit pattern decodes.
-    pub fn decode(bytes: [u8; HEADER_LEN]) -> Header {
+    pub fn decode(bytes: [u8; HEADER_LEN]) -> MessageHeader {
         let mut length = bytes;
         length[..2].fill(0);
-        Header { version: bytes[0], kind: bytes[1], length: u64::from_be_bytes(length) }
+        MessageHeader { version: bytes[0], kind: bytes[1], length: u64::from_be_bytes(length) }
     }
 }
 
@@ -59,9 +59,12 @@ mod tests {
     #[test]
     fn a_header_comes_back_as_it_went() {
         for length in [0, 1, 684, 0xffff_ffff_ffff] {
-            let header = Header::new(Kind::Info, length);
-            assert_eq!(Header::decode(header.encode()), header);
+            let header = MessageHeader::new(MessageKind::Info, length);
+            assert_eq!(MessageHeader::decode(header.encode()), header);
         }
-        assert_eq!(Header::new(Kind::Info, 0x0102).encode(), [2, 1, 0, 0, 0, 0, 1, 2]);
+        assert_eq!(
+            MessageHeader::new(MessageKind::Info, 0x0102).encode(),
+            [2, 1, 0, 0, 0, 0, 1, 2]
+        );
     }
 }

@@ -9,5 +9,5 @@ mod host;
 pub(crate) mod info;
 pub mod login;
 
-pub(crate) use header::{HEADER_LEN, Header, Kind, VERSION};
+pub(crate) use header::{HEADER_LEN, MessageHeader, MessageKind, VERSION};
 pub use host::{Host, HostError};

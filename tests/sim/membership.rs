@@ -4,7 +4,7 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use tendmap::sim::{NodeState, Sim, SimConfig, SimError, Timings};
+use tendmap::sim::{Sim, SimConfig, SimError, SimNodeState, Timings};
 
 use crate::client::{Client, address, claimed, id, owners, settle, until};
 
@@ -24,7 +24,7 @@ fn slow(nodes: usize, change: impl FnOnce(&mut Timings)) -> Sim {
     Sim::start(config).unwrap()
 }
 
-fn state(sim: &Sim, number: usize) -> NodeState {
+fn state(sim: &Sim, number: usize) -> SimNodeState {
     sim.status().unwrap().nodes[number - 1].state
 }
 
@@ -54,7 +54,7 @@ fn a_killed_node_is_refused_at_once_and_missed_later() {
     assert!(TcpStream::connect(address).is_err());
     assert!(!matches!(open.stream.read(&mut [0]), Ok(1..)));
     assert_eq!(client.body("peers-clear-std\nreplicas\n"), before, "nobody has noticed");
-    assert_eq!(state(&sim, 3), NodeState::Stopped);
+    assert_eq!(state(&sim, 3), SimNodeState::Stopped);
     assert!(!sim.status().unwrap().settled);
 }
 
@@ -110,7 +110,7 @@ fn a_started_node_answers_before_it_joins_and_claims_nothing() {
     settle(&sim);
     sim.start_node(2).unwrap();
     let mut client = Client::of(&sim, 2);
-    assert_eq!(state(&sim, 2), NodeState::Starting);
+    assert_eq!(state(&sim, 2), SimNodeState::Starting);
     assert_eq!(client.ask("node"), id(&sim, 2));
     assert_eq!(client.number("partition-generation"), -1);
     assert_eq!(client.number("peers-generation"), 0);
@@ -194,7 +194,7 @@ fn a_frozen_node_accepts_and_is_silent_and_is_dropped() {
     std::io::Write::write_all(&mut client.stream, &crate::client::frame(2, 1, b"node\n")).unwrap();
     assert!(client.receive().is_err());
     until("the others to drop it", || Client::of(&sim, 1).peers() == [id(&sim, 3)]);
-    assert_eq!(state(&sim, 2), NodeState::Frozen);
+    assert_eq!(state(&sim, 2), SimNodeState::Frozen);
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn assert_rest(sim: &Sim, source: &mut AerospikeSource) {
         assert!(!report.changed && report.nodes_failed == 0, "{report:?}");
     }
     for (before, now) in before.nodes.iter().zip(&sim.status().unwrap().nodes) {
-        let running = before.state == tendmap::sim::NodeState::Running;
+        let running = before.state == tendmap::sim::SimNodeState::Running;
         assert_eq!(now.info_requests, before.info_requests + if running { 3 } else { 0 });
         assert_eq!(now.connections_accepted, before.connections_accepted);
         assert_eq!(now.connections, usize::from(running), "node {}", now.node);

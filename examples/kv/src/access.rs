@@ -16,7 +16,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tendmap::client::Config;
 use tendmap::map::Node;
 use tendmap::tend::tls::TlsConfig;
-use tendmap::wire::login::{Authenticated, Credentials, LoggedIn, Request, Session};
+use tendmap::wire::login::{AuthOutcome, Credentials, LoginOutcome, Request, Session};
 
 use crate::pool::left;
 use crate::wire::HEADER;
@@ -74,8 +74,8 @@ impl Access {
         let Some(credentials) = &self.0.credentials else { return Ok(stream) };
         if let Some(session) = self.session(node.address)? {
             let answer = exchange(&mut stream, &credentials.authenticate(&session), until)?;
-            match Authenticated::parse(&answer) {
-                Ok(Authenticated::Yes | Authenticated::NotNeeded) => return Ok(stream),
+            match AuthOutcome::parse(&answer) {
+                Ok(AuthOutcome::Yes | AuthOutcome::NotNeeded) => return Ok(stream),
                 // It has ended, or the node was restarted.
                 Err(_) => {
                     self.forget(node.address);
@@ -84,17 +84,17 @@ impl Access {
             }
         }
         let answer = exchange(&mut stream, &credentials.login(), until)?;
-        let outcome = LoggedIn::parse(&answer);
+        let outcome = LoginOutcome::parse(&answer);
         let now = Instant::now();
         match &outcome {
-            Ok(LoggedIn::NotNeeded) => return Ok(stream),
-            Ok(LoggedIn::Session(_)) => {}
+            Ok(LoginOutcome::NotNeeded) => return Ok(stream),
+            Ok(LoginOutcome::Session(_)) => {}
             Err(error) => {
                 let refused = Login::Refused { error: error.to_string(), until: now + HOLD_BACK };
                 self.logins().insert(node.address, refused);
             }
         }
-        if let LoggedIn::Session(session) = outcome.map_err(io::Error::other)? {
+        if let LoginOutcome::Session(session) = outcome.map_err(io::Error::other)? {
             let life = session.lifetime();
             let due = life.map(|life| now + life.saturating_sub(MARGIN.min(life / 2)));
             let login = Login::Session { session: Arc::new(session), due };

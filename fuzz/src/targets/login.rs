@@ -1,6 +1,6 @@
 //! What a server answers to a login: a header, then what follows it.
 
-use tendmap::wire::login::{Authenticated, LoggedIn, Request};
+use tendmap::wire::login::{AuthOutcome, LoginOutcome, Request};
 
 pub fn run(bytes: &[u8]) {
     let Some((header, rest)) = bytes.split_first_chunk::<8>() else { return };
@@ -9,19 +9,19 @@ pub fn run(bytes: &[u8]) {
     if let Ok(length) = length {
         assert!((16..=Request::MAX_REPLY).contains(&length));
     }
-    let login = LoggedIn::parse(rest);
+    let login = LoginOutcome::parse(rest);
     match &login {
-        Ok(LoggedIn::Session(session)) => {
+        Ok(LoginOutcome::Session(session)) => {
             let token = session.token();
             assert!(!token.is_empty() && token.len() < rest.len());
             assert!(rest.windows(token.len()).any(|found| found == token));
         }
-        Ok(LoggedIn::NotNeeded) => assert!(rest.len() >= 16 && rest[1] != 0),
+        Ok(LoginOutcome::NotNeeded) => assert!(rest.len() >= 16 && rest[1] != 0),
         Err(error) => assert!(!error.to_string().is_empty()),
     }
-    match Authenticated::parse(rest) {
-        Ok(Authenticated::Yes) => assert_eq!(rest[1], 0),
-        Ok(Authenticated::NotNeeded) => assert!(matches!(login, Ok(LoggedIn::NotNeeded))),
+    match AuthOutcome::parse(rest) {
+        Ok(AuthOutcome::Yes) => assert_eq!(rest[1], 0),
+        Ok(AuthOutcome::NotNeeded) => assert!(matches!(login, Ok(LoginOutcome::NotNeeded))),
         Err(_) => assert!(login.is_err(), "what is refused here is refused there"),
     }
 }

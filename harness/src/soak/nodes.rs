@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tendmap::sim::{NodeState, NodeStatus, Sim, SimError, SimNamespace};
+use tendmap::sim::{Sim, SimError, SimNamespace, SimNodeState, SimNodeStatus};
 
 /// How often something is done to a node, on average.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -51,16 +51,16 @@ impl Nodes {
     }
 }
 
-fn act(sim: &Sim, nodes: &[NodeStatus], what: u8, pick: usize) -> Result<bool, SimError> {
-    let in_state = |state: NodeState| {
+fn act(sim: &Sim, nodes: &[SimNodeStatus], what: u8, pick: usize) -> Result<bool, SimError> {
+    let in_state = |state: SimNodeState| {
         let these: Vec<usize> =
             nodes.iter().filter(|node| node.state == state).map(|node| node.number).collect();
         these.get(pick % these.len().max(1)).map(|&number| (number, these.len()))
     };
     // At least one node must always answer.
-    let running = in_state(NodeState::Running).filter(|&(_, count)| count > LEAST);
-    let frozen = in_state(NodeState::Frozen);
-    let stopped = in_state(NodeState::Stopped);
+    let running = in_state(SimNodeState::Running).filter(|&(_, count)| count > LEAST);
+    let frozen = in_state(SimNodeState::Frozen);
+    let stopped = in_state(SimNodeState::Stopped);
     match (what, running, frozen, stopped) {
         (0 | 1, Some((number, _)), ..) => sim.kill(number)?,
         (2, Some((number, _)), ..) => sim.freeze(number)?,
@@ -111,8 +111,8 @@ pub fn reset(sim: &Sim) -> Result<(), SimError> {
         // It may have changed by itself meanwhile; then it stays as it is.
         let _ = match node.state {
             _ if index >= FIRST => sim.remove(node.number),
-            NodeState::Frozen => sim.thaw(node.number),
-            NodeState::Stopped => sim.start_node(node.number),
+            SimNodeState::Frozen => sim.thaw(node.number),
+            SimNodeState::Stopped => sim.start_node(node.number),
             _ => Ok(()),
         };
     }

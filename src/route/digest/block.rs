@@ -14,7 +14,7 @@ pub(super) const ONE_BLOCK: usize = BLOCK - 9;
 /// The input of the hash for a record: the set's name, the type of the key, the
 /// key.
 #[derive(Clone, Copy)]
-pub(super) struct Message<'a> {
+pub(super) struct HashInput<'a> {
     set: &'a [u8],
     kind: u8,
     value: Value<'a>,
@@ -42,16 +42,16 @@ pub(super) fn kind(key: Key<'_>) -> u8 {
     }
 }
 
-impl<'a> Message<'a> {
+impl<'a> HashInput<'a> {
     #[inline(always)]
-    pub fn new(set: &'a str, key: Key<'a>) -> Message<'a> {
+    pub fn new(set: &'a str, key: Key<'a>) -> HashInput<'a> {
         let value = match key {
             Key::Integer(value) => Value::Number(value as u64),
             Key::Double(value) => Value::Number(value.to_bits()),
             Key::Str(value) => Value::Bytes(value.as_bytes()),
             Key::Bytes(value) => Value::Bytes(value),
         };
-        Message { set: set.as_bytes(), kind: kind(key), value }
+        HashInput { set: set.as_bytes(), kind: kind(key), value }
     }
 
     #[inline(always)]
@@ -153,7 +153,7 @@ impl Prefix {
     /// Stores the rest of a one-block message into words that already hold the
     /// prefix.
     #[inline(always)]
-    pub fn put_rest(&self, message: &Message<'_>, put: impl FnMut(usize, u32)) {
+    pub fn put_rest(&self, message: &HashInput<'_>, put: impl FnMut(usize, u32)) {
         let Packer { at, bits, held, .. } = self.packed;
         message.put_value(Packer { at, bits, held, put });
     }

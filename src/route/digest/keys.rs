@@ -1,6 +1,6 @@
 //! Many keys, in the forms in which callers have them.
 
-use super::block::{self, Message, Prefix};
+use super::block::{self, HashInput, Prefix};
 use super::lanes::Lanes;
 use super::{Digest, many};
 use crate::route::key::Key;
@@ -102,12 +102,12 @@ impl<K: AsKey> Keys for InSet<'_, K> {
             Key::Double(_) => Some(Key::Double(0.0)),
             Key::Str(_) | Key::Bytes(_) => None,
         };
-        let begin = zero.map(|zero| Message::new(self.set, zero));
+        let begin = zero.map(|zero| HashInput::new(self.set, zero));
         match begin.filter(|begin| alike && begin.blocks() == 1) {
             Some(begin) => many::numbers(lanes, &begin, keys().map(bits), digests),
             None => {
                 let prefix = Prefix::new(self.set, block::kind(first)).filter(|_| alike);
-                let messages = keys().map(|key| Message::new(self.set, key));
+                let messages = keys().map(|key| HashInput::new(self.set, key));
                 many::messages(lanes, prefix.as_ref(), messages, digests);
             }
         }
@@ -139,7 +139,7 @@ impl Keys for [Record<'_>] {
     }
 
     fn digest(&self, lanes: Lanes, digests: &mut [Digest]) {
-        let messages = self.iter().map(|record| Message::new(record.set, record.key));
+        let messages = self.iter().map(|record| HashInput::new(record.set, record.key));
         many::messages(lanes, None, messages, digests);
     }
 }

@@ -1,7 +1,7 @@
 //! Distributes keys to lanes and collects the digests.
 
 use super::Digest;
-use super::block::{Message, Prefix};
+use super::block::{HashInput, Prefix};
 use super::compress::Words;
 use super::lanes::{Blocks, Compress, Lanes, States, Width, initial};
 
@@ -10,7 +10,7 @@ use super::lanes::{Blocks, Compress, Lanes, States, Width, initial};
 pub(super) fn messages<'a>(
     lanes: Lanes,
     prefix: Option<&Prefix>,
-    messages: impl Iterator<Item = Message<'a>> + Clone,
+    messages: impl Iterator<Item = HashInput<'a>> + Clone,
     digests: &mut [Digest],
 ) {
     match lanes.compress() {
@@ -25,7 +25,7 @@ pub(super) fn messages<'a>(
 fn messages_in<'a, const W: usize>(
     compress: Compress<W>,
     prefix: Option<&Prefix>,
-    messages: impl Iterator<Item = Message<'a>> + Clone,
+    messages: impl Iterator<Item = HashInput<'a>> + Clone,
     digests: &mut [Digest],
 ) {
     let all = messages.clone().enumerate();
@@ -49,9 +49,9 @@ fn messages_in<'a, const W: usize>(
 fn short_in<'a, const W: usize>(
     compress: Compress<W>,
     common: &Words,
-    messages: impl Iterator<Item = (usize, Message<'a>)>,
+    messages: impl Iterator<Item = (usize, HashInput<'a>)>,
     digests: &mut [Digest],
-    put: impl Fn(&Message<'a>, &mut dyn FnMut(usize, u32)),
+    put: impl Fn(&HashInput<'a>, &mut dyn FnMut(usize, u32)),
 ) -> usize {
     let common: Blocks<W> = core::array::from_fn(|word| [common[word]; W]);
     let mut blocks = common;
@@ -86,7 +86,7 @@ fn short_in<'a, const W: usize>(
 /// A message that a lane is processing.
 struct Job<'a> {
     place: usize,
-    message: Message<'a>,
+    message: HashInput<'a>,
     /// The next block, and the number of blocks.
     next: usize,
     blocks: usize,
@@ -97,7 +97,7 @@ struct Job<'a> {
 #[inline(never)]
 fn long_in<'a, const W: usize>(
     compress: Compress<W>,
-    messages: impl Iterator<Item = (usize, Message<'a>)>,
+    messages: impl Iterator<Item = (usize, HashInput<'a>)>,
     digests: &mut [Digest],
 ) {
     let mut messages = messages.fuse();
@@ -134,7 +134,7 @@ fn long_in<'a, const W: usize>(
 /// the number 0; only the words that hold the number differ from it.
 pub(super) fn numbers(
     lanes: Lanes,
-    begin: &Message<'_>,
+    begin: &HashInput<'_>,
     numbers: impl Iterator<Item = u64>,
     digests: &mut [Digest],
 ) {
@@ -149,7 +149,7 @@ pub(super) fn numbers(
 
 fn numbers_in<const W: usize>(
     compress: Compress<W>,
-    begin: &Message<'_>,
+    begin: &HashInput<'_>,
     mut numbers: impl Iterator<Item = u64>,
     digests: &mut [Digest],
 ) {

@@ -5,7 +5,7 @@ use core::str::FromStr;
 
 use bytemuck::{Pod, Zeroable};
 
-use self::block::Message;
+use self::block::HashInput;
 use super::key::Key;
 
 mod block;
@@ -43,7 +43,7 @@ impl Digest {
     /// ```
     #[inline(always)]
     pub fn of<'a>(set: &str, key: impl Into<Key<'a>>) -> Digest {
-        let message = Message::new(set, key.into());
+        let message = HashInput::new(set, key.into());
         let mut words = [0; 16];
         let blocks = message.blocks();
         if blocks == 1 {

@@ -70,10 +70,10 @@ pub(super) fn admit(
 impl<T: Transport> Tender<T> {
     /// The namespaces listed by the nodes whose claims count.
     fn listed_namespaces(&self) -> Listed {
-        let counts = |(index, node): &(usize, &super::node::NodeState)| {
-            node.usable().is_some() && self.standing.counts(*index)
+        let counts = |(index, node): &(usize, &super::node::TendedNode)| {
+            node.usable().is_some() && self.peer_groups.counts(*index)
         };
-        let names = |(_, node): (usize, &super::node::NodeState)| {
+        let names = |(_, node): (usize, &super::node::TendedNode)| {
             let namespaces = node.namespaces.as_ref()?;
             let names = namespaces.iter().map(|&(name, _)| name).chain(node.unread.iter().copied());
             Some((node.id, names.collect()))

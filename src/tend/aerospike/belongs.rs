@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 use super::Tender;
 use super::allowance::Allowance;
 use super::identity::Name;
-use super::validate::Wanted;
+use super::validate::Requirements;
 use crate::map::{NodeId, NodeTable};
 use crate::tend::transport::{Ask, Interrupted, Transport};
-use crate::tend::{Identity, Turn};
+use crate::tend::{MapIdentity, Turn};
 use crate::wire::Host;
 
 impl<T: Transport> Tender<T> {
@@ -22,20 +22,20 @@ impl<T: Transport> Tender<T> {
         name: Name,
         nodes: &NodeTable,
         turn: &mut dyn Turn,
-    ) -> Result<Identity, Interrupted> {
+    ) -> Result<MapIdentity, Interrupted> {
         let there: BTreeSet<SocketAddr> = nodes.iter().map(|(_, node)| node.address).collect();
         let hosts = self.config.hosts.clone();
         if hosts.iter().filter_map(Host::address).any(|address| there.contains(&address)) {
-            return Ok(Identity::Same);
+            return Ok(MapIdentity::Same);
         }
         let mut errors = Vec::new();
         let addresses = self.resolve(turn, &hosts, &mut errors)?;
         if addresses.iter().any(|address| there.contains(address)) {
-            return Ok(Identity::Same);
+            return Ok(MapIdentity::Same);
         }
         let mut tried: Vec<String> =
             errors.into_iter().map(|(host, error)| format!("{host}: {error}")).collect();
-        let wanted = Wanted { cluster: None, ..self.wanted() };
+        let wanted = Requirements { cluster: None, ..self.wanted() };
         let distinct: BTreeSet<SocketAddr> = addresses.into_iter().collect();
         let asks: Vec<Ask> = distinct
             .into_iter()
@@ -69,10 +69,10 @@ impl<T: Transport> Tender<T> {
             })?;
         }
         Ok(match (same, doubtful, other) {
-            (true, ..) => Identity::Same,
-            (_, Some((name, nodes)), _) => Identity::Doubtful { name, nodes },
-            (_, _, Some((name, nodes))) => Identity::Other { name, nodes },
-            _ => Identity::Silent { tried },
+            (true, ..) => MapIdentity::Same,
+            (_, Some((name, nodes)), _) => MapIdentity::Doubtful { name, nodes },
+            (_, _, Some((name, nodes))) => MapIdentity::Other { name, nodes },
+            _ => MapIdentity::Silent { tried },
         })
     }
 }

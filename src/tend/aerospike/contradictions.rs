@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::Tender;
-use super::node::NodeState;
+use super::node::TendedNode;
 use crate::map::{NamespaceName, NodeId};
 use crate::tend::transport::Transport;
 use crate::tend::{Condition, TendEvent, Turn};
@@ -45,7 +45,7 @@ impl<T: Transport> Tender<T> {
         if watch.stale || !watch.answered.iter().copied().eq(answering().map(|node| node.id)) {
             watch.stale = false;
             watch.answered = answering().map(|node| node.id).collect();
-            let nodes: Vec<&NodeState> = answering().collect();
+            let nodes: Vec<&TendedNode> = answering().collect();
             let before = core::mem::take(&mut watch.twice);
             for namespace in self.map.namespaces() {
                 for partition in claimed_twice(&nodes, &namespace.name).partitions() {
@@ -61,7 +61,7 @@ impl<T: Transport> Tender<T> {
         let partitions = lasting().count();
         self.conditions.add(Condition::ContradictingClaims, partitions);
         if partitions > 0 && !watch.told {
-            let claims = |node: &&NodeState| {
+            let claims = |node: &&TendedNode| {
                 lasting().any(|((name, partition), _)| {
                     let byte = |set: &Bitmap| set.bytes().get(partition / 8).copied();
                     let claim = node.masters.iter().find(|(claimed, ..)| claimed == name);
@@ -80,9 +80,9 @@ impl<T: Transport> Tender<T> {
 
 /// The partitions of a namespace that several of these nodes claim, in the
 /// highest regime. A claim of a lower regime is only outdated.
-fn claimed_twice(nodes: &[&NodeState], namespace: &NamespaceName) -> Bitmap {
+fn claimed_twice(nodes: &[&TendedNode], namespace: &NamespaceName) -> Bitmap {
     let claims = || {
-        let of = |node: &&'_ NodeState| -> Option<(u32, Vec<u8>)> {
+        let of = |node: &&'_ TendedNode| -> Option<(u32, Vec<u8>)> {
             let claim = node.masters.iter().find(|(name, ..)| name == namespace)?;
             Some((claim.1, claim.2.bytes().to_vec()))
         };

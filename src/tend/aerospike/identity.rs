@@ -8,8 +8,8 @@
 use std::collections::BTreeSet;
 
 use super::Tender;
-use super::pass::Read;
-use super::validate::Validated;
+use super::pass::StatusInput;
+use super::validate::ValidServer;
 use crate::map::{ClusterName, NodeId};
 use crate::tend::transport::Transport;
 use crate::tend::{Condition, TendEvent, Turn};
@@ -43,7 +43,11 @@ impl<T: Transport> Tender<T> {
 
     /// Evaluates each status: the node answers, another node answers at its
     /// address, or the node belongs to another cluster.
-    pub(super) fn take_statuses(&mut self, turn: &mut dyn Turn, statuses: Vec<(usize, u64, Read)>) {
+    pub(super) fn take_statuses(
+        &mut self,
+        turn: &mut dyn Turn,
+        statuses: Vec<(usize, u64, StatusInput)>,
+    ) {
         let of_known = statuses.iter().filter(|(index, _, read)| read.id == self.nodes[*index].id);
         let named: Vec<(NodeId, Name)> =
             of_known.map(|(_, _, read)| (read.id, read.cluster)).collect();
@@ -108,7 +112,7 @@ impl<T: Transport> Tender<T> {
     /// Whether a server that reports another name shows that the cluster was
     /// renamed while none of its nodes answered: it and its peers are most of
     /// the known nodes.
-    pub(super) fn was_renamed(&self, seed: &Validated) -> bool {
+    pub(super) fn was_renamed(&self, seed: &ValidServer) -> bool {
         let peers = seed.peers.peers.iter().map(|peer| peer.id);
         let members: BTreeSet<NodeId> = peers.chain([seed.id]).collect();
         self.config.cluster_name.is_none() && !self.nodes.is_empty() && self.is_most_of_us(&members)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::Tender;
-use super::node::NodeState;
+use super::node::TendedNode;
 use super::peers::List;
 use super::seed::MAX_FAILURES;
 use crate::map::{NodeId, Slot};
@@ -31,7 +31,7 @@ impl<T: Transport> Tender<T> {
     ) {
         let others = self.nodes.len() + found.len() > 1;
         // A node that is starting knows no peers yet, so its list does not count.
-        let joined = |node: &NodeState| node.status.is_some_and(|status| status.is_ready());
+        let joined = |node: &TendedNode| node.status.is_some_and(|status| status.is_ready());
         let nobody_lists = lists.is_empty() && self.nodes.iter().any(joined);
         let mut leaving = Vec::new();
         for node in &self.nodes {
@@ -101,7 +101,7 @@ impl<T: Transport> Tender<T> {
     }
 
     /// Removes those of the leaving nodes that `which` selects.
-    pub(super) fn take_out(&mut self, turn: &mut dyn Turn, which: impl Fn(&NodeState) -> bool) {
+    pub(super) fn take_out(&mut self, turn: &mut dyn Turn, which: impl Fn(&TendedNode) -> bool) {
         let mut at = 0;
         while let Some(node) = self.nodes.get(at) {
             let Some(reason) = node.leaving.filter(|_| which(node)) else {

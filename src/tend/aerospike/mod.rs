@@ -19,13 +19,13 @@ mod namespaces;
 mod node;
 mod partitions;
 mod pass;
+mod peer_groups;
 mod peers;
 mod refresh;
 mod search;
 mod seed;
 mod slots;
 mod source;
-mod standing;
 mod survey;
 mod unreached;
 mod validate;
@@ -41,14 +41,14 @@ use self::config::Commands;
 use self::contradictions::Contradictions;
 use self::identity::Name;
 use self::known::KnownHosts;
-use self::namespaces::Watch;
-use self::node::NodeState;
+use self::namespaces::NamespaceHistory;
+use self::node::TendedNode;
 use self::pass::MOST_TELLS;
-use self::standing::Standing;
-use self::unreached::Unreached;
+use self::peer_groups::PeerGroups;
+use self::unreached::UnreachedPeers;
 use self::validate::Invalid;
 use super::transport::Transport;
-use super::{ClusterSource, Conditions, Identity, TendError, TendReport, Turn};
+use super::{ClusterSource, Conditions, MapIdentity, TendError, TendReport, Turn};
 use crate::map::{
     Capacity, ClusterMap, ClusterName, NamespaceName, NodeHealth, NodeId, NodeTable, Slot,
 };
@@ -64,7 +64,7 @@ pub struct Tender<T> {
     map: ClusterMap,
     /// Whether the map has changed since the last report.
     changed: bool,
-    nodes: Vec<NodeState>,
+    nodes: Vec<TendedNode>,
     /// Every address that was ever advertised.
     known: KnownHosts,
     /// Nodes that did not fit in the map.
@@ -75,7 +75,7 @@ pub struct Tender<T> {
     /// How many namespaces without room may still be reported by events.
     namespace_tells: usize,
     /// Peers that were not reached yet.
-    unreached: Unreached,
+    unreached: UnreachedPeers,
     /// The number of peers that are not contacted, because the map has no room
     /// for them.
     cut_off: usize,
@@ -85,12 +85,12 @@ pub struct Tender<T> {
     no_alternate: BTreeSet<NodeId>,
     /// Addresses that are known not to answer: they are not asked.
     silent: BTreeMap<SocketAddr, Invalid>,
-    watch: BTreeMap<NamespaceName, Watch>,
+    watch: BTreeMap<NamespaceName, NamespaceHistory>,
     /// The bad entries that were reported.
     bad_entries: BTreeSet<BadEntry>,
     /// Nodes that were removed because they reported another cluster's name.
     left: BTreeMap<NodeId, Name>,
-    standing: Standing,
+    peer_groups: PeerGroups,
     contradictions: Contradictions,
     /// Replies in the current pass.
     answers: usize,
@@ -122,7 +122,7 @@ impl<T: Transport> Tender<T> {
                 refused_namespaces: BTreeSet::new(),
                 more_namespaces: 0,
                 namespace_tells: MOST_TELLS,
-                unreached: Unreached::default(),
+                unreached: UnreachedPeers::default(),
                 cut_off: 0,
                 tells: MOST_TELLS,
                 no_alternate: BTreeSet::new(),
@@ -130,7 +130,7 @@ impl<T: Transport> Tender<T> {
                 watch: BTreeMap::new(),
                 bad_entries: BTreeSet::new(),
                 left: BTreeMap::new(),
-                standing: Standing::default(),
+                peer_groups: PeerGroups::default(),
                 contradictions: Contradictions::default(),
                 answers: 0,
                 glanced: 0,
@@ -169,10 +169,10 @@ impl<T: Transport> ClusterSource for Tender<T> {
         for (slot, node) in map.nodes.iter() {
             let host = Host::from(node.address).with_tls_name(node.tls_name.as_ref());
             if !self.config.may_log_in(&host) {
-                self.nodes.push(NodeState::unlocated(node.id, slot, node.address));
+                self.nodes.push(TendedNode::unlocated(node.id, slot, node.address));
                 continue;
             }
-            self.nodes.push(NodeState::new(node.id, slot, node.address));
+            self.nodes.push(TendedNode::new(node.id, slot, node.address));
             self.name(node.address, &host);
             self.known.found(&host);
         }
@@ -197,8 +197,8 @@ impl<T: Transport> ClusterSource for Tender<T> {
         name: Option<ClusterName>,
         nodes: &NodeTable,
         turn: &mut dyn Turn,
-    ) -> Identity {
-        let found = self.compare(name, nodes, turn).unwrap_or(Identity::Unknown);
+    ) -> MapIdentity {
+        let found = self.compare(name, nodes, turn).unwrap_or(MapIdentity::Unknown);
         self.transport.close();
         found
     }
@@ -229,13 +229,13 @@ impl<T: Transport> ClusterSource for Tender<T> {
         self.refused_nodes.clear();
         self.refused_namespaces.clear();
         self.more_namespaces = 0;
-        self.unreached = Unreached::default();
+        self.unreached = UnreachedPeers::default();
         self.cut_off = 0;
         self.no_alternate.clear();
         self.watch.clear();
         self.bad_entries.clear();
         self.left.clear();
-        self.standing = Standing::default();
+        self.peer_groups = PeerGroups::default();
         self.contradictions = Contradictions::default();
         self.names.clear();
     }

@@ -14,7 +14,7 @@ const PASSES: u32 = 3;
 
 /// The record of a namespace from pass to pass.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Watch {
+pub(super) struct NamespaceHistory {
     /// Passes in which no node listed it.
     unlisted: u32,
     /// Passes in which every claim had a lower regime than the map.

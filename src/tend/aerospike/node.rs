@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 
 use super::entries::BadLists;
 use super::slots::SlotSet;
-use super::validate::Validated;
+use super::validate::ValidServer;
 use crate::clock::boottime_ms;
 use crate::map::{ClusterName, NamespaceName, NodeId, Slot};
-use crate::wire::info::{BadEntries, Bitmap, Racks};
+use crate::wire::info::{BadEntries, Bitmap, NodeRacks};
 
 /// The most racks of a node that are kept without checking their namespaces.
 const MOST_RACKS: usize = 1024;
@@ -24,14 +24,14 @@ pub(super) struct Generations {
 
 /// What a node reported about itself in this pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Status {
+pub(super) struct NodeReport {
     pub(super) peers: i32,
     pub(super) partitions: i32,
     /// `None` if the server has no such counter.
     pub(super) rebalance: Option<i32>,
 }
 
-impl Status {
+impl NodeReport {
     /// Whether it has joined the cluster: a starting node says -1.
     pub(super) fn is_ready(&self) -> bool {
         self.partitions != -1
@@ -40,7 +40,7 @@ impl Status {
 
 /// One node of the table.
 #[derive(Clone, Debug)]
-pub(super) struct NodeState {
+pub(super) struct TendedNode {
     pub(super) id: NodeId,
     pub(super) slot: Slot,
     pub(super) address: SocketAddr,
@@ -68,7 +68,7 @@ pub(super) struct NodeState {
     /// The partitions that it claims as master, with the regime.
     pub(super) masters: Vec<(NamespaceName, u32, Bitmap)>,
     /// Whether some of its latest claims were not applied because of what the
-    /// nodes list: see [`Standing`](super::standing::Standing).
+    /// nodes list: see [`PeerGroups`](super::peer_groups::PeerGroups).
     pub(super) withheld: bool,
     /// Its racks; `None` = not known yet.
     pub(super) racks: Option<Vec<(NamespaceName, i32)>>,
@@ -91,7 +91,7 @@ pub(super) struct NodeState {
     pub(super) told_failed: bool,
     pub(super) told_bad: bool,
     // The fields below are of the current pass only.
-    pub(super) status: Option<Status>,
+    pub(super) status: Option<NodeReport>,
     pub(super) failed: bool,
     /// It failed because this process lacked a local resource.
     pub(super) unasked: bool,
@@ -111,9 +111,9 @@ pub(super) struct NodeState {
     pub(super) fresh: bool,
 }
 
-impl NodeState {
-    pub(super) fn new(id: NodeId, slot: Slot, address: SocketAddr) -> NodeState {
-        NodeState {
+impl TendedNode {
+    pub(super) fn new(id: NodeId, slot: Slot, address: SocketAddr) -> TendedNode {
+        TendedNode {
             id,
             slot,
             address,
@@ -152,8 +152,8 @@ impl NodeState {
     }
 
     /// A server that was just validated, in that slot.
-    pub(super) fn found(new: Validated, slot: Slot) -> NodeState {
-        NodeState {
+    pub(super) fn found(new: ValidServer, slot: Slot) -> TendedNode {
+        TendedNode {
             secure: new.secure,
             connection: Some(new.connection),
             status: Some(new.status),
@@ -164,7 +164,7 @@ impl NodeState {
                 ..BadLists::default()
             },
             fresh: true,
-            ..NodeState::new(new.id, slot, new.address)
+            ..TendedNode::new(new.id, slot, new.address)
         }
     }
 
@@ -177,12 +177,12 @@ impl NodeState {
     /// The map does not hold both addresses: that would make every record longer
     /// for a fact that one pass finds out, and an old address may only serve as a
     /// seed anyway.
-    pub(super) fn unlocated(id: NodeId, slot: Slot, address: SocketAddr) -> NodeState {
-        NodeState {
+    pub(super) fn unlocated(id: NodeId, slot: Slot, address: SocketAddr) -> TendedNode {
+        TendedNode {
             located: false,
             last_error: "no server has reported yet where it accepts logins".into(),
             last_error_ms: boottime_ms(),
-            ..NodeState::new(id, slot, address)
+            ..TendedNode::new(id, slot, address)
         }
     }
 
@@ -239,7 +239,7 @@ impl NodeState {
     /// Applies its racks. A namespace whose entry could not be used keeps its
     /// known rack. If there are very many racks, only those of listed namespaces
     /// are kept.
-    pub(super) fn set_racks(&mut self, mut found: Racks) {
+    pub(super) fn set_racks(&mut self, mut found: NodeRacks) {
         if found.racks.len() + found.unread.len() > MOST_RACKS {
             let namespaces = self.namespaces.iter().flatten().map(|&(name, _)| name);
             let listed: BTreeSet<NamespaceName> =
@@ -256,7 +256,7 @@ impl NodeState {
     }
 
     /// Its status, if it answered well in this pass and has joined its cluster.
-    pub(super) fn usable(&self) -> Option<Status> {
+    pub(super) fn usable(&self) -> Option<NodeReport> {
         let usable = !self.failed && !self.bad && !self.gone;
         self.status.filter(|status| usable && status.is_ready())
     }

@@ -7,7 +7,7 @@ use crate::wire::info::Claim;
 
 /// The result of applying a node's claims.
 #[derive(Debug, Default)]
-pub(super) struct Applied {
+pub(super) struct ClaimOutcome {
     /// Whether the map changed.
     pub(super) changed: bool,
     /// Nodes that lost an entry. They must be asked again, because their claim
@@ -28,8 +28,8 @@ pub(super) fn apply(
     slot: Slot,
     claims: &[&Claim],
     protected: &BTreeSet<Slot>,
-) -> Applied {
-    let mut applied = Applied::default();
+) -> ClaimOutcome {
+    let mut applied = ClaimOutcome::default();
     for claim in claims {
         let is_new = map.namespace(&claim.namespace).is_none();
         // Only claims of admitted namespaces reach this point.
@@ -48,7 +48,7 @@ fn apply_claim(
     slot: Slot,
     claim: &Claim,
     protected: &BTreeSet<Slot>,
-    applied: &mut Applied,
+    applied: &mut ClaimOutcome,
 ) {
     let strong_consistency = claim.regime != 0;
     if namespace.strong_consistency != strong_consistency {
@@ -115,7 +115,7 @@ mod tests {
         Capacity { max_nodes: 4, max_namespaces: 1, max_replicas: 2, partitions: 8 };
 
     /// Applies claims without protected nodes.
-    fn apply(map: &mut ClusterMap, slot: Slot, claims: &[Claim]) -> Applied {
+    fn apply(map: &mut ClusterMap, slot: Slot, claims: &[Claim]) -> ClaimOutcome {
         apply_but(map, slot, claims, &BTreeSet::new())
     }
 
@@ -124,7 +124,7 @@ mod tests {
         slot: Slot,
         claims: &[Claim],
         protected: &BTreeSet<Slot>,
-    ) -> Applied {
+    ) -> ClaimOutcome {
         apply_protected(map, slot, &claims.iter().collect::<Vec<_>>(), protected)
     }
 

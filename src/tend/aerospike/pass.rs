@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use super::Tender;
 use super::allowance::Allowance;
-use super::node::{NodeState, Status};
+use super::node::{NodeReport, TendedNode};
 use super::validate::Invalid;
 use crate::map::{ClusterName, NodeId};
 use crate::tend::transport::{Answer, Ask, AskError, Interrupted, Transport};
@@ -27,12 +27,12 @@ pub(super) struct Pass {
 }
 
 /// The index of a node, its questions and its reply.
-pub(super) type Asked = (usize, Vec<String>, Result<Answer, AskError>);
+pub(super) type NodeAnswer = (usize, Vec<String>, Result<Answer, AskError>);
 
 /// The input for a node's status.
-pub(super) struct Read {
+pub(super) struct StatusInput {
     pub(super) id: NodeId,
-    pub(super) status: Status,
+    pub(super) status: NodeReport,
     pub(super) cluster: Option<ClusterName>,
     pub(super) build: ReadBuild,
 }
@@ -79,7 +79,7 @@ impl<T: Transport> Tender<T> {
         self.count_missing();
         self.refresh(turn)?;
         // Nodes that answer, but have not joined their cluster, or broke off.
-        let unread = |node: &&NodeState| {
+        let unread = |node: &&TendedNode| {
             node.located && !node.failed && !node.bad && !node.gone && node.usable().is_none()
         };
         let unread = self.nodes.iter().filter(unread).count();
@@ -147,7 +147,7 @@ impl<T: Transport> Tender<T> {
         &mut self,
         turn: &mut dyn Turn,
         asks: Vec<(usize, Vec<String>)>,
-    ) -> Result<Vec<Asked>, Interrupted> {
+    ) -> Result<Vec<NodeAnswer>, Interrupted> {
         self.ask_nodes_at(turn, asks, |node| node.address)
     }
 
@@ -156,8 +156,8 @@ impl<T: Transport> Tender<T> {
         &mut self,
         turn: &mut dyn Turn,
         asks: Vec<(usize, Vec<String>)>,
-        place_of: impl Fn(&NodeState) -> SocketAddr,
-    ) -> Result<Vec<Asked>, Interrupted> {
+        place_of: impl Fn(&TendedNode) -> SocketAddr,
+    ) -> Result<Vec<NodeAnswer>, Interrupted> {
         // Two nodes at one address: one of them will turn out to be gone.
         let mut sent: Vec<Ask> = Vec::new();
         let mut known: BTreeMap<SocketAddr, usize> = BTreeMap::new();
@@ -230,7 +230,7 @@ impl<T: Transport> Tender<T> {
             return true;
         }
         self.nodes.iter().any(|node| {
-            let changed = |status: Status| node.generations.peers != Some(status.peers);
+            let changed = |status: NodeReport| node.generations.peers != Some(status.peers);
             node.is_failing() || node.usable().is_some_and(changed)
         })
     }
@@ -240,7 +240,7 @@ impl<T: Transport> Tender<T> {
         let shortage = self.transport.take_shortage();
         self.conditions.add(Condition::Shortage, shortage.as_ref().map_or(0, |(asks, _)| *asks));
         self.shortage = shortage.map(|(_, what)| what);
-        let failed = |node: &NodeState| node.is_failing() || node.bad;
+        let failed = |node: &TendedNode| node.is_failing() || node.bad;
         let nodes_failed = self.nodes.iter().filter(|node| failed(node)).count();
         TendReport {
             changed: false,
@@ -284,16 +284,16 @@ impl<T: Transport> Tender<T> {
     }
 }
 
-fn read_status(answer: &Answer, questions: &[String]) -> Result<Read, InfoError> {
+fn read_status(answer: &Answer, questions: &[String]) -> Result<StatusInput, InfoError> {
     let reply = Reply::parse(&answer.body, questions)?;
     let generation = |command| Ok::<_, InfoError>(info::parse_generation(reply.value(command)?)?);
     let rebalance = match reply.value("rebalance-generation") {
         Err(InfoError::Refused { .. }) => None,
         _ => Some(generation("rebalance-generation")?),
     };
-    Ok(Read {
+    Ok(StatusInput {
         id: info::parse_node(reply.value("node")?)?,
-        status: Status {
+        status: NodeReport {
             peers: generation("peers-generation")?,
             partitions: generation("partition-generation")?,
             rebalance,

@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use super::Tender;
 use super::identity::WHO;
-use super::node::NodeState;
+use super::node::TendedNode;
 use super::pass::Pass;
-use super::unreached::{Missing, Named};
-use super::validate::Validated;
+use super::unreached::{MissingPeer, PeerMention};
+use super::validate::ValidServer;
 use crate::map::{Node, NodeId, TlsName};
 use crate::tend::transport::{Interrupted, Transport};
 use crate::tend::{Condition, TendEvent, Turn};
@@ -50,7 +50,7 @@ pub(super) struct List {
     /// Entries that could not be used.
     bad: BadEntries,
     /// The node itself, if it is not in the table at that address yet.
-    newcomer: Option<Validated>,
+    newcomer: Option<ValidServer>,
 }
 
 impl List {
@@ -73,7 +73,7 @@ impl List {
     }
 
     /// Takes the list of a server that was just validated.
-    pub(super) fn of_new(mut validated: Validated) -> List {
+    pub(super) fn of_new(mut validated: ValidServer) -> List {
         let none = Peers { generation: 0, peers: Vec::new(), more: 0, bad: BadEntries::default() };
         let peers = core::mem::replace(&mut validated.peers, none);
         let list = List::new(validated.id, validated.status.peers, peers);
@@ -106,7 +106,7 @@ impl<T: Transport> Tender<T> {
         let most = self.most_peers(asks.len());
         let known: BTreeSet<NodeId> = self.nodes.iter().map(|node| node.id).collect();
         let mut lists = Vec::new();
-        let place = |node: &NodeState| node.secure.unwrap_or(node.address);
+        let place = |node: &TendedNode| node.secure.unwrap_or(node.address);
         for (index, questions, answer) in self.ask_nodes_at(turn, asks, place)? {
             let answer = match answer {
                 Ok(answer) => answer,
@@ -274,7 +274,7 @@ impl<T: Transport> Tender<T> {
                 // Peers that were not reached are kept in `unreached`.
                 if node.peers != peers {
                     node.peers = peers;
-                    self.standing.list_changed();
+                    self.peer_groups.list_changed();
                 }
             }
         }
@@ -316,7 +316,7 @@ impl<T: Transport> Tender<T> {
             hosts.iter().for_each(|host| self.known.told(host));
             if follow && !found.contains(&peer.id) {
                 let (vote, depth) = (list.newcomer.is_none(), list.depth);
-                let named = Named { known: is_known, from, vote, place: number, depth };
+                let named = PeerMention { known: is_known, from, vote, place: number, depth };
                 self.unreached.list(peer.id, hosts, named);
             }
         }
@@ -332,7 +332,8 @@ impl<T: Transport> Tender<T> {
         left_out: usize,
         full: bool,
     ) {
-        let waiting = |(_, missing): &(&NodeId, &Missing)| !missing.known && missing.is_untried();
+        let waiting =
+            |(_, missing): &(&NodeId, &MissingPeer)| !missing.known && missing.is_untried();
         let waiting = if full { self.unreached.iter().filter(waiting).count() } else { 0 };
         let more = longest.map_or(0, |(_, more)| more);
         let before = core::mem::replace(&mut self.cut_off, more + left_out + waiting);
@@ -346,7 +347,7 @@ impl<T: Transport> Tender<T> {
     }
 
     /// Adds a validated node to the table, or changes its address.
-    fn add_node(&mut self, turn: &mut dyn Turn, new: Validated) {
+    fn add_node(&mut self, turn: &mut dyn Turn, new: ValidServer) {
         let (id, address, build) = (new.id, new.address, new.build.found);
         // A process that connects to the node must know the name in its
         // certificate, unless that is the address.
@@ -358,7 +359,7 @@ impl<T: Transport> Tender<T> {
             self.map.nodes.relocate(node.slot, address, tls_name);
             self.changed |= self.map.nodes.set_build(node.slot, build);
             let (told_failed, listed) = (node.told_failed, core::mem::take(&mut node.listed));
-            *node = NodeState { told_failed, listed, ..NodeState::found(new, node.slot) };
+            *node = TendedNode { told_failed, listed, ..TendedNode::found(new, node.slot) };
             if from != address {
                 self.changed = true;
                 turn.event(TendEvent::NodeMoved { id, from, to: address });
@@ -371,7 +372,7 @@ impl<T: Transport> Tender<T> {
         }
         match self.map.nodes.insert(Node { id, address, tls_name, build }) {
             Ok(slot) => {
-                self.nodes.push(NodeState::found(new, slot));
+                self.nodes.push(TendedNode::found(new, slot));
                 self.refused_nodes.remove(&id);
                 self.changed = true;
                 turn.event(TendEvent::NodeAdded { id, address });

@@ -8,7 +8,7 @@ use super::partitions::apply;
 use crate::map::NamespaceName;
 use crate::tend::transport::{Answer, Interrupted, Transport};
 use crate::tend::{TendEvent, Turn};
-use crate::wire::info::{self, Claim, InfoError, Racks, Replicas, Reply};
+use crate::wire::info::{self, Claim, InfoError, NodeRacks, Replicas, Reply};
 
 /// The most times a node is asked in a pass. It is asked again if the claim of
 /// another node took an entry from it, because its own claim may be the later
@@ -16,15 +16,15 @@ use crate::wire::info::{self, Claim, InfoError, Racks, Replicas, Reply};
 const ROUNDS: usize = 2;
 
 /// The content of one reply before it is evaluated.
-struct Read {
+struct ReplyContent {
     partitions: Option<(i32, Replicas)>,
-    racks: Option<(i32, Racks)>,
+    racks: Option<(i32, NodeRacks)>,
 }
 
 impl<T: Transport> Tender<T> {
     /// Reads the partitions and racks of all nodes whose generations changed.
     pub(super) fn refresh(&mut self, turn: &mut dyn Turn) -> Result<(), Interrupted> {
-        self.take_standing();
+        self.find_peer_groups();
         self.readmit();
         for _ in 0..ROUNDS {
             let asks = self.due();
@@ -169,12 +169,12 @@ impl<T: Transport> Tender<T> {
         };
         node.masters = claims.iter().filter_map(master).collect();
         self.contradictions.claims_read();
-        node.withheld = !self.standing.counts(index);
+        node.withheld = !self.peer_groups.counts(index);
         if node.withheld {
             return;
         }
         let slot = node.slot;
-        let protected = self.standing.protected(index, &self.nodes);
+        let protected = self.peer_groups.protected(index, &self.nodes);
         let applied = apply(&mut self.map, slot, &claims, &protected);
         self.nodes[index].withheld = applied.withheld;
         self.changed |= applied.changed;
@@ -200,9 +200,13 @@ impl<T: Transport> Tender<T> {
     }
 }
 
-fn read(questions: &[String], reply: &Reply<'_>, partitions: usize) -> Result<Read, InfoError> {
+fn read(
+    questions: &[String],
+    reply: &Reply<'_>,
+    partitions: usize,
+) -> Result<ReplyContent, InfoError> {
     let asked = |command: &str| questions.iter().any(|question| question == command);
-    let mut read = Read { partitions: None, racks: None };
+    let mut read = ReplyContent { partitions: None, racks: None };
     if asked("replicas") {
         let generation = info::parse_generation(reply.value("partition-generation")?)?;
         let replicas = info::parse_replicas(reply.value("replicas")?, partitions)?;
@@ -215,7 +219,7 @@ fn read(questions: &[String], reply: &Reply<'_>, partitions: usize) -> Result<Re
         };
         // Servers of the community edition refuse the command: they have no racks.
         let racks = match reply.value("rack-ids") {
-            Err(InfoError::Refused { .. }) => Racks::default(),
+            Err(InfoError::Refused { .. }) => NodeRacks::default(),
             value => info::parse_racks(value?),
         };
         read.racks = Some((generation, racks));

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::Tender;
 use super::pass::Pass;
-use super::validate::{Group, Invalid, Validated};
+use super::validate::{AddressGroup, Invalid, ValidServer};
 use crate::map::NodeId;
 use crate::tend::transport::{Interrupted, Transport};
 use crate::tend::{Condition, TendEvent, Turn};
@@ -46,7 +46,7 @@ impl<T: Transport> Tender<T> {
         turn: &mut dyn Turn,
         pass: &mut Pass,
         wave: &[NodeId],
-    ) -> Result<Vec<Validated>, Interrupted> {
+    ) -> Result<Vec<ValidServer>, Interrupted> {
         let groups = self.groups(turn, wave)?;
         let outcomes = self.validate(turn, pass, &groups, false)?;
         let mut found = Vec::new();
@@ -66,7 +66,11 @@ impl<T: Transport> Tender<T> {
     }
 
     /// The addresses at which these peers may answer.
-    fn groups(&mut self, turn: &mut dyn Turn, wave: &[NodeId]) -> Result<Vec<Group>, Interrupted> {
+    fn groups(
+        &mut self,
+        turn: &mut dyn Turn,
+        wave: &[NodeId],
+    ) -> Result<Vec<AddressGroup>, Interrupted> {
         let of = |id: &NodeId| self.unreached.get(id);
         let places: Vec<(Vec<Host>, Option<SocketAddr>)> = wave
             .iter()
@@ -100,7 +104,7 @@ impl<T: Transport> Tender<T> {
             if let Some(missing) = self.unreached.get_mut(&id) {
                 missing.unresolved = wrong.filter(|_| !any);
             }
-            groups.push(Group { id: Some(id), addresses });
+            groups.push(AddressGroup { id: Some(id), addresses });
         }
         Ok(groups)
     }

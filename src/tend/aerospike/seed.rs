@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use super::Tender;
 use super::pass::Pass;
 use super::peers::List;
-use super::validate::{Group, Invalid, Outcome, Validated, Wanted, validate};
+use super::validate::{AddressGroup, Invalid, Outcome, Requirements, ValidServer, validate};
 use crate::map::{Build, NodeId, TlsName};
 use crate::tend::transport::{Interrupted, Transport};
 use crate::tend::{TendError, Turn};
@@ -30,7 +30,7 @@ impl<T: Transport> Tender<T> {
         let mut others = Vec::new();
         for hosts in rounds {
             let addresses = self.resolve(turn, &hosts, &mut tried)?;
-            let group = [Group { id: None, addresses }];
+            let group = [AddressGroup { id: None, addresses }];
             let outcome = self.validate(turn, pass, &group, true)?.pop().unwrap_or_default();
             if let Some(good) = outcome.good {
                 match self.settled(turn, pass, good)? {
@@ -73,10 +73,12 @@ impl<T: Transport> Tender<T> {
         turn: &mut dyn Turn,
         pass: &mut Pass,
         addresses: Vec<SocketAddr>,
-    ) -> Result<Option<Validated>, Interrupted> {
-        let groups: Vec<Group> =
-            addresses.into_iter().map(|at| Group { id: None, addresses: vec![at] }).collect();
-        let wanted = Wanted { cluster: None, ..self.wanted() };
+    ) -> Result<Option<ValidServer>, Interrupted> {
+        let groups: Vec<AddressGroup> = addresses
+            .into_iter()
+            .map(|at| AddressGroup { id: None, addresses: vec![at] })
+            .collect();
+        let wanted = Requirements { cluster: None, ..self.wanted() };
         let dead = &mut pass.dead;
         let outcomes = validate(&mut self.transport, turn, &wanted, &groups, false, dead)?;
         let mut good = outcomes.into_iter().filter_map(|outcome| outcome.good);
@@ -85,7 +87,7 @@ impl<T: Transport> Tender<T> {
         Ok(self.settled(turn, pass, seed)?.ok())
     }
 
-    fn seeded(&mut self, seed: Validated) -> List {
+    fn seeded(&mut self, seed: ValidServer) -> List {
         if self.map.cluster_name != seed.cluster_name {
             self.map.cluster_name = seed.cluster_name;
             self.changed = true;
@@ -103,8 +105,8 @@ impl<T: Transport> Tender<T> {
         &mut self,
         turn: &mut dyn Turn,
         pass: &mut Pass,
-        seed: Validated,
-    ) -> Result<Result<Validated, (SocketAddr, Invalid)>, Interrupted> {
+        seed: ValidServer,
+    ) -> Result<Result<ValidServer, (SocketAddr, Invalid)>, Interrupted> {
         match self.config.secure() {
             (_, true) => self.in_clear(turn, pass, seed),
             _ => self.behind_balancer(turn, pass, seed).map(Ok),
@@ -117,22 +119,22 @@ impl<T: Transport> Tender<T> {
         &mut self,
         turn: &mut dyn Turn,
         pass: &mut Pass,
-        secure: Validated,
-    ) -> Result<Result<Validated, (SocketAddr, Invalid)>, Interrupted> {
+        secure: ValidServer,
+    ) -> Result<Result<ValidServer, (SocketAddr, Invalid)>, Interrupted> {
         let addresses = self.resolve_own(turn, &secure)?;
         for &clear in &addresses {
             self.transport.login_at(clear, secure.address);
             // That it did not answer in plaintext is no longer relevant.
             pass.dead.remove(&clear);
         }
-        let group = [Group { id: Some(secure.id), addresses }];
+        let group = [AddressGroup { id: Some(secure.id), addresses }];
         let outcome = self.validate(turn, pass, &group, false)?.pop().unwrap_or_default();
         let none = || Invalid::Unreachable("the server reports no plaintext address".into());
         Ok(match outcome.good {
             // Its peers are at their TLS addresses, as it reported over TLS: an
             // address that is received in plaintext is never used for a login.
             Some(clear) => {
-                Ok(Validated { peers: secure.peers, secure: Some(secure.address), ..clear })
+                Ok(ValidServer { peers: secure.peers, secure: Some(secure.address), ..clear })
             }
             None => Err(outcome.errors.into_iter().next().unwrap_or((secure.address, none()))),
         })
@@ -142,7 +144,7 @@ impl<T: Transport> Tender<T> {
     fn resolve_own(
         &mut self,
         turn: &mut dyn Turn,
-        server: &Validated,
+        server: &ValidServer,
     ) -> Result<Vec<SocketAddr>, Interrupted> {
         let name = self.names.get(&server.address).and_then(|name| TlsName::new(name).ok());
         let told = server.service.iter();
@@ -159,8 +161,8 @@ impl<T: Transport> Tender<T> {
         &mut self,
         turn: &mut dyn Turn,
         pass: &mut Pass,
-        seed: Validated,
-    ) -> Result<Validated, Interrupted> {
+        seed: ValidServer,
+    ) -> Result<ValidServer, Interrupted> {
         if seed.service.is_empty() {
             return Ok(seed);
         }
@@ -168,7 +170,7 @@ impl<T: Transport> Tender<T> {
         if addresses.contains(&seed.address) {
             return Ok(seed);
         }
-        let group = [Group { id: Some(seed.id), addresses }];
+        let group = [AddressGroup { id: Some(seed.id), addresses }];
         let outcome = self.validate(turn, pass, &group, false)?.pop().unwrap_or_default();
         Ok(outcome.good.unwrap_or_else(|| {
             let (id, address) = (seed.id, seed.address);
@@ -178,8 +180,8 @@ impl<T: Transport> Tender<T> {
     }
 
     /// The requirements for a server of the cluster.
-    pub(super) fn wanted(&self) -> Wanted {
-        Wanted {
+    pub(super) fn wanted(&self) -> Requirements {
+        Requirements {
             commands: self.commands,
             cluster: self.expected(),
             most_peers: self.most_peers(AT_ONCE),
@@ -191,7 +193,7 @@ impl<T: Transport> Tender<T> {
         &mut self,
         turn: &mut dyn Turn,
         pass: &mut Pass,
-        groups: &[Group],
+        groups: &[AddressGroup],
         with_peers: bool,
     ) -> Result<Vec<Outcome>, Interrupted> {
         let wanted = self.wanted();

@@ -5,7 +5,7 @@ use core::fmt;
 use super::{AerospikeConfig, Tender};
 use crate::map::{ClusterMap, ClusterName, NodeHealth, NodeId, NodeTable, Slot};
 use crate::tend::transport::TcpTransport;
-use crate::tend::{ClusterSource, Identity, TendError, TendReport, Turn};
+use crate::tend::{ClusterSource, MapIdentity, TendError, TendReport, Turn};
 use crate::wire::login::Credentials;
 
 /// The tender of an Aerospike cluster.
@@ -83,7 +83,7 @@ impl ClusterSource for AerospikeSource {
         name: Option<ClusterName>,
         nodes: &NodeTable,
         turn: &mut dyn Turn,
-    ) -> Identity {
+    ) -> MapIdentity {
         self.0.identify(name, nodes, turn)
     }
 

@@ -106,7 +106,7 @@ pub fn survey(config: &AerospikeConfig, turn: &mut dyn Turn) -> Result<Survey, I
     let capacity = Capacity { max_nodes: 4096, max_namespaces: 256, ..Capacity::DEFAULT };
     let mut source = AerospikeSource::new(config.clone()).into_tender();
     source.start(ClusterMap::new(capacity));
-    let Seen { mut hosts, errors } = look_up(&mut source.transport, &config.hosts, turn)?;
+    let HostAnswers { mut hosts, errors } = look_up(&mut source.transport, &config.hosts, turn)?;
     let security = security(config, &hosts, &errors, turn)?;
     hint_at_ports(config, &mut hosts, &errors, turn)?;
     // A server that does not answer costs its timeout only once.
@@ -149,7 +149,7 @@ fn pause(time: Duration, turn: &mut dyn Turn) -> Result<(), Interrupted> {
 }
 
 /// Hosts, and the errors of addresses that did not answer.
-struct Seen {
+struct HostAnswers {
     hosts: Vec<SurveyedHost>,
     errors: BTreeMap<SocketAddr, AskError>,
 }
@@ -159,7 +159,7 @@ fn look_up<T: Transport>(
     transport: &mut T,
     hosts: &[Host],
     turn: &mut dyn Turn,
-) -> Result<Seen, Interrupted> {
+) -> Result<HostAnswers, Interrupted> {
     let resolved = transport.resolve(hosts, turn)?;
     let addresses: BTreeSet<SocketAddr> = resolved.iter().flatten().flatten().copied().collect();
     for (host, list) in hosts.iter().zip(&resolved) {
@@ -191,7 +191,7 @@ fn look_up<T: Transport>(
     });
     let hosts = hosts.collect();
     let errors = answers.into_iter().filter_map(|(at, answer)| Some((at, answer.err()?))).collect();
-    Ok(Seen { hosts, errors })
+    Ok(HostAnswers { hosts, errors })
 }
 
 /// Adds a hint to the error of an address if TLS was tried and the server speaks

@@ -35,7 +35,7 @@ const HELD: usize = 1 << 18;
 
 /// A peer that was not reached.
 #[derive(Debug, Default)]
-pub(super) struct Missing {
+pub(super) struct MissingPeer {
     /// Its listed hosts.
     pub(super) hosts: Vec<Host>,
     /// Its address in the table, if it is there. It is known not to answer at
@@ -69,7 +69,7 @@ pub(super) struct Missing {
 
 /// How a list names a peer.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Named {
+pub(super) struct PeerMention {
     /// Whether it is in the table.
     pub(super) known: bool,
     /// Its address there.
@@ -83,7 +83,7 @@ pub(super) struct Named {
     pub(super) depth: usize,
 }
 
-impl Missing {
+impl MissingPeer {
     /// Whether it is listed without any address, and not in the table.
     pub(super) fn is_nowhere(&self) -> bool {
         !self.known && self.hosts.is_empty()
@@ -102,8 +102,8 @@ impl Missing {
 
 /// All unreached peers, and those that are due.
 #[derive(Debug, Default)]
-pub(super) struct Unreached {
-    peers: BTreeMap<NodeId, Missing>,
+pub(super) struct UnreachedPeers {
+    peers: BTreeMap<NodeId, MissingPeer>,
     pass: u64,
     lists: u64,
     fresh: VecDeque<NodeId>,
@@ -114,7 +114,7 @@ pub(super) struct Unreached {
     left_out: usize,
 }
 
-impl Unreached {
+impl UnreachedPeers {
     /// Begins a pass.
     pub(super) fn begin_pass(&mut self) {
         self.pass += 1;
@@ -130,7 +130,7 @@ impl Unreached {
     }
 
     /// Adds a peer that a list names and that was not reached.
-    pub(super) fn list(&mut self, id: NodeId, hosts: Vec<Host>, named: Named) {
+    pub(super) fn list(&mut self, id: NodeId, hosts: Vec<Host>, named: PeerMention) {
         let missing = self.peers.entry(id).or_default();
         if missing.listed == 0 {
             self.fresh.push_back(id);
@@ -248,7 +248,7 @@ impl Unreached {
     }
 
     /// Removes a peer that was found. Others may have returned, too.
-    pub(super) fn found(&mut self, id: &NodeId) -> Option<Missing> {
+    pub(super) fn found(&mut self, id: &NodeId) -> Option<MissingPeer> {
         let missing = self.peers.remove(id)?;
         if missing.repeated {
             self.budget = self.budget.max(AGAIN);
@@ -264,15 +264,15 @@ impl Unreached {
         }
     }
 
-    pub(super) fn get(&self, id: &NodeId) -> Option<&Missing> {
+    pub(super) fn get(&self, id: &NodeId) -> Option<&MissingPeer> {
         self.peers.get(id)
     }
 
-    pub(super) fn get_mut(&mut self, id: &NodeId) -> Option<&mut Missing> {
+    pub(super) fn get_mut(&mut self, id: &NodeId) -> Option<&mut MissingPeer> {
         self.peers.get_mut(id)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&NodeId, &Missing)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&NodeId, &MissingPeer)> {
         self.peers.iter()
     }
 
@@ -289,22 +289,22 @@ mod tests {
         NodeId::new(&format!("N{number:05}")).unwrap()
     }
 
-    fn listed(numbers: impl Iterator<Item = usize>, port: u16) -> Unreached {
-        let mut unreached = Unreached::default();
+    fn listed(numbers: impl Iterator<Item = usize>, port: u16) -> UnreachedPeers {
+        let mut unreached = UnreachedPeers::default();
         list(&mut unreached, numbers, port);
         unreached
     }
 
-    fn list(unreached: &mut Unreached, numbers: impl Iterator<Item = usize>, port: u16) {
+    fn list(unreached: &mut UnreachedPeers, numbers: impl Iterator<Item = usize>, port: u16) {
         unreached.begin_lists();
         for number in numbers {
-            unreached.list(id(number), vec![Host::new("h", port).unwrap()], Named::default());
+            unreached.list(id(number), vec![Host::new("h", port).unwrap()], PeerMention::default());
         }
         unreached.end_lists(usize::MAX);
     }
 
     /// The peers that are searched for in one pass.
-    fn pass(unreached: &mut Unreached) -> Vec<Vec<NodeId>> {
+    fn pass(unreached: &mut UnreachedPeers) -> Vec<Vec<NodeId>> {
         unreached.begin_pass();
         unreached.queue();
         let mut waves = Vec::new();
@@ -342,7 +342,7 @@ mod tests {
         unreached.begin_lists();
         for number in 0..1001 {
             let host = Host::new("h", if number == 7 { 2 } else { 1 }).unwrap();
-            unreached.list(id(number), vec![host], Named::default());
+            unreached.list(id(number), vec![host], PeerMention::default());
         }
         unreached.end_lists(usize::MAX);
         assert_eq!(pass(&mut unreached).concat()[0], id(7));
@@ -352,7 +352,7 @@ mod tests {
         back.reverse();
         for hosts in [&mut there, &mut back] {
             unreached.begin_lists();
-            unreached.list(id(0), core::mem::take(hosts), Named::default());
+            unreached.list(id(0), core::mem::take(hosts), PeerMention::default());
             unreached.end_lists(usize::MAX);
             pass(&mut unreached);
         }
@@ -381,12 +381,17 @@ mod tests {
 
     #[test]
     fn h132_what_most_list_comes_first_then_the_beginning_of_each_list() {
-        let mut unreached = Unreached::default();
+        let mut unreached = UnreachedPeers::default();
         unreached.begin_lists();
         let mut list = |numbers: &mut dyn Iterator<Item = usize>, known: usize| {
             for (place, number) in numbers.enumerate() {
                 let host = Host::new("h", 1).unwrap();
-                let named = Named { known: number == known, vote: true, place, ..Named::default() };
+                let named = PeerMention {
+                    known: number == known,
+                    vote: true,
+                    place,
+                    ..PeerMention::default()
+                };
                 unreached.list(id(number), vec![host], named);
             }
         };

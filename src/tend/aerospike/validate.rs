@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use super::allowance::Allowance;
 use super::config::Commands;
 use super::identity::{Name, shown};
-use super::node::Status;
+use super::node::NodeReport;
 use crate::map::{Build, NodeId};
 use crate::tend::Turn;
 use crate::tend::transport::{Answer, Ask, AskError, Interrupted, Transport};
@@ -16,13 +16,13 @@ use crate::wire::info::{self, BadEntries, InfoError, Peers, ReadBuild, Reply};
 
 /// A usable server, with its replies.
 #[derive(Clone, Debug)]
-pub(super) struct Validated {
+pub(super) struct ValidServer {
     pub(super) id: NodeId,
     pub(super) address: SocketAddr,
     /// The address of the login, if it differs from `address`.
     pub(super) secure: Option<SocketAddr>,
     pub(super) connection: u64,
-    pub(super) status: Status,
+    pub(super) status: NodeReport,
     pub(super) cluster_name: Name,
     /// The addresses that it advertises for itself.
     pub(super) service: Vec<Host>,
@@ -74,7 +74,7 @@ impl From<info::GrammarError> for Invalid {
 
 /// The requirements for a usable server.
 #[derive(Clone, Debug)]
-pub(super) struct Wanted {
+pub(super) struct Requirements {
     pub(super) commands: Commands,
     /// The name of the cluster; `None` = any name is accepted.
     pub(super) cluster: Option<Name>,
@@ -84,7 +84,7 @@ pub(super) struct Wanted {
     pub(super) known: BTreeSet<NodeId>,
 }
 
-impl Wanted {
+impl Requirements {
     /// The generation of the peers is asked before the peers, so that it is never
     /// newer than the list.
     pub(super) fn questions(&self) -> Vec<String> {
@@ -106,7 +106,7 @@ impl Wanted {
         ask: &Ask,
         answer: &Result<Answer, AskError>,
         id: Option<NodeId>,
-    ) -> Result<Validated, Invalid> {
+    ) -> Result<ValidServer, Invalid> {
         let Answer { connection, body } = match answer {
             Ok(answer) => answer,
             Err(error) => return Err(error.into()),
@@ -125,7 +125,7 @@ impl Wanted {
             let (found, wanted) = (shown(&cluster_name), shown(&wanted));
             return Err(Invalid::WrongCluster { found, wanted });
         }
-        let status = Status {
+        let status = NodeReport {
             partitions: info::parse_generation(reply.value("partition-generation")?)?,
             peers: info::parse_generation(reply.value("peers-generation")?)?,
             rebalance: None,
@@ -141,7 +141,7 @@ impl Wanted {
         let known = |id: &NodeId| self.known.contains(id);
         let peers = info::parse_peers_within(peers, self.most_peers, &known)?;
         let address = ask.address;
-        Ok(Validated {
+        Ok(ValidServer {
             id: found,
             address,
             secure: None,
@@ -158,7 +158,7 @@ impl Wanted {
 
 /// Addresses of which the first valid one is to be used.
 #[derive(Clone, Debug)]
-pub(super) struct Group {
+pub(super) struct AddressGroup {
     /// The node id wanted, if it is known.
     pub(super) id: Option<NodeId>,
     pub(super) addresses: Vec<SocketAddr>,
@@ -168,9 +168,9 @@ pub(super) struct Group {
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     /// The first server that is valid (and has peers, if that is required).
-    pub(super) good: Option<Validated>,
+    pub(super) good: Option<ValidServer>,
     /// The first server that is valid but lacks the required peers.
-    pub(super) orphan: Option<Validated>,
+    pub(super) orphan: Option<ValidServer>,
     /// The errors of the others.
     pub(super) errors: Vec<(SocketAddr, Invalid)>,
 }
@@ -189,12 +189,12 @@ impl Outcome {
 pub(super) fn validate<T: Transport>(
     transport: &mut T,
     turn: &mut dyn Turn,
-    wanted: &Wanted,
-    groups: &[Group],
+    wanted: &Requirements,
+    groups: &[AddressGroup],
     with_peers: bool,
     dead: &mut BTreeMap<SocketAddr, Invalid>,
 ) -> Result<Vec<Outcome>, Interrupted> {
-    let mut verdicts: Vec<Vec<Option<Result<Validated, Invalid>>>> = groups
+    let mut verdicts: Vec<Vec<Option<Result<ValidServer, Invalid>>>> = groups
         .iter()
         .map(|group| group.addresses.iter().map(|at| Some(Err(dead.get(at)?.clone()))).collect())
         .collect();
@@ -237,12 +237,12 @@ pub(super) fn validate<T: Transport>(
     Ok(groups.iter().zip(verdicts).map(|(group, v)| outcome(group, v, with_peers)).collect())
 }
 
-fn is_good(validated: &Validated, with_peers: bool) -> bool {
+fn is_good(validated: &ValidServer, with_peers: bool) -> bool {
     !with_peers || !validated.peers.peers.is_empty()
 }
 
 /// Whether no later verdict can change which is the first.
-fn is_decided(verdicts: &[Option<Result<Validated, Invalid>>], with_peers: bool) -> bool {
+fn is_decided(verdicts: &[Option<Result<ValidServer, Invalid>>], with_peers: bool) -> bool {
     for verdict in verdicts {
         match verdict {
             None => return false,
@@ -254,8 +254,8 @@ fn is_decided(verdicts: &[Option<Result<Validated, Invalid>>], with_peers: bool)
 }
 
 fn outcome(
-    group: &Group,
-    verdicts: Vec<Option<Result<Validated, Invalid>>>,
+    group: &AddressGroup,
+    verdicts: Vec<Option<Result<ValidServer, Invalid>>>,
     with_peers: bool,
 ) -> Outcome {
     let mut outcome = Outcome::default();

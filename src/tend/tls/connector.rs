@@ -7,7 +7,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
-use super::files::{self, Stamp};
+use super::files::{self, FileStamp};
 use super::roots::of_system;
 use super::words::words;
 use super::{TlsConfig, TlsError};
@@ -17,7 +17,7 @@ use crate::thread;
 #[derive(Debug)]
 pub(crate) struct Connector {
     files: TlsConfig,
-    stamps: [Option<Stamp>; 3],
+    stamps: [Option<FileStamp>; 3],
     ready: Arc<ClientConfig>,
 }
 
@@ -60,8 +60,9 @@ impl Connector {
     }
 }
 
-fn stamps(files: &TlsConfig) -> [Option<Stamp>; 3] {
-    [&files.cafile, &files.certfile, &files.keyfile].map(|path| path.as_deref().and_then(Stamp::of))
+fn stamps(files: &TlsConfig) -> [Option<FileStamp>; 3] {
+    [&files.cafile, &files.certfile, &files.keyfile]
+        .map(|path| path.as_deref().and_then(FileStamp::of))
 }
 
 fn load(files: &TlsConfig) -> Result<Arc<ClientConfig>, TlsError> {

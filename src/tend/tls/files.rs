@@ -65,18 +65,18 @@ fn shown(error: &pem::Error) -> String {
 
 /// The metadata of a file when it was read: compared, never ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(super) struct FileStamp {
     device: u64,
     inode: u64,
     length: u64,
     modified: (i64, i64),
 }
 
-impl Stamp {
+impl FileStamp {
     /// `None` if there is no such file.
-    pub(super) fn of(path: &Path) -> Option<Stamp> {
+    pub(super) fn of(path: &Path) -> Option<FileStamp> {
         let found = fs::metadata(path).ok()?;
-        Some(Stamp {
+        Some(FileStamp {
             device: found.dev(),
             inode: found.ino(),
             length: found.len(),

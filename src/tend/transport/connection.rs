@@ -9,7 +9,7 @@ use super::logins::Proof;
 use super::stream::Stream;
 use crate::wire::HEADER_LEN;
 use crate::wire::info::{InfoError, body_length, is_tls};
-use crate::wire::login::{Authenticated, LoggedIn, LoginError, Request};
+use crate::wire::login::{AuthOutcome, LoginError, LoginOutcome, Request};
 
 /// The bytes that are read at once.
 const CHUNK: usize = 16 * 1024;
@@ -41,11 +41,11 @@ pub(super) struct Connection {
 }
 
 /// The result of driving a connection.
-pub(super) enum Step {
+pub(super) enum Progress {
     /// It waits for the server.
     Waiting,
     /// The server has taken a login.
-    LoggedIn(LoggedIn),
+    LoggedIn(LoginOutcome),
     /// The body of a reply.
     Reply(Vec<u8>),
 }
@@ -152,11 +152,11 @@ impl Connection {
     }
 
     /// Continues as far as possible without waiting.
-    pub(super) fn drive(&mut self) -> Result<Step, AskError> {
+    pub(super) fn drive(&mut self) -> Result<Progress, AskError> {
         if !self.connected {
             self.connected = self.stream.finish_connect()?;
             if !self.connected {
-                return Ok(Step::Waiting);
+                return Ok(Progress::Waiting);
             }
         }
         loop {
@@ -169,7 +169,7 @@ impl Connection {
             // sent here.
             let ended = |stream: &Stream| handshaking && !stream.is_handshaking();
             if !self.receive()? && !ended(&self.stream) {
-                return Ok(Step::Waiting);
+                return Ok(Progress::Waiting);
             }
         }
     }
@@ -211,7 +211,7 @@ impl Connection {
         Ok(received.is_some())
     }
 
-    fn take_message(&mut self) -> Result<Option<Step>, AskError> {
+    fn take_message(&mut self) -> Result<Option<Progress>, AskError> {
         if self.proof.is_some()
             && let Some(logged_in) = self.take_answer()?
         {
@@ -222,7 +222,7 @@ impl Connection {
 
     /// Takes the reply to the proof once it is complete, and sends the requests
     /// that were held back.
-    fn take_answer(&mut self) -> Result<Option<Step>, AskError> {
+    fn take_answer(&mut self) -> Result<Option<Progress>, AskError> {
         let Some((header, rest)) = self.input.split_first_chunk::<HEADER_LEN>() else {
             return Ok(None);
         };
@@ -230,9 +230,9 @@ impl Connection {
         let Some(body) = rest.get(..length) else { return Ok(None) };
         let step = match self.proof {
             Some(Proof::Login(_)) => {
-                LoggedIn::parse(body).map(|answer| Some(Step::LoggedIn(answer)))
+                LoginOutcome::parse(body).map(|answer| Some(Progress::LoggedIn(answer)))
             }
-            _ => Authenticated::parse(body).map(|_| None),
+            _ => AuthOutcome::parse(body).map(|_| None),
         };
         let surplus = rest.len() - length;
         self.input.zeroize();
@@ -250,7 +250,7 @@ impl Connection {
 
     /// Takes the body of the reply once the header is accepted and the body is
     /// complete.
-    fn take_reply(&mut self) -> Result<Option<Step>, AskError> {
+    fn take_reply(&mut self) -> Result<Option<Progress>, AskError> {
         loop {
             let Some((header, rest)) = self.input.split_first_chunk::<HEADER_LEN>() else {
                 return Ok(None);
@@ -270,7 +270,7 @@ impl Connection {
             }
             body.drain(..HEADER_LEN);
             self.proven = true;
-            return Ok(Some(Step::Reply(body)));
+            return Ok(Some(Progress::Reply(body)));
         }
     }
 }

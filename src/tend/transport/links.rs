@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::connection::{Connection, Step};
+use super::connection::{Connection, Progress};
 use super::logins::{Logins, Proof};
 use super::shortage::most_connections;
 use super::stream::Stream;
 use super::{Answer, AskError};
 #[cfg(feature = "tls")]
 use crate::tend::tls::{Connector, TlsConfig};
-use crate::wire::login::{AuthMode, Credentials, LoggedIn, LoginError};
+use crate::wire::login::{AuthMode, Credentials, LoginError, LoginOutcome};
 
 /// How many times a request is sent again over a new connection: once if the
 /// server had closed the idle one, and once if it no longer knows the session.
@@ -62,7 +62,7 @@ enum Way {
 }
 
 /// A request in progress.
-pub(super) struct Pending {
+pub(super) struct PendingAsk {
     pub(super) request: Vec<u8>,
     pub(super) deadline: Instant,
     pub(super) index: usize,
@@ -70,9 +70,9 @@ pub(super) struct Pending {
     again: u32,
 }
 
-impl Pending {
-    pub(super) fn new(request: Vec<u8>, deadline: Instant, index: usize) -> Pending {
-        Pending { request, deadline, index, again: 0 }
+impl PendingAsk {
+    pub(super) fn new(request: Vec<u8>, deadline: Instant, index: usize) -> PendingAsk {
+        PendingAsk { request, deadline, index, again: 0 }
     }
 }
 
@@ -181,7 +181,7 @@ impl Links {
     pub(super) fn begin(
         &mut self,
         address: SocketAddr,
-        pending: &mut Pending,
+        pending: &mut PendingAsk,
     ) -> Option<Result<Answer, AskError>> {
         if let Err(error) = self.renew(address).and_then(|()| self.queue(address, pending)) {
             return Some(Err(error));
@@ -205,7 +205,7 @@ impl Links {
         Ok(())
     }
 
-    fn queue(&mut self, address: SocketAddr, pending: &Pending) -> Result<(), AskError> {
+    fn queue(&mut self, address: SocketAddr, pending: &PendingAsk) -> Result<(), AskError> {
         if !self.connections.contains_key(&address) {
             self.open(address)?;
         }
@@ -219,7 +219,7 @@ impl Links {
     pub(super) fn drive(
         &mut self,
         address: SocketAddr,
-        pending: &mut Pending,
+        pending: &mut PendingAsk,
     ) -> Option<Result<Answer, AskError>> {
         loop {
             let place = self.login_place(address);
@@ -232,17 +232,17 @@ impl Links {
                 }
             }
             let error = match driven {
-                Ok(Step::Waiting) => return None,
-                Ok(Step::Reply(body)) if !is_to_a_stranger(&body) => {
+                Ok(Progress::Waiting) => return None,
+                Ok(Progress::Reply(body)) if !is_to_a_stranger(&body) => {
                     return Some(Ok(Answer { connection: connection.id, body }));
                 }
                 // Security was switched on, or the server no longer knows the
                 // session.
-                Ok(Step::Reply(_)) if self.logins.is_some() => {
+                Ok(Progress::Reply(_)) if self.logins.is_some() => {
                     LoginError::Refused { code: 80 }.into()
                 }
-                Ok(Step::Reply(_)) => AskError::LoginWanted,
-                Ok(Step::LoggedIn(answer)) => match self.logged_in(address, answer) {
+                Ok(Progress::Reply(_)) => AskError::LoginWanted,
+                Ok(Progress::LoggedIn(answer)) => match self.logged_in(address, answer) {
                     Ok(()) => continue,
                     Err(error) => error,
                 },
@@ -258,10 +258,10 @@ impl Links {
         }
     }
 
-    fn logged_in(&mut self, address: SocketAddr, answer: LoggedIn) -> Result<(), AskError> {
+    fn logged_in(&mut self, address: SocketAddr, answer: LoginOutcome) -> Result<(), AskError> {
         let session = match answer {
-            LoggedIn::Session(session) => Some(session),
-            LoggedIn::NotNeeded => None,
+            LoginOutcome::Session(session) => Some(session),
+            LoginOutcome::NotNeeded => None,
         };
         let is_needed = session.is_some();
         let lifetime = session.as_ref().and_then(|session| session.lifetime());

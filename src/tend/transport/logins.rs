@@ -40,13 +40,13 @@ pub(super) enum Proof {
 /// The credentials, and the sessions with servers.
 pub(super) struct Logins {
     credentials: Credentials,
-    sessions: BTreeMap<SocketAddr, Live>,
-    refused: BTreeMap<SocketAddr, Refused>,
+    sessions: BTreeMap<SocketAddr, LiveSession>,
+    refused: BTreeMap<SocketAddr, LoginRefusal>,
     /// Recent logins, whatever their result.
-    sent: BTreeMap<SocketAddr, Sent>,
+    sent: BTreeMap<SocketAddr, LoginAttempts>,
 }
 
-struct Live {
+struct LiveSession {
     session: Session,
     /// When it must be renewed.
     due: Option<Instant>,
@@ -54,12 +54,12 @@ struct Live {
     idle: Option<Instant>,
 }
 
-struct Sent {
+struct LoginAttempts {
     times: u32,
     last: Instant,
 }
 
-impl Sent {
+impl LoginAttempts {
     /// The number of logins that still count.
     fn count(&self, now: Instant) -> u32 {
         let passed = now.saturating_duration_since(self.last).as_secs() / FORGOTTEN.as_secs();
@@ -75,7 +75,7 @@ impl Sent {
     }
 }
 
-struct Refused {
+struct LoginRefusal {
     error: LoginError,
     times: u32,
     until: Instant,
@@ -117,7 +117,7 @@ impl Logins {
     /// If the login must wait, because earlier ones were refused or there were too many.
     pub(super) fn proof(&self, server: SocketAddr, now: Instant) -> Result<Proof, LoginError> {
         let live = self.sessions.get(&server);
-        let token = |live: &Live| Proof::Token(self.credentials.authenticate(&live.session));
+        let token = |live: &LiveSession| Proof::Token(self.credentials.authenticate(&live.session));
         if let Some(live) = live.filter(|live| !live.is_due(now)) {
             return Ok(token(live));
         }
@@ -163,7 +163,7 @@ impl Logins {
     /// Records that the first bytes of a login were sent to a server.
     pub(super) fn sent(&mut self, server: SocketAddr, now: Instant) {
         let times = self.sent.get(&server).map_or(0, |sent| sent.count(now));
-        self.sent.insert(server, Sent { times: times.saturating_add(1), last: now });
+        self.sent.insert(server, LoginAttempts { times: times.saturating_add(1), last: now });
     }
 
     /// Records that a server accepted the login.
@@ -175,7 +175,7 @@ impl Logins {
                 // no longer accepts the token.
                 let life = session.lifetime().filter(|life| !life.is_zero());
                 let due = life.and_then(|life| now.checked_add(life - MARGIN.min(life / 2)));
-                self.sessions.insert(server, Live { session, due, idle: None });
+                self.sessions.insert(server, LiveSession { session, due, idle: None });
             }
             None => drop(self.sessions.remove(&server)),
         }
@@ -196,7 +196,7 @@ impl Logins {
         // again at the same time.
         let wait = wait.mul_f64(0.75 + rng().f64() / 2.0);
         let times = times.saturating_add(1);
-        self.refused.insert(server, Refused { error, times, until: now + wait });
+        self.refused.insert(server, LoginRefusal { error, times, until: now + wait });
         wait
     }
 
@@ -229,7 +229,7 @@ impl Logins {
     }
 }
 
-impl Live {
+impl LiveSession {
     fn is_due(&self, now: Instant) -> bool {
         self.due.is_some_and(|due| now >= due)
     }

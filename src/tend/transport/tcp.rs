@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::links::{Links, Pending};
+use super::links::{Links, PendingAsk};
 use super::resolve::Resolver;
 use super::{Answer, Ask, AskError, Done, Interrupted, Transport};
 #[cfg(feature = "tls")]
@@ -64,7 +64,7 @@ impl TcpTransport {
         &mut self,
         asks: &[Ask],
         waiting: &mut VecDeque<usize>,
-        pending: &mut BTreeMap<SocketAddr, Pending>,
+        pending: &mut BTreeMap<SocketAddr, PendingAsk>,
         finished: &mut Finished,
     ) {
         while let Some(&index) = waiting.front() {
@@ -73,7 +73,7 @@ impl TcpTransport {
                 return;
             }
             let (request, deadline) = (encode(&ask.commands), Instant::now() + self.timeout);
-            let mut under_way = Pending::new(request, deadline, index);
+            let mut under_way = PendingAsk::new(request, deadline, index);
             match self.links.begin(ask.address, &mut under_way) {
                 Some(Err(AskError::Shortage(why))) => {
                     if self.links.lend(|address| pending.contains_key(address)) {
@@ -100,7 +100,7 @@ impl Transport for TcpTransport {
         done: &mut Done<'_>,
     ) -> Result<(), Interrupted> {
         self.links.prepare();
-        let mut pending: BTreeMap<SocketAddr, Pending> = BTreeMap::new();
+        let mut pending: BTreeMap<SocketAddr, PendingAsk> = BTreeMap::new();
         let mut finished = Vec::new();
         // Requests with an existing connection come first, because the others may
         // have to wait for one.

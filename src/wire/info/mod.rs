@@ -16,13 +16,13 @@ mod service;
 pub use bad::{BadEntries, BadEntry};
 pub use cursor::GrammarError;
 pub use peers::{Peer, Peers, parse_peers, parse_peers_within};
-pub use racks::{Racks, parse_racks};
+pub use racks::{NodeRacks, parse_racks};
 pub use replicas::{Bitmap, Claim, Replicas, parse_replicas};
 pub use scalar::{ReadBuild, parse_cluster_name, parse_generation, parse_node, read_build};
 pub use service::parse_service;
 
 use crate::text::Printable;
-use crate::wire::{HEADER_LEN, Header, Kind, VERSION};
+use crate::wire::{HEADER_LEN, MessageHeader, MessageKind, VERSION};
 
 /// The longest accepted reply in bytes. A node's replies in a pass are far
 /// shorter: 684 characters for each namespace and replica.
@@ -89,7 +89,7 @@ pub enum InfoError {
 pub fn encode<S: AsRef<str>>(commands: &[S]) -> Vec<u8> {
     let length = commands.iter().map(|command| command.as_ref().len() + 1).sum();
     let mut bytes = Vec::with_capacity(HEADER_LEN + length);
-    bytes.extend(Header::new(Kind::Info, length).encode());
+    bytes.extend(MessageHeader::new(MessageKind::Info, length).encode());
     for command in commands {
         bytes.extend(command.as_ref().as_bytes());
         bytes.push(b'\n');
@@ -108,11 +108,11 @@ pub(crate) fn is_tls(bytes: &[u8]) -> bool {
 /// # Errors
 /// [`InfoError::Header`] and [`InfoError::TooLong`].
 pub fn body_length(header: [u8; 8]) -> Result<usize, InfoError> {
-    let Header { version, kind, length } = Header::decode(header);
+    let MessageHeader { version, kind, length } = MessageHeader::decode(header);
     if is_tls(&header) {
         return Err(InfoError::Tls);
     }
-    if version != VERSION || kind != Kind::Info as u8 {
+    if version != VERSION || kind != MessageKind::Info as u8 {
         return Err(InfoError::Header { version, kind });
     }
     match usize::try_from(length) {
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn lengths_and_headers_are_bounded() {
-        let header = |length| Header::new(Kind::Info, length).encode();
+        let header = |length| MessageHeader::new(MessageKind::Info, length).encode();
         assert_eq!(body_length(header(MAX_REPLY)), Ok(MAX_REPLY));
         assert_eq!(
             body_length(header(MAX_REPLY + 1)),

@@ -5,7 +5,7 @@ use crate::map::NamespaceName;
 
 /// The racks of one node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Racks {
+pub struct NodeRacks {
     /// The rack in each namespace.
     pub racks: Vec<(NamespaceName, i32)>,
     /// Namespaces whose entry can't be used.
@@ -16,8 +16,8 @@ pub struct Racks {
 
 /// Parses `namespace:rack;…`; an empty value means no racks. Entries that can't
 /// be used are skipped, and so are duplicate entries of a namespace.
-pub fn parse_racks(value: &[u8]) -> Racks {
-    let mut found = Racks::default();
+pub fn parse_racks(value: &[u8]) -> NodeRacks {
+    let mut found = NodeRacks::default();
     if value.is_empty() {
         return found;
     }
@@ -61,7 +61,7 @@ mod tests {
             (found.racks, found.bad.count()),
             (vec![(name("test"), 1), (name("bar"), -2)], 0)
         );
-        assert_eq!(parse_racks(b""), Racks::default());
+        assert_eq!(parse_racks(b""), NodeRacks::default());
         let long = format!("{}:1", "n".repeat(32));
         for (odd, unread) in [
             ("x", true),

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::reply::{FIXED, Session};
 use super::{AuthMode, Credentials, LoginError};
-use crate::wire::{HEADER_LEN, Header, Kind, VERSION};
+use crate::wire::{HEADER_LEN, MessageHeader, MessageKind, VERSION};
 
 /// Authenticates a connection with a session's token.
 pub(crate) const AUTHENTICATE: u8 = 0;
@@ -41,10 +41,10 @@ impl Request {
     /// The number of bytes that follow the header of the server's reply.
     ///
     /// # Errors
-    /// [`LoginError::Header`] and [`LoginError::Length`].
+    /// [`LoginError::MessageHeader`] and [`LoginError::Length`].
     pub fn reply_length(header: [u8; 8]) -> Result<usize, LoginError> {
-        let Header { version, kind, length } = Header::decode(header);
-        if version != VERSION || kind != Kind::Admin as u8 {
+        let MessageHeader { version, kind, length } = MessageHeader::decode(header);
+        if version != VERSION || kind != MessageKind::Admin as u8 {
             return Err(LoginError::Header { version, kind });
         }
         match usize::try_from(length) {
@@ -118,7 +118,7 @@ fn request(command: u8, fields: &[(u8, &[u8])]) -> Request {
     // Allocated at full size, because a growing buffer would leave copies behind
     // that are not wiped.
     let mut bytes = Zeroizing::new(Vec::with_capacity(HEADER_LEN + length));
-    bytes.extend(Header::new(Kind::Admin, length).encode());
+    bytes.extend(MessageHeader::new(MessageKind::Admin, length).encode());
     bytes.extend([0, 0, command, fields.len() as u8]);
     bytes.extend([0; FIXED - 4]);
     for (id, data) in fields {
@@ -212,13 +212,13 @@ mod tests {
 
     #[test]
     fn lengths_and_headers_are_bounded() {
-        let header = |kind, length| Header::new(kind, length).encode();
-        assert_eq!(Request::reply_length(header(Kind::Admin, 16)), Ok(16));
-        let longest = header(Kind::Admin, Request::MAX_REPLY);
+        let header = |kind, length| MessageHeader::new(kind, length).encode();
+        assert_eq!(Request::reply_length(header(MessageKind::Admin, 16)), Ok(16));
+        let longest = header(MessageKind::Admin, Request::MAX_REPLY);
         assert_eq!(Request::reply_length(longest), Ok(Request::MAX_REPLY));
         for length in [0, 15, Request::MAX_REPLY + 1, 0xffff_ffff_ffff] {
-            assert!(Request::reply_length(header(Kind::Admin, length)).is_err(), "{length}");
+            assert!(Request::reply_length(header(MessageKind::Admin, length)).is_err(), "{length}");
         }
-        assert!(Request::reply_length(header(Kind::Info, 16)).is_err());
+        assert!(Request::reply_length(header(MessageKind::Info, 16)).is_err());
     }
 }

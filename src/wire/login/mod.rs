@@ -19,7 +19,7 @@ pub use error::LoginError;
 pub use message::Request;
 pub use secret::SecretString;
 
-pub use reply::{Authenticated, LoggedIn, Session};
+pub use reply::{AuthOutcome, LoginOutcome, Session};
 
 #[cfg(feature = "sim")]
 pub(crate) use message::{AUTHENTICATE, Fields, LOGIN, field};

@@ -46,7 +46,7 @@ impl fmt::Debug for Session {
 /// The result of a login.
 #[derive(Debug)]
 #[allow(clippy::exhaustive_enums, reason = "a caller must handle each outcome")]
-pub enum LoggedIn {
+pub enum LoginOutcome {
     /// Later connections authenticate with this session.
     Session(Session),
     /// Security is not enabled: no connection needs to authenticate.
@@ -56,20 +56,20 @@ pub enum LoggedIn {
 /// The result of an authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "a caller must handle each outcome")]
-pub enum Authenticated {
+pub enum AuthOutcome {
     /// The server accepts the token.
     Yes,
     /// Security is no longer enabled.
     NotNeeded,
 }
 
-impl LoggedIn {
+impl LoginOutcome {
     /// Parses what follows the header of the reply to a [login](super::Credentials::login).
     ///
     /// # Errors
     /// [`LoginError`]: what can't be parsed, or why the server refuses.
-    pub fn parse(body: &[u8]) -> Result<LoggedIn, LoginError> {
-        let Some((count, fields)) = accepted(body)? else { return Ok(LoggedIn::NotNeeded) };
+    pub fn parse(body: &[u8]) -> Result<LoginOutcome, LoginError> {
+        let Some((count, fields)) = accepted(body)? else { return Ok(LoginOutcome::NotNeeded) };
         let (mut token, mut lifetime) = (None, None);
         let length = fields.len();
         let mut fields = Fields::new(fields);
@@ -94,20 +94,20 @@ impl LoggedIn {
             return Err(broken(&fields));
         }
         let token = token.filter(|token| !token.is_empty()).ok_or(LoginError::NoToken)?;
-        Ok(LoggedIn::Session(Session::new(token, lifetime)))
+        Ok(LoginOutcome::Session(Session::new(token, lifetime)))
     }
 }
 
-impl Authenticated {
+impl AuthOutcome {
     /// Parses what follows the header of the reply to an
     /// [authentication](super::Credentials::authenticate).
     ///
     /// # Errors
     /// [`LoginError`]: what can't be parsed, or why the server refuses.
-    pub fn parse(body: &[u8]) -> Result<Authenticated, LoginError> {
+    pub fn parse(body: &[u8]) -> Result<AuthOutcome, LoginError> {
         Ok(match accepted(body)? {
-            Some(_) => Authenticated::Yes,
-            None => Authenticated::NotNeeded,
+            Some(_) => AuthOutcome::Yes,
+            None => AuthOutcome::NotNeeded,
         })
     }
 }
@@ -143,8 +143,8 @@ mod tests {
     }
 
     fn session(body: &[u8]) -> Option<(Vec<u8>, Option<u64>)> {
-        match LoggedIn::parse(body) {
-            Ok(LoggedIn::Session(session)) => {
+        match LoginOutcome::parse(body) {
+            Ok(LoginOutcome::Session(session)) => {
                 let lifetime = session.lifetime().map(|lifetime| lifetime.as_secs());
                 Some((session.token().to_vec(), lifetime))
             }
@@ -154,15 +154,15 @@ mod tests {
 
     #[test]
     fn the_result_decides() {
-        assert!(matches!(LoggedIn::parse(&body(52, &[])), Ok(LoggedIn::NotNeeded)));
-        assert_eq!(Authenticated::parse(&body(52, &[])), Ok(Authenticated::NotNeeded));
-        assert_eq!(Authenticated::parse(&body(0, &[])), Ok(Authenticated::Yes));
-        assert_eq!(LoggedIn::parse(&body(0, &[])).unwrap_err(), LoginError::NoToken);
-        assert_eq!(LoggedIn::parse(&body(0, &[(5, b"")])).unwrap_err(), LoginError::NoToken);
+        assert!(matches!(LoginOutcome::parse(&body(52, &[])), Ok(LoginOutcome::NotNeeded)));
+        assert_eq!(AuthOutcome::parse(&body(52, &[])), Ok(AuthOutcome::NotNeeded));
+        assert_eq!(AuthOutcome::parse(&body(0, &[])), Ok(AuthOutcome::Yes));
+        assert_eq!(LoginOutcome::parse(&body(0, &[])).unwrap_err(), LoginError::NoToken);
+        assert_eq!(LoginOutcome::parse(&body(0, &[(5, b"")])).unwrap_err(), LoginError::NoToken);
         for (code, wanted) in [(60, "check user"), (62, "check password"), (66, "expired")] {
-            let error = LoggedIn::parse(&body(code, &[])).unwrap_err();
+            let error = LoginOutcome::parse(&body(code, &[])).unwrap_err();
             assert!(error.to_string().contains(wanted), "{error}");
-            assert_eq!(error, Authenticated::parse(&body(code, &[])).unwrap_err());
+            assert_eq!(error, AuthOutcome::parse(&body(code, &[])).unwrap_err());
         }
         assert!(LoginError::Refused { code: 66 }.is_of_the_session());
         assert!(!LoginError::Refused { code: 62 }.is_of_the_session());
@@ -170,13 +170,13 @@ mod tests {
 
     #[test]
     fn a_lifetime_of_another_size_is_refused() {
-        let error = LoggedIn::parse(&body(0, &[(5, b"t"), (6, b"123")])).unwrap_err();
+        let error = LoginOutcome::parse(&body(0, &[(5, b"t"), (6, b"123")])).unwrap_err();
         assert_eq!(error, LoginError::Lifetime { found: 3 });
     }
 
     #[test]
     fn debug_output_does_not_show_the_token() {
-        let reply = LoggedIn::parse(&body(0, &[(5, b"t0ken")])).unwrap();
+        let reply = LoginOutcome::parse(&body(0, &[(5, b"t0ken")])).unwrap();
         let (text, bytes) = (format!("{reply:?}"), format!("{:?}", b"t0ken"));
         assert!(!text.contains("t0ken") && !text.contains(&bytes), "{text}");
     }
@@ -201,14 +201,14 @@ mod tests {
             cut in any::<prop::sample::Index>(),
         ) {
             let mut whole = body(0, &[(6, &[0, 0, 1, 0]), (5, &token)]);
-            prop_assert!(LoggedIn::parse(&whole[..cut.index(whole.len())]).is_err());
+            prop_assert!(LoginOutcome::parse(&whole[..cut.index(whole.len())]).is_err());
             whole.push(0);
-            prop_assert!(LoggedIn::parse(&whole).is_err());
+            prop_assert!(LoginOutcome::parse(&whole).is_err());
         }
 
         #[test]
         fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..200), header: [u8; 8]) {
-            let _ = (LoggedIn::parse(&bytes), Authenticated::parse(&bytes), Request::reply_length(header));
+            let _ = (LoginOutcome::parse(&bytes), AuthOutcome::parse(&bytes), Request::reply_length(header));
         }
     }
 }

@@ -10,11 +10,11 @@ use zeroize::{Zeroize, Zeroizing};
 /// and wiped before they are freed. A forked child inherits them, because it
 /// logs in itself.
 pub(super) struct SecretBytes {
-    memory: Memory,
+    memory: SecretMemory,
     length: usize,
 }
 
-enum Memory {
+enum SecretMemory {
     Pages(MmapMut),
     /// Used if no pages can be mapped; wiped as well.
     Heap(Zeroizing<Vec<u8>>),
@@ -25,7 +25,7 @@ impl SecretBytes {
     pub(super) fn copy(bytes: &[u8]) -> SecretBytes {
         let length = bytes.len();
         if bytes.is_empty() {
-            return SecretBytes { memory: Memory::Heap(Zeroizing::default()), length };
+            return SecretBytes { memory: SecretMemory::Heap(Zeroizing::default()), length };
         }
         let memory = match MmapMut::map_anon(length) {
             Ok(mut pages) => {
@@ -33,11 +33,11 @@ impl SecretBytes {
                 // option the secret is still kept.
                 let _ = pages.advise(Advice::DontDump);
                 pages[..length].copy_from_slice(bytes);
-                Memory::Pages(pages)
+                SecretMemory::Pages(pages)
             }
             Err(error) => {
                 tracing::debug!(%error, "no pages for a secret");
-                Memory::Heap(Zeroizing::new(bytes.to_vec()))
+                SecretMemory::Heap(Zeroizing::new(bytes.to_vec()))
             }
         };
         SecretBytes { memory, length }
@@ -45,15 +45,15 @@ impl SecretBytes {
 
     pub(super) fn expose(&self) -> &[u8] {
         match &self.memory {
-            Memory::Pages(pages) => &pages[..self.length],
-            Memory::Heap(bytes) => bytes,
+            SecretMemory::Pages(pages) => &pages[..self.length],
+            SecretMemory::Heap(bytes) => bytes,
         }
     }
 }
 
 impl Drop for SecretBytes {
     fn drop(&mut self) {
-        if let Memory::Pages(pages) = &mut self.memory {
+        if let SecretMemory::Pages(pages) = &mut self.memory {
             pages.zeroize();
         }
     }

@@ -8,14 +8,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Tender;
-use super::node::NodeState;
+use super::node::TendedNode;
 use super::slots::SlotSet;
 use crate::map::{NodeId, Slot};
 use crate::tend::transport::Transport;
 
 /// A node that takes part in the grouping, by its index in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Part {
+struct Membership {
     id: NodeId,
     /// Whether it answers in this pass.
     answers: bool,
@@ -27,17 +27,17 @@ struct Part {
 
 /// Which nodes list each other.
 #[derive(Debug, Default)]
-pub(super) struct Standing {
+pub(super) struct PeerGroups {
     /// Whether a list has changed since the groups were found.
     stale: bool,
     /// `None` = the node takes no part in this pass: it is gone, leaving or
     /// starting.
-    parts: Vec<Option<Part>>,
+    parts: Vec<Option<Membership>>,
     /// The size of the largest group of which any node answers.
     largest: usize,
 }
 
-impl Standing {
+impl PeerGroups {
     /// Notes that a node's list of peers has changed.
     pub(super) fn list_changed(&mut self) {
         self.stale = true;
@@ -51,7 +51,7 @@ impl Standing {
 
     /// The nodes of other groups of the same size, whose entries the node with
     /// that index must not change.
-    pub(super) fn protected(&self, index: usize, nodes: &[NodeState]) -> BTreeSet<Slot> {
+    pub(super) fn protected(&self, index: usize, nodes: &[TendedNode]) -> BTreeSet<Slot> {
         let Some(own) = self.parts.get(index).copied().flatten() else { return BTreeSet::new() };
         let rivals = self.parts.iter().zip(nodes).filter(|(part, _)| {
             part.is_some_and(|part| {
@@ -65,33 +65,34 @@ impl Standing {
 impl<T: Transport> Tender<T> {
     /// Finds the groups of this pass. If they have changed, the nodes whose claims
     /// were withheld are asked again.
-    pub(super) fn take_standing(&mut self) {
-        let answers = |node: &NodeState| {
+    pub(super) fn find_peer_groups(&mut self) {
+        let answers = |node: &TendedNode| {
             let is_out = node.gone || node.stray.is_some() || node.leaving.is_some();
             let starts = node.status.is_some_and(|status| !status.is_ready());
             (!is_out && !starts).then(|| node.usable().is_some())
         };
         let found: Vec<Option<(NodeId, bool)>> =
             self.nodes.iter().map(|node| Some((node.id, answers(node)?))).collect();
-        let known = self.standing.parts.iter().map(|part| part.map(|part| (part.id, part.answers)));
-        if !self.standing.stale && known.eq(found.iter().copied()) {
+        let known =
+            self.peer_groups.parts.iter().map(|part| part.map(|part| (part.id, part.answers)));
+        if !self.peer_groups.stale && known.eq(found.iter().copied()) {
             return;
         }
         let parts = groups(&self.nodes, &found);
         let largest = parts.iter().flatten().filter(|part| part.answers).map(|part| part.size);
         let largest = largest.max().unwrap_or(0);
-        if parts != self.standing.parts {
+        if parts != self.peer_groups.parts {
             for node in self.nodes.iter_mut().filter(|node| node.withheld) {
                 node.generations.partitions = None;
             }
         }
-        self.standing = Standing { stale: false, parts, largest };
+        self.peer_groups = PeerGroups { stale: false, parts, largest };
     }
 }
 
 /// The groups of nodes that list each other, as far as their lists are known. A
 /// list that could not be read contradicts nothing.
-fn groups(nodes: &[NodeState], found: &[Option<(NodeId, bool)>]) -> Vec<Option<Part>> {
+fn groups(nodes: &[TendedNode], found: &[Option<(NodeId, bool)>]) -> Vec<Option<Membership>> {
     let there: Vec<usize> = (0..nodes.len()).filter(|&index| found[index].is_some()).collect();
     let place: BTreeMap<Slot, usize> =
         there.iter().map(|&index| (nodes[index].slot, index)).collect();
@@ -121,7 +122,7 @@ fn groups(nodes: &[NodeState], found: &[Option<(NodeId, bool)>]) -> Vec<Option<P
     there.iter().for_each(|&index| sizes[group[index]] += 1);
     let part = |(index, found): (usize, &Option<(NodeId, bool)>)| {
         let (id, answers) = (*found)?;
-        Some(Part { id, answers, group: group[index], size: sizes[group[index]] })
+        Some(Membership { id, answers, group: group[index], size: sizes[group[index]] })
     };
     found.iter().enumerate().map(part).collect()
 }
@@ -136,12 +137,12 @@ mod tests {
         let id = |name: char| NodeId::new(&name.to_string()).unwrap();
         let place = |name: char| Slot::new(name as usize - 'A' as usize).unwrap();
         let names = ('A'..='Z').take(lists.len());
-        let nodes: Vec<NodeState> = names
+        let nodes: Vec<TendedNode> = names
             .zip(lists)
             .enumerate()
             .map(|(index, (name, list))| {
                 let slot = Slot::new(index).unwrap();
-                let mut node = NodeState::new(id(name), slot, "127.0.0.1:1".parse().unwrap());
+                let mut node = TendedNode::new(id(name), slot, "127.0.0.1:1".parse().unwrap());
                 node.peers = (*list != "?").then(|| list.chars().map(place).collect());
                 node
             })
