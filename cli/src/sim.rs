@@ -41,6 +41,9 @@ pub struct Args {
     /// Have each node listen at an alternate address too.
     #[arg(long, hide_short_help = true)]
     alternate_addresses: bool,
+    /// Have the nodes listen at ::1 instead of 127.0.0.1.
+    #[arg(long, hide_short_help = true)]
+    ipv6: bool,
     /// A user and its password; clients then have to log in.
     ///
     /// May be given several times. A user without a password has the one of
@@ -130,6 +133,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     config.enterprise = args.enterprise;
     config.alternate_addresses = args.alternate_addresses;
+    config.ipv6 = args.ipv6;
     config.security = !args.user.is_empty();
     config.users = args.users()?;
     let lifetime = args.session_lifetime;

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The official client against a simulated cluster, and against tendmap.
 
-    pip install -r requirements.txt
-    check.py --tendmap target/debug/tendmap
+    clients.py install target/official-client
+    target/official-client/python-19.3/bin/python check.py --tendmap target/debug/tendmap
     check.py --cluster "cargo run -q --example simulated_cluster -- --nodes 3"
 
 The client connects in private and in shared-memory mode. It must see every
@@ -10,7 +10,7 @@ node and must be able to put, get, look for and remove records. Keys of every
 type are put, and each command must reach the very node that is master of the
 key's partition: by the cluster's own account and, with --tendmap, by
 tendmap's map. Then a node is killed and started again, and all is checked
-anew.
+again.
 
 With --tendmap also logins, TLS, TLS for logins only, and preferred racks: the
 client and tendmap both have to accept what the simulated cluster does, and a
@@ -18,7 +18,6 @@ wrong password must be refused to both. Exit code 0 = everything agreed.
 """
 
 import argparse
-import json
 import os
 import shlex
 import subprocess
@@ -29,108 +28,10 @@ import time
 import aerospike
 from aerospike import exception
 
-NAMESPACE, SET = "test", "demo"
+from rig import NAMESPACE, PARTITIONS, PATIENCE, SET, Cluster, Failure, Tender, certificates, until, want
+
 TLS_NAME = "cluster-a"
-PARTITIONS = 4096
-PATIENCE = 60  # seconds for anything to happen
 TEND = 1.0  # seconds between two tends of the official client
-
-
-class Failure(Exception):
-    """Something did not agree."""
-
-
-def want(so, what):
-    if not so:
-        raise Failure(what)
-
-
-class Cluster:
-    """A simulated cluster: a process that takes lines and answers lines."""
-
-    def __init__(self, command):
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self.hosts = self.read()["seeds"]
-        self.seeds = [(host, int(port)) for host, port in (s.rsplit(":", 1) for s in self.hosts)]
-
-    def read(self):
-        line = self.process.stdout.readline()
-        want(line, "the simulated cluster ended; its own messages are above")
-        return json.loads(line)
-
-    def tell(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        answer = self.read()
-        want(answer.get("ok"), f"{line}: {answer.get('error')}")
-        return answer
-
-    def running(self):
-        return {
-            node["node"] for node in self.tell("status")["nodes"] if node["state"] == "running"
-        }
-
-    def masters(self):
-        return [row[0] for row in self.tell(f"owners {NAMESPACE}")["partitions"]]
-
-    def settle(self):
-        want(self.tell("settle")["settled"], "the simulated cluster does not come to rest")
-
-    def close(self):
-        self.process.stdin.close()
-        try:
-            self.process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
-
-class Tendmap:
-    """The tendmap binary: one process tends, the commands read its segment."""
-
-    def __init__(self, path, seeds, *access):
-        self.path = path
-        self.directory = tempfile.TemporaryDirectory(prefix="tendmap-check-", dir="/dev/shm")
-        self.place = ["--json", "--shm-directory", self.directory.name]
-        hosts = [f"--host={seed}" for seed in seeds]
-        self.tender = subprocess.Popen(
-            [path, "tend", *self.place, *hosts, *access], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
-
-    def close(self):
-        self.tender.terminate()
-        want(self.tender.wait(PATIENCE) == 0, "tendmap tend did not end well")
-        left = os.listdir(self.directory.name)
-        want(not left, f"tendmap left {left} behind")
-        self.directory.cleanup()
-
-    def run(self, *arguments):
-        result = subprocess.run(
-            [self.path, *arguments, *self.place], capture_output=True, text=True, timeout=PATIENCE
-        )
-        want(result.returncode == 0, f"{result.args} failed: {result.stderr.strip()}")
-        return json.loads(result.stdout)
-
-    def running(self):
-        try:
-            return {node["node"] for node in self.run("map")["nodes"]}
-        except Failure:
-            return set()  # nothing has been published yet
-
-    def masters(self):
-        namespaces = self.run("map")["namespaces"]
-        want(NAMESPACE in namespaces, f"tendmap knows only {sorted(namespaces)}")
-        rows = namespaces[NAMESPACE]["partitions"]
-        want(len(rows) == PARTITIONS, f"tendmap's map has {len(rows)} partitions")
-        return [row[0] for row in rows]
-
-    def route(self, key):
-        option = {int: "--int", str: "--str"}.get(type(key), "--hex")
-        text = key.hex() if option == "--hex" else str(key)
-        # With a "=": a key may be negative.
-        return self.run("route", "--namespace", NAMESPACE, "--set", SET, f"{option}={text}")
 
 
 def keys_of_every_type(count):
@@ -162,13 +63,6 @@ def connect(cluster, shared):
 
 def names(client):
     return {node["node_name"] for node in client.get_node_names()}
-
-
-def until(what, so):
-    deadline = time.monotonic() + PATIENCE
-    while not so():
-        want(time.monotonic() < deadline, f"{what}: not within {PATIENCE} s")
-        time.sleep(0.1)
 
 
 def check_records(client):
@@ -256,21 +150,6 @@ def check_mode(cluster, tendmap, shared, options):
         client.close()
 
 
-def certificates(folder):
-    """An authority, and a certificate of it for the nodes: made here."""
-    def openssl(*arguments):
-        subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=folder)
-
-    new = ["-newkey", "rsa:2048", "-nodes"]
-    openssl("req", "-x509", *new, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=authority")
-    openssl("req", *new, "-keyout", "node.key", "-out", "node.csr", "-subj", f"/CN={TLS_NAME}")
-    with open(os.path.join(folder, "names"), "w") as names:
-        names.write(f"subjectAltName=DNS:{TLS_NAME}")
-    openssl("x509", "-req", "-in", "node.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
-            "-CAcreateserial", "-out", "node.pem", "-extfile", "names")
-    return {name: os.path.join(folder, name) for name in ("ca.pem", "node.pem", "node.key")}
-
-
 def check_access(path, files, what):
     """The client and tendmap log in and speak TLS with the same cluster."""
     command, access = [path, "sim", "--nodes", "3"], []
@@ -300,7 +179,7 @@ def check_access(path, files, what):
             seeds = [(host, port + 1000, TLS_NAME) for host, port in seeds]
             hosts = [f"{host}:{name}:{port}" for host, port, name in seeds]
         client = aerospike.client({**config, "hosts": seeds})
-        tendmap = Tendmap(path, hosts, *access)
+        tendmap = Tender(path, hosts, *access)
         until("tendmap to see all nodes", lambda: len(tendmap.running()) == 3)
         sent = check_keys(client, cluster, tendmap, 30, False)
         status = cluster.tell("status")
@@ -332,7 +211,7 @@ def check_access(path, files, what):
         if client:
             client.close()
         if tendmap:
-            tendmap.tender.kill()
+            tendmap.kill()
         cluster.close()
 
 
@@ -393,13 +272,13 @@ def main():
     command = shlex.split(options.cluster) if options.cluster else [options.tendmap, "sim", "--nodes", "3"]
     cluster, tendmap = Cluster(command), None
     try:
-        tendmap = options.tendmap and Tendmap(options.tendmap, cluster.hosts)
+        tendmap = options.tendmap and Tender(options.tendmap, cluster.hosts)
         for shared in (False, True):
             check_mode(cluster, tendmap, shared, options)
         if tendmap:
             tendmap.close()
             with tempfile.TemporaryDirectory() as folder:
-                files = certificates(folder)
+                files = certificates(folder, TLS_NAME)
                 for what in ("login", "external login over TLS", "TLS", "login and TLS", "login, only it over TLS"):
                     check_access(options.tendmap, files, what)
             check_racks(options.tendmap)
@@ -408,7 +287,7 @@ def main():
         return 1
     finally:
         if tendmap:
-            tendmap.tender.kill()
+            tendmap.kill()
         cluster.close()
     return 0
 

@@ -77,3 +77,20 @@ fn workers_of_a_demo_end_with_their_parent() {
     drop(worker.input.take());
     assert_eq!(worker.end(), 0);
 }
+
+#[test]
+fn sim_listens_at_the_ipv6_loopback() {
+    if let Err(error) = std::net::TcpListener::bind("[::1]:0") {
+        tendmap_testkit::skipped(&format!("this machine has no IPv6 loopback: {error}"));
+        return;
+    }
+    let place = Place::new();
+    let mut sim = Running::start(&mut place.command(&["sim", "--nodes", "2", "--ipv6"]));
+    let greeting = sim.next();
+    let seeds: Vec<&str> =
+        greeting["seeds"].as_array().unwrap().iter().map(|seed| seed.as_str().unwrap()).collect();
+    assert!(seeds.iter().all(|seed| seed.starts_with("[::1]:")), "{seeds:?}");
+    let mut tend = Running::start(&mut place.command(&["tend", "--json", "--host", seeds[0]]));
+    tend.until("connected");
+    assert_eq!(place.json(&["map", "--json"])["nodes"].as_array().unwrap().len(), 2);
+}

@@ -1,0 +1,90 @@
+"""Clients that attach, of every version and user."""
+
+import signal
+import time
+
+from clients import CLIENTS
+from host import EVERY_KIND, Seen
+from scenarios import scenario
+
+CROWD = 8
+
+
+def attached(host, workers, kinds=EVERY_KIND):
+    """The workers attach and send; what they ask servers for is counted."""
+    if host.mirror:
+        # What is counted now is not the tender's.
+        host.tenders[0].signal(signal.SIGSTOP)
+    before = host.cluster.info_requests()
+    found = workers()
+    tally = host.round(found, kinds=kinds)
+    time.sleep(3)
+    requests = host.cluster.info_requests() - before
+    if host.mirror:
+        host.tenders[0].signal(signal.SIGCONT)
+    host.demand(requests == 0, f"{requests} info requests by clients that attached")
+    host.demand(tally.clean, f"{tally}: {sorted(tally.errors)[:3]}")
+    host.agree()
+    times = sorted(worker.seconds for worker in found)
+    text = (f"{len(found)} attach in {1000 * times[0]:.0f} to {1000 * times[-1]:.0f} ms, "
+            f"{requests} info requests; {tally.right} of {tally.sent} commands right")
+    if host.aborted:
+        text += f"; {host.aborted} more aborted"
+    return Seen(text, times[-1], tally)
+
+
+@scenario(fast=True, clients=tuple(CLIENTS))
+def attach(host, client):
+    """Eight processes attach, and send every command for every type of key."""
+    host.begin(clients=[client])
+    # The batches of this client have a form that the simulated cluster refuses.
+    kinds = [kind for kind in EVERY_KIND if kind != "batch" or client != "python-11.0"]
+    yield f"{CROWD} processes attach ({client})", attached(host, lambda: host.crowd(CROWD), kinds)
+
+
+@scenario(fast=True)
+def side_by_side(host, client):
+    """One tender, a key for each version, and a change of the cluster."""
+    clients = [client for client in CLIENTS.values() if client.installed(host.bench.at)]
+    host.begin(clients=[client.name for client in clients])
+    for each in clients:
+        host.crowd(2, each.name)
+    host.follow()
+    host.cluster.tell("kill 2")
+    host.cluster.settle()
+    yield "a node is killed, all versions side by side", host.follow()
+
+
+@scenario(fast=True)
+def nobody(host, client):
+    """Clients of a user that may not send signals to the tender."""
+    host.begin()
+    threshold = {"shm_takeover_threshold_sec": 2}
+
+    def workers():
+        return [host.worker(uid=65534, shared=threshold) for _ in range(4)]
+
+    yield "clients of another user", attached(host, workers)
+    stays(host)
+
+
+@scenario(fast=True)
+def pid_namespace(host, client):
+    """Clients that see other pids than the tender."""
+    host.begin()
+    inside = ["unshare", "--pid", "--fork", "--kill-child"]
+    threshold = {"shm_takeover_threshold_sec": 2}
+
+    def workers():
+        return [host.worker(inside=inside, shared=threshold) for _ in range(4)]
+
+    yield "clients in another pid namespace", attached(host, workers)
+    stays(host)
+
+
+def stays(host):
+    """Nobody takes a segment over whose tender is alive."""
+    time.sleep(5)
+    if host.mirror:
+        owner, tender = host.owner(), host.tenders[0].process.pid
+        host.demand(owner == tender, f"process {owner} owns the segment; the tender is {tender}")
