@@ -2,12 +2,12 @@
 //! of the segment.
 
 use crate::layout::notes;
-use crate::map::{Departure, Lasting, Matter, Matters, NodeId, Reason};
+use crate::map::{Condition, ConditionRecords, Departure, NodeId, Reason, Streak};
 use crate::segment::{Ownership, OwnershipLost, Segment, boottime_ms};
-use crate::tend::{Condition, TendReport};
+use crate::tend::TendReport;
 
 pub(super) struct Account {
-    matters: Matters,
+    conditions: ConditionRecords,
     /// Latest first.
     departures: Vec<Departure>,
     /// Texts that are not written to the segment yet.
@@ -19,17 +19,17 @@ impl Account {
     /// Continues with the records of the previous owner, except those that
     /// concern its own process.
     pub fn new(segment: &Segment) -> Account {
-        let mut matters = Matters::last(segment.mapping());
-        for own in [Matter::FailedPass, Matter::NoRoom, Matter::Shortage] {
-            matters.set(own, Lasting::default());
+        let mut conditions = ConditionRecords::last(segment.mapping());
+        for own in [Condition::FailedPass, Condition::NoRoom, Condition::Shortage] {
+            conditions.set(own, Streak::default());
         }
         let departures = Departure::read_all(segment.mapping());
-        Account { matters, departures, reasons: Vec::new(), departed: false }
+        Account { conditions, departures, reasons: Vec::new(), departed: false }
     }
 
-    /// What is recorded of a matter.
-    pub fn get(&self, matter: Matter) -> Lasting {
-        self.matters.get(matter)
+    /// What is recorded of a condition.
+    pub fn get(&self, condition: Condition) -> Streak {
+        self.conditions.get(condition)
     }
 
     /// Records that a node has left the map.
@@ -50,19 +50,19 @@ impl Account {
     /// what it did not find may still exist.
     pub fn pass(&mut self, report: &TendReport, failed: bool) {
         let mute = report.nodes_failed.saturating_sub(report.bad_replies);
-        self.found(Matter::FailedPass, u64::from(failed), false);
-        self.found(Matter::FailingNodes, mute as u64, failed);
-        self.found(Matter::BadReplies, report.bad_replies as u64, failed);
-        for condition in Condition::ALL {
-            self.found(condition.into(), report.conditions.count(condition).into(), failed);
+        self.found(Condition::FailedPass, u64::from(failed), false);
+        self.found(Condition::FailingNodes, mute as u64, failed);
+        self.found(Condition::BadReplies, report.bad_replies as u64, failed);
+        for condition in Condition::ALL.into_iter().filter(|found| found.is_reported_by_source()) {
+            self.found(condition, report.conditions.count(condition).into(), failed);
         }
     }
 
-    /// Records how often the pass that just ended found a matter. `kept`: a
+    /// Records how often the pass that just ended found a condition. `kept`: a
     /// count of 0 leaves the record unchanged.
-    pub fn found(&mut self, matter: Matter, count: u64, kept: bool) {
+    pub fn found(&mut self, condition: Condition, count: u64, kept: bool) {
         if count > 0 || !kept {
-            self.matters.set(matter, self.matters.get(matter).next(count));
+            self.conditions.set(condition, self.conditions.get(condition).next(count));
         }
     }
 
@@ -76,7 +76,7 @@ impl Account {
     /// # Errors
     /// [`OwnershipLost`].
     pub fn put(&mut self, ownership: &Ownership) -> Result<(), OwnershipLost> {
-        ownership.set_matters(&self.matters)?;
+        ownership.set_conditions(&self.conditions)?;
         if core::mem::take(&mut self.departed) {
             ownership.set_departures(&self.departures)?;
         }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::status::{NamespaceStatus, NodeStatus, Status};
-use crate::map::{Lasting, Matter};
+use crate::map::{Condition, Streak};
 
-/// A matter that lasts for more passes than this is a problem, until then a
+/// A condition that lasts for more passes than this is a problem, until then a
 /// remark.
 const FEW: u64 = 3;
 /// The maximum number of nodes that one line names.
@@ -31,7 +31,7 @@ impl Status {
     /// The verdict. Unhealthy = the map has holes, or it can't be kept current:
     /// there is no owner; the owner is stopped (no heartbeat for three tend
     /// intervals, but at least 2 s and at most 60 s); it has not tended for
-    /// three intervals and two seconds; or a matter in
+    /// three intervals and two seconds; or a condition in
     /// [`conditions`](Self::conditions) has lasted for more than three passes.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
@@ -67,7 +67,7 @@ impl Status {
             let NamespaceStatus { name, holes, .. } = namespace;
             wrong.push(format!("namespace {name} has {holes} partitions without a master"));
         }
-        wrong.extend(self.matters(|passes| passes > FEW));
+        wrong.extend(self.lasting_conditions(|passes| passes > FEW));
         if wrong.is_empty() { Verdict::Healthy } else { Verdict::Unhealthy(wrong) }
     }
 
@@ -76,7 +76,7 @@ impl Status {
     /// within the last ten minutes.
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
-        let mut remarks: Vec<String> = self.matters(|passes| passes <= FEW).collect();
+        let mut remarks: Vec<String> = self.lasting_conditions(|passes| passes <= FEW).collect();
         for namespace in &self.namespaces {
             let NamespaceStatus { name, replication_factor, routable_replicas, .. } = namespace;
             if *routable_replicas < usize::from(*replication_factor) {
@@ -113,14 +113,14 @@ impl Status {
         ))
     }
 
-    /// Texts for the matters whose number of passes satisfies `wanted`.
-    fn matters(&self, wanted: impl Fn(u64) -> bool) -> impl Iterator<Item = String> {
+    /// Texts for the conditions whose number of passes satisfies `wanted`.
+    fn lasting_conditions(&self, wanted: impl Fn(u64) -> bool) -> impl Iterator<Item = String> {
         let lasting = self.conditions.iter().filter(move |found| wanted(found.passes));
-        lasting.map(|found| self.in_words(found.matter, Lasting::new(found.passes, found.count)))
+        lasting.map(|found| self.in_words(found.condition, Streak::new(found.passes, found.count)))
     }
 
-    fn in_words(&self, matter: Matter, lasting: Lasting) -> String {
-        let (count, passes) = (lasting.count(), lasting.passes());
+    fn in_words(&self, condition: Condition, streak: Streak) -> String {
+        let (count, passes) = (streak.count(), streak.passes());
         let of = |one: &str, many: &str| match count {
             1 => format!("1 {one}"),
             _ => format!("{count} {many}"),
@@ -129,13 +129,13 @@ impl Status {
         let why = |text: &Option<String>| {
             text.as_deref().map_or(String::new(), |text| format!(": {text}"))
         };
-        let what = match matter {
-            Matter::FailedPass => format!("tending fails{}", why(&self.last_error)),
-            Matter::FailingNodes => {
+        let what = match condition {
+            Condition::FailedPass => format!("tending fails{}", why(&self.last_error)),
+            Condition::FailingNodes => {
                 let named = self.named(|node| node.health.as_ref()?.failures.checked_sub(1));
                 format!("{} can't be asked{named}", nodes())
             }
-            Matter::BadReplies => {
+            Condition::BadReplies => {
                 let recent = self.interval() * 3 + Duration::from_secs(2);
                 let bad = |node: &NodeStatus| {
                     let age = node.last_error_age.filter(|&age| age <= recent)?;
@@ -143,41 +143,41 @@ impl Status {
                 };
                 format!("the replies of {} can't be used{}", nodes(), self.named(bad))
             }
-            Matter::Refused => format!(
+            Condition::Refused => format!(
                 "{} did not fit in the map (see shm_node_ceiling, shm_namespace_ceiling)",
                 of("node or namespace", "nodes and namespaces")
             ),
-            Matter::NoRoom => format!(
+            Condition::NoRoom => format!(
                 "the map has outgrown the segment and is published without what does not fit{}",
                 why(&self.shortage)
             ),
-            Matter::Shortage => {
+            Condition::Shortage => {
                 format!("the owner's process lacks what it needs to tend{}", why(&self.shortage))
             }
-            Matter::MissingPeers => format!(
+            Condition::MissingPeers => format!(
                 "{} that others list can't be added to the map: check that this host reaches the \
                  addresses that the servers advertise",
                 nodes()
             ),
-            Matter::BadEntries => format!(
+            Condition::BadEntries => format!(
                 "{} of the servers' replies can't be used and {} skipped",
                 of("entry", "entries"),
                 if count == 1 { "is" } else { "are" }
             ),
-            Matter::UnreadNodes => format!(
+            Condition::UnreadNodes => format!(
                 "{} not joined the cluster, and did not say what they hold",
                 of("node of the map has", "nodes of the map have")
             ),
-            Matter::ContradictingClaims => format!(
+            Condition::ContradictingClaims => format!(
                 "{} claimed by nodes that contradict each other",
                 of("partition is", "partitions are")
             ),
-            Matter::NoAlternateAddress => format!(
+            Condition::NoAlternateAddress => format!(
                 "{} no alternate address, though use_services_alternate wants it: set \
                  alternate-access-address on the servers, or unset use_services_alternate",
                 of("node advertises", "nodes advertise")
             ),
-            Matter::OtherCluster => {
+            Condition::OtherCluster => {
                 format!("{} the name of another cluster", of("node reports", "nodes report"))
             }
         };

@@ -14,7 +14,7 @@ use super::fit::Fit;
 use super::grow::PartialPublication;
 use super::state::ClientState;
 use crate::layout::OwnerWord;
-use crate::map::{Matter, NodeId, Reason};
+use crate::map::{Condition, NodeId, Reason};
 use crate::segment::{
     GenerationWatch, Ownership, OwnershipLost, PublishFailure, SegmentError, boottime_ms, sweep,
 };
@@ -24,7 +24,7 @@ use crate::tend::{ClusterSource, TendError, TendEvent, TendReport, Turn};
 /// changed setting may be lost.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
-/// A matter that has lasted for more passes than this is not expected to go
+/// A condition that has lasted for more passes than this is not expected to go
 /// away by itself.
 const FEW: u64 = 3;
 
@@ -274,8 +274,8 @@ impl Owner {
     /// offers ownership to a process that does not.
     fn ended(&mut self, state: &ClientState) -> Result<(), OwnershipLost> {
         self.account.put(&self.ownership)?;
-        let lasts = |matter| self.account.get(matter).passes() > FEW;
-        let short = lasts(Matter::Shortage) || lasts(Matter::NoRoom);
+        let lasts = |condition| self.account.get(condition).passes() > FEW;
+        let short = lasts(Condition::Shortage) || lasts(Condition::NoRoom);
         // Without other attached processes, none can take it.
         let others = || self.ownership.segment().attached().is_ok_and(|attached| attached > 1);
         let offers = short && others();
@@ -303,7 +303,7 @@ impl Owner {
         self.ownership.set(OwnerWord::TendedMs, boottime_ms());
         self.ownership.add(OwnerWord::Tends, 1);
         self.account.pass(&report, false);
-        self.account.found(Matter::Refused, report.refused as u64, false);
+        self.account.found(Condition::Refused, report.refused as u64, false);
         self.count(report);
         self.backoff.reset();
         if let Some(since) = self.failing.take() {
@@ -379,7 +379,7 @@ impl Owner {
         if refused == 0 {
             self.no_room = None;
         }
-        self.account.found(Matter::NoRoom, refused as u64, false);
+        self.account.found(Condition::NoRoom, refused as u64, false);
         self.ownership.set(OwnerWord::Refused, (self.refused + refused) as u64);
         let segment = self.ownership.segment();
         if segment.head().sequence() > 0 && !state.has_map() {

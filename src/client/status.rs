@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::reader::Reader;
 use crate::layout::{LAYOUT_VERSION, OwnerWord, shm_stat};
 use crate::map::{
-    Departure, Lasting, Matter, Matters, Node, NodeHealth, NodeId, Reason, Slot, Snapshot,
-    SnapshotError, snapshot,
+    Condition, ConditionRecords, Departure, Node, NodeHealth, NodeId, Reason, Slot, Snapshot,
+    SnapshotError, Streak, snapshot,
 };
 use crate::protocol::{Head, load_owner};
 use crate::segment::{
@@ -66,12 +66,12 @@ pub struct DepartedNode {
     pub reason: String,
 }
 
-/// A matter that was not in order in the last pass.
+/// A condition that was not in order in the last pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConditionStatus {
-    /// The matter.
-    pub matter: Matter,
+    /// The condition.
+    pub condition: Condition,
     /// The number of consecutive passes that found it.
     pub passes: u64,
     /// The number of nodes, entries or partitions to which it applied in the
@@ -157,7 +157,7 @@ pub struct Status {
     pub ask_errors: u64,
     /// How often a node's reply could not be used, counted in the same way.
     pub bad_replies: u64,
-    /// The matters that were not in order in the last pass.
+    /// The conditions that were not in order in the last pass.
     pub conditions: Vec<ConditionStatus>,
     /// The error of the last failed pass.
     pub last_error: Option<String>,
@@ -238,15 +238,15 @@ impl Status {
                 health.as_ref().and_then(|health| owner.since(health.last_error_ms));
             NodeStatus { id: node.id, address: node.address, health, last_error_age }
         };
-        let condition = |(matter, lasting): (Matter, Lasting)| ConditionStatus {
-            matter,
-            passes: lasting.passes(),
-            count: lasting.count(),
+        let of_streak = |(condition, streak): (Condition, Streak)| ConditionStatus {
+            condition,
+            passes: streak.passes(),
+            count: streak.count(),
         };
         let conditions: Vec<ConditionStatus> =
-            Matters::read(mapping, head).found().map(condition).collect();
-        let of = |wanted| conditions.iter().any(|found| found.matter == wanted);
-        let short = of(Matter::Shortage) || of(Matter::NoRoom);
+            ConditionRecords::read(mapping, head).found().map(of_streak).collect();
+        let of = |wanted| conditions.iter().any(|found| found.condition == wanted);
+        let short = of(Condition::Shortage) || of(Condition::NoRoom);
         let shortage = Reason::Shortage.read(mapping, head).filter(|_| short);
         let last_error = Reason::Pass.read(mapping, head);
         let is_member = |id: NodeId| map.is_some_and(|map| map.nodes.slot_of(&id).is_some());

@@ -75,8 +75,8 @@ pub mod frame {
 /// records. Like those, they are part of no publication.
 pub mod notes {
     /// Words that count the passes for which something has lasted, one per
-    /// matter; the rest is spare.
-    pub const MATTERS: usize = 32;
+    /// condition; the rest is spare.
+    pub const CONDITIONS: usize = 32;
     /// The number of texts that give a reason.
     pub const REASONS: usize = 2;
     /// The number of words of such a text.
@@ -86,7 +86,7 @@ pub mod notes {
     /// The number of words of a departure record.
     pub const DEPARTURE_WORDS: usize = 32;
     /// The number of words of all notes.
-    pub const WORDS: usize = MATTERS + REASONS * REASON_WORDS + DEPARTURES * DEPARTURE_WORDS;
+    pub const WORDS: usize = CONDITIONS + REASONS * REASON_WORDS + DEPARTURES * DEPARTURE_WORDS;
 }
 
 /// The requested sizes can't be addressed.

@@ -35,7 +35,7 @@ pub const LAYOUT_HASH: u64 = hash_words(&[
     frame::NAMESPACE_NAME as u64,
     frame::NAMESPACE_WORDS as u64,
     frame::HEALTH_WORDS as u64,
-    notes::MATTERS as u64,
+    notes::CONDITIONS as u64,
     notes::REASONS as u64,
     notes::REASON_WORDS as u64,
     notes::DEPARTURES as u64,

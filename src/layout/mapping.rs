@@ -209,22 +209,24 @@ impl Mapping {
     }
 
     /// The words that count the passes for which something has lasted.
-    pub fn matters(&self) -> &[AtomicU64] {
-        self.notes(0, notes::MATTERS)
+    pub fn conditions(&self) -> &[AtomicU64] {
+        self.notes(0, notes::CONDITIONS)
     }
 
     /// The record of a text that gives a reason; empty if there is no such
     /// record.
     pub fn reason(&self, index: usize) -> &[AtomicU64] {
         match index < notes::REASONS {
-            true => self.notes(notes::MATTERS + index * notes::REASON_WORDS, notes::REASON_WORDS),
+            true => {
+                self.notes(notes::CONDITIONS + index * notes::REASON_WORDS, notes::REASON_WORDS)
+            }
             false => &[],
         }
     }
 
     /// The record of a node that left; empty if there is no such record.
     pub fn departure(&self, index: usize) -> &[AtomicU64] {
-        let first = notes::MATTERS + notes::REASONS * notes::REASON_WORDS;
+        let first = notes::CONDITIONS + notes::REASONS * notes::REASON_WORDS;
         match index < notes::DEPARTURES {
             true => self.notes(first + index * notes::DEPARTURE_WORDS, notes::DEPARTURE_WORDS),
             false => &[],

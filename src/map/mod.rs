@@ -7,21 +7,22 @@
 
 mod build;
 mod cluster;
+mod condition;
 mod extent;
-mod matter;
 mod names;
 mod namespace;
 mod node;
 mod node_health;
 mod note;
+mod reason;
 mod records;
 mod snapshot;
 
 pub use crate::layout::{Capacity, CapacityError};
 pub use build::Build;
 pub use cluster::{ClusterMap, NamespacesFull};
+pub use condition::Condition;
 pub(crate) use internals::*;
-pub use matter::Matter;
 pub use names::{ClusterName, NameError, NamespaceName, NodeId, TlsName};
 pub use namespace::{Namespace, Partitions};
 pub use node::{Node, NodeTable, Slot, TableFull};
@@ -31,7 +32,8 @@ pub use snapshot::{Snapshot, SnapshotError};
 
 /// What the rest of the crate and its tests use beside that.
 pub(crate) mod internals {
+    pub use super::condition::{ConditionRecords, Streak};
     pub use super::extent::{Changes, FrameExtent, NoRoom};
-    pub use super::matter::{Departure, Lasting, Matters, Reason};
+    pub use super::reason::{Departure, Reason};
     pub use super::snapshot::{Tables, snapshot, tables};
 }

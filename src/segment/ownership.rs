@@ -9,8 +9,8 @@ use super::wait::wake;
 use crate::clock::boottime_ms;
 use crate::layout::{OwnerWord, WriteMapping, frame};
 use crate::map::{
-    ClusterMap, Departure, FrameExtent, Matter, Matters, NoRoom, NodeHealth, NodeId, Reason, Slot,
-    SnapshotError, snapshot,
+    ClusterMap, Condition, ConditionRecords, Departure, FrameExtent, NoRoom, NodeHealth, NodeId,
+    Reason, Slot, SnapshotError, snapshot,
 };
 use crate::protocol::{
     Head, PublishError, Publisher, Term, Word, add_owner, raise_event, retire, store_owner,
@@ -360,13 +360,13 @@ impl Ownership {
         self.put(self.memory()?.node_health(slot.index()), health.payloads(id))
     }
 
-    /// Records for how many passes each matter has lasted.
+    /// Records for how many passes each condition has lasted.
     ///
     /// # Errors
     /// [`OwnershipLost`].
-    pub fn set_matters(&self, matters: &Matters) -> Result<(), OwnershipLost> {
-        let payloads = Matter::ALL.map(|matter| matters.get(matter).payload());
-        self.put(self.memory()?.matters(), payloads)
+    pub fn set_conditions(&self, conditions: &ConditionRecords) -> Result<(), OwnershipLost> {
+        let payloads = Condition::ALL.map(|condition| conditions.get(condition).payload());
+        self.put(self.memory()?.conditions(), payloads)
     }
 
     /// Records the reason for something; an empty text clears it.

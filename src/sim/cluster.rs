@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 use super::agenda::{Agenda, AgendaEvent};
 use super::balance::{Balance, Move};
 use super::config::{SimConfig, SimError, SimNamespace};
-use super::node::{Node, Outlook, Process};
+use super::node::{Outlook, Process, SimNode};
 use super::view::{ClusterView, Member};
 
 #[derive(Debug)]
 pub(super) struct Cluster {
     pub config: SimConfig,
     /// By number.
-    pub nodes: BTreeMap<u16, Node>,
+    pub nodes: BTreeMap<u16, SimNode>,
     next_number: u16,
     pub(super) view: Arc<ClusterView>,
     pub(super) balance: Balance,
@@ -58,12 +58,12 @@ impl Cluster {
         cluster
     }
 
-    pub fn node(&self, number: usize) -> Result<&Node, SimError> {
+    pub fn node(&self, number: usize) -> Result<&SimNode, SimError> {
         let found = u16::try_from(number).ok().and_then(|number| self.nodes.get(&number));
         found.filter(|node| !node.retired).ok_or_else(|| self.no_such_node(number))
     }
 
-    pub fn node_mut(&mut self, number: usize) -> Result<&mut Node, SimError> {
+    pub fn node_mut(&mut self, number: usize) -> Result<&mut SimNode, SimError> {
         self.node(number)?;
         let key = number as u16;
         Ok(self.nodes.get_mut(&key).expect("a node that was just found"))
@@ -96,7 +96,7 @@ impl Cluster {
     }
 
     /// The cluster as this node knows it; `None` while it starts.
-    pub fn view_of<'a>(&'a self, node: &'a Node) -> Option<&'a ClusterView> {
+    pub fn view_of<'a>(&'a self, node: &'a SimNode) -> Option<&'a ClusterView> {
         match &node.process.as_ref()?.outlook {
             Outlook::Starting => None,
             Outlook::Following => Some(&self.view),
@@ -123,7 +123,7 @@ impl Cluster {
     pub fn new_node(&mut self, port: u16) -> u16 {
         let number = self.next_number;
         self.next_number += 1;
-        self.nodes.insert(number, Node::new(number, port));
+        self.nodes.insert(number, SimNode::new(number, port));
         number
     }
 
@@ -276,7 +276,7 @@ impl Cluster {
     }
 }
 
-fn member(node: &Node) -> Member {
+fn member(node: &SimNode) -> Member {
     Member { number: node.number, incarnation: node.incarnation, port: node.port }
 }
 

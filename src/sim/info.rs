@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::cluster::Cluster;
-use super::node::Node;
+use super::node::SimNode;
 use super::view::{Member, Table};
 
 const UNRECOGNIZED: &str = "ERROR:4:unrecognized command";
@@ -44,7 +44,7 @@ impl Service {
 
 /// The body of the reply to the body of a request: `command\tvalue\n` for each
 /// command that ends with a newline. Text after the last newline is ignored.
-pub(super) fn answer(cluster: &Cluster, node: &Node, request: &[u8]) -> Vec<u8> {
+pub(super) fn answer(cluster: &Cluster, node: &SimNode, request: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     for line in request.split_inclusive(|byte| *byte == b'\n') {
         let Some(command) = line.strip_suffix(b"\n") else { break };
@@ -70,7 +70,7 @@ pub(super) fn refuse(request: &[u8], refusal: &str) -> Vec<u8> {
     body
 }
 
-fn value(cluster: &Cluster, node: &Node, command: &str) -> String {
+fn value(cluster: &Cluster, node: &SimNode, command: &str) -> String {
     if let Some(value) = node.overrides.get(command) {
         return value.clone();
     }
@@ -131,7 +131,7 @@ fn value(cluster: &Cluster, node: &Node, command: &str) -> String {
 }
 
 /// The hosts of a node in the order in which they are advertised.
-fn hosts(cluster: &Cluster, node: &Node, port: u16, service: Service) -> Vec<String> {
+fn hosts(cluster: &Cluster, node: &SimNode, port: u16, service: Service) -> Vec<String> {
     let port = if service.tls { port.saturating_add(TLS_OFFSET) } else { port };
     match service.alternate {
         false => {
@@ -173,7 +173,7 @@ pub(super) fn alternate_ip(number: u16) -> std::net::Ipv4Addr {
 }
 
 /// The peers in an order of its own for each node and generation.
-fn others<'a>(cluster: &'a Cluster, node: &'a Node) -> Vec<(&'a Node, &'a Member)> {
+fn others<'a>(cluster: &'a Cluster, node: &'a SimNode) -> Vec<(&'a SimNode, &'a Member)> {
     let Some(view) = cluster.view_of(node) else { return Vec::new() };
     let others = view.members.iter().filter(|member| member.number != node.number);
     let mut others: Vec<_> =
@@ -184,10 +184,10 @@ fn others<'a>(cluster: &'a Cluster, node: &'a Node) -> Vec<(&'a Node, &'a Member
     others
 }
 
-fn peers(cluster: &Cluster, node: &Node, service: Service) -> String {
+fn peers(cluster: &Cluster, node: &SimNode, service: Service) -> String {
     let (suffix, tls_name) =
         (format!(":{}", cluster.config.default_port), tls_name(cluster, service));
-    let entry = |(peer, member): (&Node, &Member)| {
+    let entry = |(peer, member): (&SimNode, &Member)| {
         let hosts = hosts(cluster, peer, member.port, service);
         let hosts: Vec<&str> =
             hosts.iter().map(|host| host.strip_suffix(&suffix).unwrap_or(host)).collect();
@@ -198,7 +198,7 @@ fn peers(cluster: &Cluster, node: &Node, service: Service) -> String {
     format!("{generation},{},[{}]", cluster.config.default_port, peers.join(","))
 }
 
-fn services(cluster: &Cluster, node: &Node, service: Service) -> String {
+fn services(cluster: &Cluster, node: &SimNode, service: Service) -> String {
     let peers = others(cluster, node);
     let hosts: Vec<String> = peers
         .into_iter()
@@ -209,7 +209,11 @@ fn services(cluster: &Cluster, node: &Node, service: Service) -> String {
 
 /// `name:value` of every namespace. `value` gets the table and the node's
 /// columns. A node that starts knows one replica and claims nothing.
-fn tables(cluster: &Cluster, node: &Node, value: impl Fn(&Table, &[String]) -> String) -> String {
+fn tables(
+    cluster: &Cluster,
+    node: &SimNode,
+    value: impl Fn(&Table, &[String]) -> String,
+) -> String {
     let of = |table: &Table| {
         let columns = (0..table.replicas).map(|replica| table.bitmap(node.number, replica));
         let columns: Vec<String> = columns.map(|bitmap| STANDARD.encode(bitmap)).collect();
@@ -229,7 +233,7 @@ fn tables(cluster: &Cluster, node: &Node, value: impl Fn(&Table, &[String]) -> S
     values.join(";")
 }
 
-fn rack_ids(cluster: &Cluster, node: &Node) -> String {
+fn rack_ids(cluster: &Cluster, node: &SimNode) -> String {
     if !cluster.config.enterprise {
         return ENTERPRISE_ONLY.into();
     }
@@ -260,7 +264,7 @@ fn racks(cluster: &Cluster) -> String {
     racks.join(";")
 }
 
-fn cluster_stable(cluster: &Cluster, node: &Node, parameters: &str) -> String {
+fn cluster_stable(cluster: &Cluster, node: &SimNode, parameters: &str) -> String {
     let get = |name: &str| {
         let mut pairs = parameters.split(';').filter_map(|pair| pair.split_once('='));
         pairs.find(|(known, _)| *known == name).map(|(_, value)| value)

@@ -56,7 +56,7 @@ impl Process {
 
 /// A node, whether it runs or not.
 #[derive(Debug)]
-pub(super) struct Node {
+pub(super) struct SimNode {
     pub number: u16,
     pub id: String,
     /// The port at which it listens.
@@ -82,9 +82,9 @@ pub(super) struct Node {
     pub record_commands: u64,
 }
 
-impl Node {
-    pub fn new(number: u16, port: u16) -> Node {
-        Node {
+impl SimNode {
+    pub fn new(number: u16, port: u16) -> SimNode {
+        SimNode {
             number,
             id: format!("BB9{number:06}{port:06}"),
             port,

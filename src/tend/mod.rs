@@ -20,8 +20,9 @@ mod identity;
 pub mod tls;
 pub(crate) mod transport;
 
+pub use crate::map::Condition;
 pub use aerospike::{AerospikeConfig, AerospikeSource};
-pub use condition::{Condition, Conditions};
+pub use condition::Conditions;
 pub use error::TendError;
 pub use identity::MapIdentity;
 

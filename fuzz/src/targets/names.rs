@@ -1,7 +1,8 @@
 //! What comes from a command line or a directory: keys, hosts, file names.
 
+use tendmap::internals::segment::parse_users;
 use tendmap::route::Digest;
-use tendmap::segment::{Backend, SegmentName, parse_key, parse_users};
+use tendmap::segment::{Backend, SegmentName, parse_key};
 use tendmap::wire::Host;
 use tendmap::wire::login::AuthMode;
 

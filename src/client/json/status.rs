@@ -45,7 +45,7 @@ impl Status {
             };
             let condition = |found: &ConditionStatus| {
                 json!({
-                    "condition": found.matter.as_str(),
+                    "condition": found.condition.as_str(),
                     "passes": found.passes,
                     "count": found.count,
                 })
