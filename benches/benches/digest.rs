@@ -1,4 +1,4 @@
-//! Keys to digests and to nodes, one by one and many at once, beside the
+//! From keys to digests and to nodes, one by one and many at once, compared with the
 //! `ripemd` crate on the same keys.
 //!
 //! ```text
@@ -19,12 +19,12 @@ use tendmap::route::{Batch, Digest, InSet, Key, Keys, Policy, Record};
 use tendmap_benches::cluster::{Shape, map};
 use tendmap_benches::published;
 
-/// Few enough to stay in the nearest cache.
+/// Few enough to stay in the L1 cache.
 const KEYS: usize = 1024;
 const ROUNDS: usize = 400;
 const SET: &str = "users";
 
-/// The digest by the crate.
+/// The digest computed by the crate.
 fn crates(key: Key<'_>) -> [u8; 20] {
     let hash = Ripemd160::new().chain_update(black_box(SET));
     let hash = match key {
@@ -38,7 +38,7 @@ fn crates(key: Key<'_>) -> [u8; 20] {
 /// One contender: its name, and a round over all keys.
 type Contender<'a> = (String, Box<dyn FnMut() + 'a>);
 
-/// What is measured for one kind of keys; the `ripemd` crate comes first.
+/// The contenders for one kind of keys, the `ripemd` crate first.
 fn contenders<'a>(
     keys: &'a [Key<'a>],
     batched: &'a dyn Fn(Lanes, &mut [Digest]),
@@ -88,7 +88,7 @@ fn contenders<'a>(
     all
 }
 
-/// The table: median time a key, and how many times the crate's speed.
+/// Prints the table: the median time per key, and the ratio to the crate's speed.
 fn table(kind: &str, all: &mut [Contender<'_>]) {
     let mut times = vec![Vec::new(); all.len()];
     for _ in 0..ROUNDS {

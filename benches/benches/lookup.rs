@@ -1,12 +1,12 @@
-//! A resolved namespace and a partition to the master's local state: every way of
-//! tendmap's and every contender, and from a key to its node.
+//! Lookups from a resolved namespace and a partition to the master's local state, in
+//! every way of tendmap and by every contender, and from a key to its node.
 //!
 //! ```text
 //! cargo bench -p tendmap-benches --bench lookup
 //! ```
 //!
-//! The `compare` binary measures the same in interleaved rounds, which is what
-//! ratios should be taken from.
+//! Take ratios from the `compare` binary, which measures the same in interleaved
+//! rounds.
 
 use std::hint::black_box;
 

@@ -1,12 +1,12 @@
-//! A publication beside a plain copy of the same bytes, in interleaved rounds.
+//! A publication, compared with a plain copy of the same bytes, in interleaved rounds.
 //!
 //! ```text
 //! cargo bench -p tendmap-benches --bench publication [-- --rounds 400]
 //! ```
 //!
-//! Each time is from the call of `Ownership::publish` to its return: the encoding
-//! of the map, the comparison with the last one, the stores, the exchange of
-//! the head and the wake-up of waiting processes are all in it.
+//! Each time is from the call of `Ownership::publish` to its return. It includes the
+//! encoding of the map, the comparison with the last one, the stores, the exchange of
+//! the head and the wake-up of waiting processes.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -16,12 +16,12 @@ use tendmap_benches::cluster::{Shape, map};
 use tendmap_benches::place::Owned;
 use tendmap_benches::quantile;
 
-/// What changes between two publications.
+/// The change between two publications.
 #[derive(Clone, Copy, PartialEq)]
 enum Change {
-    /// Nothing: the call finds that there is nothing to publish.
+    /// No change: the call finds nothing to publish.
     Nothing,
-    /// Every hundredth partition, anywhere.
+    /// A random 1 % of the partitions.
     OnePercent,
     /// Every routing word.
     Routing,
@@ -97,8 +97,8 @@ fn run(shape: Shape, rounds: usize) {
     for round in 0..=rounds {
         let copy = timed(|| black_box(&mut to).copy_from_slice(black_box(&from)));
         for (at, (change, _)) in Change::ALL.into_iter().enumerate() {
-            // The frames alternate: the first two of a kind still bring what
-            // others have changed.
+            // The frames alternate, so the first two publications of a kind still
+            // write changes of other kinds.
             for turn in 0..4 {
                 change.make(&mut map, &mut random);
                 let mut published = None;

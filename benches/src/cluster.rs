@@ -4,14 +4,14 @@ use std::fmt;
 
 use tendmap::map::{Capacity, ClusterMap, Node, NodeId, Slot};
 
-/// How large a map is.
+/// The size of a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Nodes.
+    /// The number of nodes.
     pub nodes: usize,
-    /// Namespaces of 4096 partitions each.
+    /// The number of namespaces, of 4096 partitions each.
     pub namespaces: usize,
-    /// Replicas of each partition.
+    /// The number of replicas of each partition.
     pub replicas: usize,
 }
 
@@ -19,7 +19,7 @@ impl Shape {
     /// 12 nodes, 8 namespaces, 3 replicas.
     pub const DEFAULT: Shape = Shape { nodes: 12, namespaces: 8, replicas: 3 };
 
-    /// A segment's room for just that.
+    /// The capacity of exactly this size.
     pub fn capacity(self) -> Capacity {
         Capacity {
             max_nodes: self.nodes.max(16),
@@ -29,7 +29,7 @@ impl Shape {
         }
     }
 
-    /// Words of its routing and regime arrays.
+    /// The number of words of its routing and regime arrays.
     pub fn words(self) -> usize {
         self.namespaces * 4096 * (self.replicas.div_ceil(3) + 1)
     }
@@ -42,7 +42,7 @@ impl fmt::Display for Shape {
     }
 }
 
-/// A map of that size in which every replica has its node.
+/// A map of this size in which every replica has a holder.
 pub fn map(shape: Shape) -> ClusterMap {
     let mut map = ClusterMap::new(shape.capacity());
     let slots: Vec<Slot> = (0..shape.nodes)

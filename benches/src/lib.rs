@@ -1,9 +1,8 @@
-//! Benchmarks of tendmap, beside what others would take instead.
+//! Benchmarks of tendmap and its alternatives.
 //!
-//! All contenders for the lookup answer the same question of the same cluster:
-//! partition in, the local state of its master's node out.
-//! [`contenders::Contender`] is what a runner sees of one; `--bin compare` runs
-//! them against each other.
+//! All contenders make the same lookup in the same cluster: from a partition to the
+//! local state of its master.
+//! [`contenders::Contender`] is their interface; `--bin compare` compares them.
 
 pub mod cluster;
 pub mod contenders;
@@ -48,10 +47,10 @@ pub fn published<S>(
     (client, router)
 }
 
-/// The time that so many of a hundred do not exceed; it sorts them.
+/// Sorts the times, and returns the one that `percent` % of them do not exceed.
 ///
 /// # Panics
-/// If there is none.
+/// If there are no times.
 pub fn quantile(times: &mut [Duration], percent: usize) -> Duration {
     times.sort_unstable();
     times[(times.len() * percent).div_ceil(100).max(1) - 1]

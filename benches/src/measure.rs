@@ -1,5 +1,5 @@
-//! Measuring several things against each other on a machine that others use
-//! too: rounds of all of them in turn, and the medians of what came out.
+//! Compares several things on a machine that other programs use, too: measures all
+//! of them in turn in many rounds, and takes the medians.
 
 use core::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,18 +8,18 @@ use std::time::{Duration, Instant};
 
 use crate::contenders::{Contender, Reader};
 
-/// What the other thread does meanwhile.
+/// The work of the other thread at the same time.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Beside {
     /// Nothing.
     Nothing,
-    /// It reads too.
+    /// It also reads.
     Reader,
-    /// It publishes, at most once in that time.
+    /// It publishes, at most once in this period.
     Publisher(Duration),
 }
 
-/// What one reader is timed at.
+/// The kind of lookups that are timed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Task {
     /// Lookups that do not depend on each other.
@@ -28,12 +28,12 @@ pub enum Task {
     Latency,
 }
 
-/// Passes over all partitions in one timing.
+/// The number of passes over all partitions in one timing.
 const PASSES: usize = 4;
-/// Lookups in one sample of a distribution.
+/// The number of lookups in one sample of a distribution.
 pub const SAMPLE: usize = 64;
 
-/// Nanoseconds a lookup, of one timing.
+/// Makes one timing; returns the nanoseconds per lookup.
 pub fn time(reader: &mut dyn Reader, order: &[usize], task: Task) -> f64 {
     let begun = Instant::now();
     let lookups = PASSES * order.len();
@@ -50,8 +50,8 @@ pub fn time(reader: &mut dyn Reader, order: &[usize], task: Task) -> f64 {
     begun.elapsed().as_nanos() as f64 / lookups as f64
 }
 
-/// Runs `work` while another thread does something beside it; gives also how
-/// often it published.
+/// Runs `work` while another thread does its own; also returns the number of
+/// publications.
 pub fn with<T>(
     contender: &mut dyn Contender,
     beside: Beside,
@@ -95,7 +95,7 @@ pub fn with<T>(
     })
 }
 
-/// The time of samples of [`SAMPLE`] lookups in a row, nanoseconds a lookup.
+/// Times samples of [`SAMPLE`] consecutive lookups, in nanoseconds per lookup.
 pub fn samples(reader: &mut dyn Reader, order: &[usize], into: &mut Vec<f64>) {
     for sample in order.chunks_exact(SAMPLE) {
         let begun = Instant::now();
@@ -104,7 +104,7 @@ pub fn samples(reader: &mut dyn Reader, order: &[usize], into: &mut Vec<f64>) {
     }
 }
 
-/// The value below which that share of them lies.
+/// The value below which this share of the values lies.
 pub fn quantile(values: &mut [f64], share: f64) -> f64 {
     if values.is_empty() {
         return f64::NAN;
@@ -113,7 +113,7 @@ pub fn quantile(values: &mut [f64], share: f64) -> f64 {
     values[((values.len() - 1) as f64 * share).round() as usize]
 }
 
-/// The value in the middle.
+/// The median.
 pub fn median(values: &mut [f64]) -> f64 {
     quantile(values, 0.5)
 }

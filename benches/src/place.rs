@@ -1,4 +1,4 @@
-//! A segment of its own.
+//! A temporary segment.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -6,16 +6,16 @@ use tendmap::internals::segment::{CreateOutcome, Ownership, create};
 use tendmap::map::Capacity;
 use tendmap::segment::Place;
 
-/// A segment that this process owns; gone when dropped.
+/// A segment that this process owns. Dropping it removes the segment.
 pub struct Owned {
-    /// Its ownership.
+    /// The ownership of the segment.
     pub ownership: Box<Ownership>,
-    /// Where it is.
+    /// The place of the segment.
     pub place: Place,
 }
 
 impl Owned {
-    /// A new segment with that room, under a key of its own.
+    /// A new segment with this capacity, under an unused key.
     pub fn new(capacity: Capacity) -> Owned {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed) & 0xff;

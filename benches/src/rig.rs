@@ -1,4 +1,4 @@
-//! The cluster that all contenders look things up in.
+//! The cluster for the lookups of all contenders.
 
 use tendmap::client::Reader;
 use tendmap::map::{Capacity, ClusterMap, Node, NodeId, Slot};
@@ -6,22 +6,22 @@ use tendmap::route::Router;
 
 use crate::place::Owned;
 
-/// Partitions of the namespace.
+/// The number of partitions of the namespace.
 pub const PARTITIONS: usize = 4096;
-/// Nodes of the cluster.
+/// The number of nodes.
 pub const NODES: usize = 12;
-/// Partitions that one publication changes: 1 %.
+/// The number of partitions that one publication changes: 1 %.
 pub const CHANGED: usize = PARTITIONS / 100;
 /// The namespace.
 pub const NAMESPACE: &str = "test";
 
-/// The local state of a node: an odd number, so that a chain of lookups that
-/// adds them up comes to every partition.
+/// The local state of a node: an odd number, so that a chain of lookups that adds
+/// them up reaches every partition.
 pub fn state(slot: usize) -> u64 {
     1655 + 2 * slot as u64
 }
 
-/// The slot of the master of a partition after that number of publications of 1 %.
+/// The slot of a partition's master after `turn` publications of 1 %.
 pub fn owner(partition: usize, turn: usize) -> usize {
     let changes = turn / 100 + usize::from(partition / CHANGED < turn % 100);
     (partition * 7 + changes) % NODES
@@ -33,7 +33,7 @@ pub fn changed(turn: usize) -> core::ops::Range<usize> {
     first..first + CHANGED
 }
 
-/// The whole map as it is before any publication.
+/// The whole map before any publication.
 pub fn map(capacity: Capacity, replicas: u8) -> ClusterMap {
     let mut map = ClusterMap::new(capacity);
     for number in 0..NODES {
@@ -55,7 +55,7 @@ pub fn map(capacity: Capacity, replicas: u8) -> ClusterMap {
     map
 }
 
-/// Partitions in an order that no prefetcher foresees.
+/// The partitions in an order that no prefetcher predicts.
 pub fn order() -> Vec<usize> {
     let mut state = 1_u32;
     let mut next = || {
@@ -65,7 +65,7 @@ pub fn order() -> Vec<usize> {
     (0..PARTITIONS).map(|_| next()).collect()
 }
 
-/// A segment of its own, with its publisher at hand.
+/// A segment with its publisher.
 pub struct Segment {
     owned: Owned,
     map: ClusterMap,
@@ -73,7 +73,7 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// A new segment with that map published in it.
+    /// A new segment with this map published in it.
     pub fn new(map: ClusterMap) -> Segment {
         let mut owned = Owned::new(map.capacity());
         owned.ownership.publish(&map).expect("the first publication");
@@ -90,7 +90,7 @@ impl Segment {
         self.owned.ownership.publish(&self.map).expect("nobody else owns it");
     }
 
-    /// A router over it, with [`state`] as local state.
+    /// A router over the segment, with [`state`] as local state.
     pub fn router(&self) -> Router<u64> {
         let reader = Reader::attach(&self.owned.place).expect("it was just made");
         let mut slot = 0;

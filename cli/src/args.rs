@@ -1,4 +1,4 @@
-//! The flags that several commands have.
+//! Flags that several commands share.
 
 use std::path::PathBuf;
 
@@ -10,11 +10,11 @@ use tendmap::segment::{Place, SegmentError};
 use crate::flags::{Flags, Which};
 use crate::log;
 
-/// Which segment.
+/// The flags that select a segment.
 #[derive(Clone, Debug)]
 pub struct Common {
     flags: Flags<Which>,
-    /// Where it is; its key is the default one if none was given.
+    /// The place of the segment, with the default key if none was given.
     place: Place,
 }
 
@@ -46,7 +46,7 @@ pub const MEMORY: &str = "Shared memory";
 pub const SECURITY: &str = "Security";
 const ANSWER: &str = "Output and settings";
 
-/// How to answer.
+/// The flags for output and configuration.
 #[derive(clap::Args, Clone, Debug)]
 pub struct OutputArgs {
     /// Print answers and errors as JSON.
@@ -94,14 +94,14 @@ impl Common {
         self.flags.has("shm_key").then_some(self.place.key)
     }
 
-    /// Puts the settings into a configuration.
+    /// Applies the flags to a configuration.
     pub fn apply(&self, config: &mut Config) {
         self.flags.apply(config);
     }
 
-    /// Opens the segment for commands that only look. Root may look at any user's
-    /// segment if there is none that it trusts; the output names the user. To find
-    /// the directory of a key, and to tend, it relies only on segments that it trusts.
+    /// Opens the segment for commands that only read. If root finds no segment of a
+    /// trusted user, it may read another user's; the output names the user. For the
+    /// directory of a key, and for tending, root uses only trusted segments.
     ///
     /// # Errors
     /// [`SegmentError`].
@@ -135,13 +135,13 @@ impl Common {
         }
     }
 
-    /// Where the segment is.
+    /// The place of the segment.
     pub fn place(&self) -> Place {
         self.place.clone()
     }
 }
 
-/// Whether a command that only looks may look at other users' segments, too.
+/// Whether a command that only reads may also read other users' segments.
 fn also_trusts(place: &Place, user: u32) -> bool {
     geteuid().is_root() && !place.owners.contains(&user)
 }

@@ -1,4 +1,5 @@
-//! `tendmap check`: would tending this cluster work? The first step for users.
+//! `tendmap check`: finds out whether tending a cluster would work. It is the first
+//! step for users.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -15,14 +16,14 @@ use crate::flags::{Flags, Reached};
 use crate::output::{Output, table, write_pair, write_table};
 use crate::settings::Origins;
 
-/// Which cluster.
+/// The flags of `tendmap check`.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
     #[command(flatten)]
     pub cluster: Flags<Reached>,
 }
 
-/// What happened in the pass that is worth a word.
+/// The problems that the pass reported as events.
 #[derive(Default)]
 struct Heard(Vec<String>);
 
@@ -86,7 +87,7 @@ pub fn run(args: &Args, origins: &Origins, output: &Output) -> Result<(), Failur
     }
 }
 
-/// What is not well though tending works.
+/// The problems of a cluster that can be tended.
 fn problems(survey: &Survey, mut problems: Vec<String>) -> Vec<String> {
     let unreached = |what: &str, found: &SurveyedHost, wanted: Option<NodeId>, hint: &str| {
         let host = &found.host;
@@ -146,7 +147,7 @@ fn no_address(id: NodeId, setting: &str) -> String {
     format!("node {id} advertises no {kind}; set {setting} in its network.service stanza")
 }
 
-/// A host at whose port a node answers, but not to clients.
+/// The problem of a host at whose port a node answers, but not for clients.
 fn wrong_port(survey: &Survey, host: &SurveyedHost, at: &SurveyedAddress) -> Option<String> {
     let id = *at.node.as_ref().ok()?;
     let node = survey.nodes.iter().find(|node| node.id == id)?;
@@ -161,7 +162,7 @@ fn wrong_port(survey: &Survey, host: &SurveyedHost, at: &SurveyedAddress) -> Opt
     ))
 }
 
-/// Text from a server, for one line of a table.
+/// A server's text in a form for one line of a table.
 fn words(told: Option<&str>) -> String {
     told.map_or("-".to_owned(), |told| Printable(told).to_string())
 }

@@ -1,4 +1,4 @@
-//! The commands, and what runs them.
+//! The commands, and their dispatch.
 
 use std::process::ExitCode;
 
@@ -69,7 +69,7 @@ pub enum Command {
     Ls(Placed<Nothing>),
     /// Remove a segment.
     Rm(Placed<rm::Args>),
-    /// Simulate a cluster on the loopback, driven by lines of standard input.
+    /// Simulate a cluster on the loopback, controlled by lines of standard input.
     ///
     /// Each line is a command (`help` lists them), answered by a line of JSON.
     /// The simulation runs until SIGINT, SIGTERM or SIGHUP, or until standard
@@ -95,7 +95,7 @@ impl Command {
     }
 }
 
-/// Does what the command line, the environment and the configuration file say.
+/// Reads the settings and runs the command.
 pub fn run() -> ExitCode {
     let Settings { cli: Cli { command }, origins } = match settings::load() {
         Ok(settings) => settings,

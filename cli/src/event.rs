@@ -1,4 +1,4 @@
-//! Events as lines: a name and what goes with it.
+//! Events as lines: a name and values.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use tendmap::client::{Event, Role};
 use tendmap::internals::text::Printable;
 
-/// An event to be printed: its name as `event`, and its values.
+/// An event to be printed: its name, under the key `event`, and its values.
 pub struct Told(Map<String, Value>);
 
 impl From<&Event> for Told {
@@ -23,12 +23,12 @@ impl Told {
         }
     }
 
-    /// The connection stands.
+    /// The client is connected.
     pub fn connected(role: Role) -> Told {
         Told::of(json!({ "event": "connected", "role": role.as_str() }))
     }
 
-    /// The connection is closed.
+    /// The client is closed.
     pub fn closed() -> Told {
         Told::of(json!({ "event": "closed" }))
     }
@@ -66,7 +66,7 @@ impl Told {
         self.0.iter().filter(|(name, _)| *name != "event")
     }
 
-    /// As one JSON object.
+    /// The event as one JSON object.
     pub fn json(&self, after: Duration, pid: u32) -> Value {
         let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
         let mut object = Map::new();
@@ -77,7 +77,7 @@ impl Told {
         Value::Object(object)
     }
 
-    /// As a line for people.
+    /// The event as a line for people.
     pub fn text(&self, after: Duration) -> String {
         let mut line = format!("{:>9.3} s  {:<18}", after.as_secs_f64(), self.name());
         for (index, (name, value)) in self.values().enumerate() {

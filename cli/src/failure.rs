@@ -1,4 +1,4 @@
-//! Why a command could not answer, and the exit code that says so.
+//! Failures of commands, and their exit codes.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -14,16 +14,15 @@ use tendmap::sim::SimError;
 use crate::json::line;
 use crate::output::complain;
 
-/// Why a command ended early. Each but the first two has an exit code of its
-/// own.
+/// Why a command failed, with the exit code in parentheses.
 #[derive(Debug)]
 pub enum Failure {
-    /// The reader of the output has gone (141, as for a process that SIGPIPE
+    /// The output was closed by its reader (141, as for a process that SIGPIPE
     /// ended).
     Pipe,
-    /// It answered: the segment is not well (1).
+    /// The command has answered, and the segment is unhealthy (1).
     Unhealthy,
-    /// A flag or a setting that can't be (2).
+    /// An invalid flag or setting (2).
     Usage(String),
     /// No such segment (3).
     NotFound(String),
@@ -31,7 +30,7 @@ pub enum Failure {
     OtherVersion(String),
     /// A damaged segment (5).
     Corrupt(String),
-    /// Anything else (6).
+    /// Any other failure (6).
     Failed(String),
 }
 
@@ -50,7 +49,8 @@ impl core::fmt::Display for Failure {
 }
 
 impl Failure {
-    /// Says why on standard error, in JSON or for people; the exit code.
+    /// Reports the failure on standard error, as JSON or text; returns the exit
+    /// code.
     pub fn report(self, json: bool) -> ExitCode {
         let code = match self {
             Failure::Pipe => return ExitCode::from(141),
@@ -69,7 +69,7 @@ impl Failure {
         ExitCode::from(code)
     }
 
-    /// What to do about failures of its kind.
+    /// Advice for failures of this kind.
     fn hint(&self) -> Option<&'static str> {
         match self {
             Failure::Usage(_) => Some("see `tendmap COMMAND --help`"),
@@ -85,7 +85,7 @@ impl Failure {
     }
 }
 
-/// Warns on standard error, in JSON or for people; the command goes on.
+/// Writes a warning to standard error, as JSON or text. The command continues.
 pub fn warn(message: &str, json: bool) {
     if !json {
         return complain(&format!("warning: {message}"));
@@ -102,7 +102,7 @@ pub fn error_json(message: &str, code: u8, hint: Option<&str>) {
     let _ = writeln!(io::stderr(), "{}", line(&error));
 }
 
-/// Writing the output failed.
+/// The failure to write the output.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
         match error.kind() {
@@ -112,7 +112,7 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// What this command line can do about it: the library's texts know nothing of that.
+/// Advice that names commands. The library's texts do not know the command line.
 fn advice(error: &SegmentError) -> Option<&'static str> {
     match error {
         SegmentError::NotFound { .. } => Some("`tendmap ls` lists those of this host"),
@@ -124,7 +124,7 @@ fn advice(error: &SegmentError) -> Option<&'static str> {
     }
 }
 
-/// An error with advice behind it.
+/// An error followed by advice.
 fn advised(error: &impl core::fmt::Display, advice: Option<&str>) -> String {
     advice.map_or_else(|| error.to_string(), |advice| format!("{error} ({advice})"))
 }
@@ -190,11 +190,11 @@ impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Failure {
         match error {
             ConnectError::Config(error) => Failure::Usage(error.to_string()),
-            // This does not mean that there is none: it is in the other backend.
+            // Not "not found": the segment exists in the other backend.
             ConnectError::Segment(error @ SegmentError::OtherBackend { .. }) => {
                 Failure::Usage(error.to_string())
             }
-            // Nor does this: a process that connects creates one.
+            // Not "not found" either: a process that connects creates a segment.
             ConnectError::Segment(
                 error @ (SegmentError::Io { .. } | SegmentError::Directory { .. }),
             ) => Failure::Failed(error.to_string()),

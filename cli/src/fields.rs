@@ -1,4 +1,4 @@
-//! The values of a line of the log, escaped.
+//! Escapes the values in a line of the log.
 
 use core::fmt;
 
@@ -7,8 +7,8 @@ use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
-/// Writes each value so that the line stays one line, and a terminal only shows
-/// it: whatever wrote it, this library or another.
+/// Writes each value, of this library or another, so that the line stays one line
+/// and has no effect on a terminal other than its text.
 pub fn printable() -> impl for<'a> FormatFields<'a> + 'static {
     debug_fn(|writer: &mut Writer<'_>, field, value: &dyn fmt::Debug| match field.name() {
         "message" => write!(writer, "{}", Printable(format_args!("{value:?}"))),

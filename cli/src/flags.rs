@@ -1,7 +1,7 @@
-//! The flags of a client's settings, made from the library's table.
+//! The flags of a client's settings, generated from the library's table.
 //!
-//! A flag has the name of its setting. What the table says of it is its help;
-//! [`MORE`] adds what only the command line has to say.
+//! A flag has the name of its setting, and the table's text as its help. [`MORE`]
+//! adds text that applies only to the command line.
 
 use std::ffi::OsString;
 use std::marker::PhantomData;
@@ -16,52 +16,52 @@ use tendmap::wire::login::SecretString;
 use crate::args::{MEMORY, SECURITY};
 use crate::settings::password;
 
-/// Which settings a command has.
+/// The settings that a command has.
 pub trait Groups {
-    /// Those of these groups.
+    /// The groups of these settings.
     const GROUPS: &'static [SettingGroup];
 }
 
-/// How a cluster is reached.
+/// The settings of the connection to a cluster.
 #[derive(Clone, Debug)]
 pub struct Reached;
 impl Groups for Reached {
     const GROUPS: &'static [SettingGroup] = &[SettingGroup::Cluster, SettingGroup::Security];
 }
 
-/// How a process tends, and what it makes.
+/// The settings of tending, and of new segments.
 #[derive(Clone, Debug)]
 pub struct Tended;
 impl Groups for Tended {
     const GROUPS: &'static [SettingGroup] = &[SettingGroup::Tending, SettingGroup::Segment];
 }
 
-/// How often a process tends.
+/// The settings of the tend interval.
 #[derive(Clone, Debug)]
 pub struct Polled;
 impl Groups for Polled {
     const GROUPS: &'static [SettingGroup] = &[SettingGroup::Tending];
 }
 
-/// Which segment.
+/// The settings that select a segment.
 #[derive(Clone, Debug)]
 pub struct Which;
 impl Groups for Which {
     const GROUPS: &'static [SettingGroup] = &[SettingGroup::Place];
 }
 
-/// Which replica.
+/// The settings that select a replica.
 #[derive(Clone, Debug)]
 pub struct Preferred;
 impl Groups for Preferred {
     const GROUPS: &'static [SettingGroup] = &[SettingGroup::Routing];
 }
 
-/// Names that flags had before they were called as in every other place.
+/// Earlier names of flags, from before each had the name of its setting.
 const ALIASES: [(&str, &str); 3] =
     [("hosts", "host"), ("tls", "tls-enable"), ("preferred_racks", "prefer-rack")];
 
-/// What `-h` shows.
+/// The settings that `-h` shows.
 const SHOWN_SHORT: [&str; 10] = [
     "hosts",
     "cluster_name",
@@ -75,7 +75,7 @@ const SHOWN_SHORT: [&str; 10] = [
     "preferred_racks",
 ];
 
-/// What `--help` adds.
+/// Text that `--help` adds.
 const MORE: [(&str, &str); 9] = [
     ("hosts", "NAME:PORT. May be given several times, or with commas in between."),
     (
@@ -100,7 +100,7 @@ const MORE: [(&str, &str); 9] = [
     ("shm_mode", "One with 0020 needs --shm-allow-group-write, or sysv."),
 ];
 
-/// The settings of those groups that were given.
+/// The given settings of some groups.
 #[derive(Clone, Debug)]
 pub struct Flags<G> {
     texts: Vec<(&'static Setting, OsString)>,
@@ -113,10 +113,10 @@ impl<G: Groups> Flags<G> {
         SETTINGS.iter().filter(|setting| G::GROUPS.contains(&setting.group()))
     }
 
-    /// Puts them into a configuration.
+    /// Applies the settings to a configuration.
     pub fn apply(&self, config: &mut Config) {
         for (setting, text) in &self.texts {
-            // Each was tried when it was read.
+            // Each was checked when it was parsed.
             let _ = config.set(setting.name(), text);
         }
         if self.password.is_some() {
@@ -124,7 +124,7 @@ impl<G: Groups> Flags<G> {
         }
     }
 
-    /// The configuration that they make.
+    /// A configuration with these settings.
     pub fn config(&self) -> Config {
         let mut config = Config::new(Vec::new());
         self.apply(&mut config);
@@ -137,16 +137,16 @@ impl<G: Groups> Flags<G> {
     }
 }
 
-/// The default on the command line, where it is another than the library's.
+/// The default on the command line, which may differ from the library's.
 fn default(setting: &Setting) -> String {
     match setting.name() {
-        // Its job is to share.
+        // The command exists to share a segment.
         "use_shm" => "true".to_owned(),
         _ => setting.default(),
     }
 }
 
-/// Whether a flag stands alone, and turns on what is off.
+/// Whether a flag takes no value and turns a setting on.
 fn is_switch(setting: &Setting) -> bool {
     setting.kind() == SettingKind::Switch && default(setting) == "false"
 }
@@ -180,14 +180,14 @@ fn flag(setting: &'static Setting) -> Arg {
             .value_parser(PossibleValuesParser::new(["true", "false"]))
             .num_args(0..=1)
             .default_missing_value("true"),
-        // It need not be UTF-8.
+        // A path need not be UTF-8.
         SettingKind::File | SettingKind::Directory => arg.value_parser(OsStringValueParser::new()),
         SettingKind::Racks => arg.allow_negative_numbers(true).value_parser(parser(setting)),
         _ => arg.value_parser(parser(setting)),
     }
 }
 
-/// The flag with its help.
+/// Adds the help to a flag.
 fn described(arg: Arg, setting: &Setting) -> Arg {
     let default = default(setting);
     let shown = match default.is_empty() || is_switch(setting) {
@@ -221,7 +221,7 @@ fn placeholder(setting: &Setting) -> &'static str {
     }
 }
 
-/// Tries a text, and keeps it.
+/// A parser that checks a text and keeps it.
 fn parser(
     setting: &'static Setting,
 ) -> impl Fn(&str) -> Result<String, String> + Clone + Send + Sync + 'static {
@@ -265,7 +265,7 @@ impl<G: Groups + Clone> clap::FromArgMatches for Flags<G> {
                     .map(|texts| texts.map(String::as_str).collect::<Vec<_>>().join(",").into()),
             };
             let Some(text) = text else { continue };
-            // Each part is right; together they may not be.
+            // Each part is valid, but the whole may not be.
             config.set(name, &text).map_err(|error| {
                 clap::Error::raw(ErrorKind::ValueValidation, format!("{error}\n"))
             })?;

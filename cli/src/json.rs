@@ -1,4 +1,4 @@
-//! JSON as it goes to a stream: exact for programs, and harmless to a terminal.
+//! JSON output that is exact for programs and harmless to a terminal.
 
 use std::io::{self, Write};
 
@@ -7,8 +7,8 @@ use serde_json::Value;
 use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 use tendmap::internals::text::is_printable;
 
-/// Escapes what JSON lets stand and a terminal does not only show: to a reader
-/// of JSON, `\u202e` is the character itself.
+/// Escapes characters that JSON allows but that affect a terminal. To a reader of
+/// JSON, `\u202e` is the character itself.
 struct Escaping(CompactFormatter);
 
 impl Formatter for Escaping {
@@ -33,19 +33,19 @@ impl Formatter for Escaping {
     }
 }
 
-/// Writes a value as one line without its end.
+/// Writes a value as one line, without the newline.
 ///
 /// # Errors
-/// What the system says.
+/// The error of the system call.
 pub fn write(out: &mut dyn Write, value: &Value) -> io::Result<()> {
     value.serialize(&mut Serializer::with_formatter(out, Escaping(CompactFormatter)))?;
     Ok(())
 }
 
-/// A value as one line without its end.
+/// A value as one line, without the newline.
 pub fn line(value: &Value) -> String {
     let mut bytes = Vec::new();
-    // Memory takes all that is written to it.
+    // Writing to memory does not fail.
     let _ = write(&mut bytes, value);
     String::from_utf8(bytes).unwrap_or_default()
 }

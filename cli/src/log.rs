@@ -1,4 +1,4 @@
-//! The library's log on standard error, where it is asked for.
+//! The library's log on standard error, if it is turned on.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
@@ -12,14 +12,14 @@ use tracing_subscriber::{EnvFilter, Registry};
 use crate::fields;
 use crate::writer::{Stream, Writer};
 
-/// How long the last lines may take when the command has ended.
+/// How long writing the last lines may take when the command ends.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The log, whose level can be changed.
 pub struct Log(Handle<EnvFilter, Registry>);
 
 impl Log {
-    /// Begins to log what that level lets through; nothing without one.
+    /// Starts to log at this level; without one, nothing is logged.
     pub fn start(level: Option<&str>) -> Log {
         let (filter, handle) = Layer::new(filter(level));
         let colours = io::stderr().is_terminal() && may_colour();
@@ -33,11 +33,11 @@ impl Log {
 
     /// Changes the level.
     pub fn set(&self, level: Option<&str>) {
-        // It fails only where the subscriber is gone.
+        // This fails only if the subscriber was dropped.
         let _ = self.0.reload(filter(level));
     }
 
-    /// Writes out what was logged before now.
+    /// Waits until all lines that were logged before are written.
     pub fn flush(&self) {
         if let Some(Some(writer)) = WRITER.get() {
             writer.flush(PATIENCE);
@@ -45,16 +45,16 @@ impl Log {
     }
 }
 
-/// Whether colours are welcome: <https://no-color.org>.
+/// Whether colours may be used: see <https://no-color.org>.
 fn may_colour() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// The writer of the log, from its first line on; none if its thread could not
-/// be started.
+/// The writer of the log, started at the first line; `None` if its thread could
+/// not be started.
 static WRITER: OnceLock<Option<Writer>> = OnceLock::new();
 
-/// What the log is written to. It never fails and never waits: the library's
+/// The target of the log. It never fails and never blocks, because the library's
 /// own threads log.
 struct Lines;
 
@@ -81,12 +81,12 @@ fn filter(level: Option<&str>) -> EnvFilter {
 /// Checks a level.
 ///
 /// # Errors
-/// What was found and what was wanted.
+/// The text that was found, and what was wanted.
 pub fn parse(text: &str) -> Result<String, String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     let refused =
         || format!("{text:?}; wanted error, warn, info, debug, trace or PART=LEVEL,PART=LEVEL…");
-    // A word that is not a level would be taken for the name of a part.
+    // The subscriber would take a word that is not a level for the name of a part.
     let is_level = |part: &str| {
         let level = part.rsplit_once('=').map_or(part, |(_, level)| level).trim();
         LEVELS.contains(&level.to_ascii_lowercase().as_str())

@@ -8,8 +8,8 @@ use crate::args::Common;
 use crate::failure::Failure;
 use crate::output::{Output, grouped, table, write_table};
 
-/// Lists the segments of the directory, whatever kind of memory they are in;
-/// those of the key, if one is given.
+/// Lists the segments of the directory and of System V shared memory. With a key,
+/// lists only those of that key.
 ///
 /// # Errors
 /// [`Failure`].
@@ -63,7 +63,7 @@ fn status(found: &ListedSegment) -> String {
     }
 }
 
-/// The user's name, where the system's own list has it.
+/// The user's name, or the number if the system does not know it.
 pub fn user(id: u32) -> String {
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let name = users.lines().find_map(|line| {

@@ -1,5 +1,5 @@
-//! The command line: looks at the segments of this host, tends a cluster in
-//! the foreground, simulates one, and shows all of it at work.
+//! The command line: examines the segments of this host, tends a cluster in the
+//! foreground, simulates one, and runs a demo.
 
 #![forbid(unsafe_code)]
 
@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use tendmap::WipingAllocator;
 
-/// Passwords go through the memory of parsers and of TLS.
+/// Wipes memory that is freed, because passwords pass through the memory of
+/// parsers and of TLS.
 #[global_allocator]
 static WIPING: WipingAllocator = WipingAllocator;
 

@@ -11,7 +11,7 @@ use crate::args::Common;
 use crate::failure::Failure;
 use crate::output::{Output, table, write_table};
 
-/// Shows the map as it was published last.
+/// Shows the last published map.
 ///
 /// # Errors
 /// [`Failure`].
@@ -21,14 +21,15 @@ pub fn run(common: &Common, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// By id, so that two maps can be compared line by line.
+/// The nodes in the order of their ids, so that two maps can be compared line by
+/// line.
 fn nodes(map: &ClusterMap) -> Vec<&Node> {
     let mut nodes: Vec<&Node> = map.nodes.iter().map(|(_, node)| node).collect();
     nodes.sort_by_key(|node| node.id);
     nodes
 }
 
-/// By name.
+/// The namespaces in the order of their names.
 fn namespaces(map: &ClusterMap) -> BTreeMap<&str, &Namespace> {
     map.namespaces().iter().map(|namespace| (namespace.name.as_str(), namespace)).collect()
 }
@@ -44,7 +45,7 @@ fn owners<'a>(
     })
 }
 
-/// The racks, and the ids of the nodes in each; empty if the servers report none.
+/// The racks with the ids of their nodes; empty if the servers report none.
 fn racks<'a>(map: &'a ClusterMap, namespace: &Namespace) -> BTreeMap<i32, Vec<&'a str>> {
     let mut racks: BTreeMap<i32, Vec<&str>> = BTreeMap::new();
     for (slot, node) in map.nodes.iter() {

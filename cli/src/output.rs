@@ -1,10 +1,10 @@
-//! What goes to standard output: JSON lines, plain lines, tables.
+//! Standard output: JSON lines, plain lines, tables.
 //!
-//! Nothing here panics when the reader goes away (`| head`): the error is
-//! handed up and ends the command.
+//! Nothing here panics when the reader closes the pipe (`| head`): the error is
+//! returned and ends the command.
 //!
-//! All text for people goes through [`Screened`]: whatever a server, a file or
-//! another process put into it, a terminal only shows it.
+//! All text for people goes through [`Screened`], so that text from a server, a
+//! file or another process has no effect on a terminal.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -15,7 +15,7 @@ use tendmap::internals::text::Printable;
 
 use crate::json;
 
-/// Standard output in one of its two forms.
+/// Standard output in one of two formats.
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
     json: bool,
@@ -32,20 +32,20 @@ impl Output {
         self.json
     }
 
-    /// Writes one line and sends it off.
+    /// Writes and flushes one line.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system call.
     pub fn line(&self, line: impl core::fmt::Display) -> io::Result<()> {
         let mut out = io::stdout().lock();
         writeln!(out, "{}", Printable(line))?;
         out.flush()
     }
 
-    /// Writes the answer: `value` as JSON, or else what `text` writes.
+    /// Writes the answer: `value` as JSON, or the text that `text` writes.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system call.
     pub fn answer(
         &self,
         value: impl FnOnce() -> Value,
@@ -62,15 +62,15 @@ impl Output {
     }
 }
 
-/// Escapes all that is written to it, but for the ends of lines.
+/// Escapes everything that is written to it, except newlines.
 ///
-/// Lines that are to stay lines are written whole: what stands in one of them is
-/// escaped with [`Printable`] before.
+/// A value that must not begin a new line has to be escaped with [`Printable`]
+/// before.
 pub struct Screened<'a>(pub &'a mut dyn Write);
 
 impl Write for Screened<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Never half a character: writers of this program write whole texts.
+        // No character is ever cut, because this program writes whole texts.
         for line in String::from_utf8_lossy(bytes).split_inclusive('\n') {
             let (text, end) = match line.strip_suffix('\n') {
                 Some(text) => (text, "\n"),
@@ -86,7 +86,7 @@ impl Write for Screened<'_> {
     }
 }
 
-/// Columns that lines may have: those of the terminal, else 80.
+/// The most columns of a line: those of the terminal, else 80.
 pub fn width() -> u16 {
     columns(&io::stdout()).unwrap_or(80)
 }
@@ -97,7 +97,7 @@ fn columns(stream: &(impl AsFd + IsTerminal)) -> Option<u16> {
     (stream.is_terminal() && size.ws_col >= 40).then_some(size.ws_col)
 }
 
-/// Says a sentence on standard error, broken between words on a terminal.
+/// Writes a message to standard error, wrapped between words on a terminal.
 pub fn complain(text: &str) {
     let text = &Printable(text).to_string();
     let lines = match columns(&io::stderr()) {
@@ -108,11 +108,10 @@ pub fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "tendmap: {}", lines.join("\n         "));
 }
 
-/// Writes what a thing is called, to that width, and the thing beside it, broken
-/// between words where the line gets too long.
+/// Writes a name, padded to a fixed width, and its value, wrapped between words.
 ///
 /// # Errors
-/// What the system says.
+/// The error of the system call.
 pub fn write_pair(out: &mut dyn Write, columns: usize, name: &str, value: &str) -> io::Result<()> {
     let room = usize::from(width()).saturating_sub(columns + 1).max(20);
     let value = &Printable(value).to_string();
@@ -123,7 +122,7 @@ pub fn write_pair(out: &mut dyn Write, columns: usize, name: &str, value: &str) 
     Ok(())
 }
 
-/// Lines of at most that many characters, broken between words; a longer word
+/// Wraps a text between words to lines of at most `room` characters. A longer word
 /// is not broken.
 fn wrapped(text: &str, room: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
@@ -141,8 +140,7 @@ fn wrapped(text: &str, room: usize) -> Vec<String> {
     lines
 }
 
-/// A table of words: aligned columns, no frame, the numbered ones to the
-/// right.
+/// A table without a frame. The columns in `right` are aligned to the right.
 pub fn table<const N: usize>(header: [&str; N], right: &[usize]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
@@ -157,15 +155,15 @@ pub fn table<const N: usize>(header: [&str; N], right: &[usize]) -> Table {
     table
 }
 
-/// Writes a table without blanks at the ends of its lines.
+/// Writes a table without blanks at the ends of lines.
 ///
 /// # Errors
-/// What the system says.
+/// The error of the system call.
 pub fn write_table(out: &mut dyn Write, table: &Table) -> io::Result<()> {
     table.lines().try_for_each(|line| writeln!(out, "{}", line.trim_end()))
 }
 
-/// A number with its thousands set apart.
+/// A number with separated thousands.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::with_capacity(digits.len() * 4 / 3);

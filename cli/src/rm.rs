@@ -7,7 +7,7 @@ use crate::args::Common;
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// How to remove.
+/// The flags of `tendmap rm`.
 #[derive(clap::Args)]
 pub struct Args {
     /// Remove it even if processes are attached (they start over in a new

@@ -10,13 +10,13 @@ use crate::failure::Failure;
 use crate::flags::{Flags, Preferred};
 use crate::output::{Output, table, write_table};
 
-/// What to route.
+/// The flags of `tendmap route`.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
     /// The namespace.
     #[arg(long, value_name = "N")]
     namespace: String,
-    /// The set; none if it is left out.
+    /// The set; without the flag, none.
     #[arg(long, value_name = "S", default_value = "", hide_default_value = true)]
     set: String,
     #[command(flatten)]
@@ -73,13 +73,13 @@ impl KeyArgs {
     }
 }
 
-/// Where a key is.
+/// The nodes of a key.
 struct Answer {
     digest: Digest,
     partition: usize,
-    /// In order, the master first; `None` where no node is.
+    /// The holder of each replica, the master first; `None` without a holder.
     replicas: Vec<Option<Node>>,
-    /// Where a read goes that prefers racks.
+    /// The node for a read that prefers racks.
     preferred: Option<Node>,
 }
 
@@ -122,14 +122,15 @@ pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure>
     Ok(())
 }
 
-/// All replicas from one publication, by the router that clients use.
+/// Looks up all replicas in one publication, with the router that clients use.
 fn ask(router: &mut Router, namespace: &str, digest: Digest) -> Result<Answer, Failure> {
     let handle = router.namespace(namespace)?;
     let partition = digest.partition(router.partitions());
     let slots = router.pin(|pinned| {
         (0..pinned.replicas(handle)?)
             .map(|replica| {
-                // The first try that starts there goes there, if a node is.
+                // The first attempt that starts at this replica goes to its
+                // holder, if there is one.
                 let attempt = Attempt::new(Policy::Sequence, replica as u32);
                 let chosen = pinned.select(handle, partition, &attempt)?;
                 Ok(chosen.filter(|&(found, _)| found == replica).map(|(_, slot)| slot))

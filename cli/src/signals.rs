@@ -1,4 +1,4 @@
-//! Signals are handled in a command's own time.
+//! Handles signals in a thread, outside signal handlers.
 
 use std::{fs, thread};
 
@@ -7,18 +7,18 @@ use signal_hook::iterator::Signals;
 
 use crate::failure::Failure;
 
-/// What a signal asks for.
+/// The meaning of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// SIGINT or SIGTERM: an end.
+    /// SIGINT or SIGTERM: end the command.
     Stop,
     /// SIGHUP: read the configuration again, or end if there is none.
     Reload,
 }
 
-/// Calls `handle` at each of these signals, from a thread of its own. A SIGHUP
-/// that the process was started to ignore, as `nohup` does it, stays ignored
-/// unless it has the configuration read again.
+/// Calls `handle` at each of these signals, from a separate thread. A SIGHUP that
+/// was ignored at the start of the process, as with `nohup`, stays ignored unless
+/// it makes the command read the configuration again.
 ///
 /// # Errors
 /// [`Failure::Failed`] if they can't be caught.
@@ -43,7 +43,7 @@ pub fn on_signal(
     Ok(())
 }
 
-/// Calls `stop` at each of them.
+/// Calls `stop` at each signal that ends a command.
 ///
 /// # Errors
 /// As [`on_signal`].
@@ -51,7 +51,7 @@ pub fn on_stop(mut stop: impl FnMut() + Send + 'static) -> Result<(), Failure> {
     on_signal(false, move |_| stop())
 }
 
-/// Whether this process ignores that signal; `false` where it can't be known.
+/// Whether this process ignores a signal; `false` if that is unknown.
 fn ignores(signal: i32) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,4 +1,4 @@
-//! `tendmap sim`: a simulated cluster, driven by lines of text.
+//! `tendmap sim`: a simulated cluster, controlled by lines of text.
 
 mod input;
 
@@ -17,18 +17,18 @@ use crate::failure::Failure;
 use crate::signals;
 use input::{Foreground, Input};
 
-/// What the cluster is made of.
+/// The flags of `tendmap sim`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// How many nodes, 1 to 4096.
+    /// Number of nodes, 1 to 4096.
     #[arg(long, value_name = "N", default_value_t = 3)]
     nodes: usize,
-    /// Port of node 1, with the others following; 0 = any free ports.
+    /// Port of node 1; the others use the ports after it. 0 = any free ports.
     #[arg(long, value_name = "P", default_value_t = 0)]
     base_port: u16,
     /// A namespace and its replication factor [default: test:2 bar:3].
     ///
-    /// Without a factor it has 2 replicas; with `:strong` it is of strong
+    /// Without a factor it has 2 replicas; with `:strong` it has strong
     /// consistency. May be given several times.
     #[arg(long, value_name = "NAME:RF[:strong]", value_parser = namespace)]
     namespace: Vec<SimNamespace>,
@@ -38,7 +38,7 @@ pub struct Args {
     /// The name of the cluster that the nodes report.
     #[arg(long, value_name = "NAME", default_value = "tend-sim")]
     cluster_name: String,
-    /// Have each node listen at an alternate address too.
+    /// Also listen at an alternate address of each node.
     #[arg(long, hide_short_help = true)]
     alternate_addresses: bool,
     /// Have the nodes listen at ::1 instead of 127.0.0.1.
@@ -46,8 +46,8 @@ pub struct Args {
     ipv6: bool,
     /// A user and its password; clients then have to log in.
     ///
-    /// May be given several times. A user without a password has the one of
-    /// --password.
+    /// May be given several times. --password is the password of users that are
+    /// given without one.
     #[arg(long, help_heading = SECURITY, value_name = "NAME:PASSWORD", value_parser = user)]
     user: Vec<User>,
     /// The password of users that are given without one.
@@ -72,7 +72,7 @@ pub struct Args {
     tls_name: Option<String>,
 }
 
-/// A user, and its password if it was given with it.
+/// A user, with its password if that was given.
 #[derive(Clone)]
 struct User(String, Option<String>);
 
@@ -123,7 +123,7 @@ fn namespace(text: &str) -> Result<SimNamespace, String> {
 /// # Errors
 /// [`Failure`].
 pub fn run(args: &Args) -> Result<(), Failure> {
-    // Before anything else: a script may end its input soon.
+    // First of all, because a script may end its input soon.
     let input = Input::look();
     let mut config = SimConfig::new(args.nodes);
     config.base_port = args.base_port;
@@ -148,11 +148,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let stop = to.clone();
     signals::on_stop(move || drop(stop.send(Ok(()))))?;
     let sim = Sim::start(config)?;
-    // Beside this thread, which has to hear a signal meanwhile.
+    // In another thread, because this one waits for signals.
     let serve = move || {
         let result = match input {
             Input::Open => sim.console(BufReader::new(Foreground), io::stdout().lock()),
-            // No one may read where it listens, either.
+            // Standard output may have no reader, either.
             Input::None => match sim.console(io::empty(), io::stdout().lock()) {
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
                 _ => loop {

@@ -1,4 +1,4 @@
-//! `tendmap status`: how a segment and its owner stand.
+//! `tendmap status`: the state of a segment and its owner.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -15,8 +15,8 @@ use crate::output::{Output, grouped, table, write_table};
 /// Reports the state of the segment.
 ///
 /// # Errors
-/// [`Failure::Unhealthy`] after the answer, if something is wrong with it; any other if there is
-/// no answer.
+/// [`Failure::Unhealthy`] after the answer, if the segment is unhealthy; any other if there is no
+/// answer.
 pub fn run(common: &Common, output: &Output) -> Result<(), Failure> {
     let status = common.status()?;
     let verdict = status.verdict();

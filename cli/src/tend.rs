@@ -39,7 +39,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// The settings as the library takes them.
+    /// The settings as the library's configuration.
     pub fn config(&self, common: &Common) -> Config {
         let mut config = self.cluster.config();
         config.use_shm = true;
@@ -53,13 +53,13 @@ impl Args {
 /// A message to the main thread.
 enum Message {
     Event(Instant, Event),
-    /// How the attempt to connect ended.
+    /// The result of the connect.
     Connected(Box<Result<Client, ConnectError>>),
     Reload,
     Stop,
 }
 
-/// An observer never blocks the client's thread: it only sends.
+/// An observer that only sends, because it must not block the client's thread.
 fn observer(to: &Sender<Message>) -> Observer {
     let to = std::sync::Mutex::new(to.clone());
     Observer::new(move |event| {
@@ -69,14 +69,14 @@ fn observer(to: &Sender<Message>) -> Observer {
     })
 }
 
-/// How often it is looked whether there is a map.
+/// How often to check whether there is a map.
 const LOOK: Duration = Duration::from_millis(50);
-/// How long the last lines may take, and how long a client that has not
+/// How long writing the last lines may take, and how long a client that is not
 /// connected yet may take to give up.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Tends or follows until it is interrupted, whatever becomes of its output.
-/// Where there is a configuration file, SIGHUP has it read again.
+/// Tends or follows until it is interrupted, even if its output fails. With a
+/// configuration file, SIGHUP makes it read the file again.
 ///
 /// # Errors
 /// [`Failure`] if it can't connect.
@@ -103,10 +103,9 @@ pub fn run(
     let journal = Journal::start(output)?;
     let failed = |error| Failure::Failed(format!("can't start a thread: {error}"));
     let wait = args.wait;
-    // The password is the client's from here on: what replaces it is all there
-    // is.
+    // From here only the client holds the password.
     drop(args);
-    // Beside this thread, which has to hear a signal meanwhile.
+    // In another thread, because this one waits for signals.
     let connect = move || {
         let result = if wait { Client::start(config) } else { Client::connect(config) };
         drop(to.send(Message::Connected(Box::new(result))));
@@ -129,7 +128,7 @@ struct Tending<'a> {
 }
 
 impl Tending<'_> {
-    /// Tends until it is asked to stop.
+    /// Runs until a signal asks it to stop.
     fn last(mut self, mut reload: Reload, log: &Log) -> Result<(), Failure> {
         loop {
             let pause = if self.waiting { LOOK } else { LOOK * 10 };
@@ -144,7 +143,7 @@ impl Tending<'_> {
             match message {
                 Message::Event(at, event) => self.journal.print(at, Told::from(&event)),
                 Message::Connected(result) => {
-                    // What led here comes first, whether it worked or not.
+                    // The events before it are printed first, whatever the result.
                     let stopped = self.catch_up();
                     self.client = Some((*result)?);
                     self.waiting = true;
@@ -170,7 +169,7 @@ impl Tending<'_> {
         Ok(())
     }
 
-    /// Prints the events that are there; whether it is to stop.
+    /// Prints the waiting events; returns whether it must stop.
     fn catch_up(&mut self) -> bool {
         let mut stopped = false;
         for message in self.messages.try_iter() {
@@ -183,7 +182,7 @@ impl Tending<'_> {
         stopped
     }
 
-    /// Looks whether there is a map, and whether it is another cluster's.
+    /// Checks whether there is a map, and whether it belongs to another cluster.
     fn look(&mut self) -> Result<(), Failure> {
         let Some(client) = &self.client else { return Ok(()) };
         if let Some(error) = client.refusal() {
@@ -217,7 +216,7 @@ impl Tending<'_> {
     }
 }
 
-/// What goes to standard output.
+/// The lines for standard output.
 struct Journal {
     begun: Instant,
     json: bool,

@@ -1,4 +1,5 @@
-//! Lines for a stream whose reader may be slow, gone, or a full disk.
+//! Writes lines to a stream whose reader may be slow or closed, or to a disk that
+//! may be full.
 //!
 //! A process that tends must not depend on the reader of its output. So a
 //! separate thread writes: the process that passes a line to it never waits,
@@ -16,10 +17,10 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-/// Lines that may wait for a reader that does not read.
+/// The most lines that wait for a slow reader.
 const ROOM: usize = 4096;
 
-/// Where the lines go.
+/// The target of the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
     /// Standard output. A failure to write to it is reported once on standard
@@ -37,7 +38,7 @@ impl Stream {
         }
     }
 
-    /// Waits until more can be written: the stream may not block by itself.
+    /// Waits until more can be written, because the stream may be nonblocking.
     fn wait(self) {
         let ready = |fd: BorrowedFd<'_>| {
             let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
@@ -49,7 +50,7 @@ impl Stream {
         }
     }
 
-    /// Writes all of it; on an error how much was written, too.
+    /// Writes all bytes. An error includes the number of bytes written before.
     fn write_all(self, bytes: &[u8]) -> Result<(), (usize, Errno)> {
         let mut written = 0;
         while written < bytes.len() {
@@ -65,12 +66,12 @@ impl Stream {
     }
 }
 
-/// Says how many lines were lost.
+/// Returns the text that reports the number of lost lines.
 pub type Notice = Box<dyn Fn(u64) -> String + Send>;
 
 enum Message {
     Line(String),
-    /// To be answered when all before it is written.
+    /// Answered when everything before it is written.
     Flush(SyncSender<()>),
 }
 
@@ -85,7 +86,7 @@ impl Writer {
     /// Starts the thread.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system call.
     pub fn start(stream: Stream, notice: Notice) -> io::Result<Writer> {
         let (to, lines) = mpsc::sync_channel(ROOM);
         let lost = Arc::new(AtomicU64::new(0));
@@ -95,16 +96,16 @@ impl Writer {
         Ok(Writer { to, lost })
     }
 
-    /// Hands a text over, line ends and all.
+    /// Passes a text, including its newlines, to the thread.
     pub fn write(&self, text: String) {
         if self.to.try_send(Message::Line(text)).is_err() {
-            // Relaxed: it stands for itself.
+            // Relaxed: a counter on its own.
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Waits until every line that was passed before is written, at most that
-    /// long.
+    /// Waits until every line that was passed before is written, at most for
+    /// `patience`.
     pub fn flush(&self, patience: Duration) {
         let deadline = Instant::now() + patience;
         let (answer, written) = mpsc::sync_channel(1);

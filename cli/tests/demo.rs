@@ -1,4 +1,4 @@
-//! The demo, short.
+//! A short demo.
 
 use std::process::Command;
 
@@ -37,7 +37,7 @@ fn a_short_demo_routes_right_through_a_takeover_and_two_changes() {
     assert_eq!(summary["follower_connections"], 0);
     assert!(summary["takeover_ms"].as_f64().unwrap() < 5_000.0, "{summary}");
     assert!(summary["map_changes"].as_u64().unwrap() >= 2, "{summary}");
-    // One tend a second, by one of the three.
+    // One pass per second, by one of the three workers.
     let requests = summary["info_requests_per_s_per_node"].as_f64().unwrap();
     assert!((0.3..2.0).contains(&requests), "{summary}");
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "nothing is left");

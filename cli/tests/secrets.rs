@@ -1,4 +1,4 @@
-//! How many copies of a password, its hash and a token a process has in memory.
+//! Counts the copies of a password, its hash and a token in a process's memory.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -21,7 +21,7 @@ fn login(_: &Fields) -> Option<Vec<u8>> {
     answer(0, &[(5, TOKEN), (6, &3600u32.to_be_bytes())])
 }
 
-/// No text of this program has it, and no other test.
+/// A password that appears in no text of this program and in no other test.
 fn password() -> String {
     format!("0pen-sesame-{:016x}", fastrand::u64(..))
 }
@@ -85,7 +85,7 @@ fn tender(mode: &str, tls: bool, from: From, password: &str) -> Tender {
 }
 
 impl Tender {
-    /// Waits for that number of further passes.
+    /// Waits for this number of further passes.
     fn passes(&self, count: usize) {
         let done = || {
             let script = self.server.script.lock().unwrap();
@@ -99,7 +99,7 @@ impl Tender {
         }
     }
 
-    /// Of the password, its hash and the token.
+    /// The copies of the password, its hash and the token.
     fn copies(&self, password: &str) -> [Copies; 3] {
         let hash = self.server.script.lock().unwrap().logins.last().unwrap()[&3].clone();
         let found = copies(self.child.id(), &[password.as_bytes(), &hash, TOKEN]);
@@ -153,7 +153,7 @@ fn h122_a_password_that_was_replaced_is_gone() {
     tender.passes(3);
     assert_eq!(tender.copies(&first)[0], NONE);
     assert_eq!(tender.copies(&second)[0], ONE);
-    // As it was: nothing has changed.
+    // A reload without changes.
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).unwrap();
     while log().matches("reloaded").count() < 2 {
         assert!(begun.elapsed() < 2 * LONG, "{}", log());
@@ -163,7 +163,7 @@ fn h122_a_password_that_was_replaced_is_gone() {
     assert_eq!(tender.copies(&second)[0], ONE);
 }
 
-/// What no text of a program has.
+/// Bytes that appear in no text of a program.
 fn pattern(seed: u64) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(seed);
     (0..48).map(|_| random.alphanumeric() as u8).collect()
@@ -171,7 +171,7 @@ fn pattern(seed: u64) -> Vec<u8> {
 
 const SEED: &str = "TENDMAP_TEST_SEED";
 
-/// The child of the test below: frees memory of many sizes, and waits.
+/// The child of the test below: frees blocks of many sizes, and waits.
 #[test]
 fn h122_child_that_frees() {
     let Some(seed) = std::env::var(SEED).ok().and_then(|seed| seed.parse().ok()) else { return };
@@ -179,7 +179,7 @@ fn h122_child_that_frees() {
     for size in [64, 200, 1000, 5000, 70_000, 3_000_000] {
         let mut freed = vec![b' '; size];
         freed[size - 48..].copy_from_slice(&text);
-        // Grown, it is somewhere else.
+        // Growing moves it elsewhere.
         freed.reserve(2 * size);
         drop(std::hint::black_box(freed));
     }

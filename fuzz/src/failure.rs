@@ -1,8 +1,8 @@
-//! What the configuration file's reader needs of the command line.
+//! The part of the command line that the parser of the configuration file needs.
 
-/// Why a command fails.
+/// Why a command failed.
 #[allow(dead_code)]
 pub enum Failure {
-    /// Something is wrong with what was given.
+    /// An invalid flag or setting.
     Usage(String),
 }

@@ -1,5 +1,5 @@
-//! All targets in one binary: one build, and the variable `FUZZ_TARGET` says which
-//! one runs. Without it the targets are listed.
+//! All targets in one binary, so that one build is enough. The variable
+//! `FUZZ_TARGET` selects the target. Without it the targets are listed.
 #![cfg_attr(fuzzing, no_main)]
 
 mod failure;

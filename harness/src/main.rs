@@ -1,4 +1,4 @@
-//! Real processes, killed, stopped and measured: the soak and the bench.
+//! The soak test and the bench, which kill, stop and measure real processes.
 
 #![forbid(unsafe_code)]
 

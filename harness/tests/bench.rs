@@ -1,4 +1,4 @@
-//! The bench, short.
+//! A short bench.
 
 use std::process::{Command, Output};
 
@@ -46,7 +46,7 @@ fn a_short_bench_tells_every_figure_and_leaves_nothing_behind() {
     assert_eq!(found.keys().collect::<Vec<_>>(), wanted);
     for (key, value) in found {
         let value = value.as_f64().unwrap_or_else(|| panic!("{key}: {text}"));
-        // None of the few lookups may have met a publication.
+        // It is possible that none of the few lookups met a publication.
         assert!(value > 0.0 || key == "retries", "{key}: {text}");
     }
     assert!(found["retries"].as_f64().unwrap() < 1.0, "a share: {text}");

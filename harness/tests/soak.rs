@@ -1,4 +1,4 @@
-//! The soak, short.
+//! A short soak.
 
 use std::process::{Command, Output};
 

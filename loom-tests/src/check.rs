@@ -15,26 +15,26 @@ thread_local! {
     static REACHED: RefCell<BTreeSet<&'static str>> = const { RefCell::new(BTreeSet::new()) };
 }
 
-/// What a failed invariant unwinds with.
+/// The panic payload of a failed invariant.
 struct Violated(&'static str);
 
 /// Fails the model unless `holds`.
 ///
 /// # Panics
-/// If it does not: that is how a model fails.
+/// If `holds` is false: that is how a model fails.
 pub fn invariant(holds: bool, what: &'static str) {
     if !holds {
         panic::panic_any(Violated(what));
     }
 }
 
-/// Notes that some execution came here. A model that does not reach all that
-/// it should proves nothing.
+/// Records that some execution reached this place. A model that misses a place that
+/// it should reach proves nothing.
 pub fn reach(place: &'static str) {
     REACHED.with_borrow_mut(|reached| reached.insert(place));
 }
 
-/// A model: actors, an invariant, and what shows that it can fail.
+/// A model: actors, an invariant, and the controls that show that it can fail.
 #[derive(Debug)]
 pub struct Model {
     name: &'static str,
@@ -44,46 +44,47 @@ pub struct Model {
 }
 
 impl Model {
-    /// A model whose every schedule is run.
+    /// A model that runs every schedule.
     pub fn exhaustive(name: &'static str) -> Model {
         Model { name, bound: None, reaches: Vec::new(), controls: Vec::new() }
     }
 
-    /// A model whose every schedule of at most `bound` preemptions is run; of
-    /// `deep` preemptions in the deep set.
+    /// A model that runs every schedule with at most `bound` preemptions, or with at
+    /// most `deep` preemptions in the deep set.
     pub fn bounded(name: &'static str, bound: usize, deep: usize) -> Model {
         let bound = Some(if cfg!(feature = "deep") { deep } else { bound });
         Model { bound, ..Model::exhaustive(name) }
     }
 
-    /// A model whose every schedule is run in the deep set, and of at most `bound`
-    /// preemptions otherwise.
+    /// A model that runs every schedule in the deep set, and otherwise every schedule
+    /// with at most `bound` preemptions.
     pub fn exhaustive_if_deep(name: &'static str, bound: usize) -> Model {
         let bound = if cfg!(feature = "deep") { None } else { Some(bound) };
         Model { bound, ..Model::exhaustive(name) }
     }
 
-    /// Some execution must come to each of these places ([`reach`]).
+    /// Requires that some execution reaches each of these places ([`reach`]).
     pub fn reaching(mut self, places: &[&'static str]) -> Model {
         self.reaches.extend(places);
         self
     }
 
-    /// The model must fail without any one of these steps.
+    /// Requires that the model fails without any one of these steps.
     pub fn needing(mut self, steps: &[Step]) -> Model {
         self.controls.extend(steps);
         self
     }
 
-    /// Runs it, then its controls, and prints what that took.
+    /// Runs the model, then its controls, and prints the number of executions and the
+    /// time.
     ///
     /// # Panics
-    /// If the model fails, misses a place that it should reach, or does not
-    /// fail without a step that it should need.
+    /// If the model fails, misses a place that it should reach, or passes without a
+    /// step that it should need.
     pub fn check(self, body: impl Fn() + Clone + Send + Sync + 'static) {
-        // One at a time: each execution maps and unmaps a stack an actor, and two
-        // threads at that in one process take half as long again as one after
-        // the other.
+        // One model at a time: each execution maps and unmaps a stack for every
+        // actor, and two threads that do so in one process take half as long again
+        // as one after the other.
         static ONE: Mutex<()> = Mutex::new(());
         let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let bound = self.bound.map_or(String::from("none"), |bound| bound.to_string());
@@ -121,7 +122,7 @@ impl Model {
     }
 }
 
-/// Runs all executions or up to the first that fails; how many that were.
+/// Runs all executions, or up to the first that fails; returns their number.
 fn run(
     bound: Option<usize>,
     body: impl Fn() + Send + Sync + 'static,
@@ -139,7 +140,7 @@ fn run(
     (executions.load(Ordering::Relaxed), end)
 }
 
-/// Runs `body` without the messages of panics on this thread: they are wanted.
+/// Runs `body` without messages of panics on this thread, because they are expected.
 fn quietly<T>(body: impl FnOnce() -> T) -> T {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

@@ -1,5 +1,5 @@
-//! A segment on the heap, the actors on it, and the ledger of what each
-//! publication was meant to hold.
+//! A segment on the heap, the actors on it, and the ledger of the intended content of
+//! each publication.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use crate::sync::{AtomicU64, Ordering};
 /// The payloads of a publication.
 pub type Payloads = Vec<u64>;
 
-/// The term of that number.
+/// The term with this number.
 ///
 /// # Panics
 /// If it is zero.
@@ -35,16 +35,16 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// A segment of term 1, these payloads being its publication 1.
+    /// A segment of term 1 with these payloads as publication 1.
     pub fn new(first: &[u64]) -> Rc<Segment> {
         Segment::with_sequence(1, first)
     }
 
-    /// A segment of term 1, these payloads being its publication `sequence`.
+    /// A segment of term 1 with these payloads as publication `sequence`.
     pub fn with_sequence(sequence: u64, first: &[u64]) -> Rc<Segment> {
         let head = Head::new(Term::FIRST, sequence);
         let frame = |number: usize| {
-            // The other frame as one publication before left it, but for the
+            // The other frame as the publication before left it, except for the
             // first word, which every publication changes.
             let live = number == head.stamp().frame();
             let word = |(at, &payload): (usize, &u64)| {
@@ -64,18 +64,18 @@ impl Segment {
         Rc::new(segment)
     }
 
-    /// The head as it is now.
+    /// The current head.
     pub fn head(&self) -> Head {
         Head::from_bits(self.head.load(Ordering::Relaxed))
     }
 
-    /// The owner that made the segment.
+    /// The owner that created the segment.
     pub fn creator(self: &Rc<Segment>) -> Owner {
         let head = Head::new(Term::FIRST, self.ledger.borrow().first());
         Owner { segment: Rc::clone(self), publisher: Publisher::new(Term::FIRST, head) }
     }
 
-    /// Takes over from the head as seen, under that term.
+    /// Takes over from the head that was seen, under a new term.
     ///
     /// # Errors
     /// [`TakeoverLost`] if the head moved meanwhile.
@@ -108,7 +108,7 @@ impl Segment {
         Some((stamp, payloads))
     }
 
-    /// Loads the payloads of a stamp's frame, whatever they are.
+    /// Loads the payloads of a stamp's frame without a check.
     pub fn load(&self, stamp: Stamp) -> Payloads {
         let word = |word: &AtomicU64| Word::from_bits(word.load(Ordering::Relaxed)).payload();
         self.frames[stamp.frame()].iter().map(word).collect()
@@ -123,7 +123,7 @@ impl Segment {
     }
 }
 
-/// An owner, or one that believes so.
+/// An owner, or a process that believes that it is the owner.
 #[derive(Debug)]
 pub struct Owner {
     segment: Rc<Segment>,
@@ -131,12 +131,12 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Its term.
+    /// The owner's term.
     pub fn term(&self) -> Term {
         self.publisher.term()
     }
 
-    /// The head as it left it.
+    /// The head after the owner's last change.
     pub fn head(&self) -> Head {
         self.publisher.head()
     }
@@ -166,8 +166,8 @@ impl Owner {
     }
 }
 
-/// What every publication was meant to hold, and what each was found to hold
-/// by its publisher and by those who validated a read of it.
+/// The intended content of every publication, and the content that its publisher and
+/// its readers have validated.
 #[derive(Debug, Default)]
 struct Ledger {
     intended: BTreeMap<u64, Vec<Payloads>>,
@@ -184,7 +184,7 @@ impl Ledger {
         let intended = self.intended.get(&sequence);
         invariant(
             intended.is_some_and(|all| all.iter().any(|one| one == payloads)),
-            "what validates is one whole publication",
+            "a validated read is one whole publication",
         );
         let accepted = self.accepted.entry(sequence).or_insert_with(|| payloads.to_vec());
         invariant(accepted == payloads, "a sequence names one publication");

@@ -1,5 +1,5 @@
-//! The atomics that the protocol is compiled over here, and its steps, which
-//! can be left out one at a time.
+//! The atomics for the protocol under loom, and its steps, which can be left out one
+//! at a time.
 
 use std::cell::Cell;
 use std::panic::{catch_unwind, resume_unwind};
@@ -10,15 +10,15 @@ use loom::thread::ThreadId;
 
 /// A word.
 ///
-/// It keeps count of its stores: loom forgets all but the last seven, and a
-/// model that goes beyond would miss what it forgot.
+/// It counts its stores, because loom forgets all but the last seven, and a model
+/// with more would miss the forgotten ones.
 ///
-/// It also makes loom see every race on it. To choose where schedules branch
-/// loom remembers the *last* access of each atomic, and takes two loads for
-/// independent. A thread that loads a word and then exchanges it thus hides the
-/// loads of all others from its exchange, and loom never runs the exchange
-/// before them. So each load first touches an object on which all accesses
-/// depend on each other; it carries no order of memory, for nobody waits on it.
+/// It also makes loom see every race on it. To choose where schedules branch, loom
+/// remembers the *last* access of each atomic, and treats two loads as independent.
+/// So a thread that loads a word and then exchanges it hides the loads of all other
+/// threads from its exchange, and loom never runs the exchange before them.
+/// Therefore each load first touches an object whose accesses all depend on each
+/// other. This adds no memory ordering, because no thread waits on the object.
 #[derive(Debug)]
 pub struct AtomicU64 {
     word: atomic::AtomicU64,
@@ -27,10 +27,10 @@ pub struct AtomicU64 {
 }
 
 impl AtomicU64 {
-    /// How many stores loom remembers, the first value among them.
+    /// The number of stores that loom remembers, including the first value.
     const HISTORY: usize = 7;
 
-    /// A word with that value.
+    /// A word with this value.
     pub fn new(value: u64) -> AtomicU64 {
         AtomicU64 {
             word: atomic::AtomicU64::new(value),
@@ -39,13 +39,13 @@ impl AtomicU64 {
         }
     }
 
-    /// Its value.
+    /// Loads the value.
     pub fn load(&self, order: Ordering) -> u64 {
         self.touched.notify();
         self.word.load(order)
     }
 
-    /// Stores whatever is there.
+    /// Stores a value, whatever the old one.
     pub fn store(&self, value: u64, order: Ordering) {
         // An exchange, not a store: the word's stores stay in one order.
         self.word.swap(value, order);
@@ -69,12 +69,12 @@ thread_local! {
 pub struct Step(&'static str);
 
 impl Step {
-    /// The step of that name; a model names its own so.
+    /// A step with this name. A model can define steps of its own.
     pub const fn new(name: &'static str) -> Step {
         Step(name)
     }
 
-    /// Its name.
+    /// The step's name.
     pub const fn name(self) -> &'static str {
         self.0
     }
@@ -83,34 +83,34 @@ impl Step {
         LEFT_OUT.get() == Some(self)
     }
 
-    /// A fence; left out: none.
+    /// A fence. Left out: no fence.
     pub fn fence(self, order: Ordering) {
         if !self.left_out() {
             atomic::fence(order);
         }
     }
 
-    /// The ordering of an access; left out: Relaxed.
+    /// The ordering of an access. Left out: `Relaxed`.
     pub fn order(self, order: Ordering) -> Ordering {
         if self.left_out() { Ordering::Relaxed } else { order }
     }
 
-    /// A condition to go on; left out: always met.
+    /// A condition to continue. Left out: always true.
     pub fn check(self, holds: bool) -> bool {
         holds || self.left_out()
     }
 
-    /// An action; left out: nothing is done.
+    /// An action. Left out: no action.
     pub fn act(self, action: impl FnOnce()) {
         if !self.left_out() {
             action();
         }
     }
 
-    /// Stores `to` if exactly `from` is there; left out: whatever is there.
+    /// Stores `to` if the value is `from`. Left out: stores it in any case.
     ///
     /// # Errors
-    /// What is there instead.
+    /// The value that was found instead.
     pub fn exchange(
         self,
         word: &AtomicU64,
@@ -146,13 +146,13 @@ pub(crate) fn without<T>(step: Step, body: impl FnOnce() -> T) -> T {
     body()
 }
 
-/// What a killed actor unwinds with, past all of its code.
+/// The panic payload that ends a killed actor.
 struct Killed;
 
-/// Runs `actor` and kills it after that many of its stores, as SIGKILL would:
-/// what it stored stays, nothing more is done. `None` if it was killed.
+/// Runs `actor` and kills it after `stores` stores, as SIGKILL would: these stores
+/// remain, and no further code runs. `None` if it was killed.
 ///
-/// One actor of a model can be doomed.
+/// Only one actor of a model can be killed.
 pub fn killed_after<T>(stores: usize, actor: impl FnOnce() -> T) -> Option<T> {
     DOOMED.set(Some((loom::thread::current().id(), stores)));
     let end = catch_unwind(std::panic::AssertUnwindSafe(actor));
@@ -160,7 +160,7 @@ pub fn killed_after<T>(stores: usize, actor: impl FnOnce() -> T) -> Option<T> {
     match end {
         Ok(value) => Some(value),
         Err(payload) if payload.is::<Killed>() => None,
-        // A failed model, or loom clearing up after one.
+        // A failed model, or loom's cleanup after one.
         Err(payload) => resume_unwind(payload),
     }
 }
@@ -181,8 +181,8 @@ fn spend_a_store() {
     }
 }
 
-/// The steps of the protocol by name: those of the product's module, where
-/// their meaning is told.
+/// The steps of the protocol by name. The product's module of the same name explains
+/// them.
 pub mod step {
     use super::Step;
 
@@ -204,15 +204,15 @@ pub mod step {
         R2,
         /// The comparison of a reader's two loads of the head.
         STAMP,
-        /// What is read to be kept is read under one check of the head.
+        /// Data that is kept is read under one check of the head.
         UNDER,
         /// A read begins with the comparison of the kept stamp with the head's.
         SAME,
         /// The table generation is compared when the stamp has changed.
         GENERATION,
-        /// It is compared as the whole tagged word.
+        /// The table generation is compared as the whole tagged word.
         TAGGED,
-        /// What was kept is forgotten when the reader moves to another segment.
+        /// Kept data is forgotten when the reader moves to another segment.
         MOVED,
         /// The stamp of a retired head is not kept.
         RETIRED,
@@ -220,7 +220,7 @@ pub mod step {
         TAG,
         /// A word of a frame is left as it is only if the writer's term wrote it.
         OWN,
-        /// A word of a frame is exchanged from the value looked at.
+        /// A word of a frame is exchanged from the value that was loaded.
         WORD,
         /// A publication exchanges the head that its owner left.
         HEAD,
@@ -232,11 +232,11 @@ pub mod step {
         ENTER,
         /// An owner word is left alone if its tag is newer.
         OWNER_TAG,
-        /// An owner word is exchanged from the value looked at.
+        /// An owner word is exchanged from the value that was loaded.
         OWNER_WORD,
         /// An owner word counts only under the head's term.
         OWNER_TERM,
-        /// The event word is exchanged from the value looked at.
+        /// The event word is exchanged from the value that was loaded.
         EVENT,
     }
 }

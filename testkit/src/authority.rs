@@ -1,4 +1,4 @@
-//! An authority whose certificates are made for each test anew.
+//! An authority that creates certificates for each test.
 #![allow(dead_code, reason = "each test uses a part")]
 
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use rcgen::{
 use tendmap::sim::SimTls;
 use tendmap::tend::tls::TlsConfig;
 
-/// What the nodes' certificate bears.
+/// The name in the nodes' certificate.
 pub const NAME: &str = "cluster-a";
 
 /// An authority, its certificates and keys, in files.
@@ -19,7 +19,7 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// A new one, whose certificate is in `ca.pem`.
+    /// A new authority, with its certificate in `ca.pem`.
     pub fn new() -> Authority {
         let directory = tempfile::tempdir().unwrap();
         let mut params = CertificateParams::default();
@@ -30,13 +30,13 @@ impl Authority {
         Authority { directory, issuer }
     }
 
-    /// Where a file of it is.
+    /// The path of one of its files.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    /// A certificate for these names, its subject the first: `NAME.pem` and
-    /// `NAME.key`.
+    /// Issues a certificate for these names, in `FILE.pem` and `FILE.key`. The first
+    /// name is the subject.
     pub fn issue(&self, file: &str, names: &[&str], expired: bool) {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names.clone()).unwrap();

@@ -1,4 +1,4 @@
-//! What several tests need: a cluster without a network.
+//! A cluster without a network.
 #![allow(dead_code, reason = "each test uses a part")]
 
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use tendmap::client::Config;
 use tendmap::map::{Capacity, ClusterMap, NamespaceName, Node, NodeHealth, NodeId, Slot};
 use tendmap::tend::{ClusterSource, TendError, TendReport, Turn};
 
-/// A cluster that the test changes as it likes.
+/// A cluster that a test can change.
 #[derive(Clone)]
 pub struct Cluster(Arc<Mutex<State>>);
 
@@ -30,12 +30,12 @@ impl Cluster {
         Cluster(Arc::new(Mutex::new(State { map, error: None })))
     }
 
-    /// Changes what the next pass finds.
+    /// Changes the map that the next pass finds.
     pub fn change(&self, f: impl FnOnce(&mut ClusterMap)) {
         f(&mut self.0.lock().unwrap().map);
     }
 
-    /// Grows to at least that number of nodes, whatever room there is.
+    /// Grows to at least this number of nodes, whatever the capacity.
     pub fn grow(&self, nodes: u16) {
         self.change(|map| {
             map.raise_capacity(4096, 256);
@@ -112,17 +112,17 @@ pub fn node(number: u16) -> Node {
     Node::new(NodeId::new(&format!("BB9{number:04}")).unwrap(), address)
 }
 
-/// How a node fails, by its source.
+/// The health of a node as the source reports it.
 pub fn node_health(id: NodeId) -> NodeHealth {
     NodeHealth::new(7, &format!("{id} does not answer"))
 }
 
-/// A directory of its own for segments.
+/// A temporary directory for segments.
 pub fn directory() -> TempDir {
     tempfile::Builder::new().prefix("tendmap-test-").tempdir_in("/dev/shm").unwrap()
 }
 
-/// A configuration whose segments live there.
+/// A configuration with the segments in this directory.
 pub fn config(directory: &TempDir) -> Config {
     let mut config = Config::shared(vec!["127.0.0.1:3000".parse().unwrap()], 0xA700_0001);
     config.shm_directory = directory.path().into();
@@ -131,7 +131,7 @@ pub fn config(directory: &TempDir) -> Config {
     config
 }
 
-/// How many files a directory has.
+/// The number of files in a directory.
 pub fn files(directory: &TempDir) -> usize {
     std::fs::read_dir(directory.path()).unwrap().count()
 }
@@ -142,7 +142,7 @@ pub fn wait_until(what: &str, done: impl FnMut() -> bool) {
     wait_at_most(Duration::from_secs(30), what, done);
 }
 
-/// As [`wait_until`], for what takes longer.
+/// As [`wait_until`], with a given limit.
 #[track_caller]
 pub fn wait_at_most(limit: Duration, what: &str, mut done: impl FnMut() -> bool) {
     let begun = Instant::now();

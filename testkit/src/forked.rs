@@ -1,4 +1,4 @@
-//! A forked child, and its parent meanwhile.
+//! Runs code in a forked child and in its parent.
 
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -6,7 +6,8 @@ use std::time::Duration;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 
-/// Runs `child` in a forked child and `parent` meanwhile; the child's word.
+/// Runs `child` in a forked child and `parent` at the same time, joined by a pair of
+/// sockets.
 pub fn forked(child: impl FnOnce(&mut UnixStream), parent: impl FnOnce(&mut UnixStream)) {
     let (mut ours, mut theirs) = UnixStream::pair().unwrap();
     // SAFETY: the child only reads memory, makes system calls and allocates,
@@ -16,7 +17,7 @@ pub fn forked(child: impl FnOnce(&mut UnixStream), parent: impl FnOnce(&mut Unix
             drop(ours);
             let done =
                 std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| child(&mut theirs)));
-            // Neither the harness nor any destructor of the parent's runs here.
+            // Neither the harness nor the parent's destructors run here.
             rustix::process::kill_process(
                 rustix::process::getpid(),
                 if done.is_ok() {

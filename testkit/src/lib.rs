@@ -1,5 +1,5 @@
-//! What the tests of all packages share: a cluster without a network, servers
-//! that answer from a table or a script, certificates, and recorded replies.
+//! Support for the tests of all packages: a cluster without a network, servers that
+//! answer from a table or a script, certificates, and recorded replies.
 #![allow(missing_docs, reason = "the tests are the documentation")]
 #![allow(clippy::new_without_default, reason = "made for tests, with much effect")]
 

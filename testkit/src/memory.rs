@@ -1,10 +1,10 @@
-//! Where something lies in the memory of a process.
+//! Searches the memory of a process.
 #![allow(dead_code, reason = "each test uses a part")]
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
-/// How many copies there are, and how many of them a core dump would have.
+/// The number of copies, and how many of them a core dump would contain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Copies {
     pub all: usize,
@@ -13,10 +13,10 @@ pub struct Copies {
 
 /// One copy, in no core dump.
 pub const ONE: Copies = Copies { all: 1, dumped: 0 };
-/// None at all.
+/// No copy.
 pub const NONE: Copies = Copies { all: 0, dumped: 0 };
 
-/// Looks through all memory of a process for each of these.
+/// Counts the copies of each of these byte strings in all memory of a process.
 pub fn copies(pid: u32, wanted: &[&[u8]]) -> Vec<Copies> {
     let smaps = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
     let memory = File::open(format!("/proc/{pid}/mem")).unwrap();
@@ -28,7 +28,7 @@ pub fn copies(pid: u32, wanted: &[&[u8]]) -> Vec<Copies> {
             && let (Ok(from), Ok(to)) = (u64::from_str_radix(from, 16), u64::from_str_radix(to, 16))
         {
             region = vec![0; (to - from) as usize];
-            // What can't be read is the kernel's.
+            // Some of the kernel's pages can't be read.
             let readable = line.as_bytes()[first.len() + 1] == b'r';
             if !readable || memory.read_exact_at(&mut region, from).is_err() {
                 region.clear();

@@ -1,5 +1,5 @@
-//! A server that says what a test tells it to, in clear or over TLS, and notes
-//! what it was sent.
+//! A server that sends the replies of a test, in plaintext or over TLS, and records
+//! the requests.
 #![allow(dead_code, reason = "each test uses a part")]
 
 use std::collections::BTreeMap;
@@ -10,29 +10,29 @@ use std::sync::{Arc, Mutex};
 /// The fields of an admin message by their ids.
 pub type Fields = BTreeMap<u8, Vec<u8>>;
 
-/// How a request of the admin protocol is answered; `None` = never.
+/// The reply to a request of the admin protocol; `None` = never a reply.
 pub type Answer = fn(&Fields) -> Option<Vec<u8>>;
 
-/// A connection, in clear or over TLS.
+/// A connection, in plaintext or over TLS.
 pub trait Stream: Read + Write {}
 impl<S: Read + Write> Stream for S {}
 
-/// What a connection is wrapped in.
+/// Wraps a connection in another stream.
 pub type Wrap = Arc<dyn Fn(TcpStream) -> Box<dyn Stream> + Send + Sync>;
 
-/// What it says and what it was sent.
+/// The replies and the recorded requests.
 pub struct Script {
-    /// To each info command.
+    /// The replies to info commands.
     pub replies: BTreeMap<String, String>,
-    /// To logins and to tokens.
+    /// The reply to logins and to tokens.
     pub login: Answer,
     pub authenticate: Answer,
     pub logins: Vec<Fields>,
     pub tokens: Vec<Fields>,
-    /// Info commands that came.
+    /// The received info commands.
     pub asked: Vec<String>,
     pub connections: usize,
-    /// So long it takes for every byte of an answer of the admin protocol.
+    /// The delay before each byte of a reply of the admin protocol.
     pub drip: std::time::Duration,
 }
 
@@ -43,7 +43,7 @@ pub struct Scripted {
     pub script: Arc<Mutex<Script>>,
 }
 
-/// An answer of the admin protocol.
+/// A reply of the admin protocol.
 pub fn answer(code: u8, fields: &[(u8, &[u8])]) -> Option<Vec<u8>> {
     let mut body = vec![0; 16];
     (body[1], body[3]) = (code, fields.len() as u8);
@@ -63,23 +63,23 @@ pub fn session(_: &Fields) -> Option<Vec<u8>> {
     answer(0, &[(5, b"a-token"), (6, &3600u32.to_be_bytes())])
 }
 
-/// Yes.
+/// Accepts a token.
 pub fn good(_: &Fields) -> Option<Vec<u8>> {
     answer(0, &[])
 }
 
-/// No such session.
+/// Refuses a token.
 pub fn refused(_: &Fields) -> Option<Vec<u8>> {
     answer(80, &[])
 }
 
 impl Scripted {
-    /// A node in clear that is alone and holds all of `test`.
+    /// A plaintext node that is alone and holds all of `test`.
     pub fn start(id: &str) -> Scripted {
         Scripted::start_with(id, Arc::new(|stream| Box::new(stream)))
     }
 
-    /// The same over other streams.
+    /// The same node over wrapped streams.
     pub fn start_with(id: &str, wrap: Wrap) -> Scripted {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -127,7 +127,7 @@ impl Scripted {
         self.script.lock().unwrap().replies.insert(command.into(), value.to_string());
     }
 
-    /// Lists these peers over TLS and in clear from now on.
+    /// Sets the peers that are listed over TLS and in plaintext.
     pub fn list(&self, tls: &str, clear: &str) {
         let mut script = self.script.lock().unwrap();
         let next = script.replies["peers-generation"].parse::<u32>().unwrap() + 1;
@@ -168,7 +168,7 @@ impl Scripted {
                 _ => Some(self.info(&body)),
             };
             let Some(reply) = reply else {
-                // Never answered; it ends with the other side.
+                // No reply. The read ends when the other side closes.
                 let _ = stream.read(&mut [0; 1]);
                 return;
             };

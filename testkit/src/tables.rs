@@ -1,4 +1,4 @@
-//! A cluster that answers from a table: what the logic of a pass is tested on.
+//! A cluster that answers from a table, for tests of the logic of a pass.
 #![allow(dead_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,25 +12,25 @@ use tendmap::map::{Capacity, ClusterMap, NamespaceName, NodeId, Slot};
 use tendmap::tend::{AerospikeConfig, ClusterSource, TendError, TendEvent, TendReport, Turn};
 use tendmap::wire::Host;
 
-/// A server: what it answers to each command.
+/// A server, with its reply to each command.
 #[derive(Clone, Default)]
 pub struct Server {
     pub down: bool,
     pub connection: u64,
     pub replies: BTreeMap<String, String>,
-    /// What it answers otherwise from its second request of a pass on.
+    /// Replies that differ from the second request of a pass on.
     pub later: BTreeMap<String, String>,
-    /// Every request comes over another connection.
+    /// Whether every request uses a new connection.
     pub reconnects: bool,
 }
 
-/// The servers by address, and all that was asked of them.
+/// The servers by address, and all requests to them.
 #[derive(Default)]
 pub struct Fake {
     pub servers: BTreeMap<SocketAddr, Server>,
     pub names: BTreeMap<String, Vec<SocketAddr>>,
     pub asked: Vec<Ask>,
-    /// To how many addresses connections are kept after a pass.
+    /// The number of addresses with a connection that is kept after a pass.
     pub kept: usize,
 }
 
@@ -90,7 +90,7 @@ impl Transport for Fake {
     fn close(&mut self) {}
 }
 
-/// Collects what happens.
+/// Collects the events of a pass.
 #[derive(Default)]
 pub struct Log {
     pub events: Vec<TendEvent>,
@@ -121,7 +121,7 @@ pub fn ns(text: &str) -> NamespaceName {
     NamespaceName::new(text).unwrap()
 }
 
-/// 8 partitions a namespace keep tests legible.
+/// 8 partitions per namespace keep tests readable.
 pub const SMALL: Capacity =
     Capacity { max_nodes: 4, max_namespaces: 2, max_replicas: 2, partitions: 8 };
 
@@ -168,7 +168,7 @@ impl Server {
         self.set(command, value + 1);
     }
 
-    /// Lists these peers from now on.
+    /// Sets the listed peers.
     pub fn list(&mut self, peers: &str) {
         self.raise("peers-generation");
         let generation = self.replies["peers-generation"].clone();
@@ -198,7 +198,7 @@ pub fn source(fake: Fake, capacity: Capacity) -> Tender<Fake> {
     source
 }
 
-/// One pass; what it came to and what happened.
+/// Runs one pass; returns its result and events.
 pub fn tend(source: &mut Tender<Fake>) -> (Result<TendReport, TendError>, Vec<TendEvent>) {
     let mut log = Log::default();
     source.transport_mut().asked.clear();
@@ -206,13 +206,13 @@ pub fn tend(source: &mut Tender<Fake>) -> (Result<TendReport, TendError>, Vec<Te
     (report, log.events)
 }
 
-/// One pass that must succeed.
+/// Runs one pass that must succeed.
 pub fn tend_well(source: &mut Tender<Fake>) -> (TendReport, Vec<TendEvent>) {
     let (report, events) = tend(source);
     (report.expect("a pass"), events)
 }
 
-/// The masters, or other replicas, of `test` as a text: `AAAABBBB`, `.` = none.
+/// The holders of one replica of `test` as text: `AAAABBBB`, `.` = none.
 pub fn owners(map: &ClusterMap, replica: usize) -> String {
     let Some(namespace) = map.namespace(&ns("test")) else { return String::new() };
     let name = |slot: Slot| map.nodes.get(slot).map_or("?".into(), |node| node.id.to_string());
@@ -226,7 +226,7 @@ pub fn ids(map: &ClusterMap) -> String {
     ids.into_iter().collect::<Vec<_>>().join(" ")
 }
 
-/// How many requests were sent in the last pass.
+/// The number of requests in the last pass.
 pub fn requests(source: &mut Tender<Fake>) -> usize {
     source.transport_mut().asked.len()
 }

@@ -1,11 +1,11 @@
-//! All contenders against each other, in one process and run.
+//! Compares all contenders in one process and run.
 //!
 //! ```text
 //! cargo run --release -p tendmap-benches --bin compare -- [--rounds N] [--only TEXT]
 //! ```
 //!
-//! With `--features heavy-peers` mmap-sync and iceoryx2's blackboard take part,
-//! which take minutes to build.
+//! With `--features heavy-peers`, which takes minutes to build, mmap-sync and
+//! iceoryx2's blackboard take part, too.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use tendmap_benches::contenders::{Contender, all};
 use tendmap_benches::measure::{Beside, SAMPLE, Task, median, quantile, samples, time, with};
 use tendmap_benches::rig::order;
 
-/// One way to measure: what is timed, and what goes on beside it.
+/// One way to measure: what is timed, and what runs at the same time.
 #[derive(Clone, Copy)]
 struct Mode {
     title: &'static str,
@@ -22,14 +22,14 @@ struct Mode {
     beside: Beside,
 }
 
-/// What came out for one contender.
+/// The results of one contender.
 #[derive(Default)]
 struct Results {
-    /// By mode: nanoseconds of each round, and their ratio to the floor's in
+    /// For each mode, the nanoseconds of each round, and the ratio to the floor in
     /// the same round.
     times: Vec<Vec<f64>>,
     ratios: Vec<Vec<f64>>,
-    /// Samples while nothing else goes on, and while it is published.
+    /// Samples while nothing else runs, and while the owner publishes.
     idle: Vec<f64>,
     busy: Vec<f64>,
     lookups: u64,
@@ -46,13 +46,13 @@ fn main() -> ExitCode {
     };
     let order = order();
     let mut contenders = all();
-    // The floor always takes part: all else is told as its multiple.
+    // The floor always takes part, because all results are multiples of it.
     let mut index = 0;
     contenders.retain(|contender| {
         index += 1;
         index == 1 || only.as_ref().is_none_or(|text| contender.name().contains(text.as_str()))
     });
-    // As often as tendmap's owner can.
+    // The shortest period that tendmap's owner can sustain.
     let period = period(&mut contenders);
     let modes = [
         Mode { title: "single", task: Task::Throughput, beside: Beside::Nothing },
@@ -79,7 +79,7 @@ fn main() -> ExitCode {
             let mut floor = f64::NAN;
             let all = contenders.iter_mut().zip(&mut readers).zip(&mut results);
             for ((contender, reader), results) in all {
-                // A seqlock is shown under what it is known for.
+                // A seqlock is measured in its worst case.
                 let beside = match mode.beside {
                     Beside::Publisher(_) if contender.name() == "plain seqlock" => {
                         Beside::Publisher(Duration::ZERO)
@@ -87,7 +87,7 @@ fn main() -> ExitCode {
                     other => other,
                 };
                 let (found, _) = with(contender.as_mut(), beside, || {
-                    // The first pass finds the caches cold.
+                    // The first pass warms the caches.
                     time(reader.as_mut(), &order, mode.task);
                     time(reader.as_mut(), &order, mode.task)
                 });
@@ -143,7 +143,7 @@ fn print(
     println!("retries: a lookup is tried again at most as often as it was published meanwhile");
 }
 
-/// How long a publication of tendmap takes while somebody reads.
+/// How long a publication of tendmap takes during reads.
 fn period(contenders: &mut [Box<dyn Contender>]) -> Duration {
     let Some(owner) = contenders.iter_mut().find(|c| c.name().starts_with("tendmap")) else {
         return Duration::from_micros(100);

@@ -1,5 +1,5 @@
-//! `arc-swap` with a cache in each reader: the fastest of what shares a table
-//! between threads (it can't between processes).
+//! `arc-swap` with a cache in each reader: the fastest way to share a table between
+//! threads. It does not work between processes.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! The blackboard of `iceoryx2`: an entry of shared memory a partition. (One
-//! entry with the whole table would be copied whole at every lookup; this is
-//! its fastest way, without a version that all entries share.)
+//! The blackboard of `iceoryx2`, with one entry in shared memory per partition. This
+//! is its fastest way, although the entries do not share a version: a single entry
+//! with the whole table would be copied at every lookup.
 
 use iceoryx2::port::reader::EntryHandle;
 use iceoryx2::port::writer::EntryHandleMut;

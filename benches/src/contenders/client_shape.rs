@@ -1,7 +1,7 @@
 //! The shape of the lookup in the `aerospike` crate (3.0): an atomically
 //! replaced map from the namespace's name to the replicas of each partition,
-//! which are shared nodes. The crate offers no lookup without a connected
-//! cluster, so its data structure stands here alone.
+//! which are shared nodes. The crate offers no lookup without a connected cluster, so
+//! only its data structure is measured.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The floor: an array that nothing protects.
+//! The floor: an array without any protection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::{Contender, Lookup, Reader, states};
 use crate::rig::{PARTITIONS, changed, owner};
 
-/// An array of slots, read as if nobody wrote to it, and one of states. (Its
-/// words are relaxed atomics, which cost what plain ones do, so that a writer
-/// may run beside the readers.)
+/// An array of slots, read as if there were no writer, and an array of states. The
+/// words are relaxed atomics, which cost the same as plain words, so that a writer may
+/// run at the same time.
 pub struct Floor {
     owners: Arc<[AtomicUsize]>,
     turn: usize,
 }
 
 impl Floor {
-    /// The array as it is before any publication.
+    /// The array before any publication.
     pub fn new() -> Floor {
         let owners = (0..PARTITIONS).map(|p| AtomicUsize::new(owner(p, 0))).collect();
         Floor { owners, turn: 0 }
@@ -41,7 +41,7 @@ impl Lookup for FloorReader {
 
     #[inline(always)]
     fn states(&mut self, partitions: &[usize]) -> u64 {
-        // The arrays' places in registers, as any loop over plain ones has them.
+        // Keeps the arrays' addresses in registers, as in any loop over plain arrays.
         let (owners, states) = (&self.owners[..], &self.states[..]);
         let one = |&p: &usize| states[owners[core::hint::black_box(p)].load(Ordering::Relaxed)];
         partitions.iter().map(one).sum()

@@ -41,13 +41,13 @@ macro_rules! lock {
 }
 
 lock!(
-    /// The standard library's.
+    /// The lock of the standard library.
     Std, StdReader, "std RwLock", RwLock<Table>,
     |table| table.read().expect("nobody panics"), |table| table.write().expect("nobody panics")
 );
 
 lock!(
-    /// That of `parking_lot`.
+    /// The lock of `parking_lot`.
     ParkingLot, ParkingLotReader, "parking_lot RwLock", parking_lot::RwLock<Table>,
     |table| table.read(), |table| table.write()
 );

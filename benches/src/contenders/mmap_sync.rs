@@ -33,7 +33,7 @@ impl MmapSync {
 
     fn write(&mut self) {
         let slots = self.table.owners.iter().map(|&slot| slot as u16).collect();
-        // How long a reader may take; it is waited for no longer than needed.
+        // The longest time that the writer waits for readers.
         let grace = Duration::from_millis(100);
         self.writer.write(&Owners { slots }, grace).expect("its only writer");
     }
@@ -54,8 +54,8 @@ struct MmapSyncReader(Synchronizer, Vec<u64>);
 impl Lookup for MmapSyncReader {
     #[inline(always)]
     fn state(&mut self, partition: usize) -> u64 {
-        // SAFETY: what is read was written by `MmapSync` as the same type, and
-        // the guard is gone long before the grace period ends.
+        // SAFETY: the data was written by `MmapSync` as the same type, and the guard
+        // is dropped long before the grace period ends.
         let owners = unsafe { self.0.read::<Owners>(false) }.expect("it was written");
         self.1[usize::from(owners.slots[partition])]
     }

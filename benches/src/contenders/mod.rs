@@ -1,4 +1,4 @@
-//! Those that are measured against each other.
+//! The contenders that are compared.
 
 mod arc_swap;
 #[cfg(feature = "heavy-peers")]
@@ -16,24 +16,24 @@ mod tendmap;
 pub use self::tendmap::{Named, Pinned, Replica, Router};
 pub use floor::Floor;
 
-/// One reader: the state of a partition's master.
+/// One reader, which looks up the state of a partition's master.
 pub trait Lookup {
     /// Looks one partition up.
     fn state(&mut self, partition: usize) -> u64;
 
-    /// Looks all of them up, for a sum of their states. One that can look up
-    /// many at once has its own way.
+    /// Looks up several partitions and returns the sum of their states. A reader that
+    /// can look up many at once overrides this.
     #[inline(always)]
     fn states(&mut self, partitions: &[usize]) -> u64 {
         partitions.iter().map(|&p| self.state(core::hint::black_box(p))).sum()
     }
 }
 
-/// A reader as a runner sees it, with the loops compiled for its kind.
+/// The interface of a reader to the runner, with loops that are compiled for its type.
 pub trait Reader: Send {
     /// The sum of the states of these partitions' masters.
     fn sum(&mut self, partitions: &[usize]) -> u64;
-    /// So many lookups, each of the partition that the one before leads to.
+    /// Makes `steps` lookups, each of the partition that the one before leads to.
     fn chain(&mut self, from: usize, steps: usize) -> usize;
 }
 
@@ -58,7 +58,7 @@ impl<L: Lookup + Send> Reader for L {
 pub trait Contender: Send {
     /// Its name in the table.
     fn name(&self) -> &'static str;
-    /// Whether several processes can share it, whatever becomes of one of them.
+    /// Whether several processes can share it, even if one of them dies.
     fn across_processes(&self) -> bool {
         false
     }
@@ -68,7 +68,7 @@ pub trait Contender: Send {
     fn publish(&mut self);
 }
 
-/// All of them, the floor first, then tendmap.
+/// All contenders, the floor first, then tendmap.
 pub fn all() -> Vec<Box<dyn Contender>> {
     vec![
         Box::new(Floor::new()),
@@ -93,7 +93,7 @@ pub fn all() -> Vec<Box<dyn Contender>> {
     ]
 }
 
-/// The masters' slots by partition, and how many publications came before.
+/// The masters' slots by partition, and the number of publications before.
 #[derive(Clone, Debug)]
 struct Table {
     owners: Vec<usize>,
@@ -116,7 +116,7 @@ impl Table {
     }
 }
 
-/// The states by slot, as each reader keeps them for itself.
+/// The states by slot. Each reader keeps its own.
 fn states() -> Vec<u64> {
     (0..crate::rig::NODES).map(crate::rig::state).collect()
 }

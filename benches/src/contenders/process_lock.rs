@@ -1,5 +1,6 @@
-//! A reader-writer lock in shared memory: the C library's, marked
-//! `PTHREAD_PROCESS_SHARED`. A process that dies in it leaves it locked.
+//! The reader-writer lock of the C library in shared memory, with
+//! `PTHREAD_PROCESS_SHARED`. If a process dies while it holds the lock, it stays
+//! locked.
 
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
@@ -12,22 +13,21 @@ struct Locked {
     table: UnsafeCell<Table>,
 }
 
-// SAFETY: the table is only looked at under the lock, and only changed under
-// its writing side; the lock itself is made for several threads.
+// SAFETY: the table is only read under the lock, and only changed under the write
+// lock; the lock itself may be used by several threads.
 unsafe impl Send for Locked {}
 // SAFETY: as above.
 unsafe impl Sync for Locked {}
 
-/// The lock is where it would lie between processes, but for the mapping, which
-/// makes no difference to its cost.
+/// The lock is not in shared memory, which makes no difference to its cost.
 pub struct ProcessLock(Arc<Locked>);
 
 impl ProcessLock {
     pub fn new() -> ProcessLock {
         let mut attributes = MaybeUninit::uninit();
         let mut lock = MaybeUninit::uninit();
-        // SAFETY: both are initialised by the calls that are made for that, and
-        // a lock that nobody has taken may be moved.
+        // SAFETY: both are initialised by their init calls, and a lock that is not
+        // held may be moved.
         let lock = unsafe {
             assert_eq!(libc::pthread_rwlockattr_init(attributes.as_mut_ptr()), 0);
             let shared = libc::PTHREAD_PROCESS_SHARED;
@@ -46,8 +46,8 @@ impl Lookup for ProcessLockReader {
     #[inline(always)]
     fn state(&mut self, partition: usize) -> u64 {
         let lock = self.0.lock.get();
-        // SAFETY: the lock is initialised and lives in the `Arc`; under its
-        // reading side nobody changes the table.
+        // SAFETY: the lock is initialised and lives in the `Arc`; under the read lock
+        // no thread changes the table.
         let slot = unsafe {
             assert_eq!(libc::pthread_rwlock_rdlock(lock), 0);
             let slot = (&(*self.0.table.get()).owners)[partition];
@@ -70,8 +70,8 @@ impl Contender for ProcessLock {
     }
     fn publish(&mut self) {
         let lock = self.0.lock.get();
-        // SAFETY: as for the reader; under the writing side nobody else looks
-        // at the table.
+        // SAFETY: as for the reader; under the write lock no other thread reads the
+        // table.
         unsafe {
             assert_eq!(libc::pthread_rwlock_wrlock(lock), 0);
             (*self.0.table.get()).change();

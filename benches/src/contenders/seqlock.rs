@@ -1,5 +1,5 @@
-//! A plain seqlock around one table: what a reader sees of it while the writer
-//! is at work is of no use, so it waits.
+//! A plain seqlock around one table. A reader can't use data that it reads during a
+//! write, so it waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
@@ -30,7 +30,7 @@ impl Lookup for SeqlockReader {
     #[inline(always)]
     fn state(&mut self, partition: usize) -> u64 {
         loop {
-            // Acquire: pairs with the Release that ends a writer's turn.
+            // Acquire: pairs with the Release at the end of a write.
             let before = self.0.sequence.load(Ordering::Acquire);
             if before & 1 == 1 {
                 core::hint::spin_loop();
@@ -57,9 +57,10 @@ impl Contender for Seqlock {
         self.table.change();
         let sequence = self.shared.sequence.load(Ordering::Relaxed);
         self.shared.sequence.store(sequence + 1, Ordering::Relaxed);
-        // Pairs with the reader's fence: who saw a new slot sees the odd number.
+        // Pairs with the reader's fence: a reader that saw a new slot sees the odd
+        // number.
         fence(Ordering::Release);
-        // The whole table, as a writer does that has a new one to copy in.
+        // The whole table, as for a writer that copies in a new one.
         for (to, &from) in self.shared.owners.iter().zip(&self.table.owners) {
             to.store(from, Ordering::Relaxed);
         }

@@ -1,4 +1,4 @@
-//! tendmap's own ways.
+//! The ways to look up with tendmap.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,7 @@ use tendmap::route::{self, NamespaceHandle, Partition, Policy};
 use super::{Contender, Lookup, Reader};
 use crate::rig::{self, Segment};
 
-/// A segment, and what makes a reader of it.
+/// A segment, and the function that creates a reader of it.
 struct Shared {
     segment: Segment,
 }
@@ -32,7 +32,7 @@ macro_rules! contender {
         pub struct $name(Shared);
 
         impl $name {
-            /// A segment of its own.
+            /// Creates a segment.
             pub fn new() -> $name {
                 $name(Shared::new(2))
             }
@@ -113,7 +113,7 @@ impl Lookup for PinnedReader {
 }
 
 contender!(
-    /// `Router::pin` around all lookups of a round.
+    /// One `Router::pin` for all lookups of a round.
     Pinned, "tendmap: pinned, master", PinnedReader
 );
 
@@ -123,7 +123,7 @@ impl Lookup for NamedReader {
     #[inline(always)]
     fn state(&mut self, partition: usize) -> u64 {
         let NamedReader(router, name) = self;
-        // The name is not known to the compiler, as it would not be.
+        // The compiler must not know the name, as in a real program.
         *router.route(name.as_str(), Partition(partition), Policy::Master).expect("owned").state()
     }
 }
@@ -132,10 +132,10 @@ impl Lookup for NamedReader {
 pub struct Named(Arc<Mutex<Segment>>);
 
 impl Named {
-    /// Namespaces beside the one that is asked for.
+    /// The number of other namespaces.
     const OTHERS: usize = 31;
 
-    /// A segment of its own.
+    /// Creates a segment.
     pub fn new() -> Named {
         let capacity = Capacity { max_namespaces: Named::OTHERS + 1, ..Capacity::DEFAULT };
         let mut map = rig::map(capacity, 2);
@@ -172,11 +172,11 @@ impl Contender for Named {
     }
 }
 
-/// One of three replicas, by a policy that the compiler knows, as it knows that
-/// of [`Router`]; or by one that it does not.
+/// One of three replicas, by a policy that is known at compile time, as for
+/// [`Router`].
 struct ReplicaReader<const POLICY: u8>(route::Router<u64>, NamespaceHandle);
 
-/// The policies by number.
+/// The policies, by number.
 const POLICIES: [Policy; 4] = [Policy::Master, Policy::Sequence, Policy::Any, Policy::PreferRack];
 
 impl<const POLICY: u8> Lookup for ReplicaReader<POLICY> {
@@ -199,7 +199,7 @@ impl<const POLICY: u8> Lookup for ReplicaReader<POLICY> {
     }
 }
 
-/// By a policy that is known only when it runs.
+/// A reader with a policy that is known only at run time.
 struct AnyPolicyReader(route::Router<u64>, NamespaceHandle, Policy);
 
 impl Lookup for AnyPolicyReader {
@@ -228,11 +228,11 @@ impl Replica {
     pub fn any() -> Replica {
         Replica::new(Policy::Any, "tendmap: route, any")
     }
-    /// By [`Policy::PreferRack`], two of three racks preferred.
+    /// By [`Policy::PreferRack`], with two of three racks preferred.
     pub fn prefer_rack() -> Replica {
         Replica::new(Policy::PreferRack, "tendmap: route, prefer rack")
     }
-    /// By [`Policy::Master`], which the compiler does not know.
+    /// By [`Policy::Master`], which is known only at run time.
     pub fn at_run_time() -> Replica {
         Replica::new(Policy::Master, "tendmap: policy at run time")
     }

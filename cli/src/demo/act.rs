@@ -1,5 +1,5 @@
-//! What happens in a demo, in order: the owner is killed, a node leaves,
-//! another one comes.
+//! The script of the demo: the owner is killed, a node leaves, another one
+//! joins.
 
 use std::time::{Duration, Instant};
 
@@ -11,29 +11,29 @@ use super::Demo;
 use crate::duration::show;
 use crate::failure::Failure;
 
-/// When each thing is due, as a part of the whole.
+/// When each event is due, as a fraction of the whole time.
 const KILL: f64 = 0.2;
 const REMOVE: f64 = 0.35;
 const ADD: f64 = 0.65;
 
 enum Scene {
-    /// Everything works.
+    /// Nothing has happened yet.
     Quiet,
-    /// The owner was killed then; it had that number.
+    /// The owner, with this number, was killed at this time.
     Killed(Instant, usize),
-    /// Another one owns.
+    /// Another worker has taken over.
     TakenOver,
-    /// A node was removed then.
+    /// A node was removed at this time.
     Removed(Instant),
-    /// The map is without it.
+    /// The map no longer has the removed node.
     Shrunk,
-    /// A node was added then.
+    /// A node was added at this time.
     Added(Instant),
-    /// The map has it.
+    /// The map has the added node.
     Grown,
 }
 
-/// How far the demo is.
+/// The progress of the demo.
 pub struct Act {
     scene: Scene,
     before: Snapshot,
@@ -42,13 +42,14 @@ pub struct Act {
 }
 
 impl Act {
-    /// Nothing has happened, and nothing will before `calm`, a part of the
-    /// whole, so that it is seen how little is asked then; the map is this.
+    /// The start, with this map. Nothing happens before `calm`, a fraction of the
+    /// whole time, so that the demo can measure how few requests a quiet cluster
+    /// gets.
     pub fn new(map: Snapshot, calm: f64) -> Act {
         Act { scene: Scene::Quiet, before: map, takeover: None, kill: calm.max(KILL) }
     }
 
-    /// Whether all has happened.
+    /// Whether the last event has had its effect.
     pub fn is_last(&self) -> bool {
         matches!(self.scene, Scene::Grown)
     }
@@ -58,9 +59,9 @@ impl Act {
         self.takeover
     }
 
-    /// Does what is due, and looks whether what was done has had its effect.
-    /// `owner` is a worker that has just become owner: its number, when, and
-    /// its term.
+    /// Causes the next event if it is due, and checks whether the last one has had
+    /// its effect. `owner` is the number, time and term of a worker that has just
+    /// become owner.
     ///
     /// # Errors
     /// [`Failure`].
@@ -128,7 +129,7 @@ impl Act {
         Ok(())
     }
 
-    /// The map, once its number of nodes is what it should be.
+    /// The map, once its number of nodes is as expected.
     fn changed(&self, reader: &Reader, as_wanted: fn(usize, usize) -> bool) -> Option<Snapshot> {
         let now = reader.map().ok()?;
         as_wanted(self.before.map.nodes.len(), now.map.nodes.len()).then_some(now)
@@ -163,8 +164,8 @@ impl Act {
     }
 }
 
-/// Kills the owner; its number, and when. `None` if no worker has said that it
-/// is the owner.
+/// Kills the owner; returns the time and its number. `None` if no worker has
+/// reported that it is the owner.
 fn kill_owner(demo: &mut Demo) -> Result<Option<(Instant, usize)>, Failure> {
     let Some(number) = demo.workers.iter().position(|worker| worker.is_owner()) else {
         return Ok(None);

@@ -1,13 +1,14 @@
-//! The demo's cluster: a real one, made faster for a short demo.
+//! The demo's cluster, with the timing of a real one, scaled to the length of the
+//! demo.
 
 use std::time::Duration;
 
 use tendmap::sim::{SimConfig, Timings};
 
-/// The nodes at the beginning.
+/// The initial number of nodes.
 const NODES: usize = 4;
 
-/// The cluster of a demo of that length.
+/// The cluster for a demo of this length.
 pub fn config(length: Duration) -> SimConfig {
     let mut config = SimConfig::new(NODES);
     config.cluster_name = Some("tendmap-demo".into());
@@ -15,7 +16,7 @@ pub fn config(length: Duration) -> SimConfig {
     config
 }
 
-/// Those of a real cluster, times `factor`.
+/// The timing of a real cluster, multiplied by `factor`.
 fn timings(factor: f64) -> Timings {
     let mut timings = Timings::real();
     let Timings { notice, spread, stop_notice, join, stale_address, thaw, migration, .. } =

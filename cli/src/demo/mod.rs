@@ -1,8 +1,8 @@
-//! `tendmap demo`: the main job with nothing installed.
+//! `tendmap demo`: shows the library at work without a real cluster.
 //!
-//! A simulated cluster runs in this process; several worker processes share
-//! one segment, one of them owns it. The owner is killed, a node is removed and
-//! another one added, and every lookup is checked.
+//! A simulated cluster runs in this process. Several worker processes share one
+//! segment, and one of them owns it. The demo kills the owner, removes a node and
+//! adds another one. The workers check every lookup.
 
 mod act;
 mod cluster;
@@ -31,14 +31,14 @@ use screen::Screen;
 use summary::Summary;
 use traffic::{Surplus, Traffic};
 
-/// How long, and with how many.
+/// The flags of `tendmap demo`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// How long it lasts, in seconds.
+    /// Length of the demo in seconds.
     #[arg(long, value_name = "N", default_value_t = 12,
         value_parser = clap::value_parser!(u64).range(3..=86_400))]
     seconds: u64,
-    /// How many worker processes route.
+    /// Number of worker processes that route.
     #[arg(long, value_name = "N", default_value_t = 4,
         value_parser = clap::value_parser!(u16).range(2..=256))]
     workers: u16,
@@ -46,12 +46,13 @@ pub struct Args {
     polled: Flags<Polled>,
 }
 
-/// How often the screen is drawn and the servers are looked at.
+/// How often the screen is drawn and the servers' counters are read.
 const TICK: Duration = Duration::from_millis(100);
-/// How long workers may take to connect, and the last act after its time.
+/// How long workers may take to connect, and how much later than planned the last
+/// event may have its effect.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A demo under way.
+/// A running demo.
 pub struct Demo {
     stage: Stage,
     workers: Vec<Worker>,
@@ -60,11 +61,11 @@ pub struct Demo {
     surplus: Surplus,
 }
 
-/// Shows it all.
+/// Runs the demo.
 ///
 /// # Errors
-/// [`Failure`] if something can't be started, and if what was shown is not
-/// what is promised.
+/// [`Failure`] if something can't be started, or if a result breaks a promise of
+/// the library.
 pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure> {
     let mut config =
         Config::shared(Host::new("localhost", 3000).into_iter().collect(), common.place().key);
@@ -105,7 +106,7 @@ pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure>
 }
 
 impl Demo {
-    /// Plays all acts, the first of them not before `calm`; `None` if it was
+    /// Causes all events, the first one not before `calm`; `None` if the demo was
     /// interrupted.
     fn play(
         &mut self,
@@ -143,8 +144,8 @@ impl Demo {
         Ok(Some(self.sum_up(act.takeover(), map_changes)))
     }
 
-    /// Listens to the workers for that long, or until one reports that it is
-    /// the owner; `false` to stop.
+    /// Reads messages of the workers for this long, or until one reports that it
+    /// is the owner; `false` to stop.
     fn listen(
         &mut self,
         told: &Receiver<Told>,
@@ -183,7 +184,7 @@ impl Demo {
         }
     }
 
-    /// Lets all workers end, and reads their remaining messages.
+    /// Ends all workers, and reads their remaining messages.
     fn end(&mut self, told: &Receiver<Told>) -> Result<(), Failure> {
         self.workers.iter_mut().for_each(Worker::let_go);
         let deadline = Instant::now() + Duration::from_secs(5);
@@ -213,8 +214,8 @@ impl Demo {
             map_changes,
             calm_info_requests: calm,
             all_info_requests: whole,
-            // By what the workers have open, or by what the servers have open
-            // beyond the owner's: whichever is more.
+            // The larger of two counts: the connections that the workers report,
+            // and those at the servers beyond the owner's.
             follower_connections: own.max(self.surplus.most()),
         }
     }

@@ -1,5 +1,5 @@
-//! What the demo shows while it runs: live lines on a terminal, plain lines
-//! elsewhere, nothing where the answer is JSON.
+//! The output of a running demo: live lines on a terminal, plain lines elsewhere,
+//! nothing with JSON output.
 
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::fleet::workers::Worker;
 use crate::output::{Output, grouped};
 
-/// Where the demo shows itself.
+/// The screen of the demo.
 pub struct Screen {
     output: Output,
     begun: Instant,
@@ -21,7 +21,7 @@ pub struct Screen {
 const PLAIN: Duration = Duration::from_secs(1);
 
 impl Screen {
-    /// A screen for that many workers.
+    /// A screen for this number of workers.
     pub fn new(output: Output, workers: usize) -> Screen {
         let terminal = io::stdout().is_terminal() && !output.is_json();
         let live = terminal.then(|| {
@@ -49,10 +49,10 @@ impl Screen {
         }
     }
 
-    /// Shows how the workers fare.
+    /// Shows the state of the workers.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system call.
     pub fn show(&mut self, workers: &[Worker]) -> io::Result<()> {
         if let Some((_, bars)) = &self.live {
             for (index, (bar, worker)) in bars.iter().zip(workers).enumerate() {
@@ -70,7 +70,7 @@ impl Screen {
         Ok(())
     }
 
-    /// Takes the live lines away.
+    /// Removes the live lines.
     pub fn clear(&self) {
         if let Some((lines, bars)) = &self.live {
             bars.iter().for_each(ProgressBar::finish);
@@ -83,7 +83,7 @@ fn line(number: usize, worker: &Worker) -> String {
     let report = &worker.report;
     let role = if worker.killed { "killed" } else { report.role.as_str() };
     let each = report.lookup_ns.checked_div(report.lookups).unwrap_or(0);
-    // Within 80 columns, the spinner counted.
+    // At most 80 columns, including the spinner.
     format!(
         "worker {number:<2} pid {:<7} {role:<8} {:>9} lookups/s {each:>4} ns map {:<4} {} wrong",
         worker.pid(),

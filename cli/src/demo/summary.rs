@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::failure::Failure;
 use crate::output::{grouped, write_pair};
 
-/// The figures.
+/// The measured results.
 pub struct Summary {
     pub workers: usize,
     pub lookups: u64,
@@ -18,9 +18,9 @@ pub struct Summary {
     pub unchecked: u64,
     pub takeover: Option<Duration>,
     pub map_changes: u64,
-    /// A second and node, while nothing happened in the cluster.
+    /// Info requests per second and node, while nothing happened in the cluster.
     pub calm_info_requests: Option<f64>,
-    /// A second and node, over all.
+    /// Info requests per second and node, over the whole demo.
     pub all_info_requests: f64,
     pub follower_connections: usize,
 }
@@ -34,7 +34,7 @@ impl Summary {
         self.calm_info_requests.unwrap_or(self.all_info_requests)
     }
 
-    /// As one JSON object.
+    /// The results as one JSON object.
     pub fn json(&self) -> Value {
         json!({
             "workers": self.workers,
@@ -48,10 +48,10 @@ impl Summary {
         })
     }
 
-    /// For people.
+    /// Writes the results as text.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system call.
     pub fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         let takeover = match self.takeover_ms() {
             Some(ms) => format!("{ms} ms after the owner was killed"),
@@ -89,10 +89,10 @@ impl Summary {
         Ok(())
     }
 
-    /// Whether that is what is promised.
+    /// Compares the results with what the library promises.
     ///
     /// # Errors
-    /// [`Failure::Failed`] names what is not.
+    /// [`Failure::Failed`] names each result that breaks a promise.
     pub fn judge(&self) -> Result<(), Failure> {
         let mut wrong = Vec::new();
         if self.lookups == 0 {

@@ -1,24 +1,24 @@
-//! What the servers see of it all: requests and connections.
+//! The requests and connections that the servers see.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use tendmap::sim::{Sim, SimError};
 
-/// Counts what the simulated servers receive.
+/// Counts the requests that the simulated servers receive.
 ///
 /// A change in the cluster (migrations above all) makes the tender send more
 /// requests; how many it sends when nothing happens is measured in calm
 /// periods.
 pub struct Traffic {
     tend_interval: Duration,
-    /// By node: when it was looked at last, and how many requests it had had.
+    /// For each node, the time of the last look, and its requests until then.
     last: BTreeMap<usize, (Instant, u64)>,
     whole: Sum,
     calm: Sum,
-    /// By node: the requests of the present calm.
+    /// For each node, the requests of the current quiet period.
     runs: BTreeMap<usize, Run>,
-    /// It is calm from then on.
+    /// The time from which the cluster counts as quiet.
     calm_from: Instant,
 }
 
@@ -28,7 +28,8 @@ struct Sum {
     node_seconds: f64,
 }
 
-/// From one request on, which is not counted, to another one, which is.
+/// A run of requests. It starts at one request, which is not counted, and ends at
+/// another one, which is.
 struct Run {
     first: Instant,
     last: Instant,
@@ -36,7 +37,7 @@ struct Run {
 }
 
 impl Traffic {
-    /// Counts from now on; it is calm now.
+    /// Counts from now. The cluster must be quiet.
     pub fn new(tend_interval: Duration) -> Traffic {
         Traffic {
             tend_interval,
@@ -48,8 +49,8 @@ impl Traffic {
         }
     }
 
-    /// Something is done to the cluster or its tender: the calm is over for a
-    /// while.
+    /// Ends the quiet period for a while, because the demo changes the cluster or
+    /// its tender.
     pub fn disturb(&mut self) {
         self.calm_from = Instant::now() + self.tend_interval * 2;
         for (_, run) in core::mem::take(&mut self.runs) {
@@ -58,7 +59,7 @@ impl Traffic {
         }
     }
 
-    /// Looks at every node.
+    /// Reads the counters of every node.
     ///
     /// # Errors
     /// [`SimError`] if the cluster has stopped.
@@ -93,14 +94,14 @@ impl Traffic {
         Ok(())
     }
 
-    /// Info requests a second and node while nothing happened in the cluster;
-    /// `None` if that never lasted long enough.
+    /// Info requests per second and node while nothing happened in the cluster;
+    /// `None` if no such period was long enough.
     pub fn calm_rate(&mut self) -> Option<f64> {
         self.disturb();
         (self.calm.node_seconds > 0.0).then(|| self.calm.rate())
     }
 
-    /// Info requests a second and node over all.
+    /// Info requests per second and node over the whole time.
     pub fn whole_rate(&self) -> f64 {
         self.whole.rate()
     }
@@ -115,21 +116,22 @@ impl Sum {
 /// Connections that the servers have open beyond those of the owner.
 #[derive(Default)]
 pub struct Surplus {
-    /// At the owner's last reports.
+    /// The surplus at each of the owner's last reports.
     last: VecDeque<usize>,
     most: usize,
 }
 
 impl Surplus {
-    /// Another process owns: what its predecessor reported does not count.
+    /// Forgets the reports of the previous owner.
     pub fn new_owner(&mut self) {
         self.last.clear();
     }
 
-    /// The owner has just reported how many sockets it has open.
+    /// Compares the number of sockets that the owner has just reported with the
+    /// connections at the servers.
     ///
-    /// It opens and closes some between the report and the count, so that only
-    /// a surplus that shows at three reports in a row is one.
+    /// The owner opens and closes some between its report and this count, so a
+    /// surplus counts only if three consecutive reports show it.
     ///
     /// # Errors
     /// [`SimError`] if the cluster has stopped.
@@ -146,7 +148,7 @@ impl Surplus {
         Ok(())
     }
 
-    /// The most that there ever were.
+    /// The largest surplus so far.
     pub fn most(&self) -> usize {
         self.most
     }

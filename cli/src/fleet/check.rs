@@ -1,4 +1,5 @@
-//! Lookups, each checked against the whole publication that it was read from.
+//! Makes lookups, and checks each against the whole publication that it was read
+//! from.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -12,11 +13,11 @@ use tendmap::route::{NamespaceHandle, Policy, Record, Router};
 use super::gaps::Gaps;
 use super::message::Report;
 
-/// Lookups in one go.
+/// Lookups per burst.
 const BURST: usize = 1000;
 /// Lookups between two looks at the clock.
 const STRIDE: usize = 50;
-/// Publications that are kept to check against.
+/// The number of publications that are kept for the checks.
 const KEPT: usize = 4;
 
 /// Makes lookups and checks them.
@@ -28,14 +29,14 @@ pub struct Checker<'a> {
     burst: Vec<Lookup>,
     kept: VecDeque<Snapshot>,
     gaps: Gaps,
-    /// Generation, term and sequence as seen last.
+    /// The last generation, term and sequence seen.
     last: (u64, u16, u64),
     /// The publication of the last lookup.
     routed: u64,
     report: Report,
 }
 
-/// What a lookup said.
+/// The result of a lookup.
 struct Lookup {
     namespace: NamespaceName,
     partition: usize,
@@ -46,7 +47,7 @@ struct Lookup {
 }
 
 impl<'a> Checker<'a> {
-    /// For all namespaces that there are.
+    /// A checker for all current namespaces.
     pub fn new(client: &'a Client) -> Checker<'a> {
         let mut checker = Checker {
             client,
@@ -66,8 +67,8 @@ impl<'a> Checker<'a> {
         checker
     }
 
-    /// Looks up keys of its namespaces too, from now on. Those that are dropped
-    /// stay: they may come back.
+    /// Adds the namespaces of a map to those that are looked up. Namespaces that
+    /// are no longer in the map stay, because they may return.
     fn resolve(&mut self, snapshot: &Snapshot) {
         for namespace in snapshot.map.namespaces() {
             if self.namespaces.iter().any(|&(known, _)| known == namespace.name) {
@@ -79,7 +80,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// How it went so far.
+    /// The results so far.
     pub fn report(&self) -> Report {
         self.report.clone()
     }
@@ -123,7 +124,7 @@ impl<'a> Checker<'a> {
         self.report.longest_gap_ns = self.gaps.longest().as_nanos() as u64;
     }
 
-    /// Reads the whole map as it is now and checks that it is one publication.
+    /// Reads the whole current map and checks that it is one publication.
     pub fn read_whole(&mut self) {
         let segment = self.client.segment();
         let head = segment.head();
@@ -144,7 +145,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Generation, term and sequence never go back.
+    /// Checks that generation, term and sequence never go back.
     fn look_ahead(&mut self, now: (u64, u16, u64)) {
         let before = core::mem::replace(&mut self.last, now);
         if now < before {
@@ -183,7 +184,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// The whole of that publication, if it is still there or was kept.
+    /// The whole publication with this sequence, if it is still live or was kept.
     fn publication(&mut self, sequence: u64) -> Option<&Snapshot> {
         if let Some(index) = self.kept.iter().position(|kept| kept.sequence == sequence) {
             return self.kept.get(index);
@@ -197,7 +198,7 @@ impl<'a> Checker<'a> {
 }
 
 impl Lookup {
-    /// The holder of that replica according to the map.
+    /// The holder of the replica according to the map.
     fn owner(&self, snapshot: &Snapshot) -> Option<(NodeId, SocketAddr)> {
         let map = &snapshot.map;
         let slot =

@@ -1,17 +1,17 @@
-//! How long a reader went without completing a lookup.
+//! Measures the longest time in which a reader completed no lookup.
 //!
-//! Between two lookups of a burst nothing but lookups happens, so that a gap is
-//! the lookup's own doing, or the machine's: the thread was not let run, or its
-//! process was stopped. What the machine did is taken off as far as it can be
-//! told:
+//! During a burst the thread does nothing but lookups. So a gap is caused either
+//! by a lookup, or by the machine: the thread did not get a processor, or its
+//! process was stopped. The time that the machine caused is subtracted as far as
+//! it is known:
 //!
-//! - the time that the thread was ready to run and did not, by the kernel
-//!   (`/proc/thread-self/schedstat`);
-//! - the time for which a second thread of the process, which does nothing but
-//!   sleep for a millisecond and look at the clock, slept longer than two: that
-//!   is how a stopped process, or a stopped machine, shows.
+//! - the time for which the thread was ready but did not run, as counted by the
+//!   kernel (`/proc/thread-self/schedstat`);
+//! - the time beyond 2 ms for which a second thread of the process slept. It only
+//!   sleeps for a millisecond at a time and reads the clock, so a longer sleep
+//!   shows that the process or the machine was stopped.
 //!
-//! Never less is counted than the processor time that the thread itself used.
+//! The result is never less than the processor time that the thread used.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -36,7 +36,7 @@ pub struct Gaps {
     silent: Duration,
 }
 
-/// What the second thread has seen.
+/// The measurements of the second thread.
 #[derive(Default)]
 struct Sentinel {
     naps: AtomicU64,
@@ -44,7 +44,7 @@ struct Sentinel {
 }
 
 impl Gaps {
-    /// For the calling thread.
+    /// Measures the calling thread.
     pub fn new() -> Gaps {
         let sentinel = Arc::new(Sentinel::default());
         let weak = Arc::downgrade(&sentinel);
@@ -64,14 +64,14 @@ impl Gaps {
         }
     }
 
-    /// A burst begins: what was before it counts for nothing.
+    /// Begins a burst. The time before it does not count.
     pub fn begin(&mut self) {
         (self.waited, self.silent) = (self.waited_now(), self.silent_now());
         self.last_ran = ran();
         self.last = Instant::now();
     }
 
-    /// A lookup, or a few, were completed.
+    /// Records that one or a few lookups were completed.
     pub fn lookup(&mut self) {
         let gap = self.last.elapsed();
         let now_ran = ran();
@@ -92,7 +92,7 @@ impl Gaps {
 
     fn counted(&self, gap: Duration, ran: Duration) -> Duration {
         if gap > NAP {
-            // Both threads may have been stopped: let the other one wake.
+            // Both threads may have been stopped: wait until the other one wakes.
             let naps = self.sentinel.naps.load(Ordering::Relaxed);
             let deadline = Instant::now() + Duration::from_secs(1);
             while self.sentinel.naps.load(Ordering::Relaxed) < naps + 2 && Instant::now() < deadline
@@ -100,7 +100,7 @@ impl Gaps {
                 thread::sleep(NAP);
             }
         }
-        // The waiting for the other thread is sleep, not readiness.
+        // Waiting for the other thread is sleep, and does not count as ready time.
         let waited = self.waited_now().saturating_sub(self.waited);
         let silent = self.silent_now().saturating_sub(self.silent);
         gap.saturating_sub(waited + silent).max(ran)

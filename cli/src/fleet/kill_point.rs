@@ -1,5 +1,5 @@
-//! A worker that dies as owner in the middle of a publication, or in the middle
-//! of replacing the segment.
+//! Lets a worker die as owner in the middle of a publication, or while it
+//! replaces the segment.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use tendmap::segment::Place;
 
 use super::message::Message;
 
-/// How long it tries to become owner.
+/// How long a worker tries to become owner.
 const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Enters the next term, whichever process owns the segment, and dies by
@@ -33,17 +33,17 @@ pub fn die_amid(client: &Client, place: &Place, random: u64, say: impl FnOnce(Me
     die()
 }
 
-/// Dies after it has stored some words of a whole new map; the number is
-/// random. No reader may ever see one of them: no cluster has this map.
+/// Dies after it has stored a random number of words of a whole new map. No reader
+/// may ever see one of them, because no cluster has this map.
 fn amid_publication(mut ownership: Ownership, random: u64, say: impl FnOnce(Message)) {
     ownership.set_checksums(true);
     let map = turned(ownership.last_map());
-    // Of a map without words nothing is published: it dies all the same.
+    // A map without words publishes nothing. The worker still dies.
     let whole = ownership.publish_part(&map, 0).unwrap_or(0) as u64;
     let words = (random % (whole + 1)) as usize;
     say(Message::Dying { words });
     let _ = ownership.publish_part(&map, words);
-    // Without its destructor, which would hand the ownership over.
+    // The destructor must not run, because it would hand the ownership over.
     die()
 }
 
@@ -64,7 +64,7 @@ fn amid_growth(mut ownership: Ownership, place: &Place, random: u64, say: impl F
     if step > 0 && ownership.retire().is_ok() {
         match (step, old.location().and_then(|at| at.shm_id())) {
             (1, _) => {}
-            // A System V segment gives up its key before the next one has it.
+            // A System V segment gives up its key before the next one gets it.
             (2, Some(id)) => drop(shm_remove(id)),
             _ => drop(built.link().map(std::mem::forget)),
         }
@@ -84,7 +84,7 @@ fn enter(client: &Client) -> Option<Box<Ownership>> {
     None
 }
 
-/// Every replica with the node after the one that it was with.
+/// Moves every replica to the node after its holder.
 fn turned(mut map: ClusterMap) -> ClusterMap {
     let slots: Vec<Slot> = map.nodes.iter().map(|(slot, _)| slot).collect();
     let next = |slot: Slot| {

@@ -3,35 +3,35 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A line.
+/// A message.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Message {
-    /// It is connected and begins to route.
+    /// The worker is connected and begins to route.
     Ready,
-    /// It has become the owner.
+    /// The worker has become the owner.
     Owner {
-        /// Of that term.
+        /// The term of its ownership.
         term: u16,
-        /// Whether it took over from another one.
+        /// Whether it took over from another process.
         takeover: bool,
     },
-    /// As owner it dies now, after this many words of a publication.
+    /// The worker, as owner, dies now, in the middle of a publication.
     Dying {
-        /// The words.
+        /// The number of words that it has stored.
         words: usize,
     },
-    /// As owner it dies now, in the middle of replacing the segment.
+    /// The worker, as owner, dies now, while it replaces the segment.
     DyingGrown {
-        /// After the successor was built (0), the old one retired (1), the
-        /// successor given its name (2).
+        /// The last step: the successor was built (0), the old segment was
+        /// retired (1), the successor got its name (2).
         step: usize,
     },
-    /// How it fares.
+    /// The worker's results so far.
     Report(Report),
 }
 
-/// How a worker fares, since its start.
+/// The results of a worker since its start.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Report {
     /// Its role.
@@ -43,25 +43,25 @@ pub struct Report {
     /// Lookups that named another node than the publication that they were
     /// read from.
     pub wrong_routes: u64,
-    /// What the first of them was, in words.
+    /// A description of the first wrong route.
     pub first_wrong: Option<String>,
-    /// Publications that were read whole and fit their checksums.
+    /// Whole publications that matched their checksums.
     pub snapshots_checked: u64,
-    /// Publications that were read and damaged, or a mixture of two.
+    /// Publications that were damaged, or a mixture of two.
     pub torn_reads: u64,
     /// Lookups whose publication was replaced before it could be read completely.
     pub unchecked: u64,
     /// How often (generation, term, sequence) went back.
     pub went_back: u64,
-    /// What the first of them was, in words.
+    /// A description of the first such case.
     pub first_back: Option<String>,
     /// The longest time without a completed lookup, in nanoseconds; see
     /// `gaps`.
     pub longest_gap_ns: u64,
     /// The last publication seen.
     pub sequence: u64,
-    /// Sockets that it has open.
+    /// The worker's open sockets.
     pub sockets: usize,
-    /// The most sockets that it ever had open while it was no owner.
+    /// The most sockets that were open while the worker was not the owner.
     pub follower_sockets: usize,
 }

@@ -1,5 +1,5 @@
-//! Worker processes on one key beside a simulated cluster: what the demo
-//! and the soak run.
+//! Worker processes on one key and a simulated cluster, for the demo and the soak
+//! test.
 
 pub mod check;
 mod gaps;
@@ -15,10 +15,10 @@ use message::Message;
 
 /// A message to the parent.
 pub enum Told {
-    /// By a worker, when.
+    /// A worker's number, the time, and its message.
     Worker(usize, Instant, Message),
     /// A worker's output has ended.
     Gone(usize),
-    /// To stop.
+    /// The command must stop.
     Stop,
 }

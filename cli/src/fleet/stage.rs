@@ -1,4 +1,4 @@
-//! Where it takes place: a cluster of its own and a directory of its own.
+//! A temporary cluster and a temporary directory for segments.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
@@ -10,10 +10,10 @@ use tendmap::sim::{Sim, SimConfig};
 use crate::args::Common;
 use crate::failure::Failure;
 
-/// What the names of the directories begin with.
+/// The prefixes of the directories' names.
 const PREFIXES: [&str; 3] = ["tendmap-demo-", "tendmap-soak-", "tendmap-bench-"];
 
-/// The processes that take part.
+/// The command that runs.
 #[derive(Clone, Copy)]
 pub enum Play {
     /// The demo.
@@ -24,14 +24,14 @@ pub enum Play {
     Bench,
 }
 
-/// A directory of its own; it is gone with this.
+/// A temporary directory, which is removed when this is dropped.
 pub struct Ground {
     /// The segment's place.
     pub place: Place,
 }
 
 impl Ground {
-    /// Makes the directory.
+    /// Creates the directory.
     ///
     /// # Errors
     /// [`Failure::Failed`] if it can't be made.
@@ -44,7 +44,7 @@ impl Ground {
         })?;
         let mut place = Place { directory, ..common.place() };
         if place.backend == Backend::SystemV && common.given_key().is_none() {
-            // A key is the whole host's, as the directory is not.
+            // Unlike the directory, a System V key is shared by the whole host.
             place.key = 0x7e00_0000 | fastrand::u32(..0x0100_0000);
         }
         Ok(Ground { place })
@@ -53,7 +53,8 @@ impl Ground {
 
 impl Drop for Ground {
     fn drop(&mut self) {
-        // What killed workers have left goes with it, under whatever key.
+        // Everything that killed workers have left is removed with it, whatever
+        // the key.
         let directory = &self.place.directory;
         for found in list(directory).unwrap_or_default() {
             let (backend, key) = (found.backend, found.name.key);
@@ -64,7 +65,7 @@ impl Drop for Ground {
     }
 }
 
-/// The cluster and the directory; both are gone with it.
+/// The cluster and the directory, which are removed when this is dropped.
 pub struct Stage {
     /// The cluster.
     pub sim: Sim,
@@ -74,7 +75,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Sets the stage.
+    /// Starts the cluster and creates the directory.
     ///
     /// # Errors
     /// [`Failure`].
@@ -85,7 +86,7 @@ impl Stage {
     }
 }
 
-/// Whether a directory of that name was made here.
+/// Whether a directory with this name was created here.
 pub fn is_own(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     PREFIXES.iter().any(|prefix| name.starts_with(prefix))

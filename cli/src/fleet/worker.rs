@@ -1,5 +1,5 @@
-//! A worker process: it connects, routes keys as fast as it is
-//! allowed to, and checks every answer against the publication it came from.
+//! A worker process: it connects, routes keys in bursts, and checks every route
+//! against the publication that it was read from.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{self, Receiver, TryRecvError};
@@ -16,27 +16,27 @@ use crate::args::Common;
 use crate::failure::Failure;
 use crate::tend;
 
-/// The settings of its client, and how often it reports.
+/// The settings of a worker's client, and how often it reports.
 #[derive(clap::Args, Clone, Debug)]
 #[group(id = "worker")]
 pub struct Args {
     #[command(flatten)]
     client: tend::Args,
-    /// How often it reports and reads the whole map.
+    /// How often the worker reports and reads the whole map.
     #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = parse_duration)]
     report: Duration,
 }
 
-/// The pause after each burst of lookups, so that many workers leave a small
-/// machine some room.
+/// The pause after each burst of lookups, so that many workers do not overload a
+/// small machine.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Works until standard input ends, as it does when the parent dies.
+/// Works until standard input ends, which also happens when the parent dies.
 ///
 /// # Errors
 /// [`Failure`] if it can't connect.
 pub fn run(common: &Common, args: &Args) -> Result<(), Failure> {
-    // Sockets that were inherited are not the worker's doing.
+    // Inherited sockets do not count.
     let inherited = sockets();
     let orders = orders();
     let (to, lines) = mpsc::channel();
@@ -56,7 +56,7 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Failure> {
     while !writer.is_finished() {
         match orders.try_recv() {
             Ok(Order::Die(random)) => die_amid(&client, &common.place(), random, |message| {
-                // Bypasses the writer, which may not get to it any more.
+                // Bypasses the writer, which might not get time to write it.
                 let _ = write_line(&message);
             }),
             Err(TryRecvError::Disconnected) => break,
@@ -68,7 +68,8 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Failure> {
             checker.read_whole();
             let role = client.role();
             let open = sockets().saturating_sub(inherited);
-            // A role that is the same before and after was it at the count.
+            // A role that is the same before and after the count was also the role
+            // during it.
             if role != Role::Owner && client.role() != Role::Owner {
                 follower_sockets = open.max(follower_sockets);
             }
@@ -82,8 +83,8 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Failure> {
     }
     drop(checker);
     client.close();
-    // A parent that was killed could not do it; it works only once all the
-    // others have gone.
+    // A parent that was killed could not remove the directory. This succeeds only
+    // in the last worker.
     let directory = common.place().directory;
     if directory.file_name().is_some_and(stage::is_own) {
         let _ = std::fs::remove_dir(&directory);
@@ -91,14 +92,14 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What the parent wants.
+/// An order of the parent.
 enum Order {
-    /// Die in the middle of a publication; where is drawn by this.
+    /// Die in the middle of a publication. The number selects the point.
     Die(u64),
 }
 
-/// The parent's orders, a line each. Standard input ends when the parent
-/// closes it, or dies, and so do the orders.
+/// The parent's orders, one per line. They end with standard input: when the
+/// parent closes it, or dies.
 fn orders() -> Receiver<Order> {
     let (to, orders) = mpsc::channel();
     thread::spawn(move || {
@@ -123,7 +124,7 @@ fn write_line(line: &Message) -> io::Result<()> {
     out.flush()
 }
 
-/// How many sockets this process has open.
+/// The number of open sockets of this process.
 fn sockets() -> usize {
     let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return 0 };
     let leads = |entry: io::Result<std::fs::DirEntry>| std::fs::read_link(entry.ok()?.path()).ok();

@@ -1,4 +1,4 @@
-//! The worker processes, as their parent sees them.
+//! The parent's side of the worker processes.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -28,15 +28,15 @@ pub struct Setting<'a> {
 /// One worker.
 pub struct Worker {
     child: Child,
-    /// Whether it is connected.
+    /// Whether the worker is connected.
     pub ready: bool,
-    /// Whether it has been killed.
+    /// Whether the worker was killed.
     pub killed: bool,
-    /// Its last report.
+    /// The worker's last report.
     pub report: Report,
-    /// The lookups of its last reports, for the rate.
+    /// The time and the lookups of an earlier report, for the rate.
     earlier: (Instant, u64),
-    /// Lookups a second.
+    /// Lookups per second.
     pub rate: f64,
 }
 
@@ -56,8 +56,8 @@ impl Worker {
         command.arg(format!("--tend-interval={}ms", setting.tend_interval.as_millis()));
         command.args(setting.seeds.iter().map(|seed| format!("--hosts={seed}")));
         command.args(setting.more);
-        // Its own process group: an interrupt from the terminal is the
-        // parent's to handle.
+        // A process group of its own, so that only the parent receives an
+        // interrupt from the terminal.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
         let mut child = command.spawn().map_err(failed)?;
         let output = child.stdout.take();
@@ -80,17 +80,16 @@ impl Worker {
         })
     }
 
-    /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Whether it is the owner, by its last word.
+    /// Whether the worker is the owner according to its last message.
     pub fn is_owner(&self) -> bool {
         !self.killed && self.report.role == "owner"
     }
 
-    /// Takes note of what it said.
+    /// Records a message of the worker.
     pub fn hear(&mut self, at: Instant, message: Message) {
         match message {
             Message::Ready => self.ready = true,
@@ -107,7 +106,7 @@ impl Worker {
         }
     }
 
-    /// Kills it, as by `kill -9`.
+    /// Kills the worker, as `kill -9` does.
     ///
     /// # Errors
     /// [`Failure::Failed`] if the system refuses.
@@ -117,10 +116,10 @@ impl Worker {
         self.child.kill().map_err(|error| Failure::Failed(format!("can't kill a worker: {error}")))
     }
 
-    /// Makes it become owner and die during a publication.
+    /// Makes the worker become owner and die during a publication.
     ///
     /// # Errors
-    /// [`Failure::Failed`] if it has ended.
+    /// [`Failure::Failed`] if the worker has ended.
     pub fn die_amid(&mut self, random: u64) -> Result<(), Failure> {
         let failed = |error| Failure::Failed(format!("can't tell a worker to die: {error}"));
         let Some(input) = &mut self.child.stdin else { return Ok(()) };
@@ -128,7 +127,7 @@ impl Worker {
         writeln!(input, "die {random}").map_err(failed)
     }
 
-    /// Stops it, or lets it go on.
+    /// Stops or continues the worker.
     ///
     /// # Errors
     /// [`Failure::Failed`] if the system refuses.
@@ -138,12 +137,12 @@ impl Worker {
             .map_err(|error| Failure::Failed(format!("can't stop or continue a worker: {error}")))
     }
 
-    /// Asks it to end.
+    /// Asks the worker to end.
     pub fn let_go(&mut self) {
         drop(self.child.stdin.take());
     }
 
-    /// Waits until it has ended, killing it if it takes too long.
+    /// Waits until the worker has ended, and kills it after the deadline.
     pub fn wait(&mut self, deadline: Instant) {
         while Instant::now() < deadline {
             if !matches!(self.child.try_wait(), Ok(None)) {

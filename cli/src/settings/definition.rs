@@ -1,4 +1,4 @@
-//! What the parser knows of commands and flags.
+//! The parser's definition of commands and flags.
 
 use std::ffi::OsString;
 
@@ -7,20 +7,20 @@ use clap::{Arg, ArgAction, Command, CommandFactory};
 
 use crate::Cli;
 
-/// Flags that say what to do with the others.
+/// Flags that are not settings.
 const NO_SETTINGS: [&str; 3] = ["config", "help", "version"];
 
-/// Flags that commands have with others and that mean nothing to them: taken
-/// and not shown.
+/// Shared flags that have no effect on some commands. They are accepted but not
+/// shown.
 const WITHOUT_MEANING: [(&str, &[&str]); 7] = [
-    // Its segments are in a directory that is made for them.
+    // Its segments are in a temporary directory.
     ("demo", &["shm-owner", "shm-allow-group-write"]),
-    // They have no segment; scripts may give every command the same flags.
+    // They use no segment, but scripts may pass every command the same flags.
     ("check", NO_SEGMENT),
     ("sim", NO_SEGMENT),
-    // It lists those of all kinds and users.
+    // It lists the segments of both backends and of all users.
     ("ls", &["shm-backend", "shm-owner", "shm-allow-group-write"]),
-    // They read a private copy, whatever becomes of the file.
+    // They read a private copy, so changes of the file can't harm them.
     ("status", &["shm-allow-group-write"]),
     ("map", &["shm-allow-group-write"]),
     ("route", &["shm-allow-group-write"]),
@@ -46,7 +46,7 @@ pub fn definition() -> Command {
     })
 }
 
-/// The whole command line with the variables, to be shown and not to be parsed.
+/// The whole command line with the variables, for display, not for parsing.
 pub fn with_variables() -> Command {
     definition().mut_subcommands(|sub| {
         sub.mut_args(|arg| {
@@ -54,7 +54,7 @@ pub fn with_variables() -> Command {
                 return arg;
             }
             let name = variable(arg.get_long().unwrap_or_default());
-            // Help must work whatever it contains.
+            // Help must work whatever the variable contains.
             let arg =
                 if is_switch(&arg) { arg } else { arg.value_parser(OsStringValueParser::new()) };
             arg.env(name).hide_env_values(true)
@@ -66,7 +66,7 @@ fn means_nothing(command: &str, long: &str) -> bool {
     WITHOUT_MEANING.iter().any(|(name, longs)| *name == command && longs.contains(&long))
 }
 
-/// Whether a flag means anything to a command that has it.
+/// Whether a flag has an effect on a command.
 fn has_meaning(sub: &Command, arg: &Arg) -> bool {
     !means_nothing(sub.get_name(), arg.get_long().unwrap_or_default())
 }
@@ -81,12 +81,12 @@ pub fn own_settings(sub: &Command) -> impl Iterator<Item = &Arg> {
     sub.get_arguments().filter(|arg| is_setting(arg) && has_meaning(sub, arg))
 }
 
-/// The names of a flag, without dashes: its own one first.
+/// The names of a flag, without dashes: first its own, then aliases.
 pub fn longs(arg: &Arg) -> impl Iterator<Item = &str> {
     arg.get_long().into_iter().chain(arg.get_all_aliases().unwrap_or_default())
 }
 
-/// Whether a flag has that name.
+/// Whether a flag has this name.
 pub fn is_called(arg: &Arg, name: &str) -> bool {
     longs(arg).any(|long| long == name)
 }
@@ -96,13 +96,13 @@ pub fn variable(long: &str) -> String {
     format!("TENDMAP_{}", long.to_uppercase().replace('-', "_"))
 }
 
-/// Whether it is a flag without a value.
+/// Whether a flag takes no value.
 pub fn is_switch(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::SetTrue)
 }
 
-/// Flags may also stand before the command: they are put behind it. Without a
-/// command they say nothing.
+/// Moves flags before the command behind it. Without a command they have no
+/// meaning.
 pub fn command_first(command: &Command, mut arguments: Vec<OsString>) -> Vec<OsString> {
     let mut at = 1;
     while let Some(argument) = arguments.get(at).map(|argument| argument.to_string_lossy()) {

@@ -1,5 +1,5 @@
-//! A configuration file: TOML, its keys the long flags without their dashes, at
-//! the top for every command or in the section of one.
+//! The configuration file, in TOML. Its keys are the long flags without dashes. A
+//! key applies to every command at the top, and to one command in its section.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -15,23 +15,23 @@ use toml::de::{DeTable, DeValue};
 
 use crate::failure::Failure;
 
-/// A key of the file and what it is set to.
+/// A key of the file and its value.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The command whose section it is in.
     pub section: Option<String>,
     /// The flag without its dashes.
     pub name: String,
-    /// Where it stands, from 1 on.
+    /// The line, counted from 1.
     pub line: usize,
-    /// Its value; of a list each one.
+    /// The value, or those of a list.
     pub values: Vec<String>,
-    /// Whether it is a list.
+    /// Whether the value is a list.
     pub is_list: bool,
 }
 
-/// The entries of a file in the order of their lines, and its mode; `sections`
-/// are those that it may have. It may be a pipe: it is read once.
+/// The entries of a file in the order of their lines, and its mode. `sections` are
+/// the allowed sections. The file may be a pipe, so it is read only once.
 ///
 /// # Errors
 /// [`Failure::Usage`] names the file and the line.
@@ -42,7 +42,8 @@ pub fn read(path: &Path, sections: &[&str]) -> Result<(Vec<Entry>, u32), Failure
     };
     let read = || {
         let file = File::open(path)?;
-        // Of what is read, whatever its name leads to later.
+        // The mode of the open file, because its name may lead to another one
+        // later.
         let mode = file.metadata()?.permissions().mode() & 0o7777;
         let mut text = String::new();
         file.take(MAX_FILE + 1).read_to_string(&mut text)?;
@@ -57,10 +58,10 @@ pub fn read(path: &Path, sections: &[&str]) -> Result<(Vec<Entry>, u32), Failure
     Ok((entries, mode))
 }
 
-/// Longer files are none of settings, in bytes.
+/// The most bytes of a file. No file of settings is longer.
 const MAX_FILE: u64 = 1 << 20;
 
-/// What is wrong, and in which line.
+/// A line and its problem.
 type Problem = (usize, String);
 
 pub(super) fn parse(text: &str, sections: &[&str]) -> Result<Vec<Entry>, Problem> {
@@ -128,8 +129,8 @@ fn entry(
     Ok(Entry { section: section.map(str::to_owned), name, line: at, values, is_list })
 }
 
-/// A value as one would write it after a flag: numbers as they stand in the
-/// file, so that `0xA7000000` is a key and `0o640` a mode.
+/// A value as text after a flag. Numbers stay as written in the file, so that
+/// `0xA7000000` is a key and `0o640` a mode.
 fn scalar(text: &str, value: &Spanned<DeValue<'_>>) -> Option<String> {
     match value.get_ref() {
         DeValue::String(text) => Some(text.clone().into_owned()),

@@ -1,11 +1,11 @@
-//! Where settings come from: flags, before environment variables, before the
-//! configuration file, before what is built in.
+//! The sources of settings, in the order of precedence: flags, environment
+//! variables, the configuration file, built-in defaults.
 //!
-//! The flags are the one list of names, for every command. The variable of a
-//! flag is `TENDMAP_` and its name in capitals; its key in the file is its
-//! name. What variables and file set is put before the flags that were given,
-//! as flags, unless such a flag was given or one that excludes it. So all three
-//! places are parsed and checked alike.
+//! The flags of a command define all names. The variable of a flag is `TENDMAP_`
+//! and its name in capitals; its key in the file is its name. Settings from
+//! variables and the file are inserted as flags before the given ones, unless the
+//! same flag, or one that excludes it, was given. So all three sources are parsed
+//! and checked alike.
 
 mod definition;
 mod file;
@@ -35,19 +35,19 @@ use origins::{Found, Origin};
 pub use secret::password;
 use value::{check_value, is_on};
 
-/// The command line as it was understood.
+/// The parsed settings.
 pub struct Settings {
-    /// What to do.
+    /// The command and its flags.
     pub cli: Cli,
-    /// Where that is from.
+    /// The source of each setting.
     pub origins: Origins,
 }
 
 /// Why there are no settings.
 pub enum Unsettled {
-    /// The command line asks for help, or can't be.
+    /// The command line asks for help, or is invalid.
     Usage(Box<clap::Error>),
-    /// The environment or the file can't be.
+    /// The environment or the file is invalid.
     Failure(Failure),
 }
 
@@ -85,31 +85,31 @@ pub fn load() -> Result<Settings, Unsettled> {
     Ok(settings)
 }
 
-/// A variable. A set-user-id program uses none: otherwise the user that starts it
-/// could choose what it trusts.
+/// A variable of the environment. A set-user-id program uses none, because the
+/// user that starts it could choose what it trusts.
 fn of_environment(name: &str) -> Option<OsString> {
     if is_secure_execution() { None } else { secret::of_environment(name) }
 }
 
-/// Keeps what only this process is to know out of a child's environment, which
-/// /proc shows for as long as the child lives.
+/// Removes secrets of this process from a child's environment, which /proc shows
+/// while the child lives.
 pub fn forget_secrets(command: &mut std::process::Command) {
     command.env_remove(variable("password"));
 }
 
-/// Whether errors are to be JSON, where the settings could not be read.
+/// Whether errors must be JSON, if the settings could not be read.
 pub fn wants_json() -> bool {
     let is_variable_on = || of_environment(&variable("json")).is_some_and(|value| is_on(&value));
     env::args_os().any(|argument| argument == "--json") || is_variable_on()
 }
 
 fn resolve(arguments: Vec<OsString>, variables: Variables) -> Result<Settings, Unsettled> {
-    // One that is empty counts as none.
+    // An empty variable counts as unset.
     let variables: Variables = &|name| variables(name).filter(|value| !value.is_empty());
     let command = definition();
     let mut arguments = command_first(&command, arguments);
     secret::seal(&mut arguments);
-    // Help and version are answered here.
+    // Clap answers help and version here.
     let given = command.clone().ignore_errors(true).try_get_matches_from(&arguments);
     let given = given.map_err(|error| usage::printable(usage::help(error, &arguments)))?;
     let mut origins = Origins {
@@ -134,7 +134,8 @@ fn resolve(arguments: Vec<OsString>, variables: Variables) -> Result<Settings, U
     Ok(Settings { cli, origins })
 }
 
-/// What environment and file set for a command: the file's path, too.
+/// The settings of a command from the environment and the file, with the file's
+/// path.
 fn find(
     command: &Command,
     sub: &Command,
@@ -212,7 +213,7 @@ fn find(
     Ok((path, found))
 }
 
-/// Places beside the command line, the earlier before the later.
+/// The sources besides the command line, in the order of precedence.
 #[derive(Clone, Copy)]
 enum Layer {
     Variable,
@@ -220,7 +221,7 @@ enum Layer {
     Top,
 }
 
-/// What a variable sets.
+/// The setting of a variable.
 fn from_variable(
     sub: &Command,
     arg: &Arg,
@@ -248,7 +249,7 @@ fn from_variable(
     Ok(Some((values, Origin::Variable(name))))
 }
 
-/// Whether a flag can't be beside one of those.
+/// Whether a flag conflicts with one of those that are set.
 fn is_excluded(sub: &Command, arg: &Arg, taken: &[Id]) -> bool {
     let conflicts = |one: &Arg, with: &Id| {
         sub.get_arg_conflicts_with(one).iter().any(|other| other.get_id() == with)
@@ -272,7 +273,7 @@ fn sub_group_has(group: &clap::ArgGroup, id: &Id) -> bool {
     group.get_args().any(|member| member == id)
 }
 
-/// An error of the parser, with where the settings in it were set.
+/// An error of the parser, with the sources of the settings in it.
 fn explained(mut error: clap::Error, found: &[Found], path: &Option<PathBuf>) -> clap::Error {
     let text = error.to_string();
     let is_in = |found: &&Found| text.contains(&format!("--{}", found.long));
@@ -286,9 +287,9 @@ fn explained(mut error: clap::Error, found: &[Found], path: &Option<PathBuf>) ->
     error
 }
 
-/// Checks that the file's keys are settings of some command, and that their
-/// values can be: for the command that runs, or if it has no such setting, for
-/// one that has.
+/// Checks that the file's keys are settings of some command, and that their values
+/// are valid: for the command that runs or, if it has no such setting, for one
+/// that has.
 fn checked(
     (path, mode): (&Path, u32),
     entries: Vec<Entry>,
@@ -354,7 +355,7 @@ fn checked(
 }
 
 impl Entry {
-    /// What is wrong with it as a value of that flag.
+    /// The problem of the entry as a value of a flag.
     fn problem(&self, arg: &Arg) -> Option<String> {
         let Entry { name, values, is_list, .. } = self;
         if *is_list && !matches!(arg.get_action(), ArgAction::Append) {

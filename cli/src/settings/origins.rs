@@ -1,4 +1,4 @@
-//! Where each setting is from.
+//! The source of each setting.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -10,17 +10,17 @@ use tendmap::internals::text::Printable;
 use super::definition::{definition, own_settings};
 use super::value::is_on;
 
-/// A place beside the command line.
+/// A source other than the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// The variable of that name.
+    /// The environment variable with this name.
     Variable(String),
-    /// That line of the configuration file.
+    /// This line of the configuration file.
     Line(usize),
 }
 
 impl Origin {
-    /// As it is written for people.
+    /// The source as text for people.
     pub fn text(&self, path: Option<&Path>) -> String {
         match (self, path) {
             (Origin::Variable(name), _) => name.clone(),
@@ -41,7 +41,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// As flags; none of a switch that is off.
+    /// The setting as flags; none for a switch that is off.
     pub fn flags(&self) -> impl Iterator<Item = OsString> + '_ {
         let on = !self.switch || self.values.iter().all(|value| is_on(value));
         self.values.iter().filter(move |_| on).map(|value| {
@@ -55,7 +55,7 @@ impl Found {
     }
 }
 
-/// Where each setting is from.
+/// The source of each setting.
 pub struct Origins {
     pub(super) matches: ArgMatches,
     pub(super) path: Option<PathBuf>,
@@ -70,14 +70,14 @@ impl Origins {
         self.path.as_deref()
     }
 
-    /// A value of one flag as the parser has it.
+    /// The value of a flag as the parser has it.
     pub(super) fn raw(&self, id: &str) -> Option<&OsStr> {
         let matches = self.matches();
         matches.try_contains_id(id).ok()?;
         matches.get_raw(id)?.next()
     }
 
-    /// The settings that differ from other ones, as flags without dashes.
+    /// The settings that differ from `other`, as flags without dashes.
     pub fn changed(&self, other: &Origins) -> Vec<String> {
         let raw = |origins: &Origins, id: &str| -> Option<Vec<OsString>> {
             let matches = origins.matches();
@@ -104,8 +104,8 @@ impl Origins {
         self.matches.subcommand().map_or(&self.matches, |(_, matches)| matches)
     }
 
-    /// What is wrong with a setting, with where it was set. `problem` begins
-    /// with the name of the setting (`tend_interval is …`).
+    /// The problem of a setting, with its source. `problem` begins with the name
+    /// of the setting (`tend_interval is …`).
     pub fn explain(&self, problem: &str) -> String {
         let name: String =
             problem.chars().take_while(|&c| c.is_ascii_lowercase() || c == '_').collect();
@@ -115,10 +115,10 @@ impl Origins {
         }
     }
 
-    /// Where a setting was set; `None` if it is as built in, or none.
+    /// The source of a setting; `None` for a default, or an unknown setting.
     fn of(&self, name: &str) -> Option<String> {
         let long = name.replace('_', "-");
-        // Those of TLS are called by the names of their files.
+        // The TLS settings are named after their files.
         let named = |arg: &Arg| {
             let found = arg.get_long().unwrap_or_default();
             found == long || found.strip_prefix("tls-") == Some(&long)
@@ -128,7 +128,7 @@ impl Origins {
             return Some(found.origin.text(self.file()));
         }
         let (id, long) = (arg.get_id().as_str(), arg.get_long()?);
-        // Ids that the command does not have make clap panic.
+        // Clap panics for ids that the command does not have.
         self.matches().try_contains_id(id).ok()?;
         let given = self.matches().value_source(id)? == ValueSource::CommandLine;
         given.then(|| format!("--{long}"))

@@ -1,5 +1,5 @@
-//! Passwords on their way through the parser, which keeps what it is given as it
-//! is and shows it in errors: it gets a mark that stands for one.
+//! Hides passwords from the parser, which copies its input and shows it in errors.
+//! The parser gets a mark instead.
 
 use std::ffi::{OsStr, OsString};
 use std::sync::{Mutex, PoisonError};
@@ -8,18 +8,18 @@ use tendmap::wire::login::SecretString;
 
 use super::definition::variable;
 
-/// The flag.
+/// The name of the flag.
 const PASSWORD: &str = "password";
-/// How a mark begins; a number follows.
+/// The start of a mark; a number follows.
 const MARK: &str = "\u{1}password-";
 
-/// The passwords that there are, each once; `None` = not needed any more.
+/// The known passwords, each once; `None` = no longer needed.
 static KNOWN: Mutex<Vec<Option<SecretString>>> = Mutex::new(Vec::new());
-/// The mark of the one of the environment.
+/// The mark of the password from the environment.
 static TAKEN: Mutex<Option<OsString>> = Mutex::new(None);
 
-/// What stands for a value of that flag: of a password a mark, the same for the
-/// same password.
+/// The text for the parser: a mark for a password, the value itself for any other
+/// flag. The same password always gets the same mark.
 pub fn sealed(long: &str, value: OsString) -> OsString {
     let Some(text) = value.to_str().filter(|text| long == PASSWORD && opened(text).is_none())
     else {
@@ -36,7 +36,7 @@ pub fn sealed(long: &str, value: OsString) -> OsString {
     format!("{MARK}{at}").into()
 }
 
-/// The same of arguments.
+/// Replaces the passwords in arguments by marks.
 pub fn seal(arguments: &mut [OsString]) {
     let flag = format!("--{PASSWORD}");
     let mut is_value = false;
@@ -54,13 +54,13 @@ pub fn seal(arguments: &mut [OsString]) {
     }
 }
 
-/// The password that a mark stands for.
+/// The password of a mark.
 fn opened(mark: &str) -> Option<SecretString> {
     let at: usize = mark.strip_prefix(MARK)?.parse().ok()?;
     KNOWN.lock().unwrap_or_else(PoisonError::into_inner).get(at)?.clone()
 }
 
-/// Forgets all but the one in use and the one of the environment.
+/// Forgets all passwords except the one in use and the one from the environment.
 pub fn keep(mark: Option<&OsStr>) {
     let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -72,17 +72,16 @@ pub fn keep(mark: Option<&OsStr>) {
     }
 }
 
-/// A password as the parser has it.
+/// The parser of a password's value.
 ///
 /// # Errors
-/// None; parsers of values have one.
+/// Never. The parser's interface requires a `Result`.
 pub fn password(text: &str) -> Result<SecretString, core::convert::Infallible> {
     Ok(opened(text).unwrap_or_else(|| text.into()))
 }
 
-/// The value of the variable of the password. It is taken out of the environment
-/// when that is read first, so that neither `/proc/PID/environ` nor a core dump
-/// shows it, and remembered.
+/// The password from the environment, as a mark. The first call removes it from
+/// the environment, so that neither `/proc/PID/environ` nor a core dump shows it.
 pub fn of_environment(name: &str) -> Option<OsString> {
     if name != variable(PASSWORD) {
         return std::env::var_os(name);

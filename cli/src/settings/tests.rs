@@ -1,4 +1,4 @@
-//! Every option of every command, from every place.
+//! Sets every option of every command from every source.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -9,7 +9,7 @@ use tendmap::internals::client::SettingGroup;
 
 use super::*;
 
-/// Two values that an option takes, and what it needs beside it.
+/// Two valid values of an option, and further arguments that it needs.
 fn samples(command: &str, arg: &Arg) -> ([&'static str; 2], &'static [&'static str]) {
     let long = arg.get_long().unwrap();
     let values = match (command, long) {
@@ -82,7 +82,7 @@ fn raw(command: &str, arg: &Arg, places: Places) -> Result<Option<Vec<OsString>>
     drop(folder);
     let (_, matches) = settings.origins.matches.subcommand().unwrap();
     let id = arg.get_id().as_str();
-    // Of a password the parser has a mark.
+    // The parser has a mark instead of a password.
     let value = |value: &OsStr| match (id, value.to_str()) {
         ("password", Some(mark)) => secret::password(mark).unwrap().expose_secret().into(),
         _ => value.into(),
@@ -90,7 +90,7 @@ fn raw(command: &str, arg: &Arg, places: Places) -> Result<Option<Vec<OsString>>
     Ok(matches.get_raw(id).map(|values| values.map(value).collect()))
 }
 
-/// Every option of every command that is shown.
+/// Calls `check` for every visible option of every command.
 fn each(mut check: impl FnMut(&str, &Arg)) {
     let command = definition();
     let mut count = 0;
@@ -133,7 +133,7 @@ fn h103_every_option_of_every_command_is_set_by_flag_variable_and_file() {
         let section = format!("[{command}]\n{}", line(one));
         assert_eq!(come(&[], &[], Some(&section)), Ok(wanted(one)), "{what} by its section");
 
-        // The earlier place counts.
+        // The source of higher precedence counts.
         assert_eq!(come(&flag(one), &set(two), Some(&line(two))), Ok(wanted(one)), "{what}");
         assert_eq!(come(&[], &set(one), Some(&line(two))), Ok(wanted(one)), "{what}");
         assert_eq!(come(&[], &set(two), Some(&line(one))), Ok(wanted(two)), "{what}");
@@ -155,7 +155,7 @@ fn h103_every_option_of_every_command_is_set_by_flag_variable_and_file() {
 
 #[test]
 fn h103_one_file_serves_all_commands() {
-    // Everything that any command has, with a value for it.
+    // Every option of any command, with a value.
     let mut lines = BTreeMap::new();
     let mut longs = std::collections::BTreeSet::new();
     each(|command, arg| {
@@ -181,7 +181,7 @@ fn h103_one_file_serves_all_commands() {
         }
         let outcome = raw(command, arg, Places { flags: &[], variables: &[], file: Some(&text) });
         assert!(outcome.is_ok(), "{command}: {outcome:?}");
-        // At the top a key may be another command's.
+        // A key at the top may belong to another command.
         let top = "int = 5\nseconds = 9\nnodes = 1\nwait = true\nforce = true\n";
         let outcome = raw(command, arg, Places { flags: &[], variables: &[], file: Some(top) });
         assert!(outcome.is_ok() || command == "route", "{command}: {outcome:?}");
@@ -202,7 +202,7 @@ fn h103_a_flag_outdoes_what_excludes_it_elsewhere() {
     let flags = ["--digest=0123456789abcdef0123456789abcdef01234567".to_owned()];
     let places = Places { flags: &flags, variables: &variables, file: None };
     assert!(raw("route", digest, places).is_ok());
-    // Of one place, they do exclude each other, and it is said where they are.
+    // From one source they exclude each other, and the error names the source.
     let both = [("TENDMAP_STR", "x"), ("TENDMAP_INT", "1")]
         .map(|(name, value)| (name.into(), value.into()));
     let places = Places { flags: &[], variables: &both, file: None };
@@ -279,7 +279,7 @@ fn every_setting_of_the_table_has_a_flag_with_its_help_and_default() {
         let shown = help.strip_suffix(']').and_then(|help| Some(help.rsplit_once("[default: ")?.1));
         assert!(is_switch(arg) || shown.unwrap_or_default() == default, "--{long}: {help}");
         assert_eq!(variable(&long), format!("TENDMAP_{}", setting.name().to_uppercase()));
-        // Other commands call it the same, or have something else of that name.
+        // In other commands it has the same name, or the name means another flag.
         for sub in command.get_subcommands().filter(|sub| sub.get_name() != "sim") {
             let other = sub.get_arguments().find(|other| is_called(other, &long));
             assert!(other.is_none_or(|other| other.get_help() == arg.get_help()), "--{long}");

@@ -1,4 +1,4 @@
-//! Help, and what is wrong with a command line, for people and programs.
+//! Help, and errors of the command line, as text or JSON.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use super::definition::with_variables;
 use super::{Unsettled, wants_json};
 use crate::failure::{Failure, error_json};
 
-/// The help that was asked for; the long one has the variables.
+/// The requested help. The long help names the variables.
 pub(super) fn help(error: clap::Error, arguments: &[OsString]) -> clap::Error {
     let long = arguments.iter().any(|argument| argument == "--help" || argument == "help");
     if error.kind() != ErrorKind::DisplayHelp || !long {
@@ -22,7 +22,7 @@ pub(super) fn help(error: clap::Error, arguments: &[OsString]) -> clap::Error {
     }
 }
 
-/// The same error with the values in it escaped: they may be of the file.
+/// Escapes the values in an error, because they may come from the file.
 pub(super) fn printable(mut error: clap::Error) -> clap::Error {
     let escaped = |text: &String| Printable(text).to_string();
     let values: Vec<_> = error
@@ -42,7 +42,7 @@ pub(super) fn printable(mut error: clap::Error) -> clap::Error {
 }
 
 impl Unsettled {
-    /// Prints it; the exit code.
+    /// Prints the error or help; returns the exit code.
     pub fn report(self) -> ExitCode {
         let json = wants_json();
         let error = match self {
@@ -73,7 +73,7 @@ impl Unsettled {
     }
 }
 
-/// The message of an error of the parser, and what to do about it.
+/// Splits an error of the parser into the message and the advice.
 fn in_parts(text: &str) -> (String, String) {
     let joined = |lines: Vec<&str>| {
         lines

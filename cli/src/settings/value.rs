@@ -1,4 +1,4 @@
-//! Whether a flag takes a value.
+//! Checks the values of flags.
 
 use std::ffi::{OsStr, OsString};
 
@@ -8,10 +8,10 @@ use clap::{Arg, ArgAction, Command};
 
 use super::definition::is_switch;
 
-/// Asks the flag's own parser.
+/// Checks a value with the flag's own parser.
 ///
 /// # Errors
-/// What it wants.
+/// The value that the parser wanted.
 pub fn check_value(arg: &Arg, value: &OsStr) -> Result<(), String> {
     let parser = match is_switch(arg) {
         true => BoolishValueParser::new().into(),
@@ -27,7 +27,7 @@ pub fn check_value(arg: &Arg, value: &OsStr) -> Result<(), String> {
     }
 }
 
-/// What a parser had to say, without the usage around it.
+/// The message of a parser without the usage around it.
 fn reason(error: &clap::Error) -> String {
     if let Some(source) = std::error::Error::source(error) {
         return source.to_string();
@@ -38,7 +38,7 @@ fn reason(error: &clap::Error) -> String {
     }
 }
 
-/// Whether a switch is on by that value.
+/// Whether this value turns a switch on.
 pub fn is_on(value: &OsStr) -> bool {
     let value = value.to_string_lossy().to_lowercase();
     matches!(&*value, "y" | "yes" | "t" | "true" | "on" | "1")

@@ -1,4 +1,4 @@
-//! Standard input as a console that may be missing.
+//! Standard input as a console that may be absent.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read};
 use std::thread;
@@ -8,17 +8,17 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::getpgrp;
 use rustix::termios::tcgetpgrp;
 
-/// What standard input is at the start.
+/// The state of standard input at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// Commands may come.
+    /// Commands may follow.
     Open,
-    /// It is at its end, or can't be read.
+    /// Standard input is at its end, or can't be read.
     None,
 }
 
 impl Input {
-    /// Looks, without waiting for anything.
+    /// Determines the state without waiting.
     pub fn look() -> Input {
         let input = io::stdin();
         if input.is_terminal() {
@@ -26,7 +26,7 @@ impl Input {
         }
         let mut fds = [PollFd::new(&input, PollFlags::IN)];
         match poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
-            // What can't be polled answers at once.
+            // A read of an input that can't be polled returns at once.
             Ok(1..) | Err(_) => {}
             Ok(_) => return Input::Open,
         }
@@ -37,11 +37,11 @@ impl Input {
     }
 }
 
-/// How often it is looked whether the process is in the foreground.
+/// How often to check whether the process is in the foreground.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Standard input that is read in the foreground only: a process that reads a
-/// terminal in the background is stopped by it, cluster and all.
+/// Standard input that is read only in the foreground. A background process that
+/// reads a terminal is stopped, and with it the whole cluster.
 pub struct Foreground;
 
 impl Foreground {

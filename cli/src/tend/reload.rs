@@ -1,4 +1,4 @@
-//! Reading the configuration again while the command runs.
+//! Reads the configuration again while the command runs.
 
 use std::path::Path;
 
@@ -12,14 +12,14 @@ use crate::log::Log;
 use crate::settings::{self, Origins, Settings};
 use crate::{Cli, Command};
 
-/// Takes over what has changed.
+/// Applies settings that have changed.
 pub struct Reload {
-    /// The settings as they were taken over last.
+    /// The settings that were applied last.
     origins: Origins,
 }
 
 impl Reload {
-    /// From these settings on.
+    /// Starts from these settings.
     pub fn new(origins: Origins) -> Reload {
         Reload { origins }
     }
@@ -37,7 +37,8 @@ impl Reload {
         }
         let (mut taken, mut left) = (Vec::new(), Vec::new());
         let mut changed = self.origins.changed(&origins);
-        // What can't be refused comes last, so that all is taken or nothing.
+        // A setting that can't be refused comes last, so that either all settings
+        // are applied or none.
         changed.sort_by_key(|name| name == "log");
         for name in changed {
             match take(&name, &args, client, log) {
@@ -58,7 +59,7 @@ impl Reload {
 }
 
 fn read(file: Option<&Path>) -> Result<(Placed<Args>, Origins), String> {
-    // Opening a pipe would wait for a writer, and what was read from it is gone.
+    // Opening a pipe would wait for a writer, and its content was already read.
     if let Some(path) = file.filter(|path| path.exists() && !path.is_file()) {
         let shown = Printable(path.display());
         return Err(format!("{shown} is not a regular file, so it can be read only once; restart"));
@@ -70,7 +71,7 @@ fn read(file: Option<&Path>) -> Result<(Placed<Args>, Origins), String> {
     }
 }
 
-/// Takes one setting over; `None` if that takes a restart.
+/// Applies one setting; `None` if that requires a restart.
 fn take(name: &str, args: &Placed<Args>, client: &Client, log: &Log) -> Option<Result<(), String>> {
     if name == "log" {
         log.set(args.output.log.as_deref());

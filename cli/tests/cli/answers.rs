@@ -1,4 +1,4 @@
-//! What the commands answer.
+//! The output of the commands.
 
 use std::fs;
 
@@ -128,7 +128,7 @@ fn status_has_every_key_with_an_owner_and_without() {
     assert_eq!(orphaned["owner_alive"], false);
     let text = place.run(&["status"]).stdout();
     assert!(text.contains("UNHEALTHY: there is no live owner"), "{text}");
-    // Those who only route are not concerned.
+    // Commands that only route still work.
     place.json(&["route", "--json", "--namespace", "test", "--int", "1"]);
     place.json(&["map", "--json"]);
 }
@@ -139,7 +139,7 @@ fn permission_to_read_is_enough() {
     use std::os::unix::process::CommandExt;
     let place = Place::new();
     if place.path().metadata().unwrap().uid() != 0 {
-        eprintln!("not run: it takes root to become somebody else");
+        eprintln!("not run: only root can become another user");
         return;
     }
     let sim = Sim::start(SimConfig::fast(2)).unwrap();
@@ -147,8 +147,9 @@ fn permission_to_read_is_enough() {
     let open = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(place.path(), open.clone()).unwrap();
     let binary = place.path().join("tool");
-    // By another process: a file that this one has open to write could not be
-    // run while a child forked meanwhile by another test has it open too.
+    // Copied by another process. If this one opened the file for writing, a child
+    // that another test forks at that moment would inherit the descriptor, and the
+    // file could not be run.
     let copied = std::process::Command::new("cp")
         .args([crate::tool::BINARY.as_ref(), binary.as_path()])
         .status();
@@ -168,7 +169,7 @@ fn permission_to_read_is_enough() {
         assert_eq!(answer.status.code(), Some(0), "{answer:?}");
         if args[0] == "status" {
             owner.kill();
-            // One that may not look at the owner's lock goes by its heartbeat.
+            // A process that may not read the owner's lock relies on the heartbeat.
             wait_until("silence", || as_nobody(args).status.code() == Some(orphaned));
         }
         assert_eq!(as_nobody(args).status.code(), Some(orphaned), "{args:?}");

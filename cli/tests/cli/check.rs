@@ -97,7 +97,7 @@ fn what_is_not_well_is_told_with_code_1() {
     let text = check(&place, &hosts(&sim), &[]).stdout();
     assert!(text.contains("PROBLEM: ") && text.contains("with problems"), "{text}");
 
-    // An address at which another node answers.
+    // The address of another node.
     let other = hosts(&sim)[0].clone();
     sim.set_extra_hosts(2, &[&other]).unwrap();
     let told = problems(&check(&place, &hosts(&sim), &["--json"]));

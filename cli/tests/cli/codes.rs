@@ -11,8 +11,8 @@ use crate::tool::{Answer, BINARY, Place, keys};
 const ROUTE: &[&str] = &["route", "--namespace", "test", "--int", "1"];
 const LOOKS: [&[&str]; 3] = [ROUTE, &["map"], &["status"]];
 
-/// Every command that looks at a segment ends with that code, says why, and
-/// answers nothing.
+/// Checks that every command that reads a segment ends with this code, reports the
+/// reason, and prints no answer.
 fn all_end_with(place: &Place, code: i32, why: &str) {
     for args in LOOKS {
         for json in [&[][..], &["--json"]] {
@@ -96,7 +96,7 @@ fn h104_errors_of_every_kind_are_json_where_json_is_asked_for() {
         assert!(error["message"].as_str().unwrap().contains(message), "{args:?}: {error}");
         assert!(error["hint"].as_str().unwrap_or_default().contains(hint), "{args:?}: {error}");
     }
-    // The variable asks for it, too.
+    // The same by the environment variable.
     let by_variable = place.command(&["map"]).env("TENDMAP_JSON", "1").output().unwrap();
     assert_eq!(Answer(by_variable).error()["code"], 3);
     let by_variable = place.command(&["nonsense"]).env("TENDMAP_JSON", "1").output().unwrap();
@@ -118,7 +118,7 @@ fn h104_flags_of_segments_are_taken_by_commands_that_have_none() {
 fn h104_no_color_holds_for_help_errors_and_the_log() {
     // `script` runs a command on a terminal.
     if Command::new("script").arg("--version").output().is_err() {
-        tendmap_testkit::skipped("there is no `script` here");
+        tendmap_testkit::skipped("`script` is not installed");
         return;
     }
     let place = Place::new();
@@ -138,7 +138,7 @@ fn h104_no_color_holds_for_help_errors_and_the_log() {
         let plain = on_terminal(Some("1"), args);
         assert!(!plain.is_empty() && !plain.contains("\x1b["), "{args}: {plain}");
     }
-    assert!(on_terminal(Some(""), &log).contains("\x1b["), "an empty variable is none");
+    assert!(on_terminal(Some(""), &log).contains("\x1b["), "an empty variable counts as unset");
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn another_layout_version_is_4() {
     assert_eq!(listed["segments"][0]["status"], "other version");
     assert_eq!(listed["segments"][0]["layout_version"], 9);
     assert!(place.run(&["ls"]).stdout().contains("other version (9)"));
-    // Nobody holds it.
+    // No process is attached.
     assert_eq!(place.run(&["rm"]).code(), 0);
 }
 
@@ -169,7 +169,7 @@ fn what_is_no_segment_is_5() {
     for content in [&b"garbage"[..], &[0; 4096], &[]] {
         fs::write(place.segment(), content).unwrap();
         all_end_with(&place, 5, "tendmap rm --force");
-        // An empty file is nobody's: it is removed as it is.
+        // An empty file has no user, so it is removed without --force.
         if !content.is_empty() {
             assert_eq!(place.run(&["rm"]).code(), 5);
         }
@@ -198,7 +198,7 @@ fn a_damaged_header_is_5_and_one_of_another_version_is_4() {
     all_end_with(&place, 4, "layout version 7, wanted 3");
     flip(8);
     assert_eq!(place.run(ROUTE).code(), 0);
-    // Cut short.
+    // A truncated file.
     file.set_len(8192).unwrap();
     all_end_with(&place, 5, "8192 bytes long");
 }

@@ -35,7 +35,7 @@ fn rows(snapshot: &Snapshot, name: &str) -> Option<Vec<Vec<NodeId>>> {
     (0..PARTITIONS).map(row).collect()
 }
 
-/// Waits until the cluster is quiet and the segment tells the truth of a
+/// Waits until the cluster is settled and the segment matches its state of a
 /// namespace.
 fn converge(sim: &Sim, reader: &Reader, name: &str) {
     assert!(sim.settle(PATIENCE), "{:?}", sim.status());
@@ -45,7 +45,7 @@ fn converge(sim: &Sim, reader: &Reader, name: &str) {
     });
 }
 
-/// Whether a namespace is strongly consistent, its lowest and highest regime.
+/// Whether a namespace is strongly consistent, with its lowest and highest regime.
 fn regimes(reader: &Reader, name: &str) -> (bool, u32, u32) {
     let snapshot = reader.map().unwrap();
     let namespace = snapshot.map.namespace(&NamespaceName::new(name).unwrap()).unwrap();
@@ -53,7 +53,7 @@ fn regimes(reader: &Reader, name: &str) -> (bool, u32, u32) {
     (namespace.strong_consistency, all.clone().min().unwrap(), all.max().unwrap())
 }
 
-/// The nodes that a command to a partition comes to, one try after the other.
+/// The nodes to which the attempts of a command to a partition go, in order.
 fn tries(router: &mut Router, namespace: &str, partition: usize, times: usize) -> Vec<NodeId> {
     let namespace = router.namespace(namespace).unwrap();
     let mut attempt = router.attempt(Policy::Sequence);
@@ -88,7 +88,7 @@ fn h20_the_mode_of_a_namespace_changes_under_its_readers() {
     converge(&sim, &reader, "ledger");
     wait_until("a higher regime", || regimes(&reader, "ledger").1 > 1);
 
-    // To strong consistency and back, under another owner than before.
+    // To strong consistency and back, under a new owner.
     sim.set_strong_consistency("test", true).unwrap();
     wait_until("strong consistency", || regimes(&reader, "test") == (true, 1, 1));
     owner.kill();
@@ -96,7 +96,7 @@ fn h20_the_mode_of_a_namespace_changes_under_its_readers() {
     assert_eq!(regimes(&reader, "test"), (true, 1, 1));
     sim.set_strong_consistency("test", false).unwrap();
     wait_until("availability", || regimes(&reader, "test") == (false, 0, 0));
-    // Nothing that is left of it keeps claims away.
+    // The earlier regimes do not block later claims.
     sim.kill(2).unwrap();
     converge(&sim, &reader, "test");
     converge(&sim, &reader, "ledger");
@@ -173,7 +173,7 @@ fn h71_a_segment_is_replaced_by_one_with_room_for_more_replicas() {
     assert_eq!((&status["max_replicas"], &status["generation"]), (&json!(6), &json!(3)));
     assert_eq!(status["namespaces"][0]["routable_replicas"], 4);
     assert_eq!(status["remarks"], json!([]));
-    // A router that was there before goes on.
+    // An existing router continues.
     let mut router = reader.router();
     assert_eq!(tries(&mut router, "wide", 77, 4), sim.owners("wide").unwrap()[77]);
 }

@@ -49,7 +49,7 @@ fn sim_tells_its_seeds_obeys_and_ends_with_its_input() {
 
 #[test]
 fn sim_listens_where_it_is_told() {
-    // A block of free ports can't be reserved: try some.
+    // A block of free ports can't be reserved, so several are tried.
     let sim = (0..20).find_map(|turn| {
         let base = 21_000 + 50 * (std::process::id() % 200) as u16 + turn * 2;
         let mut config = SimConfig::fast(2);
@@ -73,7 +73,7 @@ fn workers_of_a_demo_end_with_their_parent() {
     let mut worker = Running::start(&mut place.command(&["worker", &host]));
     assert_eq!(worker.next()["kind"], "owner");
     wait_until("a report", || worker.next()["lookups"].as_u64().unwrap_or(0) > 0);
-    // As when the parent dies.
+    // The same happens when the parent dies.
     drop(worker.input.take());
     assert_eq!(worker.end(), 0);
 }

@@ -1,5 +1,5 @@
-//! Two programs under one key, without a configured name: one of another cluster
-//! is refused before it routes anything.
+//! Two programs under one key, without a configured name. A program of another
+//! cluster is refused before it routes anything.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -16,7 +16,7 @@ fn sim(name: Option<&str>) -> Sim {
     Sim::start(config).unwrap()
 }
 
-/// A second program with these hosts: its exit code and what it printed.
+/// Runs a second program with these hosts; returns its exit code and its output.
 fn second(place: &Place, hosts: &[String]) -> (i32, String) {
     let mut args = vec!["tend", "--json", "--tend-interval", "100ms"];
     args.extend(hosts.iter().flat_map(|host| ["--host", host]));
@@ -25,7 +25,7 @@ fn second(place: &Place, hosts: &[String]) -> (i32, String) {
     (answer.code(), (answer.stdout() + &answer.stderr()).replace("\\\"", "\""))
 }
 
-/// One that has connected.
+/// A program that has connected.
 fn tend(place: &Place, hosts: &[String], more: &[&str]) -> Running {
     let mut args = vec!["tend", "--json", "--shm-takeover-threshold", "300s"];
     args.extend(hosts.iter().flat_map(|host| ["--host", host]));
@@ -35,7 +35,7 @@ fn tend(place: &Place, hosts: &[String], more: &[&str]) -> Running {
     running
 }
 
-/// One that is let in: it is stopped again.
+/// Checks that a program with these hosts may join, and stops it again.
 fn joins(place: &Place, hosts: &[String]) {
     let mut args = vec!["tend", "--json", "--tend-interval", "100ms"];
     args.extend(hosts.iter().flat_map(|host| ["--host", host]));
@@ -52,7 +52,7 @@ fn requests(sim: &Sim) -> u64 {
     sim.status().unwrap().nodes.iter().map(|node| node.info_requests).sum()
 }
 
-/// Passes on to a server what comes, as a load balancer does; where it listens.
+/// Starts a load balancer for a server; returns its address.
 fn balancer(to: SocketAddr) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -117,16 +117,16 @@ fn h51_hosts_that_can_be_compared_without_asking_are_not_asked() {
     let (place, first) = (Place::new(), sim(Some("first")));
     let mut owner = tend(&place, &hosts(&first), &["--tend-interval", "60s"]);
     let before = requests(&first);
-    // One of its nodes, by address and by name, among others that do not answer.
+    // One of its nodes, by address and by name, among hosts that do not answer.
     let seed = first.seeds()[1];
     joins(&place, &["127.0.0.1:1".into(), seed.to_string()]);
     joins(&place, &[format!("localhost:{}", seed.port()), "127.0.0.1:1".into()]);
-    // The very hosts of the owner, in another order.
+    // Exactly the owner's hosts, in another order.
     let mut same = hosts(&first);
     same.reverse();
     joins(&place, &same);
     assert_eq!(requests(&first), before);
-    // A load balancer has to be asked.
+    // A load balancer must be asked, because its address is not a node's.
     joins(&place, &[balancer(seed)]);
     assert!(requests(&first) > before);
     assert_eq!(owner.interrupt(), 0);
@@ -135,7 +135,8 @@ fn h51_hosts_that_can_be_compared_without_asking_are_not_asked() {
 #[test]
 fn h51_hosts_that_are_down_prove_nothing_unless_the_owner_has_the_same() {
     let (place, first) = (Place::new(), sim(Some("first")));
-    // The owner knows the cluster by a name that leads nowhere now.
+    // The owner is configured with a load balancer, the second program with a host
+    // that does not answer.
     let balanced = balancer(first.seeds()[0]);
     let args = ["tend", "--json", "--tend-interval", "100ms", "--host", &balanced];
     let mut owner = Running::start(&mut place.command(&args));
@@ -144,13 +145,13 @@ fn h51_hosts_that_are_down_prove_nothing_unless_the_owner_has_the_same() {
     let (code, text) = second(&place, &nowhere);
     assert_eq!(code, 6, "{text}");
     assert!(text.contains("configure cluster_name"), "{text}");
-    // With a configured name that decides, and nobody is asked.
+    // A configured name decides, and no server is asked.
     let args = ["tend", "--json", "--host", &nowhere[0], "--cluster-name", "first"];
     let mut named = Running::start(&mut place.command(&args));
     named.until("connected");
     assert_eq!(named.interrupt(), 0);
     assert_eq!(owner.interrupt(), 0);
-    // The owner's hosts are as good a proof, even while they are down.
+    // The owner's hosts prove the same, even while they are down.
     let args = ["tend", "--json", "--tend-interval", "100ms", "--host", "127.0.0.1:1"];
     let args = [&args[..], &["--cluster-name", "first"]].concat();
     let mut owner = place.tend(&first, &["--host", "127.0.0.1:1"]);
@@ -195,12 +196,12 @@ fn h51_a_program_that_waits_for_a_first_map_does_not_take_another_clusters() {
     for number in [1, 2] {
         first.kill(number).unwrap();
     }
-    // It has made the segment and waits for its cluster.
+    // It has created the segment and waits for its cluster.
     let seeds = hosts(&first);
     let args = ["tend", "--json", "--wait", "--tend-interval", "100ms", "--host", &seeds[0]];
     let mut owner = Running::start(&mut place.command(&args));
     owner.until("tend_failed");
-    // One waits in its connect, one beside it.
+    // One client waits in its connect, the other (`--wait`) after it.
     let hosts = hosts(&other);
     let args = ["tend", "--json", "--connect-timeout", "10s", "--host", &hosts[0]];
     let more = [&[][..], &["--wait"]];
@@ -229,7 +230,7 @@ fn h51_a_client_that_does_not_wait_routes_nothing_before_it_is_shown_to_belong()
         let args = ["tend", "--json", "--wait", "--tend-interval", "100ms", "--host", &seeds[0]];
         let mut owner = Running::start(&mut place.command(&args));
         owner.until("tend_failed");
-        // Attached to the segment, before that has a map.
+        // Attached to the segment before it has a map.
         let seed = if belongs { first.seeds()[1] } else { other.seeds()[0] };
         let mut config = Config::shared(vec![seed.into()], 0xA700_0000);
         config.shm_directory = place.path().into();
@@ -263,8 +264,8 @@ fn h51_a_client_that_does_not_wait_routes_nothing_before_it_is_shown_to_belong()
 fn h51_a_program_does_not_move_to_the_segment_that_another_one_makes_after_a_removal() {
     let (place, first, other) = (Place::new(), sim(Some("first")), sim(Some("second")));
     let mut owner = place.tend(&first, &[]);
-    // While all processes of the first program are stopped its segment is removed,
-    // and the second program makes one of its own.
+    // While all processes of the first program are stopped, its segment is removed,
+    // and the second program creates another one.
     owner.signal(rustix::process::Signal::STOP);
     assert_eq!(place.run(&["rm", "--force"]).code(), 0);
     let mut second = place.tend(&other, &[]);

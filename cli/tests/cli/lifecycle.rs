@@ -1,4 +1,4 @@
-//! Processes that come and go, and what `ls` and `rm` say to it.
+//! Processes that start and end, and the output of `ls` and `rm` for them.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -26,7 +26,7 @@ fn tend_tells_what_happens_and_hands_the_ownership_over() {
 
     let mut second = place.tend(&sim, &[]);
     assert_ne!(second.heard.last().unwrap()["role"], "owner");
-    // Its thread may say so a little after it has connected.
+    // Its thread may report this shortly after it has connected.
     if second.heard[0]["event"] != "follower" {
         second.until("follower");
     }
@@ -54,7 +54,7 @@ fn a_killed_owner_is_replaced_and_the_takeover_counted() {
     let mut second = place.tend(&sim, &[]);
     let mut third = place.tend(&sim, &[]);
     first.kill();
-    // The head names the term first, then the new owner puts down who it is.
+    // The new owner first takes the term in the head, then records its pid.
     let mut status = Value::Null;
     wait_until("a takeover", || {
         status = place.run(&["status", "--json"]).json();
@@ -132,12 +132,12 @@ fn ls_tells_how_each_segment_stands() {
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 6, "{text}");
     assert!(lines[1].starts_with("0x00000001 "), "{text}");
-    // Aligned: every status begins in one column.
+    // Every status begins in the same column.
     let at = lines[0].find("status").unwrap();
     assert!(lines[1][at..].starts_with("owned") && lines[2][at..].starts_with("orphaned"));
     let one = place.json(&["ls", "--json", "--shm-key", "2"]);
     assert_eq!(one["segments"].as_array().unwrap().len(), 1);
-    // A retired segment without a successor still tells its last map.
+    // A retired segment without a successor still has its last map.
     assert_eq!(place.run(&["map", "--shm-key", "3"]).code(), 0);
     assert_eq!(place.run(&["status", "--shm-key", "3"]).code(), 1);
 }

@@ -1,5 +1,5 @@
-//! Commands that only look at segments: whatever becomes of a file meanwhile, and
-//! without leaving anything behind.
+//! Commands that only read segments: they survive any change of the file, and
+//! leave nothing behind.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt, PermissionsExt, chown, symlink};
@@ -20,19 +20,19 @@ use crate::tool::{Answer, Place};
 use crate::users::Host;
 
 const STRANGER: u32 = 65_534;
-/// What looks.
+/// The commands that only read.
 const COMMANDS: [&[&str]; 5] =
     [&["ls"], &["ls", "--json"], &["status"], &["map"], &["route", "--namespace=test", "--int=1"]];
 
-/// The file of a segment that its owner has left as it died.
+/// The file of a segment whose owner was killed.
 fn orphan(place: &Place) -> PathBuf {
     let sim = Sim::start(SimConfig::fast(2)).unwrap();
     place.tend(&sim, &[]).kill();
     place.segment()
 }
 
-/// Cuts the file of that name short, at several places, and mends it, without a
-/// pause, until it is dropped.
+/// Truncates a file at several places and repairs it, without a pause, until this
+/// is dropped.
 struct Cutter {
     done: Arc<AtomicBool>,
     thread: Option<JoinHandle<u32>>,
@@ -46,7 +46,7 @@ impl Cutter {
         let thread = std::thread::spawn(move || {
             let mut rounds = 0;
             while !until.load(Ordering::Relaxed) {
-                // `rm` takes it away, and the test puts it there again.
+                // `rm` removes the file, and the test restores it.
                 let Ok(file) = File::options().write(true).open(&path) else { continue };
                 for length in [0, 100, 4096, whole.len() as u64 / 2, whole.len() as u64 - 1] {
                     file.set_len(length).unwrap();
@@ -61,7 +61,7 @@ impl Cutter {
         Cutter { done, thread: Some(thread) }
     }
 
-    /// How often it was cut and mended.
+    /// Stops; returns how many times the file was truncated and repaired.
     fn stop(mut self) -> u32 {
         self.done.store(true, Ordering::Relaxed);
         self.thread.take().unwrap().join().unwrap()
@@ -79,13 +79,13 @@ fn h127_no_command_that_looks_dies_of_a_file_that_is_cut_short() {
     let place = Place::new();
     let path = orphan(&place);
     if geteuid().is_root() {
-        // Root looks at the segments of all users.
+        // Root reads the segments of all users.
         chown(&path, Some(STRANGER), None).unwrap();
     }
     let cutter = Cutter::of(&path);
     for args in COMMANDS {
         for _ in 0..40 {
-            // `code` fails where a signal has ended it.
+            // `code` panics if a signal has ended the command.
             let code = place.run(args).code();
             assert!([0, 1, 3, 5, 6].contains(&code), "{args:?} ends with {code}");
         }
@@ -131,7 +131,7 @@ fn h127_rm_retires_what_it_trusts_and_unlinks_what_it_does_not() {
         let mut head = [0; 8];
         kept.read_exact_at(&mut head, 256).unwrap();
         let retired = u64::from_ne_bytes(head) & 1 << 47 != 0;
-        // Its owner finds that the name is gone, sooner or later.
+        // The segment's owner detects at some time that the name is gone.
         assert!(retired || !trusted);
         owner.until("owner");
         assert_eq!(owner.interrupt(), 0);
@@ -139,7 +139,7 @@ fn h127_rm_retires_what_it_trusts_and_unlinks_what_it_does_not() {
     }
 }
 
-/// A header as the segment's maker writes it, of the greatest geometry there is.
+/// A valid header of the largest possible geometry.
 fn greatest_header() -> (Vec<u8>, u64) {
     let capacity = Capacity {
         max_nodes: 4096,
@@ -204,7 +204,7 @@ fn h127_files_of_any_kind_and_length_are_listed_and_read_with_little_memory() {
     assert_eq!(listed.code(), 0, "{}", listed.stderr());
     assert_eq!(listed.json()["segments"].as_array().unwrap().len(), files);
     for args in COMMANDS {
-        // None ends by a signal, or for want of memory.
+        // No command ends by a signal or for lack of memory.
         let answer = small(args);
         assert!([0, 1, 3, 5, 6].contains(&answer.code()), "{args:?}: {}", answer.stderr());
     }
@@ -214,7 +214,7 @@ fn h127_files_of_any_kind_and_length_are_listed_and_read_with_little_memory() {
         assert!(status.code() != 0, "{}", status.stdout());
     }
     let removed = small(&["rm", "--force"]);
-    // A directory is not removed, and named.
+    // A directory is not removed, and the error names it.
     assert_eq!(removed.code(), 6, "{}", removed.stderr());
     fs::remove_dir(name(8)).unwrap();
     assert_eq!(small(&["rm", "--force"]).code(), 0);
@@ -262,12 +262,12 @@ fn h129_looking_makes_and_changes_no_file() {
         assert_eq!(changed(), at, "{why}: files came and went");
         assert!(content() == whole, "{why}");
     };
-    looks("as a crash leaves it");
+    looks("after a crash");
     remove_where(place.path(), ".marks");
     looks("without marks");
     remove_where(place.path(), ".lock");
     looks("without lock files");
-    // Also where there is nothing, and where one would begin a new segment.
+    // Also without any segment, when a client would create one.
     fs::rename(&path, place.path().join("elsewhere")).unwrap();
     let before = names(place.path());
     for args in &COMMANDS[2..] {
@@ -283,7 +283,7 @@ fn h129_others_look_at_what_they_may_read_and_shut_nobody_out() {
     host.tend(5001, &sim, &["--shm-mode", "0644"]).kill();
     remove_where(host.place.path(), ".lock");
     let before = names(host.place.path());
-    // Root, its user, and another one; also where nothing can be made.
+    // Root, the segment's user, and another user; also in a read-only directory.
     for mode in [0o1777, 0o555] {
         fs::set_permissions(host.place.path(), Permissions::from_mode(mode)).unwrap();
         for user in [0, 5001, STRANGER] {

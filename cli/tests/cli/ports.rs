@@ -1,5 +1,4 @@
-//! `tendmap check` at ports that are not what they seem, and at moments that
-//! pass.
+//! `tendmap check` with misleading ports, and with conditions that pass.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -25,7 +24,8 @@ fn problems(answer: &Answer) -> Vec<String> {
     json["problems"].as_array().unwrap().iter().map(|it| it.as_str().unwrap().into()).collect()
 }
 
-/// Another port of a node that answers as it does: an admin port, a forwarder.
+/// Opens another port of a node that gives the same replies, as an admin port or a
+/// forwarder does.
 fn another_port_of(node: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -50,7 +50,7 @@ fn lone(answer: impl Fn(&str, SocketAddr) -> String + Send + Sync + 'static) -> 
     lone_at("127.0.0.1:0".parse().unwrap(), answer)
 }
 
-/// The same at that address.
+/// As `lone`, at a given address.
 fn lone_at(
     at: SocketAddr,
     answer: impl Fn(&str, SocketAddr) -> String + Send + Sync + 'static,
@@ -82,7 +82,7 @@ fn lone_at(
     address
 }
 
-/// What a node alone answers to all but `replicas`.
+/// The replies of a single node to all commands except `replicas`.
 fn plain(command: &str, address: SocketAddr) -> String {
     match command {
         "node" => "A1".into(),
@@ -97,7 +97,7 @@ fn plain(command: &str, address: SocketAddr) -> String {
     }
 }
 
-/// Claims of all partitions, or all but the first.
+/// Claims of all partitions, or all except the first.
 fn replicas(whole: bool) -> String {
     use base64::Engine as _;
     let mut bytes = [255; 512];
@@ -121,7 +121,7 @@ fn h62_a_port_that_is_not_the_service_port_is_told_and_not_used() {
     let used: Vec<_> =
         json["nodes"].as_array().unwrap().iter().map(|node| &node["address"]).collect();
     assert!(used.contains(&&json!(service)) && !used.contains(&&json!(admin)), "{used:?}");
-    // The tender uses the node's own address, too, though it is on the loopback.
+    // The tender uses the node's own address, too, although it is on the loopback.
     let place = Place::new();
     let mut tend = crate::tool::Running::start(&mut place.command(&[
         "tend",
@@ -170,7 +170,7 @@ fn h63_a_hole_that_the_next_look_closes_is_no_problem_and_one_that_stays_is() {
 #[test]
 fn h64_a_frozen_host_is_waited_for_once() {
     let sim = Sim::start(SimConfig::fast(2)).unwrap();
-    // The kernel accepts, nobody answers.
+    // The kernel accepts connections, but no server answers.
     let frozen = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = frozen.local_addr().unwrap();
     for hosts in [vec![address, sim.seeds()[0]], vec![address]] {
@@ -202,7 +202,7 @@ fn h61_servers_without_alternate_addresses_are_told_with_their_setting() {
     assert_eq!(answer.code(), 1, "{}", answer.stdout());
     let told = problems(&answer);
     assert!(told.len() == 1 && told[0].contains("set alternate-access-address"), "{told:?}");
-    // At start, too.
+    // The same at the start of a tender.
     let place = Place::new();
     let failed = place.run(&["tend", "--host", &host, "--use-services-alternate"]);
     assert!(

@@ -17,7 +17,7 @@ fn sim(nodes: usize, enterprise: bool) -> Sim {
     Sim::start(config).unwrap()
 }
 
-/// The rack of each node by its id, as a process sees it that only reads.
+/// The rack of each node by its id, as a reader sees it.
 fn racks(reader: &Reader, namespace: &str) -> BTreeMap<String, Option<i32>> {
     let map = reader.map().unwrap().map;
     let Some(namespace) = map.namespace(&NamespaceName::new(namespace).unwrap()) else {
@@ -26,7 +26,7 @@ fn racks(reader: &Reader, namespace: &str) -> BTreeMap<String, Option<i32>> {
     map.nodes.iter().map(|(slot, node)| (node.id.to_string(), namespace.rack(slot))).collect()
 }
 
-/// What they should be: by the number of the node.
+/// The expected racks, from those by node number.
 fn wanted(sim: &Sim, racks: &[Option<i32>]) -> BTreeMap<String, Option<i32>> {
     let nodes = sim.status().unwrap().nodes;
     nodes.into_iter().map(|node| node.node).zip(racks.iter().copied()).collect()
@@ -48,7 +48,7 @@ fn h34_racks_of_every_node_and_namespace_are_published_and_follow_the_servers() 
     let reader = reader(&place);
     until(&sim, &reader, "test", &[Some(10), Some(20), Some(-3)]);
     until(&sim, &reader, "ledger", &[Some(0), Some(0), Some(0)]);
-    // It is in the first map already: nobody routes without it.
+    // The first map already has the racks, so that no process routes without them.
     assert_eq!(reader.map().unwrap().sequence, 1);
 
     let map = place.json(&["map", "--json"]);
@@ -72,7 +72,7 @@ fn h34_racks_of_every_node_and_namespace_are_published_and_follow_the_servers() 
     sim.set_rack(1, "test", i32::MAX).unwrap();
     until(&sim, &reader, "test", &[Some(i32::MAX), Some(10), Some(-3)]);
 
-    // One that leaves takes its rack along; one that comes brings its own.
+    // A node that leaves removes its rack; a node that joins adds its own.
     sim.remove(3).unwrap();
     let number = sim.add().unwrap();
     sim.set_rack(number, "test", 30).unwrap();
@@ -94,7 +94,7 @@ fn a_read_goes_to_the_preferred_racks_in_their_order_and_they_change_at_run_time
     let owners = sim.owners("test").unwrap();
     let mut router = reader.router();
     let test = router.namespace("test").unwrap();
-    // The first of the racks that holds a replica; without any, the master.
+    // The first preferred rack that holds a replica; without one, the master.
     let wanted = |preferred: &[usize], partition: usize| {
         let ids = preferred.iter().map(|number| nodes[number - 1].node.as_str());
         let row = &owners[partition];
@@ -110,7 +110,7 @@ fn a_read_goes_to_the_preferred_racks_in_their_order_and_they_change_at_run_time
             let route = router.route(test, Partition(partition), Policy::PreferRack).unwrap();
             assert_eq!(route.id().as_str(), wanted(preferred, partition), "{preferred:?}");
         }
-        // Also where many are looked up at once, which asks for no attempt.
+        // The same in a batch of lookups, which has no attempt number.
         let mut pinning = reader.router();
         let pinned = pinning.namespace("test").unwrap();
         reader.set_preferred_racks(&[]);
@@ -118,7 +118,7 @@ fn a_read_goes_to_the_preferred_racks_in_their_order_and_they_change_at_run_time
         reader.set_preferred_racks(&ids);
         let (_, slot) = pinning.pin(|all| all.select(pinned, 0, &prefer)).unwrap().unwrap();
         assert_eq!(pinning.node(slot).unwrap().id.as_str(), wanted(preferred, 0), "{preferred:?}");
-        // Also a batch that is the first thing a router does.
+        // The same if a batch is the first call of a router.
         let mut fresh = reader.router();
         let (test, mut batch) = (fresh.namespace("test").unwrap(), Batch::new());
         fresh.route_batch(test, digests.as_slice(), Policy::PreferRack, &mut batch).unwrap();
@@ -131,13 +131,13 @@ fn a_read_goes_to_the_preferred_racks_in_their_order_and_they_change_at_run_time
             );
         }
     }
-    // A router that has its own goes by them, whatever the reader says.
+    // A router with racks of its own uses these, whatever the reader's racks are.
     router.prefer_racks(&[30]);
     reader.set_preferred_racks(&[10]);
     let routed = router.route(test, Partition(0), Policy::PreferRack).unwrap().id();
     assert_eq!(routed.as_str(), wanted(&[3], 0));
 
-    // The servers change a rack: seen without a new router.
+    // The servers change a rack. The router sees it.
     sim.set_rack(1, "test", 30).unwrap();
     sim.set_rack(3, "test", 10).unwrap();
     until(&sim, &reader, "test", &[Some(30), Some(20), Some(10)]);

@@ -1,5 +1,5 @@
-//! The recorded replies of a real cluster, served over real sockets: what
-//! `tendmap check` says of it, and what `tendmap tend` makes of it.
+//! The recorded replies of a real cluster, served over real sockets: the output of
+//! `tendmap check`, and the map of `tendmap tend`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -23,8 +23,8 @@ fn check(replay: &Replay, more: &[&str]) -> Answer {
     Place::new().run(&[&["check", "--host", &replay.host('a')], more].concat())
 }
 
-/// The words of each line, with those of the lines that it goes on in: how wide
-/// columns are depends on the ports.
+/// The words of each line, joined with those of its continuation lines. The widths
+/// of columns depend on the ports.
 fn words(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for line in text.lines() {
@@ -40,12 +40,11 @@ fn words(text: &str) -> Vec<String> {
     lines
 }
 
-/// What a line begins with that goes on from the one before, in columns or in a
-/// text.
+/// The start of a continuation line, in columns or in a text.
 const CONTINUED: &str = "         ";
 
-/// Which node claims replica and partition of a namespace, read by other means
-/// than the product's.
+/// The node that claims each replica and partition of a namespace, parsed
+/// independently of the product.
 type Claims = BTreeMap<String, Vec<Vec<Option<char>>>>;
 
 fn claims<'a>(replicas: impl Iterator<Item = (char, &'a str)>) -> Claims {
@@ -76,7 +75,7 @@ fn recorded(folder: &str, nodes: &str) -> Claims {
     claims(texts.iter().map(|(node, text)| (*node, text.as_str())))
 }
 
-/// Claims as `tendmap map --json` tells them.
+/// Claims in the format of `tendmap map --json`.
 fn as_json(claims: &Claims, namespace: &str) -> Value {
     let row = |row: &Vec<Option<char>>| -> Value { row.iter().map(|node| node.map(id)).collect() };
     claims[namespace].iter().map(row).collect()
@@ -102,14 +101,14 @@ fn a_recorded_cluster_is_told_word_for_word_with_code_0() {
     assert_eq!(words(&answer.stdout()), words(&replay.text(wanted)));
     assert_eq!((answer.code(), answer.stderr()), (0, String::new()));
 
-    // Also the seed is used where it says that it is reached.
+    // The seed, too, is used at the address that it advertises.
     let alternate = check(&replay, &["--use-services-alternate"]);
     let wanted = wanted
         .replace("Community 127.0.0.1:3100", "Community 127.0.0.11:3100")
         .replace("BB9000000003100 127.0.0.1:3100 8", "BB9000000003100 127.0.0.11:3100 8")
         .replace("127.0.0.1:3200", "127.0.0.12:3200")
         .replace("127.0.0.1:3300", "127.0.0.13:3300");
-    // The column beside it is wider, that of the edition narrower.
+    // The column of the addresses is wider, that of the edition narrower.
     let mut narrow = String::new();
     for line in wanted.lines() {
         let line = match line.split_once(" Community ").zip(line.strip_suffix(" Edition")) {
@@ -236,7 +235,7 @@ fn the_map_of_a_recorded_cluster_is_what_its_nodes_claim() {
     }
 }
 
-/// What every node answers at one moment of a failover: c is killed, and started
+/// The replies of every node at one moment of a failover: c is killed, and started
 /// again.
 type Moment = BTreeMap<char, Replies>;
 
@@ -266,7 +265,7 @@ fn moments() -> Vec<Moment> {
     moments
 }
 
-/// Waits until a pass that began after now has ended.
+/// Waits for the end of a pass that begins after this call.
 fn next_pass(reader: &Reader) {
     let passes = || {
         let status = reader.status().unwrap();
@@ -308,7 +307,7 @@ fn a_recorded_failover_is_followed_over_real_sockets() {
         let told = tending.heard.iter().filter(|told| told["event"] == name);
         told.map(|told| told["node"].as_str().unwrap_or_default()).collect()
     };
-    assert_eq!(events("node_failed"), [id('c')], "told once");
+    assert_eq!(events("node_failed"), [id('c')], "reported once");
     assert_eq!(events("node_removed"), [id('c')]);
     let added = events("node_added");
     assert_eq!(added.iter().filter(|added| **added == id('c')).count(), 2, "{added:?}");

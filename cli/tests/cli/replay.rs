@@ -1,19 +1,18 @@
 //! Servers that answer with the recorded replies of a real cluster, over real
 //! sockets.
 //!
-//! Only the ports are others than those recorded: they are replaced wherever a
-//! reply tells one.
+//! Only the ports differ from the recorded ones: they are replaced in every reply.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// A recorded node: its letter, its port, the last numbers of its addresses in
+/// A recorded node: its letter, its port, and the last numbers of its addresses in
 /// 127.0.0.0/8.
 struct Recorded(char, u16, [u8; 2]);
 
-/// The second address of a to c is the alternate one; d tells both for itself.
+/// The second address of a to c is the alternate one; d advertises both as its own.
 const RECORDED: [Recorded; 4] = [
     Recorded('a', 3100, [1, 11]),
     Recorded('b', 3200, [1, 12]),
@@ -21,7 +20,7 @@ const RECORDED: [Recorded; 4] = [
     Recorded('d', 3000, [1, 14]),
 ];
 
-/// What a node answers to each command; `None` = it closes every connection.
+/// The replies of a node, by command; `None` = it closes every connection.
 pub type Replies = Option<BTreeMap<String, String>>;
 
 /// The nodes.
@@ -35,9 +34,9 @@ struct Node {
 }
 
 impl Replay {
-    /// The replies of these nodes in a folder of `testkit/data`. What was not
-    /// recorded there is answered as in `steady` by node a: it is the same for
-    /// all of them.
+    /// Starts nodes with the replies in a folder of `testkit/data`. Commands that
+    /// were not recorded there are answered as by node a in `steady`, because
+    /// these replies are the same for all nodes.
     pub fn of(folder: &str, nodes: &str) -> Replay {
         let replay = Replay::down(nodes);
         for letter in nodes.chars() {
@@ -48,7 +47,7 @@ impl Replay {
         replay
     }
 
-    /// These nodes; as yet they close every connection.
+    /// Starts nodes that close every connection until they get replies.
     pub fn down(nodes: &str) -> Replay {
         let node = |letter: char| {
             let recorded = RECORDED.iter().find(|recorded| recorded.0 == letter).unwrap();
@@ -63,15 +62,15 @@ impl Replay {
         Replay { nodes: nodes.chars().map(node).collect() }
     }
 
-    /// Where a node is.
+    /// The address of a node.
     pub fn host(&self, letter: char) -> String {
         format!("127.0.0.1:{}", self.nodes[&letter].port)
     }
 
-    /// A text of the recorded cluster with the ports that it has here.
+    /// A text of the recorded cluster with the current ports.
     pub fn text(&self, recorded: &str) -> String {
         let (mut text, mut rest) = (String::new(), recorded);
-        // Number by number, so that a new port is never taken for an old one.
+        // Number by number, so that a new port is never mistaken for an old one.
         while let Some(at) = rest.find([':', ',']) {
             let (before, from) = rest.split_at(at + 1);
             let digits = from.find(|c: char| !c.is_ascii_digit()).unwrap_or(from.len());
@@ -87,14 +86,14 @@ impl Replay {
         text + rest
     }
 
-    /// Has a node answer these from now on, given as they were recorded.
+    /// Sets the replies of a node, as recorded.
     pub fn answer(&self, letter: char, replies: Replies) {
         let there = |(command, value): (String, String)| (command, self.text(&value));
         let replies = replies.map(|replies| replies.into_iter().map(there).collect());
         *self.nodes[&letter].replies.lock().unwrap() = replies;
     }
 
-    /// Has a node answer one command otherwise.
+    /// Changes the reply of a node to one command.
     pub fn change(&self, letter: char, command: &str, change: impl FnOnce(&str) -> String) {
         let mut replies = self.nodes[&letter].replies.lock().unwrap();
         let value = replies.as_mut().unwrap().get_mut(command).unwrap();
@@ -138,7 +137,7 @@ fn accept(listener: &TcpListener, replies: &Arc<Mutex<Replies>>) {
     }
 }
 
-/// Answers until either side has had enough.
+/// Answers until either side closes.
 fn serve(mut socket: TcpStream, replies: &Mutex<Replies>) -> io::Result<()> {
     loop {
         let mut header = [0; 8];
@@ -163,7 +162,7 @@ fn serve(mut socket: TcpStream, replies: &Mutex<Replies>) -> io::Result<()> {
         socket.write_all(&(0x0201 << 48 | body.len() as u64).to_be_bytes())?;
         socket.write_all(body.as_bytes())?;
     }
-    // What is not read would reset the connection, at a moment of its own.
+    // Closing with unread data would reset the connection at a random moment.
     socket.shutdown(Shutdown::Write)?;
     socket.read_to_end(&mut Vec::new())?;
     Ok(())

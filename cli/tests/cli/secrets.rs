@@ -1,4 +1,4 @@
-//! What other users of the host see of a password.
+//! Checks that other users of the host see no password.
 
 use std::fs::{self, Permissions};
 use std::io::Write as _;
@@ -21,7 +21,7 @@ fn guarded() -> Sim {
     Sim::start(config).unwrap()
 }
 
-/// A configuration file of that mode, with a password.
+/// A configuration file with this mode and a password.
 fn file(place: &Place, sim: &Sim, mode: u32) -> PathBuf {
     let path = place.path().join("tendmap.toml");
     let host = sim.seeds()[0];
@@ -31,7 +31,7 @@ fn file(place: &Place, sim: &Sim, mode: u32) -> PathBuf {
     path
 }
 
-/// What every user may read of a process in /proc, of its threads, too.
+/// The files in /proc of a process and its threads that every user may read.
 fn seen(pid: u32) -> Vec<u8> {
     let root = PathBuf::from(format!("/proc/{pid}"));
     let mut seen = Vec::new();
@@ -75,8 +75,7 @@ fn h117_a_password_of_a_file_or_the_environment_does_not_show() {
     }
 }
 
-/// The workers that a process has started: what of /proc shows their arguments
-/// and their environment.
+/// The arguments and the environment in /proc of the workers of a process.
 fn workers(parent: u32) -> Vec<Vec<u8>> {
     let read = |folder: &Path, name: &str| fs::read(folder.join(name)).unwrap_or_default();
     let is_child = |folder: &PathBuf| {
@@ -84,7 +83,7 @@ fn workers(parent: u32) -> Vec<Vec<u8>> {
         status.lines().any(|line| line == format!("PPid:\t{parent}"))
     };
     let folders = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
-    // Until it runs its program a child looks as its parent.
+    // Until a child runs its program it has its parent's arguments.
     let begun = |folder: &PathBuf| holds(&read(folder, "cmdline"), "worker\0");
     let children = folders.filter(is_child).filter(begun);
     let shown = |folder: PathBuf| [read(&folder, "cmdline"), read(&folder, "environ")].concat();
@@ -128,7 +127,7 @@ fn h117_a_file_that_others_may_read_is_a_warning_or_an_error() {
     let json: serde_json::Value =
         serde_json::from_str(&check(&place, &path, &["--json"]).stderr()).unwrap();
     assert!(json["warning"]["message"].as_str().unwrap().contains("the mode 0640"), "{json}");
-    // A link is as good as what it leads to.
+    // The mode of a link is that of its target.
     let link = place.path().join("link");
     symlink(&path, &link).unwrap();
     assert!(check(&place, &link, &[]).stderr().contains("the mode 0640"));
@@ -141,7 +140,8 @@ fn h117_a_file_that_others_may_read_is_a_warning_or_an_error() {
             assert!(!refused.stderr().contains(SECRET));
         }
     }
-    // Without a password there is nothing to be read, but much to be changed.
+    // Without a password the file has nothing to hide, but others must not change
+    // it.
     fs::write(&path, format!("host = [\"{}\"]\n", sim.seeds()[0])).unwrap();
     for (mode, warns) in [(0o644, false), (0o664, false), (0o666, true), (0o602, true)] {
         fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
@@ -177,7 +177,7 @@ fn h117_settings_may_come_through_a_pipe_but_only_once() {
     let mut tend = Running::start(&mut command);
     fs::OpenOptions::new().write(true).open(&pipe).unwrap().write_all(text.as_bytes()).unwrap();
     tend.until("connected");
-    // It would wait for another writer, and hear no signal meanwhile.
+    // Opening it would wait for another writer, and block signals meanwhile.
     tend.signal(Signal::HUP);
     let failed = tend.until("reload_failed");
     assert!(failed["error"].as_str().unwrap().contains("not a regular file"), "{failed}");
@@ -212,7 +212,7 @@ fn h117_a_key_that_others_may_read_is_an_event() {
         let told = tend.heard.iter().filter(|event| event["event"] == "secret_exposed");
         let modes: Vec<String> = told.map(|event| event["mode"].as_str().unwrap().into()).collect();
         let wanted: Vec<String> = exposed.then(|| format!("{mode:04o}")).into_iter().collect();
-        assert_eq!(modes, wanted, "told once");
+        assert_eq!(modes, wanted, "reported once");
         assert_eq!(tend.interrupt(), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! A set-user-id copy of the program: the user who starts it chooses the environment.
+//! A set-user-id copy of the program, whose environment an untrusted user chooses.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,15 +16,15 @@ use tendmap_testkit::authority::{Authority, NAME};
 /// The mode of a copy that has a capability.
 const CAPABLE: u32 = 0o751;
 
-/// No user of this host.
+/// A user id that no user of this host has.
 const STRANGER: u32 = 65534;
 
 /// What `setcap cap_net_raw+ep` writes: version 2 with the effective bit, then the
 /// permitted and the inheritable capabilities, 32 bits at a time.
 const CAPABILITY: [u32; 5] = [0x0200_0001, 1 << 13, 0, 0, 0];
 
-/// A copy of the program of that mode, which a stranger may run; with a
-/// capability if it is the mode for that.
+/// A copy of the program with this mode, which another user may run. With mode
+/// [`CAPABLE`] it has a capability.
 fn copy(mode: u32) -> (tempfile::TempDir, Command) {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();

@@ -12,7 +12,7 @@ use tendmap::sim::{Sim, SimConfig};
 use crate::tool::{Answer, Place, Running, wait_until};
 
 impl Place {
-    /// A configuration file with that text.
+    /// Writes a configuration file with this text.
     fn config(&self, text: &str) -> String {
         let path: PathBuf = self.path().join("tendmap.toml");
         fs::write(&path, text).unwrap();
@@ -77,7 +77,7 @@ fn h128_group_write_is_refused_and_allowed_from_every_place() {
         let mut owner = Running::start(&mut command);
         owner.until("connected");
         assert_eq!(place.json(&["ls", "--json"])["segments"][0]["mode"], "0660");
-        assert_eq!(place.run(&["status"]).code(), 0, "one that looks needs no permission");
+        assert_eq!(place.run(&["status"]).code(), 0, "a command that only reads needs no permission");
         assert_eq!(owner.interrupt(), 0);
     };
     allowed("shm-allow-group-write = true\n", &[], None);
@@ -202,7 +202,7 @@ fn sighup_has_the_file_read_anew_without_connecting_anew() {
         fs::read_to_string(&stderr).unwrap().contains("node removed id=")
     });
 
-    // What can't be changes nothing.
+    // An invalid setting changes nothing.
     place.config(&format!("{base}tend-interval = \"40s\"\nlog = \"off\"\n"));
     owner.signal(Signal::HUP);
     let failed = owner.until("reload_failed");
@@ -213,7 +213,7 @@ fn sighup_has_the_file_read_anew_without_connecting_anew() {
     assert!(owner.until("reload_failed")["error"].as_str().unwrap().contains("tendmap.toml:1"));
     assert_eq!(status()["tend_interval_ms"], 50);
 
-    // What takes a restart is told.
+    // A setting that requires a restart is reported.
     place.config(&format!("{base}tend-interval = \"60ms\"\nlog = \"debug\"\nshm-max-nodes = 30\n"));
     owner.signal(Signal::HUP);
     assert_eq!(owner.until("reloaded")["changed"], json!(["tend-interval"]));

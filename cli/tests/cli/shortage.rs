@@ -1,4 +1,4 @@
-//! What an owner does that lacks something of its own machine.
+//! An owner that lacks local resources.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -12,7 +12,7 @@ use tendmap::sim::{Sim, SimConfig};
 
 use crate::tool::{Answer, BINARY, Place, Running, wait_until};
 
-/// Namespaces of its own, with a small file system for segments.
+/// Private kernel namespaces with a small file system for segments.
 struct Island {
     anchor: Child,
     directory: TempDir,
@@ -20,7 +20,7 @@ struct Island {
 }
 
 impl Island {
-    /// `None` where this user may not have any.
+    /// `None` if this user may not create them.
     fn new(backend: &'static str, setup: &str) -> Option<Island> {
         let directory = tempfile::tempdir().unwrap();
         let setup = setup.replace("DIR", directory.path().to_str().unwrap());
@@ -73,13 +73,13 @@ impl Island {
         assert!(Command::new("nsenter").args(args).status().unwrap().success(), "{script}");
     }
 
-    /// The directory as the others see it.
+    /// The directory as seen from outside.
     fn path(&self) -> PathBuf {
         let inside = self.directory.path().strip_prefix("/").unwrap();
         Path::new("/proc").join(self.anchor.id().to_string()).join("root").join(inside)
     }
 
-    /// Leaves no room in the file system.
+    /// Fills the file system.
     fn fill(&self) {
         let mut ballast = fs::File::create(self.path().join("ballast")).unwrap();
         while ballast.write(&[1; 4096]).is_ok_and(|written| written > 0) {}
@@ -117,7 +117,7 @@ fn says(status: &Value, part: &str) -> bool {
     status["problems"].to_string().contains(part)
 }
 
-/// A map that has outgrown its segment where no larger one can be made.
+/// Checks a map that has outgrown its segment while no larger one can be created.
 fn outgrows(island: &Island, limit: &str, lift: impl FnOnce(), narrow: impl FnOnce()) {
     let sim = sim(3);
     let owner = island.tend(&sim, &["--shm-max-nodes", "3"]);
@@ -127,7 +127,7 @@ fn outgrows(island: &Island, limit: &str, lift: impl FnOnce(), narrow: impl FnOn
     island.wait("the fourth is refused, and why", |code, status| {
         code == 1 && status["refused_nodes"] == 1 && says(status, limit)
     });
-    // All else goes on: one leaves, and its place is the newcomer's.
+    // Everything else continues: if a node leaves, the new node takes its place.
     sim.kill(1).unwrap();
     island.wait("the others are all there", |code, status| {
         let members = status["members"].as_array().unwrap();
@@ -150,8 +150,9 @@ fn h68_a_full_file_system_leaves_the_rest_of_the_map_current() {
 #[test]
 fn h68_a_directory_that_may_not_be_written_leaves_the_rest_of_the_map_current() {
     let Some(island) = Island::files(4096) else { return };
-    // Root may write where it has no permission, but not to what is read-only. A
-    // remount would be refused as long as a segment is mapped for writing.
+    // Permissions do not stop root, but a read-only file system does. A remount of
+    // the file system itself would be refused while a segment is mapped for
+    // writing.
     let narrow = || island.shell("mount --bind DIR DIR && mount -o remount,bind,ro DIR");
     let lift = || island.shell("umount DIR");
     outgrows(&island, "Read-only file system", lift, narrow);
@@ -166,7 +167,7 @@ fn h68_a_limit_of_system_v_leaves_the_rest_of_the_map_current() {
         let value = match limit {
             "shmmni" => "1".to_owned(),
             "shmall" => format!("$(({bytes} / 4096))"),
-            // Less than a segment takes that has room for nothing else.
+            // Less than the smallest segment.
             _ => "100000".to_owned(),
         };
         let narrow = || island.shell(&format!("echo {value} > /proc/sys/kernel/{limit}"));
@@ -192,14 +193,14 @@ fn h69_the_ownership_does_not_rotate_while_nobody_can_do_better() {
     let (code, after) = island.status();
     assert_eq!((code, &after["owner_pid"]), (1, &before["owner_pid"]), "{after}");
     assert_eq!(after["term"], before["term"], "{after}");
-    // A newcomer is content with what there is.
+    // A new process uses the existing segment.
     let newcomer = island.tend(&sim, &[]);
     assert_ne!(newcomer.heard.last().unwrap()["role"], "owner");
 }
 
 #[test]
 fn h72_a_first_map_that_is_too_large_is_published_in_part() {
-    // Room for one segment and no more.
+    // Room for only one segment.
     let Some(island) = Island::files(1200) else { return };
     let sim = sim(3);
     let _owner = island.tend(&sim, &["--shm-max-nodes", "1", "--shm-max-namespaces", "8"]);
@@ -242,7 +243,7 @@ fn h69_an_owner_without_descriptors_hands_the_ownership_to_one_that_has_some() {
         let answer = place.run(&["status", "--json"]);
         (answer.code(), answer.json())
     };
-    // Alone it goes on, and says what it lacks.
+    // Without another process it stays owner, and reports the shortage.
     wait_until("it says what it lacks", || {
         let (code, status) = status();
         code == 1 && says(&status, "descriptor") && says(&status, "ulimit -n")
@@ -253,7 +254,7 @@ fn h69_an_owner_without_descriptors_hands_the_ownership_to_one_that_has_some() {
         code == 0 && status["owner_pid"] == other.pid()
     });
     let (_, before) = status();
-    // It is no better a second time.
+    // The same a second time.
     let tends = before["tends"].as_u64().unwrap() + 30;
     wait_until("thirty passes more", || status().1["tends"].as_u64() >= Some(tends));
     assert_eq!(status().1["term"], before["term"]);
@@ -281,7 +282,7 @@ fn h70_with_few_descriptors_it_tends_in_turns_and_leaves_some_to_the_program() {
     assert!(most <= 64 - 8, "{most} descriptors are in use");
     let status = place.json(&["status", "--json"]);
     assert_eq!((&status["nodes"], &status["failing_nodes"]), (&40.into(), &0.into()), "{status}");
-    // What changes is read all the same.
+    // Changes are still read.
     sim.set_replication_factor("test", 1).unwrap();
     wait_until("a change is seen", || {
         place.run(&["status", "--json"]).json()["namespaces"]
@@ -295,7 +296,7 @@ fn h69_an_owner_without_memory_hands_the_ownership_to_one_that_makes_a_larger_se
     let (place, sim) = (Place::new(), sim(3));
     let mut owner = place.tend(&sim, &["--shm-max-nodes", "3"]);
     let other = place.tend(&sim, &[]);
-    // No more memory than it has.
+    // A limit of memory at its current use.
     let text = fs::read_to_string(format!("/proc/{}/statm", owner.pid())).unwrap();
     let pages: u64 = text.split(' ').next().unwrap().parse().unwrap();
     let maximum = getrlimit(Resource::As).maximum;

@@ -32,7 +32,7 @@ impl Guarded {
         kill_process(Pid::from_child(&self.0), signal).unwrap();
     }
 
-    /// Its exit code, within a time that is short for what hangs.
+    /// Waits for the exit code; a child that hangs fails the test.
     fn end(&mut self) -> i32 {
         wait_until("its end", || !self.lives());
         self.0.wait().unwrap().code().expect("it was not killed")
@@ -67,7 +67,7 @@ fn h100_tending_goes_on_when_the_reader_of_its_output_and_log_goes_away() {
     let mut first = String::new();
     BufReader::new(output).read_line(&mut first).unwrap();
     assert_ne!(first, "");
-    // Nobody reads any more.
+    // The reader has closed.
     routes(&place, &sim);
     assert!(child.lives());
     child.signal(Signal::TERM);
@@ -130,7 +130,7 @@ fn h100_lines_that_were_lost_are_counted_for_the_next_reader() {
         let reader = options.read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(&fifo);
         let reader = reader.unwrap();
         let writer = File::options().write(true).open(&fifo).unwrap();
-        // From here on reading waits.
+        // From here on a read blocks.
         fcntl_setfl(&reader, OFlags::empty()).unwrap();
         (BufReader::new(reader), writer)
     };
@@ -187,7 +187,7 @@ fn h100_other_commands_end_quietly_but_not_with_success_when_nobody_reads() {
     }
 }
 
-/// A simulated cluster whose standard input is that.
+/// A simulated cluster with this standard input.
 fn sim_with(input: Stdio) -> Running {
     let mut command = Command::new(crate::tool::BINARY);
     command.args(["sim", "--nodes", "2"]);
@@ -219,7 +219,7 @@ fn h101_sim_without_standard_input_runs_until_a_signal() {
     };
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let mut sims: Vec<Running> = no_input().into_iter().map(sim_with).collect();
-        // Longer than it takes to see the end of an input.
+        // Longer than it takes to detect the end of the input.
         std::thread::sleep(std::time::Duration::from_millis(300));
         for sim in &mut sims {
             assert!(sim.child.try_wait().unwrap().is_none(), "it has ended");
@@ -228,7 +228,7 @@ fn h101_sim_without_standard_input_runs_until_a_signal() {
             assert_eq!(sim.end(), 0);
         }
     }
-    // Nobody reads its greeting either.
+    // No reader for its greeting, either.
     let (output, to) = pipe().unwrap();
     drop(output);
     let mut command = Command::new(crate::tool::BINARY);
@@ -246,7 +246,7 @@ fn h101_sim_ends_with_a_console_that_was_open() {
     assert_eq!(sim.ask("status")["ok"], true);
     drop(sim.input.take());
     assert_eq!(sim.end(), 0);
-    // Not one command was given.
+    // No command was given.
     let mut sim = sim_with(Stdio::piped());
     drop(sim.input.take());
     assert_eq!(sim.end(), 0);
@@ -271,7 +271,7 @@ fn h101_a_hangup_that_is_ignored_ends_neither_sim_nor_tend() {
     let run = |args: &[&str]| {
         let command = place.command(args);
         let mut shell = Command::new("sh");
-        // As nohup does it.
+        // As with nohup.
         shell.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]);
         shell.arg(command.get_program()).args(command.get_args());
         Running::start_with(&mut shell, Stdio::null())
@@ -295,7 +295,7 @@ fn free_port() -> u16 {
     sim.seeds()[0].port()
 }
 
-/// A cluster at that port; `None` where somebody else has taken it.
+/// A cluster at this port; `None` if another process uses the port.
 fn sim_at(port: u16) -> Option<Sim> {
     let mut config = SimConfig::fast(1);
     config.base_port = port;
@@ -332,7 +332,7 @@ fn h102_tend_waits_for_a_cluster_that_is_not_up_yet() {
 
 #[test]
 fn h102_a_signal_ends_a_tend_that_waits() {
-    // It takes connections and never says a word.
+    // It accepts connections and never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = silent.local_addr().unwrap().to_string();
     let nobody = format!("127.0.0.1:{}", free_port());

@@ -1,4 +1,4 @@
-//! Segments in System V shared memory, beside the tools that operators know.
+//! Segments in System V shared memory, and the system's tools for them.
 
 use std::process::Command;
 
@@ -8,14 +8,14 @@ use tendmap::sim::{Sim, SimConfig};
 
 use crate::tool::{Place, wait_until};
 
-/// A key of the test's own, whose segment goes with it.
+/// A key of a test. Dropping it removes the key's segment.
 pub struct Key {
     pub key: u32,
     flag: String,
 }
 
 impl Key {
-    /// `None`, and told why, where there is no System V shared memory.
+    /// `None`, after printing the reason, without System V shared memory.
     pub fn new() -> Option<Key> {
         use std::hash::{BuildHasher, Hasher, RandomState};
         let key = 0x7c00_0000 | (RandomState::new().build_hasher().finish() as u32 & 0x00ff_ffff);
@@ -42,7 +42,7 @@ impl Drop for Key {
     }
 }
 
-/// What a tool of util-linux prints; `None` where there is no such tool.
+/// The output of a tool of util-linux; `None` if it is not installed.
 fn tool(program: &str, args: &[&str]) -> Option<String> {
     match Command::new(program).args(args).output() {
         Ok(output) => {
@@ -73,7 +73,7 @@ fn ipcs_shows_the_segment_and_ipcrm_makes_everybody_start_over() {
         let fields: Vec<&str> = line.split_whitespace().collect();
         assert_eq!(fields[1], status["shmid"].to_string(), "{line}");
         assert_eq!((fields[3], fields[4]), ("600", status["bytes"].to_string().as_str()));
-        // The owner's writable mapping is one of its own.
+        // The owner has a separate writable mapping.
         assert_eq!(fields[5], "3", "{line}");
     }
     let shown = place.json(&with("ls"));
@@ -117,7 +117,7 @@ fn every_command_finds_the_segment_by_its_flag_and_ls_shows_both_kinds() {
     {
         let answer = place.run(&[args, &[backend, name]].concat());
         assert_eq!(answer.code(), 0, "{args:?}: {}", answer.stderr());
-        // Without the flag it says where the segment is.
+        // Without the flag, the error names the segment's backend.
         let answer = place.run(&[args, &[name]].concat());
         assert_eq!(answer.code(), 3, "{args:?}: {}", answer.stderr());
         assert!(answer.stderr().contains("in sysv memory, wanted file"), "{}", answer.stderr());

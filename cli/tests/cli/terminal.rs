@@ -1,4 +1,4 @@
-//! What others wrote does nothing to a terminal, and forges no line of a log.
+//! Text from others has no effect on a terminal, and forges no line of a log.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,17 +14,17 @@ use tendmap::sim::{Sim, SimConfig};
 
 use crate::tool::{Answer, BINARY, PATIENCE, Place, Running, wait_until};
 
-/// Clears a screen, names a window, goes back in the line, turns text around, and
-/// begins other lines.
+/// Clears the screen, sets a window title, moves back in the line, reverses text,
+/// and begins further lines.
 const FOREIGN: &str = "\u{1b}[2J\u{1b}]0;x\u{7}\r\u{8}\u{9b}31m\u{85}\u{202e}\u{2066}\u{200f}\u{61c}\u{feff}\u{2028}\u{7f}%n{}";
 
-/// Stands between the tender and a node, and changes what the node says.
+/// A proxy between the tender and a node that changes the node's replies.
 struct Forger {
     address: SocketAddr,
 }
 
 impl Forger {
-    /// Puts `to` in the place of `from`.
+    /// Replaces `from` by `to`.
     fn new(sim: &Sim, from: &str, to: &str) -> Forger {
         let node = sim.seeds()[0];
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -35,7 +35,7 @@ impl Forger {
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let rules = rules.clone();
-                // It ends with the connection.
+                // The thread ends with the connection.
                 std::thread::spawn(move || drop(forward(client, node, &rules)));
             }
         });
@@ -149,7 +149,7 @@ fn h113_what_a_file_or_a_name_holds_does_nothing_to_a_terminal() {
     let name = FOREIGN.replace('/', "");
     let folder = place.path().join(&name);
     fs::create_dir(&folder).unwrap();
-    // A stranger's files in a directory that is listed.
+    // Files of another user in a directory that is listed.
     for file in [format!("tendmap-a7000000-v3-g1{name}"), format!("tendmap-{name}")] {
         fs::write(place.path().join(file), "x").unwrap();
     }

@@ -1,5 +1,5 @@
-//! The binary, the directory that it is used in, and processes of it that run
-//! along.
+//! Runs the binary: a directory for its segments, single commands, and background
+//! processes.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use tempfile::TempDir;
 use tendmap::sim::Sim;
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_tendmap");
-/// Long enough for anything on a loaded machine.
+/// Long enough for any step on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A directory of segments of its own.
+/// A temporary directory for segments.
 pub struct Place {
     pub directory: TempDir,
 }
@@ -29,7 +29,7 @@ impl Place {
         self.directory.path()
     }
 
-    /// The segment's file of the default key.
+    /// The file of the first segment of the default key.
     pub fn segment(&self) -> PathBuf {
         self.path().join("tendmap-a7000000-v3-g1")
     }
@@ -37,7 +37,7 @@ impl Place {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(BINARY);
         command.args(args);
-        // The others have no segment.
+        // These commands use no segment.
         if !matches!(args.first(), Some(&("sim" | "check"))) {
             command.arg("--shm-directory").arg(self.path());
         }
@@ -48,14 +48,14 @@ impl Place {
         Answer(self.command(args).output().unwrap())
     }
 
-    /// The answer to a command that succeeds.
+    /// The JSON answer of a command that must succeed.
     pub fn json(&self, args: &[&str]) -> Value {
         let answer = self.run(args);
         assert_eq!(answer.code(), 0, "{args:?}: {}", answer.stderr());
         answer.json()
     }
 
-    /// A `tend` of the cluster that has connected.
+    /// Starts a `tend` of the cluster and waits until it has connected.
     pub fn tend(&self, sim: &Sim, more: &[&str]) -> Running {
         let mut args = vec!["tend", "--json"];
         if !more.contains(&"--config") {
@@ -70,7 +70,7 @@ impl Place {
     }
 }
 
-/// What a command answered.
+/// The output of a command.
 pub struct Answer(pub Output);
 
 impl Answer {
@@ -110,7 +110,7 @@ pub struct Running {
     pub child: Child,
     pub input: Option<ChildStdin>,
     lines: Receiver<Value>,
-    /// What it has printed so far.
+    /// The lines that it has printed so far.
     pub heard: Vec<Value>,
 }
 
@@ -119,7 +119,7 @@ impl Running {
         Running::start_with(command, Stdio::piped())
     }
 
-    /// With another standard input.
+    /// Starts a process with this standard input.
     pub fn start_with(command: &mut Command, input: Stdio) -> Running {
         let mut child = command.stdin(input).stdout(Stdio::piped()).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
@@ -148,7 +148,7 @@ impl Running {
         value
     }
 
-    /// The next event of that name.
+    /// The next event with this name.
     pub fn until(&mut self, event: &str) -> Value {
         loop {
             let value = self.next();
@@ -158,7 +158,7 @@ impl Running {
         }
     }
 
-    /// Sends it a line and takes the answer.
+    /// Sends a line and returns the answer.
     pub fn ask(&mut self, line: &str) -> Value {
         writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
         self.next()
@@ -169,7 +169,7 @@ impl Running {
         self.child.wait().unwrap();
     }
 
-    /// Interrupts it as ^C does; its exit code.
+    /// Interrupts the process as ^C does; returns its exit code.
     pub fn interrupt(&mut self) -> i32 {
         self.signal(rustix::process::Signal::INT);
         self.end()
@@ -180,7 +180,7 @@ impl Running {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// Waits until it has ended; its exit code.
+    /// Waits until the process has ended; returns its exit code.
     pub fn end(&mut self) -> i32 {
         let since = Instant::now();
         while since.elapsed() < PATIENCE {
@@ -201,7 +201,7 @@ impl Drop for Running {
     }
 }
 
-/// The segment as a process sees it that only reads.
+/// A reader of the segment.
 pub fn reader(place: &Place) -> tendmap::client::Reader {
     tendmap::client::Reader::attach(&tendmap::segment::Place {
         directory: place.path().into(),

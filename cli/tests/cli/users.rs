@@ -1,4 +1,4 @@
-//! Processes of several users, and what is left of other layouts.
+//! Processes of several users, and leftovers of other layouts.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -17,8 +17,8 @@ use crate::tool::{Answer, BINARY, Place, Running, keys, wait_until};
 const USERS: [u32; 3] = [5001, 5002, 5003];
 const GROUP: u32 = 5000;
 
-/// A directory that everybody may write, as `/dev/shm`, and a copy of the binary
-/// that everybody may run; `None` where this process can't become other users.
+/// A directory that every user may write, as `/dev/shm`, and a copy of the binary
+/// that every user may run; `None` if this process can't become other users.
 pub struct Host {
     pub place: Place,
     folder: TempDir,
@@ -33,8 +33,8 @@ impl Host {
         let (place, folder) = (Place::new(), tempfile::tempdir().unwrap());
         fs::set_permissions(place.path(), Permissions::from_mode(0o1777)).unwrap();
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
-        // By another process: one that is forked here meanwhile must not keep it
-        // open for writing.
+        // Copied by another process, because a child that is forked here meanwhile
+        // must not keep the file open for writing.
         let copied = Command::new("cp").arg(BINARY).arg(folder.path().join("tendmap")).status();
         assert!(copied.unwrap().success());
         Some(Host { place, folder })
@@ -66,7 +66,7 @@ impl Host {
 fn h84_three_users_that_trust_each_other_share_a_segment() {
     let Some(host) = Host::new() else { return };
     let sim = Sim::start(SimConfig::fast(2)).unwrap();
-    // One key, three segments one after the other, each of another user.
+    // One key, three successive segments, each of another user.
     let more = [
         "--shm-mode",
         "0660",
@@ -98,10 +98,10 @@ fn h84_three_users_that_trust_each_other_share_a_segment() {
     for process in &mut processes[1..] {
         assert_eq!(process.interrupt(), 0);
     }
-    // NodeHealth is told to nobody, though nobody may remove another user's file.
+    // No trouble is reported, although no process may remove another user's file.
     let trouble = processes.iter().flat_map(|it| &it.heard).filter(|it| it["event"] == "trouble");
     assert_eq!(trouble.collect::<Vec<_>>(), [] as [&Value; 0]);
-    // One that comes later goes on from what they have left.
+    // A later process continues from the segment that they have left.
     let first = host.tend(5001, &sim, &more);
     assert_eq!(status()["nodes"].as_array().map(Vec::len), nodes);
     drop(first);
@@ -164,7 +164,7 @@ fn h85_root_sees_every_users_segment_and_is_never_told_to_remove_it() {
         assert_eq!(map.code(), 0, "{}", map.stderr());
         let namespace = keys(&map.json()["namespaces"])[0].to_owned();
         let route = root(&["route", "--namespace", &namespace, "--set", "s", "--int", "1"]);
-        // Where a key lives it believes nobody that it does not trust.
+        // For the place of a key it uses only segments of trusted users.
         assert_eq!(route.code(), 6, "{}", route.stdout());
         let trusting = ["route", "--namespace", &namespace, "--int", "1", "--shm-owner", "5001"];
         assert_eq!(root(&trusting).code(), 0);
@@ -172,8 +172,8 @@ fn h85_root_sees_every_users_segment_and_is_never_told_to_remove_it() {
         let of = |found: &&Value| found["backend"] == backend;
         let listed = listed["segments"].as_array().unwrap().iter().find(of).unwrap();
         assert_eq!((&listed["owner"], &listed["status"]), (&json!(5001), &json!("owned")));
-        // Only looking: root that tends trusts nobody that it was not told to. A file
-        // is stepped over; there is one System V segment of a key.
+        // Root reads other users' segments, but when it tends it trusts only
+        // configured users. It skips a file; a System V key has only one segment.
         let mut texts = vec![root(&["status"]), root(&["ls"])];
         if backend == "file" {
             let mut own = host.place.tend(&sim, &at);
@@ -245,7 +245,7 @@ struct Holder(std::process::Child);
 impl Holder {
     fn of(path: &std::path::Path, byte: u64) -> Holder {
         use std::io::Read;
-        // Of the kind that belongs to the descriptor, which the child inherits.
+        // A lock that belongs to the descriptor, which the child inherits.
         let file = File::options().read(true).write(true).open(path).unwrap();
         let mut lock: libc::flock = write_lock();
         lock.l_start = byte as libc::off_t;
@@ -309,7 +309,7 @@ fn h89_what_another_layout_has_left_is_listed_and_removed_if_nobody_holds_it() {
     let wanted = [segment.to_str().unwrap(), lock.to_str().unwrap()];
     assert_eq!(removed["removed"], json!(wanted));
     assert!(other.exists() && !segment.exists() && !lock.exists());
-    // Beside one of this layout of the same number.
+    // The same beside a segment of this layout with the same number.
     leave();
     let sim = Sim::start(SimConfig::fast(2)).unwrap();
     place.tend(&sim, &[]).kill();

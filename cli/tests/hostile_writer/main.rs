@@ -1,10 +1,10 @@
-//! A process that may write the segment stores whatever it likes there, as fast
-//! as it can, while owners, followers, readers, newcomers and commands use it.
-//! Nobody crashes, no call takes over a second of its own, nothing grows, and
-//! when the writer has gone everything is whole again.
+//! A process that may write the segment stores arbitrary words there, as fast as
+//! it can, while owners, followers, readers, new processes and commands use it. No
+//! process crashes, no call uses more than a second of processor time, nothing
+//! grows, and after the writer has ended everything recovers.
 //!
-//! A bounded run counts turns, not time. `TENDMAP_HOSTILE_SECONDS` makes it as
-//! long as wanted, `TENDMAP_HOSTILE_SEED` repeats one.
+//! A bounded run counts turns, not time. `TENDMAP_HOSTILE_SECONDS` sets the length
+//! of a longer run, `TENDMAP_HOSTILE_SEED` repeats a run.
 
 mod measure;
 mod rig;
@@ -20,7 +20,7 @@ use tendmap::segment::Backend;
 use rig::{Rig, Shape};
 use writer::Aim;
 
-/// How long it goes on, where that is given.
+/// The length of the run, if it is given.
 fn seconds() -> Option<Duration> {
     let given = std::env::var("TENDMAP_HOSTILE_SECONDS").ok()?;
     Some(Duration::from_secs(given.parse().expect("TENDMAP_HOSTILE_SECONDS is a number")))
@@ -45,7 +45,7 @@ fn attack(backend: Backend, shape: Shape, aim: Aim, turns: u64) {
 fn main() {
     victim::work_if_asked();
     let mut arguments = Arguments::from_args();
-    // Each has processes of its own, and wants the processors for them.
+    // One test at a time, because each has processes that need the processors.
     arguments.test_threads = Some(1);
     let trials: [(&str, fn()); 5] = [
         ("h130_a_hostile_writer_of_a_file_stops_nobody", || {

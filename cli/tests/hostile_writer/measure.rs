@@ -1,4 +1,4 @@
-//! How long calls take, and how much a process uses.
+//! Measures how long calls take, and the resources that a process uses.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// A call that needs more of a processor than this, spins.
+/// A call that uses more processor time than this is spinning.
 const MOST_CPU: Duration = Duration::from_secs(1);
-/// A call that takes longer than this, waits, however busy the machine is.
+/// A call that takes longer than this is blocked, even on a busy machine.
 const MOST_WALL: Duration = Duration::from_secs(10);
 
 /// The calls of one thread.
@@ -20,12 +20,12 @@ struct Seen {
     count: u64,
     cpu: Duration,
     wall: Duration,
-    /// The longest without the time in which it waited for a processor.
+    /// The longest call, without the time in which it waited for a processor.
     own: Duration,
 }
 
 impl Calls {
-    /// Makes a call; `allowed` is the time that it was asked to wait.
+    /// Makes a call; `allowed` is the time that the call may wait.
     pub fn time<T>(
         &mut self,
         name: &'static str,
@@ -42,7 +42,8 @@ impl Calls {
         seen.cpu = seen.cpu.max(cpu);
         seen.wall = seen.wall.max(wall);
         seen.own = seen.own.max(own);
-        // A line that the other side sees even if this call is the last.
+        // Printed at once, so that the parent sees it even if this call is the
+        // last.
         if cpu > MOST_CPU || wall > MOST_WALL {
             println!("FAULT {name} took {wall:?}, {cpu:?} of them on a processor");
         }
@@ -59,7 +60,7 @@ impl Calls {
         }
     }
 
-    /// How many calls of the kind were made that was made least often.
+    /// The number of calls of the least frequent kind.
     pub fn least(&self) -> u64 {
         self.0.values().map(|seen| seen.count).min().unwrap_or(0)
     }
@@ -85,7 +86,7 @@ fn queued() -> Duration {
     Duration::from_nanos(nanoseconds.unwrap_or(0))
 }
 
-/// What a process uses.
+/// The resources that a process uses.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Use {
     pub resident_kb: u64,

@@ -1,4 +1,4 @@
-//! A cluster, the processes that use its segment, and what is watched of them.
+//! A cluster, the processes that use its segment, and the checks on them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,7 +20,7 @@ use crate::measure::Use;
 use crate::victim::{ROLE, Setup};
 use crate::writer::{Aim, Writer};
 
-/// How large the segments are.
+/// The size of the segments.
 #[derive(Clone, Copy)]
 pub enum Shape {
     /// The usual capacities.
@@ -29,23 +29,22 @@ pub enum Shape {
     Large,
 }
 
-/// Each victim makes every one of its calls so often.
+/// The least number of calls of each kind that a victim makes.
 const CALLS: u64 = 10;
-/// Files, and segments of System V, that all processes together may leave
-/// behind them at any moment.
+/// The most files, and the most System V segments, that may exist at any moment.
 const MOST_FILES: usize = 64;
-/// What a process may use beyond what it used after the first half.
+/// The memory that a process may use beyond its use after the first half.
 const MORE_KB: u64 = 48 * 1024;
 const MORE_DESCRIPTORS: u64 = 40;
 
-/// A victim, from the test's side.
+/// The test's side of a victim.
 struct Victim {
     role: &'static str,
     child: Child,
-    /// Closed, it ends.
+    /// Closing it ends the victim.
     input: Option<ChildStdin>,
     told: Arc<Mutex<Told>>,
-    /// The most that it used in the first half and in the second.
+    /// The most that it used in each half.
     halves: [Use; 2],
 }
 
@@ -81,7 +80,7 @@ impl Rig {
         let setup = Setup {
             backend,
             directory: directory.path().into(),
-            // Of this process alone: other tests use System V keys, too.
+            // A key of this process, because other tests use System V keys, too.
             key: 0x5100_0000 | std::process::id(),
             hosts: hosts.join(","),
             max_nodes,
@@ -98,13 +97,13 @@ impl Rig {
         Rig { setup, seed, geometry, victims, _sim: sim, _directory: directory }
     }
 
-    /// Attacks for the wanted time; without one, until the writer has made its turns
-    /// and each victim a minimum of calls.
+    /// Attacks for the wanted time or, without one, until the writer has made
+    /// `turns` turns and each victim a minimum of calls.
     pub fn run(&mut self, aim: Aim, turns: u64, wanted: Option<Duration>) {
         let writer = Writer::start(self.setup.place(), self.geometry, aim, self.seed);
         let begun = Instant::now();
         let mut commands = Commands::default();
-        // The first half is there to warm up.
+        // The first half warms up.
         for half in 0..2 {
             let least: Vec<u64> = self.victims.iter().map(|victim| victim.least()).collect();
             let made = writer.turns.load(Ordering::Relaxed);
@@ -149,7 +148,7 @@ impl Rig {
         }
     }
 
-    /// Neither files nor System V segments pile up.
+    /// Checks that neither files nor System V segments accumulate.
     fn count(&self) {
         let files = fs::read_dir(&self.setup.directory).unwrap().count();
         assert!(files <= MOST_FILES, "{files} files in the directory");
@@ -163,18 +162,19 @@ impl Rig {
         listed.iter().map(|found| found.name.generation).max().unwrap_or(0)
     }
 
-    /// System V segments that a victim has made.
+    /// The number of System V segments that victims have created.
     fn segments(&self) -> usize {
         let text = fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
         let pids: Vec<String> = self.victims.iter().map(|v| v.child.id().to_string()).collect();
-        // Its fifth column has the maker.
+        // The fifth column is the creator.
         let made = |line: &&str| {
             line.split_whitespace().nth(4).is_some_and(|pid| pids.iter().any(|own| own == pid))
         };
         text.lines().filter(made).count()
     }
 
-    /// Nobody writes any more: a newcomer finds the whole map.
+    /// Checks that, after the writer has stopped, a new process gets the whole
+    /// map.
     pub fn recovers(&mut self) {
         let place = self.setup.place();
         let mut wrong = String::new();
@@ -202,9 +202,9 @@ impl Rig {
         panic!("it has not recovered: {wrong}");
     }
 
-    /// All leave, and nothing stays.
+    /// Ends all processes, and checks that nothing is left.
     pub fn ends(mut self) {
-        // Clients remove what nobody is attached to any more; a reader does not.
+        // Clients remove a segment without attached processes; readers do not.
         let readers = self.victims.iter().position(|victim| victim.role == "reader");
         self.victims.swap(0, readers.expect("a reader"));
         for (number, victim) in self.victims.iter_mut().enumerate() {
@@ -280,7 +280,7 @@ impl Victim {
         Victim { role, child, input, told, halves: [Use::default(); 2] }
     }
 
-    /// How it ended.
+    /// Waits for the exit status.
     fn ended(&mut self) -> ExitStatus {
         let begun = Instant::now();
         loop {
@@ -296,10 +296,10 @@ impl Victim {
         self.told.lock().unwrap().least
     }
 
-    /// That it lives, has found nothing wrong, and how much it uses.
+    /// Checks that the victim runs and has reported no fault, and records its use.
     fn watch(&mut self, half: usize) {
         if let Some(status) = self.child.try_wait().unwrap() {
-            // Its last words may be under way.
+            // Its last lines may still be in the pipe.
             thread::sleep(Duration::from_millis(200));
             let told = self.told.lock().unwrap();
             let signal = status.signal();
@@ -314,7 +314,7 @@ impl Victim {
     }
 }
 
-/// The commands that a person would try, one at a time.
+/// The commands that an operator would try, one at a time.
 #[derive(Debug, Default)]
 struct Commands {
     runs: u64,

@@ -1,4 +1,4 @@
-//! Which words are stored over, and with what.
+//! The words that are overwritten, and the values for them.
 
 use core::ops::Range;
 
@@ -9,7 +9,7 @@ use tendmap::internals::protocol::{Head, PAYLOAD_BITS, PAYLOAD_MASK};
 const HEAD: usize = 256 / 8;
 const EVENT: usize = 512 / 8;
 
-/// Every kind of word, by where it lies.
+/// Every kind of word, by its location.
 pub fn regions(geometry: &Geometry) -> Vec<(&'static str, Range<usize>)> {
     let mut regions = vec![
         ("head", HEAD..HEAD + 1),
@@ -59,7 +59,7 @@ fn one(word: OwnerWord) -> Range<usize> {
     word.index()..word.index() + 1
 }
 
-/// How a value is made.
+/// The way in which a value is chosen.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     Random,
@@ -69,11 +69,11 @@ pub enum Kind {
     Ones,
     /// A payload at a limit, under a tag at a limit.
     Limit,
-    /// The payload that stands there, under another tag.
+    /// The existing payload under another tag.
     Tag,
-    /// Another payload under the tag that stands there.
+    /// Another payload under the existing tag.
     Payload,
-    /// A small number, as a count or a length is, under the tag.
+    /// A small number, like a count or a length, under the existing tag.
     Small,
     /// A head near the end of its terms or its sequences.
     Head,

@@ -1,4 +1,4 @@
-//! The processes that use the segment meanwhile.
+//! The processes that use the segment during the attack.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -12,16 +12,16 @@ use tendmap::segment::{Backend, Place};
 
 use crate::measure::Calls;
 
-/// The variable by which a process knows that it is a victim, and which.
+/// The variable that makes a process a victim, and names its role.
 pub const ROLE: &str = "TENDMAP_HOSTILE_VICTIM";
 
 const POLICIES: [Policy; 5] =
     [Policy::Master, Policy::Sequence, Policy::Any, Policy::Random, Policy::PreferRack];
 
-/// Events that this process was told of.
+/// The number of events that this process has received.
 static EVENTS: AtomicU64 = AtomicU64::new(0);
 
-/// What every process on the segment is configured with.
+/// The configuration of every process on the segment.
 #[derive(Clone)]
 pub struct Setup {
     pub backend: Backend,
@@ -80,8 +80,8 @@ impl Setup {
     }
 }
 
-/// If this process was started as a victim: is one until its input ends, and
-/// never returns.
+/// If this process was started as a victim, runs as one until its input ends, and
+/// does not return.
 pub fn work_if_asked() {
     let Ok(text) = std::env::var(ROLE) else { return };
     let (role, setup) = Setup::of_text(&text);
@@ -105,14 +105,14 @@ pub fn work_if_asked() {
     std::process::exit(0);
 }
 
-/// One more round of every call is done.
+/// Reports that one more round of every call is complete.
 fn tick(calls: &Calls) {
-    // The other side may have gone.
+    // The parent may have ended.
     let _ = writeln!(std::io::stdout(), "LEAST {}", calls.least());
 }
 
-/// Connects for once and uses all that there is, from three threads; again if
-/// it was told that its map is another cluster's.
+/// Connects once and makes every call, from three threads. Connects again if the
+/// map turns out to be another cluster's.
 fn client(config: &Config, stop: &AtomicBool) -> Calls {
     let mut calls = Calls::default();
     while !stop.load(Ordering::Relaxed) {
@@ -212,7 +212,7 @@ fn newcomer(config: &Config, stop: &AtomicBool) -> Calls {
     calls
 }
 
-/// Attaches, routes and lets go, without a thread of its own.
+/// Attaches, routes and detaches, without a thread.
 fn reader(place: &Place, stop: &AtomicBool) -> Calls {
     let mut calls = Calls::default();
     let mut kept = None;
@@ -224,7 +224,7 @@ fn reader(place: &Place, stop: &AtomicBool) -> Calls {
             let _ = calls.time("status", Duration::ZERO, || {
                 reader.status().map(|status| (status.verdict(), status.to_json()))
             });
-            // One that was attached long ago goes on as well.
+            // A reader that stays attached keeps routing as well.
             kept.get_or_insert(reader);
         }
         if let Some(kept) = &kept {

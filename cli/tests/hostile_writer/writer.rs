@@ -1,5 +1,5 @@
-//! The writer: it has the newest segment mapped, as any process of the same
-//! user may, and stores there what it likes.
+//! The writer: it maps the newest segment, as any process of the same user may,
+//! and stores arbitrary values there.
 
 use std::fs::{self, File};
 use std::sync::Arc;
@@ -14,19 +14,19 @@ use tendmap::segment::{Backend, Place, SegmentName};
 
 use crate::values::{KINDS, regions, value};
 
-/// What a writer aims at.
+/// The aim of a writer.
 #[derive(Clone, Copy)]
 pub enum Aim {
-    /// Every word there is.
+    /// To overwrite every word.
     Everything,
-    /// That segments succeed each other, and that the old ones stay.
+    /// To make segments succeed each other while the old ones stay.
     Succession,
 }
 
-/// A writer at work. Dropped, it stops.
+/// A running writer. Dropping it stops the writer.
 pub struct Writer {
     stop: Arc<AtomicBool>,
-    /// Turns that it has made, each on the segment that was the newest.
+    /// The number of turns, each on the newest segment.
     pub turns: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
@@ -44,7 +44,7 @@ impl Writer {
                             Aim::Everything => turn(&mut random, &memory, &told),
                             Aim::Succession => {
                                 succession(&mut random, &memory);
-                                // Until there is another one, or a while.
+                                // Until there is a newer segment, or a while.
                                 let begun = Instant::now();
                                 let another = || {
                                     newest(&place, geometry)
@@ -74,8 +74,8 @@ impl Drop for Writer {
     }
 }
 
-/// The newest segment, by its name alone: its header may be damaged. All have
-/// the shape of the first.
+/// The newest segment, found by its name, because its header may be damaged. All
+/// segments have the geometry of the first.
 fn newest(place: &Place, geometry: Geometry) -> Option<(WriteMapping, u64)> {
     match place.backend {
         Backend::File => {
@@ -112,12 +112,12 @@ fn shape(header: &[u8], bytes: u64, known: Geometry) -> Geometry {
 
 const RETIRED: u64 = 1 << 47;
 
-/// Makes everybody leave a segment for another one.
+/// Makes all processes leave a segment for another one.
 fn succession(random: &mut Rng, memory: &WriteMapping) {
     let head = memory.head();
     match random.u32(..4) {
         0 => head.store(head.load(Ordering::Relaxed) | RETIRED, Ordering::Relaxed),
-        // The length that the header tells.
+        // The length in the header.
         1 => memory.words()[3].store(random.u64(..), Ordering::Relaxed),
         2 => memory.words()[random.usize(..32)].store(random.u64(..), Ordering::Relaxed),
         _ => {
@@ -127,7 +127,7 @@ fn succession(random: &mut Rng, memory: &WriteMapping) {
     }
 }
 
-/// Makes the one that was left look alive again.
+/// Makes the segment that was left look live again.
 fn revive(random: &mut Rng, memory: &WriteMapping) {
     let head = memory.head();
     match random.u32(..3) {
@@ -140,7 +140,7 @@ fn revive(random: &mut Rng, memory: &WriteMapping) {
     }
 }
 
-/// One way of writing for a while.
+/// Writes in one way for a while.
 fn turn(random: &mut Rng, memory: &WriteMapping, stop: &AtomicBool) {
     let regions = regions(memory.geometry());
     let (_, region) = random.choice(&regions).unwrap().clone();
@@ -166,7 +166,7 @@ fn turn(random: &mut Rng, memory: &WriteMapping, stop: &AtomicBool) {
                 store(random, at);
             }
         }
-        // A word now and then, so that others get further in between.
+        // A word now and then, so that the others make progress in between.
         5..8 => {
             for _ in 0..random.u32(1..100) {
                 let at = random.usize(region.clone());
@@ -177,7 +177,7 @@ fn turn(random: &mut Rng, memory: &WriteMapping, stop: &AtomicBool) {
                 thread::sleep(Duration::from_micros(random.u64(10..200)));
             }
         }
-        // What stood there a while ago.
+        // Earlier values of the words.
         8 => {
             let load = |at: usize| words[at].load(Ordering::Relaxed);
             let before: Vec<u64> = region.clone().map(load).collect();
@@ -188,7 +188,8 @@ fn turn(random: &mut Rng, memory: &WriteMapping, stop: &AtomicBool) {
                 }
             }
         }
-        // Nothing: everybody gets over it, and is met in good order.
+        // Nothing, so that all processes recover and the next turn meets a healthy
+        // segment.
         _ => thread::sleep(Duration::from_millis(random.u64(20..100))),
     }
 }

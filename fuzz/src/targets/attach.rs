@@ -1,5 +1,5 @@
-//! A file at a segment's name: a good header with any bytes changed, under a
-//! right checksum so that its fields are reached, any length, any words.
+//! A file with a segment's name: a valid header with changed bytes, under a correct
+//! checksum so that its fields are reached, of any length, with any words.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +12,7 @@ use tendmap::segment::{Place, list};
 
 const CAPACITY: Capacity =
     Capacity { max_nodes: 2, max_namespaces: 1, max_replicas: 2, partitions: 8 };
-/// Where the checksum stands.
+/// The position of the checksum.
 const CHECKSUM: std::ops::Range<usize> = 248..256;
 
 pub fn run(bytes: &[u8]) {

@@ -1,4 +1,5 @@
-//! What directories and the kernel hold: names of files, rows of `/proc/sysvipc/shm`.
+//! Text from directories and the kernel: names of files, rows of
+//! `/proc/sysvipc/shm`.
 
 use std::path::Path;
 
@@ -20,7 +21,7 @@ pub fn run(bytes: &[u8]) {
         assert_eq!(foreign_lock(written).map(|(of, key, _)| (of, key)), Some((backend, key)));
         assert_eq!(is_system_v_lock(written, key), backend == Backend::SystemV);
     }
-    // Of a lock of another layout no more is known than whose it is.
+    // Of another layout's lock only its segment is known.
     if let Some((Backend::SystemV, key, _)) = foreign_lock(&text) {
         let _ = is_system_v_lock(&text, key);
     }

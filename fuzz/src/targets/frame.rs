@@ -1,6 +1,5 @@
-//! A segment whose mutable words are arbitrary, the records of troubles among
-//! them: reading the map, asking for the status and routing end in an answer or
-//! an error.
+//! A segment with arbitrary mutable words, including the records of node health:
+//! reading the map, the status and routing end with a result or an error.
 
 use std::cell::OnceCell;
 use std::fs::{File, OpenOptions};
@@ -21,7 +20,7 @@ const CAPACITY: Capacity =
     Capacity { max_nodes: 4, max_namespaces: 2, max_replicas: 4, partitions: 16 };
 const HEAD: usize = 256 / 8;
 
-/// One segment, filled anew for every input.
+/// One segment, filled again for every input.
 struct Rig {
     reader: Reader,
     file: File,
@@ -73,8 +72,8 @@ fn map() -> ClusterMap {
     map
 }
 
-/// The word of a pair's number: the head, the owner block, either frame, and all
-/// that follows.
+/// The index of the word for a number of the input: in the head, the owner block,
+/// either frame, or the rest.
 fn place_of(number: u16, geometry: &Geometry) -> usize {
     let start = geometry.frame_start(0);
     let (number, words) = (usize::from(number), geometry.frame_words());
@@ -107,7 +106,7 @@ fn run_on(rig: &Rig, changes: &[(u16, u64)]) {
         rig.file.write_all_at(&word.to_le_bytes(), at).unwrap();
     }
     if let Ok(found) = snapshot(mapping) {
-        // What was read can be written again.
+        // A map that was read can be written again.
         let image = FrameExtent::of(&found.map, &geometry).unwrap();
         let mut publisher = Publisher::new(Term::FIRST, Head::new(Term::FIRST, 0));
         image.put(&found.map, &geometry, &mut publisher);

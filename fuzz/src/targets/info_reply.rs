@@ -1,4 +1,4 @@
-//! A whole reply, header and all.
+//! A whole reply, including the header.
 
 use tendmap::internals::wire::info::{MAX_REPLY, Reply, body_length};
 

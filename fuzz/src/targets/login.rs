@@ -1,10 +1,10 @@
-//! What a server answers to a login: a header, then what follows it.
+//! The reply of a server to a login: a header and a body.
 
 use tendmap::wire::login::{AuthOutcome, LoginOutcome, Request};
 
 pub fn run(bytes: &[u8]) {
     let Some((header, rest)) = bytes.split_first_chunk::<8>() else { return };
-    // Whatever the header says, a body is read on its own.
+    // A body is parsed independently of its header.
     let length = Request::reply_length(*header);
     if let Ok(length) = length {
         assert!((16..=Request::MAX_REPLY).contains(&length));
@@ -22,6 +22,6 @@ pub fn run(bytes: &[u8]) {
     match AuthOutcome::parse(rest) {
         Ok(AuthOutcome::Yes) => assert_eq!(rest[1], 0),
         Ok(AuthOutcome::NotNeeded) => assert!(matches!(login, Ok(LoginOutcome::NotNeeded))),
-        Err(_) => assert!(login.is_err(), "what is refused here is refused there"),
+        Err(_) => assert!(login.is_err(), "a reply that one refuses, the other refuses, too"),
     }
 }

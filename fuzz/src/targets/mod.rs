@@ -1,4 +1,4 @@
-//! One parser each, or several of one kind.
+//! Each target is one parser, or several of one kind.
 
 mod attach;
 mod files;
@@ -16,7 +16,7 @@ mod service;
 mod settings;
 mod text;
 
-/// All of them by name.
+/// All targets by name.
 pub const ALL: &[(&str, fn(&[u8]))] = &[
     ("attach", attach::run),
     ("files", files::run),

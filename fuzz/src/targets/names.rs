@@ -1,4 +1,4 @@
-//! What comes from a command line or a directory: keys, hosts, file names.
+//! Text from a command line or a directory: keys, hosts, file names.
 
 use tendmap::internals::segment::parse_users;
 use tendmap::route::Digest;
@@ -26,7 +26,7 @@ pub fn run(bytes: &[u8]) {
     if let Ok(mode) = text.parse::<AuthMode>() {
         assert_eq!(mode.to_string().parse::<AuthMode>(), Ok(mode));
     }
-    // Names of users would be asked of the system.
+    // No names of users, because they would be looked up in the system.
     if text.bytes().all(|byte| b", 0123456789".contains(&byte))
         && let Ok(users) = parse_users(text)
     {

@@ -1,5 +1,5 @@
-//! The record of a node's health: honest, forged under a right checksum, torn
-//! or damaged, of any length. What is read is fit to be shown.
+//! The record of a node's health: valid, forged under a correct checksum, torn or
+//! damaged, of any length. The text that is read is always printable.
 
 use std::sync::atomic::AtomicU64;
 
@@ -7,7 +7,7 @@ use tendmap::internals::layout::frame::HEALTH_WORDS;
 use tendmap::internals::protocol::{Head, Term, Word};
 use tendmap::map::{NodeHealth, NodeId};
 
-/// The longest text that there is room for.
+/// The longest text that fits.
 const LONGEST: usize = 174;
 
 pub fn run(data: &[u8]) {
@@ -21,17 +21,18 @@ pub fn run(data: &[u8]) {
             let text = health.last_error.as_deref().unwrap_or_default();
             assert!(health.last_error.is_none() || !text.is_empty(), "{health:?}");
             assert!(text.len() <= LONGEST, "{health:?}");
-            // Printable, and nothing in it is escaped or cut a second time.
+            // Printable, and unchanged by a second escaping and truncation.
             assert_eq!(NodeHealth::new(health.failures, text).at(health.last_error_ms), *health);
         }
         found
     };
-    // The record as it is, from the first byte on.
+    // The input as a record.
     let whole: Vec<u64> =
         data.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect();
     read(&whole);
 
-    // Failures, when, the length of a text, the text, then changes: where and what.
+    // Failures, the time, the length of a text, the text, then changes: positions
+    // and values.
     let Some((failures, rest)) = data.split_first_chunk::<4>() else { return };
     let Some((at, rest)) = rest.split_first_chunk::<8>() else { return };
     let Some((&len, rest)) = rest.split_first() else { return };

@@ -1,5 +1,5 @@
-//! Servers that answer anything: whatever they say, passes end, the map holds what it
-//! has room for, and what is asked is bounded.
+//! Servers with arbitrary replies. Passes always end, the map never exceeds its
+//! capacity, and the number of requests is bounded.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use tendmap::wire::Host;
 
 const CAPACITY: Capacity =
     Capacity { max_nodes: 3, max_namespaces: 2, max_replicas: 2, partitions: 8 };
-/// Values that a reply may have, beside those of the input.
+/// Values that a reply may have, besides those of the input.
 const USUAL: [&str; 16] = [
     "A",
     "B",
@@ -33,7 +33,8 @@ const USUAL: [&str; 16] = [
     "ERROR:4:unknown",
 ];
 
-/// Answers from the input, byte by byte, then the same ones again.
+/// Servers that take their replies from the input, byte by byte, and start again at
+/// its end.
 struct Servers {
     input: Vec<u8>,
     at: usize,

@@ -5,7 +5,7 @@ use tendmap::internals::wire::info::{parse_peers, parse_peers_within};
 pub fn run(bytes: &[u8]) {
     if let Ok(peers) = parse_peers(bytes) {
         assert!(peers.bad.kept().len() <= peers.bad.count());
-        // The first two, and those that are known, wherever they stand.
+        // The first two, and all known ones at any position.
         let is_known = |id: &tendmap::map::NodeId| id.as_str().ends_with('A');
         let few = parse_peers_within(bytes, 2, &is_known).unwrap();
         assert!(few.peers.iter().filter(|peer| !is_known(&peer.id)).count() <= 2);
@@ -13,7 +13,7 @@ pub fn run(bytes: &[u8]) {
             all.iter().filter(|peer| is_known(&peer.id)).cloned().collect::<Vec<_>>()
         };
         assert_eq!(known(&few.peers), known(&peers.peers));
-        // Whatever was read can be written and read again, and nothing of it is bad.
+        // Parsed peers can be written and parsed again without bad entries.
         let list: Vec<String> = peers
             .peers
             .iter()

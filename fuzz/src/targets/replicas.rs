@@ -1,4 +1,4 @@
-//! Claims; 64 partitions keep the inputs short.
+//! Claims, for 64 partitions, which keeps the inputs short.
 
 use tendmap::internals::wire::info::parse_replicas;
 

@@ -1,4 +1,4 @@
-//! A configuration file, settings and durations as people write them.
+//! A configuration file, settings and durations.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ pub fn run(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(found) = parse_duration(text) {
         assert!(duration::show(found).len() <= 40);
-        // Whole milliseconds are read as they are written.
+        // Whole milliseconds survive a round trip.
         let whole = Duration::from_millis(found.as_millis().min(1 << 30) as u64);
         assert_eq!(parse_duration(&format!("{}ms", whole.as_millis())), Ok(whole));
     }
     for setting in SETTINGS {
         let mut config = Config::new(Vec::new());
-        // What was read and is shown is read as the same. Users are looked up,
-        // and a secret is not shown.
+        // A setting that is shown is parsed to the same value. Users are excluded,
+        // because they are looked up, and so are secrets, which are not shown.
         if setting.name() != "shm_owner" && config.set(setting.name(), text).is_ok() {
             let shown = setting.get(&config);
             if !shown.is_empty() && setting.kind().unit() != Some("seconds") {

@@ -1,5 +1,5 @@
-//! Text of others as people read it: it does nothing to a terminal, and escaping it
-//! again changes nothing.
+//! Escaped text from others: it has no effect on a terminal, and a second escaping
+//! changes nothing.
 
 use tendmap::internals::text::{Printable, Quoted, is_printable};
 

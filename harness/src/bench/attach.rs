@@ -1,4 +1,4 @@
-//! How long it takes from nothing to the first route.
+//! Measures the time from the attach to the first route.
 
 use tendmap::segment::Place;
 
@@ -6,11 +6,11 @@ use super::child::{Process, Task};
 use super::sample::Samples;
 use tendmap_cli::failure::Failure;
 
-/// Microseconds from a connect to the first route, of a process that attaches
-/// to the living segment there again and again.
+/// Microseconds from a connect to the first route, in a process that attaches to a
+/// live segment repeatedly.
 ///
 /// # Errors
-/// [`Failure`] if it can't.
+/// [`Failure`] if the process can't attach.
 pub fn times(place: &Place) -> Result<Samples, Failure> {
     let mut child = Process::start(place, Task::Attach)?;
     let mut times = Samples::default();

@@ -1,4 +1,4 @@
-//! The processes that take part: this very program, started again.
+//! The child processes of the bench: this program, started again.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -16,20 +16,20 @@ use tendmap_cli::args::Common;
 use tendmap_cli::failure::Failure;
 use tendmap_cli::settings::forget_secrets;
 
-/// What a child is to do.
+/// The task of a child.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
     /// Follow the owner, and take over if necessary.
     Follow,
-    /// The same, looking up without a pause.
+    /// As `Follow`, with lookups without a pause.
     Busy,
-    /// The same as the first, waiting less long for an owner that is hung.
+    /// As `Follow`, with a shorter takeover threshold for an owner that hangs.
     Impatient,
     /// Attach and route repeatedly, and report how long each took.
     Attach,
-    /// To be attached, as one that only reads and has read.
+    /// Stay attached as a reader that has routed once.
     Read,
-    /// To do what is counted in instructions.
+    /// Run a case that is counted in instructions.
     Count,
 }
 
@@ -38,19 +38,19 @@ pub enum Task {
 pub struct Args {
     #[arg(long)]
     task: Task,
-    /// What is counted.
+    /// The case to count.
     #[arg(long, required_if_eq("task", "count"))]
     case: Option<Case>,
 }
 
-/// How often an owner that may hang shows a sign of life, at least.
+/// The longest time between two heartbeats of an owner that may hang.
 pub const INTERVAL: Duration = Duration::from_millis(250);
-/// How long a hung owner is waited for.
+/// The takeover threshold for an owner that hangs.
 pub const THRESHOLD: Duration = Duration::from_secs(1);
-/// How often a child attaches.
+/// How many times a child attaches.
 const ATTACHES: usize = 50;
 
-/// A process of the bench; it works until standard input ends.
+/// Runs a process of the bench until standard input ends.
 ///
 /// # Errors
 /// [`Failure`] if it can't connect.
@@ -68,7 +68,7 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Failure> {
         Task::Busy => {
             let client = connect(&common.place(), args.task)?;
             tell("ready")?;
-            // The process ends with its standard input, as others are closed.
+            // Waits for the end of standard input, as every child does.
             let ended = thread::spawn(wait_for_end);
             look_up(client.router(), || ended.is_finished());
             client.close();
@@ -95,7 +95,7 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Failure> {
 
 /// A client of the segment there; creates the segment if there is none.
 fn connect(place: &Place, task: Task) -> Result<Client, Failure> {
-    // No server is ever asked: the map is of a source that has none.
+    // No server is ever asked, because the map comes from a source without one.
     let nowhere = "127.0.0.1:1".parse().map_err(|_| Failure::Failed("no address".into()))?;
     let mut config = Config::shared(vec![nowhere], place.key);
     config.shm_backend = place.backend;
@@ -109,7 +109,7 @@ fn connect(place: &Place, task: Task) -> Result<Client, Failure> {
     Ok(Client::connect_with(config, Box::new(Fixed(Shape::DEFAULT.map())))?)
 }
 
-/// Looks one partition up after the other, at least one, until it is `enough`.
+/// Looks up one partition after the other, at least one, until `enough` is true.
 fn look_up(mut router: Router, enough: impl Fn() -> bool) {
     let Ok(handle) = router.namespace(&namespace(0)) else { return };
     for partition in (0..PARTITIONS).cycle() {
@@ -130,8 +130,8 @@ fn tell(what: impl core::fmt::Display) -> io::Result<()> {
     out.flush()
 }
 
-/// A child, as its parent sees it. Dropped, it is let go, and killed if it does
-/// not go.
+/// The parent's side of a child. Dropping it asks the child to end, and kills it if
+/// it does not.
 pub struct Process {
     child: Child,
     input: Option<ChildStdin>,
@@ -139,7 +139,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts one.
+    /// Starts a child.
     ///
     /// # Errors
     /// [`Failure::Failed`] if the system refuses.
@@ -170,7 +170,7 @@ impl Process {
         Ok(Process { child, input, output })
     }
 
-    /// Its process id.
+    /// The child's process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -180,10 +180,10 @@ impl Process {
         self.output.as_mut()?.lines().next()?.ok()
     }
 
-    /// Waits until it is connected.
+    /// Waits until the child is connected.
     ///
     /// # Errors
-    /// [`Failure::Failed`] if it ends instead.
+    /// [`Failure::Failed`] if the child ends instead.
     pub fn expect_ready(&mut self) -> Result<(), Failure> {
         match self.hear() {
             Some(line) if line == "ready" => Ok(()),
@@ -191,7 +191,7 @@ impl Process {
         }
     }
 
-    /// Stops it, as by `kill -STOP`, or lets it go on.
+    /// Stops the child, as `kill -STOP` does, or continues it.
     ///
     /// # Errors
     /// [`Failure::Failed`] if the system refuses.
@@ -201,7 +201,7 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).map_err(failed)
     }
 
-    /// Kills it, as by `kill -9`; it stays a zombie until it is asked for.
+    /// Kills the child, as `kill -9` does. It stays a zombie until it is waited for.
     ///
     /// # Errors
     /// [`Failure::Failed`] if the system refuses.
@@ -215,7 +215,7 @@ impl Process {
         matches!(self.child.try_wait(), Ok(Some(_)))
     }
 
-    /// Asks it to close its client and end.
+    /// Asks the child to close its client and end.
     pub fn let_go(&mut self) {
         drop(self.input.take());
     }

@@ -1,7 +1,7 @@
-//! What is counted in instructions by `.ci/instructions`: each function here
-//! whose name begins with `counted` runs under callgrind with the counter on,
-//! everything else with it off. None of them has a closure that could be
-//! compiled separately: its name would switch the counter too.
+//! The code whose instructions `.ci/instructions` counts. Each function here whose
+//! name begins with `counted` runs under callgrind with the counter on, everything
+//! else with it off. None of them has a closure that could be compiled separately,
+//! because its name would also switch the counter.
 
 use std::hint::black_box;
 
@@ -19,24 +19,24 @@ use tendmap_cli::args::Common;
 use tendmap_cli::failure::Failure;
 use tendmap_cli::fleet::stage::{Ground, Play};
 
-/// What is counted.
+/// A case that is counted.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Case {
-    /// A resolved namespace and a partition to the master's state.
+    /// From a resolved namespace and a partition to the master's state.
     Lookup,
-    /// The same under one head check.
+    /// The same, pinned: under one check of the head.
     Pinned,
-    /// A key to the master's state, digest included.
+    /// From a key to the master's state, including the digest.
     Key,
-    /// Many keys to their nodes, in the lanes that every processor has.
+    /// From many keys to their nodes, in the lanes that every processor has.
     Batch,
-    /// The same in eight lanes, where the processor has them.
+    /// The same in eight lanes, if the processor has them.
     BatchOfEight,
-    /// A publication with every routing word changed, a partition.
+    /// A publication with every routing word changed, per partition.
     Publication,
-    /// A publication with 1 % changed, a partition of the map.
+    /// A publication with 1 % changed, per partition of the map.
     OnePercent,
-    /// A publication of a map that has not changed, a partition of the map.
+    /// A publication of an unchanged map, per partition of the map.
     Unchanged,
 }
 
@@ -75,7 +75,8 @@ pub fn run(common: &Common, case: Case) -> Result<(), Failure> {
         },
         Case::Publication | Case::OnePercent | Case::Unchanged => {
             let mut random = fastrand::Rng::with_seed(1);
-            // The third brings nothing of what another kind has changed.
+            // The frames alternate, so only the third publication of a kind writes
+            // no changes of another kind.
             for _ in 0..2 {
                 change(case, &mut map, &mut random);
                 ownership.publish(&map).map_err(not_published)?;
@@ -91,7 +92,8 @@ pub fn run(common: &Common, case: Case) -> Result<(), Failure> {
 
 const KEYS: i64 = 1024;
 
-/// The first lookup after a publication takes the long way.
+/// Makes one lookup, because the first one after a publication reads the tables
+/// again.
 fn warm(router: &mut Router<u64>, handle: NamespaceHandle) -> Result<(), RouteError> {
     router.route(handle, Partition(0), Policy::Master).map(|_| ())
 }
@@ -147,7 +149,7 @@ fn batch(
 ) -> Result<usize, RouteError> {
     let keys: Vec<i64> = (0..KEYS).collect();
     let mut batch = Batch::with_lanes(lanes);
-    // The first makes room.
+    // The first batch allocates.
     router.route_batch(handle, &InSet::new("users", &keys), Policy::Master, &mut batch)?;
     counted_batch(router, handle, &keys, &mut batch)?;
     Ok(keys.len())

@@ -1,4 +1,5 @@
-//! Keys to nodes, beside the digest alone as the `ripemd` crate computes it.
+//! From keys to nodes, compared with the digest alone as the `ripemd` crate computes
+//! it.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -10,14 +11,14 @@ use tendmap::route::{Batch, InSet, NamespaceHandle, Policy, Record, RouteError, 
 use super::sample::Samples;
 use tendmap_cli::failure::Failure;
 
-/// Keys in one timing.
+/// The number of keys in one timing.
 const KEYS: i64 = 4096;
-/// Their set.
+/// The set of the keys.
 const SET: &str = "users";
-/// What stands before the bytes of an integer key, by the wire protocol.
+/// The byte before the bytes of an integer key in the wire protocol.
 const INTEGER: u8 = 1;
 
-/// Nanoseconds a key.
+/// Nanoseconds per key.
 #[derive(Default)]
 pub struct Digests {
     /// The crate's digest.
@@ -28,7 +29,7 @@ pub struct Digests {
     pub batch: Samples,
 }
 
-/// One round; the keys of each are others than those of the last.
+/// Runs one round. Each round uses new keys.
 ///
 /// # Errors
 /// [`Failure`] if a lookup fails.
@@ -56,7 +57,7 @@ pub fn round(
     Ok(())
 }
 
-/// How many digests of a batch are computed at once.
+/// The number of digests of a batch that are computed at once.
 pub fn lanes() -> usize {
     Lanes::best().width()
 }

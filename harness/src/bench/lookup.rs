@@ -1,5 +1,5 @@
-//! Lookups: a resolved namespace and a partition to the master's local state,
-//! beside the floor, which reads two arrays and is synchronised with nothing.
+//! Lookups from a resolved namespace and a partition to the master's local state,
+//! compared with the floor, which reads two arrays without synchronisation.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ use super::sample::Samples;
 use super::source::{PARTITIONS, namespace, number, turn_one_percent};
 use tendmap_cli::failure::Failure;
 
-/// Lookups in one timing: a few passes over all partitions.
+/// The number of lookups in one timing: a few passes over all partitions.
 const LOOKUPS: usize = 4 * PARTITIONS;
 
 /// The local state of a node; it is odd so that a chain of lookups reaches
@@ -25,7 +25,7 @@ fn state(node: usize) -> u64 {
     1655 + 2 * node as u64
 }
 
-/// What lookups cost, in nanoseconds each.
+/// The cost of lookups, in nanoseconds each.
 #[derive(Default)]
 pub struct Lookups {
     pub floor: Samples,
@@ -35,8 +35,8 @@ pub struct Lookups {
     pub latency: Samples,
     pub two_readers: Samples,
     pub while_publishing: Samples,
-    /// Lookups beside the publisher, and how many of them came upon another
-    /// publication than the lookup before and so had to read again.
+    /// The number of lookups while the owner publishes, and how many of them met a
+    /// new publication and had to read again.
     pub beside: u64,
     pub retries: u64,
 }
@@ -58,10 +58,10 @@ fn router(place: &Place) -> Result<(Router<u64>, NamespaceHandle), Failure> {
 }
 
 impl Bench {
-    /// Over the segment there, in which that map was published.
+    /// Attaches to the segment in which this map was published.
     ///
     /// # Errors
-    /// [`Failure`] if it can't be attached.
+    /// [`Failure`] if the attach fails.
     pub fn new(place: &Place, map: &ClusterMap) -> Result<Bench, Failure> {
         let mut random = fastrand::Rng::with_seed(1);
         let order = (0..PARTITIONS).map(|_| random.usize(..PARTITIONS)).collect();
@@ -83,7 +83,7 @@ impl Bench {
         (&mut self.router, self.handle)
     }
 
-    /// One round of everything but what takes a second thread.
+    /// Runs one round of all measurements without a second thread.
     ///
     /// # Errors
     /// [`Failure`] if a lookup fails.
@@ -140,7 +140,7 @@ impl Bench {
         Ok(at as u64)
     }
 
-    /// Lookups while another thread, with a router of its own, looks up too.
+    /// Measures lookups while another thread looks up with its own router.
     ///
     /// # Errors
     /// As [`alone`](Self::alone).
@@ -159,8 +159,8 @@ impl Bench {
         )
     }
 
-    /// Lookups while the owner publishes without a pause, 1 % changed each
-    /// time.
+    /// Measures lookups while the owner publishes without a pause, with 1 % changed
+    /// each time.
     ///
     /// # Errors
     /// As [`alone`](Self::alone).
@@ -217,15 +217,14 @@ fn sum(
     Ok(sum)
 }
 
-/// Nanoseconds a lookup.
+/// Nanoseconds per lookup.
 fn time(work: impl FnOnce() -> Result<u64, RouteError>) -> Result<f64, Failure> {
     let begun = Instant::now();
     black_box(work()?);
     Ok(begun.elapsed().as_nanos() as f64 / LOOKUPS as f64)
 }
 
-/// Does `work` while another thread does the `other` again and again, as long as
-/// that goes well.
+/// Runs `work` while another thread runs `other` repeatedly, until that fails.
 fn beside(
     mut other: impl FnMut() -> bool + Send,
     work: impl FnOnce() -> Result<(), Failure>,

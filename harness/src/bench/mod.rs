@@ -1,9 +1,9 @@
-//! `tendmap bench`: what lookups, publications and takeovers cost on this
-//! machine, each next to its baseline.
+//! The bench: the cost of lookups, publications and takeovers on this machine, each
+//! with its baseline.
 //!
-//! Everything is measured in rounds, all kinds in turn, and the medians are
-//! reported: load on the machine then affects all of them. Processes that take
-//! part are this program, started again; no server is needed.
+//! All kinds are measured in turn, in many rounds, so that load on the machine
+//! affects all of them. The medians are reported. The child processes are this
+//! program, started again; no server is needed.
 
 mod attach;
 mod child;
@@ -35,22 +35,21 @@ use tendmap_cli::failure::Failure;
 use tendmap_cli::fleet::stage::{Ground, Play};
 use tendmap_cli::output::Output;
 
-/// How long, and with how many.
+/// The flags of the bench.
 #[derive(clap::Args)]
 pub struct Args {
-    /// How long it may take, in seconds, but for what is measured once.
+    /// Length in seconds, not counting what is measured once.
     #[arg(long, value_name = "N", default_value_t = 20,
         value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
-    /// How many processes follow the owner that is killed.
+    /// Number of processes that follow the owner that is killed.
     #[arg(long, value_name = "N", default_value_t = 64,
         value_parser = clap::value_parser!(u16).range(1..=1024))]
     followers: u16,
     /// These followers look up without a pause.
     #[arg(long)]
     busy: bool,
-    /// How many processes are attached, and read, while lookups and publications
-    /// are measured.
+    /// Number of attached readers while lookups and publications are measured.
     #[arg(long, value_name = "N", default_value_t = 0,
         value_parser = clap::value_parser!(u16).range(..=4096))]
     attached: u16,
@@ -58,12 +57,12 @@ pub struct Args {
     shape: Shape,
 }
 
-/// Rounds at least, whatever the time.
+/// The least number of rounds, whatever the time.
 const LEAST: usize = 5;
-/// How often an owner hangs, and how many wait for it.
+/// How many times an owner hangs, and the number of its followers.
 const HANGS: usize = 4;
 const IMPATIENT: usize = 8;
-/// Timings of what needs a second thread, for each start of one.
+/// The number of timings for each start of a second thread.
 const BESIDE: usize = 10;
 
 /// Measures and reports.
@@ -88,7 +87,7 @@ pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure>
     Ok(())
 }
 
-/// What takes no other process.
+/// The measurements that need no other process.
 fn in_one_process(place: &Place, args: &Args, length: Duration) -> Result<Summary, Failure> {
     let mut map = args.shape.map();
     let mut ownership = own(place, args.shape)?;

@@ -1,4 +1,4 @@
-//! Publications, beside a plain copy of as many bytes.
+//! Publications, compared with a plain copy of the same number of bytes.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -25,17 +25,17 @@ pub struct Publications {
 pub struct Copy(Vec<u64>, Vec<u64>);
 
 impl Copy {
-    /// Of as many bytes as the arrays have.
+    /// A copy of the same number of bytes as the arrays have.
     pub fn new(shape: Shape) -> Copy {
         Copy(vec![1; shape.words()], vec![0; shape.words()])
     }
 }
 
-/// One round. The frames alternate: a publication also brings what the one
-/// before has changed, so that of each kind the third is timed.
+/// Runs one round. The frames alternate, so a publication also writes the changes
+/// of the one before. Therefore the third publication of each kind is timed.
 ///
 /// # Errors
-/// [`Failure::Failed`] if it is not the owner any more.
+/// [`Failure::Failed`] if the process is no longer the owner.
 pub fn round(
     (ownership, map): (&mut Ownership, &mut ClusterMap),
     random: &mut fastrand::Rng,
@@ -62,7 +62,7 @@ pub fn round(
     Ok(())
 }
 
-/// Publishes; how long it took, in microseconds.
+/// Publishes; returns the time in microseconds.
 ///
 /// # Errors
 /// As [`round`].

@@ -1,21 +1,21 @@
 //! Measured values and their statistics.
 
-/// Values of one kind, one a round.
+/// Values of one kind, one per round.
 #[derive(Clone, Default)]
 pub struct Samples(Vec<f64>);
 
 impl Samples {
-    /// Adds one.
+    /// Adds a value.
     pub fn push(&mut self, value: f64) {
         self.0.push(value);
     }
 
-    /// How many there are.
+    /// The number of values.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The smallest value that is not exceeded by `percent` of a hundred;
+    /// The smallest value that at least `percent` % of the values do not exceed;
     /// `None` if there are no values.
     pub fn quantile(&self, percent: usize) -> Option<f64> {
         let mut sorted = self.0.clone();
@@ -24,7 +24,7 @@ impl Samples {
         sorted.get(rank.max(1) - 1).copied()
     }
 
-    /// The one in the middle.
+    /// The median.
     pub fn median(&self) -> Option<f64> {
         self.quantile(50)
     }

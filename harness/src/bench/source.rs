@@ -1,4 +1,4 @@
-//! A cluster without a network, and the map that everything is measured on.
+//! A cluster without a network, and the map for all measurements.
 
 use core::ops::ControlFlow;
 
@@ -8,14 +8,14 @@ use tendmap::tend::{ClusterSource, TendError, TendReport, Turn};
 /// Partitions of each namespace.
 pub const PARTITIONS: usize = Capacity::DEFAULT.partitions;
 
-/// How large the map is.
+/// The size of the map.
 #[derive(clap::Args, Clone, Copy, Debug)]
 pub struct Shape {
-    /// Nodes of the map.
+    /// Number of nodes.
     #[arg(long, value_name = "N", default_value_t = 12,
         value_parser = clap::value_parser!(u16).range(2..=4096))]
     nodes: u16,
-    /// Its namespaces, of 4096 partitions each.
+    /// Number of namespaces, of 4096 partitions each.
     #[arg(long, value_name = "N", default_value_t = 8,
         value_parser = clap::value_parser!(u16).range(1..=256))]
     namespaces: u16,
@@ -26,7 +26,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// As it is unless the flags say otherwise.
+    /// The default size.
     pub const DEFAULT: Shape = Shape { nodes: 12, namespaces: 8, replicas: 3 };
 
     /// Nodes.
@@ -39,7 +39,7 @@ impl Shape {
         self.namespaces.into()
     }
 
-    /// Room for just that.
+    /// The capacity of exactly this size.
     pub fn capacity(self) -> Capacity {
         Capacity {
             max_nodes: self.nodes(),
@@ -49,12 +49,12 @@ impl Shape {
         }
     }
 
-    /// Words of its routing and regime arrays: three replicas a word.
+    /// The number of words of its routing and regime arrays.
     pub fn words(self) -> usize {
         self.namespaces() * PARTITIONS * (usize::from(self.replicas).div_ceil(3) + 1)
     }
 
-    /// A map in which every replica of every partition has its node.
+    /// A map in which every replica of every partition has a holder.
     pub fn map(self) -> ClusterMap {
         let mut map = ClusterMap::new(self.capacity());
         for number in 0..self.nodes {
@@ -78,7 +78,7 @@ impl Shape {
     }
 }
 
-/// The first node's port; the others follow.
+/// The first node's port. The others use the ports after it.
 const FIRST_PORT: u16 = 3000;
 
 /// The number of a node of the map.

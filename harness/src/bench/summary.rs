@@ -12,7 +12,7 @@ use super::sample::Samples;
 use super::takeover::Times;
 use tendmap_cli::output::{table, write_table};
 
-/// Everything measured.
+/// All results.
 #[derive(Default)]
 pub struct Summary {
     pub lookups: Lookups,
@@ -21,12 +21,12 @@ pub struct Summary {
     /// Microseconds.
     pub attach: Samples,
     pub times: Times,
-    /// How many followed.
+    /// The number of followers.
     pub followers: usize,
 }
 
 impl Summary {
-    /// As one JSON object: medians.
+    /// The medians as one JSON object.
     pub fn json(&self) -> Value {
         let Summary { lookups, digests, publications, attach, times, .. } = self;
         json!({
@@ -54,16 +54,15 @@ impl Summary {
         })
     }
 
-    /// Of how many lookups beside the publisher one had to read again, as a
-    /// share.
+    /// The share of lookups that had to read again while the owner published.
     fn retries(&self) -> f64 {
         self.lookups.retries as f64 / self.lookups.beside.max(1) as f64
     }
 
-    /// For people.
+    /// Writes the results as text.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system call.
     pub fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         let Summary { lookups, digests, publications, attach, times, followers } = self;
         let mut shown = table(["what", "median", "", "compared with"], &[1]);
@@ -122,7 +121,7 @@ fn times_of(samples: &Samples, base: &Samples, name: &str) -> String {
     }
 }
 
-/// With three digits that count.
+/// A number with three significant digits.
 fn number(value: Option<f64>) -> String {
     match value {
         None => "-".to_owned(),

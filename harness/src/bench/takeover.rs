@@ -1,5 +1,5 @@
-//! How long there is no owner: an owner is killed, or closes, among followers
-//! that are real processes.
+//! Measures how long a segment has no owner after an owner is killed, or closes,
+//! among followers that are real processes.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,20 +14,20 @@ use super::child::{Process, Task};
 use super::sample::Samples;
 use tendmap_cli::failure::Failure;
 
-/// How often the head is looked at.
+/// How often the head is read.
 const LOOK: Duration = Duration::from_micros(50);
-/// How long a new owner is waited for.
+/// How long to wait for a new owner.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Milliseconds from one owner to the next.
 #[derive(Default)]
 pub struct Times {
-    /// From the death of the owner, which on a busy machine comes a while after
-    /// its kill.
+    /// Counted from the death of the owner, which on a busy machine follows its kill
+    /// after a delay.
     pub takeovers: Samples,
-    /// From the word to close.
+    /// Counted from the request to close.
     pub handovers: Samples,
-    /// From the stop of an owner that holds its lock.
+    /// Counted from the stop of an owner that holds its lock.
     pub hung: Samples,
 }
 
@@ -41,12 +41,12 @@ pub struct Group {
 }
 
 impl Group {
-    /// An owner and that many followers.
+    /// An owner and this number of followers.
     ///
     /// # Errors
     /// [`Failure`] if they can't be started.
     pub fn new(place: &Place, followers: usize, task: Task) -> Result<Group, Failure> {
-        // The first one owns; it is of the kind that looks nothing up.
+        // The first process is the owner, and makes no lookups.
         let kind = if task == Task::Busy { Task::Follow } else { task };
         let mut first = Process::start(place, kind)?;
         first.expect_ready()?;
@@ -60,8 +60,8 @@ impl Group {
         Ok(Group { place: place.clone(), task, reader, processes, random })
     }
 
-    /// Kills owners and lets owners close, in turn, until that time, but at least `least` times
-    /// each.
+    /// Kills owners and lets owners close, in turn, until the given time, but at least `least`
+    /// times each.
     ///
     /// # Errors
     /// [`Failure`] if no process takes over.
@@ -70,7 +70,7 @@ impl Group {
         let _foremost = Foremost::new();
         while times.handovers.len() < least || Instant::now() < until {
             times.takeovers.push(self.next(true, Process::kill)?);
-            // Most are kills: their slowest is of interest too.
+            // Most are kills, because their slowest time is reported, too.
             if times.takeovers.len() % 4 == 0 || times.handovers.len() < least {
                 times.handovers.push(self.next(false, |owner| {
                     owner.let_go();
@@ -81,7 +81,7 @@ impl Group {
         Ok(times)
     }
 
-    /// Stops the owner, so that it hangs, that many times.
+    /// Stops the owner, so that it hangs, `rounds` times.
     ///
     /// # Errors
     /// [`Failure`] if no process takes over.
@@ -102,7 +102,7 @@ impl Group {
         Ok(())
     }
 
-    /// Which process owns, and its term.
+    /// The number of the owner's process, and its term.
     fn owner(&self) -> Result<(usize, u16), Failure> {
         let segment = self.reader.segment();
         let head = segment.head();
@@ -114,7 +114,7 @@ impl Group {
         Ok((owner, head.term()))
     }
 
-    /// Ends the owner; milliseconds until there is another.
+    /// Ends the owner; returns the milliseconds until there is another one.
     fn next(
         &mut self,
         killed: bool,
@@ -135,7 +135,8 @@ impl Group {
                 (dead, since) = (true, Instant::now());
             }
         }
-        // A takeover before the death of the owner was observed took no time.
+        // A takeover that was complete before the owner's death was observed counts
+        // as 0.
         let time = if dead { since.elapsed().as_secs_f64() * 1e3 } else { 0.0 };
         drop(owner);
         let mut another = Process::start(&self.place, self.task)?;
@@ -152,14 +153,14 @@ fn check(since: Instant) -> Result<(), Failure> {
     Ok(())
 }
 
-/// While it exists, this thread has priority over all others, if that is
-/// allowed: its own wait for a processor must not count as a takeover.
+/// Gives this thread priority over all others, if that is allowed, because its own
+/// wait for a processor must not count as takeover time.
 struct Foremost(i32);
 
 impl Foremost {
     fn new() -> Foremost {
         let before = getpriority_process(None).unwrap_or(0);
-        // Not being allowed makes the times longer, never shorter.
+        // Without the permission the times are longer, never shorter.
         let _ = setpriority_process(None, -20);
         Foremost(before)
     }
@@ -173,7 +174,7 @@ impl Drop for Foremost {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // All at once: none is to take over from another.
+        // All at once, so that none takes over from another.
         self.processes.iter_mut().for_each(|process| drop(process.kill()));
         self.processes.clear();
         let _ = remove(&self.place, true);

@@ -1,5 +1,5 @@
-//! What a soak shows while it runs: a live line on a terminal, a plain one now
-//! and then elsewhere, nothing where the answer is JSON.
+//! The output of a running soak: a live line on a terminal, a plain line now and
+//! then elsewhere, nothing with JSON output.
 
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use tendmap_cli::output::{Output, grouped};
 const PLAIN: Duration = Duration::from_secs(5);
 const LIVE: Duration = Duration::from_millis(100);
 
-/// Where it shows itself.
+/// The live output of a soak.
 pub struct Live {
     output: Output,
     begun: Instant,
@@ -24,7 +24,7 @@ pub struct Live {
 }
 
 impl Live {
-    /// Also prints the seed.
+    /// Starts the output, and prints the seed.
     ///
     /// # Errors
     /// The error of the system call.
@@ -43,10 +43,10 @@ impl Live {
         Ok(Live { output, begun, due: begun, line })
     }
 
-    /// Shows how it goes.
+    /// Shows the progress.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system call.
     pub fn show<'a>(
         &mut self,
         summary: &Summary,
@@ -78,7 +78,7 @@ impl Live {
         }
     }
 
-    /// Takes the live line away.
+    /// Removes the live line.
     pub fn clear(&self) {
         if let Some(line) = &self.line {
             line.finish_and_clear();

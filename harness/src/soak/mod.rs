@@ -1,16 +1,16 @@
-//! `tendmap soak`: everything that can happen to processes and nodes, at once
-//! and at random, and every answer checked.
+//! The soak test: random failures of processes and nodes, while every route is
+//! checked.
 //!
-//! A simulated cluster runs in this process; worker processes share one
-//! segment in a directory of its own. Workers, the owner more often than
-//! others, are killed by SIGKILL, made to die in the middle of a publication or
-//! of the segment's growth, stopped and continued; nodes are killed, frozen,
-//! thawed, moved, added and removed, namespaces added and dropped. What is done
-//! is drawn from the seed; what comes of it depends on the machine too.
+//! A simulated cluster runs in this process. Worker processes share one segment in a
+//! temporary directory. Workers, most often the owner, are killed by SIGKILL, made
+//! to die in the middle of a publication or while the segment grows, stopped and
+//! continued. Nodes are killed, frozen, thawed, moved, added and removed, and
+//! namespaces are added and dropped. The seed determines all actions; their effects
+//! also depend on the machine.
 //!
-//! A segment never shrinks, so that one that has grown would grow no more. The
-//! soak is therefore played in seasons: each begins with few nodes, little room
-//! and another key, and outgrows its segment several times.
+//! A segment never shrinks, and one that has grown enough would not grow again. So
+//! the soak runs in seasons: each begins with few nodes, a small segment and another
+//! key, and outgrows its segment several times.
 
 mod live;
 mod nodes;
@@ -37,14 +37,14 @@ use tendmap_cli::output::Output;
 use tendmap_cli::signals;
 use watch::Watch;
 
-/// How long, with how many, and which.
+/// The flags of the soak test.
 #[derive(clap::Args)]
 pub struct Args {
-    /// How long it lasts, in seconds.
+    /// Length in seconds.
     #[arg(long, value_name = "N", default_value_t = 60,
         value_parser = clap::value_parser!(u64).range(1..=604_800))]
     seconds: u64,
-    /// How many worker processes there are at any time.
+    /// Number of worker processes at any time.
     #[arg(long, value_name = "N", default_value_t = 6,
         value_parser = clap::value_parser!(u16).range(3..=256))]
     workers: u16,
@@ -57,7 +57,7 @@ pub struct Args {
 }
 
 const TEND_INTERVAL: Duration = Duration::from_millis(50);
-/// Workers' settings: room for little, so that the segment has to grow.
+/// The workers' settings: small capacities, so that the segment must grow.
 const MORE: [&str; 5] = [
     "--connect-timeout=200ms",
     "--shm-takeover-threshold=600ms",
@@ -67,15 +67,16 @@ const MORE: [&str; 5] = [
 ];
 /// How long a season lasts.
 const SEASON: Duration = Duration::from_secs(20);
-/// How often it is looked how things stand.
+/// How often the state is checked.
 const TICK: Duration = Duration::from_millis(5);
-/// How long the first workers may take, and a new owner after the last kill.
+/// How long the first workers may take to start, and a new owner after the last
+/// kill.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs the stress test and reports the result.
 ///
 /// # Errors
-/// [`Failure`] if something can't be started, and if an answer was wrong.
+/// [`Failure`] if something can't be started, or if a route was wrong.
 pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure> {
     let (to, told) = mpsc::channel();
     let stop = to.clone();
@@ -115,11 +116,11 @@ struct Soak {
     told: Receiver<Told>,
     wanted: usize,
     kill_interval: Duration,
-    // The last to go: its directory is removed when all workers have ended.
+    // Dropped last: its directory is removed when all workers have ended.
     stage: Stage,
 }
 
-/// A worker, and until when it is stopped.
+/// A worker, and the time until which it is stopped.
 struct Subject {
     worker: Worker,
     stopped: Option<Instant>,
@@ -143,8 +144,8 @@ impl Soak {
         Ok(core::mem::take(&mut self.summary))
     }
 
-    /// A season, from the first worker's start to the last one's end; `false`
-    /// if it was interrupted.
+    /// Runs a season, from the first worker's start to the last one's end; `false` if
+    /// it was interrupted.
     fn season(&mut self, end: Instant) -> Result<bool, Failure> {
         let mut watch = self.begin()?;
         let begun = Instant::now();
@@ -193,12 +194,12 @@ impl Soak {
         watch.ok_or_else(|| Failure::Failed("no worker has published in time".into()))
     }
 
-    /// Around that interval, of any length.
+    /// A random time with this average.
     fn draw(&mut self, interval: Duration) -> Duration {
         interval.mul_f64(-(1.0 - self.random.f64()).ln().max(-5.0))
     }
 
-    /// Starts workers for those that are gone.
+    /// Replaces workers that have ended.
     fn replace(&mut self) -> Result<(), Failure> {
         let there = self.workers.values().filter(|it| !it.worker.killed).count();
         let seeds = self.stage.sim.seeds();
@@ -217,7 +218,7 @@ impl Soak {
         Ok(())
     }
 
-    /// Kills one: the owner, any, or one that has become owner and is in the
+    /// Kills a worker: the owner, any, or one that has become owner and is in the
     /// middle of a publication or of the segment's growth. A few always stay.
     fn kill(&mut self, watch: &mut Watch) -> Result<(), Failure> {
         let routing = self.workers.values().filter(|it| it.routes()).count();
@@ -251,8 +252,8 @@ impl Soak {
         self.replace()
     }
 
-    /// Stops one for a while, every fourth time for longer than a hung owner is
-    /// waited for. Most always go on.
+    /// Stops a worker for a while, every fourth time for longer than the takeover
+    /// threshold. Most workers always run.
     fn stop(&mut self) -> Result<(), Failure> {
         let stopped = self.workers.values().filter(|it| it.stopped.is_some()).count();
         let (pick, long) = (self.random.usize(..), self.random.u8(..4) == 0);
@@ -271,7 +272,7 @@ impl Soak {
         Ok(())
     }
 
-    /// Those that were stopped long enough go on.
+    /// Continues workers that were stopped long enough.
     fn go_on(&mut self, now: Instant) -> Result<(), Failure> {
         for subject in self.workers.values_mut() {
             if subject.stopped.is_some_and(|until| now >= until) {
@@ -284,7 +285,7 @@ impl Soak {
         Ok(())
     }
 
-    /// Hears what the workers say; `false` to stop.
+    /// Reads messages of the workers; `false` to stop.
     fn listen(&mut self, watch: &mut Watch, until: Instant) -> Result<bool, Failure> {
         loop {
             match self.told.recv_timeout(until.saturating_duration_since(Instant::now())) {
@@ -340,7 +341,7 @@ impl Soak {
         Ok(())
     }
 
-    /// Lets all workers end and hears them out.
+    /// Ends all workers, and reads their remaining messages.
     fn end(&mut self) -> Result<(), Failure> {
         self.workers.values_mut().for_each(|it| {
             it.worker.killed = true;

@@ -1,18 +1,18 @@
-//! What happens to the simulated cluster: to its nodes and namespaces.
+//! Random changes of the simulated cluster: of its nodes and namespaces.
 
 use std::time::{Duration, Instant};
 
 use tendmap::sim::{Sim, SimError, SimNamespace, SimNodeState, SimNodeStatus};
 
-/// How often something is done to a node, on average.
+/// How often a node is changed, on average.
 const INTERVAL: Duration = Duration::from_millis(250);
-/// Nodes that a season begins with.
+/// The number of nodes at the start of a season.
 pub const FIRST: usize = 4;
-/// Nodes, stopped ones included.
+/// The most nodes, including stopped ones.
 const MOST: usize = 12;
-/// Namespaces that are added to the two that there are.
+/// The most namespaces that are added to the first two.
 const MORE_NAMESPACES: usize = 7;
-/// Running nodes that are left alone.
+/// The least number of running nodes.
 const LEAST: usize = 2;
 
 /// Changes nodes from time to time.
@@ -21,12 +21,12 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    /// From then on.
+    /// Starts the changes at this time.
     pub fn new(at: Instant) -> Nodes {
         Nodes { due: at }
     }
 
-    /// Does what is due; how many nodes were changed.
+    /// Makes the changes that are due; returns the number of changed nodes.
     ///
     /// # Errors
     /// [`SimError::Stopped`].
@@ -43,7 +43,7 @@ impl Nodes {
         let nodes = sim.status()?.nodes;
         let (what, pick) = (random.u8(..12), random.usize(..));
         match act(sim, &nodes, what, pick) {
-            // It had changed by itself meanwhile.
+            // The node's state had changed meanwhile.
             Err(SimError::Stopped) => Err(SimError::Stopped),
             Err(_) => Ok(0),
             Ok(done) => Ok(u64::from(done)),
@@ -65,8 +65,8 @@ fn act(sim: &Sim, nodes: &[SimNodeStatus], what: u8, pick: usize) -> Result<bool
         (0 | 1, Some((number, _)), ..) => sim.kill(number)?,
         (2, Some((number, _)), ..) => sim.freeze(number)?,
         (3, Some((number, _)), ..) => drop(sim.move_node(number, 0)?),
-        // The first node stays: every process that starts finds it sooner or
-        // later.
+        // The first node stays, so that every process that starts finds it at some
+        // time.
         (4, Some((number, _)), ..) if number > 1 && nodes.len() > LEAST + 1 => {
             sim.remove(number)?;
         }
@@ -80,7 +80,7 @@ fn act(sim: &Sim, nodes: &[SimNodeStatus], what: u8, pick: usize) -> Result<bool
     Ok(true)
 }
 
-/// Adds one of the further namespaces if it is not there, and if it is drops it
+/// Adds one of the further namespaces if it does not exist. If it does, drops it
 /// every third time.
 fn turn_namespace(sim: &Sim, pick: usize) -> Result<(), SimError> {
     let name = further(pick % MORE_NAMESPACES);
@@ -96,19 +96,20 @@ fn further(number: usize) -> String {
     format!("more-{number}")
 }
 
-/// As at the beginning of a season: few nodes, which all run, and no further
-/// namespace.
+/// Restores the state at the start of a season: few nodes, all running, and no
+/// further namespace.
 ///
 /// # Errors
 /// [`SimError::Stopped`].
 pub fn reset(sim: &Sim) -> Result<(), SimError> {
     for number in 0..MORE_NAMESPACES {
-        // Most were never added.
+        // This fails for namespaces that were never added.
         let _ = sim.remove_namespace(&further(number));
     }
     let nodes = sim.status()?.nodes;
     for (index, node) in nodes.iter().enumerate() {
-        // It may have changed by itself meanwhile; then it stays as it is.
+        // This fails if the node's state has changed meanwhile. Then the node stays
+        // as it is.
         let _ = match node.state {
             _ if index >= FIRST => sim.remove(node.number),
             SimNodeState::Frozen => sim.thaw(node.number),

@@ -9,12 +9,12 @@ use tendmap_cli::failure::Failure;
 use tendmap_cli::fleet::message::Report;
 use tendmap_cli::output::{grouped, write_pair};
 
-/// The figures.
+/// The results.
 #[derive(Clone, Default)]
 pub struct Summary {
     pub seed: u64,
     pub seconds: f64,
-    /// Workers killed, in the middle of a publication or not.
+    /// Workers that were killed, in the middle of a publication or not.
     pub kills: u64,
     /// Workers that died in the middle of a publication, or at either end of it.
     pub kill_points: u64,
@@ -38,16 +38,16 @@ pub struct Summary {
     pub went_back: u64,
     pub wrong_routes: u64,
     pub longest_gap: Duration,
-    /// From an owner's death to the next owner.
+    /// The times from an owner's death to the next owner.
     pub takeover_times: Vec<Duration>,
-    /// No process was the owner at the end of a season.
+    /// Whether no process was the owner at the end of a season.
     pub ownerless: bool,
     first_wrong: Option<String>,
     first_back: Option<String>,
 }
 
 impl Summary {
-    /// Of nothing yet.
+    /// An empty summary.
     pub fn new(seed: u64) -> Summary {
         Summary { seed, ..Summary::default() }
     }
@@ -69,14 +69,14 @@ impl Summary {
         }
     }
 
-    /// The time that `percent` of a hundred takeovers do not exceed.
+    /// The time that `percent` % of the takeovers do not exceed.
     fn takeover_ms(&self, percent: usize) -> Option<f64> {
         let mut times = self.takeover_times.clone();
         times.sort_unstable();
         percentile(&times, percent).map(|time| (time.as_secs_f64() * 10_000.0).round() / 10.0)
     }
 
-    /// As one JSON object.
+    /// The results as one JSON object.
     pub fn json(&self) -> Value {
         json!({
             "kills": self.kills,
@@ -103,10 +103,10 @@ impl Summary {
         })
     }
 
-    /// For people.
+    /// Writes the results as text.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system call.
     pub fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         let kills = format!(
             "{}, {} of them owners during a publication, {} during the segment's growth",
@@ -157,10 +157,10 @@ impl Summary {
         Ok(())
     }
 
-    /// Whether that is what is promised.
+    /// Compares the results with what the library promises.
     ///
     /// # Errors
-    /// [`Failure::Failed`] names what is not.
+    /// [`Failure::Failed`] names each result that breaks a promise.
     pub fn judge(&self) -> Result<(), Failure> {
         let mut wrong = Vec::new();
         let first = |first: &Option<String>| first.clone().unwrap_or_default();
@@ -185,7 +185,7 @@ impl Summary {
     }
 }
 
-/// The smallest of the sorted times that `percent` of a hundred do not exceed.
+/// The smallest of the sorted times that `percent` % of them do not exceed.
 fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.max(1) - 1).copied()

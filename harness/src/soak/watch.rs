@@ -1,5 +1,5 @@
-//! The parent's view of the segment: which process owns it, how often that
-//! changes, and how long a change takes.
+//! The parent's view of the segment: its owner, how often that changes, and how long
+//! a change takes.
 
 use std::time::{Duration, Instant};
 
@@ -11,26 +11,26 @@ use tendmap::segment::{Place, SegmentError};
 
 use super::summary::Summary;
 
-/// A look at the segment, again and again.
+/// Observes the segment.
 pub struct Watch {
     reader: Option<Reader>,
     first: u64,
     last: (u64, u16, u64),
     went_back: u64,
     takeovers: u64,
-    /// The segment's own count, by generation.
+    /// The generation, and the segment's own count.
     counted: (u64, u64),
     generations: u64,
-    /// Room for nodes and namespaces, and how often there was more of it.
+    /// The room for nodes and namespaces, which grows with the segment.
     room: usize,
     growths: u64,
-    /// The owner with this number was killed then.
+    /// The number of the owner that was killed, and the time.
     struck: Option<(usize, Instant)>,
     times: Vec<Duration>,
 }
 
 impl Watch {
-    /// Starts when something has been published.
+    /// Starts to observe a segment that has a map.
     ///
     /// # Errors
     /// [`SegmentError`] if there is no segment yet, or an empty one.
@@ -46,7 +46,7 @@ impl Watch {
         Ok(Watch { reader: Some(reader), first, ..Watch::nobody() })
     }
 
-    /// A watch that looks at nothing.
+    /// A watch without a segment.
     pub fn nobody() -> Watch {
         Watch {
             reader: None,
@@ -69,7 +69,7 @@ impl Watch {
         Some((segment, head))
     }
 
-    /// The owner's pid, by its own word.
+    /// The owner's pid, as it has recorded it.
     pub fn owner(&self) -> Option<u32> {
         let (segment, head) = self.now()?;
         load_owner(segment.mapping().owner(OwnerWord::Pid), head).map(|pid| pid as u32)
@@ -82,7 +82,7 @@ impl Watch {
         })
     }
 
-    /// Looks how far it is.
+    /// Reads the current state.
     pub fn look(&mut self) {
         let Some((segment, head)) = self.now() else { return };
         let generation = segment.identity().generation;
@@ -103,12 +103,12 @@ impl Watch {
         self.counted.1 = count.max(self.counted.1);
     }
 
-    /// That worker owned and was killed then.
+    /// Records that this worker was the owner and was killed.
     pub fn struck(&mut self, number: usize, at: Instant) {
         self.struck = Some((number, at));
     }
 
-    /// That worker has become owner then.
+    /// Records that this worker has become owner.
     pub fn owned(&mut self, number: usize, at: Instant) {
         if let Some((killed, since)) = self.struck {
             if killed != number && at > since {
@@ -128,7 +128,7 @@ impl Watch {
         self.last.2.saturating_sub(self.first)
     }
 
-    /// Puts what was seen into the summary.
+    /// Adds the observations to the summary.
     pub fn sum_up(&mut self, summary: &mut Summary) {
         self.look();
         summary.seasons += 1;

@@ -1,4 +1,4 @@
-//! The checker itself: that the words of the models show it every race.
+//! Tests of the checker itself: with the models' words it sees every race.
 
 use std::rc::Rc;
 
@@ -8,9 +8,9 @@ use tendmap_loom::check::{Model, reach};
 use tendmap_loom::sync::step::WORD;
 use tendmap_loom::sync::{AtomicU64, Ordering};
 
-/// One actor loads a word and then exchanges it, as every writer of the
-/// protocol does; another one, spawned before, loads it. Some execution gives
-/// that one the new value.
+/// One actor loads a word and then exchanges it, as every writer of the protocol
+/// does. Another one, spawned before, loads it, and in some execution gets the new
+/// value.
 #[test]
 fn an_exchange_after_a_load_is_run_before_the_loads_of_others() {
     Model::exhaustive("load, then exchange").reaching(&["old value", "new value"]).check(|| {
@@ -26,8 +26,9 @@ fn an_exchange_after_a_load_is_run_before_the_loads_of_others() {
     });
 }
 
-/// What the words of the models are for: over loom's own ones no execution
-/// does. When this fails loom has learned it, and the words need it no more.
+/// Why the models have words of their own: with loom's words no execution gives the
+/// new value. If this test fails, loom has been fixed, and the words no longer need
+/// the workaround.
 #[test]
 #[should_panic(expected = "no execution reached: new value")]
 fn loom_alone_does_not_run_it() {

@@ -1,4 +1,4 @@
-//! Retirement, and readers that move over to the next segment.
+//! Retirement, and readers that move to the next segment.
 
 use std::rc::Rc;
 
@@ -11,10 +11,10 @@ use tendmap_loom::sync::{AtomicU64, Ordering, Step};
 
 use crate::router::InMemory;
 
-/// The kernel orders what was written before a link and read after an open.
+/// The kernel orders writes before a link and reads after an open.
 const LINK: Step = Step::new("LINK");
 
-/// The next generation, which is not to be found before it is linked.
+/// The next generation, which can't be found before it is linked.
 struct Next {
     segment: Rc<Segment>,
     linked: AtomicU64,
@@ -34,9 +34,9 @@ impl Next {
     }
 }
 
-/// Growth against a takeover: either the segment is retired and the next one
-/// linked, or it has a new owner and the next is thrown away, never both; a
-/// reader that moves over finds the map as it was built.
+/// Growth races with a takeover: either the segment is retired and the next one
+/// linked, or the segment has a new owner and the next one is dropped, never both. A
+/// reader that moves finds the map as it was built.
 #[test]
 fn m13_h15_a_segment_is_retired_or_taken_over_but_not_both() {
     Model::bounded("growth", 3, 4)
@@ -50,7 +50,7 @@ fn m13_h15_a_segment_is_retired_or_taken_over_but_not_both() {
                 move || {
                     let seen = segment.creator().head();
                     let built = next.segment.creator().publish(&[0x21, 0x22]);
-                    invariant(built.is_ok(), "nobody else has the next segment yet");
+                    invariant(built.is_ok(), "no other actor has the next segment yet");
                     if retire(&segment.head, seen).is_err() {
                         reach("thrown away");
                         return false;
@@ -70,7 +70,7 @@ fn m13_h15_a_segment_is_retired_or_taken_over_but_not_both() {
                     let Ok(mut taker) = segment.take_over(seen, term(2)) else { return false };
                     reach("taken over");
                     let published = taker.publish(&[0x31, 0x32]);
-                    invariant(published.is_ok(), "who took over is the owner");
+                    invariant(published.is_ok(), "the actor that took over is the owner");
                     true
                 }
             });
@@ -90,7 +90,7 @@ fn m13_h15_a_segment_is_retired_or_taken_over_but_not_both() {
                     reach("moved over");
                     let moved = next.look();
                     let newer = moved.is_some_and(|(new, _)| new.sequence() > stamp.sequence());
-                    invariant(newer, "who moves over finds the newer map");
+                    invariant(newer, "a reader that moves finds the newer map");
                 }
             });
             let grown = owner.join().expect("no panic");
@@ -100,8 +100,8 @@ fn m13_h15_a_segment_is_retired_or_taken_over_but_not_both() {
         });
 }
 
-/// Publication and retirement by another exclude each other: after a retired
-/// head nothing is published.
+/// Publication and retirement by another actor exclude each other: nothing is
+/// published after retirement.
 #[test]
 fn m13_nothing_is_published_after_retirement() {
     Model::exhaustive("after retirement")
@@ -128,9 +128,8 @@ fn m13_nothing_is_published_after_retirement() {
         });
 }
 
-/// A reader without a thread, which looks at nothing but the head, notices a
-/// retirement at its next lookup, though no publication came with it, and then
-/// finds the successor.
+/// A reader without a thread, which checks only the head, notices a retirement at its
+/// next lookup, although it changes no frame, and then finds the successor.
 #[test]
 fn m07_a_reader_without_a_thread_notices_retirement() {
     Model::exhaustive("reader without a thread")
@@ -163,7 +162,7 @@ fn m07_a_reader_without_a_thread_notices_retirement() {
                 // The lookup.
                 let Check::Stale(stamp) = cached.check(&segment.head) else {
                     reach("on the old one");
-                    invariant(!told, "who was told of the retirement sees it");
+                    invariant(!told, "a reader that knows of the retirement sees it");
                     return;
                 };
                 if told {

@@ -15,12 +15,12 @@ fn reader(segment: &Rc<Segment>) {
     });
 }
 
-/// Takes over whatever comes, then publishes `publications` times, a first
-/// word that is new and a second that stays as it was.
+/// Takes over in any case, then publishes `publications` times: a new first word and
+/// an unchanged second one.
 fn successor(segment: &Rc<Segment>, publications: u64) {
     let segment = Rc::clone(segment);
     thread::spawn(move || {
-        // The owner before publishes once at most, so the second try is won.
+        // The previous owner publishes at most once, so the second attempt succeeds.
         let attempt = || segment.take_over(segment.head(), term(2)).ok();
         let owner = attempt().or_else(attempt);
         invariant(owner.is_some(), "a candidate takes over from an owner in any state");
@@ -34,9 +34,9 @@ fn successor(segment: &Rc<Segment>, publications: u64) {
     });
 }
 
-/// An owner wakes at any point of a publication, be it just before its head
-/// exchange: what validates is one whole publication, and the newer owner goes
-/// on undisturbed.
+/// An owner wakes at any point of a publication, even just before it exchanges the
+/// head. A validated read is one whole publication, and the newer owner is not
+/// affected.
 #[test]
 fn m10_h05_a_late_owner_changes_nothing_that_was_published() {
     Model::bounded("late owner", 3, 4)
@@ -51,8 +51,9 @@ fn m10_h05_a_late_owner_changes_nothing_that_was_published() {
         });
 }
 
-/// Words whose payload stays are left alone only under the own tag: over three
-/// publications of the newer owner a late one finds none that it can change.
+/// A word with an unchanged payload is left alone only if it has the owner's tag. So
+/// over three publications of the newer owner, a late one finds no word that it can
+/// change.
 #[test]
 fn m02_words_left_alone_are_safe_from_a_late_owner() {
     Model::bounded("words left alone", 2, 3)
@@ -67,7 +68,7 @@ fn m02_words_left_alone_are_safe_from_a_late_owner() {
         });
 }
 
-/// An owner is killed after any number of its stores: readers go on with whole
+/// An owner is killed after any number of its stores: readers continue with whole
 /// publications, and a candidate takes over and publishes.
 #[test]
 fn m08_h01_an_owner_killed_after_any_store_stops_nobody() {

@@ -20,8 +20,8 @@ fn late_beats(segment: &Rc<Segment>) -> thread::JoinHandle<u64> {
     })
 }
 
-/// The heartbeat of an owner that was replaced is never taken for that of a
-/// new owner which stopped at once.
+/// The heartbeat of an owner that was replaced is never taken for that of a new owner
+/// that stopped at once.
 #[test]
 fn m05_a_late_heartbeat_is_not_the_new_owners() {
     Model::exhaustive("late heartbeat")
@@ -39,7 +39,7 @@ fn m05_a_late_heartbeat_is_not_the_new_owners() {
                 let beat = load_owner(&segment.owner, head);
                 if head.term() == 2 {
                     reach("no beat yet");
-                    invariant(beat.is_none(), "no beat counts before the owner's own");
+                    invariant(beat.is_none(), "no heartbeat counts before the owner's own");
                 } else if beat.is_some() {
                     reach("own beat");
                 }
@@ -47,8 +47,8 @@ fn m05_a_late_heartbeat_is_not_the_new_owners() {
         });
 }
 
-/// From an owner's first store on an owner word is its own: a late one can
-/// neither change it nor make it seem missing.
+/// After an owner's first store to an owner word, a late owner can neither change it
+/// nor make it appear missing.
 #[test]
 fn m12_h05_a_fenced_owner_cannot_touch_the_heartbeat() {
     Model::bounded("heartbeat after fencing", 3, 4)
@@ -68,7 +68,7 @@ fn m12_h05_a_fenced_owner_cannot_touch_the_heartbeat() {
                     let added = add_owner(&segment.owner, term(2), 1);
                     invariant(stored.is_ok() && added.is_ok(), "the newest owner is not refused");
                     let beat = load_owner(&segment.owner, head);
-                    invariant(beat == Some(101), "its beat is what it stored");
+                    invariant(beat == Some(101), "its heartbeat is the one that it stored");
                 }
             });
             let follower = thread::spawn({
@@ -93,7 +93,7 @@ fn m12_h05_a_fenced_owner_cannot_touch_the_heartbeat() {
         });
 }
 
-/// A counter that a new owner continues holds every addition that succeeded,
+/// A counter that a new owner continues contains every successful addition exactly
 /// once.
 #[test]
 fn m12_a_counter_loses_no_addition() {
@@ -120,8 +120,8 @@ fn m12_a_counter_loses_no_addition() {
         });
 }
 
-/// Every raise of the event word changes it, so that who looked before any of
-/// them does not sleep; owners and bystanders may raise it at once.
+/// Every raise of the event word changes it, so that a process that loaded it before
+/// does not sleep. Owners and other processes may raise it at the same time.
 #[test]
 fn m12_h46_no_raise_of_the_event_word_is_lost() {
     Model::exhaustive("event word").reaching(&["raised"]).needing(&[EVENT]).check(|| {
@@ -144,7 +144,7 @@ fn m12_h46_no_raise_of_the_event_word_is_lost() {
     });
 }
 
-/// A takeover that fails leaves the winner's head as it is.
+/// A takeover that fails does not change the winner's head.
 #[test]
 fn m12_a_candidate_that_lost_learns_who_won() {
     Model::exhaustive("lost takeover").reaching(&["won", "lost"]).needing(&[TAKE]).check(|| {

@@ -1,12 +1,12 @@
-//! One owner publishes, readers read.
+//! One owner publishes while readers read.
 
 use loom::thread;
 use tendmap_loom::check::{Model, invariant};
 use tendmap_loom::segment::Segment;
 use tendmap_loom::sync::step::{P1, P2, R1, R2, STAMP};
 
-/// What a reader validates is one whole publication; nothing is disturbed but
-/// by a publication that completed.
+/// A validated read is one whole publication, and only a complete publication makes a
+/// read fail.
 fn publications(readers: usize) {
     let segment = Segment::new(&[0x11, 0x12]);
     for _ in 0..readers {
@@ -19,7 +19,7 @@ fn publications(readers: usize) {
     thread::spawn(move || {
         for sequence in 2..=3 {
             let published = owner.publish(&[sequence << 4 | 1, sequence << 4 | 2]);
-            invariant(published.is_ok(), "an owner alone is never fenced");
+            invariant(published.is_ok(), "the only owner is never fenced");
         }
     });
 }

@@ -1,5 +1,4 @@
-//! A router: what a process keeps to itself of the map, and when it reads that
-//! again.
+//! A router: the data that a process keeps of the map, and when it reads it again.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -13,7 +12,7 @@ use tendmap_loom::segment::{Segment, term};
 use tendmap_loom::sync::step::{GENERATION, MOVED, P1, P2, R1, R2, RETIRED, STAMP, TAGGED, UNDER};
 use tendmap_loom::sync::{AtomicU64, Ordering};
 
-/// A kept stamp in the memory of its reader alone.
+/// A cached stamp in the memory of one reader.
 #[derive(Debug, Default)]
 pub struct InMemory(Cell<u64>);
 
@@ -63,7 +62,7 @@ impl Router {
         Router { segment: Rc::clone(segment), successor: None, cached, turned: None }
     }
 
-    /// A router that moves over when its segment is retired.
+    /// A router that moves when its segment is retired.
     fn with_successor(segment: &Rc<Segment>, successor: &Rc<Successor>) -> Router {
         Router { successor: Some(Rc::clone(successor)), ..Router::new(segment) }
     }
@@ -76,9 +75,9 @@ impl Router {
         Word::from_bits(self.segment.frames[frame][at].load(Ordering::Relaxed))
     }
 
-    /// Loads through `load`, which is given the frame, what belongs to one
-    /// stamp, after `learn` was given the records if they may have changed.
-    /// `None` if it has to begin again.
+    /// Loads data of one stamp through `load`, which gets the frame. If the records
+    /// may have changed, `learn` gets them first. `None` if the lookup must begin
+    /// again.
     pub fn lookup<R, T>(
         &mut self,
         records: impl Fn(&Router, usize) -> R,
@@ -133,8 +132,8 @@ impl Router {
 const A: u64 = 0xa;
 const B: u64 = 0xb;
 
-/// A process that routes for namespace A, which it finds in word 1; word 2 is
-/// the node that the namespace there routes to: 1 and 2 are A's, 3 is B's.
+/// A process that routes for namespace A. Word 1 is the namespace, word 2 the node of
+/// that namespace: nodes 1 and 2 belong to A, node 3 to B.
 fn route_for_a(segment: &Rc<Segment>) {
     let mut router = Router::new(segment);
     thread::spawn(move || {
@@ -147,7 +146,7 @@ fn route_for_a(segment: &Rc<Segment>) {
             );
             match routed {
                 Some((_, node)) if resolved => {
-                    invariant(node == 1 || node == 2, "a router of A is given nodes of A");
+                    invariant(node == 1 || node == 2, "a router of A gets nodes of A");
                     reach(if node == 1 { "first node" } else { "second node" });
                 }
                 Some(_) => reach("namespace gone"),
@@ -157,8 +156,8 @@ fn route_for_a(segment: &Rc<Segment>) {
     });
 }
 
-/// A namespace is dropped and another one takes its slot: a router of the old
-/// one is never given a node of the new one.
+/// A namespace is dropped and another one takes its slot. A router of the old one
+/// never gets a node of the new one.
 #[test]
 fn m06_h42_a_router_never_uses_the_map_of_who_took_the_slot() {
     Model::exhaustive_if_deep("dropped namespace", 4)
@@ -176,8 +175,8 @@ fn m06_h42_a_router_never_uses_the_map_of_who_took_the_slot() {
         });
 }
 
-/// The same if a new owner has begun to count generations anew: the tag tells
-/// its tables from those of the owner before.
+/// The same if a new owner counts generations from the start again: the tag
+/// distinguishes its tables from those of the previous owner.
 #[test]
 fn m06_a_generation_counted_anew_is_not_taken_for_the_old_one() {
     Model::exhaustive("generation counted anew")
@@ -193,10 +192,10 @@ fn m06_a_generation_counted_anew_is_not_taken_for_the_old_one() {
         });
 }
 
-/// A router moves over to a segment whose first publication has the sequence
-/// and the generation that it knows from the old one: it reads all again, and is
-/// never given the node of a namespace that has its slot there. Once it was told
-/// of the successor, a lookup moves it over.
+/// A router moves to a segment whose first publication has the same sequence and
+/// generation as the old one. The router reads everything again, and never gets the
+/// node of the namespace that has its slot there. Once the router knows of the
+/// successor, a lookup moves it.
 #[test]
 fn m13_a_router_that_moves_over_reads_all_anew() {
     Model::exhaustive("router moves over")
@@ -224,7 +223,7 @@ fn m13_a_router_that_moves_over_reads_all_anew() {
                         |router, frame| router.word(frame, 2).payload(),
                     );
                     let moved = router.is_in(&next.segment);
-                    invariant(moved || !told, "who was told of the successor moves over");
+                    invariant(moved || !told, "a router that knows of the successor moves");
                     if moved {
                         reach("moved over");
                     }

@@ -1,4 +1,4 @@
-//! Node slots that are reused, and what a process keeps for each node.
+//! Reused node slots, and the local state that a process keeps for each node.
 
 use loom::thread;
 use tendmap_loom::check::{Model, invariant, reach};
@@ -12,12 +12,12 @@ use crate::router::Router;
 /// Local state is kept only for the same incarnation of a slot.
 const INCARNATION: Step = Step::new("INCARNATION");
 
-/// The tenants of slot 0, by publication: node and incarnation. Node 1 leaves,
-/// node 2 moves in, node 1 comes back.
+/// The tenants of slot 0, by publication: node and incarnation. Node 1 leaves, node 2
+/// takes the slot, node 1 returns.
 const TENANTS: [(u64, u64); 3] = [(1, 1), (2, 2), (1, 3)];
 
-/// What a process keeps for a slot (a connection pool, say) always belongs to
-/// the tenant of the publication that it routes by.
+/// The state that a process keeps for a slot (such as a connection pool) always
+/// belongs to the tenant in the publication that it routes by.
 #[test]
 fn m14_h16_local_state_never_outlives_its_tenant() {
     Model::exhaustive_if_deep("slot reuse", 4)
@@ -34,7 +34,7 @@ fn m14_h16_local_state_never_outlives_its_tenant() {
                 }
             });
             thread::spawn(move || {
-                // Whom the pool in slot 0 was made for.
+                // The tenant that the pool in slot 0 was created for.
                 let mut pool = None;
                 for _ in 0..2 {
                     let routed = router.lookup(
@@ -63,14 +63,14 @@ fn m14_h16_local_state_never_outlives_its_tenant() {
         });
 }
 
-/// What the publications hold: a table generation, a count of nodes, and so
-/// many nodes. A word beyond the count is left as it was.
+/// The content of the publications: a table generation, a number of nodes, and the
+/// nodes. A word beyond this number is left unchanged.
 const TABLES: [&[u64]; 3] = [&[1, 1, 0xa], &[2, 2, 0xa, 0xb], &[3, 1, 0xb]];
 
-/// A reader takes the number of nodes from one word, then as many records from
-/// others, while the number grows and falls: generation, count and records are
-/// of one publication, whatever order a weakly ordered machine gives the loads
-/// and stores.
+/// A reader takes the number of nodes from one word, then this number of records from
+/// others, while the number grows and falls. Generation, count and records are of one
+/// publication, in whatever order a weakly ordered machine performs the loads and
+/// stores.
 #[test]
 fn m15_h19_a_count_its_generation_and_the_nodes_it_counts_belong_together() {
     Model::exhaustive("count and records")
@@ -89,7 +89,7 @@ fn m15_h19_a_count_its_generation_and_the_nodes_it_counts_belong_together() {
                 let frame = &segment.frames[stamp.frame()];
                 let load = |at: usize| Word::from_bits(frame[at].load(Ordering::Relaxed)).payload();
                 let (generation, count) = (load(0), load(1));
-                // As every count from shared memory it is checked before use.
+                // Like every count from shared memory it is checked before use.
                 let nodes = (0..count.min(2)).map(|at| load(2 + at as usize));
                 let found: Vec<u64> = [generation, count].into_iter().chain(nodes).collect();
                 if !validate(&segment.head, stamp) {

@@ -1,4 +1,4 @@
-//! Candidates: who takes over, and what they find.
+//! Candidates: which of them takes over, and the state that they find.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use tendmap_loom::segment::{Segment, term};
 use tendmap_loom::sync::step::{ENTER, HEAD, P1, P2, R1, R2, RETIRE, TAG, TAKE, WORD};
 use tendmap_loom::sync::{AtomicU64, Ordering};
 
-/// Sees the head, enters the term `skip` + 1 after it, publishes once.
+/// Loads the head, enters the term `skip` + 1 after it, and publishes once.
 fn candidate(segment: &Rc<Segment>, skip: u16) {
     let segment = Rc::clone(segment);
     thread::spawn(move || {
@@ -34,8 +34,8 @@ fn reader(segment: &Rc<Segment>) {
     });
 }
 
-/// Of candidates that saw the same head exactly one enters its next term, and
-/// no reader sees a mixture of what they publish.
+/// Exactly one of the candidates that saw the same head enters the next term, and no
+/// reader sees a mixture of their publications.
 #[test]
 fn m09_h04_two_candidates_never_share_a_term() {
     Model::bounded("two candidates", 3, 4)
@@ -58,15 +58,15 @@ fn m09_h04_two_candidates_never_share_a_term() {
         });
 }
 
-/// The same of three.
+/// The same with three candidates.
 #[test]
 fn m09_three_candidates_never_share_a_term() {
     Model::bounded("three candidates", 2, 2)
         .reaching(&["term 2", "term 3", "term 4", "lost", "fenced", "read 1", "read 2", "read 3"])
         .needing(&[TAKE, TAG, WORD, HEAD])
         .check(|| {
-            // One word, so that more schedules can be run: of a mixture of two
-            // publications under one sequence a single word tells as well.
+            // One word, so that more schedules can be run. A single word also shows a
+            // mixture of two publications under one sequence.
             let segment = Segment::new(&[0x11]);
             for _ in 0..3 {
                 candidate(&segment, 0);
@@ -75,8 +75,8 @@ fn m09_three_candidates_never_share_a_term() {
         });
 }
 
-/// A candidate may skip terms, for a stopped one that holds the next: when that
-/// one wakes it can't enter an older term than the head's.
+/// A candidate may skip terms because of a stopped candidate that holds the next one.
+/// When that one wakes, it can't enter a term that is older than the head's.
 #[test]
 fn m04_h44_a_skipped_term_is_never_entered_later() {
     Model::bounded("skipped terms", 2, 2)
@@ -92,9 +92,9 @@ fn m04_h44_a_skipped_term_is_never_entered_later() {
         });
 }
 
-/// A tag from the future in the next frame: exactly one of the owner and who
-/// takes over from it finds the word corrupt and retires the segment; the live
-/// frame stays readable.
+/// A tag from the future in the next frame: exactly one of the owner and its
+/// successor finds the word corrupt and retires the segment. The live frame stays
+/// readable.
 #[test]
 fn m03_h43_a_corrupt_tag_retires_the_segment_once() {
     Model::bounded("corrupt tag", 3, 4)
@@ -154,9 +154,9 @@ fn m03_h43_a_corrupt_tag_retires_the_segment_once() {
         });
 }
 
-/// An owner releases, another takes over, the first one comes back under a new
-/// term: each continues from the last publication as a whole, whatever the
-/// lock that they hand over by may order.
+/// An owner releases, another takes over, the first one returns under a new term. Each
+/// continues from the whole last publication, without relying on any ordering by the
+/// lock that they hand over.
 #[test]
 fn m11_who_comes_back_continues_from_the_last_publication() {
     Model::bounded("release and return", 3, 4)
@@ -164,7 +164,7 @@ fn m11_who_comes_back_continues_from_the_last_publication() {
         .needing(&[ENTER, P1, P2, R1, R2])
         .check(|| {
             let segment = Segment::new(&[0x11, 0x12]);
-            // How often the lock byte was freed.
+            // How many times the lock byte was freed.
             let freed = Rc::new(AtomicU64::new(0));
             let take = |segment: &Rc<Segment>, next: Term| {
                 let mut owner = segment.take_over(segment.head(), next).ok()?;
