@@ -77,7 +77,11 @@ fn h128_group_write_is_refused_and_allowed_from_every_place() {
         let mut owner = Running::start(&mut command);
         owner.until("connected");
         assert_eq!(place.json(&["ls", "--json"])["segments"][0]["mode"], "0660");
-        assert_eq!(place.run(&["status"]).code(), 0, "a command that only reads needs no permission");
+        assert_eq!(
+            place.run(&["status"]).code(),
+            0,
+            "a command that only reads needs no permission"
+        );
         assert_eq!(owner.interrupt(), 0);
     };
     allowed("shm-allow-group-write = true\n", &[], None);
