@@ -10,6 +10,7 @@ use std::time::Instant;
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 
+use super::batch;
 use super::cluster::Cluster;
 use super::config::{SimConfig, SimError};
 use super::connection::{AcceptedConnection, ClientMessage, listen};
@@ -353,22 +354,31 @@ impl Engine {
     }
 
     fn record(&mut self, number: u16, body: &[u8]) -> Option<Vec<u8>> {
-        let partitions = self.cluster.config.partitions;
         let node = self.cluster.nodes.get_mut(&number)?;
         node.record_commands += 1;
-        let Some(command) = Command::parse(body) else { return Some(refusal()) };
+        let id = node.id.clone();
+        if let Some(command) = Command::parse(body) {
+            return Some(self.execute(number, &id, &command));
+        }
+        let Some(commands) = batch::parse(body) else { return Some(refusal()) };
+        let replies =
+            commands.into_iter().map(|(n, command)| (n, self.execute(number, &id, &command)));
+        Some(batch::reply(replies))
+    }
+
+    fn execute(&mut self, number: u16, node: &str, command: &Command) -> Vec<u8> {
         let partition = usize::from(u16::from_le_bytes([command.digest[0], command.digest[1]]));
         if self.log.len() < LOG_LIMIT {
             self.log.push(RecordCommand {
                 number: usize::from(number),
-                node: node.id.clone(),
+                node: node.to_owned(),
                 namespace: command.namespace.clone(),
                 set: command.set.clone(),
                 digest: command.digest.iter().map(|byte| format!("{byte:02x}")).collect(),
-                partition: partition & (partitions - 1),
+                partition: partition & (self.cluster.config.partitions - 1),
                 kind: command.kind(),
             });
         }
-        Some(self.store.execute(&command))
+        self.store.execute(command)
     }
 }

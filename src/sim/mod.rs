@@ -35,7 +35,7 @@
 //!
 //! # How it differs
 //! It keeps records in one store: every node answers for every record,
-//! whichever node holds it. Batches, scans, queries and the administration of users are
+//! whichever node holds it. Scans, queries, functions and the administration of users are
 //! missing. A strong-consistency namespace has regimes, but no roster: its partitions are
 //! always available.
 //!
@@ -50,6 +50,7 @@
 
 mod agenda;
 mod balance;
+mod batch;
 mod cluster;
 mod config;
 mod connection;

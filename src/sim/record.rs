@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::status::RecordKind;
 
 /// Length of the fixed part of a message, in bytes.
-const FIXED: usize = 22;
+pub(super) const FIXED: usize = 22;
 
 const OK: u8 = 0;
 const NOT_FOUND: u8 = 2;
@@ -21,8 +21,11 @@ const READ_NO_BINS: u8 = 32;
 const WRITE: u8 = 1;
 const DELETE: u8 = 2;
 
+/// The field that holds a record's digest.
+const DIGEST: u8 = 4;
+
 /// A command on a record, reduced to the parts that are used here.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Command {
     pub namespace: String,
     pub set: String,
@@ -32,7 +35,7 @@ pub(super) struct Command {
     operations: Vec<Operation>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Operation {
     code: u8,
     kind: u8,
@@ -46,38 +49,57 @@ impl Command {
     pub fn parse(body: &[u8]) -> Option<Command> {
         let (fixed, mut rest) = body.split_at_checked(FIXED)?;
         let count = |at: usize| u16::from_be_bytes([fixed[at], fixed[at + 1]]);
-        let mut command = Command {
+        let mut digest = None;
+        let mut command = Command::new(fixed[1], fixed[2]);
+        command.take(&mut rest, count(18), count(20), |kind, data| {
+            if kind == DIGEST {
+                digest = data.try_into().ok();
+            }
+        })?;
+        command.digest = digest?;
+        Some(command)
+    }
+
+    /// A command with those attributes, on no record yet.
+    pub fn new(read: u8, write: u8) -> Command {
+        Command {
             namespace: String::new(),
             set: String::new(),
             digest: [0; 20],
-            read: fixed[1],
-            write: fixed[2],
+            read,
+            write,
             operations: Vec::new(),
-        };
-        let mut digest = None;
-        for _ in 0..count(18) {
-            let field = sized(&mut rest)?;
-            let (&kind, data) = field.split_first()?;
+        }
+    }
+
+    /// Takes that many fields and operations, and hands each field that is neither the
+    /// namespace nor the set on.
+    pub fn take<'a>(
+        &mut self,
+        rest: &mut &'a [u8],
+        fields: u16,
+        operations: u16,
+        mut other: impl FnMut(u8, &'a [u8]),
+    ) -> Option<()> {
+        for _ in 0..fields {
+            let (&kind, data) = sized(rest)?.split_first()?;
             match kind {
-                0 => command.namespace = String::from_utf8_lossy(data).into_owned(),
-                1 => command.set = String::from_utf8_lossy(data).into_owned(),
-                4 => digest = Some(data.try_into().ok()?),
-                _ => {}
+                0 => self.namespace = String::from_utf8_lossy(data).into_owned(),
+                1 => self.set = String::from_utf8_lossy(data).into_owned(),
+                _ => other(kind, data),
             }
         }
-        command.digest = digest?;
-        for _ in 0..count(20) {
-            let operation = sized(&mut rest)?;
-            let (&[code, kind, _, length], data) = operation.split_first_chunk()?;
+        for _ in 0..operations {
+            let (&[code, kind, _, length], data) = sized(rest)?.split_first_chunk()?;
             let (name, value) = data.split_at_checked(usize::from(length))?;
-            command.operations.push(Operation {
+            self.operations.push(Operation {
                 code,
                 kind,
                 name: name.to_vec(),
                 value: value.to_vec(),
             });
         }
-        Some(command)
+        Some(())
     }
 
     /// What it does.

@@ -14,7 +14,7 @@ from clients import CLIENTS, NEWEST
 from rig import NAMESPACE, PATIENCE, Aborted, Cluster, Failure, Tender, Worker, ask_all, until, want
 
 EVERY_KIND = ["put", "get", "exists", "select", "touch", "increment", "append", "operate", "batch",
-              "apply", "remove"]
+              "apply", "remove", "batches"]
 SOME_KINDS = ["put", "get", "exists", "operate", "remove"]
 TEND = 1.0  # seconds between two tends of an official client
 NEVER = 12  # seconds after which official clients count as not following
@@ -59,14 +59,18 @@ class Host:
             self.base = 0x7E000000 + (next(HOSTS) << 8)
         self.cluster, self.access, self.config = None, [], {}
         self.seeds, self.addresses = [], []
-        self.clients, self.tenders, self.workers, self.others = [NEWEST], [], [], []
+        self.clients, self.tenders, self.others = [NEWEST], [], []
+        # Those that send commands, and all that ever ran.
+        self.workers, self.started = [], []
         self.folder = tempfile.mkdtemp(prefix="tendmap-official-", dir="/dev/shm")
+        # What clients say beside their answers; shown if something fails.
+        self.log = os.path.join(self.folder, "clients.log")
         self.salt, self.last = 0, []
         self.aborted = 0  # processes that a known fault of their client ended
 
     # What is started.
 
-    def begin(self, nodes=3, sim=(), clients=(NEWEST,), tend=(), access=(), config=None, tls=None, console=()):
+    def begin(self, nodes=3, sim=(), clients=(NEWEST,), tend=(), access=(), config=None, tls=None, console=(), tender=True):
         """A cluster, and a tender if this host has one."""
         self.clients, self.access, self.config = list(clients), list(access), config or {}
         self.cluster = Cluster([self.bench.tendmap, "sim", "--nodes", str(nodes), *sim])
@@ -76,7 +80,7 @@ class Host:
         if tls:
             self.seeds = [(host, port + 1000, tls) for host, port in self.seeds]
             self.addresses = [f"{host}:{name}:{port}" for host, port, name in self.seeds]
-        if self.mirror:
+        if self.mirror and tender:
             self.tend(*tend)
 
     def key(self, client=None):
@@ -111,8 +115,7 @@ class Host:
     def worker(self, client=None, connect=True, shared=None, inside=(), uid=None, **config):
         """A process with an official client."""
         client = client or self.clients[0]
-        worker = Worker(CLIENTS[client], self.bench.at, inside=inside)
-        self.workers.append(worker)
+        worker = self.start(client, inside)
         if uid is not None:
             worker.ask("become", uid=uid)
         worker.config = {
@@ -124,6 +127,13 @@ class Host:
             worker = self.connected(worker)
         return worker
 
+    def start(self, client, inside=()):
+        with open(self.log, "a") as log:
+            worker = Worker(CLIENTS[client], self.bench.at, inside=inside, stderr=log)
+        self.workers.append(worker)
+        self.started.append(worker)
+        return worker
+
     def connected(self, worker):
         """The worker once it has attached; another one if it aborts as it is known to."""
         for _ in range(20):
@@ -133,9 +143,8 @@ class Host:
             except Aborted:
                 self.aborted += 1
                 self.workers.remove(worker)
-                config, worker = worker.config, Worker(worker.client, self.bench.at)
+                config, worker = worker.config, self.start(worker.client.name)
                 worker.config = config
-                self.workers.append(worker)
                 worker.request("connect", config=config)
         raise Failure(f"{worker.client.name}: 20 processes aborted when they attached")
 
@@ -147,7 +156,7 @@ class Host:
         return [self.connected(worker) for worker in workers]
 
     def close(self):
-        for worker in self.workers:
+        for worker in self.started:
             if worker.process.poll() is None:
                 worker.kill()
         for tender in self.tenders:
@@ -161,6 +170,14 @@ class Host:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # What is judged.
+
+    def noise(self, lines=5):
+        """The last lines of what clients and tenders said."""
+        said = [line for tender in self.tenders for line in (tender.events + tender.errors)[-lines:]]
+        if os.path.exists(self.log):
+            with open(self.log, errors="replace") as log:
+                said += log.readlines()[-lines:]
+        return "".join(said).strip()
 
     def demand(self, so, what):
         """What must be so with tendmap; of the official mode it is only shown."""

@@ -221,13 +221,12 @@ class Aborted(Failure):
 class Worker(Lines):
     """A process with an official client (worker.py, worker.js)."""
 
-    def __init__(self, client, at, become=None, inside=()):
+    def __init__(self, client, at, inside=(), **options):
         self.client = client
         environment = {**os.environ}
         if client.name.startswith("node"):
             environment["AEROSPIKE_MODULE"] = os.path.join(at, client.folder, "node_modules", "aerospike")
-        self.become = become
-        super().__init__([*inside, *client.program(at)], env=environment)
+        super().__init__([*inside, *client.program(at)], env=environment, **options)
 
     def request(self, op, **fields):
         self.send(json.dumps({"op": op, **fields}))

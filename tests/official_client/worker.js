@@ -71,8 +71,10 @@ function run (client, kind, key) {
 async function round (client, { namespace, salt, count, kinds }) {
   const sent = []
   const failed = []
+  const everything = []
   for (const [of, value] of keysOfEveryType(salt, count)) {
-    for (const kind of kinds) {
+    everything.push([of, new Aerospike.Key(namespace, SET, value)])
+    for (const kind of kinds.filter((kind) => kind !== 'batches')) {
       const key = new Aerospike.Key(namespace, SET, value)
       try {
         await run(client, kind, key)
@@ -83,6 +85,16 @@ async function round (client, { namespace, salt, count, kinds }) {
         }
       }
       sent.push([key.digest.toString('hex'), kind, of])
+    }
+  }
+  if (kinds.includes('batches')) {
+    try {
+      const results = await client.batchRead(everything.map(([, key]) => ({ key, readAllBins: true })))
+      results.forEach(({ record }, index) => {
+        sent.push([record.key.digest.toString('hex'), 'batches', everything[index][0]])
+      })
+    } catch (error) {
+      everything.forEach(() => failed.push(['', 'batches', `${error.code} ${error.message}`]))
     }
   }
   return { sent, failed }

@@ -37,9 +37,7 @@ def attached(host, workers, kinds=EVERY_KIND):
 def attach(host, client):
     """Eight processes attach, and send every command for every type of key."""
     host.begin(clients=[client])
-    # The batches of this client have a form that the simulated cluster refuses.
-    kinds = [kind for kind in EVERY_KIND if kind != "batch" or client != "python-11.0"]
-    yield f"{CROWD} processes attach ({client})", attached(host, lambda: host.crowd(CROWD), kinds)
+    yield f"{CROWD} processes attach ({client})", attached(host, lambda: host.crowd(CROWD))
 
 
 @scenario(fast=True)

@@ -53,3 +53,17 @@ def full(host, client):
     host.cluster.tell("remove 1")
     host.cluster.settle()
     yield "… and one of the others leaves", host.follow()
+
+
+@scenario()
+def more_moves_than_slots(host, client):
+    """A node moves more often than the segment has slots for."""
+    host.begin(tend=["--c-client-max-nodes=5"])
+    host.crowd(4, shared={"shm_max_nodes": 5})
+    host.follow()
+    for _ in range(5):
+        host.cluster.tell("move 2 0")
+        host.cluster.settle()
+        if host.mirror:
+            host.follow(good=lambda tally: tally.held())
+    yield "a node moves five times, with five slots for three nodes", host.follow()
