@@ -1,7 +1,8 @@
-//! A fork of a process that tends over TLS with a login: the session stays the
-//! parent's, and the child makes one of its own.
+//! A fork of a process that tends over TLS with a login: the session remains the
+//! parent's, and the child creates its own.
 //!
-//! The only test of its file: a child has a part in all that its parent has open.
+//! The only test in its file, because a child shares everything that its parent has
+//! open.
 #![cfg(all(feature = "sim", feature = "tls"))]
 
 use std::io::{Read, Write};
@@ -31,7 +32,8 @@ fn cluster(authority: &Authority) -> Sim {
 
 fn config(sim: &Sim, authority: &Authority, directory: &tempfile::TempDir) -> Config {
     let mut config = tendmap_testkit::config(directory);
-    // One seed: of several, those that are not needed see a login cut short.
+    // One seed, because a login at a seed that turns out not to be needed is cut
+    // short.
     let seed = sim.tls_seeds()[0];
     config.hosts = vec![format!("{}:{NAME}:{}", seed.ip(), seed.port()).parse().unwrap()];
     config.connect_timeout = Duration::from_secs(5);
@@ -86,8 +88,8 @@ fn h27_a_child_leaves_the_tls_session_to_its_parent_and_logs_in_for_itself() {
         |pipe| {
             router.route(namespace, Partition(0), Policy::Master).unwrap();
             let begun = Instant::now();
-            // Neither is waited for the thread that is not there, nor is a goodbye
-            // said over its connections.
+            // The drop does not wait for the parent's thread, and sends nothing over
+            // the parent's connections.
             drop((router, inherited.take()));
             assert!(begun.elapsed() < LONG, "{:?}", begun.elapsed());
             let follower = Client::connect(shared).unwrap();
@@ -115,7 +117,7 @@ fn h27_a_child_leaves_the_tls_session_to_its_parent_and_logs_in_for_itself() {
         },
     );
 
-    // The child is gone, and with it whatever it had open.
+    // The child has ended, so everything it had open is closed.
     let client = inherited.unwrap();
     let now = tends(&client);
     assert!(now > passes, "the parent tended meanwhile");

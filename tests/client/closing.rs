@@ -1,5 +1,5 @@
-//! Closing: it has closed when it returns, whatever other threads wait, clone or close at the
-//! same time, and also where an observer does it.
+//! Closing: `close` returns only after the client has closed, even if other threads wait, clone or
+//! close at the same time, and also if an observer calls it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{channel, sync_channel};
@@ -18,7 +18,7 @@ fn connect(directory: &TempDir) -> Client {
     Client::connect_with(config(directory), Cluster::new(2, 1).source()).unwrap()
 }
 
-/// Runs `work` in a thread of its own, and fails if it does not end.
+/// Runs `work` in another thread, and fails if it does not end.
 #[track_caller]
 fn ends<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, ended) = channel();
@@ -53,8 +53,7 @@ fn h99_close_has_closed_while_clones_wait_and_wakes_them() {
     }
 }
 
-/// Neither a wait nor a clone keeps open what was closed, but another connect
-/// does.
+/// Neither a wait nor a clone keeps a closed client open, but another connect does.
 #[test]
 fn h99_closing_one_connect_leaves_the_others_open() {
     let directory = directory();
@@ -68,7 +67,7 @@ fn h99_closing_one_connect_leaves_the_others_open() {
     wait_until("it is tended on", || second.status().unwrap().tends > before + 1);
     second.close();
     assert_eq!((third.is_closed(), third.role()), (false, Role::Owner));
-    // What was closed still reads.
+    // A closed client still reads.
     assert_eq!(clone.map().unwrap().map.nodes.len(), 2);
     clone.close();
     assert_eq!(third.role(), Role::Owner);
@@ -76,7 +75,7 @@ fn h99_closing_one_connect_leaves_the_others_open() {
     assert_eq!(files(&directory), 0);
 }
 
-/// What was closed tells so: also private memory, in which no lock says it.
+/// A closed client reports it, also with private memory, which has no lock.
 #[test]
 fn h92_what_was_closed_is_not_owned_for_ever() {
     for use_shm in [true, false] {
@@ -91,7 +90,7 @@ fn h92_what_was_closed_is_not_owned_for_ever() {
     }
 }
 
-/// What others left in the directory is no business of a private client.
+/// A private client ignores the segments of others in the directory.
 #[test]
 fn h93_a_private_client_that_grows_leaves_the_shared_directory_alone() {
     let directory = directory();
@@ -110,8 +109,8 @@ fn h93_a_private_client_that_grows_leaves_the_shared_directory_alone() {
     assert!(lock.exists());
 }
 
-/// The bits by which a process wakes its own threads are few: those of others
-/// reach an owner too, and are no request to tend.
+/// A process wakes its own threads by one of few bits, so wake-ups of other processes
+/// reach an owner, too. They are not requests to tend.
 #[test]
 fn h98_a_wake_up_meant_for_another_process_reaches_no_owner() {
     use rustix::thread::futex::{Flags, wake_bitset};
@@ -149,7 +148,7 @@ fn h99_dropping_the_last_clone_closes() {
     assert_eq!(files(&directory), 0);
 }
 
-/// Every close has closed when it returns, not only the first one.
+/// Every `close` returns only after the client has closed, not only the first one.
 #[test]
 fn h99_of_two_threads_that_close_at_once_both_find_it_closed() {
     for round in 0..30 {
@@ -168,8 +167,8 @@ fn h99_of_two_threads_that_close_at_once_both_find_it_closed() {
     }
 }
 
-/// The one that closes and the one that connects have one segment each, and
-/// never share its locks.
+/// A client that closes and one that connects have different segments, and never
+/// share locks.
 #[test]
 fn h99_a_connect_while_the_last_one_closes_begins_after_it() {
     let directory = directory();
@@ -206,7 +205,7 @@ fn publish(cluster: &Cluster) {
     });
 }
 
-/// What it panics with may panic again when it is dropped.
+/// A panic payload that panics again when it is dropped.
 struct Spiteful;
 
 impl Drop for Spiteful {
@@ -236,7 +235,7 @@ fn h95_an_observer_that_panics_stops_nothing() {
     assert_eq!(files(&directory), 0);
 }
 
-/// A client that an observer takes away at its next event.
+/// A client that an observer takes and drops at its next event.
 type Held = Arc<Mutex<Option<Client>>>;
 
 fn observed_client(
@@ -267,7 +266,7 @@ fn h95_an_observer_may_close_or_drop_the_last_client() {
         publish(&cluster);
         wait_until("the observer has ended it", || ended.load(Ordering::Relaxed) == 1);
         wait_until("it has closed", || files(&directory) == 0);
-        // Nothing is stuck: the next one begins.
+        // Nothing is stuck: the next client connects.
         connect(&directory).close();
         assert_eq!(files(&directory), 0);
     }
@@ -302,7 +301,7 @@ fn h95_two_observers_may_close_each_others_clients() {
     }
 }
 
-/// An observer that connects gets what is there, or an error: it never waits for
+/// An observer that connects gets an existing client, or an error. It never waits for
 /// its own thread.
 #[test]
 fn h95_an_observer_that_connects_does_not_wait_for_its_own_thread() {
@@ -371,7 +370,7 @@ fn h95_a_connect_whose_thread_panics_is_an_error() {
         let source = Box::new(Panicking(Cluster::new(2, 1).source(), 0));
         let mut config = config(&directory);
         config.use_shm = use_shm;
-        // It ends with the thread, however long it would wait for a map.
+        // It ends with the thread, whatever its timeout for a map.
         config.connect_timeout = Duration::from_secs(10);
         let error = ends("connecting", move || Client::connect_with(config, source).unwrap_err());
         assert!(matches!(error, tendmap::client::ConnectError::Ended), "{error}");

@@ -116,8 +116,8 @@ fn start_waits_for_no_map_and_tends_on_after_a_failed_pass() {
     assert_eq!(files(&directory), 0);
 }
 
-/// Never just "connected": who tends and since when, how full the segment is,
-/// what is missing in each namespace, and what of it is wrong.
+/// A status names the owner and its age, the use of the segment, the holes in each
+/// namespace, and the problems.
 #[test]
 fn h40_status_tells_role_term_ages_capacity_and_the_holes_of_each_namespace() {
     let directory = directory();
@@ -138,7 +138,7 @@ fn h40_status_tells_role_term_ages_capacity_and_the_holes_of_each_namespace() {
     assert_eq!(found.verdict(), Verdict::Healthy);
     assert!(found.namespaces.iter().all(|namespace| namespace.holes == 0), "{found:?}");
 
-    // A third of the masters of one namespace is gone.
+    // A third of the masters of one namespace is missing.
     cluster.change(|map| {
         let bar = map.namespaces_mut().iter_mut().find(|it| it.name.as_str() == "bar").unwrap();
         for partition in (0..4096).step_by(3) {
@@ -152,7 +152,7 @@ fn h40_status_tells_role_term_ages_capacity_and_the_holes_of_each_namespace() {
     let Verdict::Unhealthy(problems) = found.verdict() else { panic!("{found:?}") };
     assert_eq!(problems, ["namespace bar has 1366 partitions without a master"]);
 
-    // The cluster can't be reached any more: the map stands, and that is said.
+    // The cluster can't be reached any more: the map stays, and the status says so.
     cluster.fail(tendmap::tend::TendError::NoSeed { tried: vec![] });
     let stale = || match status().verdict() {
         Verdict::Unhealthy(problems) => problems.iter().any(|it| it.contains("not tended for")),
@@ -223,9 +223,9 @@ fn a_cluster_that_is_down_for_all_is_asked_less_and_less_until_somebody_asks_for
     client.close();
 }
 
-/// A cluster that refuses every login after the first pass, until it has been
-/// given `wrong` wrong passwords and one more. Each pass is reported, and ends when
-/// the test says so.
+/// A cluster that refuses every login after the first pass, until it has received
+/// `wrong` wrong passwords and one more. Each pass is reported, and ends when the test
+/// allows it.
 struct Locked {
     inside: Box<dyn ClusterSource>,
     locked: bool,
@@ -235,8 +235,9 @@ struct Locked {
 }
 
 impl Locked {
-    /// An owner that logs in and, by itself, tends once an hour; what reports that a
-    /// pass begins; and what ends a pass, used for the first `ended` already.
+    /// An owner that logs in and, without a request, tends once an hour; a channel that
+    /// reports the start of each pass; and one that ends a pass, already used for the
+    /// first `ended` passes.
     fn connect(
         directory: &TempDir,
         wrong: usize,
@@ -306,8 +307,8 @@ fn a_password_given_during_a_failing_pass_is_tried_right_after_it() {
     let (client, begun, end) = Locked::connect(&directory, 2, 1);
     let next = || begun.recv_timeout(Duration::from_secs(60)).expect("a pass");
     next();
-    // The first one wakes the owner, the others come during a pass that fails. By
-    // itself the next pass would begin an hour later.
+    // The first password wakes the owner, the others follow during a pass that fails.
+    // Without a request the next pass would begin an hour later.
     client.set_password("wrong".into()).unwrap();
     for password in ["as wrong", "new"] {
         next();

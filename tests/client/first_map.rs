@@ -1,5 +1,5 @@
-//! The first map: who waits for it, who gets the error, and that neither is kept
-//! longer than it is true.
+//! The first map: which callers wait for it, and which get an error. Neither a map nor
+//! an error is used after it is outdated.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -34,7 +34,7 @@ fn h91_a_connect_after_passes_that_failed_finds_the_map_that_came_since() {
     assert!(third.is_same(&client));
 }
 
-/// The old error says nothing of now: a pass of its own decides.
+/// An old error does not count: a new pass decides.
 #[test]
 fn h91_a_connect_is_answered_by_a_pass_that_began_after_it() {
     let directory = directory();
@@ -45,17 +45,17 @@ fn h91_a_connect_is_answered_by_a_pass_that_began_after_it() {
     cluster.fail(down());
     let client = Client::start_with(config.clone(), cluster.source()).unwrap();
     tendmap_testkit::wait_until("a failed pass", || client.status().unwrap().tend_errors == 1);
-    // Still down: an error, and none that waits for the interval.
+    // Still down: an error, without a wait for the interval.
     let error = Client::connect_with(config.clone(), cluster.source()).unwrap_err();
     assert!(matches!(error, ConnectError::Tend(TendError::NoSeed { .. })), "{error}");
     assert_eq!(client.status().unwrap().tend_errors, 2);
-    // Up, before anybody has found it so.
+    // Up again, before any pass has noticed it.
     cluster.heal();
     let second = Client::connect_with(config, cluster.source()).unwrap();
     assert_eq!(second.map().unwrap().map.nodes.len(), 2);
 }
 
-/// A source whose passes begin and end when the test says so, and all fail.
+/// A source whose passes begin and end when the test allows it, and all fail.
 struct Stepped {
     inside: Box<dyn ClusterSource>,
     begins: Sender<()>,
@@ -116,7 +116,7 @@ fn h91_two_that_wait_for_one_pass_get_its_error_both() {
     let connect = || Client::connect_with(config.clone(), cluster.source()).unwrap_err();
     std::thread::scope(|scope| {
         let both = [scope.spawn(connect), scope.spawn(connect)];
-        // The pass that is under way, and what follows until both have an answer.
+        // The pass in progress, and further ones until both have an answer.
         for _ in 0..3 {
             end.send(()).unwrap();
         }
@@ -130,7 +130,7 @@ fn h91_two_that_wait_for_one_pass_get_its_error_both() {
     assert_eq!(files(&directory), 0);
 }
 
-/// A map that is there stays an answer, however the passes fail since.
+/// An existing map remains valid even if later passes fail.
 #[test]
 fn h91_a_failure_after_the_map_does_not_hide_it() {
     let directory = directory();

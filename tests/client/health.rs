@@ -1,4 +1,4 @@
-//! Whether the map can be kept current is what a status says.
+//! A status reports whether the map can be kept current.
 
 use core::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use tendmap::sim::{Sim, SimConfig};
 use tendmap::tend::{ClusterSource, TendError, TendReport, Turn};
 use tendmap_testkit::{config, directory, wait_until};
 
-/// A source of which each pass begins when the test says so.
+/// A source whose passes begin when the test allows it.
 #[derive(Clone)]
 struct Gate {
     map: ClusterMap,
@@ -32,7 +32,7 @@ impl Gate {
         Gate { map, allowed, done: 0, report: Arc::default() }
     }
 
-    /// Lets one more pass come to this.
+    /// Runs one more pass with this report.
     fn pass(&self, report: TendReport) {
         *self.report.lock().unwrap() = report;
         self.allowed.fetch_add(1, Ordering::SeqCst);
@@ -68,7 +68,7 @@ fn problems(status: &Status) -> Vec<String> {
 fn h116_the_heart_beats_during_a_pass_and_its_age_shows_it() {
     let (directory, gate) = (directory(), Gate::new(2));
     let client = Client::connect_with(config(&directory), Box::new(gate.clone())).unwrap();
-    // The second pass goes on, and on: there is no other turn.
+    // The second pass does not end.
     wait_until("a pass that lasts", || {
         client.request_tend();
         let status = client.status().unwrap();

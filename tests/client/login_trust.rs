@@ -1,4 +1,4 @@
-//! Who is sent a password, its hash or a token, and how often.
+//! Which servers receive a password, its hash or a token, and how often.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use tendmap_testkit::scripted::{Scripted, answer, good, refused, session};
 use tendmap_testkit::scripted_tls::start_tls;
 use tendmap_testkit::tables::{Log, ids, node};
 
-/// A node at its TLS and at its clear address.
+/// A node at its TLS address and at its plaintext address.
 struct Pair {
     tls: Scripted,
     clear: Scripted,
 }
 
-/// What a node says that holds nothing.
+/// The `replicas` of a node that holds nothing.
 fn nothing() -> String {
     use base64::Engine as _;
     format!("test:0,1,{}", base64::engine::general_purpose::STANDARD.encode([0; 512]))
@@ -42,7 +42,7 @@ impl Pair {
         self.clear.list(tls, clear);
     }
 
-    /// As another node lists it.
+    /// The entry of the node in another node's list.
     fn listed(&self, id: &str, name: &str) -> String {
         format!("[{id},{name},[{}]]", self.tls.address)
     }
@@ -82,14 +82,14 @@ fn h118_a_list_that_comes_in_clear_names_nobody_to_whom_a_login_is_sent() {
     let mut source = source(config(&authority, &good.tls, "good.lab", true), empty());
     assert_eq!(pass(&mut source).nodes_ok, 1);
     assert_eq!((good.tls.logins(), good.clear.logins()), (1, 0), "one login, over TLS");
-    // What goes in clear is changed on its way.
+    // An attacker changes plaintext replies.
     good.clear.list(&evil.listed("E1", "evil.test"), &evil.listed("E1", ""));
     for _ in 0..6 {
         pass(&mut source);
     }
     assert_eq!(evil.tls.connections() + evil.clear.connections(), 0);
     assert_eq!(ids(source.map()), "A1");
-    // The node moves, or fails, as far as can be told in clear: nor then.
+    // The same if the node moves or fails according to plaintext replies.
     good.clear.set("node", "E1");
     for _ in 0..8 {
         pass(&mut source);
@@ -110,7 +110,7 @@ fn h118_a_list_that_comes_over_tls_is_followed() {
     assert_eq!(ids(source.map()), "A1 B1");
     let addresses: Vec<_> = source.map().nodes.iter().map(|(_, node)| node.address).collect();
     assert!(addresses.contains(&two.clear.address), "{addresses:?}");
-    // Lists that change all the time take no further login.
+    // Lists that change all the time cause no further login.
     for _ in 0..20 {
         one.list(&two.listed("B1", "b.lab"), "");
         assert_eq!(pass(&mut source).nodes_ok, 2);
@@ -144,7 +144,7 @@ fn h118_a_login_never_goes_in_clear_whatever_a_server_tells_of_itself() {
     let authority = Authority::new();
     let good = pair(&authority, "A1", "good.lab");
     let two = pair(&authority, "B1", "b.lab");
-    // Its clear address is told to be the one of TLS, its own or another's.
+    // Its plaintext address is listed as a TLS address, its own or another's.
     for told in [good.tls.address, two.tls.address] {
         good.tls.set("service-clear-std", told);
         let mut source = source(config(&authority, &good.tls, "good.lab", true), empty());
@@ -154,8 +154,8 @@ fn h118_a_login_never_goes_in_clear_whatever_a_server_tells_of_itself() {
         for server in [&good.clear, &two.clear] {
             assert_eq!(server.logins(), 0);
         }
-        // TLS begins with a byte that is no version of the protocol: anything in
-        // clear at a TLS port breaks the handshake.
+        // A TLS record does not begin with a version of the protocol, and any
+        // plaintext at a TLS port breaks the handshake.
         assert_eq!(two.tls.logins(), 0, "not authenticated as b.lab");
     }
 }
@@ -209,7 +209,7 @@ fn alone(server: &Scripted) -> AerospikeSource {
     source(config, empty())
 }
 
-/// Logins that a server may see in a test, which lasts for some seconds only.
+/// The most logins that a server may see in a test, which lasts a few seconds.
 const FEW: usize = 8;
 
 #[test]
@@ -263,7 +263,7 @@ fn h120_whatever_answers_a_login_is_not_sent_another_with_every_pass() {
             assert_eq!(pass(&mut source).nodes_ok, 0, "{what}");
         }
         assert!((1..=FEW).contains(&server.logins()), "{what}: {} logins", server.logins());
-        // A right answer is taken once there is one.
+        // A valid reply is accepted once there is one.
         assert!(server.connections() <= FEW, "{what}: {} connections", server.connections());
     }
 }
@@ -315,7 +315,7 @@ fn h120_a_token_that_no_connection_can_use_is_no_login_with_every_pass() {
     let mut source = alone(&server);
     assert_eq!(pass(&mut source).nodes_ok, 1);
     for _ in 0..300 {
-        // The connection is there no longer.
+        // The connection was closed.
         let _ = source.tend(&mut Log::default());
         server.set("node", "ERROR:80:not authenticated");
     }

@@ -1,4 +1,4 @@
-//! How nodes fail their owner is told by the status of any process.
+//! The status of any process shows how nodes fail their owner.
 
 use std::time::{Duration, Instant};
 
@@ -54,11 +54,11 @@ fn a_reader_sees_how_often_and_why_a_node_fails_and_no_map_is_published_for_it()
     assert_eq!(json["members"][0]["last_error"], health.last_error.unwrap());
     let age = json["members"][0]["last_error_age_ms"].as_u64().expect("an age");
     assert!(age < LONG.as_millis() as u64, "{json}");
-    // Well again, what was wrong last is still told.
+    // After it has recovered, the last error is still shown.
     sim.start_node(1).unwrap();
     let well = wait(&reader, |health| health.failures == 0);
     assert!(well.last_error.is_some(), "{well:?}");
-    // When it was stays as it is, and the age of it grows.
+    // The time of the error does not change, and its age grows.
     let age = || reader.status().unwrap().members[0].last_error_age;
     let (before, begun) = (age().expect("an age"), Instant::now());
     while age().is_some_and(|age| age <= before) {
@@ -92,7 +92,7 @@ fn a_login_that_fails_is_told_without_the_password() {
     client.close();
 }
 
-/// Waits until that many more passes have failed.
+/// Waits until `more` further passes have failed.
 fn failed_passes(reader: &Reader, more: u64) -> Status {
     let (begun, before) = (Instant::now(), reader.status().unwrap().tend_errors);
     loop {
@@ -111,7 +111,7 @@ fn a_pass_that_fails_counts_whoever_failed_in_it_and_what_was_received() {
     wait(&reader, |health| health.failures == 0);
     let well = reader.status().unwrap();
     assert_eq!((well.failing_nodes, well.ask_errors, well.bad_replies), (0, 0, 0));
-    // Bytes come, and nothing can be made of them.
+    // The nodes send bytes that can't be used.
     for number in [1, 2] {
         sim.set_reply(number, "node", Some("not/a/node")).unwrap();
     }
@@ -125,7 +125,7 @@ fn a_pass_that_fails_counts_whoever_failed_in_it_and_what_was_received() {
     enough(bad.bad_replies - before.bad_replies, &before, &bad);
     assert_eq!(bad.ask_errors, before.ask_errors);
     assert!(bad.bytes_in > before.bytes_in, "{before:?} {bad:?}");
-    // Nothing comes any more.
+    // The nodes send nothing.
     for number in [1, 2] {
         sim.kill(number).unwrap();
     }

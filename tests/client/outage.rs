@@ -9,14 +9,14 @@ use tendmap::sim::{Sim, SimConfig};
 use tendmap::tend::{ClusterSource, TendError, TendReport, Turn};
 use tendmap_testkit::{Cluster, config, directory};
 
-/// What was asked of a source: `P` a pass, `G` a glance.
+/// The calls of a source: `P` a pass, `G` a glance.
 type Calls = Arc<Mutex<String>>;
 
-/// A cluster that is down, or answers without being whole.
+/// A cluster that is down, or answers without being complete.
 struct Down {
     inside: Box<dyn ClusterSource>,
     calls: Calls,
-    /// A glance finds somebody.
+    /// Whether a glance finds a server.
     anybody: Arc<Mutex<bool>>,
     answers: usize,
 }
@@ -64,7 +64,7 @@ fn wait_for(calls: &Calls, what: &str, times: usize) -> String {
 #[test]
 fn h55_between_passes_that_are_ever_further_apart_it_is_looked_for_a_first_answer() {
     let (client, calls, anybody, _directory) = down(0);
-    // Once an interval, however long the pause.
+    // One glance per interval, whatever the pause.
     let made = wait_for(&calls, "GGG", 2);
     assert!(made.starts_with("PPG"), "no glance while the pause is an interval: {made}");
     // The first answer is followed by a pass, and that by one an interval later.
@@ -103,7 +103,7 @@ fn h55_servers_that_answer_but_are_not_whole_yet_are_asked_every_interval() {
     client.close();
 }
 
-/// How the map stands against the cluster.
+/// Whether the map matches the cluster.
 fn is_right(sim: &Sim, client: &Client) -> bool {
     let Ok(snapshot) = client.map() else { return false };
     let map = snapshot.map;
@@ -135,7 +135,7 @@ fn h55_after_an_outage_of_the_whole_cluster_the_map_is_right_within_a_few_passes
         for number in 1..=3 {
             if frozen { sim.freeze(number).unwrap() } else { sim.kill(number).unwrap() }
         }
-        // The pause has grown as far as it will.
+        // Until the pause has reached its maximum.
         let errors = || client.status().unwrap().tend_errors;
         let before = errors();
         tendmap_testkit::wait_until("an outage", || errors() >= before + 6);

@@ -1,4 +1,4 @@
-//! What a process gets that only reads.
+//! Readers: processes that do not tend.
 
 use std::time::Duration;
 

@@ -29,12 +29,12 @@ fn the_owner_tends_long_before_its_time_when_a_reader_asks() {
     let begun = Instant::now();
     while reader.map().unwrap().map.nodes.len() < 3 {
         assert!(begun.elapsed() < LONG, "{:?}", reader.status());
-        // Again and again: it may not be heard.
+        // Repeatedly, because a request may be lost.
         reader.request_tend();
         std::thread::sleep(Duration::from_millis(10));
     }
     let status = reader.status().unwrap();
-    // However often it is asked for: no more than one pass in five seconds.
+    // At most one pass in five seconds, whatever the number of requests.
     let allowed = 2 + begun.elapsed().as_secs() / 5;
     assert!(status.tends - before <= allowed, "{} of {allowed}", status.tends - before);
     assert_eq!((status.failing_nodes, status.bad_replies), (0, 0));

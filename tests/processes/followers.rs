@@ -1,5 +1,4 @@
-//! Those who only read, or follow: what they cost, what they may do, and what
-//! they decide for themselves.
+//! Readers and followers: their cost, their permissions, and their own decisions.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -21,7 +20,7 @@ pub fn trials() -> Vec<(&'static str, fn())> {
     ]
 }
 
-/// Sixteen nodes, all others than those of the round before.
+/// Sixteen nodes, none of which were in the round before.
 fn replace_all(map: &mut ClusterMap, round: u16) {
     for index in 0..16 {
         let slot = Slot::new(index).unwrap();
@@ -61,7 +60,7 @@ fn flat() {
             for what in ["descriptors", "threads"] {
                 assert_eq!(now[what], then[what], "{what}: {then}, then {now}");
             }
-            // What 8,400 nodes would have left is 131 MiB.
+            // The state of 8,400 nodes would take 131 MiB.
             let kb = |at: &serde_json::Value| at["resident_kb"].as_u64().unwrap();
             assert!(kb(&now) < kb(&then) + 8 * 1024, "memory: {then}, then {now}");
         }
@@ -79,7 +78,7 @@ fn racks() {
     let directory = directory();
     let hosts = sim.seeds().iter().map(ToString::to_string).collect();
     let setup = Setup::new(directory.path(), hosts);
-    // Neither of them has any setting that speaks of racks.
+    // Neither of them has a setting for racks.
     let owner = Worker::client(&setup);
     let next = Worker::client(&setup);
     let reader = Reader::attach(&setup.place()).unwrap();
@@ -88,8 +87,8 @@ fn racks() {
         let test = found.namespaces().iter().find(|it| it.name.as_str() == "test").unwrap();
         let mut racks: Vec<_> = found.nodes.iter().map(|(slot, _)| test.rack(slot)).collect();
         racks.sort();
-        // A process that prefers rack 11 finds a replica there, or knows that
-        // there is none, by the map alone.
+        // From the map alone, a process that prefers rack 11 finds a replica there, or
+        // finds that there is none.
         let near = |&partition: &usize| {
             let owners = (0..2).filter_map(|replica| test.partitions.holder(partition, replica));
             owners.into_iter().any(|slot| test.rack(slot) == Some(11))

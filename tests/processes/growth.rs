@@ -70,8 +70,8 @@ fn ceiling() {
     wait_until("the fifth is refused and counted", || reader.status().unwrap().refused_nodes == 1);
     assert!(four());
     assert_eq!(reader.status().unwrap().max_nodes, 4);
-    // What the surplus node holds stays with whom it was taken from; all else is
-    // as the cluster says.
+    // Partitions of the refused node stay with their previous holders. Everything else
+    // matches the cluster.
     let truth = sim.owners("test").unwrap();
     let found = reader.map().unwrap().map;
     let known: Vec<_> = found.nodes.iter().map(|(_, node)| node.id).collect();
@@ -115,8 +115,8 @@ fn terms_used_up() {
     let mut next = Worker::client(&setup);
     owner.kill();
     next.expect("owner");
-    // Put the head to the last term, as 65,534 takeovers would have: the owner
-    // is fenced, and nobody can enter another term.
+    // Set the head to the last term, as after 65,534 takeovers: the owner is fenced,
+    // and no process can enter another term.
     let segment = Reader::attach(&setup.place()).unwrap().segment();
     let head = segment.head();
     let last = tendmap::internals::protocol::Head::new(

@@ -1,5 +1,5 @@
-//! Two segments, lost names, lost locks, owners that can't reach the cluster:
-//! everybody ends in one place.
+//! Two segments, lost names, lost locks, owners that can't reach the cluster: all
+//! processes end in one segment.
 
 use std::fs;
 use std::time::Duration;
@@ -50,7 +50,7 @@ fn abdication() {
     owner.expect("fenced");
     assert_eq!(reader(&setup).status().unwrap().term, 2);
     assert_eq!(other.role(), "owner");
-    // It can reach the cluster again, and is not the owner all the same.
+    // It can reach the cluster again, but is not the owner.
     owner.say("work");
     assert_ne!(owner.role(), "owner");
 }
@@ -79,7 +79,7 @@ fn name_removed() {
     let owner = switch(&setup);
     let follower = switch(&setup);
     let sequence = reader(&setup).map().unwrap().sequence;
-    // Not by `tendmap rm`, which retires first: the name is just gone.
+    // Unlike `tendmap rm`, this removes the name without retiring the segment.
     fs::remove_file(setup.place().segment(1)).unwrap();
     owner.expect("moved");
     follower.expect("moved");
@@ -89,7 +89,7 @@ fn name_removed() {
     drop(found);
     owner.close();
     follower.close();
-    // The lock file of the removed one is residue that a creator sweeps.
+    // The lock file of the removed segment is a leftover that a creator removes.
     let left = || fs::read_dir(directory.path()).unwrap().flatten().map(|entry| entry.file_name());
     assert!(
         left().all(|name| name.to_str().unwrap().ends_with(".lock")),
@@ -102,7 +102,7 @@ fn two_live() {
     let (_directory, setup) = rig();
     let owner = switch(&setup);
     let follower = switch(&setup);
-    // A link that came late: a second live segment under the key.
+    // A late link: a second live segment under the key.
     let capacity = setup.config().capacity();
     let CreateOutcome::Owner(mut late) = create(&setup.place(), 2, capacity, None).unwrap() else {
         panic!("there was no second generation");
@@ -115,7 +115,7 @@ fn two_live() {
     }
     assert_eq!(reader(&setup).segment().identity().generation, 2);
     assert!(late.turn().is_ok(), "the newer one's owner stays owner");
-    // Both of them follow there now, and one takes over when it is left.
+    // Both of them now follow there, and one takes over when it is released.
     late.release();
     wait_until("an owner from among them", || reader(&setup).status().unwrap().term == 2);
 }
@@ -157,7 +157,7 @@ fn one_builds() {
         wait_until("everybody is attached", || {
             reader(&setup).status().unwrap().attached == Some(13)
         });
-        // What has just been replaced may still be on its way out.
+        // Replaced files may not be removed yet.
         wait_until("one segment and its lock file", || files(&directory) == 2);
     }
 }

@@ -2,9 +2,9 @@
 //! real directories: the companion of the enumerated model in
 //! `tests/segment/directory_model.rs`.
 //!
-//! Processes that are stopped at a random moment wake with a step in hand that
-//! comes too late: a link, an unlink, a lock. However it went, all that are left
-//! end on one living segment, with its lock file and nothing else beside it.
+//! Processes that are stopped at a random moment perform their next step too late: a
+//! link, an unlink, a lock. In every case all remaining processes end on one live
+//! segment, with its lock file and no other file.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -31,7 +31,7 @@ struct Play {
     setup: Setup,
     random: fastrand::Rng,
     workers: Vec<Worker>,
-    /// Nodes of the cluster; more of them outgrow the segment.
+    /// The number of nodes. More of them outgrow the segment.
     nodes: u16,
     stopped: Vec<usize>,
 }
@@ -59,7 +59,7 @@ fn random() {
 }
 
 impl Play {
-    /// One more process; it connects while others do what they do.
+    /// Starts another process, which connects while the others are busy.
     fn start(&mut self) {
         self.workers.push(Worker::start("switch", &self.setup));
     }
@@ -81,9 +81,9 @@ impl Play {
                 let nodes = self.nodes;
                 self.workers.iter_mut().for_each(|worker| worker.say(&format!("grow {nodes}")));
             }
-            // Whether there was one to remove at this very moment is all the same.
+            // There may be no segment to remove at this moment.
             3 => drop(remove(&place, true)),
-            // A name or a lock that is just gone, without a word.
+            // Removes a name or a lock without retiring the segment.
             4 => {
                 let found = fs::read_dir(&place.directory).unwrap().flatten();
                 let paths: Vec<_> = found.map(|entry| entry.path()).collect();
@@ -104,8 +104,8 @@ impl Play {
         }
     }
 
-    /// A segment of some number near the present one, as one gets its name whose
-    /// maker was stopped before; its owner is gone at once.
+    /// Links a segment with a number near the current one, as a creator that was
+    /// stopped would do. Its owner ends at once.
     fn link_late(&mut self) {
         let place = self.setup.place();
         let listed = list(&place.directory).unwrap_or_default();
@@ -120,12 +120,12 @@ impl Play {
         }
     }
 
-    /// Everybody goes on; then all are in one place, and no file is astray.
+    /// Continues all processes. Then all are in one segment, without stray files.
     fn rest(&mut self, seed: u64) {
         for stopped in self.stopped.drain(..) {
             self.workers[stopped].signal(Signal::SIGCONT);
         }
-        // Those that were refused, for there was no map in time, have ended.
+        // Processes that got no map in time have ended.
         let connected = |worker: &mut Worker| worker.settled();
         self.workers.retain_mut(connected);
         while self.workers.len() < 2 {
@@ -134,7 +134,7 @@ impl Play {
         }
         let directory = self.setup.directory.clone();
         let workers = &mut self.workers;
-        // What they say and what is there, and whether that is one segment.
+        // The segments of the processes and the files, and whether that is one segment.
         let mut standing = || {
             let at: Vec<Option<u64>> = workers.iter_mut().map(Worker::generation).collect();
             let roles: Vec<String> = workers.iter_mut().map(Worker::role).collect();
@@ -162,7 +162,7 @@ impl Play {
             }
         };
         together("all in one segment");
-        // Who makes a segment sweeps what others have left.
+        // A process that creates a segment removes leftovers of others.
         remove(&self.setup.place(), true).unwrap();
         together("all in its successor");
         let left = || {

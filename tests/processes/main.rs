@@ -18,8 +18,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 fn main() {
     roles::work_if_asked();
     let mut arguments = Arguments::from_args();
-    // Each test starts processes of its own; two at a time keep two cores busy
-    // and leave waits as short as they should be.
+    // Each test starts processes. Two tests at a time keep two cores busy without
+    // delaying the processes.
     arguments.test_threads.get_or_insert(2);
     let mut trials = [
         ownership::trials(),

@@ -1,4 +1,4 @@
-//! Who owns, who follows, who takes over.
+//! Owners, followers and takeovers.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -52,7 +52,7 @@ impl Rig {
         Rig { sim, setup, directory }
     }
 
-    /// Where no owner is replaced for silence.
+    /// A rig in which no owner is replaced because of silence.
     fn patient(nodes: usize) -> Rig {
         let mut rig = Rig::new(nodes);
         rig.setup.threshold_ms = NEVER_MS;
@@ -151,13 +151,13 @@ fn stopped_followers() {
         let third = rig.client();
         let term = rig.term();
         owner.kill();
-        // Wherever they are on their way to the ownership.
+        // At any step on their way to the ownership.
         std::thread::sleep(Duration::from_millis(round));
         stopped.iter().for_each(|worker| worker.signal(Signal::SIGSTOP));
         wait_until("one owns", || rig.term() > term);
         if third.hears("owner", Duration::from_millis(500)).is_none() {
-            // One of the stopped had taken over before it was stopped: it
-            // hangs, and is replaced as such.
+            // One of the stopped processes had taken over before it was stopped. It is
+            // replaced because it hangs.
             third.expect("owner");
         }
         drop((owner, stopped, third));
@@ -176,14 +176,14 @@ fn stepped_over() {
     assert_eq!(next.expect("owner")["term"], 4, "terms 2 and 3 are held by the stopped one");
 }
 
-/// When the owner and the standby die together, the reserve knows of it by the
-/// owner's death, and the others at their next look, which may be long after.
+/// When the owner and the standby die together, the reserve notices the owner's death
+/// at once, and the others at their next look, which may be much later.
 fn reserve() {
     let rig = Rig::patient(3);
     let mut workers: Vec<Worker> = vec![rig.client()];
     let mut won = 0;
     for _ in 0..ROUNDS {
-        // One after the other, so that it is known which byte each of them has.
+        // One after the other, so that the test knows the byte of each.
         let segment = rig.reader().segment();
         let lock = segment.lock().unwrap();
         let held = |byte| lock.held_by_other(byte).unwrap();
@@ -205,14 +205,15 @@ fn reserve() {
             workers.swap(0, 1);
         }
     }
-    // Of two that look equally often the one would win half of them.
+    // Of two processes that look equally often, each would win half of the rounds.
     assert!(won >= ROUNDS - 2, "the reserve won {won} times of {ROUNDS}");
 }
 
-/// How often a reserve has to be the first.
+/// The number of rounds.
 const ROUNDS: usize = 12;
 
-/// Of one that holds no byte: the first two followers watch more closely.
+/// The footprint of a follower without a byte. The first two followers watch more
+/// closely.
 fn footprint() {
     let rig = Rig::new(3);
     let _watching: Vec<Worker> = (0..3).map(|_| rig.client()).collect();
@@ -321,7 +322,7 @@ fn other_cluster() {
     let error = refused.hears("error", Duration::from_secs(30)).expect("refused");
     let text = error["text"].as_str().unwrap();
     assert!(text.contains("\"blue\"") && text.contains("\"green\""), "{text}");
-    // The same for one that would own: the servers are of another cluster.
+    // The same for a process that would own: its servers belong to another cluster.
     owner.close();
     let refused = Worker::start("client", &setup);
     let error = refused.hears("error", Duration::from_secs(30)).expect("refused");
@@ -356,16 +357,16 @@ fn one_tender() {
     workers.iter_mut().for_each(Worker::assert_routes);
     let passes = tends() - tends_before;
     let asked = requests() - requests_before;
-    // One request a node and pass; a pass may be under way at either end.
+    // One request per node and pass. A pass may be in progress at either end.
     assert!(asked <= 3 * (passes + 2), "{asked} requests in {passes} passes of 3 nodes");
     for node in rig.sim.status().unwrap().nodes {
         assert_eq!(node.connections, 1, "{node:?}");
-        // Validating a seed may take a connection of its own.
+        // Validating a seed may take another connection.
         assert!(node.connections_accepted <= 2, "{node:?}");
     }
 }
 
-/// A tmpfs of its own, in a mount namespace of its own, that is too small.
+/// A tmpfs that is too small, in a private mount namespace.
 fn full_tmpfs() {
     if let Some(why) = Worker::no_namespaces() {
         return skipped(&why);
@@ -381,7 +382,7 @@ fn full_tmpfs() {
     assert!(text.contains("no room for a segment of") && text.contains("bytes are free"), "{text}");
 }
 
-/// All that these processes read of the wall clock leaps by days, to and fro.
+/// The wall clock of these processes leaps by days, forwards and back.
 fn leaping_wall_clock() {
     let mut rig = Rig::patient(3);
     let library = match leaping_clock(rig.directory.path()) {
@@ -402,7 +403,7 @@ fn leaping_wall_clock() {
     #[expect(clippy::disallowed_methods, reason = "to see that the other one leaps")]
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     assert!(made.abs_diff(now) > Duration::from_secs(3600), "the clock does not leap");
-    // A node that does not answer costs its deadline and no more.
+    // A node that does not answer costs only its deadline.
     passes(&reader, 5);
     rig.sim.freeze(3).unwrap();
     passes(&reader, 5);
@@ -411,7 +412,7 @@ fn leaping_wall_clock() {
     owner.kill();
     assert_eq!(next.expect("owner")["term"], 2);
     next.close();
-    // The silence of a stopped owner lasts as long on this clock as on any other.
+    // The silence of a stopped owner is measured correctly.
     rig.setup.threshold_ms = 3000;
     let (owner, next, reader) = (start(&rig.setup), start(&rig.setup), rig.reader());
     let takeovers = reader.status().unwrap().takeovers;
@@ -421,8 +422,8 @@ fn leaping_wall_clock() {
     next.expect("owner");
 }
 
-/// A library that, preloaded, gives a process a wall clock that leaps by another
-/// number of days, forwards and back, each time it is read; why it can't be had.
+/// A library to preload, with a wall clock that leaps by another number of days,
+/// forwards and back, at every read; or the reason why it can't be built.
 fn leaping_clock(directory: &Path) -> Result<PathBuf, String> {
     const SOURCE: &str = r"
         #define _GNU_SOURCE

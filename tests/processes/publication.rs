@@ -21,7 +21,8 @@ pub fn trials() -> Vec<(&'static str, fn())> {
     ]
 }
 
-/// Checks whole snapshots: intact, one of the three maps, never going back.
+/// Checks that whole snapshots are intact, are one of the three maps, and never go
+/// back.
 struct Watcher {
     reader: Reader,
     maps: BTreeMap<u32, ClusterMap>,
@@ -37,8 +38,8 @@ impl Watcher {
     }
 
     fn look(&mut self) {
-        // Against a publisher that never pauses a full read may be overtaken
-        // every time; that is an answer too.
+        // A publisher that never pauses may overtake every full read. That is a valid
+        // result.
         let Ok(found) = self.reader.map() else { return };
         assert_eq!(found.intact, Some(true), "sequence {}", found.sequence);
         assert!(found.sequence >= self.last, "{} after {}", found.sequence, self.last);
@@ -87,7 +88,7 @@ fn killed_amid() {
         let mut ownership = take_over(&watcher, false);
         watcher.look();
         let before = watcher.last;
-        // The new owner publishes over whatever the dead one left half-done.
+        // The new owner publishes over the words of the incomplete publication.
         ownership.set_checksums(true);
         for turn in [3, 0, 3] {
             ownership.last_map();
@@ -104,8 +105,8 @@ fn two_believers() {
     let hammer = hammer(&setup);
     let mut watcher = Watcher::new(&setup);
     watcher.look();
-    // The other one publishes at full speed and holds its lock: by the clock of
-    // this process it hangs.
+    // The other process publishes at full speed and holds its lock, but this process
+    // treats it as hung.
     let mut ownership = take_over(&watcher, true);
     ownership.set_checksums(true);
     hammer.expect("fenced");

@@ -1,4 +1,4 @@
-//! What a worker is told.
+//! The setup of a worker.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use tendmap::client::Config;
 use tendmap::segment::{Backend, Place};
 
-/// Far longer than any test may take, as a threshold: nobody is replaced for
-/// silence, so that a successor has found the owner to be gone.
+/// A threshold far longer than any test: no owner is replaced because of silence, so a
+/// successor must have detected that the owner had ended.
 pub const NEVER_MS: u64 = 3_600_000;
 
-/// What a worker needs to know; everything else is as by default.
+/// The settings of a worker that differ from the defaults.
 #[derive(Clone)]
 pub struct Setup {
     pub backend: Backend,

@@ -1,5 +1,5 @@
-//! What only System V segments have: a key that belongs to the whole host,
-//! creators that can be seen at work, limits of the kernel.
+//! Properties of System V segments only: a key that belongs to the whole host, visible
+//! creators in progress, limits of the kernel.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -62,7 +62,7 @@ fn connect_error(host: &Host) -> SegmentError {
     }
 }
 
-/// The words of a whole segment of that host, and the place for a half-made one.
+/// Creates a half-created segment from the words of a whole one.
 fn half(host: &Host, words: usize) -> i32 {
     host.orphan();
     let id = shm_find(host.setup.key).unwrap().unwrap();
@@ -71,14 +71,14 @@ fn half(host: &Host, words: usize) -> i32 {
     remove(&host.place(), true).unwrap();
     let id = shm_create(host.setup.key, whole(), 0o600).unwrap();
     let to = WriteMapping::of_shm(Shm::attach(id, true).unwrap(), geometry).unwrap();
-    // Everything in order, but for the magic.
+    // Everything except the magic.
     for (to, from) in to.words().iter().zip(from.words()).take(words).skip(1) {
         to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
     }
     id
 }
 
-/// Wherever it died: its lock file may be there or not.
+/// The creator died at any point: its lock file may exist or not.
 fn half_made(host: &Host) {
     for words in [0, 2, 3, 17, 32, 33, whole() / 8] {
         let id = half(host, words);
@@ -89,7 +89,7 @@ fn half_made(host: &Host) {
         let listed = list(host.directory.path()).unwrap();
         assert_eq!((listed[0].state, listed[0].attached), (SegmentState::HalfMade, Some(0)));
         if words == 3 {
-            // Nobody is at work on it: it takes no force.
+            // No process works on it, so it can be removed without force.
             remove(&host.place(), false).unwrap();
             host.assert_clean();
             continue;
@@ -102,7 +102,8 @@ fn half_made(host: &Host) {
 }
 
 fn stopped_creator(host: &Host) {
-    // Stopped as soon as it can be seen half-made: with the byte, and mapped.
+    // Stopped as soon as the half-created segment is visible: with the byte, and
+    // mapped.
     let creator = Worker::start("half", &host.setup);
     creator.expect("half");
     creator.signal(Signal::SIGSTOP);
@@ -140,7 +141,7 @@ fn foreign(host: &Host) {
     theirs.words()[0].store(1, Ordering::Relaxed);
     let error = connect_error(host);
     assert!(matches!(error, SegmentError::Foreign { .. }), "{error}");
-    // All zero, as new, but somebody has it mapped.
+    // All zero, like a new segment, but mapped by another program.
     theirs.words()[0].store(0, Ordering::Relaxed);
     let error = connect_error(host);
     assert!(matches!(error, SegmentError::HalfMade { .. }), "{error}");
@@ -161,7 +162,7 @@ fn limits(host: &Host) {
     host.assert_clean();
 }
 
-/// A segment that can't be replaced by a larger one is not given up.
+/// A segment that can't be replaced by a larger one stays in use.
 fn limits_to_growth(host: &Host) {
     let mut setup = host.setup.clone();
     setup.max_nodes = 2;
@@ -203,9 +204,9 @@ fn no_key(host: &Host) {
     host.assert_clean();
 }
 
-/// Of another program, or of a child that was forked while this process was
-/// looking at the segment: the kernel counts it, the last client to close does
-/// not, and removes the segment. A process that has it mapped keeps its memory.
+/// Mappings of another program, or of a child that was forked while this process read
+/// the segment. The kernel counts them. The last client to close does not, and removes
+/// the segment. A process that has it mapped keeps its memory.
 fn stray_mappings(host: &Host) {
     let client = host.client(&Cluster::new(2, 1));
     let id = client.status().unwrap().shm_id.unwrap();
@@ -222,15 +223,15 @@ fn stray_mappings(host: &Host) {
     assert!(matches!(remove(&host.place(), false), Err(SegmentError::InUse { attached: 1, .. })));
     client.close();
     host.assert_clean();
-    // Its memory goes with its last mapping.
+    // Its memory is freed with the last mapping.
     assert!(shm_stat(id).unwrap().mappings >= 1);
     drop(theirs);
     wait_until("its end", || shm_stat(id).is_err());
 }
 
-/// A stopped follower is attached, several publications are behind, and the
-/// maker of the successor dies right after it has taken the key from the old
-/// one; the last sequence.
+/// A stopped follower is attached, several publications exist, and the creator of the
+/// successor dies right after it has taken the key from the old segment. Returns the
+/// follower and the last sequence.
 fn without_key(host: &Host) -> (Worker, u64) {
     let cluster = Cluster::new(2, 1);
     let owner = host.client(&cluster);
@@ -259,13 +260,13 @@ fn without_key(host: &Host) -> (Worker, u64) {
     });
     let mut ownership = ownership.unwrap();
     ownership.retire().unwrap();
-    // What the kernel does with the locks of one that dies.
+    // Releases the locks, as the kernel does for a process that dies.
     ownership.fenced();
     shm_remove(segment.location().unwrap().shm_id().unwrap()).unwrap();
     (follower, sequence)
 }
 
-/// The newcomer goes on from the map that the follower has, and so does that.
+/// Checks that a new process continues from the follower's map, and the follower, too.
 fn goes_on(host: &Host, mut follower: Worker, sequence: u64) {
     let newcomer = host.client(&Cluster::new(3, 1));
     let status = newcomer.status().unwrap();
@@ -284,12 +285,12 @@ fn goes_on(host: &Host, mut follower: Worker, sequence: u64) {
 fn killed_maker(host: &Host) {
     let (follower, sequence) = without_key(host);
     let reader = host.reader();
-    assert_eq!(reader.map().unwrap().sequence, sequence, "who only looks finds it, too");
+    assert_eq!(reader.map().unwrap().sequence, sequence, "a process that only reads finds it, too");
     drop(reader);
     goes_on(host, follower, sequence);
 }
 
-/// It died a little later: the key leads to a segment that nobody has filled.
+/// The creator died a little later: the key leads to a segment without content.
 fn half_made_successor(host: &Host) {
     let (follower, sequence) = without_key(host);
     shm_create(host.setup.key, whole(), 0o600).unwrap();
@@ -311,11 +312,11 @@ fn late_maker(host: &Host) {
     let newest = ownership.segment().clone();
     ownership.retire().unwrap();
     ownership.fenced();
-    // While the newest still has the key.
+    // While the newest segment still has the key.
     assert!(matches!(late.link().unwrap(), CreateOutcome::Exists));
     let id = newest.location().unwrap().shm_id();
     assert_eq!(shm_find(host.setup.key).unwrap(), id, "it was left alone");
-    // And when it has lost it.
+    // After the newest segment has lost the key.
     shm_remove(id.unwrap()).unwrap();
     for prepared in [build(2, 2), equal, nothing] {
         assert!(matches!(prepared.link().unwrap(), CreateOutcome::Exists));
@@ -338,7 +339,7 @@ fn keyless(host: &Host) {
     assert!(matches!(error, SegmentError::InUse { attached: 1, .. }), "{error}");
     remove(&host.place(), true).unwrap();
     assert!(list(host.directory.path()).unwrap().is_empty());
-    // After a removal a newcomer begins with the first publication.
+    // After a removal a new process starts at the first publication.
     let newcomer = host.client(&Cluster::new(3, 1));
     assert_eq!(newcomer.status().unwrap().generation, 1);
     follower.signal(Signal::SIGCONT);
@@ -348,8 +349,8 @@ fn keyless(host: &Host) {
     host.assert_clean();
 }
 
-/// All that had the newer segment are gone, and with them its memory: the older
-/// one, to which a stopped process is attached, has the newest map that is left.
+/// All processes of the newer segment have ended, and its memory is freed. The older
+/// segment, to which a stopped process is attached, has the newest remaining map.
 fn older_in_use(host: &Host) {
     let cluster = Cluster::new(2, 1);
     let owner = host.client(&cluster);
@@ -361,7 +362,7 @@ fn older_in_use(host: &Host) {
     owner.wait_for_change(owner.map().unwrap().sequence, Duration::from_millis(300));
     let files = || list(host.directory.path()).unwrap();
     assert_eq!(files().len(), 2, "the older one is in use: {:?}", files());
-    // As if its maker had died while it replaced this one, too.
+    // As if its creator had died while it replaced this one, too.
     let id = owner.segment().location().unwrap().shm_id().unwrap();
     owner.close();
     let _ = shm_remove(id);
@@ -378,8 +379,7 @@ fn older_in_use(host: &Host) {
     host.assert_clean();
 }
 
-/// A segment that a stranger has made; `None` where this process can't become
-/// another user.
+/// A segment of an untrusted user; `None` if this process can't become another user.
 fn of_a_stranger(host: &Host) -> Option<(Worker, i32)> {
     if !rustix::process::geteuid().is_root() {
         tendmap_testkit::skipped("only root can become another user");
@@ -425,7 +425,7 @@ fn made_by_a_stranger(host: &Host) {
         shm_permit(id, owner, 0o600).unwrap();
         refused(owner, &[4711]);
     }
-    // Whose it is counts as much as who has made it.
+    // The user of a segment counts as well as its creator.
     shm_permit(id, 4711, 0o600).unwrap();
     let trusting = |owners: &[u32]| {
         let place = Place { owners: owners.into(), ..host.place() };
@@ -438,10 +438,10 @@ fn made_by_a_stranger(host: &Host) {
     remove(&host.place(), true).unwrap();
 }
 
-/// A map of a stranger's that has lost its key is nobody's last map.
+/// A map of an untrusted user that has lost its key is never used as the last map.
 fn keyless_of_a_stranger(host: &Host) {
     let Some((stranger, id)) = of_a_stranger(host) else { return };
-    // It is not to be replaced, but to stay as it is.
+    // Stopped, so that it is not replaced.
     stranger.signal(Signal::SIGSTOP);
     shm_permit(id, 0, 0o600).unwrap();
     shm_remove(id).unwrap();

@@ -1,4 +1,4 @@
-//! A worker process, from the test's side.
+//! The test's side of a worker process.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::roles::{ROLE, TRIAL};
 use crate::setup::Setup;
 
-/// A worker, from the test's side. Dropped, it is killed.
+/// A worker process. Dropping it kills the process.
 pub struct Worker {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -25,23 +25,23 @@ impl Worker {
         Worker::run(Command::new(std::env::current_exe().unwrap()), role, setup)
     }
 
-    /// A worker with a library that goes before those that it is linked to.
+    /// A worker with a preloaded library.
     pub fn preloaded(library: &Path, role: &str, setup: &Setup) -> Worker {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.env("LD_PRELOAD", library);
         Worker::run(command, role, setup)
     }
 
-    /// A worker of another user and group, which can do nothing that these
-    /// can't. Only root can start it.
+    /// A worker of another user and group, without further privileges. Only root can
+    /// start it.
     pub fn of_user(role: &str, setup: &Setup, user: u32, group: u32) -> Worker {
         use std::os::unix::fs::PermissionsExt;
         use std::os::unix::process::CommandExt;
-        // Where this binary lies others may not be let in.
+        // Other users may not have access to this binary's folder.
         let folder = tempfile::tempdir().unwrap();
         let copy = folder.path().join("worker");
-        // By another process: one that is forked here meanwhile must not keep it
-        // open for writing.
+        // Copied by another process, because a child that is forked here meanwhile
+        // must not keep the file open for writing.
         let this = std::env::current_exe().unwrap();
         assert!(Command::new("cp").arg(this).arg(&copy).status().unwrap().success());
         let let_in = |path: &Path| {
@@ -54,7 +54,7 @@ impl Worker {
         Worker::run(command, role, setup)
     }
 
-    /// Why user namespaces can't be had here; `None` if they can.
+    /// The reason why user namespaces are unavailable; `None` if they are available.
     pub fn no_namespaces() -> Option<String> {
         let flags = ["--user", "--map-root-user", "--pid", "--mount", "--fork", "true"];
         match Command::new("unshare").args(flags).output() {
@@ -64,8 +64,8 @@ impl Worker {
         }
     }
 
-    /// A client that is process 1 of a pid namespace of its own, as in a
-    /// container. Killed, it dies with the process that is known here.
+    /// A client that is process 1 of its own pid namespace, as in a container. Killing
+    /// the outer process also kills it.
     pub fn contained(setup: &Setup) -> Worker {
         let mut command = Command::new("unshare");
         command
@@ -94,8 +94,8 @@ impl Worker {
         Worker { child, stdin, lines }
     }
 
-    /// Runs a trial in a process of its own, as those must that fork: a child
-    /// has a part in everything that its parent has mapped.
+    /// Runs a trial in a separate process. Trials that fork need this, because a child
+    /// shares everything that its parent has mapped.
     pub fn run_trial(name: &str) {
         let mut command = Command::new(std::env::current_exe().unwrap());
         let setup = Setup::new(Path::new("/"), vec![]);
@@ -108,8 +108,8 @@ impl Worker {
         assert!(status.success(), "{name}: {status}");
     }
 
-    /// What a worker says first that has System V memory of its own (an IPC
-    /// namespace), with a limit set; `None` where there is no such thing.
+    /// The first message of a worker in its own IPC namespace with a System V limit;
+    /// `None` if that is not possible here.
     pub fn with_limit(setup: &Setup, role: &str, limit: &str, value: u64) -> Option<Value> {
         let script = "echo $VALUE > /proc/sys/kernel/$LIMIT && echo {} && exec \"$WORKER\"";
         let output = Command::new("unshare")
@@ -123,15 +123,15 @@ impl Worker {
             .ok()?;
         let text = String::from_utf8_lossy(&output.stdout);
         let mut lines = text.lines().map(|line| serde_json::from_str(line).expect("JSON"));
-        // The first says that the limit could be set.
+        // The first line shows that the limit could be set.
         lines.next().map(|_: Value| {
             let told = String::from_utf8_lossy(&output.stderr);
             lines.next().unwrap_or_else(|| panic!("{told}"))
         })
     }
 
-    /// What a worker says first that has no /proc, in mount and user namespaces of
-    /// its own; why there is no such thing.
+    /// The first message of a worker without /proc, in its own mount and user
+    /// namespaces; or the reason why that is not possible here.
     pub fn without_proc(setup: &Setup) -> Result<Value, String> {
         let script = "mount -t tmpfs none /proc && exec \"$WORKER\"";
         let output = Command::new("unshare")
@@ -146,8 +146,8 @@ impl Worker {
         line.ok_or(told).map(|line| serde_json::from_str(&line).expect("JSON"))
     }
 
-    /// What a client says that is to make its segment in a tmpfs of that size,
-    /// in user and mount namespaces of its own.
+    /// The message of a client that creates its segment in a tmpfs of this size, in its
+    /// own user and mount namespaces.
     pub fn in_small_tmpfs(setup: &Setup, at: &Path, size: &str) -> Value {
         let script = "mount -t tmpfs -o size=$SIZE none \"$AT\" && exec \"$WORKER\"";
         let output = Command::new("unshare")
@@ -189,7 +189,7 @@ impl Worker {
         writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 
-    /// The next event of that kind within 30 s; others are passed over.
+    /// The next event of this kind within 30 s; others are skipped.
     #[track_caller]
     pub fn expect(&self, event: &str) -> Value {
         let until = Instant::now() + Duration::from_secs(30);
@@ -204,7 +204,7 @@ impl Worker {
         }
     }
 
-    /// The next event of that kind, if it comes within that time.
+    /// The next event of this kind, if it arrives in time.
     pub fn hears(&self, event: &str, within: Duration) -> Option<Value> {
         let until = Instant::now() + within;
         loop {
@@ -217,7 +217,7 @@ impl Worker {
         }
     }
 
-    /// Whether it has connected, in the end; it may be refused as well.
+    /// Waits for the result of the connect; returns whether it succeeded.
     pub fn settled(&mut self) -> bool {
         let until = Instant::now() + Duration::from_secs(30);
         loop {
@@ -246,7 +246,7 @@ impl Worker {
         self.ask("role", "role")["role"].as_str().unwrap().to_owned()
     }
 
-    /// Every master of every namespace is right and there.
+    /// Checks that every partition of every namespace has the right master.
     #[track_caller]
     pub fn assert_routes(&mut self) {
         let answer = self.ask("route", "routed");

@@ -1,4 +1,4 @@
-//! One process.
+//! Tests of one process.
 
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ pub fn tests() -> Vec<Test> {
     tests
 }
 
-/// Those that need a process of their own.
+/// Tests that need a separate process.
 const FORKING: [Test; 6] = [
     ("h27_siblings_of_one_parent_draw_numbers_of_their_own", siblings),
     ("h28_the_child_sees_later_publications", child_reads_on),
@@ -40,8 +40,8 @@ pub fn forks(name: &str) -> bool {
     FORKING.iter().any(|&(forking, _)| forking == name)
 }
 
-/// Two segments of one id would share a lock file, two marks of one number count
-/// as one process.
+/// Two segments with the same id would share a lock file, and two marks with the same
+/// number would count as one process.
 fn siblings(host: &Host) {
     let drawn = || {
         let ownership = private(Capacity::DEFAULT, 0).unwrap();
@@ -88,7 +88,7 @@ fn publish_and_read(host: &Host) {
 fn leaves_nothing(host: &Host) {
     for round in 0..3 {
         let client = host.client(&Cluster::new(2, 1));
-        // The segment can be read as long as somebody holds a router of it.
+        // The segment can be read while a router of it exists.
         let mut router = client.router();
         let namespace = router.namespace("test").unwrap();
         assert_eq!(client.status().unwrap().attached, Some(1), "round {round}");
@@ -185,7 +185,7 @@ fn child_reads_on(host: &Host) {
             assert_eq!(*route.state(), 4, "local state is made again in a child");
             pipe.write_all(b"r").unwrap();
             let until = Instant::now() + Duration::from_secs(20);
-            // Private memory is the parent's own: the child has its copy.
+            // Private memory is not shared: the child has a copy.
             while shared && Instant::now() < until {
                 let route = router.route(namespace, Partition(0), Policy::Master).unwrap();
                 if route.id() == node(1).id {
@@ -234,8 +234,8 @@ fn own_in_child(host: &Host) {
     forked(
         |_| {
             let own = host.client(&Cluster::new(3, 1));
-            // The C library gives the child's new thread the place of its
-            // parent's: what is done to that one would be done to this one.
+            // The C library gives the child's new thread the address of its parent's
+            // thread, so an operation on the old handle would affect the new thread.
             drop(inherited.take());
             let role = if host.mode == Mode::Private { Role::Owner } else { Role::Standby };
             wait_until("it has its part", || own.role() == role);
@@ -251,8 +251,8 @@ fn own_in_child(host: &Host) {
 
 fn child_cannot_write(host: &Host) {
     let Mode::Shared(_) = host.mode else {
-        // A copy of its own does no harm; that it is no owner is told by
-        // `h27_…`.
+        // A private copy does no harm. `h27_…` checks that the child is not the
+        // owner.
         return;
     };
     let client = host.client(&Cluster::new(3, 1));
@@ -263,8 +263,8 @@ fn child_cannot_write(host: &Host) {
     assert_eq!(writable(host, pid), 0, "a closed owner has none either");
 }
 
-/// Where the owner's writable mapping is in the parent there is nothing in the
-/// child, or whatever the child maps there.
+/// At the address of the parent's writable mapping the child has nothing, or whatever
+/// it maps there.
 fn ownership_in_child(host: &Host) {
     let Mode::Shared(_) = host.mode else { return };
     let created = create(&host.place(), 1, host.config().capacity(), None).unwrap();
@@ -300,18 +300,18 @@ fn ownership_in_child(host: &Host) {
     drop(ownership);
 }
 
-/// Maps memory just there.
+/// Maps memory at this address.
 fn map_at(start: usize, length: usize) {
     use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
     let at = std::ptr::without_provenance_mut(start);
     let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
-    // SAFETY: it replaces nothing, and nobody uses it.
+    // SAFETY: the mapping replaces nothing, and no code uses it.
     let mapped =
         unsafe { mmap_anonymous(at, length, protection, flags | MapFlags::FIXED_NOREPLACE) };
     assert_eq!(mapped.unwrap(), at, "it was free");
 }
 
-/// How many mappings of the segment a process could write through.
+/// The number of writable mappings of the segment in a process.
 pub fn writable(host: &Host, pid: i32) -> usize {
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
     let path = host.directory.path().to_str().unwrap();

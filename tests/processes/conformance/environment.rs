@@ -31,7 +31,7 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// Whether a test is to be run here; if not it tells why.
+/// Whether a test can run here; if not, prints the reason.
 fn is_root(name: &str) -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
@@ -42,7 +42,7 @@ fn is_root(name: &str) -> bool {
     root
 }
 
-/// Becomes nobody, in all threads.
+/// Becomes the user nobody, in all threads.
 fn drop_privileges() {
     let nobody = 65534;
     // SAFETY: these take plain numbers.
@@ -56,7 +56,7 @@ fn nodes(client: &Client) -> usize {
     client.map().map_or(0, |map| map.map.nodes.len())
 }
 
-/// A change is published, by the same owner in the same segment.
+/// Checks that a change is published by the same owner in the same segment.
 #[track_caller]
 fn assert_tends(client: &Client, cluster: &Cluster) {
     let now = |client: &Client| {
@@ -77,7 +77,7 @@ fn owner_drops(host: &Host) {
     if !is_root("an owner that changes its user") {
         return;
     }
-    // Of a directory that others may search, and of one that they may not.
+    // With a directory that others may search, and with one that they may not.
     for mode in [0o755, 0o700] {
         std::fs::set_permissions(host.directory.path(), PermissionsExt::from_mode(mode)).unwrap();
         forked(
@@ -183,7 +183,7 @@ fn file_limit_to_growth(host: &Host) {
     limit_files(100 << 10);
     cluster.grow(20);
     if host.mode == Mode::Shared(Backend::File) {
-        // It has seen the change, and routes on.
+        // It has seen the change, and continues to route.
         let passes = client.status().unwrap().tends;
         wait_until("more passes", || client.status().unwrap().tends > passes + 3);
         assert_eq!(client.segment().identity().generation, 1);
@@ -214,7 +214,7 @@ fn relative(host: &Host) {
     let client = Client::connect_with(config, cluster.source()).unwrap();
     std::env::set_current_dir("/").unwrap();
     assert_tends(&client, &cluster);
-    // Those that come by its full name meet it there.
+    // Processes that use the full path find it there.
     let other = host.worker();
     assert_eq!(client.status().unwrap().attached, Some(2));
     drop(other);
@@ -270,7 +270,7 @@ fn removed(host: &Host) {
     let newcomer = Client::connect_with(other, cluster.source());
     let text = newcomer.unwrap_err().to_string();
     assert!(text.contains("shm_directory"), "{text}");
-    // A process that makes it again is followed there.
+    // A process that creates the directory again is followed there.
     let old = client.segment().identity().segment_id;
     std::fs::create_dir(directory).unwrap();
     wait_until("a segment there", || files(&host.directory) > 0);

@@ -1,5 +1,5 @@
-//! What the host program does with descriptors and limits, and what of that the
-//! library notices.
+//! Actions of the host program on descriptors and limits, and their effects on the
+//! library.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -32,8 +32,7 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// A cluster in a process of its own, which adds a node for each byte that it is
-/// sent.
+/// A cluster in a separate process, which adds a node for each byte that it receives.
 fn with_sim(f: impl FnOnce(Vec<tendmap::wire::Host>, &mut UnixStream)) {
     forked(
         |parent| {
@@ -71,17 +70,17 @@ fn open_now() -> BTreeSet<RawFd> {
     let listed = std::fs::read_dir("/proc/self/fd").unwrap();
     let numbers: Vec<RawFd> =
         listed.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
-    // Without the one by which they were listed.
+    // Without the descriptor that was used to list them.
     let open = |number: &RawFd| std::fs::metadata(format!("/proc/self/fd/{number}")).is_ok();
     numbers.into_iter().filter(open).collect()
 }
 
 fn close(number: RawFd) {
-    // SAFETY: it takes a number; what had it is not used by this test.
+    // SAFETY: the call takes a number, and this test does not use the descriptor.
     unsafe { libc::close(number) };
 }
 
-/// A file of the host's own under that number.
+/// Opens a file of the host program under this number.
 fn put(number: RawFd) -> File {
     let file = tempfile::tempfile().unwrap();
     // SAFETY: it takes numbers, as above.
@@ -95,7 +94,7 @@ fn nodes(client: &Client) -> usize {
 
 fn closed_streams(host: &Host) {
     with_sim(|seeds, sim| {
-        // SAFETY: numbers, as above. What goes wrong is to be told in the end.
+        // SAFETY: numbers, as above. Errors are reported at the end.
         let kept: Vec<RawFd> =
             (0..3).map(|n| unsafe { libc::fcntl(n, libc::F_DUPFD_CLOEXEC, 200) }).collect();
         (0..3).for_each(close);
@@ -120,7 +119,7 @@ fn closed_streams(host: &Host) {
     });
 }
 
-/// What the library has opened by then.
+/// The descriptors that the library has opened since.
 fn ours(before: &BTreeSet<RawFd>) -> Vec<RawFd> {
     open_now().difference(before).copied().collect()
 }
@@ -204,7 +203,7 @@ fn set_limit(limit: u64) {
 fn no_descriptors(host: &Host) {
     let all = getrlimit(Resource::Nofile).current.unwrap();
     let highest = *open_now().last().unwrap() as u64;
-    // Whatever starts the tests may have left gaps.
+    // The parent of the tests may have left gaps.
     let mut gaps: Vec<File> = Vec::new();
     set_limit(highest + 1);
     while let Ok(file) = File::open("/dev/null") {

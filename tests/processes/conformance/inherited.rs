@@ -1,4 +1,4 @@
-//! What a forked child inherits, and what it must not take over from its parent.
+//! The state that a forked child inherits, and must not use as if it were its own.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -15,7 +15,7 @@ use super::{Host, Mode, Test};
 use tendmap_testkit::forked::forked;
 use tendmap_testkit::{Cluster, wait_until};
 
-/// All of them fork, and so need a process of their own.
+/// All of these tests fork, so each needs a separate process.
 pub fn tests() -> Vec<Test> {
     vec![
         ("h90_siblings_choose_differently_from_their_first_batch_on", first_batch),
@@ -29,7 +29,7 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// What the calling process and two children of it answer.
+/// The answers of the calling process and two of its children.
 fn siblings(mut answer: impl FnMut() -> String) -> Vec<String> {
     let mut answers = Vec::new();
     for _ in 0..2 {
@@ -63,16 +63,17 @@ fn batch(router: &mut Router, namespace: NamespaceHandle, policy: Policy) -> Str
     (0..KEYS as usize).map(|index| batch.get(index).unwrap().replica.to_string()).collect()
 }
 
-/// A batch undid the new beginning that its own look at the map had made: all
-/// children then followed one sequence for good.
+/// Earlier, a batch restored the old random state after its own look at the map had
+/// detected the fork, so that all children followed the same sequence.
 fn first_batch(host: &Host) {
     let client = host.client(&Cluster::new(3, 3));
     for policy in [Policy::Random, Policy::Any] {
         let mut router = client.router();
-        // The handle is the parent's: asking for one would notice the fork.
+        // The parent's handle, because asking for a new one would detect the fork.
         let namespace = router.namespace("test").unwrap();
         batch(&mut router, namespace, policy);
-        // Three ways of turns are soon used up: what follows the batch tells more.
+        // Three replicas give few different turns, so the calls after the batch count,
+        // too.
         let answers = siblings(|| {
             let replicas = batch(&mut router, namespace, policy);
             let replicas = if policy == Policy::Random { replicas.as_str() } else { "" };
@@ -82,7 +83,7 @@ fn first_batch(host: &Host) {
     }
 }
 
-/// The first choice is drawn before the lookup that notices the fork.
+/// The first choice is made before the lookup that detects the fork.
 fn first_attempt(host: &Host) {
     let client = host.client(&Cluster::new(3, 3));
     for policy in [Policy::Random, Policy::Any] {
@@ -90,10 +91,10 @@ fn first_attempt(host: &Host) {
         let namespace = router.namespace("test").unwrap();
         router.route(namespace, Partition(0), policy).unwrap();
         assert_all_differ("an attempt", siblings(|| format!("{:?}", router.attempt(policy))));
-        // Of a router that has never been used before the fork.
+        // The same with a router that was not used before the fork.
         let mut router = client.router();
         assert_all_differ("a first attempt", siblings(|| format!("{:?}", router.attempt(policy))));
-        // The same of starts that belong to no router.
+        // The same with a rotation that belongs to no router.
         let mut starts = ReplicaRotation::new();
         starts.attempt(policy);
         assert_all_differ("starts", siblings(|| format!("{:?}", starts.attempt(policy))));
@@ -116,15 +117,15 @@ fn first_pin(host: &Host) {
     }
 }
 
-/// Ends the process that calls, as a child of `forked` ends.
+/// Ends the calling process in the same way as a child of `forked`.
 fn end() -> ! {
     rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)
         .unwrap();
     unreachable!()
 }
 
-/// The parent's locks are not the child's: what the child has inherited must not
-/// count them as held when the parent is gone.
+/// A child does not inherit its parent's locks, so the inherited client must not count
+/// them as held after the parent has ended.
 fn owner_dies(host: &Host) {
     forked(
         |told| {
@@ -134,7 +135,7 @@ fn owner_dies(host: &Host) {
             // SAFETY: as in `forked`.
             match unsafe { fork() }.unwrap() {
                 ForkResult::Parent { .. } => {
-                    // The child has seen it alive.
+                    // The child has seen the owner alive.
                     drop(there);
                     here.read_exact(&mut [0]).unwrap();
                 }
@@ -157,7 +158,7 @@ fn owner_dies(host: &Host) {
     );
 }
 
-/// The child's own locks do not show where it asks the kernel for others'.
+/// The kernel does not report a process's own locks, which must not confuse a child.
 fn child_owns(host: &Host) {
     let inherited = host.client(&Cluster::new(2, 1));
     let Mode::Shared(_) = host.mode else { return };
@@ -214,7 +215,7 @@ fn no_lock(host: &Host) {
     });
 }
 
-/// The process of a trial has had no thread yet: the first one takes note.
+/// The process of a trial has had no thread yet: the first one reads the variable.
 fn no_thread(host: &Host) {
     // SAFETY: there is no other thread.
     unsafe { std::env::set_var("RUST_MIN_STACK", (1_u64 << 46).to_string()) };

@@ -1,5 +1,5 @@
-//! What every mode must do: files, System V shared memory, and, where it has no
-//! other processes, private memory. Each trial is named after its mode.
+//! Tests that every mode must pass: files, System V shared memory, and private memory
+//! in tests of one process. The name of each trial contains the mode.
 
 mod alone;
 mod environment;
@@ -100,7 +100,7 @@ pub fn unavailable(mode: Mode) -> Option<String> {
     }
 }
 
-/// A key that no other test, and nobody else on the host, has.
+/// A key that neither another test nor another program on the host uses.
 pub fn unused_key() -> u32 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     loop {
@@ -112,8 +112,8 @@ pub fn unused_key() -> u32 {
     }
 }
 
-/// A directory and a key of a test's own; what is left of it goes with it, also
-/// when the test has failed.
+/// A directory and a key for one test. Dropping it removes all leftovers, also after a
+/// failed test.
 pub struct Host {
     pub mode: Mode,
     pub setup: Setup,
@@ -155,8 +155,8 @@ impl Host {
         Reader::attach(&self.place()).unwrap()
     }
 
-    /// A segment that nobody owns or is attached to, with its lock file: what a
-    /// crash leaves.
+    /// Creates a segment without an owner or attached processes, with its lock file, as
+    /// after a crash.
     pub fn orphan(&self) {
         let capacity = self.config().capacity();
         match create(&self.place(), 1, capacity, None).unwrap() {
@@ -165,8 +165,7 @@ impl Host {
         }
     }
 
-    /// The name of the segment is taken away, as by an operator who knows
-    /// nothing of tendmap.
+    /// Removes the name of the segment, as an operator without tendmap would do.
     pub fn take_name(&self, segment: &Segment) {
         match segment.location().unwrap().shm_id() {
             Some(_) => shm_remove(shm_find(self.setup.key).unwrap().unwrap()).unwrap(),
@@ -174,7 +173,7 @@ impl Host {
         }
     }
 
-    /// A word of the segment is changed, by a process that may write it.
+    /// Changes a word of the segment, as any process that may write it can do.
     pub fn spoil(&self, segment: &Segment, word: usize) {
         let geometry = *segment.geometry();
         let memory = match (segment.path(), segment.location().unwrap().shm_id()) {
@@ -188,7 +187,7 @@ impl Host {
         memory.unwrap().words()[word].fetch_xor(0xff00, std::sync::atomic::Ordering::Relaxed);
     }
 
-    /// Nothing is left: no segment, no lock file.
+    /// Checks that neither a segment nor a lock file is left.
     #[track_caller]
     pub fn assert_clean(&self) {
         assert_eq!(files(&self.directory), 0, "{:?}", list(self.directory.path()));

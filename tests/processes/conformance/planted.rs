@@ -1,8 +1,8 @@
-//! What a stranger puts at names that a segment or its lock file has, will have or
-//! had, in a directory that everybody may write.
+//! Files that an attacker creates under names that a segment or its lock file has, will
+//! have or had, in a directory that every user may write.
 //!
-//! What is planted is given to a user that nobody trusts. The processes that are to
-//! go on run as root, who may remove it, and as a user who may not.
+//! The planted files belong to an untrusted user. The processes that must continue run
+//! as root, which may remove them, and as a user that may not.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
@@ -33,8 +33,8 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// A user that may not remove what others have in a sticky directory, and one that
-/// nobody trusts.
+/// A user that may not remove files of others in a sticky directory, and an untrusted
+/// user.
 const USER: u32 = 12_345;
 const STRANGER: u32 = 54_321;
 
@@ -60,7 +60,7 @@ impl Kind {
         Kind::Socket,
     ];
 
-    /// Puts a stranger's there.
+    /// Plants one at this path.
     fn plant(self, at: &Path) {
         match self {
             Kind::File => {
@@ -78,7 +78,7 @@ impl Kind {
     }
 }
 
-/// Whether this process can put things there for another user.
+/// Whether this process can create files of another user.
 fn ready(host: &Host) -> bool {
     if !geteuid().is_root() {
         tendmap_testkit::skipped("only root can become another user");
@@ -88,8 +88,7 @@ fn ready(host: &Host) -> bool {
     true
 }
 
-/// The same host under another key, so that what was planted for the last one does
-/// not matter.
+/// The same host under another key, so that earlier planted files do not matter.
 fn setup(host: &Host) -> Setup {
     Setup { key: super::unused_key(), ..host.setup.clone() }
 }
@@ -103,7 +102,7 @@ fn worker(setup: &Setup, user: u32) -> Worker {
     worker
 }
 
-/// The lock files of a key, or those that end so.
+/// The lock files of a key whose names have this ending.
 fn named(setup: &Setup, end: &str) -> Vec<PathBuf> {
     let key = format!("tendmap-{:08x}-", setup.key);
     let found = fs::read_dir(&setup.directory).unwrap().map(|entry| entry.unwrap().path());
@@ -129,7 +128,7 @@ fn ends(setup: &Setup) -> &'static [&'static str] {
 }
 
 fn plant(at: &Path, kind: Kind) {
-    // An owner that lives may make it again in between.
+    // A live owner may create it again in between.
     let beside = at.with_extension("planted");
     kind.plant(&beside);
     wait_until("the name", || {
@@ -138,8 +137,9 @@ fn plant(at: &Path, kind: Kind) {
     });
 }
 
-/// The segment can be used by newcomers again: root has replaced what was planted, a
-/// user has another segment. (This process must not attach: it would replace it.)
+/// Waits until new processes can use the segment again: root has replaced the planted
+/// file, a user has another segment. (This process must not attach, because it would
+/// replace the file.)
 fn wait_healed(setup: &Setup, user: u32, at: &Path) {
     let stem = at.with_extension("lock");
     wait_until("a lock file that can be used", || match user {
@@ -150,7 +150,7 @@ fn wait_healed(setup: &Setup, user: u32, at: &Path) {
     });
 }
 
-/// Waits until one of two is owner; that one and the other.
+/// Waits until one of two workers is the owner; returns the owner and the other.
 fn owner_of(mut one: Worker, mut other: Worker) -> (Worker, Worker) {
     let mut first = false;
     wait_until("an owner", || {
@@ -180,7 +180,7 @@ fn freeze(worker: &Worker) {
 fn cases(setup: impl Fn() -> Setup, mut case: impl FnMut(&Setup, u32, &str, Kind)) {
     for user in [0, USER] {
         for (number, kind) in Kind::ALL.into_iter().enumerate() {
-            // Root can't remove a directory that is not empty: as for a user.
+            // Like a user, root can't remove a directory that is not empty.
             if (user, kind) == (0, Kind::FullFolder) {
                 continue;
             }
@@ -206,7 +206,8 @@ fn under_an_owner(host: &Host) {
             wait_healed(setup, user, &at);
             let (owner, mut follower) = owner_of(owner, follower);
             follower.assert_routes();
-            // A newcomer meets them in the same segment, and the follower takes over.
+            // A new process finds them in the same segment, and the follower takes
+            // over.
             let mut newcomer = worker(setup, user);
             assert_ne!(newcomer.role(), "owner", "{user} {kind:?}");
             newcomer.assert_routes();
@@ -252,14 +253,14 @@ fn before_a_newcomer(host: &Host) {
     cases(
         || Setup { threshold_ms: 600_000, ..setup(host) },
         |setup, user, end, kind| {
-            // A user's newcomers wait for seconds: two kinds are enough.
+            // A user's new processes wait for seconds, so two kinds are enough.
             if user != 0 && !matches!(kind, Kind::Link | Kind::FullFolder) {
                 return;
             }
             let owner = worker(setup, user);
             let mut kept = worker(setup, user);
             let at = the(setup, end);
-            // It keeps the memory of a System V segment, and does nothing else.
+            // It only keeps the memory of a System V segment.
             freeze(&kept);
             freeze(&owner);
             plant(&at, kind);
@@ -363,7 +364,7 @@ fn before_a_start(host: &Host) {
             let mut follower = worker(&setup, user);
             assert_ne!(follower.role(), "owner", "{user} {kind:?}");
             follower.assert_routes();
-            // Where the next number has a stranger's, too.
+            // The same if the next number is planted, too.
             let next = follower.generation().unwrap() + 1;
             kind.plant(&segment_name(&setup, next));
             let (mut owner, mut follower) = owner_of(owner, follower);
@@ -378,7 +379,7 @@ fn before_a_start(host: &Host) {
             follower.close();
         }
     }
-    // Every number that would be next.
+    // Every possible next number.
     let setup = setup(host);
     for generation in 1..=40 {
         Kind::File.plant(&segment_name(&setup, generation));

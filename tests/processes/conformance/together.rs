@@ -91,7 +91,7 @@ fn killed_owner(host: &Host) {
             assert_eq!(reader.map().expect("reading goes on").intact, Some(true));
             reader.status().unwrap().term > status.term
         });
-        // It is a zombie still, and has nothing of the segment any more.
+        // It is still a zombie, but no longer attached.
         let left = Some(workers.len() + 1);
         wait_until("it is not counted", || reader.status().unwrap().attached == left);
         drop(killed);
@@ -216,8 +216,8 @@ fn name_taken(host: &Host) {
     host.assert_clean();
 }
 
-/// Nobody can find it any more, and its owner is gone: a process that is left makes a
-/// new one all the same.
+/// No process can find the segment any more, and its owner has ended: a remaining
+/// process creates a new one.
 fn name_taken_of_orphan(host: &Host) {
     let owner = host.worker();
     let mut next = host.worker();
@@ -230,13 +230,13 @@ fn name_taken_of_orphan(host: &Host) {
     next.signal(Signal::SIGCONT);
     assert_eq!(next.expect("moved")["generation"], 2);
     next.assert_routes();
-    // Its head alone says so to readers of the old one.
+    // Readers of the old segment see this in its head alone.
     assert!(segment.head().retired(), "{:?}", segment.head());
     wait_until("a reader moves too", || reader.segment().identity().generation == 2);
 }
 
-/// A segment that lost its owner and its name while a lower generation lives:
-/// one that was linked by a maker who came late, say.
+/// A segment that lost its owner and its name while a lower generation is live, for
+/// example one whose creator linked it too late.
 fn orphan_above_a_living_one(host: &Host) {
     if host.mode == Mode::Shared(Backend::SystemV) {
         eprintln!("not of System V segments: one key has one segment");

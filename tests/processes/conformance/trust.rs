@@ -1,4 +1,4 @@
-//! Segments that are not to be trusted, and those that died half-made.
+//! Segments that must not be trusted, and half-created ones.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -38,7 +38,7 @@ fn the_segment(host: &Host) -> std::sync::Arc<Segment> {
     Segment::attach(&host.place(), 1).unwrap()
 }
 
-/// Gives the segment to a user, with that mode.
+/// Gives the segment to a user, with this mode.
 fn permit(host: &Host, uid: u32, mode: u32) {
     let segment = the_segment(host);
     match (segment.path(), segment.location().unwrap().shm_id()) {
@@ -51,7 +51,7 @@ fn permit(host: &Host, uid: u32, mode: u32) {
     }
 }
 
-/// Makes and removes segments without a pause, and is killed somewhere.
+/// Processes create and remove segments without a pause, and are killed at any point.
 fn killed_creators(host: &Host) {
     for round in 0..25 {
         let churning = Worker::start("churn", &host.setup);
@@ -86,7 +86,7 @@ fn other_user(host: &Host) {
     host.orphan();
     permit(host, 12_345, 0o600);
     let error = attach_error(host);
-    // Of System V it has another maker.
+    // A System V segment has another creator.
     let owner = match error {
         SegmentError::Owner { found, .. } => found,
         SegmentError::Maker { owner, creator: 0, .. } => owner,
@@ -119,7 +119,7 @@ fn reader_of_another_user(host: &Host) {
     assert_eq!(reader.ask("again", "read")["generation"], 2);
 }
 
-/// A host whose segments everybody may read; `None` where this process can't become
+/// A host whose segments every user may read; `None` if this process can't become
 /// another user.
 fn readable(host: &Host) -> Option<Setup> {
     if !geteuid().is_root() {
@@ -172,13 +172,13 @@ fn reader_alone(host: &Host) {
     owner.kill();
     drop(owner);
     let mut reader = Worker::of_user("client", &setup, 65_534, 65_534);
-    // It connects before or after this.
+    // It may connect before or after this.
     let read_only = reader.expect("read_only");
     assert!(read_only["reason"].as_str().unwrap().contains("ermission denied"), "{read_only}");
     assert_eq!(reader.role(), "follower");
     reader.assert_routes();
     let before = reader.ask("route", "routed")["sequence"].as_u64().unwrap();
-    // Another one does own it, and is followed.
+    // Another process owns the segment, and is followed.
     drop(started("switch", &setup));
     let cluster = Cluster::new(7, 1);
     let client = Client::connect_with(setup.config(), cluster.source()).unwrap();
@@ -186,7 +186,7 @@ fn reader_alone(host: &Host) {
         reader.ask("route", "routed")["sequence"].as_u64().unwrap() > before
     });
     assert_eq!(reader.role(), "follower");
-    // It leaves what it may not remove, and says nothing of it.
+    // It leaves files that it may not remove, without an error.
     client.close();
     reader.say("close");
     let told = reader.hears("trouble", std::time::Duration::from_secs(30));
@@ -289,7 +289,7 @@ fn other_backend(host: &Host) {
         let SegmentError::OtherBackend { found, wanted, .. } = error else { panic!("{error}") };
         assert_eq!((found, wanted), (host.setup.backend, other.setup.backend));
     }
-    // What a crash left there is nobody's.
+    // After a crash the segment has no owner.
     worker.kill();
     drop(worker);
     let client = other.client(&Cluster::new(2, 1));

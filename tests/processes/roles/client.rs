@@ -1,4 +1,4 @@
-//! A client that does as it is told.
+//! A client that executes commands.
 
 use serde_json::{Value, json};
 use tendmap::client::{Client, Event, Observer};
@@ -9,8 +9,8 @@ use super::say;
 use crate::setup::Setup;
 use tendmap_testkit::Cluster;
 
-/// A client that tells every event, and routes when it is asked to: of the
-/// servers of its setup, or of a cluster of its own that can be switched off.
+/// A client that reports every event, and routes on request. It uses the servers of its
+/// setup, or a cluster of its own that can be switched off.
 pub fn client(setup: &Setup, own: Option<Cluster>) {
     let mut config = setup.config();
     config.observer = Some(Observer::new(|event| match event {

@@ -1,4 +1,4 @@
-//! What a reader and a follower cost.
+//! The cost of a reader and of a follower.
 
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,11 @@ use tendmap::route::{Partition, Policy, Router};
 use super::say;
 use crate::setup::Setup;
 
-/// What a reader, and then a follower, with a router that has routed, adds to
-/// this process.
+/// Reports the resources that a reader, and then a follower, with a router that has
+/// routed, adds to this process.
 pub fn footprint(setup: &Setup) {
-    // What the first line that is told, or the first file that is read, takes.
+    // Allocate before the measurement what the first output and the first file read
+    // take.
     let _ = (memory(), threads(), sockets(), route_once(&Reader::attach(&setup.place()).unwrap()));
     let (kib, before, open) = (memory(), threads(), sockets());
     let reader = Reader::attach(&setup.place()).unwrap();
@@ -56,7 +57,7 @@ fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").unwrap().count()
 }
 
-/// How often the library's thread has gone to sleep.
+/// How many times the library's thread has slept.
 fn switches() -> u64 {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
     let told = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("status")).ok();

@@ -18,7 +18,7 @@ pub fn hammer(setup: &Setup) {
     };
     ownership.set_checksums(true);
     let mut maps = [hammered(0), hammered(1), hammered(2)];
-    // Who hears of it finds a map, also if this process is not let run again.
+    // After this report there is a map, even if this process gets no processor again.
     ownership.publish(&maps[2]).unwrap();
     say(json!({"event": "hammering"}));
     for turn in 0.. {

@@ -1,4 +1,4 @@
-//! What a worker process does.
+//! The roles of worker processes.
 
 mod client;
 mod footprint;
@@ -16,12 +16,12 @@ use crate::setup::Setup;
 pub use hammer::hammered;
 use tendmap_testkit::Cluster;
 
-/// The variable that has the role of a worker, and its setup.
+/// The variable with the role and the setup of a worker.
 pub const ROLE: &str = "TENDMAP_TEST_WORKER";
-/// The one that has the trial that it is to run.
+/// The variable with the trial that a process must run.
 pub const TRIAL: &str = "TENDMAP_TEST_TRIAL";
 
-/// If this process was started as a worker: works, and never returns.
+/// If this process was started as a worker, runs its role and does not return.
 pub fn work_if_asked() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let (role, setup) = role.split_once(' ').expect("a role and a setup");
@@ -61,19 +61,18 @@ pub fn work_if_asked() {
     std::process::exit(0);
 }
 
-/// What the test says, a line each.
+/// The commands of the test, one per line.
 pub fn commands() -> impl Iterator<Item = String> {
     std::io::stdin().lines().map_while(Result::ok)
 }
 
 pub fn say(value: Value) {
     let mut out = std::io::stdout().lock();
-    // A test that has gone away is no reason to fail.
+    // The test may have ended, which is not an error.
     let _ = writeln!(out, "{value}").and_then(|()| out.flush());
 }
 
-/// Takes the bytes of the next two terms, as candidates that are stopped
-/// half-way do.
+/// Locks the bytes of the next two terms, like candidates that are stopped half-way.
 fn hold(setup: &Setup) {
     let segment = live(&setup.place()).unwrap().unwrap();
     let lock = segment.lock().unwrap();

@@ -1,5 +1,5 @@
-//! What workers do that are no ordinary clients: that die in creation, only
-//! look, or meet a limit.
+//! Workers that are not ordinary clients: they die while they create a segment, only
+//! read, or meet a limit.
 
 use std::sync::{Arc, Mutex};
 
@@ -29,7 +29,7 @@ pub fn churn(setup: &Setup) {
     }
 }
 
-/// Only looks, at each line of its input again, when the segment was replaced.
+/// Only reads, and looks again at each line of input after the segment was replaced.
 pub fn look(setup: &Setup) {
     let reader = Reader::attach(&setup.place()).unwrap();
     let mut last = 0;
@@ -53,7 +53,7 @@ pub fn look(setup: &Setup) {
     }
 }
 
-/// A creator on its way: it has the lock, and what it makes has no magic yet.
+/// A creator in progress: it holds the lock, and its segment has no magic yet.
 pub fn half(setup: &Setup) {
     let path = setup.directory.join(format!("tendmap-{:08x}-v3-sysv.lock", setup.key));
     let lock = std::fs::File::options().write(true).create_new(true).open(path).unwrap();
@@ -82,13 +82,13 @@ pub fn outgrow(setup: &Setup) {
     }));
     let client = Client::connect_with(config, cluster.source()).unwrap();
     let before = client.map().unwrap().sequence;
-    // So many that it takes more pages.
+    // Enough nodes to need more pages.
     cluster.change(|map| {
         (2..16).for_each(|number| map.nodes.insert(node(number)).map(drop).unwrap());
     });
     wait_until("no room", || told.lock().unwrap().is_some());
     let status = client.status().unwrap();
-    // What fits is published again.
+    // A map that fits is published again.
     cluster.change(|map| {
         *map = tendmap::map::ClusterMap::new(Capacity::DEFAULT);
         (0..2).for_each(|number| map.nodes.insert(node(number)).map(drop).unwrap());
@@ -104,7 +104,7 @@ pub fn outgrow(setup: &Setup) {
     client.close();
 }
 
-/// Holds read locks on all that it may open of the directory, to its end.
+/// Holds read locks on all files of the directory that it may open, until it ends.
 pub fn lock_all(setup: &Setup) {
     let mut files = Vec::new();
     let entries = std::fs::read_dir(&setup.directory).unwrap().map(|entry| entry.unwrap().path());

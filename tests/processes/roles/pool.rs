@@ -1,5 +1,5 @@
-//! Further worker roles: a follower that hangs something on each node, and a
-//! process that only reads.
+//! Further worker roles: a follower that keeps local state for each node, and a process
+//! that only reads.
 
 use std::fs::{File, OpenOptions};
 use std::sync::Arc;
@@ -14,8 +14,7 @@ use super::{commands, say};
 use crate::setup::Setup;
 use tendmap_testkit::Cluster;
 
-/// What a follower keeps for a node: memory, and a descriptor as a connection
-/// would be.
+/// The local state of a node: memory, and a descriptor in place of a connection.
 struct Pool {
     _memory: Vec<u8>,
     _descriptor: File,
@@ -36,7 +35,8 @@ impl Drop for Pool {
     }
 }
 
-/// Told a sequence, it routes by that publication and says what it has open.
+/// For each sequence that it reads, routes by that publication and reports its open
+/// resources.
 pub fn keep(setup: &Setup) {
     let client = Client::connect_with(setup.config(), Cluster::new(1, 1).source()).unwrap();
     let living = Arc::new(AtomicUsize::new(0));
@@ -75,7 +75,7 @@ fn resident_kb() -> u64 {
     line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// A process without a tender, which tells what it reads.
+/// A process without a tender, which reports the maps that it reads.
 pub fn read(setup: &Setup) {
     let reader = match Reader::attach(&setup.place()) {
         Ok(reader) => reader,
@@ -111,7 +111,7 @@ pub fn read(setup: &Setup) {
     }
 }
 
-/// What a process may do to the files, and how it has mapped them.
+/// Reports a process's permissions on the files, and its mappings of them.
 fn try_to_write(reader: &Reader) -> Value {
     let segment = reader.segment();
     let paths = [segment.path().unwrap(), segment.lock().unwrap().path().to_path_buf()];

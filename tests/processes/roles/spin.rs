@@ -38,7 +38,7 @@ impl ClusterSource for Growing {
     fn stop(&mut self) {}
 }
 
-/// A client of a growing cluster that routes without a pause until it is told
+/// A client of a growing cluster that routes without a pause until it gets the command
 /// to close.
 pub fn spin(setup: &Setup) {
     let source = Growing(ClusterMap::new(setup.config().capacity()));
