@@ -94,7 +94,15 @@
 // Of the public surface, which is all that counts as exported then.
 #![cfg_attr(
     not(feature = "internals"),
-    warn(clippy::must_use_candidate, clippy::exhaustive_enums, clippy::exhaustive_structs)
+    warn(
+        missing_debug_implementations,
+        clippy::exhaustive_enums,
+        clippy::exhaustive_structs,
+        clippy::missing_errors_doc,
+        clippy::missing_panics_doc,
+        clippy::must_use_candidate,
+        clippy::return_self_not_must_use
+    )
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

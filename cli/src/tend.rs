@@ -45,7 +45,7 @@ impl Args {
         config.use_shm = true;
         self.tended.apply(&mut config);
         common.apply(&mut config);
-        config.checksums = self.checksums;
+        config.set_checksums(self.checksums);
         config
     }
 }

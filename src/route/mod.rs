@@ -76,6 +76,6 @@ pub use target::{Partition, Record, Target};
 
 /// What the rest of the crate, its tests and benchmarks use beside that.
 pub(crate) mod internals {
-    pub use super::digest::Lanes;
+    pub use super::digest::{Digests, Lanes};
     pub use super::policy::select;
 }

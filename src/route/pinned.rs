@@ -1,5 +1,7 @@
 //! Lookups under one check of the head.
 
+use core::fmt;
+
 use super::error::RouteError;
 use super::namespace_cache::{NamespaceCache, NamespaceHandle};
 use super::nodes::KnownNode;
@@ -88,6 +90,12 @@ impl<'a, S> Pinned<'a, S> {
     }
 }
 
+impl<S> fmt::Debug for Pinned<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pinned").field("sequence", &self.sequence()).finish_non_exhaustive()
+    }
+}
+
 /// Lookups in one namespace under one head check, see [`Pinned::namespace`].
 pub struct PinnedNamespace<'a, S> {
     /// The first plane: a word per partition; empty if the namespace no longer
@@ -107,6 +115,12 @@ impl<S> Clone for PinnedNamespace<'_, S> {
 }
 
 impl<S> Copy for PinnedNamespace<'_, S> {}
+
+impl<S> fmt::Debug for PinnedNamespace<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PinnedNamespace").field("handle", &self.handle).finish_non_exhaustive()
+    }
+}
 
 impl<'a, S> PinnedNamespace<'a, S> {
     /// The master of a partition and its local state; `None` if it has none.
@@ -208,6 +222,7 @@ pub struct PinnedRoute<'a, S> {
 impl<'a, S> PinnedRoute<'a, S> {
     /// The node.
     #[must_use]
+    #[allow(clippy::missing_panics_doc, reason = "there is a node where there is a state")]
     pub fn node(&self) -> &'a Node {
         &self.nodes[self.slot.index()].as_ref().expect("a node where there is a state").node
     }
@@ -231,5 +246,14 @@ impl<'a, S> PinnedRoute<'a, S> {
     #[must_use]
     pub fn state(&self) -> &'a S {
         self.state
+    }
+}
+
+impl<S> fmt::Debug for PinnedRoute<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PinnedRoute")
+            .field("node", self.node())
+            .field("replica", &self.replica)
+            .finish_non_exhaustive()
     }
 }

@@ -103,6 +103,7 @@ impl Host {
     }
 
     /// Sets the name in the host's certificate.
+    #[must_use]
     pub fn with_tls_name(mut self, name: Option<&TlsName>) -> Host {
         self.tls_name = name.map(ToString::to_string).or(self.tls_name);
         self

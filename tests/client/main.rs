@@ -1,5 +1,6 @@
 //! Clients of one process: connecting, status, health, closing.
 
+mod auto_traits;
 mod closing;
 mod connecting;
 mod first_map;

@@ -59,7 +59,7 @@ impl Setup {
         config.shm_node_ceiling = self.ceiling;
         config.cluster_name = self.cluster_name.clone();
         config.shm_mode = self.mode;
-        config.checksums = true;
+        config.set_checksums(true);
         config
     }
 

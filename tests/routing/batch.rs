@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use proptest::prelude::*;
-use tendmap::internals::route::Lanes;
+use tendmap::internals::route::{Digests, Lanes};
 use tendmap::map::{NamespaceName, Slot};
 use tendmap::route::{
     Batch, Digest, InSet, Keys, NamespaceHandle, Policy, Record, RouteError, Router,
@@ -173,7 +173,9 @@ impl Keys for Slow<'_> {
     fn len(&self) -> usize {
         self.1.len()
     }
+}
 
+impl Digests for Slow<'_> {
     fn digest(&self, lanes: Lanes, digests: &mut [Digest]) {
         self.0();
         self.1.digest(lanes, digests);

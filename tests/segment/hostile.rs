@@ -45,7 +45,7 @@ impl Rig {
     fn new() -> Rig {
         let directory = directory();
         let mut config = config(&directory);
-        config.checksums = true;
+        config.set_checksums(true);
         let cluster = Cluster::new(NODES, 2);
         let client = Client::connect_with(config.clone(), cluster.source()).unwrap();
         let (stop, routed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));

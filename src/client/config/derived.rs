@@ -18,6 +18,14 @@ impl Config {
         }
     }
 
+    internal! {
+        /// Sets whether an owner publishes a checksum of the map with each
+        /// publication.
+        fn set_checksums(&mut self, on: bool) {
+            self.checksums = on;
+        }
+    }
+
     /// Raises the limits of a map to the ceilings that are configured.
     pub(in crate::client) fn raise(&self, map: &mut ClusterMap) {
         map.raise_capacity(self.shm_node_ceiling, self.shm_namespace_ceiling);

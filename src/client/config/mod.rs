@@ -5,6 +5,7 @@ mod check;
 mod default;
 mod derived;
 mod error;
+mod with;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,16 +22,22 @@ pub use error::ConfigError;
 
 /// How to reach a cluster and how to share what is known about it.
 ///
-/// [`Config::new`] and [`Config::shared`] give every setting its default; set the fields that
-/// are to differ. [`Config::check`] names the first that is invalid, as a connect does.
+/// [`Config::new`] and [`Config::shared`] give every setting its default. The `with_` methods
+/// change the common settings, every setting is a field, and [`Config::set`] takes a name and a
+/// text. [`Config::check`] names the first invalid setting, as a connect does.
 ///
 /// ```
 /// use std::time::Duration;
 /// use tendmap::Config;
 ///
 /// let hosts = vec!["db1.example:3000".parse()?];
-/// let mut config = Config::shared(hosts, 0xA700_0001);
-/// config.tend_interval = Duration::from_millis(500);
+/// let mut config = Config::shared(hosts, 0xA700_0001)
+///     .with_cluster_name("prod")
+///     .with_login("routing", "secret")
+///     .with_tend_interval(Duration::from_millis(500))
+///     .with_observer(|event| eprintln!("{event:?}"));
+/// config.shm_max_nodes = 64;
+/// config.set("connect_timeout", "250ms")?;
 /// config.check()?;
 ///
 /// config.tend_interval = Duration::from_millis(1);
@@ -41,6 +48,8 @@ pub use error::ConfigError;
 #[non_exhaustive]
 pub struct Config {
     /// Servers to contact first; any one that answers leads to all others.
+    ///
+    /// Default: none; [`Config::check`] wants at least one.
     pub hosts: Vec<Host>,
     /// The required name of the cluster. Unset: the name in the segment, if the
     /// hosts belong to its cluster; in a new segment, whatever name the hosts
@@ -158,9 +167,7 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// Whether an owner publishes a checksum of the map with each publication,
     /// for tests and soaks.
-    ///
-    /// Default: `false`.
-    pub checksums: bool,
+    pub(in crate::client) checksums: bool,
     /// Receives all events; see [`Event`](super::Event). If several clients of
     /// a process share an attachment, the first client's observer is used.
     ///

@@ -7,15 +7,36 @@ use crate::route::key::Key;
 use crate::route::target::Record;
 
 /// Many records, each identified by its digest: a slice of [`Record`]s, the
-/// keys of one set ([`InSet`]), or a slice of precomputed [`Digest`]s.
+/// keys of one set ([`InSet`]), or a slice of precomputed [`Digest`]s. No other
+/// type can implement it.
+///
+/// ```
+/// use tendmap::Record;
+/// use tendmap::route::{Digest, InSet, Keys};
+///
+/// let mixed = [Record::new("users", 42), Record::new("orders", "2026-1")];
+/// assert_eq!(mixed[..].len(), 2);
+/// assert_eq!(Keys::len(&InSet::new("users", &["ann", "bob", "eve"])), 3);
+/// assert_eq!(Keys::len(&[Digest::of("users", 42)][..]), 1);
+/// ```
 #[allow(clippy::len_without_is_empty, reason = "only the number is asked for")]
-pub trait Keys {
+pub trait Keys: sealed::Digests {
     /// The number of records.
     fn len(&self) -> usize;
+}
 
-    /// Writes the digests in order. [`Digest::many`] calls it with a slice of
-    /// the right length.
-    fn digest(&self, lanes: Lanes, digests: &mut [Digest]);
+pub use sealed::Digests;
+
+/// The method of [`Keys`] that is hidden from users.
+mod sealed {
+    use super::{Digest, Lanes};
+
+    /// Digests, computed in the lanes of the machine.
+    pub trait Digests {
+        /// Writes the digests in order. [`Digest::many`] calls it with a slice of
+        /// the right length.
+        fn digest(&self, lanes: Lanes, digests: &mut [Digest]);
+    }
 }
 
 /// Keys of one type in one set. Slices of numbers are fastest.
@@ -90,7 +111,9 @@ impl<K: AsKey> Keys for InSet<'_, K> {
     fn len(&self) -> usize {
         self.keys.len()
     }
+}
 
+impl<K: AsKey> Digests for InSet<'_, K> {
     fn digest(&self, lanes: Lanes, digests: &mut [Digest]) {
         let keys = || self.keys.iter().map(AsKey::as_key);
         let Some(first) = keys().next() else { return };
@@ -127,7 +150,9 @@ impl<K: Keys + ?Sized> Keys for &K {
     fn len(&self) -> usize {
         K::len(self)
     }
+}
 
+impl<K: Digests + ?Sized> Digests for &K {
     fn digest(&self, lanes: Lanes, digests: &mut [Digest]) {
         K::digest(self, lanes, digests);
     }
@@ -137,7 +162,9 @@ impl Keys for [Record<'_>] {
     fn len(&self) -> usize {
         <[_]>::len(self)
     }
+}
 
+impl Digests for [Record<'_>] {
     fn digest(&self, lanes: Lanes, digests: &mut [Digest]) {
         let messages = self.iter().map(|record| HashInput::new(record.set, record.key));
         many::messages(lanes, None, messages, digests);
@@ -148,7 +175,9 @@ impl Keys for [Digest] {
     fn len(&self) -> usize {
         <[_]>::len(self)
     }
+}
 
+impl Digests for [Digest] {
     fn digest(&self, _: Lanes, digests: &mut [Digest]) {
         digests.copy_from_slice(self);
     }

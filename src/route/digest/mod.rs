@@ -3,8 +3,6 @@
 use core::fmt;
 use core::str::FromStr;
 
-use bytemuck::{Pod, Zeroable};
-
 use self::block::HashInput;
 use super::key::Key;
 
@@ -14,13 +12,13 @@ mod keys;
 mod lanes;
 mod many;
 
-pub use keys::{AsKey, InSet, Keys};
+pub use keys::{AsKey, Digests, InSet, Keys};
 pub use lanes::Lanes;
 
 /// The RIPEMD-160 digest by which servers identify a record.
 ///
 /// It covers the set's name and the typed key, but not the namespace.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Pod, Zeroable)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(transparent)]
 pub struct Digest([u8; Digest::LEN]);
 

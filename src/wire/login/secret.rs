@@ -70,6 +70,7 @@ pub struct SecretString(Arc<SecretBytes>);
 impl SecretString {
     /// The text. Code that copies it must wipe the copy.
     #[must_use]
+    #[allow(clippy::missing_panics_doc, reason = "it was made of a text")]
     pub fn expose_secret(&self) -> &str {
         core::str::from_utf8(self.0.expose()).expect("it was made of a text")
     }
