@@ -28,8 +28,6 @@ pub(super) const TABLE_BYTES: usize = TABLE_HEAD + PARTITIONS * ENTRY;
 
 /// The size of a node's name with the NUL at its end.
 pub(super) const NAME_BYTES: usize = 20;
-/// The size of a `sockaddr_storage`.
-pub(super) const ADDRESS_BYTES: usize = 128;
 /// The size of a TLS name with the NUL at its end.
 pub(super) const TLS_NAME_BYTES: usize = 256;
 /// The size of a namespace's name with the NUL at its end.
@@ -366,7 +364,7 @@ mod tests {
         for slot in 0..shape.capacity.max_nodes() {
             fields.push((shape.name(slot), NAME_BYTES, 1));
             fields.push((shape.slot_lock(slot), 4, 4));
-            fields.push((shape.address(slot), ADDRESS_BYTES, 8));
+            fields.push((shape.address(slot), 128, 8));
             fields.push((shape.tls_name(slot), TLS_NAME_BYTES, 1));
             fields.extend(shape.version(slot).map(|version| (version, 8, 2)));
             fields.push((shape.features(slot), 4, 4));
