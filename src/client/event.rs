@@ -69,6 +69,24 @@ impl Level {
 }
 
 /// Something that an operator wants to know. Each occurrence is reported once.
+///
+/// Events go to the log (the crate `tracing`) and to the [`Observer`] of the configuration.
+///
+/// ```
+/// use tendmap::Event;
+/// use tendmap::client::Level;
+///
+/// fn alarm(event: &Event) {
+///     match event {
+///         Event::Owner { term, takeover: true, .. } => println!("took over, term {term}"),
+///         Event::TendFailed { error } => eprintln!("no server answers: {error}"),
+///         event if event.level() >= Level::Warning => eprintln!("{event:?}"),
+///         _ => {}
+///     }
+/// }
+/// # alarm(&Event::Offered);
+/// assert_eq!(Event::Offered.level(), Level::Warning);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -220,6 +238,24 @@ impl Event {
 /// not wait for a map or a change of its own client, which can only happen
 /// after it has returned. An observer that panics still receives the next
 /// event; the panic is caught and logged.
+///
+/// ```
+/// # #[cfg(feature = "sim")] {
+/// use std::sync::mpsc::channel;
+/// use tendmap::sim::{Sim, SimConfig};
+/// use tendmap::{Client, Config, Event, Observer};
+///
+/// let sim = Sim::start(SimConfig::fast(2))?;
+/// let (sender, receiver) = channel();
+/// let mut config = Config::new(vec![sim.seeds()[0].into()]);
+/// config.observer = Some(Observer::new(move |event| drop(sender.send(event.clone()))));
+/// let client = Client::connect(config)?;
+/// client.close(); // and the observer is dropped
+/// let events: Vec<Event> = receiver.iter().collect();
+/// assert!(events.iter().any(|event| matches!(event, Event::Published { nodes: 2, .. })));
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Observer(Arc<dyn Fn(&Event) + Send + Sync>);
 

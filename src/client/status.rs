@@ -80,6 +80,30 @@ pub struct ConditionStatus {
 }
 
 /// The state of a segment and its owner.
+///
+/// [`Client::status`](super::Client::status) and [`Reader::status`] return the one of their
+/// segment; [`Status::look`] needs neither. It prints as one line.
+///
+/// ```
+/// # #[cfg(feature = "sim")] {
+/// use tendmap::sim::{Sim, SimConfig};
+/// use tendmap::{Client, Config, Status};
+///
+/// let sim = Sim::start(SimConfig::fast(2))?;
+/// # let directory = tempfile::tempdir()?;
+/// let config = Config::shared(vec![sim.seeds()[0].into()], 0xA700_0001);
+/// # let config = config.with_directory(directory.path());
+/// let place = config.place();
+/// let client = Client::connect(config)?;
+///
+/// let status = Status::look(&place)?; // in any process of the host
+/// assert!(status.owner_alive && status.owner_pid == Some(std::process::id()));
+/// assert_eq!((status.nodes, status.failing_nodes), (2, 0));
+/// println!("{status}");
+/// # client.close();
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Status {

@@ -50,6 +50,19 @@ pub struct Tables {
 }
 
 /// One whole publication.
+///
+/// [`Client::map`](crate::Client::map) and [`Reader::map`](crate::Reader::map) return the last one.
+///
+/// ```
+/// use tendmap::map::Snapshot;
+///
+/// fn print(snapshot: &Snapshot) {
+///     println!("publication {}", snapshot.sequence);
+///     for (_, node) in snapshot.map.nodes.iter() {
+///         println!("{} at {}", node.id, node.address);
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Snapshot {

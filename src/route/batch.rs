@@ -18,6 +18,28 @@ use crate::map::Slot;
 /// Slots are those of the router's table as of that call: look up a node's
 /// state with [`Router::state`](super::Router::state) before the next call of
 /// the router.
+///
+/// ```
+/// # #[cfg(feature = "sim")] {
+/// use tendmap::route::InSet;
+/// use tendmap::sim::{Sim, SimConfig};
+/// use tendmap::{Batch, Client, Config, Policy};
+///
+/// let sim = Sim::start(SimConfig::fast(3))?;
+/// let client = Client::connect(Config::new(vec![sim.seeds()[0].into()]))?;
+/// let mut router = client.router_with(|_| Vec::new());
+/// let mut batch = Batch::new(); // reused for further calls
+/// let ids = [17_i64, 42, 4711];
+/// router.route_batch("test", &InSet::new("users", &ids), Policy::Sequence, &mut batch)?;
+/// assert_eq!((batch.len(), batch.unrouted().count()), (3, 0));
+/// for group in batch.groups() {
+///     // One request for each node, with all of its keys.
+///     let queue = router.state(group.slot()).expect("a node was found there");
+///     queue.extend(group.keys().map(|key| ids[key.index]));
+/// }
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Batch {
     lanes: Lanes,

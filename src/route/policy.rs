@@ -76,6 +76,16 @@ impl Policy {
 
 /// One command in progress: its policy, where the next try starts, and which
 /// node failed it last.
+///
+/// [`Router::attempt`](super::Router::attempt) makes one, and
+/// [`Router::route_attempt`](super::Router::route_attempt) finds its node.
+///
+/// ```
+/// use tendmap::{Attempt, Policy};
+///
+/// let attempt = Attempt::new(Policy::Sequence, 0);
+/// assert_eq!((attempt.policy(), attempt.failed_node()), (Policy::Sequence, None));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
     policy: Policy,

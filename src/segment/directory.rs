@@ -83,8 +83,19 @@ pub struct ListedSegment {
 /// and generation: files with a segment's name, and the System V segments whose lock files are
 /// there.
 ///
+/// ```
+/// use std::path::Path;
+/// use tendmap::segment::{Place, SegmentState, list};
+///
+/// for found in list(Path::new(Place::DIRECTORY))? {
+///     let orphaned = found.state == SegmentState::Orphaned;
+///     println!("{} at {}: {}{}", found.name, found.at, found.state, if orphaned { "!" } else { "" });
+/// }
+/// # Ok::<(), tendmap::SegmentError>(())
+/// ```
+///
 /// # Errors
-/// [`SegmentError::Io`] if the directory can't be read.
+/// [`SegmentError::Directory`] if the directory can't be read.
 pub fn list(directory: &Path) -> Result<Vec<ListedSegment>, SegmentError> {
     // Under the name that this process uses for its lock files there, if it has
     // any: to open and close one a second time would free its locks.

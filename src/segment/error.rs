@@ -17,6 +17,21 @@ pub(crate) const GROUP_WRITE_RISK: &str =
 pub(crate) const GROUP_WRITE_ADVICE: &str = "use a mode without 0020 (such as 0640), or shm_backend sysv, whose segments can't be truncated, or allow it with shm_allow_group_write";
 
 /// Why a segment can't be created, attached or removed.
+///
+/// The text says what was found, what was wanted and what to do.
+///
+/// ```
+/// use tendmap::segment::{Place, SegmentError};
+/// use tendmap::Reader;
+///
+/// # let directory = tempfile::tempdir()?;
+/// let place = Place::of_key(0xA700_0001);
+/// # let place = Place { directory: directory.path().into(), ..place };
+/// let error = Reader::attach(&place).unwrap_err();
+/// assert!(matches!(error, SegmentError::NotFound { key: 0xA700_0001, .. }));
+/// assert!(error.to_string().starts_with("no segment of key 0xa7000001 in "));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SegmentError {

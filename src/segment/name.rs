@@ -10,6 +10,14 @@ const PREFIX: &str = "tendmap-";
 
 /// The place of the segments of one key, and the users and modes that are
 /// accepted.
+///
+/// ```
+/// use tendmap::segment::{Backend, Place, parse_key};
+///
+/// let place = Place { backend: Backend::SystemV, ..Place::of_key(parse_key("0xA7000001")?) };
+/// assert_eq!((place.key, place.mode), (0xA700_0001, 0o600));
+/// # Ok::<(), tendmap::segment::KeyError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "given in full, or over `Place::of_key`")]
 pub struct Place {

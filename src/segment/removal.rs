@@ -34,6 +34,20 @@ use crate::protocol::{CONTENTION, Term, raise_event, retire};
 /// mapped, because another user could truncate it at that moment. It only loses its name, which
 /// its owner, or its next one, sees at its next check.
 ///
+/// ```
+/// use tendmap::segment::{Place, SegmentError, remove};
+///
+/// # let directory = tempfile::tempdir()?;
+/// let place = Place::of_key(0xA700_0001);
+/// # let place = Place { directory: directory.path().into(), ..place };
+/// match remove(&place, false) {
+///     Ok(removed) => removed.iter().for_each(|at| println!("removed {at}")),
+///     Err(SegmentError::NotFound { .. }) => println!("nothing to remove"),
+///     Err(error) => return Err(error.into()), // in use, or not permitted
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// [`SegmentError::InUse`] if a process is attached and `force` is not given, or an error that
 /// says why that can't be determined; [`SegmentError::NotFound`].

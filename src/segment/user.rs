@@ -27,7 +27,7 @@ pub enum UserError {
 /// Parses a user id or name. A number is never taken for a name.
 ///
 /// # Errors
-/// [`UserError`].
+/// `UserError`.
 pub fn parse_user(text: &str) -> Result<u32, UserError> {
     let (text, found) = (text.trim(), text.trim().to_owned());
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -51,7 +51,7 @@ pub fn parse_user(text: &str) -> Result<u32, UserError> {
 /// users.
 ///
 /// # Errors
-/// [`UserError`] for the first one that is not a user.
+/// `UserError` for the first one that is not a user.
 pub fn parse_users(text: &str) -> Result<Vec<u32>, UserError> {
     let mut users = Vec::new();
     if text.trim().is_empty() {

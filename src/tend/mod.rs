@@ -42,6 +42,56 @@ pub(crate) const BEAT: Duration = Duration::from_millis(50);
 /// A source keeps its own working [`ClusterMap`], and changes it only by data
 /// that was checked completely: after an error the map holds what was known
 /// before.
+///
+/// A source for a cluster of another kind, or for a fixed list of nodes:
+///
+/// ```
+/// use tendmap::map::{Capacity, ClusterMap, NamespaceName};
+/// use tendmap::tend::{ClusterSource, TendError, TendReport, Turn};
+/// use tendmap::{Client, Config, Node, NodeId, Partition, Policy};
+///
+/// struct Fixed {
+///     node: Node,
+///     map: ClusterMap,
+/// }
+///
+/// impl ClusterSource for Fixed {
+///     fn start(&mut self, map: ClusterMap) {
+///         self.map = map;
+///     }
+///
+///     fn tend(&mut self, _turn: &mut dyn Turn) -> Result<TendReport, TendError> {
+///         let mut report = TendReport::default();
+///         if self.map.nodes.is_empty() {
+///             let slot = self.map.nodes.insert(self.node).expect("room for one node");
+///             let name = NamespaceName::new("test").expect("a valid name");
+///             let namespace = self.map.namespace_entry(name).expect("room for one namespace");
+///             namespace.replication_factor = 1;
+///             for partition in 0..namespace.partitions.len() {
+///                 namespace.partitions.set_holder(partition, 0, Some(slot));
+///             }
+///             report.changed = true;
+///         }
+///         report.nodes_ok = 1;
+///         report.answers = 1;
+///         Ok(report)
+///     }
+///
+///     fn map(&self) -> &ClusterMap {
+///         &self.map
+///     }
+///
+///     fn stop(&mut self) {}
+/// }
+///
+/// let address = "192.0.2.1:3000".parse()?;
+/// let node = Node::new(NodeId::new("A1")?, address);
+/// let source = Fixed { node, map: ClusterMap::new(Capacity::DEFAULT) };
+/// let client = Client::connect_with(Config::new(vec![address.into()]), Box::new(source))?;
+/// let mut router = client.router();
+/// assert_eq!(router.route("test", Partition(7), Policy::Master)?.address(), address);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait ClusterSource: Send {
     /// Starts tending, continuing from `map`: the last published map, or an
     /// empty one in a new segment. Its capacity is the limit to which the map

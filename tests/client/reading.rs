@@ -2,29 +2,10 @@
 
 use std::time::Duration;
 
-use tendmap::{Client, Config, Reader, Status};
+use tendmap::{Client, Reader, Status};
 use tendmap_testkit::{Cluster, config, directory};
 
 const LONG: Duration = Duration::from_secs(60);
-
-/// The types that threads share are `Send` and `Sync`; a router belongs to one thread at a time.
-#[test]
-fn clients_and_readers_are_shared_and_routers_are_moved() {
-    fn shared<T: Send + Sync>() {}
-    fn moved<T: Send>() {}
-    shared::<Client>();
-    shared::<Config>();
-    shared::<Reader>();
-    shared::<Status>();
-    shared::<tendmap::ConnectError>();
-    shared::<tendmap::Event>();
-    shared::<tendmap::RouteError>();
-    shared::<tendmap::SegmentError>();
-    shared::<tendmap::sim::Sim>();
-    moved::<tendmap::Router>();
-    moved::<tendmap::Router<Vec<u8>>>();
-    moved::<tendmap::Batch>();
-}
 
 #[test]
 fn a_reader_wakes_when_something_is_published() {

@@ -21,6 +21,14 @@ impl DurationError {
 /// Reads a number and its unit: `500ms`, `1.5s`, `2m`, `1h`. A number without a
 /// unit is in seconds.
 ///
+/// ```
+/// use std::time::Duration;
+/// use tendmap::client::parse_duration;
+///
+/// assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+/// assert_eq!(parse_duration("1.5"), Ok(Duration::from_millis(1500)));
+/// ```
+///
 /// # Errors
 /// [`DurationError`].
 pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {

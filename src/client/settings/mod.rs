@@ -20,6 +20,16 @@ pub use table::SETTINGS;
 use value::InvalidValue;
 
 /// A setting: its name, and what is known about it.
+///
+/// ```
+/// use tendmap::client::{SETTINGS, Setting};
+///
+/// let interval = Setting::find("tend_interval").expect("a setting");
+/// assert_eq!((interval.default(), interval.is_live()), ("1s".to_owned(), true));
+/// for setting in SETTINGS {
+///     println!("{} [{}]: {}", setting.name(), setting.default(), setting.help());
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Setting {
     name: &'static str,

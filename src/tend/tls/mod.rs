@@ -22,6 +22,17 @@ pub(crate) use files::{certificates, key};
 pub(crate) use probe::speaks_tls;
 
 /// TLS settings for the connections to servers.
+///
+/// ```
+/// use tendmap::{Config, TlsConfig};
+///
+/// let mut tls = TlsConfig::default();
+/// tls.cafile = Some("/etc/tendmap/ca.pem".into());
+/// let config = Config::new(vec!["db1.example:db.example:4333".parse()?]).with_tls(tls);
+/// // The file is read only by a check or a connect.
+/// assert!(config.check().unwrap_err().to_string().contains("/etc/tendmap/ca.pem"));
+/// # Ok::<(), tendmap::wire::HostError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsConfig {

@@ -99,7 +99,7 @@ pub type Done<'a> = dyn FnMut(usize, Result<Answer, AskError>) -> ControlFlow<()
 
 /// The network connections to the servers.
 ///
-/// While it waits it calls [`Turn::beat`] at least every [`BEAT`](super::BEAT),
+/// While it waits it calls [`Turn::beat`] at least every 50 ms,
 /// and returns [`Interrupted`] if that asks it to stop.
 pub trait Transport: Send {
     /// Sends all requests (no address twice), each with its own deadline, over one lasting

@@ -109,6 +109,23 @@ pub enum CredentialsError {
 
 /// A user and its proof of identity. Clones share one copy, which is wiped when
 /// the last of them is dropped.
+///
+/// A program with connections of its own logs in over them as the tender does:
+///
+/// ```
+/// use std::io::{self, Read, Write};
+/// use tendmap::wire::login::{Credentials, LoginOutcome, Request};
+///
+/// /// Logs in over a new connection to a server.
+/// fn login(stream: &mut (impl Read + Write), user: &Credentials) -> io::Result<LoginOutcome> {
+///     stream.write_all(&user.login())?;
+///     let mut header = [0; 8];
+///     stream.read_exact(&mut header)?;
+///     let mut body = vec![0; Request::reply_length(header).map_err(io::Error::other)?];
+///     stream.read_exact(&mut body)?;
+///     LoginOutcome::parse(&body).map_err(io::Error::other)
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Credentials(Arc<Inner>);
 

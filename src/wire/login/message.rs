@@ -41,7 +41,7 @@ impl Request {
     /// The number of bytes that follow the header of the server's reply.
     ///
     /// # Errors
-    /// [`LoginError::MessageHeader`] and [`LoginError::Length`].
+    /// [`LoginError::Header`] and [`LoginError::Length`].
     pub fn reply_length(header: [u8; 8]) -> Result<usize, LoginError> {
         let MessageHeader { version, kind, length } = MessageHeader::decode(header);
         if version != VERSION || kind != MessageKind::Admin as u8 {
