@@ -2,17 +2,17 @@
  * that one process of the host keeps up to date. For Linux on 64-bit machines.
  *
  * Functions that return int return TENDMAP_OK (0) or a tendmap_error; those that return a
- * pointer return NULL on error. What went wrong is told, for each thread, by
- * tendmap_last_error_code() and tendmap_last_error(). Bad arguments (NULL, text that is not
- * UTF-8, a closed handle, a handle of another kind, a router of another thread) give an
- * error and change nothing. Memory that the library hands out is freed with the function
- * that is named there, never with free().
+ * pointer return NULL on error. tendmap_last_error_code() and tendmap_last_error() return
+ * the last error of each thread. Invalid arguments (NULL, text that is not UTF-8, a closed
+ * handle, a handle of another kind, a router of another thread) cause an error and change
+ * nothing. Free memory of the library with the function that the documentation names, never
+ * with free().
  *
- * A client may be used by all threads at once, a router by the thread that made it. Both
- * stay good in a forked child. No function may be called from a signal handler, nor from a
- * child that was made with vfork(). A thread that calls needs a stack of 32 KiB or more.
+ * A client may be used by all threads at once, a router by the thread that created it. Both
+ * stay valid in a forked child. No function may be called from a signal handler, nor from a
+ * child that was created with vfork(). A calling thread needs a stack of 32 KiB or more.
  *
- * Made from the Rust source by cbindgen; edit that, not this.
+ * Generated from the Rust source by cbindgen; edit that, not this.
  */
 
 #ifndef TENDMAP_H
@@ -21,10 +21,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// The index of no node.
+// The index that means "no node".
 #define TENDMAP_NO_NODE 65535
 
-// It worked. Everything else that is returned as a code is a `tendmap_error`.
+// Success. Every other returned code is a `tendmap_error`.
 #define TENDMAP_OK 0
 
 // Room for a node's name and a zero byte.
@@ -113,7 +113,7 @@ enum tendmap_role
   : int32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-    // It tends the cluster and publishes.
+    // The process tends the cluster and publishes.
     TENDMAP_ROLE_OWNER = 0,
     // It reads, and would be the next owner.
     TENDMAP_ROLE_STANDBY = 1,
@@ -136,7 +136,7 @@ enum tendmap_policy
   : uint32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-    // The master and no other.
+    // Only the master.
     TENDMAP_POLICY_MASTER = 0,
     // Replicas in their order, from the master on; a retry goes to the next.
     TENDMAP_POLICY_SEQUENCE = 1,
@@ -172,7 +172,7 @@ typedef struct tendmap_status {
     // Set by the caller before the call: sizeof(tendmap_status). Later
     // versions add fields at the end, and fill no more than the caller has.
     size_t size;
-    // Its number under the key.
+    // The segment's generation under the key.
     uint64_t generation;
     // The last publication; 0 = none yet.
     uint64_t sequence;
@@ -182,15 +182,15 @@ typedef struct tendmap_status {
     uint64_t tended_age_ms;
     // The owner's tend interval in milliseconds, or TENDMAP_UNKNOWN.
     uint64_t tend_interval_ms;
-    // Publications since the segment was made.
+    // Publications since the segment was created.
     uint64_t publications;
-    // Takeovers since the segment was made.
+    // Takeovers since the segment was created.
     uint64_t takeovers;
     // Passes that succeeded.
     uint64_t tends;
     // Passes that failed.
     uint64_t tend_errors;
-    // Nodes and namespaces that found no place at the last pass.
+    // Nodes and namespaces that did not fit in the map in the last pass.
     uint64_t refused_nodes;
     // Partitions without a master, in all namespaces.
     uint64_t holes;
@@ -198,7 +198,7 @@ typedef struct tendmap_status {
     uint32_t key;
     // The owner's term.
     uint32_t term;
-    // The owner's pid as it sees itself; 0 = not known.
+    // The owner's pid in its own pid namespace; 0 = not known.
     uint32_t owner_pid;
     // Nodes in the map.
     uint32_t nodes;
@@ -210,12 +210,12 @@ typedef struct tendmap_status {
     uint32_t max_namespaces;
     // Replicas of a partition that it has room for.
     uint32_t max_replicas;
-    // Attached processes; -1 where they can't be counted.
+    // Attached processes; -1 if they can't be counted.
     int32_t attached;
     // 1 if every partition has a master and the map can be kept current, else 0:
-    // tendmap_client_status_json() says why.
+    // tendmap_client_status_json() gives the reason.
     uint8_t healthy;
-    // 1 if an owner lives.
+    // 1 if there is a live owner.
     uint8_t owner_alive;
     // 1 if the owner can't reach the cluster and is giving up ownership.
     uint8_t abdicated;
@@ -223,44 +223,44 @@ typedef struct tendmap_status {
     uint8_t retired;
     // The cluster's name; empty if it has none.
     char cluster_name[TENDMAP_CLUSTER_NAME_SIZE];
-    // Nodes that did not answer, or not well, at the last pass.
+    // Nodes that did not answer, or sent a bad reply, in the last pass.
     uint64_t failing_nodes;
-    // How many problems tendmap_client_status_json() lists.
+    // The number of problems that tendmap_client_status_json() lists.
     uint32_t problems;
-    // How many remarks it lists.
+    // The number of remarks that it lists.
     uint32_t remarks;
 } tendmap_status;
 
 // A node of the cluster.
 typedef struct tendmap_node {
-    // Its index: what routing answers. Another node may have it later, under
+    // The node's index, as in a route. Another node may have it later, under
     // another incarnation.
     uint16_t index;
     // The port.
     uint16_t port;
-    // How often a node moved into that index.
+    // How many times a node got this index.
     uint32_t incarnation;
-    // What it calls itself.
+    // The node id.
     char name[TENDMAP_NODE_NAME_SIZE];
     // The IP address alone, for getaddrinfo() and the like; a link-local one
     // with its scope: fe80::1%2.
     char host[TENDMAP_ADDRESS_SIZE];
-    // Address and port as people write them: 10.0.0.1:3000, [::1]:3000.
+    // Address and port: 10.0.0.1:3000, [::1]:3000.
     char address[TENDMAP_ADDRESS_SIZE];
     // The name on its TLS certificate; empty if it has none.
     char tls_name[TENDMAP_TLS_NAME_SIZE];
 } tendmap_node;
 
-// Where a key goes.
+// The route of a key.
 typedef struct tendmap_route {
     // The publication that it was read from.
     uint64_t sequence;
-    // What hangs on the node, see tendmap_router_set_state(); NULL = nothing.
+    // The node's state, see tendmap_router_set_state(); NULL = none.
     void *state;
     // The partition.
     uint32_t partition;
-    // With `node`: which node it is. Another number is another node, or the
-    // same one come back.
+    // Together with `node` it identifies the node. Another number means another
+    // node, or the same node after its return.
     uint32_t incarnation;
     // The node's index, for tendmap_router_node().
     uint16_t node;
@@ -268,11 +268,11 @@ typedef struct tendmap_route {
     uint16_t replica;
 } tendmap_route;
 
-// Is called with what was hung on a node, when the node has left, has another
-// address or is another one under its name, when the router is freed, and in a
-// forked child for what was hung on it in the parent: there it must do no more
-// to a connection than close(2) it. It runs inside of a call with the router,
-// and must not use that router; it must return, not longjmp() or throw.
+// Frees the state of a node. It is called when the node has left, has another
+// address or was replaced by another node with its name, when the router is
+// freed, and in a forked child for the states of the parent: there it may only
+// close(2) a connection. It runs during a call with the router, and must not use
+// that router; it must return, not longjmp() or throw.
 typedef void (*tendmap_state_free)(void *state);
 
 #ifdef __cplusplus
@@ -282,11 +282,11 @@ extern "C" {
 // Routes `count` integer keys of `set` (NULL = of no set), all in one
 // publication: writes to nodes[i] the index of the node of keys[i], or
 // TENDMAP_NO_NODE if no node of its partition may be used. `sequence` (may be
-// NULL) gets the publication. Digests are computed several at once; it
-// allocates only for more keys than this router ever had.
+// NULL) gets the publication. Several digests are computed at once. The call
+// allocates only for more keys than in any earlier batch of this router.
 //
 // TENDMAP_ERROR_ARGUMENT if there is not enough memory for the keys, or there
-// are 2^32 or more. On error `nodes` holds nothing of use.
+// are 2^32 or more. On error the content of `nodes` is undefined.
 //
 // Threads: the router's own. Fork: a child may call it.
 int tendmap_route_batch_integers(struct tendmap_router *router,
@@ -324,32 +324,31 @@ int tendmap_route_batch_digests(struct tendmap_router *router,
                                 uint16_t *nodes,
                                 uint64_t *sequence);
 
-// Connects: attaches to the segment of the settings' key, or makes it and
-// tends. Returns as soon as there is a map to route from: with a living owner
-// that is at once, and no server is contacted. NULL on error, and nothing is
-// left behind then. The settings are copied.
+// Connects: attaches to the segment of the settings' key, or creates it and
+// tends. Returns as soon as there is a map to route from: with a live owner
+// that is at once, without contacting a server. NULL on error; then nothing is
+// left behind. The settings are copied.
 //
 // Connections of one process under one key share one attachment and one
 // thread. Closing the last of them hands the ownership over.
 //
 // Threads: any; the client may be used by all threads at once. Fork: a child
-// may go on with it. The first call with the client in a child starts the
-// child's own thread, which follows and may become owner; nothing of the
-// parent's is touched. With use_shm = false that call waits for the child's
-// first map.
+// may continue to use it. The first call with the client in a child starts the
+// child's own thread, which follows and may become owner; the parent's state is
+// not touched. With use_shm = false that call waits for the child's first map.
 struct tendmap_client *tendmap_connect(const struct tendmap_config *config);
 
-// Closes the client; its routers go on reading until they are freed. The last
-// one of the process under its key hands the ownership over, if it has it, and
-// removes the segment if no other process is attached. NULL is allowed; a
+// Closes the client; its routers keep reading until they are freed. The last
+// client of the process under its key hands the ownership over, if it has it,
+// and removes the segment if no other process is attached. NULL is allowed; a
 // client that is closed already gives TENDMAP_ERROR_CLOSED.
 //
 // A handle is remembered as closed until 256 others were closed after it.
 //
-// Threads: any; that is done when this returns, whatever other threads do with
-// the client. Their calls under way end as usual, a wait for a change at once
-// and with TENDMAP_ERROR_CLOSED. Fork: a child closes what is its own; its
-// parent's part and segment stay as they are.
+// Threads: any; the client has closed when this returns, whatever other threads
+// do with it. Their calls in progress end as usual, a wait for a change at once
+// and with TENDMAP_ERROR_CLOSED. Fork: a child closes only its own part; its
+// parent's part and segment are not changed.
 int tendmap_close(struct tendmap_client *client);
 
 // Keeps this process attached under the client's key until the process ends,
@@ -357,32 +356,31 @@ int tendmap_close(struct tendmap_client *client);
 // repeatedly, as PHP does with every request: connecting again then costs
 // microseconds, and ownership does not move from process to process.
 //
-// Threads: any. Fork: it holds for the process that calls, not for its
-// children.
+// Threads: any. Fork: it applies to the calling process, not to its children.
 int tendmap_keep(const struct tendmap_client *client);
 
-// This process's part at the moment: a tendmap_role, or -1 on error.
+// This process's current role: a tendmap_role, or -1 on error.
 //
 // Threads: any. Fork: in a child it starts the child's own part, see
 // tendmap_connect().
 int tendmap_client_role(const struct tendmap_client *client);
 
-// How the segment and its owner stand. The caller sets status->size to
-// sizeof(tendmap_status) before; at most that much is written.
+// The state of the segment and its owner. The caller sets status->size to
+// sizeof(tendmap_status) before; at most this many bytes are written.
 //
 // Threads: any. Fork: as tendmap_client_role().
 int tendmap_client_status(const struct tendmap_client *client,
                           struct tendmap_status *status);
 
-// How the segment and its owner stand, as a JSON object with the fields that
-// `tendmap status --json` has. The caller frees it with
-// tendmap_string_free(). NULL on error.
+// The state of the segment and its owner, as a JSON object with the fields of
+// `tendmap status --json`. The caller frees it with tendmap_string_free(). NULL
+// on error.
 //
 // Threads: any. Fork: as tendmap_client_role().
 char *tendmap_client_status_json(const struct tendmap_client *client);
 
-// The cluster's nodes: writes at most `capacity` of them to `nodes` and how
-// many there are to `count`. With capacity 0, `nodes` may be NULL.
+// The cluster's nodes: writes at most `capacity` of them to `nodes`, and their
+// total number to `count`. With capacity 0, `nodes` may be NULL.
 //
 // Threads: any. Fork: as tendmap_client_role().
 int tendmap_client_nodes(const struct tendmap_client *client,
@@ -391,11 +389,12 @@ int tendmap_client_nodes(const struct tendmap_client *client,
                          size_t *count);
 
 // Sleeps until a publication other than `sequence` is live, at most
-// `timeout_ms` milliseconds (UINT64_MAX = for ever), and writes the sequence
-// that is live then to `now`. A sequence comes with every route and status; 0
-// waits for the first map.
+// `timeout_ms` milliseconds (UINT64_MAX = without limit), and writes the live
+// sequence to `now`. Every route and status contains a sequence; 0 waits for the
+// first map.
 //
-// TENDMAP_ERROR_CLOSED if the client is closed meanwhile. Signals do not end it.
+// TENDMAP_ERROR_CLOSED if the client is closed meanwhile. Signals do not end the
+// wait.
 //
 // Threads: any, several at once. Fork: as tendmap_client_role().
 int tendmap_wait_for_change(const struct tendmap_client *client,
@@ -404,9 +403,9 @@ int tendmap_wait_for_change(const struct tendmap_client *client,
                             uint64_t *now);
 
 // Asks the owner, whichever process that is, to tend soon: for callers that
-// see connections to a node fail. It does so at the earliest a quarter of its
-// interval after its last pass, however often it is asked; the request may be
-// lost. The call does not wait; tendmap_wait_for_change() does.
+// see connections to a node fail. The owner tends at the earliest a quarter of
+// its interval after its last pass, whatever the number of requests. A request
+// may be lost. The call does not wait; tendmap_wait_for_change() does.
 //
 // Threads: any. Fork: as tendmap_client_role().
 int tendmap_client_request_tend(const struct tendmap_client *client);
@@ -414,10 +413,10 @@ int tendmap_client_request_tend(const struct tendmap_client *client);
 // New settings: the defaults, with a shared segment (use_shm = true) and
 // these hosts, one or more NAME:PORT separated by commas. NULL on error.
 //
-// Threads: any. Fork: settings may be made before a fork and used after it.
+// Threads: any. Fork: settings may be created before a fork and used after it.
 struct tendmap_config *tendmap_config_new(const char *hosts);
 
-// Sets the setting `name` to what `value` says:
+// Sets the setting `name` to `value`:
 //
 //     hosts                   NAME:PORT,…
 //     cluster_name            refuse any other cluster
@@ -428,11 +427,11 @@ struct tendmap_config *tendmap_config_new(const char *hosts);
 //     tls                     true: servers are reached over TLS
 //     tls_cafile              the authorities' certificates; else the system's
 //     tls_certfile            the client's own certificate
-//     tls_keyfile             the key to it
-//     tls_for_login_only      true: all else goes in clear
-//     use_services_alternate  true: the alternate addresses that servers tell
-//     ip_map                  TOLD=USED,…: hosts to be used instead of those
-//                             that servers tell
+//     tls_keyfile             the private key of that certificate
+//     tls_for_login_only      true: everything else is plaintext
+//     use_services_alternate  true: use the servers' alternate addresses
+//     ip_map                  TOLD=USED,…: hosts to use instead of those that
+//                             servers advertise
 //     use_shm                 true (the default here) or false
 //     shm_key                 a number of 32 bits, decimal or 0x…
 //     shm_max_nodes           nodes that a new segment has room for
@@ -443,62 +442,62 @@ struct tendmap_config *tendmap_config_new(const char *hosts);
 //     shm_namespace_ceiling   namespaces that a segment may grow to
 //     shm_takeover_threshold  seconds, or with a unit: 30, 500ms, 1.5s, 2m, 1h
 //     shm_backend             file (the default) or sysv
-//     shm_directory           where segments live
+//     shm_directory           the directory of the segments
 //     shm_mode                octal mode bits of a new segment
 //     shm_owner               users whose segments are trusted, too, by name or
 //                             number, separated by commas
 //     shm_allow_group_write   true: files that their group may write (0020) are
-//                             accepted; every member of the group can then cut
-//                             the file short, which ends all attached processes
-//                             with SIGBUS (not with sysv)
+//                             accepted; every member of the group can then
+//                             truncate the file, which ends all attached
+//                             processes with SIGBUS (not with sysv)
 //     preferred_racks         numbers, the best first: 7,3; see
 //                             TENDMAP_POLICY_PREFER_RACK
 //     tend_interval           seconds, or with a unit
 //     connect_timeout         seconds, or with a unit
 //
 // Whether the values fit each other is checked by tendmap_connect().
-// TENDMAP_ERROR_CONFIG for an unknown name or a value that can't be read;
-// nothing has changed then.
+// TENDMAP_ERROR_CONFIG for an unknown name or an invalid value; then nothing has
+// changed.
 //
 // Threads: one at a time. Fork: any process that has the settings.
 int tendmap_config_set(struct tendmap_config *config,
                        const char *name,
                        const char *value);
 
-// Frees settings; clients that were made with them stay. NULL is allowed.
+// Frees settings; clients that were created with them stay. NULL is allowed.
 //
 // Threads: one at a time. Fork: any process that has the settings.
 void tendmap_config_free(struct tendmap_config *config);
 
 // The code of the calling thread's last error; TENDMAP_OK if there was none.
-// What succeeds leaves it as it is.
+// A successful call does not change it.
 //
-// Threads: any. Fork: a child begins with what its thread had.
+// Threads: any. Fork: a child inherits the error of its thread.
 int tendmap_last_error_code(void);
 
 // The text of the calling thread's last error, UTF-8: what was found, what
-// was wanted, what to do. Empty if there was none; cut at 1023 bytes.
+// was wanted, what to do. Empty if there was none; truncated to 1023 bytes.
 //
-// Each thread has one place for it, valid until the thread ends: the pointer
-// is always the same, and the next call of the thread that fails writes its
-// text there.
+// Each thread has one buffer for it, valid until the thread ends: the pointer
+// is always the same, and the next failing call of the thread writes its text
+// there.
 //
-// Threads: any. Fork: a child begins with what its thread had.
+// Threads: any. Fork: a child inherits the error of its thread.
 const char *tendmap_last_error(void);
 
 // The oldest event that was not returned yet: a node that joined, left or
-// fails, a takeover, a tend that fails or works again. Writes a JSON object to
-// `event`, which the caller frees with tendmap_string_free(), or NULL if
-// nothing has happened. It never waits: call it from time to time.
+// fails, a takeover, a pass that fails or succeeds again. Writes a JSON object
+// to `event`, which the caller frees with tendmap_string_free(), or NULL if
+// there is no event. The call never waits: make it from time to time.
 //
-// The object has the fields that a line of `tendmap tend --json` has: `event`
-// is its name; and `level` ("debug", "info" or "warning") and `time` (seconds
-// since 1970). The last 256 events are kept; where there were more, the first
-// is "events_lost" with their `count`. Clients of one process under one key
-// share their events: the one that connected first has them.
+// The object has the fields of a line of `tendmap tend --json`, with the name as
+// `event`, and also `level` ("debug", "info" or "warning") and `time` (seconds
+// since 1970). The last 256 events are kept; if there were more, the first is
+// "events_lost" with their `count`. Clients of one process under one key share
+// their events: the one that connected first has them.
 //
-// There is no callback: it would run on a thread of the library's, of which an
-// interpreter knows nothing.
+// There is no callback, because it would run on a thread of the library that an
+// interpreter does not know.
 //
 // Threads: any. Fork: as tendmap_client_role(); a child has its own events,
 // and none of its parent's.
@@ -506,11 +505,10 @@ int tendmap_client_next_event(const struct tendmap_client *client, char **event)
 
 // Changes the racks that TENDMAP_POLICY_PREFER_RACK prefers: `count` numbers,
 // the best first; 0 of them (`racks` may be NULL then) = none. All routers of
-// this client go by them from their next call on; other clients have their
-// own.
+// this client use them from their next call; other clients have their own.
 //
-// Threads: any. Fork: as tendmap_client_role(); in a child it is for routers
-// that the child makes, an inherited one keeps to the racks that it has.
+// Threads: any. Fork: as tendmap_client_role(); in a child it applies to routers
+// that the child creates, an inherited one keeps its racks.
 int tendmap_client_set_preferred_racks(const struct tendmap_client *client,
                                        const int32_t *racks,
                                        size_t count);
@@ -519,27 +517,27 @@ int tendmap_client_set_preferred_racks(const struct tendmap_client *client,
 // (at least 50, at most 365 days): from now on, or from when it becomes owner.
 // All clients of the process under this key share it.
 //
-// TENDMAP_ERROR_CONFIG if it is too short, or so long that others would take
-// the owner for hung (see shm_takeover_threshold); the setting is then
+// TENDMAP_ERROR_CONFIG if it is too short, or so long that other processes would
+// consider the owner hung (see shm_takeover_threshold); the setting is then
 // unchanged.
 //
 // Threads: any. Fork: as tendmap_client_role().
 int tendmap_client_set_tend_interval(const struct tendmap_client *client,
                                      uint64_t interval_ms);
 
-// Changes the password of the user that this process logs in as, from the next
-// login on; connections stay as they are. The text is copied, and the copy
-// wiped when it is not needed any more.
+// Changes the password of the user that this process logs in as. It applies from
+// the next login; connections are not changed. The text is copied, and the copy
+// is wiped when it is no longer needed.
 //
-// TENDMAP_ERROR_CONFIG if the client has no user, or no server takes such a
-// password; nothing has changed then.
+// TENDMAP_ERROR_CONFIG if the client has no user, or no server accepts such a
+// password; then nothing has changed.
 //
 // Threads: any. Fork: as tendmap_client_role().
 int tendmap_client_set_password(const struct tendmap_client *client,
                                 const char *password);
 
 // Routes an integer key of `set` (NULL = of no set) in a namespace of
-// tendmap_router_namespace(), and writes to `out` where it goes. `policy` is a
+// tendmap_router_namespace(), and writes the route to `out`. `policy` is a
 // tendmap_policy.
 //
 // TENDMAP_ERROR_NO_NODE if no node of the partition may be used: try again
@@ -607,9 +605,9 @@ int tendmap_route_partition(struct tendmap_router *router,
                             uint32_t policy,
                             struct tendmap_route *out);
 
-// The node of `route` has failed a command: the next try, from the replica
-// after it on. `route` is replaced; with TENDMAP_POLICY_MASTER the master is
-// asked for again.
+// The next attempt after the node of `route` has failed a command, from the
+// replica after it. `route` is replaced; with TENDMAP_POLICY_MASTER it is the
+// master again.
 //
 // Threads: the router's own. Fork: a child may call it.
 int tendmap_route_retry(struct tendmap_router *router,
@@ -632,25 +630,25 @@ int tendmap_digest_string(const char *set,
 
 // A router for the calling thread. `free_state` may be NULL. NULL on error.
 //
-// Threads: the router belongs to the thread that made it; on any other one
-// calls answer TENDMAP_ERROR_WRONG_THREAD. Fork: it stays good in a child,
-// for the thread that called fork(), and sees what is published later; what
-// was hung on nodes is freed there. It starts no thread in the child: call
+// Threads: the router belongs to the thread that created it; on any other thread
+// calls return TENDMAP_ERROR_WRONG_THREAD. Fork: it stays valid in a child, for
+// the thread that called fork(), and sees later publications; the states of
+// nodes are freed there. It starts no thread in the child: call
 // tendmap_client_role() once for that.
 struct tendmap_router *tendmap_router_new(const struct tendmap_client *client,
                                           tendmap_state_free free_state);
 
-// Frees a router and what hangs on its nodes. NULL is allowed.
+// Frees a router and the states of its nodes. NULL is allowed.
 //
-// Threads: its own, before that ends: no other one can. Fork: a child frees
-// what it has inherited.
+// Threads: only the router's own, before that thread ends. Fork: a child frees
+// inherited routers itself.
 int tendmap_router_free(struct tendmap_router *router);
 
 // Resolves a namespace, once for many routes: writes a number to `out` that
-// this router takes for it. It stays good while the namespace comes, goes and
-// comes back.
+// stands for it in this router. The number stays valid while the namespace is
+// dropped and added again.
 //
-// Threads: the router's own. Fork: numbers stay good in a child.
+// Threads: the router's own. Fork: numbers stay valid in a child.
 int tendmap_router_namespace(struct tendmap_router *router,
                              const char *name,
                              uint64_t *out);
@@ -664,8 +662,8 @@ int tendmap_router_node(struct tendmap_router *router,
                         struct tendmap_node *out);
 
 // Attaches `state` (for example, a connection pool) to the node of an index
-// that a route returned: routes to that node carry it from now on, as long as
-// the node and its address are unchanged. Earlier state is freed.
+// that a route returned: routes to that node contain it from now on, while the
+// node and its address are unchanged. Earlier state is freed.
 //
 // Threads: the router's own. Fork: the parent's states are freed in a child at
 // its first call.

@@ -11,7 +11,7 @@ use crate::route::{policy, utf8};
 use crate::router::{Router, lend};
 use crate::text::{Out, array, array_out, bad, optional};
 
-/// The index of no node.
+/// The index that means "no node".
 pub const TENDMAP_NO_NODE: u16 = 0xFFFF;
 
 const _: () = assert!(TENDMAP_NO_NODE == tendmap_bindings::NO_NODE);
@@ -59,11 +59,11 @@ unsafe fn many(
 /// Routes `count` integer keys of `set` (NULL = of no set), all in one
 /// publication: writes to nodes[i] the index of the node of keys[i], or
 /// TENDMAP_NO_NODE if no node of its partition may be used. `sequence` (may be
-/// NULL) gets the publication. Digests are computed several at once; it
-/// allocates only for more keys than this router ever had.
+/// NULL) gets the publication. Several digests are computed at once. The call
+/// allocates only for more keys than in any earlier batch of this router.
 ///
 /// TENDMAP_ERROR_ARGUMENT if there is not enough memory for the keys, or there
-/// are 2^32 or more. On error `nodes` holds nothing of use.
+/// are 2^32 or more. On error the content of `nodes` is undefined.
 ///
 /// Threads: the router's own. Fork: a child may call it.
 #[unsafe(no_mangle)]

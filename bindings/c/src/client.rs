@@ -33,7 +33,7 @@ impl Body for Client {
 #[derive(Clone, Copy)]
 #[repr(i32)]
 pub enum Role {
-    /// It tends the cluster and publishes.
+    /// The process tends the cluster and publishes.
     Owner = 0,
     /// It reads, and would be the next owner.
     Standby = 1,
@@ -43,19 +43,18 @@ pub enum Role {
     Closed = 3,
 }
 
-/// Connects: attaches to the segment of the settings' key, or makes it and
-/// tends. Returns as soon as there is a map to route from: with a living owner
-/// that is at once, and no server is contacted. NULL on error, and nothing is
-/// left behind then. The settings are copied.
+/// Connects: attaches to the segment of the settings' key, or creates it and
+/// tends. Returns as soon as there is a map to route from: with a live owner
+/// that is at once, without contacting a server. NULL on error; then nothing is
+/// left behind. The settings are copied.
 ///
 /// Connections of one process under one key share one attachment and one
 /// thread. Closing the last of them hands the ownership over.
 ///
 /// Threads: any; the client may be used by all threads at once. Fork: a child
-/// may go on with it. The first call with the client in a child starts the
-/// child's own thread, which follows and may become owner; nothing of the
-/// parent's is touched. With use_shm = false that call waits for the child's
-/// first map.
+/// may continue to use it. The first call with the client in a child starts the
+/// child's own thread, which follows and may become owner; the parent's state is
+/// not touched. With use_shm = false that call waits for the child's first map.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tendmap_connect(config: *const Shell<Config>) -> *mut Shell<Client> {
     guard_pointer(|| {
@@ -65,17 +64,17 @@ pub unsafe extern "C" fn tendmap_connect(config: *const Shell<Config>) -> *mut S
     })
 }
 
-/// Closes the client; its routers go on reading until they are freed. The last
-/// one of the process under its key hands the ownership over, if it has it, and
-/// removes the segment if no other process is attached. NULL is allowed; a
+/// Closes the client; its routers keep reading until they are freed. The last
+/// client of the process under its key hands the ownership over, if it has it,
+/// and removes the segment if no other process is attached. NULL is allowed; a
 /// client that is closed already gives TENDMAP_ERROR_CLOSED.
 ///
 /// A handle is remembered as closed until 256 others were closed after it.
 ///
-/// Threads: any; that is done when this returns, whatever other threads do with
-/// the client. Their calls under way end as usual, a wait for a change at once
-/// and with TENDMAP_ERROR_CLOSED. Fork: a child closes what is its own; its
-/// parent's part and segment stay as they are.
+/// Threads: any; the client has closed when this returns, whatever other threads
+/// do with it. Their calls in progress end as usual, a wait for a change at once
+/// and with TENDMAP_ERROR_CLOSED. Fork: a child closes only its own part; its
+/// parent's part and segment are not changed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tendmap_close(client: *mut Shell<Client>) -> c_int {
     // SAFETY: a handle, says the documentation.
@@ -87,8 +86,7 @@ pub unsafe extern "C" fn tendmap_close(client: *mut Shell<Client>) -> c_int {
 /// repeatedly, as PHP does with every request: connecting again then costs
 /// microseconds, and ownership does not move from process to process.
 ///
-/// Threads: any. Fork: it holds for the process that calls, not for its
-/// children.
+/// Threads: any. Fork: it applies to the calling process, not to its children.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tendmap_keep(client: *const Shell<Client>) -> c_int {
     static KEPT: ForkLocal<Mutex<Vec<Known>>> = ForkLocal::new();
@@ -108,7 +106,7 @@ pub unsafe extern "C" fn tendmap_keep(client: *const Shell<Client>) -> c_int {
     })
 }
 
-/// This process's part at the moment: a tendmap_role, or -1 on error.
+/// This process's current role: a tendmap_role, or -1 on error.
 ///
 /// Threads: any. Fork: in a child it starts the child's own part, see
 /// tendmap_connect().
@@ -129,8 +127,8 @@ pub unsafe extern "C" fn tendmap_client_role(client: *const Shell<Client>) -> c_
     role
 }
 
-/// How the segment and its owner stand. The caller sets status->size to
-/// sizeof(tendmap_status) before; at most that much is written.
+/// The state of the segment and its owner. The caller sets status->size to
+/// sizeof(tendmap_status) before; at most this many bytes are written.
 ///
 /// Threads: any. Fork: as tendmap_client_role().
 #[unsafe(no_mangle)]
@@ -163,9 +161,9 @@ pub unsafe extern "C" fn tendmap_client_status(
     })
 }
 
-/// How the segment and its owner stand, as a JSON object with the fields that
-/// `tendmap status --json` has. The caller frees it with
-/// tendmap_string_free(). NULL on error.
+/// The state of the segment and its owner, as a JSON object with the fields of
+/// `tendmap status --json`. The caller frees it with tendmap_string_free(). NULL
+/// on error.
 ///
 /// Threads: any. Fork: as tendmap_client_role().
 #[unsafe(no_mangle)]
@@ -177,8 +175,8 @@ pub unsafe extern "C" fn tendmap_client_status_json(client: *const Shell<Client>
     })
 }
 
-/// The cluster's nodes: writes at most `capacity` of them to `nodes` and how
-/// many there are to `count`. With capacity 0, `nodes` may be NULL.
+/// The cluster's nodes: writes at most `capacity` of them to `nodes`, and their
+/// total number to `count`. With capacity 0, `nodes` may be NULL.
 ///
 /// Threads: any. Fork: as tendmap_client_role().
 #[unsafe(no_mangle)]
@@ -209,11 +207,12 @@ pub unsafe extern "C" fn tendmap_client_nodes(
 }
 
 /// Sleeps until a publication other than `sequence` is live, at most
-/// `timeout_ms` milliseconds (UINT64_MAX = for ever), and writes the sequence
-/// that is live then to `now`. A sequence comes with every route and status; 0
-/// waits for the first map.
+/// `timeout_ms` milliseconds (UINT64_MAX = without limit), and writes the live
+/// sequence to `now`. Every route and status contains a sequence; 0 waits for the
+/// first map.
 ///
-/// TENDMAP_ERROR_CLOSED if the client is closed meanwhile. Signals do not end it.
+/// TENDMAP_ERROR_CLOSED if the client is closed meanwhile. Signals do not end the
+/// wait.
 ///
 /// Threads: any, several at once. Fork: as tendmap_client_role().
 #[unsafe(no_mangle)]
@@ -251,9 +250,9 @@ pub unsafe extern "C" fn tendmap_wait_for_change(
 }
 
 /// Asks the owner, whichever process that is, to tend soon: for callers that
-/// see connections to a node fail. It does so at the earliest a quarter of its
-/// interval after its last pass, however often it is asked; the request may be
-/// lost. The call does not wait; tendmap_wait_for_change() does.
+/// see connections to a node fail. The owner tends at the earliest a quarter of
+/// its interval after its last pass, whatever the number of requests. A request
+/// may be lost. The call does not wait; tendmap_wait_for_change() does.
 ///
 /// Threads: any. Fork: as tendmap_client_role().
 #[unsafe(no_mangle)]

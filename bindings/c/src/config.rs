@@ -19,7 +19,7 @@ impl Body for Config {
 /// New settings: the defaults, with a shared segment (use_shm = true) and
 /// these hosts, one or more NAME:PORT separated by commas. NULL on error.
 ///
-/// Threads: any. Fork: settings may be made before a fork and used after it.
+/// Threads: any. Fork: settings may be created before a fork and used after it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tendmap_config_new(hosts: *const c_char) -> *mut Shell<Config> {
     guard_pointer(|| {
@@ -31,7 +31,7 @@ pub unsafe extern "C" fn tendmap_config_new(hosts: *const c_char) -> *mut Shell<
     })
 }
 
-/// Sets the setting `name` to what `value` says:
+/// Sets the setting `name` to `value`:
 ///
 ///     hosts                   NAME:PORT,…
 ///     cluster_name            refuse any other cluster
@@ -42,11 +42,11 @@ pub unsafe extern "C" fn tendmap_config_new(hosts: *const c_char) -> *mut Shell<
 ///     tls                     true: servers are reached over TLS
 ///     tls_cafile              the authorities' certificates; else the system's
 ///     tls_certfile            the client's own certificate
-///     tls_keyfile             the key to it
-///     tls_for_login_only      true: all else goes in clear
-///     use_services_alternate  true: the alternate addresses that servers tell
-///     ip_map                  TOLD=USED,…: hosts to be used instead of those
-///                             that servers tell
+///     tls_keyfile             the private key of that certificate
+///     tls_for_login_only      true: everything else is plaintext
+///     use_services_alternate  true: use the servers' alternate addresses
+///     ip_map                  TOLD=USED,…: hosts to use instead of those that
+///                             servers advertise
 ///     use_shm                 true (the default here) or false
 ///     shm_key                 a number of 32 bits, decimal or 0x…
 ///     shm_max_nodes           nodes that a new segment has room for
@@ -57,22 +57,22 @@ pub unsafe extern "C" fn tendmap_config_new(hosts: *const c_char) -> *mut Shell<
 ///     shm_namespace_ceiling   namespaces that a segment may grow to
 ///     shm_takeover_threshold  seconds, or with a unit: 30, 500ms, 1.5s, 2m, 1h
 ///     shm_backend             file (the default) or sysv
-///     shm_directory           where segments live
+///     shm_directory           the directory of the segments
 ///     shm_mode                octal mode bits of a new segment
 ///     shm_owner               users whose segments are trusted, too, by name or
 ///                             number, separated by commas
 ///     shm_allow_group_write   true: files that their group may write (0020) are
-///                             accepted; every member of the group can then cut
-///                             the file short, which ends all attached processes
-///                             with SIGBUS (not with sysv)
+///                             accepted; every member of the group can then
+///                             truncate the file, which ends all attached
+///                             processes with SIGBUS (not with sysv)
 ///     preferred_racks         numbers, the best first: 7,3; see
 ///                             TENDMAP_POLICY_PREFER_RACK
 ///     tend_interval           seconds, or with a unit
 ///     connect_timeout         seconds, or with a unit
 ///
 /// Whether the values fit each other is checked by tendmap_connect().
-/// TENDMAP_ERROR_CONFIG for an unknown name or a value that can't be read;
-/// nothing has changed then.
+/// TENDMAP_ERROR_CONFIG for an unknown name or an invalid value; then nothing has
+/// changed.
 ///
 /// Threads: one at a time. Fork: any process that has the settings.
 #[unsafe(no_mangle)]
@@ -91,7 +91,7 @@ pub unsafe extern "C" fn tendmap_config_set(
     })
 }
 
-/// Frees settings; clients that were made with them stay. NULL is allowed.
+/// Frees settings; clients that were created with them stay. NULL is allowed.
 ///
 /// Threads: one at a time. Fork: any process that has the settings.
 #[unsafe(no_mangle)]

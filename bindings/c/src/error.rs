@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tendmap_bindings::{Failure, Kind};
 
-/// It worked. Everything else that is returned as a code is a `tendmap_error`.
+/// Success. Every other returned code is a `tendmap_error`.
 pub const TENDMAP_OK: c_int = 0;
 
 /// Room for the text of an error and a zero byte; longer ones are cut.
@@ -101,22 +101,22 @@ pub fn guard_pointer<T>(f: impl FnOnce() -> Result<*mut T, Failure>) -> *mut T {
 }
 
 /// The code of the calling thread's last error; TENDMAP_OK if there was none.
-/// What succeeds leaves it as it is.
+/// A successful call does not change it.
 ///
-/// Threads: any. Fork: a child begins with what its thread had.
+/// Threads: any. Fork: a child inherits the error of its thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn tendmap_last_error_code() -> c_int {
     LAST.with(|last| last.code.get())
 }
 
 /// The text of the calling thread's last error, UTF-8: what was found, what
-/// was wanted, what to do. Empty if there was none; cut at 1023 bytes.
+/// was wanted, what to do. Empty if there was none; truncated to 1023 bytes.
 ///
-/// Each thread has one place for it, valid until the thread ends: the pointer
-/// is always the same, and the next call of the thread that fails writes its
-/// text there.
+/// Each thread has one buffer for it, valid until the thread ends: the pointer
+/// is always the same, and the next failing call of the thread writes its text
+/// there.
 ///
-/// Threads: any. Fork: a child begins with what its thread had.
+/// Threads: any. Fork: a child inherits the error of its thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn tendmap_last_error() -> *const c_char {
     LAST.with(|last| last.text.as_ptr().cast())

@@ -9,18 +9,18 @@ use crate::handle::Shell;
 use crate::text::{Out, hand_out};
 
 /// The oldest event that was not returned yet: a node that joined, left or
-/// fails, a takeover, a tend that fails or works again. Writes a JSON object to
-/// `event`, which the caller frees with tendmap_string_free(), or NULL if
-/// nothing has happened. It never waits: call it from time to time.
+/// fails, a takeover, a pass that fails or succeeds again. Writes a JSON object
+/// to `event`, which the caller frees with tendmap_string_free(), or NULL if
+/// there is no event. The call never waits: make it from time to time.
 ///
-/// The object has the fields that a line of `tendmap tend --json` has: `event`
-/// is its name; and `level` ("debug", "info" or "warning") and `time` (seconds
-/// since 1970). The last 256 events are kept; where there were more, the first
-/// is "events_lost" with their `count`. Clients of one process under one key
-/// share their events: the one that connected first has them.
+/// The object has the fields of a line of `tendmap tend --json`, with the name as
+/// `event`, and also `level` ("debug", "info" or "warning") and `time` (seconds
+/// since 1970). The last 256 events are kept; if there were more, the first is
+/// "events_lost" with their `count`. Clients of one process under one key share
+/// their events: the one that connected first has them.
 ///
-/// There is no callback: it would run on a thread of the library's, of which an
-/// interpreter knows nothing.
+/// There is no callback, because it would run on a thread of the library that an
+/// interpreter does not know.
 ///
 /// Threads: any. Fork: as tendmap_client_role(); a child has its own events,
 /// and none of its parent's.

@@ -12,11 +12,10 @@ use crate::text::{array, text};
 
 /// Changes the racks that TENDMAP_POLICY_PREFER_RACK prefers: `count` numbers,
 /// the best first; 0 of them (`racks` may be NULL then) = none. All routers of
-/// this client go by them from their next call on; other clients have their
-/// own.
+/// this client use them from their next call; other clients have their own.
 ///
-/// Threads: any. Fork: as tendmap_client_role(); in a child it is for routers
-/// that the child makes, an inherited one keeps to the racks that it has.
+/// Threads: any. Fork: as tendmap_client_role(); in a child it applies to routers
+/// that the child creates, an inherited one keeps its racks.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tendmap_client_set_preferred_racks(
     client: *const Shell<Client>,
@@ -35,8 +34,8 @@ pub unsafe extern "C" fn tendmap_client_set_preferred_racks(
 /// (at least 50, at most 365 days): from now on, or from when it becomes owner.
 /// All clients of the process under this key share it.
 ///
-/// TENDMAP_ERROR_CONFIG if it is too short, or so long that others would take
-/// the owner for hung (see shm_takeover_threshold); the setting is then
+/// TENDMAP_ERROR_CONFIG if it is too short, or so long that other processes would
+/// consider the owner hung (see shm_takeover_threshold); the setting is then
 /// unchanged.
 ///
 /// Threads: any. Fork: as tendmap_client_role().
@@ -52,12 +51,12 @@ pub unsafe extern "C" fn tendmap_client_set_tend_interval(
     })
 }
 
-/// Changes the password of the user that this process logs in as, from the next
-/// login on; connections stay as they are. The text is copied, and the copy
-/// wiped when it is not needed any more.
+/// Changes the password of the user that this process logs in as. It applies from
+/// the next login; connections are not changed. The text is copied, and the copy
+/// is wiped when it is no longer needed.
 ///
-/// TENDMAP_ERROR_CONFIG if the client has no user, or no server takes such a
-/// password; nothing has changed then.
+/// TENDMAP_ERROR_CONFIG if the client has no user, or no server accepts such a
+/// password; then nothing has changed.
 ///
 /// Threads: any. Fork: as tendmap_client_role().
 #[unsafe(no_mangle)]

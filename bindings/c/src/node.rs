@@ -20,19 +20,19 @@ const _: () = assert!(TlsName::MAX < TENDMAP_TLS_NAME_SIZE);
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Node {
-    /// Its index: what routing answers. Another node may have it later, under
+    /// The node's index, as in a route. Another node may have it later, under
     /// another incarnation.
     pub index: u16,
     /// The port.
     pub port: u16,
-    /// How often a node moved into that index.
+    /// How many times a node got this index.
     pub incarnation: u32,
-    /// What it calls itself.
+    /// The node id.
     pub name: [c_char; TENDMAP_NODE_NAME_SIZE],
     /// The IP address alone, for getaddrinfo() and the like; a link-local one
     /// with its scope: fe80::1%2.
     pub host: [c_char; TENDMAP_ADDRESS_SIZE],
-    /// Address and port as people write them: 10.0.0.1:3000, [::1]:3000.
+    /// Address and port: 10.0.0.1:3000, [::1]:3000.
     pub address: [c_char; TENDMAP_ADDRESS_SIZE],
     /// The name on its TLS certificate; empty if it has none.
     pub tls_name: [c_char; TENDMAP_TLS_NAME_SIZE],

@@ -16,7 +16,7 @@ use crate::text::{Out, array, bad, optional};
 /// How a command chooses among the replicas of its partition.
 #[repr(u32)]
 pub enum Policy {
-    /// The master and no other.
+    /// Only the master.
     Master = 0,
     /// Replicas in their order, from the master on; a retry goes to the next.
     Sequence = 1,
@@ -48,18 +48,18 @@ pub fn policy(number: u32) -> Result<Known, Failure> {
     }
 }
 
-/// Where a key goes.
+/// The route of a key.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Route {
     /// The publication that it was read from.
     pub sequence: u64,
-    /// What hangs on the node, see tendmap_router_set_state(); NULL = nothing.
+    /// The node's state, see tendmap_router_set_state(); NULL = none.
     pub state: *mut c_void,
     /// The partition.
     pub partition: u32,
-    /// With `node`: which node it is. Another number is another node, or the
-    /// same one come back.
+    /// Together with `node` it identifies the node. Another number means another
+    /// node, or the same node after its return.
     pub incarnation: u32,
     /// The node's index, for tendmap_router_node().
     pub node: u16,
@@ -101,7 +101,7 @@ fn c_route(
 }
 
 /// Routes an integer key of `set` (NULL = of no set) in a namespace of
-/// tendmap_router_namespace(), and writes to `out` where it goes. `policy` is a
+/// tendmap_router_namespace(), and writes the route to `out`. `policy` is a
 /// tendmap_policy.
 ///
 /// TENDMAP_ERROR_NO_NODE if no node of the partition may be used: try again
@@ -233,9 +233,9 @@ pub unsafe extern "C" fn tendmap_route_partition(
     guard(|| unsafe { route(router, name_space, Partition(partition as usize), policy, out) })
 }
 
-/// The node of `route` has failed a command: the next try, from the replica
-/// after it on. `route` is replaced; with TENDMAP_POLICY_MASTER the master is
-/// asked for again.
+/// The next attempt after the node of `route` has failed a command, from the
+/// replica after it. `route` is replaced; with TENDMAP_POLICY_MASTER it is the
+/// master again.
 ///
 /// Threads: the router's own. Fork: a child may call it.
 #[unsafe(no_mangle)]

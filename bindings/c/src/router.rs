@@ -14,14 +14,14 @@ use crate::handle::{Body, Shell};
 use crate::node::Node;
 use crate::text::{Out, bad, text};
 
-/// Is called with what was hung on a node, when the node has left, has another
-/// address or is another one under its name, when the router is freed, and in a
-/// forked child for what was hung on it in the parent: there it must do no more
-/// to a connection than close(2) it. It runs inside of a call with the router,
-/// and must not use that router; it must return, not longjmp() or throw.
+/// Frees the state of a node. It is called when the node has left, has another
+/// address or was replaced by another node with its name, when the router is
+/// freed, and in a forked child for the states of the parent: there it may only
+/// close(2) a connection. It runs during a call with the router, and must not use
+/// that router; it must return, not longjmp() or throw.
 pub type StateFree = Option<unsafe extern "C" fn(state: *mut c_void)>;
 
-/// What a C program hangs on a node.
+/// The state that a C program attaches to a node.
 pub struct State {
     pub pointer: *mut c_void,
     free: StateFree,
@@ -53,7 +53,7 @@ impl Body for Router {
     const NAME: &'static str = "tendmap_router";
 }
 
-/// A router in use, by its own thread and not from within a call of its own.
+/// A router in use by its own thread, not from within one of its own calls.
 pub struct Lent<'a> {
     pub known: &'a mut Known<State>,
     pub batch: &'a mut Batch,
@@ -99,7 +99,7 @@ pub unsafe fn lend<'a>(router: *mut Shell<Router>) -> Result<Lent<'a>, Failure> 
 }
 
 impl Lent<'_> {
-    /// The namespace of that number.
+    /// The namespace with this number.
     #[inline(always)]
     pub fn namespace(&self, number: u64) -> Result<NamespaceHandle, Failure> {
         match self.namespaces.get(number as u32 as usize) {
@@ -123,10 +123,10 @@ fn foreign() -> Failure {
 
 /// A router for the calling thread. `free_state` may be NULL. NULL on error.
 ///
-/// Threads: the router belongs to the thread that made it; on any other one
-/// calls answer TENDMAP_ERROR_WRONG_THREAD. Fork: it stays good in a child,
-/// for the thread that called fork(), and sees what is published later; what
-/// was hung on nodes is freed there. It starts no thread in the child: call
+/// Threads: the router belongs to the thread that created it; on any other thread
+/// calls return TENDMAP_ERROR_WRONG_THREAD. Fork: it stays valid in a child, for
+/// the thread that called fork(), and sees later publications; the states of
+/// nodes are freed there. It starts no thread in the child: call
 /// tendmap_client_role() once for that.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tendmap_router_new(
@@ -149,10 +149,10 @@ pub unsafe extern "C" fn tendmap_router_new(
     })
 }
 
-/// Frees a router and what hangs on its nodes. NULL is allowed.
+/// Frees a router and the states of its nodes. NULL is allowed.
 ///
-/// Threads: its own, before that ends: no other one can. Fork: a child frees
-/// what it has inherited.
+/// Threads: only the router's own, before that thread ends. Fork: a child frees
+/// inherited routers itself.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tendmap_router_free(router: *mut Shell<Router>) -> c_int {
     guard(|| {
@@ -167,10 +167,10 @@ pub unsafe extern "C" fn tendmap_router_free(router: *mut Shell<Router>) -> c_in
 }
 
 /// Resolves a namespace, once for many routes: writes a number to `out` that
-/// this router takes for it. It stays good while the namespace comes, goes and
-/// comes back.
+/// stands for it in this router. The number stays valid while the namespace is
+/// dropped and added again.
 ///
-/// Threads: the router's own. Fork: numbers stay good in a child.
+/// Threads: the router's own. Fork: numbers stay valid in a child.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tendmap_router_namespace(
     router: *mut Shell<Router>,
@@ -214,8 +214,8 @@ pub unsafe extern "C" fn tendmap_router_node(
 }
 
 /// Attaches `state` (for example, a connection pool) to the node of an index
-/// that a route returned: routes to that node carry it from now on, as long as
-/// the node and its address are unchanged. Earlier state is freed.
+/// that a route returned: routes to that node contain it from now on, while the
+/// node and its address are unchanged. Earlier state is freed.
 ///
 /// Threads: the router's own. Fork: the parent's states are freed in a child at
 /// its first call.

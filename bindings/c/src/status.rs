@@ -21,7 +21,7 @@ pub struct Status {
     /// Set by the caller before the call: sizeof(tendmap_status). Later
     /// versions add fields at the end, and fill no more than the caller has.
     pub size: usize,
-    /// Its number under the key.
+    /// The segment's generation under the key.
     pub generation: u64,
     /// The last publication; 0 = none yet.
     pub sequence: u64,
@@ -31,15 +31,15 @@ pub struct Status {
     pub tended_age_ms: u64,
     /// The owner's tend interval in milliseconds, or TENDMAP_UNKNOWN.
     pub tend_interval_ms: u64,
-    /// Publications since the segment was made.
+    /// Publications since the segment was created.
     pub publications: u64,
-    /// Takeovers since the segment was made.
+    /// Takeovers since the segment was created.
     pub takeovers: u64,
     /// Passes that succeeded.
     pub tends: u64,
     /// Passes that failed.
     pub tend_errors: u64,
-    /// Nodes and namespaces that found no place at the last pass.
+    /// Nodes and namespaces that did not fit in the map in the last pass.
     pub refused_nodes: u64,
     /// Partitions without a master, in all namespaces.
     pub holes: u64,
@@ -47,7 +47,7 @@ pub struct Status {
     pub key: u32,
     /// The owner's term.
     pub term: u32,
-    /// The owner's pid as it sees itself; 0 = not known.
+    /// The owner's pid in its own pid namespace; 0 = not known.
     pub owner_pid: u32,
     /// Nodes in the map.
     pub nodes: u32,
@@ -59,12 +59,12 @@ pub struct Status {
     pub max_namespaces: u32,
     /// Replicas of a partition that it has room for.
     pub max_replicas: u32,
-    /// Attached processes; -1 where they can't be counted.
+    /// Attached processes; -1 if they can't be counted.
     pub attached: i32,
     /// 1 if every partition has a master and the map can be kept current, else 0:
-    /// tendmap_client_status_json() says why.
+    /// tendmap_client_status_json() gives the reason.
     pub healthy: u8,
-    /// 1 if an owner lives.
+    /// 1 if there is a live owner.
     pub owner_alive: u8,
     /// 1 if the owner can't reach the cluster and is giving up ownership.
     pub abdicated: u8,
@@ -72,11 +72,11 @@ pub struct Status {
     pub retired: u8,
     /// The cluster's name; empty if it has none.
     pub cluster_name: [c_char; TENDMAP_CLUSTER_NAME_SIZE],
-    /// Nodes that did not answer, or not well, at the last pass.
+    /// Nodes that did not answer, or sent a bad reply, in the last pass.
     pub failing_nodes: u64,
-    /// How many problems tendmap_client_status_json() lists.
+    /// The number of problems that tendmap_client_status_json() lists.
     pub problems: u32,
-    /// How many remarks it lists.
+    /// The number of remarks that it lists.
     pub remarks: u32,
 }
 

@@ -19,7 +19,7 @@ use crate::errors::{raise, utf8, wrong_type, wrong_value};
 use crate::keys::{kind_of, with_key};
 use crate::lent::Lent;
 
-/// The index of no node.
+/// The index that means "no node".
 pub const NO_NODE: u16 = NONE;
 
 /// Batches of fewer keys keep the interpreter's lock: letting it go and getting
@@ -35,8 +35,8 @@ pub fn route_batch<'py>(
     policy: Option<&Bound<'py, PyAny>>,
     out: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    // Also for short ones a router of its own: reading keys may run code that
-    // lets other threads in.
+    // A separate router also for short batches, because reading keys may run code
+    // that lets other threads run.
     let mut lent = client.take_router(py)?;
     let result = (|| {
         let policy = lent.policy(policy)?;
@@ -58,8 +58,8 @@ pub fn route_batch<'py>(
     result
 }
 
-/// The array that `keys` is, if it is one. NumPy is asked only where it was
-/// imported, and wholly so: it need not be installed.
+/// `keys` as an array, if it is one. NumPy is used only if it was imported
+/// completely, because it need not be installed.
 fn as_array<'a, 'py>(
     keys: &'a Bound<'py, PyAny>,
 ) -> PyResult<Option<&'a Bound<'py, PyUntypedArray>>> {
@@ -80,7 +80,7 @@ fn new_out(py: Python<'_>, len: usize) -> PyResult<Bound<'_, PyArray1<u16>>> {
     Ok(made.cast_into()?)
 }
 
-/// Where the indexes go, if the caller said it.
+/// The caller's array for the indexes.
 fn given_out<'py>(out: Bound<'py, PyAny>, len: usize) -> PyResult<Bound<'py, PyArray1<u16>>> {
     let py = out.py();
     const WANTED: &str = "wanted a contiguous, aligned NumPy array of uint16 of one dimension";
@@ -134,7 +134,7 @@ fn array<'py>(
         Readable::I32(keys) => route_array(py, lent, handle, keys, policy)?,
         Readable::U32(keys) => route_array(py, lent, handle, keys, policy)?,
     }
-    // Meanwhile other threads may have done anything to it.
+    // Other threads may have changed it meanwhile.
     let out = given_out(out.into_any(), len)?;
     let mut writable = out.try_readwrite().map_err(|error| unwritable(py, error))?;
     let (_, batch, _) = lent.for_batch();
@@ -162,8 +162,8 @@ fn overlap(one: Range<usize>, other: Range<usize>) -> bool {
 ///
 /// While the interpreter's lock is released another thread may write to an
 /// array, or resize it (`resize(refcheck=False)` frees its memory even if there
-/// are buffers of it). So keys are routed from memory of our own then, and the
-/// indexes are written with the lock held.
+/// are buffers of it). So the keys are copied before, and the indexes are written
+/// with the lock held.
 fn route_array<K>(
     py: Python<'_>,
     lent: &mut Lent,
@@ -236,7 +236,7 @@ fn copied<'py>(keys: &Bound<'py, PyUntypedArray>) -> PyResult<Bound<'py, PyArray
         let found = keys.dtype().to_string();
         wrong_type(py, format!("keys of type {found}; wanted integers that int64 can hold"))
     };
-    // As a single key: a bool would be a mistake.
+    // A bool is refused, as for a single key.
     if keys.dtype().kind() == b'b' {
         return Err(wrong());
     }
@@ -244,7 +244,7 @@ fn copied<'py>(keys: &Bound<'py, PyUntypedArray>) -> PyResult<Bound<'py, PyArray
     options.set_item("casting", "safe")?;
     options.set_item("order", "C")?;
     options.set_item("subok", false)?;
-    // That of NumPy's own class: a subclass may do what it likes.
+    // The method of NumPy's own class, because a subclass may override it.
     let astype = PyUntypedArray::type_object(py).getattr("astype")?;
     let copied = astype.call((keys, "int64"), Some(&options)).map_err(|error| match error
         .is_instance_of::<PyTypeError>(

@@ -1,4 +1,4 @@
-//! What benchmarks compare with, measured inside of the same extension.
+//! Baselines for benchmarks, inside the same extension.
 
 use std::hint::black_box;
 
@@ -19,10 +19,10 @@ impl _Empty {
         _Empty
     }
 
-    /// Takes and gives nothing.
+    /// Takes nothing and returns nothing.
     fn nothing(&self) {}
 
-    /// Takes what `Client.route` takes, and gives nothing.
+    /// Takes the arguments of `Client.route`, and returns nothing.
     #[pyo3(signature = (namespace, set, key, policy = None))]
     fn route(
         &self,
@@ -35,8 +35,7 @@ impl _Empty {
     }
 }
 
-/// Digests of `count` integer keys, each waiting for the one before, as those
-/// of single calls do.
+/// Digests of `count` integer keys, one after the other, as in single calls.
 #[pyfunction]
 pub fn _digests(py: Python<'_>, set: &str, count: i64) {
     py.detach(|| {

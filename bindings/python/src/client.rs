@@ -23,25 +23,25 @@ use crate::settings::{self, Settings};
 
 /// A process's connection to a cluster's map.
 ///
-/// Any thread may use it. It may be made before `os.fork` and used after it:
+/// Any thread may use it. It may be created before `os.fork` and used after it:
 /// the first call in a child starts the child's own part, without touching its
 /// parent's. Pickled or copied, it becomes a client with the same settings that
 /// connects at its first use; with a password that raises ArgumentTypeError.
 ///
-/// Connects: attaches to the segment of `shm_key`, or makes it and tends.
+/// Connects: attaches to the segment of `shm_key`, or creates it and tends.
 ///
 /// hosts: "NAME:PORT", several separated by commas, or a list of them or of
 ///     (NAME, PORT) or (NAME, PORT, TLS_NAME).
-/// lazy: connect at the first use instead of now: for what is made before
-///     workers are forked and is to be used by them alone.
+/// lazy: connect at the first use instead of now: for a client that is created
+///     before workers are forked and is used only by them.
 ///
 /// The other arguments are the settings of the library. Durations are numbers of
 /// seconds, text ("500ms", "2s") or timedeltas; shm_key is a number or its text
-/// (0xA7000000 if not given), shm_mode mode bits (0o600). Wrong ones raise
-/// ConfigError, also with `lazy`; those of a wrong type ArgumentTypeError.
+/// (0xA7000000 if not given), shm_mode mode bits (0o600). Invalid values raise
+/// ConfigError, also with `lazy`; values of a wrong type ArgumentTypeError.
 ///
-/// Raises ConnectError; nothing is left behind then. A signal (Ctrl-C) ends
-/// the waiting.
+/// Raises ConnectError; then nothing is left behind. A signal (Ctrl-C) ends the
+/// wait.
 #[pyclass(frozen, weakref, module = "tendmap")]
 pub struct Client {
     settings: Mutex<Settings>,
@@ -171,15 +171,15 @@ impl Client {
     }
 
     /// Connects now, if `lazy` was given or this is a forked child. A signal
-    /// (Ctrl-C) ends the waiting.
+    /// (Ctrl-C) ends the wait.
     fn connect(&self, py: Python<'_>) -> PyResult<()> {
         self.known(py).map(drop)
     }
 
-    /// Closes, and lets go of the nodes and what hangs on them. The last client
-    /// of the process under its key hands the ownership over, and the last
-    /// process removes the segment. Further calls raise ClosedError; closing
-    /// again does nothing.
+    /// Closes the client, and releases the nodes with their `state`. The last
+    /// client of the process under its key hands the ownership over, and the
+    /// last process removes the segment. Further calls raise ClosedError;
+    /// closing again does nothing.
     fn close(&self, py: Python<'_>) {
         self.pool.close(py);
         self.nodes.forget();
@@ -196,7 +196,7 @@ impl Client {
         self.nodes.forget();
     }
 
-    /// Whether it was closed.
+    /// Whether the client was closed.
     #[getter]
     fn closed(&self) -> bool {
         self.connection.is_closed()
@@ -211,7 +211,7 @@ impl Client {
         self.close(py);
     }
 
-    /// This process's part at the moment.
+    /// This process's current role.
     #[getter]
     fn role(&self, py: Python<'_>) -> PyResult<&'static str> {
         Ok(self.known(py)?.role().as_str())
@@ -219,11 +219,11 @@ impl Client {
 
     /// The node to ask for a key.
     ///
-    /// policy: "master" = the master alone; "sequence" = replicas in their
-    ///     order, from the master on; "any" = starting one further with each
-    ///     call; "random" = starting at a random one; "prefer_rack" = a node in
-    ///     the first of the `preferred_racks` that has one, then in the second,
-    ///     and so on, then any.
+    /// policy: "master" = only the master; "sequence" = replicas in their
+    ///     order, from the master; "any" = starting one replica further with
+    ///     each call; "random" = starting at a random replica; "prefer_rack" = a
+    ///     node in the first of the `preferred_racks` that has one, then in the
+    ///     second, and so on, then any.
     ///
     /// Raises RouteError; NoNodeError if no node of the partition may be used.
     #[pyo3(
@@ -267,7 +267,7 @@ impl Client {
         })
     }
 
-    /// As `route`, with partition and replica, and to be tried again.
+    /// As `route`, with partition and replica, and for use with `retry`.
     #[pyo3(
         signature = (namespace, set, key, policy = None),
         text_signature = "($self, namespace, set, key, policy='sequence')"
@@ -290,9 +290,9 @@ impl Client {
         })
     }
 
-    /// The node of `route` has failed a command: the next try, from the
-    /// replica after it on ("master" asks for the master again, "prefer_rack"
-    /// for the failed node only if there is no other).
+    /// The next attempt after the node of `route` has failed a command, from
+    /// the replica after it ("master" returns the master again, "prefer_rack"
+    /// the failed node only if there is no other).
     fn retry(&self, py: Python<'_>, route: &Bound<'_, PyAny>) -> PyResult<Route> {
         let Ok(route) = route.cast::<Route>() else {
             let found = kind_of(route);
@@ -354,15 +354,15 @@ impl Client {
         Ok(map.namespaces().iter().map(|namespace| namespace.name.to_string()).collect())
     }
 
-    /// How the segment and its owner stand.
+    /// The state of the segment and its owner.
     fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let known = self.known(py)?;
         let status = py.detach(|| known.status()).map_err(|error| raise(py, error))?;
         crate::json::loads(py, &status.to_json_value())
     }
 
-    /// What has happened since the last call, the oldest first: nodes that
-    /// came, went or fail, takeovers, tends that fail or work again. It never
+    /// The events since the last call, the oldest first: nodes that joined,
+    /// left or fail, takeovers, passes that fail or succeed again. It never
     /// waits; for a log, call it from time to time:
     ///
     ///     for event in client.events():
@@ -370,11 +370,11 @@ impl Client {
     ///         logger.log(level, "%s", event)
     ///
     /// Each has the fields of a line of `tendmap tend --json`, with its name as
-    /// `event`; and `level` ("debug", "info" or "warning") and `time` (seconds
-    /// since 1970). The last 256 are kept; where there were more, the first is
-    /// "events_lost" with their `count`. Clients of one process under one key
-    /// share their events: the one that connected first has them. A forked child
-    /// has its own, and none of its parent's.
+    /// `event`, and also `level` ("debug", "info" or "warning") and `time`
+    /// (seconds since 1970). The last 256 are kept; if there were more, the
+    /// first is "events_lost" with their `count`. Clients of one process under
+    /// one key share their events: the one that connected first has them. A
+    /// forked child has its own, and none of its parent's.
     fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.known(py)?;
         let session = self.connection.session(py)?;
@@ -383,17 +383,18 @@ impl Client {
     }
 
     /// Asks the owner, whichever process that is, to tend soon: for callers
-    /// that see connections to a node fail. It does so at the earliest a
-    /// quarter of its interval after its last pass, however often it is asked;
-    /// the request may be lost. It does not wait; `wait_for_change` does.
+    /// that see connections to a node fail. The owner tends at the earliest a
+    /// quarter of its interval after its last pass, whatever the number of
+    /// requests. A request may be lost. The call does not wait;
+    /// `wait_for_change` does.
     fn request_tend(&self, py: Python<'_>) -> PyResult<()> {
         self.known(py)?.request_tend();
         Ok(())
     }
 
     /// Changes the racks that "prefer_rack" prefers, the best first, from the
-    /// next call on; none at all with an empty list. Other clients have their
-    /// own; children that are forked later begin with these.
+    /// next call; an empty list means none. Other clients have their own;
+    /// children that are forked later start with these.
     fn set_preferred_racks(&self, py: Python<'_>, racks: &Bound<'_, PyAny>) -> PyResult<()> {
         self.change(py, "preferred_racks", racks, |session, config| {
             session.set_preferred_racks(&config.preferred_racks)
@@ -404,20 +405,20 @@ impl Client {
     /// on, or from when it becomes owner. All clients of the process under this
     /// key share it.
     ///
-    /// Raises ConfigError below 50 ms, or if the others would take an owner of
-    /// that interval for hung (`shm_takeover_threshold`); nothing has changed
-    /// then.
+    /// Raises ConfigError below 50 ms, or if other processes would consider an
+    /// owner with that interval hung (`shm_takeover_threshold`); then nothing
+    /// has changed.
     fn set_tend_interval(&self, py: Python<'_>, interval: &Bound<'_, PyAny>) -> PyResult<()> {
         self.change(py, "tend_interval", interval, |session, config| {
             session.set_tend_interval(config.tend_interval)
         })
     }
 
-    /// Changes the password of the user that this process logs in as, from
-    /// the next login on; connections stay as they are.
+    /// Changes the password of the user that this process logs in as. It
+    /// applies from the next login; connections are not changed.
     ///
-    /// Raises ConfigError if the client has no `user`, or no server takes such a
-    /// password; nothing has changed then.
+    /// Raises ConfigError if the client has no `user`, or no server accepts such
+    /// a password; then nothing has changed.
     fn set_password(&self, py: Python<'_>, password: &Bound<'_, PyAny>) -> PyResult<()> {
         self.change(py, "password", password, |session, config| {
             session.set_password(config.password.unwrap_or_default())
@@ -431,12 +432,11 @@ impl Client {
     }
 
     /// Waits until a publication other than `sequence` is live, at most
-    /// `timeout` (seconds, "100ms" or a timedelta; None = for ever); the
-    /// sequence that is live then. Other threads run meanwhile; a signal
-    /// (Ctrl-C) ends it, and closing the client does: it raises ClosedError
-    /// then.
+    /// `timeout` (seconds, "100ms" or a timedelta; None = without limit), and
+    /// returns the live sequence. Other threads run meanwhile. A signal (Ctrl-C)
+    /// ends the wait; closing the client ends it with ClosedError.
     ///
-    /// In asyncio wait in another thread, with a timeout, again and again: a
+    /// In asyncio wait in another thread, repeatedly and with a timeout: a
     /// thread can't be cancelled, and the end of the program waits for it.
     ///
     ///     while True:

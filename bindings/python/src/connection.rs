@@ -14,12 +14,12 @@ enum State {
     /// Not connected yet.
     Lazy,
     Connected(Arc<Session>),
-    /// What may still be about to close.
+    /// A session that may still be closing.
     Closed(Weak<Session>),
 }
 
-/// A connection, and what it is made by. Its lock is held for a moment only, by
-/// threads that hold the interpreter's lock, which also `os.fork` needs.
+/// A connection and its settings. Its lock is held only briefly, by threads that
+/// hold the interpreter's lock, which `os.fork` also needs.
 pub struct Connection {
     pub config: Config,
     /// Until it has connected.
@@ -70,7 +70,7 @@ impl Connection {
         self.connected(py)?.ok_or_else(|| closed(py))
     }
 
-    /// Makes it the session, if there is none yet.
+    /// Keeps `made` as the session, if there is none yet.
     fn keep(&self, made: Arc<Session>) -> Option<Arc<Session>> {
         let mut state = self.state();
         let State::Lazy = *state else { return None };

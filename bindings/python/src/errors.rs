@@ -17,7 +17,7 @@ pub fn raise(py: Python<'_>, failure: impl Into<Failure>) -> PyErr {
     made(class, failure.text)
 }
 
-/// What a closed client answers.
+/// The exception of a closed client.
 #[cold]
 pub fn closed(py: Python<'_>) -> PyErr {
     raise(py, Failure::new(Kind::Closed, "the client is closed"))
@@ -91,8 +91,8 @@ fn named(py: Python<'_>, name: &str, text: String) -> PyErr {
     made(py.import("tendmap._errors").and_then(|module| module.getattr(name)), text)
 }
 
-/// The one place where exceptions are made: whatever is in the text, a terminal
-/// that shows it only shows it.
+/// Creates every exception, and escapes its text, so that it has no effect on a
+/// terminal.
 fn made(class: PyResult<Bound<'_, PyAny>>, text: String) -> PyErr {
     let text = Printable(text).to_string();
     match class.and_then(|class| class.call1((&text,))) {

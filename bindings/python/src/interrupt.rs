@@ -1,4 +1,4 @@
-//! Waiting that a signal ends.
+//! Waits that a signal can end.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::Builder;
@@ -10,7 +10,7 @@ use tendmap_bindings::{Failure, Kind};
 
 use crate::errors::raise;
 
-/// How often a waiting thread looks whether a signal has come.
+/// How often a waiting thread checks for signals.
 pub const LOOK_FOR_SIGNALS: Duration = Duration::from_millis(100);
 
 /// What `work` makes, in a thread of its own; the interpreter's lock is released

@@ -1,4 +1,4 @@
-//! Keys as Python has them.
+//! Keys as Python objects.
 
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;

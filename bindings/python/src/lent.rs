@@ -1,4 +1,4 @@
-//! A router, and what is remembered between two calls from Python.
+//! A router, and its cache between two calls from Python.
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -42,7 +42,7 @@ fn policy(name: &Bound<'_, PyAny>) -> PyResult<Policy> {
 #[cold]
 fn wrong_policy(name: &Bound<'_, PyAny>) -> PyErr {
     const WANTED: &str = "wanted \"master\", \"sequence\", \"any\", \"random\" or \"prefer_rack\"";
-    // What its `__repr__` raises is of no use to anybody here.
+    // An exception of its `__repr__` is ignored.
     let found = name.repr().map_or_else(|_| "something".into(), |text| text.to_string());
     wrong_value(name.py(), format!("policy is {found}; {WANTED}"))
 }
@@ -140,7 +140,7 @@ impl Lent {
         self.set.as_ref().map_or("", |(_, text)| text)
     }
 
-    /// What a batch needs, all at once: router, place for results, set.
+    /// The parts that a batch needs: the router, the results and the set.
     pub fn for_batch(&mut self) -> (&mut Router<Option<Py<Node>>>, &mut Batch, &str) {
         let set = self.set.as_ref().map_or("", |(_, text)| text);
         (&mut self.router, &mut self.batch, set)

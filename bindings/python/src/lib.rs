@@ -1,5 +1,5 @@
-//! tendmap for Python: a thin layer over the Rust library. What Python users
-//! read is in `python/tendmap/_tendmap.pyi`.
+//! tendmap for Python: a thin layer over the Rust library. The documentation for
+//! Python users is also in `python/tendmap/_tendmap.pyi`.
 
 mod arguments;
 mod batch;

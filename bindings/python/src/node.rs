@@ -1,4 +1,4 @@
-//! Nodes and routes as Python sees them.
+//! Nodes and routes as Python objects.
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
@@ -9,19 +9,19 @@ use tendmap::map::{Node as Known, Slot};
 
 /// A node of the cluster.
 ///
-/// There is one object for each node in a process, as long as the node and its
-/// address are the same and the client is open: `state`, or a weak dictionary
-/// of nodes, is the place for what belongs to a node (a connection pool, say).
-/// In a forked child the objects are new and their `state` is None.
+/// A process has one object for each node, while the node and its address are
+/// the same and the client is open. So `state`, or a weak dictionary of nodes,
+/// can hold data of a node, for example a connection pool. In a forked child the
+/// objects are new and their `state` is None.
 #[pyclass(frozen, weakref, module = "tendmap")]
 pub struct Node {
-    /// Its index in what `Client.route_batch` gives for arrays.
+    /// The node's index in the arrays of `Client.route_batch`.
     #[pyo3(get)]
     pub index: u16,
-    /// How often a node moved into that index.
+    /// How many times a node got this index.
     #[pyo3(get)]
     incarnation: u32,
-    /// What it calls itself.
+    /// The node id.
     #[pyo3(get)]
     name: String,
     address: SocketAddr,
@@ -54,7 +54,7 @@ impl Node {
         self.address.to_string()
     }
 
-    /// Whatever the application hangs here; None at first.
+    /// Any object of the application; None at first.
     #[getter]
     fn state(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -65,7 +65,7 @@ impl Node {
     fn set_state(&self, state: Option<Py<PyAny>>) {
         let mut place = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let former = std::mem::replace(&mut *place, state);
-        // What is dropped may run code that looks here.
+        // Dropping may run code that reads `state`.
         drop(place);
         drop(former);
     }

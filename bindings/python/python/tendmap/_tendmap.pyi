@@ -34,23 +34,23 @@ def status(
 class Node:
     """A node of the cluster.
 
-    There is one object for each node in a process, as long as the node and its
-    address are the same and the client is open: `state`, or a weak dictionary
-    of nodes, is the place for what belongs to a node (a connection pool, say).
-    In a forked child the objects are new and their `state` is None.
+    A process has one object for each node, while the node and its address are
+    the same and the client is open. So `state`, or a weak dictionary of nodes,
+    can hold data of a node, for example a connection pool. In a forked child the
+    objects are new and their `state` is None.
     """
 
     state: Any
-    """Whatever the application hangs here; None at first."""
+    """Any object of the application; None at first."""
     @property
     def index(self) -> int:
-        """Its index in what `Client.route_batch` gives for arrays."""
+        """The node's index in the arrays of `Client.route_batch`."""
     @property
     def incarnation(self) -> int:
-        """How often a node moved into that index."""
+        """How many times a node got this index."""
     @property
     def name(self) -> str:
-        """What it calls itself."""
+        """The node id."""
     @property
     def host(self) -> str:
         """Its IP address."""
@@ -88,7 +88,7 @@ class Route:
 class Client:
     """A process's connection to a cluster's map.
 
-    Any thread may use it. It may be made before `os.fork` and used after it:
+    Any thread may use it. It may be created before `os.fork` and used after it:
     the first call in a child starts the child's own part, without touching its
     parent's. Pickled or copied, it becomes a client with the same settings that
     connects at its first use; with a password that raises ArgumentTypeError.
@@ -127,32 +127,32 @@ class Client:
         tend_interval: Seconds = 1,
         connect_timeout: Seconds = 1,
     ) -> Client:
-        """Connects: attaches to the segment of `shm_key`, or makes it and tends.
+        """Connects: attaches to the segment of `shm_key`, or creates it and tends.
 
         hosts: "NAME:PORT", several separated by commas, or a list of them or of
             (NAME, PORT) or (NAME, PORT, TLS_NAME).
-        lazy: connect at the first use instead of now: for what is made before
-            workers are forked and is to be used by them alone.
+        lazy: connect at the first use instead of now: for a client that is created
+            before workers are forked and is used only by them.
 
         The other arguments are the settings of the library. Durations are numbers of
         seconds, text ("500ms", "2s") or timedeltas; shm_key is a number or its text
-        (0xA7000000 if not given), shm_mode mode bits (0o600). Wrong ones raise
-        ConfigError, also with `lazy`; those of a wrong type ArgumentTypeError.
+        (0xA7000000 if not given), shm_mode mode bits (0o600). Invalid values raise
+        ConfigError, also with `lazy`; values of a wrong type ArgumentTypeError.
 
-        Raises ConnectError; nothing is left behind then. A signal (Ctrl-C) ends
-        the waiting.
+        Raises ConnectError; then nothing is left behind. A signal (Ctrl-C) ends the
+        wait.
         """
     def connect(self) -> None:
         """Connects now, if `lazy` was given or this is a forked child. A signal
-        (Ctrl-C) ends the waiting."""
+        (Ctrl-C) ends the wait."""
     def close(self) -> None:
-        """Closes, and lets go of the nodes and what hangs on them. The last client
-        of the process under its key hands the ownership over, and the last
-        process removes the segment. Further calls raise ClosedError; closing
-        again does nothing."""
+        """Closes the client, and releases the nodes with their `state`. The last
+        client of the process under its key hands the ownership over, and the
+        last process removes the segment. Further calls raise ClosedError;
+        closing again does nothing."""
     @property
     def closed(self) -> bool:
-        """Whether it was closed."""
+        """Whether the client was closed."""
     def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, Any]]: ...
     def __enter__(self) -> Client: ...
     def __exit__(
@@ -163,7 +163,7 @@ class Client:
     ) -> None: ...
     @property
     def role(self) -> Role:
-        """This process's part at the moment."""
+        """This process's current role."""
     @property
     def sequence(self) -> int:
         """The live publication; 0 = none yet."""
@@ -172,11 +172,11 @@ class Client:
     ) -> Node:
         """The node to ask for a key.
 
-        policy: "master" = the master alone; "sequence" = replicas in their
-            order, from the master on; "any" = starting one further with each
-            call; "random" = starting at a random one; "prefer_rack" = a node in
-            the first of the `preferred_racks` that has one, then in the second,
-            and so on, then any.
+        policy: "master" = only the master; "sequence" = replicas in their
+            order, from the master; "any" = starting one replica further with
+            each call; "random" = starting at a random replica; "prefer_rack" = a
+            node in the first of the `preferred_racks` that has one, then in the
+            second, and so on, then any.
 
         Raises RouteError; NoNodeError if no node of the partition may be used.
         """
@@ -185,11 +185,11 @@ class Client:
     def locate(
         self, namespace: str, set: str | None, key: Key, policy: Policy = "sequence"
     ) -> Route:
-        """As `route`, with partition and replica, and to be tried again."""
+        """As `route`, with partition and replica, and for use with `retry`."""
     def retry(self, route: Route) -> Route:
-        """The node of `route` has failed a command: the next try, from the
-        replica after it on ("master" asks for the master again, "prefer_rack"
-        for the failed node only if there is no other)."""
+        """The next attempt after the node of `route` has failed a command, from
+        the replica after it ("master" returns the master again, "prefer_rack"
+        the failed node only if there is no other)."""
     @overload
     def route_batch(
         self,
@@ -228,10 +228,10 @@ class Client:
     def namespaces(self) -> list[str]:
         """The names of the cluster's namespaces."""
     def status(self) -> Status:
-        """How the segment and its owner stand."""
+        """The state of the segment and its owner."""
     def events(self) -> list[dict[str, Any]]:
-        """What has happened since the last call, the oldest first: nodes that
-        came, went or fail, takeovers, tends that fail or work again. It never
+        """The events since the last call, the oldest first: nodes that joined,
+        left or fail, takeovers, passes that fail or succeed again. It never
         waits; for a log, call it from time to time:
 
             for event in client.events():
@@ -239,44 +239,44 @@ class Client:
                 logger.log(level, "%s", event)
 
         Each has the fields of a line of `tendmap tend --json`, with its name as
-        `event`; and `level` ("debug", "info" or "warning") and `time` (seconds
-        since 1970). The last 256 are kept; where there were more, the first is
-        "events_lost" with their `count`. Clients of one process under one key
-        share their events: the one that connected first has them. A forked child
-        has its own, and none of its parent's."""
+        `event`, and also `level` ("debug", "info" or "warning") and `time`
+        (seconds since 1970). The last 256 are kept; if there were more, the
+        first is "events_lost" with their `count`. Clients of one process under
+        one key share their events: the one that connected first has them. A
+        forked child has its own, and none of its parent's."""
     def request_tend(self) -> None:
         """Asks the owner, whichever process that is, to tend soon: for callers
-        that see connections to a node fail. It does so at the earliest a
-        quarter of its interval after its last pass, however often it is asked;
-        the request may be lost. It does not wait; `wait_for_change` does."""
+        that see connections to a node fail. The owner tends at the earliest a
+        quarter of its interval after its last pass, whatever the number of
+        requests. A request may be lost. The call does not wait;
+        `wait_for_change` does."""
     def set_preferred_racks(self, racks: Iterable[int] | str) -> None:
         """Changes the racks that "prefer_rack" prefers, the best first, from the
-        next call on; none at all with an empty list. Other clients have their
-        own; children that are forked later begin with these."""
+        next call; an empty list means none. Other clients have their own;
+        children that are forked later start with these."""
     def set_tend_interval(self, interval: Seconds) -> None:
         """Changes how often this process polls the cluster as owner: from now
         on, or from when it becomes owner. All clients of the process under this
         key share it.
 
-        Raises ConfigError below 50 ms, or if the others would take an owner of
-        that interval for hung (`shm_takeover_threshold`); nothing has changed
-        then.
+        Raises ConfigError below 50 ms, or if other processes would consider an
+        owner with that interval hung (`shm_takeover_threshold`); then nothing
+        has changed.
         """
     def set_password(self, password: str) -> None:
-        """Changes the password of the user that this process logs in as, from
-        the next login on; connections stay as they are.
+        """Changes the password of the user that this process logs in as. It
+        applies from the next login; connections are not changed.
 
-        Raises ConfigError if the client has no `user`, or no server takes such a
-        password; nothing has changed then.
+        Raises ConfigError if the client has no `user`, or no server accepts such
+        a password; then nothing has changed.
         """
     def wait_for_change(self, sequence: int, timeout: Seconds | None = None) -> int:
         """Waits until a publication other than `sequence` is live, at most
-        `timeout` (seconds, "100ms" or a timedelta; None = for ever); the
-        sequence that is live then. Other threads run meanwhile; a signal
-        (Ctrl-C) ends it, and closing the client does: it raises ClosedError
-        then.
+        `timeout` (seconds, "100ms" or a timedelta; None = without limit), and
+        returns the live sequence. Other threads run meanwhile. A signal (Ctrl-C)
+        ends the wait; closing the client ends it with ClosedError.
 
-        In asyncio wait in another thread, with a timeout, again and again: a
+        In asyncio wait in another thread, repeatedly and with a timeout: a
         thread can't be cancelled, and the end of the program waits for it.
 
             while True:
