@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tendmap::{Client, Reader, Status};
+use tendmap::{Client, Reader};
 use tendmap_testkit::{Cluster, config, directory};
 
 const LONG: Duration = Duration::from_secs(60);
