@@ -1,17 +1,16 @@
 //! A segment as one process holds it.
 
 use core::ops::Deref;
-use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering as StdOrdering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::backend::{Backend, Object, ObjectId, Parts};
+use super::backend::{Backend, Object, ObjectId};
 use super::error::SegmentError;
 use super::location::Location;
 use super::lock::LockFile;
 use super::name::Place;
-use super::registry::{Registry, registry};
+use super::registry::registry;
 use super::whereabouts::Whereabouts;
 use crate::layout::{Geometry, Identity, Lineage, Mapping, WriteMapping};
 use crate::protocol::Head;
@@ -21,37 +20,37 @@ use crate::sync::Ordering;
 /// read it, even after its name is gone.
 #[derive(Debug)]
 pub struct Segment {
-    identity: Identity,
+    pub(super) identity: Identity,
     /// `None` in private mode. It is dropped before the memory.
-    shared: Option<Box<SharedObject>>,
-    memory: SegmentMemory,
+    pub(super) shared: Option<Box<SharedObject>>,
+    pub(super) memory: SegmentMemory,
 }
 
 #[derive(Debug)]
-enum SegmentMemory {
+pub(super) enum SegmentMemory {
     ReadOnly(Arc<Mapping>),
     Private(WriteMapping, PrivateOwner),
 }
 
 /// Whether private memory has an owner, which is a thread of this process.
 #[derive(Debug)]
-struct PrivateOwner {
+pub(super) struct PrivateOwner {
     alive: AtomicBool,
     lineage: Lineage,
 }
 
 /// The parts of a segment that is shared with other processes.
 #[derive(Debug)]
-struct SharedObject {
-    object: Box<dyn Object>,
+pub(super) struct SharedObject {
+    pub object: Box<dyn Object>,
     /// `None` during drop, and for a segment that is only looked at if the file
     /// does not exist.
-    lock: Option<Arc<LockFile>>,
+    pub lock: Option<Arc<LockFile>>,
     /// Whether this process only looks, and never counts as attached.
-    looks: bool,
+    pub looks: bool,
     /// The number of handles in this process.
-    held: Mutex<usize>,
-    lineage: Lineage,
+    pub held: Mutex<usize>,
+    pub lineage: Lineage,
 }
 
 impl SharedObject {
@@ -60,153 +59,7 @@ impl SharedObject {
     }
 }
 
-/// How a segment was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Discovery {
-    /// By its name: a missing lock file is created again.
-    ByName,
-    /// By its lock file.
-    ByLock,
-}
-
 impl Segment {
-    /// Attaches to one generation of a key, sharing this process's attachment if there is one.
-    ///
-    /// The user, the mode, the length and the header are checked first.
-    ///
-    /// # Errors
-    /// [`SegmentError`], with a variant for each cause.
-    pub fn attach(place: &Place, generation: u64) -> Result<Arc<Segment>, SegmentError> {
-        place.backend.store().attach(place, generation)
-    }
-
-    /// This process's attachment of an object, if there is one.
-    pub(super) fn known(id: ObjectId) -> Option<Arc<Segment>> {
-        registry().segment(id)
-    }
-
-    /// This process's attachment of an object that it may not open, but that
-    /// its parent had attached: made from what it has inherited.
-    pub(super) fn inherited(id: ObjectId) -> Option<Arc<Segment>> {
-        let mut registry = registry();
-        if let Some(segment) = registry.segment(id) {
-            return Some(segment);
-        }
-        let parents = registry.inherited(id)?;
-        let shared = parents.shared.as_ref()?;
-        let lock = Arc::new(shared.lock.as_ref()?.inherit()?);
-        let parts = Parts {
-            identity: parents.identity,
-            mapping: parents.mapping().clone(),
-            object: shared.object.inherit()?,
-        };
-        Some(Self::assemble(parts, lock, &mut registry))
-    }
-
-    /// This process's attachment of an object, made from its parts if there is
-    /// none.
-    pub(super) fn share(
-        place: &Place,
-        id: ObjectId,
-        found: Discovery,
-        parts: impl FnOnce() -> Result<Parts, SegmentError>,
-    ) -> Result<Arc<Segment>, SegmentError> {
-        let mut registry = registry();
-        if let Some(segment) = registry.segment(id) {
-            return Ok(segment);
-        }
-        let parts = parts()?;
-        let Identity { key, segment_id, .. } = parts.identity;
-        let path = place.backend.store().lock_path(&place.directory, key, segment_id);
-        let mut made = false;
-        let lock = match registry.lock(&path) {
-            Some(lock) => lock,
-            None => {
-                let action = SegmentError::io("open the lock file", path.clone());
-                let (mode, owners) = (parts.object.mode(), &place.owners);
-                let existing = LockFile::existing(path.clone(), mode, owners);
-                let wanting = match &existing {
-                    Err(error) => {
-                        found == Discovery::ByName && error.kind() == io::ErrorKind::NotFound
-                    }
-                    Ok(lock) => lock.is_occupied(),
-                };
-                // A process that may only read does not create one, because
-                // others could not use it.
-                let lock = match wanting && parts.object.may_write() {
-                    true => {
-                        made = true;
-                        // Closed before it is opened again.
-                        drop(existing);
-                        LockFile::open(path, mode, owners)
-                    }
-                    false => existing,
-                };
-                Arc::new(lock.map_err(action)?)
-            }
-        };
-        let segment = Self::assemble(parts, lock, &mut registry);
-        // It may have been removed since, together with its lock file.
-        if made && segment.head().retired() && !segment.is_at_name() {
-            segment.remove_lock();
-        }
-        Ok(segment)
-    }
-
-    /// A segment that this process only looks at. Nothing is created for it,
-    /// and no other handle of the process shares it. Its lock file is shared,
-    /// because closing a second descriptor of it would free the process's
-    /// locks.
-    pub(super) fn look(place: &Place, parts: Parts) -> Result<Arc<Segment>, SegmentError> {
-        let mut registry = registry();
-        let Identity { key, segment_id, .. } = parts.identity;
-        let path = place.backend.store().lock_path(&place.directory, key, segment_id);
-        let lock = match registry.lock(&path) {
-            Some(lock) => Some(lock),
-            None => match LockFile::look(path.clone(), parts.object.mode(), &place.owners) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-                Err(error) => return Err(SegmentError::io("open the lock file", path)(error)),
-                Ok(lock) => {
-                    let lock = Arc::new(lock);
-                    registry.expect(&lock);
-                    Some(lock)
-                }
-            },
-        };
-        let Parts { identity, mapping, object } = parts;
-        let (held, lineage) = (Mutex::new(0), Lineage::current());
-        let shared = Some(Box::new(SharedObject { object, lock, looks: true, held, lineage }));
-        Ok(Arc::new(Segment { identity, shared, memory: SegmentMemory::ReadOnly(mapping) }))
-    }
-
-    /// The segment that was just created; its lock file is held.
-    pub(super) fn created(parts: Parts, lock: Arc<LockFile>) -> Result<Arc<Segment>, SegmentError> {
-        let mut registry = registry();
-        // Another thread may have attached to it since it got its name.
-        match registry.segment(parts.object.id()) {
-            Some(segment) => Ok(segment),
-            None => Ok(Self::assemble(parts, lock, &mut registry)),
-        }
-    }
-
-    fn assemble(parts: Parts, lock: Arc<LockFile>, registry: &mut Registry) -> Arc<Segment> {
-        let Parts { identity, mapping, object } = parts;
-        let id = object.id();
-        let segment = Arc::new(Segment {
-            identity,
-            shared: Some(Box::new(SharedObject {
-                object,
-                lock: Some(lock.clone()),
-                looks: false,
-                held: Mutex::new(0),
-                lineage: Lineage::current(),
-            })),
-            memory: SegmentMemory::ReadOnly(mapping),
-        });
-        registry.add(id, &segment, &lock);
-        segment
-    }
-
     /// A segment in private memory of this process.
     pub(super) fn of_memory(identity: Identity, memory: WriteMapping) -> Segment {
         let owned = PrivateOwner { alive: AtomicBool::new(true), lineage: Lineage::current() };

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::attachment::Segment;
-use super::directory::ListedSegment;
 use super::error::SegmentError;
 use super::file::Files;
+use super::listed::{ListedSegment, SegmentState};
 use super::location::Location;
 use super::lock::LockFile;
 use super::name::Place;
@@ -92,19 +92,18 @@ pub(super) enum SegmentPart {
 
 /// The operations of a backend on a key.
 pub(super) trait Store: Sync {
-    /// Attaches to one generation of a key, sharing this process's attachment
-    /// if there is one.
-    fn attach(&self, place: &Place, generation: u64) -> Result<Arc<Segment>, SegmentError>;
+    /// The object of one generation of a key, checked.
+    fn locate<'a>(&self, place: &'a Place, generation: u64) -> Result<Located<'a>, SegmentError>;
 
-    /// Like [`attach`](Self::attach), for callers that only look. Nothing is
+    /// Like [`locate`](Self::locate), for callers that only look. Nothing is
     /// created, and an object that another user can truncate is not mapped: a
     /// private copy of it is read.
-    fn look(
+    fn look<'a>(
         &self,
-        place: &Place,
+        place: &'a Place,
         generation: u64,
         part: SegmentPart,
-    ) -> Result<Arc<Segment>, SegmentError>;
+    ) -> Result<Located<'a>, SegmentError>;
 
     /// The linked generations of a key in this layout, in any order.
     fn generations(&self, place: &Place) -> Result<Vec<u64>, SegmentError>;
@@ -118,8 +117,13 @@ pub(super) trait Store: Sync {
         None
     }
 
-    /// Every segment that belongs to a directory.
-    fn list(&self, directory: &Path) -> Result<Vec<ListedSegment>, SegmentError>;
+    /// Every segment that belongs to a directory; `standing` shows the state of
+    /// those that can be examined.
+    fn list(
+        &self,
+        directory: &Path,
+        standing: Standing<'_>,
+    ) -> Result<Vec<ListedSegment>, SegmentError>;
 
     /// Removes a listed segment that can't be attached.
     fn discard(&self, found: &ListedSegment) -> Result<(), SegmentError>;
@@ -228,12 +232,47 @@ pub(super) enum ObjectId {
     SystemV(i32),
 }
 
+/// The number of attached processes and the state of an object, `None` if it is
+/// already gone.
+pub(super) type Standing<'s> =
+    &'s dyn Fn(&Place, Result<Located<'_>, SegmentError>) -> Option<(Option<usize>, SegmentState)>;
+
+/// How a segment was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Discovery {
+    /// By its name: a missing lock file is created again.
+    ByName,
+    /// By its lock file.
+    ByLock,
+}
+
+/// An object that a backend has found.
+pub(super) enum Located<'a> {
+    /// One that this process has attached: it was checked then, and stays in
+    /// use.
+    Attached(Arc<Segment>),
+    /// One that this process may not open, and why. If its parent had attached
+    /// it, it is used as inherited.
+    Refused(ObjectId, SegmentError),
+    /// Another one, which may be trusted.
+    New {
+        object: ObjectId,
+        discovery: Discovery,
+        /// Makes its parts, unless another thread has attached it meanwhile.
+        parts: Box<dyn FnOnce() -> Result<Parts, SegmentError> + 'a>,
+    },
+}
+
 /// The parts from which a segment is assembled.
 pub(super) struct Parts {
     pub identity: Identity,
     pub mapping: Arc<Mapping>,
     pub object: Box<dyn Object>,
 }
+
+/// Takes the name from a segment that is no longer of use, so that the one of
+/// the given generation can have it; returns whether the name is free now.
+pub(super) type Vacate<'v> = &'v dyn Fn(&Place, Located<'_>, u64) -> Result<bool, SegmentError>;
 
 /// A segment that no process can see yet. Dropping it removes it.
 pub(super) trait UnlinkedSegment: fmt::Debug + Send {
@@ -244,5 +283,7 @@ pub(super) trait UnlinkedSegment: fmt::Debug + Send {
     fn filled(&mut self, memory: WriteMapping) -> Result<(), SegmentError>;
 
     /// Links the segment under its name; `None` if another segment has the name.
-    fn link(&mut self) -> Result<Option<Parts>, SegmentError>;
+    /// Where only one segment can have it, `vacate` takes it from one that is no
+    /// longer of use.
+    fn link(&mut self, vacate: Vacate<'_>) -> Result<Option<Parts>, SegmentError>;
 }

@@ -4,17 +4,17 @@ use std::io;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::statvfs;
 use rustix::io::Errno;
 
 use super::attachment::Segment;
-use super::backend::UnlinkedSegment;
+use super::backend::{Located, UnlinkedSegment};
+use super::candidate::{Candidate, OwnerState};
 use super::error::SegmentError;
 use super::lock::LockFile;
 use super::name::Place;
 use super::ownership::Ownership;
 use super::registry::registry;
-use super::removal::unlink_with_lock;
+use super::removal::{retire_and_unlink, unlink_with_lock};
 use crate::layout::{Capacity, Geometry, Header, Identity, WriteMapping};
 use crate::map::{ClusterMap, FrameExtent};
 use crate::protocol::{Head, Publisher, Term};
@@ -91,7 +91,9 @@ impl SegmentBuilder {
         let lock = LockFile::create(path.clone(), place.mode, &place.owners)
             .map(Arc::new)
             .map_err(|source| match source.raw_os_error() {
-                Some(code) if code == Errno::NOSPC.raw_os_error() => no_space(place, &geometry),
+                Some(code) if code == Errno::NOSPC.raw_os_error() => {
+                    SegmentError::no_space(place, &geometry)
+                }
                 _ => SegmentError::io("make the lock file", path)(source),
             })?;
         registry.expect(&lock);
@@ -119,7 +121,7 @@ impl SegmentBuilder {
     /// # Errors
     /// [`SegmentError`].
     pub fn link(mut self) -> Result<CreateOutcome, SegmentError> {
-        let Some(parts) = self.unlinked.link()? else { return Ok(CreateOutcome::Exists) };
+        let Some(parts) = self.unlinked.link(&vacate)? else { return Ok(CreateOutcome::Exists) };
         let lock = self.lock.take().expect("taken only here");
         let segment = Segment::created(parts, lock)?;
         let ownership = Ownership::first(segment.clone()).inspect_err(|_| {
@@ -170,6 +172,30 @@ fn identity(key: u32, generation: u64) -> Identity {
     }
 }
 
+/// Takes the name from a segment that is no longer of use, so that the one of
+/// generation `next` can have it; returns whether the name is free now.
+///
+/// A retired segment keeps its lock file, by which it is found until its
+/// successor exists. A segment of a higher generation, retired or not, has a
+/// newer map.
+fn vacate(place: &Place, located: Located<'_>, next: u64) -> Result<bool, SegmentError> {
+    let segment = Segment::attach_to(place, located)?;
+    if segment.identity().generation >= next {
+        return Ok(false);
+    }
+    if segment.head().retired() {
+        segment.unlink()?;
+        return Ok(true);
+    }
+    // It was created too late, beside a newer one without a name. Its owner
+    // leaves it; if it has none, it is not in use.
+    if matches!(Candidate::look(&segment), Ok(OwnerState::Vacant)) {
+        retire_and_unlink(&segment)?;
+        return Ok(true);
+    }
+    Ok(false)
+}
+
 /// Writes the head, and the initial map of the segment, to memory that no other
 /// process has seen.
 fn fill(memory: &WriteMapping, inherited: Option<&Carryover<'_>>) -> io::Result<()> {
@@ -204,10 +230,4 @@ fn check_memory(geometry: &Geometry) -> Result<(), SegmentError> {
     let reserved = Vec::<u64>::new().try_reserve_exact(words);
     let short = |_| io::Error::from(io::ErrorKind::OutOfMemory);
     reserved.map_err(short).map_err(SegmentError::io("reserve memory for", "a new segment"))
-}
-
-pub(super) fn no_space(place: &Place, geometry: &Geometry) -> SegmentError {
-    let free = statvfs(&place.directory).map_or(0, |found| found.f_bavail * found.f_frsize);
-    let (directory, wanted) = (place.directory.clone(), geometry.total_bytes() as u64);
-    SegmentError::NoSpace { directory, wanted, free }
 }

@@ -4,80 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::attachment::Segment;
-use super::backend::{Backend, SegmentPart};
+use super::backend::{Backend, Located, SegmentPart};
 use super::candidate::{Candidate, OwnerState, is_tended};
 use super::error::SegmentError;
-use super::location::Location;
-use super::name::{Place, SegmentName, resolved};
+use super::listed::{ListedSegment, SegmentState};
+use super::name::{Place, resolved};
 use crate::layout::HeaderError;
-
-/// The state of a listed segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SegmentState {
-    /// It has a living owner.
-    Owned,
-    /// It has no living owner: the next process that attaches takes over.
-    Orphaned,
-    /// No publication will follow in it.
-    Retired,
-    /// It has another layout version.
-    OtherVersion,
-    /// Its creator is still at work, or has died; only a System V segment can
-    /// be seen in this state.
-    HalfMade,
-    /// This process may not read it, so its state can't be determined.
-    NoPermission,
-    /// It is not a segment despite its name, or it is not trusted.
-    Damaged,
-}
-
-impl SegmentState {
-    /// Its name in lists: `owned`, `orphaned`, `other version` …
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            SegmentState::Owned => "owned",
-            SegmentState::Orphaned => "orphaned",
-            SegmentState::Retired => "retired",
-            SegmentState::OtherVersion => "other version",
-            SegmentState::HalfMade => "half-made",
-            SegmentState::NoPermission => "no permission",
-            SegmentState::Damaged => "damaged",
-        }
-    }
-}
-
-impl core::fmt::Display for SegmentState {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// A segment, or what is named like one.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct ListedSegment {
-    /// The parts of its name; for a System V segment, of its header.
-    pub name: SegmentName,
-    /// The kind of shared memory.
-    pub backend: Backend,
-    /// Its location.
-    pub at: Location,
-    /// The id of the user that it belongs to.
-    pub owner: u32,
-    /// Its mode bits.
-    pub mode: u32,
-    /// Its length in bytes.
-    pub bytes: u64,
-    /// The number of attached processes; `None` if they can't be counted.
-    pub attached: Option<usize>,
-    /// The number of mappings of a System V segment, by any program, as `ipcs
-    /// -m` shows it under `nattch`.
-    pub mappings: Option<usize>,
-    /// Its state.
-    pub state: SegmentState,
-}
 
 /// Every segment that belongs to the directory, of both backends, ordered by key, layout version
 /// and generation: files with a segment's name, and the System V segments whose lock files are
@@ -102,26 +34,27 @@ pub fn list(directory: &Path) -> Result<Vec<ListedSegment>, SegmentError> {
     let directory = &resolved(directory);
     let mut listed = Vec::new();
     for backend in Backend::ALL {
-        listed.extend(backend.store().list(directory)?);
+        listed.extend(segments(directory, backend)?);
     }
     listed.sort_by_key(|found| (found.name, found.backend));
     Ok(listed)
 }
 
-/// The names of a directory's files.
-pub(super) fn files(directory: &Path) -> Result<Vec<String>, SegmentError> {
-    crate::descriptor::names(directory).map_err(|error| {
-        let directory = directory.to_path_buf();
-        SegmentError::Directory { directory, error: error.into() }
-    })
+/// The segments of one backend that belong to a directory, in any order.
+pub(super) fn segments(
+    directory: &Path,
+    backend: Backend,
+) -> Result<Vec<ListedSegment>, SegmentError> {
+    backend.store().list(directory, &standing)
 }
 
 /// The number of attached processes and the state of what was listed; `None` if
 /// it is already gone.
-pub(super) fn standing(
-    attached: Result<Arc<Segment>, SegmentError>,
+fn standing(
+    place: &Place,
+    located: Result<Located<'_>, SegmentError>,
 ) -> Option<(Option<usize>, SegmentState)> {
-    let segment = match attached {
+    let segment = match located.and_then(|located| Segment::look_at(place, located)) {
         Ok(segment) => segment,
         Err(SegmentError::Header { error: HeaderError::Version { .. }, .. }) => {
             return Some((None, SegmentState::OtherVersion));
@@ -217,8 +150,7 @@ pub(crate) fn search(place: &Place) -> Result<Search, SegmentError> {
 
 /// Like [`search`], for callers that only look.
 fn look_through(place: &Place) -> Result<Search, SegmentError> {
-    let store = place.backend.store();
-    search_by(place, |generation| store.look(place, generation, SegmentPart::Words))
+    search_by(place, |generation| Segment::look(place, generation, SegmentPart::Words))
 }
 
 fn search_by(
@@ -323,23 +255,22 @@ pub(crate) fn newest(place: &Place) -> Result<Arc<Segment>, SegmentError> {
 /// # Errors
 /// As [`newest`].
 pub(crate) fn look(place: &Place) -> Result<Arc<Segment>, SegmentError> {
-    let store = place.backend.store();
-    let look = |generation| store.look(place, generation, SegmentPart::Words);
+    let look = |generation| Segment::look(place, generation, SegmentPart::Words);
     let quick = quick_by(place, 0, look);
     if let Some(segment) = quick.map_or_else(|| living(look_through(place)?), |it| Ok(Some(it)))? {
-        match store.look(place, segment.identity().generation, SegmentPart::Whole) {
+        match Segment::look(place, segment.identity().generation, SegmentPart::Whole) {
             // It has disappeared since the listing.
             Err(error) if error.is_absent() => {}
             other => return other,
         }
     }
     for generation in generations(place)? {
-        match store.look(place, generation, SegmentPart::Whole) {
+        match Segment::look(place, generation, SegmentPart::Whole) {
             Err(error) if error.is_absent() => {}
             other => return other,
         }
     }
-    Err(elsewhere(place).unwrap_or_else(|| store.not_found_error(place)))
+    Err(elsewhere(place).unwrap_or_else(|| place.backend.store().not_found_error(place)))
 }
 
 /// Why a key's segment can't be found in this place: it is in the other backend.

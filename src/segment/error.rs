@@ -4,10 +4,13 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustix::fs::statvfs;
+
 use super::backend::Backend;
 use super::explain::explain;
 use super::location::Location;
-use crate::layout::{CapacityError, GeometryError, HeaderError};
+use super::name::Place;
+use crate::layout::{CapacityError, Geometry, GeometryError, HeaderError};
 use crate::text::Printable;
 
 /// Why the group may not write a segment's file unless that is requested.
@@ -299,6 +302,13 @@ pub enum SegmentError {
 }
 
 impl SegmentError {
+    /// The directory of a place has no room for a segment of this geometry.
+    pub(super) fn no_space(place: &Place, geometry: &Geometry) -> SegmentError {
+        let free = statvfs(&place.directory).map_or(0, |found| found.f_bavail * found.f_frsize);
+        let (directory, wanted) = (place.directory.clone(), geometry.total_bytes() as u64);
+        SegmentError::NoSpace { directory, wanted, free }
+    }
+
     /// Converts the error of a system call.
     pub(crate) fn io(
         action: &'static str,

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 
-use super::directory::{ListedSegment, files};
 use super::error::SegmentError;
+use super::fs::files;
+use super::listed::ListedSegment;
 use super::lock::{self, is_locked, locks, most};
 use super::name::foreign_lock;
 use super::trust::Trusted;

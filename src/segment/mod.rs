@@ -16,6 +16,7 @@
 //! | removal | by name, if it leads there | by id |
 //! | attached | locks on the file | locks on the lock file |
 
+mod attach;
 mod attachment;
 mod backend;
 mod candidate;
@@ -26,6 +27,8 @@ mod error;
 pub(crate) mod explain;
 mod file;
 mod foreign;
+mod fs;
+mod listed;
 mod location;
 mod lock;
 mod name;
@@ -43,7 +46,7 @@ mod whereabouts;
 
 pub use crate::layout::{GeometryError, HeaderError};
 pub use backend::{Backend, BackendError};
-pub use directory::{ListedSegment, SegmentState, list};
+pub use directory::list;
 #[cfg(feature = "tend")]
 pub(crate) use directory::{Search, check_backend, next_generation, quick, search, stepped_over};
 pub(crate) use directory::{look, newest};
@@ -51,6 +54,7 @@ pub use error::SegmentError;
 #[cfg(feature = "tend")]
 pub(crate) use error::{GROUP_WRITE_ADVICE, GROUP_WRITE_RISK};
 pub(crate) use internals::*;
+pub use listed::{ListedSegment, SegmentState};
 pub use location::Location;
 #[cfg_attr(not(feature = "tend"), allow(unused_imports))]
 pub(crate) use name::resolved;

@@ -1,13 +1,13 @@
 //! Ensures that a process has one attachment of a segment, and one descriptor
 //! of its lock file, however many handles there are.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::attachment::Segment;
 use super::backend::ObjectId;
 use super::lock::LockFile;
-use crate::layout::ForkLocal;
+use crate::layout::{ForkLocal, Identity};
 
 /// The lock file is registered separately from the segment: it outlives the
 /// segment's last handle until its descriptor is closed. That happens under the
@@ -52,10 +52,21 @@ impl Registry {
         of.find_map(|(_, segment)| segment.upgrade())
     }
 
-    /// All attachments, of this process and its ancestors.
-    pub fn all(&self) -> Vec<(ObjectId, Arc<Segment>)> {
+    /// The identity of the attachment of that object: its header may have
+    /// changed since.
+    pub fn identity(&self, object: ObjectId) -> Option<Identity> {
+        self.segment(object).map(|segment| segment.identity())
+    }
+
+    /// The identity of a parent's attachment of that object.
+    pub fn inherited_identity(&self, object: ObjectId) -> Option<Identity> {
+        self.inherited(object).map(|segment| segment.identity())
+    }
+
+    /// The files that this process and its ancestors have attached.
+    pub fn files(&self) -> Vec<(ObjectId, PathBuf)> {
         let all = self.for_a_child().into_iter();
-        all.filter_map(|(id, segment)| Some((id, segment.upgrade()?))).collect()
+        all.filter_map(|(id, segment)| Some((id, segment.upgrade()?.path()?))).collect()
     }
 
     fn for_a_child(&self) -> Vec<(ObjectId, Weak<Segment>)> {

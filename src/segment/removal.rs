@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,9 +11,13 @@ use super::backend::{Backend, SegmentPart};
 use super::candidate::{Candidate, OwnerState};
 #[cfg(feature = "tend")]
 use super::directory::generations;
-use super::directory::{ListedSegment, elsewhere, files};
+use super::directory::{elsewhere, segments};
 use super::error::SegmentError;
 use super::foreign;
+use super::fs::files;
+#[cfg(feature = "tend")]
+use super::fs::unlink;
+use super::listed::ListedSegment;
 use super::location::Location;
 use super::lock::{self, LockFile, byte_of};
 use super::name::{Place, resolved};
@@ -54,7 +57,7 @@ use crate::protocol::{CONTENTION, Term, raise_event, retire};
 pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError> {
     let place = &Place { directory: resolved(&place.directory), ..place.clone() };
     let store = place.backend.store();
-    let mut listed = store.list(&place.directory)?;
+    let mut listed = segments(&place.directory, place.backend)?;
     // A file that another user has put there, and that this process may not
     // remove, does not prevent the removal.
     let trusted = Trusted::with(&place.owners);
@@ -141,8 +144,7 @@ fn may_unlink(found: &ListedSegment) -> bool {
 /// name, and removes the lock file.
 fn idle_lock(found: &ListedSegment, place: &Place) -> Option<PathBuf> {
     let place = Place { owners: vec![found.owner], ..place.clone() };
-    let segment =
-        place.backend.store().look(&place, found.name.generation, SegmentPart::Words).ok()?;
+    let segment = Segment::look(&place, found.name.generation, SegmentPart::Words).ok()?;
     let idle = !matches!(Candidate::look(&segment), Ok(OwnerState::Alive) | Err(_))
         && segment.attached().is_ok_and(|attached| attached == 0);
     segment.lock().filter(|_| idle).map(|lock| lock.path().to_path_buf())
@@ -207,15 +209,6 @@ pub(super) fn unlink_with_lock(segment: &Segment) -> Result<(), SegmentError> {
     segment
         .lock()
         .map_or(Ok(()), |lock| lock.remove().map_err(SegmentError::io("remove", lock.path())))
-}
-
-pub(super) fn unlink(path: &Path) -> Result<(), SegmentError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(SegmentError::io("remove", path)(error))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Removes retired segments of a key, except the newest, and lock files that

@@ -8,8 +8,7 @@ use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags, fallocate, fchmod, 
 use rustix::io::{Errno, pwrite};
 use rustix::process::{Resource, getrlimit};
 
-use super::super::backend::{Parts, UnlinkedSegment};
-use super::super::create::no_space;
+use super::super::backend::{Parts, UnlinkedSegment, Vacate};
 use super::super::error::SegmentError;
 use super::super::name::Place;
 use super::check::{check_group, check_header, open};
@@ -52,7 +51,9 @@ impl UnnamedFile {
         match unnamed.file.get().and_then(|file| reserve(file, wanted)) {
             Ok(()) => Ok(unnamed),
             Err(error) => match Errno::from_io_error(&error) {
-                Some(Errno::NOSPC | Errno::DQUOT) => Err(no_space(&unnamed.place, geometry)),
+                Some(Errno::NOSPC | Errno::DQUOT) => {
+                    Err(SegmentError::no_space(&unnamed.place, geometry))
+                }
                 _ => Err(SegmentError::io("reserve the pages of", &unnamed.path)(error)),
             },
         }
@@ -177,7 +178,7 @@ impl UnlinkedSegment for UnnamedFile {
         set.map_err(SegmentError::io("set the mode of", &self.path))
     }
 
-    fn link(&mut self) -> Result<Option<Parts>, SegmentError> {
+    fn link(&mut self, _: Vacate<'_>) -> Result<Option<Parts>, SegmentError> {
         for tries in 0.. {
             match self.give_name() {
                 Ok(()) => break,

@@ -13,13 +13,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use super::attachment::{Discovery, Segment};
-use super::backend::{Backend, ObjectId, SegmentPart, Store, UnlinkedSegment};
-use super::directory::{ListedSegment, SegmentState, files, standing};
+use super::backend::{
+    Backend, Discovery, Located, ObjectId, SegmentPart, Standing, Store, UnlinkedSegment,
+};
 use super::error::SegmentError;
 use super::foreign;
+use super::fs::files;
+use super::listed::{ListedSegment, SegmentState};
 use super::name::{Place, SegmentName, lock_path, parse_lock};
 use super::registry::registry;
 use super::trust::Trusted;
@@ -29,7 +30,8 @@ use check::{check_copy, check_file, check_header, check_name, check_owner, id, o
 
 /// What a name leads to.
 enum NameTarget {
-    Known(Arc<Segment>),
+    /// A segment that this process, or its parent, may have attached.
+    Known(Located<'static>),
     File(KeptDescriptor),
 }
 
@@ -41,13 +43,11 @@ fn open_unless_known(path: &Path) -> Result<NameTarget, SegmentError> {
         Err(error) if error.is_refused() => attached_at(path).ok_or(error)?,
         other => other?,
     };
-    if let Some(segment) = Segment::known(id) {
-        return Ok(NameTarget::Known(segment));
+    if let Some(segment) = registry().segment(id) {
+        return Ok(NameTarget::Known(Located::Attached(segment)));
     }
     match open(path) {
-        Err(error) if error.is_refused() => {
-            Segment::inherited(id).ok_or(error).map(NameTarget::Known)
-        }
+        Err(error) if error.is_refused() => Ok(NameTarget::Known(Located::Refused(id, error))),
         other => other.map(NameTarget::File),
     }
 }
@@ -58,38 +58,43 @@ pub struct Files;
 impl Store for Files {
     /// The file's kind, owner, mode, length and header are checked first; a
     /// file that fails a check is not touched.
-    fn attach(&self, place: &Place, generation: u64) -> Result<Arc<Segment>, SegmentError> {
+    fn locate<'a>(&self, place: &'a Place, generation: u64) -> Result<Located<'a>, SegmentError> {
         let path = place.segment(generation);
         let file = match open_unless_known(&path)? {
-            NameTarget::Known(segment) => return Ok(segment),
+            NameTarget::Known(located) => return Ok(located),
             NameTarget::File(file) => file,
         };
-        let id = check_file(&file, &path, place)?;
-        Segment::share(place, id, Discovery::ByName, || {
+        let object = check_file(&file, &path, place)?;
+        let parts = move || {
             let (identity, geometry) = check_header(&file, &path)?;
             check_name(&identity, place, generation, &path)?;
             object::parts(place, path, file, identity, geometry)
-        })
+        };
+        Ok(Located::New { object, discovery: Discovery::ByName, parts: Box::new(parts) })
     }
 
-    fn look(
+    fn look<'a>(
         &self,
-        place: &Place,
+        place: &'a Place,
         generation: u64,
         part: SegmentPart,
-    ) -> Result<Arc<Segment>, SegmentError> {
+    ) -> Result<Located<'a>, SegmentError> {
         let path = place.segment(generation);
         let file = match open_unless_known(&path)? {
-            NameTarget::Known(segment) => return Ok(segment),
+            NameTarget::Known(located) => return Ok(located),
             NameTarget::File(file) => file,
         };
         let is_strangers = check_owner(&file, &path, &place.owners)?;
-        let (identity, geometry) = check_header(&file, &path)?;
-        check_name(&identity, place, generation, &path)?;
-        let copied = copy::take(&file, geometry, part, is_strangers);
-        let copied = copied.map_err(SegmentError::io("read", &path))?;
-        check_copy(&copied, &identity, &geometry, &path)?;
-        Segment::look(place, object::copied(place, path, file, identity, &copied)?)
+        let object = ObjectId::File(file.id());
+        let parts = move || {
+            let (identity, geometry) = check_header(&file, &path)?;
+            check_name(&identity, place, generation, &path)?;
+            let copied = copy::take(&file, geometry, part, is_strangers);
+            let copied = copied.map_err(SegmentError::io("read", &path))?;
+            check_copy(&copied, &identity, &geometry, &path)?;
+            object::copied(place, path, file, identity, &copied)
+        };
+        Ok(Located::New { object, discovery: Discovery::ByName, parts: Box::new(parts) })
     }
 
     fn generations(&self, place: &Place) -> Result<Vec<u64>, SegmentError> {
@@ -139,10 +144,14 @@ impl Store for Files {
         }
     }
 
-    fn list(&self, directory: &Path) -> Result<Vec<ListedSegment>, SegmentError> {
+    fn list(
+        &self,
+        directory: &Path,
+        standing: Standing<'_>,
+    ) -> Result<Vec<ListedSegment>, SegmentError> {
         let mut strange = StrangerCounts::default();
         let names = names(directory)?.into_iter();
-        Ok(names.filter_map(|name| describe(directory, name, &mut strange)).collect())
+        Ok(names.filter_map(|name| describe(directory, name, standing, &mut strange)).collect())
     }
 
     fn discard(&self, found: &ListedSegment) -> Result<(), SegmentError> {
@@ -213,16 +222,15 @@ fn names(directory: &Path) -> Result<Vec<SegmentName>, SegmentError> {
 
 /// The object that this process, or its parent, has attached under that name.
 fn attached_at(path: &Path) -> Option<ObjectId> {
-    let all = registry().all();
-    all.iter().find(|(_, segment)| segment.path().as_deref() == Some(path)).map(|(id, _)| *id)
+    let files = registry().files();
+    files.iter().find(|(_, at)| at == path).map(|(id, _)| *id)
 }
 
 /// The names in a directory of the segments that this process, or its parent,
 /// has attached.
 fn attached_in(directory: &Path) -> Vec<SegmentName> {
-    let all = registry().all();
-    let paths = all.iter().filter_map(|(_, segment)| segment.path());
-    let there = paths.filter(|path| path.parent() == Some(directory));
+    let files = registry().files().into_iter().map(|(_, path)| path);
+    let there = files.filter(|path| path.parent() == Some(directory));
     there.filter_map(|path| SegmentName::parse(path.file_name()?.to_str()?)).collect()
 }
 
@@ -244,6 +252,7 @@ impl StrangerCounts {
 fn describe(
     directory: &Path,
     name: SegmentName,
+    standing: Standing<'_>,
     strange: &mut StrangerCounts,
 ) -> Option<ListedSegment> {
     let path = directory.join(name.to_string());
@@ -275,7 +284,7 @@ fn describe(
     let place = Place { owners: vec![found.uid()], ..Place::of_key(name.key) };
     let place = Place { directory: directory.into(), ..place };
     (listed.attached, listed.state) =
-        standing(Files.look(&place, name.generation, SegmentPart::Words))?;
+        standing(&place, Files.look(&place, name.generation, SegmentPart::Words))?;
     if is_strange && listed.state == SegmentState::Damaged {
         if strange.is_enough(user) {
             return None;

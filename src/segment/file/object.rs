@@ -10,10 +10,10 @@ use rustix::process::geteuid;
 
 use super::super::backend::{Object, ObjectId, Parts};
 use super::super::error::SegmentError;
+use super::super::fs::unlink;
 use super::super::location::Location;
 use super::super::lock::{self, LockFile};
 use super::super::name::Place;
-use super::super::removal::unlink;
 use super::super::trust::Trusted;
 use super::super::whereabouts::{Whereabouts, directory_of, whereabouts};
 use super::check::check_header;

@@ -4,13 +4,12 @@
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::Arc;
 
-use super::super::attachment::{Discovery, Segment};
-use super::super::backend::{ObjectId, Parts};
+use super::super::backend::{Discovery, Located, ObjectId, Parts};
 use super::super::error::SegmentError;
 use super::super::location::Location;
 use super::super::name::Place;
+use super::super::registry::registry;
 use super::super::trust::{Trusted, check_system_v};
 use super::object;
 use crate::layout::{
@@ -47,54 +46,51 @@ pub fn directory_number(directory: &Path) -> io::Result<u64> {
     Ok((found.dev().wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ found.ino()).max(1))
 }
 
-/// The segment of that id if this process has attached it: it was checked then and
-/// stays in use, even if the process's user has changed since. `None` for another
-/// segment, which the kernel's data shows to be trustworthy.
-fn known_or_checked(place: &Place, id: i32) -> Result<Option<Arc<Segment>>, SegmentError> {
+/// The segment of that id, and its identity, if it can be trusted. One that
+/// this process has attached was checked then and stays in use, even if the
+/// process's user has changed since.
+pub fn locate(
+    place: &Place,
+    id: i32,
+    discovery: Discovery,
+) -> Result<(Identity, Located<'_>), SegmentError> {
+    locate_by(place, id, discovery, move || parts(place, id))
+}
+
+/// Like [`locate`], for callers that only look. System V segments can't be
+/// truncated: the segment is mapped, read-only.
+pub fn look_at(place: &Place, id: i32) -> Result<(Identity, Located<'_>), SegmentError> {
+    locate_by(place, id, Discovery::ByName, move || {
+        let shm = Shm::attach(id, false).map_err(failed("attach", place, id))?;
+        check_stat(place, id, &shm.stat())?;
+        let (identity, geometry) = checked(&shm, place, id)?;
+        object::parts(place, id, shm, identity, geometry)
+    })
+}
+
+fn locate_by<'a>(
+    place: &'a Place,
+    id: i32,
+    discovery: Discovery,
+    parts: impl FnOnce() -> Result<Parts, SegmentError> + 'a,
+) -> Result<(Identity, Located<'a>), SegmentError> {
     let object = ObjectId::SystemV(id);
-    if let Some(segment) = Segment::known(object) {
-        return Ok(Some(segment));
+    let attached = registry().segment(object);
+    if let Some(segment) = attached {
+        return Ok((segment.identity(), Located::Attached(segment)));
     }
-    let found = match shm_stat(id).map_err(failed("examine", place, id)) {
-        Err(error) if error.is_refused() => {
-            return Segment::inherited(object).ok_or(error).map(Some);
+    match shm_stat(id).map_err(failed("examine", place, id)) {
+        Err(error) if error.is_refused() => match registry().inherited_identity(object) {
+            Some(identity) => Ok((identity, Located::Refused(object, error))),
+            None => Err(error),
+        },
+        Err(error) => Err(error),
+        Ok(found) => {
+            check_stat(place, id, &found)?;
+            let identity = look(place, id)?;
+            Ok((identity, Located::New { object, discovery, parts: Box::new(parts) }))
         }
-        other => other?,
-    };
-    check_stat(place, id, &found).map(|()| None)
-}
-
-/// Attaches to the segment of that id, if it can be trusted, sharing this
-/// process's attachment if there is one.
-pub fn attach(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentError> {
-    if let Some(segment) = known_or_checked(place, id)? {
-        return Ok(segment);
     }
-    Segment::share(place, ObjectId::SystemV(id), Discovery::ByName, || parts(place, id))
-}
-
-/// Like [`attach`] and [`attach_keyless`], for callers that only look. System V
-/// segments can't be truncated: the segment is mapped, read-only.
-pub fn look_at(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentError> {
-    if let Some(segment) = known_or_checked(place, id)? {
-        return Ok(segment);
-    }
-    let shm = Shm::attach(id, false).map_err(failed("attach", place, id))?;
-    check_stat(place, id, &shm.stat())?;
-    let (identity, geometry) = checked(&shm, place, id)?;
-    Segment::look(place, object::parts(place, id, shm, identity, geometry)?)
-}
-
-/// Like [`attach`], for a segment that has lost its key, if its lock file still
-/// exists.
-pub fn attach_keyless(place: &Place, id: i32) -> Result<Arc<Segment>, SegmentError> {
-    let object = ObjectId::SystemV(id);
-    if let Some(segment) = Segment::known(object) {
-        return Ok(segment);
-    }
-    let found = shm_stat(id).map_err(failed("examine", place, id))?;
-    check_stat(place, id, &found)?;
-    Segment::share(place, object, Discovery::ByLock, || parts(place, id))
 }
 
 /// Checks that the kernel's data describes a segment that can be trusted.

@@ -14,11 +14,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::super::attachment::Segment;
 use super::super::backend::{Backend, ObjectId};
-use super::super::directory::files;
 use super::super::error::SegmentError;
+use super::super::fs::files;
 use super::super::name::{Place, parse_lock};
+use super::super::registry::registry;
 use super::check::{check_stat, directory_number};
 use crate::layout::{Header, Identity, Shm, ShmStat, shm_removed};
 
@@ -33,7 +33,7 @@ pub struct KeylessSegment {
 pub fn of_key(place: &Place, keyed: Option<u64>) -> Result<Vec<KeylessSegment>, SegmentError> {
     let mut found = find(&place.directory, |key, id| key == place.key && Some(id) != keyed)?;
     found.retain(|found| {
-        Segment::known(ObjectId::SystemV(found.id)).is_some()
+        registry().identity(ObjectId::SystemV(found.id)).is_some()
             || check_stat(place, found.id, &found.stat).is_ok()
     });
     Ok(found)
@@ -70,8 +70,8 @@ pub fn find(
 /// The identity of a segment; it is known for a segment that this process has
 /// attached, even if its header has changed since.
 fn identity(id: i32) -> Option<Identity> {
-    if let Some(segment) = Segment::known(ObjectId::SystemV(id)) {
-        return Some(segment.identity());
+    if let Some(identity) = registry().identity(ObjectId::SystemV(id)) {
+        return Some(identity);
     }
     let shm = Shm::attach(id, false).ok()?;
     Header::validate(&shm.header(), shm.stat().bytes).ok().map(|(identity, _)| identity)

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use super::super::backend::Backend;
-use super::super::directory::{ListedSegment, SegmentState, files, standing};
+use super::super::backend::{Backend, Located, Standing};
 use super::super::error::SegmentError;
 use super::super::foreign;
+use super::super::fs::files;
+use super::super::listed::{ListedSegment, SegmentState};
 use super::super::name::{Place, SegmentName, is_system_v_lock};
 use super::check::{at, look, look_at};
 use super::creation::is_going_on;
@@ -60,17 +61,17 @@ pub fn fuzzed(line: &str) -> Option<(u32, [i128; 6])> {
 
 /// The segments listed for a directory: those whose header names it, and those
 /// under a key for which it has lock files, even if they are invalid.
-pub fn list(directory: &Path) -> Result<Vec<ListedSegment>, SegmentError> {
+pub fn list(directory: &Path, standing: Standing<'_>) -> Result<Vec<ListedSegment>, SegmentError> {
     let files = files(directory)?;
     let named = |row: &Row| files.iter().any(|name| is_system_v_lock(name, row.key));
     let ours = |row: &Row| row.key != 0 && (Header::is_length(row.bytes) || named(row));
     let rows = rows().into_iter().filter(ours);
     let mut listed: Vec<ListedSegment> =
-        rows.filter_map(|row| describe(directory, row, named(&row))).collect();
+        rows.filter_map(|row| describe(directory, row, named(&row), standing)).collect();
     let keyed: Vec<_> = listed.iter().map(|found| found.at.shm_id()).collect();
     let keyless = keyless::find(directory, |_, _| true)?;
     let keyless = keyless.into_iter().filter(|found| !keyed.contains(&Some(found.id)));
-    listed.extend(keyless.filter_map(|found| describe_keyless(directory, found)));
+    listed.extend(keyless.filter_map(|found| describe_keyless(directory, found, standing)));
     Ok(listed)
 }
 
@@ -85,11 +86,19 @@ fn place_of(directory: &Path, key: u32, users: [u32; 2]) -> Place {
     }
 }
 
+fn located(place: &Place, id: i32) -> Result<Located<'_>, SegmentError> {
+    look_at(place, id).map(|(_, located)| located)
+}
+
 /// A segment that has lost its key to a successor that does not exist yet.
-fn describe_keyless(directory: &Path, found: KeylessSegment) -> Option<ListedSegment> {
+fn describe_keyless(
+    directory: &Path,
+    found: KeylessSegment,
+    standing: Standing<'_>,
+) -> Option<ListedSegment> {
     let Identity { key, generation, .. } = found.identity;
     let place = place_of(directory, key, [found.stat.uid, found.stat.cuid]);
-    let (attached, state) = standing(look_at(&place, found.id))?;
+    let (attached, state) = standing(&place, located(&place, found.id))?;
     Some(ListedSegment {
         name: SegmentName { key, layout_version: LAYOUT_VERSION, generation },
         backend: Backend::SystemV,
@@ -103,7 +112,12 @@ fn describe_keyless(directory: &Path, found: KeylessSegment) -> Option<ListedSeg
     })
 }
 
-fn describe(directory: &Path, row: Row, named: bool) -> Option<ListedSegment> {
+fn describe(
+    directory: &Path,
+    row: Row,
+    named: bool,
+    standing: Standing<'_>,
+) -> Option<ListedSegment> {
     let place = place_of(directory, row.key, [row.uid, row.cuid]);
     let mut listed = ListedSegment {
         name: SegmentName { key: row.key, layout_version: LAYOUT_VERSION, generation: 0 },
@@ -119,7 +133,7 @@ fn describe(directory: &Path, row: Row, named: bool) -> Option<ListedSegment> {
     match look(&place, row.id) {
         Ok(identity) => {
             listed.name.generation = identity.generation;
-            (listed.attached, listed.state) = standing(look_at(&place, row.id))?;
+            (listed.attached, listed.state) = standing(&place, located(&place, row.id))?;
         }
         Err(SegmentError::NotFound { .. } | SegmentError::OtherDirectory { .. }) => return None,
         Err(_) if !named => return None,

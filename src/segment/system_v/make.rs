@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::backend::{Parts, UnlinkedSegment};
+use super::super::backend::{Parts, UnlinkedSegment, Vacate};
 use super::super::error::SegmentError;
 use super::super::name::Place;
 use super::check::{at, find, parts};
@@ -85,7 +85,7 @@ impl UnlinkedSegment for UnkeyedSegment {
         Ok(())
     }
 
-    fn link(&mut self) -> Result<Option<Parts>, SegmentError> {
+    fn link(&mut self, vacate: Vacate<'_>) -> Result<Option<Parts>, SegmentError> {
         let creation = Creation::begin(&self.place);
         let begun = Instant::now();
         let mut tries = 0;
@@ -104,7 +104,7 @@ impl UnlinkedSegment for UnkeyedSegment {
                     return filled;
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                    match super::clear(&self.place, self.generation, &creation) {
+                    match super::clear(&self.place, self.generation, &creation, vacate) {
                         Ok(true) => tries += 1,
                         Ok(false) => return Ok(None),
                         // It is abandoned, but a process has it mapped, perhaps

@@ -25,34 +25,32 @@ pub use list::fuzzed as row;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use super::attachment::Segment;
-use super::backend::{Backend, ObjectId, SegmentPart, Store, UnlinkedSegment};
-use super::candidate::{Candidate, OwnerState};
-use super::directory::ListedSegment;
+use super::backend::{
+    Backend, Discovery, Located, ObjectId, SegmentPart, Standing, Store, UnlinkedSegment, Vacate,
+};
 use super::error::SegmentError;
+use super::listed::ListedSegment;
 use super::name::{Place, lock_path, parse_lock};
 use super::registry::registry;
-use super::removal::retire_and_unlink;
 use crate::layout::{Geometry, Identity, shm_remove};
-use check::{absent, at, attach, attach_keyless, directory_number, examine, find, look, look_at};
+use check::{absent, at, directory_number, examine, find, locate, look, look_at};
 
 /// The backend of System V shared memory.
 pub struct SystemV;
 
 impl Store for SystemV {
-    fn attach(&self, place: &Place, generation: u64) -> Result<Arc<Segment>, SegmentError> {
-        generation_by(place, generation, attach, attach_keyless)
+    fn locate<'a>(&self, place: &'a Place, generation: u64) -> Result<Located<'a>, SegmentError> {
+        generation_by(place, generation, locate)
     }
 
-    fn look(
+    fn look<'a>(
         &self,
-        place: &Place,
+        place: &'a Place,
         generation: u64,
         _: SegmentPart,
-    ) -> Result<Arc<Segment>, SegmentError> {
-        generation_by(place, generation, look_at, look_at)
+    ) -> Result<Located<'a>, SegmentError> {
+        generation_by(place, generation, |place, id, _| look_at(place, id))
     }
 
     fn generations(&self, place: &Place) -> Result<Vec<u64>, SegmentError> {
@@ -75,8 +73,12 @@ impl Store for SystemV {
         }
     }
 
-    fn list(&self, directory: &Path) -> Result<Vec<ListedSegment>, SegmentError> {
-        list::list(directory)
+    fn list(
+        &self,
+        directory: &Path,
+        standing: Standing<'_>,
+    ) -> Result<Vec<ListedSegment>, SegmentError> {
+        list::list(directory, standing)
     }
 
     fn discard(&self, found: &ListedSegment) -> Result<(), SegmentError> {
@@ -131,24 +133,25 @@ impl Store for SystemV {
 }
 
 /// The segment of that generation, with or without the key.
-fn generation_by(
-    place: &Place,
+fn generation_by<'a>(
+    place: &'a Place,
     generation: u64,
-    keyed: impl FnOnce(&Place, i32) -> Result<Arc<Segment>, SegmentError>,
-    keyless_of: impl FnOnce(&Place, i32) -> Result<Arc<Segment>, SegmentError>,
-) -> Result<Arc<Segment>, SegmentError> {
+    locate: impl Fn(&'a Place, i32, Discovery) -> Result<(Identity, Located<'a>), SegmentError>,
+) -> Result<Located<'a>, SegmentError> {
     let keyed = match find(place)? {
-        Some(id) => keyed(place, id),
+        Some(id) => locate(place, id, Discovery::ByName),
         None => Err(absent(place)),
     };
     match keyed {
-        Ok(segment) if segment.identity().generation == generation => Ok(segment),
+        Ok((identity, located)) if identity.generation == generation => Ok(located),
         // The key may have been given to another segment since.
         other => {
-            let id = other.as_ref().ok().map(|segment| segment.identity().segment_id);
+            let id = other.as_ref().ok().map(|(identity, _)| identity.segment_id);
             let keyless = keyless::of_key(place, id)?;
             match keyless.iter().find(|found| found.identity.generation == generation) {
-                Some(found) => keyless_of(place, found.id),
+                Some(found) => {
+                    locate(place, found.id, Discovery::ByLock).map(|(_, located)| located)
+                }
                 None => Err(other.err().unwrap_or_else(|| absent(place))),
             }
         }
@@ -161,51 +164,36 @@ fn keyed(place: &Place) -> Result<Option<Identity>, SegmentError> {
     // A segment that this process has attached is known, even if its header has
     // changed since.
     let object = ObjectId::SystemV(id);
-    if let Some(segment) = Segment::known(object) {
-        return Ok(Some(segment.identity()));
+    if let Some(identity) = registry().identity(object) {
+        return Ok(Some(identity));
     }
     match look(place, id) {
         Ok(identity) => Ok(Some(identity)),
         Err(error) if error.is_absent() => Ok(None),
         Err(error) if error.is_refused() => {
-            Segment::inherited(object).map(|segment| Some(segment.identity())).ok_or(error)
+            registry().inherited_identity(object).ok_or(error).map(Some)
         }
         Err(error) => Err(error),
     }
 }
 
-/// Takes the key from a segment that is no longer of use, so that the one of
-/// generation `next` can have it; returns whether the key is free now.
-///
-/// A retired segment keeps its lock file, by which it is found until its
-/// successor exists. A segment of a higher generation, retired or not, has a
-/// newer map.
-fn clear(place: &Place, next: u64, creation: &creation::Creation) -> Result<bool, SegmentError> {
+/// Takes the key from the segment that has it, if that is no longer of use;
+/// returns whether the key is free now.
+fn clear(
+    place: &Place,
+    next: u64,
+    creation: &creation::Creation,
+    vacate: Vacate<'_>,
+) -> Result<bool, SegmentError> {
     let Some(id) = find(place)? else { return Ok(true) };
-    let known = registry().segment(ObjectId::SystemV(id));
-    let found = match known {
-        Some(segment) => Ok(segment),
-        None => attach(place, id),
-    };
-    match found {
-        Ok(segment) if segment.identity().generation >= next => Ok(false),
-        Ok(segment) if segment.head().retired() => {
-            shm_remove(id).map_err(SegmentError::io("remove", at(place, id)))?;
-            Ok(true)
-        }
-        // It was created too late, beside a newer one without a key. Its owner
-        // leaves it; if it has none, it is not in use.
-        Ok(segment) if matches!(Candidate::look(&segment), Ok(OwnerState::Vacant)) => {
-            retire_and_unlink(&segment)?;
-            Ok(true)
-        }
-        Ok(_) => Ok(false),
+    let located = locate(place, id, Discovery::ByName);
+    match located.and_then(|(_, located)| vacate(place, located, next)) {
         Err(SegmentError::HalfMade { .. }) if creation.is_abandoned(id) => {
             shm_remove(id).map_err(SegmentError::io("remove", at(place, id)))?;
             Ok(true)
         }
         Err(SegmentError::HalfMade { at }) => Err(SegmentError::HalfMade { at }),
         Err(error) if error.is_absent() => Ok(true),
-        Err(error) => Err(error),
+        other => other,
     }
 }
