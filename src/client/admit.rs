@@ -10,11 +10,10 @@
 use core::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use super::config::Config;
-use super::connect::patience;
+use super::config::{Config, published, shown};
 use super::error::ConnectError;
 use crate::layout::OwnerWord;
-use crate::map::{ClusterName, NodeId, SnapshotError, Tables, tables};
+use crate::map::NodeId;
 use crate::protocol::load_owner;
 use crate::segment::{Candidate, OwnerState, Segment, WakeMask, wake};
 use crate::tend::{ClusterSource, MapIdentity, TendEvent, Turn};
@@ -24,34 +23,6 @@ use crate::tend::{ClusterSource, MapIdentity, TendEvent, Turn};
 /// requested.
 const PASSES: u64 = 2;
 
-/// A 32-bit hash of the configured hosts, independent of their order; the owner
-/// publishes it in its flags. 0 = not known.
-pub(super) fn hosts_hash(config: &Config) -> u32 {
-    let mut hosts: Vec<String> = config.hosts.iter().map(ToString::to_string).collect();
-    hosts.sort();
-    hosts.dedup();
-    // FNV-1a.
-    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    let hash = hosts.join(",").bytes().fold(0xcbf2_9ce4_8422_2325, step);
-    ((hash >> 32) as u32 ^ hash as u32).max(1)
-}
-
-/// Refuses a segment whose cluster is not the one configured by name.
-pub(super) fn check_cluster(segment: &Segment, config: &Config) -> Result<(), ConnectError> {
-    let Some(wanted) = config.wanted_cluster()? else { return Ok(()) };
-    let Some(tables) = published(segment)? else { return Ok(()) };
-    match tables.cluster_name {
-        Some(found) if found == wanted => Ok(()),
-        // A source that has published no name yet does not know any.
-        None if tables.nodes.is_empty() => Ok(()),
-        found => Err(ConnectError::OtherCluster {
-            key: config.shm_key,
-            found: shown(found),
-            wanted: wanted.to_string(),
-        }),
-    }
-}
-
 /// Whether this process may route from the segment. `false` = the segment has
 /// no map yet, so there is nothing to compare.
 pub(super) fn admit(
@@ -60,13 +31,13 @@ pub(super) fn admit(
     source: &mut dyn ClusterSource,
     turn: &mut dyn Turn,
 ) -> Result<bool, ConnectError> {
-    check_cluster(segment, config)?;
+    config.check_cluster(segment)?;
     let Some(map) = published(segment)? else { return Ok(false) };
     if config.wanted_cluster()?.is_some() || map.nodes.is_empty() {
         return Ok(true);
     }
     let flags = load_owner(segment.mapping().owner(OwnerWord::Flags), segment.head());
-    if flags.unwrap_or(0) >> OwnerWord::HOSTS_SHIFT == u64::from(hosts_hash(config)) {
+    if flags.unwrap_or(0) >> OwnerWord::HOSTS_SHIFT == u64::from(config.hosts_hash()) {
         return Ok(true);
     }
     let found = match source.identify(map.cluster_name, &map.nodes, turn) {
@@ -101,18 +72,6 @@ pub(super) fn admit(
     }
 }
 
-fn published(segment: &Segment) -> Result<Option<Tables>, ConnectError> {
-    match tables(segment.mapping()) {
-        Ok(tables) => Ok(Some(tables)),
-        Err(SnapshotError::Empty) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn shown(name: Option<ClusterName>) -> String {
-    name.map_or("null".into(), |name| name.to_string())
-}
-
 /// The first few nodes, as text.
 fn listed(nodes: impl Iterator<Item = NodeId>) -> String {
     let mut ids: Vec<String> = nodes.map(|id| id.to_string()).collect();
@@ -134,7 +93,7 @@ fn wait_for_passes(
         count(OwnerWord::Tends) + count(OwnerWord::TendErrors)
     };
     let (before, begun) = (passes(), Instant::now());
-    while passes() < before + PASSES && begun.elapsed() < patience(config) {
+    while passes() < before + PASSES && begun.elapsed() < config.patience() {
         let lives = Candidate::look(segment)? == OwnerState::Alive;
         if !lives || segment.head().retired() || turn.beat().is_break() {
             break;

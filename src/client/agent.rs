@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::admit::{admit, check_cluster};
+use super::admit::admit;
 use super::error::ConnectError;
 use super::event::{Event, Role};
 use super::follower::{Follower, PollOutcome, ProbeTurn};
@@ -232,7 +232,7 @@ impl Agent {
     fn check(&mut self, segment: &Arc<Segment>) -> Result<bool, ConnectError> {
         let state = &self.state;
         if state.is_admitted() {
-            return check_cluster(segment, &state.config).map(|()| true);
+            return state.config.check_cluster(segment).map(|()| true);
         }
         let turn = &mut ProbeTurn { state };
         let there = admit(segment, &state.config, self.source.as_mut(), turn)?;

@@ -4,7 +4,6 @@
 use std::mem::discriminant;
 use std::time::{Duration, Instant};
 
-use super::admit::hosts_hash;
 use super::config::Config;
 use super::event::Event;
 use super::fit::Fit;
@@ -79,7 +78,7 @@ impl Owner {
         self.no_room = None;
         ownership.set_checksums(state.config.checksums);
         ownership.set(OwnerWord::TendIntervalMs, self.interval.as_millis() as u64);
-        ownership.set_hosts(hosts_hash(&state.config));
+        ownership.set_hosts(state.config.hosts_hash());
         ownership.set(OwnerWord::TendedMs, boottime_ms());
         let segment = ownership.segment().clone();
         if let Err(error) = state.current.replace(&segment) {

@@ -35,6 +35,8 @@ mod live;
 #[cfg(feature = "tend")]
 mod log;
 #[cfg(feature = "tend")]
+mod open;
+#[cfg(feature = "tend")]
 mod owner;
 #[cfg(feature = "tend")]
 mod pace;

@@ -5,7 +5,6 @@ use std::mem::Discriminant;
 use std::time::{Duration, Instant};
 
 use super::account::Account;
-use super::admit::{check_cluster, hosts_hash};
 use super::backoff::Backoff;
 use super::config::MIN_TEND_INTERVAL;
 use super::error::ConnectError;
@@ -71,7 +70,7 @@ impl Owner {
     pub fn new(ownership: Ownership, state: &ClientState) -> Owner {
         let interval = state.tend_interval();
         ownership.set(OwnerWord::TendIntervalMs, interval.as_millis() as u64);
-        ownership.set_hosts(hosts_hash(&state.config));
+        ownership.set_hosts(state.config.hosts_hash());
         let account = Account::new(ownership.segment());
         let now = Instant::now();
         Owner {
@@ -383,7 +382,7 @@ impl Owner {
         self.ownership.set(OwnerWord::Refused, (self.refused + refused) as u64);
         let segment = self.ownership.segment();
         if segment.head().sequence() > 0 && !state.has_map() {
-            state.settle(check_cluster(segment, &state.config), state.asked());
+            state.settle(state.config.check_cluster(segment), state.asked());
         }
         Ok(())
     }

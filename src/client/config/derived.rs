@@ -1,5 +1,7 @@
 //! What other parts of the program take from the settings.
 
+use std::time::Duration;
+
 use super::{Config, ConfigError};
 use crate::map::{Capacity, ClusterMap, ClusterName};
 use crate::segment::Place;
@@ -101,5 +103,25 @@ impl Config {
             source.tls.clone_from(&self.tls);
         }
         Ok(source)
+    }
+
+    /// How long a connect waits for a map at most. Its own thread tries at once; an
+    /// owner in another process may have an interval of days.
+    pub(in crate::client) fn patience(&self) -> Duration {
+        self.connect_timeout * 5 + self.tend_interval.min(Duration::from_secs(5)) * 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h98_a_connect_without_a_map_waits_for_seconds_whatever_the_interval() {
+        let mut config = Config::shared(vec!["localhost".parse().unwrap()], 1);
+        let usual = config.patience();
+        assert!(usual > config.connect_timeout * 5 && usual < Duration::from_secs(10));
+        config.tend_interval = Duration::from_secs(24 * 3600);
+        assert!(config.patience() < Duration::from_secs(20));
     }
 }

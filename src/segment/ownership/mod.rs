@@ -1,5 +1,9 @@
 //! An ownership: one term, one publisher, in one process.
 
+mod handover;
+mod publication;
+mod records;
+
 use std::sync::Arc;
 
 use super::attachment::{Segment, Writer};
@@ -8,14 +12,10 @@ use super::lock::byte_of;
 use super::wait::wake;
 use crate::clock::boottime_ms;
 use crate::layout::{OwnerWord, WriteMapping, frame};
-use crate::map::{
-    ClusterMap, Condition, ConditionRecords, Departure, FrameExtent, NoRoom, NodeHealth, NodeId,
-    Reason, Slot, SnapshotError, snapshot,
-};
-use crate::protocol::{
-    Head, PublishError, Publisher, Term, Word, add_owner, raise_event, retire, store_owner,
-};
-use crate::sync::{AtomicU64, Ordering};
+use crate::map::FrameExtent;
+use crate::protocol::{Head, Publisher, Term, Word, add_owner, raise_event, retire, store_owner};
+use crate::sync::Ordering;
+pub use publication::PublishFailure;
 
 /// Why an ownership ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,17 +26,6 @@ pub enum OwnershipLost {
     /// A word of the segment was damaged; the segment is now retired.
     #[error("the segment was damaged")]
     Damaged,
-}
-
-/// Why a map was not published.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PublishFailure {
-    /// The ownership has ended.
-    #[error(transparent)]
-    Ended(OwnershipLost),
-    /// The map has outgrown the segment; the ownership continues.
-    #[error(transparent)]
-    NoRoom(NoRoom),
 }
 
 /// The ownership of a segment. Dropping it releases the ownership.
@@ -140,38 +129,6 @@ impl Ownership {
         self.publisher.term()
     }
 
-    /// Sets whether publications carry a checksum of the map, for tests and
-    /// soaks.
-    pub fn set_checksums(&mut self, on: bool) {
-        self.checksums = on;
-    }
-
-    /// The map to continue from: the last publication, or an empty map if there
-    /// is none or it is damaged.
-    pub fn last_map(&mut self) -> ClusterMap {
-        let geometry = *self.segment.geometry();
-        match snapshot(self.segment.mapping()) {
-            Ok(last) => {
-                self.table_generation = last.table_generation;
-                let image = FrameExtent::of(&last.map, &geometry).expect("it was in a frame");
-                image.put(&last.map, &geometry, &mut self.publisher);
-                let checksum = last.intact.is_some();
-                image.seal(last.table_generation, checksum, &mut self.publisher);
-                self.published = Some(image);
-                last.map
-            }
-            Err(error) => {
-                if error != SnapshotError::Empty {
-                    // Damaged: any number will do, because the tag makes the
-                    // word new. The stored number was taken over when this
-                    // ownership began.
-                }
-                self.published = None;
-                ClusterMap::new(geometry.capacity())
-            }
-        }
-    }
-
     /// One step of the owner's loop: checks that this is still the owner, sets the lock byte
     /// again, which restores a lost lock, and updates the heartbeat.
     ///
@@ -250,87 +207,6 @@ impl Ownership {
         OwnershipLost::Damaged
     }
 
-    /// Publishes the map if it differs from the last publication; returns the new sequence if it
-    /// does.
-    ///
-    /// # Errors
-    /// [`PublishFailure`]; readers continue with the last publication.
-    pub fn publish(&mut self, map: &ClusterMap) -> Result<Option<u64>, PublishFailure> {
-        // Checked even if nothing has changed.
-        self.memory().map_err(PublishFailure::Ended)?;
-        let geometry = self.segment.geometry();
-        let image = FrameExtent::of(map, geometry).map_err(PublishFailure::NoRoom)?;
-        let changes = image.put(map, geometry, &mut self.publisher);
-        let generation = match &self.published {
-            Some(last) if !changes.tables && image.same_tables(last) => {
-                if !changes.arrays {
-                    return Ok(None);
-                }
-                self.table_generation
-            }
-            _ => self.table_generation + 1,
-        };
-        image.seal(generation, self.checksums, &mut self.publisher);
-        // Reset until the publication is complete: the publisher's content no
-        // longer is the last publication.
-        self.published = None;
-        let writer =
-            writable(self.writer.as_ref(), &self.segment).map_err(PublishFailure::Ended)?;
-        let frame = writer.frame(self.publisher.next_frame());
-        match self.publisher.publish(writer.head(), frame, image.spans()) {
-            Ok(head) => {
-                self.table_generation = generation;
-                self.published = Some(image);
-                self.add(OwnerWord::Publications, 1);
-                wake(self.segment.mapping().head(), None);
-                Ok(Some(head.sequence()))
-            }
-            Err(PublishError::Fenced) => Err(PublishFailure::Ended(OwnershipLost::Fenced)),
-            Err(PublishError::Corrupt { .. } | PublishError::Exhausted) => {
-                Err(PublishFailure::Ended(self.damaged()))
-            }
-        }
-    }
-
-    /// The last published table generation, or the one to continue from.
-    pub fn table_generation(&self) -> u64 {
-        self.table_generation
-    }
-
-    /// Leaves the segment as an owner that dies while publishing `map` would: with the first
-    /// `words` words of it, and the old head. Returns the number of words of the whole
-    /// publication. For tests and soaks, whose processes end right afterwards.
-    ///
-    /// # Errors
-    /// As [`publish`](Self::publish).
-    #[doc(hidden)]
-    pub fn publish_part(
-        &mut self,
-        map: &ClusterMap,
-        mut words: usize,
-    ) -> Result<usize, PublishFailure> {
-        let geometry = self.segment.geometry();
-        let image = FrameExtent::of(map, geometry).map_err(PublishFailure::NoRoom)?;
-        image.put(map, geometry, &mut self.publisher);
-        image.seal(self.table_generation + 1, self.checksums, &mut self.publisher);
-        self.published = None;
-        let whole = image.spans().iter().map(ExactSizeIterator::len).sum();
-        let mut reach = image.spans().to_vec();
-        for span in &mut reach {
-            let part = words.min(span.len());
-            span.end = span.start + part;
-            words -= part;
-        }
-        let writer =
-            writable(self.writer.as_ref(), &self.segment).map_err(PublishFailure::Ended)?;
-        let frame = writer.frame(self.publisher.next_frame());
-        match self.publisher.write(writer.head(), frame, &reach) {
-            Ok(_) => Ok(whole),
-            Err(PublishError::Fenced) => Err(PublishFailure::Ended(OwnershipLost::Fenced)),
-            Err(_) => Err(PublishFailure::Ended(self.damaged())),
-        }
-    }
-
     /// Sets an owner word.
     pub fn set(&self, word: OwnerWord, value: u64) {
         // A newer tag there means fenced or damaged, which the next iteration
@@ -347,118 +223,9 @@ impl Ownership {
         }
     }
 
-    /// Records a node's failures in its health record; an unchanged record is not written again.
-    ///
-    /// # Errors
-    /// [`OwnershipLost`].
-    pub fn set_node_health(
-        &self,
-        slot: Slot,
-        id: NodeId,
-        health: &NodeHealth,
-    ) -> Result<(), OwnershipLost> {
-        self.put(self.memory()?.node_health(slot.index()), health.payloads(id))
-    }
-
-    /// Records for how many passes each condition has lasted.
-    ///
-    /// # Errors
-    /// [`OwnershipLost`].
-    pub fn set_conditions(&self, conditions: &ConditionRecords) -> Result<(), OwnershipLost> {
-        let payloads = Condition::ALL.map(|condition| conditions.get(condition).payload());
-        self.put(self.memory()?.conditions(), payloads)
-    }
-
-    /// Records the reason for something; an empty text clears it.
-    ///
-    /// # Errors
-    /// [`OwnershipLost`].
-    pub fn set_reason(&self, reason: Reason, text: &str) -> Result<(), OwnershipLost> {
-        let payloads = reason.payloads(text, boottime_ms());
-        self.put(self.memory()?.reason(reason as usize), payloads)
-    }
-
-    /// Records the nodes that left.
-    ///
-    /// # Errors
-    /// [`OwnershipLost`].
-    pub fn set_departures(&self, departures: &[Departure]) -> Result<(), OwnershipLost> {
-        for (index, departure) in departures.iter().enumerate() {
-            self.put(self.memory()?.departure(index), departure.payloads())?;
-        }
-        Ok(())
-    }
-
-    fn put(
-        &self,
-        record: &[AtomicU64],
-        payloads: impl IntoIterator<Item = u64>,
-    ) -> Result<(), OwnershipLost> {
-        for (word, payload) in record.iter().zip(payloads) {
-            // Relaxed: the record's checksum shows which words belong together.
-            let found = Word::from_bits(word.load(Ordering::Relaxed));
-            if found != Word::new(self.term(), payload)
-                && store_owner(word, self.term(), payload).is_err()
-            {
-                return Err(self.newer_tag());
-            }
-        }
-        Ok(())
-    }
-
     fn flags(&self) -> u64 {
         let word = self.segment.mapping().owner(OwnerWord::Flags);
         crate::protocol::load_owner(word, self.segment.head()).unwrap_or(0)
-    }
-
-    /// Whether this owner has abdicated, see [`abdicate`](Self::abdicate).
-    pub fn abdicated(&self) -> bool {
-        self.flags() & OwnerWord::ABDICATED != 0
-    }
-
-    /// Gives up ownership to a process that can reach the cluster, and
-    /// continues until one takes over, which may be at once. Returns whether it
-    /// did: in private mode there is no other process.
-    pub fn abdicate(&mut self) -> bool {
-        if self.segment.lock().is_none() || self.abdicated() || self.memory().is_err() {
-            return false;
-        }
-        self.set(OwnerWord::Flags, (self.flags() & OwnerWord::HOSTS) | OwnerWord::ABDICATED);
-        self.free_byte();
-        self.notify();
-        true
-    }
-
-    /// Withdraws an abdication: the cluster can be reached again.
-    pub fn reclaim(&mut self) {
-        if !self.abdicated() {
-            return;
-        }
-        let byte = byte_of(self.term());
-        if self.segment.lock().is_none_or(|lock| lock.try_lock(byte).unwrap_or(false)) {
-            self.set(OwnerWord::Flags, self.flags() & OwnerWord::HOSTS);
-        }
-    }
-
-    /// Offers ownership to a process that can do better, or withdraws the
-    /// offer; returns whether that is a change. The owner continues, and counts
-    /// as alive, until one takes over.
-    pub fn offer(&self, offers: bool) -> bool {
-        let before = self.flags();
-        let after = if offers { before | OwnerWord::OFFERED } else { before & !OwnerWord::OFFERED };
-        if before == after {
-            return false;
-        }
-        self.set(OwnerWord::Flags, after);
-        self.notify();
-        true
-    }
-
-    /// Records the owner's configured hosts, for processes that check whether
-    /// the map is of the cluster of their own hosts.
-    pub fn set_hosts(&self, hash: u32) {
-        let hosts = u64::from(hash) << OwnerWord::HOSTS_SHIFT;
-        self.set(OwnerWord::Flags, (self.flags() & !OwnerWord::HOSTS) | hosts);
     }
 
     /// Releases the ownership: the next candidate takes over at once.
