@@ -17,6 +17,18 @@ pub struct NamespacesFull {
 }
 
 /// The nodes of a cluster, and which of them holds what.
+///
+/// ```
+/// use tendmap::map::{Capacity, ClusterMap, NamespaceName, Node, NodeId};
+///
+/// let mut map = ClusterMap::new(Capacity::DEFAULT);
+/// let slot = map.nodes.insert(Node::new(NodeId::new("A1")?, "192.0.2.1:3000".parse()?))?;
+/// let namespace = map.namespace_entry(NamespaceName::new("test")?)?;
+/// namespace.replication_factor = 1;
+/// namespace.partitions.set_holder(7, 0, Some(slot));
+/// assert_eq!(map.namespaces()[0].partitions.holder(7, 0), Some(slot));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterMap {
     capacity: Capacity,

@@ -14,6 +14,29 @@ use crate::protocol::Stamp;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Lookups under one head check, see [`Router::pin`](super::Router::pin).
+///
+/// ```
+/// # #[cfg(feature = "sim")] {
+/// use tendmap::sim::{Sim, SimConfig};
+/// use tendmap::{Client, Config, Partition};
+///
+/// let sim = Sim::start(SimConfig::fast(3))?;
+/// let client = Client::connect(Config::new(vec![sim.seeds()[0].into()]))?;
+/// let mut router = client.router();
+/// let test = router.namespace("test")?;
+/// // How many partitions have no master, all in one publication.
+/// let holes = router.pin(|pinned| {
+///     let namespace = pinned.namespace(test)?;
+///     let mut holes = 0;
+///     for partition in 0..4096 {
+///         holes += usize::from(namespace.master(Partition(partition))?.is_none());
+///     }
+///     Ok(holes)
+/// })?;
+/// assert_eq!(holes, 0);
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Pinned<'a, S> {
     view: &'a View<S>,
     stamp: Stamp,

@@ -4,6 +4,22 @@ use super::digest::Digest;
 use super::key::Key;
 
 /// Something that belongs to one partition.
+///
+/// A program that has types of its own for records can route them directly:
+///
+/// ```
+/// use tendmap::route::{Digest, Target};
+///
+/// struct User(i64);
+///
+/// impl Target for User {
+///     fn partition(&self, partitions: usize) -> usize {
+///         Digest::of("users", self.0).partition(partitions)
+///     }
+/// }
+///
+/// assert_eq!(User(42).partition(4096), Digest::of("users", 42).partition(4096));
+/// ```
 pub trait Target {
     /// The partition, of `partitions` (a power of two).
     fn partition(&self, partitions: usize) -> usize;
@@ -29,6 +45,14 @@ impl Target for Digest {
 }
 
 /// A record, given by set and key.
+///
+/// ```
+/// use tendmap::{Key, Record};
+///
+/// assert_eq!(Record::new("users", 42), Record { set: "users", key: Key::Integer(42) });
+/// let without_set = Record::new("", "session-7");
+/// # let _ = without_set;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[allow(clippy::exhaustive_structs, reason = "a set and a key, and nothing else")]
 pub struct Record<'a> {

@@ -18,6 +18,14 @@ pub use lanes::Lanes;
 /// The RIPEMD-160 digest by which servers identify a record.
 ///
 /// It covers the set's name and the typed key, but not the namespace.
+///
+/// ```
+/// use tendmap::Digest;
+///
+/// let digest = Digest::of("users", 42);
+/// assert_eq!(digest.to_string().parse(), Ok(digest)); // 40 hexadecimal digits
+/// assert_ne!(digest, Digest::of("users", "42")); // text is another key
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(transparent)]
 pub struct Digest([u8; Digest::LEN]);

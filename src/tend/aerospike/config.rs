@@ -13,6 +13,23 @@ use crate::wire::Host;
 use crate::wire::login::{AuthMode, Credentials};
 
 /// How an Aerospike cluster is found and queried.
+///
+/// [`AerospikeConfig::new`] gives every setting its default. [`Config::source`] makes one of a
+/// client's configuration.
+///
+/// ```
+/// use std::time::Duration;
+/// use tendmap::tend::{AerospikeConfig, AerospikeSource};
+///
+/// let mut config = AerospikeConfig::new(vec!["db1.example:3000".parse()?]);
+/// config.connect_timeout = Duration::from_millis(250);
+/// config.application = Some("checkout".into());
+/// let source = AerospikeSource::new(config);
+/// # drop(source);
+/// # Ok::<(), tendmap::wire::HostError>(())
+/// ```
+///
+/// [`Config::source`]: crate::Config::source
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AerospikeConfig {
@@ -20,25 +37,26 @@ pub struct AerospikeConfig {
     pub hosts: Vec<Host>,
     /// The required name of the cluster (`cluster-name`). Without one, it is
     /// the name in the map that the source starts from, until most of the known
-    /// nodes report another one.
+    /// nodes report another one. Default: `None`.
     pub cluster_name: Option<ClusterName>,
     /// The timeout of each request, including the connect. Default 1 s.
     pub connect_timeout: Duration,
     /// How long a pass waits for name lookups. Default 2 s.
     pub resolve_timeout: Duration,
-    /// Whether to use the servers' alternate access addresses.
+    /// Whether to use the servers' alternate access addresses. Default: `false`.
     pub use_services_alternate: bool,
     /// Replacements for host names and IP addresses that servers advertise (for
-    /// example, public addresses for private ones). Seeds are not changed.
+    /// example, public addresses for private ones). Seeds are not changed. Default:
+    /// empty.
     pub ip_map: BTreeMap<String, String>,
     /// The application that servers show (`user-agents`); at most 64 characters
-    /// are sent.
+    /// are sent. Default: `None`.
     pub application: Option<String>,
     /// The credentials of the login; `None` = no login, for clusters without
-    /// security.
+    /// security. Default: `None`.
     pub credentials: Option<Credentials>,
     /// TLS settings for the connections to servers; `None` = plaintext. With
-    /// TLS, the hosts name the servers' TLS ports.
+    /// TLS, the hosts name the servers' TLS ports. Default: `None`.
     #[cfg(feature = "tls")]
     pub tls: Option<TlsConfig>,
 }

@@ -37,15 +37,15 @@ pub(crate) use probe::speaks_tls;
 #[non_exhaustive]
 pub struct TlsConfig {
     /// The certificates (PEM) of the trusted authorities; `None` = those that
-    /// the system trusts.
+    /// the system trusts. Default: `None`.
     pub cafile: Option<PathBuf>,
     /// The client's own certificate (PEM), followed by its intermediate
-    /// certificates, for servers that require one.
+    /// certificates, for servers that require one. Default: `None`.
     pub certfile: Option<PathBuf>,
-    /// The private key (PEM) of the client's own certificate.
+    /// The private key (PEM) of the client's own certificate. Default: `None`.
     pub keyfile: Option<PathBuf>,
     /// Whether only logins use TLS; everything else then goes to the servers'
-    /// plaintext addresses, authenticated by the session's token.
+    /// plaintext addresses, authenticated by the session's token. Default: `false`.
     pub for_login_only: bool,
 }
 
