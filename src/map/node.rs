@@ -6,8 +6,17 @@ use super::build::Build;
 use super::names::{NodeId, TlsName};
 
 /// One node of the cluster.
+///
+/// ```
+/// use tendmap::{Node, NodeId};
+///
+/// let mut node = Node::new(NodeId::new("BB9000000003100")?, "192.0.2.1:3000".parse()?);
+/// node.tls_name = Some("db.example".parse()?);
+/// assert_eq!(node.host(), "192.0.2.1");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_structs, reason = "a plain value that sources build")]
+#[non_exhaustive]
 pub struct Node {
     /// The node's id, as the node reports it.
     pub id: NodeId,

@@ -326,7 +326,9 @@ pub fn wanted((nodes, namespaces): &Spec, layout: Layout) -> Wanted {
         let id = NodeId::new(&format!("N{number}")).unwrap();
         let address = SocketAddr::from(([10, 0, 0, number as u8], 3000 + u16::from(port)));
         let build = builds[usize::from(build)];
-        let identity = Identity::of(&Node { build, ..Node::new(id, address) }, layout);
+        let mut node = Node::new(id, address);
+        node.build = build;
+        let identity = Identity::of(&node, layout);
         wanted.nodes.push(WantedNode { identity, build_known: build.is_some(), rack });
     }
     for (number, spec) in namespaces.iter().enumerate() {

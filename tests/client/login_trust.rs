@@ -171,7 +171,9 @@ fn h119_names_that_another_process_has_published_are_not_believed_for_logins() {
             let mut map = empty();
             map.cluster_name = Some(ClusterName::new("lab").unwrap());
             let address = evil.tls.address;
-            map.nodes.insert(Node { tls_name, ..Node::new(node(id), address) }).unwrap();
+            let mut node = Node::new(node(id), address);
+            node.tls_name = tls_name;
+            map.nodes.insert(node).unwrap();
             let config = config(&authority, &good.tls, "good.lab", login_only);
             let mut source = source(config, map);
             for _ in 0..8 {

@@ -45,7 +45,9 @@ prop_compose! {
             let id = NodeId::new(&format!("N{number}")).unwrap();
             let tls_name = tls.map(|len| TlsName::new(&"t".repeat(len)).unwrap());
             let build = build.map(|[major, minor, patch, build]| Build { major, minor, patch, build });
-            map.nodes.insert(Node { id, address, tls_name, build }).unwrap();
+            let mut node = Node::new(id, address);
+            (node.tls_name, node.build) = (tls_name, build);
+            map.nodes.insert(node).unwrap();
         }
         // Some leave again: their slots keep their incarnations.
         for (number, _) in nodes.iter().enumerate().filter(|(_, (stays, ..))| !stays) {
