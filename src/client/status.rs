@@ -238,7 +238,7 @@ impl Status {
     /// does.
     ///
     /// # Errors
-    /// As [`of`](Self::of), and the reason if no segment can be read.
+    /// [`StatusError`], with the reason if no segment can be read.
     pub fn look(place: &Place) -> Result<Status, StatusError> {
         for _ in 0..PATIENCE {
             let segment = Reader::look(place)?.segment();

@@ -162,8 +162,8 @@ impl Planes {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Capacity, Geometry, WriteMapping};
     use super::*;
+    use crate::layout::{Capacity, Geometry, WriteMapping};
     use crate::sync::Ordering;
     use proptest::prelude::*;
 

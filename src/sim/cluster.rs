@@ -303,7 +303,7 @@ mod tests {
             let nodes = cluster.nodes.values();
             history.extend(nodes.map(|node| {
                 let all = b"partition-generation\npeers-clear-std\nreplicas\n";
-                String::from_utf8(super::super::info::answer(&cluster, node, all)).unwrap()
+                String::from_utf8(crate::sim::info::answer(&cluster, node, all)).unwrap()
             }));
         }
         assert!(cluster.is_settled());

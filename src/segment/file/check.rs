@@ -7,12 +7,12 @@ use rustix::fs::{FileType, Mode, OFlags, Stat, lstat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use super::super::backend::ObjectId;
-use super::super::error::SegmentError;
-use super::super::name::Place;
-use super::super::trust::{Trusted, check_mode};
 use crate::descriptor::{self, KeptDescriptor};
 use crate::layout::{Geometry, Header, Identity, Mapping};
+use crate::segment::backend::ObjectId;
+use crate::segment::error::SegmentError;
+use crate::segment::name::Place;
+use crate::segment::trust::{Trusted, check_mode};
 
 /// The identity of the file with that name.
 pub fn id(path: &Path) -> Result<ObjectId, SegmentError> {

@@ -11,10 +11,10 @@ use std::io;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::{Errno, pread};
 
-use super::super::backend::SegmentPart;
 use crate::descriptor::KeptDescriptor;
 use crate::layout::{Capacity, Geometry, Mapping, WriteMapping};
 use crate::protocol::Head;
+use crate::segment::backend::SegmentPart;
 use crate::sync::Ordering;
 
 /// The number of bytes read at a time.
@@ -169,9 +169,9 @@ fn fill(file: &KeptDescriptor, buffer: &mut [u8], at: u64) -> io::Result<()> {
 mod tests {
     use std::sync::atomic::AtomicBool;
 
-    use super::super::check::open;
     use super::*;
     use crate::map::{ClusterMap, Node, NodeId, SnapshotError, snapshot};
+    use crate::segment::file::check::open;
     use crate::segment::{CreateOutcome, Place, create};
 
     fn map(nodes: u16) -> ClusterMap {

@@ -8,15 +8,15 @@ use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags, fallocate, fchmod, 
 use rustix::io::{Errno, pwrite};
 use rustix::process::{Resource, getrlimit};
 
-use super::super::backend::{Parts, UnlinkedSegment, Vacate};
-use super::super::error::SegmentError;
-use super::super::name::Place;
 use super::check::{check_group, check_header, open};
 use super::names::is_strange;
 use super::object;
 use crate::descriptor::{FileId, KeptDescriptor};
 use crate::layout::{Geometry, Header, Identity, WriteMapping};
 use crate::random::rng;
+use crate::segment::backend::{Parts, UnlinkedSegment, Vacate};
+use crate::segment::error::SegmentError;
+use crate::segment::name::Place;
 
 /// How many consecutive numbers are tried, and how many in total.
 const STEPS: u32 = 16;

@@ -9,12 +9,12 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat, lstat, statat};
 
-use super::super::error::SegmentError;
-use super::super::name::Place;
-use super::super::trust::Trusted;
 use super::check::{check_header, open};
 use crate::descriptor::{FileId, KeptDescriptor};
 use crate::layout::LAYOUT_VERSION;
+use crate::segment::error::SegmentError;
+use crate::segment::name::Place;
+use crate::segment::trust::Trusted;
 
 /// The files named like segments of one key in this layout.
 #[derive(Debug, Default)]

@@ -8,19 +8,19 @@ use arc_swap::ArcSwap;
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat, lstat, stat};
 use rustix::process::geteuid;
 
-use super::super::backend::{Object, ObjectId, Parts};
-use super::super::error::SegmentError;
-use super::super::fs::unlink;
-use super::super::location::Location;
-use super::super::lock::{self, LockFile};
-use super::super::name::Place;
-use super::super::trust::Trusted;
-use super::super::whereabouts::{Whereabouts, directory_of, whereabouts};
 use super::check::check_header;
 use super::copy;
 use crate::descriptor::{self, KeptDescriptor, reopening};
 use crate::layout::{Geometry, Identity, Lineage, Mapping, WriteMapping};
 use crate::protocol::Head;
+use crate::segment::backend::{Object, ObjectId, Parts};
+use crate::segment::error::SegmentError;
+use crate::segment::fs::unlink;
+use crate::segment::location::Location;
+use crate::segment::lock::{self, LockFile};
+use crate::segment::name::Place;
+use crate::segment::trust::Trusted;
+use crate::segment::whereabouts::{Whereabouts, directory_of, whereabouts};
 use crate::sync::Ordering;
 
 #[derive(Debug)]

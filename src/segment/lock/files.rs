@@ -3,9 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::super::trust::Trusted;
 use super::marks::is_locked;
 use super::open::{open_existing, take_away};
+use crate::segment::trust::Trusted;
 
 /// The mode of the lock file of a segment with that mode: only users that may
 /// write the segment may open it.

@@ -90,8 +90,8 @@ pub fn attached(segment: impl AsFd, most: usize) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::bytes::set;
     use super::*;
+    use crate::segment::lock::bytes::set;
 
     #[test]
     fn h87_a_lock_over_all_bytes_counts_as_one_attached_process() {

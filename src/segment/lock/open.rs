@@ -22,10 +22,10 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fchmod, lstat, unli
 use rustix::io::{Errno, pread, pwrite};
 use rustix::process::{Resource, getrlimit};
 
-use super::super::trust::Trusted;
-use super::super::whereabouts::directory_of;
 use crate::descriptor::{FileId, KeptDescriptor};
 use crate::layout::Lineage;
+use crate::segment::trust::Trusted;
+use crate::segment::whereabouts::directory_of;
 
 /// How often the occupant of a name is removed before it is assumed that it is
 /// being put back as fast.

@@ -8,14 +8,14 @@ use std::sync::atomic::Ordering;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
-use super::super::registry::registry;
-use super::super::whereabouts::Whereabouts;
 use super::LockFile;
 use super::bytes::flock;
 use super::marks::MARKS;
 use super::open::{LockHandle, open_existing, open_or_create};
 use crate::descriptor::reopening;
 use crate::layout::Lineage;
+use crate::segment::registry::registry;
+use crate::segment::whereabouts::Whereabouts;
 
 impl LockFile {
     /// The open file; another one if the host has closed the descriptor, and

@@ -5,17 +5,17 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::super::backend::{Discovery, Located, ObjectId, Parts};
-use super::super::error::SegmentError;
-use super::super::location::Location;
-use super::super::name::Place;
-use super::super::registry::registry;
-use super::super::trust::{Trusted, check_system_v};
 use super::object;
 use crate::layout::{
     Geometry, Header, HeaderError, Identity, LAYOUT_VERSION, Shm, ShmStat, is_gone, shm_find,
     shm_stat,
 };
+use crate::segment::backend::{Discovery, Located, ObjectId, Parts};
+use crate::segment::error::SegmentError;
+use crate::segment::location::Location;
+use crate::segment::name::Place;
+use crate::segment::registry::registry;
+use crate::segment::trust::{Trusted, check_system_v};
 
 pub fn at(place: &Place, id: i32) -> Location {
     Location::SystemV { key: place.key, id }

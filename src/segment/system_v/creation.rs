@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::lstat;
 
-use super::super::lock::{lock_mode, open_or_create, try_own};
-use super::super::name::{Place, creation_path};
-use super::super::trust::Trusted;
 use crate::descriptor::{FileId, KeptDescriptor};
 use crate::layout::shm_stat;
+use crate::segment::lock::{lock_mode, open_or_create, try_own};
+use crate::segment::name::{Place, creation_path};
+use crate::segment::trust::Trusted;
 
 /// How long another creator may hold the byte, by this process's own clock,
 /// before it is considered stopped. Creating a segment takes less than a
@@ -84,7 +84,7 @@ fn open(path: &Path, place: &Place) -> io::Result<(KeptDescriptor, bool)> {
 }
 
 fn open_existing(path: &Path, place: &Place) -> io::Result<(KeptDescriptor, bool)> {
-    let opened = super::super::lock::open_existing(path, &Trusted::with(&place.owners))?;
+    let opened = crate::segment::lock::open_existing(path, &Trusted::with(&place.owners))?;
     let file = opened.file.filter(|_| opened.writable);
     let file = file.ok_or(io::ErrorKind::PermissionDenied)?;
     let held = file.get().and_then(try_own).unwrap_or(false);

@@ -14,13 +14,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::super::backend::{Backend, ObjectId};
-use super::super::error::SegmentError;
-use super::super::fs::files;
-use super::super::name::{Place, parse_lock};
-use super::super::registry::registry;
 use super::check::{check_stat, directory_number};
 use crate::layout::{Header, Identity, Shm, ShmStat, shm_removed};
+use crate::segment::backend::{Backend, ObjectId};
+use crate::segment::error::SegmentError;
+use crate::segment::fs::files;
+use crate::segment::name::{Place, parse_lock};
+use crate::segment::registry::registry;
 
 /// A segment that has lost its key.
 pub struct KeylessSegment {

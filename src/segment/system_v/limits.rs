@@ -4,10 +4,10 @@ use std::io;
 
 use rustix::io::Errno;
 
-use super::super::error::SegmentError;
-use super::super::name::Place;
 use super::list::rows;
 use crate::descriptor;
+use crate::segment::error::SegmentError;
+use crate::segment::name::Place;
 
 /// Bytes of a segment, segments of the host, pages of the host.
 const LIMITS: [&str; 3] = ["kernel.shmmax", "kernel.shmmni", "kernel.shmall"];

@@ -2,17 +2,17 @@
 
 use std::path::Path;
 
-use super::super::backend::{Backend, Located, Standing};
-use super::super::error::SegmentError;
-use super::super::foreign;
-use super::super::fs::files;
-use super::super::listed::{ListedSegment, SegmentState};
-use super::super::name::{Place, SegmentName, is_system_v_lock};
 use super::check::{at, look, look_at};
 use super::creation::is_going_on;
 use super::keyless::{self, KeylessSegment};
 use crate::descriptor;
 use crate::layout::{Header, Identity, LAYOUT_VERSION};
+use crate::segment::backend::{Backend, Located, Standing};
+use crate::segment::error::SegmentError;
+use crate::segment::foreign;
+use crate::segment::fs::files;
+use crate::segment::listed::{ListedSegment, SegmentState};
+use crate::segment::name::{Place, SegmentName, is_system_v_lock};
 
 /// A line of the kernel's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

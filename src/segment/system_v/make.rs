@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::backend::{Parts, UnlinkedSegment, Vacate};
-use super::super::error::SegmentError;
-use super::super::name::Place;
 use super::check::{at, find, parts};
 use super::creation::Creation;
 use super::{keyless, limits};
 use crate::layout::{Geometry, Shm, WriteMapping, is_gone, shm_create, shm_remove};
+use crate::segment::backend::{Parts, UnlinkedSegment, Vacate};
+use crate::segment::error::SegmentError;
+use crate::segment::name::Place;
 
 /// How many segments of others are removed before it is assumed that they are
 /// created as fast.

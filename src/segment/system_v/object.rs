@@ -6,19 +6,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::process::geteuid;
 
-use super::super::backend::{Object, ObjectId, Parts};
-use super::super::error::SegmentError;
-use super::super::location::Location;
-use super::super::lock::{self, LockFile};
-use super::super::name::Place;
-use super::super::trust::{Trusted, check_system_v};
-use super::super::whereabouts::Whereabouts;
 use super::check::directory_number;
 use crate::layout::{
     Geometry, Header, Identity, Mapping, Shm, ShmStat, WriteMapping, is_gone, shm_find, shm_remove,
     shm_stat,
 };
 use crate::protocol::Head;
+use crate::segment::backend::{Object, ObjectId, Parts};
+use crate::segment::error::SegmentError;
+use crate::segment::location::Location;
+use crate::segment::lock::{self, LockFile};
+use crate::segment::name::Place;
+use crate::segment::trust::{Trusted, check_system_v};
+use crate::segment::whereabouts::Whereabouts;
 use crate::sync::Ordering;
 
 #[derive(Debug)]

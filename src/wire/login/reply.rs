@@ -128,8 +128,8 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    use super::super::Request;
     use super::*;
+    use crate::wire::login::Request;
 
     fn body(code: u8, fields: &[(u8, &[u8])]) -> Vec<u8> {
         let mut body = vec![0; FIXED];
