@@ -20,6 +20,7 @@ impl Build {
     /// The oldest build that supports all commands that are sent.
     pub const OLDEST: Build = Build { major: 4, minor: 9, patch: 0, build: 3 };
     /// [`OLDEST`](Self::OLDEST) as text.
+    #[cfg(feature = "tend")]
     pub(crate) const OLDEST_TEXT: &'static str = "4.9.0.3";
 
     /// The build in a text as servers send it: one to four numbers below 65,536
