@@ -42,7 +42,7 @@ fn work(host: &str, number: u64) -> Result<(), Box<dyn std::error::Error>> {
         for user in 0..10_000 {
             let mut route =
                 router.route(namespace, Record::new("users", user), Policy::Sequence)?;
-            *route.state() += 1;
+            *route.state_mut() += 1;
         }
         println!("worker {number}: {}, round {round} routed", client.role());
         // Workers end one after the other: the ownership is handed on.

@@ -140,7 +140,7 @@ fn digest(c: &mut Criterion) {
         let mut one = |key: Key<'_>| {
             let record = Record { set: SET, key };
             let mut router = router.borrow_mut();
-            let mut route = router.route(namespace, record, Policy::Master).expect("owned");
+            let route = router.route(namespace, record, Policy::Master).expect("owned");
             black_box(*route.state());
         };
         let mut all = contenders(keys, &batched, &mut route, &mut one);

@@ -34,7 +34,7 @@ use crate::map::Slot;
 /// assert_eq!((batch.len(), batch.unrouted().count()), (3, 0));
 /// for group in batch.groups() {
 ///     // One request for each node, with all of its keys.
-///     let queue = router.state(group.slot()).expect("a node was found there");
+///     let queue = router.state_mut(group.slot()).expect("a node was found there");
 ///     queue.extend(group.keys().map(|key| ids[key.index]));
 /// }
 /// # }

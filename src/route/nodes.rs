@@ -167,7 +167,14 @@ impl<S> Route<'_, S> {
 
     /// The local state that the router's user keeps for the node.
     #[inline]
-    pub fn state(&mut self) -> &mut S {
+    #[must_use]
+    pub fn state(&self) -> &S {
+        self.state
+    }
+
+    /// Like [`state`](Self::state), to be changed.
+    #[inline]
+    pub fn state_mut(&mut self) -> &mut S {
         self.state
     }
 }

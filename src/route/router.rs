@@ -298,7 +298,7 @@ impl<S> Router<S> {
     /// ) -> Result<(), RouteError> {
     ///     router.route_batch(namespace, &InSet::new("users", ids), Policy::Sequence, batch)?;
     ///     for group in batch.groups() {
-    ///         let queue = router.state(group.slot()).expect("a node was found there");
+    ///         let queue = router.state_mut(group.slot()).expect("a node was found there");
     ///         queue.extend(group.keys().map(|key| ids[key.index]));
     ///     }
     ///     Ok(())
@@ -369,9 +369,15 @@ impl<S> Router<S> {
         self.view.nodes().known(slot).map(|known| known.incarnation)
     }
 
-    /// The local state of the node in a slot.
-    pub fn state(&mut self, slot: Slot) -> Option<&mut S> {
-        self.view.state(slot)
+    /// The local state of the node in a slot, as of the last lookup.
+    #[must_use]
+    pub fn state(&self, slot: Slot) -> Option<&S> {
+        self.view.nodes().split().0.get(slot.index())
+    }
+
+    /// Like [`state`](Self::state), to be changed.
+    pub fn state_mut(&mut self, slot: Slot) -> Option<&mut S> {
+        self.view.state_mut(slot)
     }
 
     /// The local state of each node, by slot, as of the last lookup.

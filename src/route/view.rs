@@ -144,7 +144,7 @@ impl<S> View<S> {
     }
 
     /// The local state of the node in a slot.
-    pub fn state(&mut self, slot: Slot) -> Option<&mut S> {
+    pub fn state_mut(&mut self, slot: Slot) -> Option<&mut S> {
         self.nodes.split_mut(slot.index()).map(|(state, _)| state)
     }
 

@@ -20,7 +20,7 @@ fn a_client_owns_routes_and_removes_its_segment() {
     assert_eq!(client.role(), Role::Owner);
     let mut router = client.router_with(|node| node.id.to_string());
     let namespace = router.namespace("test").unwrap();
-    let mut route = router.route(namespace, Partition(4), Policy::Master).unwrap();
+    let route = router.route(namespace, Partition(4), Policy::Master).unwrap();
     assert_eq!(route.id(), node(1).id);
     assert_eq!(route.address(), node(1).address);
     assert_eq!(route.state(), "BB90001");

@@ -196,7 +196,7 @@ impl Rig {
         let target = Partition(ask.partition);
         let mut answers = Vec::new();
         let router = &mut self.router;
-        let found = router.route_attempt(handle, target, &attempt).map(|mut route| {
+        let found = router.route_attempt(handle, target, &attempt).map(|route| {
             assert_eq!(usize::from(route.address().port()), *route.state());
             assert_eq!(route.partition(), ask.partition);
             (route.replica(), route.slot().index())

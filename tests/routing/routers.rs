@@ -20,14 +20,14 @@ fn h17_a_node_that_comes_back_elsewhere_is_dialled_there() {
         made
     });
     let namespace = router.namespace("test").unwrap();
-    let mut route = router.route(namespace, Partition(1), Policy::Master).unwrap();
+    let route = router.route(namespace, Partition(1), Policy::Master).unwrap();
     let first = *route.state();
     let moved = "127.0.0.9:4000".parse().unwrap();
     rig.change(|map| map.nodes.relocate(slot(1), moved, None));
-    let mut route = router.route(namespace, Partition(1), Policy::Master).unwrap();
+    let route = router.route(namespace, Partition(1), Policy::Master).unwrap();
     assert_eq!(route.address(), moved);
     assert_ne!(*route.state(), first, "what hung on the old address is gone");
-    let mut other = router.route(namespace, Partition(0), Policy::Master).unwrap();
+    let other = router.route(namespace, Partition(0), Policy::Master).unwrap();
     assert_eq!(*other.state(), 1, "what hung on the other nodes is kept");
     let all: Vec<_> = router.states().map(|(slot, state)| (slot.index(), *state)).collect();
     assert_eq!(all, [(0, 1), (1, 4), (2, 3)]);
@@ -71,7 +71,7 @@ fn local_state_is_not_kept_for_another_tenant_of_a_slot() {
         assert_eq!(map.nodes.insert(node(1)).unwrap(), slot(1));
         add_namespace(map, "test", 1);
     });
-    let mut route = router.route(namespace, Partition(1), Policy::Master).unwrap();
+    let route = router.route(namespace, Partition(1), Policy::Master).unwrap();
     assert_eq!((route.slot(), route.incarnation()), (slot(1), 2));
     assert_eq!(*route.state(), 3);
 }
@@ -262,7 +262,7 @@ fn h16_replaced_nodes_do_not_use_the_table_up() {
             (router, namespace)
         });
         for index in 0..16 {
-            let mut route = router.route(*namespace, Partition(index), Policy::Master).unwrap();
+            let route = router.route(*namespace, Partition(index), Policy::Master).unwrap();
             let wanted = node(16 * round + index as u16);
             assert_eq!((route.id(), route.address()), (wanted.id, wanted.address));
             assert_eq!(*route.state(), wanted.id, "what is kept belongs to the new tenant");

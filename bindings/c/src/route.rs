@@ -89,7 +89,7 @@ unsafe fn route(
 fn c_route(
     found: Result<tendmap::route::Route<'_, crate::router::State>, RouteError>,
 ) -> Result<Route, Failure> {
-    let mut found = found?;
+    let found = found?;
     Ok(Route {
         sequence: found.sequence(),
         state: found.state().pointer,

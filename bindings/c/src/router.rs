@@ -229,7 +229,7 @@ pub unsafe extern "C" fn tendmap_router_set_state(
         // SAFETY: a handle, says the documentation.
         let lent = unsafe { lend(router)? };
         let slot = Slot::new(node.into()).ok_or_else(|| no_node(node))?;
-        let place = lent.known.state(slot).ok_or_else(|| no_node(node))?;
+        let place = lent.known.state_mut(slot).ok_or_else(|| no_node(node))?;
         if place.pointer != state {
             let free = place.free;
             *place = State { pointer: state, free };

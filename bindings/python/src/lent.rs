@@ -77,7 +77,7 @@ impl Lent {
         let kept = self.router.states().filter(|(_, node)| node.is_some());
         let kept: Vec<Slot> = kept.map(|(slot, _)| slot).collect();
         for slot in kept {
-            if let Some(node) = self.router.state(slot) {
+            if let Some(node) = self.router.state_mut(slot) {
                 *node = None;
             }
         }

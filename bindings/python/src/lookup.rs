@@ -46,7 +46,7 @@ impl Client {
             return Ok(None);
         };
         let object = self.nodes.get(py, slot, incarnation, &node)?;
-        if let Some(place) = lent.router.state(slot) {
+        if let Some(place) = lent.router.state_mut(slot) {
             *place = Some(object.clone_ref(py));
         }
         Ok(Some(object))
@@ -67,7 +67,7 @@ impl Client {
             return Ok(node.clone_ref(py));
         }
         let object = self.nodes.get(py, route.slot(), route.incarnation(), route.node())?;
-        *route.state() = Some(object.clone_ref(py));
+        *route.state_mut() = Some(object.clone_ref(py));
         Ok(object)
     }
 

@@ -172,7 +172,7 @@ impl Store {
                     tries += 1;
                     let (replica, slot) = (route.replica(), route.slot());
                     let until = deadline.min(Instant::now() + socket_timeout);
-                    match route.state().exchange(&self.message, until) {
+                    match route.state_mut().exchange(&self.message, until) {
                         Ok(reply) => match reply.result {
                             wire::OK => return Ok((reply, in_doubt)),
                             wire::NOT_FOUND if !matches!(command, Command::Put(_)) => {

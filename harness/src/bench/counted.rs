@@ -110,7 +110,7 @@ fn change(case: Case, map: &mut ClusterMap, random: &mut fastrand::Rng) {
 fn counted_lookups(router: &mut Router<u64>, handle: NamespaceHandle) -> Result<u64, RouteError> {
     let mut sum = 0_u64;
     for partition in 0..PARTITIONS {
-        let mut route = router.route(handle, Partition(black_box(partition)), Policy::Master)?;
+        let route = router.route(handle, Partition(black_box(partition)), Policy::Master)?;
         sum = sum.wrapping_add(*route.state());
     }
     Ok(sum)

@@ -134,7 +134,7 @@ impl Bench {
         let mut at = 0_usize;
         for _ in 0..LOOKUPS {
             let target = Partition(at % PARTITIONS);
-            let mut route = self.router.route(self.handle, target, Policy::Master)?;
+            let route = self.router.route(self.handle, target, Policy::Master)?;
             at = at.wrapping_add(*route.state() as usize);
         }
         Ok(at as u64)
@@ -210,7 +210,7 @@ fn sum(
     let mut sum = 0_u64;
     for _ in 0..LOOKUPS / PARTITIONS {
         for &partition in black_box(order) {
-            let mut route = router.route(handle, Partition(partition), Policy::Master)?;
+            let route = router.route(handle, Partition(partition), Policy::Master)?;
             sum = sum.wrapping_add(*route.state());
         }
     }

@@ -174,13 +174,13 @@ fn child_reads_on(host: &Host) {
         made
     });
     let namespace = router.namespace("test").unwrap();
-    let mut route = router.route(namespace, Partition(0), Policy::Master).unwrap();
+    let route = router.route(namespace, Partition(0), Policy::Master).unwrap();
     assert_eq!(*route.state(), 1);
     let before = route.sequence();
     let shared = host.mode != Mode::Private;
     forked(
         |pipe| {
-            let mut route = router.route(namespace, Partition(0), Policy::Master).unwrap();
+            let route = router.route(namespace, Partition(0), Policy::Master).unwrap();
             assert_eq!(route.id(), node(0).id);
             assert_eq!(*route.state(), 4, "local state is made again in a child");
             pipe.write_all(b"r").unwrap();
