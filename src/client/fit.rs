@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn h68_a_node_that_moves_or_is_upgraded_is_so_here_too() {
+    fn h68_a_node_that_moves_is_moved() {
         let mut fit = fit();
         let mut map = whole(&["A", "B", "C"], 1);
         fit.take(&map);
