@@ -35,6 +35,9 @@ pub struct Args {
     /// Simulate the enterprise edition, which reports racks.
     #[arg(long)]
     enterprise: bool,
+    /// The build that the nodes report.
+    #[arg(long, value_name = "BUILD", default_value = "8.1.2.0", hide_short_help = true)]
+    build: String,
     /// The name of the cluster that the nodes report.
     #[arg(long, value_name = "NAME", default_value = "tend-sim")]
     cluster_name: String,
@@ -131,6 +134,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if !args.namespace.is_empty() {
         config.namespaces = args.namespace.clone();
     }
+    config.build.clone_from(&args.build);
     config.enterprise = args.enterprise;
     config.alternate_addresses = args.alternate_addresses;
     config.ipv6 = args.ipv6;

@@ -95,6 +95,11 @@ impl Cluster {
         &self.view
     }
 
+    /// The build that this node reports.
+    pub fn build_of<'a>(&'a self, node: &'a SimNode) -> &'a str {
+        node.build.as_deref().unwrap_or(&self.config.build)
+    }
+
     /// The cluster as this node knows it; `None` while it starts.
     pub fn view_of<'a>(&'a self, node: &'a SimNode) -> Option<&'a ClusterView> {
         match &node.process.as_ref()?.outlook {

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use crate::map::Build;
 use crate::wire::login::SecretString;
 
 #[cfg(feature = "tls")]
@@ -143,7 +144,8 @@ pub struct SimConfig {
     pub namespaces: Vec<SimNamespace>,
     /// The name of the cluster; `None` = it has no name.
     pub cluster_name: Option<String>,
-    /// The servers' build.
+    /// The servers' build. [`Sim::set_node_build`](super::Sim::set_node_build)
+    /// changes that of one node.
     pub build: String,
     /// Whether the nodes simulate the enterprise edition, which reports racks.
     pub enterprise: bool,
@@ -226,8 +228,18 @@ impl SimConfig {
         if !self.partitions.is_power_of_two() || !(8..=65_536).contains(&self.partitions) {
             return fail("partitions", &self.partitions, "a power of two from 8 to 65,536");
         }
+        check_build(&self.build)?;
         self.namespaces.iter().try_for_each(check_namespace)
     }
+}
+
+pub(super) fn check_build(build: &str) -> Result<(), SimError> {
+    let is_plain = build.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_plain && Build::parse(build.as_bytes()).is_some() {
+        return Ok(());
+    }
+    let wanted = "a build such as 8.1.2.0";
+    Err(SimError::Config { what: "build", found: format!("{build:?}"), wanted })
 }
 
 pub(super) fn check_namespace(namespace: &SimNamespace) -> Result<(), SimError> {

@@ -30,6 +30,7 @@ const HELP: &[&str] = &[
     "namespace rf NAME RF",
     "namespace strong NAME true|false",
     "namespace rebuild NAME",
+    "build N BUILD (8.1.2.0)",
     "rack N NAMESPACE RACK (reported by the enterprise edition only)",
     "security on|off",
     "security expire (ends all sessions)",
@@ -144,6 +145,7 @@ fn obey(sim: &Sim, line: &str) -> Result<Value, LineError> {
             sim.set_strong_consistency(name, strong.parse().map_err(|_| unknown())?)?;
         }
         ["namespace", "rebuild", name] => sim.rebuild_namespace(name)?,
+        ["build", node, build] => sim.set_node_build(number(node)?, build)?,
         ["rack", node, namespace, rack] => {
             sim.set_rack(number(node)?, namespace, rack.parse().map_err(|_| unknown())?)?;
         }
@@ -189,7 +191,8 @@ mod tests {
     fn every_line_is_answered_by_a_line() {
         let sim = Sim::start(SimConfig::fast(2)).unwrap();
         let input = "status\n\nkill 2\nkill 2\nstart 2\nsettle\nadd\nremove 3\nnonsense\nkill x\n\
-                     commands\nowners test\nreply 1 peers-clear-std a b\n";
+                     commands\nowners test\nreply 1 peers-clear-std a b\nbuild 2 8.1.3.0\nbuild 1 new\n\
+                     status\n";
         let mut output = Vec::new();
         sim.console(input.as_bytes(), &mut output).unwrap();
         let lines: Vec<Value> = String::from_utf8(output)
@@ -197,11 +200,14 @@ mod tests {
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect();
-        assert_eq!(lines.len(), 13);
+        assert_eq!(lines.len(), 16);
         assert_eq!(lines[0]["seeds"].as_array().unwrap().len(), 2);
         let ok: Vec<bool> = lines[1..].iter().map(|line| line["ok"] == true).collect();
-        let wanted = [true, true, false, true, true, true, true, false, false, true, true, true];
+        let mut wanted = [true; 15];
+        [2, 7, 8, 13].into_iter().for_each(|bad| wanted[bad] = false);
         assert_eq!(ok, wanted, "{lines:?}");
+        let builds = lines[15]["nodes"].as_array().unwrap().iter().map(|node| &node["build"]);
+        assert_eq!(builds.collect::<Vec<_>>(), ["8.1.2.0", "8.1.3.0"]);
         assert_eq!(lines[1]["nodes"][0]["state"], "running");
         assert_eq!(lines[11]["partitions"].as_array().unwrap().len(), 4096);
     }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::config::{SimError, SimNamespace, SimUser, check_namespace};
+use super::config::{SimError, SimNamespace, SimUser, check_build, check_namespace};
 use super::handle::Sim;
 
 impl Sim {
@@ -97,14 +97,34 @@ impl Sim {
         self.call(move |engine| engine.cluster.config.cluster_name = name)
     }
 
-    /// Changes the servers' build. Those before 8.1 don't know
+    /// Changes the build of all servers. Those before 8.1 don't know
     /// `user-agent-set`.
     ///
     /// # Errors
-    /// The cluster has stopped.
+    /// It is not a build.
     pub fn set_build(&self, build: &str) -> Result<(), SimError> {
         let build = build.to_owned();
-        self.call(move |engine| engine.cluster.config.build = build)
+        self.try_call(move |engine| {
+            check_build(&build)?;
+            engine.cluster.config.build = build;
+            engine.cluster.nodes.values_mut().for_each(|node| node.build = None);
+            Ok(())
+        })
+    }
+
+    /// Changes the build of one server, at once. A real upgrade replaces its
+    /// process, too: [`kill`](Self::kill) the node, or stop it, before, and
+    /// start it afterwards.
+    ///
+    /// # Errors
+    /// No such node, or it is not a build.
+    pub fn set_node_build(&self, number: usize, build: &str) -> Result<(), SimError> {
+        let build = build.to_owned();
+        self.try_call(move |engine| {
+            check_build(&build)?;
+            engine.cluster.node_mut(number)?.build = Some(build);
+            Ok(())
+        })
     }
 
     /// Changes the default port, which peers lists omit.

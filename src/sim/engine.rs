@@ -201,6 +201,7 @@ impl Engine {
                 number: usize::from(node.number),
                 node: node.id.clone(),
                 address: SocketAddr::new(self.cluster.config.ip(), node.port).to_string(),
+                build: self.cluster.build_of(node).to_owned(),
                 state: node.state(),
                 connections: open.get(&node.number).copied().unwrap_or(0),
                 connections_accepted: node.accepted,

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::cluster::Cluster;
 use super::node::SimNode;
 use super::view::{Member, Table};
+use crate::map::Build;
 
 const UNRECOGNIZED: &str = "ERROR:4:unrecognized command";
 const ENTERPRISE_ONLY: &str = "ERROR:25:enterprise only";
@@ -76,6 +77,7 @@ fn value(cluster: &Cluster, node: &SimNode, command: &str) -> String {
     }
     let Some(process) = &node.process else { return UNRECOGNIZED.into() };
     let config = &cluster.config;
+    let build = cluster.build_of(node);
     let edition = if config.enterprise { "Enterprise" } else { "Community" };
     let edition = format!("Aerospike {edition} Edition");
     let (name, parameters) = match command.split_once(':') {
@@ -84,12 +86,12 @@ fn value(cluster: &Cluster, node: &SimNode, command: &str) -> String {
     };
     match (name, parameters) {
         ("node", None) => node.id.clone(),
-        ("build", None) => config.build.clone(),
+        ("build", None) => build.to_owned(),
         ("edition", None) => edition,
-        ("version", None) => format!("{edition} build {}", config.build),
+        ("version", None) => format!("{edition} build {build}"),
         ("release", None) => format!(
-            "edition={edition};version={};os=debian12;arch=x86_64;sha={}",
-            config.build, "0000000000000000000000000000000000000000"
+            "edition={edition};version={build};os=debian12;arch=x86_64;sha={}",
+            "0000000000000000000000000000000000000000"
         ),
         ("features", None) => FEATURES.into(),
         ("partitions", None) => config.partitions.to_string(),
@@ -125,7 +127,7 @@ fn value(cluster: &Cluster, node: &SimNode, command: &str) -> String {
         ("rack-ids", None) => rack_ids(cluster, node),
         ("racks", Some(_)) => racks(cluster),
         ("cluster-stable", Some(parameters)) => cluster_stable(cluster, node, parameters),
-        ("user-agent-set", parameters) => user_agent_set(cluster, parameters),
+        ("user-agent-set", parameters) => user_agent_set(build, parameters),
         _ => UNRECOGNIZED.into(),
     }
 }
@@ -278,12 +280,12 @@ fn cluster_stable(cluster: &Cluster, node: &SimNode, parameters: &str) -> String
     if stable { format!("{:X}", view.key) } else { "ERROR:7:unstable cluster".into() }
 }
 
-fn user_agent_set(cluster: &Cluster, parameters: Option<&str>) -> String {
-    let mut numbers = cluster.config.build.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+fn user_agent_set(build: &str, parameters: Option<&str>) -> String {
+    let knows =
+        Build::parse(build.as_bytes()).is_some_and(|build| (build.major, build.minor) >= (8, 1));
     let value = parameters.and_then(|parameters| parameters.strip_prefix("value="));
     match value {
-        _ if version < (8, 1) => UNRECOGNIZED.into(),
+        _ if !knows => UNRECOGNIZED.into(),
         Some(value) if !value.is_empty() => "ok".into(),
         _ => "ERROR:4:missing 'value'".into(),
     }

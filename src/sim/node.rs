@@ -74,6 +74,8 @@ pub(super) struct SimNode {
     pub overrides: HashMap<String, String>,
     /// Bytes that replace every info reply, including the header.
     pub raw_reply: Option<Vec<u8>>,
+    /// Its build, if it differs from that of the others.
+    pub build: Option<String>,
     /// Its rack in each namespace.
     pub racks: HashMap<String, i32>,
     pub accepted: u64,
@@ -95,6 +97,7 @@ impl SimNode {
             extra_hosts: Vec::new(),
             overrides: HashMap::new(),
             raw_reply: None,
+            build: None,
             racks: HashMap::new(),
             accepted: 0,
             tls_accepted: 0,

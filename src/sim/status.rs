@@ -41,6 +41,8 @@ pub struct SimNodeStatus {
     pub node: String,
     /// The address at which it listens, or listened before it was stopped.
     pub address: String,
+    /// The build that it reports.
+    pub build: String,
     /// The state that it is in.
     pub state: SimNodeState,
     /// Connections that are open now.

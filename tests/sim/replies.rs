@@ -122,6 +122,36 @@ fn old_builds_do_not_know_user_agents() {
 }
 
 #[test]
+fn each_node_may_have_another_build() {
+    let with = |build: &str, nodes| {
+        let mut config = SimConfig::fast(nodes);
+        config.build = build.into();
+        Sim::start(config)
+    };
+    let sim = with("7.1", 2).unwrap();
+    sim.set_node_build(2, "8.1.3.0-rc1").unwrap();
+    let builds = || [1, 2].map(|number| Client::of(&sim, number).ask("build"));
+    assert_eq!(builds(), ["7.1", "8.1.3.0-rc1"]);
+    assert!(Client::of(&sim, 2).ask("version").ends_with(" build 8.1.3.0-rc1"));
+    assert_eq!(Client::of(&sim, 2).ask("user-agent-set:value=MSx0LHg="), "ok");
+    let status = sim.status().unwrap();
+    assert_eq!(status.nodes.iter().map(|node| &*node.build).collect::<Vec<_>>(), builds());
+    // A restarted node keeps what was installed on it.
+    sim.kill(2).unwrap();
+    sim.start_node(2).unwrap();
+    assert_eq!(builds(), ["7.1", "8.1.3.0-rc1"]);
+    sim.set_build("8.1.4.0").unwrap();
+    assert_eq!(builds(), ["8.1.4.0", "8.1.4.0"]);
+    for bad in ["", "new", "8.1\n", "8.1 2", "70000.1"] {
+        let error = sim.set_node_build(1, bad).unwrap_err().to_string();
+        assert_eq!(error, format!("build is {bad:?}; wanted a build such as 8.1.2.0"));
+        assert!(sim.set_build(bad).is_err());
+        assert!(with(bad, 1).is_err());
+    }
+    assert!(sim.set_node_build(3, "8.1.3.0").is_err());
+}
+
+#[test]
 fn the_enterprise_edition_tells_racks() {
     let mut config = SimConfig::fast(2);
     config.enterprise = true;

@@ -152,6 +152,17 @@ impl SimulatedCluster {
         self.ask(py, |sim| sim.move_node(number, port))
     }
 
+    /// Has a node report another build, such as "8.1.2.0", at once.
+    fn set_build(
+        &self,
+        py: Python<'_>,
+        number: &Bound<'_, PyAny>,
+        build: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let (number, build) = (node(number)?, text("build", build)?);
+        self.ask(py, |sim| sim.set_node_build(number, build))
+    }
+
     /// Puts a node into a rack for a namespace; nodes of an `enterprise`
     /// cluster are in rack 0 at first.
     fn set_rack(
