@@ -59,7 +59,10 @@ fn racks<'a>(map: &'a ClusterMap, namespace: &Namespace) -> BTreeMap<i32, Vec<&'
 
 fn as_json(snapshot: &Snapshot) -> Value {
     let map = &snapshot.map;
-    let node = |node: &Node| json!({ "node": node.id.as_str(), "address": node.address });
+    let node = |node: &Node| {
+        let build = node.build.map(|build| build.to_string());
+        json!({ "node": node.id.as_str(), "address": node.address, "build": build })
+    };
     let namespace = |namespace: &Namespace| {
         let row = |partition| -> Vec<Option<&str>> {
             owners(map, namespace, partition).map(|id| id.map(NodeId::as_str)).collect()
@@ -84,9 +87,10 @@ fn as_text(snapshot: &Snapshot, out: &mut dyn Write) -> io::Result<()> {
     let map = &snapshot.map;
     writeln!(out, "sequence {}", snapshot.sequence)?;
     writeln!(out)?;
-    let mut listed = table(["node", "address"], &[]);
+    let mut listed = table(["node", "address", "build"], &[]);
     for node in nodes(map) {
-        listed.add_row([node.id.to_string(), node.address.to_string()]);
+        let build = node.build.map_or("-".to_owned(), |build| build.to_string());
+        listed.add_row([node.id.to_string(), node.address.to_string(), build]);
     }
     write_table(out, &listed)?;
     for (name, namespace) in namespaces(map) {

@@ -85,13 +85,15 @@ fn as_text(status: &Status, problems: &[String], out: &mut dyn Write) -> io::Res
     }
     if !status.members.is_empty() {
         writeln!(out)?;
-        let mut nodes = table(["node", "address", "failures", "age", "last error"], &[2, 3]);
+        let mut nodes =
+            table(["node", "address", "build", "failures", "age", "last error"], &[3, 4]);
         for node in &status.members {
             let health = node.health.as_ref();
             let error = health.and_then(|health| health.last_error.clone());
             nodes.add_row([
                 node.id.to_string(),
                 node.address.to_string(),
+                node.build.map_or("-".to_owned(), |build| build.to_string()),
                 health.map_or("-".to_owned(), |health| health.failures.to_string()),
                 node.last_error_age.map_or("-".to_owned(), show),
                 error.unwrap_or_else(|| "-".to_owned()),

@@ -298,7 +298,7 @@ pub(super) fn tell(observer: Option<&Observer>, event: Event) {
 /// One event of every kind.
 #[cfg(test)]
 pub(super) fn one_of_each() -> Vec<Event> {
-    use crate::map::{ClusterName, NamespaceName, NodeId};
+    use crate::map::{Build, ClusterName, NamespaceName, NodeId};
 
     let (id, address) = (NodeId::new("A").unwrap(), "127.0.0.1:1".parse().unwrap());
     let name = NamespaceName::new("test").unwrap();
@@ -307,6 +307,7 @@ pub(super) fn one_of_each() -> Vec<Event> {
         TendEvent::NodeAdded { id, address },
         TendEvent::NodeRemoved { id, reason: "gone" },
         TendEvent::NodeMoved { id, from: address, to: address },
+        TendEvent::NodeUpgraded { id, from: Build::OLDEST, to: Build::OLDEST },
         TendEvent::NodeFailed { id, address, error: error.clone() },
         TendEvent::NodeUnresolved { id, error: error.clone() },
         TendEvent::NodeRecovered { id },

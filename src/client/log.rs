@@ -71,6 +71,7 @@ fn tend(event: &TendEvent) {
         TendEvent::NodeAdded { id, address } => log!(info, %id, %address, "node added"),
         TendEvent::NodeRemoved { id, reason } => log!(info, %id, reason, "node removed"),
         TendEvent::NodeMoved { id, from, to } => log!(info, %id, %from, %to, "node moved"),
+        TendEvent::NodeUpgraded { id, from, to } => log!(info, %id, %from, %to, "node upgraded"),
         TendEvent::NodeFailed { id, address, error } => {
             log!(warn, %id, %address, ?error, "node fails");
         }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::reader::Reader;
 use crate::layout::{LAYOUT_VERSION, OwnerWord, shm_stat};
 use crate::map::{
-    Condition, ConditionRecords, Departure, Node, NodeHealth, NodeId, Reason, Slot, Snapshot,
-    SnapshotError, Streak, snapshot,
+    Build, Condition, ConditionRecords, Departure, Node, NodeHealth, NodeId, Reason, Slot,
+    Snapshot, SnapshotError, Streak, snapshot,
 };
 use crate::protocol::{Head, load_owner};
 use crate::segment::{
@@ -48,6 +48,8 @@ pub struct NodeStatus {
     pub id: NodeId,
     /// The address at which the owner reaches it.
     pub address: SocketAddr,
+    /// The build of its server, as it reported it last; `None` = not known.
+    pub build: Option<Build>,
     /// How the node fails the owner; `None` if the owner has not recorded it yet.
     pub health: Option<NodeHealth>,
     /// The time since its last error; `None` if there was none.
@@ -260,7 +262,8 @@ impl Status {
             let health = NodeHealth::read(mapping.node_health(slot.index()), head, node.id);
             let last_error_age =
                 health.as_ref().and_then(|health| owner.since(health.last_error_ms));
-            NodeStatus { id: node.id, address: node.address, health, last_error_age }
+            let &Node { id, address, build, .. } = node;
+            NodeStatus { id, address, build, health, last_error_age }
         };
         let of_streak = |(condition, streak): (Condition, Streak)| ConditionStatus {
             condition,

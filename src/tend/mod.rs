@@ -10,7 +10,9 @@ use core::ops::ControlFlow;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::map::{ClusterMap, ClusterName, NamespaceName, NodeHealth, NodeId, NodeTable, Slot};
+use crate::map::{
+    Build, ClusterMap, ClusterName, NamespaceName, NodeHealth, NodeId, NodeTable, Slot,
+};
 
 mod aerospike;
 mod condition;
@@ -220,6 +222,16 @@ pub enum TendEvent {
         from: SocketAddr,
         /// Where it is.
         to: SocketAddr,
+    },
+    /// The server of a known node runs another build than before: usually it was
+    /// restarted after an upgrade. Not reported where either build is not known.
+    NodeUpgraded {
+        /// The node's id.
+        id: NodeId,
+        /// The build before.
+        from: Build,
+        /// The build now; it may be an older one.
+        to: Build,
     },
     /// A node began to fail; reported once until it answers again.
     NodeFailed {

@@ -34,7 +34,7 @@ fn h17_a_node_that_comes_back_elsewhere_is_dialled_there() {
 }
 
 #[test]
-fn a_known_node_of_another_build_keeps_its_local_state() {
+fn h137_a_known_node_of_another_build_keeps_its_local_state() {
     let rig = Rig::new(3, 2);
     let mut made = 0;
     let mut router = rig.client.router_with(move |_| {

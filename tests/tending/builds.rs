@@ -41,7 +41,7 @@ fn the_first_map_has_the_builds_and_they_cost_no_request() {
 }
 
 #[test]
-fn a_node_that_is_upgraded_in_place_keeps_all_but_its_build() {
+fn h137_a_node_that_is_upgraded_in_place_keeps_all_but_its_build() {
     // Between two passes, so that none of them fails, and during some.
     for misses in [0, 1, 3] {
         let mut source = source(two(), SMALL);
@@ -57,8 +57,11 @@ fn a_node_that_is_upgraded_in_place_keeps_all_but_its_build() {
             b.connection += 1;
             b.set("build", "8.1.3.1");
         });
-        let (report, _) = tend_well(&mut source);
+        let (report, events) = tend_well(&mut source);
         assert!(report.changed, "it is published");
+        let [from, to] = ["8.1.2.0", "8.1.3.1"].map(|text| Build::parse(text.as_bytes()).unwrap());
+        let upgraded = TendEvent::NodeUpgraded { id: node("B"), from, to };
+        assert_eq!(events.iter().filter(|&event| *event == upgraded).count(), 1, "{events:?}");
         assert_eq!(builds(source.map()), "8.1.2.0 8.1.3.1");
         let mut wanted = before;
         let slot = wanted.nodes.slot_of(&node("B")).unwrap();
@@ -82,9 +85,11 @@ fn the_next_owner_finds_out_what_the_map_does_not_know() {
     }
     let mut next = Tender::with_transport(AerospikeConfig::new(vec![]), two());
     next.start(map);
-    let (report, _) = tend_well(&mut next);
+    let (report, events) = tend_well(&mut next);
     assert!(report.changed);
     assert_eq!(*next.map(), *first.map());
+    let upgraded = |event: &&TendEvent| matches!(event, TendEvent::NodeUpgraded { .. });
+    assert_eq!(events.iter().filter(upgraded).count(), 1, "that of B only: {events:?}");
 }
 
 #[test]

@@ -36,6 +36,9 @@
 // Room for the name on a certificate and a zero byte.
 #define TENDMAP_TLS_NAME_SIZE 256
 
+// Room for a build and a zero byte.
+#define TENDMAP_BUILD_SIZE 32
+
 // An age or an interval that is not known.
 #define TENDMAP_UNKNOWN UINT64_MAX
 
@@ -249,6 +252,8 @@ typedef struct tendmap_node {
     char address[TENDMAP_ADDRESS_SIZE];
     // The name on its TLS certificate; empty if it has none.
     char tls_name[TENDMAP_TLS_NAME_SIZE];
+    // The build of its server: 8.1.2.0; empty if it is not known.
+    char build[TENDMAP_BUILD_SIZE];
 } tendmap_node;
 
 // The route of a key.

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use tendmap::map::{Node as Known, Slot};
+use tendmap::map::{Build, Node as Known, Slot};
 
 /// A node of the cluster.
 ///
@@ -28,6 +28,7 @@ pub struct Node {
     /// The name on its TLS certificate.
     #[pyo3(get)]
     tls_name: Option<String>,
+    build: Mutex<Option<Build>>,
     state: Mutex<Option<Py<PyAny>>>,
 }
 
@@ -52,6 +53,15 @@ impl Node {
     #[getter]
     fn address(&self) -> String {
         self.address.to_string()
+    }
+
+    /// The build of its server, such as "8.1.2.0", as `Client.nodes` or
+    /// `Client.locate` found it last; None if it is not known. A node that is
+    /// upgraded stays the same object.
+    #[getter]
+    fn build(&self) -> Option<String> {
+        let build = *self.build.lock().unwrap_or_else(PoisonError::into_inner);
+        build.map(|build| build.to_string())
     }
 
     /// Any object of the application; None at first.
@@ -95,8 +105,14 @@ impl Node {
             name: node.id.to_string(),
             address: node.address,
             tls_name: node.tls_name.map(|name| name.to_string()),
+            build: Mutex::new(node.build),
             state: Mutex::new(None),
         }
+    }
+
+    /// The server of the node has another build now.
+    pub fn set_build(&self, build: Option<Build>) {
+        *self.build.lock().unwrap_or_else(PoisonError::into_inner) = build;
     }
 }
 

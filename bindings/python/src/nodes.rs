@@ -89,10 +89,23 @@ impl Nodes {
 }
 
 impl Seen {
-    fn find(&self, py: Python<'_>, slot: Slot, incarnation: u32, node: &Known) -> Option<Py<Node>> {
-        let place = self.places.get(slot.index())?.as_ref()?;
-        let same = place.incarnation == incarnation && place.node == *node;
-        same.then(|| place.object.clone_ref(py))
+    fn find(
+        &mut self,
+        py: Python<'_>,
+        slot: Slot,
+        incarnation: u32,
+        node: &Known,
+    ) -> Option<Py<Node>> {
+        let place = self.places.get_mut(slot.index())?.as_mut()?;
+        let same = Known { build: node.build, ..place.node } == *node;
+        if place.incarnation != incarnation || !same {
+            return None;
+        }
+        if place.node.build != node.build {
+            place.node.build = node.build;
+            place.object.get().set_build(node.build);
+        }
+        Some(place.object.clone_ref(py))
     }
 
     fn put(&mut self, slot: Slot, place: Place) -> Option<Place> {

@@ -73,6 +73,22 @@ def test_nodes_tell_who_they_are_and_keep_what_is_hung_on_them(client, cluster):
         node.name = "other"
 
 
+def test_a_node_that_is_upgraded_is_the_same_node(client, cluster):
+    node = client.nodes()[0]
+    number = cluster.hosts.index(node.address) + 1
+    assert node.build == "8.1.2.0"
+    node.state = ["pool"]
+    cluster.set_build(number, "8.1.3.0-rc1")
+    wait_until("its build is known", lambda: client.nodes()[0].build == "8.1.3.0")
+    assert node is client.nodes()[0] and node.state == ["pool"] and node.build == "8.1.3.0"
+    builds = {member["id"]: member["build"] for member in client.status()["members"]}
+    assert builds[node.name] == "8.1.3.0" and sorted(builds.values())[:2] == ["8.1.2.0", "8.1.2.0"]
+    upgraded = [event for event in client.events() if event["event"] == "node_upgraded"]
+    assert [(event["node"], event["from"], event["to"]) for event in upgraded] == [(node.name, "8.1.2.0", "8.1.3.0")]
+    with pytest.raises(tendmap.ArgumentError, match="build is .*; wanted a build such as 8.1.2.0"):
+        cluster.set_build(number, "new")
+
+
 def test_what_hangs_on_a_node_is_dropped_when_its_address_changes(client, cluster):
     class Pool:
         pass

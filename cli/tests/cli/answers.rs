@@ -54,7 +54,7 @@ fn map_tells_every_replica_of_every_partition() {
     let mut wanted: Vec<Value> = status
         .nodes
         .iter()
-        .map(|node| json!({ "node": node.node, "address": node.address }))
+        .map(|node| json!({ "node": node.node, "address": node.address, "build": node.build }))
         .collect();
     wanted.sort_by_key(|node| node["node"].to_string());
     assert_eq!(map["nodes"], Value::Array(wanted));
@@ -72,6 +72,7 @@ fn map_tells_every_replica_of_every_partition() {
     }
     let text = place.run(&["map"]).stdout();
     assert_eq!(text.lines().filter(|line| line.starts_with("test ")).count(), 4096);
+    assert_eq!(text.lines().filter(|line| line.ends_with("8.1.2.0")).count(), 3, "a build a node");
 }
 
 #[test]
@@ -113,7 +114,11 @@ fn status_has_every_key_with_an_owner_and_without() {
     assert_eq!(status["attached"], 1, "the command itself does not count");
     assert_eq!(status["members"].as_array().unwrap().len(), 3);
     let member = &status["members"][0];
-    assert_eq!(keys(member), ["id", "address", "failures", "last_error", "last_error_age_ms"]);
+    assert_eq!(
+        keys(member),
+        ["id", "address", "build", "failures", "last_error", "last_error_age_ms"]
+    );
+    assert_eq!(member["build"], "8.1.2.0");
     assert_eq!((&member["failures"], &member["last_error"]), (&json!(0), &Value::Null));
     let namespace = &status["namespaces"][0];
     let names = ["name", "replication_factor", "routable_replicas", "strong_consistency", "holes"];

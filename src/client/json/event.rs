@@ -82,6 +82,12 @@ fn tend(event: &TendEvent) -> Value {
         TendEvent::NodeMoved { id, from, to } => {
             json!({ "event": "node_moved", "node": id.as_str(), "from": from, "to": to })
         }
+        TendEvent::NodeUpgraded { id, from, to } => json!({
+            "event": "node_upgraded",
+            "node": id.as_str(),
+            "from": from.to_string(),
+            "to": to.to_string(),
+        }),
         TendEvent::NodeFailed { id, address, error } => json!({
             "event": "node_failed",
             "node": id.as_str(),

@@ -38,6 +38,7 @@ impl Status {
                 json!({
                     "id": node.id.as_str(),
                     "address": node.address.to_string(),
+                    "build": node.build.map(|build| build.to_string()),
                     "failures": health.map(|health| health.failures),
                     "last_error": health.and_then(|health| health.last_error.as_ref()),
                     "last_error_age_ms": node.last_error_age.map(ms),

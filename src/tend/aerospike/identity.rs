@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use super::Tender;
 use super::pass::StatusInput;
 use super::validate::ValidServer;
-use crate::map::{ClusterName, NodeId};
+use crate::map::{Build, ClusterName, Node, NodeId, Slot};
 use crate::tend::transport::Transport;
 use crate::tend::{Condition, TendEvent, Turn};
 use crate::wire::info::{self, InfoError, Reply};
@@ -73,7 +73,8 @@ impl<T: Transport> Tender<T> {
             }
             node.status = Some(read.status);
             node.bad_lists.build = read.build.bad;
-            self.changed |= self.map.nodes.set_build(node.slot, read.build.found);
+            let slot = node.slot;
+            self.note_build(turn, slot, read.build.found);
         }
     }
 
@@ -124,6 +125,18 @@ impl<T: Transport> Tender<T> {
         self.changed = true;
         self.left.retain(|_, name| *name != to);
         turn.event(TendEvent::ClusterRenamed { from, to });
+    }
+
+    /// Records the build that a known node reports now.
+    pub(super) fn note_build(&mut self, turn: &mut dyn Turn, slot: Slot, to: Option<Build>) {
+        let Some(&Node { id, build: from, .. }) = self.map.nodes.get(slot) else { return };
+        if !self.map.nodes.set_build(slot, to) {
+            return;
+        }
+        self.changed = true;
+        if let (Some(from), Some(to)) = (from, to) {
+            turn.event(TendEvent::NodeUpgraded { id, from, to });
+        }
     }
 
     /// Records that the node, or another one at its address, belongs to another

@@ -354,10 +354,11 @@ impl<T: Transport> Tender<T> {
         let is_address = |name: &String| name.parse::<std::net::IpAddr>().is_ok();
         let name = self.names.get(&address).filter(|name| !is_address(name));
         let tls_name = name.and_then(|name| TlsName::new(name).ok());
-        if let Some(node) = self.nodes.iter_mut().find(|node| node.id == id) {
+        if let Some(index) = self.nodes.iter().position(|node| node.id == id) {
+            self.note_build(turn, self.nodes[index].slot, build);
+            let node = &mut self.nodes[index];
             let from = node.address;
             self.map.nodes.relocate(node.slot, address, tls_name);
-            self.changed |= self.map.nodes.set_build(node.slot, build);
             let (told_failed, listed) = (node.told_failed, core::mem::take(&mut node.listed));
             *node = TendedNode { told_failed, listed, ..TendedNode::found(new, node.slot) };
             if from != address {

@@ -35,7 +35,8 @@ koffi.struct('tendmap_node', {
   name: koffi.array('char', 32, 'String'),
   host: koffi.array('char', 64, 'String'),
   address: koffi.array('char', 64, 'String'),
-  tls_name: koffi.array('char', 256, 'String')
+  tls_name: koffi.array('char', 256, 'String'),
+  build: koffi.array('char', 32, 'String')
 })
 
 /** How often a wait looks, in milliseconds. */

@@ -23,6 +23,7 @@ final class Tendmap
         char host[64];
         char address[64];
         char tls_name[256];
+        char build[32];
     } tendmap_node;
     typedef struct tendmap_route {
         uint64_t sequence;

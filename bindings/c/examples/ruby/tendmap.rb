@@ -40,7 +40,8 @@ class Tendmap
     Route = struct ["uint64_t sequence", "void *state", "uint32_t partition_number",
                     "uint32_t incarnation", "uint16_t node", "uint16_t replica"]
     NodeOf = struct ["uint16_t index", "uint16_t port", "uint32_t incarnation",
-                     "char name[32]", "char host[64]", "char address[64]", "char tls_name[256]"]
+                     "char name[32]", "char host[64]", "char address[64]", "char tls_name[256]",
+                     "char build[32]"]
 
     extern "void *tendmap_config_new(void *hosts)"
     extern "int tendmap_config_set(void *config, void *name, void *value)"

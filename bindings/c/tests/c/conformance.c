@@ -304,6 +304,7 @@ static void status_and_nodes(tendmap_client *client)
     CHECK(tendmap_client_nodes(client, nodes, 3, &count) == TENDMAP_OK && count == 3);
     for (size_t i = 0; i < 3; i++) {
         CHECK(nodes[i].index == i && nodes[i].port > 0 && nodes[i].tls_name[0] == 0);
+        CHECK(strcmp(nodes[i].build, "8.1.2.0") == 0);
     }
     FAILS(TENDMAP_ERROR_ARGUMENT, "place for a count", tendmap_client_nodes(client, nodes, 3, NULL));
     FAILS(TENDMAP_ERROR_ARGUMENT, "place for nodes", tendmap_client_nodes(client, NULL, 3, &count));

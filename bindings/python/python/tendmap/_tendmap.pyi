@@ -63,6 +63,11 @@ class Node:
     @property
     def tls_name(self) -> str | None:
         """The name on its TLS certificate."""
+    @property
+    def build(self) -> str | None:
+        """The build of its server, such as "8.1.2.0", as `Client.nodes` or
+        `Client.locate` found it last; None if it is not known. A node that is
+        upgraded stays the same object."""
 
 @final
 class Route:
@@ -321,6 +326,8 @@ class SimulatedCluster:
         """Stops a node for good."""
     def move_node(self, number: int, port: int = 0) -> int:
         """Restarts a node at another port, which is returned."""
+    def set_build(self, number: int, build: str) -> None:
+        """Has a node report another build, such as "8.1.2.0", at once."""
     def set_rack(self, number: int, namespace: str, rack: int) -> None:
         """Puts a node into a rack for a namespace; nodes of an `enterprise`
         cluster are in rack 0 at first."""

@@ -33,6 +33,8 @@ class NodeStatus(TypedDict):
 
     id: str
     address: str
+    #: The build of its server, such as "8.1.2.0"; None = not known.
+    build: str | None
     #: Passes in a row in which it did not answer the owner; None = not known.
     failures: int | None
     last_error: str | None
