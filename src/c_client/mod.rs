@@ -43,8 +43,8 @@ pub use header::{HEADER_BYTES, Header, ShapeError};
 pub use layout::{Capacity, CapacityError, Layout, PARTITIONS, Shape};
 pub use mend::{Mended, free_take_over_lock, repair};
 pub use note::Note;
-pub use plan::{Kinship, Pass, Planner, SETTLE_MS};
-pub use slots::{GRACE_MS, QUARANTINE_MS};
+pub use plan::{Kinship, Pass, Planner};
+pub use slots::{GRACE_MS, QUARANTINE_MS, SETTLE_MS};
 pub use store::{Memory, Store, Value};
 pub use version::{Client, ClientVersion, VersionError};
 pub use wanted::{

@@ -8,7 +8,8 @@
 //! command. It rests on the order in a pass:
 //!
 //! 1. `nodes_gen` once more, if the last pass changed it.
-//! 2. New slots: the body, then `nodes_size`, then `active`; `nodes_gen` after all.
+//! 2. New slots: the body, then `nodes_size`, then `active`; `nodes_gen` after all. One
+//!    that was in use before becomes active in a later pass than its body is stored in.
 //! 3. Racks, then `rebalance_gen`. A slot in its grace never has the rack -1, which sends
 //!    followers to the node.
 //! 4. Tables: entries go to established slots; new tables are filled before
@@ -33,14 +34,11 @@ use super::entries::Serving;
 use super::header::{self, HEADER_BYTES, Header, ShapeError};
 use super::layout::{PARTITIONS, Shape, TABLE_BYTES};
 use super::note::Note;
-use super::slots::{Assigned, Book, names};
+use super::slots::{Assigned, Book, SETTLE_MS, names};
 use super::store::{Store, Value};
 use super::wanted::{MIXED_RACK, Wanted, WantedNamespace, WantedNode};
 use super::words::{put, text_at, u32_at};
 use crate::map::NamespaceName;
-
-/// When a pass that changed the nodes should be followed by the next one.
-pub const SETTLE_MS: u64 = 20;
 
 /// What a segment was meant to hold last, and how it goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +123,7 @@ impl Planner {
         for &(slot, index) in &assigned.fills {
             planner.push(stores, Store::u32(shape.slot_lock(slot), 0));
             planner.fill(&wanted.nodes[index], slot, stores);
+            planner.activate(&wanted.nodes[index], slot, stores);
         }
         planner.push(stores, Store::u32(header::NODES_GEN, 1));
         planner.tables(wanted, &assigned, &mut pass);
@@ -210,7 +209,10 @@ impl Planner {
         for &(slot, index) in &assigned.fills {
             self.fill(&wanted.nodes[index], slot, &mut pass.stores);
         }
-        if !assigned.fills.is_empty() {
+        for &(slot, index) in &assigned.activations {
+            self.activate(&wanted.nodes[index], slot, &mut pass.stores);
+        }
+        if !assigned.activations.is_empty() {
             self.bump(header::NODES_GEN, &mut pass.stores);
             self.again = true;
         }
@@ -219,7 +221,7 @@ impl Planner {
         self.retire(&assigned, &mut pass.stores);
         self.left_out(wanted, &assigned, &mut pass.notes);
 
-        let settled = self.again.then(|| now.saturating_add(SETTLE_MS));
+        let settled = (self.again || assigned.waits).then(|| now.saturating_add(SETTLE_MS));
         let grace = self.book.grace_ends(assigned.slots.iter().copied().flatten());
         let waits = assigned.slots.contains(&None).then(|| self.book.free_at()).flatten();
         pass.due = [settled, grace, waits].into_iter().flatten().min();
@@ -251,7 +253,7 @@ impl Planner {
         self.push(stores, Store::u32(offset, next));
     }
 
-    /// Fills an inactive slot and makes it active.
+    /// Fills an inactive slot.
     fn fill(&mut self, node: &WantedNode, slot: usize, stores: &mut Vec<Store>) {
         let shape = self.shape;
         let active = shape.active(slot);
@@ -263,11 +265,17 @@ impl Planner {
         let (lock, end) = (shape.slot_lock(slot) - shape.node(slot), active - shape.node(slot));
         self.push(stores, Store::body(shape.node(slot), &image[..lock]));
         self.push(stores, Store::body(shape.node(slot) + lock + 4, &image[lock + 4..end]));
+    }
+
+    /// Makes a slot active that has been filled.
+    fn activate(&mut self, node: &WantedNode, slot: usize, stores: &mut Vec<Store>) {
+        let rack = self.rack(node, slot);
+        self.set(stores, self.shape.rack(slot), rack);
         let size = slot as u32 + 1;
         if u32_at(&self.meant, header::NODES_SIZE) < size {
             self.push(stores, Store::u32(header::NODES_SIZE, size));
         }
-        self.push(stores, Store::u8(active, 1));
+        self.push(stores, Store::u8(self.shape.active(slot), 1));
     }
 
     /// The rack that a slot may have now: -1 only when all followers have the node.

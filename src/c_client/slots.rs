@@ -8,6 +8,10 @@
 //!   the node that it held: a client that was stopped meanwhile would go on with the
 //!   address that it knew. If there is no other slot, the one that is longest out of use
 //!   is taken earlier, but not within a grace: followers have to see it inactive.
+//! - A follower copies a slot from its start to its end, where it finds whether it is
+//!   active. So a slot that was in use is filled in one pass and becomes active at least
+//!   [`SETTLE_MS`] after it, when copies that were begun before are done. A slot beyond
+//!   `nodes_size` is copied by nobody.
 //! - Both times count from the pass after the one that made the change, when it is certain
 //!   that the stores were made.
 
@@ -22,6 +26,9 @@ pub const GRACE_MS: u64 = 1500;
 
 /// How long a slot is out of use before another node gets it.
 pub const QUARANTINE_MS: u64 = 600_000;
+
+/// How long a change of the nodes is left to settle before the pass that goes on with it.
+pub const SETTLE_MS: u64 = 20;
 
 /// One slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +60,12 @@ pub(super) struct Book {
 pub(super) struct Assigned {
     /// By node; `None` if there is none for it.
     pub slots: Vec<Option<usize>>,
-    /// Slots to be filled and made active, with the index of their node.
+    /// Slots to be filled, with the index of their node.
     pub fills: Vec<(usize, usize)>,
+    /// Slots to be made active, with the index of their node, after they were filled.
+    pub activations: Vec<(usize, usize)>,
+    /// Whether a slot has to wait before it is made active.
+    pub waits: bool,
     /// Slots that were taken out of quarantine: node, slot, how long it was out of use.
     pub shortened: Vec<(usize, usize, u64)>,
 }
@@ -127,25 +138,40 @@ impl Book {
             }
         }
         for (index, node) in nodes.iter().enumerate() {
-            let (slot, identity) = match assigned.slots[index] {
+            let slot = match assigned.slots[index] {
                 Some(own) if self.places[own].is_active() => continue,
-                // As it was, for followers that did not see it inactive, even if a build
-                // that was known then is not known now.
-                Some(own) => (own, self.places[own].identity),
+                // Its body stays as it is, for followers that did not see it inactive, even
+                // if a build that was known then is not known now.
+                Some(own) => {
+                    let filled = match self.places[own].state {
+                        State::Inactive(since) => since,
+                        _ => None,
+                    };
+                    if filled.is_some_and(|since| now.saturating_sub(since) >= SETTLE_MS) {
+                        self.places[own].state = State::New(None);
+                        assigned.activations.push((own, index));
+                    } else {
+                        assigned.waits = true;
+                    }
+                    continue;
+                }
                 None => {
                     let Some((free, out_of_use)) = self.free(&taken, now) else { continue };
                     if let Some(out_of_use) = out_of_use.filter(|&ms| ms < QUARANTINE_MS) {
                         assigned.shortened.push((index, free, out_of_use));
                     }
-                    (free, Some(node.identity))
+                    free
                 }
             };
             taken[slot] = true;
-            let place = Place { identity, state: State::New(None) };
+            let identity = Some(node.identity);
             if slot == self.places.len() {
-                self.places.push(place);
+                self.places.push(Place { identity, state: State::New(None) });
+                assigned.activations.push((slot, index));
             } else {
-                self.places[slot] = place;
+                // Active in a later pass, as its own.
+                assigned.waits = true;
+                self.places[slot] = Place { identity, state: State::Inactive(None) };
             }
             assigned.slots[index] = Some(slot);
             assigned.fills.push((slot, index));

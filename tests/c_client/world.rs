@@ -37,6 +37,8 @@ pub struct World {
     pub now: u64,
     /// When each slot became active, while it is.
     since: Vec<Option<u64>>,
+    /// When a slot in use was filled.
+    filled: Vec<u64>,
     followers: Vec<Follower>,
     /// Stores made.
     pub stores: usize,
@@ -57,6 +59,7 @@ impl World {
             image: vec![0; shape.bytes()],
             now,
             since: vec![None; shape.capacity.max_nodes()],
+            filled: vec![0; shape.capacity.max_nodes()],
             followers: Vec::new(),
             stores: 0,
         };
@@ -125,8 +128,15 @@ impl World {
         let before: Vec<_> = (0..shape.capacity.max_nodes())
             .map(|slot| self.active(slot).then(|| body(shape, &self.image, slot)))
             .collect();
+        let filled: Vec<_> =
+            (0..self.nodes_size()).map(|slot| body(shape, &self.image, slot)).collect();
         store.put(&mut self.image);
         self.stores += 1;
+        for (slot, filled) in filled.into_iter().enumerate() {
+            if filled != body(shape, &self.image, slot) {
+                self.filled[slot] = self.now;
+            }
+        }
         assert_eq!(store.offset % store.bytes().min(4), 0, "aligned: {store:?}");
         let owned = [header::OWNER_PID, header::LOCK, header::TAKE_OVER_LOCK, header::TIMESTAMP];
         assert!(!owned.contains(&store.offset), "the owner's and the locks: {store:?}");
@@ -142,6 +152,7 @@ impl World {
                 }
                 (None, true) => {
                     assert_eq!(store.value, Value::U8(1), "active is one byte");
+                    assert!(self.filled[slot] < self.now, "a copy of slot {slot} may be half old");
                     self.since[slot] = Some(self.now);
                 }
                 (_, false) => self.since[slot] = None,
