@@ -46,7 +46,7 @@ CLIENTS = {
     client.name: client
     for client in (
         Official("python-19.3", "aerospike==19.3.0", "F", "7.6.1"),
-        Official("python-19.2", "aerospike==19.2.1", "E", "7.3.0"),
+        Official("python-19.2.1", "aerospike==19.2.1", "E", "7.3.0"),
         Official("python-11.0", "aerospike==11.0.1", "D", "6.3.0"),
         Official("node-6.7", "aerospike@6.7.1", "E", "7.4.0"),
     )

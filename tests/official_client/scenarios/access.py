@@ -13,7 +13,7 @@ LIFETIME = 64
 USER, PASSWORD = "keeper", "pässwörd"
 
 
-@scenario(clients=("python-19.3", "python-19.2", "node-6.7"))
+@scenario(clients=("python-19.3", "python-19.2.1", "node-6.7"))
 def login(host, client):
     host.begin(
         clients=[client], sim=["--user", f"{USER}:{PASSWORD}", "--session-lifetime", f"{LIFETIME}s"],
@@ -53,7 +53,7 @@ def tls(host, client):
     yield "… and a node that leaves and returns", host.follow()
 
 
-@scenario(clients=("python-19.3", "python-19.2"))
+@scenario(clients=("python-19.3", "python-19.2.1"))
 def ipv6(host, client):
     try:
         with socket.socket(socket.AF_INET6) as probe:

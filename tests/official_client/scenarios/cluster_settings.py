@@ -90,3 +90,23 @@ def preferred(host, namespace):
 
     host.round(kinds=["put"], namespace=namespace)
     return host.follow(kinds=["get"], read={"replica": PREFER_RACK}, namespace=namespace, count=12, good=good)
+
+
+@scenario()
+def namespaces(host, client):
+    """A namespace is added, one is removed; then more than the segment has tables for."""
+    host.begin(sim=["--namespace", "test:2", "--namespace", "bar:2"], tend=["--c-client-max-namespaces=3"])
+    host.crowd(4, shared={"shm_max_namespaces": 3})
+    host.follow()
+    host.cluster.tell("namespace add new 2")
+    host.cluster.settle()
+    yield "a namespace is added", host.follow(namespace="new")
+    host.cluster.tell("namespace remove bar")
+    host.cluster.settle()
+    yield "… and one is removed", host.follow(namespace="new")
+    host.cluster.tell("namespace add more 2")
+    host.cluster.settle()
+    host.cluster.tell("kill 2")
+    host.cluster.settle()
+    host.follow(namespace="test")
+    yield "… and there is one more than there are tables; a node is killed", host.follow(namespace="new")

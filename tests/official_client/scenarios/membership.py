@@ -3,7 +3,7 @@
 from scenarios import scenario
 
 
-@scenario(fast=True, clients=("python-19.3", "python-19.2", "node-6.7", "python-11.0"))
+@scenario(fast=True, clients=("python-19.3", "python-19.2.1", "node-6.7", "python-11.0"))
 def membership(host, client):
     host.begin(clients=[client])
     host.crowd(4)

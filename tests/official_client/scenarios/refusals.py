@@ -76,7 +76,7 @@ def other_sizes(host, client):
 def other_layout(host, client):
     """A client of layout E tends the key that is to be filled in layout F."""
     host.begin(tender=False)
-    worker = host.worker("python-19.2", shared={"shm_key": host.key()})
+    worker = host.worker("python-19.2.1", shared={"shm_key": host.key()})
     before = host.segment().bytes()
     tender = host.tend(wait=False)
     line = told(host, tender)
@@ -107,7 +107,7 @@ def wrong_settings(host, client):
     """A version that does not exist, a key that is none, the same key twice."""
     host.begin(tender=False)
     key, seen = f"{host.key():#x}", []
-    for pairs in ([f"{key}:python-99"], [f"{key}:"], ["nonsense:python-19.3"], [f"{key}:python-19.3", f"{key}:python-19.2"]):
+    for pairs in ([f"{key}:python-99"], [f"{key}:"], ["nonsense:python-19.3"], [f"{key}:python-19.3", f"{key}:python-19.2.1"]):
         command = [host.bench.tendmap, "tend", f"--host={host.addresses[0]}", f"--shm-directory={host.folder}",
                    *(f"--c-client={pair}" for pair in pairs)]
         try:
