@@ -14,7 +14,7 @@ use super::batch;
 use super::cluster::Cluster;
 use super::config::{SimConfig, SimError};
 use super::connection::{AcceptedConnection, ClientMessage, listen};
-use super::info::{alternate_ip, answer, refuse};
+use super::info::{alternate_ip, answer, only_names_client, refuse};
 use super::record::{Command, RecordStore, forbidden, refusal};
 use super::security::Security;
 use super::status::{RecordCommand, SimNodeState, SimNodeStatus, SimStatus};
@@ -207,6 +207,7 @@ impl Engine {
                 connections_accepted: node.accepted,
                 tls_accepted: node.tls_accepted,
                 info_requests: node.info_requests,
+                user_agents: node.user_agents,
                 record_commands: node.record_commands,
                 partition_generation: process.map_or(-1, |process| process.partition_generation),
                 peers_generation: process.map_or(0, |process| process.peers_generation),
@@ -326,7 +327,9 @@ impl Engine {
         const RECORD: u8 = MessageKind::Record as u8;
         let (kind, body) = match message.header.kind {
             INFO => {
-                self.cluster.nodes.get_mut(&number)?.info_requests += 1;
+                let node = self.cluster.nodes.get_mut(&number)?;
+                node.info_requests += 1;
+                node.user_agents += u64::from(only_names_client(&message.body));
                 let node = self.cluster.nodes.get(&number)?;
                 if let Some(raw) = &node.raw_reply {
                     return Some(raw.clone());

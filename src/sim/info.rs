@@ -280,6 +280,12 @@ fn cluster_stable(cluster: &Cluster, node: &SimNode, parameters: &str) -> String
     if stable { format!("{:X}", view.key) } else { "ERROR:7:unstable cluster".into() }
 }
 
+/// Whether a request does nothing but name the client.
+pub(super) fn only_names_client(request: &[u8]) -> bool {
+    let mut lines = request.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    !request.is_empty() && lines.all(|line| line.starts_with(b"user-agent-set:"))
+}
+
 fn user_agent_set(build: &str, parameters: Option<&str>) -> String {
     let knows =
         Build::parse(build.as_bytes()).is_some_and(|build| (build.major, build.minor) >= (8, 1));

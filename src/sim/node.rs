@@ -81,6 +81,7 @@ pub(super) struct SimNode {
     pub accepted: u64,
     pub tls_accepted: u64,
     pub info_requests: u64,
+    pub user_agents: u64,
     pub record_commands: u64,
 }
 
@@ -102,6 +103,7 @@ impl SimNode {
             accepted: 0,
             tls_accepted: 0,
             info_requests: 0,
+            user_agents: 0,
             record_commands: 0,
         }
     }

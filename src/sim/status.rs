@@ -53,6 +53,8 @@ pub struct SimNodeStatus {
     pub tls_accepted: u64,
     /// Info requests (messages, of one or more commands) ever received.
     pub info_requests: u64,
+    /// Those of them that only named the client (`user-agent-set`).
+    pub user_agents: u64,
     /// Record commands ever received.
     pub record_commands: u64,
     /// Its partition generation; -1 before it has joined or while it is stopped.

@@ -120,8 +120,10 @@ class Cluster(Lines):
         """The record commands that arrived since the last call."""
         return self.tell("commands")["commands"]
 
-    def info_requests(self):
-        return sum(node["info_requests"] for node in self.nodes())
+    def tend_requests(self):
+        """Info requests that asked for something: not those that only name the client,
+        which a client of C 7.5 and later sends to each node once."""
+        return sum(node["info_requests"] - node["user_agents"] for node in self.nodes())
 
     def settle(self):
         want(self.tell("settle")["settled"], "the simulated cluster does not come to rest")

@@ -152,6 +152,17 @@ fn each_node_may_have_another_build() {
 }
 
 #[test]
+fn requests_that_only_name_the_client_are_counted_by_themselves() {
+    let sim = Sim::start(SimConfig::fast(1)).unwrap();
+    let mut client = Client::of(&sim, 1);
+    client.ask("user-agent-set:value=MSx0LHg=");
+    client.body("user-agent-set:value=MSx0LHg=\nnode\n");
+    client.ask("node");
+    let node = &sim.status().unwrap().nodes[0];
+    assert_eq!((node.info_requests, node.user_agents), (3, 1));
+}
+
+#[test]
 fn the_enterprise_edition_tells_racks() {
     let mut config = SimConfig::fast(2);
     config.enterprise = true;

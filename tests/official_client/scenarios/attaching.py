@@ -15,19 +15,19 @@ def attached(host, workers, kinds=EVERY_KIND):
     if host.mirror:
         # What is counted now is not the tender's.
         host.tenders[0].signal(signal.SIGSTOP)
-    before = host.cluster.info_requests()
+    before = host.cluster.tend_requests()
     found = workers()
     tally = host.round(found, kinds=kinds)
     time.sleep(3)
-    requests = host.cluster.info_requests() - before
+    requests = host.cluster.tend_requests() - before
     if host.mirror:
         host.tenders[0].signal(signal.SIGCONT)
-    host.demand(requests == 0, f"{requests} info requests by clients that attached")
+    host.demand(requests == 0, f"{requests} tend requests by clients that attached")
     host.demand(tally.clean, f"{tally}: {sorted(tally.errors)[:3]}")
     host.agree()
     times = sorted(worker.seconds for worker in found)
     text = (f"{len(found)} attach in {1000 * times[0]:.0f} to {1000 * times[-1]:.0f} ms, "
-            f"{requests} info requests; {tally.right} of {tally.sent} commands right")
+            f"{requests} tend requests; {tally.right} of {tally.sent} commands right")
     if host.aborted:
         text += f"; {host.aborted} more aborted"
     return Seen(text, times[-1], tally)

@@ -60,18 +60,18 @@ def removed(host, client):
         until("the segment to be made again", lambda: shm.find(host.key()) not in (None, old))
         host.filled()
         host.tenders[0].signal(signal.SIGSTOP)
-    before = host.cluster.info_requests()
+    before = host.cluster.tend_requests()
     late = host.crowd(4)
     tally = host.round(late)
-    asked = host.cluster.info_requests() - before
+    asked = host.cluster.tend_requests() - before
     if host.mirror:
         host.tenders[0].signal(signal.SIGCONT)
-    host.demand(asked == 0, f"{asked} info requests by clients that attach")
+    host.demand(asked == 0, f"{asked} tend requests by clients that attach")
     host.demand(tally.clean, f"{tally}")
     host.cluster.tell("kill 2")
     host.cluster.settle()
     seen = host.follow(late)
-    yield "the segment is removed, others attach", Seen(f"{asked} info requests by them; a node is killed: {seen.text}")
+    yield "the segment is removed, others attach", Seen(f"{asked} tend requests by them; a node is killed: {seen.text}")
 
 
 @scenario(only_with_tendmap=True)
