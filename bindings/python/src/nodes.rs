@@ -97,8 +97,9 @@ impl Seen {
         node: &Known,
     ) -> Option<Py<Node>> {
         let place = self.places.get_mut(slot.index())?.as_mut()?;
-        let same = Known { build: node.build, ..place.node } == *node;
-        if place.incarnation != incarnation || !same {
+        let mut upgraded = place.node;
+        upgraded.build = node.build;
+        if place.incarnation != incarnation || upgraded != *node {
             return None;
         }
         if place.node.build != node.build {
