@@ -16,8 +16,9 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ripemd::{Digest as _, Ripemd160};
 use tendmap::internals::route::Lanes;
 use tendmap::route::{Batch, Digest, InSet, Key, Keys, Policy, Record};
-use tendmap_benches::cluster::{Shape, map};
 use tendmap_benches::published;
+use tendmap_harness::sample::Samples;
+use tendmap_harness::shape::{NAMESPACE, Shape};
 
 /// Few enough to stay in the L1 cache.
 const KEYS: usize = 1024;
@@ -98,21 +99,18 @@ fn table(kind: &str, all: &mut [Contender<'_>]) {
             times.push(begun.elapsed().as_nanos() as f64 / KEYS as f64);
         }
     }
-    let median = |times: &[f64]| {
-        let mut times = times.to_vec();
-        times.sort_by(f64::total_cmp);
-        times[times.len() / 2]
-    };
     println!("\n{kind}: ns a key, times the speed of the crate");
     for ((name, _), own) in all.iter().zip(&times) {
-        let ratios: Vec<f64> = times[0].iter().zip(own).map(|(base, own)| base / own).collect();
-        println!("  {name:32}{:8.2}{:8.2} x", median(own), median(&ratios));
+        let ratios = times[0].iter().zip(own).map(|(base, own)| base / own);
+        let [time, ratio] = [own.iter().copied().collect(), ratios.collect()]
+            .map(|samples: Samples| samples.median().expect("there were rounds"));
+        println!("  {name:32}{time:8.2}{ratio:8.2} x");
     }
 }
 
 fn digest(c: &mut Criterion) {
-    let (client, mut router) = published(map(Shape::DEFAULT), |_| 1_u64);
-    let namespace = router.namespace("test").expect("it was published");
+    let (client, mut router) = published(Shape::DEFAULT.map(), |_| 1_u64);
+    let namespace = router.namespace(NAMESPACE).expect("it was published");
     let integers: Vec<i64> = (0..KEYS as i64).map(|n| n * 7919).collect();
     let texts: Vec<String> =
         (0..KEYS).map(|n| format!("user-{:06}{}", n * 37, &"xyz"[..n % 4])).collect();

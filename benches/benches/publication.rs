@@ -9,12 +9,12 @@
 //! the head and the wake-up of waiting processes.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tendmap::map::{ClusterMap, Slot};
-use tendmap_benches::cluster::{Shape, map};
+use tendmap::map::ClusterMap;
 use tendmap_benches::place::Owned;
-use tendmap_benches::quantile;
+use tendmap_harness::sample::Samples;
+use tendmap_harness::shape::{Shape, turn_all, turn_one_percent};
 
 /// The change between two publications.
 #[derive(Clone, Copy, PartialEq)]
@@ -38,29 +38,18 @@ impl Change {
     ];
 
     fn make(self, map: &mut ClusterMap, random: &mut fastrand::Rng) {
-        let nodes = map.nodes.len();
-        let turned =
-            |slot: Option<Slot>| slot.and_then(|slot| Slot::new((slot.index() + 1) % nodes));
-        for namespace in map.namespaces_mut() {
-            let replicas = namespace.routable_replicas();
-            let partitions = &mut namespace.partitions;
-            let count = match self {
-                Change::Nothing => 0,
-                Change::OnePercent => partitions.len().div_ceil(100),
-                Change::Routing | Change::All => partitions.len(),
-            };
-            for at in 0..count {
-                let partition = match self {
-                    Change::OnePercent => random.usize(..partitions.len()),
-                    _ => at,
-                };
-                for replica in 0..replicas {
-                    let owner = turned(partitions.holder(partition, replica));
-                    partitions.set_holder(partition, replica, owner);
-                }
-                if self == Change::All {
-                    let regime = partitions.regime(partition);
-                    partitions.set_regime(partition, regime + 1);
+        match self {
+            Change::Nothing => {}
+            Change::OnePercent => turn_one_percent(map, random),
+            Change::Routing => turn_all(map),
+            Change::All => {
+                turn_all(map);
+                for namespace in map.namespaces_mut() {
+                    let partitions = &mut namespace.partitions;
+                    for partition in 0..partitions.len() {
+                        let regime = partitions.regime(partition);
+                        partitions.set_regime(partition, regime + 1);
+                    }
                 }
             }
         }
@@ -87,13 +76,13 @@ fn main() {
 }
 
 fn run(shape: Shape, rounds: usize) {
-    let mut map = map(shape);
+    let mut map = shape.map();
     let mut owned = Owned::new(shape.capacity());
     let words = shape.words();
     let (from, mut to) = (vec![1_u64; words], vec![0_u64; words]);
     let mut random = fastrand::Rng::with_seed(1);
-    let mut times: Vec<Vec<Duration>> = vec![Vec::new(); Change::ALL.len()];
-    let mut copies = Vec::new();
+    let mut times = vec![Samples::default(); Change::ALL.len()];
+    let mut copies = Samples::default();
     for round in 0..=rounds {
         let copy = timed(|| black_box(&mut to).copy_from_slice(black_box(&from)));
         for (at, (change, _)) in Change::ALL.into_iter().enumerate() {
@@ -115,32 +104,27 @@ fn run(shape: Shape, rounds: usize) {
             copies.push(copy);
         }
     }
-    let copy = quantile(&mut copies, 50);
+    let copy = copies.median().expect("there were rounds");
     println!(
         "{:<30} {words:>10} {:>38} {:>6.1} µs",
         shape.to_string(),
         "(copy of as many words)",
-        us(copy)
+        copy
     );
-    for (times, (_, name)) in times.iter_mut().zip(Change::ALL) {
-        let (median, quarter) = (quantile(times, 50), quantile(times, 25));
-        let ratio = median.as_secs_f64() / copy.as_secs_f64();
+    for (times, (_, name)) in times.iter().zip(Change::ALL) {
+        let [median, quarter] =
+            [500, 250].map(|share| times.quantile(share).expect("there were rounds"));
+        let ratio = median / copy;
         println!(
             "{:<30} {:>10} {name:>38} {:>6.1} µs {:>6.1} µs {ratio:>9.1}",
-            "",
-            "",
-            us(median),
-            us(quarter)
+            "", "", median, quarter
         );
     }
 }
 
-fn timed(f: impl FnOnce()) -> Duration {
+/// How long it takes, in microseconds.
+fn timed(f: impl FnOnce()) -> f64 {
     let begun = Instant::now();
     f();
-    begun.elapsed()
-}
-
-fn us(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e6
+    begun.elapsed().as_secs_f64() * 1e6
 }

@@ -4,35 +4,15 @@
 //! local state of its master.
 //! [`contenders::Contender`] is their interface; `--bin compare` compares them.
 
-pub mod cluster;
 pub mod contenders;
 pub mod measure;
 pub mod place;
 pub mod rig;
 
-use std::time::Duration;
-
 use tendmap::client::{Client, Config};
 use tendmap::map::{ClusterMap, Node};
 use tendmap::route::Router;
-use tendmap::tend::{ClusterSource, TendError, TendReport, Turn};
-
-/// A cluster that never changes.
-struct Fixed(ClusterMap);
-
-impl ClusterSource for Fixed {
-    fn start(&mut self, _: ClusterMap) {}
-    fn tend(&mut self, turn: &mut dyn Turn) -> Result<TendReport, TendError> {
-        match turn.beat() {
-            core::ops::ControlFlow::Continue(()) => Ok(TendReport::default()),
-            core::ops::ControlFlow::Break(()) => Err(TendError::Interrupted),
-        }
-    }
-    fn map(&self) -> &ClusterMap {
-        &self.0
-    }
-    fn stop(&mut self) {}
-}
+use tendmap_harness::fixed::Fixed;
 
 /// A client that owns a shared segment with this map, and a router.
 pub fn published<S>(
@@ -45,13 +25,4 @@ pub fn published<S>(
     let client = Client::connect_with(config, Box::new(Fixed(map))).expect("a segment");
     let router = client.router_with(state);
     (client, router)
-}
-
-/// Sorts the times, and returns the one that `percent` % of them do not exceed.
-///
-/// # Panics
-/// If there are no times.
-pub fn quantile(times: &mut [Duration], percent: usize) -> Duration {
-    times.sort_unstable();
-    times[(times.len() * percent).div_ceil(100).max(1) - 1]
 }

@@ -2,9 +2,11 @@
 //! of them in turn in many rounds, and takes the medians.
 
 use core::hint::black_box;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use tendmap_harness::beside::beside as meanwhile;
+use tendmap_harness::sample::Samples;
 
 use crate::contenders::{Contender, Reader};
 
@@ -57,63 +59,45 @@ pub fn with<T>(
     beside: Beside,
     work: impl FnOnce() -> T,
 ) -> (T, u64) {
-    let (ready, stop, published) =
-        (AtomicBool::new(false), AtomicBool::new(false), AtomicU64::new(0));
-    let other = (beside == Beside::Reader).then(|| contender.reader());
+    let published = AtomicU64::new(0);
     let order = crate::rig::order();
-    thread::scope(|scope| {
-        if beside != Beside::Nothing {
-            scope.spawn(|| match (beside, other) {
-                (Beside::Publisher(period), _) => {
-                    while !stop.load(Ordering::Relaxed) {
-                        let next = Instant::now() + period;
-                        contender.publish();
-                        published.fetch_add(1, Ordering::Relaxed);
-                        ready.store(true, Ordering::Relaxed);
-                        while Instant::now() < next && !stop.load(Ordering::Relaxed) {
-                            core::hint::spin_loop();
-                        }
-                    }
-                }
-                (_, Some(mut reader)) => {
-                    while !stop.load(Ordering::Relaxed) {
-                        black_box(reader.sum(black_box(&order)));
-                        ready.store(true, Ordering::Relaxed);
-                    }
-                }
-                _ => {}
-            });
-            while !ready.load(Ordering::Relaxed) {
-                thread::yield_now();
-            }
-        }
+    let counted = || {
         let before = published.load(Ordering::Relaxed);
         let result = work();
-        let after = published.load(Ordering::Relaxed);
-        stop.store(true, Ordering::Relaxed);
-        (result, after - before)
-    })
+        Ok((result, published.load(Ordering::Relaxed) - before))
+    };
+    let done = match beside {
+        Beside::Nothing => counted(),
+        Beside::Reader => {
+            let mut reader = contender.reader();
+            let read = || {
+                black_box(reader.sum(black_box(&order)));
+                true
+            };
+            meanwhile(read, counted)
+        }
+        Beside::Publisher(period) => {
+            let mut next = Instant::now();
+            let publish = || {
+                while Instant::now() < next {
+                    core::hint::spin_loop();
+                }
+                next = Instant::now() + period;
+                contender.publish();
+                published.fetch_add(1, Ordering::Relaxed);
+                true
+            };
+            meanwhile(publish, counted)
+        }
+    };
+    done.expect("neither of them fails")
 }
 
-/// Times samples of [`SAMPLE`] consecutive lookups, in nanoseconds per lookup.
-pub fn samples(reader: &mut dyn Reader, order: &[usize], into: &mut Vec<f64>) {
+/// The time of samples of [`SAMPLE`] lookups in a row, nanoseconds a lookup.
+pub fn samples(reader: &mut dyn Reader, order: &[usize], into: &mut Samples) {
     for sample in order.chunks_exact(SAMPLE) {
         let begun = Instant::now();
         black_box(reader.sum(black_box(sample)));
         into.push(begun.elapsed().as_nanos() as f64 / SAMPLE as f64);
     }
-}
-
-/// The value below which this share of the values lies.
-pub fn quantile(values: &mut [f64], share: f64) -> f64 {
-    if values.is_empty() {
-        return f64::NAN;
-    }
-    values.sort_unstable_by(f64::total_cmp);
-    values[((values.len() - 1) as f64 * share).round() as usize]
-}
-
-/// The median.
-pub fn median(values: &mut [f64]) -> f64 {
-    quantile(values, 0.5)
 }

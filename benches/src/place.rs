@@ -2,9 +2,10 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tendmap::internals::segment::{CreateOutcome, Ownership, create};
+use tendmap::internals::segment::Ownership;
 use tendmap::map::Capacity;
 use tendmap::segment::Place;
+use tendmap_harness::fixed::own;
 
 /// A segment that this process owns. Dropping it removes the segment.
 pub struct Owned {
@@ -21,10 +22,8 @@ impl Owned {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed) & 0xff;
         let key = 0xBE00_0000 | (std::process::id() & 0xffff) << 8 | number;
         let place = Place::of_key(key);
-        match create(&place, 1, capacity, None).expect("a segment can be made") {
-            CreateOutcome::Owner(ownership) => Owned { ownership, place },
-            CreateOutcome::Exists => panic!("key {key:#x} is in use"),
-        }
+        let ownership = own(&place, capacity).expect("a segment of its own");
+        Owned { ownership, place }
     }
 }
 

@@ -11,8 +11,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use tendmap_benches::contenders::{Contender, all};
-use tendmap_benches::measure::{Beside, SAMPLE, Task, median, quantile, samples, time, with};
+use tendmap_benches::measure::{Beside, SAMPLE, Task, samples, time, with};
 use tendmap_benches::rig::order;
+use tendmap_harness::sample::Samples;
 
 /// One way to measure: what is timed, and what runs at the same time.
 #[derive(Clone, Copy)]
@@ -27,11 +28,11 @@ struct Mode {
 struct Results {
     /// For each mode, the nanoseconds of each round, and the ratio to the floor in
     /// the same round.
-    times: Vec<Vec<f64>>,
-    ratios: Vec<Vec<f64>>,
-    /// Samples while nothing else runs, and while the owner publishes.
-    idle: Vec<f64>,
-    busy: Vec<f64>,
+    times: Vec<Samples>,
+    ratios: Vec<Samples>,
+    /// Samples while nothing else goes on, and while it is published.
+    idle: Samples,
+    busy: Samples,
     lookups: u64,
     publications: u64,
 }
@@ -68,8 +69,8 @@ fn main() -> ExitCode {
     let mut results: Vec<Results> = contenders
         .iter()
         .map(|_| Results {
-            times: vec![Vec::new(); modes.len()],
-            ratios: vec![Vec::new(); modes.len()],
+            times: vec![Samples::default(); modes.len()],
+            ratios: vec![Samples::default(); modes.len()],
             ..Results::default()
         })
         .collect();
@@ -118,7 +119,7 @@ fn main() -> ExitCode {
 fn print(
     contenders: &[Box<dyn Contender>],
     modes: &[Mode],
-    mut results: Vec<Results>,
+    results: Vec<Results>,
     period: Duration,
     rounds: usize,
 ) {
@@ -130,12 +131,12 @@ fn print(
     print!("{:<32}", "");
     modes.iter().for_each(|mode| print!("{:>22}", mode.title));
     println!("{:>24}{:>14}", "p99.9 idle -> publishing", "retries <=");
-    for (contender, results) in contenders.iter().zip(&mut results) {
+    for (contender, results) in contenders.iter().zip(&results) {
         print!("{:<32}", contender.name());
-        for (times, ratios) in results.times.iter_mut().zip(&mut results.ratios) {
-            print!("{:>13.2} {:>7.2}x", median(times), median(ratios));
+        for (times, ratios) in results.times.iter().zip(&results.ratios) {
+            print!("{:>13.2} {:>7.2}x", or_none(times.median()), or_none(ratios.median()));
         }
-        let (idle, busy) = (quantile(&mut results.idle, 0.999), quantile(&mut results.busy, 0.999));
+        let [idle, busy] = [&results.idle, &results.busy].map(|all| or_none(all.quantile(999)));
         print!("{idle:>12.1} {busy:>6.1} {:>5.2}x", busy / idle);
         println!("{:>14.6}", results.publications as f64 / results.lookups as f64);
     }
@@ -143,19 +144,24 @@ fn print(
     println!("retries: a lookup is tried again at most as often as it was published meanwhile");
 }
 
-/// How long a publication of tendmap takes during reads.
+/// A figure, or what is printed where there is none.
+fn or_none(figure: Option<f64>) -> f64 {
+    figure.unwrap_or(f64::NAN)
+}
+
+/// How long a publication of tendmap takes while somebody reads.
 fn period(contenders: &mut [Box<dyn Contender>]) -> Duration {
     let Some(owner) = contenders.iter_mut().find(|c| c.name().starts_with("tendmap")) else {
         return Duration::from_micros(100);
     };
-    let mut times: Vec<f64> = (0..200)
+    let times: Samples = (0..200)
         .map(|_| {
             let begun = Instant::now();
             owner.publish();
             begun.elapsed().as_secs_f64()
         })
         .collect();
-    Duration::from_secs_f64(median(&mut times))
+    Duration::from_secs_f64(times.median().unwrap_or_default())
 }
 
 fn arguments() -> Result<(usize, Option<String>), String> {

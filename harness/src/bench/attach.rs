@@ -3,8 +3,8 @@
 use tendmap::segment::Place;
 
 use super::child::{Process, Task};
-use super::sample::Samples;
 use tendmap_cli::failure::Failure;
+use tendmap_harness::sample::Samples;
 
 /// Microseconds from a connect to the first route, in a process that attaches to a
 /// live segment repeatedly.

@@ -11,10 +11,11 @@ use tendmap::route::{Partition, Policy, Router};
 use tendmap::segment::Place;
 
 use super::counted::{self, Case};
-use super::source::{Fixed, PARTITIONS, Shape, namespace};
 use tendmap_cli::args::Common;
 use tendmap_cli::failure::Failure;
 use tendmap_cli::settings::forget_secrets;
+use tendmap_harness::fixed::Fixed;
+use tendmap_harness::shape::{NAMESPACE, PARTITIONS, Shape};
 
 /// The task of a child.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +112,7 @@ fn connect(place: &Place, task: Task) -> Result<Client, Failure> {
 
 /// Looks up one partition after the other, at least one, until `enough` is true.
 fn look_up(mut router: Router, enough: impl Fn() -> bool) {
-    let Ok(handle) = router.namespace(&namespace(0)) else { return };
+    let Ok(handle) = router.namespace(NAMESPACE) else { return };
     for partition in (0..PARTITIONS).cycle() {
         let _ = std::hint::black_box(router.route(handle, Partition(partition), Policy::Master));
         if partition % 256 == 0 && enough() {

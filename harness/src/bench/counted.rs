@@ -13,11 +13,11 @@ use tendmap::route::{
     Batch, InSet, NamespaceHandle, Partition, Policy, Record, RouteError, Router,
 };
 
-use super::own;
-use super::source::{PARTITIONS, Shape, namespace, turn_all, turn_one_percent};
 use tendmap_cli::args::Common;
 use tendmap_cli::failure::Failure;
 use tendmap_cli::fleet::stage::{Ground, Play};
+use tendmap_harness::fixed::own;
+use tendmap_harness::shape::{NAMESPACE, PARTITIONS, Shape, turn_all, turn_one_percent};
 
 /// A case that is counted.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,10 +48,10 @@ pub enum Case {
 pub fn run(common: &Common, case: Case) -> Result<(), Failure> {
     let ground = Ground::new(common, Play::Bench)?;
     let shape = Shape::DEFAULT;
-    let (mut ownership, mut map) = (own(&ground.place, shape)?, shape.map());
+    let (mut ownership, mut map) = (own(&ground.place, shape.capacity())?, shape.map());
     ownership.publish(&map).map_err(not_published)?;
     let mut router = Reader::attach(&ground.place)?.router_with(|_| 1_u64);
-    let handle = router.namespace(&namespace(0))?;
+    let handle = router.namespace(NAMESPACE)?;
     let operations = match case {
         Case::Lookup => {
             warm(&mut router, handle)?;

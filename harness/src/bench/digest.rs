@@ -8,8 +8,8 @@ use ripemd::{Digest as _, Ripemd160};
 use tendmap::internals::route::Lanes;
 use tendmap::route::{Batch, InSet, NamespaceHandle, Policy, Record, RouteError, Router};
 
-use super::sample::Samples;
 use tendmap_cli::failure::Failure;
+use tendmap_harness::sample::Samples;
 
 /// The number of keys in one timing.
 const KEYS: i64 = 4096;

@@ -2,8 +2,6 @@
 //! compared with the floor, which reads two arrays without synchronisation.
 
 use std::hint::black_box;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Instant;
 
 use tendmap::client::Reader;
@@ -12,20 +10,15 @@ use tendmap::map::{ClusterMap, Node};
 use tendmap::route::{NamespaceHandle, Partition, Policy, RouteError, Router};
 use tendmap::segment::Place;
 
-use super::sample::Samples;
-use super::source::{PARTITIONS, namespace, number, turn_one_percent};
 use tendmap_cli::failure::Failure;
+use tendmap_harness::beside::beside;
+use tendmap_harness::sample::Samples;
+use tendmap_harness::shape::{NAMESPACE, PARTITIONS, number, order, state, turn_one_percent};
 
 /// The number of lookups in one timing: a few passes over all partitions.
 const LOOKUPS: usize = 4 * PARTITIONS;
 
-/// The local state of a node; it is odd so that a chain of lookups reaches
-/// every partition.
-fn state(node: usize) -> u64 {
-    1655 + 2 * node as u64
-}
-
-/// The cost of lookups, in nanoseconds each.
+/// What lookups cost, in nanoseconds each.
 #[derive(Default)]
 pub struct Lookups {
     pub floor: Samples,
@@ -53,7 +46,7 @@ pub struct Bench {
 
 fn router(place: &Place) -> Result<(Router<u64>, NamespaceHandle), Failure> {
     let mut router = Reader::attach(place)?.router_with(|node: &Node| state(number(node)));
-    let handle = router.namespace(&namespace(0))?;
+    let handle = router.namespace(NAMESPACE)?;
     Ok((router, handle))
 }
 
@@ -63,14 +56,12 @@ impl Bench {
     /// # Errors
     /// [`Failure`] if the attach fails.
     pub fn new(place: &Place, map: &ClusterMap) -> Result<Bench, Failure> {
-        let mut random = fastrand::Rng::with_seed(1);
-        let order = (0..PARTITIONS).map(|_| random.usize(..PARTITIONS)).collect();
         let partitions = &map.namespaces()[0].partitions;
         let owner = |p| partitions.holder(p, 0).map_or(0, |slot| slot.index());
         let (router, handle) = router(place)?;
         Ok(Bench {
             place: place.clone(),
-            order,
+            order: order(),
             owners: (0..PARTITIONS).map(owner).collect(),
             states: (0..map.nodes.slots()).map(state).collect(),
             router,
@@ -222,31 +213,4 @@ fn time(work: impl FnOnce() -> Result<u64, RouteError>) -> Result<f64, Failure> 
     let begun = Instant::now();
     black_box(work()?);
     Ok(begun.elapsed().as_nanos() as f64 / LOOKUPS as f64)
-}
-
-/// Runs `work` while another thread runs `other` repeatedly, until that fails.
-fn beside(
-    mut other: impl FnMut() -> bool + Send,
-    work: impl FnOnce() -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let (begun, stop) = (AtomicBool::new(false), AtomicBool::new(false));
-    thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            let mut well = true;
-            while well && !stop.load(Ordering::Relaxed) {
-                well = other();
-                begun.store(true, Ordering::Relaxed);
-            }
-            well
-        });
-        while !begun.load(Ordering::Relaxed) && !thread.is_finished() {
-            thread::yield_now();
-        }
-        let result = work();
-        stop.store(true, Ordering::Relaxed);
-        match thread.join() {
-            Ok(true) => result,
-            _ => Err(Failure::Failed("the thread beside has failed".into())),
-        }
-    })
 }

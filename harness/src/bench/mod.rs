@@ -11,14 +11,11 @@ mod counted;
 mod digest;
 mod lookup;
 mod publication;
-mod sample;
-mod source;
 mod summary;
 mod takeover;
 
 use std::time::{Duration, Instant};
 
-use tendmap::internals::segment::{CreateOutcome, Ownership, create};
 use tendmap::route::Batch;
 use tendmap::segment::Place;
 
@@ -27,13 +24,14 @@ use child::{Process, Task};
 use digest::Digests;
 use lookup::{Bench, Lookups};
 use publication::{Copy, Publications};
-use source::Shape;
 use summary::Summary;
 use takeover::Group;
 use tendmap_cli::args::Common;
 use tendmap_cli::failure::Failure;
 use tendmap_cli::fleet::stage::{Ground, Play};
 use tendmap_cli::output::Output;
+use tendmap_harness::fixed::own;
+use tendmap_harness::shape::Shape;
 
 /// The flags of the bench.
 #[derive(clap::Args)]
@@ -90,7 +88,7 @@ pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure>
 /// The measurements that need no other process.
 fn in_one_process(place: &Place, args: &Args, length: Duration) -> Result<Summary, Failure> {
     let mut map = args.shape.map();
-    let mut ownership = own(place, args.shape)?;
+    let mut ownership = own(place, args.shape.capacity())?;
     publication::publish(&mut ownership, &map)?;
     let attached = (0..args.attached).map(|_| Process::start(place, Task::Read));
     let mut attached = attached.collect::<Result<Vec<_>, _>>()?;
@@ -115,11 +113,4 @@ fn in_one_process(place: &Place, args: &Args, length: Duration) -> Result<Summar
     }
     attached.iter_mut().for_each(Process::let_go);
     Ok(Summary { lookups, digests, publications, ..Summary::default() })
-}
-
-fn own(place: &Place, shape: Shape) -> Result<Ownership, Failure> {
-    match create(place, 1, shape.capacity(), None)? {
-        CreateOutcome::Owner(ownership) => Ok(*ownership),
-        CreateOutcome::Exists => Err(Failure::Failed("the bench's directory is in use".into())),
-    }
 }

@@ -6,9 +6,9 @@ use std::time::Instant;
 use tendmap::internals::segment::{Ownership, PublishFailure};
 use tendmap::map::ClusterMap;
 
-use super::sample::Samples;
-use super::source::{Shape, turn_all, turn_one_percent};
 use tendmap_cli::failure::Failure;
+use tendmap_harness::sample::Samples;
+use tendmap_harness::shape::{Shape, turn_all, turn_one_percent};
 
 /// Times in microseconds.
 #[derive(Default)]

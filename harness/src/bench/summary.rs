@@ -8,9 +8,9 @@ use super::child::{INTERVAL, THRESHOLD};
 use super::digest::{Digests, lanes};
 use super::lookup::Lookups;
 use super::publication::Publications;
-use super::sample::Samples;
 use super::takeover::Times;
 use tendmap_cli::output::{table, write_table};
+use tendmap_harness::sample::Samples;
 
 /// All results.
 #[derive(Default)]
@@ -47,9 +47,9 @@ impl Summary {
             "memcpy_us": rounded(publications.copy.median()),
             "attach_us": rounded(attach.median()),
             "takeover_ms_p50": rounded(times.takeovers.median()),
-            "takeover_ms_p99": rounded(times.takeovers.quantile(99)),
+            "takeover_ms_p99": rounded(times.takeovers.quantile(990)),
             "handover_ms_p50": rounded(times.handovers.median()),
-            "hung_takeover_ms": rounded(times.hung.quantile(100)),
+            "hung_takeover_ms": rounded(times.hung.quantile(1000)),
             "hung_bound_ms": (THRESHOLD + INTERVAL).as_millis() as u64,
         })
     }
@@ -100,14 +100,14 @@ impl Summary {
         let part = &publications.one_percent;
         row("publication, 1 % changed", part, "µs", copy(part));
         row("attach, to the first route", attach, "µs", none());
-        let slowest = number(times.takeovers.quantile(99));
+        let slowest = number(times.takeovers.quantile(990));
         let many = times.takeovers.len();
         let slowest = format!("99 %: {slowest} ms; {many}, {followers} followers");
         row("takeover after a kill", &times.takeovers, "ms", slowest);
         let many = format!("of {}", times.handovers.len());
         row("hand-over at close", &times.handovers, "ms", many);
         let (threshold, interval) = (THRESHOLD.as_millis(), INTERVAL.as_millis());
-        let slowest = number(times.hung.quantile(100));
+        let slowest = number(times.hung.quantile(1000));
         let bound = format!("at most {slowest}; bound {} ms", threshold + interval);
         row("takeover from a hung owner", &times.hung, "ms", bound);
         write_table(out, &shown)

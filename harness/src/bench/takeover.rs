@@ -11,8 +11,8 @@ use tendmap::internals::protocol::load_owner;
 use tendmap::segment::{Place, remove};
 
 use super::child::{Process, Task};
-use super::sample::Samples;
 use tendmap_cli::failure::Failure;
+use tendmap_harness::sample::Samples;
 
 /// How often the head is read.
 const LOOK: Duration = Duration::from_micros(50);

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tendmap_cli::failure::Failure;
 use tendmap_cli::fleet::message::Report;
 use tendmap_cli::output::{grouped, write_pair};
+use tendmap_harness::sample::Samples;
 
 /// The results.
 #[derive(Clone, Default)]
@@ -38,9 +39,9 @@ pub struct Summary {
     pub went_back: u64,
     pub wrong_routes: u64,
     pub longest_gap: Duration,
-    /// The times from an owner's death to the next owner.
-    pub takeover_times: Vec<Duration>,
-    /// Whether no process was the owner at the end of a season.
+    /// Milliseconds from an owner's death to the next owner.
+    pub takeover_times: Samples,
+    /// No process was the owner at the end of a season.
     pub ownerless: bool,
     first_wrong: Option<String>,
     first_back: Option<String>,
@@ -69,11 +70,9 @@ impl Summary {
         }
     }
 
-    /// The time that `percent` % of the takeovers do not exceed.
-    fn takeover_ms(&self, percent: usize) -> Option<f64> {
-        let mut times = self.takeover_times.clone();
-        times.sort_unstable();
-        percentile(&times, percent).map(|time| (time.as_secs_f64() * 10_000.0).round() / 10.0)
+    /// The time that so many of a thousand takeovers do not exceed.
+    fn takeover_ms(&self, per_mille: usize) -> Option<f64> {
+        self.takeover_times.quantile(per_mille).map(|ms| (ms * 10.0).round() / 10.0)
     }
 
     /// The results as one JSON object.
@@ -88,8 +87,8 @@ impl Summary {
             "went_back": self.went_back,
             "wrong_routes": self.wrong_routes,
             "longest_reader_gap_us": self.longest_gap.as_micros() as u64,
-            "takeover_ms_p50": self.takeover_ms(50),
-            "takeover_ms_p99": self.takeover_ms(99),
+            "takeover_ms_p50": self.takeover_ms(500),
+            "takeover_ms_p99": self.takeover_ms(990),
             "seed": self.seed,
             "seconds": (self.seconds * 10.0).round() / 10.0,
             "kill_points": self.kill_points,
@@ -120,7 +119,7 @@ impl Summary {
             grouped(self.seasons),
             grouped(self.growths)
         );
-        let takeover = match (self.takeover_ms(50), self.takeover_ms(99)) {
+        let takeover = match (self.takeover_ms(500), self.takeover_ms(990)) {
             (Some(p50), Some(p99)) => {
                 format!("{p50} ms (median), {p99} ms (of 100 the slowest) after a killed owner")
             }
@@ -182,25 +181,5 @@ impl Summary {
             wrong.push("no process was the owner at the end of a season".to_owned());
         }
         if wrong.is_empty() { Ok(()) } else { Err(Failure::Failed(wrong.join("; "))) }
-    }
-}
-
-/// The smallest of the sorted times that `percent` % of them do not exceed.
-fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
-    let rank = (sorted.len() * percent).div_ceil(100);
-    sorted.get(rank.max(1) - 1).copied()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_are_by_nearest_rank() {
-        let times: Vec<Duration> = (1..=200).map(Duration::from_millis).collect();
-        assert_eq!(percentile(&times, 50), Some(Duration::from_millis(100)));
-        assert_eq!(percentile(&times, 99), Some(Duration::from_millis(198)));
-        assert_eq!(percentile(&times[..1], 99), Some(Duration::from_millis(1)));
-        assert_eq!(percentile(&[], 50), None);
     }
 }

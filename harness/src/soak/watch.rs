@@ -1,7 +1,7 @@
 //! The parent's view of the segment: its owner, how often that changes, and how long
 //! a change takes.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tendmap::client::Reader;
 use tendmap::internals::layout::OwnerWord;
@@ -10,6 +10,7 @@ use tendmap::internals::segment::{Candidate, OwnerState, Segment};
 use tendmap::segment::{Place, SegmentError};
 
 use super::summary::Summary;
+use tendmap_harness::sample::Samples;
 
 /// Observes the segment.
 pub struct Watch {
@@ -26,7 +27,7 @@ pub struct Watch {
     growths: u64,
     /// The number of the owner that was killed, and the time.
     struck: Option<(usize, Instant)>,
-    times: Vec<Duration>,
+    times: Samples,
 }
 
 impl Watch {
@@ -59,7 +60,7 @@ impl Watch {
             room: 0,
             growths: 0,
             struck: None,
-            times: Vec::new(),
+            times: Samples::default(),
         }
     }
 
@@ -112,7 +113,7 @@ impl Watch {
     pub fn owned(&mut self, number: usize, at: Instant) {
         if let Some((killed, since)) = self.struck {
             if killed != number && at > since {
-                self.times.push(at - since);
+                self.times.push((at - since).as_secs_f64() * 1e3);
                 self.struck = None;
             }
         }

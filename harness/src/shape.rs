@@ -1,28 +1,28 @@
-//! A cluster without a network, and the map for all measurements.
+//! The map that everything is measured on, how it changes, and in which order its
+//! partitions are looked up.
 
-use core::ops::ControlFlow;
+use core::fmt;
 
 use tendmap::map::{Capacity, ClusterMap, Node, NodeId, Slot};
-use tendmap::tend::{ClusterSource, TendError, TendReport, Turn};
 
 /// Partitions of each namespace.
 pub const PARTITIONS: usize = Capacity::DEFAULT.partitions;
 
-/// The size of the map.
-#[derive(clap::Args, Clone, Copy, Debug)]
+/// How large the map is.
+#[derive(clap::Args, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// Number of nodes.
     #[arg(long, value_name = "N", default_value_t = 12,
         value_parser = clap::value_parser!(u16).range(2..=4096))]
-    nodes: u16,
-    /// Number of namespaces, of 4096 partitions each.
+    pub nodes: u16,
+    /// Its namespaces, of 4096 partitions each.
     #[arg(long, value_name = "N", default_value_t = 8,
         value_parser = clap::value_parser!(u16).range(1..=256))]
-    namespaces: u16,
+    pub namespaces: u16,
     /// Replicas of each partition.
     #[arg(long, value_name = "N", default_value_t = 3,
         value_parser = clap::value_parser!(u8).range(1..=255))]
-    replicas: u8,
+    pub replicas: u8,
 }
 
 impl Shape {
@@ -54,9 +54,23 @@ impl Shape {
         self.namespaces() * PARTITIONS * (usize::from(self.replicas).div_ceil(3) + 1)
     }
 
-    /// A map in which every replica of every partition has a holder.
+    /// The slot of the node that holds a replica of a partition at first.
+    pub fn holder(self, namespace: usize, partition: usize, replica: usize) -> usize {
+        (partition * 7 + replica + namespace) % self.nodes()
+    }
+
+    /// A map in which every replica of every partition has its node, with room for
+    /// just that.
     pub fn map(self) -> ClusterMap {
-        let mut map = ClusterMap::new(self.capacity());
+        self.map_in(self.capacity())
+    }
+
+    /// The same with that room.
+    ///
+    /// # Panics
+    /// If it is not enough.
+    pub fn map_in(self, capacity: Capacity) -> ClusterMap {
+        let mut map = ClusterMap::new(capacity);
         for number in 0..self.nodes {
             let id = NodeId::new(&format!("BB9{number:04}")).expect("a valid id");
             let address = ([127, 0, 0, 1], FIRST_PORT + number).into();
@@ -69,7 +83,7 @@ impl Shape {
             namespace.replication_factor = self.replicas;
             for partition in 0..PARTITIONS {
                 for replica in 0..self.replicas.into() {
-                    let slot = Slot::new((partition * 7 + replica + number) % self.nodes());
+                    let slot = Slot::new(self.holder(number, partition, replica));
                     namespace.partitions.set_holder(partition, replica, slot);
                 }
             }
@@ -78,7 +92,14 @@ impl Shape {
     }
 }
 
-/// The first node's port. The others use the ports after it.
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shape { nodes, namespaces, replicas } = self;
+        write!(f, "{nodes} nodes, {namespaces} ns, RF {replicas}")
+    }
+}
+
+/// The first node's port; the others follow.
 const FIRST_PORT: u16 = 3000;
 
 /// The number of a node of the map.
@@ -86,9 +107,24 @@ pub fn number(node: &Node) -> usize {
     usize::from(node.address.port().saturating_sub(FIRST_PORT))
 }
 
+/// The name of the first namespace of the map.
+pub const NAMESPACE: &str = "test";
+
 /// The name of a namespace of the map.
 pub fn namespace(number: usize) -> String {
-    format!("bench{number}")
+    if number == 0 { NAMESPACE.into() } else { format!("{NAMESPACE}{number}") }
+}
+
+/// The local state of a node: an odd number, so that a chain of lookups that adds
+/// them up reaches every partition.
+pub fn state(slot: usize) -> u64 {
+    1655 + 2 * slot as u64
+}
+
+/// Partitions in an order that no prefetcher foresees.
+pub fn order() -> Vec<usize> {
+    let mut random = fastrand::Rng::with_seed(1);
+    (0..PARTITIONS).map(|_| random.usize(..PARTITIONS)).collect()
 }
 
 /// Gives a partition's replicas to the nodes after those that hold them.
@@ -116,24 +152,4 @@ pub fn turn_one_percent(map: &mut ClusterMap, random: &mut fastrand::Rng) {
             turn(map, namespace, random.usize(..PARTITIONS));
         }
     }
-}
-
-/// A cluster that never changes and answers at once.
-pub struct Fixed(pub ClusterMap);
-
-impl ClusterSource for Fixed {
-    fn start(&mut self, _: ClusterMap) {}
-
-    fn tend(&mut self, turn: &mut dyn Turn) -> Result<TendReport, TendError> {
-        match turn.beat() {
-            ControlFlow::Continue(()) => Ok(TendReport::default()),
-            ControlFlow::Break(()) => Err(TendError::Interrupted),
-        }
-    }
-
-    fn map(&self) -> &ClusterMap {
-        &self.0
-    }
-
-    fn stop(&mut self) {}
 }
