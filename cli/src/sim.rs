@@ -2,9 +2,9 @@
 
 mod input;
 
+use crossbeam::channel::unbounded;
 use std::io::BufReader;
 use std::path::PathBuf;
-use std::sync::mpsc;
 use std::time::Duration;
 use std::{io, thread};
 
@@ -148,7 +148,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         tls.name.clone_from(&args.tls_name);
         config.tls = Some(tls);
     }
-    let (to, ended) = mpsc::channel();
+    let (to, ended) = unbounded();
     let stop = to.clone();
     signals::on_stop(move || drop(stop.send(Ok(()))))?;
     let sim = Sim::start(config)?;

@@ -2,7 +2,7 @@
 
 mod reload;
 
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use std::time::{Duration, Instant};
 use std::{process, thread};
 
@@ -89,7 +89,7 @@ pub fn run(
 ) -> Result<(), Failure> {
     let mut config = args.config(common);
     config.check().map_err(|error| Failure::Usage(origins.explain(&error.to_string())))?;
-    let (to, messages) = mpsc::channel();
+    let (to, messages) = unbounded();
     config.observer = Some(observer(&to));
     let has_file = origins.file().is_some();
     let stop = to.clone();

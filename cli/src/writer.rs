@@ -6,11 +6,11 @@
 //! and lines that can't be written are counted. The next line after lost ones
 //! reports their number.
 
+use crossbeam::channel::{Receiver, Sender, bounded};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -71,14 +71,14 @@ pub type Notice = Box<dyn Fn(u64) -> String + Send>;
 
 enum Message {
     Line(String),
-    /// Answered when everything before it is written.
-    Flush(SyncSender<()>),
+    /// To be answered when all before it is written.
+    Flush(Sender<()>),
 }
 
 /// Hands lines to the thread that writes them.
 #[derive(Clone)]
 pub struct Writer {
-    to: SyncSender<Message>,
+    to: Sender<Message>,
     lost: Arc<AtomicU64>,
 }
 
@@ -88,7 +88,7 @@ impl Writer {
     /// # Errors
     /// The error of the system call.
     pub fn start(stream: Stream, notice: Notice) -> io::Result<Writer> {
-        let (to, lines) = mpsc::sync_channel(ROOM);
+        let (to, lines) = bounded(ROOM);
         let lost = Arc::new(AtomicU64::new(0));
         let counted = lost.clone();
         let write = move || serve(stream, &lines, &counted, &notice);
@@ -108,7 +108,7 @@ impl Writer {
     /// `patience`.
     pub fn flush(&self, patience: Duration) {
         let deadline = Instant::now() + patience;
-        let (answer, written) = mpsc::sync_channel(1);
+        let (answer, written) = bounded(1);
         while self.to.try_send(Message::Flush(answer.clone())).is_err() {
             if Instant::now() >= deadline {
                 return;

@@ -1,10 +1,10 @@
 //! The thread of a simulated cluster: one poll loop over all sockets of all
 //! nodes. All state lives in it; commands come in as closures.
 
+use crossbeam::channel::{Receiver, TryRecvError};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Instant;
 
 use mio::net::TcpListener;

@@ -1,8 +1,8 @@
 //! The handle of a simulated cluster.
 
+use crossbeam::channel::{Sender, bounded, unbounded};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -45,7 +45,7 @@ impl Sim {
         let mut engine = Engine::new(config)?;
         let system = |what| move |error| SimError::System { what, error };
         let waker = mio::Waker::new(engine.registry(), WAKE).map_err(system("make a waker"))?;
-        let (jobs, inbox) = mpsc::channel();
+        let (jobs, inbox) = unbounded();
         let thread = crate::thread::spawn("tendmap-sim", move || engine.run(&inbox))
             .map_err(system("start a thread"))?;
         Ok(Sim { jobs: Some(jobs), waker: Arc::new(waker), thread: Some(thread) })
@@ -56,7 +56,7 @@ impl Sim {
         &self,
         job: impl FnOnce(&mut Engine) -> T + Send + 'static,
     ) -> Result<T, SimError> {
-        let (give, take) = mpsc::sync_channel(1);
+        let (give, take) = bounded(1);
         let job: Job = Box::new(move |engine| drop(give.send(job(engine))));
         let jobs = self.jobs.as_ref().ok_or(SimError::Stopped)?;
         jobs.send(job).map_err(|_| SimError::Stopped)?;

@@ -1,8 +1,8 @@
 //! Closing: `close` returns only after the client has closed, even if other threads wait, clone or
 //! close at the same time, and also if an observer calls it.
 
+use crossbeam::channel::{bounded, unbounded};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn connect(directory: &TempDir) -> Client {
 /// Runs `work` in another thread, and fails if it does not end.
 #[track_caller]
 fn ends<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
-    let (done, ended) = channel();
+    let (done, ended) = unbounded();
     std::thread::spawn(move || done.send(work()));
     ended.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| panic!("{what} hangs"))
 }
@@ -32,7 +32,7 @@ fn h99_close_has_closed_while_clones_wait_and_wakes_them() {
         let directory = directory();
         let client = connect(&directory);
         let sequence = client.wait_for_change(0, LONG);
-        let (begun, begins) = channel();
+        let (begun, begins) = unbounded();
         let waiters: Vec<_> = (0..threads)
             .map(|_| {
                 let (clone, begun) = (client.clone(), begun.clone());
@@ -308,7 +308,7 @@ fn h95_an_observer_that_connects_does_not_wait_for_its_own_thread() {
     let directory = directory();
     let cluster = Cluster::new(2, 1);
     cluster.fail(TendError::NoSeed { tried: vec![] });
-    let (answer, answers) = sync_channel(100);
+    let (answer, answers) = bounded(100);
     let (again, source) = (config(&directory), cluster.clone());
     let config = observed(&directory, move |event| {
         let found = Client::connect_with(again.clone(), source.source());

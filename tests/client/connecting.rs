@@ -1,7 +1,7 @@
 //! One process: connecting, routing, closing, with a source that needs no
 //! network.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -247,7 +247,7 @@ impl Locked {
         config.tend_interval = Duration::from_secs(3600);
         config.shm_takeover_threshold = Duration::from_secs(9000);
         (config.user, config.password) = (Some("keeper".into()), Some("old".into()));
-        let ((begins, begun), (end, ends)) = (channel(), channel());
+        let ((begins, begun), (end, ends)) = (unbounded(), unbounded());
         (0..ended).for_each(|_| end.send(()).unwrap());
         let inside = Cluster::new(2, 1).source();
         let source = Locked { inside, locked: false, wrong, begins, ends };

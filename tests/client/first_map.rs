@@ -1,7 +1,7 @@
 //! The first map: which callers wait for it, and which get an error. Neither a map nor
 //! an error is used after it is outdated.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use crossbeam::channel::{Receiver, Sender, unbounded};
 use std::time::Duration;
 
 use tendmap::client::{Client, Config, ConnectError};
@@ -107,8 +107,8 @@ fn h91_two_that_wait_for_one_pass_get_its_error_both() {
     let directory = directory();
     let cluster = Cluster::new(2, 1);
     cluster.fail(down());
-    let (begins, begun) = channel();
-    let (end, ends) = channel();
+    let (begins, begun) = unbounded();
+    let (end, ends) = unbounded();
     let source = Stepped { inside: cluster.source(), begins, ends };
     let config = config(&directory);
     let client = Client::start_with(config.clone(), Box::new(source)).unwrap();

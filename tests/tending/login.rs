@@ -227,7 +227,7 @@ fn neither_the_segment_nor_events_nor_errors_show_the_password() {
         config
     };
     // Whatever is told or published, the password is not in it.
-    let (send, told) = std::sync::mpsc::channel();
+    let (send, told) = crossbeam::channel::unbounded();
     let send = std::sync::Mutex::new(send);
     let mut first = config("wrong-s3cret");
     first.observer = Some(Observer::new(move |event: &Event| {

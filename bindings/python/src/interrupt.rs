@@ -1,6 +1,6 @@
 //! Waits that a signal can end.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 use std::thread::Builder;
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ fn begin<T: Send + 'static>(
 ) -> PyResult<Receiver<T>> {
     // Without capacity: a value that is not received is dropped by that thread,
     // not by this one.
-    let (give, coming) = sync_channel(0);
+    let (give, coming) = bounded(0);
     let begun = Builder::new().name("tendmap-connect".into()).spawn(move || {
         let _ = give.send(work());
     });

@@ -10,8 +10,8 @@ mod screen;
 mod summary;
 mod traffic;
 
+use crossbeam::channel::{Receiver, RecvTimeoutError, unbounded};
 use std::io;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use tendmap::client::{Config, ConnectError, Reader};
@@ -73,7 +73,7 @@ pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure>
     config.check().map_err(ConnectError::from)?;
     let tend_interval = config.tend_interval;
     let length = Duration::from_secs(args.seconds);
-    let (to, told) = mpsc::channel();
+    let (to, told) = unbounded();
     let stop = to.clone();
     signals::on_stop(move || drop(stop.send(Told::Stop)))?;
     let workers = usize::from(args.workers);

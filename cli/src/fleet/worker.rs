@@ -1,8 +1,8 @@
 //! A worker process: it connects, routes keys in bursts, and checks every route
 //! against the publication that it was read from.
 
+use crossbeam::channel::{Receiver, TryRecvError, unbounded};
 use std::io::{self, Write};
-use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,7 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Failure> {
     // Inherited sockets do not count.
     let inherited = sockets();
     let orders = orders();
-    let (to, lines) = mpsc::channel();
+    let (to, lines) = unbounded();
     let writer = thread::spawn(move || write(&lines));
     let mut config = args.client.config(common);
     let observed = std::sync::Mutex::new(to.clone());
@@ -101,7 +101,7 @@ enum Order {
 /// The parent's orders, one per line. They end with standard input: when the
 /// parent closes it, or dies.
 fn orders() -> Receiver<Order> {
-    let (to, orders) = mpsc::channel();
+    let (to, orders) = unbounded();
     thread::spawn(move || {
         for line in io::stdin().lines().map_while(Result::ok) {
             let random = line.strip_prefix("die ").and_then(|random| random.parse().ok());

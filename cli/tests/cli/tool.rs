@@ -1,10 +1,10 @@
 //! Runs the binary: a directory for its segments, single commands, and background
 //! processes.
 
+use crossbeam::channel::{Receiver, unbounded};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
-use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -123,7 +123,7 @@ impl Running {
     pub fn start_with(command: &mut Command, input: Stdio) -> Running {
         let mut child = command.stdin(input).stdout(Stdio::piped()).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
-        let (to, lines) = mpsc::channel();
+        let (to, lines) = unbounded();
         std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
                 let value = serde_json::from_str(&line);

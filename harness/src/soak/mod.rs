@@ -17,8 +17,8 @@ mod nodes;
 mod summary;
 mod watch;
 
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use std::collections::BTreeMap;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use tendmap::client::parse_duration;
@@ -78,7 +78,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// # Errors
 /// [`Failure`] if something can't be started, or if a route was wrong.
 pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure> {
-    let (to, told) = mpsc::channel();
+    let (to, told) = unbounded();
     let stop = to.clone();
     signals::on_stop(move || drop(stop.send(Told::Stop)))?;
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));

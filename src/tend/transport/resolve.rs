@@ -1,8 +1,8 @@
 //! Name resolution in threads, so that it does not block the loop.
 
+use crossbeam::channel::{Receiver, Sender, unbounded};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::Interrupted;
@@ -31,7 +31,7 @@ pub(super) struct Resolver {
 
 impl Resolver {
     pub(super) fn new(timeout: Duration) -> Resolver {
-        let (sender, receiver) = channel();
+        let (sender, receiver) = unbounded();
         Resolver { timeout, sender, receiver, under_way: BTreeSet::new(), shortage: None }
     }
 
