@@ -128,6 +128,10 @@ mod descriptor;
 mod layout;
 pub mod map;
 mod protocol;
+// Not a part of that module, which the model checks compile over other atomics.
+#[cfg(test)]
+#[path = "protocol/rules.rs"]
+mod protocol_rules;
 mod random;
 pub mod route;
 pub mod segment;
