@@ -93,7 +93,7 @@ pub fn with<T>(
     done.expect("neither of them fails")
 }
 
-/// The time of samples of [`SAMPLE`] lookups in a row, nanoseconds a lookup.
+/// Times samples of [`SAMPLE`] consecutive lookups, in nanoseconds per lookup.
 pub fn samples(reader: &mut dyn Reader, order: &[usize], into: &mut Samples) {
     for sample in order.chunks_exact(SAMPLE) {
         let begun = Instant::now();

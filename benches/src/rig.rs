@@ -8,11 +8,11 @@ use tendmap_harness::shape::{Shape, number};
 
 use crate::place::Owned;
 
-/// Nodes of the cluster.
+/// The number of nodes.
 pub const NODES: usize = SHAPE.nodes as usize;
-/// Partitions that one publication changes: 1 %.
+/// The number of partitions that one publication changes: 1 %.
 pub const CHANGED: usize = PARTITIONS / 100;
-/// The one namespace of the map.
+/// The size of the map.
 const SHAPE: Shape = Shape { namespaces: 1, ..Shape::DEFAULT };
 
 /// The slot of a partition's master after `turn` publications of 1 %.
@@ -37,7 +37,7 @@ pub fn map(capacity: Capacity, replicas: u8) -> ClusterMap {
     map
 }
 
-/// A segment of its own, with its publisher at hand.
+/// A segment with its publisher.
 pub struct Segment {
     owned: Owned,
     map: ClusterMap,

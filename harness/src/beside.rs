@@ -1,15 +1,15 @@
-//! Work while another thread does something else.
+//! Work while another thread does other work.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use tendmap_cli::failure::Failure;
 
-/// Does `work` while another thread does the `other` again and again, as long as
-/// that goes well. The work begins when the other was done once.
+/// Runs `work` while another thread runs `other` repeatedly, as long as `other`
+/// succeeds. `work` begins after the first run of `other`.
 ///
 /// # Errors
-/// What the work returns, and [`Failure::Failed`] if the other went wrong.
+/// The error of `work`, and [`Failure::Failed`] if `other` failed.
 pub fn beside<T>(
     mut other: impl FnMut() -> bool + Send,
     work: impl FnOnce() -> Result<T, Failure>,

@@ -2,7 +2,7 @@
 
 use core::ops::ControlFlow;
 
-use tendmap::internals::segment::{Created, Ownership, create};
+use tendmap::internals::segment::{CreateOutcome, Ownership, create};
 use tendmap::map::{Capacity, ClusterMap};
 use tendmap::segment::Place;
 use tendmap::tend::{ClusterSource, TendError, TendReport, Turn};
@@ -28,14 +28,14 @@ impl ClusterSource for Fixed {
     fn stop(&mut self) {}
 }
 
-/// Creates a segment with that room and owns it.
+/// Creates a segment with this capacity and becomes its owner.
 ///
 /// # Errors
-/// [`Failure`] if it can't be created, or is there already.
+/// [`Failure`] if it can't be created, or exists already.
 pub fn own(place: &Place, capacity: Capacity) -> Result<Box<Ownership>, Failure> {
     match create(place, 1, capacity, None)? {
-        Created::Owner(ownership) => Ok(ownership),
-        Created::Exists => Err(Failure::Failed(format!(
+        CreateOutcome::Owner(ownership) => Ok(ownership),
+        CreateOutcome::Exists => Err(Failure::Failed(format!(
             "a segment exists already under the key {:#x}; remove it first",
             place.key
         ))),

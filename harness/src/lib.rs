@@ -1,5 +1,5 @@
-//! What all measurements share: the map that they are made on, the segment that it
-//! is published in, work beside other work, and the statistics of what was measured.
+//! The parts that all measurements share: the map and its segment, work in another
+//! thread, and statistics.
 
 #![forbid(unsafe_code)]
 

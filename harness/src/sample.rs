@@ -1,27 +1,27 @@
 //! Measured values and their statistics.
 
-/// Values of one kind, one a round.
+/// Values of one kind, one per round.
 #[derive(Clone, Debug, Default)]
 pub struct Samples(Vec<f64>);
 
 impl Samples {
-    /// Adds one.
+    /// Adds a value.
     pub fn push(&mut self, value: f64) {
         self.0.push(value);
     }
 
-    /// How many there are.
+    /// The number of values.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no values.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The smallest value that is not exceeded by that many of a thousand, by
-    /// nearest rank; `None` if there are no values.
+    /// The smallest value that at least `per_mille` of a thousand values do not
+    /// exceed; `None` if there are no values.
     pub fn quantile(&self, per_mille: usize) -> Option<f64> {
         let mut sorted = self.0.clone();
         sorted.sort_unstable_by(f64::total_cmp);
@@ -29,12 +29,12 @@ impl Samples {
         sorted.get(rank.max(1) - 1).copied()
     }
 
-    /// The one in the middle.
+    /// The median.
     pub fn median(&self) -> Option<f64> {
         self.quantile(500)
     }
 
-    /// Takes all values out of others.
+    /// Moves all values of `others` to these.
     pub fn append(&mut self, others: &mut Samples) {
         self.0.append(&mut others.0);
     }

@@ -1,5 +1,4 @@
-//! The map that everything is measured on, how it changes, and in which order its
-//! partitions are looked up.
+//! The map for all measurements, its changes, and the order of the lookups.
 
 use core::fmt;
 
@@ -8,14 +7,14 @@ use tendmap::map::{Capacity, ClusterMap, Node, NodeId, Slot};
 /// Partitions of each namespace.
 pub const PARTITIONS: usize = Capacity::DEFAULT.partitions;
 
-/// How large the map is.
+/// The size of the map.
 #[derive(clap::Args, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// Number of nodes.
     #[arg(long, value_name = "N", default_value_t = 12,
         value_parser = clap::value_parser!(u16).range(2..=4096))]
     pub nodes: u16,
-    /// Its namespaces, of 4096 partitions each.
+    /// Number of namespaces, of 4096 partitions each.
     #[arg(long, value_name = "N", default_value_t = 8,
         value_parser = clap::value_parser!(u16).range(1..=256))]
     pub namespaces: u16,
@@ -54,21 +53,20 @@ impl Shape {
         self.namespaces() * PARTITIONS * (usize::from(self.replicas).div_ceil(3) + 1)
     }
 
-    /// The slot of the node that holds a replica of a partition at first.
+    /// The slot of the first holder of a replica.
     pub fn holder(self, namespace: usize, partition: usize, replica: usize) -> usize {
         (partition * 7 + replica + namespace) % self.nodes()
     }
 
-    /// A map in which every replica of every partition has its node, with room for
-    /// just that.
+    /// A map in which every replica of every partition has a holder.
     pub fn map(self) -> ClusterMap {
         self.map_in(self.capacity())
     }
 
-    /// The same with that room.
+    /// The same map with another capacity.
     ///
     /// # Panics
-    /// If it is not enough.
+    /// If the map does not fit.
     pub fn map_in(self, capacity: Capacity) -> ClusterMap {
         let mut map = ClusterMap::new(capacity);
         for number in 0..self.nodes {
@@ -99,7 +97,7 @@ impl fmt::Display for Shape {
     }
 }
 
-/// The first node's port; the others follow.
+/// The first node's port. The others use the ports after it.
 const FIRST_PORT: u16 = 3000;
 
 /// The number of a node of the map.

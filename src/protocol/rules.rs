@@ -5,9 +5,10 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::protocol::{
-    Admit, Cached, CachedStamp, Check, Head, PAYLOAD_BITS, PAYLOAD_MASK, PublishError, RETRIES,
-    ReadRaced, Stamp, StampCell, TakeoverLost, Term, Word, add_owner, begin_read, load_owner,
-    raise_event, read, retire, store_owner, take_over, tries, validate, validate_cached,
+    Admit, Cached, CachedStamp, Check, Head, NewerTag, PAYLOAD_BITS, PAYLOAD_MASK, PublishError,
+    RETRIES, ReadRaced, Stamp, StampCell, TakeoverLost, Term, Word, add_owner, begin_read,
+    load_owner, raise_event, read, retire, store_owner, take_over, tries, validate,
+    validate_cached,
 };
 
 /// A cell outside of memory that a fork wipes.
@@ -231,8 +232,9 @@ fn an_owner_word_is_of_the_term_that_wrote_it_last() {
     assert_eq!(load_owner(&shared, head(4, 1)), None);
     assert_eq!(add_owner(&shared, term(4), 5), Ok(()));
     assert_eq!(load_owner(&shared, head(4, 1)), Some(15));
-    assert_eq!(store_owner(&shared, term(3), 1), Err(4));
-    assert_eq!(add_owner(&shared, term(3), 1), Err(4));
+    let newer = Err(NewerTag { found: 4, term: 3 });
+    assert_eq!(store_owner(&shared, term(3), 1), newer);
+    assert_eq!(add_owner(&shared, term(3), 1), newer);
     assert_eq!(add_owner(&shared, term(4), 1), Ok(()));
     assert_eq!(load_owner(&shared, head(4, 9)), Some(16));
 }

@@ -30,7 +30,7 @@ struct Results {
     /// the same round.
     times: Vec<Samples>,
     ratios: Vec<Samples>,
-    /// Samples while nothing else goes on, and while it is published.
+    /// Samples while nothing else runs, and while the owner publishes.
     idle: Samples,
     busy: Samples,
     lookups: u64,
@@ -144,12 +144,12 @@ fn print(
     println!("retries: a lookup is tried again at most as often as it was published meanwhile");
 }
 
-/// A figure, or what is printed where there is none.
+/// A figure, or NaN if there is none.
 fn or_none(figure: Option<f64>) -> f64 {
     figure.unwrap_or(f64::NAN)
 }
 
-/// How long a publication of tendmap takes while somebody reads.
+/// How long a publication of tendmap takes during reads.
 fn period(contenders: &mut [Box<dyn Contender>]) -> Duration {
     let Some(owner) = contenders.iter_mut().find(|c| c.name().starts_with("tendmap")) else {
         return Duration::from_micros(100);

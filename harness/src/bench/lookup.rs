@@ -18,7 +18,7 @@ use tendmap_harness::shape::{NAMESPACE, PARTITIONS, number, order, state, turn_o
 /// The number of lookups in one timing: a few passes over all partitions.
 const LOOKUPS: usize = 4 * PARTITIONS;
 
-/// What lookups cost, in nanoseconds each.
+/// The cost of lookups, in nanoseconds each.
 #[derive(Default)]
 pub struct Lookups {
     pub floor: Samples,

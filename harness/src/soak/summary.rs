@@ -39,9 +39,9 @@ pub struct Summary {
     pub went_back: u64,
     pub wrong_routes: u64,
     pub longest_gap: Duration,
-    /// Milliseconds from an owner's death to the next owner.
+    /// The milliseconds from an owner's death to the next owner.
     pub takeover_times: Samples,
-    /// No process was the owner at the end of a season.
+    /// Whether no process was the owner at the end of a season.
     pub ownerless: bool,
     first_wrong: Option<String>,
     first_back: Option<String>,
@@ -70,7 +70,7 @@ impl Summary {
         }
     }
 
-    /// The time that so many of a thousand takeovers do not exceed.
+    /// The time that `per_mille` of a thousand takeovers do not exceed.
     fn takeover_ms(&self, per_mille: usize) -> Option<f64> {
         self.takeover_times.quantile(per_mille).map(|ms| (ms * 10.0).round() / 10.0)
     }
