@@ -307,6 +307,11 @@ mod tests {
     }
 
     #[test]
+    fn the_notes_have_the_words_of_their_parts() {
+        assert_eq!(notes::WORDS, 32 + 2 * 64 + 16 * 32);
+    }
+
+    #[test]
     fn sizes_beyond_an_address_are_refused() {
         let capacity = Capacity { max_namespaces: usize::MAX / 8, ..Capacity::DEFAULT };
         assert!(Geometry::new(capacity).is_err());

@@ -253,3 +253,66 @@ impl Drop for Shm {
         unsafe { libc::shmdt(self.base.as_ptr().cast()) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "it needs the system")]
+    fn a_segment_is_found_described_changed_and_removed() {
+        let key = 0xBE5D_0000 | std::process::id() & 0xffff;
+        match shm_find(key) {
+            Ok(found) => assert_eq!(found, None),
+            Err(error) => {
+                return tendmap_testkit::skipped(&format!(
+                    "no System V shared memory here: {error}"
+                ));
+            }
+        }
+        // A private key finds nothing, and creates nothing.
+        assert_eq!(shm_find(libc::IPC_PRIVATE as u32).unwrap(), None);
+        let id = shm_create(key, 5000, 0o7640).unwrap();
+        let again = shm_create(key, 5000, 0o600).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(shm_find(key).unwrap(), Some(id));
+        let user = rustix::process::getuid().as_raw();
+        let mut wanted = ShmStat {
+            key,
+            uid: user,
+            cuid: user,
+            mode: 0o640,
+            bytes: 5000,
+            mappings: 0,
+            removed: false,
+        };
+        assert_eq!(shm_stat(id).unwrap(), wanted);
+        shm_permit(id, user, 0o7600).unwrap();
+        wanted.mode = 0o600;
+        assert_eq!(shm_stat(id).unwrap(), wanted);
+
+        let to_read = Shm::attach_to_read(id).unwrap();
+        let mapped = Shm::attach(id, true).unwrap();
+        assert!(mapped.is_writable() && !to_read.is_writable());
+        wanted.mappings = 2;
+        assert_eq!(mapped.stat(), wanted);
+        assert_eq!(mapped.start().1, 5000);
+        // SAFETY: one word of a mapping that is writable and exists.
+        unsafe { mapped.base.as_ref() }.store(77, Ordering::Relaxed);
+        let header = to_read.header();
+        assert_eq!(header.len(), size_of::<Header>().min(5000) / WORD * WORD);
+        assert_eq!(header[..8], 77_u64.to_ne_bytes());
+
+        assert!(!shm_removed().iter().any(|(other, _)| *other == id));
+        shm_remove(id).unwrap();
+        assert_eq!(shm_find(key).unwrap(), None);
+        let (_, removed) = shm_removed().into_iter().find(|(other, _)| *other == id).unwrap();
+        assert_eq!((removed.removed, removed.mode), (true, 0o600));
+        drop((to_read, mapped));
+        let gone = shm_stat(id).unwrap_err();
+        assert!(is_gone(&gone), "{gone}");
+        shm_remove(id).unwrap();
+        assert!(Shm::attach(id, false).is_err_and(|error| is_gone(&error)));
+        assert!(!is_gone(&io::Error::from_raw_os_error(libc::EPERM)));
+    }
+}
