@@ -25,7 +25,9 @@
 //! | `store` | a store, and the memory that takes it |
 //! | `note` | what a pass could not do |
 //! | `process` | which processes have a segment, which is not pure |
+//! | `diagnosis` | what official clients do on this host, which is not pure either |
 
+pub mod diagnosis;
 mod entries;
 pub mod header;
 mod layout;

@@ -62,6 +62,8 @@ pub use name::{KeyError, Place, SegmentName, parse_key};
 pub use removal::remove;
 #[cfg(feature = "tend")]
 pub(crate) use removal::{retire_and_unlink_unused, sweep};
+#[cfg(feature = "c-client")]
+pub(crate) use system_v::{SystemVRow, system_v_rows};
 #[cfg(feature = "tend")]
 pub(crate) use watch::GenerationWatch;
 

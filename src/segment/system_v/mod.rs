@@ -22,6 +22,8 @@ mod object;
 
 #[cfg(fuzzing)]
 pub use list::fuzzed as row;
+#[cfg(feature = "c-client")]
+pub use list::{Row as SystemVRow, rows as system_v_rows};
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
