@@ -9,7 +9,7 @@ use crate::failure::warn;
 use crate::log::Log;
 use crate::output::Output;
 use crate::settings::Settings;
-use crate::{check, demo, fleet, ls, map, rm, route, settings, sim, status, tend};
+use crate::{c_client, check, demo, fleet, ls, map, rm, route, settings, sim, status, tend};
 
 /// One process tends an Aerospike cluster; all others on the host route from
 /// shared memory.
@@ -28,7 +28,8 @@ const SHORT: &str = "\
 const EXIT_CODES: &str = "\
 Exit codes:
   0    answered
-  1    unhealthy or stale (status); tending would work, with problems (check)
+  1    unhealthy or stale (status, c-client status); tending would work, with
+       problems (check)
   2    usage: an invalid flag, key or setting
   3    no such segment
   4    a segment of another layout version
@@ -69,6 +70,15 @@ pub enum Command {
     Ls(Placed<Nothing>),
     /// Remove a segment.
     Rm(Placed<rm::Args>),
+    /// Examine the shared memory of official clients on this host.
+    ///
+    /// Official Aerospike clients keep their cluster in System V segments of their own
+    /// (use_shm), whether tendmap tends or not. A status compares each of them with the
+    /// map in the segment of --shm-key, if it is of the same cluster.
+    #[command(
+        override_usage = "tendmap c-client status [KEY] [--client-max-nodes <N>]\n       tendmap c-client map <KEY>\n       tendmap c-client <release|rm> <KEY> [--force]"
+    )]
+    CClient(Placed<c_client::Args>),
     /// Simulate a cluster on the loopback, controlled by lines of standard input.
     ///
     /// Each line is a command (`help` lists them), answered by a line of JSON.
@@ -88,6 +98,7 @@ impl Command {
             | Command::Status(Placed { output, .. })
             | Command::Ls(Placed { output, .. })
             | Command::Rm(Placed { output, .. })
+            | Command::CClient(Placed { output, .. })
             | Command::Sim(Placed { output, .. }) => output,
             Command::Worker(args) => &args.output,
             Command::Tend(args) => &args.output,
@@ -115,6 +126,7 @@ pub fn run() -> ExitCode {
         Command::Status(args) => status::run(&args.common, &output),
         Command::Ls(args) => ls::run(&args.common, &output),
         Command::Rm(args) => rm::run(&args.common, &args.own, &output),
+        Command::CClient(args) => c_client::run(&args.common, &args.own, &output),
         Command::Sim(args) => sim::run(&args.own),
     };
     log.flush();

@@ -3,6 +3,7 @@
 #![allow(missing_docs, reason = "shared by two programs, not a library")]
 
 pub mod args;
+mod c_client;
 mod check;
 mod command;
 mod demo;

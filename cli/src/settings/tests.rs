@@ -46,6 +46,7 @@ fn samples(command: &str, arg: &Arg) -> ([&'static str; 2], &'static [&'static s
         ("route", "namespace") => &["--int=1"],
         ("route", "int" | "str" | "hex" | "double" | "digest") => &["--namespace=test"],
         ("route", _) => &["--namespace=test", "--int=1"],
+        ("c-client", _) => &["status"],
         ("sim", "tls-certfile") => &["--tls-keyfile=k"],
         ("sim", "tls-keyfile") => &["--tls-certfile=c"],
         ("sim", "tls-cafile" | "tls-name") => &["--tls-certfile=c", "--tls-keyfile=k"],
