@@ -4,6 +4,7 @@
 #![allow(clippy::new_without_default, reason = "made for tests, with much effect")]
 
 pub mod authority;
+pub mod c_client;
 mod cluster;
 pub mod forked;
 pub mod memory;

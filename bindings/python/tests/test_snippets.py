@@ -2,6 +2,7 @@
 but for the cluster's address and the directory of the segments."""
 
 import asyncio
+import ctypes
 import http.client
 import json
 import os
@@ -11,8 +12,10 @@ import shlex
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -81,6 +84,7 @@ RUN = {
         ("text", "$ tendmap sim"),
         ("text", "$ cargo run --release -p tendmap-harness"),
         ("toml", "hosts = "),
+        ("text", "$ tendmap c-client status"),
     ],
     FILES: [("text", "5001$ tendmap tend")],
 }
@@ -318,6 +322,44 @@ def test_the_command_line(command_line, directory):
         for process in running.values():
             process.kill()
             process.communicate()
+
+
+def segment_of_the_c_client(key):
+    """A segment of layout E with one node, whose owner is gone; its id."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.shmat.restype = ctypes.c_void_p
+    libc.shmdt.argtypes = [ctypes.c_void_p]
+    table = 40 + 4096 * 16
+    content = bytearray(56 + 16 * 424 + 8 * table)
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    now, tables = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 10**6, 56 + 16 * 424
+    struct.pack_into("=Q10IBB", content, 0, now, gone.pid, 1, 16, 1, 4096, 1, 8, tables, table, 0, 1, 1)
+    struct.pack_into("=20sIH", content, 56, b"BB9000000000001", 0, socket.AF_INET)
+    struct.pack_into("!H4B", content, 56 + 26, 3000, 127, 0, 0, 1)
+    content[56 + 420] = 1
+    struct.pack_into("=32sB", content, tables, b"test", 1)
+    for partition in range(4096):
+        struct.pack_into("=I", content, tables + 40 + 16 * partition, 1)
+    id = libc.shmget(key, len(content), 0o3600)  # IPC_CREAT | IPC_EXCL
+    assert id >= 0, os.strerror(ctypes.get_errno())
+    at = libc.shmat(id, None, 0)
+    ctypes.memmove(at, bytes(content), len(content))
+    libc.shmdt(at)
+    return id
+
+
+def test_the_segments_of_official_clients(command_line, directory):
+    key = 0x7B000000 | os.getpid()
+    segment_of_the_c_client(key)
+    env = {**os.environ, "TENDMAP_SHM_DIRECTORY": directory}
+    for line in snippet(CLI, "text", "$ tendmap c-client status").splitlines():
+        words = shlex.split(line.removeprefix("$ ").replace("0xA9000000", hex(key)), comments=True)
+        assert words[0] == "tendmap"
+        done = subprocess.run([command_line, *words[1:]], env=env, capture_output=True, text=True, timeout=300)
+        # The owner is gone, and the status says so.
+        assert done.returncode == (1 if words[2] == "status" else 0), (line, done.stdout, done.stderr)
+        assert hex(key) in done.stdout, line
 
 
 def test_the_first_steps_of_the_main_page(command_line, cluster, directory, capsys):

@@ -124,7 +124,6 @@ fn namespaces_json(picture: &Picture) -> Vec<Value> {
 fn seen_json(found: &Diagnosis, evidence: &Evidence) -> Map<String, Value> {
     let picture = &evidence.picture;
     let age = found.tended_age().map(|age| age.as_millis() as u64);
-    let seen: usize = evidence.clients.iter().map(|client| client.mappings).sum();
     let fitting: Vec<_> = picture.layouts.iter().map(ToString::to_string).collect();
     let chosen = match picture.layout_is_certain {
         true => picture.layout.as_slice(),
@@ -151,7 +150,7 @@ fn seen_json(found: &Diagnosis, evidence: &Evidence) -> Map<String, Value> {
         "namespaces": namespaces_json(picture),
         "held_locks": evidence.held.iter().map(lock_json).collect::<Vec<_>>(),
         "attached": clients.collect::<Vec<_>>(),
-        "unseen_mappings": evidence.mappings.saturating_sub(seen as u64),
+        "unseen_mappings": evidence.unseen(),
     });
     match value {
         Value::Object(map) => map,

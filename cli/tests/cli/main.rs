@@ -1,6 +1,7 @@
 //! The command line, run as its users run it.
 
 mod answers;
+mod c_client;
 mod check;
 mod codes;
 mod consistency;

@@ -29,6 +29,10 @@ impl Key {
         Some(Key { key, flag: format!("--shm-key={key:#010x}") })
     }
 
+    pub fn hex(&self) -> String {
+        format!("{:#010x}", self.key)
+    }
+
     pub fn flags(&self) -> [&str; 2] {
         ["--shm-backend=sysv", &self.flag]
     }

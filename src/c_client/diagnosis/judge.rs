@@ -124,6 +124,13 @@ impl Evidence {
         self.timestamps.windows(2).any(|pair| pair[0] != pair[1])
     }
 
+    /// How many mappings belong to processes that can't be seen.
+    #[must_use]
+    pub fn unseen(&self) -> u64 {
+        let seen: usize = self.clients.iter().map(|client| client.mappings).sum();
+        self.mappings.saturating_sub(seen as u64)
+    }
+
     fn node(&self, slot: usize) -> String {
         self.picture.nodes.get(slot).map_or_else(String::new, |node| node.name.clone())
     }
@@ -151,23 +158,24 @@ impl Evidence {
                 notes.push(Note::OwnerElsewhere { pid });
                 None
             }
+            OwnerState::Hidden if self.unseen() != 0 || self.is_tended() => {
+                notes.push(Note::OwnerElsewhere { pid });
+                (age > THRESHOLD).then_some(Problem::Stale { pid, age })
+            }
             OwnerState::Absent => Some(Problem::OwnerGone { key, pid, age }),
-            OwnerState::Unmapped => {
+            // All mappings are those of others.
+            OwnerState::Unmapped | OwnerState::Hidden => {
                 let program = program.clone().unwrap_or_else(|| "unknown".to_owned());
                 Some(Problem::OwnerReplaced { key, pid, program })
             }
-            OwnerState::Alive | OwnerState::Hidden | OwnerState::Always => {
-                if state == OwnerState::Hidden {
-                    notes.push(Note::OwnerElsewhere { pid });
-                }
+            OwnerState::Alive | OwnerState::Always => {
                 (age > THRESHOLD).then_some(Problem::Stale { pid, age })
             }
         }
     }
 
     fn client_problems(&self, problems: &mut Vec<Problem>, notes: &mut Vec<Note>) {
-        let seen: usize = self.clients.iter().map(|client| client.mappings).sum();
-        let unseen = self.mappings.saturating_sub(seen as u64);
+        let unseen = self.unseen();
         if unseen != 0 {
             notes.push(Note::Unseen { mappings: unseen });
         }
@@ -331,7 +339,12 @@ mod tests {
         let none: [&str; 0] = [];
         assert_eq!(with(Alive, None, 20_000, false), none);
         assert_eq!(with(Alive, None, 40_000, false), ["stale"]);
-        assert_eq!(with(Hidden, None, 0, false), none);
+        assert_eq!(with(Hidden, None, 0, true), none);
+        assert_eq!(with(Hidden, None, 0, false), ["owner_replaced"], "no mapping is left for it");
+        let mut hidden = evidence(&bytes);
+        (hidden.owner.state, hidden.mappings) = (Hidden, 2);
+        let notes = vec![Note::OwnerElsewhere { pid: 77 }, Note::Unseen { mappings: 1 }];
+        assert_eq!(judge(&hidden, None), (vec![], notes));
         assert_eq!(with(Absent, None, 0, false), ["owner_gone"]);
         assert_eq!(with(Absent, None, 0, true), none);
         assert_eq!(with(Unmapped, None, 0, false), ["owner_replaced"]);

@@ -31,7 +31,9 @@ pub use clients::{AttachedClient, ClientLayout, attached_clients};
 pub use elf::{Content, client_version};
 pub use finding::{Difference, Note, Problem};
 pub use judge::{Evidence, HeldLock, Owner, OwnerState, judge};
-pub use look::{Candidate, LookError, candidates, find, look, mirror_is_active, owner_state};
+pub use look::{
+    Candidate, LookError, candidates, find, look, mirror_is_active, monotonic_ms, owner_state,
+};
 pub use picture::{NodeSlot, Picture, Table, TableFaults};
 pub use release::{ReleaseError, Released, release};
 pub use watch::{Diagnosis, Options, diagnose};

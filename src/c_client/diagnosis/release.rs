@@ -76,17 +76,17 @@ fn why_it_may_live(found: Found<'_>) -> Option<String> {
     match state {
         OwnerState::Nobody => None,
         OwnerState::Alive => Some(format!("its owner, pid {pid} ({program}), lives")),
-        OwnerState::Hidden => {
+        OwnerState::Hidden if unseen != 0 => {
             Some(format!("pid {pid} ({program}) exists and this user may not examine it"))
         }
-        OwnerState::Absent | OwnerState::Unmapped if tended => {
+        OwnerState::Absent | OwnerState::Unmapped | OwnerState::Hidden if tended => {
             Some(format!("somebody tends it: pid {pid} of another pid namespace, or of a mirror"))
         }
         OwnerState::Absent | OwnerState::Unmapped if unseen != 0 => Some(format!(
             "{unseen} mappings belong to processes that can't be seen from here, and its owner, pid \
              {pid}, may be one of them (ask as root, outside of containers)"
         )),
-        OwnerState::Absent | OwnerState::Unmapped => None,
+        OwnerState::Absent | OwnerState::Unmapped | OwnerState::Hidden => None,
         OwnerState::Always if tended => Some("somebody tends it".to_owned()),
         OwnerState::Always if mirror.is_none() => Some(
             "its owner is a mirror of tendmap whose lock file is not in the given directory \
@@ -168,7 +168,7 @@ mod tests {
         for (state, gone) in [
             (Nobody, true),
             (Alive, false),
-            (Hidden, false),
+            (Hidden, true),
             (Absent, true),
             (Unmapped, true),
             (Always, false),
@@ -178,7 +178,7 @@ mod tests {
             assert!(state == Nobody || lives(state, Some(false), true), "{state:?}: it is tended");
         }
         assert!(!lives(Always, Some(false), false), "its mirror is gone");
-        for state in [Absent, Unmapped] {
+        for state in [Absent, Unmapped, Hidden] {
             let hidden = Found { unseen: 1, ..found(state, None, false) };
             assert!(why_it_may_live(hidden).is_some(), "it may be one that can't be seen");
         }
