@@ -52,7 +52,7 @@ fn compare_table(
 ) {
     let name = || namespace.name.as_str().to_owned();
     let room = picture.layout.map_or(MOST_REPLICAS, |layout| layout.replicas());
-    let wanted = namespace.replication_factor.min(MOST_REPLICAS as u8);
+    let wanted = namespace.replication_factor.clamp(1, MOST_REPLICAS as u8);
     if let Some(size) = table.replicas.filter(|&size| size != wanted) {
         found.push(Difference::Replication { namespace: name(), found: size, wanted });
     }
@@ -62,24 +62,25 @@ fn compare_table(
     }
     let held =
         |id: &NodeId| picture.nodes.iter().any(|slot| slot.active && slot.name == id.as_str());
+    let room = room.min(namespace.routable_replicas());
+    let partitions = namespace.partitions.len().min(table.holders.len());
     let (mut masters, mut replicas) = (0, 0);
-    for (partition, holders) in table.holders.iter().enumerate() {
-        let mut other = [false; MOST_REPLICAS];
-        for (replica, &entry) in holders.iter().enumerate().take(room) {
-            if replica >= namespace.routable_replicas() || partition >= namespace.partitions.len() {
-                continue;
-            }
-            let slot = namespace.partitions.holder(partition, replica);
-            let id = slot.and_then(|slot| map.nodes.get(slot)).map(|node| &node.id);
-            // A node that the segment does not have was reported already.
-            if id.is_some_and(|id| !held(id)) {
-                continue;
-            }
-            let name = picture.holder(entry).map(|node| node.name.as_str());
-            other[replica] = name != id.map(NodeId::as_str);
+    for (partition, holders) in table.holders.iter().enumerate().take(partitions) {
+        let wanted = |replica| {
+            let slot = namespace.partitions.holder(partition, replica)?;
+            map.nodes.get(slot).map(|node| &node.id)
+        };
+        // A node that the segment does not have was reported already; the others take its
+        // place in the entry.
+        if (0..room).filter_map(wanted).any(|id| !held(id)) {
+            continue;
         }
-        masters += usize::from(other[0]);
-        replicas += usize::from(other[1..].contains(&true));
+        let is_other = |replica: usize| {
+            let name = picture.holder(holders[replica]).map(|node| node.name.as_str());
+            name != wanted(replica).map(NodeId::as_str)
+        };
+        masters += usize::from(room > 0 && is_other(0));
+        replicas += usize::from((1..room).any(is_other));
     }
     if masters + replicas != 0 {
         found.push(Difference::Partitions { namespace: name(), masters, replicas });

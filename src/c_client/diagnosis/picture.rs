@@ -4,7 +4,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::super::header::{HEADER_BYTES, Header, ShapeError};
 use super::super::layout::{
-    ADDRESS_BYTES, Capacity, Layout, NAME_BYTES, NAMESPACE_BYTES, PARTITIONS, Shape, TLS_NAME_BYTES,
+    Capacity, Layout, NAME_BYTES, NAMESPACE_BYTES, PARTITIONS, Shape, TLS_NAME_BYTES,
 };
 use super::super::words::u32_at;
 use crate::map::Build;
@@ -12,6 +12,8 @@ use crate::map::Build;
 /// The families of a `sockaddr` on Linux.
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
+/// The size of a `sockaddr_storage`.
+const ADDRESS_BYTES: usize = 128;
 
 /// A slot of the segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
