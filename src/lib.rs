@@ -121,7 +121,7 @@ macro_rules! internal {
 }
 
 #[cfg(feature = "c-client")]
-mod c_client;
+pub mod c_client;
 pub mod client;
 mod clock;
 mod descriptor;
@@ -167,6 +167,7 @@ pub use wire::login::{AuthMode, SecretString};
 pub mod internals {
     #[cfg(feature = "c-client")]
     pub mod c_client {
+        pub use crate::c_client::internals::*;
         pub use crate::c_client::*;
     }
     #[cfg(feature = "tend")]

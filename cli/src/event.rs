@@ -90,6 +90,10 @@ impl Told {
             line.push(' ');
             match value {
                 Value::String(text) => line += text,
+                // Keys are hexadecimal wherever people see them.
+                Value::Number(key) if name.ends_with("key") => {
+                    line += &format!("0x{:08X}", key.as_u64().unwrap_or_default());
+                }
                 Value::Bool(yes) => line += if *yes { "yes" } else { "no" },
                 Value::Array(list) if list.is_empty() => line += "nothing",
                 Value::Array(list) => {

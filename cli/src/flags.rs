@@ -13,7 +13,7 @@ use tendmap::client::{Config, SETTINGS, Setting};
 use tendmap::internals::client::{SettingGroup, SettingKind};
 use tendmap::wire::login::SecretString;
 
-use crate::args::{MEMORY, SECURITY};
+use crate::args::{MEMORY, OFFICIAL, SECURITY};
 use crate::settings::password;
 
 /// The settings that a command has.
@@ -43,6 +43,13 @@ impl Groups for Polled {
     const GROUPS: &'static [SettingGroup] = &[SettingGroup::Tending];
 }
 
+/// The settings of the C client's segments that are kept filled.
+#[derive(Clone, Debug)]
+pub struct Mirrored;
+impl Groups for Mirrored {
+    const GROUPS: &'static [SettingGroup] = &[SettingGroup::CClient];
+}
+
 /// The settings that select a segment.
 #[derive(Clone, Debug)]
 pub struct Which;
@@ -62,7 +69,7 @@ const ALIASES: [(&str, &str); 3] =
     [("hosts", "host"), ("tls", "tls-enable"), ("preferred_racks", "prefer-rack")];
 
 /// The settings that `-h` shows.
-const SHOWN_SHORT: [&str; 10] = [
+const SHOWN_SHORT: [&str; 11] = [
     "hosts",
     "cluster_name",
     "connect_timeout",
@@ -73,10 +80,11 @@ const SHOWN_SHORT: [&str; 10] = [
     "tend_interval",
     "shm_key",
     "preferred_racks",
+    "c_client",
 ];
 
 /// Text that `--help` adds.
-const MORE: [(&str, &str); 9] = [
+const MORE: [(&str, &str); 14] = [
     ("hosts", "NAME:PORT. May be given several times, or with commas in between."),
     (
         "password",
@@ -96,6 +104,28 @@ const MORE: [(&str, &str); 9] = [
         "shm_allow_group_write",
         "Every member of the group can truncate such a file, which kills all attached processes \
          with SIGBUS. Segments in sysv can't be truncated.",
+    ),
+    (
+        "c_client",
+        "VERSION is the version of the C client (7.6.1), or of the client that contains it \
+         (python-19.3, node-6.7): it determines the layout, which the segment itself does not \
+         show. The clients only set use_shm and this key. May be given several times.",
+    ),
+    (
+        "c_client_max_nodes",
+        "Clients with a smaller value crash if the cluster has more nodes than theirs; clients \
+         with a larger one can't attach. Nodes beyond it are left out, and reported.",
+    ),
+    ("c_client_max_namespaces", "As --c-client-max-nodes."),
+    (
+        "c_client_on_exit",
+        "hold: a tender that starts within 30 s goes on unnoticed, and a client takes over after \
+         that. release: a client takes over at once.",
+    ),
+    (
+        "c_client_owner",
+        "pid: clients take over if this process is gone and has not tended for 30 s. always: they \
+         never do.",
     ),
     ("shm_mode", "One with 0020 needs --shm-allow-group-write, or sysv."),
 ];
@@ -159,6 +189,7 @@ fn flag(setting: &'static Setting) -> Arg {
     let heading = match setting.group() {
         SettingGroup::Security => Some(SECURITY),
         SettingGroup::Place | SettingGroup::Segment => Some(MEMORY),
+        SettingGroup::CClient => Some(OFFICIAL),
         _ => None,
     };
     let arg = arg.help_heading(heading).hide_short_help(!SHOWN_SHORT.contains(&name));
@@ -208,6 +239,7 @@ fn placeholder(setting: &Setting) -> &'static str {
         SettingKind::Directory => "DIR",
         SettingKind::Switch => "BOOL",
         SettingKind::Choice(_) if setting.name() == "auth_mode" => "MODE",
+        SettingKind::Choice(_) if setting.group() == SettingGroup::CClient => "WORD",
         SettingKind::Choice(_) => "KIND",
         SettingKind::Number { .. } => "N",
         SettingKind::Key => "KEY",
@@ -217,6 +249,7 @@ fn placeholder(setting: &Setting) -> &'static str {
         SettingKind::Pairs => "TOLD=USED",
         SettingKind::Users => "USERS",
         SettingKind::Racks => "RACK",
+        SettingKind::Targets => "KEY:VERSION",
         _ => "NAME",
     }
 }

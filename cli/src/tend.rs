@@ -11,7 +11,7 @@ use tendmap::client::{Client, Config, ConnectError, Event, Observer};
 use crate::args::Common;
 use crate::event::Told;
 use crate::failure::Failure;
-use crate::flags::{Flags, Reached, Tended};
+use crate::flags::{Flags, Mirrored, Reached, Tended};
 use crate::json;
 use crate::log::Log;
 use crate::output::Output;
@@ -36,6 +36,8 @@ pub struct Args {
     pub checksums: bool,
     #[command(flatten)]
     pub tended: Flags<Tended>,
+    #[command(flatten)]
+    pub mirrored: Flags<Mirrored>,
 }
 
 impl Args {
@@ -44,6 +46,7 @@ impl Args {
         let mut config = self.cluster.config();
         config.use_shm = true;
         self.tended.apply(&mut config);
+        self.mirrored.apply(&mut config);
         common.apply(&mut config);
         config.set_checksums(self.checksums);
         config

@@ -1,11 +1,14 @@
-//! The shared memory of Aerospike's C client, kept filled from tendmap's map.
+//! Official Aerospike clients follow tendmap's map unchanged.
 //!
-//! The C client (and the Python, Node.js and other clients that have it inside) can keep
-//! its cluster in a System V segment: one process tends, the others follow. A mirror
-//! fills such a segment in the place of the tending process.
+//! Aerospike's C client, and the Python, Node.js and PHP clients that contain it, can keep
+//! their cluster in a System V segment: one process tends, the others follow. A **mirror**
+//! fills such a segment in the place of the tending process. It reads the map as any other
+//! process does, and knows nothing of the tender.
 //!
-//! These files are its pure part: no memory, no clock, no system calls. Times are
-//! milliseconds of any clock that does not go back.
+//! Mirrors are configured in [`Config::c_client`](crate::client::Config::c_client); each runs
+//! in a thread of the client. What happens to them is an
+//! [`Event::CClient`](crate::client::Event::CClient). Which clients have which layout, what
+//! they have to set, and what no tender can do for them is in `docs/C-CLIENT.md`.
 //!
 //! Each pass of a mirror is: read the map, [`Wanted::of`] it, ask [`Planner::pass`], make
 //! the stores ([`Store::apply`]) in their order, and come again when the map changes or at
@@ -15,41 +18,74 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `version` | client versions, and the layout that each expects |
-//! | `layout` | where each field of nodes and tables lies |
-//! | `header` | the header, and the check of a segment that exists |
-//! | `wanted` | what the segment is to hold, from the map |
-//! | `slots` | which node has which slot, graces and quarantine |
-//! | `entries` | which slot an entry names |
-//! | `plan` | the stores of a pass, their order and the invariant |
-//! | `mend` | damage by others, and its repair |
-//! | `store` | a store, and the memory that takes it |
-//! | `note` | what a pass could not do |
-//! | `process` | which processes have a segment, which is not pure |
-//! | `diagnosis` | what official clients do on this host, which is not pure either |
+//! | `layout`, `header` | where each field lies, and the check of a segment that exists |
+//! | `wanted` | what a segment is to hold, from the map |
+//! | `slots`, `entries`, `plan` | which slot, which holder, which stores in which order |
+//! | `mend` | what clients overwrote |
+//! | `config`, `event` | what callers set and see |
+//! | `claim` | which mirror of a key is active |
+//! | `process`, `owner` | whether a segment has an owner, and how it is taken |
+//! | `foreign` | the segment that has a key now |
+//! | `repair` | locks that dead processes left |
+//! | `mirror` | a pass |
+//! | `diagnosis` | what official clients do on this host |
+//!
+//! From `version` to `mend` nothing touches memory, a clock or the system.
 
-pub mod diagnosis;
+mod claim;
+mod config;
+mod diagnosis;
 mod entries;
-pub mod header;
+mod event;
+mod foreign;
+mod header;
 mod layout;
 mod mend;
+mod mirror;
 mod note;
+mod owner;
 mod plan;
-pub mod process;
+mod process;
+mod repair;
 mod slots;
 mod store;
 mod version;
 mod wanted;
 mod words;
 
-pub use header::{HEADER_BYTES, Header, ShapeError};
-pub use layout::{Capacity, CapacityError, Layout, PARTITIONS, Shape};
-pub use mend::{Mended, free_take_over_lock, repair};
-pub use note::Note;
-pub use plan::{Kinship, Pass, Planner};
-pub use slots::{GRACE_MS, QUARANTINE_MS, SETTLE_MS};
-pub use store::{Memory, Store, Value};
-pub use version::{Client, ClientVersion, VersionError};
-pub use wanted::{
-    Identity, MIXED_RACK, NOBODY, REPLICAS, Wanted, WantedError, WantedNamespace, WantedNode,
-    features,
-};
+pub use config::{MirrorConfig, MirrorConfigError, OnExit, OwnerMark, Target, TargetError};
+pub use event::MirrorEvent;
+#[cfg(test)]
+pub(crate) use event::one_of_each;
+pub(crate) use mirror::{Feed, Mirror, MirrorSettings};
+pub use version::{ClientVersion, VersionError};
+
+/// What tests, tools and the command line use beside that.
+pub(crate) mod internals {
+    pub use super::claim::path as lock_path;
+    pub use super::header::{HEADER_BYTES, Header, ShapeError};
+    pub use super::layout::{Capacity, CapacityError, Layout, PARTITIONS, Shape};
+    pub use super::mend::{Mended, free_take_over_lock, repair};
+    pub use super::note::Note;
+    pub use super::plan::{Kinship, Pass, Planner};
+    pub use super::slots::{GRACE_MS, QUARANTINE_MS, SETTLE_MS};
+    pub use super::store::{Memory, Store, Value};
+    pub use super::version::Client;
+    pub use super::wanted::{
+        Identity, MIXED_RACK, NOBODY, REPLICAS, Wanted, WantedError, WantedNamespace, WantedNode,
+        features,
+    };
+
+    /// The header.
+    pub mod header {
+        pub use crate::c_client::header::*;
+    }
+    /// What official clients do on this host.
+    pub mod diagnosis {
+        pub use crate::c_client::diagnosis::*;
+    }
+    /// Processes that have a segment mapped.
+    pub mod process {
+        pub use crate::c_client::process::*;
+    }
+}

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "c-client")]
+use crate::c_client::MirrorEvent;
 use crate::tend::TendEvent;
 
 /// A client's current role in its segment.
@@ -191,6 +193,14 @@ pub enum Event {
         /// Its mode.
         mode: u32,
     },
+    /// Something happened to a mirror of the Aerospike C client's segment.
+    #[cfg(feature = "c-client")]
+    CClient {
+        /// The key of that segment.
+        key: u32,
+        /// What happened.
+        event: MirrorEvent,
+    },
     /// The segment could not be used as intended; the operation is repeated.
     Trouble {
         /// What went wrong.
@@ -225,6 +235,8 @@ impl Event {
                 | TendEvent::ClusterRenamed { .. }
                 | TendEvent::ClaimsContradict { .. },
             ) => Level::Warning,
+            #[cfg(feature = "c-client")]
+            Event::CClient { event, .. } if event.is_warning() => Level::Warning,
             _ => Level::Info,
         }
     }
@@ -344,5 +356,11 @@ pub(super) fn one_of_each() -> Vec<Event> {
         Event::Trouble { error },
     ];
     events.extend(tend.map(Event::Tend));
+    #[cfg(feature = "c-client")]
+    events.extend(
+        crate::c_client::one_of_each()
+            .into_iter()
+            .map(|event| Event::CClient { key: 0xac00_0000, event }),
+    );
     events
 }

@@ -3,6 +3,8 @@
 //! Texts may contain what a server sent; they are logged escaped.
 
 use super::event::Event;
+#[cfg(feature = "c-client")]
+use crate::c_client::MirrorEvent;
 use crate::map::ClusterName;
 use crate::tend::TendEvent;
 
@@ -57,7 +59,54 @@ pub(super) fn log(event: &Event) {
             let mode = format!("{mode:04o}");
             log!(warn, ?path, mode, "other users may read a file with a secret: `chmod 600` it");
         }
+        #[cfg(feature = "c-client")]
+        Event::CClient { key, event } => mirror(*key, event),
         Event::Trouble { error } => log!(warn, ?error, "trouble with the segment"),
+    }
+}
+
+#[cfg(feature = "c-client")]
+fn mirror(key: u32, event: &MirrorEvent) {
+    let key = format!("0x{key:08X}");
+    match event {
+        MirrorEvent::Created { shm_id } => {
+            log!(info, key, shm_id, "created the C client's segment");
+        }
+        MirrorEvent::TookOver { shm_id, from } => {
+            log!(info, key, shm_id, from, "fills the C client's segment");
+        }
+        MirrorEvent::Standby { pid } => {
+            log!(info, key, pid, "another mirror fills the C client's segment");
+        }
+        MirrorEvent::Waiting { pid } => {
+            log!(warn, key, pid, "a client owns the C client's segment: waiting for its end");
+        }
+        MirrorEvent::Refused { reason } => {
+            log!(warn, key, ?reason, "the C client's segment can't be filled");
+        }
+        MirrorEvent::Fenced { by } => {
+            log!(warn, key, by, "another process took over the C client's segment");
+        }
+        MirrorEvent::Removed { shm_id } => {
+            log!(warn, key, shm_id, "the C client's segment was removed: restart its clients");
+        }
+        MirrorEvent::NodeLeftOut { id, capacity } => {
+            log!(warn, key, %id, capacity, "no slot for a node in the C client's segment");
+        }
+        MirrorEvent::NamespaceLeftOut { name, capacity } => {
+            log!(warn, key, namespace = %name, capacity, "no table for a namespace in the C client's segment");
+        }
+        MirrorEvent::SlotReusedEarly { id, slot, out_of_use } => {
+            log!(warn, key, %id, slot, ?out_of_use, "a node got the slot of one that left recently");
+        }
+        MirrorEvent::Mended { words } => {
+            log!(warn, key, words, "the C client's segment was damaged, and was mended");
+        }
+        MirrorEvent::LocksFreed { locks } => {
+            log!(warn, key, locks, "freed locks of dead processes");
+        }
+        MirrorEvent::Released => log!(info, key, "released the C client's segment"),
+        MirrorEvent::Trouble { error } => log!(warn, key, ?error, "trouble with a mirror"),
     }
 }
 

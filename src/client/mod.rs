@@ -34,6 +34,8 @@ mod json;
 mod live;
 #[cfg(feature = "tend")]
 mod log;
+#[cfg(feature = "c-client")]
+mod mirrors;
 #[cfg(feature = "tend")]
 mod open;
 #[cfg(feature = "tend")]

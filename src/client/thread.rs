@@ -13,6 +13,8 @@ use std::time::Duration;
 use super::agent::{Agent, Start};
 use super::error::ConnectError;
 use super::event::Role;
+#[cfg(feature = "c-client")]
+use super::mirrors::Mirrors;
 use super::state::ClientState;
 use crate::layout::ForkLocal;
 use crate::segment::{Backend, WakeMask, wake};
@@ -25,11 +27,19 @@ pub(super) struct ClientThread {
     pub state: Arc<ClientState>,
     thread: Mutex<Option<JoinHandle<()>>>,
     open: Mutex<usize>,
+    #[cfg(feature = "c-client")]
+    mirrors: Mirrors,
 }
 
 thread_local! {
     /// Whether this is a client's thread, on which observers run.
     static CLIENT_THREAD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Marks this thread as a client's.
+#[cfg(feature = "c-client")]
+pub(super) fn as_client_thread() {
+    CLIENT_THREAD.set(true);
 }
 
 /// Whether an observer is the caller. It must not wait for a client's thread:
@@ -61,8 +71,13 @@ impl ClientThread {
         source: Box<dyn ClusterSource>,
         start: Start,
     ) -> Result<OpenConnect, ConnectError> {
-        let handle =
-            Arc::new(ClientThread { state, thread: Mutex::default(), open: Mutex::new(1) });
+        let handle = Arc::new(ClientThread {
+            #[cfg(feature = "c-client")]
+            mirrors: Mirrors::start(&state),
+            state,
+            thread: Mutex::default(),
+            open: Mutex::new(1),
+        });
         let agent = Agent::new(handle.state.clone(), source, start);
         let ending = handle.clone();
         let thread = thread::spawn("tendmap", move || {
@@ -92,10 +107,17 @@ impl ClientThread {
     /// Ends the thread and waits until it has ended. On a client's own thread
     /// it does not wait: the thread ends when its observer has returned.
     fn end(&self) {
-        self.state.stop();
+        // A mirror that releases its segment is done before the map's owner
+        // leaves.
+        #[cfg(feature = "c-client")]
+        self.mirrors.stop(&self.state);
         if on_client_thread() {
+            self.state.stop();
             return;
         }
+        #[cfg(feature = "c-client")]
+        self.mirrors.join(&self.state);
+        self.state.stop();
         // The thread may be between its check of `stop` and its sleep, and it
         // may move to another segment: wake it until it has ended.
         let mut pause = Duration::from_millis(1);
@@ -117,6 +139,8 @@ impl Drop for ClientThread {
         // library.
         if self.state.is_inherited() {
             std::mem::forget(self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+            #[cfg(feature = "c-client")]
+            self.mirrors.forget();
         }
     }
 }

@@ -129,6 +129,17 @@ impl ForeignSegment {
         self.word(offset, true).store(value, Ordering::Release);
     }
 
+    /// Stores words, in any order.
+    pub fn fill(&self, offset: usize, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks();
+        assert!(rest.is_empty(), "{} bytes are not a number of words", bytes.len());
+        for (index, word) in words.iter().enumerate() {
+            // Relaxed: what is stored after them publishes them.
+            let half = self.half(offset + 4 * index, true);
+            half.store(u32::from_ne_bytes(*word), Ordering::Relaxed);
+        }
+    }
+
     /// Replaces a byte if it has the value `from`; returns whether it did.
     pub fn replace_u8(&self, offset: usize, from: u8, to: u8) -> bool {
         let byte = self.byte(offset, true);

@@ -124,7 +124,9 @@ impl Client {
             shm_namespace_ceiling=256, shm_takeover_threshold=30, shm_backend='file', \
             shm_directory='/dev/shm', shm_mode='0600', shm_owner=None, \
             shm_allow_group_write=False, preferred_racks=(), \
-            tend_interval=1, connect_timeout=1)"
+            tend_interval=1, connect_timeout=1, c_client=None, c_client_max_nodes=16, \
+            c_client_max_namespaces=8, c_client_mode='0666', c_client_on_exit='hold', \
+            c_client_owner='pid')"
     )]
     fn new(
         py: Python<'_>,

@@ -204,7 +204,7 @@ pub fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
         return float(&value.call_method0("total_seconds")?);
     }
     // Of what there may be several: racks, users, pairs of hosts.
-    if matches!(name, "preferred_racks" | "shm_owner")
+    if matches!(name, "preferred_racks" | "shm_owner" | "c_client")
         && value.cast::<PyMapping>().is_err()
         && !value.is_instance_of::<PyBytes>()
         && !value.is_instance_of::<PyByteArray>()
@@ -214,6 +214,7 @@ pub fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
             let item = item?;
             match item.cast::<PyString>() {
                 Ok(user) if name == "shm_owner" => one_user(user),
+                Ok(target) if name == "c_client" => Ok(target.to_str()?.to_owned()),
                 _ if item.is_instance_of::<PyBool>() => Err(wrong(name, &item)),
                 _ => integer(name, &item),
             }
@@ -250,6 +251,7 @@ fn wrong(name: &str, found: &Bound<'_, PyAny>) -> PyErr {
     let wanted = match name {
         "preferred_racks" => "whole numbers, one after the other",
         "shm_owner" => "a user's name or number, or several",
+        "c_client" => "KEY:VERSION as a str, or several",
         "ip_map" => "a mapping of str to str",
         "timeout" => "seconds, \"100ms\", a timedelta, or None to wait for ever",
         name if name.starts_with("tls_") || name == "shm_directory" => "a str or a path",
@@ -262,7 +264,7 @@ fn wrong(name: &str, found: &Bound<'_, PyAny>) -> PyErr {
 fn integer(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
     match value.extract::<i64>() {
         // A number of mode bits, as 0o600 is one.
-        Ok(value) if name == "shm_mode" && value >= 0 => Ok(format!("{value:o}")),
+        Ok(value) if name.ends_with("_mode") && value >= 0 => Ok(format!("{value:o}")),
         Ok(value) => Ok(value.to_string()),
         // No setting takes it: the table says so.
         Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => {

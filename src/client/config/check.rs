@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::{Config, ConfigError};
+#[cfg(feature = "c-client")]
+use crate::c_client::MirrorConfigError;
 use crate::map::CapacityError;
 use crate::segment::Backend;
 use crate::wire::Host;
@@ -53,7 +55,21 @@ impl Config {
         if in_files && self.shm_mode & 0o020 != 0 && !self.shm_allow_group_write {
             return Err(ConfigError::GroupWrite { found: self.shm_mode });
         }
+        #[cfg(feature = "c-client")]
+        self.check_mirrors()?;
         Ok(())
+    }
+
+    /// Checks the mirrors by themselves and against tendmap's own segment.
+    #[cfg(feature = "c-client")]
+    fn check_mirrors(&self) -> Result<(), ConfigError> {
+        self.c_client.check()?;
+        let own = self.use_shm && self.shm_backend == Backend::SystemV;
+        let mut targets = self.c_client.targets.iter();
+        match targets.find(|target| own && target.key == self.shm_key) {
+            Some(target) => Err(MirrorConfigError::OwnKey { key: target.key }.into()),
+            None => Ok(()),
+        }
     }
 
     /// Checks an interval by itself and against the settings that depend on it.

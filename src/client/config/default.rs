@@ -39,6 +39,8 @@ impl Config {
             preferred_racks: Vec::new(),
             tend_interval: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(1),
+            #[cfg(feature = "c-client")]
+            c_client: Default::default(),
             checksums: false,
             observer: None,
         }

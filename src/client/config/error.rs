@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::check::{MAX_TIME, MIN_TEND_INTERVAL};
+#[cfg(feature = "c-client")]
+use crate::c_client::MirrorConfigError;
 use crate::map::{CapacityError, NameError};
 use crate::segment::{GROUP_WRITE_ADVICE, GROUP_WRITE_RISK};
 #[cfg(feature = "tls")]
@@ -89,6 +91,10 @@ pub enum ConfigError {
         /// The configured mode.
         found: u32,
     },
+    /// A mirror of the C client's segment is configured wrongly.
+    #[cfg(feature = "c-client")]
+    #[error(transparent)]
+    Mirror(#[from] MirrorConfigError),
     /// The mode lets the group write the segment's file.
     #[error(
         "shm_mode is {found:04o}, which lets the group write the segment's file: {GROUP_WRITE_RISK}; {GROUP_WRITE_ADVICE}"

@@ -13,6 +13,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::event::Observer;
+#[cfg(feature = "c-client")]
+use crate::c_client::MirrorConfig;
 use crate::segment::Backend;
 #[cfg(feature = "tls")]
 use crate::tend::tls::TlsConfig;
@@ -167,6 +169,12 @@ pub struct Config {
     ///
     /// Default: 1 s.
     pub connect_timeout: Duration,
+    /// The segments of the Aerospike C client that this process keeps filled from
+    /// the map, for official clients of this host.
+    ///
+    /// Default: none.
+    #[cfg(feature = "c-client")]
+    pub c_client: MirrorConfig,
     /// Whether an owner publishes a checksum of the map with each publication,
     /// for tests and soaks.
     pub(in crate::client) checksums: bool,

@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 
 use super::ms;
+#[cfg(feature = "c-client")]
+use crate::c_client::MirrorEvent;
 use crate::client::Event;
 use crate::tend::TendEvent;
 
@@ -65,10 +67,51 @@ impl Event {
                     "path": path.to_string_lossy(),
                     "mode": format!("{mode:04o}"),
                 }),
+                #[cfg(feature = "c-client")]
+                Event::CClient { key, event } => mirror(*key, event),
                 Event::Trouble { error } => json!({ "event": "trouble", "error": error }),
             }
         }
     }
+}
+
+/// Its name begins with `c_client_`, and its first value is the key.
+#[cfg(feature = "c-client")]
+fn mirror(key: u32, event: &MirrorEvent) -> Value {
+    let (name, values) = match event {
+        MirrorEvent::Created { shm_id } => ("created", json!({ "shm_id": shm_id })),
+        MirrorEvent::TookOver { shm_id, from } => {
+            let from = Some(from).filter(|&&from| from > 0);
+            ("took_over", json!({ "shm_id": shm_id, "from_pid": from }))
+        }
+        MirrorEvent::Standby { pid } => ("standby", json!({ "mirror_pid": pid })),
+        MirrorEvent::Waiting { pid } => ("waiting", json!({ "owner_pid": pid })),
+        MirrorEvent::Refused { reason } => ("refused", json!({ "reason": reason })),
+        MirrorEvent::Fenced { by } => ("fenced", json!({ "owner_pid": by })),
+        MirrorEvent::Removed { shm_id } => ("removed", json!({ "shm_id": shm_id })),
+        MirrorEvent::NodeLeftOut { id, capacity } => {
+            ("node_left_out", json!({ "node": id.as_str(), "capacity": capacity }))
+        }
+        MirrorEvent::NamespaceLeftOut { name, capacity } => {
+            ("namespace_left_out", json!({ "namespace": name.as_str(), "capacity": capacity }))
+        }
+        MirrorEvent::SlotReusedEarly { id, slot, out_of_use } => {
+            let out_of_use = ms(*out_of_use);
+            let values = json!({ "node": id.as_str(), "slot": slot, "out_of_use_ms": out_of_use });
+            ("slot_reused_early", values)
+        }
+        MirrorEvent::Mended { words } => ("mended", json!({ "words": words })),
+        MirrorEvent::LocksFreed { locks } => ("locks_freed", json!({ "locks": locks })),
+        MirrorEvent::Released => ("released", json!({})),
+        MirrorEvent::Trouble { error } => ("trouble", json!({ "error": error })),
+    };
+    let mut object = serde_json::Map::new();
+    object.insert("event".into(), format!("c_client_{name}").into());
+    object.insert("c_client_key".into(), key.into());
+    if let Value::Object(values) = values {
+        object.extend(values);
+    }
+    Value::Object(object)
 }
 
 fn tend(event: &TendEvent) -> Value {

@@ -37,6 +37,10 @@ pub enum SettingKind {
     Users,
     /// Numbers of racks, separated by commas.
     Racks,
+    /// Keys of C client segments with the versions of their clients, separated
+    /// by commas.
+    #[cfg(feature = "c-client")]
+    Targets,
 }
 
 impl SettingKind {
@@ -63,6 +67,10 @@ impl SettingKind {
     /// Whether a value is made of others, separated by commas.
     #[must_use]
     pub fn is_list(self) -> bool {
+        #[cfg(feature = "c-client")]
+        if self == SettingKind::Targets {
+            return true;
+        }
         matches!(
             self,
             SettingKind::Hosts | SettingKind::Pairs | SettingKind::Users | SettingKind::Racks
@@ -92,6 +100,11 @@ impl SettingKind {
                 "TOLD=USED, such as 10.0.0.1=db1, several separated by commas, each TOLD once"
             }
             SettingKind::Users => "names or numbers of users of this host, separated by commas",
+            #[cfg(feature = "c-client")]
+            SettingKind::Targets => {
+                "KEY:VERSION, such as 0xAC000000:7.6.1 or 0xA8000000:python-19.3, several \
+                 separated by commas"
+            }
             SettingKind::Racks => "whole numbers of 32 bits, separated by commas, the best first",
         };
         wanted.to_owned()

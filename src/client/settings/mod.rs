@@ -61,6 +61,9 @@ pub enum SettingGroup {
     Tending,
     /// Which replica is asked.
     Routing,
+    /// The segments of the Aerospike C client that are kept filled.
+    #[cfg(feature = "c-client")]
+    CClient,
 }
 
 /// A name that no setting has, or a value that can't be read.

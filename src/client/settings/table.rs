@@ -39,6 +39,25 @@ macro_rules! field {
     };
 }
 
+/// A row whose value is a field of the mirrors' configuration.
+#[cfg(feature = "c-client")]
+macro_rules! nested {
+    ($name:ident, $($field:ident).+, $kind:expr, $help:expr $(,)?) => {
+        Setting {
+            name: stringify!($name),
+            kind: $kind,
+            group: SettingGroup::CClient,
+            help: $help,
+            set: |config, text| {
+                config.c_client.$($field).+ = super::value::SettingValue::read_os(text)?;
+                Ok(())
+            },
+            get: |config| config.c_client.$($field).+.show(),
+            change: None,
+        }
+    };
+}
+
 /// All settings, in the order of [`Config`]'s fields.
 pub const SETTINGS: &[Setting] = &[
     field!(
@@ -266,5 +285,53 @@ pub const SETTINGS: &[Setting] = &[
         SettingKind::Duration,
         SettingGroup::Cluster,
         "How long a server may take to accept a connection or to answer",
+    ),
+    #[cfg(feature = "c-client")]
+    nested!(
+        c_client,
+        targets,
+        SettingKind::Targets,
+        "Aerospike C client segments to keep filled, for official clients",
+    ),
+    #[cfg(feature = "c-client")]
+    nested!(
+        c_client_max_nodes,
+        max_nodes,
+        SettingKind::Number { unit: "nodes" },
+        "The clients' own shm_max_nodes",
+    ),
+    #[cfg(feature = "c-client")]
+    nested!(
+        c_client_max_namespaces,
+        max_namespaces,
+        SettingKind::Number { unit: "namespaces" },
+        "The clients' own shm_max_namespaces",
+    ),
+    #[cfg(feature = "c-client")]
+    Setting {
+        name: "c_client_mode",
+        kind: SettingKind::Mode,
+        group: SettingGroup::CClient,
+        help: "Mode of a new C client segment, octal",
+        set: |config, text| {
+            config.c_client.mode = mode(utf8(text)?)?;
+            Ok(())
+        },
+        get: |config| format!("{:04o}", config.c_client.mode),
+        change: None,
+    },
+    #[cfg(feature = "c-client")]
+    nested!(
+        c_client_on_exit,
+        on_exit,
+        SettingKind::Choice(&["hold", "release"]),
+        "At exit, hold the segment for the next mirror, or release it to a client",
+    ),
+    #[cfg(feature = "c-client")]
+    nested!(
+        c_client_owner,
+        owner,
+        SettingKind::Choice(&["pid", "always"]),
+        "The owner that clients see: this process, or one that is always alive",
     ),
 ];

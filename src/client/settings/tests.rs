@@ -39,10 +39,20 @@ fn every_setting_is_set_by_its_name() {
         ("tend_interval", "250ms"),
         ("connect_timeout", "2s"),
     ];
-    assert_eq!(
-        SETTINGS.iter().map(Setting::name).collect::<Vec<_>>(),
-        values.map(|(name, _)| name)
-    );
+    #[cfg(feature = "c-client")]
+    let mirrored = [
+        ("c_client", "0xAC000000:7.6.1, 1:node-6.7"),
+        ("c_client_max_nodes", "8"),
+        ("c_client_max_namespaces", "9"),
+        ("c_client_mode", "0660"),
+        ("c_client_on_exit", "release"),
+        ("c_client_owner", "always"),
+    ];
+    #[cfg(not(feature = "c-client"))]
+    let mirrored = [];
+    let values: Vec<(&str, &str)> = values.into_iter().chain(mirrored).collect();
+    let names: Vec<&str> = values.iter().map(|&(name, _)| name).collect();
+    assert_eq!(SETTINGS.iter().map(Setting::name).collect::<Vec<_>>(), names);
     for (name, value) in values {
         config.set(name, value).unwrap();
     }
@@ -71,6 +81,15 @@ fn every_setting_is_set_by_its_name() {
     assert!(config.shm_allow_group_write);
     assert_eq!(config.tend_interval, Duration::from_millis(250));
     assert_eq!(config.connect_timeout, Duration::from_secs(2));
+    #[cfg(feature = "c-client")]
+    {
+        use crate::c_client::{OnExit, OwnerMark};
+        let mirrors = &config.c_client;
+        let targets: Vec<String> = mirrors.targets.iter().map(ToString::to_string).collect();
+        assert_eq!(targets, ["0xAC000000:7.6.1", "0x00000001:node-6.7"]);
+        assert_eq!((mirrors.max_nodes, mirrors.max_namespaces, mirrors.mode), (8, 9, 0o660));
+        assert_eq!((mirrors.on_exit, mirrors.owner), (OnExit::Release, OwnerMark::Always));
+    }
 }
 
 #[test]

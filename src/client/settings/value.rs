@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::duration::{parse_duration, show_duration};
+#[cfg(feature = "c-client")]
+use crate::c_client::{OnExit, OwnerMark, Target, TargetError};
 use crate::segment::{Backend, UserError, parse_users};
 use crate::wire::Host;
 use crate::wire::login::{AuthMode, SecretString};
@@ -156,6 +158,39 @@ impl SettingValue for Vec<Host> {
         joined(self)
     }
 }
+
+#[cfg(feature = "c-client")]
+impl SettingValue for Vec<Target> {
+    fn read(text: &str) -> Result<Vec<Target>, InvalidValue> {
+        let read = |text: &str| {
+            text.parse().map_err(|error: TargetError| InvalidValue(Some(error.to_string())))
+        };
+        listed(text).map(read).collect()
+    }
+
+    fn show(&self) -> String {
+        joined(self)
+    }
+}
+
+/// A word of a few.
+#[cfg(feature = "c-client")]
+macro_rules! word {
+    ($($type:ty),+) => {$(
+        impl SettingValue for $type {
+            fn read(text: &str) -> Result<$type, InvalidValue> {
+                text.parse().map_err(|()| InvalidValue(None))
+            }
+
+            fn show(&self) -> String {
+                self.to_string()
+            }
+        }
+    )+};
+}
+
+#[cfg(feature = "c-client")]
+word!(OnExit, OwnerMark);
 
 impl SettingValue for Vec<i32> {
     fn read(text: &str) -> Result<Vec<i32>, InvalidValue> {

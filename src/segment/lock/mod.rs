@@ -17,6 +17,8 @@
 mod bytes;
 mod files;
 mod marks;
+#[cfg(feature = "c-client")]
+mod note;
 mod open;
 mod refresh;
 

@@ -130,7 +130,8 @@ fn label(path: &Path) -> &[u8] {
 
 fn holds(file: BorrowedFd<'_>, label: &[u8]) -> bool {
     let mut found = vec![0; label.len() + 1];
-    pread(file, &mut found, 0).is_ok_and(|length| found[..length] == *label)
+    // A note may follow, after zeros.
+    pread(file, &mut found, 0).is_ok() && found.split_last() == Some((&0, label))
 }
 
 /// Creates a file of that mode, regardless of the umask. Nothing is left behind

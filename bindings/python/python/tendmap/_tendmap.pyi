@@ -131,6 +131,12 @@ class Client:
         preferred_racks: Iterable[int] | str = (),
         tend_interval: Seconds = 1,
         connect_timeout: Seconds = 1,
+        c_client: str | Iterable[str] | None = None,
+        c_client_max_nodes: int = 16,
+        c_client_max_namespaces: int = 8,
+        c_client_mode: int | str = "0666",
+        c_client_on_exit: Literal["hold", "release"] = "hold",
+        c_client_owner: Literal["pid", "always"] = "pid",
     ) -> Client:
         """Connects: attaches to the segment of `shm_key`, or creates it and tends.
 
