@@ -218,10 +218,10 @@ class Host:
 
     def agree(self, namespace=NAMESPACE):
         """tendmap's map, the cluster's own account and the segments agree."""
-        if not self.mirror:
-            return
-        owners = self.cluster.owners(namespace)
-        want(self.tenders[-1].owners(namespace) == owners, "tendmap's map is not what the cluster says")
+        if self.tenders:
+            # It may be a pass behind.
+            until("tendmap's map to be what the cluster says",
+                  lambda: self.tenders[-1].owners(namespace) == self.cluster.owners(namespace))
 
     def follow(self, workers=None, good=lambda tally: tally.clean, never=NEVER, **round):
         """Until a whole round is right; how long that took, in words too."""

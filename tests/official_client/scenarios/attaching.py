@@ -8,6 +8,7 @@ from host import EVERY_KIND, Seen
 from scenarios import scenario
 
 CROWD = 8
+SOON = {"shm_takeover_threshold_sec": 2}
 
 
 def attached(host, workers, kinds=EVERY_KIND):
@@ -57,12 +58,8 @@ def side_by_side(host, client):
 def nobody(host, client):
     """Clients of a user that may not send signals to the tender."""
     host.begin()
-    threshold = {"shm_takeover_threshold_sec": 2}
-
-    def workers():
-        return [host.worker(uid=65534, shared=threshold) for _ in range(4)]
-
-    yield "clients of another user", attached(host, workers)
+    yield "clients of another user", attached(host, lambda: [host.worker(uid=65534) for _ in range(4)])
+    host.worker(uid=65534, shared=SOON)
     stays(host)
 
 
@@ -71,12 +68,8 @@ def pid_namespace(host, client):
     """Clients that see other pids than the tender."""
     host.begin()
     inside = ["unshare", "--pid", "--fork", "--kill-child"]
-    threshold = {"shm_takeover_threshold_sec": 2}
-
-    def workers():
-        return [host.worker(inside=inside, shared=threshold) for _ in range(4)]
-
-    yield "clients in another pid namespace", attached(host, workers)
+    yield "clients in another pid namespace", attached(host, lambda: [host.worker(inside=inside) for _ in range(4)])
+    host.worker(inside=inside, shared=SOON)
     stays(host)
 
 
