@@ -218,7 +218,7 @@ class Host:
 
     def agree(self, namespace=NAMESPACE):
         """tendmap's map, the cluster's own account and the segments agree."""
-        if self.tenders:
+        if self.tenders and self.tenders[-1].process.poll() is None:
             # It may be a pass behind.
             until("tendmap's map to be what the cluster says",
                   lambda: self.tenders[-1].owners(namespace) == self.cluster.owners(namespace))

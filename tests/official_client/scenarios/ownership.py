@@ -6,7 +6,7 @@ from host import Seen
 from rig import until
 from scenarios import scenario
 
-SOON = {"shm_takeover_threshold_sec": 2}
+SOON = {"shm_takeover_threshold_sec": 5}
 PATIENCE = 45  # seconds; an official client takes over after 30
 
 
