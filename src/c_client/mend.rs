@@ -55,7 +55,7 @@ impl Planner {
             let next = found.wrapping_add(1);
             let next = if next == meant { next.wrapping_add(1) } else { next };
             self.push(&mut mended.stores, Store::u32(header::NODES_GEN, next));
-            self.again = true;
+            self.again.get_or_insert(0);
         }
         mended
     }

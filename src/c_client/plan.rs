@@ -7,7 +7,8 @@
 //! racks would follow a null pointer). An entry that names an inactive slot would lose the
 //! command. It rests on the order in a pass:
 //!
-//! 1. `nodes_gen` once more, if the last pass changed it.
+//! 1. `nodes_gen` once more, if an earlier pass changed it and that has settled. A follower
+//!    loads it without order, so it may have seen it change before the slots did.
 //! 2. New slots: the body, then `nodes_size`, then `active`; `nodes_gen` after all. One
 //!    that was in use before becomes active in a later pass than its body is stored in.
 //! 3. Racks, then `rebalance_gen`. A slot in its grace never has the rack -1, which sends
@@ -50,8 +51,8 @@ pub struct Planner {
     book: Book,
     /// The namespace of each table in use; `None` if its name is not a namespace's.
     tables: Vec<Option<NamespaceName>>,
-    /// `nodes_gen` changed in the last pass, and has to change once more.
-    pub(super) again: bool,
+    /// When `nodes_gen` changed, if it has to change once more.
+    pub(super) again: Option<u64>,
     /// No pass was planned since the segment was adopted.
     adopted: bool,
 }
@@ -95,7 +96,7 @@ impl Planner {
             meant: vec![0; shape.bytes()],
             book: Book::new(shape.capacity.max_nodes()),
             tables: Vec::new(),
-            again: false,
+            again: None,
             adopted: false,
         };
         let mut pass = Pass::default();
@@ -151,7 +152,7 @@ impl Planner {
             meant: image.to_vec(),
             book: Book::new(shape.capacity.max_nodes()),
             tables: (0..tables).map(table).collect(),
-            again: true,
+            again: Some(0),
             adopted: true,
         };
         let named = planner.named();
@@ -197,13 +198,12 @@ impl Planner {
     pub fn pass(&mut self, wanted: &Wanted, now: u64) -> Pass {
         let mut pass = Pass::default();
         let adopted = core::mem::take(&mut self.adopted);
-        if !adopted {
-            self.book.advance(now);
-        }
-        if core::mem::take(&mut self.again) {
+        let settled = self.again.is_none_or(|at| now >= at.saturating_add(SETTLE_MS));
+        // Graces begin when the generation changes for the second time.
+        self.book.advance(now, settled && !adopted);
+        if settled && self.again.take().is_some() {
             self.bump(header::NODES_GEN, &mut pass.stores);
-            // Graces begin when it changes for the second time.
-            self.again = adopted;
+            self.again = adopted.then_some(now);
         }
         let assigned = self.book.assign(&wanted.nodes, now);
         for &(slot, index) in &assigned.fills {
@@ -214,14 +214,15 @@ impl Planner {
         }
         if !assigned.activations.is_empty() {
             self.bump(header::NODES_GEN, &mut pass.stores);
-            self.again = true;
+            self.again = Some(now);
         }
         self.racks(&wanted.nodes, &assigned, &mut pass.stores);
         self.tables(wanted, &assigned, &mut pass);
-        self.retire(&assigned, &mut pass.stores);
+        self.retire(&assigned, now, &mut pass.stores);
         self.left_out(wanted, &assigned, &mut pass.notes);
 
-        let settled = (self.again || assigned.waits).then(|| now.saturating_add(SETTLE_MS));
+        let pending = self.again.or(assigned.waits.then_some(now));
+        let settled = pending.map(|at| at.saturating_add(SETTLE_MS));
         let grace = self.book.grace_ends(assigned.slots.iter().copied().flatten());
         let waits = assigned.slots.contains(&None).then(|| self.book.free_at()).flatten();
         pass.due = [settled, grace, waits].into_iter().flatten().min();
@@ -375,7 +376,7 @@ impl Planner {
     }
 
     /// Makes slots inactive that no node needs, unless an entry still names them.
-    fn retire(&mut self, assigned: &Assigned, stores: &mut Vec<Store>) {
+    fn retire(&mut self, assigned: &Assigned, now: u64, stores: &mut Vec<Store>) {
         let mut needed = vec![false; self.book.size()];
         for &slot in assigned.slots.iter().flatten() {
             needed[slot] = true;
@@ -394,7 +395,7 @@ impl Planner {
         }
         if any {
             self.bump(header::NODES_GEN, stores);
-            self.again = true;
+            self.again = Some(now);
         }
     }
 

@@ -12,8 +12,8 @@
 //!   active. So a slot that was in use is filled in one pass and becomes active at least
 //!   [`SETTLE_MS`] after it, when copies that were begun before are done. A slot beyond
 //!   `nodes_size` is copied by nobody.
-//! - Both times count from the pass after the one that made the change, when it is certain
-//!   that the stores were made.
+//! - Both times count from a pass at least [`SETTLE_MS`] after the one that made the change,
+//!   when it is certain that the stores were made and are seen.
 
 use super::header::Header;
 use super::layout::{Layout, Shape};
@@ -99,14 +99,16 @@ impl Book {
         self.places.len()
     }
 
-    /// What changed in the last pass has been stored by now; graces end.
-    pub fn advance(&mut self, now: u64) {
+    /// Graces end. If what changed before has settled, its times begin.
+    pub fn advance(&mut self, now: u64, settled: bool) {
         for place in &mut self.places {
             match &mut place.state {
                 State::New(Some(since)) if now.saturating_sub(*since) >= GRACE_MS => {
                     place.state = State::Established;
                 }
-                State::New(since @ None) | State::Inactive(since @ None) => *since = Some(now),
+                State::New(since @ None) | State::Inactive(since @ None) if settled => {
+                    *since = Some(now);
+                }
                 _ => {}
             }
         }

@@ -53,7 +53,9 @@ fn each_store_of_a_change_can_be_the_last() {
         world.settle(&mut planner, &after);
         let total = world.stores - start.stores;
         assert!(total > 30, "{total}");
-        for doomed in 0..=total {
+        // Each store in one layout; of the others, which differ in offsets, some.
+        let step = if layout == Layout::E { 1 } else { 7 };
+        for doomed in (0..=total).step_by(step) {
             let (mut world, mut left) = (start.clone(), doomed);
             let mut planner = world.adopt();
             let mut pass = planner.pass(&after, world.now);

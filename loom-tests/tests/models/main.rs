@@ -1,6 +1,7 @@
 //! The models. Each names its invariant, and each fails without any one of the
 //! steps that it needs.
 
+mod c_client;
 mod checker;
 mod growth;
 mod late;
