@@ -10,6 +10,7 @@ mod child;
 mod counted;
 mod digest;
 mod lookup;
+mod mirror;
 mod publication;
 mod summary;
 mod takeover;
@@ -75,6 +76,7 @@ pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure>
     let task = if args.busy { Task::Busy } else { Task::Follow };
     let mut group = Group::new(&followed, args.followers.into(), task)?;
     summary.attach = attach::times(&followed)?;
+    summary.mirrored = mirror::measure(&ground.place, args.shape)?;
     summary.followers = args.followers.into();
     summary.times = group.run(Instant::now() + length / 2, LEAST)?;
     drop(group);

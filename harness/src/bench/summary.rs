@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::child::{INTERVAL, THRESHOLD};
 use super::digest::{Digests, lanes};
 use super::lookup::Lookups;
+use super::mirror::Mirrored;
 use super::publication::Publications;
 use super::takeover::Times;
 use tendmap_cli::output::{table, write_table};
@@ -21,6 +22,7 @@ pub struct Summary {
     /// Microseconds.
     pub attach: Samples,
     pub times: Times,
+    pub mirrored: Mirrored,
     /// The number of followers.
     pub followers: usize,
 }
@@ -28,7 +30,7 @@ pub struct Summary {
 impl Summary {
     /// The medians as one JSON object.
     pub fn json(&self) -> Value {
-        let Summary { lookups, digests, publications, attach, times, .. } = self;
+        let Summary { lookups, digests, publications, attach, times, mirrored, .. } = self;
         json!({
             "floor_ns": rounded(lookups.floor.median()),
             "lookup_ns": rounded(lookups.lookup.median()),
@@ -46,6 +48,9 @@ impl Summary {
             "publish_one_percent_us": rounded(publications.one_percent.median()),
             "memcpy_us": rounded(publications.copy.median()),
             "attach_us": rounded(attach.median()),
+            "mirror_steady_percent": rounded(mirrored.steady_percent.median()),
+            "mirror_delay_ms": rounded(mirrored.delay_ms.median()),
+            "mirror_delay_ms_p95": rounded(mirrored.delay_ms.quantile(950)),
             "takeover_ms_p50": rounded(times.takeovers.median()),
             "takeover_ms_p99": rounded(times.takeovers.quantile(990)),
             "handover_ms_p50": rounded(times.handovers.median()),
@@ -64,7 +69,7 @@ impl Summary {
     /// # Errors
     /// The error of the system call.
     pub fn text(&self, out: &mut dyn Write) -> io::Result<()> {
-        let Summary { lookups, digests, publications, attach, times, followers } = self;
+        let Summary { lookups, digests, publications, attach, times, mirrored, followers } = self;
         let mut shown = table(["what", "median", "", "compared with"], &[1]);
         let mut row = |what: &str, samples: &Samples, unit: &str, beside: String| {
             shown.add_row([what.to_owned(), number(samples.median()), unit.to_owned(), beside]);
@@ -100,6 +105,9 @@ impl Summary {
         let part = &publications.one_percent;
         row("publication, 1 % changed", part, "µs", copy(part));
         row("attach, to the first route", attach, "µs", none());
+        row("mirror for C clients, steady", &mirrored.steady_percent, "% CPU", none());
+        let slowest = format!("95 %: {} ms", number(mirrored.delay_ms.quantile(950)));
+        row("publication to the C segment", &mirrored.delay_ms, "ms", slowest);
         let slowest = number(times.takeovers.quantile(990));
         let many = times.takeovers.len();
         let slowest = format!("99 %: {slowest} ms; {many}, {followers} followers");
