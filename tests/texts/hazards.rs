@@ -1,5 +1,5 @@
 //! `docs/HAZARDS.md` names tests for every hazard, and `docs/SECURITY-MODEL.md` for
-//! every claim; they exist.
+//! every claim, as does `docs/C-CLIENT.md`; they exist.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -73,12 +73,12 @@ fn every_hazard_has_a_test_that_exists() {
     }
 }
 
-#[test]
-fn every_claim_about_security_has_a_test_that_exists() {
+/// The claims of a document and the tests that they name exist: tables with two
+/// columns, of which the second names tests.
+fn check_claims(document: &str, at_least: usize) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (text, model) = (tests(root), fs::read_to_string(root.join("docs/SECURITY-MODEL.md")));
+    let (text, model) = (tests(root), fs::read_to_string(root.join(document)));
     let mut claims = 0;
-    // The tables of claims have two columns, of which the second names tests.
     let mut in_claims = false;
     for line in model.unwrap().lines() {
         match line {
@@ -97,5 +97,15 @@ fn every_claim_about_security_has_a_test_that_exists() {
             _ => {}
         }
     }
-    assert!(claims > 20, "{claims}");
+    assert!(claims >= at_least, "{document}: {claims}");
+}
+
+#[test]
+fn every_claim_about_security_has_a_test_that_exists() {
+    check_claims("docs/SECURITY-MODEL.md", 20);
+}
+
+#[test]
+fn every_claim_about_official_clients_has_a_test_that_exists() {
+    check_claims("docs/C-CLIENT.md", 15);
 }
