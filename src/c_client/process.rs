@@ -62,12 +62,23 @@ fn maps(pid: u32) -> std::io::Result<Vec<u8>> {
     descriptor::read(Path::new(&format!("/proc/{pid}/maps")))
 }
 
+/// Whether a process may be of this IPC namespace. The segments of others have the same
+/// numbers, and keys, and so look the same in its mappings.
+fn is_of_this_namespace(pid: u32) -> bool {
+    let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/ipc")).ok();
+    match (namespace(&pid.to_string()), namespace("self")) {
+        (Some(other), Some(own)) => other == own,
+        _ => true,
+    }
+}
+
 /// Looks at one process.
 pub fn seen(pid: u32, id: i32) -> Seen {
     if pid == 0 || i32::try_from(pid).is_err() {
         return Seen::Absent;
     }
     match maps(pid) {
+        Ok(_) if !is_of_this_namespace(pid) => Seen::Mapped(0),
         Ok(maps) => {
             let found = maps.split(|&byte| byte == b'\n').filter_map(parse);
             Seen::Mapped(found.filter(|found| is_segment(found, id)).count())
@@ -91,7 +102,7 @@ fn attachment(pid: u32, id: i32) -> Option<Attached> {
     let maps = maps(pid).ok()?;
     let lines: Vec<_> = maps.split(|&byte| byte == b'\n').filter_map(parse).collect();
     let mappings = lines.iter().filter(|line| is_segment(line, id)).count();
-    if mappings == 0 {
+    if mappings == 0 || !is_of_this_namespace(pid) {
         return None;
     }
     let is_code = |line: &&(u64, &[u8], &[u8])| line.1.contains(&b'x') && line.2.starts_with(b"/");

@@ -493,3 +493,46 @@ fn another_user_sees_what_it_may() {
     assert!(refused.stderr().contains("can't remove it"), "{}", refused.stderr());
     assert_eq!(shm_find(open.key).unwrap(), Some(open.id));
 }
+
+/// In an IPC namespace of its own: makes the first segment there, which has the number 0,
+/// with the content of a file, attaches, and does what the third argument says.
+const FIRST: &str = "import ctypes, subprocess, sys
+libc = ctypes.CDLL(None, use_errno=True)
+libc.shmat.restype = ctypes.c_void_p
+content = open(sys.argv[1], 'rb').read()
+id = libc.shmget(0x7b000001, len(content), 0o3600)
+at = libc.shmat(id, None, 0)
+ctypes.memmove(at, content, len(content))
+if sys.argv[2] == 'wait':
+    print('ready', id, flush=True)
+    sys.stdin.read()
+else:
+    sys.exit(subprocess.run([sys.argv[2], 'c-client', 'status', '0x7b000001', '--json']).returncode)
+";
+
+#[test]
+fn processes_of_another_ipc_namespace_do_not_count_as_attached() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("segment");
+    std::fs::write(&file, healthy(E)).unwrap();
+    let first = |what: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--ipc", "python3", "-c", FIRST]).arg(&file).arg(what);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    let mut other = match first("wait").spawn() {
+        Ok(child) => Client { child, _folder: tempfile::tempdir().unwrap() },
+        Err(error) => return tendmap_testkit::skipped(&format!("no unshare here: {error}")),
+    };
+    let mut line = String::new();
+    BufReader::new(other.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    if line.is_empty() {
+        return tendmap_testkit::skipped("no IPC namespace, or no python3, can be had here");
+    }
+    assert_eq!(line, "ready 0\n");
+    let found = only(&Answer(first(crate::tool::BINARY).output().unwrap()));
+    assert_eq!((&found["shmid"], &found["nattch"]), (&json!(0), &json!(1)));
+    assert_eq!(found["attached"].as_array().unwrap().len(), 1, "{found}");
+    assert_ne!(found["attached"][0]["pid"], other.child.id());
+}
