@@ -37,7 +37,7 @@ pub fn run(segment: Candidate, force: bool, output: &Output) -> Result<(), Failu
         return Err(failure(
             &segment,
             format!(
-                "in use by {who} ({mappings} mappings); end them, or remove it with --force: they \
+                "in use by {who} (nattch {mappings}); end them, or remove it with --force: they \
                  go on with a segment that nobody else can attach to, until they are restarted"
             ),
         ));

@@ -136,7 +136,11 @@ fn each_fault_is_one_line_and_exit_code_1() {
         ("shape", "n_partitions", |bytes| put(bytes, PARTITION_COUNT, 4095)),
         ("take_over_lock", "stays held", |bytes| put(bytes, TAKE_OVER_LOCK, 1)),
         ("slot_writer", "slot 1 (BB9BBBBBBBBBBBB)", |bytes| put(bytes, F.slot_lock(1), 1 << 31)),
-        ("slot_readers", "2 readers of slot 0", |bytes| put(bytes, F.slot_lock(0), 2)),
+        (
+            "slot_readers",
+            "readers of slot 0 (BB9AAAAAAAAAAAA) that never leave, since they died there (2)",
+            |bytes| put(bytes, F.slot_lock(0), 2),
+        ),
         ("holes", "3 of 4096 partitions of namespace test", |bytes| {
             [7, 8, 4095].into_iter().for_each(|partition| put(bytes, F.holder(0, partition, 0), 0));
         }),

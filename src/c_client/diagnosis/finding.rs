@@ -138,8 +138,8 @@ pub enum Problem {
     },
     /// It was removed, and is still mapped.
     #[error(
-        "was removed (`ipcrm`), and {mappings} mappings of it are left; their processes share it \
-         with nobody that starts now; restart them"
+        "was removed (`ipcrm`) and is still mapped (nattch {mappings}); its processes share it with \
+         nobody that starts now; restart them"
     )]
     Removed {
         /// How many mappings there are.
@@ -249,7 +249,7 @@ pub enum Problem {
     },
     /// Readers never leave a slot.
     #[error(
-        "has {readers} readers of slot {slot} ({}) that never leave, since they died there: an \
+        "has readers of slot {slot} ({}) that never leave, since they died there ({readers}): an \
          official owner spins for ever once that node changes; a mirror (`tendmap tend --c-client`) \
          is not affected", Printable(.node)
     )]
@@ -388,8 +388,8 @@ impl Problem {
 pub enum Note {
     /// Processes can't be seen.
     #[error(
-        "{mappings} mappings belong to processes that can't be seen from here (of another user or \
-         pid namespace)"
+        "mappings of processes that can't be seen from here (of another user or pid namespace): \
+         {mappings}"
     )]
     Unseen {
         /// How many mappings.

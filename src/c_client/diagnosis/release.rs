@@ -83,8 +83,8 @@ fn why_it_may_live(found: Found<'_>) -> Option<String> {
             Some(format!("somebody tends it: pid {pid} of another pid namespace, or of a mirror"))
         }
         OwnerState::Absent | OwnerState::Unmapped if unseen != 0 => Some(format!(
-            "{unseen} mappings belong to processes that can't be seen from here, and its owner, pid \
-             {pid}, may be one of them (ask as root, outside of containers)"
+            "processes that can't be seen from here have it mapped, and its owner, pid {pid}, may be \
+             one of them (ask as root, outside of containers)"
         )),
         OwnerState::Absent | OwnerState::Unmapped | OwnerState::Hidden => None,
         OwnerState::Always if tended => Some("somebody tends it".to_owned()),
