@@ -24,6 +24,9 @@ pub fn run(
     let released = released.map_err(|error| match error {
         ReleaseError::Shape => Failure::Corrupt(format!("{}: {error}", name(&segment))),
         ReleaseError::Look(LookError::Gone) => Failure::NotFound(name(&segment) + " is gone"),
+        error @ ReleaseError::MayLive { .. } => {
+            failure(&segment, format!("{error}, or use --force if you know that it is gone"))
+        }
         error => failure(&segment, error),
     })?;
     let next = match segment.mappings {

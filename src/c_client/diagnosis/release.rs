@@ -26,7 +26,7 @@ pub enum ReleaseError {
     #[error("it is not a segment of the C client, or is not ready: nothing was stored")]
     Shape,
     /// Its owner lives, or may live.
-    #[error("{reason}; end that process instead, or use --force if you know that it is gone")]
+    #[error("{reason}; end that process instead")]
     MayLive {
         /// What was found.
         reason: String,
