@@ -40,8 +40,8 @@ def wanted(names, fast):
     if unknown:
         raise SystemExit(f"no such scenario: {', '.join(unknown)}; there are {', '.join(scenarios)}")
     for scenario in scenarios.values():
-        if scenario.name in names or (not names and (scenario.fast or not fast)):
-            for client in scenario.clients:
+        if scenario.name in names or not names:
+            for client in scenario.fast if fast else scenario.clients:
                 yield scenario, client
 
 

@@ -10,6 +10,8 @@ import pkgutil
 from dataclasses import dataclass
 from typing import Callable
 
+from clients import NEWEST
+
 SCENARIOS = {}
 
 
@@ -17,15 +19,15 @@ SCENARIOS = {}
 class Scenario:
     name: str
     run: Callable
-    fast: bool
-    only_with_tendmap: bool
     clients: tuple  # one host for each
+    fast: tuple  # those that a fast run takes
+    only_with_tendmap: bool
 
 
-def scenario(fast=False, only_with_tendmap=False, clients=("python-19.3",)):
+def scenario(clients=(NEWEST,), fast=(), only_with_tendmap=False):
     def register(function):
         SCENARIOS[function.__name__] = Scenario(
-            function.__name__, function, fast, only_with_tendmap, clients
+            function.__name__, function, clients, fast, only_with_tendmap
         )
         return function
     return register

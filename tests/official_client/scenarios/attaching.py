@@ -3,7 +3,7 @@
 import signal
 import time
 
-from clients import CLIENTS
+from clients import CLIENTS, NEWEST
 from host import EVERY_KIND, Seen
 from scenarios import scenario
 
@@ -35,14 +35,14 @@ def attached(host, workers, kinds=EVERY_KIND):
     return Seen(text, times[-1], tally)
 
 
-@scenario(fast=True, clients=tuple(CLIENTS))
+@scenario(clients=tuple(CLIENTS), fast=tuple(CLIENTS))
 def attach(host, client):
     """Eight processes attach, and send every command for every type of key."""
     host.begin(clients=[client])
     yield f"{CROWD} processes attach ({client})", attached(host, lambda: host.crowd(CROWD))
 
 
-@scenario(fast=True)
+@scenario(fast=(NEWEST,))
 def side_by_side(host, client):
     """One tender, a key for each version, and a change of the cluster."""
     clients = [client for client in CLIENTS.values() if client.installed(host.bench.at)]
@@ -55,7 +55,7 @@ def side_by_side(host, client):
     yield "a node is killed, all versions side by side", host.follow()
 
 
-@scenario(fast=True)
+@scenario(fast=(NEWEST,))
 def nobody(host, client):
     """Clients of a user that may not send signals to the tender."""
     host.begin()
@@ -64,7 +64,7 @@ def nobody(host, client):
     stays(host)
 
 
-@scenario(fast=True)
+@scenario(fast=(NEWEST,))
 def pid_namespace(host, client):
     """Clients that see other pids than the tender."""
     host.begin()

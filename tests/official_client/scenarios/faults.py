@@ -3,13 +3,14 @@
 import signal
 
 import shm
+from clients import NEWEST
 from host import Seen
 from rig import until
 from scenarios import scenario
 from scenarios.ownership import grown
 
 
-@scenario(fast=True)
+@scenario(fast=(NEWEST,))
 def reader_died(host, client):
     """A reader died inside a slot's lock, and that node leaves."""
     host.begin()
@@ -23,7 +24,7 @@ def reader_died(host, client):
     yield "a reader dies in a slot's lock, its node leaves, another comes", grown(host)
 
 
-@scenario(fast=True)
+@scenario(fast=(NEWEST,))
 def writer_died(host, client):
     """An owner died with the write bit of a slot set."""
     host.begin()
@@ -48,7 +49,7 @@ def writer_died(host, client):
     yield "an owner dies with a slot's write bit set", Seen(f"followers use {share:.0%} of a processor each", share)
 
 
-@scenario(fast=True)
+@scenario(fast=(NEWEST,))
 def removed(host, client):
     """Somebody removes the segment while it is in use."""
     host.begin()

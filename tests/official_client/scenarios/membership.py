@@ -1,9 +1,10 @@
 """Nodes that come, go and move."""
 
+from clients import CLIENTS, NEWEST
 from scenarios import scenario
 
 
-@scenario(fast=True, clients=("python-19.3", "python-19.2.1", "node-6.7", "python-11.0"))
+@scenario(clients=tuple(CLIENTS), fast=(NEWEST,))
 def membership(host, client):
     host.begin(clients=[client])
     host.crowd(4)

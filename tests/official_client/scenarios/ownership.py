@@ -2,6 +2,7 @@
 
 import time
 
+from clients import NEWEST
 from host import Seen
 from rig import until
 from scenarios import scenario
@@ -22,7 +23,7 @@ def tended_by(host, tender, patience=PATIENCE):
           lambda: host.owner() == tender.process.pid and host.segment().header()["lock"] == 1, patience)
 
 
-@scenario(fast=True)
+@scenario(fast=(NEWEST,))
 def owner_killed(host, client):
     """The tender is killed; with tendmap another one stands by."""
     host.begin()

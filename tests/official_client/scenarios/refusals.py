@@ -5,6 +5,7 @@ import subprocess
 import time
 
 import shm
+from clients import NEWEST
 from host import Seen
 from rig import Cluster, until, want
 from scenarios import scenario
@@ -31,7 +32,7 @@ def untouched(host, before):
     want(after[8:] == before[8:], "the segment was written to")
 
 
-@scenario(only_with_tendmap=True, fast=True)
+@scenario(fast=(NEWEST,), only_with_tendmap=True)
 def foreign_segment(host, client):
     """Any program's segment, of the size that is wanted, and of another."""
     for size in (4096, host.segment().layout.size(16, 8)):
@@ -107,7 +108,7 @@ def other_cluster(host, client):
     yield "a dead client's segment of another cluster", Seen(line)
 
 
-@scenario(only_with_tendmap=True, fast=True)
+@scenario(fast=(NEWEST,), only_with_tendmap=True)
 def wrong_settings(host, client):
     """A version that does not exist, a key that is none, the same key twice."""
     host.begin(tender=False)
