@@ -14,6 +14,11 @@ pub enum Unusable {
     /// It is of other clients or sizes.
     #[error("{0}")]
     Shape(#[from] ShapeError),
+    /// It has the size of a client's segment, and something else in it.
+    #[error(
+        "the segment has no header, and is not empty: it is not of the C client; give its clients another key, or remove it"
+    )]
+    NoHeader,
     /// The map can't be shown in it.
     #[error("{0}")]
     Map(#[from] WantedError),
@@ -85,15 +90,29 @@ pub fn attach(id: i32, shape: Shape) -> Result<ForeignSegment, ForeignError> {
     Ok(segment)
 }
 
-/// Checks the header against the shape. A segment without a header is one that
-/// its creator has not finished.
+/// Checks the header against the shape. An empty segment is one that its creator has
+/// not finished: a client writes the header before anything else.
 pub fn check(segment: &ForeignSegment, shape: Shape) -> Result<(), ForeignError> {
-    let bytes = segment.bytes();
-    let header = header(segment).unwrap_or_default();
-    match shape.check(&header, bytes) {
+    match has_shape(segment, shape) {
+        Err(ShapeError::Empty) if is_used(segment) => match has_shape(segment, shape) {
+            Err(ShapeError::Empty) => Err(Unusable::NoHeader.into()),
+            // Its creator has written the header meanwhile.
+            other => Ok(other.map_err(Unusable::from)?),
+        },
         Err(ShapeError::Empty) => Ok(()),
         other => Ok(other.map_err(Unusable::from)?),
     }
+}
+
+fn has_shape(segment: &ForeignSegment, shape: Shape) -> Result<(), ShapeError> {
+    shape.check(&header(segment).unwrap_or_default(), segment.bytes())
+}
+
+/// Whether there is anything behind the header.
+fn is_used(segment: &ForeignSegment) -> bool {
+    let mut copy = Vec::new();
+    segment.copy(usize::MAX, &mut copy);
+    copy.iter().skip(HEADER_BYTES).any(|&byte| byte != 0)
 }
 
 /// A copy of the header; `None` if the segment is shorter.

@@ -81,6 +81,21 @@ fn a_segment_of_another_cluster_is_left_alone() {
     assert_eq!(copy(&segment), before);
 }
 
+/// Its size may be that of a C client's by chance. A client writes the header before
+/// anything else.
+#[test]
+fn a_segment_that_holds_something_but_a_header_is_left_alone() {
+    for offset in [64, SHAPE.bytes() - 8] {
+        let rig = Rig::new(3);
+        let segment = rig.empty(SHAPE.bytes());
+        segment.store_u32(offset, 1);
+        let before = copy(&segment);
+        let reason = refused(&rig);
+        assert!(reason.contains("no header"), "{reason}");
+        assert_eq!(copy(&segment), before);
+    }
+}
+
 /// Of a client that died while it created it.
 #[test]
 fn a_segment_that_was_never_finished_is_filled() {
