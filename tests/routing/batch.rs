@@ -1,4 +1,4 @@
-//! Many keys at once go where they go one by one.
+//! A batch routes each key as a single call does.
 
 use std::cell::Cell;
 
@@ -13,8 +13,8 @@ use tendmap_testkit::add_namespace;
 use crate::rig::Rig;
 
 impl Rig {
-    /// Empties entries here and there: by `period` a replica of a partition,
-    /// and some partitions altogether.
+    /// Empties entries: one replica in every `period`, and all replicas of some
+    /// partitions.
     fn punch(&self, rf: usize, period: usize) {
         self.change(|map| {
             let partitions = &mut map.namespaces_mut()[0].partitions;
@@ -31,7 +31,7 @@ impl Rig {
 
 type Answer = Result<(Slot, usize, usize, u64), RouteError>;
 
-/// What the plain way says of each record.
+/// The answer of a single call for each record.
 fn one_by_one(
     router: &mut Router,
     namespace: NamespaceHandle,
@@ -45,7 +45,7 @@ fn one_by_one(
     records.iter().map(one).collect()
 }
 
-/// What a batch says of each, by key and by group.
+/// The answer of a batch for each record, by key and by group.
 #[track_caller]
 fn answers(batch: &mut Batch, records: &[Record]) -> Vec<Answer> {
     assert_eq!(batch.len(), records.len());
@@ -100,7 +100,7 @@ fn a_batch_answers_as_its_keys_do_one_by_one() {
             assert!(wanted.iter().any(Result::is_err) && wanted.iter().any(Result::is_ok));
             for lanes in Lanes::available() {
                 let mut batch = Batch::with_lanes(lanes);
-                // Longer, shorter, none: nothing is left of the one before.
+                // Longer, shorter, empty: nothing is left of the batch before.
                 for len in [3000, 5, 0, 1, 17, 3000] {
                     router.route_batch(namespace, &records[..len], policy, &mut batch).unwrap();
                     assert_eq!(answers(&mut batch, &records[..len]), wanted[..len], "{lanes}");
@@ -163,7 +163,10 @@ fn what_fails_for_every_key_fails_the_batch_with_the_same_error() {
     assert!(matches!(plain, RouteError::NamespaceUnknown { .. }), "{plain}");
     let error = router.route_batch(namespace, &records[..], Policy::Master, &mut batch);
     assert_eq!(error, Err(plain));
-    assert!(batch.is_empty() && batch.groups().next().is_none(), "nothing of the one before");
+    assert!(
+        batch.is_empty() && batch.groups().next().is_none(),
+        "nothing is left of the batch before"
+    );
 }
 
 /// Keys whose digests take so long that a publication completes meanwhile.
@@ -198,7 +201,7 @@ fn a_publication_while_digests_are_computed_is_seen_and_repeats_none() {
     router.route_batch(namespace, &keys, Policy::Master, &mut batch).unwrap();
     assert_eq!(computed.get(), 1);
     assert!(batch.sequence() > before);
-    assert_eq!(batch.unrouted().count(), 3, "of the later map");
+    assert_eq!(batch.unrouted().count(), 3, "the batch is of the later map");
 }
 
 #[test]
@@ -213,9 +216,9 @@ fn memory_for_a_batch_is_got_beforehand_or_refused() {
     let counted = allocation_counter::measure(|| {
         router.route_batch(test, &InSet::new("s", &keys), Policy::Master, &mut batch).unwrap();
     });
-    assert_eq!(counted.count_total, 0, "the memory was there");
+    assert_eq!(counted.count_total, 0, "the memory was reserved");
     assert!(batch.try_reserve(usize::MAX).is_err());
-    assert_eq!(batch.len(), 100, "as it was");
+    assert_eq!(batch.len(), 100, "the batch is unchanged");
 }
 
 #[test]
@@ -277,7 +280,7 @@ fn a_batch_takes_the_name_of_a_namespace_as_a_single_lookup_does() {
     let keys = InSet::new("users", &ids);
     let (mut by_handle, mut by_name) = (Batch::new(), Batch::new());
     router.route_batch(handle, &keys, Policy::Master, &mut by_handle).unwrap();
-    // The second router has never been asked for it.
+    // The second router has not looked this namespace up yet.
     let mut fresh = rig.client.router();
     fresh.route_batch("test", &keys, Policy::Master, &mut by_name).unwrap();
     for index in 0..ids.len() {

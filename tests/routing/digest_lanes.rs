@@ -1,5 +1,5 @@
-//! Digests one by one and many at once, in every kind of lanes that the machine
-//! has, against another implementation of RIPEMD-160.
+//! Digests one by one and many at once, in every kind of lanes that the machine has,
+//! compared with another implementation of RIPEMD-160.
 
 use proptest::prelude::*;
 use ripemd::{Digest as _, Ripemd160};
@@ -25,7 +25,7 @@ fn judge(set: &str, key: Key<'_>) -> Digest {
 fn check(keys: &(impl Keys + ?Sized), wanted: &[Digest]) {
     let len = wanted.len();
     for lanes in Lanes::available() {
-        // What is there before must not shine through.
+        // The old content of the memory must not remain.
         let mut found = vec![Digest::from_bytes([0xee; Digest::LEN]); len];
         Digest::many_in(lanes, keys, &mut found);
         for (at, (found, wanted)) in found.iter().zip(wanted).enumerate() {
@@ -50,7 +50,7 @@ fn lanes_that_the_machine_lacks_are_named() {
     assert_eq!(Lanes::available().last(), Some(Lanes::best()));
     for name in ["AVX2", "AVX-512"] {
         if !there.iter().any(|there| there == name) {
-            tendmap_testkit::skipped(&format!("{name} lanes, this machine has only {there:?}"));
+            tendmap_testkit::skipped(&format!("this machine has no {name} lanes, only {there:?}"));
         }
     }
     let widths: Vec<usize> = Lanes::available().map(Lanes::width).collect();
@@ -84,7 +84,7 @@ fn the_vectors_hold_in_every_lane() {
         vectors.iter().map(|vector| field(vector, "digest").parse().expect("a digest")).collect();
     assert_eq!(wanted.len(), 26);
     check(&records[..], &wanted);
-    // Each of them in each lane, whatever its neighbours.
+    // Each key in each lane, whatever its neighbours.
     for turn in 1..16 {
         let turned = |at: usize| (at + turn) % records.len();
         let records: Vec<Record> = (0..records.len()).map(|at| records[turned(at)]).collect();
@@ -137,7 +137,7 @@ fn too_few_places_are_refused() {
     Digest::many(&InSet::new("set", &[1, 2, 3]), &mut [Digest::ZERO; 2]);
 }
 
-/// A key that a property test owns.
+/// A key with memory of its own, for property tests.
 #[derive(Clone, Debug)]
 enum Owned {
     Integer(i64),

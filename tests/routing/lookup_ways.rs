@@ -1,6 +1,6 @@
-//! Whatever way a lookup takes, what comes of it is the same, errors included:
-//! by handle, by name, pinned, pinned to a namespace, and by the rules alone
-//! over the map as it was published.
+//! Every way of a lookup returns the same result, errors included: by handle, by
+//! name, pinned, pinned to a namespace, and by the rules alone over the published
+//! map.
 
 use proptest::prelude::*;
 use tendmap::client::Reader;
@@ -17,7 +17,7 @@ const PARTITIONS: usize = 16;
 const MAX_REPLICAS: usize = 7;
 const RACKS: i32 = 4;
 
-/// What a lookup is asked, and what it answers.
+/// The arguments of a lookup, and its answer.
 type Answer = Result<(usize, usize), RouteError>;
 
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ fn ask() -> impl Strategy<Value = Ask> {
     )
 }
 
-/// A namespace's replication factor, owners by partition and replica, racks.
+/// A namespace's replication factor, its holders by partition and replica, its racks.
 #[derive(Clone, Debug)]
 struct Space {
     rf: u8,
@@ -120,7 +120,7 @@ impl World {
         map
     }
 
-    /// By the rules alone.
+    /// The answer by the rules alone.
     fn expected(&self, map: &ClusterMap, ask: &Ask) -> Answer {
         if ask.partition >= PARTITIONS {
             let (partition, partitions) = (ask.partition, PARTITIONS);
@@ -164,7 +164,7 @@ struct Rig {
 }
 
 impl Rig {
-    /// Both namespaces are there at first, so that there are handles.
+    /// Both namespaces exist at first, so that there are handles.
     fn new() -> Rig {
         let directory = directory();
         let place = Place { directory: directory.path().into(), ..Place::of_key(1) };
@@ -190,7 +190,7 @@ impl Rig {
         Rig { ownership, router, handles, capacity, _directory: directory }
     }
 
-    /// Every way; they must agree with each other.
+    /// The answers of all ways; they must agree with each other.
     fn answers(&mut self, ask: &Ask) -> Result<Vec<(&'static str, Answer)>, TestCaseError> {
         let (attempt, handle) = (ask.attempt(), self.handles[ask.namespace]);
         let target = Partition(ask.partition);
@@ -224,7 +224,8 @@ impl Rig {
     }
 }
 
-/// A pinned lookup says "none" where others tell why: the reason is theirs.
+/// A pinned lookup says "none" where the other ways give a reason: the reason is
+/// taken from them.
 fn named(found: Result<Option<(usize, Slot)>, RouteError>, other: Answer) -> Answer {
     match (found?, other) {
         (Some((replica, slot)), _) => Ok((replica, slot.index())),
@@ -289,7 +290,8 @@ fn a_router_with_many_namespaces_finds_each_by_handle_and_by_name() {
     assert!(matches!(error, RouteError::NamespaceUnknown { .. }), "{error}");
 }
 
-/// Racks and what is preferred may both change while a router runs.
+/// The racks of the nodes and the preferred racks may both change while a router
+/// runs.
 #[test]
 fn changed_racks_and_preferences_count_at_the_next_lookup() {
     let mut rig = Rig::new();
@@ -309,16 +311,16 @@ fn changed_racks_and_preferences_count_at_the_next_lookup() {
         let route = rig.router.route(rig.handles[0], Partition(5), Policy::PreferRack);
         route.unwrap().replica()
     };
-    assert_eq!(replica(&mut rig), 0, "no rack is preferred: in their order");
+    assert_eq!(replica(&mut rig), 0, "no node is in a preferred rack: replicas in their order");
     rig.router.prefer_racks(&[7, 1, -1]);
-    assert_eq!(replica(&mut rig), 2, "the first that has a node");
+    assert_eq!(replica(&mut rig), 2, "the first preferred rack that has a node");
     rig.router.prefer_racks(&[-1]);
     assert_eq!(replica(&mut rig), 0);
     map.namespaces_mut()[0].set_rack(Slot::new(1).unwrap(), Some(-1));
     map.namespaces_mut()[0].set_rack(Slot::new(0).unwrap(), None);
     rig.ownership.publish(&map).unwrap();
     assert_eq!(replica(&mut rig), 1);
-    // The one that failed is avoided, and taken when there is no other.
+    // The failed node is avoided, and chosen when no other is left.
     let mut attempt = rig.router.attempt(Policy::PreferRack);
     attempt.fail(1, Slot::new(1).unwrap());
     let route = rig.router.route_attempt(rig.handles[0], Partition(5), &attempt).unwrap();
@@ -330,7 +332,8 @@ fn changed_racks_and_preferences_count_at_the_next_lookup() {
     assert_eq!(route.replica(), 1);
 }
 
-/// Whatever stands in a routing word: some node that is there, or an error.
+/// Whatever the bits of a routing word are, a lookup returns an existing node or an
+/// error.
 #[test]
 fn any_routing_word_is_harmless_on_every_way() {
     use std::os::unix::fs::FileExt;
@@ -353,7 +356,7 @@ fn any_routing_word_is_harmless_on_every_way() {
         for frame in 0..2 {
             for partition in 0..PARTITIONS {
                 let index = geometry.frame_start(frame) + geometry.routing(0, 0) + partition;
-                // Every other one has slots that are nearly right.
+                // In every other round the slots are nearly valid.
                 let word = random.u64(..) & if round % 2 == 0 { u64::MAX } else { 0xf_000f_000f };
                 file.write_all_at(&word.to_le_bytes(), index as u64 * 8).unwrap();
             }

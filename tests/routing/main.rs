@@ -1,4 +1,4 @@
-//! Digests, replicas and nodes: where a key goes.
+//! Digests, replicas and nodes: how a key is routed.
 
 mod batch;
 mod digest_lanes;

@@ -26,9 +26,9 @@ fn h17_a_node_that_comes_back_elsewhere_is_dialled_there() {
     rig.change(|map| map.nodes.relocate(slot(1), moved, None));
     let route = router.route(namespace, Partition(1), Policy::Master).unwrap();
     assert_eq!(route.address(), moved);
-    assert_ne!(*route.state(), first, "what hung on the old address is gone");
+    assert_ne!(*route.state(), first, "the local state of the old address is gone");
     let other = router.route(namespace, Partition(0), Policy::Master).unwrap();
-    assert_eq!(*other.state(), 1, "what hung on the other nodes is kept");
+    assert_eq!(*other.state(), 1, "the local states of the other nodes are kept");
     let all: Vec<_> = router.states().map(|(slot, state)| (slot.index(), *state)).collect();
     assert_eq!(all, [(0, 1), (1, 4), (2, 3)]);
 }
@@ -48,9 +48,9 @@ fn h137_a_known_node_of_another_build_keeps_its_local_state() {
         let build = Build::parse(text.as_bytes());
         rig.change(|map| assert!(map.nodes.set_build(slot(1), build)));
         let route = router.route(namespace, Partition(1), Policy::Master).unwrap();
-        assert_eq!(route.node().build, build, "the node is the published one");
+        assert_eq!(route.node().build, build, "the router has the published node");
         let all: Vec<_> = router.states().map(|(slot, state)| (slot.index(), *state)).collect();
-        assert_eq!(all, [(0, 1), (1, 2), (2, 3)], "and what hung on it is kept");
+        assert_eq!(all, [(0, 1), (1, 2), (2, 3)], "its local state is kept");
     }
 }
 
@@ -64,8 +64,8 @@ fn local_state_is_not_kept_for_another_tenant_of_a_slot() {
     });
     let namespace = router.namespace("test").unwrap();
     assert_eq!(*router.route(namespace, Partition(1), Policy::Master).unwrap().state(), 2);
-    // The same node leaves and comes back between two publications: another
-    // incarnation in the same slot.
+    // The same node leaves and returns between two publications: a new incarnation in
+    // the same slot.
     rig.change(|map| {
         map.remove_node(slot(1)).unwrap();
         assert_eq!(map.nodes.insert(node(1)).unwrap(), slot(1));
@@ -142,7 +142,7 @@ fn h42_a_dropped_namespaces_slot_is_not_read_for_another() {
     let error = router.route(test, Partition(0), Policy::Master).unwrap_err();
     let known = vec!["other".to_owned()];
     assert_eq!(error, RouteError::NamespaceUnknown { name: "test".into(), known });
-    // It comes back behind the other: the old handle finds it there.
+    // It returns, now behind the other one: the old handle finds it there.
     rig.change(|map| {
         add_namespace(map, "test", 1);
         let namespace = &mut map.namespaces_mut()[1];
@@ -200,7 +200,7 @@ fn pinned_lookups_are_of_one_publication() {
     let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            // Every publication turns the whole table by one node.
+            // Every publication moves the whole table on by one node.
             for turn in 1..=20 {
                 rig.change(|map| {
                     for partition in 0..4096 {
@@ -230,8 +230,8 @@ fn pinned_lookups_are_of_one_publication() {
     });
 }
 
-/// Ten thousand replaced nodes on sixteen slots: each publication has sixteen
-/// others, in the same slots, and a router routes by every one of them.
+/// Ten thousand nodes, one after another, in sixteen slots: each publication replaces
+/// all sixteen, and a router routes by every publication.
 #[test]
 fn h16_replaced_nodes_do_not_use_the_table_up() {
     use tendmap::client::Reader;
@@ -255,7 +255,7 @@ fn h16_replaced_nodes_do_not_use_the_table_up() {
             assert_eq!(map.nodes.insert(fresh).unwrap(), slot(index));
         }
         add_namespace(&mut map, "test", 1);
-        owner.publish(&map).unwrap().expect("all nodes are others");
+        owner.publish(&map).unwrap().expect("all nodes are new");
         let (router, namespace) = routing.get_or_insert_with(|| {
             let mut router = Reader::attach(&place).unwrap().router_with(|node| node.id);
             let namespace = router.namespace("test").unwrap();
@@ -265,15 +265,15 @@ fn h16_replaced_nodes_do_not_use_the_table_up() {
             let route = router.route(*namespace, Partition(index), Policy::Master).unwrap();
             let wanted = node(16 * round + index as u16);
             assert_eq!((route.id(), route.address()), (wanted.id, wanted.address));
-            assert_eq!(*route.state(), wanted.id, "what is kept belongs to the new tenant");
+            assert_eq!(*route.state(), wanted.id, "the local state belongs to the new node");
             assert_eq!(u64::from(route.incarnation()), u64::from(round) + 1);
         }
     }
     assert_eq!(owner.segment().identity().generation, 1, "nothing had to grow");
 }
 
-/// The successor continues at the very sequence that the router saw last, with
-/// other nodes at other offsets.
+/// The successor starts with the very sequence that the router saw last, with other
+/// nodes at other offsets.
 #[test]
 fn a_router_that_moves_to_a_successor_reads_everything_anew() {
     use tendmap::client::Reader;
@@ -312,8 +312,8 @@ fn a_router_that_moves_to_a_successor_reads_everything_anew() {
     assert_eq!((route.id(), route.sequence()), (node(51).id, 1));
 }
 
-/// A segment that was removed by force is followed by an empty one, until the
-/// cluster was tended again.
+/// A segment that was removed by force is followed by an empty one until the cluster
+/// has been tended again.
 #[test]
 fn a_router_goes_on_with_a_retired_map_until_its_successor_has_one() {
     use tendmap::client::Reader;
@@ -338,7 +338,11 @@ fn a_router_goes_on_with_a_retired_map_until_its_successor_has_one() {
     old.retire().unwrap();
     for _ in 0..3 {
         let route = router.route(namespace, Partition(1), Policy::Master).unwrap();
-        assert_eq!(route.id(), node(7).id, "of the retired segment, for the new one is empty");
+        assert_eq!(
+            route.id(),
+            node(7).id,
+            "the map of the retired segment, because the new one is empty"
+        );
     }
     map.nodes.relocate(slot(0), "127.0.0.9:4000".parse().unwrap(), None);
     new.publish(&map).unwrap();

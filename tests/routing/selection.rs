@@ -1,4 +1,4 @@
-//! Which replica a command goes to, under every policy.
+//! Which replica is chosen, under every policy.
 
 use proptest::prelude::*;
 use tendmap::internals::route::select;
@@ -75,8 +75,8 @@ proptest! {
         reached.sort_unstable();
         let mut all: Vec<_> = (0..).zip(&nodes).filter_map(|(r, &n)| Some((r, n?))).collect();
         if policy == Policy::PreferRack {
-            // A node that failed is not tried again as the next replica, which
-            // it may be too while it migrates.
+            // A failed node is not tried again as the next replica, which it may also
+            // be during a migration.
             for replicas in [&mut reached, &mut all] {
                 replicas.sort_unstable_by_key(|&(_, slot)| slot);
                 replicas.dedup_by_key(|&mut (_, slot)| slot);
@@ -146,9 +146,9 @@ fn a_namespace_without_replicas_has_no_node() {
     }
 }
 
-/// By the letter: for each preferred rack in order, replicas from the index on,
-/// a node in that rack other than the one that failed; else the first that is
-/// there and did not fail; else the failed one; else none.
+/// The definition, word by word: for each preferred rack in order, the replicas from
+/// the index on, a node in that rack other than the failed one; otherwise the first
+/// node that exists and did not fail; otherwise the failed one; otherwise none.
 fn by_the_letter(
     start: usize,
     failed: Option<Slot>,

@@ -1,11 +1,11 @@
-//! Every interleaving of retire, link, unlink, list and `rm`, over a model of
-//! the directory: however late a step comes, all end in one live segment, and
-//! where nothing is removed nobody is given an older map than it had, and no
-//! retired segment keeps its name.
+//! Every interleaving of retire, link, unlink, list and `rm`, over a model of the
+//! directory. However late a step is, all actors end in one live segment. Where
+//! nothing is removed, no actor receives an older map than it had, and no retired
+//! segment keeps its name.
 //!
-//! The steps are those of `segment::directory`, `segment::create` and the
-//! client's `open`, `find_or_build` and `heal`, each system call a step of its
-//! own. The controls leave a rule away: without healing some end with two live
+//! The steps are those of `segment::directory`, `segment::create` and the client's
+//! `open`, `find_or_build` and `heal`. Each system call is one step. Each control
+//! leaves out one rule: without healing some interleavings end with two live
 //! segments; without the rule of succession some go back to an older map; without
 //! sweeping some leave a retired segment.
 
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 type Id = usize;
 
-/// What the file system holds.
+/// The state of the file system.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 struct Disk {
     /// Retired or not, by file.
@@ -42,53 +42,53 @@ impl Disk {
         !self.retired[id]
     }
 
-    /// Live files that somebody can find.
+    /// The live files that have a name.
     fn found(&self) -> Vec<Id> {
         self.names.values().copied().filter(|&id| self.live(id)).collect()
     }
 }
 
-/// Where an actor is on its way. Each variant ends with one system call.
+/// The progress of an actor. Each variant ends with one system call.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum At {
-    /// An owner before its turn's look at its name.
+    /// An owner, before it checks its segment's name at the beginning of a turn.
     Owner { file: Id },
-    /// Having found its name good: before the look for a higher live one.
+    /// Its name is good: before the look for a higher live segment.
     OwnerLooksHigher { file: Id },
-    /// Something was wrong: before it retires its segment.
+    /// Its name is not good: before it retires its segment.
     OwnerRetires { file: Id },
-    /// An owner that will grow: before the list that tells the next number.
+    /// An owner that has to grow: before the list that gives the next number.
     Grows { file: Id },
     /// Its successor is built: before the retirement.
     GrowRetires { file: Id, next: u64 },
     /// Before the link of the successor.
     GrowLinks { file: Id, next: u64 },
-    /// Before it looks whether an older name leads to a retired file.
+    /// Before it checks whether an older name leads to a retired file.
     Sweeps { file: Id },
-    /// It does: before the unlink, which may come late.
+    /// An older name does: before the unlink, which may be late.
     SweepUnlinks { file: Id, generation: u64 },
     /// An owner that is killed after it has retired its segment.
     DiesRetiring { file: Id },
     /// A follower.
     Follows { file: Id },
-    /// Before the list of the directory, to succeed a retired segment; a
-    /// newcomer has none.
+    /// Before it lists the directory to succeed a retired segment. A new process has
+    /// no such segment.
     Searches { of: Option<Id> },
-    /// With a list in hand: before the next attach, the newest first.
+    /// It has a list: before the next attach, newest first.
     Attaches { of: Option<Id>, list: Vec<u64>, newest: u64, retired: Option<Id> },
-    /// There is no successor: before the link of one.
+    /// No successor was found: before the link of a new one.
     Links { of: Option<Id>, next: u64 },
-    /// `rm`, or the last one out: before the list.
+    /// `rm`, or the last attached process as it closes: before the list.
     Removes,
     /// Before it opens the next name.
     RemoveOpens { list: Vec<u64> },
-    /// Before it retires what it has opened.
+    /// Before it retires the opened segment.
     RemoveRetires { list: Vec<u64>, file: Id },
-    /// Before it looks whether the name still leads to that file.
+    /// Before it checks whether the name still leads to that file.
     RemoveChecks { list: Vec<u64>, file: Id },
-    /// Before the unlink, which may come late.
+    /// Before the unlink, which may be late.
     RemoveUnlinks { list: Vec<u64>, generation: u64 },
-    /// Gone.
+    /// Finished.
     Done,
 }
 
@@ -96,18 +96,18 @@ enum At {
 struct World {
     disk: Disk,
     actors: Vec<At>,
-    /// The newest map that each actor was given.
+    /// The newest map that each actor has received.
     given: Vec<u64>,
-    /// Whether one of them was given an older map than it had.
+    /// Whether an actor received an older map than it had.
     went_back: bool,
 }
 
-/// The rules that a control leaves away.
+/// The rules that a control can leave out.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Rules {
     healing: bool,
     succession: bool,
-    /// An owner that finds a higher segment takes its own name away.
+    /// An owner that finds a higher segment unlinks its own.
     sweeping: bool,
 }
 
@@ -147,7 +147,7 @@ fn act(disk: &mut Disk, at: At, rules: Rules) -> At {
             let newest = disk.names.keys().max().copied().unwrap_or(0);
             At::GrowRetires { file, next: newest.max(disk.generation[file]) + 1 }
         }
-        // The exchange of the head fails if it is retired already.
+        // The exchange of the head fails if the segment is already retired.
         At::GrowRetires { file, .. } if !disk.live(file) => search(file),
         At::GrowRetires { file, next } => {
             disk.retired[file] = true;
@@ -189,7 +189,7 @@ fn act(disk: &mut Disk, at: At, rules: Rules) -> At {
                 Some(file) if disk.live(file) && succeeds(disk, file, of, retired, rules) => {
                     At::Follows { file }
                 }
-                // The search ends at the first that lives.
+                // The search ends at the first live one.
                 Some(file) if disk.live(file) => builds(disk, of, newest, retired, rules),
                 _ if found.is_none() => builds(disk, of, newest, retired, rules),
                 _ => At::Attaches { of, list, newest, retired: retired.or(file) },
@@ -239,7 +239,7 @@ fn succeeds(disk: &Disk, file: Id, of: Option<Id>, retired: Option<Id>, rules: R
     higher(file) || (!disk.is_at_name(of) && !retired.is_some_and(higher))
 }
 
-/// There is none: from which one it is built.
+/// No successor: the segment that a new one is built from.
 fn builds(disk: &Disk, of: Option<Id>, newest: u64, retired: Option<Id>, rules: Rules) -> At {
     let own = of.map_or(0, |of| disk.generation[of]);
     match retired.filter(|&newer| disk.generation[newer] > own && rules.succession) {
@@ -248,8 +248,7 @@ fn builds(disk: &Disk, of: Option<Id>, newest: u64, retired: Option<Id>, rules: 
     }
 }
 
-/// Whether nobody has anything left to do: a whole turn of each changes
-/// nothing.
+/// Whether no actor has work left: a whole turn of each changes nothing.
 fn at_rest(world: &World, rules: Rules) -> bool {
     (0..world.actors.len()).all(|who| {
         let first = step(world, who, rules);
@@ -261,20 +260,20 @@ fn at_rest(world: &World, rules: Rules) -> bool {
     })
 }
 
-/// An end that the actors can come to.
+/// A possible final state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct End {
-    /// How many segments live.
+    /// The number of live segments.
     live: usize,
-    /// Whether all actors that are left are in one, and it can be found.
+    /// Whether all remaining actors use one segment that has a name.
     together: bool,
-    /// Whether one of them was given an older map than it had.
+    /// Whether an actor received an older map than it had.
     went_back: bool,
-    /// How many names lead to segments that are retired.
+    /// The number of names that lead to retired segments.
     astray: usize,
 }
 
-/// Every end, and how many worlds there are.
+/// Every final state, and the number of worlds visited.
 fn ends(actors: Vec<At>, rules: Rules) -> (usize, BTreeSet<End>) {
     let mut disk = Disk::default();
     let first = disk.new_file(1, 1);
@@ -286,7 +285,7 @@ fn ends(actors: Vec<At>, rules: Rules) -> (usize, BTreeSet<End>) {
         if !seen.insert(world.clone()) {
             continue;
         }
-        assert!(world.disk.retired.len() < 12, "they chase each other for ever: {world:?}");
+        assert!(world.disk.retired.len() < 12, "the actors never finish: {world:?}");
         if at_rest(&world, rules) {
             let living: Vec<Id> =
                 (0..world.disk.retired.len()).filter(|&id| world.disk.live(id)).collect();
@@ -328,7 +327,7 @@ fn scenarios() -> Vec<(&'static str, Vec<At>)> {
             vec![At::Owner { file: OLD }, At::Removes, follower(), newcomer()],
         ),
         (
-            "two that remove beside an owner and a newcomer",
+            "two removals beside an owner and a newcomer",
             vec![At::Owner { file: OLD }, At::Removes, At::Removes, newcomer()],
         ),
         (
@@ -344,11 +343,11 @@ fn h45_every_interleaving_ends_in_one_live_segment() {
         let removed = actors.contains(&At::Removes);
         let (worlds, ends) = ends(actors, ALL);
         println!("{name}: {worlds} worlds, ends {ends:?}");
-        assert!(worlds > 100, "{name}: {worlds} worlds are no test");
-        // None lives where the last one was removed and nobody is left.
+        assert!(worlds > 100, "{name}: only {worlds} worlds");
+        // No segment lives where the last one was removed and no actor is left.
         assert!(ends.iter().all(|end| end.live <= 1 && end.together), "{name}: {ends:?}");
         assert!(ends.iter().all(|end| end.astray == 0), "{name}: {ends:?}");
-        // After a removal a newcomer may begin anew.
+        // After a removal a new process may start with an empty map.
         assert!(removed || ends.iter().all(|end| !end.went_back), "{name}: {ends:?}");
     }
 }
@@ -359,7 +358,7 @@ fn h45_without_healing_some_end_in_two() {
         let (_, ends) = ends(actors.clone(), Rules { healing: false, ..ALL });
         ends.iter().any(|end| end.live > 1 || !end.together)
     });
-    assert!(bad.count() > 0, "the model must be able to show what healing is for");
+    assert!(bad.count() > 0, "without healing the model must fail");
 }
 
 #[test]
@@ -368,7 +367,7 @@ fn h45_without_sweeping_some_leave_a_retired_segment() {
         let (_, ends) = ends(actors.clone(), Rules { sweeping: false, ..ALL });
         ends.iter().any(|end| end.astray > 0)
     });
-    assert!(bad.count() > 0, "the model must be able to show what sweeping is for");
+    assert!(bad.count() > 0, "without sweeping the model must fail");
 }
 
 #[test]
@@ -378,5 +377,5 @@ fn h45_without_the_rule_of_succession_some_go_back() {
         let (_, ends) = ends(actors.clone(), Rules { succession: false, ..ALL });
         ends.iter().any(|end| end.went_back)
     });
-    assert!(bad.count() > 0, "the model must be able to show what the rule is for");
+    assert!(bad.count() > 0, "without the rule the model must fail");
 }

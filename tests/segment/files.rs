@@ -26,13 +26,13 @@ fn owner(place: &Place, generation: u64, inherited: Option<Carryover<'_>>) -> Bo
     }
 }
 
-/// A segment that nobody owns or is attached to, with its lock file: what a
-/// crash leaves.
+/// A segment without owner or attached processes, with its lock file, as a crash
+/// leaves it.
 fn orphan(place: &Place) {
     drop(owner(place, 1, None));
 }
 
-/// A map of that many nodes.
+/// A map with this many nodes.
 fn map(nodes: u16) -> ClusterMap {
     let mut map = ClusterMap::new(Capacity::DEFAULT);
     for number in 0..nodes {
@@ -54,7 +54,7 @@ fn h11_what_a_dead_creator_leaves_is_never_seen_and_swept() {
     File::create(&residue).unwrap();
     assert!(matches!(attach_error(&place), SegmentError::NotFound { .. }));
     let client = Client::connect_with(config(&directory), Cluster::new(2, 1).source()).unwrap();
-    assert!(!residue.exists(), "the next creator sweeps");
+    assert!(!residue.exists(), "the next creator removes it");
     assert_eq!(files(&directory), 2, "a segment and its lock file");
     client.close();
     assert_eq!(files(&directory), 0);
@@ -69,13 +69,13 @@ fn h13_two_layout_versions_never_meet() {
     assert!(matches!(error, SegmentError::OtherVersion { found: 9, wanted: 3, .. }), "{error}");
     let client = Client::connect_with(config(&directory), Cluster::new(2, 1).source()).unwrap();
     client.close();
-    assert_eq!(fs::read(&other).unwrap(), b"of another layout", "left alone");
+    assert_eq!(fs::read(&other).unwrap(), b"of another layout", "a file of another layout is kept");
     let listed = list(directory.path()).unwrap();
     assert_eq!(listed[0].state, SegmentState::OtherVersion);
 }
 
-/// A thread that looks for segments finds one at the very moment at which another
-/// gives it its name: both hold the same attachment and the same locks.
+/// A thread that looks for segments finds one at the moment at which another thread
+/// links it: both hold the same attachment and the same locks.
 #[test]
 fn h47_who_attaches_while_a_segment_is_made_here_opens_no_second_lock_file() {
     use tendmap::internals::segment::{Candidate, OwnerState};
@@ -99,7 +99,7 @@ fn h47_who_attaches_while_a_segment_is_made_here_opens_no_second_lock_file() {
             if !good {
                 stop.store(true, std::sync::atomic::Ordering::Relaxed);
             }
-            assert!(good, "round {round}: the same attachment: {same}; {look:?}");
+            assert!(good, "round {round}: same attachment: {same}; {look:?}");
             drop((owner, found));
             remove(&place, true).unwrap();
         }
@@ -107,8 +107,8 @@ fn h47_who_attaches_while_a_segment_is_made_here_opens_no_second_lock_file() {
     });
 }
 
-/// A wake-up that comes before the sleep is not lost, and one that never comes
-/// costs the timeout.
+/// A wake-up that comes before the sleep is not lost. Without a wake-up the sleep
+/// lasts for the timeout.
 #[test]
 fn h46_a_wait_that_nobody_ends_ends_by_itself() {
     use std::time::{Duration, Instant};
@@ -122,7 +122,7 @@ fn h46_a_wait_that_nobody_ends_ends_by_itself() {
     let begun = Instant::now();
     wait(word, seen, WakeMask::random(), Duration::from_millis(30));
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
-    // Raised and woken between the look and the sleep: there is no sleep.
+    // Raised and woken between the check and the sleep: the thread does not sleep.
     raise_event(word, Head::from_bits(segment.head().bits()));
     wake(word, None);
     let begun = Instant::now();
@@ -167,7 +167,7 @@ fn h31_residue_is_listed_reused_and_removed() {
     assert_eq!(listed.len(), 1);
     assert_eq!((listed[0].state, listed[0].attached), (SegmentState::Orphaned, Some(0)));
     let client = Client::connect_with(config(&directory), Cluster::new(2, 1).source()).unwrap();
-    assert_eq!(client.status().unwrap().term, 2, "taken over, not made again");
+    assert_eq!(client.status().unwrap().term, 2, "it was taken over, not created again");
     let listed = list(directory.path()).unwrap();
     assert_eq!((listed[0].state, listed[0].attached), (SegmentState::Owned, Some(1)));
     assert!(matches!(remove(&place, false), Err(SegmentError::InUse { attached: 1, .. })));
@@ -219,7 +219,7 @@ fn h96_a_sweep_leaves_the_lock_file_of_a_segment_in_the_making() {
     };
     let done = AtomicBool::new(false);
     let sweep = || {
-        // There is never one to remove.
+        // The sweep never finds a file to remove.
         while !done.load(Ordering::Relaxed) {
             assert!(matches!(remove(&place, false), Err(SegmentError::NotFound { .. })));
         }

@@ -1,11 +1,11 @@
-//! A living segment under hostile hands: bits flipped, the file enlarged,
-//! given another mode, replaced, removed, while routers and readers run.
-//! Nobody crashes or hangs, and after a few turns of the owner everybody,
-//! newcomers too, has the whole map again.
+//! A segment in use while its words and its file are damaged: bits are flipped, the
+//! file is enlarged, gets another mode, is replaced or removed, while routers and
+//! readers run. No process crashes or hangs. After a few turns of the owner every
+//! process, also a new one, reads the whole map again.
 //!
-//! (A file that is cut short under running readers is not among these: the
-//! kernel answers a load beyond its end with SIGBUS. Only who may write the
-//! file can do that.)
+//! A file that is cut short under running readers is not tested here: the kernel
+//! answers a load beyond its end with SIGBUS. Only a process that may write the file
+//! can do that.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -29,7 +29,7 @@ use tendmap_testkit::{Cluster, config, directory};
 const NODES: u16 = 4;
 const PARTITIONS: usize = 4096;
 
-/// A client on a segment of its own, with readers at work on it.
+/// A client on a segment of its own, and readers that use it all the time.
 struct Rig {
     cluster: Cluster,
     config: Config,
@@ -64,7 +64,7 @@ impl Rig {
         rig
     }
 
-    /// Gives every partition to the next node, and waits until that is seen.
+    /// Gives every partition to the next node, and waits until readers see it.
     fn change(&mut self) {
         self.turn += 1;
         let turn = self.turn;
@@ -80,14 +80,13 @@ impl Rig {
         self.wait_whole("a change");
     }
 
-    /// What is not as it should be, for those who are attached and for a
-    /// newcomer.
+    /// What is wrong, for the attached processes or for a new one.
     fn wrong(&self) -> Option<String> {
         let expected = |partition: usize| -> NodeId {
             tendmap_testkit::node(((partition + self.turn) % usize::from(NODES)) as u16).id
         };
-        // This process shares its attachment: what another one would find is
-        // told by the file.
+        // This process shares its attachment. The file shows what another process
+        // would find.
         let path = self.client.segment().path().unwrap().to_path_buf();
         let Ok(bytes) = fs::read(&path) else { return Some("no file".into()) };
         if let Err(error) = Header::validate(&bytes, bytes.len() as u64) {
@@ -143,7 +142,7 @@ impl Rig {
         }
     }
 
-    /// That the readers run on.
+    /// Asserts that the readers still run.
     #[track_caller]
     fn wait_routed(&self) {
         let before = self.routed.load(Ordering::Relaxed);
@@ -162,7 +161,7 @@ impl Rig {
         file.write_all_at(&[found[0] ^ 1 << bit], byte).unwrap();
     }
 
-    /// Flips a bit of a word, counted from its lowest.
+    /// Flips one bit of a word; bit 0 is the lowest.
     fn flip_word(&self, index: usize, bit: u32) {
         self.flip(index as u64 * 8 + u64::from(bit / 8), bit % 8);
     }
@@ -178,8 +177,8 @@ impl Drop for Rig {
     }
 }
 
-/// Routes, reads whole maps and asks how it stands; what comes of it may be
-/// wrong, but it must come.
+/// Routes, reads whole maps and takes statuses. The results may be wrong, but each
+/// call must return.
 fn read(client: &Client, place: &tendmap::segment::Place, stop: &AtomicBool, routed: &AtomicU64) {
     let mut router = client.router();
     let mut namespace = None;
@@ -204,8 +203,8 @@ fn name(path: &std::path::Path) -> SegmentName {
     SegmentName::parse(path.file_name().unwrap().to_str().unwrap()).unwrap()
 }
 
-/// The words that a map reaches in either frame, those before the frames and
-/// those behind.
+/// The words of both frames that a map uses, and the words before and behind the
+/// frames.
 fn words(rig: &Rig) -> [Vec<usize>; 5] {
     let segment = rig.client.segment();
     let geometry = segment.geometry();
@@ -253,7 +252,7 @@ fn h43_a_flipped_head_is_noticed_and_a_whole_map_follows() {
 #[test]
 fn h43_flipped_owner_words_are_noticed_and_a_whole_map_follows() {
     let (mut random, mut rig) = (fastrand::Rng::with_seed(2), Rig::new());
-    // Each of them twice, not those that chance picks.
+    // Each of them twice; a random choice could miss some.
     for round in 0..2 {
         for index in words(&rig)[1].clone() {
             flip(&mut rig, &mut random, index, &format!("round {round}"));
@@ -292,7 +291,7 @@ fn h43_a_sequence_at_its_end_does_not_end_the_publications() {
     let word = Head::from_bits(rig.client.segment().head().bits());
     let last = Head::from_bits(word.bits() | Head::LAST_SEQUENCE);
     rig.file().write_all_at(&last.bits().to_le_bytes(), 256).unwrap();
-    rig.wait_whole("the last sequence");
+    rig.wait_whole("the largest sequence");
     for _ in 0..3 {
         rig.change();
     }
@@ -305,7 +304,7 @@ fn h30_an_enlarged_segment_is_replaced() {
     let file = rig.file();
     file.set_len(file.metadata().unwrap().len() + 4096).unwrap();
     rig.wait_routed();
-    rig.wait_whole("it was enlarged");
+    rig.wait_whole("the enlarged file");
     rig.change();
 }
 
@@ -336,8 +335,9 @@ fn h32_a_segment_whose_name_was_taken_by_anything_is_replaced() {
         "a link",
         "removed",
         "lock removed",
-        // The last, for it stays and is whole: were the newest one removed
-        // without a word, too, it would be the newest that lives.
+        // This one comes last, because the copy stays and is whole. If the newest
+        // segment were removed afterwards without being retired, the copy would be
+        // the newest live one.
         "a copy",
     ] {
         let segment = rig.client.segment();
@@ -359,7 +359,7 @@ fn h32_a_segment_whose_name_was_taken_by_anything_is_replaced() {
             "nothing" => fs::write(&path, b"").unwrap(),
             "a directory" => fs::create_dir(&path).unwrap(),
             "a link" => std::os::unix::fs::symlink("/dev/null", &path).unwrap(),
-            // Whole, and as it was a moment ago: but another file.
+            // A whole segment in the state of a moment ago, but another file.
             "a copy" => {
                 fs::write(&path, &bytes).unwrap();
                 fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
@@ -369,7 +369,7 @@ fn h32_a_segment_whose_name_was_taken_by_anything_is_replaced() {
         rig.wait_routed();
         let now = || rig.client.segment().identity().generation;
         if what == "a copy" {
-            // A newcomer finds nothing wrong with it until the owner looks.
+            // A new process finds nothing wrong with it until the owner looks.
             tendmap_testkit::wait_until("the copy is noticed", || now() > generation);
         }
         rig.wait_whole(what);
@@ -390,13 +390,13 @@ fn h43_a_newer_tag_makes_the_next_generation() {
     rig.change();
     rig.change();
     assert!(rig.client.segment().identity().generation > first);
-    // Who had the old one as a candidate finds nothing to own there.
+    // A candidate that still holds the old segment finds nothing to own there.
     let entered = Candidate::default().enter(&segment, true).unwrap();
     assert!(matches!(entered, TakeoverOutcome::Retired), "{entered:?}");
 }
 
-/// Somebody stores into a word without an end, and always something that would
-/// have to be exchanged once more.
+/// Another thread stores into a word in a loop, each time a value that makes the
+/// exchange fail once more.
 fn hammered(word: &AtomicU64, with: [u64; 4], calls: impl FnOnce()) {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -418,7 +418,8 @@ fn h130_a_word_that_never_stays_as_it_is_holds_up_nobody() {
     let word = AtomicU64::new(all[0]);
     hammered(&word, all, || {
         for payload in 0..4_000 {
-            // Whether it was stored nobody can say.
+            // The other thread may overwrite the result at once, so it is not
+            // checked.
             let _ = store_owner(&word, term, payload);
             let _ = add_owner(&word, term, 1);
             raise_event(&word, Head::new(term, 1));
@@ -452,5 +453,5 @@ fn h130_terms_that_follow_each_other_without_an_end_hold_up_nobody() {
             let _ = rig.client.status();
         }
     });
-    rig.wait_whole("terms without an end");
+    rig.wait_whole("ever larger terms");
 }

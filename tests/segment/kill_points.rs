@@ -42,7 +42,7 @@ fn enter(segment: &Arc<Segment>) -> Box<Ownership> {
     }
 }
 
-/// What is read is whole, and the map of that turn.
+/// Asserts that the reader reads the whole map of that turn.
 #[track_caller]
 fn assert_map(reader: &Reader, turn: usize, sequence: u64) {
     let found = reader.map().unwrap();
@@ -63,7 +63,7 @@ fn h01_an_owner_that_dies_after_any_store_leaves_the_last_map_and_a_successor_go
     let segment = first.segment().clone();
     let reader = Reader::attach(&place).unwrap();
     let whole = first.publish_part(&map(1), 0).unwrap();
-    assert!(whole > 100, "every word of a map: {whole}");
+    assert!(whole > 100, "only {whole} words: not every word of a map was written");
     let (mut live, mut sequence) = (0, 1);
     let mut died = vec![first];
     for words in 0..=whole {
@@ -78,12 +78,12 @@ fn h01_an_owner_that_dies_after_any_store_leaves_the_last_map_and_a_successor_go
         next.publish(&map(turn + 1)).unwrap();
         (live, sequence) = (turn + 1, sequence + 1);
         assert_map(&reader, live, sequence);
-        // It was only stopped, and wakes: nothing that it does is seen.
+        // It was only stopped and now continues. Readers see none of its stores.
         let late = dying.publish(&map(turn));
         assert_eq!(late, Err(PublishFailure::Ended(OwnershipLost::Fenced)), "after {words} words");
         assert_map(&reader, live, sequence);
-        // Neither is dropped: their lock bytes stay as those of the dead would
-        // not, so that every takeover is one of a living owner.
+        // Neither is dropped, so both keep their lock bytes, which dead processes
+        // would not. Every takeover is therefore one from a living owner.
         died.extend([dying, next]);
     }
 }

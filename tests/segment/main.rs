@@ -1,4 +1,5 @@
-//! Segments: what lies where, who may be trusted, and what bad bytes get.
+//! Segments: their layout, which files are trusted, and how damaged bytes are
+//! refused.
 
 mod directory_model;
 mod files;

@@ -1,4 +1,4 @@
-//! The map through a segment: what goes in comes out, and hostile bytes are
+//! The map through a segment: a reader gets what was published, and hostile bytes are
 //! refused without a panic.
 
 use std::fs::File;
@@ -17,7 +17,7 @@ fn capacity() -> Capacity {
     Capacity { max_nodes: 6, max_namespaces: 3, max_replicas: 5, partitions: 16 }
 }
 
-/// Whether it stays, where it is, the length of its TLS name, its build.
+/// Whether the node stays, its address, the length of its TLS name, its build.
 type NodeParts = (bool, SocketAddr, Option<usize>, Option<[u16; 4]>);
 
 fn nodes() -> impl Strategy<Value = Vec<NodeParts>> {
@@ -49,7 +49,7 @@ prop_compose! {
             (node.tls_name, node.build) = (tls_name, build);
             map.nodes.insert(node).unwrap();
         }
-        // Some leave again: their slots keep their incarnations.
+        // Some nodes leave again: their slots keep their incarnations.
         for (number, _) in nodes.iter().enumerate().filter(|(_, (stays, ..))| !stays) {
             map.remove_node(Slot::new(number).unwrap());
         }
@@ -73,8 +73,8 @@ prop_compose! {
     }
 }
 
-/// Racks and slots of nobody need not come back as they were stored: compare
-/// what can be asked.
+/// Racks and slots that belong to no node need not be read back as they were stored.
+/// Only what a caller can ask for is compared.
 fn assert_same(a: &ClusterMap, b: &ClusterMap) {
     assert_eq!(a.cluster_name, b.cluster_name);
     assert_eq!(a.nodes, b.nodes);
@@ -107,7 +107,7 @@ proptest! {
         }
     }
 
-    /// Whatever stands in a frame, reading it answers or refuses.
+    /// Whatever the bits of a frame are, a read returns a map or an error.
     #[test]
     fn h30_hostile_frames_do_not_panic(
         map in maps(),
@@ -157,7 +157,7 @@ fn a_damaged_map_is_found_by_its_checksum() {
     ownership.publish(&map).unwrap();
     let segment = ownership.segment().clone();
     assert_eq!(snapshot(segment.mapping()).unwrap().intact, Some(true));
-    // One routing word of the live frame loses its master.
+    // Damage one routing word of the live frame: it loses its master.
     let word = segment.geometry().frame_start(1) + segment.geometry().routing(0, 0) + 3;
     let file = File::options().write(true).open(place.segment(1)).unwrap();
     file.write_all_at(&(1_u64 << 48 | 0xffff_ffff_ffff).to_ne_bytes(), word as u64 * 8).unwrap();

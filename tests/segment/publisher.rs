@@ -1,4 +1,4 @@
-//! What a publisher knows of the frames, and what it looks at.
+//! What a publisher knows of the frames, and which of their words it reads.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ struct Rig {
 }
 
 impl Rig {
-    /// A publisher of term 2 over frames full of what term 1 left there.
+    /// A publisher of term 2 over frames that are full of words of term 1.
     fn new() -> Rig {
         let term = Term::new(2).unwrap();
         let head = Head::new(term, 0);
@@ -45,8 +45,8 @@ impl Rig {
 }
 
 proptest! {
-    /// Whatever was set and however far each publication reached: its frame
-    /// holds all of it, under the publisher's own tag.
+    /// Whatever was set, and however many words each publication covered: its frame
+    /// holds all of them, under the publisher's own tag.
     #[test]
     fn a_publication_never_lacks_what_an_earlier_one_brought_to_the_other_frame(
         publications in proptest::collection::vec(
@@ -79,13 +79,13 @@ fn what_a_publisher_left_in_a_frame_is_not_looked_at_again_until_it_forgets() {
     let second = rig.publish(0..200).unwrap();
     rig.damage(first, 70);
     rig.damage(first, 71);
-    // Of the two neighbours only the one that changes is looked at.
+    // Of the two neighbours only the one that changes is read.
     rig.publisher.set(71, &[8]);
     assert_eq!(rig.publish(0..200), Ok(first));
-    assert_eq!(rig.word(first, 70).payload(), 66, "known, so that it was not loaded");
+    assert_eq!(rig.word(first, 70).payload(), 66, "the word was known and not loaded");
     assert_eq!(rig.word(first, 71).payload(), 8);
     assert_eq!(rig.publish(0..200), Ok(second));
-    assert_eq!(rig.word(second, 71).payload(), 8, "the other frame lacked it still");
+    assert_eq!(rig.word(second, 71).payload(), 8, "the other frame did not have it yet");
     rig.publisher.forget();
     assert_eq!(rig.publish(0..200), Ok(first));
     assert_eq!(rig.word(first, 70).payload(), 7);
@@ -96,7 +96,7 @@ fn a_word_out_of_reach_is_brought_when_a_publication_reaches_it() {
     let mut rig = Rig::new();
     rig.publisher.set(0, &[7; 130]);
     let first = rig.publish(0..65).unwrap();
-    assert_eq!(rig.word(first, 65).tag(), 1, "beyond its reach");
+    assert_eq!(rig.word(first, 65).tag(), 1, "the publication does not cover it");
     rig.publish(0..65).unwrap();
     rig.publish(0..130).unwrap();
     for index in 0..130 {

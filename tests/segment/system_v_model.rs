@@ -1,12 +1,12 @@
-//! Every interleaving of the steps by which System V segments succeed each
-//! other, with a maker that may die after any of them: nobody who is attached is
-//! given an older map than it had, and all end in one live segment.
+//! Every interleaving of the steps by which System V segments succeed each other,
+//! with a creator that may die after any of them. No attached process receives an
+//! older map than it had, and all actors end in one live segment.
 //!
-//! A key belongs to one segment at a time, so that the old one gives it up before
-//! the new one has it. The steps are those of `segment::system_v` and of the
-//! client's `open`, `find_or_build` and `heal`, each system call a step of its
-//! own. The controls leave a rule away, and some then go back, or look for each
-//! other for ever.
+//! A key belongs to one segment at a time, so the old segment gives it up before the
+//! new one gets it. The steps are those of `segment::system_v` and of the client's
+//! `open`, `find_or_build` and `heal`. Each system call is one step. Each control
+//! leaves out one rule; some interleavings then go back to an older map, or never
+//! finish.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -15,7 +15,7 @@ type Id = usize;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Segment {
     generation: u64,
-    /// How new its map is; 0 = none.
+    /// The version of its map; 0 = none.
     map: u64,
     retired: bool,
     /// Whether its magic is stored.
@@ -24,34 +24,34 @@ struct Segment {
     lock: bool,
 }
 
-/// Where an actor is on its way. Each variant ends with one system call.
+/// The progress of an actor. Each variant ends with one system call.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum At {
     /// An owner at the beginning of its turn.
     Owner { file: Id },
-    /// An owner that will grow, before it retires its segment.
+    /// An owner that has to grow, before it retires its segment.
     Grows { file: Id },
     /// A follower.
     Follows { file: Id },
-    /// Before it asks who has the key; a newcomer has no segment yet.
+    /// Before it asks which segment has the key. A new process has no segment yet.
     Searches { of: Option<Id> },
-    /// Before it lists those without a key.
+    /// Before it lists the segments without a key.
     Lists { of: Option<Id>, keyed: Option<Id> },
     /// Before the creation lock.
     Builds { of: Option<Id>, next: u64 },
-    /// Under the creation lock, before it makes a segment of the key.
+    /// Under the creation lock, before it creates a segment with the key.
     Makes { of: Option<Id>, next: u64 },
-    /// Somebody has the key: before that is looked at.
+    /// Another segment has the key: before the look at it.
     Clears { of: Option<Id>, next: u64 },
-    /// Before the key is taken from a segment that counts for nothing.
+    /// Before it takes the key from a segment that is not valid.
     Removes { of: Option<Id>, next: u64, id: Id },
-    /// It has the key: before the look whether it is late.
+    /// It has the key: before it checks whether it is late.
     Checks { of: Option<Id>, made: Id },
     /// Before the magic.
     Fills { of: Option<Id>, made: Id },
-    /// Before the lock files of those that it has succeeded go.
+    /// Before it removes the lock files of the segments that it has succeeded.
     Sweeps { file: Id },
-    /// Gone.
+    /// Finished.
     Done,
 }
 
@@ -59,22 +59,22 @@ enum At {
 struct World {
     segments: Vec<Segment>,
     key: Option<Id>,
-    /// Who has the creation lock.
+    /// The actor that holds the creation lock.
     creator: Option<usize>,
     actors: Vec<At>,
-    /// The newest map that each actor was given.
+    /// The newest map that each actor has received.
     given: Vec<u64>,
     went_back: bool,
 }
 
-/// The rules that a control leaves away.
+/// The rules that a control can leave out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Rules {
     /// Segments without a key are found by their lock files.
     keyless: bool,
-    /// A maker looks for a newer one without a key once it has the key.
+    /// A creator that has the key looks for a newer segment without one.
     late: bool,
-    /// The key is never taken from a newer one.
+    /// The key is never taken from a newer segment.
     newer: bool,
     /// The lock file of a segment that is in use stays.
     used: bool,
@@ -95,7 +95,7 @@ impl World {
         }
     }
 
-    /// Those without a key that can still be found.
+    /// The segments without a key that can still be found.
     fn keyless(&self, rules: Rules) -> Vec<Id> {
         let mapped: BTreeSet<Id> = self.actors.iter().filter_map(|at| self.mapped(at)).collect();
         let there = |id: &Id| {
@@ -162,7 +162,8 @@ impl World {
                 }
                 At::Owner { file }
             }
-            // It would take over, and finds that nothing leads to it any more.
+            // It would take over, and finds that no name leads to the segment any
+            // more.
             At::Follows { file } if self.key != Some(file) && !self.owned(file) => {
                 self.segments[file].retired = true;
                 search(file)
@@ -246,12 +247,12 @@ impl World {
         }
     }
 
-    /// With all in hand that is there: the newest that lives is followed, else
-    /// the newest that is retired is succeeded.
+    /// It has seen every segment: the newest live one is followed; otherwise the
+    /// newest retired one is succeeded.
     fn decide(&self, of: Option<Id>, keyed: Option<Id>, rules: Rules) -> At {
         let own = self.generation(of);
         let mut there = self.keyless(rules);
-        // What had the key when it was asked for may be gone by now.
+        // The segment that had the key at that time may be gone by now.
         there.extend(keyed.filter(|&id| self.key == Some(id)));
         there.sort_by_key(|&id| std::cmp::Reverse(self.segments[id].generation));
         let newest = there.first().map_or(0, |&id| self.segments[id].generation);
@@ -269,23 +270,24 @@ impl World {
     }
 }
 
-/// Whether nobody has anything left to do.
+/// Whether no actor has work left.
 fn at_rest(world: &World, rules: Rules) -> bool {
     (0..world.actors.len()).all(|who| world.step(who, rules) == *world)
 }
 
-/// What came of all interleavings.
+/// The result of all interleavings.
 #[derive(Clone, Copy, Debug)]
 struct Ends {
     worlds: usize,
-    /// Whether actors ended in several segments, or in one that is retired, or
-    /// can't come to an end any more.
+    /// Whether actors ended in several segments, or in a retired one, or can never
+    /// finish.
     apart: bool,
-    /// Whether an actor was given an older map than it had.
+    /// Whether an actor received an older map than it had.
     went_back: bool,
 }
 
-/// What can come next; the mortal actor may die, and, of few, grow a second time.
+/// The possible next worlds. The mortal actor may die, and, with few actors, grow a
+/// second time.
 fn nexts(world: &World, rules: Rules) -> Vec<World> {
     let mut nexts: Vec<World> = (0..world.actors.len()).map(|who| world.step(who, rules)).collect();
     let mortal = &world.actors[MORTAL];
@@ -315,7 +317,7 @@ fn explore(actors: Vec<At>, rules: Rules) -> Ends {
     let (mut open, mut before) = (vec![(0, begin)], vec![Vec::new()]);
     let (mut rests, mut apart, mut went_back) = (Vec::new(), false, false);
     while let Some((number, world)) = open.pop() {
-        assert!(world.segments.len() < 12, "they chase each other for ever: {world:?}");
+        assert!(world.segments.len() < 12, "the actors never finish: {world:?}");
         went_back |= world.went_back;
         if at_rest(&world, rules) {
             rests.push(number);
@@ -333,7 +335,7 @@ fn explore(actors: Vec<At>, rules: Rules) -> Ends {
             before[at].push(number);
         }
     }
-    // From where an end can be reached.
+    // The worlds from which a final state can be reached.
     let mut ends = vec![false; before.len()];
     while let Some(number) = rests.pop() {
         if !std::mem::replace(&mut ends[number], true) {
@@ -348,8 +350,8 @@ fn explore(actors: Vec<At>, rules: Rules) -> Ends {
 const MORTAL: usize = 0;
 const OLD: Id = 0;
 
-/// The first of each may die after any of its steps, and, of few, grow a second
-/// time.
+/// The first of each may die after any of its steps, and, with few actors, grow a
+/// second time.
 fn scenarios() -> Vec<(&'static str, Vec<At>)> {
     let newcomer = || At::Searches { of: None };
     let follower = || At::Follows { file: OLD };
@@ -384,7 +386,7 @@ fn h83_every_interleaving_ends_in_one_segment_and_nobody_goes_back() {
     for (name, actors) in scenarios() {
         let ends = explore(actors, ALL);
         println!("{name}: {ends:?}");
-        assert!(ends.worlds > 100, "{name}: {ends:?} is no test");
+        assert!(ends.worlds > 100, "{name}: too few worlds: {ends:?}");
         assert!(!ends.went_back && !ends.apart, "{name}: {ends:?}");
     }
 }
@@ -403,6 +405,6 @@ fn h83_without_any_of_the_rules_some_go_back_or_stay_apart() {
         };
         let few = |(_, actors): &(_, Vec<At>)| actors.len() < 4;
         let bad = scenarios().into_iter().filter(few).filter_map(badly).count();
-        assert!(bad > 0, "{rules:?}: the model must be able to show what it is for");
+        assert!(bad > 0, "{rules:?}: without the rule the model must fail");
     }
 }

@@ -1,4 +1,4 @@
-//! Every packed word of the protocol: what goes in comes out, and no field
+//! Every packed word of the protocol: unpacking returns what was packed, and no field
 //! leaks into another.
 
 use proptest::prelude::*;
@@ -101,7 +101,7 @@ proptest! {
 
     #[test]
     fn heads_of_one_segment_are_ordered_by_their_bits(head in heads(), later in terms()) {
-        // What the word goes through only ever makes it greater.
+        // Every change that the word goes through makes it greater.
         prop_assert!(head.to_retired().bits() >= head.bits());
         if later.get() > head.term() {
             prop_assert!(head.with_term(later).bits() > head.bits());
@@ -123,7 +123,8 @@ proptest! {
     fn terms_are_ordered_as_their_numbers(a in terms(), b in terms(), by: u16) {
         prop_assert_eq!(a.cmp(&b), a.get().cmp(&b.get()));
         prop_assert_eq!(a.after(by).map(Term::get), a.get().checked_add(by));
-        // So are the words that they write, whatever the payloads.
+        // Words written under them are ordered in the same way, whatever the
+        // payloads.
         if a < b {
             prop_assert!(Word::new(a, u64::MAX).bits() < Word::new(b, 0).bits());
         }

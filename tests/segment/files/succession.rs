@@ -17,9 +17,9 @@ fn a_segment_removed_by_force_is_replaced_and_everybody_moves() {
     assert_eq!(files(&directory), 0);
 }
 
-/// A growing owner dies after it has retired its segment and before the
-/// successor has its name. A process that comes then begins with the map that was
-/// there, and with the next publication.
+/// A growing owner dies after it has retired its segment and before the successor has
+/// its name. The next process starts with the map of the retired segment, at the next
+/// publication.
 #[test]
 fn h15_who_comes_while_a_segment_is_replaced_goes_on_from_its_map() {
     let directory = directory();
@@ -35,13 +35,13 @@ fn h15_who_comes_while_a_segment_is_replaced_goes_on_from_its_map() {
     assert_eq!(client.segment().identity().generation, 2);
     assert!(found.sequence > 3, "publication {} follows 3", found.sequence);
     assert_eq!(found.map.nodes.len(), 2);
-    assert_eq!(files(&directory), 2, "what was replaced is swept");
+    assert_eq!(files(&directory), 2, "the replaced segment is removed");
     client.close();
     assert_eq!(files(&directory), 0);
 }
 
-/// Two owners die one after the other, each while it replaces its segment, and
-/// a slow follower is still at the first one: it goes on from the second.
+/// Two owners die one after the other, each while it replaces its segment. A slow
+/// follower is still attached to the first segment; it continues with the second.
 #[test]
 fn h15_a_late_follower_builds_from_the_newest_map_not_from_its_own() {
     let directory = directory();
@@ -61,8 +61,8 @@ fn h15_a_late_follower_builds_from_the_newest_map_not_from_its_own() {
     assert!(found >= 9, "publication {found} follows 9");
 }
 
-/// A segment that was linked too late has a lower number: nobody goes back to
-/// it while the one in use is being replaced.
+/// A segment that was linked too late has a lower number. No process goes back to it
+/// while the segment in use is being replaced.
 #[test]
 fn h45_no_one_goes_back_to_a_lower_number_while_the_newest_is_replaced() {
     let directory = directory();
@@ -75,11 +75,11 @@ fn h45_no_one_goes_back_to_a_lower_number_while_the_newest_is_replaced() {
     late.publish(&map(1)).unwrap();
     newest.retire().unwrap();
     for _ in 0..3 {
-        // Successors are looked for every 100 ms.
+        // Followers look for successors every 100 ms.
         std::thread::sleep(std::time::Duration::from_millis(110));
         assert_eq!(generation(), 3);
     }
-    // Its name is gone, and the next one is being replaced, too.
+    // Its name is gone, and the next segment is being replaced as well.
     let mut next = owner(&place, 4, None);
     next.retire().unwrap();
     fs::remove_file(place.segment(3)).unwrap();
@@ -90,8 +90,8 @@ fn h45_no_one_goes_back_to_a_lower_number_while_the_newest_is_replaced() {
     tendmap_testkit::wait_until("the newest", || generation() == 5);
 }
 
-/// An owner lives at every moment: each takes over while the one before still
-/// holds its byte. However the look falls, it finds one.
+/// An owner is alive at every moment: each takes over while the previous one still
+/// holds its byte. Every look finds a living owner.
 #[test]
 fn h40_no_look_falls_between_two_owners() {
     use tendmap::internals::segment::{Candidate, OwnerState, TakeoverOutcome};
@@ -122,8 +122,8 @@ fn h40_no_look_falls_between_two_owners() {
     });
 }
 
-/// Two threads of a process follow a growing key; the slower one brings what
-/// the faster one has left behind already.
+/// Two threads of a process follow a growing key. The slower thread passes a segment
+/// that the faster one has already left.
 #[test]
 fn the_current_segment_never_goes_back_to_one_that_was_retired() {
     use tendmap::internals::segment::Current;
@@ -140,16 +140,21 @@ fn the_current_segment_never_goes_back_to_one_that_was_retired() {
     assert_eq!(generation(&current), 3, "the live one is kept");
     third.retire().unwrap();
     current.replace(second.segment()).unwrap();
-    assert_eq!(generation(&current), 3, "a retired one succeeds nobody of a higher number");
-    // Everything was removed, and a process began again: whatever its number.
+    assert_eq!(
+        generation(&current),
+        3,
+        "a retired segment does not replace one with a higher number"
+    );
+    // Everything was removed, and a process started again: the new segment counts,
+    // whatever its number.
     remove(&place, true).unwrap();
     let anew = owner(&place, 1, None);
     current.replace(anew.segment()).unwrap();
     assert_eq!(generation(&current), 1);
 }
 
-/// A router that has seen a number under a term must not find it again there
-/// with other tables.
+/// A router that has seen a sequence under a term must not find other tables under
+/// the same term and sequence.
 #[test]
 fn h98_an_owner_that_publishes_before_it_asks_for_the_last_map_uses_no_number_again() {
     let directory = directory();

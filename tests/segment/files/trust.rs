@@ -15,7 +15,11 @@ fn h29_a_new_segment_is_its_owners_alone() {
     shared.shm_mode = 0o640;
     let client = Client::connect_with(shared, Cluster::new(2, 1).source()).unwrap();
     let path = client.status().unwrap().path.unwrap();
-    assert_eq!(fs::metadata(path).unwrap().mode() & 0o777, 0o640, "whatever the umask");
+    assert_eq!(
+        fs::metadata(path).unwrap().mode() & 0o777,
+        0o640,
+        "the mode does not depend on the umask"
+    );
 }
 
 #[test]
@@ -102,15 +106,15 @@ fn h128_an_owner_replaces_a_file_that_was_opened_to_its_group() {
         fs::set_permissions(&path, Permissions::from_mode(0o660)).unwrap();
         let tends = || client.status().unwrap().tends;
         let before = tends();
-        tendmap_testkit::wait_until("three more turns", || tends() > before + 3);
-        tendmap_testkit::wait_until("the segment to stay or to be replaced", || {
+        tendmap_testkit::wait_until("three more passes are counted", || tends() > before + 3);
+        tendmap_testkit::wait_until("the segment is kept or replaced", || {
             client.segment().identity().generation == generation
         });
         client.close();
     }
 }
 
-/// A fault would end this process.
+/// A fault in a mapping would kill this process.
 #[test]
 fn h127_what_the_library_lists_and_looks_at_may_be_cut_short() {
     let directory = directory();
@@ -138,7 +142,7 @@ fn h127_what_the_library_lists_and_looks_at_may_be_cut_short() {
             }
         }
         done.store(true, Ordering::Relaxed);
-        assert!(seen > 0 && failed > 0, "{seen} looks saw it whole, {failed} failed");
+        assert!(seen > 0 && failed > 0, "{seen} reads were whole, {failed} failed");
     });
 }
 
@@ -154,7 +158,7 @@ fn h29_a_link_is_refused() {
     assert!(matches!(error, SegmentError::Kind { found: "a symbolic link", .. }), "{error}");
 }
 
-/// Only root can give a file away; for others `check_file` has a test of its
+/// Only root can give a file away. For other users `check_file` has a test of its
 /// own.
 #[test]
 fn h29_another_users_file_is_refused_unless_configured() {
@@ -163,7 +167,7 @@ fn h29_another_users_file_is_refused_unless_configured() {
     orphan(&place);
     if !rustix::process::geteuid().is_root() {
         tendmap_testkit::skipped(
-            "not root: the file stays one's own, only the trusted case is tried",
+            "not root: the file keeps its user, so only the trusted case is tried",
         );
         Reader::attach(&place).unwrap();
         return;
