@@ -9,10 +9,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tendmap::sim::Sim;
 
-/// Longer than anything here takes, even on a busy machine.
+/// Longer than any step here takes, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 pub fn until(what: &str, mut so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !so() {
@@ -79,14 +79,14 @@ impl Client {
         self.ask(command).parse().unwrap()
     }
 
-    /// The node ids in its peers list, in order.
+    /// The ids of the nodes in its list of peers, in order.
     pub fn peers(&mut self) -> Vec<String> {
         let mut peers: Vec<String> = self.hosts().into_keys().collect();
         peers.sort();
         peers
     }
 
-    /// What stands in the brackets of each peer.
+    /// The text in the brackets of each peer.
     pub fn hosts(&mut self) -> HashMap<String, String> {
         let reply = self.ask("peers-clear-std");
         let list = reply.splitn(3, ',').nth(2).unwrap();
@@ -101,7 +101,7 @@ impl Client {
             .collect()
     }
 
-    /// By namespace its regime and its columns.
+    /// The regime and the columns of each namespace.
     pub fn replicas(&mut self) -> HashMap<String, (u32, Vec<Vec<bool>>)> {
         let reply = self.ask("replicas");
         let namespaces = reply.split(';').map(|namespace| {
@@ -132,8 +132,8 @@ pub fn id(sim: &Sim, number: usize) -> String {
     status.nodes.iter().find(|node| node.number == number).unwrap().node.clone()
 }
 
-/// Who claims each replica by the replies of these nodes, as `owners` tells it;
-/// several claims of one replica are an error.
+/// The node that claims each replica by the replies of these nodes, in the form that
+/// `owners` returns. Several claims of one replica are an error.
 pub fn claimed(sim: &Sim, numbers: &[usize], namespace: &str) -> Vec<Vec<String>> {
     let mut rows = vec![Vec::new(); 4096];
     for &number in numbers {

@@ -1,4 +1,4 @@
-//! Requests, whole and broken.
+//! Requests, valid and malformed.
 
 use std::io::{Read, Write};
 
@@ -68,7 +68,7 @@ fn another_version_or_type_closes_the_connection_without_a_reply() {
         let mut client = Client::of(&sim, 1);
         client.stream.write_all(&bytes).unwrap();
         let mut rest = Vec::new();
-        // A reset is as good an end as any.
+        // A reset is as good as an orderly end.
         let _ = client.stream.read_to_end(&mut rest);
         assert_eq!(rest, b"");
     }

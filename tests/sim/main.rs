@@ -1,4 +1,4 @@
-//! The simulated cluster has the manners of real servers.
+//! The simulated cluster behaves as real servers do.
 
 mod client;
 mod framing;

@@ -1,4 +1,4 @@
-//! Nodes that die, stop, freeze, move, come and go.
+//! Nodes that die, stop, freeze, move, join and leave.
 
 use std::io::Read;
 use std::net::TcpStream;
@@ -12,8 +12,7 @@ fn three() -> Sim {
     Sim::start(SimConfig::fast(3)).unwrap()
 }
 
-/// A cluster in which nothing happens by itself within a test, but for what
-/// the test asks for.
+/// A cluster in which nothing happens during a test unless the test asks for it.
 fn slow(nodes: usize, change: impl FnOnce(&mut Timings)) -> Sim {
     let mut config = SimConfig::fast(nodes);
     let hour = Duration::from_secs(3600);
@@ -38,7 +37,7 @@ fn replies_of_all_nodes_together_are_the_ground_truth() {
             let mut distinct = row.clone();
             distinct.sort();
             distinct.dedup();
-            assert_eq!(distinct.len(), row.len(), "a repeat with nothing migrating");
+            assert_eq!(distinct.len(), row.len(), "a node twice, although nothing migrates");
         }
     }
 }
@@ -53,7 +52,7 @@ fn a_killed_node_is_refused_at_once_and_missed_later() {
     sim.kill(3).unwrap();
     assert!(TcpStream::connect(address).is_err());
     assert!(!matches!(open.stream.read(&mut [0]), Ok(1..)));
-    assert_eq!(client.body("peers-clear-std\nreplicas\n"), before, "nobody has noticed");
+    assert_eq!(client.body("peers-clear-std\nreplicas\n"), before, "no node has noticed");
     assert_eq!(state(&sim, 3), SimNodeState::Stopped);
     assert!(!sim.status().unwrap().settled);
 }
@@ -93,14 +92,14 @@ fn survivors_may_notice_at_different_times() {
     let mut clients: Vec<Client> = (1..8).map(|number| Client::of(&sim, number)).collect();
     sim.kill(8).unwrap();
     let mut mixed = false;
-    until("all to notice", || {
+    until("the others notice", || {
         let unaware =
             clients.iter_mut().filter_map(|client| client.peers().contains(&lost).then_some(()));
         let unaware = unaware.count();
         mixed |= (1..7).contains(&unaware);
         unaware == 0
     });
-    assert!(mixed, "all noticed at the same time");
+    assert!(mixed, "all nodes noticed at the same time");
 }
 
 #[test]
@@ -133,7 +132,8 @@ fn generations_restart_with_the_process() {
     sim.start_node(2).unwrap();
     settle(&sim);
     let mut client = Client::of(&sim, 2);
-    // Each replica of `test` and `bar` that came to it counts.
+    // The generation counts each replica of `test` and `bar` that migrated to the
+    // node.
     let migrated = 1 + owners(&sim, "test")
         .iter()
         .chain(&owners(&sim, "bar"))
@@ -157,7 +157,7 @@ fn while_replicas_migrate_the_acting_master_stands_in_several_columns() {
     let mut client = Client::of(&sim, 1);
     let mut generations = Vec::new();
     let mut repeats = Vec::new();
-    until("migrations to end", || {
+    until("migrations end", || {
         generations.push(client.number("partition-generation"));
         repeats.push(
             owners(&sim, "bar")
@@ -170,7 +170,7 @@ fn while_replicas_migrate_the_acting_master_stands_in_several_columns() {
         sim.status().unwrap().settled
     });
     generations.dedup();
-    assert!(generations.len() > 5, "the generation moves all the time: {generations:?}");
+    assert!(generations.len() > 5, "the generation changes all the time: {generations:?}");
     assert!(generations.is_sorted());
     assert!(repeats.contains(&4096), "all of its data was lost: {repeats:?}");
     assert!(repeats.iter().any(|&count| (1..4096).contains(&count)), "{repeats:?}");
@@ -193,7 +193,7 @@ fn a_frozen_node_accepts_and_is_silent_and_is_dropped() {
     client.stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     std::io::Write::write_all(&mut client.stream, &crate::client::frame(2, 1, b"node\n")).unwrap();
     assert!(client.receive().is_err());
-    until("the others to drop it", || Client::of(&sim, 1).peers() == [id(&sim, 3)]);
+    until("the others drop it", || Client::of(&sim, 1).peers() == [id(&sim, 3)]);
     assert_eq!(state(&sim, 2), SimNodeState::Frozen);
 }
 
@@ -206,7 +206,7 @@ fn a_node_that_wakes_believes_for_a_while_that_it_is_master() {
     let mut waiting = Client::of(&sim, 2);
     std::io::Write::write_all(&mut waiting.stream, &crate::client::frame(2, 1, b"node\n")).unwrap();
     sim.thaw(2).unwrap();
-    assert!(waiting.receive().is_ok(), "what came in meanwhile is answered");
+    assert!(waiting.receive().is_ok(), "a request from the frozen time is answered");
     let mut client = Client::of(&sim, 2);
     assert_eq!(client.replicas(), before);
     assert_eq!(client.peers(), [id(&sim, 1), id(&sim, 3)]);
@@ -220,12 +220,12 @@ fn a_node_that_wakes_believes_for_a_while_that_it_is_master() {
 fn a_node_that_was_frozen_joins_again_in_the_same_process() {
     let sim = three();
     sim.freeze(2).unwrap();
-    until("the others to drop it", || Client::of(&sim, 1).peers() == [id(&sim, 3)]);
+    until("the others drop it", || Client::of(&sim, 1).peers() == [id(&sim, 3)]);
     sim.thaw(2).unwrap();
     settle(&sim);
     let mut client = Client::of(&sim, 2);
     assert!(client.number("partition-generation") > 0);
-    assert!(client.number("peers-generation") > 4, "its generations go on");
+    assert!(client.number("peers-generation") > 4, "its generations continue");
     assert_eq!(claimed(&sim, &[1, 2, 3], "bar"), owners(&sim, "bar"));
 }
 
@@ -287,8 +287,8 @@ fn a_node_that_restarts_before_its_death_is_noticed_joins_without_data() {
     sim.start_node(3).unwrap();
     let (name, mut client) = (id(&sim, 3), Client::of(&sim, 1));
     let whole = claimed(&sim, &[1, 2], "bar").iter().filter(|row| row.len() == 3).count();
-    assert!(whole < 4096, "its replicas are claimed by nobody");
-    until("it to join", || Client::of(&sim, 3).number("partition-generation") > -1);
+    assert!(whole < 4096, "no node claims its replicas");
+    until("it joins", || Client::of(&sim, 3).number("partition-generation") > -1);
     assert!(client.peers().contains(&name));
     until("migrations", || sim.status().unwrap().migrations == 0);
     assert_eq!(claimed(&sim, &[1, 2, 3], "bar"), owners(&sim, "bar"));

@@ -1,4 +1,4 @@
-//! Nodes that answer what they should not.
+//! Nodes that give wrong answers.
 
 use tendmap::sim::{Sim, SimConfig};
 

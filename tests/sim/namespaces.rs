@@ -1,4 +1,4 @@
-//! Namespaces that come, go and change.
+//! Namespaces that are added, removed and changed.
 
 use tendmap::sim::{Sim, SimConfig, SimError, SimNamespace};
 

@@ -1,4 +1,4 @@
-//! Commands on records reach the log.
+//! Commands on records are written to the log.
 
 use std::io::Write;
 
@@ -6,8 +6,7 @@ use tendmap::sim::{RecordKind, Sim, SimConfig};
 
 use crate::client::{Client, frame};
 
-/// A command without bins: read and write attributes, then namespace, set and
-/// digest.
+/// A command without bins: read and write attributes, then namespace, set and digest.
 fn command(read: u8, write: u8, digest: [u8; 20]) -> Vec<u8> {
     let mut body = vec![0; 22];
     (body[0], body[1], body[2], body[19]) = (22, read, write, 3);

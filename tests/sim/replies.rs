@@ -1,4 +1,4 @@
-//! Replies have the shape of recorded ones.
+//! Replies have the shape of recorded replies.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use tendmap::sim::{Sim, SimConfig};
 
 use crate::client::{Client, address, id, settle, until};
 
-/// The text with all that is a cluster's own taken out of it.
+/// The text without everything that is specific to one cluster.
 fn shape(text: &str) -> String {
     let mut shape = String::new();
     let part = |byte: char| byte.is_ascii_alphanumeric() || "+/=".contains(byte);
@@ -136,7 +136,7 @@ fn each_node_may_have_another_build() {
     assert_eq!(Client::of(&sim, 2).ask("user-agent-set:value=MSx0LHg="), "ok");
     let status = sim.status().unwrap();
     assert_eq!(status.nodes.iter().map(|node| &*node.build).collect::<Vec<_>>(), builds());
-    // A restarted node keeps what was installed on it.
+    // A restarted node keeps the build that was installed on it.
     sim.kill(2).unwrap();
     sim.start_node(2).unwrap();
     assert_eq!(builds(), ["7.1", "8.1.3.0-rc1"]);

@@ -1,4 +1,4 @@
-//! Where servers are: what they tell of their addresses, and what is made of it.
+//! Addresses of servers: what servers report, and which address is used.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use tendmap_testkit::tables::*;
 
 const LONG: Duration = Duration::from_secs(30);
 
-/// A source for a table of servers, by its configuration.
+/// A source with that configuration for a table of servers.
 fn configured(fake: Fake, config: AerospikeConfig) -> Tender<Fake> {
     let mut source = Tender::with_transport(config, fake);
     source.start(ClusterMap::new(SMALL));
@@ -28,7 +28,7 @@ fn address_of(source: &Tender<Fake>, id: &str) -> String {
     source.map().nodes.get(slot).unwrap().address.to_string()
 }
 
-/// A at 10.0.0.1 and B at 10.0.0.2 tell private addresses; they are reached at
+/// A at 10.0.0.1 and B at 10.0.0.2 report private addresses. They are reached at
 /// 203.0.113.1 and .2.
 fn behind_nat() -> Fake {
     let mut fake = Fake::default();
@@ -53,7 +53,7 @@ fn private_addresses_are_mapped_to_public_ones_and_seeds_are_not() {
     assert_eq!(address_of(&source, "A"), "203.0.113.1:3000");
     assert_eq!(address_of(&source, "B"), "203.0.113.2:3000");
     assert_eq!(owners(source.map(), 0), "AAAABBBB");
-    // Without the map only the seed can be reached.
+    // Without the address map only the seed can be reached.
     let mut source = configured(behind_nat(), seeds(&["203.0.113.1"]));
     let (_, events) = tend_well(&mut source);
     assert_eq!(ids(source.map()), "A", "{events:?}");
@@ -62,7 +62,7 @@ fn private_addresses_are_mapped_to_public_ones_and_seeds_are_not() {
 #[test]
 fn of_several_access_addresses_the_first_that_answers_as_the_node_is_taken() {
     let mut fake = two();
-    // Nobody at the first, another node at the second, B at the third.
+    // No server at the first address, another node at the second, B at the third.
     fake.servers.insert(at("127.0.0.1:8"), server("OTHER", "127.0.0.1:8", &[0xff]));
     edit_in(&mut fake, "127.0.0.1:1", |a| {
         a.list("[B,,[127.0.0.1:7,127.0.0.1:8,127.0.0.1:2]]");
@@ -129,7 +129,7 @@ fn a_node_out_of_the_owners_reach_keeps_its_place_while_others_list_it() {
         assert_eq!((report.nodes_ok, report.nodes_failed), (1, 1));
         told += events.len();
     }
-    assert_eq!(told, 1, "that it fails, once");
+    assert_eq!(told, 1, "the failure is reported once");
     assert_eq!(owners(source.map(), 0), "AAAABBBB");
 }
 
@@ -146,12 +146,12 @@ fn halves_that_do_not_know_each_other_both_keep_what_is_theirs() {
     let mut source = source(fake, SMALL);
     tend_well(&mut source);
     assert_eq!(ids(source.map()), "A B C D");
-    // The cluster splits: A and B here, C and D there.
+    // The cluster splits into A and B on one side, C and D on the other.
     edit(&mut source, "127.0.0.1:1", |a| a.list("[B,,[127.0.0.1:2]]"));
     for _ in 0..5 {
         tend_well(&mut source);
     }
-    assert_eq!(ids(source.map()), "A B C D", "each half is listed by its own");
+    assert_eq!(ids(source.map()), "A B C D", "each half lists its own nodes");
     assert_eq!(owners(source.map(), 0), "AAAABBBB");
 }
 
@@ -185,7 +185,7 @@ fn clusters_are_tended_over_ipv6() {
     let source = whole(&sim, AerospikeConfig::new(vec![sim.seeds()[0].into()]));
     assert!(source.map().nodes.iter().all(|(_, node)| node.address.is_ipv6()));
     assert_eq!(source.map().nodes.len(), 3);
-    // The localhost of most machines has addresses of both kinds.
+    // On most machines localhost has addresses of both kinds.
     let port = sim.seeds()[0].port();
     let mut config = AerospikeConfig::new(vec![format!("[::1]:{port}").parse().unwrap()]);
     config.connect_timeout = Duration::from_secs(5);
@@ -203,7 +203,8 @@ fn alternate_addresses_are_used_where_they_are_asked_for() {
     let mut ips: Vec<String> =
         source.map().nodes.iter().map(|(_, node)| node.address.ip().to_string()).collect();
     ips.sort();
-    // Also that of the seed, which was reached at another one on the loopback.
+    // The seed's alternate address is used as well; the seed was reached at another
+    // loopback address.
     assert_eq!(ips, ["127.1.0.1", "127.1.0.2", "127.1.0.3"]);
     let source = whole(&sim, AerospikeConfig::new(vec![sim.seeds()[0].into()]));
     assert!(
@@ -211,8 +212,7 @@ fn alternate_addresses_are_used_where_they_are_asked_for() {
     );
 }
 
-/// Nodes A and B, of which B is listed without an alternate address unless one is
-/// given.
+/// Nodes A and B. B is listed without an alternate address unless one is given.
 fn with_alternates(own: &str, of_b: &str) -> Fake {
     let mut fake = two();
     for (address, id, hosts) in [("127.0.0.1:1", "B", of_b), ("127.0.0.1:2", "A", own)] {
@@ -244,7 +244,7 @@ fn h61_a_cluster_without_alternate_addresses_is_an_error_that_names_the_setting(
             text.contains("alternate-access-address") && text.contains("network.service"),
             "{text}"
         );
-        assert!(source.map().nodes.is_empty(), "no map of one node is made of it");
+        assert!(source.map().nodes.is_empty(), "no map of one node is published");
     }
 }
 
@@ -260,7 +260,7 @@ fn h61_nodes_without_an_alternate_address_are_told_once_and_counted() {
         };
         events.iter().filter_map(id).collect()
     };
-    // A tells none for itself; it is reached where it was asked.
+    // A reports none for itself; it is reached at the address that was asked.
     let mut source = wanting_alternates(with_alternates("", "127.0.0.1:2"));
     for pass in 0..3 {
         let (report, events) = tend_well(&mut source);
@@ -268,7 +268,7 @@ fn h61_nodes_without_an_alternate_address_are_told_once_and_counted() {
         assert_eq!(report.conditions.count(Condition::NoAlternateAddress), 1);
         assert_eq!(without(&events), if pass == 0 { vec!["A"] } else { vec![] }, "{events:?}");
     }
-    // From now on it does; B does not any more.
+    // From now on A does, and B does not.
     for (address, list) in [("127.0.0.1:1", "[B,,[]]"), ("127.0.0.1:2", "[A,,[127.0.0.1:1]]")] {
         edit(&mut source, address, |server| {
             server.raise("peers-generation");
@@ -278,7 +278,7 @@ fn h61_nodes_without_an_alternate_address_are_told_once_and_counted() {
     let (report, events) = tend_well(&mut source);
     assert_eq!(report.conditions.count(Condition::NoAlternateAddress), 1);
     assert_eq!(without(&events), ["B"], "{events:?}");
-    assert_eq!(ids(source.map()), "A B", "the map stands");
+    assert_eq!(ids(source.map()), "A B", "the map is unchanged");
 }
 
 #[test]
@@ -291,7 +291,8 @@ fn h61_without_the_setting_nothing_is_said_of_alternate_addresses() {
 
 #[test]
 fn h62_the_own_address_of_a_seed_on_the_loopback_is_used_where_the_same_node_answers() {
-    // The admin port 9 of A; the service port 1. At 7 nobody answers, at 2 B does.
+    // Port 9 is A's admin port, port 1 its service port. No server answers at port 7;
+    // B answers at port 2.
     for (told, used) in [
         ("127.0.0.1:1", "127.0.0.1:1"),
         ("127.0.0.1:9", "127.0.0.1:9"),

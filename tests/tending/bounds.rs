@@ -1,5 +1,5 @@
-//! Servers that list without end: what is followed, held and published is bounded,
-//! and what was good stays.
+//! Servers that list without end. What is followed, kept and published is bounded,
+//! and good entries stay.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ fn entries(numbers: impl Iterator<Item = usize>) -> String {
     numbers.map(entry).collect::<Vec<_>>().join(",")
 }
 
-/// A source with a deadline that no machine is too slow for.
+/// A source with a deadline that is long enough on any machine.
 fn source(fake: Fake, capacity: Capacity) -> Tender<Fake> {
     let mut config = AerospikeConfig::new(vec![at(A).into()]);
     config.connect_timeout = std::time::Duration::from_secs(600);
@@ -39,7 +39,7 @@ fn room(max_nodes: usize) -> Capacity {
     Capacity { max_nodes, ..SMALL }
 }
 
-/// Servers that answer at those addresses, each with such a list of others.
+/// Adds servers at those addresses, each with its own list of others.
 fn add_servers(fake: &mut Fake, numbers: std::ops::Range<usize>, list: impl Fn(usize) -> String) {
     for number in numbers {
         let mut one = server(&id(number), &address(number), &[0x00, 0x00]);
@@ -72,8 +72,8 @@ fn h132_a_flood_of_peers_that_answer_is_followed_as_far_as_the_map_has_room() {
     assert_eq!(ids(source.map()), "A B");
     edit(&mut source, B, |b| b.list(&format!("[A,,[{A}]],{}", entries(0..100_000))));
     let (report, events) = tend_well(&mut source);
-    assert_eq!(source.map().nodes.len(), 100, "in one pass");
-    assert_eq!(owners(source.map(), 0), "AAAABBBB", "what was good stays");
+    assert_eq!(source.map().nodes.len(), 100, "all places are taken in one pass");
+    assert_eq!(owners(source.map(), 0), "AAAABBBB", "good entries stay");
     assert!(dialled(&mut source) <= 500, "{}", dialled(&mut source));
     let cut = cut_off(&events);
     assert_eq!(cut.len(), 1, "{cut:?}");
@@ -85,13 +85,13 @@ fn h132_a_flood_of_peers_that_answer_is_followed_as_far_as_the_map_has_room() {
     for _ in 0..5 {
         edit(&mut source, B, |b| b.raise("peers-generation"));
         let (_, events) = tend_well(&mut source);
-        assert_eq!(cut_off(&events), [], "told once");
+        assert_eq!(cut_off(&events), [], "reported once");
         assert!(dialled(&mut source) <= 250, "{}", dialled(&mut source));
-        assert_eq!(*source.map(), first, "the same ones stay");
+        assert_eq!(*source.map(), first, "the same nodes stay");
     }
     tend_well(&mut source);
     tend_well(&mut source);
-    assert_eq!(requests(&mut source), 100, "and then it is quiet");
+    assert_eq!(requests(&mut source), 100, "then only the statuses are asked for");
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn h132_a_known_node_at_the_end_of_a_flood_stays_and_is_followed_when_it_moves()
     edit(&mut source, B, |b| b.raise("partition-generation"));
     for _ in 0..3 {
         tend_well(&mut source);
-        assert_eq!(ids(source.map()), "A B", "it holds nothing, but is listed");
+        assert_eq!(ids(source.map()), "A B", "B holds no partition, but is listed");
     }
     let mut moved = server("B", "127.0.0.1:9", &[0x00, 0x00]);
     moved.list(&format!("[A,,[{A}]]"));
@@ -191,8 +191,8 @@ fn h132_ids_that_change_with_every_pass_fill_nothing() {
     tend_well(&mut source);
     let mut events_told = 0;
     for pass in 0..60 {
-        // Other ids of live servers, thousands of ids at one address, and one server
-        // that has another id each time.
+        // Other ids of live servers, thousands of ids at one address, and a server
+        // that changes its id every time.
         let own = format!("X{pass}");
         edit(&mut source, &address(0), |it| it.set("node", &own));
         let mut list = entries(1 + pass * 3..4 + pass * 3);
@@ -251,7 +251,7 @@ fn h132_a_node_that_found_no_room_comes_in_when_there_is_some() {
     assert_eq!(ids(source.map()), format!("A B {}", id(kept)));
 }
 
-/// What a server claims of `test`, and all of as many other namespaces.
+/// A server's claims of `test`, and claims of all partitions of the other namespaces.
 fn claims(test: [u8; 2], others: impl Iterator<Item = String>) -> String {
     let all = column(0xff);
     let others: Vec<String> = others.map(|name| format!(";{name}:0,1,{all}")).collect();
@@ -298,7 +298,7 @@ fn h134_a_node_with_a_million_namespaces_keeps_none_of_the_others_out() {
         let id = node(if hostile == A { "A" } else { "B" });
         assert_eq!(events.iter().find_map(by_it), Some((id, 65_529)));
         assert_eq!(report.refused, 65_529);
-        // The other node has new ones after all places were taken.
+        // The other node has new namespaces after all places have been taken.
         claim(
             &mut source,
             other,
@@ -310,7 +310,7 @@ fn h134_a_node_with_a_million_namespaces_keeps_none_of_the_others_out() {
         }
         assert_eq!((namespaces(&source).len(), namespaces_cut_off(&events)), (8, 0));
         assert_eq!(owners(source.map(), 0), "AAAABBBB");
-        // In whatever order it lists them: the same ones stay.
+        // Whatever order it lists them in, the same ones stay.
         let before = namespaces(&source);
         for round in 0..5 {
             let turned = (round..65_536).chain(0..round).map(|number| format!("a{number}"));
@@ -319,7 +319,7 @@ fn h134_a_node_with_a_million_namespaces_keeps_none_of_the_others_out() {
             assert_eq!(namespaces(&source), before, "{events:?}");
             assert!(events.len() <= 4, "{events:?}");
         }
-        // Others with every pass cost nobody else a place.
+        // Other namespaces in every pass do not cost another node a place.
         for round in 0..8 {
             let others = (0..1000).map(|number| format!("b{round}x{number}"));
             claim(&mut source, hostile, &claims(test, others));

@@ -8,8 +8,7 @@ use tendmap_testkit::tables::*;
 const A: &str = "127.0.0.1:1";
 const B: &str = "127.0.0.1:2";
 
-/// The builds of the nodes of the map, in the order of their ids; `-` = not
-/// known.
+/// The builds of the nodes of the map, in the order of their ids; `-` = unknown.
 fn builds(map: &ClusterMap) -> String {
     let mut nodes: Vec<_> = map.nodes.iter().map(|(_, node)| (node.id, node.build)).collect();
     nodes.sort_unstable();
@@ -42,7 +41,7 @@ fn the_first_map_has_the_builds_and_they_cost_no_request() {
 
 #[test]
 fn h137_a_node_that_is_upgraded_in_place_keeps_all_but_its_build() {
-    // Between two passes, so that none of them fails, and during some.
+    // The node is upgraded between two passes, so that none fails, or during some.
     for misses in [0, 1, 3] {
         let mut source = source(two(), SMALL);
         tend_well(&mut source);
@@ -50,7 +49,7 @@ fn h137_a_node_that_is_upgraded_in_place_keeps_all_but_its_build() {
         edit(&mut source, B, |b| b.down = true);
         for _ in 0..misses {
             tend_well(&mut source);
-            assert_eq!(*source.map(), before, "as it was known last");
+            assert_eq!(*source.map(), before, "the last known map is kept");
         }
         edit(&mut source, B, |b| {
             b.down = false;
@@ -58,7 +57,7 @@ fn h137_a_node_that_is_upgraded_in_place_keeps_all_but_its_build() {
             b.set("build", "8.1.3.1");
         });
         let (report, events) = tend_well(&mut source);
-        assert!(report.changed, "it is published");
+        assert!(report.changed, "the new build is published");
         let [from, to] = ["8.1.2.0", "8.1.3.1"].map(|text| Build::parse(text.as_bytes()).unwrap());
         let upgraded = TendEvent::NodeUpgraded { id: node("B"), from, to };
         assert_eq!(events.iter().filter(|&event| *event == upgraded).count(), 1, "{events:?}");
@@ -89,7 +88,11 @@ fn the_next_owner_finds_out_what_the_map_does_not_know() {
     assert!(report.changed);
     assert_eq!(*next.map(), *first.map());
     let upgraded = |event: &&TendEvent| matches!(event, TendEvent::NodeUpgraded { .. });
-    assert_eq!(events.iter().filter(upgraded).count(), 1, "that of B only: {events:?}");
+    assert_eq!(
+        events.iter().filter(upgraded).count(),
+        1,
+        "only B's upgrade is reported: {events:?}"
+    );
 }
 
 #[test]
@@ -105,7 +108,7 @@ fn a_server_without_the_command_is_a_node_without_a_build() {
         let (report, events) = tend_well(&mut source);
         assert_eq!((report.nodes_ok, builds(source.map())), (2, "8.1.2.0 -".into()), "{reply:?}");
         assert!(bad_entries(&events).is_empty(), "{events:?}");
-        // One that was known is not known any more, which is published.
+        // A known build becomes unknown, which is published.
         edit(&mut source, A, answer);
         let (report, events) = tend_well(&mut source);
         assert!(report.changed && events.is_empty(), "{events:?}");
@@ -130,7 +133,7 @@ fn h57_a_bad_build_costs_a_node_nothing_else() {
         assert_eq!(bad_entries(&events).len(), 1, "{events:?}");
         assert!(bad_entries(&events)[0].bytes().all(|byte| matches!(byte, b' '..=b'~')));
         assert_eq!(builds(source.map()), "8.1.2.0 -");
-        // So it is with a node that is known, and each is reported once.
+        // The same holds for a known node, and each bad build is reported once.
         edit(&mut source, A, |a| a.set("build", bad));
         for changed in [true, false] {
             let (report, events) = tend_well(&mut source);

@@ -9,7 +9,8 @@ const A: &str = "127.0.0.1:1";
 const B: &str = "127.0.0.1:2";
 const C: &str = "127.0.0.1:3";
 
-/// Entries of a list of peers that can't be used, as no node of the cluster.
+/// Entries of a list of peers that can't be used, because they do not name a node of
+/// the cluster.
 fn odd_peers() -> Vec<String> {
     [
         "[E1,,[127.0.0.1:0]]",
@@ -43,8 +44,8 @@ fn counted(report: &TendReport) -> u32 {
     report.conditions.count(Condition::BadEntries)
 }
 
-/// A third node, C, that A and B know of, and an odd entry before, between and
-/// behind the others.
+/// A third node, C, which A and B list, and an odd entry before, between and behind
+/// the others.
 fn list(source: &mut Tender<Fake>, odd: &str) {
     let odd = if odd.is_empty() { vec![] } else { vec![odd.to_owned()] };
     let lists = [
@@ -84,9 +85,9 @@ fn h57_one_bad_peer_keeps_nobody_else_out() {
                 assert_eq!(owners(source.map(), 0), "CAAABBBB", "{odd}");
                 assert_eq!((report.nodes_ok, report.nodes_failed), (3, 0), "{odd}: {events:?}");
                 assert!(counted(&report) > 0, "{odd}");
-                assert_eq!(bad(&events) > 0, pass == 0, "{odd}: told once: {events:?}");
+                assert_eq!(bad(&events) > 0, pass == 0, "{odd}: reported once: {events:?}");
             }
-            // Good again, then bad again: told again.
+            // Good again, then bad again: it is reported again.
             list(&mut source, "");
             tend_well(&mut source);
             let (report, _) = tend_well(&mut source);
@@ -120,7 +121,7 @@ fn h57_a_hundred_thousand_bad_entries_are_counted_and_few_are_told() {
     let odd: Vec<String> = (0..100_000).map(|n| format!("[E{n},,[127.0.0.1:0]]")).collect();
     edit(&mut source, A, |a| a.list(&format!("{},[B,,[{B}]]", odd.join(","))));
     let (report, events) = tend_well(&mut source);
-    // Those that are more than the map has room for are not read, but counted.
+    // The entries beyond the map's room are not read, only counted.
     assert_eq!((counted(&report), report.refused), (1024, 100_000 - 1024));
     assert!(bad(&events) < 100, "{}", bad(&events));
     assert_eq!(ids(source.map()), "A B");
@@ -187,7 +188,7 @@ fn h58_an_address_with_a_scope_is_dialled_with_it() {
     }
 }
 
-/// The number of an interface, as the kernel's files have it.
+/// The number of an interface, from the kernel's files.
 fn nix_if(name: &str) -> String {
     let text = std::fs::read_to_string(format!("/sys/class/net/{name}/ifindex"));
     text.map_or("1".into(), |text| text.trim().to_owned())
@@ -225,13 +226,13 @@ fn h57_a_bad_namespace_costs_the_others_nothing() {
                 assert_eq!((report.nodes_failed, counted(&report)), (0, 1), "{odd}: {events:?}");
                 assert_eq!(bad(&events), usize::from(pass == 0), "{odd}: {events:?}");
             }
-            // The same generation, and all of it is good.
+            // The same generation, but every entry is good.
             edit(&mut source, A, |a| a.set("replicas", format!("{test};bar:0,1,{full}")));
             let (report, _) = tend_well(&mut source);
             assert_eq!((report.changed, counted(&report)), (true, 0), "{odd}");
             assert_eq!(source.map().namespaces().len(), 2, "{odd}");
             tend_well(&mut source);
-            assert_eq!(requests(&mut source), 2, "{odd}: it comes to rest");
+            assert_eq!(requests(&mut source), 2, "{odd}: only the statuses are asked for");
         }
     }
 }
@@ -246,7 +247,7 @@ fn h57_a_namespace_that_can_not_be_read_keeps_its_claims_and_others_may_go() {
     });
     tend_well(&mut source);
     let before = owners(source.map(), 0);
-    // From now on test can't be read, and bar is dropped by all.
+    // From now on `test` can't be read, and no node lists `bar`.
     edit(&mut source, A, |a| {
         a.raise("partition-generation");
         a.set("replicas", format!("test:0,2,!;foo:0,1,{}", column(0x00)));
@@ -325,7 +326,7 @@ fn h57_a_bad_address_of_the_node_itself_keeps_it_a_good_seed() {
     source.start(ClusterMap::new(SMALL));
     let (report, events) = tend_well(&mut source);
     let (_, found) = source.map().nodes.iter().next().unwrap();
-    assert_eq!(found.address, at("10.0.0.1:1"), "its own, behind a balancer");
+    assert_eq!(found.address, at("10.0.0.1:1"), "its own address, behind a balancer");
     assert_eq!((counted(&report), bad(&events)), (2, 2), "{events:?}");
 }
 
@@ -336,7 +337,8 @@ fn h121_a_reply_full_of_namespaces_or_columns_costs_no_memory_and_no_time_that_l
     tend_well(&mut source);
     let before = owners(source.map(), 0);
     let good = format!("test:0,2,{},{}", column(0xf0), column(0x0f));
-    // A million names that can't be used, 65,536 that can, and the most columns.
+    // A million names that can't be used, 65,536 that can, and the largest number of
+    // columns.
     let (mut bad, mut many, mut wide) = (good.clone(), good.clone(), good.clone());
     (0..700_000).for_each(|number| write!(bad, ";{number:x}").unwrap());
     (0..65_536).for_each(|number| write!(many, ";n{number}:0,1,{}", column(0xff)).unwrap());

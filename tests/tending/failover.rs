@@ -63,8 +63,8 @@ fn play(source: &mut Tender<Fake>, moment: &Moment) {
     }
 }
 
-/// Namespace, replication factor and, for each column, the partitions with
-/// their bit set: read by other means than the product's.
+/// The namespace, its replication factor and, for each column, the partitions whose
+/// bit is set. This parser is independent of the product's.
 fn claims(replicas: &str) -> Vec<(NamespaceName, usize, Vec<Vec<bool>>)> {
     replicas
         .split(';')
@@ -81,7 +81,7 @@ fn claims(replicas: &str) -> Vec<(NamespaceName, usize, Vec<Vec<bool>>)> {
         .collect()
 }
 
-/// Who claims what at that moment: namespace, column, partition → node ids.
+/// The claims at that moment: namespace, column, partition → node ids.
 type Claimed = BTreeMap<(NamespaceName, usize, usize), Vec<NodeId>>;
 
 fn claimed(moment: &Moment) -> (Claimed, BTreeMap<NamespaceName, Vec<usize>>) {
@@ -134,7 +134,7 @@ fn h22_the_map_follows_a_recorded_failover_step_by_step() {
         let removed = events.iter().any(|event| matches!(event, TendEvent::NodeRemoved { .. }));
         happened.extend(events.into_iter().map(|event| (moment.time, event)));
 
-        // An entry is emptied only by the removal of a node or of a column.
+        // An entry becomes empty only if a node or a column is removed.
         if let Some(before) = &before {
             for namespace in before.namespaces() {
                 let now = map.namespace(&namespace.name).expect("namespaces stay");
@@ -148,11 +148,11 @@ fn h22_the_map_follows_a_recorded_failover_step_by_step() {
                 }
             }
         }
-        // The same replies as before, and the same map: it was checked.
+        // The same replies as before and the same map: it has been checked already.
         if before.as_ref() == Some(map) && moments[step - 1].nodes == moment.nodes {
             continue;
         }
-        // Where all replies agree, the map is what they say.
+        // Where all replies agree, the map agrees with them.
         let (claimed, factors) = claimed(moment);
         for (name, factors) in &factors {
             let namespace = map.namespace(name).unwrap();
@@ -180,14 +180,14 @@ fn h22_the_map_follows_a_recorded_failover_step_by_step() {
                 assert_eq!(namespace.holes(), 0, "{here}");
             }
         }
-        // A starting node changes nothing.
+        // A starting node does not change the map.
         let starting = |replies: &BTreeMap<String, String>| replies["partition-generation"] == "-1";
         if moment.nodes["c"].as_ref().is_some_and(starting) {
             assert!(map.nodes.slot_of(&node(NODES[2].1)).is_none(), "{here}");
         }
         before = Some(map.clone());
     }
-    assert!(rested > 20, "{rested} steps at rest");
+    assert!(rested > 20, "{rested} quiet steps");
     assert!(settled > 3, "{settled} settled steps");
     assert_eq!(factors_of_bar, [3, 2, 3]);
     let c = node(NODES[2].1);

@@ -1,4 +1,4 @@
-//! Recorded replies are read as they are meant; arbitrary bytes never panic.
+//! Recorded replies are parsed correctly; arbitrary bytes never cause a panic.
 
 use base64::Engine as _;
 use proptest::collection::vec;
@@ -104,7 +104,7 @@ fn recorded_clusters_become_whole_maps() {
                 assert_eq!(owners.len(), usize::from(factor), "{name} {partition}");
             }
         }
-        // One bit by hand: the first byte of a's masters is 09 = 00001001 (or
+        // One bit checked by hand: the first byte of a's masters is 09 = 00001001 (or
         // a9 with d in c's place), so partitions 4 and 7 are a's.
         let a = map.nodes.slot_of(&node("BB9000000003100"));
         let test = &map.namespace(&ns("test")).unwrap().partitions;
@@ -113,7 +113,7 @@ fn recorded_clusters_become_whole_maps() {
     }
 }
 
-/// Bytes that look as if they could mean something.
+/// Bytes that look like parts of a reply.
 fn likely() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         Just(b"[".to_vec()),
@@ -188,7 +188,7 @@ proptest! {
                 prop_assert_eq!(parsed.port(), own.or(port).unwrap_or(3000));
             }
         }
-        // Nothing that is cut short is a list.
+        // A list that is cut short is an error.
         for length in 0..text.len() {
             let cut = parse_peers(&text.as_bytes()[..length]);
             prop_assert!(cut.is_err() || cut.is_ok_and(|peers| !peers.bad.is_empty()));

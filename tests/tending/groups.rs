@@ -1,5 +1,5 @@
-//! Whose claims count where nodes do not list each other, and claims that
-//! contradict each other.
+//! Whose claims are used if nodes do not list each other, and claims that contradict
+//! each other.
 
 use tendmap::internals::tend::Tender;
 use tendmap::map::ClusterMap;
@@ -18,7 +18,7 @@ fn place(name: char) -> (&'static str, &'static str) {
     PLACES[usize::from(name as u8 - b'A')]
 }
 
-/// Nodes with the partitions of which each is the master; all list each other.
+/// Nodes, each with the partitions of which it is the master. All list each other.
 fn cluster(masters: &[(char, u8)]) -> Fake {
     let mut fake = Fake::default();
     for &(name, byte) in masters {
@@ -31,7 +31,7 @@ fn cluster(masters: &[(char, u8)]) -> Fake {
     fake
 }
 
-/// Which nodes each of these lists; itself is left out.
+/// Sets the nodes that each of these lists; a node does not list itself.
 fn wire(fake: &mut Fake, lists: &[(char, &str)]) {
     for (name, peers) in lists {
         let entry = |peer: char| format!("[{},,[{}]]", place(peer).0, place(peer).1);
@@ -67,8 +67,8 @@ fn h53_a_node_that_no_other_lists_takes_nothing_from_nodes_that_list_each_other(
     let mut source = source_of(cluster(&[('A', 0xe0), ('B', 0x1c), ('C', 0x03)]));
     tend_well(&mut source);
     assert_eq!(owners(source.map(), 0), "AAABBBCC");
-    // A is not heard any more and does not notice: it lists the others and claims
-    // what it had. Its generation even moves.
+    // The others no longer hear A, which does not notice: it lists them and claims
+    // its old partitions. Even its generation changes.
     wire(source.transport_mut(), &[('B', "BC"), ('C', "BC")]);
     claim(&mut source, 'B', 0x5c);
     claim(&mut source, 'C', 0xa3);
@@ -80,10 +80,14 @@ fn h53_a_node_that_no_other_lists_takes_nothing_from_nodes_that_list_each_other(
         all.push(contradicting(&report));
         told.extend(events);
     }
-    assert_eq!(all, [0, 0, 0, 3, 3, 3, 3, 3, 3, 3, 3, 3], "after a few passes");
+    assert_eq!(
+        all,
+        [0, 0, 0, 3, 3, 3, 3, 3, 3, 3, 3, 3],
+        "the contradiction is reported after a few passes"
+    );
     let nodes = vec![node("A"), node("B"), node("C")];
-    assert_eq!(told, [TendEvent::ClaimsContradict { partitions: 3, nodes }], "once");
-    // It is heard again.
+    assert_eq!(told, [TendEvent::ClaimsContradict { partitions: 3, nodes }], "reported once");
+    // The others hear A again.
     wire(source.transport_mut(), &[('B', "ABC"), ('C', "ABC")]);
     claim(&mut source, 'B', 0x1c);
     claim(&mut source, 'C', 0x03);
@@ -91,7 +95,7 @@ fn h53_a_node_that_no_other_lists_takes_nothing_from_nodes_that_list_each_other(
     assert_eq!(owners(source.map(), 0), "AAABBBCC");
     assert_eq!((contradicting(&report), &events[..]), (0, &[TendEvent::ClaimsAgree][..]));
     tend_well(&mut source);
-    assert_eq!(requests(&mut source), 3, "it comes to rest");
+    assert_eq!(requests(&mut source), 3, "only the statuses are asked for");
 }
 
 #[test]
@@ -118,7 +122,7 @@ fn h53_an_expelled_node_that_lists_and_is_healed_without_a_new_generation_counts
     edit(&mut source, place('C').1, |c| c.claim(0, &[0x03, 0x00]));
     tend_well(&mut source);
     tend_well(&mut source);
-    assert_eq!(owners(source.map(), 0), "AAABBBCC", "A's generation never moved");
+    assert_eq!(owners(source.map(), 0), "AAABBBCC", "A's generation never changed");
 }
 
 #[test]
@@ -128,7 +132,7 @@ fn h53_of_a_split_the_larger_part_stands() {
     tend_well(&mut source);
     let split = [('A', "AB"), ('B', "AB"), ('C', "CDE"), ('D', "CDE"), ('E', "CDE")];
     wire(source.transport_mut(), &split);
-    // Each part takes all.
+    // Each part takes over all partitions.
     for (name, byte) in [('A', 0xf0), ('B', 0x0f), ('C', 0xe0), ('D', 0x1c), ('E', 0x03)] {
         claim(&mut source, name, byte);
     }
@@ -137,13 +141,13 @@ fn h53_of_a_split_the_larger_part_stands() {
         assert_eq!(owners(source.map(), 0), "CCCDDDEE");
         assert_eq!(ids(source.map()), "A B C D E", "the others still list each other");
     }
-    // Part of the larger one does not answer for a moment: nothing changes hands.
+    // Two nodes of the larger part do not answer for a moment: nothing changes hands.
     for name in ['D', 'E'] {
         edit(&mut source, place(name).1, |server| server.down = true);
     }
     tend_well(&mut source);
     assert_eq!(owners(source.map(), 0), "CCCDDDEE");
-    // It is gone, and C says so: now A and B are more.
+    // They are gone, and C no longer lists them: now A and B are the larger part.
     wire(source.transport_mut(), &[('C', "C")]);
     claim(&mut source, 'C', 0xff);
     tend_well(&mut source);
@@ -164,23 +168,23 @@ fn h53_equal_parts_leave_each_other_what_they_have() {
     let mut last = 0;
     for _ in 0..6 {
         let (report, _) = tend_well(&mut source);
-        assert_eq!(owners(source.map(), 0), "AABBCCDD", "and no flapping");
+        assert_eq!(owners(source.map(), 0), "AABBCCDD", "entries do not flap");
         last = contradicting(&report);
     }
     assert_eq!(last, 8);
-    assert_eq!(requests(&mut source), 4, "it comes to rest");
-    // Within a part entries change hands.
+    assert_eq!(requests(&mut source), 4, "only the statuses are asked for");
+    // Within a part, entries change hands.
     claim(&mut source, 'A', 0xff);
     claim(&mut source, 'B', 0x00);
     tend_well(&mut source);
     assert_eq!(owners(source.map(), 0), "AAAACCDD");
-    // One part is gone: the other has all, although it says nothing new.
+    // One part is gone: the other gets all, although its replies have not changed.
     for name in ['C', 'D'] {
         edit(&mut source, place(name).1, |server| server.down = true);
     }
     tend_well(&mut source);
     assert_eq!(owners(source.map(), 0), "AAAAAAAA");
-    // It comes back, and both are one again.
+    // It returns, and both are one cluster again.
     for name in ['C', 'D'] {
         edit(&mut source, place(name).1, |server| server.down = false);
     }
@@ -206,7 +210,7 @@ fn h53_of_two_nodes_that_do_not_list_each_other_neither_takes_the_others() {
             tend_well(&mut source);
             assert_eq!(owners(source.map(), 0), "AAAABBBB", "{lists:?}");
         }
-        // The other is not there any more: nobody else claims its partitions.
+        // The other is gone: no other node claims its partitions.
         edit(&mut source, place('B').1, |b| b.down = true);
         wire(source.transport_mut(), &[('A', "")]);
         tend_well(&mut source);
@@ -248,7 +252,7 @@ fn h54_two_masters_that_list_each_other_are_reported_after_a_few_passes() {
     assert_eq!(counts, [0, 0, 0, 1, 1, 1]);
     let nodes = vec![node("A"), node("B")];
     assert_eq!(events, [TendEvent::ClaimsContradict { partitions: 1, nodes }]);
-    // One of them does not answer: nothing is contradicted then.
+    // One of them does not answer: then nothing is contradicted.
     edit(&mut source, place('A').1, |a| a.down = true);
     assert_eq!(contradicting(&tend_well(&mut source).0), 0);
     edit(&mut source, place('A').1, |a| a.down = false);
@@ -263,7 +267,7 @@ fn h54_two_masters_that_list_each_other_are_reported_after_a_few_passes() {
 fn h54_partitions_that_migrate_contradict_nothing() {
     let mut source = source_of(cluster(&[('A', 0xff), ('B', 0x00)]));
     tend_well(&mut source);
-    // In every pass another partition is claimed by both: the replies are of
+    // In every pass both nodes claim another partition, because the replies are from
     // different moments.
     for partition in 0..8 {
         let moved = 0xff_u8.checked_shl(7 - partition).unwrap_or(0);

@@ -1,5 +1,5 @@
-//! No map without a master that a node claims: holes, counted in every map that
-//! would be published.
+//! No map lacks a master that a node claims. The holes of every map that would be
+//! published are counted.
 
 use tendmap::internals::tend::Tender;
 use tendmap::tend::{AerospikeSource, ClusterSource, TendEvent};
@@ -22,8 +22,8 @@ fn three() -> Fake {
     fake
 }
 
-/// What a node says from its second request of the pass on: it has noticed that
-/// others are gone, lists only these, and has taken over.
+/// Sets what a node answers from its second request of the pass on: it has noticed
+/// that others are gone, lists only these peers, and has taken over.
 fn notices(source: &mut Tender<Fake>, address: &str, peers: &str, byte: u8) {
     edit(source, address, |server| {
         let mut after = server.clone();
@@ -45,8 +45,8 @@ fn adopt_later(source: &mut Tender<Fake>) {
 fn h52_the_pass_that_removes_a_node_has_its_partitions_from_the_others() {
     let mut source = source(three(), SMALL);
     tend_well(&mut source);
-    // C is frozen. While the pass waits for it, the others notice: their status in
-    // this pass was of before.
+    // C is frozen. While the pass waits for it, the others notice. Their status in
+    // this pass is from before.
     edit(&mut source, C, |c| c.down = true);
     tend_well(&mut source);
     notices(&mut source, A, &format!("[B,,[{B}]]"), 0xe1);
@@ -56,7 +56,7 @@ fn h52_the_pass_that_removes_a_node_has_its_partitions_from_the_others() {
     assert_eq!((ids(source.map()).as_str(), owners(source.map(), 0).as_str()), ("A B", "AAABBBBA"));
     adopt_later(&mut source);
     tend_well(&mut source);
-    assert_eq!(requests(&mut source), 2, "it comes to rest");
+    assert_eq!(requests(&mut source), 2, "only the statuses are asked for");
 }
 
 #[test]
@@ -94,10 +94,10 @@ fn h52_a_removal_waits_for_those_that_answer_and_could_not_be_read() {
     edit(&mut source, C, |c| c.down = true);
     notices(&mut source, A, &format!("[B,,[{B}]]"), 0xe1);
     notices(&mut source, B, &format!("[A,,[{A}]]"), 0x1e);
-    // B's claims can't be read just now.
+    // B's claims can't be read in this pass.
     edit(&mut source, B, |b| drop(b.later.insert("replicas".into(), "ERROR:4:no".into())));
     tend_well(&mut source);
-    assert_eq!(owners(source.map(), 0), "AAABBBCA", "C's last partition is nobody else's yet");
+    assert_eq!(owners(source.map(), 0), "AAABBBCA", "no other node claims C's last partition yet");
     edit(&mut source, B, |b| drop(b.later.remove("replicas")));
     adopt_later(&mut source);
     edit(&mut source, B, |b| b.claim(0, &[0x1e, 0x00]));
@@ -149,7 +149,7 @@ fn h52_what_survivors_claim_in_a_lower_regime_is_better_than_nothing() {
 fn h56_a_node_replaced_at_its_address_leaves_no_holes() {
     let mut source = source(three(), SMALL);
     tend_well(&mut source);
-    // Another process of the cluster answers where C was. A and B have not noticed.
+    // Another node of the cluster answers at C's address. A and B have not noticed.
     let mut x = server("X", C, &[0x03, 0x00]);
     x.connection = 9;
     x.list(&format!("[A,,[{A}]],[B,,[{B}]]"));
@@ -157,7 +157,7 @@ fn h56_a_node_replaced_at_its_address_leaves_no_holes() {
     source.transport_mut().servers.insert(at(C), x);
     for _ in 0..2 {
         tend_well(&mut source);
-        assert_eq!(owners(source.map(), 0), "AAABBBCC", "nobody else claims them");
+        assert_eq!(owners(source.map(), 0), "AAABBBCC", "no other node claims them");
     }
     // It has joined, and B lists it first.
     edit(&mut source, C, |x| x.set("partition-generation", 1));
@@ -182,7 +182,7 @@ fn h56_a_node_replaced_at_its_address_goes_when_the_others_have_taken_over() {
     notices(&mut source, B, &format!("[A,,[{A}]]"), 0x1e);
     tend_well(&mut source);
     assert_eq!((ids(source.map()).as_str(), owners(source.map(), 0).as_str()), ("A B", "AAABBBBA"));
-    // Listed for ever, it is given up all the same.
+    // It is removed even if it is listed for ever.
     let mut source = tendmap_testkit::tables::source(three(), SMALL);
     tend_well(&mut source);
     source.transport_mut().servers.insert(at(C), server("X", C, &[0x00, 0x00]));
@@ -218,8 +218,8 @@ mod simulated {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    /// Tends until these nodes are gone; no map on the way has a hole, as long as
-    /// the others answer.
+    /// Tends until these nodes are gone. No map on the way has a hole as long as the
+    /// others answer.
     fn follow(sim: &Sim, source: &mut AerospikeSource, live: usize, what: &str) {
         let begun = Instant::now();
         while source.map().nodes.len() != live || !sim.settle(Duration::ZERO) {
@@ -227,9 +227,9 @@ mod simulated {
             let mut log = Log::default();
             let Ok(report) = source.tend(&mut log) else { continue };
             let holes: usize = source.map().namespaces().iter().map(|name| name.holes()).sum();
-            // Where one of the others does not answer in time, nobody claims its part;
-            // nor where the cluster has given a part of the first frozen node to
-            // the second, and has not noticed yet.
+            // If one of the others does not answer in time, no node claims its part.
+            // The same holds if the cluster has given a part of the first frozen node
+            // to the second and has not noticed yet.
             let heirs = what != "two frozen nodes" || report.nodes_failed == 0;
             if report.nodes_ok >= live && heirs {
                 assert_eq!(holes, 0, "{what}: {report:?}, {:?}", log.events);

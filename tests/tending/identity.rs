@@ -1,5 +1,5 @@
-//! Which cluster a node belongs to: renamed clusters, and nodes that join
-//! another one.
+//! Which cluster a node belongs to: clusters that are renamed, and nodes that join
+//! another cluster.
 
 use tendmap::internals::tend::Tender;
 use tendmap::map::{ClusterMap, ClusterName};
@@ -103,7 +103,7 @@ fn h49_a_renamed_cluster_is_followed_when_a_node_joins_and_all_restart_one_by_on
 fn h49_a_name_given_by_restarting_the_nodes_one_by_one_is_followed() {
     let mut source = named(three(), None);
     tend_well(&mut source);
-    // A restarts under another name: alone in a cluster of its own.
+    // A restarts under another name: it is alone in a cluster of its own.
     rename(&mut source, &[A], "new");
     wire(source.transport_mut(), &[("A", A)]);
     wire(source.transport_mut(), &[("B", B), ("C", C)]);
@@ -114,7 +114,7 @@ fn h49_a_name_given_by_restarting_the_nodes_one_by_one_is_followed() {
     }
     assert_eq!((ids(source.map()).as_str(), name(&source).as_str()), ("B C", "lab"));
     assert_eq!(owners(source.map(), 0), "BBBBBBCC");
-    // B joins A there: those are two of three.
+    // B joins A there: the new cluster has two of three nodes.
     rename(&mut source, &[B], "new");
     down(&mut source, B, false);
     wire(source.transport_mut(), &[("A", A), ("B", B)]);
@@ -125,7 +125,7 @@ fn h49_a_name_given_by_restarting_the_nodes_one_by_one_is_followed() {
     assert_eq!(renamed(&events), [("lab".into(), "new".into())]);
     assert_eq!((ids(source.map()).as_str(), name(&source).as_str()), ("A B", "new"));
     assert_eq!(owners(source.map(), 0), "AAAAAAAA");
-    // C at last.
+    // C follows.
     rename(&mut source, &[C], "new");
     down(&mut source, C, false);
     wire(source.transport_mut(), &[("A", A), ("B", B), ("C", C)]);
@@ -145,11 +145,11 @@ fn h49_a_cluster_that_restarted_whole_under_another_name_is_followed() {
         for _ in 0..7 {
             assert!(tend(&mut source).0.is_err());
         }
-        // The first alone could be one that went elsewhere.
+        // The first one alone could be a node that moved to another cluster.
         wire(source.transport_mut(), &[(back[0].1, back[0].0)]);
         down(&mut source, back[0].0, false);
         let before = source.map().clone();
-        assert!(tend(&mut source).0.is_err(), "one of three");
+        assert!(tend(&mut source).0.is_err(), "one node of three is not enough");
         assert_eq!(*source.map(), before);
         wire(source.transport_mut(), &back.iter().map(|&(at, id)| (id, at)).collect::<Vec<_>>());
         down(&mut source, back[1].0, false);
@@ -161,7 +161,7 @@ fn h49_a_cluster_that_restarted_whole_under_another_name_is_followed() {
 
 #[test]
 fn h49_a_renamed_cluster_at_other_addresses_is_found_by_its_seeds() {
-    // A pass in which none of the known nodes can be asked where it was.
+    // In one pass none of the known nodes can be reached at its address.
     let mut config = AerospikeConfig::new(vec!["db:1".parse().unwrap()]);
     config.connect_timeout = std::time::Duration::from_secs(1);
     let mut fake = three();
@@ -197,7 +197,7 @@ fn h49_names_may_be_given_and_taken_away() {
     assert_eq!(renamed(&tend_well(&mut source).1), [("first".into(), "null".into())]);
     assert_eq!(owners(source.map(), 0), "AAABBBCC");
     assert_eq!(tend_well(&mut source).1, []);
-    // A node with a name is none of a cluster without.
+    // A node with a name does not belong to a cluster without one.
     rename(&mut source, &[C], "third");
     tend_well(&mut source);
     tend_well(&mut source);
@@ -208,7 +208,7 @@ fn h49_names_may_be_given_and_taken_away() {
 fn h49_while_a_name_is_given_node_by_node_nothing_is_lost() {
     let mut source = named(three(), None);
     tend_well(&mut source);
-    // A pass falls between the first node and the others.
+    // A pass runs between the renaming of the first node and that of the others.
     rename(&mut source, &[A], "new");
     let (report, events) = tend_well(&mut source);
     assert_eq!(report.conditions.count(Condition::OtherCluster), 1);
@@ -230,8 +230,8 @@ fn h50_a_node_that_joins_another_cluster_over_its_connection_counts_no_longer() 
     for configured in [Some("lab"), None] {
         let mut source = named(three(), configured);
         tend_well(&mut source);
-        // C is a member of another cluster now, with a node D of that one, and claims
-        // what it has there. A and B have not noticed yet.
+        // C is a member of another cluster now, together with a node D, and claims
+        // the partitions that it has there. A and B have not noticed yet.
         source.transport_mut().servers.insert(at(D), server("D", D, &[0x0f, 0xf0]));
         rename(&mut source, &[C, D], "other");
         wire(source.transport_mut(), &[("C", C), ("D", D)]);
@@ -241,7 +241,7 @@ fn h50_a_node_that_joins_another_cluster_over_its_connection_counts_no_longer() 
         });
         for pass in 0..4 {
             let (report, _) = tend_well(&mut source);
-            // Listed by A and B, it is still looked for.
+            // A and B list it, so it is still looked for.
             assert_eq!(report.conditions.count(Condition::OtherCluster), 1, "pass {pass}");
             let masters = owners(source.map(), 0);
             let stays = configured.is_none() && pass == 0;
@@ -263,7 +263,7 @@ fn h50_a_node_that_joins_another_cluster_over_its_connection_counts_no_longer() 
         assert_eq!(report.conditions.count(Condition::OtherCluster), 0);
         tend_well(&mut source);
         assert_eq!(requests(&mut source), 2, "C is not asked any more");
-        // It comes back to its cluster.
+        // C returns to its cluster.
         rename(&mut source, &[C], "lab");
         edit(&mut source, C, |c| c.claim(0, &[0x03, 0x1c]));
         wire(source.transport_mut(), &[("A", A), ("B", B), ("C", C)]);
@@ -281,12 +281,12 @@ fn h50_what_a_node_claims_after_its_status_as_member_of_another_cluster_does_not
         c.raise("partition-generation");
         c.claim(0, &[0xff, 0x00]);
         c.list("[A,,[127.0.0.1:1]],[D,,[127.0.0.1:4]]");
-        // What it answers from its second request of the pass on.
+        // Its answers from its second request of the pass on.
         c.later.insert("cluster-name".into(), "other".into());
     });
     tend_well(&mut source);
     assert_eq!(*source.map(), good);
-    // Another node altogether, and neither name nor connection tell.
+    // Another node, which neither the name nor the connection shows.
     edit(&mut source, C, |c| {
         c.later.clear();
         c.later.insert("node".into(), "X".into());
@@ -305,7 +305,7 @@ fn h50_a_node_gone_to_another_cluster_does_not_draw_the_rest_along() {
     tend_well(&mut source);
     tend_well(&mut source);
     assert_eq!(ids(source.map()), "A B");
-    // The others can't be reached for a while, it can.
+    // The others can't be reached for a while, but this node can.
     down(&mut source, A, true);
     down(&mut source, B, true);
     let good = source.map().clone();
@@ -332,7 +332,7 @@ fn h50_with_a_name_configured_a_renamed_cluster_is_refused_and_the_map_stands() 
         assert_eq!(*source.map(), good);
         assert_eq!(source.failed_pass().conditions.count(Condition::OtherCluster), 3);
     }
-    // Its new name is configured in a process that takes over.
+    // The new name is configured in a process that takes over.
     let fake = std::mem::take(source.transport_mut());
     let mut next = named(fake, Some("new"));
     next.start(good);

@@ -21,8 +21,7 @@ fn sim(nodes: usize, lifetime: Option<u64>) -> Sim {
 }
 
 fn source_as(sim: &Sim, mode: AuthMode, user: &str, password: &str) -> AerospikeSource {
-    // One seed: of several, those that are not needed any more see a login cut
-    // short.
+    // A single seed: with several, the unused ones see a login that is cut short.
     let mut config = AerospikeConfig::new(vec![sim.seeds()[0].into()]);
     config.connect_timeout = Duration::from_secs(5);
     config.credentials = Some(Credentials::new(mode, user, password.into()).unwrap());
@@ -58,7 +57,7 @@ fn refused(result: Result<usize, TendError>) -> String {
     }
 }
 
-/// Tends until that many nodes answer.
+/// Tends until this number of nodes answer.
 fn until(source: &mut AerospikeSource, nodes: usize) -> Vec<TendEvent> {
     let (start, mut events) = (Instant::now(), Vec::new());
     loop {
@@ -92,7 +91,7 @@ fn a_later_connection_authenticates_with_the_token() {
     until(&mut source, 2);
     sim.drop_connections(1).unwrap();
     let events = until(&mut source, 2);
-    assert_eq!(events, [], "nothing to tell of");
+    assert_eq!(events, [], "there is nothing to report");
     let status = status(&sim);
     assert_eq!((status.logins, status.authentications, status.logins_refused), (2, 1, 0));
 }
@@ -106,7 +105,7 @@ fn a_token_that_expired_or_is_unknown_leads_to_another_login_at_once() {
     sim.drop_connections(1).unwrap();
     assert_eq!(until(&mut source, 2), [], "nobody noticed");
     assert_eq!((status(&sim).logins, status(&sim).logins_refused), (3, 1));
-    // A process that was started anew knows no token of the one before.
+    // A node that was restarted does not know tokens from before.
     sim.kill(2).unwrap();
     sim.start_node(2).unwrap();
     assert!(sim.settle(LONG));
@@ -126,7 +125,10 @@ fn a_session_is_renewed_before_it_ends_on_the_open_connection() {
         assert_eq!((result, events), (Ok(1), vec![]));
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert!(start.elapsed() >= Duration::from_millis(1900), "each is good for a second at least");
+    assert!(
+        start.elapsed() >= Duration::from_millis(1900),
+        "each session lasts for at least a second"
+    );
     let status = status(&sim);
     assert_eq!(status.nodes[0].connections_accepted, connections);
     assert_eq!((status.authentications, status.logins_refused), (0, 0));
@@ -144,13 +146,13 @@ fn a_wrong_password_is_told_and_not_tried_at_every_tick() {
     assert!((1..=3).contains(&tried), "{tried}");
     let start = Instant::now();
     for _ in 0..100 {
-        assert_eq!(refused(tend(&mut source).0), first, "the same words: told once");
+        assert_eq!(refused(tend(&mut source).0), first, "the same text as before");
     }
-    // A second at least between two, at each of three nodes.
+    // At least a second between two attempts, at each of three nodes.
     let allowed = 3 * start.elapsed().as_secs_f64().ceil() as u64;
     let more = status(&sim).logins_refused - tried;
     assert!(more <= allowed, "{more} more in 100 passes, {allowed} allowed");
-    // In the end it is tried again, and works once the password is the one.
+    // Later it is tried again, and succeeds once the password is right.
     sim.set_user(SimUser::new("keeper", "wrong-s3cret")).unwrap();
     until(&mut source, 3);
 }
@@ -196,16 +198,16 @@ fn security_may_be_switched_on_and_off_under_a_running_tender() {
     assert_eq!(status(&sim).logins, 0, "security is not enabled: no session");
 
     sim.set_security(true).unwrap();
-    assert_eq!(tend(&mut known), (Ok(3), vec![]), "it logs in within the very pass");
+    assert_eq!(tend(&mut known), (Ok(3), vec![]), "it logs in during the same pass");
     let (result, events) = tend(&mut unknown);
     let failed = |event: &&TendEvent| matches!(event, TendEvent::NodeFailed { error, .. } if error.contains("set user"));
     assert_eq!(events.iter().filter(failed).count(), 3, "{result:?} {events:?}");
     let map = unknown.map().clone();
     for _ in 0..3 {
         let (result, events) = tend(&mut unknown);
-        assert!(result.is_err() && events.is_empty(), "told once: {result:?} {events:?}");
+        assert!(result.is_err() && events.is_empty(), "reported once: {result:?} {events:?}");
     }
-    assert_eq!(*unknown.map(), map, "what was known stands");
+    assert_eq!(*unknown.map(), map, "the known map is kept");
 
     sim.set_security(false).unwrap();
     sim.drop_connections(2).unwrap();
@@ -226,7 +228,7 @@ fn neither_the_segment_nor_events_nor_errors_show_the_password() {
         config.password = Some(password.into());
         config
     };
-    // Whatever is told or published, the password is not in it.
+    // No event and no published word contains the password.
     let (send, told) = crossbeam::channel::unbounded();
     let send = std::sync::Mutex::new(send);
     let mut first = config("wrong-s3cret");
@@ -246,8 +248,12 @@ fn neither_the_segment_nor_events_nor_errors_show_the_password() {
     let bytes = std::fs::read(owner.segment().path().unwrap()).unwrap();
     let packed = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
     let node = status(&sim).nodes[0].node.clone();
-    // Text lies six bytes to a word; the low six of eight bytes, last first.
-    assert!(packed(&node.as_bytes()[..4]) || packed(&reversed(&node)[..4]), "a node can be seen");
+    // A word holds six bytes of text, in the low six of its eight bytes, the last one
+    // first.
+    assert!(
+        packed(&node.as_bytes()[..4]) || packed(&reversed(&node)[..4]),
+        "the segment holds the name of a node"
+    );
     assert!(!packed(&SECRET.as_bytes()[..4]) && !packed(&reversed(SECRET)[..4]));
     assert_eq!(status(&sim).logins, 2);
     owner.close();
@@ -277,7 +283,7 @@ fn a_changed_password_lets_a_client_in_again_without_connecting_anew() {
             std::thread::sleep(Duration::from_millis(5));
         }
     };
-    // While the session is good, a new password changes nothing.
+    // While the session is valid, a new password changes nothing.
     client.set_password("not yet".into()).unwrap();
     let before = tends();
     wait("passes", &|| tends() > before + 2);
@@ -306,9 +312,9 @@ fn h36_a_server_that_answers_a_login_with_garbage_is_told_and_not_asked_at_every
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
         &[2, 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
         &[2, 2, 0, 0, 0, 0, 0, 3, 1, 2, 3],
-        // Accepted, with a field that goes past the end.
+        // Accepted, but a field reaches past the end.
         &[2, 2, 0, 0, 0, 0, 0, 21, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 99, 5],
-        // Accepted, with a token, and more after it.
+        // Accepted with a token, and more bytes after it.
         &[
             2, 2, 0, 0, 0, 0, 0, 22, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 5,
             7, 9,
@@ -322,7 +328,7 @@ fn h36_a_server_that_answers_a_login_with_garbage_is_told_and_not_asked_at_every
             let mut request = [0; 8];
             socket.read_exact(&mut request).unwrap();
             socket.write_all(bytes).unwrap();
-            // Nobody comes a second time; whoever does finds nobody.
+            // The server accepts only once: it does not serve a second connection.
             let mut rest = Vec::new();
             let _ = socket.read_to_end(&mut rest);
         });
@@ -333,7 +339,7 @@ fn h36_a_server_that_answers_a_login_with_garbage_is_told_and_not_asked_at_every
         let mut source = AerospikeSource::new(config);
         source.start(ClusterMap::new(Capacity::DEFAULT));
         let first = refused(tend(&mut source).0);
-        assert_eq!(refused(tend(&mut source).0), first, "held back, in the same words");
+        assert_eq!(refused(tend(&mut source).0), first, "held back, with the same text");
         assert!(!first.contains(SECRET), "{first}");
         server.join().unwrap();
     }

@@ -1,4 +1,4 @@
-//! What the tender makes of a cluster's replies.
+//! How the tender turns a cluster's replies into a map.
 
 mod addresses;
 mod bounds;

@@ -1,4 +1,5 @@
-//! Nodes that come, move, go, find no place or are not who they should be.
+//! Nodes that join, move and leave, that do not fit into the map, or that answer as
+//! another node.
 
 use tendmap::internals::tend::Tender;
 use tendmap::tend::{ClusterSource, TendEvent};
@@ -8,7 +9,7 @@ const A: &str = "127.0.0.1:1";
 const B: &str = "127.0.0.1:2";
 const C: &str = "127.0.0.1:3";
 
-/// Another node joins at that address, listed by A and B, and takes the first
+/// Another node joins at that address. A and B list it, and it takes the first
 /// partition over from A.
 fn join(source: &mut Tender<Fake>, id: &str, address: &str) {
     let mut c = server(id, address, &[0x80, 0x00]);
@@ -36,16 +37,16 @@ fn a_node_joins_and_leaves() {
     assert_eq!((report.changed, report.nodes_ok, report.nodes_failed), (false, 2, 1));
     for _ in 0..9 {
         tend_well(&mut source);
-        assert_eq!(ids(source.map()), "A B C", "the others list it still");
+        assert_eq!(ids(source.map()), "A B C", "the others still list it");
     }
     edit(&mut source, A, |a| a.list(&format!("[B,,[{B}]]")));
     tend_well(&mut source);
-    assert_eq!(ids(source.map()), "A B C", "B lists it still");
+    assert_eq!(ids(source.map()), "A B C", "B still lists it");
     edit(&mut source, B, |b| b.list(&format!("[A,,[{A}]]")));
     let (report, _) = tend_well(&mut source);
     assert!(report.changed);
     assert_eq!(ids(source.map()), "A B");
-    assert_eq!(owners(source.map(), 0), ".AAABBBB", "h22: its entries went with it");
+    assert_eq!(owners(source.map(), 0), ".AAABBBB", "h22: its entries are empty");
 }
 
 #[test]
@@ -61,7 +62,7 @@ fn a_node_that_recovers_is_told_and_read_anew() {
     edit(&mut source, A, |a| a.claim(0, &[0x00, 0xff]));
     let (_, events) = tend_well(&mut source);
     assert_eq!(events, [TendEvent::NodeRecovered { id: node("B") }]);
-    assert_eq!(owners(source.map(), 0), "BBBBBBBB", "same generations, read anew all the same");
+    assert_eq!(owners(source.map(), 0), "BBBBBBBB", "read again in spite of the same generations");
 }
 
 #[test]
@@ -71,7 +72,7 @@ fn h17_a_node_that_comes_back_elsewhere_is_relocated() {
     let slot = source.map().nodes.slot_of(&node("B")).unwrap();
     let mut b = source.transport_mut().servers.remove(&at(B)).unwrap();
     tend_well(&mut source);
-    // At first its old address is listed.
+    // At first its old address is still listed.
     b.set("service-clear-std", "127.0.0.1:22");
     source.transport_mut().servers.insert(at("127.0.0.1:22"), b);
     tend_well(&mut source);
@@ -128,7 +129,7 @@ fn h37_bad_lists_of_peers_make_no_duplicates() {
     let mut source = source(two(), SMALL);
     tend_well(&mut source);
     join(&mut source, "C", C);
-    // C twice, A itself, and E, at whose address C answers.
+    // C twice, A itself, and E at C's address.
     edit(&mut source, A, |a| {
         a.list(&format!("[B,,[{B}]],[C,,[{C}]],[C,,[127.0.0.1:9]],[A,,[{A}]],[E,,[{C}]]"));
     });
@@ -138,7 +139,7 @@ fn h37_bad_lists_of_peers_make_no_duplicates() {
         assert_eq!(source.map().nodes.len(), 3);
         assert_eq!(report.refused, 0);
         let told = events.iter().filter(|e| matches!(e, TendEvent::NodeFailed { .. })).count();
-        assert_eq!(told, usize::from(pass == 0), "E is told once: {events:?}");
+        assert_eq!(told, usize::from(pass == 0), "E is reported once: {events:?}");
         let looked = |ask: &&tendmap::internals::tend::transport::Ask| {
             ask.address == at(C)
                 && ask.commands.iter().any(|command| command == "service-clear-std")
@@ -164,8 +165,8 @@ fn h15_a_surplus_node_is_refused_and_nothing_else_changes() {
     assert_eq!((report.refused, report.changed), (1, false));
     assert_eq!(*source.map(), good);
     let (report, events) = tend_well(&mut source);
-    assert_eq!((report.refused, events.len()), (1, 0), "counted again, told once");
-    assert_eq!(requests(&mut source), 2, "its list counts as done with");
+    assert_eq!((report.refused, events.len()), (1, 0), "counted again, reported once");
+    assert_eq!(requests(&mut source), 2, "its list is not asked for again");
 }
 
 #[test]

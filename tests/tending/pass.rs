@@ -1,4 +1,4 @@
-//! What a pass makes of replies: generations, claims, bad replies, racks.
+//! What a pass does with replies: generations, claims, bad replies, racks.
 
 use tendmap::internals::tend::Tender;
 use tendmap::map::ClusterMap;
@@ -8,7 +8,7 @@ use tendmap_testkit::tables::*;
 const A: &str = "127.0.0.1:1";
 const B: &str = "127.0.0.1:2";
 
-/// B gives every master up; it will say so when it is asked again.
+/// B gives up every master. Its next reply will say so.
 fn yield_all(source: &mut Tender<Fake>) {
     edit(source, B, |b| b.claim(0, &[0x00, 0xff]));
 }
@@ -49,7 +49,7 @@ fn h25_a_generation_is_recorded_only_after_its_map_was_taken_over() {
         assert_eq!(*source.map(), good);
         assert_eq!(requests(&mut source), 3, "it is asked again: the generation was not recorded");
     }
-    // The very same generation, a good reply.
+    // The very same generation, but a good reply.
     yield_all(&mut source);
     edit(&mut source, A, |a| a.claim(0, &[0xff, 0x00]));
     assert!(tend_well(&mut source).0.changed);
@@ -66,7 +66,7 @@ fn h25_a_bad_list_of_peers_leaves_the_peers_generation_as_it_was() {
     });
     for _ in 0..2 {
         tend_well(&mut source);
-        assert_eq!(requests(&mut source), 4, "two statuses, two lists of peers");
+        assert_eq!(requests(&mut source), 4, "two statuses and two lists of peers");
     }
     edit(&mut source, A, |a| a.set("peers-clear-std", "3,3000,[[B,,[127.0.0.1:2]]]"));
     tend_well(&mut source);
@@ -78,7 +78,8 @@ fn h25_a_bad_list_of_peers_leaves_the_peers_generation_as_it_was() {
 fn h25_a_new_connection_voids_what_was_cached_even_at_the_same_numbers() {
     let mut source = source(two(), SMALL);
     tend_well(&mut source);
-    // Restarted between two passes, the counters came back to the very values.
+    // The node restarted between two passes, and its counters reached the very same
+    // values.
     edit(&mut source, A, |a| {
         a.connection += 1;
         a.claim(0, &[0xff, 0x00]);
@@ -150,7 +151,8 @@ fn h36_a_bad_status_is_told_once_until_it_is_good_again() {
 fn h38_of_two_masters_the_later_claim_stands() {
     let mut source = source(two(), SMALL);
     tend_well(&mut source);
-    // B takes all over while A is frozen; A wakes and still believes itself.
+    // B takes over all partitions while A is frozen. A wakes and still believes that
+    // it is the master.
     edit(&mut source, B, |b| {
         b.raise("partition-generation");
         b.claim(0, &[0xff, 0x00]);
@@ -169,14 +171,14 @@ fn h38_of_two_masters_the_later_claim_stands() {
     assert_eq!(owners(source.map(), 0), "BBBBBBBB");
     assert_eq!(owners(source.map(), 1), "AAAAAAAA");
     tend_well(&mut source);
-    assert_eq!(requests(&mut source), 2, "it comes to rest");
+    assert_eq!(requests(&mut source), 2, "only the statuses are asked for");
 }
 
 #[test]
 fn h20_a_shorter_column_of_one_node_does_not_cost_the_others_their_entries() {
     let mut source = source(two(), SMALL);
     tend_well(&mut source);
-    // A says one replica for a moment, B's generation does not move.
+    // A reports one replica for a moment, and B's generation does not change.
     edit(&mut source, A, |a| {
         a.raise("partition-generation");
         a.claim(0, &[0xf0]);
@@ -214,7 +216,7 @@ fn h21_lower_regimes_are_accepted_after_some_passes() {
     assert_eq!(owners(source.map(), 0), "BBBBAAAA");
     assert_eq!(source.map().namespaces()[0].partitions.regime(0), 2);
     tend_well(&mut source);
-    assert_eq!(requests(&mut source), 2, "it comes to rest");
+    assert_eq!(requests(&mut source), 2, "only the statuses are asked for");
 }
 
 #[test]
@@ -287,7 +289,7 @@ fn a_namespace_goes_only_when_all_nodes_have_dropped_it_for_some_passes() {
     });
     for _ in 0..6 {
         tend_well(&mut source);
-        assert_eq!(source.map().namespaces().len(), 2, "B's latest word is not known");
+        assert_eq!(source.map().namespaces().len(), 2, "B's latest reply is not known");
     }
     edit(&mut source, B, |b| b.set("replicas", &other));
     tend_well(&mut source);
@@ -314,7 +316,7 @@ fn a_namespace_without_a_place_is_refused_until_there_is_one() {
     assert_eq!(report.refused, 1);
     assert_eq!(owners(source.map(), 0), "AAAABBBB");
     let (report, events) = tend_well(&mut source);
-    assert_eq!((report.refused, events.len()), (1, 0), "counted again, told once");
+    assert_eq!((report.refused, events.len()), (1, 0), "counted again, reported once");
     assert_eq!(requests(&mut source), 2);
 }
 
@@ -348,7 +350,7 @@ fn a_starting_node_changes_nothing() {
         a.set("peers-clear-std", "0,3000,[]");
         a.claim(0, &[0x00]);
     });
-    // Nor does it let the others fall out, though it lists none of them.
+    // The others are not removed either, although it lists none of them.
     edit(&mut source, B, |b| b.down = true);
     for _ in 0..7 {
         let (report, _) = tend_well(&mut source);
@@ -365,7 +367,7 @@ fn a_pass_that_is_interrupted_says_so_and_loses_no_change() {
         a.raise("partition-generation");
         a.claim(0, &[0xff, 0x00]);
     });
-    /// Stops at the third beat: the change was taken over by then.
+    /// Stops at the third beat. By then the change is in the map.
     struct Third(usize);
     impl Turn for Third {
         fn beat(&mut self) -> std::ops::ControlFlow<()> {

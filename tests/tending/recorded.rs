@@ -1,5 +1,5 @@
-//! Recordings of a real cluster, replayed: no holes, one-way losses, and claims
-//! that contradict each other.
+//! Recordings of a real cluster, replayed: holes, one-way losses, and claims that
+//! contradict each other.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -13,7 +13,7 @@ use tendmap_testkit::tables::*;
 /// The replies of all nodes at one moment; `None` = no answer.
 type Moment = BTreeMap<String, Replies>;
 
-/// What a node answers to each command.
+/// A node's answer to each command.
 type Replies = Option<BTreeMap<String, String>>;
 
 fn moments(file: &str) -> Vec<Moment> {
@@ -31,8 +31,8 @@ fn moments(file: &str) -> Vec<Moment> {
         let time = (line["rel"].as_f64().unwrap() / 0.2) as u32;
         moments.entry(time).or_default().insert(node.into(), replies);
     }
-    // A node of which nothing was recorded for a while did not answer; one answer
-    // in the wrong fifth of a second says nothing.
+    // A node without records for a while did not answer. One answer in the wrong
+    // fifth of a second does not count.
     let mut last: BTreeMap<&str, (u32, Replies)> = BTreeMap::new();
     for (&time, moment) in &mut moments {
         for (name, _) in NODES {
@@ -52,8 +52,8 @@ fn moments(file: &str) -> Vec<Moment> {
 const NODES: [(&str, &str); 3] =
     [("a", "127.0.0.1:3100"), ("b", "127.0.0.1:3200"), ("c", "127.0.0.1:3300")];
 
-/// The nodes answer as at `first` to their first request of the pass and as at
-/// `later` to all others.
+/// The nodes answer with the replies of `first` to their first request of the pass,
+/// and with those of `later` to all others.
 fn play(source: &mut Tender<Fake>, first: &Moment, later: &Moment) {
     for (name, address) in NODES {
         let server = source.transport_mut().servers.entry(at(address)).or_default();
@@ -93,8 +93,8 @@ fn h52_no_map_over_recorded_replies_lacks_a_master_that_a_node_claims() {
     for file in ["failover", "freeze_two", "oneway", "rf_change"] {
         let moments = moments(file);
         assert!(moments.len() > 80, "{file}: {}", moments.len());
-        // A pass a second, in each phase of it; what it asks later is answered 0.6 s
-        // later, as after a node that does not answer.
+        // One pass per second, in each phase of it. The answers to later requests are
+        // those of 0.6 s later, as after a node that does not answer.
         for phase in 0..5 {
             let config = AerospikeConfig::new(vec![at(NODES[0].1).into()]);
             let mut source = Tender::with_transport(config, Fake::default());

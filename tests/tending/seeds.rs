@@ -1,4 +1,4 @@
-//! Finding the cluster, and finding it again.
+//! How the cluster is found, and found again.
 
 use tendmap::internals::tend::Tender;
 use tendmap::map::{ClusterMap, ClusterName};
@@ -28,7 +28,7 @@ fn h10_a_failed_seeding_says_what_was_wrong_with_each_address() {
         assert!(text.contains(part), "{text}");
     }
     assert!(source.map().nodes.is_empty());
-    // The next pass tries at once.
+    // The next pass tries again at once.
     edit(&mut source, B, |b| b.set("build", "8.1.2.0"));
     tend_well(&mut source);
     assert_eq!(ids(source.map()), "A B");
@@ -40,7 +40,7 @@ fn h14_servers_of_another_cluster_are_refused_with_both_names() {
     let wrong =
         TendError::WrongCluster { host: A.into(), found: "lab".into(), wanted: "mine".into() };
     assert_eq!(tend(&mut source).0, Err(wrong));
-    // The name in the map counts where none is configured.
+    // The name in the map counts if no name is configured.
     let mut source = seeded(two(), &[A], None);
     let mut map = ClusterMap::new(SMALL);
     map.cluster_name = Some(ClusterName::new("theirs").unwrap());
@@ -108,7 +108,7 @@ fn an_orphan_does_not_take_over_from_nodes_that_may_come_back() {
     edit(&mut source, B, |b| b.down = true);
     for _ in 0..4 {
         assert!(matches!(tend(&mut source).0, Err(TendError::NoAnswer { nodes: 2, .. })));
-        assert_eq!(owners(source.map(), 0), "AAAABBBB", "the map stands as it was");
+        assert_eq!(owners(source.map(), 0), "AAAABBBB", "the map is unchanged");
     }
     let (_, events) = tend_well(&mut source);
     assert_eq!(ids(source.map()), "LONE", "{events:?}");
@@ -125,7 +125,7 @@ fn behind_a_load_balancer_the_nodes_own_address_is_taken() {
     tend_well(&mut source);
     let slot = source.map().nodes.slot_of(&node("A")).unwrap();
     assert_eq!(source.map().nodes.get(slot).unwrap().address, at("10.0.0.2:3000"));
-    // Where none of them answers, the balancer has to do.
+    // If none of them answers, the balancer's address is used.
     let mut fake = Fake::default();
     fake.servers.insert(at("10.9.9.9:3000"), balanced);
     let mut source = seeded(fake, &["10.9.9.9"], None);
@@ -143,7 +143,7 @@ fn h39_a_cluster_whose_addresses_all_changed_is_found_by_name() {
     let mut servers = std::mem::take(&mut source.transport_mut().servers);
     assert!(matches!(tend(&mut source).0, Err(TendError::NoAnswer { .. })));
     assert_eq!(owners(source.map(), 0), "AAAABBBB");
-    // Back under new addresses, with the very same names and generations.
+    // The cluster returns at new addresses, with the very same names and generations.
     let (mut a, mut b) = (servers.remove(&at(A)).unwrap(), servers.remove(&at(B)).unwrap());
     a.list("[B,,[127.0.0.2:2]]");
     b.list("[A,,[127.0.0.2:1]]");
@@ -161,8 +161,8 @@ fn h39_a_cluster_whose_addresses_all_changed_is_found_by_name() {
 fn h39_every_address_ever_told_is_a_seed() {
     let mut source = seeded(two(), &[A], None);
     tend_well(&mut source);
-    // A is gone for good, B was told by it; a new process starts from nothing
-    // but the published map.
+    // A is gone for good; B was found through it. A new process has only the
+    // published map.
     let map = source.map().clone();
     let mut fake = std::mem::take(source.transport_mut());
     fake.servers.remove(&at(A));

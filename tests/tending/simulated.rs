@@ -1,5 +1,5 @@
-//! The tender against the simulated cluster: whatever happens to the nodes,
-//! when all is quiet the map is the cluster's truth.
+//! The tender against the simulated cluster. Whatever happens to the nodes, when the
+//! cluster is quiet the map equals the cluster's own.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, TendEvent};
 use tendmap_testkit::tables::{Log, ns};
 
 const LONG: Duration = Duration::from_secs(30);
-/// Longer than anything but a hung node takes.
+/// Longer than any step takes unless a node hangs.
 const DEADLINE: Duration = Duration::from_millis(500);
 
 fn sim(nodes: usize) -> Sim {
@@ -27,7 +27,7 @@ fn source(sim: &Sim) -> AerospikeSource {
     source
 }
 
-/// What differs between the map and the truth.
+/// The first difference between the map and the cluster's own.
 fn difference(sim: &Sim, map: &ClusterMap) -> Option<String> {
     for name in ["test", "ledger"] {
         let Some(namespace) = map.namespace(&ns(name)) else { return Some(format!("no {name}")) };
@@ -48,11 +48,11 @@ fn difference(sim: &Sim, map: &ClusterMap) -> Option<String> {
     None
 }
 
-/// Tends until the cluster is quiet and the map is the truth.
+/// Tends until the cluster is quiet and the map equals the cluster's own.
 fn converge(sim: &Sim, source: &mut AerospikeSource, what: &str) -> Vec<TendEvent> {
     let (start, mut log) = (Instant::now(), Log::default());
     loop {
-        // A pass in which nobody answers is no reason to stop.
+        // A pass without any answer does not end the wait.
         let result = source.tend(&mut log);
         let settled = sim.settle(Duration::ZERO);
         let difference = difference(sim, source.map());
@@ -64,10 +64,11 @@ fn converge(sim: &Sim, source: &mut AerospikeSource, what: &str) -> Vec<TendEven
     }
 }
 
-/// In a quiet cluster each node is sent one request a pass, over the one
+/// In a quiet cluster each node gets one request per pass, over one lasting
 /// connection.
 fn assert_rest(sim: &Sim, source: &mut AerospikeSource) {
-    // The last pass may have displaced somebody, who is asked once more.
+    // The last pass may have replaced an entry; its former holder is then asked once
+    // more.
     source.tend(&mut Log::default()).unwrap();
     let before = sim.status().unwrap();
     for _ in 0..3 {
@@ -111,7 +112,7 @@ fn the_map_follows_whatever_happens_to_the_nodes() {
             }
             1 => {
                 sim.stop_clean(number).unwrap();
-                // Back before, or just as, the others notice.
+                // It is back before the others notice, or just as they do.
                 std::thread::sleep(Duration::from_millis(random.u64(0..60)));
                 source.tend(&mut Log::default()).ok();
                 sim.start_node(number).unwrap();
@@ -151,9 +152,9 @@ fn nodes_that_hang_delay_a_pass_by_one_deadline_only() {
     }
     let mut log = Log::default();
     let report = source.tend(&mut log).unwrap();
-    // By then the others may have noticed, and the two be gone.
+    // By then the others may have noticed, and the two nodes may be removed.
     assert_eq!(report.nodes_ok, 3);
-    // A beat every 50 ms at most, and one for each question: 16 with one deadline,
+    // At most one beat every 50 ms, and one for each question: 16 with one deadline,
     // 26 with two.
     assert!((2..=20).contains(&log.beats), "{} beats", log.beats);
 }
@@ -163,7 +164,7 @@ fn h39_a_cluster_that_came_back_elsewhere_is_found_by_what_was_told_before() {
     let sim = sim(3);
     let mut source = source(&sim);
     converge(&sim, &mut source, "start");
-    // The seed and one more move while nobody looks; the third stays.
+    // The seed and one more node move between two passes; the third stays.
     for number in [1, 2] {
         sim.move_node(number, 0).unwrap();
         assert!(sim.settle(LONG));
@@ -174,7 +175,8 @@ fn h39_a_cluster_that_came_back_elsewhere_is_found_by_what_was_told_before() {
     assert_rest(&sim, &mut source);
 }
 
-/// The processor time of the tending thread; simulated nodes have their own.
+/// The processor time of the tending thread. Simulated nodes have threads of their
+/// own.
 fn processor_time() -> Duration {
     #[expect(clippy::disallowed_methods, reason = "the processor time of a thread")]
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
@@ -197,6 +199,6 @@ fn a_pass_over_64_nodes_at_rest_takes_a_few_milliseconds_of_the_processor() {
         })
         .collect();
     times.sort_unstable();
-    println!("a pass over 64 nodes: {:?} of the processor (median)", times[10]);
+    println!("a pass over 64 nodes: {:?} of processor time (median)", times[10]);
     assert!(times[10] <= Duration::from_millis(10), "{times:?}");
 }

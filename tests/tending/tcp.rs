@@ -14,7 +14,7 @@ use tendmap::map::ClusterMap;
 use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, TendEvent};
 use tendmap_testkit::tables::{Log, SMALL, ids, node, owners, server};
 
-/// What a server does with a request.
+/// The way a server treats a request.
 #[derive(Clone, Copy, PartialEq)]
 enum Mood {
     Answers,
@@ -28,7 +28,7 @@ enum Mood {
     Rambles,
 }
 
-/// A real server on loopback; it counts.
+/// A real server on loopback that counts connections and requests.
 struct Lab {
     address: SocketAddr,
     mood: Arc<Mutex<Mood>>,
@@ -109,7 +109,7 @@ fn serve(
             Mood::Hangs => continue,
             Mood::Boasts => stream.write_all(&[2, 1, 0x80, 0, 0, 0, 0, 0]).ok()?,
             _ => {
-                // In two pieces, so that replies come in parts.
+                // In two pieces, so that replies arrive in parts.
                 let message = message(&reply);
                 let (head, tail) = message.split_at(message.len() / 2);
                 stream.write_all(head).ok()?;
@@ -188,17 +188,17 @@ fn several_hung_nodes_cost_one_deadline_and_beats_go_on() {
     labs[0].set("replicas", &format!("test:0,1,{}", tendmap_testkit::tables::column(0x88)));
     let mut log = Log::default();
     let report = source.tend(&mut log).unwrap();
-    // A beat every 50 ms at most: 16 are due in one deadline, 48 in three.
+    // At most one beat every 50 ms: 16 are due in one deadline, 48 in three.
     assert!((2..=32).contains(&log.beats), "{} beats", log.beats);
     assert_eq!((report.nodes_ok, report.nodes_failed), (1, 3));
-    assert_eq!(owners(source.map(), 0), "ABCDA...", "the others were tended all the same");
+    assert_eq!(owners(source.map(), 0), "ABCDA...", "the remaining node was tended nevertheless");
     let failed = |e: &&TendEvent| matches!(e, TendEvent::NodeFailed { .. });
     assert_eq!(log.events.iter().filter(failed).count(), 3);
     // When they answer again, late replies are not taken for new ones.
     labs[1..].iter().for_each(|lab| lab.mood(Mood::Answers));
     let report = source.tend(&mut Log::default()).unwrap();
     assert_eq!(report.nodes_ok, 4);
-    assert_eq!(labs[1].counts().0, 2, "on a new connection");
+    assert_eq!(labs[1].counts().0, 2, "it was asked on a new connection");
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn a_break_ends_a_wait_at_once() {
     labs[1].mood(Mood::Hangs);
     let mut log = Log { stop: true, ..Log::default() };
     assert!(source.tend(&mut log).is_err());
-    assert_eq!(log.beats, 1, "it waits on");
+    assert_eq!(log.beats, 1, "the wait did not end at once");
     labs[1].mood(Mood::Answers);
     assert_eq!(source.tend(&mut Log::default()).unwrap().nodes_ok, 2);
 }
@@ -236,7 +236,7 @@ fn h36_absurd_lengths_and_surplus_bytes_are_bad_replies() {
         source.tend(&mut Log::default()).unwrap();
         let good = source.map().clone();
         labs[1].mood(mood);
-        // The surplus may come a moment later: then it is found in the next pass.
+        // The surplus may arrive a moment later; then the next pass finds it.
         let mut log = Log::default();
         for _ in 0..20 {
             source.tend(&mut log).unwrap();
@@ -270,7 +270,7 @@ fn connections_of_nodes_that_left_are_closed() {
     transport.keep(&[labs[0].address].into());
     let second = ask(&mut transport);
     assert_eq!(second[&0], first[&0]);
-    assert!(second[&1] > first[&1].max(first[&0]), "a number never used before");
+    assert!(second[&1] > first[&1].max(first[&0]), "the number was used before");
     transport.close();
     assert!(ask(&mut transport)[&0] > second[&1]);
 }

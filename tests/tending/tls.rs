@@ -1,5 +1,5 @@
-//! TLS of the tender, against the simulated cluster. The certificates are made
-//! here, for each test anew.
+//! TLS of the tender, against the simulated cluster. Each test makes its own
+//! certificates.
 
 mod logins;
 mod streams;
@@ -52,7 +52,7 @@ fn tend(source: &mut AerospikeSource) -> (Result<usize, TendError>, Vec<TendEven
     (result, log.events)
 }
 
-/// Why no node can be used.
+/// The error of a pass in which no node can be used.
 fn trouble(source: &mut AerospikeSource) -> String {
     tend(source).0.expect_err("a pass that fails").to_string()
 }
@@ -80,7 +80,7 @@ fn all_is_asked_over_tls_and_nothing_in_clear() {
     let mut source = start(settings(&sim, authority.client()));
     whole(&sim, &mut source);
     assert_eq!(in_clear(&sim), 0);
-    // The addresses are those of the TLS ports, and everybody learns the name.
+    // The addresses are those of the TLS ports, and every node has the TLS name.
     let mut ports: Vec<u16> = source.map().nodes.iter().map(|(_, n)| n.address.port()).collect();
     ports.sort_unstable();
     let mut wanted: Vec<u16> = sim.tls_seeds().iter().map(|seed| seed.port()).collect();
@@ -88,14 +88,14 @@ fn all_is_asked_over_tls_and_nothing_in_clear() {
     assert_eq!(ports, wanted);
     let names = source.map().nodes.iter().map(|(_, node)| node.tls_name.unwrap().to_string());
     assert_eq!(names.collect::<Vec<_>>(), [NAME; 3]);
-    // One lasting connection to each.
+    // One lasting connection to each node.
     let accepted = |sim: &Sim| sim.status().unwrap().nodes[1].tls_accepted;
     let before = accepted(&sim);
     for _ in 0..5 {
         whole(&sim, &mut source);
     }
     assert_eq!(accepted(&sim), before);
-    // A successor starts from the published names.
+    // A successor starts with the published names.
     let mut successor = AerospikeSource::new(settings(&sim, authority.client()));
     successor.start(source.map().clone());
     let (result, events) = tend(&mut successor);
@@ -134,7 +134,7 @@ fn a_name_or_authority_other_than_the_wanted_ones_is_told_with_what_to_do() {
     assert!(error.contains("check the host's TLS name"), "{error}");
     let error = trouble(&mut start(settings(&sim, other.client())));
     assert!(error.contains("; check cafile"), "{error}");
-    // A host without a TLS name has to have a certificate for itself.
+    // A host without a TLS name needs a certificate for its own name or address.
     let mut settings_of = settings(&sim, authority.client());
     settings_of.hosts = vec![sim.tls_seeds()[0].into()];
     let error = trouble(&mut start(settings_of));
@@ -178,7 +178,7 @@ fn certificates_that_changed_on_disk_are_read_again() {
     let sim = Sim::start(config(2, old.nodes())).unwrap();
     let mut source = start(settings(&sim, old.client()));
     whole(&sim, &mut source);
-    // The nodes' certificates are of another authority from now on.
+    // From now on the nodes' certificates are from another authority.
     sim.set_tls(new.nodes()).unwrap();
     sim.drop_connections(1).unwrap();
     let (_, events) = tend(&mut source);
@@ -186,7 +186,7 @@ fn certificates_that_changed_on_disk_are_read_again() {
     assert!(events.iter().any(failed), "{events:?}");
     std::fs::copy(new.path("ca.pem"), old.path("ca.pem")).unwrap();
     whole(&sim, &mut source);
-    // A file that is no good changes nothing.
+    // An invalid file changes nothing.
     std::fs::write(old.path("ca.pem"), "half a certificate").unwrap();
     sim.drop_connections(1).unwrap();
     sim.drop_connections(2).unwrap();
@@ -232,7 +232,7 @@ fn bad_files_are_named_with_the_setting_and_what_was_wanted() {
         assert!(error.contains(what) && error.contains(file) && error.contains(todo), "{error}");
         assert!(!key.lines().any(|line| line.len() > 30 && error.contains(line)), "{error}");
     }
-    // A client does not even begin with them.
+    // A client refuses such files before it starts.
     let mut config = Config::new(vec!["localhost:3000".parse().unwrap()]);
     config.tls = Some(TlsConfig::default());
     config.tls.as_mut().unwrap().cafile = Some(PathBuf::from("/nowhere/ca.pem"));

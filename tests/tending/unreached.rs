@@ -1,5 +1,4 @@
-//! Long lists of peers that can't be reached cost little, and nobody is
-//! forgotten.
+//! Long lists of peers that can't be reached cost little, and no peer is forgotten.
 
 use std::net::SocketAddr;
 
@@ -30,7 +29,7 @@ fn entries(numbers: impl Iterator<Item = usize>) -> Vec<String> {
     numbers.map(|number| format!("[{},,[{}]]", id(number), address(number))).collect()
 }
 
-/// A source with a deadline that no machine is too slow for.
+/// A source with a deadline that is long enough on any machine.
 fn source(fake: Fake, capacity: Capacity) -> Tender<Fake> {
     let mut config = AerospikeConfig::new(vec![at(A).into()]);
     config.connect_timeout = std::time::Duration::from_secs(600);
@@ -48,7 +47,7 @@ fn flooded() -> Tender<Fake> {
     source
 }
 
-/// How many of the many were asked in the last pass.
+/// How many of these others were asked in the last pass.
 fn dialled(source: &mut Tender<Fake>) -> usize {
     let of_many = |address: SocketAddr| address.ip().to_string().starts_with("10.");
     source.transport_mut().asked.iter().filter(|ask| of_many(ask.address)).count()
@@ -65,14 +64,14 @@ fn h60_thousands_of_peers_out_of_reach_cost_a_pass_a_few_tries() {
     let told = |events: &[TendEvent]| {
         events.iter().filter(|event| matches!(event, TendEvent::NodeFailed { .. })).count()
     };
-    assert_eq!(told(&events), 256, "all are counted, so many are told of");
+    assert_eq!(told(&events), 256, "all are counted, 256 are reported");
     let mut all = std::collections::BTreeSet::new();
     let (mut passes, mut all_told) = (0, 0);
     while all.len() < MANY {
         let (report, events) = tend_well(&mut source);
         assert_eq!(report.conditions.count(Condition::MissingPeers) as usize, MANY);
         all_told += told(&events);
-        assert!(all_told <= 4 * (passes + 1), "each is told once, a few at a time");
+        assert!(all_told <= 4 * (passes + 1), "each is reported once, a few at a time");
         let tries = dialled(&mut source);
         assert!((1..=64).contains(&tries), "{tries}");
         assert!(requests(&mut source) <= 2 + tries, "the lists are not asked for again");
@@ -85,7 +84,7 @@ fn h60_thousands_of_peers_out_of_reach_cost_a_pass_a_few_tries() {
                 .filter(|at| at.ip().to_string().starts_with("10.")),
         );
         passes += 1;
-        assert!(passes < 80, "everyone has its turn");
+        assert!(passes < 80, "every peer is tried in time");
     }
 }
 
@@ -144,7 +143,7 @@ fn h60_a_peer_that_is_starting_is_looked_for_in_every_pass() {
     }
     for _ in 0..3 {
         tend_well(&mut source);
-        assert!(asked(&mut source), "it answered: it is about to join");
+        assert!(asked(&mut source), "it answered and is about to join");
     }
     edit(&mut source, &address(number), |late| late.set("partition-generation", 1));
     tend_well(&mut source);
@@ -198,7 +197,7 @@ fn h60_a_chain_of_peers_ends_where_the_map_is_full() {
     }
 }
 
-/// What counts is in the map at once, and the pass beats while it works through
+/// Reachable nodes are in the map at once, and the pass beats while it works through
 /// the rest.
 #[test]
 fn h60_a_pass_beats_while_it_works_through_a_list() {
@@ -210,5 +209,5 @@ fn h60_a_pass_beats_while_it_works_through_a_list() {
     assert_eq!(owners(source.map(), 0), "AAAABBBB");
     assert!(log.beats > 10, "{}", log.beats);
     let mut log = Log { stop: true, ..Log::default() };
-    assert!(source.tend(&mut log).is_err(), "it ends when it is told to");
+    assert!(source.tend(&mut log).is_err(), "the pass ends on request");
 }

@@ -1,5 +1,4 @@
-//! The texts of errors: words for people, never a value as Rust writes it down
-//! for its programmers.
+//! The texts of errors: written for people, never a value in Rust's debug format.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,7 +90,8 @@ fn h115_no_text_of_an_error_is_debug_output() {
     );
 }
 
-/// A chain is printed link by link: what stands in a text must not follow it as a source.
+/// A chain is printed link by link: the text of an error must not repeat the text of
+/// its source.
 #[test]
 fn no_text_of_an_error_holds_that_of_its_source() {
     for error in errors() {
@@ -104,7 +104,7 @@ fn no_text_of_an_error_holds_that_of_its_source() {
     }
 }
 
-/// Users of a binding have no such tool.
+/// Users of a binding do not have the command line.
 #[test]
 fn no_text_of_an_error_names_the_command_line() {
     for text in errors().iter().map(ToString::to_string) {

@@ -1,11 +1,11 @@
-//! `docs/HAZARDS.md` names tests for every hazard, and `docs/SECURITY-MODEL.md` for
-//! every claim, as does `docs/C-CLIENT.md`; they exist.
+//! `docs/HAZARDS.md` names tests for every hazard, and `docs/SECURITY-MODEL.md` and
+//! `docs/C-CLIENT.md` name tests for every claim. These tests exist.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// Where tests are.
+/// The folders that hold tests.
 const FOLDERS: [&str; 8] = [
     "src",
     "cli",
@@ -29,7 +29,7 @@ fn sources(folder: &Path, into: &mut String) {
     }
 }
 
-/// The tests of each row.
+/// The tests named in each row.
 fn rows(text: &str) -> BTreeMap<u8, Vec<String>> {
     let row = |line: &str| {
         let mut cells = line.strip_prefix("| ")?.split(" | ");
@@ -40,7 +40,7 @@ fn rows(text: &str) -> BTreeMap<u8, Vec<String>> {
     text.lines().filter_map(row).collect()
 }
 
-/// The text of everything that may hold tests.
+/// The text of every file that may hold tests.
 fn tests(root: &Path) -> String {
     let mut text = String::new();
     for folder in FOLDERS {
@@ -49,7 +49,7 @@ fn tests(root: &Path) -> String {
     text
 }
 
-/// Whether it is a test, or a trial of the process tests.
+/// Whether the name is that of a test, or of a trial of the process tests.
 fn exists(test: &str, text: &str) -> bool {
     [format!("fn {test}("), format!("def {test}("), format!("(\"{test}\", ")]
         .iter()
@@ -66,15 +66,18 @@ fn every_hazard_has_a_test_that_exists() {
     for (row, tests) in rows {
         assert!(!tests.is_empty(), "row {row} names no test");
         let tag = format!("h{row:02}_");
-        assert!(tests.iter().any(|test| test.contains(&tag)), "row {row}: none begins with {tag}");
+        assert!(
+            tests.iter().any(|test| test.contains(&tag)),
+            "row {row}: no test begins with {tag}"
+        );
         for test in tests {
-            assert!(exists(&test, &text), "row {row}: there is no test {test}");
+            assert!(exists(&test, &text), "row {row}: the test {test} does not exist");
         }
     }
 }
 
-/// The claims of a document and the tests that they name exist: tables with two
-/// columns, of which the second names tests.
+/// Checks that a document has at least that number of claims, and that the tests
+/// which they name exist. Claims are tables with two columns; the second names tests.
 fn check_claims(document: &str, at_least: usize) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (text, model) = (tests(root), fs::read_to_string(root.join(document)));
@@ -91,7 +94,7 @@ fn check_claims(document: &str, at_least: usize) {
                 let named: Vec<&str> = named.split('`').skip(1).step_by(2).collect();
                 assert!(!named.is_empty(), "{claim}");
                 for test in named {
-                    assert!(exists(test, &text), "{claim}: there is no test {test}");
+                    assert!(exists(test, &text), "{claim}: the test {test} does not exist");
                 }
             }
             _ => {}

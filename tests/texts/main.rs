@@ -1,4 +1,4 @@
-//! Texts: errors, and the documents that name tests.
+//! Texts: error messages, and the documents that name tests.
 
 mod errors;
 mod hazards;

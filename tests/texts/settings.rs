@@ -1,5 +1,5 @@
-//! Documents and bindings against the table of settings: every setting is there,
-//! under its name, with its default, in the table's order where there is one.
+//! Compares documents and bindings with the table of settings: each names every
+//! setting with its default, in the table's order where the document has one.
 
 use std::path::Path;
 
@@ -15,10 +15,10 @@ fn names() -> Vec<&'static str> {
     SETTINGS.iter().map(Setting::name).collect()
 }
 
-/// Whether a default as a document writes it is that of the setting.
+/// Whether a default, as a document writes it, is the setting's default.
 fn is_default(setting: &Setting, written: &str) -> bool {
     let plain = written.trim().trim_matches(['`', '\'', '"']).to_lowercase();
-    // Words for what is unset.
+    // Words for an unset value.
     let plain = match &*plain {
         "unset" | "none" | "empty" | "()" => String::new(),
         _ => plain,
@@ -31,7 +31,7 @@ fn is_default(setting: &Setting, written: &str) -> bool {
     config.set(setting.name(), &plain).is_ok() && setting.get(&config) == default
 }
 
-/// In C and Python the map is shared unless that is turned off.
+/// In C and Python the map is shared unless that is switched off.
 fn is_default_of_bindings(setting: &Setting, written: &str) -> bool {
     match setting.name() {
         "use_shm" => written.to_lowercase() == "true",
@@ -76,7 +76,8 @@ fn the_c_header_lists_every_setting() {
 
 #[test]
 fn python_has_every_setting_with_its_default() {
-    // What a stub and a signature say, `NAME: TYPE = DEFAULT` and `NAME=DEFAULT`.
+    // The arguments of a stub (`NAME: TYPE = DEFAULT`) and of a signature
+    // (`NAME=DEFAULT`).
     let stub = read("bindings/python/python/tendmap/_tendmap.pyi");
     let start = stub.find("lazy: bool = False").unwrap();
     let stub = &stub[start..start + stub[start..].find(") -> Client").unwrap()];

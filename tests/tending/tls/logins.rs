@@ -1,4 +1,4 @@
-//! Logins over TLS: by certificate, and where nothing else goes over it.
+//! Logins over TLS: by certificate, and with TLS for the login only.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn with_pki_the_certificate_names_the_user() {
     nodes.cafile = Some(authority.path("ca.pem"));
     let mut sim_config = config(2, nodes);
     sim_config.security = true;
-    sim_config.users = vec![SimUser::new("keeper", "no password is asked for")];
+    sim_config.users = vec![SimUser::new("keeper", "the password is not used")];
     let sim = Sim::start(sim_config).unwrap();
     let mut tls = authority.client();
     tls.certfile = Some(authority.path("client.pem"));
@@ -42,15 +42,15 @@ fn logins_alone_may_go_over_tls() {
     let credentials = Credentials::new(AuthMode::External, "keeper", "sesame".into());
     settings.credentials = Some(credentials.unwrap());
     let mut source = start(settings.clone());
-    // An internal user of the simulated cluster proves itself by the hash, which
-    // an external login bears too.
+    // An internal user of the simulated cluster is identified by the hash, which an
+    // external login carries too.
     whole(&sim, &mut source);
     let clear: Vec<_> = source.map().nodes.iter().map(|(_, node)| node.address.port()).collect();
     assert!(sim.seeds().iter().all(|seed| clear.contains(&seed.port())), "{clear:?}");
     let status = sim.status().unwrap();
     assert!(status.logins >= 3 && status.authentications >= 3, "{status:?}");
     assert_eq!(status.logins_refused, 0);
-    // Renewed sessions come from the TLS ports too.
+    // Sessions are renewed over the TLS ports as well.
     let begun = Instant::now();
     while sim.status().unwrap().logins < status.logins + 3 {
         assert!(begun.elapsed() < LONG);
@@ -60,7 +60,7 @@ fn logins_alone_may_go_over_tls() {
     assert_eq!(sim.status().unwrap().logins_refused, 0);
 }
 
-/// Nodes that let people in by logins over TLS and do all else in clear, and how
+/// Nodes that accept logins over TLS and everything else in clear, and the settings
 /// to tend them.
 fn login_only(authority: &Authority, nodes: usize) -> (Sim, AerospikeConfig) {
     let mut sim_config = config(nodes, authority.nodes());
@@ -91,12 +91,12 @@ fn troubles(source: &AerospikeSource) -> Vec<(String, u32, Option<String>)> {
 #[test]
 fn a_successor_with_logins_alone_over_tls_counts_no_node_as_failing_before_it_is_found() {
     let authority = Authority::new();
-    // One node has no peers that could vouch for it.
+    // A cluster of one node has no peers that could list it.
     for nodes in [1, 4] {
         let (sim, settings) = login_only(&authority, nodes);
         let mut source = start(settings.clone());
         whole(&sim, &mut source);
-        // It knows the clear addresses only, and begins at the seeds.
+        // It knows only the clear addresses, and starts at the seeds.
         let mut successor = AerospikeSource::new(settings);
         successor.start(source.map().clone());
         let mut log = Log::default();
@@ -105,7 +105,7 @@ fn a_successor_with_logins_alone_over_tls_counts_no_node_as_failing_before_it_is
         assert_eq!(log.events, []);
         assert_eq!(troubles(&successor), []);
         assert!(!report.changed);
-        assert_eq!(successor.map(), source.map(), "not even a slot is another one");
+        assert_eq!(successor.map(), source.map(), "not even a slot has changed");
     }
 }
 
@@ -125,8 +125,8 @@ fn a_successor_with_logins_alone_over_tls_tells_which_node_it_does_not_find_and_
     let [TendEvent::NodeFailed { id, error, .. }] = &events[..] else { panic!("{events:?}") };
     assert!(error.contains("no answer within"), "{error}");
     assert_eq!(troubles(&successor), [(id.to_string(), 1, Some(error.clone()))]);
-    assert_eq!(tend(&mut successor), (Ok(2), vec![]), "told once");
-    assert_eq!(*successor.map(), map, "what was known stands");
+    assert_eq!(tend(&mut successor), (Ok(2), vec![]), "reported once");
+    assert_eq!(*successor.map(), map, "the known map is kept");
     let id = *id;
     sim.thaw(3).unwrap();
     let begun = Instant::now();
@@ -137,7 +137,7 @@ fn a_successor_with_logins_alone_over_tls_tells_which_node_it_does_not_find_and_
     }
     assert_eq!(events, [TendEvent::NodeRecovered { id }]);
 
-    // No seed answers: that is what is told, not what nobody has tried.
+    // No seed answers: the error says so, not that the nodes were never tried.
     (1..=3).for_each(|number| sim.kill(number).unwrap());
     let mut successor = AerospikeSource::new(settings.clone());
     successor.start(map.clone());

@@ -1,11 +1,12 @@
-//! What goes over a connection with TLS, byte by byte.
+//! The bytes of a TLS connection.
 
 use super::*;
 
 #[test]
 fn a_source_that_is_dropped_sends_no_goodbye() {
-    // What a forked child drops it must not end for its parent: a TLS goodbye
-    // on the inherited socket would. The server here counts what comes.
+    // If a forked child drops the connection, it must not end it for its parent,
+    // which a TLS goodbye on the inherited socket would do. The server here counts
+    // the bytes that arrive.
     let authority = Authority::new();
     authority.issue("node", &[NAME], false);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -49,12 +50,12 @@ fn a_source_that_is_dropped_sends_no_goodbye() {
     assert!(error.contains("no answer within"), "{error}");
     drop(source);
     let (requests, goodbye) = server.join().unwrap();
-    assert!(requests > 0, "the handshake came about");
-    assert!(!goodbye, "the socket was closed and nothing was sent");
+    assert!(requests > 0, "the handshake failed");
+    assert!(!goodbye, "a goodbye was sent before the socket was closed");
 }
 
-/// A way to a server on which all that comes from it is counted, before it goes
-/// on to whoever asked.
+/// A proxy in front of a server that counts all bytes from the server before it
+/// forwards them.
 fn counted(server: std::net::SocketAddr) -> (std::net::SocketAddr, Arc<AtomicU64>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -86,7 +87,8 @@ fn every_byte_that_comes_is_counted_with_headers_logins_and_what_tls_adds() {
         let secure = tls.is_some();
         let server = if secure { sim.tls_seeds()[0] } else { sim.seeds()[0] };
         let (address, passed) = counted(server);
-        // Else the node would be asked where it says that it is, past the counter.
+        // Otherwise the node would be asked at the address that it reports, past the
+        // counter.
         let service = if secure { "service-tls-std" } else { "service-clear-std" };
         sim.set_reply(1, service, Some(&address.to_string())).unwrap();
         let mut settings = settings(&sim, TlsConfig::default());
@@ -97,18 +99,18 @@ fn every_byte_that_comes_is_counted_with_headers_logins_and_what_tls_adds() {
         let mut told = 0;
         for _ in 0..3 {
             told += source.tend(&mut Log::default()).unwrap().bytes_in;
-            // All of them have been asked for, so nothing more is on the way.
+            // All replies have arrived, so no more bytes are on the way.
             assert_eq!(told, passed.load(Ordering::Relaxed), "TLS: {secure}");
         }
-        assert!(told > 1000, "a map of partitions alone is more: {told}");
+        assert!(told > 1000, "a map of partitions alone is larger: {told}");
     }
 }
 
-/// What is said of the only host in a survey.
+/// The error that a survey reports for its only host.
 fn said(config: &AerospikeConfig) -> String {
     let survey = tendmap::internals::tend::survey(config, &mut Log::default()).unwrap();
     assert!(survey.error.is_some());
-    survey.hosts[0].addresses[0].node.clone().expect_err("nobody is understood there")
+    survey.hosts[0].addresses[0].node.clone().expect_err("the host does not give a valid reply")
 }
 
 #[test]
@@ -120,12 +122,12 @@ fn h59_a_clear_port_with_tls_on_and_a_tls_port_with_tls_off_are_told_as_such() {
     settings_of.hosts = vec![format!("{}:{NAME}:{}", clear.ip(), clear.port()).parse().unwrap()];
     let text = said(&settings_of);
     assert!(text.contains("plaintext") && text.contains("TLS is on"), "{text}");
-    assert!(text.contains(&secure.to_string()), "the port to use: {text}");
+    assert!(text.contains(&secure.to_string()), "it names the port to use: {text}");
     let mut settings_of = AerospikeConfig::new(vec![secure.into()]);
     settings_of.connect_timeout = Duration::from_secs(5);
     let text = said(&settings_of);
     assert!(text.contains("speaks TLS at this port"), "{text}");
-    // With security it is no less clear text.
+    // With security enabled the port is still a plaintext port.
     sim.set_security(true).unwrap();
     let mut settings_of = settings(&sim, authority.client());
     settings_of.hosts = vec![format!("{}:{NAME}:{}", clear.ip(), clear.port()).parse().unwrap()];
@@ -141,7 +143,7 @@ fn h59_an_alert_of_tls_is_understood_by_the_tender() {
         for mut stream in listener.incoming().flatten() {
             let mut byte = [0];
             let _ = stream.read(&mut byte);
-            // What OpenSSL answers to clear text.
+            // OpenSSL's answer to plaintext.
             let _ = stream.write_all(&[0x15, 3, 1, 0, 2, 2, 70]);
             let _ = stream.shutdown(std::net::Shutdown::Write);
             let _ = stream.read(&mut [0; 256]);
