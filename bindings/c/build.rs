@@ -1,6 +1,7 @@
-//! Gives the shared library its soname: programs that were linked against one
-//! ABI never load another. And has it stay where it was loaded: its threads, and
-//! the last errors of the host's, would lose their code with `dlclose`.
+//! Gives the shared library its soname, so that programs never load a library with
+//! another ABI than the one they were linked against. It also keeps the library
+//! loaded after `dlclose`: its threads, and the last errors of the program's threads,
+//! still need its code.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

@@ -1,5 +1,6 @@
-/* What routing costs a C program: nanoseconds of the thread's processor time a
- * key, one round a line. Run by benches/route.rs beside the same in Rust: route HOSTS DIRECTORY ROUNDS. */
+/* The cost of routing in a C program: nanoseconds of the thread's processor time per
+ * key, one line per round. benches/route.rs runs it beside the same work in Rust.
+ * Run as: route HOSTS DIRECTORY ROUNDS. */
 #define _POSIX_C_SOURCE 200809L
 
 #include <time.h>

@@ -1,6 +1,6 @@
-//! Routing from C beside the same in Rust, against one simulated cluster, in
-//! turns; timed by the thread's own processor time, so that other processes of
-//! a busy machine count little.
+//! Routing from C beside the same work in Rust, against one simulated cluster, in
+//! turns. The time is the thread's own processor time, so that other processes of a
+//! busy machine matter little.
 //!
 //! ```text
 //! cargo bench -p tendmap-c
@@ -20,7 +20,7 @@ const CALLS: i64 = 5_000;
 const KEYS: i64 = 50_000;
 
 fn main() {
-    // `cargo test --benches` only wants it to start.
+    // `cargo test --benches` only checks that it starts.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
@@ -74,10 +74,10 @@ fn main() {
     client.close();
 }
 
-/// Nanoseconds of processor time that this thread has had.
+/// Nanoseconds of processor time that this thread has used.
 fn now() -> f64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: a clock that every Linux has, and a place for its time.
+    // SAFETY: a clock that every Linux has, and memory for its time.
     unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
     time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }

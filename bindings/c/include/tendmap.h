@@ -39,29 +39,29 @@
 // Room for a build and a zero byte.
 #define TENDMAP_BUILD_SIZE 32
 
-// An age or an interval that is not known.
+// Marks an unknown age or interval.
 #define TENDMAP_UNKNOWN UINT64_MAX
 
-// Room for a cluster's name and a zero byte.
+// Room for the name of a cluster and a zero byte.
 #define TENDMAP_CLUSTER_NAME_SIZE 72
 
-// The version of this header: major, raised when programs must change.
+// The header's major version; it is raised when programs must change.
 #define TENDMAP_VERSION_MAJOR 0
 
-// Minor, raised when something was added.
+// The minor version; it is raised when something was added.
 #define TENDMAP_VERSION_MINOR 1
 
-// Patch, raised when something was mended.
+// The patch version; it is raised when something was repaired.
 #define TENDMAP_VERSION_PATCH 0
 
-// What went wrong, roughly. The numbers are part of the C ABI: they are never
-// given another meaning.
+// The kind of an error. The numbers are part of the C ABI: a number never changes
+// its meaning.
 enum tendmap_error
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : int32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-    // An argument that no call can take: null, not UTF-8, out of its range.
+    // An invalid argument: null, not UTF-8, or out of range.
     TENDMAP_ERROR_ARGUMENT = 1,
     // The handle is closed.
     TENDMAP_ERROR_CLOSED = 2,
@@ -71,33 +71,33 @@ enum tendmap_error
     TENDMAP_ERROR_INTERNAL = 4,
     // A setting is unknown or out of its range.
     TENDMAP_ERROR_CONFIG = 10,
-    // Connecting failed for a reason that has no kind of its own.
+    // Connecting failed for a reason without a kind of its own.
     TENDMAP_ERROR_CONNECT = 11,
-    // The segment's files can't be made, attached or looked at.
+    // The segment's files can't be created, attached or read.
     TENDMAP_ERROR_SEGMENT = 12,
-    // The segment is of another cluster.
+    // The segment belongs to another cluster.
     TENDMAP_ERROR_OTHER_CLUSTER = 13,
-    // This process is connected under the key with other hosts.
+    // This process is already connected under the key, with other hosts.
     TENDMAP_ERROR_OTHER_HOSTS = 14,
-    // The cluster can't be tended: no server answers as it should.
+    // The cluster can't be tended: no server gives a valid answer.
     TENDMAP_ERROR_TEND = 15,
-    // The owner has published no map in time.
+    // The owner did not publish a map in time.
     TENDMAP_ERROR_NO_MAP_YET = 16,
-    // No thread can be started.
+    // The client's thread can't be started.
     TENDMAP_ERROR_THREAD = 17,
-    // Routing failed for a reason that has no kind of its own.
+    // Routing failed for a reason without a kind of its own.
     TENDMAP_ERROR_ROUTE = 20,
-    // No map was published yet.
+    // No map has been published yet.
     TENDMAP_ERROR_NO_MAP = 21,
     // The cluster has no nodes.
     TENDMAP_ERROR_CLUSTER_EMPTY = 22,
-    // No namespace of that name.
+    // The cluster has no namespace of that name.
     TENDMAP_ERROR_NAMESPACE_UNKNOWN = 23,
     // No node of the partition may be used.
     TENDMAP_ERROR_NO_NODE = 24,
-    // A partition that no namespace has.
+    // A partition number that is out of range.
     TENDMAP_ERROR_OUT_OF_RANGE = 25,
-    // The namespace handle is another router's.
+    // The namespace handle belongs to another router.
     TENDMAP_ERROR_FOREIGN_HANDLE = 26,
     // The map in the segment is damaged.
     TENDMAP_ERROR_MAP = 27,
@@ -110,19 +110,19 @@ typedef int32_t tendmap_error;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-// A process's part in its segment.
+// A process's role in its segment.
 enum tendmap_role
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : int32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-    // The process tends the cluster and publishes.
+    // The process tends the cluster and publishes the map.
     TENDMAP_ROLE_OWNER = 0,
-    // It reads, and would be the next owner.
+    // It reads the map, and is the next to become owner.
     TENDMAP_ROLE_STANDBY = 1,
-    // It reads, and may become owner.
+    // It reads the map, and may become owner.
     TENDMAP_ROLE_FOLLOWER = 2,
-    // It has closed.
+    // It has closed its connection.
     TENDMAP_ROLE_CLOSED = 3,
 };
 #ifndef __cplusplus
@@ -269,7 +269,7 @@ typedef struct tendmap_route {
     uint32_t incarnation;
     // The node's index, for tendmap_router_node().
     uint16_t node;
-    // Which replica it is, 0 = the master.
+    // The replica's number; 0 = the master.
     uint16_t replica;
 } tendmap_route;
 
@@ -343,23 +343,23 @@ int tendmap_route_batch_digests(struct tendmap_router *router,
 // not touched. With use_shm = false that call waits for the child's first map.
 struct tendmap_client *tendmap_connect(const struct tendmap_config *config);
 
-// Closes the client; its routers keep reading until they are freed. The last
-// client of the process under its key hands the ownership over, if it has it,
-// and removes the segment if no other process is attached. NULL is allowed; a
-// client that is closed already gives TENDMAP_ERROR_CLOSED.
+// Closes the client; its routers keep reading until they are freed. The last client
+// of the process under its key hands the ownership over, if this process has it, and
+// removes the segment if no other process is attached. NULL is allowed; a client
+// that is already closed gives TENDMAP_ERROR_CLOSED.
 //
-// A handle is remembered as closed until 256 others were closed after it.
+// A closed handle is recognised until 256 others have been closed after it.
 //
-// Threads: any; the client has closed when this returns, whatever other threads
-// do with it. Their calls in progress end as usual, a wait for a change at once
-// and with TENDMAP_ERROR_CLOSED. Fork: a child closes only its own part; its
-// parent's part and segment are not changed.
+// Threads: any. The client has closed when this returns, whatever other threads do
+// with it. Their calls in progress end as usual; a wait for a change ends at once
+// with TENDMAP_ERROR_CLOSED. Fork: a child closes only its own part; its parent's
+// part and segment are not changed.
 int tendmap_close(struct tendmap_client *client);
 
-// Keeps this process attached under the client's key until the process ends,
-// even if all clients are closed. For hosts that create and close clients
-// repeatedly, as PHP does with every request: connecting again then costs
-// microseconds, and ownership does not move from process to process.
+// Keeps this process attached under the client's key until the process ends, even if
+// all clients are closed. It is for hosts that create and close clients repeatedly,
+// as PHP does with every request: connecting again then takes microseconds, and the
+// ownership does not move from process to process.
 //
 // Threads: any. Fork: it applies to the calling process, not to its children.
 int tendmap_keep(const struct tendmap_client *client);
@@ -453,20 +453,12 @@ struct tendmap_config *tendmap_config_new(const char *hosts);
 //                             number, separated by commas
 //     shm_allow_group_write   true: files that their group may write (0020) are
 //                             accepted; every member of the group can then
-//                             truncate the file, which ends all attached
-//                             processes with SIGBUS (not with sysv)
+//                             truncate the file, and the kernel then kills every
+//                             attached process with SIGBUS (not with sysv)
 //     preferred_racks         numbers, the best first: 7,3; see
 //                             TENDMAP_POLICY_PREFER_RACK
 //     tend_interval           seconds, or with a unit
 //     connect_timeout         seconds, or with a unit
-//     c_client                segments of the Aerospike C client that are kept
-//                             filled, KEY:VERSION, separated by commas:
-//                             0xAC000000:7.6.1 (see docs/C-CLIENT.md)
-//     c_client_max_nodes      nodes, as the clients' own shm_max_nodes
-//     c_client_max_namespaces namespaces, as the clients' own
-//     c_client_mode           octal mode bits of a new one of these segments
-//     c_client_on_exit        hold (the default) or release
-//     c_client_owner          pid (the default) or always
 //
 // Whether the values fit each other is checked by tendmap_connect().
 // TENDMAP_ERROR_CONFIG for an unknown name or an invalid value; then nothing has
@@ -477,7 +469,8 @@ int tendmap_config_set(struct tendmap_config *config,
                        const char *name,
                        const char *value);
 
-// Frees settings; clients that were created with them stay. NULL is allowed.
+// Frees settings; clients that were created from them are not affected. NULL is
+// allowed.
 //
 // Threads: one at a time. Fork: any process that has the settings.
 void tendmap_config_free(struct tendmap_config *config);
@@ -488,8 +481,8 @@ void tendmap_config_free(struct tendmap_config *config);
 // Threads: any. Fork: a child inherits the error of its thread.
 int tendmap_last_error_code(void);
 
-// The text of the calling thread's last error, UTF-8: what was found, what
-// was wanted, what to do. Empty if there was none; truncated to 1023 bytes.
+// The text of the calling thread's last error, in UTF-8: what was found, what was
+// wanted, what to do. Empty if there was none; truncated to 1023 bytes.
 //
 // Each thread has one buffer for it, valid until the thread ends: the pointer
 // is always the same, and the next failing call of the thread writes its text
@@ -657,9 +650,9 @@ struct tendmap_router *tendmap_router_new(const struct tendmap_client *client,
 // inherited routers itself.
 int tendmap_router_free(struct tendmap_router *router);
 
-// Resolves a namespace, once for many routes: writes a number to `out` that
-// stands for it in this router. The number stays valid while the namespace is
-// dropped and added again.
+// Resolves a namespace once, for many routes: writes to `out` the number that
+// identifies it in this router. The number stays valid if the namespace is removed
+// and added again.
 //
 // Threads: the router's own. Fork: numbers stay valid in a child.
 int tendmap_router_namespace(struct tendmap_router *router,
@@ -682,14 +675,14 @@ int tendmap_router_node(struct tendmap_router *router,
 // its first call.
 int tendmap_router_set_state(struct tendmap_router *router, uint16_t node, void *state);
 
-// Frees a text that a tendmap function has handed out for that. NULL is
-// allowed.
+// Frees a text that a tendmap function returned to be freed with this function. NULL
+// is allowed.
 //
-// Threads: any. Fork: a child may free what it has inherited.
+// Threads: any. Fork: a child may free an inherited text.
 void tendmap_string_free(char *text);
 
-// The version of the library that is loaded, such as "0.1.0". The text is
-// static and must not be freed.
+// The version of the loaded library, such as "0.1.0". The text is static and must
+// not be freed.
 //
 // Threads: any. Fork: any process.
 const char *tendmap_version(void);

@@ -1,4 +1,4 @@
-//! Where many keys go.
+//! Routes for many keys.
 
 use core::ffi::{c_char, c_int};
 
@@ -41,10 +41,10 @@ unsafe fn many(
 ) -> Result<(), Failure> {
     let policy = policy(number)?;
     let count = keys.len();
-    // SAFETY: null, or a place, say the functions below.
+    // SAFETY: null, or a place, as the functions below require.
     let sequence = unsafe { (!sequence.is_null()).then(|| Out::at("a sequence", sequence)) };
     let sequence = sequence.transpose()?;
-    // SAFETY: a handle and an array, say the functions below.
+    // SAFETY: a handle and an array, as the functions below require.
     let (lent, nodes) = unsafe { (lend(router)?, array_out("nodes", nodes, count)?) };
     let namespace = lent.namespace(namespace)?;
     lent.batch.try_reserve(count).map_err(|_| no_memory(count))?;
@@ -79,7 +79,7 @@ pub unsafe extern "C" fn tendmap_route_batch_integers(
 ) -> c_int {
     guard(|| {
         check(count)?;
-        // SAFETY: what the documentation says of the arguments.
+        // SAFETY: the arguments are as the documentation requires.
         unsafe {
             let keys = InSet::new(optional("a set", set)?, array("keys", keys, count)?);
             many(router, name_space, &keys, policy, nodes, sequence)
@@ -105,7 +105,7 @@ pub unsafe extern "C" fn tendmap_route_batch_strings(
 ) -> c_int {
     guard(|| {
         check(count)?;
-        // SAFETY: what the documentation says of the arguments.
+        // SAFETY: the arguments are as the documentation requires.
         unsafe {
             let set = optional("a set", set)?;
             let keys = array("keys", keys, count)?;
@@ -143,7 +143,7 @@ pub unsafe extern "C" fn tendmap_route_batch_digests(
 ) -> c_int {
     guard(|| {
         check(count)?;
-        // SAFETY: what the documentation says of the arguments; a digest is its
+        // SAFETY: the arguments are as the documentation requires; a digest is its
         // 20 bytes, whatever they are.
         unsafe {
             let digests = array("digests", digests.cast::<Digest>(), count)?;

@@ -1,4 +1,4 @@
-//! Connecting, asking, waiting, closing.
+//! Connecting, status, waiting, closing.
 
 use core::ffi::{c_char, c_int};
 use std::sync::{Mutex, PoisonError};
@@ -15,7 +15,7 @@ use crate::node::Node;
 use crate::status::Status;
 use crate::text::{Out, bad, hand_out};
 
-/// How long a wait goes on before it looks whether its client is still open.
+/// The time after which a wait checks whether its client is still open.
 const STRETCH: Duration = Duration::from_millis(100);
 
 /// A process's connection to a cluster's map.
@@ -29,17 +29,17 @@ impl Body for Client {
     }
 }
 
-/// A process's part in its segment.
+/// A process's role in its segment.
 #[derive(Clone, Copy)]
 #[repr(i32)]
 pub enum Role {
-    /// The process tends the cluster and publishes.
+    /// The process tends the cluster and publishes the map.
     Owner = 0,
-    /// It reads, and would be the next owner.
+    /// It reads the map, and is the next to become owner.
     Standby = 1,
-    /// It reads, and may become owner.
+    /// It reads the map, and may become owner.
     Follower = 2,
-    /// It has closed.
+    /// It has closed its connection.
     Closed = 3,
 }
 
@@ -58,42 +58,42 @@ pub enum Role {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tendmap_connect(config: *const Shell<Config>) -> *mut Shell<Client> {
     guard_pointer(|| {
-        // SAFETY: a handle, says the documentation.
+        // SAFETY: a handle, as the documentation requires.
         let settings = unsafe { Shell::with(config, |config| Ok(config.0.clone())) }?;
         Ok(Shell::open(Client(Session::connect(settings)?)))
     })
 }
 
-/// Closes the client; its routers keep reading until they are freed. The last
-/// client of the process under its key hands the ownership over, if it has it,
-/// and removes the segment if no other process is attached. NULL is allowed; a
-/// client that is closed already gives TENDMAP_ERROR_CLOSED.
+/// Closes the client; its routers keep reading until they are freed. The last client
+/// of the process under its key hands the ownership over, if this process has it, and
+/// removes the segment if no other process is attached. NULL is allowed; a client
+/// that is already closed gives TENDMAP_ERROR_CLOSED.
 ///
-/// A handle is remembered as closed until 256 others were closed after it.
+/// A closed handle is recognised until 256 others have been closed after it.
 ///
-/// Threads: any; the client has closed when this returns, whatever other threads
-/// do with it. Their calls in progress end as usual, a wait for a change at once
-/// and with TENDMAP_ERROR_CLOSED. Fork: a child closes only its own part; its
-/// parent's part and segment are not changed.
+/// Threads: any. The client has closed when this returns, whatever other threads do
+/// with it. Their calls in progress end as usual; a wait for a change ends at once
+/// with TENDMAP_ERROR_CLOSED. Fork: a child closes only its own part; its parent's
+/// part and segment are not changed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tendmap_close(client: *mut Shell<Client>) -> c_int {
-    // SAFETY: a handle, says the documentation.
+    // SAFETY: a handle, as the documentation requires.
     guard(|| unsafe { Shell::close(client) })
 }
 
-/// Keeps this process attached under the client's key until the process ends,
-/// even if all clients are closed. For hosts that create and close clients
-/// repeatedly, as PHP does with every request: connecting again then costs
-/// microseconds, and ownership does not move from process to process.
+/// Keeps this process attached under the client's key until the process ends, even if
+/// all clients are closed. It is for hosts that create and close clients repeatedly,
+/// as PHP does with every request: connecting again then takes microseconds, and the
+/// ownership does not move from process to process.
 ///
 /// Threads: any. Fork: it applies to the calling process, not to its children.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tendmap_keep(client: *const Shell<Client>) -> c_int {
     static KEPT: ForkLocal<Mutex<Vec<Known>>> = ForkLocal::new();
     guard(|| {
-        // SAFETY: a handle, says the documentation.
+        // SAFETY: a handle, as the documentation requires.
         let client = unsafe { Shell::with(client, |client| client.0.client()) }?;
-        // Of its own: it stays when the client is closed.
+        // A client of its own, which stays when the caller's is closed.
         let Some(client) = client.join() else {
             return Err(Failure::new(Kind::Closed, "the tendmap_client is closed"));
         };
@@ -114,7 +114,7 @@ pub unsafe extern "C" fn tendmap_keep(client: *const Shell<Client>) -> c_int {
 pub unsafe extern "C" fn tendmap_client_role(client: *const Shell<Client>) -> c_int {
     let mut role = -1;
     guard(|| {
-        // SAFETY: a handle, says the documentation.
+        // SAFETY: a handle, as the documentation requires.
         let found = unsafe { Shell::with(client, |client| Ok(client.0.client()?.role())) }?;
         role = match found {
             Part::Owner => Role::Owner as c_int,
@@ -140,7 +140,7 @@ pub unsafe extern "C" fn tendmap_client_status(
         if status.is_null() || !status.is_aligned() {
             return Err(bad(format!("{status:p} instead of a place for a status")));
         }
-        // SAFETY: the caller has set it, says the documentation.
+        // SAFETY: the caller has set it, as the documentation requires.
         let size = unsafe { (&raw const (*status).size).read() };
         if size < size_of::<usize>() || size > 1 << 16 {
             let wanted = size_of::<Status>();
@@ -148,7 +148,7 @@ pub unsafe extern "C" fn tendmap_client_status(
                 "status->size is {size}; wanted sizeof(tendmap_status), {wanted} in this version"
             )));
         }
-        // SAFETY: a handle, says the documentation.
+        // SAFETY: a handle, as the documentation requires.
         let found = unsafe { Shell::with(client, |client| Ok(client.0.client()?.status()?)) }?;
         let mut found = Status::of(&found);
         found.size = size.min(size_of::<Status>());
@@ -169,7 +169,7 @@ pub unsafe extern "C" fn tendmap_client_status(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tendmap_client_status_json(client: *const Shell<Client>) -> *mut c_char {
     guard_pointer(|| {
-        // SAFETY: a handle, says the documentation.
+        // SAFETY: a handle, as the documentation requires.
         let found = unsafe { Shell::with(client, |client| Ok(client.0.client()?.status()?)) }?;
         hand_out(found.to_json())
     })
@@ -187,13 +187,13 @@ pub unsafe extern "C" fn tendmap_client_nodes(
     count: *mut usize,
 ) -> c_int {
     guard(|| {
-        // SAFETY: a place, says the documentation.
+        // SAFETY: a place, as the documentation requires.
         let count = unsafe { Out::at("a count", count)? };
         if capacity > 0 {
-            // SAFETY: there is one place at least; only its address is looked at.
+            // SAFETY: `nodes` has at least one element; only its address is used.
             unsafe { Out::at("nodes", nodes)? };
         }
-        // SAFETY: a handle, says the documentation.
+        // SAFETY: a handle, as the documentation requires.
         let map = unsafe { Shell::with(client, |client| Ok(client.0.client()?.map()?.map)) }?;
         let table = &map.nodes;
         for (number, (slot, node)) in table.iter().take(capacity).enumerate() {
@@ -223,9 +223,9 @@ pub unsafe extern "C" fn tendmap_wait_for_change(
     now: *mut u64,
 ) -> c_int {
     guard(|| {
-        // SAFETY: a place, says the documentation.
+        // SAFETY: a place, as the documentation requires.
         let now = unsafe { Out::at("a sequence", now)? };
-        // Without one it is later than any clock goes.
+        // Without a limit the deadline is later than any clock reaches.
         let deadline = Instant::now().checked_add(Duration::from_millis(timeout_ms));
         let wait = |client: &Client, open: &dyn Fn() -> Result<(), Failure>| {
             let client = client.0.client()?;
@@ -243,7 +243,7 @@ pub unsafe extern "C" fn tendmap_wait_for_change(
                 }
             }
         };
-        // SAFETY: a handle, says the documentation.
+        // SAFETY: a handle, as the documentation requires.
         now.put(unsafe { Shell::with_open(client, wait) }?);
         Ok(())
     })
@@ -258,7 +258,7 @@ pub unsafe extern "C" fn tendmap_wait_for_change(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tendmap_client_request_tend(client: *const Shell<Client>) -> c_int {
     guard(|| {
-        // SAFETY: a handle, says the documentation.
+        // SAFETY: a handle, as the documentation requires.
         unsafe { Shell::with(client, |client| client.0.client()) }?.request_tend();
         Ok(())
     })

@@ -25,7 +25,7 @@ pub unsafe extern "C" fn tendmap_config_new(hosts: *const c_char) -> *mut Shell<
     guard_pointer(|| {
         let mut settings = Settings::new(Vec::new());
         settings.use_shm = true;
-        // SAFETY: a text or null, says the documentation.
+        // SAFETY: a text or null, as the documentation requires.
         settings.set("hosts", unsafe { text("hosts", hosts)? })?;
         Ok(Shell::open(Config(settings)))
     })
@@ -63,8 +63,8 @@ pub unsafe extern "C" fn tendmap_config_new(hosts: *const c_char) -> *mut Shell<
 ///                             number, separated by commas
 ///     shm_allow_group_write   true: files that their group may write (0020) are
 ///                             accepted; every member of the group can then
-///                             truncate the file, which ends all attached
-///                             processes with SIGBUS (not with sysv)
+///                             truncate the file, and the kernel then kills every
+///                             attached process with SIGBUS (not with sysv)
 ///     preferred_racks         numbers, the best first: 7,3; see
 ///                             TENDMAP_POLICY_PREFER_RACK
 ///     tend_interval           seconds, or with a unit
@@ -82,20 +82,21 @@ pub unsafe extern "C" fn tendmap_config_set(
     value: *const c_char,
 ) -> c_int {
     guard(|| {
-        // SAFETY: texts, says the documentation.
+        // SAFETY: texts, as the documentation requires.
         let (name, value) = unsafe { (text("a name", name)?, text("a value", value)?) };
-        // SAFETY: a handle that one thread at a time uses, says the
-        // documentation.
+        // SAFETY: a handle that one thread at a time uses,
+        // as the documentation requires.
         let config = unsafe { &mut *Shell::body(config)? };
         Ok(config.0.set(name, value)?)
     })
 }
 
-/// Frees settings; clients that were created with them stay. NULL is allowed.
+/// Frees settings; clients that were created from them are not affected. NULL is
+/// allowed.
 ///
 /// Threads: one at a time. Fork: any process that has the settings.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tendmap_config_free(config: *mut Shell<Config>) {
-    // SAFETY: a handle, says the documentation.
+    // SAFETY: a handle, as the documentation requires.
     guard(|| unsafe { Shell::close(config) });
 }

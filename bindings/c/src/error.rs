@@ -1,4 +1,4 @@
-//! Errors: a code that is returned, a text that is kept for each thread.
+//! Errors: a returned code, and a text that is kept for each thread.
 
 use core::any::Any;
 use core::cell::Cell;
@@ -10,7 +10,7 @@ use tendmap_bindings::{Failure, Kind};
 /// Success. Every other returned code is a `tendmap_error`.
 pub const TENDMAP_OK: c_int = 0;
 
-/// Room for the text of an error and a zero byte; longer ones are cut.
+/// Room for the text of an error and a zero byte; a longer text is truncated.
 const ROOM: usize = 1024;
 const CUT: &[u8] = "…".as_bytes();
 
@@ -42,8 +42,8 @@ fn note(failure: Failure) -> c_int {
     code
 }
 
-/// Writes a text and a zero byte. Zero bytes in it are left out; of one that is
-/// too long the end is, at a whole character.
+/// Writes a text and a zero byte. Zero bytes in the text are left out. A text that is
+/// too long is truncated at a character boundary.
 fn write(place: &[Cell<u8>; ROOM], text: &str) {
     let length = text.bytes().filter(|&byte| byte != 0).count();
     let mut room = ROOM - 1;
@@ -75,12 +75,12 @@ fn panicked(panic: Box<dyn Any + Send>) -> Failure {
     let said = panic.downcast_ref::<String>().map(String::as_str);
     let said = said.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
     let text = format!("a defect in tendmap, please report it: {said}");
-    // What was thrown may throw again when it is dropped.
+    // The payload of the panic may panic again when it is dropped.
     core::mem::forget(panic);
     Failure::new(Kind::Internal, text)
 }
 
-/// Runs `f` so that no panic leaves it, and notes what went wrong.
+/// Runs `f`, lets no panic escape, and records the error.
 #[inline]
 pub fn guard(f: impl FnOnce() -> Result<(), Failure>) -> c_int {
     match catch_unwind(AssertUnwindSafe(f)) {
@@ -90,7 +90,7 @@ pub fn guard(f: impl FnOnce() -> Result<(), Failure>) -> c_int {
     }
 }
 
-/// As [`guard`], for what returns a pointer: null if something went wrong.
+/// As [`guard`], for functions that return a pointer: null on error.
 pub fn guard_pointer<T>(f: impl FnOnce() -> Result<*mut T, Failure>) -> *mut T {
     let mut made = core::ptr::null_mut();
     guard(|| {
@@ -109,8 +109,8 @@ pub extern "C" fn tendmap_last_error_code() -> c_int {
     LAST.with(|last| last.code.get())
 }
 
-/// The text of the calling thread's last error, UTF-8: what was found, what
-/// was wanted, what to do. Empty if there was none; truncated to 1023 bytes.
+/// The text of the calling thread's last error, in UTF-8: what was found, what was
+/// wanted, what to do. Empty if there was none; truncated to 1023 bytes.
 ///
 /// Each thread has one buffer for it, valid until the thread ends: the pointer
 /// is always the same, and the next failing call of the thread writes its text
@@ -128,7 +128,7 @@ mod tests {
     use core::ffi::CStr;
 
     fn text() -> String {
-        // SAFETY: a text of this thread, which writes no other meanwhile.
+        // SAFETY: a text of this thread, which writes no other text meanwhile.
         unsafe { CStr::from_ptr(tendmap_last_error()) }.to_str().unwrap().to_owned()
     }
 

@@ -1,4 +1,4 @@
-//! What happens in a client's life, for C.
+//! Events of a client, for C.
 
 use core::ffi::{c_char, c_int};
 use core::ptr::null_mut;
@@ -30,9 +30,9 @@ pub unsafe extern "C" fn tendmap_client_next_event(
     event: *mut *mut c_char,
 ) -> c_int {
     guard(|| {
-        // SAFETY: a place, says the documentation.
+        // SAFETY: a place, as the documentation requires.
         let place = unsafe { Out::at("an event", event)? };
-        // SAFETY: a handle, says the documentation.
+        // SAFETY: a handle, as the documentation requires.
         let next = unsafe { Shell::with(client, |client| client.0.next_event()) }?;
         place.put(match next {
             Some(next) => hand_out(next.to_string())?,

@@ -1,9 +1,8 @@
-//! Handles: opaque pointers that can be told apart from other pointers, even
-//! when they are closed.
+//! Handles: opaque pointers that are recognised even after they have been closed.
 //!
-//! The pointer leads to a [`Shell`]. Closing it drops its content; the shell
-//! itself is kept for a while ([`REMEMBERED`]), so that a call with a closed
-//! handle gets an error instead of another object's memory.
+//! The pointer leads to a [`Shell`]. Closing drops its content. The shell itself is
+//! kept for a while ([`REMEMBERED`]), so that a call with a closed handle gets an
+//! error instead of another object's memory.
 
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
@@ -17,44 +16,43 @@ use tendmap_bindings::{Failure, Kind};
 /// How many closed shells are kept.
 const REMEMBERED: usize = 256;
 
-/// What a handle can stand for.
+/// The content of a handle.
 pub trait Body: Sized {
-    /// Identifies open shells of this kind; its complement identifies closed
-    /// ones.
+    /// Identifies open shells of this kind. Its complement identifies closed ones.
     const TAG: u32;
-    /// What it is called in errors.
+    /// The name of the kind in errors.
     const NAME: &'static str;
-    /// Ends what it stands for, while other calls may still use it.
+    /// Ends the content's work while other calls may still use it.
     fn close(&self) {}
 }
 
 const CLOSED: u64 = 1 << 63;
 const DROPPED: u64 = 1 << 62;
 
-/// A handle's place.
+/// The memory behind a handle.
 ///
 /// cbindgen:no-export
 #[repr(C)]
 pub struct Shell<T> {
     tag: AtomicU32,
-    /// `CLOSED | DROPPED |` calls under way.
+    /// `CLOSED | DROPPED |` the number of calls in progress.
     state: AtomicU64,
     /// Initialised until `DROPPED` is set.
     body: UnsafeCell<MaybeUninit<T>>,
 }
 
-/// A closed shell that is to be freed later.
+/// A closed shell that is freed later.
 struct Remembered {
     address: usize,
     free: fn(usize) -> bool,
 }
 
-/// Frees a closed shell; not while a call is under way with it.
+/// Frees a closed shell unless a call with it is in progress.
 fn free<T>(address: usize) -> bool {
     let shell = address as *mut Shell<T>;
-    // SAFETY: the address is that of a shell of this type that `open` leaked;
-    // it was closed, and leaves the list of closed ones only once. Acquire:
-    // pairs with the exchange of the thread that dropped its content.
+    // SAFETY: the address is that of a shell of this type that `open` leaked. It was
+    // closed, and leaves the list of closed shells only once. Acquire: pairs with the
+    // exchange of the thread that dropped its content.
     let unused = unsafe { (*shell).state.load(Ordering::Acquire) } == CLOSED | DROPPED;
     if unused {
         // SAFETY: as above.
@@ -63,14 +61,14 @@ fn free<T>(address: usize) -> bool {
     unused
 }
 
-/// Keeps a closed shell, and frees the one that was kept longest, or if that is
-/// in use the next. A forked child begins with none.
+/// Keeps a closed shell and frees the oldest one or, if that is in use, the next. A
+/// forked child starts with an empty list.
 fn remember<T>(address: usize) {
     static CLOSED_ONES: ForkLocal<Mutex<VecDeque<Remembered>>> = ForkLocal::new();
     let mut kept =
         CLOSED_ONES.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     kept.push_back(Remembered { address, free: free::<T> });
-    // Nothing of the caller's runs in `free`: what a shell held is gone.
+    // `free` runs no code of the caller: the shell's content is already dropped.
     for _ in REMEMBERED..kept.len() {
         let Some(oldest) = kept.pop_front() else { break };
         if (oldest.free)(oldest.address) {
@@ -90,26 +88,28 @@ impl<T: Body> Shell<T> {
     /// The shell that a pointer leads to.
     ///
     /// # Safety
-    /// The pointer is null or came from [`open`](Self::open) of any kind and
-    /// was not closed long ago (see [`REMEMBERED`]).
+    /// The pointer is null, or it came from [`open`](Self::open) of any kind and was
+    /// not closed long ago (see [`REMEMBERED`]).
     #[inline]
     unsafe fn find<'a>(pointer: *const Shell<T>) -> Result<&'a Shell<T>, Failure> {
         if pointer.is_null() {
             let text = format!("null instead of a {}", T::NAME);
             return Err(Failure::new(Kind::Argument, text));
         }
-        // SAFETY: a shell of whatever kind begins with its tag.
+        // SAFETY: a shell of any kind begins with its tag.
         let tag = unsafe { (*pointer.cast::<AtomicU32>()).load(Ordering::Relaxed) };
         match tag {
-            // SAFETY: by its tag it is one of this kind, which the caller keeps.
+            // SAFETY: by its tag it is a shell of this kind, and the caller keeps it
+            // alive.
             tag if tag == T::TAG => Ok(unsafe { &*pointer }),
             tag if tag == !T::TAG => Err(closed::<T>()),
             _ => Err(wrong::<T>()),
         }
     }
 
-    /// Runs `f` with what the handle holds. Any thread may call, several at
-    /// once; one that closes meanwhile makes the last of them drop it.
+    /// Runs `f` with the content of the handle. Any thread may call it, several at
+    /// once. If another thread closes the handle meanwhile, the last call drops the
+    /// content.
     ///
     /// # Safety
     /// As [`find`](Self::find).
@@ -121,7 +121,7 @@ impl<T: Body> Shell<T> {
         unsafe { Self::with_open(pointer, |body, _| f(body)) }
     }
 
-    /// As [`with`](Self::with), for what takes long: it can ask whether the
+    /// As [`with`](Self::with), for calls that take long: `f` can ask whether the
     /// handle is still open.
     ///
     /// # Safety
@@ -137,13 +137,13 @@ impl<T: Body> Shell<T> {
             0 => Ok(()),
             _ => Err(closed::<T>()),
         };
-        // SAFETY: the body is dropped only when the handle is closed and no
-        // call is in progress, and `begin` found it open; until then it is not
-        // changed.
+        // SAFETY: the body is dropped only when the handle is closed and no call is
+        // in progress. `begin` found it open. The body is not changed before it is
+        // dropped.
         f(unsafe { (*user.0.body.get()).assume_init_ref() }, &open)
     }
 
-    /// The address of an open handle's content. It does not exclude other users of it.
+    /// The address of an open handle's content. Other users of it are not excluded.
     ///
     /// # Safety
     /// As [`find`](Self::find).
@@ -153,7 +153,7 @@ impl<T: Body> Shell<T> {
         Ok(unsafe { Self::find(pointer)? }.body.get().cast())
     }
 
-    /// Closes the handle; a null handle is an error.
+    /// Closes the handle; a null pointer is allowed.
     ///
     /// # Safety
     /// As [`find`](Self::find).
@@ -164,13 +164,13 @@ impl<T: Body> Shell<T> {
         // SAFETY: the caller's promise.
         let shell = unsafe { Self::find(pointer)? };
         let user = Using::begin(shell)?;
-        // AcqRel: what was done with it comes before it is dropped.
+        // AcqRel: the calls before it happen before the content is dropped.
         if shell.state.fetch_or(CLOSED, Ordering::AcqRel) & CLOSED != 0 {
             return Err(closed::<T>());
         }
         shell.tag.store(!T::TAG, Ordering::Relaxed);
-        // SAFETY: the body is dropped when no call is in progress any more, and
-        // `user` still is.
+        // SAFETY: the body is dropped when no call is in progress any more, and this
+        // one is.
         unsafe { (*user.0.body.get()).assume_init_ref() }.close();
         drop(user);
         remember::<T>(pointer as usize);
@@ -181,14 +181,14 @@ impl<T: Body> Shell<T> {
         let gone = CLOSED | DROPPED;
         let last = self.state.compare_exchange(CLOSED, gone, Ordering::AcqRel, Ordering::Relaxed);
         if last.is_ok() {
-            // SAFETY: closed and unused, and only one caller exchanges the
-            // state: no other thread looks at the body any more.
+            // SAFETY: the handle is closed and unused, and only one thread exchanges
+            // the state, so no other thread accesses the body any more.
             unsafe { (*self.body.get()).assume_init_drop() };
         }
     }
 }
 
-/// A call under way.
+/// A call in progress.
 struct Using<'a, T: Body>(&'a Shell<T>);
 
 impl<'a, T: Body> Using<'a, T> {
@@ -202,7 +202,7 @@ impl<'a, T: Body> Using<'a, T> {
 
 impl<T: Body> Drop for Using<'_, T> {
     fn drop(&mut self) {
-        // Release: pairs with the exchange of the thread that drops it.
+        // Release: pairs with the exchange of the thread that drops the content.
         self.0.state.fetch_sub(1, Ordering::Release);
         self.0.drop_if_unused();
     }
@@ -245,7 +245,7 @@ mod tests {
         assert_eq!(kind(a), Ok(()));
         assert_eq!(kind(core::ptr::null()), Err(Kind::Argument));
         assert_eq!(kind(b.cast()), Err(Kind::Argument));
-        // SAFETY: as above; closing twice is what is tested.
+        // SAFETY: as above; this test closes twice.
         unsafe {
             Shell::close(a).unwrap();
             assert_eq!(kind(a), Err(Kind::Closed));

@@ -1,10 +1,10 @@
-//! The C ABI: thin functions over the Rust library. `include/tendmap.h` is
-//! made from this crate by cbindgen; what C programmers read there is written
-//! here.
+//! The C ABI: thin functions over the Rust library. cbindgen generates
+//! `include/tendmap.h` from this crate, so the doc comments here are written for C
+//! programmers.
 //!
-//! Every function catches panics ([`error`]), checks its handle ([`handle`])
-//! and its pointers, and touches nothing if one of them is wrong. Handles are
-//! opaque pointers; what is handed out is copied into memory of the caller's.
+//! Every function catches panics ([`error`]), checks its handle ([`handle`]) and its
+//! pointers, and changes nothing if one of them is invalid. Handles are opaque
+//! pointers. Results are copied into the caller's memory.
 
 mod batch;
 mod client;
@@ -20,6 +20,6 @@ mod status;
 mod text;
 mod version;
 
-/// Passwords go through the memory of texts and of TLS.
+/// Passwords pass through the memory of texts and of TLS.
 #[global_allocator]
 static WIPING: tendmap::WipingAllocator = tendmap::WipingAllocator;

@@ -23,9 +23,9 @@ pub unsafe extern "C" fn tendmap_client_set_preferred_racks(
     count: usize,
 ) -> c_int {
     guard(|| {
-        // SAFETY: an array, says the documentation.
+        // SAFETY: an array, as the documentation requires.
         let racks = unsafe { array("racks", racks, count)? };
-        // SAFETY: a handle, says the documentation.
+        // SAFETY: a handle, as the documentation requires.
         unsafe { Shell::with(client, |client| client.0.set_preferred_racks(racks)) }
     })
 }
@@ -46,7 +46,7 @@ pub unsafe extern "C" fn tendmap_client_set_tend_interval(
 ) -> c_int {
     guard(|| {
         let interval = Duration::from_millis(interval_ms);
-        // SAFETY: a handle, says the documentation.
+        // SAFETY: a handle, as the documentation requires.
         unsafe { Shell::with(client, |client| client.0.set_tend_interval(interval)) }
     })
 }
@@ -65,9 +65,9 @@ pub unsafe extern "C" fn tendmap_client_set_password(
     password: *const c_char,
 ) -> c_int {
     guard(|| {
-        // SAFETY: a text, says the documentation.
+        // SAFETY: a text, as the documentation requires.
         let password = SecretString::from(unsafe { text("a password", password)? });
-        // SAFETY: a handle, says the documentation.
+        // SAFETY: a handle, as the documentation requires.
         unsafe { Shell::with(client, |client| client.0.set_password(password)) }
     })
 }

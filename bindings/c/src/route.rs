@@ -1,4 +1,4 @@
-//! Where one key goes.
+//! The route of one key.
 
 use core::ffi::{c_char, c_int, c_void};
 
@@ -30,7 +30,7 @@ pub enum Policy {
     PreferRack = 4,
 }
 
-/// Reads a policy: any number may come in.
+/// Reads a policy; the caller may pass any number.
 #[inline]
 pub fn policy(number: u32) -> Result<Known, Failure> {
     const MASTER: u32 = Policy::Master as u32;
@@ -63,7 +63,7 @@ pub struct Route {
     pub incarnation: u32,
     /// The node's index, for tendmap_router_node().
     pub node: u16,
-    /// Which replica it is, 0 = the master.
+    /// The replica's number; 0 = the master.
     pub replica: u16,
 }
 
@@ -78,7 +78,7 @@ unsafe fn route(
     out: *mut Route,
 ) -> Result<(), Failure> {
     let policy = policy(number)?;
-    // SAFETY: a handle and a place, say the functions below.
+    // SAFETY: a handle and a place, as the functions below require.
     let (lent, out) = unsafe { (lend(router)?, Out::at("a route", out)?) };
     let namespace = lent.namespace(namespace)?;
     out.put(c_route(lent.known.route(namespace, target, policy))?);
@@ -118,7 +118,7 @@ pub unsafe extern "C" fn tendmap_route_integer(
     out: *mut Route,
 ) -> c_int {
     guard(|| {
-        // SAFETY: what the documentation says of the arguments.
+        // SAFETY: the arguments are as the documentation requires.
         unsafe {
             let set = optional("a set", set)?;
             route(router, name_space, Record { set, key: Key::Integer(key) }, policy, out)
@@ -141,7 +141,7 @@ pub unsafe extern "C" fn tendmap_route_string(
     out: *mut Route,
 ) -> c_int {
     guard(|| {
-        // SAFETY: what the documentation says of the arguments.
+        // SAFETY: the arguments are as the documentation requires.
         unsafe {
             let set = optional("a set", set)?;
             let key = utf8(array("a key", key.cast(), length)?)?;
@@ -165,7 +165,7 @@ pub unsafe extern "C" fn tendmap_route_bytes(
     out: *mut Route,
 ) -> c_int {
     guard(|| {
-        // SAFETY: what the documentation says of the arguments.
+        // SAFETY: the arguments are as the documentation requires.
         unsafe {
             let set = optional("a set", set)?;
             let key = array("a key", key.cast(), length)?;
@@ -188,7 +188,7 @@ pub unsafe extern "C" fn tendmap_route_double(
     out: *mut Route,
 ) -> c_int {
     guard(|| {
-        // SAFETY: what the documentation says of the arguments.
+        // SAFETY: the arguments are as the documentation requires.
         unsafe {
             let set = optional("a set", set)?;
             route(router, name_space, Record { set, key: Key::Double(key) }, policy, out)
@@ -209,7 +209,7 @@ pub unsafe extern "C" fn tendmap_route_digest(
     out: *mut Route,
 ) -> c_int {
     guard(|| {
-        // SAFETY: what the documentation says of the arguments.
+        // SAFETY: the arguments are as the documentation requires.
         unsafe {
             let bytes = array("a digest", digest, Digest::LEN)?;
             let digest = Digest::from_bytes(bytes.try_into().expect("the length was checked"));
@@ -229,7 +229,7 @@ pub unsafe extern "C" fn tendmap_route_partition(
     policy: u32,
     out: *mut Route,
 ) -> c_int {
-    // SAFETY: what the documentation says of the arguments.
+    // SAFETY: the arguments are as the documentation requires.
     guard(|| unsafe { route(router, name_space, Partition(partition as usize), policy, out) })
 }
 
@@ -247,9 +247,9 @@ pub unsafe extern "C" fn tendmap_route_retry(
 ) -> c_int {
     guard(|| {
         let policy = self::policy(policy)?;
-        // SAFETY: a handle and a place, says the documentation.
+        // SAFETY: a handle and a place, as the documentation requires.
         let (lent, out) = unsafe { (lend(router)?, Out::at("a route", route)?) };
-        // SAFETY: a route that was written before, says the documentation.
+        // SAFETY: a route that was written before, as the documentation requires.
         let failed = unsafe { *route };
         let namespace = lent.namespace(name_space)?;
         let mut attempt = Attempt::new(policy, u32::from(failed.replica) + 1);
@@ -272,7 +272,7 @@ pub unsafe extern "C" fn tendmap_digest_integer(
     digest: *mut [u8; 20],
 ) -> c_int {
     guard(|| {
-        // SAFETY: what the documentation says of the arguments.
+        // SAFETY: the arguments are as the documentation requires.
         let (set, digest) = unsafe { (optional("a set", set)?, Out::at("a digest", digest)?) };
         digest.put(*Digest::of(set, key).as_bytes());
         Ok(())
@@ -290,7 +290,7 @@ pub unsafe extern "C" fn tendmap_digest_string(
     digest: *mut [u8; 20],
 ) -> c_int {
     guard(|| {
-        // SAFETY: what the documentation says of the arguments.
+        // SAFETY: the arguments are as the documentation requires.
         let (set, key, digest) = unsafe {
             let key = utf8(array("a key", key.cast(), length)?)?;
             (optional("a set", set)?, key, Out::at("a digest", digest)?)

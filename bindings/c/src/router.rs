@@ -42,7 +42,7 @@ pub struct Router {
     known: Known<State>,
     batch: Batch,
     namespaces: Vec<NamespaceHandle>,
-    /// Half of every namespace number that this router hands out.
+    /// The upper half of every namespace number of this router.
     id: u32,
     thread: libc::pthread_t,
     busy: Cell<bool>,
@@ -69,7 +69,7 @@ impl Drop for Lent<'_> {
 }
 
 fn this_thread() -> libc::pthread_t {
-    // SAFETY: it can't fail and needs nothing.
+    // SAFETY: it has no preconditions and can't fail.
     unsafe { libc::pthread_self() }
 }
 
@@ -85,7 +85,7 @@ pub unsafe fn lend<'a>(router: *mut Shell<Router>) -> Result<Lent<'a>, Failure> 
     if unsafe { (*body).thread } != this_thread() {
         return Err(wrong_thread());
     }
-    // SAFETY: only this thread looks at it.
+    // SAFETY: only this thread accesses it.
     let busy = unsafe { &(*body).busy };
     if busy.replace(true) {
         return Err(bad("the router is in use: its own callback calls it"));
@@ -135,7 +135,7 @@ pub unsafe extern "C" fn tendmap_router_new(
 ) -> *mut Shell<Router> {
     static ROUTERS: AtomicU32 = AtomicU32::new(1);
     guard_pointer(|| {
-        // SAFETY: a handle, says the documentation.
+        // SAFETY: a handle, as the documentation requires.
         let client = unsafe { Shell::with(client, |client| client.0.client()) }?;
         let state = move |_: &_| State { pointer: core::ptr::null_mut(), free: free_state };
         Ok(Shell::open(Router {
@@ -159,16 +159,16 @@ pub unsafe extern "C" fn tendmap_router_free(router: *mut Shell<Router>) -> c_in
         if router.is_null() {
             return Ok(());
         }
-        // SAFETY: a handle, says the documentation.
+        // SAFETY: a handle, as the documentation requires.
         drop(unsafe { lend(router)? });
         // SAFETY: as above.
         unsafe { Shell::close(router) }
     })
 }
 
-/// Resolves a namespace, once for many routes: writes a number to `out` that
-/// stands for it in this router. The number stays valid while the namespace is
-/// dropped and added again.
+/// Resolves a namespace once, for many routes: writes to `out` the number that
+/// identifies it in this router. The number stays valid if the namespace is removed
+/// and added again.
 ///
 /// Threads: the router's own. Fork: numbers stay valid in a child.
 #[unsafe(no_mangle)]
@@ -178,7 +178,7 @@ pub unsafe extern "C" fn tendmap_router_namespace(
     out: *mut u64,
 ) -> c_int {
     guard(|| {
-        // SAFETY: a handle, a text and a place, says the documentation.
+        // SAFETY: a handle, a text and a place, as the documentation requires.
         let (lent, name, out) =
             unsafe { (lend(router)?, text("a namespace", name)?, Out::at("a namespace", out)?) };
         let namespace = lent.known.namespace(name)?;
@@ -203,7 +203,7 @@ pub unsafe extern "C" fn tendmap_router_node(
     out: *mut Node,
 ) -> c_int {
     guard(|| {
-        // SAFETY: a handle and a place, says the documentation.
+        // SAFETY: a handle and a place, as the documentation requires.
         let (lent, out) = unsafe { (lend(router)?, Out::at("a node", out)?) };
         let slot = Slot::new(node.into()).ok_or_else(|| no_node(node))?;
         let found = lent.known.node(slot).ok_or_else(|| no_node(node))?;
@@ -226,7 +226,7 @@ pub unsafe extern "C" fn tendmap_router_set_state(
     state: *mut c_void,
 ) -> c_int {
     guard(|| {
-        // SAFETY: a handle, says the documentation.
+        // SAFETY: a handle, as the documentation requires.
         let lent = unsafe { lend(router)? };
         let slot = Slot::new(node.into()).ok_or_else(|| no_node(node))?;
         let place = lent.known.state_mut(slot).ok_or_else(|| no_node(node))?;

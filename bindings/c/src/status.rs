@@ -1,4 +1,4 @@
-//! A status as C sees it.
+//! The status of a segment, as C sees it.
 
 use core::ffi::c_char;
 
@@ -6,9 +6,9 @@ use tendmap::client::{Status as Known, Verdict};
 
 use crate::text::copy_text;
 
-/// An age or an interval that is not known.
+/// Marks an unknown age or interval.
 pub const TENDMAP_UNKNOWN: u64 = u64::MAX;
-/// Room for a cluster's name and a zero byte.
+/// Room for the name of a cluster and a zero byte.
 pub const TENDMAP_CLUSTER_NAME_SIZE: usize = 72;
 
 const _: () = assert!(tendmap::map::ClusterName::MAX < TENDMAP_CLUSTER_NAME_SIZE);

@@ -1,4 +1,4 @@
-//! Texts and arrays that come in, texts that go out.
+//! Text and arrays from the caller, and text for the caller.
 
 use core::ffi::{CStr, c_char};
 use core::ptr::NonNull;
@@ -7,31 +7,31 @@ use std::ffi::CString;
 
 use tendmap_bindings::{Failure, Kind};
 
-/// Longer names than that are looked at twice.
+/// Names longer than this are read twice.
 const SHORT: usize = 64;
 
-/// An argument that no call can take.
+/// The error for an invalid argument.
 #[cold]
 pub fn bad(text: impl Into<String>) -> Failure {
     Failure::new(Kind::Argument, text)
 }
 
-/// A text that must be there.
+/// A text that must be given.
 ///
 /// # Safety
-/// `text` is null or ends with a zero byte, and stays as it is for `'a`.
+/// `text` is null or ends with a zero byte, and does not change during `'a`.
 #[inline(always)]
 pub unsafe fn text<'a>(what: &'static str, text: *const c_char) -> Result<&'a str, Failure> {
     if text.is_null() {
         return Err(bad(format!("null instead of {what}")));
     }
-    // Most names are short and ASCII: one look at each byte finds the end and
+    // Most names are short and ASCII: one pass over the bytes finds the end and
     // validates the text.
     for length in 0..SHORT {
-        // SAFETY: no byte before it was the zero at the end.
+        // SAFETY: none of the bytes before it was the zero at the end.
         let byte = unsafe { text.add(length).cast::<u8>().read() };
         if byte == 0 {
-            // SAFETY: this many bytes are there, and all are ASCII.
+            // SAFETY: this many bytes are readable, and all are ASCII.
             return Ok(unsafe {
                 core::str::from_utf8_unchecked(slice::from_raw_parts(text.cast(), length))
             });
@@ -45,7 +45,7 @@ pub unsafe fn text<'a>(what: &'static str, text: *const c_char) -> Result<&'a st
     bytes.to_str().map_err(|error| bad(format!("{what} is not UTF-8: {error}")))
 }
 
-/// A text that may be left out: null is the empty one.
+/// A text that may be omitted: null means the empty text.
 ///
 /// # Safety
 /// As [`text`].
@@ -58,8 +58,8 @@ pub unsafe fn optional<'a>(what: &'static str, given: *const c_char) -> Result<&
 /// An array.
 ///
 /// # Safety
-/// `count` values are readable at `first` and stay as they are for `'a`;
-/// `first` may be null if `count` is 0.
+/// `count` values are readable at `first` and do not change during `'a`. `first` may
+/// be null if `count` is 0.
 #[inline]
 pub unsafe fn array<'a, T>(
     what: &'static str,
@@ -67,15 +67,15 @@ pub unsafe fn array<'a, T>(
     count: usize,
 ) -> Result<&'a [T], Failure> {
     check(what, first, count)?;
-    // SAFETY: aligned and not too long, as was checked; the rest is the
-    // caller's promise.
+    // SAFETY: `check` found it aligned and not too long; the rest is the caller's
+    // promise.
     Ok(if count == 0 { &[] } else { unsafe { slice::from_raw_parts(first, count) } })
 }
 
 /// An array for output, initialised with zeros.
 ///
 /// # Safety
-/// As [`array`], and no other code uses it for `'a`.
+/// As [`array`], and no other code uses it during `'a`.
 #[inline]
 pub unsafe fn array_out<'a>(
     what: &'static str,
@@ -86,7 +86,7 @@ pub unsafe fn array_out<'a>(
     if count == 0 {
         return Ok(&mut []);
     }
-    // SAFETY: as in `array`; after this every number is written.
+    // SAFETY: as in `array`; this initialises every number.
     unsafe { first.write_bytes(0, count) };
     // SAFETY: as in `array`.
     Ok(unsafe { slice::from_raw_parts_mut(first, count) })
@@ -109,15 +109,15 @@ fn check<T>(what: &'static str, first: *const T, count: usize) -> Result<(), Fai
     }
 }
 
-/// A place for one value that goes out.
+/// Memory for one value that a function returns.
 pub struct Out<T>(NonNull<T>);
 
 impl<T> Out<T> {
-    /// The place that `pointer` leads to.
+    /// The memory that `pointer` leads to.
     ///
     /// # Safety
-    /// `pointer` is null or leads to memory for a `T` that no other code uses until the place is
-    /// dropped.
+    /// `pointer` is null or leads to memory for a `T`, which no other code uses until
+    /// the [`Out`] is dropped.
     #[inline]
     pub unsafe fn at(what: &'static str, pointer: *mut T) -> Result<Out<T>, Failure> {
         match NonNull::new(pointer).filter(|pointer| pointer.is_aligned()) {
@@ -129,7 +129,7 @@ impl<T> Out<T> {
     /// Writes the value.
     #[inline]
     pub fn put(self, value: T) {
-        // SAFETY: memory for one `T`, as the maker promised.
+        // SAFETY: memory for one `T`, by the promise made to `at`.
         unsafe { self.0.write(value) }
     }
 }
@@ -140,8 +140,8 @@ pub fn hand_out(text: String) -> Result<*mut c_char, Failure> {
     text.map(CString::into_raw).map_err(|_| bad("a text with a zero byte; it can't be handed out"))
 }
 
-/// Copies a text into an array, with a zero byte at its end; what does not fit
-/// is cut off.
+/// Copies a text into an array and ends it with a zero byte. A text that is too long
+/// is truncated.
 pub fn copy_text(text: &str, into: &mut [c_char]) {
     into.fill(0);
     let room = into.len().saturating_sub(1);
@@ -150,14 +150,14 @@ pub fn copy_text(text: &str, into: &mut [c_char]) {
     }
 }
 
-/// Frees a text that a tendmap function has handed out for that. NULL is
-/// allowed.
+/// Frees a text that a tendmap function returned to be freed with this function. NULL
+/// is allowed.
 ///
-/// Threads: any. Fork: a child may free what it has inherited.
+/// Threads: any. Fork: a child may free an inherited text.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tendmap_string_free(text: *mut c_char) {
     if !text.is_null() {
-        // SAFETY: it came from `hand_out`, says the documentation.
+        // SAFETY: a text from `hand_out`, as the documentation requires.
         drop(unsafe { CString::from_raw(text) });
     }
 }

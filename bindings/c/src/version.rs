@@ -1,12 +1,12 @@
-//! Which tendmap it is.
+//! The version of the library.
 
 use core::ffi::c_char;
 
-/// The version of this header: major, raised when programs must change.
+/// The header's major version; it is raised when programs must change.
 pub const TENDMAP_VERSION_MAJOR: u32 = 0;
-/// Minor, raised when something was added.
+/// The minor version; it is raised when something was added.
 pub const TENDMAP_VERSION_MINOR: u32 = 1;
-/// Patch, raised when something was mended.
+/// The patch version; it is raised when something was repaired.
 pub const TENDMAP_VERSION_PATCH: u32 = 0;
 
 const fn number(digits: &str) -> u32 {
@@ -16,13 +16,13 @@ const fn number(digits: &str) -> u32 {
     }
 }
 
-// The header says the version that the package has.
+// The header has the version of the package.
 const _: () = assert!(TENDMAP_VERSION_MAJOR == number(env!("CARGO_PKG_VERSION_MAJOR")));
 const _: () = assert!(TENDMAP_VERSION_MINOR == number(env!("CARGO_PKG_VERSION_MINOR")));
 const _: () = assert!(TENDMAP_VERSION_PATCH == number(env!("CARGO_PKG_VERSION_PATCH")));
 
-/// The version of the library that is loaded, such as "0.1.0". The text is
-/// static and must not be freed.
+/// The version of the loaded library, such as "0.1.0". The text is static and must
+/// not be freed.
 ///
 /// Threads: any. Fork: any process.
 #[unsafe(no_mangle)]

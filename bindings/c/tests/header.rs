@@ -1,4 +1,4 @@
-//! `include/tendmap.h` is what cbindgen makes of the source.
+//! `include/tendmap.h` is what cbindgen generates from the source.
 
 use std::path::Path;
 

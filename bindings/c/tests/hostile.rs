@@ -1,4 +1,4 @@
-//! A C program while another process stores whatever it likes into its segment.
+//! A C program runs while another process stores arbitrary bytes into its segment.
 
 mod common;
 #[path = "../../../cli/tests/hostile_writer/values.rs"]
@@ -21,7 +21,7 @@ use tendmap::segment::{Backend, Place};
 use tendmap::sim::{Sim, SimConfig, SimNamespace};
 use writer::{Aim, Writer};
 
-/// Runs the program, by itself or by another one, against a cluster of its own.
+/// Runs the program, directly or through another one, against a cluster of its own.
 fn attacked(program: &Path, by: &mut Command, backend: Backend, turns: u32, times: u32) -> String {
     let mut config = SimConfig::new(3);
     config.namespaces = vec![SimNamespace::new("test", 2)];
@@ -30,7 +30,7 @@ fn attacked(program: &Path, by: &mut Command, backend: Backend, turns: u32, time
     let directory = tempfile::Builder::new().prefix("tendmap-c-").tempdir_in("/dev/shm").unwrap();
     let key = 0x5200_0000 | std::process::id();
     let place = Place { backend, directory: directory.path().into(), ..Place::of_key(key) };
-    // Longer where that is wanted.
+    // Longer if the environment asks for it.
     let seconds = std::env::var("TENDMAP_HOSTILE_SECONDS").ok();
     let more = seconds.map_or(1, |seconds| 1 + seconds.parse::<u32>().unwrap() / 3);
     let seed = std::env::var("TENDMAP_HOSTILE_SEED").map_or_else(
@@ -43,7 +43,7 @@ fn attacked(program: &Path, by: &mut Command, backend: Backend, turns: u32, time
     by.arg(key.to_string()).args(["20", &times.to_string()]);
     by.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = by.spawn().unwrap();
-    // It begins in peace.
+    // Wait until the program has a map before the attack begins.
     while child.try_wait().unwrap().is_none()
         && !Reader::attach(&place).is_ok_and(|reader| reader.map().is_ok())
     {
@@ -55,7 +55,7 @@ fn attacked(program: &Path, by: &mut Command, backend: Backend, turns: u32, time
     {
         std::thread::sleep(Duration::from_millis(10));
     }
-    // That is enough: its input ends.
+    // End of the run: the end of its input stops the program.
     drop(child.stdin.take());
     let output = child.wait_with_output().unwrap();
     drop(writer);
@@ -74,13 +74,13 @@ fn h130_a_c_program_stands_a_hostile_writer() {
     let out = TempDir::new().unwrap();
     let program = program(&out);
     for backend in [Backend::File, Backend::SystemV] {
-        // `env` runs it as it is.
+        // `env` runs it unchanged.
         assert_eq!(attacked(&program, &mut Command::new("env"), backend, 40, 3), "ok\n");
     }
 }
 
-/// With gcc's sanitizers, in a program that has a library in it which was built
-/// in the same way: `.ci/deep` builds that.
+/// With gcc's sanitizers, in a program with a static library that was built in the
+/// same way; `.ci/deep` builds that library.
 #[test]
 fn h130_the_address_sanitizer_finds_no_error_in_a_program_that_stands_a_hostile_writer() {
     let Ok(archive) = std::env::var("TENDMAP_ASAN_LIBRARY") else {

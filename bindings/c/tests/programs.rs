@@ -1,5 +1,5 @@
-//! C programs against a simulated cluster, linked both ways, also under
-//! valgrind; what is exported; how it is installed.
+//! C programs against a simulated cluster: linked both ways, also under valgrind; the
+//! exported names; the installation.
 
 mod common;
 
@@ -31,7 +31,7 @@ fn shared(libraries: &Path) -> [String; 3] {
     [format!("-L{path}"), "-ltendmap".into(), format!("-Wl,-rpath,{path}")]
 }
 
-/// The library with the name that programs ask for.
+/// The library under the name that programs load.
 fn with_soname(libraries: &Path, into: &Path) {
     let _ = std::fs::remove_file(into.join("libtendmap.so.0"));
     std::os::unix::fs::symlink(libraries.join("libtendmap.so"), into.join("libtendmap.so.0"))
@@ -52,7 +52,7 @@ fn a_program_with_the_shared_library_holds_every_promise() {
     assert_eq!(run(&mut command), "ok\n");
 }
 
-/// Runs a program that has the static library in it.
+/// Runs a program that is linked with the static library.
 fn holds(source: &str) {
     let (_sim, hosts, directory) = cluster();
     let archive = libraries().join("libtendmap.a");
@@ -104,7 +104,7 @@ fn valgrind_finds_no_error_in_it() {
     command.env("LD_LIBRARY_PATH", out.path());
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}\n{}", output.status, text(&output));
-    // Of the child only what is printed tells.
+    // Output of the child shows here as well.
     assert_eq!(text(&output), "ok\n\n");
 }
 
@@ -176,10 +176,10 @@ fn what_is_installed_is_found_by_pkg_config() {
     }
     let libraries = libraries();
     let out = TempDir::new().unwrap();
-    // Names that a shell, sed or pkg-config would take for something else.
+    // Names that a shell, sed or pkg-config would misread without quoting.
     for name in ["plain", "with a space", "a&b|c"] {
         let prefix = out.path().join(name);
-        // Also over what is there already, and from where the caller is.
+        // Also over an earlier installation, and with a path relative to the caller.
         for given in [prefix.as_path(), Path::new(name)] {
             let mut install = Command::new(package().join("install.sh"));
             install.current_dir(&out).arg("--prefix").arg(given).arg("--from").arg(&libraries);
@@ -195,7 +195,7 @@ fn what_is_installed_is_found_by_pkg_config() {
         for wholly_static in [false, true] {
             let mut what = vec!["--cflags", "--libs"];
             what.extend(wholly_static.then_some("--static"));
-            // As the shell of a makefile splits it.
+            // Split as the shell of a makefile does.
             let mut split = Command::new("sh");
             split.args(["-c", r#"eval "printf '%s\\n' $1""#, "sh", ask(&what).trim()]);
             let flags = run(&mut split);
@@ -229,7 +229,7 @@ fn a_staged_installation_names_the_place_that_it_is_for() {
 #[test]
 fn it_is_installed_from_where_cargo_builds() {
     let out = TempDir::new().unwrap();
-    // A cargo that builds nothing and says where it was told to build.
+    // A `cargo` that builds nothing and records where it should build.
     let fake = out.path().join("cargo");
     let script = "#!/bin/sh\nwhile [ $# -gt 0 ]; do [ \"$1\" = --target-dir ] && to=$2; shift; done\n\
          mkdir -p \"$to/release\" && touch \"$to/release/libtendmap.a\" \"$to/release/libtendmap.so\"\n";

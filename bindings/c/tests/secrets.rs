@@ -1,4 +1,4 @@
-//! How many copies of a password, its hash and a token a C program has in memory.
+//! The number of copies of a password, its hash and a token in a C program's memory.
 
 mod common;
 
@@ -45,7 +45,7 @@ fn h122_a_c_program_that_wipes_its_own_copy_has_one_of_each_secret_and_none_once
         };
         assert_eq!(count(&first), [ONE, ONE, ONE], "{mode}");
         step(&second, "changed");
-        // The thread takes it over before it tends again.
+        // The client's thread takes the new password before its next tend.
         let passes = || server.script.lock().unwrap().asked.len();
         let before = passes();
         while passes() < before + 10 {

@@ -1,16 +1,16 @@
-//! Results of a batch as arrays of node indexes, which any language can take.
+//! Results of a batch as arrays of node indexes, a form that any language can use.
 
 use tendmap::route::Batch;
 
-/// The index of no node.
+/// The index that means "no node".
 pub const NO_NODE: u16 = u16::MAX;
 
-/// Writes for each key of a batch the index of its node, or [`NO_NODE`].
+/// Writes the index of the node of each key of a batch, or [`NO_NODE`].
 ///
 /// # Panics
-/// If there is not one place for each key.
+/// If `out` and the batch differ in length.
 pub fn indexes(batch: &Batch, out: &mut [u16]) {
-    assert_eq!(batch.len(), out.len(), "a place for each key");
+    assert_eq!(batch.len(), out.len(), "one index for each key");
     for (place, slot) in out.iter_mut().zip(batch.slots()) {
         *place = slot.map_or(NO_NODE, |slot| slot.index() as u16);
     }

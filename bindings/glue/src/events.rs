@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use tendmap::client::{Event, Level, Observer};
 use tendmap::internals::layout::Lineage;
 
-/// The number of events that are kept; then the oldest are dropped.
+/// The number of events that are kept; older ones are dropped.
 pub const MAX_EVENTS: usize = 256;
 
 /// The events of one process's client.
 ///
-/// They are kept to be asked for. A callback would run on the client's own
-/// thread, which an interpreter can't do with while it forks or ends.
+/// They are kept until the program asks, because a callback would run on the client's
+/// own thread, which an interpreter can't support while it forks or ends.
 #[derive(Debug)]
 pub struct Events {
     kept: Arc<Kept>,
@@ -29,7 +29,7 @@ struct Kept {
 }
 
 impl Events {
-    /// None yet.
+    /// No events yet.
     pub fn new() -> Events {
         let kept = Kept { queue: ArrayQueue::new(MAX_EVENTS), lost: AtomicU64::new(0) };
         Events { kept: Arc::new(kept), lineage: Lineage::current() }
@@ -45,7 +45,7 @@ impl Events {
         })
     }
 
-    /// The oldest one, which is not kept any longer; see
+    /// Takes the oldest event; see
     /// [`Session::next_event`](crate::Session::next_event).
     pub fn take(&self) -> Option<Value> {
         let lost = self.kept.lost.swap(0, Ordering::Relaxed);
@@ -60,15 +60,15 @@ impl Events {
 
 impl Drop for Events {
     fn drop(&mut self) {
-        // In a forked child the parent's thread may have been putting one down:
-        // what half of it is there must not be dropped.
+        // In a forked child the parent's thread may have been adding an event at the
+        // fork. A half-written event must not be dropped.
         if self.lineage != Lineage::current() {
             std::mem::forget(self.kept.clone());
         }
     }
 }
 
-/// When an event came.
+/// The time of an event.
 #[expect(clippy::disallowed_methods, reason = "shown, never waited for")]
 fn wall_clock() -> SystemTime {
     SystemTime::now()

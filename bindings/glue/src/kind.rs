@@ -6,12 +6,12 @@ use tendmap::map::SnapshotError;
 use tendmap::route::{DigestError, RouteError};
 use tendmap::segment::SegmentError;
 
-/// What went wrong, roughly. The numbers are part of the C ABI: they are never
-/// given another meaning.
+/// The kind of an error. The numbers are part of the C ABI: a number never changes
+/// its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(i32)]
 pub enum Kind {
-    /// An argument that no call can take: null, not UTF-8, out of its range.
+    /// An invalid argument: null, not UTF-8, or out of range.
     Argument = 1,
     /// The handle is closed.
     Closed = 2,
@@ -21,33 +21,33 @@ pub enum Kind {
     Internal = 4,
     /// A setting is unknown or out of its range.
     Config = 10,
-    /// Connecting failed for a reason that has no kind of its own.
+    /// Connecting failed for a reason without a kind of its own.
     Connect = 11,
-    /// The segment's files can't be made, attached or looked at.
+    /// The segment's files can't be created, attached or read.
     Segment = 12,
-    /// The segment is of another cluster.
+    /// The segment belongs to another cluster.
     OtherCluster = 13,
-    /// This process is connected under the key with other hosts.
+    /// This process is already connected under the key, with other hosts.
     OtherHosts = 14,
-    /// The cluster can't be tended: no server answers as it should.
+    /// The cluster can't be tended: no server gives a valid answer.
     Tend = 15,
-    /// The owner has published no map in time.
+    /// The owner did not publish a map in time.
     NoMapYet = 16,
-    /// No thread can be started.
+    /// The client's thread can't be started.
     Thread = 17,
-    /// Routing failed for a reason that has no kind of its own.
+    /// Routing failed for a reason without a kind of its own.
     Route = 20,
-    /// No map was published yet.
+    /// No map has been published yet.
     NoMap = 21,
     /// The cluster has no nodes.
     ClusterEmpty = 22,
-    /// No namespace of that name.
+    /// The cluster has no namespace of that name.
     NamespaceUnknown = 23,
     /// No node of the partition may be used.
     NoNode = 24,
-    /// A partition that no namespace has.
+    /// A partition number that is out of range.
     OutOfRange = 25,
-    /// The namespace handle is another router's.
+    /// The namespace handle belongs to another router.
     ForeignHandle = 26,
     /// The map in the segment is damaged.
     Map = 27,
@@ -81,13 +81,13 @@ impl Kind {
     }
 }
 
-/// A kind and what was found, what was wanted, what to do.
+/// A kind, and a text that says what was found, what was wanted and what to do.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{text}")]
 pub struct Failure {
     /// The kind.
     pub kind: Kind,
-    /// The text, escaped: nothing in it does anything to a terminal.
+    /// The text, escaped so that it has no effect on a terminal.
     pub text: String,
 }
 

@@ -1,5 +1,5 @@
-//! What tendmap's bindings for other languages share: one kind for every
-//! error, and a client that outlives `fork`.
+//! The common part of tendmap's bindings for other languages: one kind for every
+//! error, and a client that survives `fork`.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! A client that outlives `fork`.
+//! A client that survives `fork`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -13,37 +13,37 @@ use tendmap::wire::login::SecretString;
 use crate::events::{Events, MAX_EVENTS};
 use crate::kind::Failure;
 
-/// A client, and another one for each forked child that uses it.
+/// A client, and another client in each forked child that uses it.
 ///
-/// A child inherits the map, but no thread. The first call in a child makes a
-/// client of the child's own, with a thread that follows, and that may become
-/// owner. Nothing of the parent's is touched, and no lock that a vanished
-/// thread may hold is waited for.
+/// A child inherits the map, but no thread. The first call in a child creates the
+/// child's own client, with a thread that follows and that may become owner. It
+/// touches nothing of the parent's, and waits for no lock that a vanished thread may
+/// hold.
 #[derive(Debug)]
 pub struct Session {
-    /// What a child's own client is made with.
+    /// The configuration for a child's own client.
     config: ArcSwap<Config>,
     current: ArcSwap<Made>,
     closed: AtomicBool,
 }
 
-/// One process's client, of which all of its threads find the same.
+/// One process's client; all of its threads find the same one.
 #[derive(Debug)]
 struct Made {
     lineage: Lineage,
-    /// Fed by the client from its first moment on.
+    /// The client records its events here from its first moment on.
     events: Events,
     client: OnceLock<Client>,
-    /// Only this process's threads take it: a child has one of its own.
+    /// Only threads of this process take it: a child has its own.
     making: Mutex<()>,
-    /// Of a child: its parent's shared client, to read with where the child can't
-    /// have one of its own.
+    /// In a child: its parent's shared client. It is used for reading if the child
+    /// can't have its own.
     inherited: Option<Client>,
-    /// When to try again to make one.
+    /// The earliest time of the next attempt to create one.
     again: Mutex<Option<Instant>>,
 }
 
-/// How often a child that can't have a client of its own tries to make one.
+/// The interval at which a child without a client of its own tries to create one.
 const AGAIN: Duration = Duration::from_secs(1);
 
 impl Made {
@@ -58,7 +58,7 @@ impl Made {
         }
     }
 
-    /// The client, made by the first thread that asks for it.
+    /// The client, created by the first thread that asks for it.
     fn client(
         &self,
         config: impl FnOnce() -> Config,
@@ -77,8 +77,9 @@ impl Made {
         Ok(self.client.get_or_init(|| client))
     }
 
-    /// The same; of a child that can't have its own the inherited one, which only
-    /// reads: as the user that it has become it may not open the segment, say.
+    /// The same. A child that can't have its own client gets the inherited one, which
+    /// only reads. (For example, the child has changed its user and may not open the
+    /// segment.)
     fn own_or_inherited(
         &self,
         config: impl FnOnce() -> Config,
@@ -123,28 +124,27 @@ impl Session {
 
     /// This process's client.
     ///
-    /// In a child that calls it for the first time it starts the child's own. A
-    /// shared one waits for nothing; a private one (`use_shm = false`) waits
-    /// for its first map.
+    /// The first call in a child starts the child's own client. A shared client waits
+    /// for nothing; a private one (`use_shm = false`) waits for its first map.
     ///
-    /// Where that can't be, because the child has changed its user, say, it is the
-    /// one that the child has inherited, which only reads; it is tried again every
-    /// second.
+    /// If that is not possible, for example because the child has changed its user,
+    /// the result is the inherited client, which only reads. Another attempt follows
+    /// every second.
     ///
     /// # Errors
-    /// [`Failure`] if the child's own can't be started, for another reason than
-    /// that the segment is out of its reach.
+    /// [`Failure`] if the child's own client can't be started, except if the child
+    /// may not open the segment.
     pub fn client(&self) -> Result<Client, Failure> {
         Ok(self.made()?.1)
     }
 
-    /// The oldest event of this process's client that was not given yet: what
-    /// [`Event::to_json`](tendmap::client::Event::to_json) has, with its `level`
-    /// and its `time` in seconds since 1970. `None` if nothing has happened.
+    /// The oldest event of this process's client that was not returned yet: the
+    /// fields of [`Event::to_json`](tendmap::client::Event::to_json), with its
+    /// `level` and its `time` in seconds since 1970. `None` if there is no event.
     ///
-    /// The last 256 are kept; where there were more, the first is `events_lost`
-    /// with their `count`. Clients of a process that share an attachment share
-    /// its events: the one that connected first has them.
+    /// The last 256 events are kept. If there were more, the first is `events_lost`
+    /// with their `count`. Clients of a process that share an attachment share their
+    /// events: the one that connected first has them.
     ///
     /// # Errors
     /// As [`client`](Self::client).
@@ -152,7 +152,8 @@ impl Session {
         Ok(self.made()?.0.events.take())
     }
 
-    /// As often as [`next_event`](Self::next_event) gives one, but not for ever.
+    /// All events that [`next_event`](Self::next_event) would return, but a bounded
+    /// number.
     ///
     /// # Errors
     /// As [`client`](Self::client).
@@ -164,8 +165,8 @@ impl Session {
     fn made(&self) -> Result<(Arc<Made>, Client), Failure> {
         let mut made = self.current.load_full();
         if made.lineage != Lineage::current() {
-            // Of the threads of a child that come here at once one is first: its
-            // events are those that the child's client feeds.
+            // If several threads of a child arrive here at once, one of them is
+            // first: the child's client records its events in that thread's [`Made`].
             let parents = made.client.get().or(made.inherited.as_ref());
             let parents = parents.filter(|_| self.config.load().use_shm).cloned();
             let own = Arc::new(Made::new(parents));
@@ -178,18 +179,18 @@ impl Session {
             false => Client::connect(config),
         };
         let client = made.own_or_inherited(config, start)?;
-        // SeqCst: it was made after the close has looked, or that finds it.
+        // SeqCst: either this load sees the close, or the close sees the new client.
         if self.closed.load(Ordering::SeqCst) {
             client.clone().close();
         }
         Ok((made, client))
     }
 
-    /// Closes this process's client. It has closed when this returns, whatever
-    /// other threads do with it; those that wait for a change return. A child
-    /// leaves what it has inherited as it is.
+    /// Closes this process's client. It has closed when this returns, whatever other
+    /// threads do with it; their waits for a change return. A child does not change
+    /// inherited clients.
     pub fn close(&self) {
-        // SeqCst: pairs with the look after a client was made.
+        // SeqCst: pairs with the load after a client was created.
         self.closed.store(true, Ordering::SeqCst);
         if let Some(client) = self.current.load_full().client.get() {
             client.clone().close();
@@ -237,8 +238,8 @@ impl Session {
         });
     }
 
-    /// Whether the process that calls made this session's client, or has its
-    /// own already.
+    /// Whether the calling process created this session's client, or already has its
+    /// own.
     pub fn is_settled(&self) -> bool {
         let made = self.current.load();
         made.lineage == Lineage::current() && made.client.get().is_some()

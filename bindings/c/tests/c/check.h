@@ -1,4 +1,4 @@
-/* What the C tests share. */
+/* Macros and settings for the C tests. */
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -11,14 +11,14 @@
 #define CHECK(condition)                                                              \
     do {                                                                              \
         if (!(condition)) {                                                           \
-            fprintf(stderr, "%s:%d: not so: %s (last error %d: %s)\n", __FILE__,      \
+            fprintf(stderr, "%s:%d: failed: %s (last error %d: %s)\n", __FILE__,      \
                     __LINE__, #condition, tendmap_last_error_code(),                  \
                     tendmap_last_error());                                            \
             abort();                                                                  \
         }                                                                             \
     } while (0)
 
-/* The call fails with that code and says so. */
+/* The call fails with that code, and its error contains that text. */
 #define FAILS(code, said, call)                                                       \
     do {                                                                              \
         CHECK((call) == (code));                                                      \
@@ -26,7 +26,7 @@
         CHECK(strstr(tendmap_last_error(), (said)) != NULL);                          \
     } while (0)
 
-/* As FAILS, for what returns a pointer. */
+/* As FAILS, for calls that return a pointer. */
 #define NO_POINTER(code, said, call)                                                  \
     do {                                                                              \
         CHECK((call) == NULL);                                                        \

@@ -1,5 +1,5 @@
-/* Closing: it has closed when it returns, while other threads wait, in a forked
- * child, and at exit. Run as: closing HOSTS DIRECTORY, against namespace "test". */
+/* Closing: the client has closed when the call returns, also while other threads wait,
+ * in a forked child, and at exit. Run as: closing HOSTS DIRECTORY, against namespace "test". */
 #define _POSIX_C_SOURCE 200809L
 
 #include <dirent.h>
@@ -11,7 +11,7 @@
 
 static char *directory;
 
-/* How many files are left. */
+/* The number of files left. */
 static int files(void)
 {
     int count = 0;
@@ -83,7 +83,7 @@ static void from_two_threads(const tendmap_config *config)
     }
 }
 
-/* What is kept stays, whatever is closed. */
+/* A kept process stays attached although its clients are closed. */
 static void kept(const tendmap_config *config)
 {
     pid_t pid = fork();
@@ -100,7 +100,7 @@ static void kept(const tendmap_config *config)
     }
     int status = 1;
     CHECK(waitpid(pid, &status, 0) == pid && status == 0);
-    /* What an end without closing leaves is used, and removed. */
+    /* The files of a process that ended without closing are used again, then removed. */
     tendmap_client *client = tendmap_connect(config);
     CHECK(client != NULL && tendmap_close(client) == TENDMAP_OK && files() == 0);
 }

@@ -28,7 +28,7 @@ static void bad_settings(char **argv)
     CHECK(tendmap_config_set(config, "shm_max_nodes", "0") == TENDMAP_OK);
     NO_POINTER(TENDMAP_ERROR_CONFIG, "shm_max_nodes is 0", tendmap_connect(config));
     CHECK(tendmap_config_set(config, "shm_max_nodes", "16") == TENDMAP_OK);
-    /* Every member of the group could end this process. */
+    /* Every member of the group could kill this process. */
     CHECK(tendmap_config_set(config, "shm_mode", "0660") == TENDMAP_OK);
     NO_POINTER(TENDMAP_ERROR_CONFIG, "shm_allow_group_write", tendmap_connect(config));
     FAILS(TENDMAP_ERROR_CONFIG, "shm_allow_group_write is \"yes\"",
@@ -36,7 +36,7 @@ static void bad_settings(char **argv)
     CHECK(tendmap_config_set(config, "shm_allow_group_write", "true") == TENDMAP_OK);
     CHECK(tendmap_config_set(config, "shm_allow_group_write", "false") == TENDMAP_OK);
     CHECK(tendmap_config_set(config, "shm_mode", "0600") == TENDMAP_OK);
-    /* So long that no sum of times may be made of them. */
+    /* Durations so long that adding to them would overflow. */
     CHECK(tendmap_config_set(config, "shm_takeover_threshold", "1.84e19") == TENDMAP_OK);
     NO_POINTER(TENDMAP_ERROR_CONFIG, "shm_takeover_threshold is", tendmap_connect(config));
     CHECK(tendmap_config_set(config, "use_shm", "false") == TENDMAP_OK);
@@ -123,7 +123,7 @@ static void every_kind_of_key(tendmap_client *client)
     tendmap_route text, bytes, digest, number, partition;
     const uint32_t master = TENDMAP_POLICY_MASTER;
     CHECK(tendmap_route_string(router, test, "set", "haha", 4, master, &text) == TENDMAP_OK);
-    /* A vector of the official client's. */
+    /* A test vector of the official client. */
     CHECK(text.partition == 2870 && text.replica == 0 && text.sequence > 0);
     uint8_t made[20];
     CHECK(tendmap_digest_string("set", "haha", 4, &made) == TENDMAP_OK);
@@ -143,7 +143,7 @@ static void every_kind_of_key(tendmap_client *client)
     CHECK(tendmap_route_partition(router, test, number.partition, master, &partition)
           == TENDMAP_OK);
     CHECK(partition.node == number.node && partition.incarnation == number.incarnation);
-    /* No set and the empty one are the same. */
+    /* No set and the empty set are the same. */
     CHECK(tendmap_route_integer(router, test, NULL, 5, master, &text) == TENDMAP_OK);
     CHECK(tendmap_route_integer(router, test, "", 5, master, &bytes) == TENDMAP_OK);
     CHECK(text.partition == bytes.partition);
@@ -212,7 +212,7 @@ static void batches(tendmap_client *client)
           tendmap_route_batch_integers(router, test, "s", keys, 1, policy, NULL, NULL));
     FAILS(TENDMAP_ERROR_ARGUMENT, "policy 9",
           tendmap_route_batch_integers(router, test, "s", keys, 1, 9, nodes, NULL));
-    /* More than there can be, told before a byte is looked at or allocated. */
+    /* More keys than possible: refused before any byte is read or allocated. */
     for (int bits = 32; bits < 64; bits++) {
         size_t count = (size_t)1 << bits;
         CHECK(tendmap_route_batch_integers(router, test, "s", keys, count, policy, nodes, NULL)
@@ -364,7 +364,7 @@ static void closing_ends_a_wait(char **argv)
     CHECK(tendmap_wait_for_change(waiting.client, 0, 5000, &waiting.sequence) == TENDMAP_OK);
     pthread_t thread;
     CHECK(pthread_create(&thread, NULL, waits_for_ever, &waiting) == 0);
-    /* Whether it waits already or not yet: it ends. */
+    /* The wait ends, whether or not it has begun. */
     CHECK(nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL) == 0);
     CHECK(tendmap_close(waiting.client) == TENDMAP_OK);
     CHECK(pthread_join(thread, NULL) == 0);
@@ -383,7 +383,7 @@ static void threads(tendmap_client *client)
     for (int i = 0; i < 4; i++) {
         CHECK(pthread_join(others[i], NULL) == 0);
     }
-    /* The others' errors are theirs. */
+    /* Errors of other threads are not visible here. */
     CHECK(tendmap_last_error_code() == TENDMAP_ERROR_NAMESPACE_UNKNOWN);
     CHECK(tendmap_router_free(shared.router) == TENDMAP_OK);
 }
@@ -391,10 +391,10 @@ static void threads(tendmap_client *client)
 static void in_a_child(tendmap_client *client, tendmap_router *router, uint64_t test)
 {
     tendmap_route route;
-    /* Routing goes on at once, without a thread of the child's own. */
+    /* Routing continues at once, without a thread in the child. */
     CHECK(tendmap_route_integer(router, test, "s", 1, 0, &route) == TENDMAP_OK);
     CHECK(route.state == NULL && freed == 3);
-    /* The child's own part: never that of its parent. */
+    /* The child has a role of its own, never its parent's. */
     int role = tendmap_client_role(client);
     CHECK(role == TENDMAP_ROLE_FOLLOWER || role == TENDMAP_ROLE_STANDBY);
     tendmap_status status = {.size = sizeof status};
@@ -428,8 +428,8 @@ static void forked(tendmap_client *client)
     }
     char byte = 0;
     CHECK(close(done[1]) == 0 && read(done[0], &byte, 1) == 1 && byte == 'd');
-    /* It must not exit: valgrind would call lost what the threads held that it
-     * does not have. */
+    /* It must not exit: valgrind would report memory that only the parent's
+     * threads hold as lost. */
     CHECK(kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child);
     CHECK(close(done[0]) == 0);
     CHECK(tendmap_client_role(client) == TENDMAP_ROLE_OWNER);
@@ -461,7 +461,7 @@ int main(int argc, char **argv)
     snprintf(version, sizeof version, "%d.%d.%d", TENDMAP_VERSION_MAJOR, TENDMAP_VERSION_MINOR,
              TENDMAP_VERSION_PATCH);
     CHECK(strcmp(tendmap_version(), version) == 0);
-    /* Asked for before the call that fails, as an argument of one printf() may be. */
+    /* The pointer is taken before the failing call, as the arguments of one printf() may be. */
     const char *early = tendmap_last_error();
     CHECK(tendmap_config_new(NULL) == NULL && strstr(early, "null instead of hosts") != NULL);
     bad_settings(argv);
@@ -478,7 +478,7 @@ int main(int argc, char **argv)
     closing_ends_a_wait(argv);
     forked(client);
 
-    /* Kept: closing and connecting anew changes no owner. */
+    /* Kept: closing and connecting again does not change the owner. */
     tendmap_status before = {.size = sizeof before}, after = {.size = sizeof after};
     CHECK(tendmap_client_status(client, &before) == TENDMAP_OK);
     CHECK(tendmap_keep(client) == TENDMAP_OK && tendmap_keep(client) == TENDMAP_OK);

@@ -1,5 +1,5 @@
-/* What the library leaves to the program that it is in: signals, memory, its own
- * place. Run as: host HOSTS DIRECTORY, against namespace "test". */
+/* The library does not disturb its program: signals, memory, loading.
+ * Run as: host HOSTS DIRECTORY, against namespace "test". */
 #define _GNU_SOURCE
 
 #include <pthread.h>
@@ -18,9 +18,9 @@ static void handle(int signal)
     handled = 1;
 }
 
-/* A signal that all of the program's own threads block stays pending for whoever
- * waits for it: the library's thread never runs a handler, and a SIGTERM that the
- * program means to take with sigwait() does not end it. */
+/* A signal that all of the program's own threads block stays pending for sigwait():
+ * the library's thread never runs a handler, and a SIGTERM that the program wants to
+ * receive with sigwait() does not kill it. */
 static void signals(char **argv)
 {
     tendmap_config *config = config_of(argv);
@@ -43,12 +43,12 @@ static void signals(char **argv)
         CHECK(sigwait(&mine, &found) == 0 && found == sent && handled == 0);
     }
     CHECK(pthread_sigmask(SIG_SETMASK, &before, NULL) == 0);
-    /* The caller's own mask is as it was. */
+    /* The caller's own mask has not changed. */
     CHECK(kill(getpid(), SIGUSR1) == 0 && handled == 1);
     CHECK(tendmap_close(client) == TENDMAP_OK);
 }
 
-/* A batch that there is no memory for is an error of the call. */
+/* A batch without enough memory is an error of the call. */
 static void memory(char **argv)
 {
     enum { COUNT = 4 << 20 };

@@ -1,5 +1,5 @@
-/* Uses all that there is from three threads while another process stores
- * whatever it likes into the segment, and times each call.
+/* Uses every function from three threads while another process stores arbitrary
+ * bytes into the segment, and times each call.
  * Run as: hostile HOSTS DIRECTORY BACKEND KEY ROUNDS TIMES, against namespace "test".
  * Connects TIMES times. Each time each thread makes ROUNDS rounds; the first time it
  * repeats them until standard input ends.
@@ -13,7 +13,7 @@
 #include "check.h"
 
 enum { THREADS = 3, KEYS = 1000, NODES = 64 };
-/* Of a processor, and in all, in seconds: the machine may be busy. */
+/* Limits in seconds: processor time, and total time, because the machine may be busy. */
 static const double MOST_CPU = 1.0, MOST_WALL = 10.0;
 
 static tendmap_client *client;
@@ -28,14 +28,14 @@ static double now(clockid_t clock)
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
-/* Makes a call that was asked to wait for `allowed` seconds at most. */
+/* Times a call that may wait for at most `allowed` seconds. */
 #define TIMED(name, allowed, call)                                                       \
     do {                                                                                 \
         double begun = now(CLOCK_MONOTONIC), cpu = now(CLOCK_THREAD_CPUTIME_ID);         \
         call;                                                                            \
         double wall = now(CLOCK_MONOTONIC) - begun - (allowed);                          \
         cpu = now(CLOCK_THREAD_CPUTIME_ID) - cpu;                                        \
-        /* A defect, which was caught. */                                                \
+        /* A defect that was caught. */                                                \
         CHECK(tendmap_last_error_code() != TENDMAP_ERROR_INTERNAL);                      \
         if (cpu > MOST_CPU || wall > MOST_WALL) {                                        \
             fprintf(stderr, "%s took %.2f s, %.2f of them on a processor\n", name, wall, \
@@ -73,7 +73,7 @@ static void *work(void *argument)
             TIMED("batch", 0,
                   tendmap_route_batch_integers(router, test, "users", keys, KEYS, policy, chosen,
                                                &sequence));
-        /* What another process wrote may have come back as an answer. */
+        /* An earlier answer may contain what another process wrote. */
         seed = seed * 1103515245u + 12345u;
         memset(&route, (int)(seed >> 16 & 255), sizeof route);
         TIMED("retry", 0, tendmap_route_retry(router, test, round % 6, &route));
@@ -94,7 +94,7 @@ static void *work(void *argument)
     return NULL;
 }
 
-/* Until the parent says that it is enough. */
+/* Waits until the parent closes standard input. */
 static void *await_end(void *argument)
 {
     while (getchar() != EOF)
@@ -115,7 +115,7 @@ int main(int argc, char **argv)
     long least = atol(argv[6]);
     pthread_t waiter;
     CHECK(pthread_create(&waiter, NULL, await_end, NULL) == 0);
-    /* Several times: each begins with what the last one has left. */
+    /* Several times: each one starts with what the last one left. */
     for (int times = 0; times < least; times++) {
         for (int tries = 0; tries < 2000 && client == NULL; tries++) {
             TIMED("connect", 2, client = tendmap_connect(config));

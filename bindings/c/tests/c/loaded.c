@@ -1,5 +1,5 @@
-/* A program that loads the library at run time and means to let go of it, as PHP
- * does after each request. Run as: loaded LIBRARY. */
+/* A program that loads the library at run time and unloads it again, as PHP does
+ * after each request. Run as: loaded LIBRARY. */
 #define _GNU_SOURCE
 
 #include <dlfcn.h>
@@ -16,10 +16,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", dlerror());
         return 1;
     }
-    /* Its threads, what it has attached and its threads' last errors would lose
-     * their code under them. */
+    /* Otherwise the library's threads, its attachments and the threads' last errors
+     * would lose their code. */
     if (dlopen(argv[1], RTLD_NOW | RTLD_NOLOAD) == NULL) {
-        fprintf(stderr, "the library is gone\n");
+        fprintf(stderr, "the library was unloaded\n");
         return 1;
     }
     puts("ok");

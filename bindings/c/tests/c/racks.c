@@ -19,8 +19,8 @@ static int in_rack(tendmap_router *router, uint16_t index, int32_t rack)
     return strcmp(node.address, hosts[rack / 10 - 1]) == 0;
 }
 
-/* Each partition goes to the first of the racks that holds it, else to its
- * master; a retry goes to the other node. */
+/* Each partition goes to the first of the racks that holds it, otherwise to its
+ * master. A retry goes to the other node. */
 static void all_prefer(tendmap_router *router, const int32_t *racks, size_t count)
 {
     const uint32_t prefer = TENDMAP_POLICY_PREFER_RACK, sequence = TENDMAP_POLICY_SEQUENCE;
@@ -70,7 +70,7 @@ static void changes(tendmap_client *client, tendmap_router *router)
         CHECK(tendmap_client_status(client, &status) == TENDMAP_OK);
     } while (status.tend_interval_ms != 60);
 
-    /* Asked to, the owner tends though its interval is long. */
+    /* On request the owner tends in spite of its long interval. */
     CHECK(tendmap_client_set_tend_interval(client, 12000) == TENDMAP_OK);
     do {
         CHECK(tendmap_client_status(client, &status) == TENDMAP_OK);
@@ -91,7 +91,7 @@ static void changes(tendmap_client *client, tendmap_router *router)
           tendmap_client_set_password(client, NULL));
 }
 
-/* A child's own client prefers what its parent's did. */
+/* A child's own client prefers the same racks as its parent's. */
 static void in_a_child(tendmap_client *client, tendmap_router *inherited)
 {
     const int32_t racks[] = {30, 20};

@@ -1,5 +1,5 @@
-/* Connects with a password from standard input, and waits between its steps for a
- * line of it: connected, another password, the client closed. */
+/* Connects with a password from standard input. Between its steps it waits for a
+ * line of input: connected, another password, the client closed. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <string.h>
@@ -32,7 +32,7 @@ int main(int count, char **arguments) {
     if (count != 4) {
         return 2;
     }
-    /* Nothing of it stays in the stream. */
+    /* The stream keeps no copy of it. */
     setvbuf(stdin, NULL, _IONBF, 0);
     tendmap_config *config = tendmap_config_new(arguments[1]);
     const char *const settings[][2] = {

@@ -1,5 +1,5 @@
-/* A forked child that has become another user, and has kept none of its parent's
- * descriptors: it can't have a part of its own, and routes on with the mapping. */
+/* A forked child that has changed its user and closed its parent's descriptors. It
+ * can't attach by itself, and continues to route with the inherited mapping. */
 
 #include "check.h"
 
@@ -35,7 +35,7 @@ int main(int argc, char **argv) {
         memset(&route, 0, sizeof route);
         CHECK(tendmap_route_integer(router, space, "users", 42, TENDMAP_POLICY_SEQUENCE, &route) ==
               0);
-        /* It takes no part. */
+        /* It is not attached. */
         CHECK(tendmap_client_role(client) == TENDMAP_ROLE_CLOSED);
         char *event = NULL;
         CHECK(tendmap_client_next_event(client, &event) == 0);

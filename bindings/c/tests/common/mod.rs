@@ -4,13 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// Where this package lies.
+/// The folder of this package.
 pub fn package() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The directory with libtendmap.so and libtendmap.a, built now. (Cargo builds
-/// no shared library for a test by itself.)
+/// The directory with libtendmap.so and libtendmap.a, which this builds. (Cargo does
+/// not build a shared library for a test.)
 pub fn libraries() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().to_owned();
     let mut build = Command::new(env!("CARGO"));
@@ -19,7 +19,7 @@ pub fn libraries() -> PathBuf {
     target.join("debug")
 }
 
-/// Compiles a test program with the warnings that count as errors.
+/// Compiles a test program; warnings are errors.
 pub fn compile(source: &str, into: &Path, link: &[&str]) -> PathBuf {
     let program = into.join(Path::new(source).file_stem().unwrap());
     let mut gcc = Command::new("gcc");
@@ -32,13 +32,13 @@ pub fn compile(source: &str, into: &Path, link: &[&str]) -> PathBuf {
     program
 }
 
-/// What a program said.
+/// The output of a program.
 pub fn text(output: &Output) -> String {
     let (out, err) = (&output.stdout, &output.stderr);
     format!("{}\n{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err))
 }
 
-/// Runs a command and wants it to succeed; what it wrote to standard output.
+/// Runs a command that must succeed; its standard output.
 #[track_caller]
 pub fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -46,7 +46,7 @@ pub fn run(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Whether a program is there; if not, that the test is skipped is said.
+/// Whether a program is installed; if not, prints that the test is skipped.
 pub fn found(program: &str) -> bool {
     let there = Command::new(program).arg("--version").output().is_ok();
     if !there {
