@@ -62,9 +62,28 @@ fn read_own_map(common: &Common) -> Result<tendmap::internals::map::Snapshot, Fa
     Ok(common.look()?.map()?)
 }
 
-/// A problem as a whole sentence.
+/// A problem as a whole sentence, with what this command line can do about it: the
+/// library's texts know nothing of that.
 fn sentence(found: &Diagnosis, problem: &Problem) -> String {
-    format!("{} {problem}", name(&found.segment))
+    let (name, key) = (name(&found.segment), found.segment.key);
+    let advice = match problem {
+        Problem::Shape { .. } | Problem::NotReady { .. } if key != 0 => {
+            format!(" (`tendmap c-client rm {key:#010x}`)")
+        }
+        Problem::OwnerGone { .. } | Problem::OwnerReplaced { .. } | Problem::MirrorGone
+            if key != 0 =>
+        {
+            format!(" (`tendmap c-client release {key:#010x}`)")
+        }
+        Problem::TakeOverLock | Problem::SlotWriter { .. } | Problem::SlotReaders { .. } => {
+            " (`tendmap tend --c-client` runs a mirror)".to_owned()
+        }
+        Problem::TooManyNodes { .. } => {
+            " (--client-max-nodes, if they have more already)".to_owned()
+        }
+        _ => String::new(),
+    };
+    format!("{name} {problem}{advice}")
 }
 
 fn owner_text(state: OwnerState) -> &'static str {

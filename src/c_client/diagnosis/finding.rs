@@ -117,22 +117,18 @@ pub enum Problem {
     /// It is not a segment of the C client.
     #[error(
         "is not as clients expect it ({error}); they fail to start or crash with this key; end \
-         them and remove it (`tendmap c-client rm {key:#010x}`), or give them another key"
+         them and remove it, or give them another key"
     )]
     Shape {
-        /// The segment's key.
-        key: u32,
         /// The first difference.
         error: ShapeError,
     },
     /// It is not ready.
     #[error(
         "has not been made ready by its creator (pid {pid}); clients wait for it and then fail; if \
-         the creator has died, remove it (`tendmap c-client rm {key:#010x}`)"
+         the creator has died, remove it"
     )]
     NotReady {
-        /// The segment's key.
-        key: u32,
         /// The owner according to the header.
         pid: u32,
     },
@@ -158,12 +154,10 @@ pub enum Problem {
     /// The owner has ended.
     #[error(
         "has lost its owner: pid {pid} is gone; clients route by a map of {age:?} ago and take over \
-         once it is older than their threshold (30 s by default); `tendmap c-client release \
-         {key:#010x}` lets one take over at once"
+         once it is older than their threshold (30 s by default); a release \
+         lets one take over at once"
     )]
     OwnerGone {
-        /// The segment's key.
-        key: u32,
         /// The owner according to the header.
         pid: u32,
         /// How long ago it was tended last.
@@ -172,12 +166,10 @@ pub enum Problem {
     /// The owner's pid belongs to another process.
     #[error(
         "has lost its owner: pid {pid} is another process now ({}), which does not have the segment \
-         mapped; clients take that one for the owner and never take over; `tendmap c-client \
-         release {key:#010x}` lets one take over", Printable(.program)
+         mapped; clients take that one for the owner and never take over; a release lets one \
+         take over", Printable(.program)
     )]
     OwnerReplaced {
-        /// The segment's key.
-        key: u32,
         /// The owner according to the header.
         pid: u32,
         /// The program that has the pid now.
@@ -186,13 +178,9 @@ pub enum Problem {
     /// A mirror with an immortal owner has ended.
     #[error(
         "has lost its mirror, which stored an owner that always counts as alive; clients never take \
-         over; start `tendmap tend` with this key again, or let clients take over (`tendmap \
-         c-client release {key:#010x}`)"
+         over; start the mirror again, or release the segment"
     )]
-    MirrorGone {
-        /// The segment's key.
-        key: u32,
-    },
+    MirrorGone,
     /// The owner lives and does not tend.
     #[error(
         "was tended {age:?} ago by pid {pid}, which still lives; clients do not take over while it \
@@ -231,15 +219,14 @@ pub enum Problem {
     /// The lock of takeovers stays held.
     #[error(
         "has a take_over_lock that stays held: a client died while it took over, and no other can; a \
-         mirror (`tendmap tend --c-client`) clears it; without one, end all clients, remove the \
+         mirror of tendmap clears it; without one, end all clients, remove the \
          segment and start them again"
     )]
     TakeOverLock,
     /// A slot stays locked for writing.
     #[error(
         "has slot {slot} ({}) locked for writing by a process that died: every client that reads it \
-         spins; a mirror (`tendmap tend --c-client`) clears the lock when it takes over; without \
-         one, end all clients, remove the segment and start them again", Printable(.node)
+         spins; a mirror of tendmap clears the lock when it takes over; without one, end all clients, remove the segment and start them again", Printable(.node)
     )]
     SlotWriter {
         /// The slot.
@@ -250,8 +237,8 @@ pub enum Problem {
     /// Readers never leave a slot.
     #[error(
         "has readers of slot {slot} ({}) that never leave, since they died there ({readers}): an \
-         official owner spins for ever once that node changes; a mirror (`tendmap tend --c-client`) \
-         is not affected", Printable(.node)
+         official owner spins for ever once that node changes; a mirror of tendmap is not \
+         affected", Printable(.node)
     )]
     SlotReaders {
         /// The slot.
@@ -299,8 +286,7 @@ pub enum Problem {
     /// There are more nodes than clients have room for.
     #[error(
         "has {used} slots in use: a client with shm_max_nodes below that (16 by default) crashes \
-         when it attaches; set shm_max_nodes to at least {used} in every client, and \
-         --client-max-nodes here"
+         when it attaches; set shm_max_nodes to at least {used} in every client"
     )]
     TooManyNodes {
         /// How many slots are in use.
@@ -349,7 +335,7 @@ impl Problem {
             Problem::NoOwner { .. } => "no_owner",
             Problem::OwnerGone { .. } => "owner_gone",
             Problem::OwnerReplaced { .. } => "owner_replaced",
-            Problem::MirrorGone { .. } => "mirror_gone",
+            Problem::MirrorGone => "mirror_gone",
             Problem::Stale { .. } => "stale",
             Problem::Ahead { .. } => "ahead",
             Problem::WrongLayout { .. } => "wrong_layout",

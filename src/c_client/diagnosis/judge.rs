@@ -136,7 +136,7 @@ impl Evidence {
     }
 
     fn owner_problem(&self, notes: &mut Vec<Note>) -> Option<Problem> {
-        let (header, key) = (&self.picture.header, self.key);
+        let header = &self.picture.header;
         let Owner { pid, state, ref program } = self.owner;
         let age = match self.age(header) {
             Ok(age) => age,
@@ -151,9 +151,7 @@ impl Evidence {
                 None
             }
             OwnerState::Nobody => Some(Problem::NoOwner { age }),
-            OwnerState::Always if !lives && self.mirror.is_some() => {
-                Some(Problem::MirrorGone { key })
-            }
+            OwnerState::Always if !lives && self.mirror.is_some() => Some(Problem::MirrorGone),
             OwnerState::Absent | OwnerState::Unmapped if self.is_tended() => {
                 notes.push(Note::OwnerElsewhere { pid });
                 None
@@ -162,11 +160,11 @@ impl Evidence {
                 notes.push(Note::OwnerElsewhere { pid });
                 (age > THRESHOLD).then_some(Problem::Stale { pid, age })
             }
-            OwnerState::Absent => Some(Problem::OwnerGone { key, pid, age }),
+            OwnerState::Absent => Some(Problem::OwnerGone { pid, age }),
             // All mappings are those of others.
             OwnerState::Unmapped | OwnerState::Hidden => {
                 let program = program.clone().unwrap_or_else(|| "unknown".to_owned());
-                Some(Problem::OwnerReplaced { key, pid, program })
+                Some(Problem::OwnerReplaced { pid, program })
             }
             OwnerState::Alive | OwnerState::Always => {
                 (age > THRESHOLD).then_some(Problem::Stale { pid, age })
@@ -256,9 +254,9 @@ pub fn judge(evidence: &Evidence, map: Option<&ClusterMap>) -> (Vec<Problem>, Ve
     let Evidence { key, mappings, ref picture, .. } = *evidence;
     let pid = evidence.owner.pid;
     match picture.error {
-        Some(ShapeError::Empty) => problems.push(Problem::NotReady { key, pid }),
-        Some(error) => problems.push(Problem::Shape { key, error }),
-        None if picture.header.ready == 0 => problems.push(Problem::NotReady { key, pid }),
+        Some(ShapeError::Empty) => problems.push(Problem::NotReady { pid }),
+        Some(error) => problems.push(Problem::Shape { error }),
+        None if picture.header.ready == 0 => problems.push(Problem::NotReady { pid }),
         None => {}
     }
     if key == 0 && mappings != 0 {

@@ -90,7 +90,7 @@ fn why_it_may_live(found: Found<'_>) -> Option<String> {
         OwnerState::Always if tended => Some("somebody tends it".to_owned()),
         OwnerState::Always if mirror.is_none() => Some(
             "its owner is a mirror of tendmap whose lock file is not in the given directory \
-             (--shm-directory)"
+             (shm_directory)"
                 .to_owned(),
         ),
         OwnerState::Always => None,
