@@ -22,6 +22,8 @@ def replication_factor(host, client):
             kinds=["get"], read={"replica": ANY}, count=24,
             good=lambda tally: tally.held() and covers(host, factor),
         )
+        if seen.seconds is None:
+            seen = Seen("the segment keeps the old one, and followers read from those replicas")
         if host.mirror:
             until("the replica size to be written", lambda: host.segment().tables()["test"]["replica_size"] == factor)
         yield f"the replication factor becomes {factor}", seen

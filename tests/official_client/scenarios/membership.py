@@ -13,8 +13,8 @@ def membership(host, client):
         ("a node is added", ["add"]),
         ("a node is killed", ["kill 2"]),
         ("a node returns", ["start 2"]),
-        ("a node moves to another port", ["move 3 0"]),
         ("a node is removed", ["remove 4"]),
+        ("a node moves to another port", ["move 3 0"]),
     ):
         for line in lines:
             host.cluster.tell(line)
