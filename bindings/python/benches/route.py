@@ -1,11 +1,11 @@
-"""What routing from Python costs, beside the floor in the same run.
+"""The cost of routing from Python, beside its lower bounds in the same run.
 
     python benches/route.py [--json]
 
 One key: an empty method of the same extension, the digest alone (in Rust), and
 `Client.route`. Many: a NumPy array of a million keys, and the same batch in
 Rust. Rounds are interleaved and timed by the thread's own processor time, so
-that other processes of a busy machine count little; medians are shown.
+that other processes of a busy machine matter little; medians are shown.
 """
 
 import json

@@ -3,8 +3,8 @@
     TENDMAP_HOSTS=127.0.0.1:3100 gunicorn -c examples/gunicorn.conf.py --chdir examples app:application
     TENDMAP_HOSTS=127.0.0.1:3100 uwsgi --ini examples/uwsgi.ini --chdir examples
 
-Loaded once, before the workers are forked. The client is lazy: the process that
-forks takes no part, each worker connects for itself, and one of them tends.
+It is loaded once, before the workers are forked. The client is lazy: the process that
+forks does not connect, each worker connects for itself, and one of them tends.
 """
 
 import json
@@ -21,8 +21,8 @@ def application(environ, start_response):
     query = parse_qs(environ.get("QUERY_STRING", ""))
     try:
         node = client.route("test", "users", int(query["key"][0]))
-        # What a real application does now: take a connection from the pool that it
-        # keeps in node.state, and send its command there.
+        # A real application would now take a connection from the pool that it
+        # keeps in node.state, and send its command over it.
         answer = {
             "pid": os.getpid(),
             "role": client.role,

@@ -6,17 +6,17 @@ bind = "127.0.0.1:8000"
 
 
 def post_worker_init(worker):
-    # Not needed (the first request would do it), but the first request is
-    # faster, and there is an owner before there is a request. In post_fork the
-    # worker would not be the user yet that it is to run as.
+    # Optional: the first request would connect as well. With this the first
+    # request is faster, and there is an owner before it. In post_fork the
+    # worker has not yet changed to its own user.
     from app import client
 
     client.connect()
 
 
 def worker_exit(server, worker):
-    # A worker that is recycled hands the ownership over; one that is killed
-    # is found out, milliseconds later.
+    # A recycled worker hands the ownership over. A killed worker is noticed
+    # milliseconds later.
     from app import client
 
     client.close()

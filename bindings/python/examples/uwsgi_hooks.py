@@ -1,4 +1,4 @@
-"""What uWSGI does around app.py's client."""
+"""uWSGI's hooks that connect and close app.py's client."""
 
 import uwsgi
 from uwsgidecorators import postfork

@@ -1,5 +1,5 @@
-//! Arguments that are numbers, flags, texts and durations, with errors that name
-//! them.
+//! Numbers, flags, texts and durations as arguments, with errors that name the
+//! argument.
 
 use std::time::Instant;
 
@@ -11,8 +11,9 @@ use tendmap::client::parse_duration;
 use crate::errors::{out_of_range, reworded, utf8, wrong_type, wrong_value};
 use crate::keys::kind_of;
 
-/// A whole number that fits `T`, of int or what has `__index__`, as NumPy's
-/// integers. A bool would be a mistake, and a float may have a fraction.
+/// A whole number that fits `T`, from an int or an object with `__index__`, such as
+/// NumPy's integers. A bool or a float is refused: a bool would be a mistake, and a
+/// float may have a fraction.
 pub fn number<T>(what: &str, found: &Bound<'_, PyAny>, limits: &str) -> PyResult<T>
 where
     T: for<'a, 'py> FromPyObject<'a, 'py, Error = PyErr>,
@@ -31,7 +32,7 @@ where
     })
 }
 
-/// A number as text. Python refuses to write integers of thousands of digits.
+/// A number as text. Python refuses to print integers of thousands of digits.
 #[cold]
 pub fn written(number: &Bound<'_, PyAny>) -> String {
     number.str().map_or_else(|_| "that large".into(), |text| text.to_string())
@@ -56,8 +57,8 @@ pub fn text<'a>(what: &str, found: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
     }
 }
 
-/// When a timeout from now on is over; `None` = never. It is given as all
-/// durations are: a number of seconds, "100ms", a timedelta; `None` = for ever.
+/// The end of a timeout that starts now; `None` = never. It is given as all durations
+/// are: a number of seconds, "100ms", a timedelta; `None` = for ever.
 pub fn deadline(what: &str, found: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Instant>> {
     let Some(found) = found.filter(|found| !found.is_none()) else { return Ok(None) };
     let py = found.py();
@@ -67,13 +68,13 @@ pub fn deadline(what: &str, found: Option<&Bound<'_, PyAny>>) -> PyResult<Option
     }
     let any_int = found.is_instance_of::<PyInt>() && found.extract::<i64>().is_err();
     let given = match any_int {
-        // More seconds than 64 bits count; the sign says which.
+        // More seconds than 64 bits hold; only the sign matters.
         true if found.lt(0)? => "-1e30".into(),
         true => "1e30".into(),
         false => crate::settings::text(what, found)?,
     };
     match parse_duration(&given) {
-        // Longer than any clock goes is for ever.
+        // A time beyond the clock's range means for ever.
         Ok(timeout) => Ok(Instant::now().checked_add(timeout)),
         Err(error) if error.too_long => Ok(None),
         Err(_) => {

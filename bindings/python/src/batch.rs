@@ -22,8 +22,8 @@ use crate::lent::Lent;
 /// The index that means "no node".
 pub const NO_NODE: u16 = NONE;
 
-/// Batches of fewer keys keep the interpreter's lock: letting it go and getting
-/// it back would cost more than they do.
+/// Batches of fewer keys keep the interpreter's lock: releasing it and
+/// taking it again would cost more than the batch.
 const FEW: usize = 256;
 
 pub fn route_batch<'py>(

@@ -48,7 +48,7 @@ pub fn _digests(py: Python<'_>, set: &str, count: i64) {
     });
 }
 
-/// The batch of these keys as Rust has it, without indexes for Python.
+/// The batch of these keys in Rust alone, without indexes for Python.
 #[pyfunction]
 pub fn _batch(
     py: Python<'_>,

@@ -32,8 +32,8 @@ use crate::settings::{self, Settings};
 ///
 /// hosts: "NAME:PORT", several separated by commas, or a list of them or of
 ///     (NAME, PORT) or (NAME, PORT, TLS_NAME).
-/// lazy: connect at the first use instead of now: for a client that is created
-///     before workers are forked and is used only by them.
+/// lazy: connect at the first use instead of now, for a client that is created
+///     before workers are forked and that only they use.
 ///
 /// The other arguments are the settings of the library. Durations are numbers of
 /// seconds, text ("500ms", "2s") or timedeltas; shm_key is a number or its text
@@ -50,7 +50,7 @@ pub struct Client {
     pub nodes: Nodes,
 }
 
-// What Python allocates lies at a multiple of 16 bytes.
+// Python aligns its objects to 16 bytes.
 const _: () = assert!(align_of::<Client>() <= 16);
 
 impl Client {
@@ -78,7 +78,7 @@ impl Client {
         Ok(())
     }
 
-    /// Its lock is held for a moment only, with the interpreter's.
+    /// Its lock is held only for a moment, together with the interpreter's.
     fn settings(&self) -> MutexGuard<'_, Settings> {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -104,9 +104,9 @@ fn read_digest(digest: &Bound<'_, PyAny>) -> PyResult<Digest> {
 }
 
 impl Drop for Client {
-    /// As closing, so that other threads run while the ownership is handed over.
+    /// Closes, so that other threads run while the ownership is handed over.
     fn drop(&mut self) {
-        // Without an interpreter the fields do it as they are dropped.
+        // Without an interpreter the fields close it when they are dropped.
         let _ = Python::try_attach(|py| self.close(py));
     }
 }
@@ -161,7 +161,7 @@ impl Client {
         Ok(client)
     }
 
-    /// What a copy in another process is made of; it connects at its first use.
+    /// The arguments for a copy in another process, which connects at its first use.
     fn __getnewargs_ex__<'py>(
         &self,
         py: Python<'py>,
@@ -292,9 +292,9 @@ impl Client {
         })
     }
 
-    /// The next attempt after the node of `route` has failed a command, from
-    /// the replica after it ("master" returns the master again, "prefer_rack"
-    /// the failed node only if there is no other).
+    /// The next attempt after the node of `route` has failed a command,
+    /// starting at the next replica. ("master" returns the master again;
+    /// "prefer_rack" returns the failed node only if there is no other.)
     fn retry(&self, py: Python<'_>, route: &Bound<'_, PyAny>) -> PyResult<Route> {
         let Ok(route) = route.cast::<Route>() else {
             let found = kind_of(route);

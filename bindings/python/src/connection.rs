@@ -1,4 +1,4 @@
-//! A client's connection: not made yet, made, or closed.
+//! A client's connection: not yet created, open, or closed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -22,7 +22,7 @@ enum State {
 /// hold the interpreter's lock, which `os.fork` also needs.
 pub struct Connection {
     pub config: Config,
-    /// Until it has connected.
+    /// Kept until it has connected.
     password: Mutex<Option<SecretString>>,
     state: Mutex<State>,
 }
@@ -84,7 +84,7 @@ impl Connection {
         let session = self.session(py)?;
         let known = match session.is_settled() {
             true => session.client(),
-            // The first call in a child; a private map has to be waited for.
+            // The first call in a child; it waits for a private map.
             false => interruptible(py, move || session.client())?,
         };
         known.map_err(|failure| raise(py, failure))
@@ -102,8 +102,8 @@ impl Connection {
             *state = State::Closed(session.as_ref().map_or_else(Weak::new, Arc::downgrade));
             session
         };
-        // It waits for the thread to hand the ownership over, in every thread
-        // that closes, whatever others do with the session.
+        // Every thread that closes waits until the client's thread has handed the
+        // ownership over, whatever other threads do with the session.
         py.detach(move || session.inspect(|session| session.close()));
     }
 

@@ -67,9 +67,9 @@ fn not_utf8(what: &str, py: Python<'_>, error: PyErr) -> PyErr {
     named(py, "TextError", text)
 }
 
-/// What a conversion by Python (`__index__`, `__float__`) refused, in the words
-/// of the caller and with the refusal as its cause. What else such code raises
-/// is the application's and goes on.
+/// The error of a failed conversion by Python (`__index__`, `__float__`), in the words of
+/// the caller and with the original exception as its cause. Any other exception of such
+/// code belongs to the application and is passed on.
 #[cold]
 pub fn reworded(py: Python<'_>, error: PyErr, other: impl FnOnce() -> PyErr) -> PyErr {
     let refusal = error.is_instance_of::<PyTypeError>(py)

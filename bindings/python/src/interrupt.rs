@@ -13,12 +13,12 @@ use crate::errors::raise;
 /// How often a waiting thread checks for signals.
 pub const LOOK_FOR_SIGNALS: Duration = Duration::from_millis(100);
 
-/// What `work` makes, in a thread of its own; the interpreter's lock is released
-/// meanwhile.
+/// The result of `work`, which runs in a thread of its own. The interpreter's lock is
+/// released meanwhile.
 ///
 /// # Errors
-/// What a signal's handler raises (KeyboardInterrupt). What comes of the work is
-/// then dropped where it is done.
+/// The exception of a signal's handler (KeyboardInterrupt). The result of the work is
+/// then dropped in its own thread.
 pub fn interruptible<T: Send + 'static>(
     py: Python<'_>,
     work: impl Fn() -> T + Clone + Send + 'static,
@@ -40,8 +40,8 @@ pub fn interruptible<T: Send + 'static>(
             }
         }
         if Lineage::current() != process {
-            // A handler has forked, and the thread is the parent's. So may be a
-            // lock in here.
+            // A handler has forked, and the thread belongs to the parent. A lock
+            // in here may be held by it.
             std::mem::forget(coming);
             return interruptible(py, work);
         }

@@ -17,7 +17,7 @@ use crate::node::Node;
 /// again, and a string never changes.
 pub struct Lent {
     pub router: Router<Option<Py<Node>>>,
-    /// 1 in the process that made it, 0 in its children.
+    /// 1 in the process that created it, 0 in that process's children.
     own: ForkCell,
     namespace: Option<(Py<PyAny>, NamespaceHandle)>,
     set: Option<(Py<PyAny>, String)>,
@@ -70,9 +70,9 @@ impl Lent {
         self.router.states().try_for_each(|(_, node)| visit.call(node))
     }
 
-    /// Lets go of the nodes: the router may then be used without the
-    /// interpreter's lock. (To drop a Python object without it takes another
-    /// lock, which a forked child may find taken.)
+    /// Releases the nodes: the router may then be used without the interpreter's
+    /// lock. (Dropping a Python object without that lock takes another lock, which a
+    /// forked child may find taken.)
     pub fn forget_nodes(&mut self) {
         let kept = self.router.states().filter(|(_, node)| node.is_some());
         let kept: Vec<Slot> = kept.map(|(slot, _)| slot).collect();
@@ -83,7 +83,7 @@ impl Lent {
         }
     }
 
-    /// Lets go of every Python object: it may then also be dropped without the
+    /// Releases every Python object: the router may then also be dropped without the
     /// interpreter's lock.
     pub fn forget(&mut self) {
         self.forget_nodes();
@@ -92,7 +92,7 @@ impl Lent {
         self.policy = None;
     }
 
-    /// Whether this process made it, as against its parent.
+    /// Whether this process created it, not its parent.
     #[inline]
     pub fn is_own(&self) -> bool {
         self.own.get() == 1

@@ -23,7 +23,7 @@ use pyo3::types::{PyBytes, PyDict, PyString};
 use tendmap::client::Status;
 use tendmap_bindings::Failure;
 
-/// Passwords go through the memory of texts and of TLS.
+/// Passwords pass through the memory of texts and of TLS.
 #[global_allocator]
 static WIPING: tendmap::WipingAllocator = tendmap::internals::layout::WipingAllocator;
 
@@ -42,7 +42,7 @@ fn digest<'py>(
 /// The state of a segment and its owner, read without attaching: no thread, no
 /// connection, and this process never becomes owner. For monitoring.
 ///
-/// Raises SegmentError if there is none.
+/// Raises SegmentError if there is no such segment.
 #[pyfunction]
 #[pyo3(
     signature = (**settings),

@@ -1,4 +1,4 @@
-//! From a target to the object of a node.
+//! Looks up the object of a target's node.
 
 use pyo3::prelude::*;
 use tendmap::map::Slot;
@@ -20,7 +20,7 @@ impl Client {
         self.pool.with(py, || self.known(py), f)
     }
 
-    /// A router that may be used without the interpreter's lock; to be given
+    /// A router that may be used without the interpreter's lock; the caller gives it
     /// back.
     pub fn take_router(&self, py: Python<'_>) -> PyResult<Lent> {
         self.pool.take(|| self.known(py))
@@ -30,7 +30,7 @@ impl Client {
         self.pool.give_back(py, lent);
     }
 
-    /// The object of the node in a slot of the router's table.
+    /// The Python object of the node in a slot of the router's table.
     pub fn node_in(
         &self,
         py: Python<'_>,

@@ -11,8 +11,8 @@ use tendmap::map::{Build, Node as Known, Slot};
 ///
 /// A process has one object for each node, while the node and its address are
 /// the same and the client is open. So `state`, or a weak dictionary of nodes,
-/// can hold data of a node, for example a connection pool. In a forked child the
-/// objects are new and their `state` is None.
+/// can hold data for a node, for example a connection pool. In a forked child
+/// the objects are new and their `state` is None.
 #[pyclass(frozen, weakref, module = "tendmap")]
 pub struct Node {
     /// The node's index in the arrays of `Client.route_batch`.
@@ -128,7 +128,7 @@ pub struct Route {
     /// The partition.
     #[pyo3(get)]
     pub partition: usize,
-    /// Which replica it is, 0 = the master.
+    /// The replica's number; 0 = the master.
     #[pyo3(get)]
     pub replica: usize,
     /// The publication that it was read from.

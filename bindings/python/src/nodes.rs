@@ -1,4 +1,4 @@
-//! Which nodes Python code has objects of.
+//! The nodes for which Python code has objects.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,15 +9,15 @@ use tendmap::map::{Node as Known, Slot};
 
 use crate::node::Node;
 
-/// The nodes that this process's Python code has seen: one object a node for
-/// all threads, as long as the node and its address are the same.
+/// The nodes that this process's Python code has seen. All threads share one object
+/// for each node while the node and its address are the same.
 pub struct Nodes(Mutex<Seen>);
 
 #[derive(Default)]
 struct Seen {
     /// The process that has seen them.
     process: Option<Lineage>,
-    /// By slot.
+    /// The objects by slot.
     places: Vec<Option<Place>>,
 }
 
@@ -36,7 +36,7 @@ impl Nodes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The object of a node.
+    /// The Python object of a node.
     pub fn get(
         &self,
         py: Python<'_>,
@@ -48,7 +48,8 @@ impl Nodes {
         if let Some(object) = self.seen().find(py, slot, incarnation, node) {
             return Ok(object);
         }
-        // Made and dropped without the lock: both may run code that looks here.
+        // Created and dropped without the lock: both may run code that calls this
+        // function.
         let made = Py::new(py, Node::new(slot, incarnation, node))?;
         let mut seen = self.seen();
         if let Some(object) = seen.find(py, slot, incarnation, node) {
@@ -62,18 +63,18 @@ impl Nodes {
         Ok(made)
     }
 
-    /// What hangs on the parent's nodes is the parent's.
+    /// State attached to the parent's nodes belongs to the parent.
     fn forget_inherited(&self) {
         if self.seen().process != Some(Lineage::current()) {
             self.forget();
         }
     }
 
-    /// Lets go of all.
+    /// Releases all objects.
     pub fn forget(&self) {
         let fresh = Seen { process: Some(Lineage::current()), places: vec![] };
         let former = std::mem::replace(&mut *self.seen(), fresh);
-        // What is dropped may run code that looks here.
+        // Dropping the objects may run code that calls this function.
         drop(former);
     }
 

@@ -13,17 +13,18 @@ use crate::lent::Lent;
 
 /// The routers of a client.
 ///
-/// The locks here are held for a moment only, by threads that hold the
-/// interpreter's lock, which also `os.fork` needs: a child never finds one
-/// taken. Where that can't be relied on, they are only tried, and a new router
-/// is made if one is taken.
+/// The locks here are held only for a moment, by threads that hold the interpreter's
+/// lock. `os.fork` needs that lock too, so a child never finds one of these locks
+/// taken. Where this can't be relied on, a lock is only tried, and a new router is
+/// created if it is taken.
 pub struct Pool {
-    /// For calls that keep the interpreter's lock. In a box, for a router has to
-    /// lie at a multiple of 128 bytes, and Python's objects lie at one of 16.
+    /// For calls that keep the interpreter's lock. It is boxed, because a router is
+    /// aligned to 128 bytes and Python's objects only to 16.
     hot: AtomicRefCell<SyncWrapper<Option<Box<Lent>>>>,
-    /// For calls that let it go.
+    /// For calls that release it.
     spare: Mutex<Vec<Lent>>,
-    /// Nothing is kept any more: a router would keep its client going.
+    /// Set when the pool keeps routers no longer: a router would keep its client
+    /// alive.
     closed: AtomicBool,
 }
 
@@ -36,8 +37,8 @@ impl Pool {
         }
     }
 
-    /// Runs `f` with a router, with the interpreter's lock held; `connect`
-    /// gives the client of one that has to be made.
+    /// Runs `f` with a router, with the interpreter's lock held. `connect` returns
+    /// the client if a router has to be created.
     #[inline(always)]
     pub fn with<R>(
         &self,
@@ -70,8 +71,8 @@ impl Pool {
         result
     }
 
-    /// Makes it the one for calls that keep the interpreter's lock. Gives back
-    /// what is of no use there.
+    /// Makes the router the one for calls that keep the interpreter's lock. Returns
+    /// the router that is not needed there.
     fn make_hot(&self, lent: Lent) -> Option<Lent> {
         if self.is_closed() {
             return Some(lent);
@@ -95,7 +96,7 @@ impl Pool {
         }
     }
 
-    /// Keeps it for the next, while it is of use.
+    /// Keeps the router for the next call if it can be used again.
     pub fn give_back(&self, py: Python<'_>, mut lent: Lent) {
         lent.forget_nodes();
         if lent.is_own()
@@ -107,22 +108,22 @@ impl Pool {
         let_go(py, [lent]);
     }
 
-    /// From now on nothing is kept; what is in use goes when it is given back.
+    /// From now on no router is kept; a router in use is dropped when it is given
+    /// back.
     pub fn close(&self, py: Python<'_>) {
         self.closed.store(true, Ordering::Relaxed);
         self.empty(py);
     }
 
-    /// Nothing is kept of what is not in use.
+    /// Drops all routers that are not in use.
     pub fn empty(&self, py: Python<'_>) {
         let hot = self.hot.try_borrow_mut().ok().and_then(|mut hot| hot.get_mut().take());
         let spare = self.spare.try_lock().map(|mut spare| std::mem::take(&mut *spare));
         let_go(py, spare.unwrap_or_default().into_iter().chain(hot.map(|hot| *hot)));
     }
 
-    /// Shows Python's garbage collector every object that is kept, except those
-    /// in use: the collector considers objects that it is not shown to be in
-    /// use.
+    /// Shows Python's garbage collector every object of the routers that are not in
+    /// use. The collector assumes that all others are in use.
     pub fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         if let Ok(mut hot) = self.hot.try_borrow_mut() {
             hot.get_mut().iter().try_for_each(|lent| lent.visit(visit))?;
@@ -139,7 +140,7 @@ impl Pool {
     }
 }
 
-/// The use of the router for calls that keep the interpreter's lock.
+/// The router in use by a call that keeps the interpreter's lock.
 struct Hot<'a> {
     py: Python<'a>,
     pool: &'a Pool,
@@ -147,18 +148,19 @@ struct Hot<'a> {
 }
 
 impl Drop for Hot<'_> {
-    /// Here, not after the call: the result need not be moved.
+    /// Done here and not after the call, so that the result need not be moved.
     #[inline(always)]
     fn drop(&mut self) {
-        // A key's conversion may have closed the client, or let another thread.
+        // Converting a key may have closed the client, or let another thread close
+        // it.
         if self.pool.is_closed() {
             let_go(self.py, self.hot.get_mut().take().map(|hot| *hot));
         }
     }
 }
 
-/// Drops routers without the interpreter's lock: the last handle of a client
-/// waits for its thread to hand the ownership over.
+/// Drops routers without the interpreter's lock: the last handle of a client waits
+/// until its thread has handed the ownership over.
 #[cold]
 fn let_go(py: Python<'_>, routers: impl IntoIterator<Item = Lent>) {
     let mut routers: Vec<Lent> = routers.into_iter().collect();

@@ -1,4 +1,4 @@
-//! Settings: keyword arguments to a `Config`.
+//! Converts keyword arguments to a `Config`.
 
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
@@ -13,8 +13,8 @@ use crate::arguments::{number, text as word};
 use crate::errors::{raise, reworded, utf8, wrong_type};
 use crate::keys::kind_of;
 
-/// What a client was made with, as text: what an iterator gave is not there a
-/// second time, and what can be changed may be another thing then.
+/// The arguments of a client, as text: an iterator can't be read a second time, and a
+/// mutable object may have changed by then.
 #[derive(Clone)]
 pub struct Settings {
     pub hosts: String,
@@ -24,7 +24,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads them.
+    /// Reads the arguments.
     pub fn read(hosts: &Bound<'_, PyAny>, others: &Bound<'_, PyDict>) -> PyResult<Settings> {
         let mut settings = Settings { hosts: listed(hosts)?, others: Vec::new(), password: None };
         for (name, value) in others {
@@ -40,24 +40,24 @@ impl Settings {
         Ok(settings)
     }
 
-    /// The configuration that they make; `use_shm` is on unless it is turned
+    /// The configuration that they describe; `use_shm` is on unless it is switched
     /// off.
     pub fn config(&self, py: Python<'_>) -> PyResult<Config> {
         let mut config = Config::new(Vec::new());
         config.use_shm = true;
         config.set("hosts", &self.hosts).map_err(|error| raise(py, error))?;
         config.password = self.password.clone();
-        // Whether there is TLS is said last: arguments have no order.
+        // `tls` is set last: keyword arguments have no order.
         let (tls, others) = self.others.iter().partition::<Vec<_>, _>(|(name, _)| name == "tls");
         for (name, value) in others.into_iter().chain(tls) {
             config.set(name, value).map_err(|error| raise(py, error))?;
         }
-        // Now, not at the first use: the mistake is here.
+        // Checked now and not at the first use, because the mistake is in this call.
         config.check().map_err(|error| raise(py, ConnectError::from(error)))?;
         Ok(config)
     }
 
-    /// Remembers another value; of a password, that there is one.
+    /// Remembers a changed value; of a password, only that there is one.
     pub fn change(&mut self, name: &str, value: String) {
         if name == "password" {
             self.password = Some(SecretString::default());
@@ -67,13 +67,13 @@ impl Settings {
         self.others.push((name.into(), value));
     }
 
-    /// The configuration was made: the client has the password.
+    /// The configuration exists, so the client has the password.
     pub fn forget_password(&mut self) {
         self.password = self.password.take().map(|_| SecretString::default());
     }
 
-    /// All but the hosts, as keyword arguments. There are none with a password:
-    /// it would be in the clear wherever a pickle goes.
+    /// All settings except the hosts, as keyword arguments. It is an error if there
+    /// is a password: a pickle would contain it in clear text.
     pub fn arguments<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         if self.password.is_some() {
             let text = "a client with a password is neither pickled nor copied, because the \
@@ -91,7 +91,7 @@ impl Settings {
 
 const HOSTS: &str = "\"NAME:PORT\", or a list of them or of (NAME, PORT)";
 
-/// "a:1,b:2", or what there is one "a:1" or ("a", 1) after the other of.
+/// "a:1,b:2", or an iterable of "a:1" and ("a", 1).
 fn listed(hosts: &Bound<'_, PyAny>) -> PyResult<String> {
     let py = hosts.py();
     if let Ok(text) = hosts.cast::<PyString>() {
@@ -105,7 +105,7 @@ fn listed(hosts: &Bound<'_, PyAny>) -> PyResult<String> {
         };
         wrong_type(py, format!("hosts of type {found}; wanted {HOSTS}{hint}"))
     };
-    // Each of these gives one thing after the other, but no hosts.
+    // Iterables that are not lists of hosts.
     if hosts.is_instance_of::<PyBytes>()
         || hosts.is_instance_of::<PyByteArray>()
         || hosts.cast::<PyMapping>().is_ok()
@@ -117,7 +117,7 @@ fn listed(hosts: &Bound<'_, PyAny>) -> PyResult<String> {
     Ok(hosts_of_all.join(","))
 }
 
-/// What to write instead of the dict of settings that other clients take.
+/// Suggests the right call for the dict of settings that other clients take.
 fn in_a_mapping(map: &Bound<'_, PyMapping>) -> String {
     let there = map.contains("hosts").unwrap_or(false);
     let hosts = if there { "config[\"hosts\"]" } else { "[(\"127.0.0.1\", 3000)]" };
@@ -132,7 +132,7 @@ fn one(host: &Bound<'_, PyAny>, of: &Bound<'_, PyAny>) -> PyResult<String> {
     let pair = host.cast::<PyTuple>().is_ok() || host.cast::<PyList>().is_ok();
     if !pair {
         let found = kind_of(host);
-        // A single (NAME, PORT) where a list of them is wanted.
+        // A single (NAME, PORT) instead of a list.
         let alone = of.cast::<PyTuple>().is_ok() && host.is_instance_of::<PyInt>();
         let hint = if alone { "; of one server write [(NAME, PORT)]" } else { "" };
         return Err(wrong_type(host.py(), format!("hosts of type {found}; wanted {HOSTS}{hint}")));
@@ -156,7 +156,7 @@ fn one(host: &Bound<'_, PyAny>, of: &Bound<'_, PyAny>) -> PyResult<String> {
     }
 }
 
-/// A part of a host: with a comma in it, it would be two.
+/// A part of a host: a comma would split it into two.
 fn part<'a>(what: &str, found: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
     let name = word(what, found)?;
     match name.contains(',') {
@@ -168,11 +168,11 @@ fn part<'a>(what: &str, found: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
     }
 }
 
-/// A value as the table of settings takes it.
+/// A value, as text for the table of settings.
 pub fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
     let py = value.py();
-    // Of the value itself, not of what a subclass says in its `__str__`: that of
-    // an enum's member is its name.
+    // The text itself, not the result of a subclass's `__str__`: for the member of an
+    // enum that is its name.
     if let Ok(text) = value.cast::<PyString>() {
         return Ok(utf8(name, text)?.to_owned());
     }
@@ -181,11 +181,11 @@ pub fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
         let Ok(path) = path.cast::<PyString>() else { return Err(wrong(name, &path)) };
         return Ok(utf8(name, path)?.to_owned());
     }
-    // A number or a bool would be a mistake, and would not be seen.
+    // A number or a bool would be a mistake that nobody notices.
     if is_text(name) {
         return Err(wrong(name, value));
     }
-    // Also NumPy's.
+    // Also NumPy's bool.
     if let Ok(value) = value.extract::<bool>() {
         return Ok(value.to_string());
     }
@@ -203,7 +203,7 @@ pub fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
     if value.hasattr("total_seconds")? {
         return float(&value.call_method0("total_seconds")?);
     }
-    // Of what there may be several: racks, users, pairs of hosts.
+    // Settings with several values: racks, users, pairs of hosts.
     if matches!(name, "preferred_racks" | "shm_owner" | "c_client")
         && value.cast::<PyMapping>().is_err()
         && !value.is_instance_of::<PyBytes>()
@@ -239,8 +239,8 @@ pub fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
     Err(wrong(name, value))
 }
 
-/// Whether a setting takes any text, so that a number made into one would not
-/// be refused by the table of settings.
+/// Whether a setting takes any text. For such a setting the table would not refuse a
+/// number that was converted to text.
 fn is_text(name: &str) -> bool {
     Setting::find(name).is_some_and(|setting| setting.kind().takes_any_text())
 }
@@ -263,10 +263,10 @@ fn wrong(name: &str, found: &Bound<'_, PyAny>) -> PyErr {
 
 fn integer(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
     match value.extract::<i64>() {
-        // A number of mode bits, as 0o600 is one.
+        // Mode bits as a number, such as 0o600.
         Ok(value) if name.ends_with("_mode") && value >= 0 => Ok(format!("{value:o}")),
         Ok(value) => Ok(value.to_string()),
-        // No setting takes it: the table says so.
+        // The table refuses it with an error: no setting takes such a number.
         Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => {
             Ok("a number of more than 64 bits".into())
         }
@@ -274,7 +274,7 @@ fn integer(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
     }
 }
 
-/// A user of a list: with a comma in it, it would be two.
+/// A user of a list: a comma would split it into two.
 fn one_user(user: &Bound<'_, PyString>) -> PyResult<String> {
     let name = utf8("shm_owner", user)?;
     if name.is_empty() || name.contains(',') {

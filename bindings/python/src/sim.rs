@@ -17,9 +17,9 @@ use crate::keys::kind_of;
 /// A cluster for tests, in a thread of this process, that speaks the real
 /// protocol on the loopback. Nodes are numbered from 1 on.
 ///
-/// nodes: how many, from 1 on.
+/// nodes: the number of nodes, at least 1.
 /// namespaces: replication factors by name; {"test": 2} if not given.
-/// base_port: port of node 1, others following; 0 = any free ones.
+/// base_port: the port of node 1; the others follow. 0 = any free ports.
 /// enterprise: answer as the Enterprise Edition does, with racks.
 #[pyclass(frozen, module = "tendmap")]
 pub struct SimulatedCluster {
@@ -48,7 +48,7 @@ impl SimulatedCluster {
 
 impl Drop for SimulatedCluster {
     fn drop(&mut self) {
-        // A forked child has no such thread to end.
+        // A forked child does not have the thread.
         let own = self.lineage == Lineage::current();
         let sim = self.sim.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         if let (true, Some(sim)) = (own, sim) {
@@ -97,8 +97,8 @@ impl SimulatedCluster {
         self.ask(py, |sim| Ok(sim.seeds().iter().map(ToString::to_string).collect()))
     }
 
-    /// Kills a node: its sockets are gone at once, the others notice after
-    /// about two seconds.
+    /// Kills a node: its sockets close at once, and the other nodes notice
+    /// after about two seconds.
     fn kill(&self, py: Python<'_>, number: &Bound<'_, PyAny>) -> PyResult<()> {
         let number = node(number)?;
         self.ask(py, |sim| sim.kill(number))
@@ -116,19 +116,19 @@ impl SimulatedCluster {
         self.ask(py, |sim| sim.start_node(number))
     }
 
-    /// Stops a node's process as by SIGSTOP.
+    /// Stops a node as SIGSTOP would.
     fn freeze(&self, py: Python<'_>, number: &Bound<'_, PyAny>) -> PyResult<()> {
         let number = node(number)?;
         self.ask(py, |sim| sim.freeze(number))
     }
 
-    /// Lets a frozen node go on.
+    /// Resumes a frozen node.
     fn thaw(&self, py: Python<'_>, number: &Bound<'_, PyAny>) -> PyResult<()> {
         let number = node(number)?;
         self.ask(py, |sim| sim.thaw(number))
     }
 
-    /// Adds a node; its number.
+    /// Adds a node and returns its number.
     fn add(&self, py: Python<'_>) -> PyResult<usize> {
         self.ask(py, Sim::add)
     }
@@ -139,7 +139,7 @@ impl SimulatedCluster {
         self.ask(py, |sim| sim.remove(number))
     }
 
-    /// Restarts a node at another port, which is returned.
+    /// Restarts a node at another port and returns the port.
     #[pyo3(signature = (number, port = None), text_signature = "($self, number, port=0)")]
     fn move_node(
         &self,
@@ -152,7 +152,7 @@ impl SimulatedCluster {
         self.ask(py, |sim| sim.move_node(number, port))
     }
 
-    /// Has a node report another build, such as "8.1.2.0", at once.
+    /// Makes a node report another build, such as "8.1.2.0", at once.
     fn set_build(
         &self,
         py: Python<'_>,
@@ -177,7 +177,8 @@ impl SimulatedCluster {
         self.ask(py, |sim| sim.set_rack(number, namespace, rack))
     }
 
-    /// Waits until nothing will change by itself any more; whether it is so.
+    /// Waits until the cluster is quiet. Returns False if it is not quiet in
+    /// time.
     #[pyo3(
         signature = (timeout = Timeout::Default),
         text_signature = "($self, timeout=30)"
@@ -187,7 +188,7 @@ impl SimulatedCluster {
             Timeout::Default => Instant::now().checked_add(Duration::from_secs(30)),
             Timeout::Given(timeout) => deadline("timeout", Some(&timeout))?,
         };
-        // In short stretches, so that other threads go on.
+        // In short steps, so that other threads can run.
         loop {
             if self.ask(py, |sim| Ok(sim.settle(Duration::ZERO)))? {
                 return Ok(true);
@@ -200,7 +201,8 @@ impl SimulatedCluster {
         }
     }
 
-    /// The truth: for each partition the names of the nodes that hold it.
+    /// For each partition the names of the nodes that hold it, from the
+    /// cluster's own state.
     fn owners(&self, py: Python<'_>, namespace: &Bound<'_, PyAny>) -> PyResult<Vec<Vec<String>>> {
         let namespace = text("namespace", namespace)?;
         let owners = self.ask(py, |sim| sim.owners(namespace))?;
@@ -208,7 +210,7 @@ impl SimulatedCluster {
         Ok(owners.into_iter().map(names).collect())
     }
 
-    /// Ends all of its nodes; closing again does nothing.
+    /// Stops all of its nodes; closing again does nothing.
     fn close(&self, py: Python<'_>) {
         if self.lineage != Lineage::current() {
             return;
@@ -239,7 +241,7 @@ impl SimulatedCluster {
 
 const PORTS: &str = "from 0 to 65535";
 
-/// A timeout that need not be given, where None means for ever.
+/// An optional timeout; None means for ever.
 enum Timeout<'py> {
     Default,
     Given(Bound<'py, PyAny>),

@@ -1,4 +1,4 @@
-"""What the tests share: a simulated cluster, and a directory for segments."""
+"""Fixtures for the tests: a simulated cluster, and a directory for segments."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ def directory():
 
 @pytest.fixture
 def settings(directory):
-    """Settings with which things happen quickly."""
+    """Settings with short intervals."""
     return {"shm_directory": directory, "tend_interval": 0.05}
 
 
@@ -37,7 +37,7 @@ def client(cluster, settings):
 
 
 def wait_until(what, done, at_most=30.0):
-    """Waits until `done`, and fails after a generous time."""
+    """Waits until `done` returns true, and fails after a generous time."""
     until = time.monotonic() + at_most
     while not done():
         assert time.monotonic() < until, f"waited in vain: {what}"
@@ -45,7 +45,7 @@ def wait_until(what, done, at_most=30.0):
 
 
 def in_child(work):
-    """Runs `work` in a forked child; fails if it does, or does not end."""
+    """Runs `work` in a forked child; fails if the child fails or does not end."""
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -55,7 +55,7 @@ def in_child(work):
         except BaseException:
             traceback.print_exc()
         finally:
-            # Nothing of the parent's pytest runs here.
+            # The child runs nothing of the parent's pytest.
             os._exit(code)
     until = time.monotonic() + 60
     while True:

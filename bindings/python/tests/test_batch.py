@@ -1,4 +1,4 @@
-"""Many keys at once."""
+"""Batches of keys."""
 
 import array
 import mmap
@@ -184,7 +184,7 @@ def test_h135_out_that_shares_memory_with_the_keys_is_refused_unwritten(client):
     for memory in [bytearray(16384), mapped]:
         for kind in ["i8", "i4", "u4"]:
             for start in [0, 2, 2000, np.dtype(kind).itemsize * 1000 - 2]:
-                # Two arrays of which NumPy does not know that they have one base.
+                # Two arrays over the same memory; NumPy does not know that.
                 keys = np.frombuffer(memory, dtype=kind, count=1000)
                 keys[:] = np.arange(1000)
                 out = np.frombuffer(memory, dtype=np.uint16, count=1000, offset=start)

@@ -1,4 +1,4 @@
-"""Connecting, routing, asking, waiting, closing."""
+"""Connecting, routing, status, waiting, closing."""
 
 import copy
 import datetime
@@ -100,10 +100,10 @@ def test_what_hangs_on_a_node_is_dropped_when_its_address_changes(client, cluste
     name = node.name
     del node
     cluster.move_node(number)
-    # It is away for a moment before it is back.
+    # It is away for a moment before it returns.
     moved = lambda: [node for node in client.nodes() if node.name == name and node.state is None]
     wait_until("it has another address", moved)
-    # Routers let go of it when they see the new map.
+    # Routers release it when they see the new map.
     wait_until("it is dropped", lambda: (client.route("test", "s", 1), gc.collect(), pool())[2] is None)
 
 
@@ -126,7 +126,7 @@ def test_a_status_can_be_asked_for_without_taking_part(client, settings, directo
 
 
 def test_h129_asking_for_the_status_makes_no_file(cluster, settings, directory):
-    # An owner that dies, and its lock file is gone.
+    # The owner dies, and its lock file is removed.
     hosts = cluster.hosts
     pid = os.fork()
     if pid == 0:
@@ -167,7 +167,7 @@ def test_what_happens_is_told_once(client, cluster):
         return "node_removed" in told
 
     wait_until("the node is gone", removed)
-    assert "owner" not in told, "nothing is told twice"
+    assert "owner" not in told, "no event is returned twice"
 
 
 def test_the_owner_tends_before_its_time_when_it_is_asked(cluster, directory):
@@ -176,7 +176,7 @@ def test_the_owner_tends_before_its_time_when_it_is_asked(cluster, directory):
         before = client.status()["tends"]
 
         def tended():
-            # Again and again: it may not be heard.
+            # Repeated, because a request may be lost.
             client.request_tend()
             return client.status()["tends"] > before
 
@@ -186,7 +186,7 @@ def test_the_owner_tends_before_its_time_when_it_is_asked(cluster, directory):
 def test_waiting_ends_with_a_change_and_with_the_time(client, cluster):
     assert client.wait_for_change(0) > 0
     now = client.sequence
-    wait_until("the map is at rest", lambda: client.wait_for_change(client.sequence, 0.3) and True)
+    wait_until("the map no longer changes", lambda: client.wait_for_change(client.sequence, 0.3) and True)
     now = client.sequence
     begun = time.monotonic()
     assert client.wait_for_change(now, timeout=0.05) == now
@@ -198,7 +198,7 @@ def test_waiting_ends_with_a_change_and_with_the_time(client, cluster):
     # This thread runs while the other one waits.
     waiter.join(30)
     assert changed and changed[0] > now
-    # Longer than any clock can tell is for ever.
+    # A time beyond the clock's range means for ever.
     for timeout in [1e19, 1e300, 10**400, "1e18s", datetime.timedelta.max, None]:
         assert client.wait_for_change(0, timeout) > 0
         assert cluster.settle(timeout)
@@ -225,7 +225,7 @@ def test_a_signal_ends_waiting(client):
 
 @pytest.fixture
 def hung():
-    """A server that takes connections and never answers."""
+    """A server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0), backlog=50) as server:
         yield f"127.0.0.1:{server.getsockname()[1]}"
 
@@ -281,7 +281,7 @@ def test_a_fork_while_another_thread_connects_to_a_hung_server(cluster, settings
 
 
 def test_a_handler_that_forks_while_connecting(cluster, settings, hung):
-    """The child has no thread that connects; it begins anew."""
+    """The child does not have the connecting thread; it connects by itself."""
     codes = []
 
     def handler(*_):
@@ -331,7 +331,7 @@ def test_a_closed_client_says_so(cluster, settings, directory):
     ]:
         with pytest.raises(tendmap.ClosedError, match="the client is closed"):
             call()
-    assert os.listdir(directory) == [], "the last one out removes the segment"
+    assert os.listdir(directory) == [], "the last process to close removes the segment"
 
 
 def test_a_lazy_client_connects_at_its_first_use(cluster, settings, directory):
@@ -451,7 +451,7 @@ def test_settings_are_read_once():
 
 
 def test_settings_have_no_order():
-    """Without TLS a login over it is a contradiction, whatever is said first."""
+    """A login over TLS contradicts `tls=False`, in any order of the arguments."""
     wanted = pytest.raises(tendmap.ConfigError, match="EXTERNAL needs TLS")
     external = {"user": "u", "password": "p", "auth_mode": "EXTERNAL"}
     with wanted:
@@ -543,7 +543,7 @@ def test_wrong_arguments_of_a_route(client):
     with pytest.raises(tendmap.ArgumentError, match="digest of 19 bytes; wanted 20"):
         client.route_digest("test", bytes(19))
     assert issubclass(tendmap.NamespaceUnknownError, (tendmap.RouteError, LookupError))
-    # Nothing of that is remembered.
+    # No failed call leaves anything behind.
     assert client.route("test", "s", 1) is client.route("test", "s", 1)
 
 
@@ -622,7 +622,7 @@ def test_a_key_whose_conversion_closes_the_client(cluster, settings, directory, 
             return 7
 
     getattr(client, call)("test", "users", [Key()] if call == "route_batch" else Key())
-    assert os.listdir(directory) == [], "nothing holds on to the segment"
+    assert os.listdir(directory) == [], "no object keeps the segment"
     with pytest.raises(tendmap.ClosedError):
         client.route("test", "users", 7)
 

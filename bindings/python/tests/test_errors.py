@@ -1,4 +1,4 @@
-"""Every error is a tendmap.Error, and what else it is in Python's own families."""
+"""Every error is a tendmap.Error, and also an error of Python's own hierarchy."""
 
 import datetime
 import decimal
@@ -18,7 +18,7 @@ from conftest import in_child
 
 
 class Odd:
-    """Converts itself to whatever it is told."""
+    """Converts itself to a given value."""
 
     def __init__(self, value):
         self.value = value
@@ -45,7 +45,7 @@ STRANGE = [
 
 
 def calls(client, cluster):
-    """Every call, with one argument open."""
+    """Every call, with one argument left open."""
     route = client.locate("test", "users", 1)
     array, out = np.arange(3), np.zeros(3, dtype=np.uint16)
     yield "namespace", lambda x: client.route(x, "users", 1)
@@ -126,9 +126,9 @@ def test_h106_whatever_is_passed_only_errors_of_tendmap_are_raised(client, clust
                 refused += 1
                 assert str(error), name
             except TypeError as error:
-                # Python's own: the argument can't even be put into the call.
+                # Python's own error: the argument can't be passed at all.
                 assert name == "a namespace's name" and " hash" in str(error).replace("unhash", " hash"), (name, error)
-    assert refused > 1000, "most is refused"
+    assert refused > 1000, "most arguments are refused"
     assert client.route("test", "users", 1) is client.route("test", "users", 1)
 
 
@@ -265,7 +265,7 @@ def test_h106_after_a_fork_a_wrong_argument_is_the_same_error(client):
 
 @pytest.mark.parametrize("name", [name for name in SETTINGS if name not in ("password", "\ud800")])
 def test_h106_a_zero_byte_in_a_setting_is_an_error_of_tendmap(cluster, settings, name):
-    """It would cut a path or a name where C reads it."""
+    """A zero byte would truncate a path or a name in C."""
     given = {**settings, "user": "u", "password": "p", name: "x\0y"}
     with pytest.raises(tendmap.Error):
         tendmap.Client(cluster.hosts, **given).close()
@@ -345,7 +345,7 @@ FOREIGN = "\x1b[2J\x1b]0;x\x07\r\x08\x9b31m\x85\u202e\u2066\u200f\u061c\ufeff\u2
 
 
 def forger():
-    """A server that refuses every command in words of its own; its address."""
+    """A server that refuses every command with a text of its own; returns its address."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def answer(connection):

@@ -1,4 +1,4 @@
-"""After os.fork and in multiprocessing."""
+"""Clients after os.fork and in multiprocessing."""
 
 import multiprocessing
 import os
@@ -110,7 +110,7 @@ def test_a_lazy_client_made_before_a_fork_connects_in_each_child(cluster, settin
     client = tendmap.Client(cluster.hosts, lazy=True, **settings)
 
     def child():
-        assert client.role == "owner", "the parent has no part"
+        assert client.role == "owner", "the parent is not attached"
         client.route("test", "users", 1)
         client.close()
 
@@ -124,7 +124,7 @@ def test_a_private_map_is_made_anew_in_a_child(cluster, settings):
 
         def child():
             assert client.route("test", "users", 1).name == wanted
-            assert client.role == "owner", "each process has its own"
+            assert client.role == "owner", "each process has its own map"
             client.close()
 
         in_child(child)
@@ -155,7 +155,7 @@ def test_multiprocessing(client, method):
 
 
 def test_a_killed_owner_is_followed_by_a_forked_worker(cluster, settings):
-    """The parent only makes the client; its children own and follow."""
+    """The parent only creates the client; its children own and follow."""
     client = tendmap.Client(cluster.hosts, lazy=True, **settings)
     workers = {}
     for number in range(3):
@@ -182,7 +182,7 @@ def test_a_killed_owner_is_followed_by_a_forked_worker(cluster, settings):
             os.kill(killed, signal.SIGKILL)
             os.waitpid(killed, 0)
             os.close(workers.pop(killed))
-            wait_until("another one owns", lambda: owner() not in (None, killed))
+            wait_until("another child owns", lambda: owner() not in (None, killed))
             assert len(workers) == left
     finally:
         for pid, pipe in workers.items():
@@ -192,7 +192,7 @@ def test_a_killed_owner_is_followed_by_a_forked_worker(cluster, settings):
 
 
 def test_nothing_is_imported_at_a_first_call_that_a_fork_may_cut_short():
-    # A child would wait for the import lock of a thread that it has not.
+    # A child would wait for the import lock of a thread that it does not have.
     code = "import sys, tendmap; sys.exit('json' not in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

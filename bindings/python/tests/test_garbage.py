@@ -1,4 +1,4 @@
-"""What nobody needs any more goes: clients, nodes, and what hangs on them."""
+"""Unused objects are freed: clients, nodes, and the state attached to nodes."""
 
 import gc
 import os
@@ -15,14 +15,14 @@ from conftest import in_child, wait_until
 
 
 class Pool:
-    """A connection pool, say."""
+    """Stands for a connection pool."""
 
     def __init__(self, of):
         self.of = of
 
 
 class Name(str):
-    """A name on which things can be hung."""
+    """A name that can have attributes."""
 
 
 def on_a_node(client):
@@ -88,7 +88,7 @@ def test_a_client_in_a_cycle_is_collected_and_closed(cluster, settings, director
     del client
     gc.collect()
     assert gone() is None
-    assert os.listdir(directory) == [], "nothing holds on to the segment"
+    assert os.listdir(directory) == [], "no object keeps the segment"
 
 
 @pytest.mark.parametrize("hang", CYCLES)
@@ -119,7 +119,7 @@ def test_a_closed_client_lets_go_of_its_nodes(cluster, settings):
 
 
 def test_a_client_that_goes_while_it_is_collected_is_used_once_more(cluster, settings, directory):
-    """A finalizer may use what is about to go."""
+    """A finalizer may use objects that are about to be freed."""
     found = []
 
     class Last:
@@ -167,7 +167,7 @@ def test_names_whose_end_closes_the_client(cluster, settings, directory):
         client = tendmap.Client(cluster.hosts, **settings)
         client.route("test", Closing("users"), 1)
         getattr(client, call)("test", "others", [1] if call == "route_batch" else 1)
-        # A name of the batches is another router's.
+        # Batches use another router, which has its own names.
         client.close()
         assert os.listdir(directory) == []
 
@@ -184,7 +184,7 @@ def test_clients_by_the_hundred_leave_nothing(cluster, settings, directory):
         ]
         for client in clients:
             client.route("test", "users", 1).state = Pool(client)
-        # In any order, by any way.
+        # In any order and in any way.
         for number, client in enumerate(reversed(clients)):
             if number % 2:
                 client.close()
@@ -212,7 +212,7 @@ def test_other_threads_run_while_a_client_that_is_dropped_ends(cluster, settings
 
     former = sys.getswitchinterval()
     thread = threading.Thread(target=work)
-    # Only who lets the lock go lets the other run.
+    # The other thread can run only if this one releases the lock.
     sys.setswitchinterval(1000)
     try:
         thread.start()

@@ -1,5 +1,5 @@
-"""A process stores whatever it likes into the segment; a Python program that
-uses it does not crash, hang or grow."""
+"""A process stores arbitrary bytes into the segment; a Python program that
+uses the segment does not crash, hang or grow."""
 
 import os
 import random
@@ -11,8 +11,8 @@ import pytest
 
 import tendmap
 
-# Of its own process, so that no lock of the interpreter slows it down. File
-# segments are mapped; the newest counts.
+# Run in a process of its own, so that no interpreter lock slows it down. File segments
+# are mapped; the newest one is attacked.
 WRITER = """
 import mmap, os, random, sys, time
 directory, seed = sys.argv[1], int(sys.argv[2])
@@ -67,7 +67,7 @@ def timed(name, allowed, call, *args, **more):
     try:
         return call(*args, **more)
     except tendmap.Error as error:
-        # A defect, which was caught.
+        # A defect that was caught.
         if isinstance(error, tendmap.InternalError):
             faults.append(f"{name}: {error!r}")
         return None
@@ -125,7 +125,7 @@ print("ok")
 
 def test_h130_a_python_program_stands_a_hostile_writer(cluster, directory):
     seed = os.environ.get("TENDMAP_HOSTILE_SEED", str(random.getrandbits(32)))
-    # The number of turns that the writer makes, unless more are wanted.
+    # The number of turns of the writer, unless the environment asks for more.
     turns = 60 * (1 + int(os.environ.get("TENDMAP_HOSTILE_SECONDS", "0")) // 3)
     print(f"TENDMAP_HOSTILE_SEED={seed}")
     command = [sys.executable, "-c", WRITER, directory, seed]
@@ -152,7 +152,7 @@ def test_h130_a_python_program_stands_a_hostile_writer(cluster, directory):
         victim.wait()
     assert (victim.returncode, out) == (0, "ok\n"), err
     try:
-        # Once it has ended, all is as it should be.
+        # Once the writer has ended, the map is whole again.
         with tendmap.Client(cluster.hosts, shm_directory=directory, tend_interval=0.05) as client:
             assert client.wait_for_change(0) and len(client.nodes()) == 3
     except tendmap.Error as error:

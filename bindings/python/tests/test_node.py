@@ -1,4 +1,4 @@
-"""Node through the C library: the class alone, and in a cluster of processes."""
+"""Node with the C library: the class alone, and in a cluster of processes."""
 
 import json
 import os
@@ -38,7 +38,7 @@ const print = (found) => console.log(JSON.stringify(found))
 
 
 def node(env, code):
-    """Runs JavaScript with a client, and takes the JSON that it prints."""
+    """Runs JavaScript with a client, and returns the JSON that it prints."""
     command = [tool("node"), "-e", PRELUDE + code]
     run = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
     assert run.returncode == 0 and not run.stderr, run.stderr
@@ -124,7 +124,7 @@ def test_node_takes_text_keys_as_they_are(env, client, key):
 
 
 def test_node_shares_an_attachment_with_its_worker_threads(env, client):
-    """Each thread has an object of its own; one that ends takes nothing from the others."""
+    """Each thread has an object of its own; a thread that ends does not affect the others."""
     code = f"""
         const {{ Worker }} = require('node:worker_threads')
         const worker = new Worker(`
@@ -145,7 +145,7 @@ def test_node_shares_an_attachment_with_its_worker_threads(env, client):
 
 
 def test_h110_waits_of_node_occupy_no_thread_of_its_pool(env, cluster):
-    """Four of them would stop all files and names."""
+    """Four waiting threads would block all file and name operations."""
     found = node(
         env,
         """

@@ -1,4 +1,4 @@
-"""PHP through the C library, on the command line and under FPM."""
+"""PHP with the C library, on the command line and under FPM."""
 
 import glob
 import json
@@ -68,7 +68,7 @@ def test_php_routes_as_python_does(env, client, cluster):
     "arguments", [r'"te\0st", "users", 1', r'"test", "users\0x", 1', r'"test", "\xff", 1']
 )
 def test_php_cuts_no_text_at_a_zero_byte(env, client, arguments):
-    """FFI would hand C the part before it: another set, and so another node."""
+    """FFI would pass C only the part before the zero byte: another set, and so another node."""
     code = (
         f"require '{EXAMPLE}/Tendmap.php';"
         "$tendmap = new Tendmap(getenv('TENDMAP_HOSTS'), json_decode("
@@ -205,7 +205,7 @@ def test_php_has_no_two_objects_of_one_client(env, client):
 
 
 def fastcgi(path, query, script=SCRIPT):
-    """One request to FPM; its body."""
+    """Sends one request to FPM and returns the body of the answer."""
 
     def record(kind, content):
         return struct.pack(">BBHHBB", 1, kind, 1, len(content), 0, 0) + content
@@ -243,7 +243,7 @@ def fastcgi(path, query, script=SCRIPT):
 
 @pytest.fixture
 def fpm(env, directory):
-    """Starts FPM with further settings of its pool, of PHP, and extensions."""
+    """Starts FPM with extra settings of its pool and of PHP, and with extensions."""
     php()
     found = glob.glob("/usr/sbin/php-fpm*")
     program = shutil.which("php-fpm") or (found[0] if found else None)
@@ -280,7 +280,7 @@ def fpm(env, directory):
 
 
 def answer(path, key, script=SCRIPT):
-    """What is answered, or None while nobody answers."""
+    """The answer, or None while no worker answers."""
     try:
         return fastcgi(path, f"key={key}", script)
     except OSError:
@@ -307,7 +307,7 @@ def test_php_fpm(fpm, cluster, directory):
 
     wait_until("another worker tends", replaced)
     assert fastcgi(path, "key=7")["name"] == owner_of(cluster, 7)
-    # What makes no sense is answered, by workers that live on.
+    # Invalid requests are answered, and no worker ends.
     workers = {fastcgi(path, f"key={key}")["pid"] for key in range(30)}
     for query in ["", "key[]=1", "key=%FF", "keys=1", "key[a][b]=2"]:
         found = fastcgi(path, query)
@@ -317,7 +317,7 @@ def test_php_fpm(fpm, cluster, directory):
 def test_php_fpm_that_recycles_its_workers_and_has_ffi_for_preloaded_files_only(
     fpm, cluster, directory
 ):
-    """FFI as PHP has it by default; the class is preloaded, the script is any."""
+    """FFI with PHP's default settings: the class is preloaded, the script is not."""
     user = pwd.getpwuid(os.getuid()).pw_name
     settings = ["ffi.enable=preload", "opcache.enable=1", f"opcache.preload_user={user}"]
     settings.append(f"opcache.preload={EXAMPLE}/Tendmap.php")
@@ -331,6 +331,6 @@ def test_php_fpm_that_recycles_its_workers_and_has_ffi_for_preloaded_files_only(
         assert found["name"] == owner_of(cluster, key)
         pids.add(found["pid"])
     assert len(pids) > 6, "workers were recycled"
-    # They do not close: the segment stays, and another one takes over.
+    # They do not close: the segment stays, and another worker takes over.
     status = tendmap.status(shm_directory=directory)
     assert status["generation"] == 1 and status["takeovers"] >= 1, status

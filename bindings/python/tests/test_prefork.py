@@ -1,5 +1,5 @@
-"""The recipes of docs/PREFORK.md, run: a worker that tends is killed, routing
-goes on, another one takes over."""
+"""The recipes of docs/PREFORK.md, run: the worker that tends is killed, routing
+continues, and another worker takes over."""
 
 import http.client
 import importlib.util
@@ -23,7 +23,7 @@ EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
 
 
 class OverUnix(http.client.HTTPConnection):
-    """HTTP over a Unix socket: no port that another test might take."""
+    """HTTP over a Unix socket: needs no port, which another test might take."""
 
     def __init__(self, path):
         super().__init__("localhost", timeout=30)
@@ -56,7 +56,7 @@ def environment(cluster, settings):
 
 
 def tool(name):
-    """A program beside this Python, or anywhere."""
+    """A program beside this Python, or in the search path."""
     path = shutil.which(name, path=os.path.dirname(sys.executable)) or shutil.which(name)
     if path is None:
         pytest.skip(f"skipped: no {name} is installed here")
@@ -93,7 +93,7 @@ class Served:
 
 
 def killed_owner_is_replaced(served, observer, cluster):
-    """Kills the worker that tends, while requests go on."""
+    """Kills the worker that tends, while requests continue."""
     owners = cluster.owners("test")
     partition = lambda key: int.from_bytes(tendmap.digest("users", key)[:2], "little") & 4095
     first = observer()["owner_pid"]
@@ -109,7 +109,7 @@ def killed_owner_is_replaced(served, observer, cluster):
                 assert answer["node"] == owners[partition(key)][0], (key, answer)
                 answers.append(answer)
             except (ConnectionError, http.client.HTTPException):
-                # The killed worker's own request is lost, as with every server.
+                # The killed worker loses its own request, as with every server.
                 failed.append(key)
 
     threads = [threading.Thread(target=requests) for _ in range(2)]
@@ -123,7 +123,7 @@ def killed_owner_is_replaced(served, observer, cluster):
                    and observer()["owner_alive"])
         took = time.monotonic() - begun
         seen = len(answers)
-        wait_until("requests are answered by all that", lambda: len(answers) > seen + 20)
+        wait_until("requests are answered in spite of that", lambda: len(answers) > seen + 20)
     finally:
         stop.set()
         for thread in threads:
@@ -136,7 +136,7 @@ def killed_owner_is_replaced(served, observer, cluster):
 
 
 def nonsense_is_answered(path):
-    """Whatever a client asks for, it gets an answer, and no worker ends."""
+    """Every request gets an answer, and no worker ends."""
     for query in ["/?key=x", "/", "/?", "/?key", "/?key=", "/?key=1.5", "/?key=0x10", "/?key=1e3", "//",
                   "/?key=true", "/?key=null", "/?key=%00", "/?keys=1", f"/?key={2**63}", "/?key=--1",
                   f"/?key={'9' * 1000}", "/?key[]=1", "/?key=%FF", "/?key=7x"]:  # fmt: skip
@@ -150,21 +150,21 @@ def nonsense_is_answered(path):
 
 
 def four_processes_take_turns(command, path, env, observer, cluster, directory):
-    """A server of four processes replaces the one that tends when it is killed, and
-    leaves nothing when it ends."""
+    """A server of four processes replaces the process that tends when it is killed, and
+    leaves nothing behind when it ends."""
     with Served(command, path, env) as served:
         wait_until("all have connected", lambda: observer()["attached"] == 4)
         killed_owner_is_replaced(served, observer, cluster)
-        wait_until("all are there again", lambda: observer()["attached"] == 4, 60)
+        wait_until("all have connected again", lambda: observer()["attached"] == 4, 60)
         nonsense_is_answered(path)
         assert observer()["attached"] == 4 and observer()["takeovers"] == 1
-    # Each closed as it ended: the last one has removed the segment.
+    # Each worker closed as it ended: the last one has removed the segment.
     assert not [name for name in os.listdir(directory) if name.startswith("tendmap-")]
 
 
 @pytest.fixture
 def observer(settings):
-    """Asks for the status without taking part."""
+    """Reads the status without attaching."""
     return lambda: tendmap.status(shm_directory=settings["shm_directory"])
 
 
@@ -176,8 +176,8 @@ def test_gunicorn_with_preload_and_eight_workers(cluster, settings, observer, di
     with Served(command, path, environment(cluster, settings)) as served:
         wait_until("all have connected", lambda: observer()["attached"] == 8)
         killed_owner_is_replaced(served, observer, cluster)
-        # Gunicorn makes a new worker, which follows.
-        wait_until("all are there again", lambda: observer()["attached"] == 8, 60)
+        # Gunicorn starts a new worker, which follows.
+        wait_until("all have connected again", lambda: observer()["attached"] == 8, 60)
         # A worker that is recycled hands the ownership over.
         owner = observer()["owner_pid"]
         os.kill(owner, signal.SIGTERM)
@@ -207,7 +207,7 @@ def test_gunicorn_whose_master_tends(cluster, settings, observer, directory):
 
 
 def uwsgi(directory, *further):
-    """The command for the example's settings and further ones, and its socket."""
+    """The command for the example's settings and extra ones, and its socket."""
     program = tool("uwsgi")
     path = f"{directory}/uwsgi.sock"
     ini = (EXAMPLES / "uwsgi.ini").read_text().replace("127.0.0.1:8000", path)
@@ -219,14 +219,14 @@ def uwsgi(directory, *further):
     return command, path
 
 
-# Loaded once before the fork, with threads, and by each worker for itself.
+# The application is loaded once before the fork, with threads, or by each worker.
 @pytest.mark.parametrize("further", [[], ["--threads", "2"], ["--lazy-apps"]])
 def test_uwsgi(cluster, settings, observer, directory, further):
     command, path = uwsgi(directory, *further)
     with Served(command, path, environment(cluster, settings)) as served:
 
         def all_have_connected():
-            # Where nothing runs after the fork, the first request connects.
+            # If no hook runs after the fork, the first request connects.
             ask(path, 1)
             return observer()["attached"] == 4
 
@@ -284,7 +284,7 @@ def test_celery(cluster, settings, observer, directory):
         return json.loads(output)
 
     def tending():
-        """The pid of the owner that lives, if one does."""
+        """The pid of the living owner, if there is one."""
         try:
             status = observer()
         except tendmap.SegmentError:
@@ -299,12 +299,12 @@ def test_celery(cluster, settings, observer, directory):
                 partition = int.from_bytes(tendmap.digest("users", key)[:2], "little") & 4095
                 assert answer["node"] == owners[partition][0]
                 pids.add(answer["pid"])
-            # When all children end at once, the last one removes the segment
-            # and the next one makes it anew.
+            # If all children end at once, the last one removes the segment
+            # and the next one creates it again.
             wait_until("a child tends", lambda: tending() is not None)
             assert tending() != process.pid
         assert len(pids) > 3, "children were recycled"
-        # Celery's own queue may not outlive a killed child; the map does.
+        # Celery's own queue may not survive a killed child; the map does.
         wait_until("a child tends", lambda: tending() is not None)
         owner = tending()
         os.kill(owner, signal.SIGKILL)

@@ -22,8 +22,8 @@ def cluster():
 
 
 def preferring(client, addresses, racks):
-    """Checks that each key goes to the first of the racks that holds it, else to
-    its master, and a retry to the other node."""
+    """Checks that each key goes to the first of the racks that holds it, otherwise
+    to its master, and a retry to the other node."""
     batch = client.route_batch("test", "users", list(KEYS), "prefer_rack")
     for key, in_batch in zip(KEYS, batch):
         master = client.locate("test", "users", key)
@@ -73,7 +73,7 @@ def test_a_forked_child_and_a_copy_prefer_what_the_client_did_last(client, clust
 
 def test_the_tend_interval_changes_while_the_client_runs(client):
     client.set_tend_interval("60ms")
-    wait_until("it is told", lambda: client.status()["tend_interval_ms"] == 60)
+    wait_until("it is published", lambda: client.status()["tend_interval_ms"] == 60)
     for interval, said in [(0.01, "wanted at least 50ms"), (1000, "shm_takeover_threshold is 30s")]:
         with pytest.raises(tendmap.ConfigError, match=said):
             client.set_tend_interval(interval)

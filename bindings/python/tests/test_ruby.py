@@ -1,4 +1,4 @@
-"""Ruby through the C library: the class alone, and under Puma."""
+"""Ruby with the C library: the class alone, and under Puma."""
 
 import json
 import os
@@ -31,7 +31,7 @@ tendmap = Tendmap.new(ENV['TENDMAP_HOSTS'], **settings)
 
 
 def ruby(env, code):
-    """Runs Ruby code with a client, and takes the JSON that it prints."""
+    """Runs Ruby code with a client, and returns the JSON that it prints."""
     command = [tool("ruby"), "-w", "-e", PRELUDE + code]
     run = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
     assert run.returncode == 0 and not run.stderr, run.stderr
@@ -101,7 +101,7 @@ def test_h109_ruby_converts_no_argument_of_a_wrong_type(env, client):
 
 
 def test_h109_a_closed_object_of_ruby_stays_closed(env, client):
-    """It would connect again, and nobody would close that."""
+    """It would connect again, and that connection would never be closed."""
     found = ruby(
         env,
         """

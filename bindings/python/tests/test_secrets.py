@@ -1,4 +1,4 @@
-"""How many copies of a password, its hash and a token a Python process has."""
+"""The number of copies of a password, its hash and a token in a Python process."""
 
 import copy
 import pickle
@@ -18,7 +18,7 @@ TOKEN = b"a-t0ken-" + secrets.token_hex(12).encode()
 PROGRAM = """
 import sys, tendmap
 hosts, directory, mode = sys.argv[1:]
-# This text is the program's own; it stays as long as the program has it.
+# The program's own text, which exists as long as the program keeps it.
 password = sys.stdin.readline().strip()
 print("read", flush=True)
 sys.stdin.readline()
@@ -33,7 +33,7 @@ sys.stdin.readline()
 
 
 class Server:
-    """A node that is alone, and takes every login."""
+    """A single node that accepts every login."""
 
     def __init__(self):
         self.logins = []
@@ -83,13 +83,13 @@ class Server:
             pass
 
     def hash(self):
-        """What stands in the login as the credential."""
+        """The credential in the login."""
         at = self.logins[0].index(b"$2a$10$")
         return self.logins[0][at : at + 60]
 
 
 def copies(pid, wanted):
-    """For each text how many copies there are, and how many a core dump would have."""
+    """The number of copies of each text, in memory and in a core dump."""
     found = {text: [0, 0] for text in wanted}
     with open(f"/proc/{pid}/smaps") as smaps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
         region = b""
@@ -131,7 +131,7 @@ def test_h122_a_python_process_has_no_copy_but_its_own_texts(directory, mode):
         step("go on", "connected")
         texts = [password.encode(), server.hash(), TOKEN]
         (all_of_it, dumped), hash_, token = copies(child.pid, texts)
-        assert dumped <= own, "none but the program's own"
+        assert dumped <= own, "only the program's own copies"
         assert all_of_it - dumped == 1
         assert (hash_, token) == ((1, 0), (1, 0))
         step("close", "closed")
@@ -150,7 +150,7 @@ def test_h122_a_client_with_a_password_is_neither_pickled_nor_copied(cluster, se
         with pytest.raises(tendmap.ArgumentTypeError, match="neither pickled nor copied") as raised:
             make(client)
         assert isinstance(raised.value, TypeError) and "s3cret" not in str(raised.value)
-    # Also one that got its password later; one without goes on as ever.
+    # The same for a client that got its password later; one without a password can be pickled.
     with tendmap.Client(cluster.hosts, user="u", **settings) as client:
         assert pickle.loads(pickle.dumps(client)).__getnewargs_ex__()[1]["user"] == "u"
         client.set_password("s3cret")

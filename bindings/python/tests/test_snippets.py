@@ -1,5 +1,5 @@
 """Every snippet of docs/PREFORK.md and of the packages' READMEs, run as it is printed
-but for the cluster's address and the directory of the segments."""
+except for the cluster's address and the directory of the segments."""
 
 import asyncio
 import ctypes
@@ -43,7 +43,7 @@ def snippets(document):
 
 
 def snippet(document, language, beginning):
-    """The only block of a language that begins like that."""
+    """The only block of a language that begins with a text."""
     found = [text for name, text in snippets(document) if (name, text.startswith(beginning)) == (language, True)]
     assert len(found) == 1, (document, language, beginning, found)
     return found[0]
@@ -98,7 +98,7 @@ def test_every_snippet_is_one_that_is_run(document):
     assert [name for name, _ in found] == [name for name, _ in wanted], (hint, found)
     for language, beginning in RUN[document]:
         snippet(document, language, beginning)
-    # No package has a README that nobody looks at here.
+    # Every package's README is checked here.
     there = {str(path.relative_to(ROOT)) for path in ROOT.glob("bindings/*/README.md")}
     assert there == {README}
 
@@ -118,7 +118,7 @@ def test_the_first_steps(cluster, directory, capsys):
         assert len(found["indexes"]) == 1_000_000 and found["indexes"].dtype == numpy.uint16
         found = {"client": client, "tendmap": tendmap}
         exec(snippet(README, "python", "route = client.locate"), found)
-        assert len(set(capsys.readouterr().out.split())) == 2, "it went to both replicas"
+        assert len(set(capsys.readouterr().out.split())) == 2, "both replicas were used"
         exec(snippet(README, "python", "try:"), found)
         assert capsys.readouterr().out == ""
     exec(snippet(README, "python", "try:"), found)
@@ -222,7 +222,7 @@ def test_php(cluster, directory, library):  # noqa: F811
 
 
 def test_php_settings_of_preloading(directory):
-    """How preloading works is shown by test_php.py; here, that PHP reads these lines."""
+    """test_php.py tests preloading; this tests only that PHP reads these lines."""
     settings = pathlib.Path(directory, "php.ini")
     settings.write_text(snippet(PREFORK, "ini", "; php.ini\nffi.enable = preload"))
     code = "echo json_encode(parse_ini_file($argv[1], false, INI_SCANNER_TYPED));"
@@ -253,7 +253,7 @@ def test_node(cluster, directory, node_env):  # noqa: F811
 
 
 def test_how_the_wheel_is_built():
-    """The gate builds and installs it that way; here, that maturin knows these flags."""
+    """The gate builds and installs it in this way; this tests only that maturin knows the flags."""
     text = snippet(README, "text", "$ pip install")
     build = next(line for line in text.splitlines() if "maturin build" in line)
     assert "--release -m bindings/python/Cargo.toml --out dist" in build
@@ -265,8 +265,8 @@ def test_how_the_wheel_is_built():
 
 @pytest.fixture
 def command_line():
-    """The command line as it was built; cargo build."""
-    # The documentation has a folder of that name.
+    """The built command line (cargo build)."""
+    # `cargo doc` makes a folder of that name.
     built = [path for path in ROOT.glob("target/*/tendmap") if path.is_file()]
     built.sort(key=lambda path: -path.stat().st_mtime)
     if not built:
@@ -291,7 +291,7 @@ def free_ports(count):
 
 
 def test_the_command_line(command_line, directory):
-    """Each line is run after the other; what runs on does so beside the rest."""
+    """Runs line after line; a command that does not end runs beside the rest."""
     lines = snippet(CLI, "text", "$ tendmap sim").splitlines()
     base = free_ports(3)
     env = {**os.environ, "TENDMAP_SHM_DIRECTORY": directory}
@@ -311,7 +311,7 @@ def test_the_command_line(command_line, directory):
                     wait_until("it tends", lambda: os.listdir(directory) and tends())
                 continue
             if name == "rm":
-                # What a process that was killed leaves.
+                # The files of a killed process.
                 running["tend"].kill()
                 running["tend"].wait()
             done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=300)
@@ -325,7 +325,7 @@ def test_the_command_line(command_line, directory):
 
 
 def segment_of_the_c_client(key):
-    """A segment of layout E with one node, whose owner is gone; its id."""
+    """A segment of layout E with one node, whose owner is gone; returns its id."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.shmat.restype = ctypes.c_void_p
     libc.shmdt.argtypes = [ctypes.c_void_p]
@@ -425,12 +425,12 @@ def test_processes_of_several_users(command_line, cluster, directory):
             "shm_directory": directory,
             "shm_owner": "5001,5002",
         }
-        wait_until("both take part", lambda: tendmap.status(**ask)["attached"] == len(running))
+        wait_until("both are attached", lambda: tendmap.status(**ask)["attached"] == len(running))
         owner = tendmap.status(**ask)["owner_pid"]
         first = next(process for process in running if process.pid == owner)
         first.kill()
         first.wait()
-        wait_until("the other one tends", lambda: tendmap.status(**ask)["owner_pid"] not in (None, owner))
+        wait_until("the other process tends", lambda: tendmap.status(**ask)["owner_pid"] not in (None, owner))
     finally:
         for process in running:
             process.kill()
@@ -473,6 +473,6 @@ def test_the_examples_that_are_linked_are_there():
         text = (ROOT / document).read_text()
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
             assert (ROOT / document).parent.joinpath(link).exists(), (document, link)
-    # The wheel's README is read where no link of the source leads anywhere.
+    # Readers of the wheel's README can't follow links into the source.
     assert "](" not in (ROOT / README).read_text()
     assert EXAMPLES.exists()

@@ -1,4 +1,4 @@
-"""What editors, type checkers and help() tell is what there is."""
+"""Editors, type checkers and help() show what exists."""
 
 import ast
 import inspect
@@ -16,13 +16,13 @@ STUB = pathlib.Path(tendmap.__file__).with_name("_tendmap.pyi")
 
 #: What the stub leaves out, and why.
 LEFT_OUT = """
-# Made by PyO3.
+# Created by PyO3.
 tendmap._tendmap.__all__
 # For benches/route.py.
 tendmap._tendmap._Empty
 tendmap._tendmap._batch
 tendmap._tendmap._digests
-# Literals, which stubtest takes for unions.
+# Literals, which stubtest mistakes for unions.
 tendmap._types.Policy
 tendmap._types.Role
 """
@@ -88,7 +88,7 @@ def test_a_typed_program_passes_strict_and_wrong_ones_do_not(tmp_path):
 
 
 def documented():
-    """Everything with a docstring in the stub: what it is, and the docstring."""
+    """Every object with a docstring in the stub, and that docstring."""
     for item in ast.parse(STUB.read_text()).body:
         if isinstance(item, ast.FunctionDef):
             yield getattr(tendmap, item.name), ast.get_docstring(item)
@@ -135,7 +135,7 @@ def test_the_signature_names_every_setting():
         tendmap.Client("a", nonsense=1)
     settings = str(raised.value).partition("there are ")[2].split(", ")
     assert [name for name in parameters if name != "lazy"] == settings
-    # Each default can be given, and changes nothing.
+    # Every default can be passed, and changes nothing.
     given = {
         name: parameter.default
         for name, parameter in parameters.items()

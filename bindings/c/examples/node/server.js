@@ -3,19 +3,19 @@
 //
 //   TENDMAP_HOSTS=127.0.0.1:3100 node server.js
 //
-// The primary takes no part. Node's workers are new processes, not forks: each
+// The primary does not connect. Node's workers are new processes, not forks: each
 // connects for itself, and one of them tends.
 
 const cluster = require('node:cluster')
 const http = require('node:http')
 
 const WORKERS = 4
-/** The server ends after this many workers in a row have ended before they served. */
+/** The server ends when this many consecutive workers have ended before they served. */
 const FAILURES = 8
 /** A worker has served once it has listened for this many milliseconds. */
 const SERVED = 1000
-// Workers accept for themselves: the primary would keep open, for ever, what it had
-// just handed to a worker that is killed.
+// Workers accept connections themselves: the primary would keep a connection open for
+// ever if the worker that it had just passed it to was killed.
 cluster.schedulingPolicy = cluster.SCHED_NONE
 
 function primary () {
@@ -31,8 +31,8 @@ function primary () {
   for (let number = 0; number < WORKERS; number++) start()
   cluster.on('exit', (worker) => {
     if (ending) return
-    // A worker that has served is replaced at once, one that could not start later
-    // and later.
+    // A worker that has served is replaced at once; one that could not start is replaced
+    // after ever longer pauses.
     if (worker.served) return start()
     failures++
     if (failures < FAILURES) return setTimeout(start, 50 * 2 ** failures)
@@ -56,8 +56,7 @@ function worker () {
   const hosts = process.env.TENDMAP_HOSTS
   if (!hosts) throw new Error('TENDMAP_HOSTS is not set; wanted NAME:PORT')
   const tendmap = new Tendmap(hosts, settings)
-  // Hands the ownership over; a worker that is killed is found out, milliseconds
-  // later.
+  // Hands the ownership over. A killed worker is noticed milliseconds later.
   process.on('exit', () => tendmap.close())
   process.on('SIGTERM', () => process.exit(0))
 
@@ -68,7 +67,7 @@ function worker () {
   }).on('error', fail).listen(process.env.TENDMAP_LISTEN ?? 8000)
 }
 
-/** Whatever a client asks for, it gets an answer, and the worker lives. */
+/** Every request gets an answer, and none ends the worker. */
 function answered (tendmap, url) {
   const key = new URLSearchParams(url.split('?')[1]).get('key')
   if (!/^-?\d+$/.test(key)) return [400, { error: 'wanted ?key=NUMBER' }]
@@ -76,7 +75,7 @@ function answered (tendmap, url) {
     const node = tendmap.route('test', 'users', BigInt(key))
     return [200, { pid: process.pid, role: tendmap.role, node: node.name, address: node.address }]
   } catch (error) {
-    // The caller's fault (TENDMAP_ERROR_ARGUMENT), or the cluster's.
+    // An error of the caller (TENDMAP_ERROR_ARGUMENT), or of the cluster.
     return [error.code === 1 ? 400 : 503, { error: error.message }]
   }
 }

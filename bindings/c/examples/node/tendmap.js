@@ -4,8 +4,8 @@
 //   const tendmap = new Tendmap('127.0.0.1:3000', { shm_key: 0xA7000000 })
 //   tendmap.route('test', 'users', 42).address   // '10.0.0.1:3000'
 //
-// One object for each thread (the main one, and workers of worker_threads); those
-// of one process share an attachment. Close it when the process ends.
+// One object for each thread (the main one, and workers of worker_threads); the
+// objects of one process share an attachment. Close it when the process ends.
 
 const koffi = needed()
 
@@ -16,7 +16,7 @@ const ROLES = ['owner', 'standby', 'follower', 'closed']
 const SMALLEST = -(2n ** 63n)
 const LARGEST = 2n ** 63n - 1n
 
-// What is needed of tendmap.h.
+// The part of tendmap.h that this class needs.
 koffi.opaque('tendmap_config')
 koffi.opaque('tendmap_client')
 koffi.opaque('tendmap_router')
@@ -39,7 +39,7 @@ koffi.struct('tendmap_node', {
   build: koffi.array('char', 32, 'String')
 })
 
-/** How often a wait looks, in milliseconds. */
+/** The interval between two checks of a wait, in milliseconds. */
 const LOOK = 20
 
 function needed () {
@@ -92,7 +92,7 @@ function load (path) {
   return declared
 }
 
-/** What went wrong; `code` is a tendmap_error of tendmap.h. */
+/** An error; `code` is a tendmap_error of tendmap.h. */
 class TendmapError extends Error {
   constructor (code, text) {
     super(text)
@@ -105,25 +105,25 @@ function refuse (text) {
   throw new TendmapError(ERROR_ARGUMENT, text)
 }
 
-/** The settings that take any text. */
+/** Settings whose value may be any text. */
 const TEXTS = ['cluster_name', 'user', 'password', 'tls_cafile', 'tls_certfile', 'tls_keyfile',
   'shm_directory']
 
-/** What a value is, for errors. */
+/** The kind of a value, for errors. */
 function kind (value) {
   if (value === null) return 'null'
   if (Number.isNaN(value)) return 'NaN'
   return Array.isArray(value) ? 'array' : typeof value
 }
 
-/** Half a character would become another one on the way to UTF-8, unseen. */
+/** Half a surrogate pair is refused: the conversion to UTF-8 would silently replace it. */
 function wellFormed (what, value) {
   if (typeof value !== 'string') refuse(`${what} of type ${kind(value)}; wanted a string`)
   if (!value.isWellFormed()) refuse(`${what} with half a surrogate pair${shown(what, value)}`)
   return value
 }
 
-/** A text for C, which ends at a zero byte: one amid it would cut it, unseen. */
+/** A text for C, which ends at a zero byte: an inner one would silently truncate it. */
 function text (what, value) {
   wellFormed(what, value)
   if (value.includes('\0')) {
@@ -146,7 +146,7 @@ function setting (name, value) {
   return text(name, plain && !TEXTS.includes(name) ? String(value) : value)
 }
 
-/** A publication: a whole number of 64 bits without a sign. */
+/** A publication: an unsigned whole number of 64 bits. */
 function publication (sequence) {
   const whole = typeof sequence === 'bigint' || Number.isSafeInteger(sequence)
   if (!whole || sequence < 0 || sequence > 2n ** 64n - 1n) {
@@ -162,12 +162,12 @@ class Tendmap {
   #namespaces = new Map()
   #waits = new Set()
   #timer = null
-  /** How many waits keep the process running. */
+  /** The number of waits that keep the process running. */
   #held = 0
 
   /**
-   * `settings` are those of tendmap_config_set(); `library` is what TENDMAP_LIBRARY
-   * says if it is not given, or libtendmap.so.0.
+   * `settings` are those of tendmap_config_set(). `library` is the value of
+   * TENDMAP_LIBRARY if it is not given, or else libtendmap.so.0.
    */
   constructor (hosts, settings = {}, library = process.env.TENDMAP_LIBRARY ?? 'libtendmap.so.0') {
     this.#c = load(library)
@@ -189,7 +189,7 @@ class Tendmap {
 
   /**
    * The node of a key: a whole number of 64 bits (Number or BigInt) or a string. The set
-   * '' is none. `sequence` is the publication that it was read from.
+   * '' means no set. `sequence` is the publication that the route was read from.
    */
   route (namespace, set, key) {
     const router = this.#open(this.#router)
@@ -216,7 +216,7 @@ class Tendmap {
     return ROLES[role]
   }
 
-  /** What `tendmap status --json` tells. */
+  /** The output of `tendmap status --json`. */
   status () {
     const json = this.#made(this.#c.client_status_json(this.#open(this.#client)))
     try {
@@ -227,12 +227,12 @@ class Tendmap {
   }
 
   /**
-   * Resolves with the publication that is live as soon as it is another one than
-   * `sequence` (that of a route or a status), or after `timeout` milliseconds; without
-   * one it waits for ever. Closing ends it with an error, `signal` (an AbortSignal) with
-   * its reason. Until then it keeps the process running, unless `ref` is false.
+   * Resolves with the live publication as soon as it differs from `sequence` (that of a
+   * route or a status), or after `timeout` milliseconds; without a timeout it waits for
+   * ever. Closing rejects it with an error, `signal` (an AbortSignal) with its reason.
+   * Until then it keeps the process running, unless `ref` is false.
    *
-   * It occupies no thread: one timer looks for all waits of this object, fifty times a
+   * It occupies no thread: one timer checks all waits of this object, fifty times a
    * second.
    */
   async waitForChange (sequence, timeout = Infinity, { signal, ref = true } = {}) {
@@ -243,7 +243,7 @@ class Tendmap {
     }
     signal?.throwIfAborted()
     const now = this.#live()
-    // Numbers and BigInts are compared by what they count.
+    // Numbers and BigInts are compared by value.
     // eslint-disable-next-line eqeqeq
     if (now != sequence || timeout === 0) return now
     return new Promise((resolve, reject) => {
@@ -257,7 +257,7 @@ class Tendmap {
     })
   }
 
-  /** Hands the ownership over, if this process has it. A second time is no error. */
+  /** Hands the ownership over, if this process has it. Closing again does nothing. */
   close () {
     if (this.#client === null) return
     const [router, client] = [this.#router, this.#client]
@@ -267,14 +267,14 @@ class Tendmap {
     this.#check(this.#c.close(client))
   }
 
-  /** The publication that is live; nothing is waited for. */
+  /** The live publication; this does not wait. */
   #live () {
     const now = [null]
     this.#check(this.#c.wait_for_change(this.#open(this.#client), 0, 0, now))
     return now[0]
   }
 
-  /** Has the timer running as long as somebody waits. */
+  /** Keeps the timer running while there are waits. */
   #watch () {
     if (this.#waits.size === 0) {
       clearInterval(this.#timer)
@@ -335,7 +335,7 @@ class Tendmap {
   }
 }
 
-/** As text; not everything can be made into one. */
+/** A value as text; some values can't be converted. */
 function described (value) {
   try {
     return String(value)

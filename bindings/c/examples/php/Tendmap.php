@@ -5,12 +5,12 @@
  *   $tendmap = new Tendmap('127.0.0.1:3000', ['shm_key' => '0xA7000000']);
  *   $node = $tendmap->route('test', 'users', 42);   // ['name' => …, 'address' => …]
  *
- * One object a request. The process stays attached from one request to the
- * next, whatever becomes of the objects.
+ * Create one object for each request. The process stays attached from one request to
+ * the next, also when its objects are gone.
  */
 final class Tendmap
 {
-    /** What is needed of tendmap.h; FFI reads no preprocessor lines. */
+    /** The part of tendmap.h that this class needs; FFI reads no preprocessor lines. */
     private const DECLARATIONS = <<<'C'
     typedef struct tendmap_config tendmap_config;
     typedef struct tendmap_client tendmap_client;
@@ -57,7 +57,7 @@ final class Tendmap
 
     private const SEQUENCE = 1;
     private const ERROR_ARGUMENT = 1;
-    /** The settings that take any text. */
+    /** Settings whose value may be any text. */
     private const TEXTS = ['cluster_name', 'user', 'password', 'tls_cafile', 'tls_certfile',
         'tls_keyfile', 'shm_directory'];
     /** @var array<string, FFI> by path */
@@ -69,8 +69,8 @@ final class Tendmap
     private array $namespaces = [];
 
     /**
-     * Arguments are checked here: where a script has no strict_types, PHP would make
-     * strings of numbers and numbers of anything.
+     * Arguments are checked here: without strict_types in a script, PHP would convert
+     * numbers to strings, and other values to numbers.
      *
      * @param string $hosts NAME:PORT, several separated by commas
      * @param array<string, string|int|float|bool> $settings as tendmap_config_set() has them
@@ -111,7 +111,7 @@ final class Tendmap
      * The node of a key: an int, or a string of UTF-8. "42" and 42 are two keys.
      *
      * @param string $namespace
-     * @param string $set '' = none
+     * @param string $set '' = no set
      * @param int|string $key
      * @return array{name: string, address: string, host: string, port: int, partition: int}
      */
@@ -123,7 +123,7 @@ final class Tendmap
             self::refuse('a key of type ' . get_debug_type($key) . '; wanted an int or a string');
         }
         $route = $this->library->new('tendmap_route');
-        // Not as a key by itself: PHP would make an integer of "7".
+        // Not as a key by itself: PHP would convert "7" to an integer.
         $number = $this->namespaces["=$namespace"] ??= $this->resolve($namespace);
         $this->check(is_int($key)
             ? $this->library->tendmap_route_integer(
@@ -141,7 +141,7 @@ final class Tendmap
         ];
     }
 
-    /** @return array<string, mixed> what `tendmap status --json` tells */
+    /** @return array<string, mixed> the output of `tendmap status --json` */
     public function status(): array
     {
         $text = $this->made($this->library->tendmap_client_status_json($this->client));
@@ -167,7 +167,7 @@ final class Tendmap
         return $number->cdata;
     }
 
-    /** A text for C, which ends at a zero byte: one amid it would cut it, unseen. */
+    /** A text for C, which ends at a zero byte: an inner one would silently truncate it. */
     private static function text(string $what, mixed $text): string
     {
         if (!is_string($text)) {
@@ -180,7 +180,7 @@ final class Tendmap
         return $text;
     }
 
-    /** The value of a setting as text; a float keeps its point, so that none becomes an int. */
+    /** The value of a setting as text; a float keeps its decimal point, so that it never becomes an int. */
     private static function value(string $name, mixed $value): string
     {
         return match (true) {
@@ -232,7 +232,7 @@ final class Tendmap
 
     private function error(): RuntimeException
     {
-        // FFI has made a string of it, as of every `const char *` that is returned.
+        // FFI has converted it to a string, as it does with every returned `const char *`.
         $text = $this->library->tendmap_last_error();
         return new RuntimeException($text, $this->library->tendmap_last_error_code());
     }

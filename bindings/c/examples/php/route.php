@@ -4,7 +4,7 @@ require __DIR__ . '/Tendmap.php';
 
 $settings = json_decode(getenv('TENDMAP_SETTINGS') ?: '{}', true);
 $tendmap = new Tendmap(getenv('TENDMAP_HOSTS'), $settings);
-// What is written as an integer is one here; that is up to the application.
+// Text that looks like an integer is used as one here; this is the application's choice.
 $key = $_GET['key'] ?? $argv[1] ?? null;
 $key = is_string($key) && (string) (int) $key === $key ? (int) $key : $key;
 if (PHP_SAPI === 'cli') {
@@ -14,7 +14,7 @@ if (PHP_SAPI === 'cli') {
     try {
         $answer = $tendmap->route('test', 'users', $key);
     } catch (RuntimeException $error) {
-        // The caller's fault (ERROR_ARGUMENT), or the cluster's.
+        // An error of the caller (ERROR_ARGUMENT), or of the cluster.
         http_response_code($error->getCode() === 1 ? 400 : 503);
         $answer = ['error' => $error->getMessage()];
     }

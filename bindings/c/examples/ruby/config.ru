@@ -2,8 +2,8 @@
 #
 #   TENDMAP_HOSTS=127.0.0.1:3100 puma -C puma.rb config.ru
 #
-# Loaded once, before the workers are forked. The client is lazy: the process that
-# forks takes no part, each worker connects for itself, and one of them tends.
+# It is loaded once, before the workers are forked. The client is lazy: the process that
+# forks does not connect, each worker connects for itself, and one of them tends.
 
 require_relative "tendmap"
 
@@ -19,7 +19,7 @@ run lambda { |env|
     status = 200
     answer = { pid: Process.pid, role: TENDMAP.role, node: node.name, address: node.address }
   rescue Tendmap::Error => e
-    # The caller's fault, or the cluster's.
+    # An error of the caller, or of the cluster.
     status = e.code == Tendmap::ERROR_ARGUMENT ? 400 : 503
     answer = { error: e.message }
   end

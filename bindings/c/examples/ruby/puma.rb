@@ -5,10 +5,10 @@ workers 4
 threads 1, 3
 bind ENV.fetch("TENDMAP_BIND", "tcp://127.0.0.1:8000")
 
-# Not needed (the first request would do it), but there is an owner before there
-# is a request.
+# Optional: the first request would connect as well. With this there is an owner before
+# the first request.
 on_worker_boot { TENDMAP.connect }
 
-# A worker that ends hands the ownership over; one that is killed is found out,
-# milliseconds later.
+# A worker that ends hands the ownership over. A killed worker is noticed milliseconds
+# later.
 on_worker_shutdown { TENDMAP.close }

@@ -9,11 +9,11 @@ require "json"
 #   tendmap = Tendmap.new("127.0.0.1:3000", shm_key: 0xA7000000)
 #   tendmap.route("test", "users", 42).address   # "10.0.0.1:3000"
 #
-# One object a process; all threads may use it. It outlives fork: a child calls
-# `connect` (or routes, which does so too) and has its own part. Where the process
-# that forks should take no part, give `lazy: true`.
+# Create one object for each process; all threads may use it. It survives fork: a child
+# calls `connect` (or `route`, which connects too) and then has its own part. Pass
+# `lazy: true` if the process that forks should not connect.
 class Tendmap
-  # What went wrong; `code` is a tendmap_error of tendmap.h.
+  # An error; `code` is a tendmap_error of tendmap.h.
   class Error < StandardError
     attr_reader :code
 
@@ -23,10 +23,10 @@ class Tendmap
     end
   end
 
-  # Where a key goes.
+  # The route of a key.
   Node = Struct.new(:name, :address, :host, :port, :partition)
 
-  # What is needed of tendmap.h.
+  # The part of tendmap.h that this class needs.
   module C
     extend Fiddle::Importer
     library = ENV.fetch("TENDMAP_LIBRARY", "libtendmap.so.0")
@@ -67,11 +67,11 @@ class Tendmap
   SEQUENCE = 1
   ERROR_ARGUMENT = 1
   ERROR_CLOSED = 2
-  # The settings that take any text.
+  # Settings whose value may be any text.
   TEXTS = %i[cluster_name user password tls_cafile tls_certfile tls_keyfile shm_directory].freeze
   INTEGERS = (-2**63..2**63 - 1).freeze
 
-  # A router belongs to the thread that made it.
+  # A router belongs to the thread that created it.
   Lane = Struct.new(:router, :namespaces, :route, :node, :number)
 
   def initialize(hosts, lazy: false, **settings)
@@ -96,8 +96,8 @@ class Tendmap
     "#<Tendmap #{@hosts}#{@closed ? ', closed' : ''}>"
   end
 
-  # Connects, or in a forked child begins the child's own part. No harm if it is
-  # done already.
+  # Connects, or in a forked child starts the child's own part. Connecting again does
+  # nothing.
   def connect
     role
     self
@@ -108,7 +108,7 @@ class Tendmap
     number.negative? ? raise(error) : ROLES[number]
   end
 
-  # What `tendmap status --json` tells.
+  # The output of `tendmap status --json`.
   def status
     json = made(C.tendmap_client_status_json(client))
     JSON.parse(json.to_s.force_encoding("UTF-8"))
@@ -116,7 +116,7 @@ class Tendmap
     C.tendmap_string_free(json) if json
   end
 
-  # The node of a key: an Integer of 64 bits or a String of UTF-8. The set "" is none.
+  # The node of a key: an Integer of 64 bits or a String of UTF-8. The set "" means no set.
   def route(namespace, set, key)
     lane = self.lane
     number = (lane.namespaces[namespace] if String === namespace) || resolve(lane, namespace)
@@ -138,8 +138,8 @@ class Tendmap
     refuse("a text key is not UTF-8: #{e.message}")
   end
 
-  # Frees this thread's router. A thread that ends before the process does calls
-  # it; no other thread can.
+  # Frees this thread's router. A thread that ends before its process must call it; no
+  # other thread can.
   def release
     lane = Thread.current.thread_variable_get(place)
     return unless lane
@@ -148,8 +148,8 @@ class Tendmap
     check(C.tendmap_router_free(lane.router))
   end
 
-  # Hands the ownership over, if this process has it. A second time is no error;
-  # other calls are one from then on.
+  # Hands the ownership over, if this process has it. Closing again does nothing; other
+  # calls raise an error from then on.
   def close
     release
     @lock.synchronize do
@@ -178,14 +178,14 @@ class Tendmap
     lane = Thread.current.thread_variable_get(place)
     return lane if lane && lane.number == Process.pid && !@closed
 
-    # A child of fork goes on with the router that it has inherited; its own part
-    # begins with a call with the client.
+    # A forked child continues with the inherited router. A call with the client starts
+    # the child's own part.
     role
     if lane
       lane.number = Process.pid
     else
       router = made(C.tendmap_router_new(client, nil))
-      # Such a struct is freed with the object.
+      # The struct is freed together with the object.
       lane = Lane.new(router, {}, C::Route.malloc(Fiddle::RUBY_FREE),
                       C::NodeOf.malloc(Fiddle::RUBY_FREE), Process.pid)
       Thread.current.thread_variable_set(place, lane)
@@ -199,7 +199,7 @@ class Tendmap
     lane.namespaces[namespace.dup.freeze] = out.unpack1("Q")
   end
 
-  # A text for C, which ends at a zero byte: one amid it would cut it, unseen.
+  # A text for C, which ends at a zero byte: an inner one would silently truncate it.
   def text(what, value)
     refuse("#{what} of class #{kind(value)}; wanted a String") unless String === value
     value = value.encode("UTF-8")
@@ -223,7 +223,7 @@ class Tendmap
     chars.pack("c*").unpack1("Z*").force_encoding("UTF-8")
   end
 
-  # Also of what has no methods.
+  # Works also for objects without methods.
   def kind(value)
     Kernel.instance_method(:class).bind_call(value)
   end

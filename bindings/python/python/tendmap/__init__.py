@@ -1,9 +1,9 @@
 """Routes keys to the nodes of a partitioned database cluster.
 
-One process of a host tends the cluster (polls its servers) and keeps in shared
-memory which node holds which partition; all others, of whatever language, read
-there. They open no connection to learn where a key lives, and when the process
-that tends goes, another takes over.
+One process of a host tends the cluster: it polls the servers and keeps the map, which
+says which node holds which partition, in shared memory. All other processes, in any
+language, read the map there. They need no connection to route a key. When the process
+that tends ends, another takes over.
 
     import tendmap
 
@@ -11,12 +11,12 @@ that tends goes, another takes over.
     node = client.route("test", "users", 42)
     print(node.name, node.address)
 
-A client may be made before a fork and used after it, by any thread. See
+A client may be created before a fork and used after it, by any thread. See
 docs/PREFORK.md for gunicorn, uWSGI, Celery and others.
 """
 
-# The extension uses it. Imported here and not at the first call: a fork during that
-# would leave the child an import lock that nobody frees.
+# The extension uses it. It is imported here and not at the first call: a fork during the
+# import would leave the child with an import lock that is never released.
 import json as _json  # noqa: F401
 
 from ._errors import (
@@ -46,7 +46,7 @@ from ._errors import (
 from ._tendmap import NO_NODE, Client, Node, Route, SimulatedCluster, __version__, digest, status
 from ._types import Key, NamespaceStatus, NodeStatus, Policy, Role, Seconds, Status
 
-# Where users find them.
+# The module from which users import them.
 for _object in (digest, status, NamespaceStatus, NodeStatus, Status):
     _object.__module__ = "tendmap"
 del _object

@@ -1,21 +1,21 @@
-"""The exceptions of tendmap, all under :class:`Error`.
+"""The exceptions of tendmap, all subclasses of :class:`Error`.
 
-They match the errors of the Rust library; the texts are the same, and say what
-was found, what was wanted and what to do.
+They match the errors of the Rust library. The texts are the same, and say what was
+found, what was wanted and what to do.
 """
 
 
 class Error(Exception):
-    """Whatever tendmap raises. (What your own code raises while tendmap calls it,
-    an iterator of keys say, goes through as it is.)"""
+    """The base of all exceptions of tendmap. (An exception of your own code that
+    tendmap calls, such as an iterator of keys, is passed on unchanged.)"""
 
 
 class ArgumentError(Error, ValueError):
-    """An argument that no call can take."""
+    """An invalid argument."""
 
 
 class ArgumentTypeError(Error, TypeError):
-    """An argument of a type that the call does not take."""
+    """An argument of a type that the call does not accept."""
 
 
 class ArgumentRangeError(ArgumentError, OverflowError):
@@ -23,7 +23,7 @@ class ArgumentRangeError(ArgumentError, OverflowError):
 
 
 class TextError(ArgumentError, UnicodeError):
-    """A text that UTF-8 can't hold."""
+    """A text that can't be encoded as UTF-8."""
 
 
 class ClosedError(Error):
@@ -43,27 +43,27 @@ class ConfigError(ConnectError, ValueError):
 
 
 class SegmentError(ConnectError):
-    """The segment's files can't be made, attached or looked at."""
+    """The segment's files can't be created, attached or read."""
 
 
 class OtherClusterError(ConnectError):
-    """The segment is of another cluster."""
+    """The segment belongs to another cluster."""
 
 
 class OtherHostsError(ConnectError):
-    """This process is connected under the key with other hosts."""
+    """This process is already connected under the key, with other hosts."""
 
 
 class TendError(ConnectError):
-    """The cluster can't be tended: no server answers as it should."""
+    """The cluster can't be tended: no server gives a valid answer."""
 
 
 class NoMapYetError(ConnectError, TimeoutError):
-    """The owner has published no map in time."""
+    """The owner did not publish a map in time."""
 
 
 class ThreadError(ConnectError):
-    """No thread can be started."""
+    """The client's thread can't be started."""
 
 
 class RouteError(Error):
@@ -71,7 +71,7 @@ class RouteError(Error):
 
 
 class NoMapError(RouteError):
-    """No map was published yet."""
+    """No map has been published yet."""
 
 
 class ClusterEmptyError(RouteError):
@@ -79,7 +79,7 @@ class ClusterEmptyError(RouteError):
 
 
 class NamespaceUnknownError(RouteError, LookupError):
-    """No namespace of that name."""
+    """The cluster has no namespace of that name."""
 
 
 class NoNodeError(RouteError):
@@ -87,14 +87,14 @@ class NoNodeError(RouteError):
 
 
 class OutOfRangeError(RouteError, ValueError):
-    """A partition that no namespace has."""
+    """A partition number that is out of range."""
 
 
 class MapError(ConnectError, RouteError):
     """The map in the segment is damaged."""
 
 
-#: By the numbers that the errors have in the C ABI.
+#: The classes by the numbers of the errors in the C ABI.
 BY_KIND = {
     1: ArgumentError,
     2: ClosedError,

@@ -1,4 +1,4 @@
-"""What the compiled part of tendmap has."""
+"""The compiled part of tendmap."""
 
 from collections.abc import Iterable, Mapping
 from os import PathLike
@@ -12,7 +12,7 @@ from ._types import Key, Policy, Role, Seconds, Status
 
 __version__: Final[str]
 NO_NODE: Final[int]
-"""The index of no node in what `Client.route_batch` gives for arrays."""
+"""Marks a key without a node in the arrays of `Client.route_batch`."""
 
 def digest(set: str | None, key: Key) -> bytes:
     """The RIPEMD-160 digest of a key in a set (None = in none): 20 bytes."""
@@ -27,7 +27,7 @@ def status(
     """The state of a segment and its owner, read without attaching: no thread, no
     connection, and this process never becomes owner. For monitoring.
 
-    Raises SegmentError if there is none.
+    Raises SegmentError if there is no such segment.
     """
 
 @final
@@ -36,8 +36,8 @@ class Node:
 
     A process has one object for each node, while the node and its address are
     the same and the client is open. So `state`, or a weak dictionary of nodes,
-    can hold data of a node, for example a connection pool. In a forked child the
-    objects are new and their `state` is None.
+    can hold data for a node, for example a connection pool. In a forked child
+    the objects are new and their `state` is None.
     """
 
     state: Any
@@ -84,7 +84,7 @@ class Route:
         """The partition."""
     @property
     def replica(self) -> int:
-        """Which replica it is, 0 = the master."""
+        """The replica's number; 0 = the master."""
     @property
     def sequence(self) -> int:
         """The publication that it was read from."""
@@ -142,8 +142,8 @@ class Client:
 
         hosts: "NAME:PORT", several separated by commas, or a list of them or of
             (NAME, PORT) or (NAME, PORT, TLS_NAME).
-        lazy: connect at the first use instead of now: for a client that is created
-            before workers are forked and is used only by them.
+        lazy: connect at the first use instead of now, for a client that is created
+            before workers are forked and that only they use.
 
         The other arguments are the settings of the library. Durations are numbers of
         seconds, text ("500ms", "2s") or timedeltas; shm_key is a number or its text
@@ -198,9 +198,9 @@ class Client:
     ) -> Route:
         """As `route`, with partition and replica, and for use with `retry`."""
     def retry(self, route: Route) -> Route:
-        """The next attempt after the node of `route` has failed a command, from
-        the replica after it ("master" returns the master again, "prefer_rack"
-        the failed node only if there is no other)."""
+        """The next attempt after the node of `route` has failed a command,
+        starting at the next replica. ("master" returns the master again;
+        "prefer_rack" returns the failed node only if there is no other.)"""
     @overload
     def route_batch(
         self,
@@ -308,41 +308,43 @@ class SimulatedCluster:
         base_port: int = 0,
         enterprise: bool = False,
     ) -> SimulatedCluster:
-        """nodes: how many, from 1 on.
+        """nodes: the number of nodes, at least 1.
         namespaces: replication factors by name; {"test": 2} if not given.
-        base_port: port of node 1, others following; 0 = any free ones.
+        base_port: the port of node 1; the others follow. 0 = any free ports.
         enterprise: answer as the Enterprise Edition does, with racks."""
     @property
     def hosts(self) -> list[str]:
         """The addresses of all nodes, by number."""
     def kill(self, number: int) -> None:
-        """Kills a node: its sockets are gone at once, the others notice after
-        about two seconds."""
+        """Kills a node: its sockets close at once, and the other nodes notice
+        after about two seconds."""
     def stop(self, number: int) -> None:
         """Stops a node cleanly."""
     def start(self, number: int) -> None:
         """Starts a stopped node at its port."""
     def freeze(self, number: int) -> None:
-        """Stops a node's process as by SIGSTOP."""
+        """Stops a node as SIGSTOP would."""
     def thaw(self, number: int) -> None:
-        """Lets a frozen node go on."""
+        """Resumes a frozen node."""
     def add(self) -> int:
-        """Adds a node; its number."""
+        """Adds a node and returns its number."""
     def remove(self, number: int) -> None:
         """Stops a node for good."""
     def move_node(self, number: int, port: int = 0) -> int:
-        """Restarts a node at another port, which is returned."""
+        """Restarts a node at another port and returns the port."""
     def set_build(self, number: int, build: str) -> None:
-        """Has a node report another build, such as "8.1.2.0", at once."""
+        """Makes a node report another build, such as "8.1.2.0", at once."""
     def set_rack(self, number: int, namespace: str, rack: int) -> None:
         """Puts a node into a rack for a namespace; nodes of an `enterprise`
         cluster are in rack 0 at first."""
     def settle(self, timeout: Seconds | None = 30) -> bool:
-        """Waits until nothing will change by itself any more; whether it is so."""
+        """Waits until the cluster is quiet. Returns False if it is not quiet in
+        time."""
     def owners(self, namespace: str) -> list[list[str]]:
-        """The truth: for each partition the names of the nodes that hold it."""
+        """For each partition the names of the nodes that hold it, from the
+        cluster's own state."""
     def close(self) -> None:
-        """Ends all of its nodes; closing again does nothing."""
+        """Stops all of its nodes; closing again does nothing."""
     def __enter__(self) -> SimulatedCluster: ...
     def __exit__(
         self,

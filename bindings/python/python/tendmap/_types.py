@@ -1,18 +1,18 @@
-"""The types of what goes in and comes out, for annotations."""
+"""The types of arguments and results, for annotations."""
 
 from datetime import timedelta
 from typing import Literal, TypeAlias, TypedDict
 
-#: What a key may be. A float is one of the server's doubles.
+#: The types of a key. A float is a double of the server.
 Key: TypeAlias = int | str | bytes | bytearray | float
 
-#: Which replica to ask; see `Client.route`.
+#: The choice of a replica; see `Client.route`.
 Policy: TypeAlias = Literal["master", "sequence", "any", "random", "prefer_rack"]
 
-#: A duration: a number of seconds, text as "500ms" or "2s", or a timedelta.
+#: A duration: a number of seconds, text such as "500ms" or "2s", or a timedelta.
 Seconds: TypeAlias = float | str | timedelta
 
-#: A process's part: "owner" tends, "standby" is the next to, "follower" reads.
+#: A process's role: "owner" tends, "standby" is next to become owner, "follower" reads.
 Role: TypeAlias = Literal["owner", "standby", "follower", "closed"]
 
 
@@ -21,7 +21,7 @@ class NamespaceStatus(TypedDict):
 
     name: str
     replication_factor: int
-    #: How many of the replicas can be routed to.
+    #: The number of replicas that routes can use.
     routable_replicas: int
     strong_consistency: bool
     #: Partitions without a master.
@@ -35,15 +35,15 @@ class NodeStatus(TypedDict):
     address: str
     #: The build of its server, such as "8.1.2.0"; None = not known.
     build: str | None
-    #: Passes in a row in which it did not answer the owner; None = not known.
+    #: Consecutive passes in which it did not answer the owner; None = not known.
     failures: int | None
     last_error: str | None
-    #: How long ago that was.
+    #: The age of that error.
     last_error_age_ms: int | None
 
 
 class ConditionStatus(TypedDict):
-    """What was not as it should be in the last pass, and in how many in a row."""
+    """A condition of the last pass, and the number of consecutive passes with it."""
 
     condition: str
     passes: int
@@ -59,7 +59,7 @@ class DepartedNode(TypedDict):
 
 
 class Status(TypedDict):
-    """How the segment and its owner stand; the fields of `tendmap status --json`."""
+    """The state of the segment and its owner: the fields of `tendmap status --json`."""
 
     backend: Literal["file", "sysv"] | None
     path: str | None
