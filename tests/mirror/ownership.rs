@@ -11,6 +11,7 @@ use crate::rig::{Rig, copy};
 
 /// The clock of the segment's timestamps.
 fn now() -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "Monotonic, which is never set")]
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
 }
