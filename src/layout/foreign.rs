@@ -165,10 +165,19 @@ impl ForeignSegment {
     /// four, at most all of them. Each four bytes are of one moment.
     pub fn copy(&self, bytes: usize, into: &mut Vec<u8>) {
         into.clear();
-        for offset in (0..bytes.min(self.bytes()) / 4 * 4).step_by(4) {
+        let count = bytes.min(self.bytes()) / 4;
+        if count == 0 {
+            return;
+        }
+        // The last one is inside, so that all are.
+        self.half(4 * (count - 1), false);
+        // SAFETY: that many words are mapped in this process, from a
+        // page-aligned start, and live as long as `self`.
+        let halves = unsafe { core::slice::from_raw_parts(self.at::<AtomicU32>(0, false), count) };
+        into.resize(4 * count, 0);
+        for (copied, half) in into.as_chunks_mut().0.iter_mut().zip(halves) {
             // Relaxed: the caller checks whatever it needs to be consistent.
-            let half = self.half(offset, false).load(Ordering::Relaxed);
-            into.extend_from_slice(&half.to_ne_bytes());
+            *copied = half.load(Ordering::Relaxed).to_ne_bytes();
         }
     }
 }
