@@ -214,6 +214,8 @@ impl Tending<'_> {
         self.catch_up();
         if let Some(client) = self.client.take() {
             client.close();
+            // What the close itself reports.
+            self.catch_up();
         }
         self.journal.print(Instant::now(), Told::closed());
     }
