@@ -70,7 +70,14 @@ impl Level {
     }
 }
 
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// Something that an operator wants to know. Each occurrence is reported once.
+/// [`Display`](core::fmt::Display) shows it in one line, with its values.
 ///
 /// Events go to the log (the crate `tracing`) and to the [`Observer`] of the configuration.
 ///
@@ -82,7 +89,7 @@ impl Level {
 ///     match event {
 ///         Event::Owner { term, takeover: true, .. } => println!("took over, term {term}"),
 ///         Event::TendFailed { error } => eprintln!("no server answers: {error}"),
-///         event if event.level() >= Level::Warning => eprintln!("{event:?}"),
+///         event if event.level() >= Level::Warning => eprintln!("{event}"),
 ///         _ => {}
 ///     }
 /// }

@@ -1,6 +1,9 @@
-//! Events in the log, each with its values as fields, under the target `tendmap`.
+//! Events as text: in the log, each with its values as fields, under the target
+//! `tendmap`; and as one line for people.
 //!
-//! Texts may contain what a server sent; they are logged escaped.
+//! Texts may contain what a server sent; they are escaped.
+
+use core::fmt;
 
 use super::event::Event;
 #[cfg(feature = "c-client")]
@@ -8,164 +11,243 @@ use crate::c_client::MirrorEvent;
 use crate::map::ClusterName;
 use crate::tend::TendEvent;
 
-/// Adds the target to a log line.
-macro_rules! log {
-    ($level:ident, $($rest:tt)*) => { tracing::$level!(target: "tendmap", $($rest)*) };
+/// Where an event is described.
+enum Sink<'a, 'b> {
+    /// In the log, its values as fields.
+    Log,
+    /// In a text, after the message.
+    Text(&'a mut fmt::Formatter<'b>),
+}
+
+/// Describes an event: its level, the message, the values as fields of the log.
+macro_rules! say {
+    ($sink:expr, $level:ident, $message:literal $(, $($field:tt)+)?) => {
+        match $sink {
+            Sink::Log => {
+                tracing::$level!(target: "tendmap", $($($field)+,)? $message);
+                Ok(())
+            }
+            Sink::Text(f) => {
+                f.write_str($message)?;
+                $(values!(f, ": ", $($field)+);)?
+                Ok(())
+            }
+        }
+    };
+}
+
+/// Writes fields as text, each after a separator.
+macro_rules! values {
+    ($f:ident, $before:literal, ? $name:ident $(, $($rest:tt)+)?) => {
+        values!($f, $before, $name = ? $name $(, $($rest)+)?)
+    };
+    ($f:ident, $before:literal, % $name:ident $(, $($rest:tt)+)?) => {
+        values!($f, $before, $name = $name $(, $($rest)+)?)
+    };
+    ($f:ident, $before:literal, $name:ident = % $value:expr $(, $($rest:tt)+)?) => {
+        values!($f, $before, $name = $value $(, $($rest)+)?)
+    };
+    ($f:ident, $before:literal, $name:ident = ? $value:expr $(, $($rest:tt)+)?) => {
+        write!($f, "{}{} {:?}", $before, stringify!($name).replace('_', " "), $value)?;
+        $(values!($f, ", ", $($rest)+);)?
+    };
+    ($f:ident, $before:literal, $name:ident = $value:expr $(, $($rest:tt)+)?) => {
+        write!($f, "{}{} {}", $before, stringify!($name).replace('_', " "), $value)?;
+        $(values!($f, ", ", $($rest)+);)?
+    };
+    ($f:ident, $before:literal, $name:ident $(, $($rest:tt)+)?) => {
+        values!($f, $before, $name = $name $(, $($rest)+)?)
+    };
 }
 
 /// Logs an event at its level.
 pub(super) fn log(event: &Event) {
+    let _ = describe(event, &mut Sink::Log);
+}
+
+/// One line: what happened, and its values.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        describe(self, &mut Sink::Text(f))
+    }
+}
+
+fn describe(event: &Event, sink: &mut Sink<'_, '_>) -> fmt::Result {
     match event {
         Event::Owner { generation, term, takeover } => {
-            log!(info, generation, term, takeover, "owner");
+            say!(sink, info, "owner", generation, term, takeover)
         }
-        Event::Follower { generation, term } => log!(info, generation, term, "follower"),
-        Event::Fenced { term } => log!(warn, term, "fenced: another process is the owner"),
-        Event::NewOwner { term, pid } => log!(info, term, pid, "another process is the owner"),
-        Event::Moved { generation } => log!(info, generation, "moved to another segment"),
+        Event::Follower { generation, term } => say!(sink, info, "follower", generation, term),
+        Event::Fenced { term } => say!(sink, warn, "fenced: another process is the owner", term),
+        Event::NewOwner { term, pid } => {
+            say!(sink, info, "another process is the owner", term, pid)
+        }
+        Event::Moved { generation } => say!(sink, info, "moved to another segment", generation),
         Event::Published { sequence, nodes, namespaces } => {
-            log!(debug, sequence, nodes, namespaces, "published");
+            say!(sink, debug, "published", sequence, nodes, namespaces)
         }
-        Event::Tend(event) => tend(event),
-        Event::TendFailed { error } => log!(warn, ?error, "the cluster can't be tended"),
-        Event::TendRecovered { after } => log!(info, ?after, "the cluster is tended again"),
+        Event::Tend(event) => tend(event, sink),
+        Event::TendFailed { error } => say!(sink, warn, "the cluster can't be tended", ?error),
+        Event::TendRecovered { after } => say!(sink, info, "the cluster is tended again", ?after),
         Event::Abdicated { failed_for } => {
-            log!(warn, ?failed_for, "can't reach the cluster: giving up ownership");
+            say!(sink, warn, "can't reach the cluster: giving up ownership", ?failed_for)
         }
         Event::Grown { generation, max_nodes, max_namespaces, max_replicas } => {
-            log!(
+            say!(
+                sink,
                 info,
+                "replaced by a larger segment",
                 generation,
                 max_nodes,
                 max_namespaces,
-                max_replicas,
-                "replaced by a larger segment"
-            );
+                max_replicas
+            )
         }
         Event::Offered => {
-            log!(warn, "this process lacks a local resource: it offers the ownership to others");
+            say!(
+                sink,
+                warn,
+                "this process lacks a local resource: it offers the ownership to others"
+            )
         }
-        Event::NoRoom { error } => log!(warn, ?error, "can't create a larger segment"),
-        Event::CapacityIgnored { what } => log!(warn, ?what, "other capacities are ignored"),
+        Event::NoRoom { error } => say!(sink, warn, "can't create a larger segment", ?error),
+        Event::CapacityIgnored { what } => say!(sink, warn, "other capacities are ignored", ?what),
         Event::ReadOnly { segment, reason } => {
-            log!(
+            say!(
+                sink,
                 info,
+                "this process may only read the segment; it can't become owner",
                 ?segment,
-                ?reason,
-                "this process may only read the segment; it can't become owner"
-            );
+                ?reason
+            )
         }
         Event::SecretExposed { path, mode } => {
             let mode = format!("{mode:04o}");
-            log!(warn, ?path, mode, "other users may read a file with a secret: `chmod 600` it");
+            say!(
+                sink,
+                warn,
+                "other users may read a file with a secret: `chmod 600` it",
+                ?path,
+                mode
+            )
         }
         #[cfg(feature = "c-client")]
-        Event::CClient { key, event } => mirror(*key, event),
-        Event::Trouble { error } => log!(warn, ?error, "trouble with the segment"),
+        Event::CClient { key, event } => mirror(*key, event, sink),
+        Event::Trouble { error } => say!(sink, warn, "trouble with the segment", ?error),
     }
 }
 
 #[cfg(feature = "c-client")]
-fn mirror(key: u32, event: &MirrorEvent) {
+fn mirror(key: u32, event: &MirrorEvent, sink: &mut Sink<'_, '_>) -> fmt::Result {
     let key = format!("0x{key:08X}");
     match event {
         MirrorEvent::Created { shm_id } => {
-            log!(info, key, shm_id, "created the C client's segment");
+            say!(sink, info, "created the C client's segment", key, shm_id)
         }
         MirrorEvent::TookOver { shm_id, from } => {
-            log!(info, key, shm_id, from, "fills the C client's segment");
+            say!(sink, info, "fills the C client's segment", key, shm_id, from)
         }
-        MirrorEvent::Standby { pid } => {
-            log!(info, key, pid, "another mirror fills the C client's segment");
+        MirrorEvent::Standby { pid: Some(pid) } => {
+            say!(sink, info, "another mirror fills the C client's segment", key, pid)
+        }
+        MirrorEvent::Standby { pid: None } => {
+            say!(sink, info, "another mirror fills the C client's segment", key)
         }
         MirrorEvent::Waiting { pid } => {
-            log!(warn, key, pid, "a client owns the C client's segment: waiting for its end");
+            say!(sink, warn, "a client owns the C client's segment: waiting for its end", key, pid)
         }
         MirrorEvent::Refused { reason } => {
-            log!(warn, key, ?reason, "the C client's segment can't be filled");
+            say!(sink, warn, "the C client's segment can't be filled", key, ?reason)
         }
         MirrorEvent::Fenced { by } => {
-            log!(warn, key, by, "another process took over the C client's segment");
+            say!(sink, warn, "another process took over the C client's segment", key, by)
         }
         MirrorEvent::Removed { shm_id } => {
-            log!(warn, key, shm_id, "the C client's segment was removed: restart its clients");
+            say!(sink, warn, "the C client's segment was removed: restart its clients", key, shm_id)
         }
         MirrorEvent::NodeLeftOut { id, capacity } => {
-            log!(warn, key, %id, capacity, "no slot for a node in the C client's segment");
+            say!(sink, warn, "no slot for a node in the C client's segment", key, %id, capacity)
         }
         MirrorEvent::NamespaceLeftOut { name, capacity } => {
-            log!(warn, key, namespace = %name, capacity, "no table for a namespace in the C client's segment");
+            say!(sink, warn, "no table for a namespace in the C client's segment", key, namespace = %name, capacity)
         }
         MirrorEvent::SlotReusedEarly { id, slot, out_of_use } => {
-            log!(warn, key, %id, slot, ?out_of_use, "a node got the slot of one that left recently");
+            say!(sink, warn, "a node got the slot of one that left recently", key, %id, slot, ?out_of_use)
         }
         MirrorEvent::Mended { words } => {
-            log!(warn, key, words, "the C client's segment was damaged, and was mended");
+            say!(sink, warn, "the C client's segment was damaged, and was mended", key, words)
         }
         MirrorEvent::LocksFreed { locks } => {
-            log!(warn, key, locks, "freed locks of dead processes");
+            say!(sink, warn, "freed locks of dead processes", key, locks)
         }
-        MirrorEvent::Released => log!(info, key, "released the C client's segment"),
-        MirrorEvent::Trouble { error } => log!(warn, key, ?error, "trouble with a mirror"),
+        MirrorEvent::Released => say!(sink, info, "released the C client's segment", key),
+        MirrorEvent::Trouble { error } => say!(sink, warn, "trouble with a mirror", key, ?error),
     }
 }
 
 /// Logs that the observer panicked while handling an event.
 pub(super) fn observer_panicked(event: &Event) {
-    log!(error, ?event, "the observer panicked; it still receives the next event");
+    tracing::error!(target: "tendmap", ?event, "the observer panicked; it still receives the next event");
 }
 
-fn tend(event: &TendEvent) {
+fn tend(event: &TendEvent, sink: &mut Sink<'_, '_>) -> fmt::Result {
     match event {
-        TendEvent::NodeAdded { id, address } => log!(info, %id, %address, "node added"),
-        TendEvent::NodeRemoved { id, reason } => log!(info, %id, reason, "node removed"),
-        TendEvent::NodeMoved { id, from, to } => log!(info, %id, %from, %to, "node moved"),
-        TendEvent::NodeUpgraded { id, from, to } => log!(info, %id, %from, %to, "node upgraded"),
+        TendEvent::NodeAdded { id, address } => say!(sink, info, "node added", %id, %address),
+        TendEvent::NodeRemoved { id, reason } => say!(sink, info, "node removed", %id, reason),
+        TendEvent::NodeMoved { id, from, to } => say!(sink, info, "node moved", %id, %from, %to),
+        TendEvent::NodeUpgraded { id, from, to } => {
+            say!(sink, info, "node upgraded", %id, %from, %to)
+        }
         TendEvent::NodeFailed { id, address, error } => {
-            log!(warn, %id, %address, ?error, "node fails");
+            say!(sink, warn, "node fails", %id, %address, ?error)
         }
         TendEvent::NodeUnresolved { id, error } => {
-            log!(warn, %id, ?error, "a node is listed without an address");
+            say!(sink, warn, "a node is listed without an address", %id, ?error)
         }
-        TendEvent::NodeRecovered { id } => log!(info, %id, "node answers again"),
+        TendEvent::NodeRecovered { id } => say!(sink, info, "node answers again", %id),
         TendEvent::NodeRefused { id, capacity } => {
-            log!(warn, %id, capacity, "no room for a node");
+            say!(sink, warn, "no room for a node", %id, capacity)
         }
         TendEvent::PeersCutOff { listed, followed, ceiling, by } => {
             let node = by.map(|id| id.to_string());
-            log!(
+            say!(
+                sink,
                 warn,
+                "more nodes are listed than the map has room for: the others are not contacted; raise shm_node_ceiling if they are nodes of the cluster",
                 listed,
                 followed,
                 ceiling,
-                ?node,
-                "more nodes are listed than the map has room for: the others are not contacted; raise shm_node_ceiling if they are nodes of the cluster"
-            );
+                ?node
+            )
         }
-        TendEvent::NamespaceAdded { name } => log!(info, namespace = %name, "namespace added"),
-        TendEvent::NamespaceRemoved { name } => log!(info, namespace = %name, "namespace removed"),
+        TendEvent::NamespaceAdded { name } => {
+            say!(sink, info, "namespace added", namespace = %name)
+        }
+        TendEvent::NamespaceRemoved { name } => {
+            say!(sink, info, "namespace removed", namespace = %name)
+        }
         TendEvent::NamespaceRefused { name, capacity } => {
-            log!(warn, namespace = %name, capacity, "no room for a namespace");
+            say!(sink, warn, "no room for a namespace", namespace = %name, capacity)
         }
         TendEvent::NamespacesCutOff { listed, ceiling, by, by_it } => {
-            log!(warn, listed, ceiling, node = %by, by_node = by_it, "more namespaces are listed than the map has room for: each node gets an equal share of the room; raise shm_namespace_ceiling if they belong to the cluster");
+            say!(sink, warn, "more namespaces are listed than the map has room for: each node gets an equal share of the room; raise shm_namespace_ceiling if they belong to the cluster", listed, ceiling, node = %by, by_node = by_it)
         }
-        TendEvent::BadReply { id, error } => log!(warn, %id, ?error, "a reply can't be used"),
+        TendEvent::BadReply { id, error } => say!(sink, warn, "a reply can't be used", %id, ?error),
         TendEvent::BadEntry { id, what, entry, problem } => {
-            log!(warn, %id, what, entry, problem, "skipped an entry of a reply");
+            say!(sink, warn, "skipped an entry of a reply", %id, what, entry, problem)
         }
         TendEvent::NoAlternateAddress { id, setting } => {
-            log!(warn, %id, setting, "a node advertises no alternate address");
+            say!(sink, warn, "a node advertises no alternate address", %id, setting)
         }
         TendEvent::ClusterRenamed { from, to } => {
             let name = |name: &Option<ClusterName>| name.map_or("null".into(), |n| n.to_string());
-            log!(warn, from = ?name(from), to = ?name(to), "the cluster was renamed");
+            say!(sink, warn, "the cluster was renamed", from = ?name(from), to = ?name(to))
         }
         TendEvent::ClaimsContradict { partitions, nodes } => {
             let ids: Vec<&str> = nodes.iter().map(|id| id.as_str()).collect();
-            log!(warn, partitions, nodes = ?ids, "nodes claim the same partitions");
+            say!(sink, warn, "nodes claim the same partitions", partitions, nodes = ?ids)
         }
-        TendEvent::ClaimsAgree => log!(info, "the nodes' claims agree again"),
+        TendEvent::ClaimsAgree => say!(sink, info, "the nodes' claims agree again"),
     }
 }
 
@@ -203,6 +285,32 @@ mod tests {
         tracing::subscriber::with_default(subscriber, || log(event));
         let bytes = lines.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn an_event_is_shown_in_one_line_with_the_message_that_is_logged() {
+        for event in one_of_each() {
+            let text = event.to_string();
+            assert!(text.chars().all(crate::text::is_printable) && !text.is_empty(), "{text:?}");
+            let message = text.split(": ").next().unwrap();
+            assert!(logged(&event).contains(message), "{text}");
+        }
+        let published = Event::Published { sequence: 7, nodes: 3, namespaces: 2 };
+        assert_eq!(published.to_string(), "published: sequence 7, nodes 3, namespaces 2");
+        assert_eq!(
+            Event::Fenced { term: 4 }.to_string(),
+            "fenced: another process is the owner: term 4"
+        );
+        let error = "\u{1b}[31m\nowned".to_owned();
+        assert_eq!(
+            Event::TendFailed { error }.to_string(),
+            r#"the cluster can't be tended: error "\u{1b}[31m\nowned""#
+        );
+        let name = crate::map::NamespaceName::new("test").unwrap();
+        assert_eq!(
+            Event::Tend(TendEvent::NamespaceRefused { name, capacity: 8 }).to_string(),
+            "no room for a namespace: namespace test, capacity 8"
+        );
     }
 
     #[test]
