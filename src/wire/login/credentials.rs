@@ -61,21 +61,14 @@ impl fmt::Display for AuthMode {
     }
 }
 
-/// Text that is not a valid `auth_mode`.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid auth_mode {text:?}; wanted INTERNAL, EXTERNAL, EXTERNAL_INSECURE or PKI")]
-pub struct AuthModeError {
-    text: String,
-}
-
 impl FromStr for AuthMode {
-    type Err = AuthModeError;
+    type Err = CredentialsError;
 
-    fn from_str(text: &str) -> Result<AuthMode, AuthModeError> {
+    fn from_str(text: &str) -> Result<AuthMode, CredentialsError> {
         [AuthMode::Internal, AuthMode::External, AuthMode::ExternalInsecure, AuthMode::Pki]
             .into_iter()
             .find(|mode| mode.as_str().eq_ignore_ascii_case(text))
-            .ok_or_else(|| AuthModeError { text: text.chars().take(32).collect() })
+            .ok_or_else(|| CredentialsError::Mode { found: text.chars().take(32).collect() })
     }
 }
 
@@ -83,6 +76,12 @@ impl FromStr for AuthMode {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CredentialsError {
+    /// The text is not an `auth_mode`.
+    #[error("invalid auth_mode {found:?}; wanted INTERNAL, EXTERNAL, EXTERNAL_INSECURE or PKI")]
+    Mode {
+        /// The beginning of the text.
+        found: String,
+    },
     /// The user name is empty or too long.
     #[error("user is {found} bytes long; wanted 1 to 63")]
     User {
@@ -195,7 +194,12 @@ impl Credentials {
 
     /// The password's hash, the same for every client and server.
     pub(crate) fn hash(&self) -> &str {
-        self.0.hash.get_or_init(|| hash(self.clear())).expose_secret()
+        // Not within `get_or_init`: a child that is forked meanwhile would wait
+        // for a thread that it does not have.
+        if self.0.hash.get().is_none() {
+            let _ = self.0.hash.set(hash(self.clear()));
+        }
+        self.0.hash.get().map_or("", SecretString::expose_secret)
     }
 }
 

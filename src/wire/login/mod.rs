@@ -14,7 +14,7 @@ mod message;
 mod reply;
 mod secret;
 
-pub use credentials::{AuthMode, AuthModeError, Credentials, CredentialsError};
+pub use credentials::{AuthMode, Credentials, CredentialsError};
 pub use error::LoginError;
 pub use message::Request;
 pub use secret::SecretString;
