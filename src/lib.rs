@@ -82,8 +82,8 @@
 //! | [`client`] | settings, roles, the thread, status | all of these |
 //! | `wire` | addresses, the info protocol, the login, as plain values | `map` |
 //! | `tend` | a pass over a cluster | `wire` |
-//! | `sim` | a simulated cluster | `wire` |
-//! | `c_client` | the foreign segment that clients of Aerospike's C client read | `map` |
+//! | `sim` | a simulated cluster | `tend` |
+//! | `c_client` | the foreign segment that clients of Aerospike's C client read | `segment` |
 //!
 //! (`map` lies below `segment`, not above it: an owner publishes *maps*, and a
 //! successor segment begins with one, while a map needs nothing of files.)
@@ -125,6 +125,7 @@ pub mod c_client;
 pub mod client;
 mod clock;
 mod descriptor;
+mod explain;
 mod layout;
 pub mod map;
 mod protocol;

@@ -145,7 +145,9 @@ impl From<SegmentError> for Failure {
             SegmentError::Header { error: HeaderError::Version { .. }, .. } => {
                 Failure::OtherVersion(text)
             }
-            SegmentError::Header { .. } | SegmentError::Misnamed { .. } => Failure::Corrupt(text),
+            SegmentError::Header { .. }
+            | SegmentError::OtherKey { .. }
+            | SegmentError::OtherGeneration { .. } => Failure::Corrupt(text),
             SegmentError::Capacity(_) | SegmentError::NoKey => Failure::Usage(text),
             _ => Failure::Failed(text),
         }

@@ -15,7 +15,7 @@ use crate::output::{Output, grouped, table, write_table};
 /// [`Failure`].
 pub fn run(common: &Common, output: &Output) -> Result<(), Failure> {
     let mut listed = list(&common.place().directory)?;
-    listed.retain(|found| common.given_key().is_none_or(|key| key == found.name.key));
+    listed.retain(|found| common.given_key().is_none_or(|key| key == found.key));
     output.answer(
         || json!({ "segments": listed.iter().map(as_json).collect::<Vec<_>>() }),
         |out| {
@@ -23,10 +23,10 @@ pub fn run(common: &Common, output: &Output) -> Result<(), Failure> {
             let mut shown = table(header, &[2, 5, 6]);
             for found in &listed {
                 shown.add_row([
-                    format!("{:#010x}", found.name.key),
+                    format!("{:#010x}", found.key),
                     found.backend.to_string(),
-                    found.name.generation.to_string(),
-                    user(found.owner),
+                    found.generation.to_string(),
+                    user(found.user),
                     format!("{:04o}", found.mode),
                     grouped(found.bytes),
                     found.attached.map_or("-".to_owned(), |attached| attached.to_string()),
@@ -41,13 +41,13 @@ pub fn run(common: &Common, output: &Output) -> Result<(), Failure> {
 
 fn as_json(found: &ListedSegment) -> Value {
     json!({
-        "key": found.name.key,
+        "key": found.key,
         "backend": found.backend.as_str(),
         "path": found.at.path().map(|path| path.to_string_lossy()),
         "shmid": found.at.shm_id(),
-        "layout_version": found.name.layout_version,
-        "generation": found.name.generation,
-        "owner": found.owner,
+        "layout_version": found.layout_version,
+        "generation": found.generation,
+        "owner": found.user,
         "mode": format!("{:04o}", found.mode),
         "bytes": found.bytes,
         "attached": found.attached,
@@ -58,7 +58,7 @@ fn as_json(found: &ListedSegment) -> Value {
 
 fn status(found: &ListedSegment) -> String {
     match found.state {
-        SegmentState::OtherVersion => format!("other version ({})", found.name.layout_version),
+        SegmentState::OtherVersion => format!("other version ({})", found.layout_version),
         state => state.as_str().to_owned(),
     }
 }

@@ -4,8 +4,8 @@ use core::fmt;
 use core::str::FromStr;
 
 use super::layout::{Capacity, CapacityError};
-use super::version::{ClientVersion, VersionError};
-use crate::segment::{KeyError, parse_key};
+use super::version::{ClientVersion, TargetError};
+use crate::segment::parse_key;
 
 /// One segment of the C client: its key, and the version of the clients that
 /// use it. Written `KEY:VERSION`, such as `0xAC000000:7.6.1` or
@@ -19,29 +19,6 @@ pub struct Target {
     pub key: u32,
     /// The version of the clients. It determines the layout.
     pub version: ClientVersion,
-}
-
-/// A text that is not `KEY:VERSION`.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum TargetError {
-    /// There is no colon.
-    #[error(
-        "{found:?} is not KEY:VERSION; wanted a key and the version of the clients, such as 0xAC000000:7.6.1 or 0xA8000000:python-19.3"
-    )]
-    Form {
-        /// The text that was given.
-        found: String,
-    },
-    /// The key is invalid.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The key is 0, which the kernel uses for segments without a key.
-    #[error("the key 0 names no segment; wanted 1 to 0xffffffff")]
-    NoKey,
-    /// The version is invalid or not supported.
-    #[error(transparent)]
-    Version(#[from] VersionError),
 }
 
 impl FromStr for Target {

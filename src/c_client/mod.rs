@@ -10,10 +10,9 @@
 //! [`Event::CClient`](crate::client::Event::CClient). Which clients have which layout, what
 //! they have to set, and what no tender can do for them is in `docs/C-CLIENT.md`.
 //!
-//! Each pass of a mirror is: read the map, [`Wanted::of`] it, ask [`Planner::pass`], make
-//! the stores ([`Store::apply`]) in their order, and come again when the map changes or at
-//! [`Pass::due`]. A new segment begins with [`Planner::create`], one that exists with
-//! [`Planner::adopt`]; [`Planner::mend`] compares a copy of it with what was meant.
+//! Each pass of a mirror reads the map, derives what the segment is to hold, plans the
+//! stores, and makes them in their order. The next pass is due when the map changes, or
+//! when a time that the plan has set is over.
 //!
 //! | file | what it holds |
 //! | --- | --- |
@@ -53,12 +52,12 @@ mod version;
 mod wanted;
 mod words;
 
-pub use config::{MirrorConfig, MirrorConfigError, OnExit, OwnerMark, Target, TargetError};
+pub use config::{MirrorConfig, MirrorConfigError, OnExit, OwnerMark, Target};
 pub use event::MirrorEvent;
 #[cfg(test)]
 pub(crate) use event::one_of_each;
 pub(crate) use mirror::{Feed, Mirror, MirrorSettings};
-pub use version::{ClientVersion, VersionError};
+pub use version::{ClientVersion, TargetError};
 
 /// What tests, tools and the command line use beside that.
 pub(crate) mod internals {

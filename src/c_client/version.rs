@@ -9,6 +9,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use super::layout::Layout;
+use crate::segment::KeyError;
 
 /// The version of a client that attaches to a segment, and the layout that it expects.
 ///
@@ -52,10 +53,24 @@ const RELEASES: [(Client, Number, Number, Layout); 7] = [
     (Client::Node, (6, 0, 0), (6, 7, ANY), Layout::E),
 ];
 
-/// A version whose layout is not known.
+/// A text that is not `KEY:VERSION`, or a version whose layout is not known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum VersionError {
+pub enum TargetError {
+    /// There is no colon.
+    #[error(
+        "{found:?} is not KEY:VERSION; wanted a key and the version of the clients, such as 0xAC000000:7.6.1 or 0xA8000000:python-19.3"
+    )]
+    Form {
+        /// The text that was given.
+        found: String,
+    },
+    /// The key is invalid.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The key is 0, which the kernel uses for segments without a key.
+    #[error("the key 0 names no segment; wanted 1 to 0xffffffff")]
+    NoKey,
     /// It is not a version.
     #[error("invalid client version {found:?}; wanted {}; {}", FORM, Supported)]
     Malformed {
@@ -159,24 +174,28 @@ impl Client {
 }
 
 impl ClientVersion {
-    /// The layout that a client of this version expects.
-    #[must_use]
-    pub const fn layout(self) -> Layout {
-        self.layout
+    internal! {
+        /// The layout that a client of this version expects.
+        #[must_use]
+        fn layout(self) -> Layout {
+            self.layout
+        }
     }
 
-    /// The kind of client.
-    #[must_use]
-    pub const fn client(self) -> Client {
-        self.client
+    internal! {
+        /// The kind of client.
+        #[must_use]
+        fn client(self) -> Client {
+            self.client
+        }
     }
 }
 
 impl FromStr for ClientVersion {
-    type Err = VersionError;
+    type Err = TargetError;
 
-    fn from_str(text: &str) -> Result<ClientVersion, VersionError> {
-        let malformed = || VersionError::Malformed { found: text.into() };
+    fn from_str(text: &str) -> Result<ClientVersion, TargetError> {
+        let malformed = || TargetError::Malformed { found: text.into() };
         let clients = [Client::C, Client::Python, Client::Node];
         let prefixed = clients.iter().find_map(|&c| Some((c, text.strip_prefix(c.prefix())?)));
         let (client, digits) = prefixed.unwrap_or((Client::C, text));
@@ -193,13 +212,13 @@ impl FromStr for ClientVersion {
             [] if known().all(|release| release.2 < low) => {
                 let newest = known().next_back().map_or((0, 0, 0), |release| release.2);
                 let newest = format!("{} {}", client.name(), Dotted(newest));
-                Err(VersionError::TooNew { found: text.into(), newest })
+                Err(TargetError::TooNew { found: text.into(), newest })
             }
-            [] => Err(VersionError::Unknown { found: text.into() }),
+            [] => Err(TargetError::Unknown { found: text.into() }),
             _ => {
                 let choices: Vec<_> = matching.into_iter().map(|r| Range(r).to_string()).collect();
                 let choices = choices.join(" or ");
-                Err(VersionError::Ambiguous { found: text.into(), choices })
+                Err(TargetError::Ambiguous { found: text.into(), choices })
             }
         }
     }
@@ -234,7 +253,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn layout(text: &str) -> Result<Layout, VersionError> {
+    fn layout(text: &str) -> Result<Layout, TargetError> {
         text.parse().map(ClientVersion::layout)
     }
 
@@ -260,16 +279,16 @@ mod tests {
     fn a_version_of_an_unknown_layout_is_refused_with_what_to_do() {
         for text in ["7.6.2", "7.7", "8.0.0", "python-19.3.1", "python-20.0", "node-6.8"] {
             let error = layout(text).unwrap_err();
-            assert!(matches!(error, VersionError::TooNew { .. }), "{error}");
+            assert!(matches!(error, TargetError::TooNew { .. }), "{error}");
             assert!(error.to_string().contains(text), "{error}");
         }
         for text in ["4.2", "4.3.20", "3.0.1", "python-3.9", "python-11.1", "node-5.13"] {
             let error = layout(text).unwrap_err();
-            assert!(matches!(error, VersionError::Unknown { .. }), "{error}");
+            assert!(matches!(error, TargetError::Unknown { .. }), "{error}");
         }
         for text in ["7.4", "python-19.2", "4.3"] {
             let error = layout(text).unwrap_err();
-            assert!(matches!(error, VersionError::Ambiguous { .. }), "{error}");
+            assert!(matches!(error, TargetError::Ambiguous { .. }), "{error}");
         }
         for text in [
             "",
@@ -290,7 +309,7 @@ mod tests {
             "7.6\n",
         ] {
             let error = layout(text).unwrap_err();
-            assert!(matches!(error, VersionError::Malformed { .. }), "{text:?}: {error}");
+            assert!(matches!(error, TargetError::Malformed { .. }), "{text:?}: {error}");
         }
         let error = layout("7.7.0").unwrap_err().to_string();
         for part in ["7.7.0", "C 7.6.1", "newer tendmap", "Python 19.2.2 to 19.3.0 (F)"] {

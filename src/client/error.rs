@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::config::ConfigError;
+use crate::explain::explain;
 use crate::segment::SegmentError;
-use crate::segment::explain::explain;
 use crate::tend::TendError;
 use crate::text::Printable;
 

@@ -326,7 +326,7 @@ impl WriteMapping {
     }
 
     /// The same mapping, for readers.
-    pub fn shared(&self) -> &Arc<Mapping> {
+    pub fn mapping(&self) -> &Arc<Mapping> {
         &self.0
     }
 

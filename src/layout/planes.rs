@@ -182,7 +182,7 @@ mod tests {
             let token = Token::new(number, partitions);
             prop_assert_eq!((token.number(), token.partitions()), (number, partitions));
             for (namespace, frame) in (0..max_namespaces).flat_map(|n| [(n, 0), (n, 1)]) {
-                let mut planes = Planes::new(mapping.shared(), namespace, token);
+                let mut planes = Planes::new(mapping.mapping(), namespace, token);
                 planes.turn_to(frame);
                 prop_assert_eq!(planes.words().len(), geometry.planes() * partitions);
                 for (at, word) in planes.words().iter().enumerate() {
@@ -208,7 +208,7 @@ mod tests {
         let mapping = WriteMapping::private(Geometry::new(Capacity::DEFAULT).unwrap()).unwrap();
         let token = Token::new(1, 4096);
         let (head, planes) =
-            (HeadRef::new(mapping.shared()), Planes::new(mapping.shared(), 7, token));
+            (HeadRef::new(mapping.mapping()), Planes::new(mapping.mapping(), 7, token));
         mapping.head().store(5, Ordering::Relaxed);
         drop(mapping);
         assert_eq!(head.load(Ordering::Relaxed), 5);

@@ -1,19 +1,30 @@
 //! The whole map.
 
-use super::names::{ClusterName, NamespaceName};
+use super::names::{ClusterName, NamespaceName, NodeId};
 use super::namespace::Namespace;
 use super::node::{Node, NodeTable, Slot};
 use crate::layout::Capacity;
 
-/// There is no room for another namespace.
+/// There is no room in the map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no room for namespace {name}: the map holds at most {capacity} namespaces")]
 #[non_exhaustive]
-pub struct NamespacesFull {
-    /// The namespace that did not fit.
-    pub name: NamespaceName,
-    /// The number of namespaces for which the map has room.
-    pub capacity: usize,
+pub enum MapFull {
+    /// There is no room for another node.
+    #[error("no room for node {id}: the table holds at most {capacity} nodes")]
+    Node {
+        /// The node that did not fit.
+        id: NodeId,
+        /// The number of nodes for which the table has room.
+        capacity: usize,
+    },
+    /// There is no room for another namespace.
+    #[error("no room for namespace {name}: the map holds at most {capacity} namespaces")]
+    Namespace {
+        /// The namespace that did not fit.
+        name: NamespaceName,
+        /// The number of namespaces for which the map has room.
+        capacity: usize,
+    },
 }
 
 /// The nodes of a cluster, and which of them holds what.
@@ -88,11 +99,8 @@ impl ClusterMap {
     /// The namespace of that name; it is added if it is new.
     ///
     /// # Errors
-    /// [`NamespacesFull`]; the map is then unchanged.
-    pub fn namespace_entry(
-        &mut self,
-        name: NamespaceName,
-    ) -> Result<&mut Namespace, NamespacesFull> {
+    /// [`MapFull`]; the map is then unchanged.
+    pub fn namespace_entry(&mut self, name: NamespaceName) -> Result<&mut Namespace, MapFull> {
         let Capacity { max_namespaces, partitions, max_replicas, .. } = self.capacity;
         let index = match self.namespaces.iter().position(|known| known.name == name) {
             Some(index) => index,
@@ -101,7 +109,7 @@ impl ClusterMap {
                 self.namespaces.len() - 1
             }
             None => {
-                return Err(NamespacesFull { name, capacity: max_namespaces });
+                return Err(MapFull::Namespace { name, capacity: max_namespaces });
             }
         };
         Ok(&mut self.namespaces[index])

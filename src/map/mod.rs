@@ -20,12 +20,12 @@ mod snapshot;
 
 pub use crate::layout::{Capacity, CapacityError};
 pub use build::Build;
-pub use cluster::{ClusterMap, NamespacesFull};
+pub use cluster::{ClusterMap, MapFull};
 pub use condition::Condition;
 pub(crate) use internals::*;
 pub use names::{ClusterName, NameError, NamespaceName, NodeId, TlsName};
 pub use namespace::{Namespace, Partitions};
-pub use node::{Node, NodeTable, Slot, TableFull};
+pub use node::{Node, NodeTable, Slot};
 pub use node_health::NodeHealth;
 pub(crate) use records::RoutingWord;
 pub use snapshot::{Snapshot, SnapshotError};

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::build::Build;
+use super::cluster::MapFull;
 use super::names::{NodeId, TlsName};
 
 /// One node of the cluster.
@@ -84,17 +85,6 @@ impl Slot {
     }
 }
 
-/// Every slot of the table is in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no room for node {id}: the table holds at most {capacity} nodes")]
-#[non_exhaustive]
-pub struct TableFull {
-    /// The node that did not fit.
-    pub id: NodeId,
-    /// The number of nodes for which the table has room.
-    pub capacity: usize,
-}
-
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct SlotEntry {
     /// Incremented each time a node gets this slot. It is kept while the slot
@@ -144,15 +134,15 @@ impl NodeTable {
     /// Puts a new node into the first free slot, under a new incarnation.
     ///
     /// # Errors
-    /// [`TableFull`]; the table is then unchanged.
+    /// [`MapFull`]; the table is then unchanged.
     ///
     /// # Panics
     /// If the table already has a node of that id.
-    pub fn insert(&mut self, node: Node) -> Result<Slot, TableFull> {
+    pub fn insert(&mut self, node: Node) -> Result<Slot, MapFull> {
         assert!(self.slot_of(&node.id).is_none(), "node {} is in the table", node.id);
         let free = self.entries.iter().position(|entry| entry.node.is_none());
         let index = free.unwrap_or(self.entries.len());
-        let full = TableFull { id: node.id, capacity: self.capacity };
+        let full = MapFull::Node { id: node.id, capacity: self.capacity };
         let slot = Slot::new(index).filter(|_| index < self.capacity).ok_or(full)?;
         if index == self.entries.len() {
             self.entries.push(SlotEntry::default());

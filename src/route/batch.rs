@@ -136,15 +136,14 @@ impl Batch {
         &self.digests[..self.len()]
     }
 
-    /// The route of a key, by the index of the key.
+    /// The route of a key, by the index of the key; `None` if there is no such key.
     ///
-    /// # Errors
-    /// [`RouteError::NoNode`], as [`Router::route`](super::Router::route) returns for that key.
-    ///
-    /// # Panics
-    /// If the index is out of range.
-    pub fn get(&self, index: usize) -> Result<BatchRoute, RouteError> {
-        self.route(index).ok_or_else(|| self.no_node(index))
+    /// The error is [`RouteError::NoNode`], as [`Router::route`](super::Router::route)
+    /// returns it for that key.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<Result<BatchRoute, RouteError>> {
+        let chosen = *self.chosen.get(index)?;
+        Some(chosen.map(|chosen| self.route(index, chosen)).ok_or_else(|| self.no_node(index)))
     }
 
     /// The slot of each key's node, in the order of the keys; `None` = it has
@@ -271,10 +270,10 @@ impl Batch {
         Ok(())
     }
 
-    fn route(&self, index: usize) -> Option<BatchRoute> {
-        let ReplicaChoice { slot, replica } = self.chosen[index]?;
+    fn route(&self, index: usize, chosen: ReplicaChoice) -> BatchRoute {
+        let ReplicaChoice { slot, replica } = chosen;
         let (digest, partition) = (self.digests[index], self.partition(index));
-        Some(BatchRoute { index, digest, partition, replica: replica.into(), slot })
+        BatchRoute { index, digest, partition, replica: replica.into(), slot }
     }
 
     fn partition(&self, index: usize) -> usize {
@@ -321,7 +320,10 @@ impl<'a> Group<'a> {
     /// The routes of its keys.
     pub fn keys(&self) -> impl Iterator<Item = BatchRoute> + use<'a> {
         let batch = self.batch;
-        self.order.iter().filter_map(|index| batch.route(*index as usize))
+        self.order.iter().filter_map(|&index| {
+            let index = index as usize;
+            Some(batch.route(index, batch.chosen[index]?))
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Why there is no node to route to.
 
+use super::policy::Policy;
 use crate::map::SnapshotError;
 use crate::text::{Printable, Quoted};
 
@@ -23,16 +24,17 @@ pub enum RouteError {
     },
     /// The partition has no node of the wanted kind.
     #[error(
-        "partition {partition} of namespace {} has no {wanted}; try again after the next tend",
-        Printable(.namespace)
+        "partition {partition} of namespace {} has no {}; try again after the next tend",
+        Printable(.namespace),
+        if *policy == Policy::Master { "master" } else { "replica whose node is there" }
     )]
     NoNode {
         /// The namespace's name.
         namespace: String,
         /// The partition.
         partition: usize,
-        /// The kind of node that was wanted: a master, or any replica.
-        wanted: &'static str,
+        /// The policy: [`Policy::Master`] allows only the master, the others any replica.
+        policy: Policy,
     },
     /// The partition is out of range.
     #[error("partition {partition}; wanted one below {partitions}")]

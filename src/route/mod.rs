@@ -20,7 +20,7 @@
 //!   them up pinned.
 //! - A **router** ([`Router`]) is a view and what belongs to one thread: the names
 //!   that it was asked for, where its commands start among the replicas
-//!   ([`ReplicaRotation`]), the racks that it prefers, what makes the state of a node, and
+//!   (`ReplicaRotation`), the racks that it prefers, what makes the state of a node, and
 //!   the process's current segment.
 //!
 //! Beside them, a [`Policy`] and an [`Attempt`] say which replica is wanted, and
@@ -70,7 +70,6 @@ pub use nodes::Route;
 pub use pinned::{Pinned, PinnedNamespace, PinnedRoute};
 pub use policy::{Attempt, Policy, ReadMode};
 pub(crate) use preferred::PreferredRacks;
-pub use rotation::ReplicaRotation;
 pub use router::Router;
 pub use target::{Partition, Record, Target};
 
@@ -78,4 +77,5 @@ pub use target::{Partition, Record, Target};
 pub(crate) mod internals {
     pub use super::digest::{Digests, Lanes};
     pub use super::policy::select;
+    pub use super::rotation::ReplicaRotation;
 }

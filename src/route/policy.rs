@@ -28,7 +28,7 @@ pub enum Policy {
     /// A node in the first preferred rack that has one, then in the second, and
     /// so on, then any node. The node that failed last is used only if there is
     /// no other. The racks are those of
-    /// [`Router::prefer_racks`](super::Router::prefer_racks), and a node's rack
+    /// [`Router::set_preferred_racks`](super::Router::set_preferred_racks), and a node's rack
     /// is its rack in the namespace.
     PreferRack,
 }
@@ -99,8 +99,7 @@ impl Attempt {
     /// A first try that starts at that replica, taken modulo the replication
     /// factor. [`Policy::Master`] ignores it and starts at the master.
     ///
-    /// [`ReplicaRotation::attempt`](super::ReplicaRotation::attempt) chooses
-    /// the start by the policy.
+    /// [`Router::attempt`](super::Router::attempt) chooses the start by the policy.
     #[inline(always)]
     #[must_use]
     pub const fn new(policy: Policy, start: u32) -> Attempt {

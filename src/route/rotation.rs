@@ -14,16 +14,6 @@ const CYCLE: u32 = 232_792_560;
 ///
 /// A forked child draws its own at first use; otherwise it would make the same
 /// choices as its parent and every sibling.
-///
-/// ```
-/// use tendmap::Policy;
-/// use tendmap::route::ReplicaRotation;
-///
-/// let mut rotation = ReplicaRotation::new();
-/// // Each command starts one replica further.
-/// let (first, second) = (rotation.attempt(Policy::Any), rotation.attempt(Policy::Any));
-/// assert_ne!(first, second);
-/// ```
 #[derive(Debug)]
 pub struct ReplicaRotation {
     /// A negative number that counts up; it reads as zero in a forked child.

@@ -126,7 +126,7 @@ impl<S> Router<S> {
     /// Sets the racks that [`Policy::PreferRack`] prefers, best first.
     /// Initially they are those of the router's client or reader; after this
     /// call the router uses its own. They may be changed at any time.
-    pub fn prefer_racks(&mut self, racks: &[i32]) {
+    pub fn set_preferred_racks(&mut self, racks: &[i32]) {
         if self.racks.prefer(racks) {
             self.view.forget();
         }

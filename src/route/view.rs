@@ -175,9 +175,7 @@ impl<S> View<S> {
         if !resolved.there || self.nodes.is_empty() {
             return self.unknown(resolved.name.as_str());
         }
-        let wanted =
-            if policy == Policy::Master { "master" } else { "replica whose node is there" };
-        RouteError::NoNode { namespace: resolved.name.to_string(), partition, wanted }
+        RouteError::NoNode { namespace: resolved.name.to_string(), partition, policy }
     }
 }
 

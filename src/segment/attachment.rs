@@ -1,6 +1,5 @@
 //! A segment as one process holds it.
 
-use core::ops::Deref;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering as StdOrdering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -70,7 +69,7 @@ impl Segment {
     pub fn mapping(&self) -> &Arc<Mapping> {
         match &self.memory {
             SegmentMemory::ReadOnly(mapping) => mapping,
-            SegmentMemory::Private(memory, _) => memory.shared(),
+            SegmentMemory::Private(memory, _) => memory.mapping(),
         }
     }
 
@@ -274,9 +273,9 @@ impl Segment {
     /// # Errors
     /// [`SegmentError::Io`], also if the segment is gone, or if it could only be opened by its
     /// name and that now leads to another one.
-    pub(super) fn open_writer(self: &Arc<Segment>) -> Result<Writer, SegmentError> {
+    pub(super) fn open_writer(self: &Arc<Segment>) -> Result<WriteMapping, SegmentError> {
         let shared = self.shared.as_ref().expect("a shared segment");
-        Ok(Writer(shared.object.writer(self.mapping())?))
+        shared.object.writer(self.mapping())
     }
 
     /// Counts this process as attached until the guard is dropped.
@@ -308,17 +307,6 @@ impl Segment {
     /// The path of the file; `None` for other kinds.
     pub fn path(&self) -> Option<std::path::PathBuf> {
         self.location()?.path().map(Path::to_path_buf)
-    }
-}
-
-/// The owner's writable mapping of a segment.
-#[derive(Debug)]
-pub struct Writer(WriteMapping);
-
-impl Deref for Writer {
-    type Target = WriteMapping;
-    fn deref(&self) -> &WriteMapping {
-        &self.0
     }
 }
 

@@ -21,7 +21,7 @@ use crate::layout::HeaderError;
 ///
 /// for found in list(Path::new(Place::DIRECTORY))? {
 ///     let orphaned = found.state == SegmentState::Orphaned;
-///     println!("{} at {}: {}{}", found.name, found.at, found.state, if orphaned { "!" } else { "" });
+///     println!("{} at generation {}: {}{}", found.at, found.generation, found.state, if orphaned { "!" } else { "" });
 /// }
 /// # Ok::<(), tendmap::SegmentError>(())
 /// ```
@@ -36,7 +36,7 @@ pub fn list(directory: &Path) -> Result<Vec<ListedSegment>, SegmentError> {
     for backend in Backend::ALL {
         listed.extend(segments(directory, backend)?);
     }
-    listed.sort_by_key(|found| (found.name, found.backend));
+    listed.sort_by_key(|found| (found.key, found.layout_version, found.generation, found.backend));
     Ok(listed)
 }
 

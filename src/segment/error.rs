@@ -7,10 +7,10 @@ use std::sync::Arc;
 use rustix::fs::statvfs;
 
 use super::backend::Backend;
-use super::explain::explain;
 use super::location::Location;
 use super::name::Place;
-use crate::layout::{CapacityError, Geometry, GeometryError, HeaderError};
+use crate::explain::explain;
+use crate::layout::{Capacity, CapacityError, Geometry, GeometryError, HeaderError};
 use crate::text::Printable;
 
 /// Why the group may not write a segment's file unless that is requested.
@@ -138,18 +138,26 @@ pub enum SegmentError {
         /// What is wrong with it.
         error: HeaderError,
     },
-    /// The header is of another segment.
+    /// The header is of a segment of another key.
     #[error(
-        "{at} holds the segment of {what} {found:#x}, wanted {wanted:#x}; it was renamed or copied: remove it"
+        "{at} holds the segment of key {found:#x}, wanted {wanted:#x}; it was renamed or copied: remove it"
     )]
-    Misnamed {
+    OtherKey {
+        /// The segment.
+        at: Location,
+        /// The key in the header.
+        found: u32,
+        /// The key in the name.
+        wanted: u32,
+    },
+    /// The header is of another generation of the key.
+    #[error("{at} holds generation {found}, wanted {wanted}; it was renamed or copied: remove it")]
+    OtherGeneration {
         /// The file.
         at: Location,
-        /// The differing part: key or generation.
-        what: &'static str,
-        /// The value in the header.
+        /// The generation in the header.
         found: u64,
-        /// The value in the name.
+        /// The generation in the name.
         wanted: u64,
     },
     /// There is not enough room in the directory's file system.
@@ -275,8 +283,11 @@ pub enum SegmentError {
     #[error(transparent)]
     Capacity(#[from] CapacityError),
     /// Capacities that can't be addressed.
-    #[error(transparent)]
-    Geometry(#[from] GeometryError),
+    #[error("{}", GeometryError(*.capacity))]
+    TooLarge {
+        /// The capacities.
+        capacity: Capacity,
+    },
     /// Processes are attached to the segment.
     #[error(
         "{at} is in use by {attached} process{}; end {} first, or remove it by force: a new segment is created then",
@@ -299,6 +310,12 @@ pub enum SegmentError {
         /// The error of the system call.
         error: Arc<io::Error>,
     },
+}
+
+impl From<GeometryError> for SegmentError {
+    fn from(error: GeometryError) -> SegmentError {
+        SegmentError::TooLarge { capacity: error.0 }
+    }
 }
 
 impl SegmentError {

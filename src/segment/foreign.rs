@@ -27,7 +27,7 @@ pub fn attached(directory: &Path, found: &ListedSegment) -> Result<usize, Segmen
     if let Some(path) = found.at.path() {
         let file = open(path)?;
         let action = SegmentError::io("look at the locks of", path);
-        attached = file.get().and_then(|file| locks(file, most(found.owner))).map_err(action)?;
+        attached = file.get().and_then(|file| locks(file, most(found.user))).map_err(action)?;
     }
     for path in lock_files(directory, found)? {
         let action = SegmentError::io("look at the locks of", &path);
@@ -67,7 +67,7 @@ pub fn sweep(found: &ListedSegment, directory: &Path) -> Result<Vec<PathBuf>, Se
 /// The lock files of that key, layout and backend; it can't be determined which
 /// of them belongs to which segment.
 fn lock_files(directory: &Path, found: &ListedSegment) -> Result<Vec<PathBuf>, SegmentError> {
-    let wanted = (found.backend, found.name.key, found.name.layout_version);
+    let wanted = (found.backend, found.key, found.layout_version);
     let named = |name: &String| foreign_lock(name) == Some(wanted);
     let files = files(directory)?.into_iter().filter(named);
     Ok(files.map(|name| directory.join(name)).collect())

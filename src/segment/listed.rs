@@ -2,7 +2,6 @@
 
 use super::backend::Backend;
 use super::location::Location;
-use super::name::SegmentName;
 
 /// The state of a listed segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,14 +50,18 @@ impl core::fmt::Display for SegmentState {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ListedSegment {
-    /// The parts of its name; for a System V segment, of its header.
-    pub name: SegmentName,
+    /// The key.
+    pub key: u32,
+    /// The layout version.
+    pub layout_version: u32,
+    /// The generation; 0 if it is not known.
+    pub generation: u64,
     /// The kind of shared memory.
     pub backend: Backend,
     /// Its location.
     pub at: Location,
     /// The id of the user that it belongs to.
-    pub owner: u32,
+    pub user: u32,
     /// Its mode bits.
     pub mode: u32,
     /// Its length in bytes.

@@ -1,6 +1,6 @@
 //! Segments: how they are created, found, attached, locked, listed and removed.
 //!
-//! A segment has a key, a layout version and a generation ([`SegmentName`]). It
+//! A segment has a key, a layout version and a generation (`SegmentName`). It
 //! is a file of that name, or the System V segment of the key; the differences
 //! between the two are behind one interface ([`Backend`]). It is created
 //! completely or not at all (`create`). Attaching checks everything about it
@@ -24,7 +24,6 @@ mod create;
 mod current;
 mod directory;
 mod error;
-pub(crate) mod explain;
 mod file;
 mod foreign;
 mod fs;
@@ -44,7 +43,7 @@ mod wait;
 mod watch;
 mod whereabouts;
 
-pub use crate::layout::{GeometryError, HeaderError};
+pub use crate::layout::HeaderError;
 pub use backend::{Backend, BackendError};
 pub use directory::list;
 #[cfg(feature = "tend")]
@@ -58,7 +57,7 @@ pub use listed::{ListedSegment, SegmentState};
 pub use location::Location;
 #[cfg_attr(not(feature = "tend"), allow(unused_imports))]
 pub(crate) use name::resolved;
-pub use name::{KeyError, Place, SegmentName, parse_key};
+pub use name::{KeyError, Place, parse_key};
 pub use removal::remove;
 #[cfg(feature = "tend")]
 pub(crate) use removal::{retire_and_unlink_unused, sweep};
@@ -69,12 +68,13 @@ pub(crate) use watch::GenerationWatch;
 
 /// What the rest of the crate, its tests and tools use beside that.
 pub(crate) mod internals {
-    pub use super::attachment::{AttachGuard, Segment, Writer};
+    pub use super::attachment::{AttachGuard, Segment};
     pub use super::candidate::{Candidate, OwnerState, TakeoverOutcome};
     pub use super::create::{Carryover, CreateOutcome, SegmentBuilder, create, private};
     pub use super::current::Current;
     pub use super::directory::live;
     pub use super::lock::{LockFile, RESERVE, STANDBY};
+    pub use super::name::SegmentName;
     pub use super::ownership::{Ownership, OwnershipLost, PublishFailure};
     pub use super::process_exit::{ProcessExit, WaitOutcome};
     pub use super::user::{UserError, parse_user, parse_users};

@@ -1,6 +1,7 @@
 //! Names: a key, a layout version, a generation.
 
 use core::fmt;
+use core::str::FromStr;
 use std::path::{Path, PathBuf};
 
 use super::backend::Backend;
@@ -147,10 +148,21 @@ impl fmt::Display for SegmentName {
     }
 }
 
+/// A file name that is not that of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not the name of a segment")]
+pub struct SegmentNameError;
+
+impl FromStr for SegmentName {
+    type Err = SegmentNameError;
+
+    fn from_str(name: &str) -> Result<SegmentName, SegmentNameError> {
+        SegmentName::parse(name).ok_or(SegmentNameError)
+    }
+}
+
 impl SegmentName {
-    /// Parses a file name; `None` if it is not that of a segment.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<SegmentName> {
+    fn parse(name: &str) -> Option<SegmentName> {
         let (key, rest) = name.strip_prefix(PREFIX)?.split_once('-')?;
         let (version, generation) = rest.strip_prefix('v')?.split_once("-g")?;
         let parsed = SegmentName {
@@ -196,7 +208,7 @@ mod tests {
         #[test]
         fn names_come_back(key: u32, layout_version: u32, generation in 1u64..) {
             let name = SegmentName { key, layout_version, generation };
-            prop_assert_eq!(SegmentName::parse(&name.to_string()), Some(name));
+            prop_assert_eq!(name.to_string().parse(), Ok(name));
         }
 
         #[test]
@@ -207,8 +219,8 @@ mod tests {
 
         #[test]
         fn other_names_are_none(name in "\\PC{0,40}") {
-            let parsed = SegmentName::parse(&name);
-            prop_assert!(parsed.is_none_or(|parsed| parsed.to_string() == name));
+            let parsed: Result<SegmentName, _> = name.parse();
+            prop_assert!(parsed.is_ok_and(|parsed| parsed.to_string() == name) || parsed.is_err());
         }
     }
 
@@ -229,7 +241,7 @@ mod tests {
                 let wanted = (backend == other).then_some((key, id));
                 assert_eq!(parse_lock(other, name), wanted, "{name} as one of {other}");
             }
-            assert_eq!(SegmentName::parse(name), None);
+            assert_eq!(name.parse::<SegmentName>(), Err(SegmentNameError));
             assert_eq!(is_system_v_lock(name, key), backend == Backend::SystemV);
             assert!(!is_system_v_lock(name, key + 1));
         }

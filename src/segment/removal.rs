@@ -62,9 +62,9 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError>
     // remove, does not prevent the removal.
     let trusted = Trusted::with(&place.owners);
     listed.retain(|found| {
-        found.name.key == place.key && (trusted.may_have(found.owner) || may_unlink(found))
+        found.key == place.key && (trusted.may_have(found.user) || may_unlink(found))
     });
-    listed.sort_by_key(|found| found.name);
+    listed.sort_by_key(|found| (found.key, found.layout_version, found.generation));
     if !force {
         if let Some(used) = listed.iter().find(|found| found.attached.unwrap_or(0) > 0) {
             let (at, attached) = (used.at.clone(), used.attached.unwrap_or(0));
@@ -79,15 +79,15 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError>
     }
     let mut removed = Vec::new();
     for found in &listed {
-        let others = found.name.layout_version != LAYOUT_VERSION;
+        let others = found.layout_version != LAYOUT_VERSION;
         // The users do not matter here, because the system decides which of
         // them may remove it. But only an object that no other user can
         // truncate is mapped.
         let mut place = place.clone();
         if found.backend == Backend::SystemV {
-            place.owners.push(found.owner);
+            place.owners.push(found.user);
         }
-        let attached = (!others).then(|| Segment::attach(&place, found.name.generation));
+        let attached = (!others).then(|| Segment::attach(&place, found.generation));
         match attached {
             Some(Ok(segment)) => {
                 if force {
@@ -113,7 +113,7 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError>
                     other => other?,
                 }
                 if let Some(lock) = lock {
-                    let _ = lock::remove(&lock, &Trusted::with(&[found.owner]));
+                    let _ = lock::remove(&lock, &Trusted::with(&[found.user]));
                 }
             }
         }
@@ -136,15 +136,15 @@ fn may_unlink(found: &ListedSegment) -> bool {
     let Some(directory) = found.at.path().and_then(Path::parent) else { return true };
     let sticky =
         fs::metadata(directory).is_ok_and(|at| at.mode() & 0o1000 != 0 && at.uid() != user);
-    user == 0 || user == found.owner || !sticky
+    user == 0 || user == found.user || !sticky
 }
 
 /// The lock file of a listed segment that is not attached, if no process holds
 /// a lock on it: a process that does notices that the segment has lost its
 /// name, and removes the lock file.
 fn idle_lock(found: &ListedSegment, place: &Place) -> Option<PathBuf> {
-    let place = Place { owners: vec![found.owner], ..place.clone() };
-    let segment = Segment::look(&place, found.name.generation, SegmentPart::Words).ok()?;
+    let place = Place { owners: vec![found.user], ..place.clone() };
+    let segment = Segment::look(&place, found.generation, SegmentPart::Words).ok()?;
     let idle = !matches!(Candidate::look(&segment), Ok(OwnerState::Alive) | Err(_))
         && segment.attached().is_ok_and(|attached| attached == 0);
     segment.lock().filter(|_| idle).map(|lock| lock.path().to_path_buf())
@@ -247,7 +247,11 @@ pub(crate) fn sweep(place: &Place) -> Result<bool, SegmentError> {
             },
             Ok(_) => lives = true,
             // Like any that is newer than the live one, it may be the wanted one.
-            Err(SegmentError::Header { at, .. } | SegmentError::Misnamed { at, .. }) if lives => {
+            Err(
+                SegmentError::Header { at, .. }
+                | SegmentError::OtherKey { at, .. }
+                | SegmentError::OtherGeneration { at, .. },
+            ) if lives => {
                 all &= discard_unused(&at);
             }
             Err(_) => {}

@@ -9,21 +9,17 @@ use tendmap::client::{
     Client, Config, ConfigError, ConnectError, DurationError, Event, Observer, Reader, Setting,
     SettingError, Status, StatusError,
 };
-use tendmap::map::{
-    CapacityError, ClusterMap, NameError, NamespacesFull, Node, Snapshot, SnapshotError, TableFull,
-};
+use tendmap::map::{CapacityError, ClusterMap, MapFull, NameError, Node, Snapshot, SnapshotError};
 use tendmap::route::{
-    Attempt, Batch, Digest, DigestError, ErrorWindow, NamespaceHandle, Policy, Record,
-    ReplicaRotation, RouteError, Router,
+    Attempt, Batch, Digest, DigestError, ErrorWindow, NamespaceHandle, Policy, Record, RouteError,
+    Router,
 };
-use tendmap::segment::{
-    BackendError, GeometryError, HeaderError, KeyError, ListedSegment, Place, SegmentError,
-};
+use tendmap::segment::{BackendError, HeaderError, KeyError, ListedSegment, Place, SegmentError};
 use tendmap::sim::{Sim, SimError};
 use tendmap::tend::tls::{TlsConfig, TlsError};
 use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, TendError, TendEvent};
 use tendmap::wire::login::{
-    AuthModeError, Credentials, CredentialsError, LoginError, Request, SecretString, Session,
+    Credentials, CredentialsError, LoginError, Request, SecretString, Session,
 };
 use tendmap::wire::{Host, HostError};
 
@@ -71,7 +67,6 @@ fn what_a_router_takes_and_fills_can_move_to_another_thread() {
     assert_impl_all!(NamespaceHandle: Send, Sync, Copy, Debug);
     assert_impl_all!(Policy: Send, Sync, Copy, Debug);
     assert_impl_all!(Record<'static>: Send, Sync, Copy, Debug);
-    assert_impl_all!(ReplicaRotation: Send, Clone, Debug);
 }
 
 /// A source is tended by the client's own thread.
@@ -83,7 +78,6 @@ fn a_source_can_move_to_another_thread() {
 
 #[test]
 fn every_error_fits_in_a_box_that_any_thread_may_have() {
-    assert_impl_all!(AuthModeError: Error, Send, Sync, Clone);
     assert_impl_all!(BackendError: Error, Send, Sync, Clone);
     assert_impl_all!(CapacityError: Error, Send, Sync, Clone);
     assert_impl_all!(ConfigError: Error, Send, Sync, Clone);
@@ -91,20 +85,18 @@ fn every_error_fits_in_a_box_that_any_thread_may_have() {
     assert_impl_all!(CredentialsError: Error, Send, Sync, Clone);
     assert_impl_all!(DigestError: Error, Send, Sync, Clone);
     assert_impl_all!(DurationError: Error, Send, Sync, Clone);
-    assert_impl_all!(GeometryError: Error, Send, Sync, Clone);
     assert_impl_all!(HeaderError: Error, Send, Sync, Clone);
     assert_impl_all!(HostError: Error, Send, Sync, Clone);
     assert_impl_all!(KeyError: Error, Send, Sync, Clone);
     assert_impl_all!(LoginError: Error, Send, Sync, Clone);
     assert_impl_all!(NameError: Error, Send, Sync, Clone);
-    assert_impl_all!(NamespacesFull: Error, Send, Sync, Clone);
+    assert_impl_all!(MapFull: Error, Send, Sync, Clone);
     assert_impl_all!(RouteError: Error, Send, Sync, Clone);
     assert_impl_all!(SegmentError: Error, Send, Sync, Clone);
     assert_impl_all!(SettingError: Error, Send, Sync, Clone);
     assert_impl_all!(SimError: Error, Send, Sync);
     assert_impl_all!(SnapshotError: Error, Send, Sync, Clone);
     assert_impl_all!(StatusError: Error, Send, Sync);
-    assert_impl_all!(TableFull: Error, Send, Sync, Clone);
     assert_impl_all!(TendError: Error, Send, Sync, Clone);
     assert_impl_all!(TlsError: Error, Send, Sync, Clone);
 }

@@ -109,7 +109,7 @@ impl Play {
     fn link_late(&mut self) {
         let place = self.setup.place();
         let listed = list(&place.directory).unwrap_or_default();
-        let newest = listed.iter().map(|found| found.name.generation).max().unwrap_or(1);
+        let newest = listed.iter().map(|found| found.generation).max().unwrap_or(1);
         let generation = (newest + self.random.u64(..3)).saturating_sub(1).max(1);
         if let Ok(CreateOutcome::Owner(mut late)) =
             create(&place, generation, Capacity::DEFAULT, None)
@@ -141,7 +141,7 @@ impl Play {
             let listed: Vec<(u64, SegmentState)> = list(&directory)
                 .unwrap()
                 .iter()
-                .map(|found| (found.name.generation, found.state))
+                .map(|found| (found.generation, found.state))
                 .collect();
             let places: BTreeSet<u64> = at.iter().flatten().copied().collect();
             let mut live = listed.iter().filter(|(_, state)| *state == SegmentState::Owned);

@@ -334,7 +334,7 @@ fn keyless(host: &Host) {
     let listed = list(host.directory.path()).unwrap();
     assert_eq!(listed.len(), 1, "{listed:?}");
     assert_eq!((listed[0].state, listed[0].attached), (SegmentState::Retired, Some(1)));
-    assert_eq!((listed[0].name.key, listed[0].name.generation), (host.setup.key, 1));
+    assert_eq!((listed[0].key, listed[0].generation), (host.setup.key, 1));
     let error = remove(&host.place(), false).unwrap_err();
     assert!(matches!(error, SegmentError::InUse { attached: 1, .. }), "{error}");
     remove(&host.place(), true).unwrap();

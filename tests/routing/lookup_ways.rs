@@ -143,14 +143,10 @@ impl World {
             self.preferred.iter().position(|&preferred| preferred == rack)
         };
         let chosen = select(&ask.attempt(), namespace.routable_replicas(), present, rank);
-        let wanted = match ask.policy {
-            Policy::Master => "master",
-            _ => "replica whose node is there",
-        };
         chosen.map(|(replica, slot)| (replica, slot.index())).ok_or(RouteError::NoNode {
             namespace: name.into(),
             partition: ask.partition,
-            wanted,
+            policy: ask.policy,
         })
     }
 }
@@ -240,7 +236,7 @@ proptest! {
     fn every_way_leads_to_the_same_place(worlds in prop::collection::vec(world(), 1..4)) {
         let mut rig = Rig::new();
         for world in worlds {
-            rig.router.prefer_racks(&world.preferred);
+            rig.router.set_preferred_racks(&world.preferred);
             let map = world.map(rig.capacity);
             rig.ownership.publish(&map).unwrap();
             for ask in &world.asks {
@@ -312,9 +308,9 @@ fn changed_racks_and_preferences_count_at_the_next_lookup() {
         route.unwrap().replica()
     };
     assert_eq!(replica(&mut rig), 0, "no node is in a preferred rack: replicas in their order");
-    rig.router.prefer_racks(&[7, 1, -1]);
+    rig.router.set_preferred_racks(&[7, 1, -1]);
     assert_eq!(replica(&mut rig), 2, "the first preferred rack that has a node");
-    rig.router.prefer_racks(&[-1]);
+    rig.router.set_preferred_racks(&[-1]);
     assert_eq!(replica(&mut rig), 0);
     map.namespaces_mut()[0].set_rack(Slot::new(1).unwrap(), Some(-1));
     map.namespaces_mut()[0].set_rack(Slot::new(0).unwrap(), None);
@@ -348,7 +344,7 @@ fn any_routing_word_is_harmless_on_every_way() {
     }
     map.remove_node(Slot::new(4).unwrap());
     rig.ownership.publish(&map).unwrap();
-    rig.router.prefer_racks(&[1]);
+    rig.router.set_preferred_racks(&[1]);
     let segment = rig.ownership.segment().clone();
     let geometry = segment.geometry();
     let file = std::fs::File::options().write(true).open(segment.path().unwrap()).unwrap();

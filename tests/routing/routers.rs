@@ -121,7 +121,8 @@ fn h22_entries_of_a_node_that_left_are_gone_with_it() {
         map.remove_node(slot(0)).unwrap();
     });
     let error = router.route(namespace, Partition(0), Policy::Master).unwrap_err();
-    let wanted = RouteError::NoNode { namespace: "test".into(), partition: 0, wanted: "master" };
+    let wanted =
+        RouteError::NoNode { namespace: "test".into(), partition: 0, policy: Policy::Master };
     assert_eq!(error, wanted, "never a random node");
     let route = router.route(namespace, Partition(0), Policy::Sequence).unwrap();
     assert_eq!((route.replica(), route.id()), (1, node(1).id));

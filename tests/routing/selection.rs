@@ -1,9 +1,9 @@
 //! Which replica is chosen, under every policy.
 
 use proptest::prelude::*;
-use tendmap::internals::route::select;
+use tendmap::internals::route::{ReplicaRotation, select};
 use tendmap::map::Slot;
-use tendmap::route::{Attempt, Policy, ReadMode, ReplicaRotation};
+use tendmap::route::{Attempt, Policy, ReadMode};
 
 const POLICIES: [Policy; 5] =
     [Policy::Master, Policy::Sequence, Policy::Any, Policy::Random, Policy::PreferRack];

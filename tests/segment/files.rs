@@ -155,7 +155,7 @@ fn a_renamed_segment_is_refused() {
     orphan(&place);
     fs::rename(place.segment(1), place.segment(2)).unwrap();
     let error = attach_error(&place);
-    assert!(matches!(error, SegmentError::Misnamed { found: 1, wanted: 2, .. }), "{error}");
+    assert!(matches!(error, SegmentError::OtherGeneration { found: 1, wanted: 2, .. }), "{error}");
 }
 
 #[test]

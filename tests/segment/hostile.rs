@@ -20,10 +20,10 @@ use tendmap::internals::layout::{Header, OwnerWord, WriteMapping, frame};
 use tendmap::internals::protocol::{
     Head, PublishError, Publisher, Term, Word, add_owner, raise_event, store_owner,
 };
+use tendmap::internals::segment::SegmentName;
 use tendmap::internals::segment::{Candidate, TakeoverOutcome};
 use tendmap::map::{NodeId, Slot};
 use tendmap::route::{Partition, Policy};
-use tendmap::segment::SegmentName;
 use tendmap_testkit::{Cluster, config, directory};
 
 const NODES: u16 = 4;
@@ -200,7 +200,7 @@ fn read(client: &Client, place: &tendmap::segment::Place, stop: &AtomicBool, rou
 }
 
 fn name(path: &std::path::Path) -> SegmentName {
-    SegmentName::parse(path.file_name().unwrap().to_str().unwrap()).unwrap()
+    path.file_name().unwrap().to_str().unwrap().parse().unwrap()
 }
 
 /// The words of both frames that a map uses, and the words before and behind the

@@ -10,9 +10,9 @@ use tendmap::internals::tend::transport::Interrupted;
 use tendmap::internals::text::is_printable;
 use tendmap::map::Capacity;
 use tendmap::map::{NodeId, SnapshotError};
-use tendmap::route::RouteError;
+use tendmap::route::{Policy, RouteError};
+use tendmap::segment::HeaderError;
 use tendmap::segment::SegmentError;
-use tendmap::segment::{GeometryError, HeaderError};
 use tendmap::tend::TendError;
 
 const FOREIGN: &str = "\u{1b}[2J\r\n\u{9b}\u{202e}\u{feff}";
@@ -26,7 +26,7 @@ fn errors() -> Vec<Box<dyn std::error::Error>> {
             name: "a".into(),
             known: vec!["b".into(), foreign()],
         }),
-        Box::new(RouteError::NoNode { namespace: foreign(), partition: 1, wanted: "master" }),
+        Box::new(RouteError::NoNode { namespace: foreign(), partition: 1, policy: Policy::Master }),
         Box::new(SegmentError::Owner { at: at(), found: 7, wanted: vec![0, 5001] }),
         Box::new(SegmentError::Owner { at: at(), found: 7, wanted: vec![0] }),
         Box::new(SegmentError::Maker { at: at(), owner: 0, creator: 7, wanted: vec![0] }),
@@ -48,7 +48,7 @@ fn errors() -> Vec<Box<dyn std::error::Error>> {
         Box::new(SegmentError::InUse { at: at(), attached: 2 }),
         Box::new(RouteError::NoMap),
         Box::new(RouteError::ClusterEmpty),
-        Box::new(GeometryError(Capacity::DEFAULT)),
+        Box::new(SegmentError::TooLarge { capacity: Capacity::DEFAULT }),
         Box::new(SnapshotError::Corrupt { what: foreign() }),
         Box::new(OwnershipLost::Fenced),
         Box::new(PublishError::Fenced),

@@ -247,7 +247,7 @@ impl Contender for Replica {
     }
     fn reader(&self) -> Box<dyn Reader> {
         let (mut router, namespace) = self.shared.router();
-        router.prefer_racks(&[2, 1]);
+        router.set_preferred_racks(&[2, 1]);
         match self.policy {
             Policy::Sequence => Box::new(ReplicaReader::<1>(router, namespace)),
             Policy::Any => Box::new(ReplicaReader::<2>(router, namespace)),

@@ -57,7 +57,7 @@ impl Drop for Ground {
         // the key.
         let directory = &self.place.directory;
         for found in list(directory).unwrap_or_default() {
-            let (backend, key) = (found.backend, found.name.key);
+            let (backend, key) = (found.backend, found.key);
             let place = Place { backend, directory: directory.clone(), ..Place::of_key(key) };
             let _ = remove(&place, true);
         }

@@ -132,7 +132,7 @@ fn a_read_goes_to_the_preferred_racks_in_their_order_and_they_change_at_run_time
         }
     }
     // A router with racks of its own uses these, whatever the reader's racks are.
-    router.prefer_racks(&[30]);
+    router.set_preferred_racks(&[30]);
     reader.set_preferred_racks(&[10]);
     let routed = router.route(test, Partition(0), Policy::PreferRack).unwrap().id();
     assert_eq!(routed.as_str(), wanted(&[3], 0));

@@ -159,7 +159,7 @@ impl Rig {
     /// The number of the newest segment.
     fn generations(&self) -> u64 {
         let listed = tendmap::segment::list(&self.setup.directory).unwrap();
-        listed.iter().map(|found| found.name.generation).max().unwrap_or(0)
+        listed.iter().map(|found| found.generation).max().unwrap_or(0)
     }
 
     /// The number of System V segments that victims have created.

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use tendmap::internals::layout::{Geometry, Header, Shm, WriteMapping, shm_find};
 use tendmap::internals::protocol::Head;
-use tendmap::segment::{Backend, Place, SegmentName};
+use tendmap::internals::segment::SegmentName;
+use tendmap::segment::{Backend, Place};
 
 use crate::values::{KINDS, regions, value};
 
@@ -81,7 +82,7 @@ fn newest(place: &Place, geometry: Geometry) -> Option<(WriteMapping, u64)> {
         Backend::File => {
             let names = fs::read_dir(&place.directory).ok()?.filter_map(|entry| {
                 let name = entry.ok()?.file_name();
-                SegmentName::parse(name.to_str()?)
+                name.to_str()?.parse::<SegmentName>().ok()
             });
             let name = names.max_by_key(|name| name.generation)?;
             let path = place.directory.join(name.to_string());

@@ -6,11 +6,12 @@ use std::path::Path;
 use tendmap::internals::segment::fuzzing::{
     foreign_lock, is_system_v_lock, lock_path, parse_lock, row,
 };
-use tendmap::segment::{Backend, SegmentName};
+use tendmap::internals::segment::SegmentName;
+use tendmap::segment::Backend;
 
 pub fn run(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    if let Some(name) = SegmentName::parse(&text) {
+    if let Ok(name) = text.parse::<SegmentName>() {
         assert_eq!(name.to_string(), text);
     }
     for backend in [Backend::File, Backend::SystemV] {

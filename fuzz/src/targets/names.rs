@@ -2,7 +2,8 @@
 
 use tendmap::internals::segment::parse_users;
 use tendmap::route::Digest;
-use tendmap::segment::{Backend, SegmentName, parse_key};
+use tendmap::internals::segment::SegmentName;
+use tendmap::segment::{Backend, parse_key};
 use tendmap::wire::Host;
 use tendmap::wire::login::AuthMode;
 
@@ -11,7 +12,7 @@ pub fn run(bytes: &[u8]) {
     if let Ok(key) = parse_key(text) {
         assert_eq!(parse_key(&format!("{key:#x}")), Ok(key));
     }
-    if let Some(name) = SegmentName::parse(text) {
+    if let Ok(name) = text.parse::<SegmentName>() {
         assert_eq!(name.to_string(), text);
     }
     if let Ok(host) = text.parse::<Host>() {

@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
 
 use super::super::layout::Layout;
 use super::super::process::{Attached, attached, program};
-use super::super::version::{ClientVersion, VersionError};
+use super::super::version::{ClientVersion, TargetError};
 use super::elf::client_version;
 
 /// Files of a process that are searched for a version, of those whose name says nothing.
@@ -49,7 +49,7 @@ pub struct AttachedClient {
 fn layout_of(version: &str) -> ClientLayout {
     match version.parse::<ClientVersion>() {
         Ok(version) => ClientLayout::Known(version.layout()),
-        Err(VersionError::TooNew { .. }) => ClientLayout::Newer,
+        Err(TargetError::TooNew { .. }) => ClientLayout::Newer,
         Err(_) => ClientLayout::Unknown,
     }
 }

@@ -144,13 +144,13 @@ pub fn check_name(
     generation: u64,
     path: &Path,
 ) -> Result<(), SegmentError> {
-    let misnamed =
-        |what, found, wanted| Err(SegmentError::Misnamed { at: path.into(), what, found, wanted });
     if identity.key != place.key {
-        return misnamed("key", identity.key.into(), place.key.into());
+        let (found, wanted) = (identity.key, place.key);
+        return Err(SegmentError::OtherKey { at: path.into(), found, wanted });
     }
     if identity.generation != generation {
-        return misnamed("generation", identity.generation, generation);
+        let (found, wanted) = (identity.generation, generation);
+        return Err(SegmentError::OtherGeneration { at: path.into(), found, wanted });
     }
     Ok(())
 }

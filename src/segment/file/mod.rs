@@ -166,8 +166,8 @@ impl Store for Files {
             SegmentState::OtherVersion => match open(path) {
                 Err(error) => error,
                 Ok(_) => SegmentError::OtherVersion {
-                    key: found.name.key,
-                    found: found.name.layout_version,
+                    key: found.key,
+                    found: found.layout_version,
                     wanted: LAYOUT_VERSION,
                 },
             },
@@ -217,7 +217,7 @@ impl Store for Files {
 }
 
 fn names(directory: &Path) -> Result<Vec<SegmentName>, SegmentError> {
-    Ok(files(directory)?.iter().filter_map(|name| SegmentName::parse(name)).collect())
+    Ok(files(directory)?.iter().filter_map(|name| name.parse().ok()).collect())
 }
 
 /// The object that this process, or its parent, has attached under that name.
@@ -231,7 +231,7 @@ fn attached_at(path: &Path) -> Option<ObjectId> {
 fn attached_in(directory: &Path) -> Vec<SegmentName> {
     let files = registry().files().into_iter().map(|(_, path)| path);
     let there = files.filter(|path| path.parent() == Some(directory));
-    there.filter_map(|path| SegmentName::parse(path.file_name()?.to_str()?)).collect()
+    there.filter_map(|path| path.file_name()?.to_str()?.parse().ok()).collect()
 }
 
 /// How many files that are not segments are listed for an untrusted user:
@@ -264,10 +264,12 @@ fn describe(
         return None;
     }
     let mut listed = ListedSegment {
-        name,
+        key: name.key,
+        layout_version: name.layout_version,
+        generation: name.generation,
         backend: Backend::File,
         at: path.into(),
-        owner: found.uid(),
+        user: found.uid(),
         mode: found.mode() & 0o7777,
         bytes: found.len(),
         attached: None,

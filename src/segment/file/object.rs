@@ -82,7 +82,7 @@ pub fn copied(
     copy: &WriteMapping,
 ) -> Result<Parts, SegmentError> {
     let object = SegmentFile::new(place, path, file, true)?;
-    Ok(Parts { identity, mapping: copy.shared().clone(), object: Box::new(object) })
+    Ok(Parts { identity, mapping: copy.mapping().clone(), object: Box::new(object) })
 }
 
 /// Opens what a path leads to, if it is that file.

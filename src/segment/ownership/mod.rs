@@ -6,7 +6,7 @@ mod records;
 
 use std::sync::Arc;
 
-use super::attachment::{Segment, Writer};
+use super::attachment::Segment;
 use super::error::SegmentError;
 use super::lock::byte_of;
 use super::wait::wake;
@@ -33,7 +33,7 @@ pub enum OwnershipLost {
 pub struct Ownership {
     segment: Arc<Segment>,
     /// The second, writable mapping; `None` in private mode.
-    writer: Option<Writer>,
+    writer: Option<WriteMapping>,
     publisher: Publisher,
     /// The extent of the last publication; the publisher has its words. `None`
     /// if there is none, or if the frame no longer holds it.
@@ -63,7 +63,7 @@ impl Ownership {
     /// The ownership of a term that was just entered by takeover.
     pub(super) fn enter(
         segment: Arc<Segment>,
-        writer: Writer,
+        writer: WriteMapping,
         term: Term,
         head: Head,
     ) -> Ownership {
@@ -74,7 +74,7 @@ impl Ownership {
 
     fn assemble(
         segment: Arc<Segment>,
-        writer: Option<Writer>,
+        writer: Option<WriteMapping>,
         term: Term,
         head: Head,
     ) -> Ownership {
@@ -291,10 +291,10 @@ impl Drop for Ownership {
 }
 
 fn writable<'a>(
-    writer: Option<&'a Writer>,
+    writer: Option<&'a WriteMapping>,
     segment: &'a Segment,
 ) -> Result<&'a WriteMapping, OwnershipLost> {
-    let memory = writer.map(|writer| &**writer).or_else(|| segment.memory());
+    let memory = writer.or_else(|| segment.memory());
     let memory = memory.expect("a shared ownership has a writer, private memory is one");
     if memory.is_there() { Ok(memory) } else { Err(OwnershipLost::Fenced) }
 }

@@ -129,12 +129,9 @@ fn checked(shm: &Shm, place: &Place, id: i32) -> Result<(Identity, Geometry), Se
 pub fn examine(shm: &Shm, place: &Place, id: i32) -> Result<(Identity, Geometry), SegmentError> {
     let (copy, stat, at) = (shm.header(), shm.stat(), at(place, id));
     match Header::validate(&copy, stat.bytes) {
-        Ok((identity, _)) if identity.key != place.key => Err(SegmentError::Misnamed {
-            at,
-            what: "key",
-            found: identity.key.into(),
-            wanted: place.key.into(),
-        }),
+        Ok((identity, _)) if identity.key != place.key => {
+            Err(SegmentError::OtherKey { at, found: identity.key, wanted: place.key })
+        }
         Ok(checked) => Ok(checked),
         Err(HeaderError::Version { found }) => {
             Err(SegmentError::OtherVersion { key: place.key, found, wanted: LAYOUT_VERSION })

@@ -12,7 +12,7 @@ use crate::segment::error::SegmentError;
 use crate::segment::foreign;
 use crate::segment::fs::files;
 use crate::segment::listed::{ListedSegment, SegmentState};
-use crate::segment::name::{Place, SegmentName, is_system_v_lock};
+use crate::segment::name::{Place, is_system_v_lock};
 
 /// A line of the kernel's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,10 +100,12 @@ fn describe_keyless(
     let place = place_of(directory, key, [found.stat.uid, found.stat.cuid]);
     let (attached, state) = standing(&place, located(&place, found.id))?;
     Some(ListedSegment {
-        name: SegmentName { key, layout_version: LAYOUT_VERSION, generation },
+        key,
+        layout_version: LAYOUT_VERSION,
+        generation,
         backend: Backend::SystemV,
         at: at(&place, found.id),
-        owner: found.stat.uid,
+        user: found.stat.uid,
         mode: found.stat.mode,
         bytes: found.stat.bytes,
         attached,
@@ -120,10 +122,12 @@ fn describe(
 ) -> Option<ListedSegment> {
     let place = place_of(directory, row.key, [row.uid, row.cuid]);
     let mut listed = ListedSegment {
-        name: SegmentName { key: row.key, layout_version: LAYOUT_VERSION, generation: 0 },
+        key: row.key,
+        layout_version: LAYOUT_VERSION,
+        generation: 0,
         backend: Backend::SystemV,
         at: at(&place, row.id),
-        owner: row.uid,
+        user: row.uid,
         mode: row.mode,
         bytes: row.bytes,
         attached: None,
@@ -132,7 +136,7 @@ fn describe(
     };
     match look(&place, row.id) {
         Ok(identity) => {
-            listed.name.generation = identity.generation;
+            listed.generation = identity.generation;
             (listed.attached, listed.state) = standing(&place, located(&place, row.id))?;
         }
         Err(SegmentError::NotFound { .. } | SegmentError::OtherDirectory { .. }) => return None,
@@ -144,7 +148,7 @@ fn describe(
             listed.state = SegmentState::HalfMade;
         }
         Err(SegmentError::OtherVersion { found, .. }) => {
-            listed.name.layout_version = found;
+            listed.layout_version = found;
             listed.state = SegmentState::OtherVersion;
             // The kernel's count is valid for all layouts.
             let locked = foreign::attached(directory, &listed).unwrap_or(0);

@@ -89,7 +89,7 @@ impl Store for SystemV {
     }
 
     fn unknown_attachments_error(&self, found: &ListedSegment) -> SegmentError {
-        let place = Place { backend: Backend::SystemV, ..Place::of_key(found.name.key) };
+        let place = Place { backend: Backend::SystemV, ..Place::of_key(found.key) };
         let in_use = || SegmentError::InUse { at: found.at.clone(), attached: 0 };
         let Some(id) = found.at.shm_id() else { return in_use() };
         let looked = crate::layout::Shm::attach(id, false);

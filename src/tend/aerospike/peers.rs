@@ -378,9 +378,10 @@ impl<T: Transport> Tender<T> {
                 self.changed = true;
                 turn.event(TendEvent::NodeAdded { id, address });
             }
-            Err(full) => {
+            Err(_) => {
+                let capacity = self.map.nodes.capacity();
                 if self.refused_nodes.len() < MOST_REFUSED && self.refused_nodes.insert(id) {
-                    turn.event(TendEvent::NodeRefused { id, capacity: full.capacity });
+                    turn.event(TendEvent::NodeRefused { id, capacity });
                 }
             }
         }

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use super::Interrupted;
-use crate::segment::explain::explain;
+use crate::explain::explain;
 use crate::tend::{BEAT, Turn};
 use crate::text::Printable;
 use crate::thread;

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use nix::unistd::{ForkResult, alarm, fork};
 use tendmap::client::{Client, ConnectError, Role};
-use tendmap::route::{
-    Attempt, Batch, InSet, NamespaceHandle, Partition, Policy, ReplicaRotation, Router,
-};
+use tendmap::internals::route::ReplicaRotation;
+use tendmap::route::{Attempt, Batch, InSet, NamespaceHandle, Partition, Policy, Router};
 
 use super::{Host, Mode, Test};
 use tendmap_testkit::forked::forked;
@@ -60,7 +59,7 @@ const KEYS: i64 = 256;
 fn batch(router: &mut Router, namespace: NamespaceHandle, policy: Policy) -> String {
     let (keys, mut batch): (Vec<i64>, _) = ((0..KEYS).collect(), Batch::new());
     router.route_batch(namespace, &InSet::new("set", &keys), policy, &mut batch).unwrap();
-    (0..KEYS as usize).map(|index| batch.get(index).unwrap().replica.to_string()).collect()
+    (0..KEYS as usize).map(|index| batch.get(index).unwrap().unwrap().replica.to_string()).collect()
 }
 
 /// Earlier, a batch restored the old random state after its own look at the map had

@@ -330,9 +330,7 @@ fn creation_lock(host: &Host) {
             owner.say("grow 40");
             wait_until("a larger segment", || owner.generation() == Some(2));
             owner.close();
-            assert!(
-                list(&setup.directory).unwrap().iter().all(|found| found.name.key != setup.key)
-            );
+            assert!(list(&setup.directory).unwrap().iter().all(|found| found.key != setup.key));
         },
     );
     let setup = setup(host);
@@ -412,8 +410,8 @@ fn names_under_an_owner(host: &Host) {
         assert_eq!(follower.generation(), Some(1));
         // Few of them are listed, and the segment is.
         let listed = list(&setup.directory).unwrap();
-        let of_key = listed.iter().filter(|found| found.name.key == setup.key);
-        let (real, planted): (Vec<_>, Vec<_>) = of_key.partition(|found| found.owner == user);
+        let of_key = listed.iter().filter(|found| found.key == setup.key);
+        let (real, planted): (Vec<_>, Vec<_>) = of_key.partition(|found| found.user == user);
         assert_eq!((real.len(), planted.len()), (1, 16));
         owner.kill();
         takes_over(&mut follower);

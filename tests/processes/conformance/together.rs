@@ -178,7 +178,7 @@ fn residue(host: &Host) {
     host.orphan();
     let listed = list(host.directory.path()).unwrap();
     assert_eq!(listed.len(), 1, "{listed:?}");
-    assert_eq!(listed[0].name.key, host.setup.key);
+    assert_eq!(listed[0].key, host.setup.key);
     assert_eq!(listed[0].backend, host.setup.backend);
     assert_eq!((listed[0].mode, listed[0].attached), (0o600, Some(0)));
     assert_eq!(listed[0].state, SegmentState::Orphaned);

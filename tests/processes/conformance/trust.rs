@@ -255,7 +255,7 @@ fn opened_under_owner(host: &Host) {
     permit(host, geteuid().as_raw(), 0o606);
     assert_eq!(worker.expect("moved")["generation"], 2);
     let listed = list(host.directory.path()).unwrap();
-    assert!(listed.iter().any(|found| (found.name.generation, found.mode) == (2, 0o600)));
+    assert!(listed.iter().any(|found| (found.generation, found.mode) == (2, 0o600)));
 }
 
 fn given_away(host: &Host) {
@@ -267,7 +267,7 @@ fn given_away(host: &Host) {
     permit(host, 12_345, 0o600);
     assert_eq!(worker.expect("moved")["generation"], 2);
     let listed = list(host.directory.path()).unwrap();
-    assert!(listed.iter().any(|found| (found.name.generation, found.owner) == (2, 0)));
+    assert!(listed.iter().any(|found| (found.generation, found.user) == (2, 0)));
 }
 
 fn other_backend(host: &Host) {
