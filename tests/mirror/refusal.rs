@@ -84,7 +84,7 @@ fn a_segment_of_another_cluster_is_left_alone() {
 /// Its size may be that of a C client's by chance. A client writes the header before
 /// anything else.
 #[test]
-fn a_segment_that_holds_something_but_a_header_is_left_alone() {
+fn h138_a_segment_that_holds_something_but_a_header_is_left_alone() {
     for offset in [64, SHAPE.bytes() - 8] {
         let rig = Rig::new(3);
         let segment = rig.empty(SHAPE.bytes());

@@ -515,7 +515,7 @@ else:
 ";
 
 #[test]
-fn processes_of_another_ipc_namespace_do_not_count_as_attached() {
+fn h139_processes_of_another_ipc_namespace_do_not_count_as_attached() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("segment");
     std::fs::write(&file, healthy(E)).unwrap();
