@@ -1,9 +1,9 @@
-//! Prints where tendmap expects the fields of the C client's segment, as JSON, for the
-//! sentinel that compares them with the debug information of a client
-//! (`tests/official_client/sentinel.py`).
+//! Prints, as JSON, where tendmap expects the fields of the C client's segment. The
+//! sentinel `tests/official_client/sentinel.py` compares them with the debug
+//! information of a client.
 //!
-//! The argument is a version (`7.6.1`, `python-19.3`), a layout (`F`) or a library that
-//! has the C client inside.
+//! The argument is a version (`7.6.1`, `python-19.3`), a layout (`F`) or a library
+//! that contains the C client.
 
 use std::fs::File;
 
@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (version, layout) = match (layout, File::open(&argument)) {
         (Some(layout), _) => (None, Ok(layout)),
         (None, Ok(file)) => {
-            let version = client_version(&file).ok_or("the library does not say a version")?;
+            let version = client_version(&file).ok_or("the library contains no version")?;
             (Some(version.clone()), version.parse().map(ClientVersion::layout))
         }
         (None, Err(_)) => (None, argument.parse().map(ClientVersion::layout)),
@@ -34,7 +34,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Each structure by its name in the C client: its size and the offsets of its members.
+/// Each structure by its name in the C client, with its size and the offsets of its
+/// members.
 fn structs(layout: Layout) -> Value {
     let shape = Shape::new(layout, Capacity::DEFAULT);
     let mut head: Map<String, Value> =

@@ -1,5 +1,5 @@
-//! A prefork server in small: several worker processes under one key, of which
-//! one tends. Run it against a cluster, or against `tendmap sim`:
+//! A small prefork server: several worker processes under one key, one of which
+//! tends. Run it against a cluster, or against `tendmap sim`:
 //!
 //! ```text
 //! cargo run --example prefork -- 127.0.0.1:3100
@@ -31,8 +31,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn work(host: &str, number: u64) -> Result<(), Box<dyn std::error::Error>> {
     let client = Client::connect(Config::shared(vec![host.parse()?], KEY))?;
-    // What a real worker hangs on each node: its pool of connections. Here it
-    // counts the commands that would have gone there.
+    // A real worker keeps its pool of connections with each node. This one counts the
+    // commands that would go there.
     let mut router = client.router_with(|_| 0_u64);
     let Some(first) = client.map()?.map.namespaces().first().map(|found| found.name) else {
         return Err("the cluster has no namespace".into());
@@ -45,7 +45,7 @@ fn work(host: &str, number: u64) -> Result<(), Box<dyn std::error::Error>> {
             *route.state_mut() += 1;
         }
         println!("worker {number}: {}, round {round} routed", client.role());
-        // Workers end one after the other: the ownership is handed on.
+        // Workers end one after the other, and hand the ownership over.
         std::thread::sleep(Duration::from_millis(200 * number));
     }
     client.close();

@@ -1,4 +1,4 @@
-//! A simulated cluster on the loopback, driven by lines on the standard input.
+//! A simulated cluster on the loopback, controlled by lines on standard input.
 //!
 //! ```text
 //! cargo run --example simulated_cluster -- [--nodes N] [--port BASE] [--fast]

@@ -1,18 +1,18 @@
-//! A database client in small, over tendmap: put, get and delete of records,
-//! with a pool of connections for each node and retries along the replicas.
-//! It is the pattern to copy (`store.rs` above all) and a load that checks that
-//! nothing acknowledged is lost. Run it against a cluster, or against
-//! `tendmap sim`, and do to the nodes what you like meanwhile. (Freeze a real
-//! node, in a namespace without strong consistency, and it may print LOST for a
-//! record that is only missed for a while: `store.rs` says why.)
+//! A small database client over tendmap: put, get and delete of records, with a pool
+//! of connections for each node and retries along the replicas. It is the pattern to
+//! copy (`store.rs` above all), with a load that checks that no acknowledged write is
+//! lost. Run it against a cluster, or against `tendmap sim`, and kill, freeze or move
+//! nodes meanwhile. (If you freeze a real node, in a namespace without strong
+//! consistency, it may print LOST for a record that is only missed for a while:
+//! `store.rs` explains why.)
 //!
 //! ```text
 //! cargo run --release -- sim --base-port 3100
 //! cargo run --release --example kv -- 127.0.0.1:3100 --namespace test
 //! ```
 //!
-//! What a secured cluster adds to each connection, login and TLS, is in
-//! `access.rs`; the flags are those of the command line:
+//! `access.rs` has what a secured cluster adds to each connection, login and TLS. The
+//! flags are those of the command line:
 //!
 //! ```text
 //! TENDMAP_PASSWORD=… cargo run --release --example kv -- db1:cluster-a:4333 \
@@ -35,7 +35,7 @@ use tendmap_kv::load::{Tally, run};
 use tendmap_kv::pool::Counts;
 use tendmap_kv::store::Store;
 
-/// Passwords go through the memory of parsers and of TLS.
+/// Passwords pass through the memory of parsers and of TLS.
 #[global_allocator]
 static WIPING: WipingAllocator = WipingAllocator;
 
@@ -75,14 +75,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// What was told last.
+/// The last printed counts.
 #[derive(Default)]
 struct Seen {
     operations: u64,
     commands: Vec<(NodeId, u64)>,
 }
 
-/// A line a second: operations, and commands of each node.
+/// One line per second: operations, and commands for each node.
 fn tell(begun: Instant, progress: &AtomicU64, counts: &Counts, before: Seen) -> Seen {
     let operations = progress.load(Ordering::Relaxed);
     let commands: Vec<(NodeId, u64)> = counts
@@ -109,7 +109,7 @@ fn report(tally: &Tally, elapsed: Duration, counts: &Counts) {
     let Tally { puts, gets, deletes, failed, in_doubt, slowest, .. } = tally;
     println!();
     println!(
-        "{} operations in {seconds:.1} s: {:.0} a second",
+        "{} operations in {seconds:.1} s: {:.0} per second",
         tally.operations(),
         tally.operations() as f64 / seconds
     );

@@ -1,7 +1,7 @@
-//! What a secured cluster adds to a connection: TLS, and proof of who one is.
+//! What a secured cluster adds to a connection: TLS and a login.
 //!
-//! The map says where a node is and what its certificate bears. A session is
-//! each process's own, and so is the tender's: nothing of a login is shared.
+//! The map has the address of a node and the name on its certificate. Each process
+//! has its own sessions, and so has the tender: logins are not shared.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -23,16 +23,16 @@ use crate::wire::HEADER;
 
 /// A session is renewed this long before it ends; a short one at half of its life.
 const MARGIN: Duration = Duration::from_secs(60);
-/// A login that was refused is not tried again for this long: servers may lock an
-/// account for it.
+/// A refused login is not tried again for this long, because servers may lock an
+/// account for repeated failures.
 const HOLD_BACK: Duration = Duration::from_secs(1);
 
-/// Why connections can't be secured as they are meant to be.
+/// The reason why connections can't be secured as configured.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Unfit(String);
 
-/// How connections are secured and who logs in over them, for all threads.
+/// How connections are secured and which user logs in, for all threads.
 #[derive(Clone, Default)]
 pub struct Access(Arc<Inner>);
 
@@ -40,35 +40,36 @@ pub struct Access(Arc<Inner>);
 struct Inner {
     credentials: Option<Credentials>,
     tls: Option<Arc<ClientConfig>>,
-    /// By the address of the node: a session is that node's alone.
+    /// The sessions by the node's address: a session belongs to one node.
     logins: Mutex<BTreeMap<SocketAddr, Login>>,
 }
 
-/// How the last login at a node went.
+/// The result of the last login at a node.
 enum Login {
     Session { session: Arc<Session>, due: Option<Instant> },
     Refused { error: String, until: Instant },
 }
 
 impl Access {
-    /// As the tender does it, by the same settings.
+    /// By the same settings as the tender.
     pub fn new(config: &Config) -> Result<Access, Unfit> {
         let unfit = |error: &dyn std::error::Error| Unfit(error.to_string());
         let tls = match &config.tls {
-            // The map has the clear addresses then, and not where logins are taken.
+            // The map then has the plaintext addresses, which accept no logins.
             Some(tls) if tls.for_login_only => {
-                return Err(Unfit("TLS for logins only is not for this example".into()));
+                return Err(Unfit("this example does not support TLS for logins only".into()));
             }
             Some(tls) => Some(client_config(tls).map_err(|error| unfit(&*error))?),
             None => None,
         };
         let credentials = config.credentials().map_err(|error| unfit(&error))?;
-        // The hash takes a tenth of a second: now, before any deadline is set.
+        // The hash takes a tenth of a second, so it is computed before any deadline
+        // is set.
         drop(credentials.as_ref().map(Credentials::login));
         Ok(Access(Arc::new(Inner { credentials, tls, logins: Mutex::default() })))
     }
 
-    /// A connection on which commands may be sent.
+    /// A connection that is ready for commands.
     pub fn connect(&self, node: &Node, until: Instant) -> io::Result<Stream> {
         let mut stream = self.open(node, until)?;
         let Some(credentials) = &self.0.credentials else { return Ok(stream) };
@@ -76,7 +77,7 @@ impl Access {
             let answer = exchange(&mut stream, &credentials.authenticate(&session), until)?;
             match AuthOutcome::parse(&answer) {
                 Ok(AuthOutcome::Yes | AuthOutcome::NotNeeded) => return Ok(stream),
-                // It has ended, or the node was restarted.
+                // The session has ended, or the node was restarted.
                 Err(_) => {
                     self.forget(node.address);
                     stream = self.open(node, until)?;
@@ -103,14 +104,14 @@ impl Access {
         Ok(stream)
     }
 
-    /// A server does not know us any more: the next connection logs in again.
-    /// Whether that is possible.
+    /// The server no longer knows our session: the next connection logs in again.
+    /// Returns whether that is possible.
     pub fn forget(&self, node: SocketAddr) -> bool {
         self.logins().remove(&node);
         self.0.credentials.is_some()
     }
 
-    /// The session with that node, where it is good for a while.
+    /// The session with that node, if it is valid for a while.
     fn session(&self, node: SocketAddr) -> io::Result<Option<Arc<Session>>> {
         let now = Instant::now();
         match self.logins().get(&node) {
@@ -134,19 +135,19 @@ impl Access {
         socket.set_read_timeout(Some(left(until)?))?;
         socket.set_write_timeout(Some(left(until)?))?;
         let Some(tls) = &self.0.tls else { return Ok(Stream::Clear(socket)) };
-        // Without a name of its own the certificate has to bear the address.
+        // Without a TLS name the certificate must contain the address.
         let name = node.tls_name.map_or(node.address.ip().to_string(), |name| name.to_string());
         let name = ServerName::try_from(name).map_err(io::Error::other)?;
         let mut session = ClientConnection::new(tls.clone(), name).map_err(io::Error::other)?;
-        // Now and not with the first command: as long as nothing but a greeting
-        // was sent, nothing is in doubt.
+        // Handshake now and not with the first command: as long as only the handshake
+        // was sent, no command is in doubt.
         session.complete_io(&mut socket)?;
         Ok(Stream::Tls(Box::new(StreamOwned::new(session, socket))))
     }
 }
 
 fn client_config(files: &TlsConfig) -> Result<Arc<ClientConfig>, Box<dyn std::error::Error>> {
-    // Says which file is no good, and why.
+    // The error names the bad file and the reason.
     files.check()?;
     let mut roots = RootCertStore::empty();
     match &files.cafile {
@@ -184,9 +185,9 @@ fn exchange(stream: &mut Stream, request: &[u8], until: Instant) -> io::Result<V
     Ok(body)
 }
 
-/// The bytes of a connection, in clear or over TLS. Dropping it closes the
-/// socket and sends nothing: in a forked child it must not say goodbye in the
-/// parent's name.
+/// The stream of a connection, plaintext or TLS. Dropping it closes the socket and
+/// sends nothing: a forked child must not send a TLS goodbye on the parent's
+/// connection.
 #[derive(Debug)]
 pub enum Stream {
     Clear(TcpStream),
@@ -194,7 +195,7 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// What timeouts are set on.
+    /// The socket on which timeouts are set.
     pub fn socket(&self) -> &TcpStream {
         match self {
             Stream::Clear(socket) => socket,

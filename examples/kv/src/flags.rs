@@ -1,5 +1,4 @@
-//! The flags; those of a secured cluster are called as on the command line of
-//! `tendmap`.
+//! The flags. Those for a secured cluster have the names that `tendmap` uses.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,41 +16,39 @@ use crate::store::Settings;
 /// Puts, reads and removes records, and checks every answer.
 #[derive(Parser)]
 pub struct Args {
-    /// Servers to begin with, NAME:PORT; with TLS NAME:TLS_NAME:PORT where the
-    /// certificate bears another name.
+    /// The first servers to ask, NAME:PORT; with TLS NAME:TLS_NAME:PORT if the
+    /// certificate has another name.
     #[arg(required = true)]
     pub hosts: Vec<Host>,
-    /// Key of the segment, which is shared with every process that has it.
+    /// Key of the segment; every process with this key shares it.
     #[arg(long, default_value = "0xA7000000", value_parser = parse_key)]
     pub shm_key: u32,
     /// The name that the cluster must have.
     #[arg(long, value_name = "NAME")]
     pub cluster_name: Option<String>,
-    /// The user that logs in; without it nobody does.
+    /// The user that logs in; without it there is no login.
     #[arg(long, value_name = "NAME", env = "TENDMAP_USER")]
     pub user: Option<String>,
-    /// The user's password. Other users of the host see flags: better give it in
-    /// the environment or in a file.
+    /// The user's password. Other users of the host can see flags: use the
+    /// environment or a file instead.
     #[arg(long, value_name = "TEXT", env = "TENDMAP_PASSWORD", hide_env_values = true)]
     pub password: Option<SecretString>,
-    /// A file with the password; a line end at its end does not count.
+    /// A file with the password; a line end at the end of the file is ignored.
     #[arg(long, value_name = "FILE", conflicts_with = "password")]
     pub password_file: Option<PathBuf>,
-    /// How the user proves who it is: INTERNAL, EXTERNAL, EXTERNAL_INSECURE or
-    /// PKI.
+    /// How the user logs in: INTERNAL, EXTERNAL, EXTERNAL_INSECURE or PKI.
     #[arg(long, value_name = "MODE", default_value_t = AuthMode::Internal)]
     pub auth_mode: AuthMode,
     /// Speak TLS with the servers. Any other TLS flag implies it.
     #[arg(long, alias = "tls-enable")]
     pub tls: bool,
-    /// Certificates of the authorities that are trusted, PEM [default: those of
-    /// the system].
+    /// Certificates of the trusted authorities, PEM [default: those of the system].
     #[arg(long, value_name = "FILE")]
     pub tls_cafile: Option<PathBuf>,
     /// The client's own certificate, PEM.
     #[arg(long, value_name = "FILE")]
     pub tls_certfile: Option<PathBuf>,
-    /// The key to it, PEM.
+    /// The private key of that certificate, PEM.
     #[arg(long, value_name = "FILE")]
     pub tls_keyfile: Option<PathBuf>,
     #[arg(long, default_value = "test")]
@@ -65,8 +62,8 @@ pub struct Args {
     /// Read from any replica in turn, not from the master first.
     #[arg(long)]
     pub any_replica: bool,
-    /// A rack to read from where it has a replica; may be given several times,
-    /// the best first.
+    /// A rack to read from if it has a replica; may be given several times, the best
+    /// first.
     #[arg(
         long,
         alias = "prefer-rack",
@@ -75,17 +72,16 @@ pub struct Args {
         conflicts_with = "any_replica"
     )]
     pub preferred_racks: Vec<i32>,
-    /// For a whole operation.
+    /// The limit for a whole operation.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
     pub total_timeout: Duration,
-    /// For one try.
+    /// The limit for one try.
     #[arg(long, value_name = "TIME", default_value = "300ms", value_parser = parse_duration)]
     pub socket_timeout: Duration,
 }
 
 impl Args {
-    /// The settings of the map's client, which hold for the store's connections
-    /// too.
+    /// The settings of the map's client, which also apply to the store's connections.
     pub fn config(&self) -> Result<Config, String> {
         let mut config = Config::shared(self.hosts.clone(), self.shm_key);
         config.cluster_name.clone_from(&self.cluster_name);
@@ -108,7 +104,7 @@ impl Args {
         Ok(config)
     }
 
-    /// How commands are tried.
+    /// The limits and the policy of commands.
     pub fn settings(&self) -> Settings {
         Settings {
             total_timeout: self.total_timeout,

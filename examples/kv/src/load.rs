@@ -1,5 +1,5 @@
-//! Work for a store that finds out whether it keeps its word: what was
-//! acknowledged must be there, what was removed must not.
+//! A load that checks a store: an acknowledged record must exist, and a removed one
+//! must not.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use crate::store::{KvError, Store};
 use crate::wire::{Bins, Value};
 
-/// How many records a thread keeps in the database.
+/// The number of records that a thread keeps in the database.
 const WINDOW: usize = 1000;
-/// Errors that are remembered in words.
+/// The number of errors whose text is kept.
 const ERRORS: usize = 10;
 
-/// What a thread has done.
+/// The results of a thread.
 #[derive(Debug, Default)]
 pub struct Tally {
     pub puts: u64,
@@ -21,14 +21,14 @@ pub struct Tally {
     pub deletes: u64,
     /// Operations that ended in an error.
     pub failed: u64,
-    /// Writes that were done after a try without an answer.
+    /// Writes that were done after a try without a reply.
     pub in_doubt: u64,
     /// The longest operation.
     pub slowest: Duration,
     /// The first errors.
     pub errors: Vec<String>,
-    /// Acknowledged writes that were not to be seen afterwards. A real node that
-    /// was frozen may miss some for a while (see `store.rs`).
+    /// Acknowledged writes that could not be read afterwards. A frozen real node may
+    /// miss some for a while (see `store.rs`).
     pub lost: Vec<String>,
 }
 
@@ -48,7 +48,7 @@ impl Tally {
         self.lost.extend(other.lost);
     }
 
-    /// Counts an operation by its outcome; what came of it if it was done.
+    /// Counts an operation by its outcome; its result if it was done.
     fn note<T>(&mut self, begun: Instant, outcome: Result<T, KvError>) -> Option<T> {
         self.slowest = self.slowest.max(begun.elapsed());
         match outcome {
@@ -64,16 +64,17 @@ impl Tally {
     }
 }
 
-/// A record that was put.
+/// A record that was stored.
 struct Put {
     key: i64,
     acknowledged: bool,
     in_doubt: bool,
 }
 
-/// Puts records, reads them and older ones, and removes the oldest, until told
-/// to stop; then removes the rest. `progress` counts the operations. A key is
-/// used once only: a try that a frozen node does late can then undo nothing.
+/// Puts records, reads them and older ones, and removes the oldest, until it is
+/// stopped; then removes the rest. `progress` counts the operations. A key is used
+/// only once, so that a try which a frozen node executes late can't undo a newer
+/// write.
 pub fn run(store: &mut Store, thread: i64, stop: &AtomicBool, progress: &AtomicU64) -> Tally {
     let mut tally = Tally::default();
     let mut window: VecDeque<Put> = VecDeque::new();
@@ -108,7 +109,7 @@ fn bins(key: i64) -> Bins {
     Bins::from([("key".into(), Value::Integer(key)), ("text".into(), Value::Str(text))])
 }
 
-/// What was acknowledged must be there, and as it was written.
+/// An acknowledged record must exist, with the written content.
 fn check(store: &mut Store, put: &Put, tally: &mut Tally) {
     let begun = Instant::now();
     let outcome = store.get(put.key);
@@ -119,7 +120,7 @@ fn check(store: &mut Store, put: &Put, tally: &mut Tally) {
     }
 }
 
-/// What was removed must be gone, unless a try to put it is still under way.
+/// A removed record must not exist, unless a try to put it is still in progress.
 fn remove(store: &mut Store, put: &Put, tally: &mut Tally) {
     let begun = Instant::now();
     let outcome = store.delete(put.key);

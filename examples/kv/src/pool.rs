@@ -1,8 +1,8 @@
-//! The connections to one node: what the router keeps for it.
+//! The connections to one node, which the router keeps as its local state.
 //!
-//! A router belongs to one thread, and so does each of its pools: there is no
-//! lock. When the node leaves, moves or comes back as another, the router drops
-//! the pool, which closes its connections; a forked child makes its own.
+//! A router belongs to one thread, and so do its pools: there is no lock. When the
+//! node leaves, moves or is replaced, the router drops the pool, which closes its
+//! connections. A forked child creates its own.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -16,11 +16,11 @@ use tendmap::map::{Node, NodeId};
 use crate::access::{Access, Stream};
 use crate::wire::{self, HEADER, Reply};
 
-/// A connection that was idle for longer is not used again: servers close
-/// those that are idle for a minute.
+/// A connection that was idle for longer is not used again: servers close connections
+/// that are idle for a minute.
 const MAX_IDLE: Duration = Duration::from_secs(45);
 
-/// What was done at one node, by all threads.
+/// The work done at one node, by all threads.
 #[derive(Debug, Default)]
 pub struct Count {
     pub commands: AtomicU64,
@@ -28,7 +28,7 @@ pub struct Count {
     pub connections: AtomicU64,
 }
 
-/// The counts by node. They outlive the pools.
+/// The counts by node. They exist longer than the pools.
 #[derive(Clone, Debug, Default)]
 pub struct Counts(Arc<Mutex<BTreeMap<NodeId, Arc<Count>>>>);
 
@@ -44,18 +44,18 @@ impl Counts {
     }
 }
 
-/// Why a node did not do a command.
+/// The reason why a node did not execute a command.
 #[derive(Debug, thiserror::Error)]
 #[error("node {node} at {address}: {problem}")]
 pub struct Broken {
     pub node: NodeId,
     pub address: SocketAddr,
     pub problem: String,
-    /// Whether the node may have got the command all the same.
+    /// Whether the node may have received the command nevertheless.
     pub sent: bool,
 }
 
-/// The connections to one node that are not in use.
+/// The idle connections to one node.
 pub struct Pool {
     node: Node,
     access: Access,
@@ -64,19 +64,19 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A pool for that node; nothing is opened yet.
+    /// A pool for that node; it opens no connection yet.
     pub fn new(node: &Node, access: &Access, counts: &Counts) -> Pool {
         let count = counts.of(node.id);
         Pool { node: *node, access: access.clone(), idle: Vec::new(), count }
     }
 
-    /// Sends a command and waits for the reply, until then.
+    /// Sends a command and waits for the reply until the deadline.
     pub fn exchange(&mut self, message: &[u8], until: Instant) -> Result<Reply, Broken> {
         self.count.commands.fetch_add(1, Ordering::Relaxed);
         let result = self.connection(until).map_err(|error| (error, false));
         let result = result.and_then(|mut connection| {
             let reply = connection.exchange(message, until).map_err(|error| (error, true))?;
-            // Security was switched on, or the session has ended.
+            // Security was enabled, or the session has ended.
             if reply.result == wire::NOT_LOGGED_IN && self.access.forget(self.node.address) {
                 return Err((io::Error::other("the server wants another login"), false));
             }
@@ -90,8 +90,8 @@ impl Pool {
             }
             Err((error, sent)) => {
                 self.count.failures.fetch_add(1, Ordering::Relaxed);
-                // A reply may still come: the connection is of no use any more.
-                // Where one is broken the others are likely to be so too.
+                // A reply may still arrive, so the connection can't be used again. If
+                // one connection is broken, the others probably are too.
                 self.idle.clear();
                 let problem = match error.kind() {
                     io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
@@ -105,7 +105,7 @@ impl Pool {
         }
     }
 
-    /// One that is idle, else a new one.
+    /// An idle connection, or a new one.
     fn connection(&mut self, until: Instant) -> io::Result<Connection> {
         while let Some(connection) = self.idle.pop() {
             if connection.used.elapsed() < MAX_IDLE {
@@ -118,7 +118,7 @@ impl Pool {
     }
 }
 
-/// The time until then; none left is an error.
+/// The time until the deadline; it is an error if none is left.
 pub fn left(until: Instant) -> io::Result<Duration> {
     let left = until.saturating_duration_since(Instant::now());
     if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
@@ -146,7 +146,7 @@ impl Connection {
         wire::decode(&self.inbox[HEADER..]).map_err(io::Error::other)
     }
 
-    /// Receives until that many bytes have arrived.
+    /// Receives bytes until that many have arrived.
     fn receive(&mut self, wanted: usize, until: Instant) -> io::Result<()> {
         let mut chunk = [0; 16 << 10];
         while self.inbox.len() < wanted {

@@ -1,24 +1,23 @@
-//! Put, get and delete over a router: the part of a database client that
-//! tendmap does not do for you, and how the two meet.
+//! Put, get and delete over a router: the part of a database client that is not in
+//! tendmap, and how the two work together.
 //!
 //! 1. The router keeps a [`Pool`] for each node ([`Client::router_with`]).
-//! 2. A command is routed by its digest; what comes out is the pool.
-//! 3. A try that failed is noted with [`Attempt::fail`], and the command routed
-//!    again: to the next replica, by the newest map, until the time is up.
-//! 4. It is also a sign that the map may be old: [`Client::request_tend`] asks
-//!    the owner, whichever process that is, to look before its time. It costs
-//!    next to nothing, and the owner limits how often it follows.
+//! A command is routed by its digest; the route leads to the pool.
+//! A failed try is recorded with [`Attempt::fail`], and the command is routed again:
+//! to the next replica, by the newest map, until its time is up.
+//! A failure also means that the map may be old: [`Client::request_tend`] asks the
+//! owner, whichever process that is, to tend early. It costs next to nothing, and the
+//! owner limits how often it does so.
 //!
 //! # What a read can miss
 //!
-//! Reads ask for consistency level ALL: while partitions migrate, the server
-//! compares all copies of the record before it answers. In a namespace that
-//! favours availability (AP) that is the most that a client can ask for. A node
-//! that was frozen, or cut off, and wakes does not know at first that others
-//! have replaced it: until it has joined them again it answers from its old
-//! copy, and a record that was put meanwhile is missing there. A read that gets
-//! there finds nothing, a later one finds the record. Where that can't be borne
-//! the namespace has to be of strong consistency.
+//! Reads use consistency level ALL: while partitions migrate, the server compares all
+//! copies of the record before it replies. In a namespace that favours availability
+//! (AP) a client can't ask for more. A node that wakes after it was frozen or cut off
+//! does not know at first that others have replaced it. Until it has joined them
+//! again it replies from its old copy, and a record that was put meanwhile is missing
+//! there. A read at that node finds nothing; a later one finds the record. If that is
+//! not acceptable, the namespace must have strong consistency.
 //!
 //! [`Attempt::fail`]: tendmap::route::Attempt::fail
 
@@ -32,14 +31,14 @@ use crate::access::Access;
 use crate::pool::{Counts, Pool};
 use crate::wire::{self, BadName, Bins, Command, Reply};
 
-/// How long a command is tried.
+/// The limits of a command.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// For the whole command: it is tried until then.
+    /// For the whole command, with all its tries.
     pub total_timeout: Duration,
     /// For each try.
     pub socket_timeout: Duration,
-    /// Which replica is read; writes go to the master first.
+    /// The replica to read from; writes go to the master first.
     pub read_policy: Policy,
 }
 
@@ -56,16 +55,16 @@ impl Default for Settings {
 /// The longest pause between two tries.
 const MAX_PAUSE: Duration = Duration::from_millis(50);
 
-/// Why a command was not done.
+/// The reason why a command was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum KvError {
-    /// The map has no such namespace, or can't be read.
+    /// The map does not have the namespace, or can't be read.
     #[error(transparent)]
     Route(#[from] RouteError),
-    /// A bin that can't be.
+    /// An invalid bin.
     #[error(transparent)]
     Bin(#[from] BadName),
-    /// A server has refused it.
+    /// A server has refused the command.
     #[error("the server answers {result}: {meaning}")]
     Refused { result: u8, meaning: &'static str },
     /// No try succeeded in time.
@@ -74,26 +73,26 @@ pub enum KvError {
         tries: u32,
         after: Duration,
         last: String,
-        /// Whether a server may have done it, or may do it yet.
+        /// Whether a server may have executed it, or may still do so.
         in_doubt: bool,
     },
 }
 
 impl KvError {
-    /// Whether the record may have been changed all the same.
+    /// Whether the record may have been changed nevertheless.
     pub fn in_doubt(&self) -> bool {
         matches!(self, KvError::GaveUp { in_doubt: true, .. })
     }
 }
 
-/// A write that was done.
+/// A completed write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// Whether there was such a record (of a delete).
+    /// Whether the record existed (for a delete).
     pub found: bool,
-    /// Whether an earlier try got no answer. A node that is only frozen still
-    /// has it in its hands, and does it when it wakes: then a *later* write of
-    /// the same record may be undone. Who can't bear that writes with the
+    /// Whether an earlier try got no reply. A node that is only frozen still has that
+    /// command and executes it when it wakes: this may undo a *later* write of the
+    /// same record. To prevent this, write with the generation that was read.
     /// generation that was read.
     pub in_doubt: bool,
 }
@@ -110,7 +109,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// A store over a client's map. Nothing is opened before the first command.
+    /// A store over a client's map. It opens no connection before the first command.
     pub fn new(
         client: &Client,
         namespace: &str,
@@ -134,13 +133,13 @@ impl Store {
         })
     }
 
-    /// Sets bins of a record.
+    /// Writes bins of a record.
     pub fn put<'a>(&mut self, key: impl Into<Key<'a>>, bins: &Bins) -> Result<Written, KvError> {
         let (reply, in_doubt) = self.execute(key.into(), Command::Put(bins))?;
         Ok(Written { found: reply.result == wire::OK, in_doubt })
     }
 
-    /// The bins of a record; `None` if it is not there.
+    /// The bins of a record; `None` if the record does not exist.
     pub fn get<'a>(&mut self, key: impl Into<Key<'a>>) -> Result<Option<Bins>, KvError> {
         let (reply, _) = self.execute(key.into(), Command::Get)?;
         Ok((reply.result == wire::OK).then_some(reply.bins))
@@ -152,8 +151,8 @@ impl Store {
         Ok(Written { found: reply.result == wire::OK, in_doubt })
     }
 
-    /// Tries a command until it is done, refused, or out of time; the reply,
-    /// and whether an earlier try of a write may have been done too.
+    /// Tries a command until it is done, refused, or out of time. Returns the reply,
+    /// and whether an earlier try of a write may have been executed too.
     fn execute(&mut self, key: Key<'_>, command: Command<'_>) -> Result<(Reply, bool), KvError> {
         let Settings { total_timeout, socket_timeout, read_policy } = self.settings;
         let begun = Instant::now();
@@ -183,7 +182,7 @@ impl Store {
                                 if !passing {
                                     return Err(KvError::Refused { result, meaning });
                                 }
-                                // A server that took too long may go on with it.
+                                // A server that took too long may still execute it.
                                 in_doubt |= result == wire::TIMEOUT && command.writes();
                                 if result == wire::UNAVAILABLE {
                                     self.client.request_tend();
@@ -194,13 +193,13 @@ impl Store {
                         Err(broken) => {
                             in_doubt |= broken.sent && command.writes();
                             last = broken.to_string();
-                            // The node may have gone: the map may be old.
+                            // The node may have left, so the map may be old.
                             self.client.request_tend();
                         }
                     }
                     attempt.fail(replica, slot);
                 }
-                // A map with a hole now may have none after the next tend.
+                // A hole in the map may be filled after the next tend.
                 Err(error @ (RouteError::NoNode { .. } | RouteError::ClusterEmpty)) => {
                     last = error.to_string();
                     self.client.request_tend();

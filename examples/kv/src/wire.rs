@@ -1,9 +1,9 @@
-//! Commands on single records as they travel: message type 3 of the Aerospike
-//! wire protocol, as far as put, get and delete of scalar bins need it.
+//! The wire format of commands on single records: message type 3 of the Aerospike
+//! protocol, as far as put, get and delete of scalar bins need it.
 //!
-//! A message is 8 bytes `version:8 | type:8 | length:48`, then 22 bytes of
-//! fixed fields, then that number of fields (namespace, set, digest) and operations
-//! (one a bin), each after its length. All numbers are big-endian.
+//! A message is 8 bytes `version:8 | type:8 | length:48`, then 22 bytes of fixed
+//! fields, then that number of fields (namespace, set, digest) and operations (one
+//! per bin), each after its length. All numbers are big-endian.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tendmap::route::Digest;
 pub const HEADER: usize = 8;
 /// Length of the fixed fields, in bytes.
 const FIXED: usize = 22;
-/// Longer replies are refused, in bytes: a record has at most 8 MiB.
+/// The limit for the length of replies, in bytes: a record has at most 8 MiB.
 const MAX_REPLY: u64 = 16 << 20;
 /// The longest name of a bin, in bytes.
 const MAX_NAME: usize = 15;
@@ -35,7 +35,7 @@ const NAMESPACE: u8 = 0;
 const SET: u8 = 1;
 const DIGEST: u8 = 4;
 
-// What an operation does with its bin.
+// The operations on a bin.
 const READ_BIN: u8 = 1;
 const WRITE_BIN: u8 = 2;
 
@@ -53,7 +53,7 @@ pub enum Value {
 pub type Bins = BTreeMap<String, Value>;
 
 impl Value {
-    /// Its type on the wire and its bytes.
+    /// Its type in the message and its bytes.
     fn encode(&self) -> (u8, Vec<u8>) {
         match self {
             Value::Integer(value) => (1, value.to_be_bytes().into()),
@@ -75,15 +75,15 @@ impl Value {
             },
             4 => Value::Bytes(bytes.into()),
             17 => Value::Bool(bytes != [0]),
-            _ => return Err(Malformed("a bin that is no scalar")),
+            _ => return Err(Malformed("a bin that is not a scalar")),
         })
     }
 }
 
-/// What is to be done with a record.
+/// An operation on a record.
 #[derive(Clone, Copy, Debug)]
 pub enum Command<'a> {
-    /// Sets these bins; others stay as they are.
+    /// Writes these bins; other bins do not change.
     Put(&'a Bins),
     /// Reads all bins.
     Get,
@@ -103,8 +103,8 @@ impl Command<'_> {
 #[error("bin {0:?}: a name has 1 to {MAX_NAME} bytes")]
 pub struct BadName(pub String);
 
-/// Writes a command into `message`, header and all. `timeout` tells the server
-/// when nobody waits any more.
+/// Writes a command into `message`, with its header. `timeout` tells the server how
+/// long the client waits.
 pub fn encode(
     message: &mut Vec<u8>,
     namespace: &str,
@@ -160,19 +160,19 @@ fn field(message: &mut Vec<u8>, kind: u8, data: &[u8]) {
     message.extend(data);
 }
 
-/// What came is no reply to a command on a record.
+/// The received bytes are not a reply to a command on a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the reply has {0}")]
 pub struct Malformed(pub &'static str);
 
-/// How many bytes follow a header.
+/// The number of bytes that follow a header.
 pub fn body_length(header: [u8; HEADER]) -> Result<usize, Malformed> {
     if header[..2] != [VERSION, RECORD] {
         return Err(Malformed("another version or type than a record's"));
     }
     let length = u64::from_be_bytes(header) & ((1 << 48) - 1);
     if !(FIXED as u64..=MAX_REPLY).contains(&length) {
-        return Err(Malformed("an absurd length"));
+        return Err(Malformed("an invalid length"));
     }
     Ok(length as usize)
 }
@@ -180,9 +180,9 @@ pub fn body_length(header: [u8; HEADER]) -> Result<usize, Malformed> {
 /// A server's reply.
 #[derive(Debug, PartialEq)]
 pub struct Reply {
-    /// 0 = done; [`meaning`] tells the others.
+    /// 0 = done; [`meaning`] explains the other values.
     pub result: u8,
-    /// How often the record was written.
+    /// The number of times that the record was written.
     pub generation: u32,
     /// The bins that were asked for.
     pub bins: Bins,
@@ -190,7 +190,7 @@ pub struct Reply {
 
 /// Reads the body of a reply.
 pub fn decode(body: &[u8]) -> Result<Reply, Malformed> {
-    let short = Malformed("an end in the middle");
+    let short = Malformed("a truncated body");
     let (fixed, mut rest) = body.split_at_checked(FIXED).ok_or(short)?;
     let count = |at: usize| u16::from_be_bytes([fixed[at], fixed[at + 1]]);
     let generation = u32::from_be_bytes(fixed[6..10].try_into().expect("four bytes"));
@@ -202,14 +202,14 @@ pub fn decode(body: &[u8]) -> Result<Reply, Malformed> {
         let operation = sized(&mut rest).ok_or(short)?;
         let (&[code, kind, _, name], data) = operation.split_first_chunk().ok_or(short)?;
         if code != READ_BIN {
-            return Err(Malformed("an operation that is no bin"));
+            return Err(Malformed("an operation that is not a bin"));
         }
         let (name, value) = data.split_at_checked(usize::from(name)).ok_or(short)?;
         let name = String::from_utf8_lossy(name).into_owned();
         bins.insert(name, Value::decode(kind, value)?);
     }
     if !rest.is_empty() {
-        return Err(Malformed("something after its end"));
+        return Err(Malformed("trailing bytes"));
     }
     Ok(Reply { result: fixed[5], generation, bins })
 }
@@ -221,20 +221,20 @@ fn sized<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(part)
 }
 
-/// The record is there, or was.
+/// The record exists, or existed.
 pub const OK: u8 = 0;
-/// There is no such record.
+/// The record does not exist.
 pub const NOT_FOUND: u8 = 2;
-/// The connection is nobody's.
+/// The connection has no login.
 pub const NOT_LOGGED_IN: u8 = 80;
-/// The server gave up.
+/// The server timed out.
 pub const TIMEOUT: u8 = 9;
 
-/// The node does not have the partition now.
+/// The node does not hold the partition now.
 pub const UNAVAILABLE: u8 = 11;
 
-/// What a result says, and whether another node, or the same one later, may
-/// say otherwise.
+/// The meaning of a result, and whether another node, or the same one later, may give
+/// another result.
 pub fn meaning(result: u8) -> (&'static str, bool) {
     match result {
         1 => ("the server failed", false),

@@ -1,10 +1,11 @@
-//! Logins and TLS: each node is logged in to once, and nothing goes in clear.
+//! Logins and TLS: the store logs in once at each node, and sends nothing in
+//! plaintext.
 
 use super::*;
 
 const SECRET: &str = "open sesame";
 
-/// Nodes that want a login of `keeper`.
+/// Nodes that require a login of `keeper`.
 fn secured(nodes: usize) -> SimConfig {
     let mut config = SimConfig::fast(nodes);
     config.security = true;
@@ -12,7 +13,7 @@ fn secured(nodes: usize) -> SimConfig {
     config
 }
 
-/// A file with the password, as an editor leaves it.
+/// A file with the password, as an editor writes it.
 fn password_file() -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     writeln!(file, "{SECRET}").unwrap();
@@ -29,7 +30,7 @@ fn a_secured_cluster_is_logged_in_to_once_a_node_and_nothing_is_lost_when_sessio
     let logins = || bench.sim.status().unwrap().logins;
     let tender = logins();
     let tally = bench.load(|progress| {
-        // Each of three threads may come to a node first.
+        // Any of three threads may be the first at a node.
         assert!(logins() - tender <= 9, "{}", logins());
         let before = bench.sim.status().unwrap();
         bench.sim.expire_sessions().unwrap();
@@ -38,7 +39,7 @@ fn a_secured_cluster_is_logged_in_to_once_a_node_and_nothing_is_lost_when_sessio
             go_on(progress);
         }
         assert!(logins() >= before.logins + 3, "{before:?} {:?}", bench.sim.status());
-        // Switched off and on again.
+        // Security is disabled and enabled again.
         bench.sim.set_security(false).unwrap();
         (1..=3).for_each(|number| bench.sim.drop_connections(number).unwrap());
         go_on(progress);
@@ -55,7 +56,7 @@ fn a_secured_cluster_is_logged_in_to_once_a_node_and_nothing_is_lost_when_sessio
         });
     });
     nothing_lost(&tally);
-    // More connections than logins: the others have shown a token.
+    // There are more connections than logins: the other connections used a token.
     assert!(bench.sim.status().unwrap().authentications > 0);
 }
 
@@ -88,7 +89,7 @@ fn with_tls_a_login_and_a_certificate_of_the_clients_own_nothing_goes_in_clear()
     assert_eq!(clear, 0);
     assert!(status.logins >= 6, "the tender and the store log in to each node: {status:?}");
 
-    // By its certificate alone.
+    // By the certificate alone.
     drop(bench.client);
     args.truncate(7);
     args.extend(["--auth-mode", "PKI"]);

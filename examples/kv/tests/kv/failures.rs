@@ -1,4 +1,4 @@
-//! Nodes that die, freeze, move or answer nonsense: nothing is lost.
+//! Nodes that die, freeze, move or send invalid replies: no write is lost.
 
 use super::*;
 
@@ -19,7 +19,7 @@ fn a_node_that_freezes_and_wakes_loses_nothing() {
     nothing_lost(&tally);
     let failures: u64 =
         bench.counts.all().iter().map(|(_, count)| count.failures.load(Ordering::Relaxed)).sum();
-    assert!(failures > 0, "nobody was waiting for the node");
+    assert!(failures > 0, "no command was waiting for the node");
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn a_node_that_moves_is_used_at_its_new_address() {
         bench.sim.take_commands().unwrap();
         go_on(progress);
         let log = bench.sim.take_commands().unwrap();
-        assert!(log.iter().any(|command| command.number == 3), "nothing went there");
+        assert!(log.iter().any(|command| command.number == 3), "no command went there");
     });
     nothing_lost(&tally);
 }
@@ -56,10 +56,11 @@ fn without_any_node_operations_end_with_an_error_in_time() {
         assert!(after >= bench.settings.total_timeout, "{error}");
         assert!(error.to_string().contains("BB9"), "no node is named: {error}");
     }
-    // Five of 0.3 s, each of which may begin one more attempt before that time: ten
-    // times that, and far less than any of them without a limit.
+    // Five operations of 0.3 s, each of which may begin one more attempt before that
+    // time. The bound is ten times that, and far less than any of them would take
+    // without a limit.
     assert!(begun.elapsed() < Duration::from_secs(30));
-    // One that is frozen may do the write yet; one that refuses connections not.
+    // A frozen node may still execute the write; one that refuses connections can't.
     assert!(!store.put(1, &Bins::new()).unwrap_err().in_doubt());
     bench.sim.start_node(1).unwrap();
     bench.settle();
@@ -81,7 +82,7 @@ fn h105_a_command_is_tried_until_its_time_is_up() {
     };
     thread::scope(|scope| {
         let put = scope.spawn(|| store.put(2, &Bins::new()));
-        // More tries than a fixed number of retries would have.
+        // More tries than a fixed number of retries would allow.
         wait_until("many tries", || failures() > 20);
         bench.sim.start_node(1).unwrap();
         put.join().unwrap().unwrap();
@@ -93,8 +94,8 @@ fn h105_a_failed_exchange_has_the_map_right_long_before_the_next_tend() {
     let bench = Bench::new(3);
     bench.settle();
     wait_until("the whole map", || bench.client.map().unwrap().map.nodes.len() == 3);
-    // The next pass by itself is far off, and a quarter of the interval is over,
-    // after which the owner may be asked.
+    // The next regular pass is far off, and a quarter of the interval is over, so
+    // that the owner may be asked to tend.
     let interval = Duration::from_secs(40);
     bench.client.set_tend_interval(interval).unwrap();
     let status = || bench.client.status().unwrap();
@@ -111,9 +112,9 @@ fn h105_a_failed_exchange_has_the_map_right_long_before_the_next_tend() {
     while bench.client.map().unwrap().map.nodes.len() == 3 {
         store.put(commands, &Bins::new()).unwrap();
         commands += 1;
-        assert!(commands < 1_000_000 && age() < interval, "nobody has asked for a tend");
+        assert!(commands < 1_000_000 && age() < interval, "no tend was requested");
     }
-    // By that one pass, and not by the one that was due.
+    // The requested pass has done it, not the regular one.
     assert!(status().tends <= tends + 2, "{} after {tends}", status().tends);
 }
 
@@ -132,7 +133,7 @@ fn h105_reads_ask_for_all_copies() {
     }
 }
 
-/// A server that takes a command and answers these bytes.
+/// A server that receives a command and replies with these bytes.
 fn answering(bytes: Vec<u8>) -> (SocketAddr, thread::JoinHandle<usize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -144,7 +145,7 @@ fn answering(bytes: Vec<u8>) -> (SocketAddr, thread::JoinHandle<usize>) {
             let mut request = [0; 8];
             stream.read_exact(&mut request).unwrap();
             stream.write_all(&bytes).unwrap();
-            // Until the client has had enough.
+            // Until the client closes the connection.
             let _ = stream.read_to_end(&mut Vec::new());
         }
         accepted
@@ -163,8 +164,8 @@ fn a_connection_with_a_reply_that_is_none_is_not_used_again() {
     let bad_bins = [header(22, 3), vec![0; 21], vec![1]].concat();
     for (bytes, why) in [
         (header(22, 1), "another version or type"),
-        (header(1 << 40, 3), "an absurd length"),
-        (bad_bins, "an end in the middle"),
+        (header(1 << 40, 3), "an invalid length"),
+        (bad_bins, "a truncated body"),
         (header(22, 3), "no answer in time"),
         (two, "more than one reply"),
     ] {

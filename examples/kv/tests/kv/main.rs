@@ -1,5 +1,5 @@
-//! The client of this package on nodes that die, freeze and move: no
-//! operation may be lost without an error.
+//! The client of this package with nodes that die, freeze and move: no operation may
+//! be lost without an error.
 
 mod access;
 mod failures;
@@ -44,7 +44,7 @@ impl Bench {
         Bench::over(sim, &seeds.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    /// With these hosts and flags.
+    /// A client with these hosts and flags.
     fn over(sim: Sim, args: &[&str]) -> Bench {
         let args = Args::try_parse_from([&["kv"], args].concat()).unwrap();
         let directory = directory();
@@ -52,7 +52,7 @@ impl Bench {
         config.shm_directory = directory.path().into();
         config.tend_interval = Duration::from_millis(50);
         config.connect_timeout = Duration::from_secs(1);
-        // So that the interval may be long.
+        // Allows a long interval.
         config.shm_takeover_threshold = Duration::from_secs(3600);
         let access = Access::new(&config).unwrap();
         let client = Client::connect(config).unwrap();
@@ -86,7 +86,7 @@ impl Bench {
         })
     }
 
-    /// A node dies, and comes back when it has left the map.
+    /// A node dies, and returns after it has left the map.
     fn die(&self, number: usize, progress: &AtomicU64) {
         let id = self.id(number);
         self.sim.kill(number).unwrap();
@@ -123,7 +123,7 @@ impl Bench {
     }
 }
 
-/// The load goes on: hundreds of operations more.
+/// The load continues: hundreds of operations more.
 fn go_on(progress: &AtomicU64) {
     let before = progress.load(Ordering::Relaxed);
     wait_until("operations", || progress.load(Ordering::Relaxed) > before + 300);
@@ -131,7 +131,11 @@ fn go_on(progress: &AtomicU64) {
 
 fn nothing_lost(tally: &Tally) {
     assert_eq!(tally.lost, [] as [String; 0]);
-    assert_eq!(tally.errors, [] as [String; 0], "two replicas: the other one does it");
+    assert_eq!(
+        tally.errors,
+        [] as [String; 0],
+        "there are two replicas: the other one executes it"
+    );
     assert!(tally.operations() > 600, "{tally:?}");
 }
 
@@ -185,7 +189,7 @@ fn on_a_quiet_cluster_every_command_goes_to_the_master_or_to_a_replica_in_turn()
     }
     assert_eq!(places, [250, 250]);
     assert_eq!(Digest::of("kv", 0).to_hex(), log[0].digest);
-    // One thread has one connection a node.
+    // One thread has one connection to each node.
     let opened = bench
         .counts
         .all()
