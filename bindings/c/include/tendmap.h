@@ -459,6 +459,14 @@ struct tendmap_config *tendmap_config_new(const char *hosts);
 //                             TENDMAP_POLICY_PREFER_RACK
 //     tend_interval           seconds, or with a unit
 //     connect_timeout         seconds, or with a unit
+//     c_client                segments of the Aerospike C client that are kept
+//                             filled, KEY:VERSION, separated by commas:
+//                             0xAC000000:7.6.1 (see docs/C-CLIENT.md)
+//     c_client_max_nodes      nodes, as the clients' own shm_max_nodes
+//     c_client_max_namespaces namespaces, as the clients' own
+//     c_client_mode           octal mode bits of a new one of these segments
+//     c_client_on_exit        hold (the default) or release
+//     c_client_owner          pid (the default) or always
 //
 // Whether the values fit each other is checked by tendmap_connect().
 // TENDMAP_ERROR_CONFIG for an unknown name or an invalid value; then nothing has
