@@ -9,7 +9,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use super::layout::Layout;
-use crate::segment::KeyError;
+use crate::segment::PlaceError;
 
 /// The version of a client that attaches to a segment, and the layout that it expects.
 ///
@@ -67,7 +67,7 @@ pub enum TargetError {
     },
     /// The key is invalid.
     #[error(transparent)]
-    Key(#[from] KeyError),
+    Key(#[from] PlaceError),
     /// The key is 0, which the kernel uses for segments without a key.
     #[error("the key 0 names no segment; wanted 1 to 0xffffffff")]
     NoKey,

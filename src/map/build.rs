@@ -1,6 +1,7 @@
 //! The build of a server.
 
 use core::fmt;
+use core::str::FromStr;
 
 /// A server's build, such as `8.1.2.0`. Builds compare by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,33 +24,53 @@ impl Build {
     #[cfg(feature = "tend")]
     pub(crate) const OLDEST_TEXT: &'static str = "4.9.0.3";
 
-    /// The build in a text as servers send it: one to four numbers below 65,536
-    /// with points between them. Missing numbers are 0, and what follows the
-    /// numbers is ignored: `7.0.0.26-rc1`, `6.4.0`.
-    ///
-    /// ```
-    /// use tendmap::map::Build;
-    /// let build = Build::parse(b"7.0.0.26-rc1").unwrap();
-    /// assert_eq!(build.to_string(), "7.0.0.26");
-    /// assert!(build < Build::parse(b"7.1").unwrap());
-    /// assert_eq!(Build::parse(b"unknown"), None);
-    /// ```
-    #[must_use]
-    pub fn parse(text: &[u8]) -> Option<Build> {
-        let (mut numbers, mut rest) = ([0; 4], text);
-        for (index, number) in numbers.iter_mut().enumerate() {
-            match rest.strip_prefix(b".") {
-                _ if index == 0 => {}
-                Some(after) => rest = after,
-                None => break,
+    internal! {
+        /// The build in a server's reply, which need not be text.
+        #[must_use]
+        fn parse(text: &[u8]) -> Option<Build> {
+            let (mut numbers, mut rest) = ([0; 4], text);
+            for (index, number) in numbers.iter_mut().enumerate() {
+                match rest.strip_prefix(b".") {
+                    _ if index == 0 => {}
+                    Some(after) => rest = after,
+                    None => break,
+                }
+                let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+                let (text, after) = rest.split_at(digits);
+                *number = core::str::from_utf8(text).ok()?.parse().ok()?;
+                rest = after;
             }
-            let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            let (text, after) = rest.split_at(digits);
-            *number = core::str::from_utf8(text).ok()?.parse().ok()?;
-            rest = after;
+            let [major, minor, patch, build] = numbers;
+            Some(Build { major, minor, patch, build })
         }
-        let [major, minor, patch, build] = numbers;
-        Some(Build { major, minor, patch, build })
+    }
+}
+
+/// A text that is not a server's build.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{found:?} is not a server's build; wanted one to four numbers, such as 8.1.2.0")]
+#[non_exhaustive]
+pub struct BuildError {
+    /// The text that was given.
+    pub found: String,
+}
+
+/// The build in a text as servers send it: one to four numbers below 65,536
+/// with points between them. Missing numbers are 0, and what follows the
+/// numbers is ignored: `7.0.0.26-rc1`, `6.4.0`.
+///
+/// ```
+/// use tendmap::map::Build;
+/// let build: Build = "7.0.0.26-rc1".parse().unwrap();
+/// assert_eq!(build.to_string(), "7.0.0.26");
+/// assert!(build < "7.1".parse().unwrap());
+/// assert!("unknown".parse::<Build>().is_err());
+/// ```
+impl FromStr for Build {
+    type Err = BuildError;
+
+    fn from_str(text: &str) -> Result<Build, BuildError> {
+        Build::parse(text.as_bytes()).ok_or_else(|| BuildError { found: text.to_owned() })
     }
 }
 
@@ -66,7 +87,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn shown(text: &str) -> Option<String> {
-        Build::parse(text.as_bytes()).map(|build| build.to_string())
+        text.parse().ok().map(|build: Build| build.to_string())
     }
 
     #[test]
@@ -106,7 +127,7 @@ mod tests {
 
     #[test]
     fn builds_compare_by_number() {
-        let build = |text: &str| Build::parse(text.as_bytes()).unwrap();
+        let build = |text: &str| text.parse::<Build>().unwrap();
         assert!(build("4.9.0.3") == Build::OLDEST && build("4.9.0.11-7-gabc") > Build::OLDEST);
         assert!(build("4.9.0.2") < Build::OLDEST && build("3.16") < Build::OLDEST);
         assert!(build("10.0.0.0") > build("9.9.9.9"));
@@ -117,7 +138,7 @@ mod tests {
         #[test]
         fn what_is_shown_is_read_again(major: u16, minor: u16, patch: u16, build: u16) {
             let build = Build { major, minor, patch, build };
-            prop_assert_eq!(Build::parse(build.to_string().as_bytes()), Some(build));
+            prop_assert_eq!(build.to_string().parse(), Ok(build));
         }
 
         #[test]

@@ -19,7 +19,7 @@ mod records;
 mod snapshot;
 
 pub use crate::layout::{Capacity, CapacityError};
-pub use build::Build;
+pub use build::{Build, BuildError};
 pub use cluster::{ClusterMap, MapFull};
 pub use condition::Condition;
 pub(crate) use internals::*;

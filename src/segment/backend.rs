@@ -17,7 +17,7 @@ use super::file::Files;
 use super::listed::{ListedSegment, SegmentState};
 use super::location::Location;
 use super::lock::LockFile;
-use super::name::Place;
+use super::name::{Place, PlaceError};
 use super::system_v::SystemV;
 use super::whereabouts::Whereabouts;
 use crate::descriptor;
@@ -63,20 +63,11 @@ impl fmt::Display for Backend {
     }
 }
 
-/// An unknown backend name.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("shm_backend {found:?}; wanted file or sysv")]
-#[non_exhaustive]
-pub struct BackendError {
-    /// The name that was given.
-    pub found: String,
-}
-
 impl FromStr for Backend {
-    type Err = BackendError;
-    fn from_str(text: &str) -> Result<Backend, BackendError> {
+    type Err = PlaceError;
+    fn from_str(text: &str) -> Result<Backend, PlaceError> {
         let known = Backend::ALL.into_iter().find(|backend| backend.as_str() == text);
-        known.ok_or_else(|| BackendError { found: text.to_owned() })
+        known.ok_or_else(|| PlaceError::Backend { found: text.to_owned() })
     }
 }
 

@@ -44,7 +44,7 @@ mod watch;
 mod whereabouts;
 
 pub use crate::layout::HeaderError;
-pub use backend::{Backend, BackendError};
+pub use backend::Backend;
 pub use directory::list;
 #[cfg(feature = "tend")]
 pub(crate) use directory::{Search, check_backend, next_generation, quick, search, stepped_over};
@@ -57,7 +57,7 @@ pub use listed::{ListedSegment, SegmentState};
 pub use location::Location;
 #[cfg_attr(not(feature = "tend"), allow(unused_imports))]
 pub(crate) use name::resolved;
-pub use name::{KeyError, Place, parse_key};
+pub use name::{Place, PlaceError, parse_key};
 pub use removal::remove;
 #[cfg(feature = "tend")]
 pub(crate) use removal::{retire_and_unlink_unused, sweep};

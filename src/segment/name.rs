@@ -17,7 +17,7 @@ const PREFIX: &str = "tendmap-";
 ///
 /// let place = Place { backend: Backend::SystemV, ..Place::of_key(parse_key("0xA7000001")?) };
 /// assert_eq!((place.key, place.mode), (0xA700_0001, 0o600));
-/// # Ok::<(), tendmap::segment::KeyError>(())
+/// # Ok::<(), tendmap::segment::PlaceError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "given in full, or over `Place::of_key`")]
@@ -176,26 +176,35 @@ impl SegmentName {
     }
 }
 
-/// Text that is not a valid key.
+/// A text that does not say where segments live.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "shm_key {found:?}; wanted a decimal number or 0x and up to 8 hex digits, at most 0xffffffff"
-)]
 #[non_exhaustive]
-pub struct KeyError {
-    /// The text that was given.
-    pub found: String,
+pub enum PlaceError {
+    /// It is not a valid key.
+    #[error(
+        "shm_key {found:?}; wanted a decimal number or 0x and up to 8 hex digits, at most 0xffffffff"
+    )]
+    Key {
+        /// The text that was given.
+        found: String,
+    },
+    /// It is not the name of a backend.
+    #[error("shm_backend {found:?}; wanted file or sysv")]
+    Backend {
+        /// The text that was given.
+        found: String,
+    },
 }
 
 /// Parses a key, decimal or `0x…`.
 ///
 /// # Errors
-/// [`KeyError`] if it is not a 32-bit number.
-pub fn parse_key(text: &str) -> Result<u32, KeyError> {
+/// [`PlaceError::Key`] if it is not a 32-bit number.
+pub fn parse_key(text: &str) -> Result<u32, PlaceError> {
     let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
     let (digits, radix) = hex.map_or((text, 10), |digits| (digits, 16));
     let valid = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let error = || KeyError { found: text.to_owned() };
+    let error = || PlaceError::Key { found: text.to_owned() };
     valid.then(|| u32::from_str_radix(digits, radix).ok()).flatten().ok_or_else(error)
 }
 

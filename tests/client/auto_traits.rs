@@ -9,12 +9,14 @@ use tendmap::client::{
     Client, Config, ConfigError, ConnectError, DurationError, Event, Observer, Reader, Setting,
     SettingError, Status, StatusError,
 };
-use tendmap::map::{CapacityError, ClusterMap, MapFull, NameError, Node, Snapshot, SnapshotError};
+use tendmap::map::{
+    BuildError, CapacityError, ClusterMap, MapFull, NameError, Node, Snapshot, SnapshotError,
+};
 use tendmap::route::{
     Attempt, Batch, Digest, DigestError, ErrorWindow, NamespaceHandle, Policy, Record, RouteError,
     Router,
 };
-use tendmap::segment::{BackendError, HeaderError, KeyError, ListedSegment, Place, SegmentError};
+use tendmap::segment::{HeaderError, ListedSegment, Place, PlaceError, SegmentError};
 use tendmap::sim::{Sim, SimError};
 use tendmap::tend::tls::{TlsConfig, TlsError};
 use tendmap::tend::{AerospikeConfig, AerospikeSource, ClusterSource, TendError, TendEvent};
@@ -78,7 +80,7 @@ fn a_source_can_move_to_another_thread() {
 
 #[test]
 fn every_error_fits_in_a_box_that_any_thread_may_have() {
-    assert_impl_all!(BackendError: Error, Send, Sync, Clone);
+    assert_impl_all!(BuildError: Error, Send, Sync, Clone);
     assert_impl_all!(CapacityError: Error, Send, Sync, Clone);
     assert_impl_all!(ConfigError: Error, Send, Sync, Clone);
     assert_impl_all!(ConnectError: Error, Send, Sync, Clone);
@@ -87,7 +89,7 @@ fn every_error_fits_in_a_box_that_any_thread_may_have() {
     assert_impl_all!(DurationError: Error, Send, Sync, Clone);
     assert_impl_all!(HeaderError: Error, Send, Sync, Clone);
     assert_impl_all!(HostError: Error, Send, Sync, Clone);
-    assert_impl_all!(KeyError: Error, Send, Sync, Clone);
+    assert_impl_all!(PlaceError: Error, Send, Sync, Clone);
     assert_impl_all!(LoginError: Error, Send, Sync, Clone);
     assert_impl_all!(NameError: Error, Send, Sync, Clone);
     assert_impl_all!(MapFull: Error, Send, Sync, Clone);
