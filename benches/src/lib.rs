@@ -22,7 +22,7 @@ pub fn published<S>(
     let host = "127.0.0.1:3000".parse().expect("a valid host");
     let key = 0xBE00_0000 | std::process::id() & 0xff_ffff;
     let config = Config::shared(vec![host], key);
-    let client = Client::connect_with(config, Box::new(Fixed(map))).expect("a segment");
+    let client = Client::connect_with(config, Box::new(Fixed::new(map))).expect("a segment");
     let router = client.router_with(state);
     (client, router)
 }

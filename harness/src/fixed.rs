@@ -8,13 +8,29 @@ use tendmap::segment::Place;
 use tendmap::tend::{ClusterSource, TendError, TendReport, Turn};
 use tendmap_cli::failure::Failure;
 
-/// A cluster that never changes and answers at once.
-pub struct Fixed(pub ClusterMap);
+/// A cluster that answers at once.
+pub struct Fixed {
+    map: ClusterMap,
+    each_pass: fn(&mut ClusterMap),
+}
+
+impl Fixed {
+    /// One that never changes.
+    pub fn new(map: ClusterMap) -> Fixed {
+        Fixed::changing(map, |_| ())
+    }
+
+    /// One that changes in this way before each pass.
+    pub fn changing(map: ClusterMap, each_pass: fn(&mut ClusterMap)) -> Fixed {
+        Fixed { map, each_pass }
+    }
+}
 
 impl ClusterSource for Fixed {
     fn start(&mut self, _: ClusterMap) {}
 
     fn tend(&mut self, turn: &mut dyn Turn) -> Result<TendReport, TendError> {
+        (self.each_pass)(&mut self.map);
         match turn.beat() {
             ControlFlow::Continue(()) => Ok(TendReport::default()),
             ControlFlow::Break(()) => Err(TendError::Interrupted),
@@ -22,7 +38,7 @@ impl ClusterSource for Fixed {
     }
 
     fn map(&self) -> &ClusterMap {
-        &self.0
+        &self.map
     }
 
     fn stop(&mut self) {}

@@ -107,7 +107,7 @@ fn connect(place: &Place, task: Task) -> Result<Client, Failure> {
         config.connect_timeout = INTERVAL;
         config.shm_takeover_threshold = THRESHOLD;
     }
-    Ok(Client::connect_with(config, Box::new(Fixed(Shape::DEFAULT.map())))?)
+    Ok(Client::connect_with(config, Box::new(Fixed::new(Shape::DEFAULT.map())))?)
 }
 
 /// Looks up one partition after the other, at least one, until `enough` is true.

@@ -1,16 +1,14 @@
 //! A mirror of the C client's segment: what it costs while nothing changes, and
 //! how long after a publication the segment is changed, too.
 
-use core::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use tendmap::c_client::Target;
 use tendmap::client::{Client, Config};
 use tendmap::internals::c_client::{Capacity, Shape as Layouted, header};
 use tendmap::internals::layout::{ForeignSegment, shm_find, shm_remove};
-use tendmap::map::ClusterMap;
 use tendmap::segment::Place;
-use tendmap::tend::{ClusterSource, TendError, TendReport, Turn};
+use tendmap::tend::ClusterSource;
 use tendmap_cli::failure::Failure;
 use tendmap_harness::fixed::Fixed;
 use tendmap_harness::sample::Samples;
@@ -34,27 +32,6 @@ pub struct Mirrored {
     pub steady_percent: Samples,
     /// Milliseconds from a publication to the segment.
     pub delay_ms: Samples,
-}
-
-/// Gives every partition to other nodes in each pass.
-struct Turning(ClusterMap);
-
-impl ClusterSource for Turning {
-    fn start(&mut self, _: ClusterMap) {}
-
-    fn tend(&mut self, turn: &mut dyn Turn) -> Result<TendReport, TendError> {
-        shape::turn_all(&mut self.0);
-        match turn.beat() {
-            ControlFlow::Continue(()) => Ok(TendReport::default()),
-            ControlFlow::Break(()) => Err(TendError::Interrupted),
-        }
-    }
-
-    fn map(&self) -> &ClusterMap {
-        &self.0
-    }
-
-    fn stop(&mut self) {}
 }
 
 /// A client with a mirror. The segment is removed at the end.
@@ -114,7 +91,8 @@ impl Drop for Bench {
 /// [`Failure`] if the segment can't be created, or does not change.
 pub fn measure(place: &Place, shape: Shape) -> Result<Mirrored, Failure> {
     let mut mirrored = Mirrored::default();
-    let steady = Bench::new(place, shape, Duration::from_secs(1), Box::new(Fixed(shape.map())))?;
+    let steady =
+        Bench::new(place, shape, Duration::from_secs(1), Box::new(Fixed::new(shape.map())))?;
     steady.segment()?;
     // What its first passes do is over.
     std::thread::sleep(Duration::from_secs(1));
@@ -124,7 +102,12 @@ pub fn measure(place: &Place, shape: Shape) -> Result<Mirrored, Failure> {
     mirrored.steady_percent.push(100.0 * used.as_secs_f64() / begun.elapsed().as_secs_f64());
     drop(steady);
 
-    let turning = Bench::new(place, shape, INTERVAL, Box::new(Turning(shape.map())))?;
+    let turning = Bench::new(
+        place,
+        shape,
+        INTERVAL,
+        Box::new(Fixed::changing(shape.map(), shape::turn_all)),
+    )?;
     let segment = turning.segment()?;
     let capacity = Capacity::new(shape.nodes(), shape.namespaces())
         .map_err(|error| Failure::Failed(error.to_string()))?;
