@@ -49,7 +49,7 @@ fn attach_error(place: &Place) -> SegmentError {
 fn h11_what_a_dead_creator_leaves_is_never_seen_and_swept() {
     let directory = directory();
     let place = place(&directory);
-    // A creator that died before the link leaves a lock file that nobody holds.
+    // A creator that died before the link leaves a lock file that no process holds.
     let residue = directory.path().join("tendmap-a7000001-v3-00000000deadbeef.lock");
     File::create(&residue).unwrap();
     assert!(matches!(attach_error(&place), SegmentError::NotFound { .. }));

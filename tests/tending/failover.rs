@@ -169,7 +169,7 @@ fn h22_the_map_follows_a_recorded_failover_step_by_step() {
             if let Some(owner) = owner(map, key).filter(|_| known && agreed) {
                 assert!(nodes.contains(&owner), "{here}: {key:?} {owner} of {nodes:?}");
             } else {
-                assert!(!known || !agreed, "{here}: {key:?} is nobody's, {nodes:?} claim it");
+                assert!(!known || !agreed, "{here}: {key:?} has no holder, {nodes:?} claim it");
             }
         }
         let total: usize = factors.values().map(|f| f[0] * 4096).sum();

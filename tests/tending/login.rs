@@ -103,7 +103,7 @@ fn a_token_that_expired_or_is_unknown_leads_to_another_login_at_once() {
     until(&mut source, 2);
     sim.expire_sessions().unwrap();
     sim.drop_connections(1).unwrap();
-    assert_eq!(until(&mut source, 2), [], "nobody noticed");
+    assert_eq!(until(&mut source, 2), [], "no pass failed");
     assert_eq!((status(&sim).logins, status(&sim).logins_refused), (3, 1));
     // A node that was restarted does not know tokens from before.
     sim.kill(2).unwrap();

@@ -105,7 +105,7 @@ fn given_out<'py>(out: Bound<'py, PyAny>, len: usize) -> PyResult<Bound<'py, PyA
     Ok(out)
 }
 
-/// Routes an array: of 64 or 32 bits as it lies, any other by way of one of 64.
+/// Routes an array: integers of 64 or 32 bits in place, all others as a copy of 64 bits.
 fn array<'py>(
     py: Python<'py>,
     lent: &mut Lent,

@@ -181,7 +181,7 @@ pub fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
         let Ok(path) = path.cast::<PyString>() else { return Err(wrong(name, &path)) };
         return Ok(utf8(name, path)?.to_owned());
     }
-    // A number or a bool would be a mistake that nobody notices.
+    // A number or a bool would be an unnoticed mistake.
     if is_text(name) {
         return Err(wrong(name, value));
     }
