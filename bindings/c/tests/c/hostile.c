@@ -35,7 +35,7 @@ static double now(clockid_t clock)
         call;                                                                            \
         double wall = now(CLOCK_MONOTONIC) - begun - (allowed);                          \
         cpu = now(CLOCK_THREAD_CPUTIME_ID) - cpu;                                        \
-        /* A defect that was caught. */                                                \
+        /* A defect that was caught. */                                                  \
         CHECK(tendmap_last_error_code() != TENDMAP_ERROR_INTERNAL);                      \
         if (cpu > MOST_CPU || wall > MOST_WALL) {                                        \
             fprintf(stderr, "%s took %.2f s, %.2f of them on a processor\n", name, wall, \
