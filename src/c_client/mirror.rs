@@ -188,7 +188,7 @@ impl<'a> Mirror<'a> {
         }
         if let Some(shm_id) = attached {
             if self.is_owner() {
-                self.tell_new_state(MirrorEvent::Removed { shm_id });
+                self.report_new_state(MirrorEvent::Removed { shm_id });
             }
             (self.segment, self.watch) = (None, None);
         }
@@ -226,7 +226,7 @@ impl<'a> Mirror<'a> {
         }
         attached.planner = None;
         self.claim.forget();
-        self.tell_new_state(MirrorEvent::Fenced { by: words.pid });
+        self.report_new_state(MirrorEvent::Fenced { by: words.pid });
     }
 
     /// Tries to become owner of a segment that exists; returns whether this
@@ -355,11 +355,11 @@ impl<'a> Mirror<'a> {
     /// Reports a state, once.
     fn report(&mut self, state: MirrorEvent) {
         if self.reported.as_ref() != Some(&state) {
-            self.tell_new_state(state);
+            self.report_new_state(state);
         }
     }
 
-    fn tell_new_state(&mut self, state: MirrorEvent) {
+    fn report_new_state(&mut self, state: MirrorEvent) {
         self.reported = Some(state.clone());
         (self.tell)(state);
     }

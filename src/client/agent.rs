@@ -63,7 +63,7 @@ impl Agent {
         #[cfg(feature = "tls")]
         if let Some((path, mode)) = self.state.config.tls.as_ref().and_then(|tls| tls.exposed_key())
         {
-            self.state.tell(Event::SecretExposed { path: path.into(), mode });
+            self.state.notify(Event::SecretExposed { path: path.into(), mode });
         }
         let mut role = match self.start.take() {
             Some(Start::Owner(ownership)) => self.own(*ownership, false),
@@ -144,7 +144,7 @@ impl Agent {
 
     fn own(&mut self, mut ownership: Ownership, takeover: bool) -> ActiveRole {
         self.state.set_role(Role::Owner);
-        self.state.tell(Event::Owner {
+        self.state.notify(Event::Owner {
             generation: ownership.segment().identity().generation,
             term: ownership.term().get(),
             takeover,
@@ -160,7 +160,7 @@ impl Agent {
         self.state.set_role(Role::Follower);
         let segment = self.state.current.get();
         let (generation, term) = (segment.identity().generation, segment.head().term());
-        self.state.tell(Event::Follower { generation, term });
+        self.state.notify(Event::Follower { generation, term });
         ActiveRole::Follower(Box::new(Follower::new(&segment, &self.state.config)))
     }
 
@@ -174,7 +174,7 @@ impl Agent {
                 // Set before the event: an observer that receives it sees this
                 // role.
                 self.state.set_role(Role::Follower);
-                self.state.tell(Event::Fenced { term });
+                self.state.notify(Event::Fenced { term });
                 (self.follow(), Duration::ZERO)
             }
             TurnOutcome::Retired => {
@@ -248,7 +248,7 @@ impl Agent {
         let refused = error.is_other_cluster();
         if refused {
             self.state.refuse(error.clone());
-            self.state.tell(Event::Trouble { error: error.to_string() });
+            self.state.notify(Event::Trouble { error: error.to_string() });
         }
         self.state.settle(Err(error), asked);
         if refused {
@@ -266,7 +266,7 @@ impl Agent {
             Ok(Some(Start::Owner(ownership))) => {
                 let segment = ownership.segment().clone();
                 if let Err(error) = self.move_to(&segment) {
-                    self.state.tell(Event::Trouble { error: error.to_string() });
+                    self.state.notify(Event::Trouble { error: error.to_string() });
                 }
                 self.enter(*ownership, false)
             }
@@ -277,7 +277,7 @@ impl Agent {
                 // in its text change: compare the kind only.
                 let kind = std::mem::discriminant(&error);
                 if self.unbuilt.replace(kind) != Some(kind) {
-                    self.state.tell(Event::Trouble { error: error.to_string() });
+                    self.state.notify(Event::Trouble { error: error.to_string() });
                 }
                 self.state.settle(Err(ConnectError::Segment(error)), self.state.asked());
                 self.state.set_role(Role::Follower);
@@ -290,7 +290,7 @@ impl Agent {
     fn move_to(&self, segment: &Arc<Segment>) -> Result<(), SegmentError> {
         self.state.current.replace(segment)?;
         let generation = segment.identity().generation;
-        self.state.tell(Event::Moved { generation });
+        self.state.notify(Event::Moved { generation });
         Ok(())
     }
 
@@ -414,7 +414,7 @@ impl Agent {
         // left.
         self.state.current.let_go();
         if let Err(error) = leave(&segment, &self.state.config.place()) {
-            self.state.tell(Event::Trouble { error: error.to_string() });
+            self.state.notify(Event::Trouble { error: error.to_string() });
         }
         match role {
             ActiveRole::Owner(owner) => owner.ownership.release(),

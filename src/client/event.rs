@@ -285,7 +285,7 @@ impl Observer {
     }
 
     /// Passes the event to the observer.
-    pub fn tell(&self, event: &Event) {
+    pub fn notify(&self, event: &Event) {
         (self.0)(event);
     }
 }
@@ -297,13 +297,13 @@ impl fmt::Debug for Observer {
 }
 
 /// Passes the event to the log and the observer.
-pub(super) fn tell(observer: Option<&Observer>, event: Event) {
+pub(super) fn notify(observer: Option<&Observer>, event: Event) {
     // A panic of the host's observer or log subscriber must not end the
     // client's thread.
     let told = catch_unwind(AssertUnwindSafe(|| {
         super::log::log(&event);
         if let Some(observer) = observer {
-            observer.tell(&event);
+            observer.notify(&event);
         }
     }));
     if let Err(panic) = told {

@@ -108,7 +108,7 @@ impl Follower {
                 Err(error) if error.is_barred() => {
                     if self.barred.is_none() {
                         let segment = segment.location().map_or(String::new(), |at| at.to_string());
-                        state.tell(Event::ReadOnly { segment, reason: error.to_string() });
+                        state.notify(Event::ReadOnly { segment, reason: error.to_string() });
                     }
                     // The permissions may change.
                     self.barred = Some(Instant::now() + BARRED);
@@ -181,7 +181,7 @@ impl Follower {
         if self.new && self.news.take_now() {
             self.new = false;
             let pid = load_owner(segment.mapping().owner(OwnerWord::Pid), head).unwrap_or(0);
-            state.tell(Event::NewOwner { term: head.term(), pid: pid as u32 });
+            state.notify(Event::NewOwner { term: head.term(), pid: pid as u32 });
         }
     }
 
@@ -287,7 +287,7 @@ impl Follower {
         let text = error.to_string();
         if self.trouble.as_ref() != Some(&text) {
             self.trouble = Some(text.clone());
-            state.tell(Event::Trouble { error: text });
+            state.notify(Event::Trouble { error: text });
         }
     }
 }

@@ -69,7 +69,7 @@ impl Owner {
                 // The numbers in the text change from one attempt to the next:
                 // compare the kind only.
                 if self.no_room.is_none_or(|(told, _)| told != kind) {
-                    state.tell(Event::NoRoom { error: text });
+                    state.notify(Event::NoRoom { error: text });
                 }
                 self.no_room = Some((kind, Instant::now()));
                 return Ok(false);
@@ -82,7 +82,7 @@ impl Owner {
         ownership.set(OwnerWord::TendedMs, boottime_ms());
         let segment = ownership.segment().clone();
         if let Err(error) = state.current.replace(&segment) {
-            state.tell(Event::Trouble { error: error.to_string() });
+            state.notify(Event::Trouble { error: error.to_string() });
         }
         std::mem::replace(&mut self.ownership, ownership).fenced();
         self.account.again();
@@ -94,7 +94,7 @@ impl Owner {
         let Capacity { max_nodes, max_namespaces, max_replicas, .. } =
             segment.geometry().capacity();
         let generation = segment.identity().generation;
-        state.tell(Event::Grown { generation, max_nodes, max_namespaces, max_replicas });
+        state.notify(Event::Grown { generation, max_nodes, max_namespaces, max_replicas });
         Ok(true)
     }
 

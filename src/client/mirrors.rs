@@ -96,8 +96,8 @@ impl Mirrors {
     }
 }
 
-fn tell(state: &ClientState, key: u32, event: MirrorEvent) {
-    state.tell(Event::CClient { key, event });
+fn notify(state: &ClientState, key: u32, event: MirrorEvent) {
+    state.notify(Event::CClient { key, event });
 }
 
 fn spawn(state: &Arc<ClientState>, stop: &Arc<Stop>, target: Target) -> Option<JoinHandle<()>> {
@@ -109,14 +109,14 @@ fn spawn(state: &Arc<ClientState>, stop: &Arc<Stop>, target: Target) -> Option<J
         let run = AssertUnwindSafe(|| Worker::new(&threads, &place, stop, target).run());
         if catch_unwind(run).is_err() {
             let error = "the mirror panicked and has ended".to_owned();
-            tell(&threads, target.key, MirrorEvent::Trouble { error });
+            notify(&threads, target.key, MirrorEvent::Trouble { error });
         }
     };
     match thread::spawn("tendmap-mirror", work) {
         Ok(thread) => Some(thread),
         Err(error) => {
             let error = format!("can't start a thread: {error}");
-            tell(state, target.key, MirrorEvent::Trouble { error });
+            notify(state, target.key, MirrorEvent::Trouble { error });
             None
         }
     }
@@ -139,7 +139,7 @@ impl<'a> Worker<'a> {
         target: Target,
     ) -> Worker<'a> {
         let settings = MirrorSettings { target, config: &state.config.c_client, place };
-        let mirror = Mirror::new(settings, move |event| tell(state, target.key, event));
+        let mirror = Mirror::new(settings, move |event| notify(state, target.key, event));
         let reader = Reader::of(state.current.clone(), &[]);
         Worker { state, stop, reader, map: None, mirror }
     }

@@ -83,7 +83,7 @@ pub(super) fn connect_shared(
                 drop(clients);
                 let state = &open.handle.state;
                 if let Some(error) = created.then(|| stepped_over(&place)).flatten() {
-                    state.tell(Event::Trouble { error: error.to_string() });
+                    state.notify(Event::Trouble { error: error.to_string() });
                 }
                 warn_of_capacities(state, &state.config, segment.geometry().capacity());
                 Ok((open, asked))
@@ -148,7 +148,7 @@ fn warn_of_capacities(state: &ClientState, config: &Config, found: crate::map::C
     ] {
         if found != wanted {
             let what = format!("the segment has {name} {found}, {wanted} is ignored");
-            state.tell(Event::CapacityIgnored { what });
+            state.notify(Event::CapacityIgnored { what });
         }
     }
 }

@@ -210,7 +210,7 @@ impl Owner {
             return Ok(());
         }
         if let Some(error) = segment.lock().and_then(|lock| lock.occupant()) {
-            state.tell(Event::Trouble { error: error.to_string() });
+            state.notify(Event::Trouble { error: error.to_string() });
         }
         self.ownership.retire()?;
         if higher {
@@ -279,7 +279,7 @@ impl Owner {
         let others = || self.ownership.segment().attached().is_ok_and(|attached| attached > 1);
         let offers = short && others();
         if self.ownership.offer(offers) && offers {
-            state.tell(Event::Offered);
+            state.notify(Event::Offered);
         }
         Ok(())
     }
@@ -307,7 +307,7 @@ impl Owner {
         self.backoff.reset();
         if let Some(since) = self.failing.take() {
             self.last_error = None;
-            state.tell(Event::TendRecovered { after: since.elapsed() });
+            state.notify(Event::TendRecovered { after: since.elapsed() });
         }
         self.ownership.reclaim();
     }
@@ -329,11 +329,11 @@ impl Owner {
         let text = error.to_string();
         if self.last_error.as_ref() != Some(&text) {
             self.last_error = Some(text.clone());
-            state.tell(Event::TendFailed { error: text });
+            state.notify(Event::TendFailed { error: text });
         }
         let failed_for = since.elapsed();
         if failed_for >= self.threshold && self.ownership.abdicate() {
-            state.tell(Event::Abdicated { failed_for });
+            state.notify(Event::Abdicated { failed_for });
         }
     }
 
@@ -370,7 +370,7 @@ impl Owner {
         match outcome {
             Ok(Some(sequence)) => {
                 self.published = Some(Instant::now());
-                state.tell(Event::Published { sequence, nodes, namespaces });
+                state.notify(Event::Published { sequence, nodes, namespaces });
             }
             Ok(None) | Err(PublishFailure::NoRoom(_)) => {}
             Err(PublishFailure::Ended(ended)) => return Err(ended),
@@ -416,6 +416,6 @@ impl Turn for OwnerTurn<'_> {
         if let TendEvent::NodeRemoved { id, reason } = event {
             self.left.push((id, reason));
         }
-        self.state.tell(Event::Tend(event));
+        self.state.notify(Event::Tend(event));
     }
 }

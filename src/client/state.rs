@@ -8,7 +8,7 @@ use crossbeam::channel::{Receiver, Sender, unbounded};
 
 use super::config::Config;
 use super::error::ConnectError;
-use super::event::{Event, Role, tell};
+use super::event::{Event, Role, notify};
 use crate::layout::Lineage;
 use crate::segment::{Current, WakeMask, wake};
 use crate::wire::login::Credentials;
@@ -185,8 +185,8 @@ impl ClientState {
         !self.current.is_barred()
     }
 
-    pub fn tell(&self, event: Event) {
-        tell(self.config.observer.as_ref(), event);
+    pub fn notify(&self, event: Event) {
+        notify(self.config.observer.as_ref(), event);
     }
 
     fn first(&self) -> MutexGuard<'_, FirstMap> {

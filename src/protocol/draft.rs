@@ -48,13 +48,13 @@ impl Draft {
         self.due.iter_mut().flatten().for_each(|due| *due = !0);
     }
 
-    /// Calls `bring` for those words of `reach` in `frame` that may not hold
+    /// Calls `write` for those words of `reach` in `frame` that may not hold
     /// their payloads; if one can't be written, returns its index.
-    pub fn bring<E>(
+    pub fn write_due<E>(
         &mut self,
         frame: usize,
         reach: Range<usize>,
-        mut bring: impl FnMut(usize, u64) -> Result<(), E>,
+        mut write: impl FnMut(usize, u64) -> Result<(), E>,
     ) -> Result<(), (usize, E)> {
         self.reach(reach.end);
         let (mut first, due) = (reach.start, &mut self.due[frame]);
@@ -66,7 +66,7 @@ impl Draft {
             let payloads = &self.payloads[start..end];
             while left != 0 {
                 let word = left.trailing_zeros() as usize;
-                bring(start + word, payloads[word]).map_err(|error| (start + word, error))?;
+                write(start + word, payloads[word]).map_err(|error| (start + word, error))?;
                 left &= left - 1;
             }
             due[chunk] &= !within;

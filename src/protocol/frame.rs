@@ -145,9 +145,9 @@ impl Publisher {
         // publication that this frame held.
         P1.fence(Ordering::Release);
         for words in reach {
-            let bring =
+            let write =
                 |index: usize, payload| write(&frame[index], term, Word::new(term, payload));
-            if let Err((index, Newer)) = self.draft.bring(number, words.clone(), bring) {
+            if let Err((index, Newer)) = self.draft.write_due(number, words.clone(), write) {
                 return Err(match retire(head, self.head) {
                     Ok(_) => PublishError::Corrupt { index },
                     Err(_) => PublishError::Fenced,

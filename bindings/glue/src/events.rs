@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(events.take(), None);
         let observer = events.observer();
         for term in 0..MAX_EVENTS as u16 + 3 {
-            observer.tell(&Event::Fenced { term });
+            observer.notify(&Event::Fenced { term });
         }
         let lost = events.take().unwrap();
         assert_eq!((&lost["event"], &lost["count"]), (&json!("events_lost"), &json!(3)));

@@ -97,7 +97,7 @@ impl Made {
                 if again.is_none() {
                     let error =
                         format!("this process only reads the map that it has inherited: {error}");
-                    self.events.observer().tell(&Event::Trouble { error });
+                    self.events.observer().notify(&Event::Trouble { error });
                 }
                 *again = Some(Instant::now() + AGAIN);
                 Ok(inherited.clone())

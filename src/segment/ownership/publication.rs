@@ -2,7 +2,7 @@
 
 use super::{Ownership, OwnershipLost, writable};
 use crate::layout::OwnerWord;
-use crate::map::{ClusterMap, FrameExtent, NoRoom, SnapshotError, snapshot};
+use crate::map::{ClusterMap, FrameExtent, NoRoom, snapshot};
 use crate::protocol::PublishError;
 use crate::segment::wait::wake;
 
@@ -32,12 +32,9 @@ impl Ownership {
                 self.published = Some(image);
                 last.map
             }
-            Err(error) => {
-                if error != SnapshotError::Empty {
-                    // Damaged: any number will do, because the tag makes the
-                    // word new. The stored number was taken over when this
-                    // ownership began.
-                }
+            // If it is damaged, any table generation will do, because the tag makes
+            // the word new. The stored one was taken over when this ownership began.
+            Err(_) => {
                 self.published = None;
                 ClusterMap::new(geometry.capacity())
             }

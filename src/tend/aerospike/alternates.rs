@@ -29,7 +29,7 @@ impl<T: Transport> Tender<T> {
 
     /// Counts the nodes that advertise no alternate address, and reports each
     /// once until it does.
-    pub(super) fn tell_alternates(&mut self, turn: &mut dyn Turn) {
+    pub(super) fn report_alternates(&mut self, turn: &mut dyn Turn) {
         if !self.config.use_services_alternate {
             return;
         }

@@ -27,7 +27,7 @@ impl BadLists {
 impl<T: Transport> Tender<T> {
     /// Counts the current bad entries, and reports each once until it is gone:
     /// several nodes may list the same one.
-    pub(super) fn tell_bad_entries(&mut self, turn: &mut dyn Turn) {
+    pub(super) fn report_bad_entries(&mut self, turn: &mut dyn Turn) {
         let mut there: BTreeSet<BadEntry> = BTreeSet::new();
         let mut more = 0;
         for node in &self.nodes {

@@ -87,8 +87,8 @@ impl<T: Transport> Tender<T> {
         self.remove_leaving(turn);
         self.watch_claims(turn);
         self.watch_namespaces(turn);
-        self.tell_bad_entries(turn);
-        self.tell_alternates(turn);
+        self.report_bad_entries(turn);
+        self.report_alternates(turn);
         let addresses: BTreeSet<SocketAddr> = self.nodes.iter().map(|node| node.address).collect();
         self.transport.keep(&addresses);
         self.names.retain(|address, _| addresses.contains(address));

@@ -258,7 +258,7 @@ impl<T: Transport> Tender<T> {
         }
         let full = self.map.nodes.len() == self.map.nodes.capacity();
         self.refused_nodes.retain(|id| found.contains(id) || full && listed.contains(id));
-        self.tell_cut_off(turn, longest, left_out, full);
+        self.report_cut_off(turn, longest, left_out, full);
         let place: BTreeMap<NodeId, usize> =
             self.nodes.iter().enumerate().map(|(index, node)| (node.id, index)).collect();
         for list in &lists {
@@ -325,7 +325,7 @@ impl<T: Transport> Tender<T> {
 
     /// Counts the peers that are not contacted because the map has no room for
     /// them, and reports them once until there are none.
-    fn tell_cut_off(
+    fn report_cut_off(
         &mut self,
         turn: &mut dyn Turn,
         longest: Option<(NodeId, usize)>,
