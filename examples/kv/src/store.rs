@@ -2,12 +2,12 @@
 //! tendmap, and how the two work together.
 //!
 //! 1. The router keeps a [`Pool`] for each node ([`Client::router_with`]).
-//! A command is routed by its digest; the route leads to the pool.
-//! A failed try is recorded with [`Attempt::fail`], and the command is routed again:
-//! to the next replica, by the newest map, until its time is up.
-//! A failure also means that the map may be old: [`Client::request_tend`] asks the
-//! owner, whichever process that is, to tend early. It costs next to nothing, and the
-//! owner limits how often it does so.
+//! 2. A command is routed by its digest; the route leads to the pool.
+//! 3. A failed try is recorded with [`Attempt::fail`], and the command is routed again:
+//!    to the next replica, by the newest map, until its time is up.
+//! 4. A failure also means that the map may be old: [`Client::request_tend`] asks the
+//!    owner, whichever process that is, to tend early. It costs next to nothing, and the
+//!    owner limits how often it does so.
 //!
 //! # What a read can miss
 //!
