@@ -72,7 +72,7 @@ class Tendmap
   INTEGERS = (-2**63..2**63 - 1).freeze
 
   # A router belongs to the thread that created it.
-  Lane = Struct.new(:router, :namespaces, :route, :node, :number)
+  ThreadState = Struct.new(:router, :namespaces, :route, :node, :number)
 
   def initialize(hosts, lazy: false, **settings)
     refuse("lazy of class #{kind(lazy)}; wanted true or false") unless true.equal?(lazy) || false.equal?(lazy)
@@ -118,22 +118,22 @@ class Tendmap
 
   # The node of a key: an Integer of 64 bits or a String of UTF-8. The set "" means no set.
   def route(namespace, set, key)
-    lane = self.lane
-    number = (lane.namespaces[namespace] if String === namespace) || resolve(lane, namespace)
+    state = self.state
+    number = (state.namespaces[namespace] if String === namespace) || resolve(state, namespace)
     set = text("a set", set)
     case key
     when Integer
       refuse("key #{key}; wanted an integer of 64 bits") unless INTEGERS.cover?(key)
-      check(C.tendmap_route_integer(lane.router, number, set, key, SEQUENCE, lane.route))
+      check(C.tendmap_route_integer(state.router, number, set, key, SEQUENCE, state.route))
     when String
       key = key.encode("UTF-8")
-      check(C.tendmap_route_string(lane.router, number, set, key, key.bytesize, SEQUENCE, lane.route))
+      check(C.tendmap_route_string(state.router, number, set, key, key.bytesize, SEQUENCE, state.route))
     else
       refuse("a key of class #{kind(key)}; wanted an Integer or a String")
     end
-    check(C.tendmap_router_node(lane.router, lane.route.node, lane.node))
-    node = lane.node
-    Node.new(cut(node.name), cut(node.address), cut(node.host), node.port, lane.route.partition_number)
+    check(C.tendmap_router_node(state.router, state.route.node, state.node))
+    node = state.node
+    Node.new(cut(node.name), cut(node.address), cut(node.host), node.port, state.route.partition_number)
   rescue EncodingError => e
     refuse("a text key is not UTF-8: #{e.message}")
   end
@@ -141,11 +141,11 @@ class Tendmap
   # Frees this thread's router. A thread that ends before its process must call it; no
   # other thread can.
   def release
-    lane = Thread.current.thread_variable_get(place)
-    return unless lane
+    state = Thread.current.thread_variable_get(place)
+    return unless state
 
     Thread.current.thread_variable_set(place, nil)
-    check(C.tendmap_router_free(lane.router))
+    check(C.tendmap_router_free(state.router))
   end
 
   # Hands the ownership over, if this process has it. Closing again does nothing; other
@@ -174,29 +174,29 @@ class Tendmap
     @place ||= :"tendmap_#{object_id}"
   end
 
-  def lane
-    lane = Thread.current.thread_variable_get(place)
-    return lane if lane && lane.number == Process.pid && !@closed
+  def state
+    state = Thread.current.thread_variable_get(place)
+    return state if state && state.number == Process.pid && !@closed
 
     # A forked child continues with the inherited router. A call with the client starts
     # the child's own part.
     role
-    if lane
-      lane.number = Process.pid
+    if state
+      state.number = Process.pid
     else
       router = made(C.tendmap_router_new(client, nil))
       # The struct is freed together with the object.
-      lane = Lane.new(router, {}, C::Route.malloc(Fiddle::RUBY_FREE),
+      state = ThreadState.new(router, {}, C::Route.malloc(Fiddle::RUBY_FREE),
                       C::NodeOf.malloc(Fiddle::RUBY_FREE), Process.pid)
-      Thread.current.thread_variable_set(place, lane)
+      Thread.current.thread_variable_set(place, state)
     end
-    lane
+    state
   end
 
-  def resolve(lane, namespace)
+  def resolve(state, namespace)
     out = "\0" * 8
-    check(C.tendmap_router_namespace(lane.router, text("a namespace", namespace), out))
-    lane.namespaces[namespace.dup.freeze] = out.unpack1("Q")
+    check(C.tendmap_router_namespace(state.router, text("a namespace", namespace), out))
+    state.namespaces[namespace.dup.freeze] = out.unpack1("Q")
   end
 
   # A text for C, which ends at a zero byte: an inner one would silently truncate it.

@@ -1,8 +1,8 @@
-//! A small prefork server: several worker processes under one key, one of which
-//! tends. Run it against a cluster, or against `tendmap sim`:
+//! Several worker processes in small, all under one key: one of them tends. Run it
+//! against a cluster, or against `tendmap sim`:
 //!
 //! ```text
-//! cargo run --example prefork -- 127.0.0.1:3100
+//! cargo run --example workers -- 127.0.0.1:3100
 //! ```
 
 use std::process::Command;
