@@ -37,6 +37,9 @@ fn a_short_bench_tells_every_figure_and_leaves_nothing_behind() {
         "publish_one_percent_us",
         "memcpy_us",
         "attach_us",
+        "mirror_steady_percent",
+        "mirror_delay_ms",
+        "mirror_delay_ms_p95",
         "takeover_ms_p50",
         "takeover_ms_p99",
         "handover_ms_p50",
@@ -59,7 +62,7 @@ fn for_people_it_is_a_table_of_medians_and_ratios() {
     let output = bench(&directory, &[]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}");
-    for wanted in ["× the floor", "× the digest", "× the copy", "3 followers", "hand-over"] {
+    for wanted in ["× the floor", "× the digest", "× the copy", "3 followers", "hand-over", "mirror"] {
         assert!(text.contains(wanted), "{wanted:?} is missing in\n{text}");
     }
 }

@@ -27,6 +27,10 @@ fn samples(command: &str, arg: &Arg) -> ([&'static str; 2], &'static [&'static s
         (_, "hex") => ["00ff", "0a"],
         (_, "double") => ["0.5", "-2"],
         (_, "preferred-racks") => ["-7", "3"],
+        (_, "c-client") => ["0xAC000000:7.6.1", "7:node-6.7"],
+        (_, "c-client-mode") => ["0600", "0666"],
+        (_, "c-client-on-exit") => ["release", "hold"],
+        (_, "c-client-owner") => ["always", "pid"],
         (_, "digest") => {
             ["0123456789abcdef0123456789abcdef01234567", "00000000000000000000000000000000000000ff"]
         }

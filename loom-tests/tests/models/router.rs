@@ -179,7 +179,7 @@ fn m06_h42_a_router_never_uses_the_map_of_who_took_the_slot() {
 /// distinguishes its tables from those of the previous owner.
 #[test]
 fn m06_a_generation_counted_anew_is_not_taken_for_the_old_one() {
-    Model::exhaustive("generation counted anew")
+    Model::exhaustive("generation counted again")
         .reaching(&["first node", "namespace gone"])
         .needing(&[GENERATION, TAGGED])
         .check(|| {
