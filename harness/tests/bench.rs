@@ -62,7 +62,9 @@ fn for_people_it_is_a_table_of_medians_and_ratios() {
     let output = bench(&directory, &[]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}");
-    for wanted in ["× the floor", "× the digest", "× the copy", "3 followers", "hand-over", "mirror"] {
+    for wanted in
+        ["× the floor", "× the digest", "× the copy", "3 followers", "hand-over", "mirror"]
+    {
         assert!(text.contains(wanted), "{wanted:?} is missing in\n{text}");
     }
 }
