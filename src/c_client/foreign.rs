@@ -6,7 +6,7 @@ use super::header::{HEADER_BYTES, Header, ShapeError};
 use super::layout::Shape;
 use super::store::Memory;
 use super::wanted::WantedError;
-use crate::layout::{ForeignSegment, is_gone, shm_create, shm_find, shm_stat};
+use crate::layout::{ForeignSegment, ShmStat, is_gone, shm_create, shm_find, shm_stat};
 
 /// Why a segment can't be filled.
 #[derive(Debug, thiserror::Error)]
@@ -36,14 +36,17 @@ pub enum Unusable {
     },
     /// Its permissions don't allow it.
     #[error(
-        "the segment has mode {mode:04o} and belongs to user {user}: this process may not write it; run it as that user, or remove the segment"
+        "this process may not read and write the segment{}; run the tender as the user that it belongs to, or remove it",
+        whose(.stat)
     )]
     Permission {
-        /// Its mode bits.
-        mode: u32,
-        /// The user that it belongs to.
-        user: u32,
+        /// What the kernel reports about it; `None` if this process may not read it.
+        stat: Option<ShmStat>,
     },
+}
+
+fn whose(stat: &Option<ShmStat>) -> String {
+    stat.map_or_else(String::new, |stat| format!(" (mode {:04o}, of user {})", stat.mode, stat.uid))
 }
 
 /// What an attempt to find or create a segment came to.
@@ -79,10 +82,9 @@ pub fn find(key: u32) -> Result<Option<i32>, ForeignError> {
 
 /// Attaches the segment of that id, if it has that shape.
 pub fn attach(id: i32, shape: Shape) -> Result<ForeignSegment, ForeignError> {
-    let stat = shm_stat(id).map_err(failed("examine"))?;
     let segment = match ForeignSegment::attach(id, true) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            return Err(Unusable::Permission { mode: stat.mode, user: stat.uid }.into());
+            return Err(Unusable::Permission { stat: shm_stat(id).ok() }.into());
         }
         other => other.map_err(failed("attach"))?,
     };

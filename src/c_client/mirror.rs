@@ -149,8 +149,11 @@ impl<'a> Mirror<'a> {
     fn try_pass(&mut self, feed: Feed<'_>) -> Result<Duration, ForeignError> {
         let claimed = self.claim.ask().map_err(|source| {
             let path = self.claim.path().display();
-            let source = std::io::Error::new(source.kind(), format!("{path}: {source}"));
-            ForeignError::Io { action: "lock the lock file of", source }
+            let source = std::io::Error::new(
+                source.kind(),
+                format!("{path}: {source}; run all mirrors of a key as one user"),
+            );
+            ForeignError::Io { action: "use the lock file of", source }
         })?;
         if let Claimed::Standby(pid) = claimed {
             (self.segment, self.watch) = (None, None);
