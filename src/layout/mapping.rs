@@ -373,3 +373,6 @@ fn check_len(file: impl AsFd, geometry: &Geometry) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
