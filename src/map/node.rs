@@ -228,9 +228,8 @@ mod tests {
 
     #[test]
     fn a_host_is_an_address_without_its_port_and_with_its_scope() {
-        let host = |address: &str| {
-            Node::new(NodeId::new("A").unwrap(), address.parse().unwrap()).host()
-        };
+        let host =
+            |address: &str| Node::new(NodeId::new("A").unwrap(), address.parse().unwrap()).host();
         assert_eq!(host("10.0.0.1:3000"), "10.0.0.1");
         assert_eq!(host("[2001:db8::1]:3000"), "2001:db8::1");
         assert_eq!(host("[fe80::1%2]:3000"), "fe80::1%2");
