@@ -187,12 +187,15 @@ impl MirrorConfig {
     /// # Errors
     /// If one of the numbers is out of range.
     pub(crate) fn capacity(&self) -> Result<Capacity, MirrorConfigError> {
-        let names = ["c_client_max_nodes", "c_client_max_namespaces"];
-        let (nodes, namespaces) = (self.max_nodes, self.max_namespaces);
-        Capacity::new(nodes, namespaces).map_err(|CapacityError { found, .. }| {
-            let name = names[usize::from(found == namespaces && Capacity::new(nodes, 1).is_ok())];
-            MirrorConfigError::Capacity { name, found }
-        })
+        Capacity::new(self.max_nodes, self.max_namespaces).map_err(
+            |CapacityError { what, found }| {
+                let name = match what {
+                    "nodes" => "c_client_max_nodes",
+                    _ => "c_client_max_namespaces",
+                };
+                MirrorConfigError::Capacity { name, found }
+            },
+        )
     }
 
     /// Checks the settings.

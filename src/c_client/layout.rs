@@ -186,7 +186,7 @@ impl Capacity {
     /// The largest number of nodes, and of namespaces.
     const LIMIT: usize = 4096;
 
-    /// Room for so many nodes and namespaces.
+    /// Room for this many nodes and namespaces.
     ///
     /// # Errors
     /// [`CapacityError`] if one of them is 0 or above the limit.

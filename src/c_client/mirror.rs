@@ -224,7 +224,7 @@ impl<'a> Mirror<'a> {
     fn check_owner(&mut self) {
         let Some(attached) = &mut self.segment else { return };
         let words = OwnerWords::load(&attached.segment);
-        if words.lock != 0 && words.pid == self.pid {
+        if words.is_of(self.pid) {
             return;
         }
         attached.planner = None;
@@ -319,7 +319,11 @@ impl<'a> Mirror<'a> {
             return Evidence::EarlierMirror;
         }
         match (watch.was_mapped, seen) {
-            (true, Seen::Absent | Seen::Mapped(_)) => Evidence::Exited,
+            (true, Seen::Absent | Seen::Mapped(_)) => {
+                // There is nothing more to wait for: a pause would end at once.
+                watch.exit = None;
+                Evidence::Exited
+            }
             _ => Evidence::None,
         }
     }
@@ -420,7 +424,7 @@ fn apply<'s>(segment: &ForeignSegment, pid: u32, stores: impl Iterator<Item = &'
         if !owner::is_held(segment, pid) {
             return false;
         }
-        // So many take well under a millisecond.
+        // This many take well under a millisecond.
         for store in stores.by_ref().take(4096) {
             store.apply(segment);
         }

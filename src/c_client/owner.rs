@@ -45,6 +45,11 @@ impl OwnerWords {
         }
     }
 
+    /// Whether they name the process of that pid as the owner.
+    pub fn is_of(&self, pid: u32) -> bool {
+        self.lock != 0 && self.pid == pid
+    }
+
     /// The time since the timestamp; `None` if that is in the future by more
     /// than a second, as after a restart of the host.
     pub fn age(&self, now: u64) -> Option<u64> {
@@ -111,8 +116,7 @@ pub fn take(segment: &ForeignSegment, from: Owner, words: OwnerWords, pid: u32) 
 
 /// Whether the header still shows this mirror as the owner.
 pub fn is_held(segment: &ForeignSegment, pid: u32) -> bool {
-    let words = OwnerWords::load(segment);
-    words.lock != 0 && words.pid == pid
+    OwnerWords::load(segment).is_of(pid)
 }
 
 /// Gives ownership up, if this mirror still has it: a client takes over at its

@@ -63,7 +63,7 @@ pub const LOCK: usize = 48;
 pub const READY: usize = 49;
 
 impl Raw {
-    /// With room for so many nodes and namespaces.
+    /// With room for this many nodes and namespaces.
     pub fn sized(self, nodes: usize, namespaces: usize) -> Raw {
         Raw { nodes, namespaces, ..self }
     }

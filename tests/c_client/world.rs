@@ -109,7 +109,7 @@ impl World {
         }
     }
 
-    /// Makes the first `count` stores; one follower looks after so many of them.
+    /// Makes the stores; a follower looks just before the one of index `looks`.
     pub fn apply(&mut self, stores: &[Store], looks: Option<usize>) {
         for (index, store) in stores.iter().enumerate() {
             if looks == Some(index) && !self.followers.is_empty() {

@@ -532,7 +532,9 @@ fn h139_processes_of_another_ipc_namespace_do_not_count_as_attached() {
     let mut line = String::new();
     BufReader::new(other.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     if line.is_empty() {
-        return tendmap_testkit::skipped("no IPC namespace, or no python3, can be had here");
+        return tendmap_testkit::skipped(
+            "this machine has no python3, or permits no IPC namespace",
+        );
     }
     assert_eq!(line, "ready 0\n");
     let found = only(&Answer(first(crate::tool::BINARY).output().unwrap()));

@@ -189,7 +189,7 @@ fn inner_pids(status: &[u8]) -> impl Iterator<Item = u32> {
     pids.skip(1).filter_map(|text| core::str::from_utf8(text).ok()?.parse().ok())
 }
 
-/// How many of so many mappings belong to processes that can't be seen.
+/// The number of mappings that belong to processes that can't be seen.
 pub fn unseen(mappings: u64, id: i32) -> u64 {
     let seen: usize = attached(id).iter().map(|found| found.mappings).sum();
     mappings.saturating_sub(seen as u64)
