@@ -20,6 +20,7 @@ mod map;
 pub mod output;
 mod rm;
 mod route;
+pub mod seen;
 pub mod settings;
 pub mod signals;
 mod sim;

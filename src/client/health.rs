@@ -55,7 +55,7 @@ impl Status {
         if self.sequence == 0 {
             wrong.push("nothing has been published yet".to_owned());
         }
-        let limit = self.interval() * 3 + Duration::from_secs(2);
+        let limit = self.longest_age();
         match self.tended_age {
             Some(age) if age > limit => {
                 wrong.push(format!("not tended for {age:?}; wanted at most {limit:?}"));
@@ -97,6 +97,21 @@ impl Status {
         self.tend_interval.unwrap_or(Duration::from_secs(1))
     }
 
+    internal! {
+        /// Whether the map is not kept current at present: no process tends, or the one that does
+        /// is stopped or has not tended for too long. Such a status is unhealthy.
+        fn is_stale(&self) -> bool {
+            let lives = self.owner_alive || self.abdicated;
+            let silent = self.heartbeat_age.is_none_or(|age| age > self.patience());
+            !lives || silent || self.tended_age.is_none_or(|age| age > self.longest_age())
+        }
+    }
+
+    /// The largest age of the last pass that is in order.
+    fn longest_age(&self) -> Duration {
+        self.interval() * 3 + Duration::from_secs(2)
+    }
+
     /// How long the owner may show no heartbeat.
     fn patience(&self) -> Duration {
         self.interval().saturating_mul(3).clamp(SHORTEST_SILENCE, LONGEST_SILENCE)
@@ -136,7 +151,7 @@ impl Status {
                 format!("{} can't be asked{named}", nodes())
             }
             Condition::BadReplies => {
-                let recent = self.interval() * 3 + Duration::from_secs(2);
+                let recent = self.longest_age();
                 let bad = |node: &NodeStatus| {
                     let age = node.last_error_age.filter(|&age| age <= recent)?;
                     (node.health.as_ref()?.failures == 0).then_some(age)

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use crate::map::{
 };
 use crate::protocol::{Head, load_owner};
 use crate::segment::{
-    Backend, Candidate, Location, OwnerState, Place, Segment, SegmentError, boottime_ms,
+    Backend, Candidate, ListedSegment, Location, OwnerState, Place, Segment, SegmentError,
+    boottime_ms, look_at_listed,
 };
 
 /// How many milliseconds to wait for the words of an owner that has just taken
@@ -242,14 +243,27 @@ impl Status {
     /// # Errors
     /// [`StatusError`], with the reason if no segment can be read.
     pub fn look(place: &Place) -> Result<Status, StatusError> {
-        for _ in 0..PATIENCE {
-            let segment = Reader::look(place)?.segment();
-            if announced(&segment) || Candidate::look(&segment)? != OwnerState::Alive {
-                return Status::of(&segment);
+        Status::of(&settled(|| Ok(Reader::look(place)?.segment()))?)
+    }
+
+    internal! {
+        /// The state and the map of one listed segment of a directory, both of the same look,
+        /// whichever user it belongs to. Generations above it are not searched for.
+        ///
+        /// # Errors
+        /// As [`look`](Self::look).
+        fn of_listed(
+            directory: &Path,
+            listed: &ListedSegment,
+        ) -> Result<(Status, Option<Snapshot>), StatusError> {
+            let segment = settled(|| look_at_listed(directory, listed))?;
+            let status = Status::of(&segment)?;
+            match snapshot(segment.mapping()) {
+                Ok(map) => Ok((status, Some(map))),
+                Err(SnapshotError::Empty) => Ok((status, None)),
+                Err(error) => Err(error.into()),
             }
-            std::thread::sleep(Duration::from_millis(1));
         }
-        Status::of(&Reader::look(place)?.segment())
     }
 
     fn assemble(segment: &Arc<Segment>, last: Option<&Snapshot>, owner_alive: bool) -> Status {
@@ -347,6 +361,20 @@ fn user_of(at: &Location) -> Option<u32> {
         Location::File(path) => std::fs::symlink_metadata(path).ok().map(|found| found.uid()),
         Location::SystemV { id, .. } => shm_stat(*id).ok().map(|found| found.uid),
     }
+}
+
+/// What a look finds, once an owner that has just taken over has written its words.
+fn settled(
+    look: impl Fn() -> Result<Arc<Segment>, SegmentError>,
+) -> Result<Arc<Segment>, SegmentError> {
+    for _ in 0..PATIENCE {
+        let segment = look()?;
+        if announced(&segment) || Candidate::look(&segment)? != OwnerState::Alive {
+            return Ok(segment);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    look()
 }
 
 /// Whether every owner word is of the current owner.

@@ -9,7 +9,7 @@ use super::candidate::{Candidate, OwnerState, is_tended};
 use super::error::SegmentError;
 use super::listed::{ListedSegment, SegmentState};
 use super::name::{Place, resolved};
-use crate::layout::HeaderError;
+use crate::layout::{HeaderError, shm_stat};
 
 /// Every segment that belongs to the directory, of both backends, ordered by key, layout version
 /// and generation: files with a segment's name, and the System V segments whose lock files are
@@ -271,6 +271,25 @@ pub(crate) fn look(place: &Place) -> Result<Arc<Segment>, SegmentError> {
         }
     }
     Err(elsewhere(place).unwrap_or_else(|| place.backend.store().not_found_error(place)))
+}
+
+/// Looks at one listed segment, whichever user it belongs to: for commands that show what is
+/// there. As [`look`], without a search for a newer generation.
+///
+/// # Errors
+/// [`SegmentError`], with a variant for each cause.
+pub(crate) fn look_at_listed(
+    directory: &Path,
+    listed: &ListedSegment,
+) -> Result<Arc<Segment>, SegmentError> {
+    let creator = listed.at.shm_id().and_then(|id| shm_stat(id).ok()).map(|found| found.cuid);
+    let place = Place {
+        backend: listed.backend,
+        directory: resolved(directory),
+        owners: [listed.user].into_iter().chain(creator).collect(),
+        ..Place::of_key(listed.key)
+    };
+    Segment::look(&place, listed.generation, SegmentPart::Whole)
 }
 
 /// Why a key's segment can't be found in this place: it is in the other backend.

@@ -48,7 +48,7 @@ pub use backend::Backend;
 pub use directory::list;
 #[cfg(feature = "tend")]
 pub(crate) use directory::{Search, check_backend, next_generation, quick, search, stepped_over};
-pub(crate) use directory::{look, newest};
+pub(crate) use directory::{look, look_at_listed, newest};
 pub use error::SegmentError;
 #[cfg(feature = "tend")]
 pub(crate) use error::{GROUP_WRITE_ADVICE, GROUP_WRITE_RISK};
