@@ -144,6 +144,7 @@ pub mod tend;
 mod text;
 #[cfg(feature = "tend")]
 mod thread;
+mod times;
 #[cfg(feature = "tend")]
 pub mod wire;
 

@@ -54,6 +54,7 @@ mod summary;
 #[cfg(feature = "tend")]
 mod thread;
 
+pub use crate::times::Histogram;
 #[cfg(feature = "tend")]
 pub use config::{Config, ConfigError};
 #[cfg(feature = "tend")]

@@ -15,7 +15,8 @@ use super::state::ClientState;
 use crate::layout::OwnerWord;
 use crate::map::{Condition, NodeId, Reason};
 use crate::segment::{
-    GenerationWatch, Ownership, OwnershipLost, PublishFailure, SegmentError, boottime_ms, sweep,
+    GenerationWatch, Ownership, OwnershipLost, PublishFailure, SegmentError, Timed, boottime_ms,
+    sweep,
 };
 use crate::tend::{ClusterSource, TendError, TendEvent, TendReport, Turn};
 
@@ -241,7 +242,12 @@ impl Owner {
         for (id, reason) in turn.left {
             self.account.left(id, reason);
         }
-        self.ownership.set(OwnerWord::PassUs, begun.elapsed().as_micros() as u64);
+        let took = begun.elapsed();
+        self.ownership.set(OwnerWord::PassUs, took.as_micros() as u64);
+        // A pass that was interrupted has no length.
+        if !matches!(result, Err(TendError::Interrupted)) {
+            self.ownership.count_time(Timed::Pass, took);
+        }
         self.put_node_healths(source)?;
         if let Some(what) = source.shortage() {
             self.account.explain(Reason::Shortage, what);
@@ -353,6 +359,7 @@ impl Owner {
             let early = MIN_TEND_INTERVAL.saturating_sub(at.elapsed());
             std::thread::sleep(early);
         }
+        let begun = Instant::now();
         let fitting = match self.fit {
             None => self.ownership.publish(map),
             // Slots that are too high remain so even if nodes leave.
@@ -374,6 +381,9 @@ impl Owner {
             }
             Ok(None) | Err(PublishFailure::NoRoom(_)) => {}
             Err(PublishFailure::Ended(ended)) => return Err(ended),
+        }
+        if let Some(took) = self.published.and_then(|at| at.checked_duration_since(begun)) {
+            self.ownership.count_time(Timed::Publication, took);
         }
         if refused == 0 {
             self.no_room = None;

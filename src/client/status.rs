@@ -14,9 +14,10 @@ use crate::map::{
 };
 use crate::protocol::{Head, load_owner};
 use crate::segment::{
-    Backend, Candidate, ListedSegment, Location, OwnerState, Place, Segment, SegmentError,
+    Backend, Candidate, ListedSegment, Location, OwnerState, Place, Segment, SegmentError, Timed,
     boottime_ms, look_at_listed,
 };
+use crate::times::Histogram;
 
 /// How many milliseconds to wait for the words of an owner that has just taken
 /// over.
@@ -172,6 +173,12 @@ pub struct Status {
     pub tend_errors: u64,
     /// The length of the last pass.
     pub pass_time: Option<Duration>,
+    /// How long passes took, successful or not, since the segment was created: 1 ms to
+    /// 10 s; `None` if a new owner has not continued the histogram yet.
+    pub pass_times: Option<Histogram>,
+    /// How long publications took since the segment was created: 10 µs to 100 ms;
+    /// `None` if a new owner has not continued the histogram yet.
+    pub publication_times: Option<Histogram>,
     /// Bytes received from the servers over the owners' connections, including
     /// headers, logins and TLS overhead.
     pub bytes_in: u64,
@@ -341,6 +348,8 @@ impl Status {
             tends: owner.get(OwnerWord::Tends).unwrap_or(0),
             tend_errors: owner.get(OwnerWord::TendErrors).unwrap_or(0),
             pass_time: owner.get(OwnerWord::PassUs).filter(|&us| us > 0).map(Duration::from_micros),
+            pass_times: Histogram::read(mapping, head, Timed::Pass),
+            publication_times: Histogram::read(mapping, head, Timed::Publication),
             bytes_in: owner.get(OwnerWord::BytesIn).unwrap_or(0),
             failing_nodes: owner.get(OwnerWord::Failing).unwrap_or(0),
             ask_errors: owner.get(OwnerWord::AskErrors).unwrap_or(0),
@@ -380,8 +389,7 @@ fn settled(
 /// Whether every owner word is of the current owner.
 fn announced(segment: &Segment) -> bool {
     let head = segment.head();
-    let counts = |word| load_owner(segment.mapping().owner(word), head).is_some();
-    OwnerWord::ALL.into_iter().all(counts)
+    segment.mapping().owner_words().all(|word| load_owner(word, head).is_some())
 }
 
 struct OwnerWords<'a> {

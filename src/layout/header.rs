@@ -5,7 +5,7 @@ use static_assertions::{assert_eq_size, const_assert_eq};
 
 use super::capacity::Capacity;
 use super::geometry::{Geometry, frame, notes};
-use super::words::{EVENT, HEAD, OWNER, OwnerWord};
+use super::words::{EVENT, HEAD, OWNER, OwnerWord, TIMES, TIMES_BUCKETS, TIMES_KINDS, TIMES_WORDS};
 
 /// The version of this layout. It is part of every segment's name, so that two
 /// layouts never meet; a change of the layout must increment it.
@@ -22,6 +22,10 @@ pub const LAYOUT_HASH: u64 = hash_words(&[
     OWNER as u64,
     OwnerWord::COUNT as u64,
     EVENT as u64,
+    TIMES as u64,
+    TIMES_WORDS as u64,
+    TIMES_BUCKETS as u64,
+    TIMES_KINDS as u64,
     frame::COUNTS as u64,
     frame::CHECKSUM as u64,
     frame::CLUSTER_NAME as u64,

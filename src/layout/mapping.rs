@@ -14,7 +14,7 @@ use super::fork::Lineage;
 use super::geometry::{Geometry, WORD, frame, notes};
 use super::header::Header;
 use super::system_v::{Shm, copy_header};
-use super::words::{EVENT, HEAD, OwnerWord};
+use super::words::{EVENT, HEAD, OwnerWord, TIMES, TIMES_KINDS, TIMES_WORDS};
 use crate::sync::Ordering;
 
 /// The memory of one segment, mapped once and never moved. Shared memory is
@@ -197,6 +197,22 @@ impl Mapping {
     /// A word of the owner block.
     pub fn owner(&self, word: OwnerWord) -> &AtomicU64 {
         &self.words()[word.index()]
+    }
+
+    /// The words of a histogram; empty if there is no such histogram.
+    pub fn times(&self, kind: usize) -> &[AtomicU64] {
+        if kind >= TIMES_KINDS {
+            return &[];
+        }
+        let start = TIMES + kind * TIMES_WORDS;
+        &self.words()[start..start + TIMES_WORDS]
+    }
+
+    /// Every word that counts only under the head's term: the owner block and the
+    /// histograms. A new owner rewrites all of them.
+    pub fn owner_words(&self) -> impl Iterator<Item = &AtomicU64> {
+        let block = OwnerWord::ALL.into_iter().map(|word| self.owner(word));
+        block.chain((0..TIMES_KINDS).flat_map(|kind| self.times(kind)))
     }
 
     /// A slot's health record; empty if there is no such slot.

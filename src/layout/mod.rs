@@ -7,6 +7,8 @@
 //! byte 256    head: one word, alone on its cache lines
 //! byte 384    owner block: 16 words of heartbeat, times, counters
 //! byte 512    event word, alone on its cache lines
+//! byte 640    histograms of the owners' passes and publications, 16 words each:
+//!             14 buckets, the sum
 //! byte 4096   frame 0 ┐ each: table generation, counts, checksum, cluster
 //!             frame 1 ┘ name │ node records │ namespace records with racks │
 //!                       for each namespace routing planes and regimes
@@ -54,4 +56,4 @@ pub use system_v::{
 #[cfg(feature = "tend")]
 pub(crate) use table::own_descriptors;
 pub use wiping::{WipingAllocator, wipe_variable};
-pub use words::{OwnerWord, futex_half};
+pub use words::{OwnerWord, TIMES_BUCKETS, TIMES_KINDS, TIMES_WORDS, futex_half};

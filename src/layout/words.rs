@@ -12,12 +12,22 @@ pub const HEAD: usize = 256 / 8;
 pub const OWNER: usize = 384 / 8;
 /// The index of the event word.
 pub const EVENT: usize = 512 / 8;
+/// The index of the first histogram's first word.
+pub const TIMES: usize = 640 / 8;
+/// The number of words of a histogram: its buckets, their sum, and a spare one.
+pub const TIMES_WORDS: usize = 16;
+/// The number of buckets of a histogram. The last one has no upper bound.
+pub const TIMES_BUCKETS: usize = 14;
+/// The number of histograms.
+pub const TIMES_KINDS: usize = 2;
 
 // Each part lies on cache lines of its own (128 bytes: lines come in pairs).
 const_assert!(size_of::<Header>() <= HEAD * 8);
 const_assert!(HEAD + 16 <= OWNER);
 const_assert!(OWNER + OwnerWord::COUNT <= EVENT);
-const_assert!(EVENT * 8 + 128 <= 4096);
+const_assert!(EVENT + 16 <= TIMES);
+const_assert!(TIMES_BUCKETS < TIMES_WORDS);
+const_assert!((TIMES + TIMES_KINDS * TIMES_WORDS) * 8 <= 4096);
 
 /// The words of the owner block. A word is valid only while its tag is the
 /// head's term, because a new owner rewrites all of them.

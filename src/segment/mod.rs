@@ -80,6 +80,7 @@ pub(crate) mod internals {
     pub use super::user::{UserError, parse_user, parse_users};
     pub use super::wait::{WakeMask, wait, wake};
     pub use crate::clock::boottime_ms;
+    pub use crate::times::Timed;
 }
 
 /// Parsers that only the fuzz targets call from outside.

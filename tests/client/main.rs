@@ -10,3 +10,4 @@ mod node_status;
 mod outage;
 mod reading;
 mod request_tend;
+mod times;

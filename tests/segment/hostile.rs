@@ -211,6 +211,8 @@ fn words(rig: &Rig) -> [Vec<usize>; 5] {
     let head = vec![256 / 8];
     let mut owner: Vec<usize> = OwnerWord::ALL.iter().map(|word| word.index()).collect();
     owner.push(512 / 8);
+    // A bucket and a sum of the histograms.
+    owner.extend([640 / 8, (640 + 128) / 8 + 14]);
     let (mut tables, mut arrays) = (Vec::new(), Vec::new());
     for start in [geometry.frame_start(0), geometry.frame_start(1)] {
         tables.extend(start..start + geometry.node(usize::from(NODES)));

@@ -16,6 +16,7 @@ pub fn regions(geometry: &Geometry) -> Vec<(&'static str, Range<usize>)> {
         ("event", EVENT..EVENT + 1),
         ("header", 0..size_of::<Header>() / 8),
         ("owner", owner()),
+        ("histograms", 640 / 8..(640 + 256) / 8),
         ("heartbeat", one(OwnerWord::Heartbeat)),
         ("flags", one(OwnerWord::Flags)),
         ("interval", one(OwnerWord::TendIntervalMs)),

@@ -5,6 +5,15 @@ use serde_json::{Value, json};
 use super::ms;
 use crate::client::health::Verdict;
 use crate::client::status::{ConditionStatus, DepartedNode, NamespaceStatus, NodeStatus, Status};
+use crate::times::Histogram;
+
+/// The counts of each bucket, not cumulative; the last one has no bound.
+fn times(found: &Histogram) -> Value {
+    let bounds = found.bounds.iter().map(|bound| Some(bound.as_micros() as u64)).chain([None]);
+    let bucket = |(up_to, count)| json!({ "up_to_us": up_to, "count": count });
+    let buckets: Vec<Value> = bounds.zip(&found.buckets).map(bucket).collect();
+    json!({ "count": found.count(), "sum_us": found.sum.as_micros() as u64, "buckets": buckets })
+}
 
 impl Status {
     /// This status as a JSON object, in the order of its fields: durations in
@@ -52,6 +61,7 @@ impl Status {
                 })
             };
             let departed = |node: &DepartedNode| json!({ "id": node.id.as_str(), "age_ms": ms(node.age), "reason": node.reason });
+            let times = |found: &Option<Histogram>| found.as_ref().map(times);
             let mut object = json!({
                 "backend": self.backend.map(|backend| backend.as_str()),
                 "path": self.path.as_ref().map(|path| path.to_string_lossy()),
@@ -90,6 +100,8 @@ impl Status {
             });
             // Built separately: `json!` has a limit on the number of fields.
             let health = json!({
+                "pass_times": times(&self.pass_times),
+                "publication_times": times(&self.publication_times),
                 "conditions": self.conditions.iter().map(condition).collect::<Vec<_>>(),
                 "last_error": self.last_error,
                 "last_error_age_ms": self.last_error_age.map(ms),

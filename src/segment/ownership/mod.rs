@@ -3,6 +3,7 @@
 mod handover;
 mod publication;
 mod records;
+mod times;
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use crate::clock::boottime_ms;
 use crate::layout::{OwnerWord, WriteMapping, frame};
 use crate::map::FrameExtent;
 use crate::protocol::{Head, Publisher, Term, Word, add_owner, raise_event, retire, store_owner};
-use crate::sync::Ordering;
+use crate::sync::{AtomicU64, Ordering};
 pub use publication::PublishFailure;
 
 /// Why an ownership ended.
@@ -106,6 +107,8 @@ impl Ownership {
             };
             self.add(word, by);
         }
+        // Last, so that a reader that finds these has found the others, too.
+        self.carry_times_over();
         // The hosts of the previous owner remain until this one sets its own.
         self.set(OwnerWord::Flags, self.flags() & OwnerWord::HOSTS);
         self.set(OwnerWord::Pid, std::process::id().into());
@@ -157,15 +160,12 @@ impl Ownership {
             self.published = None;
             self.publisher.forget();
         }
-        for word in OwnerWord::ALL {
-            if self.tag_of(word) != self.term().get() {
-                self.add(word, 0);
+        let Ok(memory) = self.memory() else { return };
+        for word in memory.owner_words() {
+            if tag_of(word) != self.term().get() {
+                let _ = add_owner(word, self.term(), 0);
             }
         }
-    }
-
-    fn tag_of(&self, word: OwnerWord) -> u16 {
-        Word::from_bits(self.segment.mapping().owner(word).load(Ordering::Relaxed)).tag()
     }
 
     /// Updates the heartbeat, and checks whether this is still the owner.
@@ -174,7 +174,7 @@ impl Ownership {
     /// [`OwnershipLost`].
     pub fn beat(&mut self) -> Result<(), OwnershipLost> {
         self.check()?;
-        if OwnerWord::ALL.iter().any(|&word| self.tag_of(word) > self.term().get()) {
+        if self.segment.mapping().owner_words().any(|word| tag_of(word) > self.term().get()) {
             return Err(self.newer_tag());
         }
         self.add(OwnerWord::Heartbeat, 1);
@@ -288,6 +288,11 @@ impl Drop for Ownership {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+fn tag_of(word: &AtomicU64) -> u16 {
+    // Relaxed: owner words are independent.
+    Word::from_bits(word.load(Ordering::Relaxed)).tag()
 }
 
 fn writable<'a>(

@@ -58,6 +58,22 @@ class DepartedNode(TypedDict):
     reason: str
 
 
+class TimesBucket(TypedDict):
+    """How many durations fell between the bound of the bucket before and this one."""
+
+    #: The inclusive upper bound; None for the last bucket.
+    up_to_us: int | None
+    count: int
+
+
+class Times(TypedDict):
+    """How long passes or publications took since the segment was created."""
+
+    count: int
+    sum_us: int
+    buckets: list[TimesBucket]
+
+
 class Status(TypedDict):
     """The state of the segment and its owner: the fields of `tendmap status --json`."""
 
@@ -95,6 +111,9 @@ class Status(TypedDict):
     failing_nodes: int
     ask_errors: int
     bad_replies: int
+    #: None if a new owner has not continued them yet.
+    pass_times: Times | None
+    publication_times: Times | None
     conditions: list[ConditionStatus]
     last_error: str | None
     last_error_age_ms: int | None
