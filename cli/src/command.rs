@@ -28,8 +28,8 @@ const SHORT: &str = "\
 const EXIT_CODES: &str = "\
 Exit codes:
   0    answered
-  1    unhealthy or stale (status, c-client status); tending would work, with
-       problems (check)
+  1    unhealthy or stale (status, one of them with --all; c-client status);
+       tending would work, with problems (check)
   2    usage: an invalid flag, key or setting
   3    no such segment
   4    a segment of another layout version
@@ -64,9 +64,14 @@ pub enum Command {
     Route(Placed<route::Args>),
     /// Show the whole map, one partition per line.
     Map(Placed<Nothing>),
-    /// Show the state of a segment and its owner.
-    Status(Placed<Nothing>),
+    /// Show the state of a segment and its owner, or of all segments.
+    Status(Placed<status::Args>),
     /// List the segments of this host.
+    ///
+    /// `health` is `healthy`, `unhealthy` (kept current, but something is wrong: see `status`),
+    /// `stale` (not kept current: no process tends), `replaced` (by a newer generation), `no
+    /// permission`, `version N` (another layout), `half-made` or `damaged`. `tended` is the time since the last
+    /// successful pass, of this or an earlier owner; with --json also since the creation.
     Ls(Placed<Nothing>),
     /// Remove a segment.
     Rm(Placed<rm::Args>),
@@ -123,7 +128,7 @@ pub fn run() -> ExitCode {
         Command::Tend(args) => tend::run(&args.common, args.own, origins, &log, &output),
         Command::Route(args) => route::run(&args.common, &args.own, &output),
         Command::Map(args) => map::run(&args.common, &output),
-        Command::Status(args) => status::run(&args.common, &output),
+        Command::Status(args) => status::run(&args.common, &args.own, &output),
         Command::Ls(args) => ls::run(&args.common, &output),
         Command::Rm(args) => rm::run(&args.common, &args.own, &output),
         Command::CClient(args) => c_client::run(&args.common, &args.own, &output),

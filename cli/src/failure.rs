@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tendmap::client::{ConnectError, StatusError};
 use tendmap::internals::layout::HeaderError;
 use tendmap::map::SnapshotError;
@@ -52,21 +52,33 @@ impl Failure {
     /// Reports the failure on standard error, as JSON or text; returns the exit
     /// code.
     pub fn report(self, json: bool) -> ExitCode {
-        let code = match self {
-            Failure::Pipe => return ExitCode::from(141),
-            Failure::Unhealthy => return ExitCode::from(1),
-            Failure::Usage(_) => 2,
-            Failure::NotFound(_) => 3,
-            Failure::OtherVersion(_) => 4,
-            Failure::Corrupt(_) => 5,
-            Failure::Failed(_) => 6,
-        };
+        let code = self.code();
+        if matches!(self, Failure::Pipe | Failure::Unhealthy) {
+            return ExitCode::from(code);
+        }
         if json {
             error_json(&self.to_string(), code, self.hint());
         } else {
             complain(&self.to_string());
         }
         ExitCode::from(code)
+    }
+
+    fn code(&self) -> u8 {
+        match self {
+            Failure::Pipe => 141,
+            Failure::Unhealthy => 1,
+            Failure::Usage(_) => 2,
+            Failure::NotFound(_) => 3,
+            Failure::OtherVersion(_) => 4,
+            Failure::Corrupt(_) => 5,
+            Failure::Failed(_) => 6,
+        }
+    }
+
+    /// The failure in the form of an error, for commands that continue after it.
+    pub fn to_json(&self) -> Value {
+        as_error(&self.to_string(), self.code(), self.hint())
     }
 
     /// Advice for failures of this kind.
@@ -97,9 +109,12 @@ pub fn warn(message: &str, json: bool) {
 
 /// Writes an error to standard error as one JSON object on one line.
 pub fn error_json(message: &str, code: u8, hint: Option<&str>) {
-    let error = json!({ "error": { "message": message, "code": code, "hint": hint } });
     // If standard error is closed too, there is no way to report it.
-    let _ = writeln!(io::stderr(), "{}", line(&error));
+    let _ = writeln!(io::stderr(), "{}", line(&as_error(message, code, hint)));
+}
+
+fn as_error(message: &str, code: u8, hint: Option<&str>) -> Value {
+    json!({ "error": { "message": message, "code": code, "hint": hint } })
 }
 
 /// The failure to write the output.

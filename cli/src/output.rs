@@ -91,6 +91,12 @@ pub fn width() -> u16 {
     columns(&io::stdout()).unwrap_or(80)
 }
 
+/// The rows of the terminal, else 24.
+pub fn rows() -> u16 {
+    let size = rustix::termios::tcgetwinsize(io::stdout());
+    size.map(|size| size.ws_row).ok().filter(|&rows| rows > 0).unwrap_or(24)
+}
+
 /// The width of a terminal; `None` if the stream is not a terminal.
 fn columns(stream: &(impl AsFd + IsTerminal)) -> Option<u16> {
     let size = rustix::termios::tcgetwinsize(stream).ok()?;

@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use tendmap::client::{Status, StatusError, Verdict};
+use tendmap::internals::layout::shm_stat;
 use tendmap::internals::text::Printable;
 use tendmap::map::{Snapshot, SnapshotError};
-use tendmap::segment::{Backend, ListedSegment, SegmentError, SegmentState, list};
+use tendmap::segment::{Backend, ListedSegment, Location, SegmentError, SegmentState, list};
 
 use crate::args::Common;
 
@@ -127,6 +129,25 @@ impl Seen {
             Err(Unread::Damaged(_)) => Health::Damaged,
             Err(Unread::Failed(_)) => Health::Unknown,
         }
+    }
+
+    /// The status, if it could be read.
+    pub fn status(&self) -> Option<&Status> {
+        self.state.as_ref().ok().map(|state| &state.status)
+    }
+
+    /// How long ago it was created, by the wall clock; `None` if the system does not record that.
+    #[allow(clippy::disallowed_methods, reason = "the kernel records the wall clock's time")]
+    pub fn age(&self) -> Option<Duration> {
+        let created = match &self.listed.at {
+            Location::File(path) => std::fs::symlink_metadata(path).ok()?.created().ok()?,
+            Location::SystemV { id, .. } => {
+                let created = Duration::from_secs(shm_stat(*id).ok()?.changed);
+                SystemTime::UNIX_EPOCH.checked_add(created)?
+            }
+            _ => return None,
+        };
+        Some(created.elapsed().unwrap_or_default())
     }
 }
 

@@ -1,9 +1,13 @@
 //! `tendmap status`: the state of a segment and its owner.
 
+mod all;
+mod watch;
+
 use std::io::{self, Write};
 use std::time::Duration;
 
-use tendmap::client::{Status, Verdict};
+use serde_json::Value;
+use tendmap::client::{Status, Verdict, parse_duration};
 use tendmap::internals::text::Printable;
 
 use crate::args::Common;
@@ -12,20 +16,69 @@ use crate::failure::Failure;
 use crate::ls::user;
 use crate::output::{Output, grouped, table, write_table};
 
-/// Reports the state of the segment.
+/// The flags of `tendmap status`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// Show every segment of this host, or every one of --shm-key, in short.
+    #[arg(long)]
+    all: bool,
+    /// Show it again and again, until SIGINT or SIGTERM.
+    ///
+    /// A terminal shows the latest state only. With --json each is a line. The exit code is 0 at
+    /// a signal, whatever the state.
+    #[arg(long)]
+    watch: bool,
+    /// The time between two states of --watch.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = interval)]
+    interval: Duration,
+}
+
+/// The shortest interval. Each look reads whole segments.
+const SHORTEST: Duration = Duration::from_millis(100);
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let found = parse_duration(text).map_err(|error| error.to_string())?;
+    match found < SHORTEST {
+        true => Err(format!("wanted at least {}", show(SHORTEST))),
+        false => Ok(found),
+    }
+}
+
+/// Reports the state of the segment, or of all of them, once or repeatedly.
 ///
 /// # Errors
-/// [`Failure::Unhealthy`] after the answer, if the segment is unhealthy; any other if there is no
+/// [`Failure::Unhealthy`] after the answer, if a segment is unhealthy; any other if there is no
 /// answer.
-pub fn run(common: &Common, output: &Output) -> Result<(), Failure> {
+pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure> {
+    let report = || match args.all {
+        true => all::report(common),
+        false => one(common),
+    };
+    if args.watch {
+        return watch::run(args.interval, output, report);
+    }
+    let report = report()?;
+    output.answer(|| report.json, |out| out.write_all(&report.text))?;
+    if report.healthy { Ok(()) } else { Err(Failure::Unhealthy) }
+}
+
+/// What one look found.
+struct Report {
+    json: Value,
+    text: Vec<u8>,
+    healthy: bool,
+}
+
+fn one(common: &Common) -> Result<Report, Failure> {
     let status = common.status()?;
     let verdict = status.verdict();
     let problems = match &verdict {
         Verdict::Healthy => &[][..],
         Verdict::Unhealthy(problems) => problems,
     };
-    output.answer(|| status.to_json_value(), |out| as_text(&status, problems, out))?;
-    if problems.is_empty() { Ok(()) } else { Err(Failure::Unhealthy) }
+    let mut text = Vec::new();
+    as_text(&status, problems, &mut text)?;
+    Ok(Report { json: status.to_json_value(), text, healthy: problems.is_empty() })
 }
 
 fn as_text(status: &Status, problems: &[String], out: &mut dyn Write) -> io::Result<()> {

@@ -26,6 +26,8 @@ pub struct ShmStat {
     pub bytes: u64,
     /// The number of its mappings, of all processes.
     pub mappings: u64,
+    /// When it was created, or its user or mode changed since: Unix time in seconds.
+    pub changed: u64,
     /// Whether it was removed: it then has no key, and ends with its last
     /// mapping.
     pub removed: bool,
@@ -106,6 +108,7 @@ fn stat(at: i32, command: libc::c_int) -> io::Result<(i32, ShmStat)> {
         mode: mode & 0o777,
         bytes: found.shm_segsz as u64,
         mappings: found.shm_nattch as u64,
+        changed: u64::try_from(found.shm_ctime).unwrap_or(0),
         removed: mode & linux::SHM_DEST != 0,
     };
     Ok((answer, found))
@@ -181,8 +184,16 @@ impl Shm {
         }
         let base = NonNull::new(base.cast::<AtomicU64>())
             .ok_or_else(|| io::Error::other("the kernel mapped memory at address zero"))?;
-        let empty =
-            ShmStat { key: 0, uid: 0, cuid: 0, mode: 0, bytes: 0, mappings: 0, removed: false };
+        let empty = ShmStat {
+            key: 0,
+            uid: 0,
+            cuid: 0,
+            mode: 0,
+            bytes: 0,
+            mappings: 0,
+            changed: 0,
+            removed: false,
+        };
         let mut shm = Shm { base, stat: empty, writable };
         // While it is mapped, its id is not reused for another segment.
         shm.stat = shm_stat(id)?;
@@ -284,11 +295,13 @@ mod tests {
             mode: 0o640,
             bytes: 5000,
             mappings: 0,
+            changed: shm_stat(id).unwrap().changed,
             removed: false,
         };
         assert_eq!(shm_stat(id).unwrap(), wanted);
         shm_permit(id, user, 0o7600).unwrap();
         wanted.mode = 0o600;
+        wanted.changed = shm_stat(id).unwrap().changed;
         assert_eq!(shm_stat(id).unwrap(), wanted);
 
         let to_read = Shm::attach_to_read(id).unwrap();

@@ -40,6 +40,7 @@ fn samples(command: &str, arg: &Arg) -> ([&'static str; 2], &'static [&'static s
             | "tend-interval"
             | "shm-takeover-threshold"
             | "kill-interval"
+            | "interval"
             | "session-lifetime",
         ) => ["7", "900ms"],
         _ => ["5", "6"],

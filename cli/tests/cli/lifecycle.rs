@@ -103,7 +103,11 @@ fn ls_tells_how_each_segment_stands() {
         "shmid",
         "layout_version",
         "generation",
-        "owner",
+        "cluster_name",
+        "health",
+        "tended_age_ms",
+        "created_age_ms",
+        "user",
         "mode",
         "bytes",
         "attached",
@@ -132,9 +136,24 @@ fn ls_tells_how_each_segment_stands() {
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 6, "{text}");
     assert!(lines[1].starts_with("0x00000001 "), "{text}");
-    // Every status begins in the same column.
-    let at = lines[0].find("status").unwrap();
-    assert!(lines[1][at..].starts_with("owned") && lines[2][at..].starts_with("orphaned"));
+    // Every health begins in the same column.
+    let at = lines[0].find("health").unwrap();
+    assert!(lines[1][at..].starts_with("healthy") && lines[2][at..].starts_with("stale"));
+    let width = lines.iter().map(|line| line.chars().count()).max();
+    assert!(
+        width <= Some(80) && lines[0].contains("user") && !lines[0].contains("owner"),
+        "{text}"
+    );
+    assert!(lines[4][at..].starts_with("version 9"), "{text}");
+    assert!(lines[5][at..].starts_with("damaged"), "{text}");
+    let healths = listed.iter().map(|found| found["health"].as_str().unwrap());
+    let wanted = ["healthy", "stale", "stale", "other version", "damaged"];
+    assert_eq!(healths.collect::<Vec<_>>(), wanted);
+    assert_eq!(
+        (&listed[0]["cluster_name"], &listed[3]["cluster_name"]),
+        (&json!("tend-sim"), &Value::Null)
+    );
+    assert!(listed[1]["tended_age_ms"].is_u64() && listed[4]["tended_age_ms"].is_null());
     let one = place.json(&["ls", "--json", "--shm-key", "2"]);
     assert_eq!(one["segments"].as_array().unwrap().len(), 1);
     // A retired segment without a successor still has its last map.

@@ -15,6 +15,7 @@ mod recorded;
 mod replay;
 mod secrets;
 mod secure;
+mod seen;
 mod settings;
 mod shortage;
 mod streams;

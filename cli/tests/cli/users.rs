@@ -171,7 +171,7 @@ fn h85_root_sees_every_users_segment_and_is_never_told_to_remove_it() {
         let listed = root(&["ls", "--json"]).json();
         let of = |found: &&Value| found["backend"] == backend;
         let listed = listed["segments"].as_array().unwrap().iter().find(of).unwrap();
-        assert_eq!((&listed["owner"], &listed["status"]), (&json!(5001), &json!("owned")));
+        assert_eq!((&listed["user"], &listed["status"]), (&json!(5001), &json!("owned")));
         // Root reads other users' segments, but when it tends it trusts only
         // configured users. It skips a file; a System V key has only one segment.
         let mut texts = vec![root(&["status"]), root(&["ls"])];
@@ -224,7 +224,7 @@ fn h86_a_segment_that_may_not_be_read_is_no_damaged_one() {
                 (&found["status"], &found["attached"]),
                 (&json!("no permission"), &Value::Null)
             );
-            assert_eq!(found["owner"], 5001);
+            assert_eq!(found["user"], 5001);
         }
         let mut command = host.command(65_534, &["ls"]);
         let text = Answer(command.gid(65_534).output().unwrap()).stdout();
