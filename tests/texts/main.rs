@@ -1,7 +1,11 @@
-//! Texts: error messages, the documents that name tests, and what folders know of
-//! each other.
+//! Texts: error messages, the documents that name tests, what folders know of each
+//! other, and documents that are compared with the code.
 
 mod errors;
+mod formula;
 mod hazards;
 mod layers;
+mod layout;
+mod links;
+mod markdown;
 mod settings;
