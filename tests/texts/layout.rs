@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::Duration;
 
 use tendmap::internals::layout::{
-    Geometry, Header, Identity, LAYOUT_HASH, LAYOUT_VERSION, OwnerWord, WriteMapping, frame, notes,
+    Geometry, Header, Identity, LAYOUT_HASH, LAYOUT_VERSION, OwnerWord, TIMES_BUCKETS, TIMES_KINDS,
+    TIMES_WORDS, WriteMapping, frame, notes,
 };
 use tendmap::internals::map::{NodeHealth, Reason, Streak};
 use tendmap::internals::protocol::{Head, Term, Word};
-use tendmap::internals::segment::{CreateOutcome, Ownership, RESERVE, STANDBY, create};
+use tendmap::internals::segment::{CreateOutcome, Ownership, RESERVE, STANDBY, Timed, create};
 use tendmap::map::{Build, Capacity, ClusterMap, Condition, Node, NodeId};
 use tendmap::segment::{Backend, Place, remove};
 use tendmap_testkit::directory;
@@ -99,11 +101,13 @@ fn regions_are_where_the_document_says() {
         let frame_bytes = 8 * geometry.frame_words() as u64;
         let owner = OwnerWord::ALL.map(|word| map.owner(word));
         let health = 8 * (frame::HEALTH_WORDS * capacity.max_nodes) as u64;
+        let times = 8 * (TIMES_KINDS * TIMES_WORDS) as u64;
         let wanted = [
             ("header", 0, size_of::<Header>() as u64),
             ("head", byte_of(&mapping, map.head()), 8),
             ("owner words", byte_of(&mapping, owner[0]), 8 * OwnerWord::COUNT as u64),
             ("event word", byte_of(&mapping, map.event()), 8),
+            ("histograms", byte_of(&mapping, &map.times(0)[0]), times),
             ("frame 0", byte_of(&mapping, &map.frame(0)[0]), frame_bytes),
             ("frame 1", byte_of(&mapping, &map.frame(1)[0]), frame_bytes),
             ("node health", byte_of(&mapping, &map.node_health(0)[0]), health),
@@ -258,6 +262,39 @@ fn the_owner_words_are_those_of_the_document() {
     let constants = code.split("    pub const ").skip(1);
     let masks = constants.filter(|rest| rest.starts_with(char::is_uppercase)).count();
     assert_eq!(masks, wanted.len() + ["COUNT", "ALL", "HOSTS_SHIFT"].len());
+}
+
+/// A duration as the document writes it.
+fn duration(text: &str) -> Duration {
+    let (number, unit) = text.split_once(' ').unwrap();
+    let unit = match unit {
+        "ms" => Duration::from_millis(1),
+        "µs" => Duration::from_micros(1),
+        "ns" => Duration::from_nanos(1),
+        other => panic!("the unit {other}"),
+    };
+    unit * number.parse::<u32>().unwrap()
+}
+
+#[test]
+fn the_histograms_are_those_of_the_document() {
+    let text = document();
+    let table = table(&text, &["index", "histogram", "unit of the bounds", "unit of the sum"]);
+    let columns = [1, 2, 3].map(|at| table.rows.iter().map(move |row| row[at].replace('`', "")));
+    let [names, bounds, sums] = columns;
+    let wanted = Timed::ALL.iter().map(|what| format!("{what:?}"));
+    assert!(names.eq(wanted), "{table:?}");
+    for ((what, bound), sum) in Timed::ALL.into_iter().zip(bounds).zip(sums) {
+        let (unit, factors) = (duration(&bound), [10, 25, 50]);
+        let powers = [1, 10, 100, 1000];
+        let grown = powers.iter().flat_map(|power| factors.map(|factor| factor * power));
+        let ends: Vec<Duration> = grown.chain([100_000]).map(|tenths| unit * tenths / 10).collect();
+        assert_eq!(what.bounds()[..], ends, "{what:?}");
+        assert_eq!(what.units_of(duration(&sum) * 7), 7, "{what:?}");
+    }
+    let parts = format!("Each has {TIMES_WORDS} words: {TIMES_BUCKETS} counts, the sum");
+    assert!(text.replace('\n', " ").contains(&parts), "{parts}");
+    assert_eq!(Timed::SUM, TIMES_BUCKETS);
 }
 
 #[test]
