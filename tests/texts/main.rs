@@ -8,4 +8,5 @@ mod layers;
 mod layout;
 mod links;
 mod markdown;
+mod operations;
 mod settings;
