@@ -9,7 +9,10 @@ use crate::failure::warn;
 use crate::log::Log;
 use crate::output::Output;
 use crate::settings::Settings;
-use crate::{c_client, check, demo, fleet, ls, map, rm, route, settings, sim, status, tend};
+use crate::{
+    c_client, check, completions, demo, fleet, ls, manual, map, rm, route, settings, sim, status,
+    tend,
+};
 
 /// One process tends an Aerospike cluster; all others on the host route from
 /// shared memory.
@@ -91,6 +94,10 @@ pub enum Command {
     /// input ends. An input that is empty from the start, such as /dev/null, does
     /// not end it: a service or a container needs no console.
     Sim(Placed<sim::Args>),
+    /// Print what a shell needs to complete the command line.
+    Completions(Placed<completions::Args>),
+    /// Print a manual page (`tendmap man tend | man -l -`), or write all of them.
+    Man(Placed<manual::Args>),
 }
 
 impl Command {
@@ -104,7 +111,9 @@ impl Command {
             | Command::Ls(Placed { output, .. })
             | Command::Rm(Placed { output, .. })
             | Command::CClient(Placed { output, .. })
-            | Command::Sim(Placed { output, .. }) => output,
+            | Command::Sim(Placed { output, .. })
+            | Command::Completions(Placed { output, .. })
+            | Command::Man(Placed { output, .. }) => output,
             Command::Worker(args) => &args.output,
             Command::Tend(args) => &args.output,
         }
@@ -133,6 +142,8 @@ pub fn run() -> ExitCode {
         Command::Rm(args) => rm::run(&args.common, &args.own, &output),
         Command::CClient(args) => c_client::run(&args.common, &args.own, &output),
         Command::Sim(args) => sim::run(&args.own),
+        Command::Completions(args) => completions::run(&args.own, &output),
+        Command::Man(args) => manual::run(&args.own, &output),
     };
     log.flush();
     match result {

@@ -60,6 +60,22 @@ impl Output {
         }
         out.flush()
     }
+
+    /// Writes the answer: `value` as JSON, or this text of the program itself, which
+    /// another program reads and in which nothing is escaped.
+    ///
+    /// # Errors
+    /// The error of the system call.
+    pub fn verbatim(&self, value: impl FnOnce() -> Value, text: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if self.json {
+            json::write(&mut out, &value())?;
+            writeln!(out)?;
+        } else {
+            out.write_all(text.as_bytes())?;
+        }
+        out.flush()
+    }
 }
 
 /// Escapes everything that is written to it, except newlines.

@@ -100,9 +100,14 @@ fn stat(at: i32, command: libc::c_int) -> io::Result<(i32, ShmStat)> {
     let found = unsafe { found.assume_init() };
     #[allow(clippy::unnecessary_cast, reason = "types differ between C libraries")]
     let mode = found.shm_perm.mode as u32;
+    #[cfg(target_env = "musl")]
+    #[allow(deprecated, reason = "the next major version of libc has another name for it")]
+    let key = found.shm_perm.__ipc_perm_key;
+    #[cfg(not(target_env = "musl"))]
+    let key = found.shm_perm.__key;
     #[allow(clippy::unnecessary_cast, reason = "types differ between C libraries")]
     let found = ShmStat {
-        key: found.shm_perm.__key as u32,
+        key: key as u32,
         uid: found.shm_perm.uid,
         cuid: found.shm_perm.cuid,
         mode: mode & 0o777,

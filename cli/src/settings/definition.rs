@@ -12,12 +12,14 @@ const NO_SETTINGS: [&str; 3] = ["config", "help", "version"];
 
 /// Shared flags that have no effect on some commands. They are accepted but not
 /// shown.
-const WITHOUT_MEANING: [(&str, &[&str]); 8] = [
+const WITHOUT_MEANING: [(&str, &[&str]); 10] = [
     // Its segments are in a temporary directory.
     ("demo", &["shm-owner", "shm-allow-group-write"]),
     // They use no segment, but scripts may pass every command the same flags.
     ("check", NO_SEGMENT),
     ("sim", NO_SEGMENT),
+    ("completions", NO_SEGMENT),
+    ("man", NO_SEGMENT),
     // It lists the segments of both backends and of all users.
     ("ls", &["shm-backend", "shm-owner", "shm-allow-group-write"]),
     // They read a private copy, so changes of the file can't harm them.

@@ -26,9 +26,8 @@ use tendmap::internals::text::Printable;
 
 use crate::Cli;
 use crate::failure::Failure;
-use definition::{
-    command_first, definition, is_called, is_setting, is_switch, longs, own_settings, variable,
-};
+pub use definition::definition;
+use definition::{command_first, is_called, is_setting, is_switch, longs, own_settings, variable};
 use file::Entry;
 pub use origins::Origins;
 use origins::{Found, Origin};

@@ -52,6 +52,7 @@ fn samples(command: &str, arg: &Arg) -> ([&'static str; 2], &'static [&'static s
         ("route", "int" | "str" | "hex" | "double" | "digest") => &["--namespace=test"],
         ("route", _) => &["--namespace=test", "--int=1"],
         ("c-client", _) => &["status"],
+        ("completions", _) => &["bash"],
         ("sim", "tls-certfile") => &["--tls-keyfile=k"],
         ("sim", "tls-keyfile") => &["--tls-certfile=c"],
         ("sim", "tls-cafile" | "tls-name") => &["--tls-certfile=c", "--tls-keyfile=k"],
@@ -254,7 +255,8 @@ fn h104_help_has_at_most_80_columns_its_own_options_first_and_none_without_meani
         for heading in ["Security:", "Shared memory:", "Output and settings:"] {
             assert!(at(heading).is_none_or(|line| line > options), "{name}: {heading}");
         }
-        assert_eq!(at("Shared memory:").is_none(), ["sim", "check"].contains(&name), "{name}");
+        let no_segment = ["sim", "check", "completions", "man"].contains(&name);
+        assert_eq!(at("Shared memory:").is_none(), no_segment, "{name}");
         assert!(!long.contains("--shm-owner") || name != "demo");
         let words = long.split_whitespace().collect::<Vec<_>>().join(" ");
         for arg in own_settings(sub) {

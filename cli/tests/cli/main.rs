@@ -8,6 +8,7 @@ mod consistency;
 mod console;
 mod identity;
 mod lifecycle;
+mod manual;
 mod onlookers;
 mod ports;
 mod racks;
