@@ -28,7 +28,7 @@ const SHORT: &str = "\
 `tendmap COMMAND -h` shows the common options of a command, `tendmap COMMAND
 --help` all of it, `tendmap --help` the exit codes.";
 
-const EXIT_CODES: &str = "\
+pub const EXIT_CODES: &str = "\
 Exit codes:
   0    answered
   1    unhealthy or stale (status, one of them with --all; c-client status);

@@ -10,6 +10,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 use serde_json::json;
 use tendmap::internals::text::Printable;
 
+use crate::command::EXIT_CODES;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::settings::definition;
@@ -171,10 +172,10 @@ fn files(roff: &mut Roff) {
 
 fn exit_status(roff: &mut Roff) {
     roff.control("SH", ["EXIT STATUS"]);
-    for (code, text) in EXIT_CODES {
+    for (code, text) in exit_codes() {
         roff.control("TP", ["6"]);
-        roff.text([bold(*code)]);
-        roff.text([roman(*text)]);
+        roff.text([bold(code)]);
+        roff.text([roman(text)]);
     }
     roff.control("PP", []);
     roff.text([
@@ -185,6 +186,21 @@ fn exit_status(roff: &mut Roff) {
              {\"error\":{\"message\":…,\"code\":…,\"hint\":…}}, where code is the exit status.",
         ),
     ]);
+}
+
+/// The exit codes of all commands, as `tendmap --help` lists them.
+fn exit_codes() -> Vec<(String, String)> {
+    let mut codes: Vec<(String, String)> = Vec::new();
+    for line in EXIT_CODES.lines().skip(1).take_while(|line| !line.is_empty()) {
+        match (line.trim_start().split_once(' '), codes.last_mut()) {
+            (Some((code, text)), _) if code.parse::<u8>().is_ok() => {
+                codes.push((code.to_owned(), text.trim_start().to_owned()));
+            }
+            (_, Some((_, text))) => *text += &format!(" {}", line.trim_start()),
+            (_, None) => {}
+        }
+    }
+    codes
 }
 
 fn see_also(roff: &mut Roff, name: &str, is_root: bool, commands: &[String]) {
@@ -223,21 +239,6 @@ const FILES: &[(&str, &str)] = &[
         "/dev/shm/tendmap-*.marks",
         "Marks of a segment in System V memory, by which attached processes are counted.",
     ),
-];
-
-/// The exit codes of all commands.
-pub const EXIT_CODES: &[(&str, &str)] = &[
-    ("0", "answered"),
-    (
-        "1",
-        "unhealthy or stale (status, c-client status); tending would work, with problems (check)",
-    ),
-    ("2", "usage: an invalid flag, key or setting"),
-    ("3", "no such segment"),
-    ("4", "a segment of another layout version"),
-    ("5", "a corrupt segment"),
-    ("6", "failed for another reason, which the message gives"),
-    ("141", "the reader of the output has closed it"),
 ];
 
 /// Examples of commands.

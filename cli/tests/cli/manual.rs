@@ -95,7 +95,7 @@ fn a_manual_page_has_every_option_the_exit_codes_and_nothing_hidden() {
     let (_, codes) = help.split_once("Exit codes:").unwrap();
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let codes = words(codes);
-    let (_, status) = root.split_once("EXIT STATUS").unwrap();
+    let (_, status) = root.split_once(".SH \"EXIT STATUS\"").unwrap();
     let plain = status.replace(".TP 6", "").replace("\\fB", "").replace("\\fR", "");
     let status = words(&plain.replace("\\-", "-"));
     let same = codes.split_once(" With --json").unwrap().0;
