@@ -97,6 +97,18 @@ impl KeptDescriptor {
         self.descriptor.as_ref().expect("there until it is dropped")
     }
 
+    /// The descriptor, whether or not the host has closed it.
+    pub fn number(&self) -> BorrowedFd<'_> {
+        self.descriptor().as_fd()
+    }
+
+    /// Leaves the number to the host.
+    pub fn forget(mut self) {
+        if let Some(descriptor) = self.descriptor.take() {
+            let _ = descriptor.into_raw_fd();
+        }
+    }
+
     /// The result of fstat(2); `None` if the host has closed the descriptor.
     pub fn stat(&self) -> Option<Stat> {
         let found = fstat(self.descriptor()).ok()?;
@@ -123,7 +135,7 @@ impl KeptDescriptor {
 
 impl Drop for KeptDescriptor {
     fn drop(&mut self) {
-        let there = self.is_there();
+        let there = self.descriptor.is_some() && self.is_there();
         if let Some(descriptor) = self.descriptor.take().filter(|_| !there) {
             // The number is the host's now, or unused.
             let _ = descriptor.into_raw_fd();

@@ -142,15 +142,14 @@ mod sync;
 #[cfg(feature = "tend")]
 pub mod tend;
 mod text;
-#[cfg(feature = "tend")]
 mod thread;
 mod times;
 #[cfg(feature = "tend")]
 pub mod wire;
 
+pub use client::{Changes, ChangesError, Reader, Status, StatusError};
 #[cfg(feature = "tend")]
 pub use client::{Client, Config, ConfigError, ConnectError, Event, Observer, Role};
-pub use client::{Reader, Status, StatusError};
 pub use layout::WipingAllocator;
 pub use map::{Node, NodeId};
 pub use route::{Attempt, Batch, Digest, Key, Partition, Policy, Record, RouteError, Router};

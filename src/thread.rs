@@ -5,6 +5,7 @@ use std::thread::{Builder, JoinHandle};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 
+#[cfg(feature = "tend")]
 use crate::layout::own_descriptors;
 
 /// Signals that a thread raises by what it does: blocked, they would end the
@@ -44,6 +45,7 @@ pub(crate) fn spawn<T: Send + 'static>(
 /// Does work that opens files and sockets by itself, as name lookups in the C
 /// library do, where none of them can get a number that the host uses: in a
 /// thread with its own descriptor table, if that is possible.
+#[cfg(feature = "tend")]
 pub(crate) fn apart<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::changes::{Changes, ChangesError};
 use super::config::Config;
 use super::error::ConnectError;
 use super::event::Role;
@@ -259,6 +260,23 @@ impl Client {
         fn segment(&self) -> Arc<Segment> {
             self.reader.segment()
         }
+    }
+
+    /// A descriptor that becomes readable when the map changes and when the client is closed, for
+    /// event loops. May be called several times: the handles are independent of each other.
+    ///
+    /// # Errors
+    /// [`ChangesError::Closed`] if the client is closed; [`ChangesError::Descriptor`] and
+    /// [`ChangesError::Thread`] if a limit of the process or the system is reached. Nothing is
+    /// left behind.
+    pub fn changes(&self) -> Result<Changes, ChangesError> {
+        self.open.changes.handle(&self.state().current)
+    }
+
+    /// A reader of the same segments, which continues to read after this client is closed.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        self.reader.clone()
     }
 
     /// Sleeps until a publication other than `sequence` is live, at most for

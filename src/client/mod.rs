@@ -13,6 +13,8 @@ mod admit;
 mod agent;
 #[cfg(feature = "tend")]
 mod backoff;
+mod bell;
+mod changes;
 #[cfg(feature = "tend")]
 mod config;
 #[cfg(feature = "tend")]
@@ -53,8 +55,10 @@ mod status;
 mod summary;
 #[cfg(feature = "tend")]
 mod thread;
+mod watcher;
 
 pub use crate::times::Histogram;
+pub use changes::{Changes, ChangesError};
 #[cfg(feature = "tend")]
 pub use config::{Config, ConfigError};
 #[cfg(feature = "tend")]

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::changes::{ChangeSource, Changes, ChangesError};
 use super::status::{Status, StatusError};
+use super::watcher::{STRETCH, newest as newest_of};
 use crate::map::{Node, Snapshot, SnapshotError, snapshot};
 use crate::route::{PreferredRacks, Router};
 use crate::segment::{
@@ -37,6 +39,7 @@ use crate::segment::{
 pub struct Reader {
     current: Arc<Current>,
     racks: Arc<PreferredRacks>,
+    changes: Arc<ChangeSource>,
 }
 
 impl Reader {
@@ -48,7 +51,7 @@ impl Reader {
         let place = &Place { directory: resolved(&place.directory), ..place.clone() };
         let segment = newest(place)?;
         let current = Arc::new(Current::new(Some(place.clone()), &segment)?);
-        Ok(Reader { current, racks: Arc::default() })
+        Ok(Reader::with(current, Arc::default()))
     }
 
     /// Looks at the newest segment of that place as it is now, for callers that ask once. Nothing
@@ -64,20 +67,32 @@ impl Reader {
     pub fn look(place: &Place) -> Result<Reader, SegmentError> {
         let place = &Place { directory: resolved(&place.directory), ..place.clone() };
         let current = Arc::new(Current::new(None, &look(place)?)?);
-        Ok(Reader { current, racks: Arc::default() })
+        Ok(Reader::with(current, Arc::default()))
     }
 
     #[cfg(feature = "tend")]
     pub(super) fn of(current: Arc<Current>, racks: &[i32]) -> Reader {
-        Reader { current, racks: Arc::new(PreferredRacks::new(racks)) }
+        Reader::with(current, Arc::new(PreferredRacks::new(racks)))
+    }
+
+    fn with(current: Arc<Current>, racks: Arc<PreferredRacks>) -> Reader {
+        let changes = Arc::new(ChangeSource::new(&current, || false));
+        Reader { current, racks, changes }
     }
 
     internal! {
         /// The segment that is currently read, or its successor if that one is
         /// retired.
         fn segment(&self) -> Arc<Segment> {
-            let segment = self.current.get();
-            self.current.successor(&segment).unwrap_or(segment)
+            newest_of(&self.current)
+        }
+    }
+
+    internal! {
+        /// Ends the waits and the [`Changes`] of this reader and its clones;
+        /// everything else goes on. For languages with a call that closes.
+        fn close(&self) {
+            self.changes.close(&self.current);
         }
     }
 
@@ -125,7 +140,20 @@ impl Reader {
     /// wakes every process that sleeps.
     #[allow(clippy::must_use_candidate, reason = "the wait alone may be what is wanted")]
     pub fn wait_for_change(&self, sequence: u64, timeout: Duration) -> u64 {
-        self.sleep(sequence, timeout, WakeMask::random(), || false)
+        self.sleep(sequence, timeout, self.changes.personal(), || self.changes.is_closed())
+    }
+
+    /// A descriptor that becomes readable when the map changes, for event loops. May be called
+    /// several times: the handles are independent of each other.
+    ///
+    /// A reader of [`look`](Self::look) sees no changes, so its descriptor never becomes
+    /// readable.
+    ///
+    /// # Errors
+    /// [`ChangesError::Descriptor`] and [`ChangesError::Thread`] if a limit of the process or
+    /// the system is reached; nothing is left behind.
+    pub fn changes(&self) -> Result<Changes, ChangesError> {
+        self.changes.handle(&self.current)
     }
 
     /// Like [`wait_for_change`](Self::wait_for_change), but also returns when
@@ -148,9 +176,7 @@ impl Reader {
             if head.sequence() != sequence || left.is_zero() || stop() {
                 return head.sequence();
             }
-            // A wake-up can be lost, and the successor of a retired segment is
-            // searched for every 100 ms: sleep in short stretches.
-            let stretch = left.min(Duration::from_millis(100));
+            let stretch = left.min(STRETCH);
             wait(segment.mapping().head(), head.bits(), personal, stretch);
         }
     }

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::agent::{Agent, Start};
+use super::changes::ChangeSource;
 use super::error::ConnectError;
 use super::event::Role;
 #[cfg(feature = "c-client")]
@@ -154,6 +155,7 @@ pub(super) struct OpenConnect {
     /// The wake bit of the threads that wait for a change.
     waiters: WakeMask,
     waiting: AtomicUsize,
+    pub changes: ChangeSource,
 }
 
 /// Exists while a thread waits for a change.
@@ -168,7 +170,11 @@ impl Drop for WaitGuard<'_> {
 impl OpenConnect {
     fn new(handle: Arc<ClientThread>) -> OpenConnect {
         let (closed, waiting) = (AtomicBool::new(false), AtomicUsize::new(0));
-        OpenConnect { handle, closed, waiters: WakeMask::random(), waiting }
+        // Not a strong reference, which would keep a closed client's state.
+        let state = Arc::downgrade(&handle.state);
+        let ended = move || state.upgrade().is_none_or(|state| state.role() == Role::Closed);
+        let changes = ChangeSource::new(&handle.state.current, ended);
+        OpenConnect { handle, closed, waiters: WakeMask::random(), waiting, changes }
     }
 
     /// Whether it was closed, or its thread has panicked.
@@ -196,6 +202,8 @@ impl OpenConnect {
             // A forked child has no such thread, and its locks may be held for
             // ever: there is nothing else to do.
             self.closed.store(true, Ordering::Release);
+            // The child's own handles.
+            self.changes.close(&self.handle.state.current);
             return;
         }
         let last = {
@@ -210,6 +218,8 @@ impl OpenConnect {
         if last {
             self.handle.end();
         }
+        // Now it has closed, for those who look when they are told.
+        self.changes.close(&self.handle.state.current);
         // A thread between its check and its sleep would notice the close a
         // little later by itself.
         for _ in 0..20 {

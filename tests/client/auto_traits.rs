@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 use tendmap::client::{
-    Client, Config, ConfigError, ConnectError, DurationError, Event, Observer, Reader, Setting,
-    SettingError, Status, StatusError,
+    Changes, ChangesError, Client, Config, ConfigError, ConnectError, DurationError, Event,
+    Observer, Reader, Setting, SettingError, Status, StatusError,
 };
 use tendmap::map::{
     BuildError, CapacityError, ClusterMap, MapFull, NameError, Node, Snapshot, SnapshotError,
@@ -29,6 +29,7 @@ use tendmap::wire::{Host, HostError};
 fn clients_and_what_they_return_can_be_shared_by_threads() {
     assert_impl_all!(Client: Send, Sync, Clone, Debug);
     assert_impl_all!(Reader: Send, Sync, Clone, Debug);
+    assert_impl_all!(Changes: Send, Sync, Debug);
     assert_impl_all!(Config: Send, Sync, Clone, Debug);
     assert_impl_all!(Setting: Send, Sync, Debug);
     assert_impl_all!(Observer: Send, Sync, Clone, Debug);
@@ -83,6 +84,7 @@ fn every_error_fits_in_a_box_that_any_thread_may_have() {
     assert_impl_all!(BuildError: Error, Send, Sync, Clone);
     assert_impl_all!(CapacityError: Error, Send, Sync, Clone);
     assert_impl_all!(ConfigError: Error, Send, Sync, Clone);
+    assert_impl_all!(ChangesError: Error, Send, Sync, Clone);
     assert_impl_all!(ConnectError: Error, Send, Sync, Clone);
     assert_impl_all!(CredentialsError: Error, Send, Sync, Clone);
     assert_impl_all!(DigestError: Error, Send, Sync, Clone);

@@ -1,6 +1,7 @@
 //! Clients of one process: connecting, status, health, closing.
 
 mod auto_traits;
+mod changes;
 mod closing;
 mod connecting;
 mod first_map;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tendmap::client::{ConfigError, ConnectError};
+use tendmap::client::{ChangesError, ConfigError, ConnectError};
 use tendmap::internals::protocol::{Head, NewerTag, PublishError, ReadRaced, TakeoverLost, Term};
 use tendmap::internals::segment::OwnershipLost;
 use tendmap::internals::tend::transport::Interrupted;
@@ -43,6 +43,10 @@ fn errors() -> Vec<Box<dyn std::error::Error>> {
         Box::new(ConnectError::Tend(TendError::NoSeed { tried: vec![foreign()] })),
         Box::new(ConnectError::Thread(Arc::new(std::io::Error::from_raw_os_error(11)))),
         Box::new(ConnectError::Segment(SegmentError::NoKey)),
+        Box::new(ChangesError::Closed),
+        Box::new(ChangesError::Inherited),
+        Box::new(ChangesError::Descriptor(Arc::new(std::io::Error::from_raw_os_error(24)))),
+        Box::new(ChangesError::Thread(Arc::new(std::io::Error::from_raw_os_error(11)))),
         Box::new(ConnectError::NoMapYet { waited: Duration::from_secs(1), owner: 7 }),
         Box::new(SegmentError::HalfMade { at: at() }),
         Box::new(SegmentError::InUse { at: at(), attached: 2 }),

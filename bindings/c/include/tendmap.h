@@ -69,6 +69,10 @@ enum tendmap_error
     TENDMAP_ERROR_WRONG_THREAD = 3,
     // A defect in tendmap, caught before it could do harm.
     TENDMAP_ERROR_INTERNAL = 4,
+    // The handle belongs to the process from which this one was forked.
+    TENDMAP_ERROR_FORKED = 5,
+    // The call needs a client; the handle is a reader.
+    TENDMAP_ERROR_READ_ONLY = 6,
     // A setting is unknown or out of its range.
     TENDMAP_ERROR_CONFIG = 10,
     // Connecting failed for a reason without a kind of its own.
@@ -83,8 +87,10 @@ enum tendmap_error
     TENDMAP_ERROR_TEND = 15,
     // The owner did not publish a map in time.
     TENDMAP_ERROR_NO_MAP_YET = 16,
-    // The client's thread can't be started.
+    // A thread can't be started.
     TENDMAP_ERROR_THREAD = 17,
+    // No descriptor can be opened, or the program has closed it.
+    TENDMAP_ERROR_DESCRIPTOR = 18,
     // Routing failed for a reason without a kind of its own.
     TENDMAP_ERROR_ROUTE = 20,
     // No map has been published yet.
@@ -124,6 +130,8 @@ enum tendmap_role
     TENDMAP_ROLE_FOLLOWER = 2,
     // It has closed its connection.
     TENDMAP_ROLE_CLOSED = 3,
+    // It only reads: the handle is that of tendmap_reader_open().
+    TENDMAP_ROLE_READER = 4,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -160,7 +168,10 @@ typedef uint32_t tendmap_policy;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-// A process's connection to a cluster's map.
+// A descriptor that becomes readable when the map changes.
+typedef struct tendmap_changes tendmap_changes;
+
+// A process's connection to a cluster's map, or a reader of it.
 typedef struct tendmap_client tendmap_client;
 
 // Settings of a client, under construction.
@@ -329,6 +340,51 @@ int tendmap_route_batch_digests(struct tendmap_router *router,
                                 uint16_t *nodes,
                                 uint64_t *sequence);
 
+// A descriptor for event loops (poll, epoll, libuv's uv_poll_t, libevent's
+// event_new()): it becomes readable at each publication, and when the client or
+// reader is closed. Any number of them for one client; they are independent. NULL on
+// error: TENDMAP_ERROR_DESCRIPTOR or TENDMAP_ERROR_THREAD if a limit is reached.
+//
+//     tendmap_changes *changes = tendmap_changes_new(client);
+//     int fd = tendmap_changes_fd(changes);
+//     ... add fd to the loop, for reading; when it is readable:
+//     uint64_t sequence;
+//     if (tendmap_changes_take(changes, &sequence) == TENDMAP_OK)
+//         ... the map has changed
+//     ... at the end: remove fd from the loop, then
+//     tendmap_changes_free(changes);
+//
+// The first one of a client or reader starts a thread that only waits for
+// publications; the last one to be freed ends it.
+//
+// Threads: any. Fork: a child makes its own; those that it has inherited return
+// TENDMAP_ERROR_FORKED, and change nothing of the parent's.
+struct tendmap_changes *tendmap_changes_new(const struct tendmap_client *client);
+
+// The descriptor, always the same one; -1 on error. It belongs to `changes`: do not
+// read from it and do not close it. It is closed by exec.
+//
+// Threads: any. Fork: in a child the inherited descriptor is not to be used.
+int tendmap_changes_fd(const struct tendmap_changes *changes);
+
+// Makes the descriptor unreadable until the next change, and writes the live
+// sequence to `sequence` (may be NULL). Does not wait, and may be called at any time.
+// No change is lost: one that happens after the call began either is in its result,
+// or makes the descriptor readable again, level- or edge-triggered. The sequence may
+// be the one that was seen last.
+//
+// TENDMAP_ERROR_CLOSED if the client or reader is closed; the descriptor does not
+// become readable again then.
+//
+// Threads: any. Fork: TENDMAP_ERROR_FORKED in a child.
+int tendmap_changes_take(const struct tendmap_changes *changes, uint64_t *sequence);
+
+// Frees it and closes the descriptor, which must have been removed from the event
+// loop. NULL is allowed. The client may be closed before or after.
+//
+// Threads: any. Fork: a child may free inherited ones; its parent's stay.
+int tendmap_changes_free(struct tendmap_changes *changes);
+
 // Connects: attaches to the segment of the settings' key, or creates it and
 // tends. Returns as soon as there is a map to route from: with a live owner
 // that is at once, without contacting a server. NULL on error; then nothing is
@@ -342,6 +398,22 @@ int tendmap_route_batch_digests(struct tendmap_router *router,
 // child's own thread, which follows and may become owner; the parent's state is
 // not touched. With use_shm = false that call waits for the child's first map.
 struct tendmap_client *tendmap_connect(const struct tendmap_config *config);
+
+// Attaches as a reader to the segment of the settings' key, whether it has an owner
+// or not: without a thread, without the network, and with permission to read alone.
+// Of the settings it uses shm_key, shm_backend, shm_directory, shm_owner,
+// shm_allow_group_write, preferred_racks and cluster_name; hosts are not needed. NULL
+// on error: TENDMAP_ERROR_SEGMENT if there is no segment yet.
+//
+// The result is a client that only reads. Every function for a client accepts it;
+// those that need a thread or a login (tendmap_keep(), tendmap_client_next_event(),
+// tendmap_client_set_tend_interval() and tendmap_client_set_password()) return
+// TENDMAP_ERROR_READ_ONLY. It follows the segment's successors, sees later
+// publications, and is closed with tendmap_close().
+//
+// Threads: any; the reader may be used by all threads at once. Fork: a child may
+// continue to use it; nothing is started there.
+struct tendmap_client *tendmap_reader_open(const struct tendmap_config *config);
 
 // Closes the client; its routers keep reading until they are freed. The last client
 // of the process under its key hands the ownership over, if this process has it, and
@@ -416,7 +488,8 @@ int tendmap_wait_for_change(const struct tendmap_client *client,
 int tendmap_client_request_tend(const struct tendmap_client *client);
 
 // New settings: the defaults, with a shared segment (use_shm = true) and
-// these hosts, one or more NAME:PORT separated by commas. NULL on error.
+// these hosts, one or more NAME:PORT separated by commas; NULL = no hosts, which
+// is enough for tendmap_reader_open(). NULL on error.
 //
 // Threads: any. Fork: settings may be created before a fork and used after it.
 struct tendmap_config *tendmap_config_new(const char *hosts);
@@ -498,6 +571,12 @@ int tendmap_last_error_code(void);
 //
 // Threads: any. Fork: a child inherits the error of its thread.
 const char *tendmap_last_error(void);
+
+// The name of a code: "TENDMAP_OK", "TENDMAP_ERROR_CLOSED" and so on;
+// "TENDMAP_ERROR_UNKNOWN" for a number that is none. Never NULL; valid for ever.
+//
+// Threads: any. Fork: any process.
+const char *tendmap_error_name(int code);
 
 // The oldest event that was not returned yet: a node that joined, left or
 // fails, a takeover, a pass that fails or succeeds again. Writes a JSON object

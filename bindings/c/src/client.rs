@@ -18,7 +18,7 @@ use crate::text::{Out, bad, hand_out};
 /// The time after which a wait checks whether its client is still open.
 const STRETCH: Duration = Duration::from_millis(100);
 
-/// A process's connection to a cluster's map.
+/// A process's connection to a cluster's map, or a reader of it.
 pub struct Client(pub(crate) Session);
 
 impl Body for Client {
@@ -41,6 +41,8 @@ pub enum Role {
     Follower = 2,
     /// It has closed its connection.
     Closed = 3,
+    /// It only reads: the handle is that of tendmap_reader_open().
+    Reader = 4,
 }
 
 /// Connects: attaches to the segment of the settings' key, or creates it and
@@ -61,6 +63,29 @@ pub unsafe extern "C" fn tendmap_connect(config: *const Shell<Config>) -> *mut S
         // SAFETY: a handle, as the documentation requires.
         let settings = unsafe { Shell::with(config, |config| Ok(config.0.clone())) }?;
         Ok(Shell::open(Client(Session::connect(settings)?)))
+    })
+}
+
+/// Attaches as a reader to the segment of the settings' key, whether it has an owner
+/// or not: without a thread, without the network, and with permission to read alone.
+/// Of the settings it uses shm_key, shm_backend, shm_directory, shm_owner,
+/// shm_allow_group_write, preferred_racks and cluster_name; hosts are not needed. NULL
+/// on error: TENDMAP_ERROR_SEGMENT if there is no segment yet.
+///
+/// The result is a client that only reads. Every function for a client accepts it;
+/// those that need a thread or a login (tendmap_keep(), tendmap_client_next_event(),
+/// tendmap_client_set_tend_interval() and tendmap_client_set_password()) return
+/// TENDMAP_ERROR_READ_ONLY. It follows the segment's successors, sees later
+/// publications, and is closed with tendmap_close().
+///
+/// Threads: any; the reader may be used by all threads at once. Fork: a child may
+/// continue to use it; nothing is started there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tendmap_reader_open(config: *const Shell<Config>) -> *mut Shell<Client> {
+    guard_pointer(|| {
+        // SAFETY: a handle, as the documentation requires.
+        let settings = unsafe { Shell::with(config, |config| Ok(config.0.clone())) }?;
+        Ok(Shell::open(Client(Session::read(&settings)?)))
     })
 }
 
@@ -115,12 +140,13 @@ pub unsafe extern "C" fn tendmap_client_role(client: *const Shell<Client>) -> c_
     let mut role = -1;
     guard(|| {
         // SAFETY: a handle, as the documentation requires.
-        let found = unsafe { Shell::with(client, |client| Ok(client.0.client()?.role())) }?;
+        let found = unsafe { Shell::with(client, |client| client.0.role()) }?;
         role = match found {
-            Part::Owner => Role::Owner as c_int,
-            Part::Standby => Role::Standby as c_int,
-            Part::Closed => Role::Closed as c_int,
-            _ => Role::Follower as c_int,
+            None => Role::Reader as c_int,
+            Some(Part::Owner) => Role::Owner as c_int,
+            Some(Part::Standby) => Role::Standby as c_int,
+            Some(Part::Closed) => Role::Closed as c_int,
+            Some(_) => Role::Follower as c_int,
         };
         Ok(())
     });
@@ -149,7 +175,7 @@ pub unsafe extern "C" fn tendmap_client_status(
             )));
         }
         // SAFETY: a handle, as the documentation requires.
-        let found = unsafe { Shell::with(client, |client| Ok(client.0.client()?.status()?)) }?;
+        let found = unsafe { Shell::with(client, |client| client.0.status()) }?;
         let mut found = Status::of(&found);
         found.size = size.min(size_of::<Status>());
         // SAFETY: the caller has `size` bytes there; what is copied is a whole
@@ -170,7 +196,7 @@ pub unsafe extern "C" fn tendmap_client_status(
 pub unsafe extern "C" fn tendmap_client_status_json(client: *const Shell<Client>) -> *mut c_char {
     guard_pointer(|| {
         // SAFETY: a handle, as the documentation requires.
-        let found = unsafe { Shell::with(client, |client| Ok(client.0.client()?.status()?)) }?;
+        let found = unsafe { Shell::with(client, |client| client.0.status()) }?;
         hand_out(found.to_json())
     })
 }
@@ -194,7 +220,7 @@ pub unsafe extern "C" fn tendmap_client_nodes(
             unsafe { Out::at("nodes", nodes)? };
         }
         // SAFETY: a handle, as the documentation requires.
-        let map = unsafe { Shell::with(client, |client| Ok(client.0.client()?.map()?.map)) }?;
+        let map = unsafe { Shell::with(client, |client| Ok(client.0.map()?.map)) }?;
         let table = &map.nodes;
         for (number, (slot, node)) in table.iter().take(capacity).enumerate() {
             let node = Node::of(slot, table.incarnation(slot), node);
@@ -228,12 +254,12 @@ pub unsafe extern "C" fn tendmap_wait_for_change(
         // Without a limit the deadline is later than any clock reaches.
         let deadline = Instant::now().checked_add(Duration::from_millis(timeout_ms));
         let wait = |client: &Client, open: &dyn Fn() -> Result<(), Failure>| {
-            let client = client.0.client()?;
+            let client = &client.0;
             loop {
                 let left = deadline.map_or(STRETCH, |deadline| {
                     deadline.saturating_duration_since(Instant::now()).min(STRETCH)
                 });
-                let found = client.wait_for_change(sequence, left);
+                let found = client.wait_for_change(sequence, left)?;
                 if found != sequence {
                     return Ok(found);
                 }
@@ -259,7 +285,6 @@ pub unsafe extern "C" fn tendmap_wait_for_change(
 pub unsafe extern "C" fn tendmap_client_request_tend(client: *const Shell<Client>) -> c_int {
     guard(|| {
         // SAFETY: a handle, as the documentation requires.
-        unsafe { Shell::with(client, |client| client.0.client()) }?.request_tend();
-        Ok(())
+        unsafe { Shell::with(client, |client| client.0.request_tend()) }
     })
 }

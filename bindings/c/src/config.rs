@@ -17,7 +17,8 @@ impl Body for Config {
 }
 
 /// New settings: the defaults, with a shared segment (use_shm = true) and
-/// these hosts, one or more NAME:PORT separated by commas. NULL on error.
+/// these hosts, one or more NAME:PORT separated by commas; NULL = no hosts, which
+/// is enough for tendmap_reader_open(). NULL on error.
 ///
 /// Threads: any. Fork: settings may be created before a fork and used after it.
 #[unsafe(no_mangle)]
@@ -25,8 +26,10 @@ pub unsafe extern "C" fn tendmap_config_new(hosts: *const c_char) -> *mut Shell<
     guard_pointer(|| {
         let mut settings = Settings::new(Vec::new());
         settings.use_shm = true;
-        // SAFETY: a text or null, as the documentation requires.
-        settings.set("hosts", unsafe { text("hosts", hosts)? })?;
+        if !hosts.is_null() {
+            // SAFETY: a text, as the documentation requires.
+            settings.set("hosts", unsafe { text("hosts", hosts)? })?;
+        }
         Ok(Shell::open(Config(settings)))
     })
 }

@@ -122,6 +122,20 @@ pub extern "C" fn tendmap_last_error() -> *const c_char {
     LAST.with(|last| last.text.as_ptr().cast())
 }
 
+/// The name of a code: "TENDMAP_OK", "TENDMAP_ERROR_CLOSED" and so on;
+/// "TENDMAP_ERROR_UNKNOWN" for a number that is none. Never NULL; valid for ever.
+///
+/// Threads: any. Fork: any process.
+#[unsafe(no_mangle)]
+pub extern "C" fn tendmap_error_name(code: c_int) -> *const c_char {
+    match (code, Kind::of(code)) {
+        (TENDMAP_OK, _) => c"TENDMAP_OK",
+        (_, Some(kind)) => kind.c_name(),
+        (_, None) => c"TENDMAP_ERROR_UNKNOWN",
+    }
+    .as_ptr()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@
 //! pointers. Results are copied into the caller's memory.
 
 mod batch;
+mod changes;
 mod client;
 mod config;
 mod error;

@@ -136,10 +136,10 @@ pub unsafe extern "C" fn tendmap_router_new(
     static ROUTERS: AtomicU32 = AtomicU32::new(1);
     guard_pointer(|| {
         // SAFETY: a handle, as the documentation requires.
-        let client = unsafe { Shell::with(client, |client| client.0.client()) }?;
+        let reader = unsafe { Shell::with(client, |client| client.0.reader()) }?;
         let state = move |_: &_| State { pointer: core::ptr::null_mut(), free: free_state };
         Ok(Shell::open(Router {
-            known: client.router_with(state),
+            known: reader.router_with(state),
             batch: Batch::new(),
             namespaces: Vec::new(),
             id: ROUTERS.fetch_add(1, Ordering::Relaxed),

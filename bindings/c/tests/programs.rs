@@ -3,8 +3,9 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use common::{compile, found, libraries, package, run, text};
 use tempfile::TempDir;
@@ -82,6 +83,32 @@ fn h77_a_child_of_another_user_without_any_descriptor_routes_on() {
 #[test]
 fn a_program_has_closed_when_close_returns() {
     holds("closing.c");
+}
+
+/// Runs a program that prints `change` where it wants the map to be changed.
+fn waits(mut command: Command) {
+    let (sim, hosts, directory) = cluster();
+    command.args([&hosts, directory.path().to_str().unwrap()]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = Vec::new();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        if line == "change" {
+            sim.set_rack(1, "test", 100 + lines.len() as i32).unwrap();
+        }
+        lines.push(line);
+    }
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}\n{}", output.status, text(&output));
+    assert_eq!((lines.last().unwrap().as_str(), text(&output).as_str()), ("ok", "\n"));
+}
+
+#[test]
+fn a_program_reads_without_a_thread_and_waits_in_an_event_loop() {
+    let archive = libraries().join("libtendmap.a");
+    let out = TempDir::new().unwrap();
+    let link = [archive.to_str().unwrap(), "-lm", "-ldl"];
+    waits(Command::new(compile("waiting.c", out.path(), &link)));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Every error as one kind and one text, for languages without Rust's enums.
 
-use tendmap::client::{ConfigError, ConnectError, SettingError, StatusError};
+use core::ffi::CStr;
+
+use tendmap::client::{ChangesError, ConfigError, ConnectError, SettingError, StatusError};
 use tendmap::internals::text::Printable;
 use tendmap::map::SnapshotError;
 use tendmap::route::{DigestError, RouteError};
@@ -19,6 +21,10 @@ pub enum Kind {
     WrongThread = 3,
     /// A defect in tendmap, caught before it could do harm.
     Internal = 4,
+    /// The handle belongs to the process from which this one was forked.
+    Forked = 5,
+    /// The call needs a client; the handle is a reader.
+    ReadOnly = 6,
     /// A setting is unknown or out of its range.
     Config = 10,
     /// Connecting failed for a reason without a kind of its own.
@@ -33,8 +39,10 @@ pub enum Kind {
     Tend = 15,
     /// The owner did not publish a map in time.
     NoMapYet = 16,
-    /// The client's thread can't be started.
+    /// A thread can't be started.
     Thread = 17,
+    /// No descriptor can be opened, or the program has closed it.
+    Descriptor = 18,
     /// Routing failed for a reason without a kind of its own.
     Route = 20,
     /// No map has been published yet.
@@ -55,12 +63,14 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, by number.
-    pub const fn all() -> [Kind; 20] {
+    pub const fn all() -> [Kind; 23] {
         [
             Kind::Argument,
             Kind::Closed,
             Kind::WrongThread,
             Kind::Internal,
+            Kind::Forked,
+            Kind::ReadOnly,
             Kind::Config,
             Kind::Connect,
             Kind::Segment,
@@ -69,6 +79,7 @@ impl Kind {
             Kind::Tend,
             Kind::NoMapYet,
             Kind::Thread,
+            Kind::Descriptor,
             Kind::Route,
             Kind::NoMap,
             Kind::ClusterEmpty,
@@ -78,6 +89,46 @@ impl Kind {
             Kind::ForeignHandle,
             Kind::Map,
         ]
+    }
+
+    /// The kind of that number.
+    pub fn of(number: i32) -> Option<Kind> {
+        Kind::all().into_iter().find(|&kind| kind as i32 == number)
+    }
+
+    /// Its name, as in `tendmap.h`.
+    pub const fn c_name(self) -> &'static CStr {
+        match self {
+            Kind::Argument => c"TENDMAP_ERROR_ARGUMENT",
+            Kind::Closed => c"TENDMAP_ERROR_CLOSED",
+            Kind::WrongThread => c"TENDMAP_ERROR_WRONG_THREAD",
+            Kind::Internal => c"TENDMAP_ERROR_INTERNAL",
+            Kind::Forked => c"TENDMAP_ERROR_FORKED",
+            Kind::ReadOnly => c"TENDMAP_ERROR_READ_ONLY",
+            Kind::Config => c"TENDMAP_ERROR_CONFIG",
+            Kind::Connect => c"TENDMAP_ERROR_CONNECT",
+            Kind::Segment => c"TENDMAP_ERROR_SEGMENT",
+            Kind::OtherCluster => c"TENDMAP_ERROR_OTHER_CLUSTER",
+            Kind::OtherHosts => c"TENDMAP_ERROR_OTHER_HOSTS",
+            Kind::Tend => c"TENDMAP_ERROR_TEND",
+            Kind::NoMapYet => c"TENDMAP_ERROR_NO_MAP_YET",
+            Kind::Thread => c"TENDMAP_ERROR_THREAD",
+            Kind::Descriptor => c"TENDMAP_ERROR_DESCRIPTOR",
+            Kind::Route => c"TENDMAP_ERROR_ROUTE",
+            Kind::NoMap => c"TENDMAP_ERROR_NO_MAP",
+            Kind::ClusterEmpty => c"TENDMAP_ERROR_CLUSTER_EMPTY",
+            Kind::NamespaceUnknown => c"TENDMAP_ERROR_NAMESPACE_UNKNOWN",
+            Kind::NoNode => c"TENDMAP_ERROR_NO_NODE",
+            Kind::OutOfRange => c"TENDMAP_ERROR_OUT_OF_RANGE",
+            Kind::ForeignHandle => c"TENDMAP_ERROR_FOREIGN_HANDLE",
+            Kind::Map => c"TENDMAP_ERROR_MAP",
+        }
+    }
+
+    /// Its name without that prefix: `CLOSED`.
+    pub fn name(self) -> &'static str {
+        let name = self.c_name().to_str().unwrap_or_default();
+        name.strip_prefix("TENDMAP_ERROR_").unwrap_or(name)
     }
 }
 
@@ -116,6 +167,13 @@ failures! {
     SegmentError, _ => Kind::Segment;
     SnapshotError, found => of_map(found);
     DigestError, _ => Kind::Argument;
+    ChangesError, found => match found {
+        ChangesError::Closed => Kind::Closed,
+        ChangesError::Inherited => Kind::Forked,
+        ChangesError::Descriptor(_) => Kind::Descriptor,
+        ChangesError::Thread(_) => Kind::Thread,
+        _ => Kind::Internal,
+    };
     StatusError, found => match found {
         StatusError::Map(map) => of_map(map),
         _ => Kind::Segment,
@@ -160,6 +218,16 @@ mod tests {
     #[test]
     fn kinds_differ_and_are_in_order() {
         assert!(Kind::all().windows(2).all(|pair| (pair[0] as i32) < pair[1] as i32));
+    }
+
+    #[test]
+    fn a_name_is_that_of_the_kind() {
+        for kind in Kind::all() {
+            let plain = format!("{kind:?}").to_uppercase();
+            assert_eq!(kind.name().replace('_', ""), plain);
+            assert_eq!(Kind::of(kind as i32), Some(kind));
+        }
+        assert_eq!(Kind::of(0), None);
     }
 
     #[test]

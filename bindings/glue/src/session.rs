@@ -1,125 +1,231 @@
-//! A client that survives `fork`.
+//! A client or a reader, behind one set of calls.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use serde_json::Value;
-use tendmap::client::{Client, Config, ConnectError, Event};
-use tendmap::internals::layout::Lineage;
+use tendmap::client::{Changes, Client, Config, ConnectError, Reader, Role, Status};
+use tendmap::map::{Node, Snapshot};
+use tendmap::route::Router;
 use tendmap::wire::login::SecretString;
 
-use crate::events::{Events, MAX_EVENTS};
-use crate::kind::Failure;
+use crate::client::ClientSession;
+use crate::kind::{Failure, Kind};
 
-/// A client, and another client in each forked child that uses it.
+/// A client or a reader.
 ///
-/// A child inherits the map, but no thread. The first call in a child creates the
-/// child's own client, with a thread that follows and that may become owner. It
-/// touches nothing of the parent's, and waits for no lock that a vanished thread may
-/// hold.
+/// A **client** ([`connect`](Self::connect)) shares the tending. A **reader**
+/// ([`read`](Self::read)) has no thread, no network and no permission to write; the
+/// calls that need a client fail with [`Kind::ReadOnly`]. Everything else works on
+/// both in the same way, and from any thread.
+///
+/// Both survive `fork`. A client creates another client in each forked child that
+/// uses it, see [`client`](Self::client). A reader reads on in a child, which does not
+/// count as attached.
 #[derive(Debug)]
-pub struct Session {
-    /// The configuration for a child's own client.
-    config: ArcSwap<Config>,
-    current: ArcSwap<Made>,
-    closed: AtomicBool,
-}
+pub struct Session(Part);
 
-/// One process's client; all of its threads find the same one.
 #[derive(Debug)]
-struct Made {
-    lineage: Lineage,
-    /// The client records its events here from its first moment on.
-    events: Events,
-    client: OnceLock<Client>,
-    /// Only threads of this process take it: a child has its own.
-    making: Mutex<()>,
-    /// In a child: its parent's shared client. It is used for reading if the child
-    /// can't have its own.
-    inherited: Option<Client>,
-    /// The earliest time of the next attempt to create one.
-    again: Mutex<Option<Instant>>,
+enum Part {
+    Client(ClientSession),
+    Reader { reader: Reader, closed: AtomicBool },
 }
 
-/// The interval at which a child without a client of its own tries to create one.
-const AGAIN: Duration = Duration::from_secs(1);
-
-impl Made {
-    fn new(inherited: Option<Client>) -> Made {
-        Made {
-            inherited,
-            again: Mutex::new(None),
-            lineage: Lineage::current(),
-            events: Events::new(),
-            client: OnceLock::new(),
-            making: Mutex::new(()),
-        }
-    }
-
-    /// The client, created by the first thread that asks for it.
-    fn client(
-        &self,
-        config: impl FnOnce() -> Config,
-        connect: impl FnOnce(Config) -> Result<Client, ConnectError>,
-    ) -> Result<&Client, ConnectError> {
-        if let Some(client) = self.client.get() {
-            return Ok(client);
-        }
-        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = self.client.get() {
-            return Ok(client);
-        }
-        let mut config = config();
-        config.observer = Some(self.events.observer());
-        let client = connect(config)?;
-        Ok(self.client.get_or_init(|| client))
-    }
-
-    /// The same. A child that can't have its own client gets the inherited one, which
-    /// only reads. (For example, the child has changed its user and may not open the
-    /// segment.)
-    fn own_or_inherited(
-        &self,
-        config: impl FnOnce() -> Config,
-        connect: impl FnOnce(Config) -> Result<Client, ConnectError>,
-    ) -> Result<Client, ConnectError> {
-        let (Some(inherited), None) = (&self.inherited, self.client.get()) else {
-            return self.client(config, connect).cloned();
-        };
-        let mut again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
-        if again.is_some_and(|again| Instant::now() < again) {
-            return Ok(inherited.clone());
-        }
-        match self.client(config, connect) {
-            Err(error @ (ConnectError::Segment(_) | ConnectError::Thread(_))) => {
-                if again.is_none() {
-                    let error =
-                        format!("this process only reads the map that it has inherited: {error}");
-                    self.events.observer().notify(&Event::Trouble { error });
-                }
-                *again = Some(Instant::now() + AGAIN);
-                Ok(inherited.clone())
-            }
-            other => other.cloned(),
-        }
-    }
-}
-
+/// Both.
 impl Session {
-    /// Connects.
+    /// Connects as a client.
     ///
     /// # Errors
     /// [`Failure`], of any kind that connecting has.
     pub fn connect(config: Config) -> Result<Session, Failure> {
-        let made = Made::new(None);
-        made.client(|| config.clone(), Client::connect)?;
-        Ok(Session {
-            config: ArcSwap::from_pointee(config),
-            current: ArcSwap::from_pointee(made),
-            closed: AtomicBool::new(false),
+        Ok(Session(Part::Client(ClientSession::connect(config)?)))
+    }
+
+    /// Attaches as a reader to the newest segment under the key of that configuration,
+    /// whether it has an owner or not. Hosts, the login and the settings of the tender
+    /// are not used.
+    ///
+    /// # Errors
+    /// [`Kind::Segment`] if there is no segment or it can't be used;
+    /// [`Kind::OtherCluster`] if a `cluster_name` is configured and the map is of
+    /// another cluster; [`Kind::Config`] if the configuration is of a private map.
+    pub fn read(config: &Config) -> Result<Session, Failure> {
+        if !config.use_shm {
+            let text = "use_shm is false; a reader reads shared memory: set it to true";
+            return Err(Failure::new(Kind::Config, text));
+        }
+        let reader = Reader::attach(&config.place())?;
+        if let (Some(wanted), Ok(snapshot)) = (&config.cluster_name, reader.map()) {
+            let found = snapshot.map.cluster_name.map_or_else(String::new, |name| name.to_string());
+            if found != *wanted {
+                let (key, wanted) = (config.shm_key, wanted.clone());
+                return Err(ConnectError::OtherCluster { key, found, wanted }.into());
+            }
+        }
+        reader.set_preferred_racks(&config.preferred_racks);
+        Ok(Session(Part::Reader { reader, closed: AtomicBool::new(false) }))
+    }
+
+    /// Whether it is a reader.
+    pub fn is_reader(&self) -> bool {
+        matches!(self.0, Part::Reader { .. })
+    }
+
+    /// What it is called in errors.
+    pub fn name(&self) -> &'static str {
+        if self.is_reader() { "reader" } else { "client" }
+    }
+
+    /// The failure of a call with a closed session.
+    #[cold]
+    pub fn closed(&self) -> Failure {
+        Failure::new(Kind::Closed, format!("the {} is closed", self.name()))
+    }
+
+    /// What this process reads with. It stays usable after the session is closed.
+    ///
+    /// # Errors
+    /// As [`client`](Self::client); a reader has none.
+    pub fn reader(&self) -> Result<Reader, Failure> {
+        match &self.0 {
+            Part::Client(client) => Ok(client.client()?.reader()),
+            Part::Reader { reader, .. } => Ok(reader.clone()),
+        }
+    }
+
+    /// A router for one thread, which keeps for each node what `state` makes.
+    ///
+    /// # Errors
+    /// As [`reader`](Self::reader).
+    pub fn router_with<S>(
+        &self,
+        state: impl FnMut(&Node) -> S + Send + 'static,
+    ) -> Result<Router<S>, Failure> {
+        Ok(self.reader()?.router_with(state))
+    }
+
+    /// The state of the segment and its owner.
+    ///
+    /// # Errors
+    /// As [`reader`](Self::reader), and those of [`Reader::status`].
+    pub fn status(&self) -> Result<Status, Failure> {
+        Ok(self.reader()?.status()?)
+    }
+
+    /// The whole map of the last publication.
+    ///
+    /// # Errors
+    /// As [`reader`](Self::reader), and those of [`Reader::map`].
+    pub fn map(&self) -> Result<Snapshot, Failure> {
+        Ok(self.reader()?.map()?)
+    }
+
+    /// Sleeps until a publication other than `sequence` is live, at most for
+    /// `timeout`, and returns the live sequence. Blocks the thread: a language with an
+    /// event loop uses [`changes`](Self::changes).
+    ///
+    /// # Errors
+    /// As [`reader`](Self::reader); [`Kind::Closed`] if there was no change and the
+    /// session is closed.
+    pub fn wait_for_change(&self, sequence: u64, timeout: Duration) -> Result<u64, Failure> {
+        let (found, closed) = match &self.0 {
+            Part::Client(client) => {
+                let client = client.client()?;
+                (client.wait_for_change(sequence, timeout), client.is_closed())
+            }
+            Part::Reader { reader, closed } => {
+                // Acquire: pairs with `close`.
+                (reader.wait_for_change(sequence, timeout), closed.load(Ordering::Acquire))
+            }
+        };
+        if found == sequence && closed { Err(self.closed()) } else { Ok(found) }
+    }
+
+    /// A descriptor that becomes readable when the map changes and when the session is
+    /// closed; in a forked child it must be made again. The errors of
+    /// [`Changes::take`] become [`Failure`]s by `?`.
+    ///
+    /// # Errors
+    /// As [`reader`](Self::reader); [`Kind::Closed`]; [`Kind::Descriptor`] or
+    /// [`Kind::Thread`] if a limit is reached.
+    pub fn changes(&self) -> Result<Changes, Failure> {
+        Ok(match &self.0 {
+            Part::Client(client) => client.client()?.changes()?,
+            Part::Reader { reader, .. } => reader.changes()?,
         })
+    }
+
+    /// This process's role; `None` for a reader.
+    ///
+    /// # Errors
+    /// As [`client`](Self::client).
+    pub fn role(&self) -> Result<Option<Role>, Failure> {
+        match &self.0 {
+            Part::Client(client) => Ok(Some(client.client()?.role())),
+            Part::Reader { .. } => Ok(None),
+        }
+    }
+
+    /// Asks the owner, whichever process that is, to tend soon.
+    ///
+    /// # Errors
+    /// As [`reader`](Self::reader).
+    pub fn request_tend(&self) -> Result<(), Failure> {
+        self.reader()?.request_tend();
+        Ok(())
+    }
+
+    /// As [`Client::set_preferred_racks`], also for clients of children that are
+    /// forked from now on.
+    ///
+    /// # Errors
+    /// As [`reader`](Self::reader).
+    pub fn set_preferred_racks(&self, racks: &[i32]) -> Result<(), Failure> {
+        match &self.0 {
+            Part::Client(client) => client.set_preferred_racks(racks),
+            Part::Reader { reader, .. } => {
+                reader.set_preferred_racks(racks);
+                Ok(())
+            }
+        }
+    }
+
+    /// Closes this process's part. It has closed when this returns, whatever other
+    /// threads do with it; waits for a change return, and the descriptors of
+    /// [`changes`](Self::changes) become readable. A child does not change what belongs
+    /// to its parent.
+    pub fn close(&self) {
+        match &self.0 {
+            Part::Client(client) => client.close(),
+            Part::Reader { reader, closed } => {
+                // Release: pairs with `wait_for_change`.
+                closed.store(true, Ordering::Release);
+                reader.close();
+            }
+        }
+    }
+
+    /// Whether the calling process created this session, or already has its own part
+    /// in it: whether the next call starts nothing.
+    pub fn is_settled(&self) -> bool {
+        match &self.0 {
+            Part::Client(client) => client.is_settled(),
+            Part::Reader { .. } => true,
+        }
+    }
+}
+
+/// Clients only.
+impl Session {
+    fn part(&self) -> Result<&ClientSession, Failure> {
+        match &self.0 {
+            Part::Client(client) => Ok(client),
+            Part::Reader { .. } => {
+                let text = "a reader only reads: it has no thread, no login and no events of its \
+                            own; connect as a client";
+                Err(Failure::new(Kind::ReadOnly, text))
+            }
+        }
     }
 
     /// This process's client.
@@ -133,9 +239,9 @@ impl Session {
     ///
     /// # Errors
     /// [`Failure`] if the child's own client can't be started, except if the child
-    /// may not open the segment.
+    /// may not open the segment; [`Kind::ReadOnly`] for a reader.
     pub fn client(&self) -> Result<Client, Failure> {
-        Ok(self.made()?.1)
+        self.part()?.client()
     }
 
     /// The oldest event of this process's client that was not returned yet: the
@@ -149,7 +255,7 @@ impl Session {
     /// # Errors
     /// As [`client`](Self::client).
     pub fn next_event(&self) -> Result<Option<Value>, Failure> {
-        Ok(self.made()?.0.events.take())
+        self.part()?.next_event()
     }
 
     /// All events that [`next_event`](Self::next_event) would return, but a bounded
@@ -158,54 +264,7 @@ impl Session {
     /// # Errors
     /// As [`client`](Self::client).
     pub fn events(&self) -> Result<Vec<Value>, Failure> {
-        let (made, _) = self.made()?;
-        Ok(std::iter::from_fn(|| made.events.take()).take(MAX_EVENTS + 1).collect())
-    }
-
-    fn made(&self) -> Result<(Arc<Made>, Client), Failure> {
-        let mut made = self.current.load_full();
-        if made.lineage != Lineage::current() {
-            // If several threads of a child arrive here at once, one of them is
-            // first: the child's client records its events in that thread's [`Made`].
-            let parents = made.client.get().or(made.inherited.as_ref());
-            let parents = parents.filter(|_| self.config.load().use_shm).cloned();
-            let own = Arc::new(Made::new(parents));
-            let before = self.current.compare_and_swap(&made, own.clone());
-            made = if Arc::ptr_eq(&before, &made) { own } else { Arc::clone(&before) };
-        }
-        let config = || Config::clone(&self.config.load());
-        let start = |config: Config| match config.use_shm {
-            true => Client::start(config),
-            false => Client::connect(config),
-        };
-        let client = made.own_or_inherited(config, start)?;
-        // SeqCst: either this load sees the close, or the close sees the new client.
-        if self.closed.load(Ordering::SeqCst) {
-            client.clone().close();
-        }
-        Ok((made, client))
-    }
-
-    /// Closes this process's client. It has closed when this returns, whatever other
-    /// threads do with it; their waits for a change return. A child does not change
-    /// inherited clients.
-    pub fn close(&self) {
-        // SeqCst: pairs with the load after a client was created.
-        self.closed.store(true, Ordering::SeqCst);
-        if let Some(client) = self.current.load_full().client.get() {
-            client.clone().close();
-        }
-    }
-
-    /// As [`Client::set_preferred_racks`], also for clients of children that are
-    /// forked from now on.
-    ///
-    /// # Errors
-    /// As [`client`](Self::client).
-    pub fn set_preferred_racks(&self, racks: &[i32]) -> Result<(), Failure> {
-        self.client()?.set_preferred_racks(racks);
-        self.remember(|config| config.preferred_racks = racks.to_vec());
-        Ok(())
+        self.part()?.events()
     }
 
     /// As [`Client::set_tend_interval`], also for clients of children that are
@@ -214,9 +273,7 @@ impl Session {
     /// # Errors
     /// As [`client`](Self::client), and those of the method.
     pub fn set_tend_interval(&self, interval: Duration) -> Result<(), Failure> {
-        self.client()?.set_tend_interval(interval)?;
-        self.remember(|config| config.tend_interval = interval);
-        Ok(())
+        self.part()?.set_tend_interval(interval)
     }
 
     /// As [`Client::set_password`], also for clients of children that are forked
@@ -225,23 +282,6 @@ impl Session {
     /// # Errors
     /// As [`client`](Self::client), and those of the method.
     pub fn set_password(&self, password: SecretString) -> Result<(), Failure> {
-        self.client()?.set_password(password.clone())?;
-        self.remember(|config| config.password = Some(password.clone()));
-        Ok(())
-    }
-
-    fn remember(&self, change: impl Fn(&mut Config)) {
-        self.config.rcu(|config| {
-            let mut changed = Config::clone(config);
-            change(&mut changed);
-            changed
-        });
-    }
-
-    /// Whether the calling process created this session's client, or already has its
-    /// own.
-    pub fn is_settled(&self) -> bool {
-        let made = self.current.load();
-        made.lineage == Lineage::current() && made.client.get().is_some()
+        self.part()?.set_password(password)
     }
 }

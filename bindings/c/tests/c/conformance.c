@@ -14,7 +14,10 @@
 
 static void bad_settings(char **argv)
 {
-    NO_POINTER(TENDMAP_ERROR_ARGUMENT, "null instead of hosts", tendmap_config_new(NULL));
+    tendmap_config *none = tendmap_config_new(NULL);
+    CHECK(none != NULL);
+    NO_POINTER(TENDMAP_ERROR_CONFIG, "hosts", tendmap_connect(none));
+    tendmap_config_free(none);
     NO_POINTER(TENDMAP_ERROR_CONFIG, "wanted one or more NAME:PORT", tendmap_config_new("a:x"));
     NO_POINTER(TENDMAP_ERROR_ARGUMENT, "not UTF-8", tendmap_config_new("\xff"));
     NO_POINTER(TENDMAP_ERROR_ARGUMENT, "null instead of a tendmap_config", tendmap_connect(NULL));
@@ -463,7 +466,7 @@ int main(int argc, char **argv)
     CHECK(strcmp(tendmap_version(), version) == 0);
     /* The pointer is taken before the failing call, as the arguments of one printf() may be. */
     const char *early = tendmap_last_error();
-    CHECK(tendmap_config_new(NULL) == NULL && strstr(early, "null instead of hosts") != NULL);
+    CHECK(tendmap_connect(NULL) == NULL && strstr(early, "null instead of a tendmap_config") != NULL);
     bad_settings(argv);
     CHECK(tendmap_last_error() == early && strstr(early, "closed") != NULL);
     tendmap_config *config = config_of(argv);

@@ -34,6 +34,18 @@ class InternalError(Error):
     """A defect in tendmap, caught before it could do harm."""
 
 
+class ForkedError(Error):
+    """The handle belongs to the process from which this one was forked."""
+
+
+class ReadOnlyError(Error):
+    """The call needs a client; a reader only reads."""
+
+
+class DescriptorError(Error):
+    """No descriptor can be opened, or the program has closed it."""
+
+
 class ConnectError(Error):
     """Connecting failed."""
 
@@ -63,7 +75,7 @@ class NoMapYetError(ConnectError, TimeoutError):
 
 
 class ThreadError(ConnectError):
-    """The client's thread can't be started."""
+    """A thread can't be started."""
 
 
 class RouteError(Error):
@@ -100,6 +112,8 @@ BY_KIND = {
     2: ClosedError,
     3: InternalError,
     4: InternalError,
+    5: ForkedError,
+    6: ReadOnlyError,
     10: ConfigError,
     11: ConnectError,
     12: SegmentError,
@@ -108,6 +122,7 @@ BY_KIND = {
     15: TendError,
     16: NoMapYetError,
     17: ThreadError,
+    18: DescriptorError,
     20: RouteError,
     21: NoMapError,
     22: ClusterEmptyError,
