@@ -11,7 +11,7 @@ use crate::output::Output;
 use crate::settings::Settings;
 use crate::{
     c_client, check, completions, demo, fleet, ls, manual, map, rm, route, settings, sim, status,
-    tend,
+    tend, verify,
 };
 
 /// One process tends an Aerospike cluster; all others on the host route from
@@ -32,7 +32,8 @@ pub const EXIT_CODES: &str = "\
 Exit codes:
   0    answered
   1    unhealthy or stale (status, one of them with --all; c-client status);
-       tending would work, with problems (check)
+       tending would work, with problems (check); the map and the cluster
+       differ, or a node does not answer (verify)
   2    usage: an invalid flag, key or setting
   3    no such segment
   4    a segment of another layout version
@@ -58,6 +59,14 @@ pub enum Command {
     Worker(Box<Placed<fleet::worker::Args>>),
     /// Check whether tending a cluster would work, and describe the cluster.
     Check(Placed<check::Args>),
+    /// Compare the map in a segment with what every node of the cluster says now.
+    ///
+    /// Each node is asked which partitions it holds, and the holders in the map are compared with
+    /// that. What differs is compared again until it has stayed the same for longer than an owner
+    /// needs to notice a change, so that a running rebalance is no difference. Nothing is written.
+    /// The exit code is 1 if the map and the cluster differ, if partitions have no master, or if a
+    /// node does not answer.
+    Verify(Placed<verify::Args>),
     /// Tend a cluster, or follow the process that does, and report all events.
     Tend(Box<Placed<tend::Args>>),
     /// Show which nodes hold a key.
@@ -105,6 +114,7 @@ impl Command {
         match self {
             Command::Demo(Placed { output, .. })
             | Command::Check(Placed { output, .. })
+            | Command::Verify(Placed { output, .. })
             | Command::Route(Placed { output, .. })
             | Command::Map(Placed { output, .. })
             | Command::Status(Placed { output, .. })
@@ -134,6 +144,7 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args.common, &args.own, &output),
         Command::Worker(args) => fleet::worker::run(&args.common, &args.own),
         Command::Check(args) => check::run(&args.own, &origins, &output),
+        Command::Verify(args) => verify::run(&args.common, &args.own, &origins, &output),
         Command::Tend(args) => tend::run(&args.common, args.own, origins, &log, &output),
         Command::Route(args) => route::run(&args.common, &args.own, &output),
         Command::Map(args) => map::run(&args.common, &output),

@@ -28,6 +28,7 @@ pub mod signals;
 mod sim;
 mod status;
 mod tend;
+mod verify;
 mod writer;
 
 pub use command::{Cli, Command, run};

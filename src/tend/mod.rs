@@ -31,7 +31,8 @@ pub use identity::MapIdentity;
 /// Further items for the rest of the crate, its tests and tools.
 pub(crate) mod internals {
     pub use super::aerospike::{
-        Survey, SurveyedAddress, SurveyedHost, SurveyedNode, Tender, survey,
+        ClaimReader, ClusterClaims, NodeClaims, Survey, SurveyedAddress, SurveyedHost,
+        SurveyedNode, Tender, survey,
     };
 }
 

@@ -12,7 +12,7 @@ const NO_SETTINGS: [&str; 3] = ["config", "help", "version"];
 
 /// Shared flags that have no effect on some commands. They are accepted but not
 /// shown.
-const WITHOUT_MEANING: [(&str, &[&str]); 10] = [
+const WITHOUT_MEANING: [(&str, &[&str]); 11] = [
     // Its segments are in a temporary directory.
     ("demo", &["shm-owner", "shm-allow-group-write"]),
     // They use no segment, but scripts may pass every command the same flags.
@@ -25,6 +25,7 @@ const WITHOUT_MEANING: [(&str, &[&str]); 10] = [
     // They read a private copy, so changes of the file can't harm them.
     ("status", &["shm-allow-group-write"]),
     ("map", &["shm-allow-group-write"]),
+    ("verify", &["shm-allow-group-write"]),
     ("c-client", &["shm-allow-group-write"]),
     ("route", &["shm-allow-group-write"]),
 ];

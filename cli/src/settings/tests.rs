@@ -46,8 +46,8 @@ fn samples(command: &str, arg: &Arg) -> ([&'static str; 2], &'static [&'static s
         _ => ["5", "6"],
     };
     let beside: &[&str] = match (command, long) {
-        ("tend" | "check", "hosts") => &[],
-        ("tend" | "check", _) => &["--hosts=somewhere:3000"],
+        ("tend" | "check" | "verify", "hosts") => &[],
+        ("tend" | "check" | "verify", _) => &["--hosts=somewhere:3000"],
         ("route", "namespace") => &["--int=1"],
         ("route", "int" | "str" | "hex" | "double" | "digest") => &["--namespace=test"],
         ("route", _) => &["--namespace=test", "--int=1"],

@@ -24,3 +24,4 @@ mod system_v;
 mod terminal;
 mod tool;
 mod users;
+mod verify;

@@ -8,6 +8,7 @@ mod admission;
 mod allowance;
 mod alternates;
 mod belongs;
+mod claims;
 mod config;
 mod contradictions;
 mod entries;
@@ -30,6 +31,7 @@ mod survey;
 mod unreached;
 mod validate;
 
+pub use claims::{ClaimReader, ClusterClaims, NodeClaims};
 pub use config::AerospikeConfig;
 pub use source::AerospikeSource;
 pub use survey::{Survey, SurveyedAddress, SurveyedHost, SurveyedNode, survey};

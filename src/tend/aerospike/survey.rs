@@ -286,7 +286,7 @@ fn security(
 }
 
 /// Sends the same questions to every address.
-fn ask_each<T: Transport>(
+pub(super) fn ask_each<T: Transport>(
     transport: &mut T,
     turn: &mut dyn Turn,
     addresses: &BTreeSet<SocketAddr>,
