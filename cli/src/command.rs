@@ -10,8 +10,8 @@ use crate::log::Log;
 use crate::output::Output;
 use crate::settings::Settings;
 use crate::{
-    c_client, check, completions, demo, fleet, ls, manual, map, rm, route, settings, sim, status,
-    tend, verify,
+    c_client, check, completions, demo, fleet, ls, manual, map, metrics, rm, route, settings, sim,
+    status, tend, verify,
 };
 
 /// One process tends an Aerospike cluster; all others on the host route from
@@ -85,6 +85,12 @@ pub enum Command {
     /// permission`, `version N` (another layout), `half-made` or `damaged`. `tended` is the time since the last
     /// successful pass, of this or an earlier owner; with --json also since the creation.
     Ls(Placed<Nothing>),
+    /// Show the state of all segments as metrics for Prometheus.
+    ///
+    /// Without --listen or --textfile the metrics are printed once. All segments of
+    /// this host are shown, or those of --shm-key. A segment that can't be read is
+    /// shown as such (tendmap_segment_up), and is no error.
+    Metrics(Placed<metrics::Args>),
     /// Remove a segment.
     Rm(Placed<rm::Args>),
     /// Examine the shared memory of official clients on this host.
@@ -119,6 +125,7 @@ impl Command {
             | Command::Map(Placed { output, .. })
             | Command::Status(Placed { output, .. })
             | Command::Ls(Placed { output, .. })
+            | Command::Metrics(Placed { output, .. })
             | Command::Rm(Placed { output, .. })
             | Command::CClient(Placed { output, .. })
             | Command::Sim(Placed { output, .. })
@@ -150,6 +157,7 @@ pub fn run() -> ExitCode {
         Command::Map(args) => map::run(&args.common, &output),
         Command::Status(args) => status::run(&args.common, &args.own, &output),
         Command::Ls(args) => ls::run(&args.common, &output),
+        Command::Metrics(args) => metrics::run(&args.common, &args.own, &output),
         Command::Rm(args) => rm::run(&args.common, &args.own, &output),
         Command::CClient(args) => c_client::run(&args.common, &args.own, &output),
         Command::Sim(args) => sim::run(&args.own),

@@ -19,6 +19,7 @@ pub mod log;
 mod ls;
 mod manual;
 mod map;
+mod metrics;
 pub mod output;
 mod rm;
 mod route;

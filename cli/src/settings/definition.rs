@@ -12,7 +12,7 @@ const NO_SETTINGS: [&str; 3] = ["config", "help", "version"];
 
 /// Shared flags that have no effect on some commands. They are accepted but not
 /// shown.
-const WITHOUT_MEANING: [(&str, &[&str]); 11] = [
+const WITHOUT_MEANING: &[(&str, &[&str])] = &[
     // Its segments are in a temporary directory.
     ("demo", &["shm-owner", "shm-allow-group-write"]),
     // They use no segment, but scripts may pass every command the same flags.
@@ -22,6 +22,7 @@ const WITHOUT_MEANING: [(&str, &[&str]); 11] = [
     ("man", NO_SEGMENT),
     // It lists the segments of both backends and of all users.
     ("ls", &["shm-backend", "shm-owner", "shm-allow-group-write"]),
+    ("metrics", &["shm-backend", "shm-owner", "shm-allow-group-write"]),
     // They read a private copy, so changes of the file can't harm them.
     ("status", &["shm-allow-group-write"]),
     ("map", &["shm-allow-group-write"]),

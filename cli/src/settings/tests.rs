@@ -15,6 +15,7 @@ fn samples(command: &str, arg: &Arg) -> ([&'static str; 2], &'static [&'static s
     let values = match (command, long) {
         ("sim", "namespace") => ["one:1", "two:2:strong"],
         ("sim", "user") => ["ann:secret", "bob:other"],
+        ("metrics", "listen") => ["127.0.0.1:9400", "[::1]:9401"],
         (_, "hosts") => ["db1:3000", "db2:tls:3100"],
         (_, "ip-map") => ["10.0.0.1=db1", "10.0.0.2=db2"],
         (_, "auth-mode") => ["EXTERNAL_INSECURE", "PKI"],
@@ -51,6 +52,7 @@ fn samples(command: &str, arg: &Arg) -> ([&'static str; 2], &'static [&'static s
         ("route", "namespace") => &["--int=1"],
         ("route", "int" | "str" | "hex" | "double" | "digest") => &["--namespace=test"],
         ("route", _) => &["--namespace=test", "--int=1"],
+        ("metrics", "interval") => &["--textfile=f"],
         ("c-client", _) => &["status"],
         ("completions", _) => &["bash"],
         ("sim", "tls-certfile") => &["--tls-keyfile=k"],

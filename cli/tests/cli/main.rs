@@ -9,6 +9,7 @@ mod console;
 mod identity;
 mod lifecycle;
 mod manual;
+mod metrics;
 mod onlookers;
 mod ports;
 mod racks;
