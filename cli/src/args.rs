@@ -53,9 +53,9 @@ const ANSWER: &str = "Output and settings";
 pub struct OutputArgs {
     /// Print answers and errors as JSON.
     ///
-    /// An answer is one object on one line of standard output, an event of
-    /// `tend` too; an error is one on standard error: {"error":{"message":…,
-    /// "code":…,"hint":…}}, where `code` is the exit code.
+    /// An answer is one object on one line of standard output; an error is one
+    /// on standard error: {"error":{"message":…,"code":…,"hint":…}}, where
+    /// `code` is the exit code. The log is JSON too: see --log-format.
     #[arg(long, help_heading = ANSWER)]
     pub json: bool,
     /// A configuration file, TOML: its keys are the flags without their dashes.
@@ -64,13 +64,31 @@ pub struct OutputArgs {
     /// over those at the top.
     #[arg(long, help_heading = ANSWER, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Levels of the library's log that go to standard error.
+    /// The least level that is logged.
     ///
     /// One of error, warn, info, debug and trace, or such a level for each part
-    /// of the library (PART=LEVEL,PART=LEVEL…).
+    /// (PART=LEVEL,PART=LEVEL…). `tend` logs to standard output: its events (the
+    /// part tendmap::event) and the messages of the library, by default all
+    /// events and messages from info. Other commands log messages to standard
+    /// error, by default none.
     #[arg(long, help_heading = ANSWER, value_name = "LEVEL", value_parser = log::parse,
         hide_short_help = true)]
     pub log: Option<String>,
+    /// The format of the log [default: json with --json, else text].
+    ///
+    /// Each line has the time (UTC), the level and the message with its values.
+    /// To the journal of systemd, text has a priority instead of the time.
+    #[arg(long, help_heading = ANSWER, value_name = "FORMAT", hide_short_help = true,
+        hide_possible_values = true, value_enum)]
+    pub log_format: Option<log::Format>,
+}
+
+impl OutputArgs {
+    /// The format of the log.
+    pub fn log_format(&self) -> log::Format {
+        let default = if self.json { log::Format::Json } else { log::Format::Text };
+        self.log_format.unwrap_or(default)
+    }
 }
 
 /// A command's own flags, and those of commands on a segment.

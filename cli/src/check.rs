@@ -14,7 +14,7 @@ use tendmap::tend::{TendEvent, Turn};
 use crate::failure::Failure;
 use crate::flags::{Flags, Reached};
 use crate::output::{Output, table, write_pair, write_table};
-use crate::settings::Origins;
+use crate::settings::{Origins, PasswordFile};
 
 /// The flags of `tendmap check`.
 #[derive(clap::Args, Clone, Debug)]
@@ -79,12 +79,23 @@ pub fn run(args: &Args, origins: &Origins, output: &Output) -> Result<(), Failur
             Printable(path.display())
         ));
     }
+    if let Some((file, mode)) = origins.exposed_password() {
+        problems.push(exposed_password(file, mode));
+    }
     output.answer(|| as_json(&found, &problems), |out| as_text(&found, &problems, out))?;
     match &found.error {
         Some(error) => Err(Failure::Failed(format!("tending would not work: {error}"))),
         None if problems.is_empty() => Ok(()),
         None => Err(Failure::Unhealthy),
     }
+}
+
+/// The problem of a file with the password that other users may read.
+pub fn exposed_password(file: &PasswordFile, mode: u32) -> String {
+    let shown = Printable(file.path.display());
+    format!(
+        "the mode {mode:04o} of the password's file {shown} lets other users read it; `chmod 600` it"
+    )
 }
 
 /// The problems of a cluster that can be tended.

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::args::{Nothing, OutputArgs, Placed};
+use crate::event::Told;
 use crate::failure::warn;
-use crate::log::Log;
+use crate::log::{Format, Log, Use};
 use crate::output::Output;
 use crate::settings::Settings;
 use crate::{
@@ -143,16 +144,33 @@ pub fn run() -> ExitCode {
         Ok(settings) => settings,
         Err(unsettled) => return unsettled.report(),
     };
-    let log = Log::start(command.output().log.as_deref());
-    let json = command.output().json;
+    let (given, tends) = (command.output(), matches!(command, Command::Tend(_)));
+    let format = given.log_format();
+    let log =
+        Log::start(given.log.as_deref(), format, if tends { Use::Answer } else { Use::Beside });
+    // `tend` has no answer but the log.
+    let json = given.json || tends && format == Format::Json;
     let output = Output::new(json);
-    origins.warnings.iter().for_each(|warning| warn(warning, json));
+    for warning in &origins.warnings {
+        match tends {
+            true => log.tell(Told::unwise(warning)),
+            false => warn(warning, json),
+        }
+    }
+    // `check` counts it as a problem.
+    if let Some((file, mode)) = origins.exposed_password() {
+        match command {
+            Command::Tend(_) => log.tell(Told::secret_exposed(&file.path, mode)),
+            Command::Check(_) => {}
+            _ => warn(&check::exposed_password(file, mode), json),
+        }
+    }
     let result = match command {
         Command::Demo(args) => demo::run(&args.common, &args.own, &output),
         Command::Worker(args) => fleet::worker::run(&args.common, &args.own),
         Command::Check(args) => check::run(&args.own, &origins, &output),
         Command::Verify(args) => verify::run(&args.common, &args.own, &origins, &output),
-        Command::Tend(args) => tend::run(&args.common, args.own, origins, &log, &output),
+        Command::Tend(args) => tend::run(&args.common, args.own, origins, &log),
         Command::Route(args) => route::run(&args.common, &args.own, &output),
         Command::Map(args) => map::run(&args.common, &output),
         Command::Status(args) => status::run(&args.common, &args.own, &output),

@@ -1,128 +1,107 @@
-//! Events as lines: a name and values.
+//! Events as lines of the log: a level, a sentence and values.
 
-use std::time::Duration;
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use tendmap::client::{Event, Role};
-use tendmap::internals::text::Printable;
+use tendmap::client::{Event, Level, Role};
 
-/// An event to be printed: its name, under the key `event`, and its values.
-pub struct Told(Map<String, Value>);
+/// An event to be reported.
+pub struct Told {
+    /// How much it matters.
+    pub level: Level,
+    /// The sentence, with its values.
+    pub message: String,
+    /// The name, under the key `event`, and the values.
+    pub values: Map<String, Value>,
+}
 
 impl From<&Event> for Told {
     fn from(event: &Event) -> Told {
-        Told::of(event.to_json_value())
+        Told::of(event.level(), event.to_string(), event.to_json_value())
     }
 }
 
 impl Told {
-    fn of(object: Value) -> Told {
-        match object {
-            Value::Object(object) => Told(object),
-            _ => Told(Map::new()),
-        }
+    fn of(level: Level, message: impl Into<String>, object: Value) -> Told {
+        let message = message.into();
+        let Value::Object(values) = object else { unreachable!("an event is an object") };
+        Told { level, message, values }
     }
 
     /// The client is connected.
     pub fn connected(role: Role) -> Told {
-        Told::of(json!({ "event": "connected", "role": role.as_str() }))
+        let object = json!({ "event": "connected", "role": role.as_str() });
+        Told::of(Level::Info, format!("connected: role {role}"), object)
     }
 
     /// The client is closed.
     pub fn closed() -> Told {
-        Told::of(json!({ "event": "closed" }))
+        Told::of(Level::Info, "closed", json!({ "event": "closed" }))
     }
 
     /// There is no map yet; the command waits for it.
     pub fn waiting() -> Told {
-        Told::of(json!({ "event": "waiting" }))
+        Told::of(Level::Info, "waiting: there is no map yet", json!({ "event": "waiting" }))
     }
 
     /// This many lines before this one could not be written.
     pub fn output_lost(lines: u64) -> Told {
-        Told::of(json!({ "event": "output_lost", "lines": lines }))
+        let message = format!("output lost: {lines} lines before this one were not written");
+        Told::of(Level::Warning, message, json!({ "event": "output_lost", "lines": lines }))
     }
 
     /// The configuration was read again, and these settings were applied.
     pub fn reloaded(changed: Vec<String>) -> Told {
-        Told::of(json!({ "event": "reloaded", "changed": changed }))
+        let shown = if changed.is_empty() { "nothing".to_owned() } else { changed.join(", ") };
+        let object = json!({ "event": "reloaded", "changed": changed });
+        Told::of(Level::Info, format!("reloaded: changed {shown}"), object)
     }
 
     /// These settings have changed, but can't change for a running client.
     pub fn restart_needed(settings: Vec<String>) -> Told {
-        Told::of(json!({ "event": "restart_needed", "settings": settings }))
+        let message = format!("restart needed: to apply {}", settings.join(", "));
+        let object = json!({ "event": "restart_needed", "settings": settings });
+        Told::of(Level::Warning, message, object)
     }
 
     /// The configuration is invalid: nothing has changed.
     pub fn reload_failed(error: String) -> Told {
-        Told::of(json!({ "event": "reload_failed", "error": error }))
+        let message = format!("reload failed: nothing has changed: {error}");
+        Told::of(Level::Warning, message, json!({ "event": "reload_failed", "error": error }))
     }
 
-    fn name(&self) -> &str {
-        self.0.get("event").and_then(Value::as_str).unwrap_or_default()
+    /// Other users may read a file with a secret.
+    pub fn secret_exposed(path: &Path, mode: u32) -> Told {
+        Told::from(&Event::SecretExposed { path: path.into(), mode })
     }
 
-    fn values(&self) -> impl Iterator<Item = (&String, &Value)> {
-        self.0.iter().filter(|(name, _)| *name != "event")
+    /// A setting is valid but unwise.
+    pub fn unwise(warning: &str) -> Told {
+        Told::of(Level::Warning, warning, json!({ "event": "unwise_setting" }))
     }
 
-    /// The event as one JSON object.
-    pub fn json(&self, after: Duration, pid: u32) -> Value {
-        let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-        let mut object = Map::new();
-        object.insert("event".into(), self.name().into());
-        object.insert("pid".into(), pid.into());
-        object.insert("after_ms".into(), after.into());
-        object.extend(self.values().map(|(name, value)| (name.clone(), value.clone())));
-        Value::Object(object)
-    }
-
-    /// The event as a line for people.
-    pub fn text(&self, after: Duration) -> String {
-        let mut line = format!("{:>9.3} s  {:<18}", after.as_secs_f64(), self.name());
-        for (index, (name, value)) in self.values().enumerate() {
-            line += if index == 0 { "  " } else { ", " };
-            let (name, unit) = match name.strip_suffix("_ms") {
-                Some(name) => (name, " ms"),
-                None => (name.as_str(), ""),
-            };
-            line += &name.replace('_', " ");
-            line.push(' ');
-            match value {
-                Value::String(text) => line += text,
-                // Keys are hexadecimal wherever people see them.
-                Value::Number(key) if name.ends_with("key") => {
-                    line += &format!("0x{:08X}", key.as_u64().unwrap_or_default());
-                }
-                Value::Bool(yes) => line += if *yes { "yes" } else { "no" },
-                Value::Array(list) if list.is_empty() => line += "nothing",
-                Value::Array(list) => {
-                    let words = list.iter().map(|word| word.as_str().unwrap_or_default());
-                    line += &words.collect::<Vec<_>>().join(" ");
-                }
-                other => line += &other.to_string(),
-            }
-            line += unit;
-        }
-        line.truncate(line.trim_end().len());
-        Printable(line).to_string()
+    /// The service manager can't be told how this process is.
+    pub fn notify_failed(socket: &str, error: &str) -> Told {
+        let message =
+            format!("notify failed: can't reach the service manager at {socket}: {error}");
+        let object = json!({ "event": "notify_failed", "socket": socket, "error": error });
+        Told::of(Level::Warning, message, object)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
-    fn an_event_is_a_line_for_people_and_one_for_programs() {
-        let event = Event::Abdicated { failed_for: Duration::from_secs(2) };
-        let after = Duration::from_millis(1500);
+    fn h150_an_event_has_a_level_a_sentence_and_its_values() {
+        let told = Told::from(&Event::Abdicated { failed_for: Duration::from_secs(2) });
+        assert_eq!(told.level, Level::Warning);
+        assert_eq!(told.message, "can't reach the cluster: giving up ownership: failed for 2s");
         assert_eq!(
-            Told::from(&event).text(after),
-            "    1.500 s  abdicated           failed for 2000 ms"
+            Value::Object(told.values),
+            json!({ "event": "abdicated", "failed_for_ms": 2000 })
         );
-        let json = Told::from(&event).json(after, 7);
-        let wanted = r#"{"event":"abdicated","pid":7,"after_ms":1500,"failed_for_ms":2000}"#;
-        assert_eq!(json, serde_json::from_str::<Value>(wanted).unwrap());
     }
 }

@@ -14,7 +14,7 @@ use tendmap::internals::client::{SettingGroup, SettingKind};
 use tendmap::wire::login::SecretString;
 
 use crate::args::{MEMORY, OFFICIAL, SECURITY};
-use crate::settings::password;
+use crate::settings::{of_file, password};
 
 /// The settings that a command has.
 pub trait Groups {
@@ -88,8 +88,8 @@ const MORE: [(&str, &str); 14] = [
     ("hosts", "NAME:PORT. May be given several times, or with commas in between."),
     (
         "password",
-        "Every user of the host can see flags (`ps`): prefer TENDMAP_PASSWORD, or a file that \
-         --config names.",
+        "Every user of the host can see flags (`ps`): prefer --password-file, TENDMAP_PASSWORD, or \
+         a file that --config names.",
     ),
     (
         "tls",
@@ -135,6 +135,8 @@ const MORE: [(&str, &str); 14] = [
 pub struct Flags<G> {
     texts: Vec<(&'static Setting, OsString)>,
     password: Option<SecretString>,
+    /// Whether a file holds the password.
+    password_file: bool,
     groups: PhantomData<G>,
 }
 
@@ -151,6 +153,9 @@ impl<G: Groups> Flags<G> {
         }
         if self.password.is_some() {
             config.password.clone_from(&self.password);
+        }
+        if self.password_file {
+            config.password = of_file();
         }
     }
 
@@ -254,6 +259,27 @@ fn placeholder(setting: &Setting) -> &'static str {
     }
 }
 
+/// The id of the flag for a file with the password.
+const PASSWORD_FILE: &str = "password_file";
+
+/// The flag for a file with the password. It is a flag only: a program reads its
+/// files itself, and decides when it reads them again.
+fn password_file() -> Arg {
+    Arg::new(PASSWORD_FILE)
+        .long("password-file")
+        .value_name("FILE")
+        .help("A file with the password, and nothing else but one newline at its end")
+        .long_help(
+            "A file with the password, and nothing else but one newline at its end.\n\n`tend` \
+             reads it again when it has changed, and at SIGHUP. Other users should not be able to \
+             read it. It may be a credential of systemd: $CREDENTIALS_DIRECTORY/NAME.",
+        )
+        .help_heading(SECURITY)
+        .hide_short_help(true)
+        .value_parser(OsStringValueParser::new())
+        .conflicts_with("password")
+}
+
 /// A parser that checks a text and keeps it.
 fn parser(
     setting: &'static Setting,
@@ -270,7 +296,11 @@ impl<G: Groups + Clone> clap::Args for Flags<G> {
             let flag = flag(setting);
             flag.required(setting.name() == "hosts")
         });
-        command.args(flags)
+        let command = command.args(flags);
+        match G::GROUPS.contains(&SettingGroup::Security) {
+            true => command.arg(password_file()),
+            false => command,
+        }
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -280,7 +310,10 @@ impl<G: Groups + Clone> clap::Args for Flags<G> {
 
 impl<G: Groups + Clone> clap::FromArgMatches for Flags<G> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Flags<G>, clap::Error> {
-        let mut flags = Flags { texts: Vec::new(), password: None, groups: PhantomData };
+        let mut flags =
+            Flags { texts: Vec::new(), password: None, password_file: false, groups: PhantomData };
+        flags.password_file =
+            matches.try_get_one::<OsString>(PASSWORD_FILE).is_ok_and(|path| path.is_some());
         let mut config = Config::new(Vec::new());
         for setting in Flags::<G>::settings() {
             let name = setting.name();

@@ -11,7 +11,6 @@ mod demo;
 mod duration;
 mod event;
 pub mod failure;
-mod fields;
 mod flags;
 pub mod fleet;
 pub mod json;

@@ -13,7 +13,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::Value;
 use tendmap::internals::text::Printable;
 
-use crate::json;
+use crate::{json, log};
 
 /// Standard output in one of two formats.
 #[derive(Clone, Copy, Debug)]
@@ -121,13 +121,15 @@ fn columns(stream: &(impl AsFd + IsTerminal)) -> Option<u16> {
 
 /// Writes a message to standard error, wrapped between words on a terminal.
 pub fn complain(text: &str) {
+    let is_error = !text.starts_with("warning: ");
     let text = &Printable(text).to_string();
     let lines = match columns(&io::stderr()) {
         Some(columns) => wrapped(text, usize::from(columns).saturating_sub(9)),
         None => vec![text.to_owned()],
     };
     // If standard error is closed too, there is no way to report it.
-    let _ = writeln!(io::stderr(), "tendmap: {}", lines.join("\n         "));
+    let prefix = log::journal_prefix(is_error);
+    let _ = writeln!(io::stderr(), "{prefix}tendmap: {}", lines.join("\n         "));
 }
 
 /// Writes a name, padded to a fixed width, and its value, wrapped between words.

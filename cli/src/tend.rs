@@ -1,23 +1,22 @@
 //! `tendmap tend`: a client in the foreground.
 
+mod notify;
 mod reload;
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, unbounded};
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{process, thread};
 
-use tendmap::client::{Client, Config, ConnectError, Event, Observer};
+use tendmap::client::{Client, Config, ConnectError, Observer};
 
 use crate::args::Common;
 use crate::event::Told;
 use crate::failure::Failure;
 use crate::flags::{Flags, Mirrored, Reached, Tended};
-use crate::json;
 use crate::log::Log;
-use crate::output::Output;
 use crate::settings::Origins;
 use crate::signals::{self, Asked};
-use crate::writer::{Stream, Writer};
+use notify::Manager;
 use reload::Reload;
 
 /// All settings of a client.
@@ -55,21 +54,10 @@ impl Args {
 
 /// A message to the main thread.
 enum Message {
-    Event(Instant, Event),
     /// The result of the connect.
     Connected(Box<Result<Client, ConnectError>>),
     Reload,
     Stop,
-}
-
-/// An observer that only sends, because it must not block the client's thread.
-fn observer(to: &Sender<Message>) -> Observer {
-    let to = std::sync::Mutex::new(to.clone());
-    Observer::new(move |event| {
-        if let Ok(to) = to.lock() {
-            let _ = to.send(Message::Event(Instant::now(), event.clone()));
-        }
-    })
 }
 
 /// How often to check whether there is a map.
@@ -79,22 +67,19 @@ const LOOK: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Tends or follows until it is interrupted, even if its output fails. With a
-/// configuration file, SIGHUP makes it read the file again.
+/// configuration file or a password's file, SIGHUP makes it read them again.
 ///
 /// # Errors
 /// [`Failure`] if it can't connect.
-pub fn run(
-    common: &Common,
-    args: Args,
-    origins: Origins,
-    log: &Log,
-    output: &Output,
-) -> Result<(), Failure> {
+pub fn run(common: &Common, args: Args, origins: Origins, log: &Log) -> Result<(), Failure> {
     let mut config = args.config(common);
     config.check().map_err(|error| Failure::Usage(origins.explain(&error.to_string())))?;
     let (to, messages) = unbounded();
-    config.observer = Some(observer(&to));
-    let has_file = origins.file().is_some();
+    let events = log.clone();
+    // On the client's thread: a line is only passed on, so that lines of events and
+    // of libraries are in the order in which they happen.
+    config.observer = Some(Observer::new(move |event| events.tell(event.into())));
+    let has_file = origins.file().is_some() || origins.password_file.is_some();
     let stop = to.clone();
     signals::on_signal(has_file, move |asked| {
         let message = match asked {
@@ -103,8 +88,8 @@ pub fn run(
         };
         drop(stop.send(message));
     })?;
-    let journal = Journal::start(output)?;
     let failed = |error| Failure::Failed(format!("can't start a thread: {error}"));
+    log.begin().map_err(failed)?;
     let wait = args.wait;
     // From here only the client holds the password.
     drop(args);
@@ -115,15 +100,21 @@ pub fn run(
     };
     let connecting = thread::Builder::new().name("tendmap-connect".into()).spawn(connect);
     connecting.map_err(failed)?;
-    let result = Tending { journal: &journal, messages, client: None, waiting: false }
-        .last(Reload::new(origins), log);
-    journal.flush();
-    result
+    let mut manager = Manager::of_environment(log);
+    let mut tending = Tending { log, messages, client: None, waiting: false };
+    let result = tending.last(Reload::new(origins), &mut manager);
+    match &result {
+        Ok(()) => manager.stopping(log),
+        Err(error) => manager.failing(log, error),
+    }
+    result?;
+    tending.stop();
+    Ok(())
 }
 
 /// A client in the foreground.
 struct Tending<'a> {
-    journal: &'a Journal,
+    log: &'a Log,
     messages: Receiver<Message>,
     client: Option<Client>,
     /// Whether there is a client, but no map yet.
@@ -132,9 +123,15 @@ struct Tending<'a> {
 
 impl Tending<'_> {
     /// Runs until a signal asks it to stop.
-    fn last(mut self, mut reload: Reload, log: &Log) -> Result<(), Failure> {
+    fn last(&mut self, mut reload: Reload, manager: &mut Manager) -> Result<(), Failure> {
         loop {
+            if let Some(client) = &self.client {
+                manager.look(self.log, client);
+                let told = reload.follow(client).unwrap_or_default();
+                told.into_iter().for_each(|told| self.log.tell(told));
+            }
             let pause = if self.waiting { LOOK } else { LOOK * 10 };
+            let pause = pause.min(manager.pause());
             let message = match self.messages.recv_timeout(pause) {
                 Ok(message) => message,
                 Err(RecvTimeoutError::Timeout) => {
@@ -144,45 +141,26 @@ impl Tending<'_> {
                 Err(RecvTimeoutError::Disconnected) => Message::Stop,
             };
             match message {
-                Message::Event(at, event) => self.journal.print(at, Told::from(&event)),
                 Message::Connected(result) => {
-                    // The events before it are printed first, whatever the result.
-                    let stopped = self.catch_up();
                     self.client = Some((*result)?);
                     self.waiting = true;
                     self.look()?;
                     if self.waiting {
-                        self.journal.print(Instant::now(), Told::waiting());
-                    }
-                    if stopped {
-                        break;
+                        self.log.tell(Told::waiting());
                     }
                 }
                 Message::Reload => {
                     // Without a client the file was read only just now.
-                    let client = self.client.as_ref();
-                    for told in client.map_or(Vec::new(), |client| reload.run(client, log)) {
-                        self.journal.print(Instant::now(), told);
+                    let Some(client) = &self.client else { continue };
+                    manager.reloading(self.log);
+                    for told in reload.run(client, self.log) {
+                        self.log.tell(told);
                     }
+                    manager.reloaded(self.log);
                 }
-                Message::Stop => break,
+                Message::Stop => return Ok(()),
             }
         }
-        self.stop();
-        Ok(())
-    }
-
-    /// Prints the waiting events; returns whether it must stop.
-    fn catch_up(&mut self) -> bool {
-        let mut stopped = false;
-        for message in self.messages.try_iter() {
-            match message {
-                Message::Event(at, event) => self.journal.print(at, Told::from(&event)),
-                Message::Stop => stopped = true,
-                Message::Connected(_) | Message::Reload => {}
-            }
-        }
-        stopped
     }
 
     /// Checks whether there is a map, and whether it belongs to another cluster.
@@ -193,7 +171,7 @@ impl Tending<'_> {
         }
         if self.waiting && client.has_map() {
             self.waiting = false;
-            self.journal.print(Instant::now(), Told::connected(client.role()));
+            self.log.tell(Told::connected(client.role()));
         }
         Ok(())
     }
@@ -211,44 +189,9 @@ impl Tending<'_> {
                 Err(_) => return,
             }
         }
-        self.catch_up();
         if let Some(client) = self.client.take() {
             client.close();
-            // What the close itself reports.
-            self.catch_up();
         }
-        self.journal.print(Instant::now(), Told::closed());
-    }
-}
-
-/// The lines for standard output.
-struct Journal {
-    begun: Instant,
-    json: bool,
-    writer: Writer,
-}
-
-impl Journal {
-    fn start(output: &Output) -> Result<Journal, Failure> {
-        let (begun, json) = (Instant::now(), output.is_json());
-        let notice = move |lost| line(Told::output_lost(lost), begun.elapsed(), json);
-        let failed = |error| Failure::Failed(format!("can't start a thread: {error}"));
-        let writer = Writer::start(Stream::Output, Box::new(notice)).map_err(failed)?;
-        Ok(Journal { begun, json, writer })
-    }
-
-    fn print(&self, at: Instant, told: Told) {
-        self.writer.write(line(told, at.saturating_duration_since(self.begun), self.json));
-    }
-
-    fn flush(&self) {
-        self.writer.flush(PATIENCE);
-    }
-}
-
-fn line(told: Told, after: Duration, json: bool) -> String {
-    match json {
-        true => json::line(&told.json(after, process::id())) + "\n",
-        false => told.text(after) + "\n",
+        self.log.tell(Told::closed());
     }
 }

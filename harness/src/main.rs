@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tendmap_cli::args::Placed;
 use tendmap_cli::fleet::worker;
-use tendmap_cli::log::Log;
+use tendmap_cli::log::{Log, Use};
 use tendmap_cli::output::Output;
 
 /// Tests tendmap with real processes, and measures it.
@@ -44,7 +44,8 @@ fn main() -> ExitCode {
         | Command::BenchProcess(Placed { output, .. }) => output,
         Command::Worker(args) => &args.output,
     };
-    let (log, json) = (Log::start(output.log.as_deref()), output.json);
+    let (log, json) =
+        (Log::start(output.log.as_deref(), output.log_format(), Use::Beside), output.json);
     let output = Output::new(json);
     let result = match command {
         Command::Soak(args) => soak::run(&args.common, &args.own, &output),

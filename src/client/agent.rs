@@ -72,6 +72,7 @@ impl Agent {
         let mut passages = Pace::new(PASSAGES, PASSAGE_EVERY);
         let mut turns = Pace::new(TURNS, TURN_EVERY);
         while !self.state.stopping() {
+            self.state.step();
             self.state.take_poke();
             while let Some(command) = self.state.next_command() {
                 self.obey(command, &mut role);
@@ -311,6 +312,7 @@ impl Agent {
         let mut old = old.clone();
         let (mut since, mut by) = (Instant::now(), 1);
         while !self.state.stopping() {
+            self.state.step();
             // An untrusted segment is no successor, but does not stop the
             // search either.
             if let Some(segment) = quick(&place, old.identity().generation) {

@@ -256,6 +256,15 @@ impl Client {
     }
 
     internal! {
+        /// How many steps the client's thread has made: it makes one at least
+        /// every few seconds, unless it hangs.
+        #[must_use]
+        fn steps(&self) -> u64 {
+            self.open.handle.state.steps()
+        }
+    }
+
+    internal! {
         /// The segment that is currently read.
         fn segment(&self) -> Arc<Segment> {
             self.reader.segment()

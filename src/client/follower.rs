@@ -318,6 +318,7 @@ pub(super) struct ProbeTurn<'a> {
 
 impl Turn for ProbeTurn<'_> {
     fn beat(&mut self) -> ControlFlow<()> {
+        self.state.step();
         if self.state.stopping() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 

@@ -410,6 +410,7 @@ struct OwnerTurn<'a> {
 
 impl Turn for OwnerTurn<'_> {
     fn beat(&mut self) -> ControlFlow<()> {
+        self.state.step();
         if self.state.stopping() {
             return ControlFlow::Break(());
         }

@@ -26,6 +26,8 @@ pub(super) struct ClientState {
     /// Set before this process wakes its own thread.
     poked: AtomicBool,
     stop: AtomicBool,
+    /// How many steps the thread has made.
+    steps: AtomicU64,
     role: AtomicU8,
     first: Mutex<FirstMap>,
     /// Why this process must not use the segment.
@@ -78,6 +80,7 @@ impl ClientState {
             commands: unbounded(),
             poked: AtomicBool::new(false),
             stop: AtomicBool::new(false),
+            steps: AtomicU64::new(0),
             role: AtomicU8::new(0),
             first: Mutex::default(),
             refusal: Mutex::default(),
@@ -97,6 +100,17 @@ impl ClientState {
         // Release: pairs with `stopping`.
         self.stop.store(true, Ordering::Release);
         self.poke();
+    }
+
+    /// Records a step of the thread.
+    pub fn step(&self) {
+        // Relaxed: a counter on its own.
+        self.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many steps the thread has made.
+    pub fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
     }
 
     /// Whether the client closes.

@@ -10,6 +10,7 @@
 mod definition;
 mod file;
 mod origins;
+mod password_file;
 mod secret;
 mod usage;
 mod value;
@@ -31,7 +32,8 @@ use definition::{command_first, is_called, is_setting, is_switch, longs, own_set
 use file::Entry;
 pub use origins::Origins;
 use origins::{Found, Origin};
-pub use secret::password;
+pub use password_file::{PasswordFile, Version};
+pub use secret::{of_file, password};
 use value::{check_value, is_on};
 
 /// The parsed settings.
@@ -79,9 +81,17 @@ type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 /// # Errors
 /// [`Unsettled`].
 pub fn load() -> Result<Settings, Unsettled> {
-    let settings = resolve(env::args_os().collect(), &of_environment)?;
-    secret::keep(settings.origins.raw("password"));
+    let mut settings = resolve(env::args_os().collect(), &of_environment)?;
+    if let Some(path) = settings.origins.raw("password_file") {
+        settings.origins.password_file = Some(PasswordFile::read(Path::new(path))?);
+    }
+    forget(&settings.origins);
     Ok(settings)
+}
+
+/// Forgets the passwords that are no longer in use.
+pub fn forget(origins: &Origins) {
+    secret::keep(origins.raw("password"));
 }
 
 /// A variable of the environment. A set-user-id program uses none, because the
@@ -115,6 +125,7 @@ fn resolve(arguments: Vec<OsString>, variables: Variables) -> Result<Settings, U
         matches: ArgMatches::default(),
         path: None,
         found: Vec::new(),
+        password_file: None,
         warnings: Vec::new(),
     };
     if let Some((name, given)) = given.subcommand() {
@@ -151,7 +162,7 @@ fn find(
     if taken.iter().any(|id| id == "password") {
         warnings.push(
             "`ps` shows --password to every user of this host; give it as TENDMAP_PASSWORD, or in \
-             a file that --config names and only you may read"
+             a file that --password-file or --config names and only you may read"
                 .to_owned(),
         );
     }
@@ -227,7 +238,7 @@ fn from_variable(
     long: &str,
     variables: Variables,
 ) -> Result<Option<(Vec<OsString>, Origin)>, Failure> {
-    if sub.is_hide_set() && long != "log" {
+    if sub.is_hide_set() && !long.starts_with("log") {
         return Ok(None);
     }
     let set = |name: String| Some((variables(&name)?, name));

@@ -8,6 +8,7 @@ use clap::{Arg, ArgMatches, Id};
 use tendmap::internals::text::Printable;
 
 use super::definition::{definition, own_settings};
+use super::password_file::PasswordFile;
 use super::value::is_on;
 
 /// A source other than the command line.
@@ -60,6 +61,8 @@ pub struct Origins {
     pub(super) matches: ArgMatches,
     pub(super) path: Option<PathBuf>,
     pub(super) found: Vec<Found>,
+    /// The password, if a file holds it.
+    pub password_file: Option<PasswordFile>,
     /// Warnings about settings that are valid but unwise, in sentences.
     pub warnings: Vec<String>,
 }
@@ -68,6 +71,12 @@ impl Origins {
     /// The configuration file, if there is one.
     pub fn file(&self) -> Option<&Path> {
         self.path.as_deref()
+    }
+
+    /// The password's file and its mode, if other users may read it.
+    pub fn exposed_password(&self) -> Option<(&PasswordFile, u32)> {
+        let file = self.password_file.as_ref()?;
+        Some((file, file.exposed?))
     }
 
     /// The value of a flag as the parser has it.
@@ -89,7 +98,16 @@ impl Origins {
             let id = arg.get_id().as_str();
             raw(self, id) != raw(other, id)
         });
-        differs.filter_map(|arg| arg.get_long().map(str::to_owned)).collect()
+        let mut changed: Vec<String> =
+            differs.filter_map(|arg| arg.get_long().map(str::to_owned)).collect();
+        // The same file may hold another password.
+        let name = "password-file";
+        if let (Some(old), Some(new)) = (&self.password_file, &other.password_file) {
+            if old.differs(new) && changed.iter().all(|other| other != name) {
+                changed.push(name.to_owned());
+            }
+        }
+        changed
     }
 
     /// The settings of the command that was given.

@@ -15,16 +15,22 @@ const MARK: &str = "\u{1}password-";
 
 /// The known passwords, each once; `None` = no longer needed.
 static KNOWN: Mutex<Vec<Option<SecretString>>> = Mutex::new(Vec::new());
+/// The mark of the password from a file.
+static FILE: Mutex<Option<OsString>> = Mutex::new(None);
 /// The mark of the password from the environment.
 static TAKEN: Mutex<Option<OsString>> = Mutex::new(None);
 
 /// The text for the parser: a mark for a password, the value itself for any other
 /// flag. The same password always gets the same mark.
 pub fn sealed(long: &str, value: OsString) -> OsString {
-    let Some(text) = value.to_str().filter(|text| long == PASSWORD && opened(text).is_none())
-    else {
-        return value;
-    };
+    match value.to_str().filter(|text| long == PASSWORD && opened(text).is_none()) {
+        Some(text) => mark(text),
+        None => value,
+    }
+}
+
+/// The mark of a password.
+fn mark(text: &str) -> OsString {
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let same = |secret: &Option<SecretString>| {
         secret.as_ref().is_some_and(|secret| secret.expose_secret() == text)
@@ -60,13 +66,35 @@ fn opened(mark: &str) -> Option<SecretString> {
     KNOWN.lock().unwrap_or_else(PoisonError::into_inner).get(at)?.clone()
 }
 
-/// Forgets all passwords except the one in use and the one from the environment.
+/// Takes the password of a file, which replaces that of the last one; returns its
+/// mark.
+pub fn seal_file(text: &str) -> OsString {
+    let mark = mark(text);
+    *FILE.lock().unwrap_or_else(PoisonError::into_inner) = Some(mark.clone());
+    mark
+}
+
+/// The password of the file that was read last.
+pub fn of_file() -> Option<SecretString> {
+    let mark = FILE.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    opened_mark(&mark?)
+}
+
+/// The password of a mark.
+pub fn opened_mark(mark: &OsStr) -> Option<SecretString> {
+    opened(mark.to_str()?)
+}
+
+/// Forgets all passwords except the one in use, the one of a file, and the one from
+/// the environment.
 pub fn keep(mark: Option<&OsStr>) {
+    let file = FILE.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     for (at, secret) in known.iter_mut().enumerate() {
         let own = OsString::from(format!("{MARK}{at}"));
-        if Some(&*own) != mark && Some(&own) != taken.as_ref() {
+        let used = Some(&*own) == mark || [&file, &*taken].contains(&&Some(own.clone()));
+        if !used {
             *secret = None;
         }
     }

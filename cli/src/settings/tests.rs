@@ -24,6 +24,7 @@ fn samples(command: &str, arg: &Arg) -> ([&'static str; 2], &'static [&'static s
         (_, "shm-key") => ["7", "0x8"],
         (_, "shm-owner") => ["1001", "1002"],
         (_, "log") => ["warn", "debug"],
+        (_, "log-format") => ["json", "text"],
         (_, "use-shm") => ["false", "true"],
         (_, "hex") => ["00ff", "0a"],
         (_, "double") => ["0.5", "-2"],
@@ -178,7 +179,7 @@ fn h103_one_file_serves_all_commands() {
     for command in ["demo", "tend", "check", "route", "sim", "rm"] {
         text += &format!("[{command}]\n");
         for ((_, long), value) in lines.iter().filter(|((of, _), _)| of == command) {
-            let exclusive = ["str", "hex", "double", "digest"].contains(&&**long);
+            let exclusive = ["str", "hex", "double", "digest", "password-file"].contains(&&**long);
             if !exclusive {
                 text += &format!("{long} = \"{value}\"\n");
             }
