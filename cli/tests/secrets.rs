@@ -42,6 +42,7 @@ impl Drop for Tender {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum From {
     File,
+    PasswordFile,
     Variable,
     Flag,
 }
@@ -49,6 +50,12 @@ enum From {
 fn write(directory: &Path, password: &str) {
     let file = directory.join("tendmap.toml");
     fs::write(&file, format!("user = \"keeper\"\npassword = \"{password}\"\n")).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+fn write_password(directory: &Path, password: &str) {
+    let file = directory.join("password");
+    fs::write(&file, format!("{password}\n")).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
@@ -73,6 +80,10 @@ fn tender(mode: &str, tls: bool, from: From, password: &str) -> Tender {
         From::File => {
             write(directory.path(), password);
             command.arg("--config").arg(directory.path().join("tendmap.toml"));
+        }
+        From::PasswordFile => {
+            write_password(directory.path(), password);
+            command.arg("--password-file").arg(directory.path().join("password"));
         }
         From::Variable => drop(command.env("TENDMAP_PASSWORD", password)),
         From::Flag => drop(command.args(["--password", password])),
@@ -117,6 +128,7 @@ fn h122_a_tender_keeps_one_copy_of_each_secret_and_none_that_a_core_dump_would_h
     for (mode, tls, from) in [
         ("INTERNAL", false, From::File),
         ("INTERNAL", true, From::File),
+        ("EXTERNAL", true, From::PasswordFile),
         ("EXTERNAL", true, From::Variable),
         ("EXTERNAL_INSECURE", false, From::Variable),
         ("EXTERNAL", true, From::Flag),
@@ -137,10 +149,19 @@ fn h122_a_tender_keeps_one_copy_of_each_secret_and_none_that_a_core_dump_would_h
 
 #[test]
 fn h122_a_password_that_was_replaced_is_gone() {
+    for (from, name) in [(From::File, "password"), (From::PasswordFile, "password-file")] {
+        replaced(from, name);
+    }
+}
+
+fn replaced(from: From, name: &str) {
     let first = password();
-    let tender = tender("EXTERNAL_INSECURE", false, From::File, &first);
+    let tender = tender("EXTERNAL_INSECURE", false, from, &first);
     let second = password();
-    write(tender.directory.path(), &second);
+    match from {
+        From::PasswordFile => write_password(tender.directory.path(), &second),
+        _ => write(tender.directory.path(), &second),
+    }
     let pid = nix::unistd::Pid::from_raw(tender.child.id() as i32);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).unwrap();
     let begun = Instant::now();
@@ -149,7 +170,8 @@ fn h122_a_password_that_was_replaced_is_gone() {
         assert!(begun.elapsed() < LONG, "{}", log());
         std::thread::sleep(Duration::from_millis(10));
     }
-    assert!(log().contains("\"password\""), "{}", log());
+    let quoted = format!("\"{name}\"");
+    assert!(log().contains(&quoted), "{}", log());
     tender.passes(3);
     assert_eq!(tender.copies(&first)[0], NONE);
     assert_eq!(tender.copies(&second)[0], ONE);
@@ -159,7 +181,7 @@ fn h122_a_password_that_was_replaced_is_gone() {
         assert!(begun.elapsed() < 2 * LONG, "{}", log());
         std::thread::sleep(Duration::from_millis(10));
     }
-    assert_eq!(log().matches("\"password\"").count(), 1, "{}", log());
+    assert_eq!(log().matches(&quoted).count(), 1, "{}", log());
     assert_eq!(tender.copies(&second)[0], ONE);
 }
 
