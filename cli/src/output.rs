@@ -148,7 +148,7 @@ pub fn write_pair(out: &mut dyn Write, columns: usize, name: &str, value: &str) 
 
 /// Wraps a text between words to lines of at most `room` characters. A longer word
 /// is not broken.
-fn wrapped(text: &str, room: usize) -> Vec<String> {
+pub fn wrapped(text: &str, room: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let Some(line) = lines.last_mut() else { continue };

@@ -28,14 +28,18 @@ pub fn report(common: &Common) -> Result<Report, Failure> {
         }
         as_text(seen, &mut text)?;
     }
+    let bad = all.iter().filter(|seen| seen.health().is_bad()).count();
     if all.is_empty() {
         let directory = common.place().directory;
         writeln!(text, "no segments in {}", Printable(directory.display()))?;
+    } else {
+        let (all, s) = (all.len(), if all.len() == 1 { "" } else { "s" });
+        writeln!(text, "\n{all} segment{s}, of which {bad} unhealthy")?;
     }
     Ok(Report {
         json: json!({ "segments": all.iter().map(as_json).collect::<Vec<_>>() }),
         text,
-        healthy: !all.iter().any(|seen| seen.health().is_bad()),
+        healthy: bad == 0,
     })
 }
 

@@ -4,9 +4,11 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use tendmap::internals::text::Printable;
+
 use super::Report;
 use crate::failure::Failure;
-use crate::output::{Output, Screened, rows};
+use crate::output::{Output, Screened, rows, width, wrapped};
 use crate::signals::on_stop;
 
 /// How long a write may take after a signal. A reader of the output that has stopped reading does
@@ -67,21 +69,61 @@ fn print(text: &[u8], first: bool) -> io::Result<()> {
     out.flush()
 }
 
-/// Writes a text over the one that the screen shows: as many lines as there is room for.
+/// Writes a text over the one that the screen shows.
 fn redraw(text: &[u8]) -> io::Result<()> {
     let text = String::from_utf8_lossy(text);
-    let lines: Vec<&str> = text.lines().collect();
-    let room = usize::from(rows()).saturating_sub(1).max(2);
     let mut out = BufWriter::new(io::stdout().lock());
     out.write_all(b"\x1b[H")?;
-    let all = lines.len() <= room;
-    for line in &lines[..if all { lines.len() } else { room - 1 }] {
+    for line in fitted(&text, usize::from(width()), usize::from(rows())) {
         Screened(&mut out).write_all(line.as_bytes())?;
         out.write_all(b"\x1b[K\n")?;
     }
-    if !all {
-        writeln!(out, "… {} more lines\x1b[K", lines.len() + 1 - room)?;
-    }
     out.write_all(b"\x1b[J")?;
     out.flush()
+}
+
+/// The lines of a text that fit on a screen. If there is no room for all, the last paragraph,
+/// which has the verdict, stays, and lines before it are left out.
+fn fitted(text: &str, columns: usize, rows: usize) -> Vec<String> {
+    let folded = |line: &str| -> Vec<String> {
+        let line = Printable(line).to_string();
+        let cut = |line: String| line.chars().take(columns).collect();
+        match line.chars().count() <= columns {
+            true => vec![line],
+            false => wrapped(&line, columns).into_iter().map(cut).collect(),
+        }
+    };
+    let fold = |text: &str| -> Vec<String> { text.lines().flat_map(folded).collect() };
+    // The cursor stays in the last row.
+    let room = rows.saturating_sub(1).max(3);
+    let lines = fold(text);
+    if lines.len() <= room {
+        return lines;
+    }
+    let text = text.trim_end();
+    let (head, tail) = text.rsplit_once("\n\n").unwrap_or((text, ""));
+    let (mut head, mut tail) = (fold(head), fold(tail));
+    tail.truncate(room - 2);
+    let kept = room - 1 - tail.len();
+    let left_out = lines.len() - kept - tail.len();
+    head.truncate(kept);
+    head.push(format!("… {left_out} more lines"));
+    head.extend(tail);
+    head
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_screen_still_shows_the_verdict() {
+        let text = "a\nb\nc\nd\n\nnote\nhealthy\n";
+        assert_eq!(fitted(text, 80, 8), ["a", "b", "c", "d", "", "note", "healthy"]);
+        assert_eq!(fitted(text, 80, 7), ["a", "b", "c", "… 2 more lines", "note", "healthy"]);
+        assert_eq!(fitted(text, 80, 2), ["a", "… 5 more lines", "note"]);
+        assert_eq!(fitted("a\nb\nc\nd\n", 80, 4), ["a", "b", "… 2 more lines"]);
+        // Long lines are folded, so that none scrolls the screen.
+        assert_eq!(fitted("one two\n12345678\n", 5, 24), ["one", "two", "12345"]);
+    }
 }

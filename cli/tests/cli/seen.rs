@@ -193,6 +193,48 @@ fn a_watch_prints_blocks_and_ends_with_its_reader() {
 }
 
 #[test]
+fn a_watch_on_a_terminal_redraws_the_screen_within_its_size() {
+    let found = std::process::Command::new("script").arg("--version").output();
+    if found.is_err() {
+        tendmap_testkit::skipped("there is no script(1), which provides a terminal");
+        return;
+    }
+    let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(3)).unwrap());
+    let _owner = place.tend(&sim, &[]);
+    let command = place.command(&["status", "--watch", "--interval", "100ms"]);
+    let words: Vec<&str> = [command.get_program()]
+        .into_iter()
+        .chain(command.get_args())
+        .map(|it| it.to_str().unwrap())
+        .collect();
+    let run = format!("stty rows 12 cols 60; exec {}", words.join(" "));
+    let mut terminal = std::process::Command::new("script");
+    terminal.args(["-qfec", &run, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = terminal.spawn().unwrap();
+    let mut shown = Vec::new();
+    let mut output = child.stdout.take().unwrap();
+    // The beginnings of two screens after the first one.
+    let screens = |shown: &[u8]| shown.windows(3).filter(|it| it == b"\x1b[H").count();
+    while screens(&shown) < 3 {
+        let mut bytes = [0; 4096];
+        let count = output.read(&mut bytes).unwrap();
+        assert!(count > 0, "{}", String::from_utf8_lossy(&shown));
+        shown.extend(&bytes[..count]);
+    }
+    let text = String::from_utf8_lossy(&shown).replace('\r', "");
+    let screen = text.split("\x1b[H").nth(2).unwrap();
+    let lines: Vec<&str> = screen.lines().map(|line| line.trim_end_matches("\x1b[K")).collect();
+    assert_eq!(lines.len(), 12, "11 lines, and the end of the screen: {screen:?}");
+    assert_eq!(lines[11], "\x1b[J");
+    assert!(lines[..11].iter().all(|line| line.chars().count() <= 60), "{screen:?}");
+    assert!(lines[9].ends_with(" more lines") && lines[10] == "healthy", "{screen:?}");
+    // ^C, as a terminal delivers it.
+    std::io::Write::write_all(child.stdin.as_mut().unwrap(), b"\x03").unwrap();
+    std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn a_watch_whose_output_is_not_read_still_ends_at_a_signal() {
     let place = Place::new();
     for index in 0..40 {
