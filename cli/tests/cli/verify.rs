@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use tendmap::map::NodeId;
 use tendmap::sim::{Sim, SimConfig, SimNamespace, SimUser};
 
-use crate::tool::{Answer, Place, keys, wait_until};
+use crate::tool::{Answer, Place, Running, keys, wait_until};
+use tendmap_testkit::authority::{Authority, NAME};
 
 const SETTLED: Duration = Duration::from_secs(20);
 
@@ -257,4 +258,42 @@ fn a_secured_cluster_is_verified_with_the_login() {
     assert!(stranger.stderr().contains("set user and password"), "{}", stranger.stderr());
     let good = verify(&place, &sim, &login);
     assert_eq!(good.code(), 0, "{}{}", good.stdout(), good.stderr());
+}
+
+#[test]
+fn a_cluster_is_verified_over_tls_also_where_only_logins_use_it() {
+    let authority = Authority::new();
+    let mut config = SimConfig::fast(3);
+    config.tls = Some(authority.nodes());
+    config.security = true;
+    config.users = vec![SimUser::new("keeper", "s3cret")];
+    let (place, sim) = (Place::new(), Sim::start(config).unwrap());
+    let seed = format!("127.0.0.1:{NAME}:{}", sim.tls_seeds()[0].port());
+    let cafile = authority.path("ca.pem");
+    let tls = ["--tls-cafile", cafile.to_str().unwrap(), "--user", "keeper"];
+    let run = |command: &str, more: &[&str]| {
+        let args = [&[command, "--hosts", &seed][..], &tls, more].concat();
+        let mut command = place.command(&args);
+        command.env("TENDMAP_PASSWORD", "s3cret");
+        command
+    };
+    for more in [&[][..], &["--tls-for-login-only"]] {
+        let mut owner = Running::start(&mut run("tend", &[more, &["--json"]].concat()));
+        owner.until("connected");
+        let good = Answer(run("verify", &[more, &["--json"]].concat()).output().unwrap());
+        assert_eq!(good.code(), 0, "{more:?}: {}{}", good.stdout(), good.stderr());
+        assert_eq!(good.json()["nodes"].as_array().unwrap().len(), 3);
+        // A node that only the map has is not sent a login without a check of its name.
+        owner.kill();
+        sim.kill(3).unwrap();
+        assert!(sim.settle(SETTLED));
+        let gone = Answer(run("verify", &[more, &["--json"]].concat()).output().unwrap());
+        let problems = gone.json()["problems"].to_string();
+        assert!(problems.contains("is in the map, and not in the cluster: "), "{problems}");
+        sim.start_node(3).unwrap();
+        assert!(sim.settle(SETTLED));
+        assert_eq!(place.run(&["rm", "--force"]).code(), 0);
+    }
+    let plain = verify(&place, &sim, &[]);
+    assert_eq!(plain.code(), 3, "no segment is left: {}", plain.stderr());
 }
