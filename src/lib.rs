@@ -152,7 +152,9 @@ pub use client::{Changes, ChangesError, Reader, Status, StatusError};
 pub use client::{Client, Config, ConfigError, ConnectError, Event, Observer, Role};
 pub use layout::WipingAllocator;
 pub use map::{Node, NodeId};
-pub use route::{Attempt, Batch, Digest, Key, Partition, Policy, Record, RouteError, Router};
+pub use route::{
+    Attempt, Batch, Digest, Key, Partition, Policy, Record, RouteError, Router, SharedRouter,
+};
 pub use segment::{Backend, Place, SegmentError};
 #[cfg(all(feature = "tend", feature = "tls"))]
 pub use tend::tls::TlsConfig;

@@ -15,7 +15,7 @@ use super::thread::{OpenConnect, on_client_thread};
 use crate::layout::OwnerWord;
 use crate::map::{Node, Snapshot, SnapshotError};
 use crate::protocol::load_owner;
-use crate::route::Router;
+use crate::route::{Router, SharedRouter};
 use crate::segment::{Segment, resolved};
 use crate::tend::{AerospikeSource, ClusterSource};
 
@@ -232,6 +232,15 @@ impl Client {
     /// example, a connection pool), for one thread.
     pub fn router_with<S>(&self, state: impl FnMut(&Node) -> S + Send + 'static) -> Router<S> {
         self.reader.router_with(state)
+    }
+
+    /// A router for all threads, with one state for each node that `state` creates at its first
+    /// use (for example, a connection pool).
+    pub fn shared_router<S: Send + Sync + 'static>(
+        &self,
+        state: impl Fn(&Node) -> S + Send + Sync + 'static,
+    ) -> SharedRouter<S> {
+        self.reader.shared_router(state)
     }
 
     /// Like [`Reader::request_tend`].

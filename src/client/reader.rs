@@ -7,7 +7,7 @@ use super::changes::{ChangeSource, Changes, ChangesError};
 use super::status::{Status, StatusError};
 use super::watcher::{STRETCH, newest as newest_of};
 use crate::map::{Node, Snapshot, SnapshotError, snapshot};
-use crate::route::{PreferredRacks, Router};
+use crate::route::{PreferredRacks, Router, SharedRouter};
 use crate::segment::{
     Current, Place, Segment, SegmentError, WakeMask, look, newest, resolved, wait, wake,
 };
@@ -106,6 +106,15 @@ impl Reader {
     /// example, a connection pool), for one thread.
     pub fn router_with<S>(&self, state: impl FnMut(&Node) -> S + Send + 'static) -> Router<S> {
         Router::new(self.current.clone(), Box::new(state)).follow_racks(self.racks.clone())
+    }
+
+    /// A router for all threads, with one state for each node that `state` creates at its first
+    /// use (for example, a connection pool).
+    pub fn shared_router<S: Send + Sync + 'static>(
+        &self,
+        state: impl Fn(&Node) -> S + Send + Sync + 'static,
+    ) -> SharedRouter<S> {
+        SharedRouter::new(self.current.clone(), self.racks.clone(), state)
     }
 
     /// Changes the racks that [`Policy::PreferRack`](crate::route::Policy)

@@ -123,6 +123,22 @@ impl<'a, T> SlotsRef<'a, T> {
     }
 }
 
+impl<T: Clone> Clone for Slots<T> {
+    fn clone(&self) -> Slots<T> {
+        let mut slots = Slots::new();
+        slots.values.reserve_exact(self.values.len());
+        slots.there.reserve_exact(self.there.len());
+        for index in 0..self.there.len() {
+            // Cloned first: that may panic.
+            let value = self.get(index).cloned();
+            slots.there.push(value.is_some());
+            slots.values.push(value.map_or_else(MaybeUninit::uninit, MaybeUninit::new));
+        }
+        slots.count();
+        slots
+    }
+}
+
 impl<T> Default for Slots<T> {
     fn default() -> Slots<T> {
         Slots::new()
@@ -172,7 +188,11 @@ mod tests {
                     prop_assert_eq!(Rc::strong_count(one), held + 1);
                 }
             }
-            drop(slots);
+            let copy = slots.clone();
+            for (index, wanted) in plain.iter().enumerate() {
+                prop_assert_eq!(copy.get(index).map(|value| **value), *wanted);
+            }
+            drop((slots, copy));
             prop_assert!(counted.iter().all(|one| Rc::strong_count(one) == 1));
         }
     }

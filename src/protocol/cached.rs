@@ -74,6 +74,13 @@ impl<C: StampCell> Cached<C> {
         Cached { stamp, generation: Word::from_bits(0) }
     }
 
+    /// Keeps what this one keeps, with the stamp in another cell. In a forked
+    /// child the stamp is gone from both.
+    pub fn copy(&self, stamp: C) -> Cached<C> {
+        stamp.set(self.stamp.get());
+        Cached { stamp, generation: self.generation }
+    }
+
     #[inline(always)]
     fn stamp(&self) -> CachedStamp {
         CachedStamp::from_bits(self.stamp.get())

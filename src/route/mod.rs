@@ -56,6 +56,7 @@ mod preferred;
 mod rank;
 mod rotation;
 mod router;
+mod shared;
 mod target;
 mod view;
 
@@ -71,6 +72,7 @@ pub use pinned::{Pinned, PinnedNamespace, PinnedRoute};
 pub use policy::{Attempt, Policy, ReadMode};
 pub(crate) use preferred::PreferredRacks;
 pub use router::Router;
+pub use shared::{SharedRoute, SharedRouter};
 pub use target::{Partition, Record, Target};
 
 /// What the rest of the crate, its tests and benchmarks use beside that.

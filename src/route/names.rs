@@ -122,7 +122,7 @@ struct NameEntry {
 
 /// The names that a router has resolved: a hash table that is at most a quarter
 /// full, so that almost every name is found at the first probe.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Names {
     /// The length is a power of two.
     buckets: Box<[Option<NameEntry>]>,
@@ -165,6 +165,11 @@ impl Names {
                 None => return None,
             }
         }
+    }
+
+    /// The number of names.
+    pub fn len(&self) -> usize {
+        self.len
     }
 
     /// Adds a name that is not in the table yet.

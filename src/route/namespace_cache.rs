@@ -42,7 +42,7 @@ impl NamespaceHandle {
 }
 
 /// The cached routing data of one namespace.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[repr(align(128))]
 pub(super) struct NamespaceCache {
     /// Empty while there is nothing to route to: lookups then take the slow
@@ -187,7 +187,7 @@ impl NamespaceCache {
 
 /// The caches of a router. The first ones are stored inline: a lookup finds
 /// them without loading a pointer and a length.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct NamespaceCaches {
     near: [NamespaceCache; NamespaceCaches::NEAR],
     far: Vec<NamespaceCache>,

@@ -18,6 +18,7 @@ pub(super) type MakeState<S> = Box<dyn FnMut(&Node) -> S + Send>;
 
 /// The nodes by slot. The states are stored separately, next to each other: a
 /// lookup touches nothing else.
+#[derive(Clone)]
 pub(super) struct LocalNodes<S> {
     states: Slots<S>,
     /// Has a node exactly where there is a state.

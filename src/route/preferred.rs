@@ -44,7 +44,7 @@ impl PreferredRacks {
 
 /// The racks that one router uses: those of its process, which may change, or
 /// its own.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct RouterRacks {
     racks: Vec<i32>,
     /// The racks of the process, unless the router has its own.

@@ -61,11 +61,16 @@ pub struct Router<S = ()> {
     current: Arc<Current>,
 }
 
+/// A number for another router of this process.
+pub(super) fn router_number() -> u64 {
+    static ROUTERS: AtomicU64 = AtomicU64::new(1);
+    ROUTERS.fetch_add(1, StdOrdering::Relaxed)
+}
+
 impl<S> Router<S> {
     pub(crate) fn new(current: Arc<Current>, make: MakeState<S>) -> Router<S> {
-        static ROUTERS: AtomicU64 = AtomicU64::new(1);
         Router {
-            view: View::new(current.get(), ROUTERS.fetch_add(1, StdOrdering::Relaxed)),
+            view: View::new(current.get(), router_number()),
             names: Names::new(),
             starts: ReplicaRotation::new(),
             racks: RouterRacks::none(),

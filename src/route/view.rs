@@ -38,6 +38,7 @@ pub(super) struct View<S> {
 }
 
 /// A namespace that was resolved.
+#[derive(Clone)]
 struct ResolvedNamespace {
     name: NamespaceName,
     there: bool,
@@ -193,6 +194,24 @@ impl<S> View<S> {
             caches: NamespaceCaches::new(router),
             segment,
             lineage: Lineage::current(),
+        }
+    }
+
+    /// A copy, with clones of the states.
+    pub fn copy(&self) -> View<S>
+    where
+        S: Clone,
+    {
+        View {
+            segment: self.segment.clone(),
+            head: self.head.clone(),
+            cached: self.cached.copy(ForkCell::new()),
+            nodes: self.nodes.clone(),
+            partitions: self.partitions,
+            namespaces: self.namespaces.clone(),
+            resolved: self.resolved.clone(),
+            caches: self.caches.clone(),
+            lineage: self.lineage,
         }
     }
 

@@ -14,7 +14,7 @@ use tendmap::map::{
 };
 use tendmap::route::{
     Attempt, Batch, Digest, DigestError, ErrorWindow, NamespaceHandle, Policy, Record, RouteError,
-    Router,
+    Router, SharedRoute, SharedRouter,
 };
 use tendmap::segment::{HeaderError, ListedSegment, Place, PlaceError, SegmentError};
 use tendmap::sim::{Sim, SimError};
@@ -59,6 +59,16 @@ fn a_router_belongs_to_one_thread_at_a_time() {
     assert_impl_all!(Router<Vec<u8>>: Send, Debug);
     assert_not_impl_any!(Router: Sync, Clone);
     assert_not_impl_any!(Router<Rc<()>>: Send, Sync);
+}
+
+/// A shared router has states that all threads may use.
+#[test]
+fn a_shared_router_belongs_to_all_threads() {
+    assert_impl_all!(SharedRouter: Send, Sync, Clone, Debug);
+    assert_impl_all!(SharedRouter<Vec<u8>>: Send, Sync, Clone, Debug);
+    assert_impl_all!(SharedRoute<Vec<u8>>: Send, Sync, Debug);
+    assert_not_impl_any!(SharedRouter<Rc<()>>: Send, Sync);
+    assert_not_impl_any!(SharedRouter<std::cell::Cell<u8>>: Send, Sync);
 }
 
 #[test]

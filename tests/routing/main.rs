@@ -7,3 +7,4 @@ mod lookup_ways;
 mod rig;
 mod routers;
 mod selection;
+mod shared;
