@@ -1,0 +1,84 @@
+//! Changes of the map as a stream, on tokio's `AsyncFd`: a recipe to copy.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+use tendmap::{Changes, ChangesError};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// The sequences of publications, from the one that is live when it is made. Several
+/// publications in short succession may be reported as one, the last.
+///
+/// It ends with [`ChangesError::Closed`] when the client is closed.
+#[derive(Debug)]
+pub struct ChangeStream {
+    changes: AsyncFd<Changes>,
+    /// The sequence that was reported last.
+    seen: u64,
+}
+
+impl ChangeStream {
+    /// A stream of the changes of a client or a reader.
+    ///
+    /// # Errors
+    /// That of the reactor.
+    ///
+    /// # Panics
+    /// If it is not called in a runtime with I/O.
+    pub fn new(changes: Changes) -> io::Result<ChangeStream> {
+        let seen = changes.sequence();
+        // The descriptor stays open and the same as long as the handle exists.
+        #[allow(deprecated, reason = "safe, and in every version; the newest has an unsafe one")]
+        let changes = AsyncFd::with_interest(changes, Interest::READABLE)?;
+        Ok(ChangeStream { changes, seen })
+    }
+
+    /// The sequence that was reported last, at first that of the beginning.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.seen
+    }
+
+    /// Waits for the next change. Cancellation safe: a future that is dropped before it is
+    /// ready has taken nothing.
+    ///
+    /// # Errors
+    /// [`ChangesError::Closed`] when the client is closed.
+    pub async fn changed(&mut self) -> Result<u64, ChangesError> {
+        std::future::poll_fn(|context| self.poll_changed(context)).await
+    }
+
+    /// As [`changed`](Self::changed), for a future of one's own.
+    ///
+    /// # Errors
+    /// As [`changed`](Self::changed).
+    pub fn poll_changed(&mut self, context: &mut Context<'_>) -> Poll<Result<u64, ChangesError>> {
+        loop {
+            // Fails only if the runtime has shut down.
+            let Ok(mut guard) = ready!(self.changes.poll_read_ready(context)) else {
+                return Poll::Ready(Err(ChangesError::Closed));
+            };
+            // In this order: a change after `take` makes the descriptor readable again,
+            // which is a new event, and survives the clearing of this one.
+            let taken = self.changes.get_ref().take();
+            guard.clear_ready();
+            let sequence = taken?;
+            if sequence != self.seen {
+                self.seen = sequence;
+                return Poll::Ready(Ok(sequence));
+            }
+        }
+    }
+}
+
+impl Stream for ChangeStream {
+    type Item = u64;
+
+    /// Ends when the client is closed.
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<u64>> {
+        self.poll_changed(context).map(Result::ok)
+    }
+}
