@@ -36,8 +36,10 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 /// How long a finding must stay the same, at least and at most.
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(15);
+/// After so many times that long, a finding counts without passes of the owner.
+const WAITS_WITHOUT_PASSES: u32 = 3;
 /// After so many times that long, what still changes is left open.
-const MOST_WAITS: u32 = 4;
+const MOST_WAITS: u32 = 5;
 /// The most nodes that an error names.
 const NAMED: usize = 4;
 
@@ -68,32 +70,33 @@ pub fn run(
     config.check().map_err(|error| usage(&error))?;
     let source = config.source().map_err(|error| usage(&error))?;
     let mut before = common.look()?.map()?;
-    let wait = patience(&common.status()?);
+    let mut status = common.status()?;
+    let wait = patience(&status);
     let mut reader = ClaimReader::new(&source, before.map.capacity().partitions);
-    let begun = Instant::now();
-    let mut since: BTreeMap<Finding, Instant> = BTreeMap::new();
-    let (claims, after, compared, now) = loop {
+    let begun = Moment::of(&status);
+    let mut since: BTreeMap<Finding, Moment> = BTreeMap::new();
+    let (claims, after, compared) = loop {
         let claims = reader
             .read(&before.map.nodes, &mut Quiet)
             .map_err(|error| Failure::Failed(format!("the cluster can't be asked: {error}")))?;
         let after = common.look()?.map()?;
         refuse_another(&after, &claims)?;
         let compared = compare_twice(&before, &after, &claims);
-        let now = Instant::now();
+        status = common.status()?;
+        let now = Moment::of(&status);
         let first = |finding: &Finding| since.get(finding).copied().unwrap_or(now);
         since = compared.findings.iter().map(|it| (it.clone(), first(it))).collect();
-        let settled = since.values().all(|&since| now.duration_since(since) >= wait);
-        if settled || now.duration_since(begun) >= wait * MOST_WAITS {
-            break (claims, after, compared, now);
+        let settled = since.values().all(|since| since.lasts(&status, wait));
+        if settled || begun.at.elapsed() >= wait * MOST_WAITS {
+            break (claims, after, compared);
         }
         before = after;
         std::thread::sleep(BETWEEN_LOOKS);
     };
-    let lasting = |since: &Instant| now.duration_since(*since) >= wait;
     let (findings, moving): (Vec<_>, Vec<_>) =
-        since.into_iter().partition(|(_, since)| lasting(since));
+        since.into_iter().partition(|(_, since)| since.lasts(&status, wait));
     let report = Report {
-        status: common.status()?,
+        status,
         map: &after,
         claims: &claims,
         extents: &compared.extents,
@@ -102,6 +105,27 @@ pub fn run(
     };
     output.answer(|| report.as_json(), |out| report.as_text(out))?;
     if report.findings.is_empty() { Ok(()) } else { Err(Failure::Unhealthy) }
+}
+
+/// When a finding was first made.
+#[derive(Clone, Copy)]
+struct Moment {
+    at: Instant,
+    /// The number of the owner's passes until then.
+    passes: u64,
+}
+
+impl Moment {
+    fn of(status: &Status) -> Moment {
+        Moment { at: Instant::now(), passes: status.tends }
+    }
+
+    /// Whether a finding of that moment is no passing one: the owner has had two passes since, or
+    /// makes none, or had time for many. A busy machine delays an owner.
+    fn lasts(&self, status: &Status, wait: Duration) -> bool {
+        let (age, passes) = (self.at.elapsed(), status.tends.saturating_sub(self.passes));
+        age >= wait && (passes >= 2 || status.is_stale() || age >= wait * WAITS_WITHOUT_PASSES)
+    }
 }
 
 /// How long an owner may need to notice a change: two passes.
