@@ -75,8 +75,8 @@ pub enum Command {
         override_usage = "tendmap route --namespace <N> <--int|--str|--hex|--double|--digest> <KEY>"
     )]
     Route(Placed<route::Args>),
-    /// Show the whole map, one partition per line.
-    Map(Placed<Nothing>),
+    /// Show the whole map, one partition per line, or draw it.
+    Map(Placed<map::Args>),
     /// Show the state of a segment and its owner, or of all segments.
     Status(Placed<status::Args>),
     /// List the segments of this host.
@@ -172,7 +172,7 @@ pub fn run() -> ExitCode {
         Command::Verify(args) => verify::run(&args.common, &args.own, &origins, &output),
         Command::Tend(args) => tend::run(&args.common, args.own, origins, &log),
         Command::Route(args) => route::run(&args.common, &args.own, &output),
-        Command::Map(args) => map::run(&args.common, &output),
+        Command::Map(args) => map::run(&args.common, &args.own, &output),
         Command::Status(args) => status::run(&args.common, &args.own, &output),
         Command::Ls(args) => ls::run(&args.common, &output),
         Command::Metrics(args) => metrics::run(&args.common, &args.own, &output),

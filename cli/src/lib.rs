@@ -13,6 +13,7 @@ mod event;
 pub mod failure;
 mod flags;
 pub mod fleet;
+mod grid;
 pub mod json;
 pub mod log;
 mod ls;

@@ -1,24 +1,89 @@
 //! `tendmap map`: the whole map.
 
 use std::collections::BTreeMap;
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tendmap::internals::map::Snapshot;
+use tendmap::internals::text::Printable;
 use tendmap::map::{ClusterMap, Namespace, Node, NodeId};
 
 use crate::args::Common;
 use crate::failure::Failure;
+use crate::grid::{Grid, Roster, svg};
 use crate::output::{Output, table, write_table};
+
+/// The flags of `tendmap map`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// Draw the partitions as an SVG image into this file, - for standard output.
+    ///
+    /// For each namespace it shows a grid of the partitions in the colours of their
+    /// masters, and which node holds how many. The image needs no other file and follows
+    /// the reader's choice of light or dark. The file is replaced as a whole or not at
+    /// all.
+    #[arg(long, value_name = "FILE", conflicts_with = "json", allow_hyphen_values = true,
+        value_parser = clap::builder::PathBufValueParser::new())]
+    svg: Option<PathBuf>,
+}
 
 /// Shows the last published map.
 ///
 /// # Errors
 /// [`Failure`].
-pub fn run(common: &Common, output: &Output) -> Result<(), Failure> {
+pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure> {
     let snapshot = common.look()?.map()?;
-    output.answer(|| as_json(&snapshot), |out| as_text(&snapshot, out))?;
+    match &args.svg {
+        Some(file) if output.is_json() => {
+            let file = Printable(file.display());
+            return Err(Failure::Usage(format!("--svg {file} is no answer in JSON: drop --json")));
+        }
+        Some(file) if file.as_os_str() == "-" => {
+            let mut out = io::stdout().lock();
+            out.write_all(as_svg(&snapshot).as_bytes())?;
+            out.flush()?;
+        }
+        Some(file) => replace(file, as_svg(&snapshot).as_bytes()).map_err(|error| {
+            Failure::Failed(format!("can't write {}: {error}", Printable(file.display())))
+        })?,
+        None => output.answer(|| as_json(&snapshot), |out| as_text(&snapshot, out))?,
+    }
     Ok(())
+}
+
+/// Writes a file in one step, so that no reader sees a part of it, and a failure leaves
+/// the old one. A device or a pipe is written to as it is.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    // A link stays a link; what it leads to is replaced.
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let found = fs::metadata(path).ok();
+    if found.as_ref().is_some_and(|found| found.is_dir()) {
+        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
+    }
+    if found.as_ref().is_some_and(|found| !found.is_file()) {
+        return File::options().write(true).open(path)?.write_all(content);
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mode = found.map_or(0o666, |found| found.permissions().mode() & 0o777);
+    let mut file = tempfile::Builder::new()
+        .prefix(".tendmap-")
+        .suffix(".svg")
+        .permissions(Permissions::from_mode(mode))
+        .tempfile_in(folder.unwrap_or(Path::new(".")))?;
+    file.write_all(content)?;
+    file.persist(path).map_err(|failed| failed.error)?;
+    Ok(())
+}
+
+fn as_svg(snapshot: &Snapshot) -> String {
+    let map = &snapshot.map;
+    let roster = Roster::of(map);
+    let grids: Vec<Grid> =
+        namespaces(map).values().map(|namespace| Grid::of(map, namespace, &roster)).collect();
+    svg::draw(map, snapshot.sequence, &grids, &roster)
 }
 
 /// The nodes in the order of their ids, so that two maps can be compared line by
