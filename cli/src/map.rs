@@ -37,10 +37,6 @@ pub struct Args {
 pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure> {
     let snapshot = common.look()?.map()?;
     match &args.svg {
-        Some(file) if output.is_json() => {
-            let file = Printable(file.display());
-            return Err(Failure::Usage(format!("--svg {file} is no answer in JSON: drop --json")));
-        }
         Some(file) if file.as_os_str() == "-" => {
             let mut out = io::stdout().lock();
             out.write_all(as_svg(&snapshot).as_bytes())?;

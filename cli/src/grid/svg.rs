@@ -33,7 +33,7 @@ text{font:12px ui-monospace,'SF Mono',Menlo,Consolas,'DejaVu Sans Mono',monospac
 .head{font-size:20px;font-weight:600}.name{font-size:15px;font-weight:600}
 .mark{font-size:8.5px;text-anchor:middle;pointer-events:none}.key{font-size:11px;text-anchor:middle}
 .onbright{fill:#000}.ondark{fill:#fff}
-.hole rect,.hole .swatch{fill:#d1242f}.hole path{stroke:#fff;stroke-width:1.8;fill:none;pointer-events:none}
+.grid .hole rect,.hole .swatch{fill:#d1242f}.hole path{stroke:#fff;stroke-width:1.8;fill:none;pointer-events:none}
 .bad{fill:#d1242f;font-weight:600}@media(prefers-color-scheme:dark){.bad{fill:#ff7b72}}
 .track{fill:var(--rule)}";
 
