@@ -12,7 +12,7 @@ use crate::output::Output;
 use crate::settings::Settings;
 use crate::{
     c_client, check, completions, demo, fleet, ls, manual, map, metrics, rm, route, settings, sim,
-    status, tend, verify,
+    status, tend, verify, watch,
 };
 
 /// One process tends an Aerospike cluster; all others on the host route from
@@ -79,6 +79,12 @@ pub enum Command {
     Map(Placed<map::Args>),
     /// Show the state of a segment and its owner, or of all segments.
     Status(Placed<status::Args>),
+    /// Watch a segment, its nodes and its partitions on a terminal.
+    ///
+    /// It shows the owner and its age, the nodes with their share, the partitions of a namespace
+    /// in the colours of their masters, and events as they happen. `?` lists the keys. It only
+    /// reads, and goes on without an owner, without a segment, and over its replacement.
+    Watch(Placed<watch::Args>),
     /// List the segments of this host.
     ///
     /// `health` is `healthy`, `unhealthy` (kept current, but something is wrong: see `status`),
@@ -125,6 +131,7 @@ impl Command {
             | Command::Route(Placed { output, .. })
             | Command::Map(Placed { output, .. })
             | Command::Status(Placed { output, .. })
+            | Command::Watch(Placed { output, .. })
             | Command::Ls(Placed { output, .. })
             | Command::Metrics(Placed { output, .. })
             | Command::Rm(Placed { output, .. })
@@ -174,6 +181,7 @@ pub fn run() -> ExitCode {
         Command::Route(args) => route::run(&args.common, &args.own, &output),
         Command::Map(args) => map::run(&args.common, &args.own, &output),
         Command::Status(args) => status::run(&args.common, &args.own, &output),
+        Command::Watch(args) => watch::run(&args.common, &args.own, &output),
         Command::Ls(args) => ls::run(&args.common, &output),
         Command::Metrics(args) => metrics::run(&args.common, &args.own, &output),
         Command::Rm(args) => rm::run(&args.common, &args.own, &output),

@@ -30,6 +30,7 @@ mod sim;
 mod status;
 mod tend;
 mod verify;
+mod watch;
 mod writer;
 
 pub use command::{Cli, Command, run};

@@ -36,7 +36,11 @@ pub struct Args {
 /// The shortest interval. Each look reads whole segments.
 const SHORTEST: Duration = Duration::from_millis(100);
 
-fn interval(text: &str) -> Result<Duration, String> {
+/// The time between two looks, from text.
+///
+/// # Errors
+/// What was wanted.
+pub fn interval(text: &str) -> Result<Duration, String> {
     let found = parse_duration(text).map_err(|error| error.to_string())?;
     match found < SHORTEST {
         true => Err(format!("wanted at least {}", show(SHORTEST))),

@@ -35,12 +35,24 @@ pub const BASIC: [u8; 10] = [4, 3, 2, 5, 6, 12, 11, 10, 13, 14];
 /// The symbols of nodes.
 const SYMBOLS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
+/// The levels of red, green and blue in a terminal's table.
+const LEVELS: [u8; 6] = [0, 95, 135, 175, 215, 255];
+
 impl Colour {
     /// Red, green and blue, 0 to 255.
     pub fn rgb(self) -> [u8; 3] {
-        const LEVELS: [u8; 6] = [0, 95, 135, 175, 215, 255];
         let at = usize::from(self.index.saturating_sub(16)).min(215);
         [LEVELS[at / 36], LEVELS[at / 6 % 6], LEVELS[at % 6]]
+    }
+
+    /// The colour at some quarters of its brightness, as near as the cube has it.
+    pub fn darker(self, quarters: u8) -> Colour {
+        let level = |value: u8| {
+            let wanted = u16::from(value) * (2 + u16::from(quarters)) / 6;
+            (0..6).min_by_key(|&at: &usize| u16::from(LEVELS[at]).abs_diff(wanted)).unwrap_or(0)
+        };
+        let [red, green, blue] = self.rgb().map(level);
+        Colour { index: (16 + red * 36 + green * 6 + blue) as u8 }
     }
 
     /// Whether black is easier to read on it than white.
@@ -80,8 +92,7 @@ mod tests {
 
     #[test]
     fn h143_256_nodes_differ_in_colour_or_symbol() {
-        let looks: HashSet<_> =
-            (0..256).map(|seat| (colour(seat).index, symbol(seat))).collect();
+        let looks: HashSet<_> = (0..256).map(|seat| (colour(seat).index, symbol(seat))).collect();
         assert_eq!(looks.len(), 256);
         let looks: HashSet<_> = (0..256).map(|seat| (basic(seat), symbol(seat))).collect();
         assert_eq!(looks.len(), 256);
@@ -107,5 +118,7 @@ mod tests {
             assert!(ratio >= 4.5, "{}: {ratio}", colour.index);
         }
         assert_eq!(Colour { index: 214 }.rgb(), [255, 175, 0]);
+        assert_eq!(Colour { index: 214 }.darker(4), Colour { index: 214 });
+        assert_eq!(Colour { index: 214 }.darker(1).rgb(), [135, 95, 0]);
     }
 }

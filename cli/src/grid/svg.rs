@@ -62,9 +62,9 @@ pub fn draw(map: &ClusterMap, sequence: u64, namespaces: &[Grid], roster: &Roste
         width = width.max(left + across * legend.width() + MARGIN).max(right + MARGIN);
         top = (under + tall).max(below + (legend.lines(across) + 2) * LINE) + 40;
     }
-    let cluster = map.cluster_name.map_or("cluster without a name".to_owned(), |name| {
-        format!("cluster {name}")
-    });
+    let cluster = map
+        .cluster_name
+        .map_or("cluster without a name".to_owned(), |name| format!("cluster {name}"));
     let cluster = escaped(cluster);
     let holes: usize = namespaces.iter().map(|grid| grid.holes).sum();
     let counts = format!(
@@ -142,11 +142,19 @@ fn cells(out: &mut String, grid: &Grid, roster: &Roster, top: usize) {
     put!(out, "<g class=\"grid\" data-namespace=\"{}\">\n", escaped(&grid.namespace));
     for partition in (0..grid.len()).step_by(side * 4) {
         let (x, y) = place(partition);
-        put!(out, "<text class=\"faint end\" x=\"{}\" y=\"{}\">{partition}</text>\n", x - 8, y + 10);
+        put!(
+            out,
+            "<text class=\"faint end\" x=\"{}\" y=\"{}\">{partition}</text>\n",
+            x - 8,
+            y + 10
+        );
     }
     let rect = |out: &mut String, partition: usize| {
         let (x, y) = place(partition);
-        put!(out, "<rect x=\"{x}\" y=\"{y}\" width=\"{CELL}\" height=\"{CELL}\"><title>{partition}:");
+        put!(
+            out,
+            "<rect x=\"{x}\" y=\"{y}\" width=\"{CELL}\" height=\"{CELL}\"><title>{partition}:"
+        );
         for (replica, seat) in grid.holders(partition).iter().enumerate() {
             let id = seat.and_then(|seat| roster.id(usize::from(seat)));
             let comma = if replica == 0 { "" } else { "," };
@@ -172,7 +180,11 @@ fn cells(out: &mut String, grid: &Grid, roster: &Roster, top: usize) {
         };
         let (xs, ys) = (list(&|(x, _)| x + 5), list(&|(_, y)| y + 9));
         let marks = palette::symbol(seat).to_string().repeat(partitions.len());
-        put!(out, "<text class=\"mark {}\" x=\"{xs}\" y=\"{ys}\">{marks}</text>\n</g>\n", ink(seat));
+        put!(
+            out,
+            "<text class=\"mark {}\" x=\"{xs}\" y=\"{ys}\">{marks}</text>\n</g>\n",
+            ink(seat)
+        );
     }
     if !holes.is_empty() {
         out.push_str("<g class=\"hole\">\n");
@@ -283,7 +295,11 @@ impl<'a> Legend<'a> {
         let number = grid.racks[seat].map_or("-".to_owned(), |rack| rack.to_string());
         put!(out, "<text class=\"end\" x=\"{rack}\" y=\"{text}\">{number}</text>");
         self.share(out, grid, (x, y), (held.masters, most), &fill(seat));
-        put!(out, "<text class=\"end\" x=\"{replicas}\" y=\"{text}\">{}</text></g>\n", held.replicas);
+        put!(
+            out,
+            "<text class=\"end\" x=\"{replicas}\" y=\"{text}\">{}</text></g>\n",
+            held.replicas
+        );
     }
 
     /// The line that explains the sign of a hole, and counts them.
@@ -311,7 +327,10 @@ impl<'a> Legend<'a> {
         let (bar, middle, text) = (rack + 18, y + 4, y + 11);
         let long = (number * 70).checked_div(most).unwrap_or(0);
         put!(out, "<rect class=\"track\" x=\"{bar}\" y=\"{middle}\" width=\"70\" height=\"6\"/>");
-        put!(out, "<rect x=\"{bar}\" y=\"{middle}\" width=\"{long}\" height=\"6\" fill=\"{colour}\"/>");
+        put!(
+            out,
+            "<rect x=\"{bar}\" y=\"{middle}\" width=\"{long}\" height=\"6\" fill=\"{colour}\"/>"
+        );
         let share = number as f64 * 100.0 / grid.len().max(1) as f64;
         put!(out, "<text class=\"end\" x=\"{}\" y=\"{text}\">{number}</text>", masters - 56);
         put!(out, "<text class=\"end faint\" x=\"{masters}\" y=\"{text}\">{share:.1} %</text>");
