@@ -106,7 +106,7 @@ fn h144_a_file_is_replaced_as_a_whole_or_stays() {
 }
 
 /// Draws an image in a browser; `None` if there is none.
-fn browsed(folder: &Path, flag: &str, window: &str) -> Option<image::Shot> {
+fn browsed(folder: &Path, flag: &str, window: &str) -> Option<png::Shot> {
     let browsers = ["chromium", "chromium-browser", "google-chrome"];
     let browser = browsers.into_iter().find(|name| {
         Command::new(name).arg("--version").output().is_ok_and(|found| found.status.success())
@@ -121,7 +121,7 @@ fn browsed(folder: &Path, flag: &str, window: &str) -> Option<image::Shot> {
         .output()
         .unwrap();
     assert!(shot.exists(), "{}", String::from_utf8_lossy(&output.stderr));
-    Some(image::Shot::read(&shot))
+    Some(png::Shot::read(&shot))
 }
 
 /// What a browser shows. `.ci/deep browser` runs it, because browsers are large.
@@ -152,7 +152,7 @@ fn h144_a_browser_draws_holes_and_follows_light_and_dark() {
 }
 
 /// Reads the pixels of a screenshot.
-mod image {
+mod png {
     use std::path::Path;
     use std::process::Command;
 
