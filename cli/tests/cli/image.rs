@@ -137,7 +137,7 @@ fn h144_a_browser_draws_holes_and_follows_light_and_dark() {
         ("--blink-settings=preferredColorScheme=1", [255, 255, 255], [27, 31, 36]),
         ("--force-dark-mode", [13, 17, 23], [230, 237, 243]),
     ] {
-        let Some(shot) = browsed(folder.path(), flag, "500,300") else {
+        let Some(shot) = browsed(folder.path(), flag, "1600,300") else {
             return tendmap_testkit::skipped("no browser here");
         };
         assert_eq!(shot.at(2, 2), back, "{flag}: the background");
