@@ -114,3 +114,26 @@ fn every_claim_about_security_has_a_test_that_exists() {
 fn every_claim_about_official_clients_has_a_test_that_exists() {
     check_claims("docs/C-CLIENT.md", 15);
 }
+
+/// The numbers after "row" and "rows" in a text.
+fn cited(text: &str) -> BTreeSet<u8> {
+    let text = text.replace('\n', " ");
+    let lists = ["row ", "rows "].into_iter().flat_map(|word| text.split(word).skip(1));
+    lists
+        .flat_map(|rest| {
+            let end = rest.find(|c: char| !c.is_ascii_digit() && c != ',' && c != ' ');
+            rest[..end.unwrap_or(rest.len())].split(',')
+        })
+        .filter_map(|number| number.trim().parse().ok())
+        .collect()
+}
+
+#[test]
+fn every_hazard_that_an_answer_cites_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let rows = rows(&fs::read_to_string(root.join("docs/HAZARDS.md")).unwrap());
+    let cited = cited(&fs::read_to_string(root.join("docs/FAQ.md")).unwrap());
+    assert!(cited.len() > 20, "{cited:?}");
+    let unknown: Vec<_> = cited.iter().filter(|row| !rows.contains_key(row)).collect();
+    assert!(unknown.is_empty(), "docs/FAQ.md cites the rows {unknown:?}");
+}
