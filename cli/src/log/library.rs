@@ -2,7 +2,6 @@
 
 use core::fmt::Debug;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
@@ -10,7 +9,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_log::NormalizeEvent as _;
 use tracing_subscriber::layer::{Context, Layer};
 
-use super::line::Line;
+use super::line::{Line, now};
 use super::sink::Sink;
 
 /// The target under which the library logs the events of a client.
@@ -38,7 +37,7 @@ impl<S: Subscriber> Layer<S> for Messages {
         let mut values = Map::new();
         values.insert("fields".into(), Value::Object(found.fields));
         self.sink.write(&Line {
-            time: SystemTime::now(),
+            time: now(),
             level,
             name: "log".into(),
             part: Some(target.to_owned()),

@@ -80,6 +80,12 @@ fn colour(level: Level) -> Style {
     colour.on_default()
 }
 
+/// The time of a line.
+#[expect(clippy::disallowed_methods, reason = "shown, never waited for")]
+pub fn now() -> SystemTime {
+    SystemTime::now()
+}
+
 /// The moment in UTC, as RFC 3339 with milliseconds.
 fn moment(time: SystemTime) -> impl core::fmt::Display {
     humantime::format_rfc3339_millis(time)

@@ -3,11 +3,11 @@
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde_json::Value;
 
-use super::line::{Format, Line, Look};
+use super::line::{Format, Line, Look, now};
 use crate::event::Told;
 use crate::writer::{Stream, Writer};
 
@@ -74,7 +74,7 @@ impl From<Told> for Line {
             Some(Value::String(name)) => name,
             _ => String::new(),
         };
-        let (time, level) = (SystemTime::now(), super::level(level));
+        let (time, level) = (now(), super::level(level));
         Line { time, level, name, part: None, message, values }
     }
 }

@@ -5,7 +5,6 @@ use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, SystemTime};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -86,7 +85,6 @@ fn h150_each_event_is_one_line_of_one_stream_with_time_and_level() {
 #[test]
 fn h150_json_has_the_same_keys_for_every_event_and_message() {
     let (place, sim) = (Place::new(), guarded());
-    let begun = SystemTime::now();
     for flag in ["--json", "--log-format=json"] {
         let place = if flag == "--json" { &place } else { &Place::new() };
         let command = tend(place, &sim, &[flag, "--log", "debug"]);
@@ -122,7 +120,6 @@ fn h150_json_has_the_same_keys_for_every_event_and_message() {
         // The library's own lines of the events are left out.
         assert!(of("log").iter().all(|told| told["part"] != "tendmap"), "{told:#?}");
     }
-    assert!(begun.elapsed().unwrap() < Duration::from_secs(3600));
 }
 
 #[test]

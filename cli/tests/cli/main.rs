@@ -26,6 +26,7 @@ mod settings;
 mod shortage;
 mod streams;
 mod system_v;
+mod systemd;
 mod terminal;
 mod tmux;
 mod tool;
