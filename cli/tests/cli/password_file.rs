@@ -51,7 +51,7 @@ fn h151_a_password_comes_from_a_file_without_its_newline() {
         write(&path, &text, 0o600);
         let answer = check(&place, &sim, &path, &[]);
         assert_eq!(answer.code(), code, "{text:?}: {}{}", answer.stdout(), answer.stderr());
-        assert_eq!(answer.stderr().contains("warning"), false, "{}", answer.stderr());
+        assert!(!answer.stderr().contains("warning"), "{}", answer.stderr());
     }
     // By its variable and by the file of settings, too; a flag takes precedence.
     write(&path, SECRET, 0o600);
