@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -59,8 +60,7 @@ pub fn serve(common: Common, address: SocketAddr, output: &Output) -> Result<(),
     signals::on_stop(move || stops.notify_one())?;
     let served = runtime.block_on(async {
         let listener = TcpListener::bind(address).await.map_err(|error| {
-            let advice = "choose another address with --listen, or end the process that has it";
-            Failure::Failed(format!("can't listen on {address}: {error}; {advice}"))
+            Failure::Failed(format!("can't listen on {address}: {error}{}", advice(&error)))
         })?;
         let at = listener.local_addr().map_err(failed)?;
         match output.is_json() {
@@ -77,6 +77,16 @@ pub fn serve(common: Common, address: SocketAddr, output: &Output) -> Result<(),
     // Not waiting for clients, or for a read.
     runtime.shutdown_background();
     served
+}
+
+/// What to do about an address that can't be used.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; choose another port, or end the process that has it",
+        io::ErrorKind::AddrNotAvailable => "; choose an address of this host (`ip address`)",
+        io::ErrorKind::PermissionDenied => "; choose a port above 1023",
+        _ => "",
+    }
 }
 
 async fn accept(listener: &TcpListener, exporter: &Arc<Exporter>) {

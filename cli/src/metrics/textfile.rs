@@ -24,7 +24,8 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
         .suffix(".tmp")
         .permissions(Permissions::from_mode(0o644))
         .tempfile_in(directory)?;
-    file.write_all(text.as_bytes())?;
+    // Not by way of the wrapper, whose errors name the temporary file.
+    file.as_file_mut().write_all(text.as_bytes())?;
     // The umask may have cleared bits.
     file.as_file().set_permissions(Permissions::from_mode(0o644))?;
     // On a full file system an error may only appear here.
