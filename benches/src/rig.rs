@@ -2,7 +2,7 @@
 
 use tendmap::client::Reader;
 use tendmap::map::{Capacity, ClusterMap, Slot};
-use tendmap::route::Router;
+use tendmap::route::{Router, SharedRouter};
 pub use tendmap_harness::shape::{NAMESPACE, PARTITIONS, order, state};
 use tendmap_harness::shape::{Shape, number};
 
@@ -64,7 +64,15 @@ impl Segment {
 
     /// A router over the segment, with [`state`] as local state.
     pub fn router(&self) -> Router<u64> {
-        let reader = Reader::attach(&self.owned.place).expect("it was just made");
-        reader.router_with(|node| state(number(node)))
+        self.reader().router_with(|node| state(number(node)))
+    }
+
+    /// The same for all threads.
+    pub fn shared_router(&self) -> SharedRouter<u64> {
+        self.reader().shared_router(|node| state(number(node)))
+    }
+
+    fn reader(&self) -> Reader {
+        Reader::attach(&self.owned.place).expect("it was just made")
     }
 }

@@ -4,8 +4,11 @@ use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::Timespec;
 use tempfile::TempDir;
 use tendmap::client::ChangesError;
@@ -310,5 +313,90 @@ fn h163_a_child_neither_drains_nor_loses_what_its_parent_is_told() {
         handle.take().unwrap();
         assert!(!is_readable(handle, &NO_WAIT));
     }
+    client.close();
+}
+
+#[test]
+fn a_process_that_was_stopped_is_told_when_it_goes_on() {
+    let directory = directory();
+    let (cluster, client) = connect(&directory);
+    forked(
+        |parent| {
+            let reader = reader(&directory);
+            let handle = reader.changes().unwrap();
+            let before = handle.take().unwrap();
+            parent.write_all(&std::process::id().to_ne_bytes()).unwrap();
+            readable(&handle);
+            assert!(handle.take().unwrap() > before);
+        },
+        |child| {
+            let mut pid = [0; 4];
+            child.read_exact(&mut pid).unwrap();
+            let pid = Pid::from_raw(u32::from_ne_bytes(pid) as i32);
+            kill(pid, Signal::SIGSTOP).unwrap();
+            wait_until("it has stopped", || {
+                let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+                stat.rsplit(')').next().unwrap().trim_start().starts_with('T')
+            });
+            publish(&cluster, &client);
+            kill(pid, Signal::SIGCONT).unwrap();
+        },
+    );
+    client.close();
+}
+
+/// At the limit of descriptors, and of the user's threads.
+#[test]
+fn h166_a_limit_that_is_reached_is_an_error_and_leaves_nothing_behind() {
+    let directory = directory();
+    let (cluster, client) = connect(&directory);
+    let is_open = |number: &i32| std::fs::metadata(format!("/dev/fd/{number}")).is_ok();
+    let open = || (0..1000).filter(is_open).count();
+    let limited = |limit: Resource, most: u64, work: &dyn Fn()| {
+        let before = getrlimit(limit);
+        setrlimit(limit, Rlimit { current: Some(most), ..before }).unwrap();
+        work();
+        setrlimit(limit, before).unwrap();
+    };
+    forked(
+        |parent| {
+            let reader = reader(&directory);
+            drop(reader.changes().unwrap());
+            wait_until("the thread has ended", || watchers() == 0);
+            let before = open();
+            let fails = || {
+                limited(Resource::Nofile, 3, &|| {
+                    let error = reader.changes().unwrap_err();
+                    assert!(matches!(error, ChangesError::Descriptor(_)), "{error}");
+                    assert!(error.to_string().contains("RLIMIT_NOFILE"), "{error}");
+                });
+                limited(Resource::Nproc, 0, &|| {
+                    let error = reader.changes().unwrap_err();
+                    assert!(matches!(error, ChangesError::Thread(_)), "{error}");
+                    assert!(error.to_string().contains("RLIMIT_NPROC"), "{error}");
+                });
+            };
+            // Root has no limit of threads. Another user may not list root's
+            // descriptors unless the process allows it.
+            if rustix::process::getuid().is_root() {
+                nix::unistd::setuid(nix::unistd::Uid::from_raw(65534)).unwrap();
+                let dumpable = rustix::process::DumpableBehavior::Dumpable;
+                rustix::process::set_dumpable_behavior(dumpable).unwrap();
+            }
+            for _ in 0..3 {
+                fails();
+                assert_eq!((open(), watchers()), (before, 0));
+            }
+            let handle = reader.changes().unwrap();
+            let before = handle.take().unwrap();
+            parent.write_all(b"x").unwrap();
+            readable(&handle);
+            assert!(handle.take().unwrap() > before);
+        },
+        |child| {
+            child.read_exact(&mut [0]).unwrap();
+            publish(&cluster, &client);
+        },
+    );
     client.close();
 }

@@ -5,6 +5,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::Timespec;
 use tempfile::TempDir;
 use tendmap::client::{Client, ConnectError, Reader};
 use tendmap::internals::segment::{RESERVE, STANDBY};
@@ -19,6 +21,7 @@ pub fn trials() -> Vec<(&'static str, fn())> {
         ("the_first_owns_the_next_follow_the_last_removes", the_first_owns),
         ("closing_hands_the_ownership_over", closing_hands_over),
         ("h01_a_killed_owner_is_replaced_and_reading_goes_on", killed_owner),
+        ("a_descriptor_is_told_of_what_the_next_owner_publishes", told_of_takeovers),
         ("h02_killed_readers_and_followers_change_nothing", killed_followers),
         ("h03_stopped_candidates_do_not_stop_a_third", stopped_followers),
         ("h06_a_hung_owner_is_replaced_and_wakes_as_a_follower", hung_owner),
@@ -125,6 +128,28 @@ fn killed_owner() {
         });
         workers.iter_mut().for_each(Worker::assert_routes);
     }
+}
+
+/// A takeover alone is no change of the map.
+fn told_of_takeovers() {
+    let rig = Rig::new(3);
+    let owner = rig.client();
+    let mut next = rig.client();
+    let reader = rig.reader();
+    let changes = reader.changes().unwrap();
+    let before = changes.take().unwrap();
+    let term = rig.term();
+    owner.kill();
+    wait_until("a new owner", || rig.term() > term && next.role() == "owner");
+    let is_readable = |wait: Duration| {
+        let wait = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: 0 };
+        poll(&mut [PollFd::new(&changes, PollFlags::IN)], Some(&wait)).unwrap() == 1
+    };
+    assert!(!is_readable(Duration::ZERO) || changes.sequence() > before);
+    let before = changes.take().unwrap();
+    rig.sim.kill(3).unwrap();
+    assert!(is_readable(Duration::from_secs(60)));
+    assert!(changes.take().unwrap() > before);
 }
 
 fn killed_followers() {

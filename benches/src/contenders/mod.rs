@@ -13,7 +13,7 @@ mod process_lock;
 mod seqlock;
 mod tendmap;
 
-pub use self::tendmap::{Named, Pinned, Replica, Router};
+pub use self::tendmap::{AllThreads, Named, Pinned, Replica, Router};
 pub use floor::Floor;
 
 /// One reader, which looks up the state of a partition's master.
@@ -79,7 +79,9 @@ pub fn all() -> Vec<Box<dyn Contender>> {
         Box::new(Replica::any()),
         Box::new(Replica::prefer_rack()),
         Box::new(Replica::at_run_time()),
+        Box::new(AllThreads::new()),
         Box::new(arc_swap::Cached::new()),
+        Box::new(arc_swap::Loaded::new()),
         Box::new(left_right::LeftRight::new()),
         Box::new(locks::Std::new()),
         Box::new(locks::ParkingLot::new()),

@@ -88,6 +88,52 @@ contender!(
     Router, "tendmap: route, master", RouterReader
 );
 
+struct SharedReader(route::SharedRouter<u64>, NamespaceHandle);
+
+impl Lookup for SharedReader {
+    #[inline(always)]
+    fn state(&mut self, partition: usize) -> u64 {
+        *self.0.route(self.1, Partition(partition), Policy::Master).expect("owned").state()
+    }
+}
+
+/// `SharedRouter::route`: all readers use one router.
+pub struct AllThreads {
+    shared: Shared,
+    router: route::SharedRouter<u64>,
+}
+
+impl AllThreads {
+    /// Creates a segment, and the router.
+    pub fn new() -> AllThreads {
+        let shared = Shared::new(2);
+        let router = shared.segment.shared_router();
+        AllThreads { shared, router }
+    }
+}
+
+impl Default for AllThreads {
+    fn default() -> AllThreads {
+        AllThreads::new()
+    }
+}
+
+impl Contender for AllThreads {
+    fn name(&self) -> &'static str {
+        "tendmap: shared router, master"
+    }
+    fn across_processes(&self) -> bool {
+        true
+    }
+    fn reader(&self) -> Box<dyn Reader> {
+        let namespace = self.router.namespace(rig::NAMESPACE).expect("it was published");
+        Box::new(SharedReader(self.router.clone(), namespace))
+    }
+    fn publish(&mut self) {
+        self.shared.segment.publish();
+    }
+}
+
 struct PinnedReader(route::Router<u64>, NamespaceHandle);
 
 impl Lookup for PinnedReader {
