@@ -24,6 +24,7 @@ mod secure;
 mod seen;
 mod settings;
 mod shortage;
+mod static_binary;
 mod streams;
 mod system_v;
 mod systemd;
