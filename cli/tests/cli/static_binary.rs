@@ -49,7 +49,11 @@ impl Root {
                       exec chroot \"$0\" /tendmap \"$@\"";
         let mut command = Command::new("unshare");
         command.args(["--mount", "--propagation", "private", "sh", "-c", script]);
-        command.arg(self.path()).args(args).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command
+            .arg(self.path())
+            .args(args)
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         if args[0] != "check" {
             command.arg("--shm-directory").arg(self.place.path());
         }
@@ -140,7 +144,8 @@ fn h155_a_static_binary_needs_no_other_file() {
     let sim = Sim::start(config).unwrap();
     fs::copy(authority.path("ca.pem"), root.path().join("ca.pem")).unwrap();
     let host = format!("localhost:{NAME}:{}", sim.tls_seeds()[0].port());
-    let mut check = root.command(&["check", "--hosts", &host, "--tls-cafile", "/ca.pem", "--user", "ann"]);
+    let mut check =
+        root.command(&["check", "--hosts", &host, "--tls-cafile", "/ca.pem", "--user", "ann"]);
     let answer = Answer(check.env("TENDMAP_PASSWORD", "secret").output().unwrap());
     assert_eq!(answer.code(), 0, "{}{}", answer.stdout(), answer.stderr());
     let answer = Answer(check.env("TENDMAP_PASSWORD", "wrong").output().unwrap());
