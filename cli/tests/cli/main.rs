@@ -6,6 +6,7 @@ mod check;
 mod codes;
 mod consistency;
 mod console;
+mod containers;
 mod identity;
 mod image;
 mod lifecycle;
