@@ -140,6 +140,7 @@ fn h155_a_static_binary_needs_no_other_file() {
     let authority = Authority::new();
     let mut config = SimConfig::fast(2);
     config.tls = Some(authority.nodes());
+    config.security = true;
     config.users = vec![SimUser::new("ann", "secret")];
     let sim = Sim::start(config).unwrap();
     fs::copy(authority.path("ca.pem"), root.path().join("ca.pem")).unwrap();
