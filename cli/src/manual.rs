@@ -227,6 +227,10 @@ fn lines(roff: &mut Roff, text: &str) {
 
 const FILES: &[(&str, &str)] = &[
     (
+        "/etc/tendmap/NAME.toml",
+        "Settings of the systemd service tendmap@NAME, which runs tendmap tend with this file.",
+    ),
+    (
         "/dev/shm/tendmap-KEY-v3-gN",
         "The segment of a key, in hexadecimal digits, with the version of its layout and its \
          generation. --shm-directory names another directory.",
@@ -251,7 +255,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     (
         "tend",
         "tendmap tend --hosts db1:3000,db2:3000 --cluster-name lab\n\
-         tendmap tend --config /etc/tendmap/tendmap.toml --wait",
+         tendmap tend --config /etc/tendmap/main.toml --wait",
     ),
     ("check", "tendmap check --hosts db1:3000"),
     ("status", "tendmap status || echo unhealthy\ntendmap status --json --shm-key 0xA7000001"),
@@ -262,6 +266,9 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     ("map", "tendmap map --json"),
     ("ls", "tendmap ls"),
+    ("metrics", "tendmap metrics --listen 127.0.0.1:9400"),
+    ("verify", "tendmap verify --hosts db1:3000"),
+    ("watch", "tendmap watch"),
     ("rm", "tendmap rm --shm-key 0xA7000000"),
     ("c-client", "tendmap c-client status\ntendmap c-client map 0xA9000000"),
     ("sim", "tendmap sim --nodes 3 --base-port 3000 --namespace test:2"),
