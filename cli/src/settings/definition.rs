@@ -25,6 +25,7 @@ const WITHOUT_MEANING: &[(&str, &[&str])] = &[
     ("metrics", &["shm-backend", "shm-owner", "shm-allow-group-write"]),
     // They read a private copy, so changes of the file can't harm them.
     ("status", &["shm-allow-group-write"]),
+    ("watch", &["shm-allow-group-write"]),
     ("map", &["shm-allow-group-write"]),
     ("verify", &["shm-allow-group-write"]),
     ("c-client", &["shm-allow-group-write"]),

@@ -244,7 +244,7 @@ fn holders(
         events.count(Weight::Good, name, filled.values().sum(), &what);
     }
     if replicas > 0 {
-        events.count(Weight::Plain, name, replicas, "partitions changed their replicas");
+        events.count(Weight::Plain, name, replicas, "replica changes");
     }
 }
 

@@ -33,7 +33,7 @@ fn h145_watch_shows_how_a_node_and_an_owner_fail() {
     let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(3)).unwrap());
     let mut owner = place.tend(&sim, &[]);
     let follower = place.tend(&sim, &[]);
-    let start = |variables: &str| Tmux::start((110, 40), &watch(&place, variables, ""));
+    let start = |variables: &str| Tmux::start((110, 60), &watch(&place, variables, ""));
     let Some(full) = start("TERM=xterm-256color") else { return };
     let basic = start("TERM=xterm").unwrap();
     let plain = start("TERM=xterm-256color NO_COLOR=1").unwrap();

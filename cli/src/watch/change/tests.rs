@@ -49,7 +49,7 @@ fn h145_masters_that_move_are_counted_from_node_to_node() {
     let new = state_of(map, 9);
     let [first, second] = &texts(&old, &new)[..] else { panic!() };
     assert_eq!(*first, format!("test: 214 masters moved {} -> {}", id(0), id(1)));
-    assert_eq!(*second, "test: 214 partitions changed their replicas");
+    assert_eq!(*second, "test: 214 replica changes");
 }
 
 #[test]

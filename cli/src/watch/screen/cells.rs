@@ -233,7 +233,10 @@ impl Screen {
             Fill::Part(seat, 2..) => {
                 (palette::symbol(seat), self.paint.symbol(seat).add_modifier(mark))
             }
-            Fill::Part(seat, _) => (palette::symbol(seat), self.paint.faint().add_modifier(mark)),
+            Fill::Part(seat, _) => {
+                let colour = self.paint.node(seat).map(|colour| Style::new().fg(colour));
+                (palette::symbol(seat), colour.unwrap_or_default().add_modifier(mark))
+            }
             Fill::Replica => ('+', self.paint.faint().add_modifier(mark)),
             Fill::Other => (self.paint.either('·', '.'), self.paint.faint()),
         }
