@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use rustix::process::geteuid;
 use tendmap::client::{Status, StatusError, Verdict};
 use tendmap::internals::layout::shm_stat;
 use tendmap::internals::text::Printable;
@@ -48,6 +49,8 @@ pub enum Unread {
     HalfMade,
     /// It is damaged, or not a segment.
     Damaged(String),
+    /// Another user has so many segments that this one is not read.
+    TooMany,
     /// The read failed for a reason outside the segment.
     Failed(String),
 }
@@ -71,6 +74,8 @@ pub enum Health {
     HalfMade,
     /// It is damaged, or not a segment.
     Damaged,
+    /// It was not read, because its user has too many.
+    NotRead,
     /// It could not be read.
     Unknown,
 }
@@ -87,12 +92,13 @@ impl Health {
             Health::OtherVersion => "other version",
             Health::HalfMade => "half-made",
             Health::Damaged => "damaged",
+            Health::NotRead => "not read",
             Health::Unknown => "unknown",
         }
     }
 
     /// Whether an operator has to do something. A segment that this process can't
-    /// judge, because it may not read it or does not know its layout, does not count.
+    /// judge, because it does not or may not read it or does not know its layout, does not count.
     pub const fn is_bad(self) -> bool {
         matches!(self, Health::Unhealthy | Health::Stale | Health::Damaged | Health::Unknown)
     }
@@ -105,6 +111,7 @@ impl core::fmt::Display for Unread {
             Unread::OtherVersion(version) => {
                 write!(f, "it has layout version {version}, which this tendmap can't read")
             }
+            Unread::TooMany => write!(f, "only {MOST} segments of a user are read; see --shm-key"),
             Unread::HalfMade => f.write_str("its creator is still at work, or has died"),
             Unread::NoPermission(reason) | Unread::Damaged(reason) | Unread::Failed(reason) => {
                 Printable(reason).fmt(f)
@@ -127,6 +134,7 @@ impl Seen {
             Err(Unread::OtherVersion(_)) => Health::OtherVersion,
             Err(Unread::HalfMade) => Health::HalfMade,
             Err(Unread::Damaged(_)) => Health::Damaged,
+            Err(Unread::TooMany) => Health::NotRead,
             Err(Unread::Failed(_)) => Health::Unknown,
         }
     }
@@ -151,6 +159,10 @@ impl Seen {
     }
 }
 
+/// The most segments of another user that are read at once: any user can make any number, and
+/// each takes time and memory.
+const MOST: usize = 64;
+
 /// Every segment of the directory and of System V shared memory, of all users, in the order of
 /// the list; only those of a key if one was given. A segment that can't be read has the reason
 /// instead of a state.
@@ -162,18 +174,29 @@ pub fn all(common: &Common) -> Result<Vec<Seen>, SegmentError> {
     let mut listed = list(&directory)?;
     listed.retain(|found| common.given_key().is_none_or(|key| key == found.key));
     let current = current(&listed);
-    let state = |found: &ListedSegment| match found.state {
+    let mut others: BTreeMap<u32, usize> = BTreeMap::new();
+    let mut state = |found: &ListedSegment| match found.state {
         SegmentState::OtherVersion => Some(Err(Unread::OtherVersion(found.layout_version))),
         SegmentState::HalfMade => Some(Err(Unread::HalfMade)),
         _ => match current.get(&line(found)) {
             Some(&by) if by > found.generation && is_readable(found) => {
                 Some(Err(Unread::Replaced { by }))
             }
-            _ => read(&directory, found),
+            _ if is_own(found.user) => read(&directory, found),
+            _ => {
+                let reads = others.entry(found.user).or_default();
+                *reads += 1;
+                if *reads > MOST { Some(Err(Unread::TooMany)) } else { read(&directory, found) }
+            }
         },
     };
     let seen = |listed: ListedSegment| Some(Seen { state: state(&listed)?, listed });
     Ok(listed.into_iter().filter_map(seen).collect())
+}
+
+/// Whether this process and a user do not have to be on guard against each other.
+fn is_own(user: u32) -> bool {
+    user == 0 || user == geteuid().as_raw()
 }
 
 /// Generations succeed each other under a key, in one backend. Files of a user say nothing about

@@ -6,7 +6,7 @@ mod watch;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tendmap::client::{Status, Verdict, parse_duration};
 use tendmap::internals::text::Printable;
 
@@ -22,6 +22,14 @@ pub struct Args {
     /// Show every segment of this host, or every one of --shm-key, in short.
     #[arg(long)]
     all: bool,
+    /// Judge only whether an owner is at work, for a probe.
+    ///
+    /// The exit code is 1 if there is no live owner, or if it shows no heartbeat. Unlike without
+    /// this flag, a cluster that fails and a map with holes are no reason. For the liveness probe
+    /// of a container: another process takes over from an owner that hangs, so let the probe fail
+    /// only after more than --shm-takeover-threshold.
+    #[arg(long, conflicts_with = "all")]
+    live: bool,
     /// Show it again and again, until SIGINT or SIGTERM.
     ///
     /// A terminal shows the latest state only. With --json each is a line. The exit code is 0 at
@@ -56,6 +64,7 @@ pub fn interval(text: &str) -> Result<Duration, String> {
 pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure> {
     let report = || match args.all {
         true => all::report(common),
+        false if args.live => live(common),
         false => one(common),
     };
     if args.watch {
@@ -83,6 +92,23 @@ fn one(common: &Common) -> Result<Report, Failure> {
     let mut text = Vec::new();
     as_text(&status, problems, &mut text)?;
     Ok(Report { json: status.to_json_value(), text, healthy: problems.is_empty() })
+}
+
+/// Whether an owner is at work.
+fn live(common: &Common) -> Result<Report, Failure> {
+    let status = common.status()?;
+    let problems = status.lifelessness();
+    let mut text = Vec::new();
+    for problem in &problems {
+        writeln!(text, "NOT LIVE: {}", Printable(problem))?;
+    }
+    if problems.is_empty() {
+        let pid = status.owner_pid.map_or("unknown".to_owned(), |pid| pid.to_string());
+        let age = status.heartbeat_age.map_or("never".to_owned(), |age| show(age) + " ago");
+        writeln!(text, "live: owner pid {pid}, term {}, heartbeat {age}", status.term)?;
+    }
+    let healthy = problems.is_empty();
+    Ok(Report { json: json!({ "live": healthy, "problems": problems }), text, healthy })
 }
 
 fn as_text(status: &Status, problems: &[String], out: &mut dyn Write) -> io::Result<()> {

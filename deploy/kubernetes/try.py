@@ -27,6 +27,8 @@ FOLDER = Path(__file__).parent
 # The oldest release with native sidecars, and the newest one that has a schema.
 RELEASES = ["1.29", kubernetes_validate.latest_version()]
 PATIENCE = 60
+# The default of shm_takeover_threshold, in seconds.
+TAKEOVER = 30
 PASSWORD = "secret of the test"
 UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
@@ -188,6 +190,18 @@ def sidecar(tendmap, hosts):
     status = pod.answer("application", ["status", "--json"])
     assert (status["user"], status["owner_alive"], status["cluster_name"]) == (5001, True, "lab"), status
     print("sidecar: tends as user 5001; user 5002 routes, with a read-only mount")
+
+    # A tender that hangs fails the liveness probe; a cluster that does not answer does not.
+    live = pod.container("tendmap")["livenessProbe"]
+    seconds = live["periodSeconds"] * live["failureThreshold"]
+    assert live["exec"]["command"][0] == "/tendmap" and seconds > 1.5 * TAKEOVER, live
+    alive = lambda: pod.run("tendmap", live["exec"]["command"][1:]).returncode
+    assert alive() == 0
+    tender.signal(signal.SIGSTOP)
+    until("a hung tender", lambda: alive() == 1)
+    tender.signal(signal.SIGCONT)
+    until("a tender that works", lambda: alive() == 0)
+    print("sidecar: the liveness probe fails while the tender is stopped")
 
     # A program of the application that keeps a client.
     client = pod.start("application", ["--json"])

@@ -39,15 +39,7 @@ impl Status {
         if self.retired {
             wrong.push("the segment is retired and has no successor yet".to_owned());
         }
-        // An owner that gives up ownership holds no lock, but continues until
-        // it is replaced.
-        let goes_on =
-            self.abdicated && self.heartbeat_age.is_some_and(|age| age <= self.patience());
-        if !self.owner_alive && !goes_on {
-            wrong.push(
-                "there is no live owner: start a process that connects with this key".to_owned(),
-            );
-        }
+        wrong.extend(self.absence());
         if self.abdicated {
             wrong.push("the owner can't reach the cluster and is giving up ownership".to_owned());
         }
@@ -107,6 +99,14 @@ impl Status {
         }
     }
 
+    internal! {
+        /// What shows that no process does the owner's work, in words. It says nothing about the
+        /// cluster: an owner that can't reach it is at work.
+        fn lifelessness(&self) -> Vec<String> {
+            self.absence().into_iter().chain(self.silence()).collect()
+        }
+    }
+
     /// The largest age of the last pass that is in order.
     fn longest_age(&self) -> Duration {
         self.interval() * 3 + Duration::from_secs(2)
@@ -115,6 +115,18 @@ impl Status {
     /// How long the owner may show no heartbeat.
     fn patience(&self) -> Duration {
         self.interval().saturating_mul(3).clamp(SHORTEST_SILENCE, LONGEST_SILENCE)
+    }
+
+    /// The problem of a segment without an owner.
+    fn absence(&self) -> Option<String> {
+        // An owner that gives up ownership holds no lock, but continues until
+        // it is replaced.
+        let goes_on =
+            self.abdicated && self.heartbeat_age.is_some_and(|age| age <= self.patience());
+        let absent = !self.owner_alive && !goes_on;
+        absent.then(|| {
+            "there is no live owner: start a process that connects with this key".to_owned()
+        })
     }
 
     /// The problem of a living owner without a heartbeat.

@@ -130,6 +130,75 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError>
     Ok(removed)
 }
 
+/// Removes what is left of a key beside its segment: segments of other layouts and of generations
+/// below the live one that no process uses, and their lock files. The newest segment of this
+/// layout stays, whether a process uses it or not. Returns what was removed, and what could be
+/// left over but is in use, or can't be judged, with the number of its processes.
+///
+/// # Errors
+/// [`SegmentError`] if the directory can't be read, or if something can't be removed.
+#[cfg(feature = "tend")]
+pub fn remove_leftovers(place: &Place) -> Result<Leftovers, SegmentError> {
+    let place = &Place { directory: resolved(&place.directory), ..place.clone() };
+    let store = place.backend.store();
+    let trusted = Trusted::with(&place.owners);
+    let mut listed = segments(&place.directory, place.backend)?;
+    listed.retain(|found| {
+        found.key == place.key && (trusted.may_have(found.user) || may_unlink(found))
+    });
+    listed.sort_by_key(|found| (found.layout_version, found.generation));
+    let mut left = Leftovers::default();
+    for found in listed.iter().filter(|found| found.layout_version != LAYOUT_VERSION) {
+        if found.attached != Some(0) {
+            left.kept.push((found.at.clone(), found.attached));
+            continue;
+        }
+        match store.discard(found) {
+            Err(error) if error.is_absent() => continue,
+            other => other?,
+        }
+        left.removed.push(found.at.clone());
+        let locks = foreign::sweep(found, &place.directory)?;
+        left.removed.extend(locks.into_iter().map(Location::from));
+    }
+    let mut lives = false;
+    for generation in generations(place)? {
+        let at = listed
+            .iter()
+            .find(|found| (found.layout_version, found.generation) == (LAYOUT_VERSION, generation))
+            .map(|found| found.at.clone());
+        let Some(at) = at else { continue };
+        match Segment::attach(place, generation) {
+            Ok(segment) if lives => match segment.attached()? {
+                0 if retire_and_unlink_unused(&segment)? == 0 => left.removed.push(at),
+                _ => left.kept.push((at, segment.attached().ok())),
+            },
+            // What is above the live one may become it.
+            Ok(segment) => lives = !segment.head().retired(),
+            Err(
+                SegmentError::Header { .. }
+                | SegmentError::OtherKey { .. }
+                | SegmentError::OtherGeneration { .. },
+            ) if lives && discard_unused(&at) => left.removed.push(at),
+            Err(error) if lives && !error.is_absent() => left.kept.push((at, None)),
+            Err(_) => {}
+        }
+    }
+    left.removed.extend(sweep_locks(place)?.into_iter().map(Location::from));
+    Ok(left)
+}
+
+/// What [`remove_leftovers`] found.
+#[cfg(feature = "tend")]
+#[derive(Debug, Default)]
+pub struct Leftovers {
+    /// What it removed.
+    pub removed: Vec<Location>,
+    /// What it did not remove, and how many processes are attached; `None` if that can't be
+    /// determined.
+    pub kept: Vec<(Location, Option<usize>)>,
+}
+
 /// Whether this process may unlink what was listed.
 fn may_unlink(found: &ListedSegment) -> bool {
     let user = rustix::process::geteuid().as_raw();

@@ -72,6 +72,7 @@ fn code(reason: &Unread) -> &'static str {
         Unread::OtherVersion(_) => "other_version",
         Unread::HalfMade => "half_made",
         Unread::Damaged(_) => "damaged",
+        Unread::TooMany => "too_many",
         Unread::Failed(_) => "failed",
     }
 }

@@ -199,6 +199,38 @@ fn h66_a_stopped_owner_is_unhealthy_until_it_goes_on() {
 }
 
 #[test]
+fn h158_a_probe_fails_for_a_hung_tender_and_not_for_the_cluster() {
+    let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(3)).unwrap());
+    let live = || place.run(&["status", "--live"]);
+    assert_eq!(live().code(), 3, "there is no segment");
+    let mut owner = place.tend(&sim, &[]);
+    wait_until("live", || live().code() == 0);
+    assert!(live().stdout().starts_with(&format!("live: owner pid {}, term 1", owner.pid())));
+    assert_eq!(
+        place.json(&["status", "--live", "--json"]),
+        json!({ "live": true, "problems": [] })
+    );
+    // The tender can do nothing about a cluster that does not answer.
+    (1..=3).for_each(|node| sim.kill(node).unwrap());
+    wait_until("unhealthy", || place.run(&["status"]).code() == 1);
+    assert_eq!(live().code(), 0, "{}", live().stdout());
+    (1..=3).for_each(|node| sim.start_node(node).unwrap());
+
+    owner.signal(rustix::process::Signal::STOP);
+    wait_until("hung", || live().code() == 1);
+    let text = live().stdout();
+    assert!(text.starts_with("NOT LIVE: the owner") && text.contains("no heartbeat"), "{text}");
+    let json = place.run(&["status", "--live", "--json"]).json();
+    assert_eq!((&json["live"], json["problems"].as_array().unwrap().len()), (&json!(false), 1));
+    owner.signal(rustix::process::Signal::CONT);
+    wait_until("live again", || live().code() == 0);
+    owner.kill();
+    wait_until("gone", || live().code() == 1);
+    assert!(live().stdout().contains("there is no live owner"), "{}", live().stdout());
+    assert_eq!(place.run(&["status", "--live", "--all"]).code(), 2);
+}
+
+#[test]
 fn h67_a_node_that_left_is_mentioned_also_after_a_takeover() {
     let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(3)).unwrap());
     let mut owner = place.tend(&sim, &[]);

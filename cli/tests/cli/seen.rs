@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use tendmap::internals::layout::{Header, Identity};
 use tendmap::sim::{Sim, SimConfig};
 
 use crate::tool::{Answer, Place, Running, keys, wait_until};
@@ -258,4 +260,30 @@ fn a_watch_whose_output_is_not_read_still_ends_at_a_signal() {
     });
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn h159_a_user_who_plants_segments_costs_a_bounded_number_of_reads() {
+    let Some(host) = Host::new() else { return };
+    let (place, sim) = (&host.place, Sim::start(SimConfig::fast(2)).unwrap());
+    place.tend(&sim, &["--shm-key", "1"]).kill();
+    let segment = fs::read(place.path().join("tendmap-00000001-v3-g1")).unwrap();
+    let bytes = segment.len() as u64;
+    let (identity, geometry) = Header::validate(&segment, bytes).unwrap();
+    // Each is valid, and empty.
+    for key in 0x100..0x100 + 100_u32 {
+        let path = place.path().join(format!("tendmap-{key:08x}-v3-g1"));
+        fs::write(&path, Header::new(Identity { key, ..identity }, &geometry).bytes()).unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_len(bytes).unwrap();
+        chown(&path, Some(5003), None).unwrap();
+    }
+    let _last = place.tend(&sim, &["--shm-key", "0xf0000000"]);
+    let listed = place.json(&["ls", "--json"]);
+    let listed = listed["segments"].as_array().unwrap();
+    let of = |health: &str| listed.iter().filter(|found| found["health"] == health).count();
+    // All are listed, and those of other users are read.
+    assert_eq!(listed.len(), 102);
+    assert_eq!((of("healthy"), of("not read")), (1, 36), "{listed:?}");
+    let all = place.run(&["status", "--all"]);
+    assert!(flat(&all).contains("only 64 segments of a user are read"), "{}", all.stdout());
 }

@@ -343,3 +343,73 @@ fn h89_a_system_v_segment_of_another_layout_is_removed_if_nobody_has_it_mapped()
     assert_eq!(run(&["rm"]).code(), 0, "{}", run(&["rm"]).stderr());
     assert_eq!(shm_find(key).unwrap(), None);
 }
+
+#[test]
+fn h157_leftovers_beside_a_live_segment_are_removed_and_nothing_that_is_held() {
+    let place = Place::new();
+    let sim = Sim::start(SimConfig::fast(2)).unwrap();
+    let at = |name: &str| place.path().join(name);
+    // Without any segment there is nothing to do, which is no failure.
+    assert_eq!(place.json(&["rm", "--leftovers", "--json"]), json!({ "removed": [], "kept": [] }));
+    // What the last process of an earlier generation left.
+    place.tend(&sim, &[]).kill();
+    let old = fs::read(at("tendmap-a7000000-v3-g1")).unwrap();
+    let kept = at("tendmap-a7000000-v3-g1");
+    // The newest segment is not a leftover, even if no process uses it: the next one continues it.
+    assert_eq!(place.json(&["rm", "--leftovers", "--json"])["removed"], json!([]));
+    assert!(kept.exists());
+    assert_eq!(place.run(&["rm"]).code(), 0);
+
+    let _owner = place.tend(&sim, &[]);
+    let live: Vec<_> = fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap()).collect();
+    let live: Vec<_> = live.iter().map(|entry| (entry.path(), entry.metadata().unwrap())).collect();
+    // Two other layouts: one is idle, a process of the other holds its lock file.
+    let segments = [at("tendmap-a7000000-v1-g4"), at("tendmap-a7000000-v2-g9")];
+    let locks = [
+        at("tendmap-a7000000-v1-0123456789abcdef.lock"),
+        at("tendmap-a7000000-v2-0123456789abcdef.lock"),
+    ];
+    segments.iter().for_each(|path| fs::write(path, [7; 4096]).unwrap());
+    locks.iter().for_each(|path| fs::write(path, []).unwrap());
+    let other_key = at("tendmap-a7000001-v1-g1");
+    fs::write(&other_key, [7; 4096]).unwrap();
+    let holder = Holder::of(&locks[1], 3);
+    let term = place.json(&["status", "--json"])["term"].clone();
+
+    let first = place.json(&["rm", "--leftovers", "--json"]);
+    let text = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    assert_eq!(first["removed"], json!([text(&segments[0]), text(&locks[0])]));
+    assert_eq!(first["kept"][0]["at"], text(&segments[1]));
+    assert_eq!(first["kept"][0]["attached"], 1);
+    assert!(segments[1].exists() && locks[1].exists() && !segments[0].exists());
+    let said = place.run(&["rm", "--leftovers"]);
+    assert_eq!(said.code(), 0, "{}", said.stderr());
+    assert!(said.stdout().starts_with("kept ") && said.stdout().contains("in use by 1 process"));
+    drop(holder);
+    assert_eq!(place.json(&["rm", "--leftovers", "--json"])["kept"], json!([]));
+    assert!(!segments[1].exists() && !locks[1].exists());
+    assert_eq!(place.run(&["rm", "--leftovers"]).stdout(), "no leftovers of key 0xa7000000\n");
+
+    // The live segment and its lock file are the same, and nothing has happened to its owner.
+    use std::os::unix::fs::MetadataExt;
+    for (path, was) in &live {
+        assert_eq!(fs::metadata(path).unwrap().ino(), was.ino(), "{path:?}");
+    }
+    assert!(other_key.exists());
+    let status = place.json(&["status", "--json"]);
+    assert_eq!((&status["term"], &status["retired"]), (&term, &json!(false)));
+
+    // A replaced generation: below the live one, and held by no process.
+    assert_eq!(place.run(&["rm", "--force"]).code(), 0);
+    wait_until("a successor", || place.run(&["status"]).code() == 0);
+    let successor = place.json(&["ls", "--json", "--shm-key", "0xa7000000"]);
+    assert!(successor["segments"][0]["generation"].as_u64() > Some(1), "{successor}");
+    fs::write(&kept, &old).unwrap();
+    fs::set_permissions(&kept, Permissions::from_mode(0o600)).unwrap();
+    let third = place.json(&["rm", "--leftovers", "--json"]);
+    assert_eq!((&third["removed"][0], &third["kept"]), (&json!(text(&kept)), &json!([])));
+    assert_eq!(place.run(&["status"]).code(), 0);
+
+    // The two flags contradict each other.
+    assert_eq!(place.run(&["rm", "--leftovers", "--force"]).code(), 2);
+}
