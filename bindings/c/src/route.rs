@@ -2,11 +2,8 @@
 
 use core::ffi::{c_char, c_int, c_void};
 
-use tendmap::map::Slot;
-use tendmap::route::{
-    Attempt, Digest, Key, Partition, Policy as Known, Record, RouteError, Target,
-};
-use tendmap_bindings::Failure;
+use tendmap::route::{Digest, Key, Partition, Policy as Known, Record, RouteError, Target};
+use tendmap_bindings::{Failure, next_attempt};
 
 use crate::error::guard;
 use crate::handle::Shell;
@@ -252,10 +249,7 @@ pub unsafe extern "C" fn tendmap_route_retry(
         // SAFETY: a route that was written before, as the documentation requires.
         let failed = unsafe { *route };
         let namespace = lent.namespace(name_space)?;
-        let mut attempt = Attempt::new(policy, u32::from(failed.replica) + 1);
-        if let Some(slot) = Slot::new(failed.node.into()) {
-            attempt.fail(failed.replica.into(), slot);
-        }
+        let attempt = next_attempt(policy, failed.replica, failed.node);
         let target = Partition(failed.partition as usize);
         out.put(c_route(lent.known.route_attempt(namespace, target, &attempt))?);
         Ok(())

@@ -10,7 +10,8 @@
 //! | to wait in a thread | [`Session::wait_for_change`], in stretches if the language must check for signals |
 //! | routes | [`Session::router_with`]: one [`Router`](tendmap::Router) for each thread |
 //! | policies by name | [`policy`], [`POLICIES`] |
-//! | keys | [`Key`](tendmap::Key); whole columns: [`Keys`](tendmap::route::Keys), [`indexes`] |
+//! | keys | [`Key`](tendmap::Key), the failures [`wrong_key`] and [`key_out_of_range`]; whole columns: [`Keys`](tendmap::route::Keys), [`indexes`] |
+//! | the next try of a command | [`next_attempt`] |
 //! | settings by name | [`Config::set`](tendmap::Config::set) with texts, [`SETTINGS`](tendmap::client::SETTINGS) |
 //! | events | [`Session::next_event`], [`Session::events`]: JSON |
 //! | errors | [`Failure`]: a [`Kind`] and a text, the same in every language. All errors of the library become one by `?` |
@@ -41,11 +42,13 @@
 mod batch;
 mod client;
 mod events;
+mod keys;
 mod kind;
 mod policy;
 mod session;
 
 pub use batch::{NO_NODE, indexes};
+pub use keys::{key_out_of_range, next_attempt, wrong_key};
 pub use kind::{Failure, Kind};
 pub use policy::{POLICIES, policy};
 pub use session::Session;

@@ -17,6 +17,7 @@ enum { THREADS = 3, KEYS = 1000, NODES = 64 };
 static const double MOST_CPU = 1.0, MOST_WALL = 10.0;
 
 static tendmap_client *client;
+static tendmap_config *settings;
 static long rounds;
 static unsigned long faults;
 static int ended;
@@ -48,7 +49,8 @@ static void *work(void *argument)
 {
     unsigned seed = (unsigned)(size_t)argument;
     tendmap_router *router = tendmap_router_new(client, NULL);
-    CHECK(router != NULL);
+    tendmap_changes *changes = tendmap_changes_new(client);
+    CHECK(router != NULL && changes != NULL);
     uint64_t test = 0, sequence = 0;
     int known = 0;
     int64_t keys[KEYS];
@@ -88,8 +90,19 @@ static void *work(void *argument)
         CHECK(json == NULL || strlen(json) > 2);
         tendmap_string_free(json);
         TIMED("wait", 0.005, tendmap_wait_for_change(client, sequence, 5, &sequence));
+        TIMED("take", 0, tendmap_changes_take(changes, &sequence));
         CHECK(tendmap_last_error() != NULL);
+        tendmap_client *reader = NULL;
+        TIMED("read", 0, reader = tendmap_reader_open(settings));
+        tendmap_changes *others = NULL;
+        if (reader != NULL) {
+            TIMED("changes", 0, others = tendmap_changes_new(reader));
+            TIMED("status", 0, tendmap_client_status(reader, &status));
+            TIMED("close", 0, tendmap_close(reader));
+        }
+        TIMED("free", 0, tendmap_changes_free(others));
     }
+    TIMED("free", 0, tendmap_changes_free(changes));
     tendmap_router_free(router);
     return NULL;
 }
@@ -106,7 +119,7 @@ static void *await_end(void *argument)
 int main(int argc, char **argv)
 {
     CHECK(argc == 7);
-    tendmap_config *config = config_of(argv);
+    tendmap_config *config = settings = config_of(argv);
     CHECK(tendmap_config_set(config, "shm_backend", argv[3]) == TENDMAP_OK);
     CHECK(tendmap_config_set(config, "shm_key", argv[4]) == TENDMAP_OK);
     CHECK(tendmap_config_set(config, "connect_timeout", "200ms") == TENDMAP_OK);
