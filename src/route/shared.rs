@@ -210,7 +210,7 @@ impl<S: Send + Sync + 'static> SharedRouter<S> {
     ///
     /// # Errors
     /// [`RouteError`] says what is missing.
-    #[inline]
+    #[inline(always)]
     pub fn route(
         &self,
         namespace: impl NamespaceRef,
@@ -222,7 +222,7 @@ impl<S: Send + Sync + 'static> SharedRouter<S> {
 
     /// The state of a command that may be tried several times. Each thread has its own turn
     /// among the replicas.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn attempt(&self, policy: Policy) -> Attempt {
         match policy {
@@ -236,7 +236,7 @@ impl<S: Send + Sync + 'static> SharedRouter<S> {
     ///
     /// # Errors
     /// As [`route`](Self::route).
-    #[inline]
+    #[inline(always)]
     pub fn route_attempt(
         &self,
         namespace: impl NamespaceRef,
@@ -371,7 +371,7 @@ impl<S> SharedRoute<S> {
         known[self.found.index].as_ref().expect("a node where there is a state")
     }
 
-    #[inline]
+    #[inline(always)]
     fn made(&self) -> &Arc<S> {
         let (states, _) = self.live.view.nodes().split();
         let node = states.get(self.found.index).expect("a state was found there");
@@ -382,6 +382,7 @@ impl<S> SharedRoute<S> {
     }
 
     #[cold]
+    #[inline(never)]
     fn make<'a>(&'a self, node: &'a SharedNode<S>) -> &'a Arc<S> {
         node.state.get_or_init(|| Arc::new((self.live.make)(&self.known().node)))
     }
@@ -441,7 +442,7 @@ impl<S> SharedRoute<S> {
 
     /// The state of the node, which all threads share. The first use makes it; other threads
     /// that want the same one wait for that.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn state(&self) -> &S {
         self.made()
