@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// The folders that hold tests.
-const FOLDERS: [&str; 8] = [
+const FOLDERS: [&str; 9] = [
     "src",
     "cli",
     "examples",
@@ -14,16 +14,17 @@ const FOLDERS: [&str; 8] = [
     "tests",
     "loom-tests/tests",
     "bindings/c",
+    "bindings/node/test",
     "bindings/python/tests",
 ];
 
-/// The text of every Rust and Python file under a folder.
+/// The text of every Rust, Python and JavaScript file under a folder.
 fn sources(folder: &Path, into: &mut String) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             sources(&path, into);
-        } else if path.extension().is_some_and(|extension| extension == "rs" || extension == "py") {
+        } else if path.extension().is_some_and(|extension| ["rs", "py", "mjs"].iter().any(|known| extension == *known)) {
             into.push_str(&fs::read_to_string(&path).unwrap());
         }
     }
@@ -47,7 +48,7 @@ fn tests(root: &Path) -> BTreeSet<String> {
         sources(&root.join(folder), &mut text);
     }
     let mut names = BTreeSet::new();
-    for (before, after) in [("fn ", "("), ("def ", "("), ("(\"", "\", ")] {
+    for (before, after) in [("fn ", "("), ("def ", "("), ("(\"", "\", "), ("test('", "', ")] {
         for rest in text.split(before).skip(1) {
             let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
             if rest[end..].starts_with(after) {

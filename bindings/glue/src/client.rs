@@ -72,7 +72,7 @@ impl Made {
             return Ok(client);
         }
         let mut config = config();
-        config.observer = Some(self.events.observer());
+        config.observer = Some(self.events.observer(config.observer.take()));
         let client = connect(config)?;
         Ok(self.client.get_or_init(|| client))
     }
@@ -97,7 +97,7 @@ impl Made {
                 if again.is_none() {
                     let error =
                         format!("this process only reads the map that it has inherited: {error}");
-                    self.events.observer().notify(&Event::Trouble { error });
+                    self.events.observer(None).notify(&Event::Trouble { error });
                 }
                 *again = Some(Instant::now() + AGAIN);
                 Ok(inherited.clone())
@@ -108,7 +108,7 @@ impl Made {
 }
 
 impl ClientSession {
-    /// Connects.
+    /// Connects. An observer of the configuration gets the events as well.
     ///
     /// # Errors
     /// [`Failure`], of any kind that connecting has.

@@ -14,6 +14,10 @@ pub const MAX_EVENTS: usize = 256;
 
 /// The events of one process's client.
 ///
+/// A [`Session`](crate::Session) has its own. A binding whose host runs several
+/// interpreters in one process makes one for each of them, because clients of a process
+/// that share an attachment have one observer.
+///
 /// They are kept until the program asks, because a callback would run on the client's
 /// own thread, which an interpreter can't support while it forks or ends.
 #[derive(Debug)]
@@ -35,12 +39,15 @@ impl Events {
         Events { kept: Arc::new(kept), lineage: Lineage::current() }
     }
 
-    /// The observer that records events.
-    pub fn observer(&self) -> Observer {
+    /// The observer that records events, and then passes them on to another one.
+    pub fn observer(&self, next: Option<Observer>) -> Observer {
         let kept = self.kept.clone();
         Observer::new(move |event| {
             if kept.queue.force_push((wall_clock(), event.clone())).is_some() {
                 kept.lost.fetch_add(1, Ordering::Relaxed);
+            }
+            if let Some(next) = &next {
+                next.notify(event);
             }
         })
     }
@@ -55,6 +62,12 @@ impl Events {
         }
         let (time, event) = self.kept.queue.pop()?;
         Some(stamped(event.to_json_value(), time, event.level()))
+    }
+}
+
+impl Default for Events {
+    fn default() -> Events {
+        Events::new()
     }
 }
 
@@ -91,7 +104,7 @@ mod tests {
     fn the_oldest_go_and_are_counted() {
         let events = Events::new();
         assert_eq!(events.take(), None);
-        let observer = events.observer();
+        let observer = events.observer(None);
         for term in 0..MAX_EVENTS as u16 + 3 {
             observer.notify(&Event::Fenced { term });
         }
@@ -104,5 +117,14 @@ mod tests {
             assert!(event["time"].as_f64().unwrap() > 1e9);
         }
         assert_eq!(events.take(), None);
+    }
+
+    #[test]
+    fn another_observer_is_told_after_the_event_was_kept() {
+        let (first, second) = (Events::new(), Events::new());
+        first.observer(Some(second.observer(None))).notify(&Event::Fenced { term: 7 });
+        for events in [first, second] {
+            assert_eq!(events.take().unwrap()["term"], json!(7));
+        }
     }
 }

@@ -48,6 +48,7 @@ mod policy;
 mod session;
 
 pub use batch::{NO_NODE, indexes};
+pub use events::Events;
 pub use keys::{key_out_of_range, next_attempt, wrong_key};
 pub use kind::{Failure, Kind};
 pub use policy::{POLICIES, policy};

@@ -33,7 +33,8 @@ enum Part {
 
 /// Both.
 impl Session {
-    /// Connects as a client.
+    /// Connects as a client. An observer of the configuration is told of each event, on the
+    /// client's own thread, after it was kept for [`next_event`](Self::next_event).
     ///
     /// # Errors
     /// [`Failure`], of any kind that connecting has.

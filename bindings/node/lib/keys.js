@@ -1,0 +1,73 @@
+'use strict'
+// Keys: integers, texts, bytes and doubles. A number is never silently another key.
+
+const { types } = require('node:util')
+const { native } = require('./native.js')
+const { kind, shown, text, wrongType, wrongValue } = require('./values.js')
+
+const SMALLEST = -(2n ** 63n)
+const LARGEST = 2n ** 63n - 1n
+const WANTED = 'a number, a bigint, a string, a Buffer, a Uint8Array or a Double'
+
+/**
+ * A floating point number as a key (a double of the server). A plain number is an
+ * integer, because JavaScript can't distinguish `1` from `1.0`.
+ */
+class Double {
+  constructor (value) {
+    if (typeof value !== 'number') throw wrongType(`Double of type ${kind(value)}; wanted a number`)
+    this.value = value
+    Object.freeze(this)
+  }
+}
+
+/** A number that is a key, in words for one that is not. */
+function integer (key) {
+  if (Number.isSafeInteger(key)) return key
+  const hint = Number.isInteger(key)
+    ? 'write it as a BigInt: numbers beyond 2^53 are not exact'
+    : 'for a key of type double write new Double(number)'
+  throw wrongValue(`key ${shown(key)}; wanted a whole number; ${hint}`)
+}
+
+function big (key) {
+  if (key < SMALLEST || key > LARGEST) {
+    throw wrongValue(`key ${key}; wanted an integer of 64 bits, signed`)
+  }
+  return key
+}
+
+/** Bytes that no other thread changes. */
+function bytes (value) {
+  return types.isSharedArrayBuffer(value.buffer) ? Uint8Array.from(value) : value
+}
+
+function isBytes (key) {
+  return types.isUint8Array(key)
+}
+
+function wrongKey (key) {
+  return wrongType(`key of type ${kind(key)}; wanted ${WANTED}`)
+}
+
+/** The digest of a key in a set: 20 bytes. */
+function digest (set, key) {
+  const name = set === null ? '' : text('set', set)
+  switch (typeof key) {
+    case 'number': return native.digestBig(name, BigInt(integer(key)))
+    case 'bigint': return native.digestBig(name, big(key))
+    case 'string': return native.digestText(name, text('key', key))
+    default:
+      if (isBytes(key)) return native.digestBytes(name, bytes(key))
+      if (key instanceof Double) return native.digestDouble(name, key.value)
+      throw wrongKey(key)
+  }
+}
+
+/** A digest that was computed before. */
+function readDigest (value) {
+  if (!isBytes(value)) throw wrongType(`digest of type ${kind(value)}; wanted 20 bytes`)
+  return bytes(value)
+}
+
+module.exports = { Double, integer, big, bytes, isBytes, wrongKey, digest, readDigest }
