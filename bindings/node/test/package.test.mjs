@@ -144,10 +144,11 @@ test('every setting has a type and a default in the documentation', () => {
   }
 })
 
-test('the README is run', async (t) => {
-  const text = readFileSync(path.join(installed, 'README.md'), 'utf8')
+test('the README is run, and the snippet of docs/PREFORK.md', async (t) => {
+  const prefork = readFileSync(path.join(REPOSITORY, 'docs', 'PREFORK.md'), 'utf8').replaceAll('127.0.0.1:3000', '10.0.0.1:3000')
+  const text = readFileSync(path.join(installed, 'README.md'), 'utf8') + prefork
   const snippets = [...text.matchAll(/^```(js|ts|cjs)\n([^]*?)^```/gm)]
-  assert.ok(snippets.length >= 6)
+  assert.ok(snippets.length >= 8)
   for (const [, language, code] of snippets) {
     const shmDirectory = directory(t)
     // The README's cluster is a simulated one here, with a directory of its own.
@@ -157,6 +158,8 @@ test('the README is run', async (t) => {
       : "import { SimulatedCluster as Sim } from 'tendmap/testing';"
     const whole = `${start}const sim_ = new Sim();\n` + code
       .replaceAll("'10.0.0.1:3000'", `sim_.hosts, shmDirectory: ${JSON.stringify(shmDirectory)}`)
+      // A server runs on; a snippet ends.
+      .concat(code.includes('const node = client.route') && !code.includes('close()') ? 'client.close()\n' : '')
       .replaceAll('shmKey: 7', `shmDirectory: ${JSON.stringify(shmDirectory)}`)
       .replaceAll('Reader.open()', `Reader.open({ shmDirectory: ${JSON.stringify(shmDirectory)} })`)
     const file = path.join(project, `snippet.${commonjs ? 'cjs' : 'mjs'}`)

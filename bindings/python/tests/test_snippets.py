@@ -21,8 +21,6 @@ import pytest
 
 import tendmap
 from conftest import wait_until
-from test_node import env as node_env  # noqa: F401 (a fixture)
-from test_node import EXAMPLE as NODE
 from test_php import EXAMPLE as PHP
 from test_php import library, owner_of, php  # noqa: F401
 from test_prefork import EXAMPLES, OverUnix, Served, tool
@@ -61,7 +59,8 @@ RUN = {
         ("php", "require"),
         ("ruby", "# config.ru"),
         ("ruby", "# puma.rb"),
-        ("js", "const { Tendmap }"),
+        # bindings/node/test/package.test.mjs runs this one.
+        ("js", "import { Client } from 'tendmap'"),
     ],
     README: [
         ("python", "import numpy"),
@@ -233,23 +232,6 @@ def test_php_settings_of_preloading(directory):
         "opcache.preload": "/srv/app/Tendmap.php",
         "opcache.preload_user": "www-data",
     }
-
-
-def test_node(cluster, directory, node_env):  # noqa: F811
-    text = snippet(PREFORK, "js", "const { Tendmap }")
-    text = text.replace(ADDRESS, ",".join(cluster.hosts))
-    text = text.replace("10000", "60000")
-    text = text.replace("0xA7000000", f"0xA7000000, tend_interval: 0.05, shm_directory: '{directory}'")
-    script = pathlib.Path(directory, "snippet.js")
-    script.write_text(text + "console.log('waits')")
-    shutil.copy(NODE / "tendmap.js", directory)
-    assert cluster.settle()
-    command = [tool("node"), str(script)]
-    process = subprocess.Popen(command, env=node_env, stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "waits\n"
-    cluster.stop(3)
-    out, _ = process.communicate(timeout=90)
-    assert out.startswith("the map has changed; the key was at 127.0.0.1:") and process.returncode == 0
 
 
 def test_how_the_wheel_is_built():
