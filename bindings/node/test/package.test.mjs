@@ -144,11 +144,11 @@ test('every setting has a type and a default in the documentation', () => {
   }
 })
 
-test('the README is run, and the snippet of docs/PREFORK.md', async (t) => {
-  const prefork = readFileSync(path.join(REPOSITORY, 'docs', 'PREFORK.md'), 'utf8').replaceAll('127.0.0.1:3000', '10.0.0.1:3000')
-  const text = readFileSync(path.join(installed, 'README.md'), 'utf8') + prefork
+test('the README is run, and the snippets of the other documents', async (t) => {
+  const others = ['README.md', 'docs/PREFORK.md'].map((name) => readFileSync(path.join(REPOSITORY, name), 'utf8'))
+  const text = readFileSync(path.join(installed, 'README.md'), 'utf8') + others.join('\n').replaceAll('127.0.0.1:3000', '10.0.0.1:3000')
   const snippets = [...text.matchAll(/^```(js|ts|cjs)\n([^]*?)^```/gm)]
-  assert.ok(snippets.length >= 8)
+  assert.ok(snippets.length >= 9)
   for (const [, language, code] of snippets) {
     const shmDirectory = directory(t)
     // The README's cluster is a simulated one here, with a directory of its own.
