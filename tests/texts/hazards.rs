@@ -24,7 +24,10 @@ fn sources(folder: &Path, into: &mut String) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             sources(&path, into);
-        } else if path.extension().is_some_and(|extension| ["rs", "py", "mjs"].iter().any(|known| extension == *known)) {
+        } else if path
+            .extension()
+            .is_some_and(|extension| ["rs", "py", "mjs"].iter().any(|known| extension == *known))
+        {
             into.push_str(&fs::read_to_string(&path).unwrap());
         }
     }
