@@ -51,78 +51,78 @@ export type Hosts = string | readonly (
 )[]
 
 /** Where a segment is, and who may have written it: the settings that a reader needs. */
-export interface ReaderSettings extends Partial<Settings> {}
+export type ReaderSettings = { [Name in keyof Settings]?: Settings[Name] | undefined }
 
 /** The settings of a client; docs/SETTINGS.md of the project explains them. */
 export interface Settings {
   /** Servers to ask first; any one that answers leads to all others. */
   hosts: Hosts
   /** Refuse any other cluster, and any node of another. */
-  clusterName?: string
+  clusterName?: string | undefined
   /** The user that logs in. */
-  user?: string
+  user?: string | undefined
   /** The user's password; it is never shown, and one copy is kept, excluded from core dumps. */
-  password?: string
+  password?: string | undefined
   /** How the user logs in: `INTERNAL`, `EXTERNAL`, `EXTERNAL_INSECURE` (without TLS) or `PKI`. Default: `INTERNAL`. */
-  authMode?: 'INTERNAL' | 'EXTERNAL' | 'EXTERNAL_INSECURE' | 'PKI'
+  authMode?: 'INTERNAL' | 'EXTERNAL' | 'EXTERNAL_INSECURE' | 'PKI' | undefined
   /** Speak TLS with the servers; any other setting of TLS implies it. Default: `false`. */
-  tls?: boolean
+  tls?: boolean | undefined
   /** Certificates of the trusted authorities, PEM; unset = the system's; read again when it changes. */
-  tlsCafile?: string | URL
+  tlsCafile?: string | URL | undefined
   /** The client's own certificate, PEM; read again when it changes. */
-  tlsCertfile?: string | URL
+  tlsCertfile?: string | URL | undefined
   /** The private key of the client's certificate, PEM; read again when it changes. */
-  tlsKeyfile?: string | URL
+  tlsKeyfile?: string | URL | undefined
   /** Speak TLS for logins only. Default: `false`. */
-  tlsForLoginOnly?: boolean
+  tlsForLoginOnly?: boolean | undefined
   /** Use the alternate addresses that servers advertise. Default: `false`. */
-  useServicesAlternate?: boolean
+  useServicesAlternate?: boolean | undefined
   /** Hosts to use instead of those that servers advertise (private to public). */
-  ipMap?: Readonly<Record<string, string>> | ReadonlyMap<string, string> | string
+  ipMap?: Readonly<Record<string, string>> | ReadonlyMap<string, string> | string | undefined
   /** Share the map; otherwise a private map and tender behind the same API. Default: `true`. */
-  useShm?: boolean
+  useShm?: boolean | undefined
   /** Names the segment: one key per cluster. Default: `0xA7000000`. */
-  shmKey?: number | string
+  shmKey?: number | string | undefined
   /** Room for nodes in a new segment, 1 to 4096. Default: 16. */
-  shmMaxNodes?: number
+  shmMaxNodes?: number | undefined
   /** Room for namespaces in a new segment, 1 to 4096. Default: 8. */
-  shmMaxNamespaces?: number
+  shmMaxNamespaces?: number | undefined
   /** Room for replicas of a partition in a new segment, 1 to 255; it grows with the replication factor, up to 255. Default: 3. */
-  shmMaxReplicas?: number
+  shmMaxReplicas?: number | undefined
   /** Nodes that a segment may grow to; further nodes are refused, counted and shown. Default: 4096. */
-  shmNodeCeiling?: number
+  shmNodeCeiling?: number | undefined
   /** Namespaces that a segment may grow to. Default: 256. */
-  shmNamespaceCeiling?: number
+  shmNamespaceCeiling?: number | undefined
   /** How long a hung owner, or one that can't reach the cluster, keeps the ownership; at least 2 × (`tendInterval` + `connectTimeout`), at most 365 days. Default: 30s. */
-  shmTakeoverThreshold?: Duration
+  shmTakeoverThreshold?: Duration | undefined
   /** The kind of shared memory: `file`, or `sysv`. Default: `file`. */
-  shmBackend?: 'file' | 'sysv'
+  shmBackend?: 'file' | 'sysv' | undefined
   /** Where segments, and the lock files of System V ones, live. Default: `/dev/shm`. */
-  shmDirectory?: string | URL
+  shmDirectory?: string | URL | undefined
   /** Mode of a new segment, octal. Default: 0600. */
-  shmMode?: number | string
+  shmMode?: number | string | undefined
   /** Users whose segments are trusted, in addition to the process's own user and root: names or numbers. */
-  shmOwner?: string | number | readonly (string | number)[]
+  shmOwner?: string | number | readonly (string | number)[] | undefined
   /** Accept segments in files that their group may write: every member can then kill all attached processes. Default: `false`. */
-  shmAllowGroupWrite?: boolean
+  shmAllowGroupWrite?: boolean | undefined
   /** The racks, the best first, that the policy `prefer_rack` reads from; each client has its own. */
-  preferredRacks?: readonly number[] | string
+  preferredRacks?: readonly number[] | string | undefined
   /** How often the owner polls, 50 ms to 365 days. Default: 1s. */
-  tendInterval?: Duration
+  tendInterval?: Duration | undefined
   /** How long a server may take to accept a connection or to answer. Default: 1s. */
-  connectTimeout?: Duration
+  connectTimeout?: Duration | undefined
   /** Segments of the Aerospike C client that are kept filled for official clients: `KEY:VERSION`. */
-  cClient?: string | readonly string[]
+  cClient?: string | readonly string[] | undefined
   /** The clients' `shmMaxNodes`. Default: 16. */
-  cClientMaxNodes?: number
+  cClientMaxNodes?: number | undefined
   /** The clients' `shmMaxNamespaces`. Default: 8. */
-  cClientMaxNamespaces?: number
+  cClientMaxNamespaces?: number | undefined
   /** Mode of a new C client segment, octal; the clients need to write it. Default: 0666. */
-  cClientMode?: number | string
+  cClientMode?: number | string | undefined
   /** `hold` leaves the segment to the next mirror, `release` to a client. Default: `hold`. */
-  cClientOnExit?: 'hold' | 'release'
+  cClientOnExit?: 'hold' | 'release' | undefined
   /** The owner that clients see: `pid` of this process, or `always` alive. Default: `pid`. */
-  cClientOwner?: 'pid' | 'always'
+  cClientOwner?: 'pid' | 'always' | undefined
 }
 
 /**

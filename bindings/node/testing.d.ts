@@ -3,15 +3,15 @@
 /** What cluster to simulate. */
 export interface SimulatedClusterOptions {
   /** The number of nodes (default: 3). */
-  nodes?: number
+  nodes?: number | undefined
   /** Replication factors by name (default: `{ test: 2 }`). */
-  namespaces?: Record<string, number>
+  namespaces?: Record<string, number> | undefined
   /** Default: `"sim"`; `""` = the cluster has no name. */
-  clusterName?: string
+  clusterName?: string | undefined
   /** The port of node 1; the others follow. 0 = any free ports (default). */
-  basePort?: number
+  basePort?: number | undefined
   /** Answer as the Enterprise Edition does, with racks. */
-  enterprise?: boolean
+  enterprise?: boolean | undefined
 }
 
 /**
