@@ -3,11 +3,9 @@
 //
 //   node bench/route.mjs
 //
-// With the official client installed ("npm install --no-save aerospike"), also what
-// Aerospike.Key and its digest cost there.
+// (The official client has no call for the digest or the node of a key.)
 
 import crypto from 'node:crypto'
-import { createRequire } from 'node:module'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -89,15 +87,6 @@ const same = crypto.createHash('ripemd160').update(Buffer.from('users\x01\0\0\0\
 if (!same.equals(digest('users', 42))) throw new Error('the two compute different digests')
 row('by hand: RIPEMD-160 of `node:crypto` and a `Map` in each process', COUNT, each(byHand))
 row('the digest alone: `digest`', COUNT, each((key) => digest('users', key)))
-
-try {
-  const require = createRequire(path.join(process.cwd(), 'x.js'))
-  const Aerospike = require('aerospike')
-  row(`aerospike ${require('aerospike/package.json').version}: \`new Key\` (no digest, no node)`, COUNT,
-    each((key) => new Aerospike.Key('test', 'users', key)))
-} catch (error) {
-  console.log(`\n(the official client is not installed here: ${error.code ?? error.message})`)
-}
 
 client.close()
 sim.close()

@@ -21,6 +21,9 @@ const OPENED = Symbol('opened')
 const [CHANGE, EVENTS, ID, ROLE] = ['change', 'events', 'id', 'role'].map((name) => Symbol(name))
 /** So many sets, policies and namespaces are remembered. */
 const SCOPES = 4096
+// As in src/lookup.rs.
+const SLOTS = 8192
+const REPLICAS = 256
 const NEWS = ['change', 'node-added', 'node-removed', 'role', 'event', 'close']
 
 /** Closes what the program has lost. */
@@ -135,8 +138,24 @@ class Base extends EventEmitter {
   /** The route of a key, which can be retried. */
   locate (namespace, set, key, policy = 'sequence') {
     this.#enter(namespace, set, policy)
-    const found = native.locate(this.#id, this.#scope, digest(set, key))
+    let found
+    try {
+      found = this.#located(key)
+    } catch (error) {
+      throw translated(error)
+    }
     return this.#route(namespace, policy, 1, found)
+  }
+
+  #located (key) {
+    if (typeof key === 'number') {
+      return raw.locateNumber(this.#id, this.#scope, isSafeInteger(key) ? key : integer(key))
+    }
+    if (typeof key === 'string') return raw.locateText(this.#id, this.#scope, text('key', key))
+    if (typeof key === 'bigint') return raw.locateBig(this.#id, this.#scope, big(key))
+    if (isBytes(key)) return raw.locateBytes(this.#id, this.#scope, bytes(key))
+    if (key instanceof Double) return raw.locateDouble(this.#id, this.#scope, key.value)
+    throw wrongKey(key)
   }
 
   /** The next attempt after the node of `route` has failed a command. */
@@ -171,8 +190,14 @@ class Base extends EventEmitter {
     return new Batch(indexes, Object.freeze(nodes))
   }
 
-  #route (namespace, policy, attempt, { slot, partition, replica, sequence }) {
-    return new Route({ node: this.#node(slot), namespace, partition, replica, sequence, policy, attempt })
+  /** A route from the number that the addon makes of it: slot, replica and partition. */
+  #route (namespace, policy, attempt, found) {
+    const slot = found % SLOTS
+    const rest = (found - slot) / SLOTS
+    const replica = rest % REPLICAS
+    const sequence = raw.locatedSequence(this.#id)
+    const node = this.#node(slot - SLOTS / 2)
+    return new Route(node, namespace, (rest - replica) / REPLICAS, replica, sequence, policy, attempt)
   }
 
   /** Selects a namespace, a set and a policy. */

@@ -13,7 +13,8 @@ function load () {
   } catch (error) {
     throw made('CONNECT', `tendmap's addon can't be used on ${platform()} with Node ${process.version}: ` +
       `${String(error.message).split('\n')[0]}; build it: install Rust (https://rustup.rs), then run ` +
-      '"npm rebuild tendmap --foreground-scripts"; or name one that was built by TENDMAP_ADDON', { cause: error })
+      `"node ${path.join(__dirname, '..', 'scripts', 'install.js')}"; or name one that was built by TENDMAP_ADDON`,
+    { cause: error })
   }
 }
 

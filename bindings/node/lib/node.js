@@ -43,9 +43,14 @@ class Node {
 
 /** The route of a key, as `locate` and `retry` return it. */
 class Route {
-  constructor (fields) {
-    Object.assign(this, fields)
-    Object.freeze(this)
+  constructor (node, namespace, partition, replica, sequence, policy, attempt) {
+    this.node = node
+    this.namespace = namespace
+    this.partition = partition
+    this.replica = replica
+    this.sequence = sequence
+    this.policy = policy
+    this.attempt = attempt
   }
 }
 

@@ -28,7 +28,7 @@ function build (addon) {
   const manifest = path.join(root, 'native', 'bindings', 'node', 'Cargo.toml')
   if (!fs.existsSync(manifest)) fail(`the package has neither ${name} nor sources; install it from npm`)
   const found = spawnSync('cargo', ['--version'], { encoding: 'utf8' })
-  const todo = `install Rust ${LEAST.join('.')} or later (https://rustup.rs), then run "npm rebuild tendmap --foreground-scripts"`
+  const todo = `install Rust ${LEAST.join('.')} or later (https://rustup.rs), then run "node ${__filename}"`
   if (found.error) {
     fail(`the package has no ${name}, and cargo, which builds it, can't be started (${found.error.code}): ${todo}`)
   }

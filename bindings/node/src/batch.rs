@@ -94,7 +94,7 @@ pub fn batch_double(id: u32, scope: u32, keys: &[f64]) -> Result<Routed> {
 #[napi(catch_unwind)]
 pub fn batch_text(id: u32, scope: u32, bytes: &[u8], ends: &[u32]) -> Result<Routed> {
     let texts = parts(bytes, ends)?.into_iter().map(text).collect::<Result<Vec<&str>>>()?;
-    run(id, scope, &texts[..], |local, scope, keys| in_set(local, scope, keys))
+    run(id, scope, &texts[..], in_set)
 }
 
 /// Routes keys of any kinds: `kinds` has a character for each.
@@ -109,7 +109,7 @@ pub fn batch_mixed(
     let one = |(part, kind): (_, &u8)| key(part, *kind);
     let keys = parts(bytes, ends)?.into_iter().zip(kinds).map(one);
     let keys = keys.collect::<Result<Vec<Key<'_>>>>()?;
-    run(id, scope, &keys[..], |local, scope, keys| in_set(local, scope, keys))
+    run(id, scope, &keys[..], in_set)
 }
 
 /// Routes digests, one after the other.

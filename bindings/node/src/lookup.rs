@@ -3,7 +3,8 @@
 use napi::bindgen_prelude::BigInt;
 use napi_derive::napi;
 use tendmap::map::Slot;
-use tendmap::route::{Attempt, Digest, NamespaceHandle, Partition, Policy, Route, Target};
+use tendmap::route::{Digest, Partition, Route, Target};
+use tendmap_bindings::next_attempt;
 
 use crate::errors::{Result, argument, raise};
 use crate::keys::{digest, integer};
@@ -72,57 +73,81 @@ pub fn route_digest(id: u32, scope: u32, key: &[u8]) -> Result<i32> {
     find(id, scope, |_| digest)
 }
 
-/// A route with all that `retry` needs.
-#[napi(object, object_from_js = false)]
-pub struct Found {
-    /// As `route_number` returns it.
-    pub slot: i32,
-    /// The partition.
-    pub partition: u32,
-    /// The replica's number.
-    pub replica: u32,
-    /// The publication.
-    pub sequence: f64,
+/// A route with its partition and replica in one number, because an object for each
+/// would cost more than the route. `lib/client.js` takes it apart; the publication
+/// follows by [`located_sequence`].
+fn pack(route: &Route<'_, bool>) -> f64 {
+    let (partition, replica) = (route.partition() as f64, route.replica() as f64);
+    (partition * REPLICAS + replica) * SLOTS + f64::from(slot_of(route)) + SLOTS / 2.0
 }
 
-fn located(
-    local: &mut Local,
-    namespace: NamespaceHandle,
-    target: impl Target,
-    attempt: &Attempt,
-) -> Result<Found> {
-    let found = local.router.route_attempt(namespace, target, attempt);
-    let route = found.map_err(raise)?;
-    Ok(Found {
-        slot: slot_of(&route),
-        partition: route.partition() as u32,
-        replica: route.replica() as u32,
-        sequence: route.sequence() as f64,
-    })
-}
+/// Replicas have eight bits, slots twelve and a sign.
+const REPLICAS: f64 = 256.0;
+const SLOTS: f64 = 8192.0;
 
-/// Routes a digest, with what `retry` needs.
-#[napi(catch_unwind)]
-pub fn locate(id: u32, scope: u32, key: &[u8]) -> Result<Found> {
-    let digest = digest(key)?;
+const _: () = assert!(Slot::LIMIT <= 4096);
+
+#[inline(always)]
+fn locate<T: Target>(id: u32, scope: u32, target: impl FnOnce(&str) -> T) -> Result<f64> {
     local::with(id, |local| {
-        let scope = local.scopes.get(scope as usize).ok_or_else(no_scope)?;
-        let (namespace, policy) = (scope.namespace, scope.policy);
-        let attempt = local.router.attempt(policy);
-        located(local, namespace, digest, &attempt)
+        let Local { router, scopes, sequence, .. } = local;
+        let Some(scope) = scopes.get(scope as usize) else { return Err(no_scope()) };
+        let attempt = router.attempt(scope.policy);
+        let found = router.route_attempt(scope.namespace, target(&scope.set), &attempt);
+        let route = found.map_err(raise)?;
+        *sequence = route.sequence();
+        Ok(pack(&route))
     })
+}
+
+/// The publication of the last route that was located.
+#[napi(catch_unwind)]
+pub fn located_sequence(id: u32) -> Result<f64> {
+    local::with(id, |local| Ok(local.sequence as f64))
+}
+
+/// Locates an integer that a double holds exactly.
+#[napi(catch_unwind)]
+pub fn locate_number(id: u32, scope: u32, key: f64) -> Result<f64> {
+    locate(id, scope, |set| Digest::of(set, key as i64))
+}
+
+/// Locates a text.
+#[napi(catch_unwind)]
+pub fn locate_text(id: u32, scope: u32, key: String) -> Result<f64> {
+    locate(id, scope, |set| Digest::of(set, &key))
+}
+
+/// Locates an integer.
+#[napi(catch_unwind)]
+pub fn locate_big(id: u32, scope: u32, key: BigInt) -> Result<f64> {
+    let key = integer(&key)?;
+    locate(id, scope, |set| Digest::of(set, key))
+}
+
+/// Locates bytes.
+#[napi(catch_unwind)]
+pub fn locate_bytes(id: u32, scope: u32, key: &[u8]) -> Result<f64> {
+    locate(id, scope, |set| Digest::of(set, key))
+}
+
+/// Locates a double.
+#[napi(catch_unwind)]
+pub fn locate_double(id: u32, scope: u32, key: f64) -> Result<f64> {
+    locate(id, scope, |set| Digest::of(set, key))
 }
 
 /// The next attempt after a node has failed a command.
 #[napi(catch_unwind)]
-pub fn retry(id: u32, scope: u32, partition: u32, replica: u32, slot: u32) -> Result<Found> {
+pub fn retry(id: u32, scope: u32, partition: u32, replica: u16, slot: u16) -> Result<f64> {
     local::with(id, |local| {
-        let scope = local.scopes.get(scope as usize).ok_or_else(no_scope)?;
-        let (namespace, policy): (_, Policy) = (scope.namespace, scope.policy);
-        let mut attempt = Attempt::new(policy, replica.wrapping_add(1));
-        if let Some(slot) = Slot::new(slot as usize) {
-            attempt.fail(replica as usize, slot);
-        }
-        located(local, namespace, Partition(partition as usize), &attempt)
+        let Local { router, scopes, sequence, .. } = local;
+        let Some(scope) = scopes.get(scope as usize) else { return Err(no_scope()) };
+        let attempt = next_attempt(scope.policy, replica, slot);
+        let partition = Partition(partition as usize);
+        let found = router.route_attempt(scope.namespace, partition, &attempt);
+        let route = found.map_err(raise)?;
+        *sequence = route.sequence();
+        Ok(pack(&route))
     })
 }

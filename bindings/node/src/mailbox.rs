@@ -16,14 +16,16 @@ use crate::errors::{Result, raise};
 use crate::session::Opened;
 use crate::{local, sim};
 
+/// What threads have opened, by ticket; `None` after the end of the environment.
+type Arrived = Option<Vec<(u32, std::result::Result<Opened, Failure>)>>;
+
 /// It never keeps the process running.
 type Wake = ThreadsafeFunction<u32, UnknownReturnValue, u32, napi::Status, false, true>;
 
 /// The results of other threads, and the way to wake the event loop.
 pub struct Mailbox {
     wake: Wake,
-    /// `None` after the end of the environment.
-    arrived: Mutex<Option<Vec<(u32, std::result::Result<Opened, Failure>)>>>,
+    arrived: Mutex<Arrived>,
 }
 
 thread_local! {
@@ -62,7 +64,7 @@ impl Mailbox {
         Some(arrived.swap_remove(place).1)
     }
 
-    fn arrived(&self) -> MutexGuard<'_, Option<Vec<(u32, std::result::Result<Opened, Failure>)>>> {
+    fn arrived(&self) -> MutexGuard<'_, Arrived> {
         self.arrived.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -66,6 +66,8 @@ pub struct Local {
     pub router: Router<bool>,
     pub batch: Batch,
     pub scopes: Vec<Scope>,
+    /// The publication of the last route that was located.
+    pub sequence: u64,
     events: Events,
     bell: Arc<Bell>,
     watcher: Option<Watcher>,
@@ -80,6 +82,7 @@ impl Local {
             router,
             batch: Batch::new(),
             scopes: Vec::new(),
+            sequence: 0,
             events: std::mem::take(&mut opened.events),
             bell: opened.bell.clone(),
             watcher: None,
