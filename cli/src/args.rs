@@ -40,12 +40,6 @@ impl clap::FromArgMatches for Common {
     }
 }
 
-/// The help heading of the flags for the segment.
-pub const MEMORY: &str = "Shared memory";
-/// The help heading of the flags for logins and TLS.
-pub const SECURITY: &str = "Security";
-/// Heading of the settings of official clients' segments.
-pub const OFFICIAL: &str = "Official Aerospike clients";
 const ANSWER: &str = "Output and settings";
 
 /// The flags for output and configuration.

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::args::{Nothing, OutputArgs, Placed};
 use crate::event::Told;
-use crate::failure::warn;
+use crate::failure::{EXIT_CODES, warn};
 use crate::log::{Format, Log, Use};
 use crate::output::Output;
 use crate::settings::Settings;
@@ -29,54 +29,17 @@ const SHORT: &str = "\
 `tendmap COMMAND -h` shows the common options of a command, `tendmap COMMAND
 --help` all of it, `tendmap --help` the exit codes.";
 
-pub const EXIT_CODES: &str = "\
-Exit codes:
-  0    answered
-  1    unhealthy or stale (status, one of them with --all; c-client status);
-       tending would work, with problems (check); the map and the cluster
-       differ, or a node does not answer (verify)
-  2    usage: an invalid flag, key or setting
-  3    no such segment
-  4    a segment of another layout version
-  5    a corrupt segment
-  6    failed for another reason, which the message gives
-  141  the reader of the output has closed it
-
-With --json an error is JSON, too, on standard error:
-{\"error\":{\"message\":…,\"code\":…,\"hint\":…}}; `code` is the exit code.
-
-An option can be set in three ways: by its flag; by an environment variable of
-the same name (--tend-interval, TENDMAP_TEND_INTERVAL); by a line in the file
-that --config names (tend-interval = \"1s\"). An earlier way in this list takes
-precedence over a later one. One file may serve all commands: a command ignores
-the keys of others, and keys under [COMMAND] apply to that command only.";
-
 #[derive(Subcommand)]
 pub enum Command {
-    /// Run a demonstration: a simulated cluster, worker processes, a takeover.
+    /// Run a demonstration: a simulated cluster, workers, a takeover.
     Demo(Placed<demo::Args>),
     /// A worker of the demo.
     #[command(hide = true)]
     Worker(Box<Placed<fleet::worker::Args>>),
-    /// Check whether tending a cluster would work, and describe the cluster.
+    /// Check whether tending a cluster would work, and describe it.
     Check(Placed<check::Args>),
-    /// Compare the map in a segment with what every node of the cluster says now.
-    ///
-    /// Each node is asked which partitions it holds, and the holders in the map are compared with
-    /// that. What differs is compared again until it has stayed the same for longer than an owner
-    /// needs to notice a change, so that a running rebalance is no difference. Nothing is written.
-    /// The exit code is 1 if the map and the cluster differ, if partitions have no master, or if a
-    /// node does not answer.
-    Verify(Placed<verify::Args>),
-    /// Tend a cluster, or follow the process that does, and report all events.
+    /// Tend a cluster, or follow the process that does; report events.
     Tend(Box<Placed<tend::Args>>),
-    /// Show which nodes hold a key.
-    #[command(
-        override_usage = "tendmap route --namespace <N> <--int|--str|--hex|--double|--digest> <KEY>"
-    )]
-    Route(Placed<route::Args>),
-    /// Show the whole map, one partition per line, or draw it.
-    Map(Placed<map::Args>),
     /// Show the state of a segment and its owner, or of all segments.
     Status(Placed<status::Args>),
     /// Watch a segment, its nodes and its partitions on a terminal.
@@ -89,16 +52,32 @@ pub enum Command {
     ///
     /// `health` is `healthy`, `unhealthy` (kept current, but something is wrong: see `status`),
     /// `stale` (not kept current: no process tends), `replaced` (by a newer generation), `no
-    /// permission`, `version N` (another layout), `half-made` or `damaged`. `tended` is the time since the last
-    /// successful pass, of this or an earlier owner; with --json also since the creation.
+    /// permission`, `version N` (another layout), `half-made`, `damaged`, or `not read` (one of too
+    /// many of another user). `tended` is the time since the last successful pass, of this or an
+    /// earlier owner; with --json also since the creation.
     Ls(Placed<Nothing>),
+    /// Show the whole map, one partition per line, or draw it.
+    Map(Placed<map::Args>),
+    /// Show which nodes hold a key.
+    #[command(
+        override_usage = "tendmap route --namespace <N> <--int|--str|--hex|--double|--digest> <KEY>"
+    )]
+    Route(Placed<route::Args>),
+    /// Compare the map with what every node of the cluster says now.
+    ///
+    /// Each node is asked which partitions it holds, and the holders in the map are compared with
+    /// that. What differs is compared again until it has stayed the same for longer than an owner
+    /// needs to notice a change, so that a running rebalance is no difference. Nothing is written.
+    /// The exit code is 1 if the map and the cluster differ, if partitions have no master, or if a
+    /// node does not answer.
+    Verify(Placed<verify::Args>),
     /// Show the state of all segments as metrics for Prometheus.
     ///
     /// Without --listen or --textfile the metrics are printed once. All segments of
     /// this host are shown, or those of --shm-key. A segment that can't be read is
     /// shown as such (tendmap_segment_up), and is no error.
     Metrics(Placed<metrics::Args>),
-    /// Remove a segment.
+    /// Remove a segment, or what an upgrade has left beside it.
     Rm(Placed<rm::Args>),
     /// Examine the shared memory of official clients on this host.
     ///
@@ -109,7 +88,7 @@ pub enum Command {
         override_usage = "tendmap c-client status [KEY] [--client-max-nodes <N>]\n       tendmap c-client map <KEY>\n       tendmap c-client <release|rm> <KEY> [--force]"
     )]
     CClient(Placed<c_client::Args>),
-    /// Simulate a cluster on the loopback, controlled by lines of standard input.
+    /// Simulate a cluster on the loopback, controlled by its input.
     ///
     /// Each line is a command (`help` lists them), answered by a line of JSON.
     /// The simulation runs until SIGINT, SIGTERM or SIGHUP, or until standard
@@ -118,7 +97,9 @@ pub enum Command {
     Sim(Placed<sim::Args>),
     /// Print what a shell needs to complete the command line.
     Completions(Placed<completions::Args>),
-    /// Print a manual page (`tendmap man tend | man -l -`), or write all of them.
+    /// Print a manual page, or write all of them.
+    ///
+    /// `tendmap man tend | man -l -` shows one.
     Man(Placed<manual::Args>),
 }
 

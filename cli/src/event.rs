@@ -95,6 +95,30 @@ mod tests {
     use std::time::Duration;
 
     #[test]
+    fn the_events_of_tend_have_the_levels_that_the_guide_says() {
+        let guide = include_str!("../../docs/OPERATIONS.md");
+        let own = guide.split("Of the command `tendmap tend`:").nth(1).unwrap();
+        let own = own.split("## Runbooks").next().unwrap();
+        let text = String::new;
+        let all = [
+            Told::connected(Role::Owner),
+            Told::closed(),
+            Told::waiting(),
+            Told::output_lost(1),
+            Told::reloaded(Vec::new()),
+            Told::restart_needed(Vec::new()),
+            Told::reload_failed(text()),
+            Told::unwise(""),
+            Told::notify_failed("", ""),
+        ];
+        for told in &all {
+            let row = format!("| `{}` | {} |", told.values["event"].as_str().unwrap(), told.level);
+            assert!(own.contains(&row), "no {row}");
+        }
+        assert_eq!(own.lines().filter(|line| line.starts_with("| `")).count(), all.len());
+    }
+
+    #[test]
     fn h150_an_event_has_a_level_a_sentence_and_its_values() {
         let told = Told::from(&Event::Abdicated { failed_for: Duration::from_secs(2) });
         assert_eq!(told.level, Level::Warning);

@@ -14,6 +14,30 @@ use tendmap::sim::SimError;
 use crate::json::line;
 use crate::output::complain;
 
+/// What the help says of exit codes and of settings.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0    answered
+  1    unhealthy or stale (status, one of them with --all; c-client status);
+       no owner at work (status --live); tending would work, with problems
+       (check); the map and the cluster differ, or a node does not answer
+       (verify)
+  2    usage: an invalid flag, key or setting
+  3    no such segment
+  4    a segment of another layout version
+  5    a corrupt segment
+  6    failed for another reason, which the message gives
+  141  the reader of the output has closed it
+
+With --json an error is JSON, too, on standard error:
+{\"error\":{\"message\":…,\"code\":…,\"hint\":…}}; `code` is the exit code.
+
+An option can be set in three ways: by its flag; by an environment variable of
+the same name (--tend-interval, TENDMAP_TEND_INTERVAL); by a line in the file
+that --config names (tend-interval = \"1s\"). An earlier way in this list takes
+precedence over a later one. One file may serve all commands: a command ignores
+the keys of others, and keys under [COMMAND] apply to that command only.";
+
 /// Why a command failed, with the exit code in parentheses.
 #[derive(Debug)]
 pub enum Failure {

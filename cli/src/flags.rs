@@ -13,8 +13,14 @@ use tendmap::client::{Config, SETTINGS, Setting};
 use tendmap::internals::client::{SettingGroup, SettingKind};
 use tendmap::wire::login::SecretString;
 
-use crate::args::{MEMORY, OFFICIAL, SECURITY};
 use crate::settings::{of_file, password};
+
+/// The help heading of the flags for the segment.
+const MEMORY: &str = "Shared memory";
+/// The help heading of the flags for logins and TLS.
+pub const SECURITY: &str = "Security";
+/// Heading of the settings of official clients' segments.
+const OFFICIAL: &str = "Official Aerospike clients";
 
 /// The settings that a command has.
 pub trait Groups {

@@ -10,8 +10,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 use serde_json::json;
 use tendmap::internals::text::Printable;
 
-use crate::command::EXIT_CODES;
-use crate::failure::Failure;
+use crate::failure::{EXIT_CODES, Failure};
 use crate::output::Output;
 use crate::settings::definition;
 

@@ -12,8 +12,8 @@ use tendmap::client::parse_duration;
 use tendmap::sim::{Sim, SimConfig, SimNamespace, SimTls, SimUser};
 use tendmap::wire::login::SecretString;
 
-use crate::args::SECURITY;
 use crate::failure::Failure;
+use crate::flags::SECURITY;
 use crate::signals;
 use input::{Foreground, Input};
 

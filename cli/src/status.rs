@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tendmap::client::{Status, Verdict, parse_duration};
+use tendmap::client::{Histogram, Status, Verdict, parse_duration};
 use tendmap::internals::text::Printable;
 
 use crate::args::Common;
@@ -94,6 +94,25 @@ fn one(common: &Common) -> Result<Report, Failure> {
     Ok(Report { json: status.to_json_value(), text, healthy: problems.is_empty() })
 }
 
+/// How long most of them took; nothing if there are none.
+fn spread(times: Option<&Histogram>) -> String {
+    let Some(times) = times.filter(|times| times.count() > 0) else { return String::new() };
+    let up_to = |percent: u128| {
+        let wanted = u128::from(times.count()) * percent;
+        let mut below = 0;
+        let bucket = times.buckets.iter().position(|&count| {
+            below += u128::from(count) * 100;
+            below >= wanted
+        });
+        let bound = bucket.and_then(|bucket| times.bounds.get(bucket));
+        bound.map_or_else(
+            || times.bounds.last().map_or(String::new(), |most| format!("over {}", show(*most))),
+            |bound| format!("up to {}", show(*bound)),
+        )
+    };
+    format!("; half took {}, 99 % {}", up_to(50), up_to(99))
+}
+
 /// Whether an owner is at work.
 fn live(common: &Common) -> Result<Report, Failure> {
     let status = common.status()?;
@@ -141,7 +160,7 @@ fn as_text(status: &Status, problems: &[String], out: &mut dyn Write) -> io::Res
         ("nodes", format!("{} of {}", status.nodes, status.max_nodes)),
         ("namespaces", format!("{} of {}", status.namespaces.len(), status.max_namespaces)),
         ("attached", attached),
-        ("publications", grouped(status.publications)),
+        ("publications", grouped(status.publications) + &spread(status.publication_times.as_ref())),
         ("takeovers", grouped(status.takeovers)),
         ("tends", format!("{}, failed {}", grouped(status.tends), grouped(status.tend_errors))),
         (
@@ -151,7 +170,10 @@ fn as_text(status: &Status, problems: &[String], out: &mut dyn Write) -> io::Res
                 .as_ref()
                 .map_or("-".to_owned(), |error| format!("{}: {error}", ago(status.last_error_age))),
         ),
-        ("last pass", status.pass_time.map_or("-".to_owned(), show)),
+        (
+            "last pass",
+            status.pass_time.map_or("-".to_owned(), show) + &spread(status.pass_times.as_ref()),
+        ),
         ("failing", format!("{} of the nodes", status.failing_nodes)),
         (
             "node errors",
@@ -210,5 +232,29 @@ fn as_text(status: &Status, problems: &[String], out: &mut dyn Write) -> io::Res
         problems => problems
             .iter()
             .try_for_each(|problem| writeln!(out, "UNHEALTHY: {}", Printable(problem))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tendmap::client::Client;
+    use tendmap::sim::{Sim, SimConfig};
+
+    #[test]
+    fn a_histogram_is_shown_by_its_median_and_its_tail() {
+        let sim = Sim::start(SimConfig::fast(1)).unwrap();
+        let mut config = tendmap::client::Config::new(vec![sim.seeds()[0].into()]);
+        config.use_shm = false;
+        let mut times = Client::connect(config).unwrap().status().unwrap().pass_times.unwrap();
+        times.buckets.fill(0);
+        assert_eq!(spread(Some(&times)) + &spread(None), "");
+        // 1 ms, 2.5 ms, 5 ms …
+        times.buckets[..3].copy_from_slice(&[50, 49, 1]);
+        assert_eq!(spread(Some(&times)), "; half took up to 1.0 ms, 99 % up to 2.5 ms");
+        *times.buckets.last_mut().unwrap() = 100;
+        assert_eq!(spread(Some(&times)), "; half took up to 5.0 ms, 99 % over 10 s");
+        times.buckets.fill((1 << 48) - 1);
+        assert!(spread(Some(&times)).ends_with("99 % over 10 s"));
     }
 }

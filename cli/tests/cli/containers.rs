@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tendmap::sim::{Sim, SimConfig};
 
+use crate::tmux::Tmux;
 use crate::tool::{PATIENCE, Place, wait_until};
 
 /// The one child of `unshare`, seen from here.
@@ -58,6 +59,23 @@ fn h156_as_process_1_every_lasting_command_ends_at_a_signal() {
             };
             assert_eq!(status.code(), Some(code), "{args:?} at {signal:?}");
         }
+    }
+    // On a terminal.
+    let watch = place.command(&["watch"]);
+    let words = [watch.get_program()].into_iter().chain(watch.get_args());
+    let words: Vec<_> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+    // The number of `unshare`, seen from here, of which the command is the child.
+    let outer = place.path().join("outer");
+    let line = format!(
+        "sh -c 'echo $$ > {}; exec unshare --pid --fork \"$@\"' sh {}",
+        outer.display(),
+        words.join(" ")
+    );
+    if let Some(tmux) = Tmux::start((80, 24), &line) {
+        tmux.until(&["tendmap watch", "HEALTHY"]);
+        let outer = fs::read_to_string(outer).unwrap().trim().parse().unwrap();
+        kill_process(child_of(outer).unwrap(), Signal::TERM).unwrap();
+        tmux.until(&["ended: 0"]);
     }
     drop(tender);
 }

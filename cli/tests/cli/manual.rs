@@ -108,7 +108,7 @@ fn a_page_that_does_not_exist_or_can_t_be_written_is_an_error() {
         let answer = tendmap(&["man", missing, "--json"]);
         assert_eq!(answer.code(), 2);
         let error = answer.error()["message"].as_str().unwrap().to_owned();
-        assert!(error.contains(missing) && error.contains("tend, route"), "{error}");
+        assert!(error.contains(missing) && error.contains("tend, status"), "{error}");
     }
     let file = tempfile::NamedTempFile::new().unwrap();
     let answer = tendmap(&["man", "--dir", file.path().to_str().unwrap()]);

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -9,6 +11,7 @@ use std::process::{Command, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tendmap::sim::{Sim, SimConfig, SimUser};
+use tendmap_testkit::authority::{Authority, NAME};
 use tendmap_testkit::skipped;
 
 use crate::tool::{Answer, BINARY, Place, Running, wait_until};
@@ -116,70 +119,121 @@ fn calls(set: &str) -> Option<BTreeSet<String>> {
     Some(calls)
 }
 
-#[test]
-fn h154_the_tender_uses_only_what_its_unit_allows() {
-    let filters: Vec<String> = text(TENDER)
-        .lines()
-        .filter_map(|line| Some(line.strip_prefix("SystemCallFilter=")?.to_owned()))
-        .collect();
-    assert_eq!(filters, ["@system-service", "~@privileged @resources"]);
-    let (Some(allowed), Some(_)) = (calls("@system-service"), run("strace", &["-V"])) else {
-        return;
-    };
-    let always = calls("@default").unwrap();
-    let refused = &calls("@privileged").unwrap() | &calls("@resources").unwrap();
-    let mut config = SimConfig::fast(2);
-    config.security = true;
-    config.users = vec![SimUser::new("keeper", "sesame")];
-    let (place, sim) = (Place::new(), Sim::start(config).unwrap());
-    let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
-    fs::write(path("password"), "sesame").unwrap();
-    fs::set_permissions(path("password"), Permissions::from_mode(0o600)).unwrap();
-    for backend in ["file", "sysv"] {
-        let trace = path(&format!("trace-{backend}"));
-        let mut command = Command::new("strace");
-        command.args(["-f", "-qq", "-o", &trace, BINARY, "tend", "--json"]);
-        command.args(["--shm-backend", backend, "--shm-directory"]).arg(place.path());
-        command.args(["--user", "keeper", "--password-file", &path("password")]);
-        command.args(["--hosts", &format!("localhost:{}", sim.seeds()[0].port())]);
-        command.args(["--tend-interval", "50ms", "--shm-key", "0xA7005D54"]);
-        command.env("NOTIFY_SOCKET", "@tendmap-test-nobody-listens");
-        let mut traced = Running::start(&mut command);
-        let pid = traced.until("connected")["pid"].as_i64().unwrap();
-        let added = sim.add().unwrap();
-        traced.until("node_added");
-        sim.remove(added).unwrap();
-        traced.until("node_removed");
-        let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-        kill_process(pid, Signal::HUP).unwrap();
-        traced.until("reloaded");
-        kill_process(pid, Signal::TERM).unwrap();
-        assert_eq!(traced.end(), 0);
+/// What a unit allows its program; `None` if a tool is missing.
+struct Filter {
+    unit: &'static str,
+    allowed: BTreeSet<String>,
+    refused: BTreeSet<String>,
+    families: Vec<String>,
+}
 
-        let trace = fs::read_to_string(&trace).unwrap();
+impl Filter {
+    fn of(unit: &'static str) -> Option<Filter> {
+        let text = text(unit);
+        let value = |name| text.lines().filter_map(move |line| line.strip_prefix(name));
+        let filters: Vec<&str> = value("SystemCallFilter=").collect();
+        assert_eq!(filters, ["@system-service", "~@privileged @resources"]);
+        let (service, _) = (calls("@system-service")?, run("strace", &["-V"])?);
+        let families = value("RestrictAddressFamilies=").flat_map(str::split_whitespace);
+        Some(Filter {
+            unit,
+            allowed: &service | &calls("@default").unwrap(),
+            refused: &calls("@privileged").unwrap() | &calls("@resources").unwrap(),
+            families: families.map(str::to_owned).collect(),
+        })
+    }
+
+    /// Compares the calls of a trace with the unit.
+    fn check(&self, trace: &str) {
+        let trace = fs::read_to_string(trace).unwrap();
         let made = |line: &str| {
             let call = line.split_once(' ')?.1.trim_start().split_once('(')?.0.to_owned();
-            call.chars()
-                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-                .then_some(call)
+            let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            call.chars().all(is_name).then_some(call)
         };
         let made: BTreeSet<String> = trace.lines().filter_map(made).collect();
-        assert!(made.len() > 30 && made.contains("futex") && made.contains("connect"), "{made:?}");
-        let outside: Vec<&String> = made
-            .iter()
-            .filter(|call| {
-                !(allowed.contains(*call) || always.contains(*call)) || refused.contains(*call)
-            })
-            .collect();
-        assert!(outside.is_empty(), "{backend}: the unit refuses {outside:?}");
-        let families = ["AF_INET", "AF_INET6", "AF_UNIX", "AF_NETLINK"];
+        assert!(made.len() > 30 && made.contains("futex") && made.contains("socket"), "{made:?}");
+        let is_refused =
+            |call: &&String| !self.allowed.contains(*call) || self.refused.contains(*call);
+        let outside: Vec<&String> = made.iter().filter(is_refused).collect();
+        assert!(outside.is_empty(), "{} refuses {outside:?}", self.unit);
         for line in trace.lines() {
             let family = line.split_once(" socket(").and_then(|(_, rest)| rest.split(',').next());
-            assert!(family.is_none_or(|family| families.contains(&family)), "{line}");
+            let known = |family: &str| self.families.iter().any(|known| known == family);
+            assert!(family.is_none_or(known), "{line}");
             let executable = line.contains("PROT_EXEC") && line.contains("PROT_WRITE");
             assert!(!executable, "MemoryDenyWriteExecute refuses {line}");
         }
     }
+}
+
+/// The command under strace, which writes to this file.
+fn traced(trace: &str, args: &[&str], place: &Place) -> Command {
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o", trace, BINARY]).args(args);
+    command.arg("--shm-directory").arg(place.path());
+    command
+}
+
+#[test]
+fn h154_the_tender_uses_only_what_its_unit_allows() {
+    let Some(filter) = Filter::of(TENDER) else { return };
+    let authority = Authority::new();
+    let mut config = SimConfig::fast(2);
+    config.security = true;
+    config.users = vec![SimUser::new("keeper", "sesame")];
+    config.tls = Some(authority.nodes());
+    let (place, sim) = (Place::new(), Sim::start(config).unwrap());
+    let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("password"), "sesame").unwrap();
+    fs::set_permissions(path("password"), Permissions::from_mode(0o600)).unwrap();
+    let tls = ["--tls-cafile".to_owned(), authority.path("ca.pem").display().to_string()];
+    let plain = format!("localhost:{}", sim.seeds()[0].port());
+    let secure = format!("localhost:{NAME}:{}", sim.tls_seeds()[0].port());
+    for (backend, host, tls) in [("file", &secure, &tls[..]), ("sysv", &plain, &[])] {
+        let trace = path(&format!("trace-{backend}"));
+        let mut command = traced(&trace, &["tend", "--json", "--shm-backend", backend], &place);
+        command.args(["--user", "keeper", "--password-file", &path("password")]);
+        command.args(["--hosts", host, "--tend-interval", "50ms", "--shm-key", "0xA7005D54"]);
+        command.args(["--shm-max-nodes", "2"]).args(tls);
+        command.env("NOTIFY_SOCKET", "@tendmap-test-nobody-listens");
+        let mut tender = Running::start(&mut command);
+        let pid = tender.until("connected")["pid"].as_i64().unwrap();
+        let added = sim.add().unwrap();
+        tender.until("grown");
+        sim.remove(added).unwrap();
+        tender.until("node_removed");
+        let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+        kill_process(pid, Signal::HUP).unwrap();
+        tender.until("reloaded");
+        kill_process(pid, Signal::TERM).unwrap();
+        assert_eq!(tender.end(), 0);
+        filter.check(&trace);
+    }
+}
+
+#[test]
+fn h154_metrics_use_only_what_their_unit_allows() {
+    let Some(filter) = Filter::of(METRICS) else { return };
+    let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(2)).unwrap());
+    let _tender = place.tend(&sim, &[]);
+    let trace = place.path().join("trace").to_str().unwrap().to_owned();
+    let args = ["metrics", "--json", "--listen", "127.0.0.1:0"];
+    let mut metrics = Running::start(&mut traced(&trace, &args, &place));
+    let heard = metrics.until("listening");
+    let mut stream = TcpStream::connect(heard["address"].as_str().unwrap()).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    assert!(reply.contains("tendmap_segment_up"), "{reply}");
+    // The process that strace started.
+    let strace = metrics.pid();
+    let children = format!("/proc/{strace}/task/{strace}/children");
+    let child = fs::read_to_string(children).unwrap();
+    let pid = Pid::from_raw(child.trim().parse().unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(metrics.end(), 0);
+    filter.check(&trace);
 }
 
 #[test]
