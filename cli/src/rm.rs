@@ -1,7 +1,7 @@
 //! `tendmap rm`: removes a segment, or what is left beside it.
 
-use serde_json::json;
-use tendmap::internals::segment::remove_leftovers;
+use serde_json::{Value, json};
+use tendmap::internals::segment::{Kept, Leftovers, remove_leftovers};
 use tendmap::segment::{Location, Place, remove};
 
 use crate::args::Common;
@@ -41,26 +41,39 @@ pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure>
 }
 
 fn leftovers(place: &Place, output: &Output) -> Result<(), Failure> {
-    let found = remove_leftovers(place)?;
-    let kept = |(at, attached): &(Location, Option<usize>)| json!({ "at": at.to_string(), "attached": attached });
+    let Leftovers { removed, kept } = remove_leftovers(place)?;
     output.answer(
         || {
             json!({
-                "removed": found.removed.iter().map(ToString::to_string).collect::<Vec<_>>(),
-                "kept": found.kept.iter().map(kept).collect::<Vec<_>>(),
+                "removed": removed.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "kept": kept.iter().map(as_json).collect::<Vec<_>>(),
             })
         },
         |out| {
-            if found.removed.is_empty() && found.kept.is_empty() {
+            if removed.is_empty() && kept.is_empty() {
                 return writeln!(out, "no leftovers of key {:#010x}", place.key);
             }
-            found.removed.iter().try_for_each(|at| writeln!(out, "removed {at}"))?;
-            found.kept.iter().try_for_each(|(at, attached)| match attached {
-                Some(1) => writeln!(out, "kept {at}: in use by 1 process"),
-                Some(count) => writeln!(out, "kept {at}: in use by {count} processes"),
-                None => writeln!(out, "kept {at}: its processes can't be counted"),
+            removed.iter().try_for_each(|at| writeln!(out, "removed {at}"))?;
+            kept.iter().try_for_each(|(at, why)| match why {
+                Kept::InUse(Some(1)) => writeln!(out, "kept {at}: in use by 1 process"),
+                Kept::InUse(Some(count)) => writeln!(out, "kept {at}: in use by {count} processes"),
+                Kept::InUse(None) => writeln!(out, "kept {at}: its processes can't be counted"),
+                Kept::Failed(error) => writeln!(out, "kept {at}: {error}"),
             })
         },
     )?;
-    Ok(())
+    let failed = |(_, why): &(_, Kept)| matches!(why, Kept::Failed(_));
+    match kept.iter().filter(|kept| failed(kept)).count() {
+        0 => Ok(()),
+        1 => Err(Failure::Failed("1 leftover can't be removed".into())),
+        count => Err(Failure::Failed(format!("{count} leftovers can't be removed"))),
+    }
+}
+
+fn as_json((at, why): &(Location, Kept)) -> Value {
+    let (attached, error) = match why {
+        Kept::InUse(attached) => (*attached, None),
+        Kept::Failed(error) => (None, Some(error.to_string())),
+    };
+    json!({ "at": at.to_string(), "attached": attached, "error": error })
 }

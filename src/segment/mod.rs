@@ -78,7 +78,7 @@ pub(crate) mod internals {
     pub use super::ownership::{Ownership, OwnershipLost, PublishFailure};
     pub use super::process_exit::{ProcessExit, WaitOutcome};
     #[cfg(feature = "tend")]
-    pub use super::removal::{Leftovers, remove_leftovers};
+    pub use super::removal::{Kept, Leftovers, remove_leftovers};
     pub use super::user::{UserError, parse_user, parse_users};
     pub use super::wait::{WakeMask, wait, wake};
     pub use crate::clock::boottime_ms;

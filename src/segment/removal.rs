@@ -132,15 +132,14 @@ pub fn remove(place: &Place, force: bool) -> Result<Vec<Location>, SegmentError>
 
 /// Removes what is left of a key beside its segment: segments of other layouts and of generations
 /// below the live one that no process uses, and their lock files. The newest segment of this
-/// layout stays, whether a process uses it or not. Returns what was removed, and what could be
-/// left over but is in use, or can't be judged, with the number of its processes.
+/// layout stays, whether a process uses it or not. One that can't be removed, such as a directory
+/// that another user has put there, does not prevent the removal of others.
 ///
 /// # Errors
-/// [`SegmentError`] if the directory can't be read, or if something can't be removed.
+/// [`SegmentError`] if the directory can't be read.
 #[cfg(feature = "tend")]
 pub fn remove_leftovers(place: &Place) -> Result<Leftovers, SegmentError> {
     let place = &Place { directory: resolved(&place.directory), ..place.clone() };
-    let store = place.backend.store();
     let trusted = Trusted::with(&place.owners);
     let mut listed = segments(&place.directory, place.backend)?;
     listed.retain(|found| {
@@ -150,38 +149,47 @@ pub fn remove_leftovers(place: &Place) -> Result<Leftovers, SegmentError> {
     let mut left = Leftovers::default();
     for found in listed.iter().filter(|found| found.layout_version != LAYOUT_VERSION) {
         if found.attached != Some(0) {
-            left.kept.push((found.at.clone(), found.attached));
+            left.kept.push((found.at.clone(), Kept::InUse(found.attached)));
             continue;
         }
-        match store.discard(found) {
-            Err(error) if error.is_absent() => continue,
-            other => other?,
+        match place.backend.store().discard(found) {
+            Err(error) if error.is_absent() => {}
+            Err(error) => left.kept.push((found.at.clone(), Kept::Failed(error))),
+            Ok(()) => {
+                left.removed.push(found.at.clone());
+                let locks = foreign::sweep(found, &place.directory)?;
+                left.removed.extend(locks.into_iter().map(Location::from));
+            }
         }
-        left.removed.push(found.at.clone());
-        let locks = foreign::sweep(found, &place.directory)?;
-        left.removed.extend(locks.into_iter().map(Location::from));
     }
     let mut lives = false;
     for generation in generations(place)? {
-        let at = listed
-            .iter()
-            .find(|found| (found.layout_version, found.generation) == (LAYOUT_VERSION, generation))
-            .map(|found| found.at.clone());
-        let Some(at) = at else { continue };
-        match Segment::attach(place, generation) {
-            Ok(segment) if lives => match segment.attached()? {
-                0 if retire_and_unlink_unused(&segment)? == 0 => left.removed.push(at),
-                _ => left.kept.push((at, segment.attached().ok())),
+        let this = |found: &&ListedSegment| {
+            (found.layout_version, found.generation) == (LAYOUT_VERSION, generation)
+        };
+        let Some(at) = listed.iter().find(this).map(|found| found.at.clone()) else { continue };
+        let attached = match Segment::attach(place, generation) {
+            Ok(segment) if lives => match segment.attached() {
+                Ok(0) => retire_and_unlink_unused(&segment).map(Some),
+                other => other.map(Some),
             },
             // What is above the live one may become it.
-            Ok(segment) => lives = !segment.head().retired(),
+            Ok(segment) => {
+                lives = !segment.head().retired();
+                continue;
+            }
             Err(
                 SegmentError::Header { .. }
                 | SegmentError::OtherKey { .. }
                 | SegmentError::OtherGeneration { .. },
-            ) if lives && discard_unused(&at) => left.removed.push(at),
-            Err(error) if lives && !error.is_absent() => left.kept.push((at, None)),
-            Err(_) => {}
+            ) if lives => Ok(discard_unused(&at).then_some(0)),
+            Err(error) if lives && !error.is_absent() => Err(error),
+            Err(_) => continue,
+        };
+        match attached {
+            Ok(Some(0)) => left.removed.push(at),
+            Ok(attached) => left.kept.push((at, Kept::InUse(attached))),
+            Err(error) => left.kept.push((at, Kept::Failed(error))),
         }
     }
     left.removed.extend(sweep_locks(place)?.into_iter().map(Location::from));
@@ -194,9 +202,18 @@ pub fn remove_leftovers(place: &Place) -> Result<Leftovers, SegmentError> {
 pub struct Leftovers {
     /// What it removed.
     pub removed: Vec<Location>,
-    /// What it did not remove, and how many processes are attached; `None` if that can't be
-    /// determined.
-    pub kept: Vec<(Location, Option<usize>)>,
+    /// What it did not remove.
+    pub kept: Vec<(Location, Kept)>,
+}
+
+/// Why it is still there.
+#[cfg(feature = "tend")]
+#[derive(Debug)]
+pub enum Kept {
+    /// So many processes are attached; `None` if they can't be counted.
+    InUse(Option<usize>),
+    /// It can't be removed.
+    Failed(SegmentError),
 }
 
 /// Whether this process may unlink what was listed.
