@@ -179,7 +179,8 @@ fn h103_one_file_serves_all_commands() {
     for command in ["demo", "tend", "check", "route", "sim", "rm"] {
         text += &format!("[{command}]\n");
         for ((_, long), value) in lines.iter().filter(|((of, _), _)| of == command) {
-            let exclusive = ["str", "hex", "double", "digest", "password-file"].contains(&&**long);
+            let exclusive = ["str", "hex", "double", "digest", "password-file", "leftovers"];
+            let exclusive = exclusive.contains(&&**long);
             if !exclusive {
                 text += &format!("{long} = \"{value}\"\n");
             }
