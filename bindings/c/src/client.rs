@@ -1,11 +1,9 @@
 //! Connecting, status, waiting, closing.
 
 use core::ffi::{c_char, c_int};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tendmap::client::{Client as Known, Role as Part};
-use tendmap::internals::layout::ForkLocal;
+use tendmap::client::Role as Part;
 use tendmap_bindings::{Failure, Kind, Session};
 
 use crate::config::Config;
@@ -114,21 +112,8 @@ pub unsafe extern "C" fn tendmap_close(client: *mut Shell<Client>) -> c_int {
 /// Threads: any. Fork: it applies to the calling process, not to its children.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tendmap_keep(client: *const Shell<Client>) -> c_int {
-    static KEPT: ForkLocal<Mutex<Vec<Known>>> = ForkLocal::new();
-    guard(|| {
-        // SAFETY: a handle, as the documentation requires.
-        let client = unsafe { Shell::with(client, |client| client.0.client()) }?;
-        // A client of its own, which stays when the caller's is closed.
-        let Some(client) = client.join() else {
-            return Err(Failure::new(Kind::Closed, "the tendmap_client is closed"));
-        };
-        let mut kept =
-            KEPT.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
-        if !kept.iter().any(|kept| kept.is_same(&client)) {
-            kept.push(client);
-        }
-        Ok(())
-    })
+    // SAFETY: a handle, as the documentation requires.
+    guard(|| unsafe { Shell::with(client, |client| client.0.keep()) })
 }
 
 /// This process's current role: a tendmap_role, or -1 on error.

@@ -1,10 +1,12 @@
 //! A client or a reader, behind one set of calls.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
 use tendmap::client::{Changes, Client, Config, ConnectError, Reader, Role, Status};
+use tendmap::internals::layout::ForkLocal;
 use tendmap::map::{Node, Snapshot};
 use tendmap::route::Router;
 use tendmap::wire::login::SecretString;
@@ -243,6 +245,24 @@ impl Session {
     /// may not open the segment; [`Kind::ReadOnly`] for a reader.
     pub fn client(&self) -> Result<Client, Failure> {
         self.part()?.client()
+    }
+
+    /// Keeps this process attached until it ends, even if all sessions are closed: for
+    /// hosts that connect repeatedly, as PHP does with every request. It applies to the
+    /// calling process, not to its children.
+    ///
+    /// # Errors
+    /// As [`client`](Self::client); [`Kind::Closed`].
+    pub fn keep(&self) -> Result<(), Failure> {
+        static KEPT: ForkLocal<Mutex<Vec<Client>>> = ForkLocal::new();
+        // A client of its own, which stays when the caller's is closed.
+        let client = self.client()?.join().ok_or_else(|| self.closed())?;
+        let kept = KEPT.get_or_init(Mutex::default);
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if !kept.iter().any(|kept| kept.is_same(&client)) {
+            kept.push(client);
+        }
+        Ok(())
     }
 
     /// The oldest event of this process's client that was not returned yet: the

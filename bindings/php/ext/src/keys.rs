@@ -1,0 +1,67 @@
+//! Names and keys as PHP values.
+
+use ext_php_rs::types::Zval;
+use tendmap::route::{Digest, Key};
+
+use crate::failure::{Outcome, bad};
+
+/// The kinds of `Tendmap\Key`.
+const DIGEST: i64 = 0;
+const STRING: i64 = 3;
+
+/// The bytes of a string.
+pub fn bytes(value: &Zval) -> Outcome<&[u8]> {
+    match value.zend_str() {
+        Some(text) => Ok(text.as_bytes()),
+        None => Err(bad("a value that is not a string")),
+    }
+}
+
+/// A name. The C library would read it only up to a zero byte, so that is refused here,
+/// too.
+#[inline]
+pub fn name<'a>(what: &str, value: &'a Zval) -> Outcome<&'a str> {
+    let bytes = bytes(value)?;
+    if bytes.contains(&0) {
+        return Err(bad(format!("{what} with a zero byte; only keys may have one")));
+    }
+    match core::str::from_utf8(bytes) {
+        Ok(text) => Ok(text),
+        Err(_) => Err(bad(format!("a {what} is not UTF-8"))),
+    }
+}
+
+/// A text key.
+fn text(bytes: &[u8]) -> Outcome<&str> {
+    core::str::from_utf8(bytes).map_err(|error| {
+        bad(format!("a text key is not UTF-8: {error}; for raw bytes there is Key::bytes()"))
+    })
+}
+
+/// The digest of a key of that kind in a set.
+#[inline]
+pub fn digest(set: &str, kind: i64, key: &Zval) -> Outcome<Digest> {
+    if let Some(number) = key.long() {
+        return Ok(Digest::of(set, number));
+    }
+    if let Some(number) = key.double() {
+        return Ok(Digest::of(set, number));
+    }
+    let bytes = bytes(key)?;
+    match kind {
+        STRING => Ok(Digest::of(set, text(bytes)?)),
+        DIGEST => match bytes.try_into() {
+            Ok(bytes) => Ok(Digest::from_bytes(bytes)),
+            Err(_) => Err(bad(format!("digest of {} bytes; wanted {}", bytes.len(), Digest::LEN))),
+        },
+        _ => Ok(Digest::of(set, Key::Bytes(bytes))),
+    }
+}
+
+/// The digest of a key in a batch: an int, a string or a `Tendmap\Key`.
+pub fn digest_of(set: &str, key: &Zval) -> Outcome<Digest> {
+    let Some(object) = key.object() else { return digest(set, STRING, key) };
+    let wrong = |_| bad("a key that is not a Tendmap\\Key");
+    let kind = object.get_property::<i64>("kind").map_err(wrong)?;
+    digest(set, kind, object.get_property::<&Zval>("value").map_err(wrong)?)
+}

@@ -1,0 +1,10 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Tendmap;
+
+/** Routing failed. */
+class RouteError extends Error
+{
+}

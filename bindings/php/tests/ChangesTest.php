@@ -1,0 +1,119 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Tendmap\Tests;
+
+use Tendmap\Changes;
+use Tendmap\ClosedError;
+use Tendmap\ForkedError;
+use Tendmap\Reader;
+
+final class ChangesTest extends TestCase
+{
+    /** @param resource $stream */
+    private static function isReady($stream, int $seconds = 0): bool
+    {
+        $read = [$stream];
+        $none = null;
+        return stream_select($read, $none, $none, $seconds) === 1;
+    }
+
+    private static function drain(Changes $changes): int
+    {
+        $sequence = $changes->take();
+        while (self::isReady($changes->stream())) {
+            $sequence = $changes->take();
+        }
+        return $sequence;
+    }
+
+    public function testTheStreamIsReadableAfterEachChange(): void
+    {
+        $client = $this->connect();
+        $reader = Reader::open($this->settings());
+        $all = [$client->changes(), $client->changes(), $reader->changes()];
+        $sequence = max(array_map(self::drain(...), $all));
+        foreach (['add', 'remove 4', 'add'] as $command) {
+            $this->cluster->ask($command);
+            foreach ($all as $changes) {
+                self::assertSame($changes->stream(), $changes->stream());
+                self::assertTrue(self::isReady($changes->stream(), 60), $command);
+                self::assertGreaterThan($sequence, $changes->take());
+            }
+            $sequence = max(array_map(self::drain(...), $all));
+            self::assertSame($sequence, $client->sequence());
+        }
+        $stream = $all[0]->stream();
+        $all[0]->close();
+        self::assertFalse(is_resource($stream));
+    }
+
+    public function testTheStreamIsReadableWhenTheClientCloses(): void
+    {
+        $client = $this->connect();
+        $reader = Reader::open($this->settings());
+        foreach ([$reader, $client] as $session) {
+            $changes = $session->changes();
+            self::drain($changes);
+            $session->close();
+            self::assertTrue(self::isReady($changes->stream(), 60));
+            self::assertInstanceOf(ClosedError::class, $this->refused($changes->take(...)));
+        }
+    }
+
+    /** Descriptors end with their objects: a program that makes many runs out of none. */
+    public function testNoDescriptorIsLeft(): void
+    {
+        $client = $this->connect();
+        $open = fn () => count(scandir('/proc/self/fd'));
+        $client->changes()->stream();
+        $before = $open();
+        for ($i = 0; $i < 50; $i++) {
+            $changes = $client->changes();
+            $changes->stream();
+            unset($changes);
+        }
+        self::assertLessThanOrEqual($before + 2, $open());
+    }
+
+    public function testAChildMakesItsOwn(): void
+    {
+        $client = $this->connect();
+        $changes = $client->changes();
+        $changes->stream();
+        $pid = pcntl_fork();
+        if ($pid === 0) {
+            $code = 1;
+            try {
+                $changes->take();
+            } catch (ForkedError) {
+                $own = $client->changes();
+                $code = $own->take() > 0 && is_resource($own->stream()) ? 0 : 2;
+            }
+            // Nothing of the parent's PHPUnit runs.
+            posix_kill(posix_getpid(), $code === 0 ? SIGKILL : SIGTERM);
+        }
+        pcntl_waitpid($pid, $status);
+        self::assertSame(SIGKILL, pcntl_wtermsig($status));
+        self::drain($changes);
+        $this->cluster->ask('add');
+        self::assertTrue(self::isReady($changes->stream(), 60));
+    }
+
+    public function testASignalIsHandledDuringAWait(): void
+    {
+        $client = $this->connect();
+        $handled = 0;
+        pcntl_async_signals(true);
+        pcntl_signal(SIGALRM, function () use (&$handled, $client): void {
+            $handled++;
+            $client->close();
+        });
+        pcntl_alarm(1);
+        $error = $this->refused(fn () => $client->waitForChange($client->sequence()));
+        pcntl_signal(SIGALRM, SIG_DFL);
+        self::assertInstanceOf(ClosedError::class, $error);
+        self::assertSame(1, $handled);
+    }
+}
