@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// The folders that hold tests.
-const FOLDERS: [&str; 9] = [
+const FOLDERS: [&str; 10] = [
     "src",
     "cli",
     "examples",
@@ -15,10 +15,11 @@ const FOLDERS: [&str; 9] = [
     "loom-tests/tests",
     "bindings/c",
     "bindings/node/test",
+    "bindings/php/tests",
     "bindings/python/tests",
 ];
 
-/// The text of every Rust, Python and JavaScript file under a folder.
+/// The text of every Rust, Python, JavaScript and PHP file under a folder.
 fn sources(folder: &Path, into: &mut String) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -26,7 +27,7 @@ fn sources(folder: &Path, into: &mut String) {
             sources(&path, into);
         } else if path
             .extension()
-            .is_some_and(|extension| ["rs", "py", "mjs"].iter().any(|known| extension == *known))
+            .is_some_and(|extension| ["rs", "py", "mjs", "php"].iter().any(|known| extension == *known))
         {
             into.push_str(&fs::read_to_string(&path).unwrap());
         }
@@ -51,7 +52,7 @@ fn tests(root: &Path) -> BTreeSet<String> {
         sources(&root.join(folder), &mut text);
     }
     let mut names = BTreeSet::new();
-    for (before, after) in [("fn ", "("), ("def ", "("), ("(\"", "\", "), ("test('", "', ")] {
+    for (before, after) in [("fn ", "("), ("def ", "("), ("function ", "("), ("(\"", "\", "), ("test('", "', ")] {
         for rest in text.split(before).skip(1) {
             let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
             if rest[end..].starts_with(after) {

@@ -4,7 +4,7 @@ use core::ffi::{c_char, c_int};
 use std::time::{Duration, Instant};
 
 use tendmap::client::Role as Part;
-use tendmap_bindings::{Failure, Kind, Session};
+use tendmap_bindings::{Failure, Session};
 
 use crate::config::Config;
 use crate::error::{guard, guard_pointer};

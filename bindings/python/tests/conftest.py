@@ -36,6 +36,11 @@ def client(cluster, settings):
         yield client
 
 
+def owner_of(cluster, key):
+    partition = int.from_bytes(tendmap.digest("users", key)[:2], "little") & 4095
+    return cluster.owners("test")[partition][0]
+
+
 def wait_until(what, done, at_most=30.0):
     """Waits until `done` returns true, and fails after a generous time."""
     until = time.monotonic() + at_most

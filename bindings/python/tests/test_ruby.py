@@ -7,10 +7,24 @@ import subprocess
 
 import pytest
 
-from test_php import ODD_KEYS, library, owner_of  # noqa: F401 (a fixture)
+from conftest import owner_of
 from test_prefork import four_processes_take_turns, observer, tool  # noqa: F401
 
-EXAMPLE = pathlib.Path(__file__).parents[3] / "bindings/c/examples/ruby"
+ROOT = pathlib.Path(__file__).parents[3]
+EXAMPLE = ROOT / "bindings/c/examples/ruby"
+
+#: Text keys on which a C string would end, or that are another key in another form.
+ODD_KEYS = ["", "a\0b", "\0", "ü😀", "7", "x" * 300]
+
+
+@pytest.fixture
+def library():
+    """libtendmap.so as it was built; cargo build -p tendmap-c."""
+    built = sorted(ROOT.glob("target/*/libtendmap.so"), key=lambda path: -path.stat().st_mtime)
+    for place in [os.environ.get("TENDMAP_LIBRARY"), *map(str, built)]:
+        if place and os.path.exists(place):
+            return place
+    pytest.skip("skipped: libtendmap.so is not built (cargo build -p tendmap-c)")
 
 
 @pytest.fixture

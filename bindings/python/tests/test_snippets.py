@@ -20,11 +20,10 @@ import time
 import pytest
 
 import tendmap
-from conftest import wait_until
-from test_php import EXAMPLE as PHP
-from test_php import library, owner_of, php  # noqa: F401
+from conftest import owner_of, wait_until
 from test_prefork import EXAMPLES, OverUnix, Served, tool
 from test_ruby import EXAMPLE as RUBY
+from test_ruby import library  # noqa: F401
 
 ROOT = pathlib.Path(__file__).parents[3]
 PREFORK = "docs/PREFORK.md"
@@ -54,9 +53,10 @@ RUN = {
         ("python", "# app.py"),
         ("python", "# gunicorn.conf.py"),
         ("python", "import asyncio"),
+        # bindings/php/tests/SnippetTest.php runs these three.
         ("ini", "; php.ini: FFI for every script"),
         ("ini", "; php.ini\nffi.enable = preload"),
-        ("php", "require"),
+        ("php", "use Tendmap"),
         ("ruby", "# config.ru"),
         ("ruby", "# puma.rb"),
         # bindings/node/test/package.test.mjs runs this one.
@@ -206,34 +206,6 @@ def test_puma(cluster, directory, library):  # noqa: F811
     command = [tool("puma"), "--quiet", "-C", f"{directory}/puma.rb", "-b", f"unix://{path}"]
     env = {**os.environ, "TENDMAP_LIBRARY": library}
     serves_addresses([*command, f"{directory}/config.ru"], path, env, cluster)
-
-
-def test_php(cluster, directory, library):  # noqa: F811
-    text = snippet(PREFORK, "php", "require")
-    text = text.replace(ADDRESS, ",".join(cluster.hosts))
-    text = text.replace("'0xA7000000'", f"'0xA7000000', 'shm_directory' => '{directory}'")
-    script = pathlib.Path(directory, "snippet.php")
-    script.write_text(f"<?php\n{text}echo json_encode($node);")
-    shutil.copy(PHP / "Tendmap.php", directory)
-    settings = pathlib.Path(directory, "php.ini")
-    settings.write_text(snippet(PREFORK, "ini", "; php.ini: FFI for every script"))
-    env = {**os.environ, "TENDMAP_LIBRARY": library}
-    output = subprocess.check_output([php(), "-c", str(settings), str(script)], env=env)
-    assert json.loads(output)["name"] == owner_of(cluster, 42)
-
-
-def test_php_settings_of_preloading(directory):
-    """test_php.py tests preloading; this tests only that PHP reads these lines."""
-    settings = pathlib.Path(directory, "php.ini")
-    settings.write_text(snippet(PREFORK, "ini", "; php.ini\nffi.enable = preload"))
-    code = "echo json_encode(parse_ini_file($argv[1], false, INI_SCANNER_TYPED));"
-    read = json.loads(subprocess.check_output([php(), "-r", code, str(settings)]))
-    assert read == {
-        "ffi.enable": "preload",
-        "opcache.enable": 1,
-        "opcache.preload": "/srv/app/Tendmap.php",
-        "opcache.preload_user": "www-data",
-    }
 
 
 def test_how_the_wheel_is_built():

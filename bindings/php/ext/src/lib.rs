@@ -13,7 +13,6 @@ use ext_php_rs::prelude::*;
 
 /// The module `tendmap`.
 #[php_module]
-#[php(name = "tendmap")]
 pub fn get_module(module: ModuleBuilder) -> ModuleBuilder {
     module
         .name("tendmap")

@@ -115,9 +115,8 @@ impl Open {
 
     fn node(&self, index: i64) -> Outcome<ZBox<ZendHashTable>> {
         let slot = usize::try_from(index).ok().and_then(Slot::new);
-        let node = slot.and_then(|slot| {
-            Some((slot, self.router.incarnation(slot)?, self.router.node(slot)?))
-        });
+        let node = slot
+            .and_then(|slot| Some((slot, self.router.incarnation(slot)?, self.router.node(slot)?)));
         match node {
             Some((slot, incarnation, node)) => fields(slot, incarnation, node),
             None => Err(bad(format!("no node has the index {index}"))),
@@ -162,7 +161,8 @@ fn secret(value: &Zval) -> Outcome<Zval> {
 
 fn open(settings: &Zval, reader: bool) -> Outcome<Session> {
     let settings = secret(settings)?;
-    let mut config = Config::shared();
+    let mut config = Config::new(Vec::new());
+    config.use_shm = true;
     for (name, value) in settings.array().into_iter().flatten() {
         config.set(&name.to_string(), value.str().unwrap_or_default())?;
     }
