@@ -1,11 +1,12 @@
 <?php
 
 /**
- * What a route costs in PHP, and what PHP programs would do instead. Start it with the
- * extension or without:
+ * What a route costs in PHP, through FFI and then with the extension, and what PHP
+ * programs would do instead:
  *
- *     TENDMAP_LIBRARY=…/libtendmap.so php bench/route.php
- *     php -d extension=…/libtendmap_php.so bench/route.php
+ *     TENDMAP_LIBRARY=…/libtendmap.so TENDMAP_EXTENSION=…/libtendmap_php.so php bench/route.php
+ *
+ * With the extension loaded, or without TENDMAP_EXTENSION, it measures one of them.
  *
  * It needs `tendmap` (TENDMAP) for a simulated cluster. --quick: one short round. With
  * TENDMAP_ROUTE_LIMIT (ns) it fails if a route costs more.
@@ -99,6 +100,13 @@ $limit = (float) (getenv('TENDMAP_ROUTE_LIMIT') ?: INF);
 if ($medians['route, an integer'] > $limit) {
     fwrite(STDERR, "a route costs more than $limit ns\n");
     exit(1);
+}
+
+$extension = getenv('TENDMAP_EXTENSION');
+if (is_string($extension) && $extension !== '' && !extension_loaded('tendmap')) {
+    $command = [PHP_BINARY, '-d', "extension=$extension", ...$argv];
+    passthru(implode(' ', array_map(escapeshellarg(...), $command)), $code);
+    exit($code);
 }
 
 /** Processor time of this process in nanoseconds. */

@@ -147,16 +147,21 @@ abstract class Session
         if (!is_array($keys)) {
             throw Error::of(1, 'keys of type ' . get_debug_type($keys) . '; wanted an array');
         }
+        $list = [];
         $integers = true;
         foreach ($keys as $key) {
-            if (!is_int($key)) {
-                $integers = false;
-                if (!is_string($key) && !$key instanceof Key) {
-                    throw self::wrongKey($key);
-                }
+            if (is_int($key)) {
+                $list[] = $key;
+                continue;
             }
+            $integers = false;
+            $list[] = match (true) {
+                is_string($key) => $key,
+                $key instanceof Key => [$key->kind, $key->value],
+                default => throw self::wrongKey($key),
+            };
         }
-        $indexes = $engine->batch($namespace, $set ?? '', array_values($keys), $integers, $policy->value);
+        $indexes = $engine->batch($namespace, $set ?? '', $list, $integers, $policy->value);
         /** @var array<int, ?Node> $nodes */
         $nodes = [FfiSession::NO_NODE => null];
         $result = [];

@@ -6,7 +6,6 @@ declare(strict_types=1);
 
 namespace Tendmap\Extension;
 
-use Tendmap\Key;
 use Tendmap\Node;
 
 /**
@@ -39,7 +38,7 @@ final class Session
     }
 
     /**
-     * @param list<int|string|Key> $keys
+     * @param list<int|string|array{int, float|string}> $keys other keys with their kinds
      * @return list<int>
      */
     public function batch(string $namespace, string $set, array $keys, bool $integers, int $policy): array

@@ -93,4 +93,18 @@ final class ForkTest extends TestCase
         self::assertSame('owner', $again->role()->value);
         self::assertSame(0, $watch->status()['takeovers']);
     }
+
+    /** A process that does not close ends as usual, with its threads. */
+    public function testAProcessEndsWithItsThreads(): void
+    {
+        $code = "require '" . __DIR__ . "/bootstrap.php';"
+            . '$settings = json_decode(getenv("TENDMAP_SETTINGS"), true);'
+            . '$client = Tendmap\\Client::connect(getenv("TENDMAP_HOSTS"), $settings);'
+            . '$client->keep(); $changes = $client->changes(); $changes->stream();'
+            . 'if ($argv[1] % 2) { exit(7); } throw new Exception("end");';
+        for ($run = 0; $run < 10; $run++) {
+            [$ended, $output] = $this->php(['-r', $code, (string) $run]);
+            self::assertSame($run % 2 === 1 ? 7 : 255, $ended, $output);
+        }
+    }
 }

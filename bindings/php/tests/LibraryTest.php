@@ -4,6 +4,8 @@ declare(strict_types=1);
 
 namespace Tendmap\Tests;
 
+use Tendmap\Internal\Engines;
+
 /** How the library and the extension are found, or not. */
 final class LibraryTest extends TestCase
 {
@@ -50,6 +52,8 @@ final class LibraryTest extends TestCase
         [$code, $output] = $this->php([self::EXAMPLE], ['TENDMAP_LIBRARY' => $this->stub('0.0.9')]);
         self::assertSame(1, $code);
         self::assertStringContainsString('is of version 0.0.9; wanted 0.1.0, as the package', $output);
+        $extension = $this->refused(fn () => Engines::checkVersion('the extension tendmap', '0.0.9'));
+        self::assertStringContainsString('the extension tendmap is of version 0.0.9; wanted', $extension->getMessage());
         // Of this version, but incomplete.
         [$code, $output] = $this->php([self::EXAMPLE], ['TENDMAP_LIBRARY' => $this->stub('0.1.0')]);
         self::assertSame(1, $code);

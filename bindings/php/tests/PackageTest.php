@@ -5,6 +5,9 @@ declare(strict_types=1);
 namespace Tendmap\Tests;
 
 use Tendmap\Internal\Engines;
+use Tendmap\Internal\FfiChanges;
+use Tendmap\Internal\FfiSession;
+use Tendmap\Session;
 
 final class PackageTest extends TestCase
 {
@@ -17,6 +20,57 @@ final class PackageTest extends TestCase
         self::assertStringContainsString("\n## {$found[1]}\n", (string) file_get_contents(self::PACKAGE . '/CHANGELOG.md'));
         foreach (['LICENSE-MIT', 'LICENSE-APACHE'] as $file) {
             self::assertFileEquals("$root/$file", self::PACKAGE . "/$file");
+        }
+    }
+
+    /** The shape that the comments give a status is that of a status. */
+    public function testAStatusHasTheShapeOfItsType(): void
+    {
+        $comment = (string) (new \ReflectionClass(Session::class))->getDocComment();
+        preg_match('/@phpstan-type Status array\{(.*?), \.\.\.\}$/ms', $comment, $found);
+        $plain = (string) preg_replace('/array\{.*?\}|[\s*]+/', '', $found[1] ?? '');
+        $types = [];
+        foreach (explode(',', $plain) as $field) {
+            [$name, $type] = explode(':', $field);
+            $types[$name] = ltrim($type, '?') === '' ? 'list' : $type;
+        }
+        self::assertGreaterThan(40, count($types));
+        $status = $this->connect()->status();
+        foreach ($types as $name => $type) {
+            self::assertArrayHasKey($name, $status);
+            $value = $status[$name];
+            $right = match (true) {
+                $value === null => $type[0] === '?',
+                is_int($value) => ltrim($type, '?') === 'int',
+                is_bool($value) => $type === 'bool',
+                is_string($value) => ltrim($type, '?') === 'string',
+                default => array_is_list($value) && str_starts_with($type, 'list<'),
+            };
+            self::assertTrue($right, "$name is not $type: " . json_encode($value));
+        }
+    }
+
+    /** What the package calls is the same in both engines, and in the stub of the extension. */
+    public function testBothEnginesHaveTheSameMethods(): void
+    {
+        $methods = static function (string $class, array $without): array {
+            $found = [];
+            foreach ((new \ReflectionClass($class))->getMethods(\ReflectionMethod::IS_PUBLIC) as $method) {
+                $found[$method->getName()] = $method->getNumberOfParameters();
+            }
+            ksort($found);
+            return array_diff_key($found, array_flip($without));
+        };
+        $stub = (string) preg_replace('/^(<\?php|declare.*|namespace.*)$/m', '', (string) file_get_contents(
+            self::PACKAGE . '/stubs/extension.php',
+        ));
+        eval('namespace Tendmap\\Stubs;' . $stub);
+        foreach ([FfiSession::class => 'Session', FfiChanges::class => 'Changes'] as $class => $name) {
+            $wanted = $methods($class, ['__construct', '__destruct']);
+            self::assertSame($wanted, $methods("Tendmap\\Stubs\\$name", ['open']));
+            if (self::hasExtension()) {
+                self::assertSame($wanted, $methods("Tendmap\\Extension\\$name", ['open', '__construct']));
+            }
         }
     }
 

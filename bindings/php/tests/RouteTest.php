@@ -143,7 +143,7 @@ final class RouteTest extends TestCase
         self::assertSame([], $client->events());
         $client->setTendInterval(0.1);
         $client->requestTend();
-        self::assertSame(100, $this->connect()->status()['tend_interval_ms'] ?? 100);
+        $this->waitUntil('the interval is 100 ms', fn () => $client->status()['tend_interval_ms'] === 100);
     }
 
     public function testAReaderReadsWhatAClientPublishes(): void

@@ -58,10 +58,12 @@ pub fn digest(set: &str, kind: i64, key: &Zval) -> Outcome<Digest> {
     }
 }
 
-/// The digest of a key in a batch: an int, a string or a `Tendmap\Key`.
+/// The digest of a key in a batch: an int, a string, or a kind and a value.
 pub fn digest_of(set: &str, key: &Zval) -> Outcome<Digest> {
-    let Some(object) = key.object() else { return digest(set, STRING, key) };
-    let wrong = |_| bad("a key that is not a Tendmap\\Key");
-    let kind = object.get_property::<i64>("kind").map_err(wrong)?;
-    digest(set, kind, object.get_property::<&Zval>("value").map_err(wrong)?)
+    let Some(pair) = key.array() else { return digest(set, STRING, key) };
+    let kind = pair.get_index(0).and_then(Zval::long);
+    let (Some(kind), Some(value)) = (kind, pair.get_index(1)) else {
+        return Err(bad("a key that is not a kind and a value"));
+    };
+    digest(set, kind, value)
 }

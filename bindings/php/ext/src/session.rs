@@ -8,7 +8,7 @@ use ext_php_rs::types::{ZendHashTable, Zval};
 use tendmap::client::{Config, Role};
 use tendmap::internals::layout::ForkCell;
 use tendmap::map::Slot;
-use tendmap::route::{Attempt, Batch, NamespaceHandle, Partition, Policy, Route, Router};
+use tendmap::route::{Attempt, Batch, InSet, NamespaceHandle, Partition, Policy, Route, Router};
 use tendmap::wire::login::SecretString;
 use tendmap_bindings::{Failure, Kind, Session as Known, indexes};
 
@@ -96,15 +96,23 @@ impl Open {
         &mut self,
         names: [&Zval; 2],
         keys: &ZendHashTable,
+        integers: bool,
         policy: i64,
     ) -> Outcome<ZBox<ZendHashTable>> {
         let policy = read_policy(policy)?;
         let handle = self.namespace(names[0])?;
         let set = name("set", names[1])?;
-        let digests = keys.values().map(|key| digest_of(set, key));
-        let digests = digests.collect::<Outcome<Vec<_>>>()?;
-        self.router.route_batch(handle, digests.as_slice(), policy, &mut self.batch)?;
-        let mut nodes = vec![0; digests.len()];
+        if integers {
+            // Several digests are computed at once.
+            let numbers: Vec<i64> = keys.values().filter_map(Zval::long).collect();
+            let keys = InSet::new(set, &numbers);
+            self.router.route_batch(handle, &keys, policy, &mut self.batch)?;
+        } else {
+            let digests = keys.values().map(|key| digest_of(set, key));
+            let digests = digests.collect::<Outcome<Vec<_>>>()?;
+            self.router.route_batch(handle, digests.as_slice(), policy, &mut self.batch)?;
+        }
+        let mut nodes = vec![0; self.batch.len()];
         indexes(&self.batch, &mut nodes);
         let mut list = ZendHashTable::with_capacity(nodes.len() as u32);
         for node in nodes {
@@ -244,10 +252,10 @@ impl Session {
         namespace: &Zval,
         set: &Zval,
         keys: &ZendHashTable,
-        _integers: bool,
+        integers: bool,
         policy: i64,
     ) -> PhpResult<ZBox<ZendHashTable>> {
-        self.with(|open| open.batch([namespace, set], keys, policy))
+        self.with(|open| open.batch([namespace, set], keys, integers, policy))
     }
 
     /// The remembered object of a node of the last call.

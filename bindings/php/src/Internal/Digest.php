@@ -15,7 +15,8 @@ use Tendmap\Key;
  */
 final class Digest
 {
-    public static function of(string $set, int|string|Key $key): string
+    /** @param int|string|array{int, float|string} $key other keys with their kinds */
+    public static function of(string $set, int|string|array $key): string
     {
         if (is_int($key)) {
             return hash('ripemd160', $set . "\x01" . pack('J', $key), true);
@@ -26,10 +27,11 @@ final class Digest
             }
             return hash('ripemd160', $set . "\x03" . $key, true);
         }
-        return match ($key->kind) {
-            Key::DIGEST => (string) $key->value,
-            Key::DOUBLE => hash('ripemd160', $set . "\x02" . pack('E', $key->value), true),
-            default => hash('ripemd160', $set . "\x04" . $key->value, true),
+        [$kind, $value] = $key;
+        return match ($kind) {
+            Key::DIGEST => (string) $value,
+            Key::DOUBLE => hash('ripemd160', $set . "\x02" . pack('E', $value), true),
+            default => hash('ripemd160', $set . "\x04" . $value, true),
         };
     }
 }

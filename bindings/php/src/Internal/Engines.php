@@ -25,11 +25,17 @@ final class Engines
         if ($found === false) {
             return new FfiSession($settings, $isReader);
         }
-        if ($found !== self::VERSION) {
-            throw new LibraryError("the extension tendmap is of version $found; wanted " . self::VERSION
-                . ', as the package: install both of one version');
-        }
+        self::checkVersion('the extension tendmap', $found);
         return Extension::open($settings, $isReader);
+    }
+
+    /** Refuses what is of another version, before anything else of it is used. */
+    public static function checkVersion(string $what, string $found): void
+    {
+        if ($found !== self::VERSION) {
+            throw new LibraryError("$what is of version $found; wanted " . self::VERSION . ', as the package: '
+                . 'install both of one version (TENDMAP_LIBRARY names the file of the library)');
+        }
     }
 
     public static function name(): string

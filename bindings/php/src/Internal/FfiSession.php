@@ -121,7 +121,7 @@ final class FfiSession
     /**
      * The indexes of the nodes of keys, NO_NODE where a partition has none.
      *
-     * @param list<int|string|Key> $keys
+     * @param list<int|string|array{int, float|string}> $keys other keys with their kinds
      * @return array<int, int>
      */
     public function batch(string $namespace, string $set, array $keys, bool $integers, int $policy): array

@@ -119,11 +119,7 @@ final class Library
             // Its version first: another one may lack functions.
             /** @var LibraryCalls $library */
             $library = \FFI::cdef('const char *tendmap_version(void);', $path);
-            $found = $library->tendmap_version();
-            if ($found !== Engines::VERSION) {
-                throw new LibraryError("$path is of version $found; wanted " . Engines::VERSION
-                    . ', as the package: install both of one version, or name the library by TENDMAP_LIBRARY');
-            }
+            Engines::checkVersion($path, $library->tendmap_version());
             /** @var LibraryCalls $library */
             $library = \FFI::cdef(self::DECLARATIONS, $path);
             return $library;
