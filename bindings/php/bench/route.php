@@ -9,7 +9,7 @@
  * With the extension loaded, or without TENDMAP_EXTENSION, it measures one of them.
  *
  * It needs `tendmap` (TENDMAP) for a simulated cluster. --quick: one short round. With
- * TENDMAP_ROUTE_LIMIT (ns) it fails if a route costs more.
+ * TENDMAP_ROUTE_LIMIT (ns) it fails if a route with the extension costs more.
  */
 
 declare(strict_types=1);
@@ -97,7 +97,7 @@ foreach ($times as $name => $found) {
 $client->close();
 rmdir($directory);
 $limit = (float) (getenv('TENDMAP_ROUTE_LIMIT') ?: INF);
-if ($medians['route, an integer'] > $limit) {
+if (extension_loaded('tendmap') && $medians['route, an integer'] > $limit) {
     fwrite(STDERR, "a route costs more than $limit ns\n");
     exit(1);
 }
