@@ -25,10 +25,9 @@ fn sources(folder: &Path, into: &mut String) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             sources(&path, into);
-        } else if path
-            .extension()
-            .is_some_and(|extension| ["rs", "py", "mjs", "php"].iter().any(|known| extension == *known))
-        {
+        } else if path.extension().is_some_and(|extension| {
+            ["rs", "py", "mjs", "php"].iter().any(|known| extension == *known)
+        }) {
             into.push_str(&fs::read_to_string(&path).unwrap());
         }
     }
@@ -52,7 +51,9 @@ fn tests(root: &Path) -> BTreeSet<String> {
         sources(&root.join(folder), &mut text);
     }
     let mut names = BTreeSet::new();
-    for (before, after) in [("fn ", "("), ("def ", "("), ("function ", "("), ("(\"", "\", "), ("test('", "', ")] {
+    for (before, after) in
+        [("fn ", "("), ("def ", "("), ("function ", "("), ("(\"", "\", "), ("test('", "', ")]
+    {
         for rest in text.split(before).skip(1) {
             let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
             if rest[end..].starts_with(after) {
