@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readdirSync } from 'node:fs'
 import { test } from 'node:test'
 import tendmap, { Batch, Client, Double, NO_NODE, Node, Reader, digest, status, version } from '../index.mjs'
 import { cluster, closing, until } from './common.mjs'
@@ -168,4 +169,29 @@ test('a private map needs no shared memory', async (t) => {
 test('both module systems export the same', () => {
   assert.equal(tendmap.Client, Client)
   assert.match(version, /^\d+\.\d+\.\d+/)
+})
+
+test('opening and closing leaves nothing behind', async (t) => {
+  const { settings } = cluster(t)
+  const client = closing(t, await Client.connect(settings))
+  const { shmDirectory } = settings
+  const use = (opened) => {
+    opened.on('change', () => {})
+    opened.route('test', 'users', 1)
+    return opened
+  }
+  const round = async () => {
+    use(Reader.open({ shmDirectory })).close()
+    use(Client.connectSync(settings)).close()
+    await use(await Client.connect(settings)).closeAsync()
+    Reader.open({ shmDirectory })[Symbol.dispose]()
+    await Reader.open({ shmDirectory })[Symbol.asyncDispose]()
+  }
+  const left = () => ['fd', 'task'].map((what) => readdirSync(`/proc/self/${what}`).length)
+  for (let count = 0; count < 5; count++) await round()
+  const before = left()
+  for (let count = 0; count < 50; count++) await round()
+  // A thread that has said that it is done may take a moment to end.
+  await until(() => left().every((count, at) => count <= before[at]))
+  assert.ok(client.route('test', 'users', 1))
 })
