@@ -1,0 +1,132 @@
+//! Texts and keys as Ruby objects.
+
+use magnus::encoding::EncodingCapable;
+use magnus::value::Fixnum;
+use magnus::{Error, Float, Integer, RClass, RModule, RString, Ruby, Symbol, Value, prelude::*};
+use tendmap::route::{Digest, Key, Policy};
+use tendmap_bindings::policy;
+
+use crate::failure::{class_of, invalid, raise};
+
+/// A key that was read from a Ruby object.
+pub enum Owned {
+    Integer(i64),
+    Text(String),
+    Bytes(Vec<u8>),
+    Double(f64),
+}
+
+impl Owned {
+    #[inline]
+    pub fn key(&self) -> Key<'_> {
+        match self {
+            Owned::Integer(number) => Key::Integer(*number),
+            Owned::Text(text) => Key::Str(text),
+            Owned::Bytes(bytes) => Key::Bytes(bytes),
+            Owned::Double(number) => Key::Double(*number),
+        }
+    }
+}
+
+/// The digest of a key in a set.
+#[inline]
+pub fn digest(ruby: &Ruby, set: &str, key: Value) -> Result<Digest, Error> {
+    if let Some(number) = Fixnum::from_value(key) {
+        return Ok(Digest::of(set, number.to_i64()));
+    }
+    Ok(Digest::of(set, owned(ruby, key)?.key()))
+}
+
+/// Reads a key: an Integer of 64 bits, a String of text, a Float or a `Tendmap::Bytes`.
+pub fn owned(ruby: &Ruby, key: Value) -> Result<Owned, Error> {
+    if let Some(number) = Fixnum::from_value(key) {
+        return Ok(Owned::Integer(number.to_i64()));
+    }
+    if let Some(text) = RString::from_value(key) {
+        return Ok(Owned::Text(utf8(ruby, "key", text)?));
+    }
+    if let Some(number) = Integer::from_value(key) {
+        let wide = |_| invalid(ruby, format!("key {key}; wanted an integer of 64 bits, signed"));
+        return Ok(Owned::Integer(number.to_i64().map_err(wide)?));
+    }
+    if let Some(number) = Float::from_value(key) {
+        return Ok(Owned::Double(number.to_f64()));
+    }
+    let bytes: RClass =
+        ruby.class_object().const_get::<_, RModule>("Tendmap")?.const_get("Bytes")?;
+    if key.is_kind_of(bytes) {
+        let text: RString = key.funcall("to_s", ())?;
+        return Ok(Owned::Bytes(text.to_bytes().to_vec()));
+    }
+    let found = class_of(key);
+    let wanted = "wanted Integer, String, Float or Tendmap::Bytes";
+    Err(invalid(ruby, format!("key of type {found}; {wanted}")))
+}
+
+/// A text as UTF-8, whatever its encoding. One without an encoding (BINARY) is refused:
+/// nobody can say whether it is text or bytes, and these are two keys.
+pub fn utf8(ruby: &Ruby, what: &str, text: RString) -> Result<String, Error> {
+    let encoding = text.enc_get();
+    if encoding == ruby.utf8_encindex() || encoding == ruby.usascii_encindex() {
+        return text.to_string().map_err(|_| not_utf8(ruby, what));
+    }
+    if encoding == ruby.ascii8bit_encindex() {
+        let hint = match what {
+            "key" => "a text needs force_encoding(\"UTF-8\"), bytes need Tendmap::Bytes.new",
+            _ => "use force_encoding(\"UTF-8\")",
+        };
+        return Err(invalid(ruby, format!("{what} is a String with the encoding BINARY; {hint}")));
+    }
+    let found = text.funcall::<_, _, RString>("encode", ("UTF-8",));
+    found.and_then(RString::to_string).map_err(|_| not_utf8(ruby, what))
+}
+
+#[cold]
+fn not_utf8(ruby: &Ruby, what: &str) -> Error {
+    invalid(ruby, format!("{what} is not valid text, so that UTF-8 can't encode it"))
+}
+
+/// A name: a String without zero bytes.
+pub fn name(ruby: &Ruby, what: &str, value: Value) -> Result<String, Error> {
+    let Some(text) = RString::from_value(value) else {
+        let found = class_of(value);
+        return Err(invalid(ruby, format!("{what} of type {found}; wanted String")));
+    };
+    let text = utf8(ruby, what, text)?;
+    match text.contains('\0') {
+        true => {
+            let text = format!("{what} with a zero byte, {text:?}; only keys may have one");
+            Err(invalid(ruby, text))
+        }
+        false => Ok(text),
+    }
+}
+
+/// A set: a String, or nil for none.
+pub fn set(ruby: &Ruby, value: Value) -> Result<String, Error> {
+    if value.is_nil() { Ok(String::new()) } else { name(ruby, "set", value) }
+}
+
+/// A policy: a Symbol or a String.
+pub fn policy_of(ruby: &Ruby, value: Value) -> Result<Policy, Error> {
+    if value.is_nil() {
+        return Ok(Policy::Sequence);
+    }
+    let found = match Symbol::from_value(value) {
+        Some(symbol) => symbol.name()?.into_owned(),
+        None => match RString::from_value(value) {
+            Some(text) => utf8(ruby, "policy", text)?,
+            None => {
+                let text = format!("policy of type {}; wanted a Symbol", class_of(value));
+                return Err(invalid(ruby, text));
+            }
+        },
+    };
+    policy(&found).map_err(|failure| raise(ruby, failure))
+}
+
+/// The 20 bytes of a digest.
+pub fn digest_bytes(ruby: &Ruby, of_set: Value, key: Value) -> Result<RString, Error> {
+    let digest = digest(ruby, &set(ruby, of_set)?, key)?;
+    Ok(ruby.str_from_slice(digest.as_bytes()))
+}
