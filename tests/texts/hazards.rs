@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// The folders that hold tests.
-const FOLDERS: [&str; 10] = [
+const FOLDERS: [&str; 11] = [
     "src",
     "cli",
     "examples",
@@ -17,16 +17,17 @@ const FOLDERS: [&str; 10] = [
     "bindings/node/test",
     "bindings/php/tests",
     "bindings/python/tests",
+    "bindings/ruby/test",
 ];
 
-/// The text of every Rust, Python, JavaScript and PHP file under a folder.
+/// The text of every Rust, Python, Ruby, JavaScript and PHP file under a folder.
 fn sources(folder: &Path, into: &mut String) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             sources(&path, into);
         } else if path.extension().is_some_and(|extension| {
-            ["rs", "py", "mjs", "php"].iter().any(|known| extension == *known)
+            ["rs", "py", "rb", "mjs", "php"].iter().any(|known| extension == *known)
         }) {
             into.push_str(&fs::read_to_string(&path).unwrap());
         }
@@ -51,9 +52,14 @@ fn tests(root: &Path) -> BTreeSet<String> {
         sources(&root.join(folder), &mut text);
     }
     let mut names = BTreeSet::new();
-    for (before, after) in
-        [("fn ", "("), ("def ", "("), ("function ", "("), ("(\"", "\", "), ("test('", "', ")]
-    {
+    for (before, after) in [
+        ("fn ", "("),
+        ("def ", "("),
+        ("def ", "\n"),
+        ("function ", "("),
+        ("(\"", "\", "),
+        ("test('", "', "),
+    ] {
         for rest in text.split(before).skip(1) {
             let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
             if rest[end..].starts_with(after) {

@@ -22,8 +22,6 @@ import pytest
 import tendmap
 from conftest import owner_of, wait_until
 from test_prefork import EXAMPLES, OverUnix, Served, tool
-from test_ruby import EXAMPLE as RUBY
-from test_ruby import library  # noqa: F401
 
 ROOT = pathlib.Path(__file__).parents[3]
 PREFORK = "docs/PREFORK.md"
@@ -57,8 +55,6 @@ RUN = {
         ("ini", "; php.ini: FFI for every script"),
         ("ini", "; php.ini\nffi.enable = preload"),
         ("php", "use Tendmap"),
-        ("ruby", "# config.ru"),
-        ("ruby", "# puma.rb"),
         # bindings/node/test/package.test.mjs runs this one.
         ("js", "import { Client } from 'tendmap'"),
     ],
@@ -195,17 +191,6 @@ def serves_addresses(command, path, env, cluster):
         assert served.said in cluster.hosts
 
 
-def test_puma(cluster, directory, library):  # noqa: F811
-    for name, beginning in [("config.ru", "# config.ru"), ("puma.rb", "# puma.rb")]:
-        text = snippet(PREFORK, "ruby", beginning)
-        hosts = json.dumps(",".join(cluster.hosts))
-        text = text.replace(f'"{ADDRESS}"', f'{hosts}, shm_directory: "{directory}"')
-        pathlib.Path(directory, name).write_text(text)
-    shutil.copy(RUBY / "tendmap.rb", directory)
-    path = f"{directory}/puma.sock"
-    command = [tool("puma"), "--quiet", "-C", f"{directory}/puma.rb", "-b", f"unix://{path}"]
-    env = {**os.environ, "TENDMAP_LIBRARY": library}
-    serves_addresses([*command, f"{directory}/config.ru"], path, env, cluster)
 
 
 def test_how_the_wheel_is_built():

@@ -4,7 +4,7 @@ use magnus::encoding::EncodingCapable;
 use magnus::value::Fixnum;
 use magnus::{Error, Float, Integer, RClass, RModule, RString, Ruby, Symbol, Value, prelude::*};
 use tendmap::route::{Digest, Key, Policy};
-use tendmap_bindings::policy;
+use tendmap_bindings::{key_out_of_range, policy, wrong_key};
 
 use crate::failure::{class_of, invalid, raise};
 
@@ -46,7 +46,7 @@ pub fn owned(ruby: &Ruby, key: Value) -> Result<Owned, Error> {
         return Ok(Owned::Text(utf8(ruby, "key", text)?));
     }
     if let Some(number) = Integer::from_value(key) {
-        let wide = |_| invalid(ruby, format!("key {key}; wanted an integer of 64 bits, signed"));
+        let wide = |_| raise(ruby, key_out_of_range(&key.to_string()));
         return Ok(Owned::Integer(number.to_i64().map_err(wide)?));
     }
     if let Some(number) = Float::from_value(key) {
@@ -58,27 +58,32 @@ pub fn owned(ruby: &Ruby, key: Value) -> Result<Owned, Error> {
         let text: RString = key.funcall("to_s", ())?;
         return Ok(Owned::Bytes(text.to_bytes().to_vec()));
     }
-    let found = class_of(key);
-    let wanted = "wanted Integer, String, Float or Tendmap::Bytes";
-    Err(invalid(ruby, format!("key of type {found}; {wanted}")))
+    let wanted = "Integer, String, Float or Tendmap::Bytes";
+    Err(raise(ruby, wrong_key(&class_of(key), wanted)))
 }
 
-/// A text as UTF-8, whatever its encoding. One without an encoding (BINARY) is refused:
-/// nobody can say whether it is text or bytes, and these are two keys.
+/// A text as UTF-8, whatever its encoding.
 pub fn utf8(ruby: &Ruby, what: &str, text: RString) -> Result<String, Error> {
     let encoding = text.enc_get();
     if encoding == ruby.utf8_encindex() || encoding == ruby.usascii_encindex() {
         return text.to_string().map_err(|_| not_utf8(ruby, what));
     }
     if encoding == ruby.ascii8bit_encindex() {
-        let hint = match what {
-            "key" => "a text needs force_encoding(\"UTF-8\"), bytes need Tendmap::Bytes.new",
-            _ => "use force_encoding(\"UTF-8\")",
-        };
-        return Err(invalid(ruby, format!("{what} is a String with the encoding BINARY; {hint}")));
+        return binary(ruby, what, text);
     }
     let found = text.funcall::<_, _, RString>("encode", ("UTF-8",));
     found.and_then(RString::to_string).map_err(|_| not_utf8(ruby, what))
+}
+
+/// A String without an encoding, as all literals in the files of some servers are. A name is
+/// always text. A key may be text or bytes, and these are two keys: it is refused.
+#[cold]
+fn binary(ruby: &Ruby, what: &str, text: RString) -> Result<String, Error> {
+    if what != "key" {
+        return String::from_utf8(text.to_bytes().to_vec()).map_err(|_| not_utf8(ruby, what));
+    }
+    let hint = "a text needs force_encoding(\"UTF-8\"), bytes need Tendmap::Bytes.new";
+    Err(invalid(ruby, format!("key is a String with the encoding BINARY; {hint}")))
 }
 
 #[cold]

@@ -5,7 +5,7 @@ use magnus::typed_data::Obj;
 use magnus::{Error, RArray, RClass, RHash, RModule, Ruby, Value, prelude::*};
 use tendmap::map::{Node, Slot};
 use tendmap::route::{Attempt, Partition, Policy, Router};
-use tendmap_bindings::Failure;
+use tendmap_bindings::{Failure, next_attempt};
 
 use crate::failure::guard;
 use crate::handle::{Handle, make_router, session};
@@ -166,16 +166,13 @@ pub fn retry(
     this: Obj<Handle>,
     namespace: Value,
     partition: usize,
-    replica: u32,
-    index: usize,
+    replica: u16,
+    index: u16,
     policy: Value,
 ) -> Result<Located, Error> {
     let policy = policy_of(ruby, policy)?;
     let namespace = name(ruby, "namespace", namespace)?;
-    let mut attempt = Attempt::new(policy, replica.wrapping_add(1));
-    if let Some(slot) = Slot::new(index) {
-        attempt.fail(replica as usize, slot);
-    }
+    let attempt = next_attempt(policy, replica, index);
     located(ruby, this, &namespace, |_| (Partition(partition), attempt))
 }
 

@@ -73,7 +73,9 @@ class TestErrors < Minitest::Test
     %w[UTF-16LE ISO-8859-1 UTF-8].each do |encoding|
       assert_equal Tendmap.digest("ü", "ä"), Tendmap.digest("ü".encode(encoding), "ä".encode(encoding))
     end
-    assert_raises(Tendmap::ArgumentError) { client.route("test".b, "users", 1) }
+    # A name is always text.
+    assert_same client.route("test", "ü", 1), client.route("test".b, "ü".b, 1)
+    assert_raises(Tendmap::ArgumentError) { client.route("test", "\xff".b, 1) }
   end
 
   def test_a_closed_client_stays_closed

@@ -117,7 +117,8 @@ class TestWaiting < Minitest::Test
       cluster.kill(3)
       now = waiter.wait
       ticker.stop
-      task.with_timeout(0.01) { client.changes.wait } rescue p $!.class
+      changes = client.changes
+      nil while changes.wait(timeout: 0.01)
       p now > sequence, ticks > 1, Thread.list.size
       client.close
     end
@@ -128,6 +129,6 @@ class TestWaiting < Minitest::Test
     skipped "the gem async is not installed here" unless status.success?
     written, status = ruby(ASYNC, @directory)
     assert_predicate status, :success?, written
-    assert_equal ["Async::TimeoutError", "true", "true", "1"], written.lines.map(&:chomp).grep_v(/warning:/), written
+    assert_equal ["true", "true", "1"], written.lines.map(&:chomp).grep_v(/warning:/), written
   end
 end

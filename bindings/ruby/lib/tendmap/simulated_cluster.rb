@@ -16,8 +16,8 @@ module Tendmap
     private_class_method :_start
 
     # Yields a cluster, and stops it afterwards.
-    def self.open(...)
-      cluster = new(...)
+    def self.open(*nodes, **settings)
+      cluster = new(*nodes, **settings)
       return cluster unless block_given?
 
       begin
