@@ -131,7 +131,7 @@ class TestClient < Minitest::Test
     end
     Tendmap::Client.new([["a", 1], ["::1", 2, "tls"], "b:3"], lazy: true, shm_mode: 0o660, shm_key: 0xA7000001,
                         tend_interval: 1r / 2, connect_timeout: "500ms", preferred_racks: [1, 2], shm_backend: :sysv,
-                        ip_map: { "a" => "b" }, shm_owner: ["root", 5], c_client: ["7:3"], use_shm: true,
+                        ip_map: { "a" => "b" }, shm_owner: ["root", 5], c_client: ["0xAC000000:7.6.1"], use_shm: true,
                         shm_directory: Pathname("/dev/shm"), auth_mode: :INTERNAL)
     error = assert_raises(Tendmap::ConfigError) { Tendmap::Client.new("a", lazy: true, colour: 1) }
     assert_equal 10, error.code
