@@ -10,3 +10,4 @@ mod links;
 mod markdown;
 mod operations;
 mod settings;
+mod versions;
