@@ -151,6 +151,10 @@ fn h151_a_file_that_others_may_read_is_reported_but_no_credential_of_systemd() {
             assert_eq!(answer.stdout().contains(&problem), exposed, "{what}: {}", answer.stdout());
             assert_eq!(answer.code(), i32::from(exposed), "{what}: {}", answer.stderr());
 
+            // Each mode once, and each path once.
+            if mode != 0o644 && path != &outside {
+                continue;
+            }
             let mut command = place.command(&["tend", "--json", "--host", &host]);
             command.args(["--user", "keeper", "--password-file"]).arg(path);
             let mut tend = Running::start(command.env("CREDENTIALS_DIRECTORY", &credentials));
