@@ -112,9 +112,10 @@ impl Failure {
             Failure::NotFound(_) => {
                 Some("`tendmap ls` lists the segments of this host, `tendmap tend` creates one")
             }
-            Failure::OtherVersion(_) => {
-                Some("use the tendmap version of the processes that created it")
-            }
+            Failure::OtherVersion(_) => Some(
+                "use the tendmap version of the processes that created it; if no process uses it, \
+                 `tendmap rm --leftovers` removes it",
+            ),
             Failure::Corrupt(_) => Some("`tendmap rm --force` removes a damaged segment"),
             Failure::Pipe | Failure::Unhealthy | Failure::Failed(_) => None,
         }
