@@ -100,6 +100,7 @@ final class ForkTest extends TestCase
         $code = "require '" . __DIR__ . "/bootstrap.php';"
             . '$settings = json_decode(getenv("TENDMAP_SETTINGS"), true);'
             . '$client = Tendmap\\Client::connect(getenv("TENDMAP_HOSTS"), $settings);'
+            . '$client->route("test", "users", 1); class Kept { static $it; } Kept::$it = $client;'
             . '$client->keep(); $changes = $client->changes(); $changes->stream();'
             . 'if ($argv[1] % 2) { exit(7); } throw new Exception("end");';
         for ($run = 0; $run < 10; $run++) {

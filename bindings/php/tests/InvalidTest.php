@@ -196,4 +196,41 @@ final class InvalidTest extends TestCase
         $empty = $class->newInstanceWithoutConstructor();
         self::assertInstanceOf(ClosedError::class, $this->refused(fn () => $empty->route('test', 'users', 1)));
     }
+
+    /** The extension is internal, but no call of it ends the process. */
+    public function testDirectCallsOfTheExtensionAreRefused(): void
+    {
+        if (!self::hasExtension()) {
+            self::assertFalse(class_exists(\Tendmap\Extension\Session::class));
+            return;
+        }
+        $texts = new \SensitiveParameterValue($this->settings(['hosts' => implode(',', $this->cluster->seeds),
+            'tend_interval' => '0.05']));
+        $session = \Tendmap\Extension\Session::open($texts, false);
+        $session->route('test', 'users', 1, 7, 1);
+        $odd = [null, true, -1, PHP_INT_MAX, 1.5, NAN, "\xff\0", [], [[]], new \stdClass(), fn () => 1, STDIN];
+        $calls = 0;
+        foreach ((new \ReflectionClass($session))->getMethods(\ReflectionMethod::IS_PUBLIC) as $method) {
+            if (in_array($method->getName(), ['close', 'wait', 'keep'], true)) {
+                continue;
+            }
+            foreach ($odd as $value) {
+                $arguments = array_fill(0, $method->getNumberOfParameters(), $value);
+                try {
+                    $method->invokeArgs($method->isStatic() ? null : $session, $arguments);
+                } catch (\Throwable) {
+                    $calls++;
+                }
+            }
+        }
+        self::assertGreaterThan(100, $calls);
+        self::assertNotNull($session->route('test', 'users', 1, 7, 1));
+        $session->close();
+        try {
+            $session->route('test', 'users', 1, 7, 1);
+            self::fail('it was not refused');
+        } catch (ClosedError $error) {
+            self::assertSame(2, $error->getCode());
+        }
+    }
 }

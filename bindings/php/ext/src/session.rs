@@ -347,9 +347,9 @@ impl Session {
 
     /// Changes the password, a SensitiveParameterValue.
     pub fn set_password(&mut self, password: &Zval) -> PhpResult<()> {
-        self.with(|open| {
-            let password = secret(password)?.string().unwrap_or_default();
-            Ok(open.known.set_password(SecretString::from(password))?)
-        })
+        // Before the session is in use: it runs code of PHP.
+        let password = secret(password).map_err(PhpException::from)?;
+        let password = SecretString::from(password.string().unwrap_or_default());
+        self.with(|open| Ok(open.known.set_password(password)?))
     }
 }
