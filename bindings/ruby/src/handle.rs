@@ -1,7 +1,7 @@
 //! What a client and a reader are made of.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use atomic_refcell::AtomicRefCell;
 use magnus::gc::Marker;
@@ -17,6 +17,31 @@ use tendmap_bindings::{Failure, Kind, Session};
 use crate::changes::Handles;
 use crate::failure::{guard, raise};
 use crate::pending::{Pending, drop_elsewhere};
+
+/// The sessions that the end of the process closes. Its lock is held only for a moment, by
+/// threads that hold Ruby's lock, which `fork` also needs: no child finds it taken.
+/// (ObjectSpace::WeakMap would do, but crashes in Ruby 3.1 when the heap is compacted.)
+static OPEN: Mutex<Vec<Weak<Session>>> = Mutex::new(Vec::new());
+
+fn remember(session: Weak<Session>) {
+    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    open.retain(|session| session.strong_count() > 0);
+    open.push(session);
+}
+
+/// Begins to close every session of this process.
+pub fn close_all(ruby: &Ruby) -> Result<Option<Pending>, Error> {
+    let open = std::mem::take(&mut *OPEN.lock().unwrap_or_else(PoisonError::into_inner));
+    let open: Vec<_> = open.iter().filter_map(Weak::upgrade).collect();
+    if open.is_empty() {
+        return Ok(None);
+    }
+    let close = move || {
+        open.iter().for_each(|session| session.close());
+        Ok(None)
+    };
+    guard(ruby, || Pending::start(close)).map(Some)
+}
 
 /// A client or a reader. Only threads that hold Ruby's lock use it, and none of them
 /// calls Ruby while it borrows a part.
@@ -91,8 +116,12 @@ impl Handle {
         if self.is_closed() {
             return drop_elsewhere(session);
         }
+        let kept = Arc::downgrade(&session);
         match self.session.set(session) {
-            Ok(()) => *self.setup.lock().unwrap_or_else(PoisonError::into_inner) = None,
+            Ok(()) => {
+                remember(kept);
+                *self.setup.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            }
             Err(session) => drop_elsewhere(session),
         }
     }

@@ -20,6 +20,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     let handle = module.define_class("Handle", ruby.class_object())?;
     handle.define_alloc_func::<handle::Handle>();
     handle.define_method("route", method!(lookup::route, -1))?;
+    handle.define_singleton_method("_close_all", function!(handle::close_all, 0))?;
     handle.define_method("_configure", method!(handle::configure, 3))?;
     handle.define_method("_connect", method!(handle::connect, 0))?;
     handle.define_method("_close", method!(handle::close, 0))?;

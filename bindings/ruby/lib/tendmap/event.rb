@@ -21,6 +21,7 @@ module Tendmap
     # @return [Hash{Symbol => Object}] its values, as in a line of <tt>tendmap tend --json</tt>
     attr_reader :values
 
+    # @private
     def self.parse(json)
       fields = JSON.parse(json, symbolize_names: true)
       new(type: fields.delete(:event).to_sym, level: fields.delete(:level).to_sym,

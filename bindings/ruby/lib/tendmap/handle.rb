@@ -7,16 +7,15 @@ module Tendmap
   # first call in a child starts the child's own part, without touching its parent's. Ractors
   # other than the main one get Ractor::UnsafeError; their {Node}s they may use.
   class Handle
-    ALL = ObjectSpace::WeakMap.new
-    private_constant :ALL
-
     class << self
       # Closes every client and reader of this process. It runs at the end of the process.
       #
       # @private
       def close_all
         @ending = true
-        ALL.keys.each(&:close)
+        pending = _close_all
+        IO.open(pending.descriptor, "r") { |io| io.wait_readable } if pending
+        nil
       end
 
       # Yields a new object and closes it afterwards; without a block it is {.new}.
@@ -31,11 +30,7 @@ module Tendmap
         end
       end
 
-      private
-
-      def remember(handle)
-        ALL[handle] = true
-      end
+      private :_close_all
     end
 
     # Connects now: after <tt>lazy: true</tt>, or in a forked child. Connecting again does
@@ -205,7 +200,6 @@ module Tendmap
     def setup(hosts, settings)
       _configure(hosts, Settings.texts(settings), [])
       @lock = Mutex.new
-      Handle.send(:remember, self)
     end
 
     # Waits for work in another thread.

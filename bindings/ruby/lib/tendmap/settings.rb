@@ -2,6 +2,8 @@
 
 module Tendmap
   # Keyword arguments as texts for the library's table of settings.
+  #
+  # @private
   module Settings
     HOSTS = '"NAME:PORT", or an Array of them or of [NAME, PORT]'
     LISTS = %i[preferred_racks shm_owner c_client].freeze

@@ -40,6 +40,40 @@ module Tendmap
       true
     end
 
+    # @!method hosts
+    #   @return [Array<String>] the addresses of all nodes, by number
+
+    # @!method kill(number)
+    #   Kills a node: its sockets close at once.
+
+    # @!method stop(number)
+    #   Stops a node cleanly.
+
+    # @!method start(number)
+    #   Starts a stopped node at its port.
+
+    # @!method freeze_node(number)
+    #   Stops a node as SIGSTOP would.
+
+    # @!method thaw_node(number)
+    #   Resumes a frozen node.
+
+    # @!method add
+    #   Adds a node.
+    #   @return [Integer] its number
+
+    # @!method set_rack(number, namespace, rack)
+    #   Puts a node of an +enterprise+ cluster into a rack for a namespace.
+
+    # @!method quiet?
+    #   @return [Boolean] whether no partition moves
+
+    # @!method owners(namespace)
+    #   @return [Array<Array<String>>] for each partition the names of the nodes that hold it
+
+    # @!method close
+    #   Stops all nodes; closing again does nothing.
+
     def inspect
       "#<Tendmap::SimulatedCluster>"
     end
