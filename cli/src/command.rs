@@ -1,5 +1,6 @@
 //! The commands, and their dispatch.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -7,6 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::args::{Nothing, OutputArgs, Placed};
 use crate::event::Told;
 use crate::failure::{EXIT_CODES, warn};
+use crate::invocation::Host;
 use crate::log::{Format, Log, Use};
 use crate::output::Output;
 use crate::settings::Settings;
@@ -128,6 +130,19 @@ impl Command {
 
 /// Reads the settings and runs the command.
 pub fn run() -> ExitCode {
+    ExitCode::from(answer())
+}
+
+/// The same inside another program: `program` is what starts it so that it runs the
+/// command line (`python -m tendmap`), `arguments` are those of the command line.
+/// Returns the exit code. To be called once, in a process that does nothing else and
+/// ends then: signals are caught, and threads may remain.
+pub fn run_in(program: Vec<OsString>, arguments: Vec<OsString>) -> u8 {
+    Host { program, arguments }.set();
+    answer()
+}
+
+fn answer() -> u8 {
     let Settings { cli: Cli { command }, origins } = match settings::load() {
         Ok(settings) => settings,
         Err(unsettled) => return unsettled.report(),
@@ -173,7 +188,7 @@ pub fn run() -> ExitCode {
     };
     log.flush();
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(failure) => failure.report(json),
     }
 }

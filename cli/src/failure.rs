@@ -1,7 +1,6 @@
 //! Failures of commands, and their exit codes.
 
 use std::io::{self, Write as _};
-use std::process::ExitCode;
 
 use serde_json::{Value, json};
 use tendmap::client::{ConnectError, StatusError};
@@ -75,17 +74,17 @@ impl core::fmt::Display for Failure {
 impl Failure {
     /// Reports the failure on standard error, as JSON or text; returns the exit
     /// code.
-    pub fn report(self, json: bool) -> ExitCode {
+    pub fn report(self, json: bool) -> u8 {
         let code = self.code();
         if matches!(self, Failure::Pipe | Failure::Unhealthy) {
-            return ExitCode::from(code);
+            return code;
         }
         if json {
             error_json(&self.to_string(), code, self.hint());
         } else {
             complain(&self.to_string());
         }
-        ExitCode::from(code)
+        code
     }
 
     fn code(&self) -> u8 {

@@ -1,6 +1,7 @@
-//! The parts of the command line, for its binary and for the harness.
+//! The parts of the command line, for its binary, for the harness and for packages
+//! of other languages.
 #![forbid(unsafe_code)]
-#![allow(missing_docs, reason = "shared by two programs, not a library")]
+#![allow(missing_docs, reason = "shared by programs, not a library")]
 
 pub mod args;
 mod c_client;
@@ -14,6 +15,7 @@ pub mod failure;
 mod flags;
 pub mod fleet;
 mod grid;
+mod invocation;
 pub mod json;
 pub mod log;
 mod ls;
@@ -33,4 +35,4 @@ mod verify;
 mod watch;
 mod writer;
 
-pub use command::{Cli, Command, run};
+pub use command::{Cli, Command, run, run_in};

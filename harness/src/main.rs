@@ -56,6 +56,6 @@ fn main() -> ExitCode {
     log.flush();
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(json),
+        Err(failure) => ExitCode::from(failure.report(json)),
     }
 }

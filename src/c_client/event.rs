@@ -117,7 +117,7 @@ impl MirrorEvent {
 }
 
 /// One event of every kind.
-#[cfg(test)]
+#[cfg(any(test, feature = "internals"))]
 pub(crate) fn one_of_each() -> Vec<MirrorEvent> {
     let (id, name) = (NodeId::new("A").unwrap(), NamespaceName::new("test").unwrap());
     vec![

@@ -54,7 +54,7 @@ mod words;
 
 pub use config::{MirrorConfig, MirrorConfigError, OnExit, OwnerMark, Target};
 pub use event::MirrorEvent;
-#[cfg(test)]
+#[cfg(any(test, feature = "internals"))]
 pub(crate) use event::one_of_each;
 pub(crate) use mirror::{Feed, Mirror, MirrorSettings};
 pub use version::{ClientVersion, TargetError};

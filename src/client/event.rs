@@ -315,8 +315,10 @@ pub(super) fn notify(observer: Option<&Observer>, event: Event) {
 }
 
 /// One event of every kind.
-#[cfg(test)]
-pub(super) fn one_of_each() -> Vec<Event> {
+#[cfg(any(test, feature = "internals"))]
+#[must_use]
+#[allow(clippy::missing_panics_doc, reason = "the names are valid")]
+pub fn one_of_each() -> Vec<Event> {
     use crate::map::{Build, ClusterName, NamespaceName, NodeId};
 
     let (id, address) = (NodeId::new("A").unwrap(), "127.0.0.1:1".parse().unwrap());

@@ -73,8 +73,9 @@ pub use reader::Reader;
 pub use settings::{DurationError, SETTINGS, Setting, SettingError, parse_duration};
 pub use status::{ConditionStatus, DepartedNode, NamespaceStatus, NodeStatus, Status, StatusError};
 
-/// What the command line and the tests use of the settings beside that.
+/// What the command line, the bindings and the tests use beside that.
 #[cfg(all(feature = "tend", feature = "internals"))]
 pub(crate) mod internals {
+    pub use super::event::one_of_each;
     pub use super::settings::{SettingGroup, SettingKind};
 }

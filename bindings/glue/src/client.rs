@@ -113,8 +113,23 @@ impl ClientSession {
     /// # Errors
     /// [`Failure`], of any kind that connecting has.
     pub fn connect(config: Config) -> Result<ClientSession, Failure> {
+        ClientSession::made_by(config, Client::connect)
+    }
+
+    /// Connects without waiting for a map.
+    ///
+    /// # Errors
+    /// As [`Client::start`].
+    pub fn start(config: Config) -> Result<ClientSession, Failure> {
+        ClientSession::made_by(config, Client::start)
+    }
+
+    fn made_by(
+        config: Config,
+        connect: impl FnOnce(Config) -> Result<Client, ConnectError>,
+    ) -> Result<ClientSession, Failure> {
         let made = Made::new(None);
-        made.client(|| config.clone(), Client::connect)?;
+        made.client(|| config.clone(), connect)?;
         Ok(ClientSession {
             config: ArcSwap::from_pointee(config),
             current: ArcSwap::from_pointee(made),

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crossbeam::queue::ArrayQueue;
 use serde_json::{Value, json};
 use tendmap::client::{Event, Level, Observer};
+use tendmap::internals::client::one_of_each;
 use tendmap::internals::layout::Lineage;
 
 /// The number of events that are kept; older ones are dropped.
@@ -57,8 +58,7 @@ impl Events {
     pub fn take(&self) -> Option<Value> {
         let lost = self.kept.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            let object = json!({ "event": "events_lost", "count": lost });
-            return Some(stamped(object, wall_clock(), Level::Warning));
+            return Some(lost_events(lost));
         }
         let (time, event) = self.kept.queue.pop()?;
         Some(stamped(event.to_json_value(), time, event.level()))
@@ -79,6 +79,19 @@ impl Drop for Events {
             std::mem::forget(self.kept.clone());
         }
     }
+}
+
+/// One event of every kind, as [`Session::next_event`](crate::Session::next_event)
+/// returns it: for tests of the types that a language has for them.
+pub fn one_event_of_each() -> Vec<Value> {
+    let events = one_of_each().into_iter();
+    let told = events.map(|event| stamped(event.to_json_value(), wall_clock(), event.level()));
+    told.chain([lost_events(1)]).collect()
+}
+
+fn lost_events(count: u64) -> Value {
+    let object = json!({ "event": "events_lost", "count": count });
+    stamped(object, wall_clock(), Level::Warning)
 }
 
 /// The time of an event.

@@ -30,7 +30,8 @@
 //! - **Threads.** A [`Session`] and a [`Changes`](tendmap::Changes) are `Sync`. A
 //!   router belongs to one thread: keep one per thread, or refuse other threads with
 //!   [`Kind::WrongThread`].
-//! - **The event loop never waits.** Only [`Session::connect`], `close`, and the first
+//! - **The event loop never waits.** Only [`Session::connect`] (not
+//!   [`Session::start`]), `close`, and the first
 //!   call of a child with a private map take long. Everything else takes microseconds.
 //! - **No callback from a thread of the library.** The descriptor says that there is
 //!   something, the host's own thread fetches it.
@@ -48,7 +49,7 @@ mod policy;
 mod session;
 
 pub use batch::{NO_NODE, indexes};
-pub use events::Events;
+pub use events::{Events, one_event_of_each};
 pub use keys::{key_out_of_range, next_attempt, wrong_key};
 pub use kind::{Failure, Kind};
 pub use policy::{POLICIES, policy};

@@ -44,6 +44,15 @@ impl Session {
         Ok(Session(Part::Client(ClientSession::connect(config)?)))
     }
 
+    /// The same without waiting for a map: until there is one, routing fails with
+    /// [`Kind::NoMap`]. For event loops.
+    ///
+    /// # Errors
+    /// [`Failure`], except of the kinds that come from waiting.
+    pub fn start(config: Config) -> Result<Session, Failure> {
+        Ok(Session(Part::Client(ClientSession::start(config)?)))
+    }
+
     /// Attaches as a reader to the newest segment under the key of that configuration,
     /// whether it has an owner or not. Hosts, the login and the settings of the tender
     /// are not used.

@@ -4,7 +4,7 @@ use crossbeam::channel::Sender;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use tendmap::segment::Place;
 use super::Told;
 use super::message::{Message, Report};
 use crate::failure::Failure;
+use crate::invocation::another;
 use crate::settings::forget_secrets;
 
 /// The settings of all workers.
@@ -47,7 +48,7 @@ impl Worker {
     /// [`Failure::Failed`] if it can't be started.
     pub fn start(number: usize, setting: &Setting, to: Sender<Told>) -> Result<Worker, Failure> {
         let failed = |error| Failure::Failed(format!("can't start a worker: {error}"));
-        let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+        let mut command = another().map_err(failed)?;
         forget_secrets(&mut command);
         command.arg("worker").arg("--checksums");
         command.arg(format!("--shm-key={}", setting.place.key));

@@ -73,7 +73,8 @@ impl Log {
         };
         let sink = Arc::new(Sink::new(stream, format));
         let messages = Messages { sink: sink.clone(), reports_events };
-        tracing_subscriber::registry().with(filter).with(messages).init();
+        // A program that contains the command line may have a log already.
+        let _ = tracing_subscriber::registry().with(filter).with(messages).try_init();
         Log { handle, sink, for_ }
     }
 

@@ -15,7 +15,6 @@ mod secret;
 mod usage;
 mod value;
 
-use std::env;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
@@ -27,6 +26,7 @@ use tendmap::internals::text::Printable;
 
 use crate::Cli;
 use crate::failure::Failure;
+use crate::invocation::arguments;
 pub use definition::definition;
 use definition::{command_first, is_called, is_setting, is_switch, longs, own_settings, variable};
 use file::Entry;
@@ -81,7 +81,7 @@ type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 /// # Errors
 /// [`Unsettled`].
 pub fn load() -> Result<Settings, Unsettled> {
-    let mut settings = resolve(env::args_os().collect(), &of_environment)?;
+    let mut settings = resolve(arguments(), &of_environment)?;
     if let Some(path) = settings.origins.raw("password_file") {
         settings.origins.password_file = Some(PasswordFile::read(Path::new(path))?);
     }
@@ -109,7 +109,7 @@ pub fn forget_secrets(command: &mut std::process::Command) {
 /// Whether errors must be JSON, if the settings could not be read.
 pub fn wants_json() -> bool {
     let is_variable_on = || of_environment(&variable("json")).is_some_and(|value| is_on(&value));
-    env::args_os().any(|argument| argument == "--json") || is_variable_on()
+    arguments().iter().any(|argument| argument == "--json") || is_variable_on()
 }
 
 fn resolve(arguments: Vec<OsString>, variables: Variables) -> Result<Settings, Unsettled> {

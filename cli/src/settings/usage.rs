@@ -1,7 +1,6 @@
 //! Help, and errors of the command line, as text or JSON.
 
 use std::ffi::OsString;
-use std::process::ExitCode;
 
 use clap::error::{ContextValue, ErrorKind};
 use tendmap::internals::text::Printable;
@@ -43,7 +42,7 @@ pub(super) fn printable(mut error: clap::Error) -> clap::Error {
 
 impl Unsettled {
     /// Prints the error or help; returns the exit code.
-    pub fn report(self) -> ExitCode {
+    pub fn report(self) -> u8 {
         let json = wants_json();
         let error = match self {
             Unsettled::Usage(error) => error,
@@ -52,7 +51,7 @@ impl Unsettled {
         let code = u8::try_from(error.exit_code()).unwrap_or(2);
         if !error.use_stderr() {
             return match error.print() {
-                Ok(()) => ExitCode::from(code),
+                Ok(()) => code,
                 Err(failed) => Failure::from(failed).report(json),
             };
         }
@@ -69,7 +68,7 @@ impl Unsettled {
             // If standard error is closed too, there is no way to report it.
             let _ = error.print();
         }
-        ExitCode::from(code)
+        code
     }
 }
 
