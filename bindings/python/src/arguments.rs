@@ -83,3 +83,9 @@ pub fn deadline(what: &str, found: Option<&Bound<'_, PyAny>>) -> PyResult<Option
         }
     }
 }
+
+/// A timeout in seconds from now; `None` = for ever.
+pub fn seconds(what: &str, found: Option<&Bound<'_, PyAny>>) -> PyResult<Option<f64>> {
+    let deadline = deadline(what, found)?;
+    Ok(deadline.map(|end| end.saturating_duration_since(Instant::now()).as_secs_f64()))
+}

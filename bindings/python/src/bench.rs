@@ -57,7 +57,7 @@ pub fn _batch(
     set: &Bound<'_, PyAny>,
     keys: &Bound<'_, PyArray1<i64>>,
 ) -> PyResult<()> {
-    let mut lent = client.get().take_router(py)?;
+    let mut lent = client.get().routes.take_router(py)?;
     let handle = lent.namespace(namespace)?;
     lent.set(set)?;
     let keys = keys.readonly();
@@ -65,6 +65,6 @@ pub fn _batch(
     let (router, batch, set) = lent.for_batch();
     let result =
         py.detach(|| router.route_batch(handle, &InSet::new(set, keys), Policy::Sequence, batch));
-    client.get().give_back(py, lent);
+    client.get().routes.give_back(py, lent);
     result.map_err(|error| crate::errors::raise(py, error))
 }

@@ -1,39 +1,35 @@
 //! The client.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
-
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyTuple};
-use tendmap::client::{Client as Known, Config};
-use tendmap::map::Slot;
-use tendmap::route::{Attempt, Digest, Partition};
-use tendmap_bindings::{Failure, Kind, Session};
+use pyo3::types::{PyDict, PyTuple};
+use tendmap::client::Config;
+use tendmap_bindings::{Failure, Session};
 
-use crate::arguments::{deadline, flag, number};
+use crate::arguments::{flag, number};
+use crate::changes::Changes;
 use crate::connection::Connection;
-use crate::errors::{closed, raise, wrong_type};
-use crate::interrupt::LOOK_FOR_SIGNALS;
-use crate::keys::{digest, kind_of};
+use crate::errors::{raise, wrong_type};
+use crate::keys::kind_of;
 use crate::node::{Node, Route};
-use crate::nodes::Nodes;
-use crate::pool::Pool;
+use crate::pending::_Pending;
+use crate::routes::{Routes, routing_methods};
 use crate::settings::{self, Settings};
 
 /// A process's connection to a cluster's map.
 ///
 /// Any thread may use it. It may be created before `os.fork` and used after it:
 /// the first call in a child starts the child's own part, without touching its
-/// parent's. Pickled or copied, it becomes a client with the same settings that
-/// connects at its first use; with a password that raises ArgumentTypeError.
+/// parent's. It can't be pickled or copied: another process makes one of its own.
 ///
 /// Connects: attaches to the segment of `shm_key`, or creates it and tends.
 ///
 /// hosts: "NAME:PORT", several separated by commas, or a list of them or of
 ///     (NAME, PORT) or (NAME, PORT, TLS_NAME).
 /// lazy: connect at the first use instead of now, for a client that is created
-///     before workers are forked and that only they use.
+///     before workers are forked and that only they use, or in asyncio. A first use
+///     in a running event loop does not wait for a map: it raises NoMapError until
+///     there is one. `await client.connect_async()` waits for it.
 ///
 /// The other arguments are the settings of the library. Durations are numbers of
 /// seconds, text ("500ms", "2s") or timedeltas; shm_key is a number or its text
@@ -44,22 +40,17 @@ use crate::settings::{self, Settings};
 /// wait.
 #[pyclass(frozen, weakref, module = "tendmap")]
 pub struct Client {
-    settings: Mutex<Settings>,
-    pub connection: Connection,
-    pub pool: Pool,
-    pub nodes: Nodes,
+    hosts: String,
+    /// The settings as they were read, without the password.
+    given: Vec<(String, String)>,
+    pub routes: Routes,
 }
 
 // Python aligns its objects to 16 bytes.
 const _: () = assert!(align_of::<Client>() <= 16);
 
 impl Client {
-    /// This process's client.
-    pub fn known(&self, py: Python<'_>) -> PyResult<Known> {
-        self.connection.known(py)
-    }
-
-    /// Changes a setting of the running client, and for what is pickled.
+    /// Changes a setting of the running client.
     fn change(
         &self,
         py: Python<'_>,
@@ -68,50 +59,23 @@ impl Client {
         f: impl FnOnce(&Session, Config) -> Result<(), Failure>,
     ) -> PyResult<()> {
         let text = settings::text(name, value)?;
-        let mut read = self.connection.config.clone();
+        let mut read = self.routes.connection.config.clone();
         read.set(name, &text).map_err(|failure| raise(py, failure))?;
-        self.known(py)?;
-        let session = self.connection.session(py)?;
+        let session = self.routes.connection.ready(py)?;
         // The interpreter's lock is kept: no child is forked in the middle.
-        f(&session, read).map_err(|failure| raise(py, failure))?;
-        self.settings().change(name, text);
-        Ok(())
+        f(&session, read).map_err(|failure| raise(py, failure))
     }
-
-    /// Its lock is held only for a moment, together with the interpreter's.
-    fn settings(&self) -> MutexGuard<'_, Settings> {
-        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The 20 bytes of a digest.
-fn read_digest(digest: &Bound<'_, PyAny>) -> PyResult<Digest> {
-    let py = digest.py();
-    let read = |bytes: &[u8]| match bytes.try_into() {
-        Ok(bytes) => Ok(Digest::from_bytes(bytes)),
-        Err(_) => {
-            let text = format!("digest of {} bytes; wanted {}", bytes.len(), Digest::LEN);
-            Err(raise(py, Failure::new(Kind::Argument, text)))
-        }
-    };
-    if let Ok(bytes) = digest.cast::<PyBytes>() {
-        return read(bytes.as_bytes());
-    }
-    if let Ok(bytes) = digest.cast::<PyByteArray>() {
-        return read(&bytes.to_vec());
-    }
-    Err(wrong_type(py, format!("digest of type {}; wanted bytes", kind_of(digest))))
 }
 
 impl Drop for Client {
     /// Closes, so that other threads run while the ownership is handed over.
     fn drop(&mut self) {
         // Without an interpreter the fields close it when they are dropped.
-        let _ = Python::try_attach(|py| self.close(py));
+        let _ = Python::try_attach(|py| self.routes.close(py));
     }
 }
 
-#[pymethods]
+routing_methods! {
 impl Client {
     #[new]
     #[pyo3(
@@ -146,36 +110,43 @@ impl Client {
         let hosts = hosts.unwrap_or_else(|| py.None().into_bound(py));
         let lazy = lazy.map_or(Ok(false), |lazy| flag("lazy", &lazy))?;
         let settings = settings.unwrap_or_else(|| PyDict::new(py));
-        let mut settings = Settings::read(&hosts, &settings)?;
+        let settings = Settings::read(&hosts, &settings)?;
         let connection = Connection::new(settings.config(py)?);
-        settings.forget_password();
-        let client = Client {
-            connection,
-            settings: Mutex::new(settings),
-            pool: Pool::new(),
-            nodes: Nodes::new(),
-        };
+        let (hosts, given) = (settings.hosts, settings.others);
+        let client = Client { hosts, given, routes: Routes::new(connection) };
         if !lazy {
-            client.connection.session(py)?;
+            client.routes.connection.wait_to_connect(py)?;
         }
         Ok(client)
-    }
-
-    /// The arguments for a copy in another process, which connects at its first use.
-    fn __getnewargs_ex__<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
-        let settings = self.settings().clone();
-        let arguments = settings.arguments(py)?;
-        arguments.set_item("lazy", true)?;
-        Ok((PyTuple::new(py, [&settings.hosts])?, arguments))
     }
 
     /// Connects now, if `lazy` was given or this is a forked child. A signal
     /// (Ctrl-C) ends the wait.
     fn connect(&self, py: Python<'_>) -> PyResult<()> {
-        self.known(py).map(drop)
+        self.routes.connection.wait_to_connect(py)
+    }
+
+    /// As `connect`, for asyncio: the event loop goes on. Cancelling it ends the wait
+    /// at once; the attempt itself ends by itself and is undone.
+    fn connect_async<'py>(this: Bound<'py, Client>) -> PyResult<Bound<'py, PyAny>> {
+        let py = this.py();
+        py.import("tendmap._asyncio")?.call_method1("connected", (this,))
+    }
+
+    /// The settings as they were read, without the password; for tests.
+    fn _settings(&self) -> Vec<(String, String)> {
+        self.given.clone()
+    }
+
+    /// Begins to connect in a thread.
+    fn _connecting(&self, py: Python<'_>) -> PyResult<_Pending> {
+        _Pending::begin(py, self.routes.connection.connecting(py)?)
+    }
+
+    /// Ends what `_connecting` began.
+    fn _connected(&self, py: Python<'_>, pending: &Bound<'_, _Pending>) -> PyResult<()> {
+        let made = pending.get().result(py)?;
+        self.routes.connection.made(py, made)
     }
 
     /// Closes the client, and releases the nodes with their `state`. The last
@@ -183,215 +154,59 @@ impl Client {
     /// last process removes the segment. Further calls raise ClosedError;
     /// closing again does nothing.
     fn close(&self, py: Python<'_>) {
-        self.pool.close(py);
-        self.nodes.forget();
-        self.connection.close(py);
+        self.routes.close(py);
     }
 
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.pool.visit(&visit)?;
-        self.nodes.visit(&visit)
+    /// As `close`, for asyncio: the event loop goes on while the ownership is handed
+    /// over. If it is cancelled, the client is closed all the same.
+    fn aclose<'py>(this: Bound<'py, Client>) -> PyResult<Bound<'py, PyAny>> {
+        let py = this.py();
+        py.import("tendmap._asyncio")?.call_method1("closed", (this,))
     }
 
-    fn __clear__(&self, py: Python<'_>) {
-        self.pool.empty(py);
-        self.nodes.forget();
+    /// Begins to close in a thread.
+    fn _closing(&self, py: Python<'_>) -> PyResult<_Pending> {
+        self.routes.forget(py);
+        let close = self.routes.connection.closing();
+        _Pending::begin(py, move || {
+            close();
+            Ok(None)
+        })
     }
 
-    /// Whether the client was closed.
-    #[getter]
-    fn closed(&self) -> bool {
-        self.connection.is_closed()
+    /// Connects, without blocking the event loop.
+    fn __aenter__<'py>(this: Bound<'py, Client>) -> PyResult<Bound<'py, PyAny>> {
+        Client::connect_async(this)
     }
 
-    fn __enter__(this: Py<Client>) -> Py<Client> {
-        this
-    }
-
+    /// Closes, without blocking the event loop.
     #[pyo3(signature = (*_args))]
-    fn __exit__(&self, py: Python<'_>, _args: &Bound<'_, PyTuple>) {
-        self.close(py);
+    fn __aexit__<'py>(
+        this: Bound<'py, Client>,
+        _args: &Bound<'_, PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Client::aclose(this)
     }
 
     /// This process's current role.
     #[getter]
     fn role(&self, py: Python<'_>) -> PyResult<&'static str> {
-        Ok(self.known(py)?.role().as_str())
-    }
-
-    /// The node to ask for a key.
-    ///
-    /// policy: "master" = only the master; "sequence" = replicas in their
-    ///     order, from the master; "any" = starting one replica further with
-    ///     each call; "random" = starting at a random replica; "prefer_rack" = a
-    ///     node in the first of the `preferred_racks` that has one, then in the
-    ///     second, and so on, then any.
-    ///
-    /// Raises RouteError; NoNodeError if no node of the partition may be used.
-    #[pyo3(
-        signature = (namespace, set, key, policy = None),
-        text_signature = "($self, namespace, set, key, policy='sequence')"
-    )]
-    fn route(
-        &self,
-        py: Python<'_>,
-        namespace: &Bound<'_, PyAny>,
-        set: &Bound<'_, PyAny>,
-        key: &Bound<'_, PyAny>,
-        policy: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Py<Node>> {
-        self.with_router(py, |lent| {
-            let handle = lent.namespace(namespace)?;
-            let policy = lent.policy(policy)?;
-            lent.set(set)?;
-            let digest = digest(lent.set_name(), key)?;
-            self.node_of(py, lent, handle, digest, policy)
-        })
-    }
-
-    /// As `route`, for a digest that was computed before.
-    #[pyo3(
-        signature = (namespace, digest, policy = None),
-        text_signature = "($self, namespace, digest, policy='sequence')"
-    )]
-    fn route_digest(
-        &self,
-        py: Python<'_>,
-        namespace: &Bound<'_, PyAny>,
-        digest: &Bound<'_, PyAny>,
-        policy: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Py<Node>> {
-        let digest = read_digest(digest)?;
-        self.with_router(py, |lent| {
-            let handle = lent.namespace(namespace)?;
-            let policy = lent.policy(policy)?;
-            self.node_of(py, lent, handle, digest, policy)
-        })
-    }
-
-    /// As `route`, with partition and replica, and for use with `retry`.
-    #[pyo3(
-        signature = (namespace, set, key, policy = None),
-        text_signature = "($self, namespace, set, key, policy='sequence')"
-    )]
-    fn locate(
-        &self,
-        py: Python<'_>,
-        namespace: &Bound<'_, PyAny>,
-        set: &Bound<'_, PyAny>,
-        key: &Bound<'_, PyAny>,
-        policy: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Route> {
-        self.with_router(py, |lent| {
-            let policy = lent.policy(policy)?;
-            lent.set(set)?;
-            let partitions = lent.router.partitions();
-            let partition = digest(lent.set_name(), key)?.partition(partitions);
-            let attempt = lent.router.attempt(policy);
-            self.located(py, lent, namespace, Partition(partition), attempt)
-        })
-    }
-
-    /// The next attempt after the node of `route` has failed a command,
-    /// starting at the next replica. ("master" returns the master again;
-    /// "prefer_rack" returns the failed node only if there is no other.)
-    fn retry(&self, py: Python<'_>, route: &Bound<'_, PyAny>) -> PyResult<Route> {
-        let Ok(route) = route.cast::<Route>() else {
-            let found = kind_of(route);
-            let text = format!("route of type {found}; wanted the tendmap.Route of locate()");
-            return Err(wrong_type(py, text));
-        };
-        let failed = route.get();
-        let mut attempt = Attempt::new(failed.policy, failed.replica as u32 + 1);
-        if let Some(slot) = Slot::new(failed.node.get().index.into()) {
-            attempt.fail(failed.replica, slot);
-        }
-        self.with_router(py, |lent| {
-            let namespace = failed.namespace.bind(py);
-            self.located(py, lent, namespace, Partition(failed.partition), attempt)
-        })
-    }
-
-    /// The nodes of many keys, all of one publication.
-    ///
-    /// For any iterable of keys: a list of nodes, None where a partition has
-    /// none.
-    ///
-    /// For a NumPy array of integers (one dimension): an array of node indexes
-    /// (`Node.index`), NO_NODE where a partition has none. `out` (uint16,
-    /// contiguous, as long as `keys`) is filled and returned if it is given. It
-    /// must not share memory with keys of 64 or 32 bits: then nothing is
-    /// written and TypeError is raised. The interpreter's lock is released
-    /// while many keys are routed. Both arrays may be changed or resized
-    /// meanwhile, even with `refcheck=False`: the keys are those at the time of
-    /// the call, and if `out` no longer fits when the indexes are written,
-    /// ValueError or TypeError is raised.
-    #[pyo3(
-        signature = (namespace, set, keys, policy = None, *, out = None),
-        text_signature = "($self, namespace, set, keys, policy='sequence', *, out=None)"
-    )]
-    fn route_batch<'py>(
-        &self,
-        py: Python<'py>,
-        namespace: &Bound<'py, PyAny>,
-        set: &Bound<'py, PyAny>,
-        keys: &Bound<'py, PyAny>,
-        policy: Option<&Bound<'py, PyAny>>,
-        out: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        crate::batch::route_batch(self, py, namespace, set, keys, policy, out)
-    }
-
-    /// The cluster's nodes, in the order of their indexes.
-    fn nodes(&self, py: Python<'_>) -> PyResult<Vec<Py<Node>>> {
-        let map = self.known(py)?.map().map_err(|error| raise(py, error))?.map;
-        let table = &map.nodes;
-        let object = |(slot, node)| self.nodes.get(py, slot, table.incarnation(slot), node);
-        table.iter().map(object).collect()
-    }
-
-    /// The names of the cluster's namespaces.
-    fn namespaces(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        let map = self.known(py)?.map().map_err(|error| raise(py, error))?.map;
-        Ok(map.namespaces().iter().map(|namespace| namespace.name.to_string()).collect())
-    }
-
-    /// The state of the segment and its owner.
-    fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let known = self.known(py)?;
-        let status = py.detach(|| known.status()).map_err(|error| raise(py, error))?;
-        crate::json::loads(py, &status.to_json_value())
+        Ok(self.routes.connection.known(py)?.role().as_str())
     }
 
     /// The events since the last call, the oldest first: nodes that joined,
     /// left or fail, takeovers, passes that fail or succeed again. It never
-    /// waits; for a log, call it from time to time:
+    /// waits. The logger "tendmap" has them, too, as text.
     ///
-    ///     for event in client.events():
-    ///         level = logging.getLevelName(event["level"].upper())
-    ///         logger.log(level, "%s", event)
-    ///
-    /// Each has the fields of a line of `tendmap tend --json`, with its name as
-    /// `event`, and also `level` ("debug", "info" or "warning") and `time`
-    /// (seconds since 1970). The last 256 are kept; if there were more, the
+    /// Each is a dict (`tendmap.Event`) with its name as `event`, the fields of a
+    /// line of `tendmap tend --json`, `level` ("debug", "info" or "warning") and
+    /// `time` (seconds since 1970). The last 256 are kept; if there were more, the
     /// first is "events_lost" with their `count`. Clients of one process under
     /// one key share their events: the one that connected first has them. A
     /// forked child has its own, and none of its parent's.
     fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.known(py)?;
-        let session = self.connection.session(py)?;
-        let events = session.events().map_err(|failure| raise(py, failure))?;
+        let events = self.routes.connection.ready(py)?.events().map_err(|failure| raise(py, failure))?;
         crate::json::loads(py, &events.into())
-    }
-
-    /// Asks the owner, whichever process that is, to tend soon: for callers
-    /// that see connections to a node fail. The owner tends at the earliest a
-    /// quarter of its interval after its last pass, whatever the number of
-    /// requests. A request may be lost. The call does not wait;
-    /// `wait_for_change` does.
-    fn request_tend(&self, py: Python<'_>) -> PyResult<()> {
-        self.known(py)?.request_tend();
-        Ok(())
     }
 
     /// Changes the racks that "prefer_rack" prefers, the best first, from the
@@ -427,52 +242,8 @@ impl Client {
         })
     }
 
-    /// The live publication; 0 = none yet.
-    #[getter]
-    fn sequence(&self, py: Python<'_>) -> PyResult<u64> {
-        Ok(self.known(py)?.segment().head().sequence())
-    }
-
-    /// Waits until a publication other than `sequence` is live, at most
-    /// `timeout` (seconds, "100ms" or a timedelta; None = without limit), and
-    /// returns the live sequence. Other threads run meanwhile. A signal (Ctrl-C)
-    /// ends the wait; closing the client ends it with ClosedError.
-    ///
-    /// In asyncio wait in another thread, repeatedly and with a timeout: a
-    /// thread can't be cancelled, and the end of the program waits for it.
-    ///
-    ///     while True:
-    ///         now = await asyncio.to_thread(client.wait_for_change, sequence, "500ms")
-    #[pyo3(signature = (sequence, timeout = None))]
-    fn wait_for_change(
-        &self,
-        py: Python<'_>,
-        sequence: &Bound<'_, PyAny>,
-        timeout: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<u64> {
-        let sequence = number("sequence", sequence, "from 0 to 2**64 - 1")?;
-        let deadline = deadline("timeout", timeout)?;
-        let known = self.known(py)?;
-        loop {
-            let left = deadline.map_or(LOOK_FOR_SIGNALS, |deadline| {
-                deadline.saturating_duration_since(Instant::now())
-            });
-            let stretch = left.min(LOOK_FOR_SIGNALS);
-            let now = py.detach(|| known.wait_for_change(sequence, stretch));
-            if now != sequence || left.is_zero() {
-                return Ok(now);
-            }
-            py.check_signals()?;
-            if self.closed() {
-                return Err(closed(py));
-            }
-        }
-    }
-
     fn __repr__(&self) -> String {
-        let Config { use_shm, shm_key, .. } = &self.connection.config;
-        let place = if *use_shm { format!("shm_key={shm_key:#010x}") } else { "private".into() };
-        let closed = if self.closed() { ", closed" } else { "" };
-        format!("<tendmap.Client {}, {place}{closed}>", self.settings().hosts)
+        format!("<tendmap.Client {}, {}>", self.hosts, self.routes.place())
     }
+}
 }

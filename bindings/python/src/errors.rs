@@ -17,10 +17,15 @@ pub fn raise(py: Python<'_>, failure: impl Into<Failure>) -> PyErr {
     made(class, failure.text)
 }
 
-/// The exception of a closed client.
+/// The exception of pickling or copying what belongs to a process.
 #[cold]
-pub fn closed(py: Python<'_>) -> PyErr {
-    raise(py, Failure::new(Kind::Closed, "the client is closed"))
+pub fn not_pickled(py: Python<'_>, class: &str) -> PyErr {
+    let text = format!(
+        "a tendmap.{class} is neither pickled nor copied: it belongs to its process; pass its \
+         arguments, and make another one there (a client that was made before a fork may be \
+         used after it)"
+    );
+    wrong_type(py, text)
 }
 
 /// An argument of a type that the call does not take; also a TypeError.
@@ -33,6 +38,12 @@ pub fn wrong_type(py: Python<'_>, text: impl Into<String>) -> PyErr {
 #[cold]
 pub fn wrong_value(py: Python<'_>, text: impl Into<String>) -> PyErr {
     raise(py, Failure::new(Kind::Argument, text))
+}
+
+/// A text that UTF-8 can't encode; also a UnicodeError.
+#[cold]
+pub fn wrong_text(py: Python<'_>, text: String) -> PyErr {
+    named(py, "TextError", text)
 }
 
 /// A number outside of its range; also an OverflowError and a ValueError.
@@ -64,7 +75,7 @@ fn not_utf8(what: &str, py: Python<'_>, error: PyErr) -> PyErr {
         "{what} has half a surrogate pair{place}, which UTF-8 can't encode; surrogates come from \
          bytes that were decoded with \"surrogateescape\""
     );
-    named(py, "TextError", text)
+    wrong_text(py, text)
 }
 
 /// The error of a failed conversion by Python (`__index__`, `__float__`), in the words of

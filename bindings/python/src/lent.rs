@@ -3,7 +3,6 @@
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
-use tendmap::client::Client as Known;
 use tendmap::internals::layout::ForkCell;
 use tendmap::map::Slot;
 use tendmap::route::{Batch, NamespaceHandle, Policy, Router};
@@ -11,6 +10,7 @@ use tendmap::route::{Batch, NamespaceHandle, Policy, Router};
 use crate::arguments::text;
 use crate::errors::{raise, wrong_value};
 use crate::node::Node;
+use crate::source::Source;
 
 /// A router with the names that were used last. The objects are compared by
 /// identity before they are read: callers pass the same constants again and
@@ -23,8 +23,8 @@ pub struct Lent {
     set: Option<(Py<PyAny>, String)>,
     policy: Option<(Py<PyAny>, Policy)>,
     batch: Batch,
-    /// Its client; dropped last.
-    _client: Known,
+    /// What made it; dropped last.
+    _source: Source,
 }
 
 /// Reads the name of a policy.
@@ -48,17 +48,17 @@ fn wrong_policy(name: &Bound<'_, PyAny>) -> PyErr {
 }
 
 impl Lent {
-    pub fn new(client: Known) -> Lent {
+    pub fn new(source: Source) -> Lent {
         let own = ForkCell::new();
         own.set(1);
         Lent {
-            router: client.router_with(|_| None),
+            router: source.router_with(|_| None),
             own,
             namespace: None,
             set: None,
             policy: None,
             batch: Batch::new(),
-            _client: client,
+            _source: source,
         }
     }
 

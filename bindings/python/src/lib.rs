@@ -2,21 +2,30 @@
 //! Python users is also in `python/tendmap/_tendmap.pyi`.
 
 mod arguments;
+mod arrays;
 mod batch;
 mod bench;
+mod changes;
 mod client;
+mod columns;
+mod command;
 mod connection;
 mod errors;
 mod interrupt;
 mod json;
 mod keys;
 mod lent;
+mod log;
 mod lookup;
 mod node;
 mod nodes;
+mod pending;
 mod pool;
+mod reader;
+mod routes;
 mod settings;
 mod sim;
+mod source;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
@@ -62,15 +71,28 @@ fn status<'py>(
     json::loads(py, &found.to_json_value())
 }
 
+/// One event of every kind, for the test of their types.
+#[pyfunction]
+fn _one_event_of_each(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    json::loads(py, &tendmap_bindings::one_event_of_each().into())
+}
+
 #[pymodule]
 fn _tendmap(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<client::Client>()?;
+    module.add_class::<reader::Reader>()?;
+    module.add_class::<changes::Changes>()?;
+    module.add_class::<pending::_Pending>()?;
     module.add_class::<node::Node>()?;
     module.add_class::<node::Route>()?;
     module.add_class::<sim::SimulatedCluster>()?;
     module.add_function(wrap_pyfunction!(digest, module)?)?;
     module.add_function(wrap_pyfunction!(status, module)?)?;
+    module.add_function(wrap_pyfunction!(command::_main, module)?)?;
+    module.add_function(wrap_pyfunction!(log::_log, module)?)?;
+    module.add_function(wrap_pyfunction!(log::_take_log, module)?)?;
     module.add_function(wrap_pyfunction!(bench::_digests, module)?)?;
+    module.add_function(wrap_pyfunction!(_one_event_of_each, module)?)?;
     module.add_function(wrap_pyfunction!(bench::_batch, module)?)?;
     module.add_class::<bench::_Empty>()?;
     module.add("NO_NODE", batch::NO_NODE)?;

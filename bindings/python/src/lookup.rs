@@ -4,12 +4,12 @@ use pyo3::prelude::*;
 use tendmap::map::Slot;
 use tendmap::route::{Attempt, NamespaceHandle, Policy, Target};
 
-use crate::client::Client;
 use crate::errors::raise;
 use crate::lent::Lent;
 use crate::node::{Node, Route};
+use crate::routes::Routes;
 
-impl Client {
+impl Routes {
     /// Runs `f` with a router, with the interpreter's lock held.
     #[inline(always)]
     pub fn with_router<R>(
@@ -17,13 +17,13 @@ impl Client {
         py: Python<'_>,
         f: impl FnOnce(&mut Lent) -> PyResult<R>,
     ) -> PyResult<R> {
-        self.pool.with(py, || self.known(py), f)
+        self.pool.with(py, || self.connection.source(py), f)
     }
 
     /// A router that may be used without the interpreter's lock; the caller gives it
     /// back.
     pub fn take_router(&self, py: Python<'_>) -> PyResult<Lent> {
-        self.pool.take(|| self.known(py))
+        self.pool.take(|| self.connection.source(py))
     }
 
     pub fn give_back(&self, py: Python<'_>, lent: Lent) {

@@ -91,6 +91,11 @@ impl Node {
         self.set_state(None);
     }
 
+    /// It is never pickled or copied.
+    fn __reduce_ex__(&self, py: Python<'_>, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(crate::errors::not_pickled(py, "Node"))
+    }
+
     fn __repr__(&self) -> String {
         format!("<tendmap.Node {} at {}>", self.name, self.address)
     }
@@ -142,6 +147,11 @@ impl Route {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.node)?;
         visit.call(&self.namespace)
+    }
+
+    /// It is never pickled or copied.
+    fn __reduce_ex__(&self, py: Python<'_>, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(crate::errors::not_pickled(py, "Route"))
     }
 
     fn __repr__(&self) -> String {

@@ -7,9 +7,9 @@ use atomic_refcell::{AtomicRefCell, AtomicRefMut};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use sync_wrapper::SyncWrapper;
-use tendmap::client::Client as Known;
 
 use crate::lent::Lent;
+use crate::source::Source;
 
 /// The routers of a client.
 ///
@@ -38,12 +38,12 @@ impl Pool {
     }
 
     /// Runs `f` with a router, with the interpreter's lock held. `connect` returns
-    /// the client if a router has to be created.
+    /// what makes routers if a router has to be created.
     #[inline(always)]
     pub fn with<R>(
         &self,
         py: Python<'_>,
-        connect: impl FnOnce() -> PyResult<Known>,
+        connect: impl FnOnce() -> PyResult<Source>,
         f: impl FnOnce(&mut Lent) -> PyResult<R>,
     ) -> PyResult<R> {
         if let Ok(hot) = self.hot.try_borrow_mut() {
@@ -60,7 +60,7 @@ impl Pool {
     fn with_another<R>(
         &self,
         py: Python<'_>,
-        connect: impl FnOnce() -> PyResult<Known>,
+        connect: impl FnOnce() -> PyResult<Source>,
         f: impl FnOnce(&mut Lent) -> PyResult<R>,
     ) -> PyResult<R> {
         let mut lent = self.take(connect)?;
@@ -85,7 +85,7 @@ impl Pool {
     }
 
     /// A router that may be used without the interpreter's lock.
-    pub fn take(&self, connect: impl FnOnce() -> PyResult<Known>) -> PyResult<Lent> {
+    pub fn take(&self, connect: impl FnOnce() -> PyResult<Source>) -> PyResult<Lent> {
         loop {
             let spare = self.spare.try_lock().ok().and_then(|mut spare| spare.pop());
             match spare {

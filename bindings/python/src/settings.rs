@@ -15,11 +15,10 @@ use crate::keys::kind_of;
 
 /// The arguments of a client, as text: an iterator can't be read a second time, and a
 /// mutable object may have changed by then.
-#[derive(Clone)]
 pub struct Settings {
     pub hosts: String,
     /// In the caller's order.
-    others: Vec<(String, String)>,
+    pub others: Vec<(String, String)>,
     password: Option<SecretString>,
 }
 
@@ -55,37 +54,6 @@ impl Settings {
         // Checked now and not at the first use, because the mistake is in this call.
         config.check().map_err(|error| raise(py, ConnectError::from(error)))?;
         Ok(config)
-    }
-
-    /// Remembers a changed value; of a password, only that there is one.
-    pub fn change(&mut self, name: &str, value: String) {
-        if name == "password" {
-            self.password = Some(SecretString::default());
-            return;
-        }
-        self.others.retain(|(known, _)| known != name);
-        self.others.push((name.into(), value));
-    }
-
-    /// The configuration exists, so the client has the password.
-    pub fn forget_password(&mut self) {
-        self.password = self.password.take().map(|_| SecretString::default());
-    }
-
-    /// All settings except the hosts, as keyword arguments. It is an error if there
-    /// is a password: a pickle would contain it in clear text.
-    pub fn arguments<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        if self.password.is_some() {
-            let text = "a client with a password is neither pickled nor copied, because the \
-                        password would be in the copy; wanted a new tendmap.Client where it is \
-                        needed (one that was made before a fork may be used after it)";
-            return Err(wrong_type(py, text));
-        }
-        let arguments = PyDict::new(py);
-        for (name, value) in &self.others {
-            arguments.set_item(name, value)?;
-        }
-        Ok(arguments)
     }
 }
 

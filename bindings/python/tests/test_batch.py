@@ -1,6 +1,5 @@
 """Batches of keys."""
 
-import array
 import mmap
 import subprocess
 import sys
@@ -60,12 +59,12 @@ def test_wrong_arguments_of_a_batch(client):
     read_only = np.zeros(10, dtype=np.uint16)
     read_only.setflags(write=False)
     for arguments, out, error, said in [
-        ((keys.astype(float),), None, TypeError, "float64"),
-        ((keys.astype("u8"),), None, TypeError, "uint64"),
+        ((keys.astype(complex),), None, TypeError, "complex128"),
+        ((keys.astype("u8") + 2**63,), None, OverflowError, "key 0 is 9223372036854775808"),
         ((keys.reshape(2, 5),), None, TypeError, "one dimension"),
         ((keys.astype(bool),), None, TypeError, "keys of type bool"),
         ((keys.astype("M8[s]"),), None, TypeError, "datetime64"),
-        ((keys.astype(object),), None, TypeError, "object"),
+        ((np.array([1, []], dtype=object),), None, TypeError, "key of type list"),
         ((np.array(7),), None, TypeError, "0 dimensions"),
         ((7,), None, TypeError, "keys of type int"),
         ((bytearray(b"raw"),), None, TypeError, "keys of type bytearray"),
@@ -79,7 +78,7 @@ def test_wrong_arguments_of_a_batch(client):
         ((keys,), [0] * 10, TypeError, "out of type list"),
         ((keys,), np.zeros(21, dtype=np.uint8)[1:].view(np.uint16), TypeError, "not aligned"),
         ((keys,), keys.view(np.uint16)[:10], TypeError, "can't be written"),
-        (([1],), np.zeros(1, dtype=np.uint16), TypeError, "array"),
+        (([1],), np.zeros(1, dtype=np.uint16), TypeError, "in a column"),
     ]:
         with pytest.raises(error) as raised:
             client.route_batch("test", "users", *arguments, out=out)
@@ -129,7 +128,8 @@ def test_a_forgotten_name_that_changes_an_array_does_no_harm(client, which):
 
     client.route_batch(Name("test"), "users", [1])
     if which == "keys":
-        assert len(client.route_batch("test", "users", arrays["keys"])) == 3
+        # They have been read before.
+        assert len(client.route_batch("test", "users", arrays["keys"])) == 1000
     else:
         with pytest.raises(ValueError, match="out of 3 indexes for 1000 keys"):
             client.route_batch("test", "users", arrays["keys"], out=arrays["out"])
@@ -160,14 +160,7 @@ def test_any_iterable_of_keys_will_do(client):
     wanted = client.route_batch("test", "users", [1, 2, 3])
     assert client.route_batch("test", "users", (key for key in [1, 2, 3])) == wanted
     assert client.route_batch("test", "users", {1: "a", 2: "b", 3: "c"}) == wanted
-    assert client.route_batch("test", "users", memoryview(np.array([1, 2, 3]))) == wanted
-
-
-def test_other_arrays_of_integers_are_sequences(client):
-    keys = array.array("q", range(10))
-    assert client.route_batch("test", "users", keys) == client.route_batch(
-        "test", "users", list(range(10))
-    )
+    assert client.route_batch("test", "users", range(1, 4)) == wanted
 
 
 def test_a_million_keys_are_routed_as_one_by_one(client):

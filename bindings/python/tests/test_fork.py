@@ -141,15 +141,22 @@ def test_the_simulated_cluster_stays_with_its_process(cluster):
     assert len(cluster.hosts) == 3
 
 
-def _work(client, key):
-    return client.route("test", "users", key).name, client.role
+def _connect(hosts, settings):
+    """For the initializer of a pool: each process makes a client of its own."""
+    global _own
+    _own = tendmap.Client(hosts, **settings)
+
+
+def _work(key):
+    return _own.route("test", "users", key).name, _own.role
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_multiprocessing(client, method):
+def test_multiprocessing(client, cluster, settings, method):
     wanted = client.route("test", "users", 7).name
-    with multiprocessing.get_context(method).Pool(2) as pool:
-        for name, role in pool.starmap(_work, [(client, 7)] * 4):
+    context = multiprocessing.get_context(method)
+    with context.Pool(2, _connect, (cluster.hosts, settings)) as pool:
+        for name, role in pool.map(_work, [7] * 4):
             assert name == wanted and role in ("follower", "standby")
     assert client.role == "owner"
 

@@ -80,7 +80,12 @@ RUN = {
     CLI: [
         ("text", "$ tendmap sim"),
         ("text", "$ cargo run --release -p tendmap-harness"),
+        ("text", "$ tendmap man --dir"),
         ("toml", "hosts = "),
+        ("text", "2026-"),
+        ("text", "key         kind"),
+        ("text", "$ tendmap metrics"),
+        ("text", " tendmap watch"),
         ("text", "$ tendmap c-client status"),
     ],
     FILES: [("text", "5001$ tendmap tend")],

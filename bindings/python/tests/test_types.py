@@ -22,12 +22,19 @@ tendmap._tendmap.__all__
 tendmap._tendmap._Empty
 tendmap._tendmap._batch
 tendmap._tendmap._digests
+# For tests.
+tendmap._tendmap._one_event_of_each
 # Literals, which stubtest mistakes for unions.
 tendmap._types.Policy
 tendmap._types.Role
+tendmap._events.Level
+# Text at run time: NumPy need not be installed.
+tendmap._types.Column
 """
 
 PROGRAM = '''
+import array
+import asyncio
 import datetime
 import numpy as np
 import tendmap
@@ -42,11 +49,25 @@ def pick(client: tendmap.Client, key: tendmap.Key) -> str:
     found = client.route_batch("test", "users", np.arange(3), out=np.zeros(3, dtype=np.uint16))
     if found[0] == tendmap.NO_NODE or nodes[0] is None or more[0] is None:
         return ""
+    column = client.route_batch("test", "users", array.array("q", [1]), out=array.array("H", [0]))
+    assert column[0] >= 0 and len(client.route_batch("test", "users", memoryview(b""))) == 0
+    for event in client.events():
+        if event["event"] == "node_added":
+            print(event["address"], event["time"])
     status: tendmap.Status = client.status()
     holes: int = status["namespaces"][0]["holes"]
     return node.name + route.node.address + nodes[0].host + more[0].host + str(holes)
 
+async def watch(reader: tendmap.Reader) -> int:
+    async with await tendmap.connect("a") as client, tendmap.Client("a", lazy=True) as other:
+        print(await other.changed(after=3, timeout="1s"), client.role)
+    async for sequence in reader.changes():
+        return sequence + await reader.changed()
+    with reader.changes() as changes:
+        return changes.fileno() + changes.take()
+
 try:
+    asyncio.run(watch(tendmap.Reader(shm_key=1)))
     with tendmap.Client([("a", 1), "b:2"], tend_interval=datetime.timedelta(seconds=1)) as client:
         pick(client, 1)
 except tendmap.ConnectError as error:
@@ -59,6 +80,8 @@ WRONG = [
     ("tendmap.Client('a').route('test', 'users', None)", "None"),
     ("tendmap.Client('a').status()['nods']", "nods"),
     ("tendmap.Client('a').nodes()[0].name = 'x'", "read-only"),
+    ("tendmap.Reader('a')", "argument"),
+    ("tendmap.Client('a').events()[0]['nonsense']", "nonsense"),
 ]
 
 
@@ -90,15 +113,16 @@ def test_a_typed_program_passes_strict_and_wrong_ones_do_not(tmp_path):
 def documented():
     """Every object with a docstring in the stub, and that docstring."""
     for item in ast.parse(STUB.read_text()).body:
-        if isinstance(item, ast.FunctionDef):
+        if isinstance(item, ast.FunctionDef) and not item.name.startswith("_"):
             yield getattr(tendmap, item.name), ast.get_docstring(item)
-        if isinstance(item, ast.ClassDef):
+        if isinstance(item, ast.ClassDef) and not item.name.startswith("_"):
             kind = getattr(tendmap, item.name)
             whole = [ast.get_docstring(item)]
             for member in item.body:
-                if not isinstance(member, ast.FunctionDef) or not ast.get_docstring(member):
+                if not isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef) or not ast.get_docstring(member):
                     continue
-                if member.name == "__new__":
+                if member.name.startswith("__"):
+                    assert member.name == "__new__"
                     whole.append(ast.get_docstring(member))
                 else:
                     yield inspect.getattr_static(kind, member.name), ast.get_docstring(member)
@@ -169,7 +193,7 @@ def test_a_status_has_the_fields_of_its_type(client):
 
 def test_exceptions_are_pickled_and_shown_with_their_text():
     kinds = [getattr(tendmap, name) for name in tendmap.__all__ if name.endswith("Error")]
-    assert len(kinds) == 22
+    assert len(kinds) == 25
     for kind in kinds:
         error = pickle.loads(pickle.dumps(kind("found, wanted")))
         assert type(error) is kind and str(error) == "found, wanted"

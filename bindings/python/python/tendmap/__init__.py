@@ -11,14 +11,22 @@ that tends ends, another takes over.
     node = client.route("test", "users", 42)
     print(node.name, node.address)
 
-A client may be created before a fork and used after it, by any thread. See
-docs/PREFORK.md for gunicorn, uWSGI, Celery and others.
+A client may be created before a fork and used after it, by any thread. A `Reader` only
+reads, and `tendmap.connect` is for asyncio. See docs/PREFORK.md of the project for
+gunicorn, uWSGI, Celery and others.
 """
 
 # The extension uses it. It is imported here and not at the first call: a fork during the
 # import would leave the child with an import lock that is never released.
 import json as _json  # noqa: F401
 
+from . import _interpreter
+
+_interpreter.check()
+
+from . import _log  # noqa: E402, F401
+
+from ._asyncio import connect
 from ._errors import (
     ArgumentError,
     ArgumentRangeError,
@@ -46,11 +54,23 @@ from ._errors import (
     TextError,
     ThreadError,
 )
-from ._tendmap import NO_NODE, Client, Node, Route, SimulatedCluster, __version__, digest, status
-from ._types import Key, NamespaceStatus, NodeStatus, Policy, Role, Seconds, Status
+from ._events import Event
+from ._tendmap import (
+    NO_NODE,
+    Changes,
+    Client,
+    Node,
+    Reader,
+    Route,
+    SimulatedCluster,
+    __version__,
+    digest,
+    status,
+)
+from ._types import Column, Key, NamespaceStatus, NodeStatus, Policy, Role, Seconds, Status
 
 # The module from which users import them.
-for _object in (digest, status, NamespaceStatus, NodeStatus, Status):
+for _object in (connect, digest, status, NamespaceStatus, NodeStatus, Status):
     _object.__module__ = "tendmap"
 del _object
 
@@ -59,13 +79,16 @@ __all__ = [
     "ArgumentError",
     "ArgumentRangeError",
     "ArgumentTypeError",
+    "Changes",
     "Client",
     "ClosedError",
     "ClusterEmptyError",
+    "Column",
     "ConfigError",
     "ConnectError",
     "DescriptorError",
     "Error",
+    "Event",
     "ForkedError",
     "InternalError",
     "Key",
@@ -82,6 +105,7 @@ __all__ = [
     "OutOfRangeError",
     "Policy",
     "ReadOnlyError",
+    "Reader",
     "Role",
     "Route",
     "RouteError",
@@ -93,6 +117,7 @@ __all__ = [
     "TextError",
     "ThreadError",
     "__version__",
+    "connect",
     "digest",
     "status",
 ]

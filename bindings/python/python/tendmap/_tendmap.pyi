@@ -1,14 +1,17 @@
 """The compiled part of tendmap."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from os import PathLike
 from types import TracebackType
-from typing import Any, Final, Literal, final, overload
+from typing import Any, Final, Literal, NoReturn, SupportsIndex, TypeVar, final, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._types import Key, Policy, Role, Seconds, Status
+from ._events import Event
+from ._types import Column, Key, Policy, Role, Seconds, Status
+
+_Out = TypeVar("_Out")
 
 __version__: Final[str]
 NO_NODE: Final[int]
@@ -29,6 +32,16 @@ def status(
 
     Raises SegmentError if there is no such segment.
     """
+
+# Between the extension and its Python part.
+def _main(program: list[str], arguments: list[str]) -> int: ...
+def _log() -> int | None: ...
+def _take_log() -> list[tuple[int, str, str, float]]: ...
+@final
+class _Pending:
+    def fileno(self) -> int: ...
+    def end(self) -> None: ...
+    def abandon(self) -> None: ...
 
 @final
 class Node:
@@ -68,6 +81,7 @@ class Node:
         """The build of its server, such as "8.1.2.0", as `Client.nodes` or
         `Client.locate` found it last; None if it is not known. A node that is
         upgraded stays the same object."""
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn: ...
 
 @final
 class Route:
@@ -88,6 +102,49 @@ class Route:
     @property
     def sequence(self) -> int:
         """The publication that it was read from."""
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn: ...
+
+@final
+class Changes:
+    """Changes of the map, as a descriptor that an event loop polls for reading:
+    `Client.changes` and `Reader.changes` make it.
+
+    When `fileno()` is readable, `take()` makes it unreadable again and returns the
+    live sequence. No change is lost; several in short succession may be reported
+    once. Never read from the descriptor and never close it. In asyncio, iterate:
+
+        async for sequence in client.changes():
+            print(client.nodes())
+
+    The iteration may be cancelled at any time, goes on where it was left, and ends
+    when the client is closed. It holds no thread. A forked child makes another one.
+    """
+
+    def fileno(self) -> int:
+        """The descriptor."""
+    def take(self) -> int:
+        """Makes the descriptor unreadable until the next change, and returns the live
+        sequence. It does not wait.
+
+        Raises ClosedError once the client is closed, ForkedError in a forked child."""
+    @property
+    def sequence(self) -> int:
+        """The live publication. The descriptor is not changed."""
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+    def close(self) -> None:
+        """Closes the descriptor; remove it from loops before. Closing again does
+        nothing."""
+    def __enter__(self) -> Changes: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None: ...
+    def __aiter__(self) -> AsyncIterator[int]: ...
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn: ...
 
 @final
 class Client:
@@ -95,9 +152,7 @@ class Client:
 
     Any thread may use it. It may be created before `os.fork` and used after it:
     the first call in a child starts the child's own part, without touching its
-    parent's. Pickled or copied, it becomes a client with the same settings that
-    connects at its first use; with a password that raises ArgumentTypeError.
-    """
+    parent's. It can't be pickled or copied: another process makes one of its own."""
 
     def __new__(
         cls,
@@ -143,7 +198,9 @@ class Client:
         hosts: "NAME:PORT", several separated by commas, or a list of them or of
             (NAME, PORT) or (NAME, PORT, TLS_NAME).
         lazy: connect at the first use instead of now, for a client that is created
-            before workers are forked and that only they use.
+            before workers are forked and that only they use, or in asyncio. A first use
+            in a running event loop does not wait for a map: it raises NoMapError until
+            there is one. `await client.connect_async()` waits for it.
 
         The other arguments are the settings of the library. Durations are numbers of
         seconds, text ("500ms", "2s") or timedeltas; shm_key is a number or its text
@@ -156,15 +213,21 @@ class Client:
     def connect(self) -> None:
         """Connects now, if `lazy` was given or this is a forked child. A signal
         (Ctrl-C) ends the wait."""
+    def _connecting(self) -> _Pending: ...
+    def _connected(self, pending: _Pending) -> None: ...
+    def _closing(self) -> _Pending: ...
+    def _settings(self) -> list[tuple[str, str]]: ...
+    async def connect_async(self) -> Client:
+        """As `connect`, for asyncio: the event loop goes on. Cancelling it ends the wait
+        at once; the attempt itself ends by itself and is undone."""
     def close(self) -> None:
         """Closes the client, and releases the nodes with their `state`. The last
         client of the process under its key hands the ownership over, and the
         last process removes the segment. Further calls raise ClosedError;
         closing again does nothing."""
-    @property
-    def closed(self) -> bool:
-        """Whether the client was closed."""
-    def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, Any]]: ...
+    async def aclose(self) -> None:
+        """As `close`, for asyncio: the event loop goes on while the ownership is handed
+        over. If it is cancelled, the client is closed all the same."""
     def __enter__(self) -> Client: ...
     def __exit__(
         self,
@@ -172,12 +235,20 @@ class Client:
         error: BaseException | None = None,
         trace: TracebackType | None = None,
     ) -> None: ...
+    async def __aenter__(self) -> Client: ...
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None: ...
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn: ...
     @property
     def role(self) -> Role:
         """This process's current role."""
     @property
-    def sequence(self) -> int:
-        """The live publication; 0 = none yet."""
+    def closed(self) -> bool:
+        """Whether it was closed."""
     def route(
         self, namespace: str, set: str | None, key: Key, policy: Policy = "sequence"
     ) -> Node:
@@ -202,30 +273,47 @@ class Client:
         starting at the next replica. ("master" returns the master again;
         "prefer_rack" returns the failed node only if there is no other.)"""
     @overload
+    def route_batch(  # type: ignore[overload-overlap]
+        self,
+        namespace: str,
+        set: str | None,
+        keys: Column,
+        policy: Policy = "sequence",
+        *,
+        out: None = None,
+    ) -> NDArray[np.uint16]:
+        """The nodes of many keys, all of one publication.
+
+        For an iterable of keys: a list of nodes, None where a partition has
+        none.
+
+        For a column of keys: an array of node indexes (`Node.index`), NO_NODE
+        where a partition has none. It is a NumPy array of uint16, or an
+        `array.array` if NumPy is not installed. Columns are NumPy arrays of one
+        dimension, Arrow arrays and everything that exports them (pyarrow, polars,
+        pandas), and objects with a buffer of numbers (array.array, memoryview).
+        They may hold integers that fit 64 bits, doubles, texts, or bytes. A
+        column with a null raises ArgumentError with its index. No Python code
+        runs for each key.
+
+        `out` (uint16, contiguous, as long as `keys`; writable) is filled and
+        returned if it is given. It must not share memory with keys of 64 or 32
+        bits: then nothing is written and TypeError is raised. The interpreter's
+        lock is released while many keys are routed. Both may be changed or
+        resized meanwhile, even with `refcheck=False`: the keys are those at the
+        time of the call, and if `out` no longer fits when the indexes are
+        written, ValueError or TypeError is raised.
+        """
+    @overload
     def route_batch(
         self,
         namespace: str,
         set: str | None,
-        keys: NDArray[np.integer[Any]],
+        keys: Column,
         policy: Policy = "sequence",
         *,
-        out: NDArray[np.uint16] | None = None,
-    ) -> NDArray[np.uint16]:
-        """The nodes of many keys, all of one publication.
-
-        For any iterable of keys: a list of nodes, None where a partition has
-        none.
-
-        For a NumPy array of integers (one dimension): an array of node indexes
-        (`Node.index`), NO_NODE where a partition has none. `out` (uint16,
-        contiguous, as long as `keys`) is filled and returned if it is given. It
-        must not share memory with keys of 64 or 32 bits: then nothing is
-        written and TypeError is raised. The interpreter's lock is released
-        while many keys are routed. Both arrays may be changed or resized
-        meanwhile, even with `refcheck=False`: the keys are those at the time of
-        the call, and if `out` no longer fits when the indexes are written,
-        ValueError or TypeError is raised.
-        """
+        out: _Out,
+    ) -> _Out: ...
     @overload
     def route_batch(
         self,
@@ -240,27 +328,45 @@ class Client:
         """The names of the cluster's namespaces."""
     def status(self) -> Status:
         """The state of the segment and its owner."""
-    def events(self) -> list[dict[str, Any]]:
-        """The events since the last call, the oldest first: nodes that joined,
-        left or fail, takeovers, passes that fail or succeed again. It never
-        waits; for a log, call it from time to time:
-
-            for event in client.events():
-                level = logging.getLevelName(event["level"].upper())
-                logger.log(level, "%s", event)
-
-        Each has the fields of a line of `tendmap tend --json`, with its name as
-        `event`, and also `level` ("debug", "info" or "warning") and `time`
-        (seconds since 1970). The last 256 are kept; if there were more, the
-        first is "events_lost" with their `count`. Clients of one process under
-        one key share their events: the one that connected first has them. A
-        forked child has its own, and none of its parent's."""
     def request_tend(self) -> None:
         """Asks the owner, whichever process that is, to tend soon: for callers
         that see connections to a node fail. The owner tends at the earliest a
         quarter of its interval after its last pass, whatever the number of
         requests. A request may be lost. The call does not wait;
         `wait_for_change` does."""
+    @property
+    def sequence(self) -> int:
+        """The live publication; 0 = none yet."""
+    def wait_for_change(self, sequence: int, timeout: Seconds | None = None) -> int:
+        """Waits until a publication other than `sequence` is live, at most
+        `timeout` (seconds, "100ms" or a timedelta; None = without limit), and
+        returns the live sequence. Other threads run meanwhile. A signal (Ctrl-C)
+        ends the wait; closing ends it with ClosedError. In asyncio use `changed`
+        or `changes`."""
+    def changes(self) -> Changes:
+        """A descriptor that becomes readable when the map changes, for event
+        loops. In asyncio it is an iterator:
+
+            async for sequence in client.changes():
+                print(client.nodes())"""
+    async def changed(self, after: int | None = None, timeout: Seconds | None = None) -> int:
+        """For asyncio: waits until a publication other than `after` (the live one,
+        if not given) is live, at most `timeout` (seconds, "100ms" or a timedelta;
+        None = without limit), and returns the live sequence. No thread waits, and
+        it may be cancelled at any time. Closing ends it with ClosedError. In a
+        loop `changes` costs less."""
+    def events(self) -> list[Event]:
+        """The events since the last call, the oldest first: nodes that joined,
+        left or fail, takeovers, passes that fail or succeed again. It never
+        waits. The logger "tendmap" has them, too, as text.
+
+        Each is a dict (`tendmap.Event`) with its name as `event`, the fields of a
+        line of `tendmap tend --json`, `level` ("debug", "info" or "warning") and
+        `time` (seconds since 1970). The last 256 are kept; if there were more, the
+        first is "events_lost" with their `count`. Clients of one process under
+        one key share their events: the one that connected first has them. A
+        forked child has its own, and none of its parent's.
+        """
     def set_preferred_racks(self, racks: Iterable[int] | str) -> None:
         """Changes the racks that "prefer_rack" prefers, the best first, from the
         next call; an empty list means none. Other clients have their own;
@@ -272,27 +378,161 @@ class Client:
 
         Raises ConfigError below 50 ms, or if other processes would consider an
         owner with that interval hung (`shm_takeover_threshold`); then nothing
-        has changed.
-        """
+        has changed."""
     def set_password(self, password: str) -> None:
         """Changes the password of the user that this process logs in as. It
         applies from the next login; connections are not changed.
 
         Raises ConfigError if the client has no `user`, or no server accepts such
-        a password; then nothing has changed.
+        a password; then nothing has changed."""
+
+@final
+class Reader:
+    """A view of the map that another process keeps: no thread, no network, no permission
+    to write. It routes and waits as a client does, but never tends, so the map is as
+    current as its owner keeps it. Any thread may use it, and forked children."""
+
+    def __new__(
+        cls,
+        *,
+        shm_key: int | str = "0xA7000000",
+        shm_backend: Literal["file", "sysv"] = "file",
+        shm_directory: str | PathLike[str] = "/dev/shm",
+        shm_owner: int | str | Iterable[int | str] | None = None,
+        shm_allow_group_write: bool = False,
+        cluster_name: str | None = None,
+        preferred_racks: Iterable[int] | str = (),
+    ) -> Reader:
+        """cluster_name: refuse the map of any other cluster.
+        preferred_racks: the racks that "prefer_rack" reads from, the best first.
+
+        The other arguments say where the segment is, as those of `Client`. It follows the
+        segment's successors by itself.
+
+        Raises SegmentError if there is no such segment or this process may not read it."""
+    def close(self) -> None:
+        """Closes the reader: releases the nodes with their `state`, and ends waits. Further
+        calls raise ClosedError; closing again does nothing."""
+    def __enter__(self) -> Reader: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None: ...
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn: ...
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+    def route(
+        self, namespace: str, set: str | None, key: Key, policy: Policy = "sequence"
+    ) -> Node:
+        """The node to ask for a key.
+
+        policy: "master" = only the master; "sequence" = replicas in their
+            order, from the master; "any" = starting one replica further with
+            each call; "random" = starting at a random replica; "prefer_rack" = a
+            node in the first of the `preferred_racks` that has one, then in the
+            second, and so on, then any.
+
+        Raises RouteError; NoNodeError if no node of the partition may be used.
         """
+    def route_digest(self, namespace: str, digest: bytes | bytearray, policy: Policy = "sequence") -> Node:
+        """As `route`, for a digest that was computed before."""
+    def locate(
+        self, namespace: str, set: str | None, key: Key, policy: Policy = "sequence"
+    ) -> Route:
+        """As `route`, with partition and replica, and for use with `retry`."""
+    def retry(self, route: Route) -> Route:
+        """The next attempt after the node of `route` has failed a command,
+        starting at the next replica. ("master" returns the master again;
+        "prefer_rack" returns the failed node only if there is no other.)"""
+    @overload
+    def route_batch(  # type: ignore[overload-overlap]
+        self,
+        namespace: str,
+        set: str | None,
+        keys: Column,
+        policy: Policy = "sequence",
+        *,
+        out: None = None,
+    ) -> NDArray[np.uint16]:
+        """The nodes of many keys, all of one publication.
+
+        For an iterable of keys: a list of nodes, None where a partition has
+        none.
+
+        For a column of keys: an array of node indexes (`Node.index`), NO_NODE
+        where a partition has none. It is a NumPy array of uint16, or an
+        `array.array` if NumPy is not installed. Columns are NumPy arrays of one
+        dimension, Arrow arrays and everything that exports them (pyarrow, polars,
+        pandas), and objects with a buffer of numbers (array.array, memoryview).
+        They may hold integers that fit 64 bits, doubles, texts, or bytes. A
+        column with a null raises ArgumentError with its index. No Python code
+        runs for each key.
+
+        `out` (uint16, contiguous, as long as `keys`; writable) is filled and
+        returned if it is given. It must not share memory with keys of 64 or 32
+        bits: then nothing is written and TypeError is raised. The interpreter's
+        lock is released while many keys are routed. Both may be changed or
+        resized meanwhile, even with `refcheck=False`: the keys are those at the
+        time of the call, and if `out` no longer fits when the indexes are
+        written, ValueError or TypeError is raised.
+        """
+    @overload
+    def route_batch(
+        self,
+        namespace: str,
+        set: str | None,
+        keys: Column,
+        policy: Policy = "sequence",
+        *,
+        out: _Out,
+    ) -> _Out: ...
+    @overload
+    def route_batch(
+        self,
+        namespace: str,
+        set: str | None,
+        keys: Iterable[Key],
+        policy: Policy = "sequence",
+    ) -> list[Node | None]: ...
+    def nodes(self) -> list[Node]:
+        """The cluster's nodes, in the order of their indexes."""
+    def namespaces(self) -> list[str]:
+        """The names of the cluster's namespaces."""
+    def status(self) -> Status:
+        """The state of the segment and its owner."""
+    def request_tend(self) -> None:
+        """Asks the owner, whichever process that is, to tend soon: for callers
+        that see connections to a node fail. The owner tends at the earliest a
+        quarter of its interval after its last pass, whatever the number of
+        requests. A request may be lost. The call does not wait;
+        `wait_for_change` does."""
+    @property
+    def sequence(self) -> int:
+        """The live publication; 0 = none yet."""
     def wait_for_change(self, sequence: int, timeout: Seconds | None = None) -> int:
         """Waits until a publication other than `sequence` is live, at most
         `timeout` (seconds, "100ms" or a timedelta; None = without limit), and
         returns the live sequence. Other threads run meanwhile. A signal (Ctrl-C)
-        ends the wait; closing the client ends it with ClosedError.
+        ends the wait; closing ends it with ClosedError. In asyncio use `changed`
+        or `changes`."""
+    def changes(self) -> Changes:
+        """A descriptor that becomes readable when the map changes, for event
+        loops. In asyncio it is an iterator:
 
-        In asyncio wait in another thread, repeatedly and with a timeout: a
-        thread can't be cancelled, and the end of the program waits for it.
-
-            while True:
-                now = await asyncio.to_thread(client.wait_for_change, sequence, "500ms")
-        """
+            async for sequence in client.changes():
+                print(client.nodes())"""
+    async def changed(self, after: int | None = None, timeout: Seconds | None = None) -> int:
+        """For asyncio: waits until a publication other than `after` (the live one,
+        if not given) is live, at most `timeout` (seconds, "100ms" or a timedelta;
+        None = without limit), and returns the live sequence. No thread waits, and
+        it may be cancelled at any time. Closing ends it with ClosedError. In a
+        loop `changes` costs less."""
+    def set_preferred_racks(self, racks: Iterable[int] | str) -> None:
+        """Changes the racks that "prefer_rack" prefers, the best first, from the
+        next call; an empty list means none."""
 
 @final
 class SimulatedCluster:

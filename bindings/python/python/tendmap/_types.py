@@ -1,10 +1,41 @@
 """The types of arguments and results, for annotations."""
 
 from datetime import timedelta
-from typing import Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    from array import array
+
+    from numpy.typing import NDArray
 
 #: The types of a key. A float is a double of the server.
 Key: TypeAlias = int | str | bytes | bytearray | float
+
+
+class ArrowArray(Protocol):
+    """What exports one Arrow array: of pyarrow, polars, pandas and others."""
+
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]: ...
+
+
+class ArrowStream(Protocol):
+    """What exports a stream of Arrow arrays, such as a column in chunks."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+
+
+class ArrayLike(Protocol):
+    """What NumPy can read as an array, such as an index of pandas."""
+
+    def __array__(self) -> Any: ...
+
+    def __len__(self) -> int: ...
+
+
+#: Many keys of one type; see `Client.route_batch`.
+Column: TypeAlias = (
+    "NDArray[Any] | ArrowArray | ArrowStream | array[int] | array[float] | memoryview | ArrayLike"
+)
 
 #: The choice of a replica; see `Client.route`.
 Policy: TypeAlias = Literal["master", "sequence", "any", "random", "prefer_rack"]

@@ -1,0 +1,201 @@
+"""Columns of keys, as other libraries have them, without a loop in Python."""
+
+import array
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import tendmap
+
+pa = pytest.importorskip("pyarrow", reason="skipped: pyarrow is not installed here")
+pd = pytest.importorskip("pandas", reason="skipped: pandas is not installed here")
+pl = pytest.importorskip("polars", reason="skipped: polars is not installed here")
+
+INTEGERS = [0, 1, -5, 2**40, -(2**63), 2**63 - 1]
+SMALL = [0, 1, 7, 100]
+DOUBLES = [0.0, 1.5, -2.25, 1e300]
+TEXTS = ["ann", "", "bob", "Jürgen ✓", "a much longer text than those that are kept in a view"]
+BLOBS = [b"raw", b"", b"\x01\xff", b"a much longer key than those that are kept in a view"]
+
+
+@pytest.fixture
+def routed(client):
+    """Routes a column, and compares it with the same keys one by one."""
+
+    def routed(column, keys):
+        found = client.route_batch("test", "users", column)
+        assert isinstance(found, np.ndarray) and found.dtype == np.uint16
+        assert found.tolist() == [client.route("test", "users", key).index for key in keys]
+
+    return routed
+
+
+SIGNED = [(np.int8, SMALL), (np.int16, SMALL), (np.int32, SMALL), (np.int64, INTEGERS)]
+UNSIGNED = [(kind, SMALL) for kind in (np.uint8, np.uint16, np.uint32, np.uint64)]
+
+
+@pytest.mark.parametrize("kind, keys", [*SIGNED, *UNSIGNED])
+def test_integers_of_every_width(routed, kind, keys):
+    routed(np.array(keys, kind), keys)
+    routed(np.array(keys * 2, kind)[::2], (keys * 2)[::2])
+    routed(np.array(keys, np.dtype(kind).newbyteorder(">")), keys)
+    routed(pa.array(keys, pa.from_numpy_dtype(kind)), keys)
+    routed(pl.Series(np.array(keys, kind)), keys)
+    routed(pd.Series(keys, dtype=kind), keys)
+    routed(pd.Index(keys, dtype=kind), keys)
+
+
+@pytest.mark.parametrize("code", "hilqHILQ")
+def test_buffers_of_integers(routed, code):
+    routed(array.array(code, SMALL), SMALL)
+    routed(memoryview(array.array(code, SMALL)), SMALL)
+    routed(memoryview(array.array(code, SMALL))[::2], SMALL[::2])
+
+
+def test_bytes_as_a_buffer_say_what_they_hold(client, routed):
+    packed = np.array(INTEGERS, np.int64).tobytes()
+    routed(memoryview(packed).cast("q"), INTEGERS)
+    for bytes_ in [memoryview(packed), array.array("B", b"ab")]:
+        with pytest.raises(tendmap.ArgumentTypeError, match="cast"):
+            client.route_batch("test", "users", bytes_)
+    with pytest.raises(tendmap.ArgumentTypeError, match="of 2 dimensions"):
+        client.route_batch("test", "users", memoryview(np.zeros((2, 2), np.int64)))
+
+
+def test_doubles_are_keys_of_their_own(routed, client):
+    routed(np.array(DOUBLES), DOUBLES)
+    routed(np.array([0.5, 2.0], np.float32), [0.5, 2.0])
+    routed(array.array("d", DOUBLES), DOUBLES)
+    routed(pa.array(DOUBLES), DOUBLES)
+    routed(pl.Series(DOUBLES), DOUBLES)
+    routed(pd.Series(DOUBLES), DOUBLES)
+    many = client.route_batch("test", "users", np.arange(100, dtype=float)).tolist()
+    assert many != client.route_batch("test", "users", np.arange(100)).tolist()
+
+
+def test_texts(routed):
+    routed(np.array(TEXTS), TEXTS)
+    routed(np.array(TEXTS)[::2], TEXTS[::2])
+    routed(np.array(TEXTS).astype(">U60"), TEXTS)
+    routed(np.array([""]), [""])
+    routed(np.array(TEXTS, object), TEXTS)
+    routed(np.array(TEXTS, np.dtypes.StringDType()), TEXTS)
+    for kind in (pa.string(), pa.large_string(), pa.string_view()):
+        routed(pa.array(TEXTS, kind), TEXTS)
+    routed(pa.chunked_array([TEXTS[:2], [], TEXTS[2:]]), TEXTS)
+    routed(pl.Series(TEXTS), TEXTS)
+    routed(pl.DataFrame({"name": TEXTS})["name"], TEXTS)
+    routed(pd.Series(TEXTS), TEXTS)
+    routed(pd.Series(TEXTS, dtype=object), TEXTS)
+    routed(pd.Series(TEXTS, dtype="string[pyarrow]"), TEXTS)
+    routed(pd.Index(TEXTS), TEXTS)
+
+
+def test_bytes(routed):
+    routed(np.array(BLOBS), BLOBS)
+    for kind in (pa.binary(), pa.large_binary(), pa.binary_view()):
+        routed(pa.array(BLOBS, kind), BLOBS)
+    routed(pa.array([b"four", b"more"], pa.binary(4)), [b"four", b"more"])
+    routed(pl.Series(BLOBS), BLOBS)
+
+
+def test_many_keys_and_parts_of_a_column(routed, client):
+    many = list(range(-2_000, 2_000))
+    routed(pa.chunked_array([many[:7], many[7:]]), many)
+    routed(pa.array(many)[11:-3], many[11:-3])
+    routed(pa.array(map(str, many))[11:-3], list(map(str, many))[11:-3])
+    routed(pl.Series(many)[5:], many[5:])
+    for empty in [pa.array([], pa.int64()), pa.array([]), pl.Series([], dtype=pl.String), array.array("q")]:
+        assert client.route_batch("test", "users", empty).tolist() == []
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([1, 2, None]),
+        pa.chunked_array([[1, 2], [None, 3]]),
+        pa.chunked_array([["a", "b"], [None, "c"]]),
+        pa.array([1.5, 2.5, None]),
+        pl.Series([1, 2, None]),
+        pl.Series(["a", "b", None]),
+        pd.Series([1, 2, None]),
+        pd.Series([1, 2, None], dtype="Int64"),
+        pd.Series(["a", "b", None]),
+        pd.Series(["a", "b", None], dtype=object),
+        np.array(["a", "b", None], object),
+        np.array([1, 2, float("nan")], object),
+        np.array([1, 2, pd.NA], object),
+        np.array(["a", "b", None], np.dtypes.StringDType(na_object=None)),
+    ],
+    ids=lambda column: f"{type(column).__module__}-{getattr(column, 'dtype', getattr(column, 'type', ''))}",
+)
+def test_a_null_is_named_with_its_index(client, column):
+    with pytest.raises(tendmap.ArgumentError, match="^key 2 is null; wanted a key in each row"):
+        client.route_batch("test", "users", column)
+
+
+def test_what_fits_no_key_is_named_with_its_index(client):
+    for column in [np.array([1, 2**63], np.uint64), pa.array([1, 2**63], pa.uint64())]:
+        with pytest.raises(tendmap.ArgumentRangeError, match="^key 1 is 9223372036854775808"):
+            client.route_batch("test", "users", column)
+    with pytest.raises(tendmap.TextError, match="^key 1 has 0xd800"):
+        client.route_batch("test", "users", np.array(["a", "\ud800"]))
+    for column in [
+        np.array([True]),
+        np.array([1j]),
+        np.array(["2026-01-01"], "datetime64[D]"),
+        pa.array([True]),
+        pa.array([[1]]),
+        pl.Series([True]),
+        pl.DataFrame({"a": [1]}),
+        pa.table({"a": [1]}),
+        array.array("b", [1]),
+    ]:
+        with pytest.raises(tendmap.ArgumentTypeError, match="wanted"):
+            client.route_batch("test", "users", column)
+
+
+def test_a_foreign_object_that_exports_nonsense_is_refused(client):
+    class Wrong:
+        def __arrow_c_array__(self, requested_schema=None):
+            return 1, 2
+
+    class Raises:
+        def __arrow_c_stream__(self, requested_schema=None):
+            raise RuntimeError("the application's own")
+
+    with pytest.raises(tendmap.ArgumentTypeError, match="can't be read as an Arrow array"):
+        client.route_batch("test", "users", Wrong())
+    with pytest.raises(RuntimeError, match="own"):
+        client.route_batch("test", "users", Raises())
+
+
+def test_results_go_into_any_writable_buffer(client):
+    wanted = client.route_batch("test", "users", np.arange(300)).tolist()
+    out = array.array("H", [0] * 300)
+    assert client.route_batch("test", "users", pa.array(range(300)), out=out) is out
+    assert out.tolist() == wanted
+    out = np.zeros(300, np.uint16)
+    assert client.route_batch("test", "users", pl.Series(range(300)), out=out) is out
+    assert out.tolist() == wanted
+    with pytest.raises(tendmap.ArgumentError, match="out of 299 indexes for 300 keys"):
+        client.route_batch("test", "users", pa.array(range(300)), out=array.array("H", [0] * 299))
+    for wrong in [array.array("h", [0] * 300), bytes(600), memoryview(bytes(600)).cast("H")]:
+        with pytest.raises(tendmap.ArgumentTypeError, match="wanted a contiguous"):
+            client.route_batch("test", "users", pa.array(range(300)), out=wrong)
+
+
+def test_without_numpy_the_result_is_an_array(cluster, client, directory):
+    program = f"""
+import sys
+sys.modules["numpy"] = None
+import array, tendmap
+with tendmap.Reader(shm_directory={directory!r}) as reader:
+    found = reader.route_batch("test", "users", array.array("q", range(300)))
+assert type(found) is array.array and found.typecode == "H"
+print(found.tolist())
+"""
+    said = subprocess.check_output([sys.executable, "-c", program], text=True)
+    assert said == f"{client.route_batch('test', 'users', np.arange(300)).tolist()}\n"
