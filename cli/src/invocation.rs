@@ -28,7 +28,9 @@ impl Host {
 /// The name of the program, and its arguments.
 pub fn arguments() -> Vec<OsString> {
     match HOST.get() {
-        Some(host) => [OsString::from("tendmap")].into_iter().chain(host.arguments.clone()).collect(),
+        Some(host) => {
+            [OsString::from("tendmap")].into_iter().chain(host.arguments.clone()).collect()
+        }
         None => env::args_os().collect(),
     }
 }

@@ -4,7 +4,9 @@
 
 One key: an empty method of the same extension, the digest alone (in Rust), and
 `Client.route`. Many: a NumPy array of a million keys, and the same batch in
-Rust. Rounds are interleaved and timed by the thread's own processor time, so
+Rust; the same from Arrow. A reader, and its attach. Beside them, if the package
+`aerospike` is installed: the partition of a key by the official client, which has no call
+for the node. Rounds are interleaved and timed by the thread's own processor time, so
 that other processes of a busy machine matter little; medians are shown.
 """
 
@@ -19,6 +21,15 @@ import numpy as np
 
 import tendmap
 from tendmap import _tendmap
+
+try:
+    import pyarrow
+except ImportError:
+    pyarrow = None
+try:
+    import aerospike
+except ImportError:
+    aerospike = None
 
 ROUNDS, CALLS, KEYS = 101, 2_000, 1_000_000
 
@@ -41,13 +52,22 @@ def main():
         tendmap.Client(cluster.hosts, shm_directory=directory) as client,
     ):
         empty = _tendmap._Empty()
+        reader = tendmap.Reader(shm_directory=directory)
         names = {"nothing": empty.nothing, "empty": empty.route, "route": client.route}
+        names["reader"], names["attach"] = reader.route, lambda: tendmap.Reader(shm_directory=directory).close()
         calls = {
             "empty_ns": "nothing()",
             "empty_with_arguments_ns": "empty('test', 'users', 123456)",
             "route_ns": "route('test', 'users', 123456)",
             "route_text_ns": "route('test', 'users', 'user-123456')",
+            "reader_route_ns": "reader('test', 'users', 123456)",
         }
+        if aerospike is not None:
+            host, port = cluster.hosts[0].rsplit(":", 1)
+            official = aerospike.Client({"hosts": [(host, int(port))]})
+            names["digest"], names["partition"] = aerospike.calc_digest, official.get_key_partition_id
+            calls["official_digest_ns"] = "digest('test', 'users', 123456)"
+            calls["official_partition_ns"] = "partition('test', 'users', 123456)"
         found = {name: [] for name in calls}
         found["digest_ns"] = []
         for _ in range(ROUNDS):
@@ -57,12 +77,22 @@ def main():
         keys = np.arange(KEYS, dtype=np.int64)
         out = np.empty(KEYS, dtype=np.uint16)
         found["batch_key_ns"], found["batch_key_in_rust_ns"] = [], []
+        found["batch_arrow_key_ns"], found["batch_arrow_text_ns"], found["attach_us"] = [], [], []
+        arrow = pyarrow and pyarrow.array(keys)
+        texts = pyarrow and pyarrow.array([f"user-{key}" for key in range(KEYS // 10)])
         python = lambda: client.route_batch("test", "users", keys, out=out)
         rust = lambda: _tendmap._batch(client, "test", "users", keys)
         for _ in range(ROUNDS // 3):
             found["batch_key_ns"].append(each(python, KEYS))
             found["batch_key_in_rust_ns"].append(each(rust, KEYS))
-    medians = {name: round(statistics.median(values), 2) for name, values in found.items()}
+            found["attach_us"].append(each(lambda: [names["attach"]() for _ in range(20)], 20) / 1e3)
+            if pyarrow is not None:
+                routed = lambda: client.route_batch("test", "users", arrow, out=out)
+                found["batch_arrow_key_ns"].append(each(routed, KEYS))
+                routed = lambda: client.route_batch("test", "users", texts)
+                found["batch_arrow_text_ns"].append(each(routed, KEYS // 10))
+        reader.close()
+    medians = {name: round(statistics.median(values), 2) for name, values in found.items() if values}
     empty = medians["empty_with_arguments_ns"]
     medians["calls_beside_the_digest"] = round((medians["route_ns"] - medians["digest_ns"]) / empty, 2)
     medians["empty_calls_beside_the_digest"] = round(

@@ -60,7 +60,9 @@ pub fn held<'py>(keys: &Bound<'py, PyUntypedArray>) -> PyResult<Held<'py>> {
         (b'U', size) => texts(keys, size / 4)?,
         (b'S', size) => bytes(keys, size)?,
         // NumPy makes the objects, without Python code for each.
-        (b'O' | b'T', _) => return Ok(Held::Objects(method(keys, "tolist")?.call1((keys,))?.cast_into()?)),
+        (b'O' | b'T', _) => {
+            return Ok(Held::Objects(method(keys, "tolist")?.call1((keys,))?.cast_into()?));
+        }
         _ => {
             let text = format!(
                 "keys of type {descr}; wanted integers that int64 can hold, doubles, texts or bytes"

@@ -189,7 +189,8 @@ fn sequence<'py>(
 #[cold]
 fn wrong_keys(keys: &Bound<'_, PyAny>) -> PyErr {
     let kind = kind_of(keys);
-    let text = format!("keys of type {kind}; wanted several keys, or a column such as a NumPy array");
+    let text =
+        format!("keys of type {kind}; wanted several keys, or a column such as a NumPy array");
     wrong_type(keys.py(), text)
 }
 

@@ -55,10 +55,7 @@ pub fn with_room<T>(len: usize) -> PyResult<Vec<T>> {
 ///
 /// # Errors
 /// ArgumentRangeError, with the index of the key.
-pub fn narrowed(
-    py: Python<'_>,
-    keys: impl ExactSizeIterator<Item = u64>,
-) -> PyResult<Vec<i64>> {
+pub fn narrowed(py: Python<'_>, keys: impl ExactSizeIterator<Item = u64>) -> PyResult<Vec<i64>> {
     let mut narrow = with_room(keys.len())?;
     for (index, key) in keys.enumerate() {
         let Ok(key) = i64::try_from(key) else {

@@ -140,7 +140,11 @@ struct Text {
 
 impl Text {
     fn whole(self) -> String {
-        if self.values.is_empty() { self.message } else { format!("{}: {}", self.message, self.values) }
+        if self.values.is_empty() {
+            self.message
+        } else {
+            format!("{}: {}", self.message, self.values)
+        }
     }
 }
 

@@ -47,7 +47,7 @@ def snippet(document, language, beginning):
 #: Every snippet, by how it begins, and the test below that runs it.
 RUN = {
     PREFORK: [
-        ("python", "import logging"),
+        ("python", "for event in client.events"),
         ("python", "# app.py"),
         ("python", "# gunicorn.conf.py"),
         ("python", "import asyncio"),
@@ -60,10 +60,16 @@ RUN = {
     ],
     README: [
         ("python", "import numpy"),
+        # As `.ci/packages/python` does.
         ("text", "$ pip install"),
+        ("python", "import tendmap\n\nwith tendmap.Reader"),
+        ("python", "import polars"),
         ("python", "route = client.locate"),
         ("python", "try:"),
         ("python", "import asyncio"),
+        ("python", "for event in client.events"),
+        ("text", "$ python -m tendmap ls"),
+        ("python", "def test_failover"),
     ],
     MAIN: [
         # A diagram.
@@ -129,10 +135,50 @@ def test_the_first_steps(cluster, directory, capsys):
     assert "the client is closed" in capsys.readouterr().out
 
 
-def test_a_log_of_events(client, caplog):
-    caplog.set_level("DEBUG")
-    exec(snippet(PREFORK, "python", "import logging"), {"client": client})
-    assert any("node_added" in record.message for record in caplog.records)
+def test_events(client, cluster, capsys):
+    exec(snippet(PREFORK, "python", "for event in client.events"), {"client": client})
+    assert "info node_added\n" in capsys.readouterr().out
+    before = client.sequence
+    cluster.stop(3)
+    client.wait_for_change(before, 60)
+    cluster.start(3)
+    added = snippet(README, "python", "for event in client.events")
+    wait_until("it is back", lambda: exec(added, {"client": client}) or cluster.hosts[2] in capsys.readouterr().out)
+
+
+def test_a_reader_and_columns(client, directory, capsys):
+    text = snippet(README, "python", "import tendmap\n\nwith tendmap.Reader")
+    exec(text.replace("0xA7000000", f"0xA7000000, shm_directory={directory!r}"))
+    assert capsys.readouterr().out == f"{client.route('test', 'users', 42).address} True\n"
+    pytest.importorskip("polars", reason="skipped: polars is not installed here")
+    exec(snippet(README, "python", "import polars"), {"client": client})
+    wanted = [client.route("test", "users", name).address for name in ("ann", "bob", "eve")]
+    assert capsys.readouterr().out == f"{wanted}\n"
+
+
+def test_a_test_of_ones_own(tmp_path):
+    (tmp_path / "test_own.py").write_text(snippet(README, "python", "def test_failover"))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tendmap._pytest"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert "1 passed" in ended.stdout, ended.stdout + ended.stderr
+
+
+def test_the_command_line_of_the_package(client, directory):
+    lines = snippet(README, "text", "$ python -m tendmap ls").splitlines()
+    for line in lines:
+        words = shlex.split(line.removeprefix("$ "))
+        assert words[:3] == ["python", "-m", "tendmap"]
+        if words[3] == "watch":
+            # It needs a terminal, and says so.
+            continue
+        ended = subprocess.run([sys.executable, *words[1:], f"--shm-directory={directory}"], capture_output=True)
+        assert ended.returncode == 0 and ended.stdout and not ended.stderr, ended
+
+
+def test_the_quickstart():
+    program = EXAMPLES / "quickstart.py"
+    said = subprocess.check_output([sys.executable, program], text=True, timeout=60)
+    assert said.count(" is at 127.0.0.1:") == 4 and said.endswith(": 2 nodes\n"), said
 
 
 def test_a_watcher_in_asyncio(client, cluster):
@@ -152,9 +198,8 @@ def test_a_watcher_in_asyncio(client, cluster):
             await task
         task = asyncio.create_task(found["watch"](client, seen.append))
         await asyncio.sleep(0.05)
-        client.close()
-        with pytest.raises(tendmap.ClosedError):
-            await task
+        await client.aclose()
+        await task
 
     asyncio.run(asyncio.wait_for(main(), 60))
     assert all(isinstance(node, tendmap.Node) for node in seen[0])
