@@ -15,6 +15,7 @@
 declare(strict_types=1);
 
 use Tendmap\Client;
+use Tendmap\Reader;
 use Tendmap\Tests\Simulator;
 
 require dirname(__DIR__) . '/tests/bootstrap.php';
@@ -70,6 +71,11 @@ $work = [
     'a batch of 1000 texts, each' => [10_000, static function () use ($client, $texts): void {
         for ($i = 0; $i < 10; $i++) {
             $client->routeBatch('test', 'users', $texts);
+        }
+    }],
+    'attach as a reader, and close' => [200, static function () use ($settings): void {
+        for ($i = 0; $i < 200; $i++) {
+            Reader::open($settings)->close();
         }
     }],
     'attach, in a process that is attached' => [200, static function () use ($cluster, $settings): void {

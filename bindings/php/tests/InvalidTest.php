@@ -233,4 +233,36 @@ final class InvalidTest extends TestCase
             self::assertSame(2, $error->getCode());
         }
     }
+
+    /** Neither calls nor errors, clients, descriptors or events leave memory behind. */
+    public function testMemoryDoesNotGrow(): void
+    {
+        $client = $this->connect();
+        $work = function (int $rounds) use ($client): void {
+            $keys = [1, 'two', Key::bytes('three'), Key::double(4.0)];
+            for ($round = 0; $round < $rounds; $round++) {
+                foreach ($keys as $key) {
+                    $client->retry($client->locate('test', "set-$round", $key));
+                    $client->route('test', 'users', $key);
+                }
+                $client->routeBatch('test', 'users', $keys + [9 => str_repeat('x', 1000)]);
+                $this->refused(fn () => $client->route('nowhere', 'users', $round));
+                $this->refused(fn () => $client->route('test', "\xff$round", 1));
+                if ($round % 20 === 0) {
+                    $client->nodes();
+                    $client->status();
+                    $client->events();
+                    $client->changes()->take();
+                    Reader::open($this->settings())->route('test', 'users', 1);
+                    $this->connect()->route('test', 'users', 1);
+                }
+            }
+            gc_collect_cycles();
+        };
+        $resident = fn (): int => 4096 * (int) explode(' ', (string) file_get_contents('/proc/self/statm'))[1];
+        $work(600);
+        $before = $resident();
+        $work(3000);
+        self::assertLessThan(4 << 20, $resident() - $before);
+    }
 }

@@ -93,10 +93,14 @@ final class FfiSession
     {
         $this->find($namespace, $set, $kind, $key, $policy);
         $route = $this->route;
-        if ($route->sequence !== $this->sequence) {
-            $this->turnTo(self::int($route->sequence));
+        /** @var int $sequence */
+        $sequence = $route->sequence;
+        if ($sequence !== $this->sequence) {
+            $this->turnTo($sequence);
         }
-        return $this->nodes[$route->node] ?? self::int($route->node);
+        /** @var int $node */
+        $node = $route->node;
+        return $this->nodes[$node] ?? $node;
     }
 
     /** @return array{int, int, int, int} sequence, partition, replica, node */
