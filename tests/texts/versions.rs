@@ -7,7 +7,7 @@ fn value(file: &str, key: &str) -> String {
     let text = read(file);
     let line = text.lines().find_map(|line| line.trim_start().strip_prefix(key));
     let line = line.unwrap_or_else(|| panic!("{file}: no {key}"));
-    line.trim_matches(|c: char| "=: \",".contains(c)).to_owned()
+    line.trim_matches(|c: char| "=: \"',;".contains(c)).to_owned()
 }
 
 #[test]
@@ -17,6 +17,8 @@ fn all_packages_have_the_version_of_the_crate() {
     for (file, key) in [
         // Python's package takes its version from here.
         ("bindings/Cargo.toml", "version"),
+        // Composer takes the version from a tag; this is the version that the package compares.
+        ("bindings/php/src/Internal/Engines.php", "public const VERSION"),
         ("bindings/node/package.json", "\"version\""),
         ("bindings/node/package-lock.json", "\"version\""),
     ] {

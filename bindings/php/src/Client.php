@@ -19,7 +19,7 @@ use Tendmap\Internal\Settings;
 final class Client extends Session
 {
     /** Server interfaces with one program for the life of the process. */
-    private const PROGRAMS = ['cli', 'phpdbg', 'embed', 'micro', 'frankenphp'];
+    private const PROGRAMS = ['cli', 'phpdbg', 'embed', 'micro'];
 
     /**
      * Connects: attaches to the segment of the key, or creates it and tends. Returns as

@@ -116,10 +116,14 @@ final class PackageTest extends TestCase
             ]));
             [$code, $output] = $this->execute([$composer, 'install', '--no-interaction', '--no-dev'], $env, $project);
             self::assertSame(0, $code, $output);
-            $client = $this->connect();
-            [$code, $output] = $this->php(["$project/vendor/tendmap/tendmap/examples/route.php", '42']);
+            // One command, with a cluster of its own.
+            $example = "$project/vendor/tendmap/tendmap/examples/simulated.php";
+            [$code, $output] = $this->php([$example, '42'], ['TENDMAP' => Simulator::program()]);
             self::assertSame(0, $code, $output);
-            self::assertStringContainsString($client->route('test', 'users', 42)->name, $output);
+            self::assertMatchesRegularExpression('/^42: node BB9\w+ at .*\nthis process is owner; 3 nodes$/', trim($output));
+            [$code, $output] = $this->php([$example], ['TENDMAP' => '/nowhere/tendmap']);
+            self::assertSame(1, $code);
+            self::assertStringContainsString('name it by TENDMAP', $output);
         } finally {
             $this->execute(['rm', '-rf', $project, "{$this->directory}/home"]);
         }
