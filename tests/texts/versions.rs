@@ -21,6 +21,7 @@ fn all_packages_have_the_version_of_the_crate() {
         ("bindings/php/src/Internal/Engines.php", "public const VERSION"),
         ("bindings/node/package.json", "\"version\""),
         ("bindings/node/package-lock.json", "\"version\""),
+        ("bindings/ruby/lib/tendmap/version.rb", "VERSION"),
     ] {
         assert_eq!(value(file, key), wanted, "{file}");
     }

@@ -124,7 +124,9 @@ class TestClient < Minitest::Test
   def test_every_setting_is_a_keyword
     table = File.read(File.expand_path("../../../docs/SETTINGS.md", __dir__)).scan(/^\| `(\w+)` \| (\S+)/)
     assert_operator table.size, :>, 30
+    signatures = File.read(File.expand_path("../sig/tendmap.rbs", __dir__))
     (table.map(&:first) - ["hosts"]).each do |name|
+      assert_match(/^      \?#{name}: \(/, signatures)
       Tendmap::Client.new("a", lazy: true, name.to_sym => nil)
       error = assert_raises(Tendmap::Error, name) { Tendmap::Client.new("a", lazy: true, name.to_sym => Object.new) }
       assert_match(/\A#{name} of type Object; wanted/, error.message)
