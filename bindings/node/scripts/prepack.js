@@ -2,6 +2,7 @@
 // Puts into the package what lies elsewhere in the repository: the sources for other
 // platforms (`native`), the licences and the changelog. `--clean` removes them again.
 
+const { spawnSync } = require('node:child_process')
 const fs = require('node:fs')
 const path = require('node:path')
 
@@ -42,29 +43,20 @@ function pack () {
   write('Cargo.toml', product.replace(/^members = \[[^\]]*\]/m, 'members = [".", "bindings/glue"]')
     .replace(/^default-members = .*$/m, 'default-members = ["."]'))
   write('bindings/Cargo.toml', read('bindings/Cargo.toml').replace(/^members = .*$/m, 'members = ["node"]'))
-  write('bindings/Cargo.lock', locked(read('bindings/Cargo.lock')))
+  write('bindings/Cargo.lock', read('bindings/Cargo.lock'))
+  prune()
 }
 
-/** The lock file without the packages that only other members need. */
-function locked (text) {
-  const [head, ...packages] = text.split(/^(?=\[\[package\]\])/m)
-  // By name, and by name and version: that is how one refers to another.
-  const known = new Map()
-  for (const one of packages) {
-    const [name, version] = [/^name = "(.*)"/m, /^version = "(.*)"/m].map((row) => row.exec(one)[1])
-    for (const key of [name, `${name} ${version}`]) known.set(key, [...(known.get(key) ?? []), one])
-  }
-  const needed = new Set()
-  const visit = (name) => {
-    for (const one of known.get(name) ?? []) {
-      if (needed.has(one)) continue
-      needed.add(one)
-      const dependencies = /^dependencies = \[([^\]]*)\]/m.exec(one)?.[1] ?? ''
-      for (const [, dependency] of dependencies.matchAll(/"([^"]+)"/g)) visit(dependency)
-    }
-  }
-  visit('tendmap-node')
-  return head + packages.filter((one) => needed.has(one)).join('')
+/** Removes from the lock file what only the other members need; versions stay. */
+function prune () {
+  const manifest = path.join(native, 'bindings', 'Cargo.toml')
+  const command = ['update', '--workspace', '--quiet', '--manifest-path', manifest]
+  // The network is needed only if cargo has not seen a package yet.
+  const tried = spawnSync('cargo', [...command, '--offline'], { encoding: 'utf8' })
+  if (tried.error) throw new Error(`packing needs cargo (${tried.error.code}): install Rust, https://rustup.rs`)
+  if (tried.status === 0) return
+  const again = spawnSync('cargo', command, { encoding: 'utf8' })
+  if (again.status !== 0) throw new Error(`cargo can't use the lock file: ${tried.stderr}${again.stderr}`)
 }
 
 clean()
