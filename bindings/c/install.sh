@@ -1,43 +1,95 @@
 #!/bin/sh
-# Installs libtendmap, tendmap.h and tendmap.pc.
+# Installs libtendmap, its headers, and what pkg-config, CMake and man need.
 #
-#   bindings/c/install.sh [--prefix DIR] [--from DIR]
+#   bindings/c/install.sh [--prefix DIR] [--libdir DIR] [--from DIR] [--uninstall]
 #
 # --prefix DIR  where to (default /usr/local); DESTDIR is put before it
+# --libdir DIR  the directory of the libraries: below the prefix (lib64,
+#               lib/x86_64-linux-gnu), or an absolute path (default lib)
 # --from DIR    where the built libraries are; without it they are built now
+# --uninstall   removes what an installation with the same --prefix, --libdir and
+#               DESTDIR has put there, and nothing else
 #
-# They are built in CARGO_TARGET_DIR, if that is set, else beside the sources.
+# They are built in CARGO_TARGET_DIR, if that is set, else beside the sources. The
+# libraries are stripped. The debug information of the shared one lies in .debug beside
+# it, where debuggers look for it.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-prefix=/usr/local from=
+prefix=/usr/local libdir=lib from= uninstall=
+usage="wanted --prefix DIR, --libdir DIR, --from DIR or --uninstall"
 while [ $# -gt 0 ]; do
     case $1 in
-    --prefix) prefix=${2:?wanted a directory after --prefix}; shift 2 ;;
-    --from) from=${2:?wanted a directory after --from}; shift 2 ;;
-    *) echo "unknown argument $1; wanted --prefix DIR or --from DIR" >&2; exit 2 ;;
+    --prefix | --libdir | --from)
+        [ -n "${2:-}" ] || { echo "wanted a directory after $1" >&2; exit 2; }
+        case $1 in
+        --prefix) prefix=$2 ;;
+        --libdir) libdir=$2 ;;
+        --from) from=$2 ;;
+        esac
+        shift 2
+        ;;
+    --uninstall) uninstall=yes; shift ;;
+    *) echo "unknown argument $1; $usage" >&2; exit 2 ;;
     esac
 done
 case $prefix in
 /*) ;;
 *) prefix=$PWD/$prefix ;;
 esac
+case $libdir in
+/*) lib=$libdir ;;
+*) lib=$prefix/$libdir libdir=\${prefix}/$libdir ;;
+esac
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$here/../../Cargo.toml" | head -n 1)
+include=${DESTDIR:-}$prefix/include
+pages=${DESTDIR:-}$prefix/share/man/man3
+to=${DESTDIR:-}$lib
+package=$to/cmake/tendmap
+debug=$to/.debug/libtendmap.so.$version.debug
+
+if [ -n "$uninstall" ]; then
+    [ -e "$to/libtendmap.so.$version" ] || {
+        echo "no libtendmap $version in $to; wanted the --prefix, --libdir and DESTDIR of an installation" >&2
+        exit 1
+    }
+    rm -f "$pages"/tendmap.3 "$pages"/tendmap_*.3
+    rm -f "$include/tendmap.h" "$include/tendmap.hpp" "$to/libtendmap.a" "$to/libtendmap.so" \
+        "$to/libtendmap.so.0" "$to/libtendmap.so.$version" "$debug" "$to/pkgconfig/tendmap.pc" \
+        "$package/tendmap-config.cmake" "$package/tendmap-config-version.cmake"
+    # Only directories that nobody else uses.
+    rmdir "$package" "$to/.debug" 2>/dev/null || true
+    echo "removed libtendmap $version from $to"
+    exit
+fi
+
 if [ -z "$from" ]; then
     target=${CARGO_TARGET_DIR:-$here/../../target}
-    cargo build --release --manifest-path "$here/Cargo.toml" --target-dir "$target"
-    from=$target/release
+    cargo build --profile small --manifest-path "$here/Cargo.toml" --target-dir "$target"
+    from=$target/small
 fi
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$here/../../Cargo.toml" | head -n 1)
-to=${DESTDIR:-}$prefix
-install -d "$to/include" "$to/lib/pkgconfig"
-install -m 644 "$here/include/tendmap.h" "$to/include/tendmap.h"
-install -m 644 "$from/libtendmap.a" "$to/lib/libtendmap.a"
-install -m 755 "$from/libtendmap.so" "$to/lib/libtendmap.so.$version"
+install -d "$include" "$to/pkgconfig" "$to/.debug" "$package" "$pages"
+for header in tendmap.h tendmap.hpp; do
+    install -m 644 "$here/include/$header" "$include/$header"
+done
+install -m 755 "$from/libtendmap.so" "$to/libtendmap.so.$version"
+"$here/strip.sh" "$to/libtendmap.so.$version" "$debug"
+install -m 644 "$from/libtendmap.a" "$to/libtendmap.a"
+"$here/strip.sh" "$to/libtendmap.a"
 # Programs are linked against the first name and load the second.
-ln -sf "libtendmap.so.$version" "$to/lib/libtendmap.so.0"
-ln -sf libtendmap.so.0 "$to/lib/libtendmap.so"
-# What sed would take for its own.
-escaped=$(printf '%s\n' "$prefix" | sed 's/[\\&|]/\\&/g')
-sed -e "s|@prefix@|$escaped|" -e "s|@version@|$version|" "$here/tendmap.pc.in" \
-    > "$to/lib/pkgconfig/tendmap.pc"
-chmod 644 "$to/lib/pkgconfig/tendmap.pc"
+ln -sf "libtendmap.so.$version" "$to/libtendmap.so.0"
+ln -sf libtendmap.so.0 "$to/libtendmap.so"
+
+# A template with its values; sed would take some characters of a path for its own.
+escaped() { printf '%s\n' "$1" | sed 's/[\\&|]/\\&/g'; }
+fill() {
+    sed -e "s|@prefix@|$(escaped "$prefix")|" -e "s|@libdir@|$(escaped "$2")|" \
+        -e "s|@includedir@|$(escaped "$prefix/include")|" -e "s|@version@|$version|g" \
+        -e "s|@major@|${version%%.*}|" -e "s|@minor@|$(echo "$version" | cut -d. -f2)|" \
+        "$here/$1.in" > "$3/$1"
+    chmod 644 "$3/$1"
+}
+fill tendmap.pc "$libdir" "$to/pkgconfig"
+fill tendmap-config.cmake "$lib" "$package"
+fill tendmap-config-version.cmake "$lib" "$package"
+awk -v version="$version" -v to="$pages" -f "$here/man.awk" "$here/include/tendmap.h"
 echo "installed libtendmap $version in $to"

@@ -1,5 +1,5 @@
 //! C programs against a simulated cluster: linked both ways, also under valgrind; the
-//! exported names; the installation.
+//! exported names.
 
 mod common;
 
@@ -7,25 +7,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{compile, found, libraries, package, run, text};
+use common::declarations::functions;
+use common::{cluster, compile, compile_with, found, libraries, package, run, text};
 use tempfile::TempDir;
-use tendmap::sim::{Sim, SimConfig, SimNamespace};
-
-/// Three nodes of the cluster "lab", in racks 10, 20 and 30, and a directory for
-/// segments.
-fn cluster() -> (Sim, String, TempDir) {
-    let mut config = SimConfig::new(3);
-    config.cluster_name = Some("lab".into());
-    config.namespaces = vec![SimNamespace::new("test", 2)];
-    config.enterprise = true;
-    let sim = Sim::start(config).unwrap();
-    for number in 1..=3 {
-        sim.set_rack(number, "test", number as i32 * 10).unwrap();
-    }
-    let hosts: Vec<String> = sim.seeds().iter().map(ToString::to_string).collect();
-    let directory = tempfile::Builder::new().prefix("tendmap-c-").tempdir_in("/dev/shm").unwrap();
-    (sim, hosts.join(","), directory)
-}
 
 fn shared(libraries: &Path) -> [String; 3] {
     let path = libraries.display();
@@ -112,6 +96,21 @@ fn a_program_reads_without_a_thread_and_waits_in_an_event_loop() {
 }
 
 #[test]
+fn the_classes_of_cpp_hold_what_they_promise() {
+    let archive = libraries().join("libtendmap.a");
+    let warnings = ["-Wconversion", "-Wsign-conversion", "-Wshadow"];
+    for (compiler, standard) in [("g++", "-std=c++17"), ("clang++", "-std=c++20")] {
+        if !found(compiler) {
+            continue;
+        }
+        let out = TempDir::new().unwrap();
+        let options = [&warnings[..], &[standard]].concat();
+        let link = [archive.to_str().unwrap(), "-lm", "-ldl"];
+        waits(Command::new(compile_with(compiler, &options, "wrapper.cpp", out.path(), &link)));
+    }
+}
+
+#[test]
 fn valgrind_finds_no_error_in_it() {
     if !found("valgrind") {
         return;
@@ -181,91 +180,8 @@ fn nothing_is_exported_but_what_the_header_declares() {
         listed.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
     exported.sort_unstable();
     let header = std::fs::read_to_string(package().join("include/tendmap.h")).unwrap();
-    let code = header.lines().filter(|line| !line.trim_start().starts_with("//"));
-    let code: String = code.collect::<Vec<_>>().join("\n");
-    let mut declared: Vec<&str> = code
-        .match_indices("tendmap_")
-        .map(|(at, _)| &code[at..])
-        .filter_map(|rest| rest.split_once(|c: char| !c.is_ascii_alphanumeric() && c != '_'))
-        .filter(|(_, rest)| code[..code.len() - rest.len()].ends_with('('))
-        .map(|(name, _)| name)
-        .filter(|name| *name != "tendmap_state_free")
-        .collect();
+    let mut declared: Vec<String> =
+        functions(&header).into_iter().map(|(name, _)| name).collect();
     declared.sort_unstable();
-    declared.dedup();
     assert_eq!(exported, declared);
-}
-
-#[test]
-fn what_is_installed_is_found_by_pkg_config() {
-    if !found("pkg-config") {
-        return;
-    }
-    let libraries = libraries();
-    let out = TempDir::new().unwrap();
-    // Names that a shell, sed or pkg-config would misread without quoting.
-    for name in ["plain", "with a space", "a&b|c"] {
-        let prefix = out.path().join(name);
-        // Also over an earlier installation, and with a path relative to the caller.
-        for given in [prefix.as_path(), Path::new(name)] {
-            let mut install = Command::new(package().join("install.sh"));
-            install.current_dir(&out).arg("--prefix").arg(given).arg("--from").arg(&libraries);
-            run(&mut install);
-        }
-        let ask = |what: &[&str]| {
-            let mut command = Command::new("pkg-config");
-            command.args(what).arg("tendmap");
-            command.env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"));
-            run(&mut command)
-        };
-        assert_eq!(ask(&["--modversion"]).trim(), env!("CARGO_PKG_VERSION"));
-        for wholly_static in [false, true] {
-            let mut what = vec!["--cflags", "--libs"];
-            what.extend(wholly_static.then_some("--static"));
-            // Split as the shell of a makefile does.
-            let mut split = Command::new("sh");
-            split.args(["-c", r#"eval "printf '%s\\n' $1""#, "sh", ask(&what).trim()]);
-            let flags = run(&mut split);
-            let mut flags: Vec<&str> = flags.lines().collect();
-            flags.extend(wholly_static.then_some("-static"));
-            let program = compile("conformance.c", out.path(), &flags);
-            let (_sim, hosts, directory) = cluster();
-            let mut command = Command::new(program);
-            command.args([&hosts, directory.path().to_str().unwrap()]);
-            if !wholly_static {
-                command.env("LD_LIBRARY_PATH", prefix.join("lib"));
-            }
-            assert_eq!(run(&mut command), "ok\n");
-        }
-    }
-}
-
-#[test]
-fn a_staged_installation_names_the_place_that_it_is_for() {
-    let stage = TempDir::new().unwrap();
-    let mut install = Command::new(package().join("install.sh"));
-    install.args(["--prefix", "/usr", "--from"]).arg(libraries()).env("DESTDIR", stage.path());
-    run(&mut install);
-    let described = std::fs::read_to_string(stage.path().join("usr/lib/pkgconfig/tendmap.pc"));
-    assert!(described.unwrap().starts_with("prefix=/usr\n"));
-    for file in ["include/tendmap.h", "lib/libtendmap.a", "lib/libtendmap.so"] {
-        assert!(stage.path().join("usr").join(file).exists(), "{file}");
-    }
-}
-
-#[test]
-fn it_is_installed_from_where_cargo_builds() {
-    let out = TempDir::new().unwrap();
-    // A `cargo` that builds nothing and records where it should build.
-    let fake = out.path().join("cargo");
-    let script = "#!/bin/sh\nwhile [ $# -gt 0 ]; do [ \"$1\" = --target-dir ] && to=$2; shift; done\n\
-         mkdir -p \"$to/release\" && touch \"$to/release/libtendmap.a\" \"$to/release/libtendmap.so\"\n";
-    std::fs::write(&fake, script).unwrap();
-    std::fs::set_permissions(&fake, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let path = format!("{}:{}", out.path().display(), std::env::var("PATH").unwrap());
-    let mut install = Command::new(package().join("install.sh"));
-    install.arg("--prefix").arg(out.path().join("to")).env("PATH", path);
-    run(install.env("CARGO_TARGET_DIR", out.path().join("built")));
-    assert!(out.path().join("built/release/libtendmap.so").exists());
-    assert!(out.path().join("to/lib/libtendmap.so.0").exists());
 }

@@ -1,8 +1,13 @@
 //! The library as C programs get it, and programs that use it.
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub mod declarations;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use tempfile::TempDir;
+use tendmap::sim::{Sim, SimConfig, SimNamespace};
 
 /// The folder of this package.
 pub fn package() -> &'static Path {
@@ -21,14 +26,25 @@ pub fn libraries() -> PathBuf {
 
 /// Compiles a test program; warnings are errors.
 pub fn compile(source: &str, into: &Path, link: &[&str]) -> PathBuf {
+    compile_with("gcc", &["-std=c11"], source, into, link)
+}
+
+/// Compiles a test program with that compiler and these options.
+pub fn compile_with(
+    compiler: &str,
+    options: &[&str],
+    source: &str,
+    into: &Path,
+    link: &[&str],
+) -> PathBuf {
     let program = into.join(Path::new(source).file_stem().unwrap());
-    let mut gcc = Command::new("gcc");
-    gcc.args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O1", "-g", "-pthread"]);
-    gcc.arg("-I").arg(package().join("include"));
-    gcc.arg(package().join("tests/c").join(source)).arg("-o").arg(&program);
-    gcc.args(link);
-    let output = gcc.output().expect("gcc is installed");
-    assert!(output.status.success(), "{gcc:?}\n{}", text(&output));
+    let mut command = Command::new(compiler);
+    command.args(["-Wall", "-Wextra", "-Werror", "-pedantic", "-O1", "-g", "-pthread"]);
+    command.args(options).arg("-I").arg(package().join("include"));
+    command.arg(package().join("tests/c").join(source)).arg("-o").arg(&program);
+    command.args(link);
+    let output = command.output().expect("the compiler is installed");
+    assert!(output.status.success(), "{command:?}\n{}", text(&output));
     program
 }
 
@@ -53,4 +69,20 @@ pub fn found(program: &str) -> bool {
         tendmap_testkit::skipped(&format!("no {program} on this machine"));
     }
     there
+}
+
+/// Three nodes of the cluster "lab", in racks 10, 20 and 30, and a directory for
+/// segments.
+pub fn cluster() -> (Sim, String, TempDir) {
+    let mut config = SimConfig::new(3);
+    config.cluster_name = Some("lab".into());
+    config.namespaces = vec![SimNamespace::new("test", 2)];
+    config.enterprise = true;
+    let sim = Sim::start(config).unwrap();
+    for number in 1..=3 {
+        sim.set_rack(number, "test", number as i32 * 10).unwrap();
+    }
+    let hosts: Vec<String> = sim.seeds().iter().map(ToString::to_string).collect();
+    let directory = tempfile::Builder::new().prefix("tendmap-c-").tempdir_in("/dev/shm").unwrap();
+    (sim, hosts.join(","), directory)
 }
