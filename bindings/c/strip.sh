@@ -8,19 +8,21 @@
 # tendmap.h need remains, as one object whose other symbols are local.
 set -eu
 library=$1
+here=$(cd "$(dirname "$0")" && pwd)
 case $library in
 *.a)
-    objects=$(mktemp -d)
-    trap 'rm -rf "$objects"' EXIT
-    header=$(dirname "$0")/include/tendmap.h
-    grep -oE '\<tendmap_[a-z_]+\(' "$header" | tr -d '(' | sort -u >"$objects/names"
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+    grep -oE '\<tendmap_[a-z_]+\(' "$here/include/tendmap.h" | tr -d '(' | sort -u >"$work/names"
     # shellcheck disable=SC2046 # one argument for each name
-    ld -r --gc-sections $(sed 's/^/-u /' "$objects/names") --whole-archive "$library" \
-        -o "$objects/tendmap.o"
-    objcopy --keep-global-symbols="$objects/names" --strip-debug "$objects/tendmap.o"
-    strip --strip-unneeded "$objects/tendmap.o"
+    ld -r --gc-sections -T "$here/merge.ld" -e tendmap_version $(sed 's/^/-u /' "$work/names") \
+        "$library" -o "$work/tendmap.o"
+    # The compiler's bitcode stops tools that know another version of it.
+    objcopy --keep-global-symbols="$work/names" --strip-debug --remove-section .llvmbc \
+        --remove-section .llvmcmd "$work/tendmap.o"
+    strip --strip-unneeded "$work/tendmap.o"
     rm -f "$library"
-    ar -rcsD "$library" "$objects/tendmap.o"
+    ar -rcsD "$library" "$work/tendmap.o"
     ;;
 *)
     objcopy --only-keep-debug "$library" "$2"
