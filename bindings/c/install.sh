@@ -1,12 +1,15 @@
 #!/bin/sh
 # Installs libtendmap, its headers, and what pkg-config, CMake and man need.
 #
-#   bindings/c/install.sh [--prefix DIR] [--libdir DIR] [--from DIR] [--uninstall]
+#   bindings/c/install.sh [--prefix DIR] [--libdir DIR] [--from DIR] [--no-strip]
+#   bindings/c/install.sh [--prefix DIR] [--libdir DIR] --uninstall
 #
 # --prefix DIR  where to (default /usr/local); DESTDIR is put before it
 # --libdir DIR  the directory of the libraries: below the prefix (lib64,
 #               lib/x86_64-linux-gnu), or an absolute path (default lib)
 # --from DIR    where the built libraries are; without it they are built now
+# --no-strip    installs the libraries as they were built, for tools that make packages
+#               of debug information themselves
 # --uninstall   removes what an installation with the same --prefix, --libdir and
 #               DESTDIR has put there, and nothing else
 #
@@ -15,8 +18,8 @@
 # it, where debuggers look for it.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-prefix=/usr/local libdir=lib from= uninstall=
-usage="wanted --prefix DIR, --libdir DIR, --from DIR or --uninstall"
+prefix=/usr/local libdir=lib from= strip=yes uninstall=
+usage="wanted --prefix DIR, --libdir DIR, --from DIR, --no-strip or --uninstall"
 while [ $# -gt 0 ]; do
     case $1 in
     --prefix | --libdir | --from)
@@ -28,6 +31,7 @@ while [ $# -gt 0 ]; do
         esac
         shift 2
         ;;
+    --no-strip) strip=; shift ;;
     --uninstall) uninstall=yes; shift ;;
     *) echo "unknown argument $1; $usage" >&2; exit 2 ;;
     esac
@@ -67,14 +71,17 @@ if [ -z "$from" ]; then
     cargo build --profile small --manifest-path "$here/Cargo.toml" --target-dir "$target"
     from=$target/small
 fi
-install -d "$include" "$to/pkgconfig" "$to/.debug" "$package" "$pages"
+install -d "$include" "$to/pkgconfig" "$package" "$pages"
 for header in tendmap.h tendmap.hpp; do
     install -m 644 "$here/include/$header" "$include/$header"
 done
 install -m 755 "$from/libtendmap.so" "$to/libtendmap.so.$version"
-"$here/strip.sh" "$to/libtendmap.so.$version" "$debug"
 install -m 644 "$from/libtendmap.a" "$to/libtendmap.a"
-"$here/strip.sh" "$to/libtendmap.a"
+if [ -n "$strip" ]; then
+    install -d "$to/.debug"
+    "$here/strip.sh" "$to/libtendmap.so.$version" "$debug"
+    "$here/strip.sh" "$to/libtendmap.a"
+fi
 # Programs are linked against the first name and load the second.
 ln -sf "libtendmap.so.$version" "$to/libtendmap.so.0"
 ln -sf libtendmap.so.0 "$to/libtendmap.so"

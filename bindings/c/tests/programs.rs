@@ -180,8 +180,7 @@ fn nothing_is_exported_but_what_the_header_declares() {
         listed.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
     exported.sort_unstable();
     let header = std::fs::read_to_string(package().join("include/tendmap.h")).unwrap();
-    let mut declared: Vec<String> =
-        functions(&header).into_iter().map(|(name, _)| name).collect();
+    let mut declared: Vec<String> = functions(&header).into_iter().map(|(name, _)| name).collect();
     declared.sort_unstable();
     assert_eq!(exported, declared);
 }
