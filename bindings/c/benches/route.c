@@ -1,19 +1,56 @@
 /* The cost of routing in a C program: nanoseconds of the thread's processor time per
- * key, one line per round. benches/route.rs runs it beside the same work in Rust.
+ * key, one line per round. The last two numbers are a key routed by hand, with libcrypto
+ * and an array (0 without WITH_LIBCRYPTO), and a reader that is opened and closed.
+ * benches/route.rs runs it beside the same work in Rust.
  * Run as: route HOSTS DIRECTORY ROUNDS. */
 #define _POSIX_C_SOURCE 200809L
+
+#ifdef WITH_LIBCRYPTO
+#include <openssl/evp.h>
+#endif
 
 #include <time.h>
 
 #include "../tests/c/check.h"
 
-enum { CALLS = 5000, KEYS = 50000 };
+enum { CALLS = 5000, KEYS = 50000, READERS = 20, PARTITIONS = 4096 };
 
 static double now(void)
 {
     struct timespec time;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
     return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
+}
+
+/* What a program without tendmap does for a key, once it has the map. */
+static double by_hand(void)
+{
+#ifdef WITH_LIBCRYPTO
+    static uint16_t map[PARTITIONS];
+    unsigned char record[] = "users\1........", digest[EVP_MAX_MD_SIZE];
+    uint64_t sum = 0;
+    double begun = now();
+    for (int64_t key = 0; key < CALLS; key++) {
+        for (int byte = 0; byte < 8; byte++) {
+            record[6 + byte] = (unsigned char)((uint64_t)key >> (56 - 8 * byte));
+        }
+        CHECK(EVP_Digest(record, 14, digest, NULL, EVP_ripemd160(), NULL) == 1);
+        sum += map[(digest[0] | digest[1] << 8) % PARTITIONS];
+    }
+    CHECK(sum == 0);
+    return (now() - begun) / CALLS;
+#else
+    return 0;
+#endif
+}
+
+static double attach(const tendmap_config *config)
+{
+    double begun = now();
+    for (int count = 0; count < READERS; count++) {
+        CHECK(tendmap_close(tendmap_reader_open(config)) == TENDMAP_OK);
+    }
+    return (now() - begun) / READERS;
 }
 
 int main(int argc, char **argv)
@@ -43,7 +80,8 @@ int main(int argc, char **argv)
         CHECK(tendmap_route_batch_integers(router, test, "users", keys, KEYS, master, nodes, NULL)
               == TENDMAP_OK);
         double many = (now() - begun) / KEYS;
-        printf("%.2f %.2f %llu\n", one, many, (unsigned long long)sum);
+        CHECK(sum < (uint64_t)CALLS * TENDMAP_NO_NODE);
+        printf("%.2f %.2f %.2f %.2f\n", one, many, by_hand(), attach(config));
     }
     tendmap_router_free(router);
     tendmap_close(client);

@@ -39,7 +39,7 @@ fn main() {
     let namespace = router.namespace("test").expect("it has one");
     let keys: Vec<i64> = (0..KEYS).collect();
     let (mut batch, mut nodes) = (Batch::new(), vec![0_u16; keys.len()]);
-    let (mut rust, mut c) = ([vec![], vec![]], [vec![], vec![]]);
+    let (mut rust, mut c) = ([vec![], vec![]], [vec![], vec![], vec![], vec![]]);
     for _ in 0..TURNS {
         for _ in 0..ROUNDS {
             let begun = now();
@@ -62,15 +62,16 @@ fn main() {
         let output = run.output().expect("it was compiled");
         assert!(output.status.success(), "{output:?}");
         for line in String::from_utf8_lossy(&output.stdout).lines() {
-            let mut numbers = line.split(' ').map(|number| number.parse().expect("a number"));
-            c[0].push(numbers.next().expect("one"));
-            c[1].push(numbers.next().expect("many"));
+            let numbers = line.split(' ').map(|number| number.parse().expect("a number"));
+            c.iter_mut().zip(numbers).for_each(|(found, number)| found.push(number));
         }
     }
     for (index, what) in ["one key", "batch"].into_iter().enumerate() {
         let (rust, c) = (median(&mut rust[index]), median(&mut c[index]));
         println!("{what}: Rust {rust:.2} ns, C {c:.2} ns, C / Rust {:.3}", c / rust);
     }
+    println!("by hand, libcrypto and an array: C {:.2} ns", median(&mut c[2]));
+    println!("attach a reader and close it: C {:.1} µs", median(&mut c[3]) / 1e3);
     client.close();
 }
 
@@ -104,6 +105,9 @@ fn program(directory: &Path) -> PathBuf {
     gcc.arg("-I").arg(package.join("include")).arg(package.join("benches/route.c"));
     gcc.arg("-o").arg(&program).arg("-L").arg(&libraries).arg("-ltendmap");
     gcc.arg(format!("-Wl,-rpath,{}", directory.display()));
+    if Path::new("/usr/include/openssl/evp.h").exists() {
+        gcc.args(["-DWITH_LIBCRYPTO", "-lcrypto"]);
+    }
     assert!(gcc.status().expect("gcc is installed").success());
     program
 }

@@ -139,7 +139,7 @@ static void states(const tendmap::client &client) {
         moved.set_state(route.node(), std::make_unique<pool>(address));
         CHECK(pools == 1);
         // What can't be kept stays the caller's, and is destroyed.
-        fails(TENDMAP_ERROR_OUT_OF_RANGE, "",
+        fails(TENDMAP_ERROR_ARGUMENT, "no node has index",
               [&] { moved.set_state(TENDMAP_NO_NODE, std::make_unique<pool>(address)); });
         CHECK(pools == 1);
     }
