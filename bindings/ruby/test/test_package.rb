@@ -30,7 +30,7 @@ class TestPackage < Minitest::Test
   end
 
   def test_the_installed_gem_is_used
-    skip unless ENV["TENDMAP_INSTALLED"]
+    skipped "TENDMAP_INSTALLED is not set" unless ENV["TENDMAP_INSTALLED"]
     assert_includes $LOADED_FEATURES.grep(/tendmap_ruby/).first, ENV.fetch("GEM_HOME").then { |home| File.realpath(home) }
   end
 
