@@ -52,9 +52,9 @@ RUN = {
         ("python", "# gunicorn.conf.py"),
         ("python", "import asyncio"),
         # bindings/php/tests/SnippetTest.php runs these three.
+        ("php", "use Tendmap"),
         ("ini", "; php.ini: FFI for every script"),
         ("ini", "; php.ini\nffi.enable = preload"),
-        ("php", "use Tendmap"),
         # bindings/node/test/package.test.mjs runs this one.
         ("js", "import { Client } from 'tendmap'"),
     ],
