@@ -181,7 +181,7 @@ test('without an addon and without cargo the installation says what to do', (t) 
   assert.match(named.stderr, /nowhere\.node/)
 })
 
-test('the package is built from its own sources', { skip: !process.env.TENDMAP_BUILD_PROFILE && 'TENDMAP_BUILD_PROFILE is not set; .ci/packages/node sets it' }, () => {
+test('the package is built from its own sources', { skip: !process.env.TENDMAP_BUILD_PROFILE && 'TENDMAP_BUILD_PROFILE is not set; .ci/deep sets it' }, () => {
   // Always the same place, so that cargo knows it again.
   const copy = path.join(REPOSITORY, 'target', 'node-package')
   rmSync(copy, { recursive: true, force: true })
