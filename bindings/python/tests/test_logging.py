@@ -86,7 +86,7 @@ client.close()
     said, _ = process.communicate(timeout=100)
     os.close(read)
     os.close(write)
-    assert process.returncode == 0 and "node removed" in said, said
+    assert process.returncode == 0 and "published: sequence 2" in said, said
 
 
 def test_h175_a_program_ends_while_lines_arrive(cluster, directory):
