@@ -5,6 +5,7 @@ use std::time::Duration;
 use comfy_table::ContentArrangement;
 use serde_json::{Value, json};
 use tendmap::internals::text::Printable;
+use tendmap::segment::ListedSegment;
 
 use crate::args::Common;
 use crate::duration::show;
@@ -52,27 +53,40 @@ pub fn run(common: &Common, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-fn as_json(seen: &Seen) -> Value {
-    let ms = |age: Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-    let (found, status) = (&seen.listed, seen.status());
-    json!({
+/// A segment as JSON: which one it is, and then the rest.
+pub fn identified(found: &ListedSegment, rest: Value) -> Value {
+    let mut whole = json!({
         "key": found.key,
         "backend": found.backend.as_str(),
         "path": found.at.path().map(|path| path.to_string_lossy()),
         "shmid": found.at.shm_id(),
         "layout_version": found.layout_version,
         "generation": found.generation,
-        "cluster_name": status.and_then(|status| status.cluster_name.as_deref()),
-        "health": seen.health().as_str(),
-        "tended_age_ms": status.and_then(|status| status.tended_age).map(ms),
-        "created_age_ms": seen.age().map(ms),
-        "user": found.user,
-        "mode": format!("{:04o}", found.mode),
-        "bytes": found.bytes,
-        "attached": found.attached,
-        "nattch": found.mappings,
-        "status": found.state.as_str(),
-    })
+    });
+    if let (Value::Object(whole), Value::Object(rest)) = (&mut whole, rest) {
+        whole.extend(rest);
+    }
+    whole
+}
+
+fn as_json(seen: &Seen) -> Value {
+    let ms = |age: Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+    let (found, status) = (&seen.listed, seen.status());
+    identified(
+        found,
+        json!({
+            "cluster_name": status.and_then(|status| status.cluster_name.as_deref()),
+            "health": seen.health().as_str(),
+            "tended_age_ms": status.and_then(|status| status.tended_age).map(ms),
+            "created_age_ms": seen.age().map(ms),
+            "user": found.user,
+            "mode": format!("{:04o}", found.mode),
+            "bytes": found.bytes,
+            "attached": found.attached,
+            "nattch": found.mappings,
+            "status": found.state.as_str(),
+        }),
+    )
 }
 
 fn health(seen: &Seen) -> String {

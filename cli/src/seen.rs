@@ -49,7 +49,7 @@ pub enum Unread {
     HalfMade,
     /// It is damaged, or not a segment.
     Damaged(String),
-    /// Another user has so many segments that this one is not read.
+    /// It is not read, because its user has too many segments.
     TooMany,
     /// The read failed for a reason outside the segment.
     Failed(String),

@@ -19,7 +19,7 @@ const { isSafeInteger } = Number
 const OPENED = Symbol('opened')
 // What a client has besides a reader, and what both share with it.
 const [CHANGE, EVENTS, ID, ROLE] = ['change', 'events', 'id', 'role'].map((name) => Symbol(name))
-/** So many sets, policies and namespaces are remembered. */
+/** The number of sets, policies and namespaces that are remembered. */
 const SCOPES = 4096
 // As in src/lookup.rs.
 const SLOTS = 8192

@@ -44,7 +44,7 @@ impl Column {
     }
 }
 
-/// A list with room for so many elements, which may be too many for the memory.
+/// A list with room for `len` elements, which may be too many for the memory.
 pub fn with_room<T>(len: usize) -> PyResult<Vec<T>> {
     let mut list = Vec::new();
     list.try_reserve_exact(len).map_err(|_| PyMemoryError::new_err(()))?;

@@ -10,7 +10,7 @@ use super::Report;
 use crate::args::Common;
 use crate::duration::show;
 use crate::failure::Failure;
-use crate::ls::user;
+use crate::ls::{identified, user};
 use crate::output::write_pair;
 use crate::seen::{self, Seen};
 
@@ -45,18 +45,15 @@ pub fn report(common: &Common) -> Result<Report, Failure> {
 
 fn as_json(seen: &Seen) -> Value {
     let found = &seen.listed;
-    json!({
-        "key": found.key,
-        "backend": found.backend.as_str(),
-        "path": found.at.path().map(|path| path.to_string_lossy()),
-        "shmid": found.at.shm_id(),
-        "layout_version": found.layout_version,
-        "generation": found.generation,
-        "user": found.user,
-        "health": seen.health().as_str(),
-        "error": seen.state.as_ref().err().map(ToString::to_string),
-        "status": seen.status().map(Status::to_json_value),
-    })
+    identified(
+        found,
+        json!({
+            "user": found.user,
+            "health": seen.health().as_str(),
+            "error": seen.state.as_ref().err().map(ToString::to_string),
+            "status": seen.status().map(Status::to_json_value),
+        }),
+    )
 }
 
 fn as_text(seen: &Seen, out: &mut dyn Write) -> io::Result<()> {

@@ -36,9 +36,9 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 /// How long a finding must stay the same, at least and at most.
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(15);
-/// After so many times that long, a finding counts without passes of the owner.
+/// The number of such waits after which a finding counts without passes of the owner.
 const WAITS_WITHOUT_PASSES: u32 = 3;
-/// After so many times that long, what still changes is left open.
+/// The number of such waits after which what still changes is left open.
 const MOST_WAITS: u32 = 5;
 /// The most nodes that an error names.
 const NAMED: usize = 4;

@@ -264,7 +264,7 @@ fn count(partitions: usize) -> String {
     }
 }
 
-/// Which partitions, in at most so many ranges: `0-2, 7, 9, …`.
+/// The partitions as at most `most` ranges: `0-2, 7, 9, …`.
 fn ranges(partitions: &[usize], most: usize) -> String {
     let mut ranges: Vec<(usize, usize)> = Vec::new();
     for &partition in partitions {

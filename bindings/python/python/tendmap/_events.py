@@ -523,7 +523,7 @@ class CClientTroubleEvent(TypedDict):
 
 
 class EventsLostEvent(TypedDict):
-    """So many earlier events were dropped: they were not asked for in time."""
+    """Earlier events were dropped, because they were not asked for in time."""
 
     event: Literal["events_lost"]
     count: int
