@@ -63,13 +63,14 @@ abstract class Session
      * @param string $namespace
      * @param ?string $set null or '' = no set
      * @param int|string|Key $key a string is a text of UTF-8
+     * @param Policy $policy
      * @throws RouteError NoNodeError if no node of the partition may be used
      */
-    public function route(mixed $namespace, mixed $set, mixed $key, Policy $policy = Policy::Sequence): Node
+    public function route(mixed $namespace, mixed $set, mixed $key, mixed $policy = Policy::Sequence): Node
     {
         $engine = $this->engine ?? throw $this->closed();
-        if (!is_string($namespace) || (!is_string($set) && $set !== null)) {
-            throw self::wrongNames($namespace, $set);
+        if (!is_string($namespace) || (!is_string($set) && $set !== null) || !$policy instanceof Policy) {
+            throw self::wrongArguments($namespace, $set, $policy);
         }
         if (is_int($key)) {
             $found = $engine->route($namespace, $set ?? '', Key::INTEGER, $key, $policy->value);
@@ -89,13 +90,14 @@ abstract class Session
      * @param string $namespace
      * @param ?string $set
      * @param int|string|Key $key
+     * @param Policy $policy
      * @throws RouteError
      */
-    public function locate(mixed $namespace, mixed $set, mixed $key, Policy $policy = Policy::Sequence): Route
+    public function locate(mixed $namespace, mixed $set, mixed $key, mixed $policy = Policy::Sequence): Route
     {
         $engine = $this->engine ?? throw $this->closed();
-        if (!is_string($namespace) || (!is_string($set) && $set !== null)) {
-            throw self::wrongNames($namespace, $set);
+        if (!is_string($namespace) || (!is_string($set) && $set !== null) || !$policy instanceof Policy) {
+            throw self::wrongArguments($namespace, $set, $policy);
         }
         [$kind, $value] = match (true) {
             is_int($key) => [Key::INTEGER, $key],
@@ -112,11 +114,15 @@ abstract class Session
      * next replica. (Policy::Master gives the master again; Policy::PreferRack gives the
      * failed node only if there is no other.)
      *
+     * @param Route $route
      * @throws RouteError
      */
-    public function retry(Route $route): Route
+    public function retry(mixed $route): Route
     {
         $engine = $this->engine ?? throw $this->closed();
+        if (!$route instanceof Route) {
+            throw Error::of(1, 'route of type ' . get_debug_type($route) . '; wanted the Tendmap\Route of locate()');
+        }
         $found = $engine->retry(
             $route->namespace,
             $route->policy->value,
@@ -135,14 +141,15 @@ abstract class Session
      * @param string $namespace
      * @param ?string $set
      * @param array<K, int|string|Key> $keys
+     * @param Policy $policy
      * @return array<K, ?Node>
      * @throws RouteError
      */
-    public function routeBatch(mixed $namespace, mixed $set, mixed $keys, Policy $policy = Policy::Sequence): array
+    public function routeBatch(mixed $namespace, mixed $set, mixed $keys, mixed $policy = Policy::Sequence): array
     {
         $engine = $this->engine ?? throw $this->closed();
-        if (!is_string($namespace) || (!is_string($set) && $set !== null)) {
-            throw self::wrongNames($namespace, $set);
+        if (!is_string($namespace) || (!is_string($set) && $set !== null) || !$policy instanceof Policy) {
+            throw self::wrongArguments($namespace, $set, $policy);
         }
         if (!is_array($keys)) {
             throw Error::of(1, 'keys of type ' . get_debug_type($keys) . '; wanted an array');
@@ -340,11 +347,13 @@ abstract class Session
         return $node;
     }
 
-    private static function wrongNames(mixed $namespace, mixed $set): Error
+    private static function wrongArguments(mixed $namespace, mixed $set, mixed $policy): Error
     {
-        return is_string($namespace)
-            ? Error::of(1, 'set of type ' . get_debug_type($set) . '; wanted a string or null')
-            : Error::of(1, 'namespace of type ' . get_debug_type($namespace) . '; wanted a string');
+        return Error::of(1, match (true) {
+            !is_string($namespace) => 'namespace of type ' . get_debug_type($namespace) . '; wanted a string',
+            !is_string($set) && $set !== null => 'set of type ' . get_debug_type($set) . '; wanted a string or null',
+            default => 'policy of type ' . get_debug_type($policy) . '; wanted a Tendmap\Policy',
+        });
     }
 
     private static function wrongKey(mixed $key): Error

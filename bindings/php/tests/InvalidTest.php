@@ -12,6 +12,7 @@ use Tendmap\Error;
 use Tendmap\Key;
 use Tendmap\NamespaceUnknownError;
 use Tendmap\Reader;
+use Tendmap\Role;
 
 final class InvalidTest extends TestCase
 {
@@ -59,6 +60,14 @@ final class InvalidTest extends TestCase
         self::assertSame('key of type float; wanted an int, a string or a Tendmap\Key', $text);
         $text = $this->refused(fn () => $client->route('test', 'users', true))->getMessage();
         self::assertSame('key of type bool; wanted an int, a string or a Tendmap\Key', $text);
+        foreach (['policy', 'policy of locate', 'policy of a batch'] as $what) {
+            foreach (['any', 2, null, Role::Owner] as $value) {
+                $text = $this->refused(fn () => $calls[$what][0]($value))->getMessage();
+                self::assertSame('policy of type ' . get_debug_type($value) . '; wanted a Tendmap\Policy', $text);
+            }
+        }
+        $text = $this->refused(fn () => $calls['route'][0]('x'))->getMessage();
+        self::assertSame('route of type string; wanted the Tendmap\Route of locate()', $text);
     }
 
     public function testNoTextIsCutAtAZeroByteAndNoneIsOfAnotherEncoding(): void
