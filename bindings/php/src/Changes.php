@@ -20,16 +20,19 @@ use Tendmap\Internal\FfiChanges;
  */
 final class Changes
 {
+    /** Null = closed. */
+    private FfiChanges|Extension|null $engine = null;
     /** @var ?resource */
     private $stream = null;
 
     /** @internal */
-    public function __construct(private FfiChanges|Extension|null $engine)
+    public function __construct(FfiChanges|Extension $engine)
     {
+        $this->engine = $engine;
     }
 
     /**
-     * The stream, always the same one: for stream_select(), Revolt, Amp and ReactPHP. Do
+     * The stream, the same one until it is closed: for stream_select(), Revolt, Amp and ReactPHP. Do
      * not read from it: take() makes it unreadable again.
      *
      * PHP opens descriptors on the command line only; under a web server this throws
@@ -40,7 +43,7 @@ final class Changes
     public function stream()
     {
         $engine = $this->engine ?? throw $this->closed();
-        if ($this->stream === null) {
+        if (!is_resource($this->stream)) {
             if (PHP_SAPI !== 'cli') {
                 throw Error::of(18, 'PHP opens no descriptors under ' . PHP_SAPI
                     . '; wait in a program of the command line');
@@ -99,6 +102,12 @@ final class Changes
     public function __serialize(): array
     {
         throw Error::of(1, "a descriptor can't be serialized");
+    }
+
+    /** @param array<string, mixed> $data */
+    public function __unserialize(array $data): void
+    {
+        throw Error::of(1, "a descriptor can't be unserialized; call changes() instead");
     }
 
     /** @return array<string, mixed> */

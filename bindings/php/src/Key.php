@@ -66,6 +66,24 @@ final readonly class Key
         return new self(self::DIGEST, $digest);
     }
 
+    /**
+     * Checked, as serialised text may come from anywhere.
+     *
+     * @param array<string, mixed> $data
+     */
+    public function __unserialize(array $data): void
+    {
+        $value = $data['value'] ?? null;
+        $key = match ($data['kind'] ?? null) {
+            self::BYTES => self::bytes($value),
+            self::DOUBLE => self::double($value),
+            self::DIGEST => self::digest($value),
+            default => throw Error::of(1, 'a serialized key of an unknown kind; wanted one of this version'),
+        };
+        $this->kind = $key->kind;
+        $this->value = $key->value;
+    }
+
     private static function text(string $what, mixed $text): string
     {
         if (!is_string($text)) {

@@ -4,6 +4,7 @@ declare(strict_types=1);
 
 namespace Tendmap\Tests;
 
+use Amp\Loop;
 use Tendmap\Changes;
 use Tendmap\ClosedError;
 use Tendmap\ForkedError;
@@ -44,6 +45,9 @@ final class ChangesTest extends TestCase
             $sequence = max(array_map(self::drain(...), $all));
             self::assertSame($sequence, $client->sequence());
         }
+        // A program that closes the stream gets another one.
+        fclose($all[0]->stream());
+        self::assertFalse(self::isReady($all[0]->stream()));
         $stream = $all[0]->stream();
         $all[0]->close();
         self::assertFalse(is_resource($stream));
@@ -60,6 +64,42 @@ final class ChangesTest extends TestCase
             self::assertTrue(self::isReady($changes->stream(), 60));
             self::assertInstanceOf(ClosedError::class, $this->refused($changes->take(...)));
         }
+    }
+
+    /** Amp's loop, with timers beside the stream. */
+    public function testAnEventLoopWaits(): void
+    {
+        $amp = stream_resolve_include_path('Amp/autoload.php');
+        if ($amp === false) {
+            self::skip('the event loop Amp is not installed (Debian: php-amphp-amp)');
+        }
+        require_once $amp;
+        // Debian's autoloader omits them.
+        require_once dirname($amp) . '/functions.php';
+        require_once dirname($amp) . '/Internal/functions.php';
+        $client = $this->connect();
+        $changes = $client->changes();
+        $sequence = self::drain($changes);
+        [$counts, $ticks, $closed] = [[], 0, false];
+        Loop::run(function () use ($client, $changes, &$sequence, &$counts, &$ticks, &$closed): void {
+            Loop::onReadable($changes->stream(), function () use ($client, $changes, &$sequence, &$counts, &$closed): void {
+                try {
+                    self::assertGreaterThan($sequence, $sequence = $changes->take());
+                    $counts[] = $count = count($client->nodes());
+                    $count === 5 && $client->close();
+                } catch (ClosedError) {
+                    $closed = true;
+                    Loop::stop();
+                }
+            });
+            Loop::repeat(1, function (string $id) use (&$ticks): void {
+                $ticks % 100 === 0 && $this->cluster->ask('add');
+                ++$ticks === 200 && Loop::cancel($id);
+            });
+        });
+        self::assertTrue($closed);
+        self::assertSame(5, end($counts));
+        self::assertGreaterThan(100, $ticks);
     }
 
     /** Descriptors end with their objects: a program that makes many runs out of none. */

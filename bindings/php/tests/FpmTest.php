@@ -200,4 +200,52 @@ final class FpmTest extends TestCase
         self::assertSame(1, $status['generation']);
         self::assertGreaterThanOrEqual(1, $status['takeovers']);
     }
+
+    /** PHP leaves a call where memory ends, and calls no destructors then. */
+    public function test_h188_php_requests_that_end_early_leave_nothing(): void
+    {
+        file_put_contents("{$this->place}/batch.php", <<<'E'
+            <?php
+            require __DIR__ . '/examples/autoload.php';
+            register_shutdown_function(function () use (&$client): void {
+                $client->route('test', 'users', 1);
+            });
+            $client = Tendmap\Client::connect(getenv('TENDMAP_HOSTS'), json_decode(getenv('TENDMAP_SETTINGS'), true));
+            $client->route('test', 'users', 1);
+            $changes = $client->changes();
+            match ($_GET['end'] ?? null) {
+                null => null,
+                'throw' => throw new Exception('end'),
+                'error' => trigger_error('end', E_USER_ERROR),
+                'exit' => exit(),
+            };
+            $keys = range(1, 130000);
+            if (isset($_GET['text'])) {
+                $keys = array_map(strval(...), $keys);
+            }
+            ini_set('memory_limit', memory_get_usage(true) + ((int) ($_GET['room'] ?? 30000) << 10));
+            $found = count($client->routeBatch('test', 'users', $keys));
+            echo json_encode(['pid' => getmypid(), 'found' => $found, 'open' => count(scandir('/proc/self/fd')),
+                'resident' => (int) explode(' ', file_get_contents('/proc/self/statm'))[1] << 12]);
+            E);
+        $this->start(['www' => "pm.max_children = 1\nphp_flag[display_errors] = off"]);
+        $this->script = "{$this->place}/batch.php";
+        // That little is used up by the arrays that its engine makes.
+        $ends = ['room=3072', 'room=4096', 'room=3072&text', 'end=throw', 'end=error', 'end=exit'];
+        $fail = function (int $rounds) use ($ends): void {
+            for ($round = 0; $round < $rounds; $round++) {
+                foreach ($ends as $query) {
+                    self::assertNull($this->ask('www', $query));
+                }
+            }
+        };
+        $answer = fn (): ?array => $this->ask('www', '');
+        $fail(1);
+        $before = $answer();
+        $fail(5);
+        $after = $answer();
+        self::assertSame([130000, $before['pid']], [$after['found'], $after['pid']]);
+        self::assertSame($before['open'], $after['open']);
+        self::assertLessThan(2 << 20, $after['resident'] - $before['resident']);
+    }
 }

@@ -206,6 +206,49 @@ final class InvalidTest extends TestCase
         self::assertInstanceOf(ClosedError::class, $this->refused(fn () => $empty->route('test', 'users', 1)));
     }
 
+    /** Texts of serialize() that others have written. */
+    public function testForgedObjectsAreRefused(): void
+    {
+        $client = $this->connect();
+        foreach ([Key::bytes("\xff"), Key::double(1.5), Key::digest(str_repeat('d', 20))] as $key) {
+            $same = unserialize(serialize($key));
+            self::assertEquals($client->route('test', 'users', $key), $client->route('test', 'users', $same));
+        }
+        $key = fn (string $fields): string => 'O:11:"Tendmap\Key":' . $fields;
+        $forged = [
+            'O:15:"Tendmap\Changes":0:{}',
+            $key('0:{}'),
+            $key('2:{s:4:"kind";i:0;s:5:"value";s:3:"abc";}'),
+            $key('2:{s:4:"kind";i:2;s:5:"value";s:3:"abc";}'),
+            $key('2:{s:4:"kind";i:4;s:5:"value";d:1.5;}'),
+            $key('2:{s:4:"kind";i:9;s:5:"value";s:20:"abcdabcdabcdabcdabcd";}'),
+            $key('2:{s:4:"kind";s:1:"4";s:5:"value";s:3:"abc";}'),
+            $key('1:{s:4:"kind";i:4;}'),
+        ];
+        foreach ($forged as $text) {
+            self::assertInstanceOf(ArgumentError::class, $this->refused(fn () => unserialize($text)), $text);
+        }
+        // Routes are checked when they are used.
+        $route = $client->locate('test', 'users', 1);
+        self::assertEquals($client->retry($route), $client->retry(unserialize(serialize($route))));
+        $partition = "s:9:\"partition\";i:{$route->partition};";
+        foreach ([-5, 4096, PHP_INT_MAX] as $number) {
+            $text = str_replace($partition, "s:9:\"partition\";i:$number;", serialize($route));
+            $error = $this->refused(fn () => $client->retry(unserialize($text)));
+            self::assertContains($error->getCode(), [1, 25], $error->getMessage());
+        }
+        // Objects without a constructor are closed, and harm nothing.
+        $changes = (new \ReflectionClass(\Tendmap\Changes::class))->newInstanceWithoutConstructor();
+        self::assertSame('the descriptor is closed', $this->refused($changes->take(...))->getMessage());
+        unset($changes);
+        foreach (['FfiSession', 'FfiChanges'] as $class) {
+            $class = new \ReflectionClass("Tendmap\\Internal\\$class");
+            self::assertFalse($class->isCloneable());
+            $empty = $class->newInstanceWithoutConstructor();
+            $empty->close();
+        }
+    }
+
     /** The extension is internal, but no call of it ends the process. */
     public function testDirectCallsOfTheExtensionAreRefused(): void
     {

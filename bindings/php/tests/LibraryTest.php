@@ -76,4 +76,12 @@ final class LibraryTest extends TestCase
         self::assertSame(1, $code);
         self::assertStringContainsString('PHP has neither the extension tendmap nor FFI here', $output);
     }
+
+    public function testItNamesAFunctionThatIsDisabled(): void
+    {
+        $arguments = ['-d', 'disable_functions=getmypid,pack', self::EXAMPLE];
+        [$code, $output] = $this->php($arguments);
+        self::assertSame(1, $code);
+        self::assertStringContainsString('disable_functions has getmypid, pack', $output);
+    }
 }

@@ -15,14 +15,26 @@ use Tendmap\Error;
  */
 final class FfiChanges
 {
+    /** @var LibraryCalls */
+    private readonly object $library;
+    private ?CData $changes = null;
+
     /** @param LibraryCalls $library */
-    public function __construct(private readonly object $library, private ?CData $changes)
+    public function __construct(object $library, CData $changes)
     {
+        $this->library = $library;
+        $this->changes = $changes;
+        Unclosed::add($this);
     }
 
     public function __destruct()
     {
         $this->close();
+    }
+
+    /** Two objects would free one descriptor. */
+    private function __clone()
+    {
     }
 
     public function close(): void

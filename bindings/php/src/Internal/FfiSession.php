@@ -55,6 +55,7 @@ final class FfiSession
         $this->routeAt = FFI::addr($this->route);
         $this->number = $library->new('uint64_t');
         $this->numberAt = FFI::addr($this->number);
+        Unclosed::add($this);
         $config = $this->made($library->tendmap_config_new($settings['hosts'] ?? null));
         unset($settings['hosts']);
         try {
@@ -74,6 +75,11 @@ final class FfiSession
     public function __destruct()
     {
         $this->close();
+    }
+
+    /** Two objects would close one client. */
+    private function __clone()
+    {
     }
 
     public function close(): void

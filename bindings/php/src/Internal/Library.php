@@ -93,6 +93,10 @@ final class Library
         const char *tendmap_version(void);
         C;
 
+    /** Functions of PHP that are needed with FFI, and that some hosts disable. */
+    private const FUNCTIONS = ['getmypid', 'hash', 'pack', 'unpack', 'preg_match',
+        'register_shutdown_function'];
+
     /** @var array<string, LibraryCalls> by path */
     private static array $loaded = [];
 
@@ -114,6 +118,11 @@ final class Library
         if (!extension_loaded('FFI')) {
             throw new LibraryError('PHP has neither the extension tendmap nor FFI here; install one of them '
                 . '(Debian: FFI is in php-common, phpenmod ffi)');
+        }
+        $disabled = array_filter(self::FUNCTIONS, static fn (string $name): bool => !function_exists($name));
+        if ($disabled !== []) {
+            throw new LibraryError('PHP lacks functions here: disable_functions has ' . implode(', ', $disabled)
+                . '; remove them from it, or install the extension tendmap');
         }
         try {
             // Its version first: another one may lack functions.
