@@ -210,7 +210,11 @@ export interface WaitOptions {
   ref?: boolean | undefined
 }
 
-/** The events that a client emits, and the arguments of their listeners. */
+/**
+ * The events that a client emits, and the arguments of their listeners. A listener also
+ * hears of what has changed before it was added, since the program looked last (`nodes()`,
+ * `sequence`, `role`) or was told by an event.
+ */
 export interface ClientEvents {
   /** Another publication is live. Several in short succession may be one event. */
   'change': [change: Change]

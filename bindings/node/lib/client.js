@@ -18,7 +18,7 @@ const { isSafeInteger } = Number
 /** Only this module makes clients. */
 const OPENED = Symbol('opened')
 // What a client has besides a reader, and what both share with it.
-const [CHANGE, EVENTS, ID, ROLE] = ['change', 'events', 'id', 'role'].map((name) => Symbol(name))
+const [CHANGE, EVENTS, ID, LOOKED, ROLE] = ['change', 'events', 'id', 'looked', 'role'].map((name) => Symbol(name))
 /** The number of sets, policies and namespaces that are remembered. */
 const SCOPES = 4096
 // As in src/lookup.rs.
@@ -63,8 +63,12 @@ class Base extends EventEmitter {
   #nodes = []
   #waits = new Waits()
   #ticket = null
-  /** What was reported last, while it is watched. */
+  /**
+   * What the program knows, from events or because it has looked while there were none: a
+   * thread may have changed the map before a listener is added in the same step.
+   */
   #seen = null
+  #role = null
   #release = null
 
   constructor (opened, id) {
@@ -89,7 +93,7 @@ class Base extends EventEmitter {
     if (this.#closed) return self
     if (this.#listens()) {
       this.#watch()
-      // What happened before.
+      // What has happened since the program looked.
       setImmediate(() => this.#look()).unref()
     } else {
       this.#relax()
@@ -253,7 +257,9 @@ class Base extends EventEmitter {
 
   /** The nodes of the last publication. */
   nodes () {
-    return this.#snapshot().nodes
+    const now = this.#snapshot()
+    if (this.#ticket === null) this.#seen = now
+    return now.nodes
   }
 
   #snapshot () {
@@ -263,7 +269,20 @@ class Base extends EventEmitter {
 
   /** The number of the live publication. */
   get sequence () {
-    return native.sequence(this.#id)
+    const now = native.sequence(this.#id)
+    if (this.#ticket !== null || this.#seen?.sequence === now) return now
+    this.#seen = this.#known()
+    return this.#seen.sequence
+  }
+
+  /** The snapshot; without nodes as long as no map was published. */
+  #known () {
+    try {
+      return this.#snapshot()
+    } catch (error) {
+      if (error.code !== 'NO_MAP') throw error
+      return { sequence: native.sequence(this.#id), nodes: Object.freeze([]) }
+    }
   }
 
   /** The state of the segment and its owner. */
@@ -294,7 +313,7 @@ class Base extends EventEmitter {
     whole('sequence', sequence, 0, Number.MAX_SAFE_INTEGER)
     read.signal?.throwIfAborted()
     const ready = () => {
-      const now = this.sequence
+      const now = native.sequence(this.#id)
       return now === sequence ? undefined : now
     }
     const now = ready()
@@ -326,19 +345,25 @@ class Base extends EventEmitter {
       throw error
     }
     this.#ticket = number
-    this.#seen = { ...this.#snapshot(), role: this[ROLE]() }
+    this.#seen ??= this.#known()
+    this.#role ??= this[ROLE]()
   }
 
   /** Stops to watch when nobody waits. */
   #relax () {
     if (this.#ticket === null || this.#listens() || this.#waits.size > 0) return
     done(this.#ticket)
-    this.#ticket = this.#seen = null
+    this.#ticket = null
     if (!this.#closed) native.unwatch(this.#id)
   }
 
   [ROLE] () {
     return null
+  }
+
+  [LOOKED] (role) {
+    if (this.#ticket === null) this.#role = role
+    return role
   }
 
   [EVENTS] () {
@@ -354,13 +379,14 @@ class Base extends EventEmitter {
     } catch (error) {
       end = error
     }
-    const before = this.#seen
+    const [before, previous] = [this.#seen, this.#role]
     try {
-      this.#seen = { ...this.#snapshot(), role: this[ROLE]() }
+      this.#role = this[ROLE]()
+      this.#seen = this.#snapshot()
     } catch {
       // There is no map at the moment, as when another segment was just created.
     }
-    const now = this.#seen
+    const [now, role] = [this.#seen, this.#role]
     this.#waits.look()
     if (now.sequence !== before.sequence) {
       const change = difference(before, now)
@@ -368,11 +394,11 @@ class Base extends EventEmitter {
       for (const node of change.removed) this.#tell('node-removed', node)
       for (const node of change.added) this.#tell('node-added', node)
     }
-    if (now.role !== before.role) this.#tell('role', now.role, before.role)
-    if (this.listenerCount('event') > 0) {
+    if (role !== previous) this.#tell('role', role, previous)
+    if (this.listenerCount('event') > 0 && !this.#closed) {
       for (const event of this[EVENTS]()) this.#tell('event', event)
     }
-    if (end !== undefined) this.#end(end)
+    if (end !== undefined && !this.#closed) this.#end(end)
   }
 
   /** An exception of a listener is the program's, and hides no other event. */
@@ -443,7 +469,7 @@ class Base extends EventEmitter {
   #gone () {
     this.unref()
     if (this.#ticket !== null) done(this.#ticket)
-    this.#ticket = null
+    this.#ticket = this.#seen = null
     this.#nodes = []
     this.#waits.fail(new ClosedError('CLOSED', `the ${this instanceof Client ? 'client' : 'reader'} is closed`))
     this.#tell('close')
@@ -506,11 +532,11 @@ class Client extends Base {
 
   /** This process's role. */
   get role () {
-    return native.role(this[ID]())
+    return this[LOOKED](this[ROLE]())
   }
 
   [ROLE] () {
-    return this.role
+    return native.role(this[ID]())
   }
 
   [EVENTS] () {

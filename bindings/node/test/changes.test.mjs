@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { readFile, readdir } from 'node:fs/promises'
 import { readFileSync, readdirSync } from 'node:fs'
-import { test } from 'node:test'
-import { Client, ClosedError, Reader } from '../index.mjs'
-import { cluster, closing, program, until } from './common.mjs'
+import { isDeepStrictEqual } from 'node:util'
+import { Client, ClosedError, Reader, status } from '../index.mjs'
+import { cluster, closing, program, test, until } from './common.mjs'
 
 const threads = () => readdirSync('/proc/self/task').map((task) => {
   try {
@@ -46,7 +46,8 @@ test('the events of the tender', async (t) => {
   sim.add()
   const added = await until(() => seen.find((event) => event.type === 'node-added' && !sim.hosts.slice(0, 3).includes(event.address)))
   assert.equal(added.address, sim.hosts[3])
-  assert.deepEqual(client.events(), [])
+  // A listener has taken them.
+  for (const event of client.events()) assert.ok(!seen.some((other) => isDeepStrictEqual(event, other)))
   client.removeAllListeners()
   sim.stop(1)
   await until(() => client.nodes().length === 3)
@@ -83,6 +84,48 @@ test('roles change', async (t) => {
   while (!line.endsWith('owner'))
   other.child.stdin.end()
   assert.equal(await other.exit, 0)
+})
+
+/** Waits without the event loop, as a program that computes does. */
+function block (f) {
+  while (!f()) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
+}
+
+test('h182_a_change_between_a_look_and_the_listener_is_reported', async (t) => {
+  const { sim, settings } = cluster(t)
+  const { shmDirectory } = settings
+  const client = closing(t, await Client.connect(settings))
+  const reader = closing(t, Reader.open({ shmDirectory }))
+  for (const [it, count] of [[client, 4], [reader, 5]]) {
+    const before = it.nodes()
+    sim.add()
+    block(() => status({ shmDirectory }).nodes === count)
+    const [change] = await once(it, 'change')
+    assert.equal(change.added.length, 1)
+    assert.deepEqual(change.nodes.filter((node) => node !== change.added[0]), before)
+    // Between two listeners, too.
+    const { sequence } = it
+    sim.setBuild(1, `9.${count}`)
+    block(() => status({ shmDirectory }).sequence > sequence)
+    await once(it, 'change')
+  }
+})
+
+test('h182_a_new_role_between_a_look_and_the_listener_is_reported', async (t) => {
+  const { settings } = cluster(t)
+  const owner = program(t, `
+    import { Client } from './index.mjs'
+    const client = await Client.connect(${JSON.stringify(settings)})
+    console.log(client.role)
+    client.ref()
+  `)
+  assert.equal(await owner.line(), 'owner')
+  const client = closing(t, await Client.connect(settings))
+  assert.notEqual(client.role, 'owner')
+  owner.child.kill('SIGKILL')
+  block(() => client.status().ownerPid === process.pid)
+  const roles = []
+  while (roles.at(-1) !== 'owner') roles.push((await once(client, 'role'))[0])
 })
 
 test('h110_a_wait_in_node_sees_a_change_of_the_cluster', async (t) => {

@@ -6,10 +6,17 @@ import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { test as timed } from 'node:test'
 import { SimulatedCluster } from '../testing.mjs'
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url))
 export const REPOSITORY = path.join(ROOT, '..', '..')
+
+/** A test with a limit of its own: that of `node --test` ends the file, and names no test. */
+export function test (name, ...rest) {
+  const f = rest.pop()
+  return timed(name, { timeout: 200_000, ...rest[0] }, f)
+}
 
 /** A directory for segments, which ends with the test. */
 export function directory (t) {
@@ -41,9 +48,12 @@ export function program (t, source, ...args) {
   return { child, line: async () => (await lines.next()).value, exit: ended(child) }
 }
 
-/** The exit code of a process, or the signal that has ended it. */
-export function ended (child) {
-  return once(child, 'exit').then(([code, signal]) => code ?? signal)
+/**
+ * The exit code of a process, or the signal that has ended it. With `close` also all that
+ * it and its children have printed was read.
+ */
+export function ended (child, event = 'exit') {
+  return once(child, event).then(([code, signal]) => code ?? signal)
 }
 
 /** Waits until `f` returns something; the test's own timeout ends it. */

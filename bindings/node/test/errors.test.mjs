@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { inspect } from 'node:util'
 import {
   ArgumentError, ArgumentTypeError, Client, ClosedError, ConfigError, ConnectError, Double, Reader, RouteError,
   SegmentError, TendmapError, digest, status
 } from '../index.mjs'
 import { SimulatedCluster } from '../testing.mjs'
-import { cluster, closing, directory } from './common.mjs'
+import { cluster, closing, directory, test } from './common.mjs'
 
 /** An error of this class, with this code, of all classes that it belongs to. */
 function like (kind, code, text) {

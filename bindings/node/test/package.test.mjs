@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { before, test, after } from 'node:test'
+import { after, before } from 'node:test'
 import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { REPOSITORY, ROOT, directory } from './common.mjs'
+import { REPOSITORY, ROOT, directory, test } from './common.mjs'
 
 const project = mkdtempSync(path.join(tmpdir(), 'tendmap-project-'))
 const installed = path.join(project, 'node_modules', 'tendmap')
@@ -181,7 +181,7 @@ test('without an addon and without cargo the installation says what to do', (t) 
   assert.match(named.stderr, /nowhere\.node/)
 })
 
-test('the package is built from its own sources', { skip: !process.env.TENDMAP_BUILD_PROFILE && 'TENDMAP_BUILD_PROFILE is not set; .ci/deep sets it' }, () => {
+test('the package is built from its own sources', { timeout: 3_600_000, skip: !process.env.TENDMAP_BUILD_PROFILE && 'TENDMAP_BUILD_PROFILE is not set; .ci/deep sets it' }, () => {
   // Always the same place, so that cargo knows it again.
   const copy = path.join(REPOSITORY, 'target', 'node-package')
   rmSync(copy, { recursive: true, force: true })

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
-import { test } from 'node:test'
 import tendmap, { Batch, Client, Double, NO_NODE, Node, Reader, digest, status, version } from '../index.mjs'
-import { cluster, closing, until } from './common.mjs'
+import { cluster, closing, test, until } from './common.mjs'
 
 const owners = (sim, key, set = 'users') => sim.owners('test')[partition(digest(set, key))]
 const partition = (digest) => digest.readUInt16LE(0) & 4095
