@@ -2,11 +2,13 @@
 //! rests on.
 //!
 //! The loom crate puts a module of this name beside the very files of
-//! `protocol`: there the atomics are loom's, and one step at a time can be
-//! left out, to show that the models fail without it.
+//! `protocol` and of `client::ringing`: there the atomics and locks are loom's,
+//! and one step at a time can be left out, to show that the models fail without
+//! it.
 
 use core::sync::atomic::fence;
 pub use core::sync::atomic::{AtomicU64, Ordering};
+pub use std::sync::{Mutex, MutexGuard};
 
 /// A step of the protocol that its proof rests on. Here each does just what
 /// it says, and costs nothing beyond that.
@@ -36,6 +38,18 @@ impl Step {
     #[inline(always)]
     pub fn act(self, action: impl FnOnce()) {
         action();
+    }
+
+    /// Two actions in this order.
+    #[inline(always)]
+    pub fn in_order<A, B>(self, first: impl FnOnce() -> A, second: impl FnOnce() -> B) -> (A, B) {
+        (first(), second())
+    }
+
+    /// A value that is kept, as a lock is held, instead of being got again.
+    #[inline(always)]
+    pub fn keep<T>(self, kept: T, _again: impl FnOnce() -> T) -> T {
+        kept
     }
 
     /// Stores `to` if exactly `from` is there, else gives what is there. The
@@ -100,4 +114,21 @@ pub mod step {
     pub const OWNER_TERM: Step = Step;
     /// The event word is exchanged from the value that was looked at.
     pub const EVENT: Step = Step;
+    /// A handle for changes is cleared before the look at the map.
+    pub const CLEAR: Step = Step;
+    /// What was told is what was loaded before the bells were rung.
+    pub const TOLD: Step = Step;
+    /// What is live when the first handle is added counts as told.
+    pub const START: Step = Step;
+    /// A handle is added in the hold of the lock in which its thread was found or
+    /// started, and it was not closed.
+    pub const ADD: Step = Step;
+    /// The thread ends in the hold of the lock in which it found nobody to tell.
+    pub const END: Step = Step;
+    /// The thread that ends says so.
+    pub const OVER: Step = Step;
+    /// A close takes effect before the bells are rung.
+    pub const CLOSE: Step = Step;
+    /// The thread rings all bells when the client has ended.
+    pub const ENDED: Step = Step;
 }

@@ -1,5 +1,6 @@
-//! Model checks of the protocol: the files of `src/protocol` themselves, compiled
-//! over loom's atomics, run through every schedule of a few actors.
+//! Model checks of the protocol and of the descriptors for changes: the files of
+//! `src/protocol` and `src/client/ringing.rs` themselves, compiled over loom's atomics
+//! and locks, run through every schedule of a few actors.
 //!
 //! The models are in `tests/models`. This library supports them:
 //! - [`sync`] replaces the product's module of the same name. It can leave out one
@@ -12,6 +13,8 @@
 
 #[path = "../../src/protocol/mod.rs"]
 pub mod protocol;
+#[path = "../../src/client/ringing.rs"]
+pub mod ringing;
 
 pub mod check;
 pub mod segment;

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::panic::{catch_unwind, resume_unwind};
 
 pub use loom::sync::atomic::Ordering;
+pub use loom::sync::{Mutex, MutexGuard};
 use loom::sync::{Notify, atomic};
 use loom::thread::ThreadId;
 
@@ -105,6 +106,24 @@ impl Step {
         if !self.left_out() {
             action();
         }
+    }
+
+    /// Two actions in this order. Left out: in the other order.
+    pub fn in_order<A, B>(self, first: impl FnOnce() -> A, second: impl FnOnce() -> B) -> (A, B) {
+        if self.left_out() {
+            let second = second();
+            return (first(), second);
+        }
+        (first(), second())
+    }
+
+    /// A value that is kept. Left out: it is dropped, and another one is got.
+    pub fn keep<T>(self, kept: T, again: impl FnOnce() -> T) -> T {
+        if self.left_out() {
+            drop(kept);
+            return again();
+        }
+        kept
     }
 
     /// Stores `to` if the value is `from`. Left out: stores it in any case.
@@ -238,5 +257,21 @@ pub mod step {
         OWNER_TERM,
         /// The event word is exchanged from the value that was loaded.
         EVENT,
+        /// A handle for changes is cleared before the look at the map.
+        CLEAR,
+        /// The value that was told was loaded before the bells were rung.
+        TOLD,
+        /// The live value when the first handle is added counts as told.
+        START,
+        /// A handle is added without letting go of the lock.
+        ADD,
+        /// The thread ends without letting go of the lock.
+        END,
+        /// The thread that ends says so.
+        OVER,
+        /// A close takes effect before the bells are rung.
+        CLOSE,
+        /// The thread rings all bells when the client has ended.
+        ENDED,
     }
 }

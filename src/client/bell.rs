@@ -6,6 +6,7 @@ use std::os::fd::BorrowedFd;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 
+use super::ringing::Ring;
 use crate::descriptor::{KeptDescriptor, read};
 
 /// An eventfd of its own. It becomes readable when it is rung, until it is
@@ -49,9 +50,12 @@ impl Bell {
             _ => Ok(descriptor),
         }
     }
+}
 
-    /// Makes it readable.
-    pub fn ring(&self) {
+impl Ring for Bell {
+    type Error = io::Error;
+
+    fn ring(&self) {
         // If the host has closed it, there is nothing to ring. If the count is
         // at its limit, it is readable already.
         if let Ok(descriptor) = self.get() {
@@ -59,11 +63,8 @@ impl Bell {
         }
     }
 
-    /// Makes it unreadable until it is rung again.
-    ///
-    /// # Errors
     /// `EBADF` if the host has closed the descriptor.
-    pub fn clear(&self) -> io::Result<()> {
+    fn clear(&self) -> io::Result<()> {
         match rustix::io::read(self.get()?, &mut [0; 8]) {
             // It has not been rung.
             Ok(_) | Err(Errno::AGAIN) => Ok(()),

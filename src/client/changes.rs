@@ -106,12 +106,7 @@ impl Changes {
         if self.watcher.lineage != Lineage::current() {
             return Err(ChangesError::Inherited);
         }
-        // This comes first: see `watcher.rs`.
-        self.bell.clear().map_err(|error| ChangesError::Descriptor(Arc::new(error)))?;
-        match self.watcher.is_closed() {
-            true => Err(ChangesError::Closed),
-            false => Ok(self.sequence()),
-        }
+        self.watcher.take(&self.bell, || self.sequence())
     }
 }
 

@@ -45,6 +45,7 @@ mod owner;
 #[cfg(feature = "tend")]
 mod pace;
 mod reader;
+mod ringing;
 #[cfg(feature = "tend")]
 mod settings;
 #[cfg(feature = "tend")]

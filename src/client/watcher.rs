@@ -6,32 +6,16 @@
 //! own thread can't do this, because it may be in a pass that waits for a
 //! server, or in an observer.
 //!
-//! # Why no change is lost
-//!
-//! A handle is *cleared* by a read of its eventfd, *then* the head is loaded. The
-//! watcher loads the head, *then* writes the eventfd. The kernel orders the read
-//! and the write of one eventfd by a lock. Let a handle's owner miss a change:
-//! its load of the head returns an older value than the watcher's load that saw
-//! the change.
-//!
-//! 1. If the watcher's write comes after the read, the eventfd is readable
-//!    again: the change is not lost.
-//! 2. If it comes before the read, the lock orders the watcher's load before the
-//!    owner's. Loads of one word that are so ordered do not go back: the owner
-//!    can't have missed the change.
-//!
-//! The watcher compares with what was last told under a lock, under which
-//! handles are also added. A handle that is added after a comparison was made
-//! after the load for it; its first load of the head is later still, and sees
-//! that change.
+//! Why no change is lost is said in `ringing.rs`.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::bell::Bell;
 use super::changes::ChangesError;
+use super::ringing::Ringing;
 use crate::layout::{Lineage, Mapping};
+use crate::protocol::Head;
 use crate::segment::{Current, Segment, WakeMask, wait, wake};
 use crate::thread;
 
@@ -50,22 +34,34 @@ pub(super) fn newest(current: &Current) -> Arc<Segment> {
 pub(super) struct Watcher {
     /// Not held while the thread sleeps: it must not keep the process attached.
     current: Weak<Current>,
-    ringing: Mutex<Ringing>,
-    closed: AtomicBool,
-    /// Whether the client has ended in another way.
-    ended: Box<dyn Fn() -> bool + Send + Sync>,
+    ringing: Ringing<Bell, Seen, Ended>,
     /// The bit under which the thread sleeps.
     personal: WakeMask,
     pub lineage: Lineage,
 }
 
-#[derive(Default)]
-struct Ringing {
-    bells: Vec<Arc<Bell>>,
-    /// Whether the thread runs.
-    runs: bool,
-    /// What was last told.
-    told: Option<(Arc<Mapping>, u64)>,
+/// Whether the client has ended otherwise than by a close.
+type Ended = Box<dyn Fn() -> bool + Send + Sync>;
+
+/// A head that the thread has loaded. The mapping is compared by its address, which
+/// no other one has while this exists.
+#[derive(Clone)]
+struct Seen {
+    mapping: Arc<Mapping>,
+    head: Head,
+}
+
+impl Seen {
+    fn of(segment: &Segment) -> Seen {
+        Seen { mapping: segment.mapping().clone(), head: segment.head() }
+    }
+}
+
+/// A change of the owner alone is no change of the map.
+impl PartialEq for Seen {
+    fn eq(&self, other: &Seen) -> bool {
+        Arc::ptr_eq(&self.mapping, &other.mapping) && self.head.sequence() == other.head.sequence()
+    }
 }
 
 impl std::fmt::Debug for Watcher {
@@ -82,16 +78,10 @@ impl Watcher {
     ) -> Arc<Watcher> {
         Arc::new(Watcher {
             current: Arc::downgrade(current),
-            ringing: Mutex::default(),
-            closed: AtomicBool::new(false),
-            ended: Box::new(ended),
+            ringing: Ringing::new(Box::new(ended)),
             personal: WakeMask::random(),
             lineage: Lineage::current(),
         })
-    }
-
-    fn ringing(&self) -> MutexGuard<'_, Ringing> {
-        self.ringing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The bit under which threads sleep that this watcher can wake.
@@ -101,8 +91,7 @@ impl Watcher {
 
     /// Whether nothing will be told any more.
     pub fn is_closed(&self) -> bool {
-        // Acquire: pairs with `close`.
-        self.closed.load(Ordering::Acquire) || (self.ended)()
+        self.ringing.is_closed()
     }
 
     /// Adds a bell; starts the thread for the first one.
@@ -112,45 +101,39 @@ impl Watcher {
     pub fn add(self: &Arc<Watcher>, current: &Arc<Current>) -> Result<Arc<Bell>, ChangesError> {
         let bell = Bell::new().map_err(|error| ChangesError::Descriptor(Arc::new(error)))?;
         let bell = Arc::new(bell);
-        let mut ringing = self.ringing();
-        if self.is_closed() {
-            return Err(ChangesError::Closed);
-        }
-        if !ringing.runs {
-            // Taken before the caller can look at the map for the first time.
-            let segment = newest(current);
-            let sequence = segment.head().sequence();
-            ringing.told = Some((segment.mapping().clone(), sequence));
+        let start = || {
             let watcher = self.clone();
             let started = thread::spawn("tendmap-changes", move || watcher.run());
-            started.map_err(|error| ChangesError::Thread(Arc::new(error)))?;
-            ringing.runs = true;
+            started.map(drop).map_err(|error| ChangesError::Thread(Arc::new(error)))
+        };
+        match self.ringing.add(&bell, || Seen::of(&newest(current)), start)? {
+            true => Ok(bell),
+            false => Err(ChangesError::Closed),
         }
-        ringing.bells.push(bell.clone());
-        Ok(bell)
     }
 
     /// Removes a bell; the thread ends after the last one. Does not wait for it.
     pub fn remove(&self, bell: &Arc<Bell>, current: &Current) {
-        let mut ringing = self.ringing();
-        if let Some(index) = ringing.bells.iter().position(|known| Arc::ptr_eq(known, bell)) {
-            ringing.bells.swap_remove(index);
-        }
-        if ringing.bells.is_empty() {
-            drop(ringing);
+        if self.ringing.remove(bell) {
             self.wake(current);
         }
     }
 
+    /// Makes the bell unreadable until the next change, and then looks.
+    ///
+    /// # Errors
+    /// [`ChangesError::Closed`], [`ChangesError::Descriptor`].
+    pub fn take<L>(&self, bell: &Bell, look: impl FnOnce() -> L) -> Result<L, ChangesError> {
+        let taken = self.ringing.take(bell, look);
+        let seen = taken.map_err(|error| ChangesError::Descriptor(Arc::new(error)))?;
+        seen.ok_or(ChangesError::Closed)
+    }
+
     /// Ends it: all handles become readable, and report that they are closed.
     pub fn close(&self, current: &Current) {
-        // Release: pairs with `is_closed`. A handle that is cleared after the
-        // ring finds it closed.
-        if self.closed.swap(true, Ordering::Release) {
-            return;
+        if self.ringing.close() {
+            self.wake(current);
         }
-        self.ringing().bells.iter().for_each(|bell| bell.ring());
-        self.wake(current);
     }
 
     fn wake(&self, current: &Current) {
@@ -159,35 +142,13 @@ impl Watcher {
 
     fn run(&self) {
         let _ends = Ends(self);
-        while let Some(current) = self.current.upgrade() {
-            let segment = newest(&current);
-            let (head, mapping) = (segment.head(), segment.mapping().clone());
-            // Released before anybody is told: who is told may be the last one
-            // that uses the segment, and counts who is attached.
-            drop(segment);
-            drop(current);
-            if !self.tell(&mapping, head.sequence()) {
-                return;
-            }
-            wait(mapping.head(), head.bits(), self.personal, STRETCH);
-        }
-    }
-
-    /// Rings all bells if there is something new; returns whether to go on.
-    fn tell(&self, mapping: &Arc<Mapping>, sequence: u64) -> bool {
-        let mut ringing = self.ringing();
-        let closed = self.is_closed();
-        let same = |told: &(Arc<Mapping>, u64)| Arc::ptr_eq(&told.0, mapping) && told.1 == sequence;
-        if closed || !ringing.told.as_ref().is_some_and(same) {
-            ringing.told = Some((mapping.clone(), sequence));
-            ringing.bells.iter().for_each(|bell| bell.ring());
-        }
-        let goes_on = !closed && !ringing.bells.is_empty();
-        if !goes_on {
-            // Under the lock: a handle that is added later starts another thread.
-            (ringing.runs, ringing.told) = (false, None);
-        }
-        goes_on
+        // Released before anybody is told: who is told may be the last one that
+        // uses the segment, and counts who is attached.
+        let look = || self.current.upgrade().map(|current| Seen::of(&newest(&current)));
+        let sleep = |seen: &Seen| {
+            wait(seen.mapping.head(), seen.head.bits(), self.personal, STRETCH);
+        };
+        self.ringing.run(look, sleep);
     }
 }
 
@@ -197,7 +158,63 @@ struct Ends<'a>(&'a Watcher);
 impl Drop for Ends<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.ringing().runs = false;
+            self.0.ringing.died();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::super::ringing::{Ring, Ringing};
+    use super::*;
+
+    #[derive(Default)]
+    struct Flag(Cell<bool>);
+
+    impl Ring for Flag {
+        type Error = ();
+
+        fn ring(&self) {
+            self.0.set(true);
+        }
+
+        fn clear(&self) -> Result<(), ()> {
+            self.0.set(false);
+            Ok(())
+        }
+    }
+
+    #[test]
+    #[allow(clippy::arc_with_non_send_sync, reason = "one thread")]
+    fn h161_after_a_thread_that_died_the_next_one_tells_all() {
+        let ringing = Ringing::new(|| false);
+        let [first, second] = [(); 2].map(|()| Arc::new(Flag::default()));
+        let add = |bell, head| ringing.add(bell, || head, || Ok::<(), ()>(()));
+        assert_eq!(add(&first, 1), Ok(true));
+        ringing.died();
+        // A change that nobody was there to tell.
+        assert_eq!(add(&second, 2), Ok(true));
+        let mut looks = [2].into_iter();
+        ringing.run(|| looks.next(), |_| ());
+        assert!(first.0.get());
+    }
+
+    #[test]
+    #[allow(clippy::arc_with_non_send_sync, reason = "one thread")]
+    fn a_thread_that_cannot_be_started_leaves_no_bell_behind() {
+        let ringing = Ringing::new(|| false);
+        let bell = Arc::new(Flag::default());
+        assert_eq!(ringing.add(&bell, || 1, || Err("no more threads")), Err("no more threads"));
+        assert_eq!(Arc::strong_count(&bell), 1);
+        let started = Cell::new(false);
+        let start = || {
+            started.set(true);
+            Ok::<(), ()>(())
+        };
+        assert_eq!((ringing.add(&bell, || 1, start), started.get()), (Ok(true), true));
+        ringing.run(|| Some(1), |_| assert!(ringing.remove(&bell)));
+        assert!(!bell.0.get(), "nothing has changed");
     }
 }

@@ -2,6 +2,7 @@
 //! steps that it needs.
 
 mod c_client;
+mod changes;
 mod checker;
 mod growth;
 mod late;
