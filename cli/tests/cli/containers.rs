@@ -79,3 +79,39 @@ fn h156_as_process_1_every_lasting_command_ends_at_a_signal() {
     }
     drop(tender);
 }
+
+#[test]
+fn h191_an_owner_in_another_time_namespace_has_the_ages_that_it_has() {
+    let place = Place::new();
+    let sim = Sim::start(SimConfig::fast(1)).unwrap();
+    let host = sim.seeds()[0].to_string();
+    let inner = place.command(&["tend", "--hosts", &host, "--tend-interval", "50ms"]);
+    for ahead in ["100000", "-100"] {
+        let mut command = Command::new("unshare");
+        command.args(["--time", "--fork", "--kill-child", "--boottime", ahead]);
+        command.args(["--monotonic", ahead]);
+        if !command.arg("true").output().is_ok_and(|able| able.status.success()) {
+            tendmap_testkit::skipped("no time namespace of its own here");
+            return;
+        }
+        let mut command = Command::new("unshare");
+        command.args(["--time", "--fork", "--kill-child", "--boottime", ahead]);
+        command.args(["--monotonic", ahead]).arg(inner.get_program()).args(inner.get_args());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut outer = command.spawn().unwrap();
+        wait_until("a map", || place.run(&["map"]).code() == 0);
+        // Nobody else tends, so an age that is wrong stays wrong.
+        let owner = child_of(outer.id()).unwrap();
+        let age = || {
+            let status = place.run(&["status", "--json"]).json();
+            status["heartbeat_age_ms"].as_u64().unwrap()
+        };
+        assert!(age() < 90_000, "{ahead}: {} ms", age());
+        kill_process(owner, Signal::STOP).unwrap();
+        let first = age();
+        wait_until("the age grows", || age() > first + 100);
+        kill_process(owner, Signal::KILL).unwrap();
+        outer.wait().unwrap();
+        place.run(&["rm"]);
+    }
+}
