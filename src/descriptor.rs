@@ -15,12 +15,13 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use nix::sys::resource::Resource;
 use rustix::buffer::spare_capacity;
 use rustix::fs::{FileType, Mode, OFlags, RawDir, Stat, fstat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
-use rustix::process::{Resource, getrlimit};
 
 use crate::layout::ForkLocal;
+use crate::limits::limit;
 
 /// The lowest number used where the process may have many descriptors: shells,
 /// and programs that pass descriptors on, refer to the lower ones by number.
@@ -29,7 +30,7 @@ const LOWEST: RawFd = 32;
 const FIRST: RawFd = 3;
 
 fn lowest() -> RawFd {
-    match getrlimit(Resource::Nofile).current {
+    match limit(Resource::RLIMIT_NOFILE) {
         Some(limit) if limit < 8 * LOWEST as u64 => FIRST,
         _ => LOWEST,
     }

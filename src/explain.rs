@@ -3,8 +3,11 @@
 use core::fmt;
 use std::io;
 
+use nix::sys::resource::Resource;
 use rustix::io::Errno;
-use rustix::process::{Resource, getrlimit};
+
+use crate::descriptor;
+use crate::limits::limit;
 
 /// An error of a system call, with the limit that was reached and how to raise
 /// it.
@@ -17,26 +20,33 @@ struct LimitExplanation<'a>(&'a io::Error);
 impl fmt::Display for LimitExplanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)?;
-        let mut process = |what: &str, limit: Resource, name: &str| match getrlimit(limit).current {
+        let mut process = |what: &str, of: Resource, name: &str| match limit(of) {
             Some(found) => write!(f, "; this process may have {found} {what} ({name}): raise it"),
             None => Ok(()),
         };
+        // Where all memory is locked, no more than that may be mapped, also for
+        // the stack of a thread.
+        let locked = ("bytes of locked memory", "RLIMIT_MEMLOCK, `ulimit -l`, mlockall(2)");
         match Errno::from_io_error(self.0) {
             Some(Errno::MFILE) => {
-                process("descriptors", Resource::Nofile, "RLIMIT_NOFILE, `ulimit -n`")
+                process("descriptors", Resource::RLIMIT_NOFILE, "RLIMIT_NOFILE, `ulimit -n`")
             }
             Some(Errno::NFILE) => f.write_str("; raise the system's limit (`sysctl fs.file-max`)"),
             Some(Errno::FBIG) => {
-                process("bytes in a file", Resource::Fsize, "RLIMIT_FSIZE, `ulimit -f`")
+                process("bytes in a file", Resource::RLIMIT_FSIZE, "RLIMIT_FSIZE, `ulimit -f`")
+            }
+            Some(Errno::NOMEM | Errno::AGAIN) if locks_memory() => {
+                process(locked.0, Resource::RLIMIT_MEMLOCK, locked.1)
             }
             Some(Errno::NOMEM) => {
-                process("bytes of address space", Resource::As, "RLIMIT_AS, `ulimit -v`")
+                process("bytes of address space", Resource::RLIMIT_AS, "RLIMIT_AS, `ulimit -v`")
             }
             Some(Errno::AGAIN) => process(
                 "threads and processes of its user",
-                Resource::Nproc,
-                "RLIMIT_NPROC, `ulimit -u`",
+                Resource::RLIMIT_NPROC,
+                "RLIMIT_NPROC, `ulimit -u`; pids.max of its control group may be lower",
             ),
+            Some(Errno::DQUOT) => f.write_str("; raise the quota of its user, or remove files"),
             Some(Errno::NOLCK | Errno::OPNOTSUPP) => {
                 f.write_str("; the file system does not support this: use another shm_directory")
             }
@@ -48,6 +58,14 @@ impl fmt::Display for LimitExplanation<'_> {
     }
 }
 
+/// Whether this process has memory locked, and a limit on it.
+fn locks_memory() -> bool {
+    let status = descriptor::read("/proc/self/status".as_ref()).unwrap_or_default();
+    let locked = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"VmLck:"));
+    locked.is_some_and(|line| line.iter().any(|byte| (b'1'..=b'9').contains(byte)))
+        && limit(Resource::RLIMIT_MEMLOCK).is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,6 +74,10 @@ mod tests {
     fn h75_limits_are_named() {
         let told = |error: Errno| explain(&error.into()).to_string();
         assert!(told(Errno::MFILE).contains("RLIMIT_NOFILE"), "{}", told(Errno::MFILE));
+        assert!(
+            told(Errno::AGAIN).contains("RLIMIT_NPROC") || limit(Resource::RLIMIT_NPROC).is_none()
+        );
+        assert!(told(Errno::DQUOT).contains("quota"));
         assert!(told(Errno::NFILE).contains("fs.file-max"));
         assert!(told(Errno::NOLCK).contains("another shm_directory"));
         assert_eq!(told(Errno::NOENT), io::Error::from(Errno::NOENT).to_string());

@@ -127,6 +127,7 @@ mod clock;
 mod descriptor;
 mod explain;
 mod layout;
+mod limits;
 pub mod map;
 mod protocol;
 // Not a part of that module, which the model checks compile over other atomics.

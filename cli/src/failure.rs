@@ -155,7 +155,9 @@ impl From<io::Error> for Failure {
 fn advice(error: &SegmentError) -> Option<&'static str> {
     match error {
         SegmentError::NotFound { .. } => Some("`tendmap ls` lists those of this host"),
-        SegmentError::NoSpace { .. } => Some("`tendmap ls` lists what there is"),
+        SegmentError::NoSpace { .. } | SegmentError::NoInode { .. } => {
+            Some("`tendmap ls` lists what there is")
+        }
         SegmentError::Header { error: HeaderError::Version { .. }, .. } => None,
         SegmentError::Header { .. } | SegmentError::HalfMade { .. } => Some("`tendmap rm --force`"),
         SegmentError::InUse { .. } => Some("`tendmap rm --force`"),

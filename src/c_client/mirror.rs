@@ -24,6 +24,7 @@ use crate::clock::monotonic_ms;
 use crate::layout::ForeignSegment;
 use crate::map::ClusterMap;
 use crate::segment::{Place, ProcessExit};
+use crate::text::Printable;
 
 /// The longest pause between two passes: how long it takes to find that another
 /// process took over, or that the segment was removed.
@@ -148,7 +149,7 @@ impl<'a> Mirror<'a> {
 
     fn try_pass(&mut self, feed: Feed<'_>) -> Result<Duration, ForeignError> {
         let claimed = self.claim.ask().map_err(|source| {
-            let path = self.claim.path().display();
+            let path = Printable(self.claim.path().display());
             let source = std::io::Error::new(
                 source.kind(),
                 format!("{path}: {source}; run all mirrors of a key as one user"),

@@ -2,16 +2,18 @@
 
 use std::os::fd::{BorrowedFd, RawFd};
 
+use nix::sys::resource::Resource;
 use rustix::io::fcntl_getfd;
-use rustix::process::{Resource, getrlimit};
+
+use crate::limits::limit;
 
 /// The maximum number of descriptors to check.
 const LOOKS: u64 = 4096;
 
-/// The maximum number of descriptors of this process; `None` if there is no
-/// limit.
+/// The maximum number of descriptors of this process; `None` if it is not
+/// limited, or not known.
 pub fn descriptor_limit() -> Option<u64> {
-    getrlimit(Resource::Nofile).current
+    limit(Resource::RLIMIT_NOFILE)
 }
 
 /// Whether `wanted` more descriptors could be opened.

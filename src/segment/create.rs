@@ -4,8 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::io::Errno;
-
 use super::attachment::Segment;
 use super::backend::{Located, UnlinkedSegment};
 use super::candidate::{Candidate, OwnerState};
@@ -90,12 +88,7 @@ impl SegmentBuilder {
         let mut registry = registry();
         let lock = LockFile::create(path.clone(), place.mode, &place.owners)
             .map(Arc::new)
-            .map_err(|source| match source.raw_os_error() {
-                Some(code) if code == Errno::NOSPC.raw_os_error() => {
-                    SegmentError::no_space(place, &geometry)
-                }
-                _ => SegmentError::io("make the lock file", path)(source),
-            })?;
+            .map_err(SegmentError::no_file("make the lock file", path, place, &geometry))?;
         registry.expect(&lock);
         drop(registry);
         // From here on the lock file is removed if something fails.

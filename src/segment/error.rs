@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::fs::statvfs;
+use rustix::io::Errno;
 
 use super::backend::Backend;
 use super::location::Location;
@@ -173,9 +174,19 @@ pub enum SegmentError {
         /// The number of bytes available.
         free: u64,
     },
+    /// The directory's file system has no room for another file.
+    #[error(
+        "no room for another file in {}: its file system has no inode left (`df -i`); remove what is not needed, or allow more (for tmpfs the mount option nr_inodes)",
+        Printable(.directory.display())
+    )]
+    NoInode {
+        /// The directory.
+        directory: PathBuf,
+    },
     /// The process's limit on the length of files is too low.
     #[error(
-        "no segment of {wanted} bytes in {directory}: this process may create files of at most {found} bytes (RLIMIT_FSIZE); raise the limit (`ulimit -f`), or use shm_backend sysv, which it does not apply to"
+        "no segment of {wanted} bytes in {}: this process may create files of at most {found} bytes (RLIMIT_FSIZE); raise the limit (`ulimit -f`), or use shm_backend sysv, which it does not apply to",
+        Printable(.directory.display())
     )]
     FileLimit {
         /// The directory.
@@ -197,8 +208,10 @@ pub enum SegmentError {
     },
     /// The directory does not exist, or can't be used.
     #[error(
-        "can't use shm_directory {directory}: {}; create it, or configure another",
-        explain(error)
+        "can't use shm_directory {}: {}{}",
+        Printable(.directory.display()),
+        explain(error),
+        if error.kind() == io::ErrorKind::NotFound { "; create it, or configure another" } else { "" }
     )]
     Directory {
         /// The directory.
@@ -324,6 +337,28 @@ impl SegmentError {
         let free = statvfs(&place.directory).map_or(0, |found| found.f_bavail * found.f_frsize);
         let (directory, wanted) = (place.directory.clone(), geometry.total_bytes() as u64);
         SegmentError::NoSpace { directory, wanted, free }
+    }
+
+    /// Converts the error of a call that creates a file in the directory of a
+    /// place.
+    pub(super) fn no_file<'a>(
+        action: &'static str,
+        at: impl Into<Location>,
+        place: &'a Place,
+        geometry: &'a Geometry,
+    ) -> impl FnOnce(io::Error) -> SegmentError + 'a {
+        let at = at.into();
+        move |error| {
+            if Errno::from_io_error(&error) != Some(Errno::NOSPC) {
+                return SegmentError::io(action, at)(error);
+            }
+            // File systems without a fixed number of inodes report 0 of 0.
+            let inodes = statvfs(&place.directory).map(|found| (found.f_files, found.f_favail));
+            match inodes {
+                Ok((1.., 0)) => SegmentError::NoInode { directory: place.directory.clone() },
+                _ => SegmentError::no_space(place, geometry),
+            }
+        }
     }
 
     /// Converts the error of a system call.

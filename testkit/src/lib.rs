@@ -8,6 +8,7 @@ pub mod c_client;
 mod cluster;
 pub mod forked;
 pub mod memory;
+pub mod sandbox;
 pub mod scripted;
 pub mod scripted_tls;
 mod skip;

@@ -34,6 +34,13 @@ fn errors() -> Vec<Box<dyn std::error::Error>> {
         Box::new(ConfigError::GroupWrite { found: 0o660 }),
         Box::new(SegmentError::NotFound { key: 1, directory: FOREIGN.into() }),
         Box::new(SegmentError::NoSpace { wanted: 2, directory: FOREIGN.into(), free: 1 }),
+        Box::new(SegmentError::NoInode { directory: FOREIGN.into() }),
+        Box::new(SegmentError::Directory {
+            directory: FOREIGN.into(),
+            error: Arc::new(std::io::Error::from_raw_os_error(2)),
+        }),
+        Box::new(SegmentError::FileLimit { directory: FOREIGN.into(), wanted: 2, found: 1 }),
+        Box::new(SegmentError::OtherDirectory { at: at(), directory: FOREIGN.into() }),
         Box::new(SegmentError::Io {
             action: "open",
             at: at(),

@@ -148,6 +148,24 @@ fn h68_a_full_file_system_leaves_the_rest_of_the_map_current() {
 }
 
 #[test]
+fn h192_a_file_system_without_inodes_is_named_and_the_rest_of_the_map_stays_current() {
+    // The directory itself, the lock file and the segment.
+    let Some(island) = Island::new("file", "mount -t tmpfs -o nr_inodes=3 tmpfs DIR") else {
+        return;
+    };
+    let lift = || island.shell("mount -o remount,nr_inodes=100 DIR");
+    outgrows(&island, "no inode left", lift, || {});
+    let Some(island) = Island::new("file", "mount -t tmpfs -o nr_inodes=1 tmpfs DIR") else {
+        return;
+    };
+    let seed = sim(1);
+    let seed = seed.seeds()[0].to_string();
+    let answer = Answer(island.command(&["tend", "--host", &seed]).output().unwrap());
+    assert_eq!(answer.code(), 6);
+    assert!(answer.stderr().contains("no inode left"), "{}", answer.stderr());
+}
+
+#[test]
 fn h68_a_directory_that_may_not_be_written_leaves_the_rest_of_the_map_current() {
     let Some(island) = Island::files(4096) else { return };
     // Permissions do not stop root, but a read-only file system does. A remount of

@@ -4,15 +4,16 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::PathBuf;
 
+use nix::sys::resource::Resource;
 use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags, fallocate, fchmod, linkat};
 use rustix::io::{Errno, pwrite};
-use rustix::process::{Resource, getrlimit};
 
 use super::check::{check_group, check_header, open};
 use super::names::is_strange;
 use super::object;
 use crate::descriptor::{FileId, KeptDescriptor};
 use crate::layout::{Geometry, Header, Identity, WriteMapping};
+use crate::limits::limit;
 use crate::random::rng;
 use crate::segment::backend::{Parts, UnlinkedSegment, Vacate};
 use crate::segment::error::SegmentError;
@@ -45,15 +46,13 @@ impl UnnamedFile {
         check_limit(place, wanted)?;
         let path = place.segment(identity.generation);
         check_group(&path, place.mode, place.allow_group_write)?;
-        let (file, temporary) = create(place, identity.segment_id)?;
+        let (file, temporary) = create(place, identity.segment_id, geometry)?;
         let place = place.clone();
         let unnamed = UnnamedFile { place, identity, path, geometry: *geometry, file, temporary };
         match unnamed.file.get().and_then(|file| reserve(file, wanted)) {
             Ok(()) => Ok(unnamed),
             Err(error) => match Errno::from_io_error(&error) {
-                Some(Errno::NOSPC | Errno::DQUOT) => {
-                    Err(SegmentError::no_space(&unnamed.place, geometry))
-                }
+                Some(Errno::NOSPC) => Err(SegmentError::no_space(&unnamed.place, geometry)),
                 _ => Err(SegmentError::io("reserve the pages of", &unnamed.path)(error)),
             },
         }
@@ -106,7 +105,7 @@ impl UnnamedFile {
 /// Refuses a file longer than this process may create: the kernel would kill it
 /// with SIGXFSZ.
 fn check_limit(place: &Place, wanted: u64) -> Result<(), SegmentError> {
-    match getrlimit(Resource::Fsize).current {
+    match limit(Resource::RLIMIT_FSIZE) {
         Some(found) if found < wanted => {
             let directory = place.directory.clone();
             Err(SegmentError::FileLimit { directory, wanted, found })
@@ -139,6 +138,7 @@ fn reserve(file: BorrowedFd<'_>, bytes: u64) -> io::Result<()> {
 fn create(
     place: &Place,
     segment_id: u64,
+    geometry: &Geometry,
 ) -> Result<(KeptDescriptor, Option<PathBuf>), SegmentError> {
     let directory = &place.directory;
     let mode = Mode::from_raw_mode(0o600);
@@ -151,8 +151,12 @@ fn create(
     }
     let path = directory.join(format!(".tendmap-{segment_id:016x}.tmp"));
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-    let file = KeptDescriptor::open(&path, flags, mode)
-        .map_err(SegmentError::io("make a segment in", directory))?;
+    let file = KeptDescriptor::open(&path, flags, mode).map_err(SegmentError::no_file(
+        "make a segment in",
+        directory,
+        place,
+        geometry,
+    ))?;
     Ok((file, Some(path)))
 }
 

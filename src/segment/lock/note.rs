@@ -4,10 +4,11 @@
 //! process that gets the byte learns what that one had done. Like the locks it
 //! only determines when something is done.
 
+use nix::sys::resource::Resource;
 use rustix::io::{pread, pwrite};
-use rustix::process::{Resource, getrlimit};
 
 use super::LockFile;
+use crate::limits::limit;
 
 /// Where the note is: after the file's name, which is shorter.
 const OFFSET: u64 = 256;
@@ -32,7 +33,7 @@ impl LockFile {
         note[8..].copy_from_slice(&second.to_le_bytes());
         // The kernel kills a process that writes beyond its limit.
         let end = OFFSET + note.len() as u64;
-        let fits = getrlimit(Resource::Fsize).current.is_none_or(|limit| limit >= end);
+        let fits = limit(Resource::RLIMIT_FSIZE).is_none_or(|limit| limit >= end);
         if let Some(handle) = self.handle().ok().filter(|handle| fits && handle.writable) {
             let _ = handle.file().map(|file| pwrite(file, &note, OFFSET));
         }

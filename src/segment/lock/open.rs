@@ -18,12 +18,13 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
 
+use nix::sys::resource::Resource;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fchmod, lstat, unlinkat};
 use rustix::io::{Errno, pread, pwrite};
-use rustix::process::{Resource, getrlimit};
 
 use crate::descriptor::{FileId, KeptDescriptor};
 use crate::layout::Lineage;
+use crate::limits::limit;
 use crate::segment::trust::Trusted;
 use crate::segment::whereabouts::directory_of;
 
@@ -150,7 +151,7 @@ pub fn create(path: &Path, mode: u32) -> io::Result<KeptDescriptor> {
     let label = label(path);
     // If it can't be written, the file is valid as long as it has one link.
     // (The kernel kills a process that writes beyond its limit.)
-    if getrlimit(Resource::Fsize).current.is_none_or(|limit| limit >= label.len() as u64) {
+    if limit(Resource::RLIMIT_FSIZE).is_none_or(|limit| limit >= label.len() as u64) {
         let _ = kept.get().map(|file| pwrite(file, label, 0));
     }
     Ok(kept)

@@ -27,6 +27,7 @@ pub fn tests() -> Vec<Test> {
         ("h80_a_relative_directory_is_that_of_the_moment_of_connecting", relative),
         ("h81_an_owner_that_changes_its_root_goes_on", changed_root),
         ("h81_an_owner_goes_on_without_its_directory_and_moves_to_the_next", removed),
+        ("h190_a_sandbox_that_refuses_calls_is_no_limit", sandbox),
         ("h82_segments_are_kept_where_the_kernel_removes_unmapped_ones", rmid_forced),
     ]
 }
@@ -252,6 +253,44 @@ fn changed_root(host: &Host) {
                 child.write_all(b"q").unwrap();
             },
         );
+        let _ = tendmap::segment::remove(&host.place(), true);
+    }
+}
+
+fn sandbox(host: &Host) {
+    // Calls that tendmap makes, but does not need.
+    let refused = [
+        libc::SYS_prlimit64,
+        libc::SYS_unshare,
+        libc::SYS_fallocate,
+        libc::SYS_pidfd_open,
+        libc::SYS_membarrier,
+        libc::SYS_mlock,
+        libc::SYS_getrandom,
+        libc::SYS_fchown,
+        libc::SYS_statfs,
+        libc::SYS_fstatfs,
+    ];
+    forked(
+        |parent| {
+            let said = if tendmap_testkit::sandbox::refuse(&refused) {
+                let cluster = Cluster::new(2, 1);
+                assert_tends(&host.client(&cluster), &cluster);
+                b"k"
+            } else {
+                b"s"
+            };
+            parent.write_all(said).unwrap();
+        },
+        |child| {
+            let mut said = [0];
+            child.read_exact(&mut said).unwrap();
+            if said == *b"s" {
+                tendmap_testkit::skipped("this system has no filters of system calls");
+            }
+        },
+    );
+    if host.mode != Mode::Private {
         let _ = tendmap::segment::remove(&host.place(), true);
     }
 }
