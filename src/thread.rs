@@ -1,10 +1,10 @@
 //! The library's own threads.
 
 use std::io;
-use std::thread::{Builder, JoinHandle};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 
+pub(crate) use crate::layout::NativeThread;
 #[cfg(feature = "tend")]
 use crate::layout::own_descriptors;
 
@@ -19,15 +19,16 @@ const OWN: [Signal; 6] = [
     Signal::SIGTRAP,
 ];
 
-/// Starts a thread that takes none of the host's signals: handlers run on the host's threads, and
-/// signals that those block stay pending for the thread that waits for them.
+/// Starts a thread, in a forked child as well, that takes none of the host's signals:
+/// handlers run on the host's threads, and signals that those block stay pending for
+/// the thread that waits for them.
 ///
 /// # Errors
 /// The error of the system call, if no further thread can be started.
 pub(crate) fn spawn<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
-) -> io::Result<JoinHandle<T>> {
+) -> io::Result<NativeThread<T>> {
     let mut blocked = SigSet::all();
     for signal in OWN {
         blocked.remove(signal);
@@ -35,7 +36,7 @@ pub(crate) fn spawn<T: Send + 'static>(
     // A thread inherits the mask of its creator. If the mask cannot be changed,
     // start the thread anyway.
     let before = blocked.thread_swap_mask(SigmaskHow::SIG_BLOCK);
-    let thread = Builder::new().name(name.into()).spawn(work);
+    let thread = NativeThread::spawn(name, work);
     if let Ok(before) = before {
         let _ = before.thread_set_mask();
     }
@@ -49,7 +50,7 @@ pub(crate) fn spawn<T: Send + 'static>(
 pub(crate) fn apart<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
-) -> io::Result<JoinHandle<T>> {
+) -> io::Result<NativeThread<T>> {
     spawn(name, move || {
         own_descriptors();
         work()

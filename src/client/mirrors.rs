@@ -8,7 +8,6 @@ use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
@@ -24,13 +23,13 @@ use crate::layout::OwnerWord;
 use crate::map::Snapshot;
 use crate::protocol::load_owner;
 use crate::segment::{Place, Segment, WakeMask, wake};
-use crate::thread;
+use crate::thread::{self, NativeThread};
 
 /// The mirrors of a client.
 #[derive(Debug)]
 pub(super) struct Mirrors {
     stop: Arc<Stop>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Vec<NativeThread<()>>>,
 }
 
 /// Ends the sleep of all mirrors of a client.
@@ -100,7 +99,7 @@ fn notify(state: &ClientState, key: u32, event: MirrorEvent) {
     state.notify(Event::CClient { key, event });
 }
 
-fn spawn(state: &Arc<ClientState>, stop: &Arc<Stop>, target: Target) -> Option<JoinHandle<()>> {
+fn spawn(state: &Arc<ClientState>, stop: &Arc<Stop>, target: Target) -> Option<NativeThread<()>> {
     let (threads, stop) = (state.clone(), stop.clone());
     let work = move || {
         as_client_thread();

@@ -7,7 +7,6 @@ use core::cell::Cell;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::agent::{Agent, Start};
@@ -20,13 +19,13 @@ use super::state::ClientState;
 use crate::layout::ForkLocal;
 use crate::segment::{Backend, WakeMask, wake};
 use crate::tend::ClusterSource;
-use crate::thread;
+use crate::thread::{self, NativeThread};
 
 /// A thread, and the number of connects that use it.
 #[derive(Debug)]
 pub(super) struct ClientThread {
     pub state: Arc<ClientState>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<NativeThread<()>>>,
     open: Mutex<usize>,
     #[cfg(feature = "c-client")]
     mirrors: Mirrors,

@@ -31,6 +31,7 @@ mod fork;
 mod geometry;
 mod header;
 mod mapping;
+mod native_thread;
 mod planes;
 mod slots;
 mod system_v;
@@ -48,6 +49,7 @@ pub use geometry::{BYTES_PER_WORD, Geometry, GeometryError, REPLICAS_PER_WORD, f
 pub(crate) use header::hash_words;
 pub use header::{Header, HeaderError, Identity, LAYOUT_HASH, LAYOUT_VERSION};
 pub use mapping::{Mapping, WriteMapping};
+pub(crate) use native_thread::NativeThread;
 pub use planes::{HeadRef, Planes, Token};
 pub use slots::{Slots, SlotsRef};
 pub use system_v::{

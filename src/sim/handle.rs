@@ -3,13 +3,13 @@
 use crossbeam::channel::{Sender, bounded, unbounded};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::config::{SimConfig, SimError};
 use super::engine::{Engine, Job, WAKE};
 use super::status::{RecordCommand, SimNodeState, SimStatus};
 use crate::map::NodeId;
+use crate::thread::{NativeThread, spawn};
 
 const ALIVE: &[SimNodeState] =
     &[SimNodeState::Starting, SimNodeState::Running, SimNodeState::Frozen, SimNodeState::Isolated];
@@ -33,7 +33,7 @@ const ALIVE: &[SimNodeState] =
 pub struct Sim {
     jobs: Option<Sender<Job>>,
     waker: Arc<mio::Waker>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<NativeThread<()>>,
 }
 
 impl Sim {
@@ -46,8 +46,8 @@ impl Sim {
         let system = |what| move |error| SimError::System { what, error };
         let waker = mio::Waker::new(engine.registry(), WAKE).map_err(system("make a waker"))?;
         let (jobs, inbox) = unbounded();
-        let thread = crate::thread::spawn("tendmap-sim", move || engine.run(&inbox))
-            .map_err(system("start a thread"))?;
+        let thread =
+            spawn("tendmap-sim", move || engine.run(&inbox)).map_err(system("start a thread"))?;
         Ok(Sim { jobs: Some(jobs), waker: Arc::new(waker), thread: Some(thread) })
     }
 
