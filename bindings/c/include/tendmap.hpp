@@ -2,8 +2,8 @@
 // throw errors. Header only; link with libtendmap.
 //
 // Thread safety, forking and the meaning of every call are those of the function in
-// tendmap.h that a member names. Objects can be moved, not copied. Using a moved-from
-// object throws an error like a closed handle of C.
+// tendmap.h that a member names. Objects can be moved, not copied. A call with an object
+// that was closed or moved from throws TENDMAP_ERROR_CLOSED.
 
 #ifndef TENDMAP_HPP
 #define TENDMAP_HPP
@@ -50,10 +50,29 @@ inline void check(int code) {
         raise();
 }
 
-template <typename T> T *check(T *handle) {
-    if (handle == nullptr)
+// The error of a call with `used`, the handle of an object.
+[[noreturn]] inline void raise(const void *used) {
+    if (used == nullptr)
+        throw error(TENDMAP_ERROR_CLOSED, "the object is closed or was moved from");
+    raise();
+}
+
+// As check(), of a call with a handle. The handle is looked at only if the call failed.
+template <typename Handle> void check(int code, const Handle &used) {
+    if (code != TENDMAP_OK)
+        raise(used.get());
+}
+
+template <typename T> T *check(T *made) {
+    if (made == nullptr)
         raise();
-    return handle;
+    return made;
+}
+
+template <typename T> T *check(T *made, const void *used) {
+    if (made == nullptr)
+        raise(used);
+    return made;
 }
 
 [[noreturn]] inline void invalid(const std::string &text) {
@@ -166,7 +185,7 @@ public:
     /// Sets one setting. Throws if there is none of that name, or the value is invalid;
     /// then nothing has changed.
     config &set(c_text name, c_text value) & {
-        detail::check(tendmap_config_set(handle_.get(), name.get(), value.get()));
+        detail::check(tendmap_config_set(handle_.get(), name.get(), value.get()), handle_);
         return *this;
     }
     config &&set(c_text name, c_text value) && { return std::move(set(name, value)); }
@@ -182,20 +201,20 @@ private:
 class changes {
 public:
     explicit changes(const tendmap_client *client)
-        : handle_(detail::check(tendmap_changes_new(client))) {}
+        : handle_(detail::check(tendmap_changes_new(client), client)) {}
 
     /// The descriptor, for poll(), epoll and event loops. Never read or close it.
     int fd() const {
         const int found = tendmap_changes_fd(handle_.get());
         if (found < 0)
-            detail::raise();
+            detail::raise(handle_.get());
         return found;
     }
 
     /// Makes it unreadable until the next change; the live sequence.
     std::uint64_t take() {
         std::uint64_t sequence = 0;
-        detail::check(tendmap_changes_take(handle_.get(), &sequence));
+        detail::check(tendmap_changes_take(handle_.get(), &sequence), handle_);
         return sequence;
     }
 
@@ -210,7 +229,7 @@ public:
     tendmap::role role() const {
         const int found = tendmap_client_role(handle_.get());
         if (found < 0)
-            detail::raise();
+            detail::raise(handle_.get());
         return static_cast<tendmap::role>(found);
     }
 
@@ -218,25 +237,26 @@ public:
     tendmap_status status() const {
         tendmap_status found{};
         found.size = sizeof found;
-        detail::check(tendmap_client_status(handle_.get(), &found));
+        detail::check(tendmap_client_status(handle_.get(), &found), handle_);
         return found;
     }
 
     /// All details of the state, as a JSON object.
     std::string status_json() const {
-        return detail::text(detail::check(tendmap_client_status_json(handle_.get()))).get();
+        char *found = detail::check(tendmap_client_status_json(handle_.get()), handle_.get());
+        return detail::text(found).get();
     }
 
     /// The cluster's nodes.
     std::vector<tendmap_node> nodes() const {
         std::vector<tendmap_node> found;
         std::size_t count = 0;
-        detail::check(tendmap_client_nodes(handle_.get(), nullptr, 0, &count));
+        detail::check(tendmap_client_nodes(handle_.get(), nullptr, 0, &count), handle_);
         // Others may join between the calls.
         do {
             found.resize(count);
             detail::check(
-                tendmap_client_nodes(handle_.get(), found.data(), found.size(), &count));
+                tendmap_client_nodes(handle_.get(), found.data(), found.size(), &count), handle_);
         } while (count > found.size());
         found.resize(count);
         return found;
@@ -251,7 +271,7 @@ public:
                                  : timeout->count() < 0 ? 0
                                                         : static_cast<std::uint64_t>(timeout->count());
         std::uint64_t now = 0;
-        detail::check(tendmap_wait_for_change(handle_.get(), sequence, ms, &now));
+        detail::check(tendmap_wait_for_change(handle_.get(), sequence, ms, &now), handle_);
         return now;
     }
 
@@ -261,16 +281,18 @@ public:
     /// Changes the racks that `policy::prefer_rack` prefers, the best first.
     void set_preferred_racks(const std::vector<std::int32_t> &racks) {
         detail::check(
-            tendmap_client_set_preferred_racks(handle_.get(), racks.data(), racks.size()));
+            tendmap_client_set_preferred_racks(handle_.get(), racks.data(), racks.size()),
+            handle_);
     }
 
-    /// Closes it. The destructor does the same, but can't report an error.
+    /// Closes it; nothing happens if it is closed. The destructor does the same, but can't
+    /// report an error.
     void close() { detail::check(tendmap_close(handle_.release())); }
 
     const tendmap_client *get() const noexcept { return handle_.get(); }
 
 protected:
-    explicit source(tendmap_client *handle) : handle_(detail::check(handle)) {}
+    explicit source(tendmap_client *handle) noexcept : handle_(handle) {}
 
     std::unique_ptr<tendmap_client, detail::close_client> handle_;
 };
@@ -278,33 +300,35 @@ protected:
 /// A connection to a cluster's map, which may become its owner: tendmap_connect().
 class client : public source {
 public:
-    explicit client(const config &settings) : source(tendmap_connect(settings.get())) {}
+    explicit client(const config &settings)
+        : source(detail::check(tendmap_connect(settings.get()), settings.get())) {}
 
     /// Asks the owner, whichever process that is, to tend soon.
-    void request_tend() { detail::check(tendmap_client_request_tend(get())); }
+    void request_tend() { detail::check(tendmap_client_request_tend(get()), handle_); }
 
     /// The oldest event that was not returned yet, as JSON; none if there is none.
     std::optional<std::string> next_event() {
         char *found = nullptr;
-        detail::check(tendmap_client_next_event(get(), &found));
+        detail::check(tendmap_client_next_event(get(), &found), handle_);
         const detail::text owned(found);
         return owned ? std::optional<std::string>(owned.get()) : std::nullopt;
     }
 
     /// Keeps this process attached until it ends: tendmap_keep().
-    void keep() { detail::check(tendmap_keep(get())); }
+    void keep() { detail::check(tendmap_keep(get()), handle_); }
 
     /// Changes how often this process tends as owner.
     void set_tend_interval(std::chrono::milliseconds interval) {
         if (interval.count() < 0)
             detail::invalid("the tend interval is negative; wanted at least 50 ms");
         detail::check(tendmap_client_set_tend_interval(
-            get(), static_cast<std::uint64_t>(interval.count())));
+                          get(), static_cast<std::uint64_t>(interval.count())),
+                      handle_);
     }
 
     /// Changes the password that the next login uses.
     void set_password(c_text password) {
-        detail::check(tendmap_client_set_password(get(), password.get()));
+        detail::check(tendmap_client_set_password(get(), password.get()), handle_);
     }
 };
 
@@ -312,7 +336,8 @@ public:
 /// tendmap_reader_open().
 class reader : public source {
 public:
-    explicit reader(const config &settings) : source(tendmap_reader_open(settings.get())) {}
+    explicit reader(const config &settings)
+        : source(detail::check(tendmap_reader_open(settings.get()), settings.get())) {}
 };
 
 /// Routes keys to nodes, for the thread that made it. `State` is what the program keeps
@@ -341,12 +366,12 @@ public:
     };
 
     explicit router(const source &from)
-        : handle_(detail::check(tendmap_router_new(from.get(), free_state()))) {}
+        : handle_(detail::check(tendmap_router_new(from.get(), free_state()), from.get())) {}
 
     /// Resolves a namespace once. Throws if the cluster has none of that name.
     tendmap::name_space name_space(c_text name) {
         tendmap::name_space found{};
-        detail::check(tendmap_router_namespace(handle_.get(), name.get(), &found.number));
+        detail::check(tendmap_router_namespace(handle_.get(), name.get(), &found.number), handle_);
         return found;
     }
 
@@ -362,7 +387,8 @@ public:
         route found;
         detail::check(tendmap_route_integer(handle_.get(), in.number, set.get(),
                                             static_cast<std::int64_t>(key), number(how),
-                                            &found.route_));
+                                            &found.route_),
+                      handle_);
         return found;
     }
 
@@ -371,7 +397,8 @@ public:
                policy how = policy::sequence) {
         route found;
         detail::check(tendmap_route_string(handle_.get(), in.number, set.get(), key.data(),
-                                           key.size(), number(how), &found.route_));
+                                           key.size(), number(how), &found.route_),
+                      handle_);
         return found;
     }
     route find(tendmap::name_space in, c_text set, const char *key,
@@ -385,7 +412,8 @@ public:
     route find(tendmap::name_space in, c_text set, double key, policy how = policy::sequence) {
         route found;
         detail::check(tendmap_route_double(handle_.get(), in.number, set.get(), key, number(how),
-                                           &found.route_));
+                                           &found.route_),
+                      handle_);
         return found;
     }
 
@@ -393,7 +421,8 @@ public:
     route find(tendmap::name_space in, c_text set, bytes key, policy how = policy::sequence) {
         route found;
         detail::check(tendmap_route_bytes(handle_.get(), in.number, set.get(), key.data, key.size,
-                                          number(how), &found.route_));
+                                          number(how), &found.route_),
+                      handle_);
         return found;
     }
 
@@ -406,7 +435,8 @@ public:
     route find(tendmap::name_space in, const digest &key, policy how = policy::sequence) {
         route found;
         detail::check(tendmap_route_digest(handle_.get(), in.number, key.data(), number(how),
-                                           &found.route_));
+                                           &found.route_),
+                      handle_);
         return found;
     }
 
@@ -414,14 +444,15 @@ public:
     route find(tendmap::name_space in, partition which, policy how = policy::sequence) {
         route found;
         detail::check(tendmap_route_partition(handle_.get(), in.number, which.number, number(how),
-                                              &found.route_));
+                                              &found.route_),
+                      handle_);
         return found;
     }
 
     /// The next attempt after the node of `failed` has failed a command.
     route retry(tendmap::name_space in, route failed, policy how = policy::sequence) {
         detail::check(
-            tendmap_route_retry(handle_.get(), in.number, number(how), &failed.route_));
+            tendmap_route_retry(handle_.get(), in.number, number(how), &failed.route_), handle_);
         return failed;
     }
 
@@ -433,7 +464,8 @@ public:
         nodes.resize(count);
         std::uint64_t sequence = 0;
         detail::check(tendmap_route_batch_integers(handle_.get(), in.number, set.get(), keys, count,
-                                                   number(how), nodes.data(), &sequence));
+                                                   number(how), nodes.data(), &sequence),
+                      handle_);
         return sequence;
     }
     std::uint64_t find_all(tendmap::name_space in, c_text set,
@@ -456,7 +488,8 @@ public:
         std::uint64_t sequence = 0;
         detail::check(tendmap_route_batch_strings(handle_.get(), in.number, set.get(),
                                                   texts_.data(), lengths_.data(), keys.size(),
-                                                  number(how), nodes.data(), &sequence));
+                                                  number(how), nodes.data(), &sequence),
+                      handle_);
         return sequence;
     }
 
@@ -468,14 +501,15 @@ public:
         std::uint64_t sequence = 0;
         const auto *first = reinterpret_cast<const std::uint8_t(*)[20]>(keys.data());
         detail::check(tendmap_route_batch_digests(handle_.get(), in.number, first, keys.size(),
-                                                  number(how), nodes.data(), &sequence));
+                                                  number(how), nodes.data(), &sequence),
+                      handle_);
         return sequence;
     }
 
     /// The node of an index that a route contained.
     tendmap_node node(std::uint16_t index) const {
         tendmap_node found{};
-        detail::check(tendmap_router_node(handle_.get(), index, &found));
+        detail::check(tendmap_router_node(handle_.get(), index, &found), handle_);
         return found;
     }
 
@@ -483,7 +517,7 @@ public:
     /// its address are unchanged. An earlier state is destroyed.
     template <typename S = State, std::enable_if_t<!std::is_void_v<S>, int> = 0>
     S &set_state(std::uint16_t index, std::unique_ptr<S> state) {
-        detail::check(tendmap_router_set_state(handle_.get(), index, state.get()));
+        detail::check(tendmap_router_set_state(handle_.get(), index, state.get()), handle_);
         return *state.release();
     }
 

@@ -69,6 +69,17 @@ fn a_program_has_closed_when_close_returns() {
     holds("closing.c");
 }
 
+#[test]
+fn invalid_arguments_get_an_error_with_a_name_in_every_function() {
+    holds("invalid.c");
+    let program = std::fs::read_to_string(package().join("tests/c/invalid.c")).unwrap();
+    let header = std::fs::read_to_string(package().join("include/tendmap.h")).unwrap();
+    for (name, declaration) in functions(&header) {
+        let takes_none = declaration.ends_with("(void)");
+        assert!(takes_none || program.contains(&format!("{name}(")), "invalid.c lacks {name}");
+    }
+}
+
 /// Runs a program that prints `change` where it wants the map to be changed.
 fn waits(mut command: Command) {
     let (sim, hosts, directory) = cluster();

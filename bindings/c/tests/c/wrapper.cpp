@@ -163,6 +163,27 @@ static void changes(const tendmap::client &client, const tendmap::reader &reader
     CHECK(reader.wait_for_change(now, std::chrono::milliseconds(-1)) >= now);
 }
 
+template <typename Call> void closed(Call call) {
+    fails(TENDMAP_ERROR_CLOSED, "closed or was moved from", call);
+}
+
+// NOLINTBEGIN(bugprone-use-after-move): it is what is tested.
+static void all_closed(tendmap::client &client) {
+    closed([&] { (void)client.role(); });
+    closed([&] { (void)client.status(); });
+    closed([&] { (void)client.status_json(); });
+    closed([&] { (void)client.nodes(); });
+    closed([&] { client.wait_for_change(0); });
+    closed([&] { (void)client.changes(); });
+    closed([&] { client.set_preferred_racks({1}); });
+    closed([&] { client.request_tend(); });
+    closed([&] { client.next_event(); });
+    closed([&] { client.keep(); });
+    closed([&] { client.set_tend_interval(std::chrono::milliseconds(200)); });
+    closed([&] { client.set_password("secret"); });
+    closed([&] { tendmap::router<> router(client); });
+}
+
 int main(int argc, char **argv) {
     CHECK(argc == 3);
     tendmap::client client(settings(argv[1], argv[2]));
@@ -192,11 +213,38 @@ int main(int argc, char **argv) {
 
     tendmap::client moved(std::move(client));
     CHECK(moved.status().nodes == 3);
-    // NOLINTNEXTLINE(bugprone-use-after-move): it is what is tested.
-    fails(TENDMAP_ERROR_ARGUMENT, "", [&] { (void)client.status(); });
+    all_closed(client);
     auto descriptor = moved.changes();
+    tendmap::router<> router(moved);
+    const auto test = router.name_space("test");
     moved.close();
     fails(TENDMAP_ERROR_CLOSED, "closed", [&] { descriptor.take(); });
-    fails(TENDMAP_ERROR_ARGUMENT, "", [&] { (void)moved.nodes(); });
+    all_closed(moved);
+    moved.close();
+    // A router reads on until it is destroyed.
+    const auto route = router.find(test, "users", 42);
+    const auto descriptor_of = std::move(descriptor);
+    const auto router_of = std::move(router);
+    closed([&] { descriptor.take(); });
+    closed([&] { (void)descriptor.fd(); });
+    closed([&] { (void)router.name_space("test"); });
+    closed([&] { (void)router.find(test, "users", 42); });
+    closed([&] { (void)router.find(test, "users", "alice"); });
+    closed([&] { (void)router.find(test, "users", 4.2); });
+    closed([&] { (void)router.find(test, "users", tendmap::bytes{"a", 1}); });
+    closed([&] { (void)router.find(test, tendmap::digest{}); });
+    closed([&] { (void)router.find(test, tendmap::partition{7}); });
+    closed([&] { (void)router.retry(test, route); });
+    closed([&] { (void)router.node(route.node()); });
+    std::vector<std::uint16_t> nodes;
+    closed([&] { router.find_all(test, "users", std::vector<std::int64_t>{1}, nodes); });
+    closed([&] { router.find_all(test, "users", std::vector<std::string_view>{"a"}, nodes); });
+    closed([&] { router.find_all(test, std::vector<tendmap::digest>(1), nodes); });
+    tendmap::config gone;
+    const auto config_of = std::move(gone);
+    closed([&] { gone.set("shm_key", "1"); });
+    closed([&] { tendmap::client other(gone); });
+    closed([&] { tendmap::reader other(gone); });
     std::cout << "ok" << std::endl;
 }
+// NOLINTEND(bugprone-use-after-move)
