@@ -14,6 +14,15 @@ function title(name, page) {
     print ".TH " name " 3 \"\" \"tendmap " version "\" \"tendmap\"" > page
 }
 
+# As escape(), with the names in backquotes in italics.
+function marked(text,    parts, count, i) {
+    count = split(text, parts, "`")
+    text = escape(parts[1])
+    for (i = 2; i <= count; i++)
+        text = text (i % 2 ? "\\fR" : "\\fI") escape(parts[i])
+    return text
+}
+
 # Prose: paragraphs, and code where lines are indented.
 function prose(text, page,    lines, count, i, code, line) {
     count = split(text, lines, "\n")
@@ -35,7 +44,7 @@ function prose(text, page,    lines, count, i, code, line) {
         if (code)
             print escape(substr(line, 5)) > page
         else
-            print escape(line) > page
+            print marked(line) > page
     }
     if (code)
         print ".RE\n.fi" > page
@@ -48,18 +57,50 @@ function summary(text,    first) {
     gsub(/\n/, " ", first)
     sub(/[.:;] .*/, "", first)
     sub(/[.:;]$/, "", first)
-    return escape(tolower(substr(first, 1, 1)) substr(first, 2))
+    return marked(tolower(substr(first, 1, 1)) substr(first, 2))
 }
 
-function function_page(name,    page) {
+# What a function returns, by its type; nothing where its text says it all.
+function returned(name,    type) {
+    type = substr(code, 1, index(code, name) - 1)
+    if (name ~ /^tendmap_(last_error|error_name|version)/ || type ~ /^void $/)
+        return ""
+    if (type !~ /^int $/)
+        return "A pointer, or NULL on error.\n"
+    if (doc ~ /-1 on error/)
+        return "A number of 0 or more, or \\-1 on error.\n"
+    return "TENDMAP_OK (0), or a tendmap_error on error.\n"
+}
+
+# The pages of the functions that its text names.
+function related(name,    rest, other, all) {
+    for (rest = doc; match(rest, /tendmap_[a-z_]+\(\)/); rest = substr(rest, RSTART + RLENGTH)) {
+        other = substr(rest, RSTART, RLENGTH - 2)
+        if (other != name && index(all, " " other " ") == 0)
+            all = all ".BR " other " (3),\n"
+    }
+    return all
+}
+
+function function_page(name,    page, threads, text) {
     page = to "/" name ".3"
     title(name, page)
     print ".SH NAME\n" name " \\- " summary(doc) > page
     print ".SH SYNOPSIS\n.nf\n.B #include <tendmap.h>\n.PP" > page
     print "\\fB" escape(code) "\\fP\n.fi" > page
     print ".SH DESCRIPTION" > page
-    prose(doc, page)
-    print ".SH SEE ALSO\n.BR tendmap (3)" > page
+    threads = index(doc, "\n\nThreads: ")
+    text = substr(doc, 1, threads - 1)
+    prose(text, page)
+    text = returned(name)
+    if (text != "") {
+        print ".SH RETURN VALUE" > page
+        printf "%s", text ".BR tendmap_last_error_code (3)\nthen returns the error's code, and\n" > page
+        print ".BR tendmap_last_error (3)\nits text." > page
+    }
+    print ".SH THREADS AND FORK" > page
+    prose(substr(doc, threads + 2), page)
+    print ".SH SEE ALSO\n" related(name) ".BR tendmap (3)" > page
     close(page)
     functions = functions sprintf(".TP\n.BR %s (3)\n%s\n", name, summary(doc))
 }
@@ -87,7 +128,7 @@ top {
 }
 /^#define TENDMAP_[A-Z_]+ / {
     constants = constants sprintf(".TP\n.B %s\n", escape($2 " " $3))
-    constants = constants escape(comment(doc)) "\n"
+    constants = constants marked(comment(doc)) "\n"
 }
 /^#/ || /^extern "C"/ || /^}  \/\/ extern/ { if (!inside) { doc = ""; next } }
 /^\/\// && !inside {

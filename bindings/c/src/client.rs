@@ -43,8 +43,8 @@ pub enum Role {
     Reader = 4,
 }
 
-/// Connects: attaches to the segment of the settings' key, or creates it and
-/// tends. Returns as soon as there is a map to route from: with a live owner
+/// Connects to a cluster's map: attaches to the segment of the settings' key, or creates
+/// it and tends. Returns as soon as there is a map to route from: with a live owner
 /// that is at once, without contacting a server. NULL on error; then nothing is
 /// left behind. The settings are copied.
 ///
