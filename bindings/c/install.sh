@@ -11,7 +11,8 @@
 # --no-strip    installs the libraries as they were built, for tools that make packages
 #               of debug information themselves
 # --uninstall   removes what an installation with the same --prefix, --libdir and
-#               DESTDIR has put there, and nothing else
+#               DESTDIR has put there, and nothing else; also the directories that it
+#               had to make, if nothing else is in them
 #
 # They are built in CARGO_TARGET_DIR, if that is set, else beside the sources. The
 # libraries are stripped. The debug information of the shared one lies in .debug beside
@@ -50,18 +51,33 @@ pages=${DESTDIR:-}$prefix/share/man/man3
 to=${DESTDIR:-}$lib
 package=$to/cmake/tendmap
 debug=$to/.debug/libtendmap.so.$version.debug
+# Names the directories that had to be made. (Below DESTDIR all of them were.)
+record=$package/made-directories
 
 if [ -n "$uninstall" ]; then
     [ -e "$to/libtendmap.so.$version" ] || {
         echo "no libtendmap $version in $to; wanted the --prefix, --libdir and DESTDIR of an installation" >&2
         exit 1
     }
+    if [ -n "${DESTDIR:-}" ]; then
+        made=$(for at in "$include" "$pages" "$package" "$to/pkgconfig" "$to/.debug"; do
+            while [ "$at" != "$DESTDIR" ] && [ "$at" != / ] && [ "$at" != . ]; do
+                echo "$at"
+                at=$(dirname "$at")
+            done
+        done)
+    else
+        made=$(cat "$record" 2>/dev/null || true)
+    fi
     rm -f "$pages"/tendmap.3 "$pages"/tendmap_*.3
     rm -f "$include/tendmap.h" "$include/tendmap.hpp" "$to/libtendmap.a" "$to/libtendmap.so" \
         "$to/libtendmap.so.0" "$to/libtendmap.so.$version" "$debug" "$to/pkgconfig/tendmap.pc" \
-        "$package/tendmap-config.cmake" "$package/tendmap-config-version.cmake"
-    # Only directories that nobody else uses.
-    rmdir "$package" "$to/.debug" 2>/dev/null || true
+        "$package/tendmap-config.cmake" "$package/tendmap-config-version.cmake" \
+        "$record"
+    # Only directories that nobody else uses, the inner ones first.
+    printf '%s\n' "$made" "$package" "$to/.debug" | LC_ALL=C sort -ru | while IFS= read -r at; do
+        rmdir "$at" 2>/dev/null || true
+    done
     echo "removed libtendmap $version from $to"
     exit
 fi
@@ -71,14 +87,26 @@ if [ -z "$from" ]; then
     cargo build --profile small --manifest-path "$here/Cargo.toml" --target-dir "$target"
     from=$target/small
 fi
-install -d "$include" "$to/pkgconfig" "$package" "$pages"
+made=
+directory() {
+    at=$1
+    while [ ! -d "$at" ]; do
+        made="$made$at
+"
+        at=$(dirname "$at")
+    done
+    install -d "$1"
+}
+for at in "$include" "$to/pkgconfig" "$package" "$pages"; do
+    directory "$at"
+done
 for header in tendmap.h tendmap.hpp; do
     install -m 644 "$here/include/$header" "$include/$header"
 done
 install -m 755 "$from/libtendmap.so" "$to/libtendmap.so.$version"
 install -m 644 "$from/libtendmap.a" "$to/libtendmap.a"
 if [ -n "$strip" ]; then
-    install -d "$to/.debug"
+    directory "$to/.debug"
     "$here/strip.sh" "$to/libtendmap.so.$version" "$debug"
     "$here/strip.sh" "$to/libtendmap.a"
 fi
@@ -98,5 +126,9 @@ fill() {
 fill tendmap.pc "$libdir" "$to/pkgconfig"
 fill tendmap-config.cmake "$lib" "$package"
 fill tendmap-config-version.cmake "$lib" "$package"
+if [ -z "${DESTDIR:-}" ] && [ -n "$made" ]; then
+    printf '%s' "$made" >>"$record"
+    chmod 644 "$record"
+fi
 awk -v version="$version" -v to="$pages" -f "$here/man.awk" "$here/include/tendmap.h"
 echo "installed libtendmap $version in $to"

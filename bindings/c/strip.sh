@@ -5,7 +5,9 @@
 #
 # A shared library loses its debug information, which goes to the file DEBUG and is
 # named in the library. Of a static library only the code that the functions of
-# tendmap.h need remains, as one object whose other symbols are local.
+# tendmap.h need remains, as one object that exports them and names nothing else. Programs
+# that are linked with it are the same, byte for byte. CC_FOR_BUILD is the compiler for
+# programs that run here (default cc).
 set -eu
 library=$1
 here=$(cd "$(dirname "$0")" && pwd)
@@ -20,6 +22,8 @@ case $library in
     # The compiler's bitcode stops tools that know another version of it.
     objcopy --keep-global-symbols="$work/names" --strip-debug --remove-section .llvmbc \
         --remove-section .llvmcmd "$work/tendmap.o"
+    "${CC_FOR_BUILD:-cc}" -std=c99 -O1 -D_POSIX_C_SOURCE=200809L -o "$work/resolve" "$here/resolve.c"
+    "$work/resolve" "$work/tendmap.o"
     strip --strip-unneeded "$work/tendmap.o"
     rm -f "$library"
     ar -rcsD "$library" "$work/tendmap.o"

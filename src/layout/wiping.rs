@@ -22,7 +22,11 @@ pub struct WipingAllocator;
 // caller gives; it is written to only while it is the caller's. `realloc` is
 // the trait's default: it allocates, copies, and frees the old block with
 // `dealloc`, so that it is wiped too.
+//
+// Never in line: a program has thousands of places that allocate or free, and a lookup
+// is none of them.
 unsafe impl GlobalAlloc for WipingAllocator {
+    #[inline(never)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promises are passed on.
         unsafe { System.alloc(layout) }
@@ -33,6 +37,7 @@ unsafe impl GlobalAlloc for WipingAllocator {
         unsafe { System.alloc_zeroed(layout) }
     }
 
+    #[inline(never)]
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
         // SAFETY: the caller frees what `alloc` returned for this layout, so
         // that this many bytes are there, and no longer uses it.

@@ -2,6 +2,8 @@
 //! examples, built as users build them.
 
 mod common;
+#[path = "install/resolved.rs"]
+mod resolved;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -144,11 +146,34 @@ fn what_is_installed_is_removed_again_and_nothing_else() {
         assert!(described.contains(&wanted), "{described}");
         let output = install(&["--uninstall"]);
         assert!(output.status.success(), "{}", text(&output));
-        let files = |all: &BTreeSet<String>| -> Vec<String> {
-            all.iter().filter(|name| stage.join(name).is_file()).cloned().collect()
+        // Also no directory, unless another package has something in it.
+        let used = |name: &String| {
+            let at = stage.join(name);
+            at.is_file() || std::fs::read_dir(&at).is_ok_and(|mut all| all.next().is_some())
         };
-        assert_eq!(files(&tree(&stage)), files(&before));
+        let before: BTreeSet<String> = before.into_iter().filter(used).collect();
+        assert_eq!(tree(&stage), before);
     }
+}
+
+#[test]
+fn directories_that_were_there_before_stay_and_others_go() {
+    let out = TempDir::new().unwrap();
+    let prefix = out.path().join("with a space");
+    std::fs::create_dir_all(prefix.join("include")).unwrap();
+    let before = tree(out.path());
+    let install = |more: &[&str]| {
+        let mut install = Command::new(package().join("install.sh"));
+        install.arg("--prefix").arg(&prefix).args(["--libdir", "lib/x86_64-linux-gnu"]);
+        run(install.args(more));
+    };
+    let from = libraries();
+    // Twice: the second installation finds what the first has made.
+    for _ in 0..2 {
+        install(&["--no-strip", "--from", from.to_str().unwrap()]);
+    }
+    install(&["--uninstall"]);
+    assert_eq!(tree(out.path()), before);
 }
 
 #[test]
@@ -208,6 +233,17 @@ fn every_function_has_a_manual_page() {
         let page = String::from_utf8(output.stdout).unwrap();
         let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(page.contains(&declaration.replace("( ", "(")), "{declaration}\n{page}");
+        // What it returns, and the threads that may call it.
+        let returns = match declaration.split_once(name.as_str()).unwrap().0 {
+            _ if name == "tendmap_last_error_code" => "DESCRIPTION The code",
+            "int " if page.contains("-1 on error") => "RETURN VALUE A number of 0 or more, or -1",
+            "int " => "RETURN VALUE TENDMAP_OK (0), or a tendmap_error",
+            "void " | "const char *" => "DESCRIPTION",
+            _ => "RETURN VALUE A pointer, or NULL",
+        };
+        assert!(page.contains(returns), "{returns}\n{page}");
+        assert!(page.contains("THREADS AND FORK Threads: ") && page.contains(" Fork: "), "{page}");
+        assert!(!page.contains('`'), "{page}");
     }
 }
 

@@ -58,15 +58,10 @@ pub(super) fn compress(state: State, words: &Words) -> State {
     lines::<false>(state, words)
 }
 
-/// The state after one more block, for a single block. Its time is determined
-/// by the longest dependency chain, which is kept short.
+/// The state after one more block: `ALONE` for a single block, whose time is determined
+/// by the longest dependency chain, which is then kept short.
 #[inline(always)]
-pub(super) fn compress_alone(state: State, words: &Words) -> State {
-    lines::<true>(state, words)
-}
-
-#[inline(always)]
-fn lines<const ALONE: bool>(state: State, words: &Words) -> State {
+pub(super) fn lines<const ALONE: bool>(state: State, words: &Words) -> State {
     // The steps of the two lines are interleaved: they are independent of each
     // other, so a processor executes both at once.
     let (mut left, mut right) = (state, state);

@@ -77,6 +77,9 @@ impl Lanes {
         }
     }
 
+    // In line, so that the crate that routes compiles it: the small C library optimises
+    // this one for size.
+    #[inline]
     pub(super) fn compress(self) -> Width {
         match self.0 {
             Unit::Portable => Width::Four(each),
@@ -124,12 +127,14 @@ fn has_avx512() -> bool {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
+#[inline]
 fn avx2(states: &mut States<8>, blocks: &Blocks<8>) {
     each(states, blocks);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[inline]
 fn avx512(states: &mut States<16>, blocks: &Blocks<16>) {
     each(states, blocks);
 }
