@@ -2,7 +2,7 @@
 // Many keys in one call.
 
 const { types } = require('node:util')
-const { Double, big, bytes, integer, isBytes, wrongKey } = require('./keys.js')
+const { Double, attached, big, bytes, integer, isBytes, wrongKey } = require('./keys.js')
 const { kind, text, wrongType, wrongValue } = require('./values.js')
 
 const NO_NODE = 0xFFFF
@@ -41,6 +41,7 @@ class Batch {
 
 /** Memory that no other thread changes. */
 function own (keys) {
+  attached('keys', keys)
   return types.isSharedArrayBuffer(keys.buffer) ? keys.slice() : keys
 }
 
@@ -51,9 +52,9 @@ function prepared (keys) {
   if (types.isUint32Array(keys)) return ['batchU32', own(keys)]
   if (types.isBigUint64Array(keys)) return ['batchI64', signed(own(keys))]
   if (types.isFloat64Array(keys)) return ['batchDouble', own(keys)]
-  if (types.isFloat32Array(keys)) return ['batchDouble', Float64Array.from(keys)]
+  if (types.isFloat32Array(keys)) return ['batchDouble', Float64Array.from(own(keys))]
   if (types.isInt8Array(keys) || types.isInt16Array(keys) || types.isUint16Array(keys)) {
-    return ['batchI32', Int32Array.from(keys)]
+    return ['batchI32', Int32Array.from(own(keys))]
   }
   if (Array.isArray(keys)) return ofArray(keys)
   const one = typeof keys === 'string' || isBytes(keys) ? '; this is one key: use route' : ''
@@ -79,14 +80,24 @@ function ofArray (keys) {
       numbers[position] = integer(key)
     }
     if (position === keys.length) return ['batchNumber', numbers]
-  } else if (first === 'string' && keys.every((key) => typeof key === 'string')) {
-    return texts(keys)
+  } else if (first === 'string') {
+    // Not `every`, which leaves out holes.
+    let position = 0
+    while (position < keys.length && typeof keys[position] === 'string') position++
+    if (position === keys.length) return texts(keys) ?? mixed(keys)
   }
   return mixed(keys)
 }
 
+/** Nothing if they are too long for one text. */
 function texts (keys) {
-  const joined = keys.join('')
+  let joined
+  try {
+    joined = keys.join('')
+  } catch (error) {
+    if (error instanceof RangeError) return undefined
+    throw error
+  }
   const packed = Buffer.from(joined)
   const ends = new Uint32Array(keys.length)
   // Where all are ASCII, their lengths are those of their bytes.
@@ -96,7 +107,6 @@ function texts (keys) {
     end += plain ? keys[position].length : Buffer.byteLength(text('key', keys[position]))
     ends[position] = end
   }
-  if (packed.length > 2 ** 32 - 1) throw wrongValue('keys of more than 4 GB; use several batches')
   return ['batchText', packed, ends]
 }
 
@@ -111,7 +121,7 @@ function packed (key) {
     case 'string': return ['s', Buffer.from(text('key', key))]
     default:
       if (isBytes(key)) return ['b', bytes(key)]
-      if (key instanceof Double) {
+      if (Double.is(key)) {
         const eight = Buffer.alloc(8)
         eight.writeDoubleLE(key.value)
         return ['d', eight]

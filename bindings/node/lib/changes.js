@@ -37,6 +37,8 @@ function readOptions (given, known) {
 /** All waits of one client or reader. */
 class Waits {
   #waits = new Set()
+  /** One listener for each signal: Node warns of more than ten. */
+  #signals = new Map()
 
   get size () { return this.#waits.size }
 
@@ -52,7 +54,7 @@ class Waits {
         if (!this.#waits.delete(wait)) return
         release()
         clearTimeout(timer)
-        signal?.removeEventListener('abort', abort)
+        if (signal) this.#unhear(signal, abort)
         end()
         settle()
       }
@@ -70,8 +72,8 @@ class Waits {
       }
       const abort = () => finish(() => reject(signal.reason))
       this.#waits.add(wait)
-      signal?.addEventListener('abort', abort, { once: true })
       try {
+        if (signal) this.#hear(signal, abort)
         begin()
       } catch (error) {
         return wait.fail(error)
@@ -84,6 +86,25 @@ class Waits {
         if (!ref) timer.unref()
       }
     })
+  }
+
+  #hear (signal, abort) {
+    let heard = this.#signals.get(signal)
+    if (heard === undefined) {
+      const aborts = new Set()
+      heard = { aborts, listener: () => { for (const abort of [...aborts]) abort() } }
+      this.#signals.set(signal, heard)
+      signal.addEventListener('abort', heard.listener, { once: true })
+    }
+    heard.aborts.add(abort)
+  }
+
+  #unhear (signal, abort) {
+    const { aborts, listener } = this.#signals.get(signal)
+    aborts.delete(abort)
+    if (aborts.size > 0) return
+    this.#signals.delete(signal)
+    signal.removeEventListener('abort', listener)
   }
 
   /** There is news. */

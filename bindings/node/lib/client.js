@@ -8,7 +8,7 @@ const { Changes, Waits, difference, readOptions } = require('./changes.js')
 const { ClosedError, translated } = require('./errors.js')
 const { Double, big, bytes, digest, integer, isBytes, readDigest, wrongKey } = require('./keys.js')
 const { done, hold, native, raw, ticket } = require('./native.js')
-const { Node, Route } = require('./node.js')
+const { BOUND, Node, Route } = require('./node.js')
 const settings = require('./settings.js')
 const { kind, options, signal, text, whole, wrongType } = require('./values.js')
 
@@ -48,8 +48,16 @@ function event (json) {
   return { type: event.replaceAll('_', '-'), level, time: new Date(time * 1000), ...values }
 }
 
+/** An emitter whose first property is that one, before any listener, which can't be cloned either. */
+function Emitter () {
+  this._thread = BOUND
+  EventEmitter.call(this)
+}
+Object.setPrototypeOf(Emitter.prototype, EventEmitter.prototype)
+Object.setPrototypeOf(Emitter, EventEmitter)
+
 /** What a client and a reader have in common. */
-class Base extends EventEmitter {
+class Base extends Emitter {
   #id
   #closed = false
   // What was used last: callers pass the same names again and again.
@@ -129,7 +137,7 @@ class Base extends EventEmitter {
   #other (key) {
     if (typeof key === 'bigint') return raw.routeBig(this.#id, this.#scope, big(key))
     if (isBytes(key)) return raw.routeBytes(this.#id, this.#scope, bytes(key))
-    if (key instanceof Double) return raw.routeDouble(this.#id, this.#scope, key.value)
+    if (Double.is(key)) return raw.routeDouble(this.#id, this.#scope, key.value)
     throw wrongKey(key)
   }
 
@@ -158,7 +166,7 @@ class Base extends EventEmitter {
     if (typeof key === 'string') return raw.locateText(this.#id, this.#scope, text('key', key))
     if (typeof key === 'bigint') return raw.locateBig(this.#id, this.#scope, big(key))
     if (isBytes(key)) return raw.locateBytes(this.#id, this.#scope, bytes(key))
-    if (key instanceof Double) return raw.locateDouble(this.#id, this.#scope, key.value)
+    if (Double.is(key)) return raw.locateDouble(this.#id, this.#scope, key.value)
     throw wrongKey(key)
   }
 
@@ -168,6 +176,9 @@ class Base extends EventEmitter {
       throw wrongType(`route of type ${kind(route)}; wanted the Route of locate()`)
     }
     const { namespace, policy, partition, replica, node, attempt } = route
+    whole("the route's partition", partition, 0, 2 ** 32 - 1)
+    whole("the route's replica", replica, 0, REPLICAS - 1)
+    whole("the index of the route's node", node?.index, 0, SLOTS / 2 - 1)
     this.#enter(namespace, '', policy)
     const found = native.retry(this.#id, this.#scope, partition, replica, node.index)
     return this.#route(namespace, policy, attempt + 1, found)
@@ -387,16 +398,18 @@ class Base extends EventEmitter {
       // There is no map at the moment, as when another segment was just created.
     }
     const [now, role] = [this.#seen, this.#role]
+    // A listener may close it.
+    const tell = (...event) => this.#closed || this.#tell(...event)
     this.#waits.look()
     if (now.sequence !== before.sequence) {
       const change = difference(before, now)
-      this.#tell('change', change)
-      for (const node of change.removed) this.#tell('node-removed', node)
-      for (const node of change.added) this.#tell('node-added', node)
+      tell('change', change)
+      for (const node of change.removed) tell('node-removed', node)
+      for (const node of change.added) tell('node-added', node)
     }
-    if (role !== previous) this.#tell('role', role, previous)
+    if (role !== previous) tell('role', role, previous)
     if (this.listenerCount('event') > 0 && !this.#closed) {
-      for (const event of this[EVENTS]()) this.#tell('event', event)
+      for (const event of this[EVENTS]()) tell('event', event)
     }
     if (end !== undefined && !this.#closed) this.#end(end)
   }

@@ -14,10 +14,17 @@ const WANTED = 'a number, a bigint, a string, a Buffer, a Uint8Array or a Double
  * integer, because JavaScript can't distinguish `1` from `1.0`.
  */
 class Double {
+  /** Only the constructor makes one. */
+  #made
+
   constructor (value) {
     if (typeof value !== 'number') throw wrongType(`Double of type ${kind(value)}; wanted a number`)
     this.value = value
     Object.freeze(this)
+  }
+
+  static is (key) {
+    return typeof key === 'object' && key !== null && #made in key
   }
 }
 
@@ -37,8 +44,21 @@ function big (key) {
   return key
 }
 
+const { at } = Object.getPrototypeOf(Uint8Array.prototype)
+
+/** Refuses memory that is gone: it would be empty, and so another key. */
+function attached (what, value) {
+  if (value.length > 0) return
+  try {
+    at.call(value, 0)
+  } catch {
+    throw wrongValue(`${what} whose memory was transferred or cut off; wanted memory that this thread has`)
+  }
+}
+
 /** Bytes that no other thread changes. */
-function bytes (value) {
+function bytes (value, what = 'key') {
+  attached(what, value)
   return types.isSharedArrayBuffer(value.buffer) ? Uint8Array.from(value) : value
 }
 
@@ -59,7 +79,7 @@ function digest (set, key) {
     case 'string': return native.digestText(name, text('key', key))
     default:
       if (isBytes(key)) return native.digestBytes(name, bytes(key))
-      if (key instanceof Double) return native.digestDouble(name, key.value)
+      if (Double.is(key)) return native.digestDouble(name, key.value)
       throw wrongKey(key)
   }
 }
@@ -67,7 +87,7 @@ function digest (set, key) {
 /** A digest that was computed before. */
 function readDigest (value) {
   if (!isBytes(value)) throw wrongType(`digest of type ${kind(value)}; wanted 20 bytes`)
-  return bytes(value)
+  return bytes(value, 'digest')
 }
 
-module.exports = { Double, integer, big, bytes, isBytes, wrongKey, digest, readDigest }
+module.exports = { Double, attached, integer, big, bytes, isBytes, wrongKey, digest, readDigest }

@@ -24,16 +24,15 @@ const native = translating(raw)
 
 /** What waits for a thread of the addon, by ticket. */
 const waiting = new Map()
-let last = 0
 native.listen((ticket) => waiting.get(ticket)?.())
 
 /** Calls `f` each time a thread sends this ticket. */
 function ticket (f) {
-  // Tickets have 32 bits.
-  do last = (last + 1) >>> 0
-  while (waiting.has(last))
-  waiting.set(last, f)
-  return last
+  let number
+  do number = native.ticket()
+  while (waiting.has(number))
+  waiting.set(number, f)
+  return number
 }
 
 function done (ticket) {

@@ -3,8 +3,15 @@
 
 const { inspect } = require('node:util')
 
+/**
+ * In a property of clients, readers and nodes: `postMessage` and `structuredClone` would make
+ * an empty object of them; they refuse a symbol, and their error has its text.
+ */
+const BOUND = Symbol('a Client, a Reader or a Node of tendmap belongs to its thread: each thread connects for itself')
+
 /** A node of the cluster. */
 class Node {
+  _thread = BOUND
   #described
   /** Any value of the application, such as a connection pool. */
   state = undefined
@@ -54,4 +61,4 @@ class Route {
   }
 }
 
-module.exports = { Node, Route }
+module.exports = { BOUND, Node, Route }

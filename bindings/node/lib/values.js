@@ -75,7 +75,7 @@ function options (what, value, known) {
 
 function signal (value) {
   if (value === undefined || value === null) return undefined
-  if (typeof value !== 'object' || typeof value.addEventListener !== 'function' || typeof value.aborted !== 'boolean') {
+  if (typeof value !== 'object' || typeof value.addEventListener !== 'function' || typeof value.throwIfAborted !== 'function') {
     throw wrongType(`signal of type ${kind(value)}; wanted an AbortSignal`)
   }
   return value

@@ -8,7 +8,7 @@ use std::thread::{Builder, JoinHandle};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
-use tendmap::client::Changes;
+use tendmap::client::{Changes, Role};
 use tendmap_bindings::{Failure, Session};
 
 use crate::errors::no_thread;
@@ -83,9 +83,11 @@ impl Watcher {
         // stopped to watch before it looked at what the last thread had sent.
         bell.stop.store(false, Ordering::SeqCst);
         bell.pending.store(false, Ordering::SeqCst);
+        // Before the event loop reads it: what changes afterwards is reported.
+        let known = session.role().ok().flatten();
         let begun = Builder::new()
             .name("tendmap-events".into())
-            .spawn(move || watch(&session, &changes, &own, &mailbox, ticket));
+            .spawn(move || watch(&session, known, &changes, &own, &mailbox, ticket));
         let thread = begun.map_err(|error| no_thread(&error))?;
         Ok(Watcher { bell: bell.clone(), thread: Some(thread) })
     }
@@ -106,9 +108,15 @@ impl Drop for Watcher {
 /// event.
 const LOOK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
-fn watch(session: &Session, changes: &Changes, bell: &Bell, mailbox: &Mailbox, ticket: u32) {
+fn watch(
+    session: &Session,
+    mut known: Option<Role>,
+    changes: &Changes,
+    bell: &Bell,
+    mailbox: &Mailbox,
+    ticket: u32,
+) {
     let role = || session.role().ok().flatten();
-    let mut known = role();
     let look = known.map(|_| LOOK);
     loop {
         let mut descriptors =

@@ -1,7 +1,7 @@
 //! What threads leave for one environment of Node: the main thread, or a worker of
 //! `worker_threads`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use napi::Env;
@@ -24,12 +24,19 @@ type Wake = ThreadsafeFunction<u32, UnknownReturnValue, u32, napi::Status, false
 
 /// The results of other threads, and the way to wake the event loop.
 pub struct Mailbox {
-    wake: Wake,
+    /// One for each time that the environment has loaded the package's modules: a runner of
+    /// tests loads them again for each file. All of them get every ticket.
+    wakes: Mutex<Vec<Wake>>,
     arrived: Mutex<Arrived>,
 }
 
 thread_local! {
     static OWN: RefCell<Option<Arc<Mailbox>>> = const { RefCell::new(None) };
+    static LAST: Cell<u32> = const { Cell::new(0) };
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Mailbox {
@@ -43,12 +50,14 @@ impl Mailbox {
 
     /// Passes a ticket to the event loop. Nothing happens after its end.
     pub fn wake(&self, ticket: u32) {
-        self.wake.call(ticket, ThreadsafeFunctionCallMode::NonBlocking);
+        for wake in &*locked(&self.wakes) {
+            wake.call(ticket, ThreadsafeFunctionCallMode::NonBlocking);
+        }
     }
 
     /// Leaves a result, and wakes the event loop. After its end the result is closed.
     pub fn leave(&self, ticket: u32, result: std::result::Result<Opened, Failure>) {
-        if let Some(arrived) = &mut *self.arrived() {
+        if let Some(arrived) = &mut *locked(&self.arrived) {
             arrived.push((ticket, result));
         } else {
             return;
@@ -58,14 +67,10 @@ impl Mailbox {
 
     /// Takes a result.
     pub fn take(&self, ticket: u32) -> Option<std::result::Result<Opened, Failure>> {
-        let mut arrived = self.arrived();
+        let mut arrived = locked(&self.arrived);
         let arrived = arrived.as_mut()?;
         let place = arrived.iter().position(|(known, _)| *known == ticket)?;
         Some(arrived.swap_remove(place).1)
-    }
-
-    fn arrived(&self) -> MutexGuard<'_, Arrived> {
-        self.arrived.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The environment ends: its clients are closed, and so is what arrives later.
@@ -74,18 +79,29 @@ impl Mailbox {
         local::forget_all();
         sim::forget_all();
         if let Some(own) = own {
-            let left = own.arrived().take();
+            let left = locked(&own.arrived).take();
             drop(left);
         }
     }
 }
 
-/// Sets the function that gets the tickets; once for each environment.
+/// Adds a function that gets the tickets.
 #[napi(catch_unwind)]
 pub fn listen(env: Env, wake: Function<u32, UnknownReturnValue>) -> napi::Result<()> {
     let wake = wake.build_threadsafe_function().weak::<true>().build()?;
-    let made = Mailbox { wake, arrived: Mutex::new(Some(Vec::new())) };
-    OWN.set(Some(Arc::new(made)));
+    if let Some(own) = OWN.with_borrow(Clone::clone) {
+        locked(&own.wakes).push(wake);
+        return Ok(());
+    }
+    let (wakes, arrived) = (Mutex::new(vec![wake]), Mutex::new(Some(Vec::new())));
+    OWN.set(Some(Arc::new(Mailbox { wakes, arrived })));
     env.add_env_cleanup_hook((), |()| Mailbox::end())?;
     Ok(())
+}
+
+/// Another ticket than all before it in this environment (of the last 2^32).
+#[napi(catch_unwind)]
+pub fn ticket() -> u32 {
+    LAST.set(LAST.get().wrapping_add(1));
+    LAST.get()
 }

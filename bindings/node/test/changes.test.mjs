@@ -199,6 +199,10 @@ test('h110_waits_of_node_occupy_no_thread_of_its_pool', async (t) => {
   const { settings } = cluster(t)
   const client = closing(t, await Client.connect(settings))
   const abort = new AbortController()
+  const warnings = []
+  const warn = (warning) => warnings.push(warning)
+  process.on('warning', warn)
+  t.after(() => process.off('warning', warn))
   // Each waits for a change that does not come; the pool has four threads.
   const waits = Array.from({ length: 16 }, () => client.waitForChange(client.sequence, { signal: abort.signal }))
   const done = Promise.allSettled(waits)
@@ -208,7 +212,9 @@ test('h110_waits_of_node_occupy_no_thread_of_its_pool', async (t) => {
   }
   assert.equal(threads(), 1)
   abort.abort()
-  await done
+  assert.ok((await done).every(({ reason }) => reason === abort.signal.reason))
+  // Such as one of many listeners of a signal.
+  assert.deepEqual(warnings, [])
 })
 
 test('h110_no_wait_holds_up_the_end_of_a_node_process', async (t) => {
@@ -247,6 +253,18 @@ test('an exception of a listener hides no event', async (t) => {
   const lines = []
   for (let line; (line = await program_.line()) !== undefined;) lines.push(line)
   assert.ok(lines.includes('mine') && lines.includes('added'), String(lines))
+})
+
+test('a listener that closes hears of nothing afterwards', async (t) => {
+  const { sim, settings } = cluster(t)
+  const client = closing(t, await Client.connect(settings))
+  const heard = []
+  client.on('change', () => client.close())
+  for (const name of ['node-added', 'role', 'event', 'close']) client.on(name, () => heard.push([name, client.closed]))
+  sim.add()
+  await once(client, 'close')
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.deepEqual(heard.filter(([, closed]) => closed), [['close', true]])
 })
 
 test('closing emits close once', async (t) => {

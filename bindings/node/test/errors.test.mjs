@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { inspect } from 'node:util'
+import { MessageChannel, Worker } from 'node:worker_threads'
 import {
   ArgumentError, ArgumentTypeError, Client, ClosedError, ConfigError, ConnectError, Double, Reader, RouteError,
   SegmentError, TendmapError, digest, status
@@ -39,7 +40,9 @@ test('h109_node_converts_no_argument_of_a_wrong_type', async (t) => {
     [new Date(), ArgumentTypeError, /key of type Date/],
     [new Uint16Array(1), ArgumentTypeError, /key of type Uint16Array/],
     [Object.create(null), ArgumentTypeError, /key of type object/],
-    [new Number(1), ArgumentTypeError, /key of type Number/]
+    [new Number(1), ArgumentTypeError, /key of type Number/],
+    [Object.create(Double.prototype), ArgumentTypeError, /key of type Double/],
+    [new Proxy({}, { getPrototypeOf () { throw new Error('trap') } }), ArgumentTypeError, /key of type Object/]
   ]
   for (const [key, kind, text] of wrong) {
     for (const call of [
@@ -52,6 +55,88 @@ test('h109_node_converts_no_argument_of_a_wrong_type', async (t) => {
   }
   assert.throws(() => new Double('1'), like(ArgumentTypeError, 'ARGUMENT', /Double of type string/))
   assert.ok(new ArgumentTypeError('x') instanceof TypeError)
+})
+
+test('h109_node_takes_no_memory_that_is_gone_and_no_hole_for_a_key', async (t) => {
+  const { settings } = cluster(t)
+  const client = closing(t, await Client.connect(settings))
+  const value = (text) => like(ArgumentError, 'ARGUMENT', text)
+  const gone = (keys) => {
+    structuredClone(keys.buffer, { transfer: [keys.buffer] })
+    return keys
+  }
+  const cut = (Keys) => {
+    const buffer = new ArrayBuffer(32, { maxByteLength: 64 })
+    const keys = new Keys(buffer, 16, 1)
+    buffer.resize(8)
+    return keys
+  }
+  for (const key of [gone(new Uint8Array(8)), cut(Uint8Array), gone(Buffer.from(new ArrayBuffer(3)))]) {
+    const text = value(/^key whose memory was transferred or cut off; wanted memory that this thread has$/)
+    for (const call of [
+      () => client.route('test', 'users', key),
+      () => client.locate('test', 'users', key),
+      () => client.routeBatch('test', 'users', [1, key]),
+      () => digest('users', key)
+    ]) assert.throws(call, text)
+    assert.throws(() => client.routeDigest('test', key), value(/^digest whose memory/))
+  }
+  for (const Keys of [BigInt64Array, BigUint64Array, Int32Array, Uint32Array, Float64Array, Float32Array, Int16Array]) {
+    for (const keys of [gone(new Keys(8)), cut(Keys)]) {
+      assert.throws(() => client.routeBatch('test', 'users', keys), value(/^keys whose memory/))
+    }
+    assert.equal(client.routeBatch('test', 'users', new Keys(0)).length, 0)
+  }
+  // Memory that has grown is read as far as it reaches now.
+  const growing = new ArrayBuffer(16, { maxByteLength: 64 })
+  const keys = new BigInt64Array(growing)
+  growing.resize(64)
+  assert.equal(client.routeBatch('test', 'users', keys).length, 8)
+  // eslint-disable-next-line no-sparse-arrays
+  for (const holes of [['a', , 'b'], [1, , 2], [, 1]]) {
+    assert.throws(() => client.routeBatch('test', 'users', holes), like(ArgumentTypeError, 'ARGUMENT', /key of type undefined/))
+  }
+})
+
+test('h109_a_route_in_node_that_was_changed_is_refused', async (t) => {
+  const { settings } = cluster(t)
+  const client = closing(t, await Client.connect(settings))
+  const route = client.locate('test', 'users', 1)
+  const changed = (values) => Object.assign(Object.create(Object.getPrototypeOf(route)), route, values)
+  const value = (text) => like(ArgumentError, 'ARGUMENT', text)
+  const type = (text) => like(ArgumentTypeError, 'ARGUMENT', text)
+  const cases = [
+    [{ partition: 4096 }, like(RouteError, 'OUT_OF_RANGE', /partition 4096/)],
+    [{ partition: 1.5 }, value(/the route's partition is 1\.5/)],
+    [{ replica: -1 }, value(/the route's replica is -1/)],
+    [{ replica: 256 }, value(/the route's replica is 256/)],
+    [{ node: null }, type(/the index of the route's node of type undefined/)],
+    [{ node: { index: 4096 } }, value(/the index of the route's node is 4096/)],
+    [{ namespace: 5 }, type(/namespace of type number/)],
+    [{ policy: 'x' }, value(/policy is "x"/)]
+  ]
+  for (const [values, expected] of cases) assert.throws(() => client.retry(changed(values)), expected)
+  assert.equal(client.retry(changed({})).attempt, 2)
+})
+
+test('h184_what_belongs_to_a_thread_of_node_is_not_sent_to_another', async (t) => {
+  const { settings } = cluster(t)
+  const client = closing(t, await Client.connect(settings))
+  const reader = closing(t, Reader.open({ shmDirectory: settings.shmDirectory }))
+  const refused = { name: 'DataCloneError', message: /belongs to its thread: each thread connects for itself/ }
+  const { port1, port2 } = new MessageChannel()
+  for (let round = 0; round < 2; round++) {
+    for (const it of [client, reader, client.nodes()[0], client.locate('test', 'users', 1), client.routeBatch('test', 'users', [1])]) {
+      assert.throws(() => structuredClone(it), refused)
+      assert.throws(() => port1.postMessage({ it }), refused)
+      assert.throws(() => new Worker('', { eval: true, workerData: it }), refused)
+    }
+    client.on('change', () => {})
+  }
+  assert.throws(() => port1.postMessage(1, [client]), { code: 'ERR_INVALID_TRANSFER_OBJECT' })
+  assert.ok(structuredClone(client.nodes()[0].toJSON()).address)
+  assert.ok(structuredClone(client.status()).healthy)
+  port2.close()
 })
 
 test('other arguments', async (t) => {
@@ -83,6 +168,7 @@ test('other arguments', async (t) => {
   await assert.rejects(client.waitForChange(1, { timeout: -1 }), value(/timeout is -1/))
   await assert.rejects(client.waitForChange(1, { timeout: '1' }), type(/timeout of type string/))
   await assert.rejects(client.waitForChange(1, { signal: 1 }), type(/signal of type number; wanted an AbortSignal/))
+  await assert.rejects(client.waitForChange(1, { signal: { aborted: false, addEventListener () {} } }), type(/signal of type Object; wanted an AbortSignal/))
   assert.throws(() => client.changes({ timeOut: 1 }), value(/options has "timeOut"; wanted signal, ref/))
   assert.throws(() => new Client(), type(/wanted await Client\.connect\(settings\)/))
   assert.throws(() => new Reader(), type(/wanted Reader\.open\(settings\)/))

@@ -3,6 +3,7 @@ import { fork } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { once } from 'node:events'
+import { createRequire } from 'node:module'
 import { Worker } from 'node:worker_threads'
 import { Client } from '../index.mjs'
 import { ROOT, cluster, closing, directory, ended, program, test, until } from './common.mjs'
@@ -63,6 +64,23 @@ test('child_process.fork', async (t) => {
   assert.equal(message.node, client.route('test', 'users', 42).name)
   assert.match(message.role, /standby|follower/)
   assert.equal(await ended(child), 0)
+})
+
+test('h183_modules_that_are_loaded_again_do_not_take_each_others_news', async (t) => {
+  const { sim, settings } = cluster(t)
+  const require = createRequire(import.meta.url)
+  // As runners of tests do for each file; the second time the addon as well.
+  const again = (addon) => {
+    const own = Object.keys(require.cache).filter((name) => name.startsWith(ROOT) && (addon || !name.endsWith('.node')))
+    for (const name of own) delete require.cache[name]
+    return require(ROOT)
+  }
+  const loaded = [{ Client }, again(false), again(true)]
+  const opened = await Promise.all(loaded.map((tendmap) => tendmap.Client.connect(settings)))
+  for (const client of opened) closing(t, client)
+  const waits = opened.map((client) => client.waitForChange(client.sequence))
+  sim.add()
+  for (const sequence of await Promise.all(waits)) assert.ok(sequence > 0)
 })
 
 /** A thread that connects, tells the owner's pid, and then runs `then`. */
