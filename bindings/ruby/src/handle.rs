@@ -1,7 +1,7 @@
 //! What a client and a reader are made of.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use atomic_refcell::AtomicRefCell;
 use magnus::gc::Marker;
@@ -23,15 +23,19 @@ use crate::pending::{Pending, drop_elsewhere};
 /// (ObjectSpace::WeakMap would do, but crashes in Ruby 3.1 when the heap is compacted.)
 static OPEN: Mutex<Vec<Weak<Session>>> = Mutex::new(Vec::new());
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn remember(session: Weak<Session>) {
-    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut open = lock(&OPEN);
     open.retain(|session| session.strong_count() > 0);
     open.push(session);
 }
 
 /// Begins to close every session of this process.
 pub fn close_all(ruby: &Ruby) -> Result<Option<Pending>, Error> {
-    let open = std::mem::take(&mut *OPEN.lock().unwrap_or_else(PoisonError::into_inner));
+    let open = std::mem::take(&mut *lock(&OPEN));
     let open: Vec<_> = open.iter().filter_map(Weak::upgrade).collect();
     if open.is_empty() {
         return Ok(None);
@@ -50,7 +54,9 @@ pub fn close_all(ruby: &Ruby) -> Result<Option<Pending>, Error> {
 pub struct Handle {
     /// The configuration of a session that is not connected yet.
     setup: Mutex<Option<Setup>>,
-    session: OnceLock<Arc<Session>>,
+    /// Its lock is held only for a moment, as that of [`OPEN`].
+    session: Mutex<Option<Arc<Session>>>,
+    reads: AtomicBool,
     closed: AtomicBool,
     pub hot: AtomicRefCell<Option<Box<Hot>>>,
     /// For which nodes `objects` has objects, by slot.
@@ -89,7 +95,8 @@ impl DataTypeFunctions for Handle {
 
     fn free(mut self: Box<Self>) {
         self.hot.get_mut().take();
-        if let Some(session) = self.session.take() {
+        let session = lock(&self.session).take();
+        if let Some(session) = session {
             drop_elsewhere(session);
         }
     }
@@ -97,13 +104,19 @@ impl DataTypeFunctions for Handle {
 
 impl Handle {
     /// The session, unless it is closed.
-    pub fn open(&self) -> Result<&Arc<Session>, Failure> {
-        match self.session.get() {
-            Some(session) if self.is_closed() => Err(session.closed()),
-            Some(session) => Ok(session),
-            None if self.is_closed() => Err(Failure::new(Kind::Closed, "the client is closed")),
+    pub fn open(&self) -> Result<Arc<Session>, Failure> {
+        match &*lock(&self.session) {
+            _ if self.is_closed() => Err(self.closed()),
+            Some(session) => Ok(session.clone()),
             None => Err(Failure::new(Kind::Argument, "it was not initialized; call super")),
         }
+    }
+
+    /// The failure of a call after the end.
+    #[cold]
+    pub fn closed(&self) -> Failure {
+        let name = if self.reads.load(Ordering::Relaxed) { "reader" } else { "client" };
+        Failure::new(Kind::Closed, format!("the {name} is closed"))
     }
 
     pub fn is_closed(&self) -> bool {
@@ -116,14 +129,13 @@ impl Handle {
         if self.is_closed() {
             return drop_elsewhere(session);
         }
-        let kept = Arc::downgrade(&session);
-        match self.session.set(session) {
-            Ok(()) => {
-                remember(kept);
-                *self.setup.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            }
-            Err(session) => drop_elsewhere(session),
+        let mut place = lock(&self.session);
+        if place.is_some() {
+            return drop_elsewhere(session);
         }
+        remember(Arc::downgrade(&session));
+        *place = Some(session);
+        *lock(&self.setup) = None;
     }
 
     /// The objects of nodes, by slot.
@@ -135,7 +147,7 @@ impl Handle {
 
     /// Whether the next call needs no connecting.
     fn settled(&self) -> bool {
-        self.session.get().is_some_and(|session| session.is_settled())
+        lock(&self.session).as_ref().is_some_and(|session| session.is_settled())
     }
 }
 
@@ -144,7 +156,7 @@ pub fn session(ruby: &Ruby, this: Obj<Handle>) -> Result<Arc<Session>, Error> {
     if !this.is_closed() && !this.settled() {
         this.funcall::<_, _, Value>("connect", ())?;
     }
-    this.open().cloned().map_err(|failure| raise(ruby, failure))
+    this.open().map_err(|failure| raise(ruby, failure))
 }
 
 /// Makes sure that there is a router.
@@ -186,21 +198,22 @@ pub fn configure(
     if this.objects.set(objects.into()).is_err() {
         return Err(raise(ruby, Failure::new(Kind::Argument, "it was initialized before")));
     }
-    *this.setup.lock().unwrap_or_else(PoisonError::into_inner) = Some(Setup { config, reads });
+    this.reads.store(reads, Ordering::Relaxed);
+    *lock(&this.setup) = Some(Setup { config, reads });
     Ok(())
 }
 
 /// Begins to connect, or in a forked child to start the child's own part.
 pub fn connect(ruby: &Ruby, this: Obj<Handle>) -> Result<Pending, Error> {
     guard(ruby, || {
-        if let Some(session) = this.session.get().cloned() {
-            this.open()?;
+        let known = lock(&this.session).clone();
+        if let Some(session) = known.filter(|_| !this.is_closed()) {
             return Pending::start(move || match session.is_reader() {
                 true => Ok(None),
                 false => session.client().map(|_| None),
             });
         }
-        let setup = this.setup.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let setup = lock(&this.setup).clone();
         let Some(setup) = setup.filter(|_| !this.is_closed()) else {
             return this.open().map(|_| unreachable!("there is no session"));
         };
@@ -218,8 +231,10 @@ pub fn connect(ruby: &Ruby, this: Obj<Handle>) -> Result<Pending, Error> {
 pub fn close(ruby: &Ruby, this: Obj<Handle>) -> Result<Option<Pending>, Error> {
     let before = this.closed.swap(true, Ordering::Relaxed);
     let former = this.hot.borrow_mut().take();
-    *this.setup.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    let Some(session) = this.session.get().cloned().filter(|_| !before) else {
+    *lock(&this.setup) = None;
+    // With it the descriptors and the map go, even if the object stays.
+    let session = lock(&this.session).take();
+    let Some(session) = session.filter(|_| !before) else {
         drop(former);
         return Ok(None);
     };
@@ -228,6 +243,7 @@ pub fn close(ruby: &Ruby, this: Obj<Handle>) -> Result<Option<Pending>, Error> {
         Pending::start(move || {
             drop(former);
             session.close();
+            drop(session);
             Ok(None)
         })
     })

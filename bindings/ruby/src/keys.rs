@@ -71,8 +71,14 @@ pub fn utf8(ruby: &Ruby, what: &str, text: RString) -> Result<String, Error> {
     if encoding == ruby.ascii8bit_encindex() {
         return binary(ruby, what, text);
     }
-    let found = text.funcall::<_, _, RString>("encode", ("UTF-8",));
-    found.and_then(RString::to_string).map_err(|_| not_utf8(ruby, what))
+    match text.funcall::<_, _, RString>("encode", ("UTF-8",)) {
+        Ok(found) => found.to_string().map_err(|_| not_utf8(ruby, what)),
+        Err(error) if error.is_kind_of(ruby.exception_encoding_error()) => {
+            Err(not_utf8(ruby, what))
+        }
+        // Of another thread, of Timeout, or a jump: not for this call to judge.
+        Err(error) => Err(error),
+    }
 }
 
 /// A String without an encoding, as all literals in the files of some servers are. A name is

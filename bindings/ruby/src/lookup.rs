@@ -25,7 +25,7 @@ pub fn with_router<R>(
     guard(ruby, || match &mut *this.hot.borrow_mut() {
         Some(hot) => f(&mut hot.router),
         // Closed by another thread while this one connected.
-        None => Err(this.open().map_or_else(|failure| failure, |session| session.closed())),
+        None => Err(this.closed()),
     })
 }
 

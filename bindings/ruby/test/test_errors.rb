@@ -24,6 +24,7 @@ class TestErrors < Minitest::Test
       lazy: [->(it) { Tendmap::Client.new("a", lazy: it) }, [TrueClass, FalseClass]],
       user: [->(it) { Tendmap::Client.new("a", lazy: true, user: it) }, [NilClass]],
       shm_directory: [->(it) { Tendmap::Client.new("a", lazy: true, shm_directory: it) }, [NilClass]],
+      "timeout of a handle": [->(it) { client.changes.wait(timeout: it) }, [Float, Rational, Integer, NilClass]],
       sequence: [->(it) { client.wait_for_change(it, timeout: 0) }, [Integer]],
       timeout: [->(it) { client.wait_for_change(client.sequence, timeout: it) }, [Float, Rational, Integer, NilClass]],
       bytes: [->(it) { Tendmap::Bytes.new(it) }, []]
@@ -78,6 +79,78 @@ class TestErrors < Minitest::Test
     assert_raises(Tendmap::ArgumentError) { client.route("test", "\xff".b, 1) }
   end
 
+  def test_a_timeout_is_a_number_of_seconds_in_range
+    [Float::NAN, Float::INFINITY, -1, -0.5, 10**30, 1e18, "1"].each do |value|
+      [-> { client.wait_for_change(timeout: value) }, -> { client.changes.wait(timeout: value) }].each do |call|
+        error = assert_raises(Tendmap::ArgumentError, value.to_s) { call.call }
+        assert_match(/wanted seconds, at most 365 days, or nil to wait for ever/, error.message)
+      end
+    end
+  end
+
+  def test_a_made_up_route_is_refused
+    route = client.locate("test", "users", 1)
+    good = route.to_h
+    assert_equal client.retry(route).to_h, client.retry(Tendmap::Route.new(**good)).to_h
+    [[:node, nil], [:namespace, :test], [:partition, -1], [:partition, 1.5], [:replica, 2**16], [:sequence, "1"], [:policy, 7]].each do |field, value|
+      error = assert_raises(Tendmap::ArgumentError, field.to_s) { Tendmap::Route.new(**good, field => value) }
+      assert_match(/#{field} of a route/, error.message)
+    end
+    error = assert_raises(Tendmap::OutOfRangeError) { client.retry(Tendmap::Route.new(**good, partition: 4096)) }
+    assert_match(/4096/, error.message)
+    assert_equal good, Marshal.load(Marshal.dump(route)).to_h.merge(node: route.node)
+  end
+
+  # A String whose conversion is interrupted, as by Timeout or another thread.
+  def interrupted(&block)
+    text = +"ann"
+    text.force_encoding("ISO-8859-1").define_singleton_method(:encode) { |*| block.call }
+    text
+  end
+
+  def test_h189_an_interrupt_of_a_conversion_is_not_an_invalid_key
+    client.connect
+    calls = [->(it) { client.route("test", "users", it) }, ->(it) { client.locate("test", it, 1) },
+             ->(it) { client.route_batch("test", "users", [1, it]) }, ->(it) { client.route("test", "users", 1, policy: it) },
+             ->(it) { Tendmap::Client.new(it, lazy: true) }]
+    calls.each do |call|
+      assert_raises(Timeout::Error) { call.call(interrupted { raise Timeout::Error }) }
+      assert_raises(NoMemoryError) { call.call(interrupted { raise NoMemoryError }) }
+      assert_equal :thrown, catch(:out) { call.call(interrupted { throw :out, :thrown }) }
+      killed = Thread.new { call.call(interrupted { Thread.current.kill }) }
+      assert_nil killed.value
+      error = assert_raises(Tendmap::ArgumentError) { call.call(interrupted { "\xff".encode("UTF-8", "UTF-16BE") }) }
+      assert_match(/is not valid text/, error.message)
+    end
+    ended = 0
+    3.times do
+      Timeout.timeout(0.0005) { loop { client.route("test", "users", "\xe9".dup.force_encoding("ISO-8859-1")) } }
+    rescue Timeout::Error
+      ended += 1
+    end
+    assert_equal 3, ended
+  end
+
+  def test_h198_a_closed_client_has_no_descriptors
+    client.connect
+    GC.start
+    GC.disable
+    before = Dir.children("/proc/self/fd").size
+    kept = Array.new(30) do |index|
+      handle = index.even? ? Tendmap::Reader.new(**@settings) : Tendmap::Client.new(@cluster.hosts, shm_key: index, **@settings)
+      handle.route("test", "users", 1)
+      handle.close
+      handle
+    end
+    wait_until("their descriptors are closed") { Dir.children("/proc/self/fd").size <= before + 3 }
+    kept.each do |handle|
+      error = assert_raises(Tendmap::ClosedError) { handle.status }
+      assert_equal "the #{Tendmap::Reader === handle ? 'reader' : 'client'} is closed", error.message
+    end
+  ensure
+    GC.enable
+  end
+
   def test_a_closed_client_stays_closed
     client.connect
     thread = Thread.new { client.wait_for_change(timeout: 60) }
@@ -106,7 +179,10 @@ class TestErrors < Minitest::Test
   def test_objects_are_not_copied_nor_made_without_new
     assert_raises(TypeError) { client.dup }
     assert_raises(TypeError) { client.changes.clone }
-    assert_raises(TypeError) { Marshal.dump(client) }
+    [client, reader, client.changes].each do |object|
+      error = assert_raises(TypeError) { Marshal.dump(object) }
+      assert_match(/can't dump a #{object.class}; /, error.message)
+    end
     assert_raises(Tendmap::ArgumentError) { Tendmap::Client.allocate.route("test", "users", 1) }
     assert_nil Tendmap::Client.allocate.close
     assert_raises(NoMethodError) { Tendmap::Node.new }

@@ -59,6 +59,9 @@ class TestWaiting < Minitest::Test
     assert_same changes.to_io, changes.to_io
     assert_equal changes.to_io.fileno, changes.fileno
     changes.take
+    # A loop that closes the IO gets another one.
+    changes.to_io.close
+    refute_predicate changes.to_io, :closed?
     sequence = reader.sequence
     @cluster.kill(3)
     assert IO.select([changes], nil, nil, 60)

@@ -15,7 +15,7 @@ loader.add(path: Pathname(SIG))
 environment = RBS::Environment.from_loader(loader).resolve_type_names
 builder = RBS::DefinitionBuilder.new(env: environment)
 # Methods that every object has, with the signatures of Object.
-inherited = %i[initialize_copy instance_of?]
+inherited = %i[initialize_copy instance_of? marshal_dump]
 wrong = []
 classes = Tendmap.constants.map { |name| Tendmap.const_get(name) }.grep(Class)
 classes.each do |type|

@@ -20,9 +20,9 @@ module Tendmap
       nil
     end
 
-    # @return [IO] for loops; it is one object, which {#close} closes
+    # @return [IO] for loops; it is one object until it is closed, as {#close} does
     def to_io
-      return @io if @io && !closed?
+      return @io if @io && !@io.closed? && !closed?
 
       @io = IO.for_fd(_descriptor, "r", autoclose: true)
     end
@@ -37,6 +37,7 @@ module Tendmap
     # @param timeout [Numeric, nil] seconds; nil = without limit
     # @return [Integer, nil] the live sequence; nil at the timeout
     def wait(timeout: nil)
+      timeout = Settings.timeout(timeout)
       # After the last news, that it is closed, the descriptor is not readable again.
       return take if @ended
 
@@ -66,6 +67,10 @@ module Tendmap
 
     def initialize_copy(_)
       raise TypeError, "can't copy a Tendmap::Changes; call changes again"
+    end
+
+    def marshal_dump
+      raise TypeError, "can't dump a #{self.class}; call changes in the other process"
     end
 
     def inspect

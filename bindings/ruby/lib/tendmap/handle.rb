@@ -173,6 +173,10 @@ module Tendmap
       raise TypeError, "can't copy a #{self.class}; make a new one"
     end
 
+    def marshal_dump
+      raise TypeError, "can't dump a #{self.class}; make a new one in the other process"
+    end
+
     # @!method route(namespace, set, key, policy: :sequence)
     #   The node to ask for a key.
     #

@@ -82,6 +82,12 @@ module Tendmap
     attr_reader :policy
 
     def initialize(node:, namespace:, partition:, replica:, sequence:, policy:)
+      check(:node, node, Node)
+      check(:namespace, namespace, String)
+      check(:partition, partition, NUMBERS)
+      check(:replica, replica, NUMBERS)
+      check(:sequence, sequence, Integer)
+      check(:policy, policy, NAMES)
       @node = node
       @namespace = namespace.frozen? ? namespace : namespace.dup.freeze
       @partition = partition
@@ -103,6 +109,19 @@ module Tendmap
 
     def inspect
       "#<Tendmap::Route partition #{@partition}, replica #{@replica}: #{@node.name} at #{@node.address}>"
+    end
+
+    NUMBERS = ->(value) { Integer === value && value.between?(0, 0xFFFF) }
+    NAMES = ->(value) { Symbol === value || String === value }
+    private_constant :NUMBERS, :NAMES
+
+    private
+
+    def check(field, value, wanted)
+      return if wanted === value
+
+      found = Numeric === value ? value : "of type #{Settings.kind(value)}"
+      raise ArgumentError, "the #{field} of a route is #{found}; wanted that of a route of locate"
     end
   end
 end

@@ -6,6 +6,7 @@ module Tendmap
   # @private
   module Settings
     HOSTS = '"NAME:PORT", or an Array of them or of [NAME, PORT]'
+    LONGEST = 365 * 86_400
     LISTS = %i[preferred_racks shm_owner c_client].freeze
 
     module_function
@@ -113,8 +114,9 @@ module Tendmap
     def timeout(value)
       return value if nil.equal?(value)
 
-      unless (Integer === value || Float === value || Rational === value) && value >= 0
-        refuse("timeout is #{Numeric === value ? value : "of type #{kind(value)}"}; wanted seconds, or nil to wait for ever")
+      unless (Integer === value || Float === value || Rational === value) && value >= 0 && value <= LONGEST
+        found = Numeric === value ? value : "of type #{kind(value)}"
+        refuse("timeout is #{found}; wanted seconds, at most 365 days, or nil to wait for ever")
       end
       value
     end
