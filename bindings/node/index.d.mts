@@ -1,1 +1,4 @@
+import * as tendmap from './index.js'
+
 export * from './index.js'
+export default tendmap

@@ -69,6 +69,8 @@ class Base extends Emitter {
   #count = 0
   /** The objects of nodes by slot. */
   #nodes = []
+  /** The last snapshot. */
+  #last = null
   #waits = new Waits()
   #ticket = null
   /**
@@ -274,8 +276,11 @@ class Base extends Emitter {
   }
 
   #snapshot () {
+    // Any number of loops may ask for the same one.
+    if (this.#last !== null && this.#last.sequence === native.sequence(this.#id)) return this.#last
     const { sequence, nodes } = native.nodes(this.#id)
-    return { sequence, nodes: Object.freeze(nodes.map((described) => this.#object(described))) }
+    this.#last = { sequence, nodes: Object.freeze(nodes.map((described) => this.#object(described))) }
+    return this.#last
   }
 
   /** The number of the live publication. */
@@ -482,7 +487,7 @@ class Base extends Emitter {
   #gone () {
     this.unref()
     if (this.#ticket !== null) done(this.#ticket)
-    this.#ticket = this.#seen = null
+    this.#ticket = this.#seen = this.#last = null
     this.#nodes = []
     this.#waits.fail(new ClosedError('CLOSED', `the ${this instanceof Client ? 'client' : 'reader'} is closed`))
     this.#tell('close')

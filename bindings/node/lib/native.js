@@ -4,12 +4,16 @@
 const path = require('node:path')
 const { made, translating } = require('./errors.js')
 const { file, platform } = require('./platform.js')
+const { version } = require('../package.json')
 
 function load () {
   // One that is named must be the one that is used.
   const addon = path.resolve(process.env.TENDMAP_ADDON || path.join(__dirname, '..', file()))
   try {
-    return require(addon)
+    const found = require(addon)
+    const its = found.version?.() ?? 'unknown'
+    if (its !== version) throw new Error(`${addon} has the version ${its}; wanted ${version}`)
+    return found
   } catch (error) {
     throw made('CONNECT', `tendmap's addon can't be used on ${platform()} with Node ${process.version}: ` +
       `${String(error.message).split('\n')[0]}; build it: install Rust (https://rustup.rs), then run ` +

@@ -3,7 +3,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
@@ -14,9 +14,32 @@ use tendmap_bindings::{Failure, Session};
 use crate::errors::no_thread;
 use crate::mailbox::Mailbox;
 
-/// Wakes the thread that watches: for an event, or to end it.
-pub struct Bell {
-    descriptor: OwnedFd,
+/// Wakes the thread that watches a client: for an event, or to end it.
+pub struct Bell(OwnedFd);
+
+impl Bell {
+    /// # Errors
+    /// [`Failure`] if no descriptor can be opened.
+    pub fn new() -> std::result::Result<Arc<Bell>, Failure> {
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        Ok(Arc::new(Bell(eventfd(0, flags).map_err(no_descriptor)?)))
+    }
+
+    /// Wakes the thread.
+    pub fn ring(&self) {
+        // It fails only if the counter is at its end: then it is readable anyway.
+        let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+    }
+
+    fn clear(&self) {
+        // It fails only if there is nothing to clear.
+        let _ = rustix::io::read(&self.0, &mut [0; 8]);
+    }
+}
+
+/// What the event loop and one thread tell each other.
+#[derive(Default)]
+struct Shared {
     stop: AtomicBool,
     /// Whether the event loop was woken and has not looked yet.
     pending: AtomicBool,
@@ -24,37 +47,9 @@ pub struct Bell {
     ended: Mutex<Option<Failure>>,
 }
 
-impl Bell {
-    /// # Errors
-    /// [`Failure`] if no descriptor can be opened.
-    pub fn new() -> std::result::Result<Arc<Bell>, Failure> {
-        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        let descriptor = eventfd(0, flags).map_err(no_descriptor)?;
-        let (stop, pending) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Arc::new(Bell { descriptor, stop, pending, ended: Mutex::new(None) }))
-    }
-
-    /// Wakes the thread.
-    pub fn ring(&self) {
-        // It fails only if the counter is at its end: then it is readable anyway.
-        let _ = rustix::io::write(&self.descriptor, &1_u64.to_ne_bytes());
-    }
-
-    fn clear(&self) {
-        // It fails only if there is nothing to clear.
-        let _ = rustix::io::read(&self.descriptor, &mut [0; 8]);
-    }
-
-    /// The event loop is about to look: what happens from now on wakes it again.
-    /// Returns why there will be no further change.
-    pub fn look(&self) -> Option<Failure> {
-        // SeqCst: pairs with the swap of the thread, which comes after the news.
-        self.pending.store(false, Ordering::SeqCst);
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn end(&self, failure: Failure) {
-        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+impl Shared {
+    fn ended(&self) -> MutexGuard<'_, Option<Failure>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -63,10 +58,11 @@ fn no_descriptor(error: Errno) -> Failure {
     Failure::new(tendmap_bindings::Kind::Descriptor, text)
 }
 
-/// The thread of a watched client; dropping it ends the thread.
+/// The thread of a watched client. Dropping it ends the thread; the event loop does not wait
+/// for that.
 pub struct Watcher {
     bell: Arc<Bell>,
-    thread: Option<JoinHandle<()>>,
+    shared: Arc<Shared>,
 }
 
 impl Watcher {
@@ -76,31 +72,33 @@ impl Watcher {
         bell: &Arc<Bell>,
         mailbox: &Arc<Mailbox>,
         ticket: u32,
-    ) -> std::result::Result<Watcher, Failure> {
+    ) -> std::result::Result<(Watcher, JoinHandle<()>), Failure> {
         let changes = session.changes()?;
         let (own, mailbox, session) = (bell.clone(), mailbox.clone(), session.clone());
-        // SeqCst: before the thread starts; any order would do. The event loop may have
-        // stopped to watch before it looked at what the last thread had sent.
-        bell.stop.store(false, Ordering::SeqCst);
-        bell.pending.store(false, Ordering::SeqCst);
+        let watcher = Watcher { bell: bell.clone(), shared: Arc::default() };
+        let shared = watcher.shared.clone();
         // Before the event loop reads it: what changes afterwards is reported.
         let known = session.role().ok().flatten();
-        let begun = Builder::new()
-            .name("tendmap-events".into())
-            .spawn(move || watch(&session, known, &changes, &own, &mailbox, ticket));
-        let thread = begun.map_err(|error| no_thread(&error))?;
-        Ok(Watcher { bell: bell.clone(), thread: Some(thread) })
+        let begun = Builder::new().name("tendmap-events".into()).spawn(move || {
+            watch(&session, known, &changes, &own, &shared, &|| mailbox.wake(ticket));
+        });
+        Ok((watcher, begun.map_err(|error| no_thread(&error))?))
+    }
+
+    /// The event loop is about to look: what happens from now on wakes it again.
+    /// Returns why there will be no further change.
+    pub fn look(&self) -> Option<Failure> {
+        // SeqCst: pairs with the swap of the thread, which comes after the news.
+        self.shared.pending.store(false, Ordering::SeqCst);
+        self.shared.ended().clone()
     }
 }
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        // SeqCst: pairs with the load of the thread, which the bell wakes for it.
-        self.bell.stop.store(true, Ordering::SeqCst);
+        // SeqCst: pairs with the loads of the thread, which the bell wakes for it.
+        self.shared.stop.store(true, Ordering::SeqCst);
         self.bell.ring();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 
@@ -113,17 +111,17 @@ fn watch(
     mut known: Option<Role>,
     changes: &Changes,
     bell: &Bell,
-    mailbox: &Mailbox,
-    ticket: u32,
+    shared: &Shared,
+    wake: &dyn Fn(),
 ) {
     let role = || session.role().ok().flatten();
     let look = known.map(|_| LOOK);
     loop {
         let mut descriptors =
-            [PollFd::new(changes, PollFlags::IN), PollFd::new(&bell.descriptor, PollFlags::IN)];
+            [PollFd::new(changes, PollFlags::IN), PollFd::new(&bell.0, PollFlags::IN)];
         let slept = poll(&mut descriptors, look.as_ref());
         // SeqCst: pairs with the store of the drop.
-        if bell.stop.load(Ordering::SeqCst) {
+        if shared.stop.load(Ordering::SeqCst) {
             return;
         }
         let found = match slept {
@@ -136,10 +134,16 @@ fn watch(
                 changes.take().map_err(Failure::from)
             }
         };
-        let ended = found.map_err(|failure| bell.end(failure)).is_err();
+        let ended = found.map_err(|failure| *shared.ended() = Some(failure)).is_err();
         // SeqCst: pairs with the store of `look`, which comes before the look.
-        if !bell.pending.swap(true, Ordering::SeqCst) {
-            mailbox.wake(ticket);
+        if !shared.pending.swap(true, Ordering::SeqCst) {
+            wake();
+        }
+        // SeqCst: pairs with the store of the drop, after which another thread may watch. What
+        // was cleared here was meant for it.
+        if shared.stop.load(Ordering::SeqCst) {
+            bell.ring();
+            return;
         }
         if ended {
             return;

@@ -15,6 +15,12 @@ mod session;
 mod settings;
 mod sim;
 
+/// The version of the addon, which must be that of the package.
+#[napi_derive::napi]
+pub fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
+
 /// Passwords pass through the memory of texts and of TLS.
 #[global_allocator]
 static WIPING: tendmap::WipingAllocator = tendmap::internals::layout::WipingAllocator;

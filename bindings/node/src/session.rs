@@ -1,6 +1,7 @@
 //! A client or a reader of one environment.
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use napi_derive::napi;
 use tendmap::client::Config;
@@ -71,6 +72,8 @@ pub struct Local {
     events: Events,
     bell: Arc<Bell>,
     watcher: Option<Watcher>,
+    /// The threads of all watchers until now, without those that are known to have ended.
+    threads: Vec<JoinHandle<()>>,
     _membership: Option<Membership>,
 }
 
@@ -86,6 +89,7 @@ impl Local {
             events: std::mem::take(&mut opened.events),
             bell: opened.bell.clone(),
             watcher: None,
+            threads: Vec::new(),
             _membership: opened.membership.take(),
             session: opened.session.clone(),
         })
@@ -95,6 +99,9 @@ impl Local {
     pub fn close(mut self) {
         self.watcher = None;
         self.session.close();
+        for thread in self.threads {
+            let _ = thread.join();
+        }
     }
 }
 
@@ -287,20 +294,30 @@ pub fn sequence(id: u32) -> Result<f64> {
     })
 }
 
+/// The most threads of one client that have been ended and may still run.
+const THREADS: usize = 8;
+
 /// Starts to wake the event loop when there is news.
 #[napi(catch_unwind)]
 pub fn watch(id: u32, ticket: u32) -> Result<()> {
     let mailbox = Mailbox::own()?;
     local::with(id, |local| {
         if local.watcher.is_none() {
-            let watcher = Watcher::start(&local.session, &local.bell, &mailbox, ticket);
-            local.watcher = Some(watcher.map_err(raise)?);
+            let begun = Watcher::start(&local.session, &local.bell, &mailbox, ticket);
+            let (watcher, thread) = begun.map_err(raise)?;
+            local.watcher = Some(watcher);
+            local.threads.retain(|thread| !thread.is_finished());
+            local.threads.push(thread);
+            // A program that does nothing else must not have any number of them.
+            if local.threads.len() > THREADS {
+                let _ = local.threads.remove(0).join();
+            }
         }
         Ok(())
     })
 }
 
-/// Stops it.
+/// Stops it; the thread ends soon.
 #[napi(catch_unwind)]
 pub fn unwatch(id: u32) -> Result<()> {
     local::with(id, |local| {
@@ -312,7 +329,10 @@ pub fn unwatch(id: u32) -> Result<()> {
 /// The event loop looks at the news: an exception if there will be no further change.
 #[napi(catch_unwind)]
 pub fn news(id: u32) -> Result<()> {
-    local::with(id, |local| local.bell.look().map_or(Ok(()), |failure| Err(raise(failure))))
+    local::with(id, |local| {
+        let failure = local.watcher.as_ref().and_then(Watcher::look);
+        failure.map_or(Ok(()), |failure| Err(raise(failure)))
+    })
 }
 
 /// The events that were not taken yet, as JSON.

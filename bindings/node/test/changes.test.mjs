@@ -171,7 +171,7 @@ test('a signal ends a wait and leaves nothing behind', async (t) => {
   abort.abort(new Error('enough'))
   await assert.rejects(loop, /enough/)
   await assert.rejects(wait, /enough/)
-  assert.equal(threads(), 0)
+  await until(() => threads() === 0)
   await assert.rejects(client.waitForChange(client.sequence, { signal: AbortSignal.abort() }), { name: 'AbortError' })
   await assert.rejects(client.changes({ signal: AbortSignal.abort() }).next(), { name: 'AbortError' })
   assert.deepEqual(settled, [])
@@ -255,7 +255,7 @@ test('an exception of a listener hides no event', async (t) => {
   assert.ok(lines.includes('mine') && lines.includes('added'), String(lines))
 })
 
-test('a listener that closes hears of nothing afterwards', async (t) => {
+test('h186_a_listener_of_node_that_closes_hears_of_nothing_afterwards', async (t) => {
   const { sim, settings } = cluster(t)
   const client = closing(t, await Client.connect(settings))
   const heard = []

@@ -99,15 +99,22 @@ async function main (): Promise<void> {
 void main()
 `
 
-for (const [name, module, file, json] of [
-  ['an ES module', 'NodeNext', 'main.mts', {}],
-  ['CommonJS', 'NodeNext', 'main.cts', {}]
+const DEFAULT = `
+import tendmap from 'tendmap'
+import testing from 'tendmap/testing'
+const same: [typeof Client, typeof SimulatedCluster] = [tendmap.Client, testing.SimulatedCluster]
+void same
+`
+
+for (const [name, module, file, json, more] of [
+  ['an ES module', 'NodeNext', 'main.mts', {}, DEFAULT],
+  ['CommonJS', 'NodeNext', 'main.cts', {}, '']
 ]) {
   test(`TypeScript with --strict: ${name}`, (t) => {
     const folder = path.join(project, file)
     mkdirSync(folder)
     writeFileSync(path.join(folder, 'package.json'), JSON.stringify(json))
-    writeFileSync(path.join(folder, file), SOURCE)
+    writeFileSync(path.join(folder, file), SOURCE + more)
     mkdirSync(path.join(project, 'node_modules', '@types'), { recursive: true })
     for (const types of ['node', 'undici-types']) {
       const from = path.join(ROOT, 'node_modules', types === 'node' ? '@types/node' : types)
@@ -179,6 +186,16 @@ test('without an addon and without cargo the installation says what to do', (t) 
   assert.match(use.stderr, /tendmap's addon can't be used on linux-.*; build it: install Rust .*TENDMAP_ADDON/)
   const named = spawnSync(process.execPath, ['-e', 'require("./index.js")'], { cwd: copy, encoding: 'utf8', env: { ...process.env, TENDMAP_ADDON: '/nowhere.node' } })
   assert.match(named.stderr, /nowhere\.node/)
+})
+
+test('h185_an_addon_of_another_version_is_refused', (t) => {
+  const other = path.join(directory(t), 'other.cjs')
+  for (const [source, version] of [['exports.version = () => "0.0.9"', '0\\.0\\.9'], ['', 'unknown']]) {
+    writeFileSync(other, source)
+    const run = spawnSync(process.execPath, ['-e', 'require("./index.js")'],
+      { cwd: installed, encoding: 'utf8', env: { ...process.env, TENDMAP_ADDON: other } })
+    assert.match(run.stderr, new RegExp(`other\\.cjs has the version ${version}; wanted \\d+\\.\\d+\\.\\d+; build it`))
+  }
 })
 
 test('the package is built from its own sources', { timeout: 3_600_000, skip: !process.env.TENDMAP_BUILD_PROFILE && 'TENDMAP_BUILD_PROFILE is not set; .ci/deep sets it' }, () => {
