@@ -1,12 +1,13 @@
 /* tendmap: routes keys to the nodes of a partitioned database cluster, from shared memory
  * that one process of the host keeps up to date. For Linux on 64-bit machines.
  *
- * Functions that return int return TENDMAP_OK (0) or a tendmap_error; those that return a
- * pointer return NULL on error. tendmap_last_error_code() and tendmap_last_error() return
- * the last error of each thread. Invalid arguments (NULL, text that is not UTF-8, a closed
- * handle, a handle of another kind, a router of another thread) cause an error and change
- * nothing. Free memory of the library with the function that the documentation names, never
- * with free().
+ * Functions that return int return TENDMAP_OK (0) or a tendmap_error, unless their text
+ * says otherwise; those that return a pointer return NULL on error.
+ * tendmap_last_error_code() and tendmap_last_error() return the last error of each thread.
+ * Invalid arguments (NULL, text that is not UTF-8, a closed handle, a handle of another
+ * kind, a router of another thread) cause an error and change nothing. Names and texts end
+ * with a zero byte, except keys whose length is given. Free memory of the library with the
+ * function that the documentation names, never with free().
  *
  * A client may be used by all threads at once, a router by the thread that created it. Both
  * stay valid in a forked child. No function may be called from a signal handler, nor from a
@@ -271,7 +272,8 @@ typedef struct tendmap_node {
 typedef struct tendmap_route {
     // The publication that it was read from.
     uint64_t sequence;
-    // The node's state, see tendmap_router_set_state(); NULL = none.
+    // The node's state, see tendmap_router_set_state(); NULL = none. It is valid
+    // until the router's next call.
     void *state;
     // The partition.
     uint32_t partition;
@@ -470,6 +472,7 @@ int tendmap_client_nodes(const struct tendmap_client *client,
 // sequence to `now`. Every route and status contains a sequence; 0 waits for the
 // first map.
 //
+// TENDMAP_OK after the timeout, too; `now` then equals `sequence`.
 // TENDMAP_ERROR_CLOSED if the client is closed meanwhile. Signals do not end the
 // wait.
 //
@@ -617,9 +620,8 @@ int tendmap_client_set_preferred_racks(const struct tendmap_client *client,
 // (at least 50, at most 365 days): from now on, or from when it becomes owner.
 // All clients of the process under this key share it.
 //
-// TENDMAP_ERROR_CONFIG if it is too short, or so long that other processes would
-// consider the owner hung (see shm_takeover_threshold); the setting is then
-// unchanged.
+// TENDMAP_ERROR_CONFIG if it is too short, or too long for shm_takeover_threshold:
+// other processes would consider the owner hung. The setting is then unchanged.
 //
 // Threads: any. Fork: as tendmap_client_role().
 int tendmap_client_set_tend_interval(const struct tendmap_client *client,
@@ -706,8 +708,8 @@ int tendmap_route_partition(struct tendmap_router *router,
                             struct tendmap_route *out);
 
 // The next attempt after the node of `route` has failed a command, from the
-// replica after it. `route` is replaced; with TENDMAP_POLICY_MASTER it is the
-// master again.
+// replica after it. `route` is replaced, and unchanged on error; with
+// TENDMAP_POLICY_MASTER it is the master again.
 //
 // Threads: the router's own. Fork: a child may call it.
 int tendmap_route_retry(struct tendmap_router *router,

@@ -222,6 +222,7 @@ pub unsafe extern "C" fn tendmap_client_nodes(
 /// sequence to `now`. Every route and status contains a sequence; 0 waits for the
 /// first map.
 ///
+/// TENDMAP_OK after the timeout, too; `now` then equals `sequence`.
 /// TENDMAP_ERROR_CLOSED if the client is closed meanwhile. Signals do not end the
 /// wait.
 ///

@@ -34,9 +34,8 @@ pub unsafe extern "C" fn tendmap_client_set_preferred_racks(
 /// (at least 50, at most 365 days): from now on, or from when it becomes owner.
 /// All clients of the process under this key share it.
 ///
-/// TENDMAP_ERROR_CONFIG if it is too short, or so long that other processes would
-/// consider the owner hung (see shm_takeover_threshold); the setting is then
-/// unchanged.
+/// TENDMAP_ERROR_CONFIG if it is too short, or too long for shm_takeover_threshold:
+/// other processes would consider the owner hung. The setting is then unchanged.
 ///
 /// Threads: any. Fork: as tendmap_client_role().
 #[unsafe(no_mangle)]

@@ -51,7 +51,8 @@ pub fn policy(number: u32) -> Result<Known, Failure> {
 pub struct Route {
     /// The publication that it was read from.
     pub sequence: u64,
-    /// The node's state, see tendmap_router_set_state(); NULL = none.
+    /// The node's state, see tendmap_router_set_state(); NULL = none. It is valid
+    /// until the router's next call.
     pub state: *mut c_void,
     /// The partition.
     pub partition: u32,
@@ -231,8 +232,8 @@ pub unsafe extern "C" fn tendmap_route_partition(
 }
 
 /// The next attempt after the node of `route` has failed a command, from the
-/// replica after it. `route` is replaced; with TENDMAP_POLICY_MASTER it is the
-/// master again.
+/// replica after it. `route` is replaced, and unchanged on error; with
+/// TENDMAP_POLICY_MASTER it is the master again.
 ///
 /// Threads: the router's own. Fork: a child may call it.
 #[unsafe(no_mangle)]
