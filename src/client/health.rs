@@ -192,7 +192,7 @@ impl Status {
                 if count == 1 { "is" } else { "are" }
             ),
             Condition::UnreadNodes => format!(
-                "{} not joined the cluster, and did not say what they hold",
+                "{} not joined the cluster, and reported no partitions",
                 of("node of the map has", "nodes of the map have")
             ),
             Condition::ContradictingClaims => format!(

@@ -13,7 +13,7 @@ pub enum TendError {
         tried: Vec<String>,
     },
     /// All known nodes stopped answering.
-    #[error("none of the {nodes} known nodes answered: {}", Printable(.last))]
+    #[error("none of the {nodes} known nodes gave a usable answer: {}", Printable(.last))]
     NoAnswer {
         /// How many were asked.
         nodes: usize,

@@ -385,3 +385,19 @@ fn a_pass_that_is_interrupted_says_so_and_loses_no_change() {
     assert_eq!(source.tend(&mut Third(0)), Err(TendError::Interrupted));
     assert!(tend_well(&mut source).0.changed);
 }
+
+#[test]
+fn a_pass_without_a_usable_reply_names_what_is_wrong_with_it() {
+    let mut source = source(two(), SMALL);
+    tend_well(&mut source);
+    for address in [A, B] {
+        edit(&mut source, address, |server| server.set("partition-generation", "x"));
+    }
+    let error = tend(&mut source).0.unwrap_err().to_string();
+    assert!(error.contains("unusable reply") && error.contains("\"x\""), "{error}");
+    // And it ends with it.
+    for address in [A, B] {
+        edit(&mut source, address, |server| server.set("partition-generation", "9"));
+    }
+    tend_well(&mut source);
+}

@@ -258,8 +258,11 @@ impl<T: Transport> Tender<T> {
             return TendError::TooOld { host, found, wanted: Build::OLDEST_TEXT };
         }
         if let Some(node) = self.nodes.iter().rfind(|node| node.located) {
-            let why = pass.dead.get(&node.address).map(Invalid::to_string);
-            let why = why.unwrap_or_else(|| "another node or cluster answers there".into());
+            let why = match pass.dead.get(&node.address) {
+                Some(error) => error.to_string(),
+                None if node.bad => format!("unusable reply: {}", node.last_error),
+                None => "another node or cluster answers there".into(),
+            };
             let (nodes, last) =
                 (self.nodes.len(), format!("{} at {}: {why}", node.id, node.address));
             return TendError::NoAnswer { nodes, last };
