@@ -136,17 +136,7 @@ impl Common {
     /// # Errors
     /// [`StatusError`].
     pub fn status(&self) -> Result<Status, StatusError> {
-        let mut place = self.place();
-        loop {
-            match Status::look(&place) {
-                Err(StatusError::Segment(SegmentError::Owner { found, .. }))
-                    if also_trusts(&place, found) =>
-                {
-                    place.owners.push(found);
-                }
-                other => return other,
-            }
-        }
+        Status::look(&self.place)
     }
 
     /// The place of the segment.

@@ -206,6 +206,24 @@ def test_gunicorn_whose_master_tends(cluster, settings, observer, directory):
         assert observer()["owner_pid"] == served.process.pid
 
 
+def test_gunicorn_whose_workers_change_their_user(cluster, settings, observer, directory):
+    """Each worker connects in `post_worker_init`, as its own user: all can attach, and any
+    can take over."""
+    pytest.importorskip("gunicorn", reason="skipped: gunicorn is not installed here")
+    if os.geteuid() != 0:
+        pytest.skip("skipped: only root starts workers of another user")
+    os.chmod(directory, 0o1777)
+    path = f"{directory}/gunicorn.sock"
+    command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--bind", f"unix:{path}"]
+    command += ["--workers", "3", "--user", "65534", "--group", "65534", "--worker-tmp-dir", "/tmp"]
+    command += ["--log-level", "warning", "app:application"]
+    with Served(command, path, environment(cluster, settings)) as served:
+        wait_until("all have connected", lambda: observer()["attached"] == 3)
+        assert os.stat(f"/proc/{observer()['owner_pid']}").st_uid == 65534
+        killed_owner_is_replaced(served, observer, cluster)
+        wait_until("all have connected again", lambda: observer()["attached"] == 3, 60)
+
+
 def uwsgi(directory, *further):
     """The command for the example's settings and extra ones, and its socket."""
     program = tool("uwsgi")

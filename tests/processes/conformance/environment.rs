@@ -6,9 +6,9 @@ use std::path::Path;
 
 use nix::libc;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tendmap::client::{Client, Role};
+use tendmap::client::{Client, Reader, Role, Status, Verdict};
 use tendmap::route::{Partition, Policy};
-use tendmap::segment::Backend;
+use tendmap::segment::{Backend, SegmentError};
 
 use super::{Host, Mode, Test};
 use crate::worker::Worker;
@@ -21,6 +21,7 @@ pub fn tests() -> Vec<Test> {
         ("h76_an_owner_that_changes_its_user_stays_owner", owner_drops),
         ("h76_a_follower_that_has_changed_its_user_takes_over", follower_drops),
         ("h77_a_child_of_another_user_follows_with_what_it_has_inherited", child_drops),
+        ("h85_root_sees_the_status_of_every_users_segment", status_for_root),
         ("h78_a_limit_on_the_length_of_files_is_named_and_kills_nobody", file_limit),
         ("h78_an_owner_that_the_limit_keeps_from_growing_goes_on", file_limit_to_growth),
         ("h79_a_segment_is_made_without_proc", no_proc),
@@ -127,6 +128,34 @@ fn follower_drops(host: &Host) {
         );
         let _ = tendmap::segment::remove(&host.place(), true);
     }
+}
+
+fn status_for_root(host: &Host) {
+    if host.mode == Mode::Private || !is_root("the segment of another user") {
+        return;
+    }
+    std::fs::set_permissions(host.directory.path(), PermissionsExt::from_mode(0o1777)).unwrap();
+    forked(
+        |parent| {
+            drop_privileges();
+            let cluster = Cluster::new(2, 1);
+            let _client = host.client(&cluster);
+            parent.write_all(b"o").unwrap();
+            parent.read_exact(&mut [0]).unwrap();
+        },
+        |child| {
+            child.read_exact(&mut [0]).unwrap();
+            let status = Status::look(&host.place()).unwrap();
+            assert!(status.owner_alive && status.verdict() == Verdict::Healthy, "{status:?}");
+            // It looks, but does not route.
+            let error = Reader::attach(&host.place()).unwrap_err();
+            assert!(matches!(error, SegmentError::Owner { found: 65534, .. }), "{error}");
+            child.write_all(b"q").unwrap();
+        },
+    );
+    let mut place = host.place();
+    place.owners.push(65534);
+    let _ = tendmap::segment::remove(&place, true);
 }
 
 fn child_drops(host: &Host) {
