@@ -206,7 +206,7 @@ def test_gunicorn_whose_master_tends(cluster, settings, observer, directory):
         assert observer()["owner_pid"] == served.process.pid
 
 
-def test_gunicorn_whose_workers_change_their_user(cluster, settings, observer, directory):
+def test_gunicorn_whose_workers_change_their_user(cluster, settings, directory):
     """Each worker connects in `post_worker_init`, as its own user: all can attach, and any
     can take over."""
     pytest.importorskip("gunicorn", reason="skipped: gunicorn is not installed here")
@@ -217,6 +217,7 @@ def test_gunicorn_whose_workers_change_their_user(cluster, settings, observer, d
     command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--bind", f"unix:{path}"]
     command += ["--workers", "3", "--user", "65534", "--group", "65534", "--worker-tmp-dir", "/tmp"]
     command += ["--log-level", "warning", "app:application"]
+    observer = lambda: tendmap.status(shm_directory=directory, shm_owner=65534)
     with Served(command, path, environment(cluster, settings)) as served:
         wait_until("all have connected", lambda: observer()["attached"] == 3)
         assert os.stat(f"/proc/{observer()['owner_pid']}").st_uid == 65534
