@@ -6,6 +6,13 @@
 # Prints the path of the extension. Needs Rust, a PHP with php-config, and libclang.
 set -eu
 root=$(cd "$(dirname "$0")/../../.." && pwd)
+php_config=${PHP_CONFIG:-php-config}
+give_up() { echo "install.sh: $1" >&2; exit 1; }
+[ -f "$root/bindings/php/ext/Cargo.toml" ] ||
+    give_up "no sources of the library here; run bindings/php/ext/install.sh of a checkout of tendmap"
+command -v cargo >/dev/null || give_up "cargo is not installed; install Rust (https://rustup.rs)"
+command -v "$php_config" >/dev/null ||
+    give_up "$php_config is not installed; install it (Debian: php-dev), or name it by PHP_CONFIG"
 target=${CARGO_TARGET_DIR:-$root/target/bindings}
 CARGO_TARGET_DIR=$target cargo build --release --quiet --manifest-path "$root/bindings/php/ext/Cargo.toml"
 built=$target/release/libtendmap_php.so
@@ -13,7 +20,6 @@ if [ "${1:-}" = --only-build ]; then
     echo "$built"
     exit
 fi
-php_config=${PHP_CONFIG:-php-config}
 place=$("$php_config" --extension-dir)/tendmap.so
 install -m 0644 "$built" "$place"
 if command -v phpenmod >/dev/null; then

@@ -106,16 +106,18 @@ final class PackageTest extends TestCase
             );
             self::assertSame(0, $code, $output);
             mkdir($project);
-            file_put_contents("$project/composer.json", json_encode([
-                'repositories' => [
-                    ['type' => 'path', 'url' => $path,
-                        'options' => ['symlink' => false, 'versions' => ['tendmap/tendmap' => Engines::VERSION]]],
-                    ['packagist.org' => false],
-                ],
-                'require' => ['tendmap/tendmap' => '^0.1'],
-            ]));
-            [$code, $output] = $this->execute([$composer, 'install', '--no-interaction', '--no-dev'], $env, $project);
+            file_put_contents("$project/composer.json", '{"name": "you/app", "repositories": [{"packagist.org": false}]}');
+            preg_match('/^composer config .*\n^composer require .*@dev$/m', (string) file_get_contents("$path/README.md"), $found);
+            self::assertNotEmpty($found);
+            $commands = str_replace('/path/to/tendmap/bindings/php', escapeshellarg($path), $found[0]);
+            [$code, $output] = $this->execute(['sh', '-ec', $commands], $env + ['COMPOSER_NO_INTERACTION' => '1'], $project);
             self::assertSame(0, $code, $output);
+            // A copy of the package has no sources of the library.
+            mkdir("$project/copy/ext", recursive: true);
+            copy("$path/ext/install.sh", "$project/copy/ext/install.sh");
+            [$code, $output] = $this->execute(['bash', "$project/copy/ext/install.sh"]);
+            self::assertSame(1, $code);
+            self::assertStringContainsString('install.sh of a checkout of tendmap', $output);
             // One command, with a cluster of its own.
             $example = "$project/vendor/tendmap/tendmap/examples/simulated.php";
             [$code, $output] = $this->php([$example, '42'], ['TENDMAP' => Simulator::program()]);
