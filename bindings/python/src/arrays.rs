@@ -9,7 +9,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyType};
 use pyo3::{IntoPyObjectExt, PyTypeInfo};
 
-use crate::columns::{Column, narrowed, with_room};
+use crate::buffers::is_swapped;
+use crate::columns::{Column, narrowed, null, with_room};
 use crate::errors::{wrong_type, wrong_value};
 use crate::keys::kind_of;
 
@@ -46,6 +47,7 @@ pub fn held<'py>(keys: &Bound<'py, PyUntypedArray>) -> PyResult<Held<'py>> {
         let found = keys.ndim();
         return Err(wrong_type(py, format!("keys of {found} dimensions; wanted one dimension")));
     }
+    refuse_masked(keys)?;
     let descr = keys.dtype();
     Ok(Held::Column(match (descr.kind(), descr.itemsize()) {
         (b'i', 8) => Column::I64(plain(keys, "int64")?),
@@ -70,6 +72,21 @@ pub fn held<'py>(keys: &Bound<'py, PyUntypedArray>) -> PyResult<Held<'py>> {
             return Err(wrong_type(py, text));
         }
     }))
+}
+
+/// Refuses a masked array (`numpy.ma`) with a masked element: it is no key.
+fn refuse_masked(keys: &Bound<'_, PyUntypedArray>) -> PyResult<()> {
+    let py = keys.py();
+    let modules = py.import("sys")?.getattr("modules")?;
+    let Ok(masked) = modules.get_item("numpy.ma") else { return Ok(()) };
+    if !keys.is_instance(&masked.getattr("MaskedArray")?)? {
+        return Ok(());
+    }
+    let mask = masked.call_method1("getmaskarray", (keys,))?;
+    if !mask.call_method0("any")?.is_truthy()? {
+        return Ok(());
+    }
+    Err(null(py, mask.call_method0("argmax")?.extract()?))
 }
 
 /// A method of NumPy's own class, because a subclass may override it.
@@ -197,7 +214,9 @@ impl<'py> Out<'py> {
         if as_array(&out)?.is_none()
             && let Ok(buffer) = pyo3::buffer::PyBuffer::<u16>::get(&out)
         {
-            if buffer.readonly() || !buffer.is_c_contiguous() {
+            // PyO3 takes ">" for this machine's byte order.
+            let foreign = is_swapped(buffer.format().to_bytes()) == Some(true);
+            if foreign || buffer.readonly() || !buffer.is_c_contiguous() {
                 return Err(wrong_type(py, format!("out can't be written; {WANTED}")));
             }
             checked(buffer.item_count())?;

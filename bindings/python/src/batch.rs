@@ -8,7 +8,8 @@ use tendmap::route::{InSet, Key, Keys, NamespaceHandle, Policy};
 use tendmap_bindings::NO_NODE as NONE;
 
 use crate::arrays::{Held, Out, as_array, held, refuse_overlap};
-use crate::columns::{Column, blobs, null, of_arrow, of_buffer, texts};
+use crate::buffers::of_buffer;
+use crate::columns::{Column, blobs, null, of_arrow, texts};
 use crate::errors::{raise, utf8, wrong_type};
 use crate::keys::{kind_of, with_key};
 use crate::lent::Lent;

@@ -1,18 +1,15 @@
-//! Columns of keys from Arrow and from the buffer protocol.
+//! Columns of keys, and those that Arrow arrays hold.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
     UInt32Type, UInt64Type,
 };
-use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, PrimitiveArray};
+use arrow_array::{Array, ArrayRef, ArrowPrimitiveType};
 use arrow_schema::DataType;
-use pyo3::buffer::{Element, ElementType, PyBuffer, PyUntypedBuffer};
 use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyString};
-use pyo3_arrow::PyChunkedArray;
-use pyo3_arrow::input::AnyArray;
+use tendmap_arrow::{Exported, exported};
 
 use crate::errors::{out_of_range, reworded, wrong_type, wrong_value};
 use crate::keys::kind_of;
@@ -69,21 +66,15 @@ pub fn narrowed(py: Python<'_>, keys: impl ExactSizeIterator<Item = u64>) -> PyR
 
 /// The keys of an object that exports Arrow arrays; `None` if it does not.
 pub fn of_arrow(keys: &Bound<'_, PyAny>) -> PyResult<Option<Column>> {
-    let class = keys.get_type();
-    if !class.hasattr("__arrow_c_array__")? && !class.hasattr("__arrow_c_stream__")? {
-        return Ok(None);
-    }
     let py = keys.py();
-    let refused = |error: PyErr| {
-        let kind = kind_of(keys);
-        let text = format!("keys of type {kind} can't be read as an Arrow array");
+    let found = exported(keys, |kind| is_plain(element(kind))).map_err(|error| {
+        let (kind, why) = (kind_of(keys), error.value(py).to_string());
+        let text = format!("keys of type {kind} can't be read as an Arrow array: {why}");
         reworded(py, error, || wrong_type(py, text))
-    };
-    let found = keys.extract::<AnyArray>().map_err(refused)?;
-    let found = found.into_chunked_array().map_err(|error| refused(error.into()))?;
-    let (chunks, kind) = (found.chunks().to_vec(), found.data_type().clone());
-    refuse_nulls(py, &found)?;
-    Ok(Some(match kind {
+    })?;
+    let Some(Exported { kind, chunks }) = found else { return Ok(None) };
+    refuse_nulls(py, &chunks)?;
+    Ok(Some(match element(&kind) {
         DataType::Int64 => Column::I64(joined::<Int64Type, _>(&chunks)?),
         DataType::Int32 => Column::I32(joined::<Int32Type, _>(&chunks)?),
         DataType::Int16 => Column::I32(joined::<Int16Type, _>(&chunks)?),
@@ -102,9 +93,9 @@ pub fn of_arrow(keys: &Bound<'_, PyAny>) -> PyResult<Option<Column>> {
         | DataType::LargeBinary
         | DataType::BinaryView
         | DataType::FixedSizeBinary(_) => Column::Arrow(chunks, false),
-        // A column of nulls only, or of nothing.
-        DataType::Null if found_none(&chunks) => Column::I64(Vec::new()),
-        kind => {
+        // A column of nothing.
+        DataType::Null => Column::I64(Vec::new()),
+        _ => {
             let text = format!(
                 "keys of Arrow's type {kind}; wanted one of integers, doubles, texts or bytes: cast \
                  it"
@@ -114,13 +105,42 @@ pub fn of_arrow(keys: &Bound<'_, PyAny>) -> PyResult<Option<Column>> {
     }))
 }
 
-fn found_none(chunks: &[ArrayRef]) -> bool {
-    chunks.iter().all(|chunk| chunk.is_empty())
+/// The type of the values: those of a dictionary, if it is one.
+fn element(kind: &DataType) -> &DataType {
+    match kind {
+        DataType::Dictionary(_, values) => values,
+        kind => kind,
+    }
 }
 
-fn refuse_nulls(py: Python<'_>, keys: &PyChunkedArray) -> PyResult<()> {
+/// Whether `of_arrow` reads values of this type.
+fn is_plain(kind: &DataType) -> bool {
+    matches!(
+        kind,
+        DataType::Int64
+            | DataType::Int32
+            | DataType::Int16
+            | DataType::Int8
+            | DataType::UInt64
+            | DataType::UInt32
+            | DataType::UInt16
+            | DataType::UInt8
+            | DataType::Float64
+            | DataType::Float32
+            | DataType::Utf8
+            | DataType::LargeUtf8
+            | DataType::Utf8View
+            | DataType::Binary
+            | DataType::LargeBinary
+            | DataType::BinaryView
+            | DataType::FixedSizeBinary(_)
+            | DataType::Null
+    )
+}
+
+fn refuse_nulls(py: Python<'_>, chunks: &[ArrayRef]) -> PyResult<()> {
     let mut before = 0;
-    for chunk in keys.chunks() {
+    for chunk in chunks {
         if chunk.logical_null_count() > 0 {
             let nulls = chunk.logical_nulls();
             let within = (0..chunk.len())
@@ -138,6 +158,16 @@ pub fn null(py: Python<'_>, index: usize) -> PyErr {
     wrong_value(py, format!("key {index} is null; wanted a key in each row: drop the others"))
 }
 
+/// The values of an array without nulls, and the index of each row's value if they are a
+/// dictionary.
+fn values(chunk: &ArrayRef) -> (&ArrayRef, Option<Vec<usize>>) {
+    match chunk.as_any_dictionary_opt() {
+        Some(dictionary) if chunk.is_empty() => (dictionary.values(), Some(Vec::new())),
+        Some(dictionary) => (dictionary.values(), Some(dictionary.normalized_keys())),
+        None => (chunk, None),
+    }
+}
+
 /// The numbers of all chunks, widened if necessary.
 fn joined<P, K>(chunks: &[ArrayRef]) -> PyResult<Vec<K>>
 where
@@ -146,101 +176,61 @@ where
 {
     let mut keys = with_room(chunks.iter().map(|chunk| chunk.len()).sum())?;
     for chunk in chunks {
-        let chunk: &PrimitiveArray<P> = chunk.as_primitive();
-        keys.extend(chunk.values().iter().map(|&key| K::from(key)));
+        let (values, rows) = values(chunk);
+        let values = values.as_primitive::<P>().values();
+        match rows {
+            None => keys.extend(values.iter().map(|&key| K::from(key))),
+            Some(rows) => keys.extend(rows.into_iter().map(|row| K::from(values[row]))),
+        }
     }
     Ok(keys)
 }
 
 /// The texts of arrays without nulls.
 pub fn texts(chunks: &[ArrayRef]) -> Vec<&str> {
-    let mut keys = Vec::with_capacity(chunks.iter().map(|chunk| chunk.len()).sum());
-    for chunk in chunks {
-        match chunk.data_type() {
-            DataType::Utf8 => keys.extend(chunk.as_string::<i32>().iter().flatten()),
-            DataType::LargeUtf8 => keys.extend(chunk.as_string::<i64>().iter().flatten()),
-            _ => keys.extend(chunk.as_string_view().iter().flatten()),
+    gathered(chunks, |values, keys| match values.data_type() {
+        DataType::Utf8 => {
+            keys.extend(values.as_string::<i32>().iter().map(Option::unwrap_or_default))
         }
-    }
-    keys
+        DataType::LargeUtf8 => {
+            keys.extend(values.as_string::<i64>().iter().map(Option::unwrap_or_default))
+        }
+        _ => keys.extend(values.as_string_view().iter().map(Option::unwrap_or_default)),
+    })
 }
 
 /// The bytes of arrays without nulls.
 pub fn blobs(chunks: &[ArrayRef]) -> Vec<&[u8]> {
+    gathered(chunks, |values, keys| match values.data_type() {
+        DataType::Binary => {
+            keys.extend(values.as_binary::<i32>().iter().map(Option::unwrap_or_default))
+        }
+        DataType::LargeBinary => {
+            keys.extend(values.as_binary::<i64>().iter().map(Option::unwrap_or_default))
+        }
+        DataType::FixedSizeBinary(_) => {
+            keys.extend(values.as_fixed_size_binary().iter().map(Option::unwrap_or_default));
+        }
+        _ => keys.extend(values.as_binary_view().iter().map(Option::unwrap_or_default)),
+    })
+}
+
+/// The keys of all rows. `read` appends the values of an array, of which a dictionary may
+/// have unused ones that are null.
+fn gathered<'a, K: Copy>(
+    chunks: &'a [ArrayRef],
+    read: impl Fn(&'a ArrayRef, &mut Vec<K>),
+) -> Vec<K> {
     let mut keys = Vec::with_capacity(chunks.iter().map(|chunk| chunk.len()).sum());
     for chunk in chunks {
-        match chunk.data_type() {
-            DataType::Binary => keys.extend(chunk.as_binary::<i32>().iter().flatten()),
-            DataType::LargeBinary => keys.extend(chunk.as_binary::<i64>().iter().flatten()),
-            DataType::FixedSizeBinary(_) => {
-                keys.extend(chunk.as_fixed_size_binary().iter().flatten());
+        match values(chunk) {
+            (values, None) => read(values, &mut keys),
+            (values, Some(rows)) => {
+                let mut words = Vec::with_capacity(values.len());
+                read(values, &mut words);
+                keys.extend(rows.into_iter().map(|row| words[row]));
             }
-            _ => keys.extend(chunk.as_binary_view().iter().flatten()),
         }
     }
     keys
-}
-
-/// The keys of an object with a buffer of numbers; `None` if it has no buffer, or is a
-/// single key.
-pub fn of_buffer(keys: &Bound<'_, PyAny>) -> PyResult<Option<Column>> {
-    if keys.is_instance_of::<PyBytes>()
-        || keys.is_instance_of::<PyByteArray>()
-        || keys.is_instance_of::<PyString>()
-    {
-        return Ok(None);
-    }
-    let Ok(buffer) = PyUntypedBuffer::get(keys) else { return Ok(None) };
-    let py = keys.py();
-    if buffer.dimensions() != 1 {
-        let found = buffer.dimensions();
-        return Err(wrong_type(py, format!("keys of {found} dimensions; wanted one dimension")));
-    }
-    let format = buffer.format().to_string_lossy().into_owned();
-    let wrong = || {
-        let kind = kind_of(keys);
-        let text = format!(
-            "keys of type {kind} with a buffer of format {format:?}; wanted integers of 16 to 64 \
-             bits or doubles: memoryview(…).cast(\"q\")"
-        );
-        wrong_type(py, text)
-    };
-    // Bytes may be one key, or many small numbers.
-    let kind = ElementType::from_format(buffer.format());
-    if buffer.item_count() == 0 {
-        // Its memory may be anywhere, which would be refused.
-        return Ok(Some(Column::I64(Vec::new())));
-    }
-    Ok(Some(match kind {
-        ElementType::SignedInteger { bytes: 8 } => Column::I64(copied(py, keys)?),
-        ElementType::SignedInteger { bytes: 4 } => Column::I32(copied(py, keys)?),
-        ElementType::SignedInteger { bytes: 2 } => {
-            let keys: Vec<i16> = copied(py, keys)?;
-            Column::I32(keys.into_iter().map(i32::from).collect())
-        }
-        ElementType::UnsignedInteger { bytes: 4 } => Column::U32(copied(py, keys)?),
-        ElementType::UnsignedInteger { bytes: 2 } => {
-            let keys: Vec<u16> = copied(py, keys)?;
-            Column::U32(keys.into_iter().map(u32::from).collect())
-        }
-        ElementType::UnsignedInteger { bytes: 8 } => {
-            let keys: Vec<u64> = copied(py, keys)?;
-            Column::I64(narrowed(py, keys.into_iter())?)
-        }
-        ElementType::Float { bytes: 8 } => Column::F64(copied(py, keys)?),
-        ElementType::Float { bytes: 4 } => {
-            let keys: Vec<f32> = copied(py, keys)?;
-            Column::F64(keys.into_iter().map(f64::from).collect())
-        }
-        _ => return Err(wrong()),
-    }))
-}
-
-fn copied<T: Element>(py: Python<'_>, keys: &Bound<'_, PyAny>) -> PyResult<Vec<T>> {
-    let kind = kind_of(keys);
-    let buffer = PyBuffer::<T>::get(keys).map_err(|error| {
-        let text = format!("keys of type {kind} have a buffer that can't be read: {error}");
-        wrong_type(py, text)
-    })?;
-    buffer.to_vec(py)
 }

@@ -5,6 +5,7 @@ mod arguments;
 mod arrays;
 mod batch;
 mod bench;
+mod buffers;
 mod changes;
 mod client;
 mod columns;
@@ -77,7 +78,9 @@ fn _one_event_of_each(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     json::loads(py, &tendmap_bindings::one_event_of_each().into())
 }
 
-#[pymodule]
+// A free-threaded interpreter switches its lock on when it imports this: a fork in another
+// thread must never find one of the locks in here taken.
+#[pymodule(gil_used = true)]
 fn _tendmap(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<client::Client>()?;
     module.add_class::<reader::Reader>()?;

@@ -1,6 +1,7 @@
 """Columns of keys, as other libraries have them, without a loop in Python."""
 
 import array
+import ctypes
 import subprocess
 import sys
 
@@ -64,6 +65,46 @@ def test_bytes_as_a_buffer_say_what_they_hold(client, routed):
         client.route_batch("test", "users", memoryview(np.zeros((2, 2), np.int64)))
 
 
+@pytest.mark.parametrize("order", "=<>")
+def test_h220_a_buffer_of_either_byte_order_holds_its_keys(routed, client, order):
+    """Few keys could agree by chance."""
+    for code in ["i2", "i4", "i8", "u2", "u4", "u8", "f4", "f8"]:
+        many = np.arange(300, dtype=order + code)
+        keys = many.tolist()
+        routed(memoryview(many), keys)
+        routed(memoryview(many)[::3], keys[::3])
+        routed(memoryview(many)[::-1], keys[::-1])
+
+
+def test_h220_arrays_of_ctypes_are_columns(routed):
+    for kind in (ctypes.c_int64, ctypes.c_uint16, ctypes.c_int32.__ctype_be__):
+        routed((kind * 300)(*range(300)), list(range(300)))
+    routed((ctypes.c_double.__ctype_be__ * 3)(0.5, 1.5, 2.5), [0.5, 1.5, 2.5])
+
+
+def test_h220_indexes_are_not_written_in_another_byte_order(client):
+    keys = array.array("q", [1, 2, 3])
+    for out in [np.zeros(3, ">u2"), memoryview(np.zeros(3, ">u2"))]:
+        with pytest.raises(tendmap.ArgumentTypeError, match="wanted a contiguous"):
+            client.route_batch("test", "users", keys, out=out)
+
+
+def test_h221_a_masked_element_is_no_key(routed, client):
+    masked = np.ma.array([5, 6, 7, 8], mask=[False, False, True, True])
+    for keys in [masked, masked.astype("U3"), masked.astype(object)]:
+        with pytest.raises(tendmap.ArgumentError, match="^key 2 is null; wanted a key in each row"):
+            client.route_batch("test", "users", keys)
+    routed(masked[:2], [5, 6])
+    routed(np.ma.array([5, 6]), [5, 6])
+
+
+def test_a_view_that_was_released_is_refused(client):
+    view = memoryview(array.array("q", [1]))
+    view.release()
+    with pytest.raises(tendmap.ArgumentError, match="^keys can't be read: .*released"):
+        client.route_batch("test", "users", view)
+
+
 def test_doubles_are_keys_of_their_own(routed, client):
     routed(np.array(DOUBLES), DOUBLES)
     routed(np.array([0.5, 2.0], np.float32), [0.5, 2.0])
@@ -99,6 +140,49 @@ def test_bytes(routed):
         routed(pa.array(BLOBS, kind), BLOBS)
     routed(pa.array([b"four", b"more"], pa.binary(4)), [b"four", b"more"])
     routed(pl.Series(BLOBS), BLOBS)
+
+
+INDEXES = [pa.int8(), pa.uint8(), pa.int32(), pa.uint32(), pa.int64()]
+
+
+@pytest.mark.parametrize("index", INDEXES, ids=str)
+@pytest.mark.parametrize(
+    "values, kind",
+    [
+        (TEXTS, pa.string()),
+        (TEXTS, pa.large_string()),
+        (TEXTS, pa.string_view()),
+        (BLOBS, pa.binary()),
+        (INTEGERS, pa.int64()),
+        (SMALL, pa.uint16()),
+        (DOUBLES, pa.float64()),
+    ],
+    ids=lambda given: str(given) if isinstance(given, pa.DataType) else "",
+)
+def test_dictionaries(routed, values, kind, index):
+    rows = [len(values) - 1, 0, 0, 1, 2, 1]
+    keys = [values[row] for row in rows]
+    made = pa.DictionaryArray.from_arrays(pa.array(rows, index), pa.array(values, kind))
+    routed(made, keys)
+    routed(made[2:5], keys[2:5])
+    routed(pa.chunked_array([made, made[:0], made[1:]]), keys + keys[1:])
+
+
+def test_categories(routed, client):
+    many = TEXTS * 3
+    routed(pl.Series(many, dtype=pl.Categorical), many)
+    routed(pl.Series(many, dtype=pl.Enum(TEXTS)), many)
+    routed(pd.Series(many, dtype="category"), many)
+    routed(pd.Categorical(many), many)
+    routed(pd.Series(SMALL * 2, dtype="category"), SMALL * 2)
+    # Values that no row has may be null.
+    values = pa.array(["a", "b", None])
+    routed(pa.DictionaryArray.from_arrays(pa.array([0, 1, 0]), values), ["a", "b", "a"])
+    for rows in [[0, 1, 2], [0, 1, None]]:
+        with pytest.raises(tendmap.ArgumentError, match="^key 2 is null"):
+            client.route_batch("test", "users", pa.DictionaryArray.from_arrays(pa.array(rows), values))
+    with pytest.raises(tendmap.ArgumentTypeError, match="Dictionary.*Date32.*cast it"):
+        client.route_batch("test", "users", pa.array([1], pa.date32()).dictionary_encode())
 
 
 def test_many_keys_and_parts_of_a_column(routed, client):
@@ -170,6 +254,46 @@ def test_a_foreign_object_that_exports_nonsense_is_refused(client):
         client.route_batch("test", "users", Wrong())
     with pytest.raises(RuntimeError, match="own"):
         client.route_batch("test", "users", Raises())
+
+
+def test_what_was_read_before_is_refused(client):
+    class Again:
+        """Exports the same capsules each time."""
+
+        def __init__(self, array=None, stream=None):
+            if array is not None:
+                self.capsules = array.__arrow_c_array__()
+                type(self).__arrow_c_array__ = lambda self, requested_schema=None: self.capsules
+            else:
+                self.capsules = stream.__arrow_c_stream__()
+                type(self).__arrow_c_stream__ = lambda self, requested_schema=None: self.capsules
+
+    again = Again(array=pa.array([1, 2]))
+    assert len(client.route_batch("test", "users", again)) == 2
+    with pytest.raises(tendmap.ArgumentTypeError, match="as an Arrow array: it was read before"):
+        client.route_batch("test", "users", again)
+    del Again.__arrow_c_array__
+    again = Again(stream=pa.chunked_array([[1], [2]]))
+    assert len(client.route_batch("test", "users", again)) == 2
+    with pytest.raises(tendmap.ArgumentTypeError, match="as an Arrow array: it was read before"):
+        client.route_batch("test", "users", again)
+
+
+def test_arrow_types_that_are_no_keys_say_so(client):
+    for column in [pl.Series([1], dtype=pl.Int128), pl.Series([None])]:
+        with pytest.raises(tendmap.ArgumentTypeError, match="Series can't be read as an Arrow array: .*ata"):
+            client.route_batch("test", "users", column)
+
+
+def test_nothing_is_read_of_a_stream_of_another_type(client):
+    def batches():
+        yield pa.record_batch({"a": [1]})
+        raise RuntimeError("lost the source")
+
+    reader = pa.RecordBatchReader.from_batches(pa.schema({"a": pa.int64()}), batches())
+    with pytest.raises(tendmap.ArgumentTypeError, match="Struct"):
+        client.route_batch("test", "users", reader)
+    assert reader.read_next_batch().num_rows == 1, "nothing was read"
 
 
 def test_results_go_into_any_writable_buffer(client):
