@@ -256,7 +256,15 @@ def test_uwsgi(cluster, settings, observer, directory, further):
 def test_uwsgi_that_recycles_its_worker(cluster, settings, observer, directory):
     """The only worker closes when it is recycled: it leaves nothing to take over."""
     further = ["--processes", "1", "--max-requests", "5", "--min-worker-lifetime", "0"]
-    command, path = uwsgi(directory, *further)
+    stats = f"{directory}/stats.sock"
+    command, path = uwsgi(directory, *further, "--stats", stats)
+
+    def idle():
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(stats)
+            told = json.loads(b"".join(iter(lambda: connection.recv(65536), b"")))
+        return told["workers"][0]["accepting"] and told["workers"][0]["status"] == "idle"
+
     with Served(command, path, environment(cluster, settings)):
         pids = set()
 
@@ -266,6 +274,9 @@ def test_uwsgi_that_recycles_its_worker(cluster, settings, observer, directory):
 
         wait_until("workers are recycled", recycled, 60)
         assert observer()["takeovers"] == 0
+        # uWSGI runs no hook in a worker that it ends in the middle of a request, and stops
+        # waiting for one that has not begun.
+        wait_until("the worker is idle", idle)
     assert not [name for name in os.listdir(directory) if name.startswith("tendmap-")]
 
 
