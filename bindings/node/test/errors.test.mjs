@@ -133,7 +133,8 @@ test('h184_what_belongs_to_a_thread_of_node_is_not_sent_to_another', async (t) =
     }
     client.on('change', () => {})
   }
-  assert.throws(() => port1.postMessage(1, [client]), { code: 'ERR_INVALID_TRANSFER_OBJECT' })
+  // Node's own error, which differs from version to version.
+  assert.throws(() => port1.postMessage(1, [client]), /transferList|cloned|[Tt]ransfer/)
   assert.ok(structuredClone(client.nodes()[0].toJSON()).address)
   assert.ok(structuredClone(client.status()).healthy)
   port2.close()
