@@ -4,7 +4,7 @@ require "json"
 require "io/wait"
 require_relative "tendmap/version"
 require_relative "tendmap/errors"
-require_relative "tendmap/tendmap_ruby"
+require_relative "tendmap/extension"
 require_relative "tendmap/bytes"
 require_relative "tendmap/node"
 require_relative "tendmap/batch"
@@ -46,7 +46,7 @@ module Tendmap
   end
 
   private_class_method :_look, :_digest
-  private_constant :Pending, :Settings, :VERSION_OF_EXTENSION
+  private_constant :Pending, :Settings
 end
 
 # Handlers run in the reverse order of their registration: those of the program, which may

@@ -49,6 +49,29 @@ class TestPackage < Minitest::Test
     end
   end
 
+  def test_h199_a_missing_or_other_extension_is_named
+    lib = File.dirname($LOADED_FEATURES.grep(%r{/tendmap/version\.rb\z}).first, 2)
+    copy = "#{@directory}/lib"
+    FileUtils.cp_r(lib, copy)
+    extension = Dir["#{copy}/tendmap/tendmap_ruby.*"].first
+    load_it = lambda do
+      code = "begin; require 'tendmap'; rescue LoadError => e; puts e.message; end"
+      Open3.capture2e(RbConfig.ruby, "-I", copy, "-e", code).first
+    end
+    assert_equal "", load_it.call
+    version = "#{copy}/tendmap/version.rb"
+    File.write(version, File.read(version).sub(Tendmap::VERSION, "9.9.9"))
+    found = load_it.call
+    assert_match(/extension of tendmap is of version #{Tendmap::VERSION}; wanted 9\.9\.9/, found)
+    assert_match(/install the gem again, or run rake compile in a checkout/, found)
+    FileUtils.rm_f(extension)
+    File.write(extension, "no library")
+    assert_match(/extension of tendmap can't be loaded: .*install the gem again, or run rake compile/m, load_it.call)
+    FileUtils.rm_f(extension)
+    found = load_it.call
+    assert_match(/no extension of tendmap for Ruby #{RUBY_VERSION} .*install the gem again, or run rake compile/m, found)
+  end
+
   def test_the_versions_agree
     manifest = File.read(File.expand_path("../../../Cargo.toml", __dir__))
     assert_equal manifest[/^version = "(.*)"/, 1], Tendmap::VERSION
