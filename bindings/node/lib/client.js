@@ -60,6 +60,8 @@ Object.setPrototypeOf(Emitter, EventEmitter)
 class Base extends Emitter {
   #id
   #closed = false
+  /** What `closeAsync` returns. */
+  #closing = null
   // What was used last: callers pass the same names again and again.
   #namespace
   #set
@@ -457,6 +459,10 @@ class Base extends Emitter {
 
   /** Closes on another thread. */
   async closeAsync () {
+    await (this.#closing ??= this.#closeAside())
+  }
+
+  async #closeAside () {
     if (!this.#leave()) return
     const release = hold()
     try {
@@ -471,8 +477,8 @@ class Base extends Emitter {
       })
     } finally {
       release()
+      this.#gone()
     }
-    this.#gone()
   }
 
   /** Whether it was open. */

@@ -267,6 +267,16 @@ test('h186_a_listener_of_node_that_closes_hears_of_nothing_afterwards', async (t
   assert.deepEqual(heard.filter(([, closed]) => closed), [['close', true]])
 })
 
+test('every closeAsync waits until it is closed', async (t) => {
+  const { settings } = cluster(t)
+  const client = await Client.connect(settings)
+  const order = []
+  client.on('close', () => order.push('close'))
+  const calls = [client.closeAsync(), client.closeAsync(), client.closeAsync()]
+  await Promise.all(calls.map((call) => call.then(() => order.push('resolved'))))
+  assert.deepEqual(order, ['close', 'resolved', 'resolved', 'resolved'])
+})
+
 test('closing emits close once', async (t) => {
   const { settings } = cluster(t)
   const client = await Client.connect(settings)
