@@ -67,12 +67,19 @@ fn the_c_header_lists_every_setting() {
     let rows: Vec<&str> = rows.filter(|row| !row.starts_with(' ')).collect();
     let listed: Vec<&str> = rows.iter().filter_map(|row| row.split_whitespace().next()).collect();
     assert_eq!(listed, names());
+    let introduction = list.lines().take(4).collect::<String>();
     for (setting, row) in SETTINGS.iter().zip(rows) {
-        if let Some(unit) = setting.kind().unit() {
+        let name = setting.name();
+        match setting.kind() {
             // The default of a duration has its unit.
-            let unit = if unit == "seconds" { "s]" } else { unit };
-            assert!(row.contains(unit), "{} is in {unit}: {row}", setting.name());
+            SettingKind::Duration => {
+                assert!(row.contains("s]") && introduction.contains("means seconds"), "{row}");
+            }
+            kind => assert!(row.contains(kind.unit().unwrap_or("")), "{name}'s unit: {row}"),
         }
+        let default = row.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
+        let default = default.map_or("unset", |(default, _)| default);
+        assert!(is_default_of_bindings(setting, default), "{row}: wanted {}", setting.default());
     }
 }
 

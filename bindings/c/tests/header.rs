@@ -21,28 +21,3 @@ fn the_header_is_up_to_date() {
          TENDMAP_WRITE_HEADER=1 cargo test -p tendmap-c --test header"
     );
 }
-
-/// The header names each setting, with the default that docs/SETTINGS.md gives.
-#[test]
-fn the_header_has_each_setting_with_its_default() {
-    let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let header = std::fs::read_to_string(crate_dir.join("include/tendmap.h")).unwrap();
-    let settings = std::fs::read_to_string(crate_dir.join("../../docs/SETTINGS.md")).unwrap();
-    let mut count = 0;
-    let table = settings.split("\n## ").next().unwrap();
-    for row in table.lines().filter(|line| line.starts_with("| `")) {
-        let cells: Vec<_> = row.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
-        let (name, default) = (cells[1], cells[2]);
-        let line = header.lines().find(|line| line.starts_with(&format!("//     {name} ")));
-        let line = line.unwrap_or_else(|| panic!("{name} is missing"));
-        let shown = line.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
-        let wanted = match (name, default) {
-            ("use_shm", _) => Some("true"),
-            (_, "" | "unset" | "empty" | "none") => None,
-            (_, default) => Some(default),
-        };
-        assert_eq!(shown.map(|(default, _)| default), wanted, "{line}");
-        count += 1;
-    }
-    assert!(count > 30, "{count}");
-}
