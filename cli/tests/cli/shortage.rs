@@ -153,8 +153,15 @@ fn h192_a_file_system_without_inodes_is_named_and_the_rest_of_the_map_stays_curr
     let Some(island) = Island::new("file", "mount -t tmpfs -o nr_inodes=3 tmpfs DIR") else {
         return;
     };
-    let lift = || island.shell("mount -o remount,nr_inodes=100 DIR");
-    outgrows(&island, "no inode left", lift, || {});
+    let three = sim(3);
+    let owner = island.tend(&three, &["--shm-max-nodes", "3"]);
+    three.add().unwrap();
+    island.wait("the fourth is refused, and why", |code, status| {
+        code == 1 && status["refused_nodes"] == 1 && says(status, "no inode left")
+    });
+    island.shell("mount -o remount,nr_inodes=100 DIR");
+    island.wait("all four", |code, status| code == 0 && status["nodes"] == 4);
+    drop(owner);
     let Some(island) = Island::new("file", "mount -t tmpfs -o nr_inodes=1 tmpfs DIR") else {
         return;
     };
