@@ -21,10 +21,20 @@ const STACK: usize = 2 << 20;
 /// A started thread. Dropping it lets the thread go on alone.
 #[derive(Debug)]
 pub(crate) struct NativeThread<T> {
-    id: libc::pthread_t,
+    id: ThreadId,
     /// Held by the thread, too, until it has put its result there.
     outcome: Arc<Mutex<Option<Result<T>>>>,
 }
+
+/// The C library's name of a thread. (A number, or a pointer in musl.)
+#[derive(Clone, Copy, Debug)]
+struct ThreadId(libc::pthread_t);
+
+// SAFETY: every thread of the process may pass the name of any other one to the
+// C library; this one is never used to reach memory.
+unsafe impl Send for ThreadId {}
+// SAFETY: as above; it never changes.
+unsafe impl Sync for ThreadId {}
 
 /// What a new thread gets.
 struct Begin<T, F> {
@@ -58,7 +68,7 @@ impl<T: Send + 'static> NativeThread<T> {
             return Err(io::Error::from_raw_os_error(error));
         }
         // SAFETY: the call has set it.
-        Ok(NativeThread { id: unsafe { id.assume_init() }, outcome })
+        Ok(NativeThread { id: ThreadId(unsafe { id.assume_init() }), outcome })
     }
 }
 
@@ -76,7 +86,7 @@ impl<T> NativeThread<T> {
     pub fn join(self) -> Result<T> {
         let outcome = self.outcome.clone();
         // SAFETY: the thread was neither joined nor detached; `forget` keeps it so.
-        let error = unsafe { libc::pthread_join(self.id, std::ptr::null_mut()) };
+        let error = unsafe { libc::pthread_join(self.id.0, std::ptr::null_mut()) };
         assert_eq!(error, 0, "a thread can't be joined: it would wait for itself");
         std::mem::forget(self);
         let result = outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -87,7 +97,7 @@ impl<T> NativeThread<T> {
 impl<T> Drop for NativeThread<T> {
     fn drop(&mut self) {
         // SAFETY: the thread was neither joined nor detached.
-        unsafe { libc::pthread_detach(self.id) };
+        unsafe { libc::pthread_detach(self.id.0) };
     }
 }
 
