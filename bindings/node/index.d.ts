@@ -235,7 +235,7 @@ export interface ClientEvents {
 /** The events that a reader emits. */
 export type ReaderEvents = Pick<ClientEvents, 'change' | 'node-added' | 'node-removed' | 'close' | 'error'>
 
-declare abstract class Base<Events extends ReaderEvents> extends EventEmitter {
+declare abstract class Base<Events extends { [Name in keyof Events]: any[] }> extends EventEmitter {
   /**
    * The node to ask for a key. Neither waits nor allocates: reads shared memory.
    *
@@ -292,12 +292,12 @@ declare abstract class Base<Events extends ReaderEvents> extends EventEmitter {
   [Symbol.dispose] (): void
   [Symbol.asyncDispose] (): Promise<void>
 
-  on<K extends keyof Events & string> (name: K, listener: (...values: Events[K] & any[]) => void): this
-  once<K extends keyof Events & string> (name: K, listener: (...values: Events[K] & any[]) => void): this
-  off<K extends keyof Events & string> (name: K, listener: (...values: Events[K] & any[]) => void): this
-  addListener<K extends keyof Events & string> (name: K, listener: (...values: Events[K] & any[]) => void): this
-  removeListener<K extends keyof Events & string> (name: K, listener: (...values: Events[K] & any[]) => void): this
-  prependListener<K extends keyof Events & string> (name: K, listener: (...values: Events[K] & any[]) => void): this
+  on<K extends keyof Events & string> (name: K, listener: (...values: Events[K]) => void): this
+  once<K extends keyof Events & string> (name: K, listener: (...values: Events[K]) => void): this
+  off<K extends keyof Events & string> (name: K, listener: (...values: Events[K]) => void): this
+  addListener<K extends keyof Events & string> (name: K, listener: (...values: Events[K]) => void): this
+  removeListener<K extends keyof Events & string> (name: K, listener: (...values: Events[K]) => void): this
+  prependListener<K extends keyof Events & string> (name: K, listener: (...values: Events[K]) => void): this
 }
 
 /**

@@ -61,6 +61,11 @@ async function main (): Promise<void> {
   client.on('change', (change: Change) => { change.added.map((added) => added.address) })
   client.on('node-added', (added) => { const text: string = added.name; void text })
   client.on('role', (role: Role, previous) => { void [role, previous] })
+  client.once('role', (role) => { const name: 'owner' | 'standby' | 'follower' | 'closed' = role; void name })
+  // @ts-expect-error A role is no number.
+  client.once('role', (role: number) => { void role })
+  // @ts-expect-error An unknown event.
+  client.on('rolle', () => {})
   client.on('event', (event: ClientEvent) => {
     if (event.type === 'node-failed') { const text: string = event.error; void text }
     // @ts-expect-error
