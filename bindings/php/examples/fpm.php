@@ -9,7 +9,9 @@ use Tendmap\Client;
 use Tendmap\Error;
 
 // Preloaded classes need no autoloader.
-class_exists(Client::class, false) || require __DIR__ . '/autoload.php';
+if (!class_exists(Client::class, false)) {
+    require __DIR__ . '/autoload.php';
+}
 
 header('Content-Type: application/json');
 $answer = ['pid' => getmypid(), 'uid' => posix_geteuid()];

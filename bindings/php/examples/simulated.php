@@ -9,6 +9,7 @@
 
 declare(strict_types=1);
 
+$pipes = [];
 $simulator = proc_open(
     [getenv('TENDMAP') ?: 'tendmap', 'sim', '--nodes', '3', '--namespace', 'test:2'],
     [['pipe', 'r'], ['pipe', 'w']],
@@ -24,7 +25,7 @@ $cluster = json_decode($started, true, flags: JSON_THROW_ON_ERROR);
 putenv('TENDMAP_HOSTS=' . implode(',', $cluster['seeds']));
 if (getenv('TENDMAP_SETTINGS') === false) {
     // A key that no other program of this machine uses.
-    putenv('TENDMAP_SETTINGS=' . json_encode(['shm_key' => 0xA7F00000 | getmypid() & 0xFFFFF]));
+    putenv('TENDMAP_SETTINGS=' . json_encode(['shm_key' => 0xA7F00000 | (int) getmypid() & 0xFFFFF], JSON_THROW_ON_ERROR));
 }
 // The simulator ends with its input, when this program ends.
 require __DIR__ . '/route.php';

@@ -94,7 +94,7 @@ final class Changes
         $this->close();
     }
 
-    private function __clone()
+    private function __clone(): void
     {
     }
 

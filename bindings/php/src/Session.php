@@ -174,10 +174,11 @@ abstract class Session
         $result = [];
         $at = 0;
         foreach ($keys as $name => $_) {
-            $index = $indexes[$at++];
-            $result[$name] = array_key_exists($index, $nodes)
-                ? $nodes[$index]
-                : $nodes[$index] = self::nodeAt($engine, $index);
+            $index = $indexes[$at++] ?? FfiSession::NO_NODE;
+            if (!array_key_exists($index, $nodes)) {
+                $nodes[$index] = self::nodeAt($engine, $index);
+            }
+            $result[$name] = $nodes[$index] ?? null;
         }
         return $result;
     }
@@ -190,7 +191,11 @@ abstract class Session
     public function nodes(): array
     {
         $engine = $this->engine ?? throw $this->closed();
-        return array_map(static fn (array $fields): Node => new Node(...$fields), $engine->nodes());
+        $nodes = [];
+        foreach ($engine->nodes() as $fields) {
+            $nodes[] = new Node(...$fields);
+        }
+        return $nodes;
     }
 
     /**
@@ -209,7 +214,13 @@ abstract class Session
     public function role(): Role
     {
         $engine = $this->engine ?? throw $this->closed();
-        return [Role::Owner, Role::Standby, Role::Follower, Role::Closed, Role::Reader][$engine->role()];
+        return match ($engine->role()) {
+            0 => Role::Owner,
+            1 => Role::Standby,
+            2 => Role::Follower,
+            3 => Role::Closed,
+            default => Role::Reader,
+        };
     }
 
     /** The number of the live publication; 0 = none yet. */
@@ -234,11 +245,11 @@ abstract class Session
             throw Error::of(1, 'a sequence of type ' . get_debug_type($sequence) . '; wanted an int');
         }
         $left = $timeout === null ? null : Settings::milliseconds('timeout', $timeout);
-        $until = hrtime(true) + ($left ?? 0) * 1_000_000;
+        $until = (int) hrtime(true) + ($left ?? 0) * 1_000_000;
         do {
             $now = $engine->wait($sequence, min($left ?? self::STRETCH_MS, self::STRETCH_MS));
             if ($left !== null) {
-                $left = intdiv(max(0, $until - hrtime(true)) + 999_999, 1_000_000);
+                $left = intdiv(max(0, $until - (int) hrtime(true)) + 999_999, 1_000_000);
             }
             // A handler of a signal may have closed it.
             $engine = $this->engine ?? throw $this->closed();
@@ -294,7 +305,7 @@ abstract class Session
     }
 
     /** Two objects would close one client. */
-    private function __clone()
+    private function __clone(): void
     {
     }
 

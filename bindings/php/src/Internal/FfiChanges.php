@@ -33,7 +33,7 @@ final class FfiChanges
     }
 
     /** Two objects would free one descriptor. */
-    private function __clone()
+    private function __clone(): void
     {
     }
 

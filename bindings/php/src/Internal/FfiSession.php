@@ -78,7 +78,7 @@ final class FfiSession
     }
 
     /** Two objects would close one client. */
-    private function __clone()
+    private function __clone(): void
     {
     }
 
@@ -137,7 +137,9 @@ final class FfiSession
     public function batch(string $namespace, string $set, array $keys, bool $integers, int $policy): array
     {
         $number = $this->namespaces["=$namespace"] ?? $this->resolve($namespace);
-        isset($this->sets[$set]) || $this->checkSet($set);
+        if (!isset($this->sets[$set])) {
+            $this->checkSet($set);
+        }
         $count = count($keys);
         if ($count === 0) {
             return [];
@@ -294,7 +296,9 @@ final class FfiSession
     {
         // Not by the name itself: PHP would make an integer of "7".
         $number = $this->namespaces["=$namespace"] ?? $this->resolve($namespace);
-        isset($this->sets[$set]) || $this->checkSet($set);
+        if (!isset($this->sets[$set])) {
+            $this->checkSet($set);
+        }
         $router = $this->router();
         $out = $this->routeAt;
         $library = $this->library;
