@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
@@ -46,7 +47,8 @@ impl ChangeStream {
     /// ready has taken nothing.
     ///
     /// # Errors
-    /// [`ChangesError::Closed`] when the client is closed.
+    /// [`ChangesError::Closed`] when the client is closed, then at each further call;
+    /// [`ChangesError::Descriptor`] if the runtime has shut down.
     pub async fn changed(&mut self) -> Result<u64, ChangesError> {
         std::future::poll_fn(|context| self.poll_changed(context)).await
     }
@@ -57,15 +59,14 @@ impl ChangeStream {
     /// As [`changed`](Self::changed).
     pub fn poll_changed(&mut self, context: &mut Context<'_>) -> Poll<Result<u64, ChangesError>> {
         loop {
-            // Fails only if the runtime has shut down.
-            let Ok(mut guard) = ready!(self.changes.poll_read_ready(context)) else {
-                return Poll::Ready(Err(ChangesError::Closed));
-            };
+            // Fails only if the runtime has shut down: the client may be alive.
+            let shut_down = |error| ChangesError::Descriptor(Arc::new(error));
+            let mut guard = ready!(self.changes.poll_read_ready(context)).map_err(shut_down)?;
             // In this order: a change after `take` makes the descriptor readable again,
-            // which is a new event, and survives the clearing of this one.
-            let taken = self.changes.get_ref().take();
+            // which is a new event, and survives the clearing of this one. After an error
+            // it stays ready: the next call returns the error again, and never waits.
+            let sequence = self.changes.get_ref().take()?;
             guard.clear_ready();
-            let sequence = taken?;
             if sequence != self.seen {
                 self.seen = sequence;
                 return Poll::Ready(Ok(sequence));
@@ -77,7 +78,7 @@ impl ChangeStream {
 impl Stream for ChangeStream {
     type Item = u64;
 
-    /// Ends when the client is closed.
+    /// Ends when [`changed`](Self::changed) fails: the client is closed.
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<u64>> {
         self.poll_changed(context).map(Result::ok)
     }

@@ -1,8 +1,10 @@
-//! The stream of changes, in a runtime of one thread.
+//! The stream of changes, in a runtime.
 
+use std::fs::DirEntry;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_core::Stream;
@@ -87,7 +89,64 @@ fn a_close_ends_the_stream() {
         let mut stream = ChangeStream::new(client.changes().unwrap()).unwrap();
         let closes = client.clone();
         let close = tokio::task::spawn_blocking(move || closes.close());
-        assert!(matches!(stream.changed().await, Err(ChangesError::Closed)));
+        // It stays ended, also for a loop that asks again.
+        for _ in 0..2 {
+            assert!(matches!(stream.changed().await, Err(ChangesError::Closed)));
+            let next = poll_fn(|context| pin!(&mut stream).as_mut().poll_next(context)).await;
+            assert_eq!(next, None);
+        }
         close.await.unwrap();
     });
+}
+
+/// The runtime has gone, not the client: that is no close.
+#[test]
+fn a_runtime_that_has_shut_down_is_not_a_close() {
+    let (_directory, cluster, client) = connect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    let entered = runtime.enter();
+    let mut stream = ChangeStream::new(client.changes().unwrap()).unwrap();
+    drop(entered);
+    drop(runtime);
+    change(&cluster, 0);
+    let mut context = Context::from_waker(Waker::noop());
+    match stream.poll_changed(&mut context) {
+        Poll::Ready(Err(error @ ChangesError::Descriptor(_))) => {
+            assert!(error.to_string().contains("shut"), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+    drop(stream);
+    assert!(client.changes().unwrap().take().is_ok());
+}
+
+/// A task that waits is dropped with its runtime, and ends the thread behind it.
+#[test]
+fn a_runtime_that_is_dropped_leaves_nothing_behind() {
+    let (_directory, cluster, client) = connect();
+    let waits = |thread: io::Result<DirEntry>| {
+        // A thread that ends meanwhile has no name any more.
+        let name = std::fs::read_to_string(thread.ok()?.path().join("comm")).ok()?;
+        (name.trim() == "tendmap-changes").then_some(())
+    };
+    let threads = || std::fs::read_dir("/proc/self/task").unwrap().filter_map(waits).count();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_io().build().unwrap();
+    let (began, begun) = std::sync::mpsc::channel();
+    for _ in 0..3 {
+        let (changes, began) = (client.changes().unwrap(), began.clone());
+        runtime.spawn(async move {
+            let mut stream = ChangeStream::new(changes).unwrap();
+            began.send(()).unwrap();
+            while stream.changed().await.is_ok() {}
+        });
+    }
+    (0..3).for_each(|_| begun.recv().unwrap());
+    change(&cluster, 0);
+    drop(runtime);
+    // Other tests have such threads as well, and end them.
+    let began = std::time::Instant::now();
+    while threads() > 0 {
+        assert!(began.elapsed() < LONG, "a thread still waits");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
