@@ -121,6 +121,27 @@ fn the_classes_of_cpp_hold_what_they_promise() {
     }
 }
 
+/// A program under valgrind, which ends it with 99 after an error.
+fn valgrind(program: &Path) -> Command {
+    let mut command = Command::new("valgrind");
+    command.args(["--quiet", "--error-exitcode=99", "--leak-check=full"]);
+    command.args(["--errors-for-leak-kinds=definite", "--show-leak-kinds=definite"]);
+    let known = package().join("tests/valgrind.supp");
+    command.arg(format!("--suppressions={}", known.display())).arg(program);
+    command
+}
+
+#[test]
+fn valgrind_finds_no_error_in_waiting() {
+    if !found("valgrind") {
+        return;
+    }
+    let archive = libraries().join("libtendmap.a");
+    let out = TempDir::new().unwrap();
+    let link = [archive.to_str().unwrap(), "-lm", "-ldl"];
+    waits(valgrind(&compile("waiting.c", out.path(), &link)));
+}
+
 #[test]
 fn valgrind_finds_no_error_in_it() {
     if !found("valgrind") {
@@ -132,12 +153,8 @@ fn valgrind_finds_no_error_in_it() {
     with_soname(&libraries, out.path());
     let link = shared(&libraries);
     let program = compile("conformance.c", out.path(), &link.each_ref().map(String::as_str));
-    let mut command = Command::new("valgrind");
-    command.args(["--quiet", "--error-exitcode=99", "--leak-check=full"]);
-    command.args(["--errors-for-leak-kinds=definite", "--show-leak-kinds=definite"]);
-    let known = package().join("tests/valgrind.supp");
-    command.arg(format!("--suppressions={}", known.display()));
-    command.arg(program).args([&hosts, directory.path().to_str().unwrap()]);
+    let mut command = valgrind(&program);
+    command.args([&hosts, directory.path().to_str().unwrap()]);
     command.env("LD_LIBRARY_PATH", out.path());
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}\n{}", output.status, text(&output));
