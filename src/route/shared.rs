@@ -251,7 +251,10 @@ impl<S: Send + Sync + 'static> SharedRouter<S> {
             return Ok(SharedRoute { live, found });
         }
         drop(live);
-        self.look_again(namespace, target, *attempt)
+        // Taken apart: with one place in memory for the result of both paths, the fast one
+        // would be stored in pieces and read back in larger ones, which stalls.
+        let SharedRoute { live, found } = self.look_again(namespace, target, *attempt)?;
+        Ok(SharedRoute { live, found })
     }
 
     /// The slow path, by the reference implementation.
