@@ -26,6 +26,9 @@ _interpreter.check()
 
 from . import _log  # noqa: E402, F401
 
+# Now that the extension was imported.
+_interpreter.check_lock()
+
 from ._asyncio import connect
 from ._errors import (
     ArgumentError,

@@ -1,5 +1,6 @@
 """Refuses interpreters in which the extension does not work."""
 
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -18,6 +19,17 @@ def check() -> None:
                 "(mod_wsgi: WSGIApplicationGroup %{GLOBAL})"
             )
         return
+
+
+def check_lock() -> None:
+    """Raises ImportError in a free-threaded interpreter that was told to go without its lock.
+    Without that, it switches its lock on when it imports the extension."""
+    enabled = getattr(sys, "_is_gil_enabled", None)
+    if enabled is not None and not enabled():
+        raise ImportError(
+            "tendmap needs the interpreter's lock, which is switched off: unset PYTHON_GIL, and "
+            "don't start Python with -X gil=0"
+        )
 
 
 def _number(interpreter: Any) -> int:
