@@ -4,6 +4,7 @@
 mod errors;
 mod formula;
 mod hazards;
+mod kinds;
 mod layers;
 mod layout;
 mod links;

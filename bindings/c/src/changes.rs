@@ -16,6 +16,9 @@ pub struct Changes(Known);
 impl Body for Changes {
     const TAG: u32 = u32::from_be_bytes(*b"tmCH");
     const NAME: &'static str = "tendmap_changes";
+    fn called(&self) -> &'static str {
+        "handle for changes"
+    }
 }
 
 /// A descriptor for event loops (poll, epoll, libuv's uv_poll_t, libevent's

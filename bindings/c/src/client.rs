@@ -22,6 +22,9 @@ pub struct Client(pub(crate) Session);
 impl Body for Client {
     const TAG: u32 = u32::from_be_bytes(*b"tmCL");
     const NAME: &'static str = "tendmap_client";
+    fn called(&self) -> &'static str {
+        self.0.name()
+    }
     fn close(&self) {
         self.0.close();
     }

@@ -2,7 +2,7 @@
 
 use core::ffi::{c_char, c_int};
 
-use tendmap::client::Config as Settings;
+use tendmap::client::{Config as Settings, Setting};
 
 use crate::error::{guard, guard_pointer};
 use crate::handle::{Body, Shell};
@@ -100,9 +100,14 @@ pub unsafe extern "C" fn tendmap_config_set(
     value: *const c_char,
 ) -> c_int {
     guard(|| {
-        // SAFETY: texts, as the documentation requires.
-        let (name, value) =
-            unsafe { (text("the name of a setting", name)?, text("a value", value)?) };
+        // SAFETY: a text, as the documentation requires.
+        let name = unsafe { text("the name of a setting", name)? };
+        let what = match Setting::find(name) {
+            Some(setting) if !value.is_null() => setting.name(),
+            _ => "a value",
+        };
+        // SAFETY: a text, as the documentation requires.
+        let value = unsafe { text(what, value)? };
         // SAFETY: a handle that one thread at a time uses,
         // as the documentation requires.
         let config = unsafe { &mut *Shell::body(config)? };

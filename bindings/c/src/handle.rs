@@ -22,6 +22,10 @@ pub trait Body: Sized {
     const TAG: u32;
     /// The name of the kind in errors.
     const NAME: &'static str;
+    /// What it is called once it is closed, as in other languages.
+    fn called(&self) -> &'static str {
+        Self::NAME
+    }
     /// Ends the content's work while other calls may still use it.
     fn close(&self) {}
 }
@@ -35,6 +39,8 @@ const DROPPED: u64 = 1 << 62;
 #[repr(C)]
 pub struct Shell<T> {
     tag: AtomicU32,
+    /// What it is called in the error of a call after the close.
+    called: &'static str,
     /// `CLOSED | DROPPED |` the number of calls in progress.
     state: AtomicU64,
     /// Initialised until `DROPPED` is set.
@@ -81,8 +87,13 @@ fn remember<T>(address: usize) {
 impl<T: Body> Shell<T> {
     /// A new handle.
     pub fn open(body: T) -> *mut Shell<T> {
-        let (tag, state) = (AtomicU32::new(T::TAG), AtomicU64::new(0));
-        Box::into_raw(Box::new(Shell { tag, state, body: UnsafeCell::new(MaybeUninit::new(body)) }))
+        let (tag, state, called) = (AtomicU32::new(T::TAG), AtomicU64::new(0), body.called());
+        Box::into_raw(Box::new(Shell {
+            tag,
+            called,
+            state,
+            body: UnsafeCell::new(MaybeUninit::new(body)),
+        }))
     }
 
     /// The shell that a pointer leads to.
@@ -102,7 +113,8 @@ impl<T: Body> Shell<T> {
             // SAFETY: by its tag it is a shell of this kind, and the caller keeps it
             // alive.
             tag if tag == T::TAG => Ok(unsafe { &*pointer }),
-            tag if tag == !T::TAG => Err(closed::<T>()),
+            // SAFETY: as above; its content is not used.
+            tag if tag == !T::TAG => Err(closed(unsafe { (*pointer).called })),
             _ => Err(wrong::<T>()),
         }
     }
@@ -135,7 +147,7 @@ impl<T: Body> Shell<T> {
         let user = Using::begin(shell)?;
         let open = || match shell.state.load(Ordering::Relaxed) & CLOSED {
             0 => Ok(()),
-            _ => Err(closed::<T>()),
+            _ => Err(closed(shell.called)),
         };
         // SAFETY: the body is dropped only when the handle is closed and no call is
         // in progress. `begin` found it open. The body is not changed before it is
@@ -166,7 +178,7 @@ impl<T: Body> Shell<T> {
         let user = Using::begin(shell)?;
         // AcqRel: the calls before it happen before the content is dropped.
         if shell.state.fetch_or(CLOSED, Ordering::AcqRel) & CLOSED != 0 {
-            return Err(closed::<T>());
+            return Err(closed(shell.called));
         }
         shell.tag.store(!T::TAG, Ordering::Relaxed);
         // SAFETY: the body is dropped when no call is in progress any more, and this
@@ -196,7 +208,7 @@ impl<'a, T: Body> Using<'a, T> {
         // Acquire: pairs with the Release of the previous user.
         let before = shell.state.fetch_add(1, Ordering::Acquire);
         let user = Using(shell);
-        if before & CLOSED != 0 { Err(closed::<T>()) } else { Ok(user) }
+        if before & CLOSED != 0 { Err(closed(shell.called)) } else { Ok(user) }
     }
 }
 
@@ -214,8 +226,8 @@ fn wrong<T: Body>() -> Failure {
 }
 
 #[cold]
-fn closed<T: Body>() -> Failure {
-    Failure::new(Kind::Closed, format!("the {} is closed", T::NAME))
+fn closed(called: &str) -> Failure {
+    Failure::new(Kind::Closed, format!("the {called} is closed"))
 }
 
 #[cfg(test)]

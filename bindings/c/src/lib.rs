@@ -13,6 +13,8 @@ mod config;
 mod error;
 mod event;
 mod handle;
+#[cfg(test)]
+mod invalid;
 mod live;
 mod node;
 mod route;

@@ -3,7 +3,7 @@
 use core::ffi::{c_char, c_int, c_void};
 
 use tendmap::route::{Digest, Key, Partition, Policy as Known, Record, RouteError, Target};
-use tendmap_bindings::{Failure, next_attempt};
+use tendmap_bindings::{Failure, next_attempt, not_utf8};
 
 use crate::error::guard;
 use crate::handle::Shell;
@@ -298,8 +298,7 @@ pub unsafe extern "C" fn tendmap_digest_string(
 /// Reads text.
 #[inline]
 pub fn utf8(bytes: &[u8]) -> Result<&str, Failure> {
-    let refused = |error| {
-        bad(format!("a text key is not UTF-8: {error}; a key of raw bytes has its own function"))
-    };
-    core::str::from_utf8(bytes).map_err(refused)
+    core::str::from_utf8(bytes).map_err(|error| {
+        not_utf8("key", format_args!("{error}; a key of raw bytes has its own function"))
+    })
 }

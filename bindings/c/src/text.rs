@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 use core::slice;
 use std::ffi::CString;
 
-use tendmap_bindings::{Failure, Kind};
+use tendmap_bindings::{Failure, Kind, not_utf8};
 
 /// Names longer than this are read twice.
 const SHORT: usize = 64;
@@ -42,7 +42,7 @@ pub unsafe fn text<'a>(what: &'static str, text: *const c_char) -> Result<&'a st
     }
     // SAFETY: the caller's promise.
     let bytes = unsafe { CStr::from_ptr(text) };
-    bytes.to_str().map_err(|error| bad(format!("{what} is not UTF-8: {error}")))
+    bytes.to_str().map_err(|error| not_utf8(what.strip_prefix("a ").unwrap_or(what), error))
 }
 
 /// A text that may be omitted: null means the empty text.

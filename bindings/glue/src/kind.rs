@@ -231,6 +231,14 @@ mod tests {
     }
 
     #[test]
+    fn the_shared_calls_know_every_kind() {
+        let shared = include_str!("../tests/invalid.json");
+        let shared: serde_json::Value = serde_json::from_str(shared).unwrap();
+        let kinds = Kind::all().map(|kind| (kind.name().to_owned(), (kind as i32).into()));
+        assert_eq!(*shared["kinds"].as_object().unwrap(), kinds.into_iter().collect());
+    }
+
+    #[test]
     fn an_error_keeps_its_text() {
         let failure = Failure::from(RouteError::NoMap);
         assert_eq!((failure.kind, failure.text), (Kind::NoMap, RouteError::NoMap.to_string()));

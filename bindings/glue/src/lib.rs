@@ -14,11 +14,13 @@
 //! | the next try of a command | [`next_attempt`] |
 //! | settings by name | [`Config::set`](tendmap::Config::set) with texts, [`SETTINGS`](tendmap::client::SETTINGS) |
 //! | events | [`Session::next_event`], [`Session::events`]: JSON |
+//! | errors of arguments | [`wrong_type`], [`not_utf8`], [`zero_byte`] and their like |
 //! | errors | [`Failure`]: a [`Kind`] and a text, the same in every language. All errors of the library become one by `?` |
 //!
 //! # Rules that hold in every language
 //!
-//! - **One text for an error.** Show [`Failure::text`] unchanged, and make one class
+//! - **One text for an error.** `tests/invalid.json` has invalid calls, with the kind and
+//!   the text of their errors; the tests of each binding make them all. Show [`Failure::text`] unchanged, and make one class
 //!   (or code) for each [`Kind`], named as in [`Kind::name`]. The text is escaped.
 //! - **Closed.** A call with a closed session fails with [`Session::closed`], except
 //!   what only reads, if the language has no other way (a router that outlives its
@@ -40,17 +42,22 @@
 
 #![forbid(unsafe_code)]
 
+mod arguments;
+mod attempt;
 mod batch;
 mod client;
 mod events;
-mod keys;
 mod kind;
 mod policy;
 mod session;
 
+pub use arguments::{
+    changes_closed, comma, key_out_of_range, mapped_host, not_utf8, wrong_item, wrong_key,
+    wrong_type, zero_byte,
+};
+pub use attempt::next_attempt;
 pub use batch::{NO_NODE, indexes};
 pub use events::{Events, one_event_of_each};
-pub use keys::{key_out_of_range, next_attempt, wrong_key};
 pub use kind::{Failure, Kind};
 pub use policy::{POLICIES, policy};
 pub use session::Session;

@@ -10,7 +10,7 @@ const { Double, big, bytes, digest, integer, isBytes, readDigest, wrongKey } = r
 const { done, hold, native, raw, ticket } = require('./native.js')
 const { BOUND, Node, Route } = require('./node.js')
 const settings = require('./settings.js')
-const { kind, options, signal, text, whole, wrongType } = require('./values.js')
+const { kind, name, options, signal, text, whole, wrongType } = require('./values.js')
 
 const { routeNumber, routeText } = raw
 const { isSafeInteger } = Number
@@ -222,19 +222,19 @@ class Base extends Emitter {
   /** Selects a namespace, a set and a policy. */
   #enter (namespace, set, policy) {
     if (namespace === this.#namespace && set === this.#set && policy === this.#policy) return
-    text('namespace', namespace)
-    const name = set === null ? '' : text('set', set)
+    name('namespace', namespace)
+    const plainSet = set === null ? '' : name('set', set)
     if (typeof policy !== 'string') throw wrongType(`policy of type ${kind(policy)}; wanted a string`)
     if (this.#count >= SCOPES) this.#forget()
     let sets = this.#scopes.get(policy)?.get(namespace)
-    let scope = sets?.get(name)
+    let scope = sets?.get(plainSet)
     if (scope === undefined) {
-      scope = native.enter(this.#id, namespace, name, policy)
+      scope = native.enter(this.#id, namespace, plainSet, policy)
       if (!this.#scopes.has(policy)) this.#scopes.set(policy, new Map())
       const namespaces = this.#scopes.get(policy)
       sets ??= new Map()
       namespaces.set(namespace, sets)
-      sets.set(name, scope)
+      sets.set(plainSet, scope)
       this.#count++
     }
     this.#namespace = namespace

@@ -53,13 +53,13 @@ const BY_CODE = {
   TEND: ConnectError,
   NO_MAP_YET: ConnectError,
   THREAD: ConnectError,
-  DESCRIPTOR: ConnectError,
   ROUTE: RouteError,
   NO_MAP: RouteError,
   CLUSTER_EMPTY: RouteError,
   NAMESPACE_UNKNOWN: RouteError,
   NO_NODE: RouteError,
   OUT_OF_RANGE: RouteError,
+  FOREIGN_HANDLE: RouteError,
   MAP: RouteError
 }
 

@@ -3,7 +3,7 @@
 
 const { types } = require('node:util')
 const { native } = require('./native.js')
-const { kind, shown, text, wrongType, wrongValue } = require('./values.js')
+const { kind, name, shown, text, wrongType, wrongValue } = require('./values.js')
 
 const SMALLEST = -(2n ** 63n)
 const LARGEST = 2n ** 63n - 1n
@@ -72,14 +72,14 @@ function wrongKey (key) {
 
 /** The digest of a key in a set: 20 bytes. */
 function digest (set, key) {
-  const name = set === null ? '' : text('set', set)
+  const of = set === null ? '' : name('set', set)
   switch (typeof key) {
-    case 'number': return native.digestBig(name, BigInt(integer(key)))
-    case 'bigint': return native.digestBig(name, big(key))
-    case 'string': return native.digestText(name, text('key', key))
+    case 'number': return native.digestBig(of, BigInt(integer(key)))
+    case 'bigint': return native.digestBig(of, big(key))
+    case 'string': return native.digestText(of, text('key', key))
     default:
-      if (isBytes(key)) return native.digestBytes(name, bytes(key))
-      if (Double.is(key)) return native.digestDouble(name, key.value)
+      if (isBytes(key)) return native.digestBytes(of, bytes(key))
+      if (Double.is(key)) return native.digestDouble(of, key.value)
       throw wrongKey(key)
   }
 }

@@ -3,7 +3,7 @@
 
 const { ConfigError } = require('./errors.js')
 const { native } = require('./native.js')
-const { kind, shown, wrongType } = require('./values.js')
+const { kind, shown, text, wrongType } = require('./values.js')
 
 const camel = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase())
 
@@ -12,22 +12,11 @@ const rows = new Map(native.settings().map((row) => [camel(row.name), row]))
 
 const HOSTS = '"NAME:PORT", or a list of them, of [NAME, PORT] or of { host, port, tlsName }'
 
-function refuse (text) {
-  throw new ConfigError('CONFIG', text)
-}
+/** The kinds of settings whose values are no text of any form. */
+const SCALARS = ['switch', 'number', 'key', 'mode', 'duration']
 
-/** A text; the name of a setting is that of the property. */
-function plain (name, value) {
-  if (!value.isWellFormed()) refuse(`${name} has half a surrogate pair, which UTF-8 can't encode`)
-  if (value.includes('\0')) {
-    refuse(`${name} has a zero byte${name === 'password' ? '' : `: ${shown(value)}`}; wanted none`)
-  }
-  return value
-}
-
-function number (name, value, wanted) {
-  if (!Number.isFinite(value)) refuse(`${name} is ${value}; wanted ${wanted}`)
-  return String(value)
+function refuse (why) {
+  throw new ConfigError('CONFIG', why)
 }
 
 function list (name, value, one) {
@@ -38,7 +27,7 @@ function list (name, value, one) {
 function item (name, value) {
   if (typeof value === 'string') {
     if (value === '' || value.includes(',')) refuse(`${name} has ${shown(value)}; wanted one without a comma`)
-    return plain(name, value)
+    return text(name, value)
   }
   if (Number.isSafeInteger(value)) return String(value)
   throw wrongType(`${name} has an item of type ${kind(value)}; wanted strings or whole numbers`)
@@ -63,7 +52,7 @@ function pairs (name, value) {
       if (typeof part !== 'string') throw wrongType(`${name} has a value of type ${kind(part)}; wanted strings`)
       if (/[,=]/.test(part)) refuse(`${name} has ${shown(part)}; wanted names without comma and =`)
     }
-    return pair.map((part) => plain(name, part)).join('=')
+    return pair.map((part) => text(name, part)).join('=')
   }).join(',')
 }
 
@@ -71,15 +60,14 @@ function pairs (name, value) {
 function converted (name, row, value) {
   const wrong = (wanted) => wrongType(`${name} of type ${kind(value)}; wanted ${wanted}`)
   const many = Array.isArray(value) || value instanceof Set
+  // The library refuses those that do not fit, in the words of all languages.
+  if (typeof value === 'boolean' && SCALARS.includes(row.kind)) return String(value)
   switch (row.kind) {
     case 'text':
-      if (value instanceof URL && row.wanted !== 'a text') return plain(name, require('node:url').fileURLToPath(value))
-      break
-    case 'switch':
-      if (typeof value === 'boolean') return String(value)
+      if (value instanceof URL && row.wanted !== 'a text') return text(name, require('node:url').fileURLToPath(value))
       break
     case 'duration':
-      if (typeof value === 'number') return `${number(name, value, 'milliseconds')}ms`
+      if (typeof value === 'number') return `${value}ms`
       if (typeof value === 'string' && /^\s*[\d.]+\s*$/.test(value)) {
         refuse(`${name} is ${shown(value)}; wanted a number of milliseconds, or text with a unit, such as "500ms" or "2s"`)
       }
@@ -91,9 +79,8 @@ function converted (name, row, value) {
         return value.toString(8)
       }
       break
-    case 'number': case 'key':
-      if (typeof value === 'number') return number(name, value, row.wanted)
-      if (typeof value === 'bigint') return String(value)
+    case 'number': case 'key': case 'switch':
+      if (typeof value === 'number' || typeof value === 'bigint') return String(value)
       break
     case 'hosts':
       if (Array.isArray(value)) return list(name, value, host)
@@ -120,7 +107,7 @@ function converted (name, row, value) {
       targets: '"KEY:VERSION", or a list of them'
     }[row.kind] ?? row.wanted)
   }
-  return plain(name, value)
+  return text(name, value)
 }
 
 /** The row of a setting. */
@@ -129,7 +116,7 @@ function found (name) {
   if (row !== undefined) return row
   const meant = camel(name.toLowerCase())
   const close = [...rows.keys()].find((known) => known.toLowerCase() === meant.toLowerCase())
-  refuse(`unknown setting ${shown(name)}; ${close ? `write ${close}` : `wanted one of ${[...rows.keys()].join(', ')}`}`)
+  refuse(`no setting ${shown(name)}; ${close ? `write ${close}` : `there are ${[...rows.keys()].join(', ')}`}`)
 }
 
 /** The names and the values of settings, as the addon takes them. */
@@ -145,7 +132,7 @@ function read (settings, { hosts = true } = {}) {
     names.push(row.name)
     values.push(converted(name, row, value))
   }
-  if (hosts && !names.includes('hosts')) refuse(`hosts is not given; wanted ${HOSTS}`)
+  if (hosts && !names.includes('hosts')) throw wrongType(`hosts of type ${kind(settings.hosts)}; wanted ${HOSTS}`)
   return [names, values]
 }
 

@@ -38,8 +38,14 @@ function wrongValue (message) {
 function text (what, value) {
   if (typeof value !== 'string') throw wrongType(`${what} of type ${kind(value)}; wanted a string`)
   if (!value.isWellFormed()) {
-    throw wrongValue(`${what} has half a surrogate pair, which UTF-8 can't encode`)
+    throw wrongValue(`${what} is not UTF-8: it has half a surrogate pair`)
   }
+  return value
+}
+
+/** The name of a namespace or a set. */
+function name (what, value) {
+  if (text(what, value).includes('\0')) throw wrongValue(`${what} has a zero byte; only keys may have one`)
   return value
 }
 
@@ -81,4 +87,4 @@ function signal (value) {
   return value
 }
 
-module.exports = { kind, shown, wrongType, wrongValue, text, flag, whole, options, signal }
+module.exports = { kind, shown, wrongType, wrongValue, text, name, flag, whole, options, signal }

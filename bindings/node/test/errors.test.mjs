@@ -30,7 +30,7 @@ test('h109_node_converts_no_argument_of_a_wrong_type', async (t) => {
     [2 ** 53, ArgumentError, /key 9007199254740992; .*BigInt/],
     [2n ** 63n, ArgumentError, /key 9223372036854775808; wanted an integer of 64 bits, signed/],
     [-(2n ** 63n) - 1n, ArgumentError, /64 bits/],
-    ['\ud800', ArgumentError, /key has half a surrogate pair/],
+    ['\ud800', ArgumentError, /key is not UTF-8: it has half a surrogate pair/],
     [true, ArgumentTypeError, /key of type boolean; wanted a number, a bigint, a string, a Buffer, a Uint8Array or a Double/],
     [null, ArgumentTypeError, /key of type null/],
     [undefined, ArgumentTypeError, /key of type undefined/],
@@ -162,7 +162,7 @@ test('other arguments', async (t) => {
   assert.throws(() => client.routeBatch('test', 'users', Buffer.from('key')), type(/this is one key/))
   assert.throws(() => client.routeBatch('test', 'users', BigUint64Array.of(2n ** 63n)), value(/64 bits, signed/))
   assert.throws(() => client.route('nope', 'users', 1), like(RouteError, 'NAMESPACE_UNKNOWN', /nope/))
-  assert.throws(() => client.route('te\0st', 'users', 1), like(RouteError, 'NAMESPACE_UNKNOWN', /te\\0st|te\\u\{0\}st/))
+  assert.throws(() => client.route('te\0st', 'users', 1), value(/^namespace has a zero byte; only keys may have one$/))
   assert.throws(() => client.setPreferredRacks([1.5]), like(ArgumentTypeError, 'ARGUMENT', /preferredRacks/))
   assert.throws(() => client.setTendInterval(1), like(ConfigError, 'CONFIG', /tend_interval/))
   await assert.rejects(client.waitForChange('1'), type(/sequence of type string/))
@@ -184,23 +184,24 @@ test('settings', async (t) => {
   const cases = [
     [undefined, type(/settings of type undefined; wanted an object such as/)],
     ['127.0.0.1:3000', type(/write \{ hosts: "127\.0\.0\.1:3000" \}/)],
-    [{}, config(/hosts is not given/)],
+    [{}, type(/hosts of type undefined; wanted/)],
     [{ hosts: [] }, config(/./)],
     [{ hosts: 7 }, type(/hosts of type number; wanted "NAME:PORT"/)],
     [{ hosts: [7] }, type(/hosts has an item of type number/)],
     [{ hosts: [['a', '3000']] }, type(/a host's port is "3000"; wanted a whole number/)],
     [{ hosts: 'a:b:c:d' }, config(/a:b:c:d/)],
-    [{ hosts: 'a:1', shm_key: 5 }, config(/unknown setting "shm_key"; write shmKey/)],
+    [{ hosts: 'a:1', shm_key: 5 }, config(/no setting "shm_key"; write shmKey/)],
     [{ hosts: 'a:1', ShmKey: 5 }, config(/write shmKey/)],
-    [{ hosts: 'a:1', sharedMemory: true }, config(/unknown setting "sharedMemory"; wanted one of hosts, clusterName/)],
+    [{ hosts: 'a:1', sharedMemory: true }, config(/no setting "sharedMemory"; there are hosts, clusterName/)],
     [{ hosts: 'a:1', tendInterval: '5' }, config(/tendInterval is "5"; wanted a number of milliseconds, or text with a unit/)],
-    [{ hosts: 'a:1', tendInterval: NaN }, config(/tendInterval is NaN/)],
+    [{ hosts: 'a:1', tendInterval: NaN }, config(/tend_interval is "NaNms"/)],
     [{ hosts: 'a:1', tendInterval: 'x' }, config(/"x"/)],
     [{ hosts: 'a:1', tendInterval: 1 }, config(/tend_interval/)],
-    [{ hosts: 'a:1', useShm: 1 }, type(/useShm of type number; wanted true or false/)],
+    [{ hosts: 'a:1', useShm: 7 }, config(/use_shm is "7"; wanted true or false/)],
+    [{ hosts: 'a:1', useShm: [] }, type(/useShm of type Array; wanted true or false/)],
     [{ hosts: 'a:1', clusterName: 5 }, type(/clusterName of type number; wanted a string/)],
-    [{ hosts: 'a:1', clusterName: 'a\0b' }, config(/clusterName has a zero byte: "a\\u0000b"/)],
-    [{ hosts: 'a:1', user: 'u', password: 'secret\0' }, config(/^password has a zero byte; wanted none$/)],
+    [{ hosts: 'a:1', clusterName: 'a\0b' }, config(/^cluster_name has a zero byte; wanted text without it$/)],
+    [{ hosts: 'a:1', user: 'u', password: 'secret\0' }, config(/^password has a zero byte; wanted text without it$/)],
     [{ hosts: 'a:1', user: 'u', password: 5 }, type(/password of type number/)],
     [{ hosts: 'a:1', shmMode: 0.5 }, config(/shmMode is 0\.5/)],
     [{ hosts: 'a:1', shmMaxNodes: 99999 }, config(/99999/)],

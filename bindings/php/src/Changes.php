@@ -118,6 +118,6 @@ final class Changes
 
     private function closed(): Error
     {
-        return Error::of(2, 'the descriptor is closed');
+        return Error::of(2, 'the handle for changes is closed');
     }
 }

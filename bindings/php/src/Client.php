@@ -87,7 +87,7 @@ final class Client extends Session
     public function setTendInterval(mixed $seconds): void
     {
         $engine = $this->engine ?? throw $this->closed();
-        $engine->setTendInterval(Settings::milliseconds('tend_interval', $seconds));
+        $engine->setTendInterval(Settings::interval($seconds));
     }
 
     /**

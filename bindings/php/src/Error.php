@@ -16,7 +16,7 @@ class Error extends \RuntimeException
     private const CLASSES = [
         1 => ArgumentError::class,
         2 => ClosedError::class,
-        3 => InternalError::class,
+        3 => WrongThreadError::class,
         4 => InternalError::class,
         5 => ForkedError::class,
         6 => ReadOnlyError::class,
@@ -35,7 +35,7 @@ class Error extends \RuntimeException
         23 => NamespaceUnknownError::class,
         24 => NoNodeError::class,
         25 => OutOfRangeError::class,
-        26 => InternalError::class,
+        26 => ForeignHandleError::class,
         27 => MapError::class,
     ];
 

@@ -242,9 +242,12 @@ abstract class Session
     {
         $engine = $this->engine ?? throw $this->closed();
         if (!is_int($sequence)) {
-            throw Error::of(1, 'a sequence of type ' . get_debug_type($sequence) . '; wanted an int');
+            throw Error::of(1, 'sequence of type ' . get_debug_type($sequence) . '; wanted an int');
         }
-        $left = $timeout === null ? null : Settings::milliseconds('timeout', $timeout);
+        if ($sequence < 0) {
+            throw Error::of(1, "sequence is $sequence; wanted an int from 0 on");
+        }
+        $left = Settings::timeout($timeout);
         $until = (int) hrtime(true) + ($left ?? 0) * 1_000_000;
         do {
             $now = $engine->wait($sequence, min($left ?? self::STRETCH_MS, self::STRETCH_MS));

@@ -32,9 +32,9 @@ return static fn (Client $client, array $settings): array => [
     'digest' => [fn ($it) => Key::digest($it), [1]],
     'double' => [fn ($it) => Key::double(is_float($it) ? 7 : $it), [1]],
     'sequence' => [fn ($it) => $client->waitForChange($it, 0), [1]],
-    'timeout' => [fn ($it) => $client->waitForChange(0, is_float($it) && $it < 1e10 ? '1' : $it), [1]],
+    'timeout' => [fn ($it) => $client->waitForChange(0, is_float($it) && !is_nan($it) ? '1' : $it), [1]],
     'racks' => [fn ($it) => $client->setPreferredRacks($it), [1]],
     'a rack' => [fn ($it) => $client->setPreferredRacks([$it]), [1]],
-    'interval' => [fn ($it) => $client->setTendInterval(is_float($it) && $it < 1e10 ? '1' : $it), [1]],
+    'interval' => [fn ($it) => $client->setTendInterval(is_float($it) && $it < INF ? '1' : $it), [1, 10]],
     'password' => [fn ($it) => $client->setPassword($it), [1]],
 ];

@@ -73,6 +73,9 @@ pub fn deadline(what: &str, found: Option<&Bound<'_, PyAny>>) -> PyResult<Option
         true => "1e30".into(),
         false => crate::settings::text(what, found)?,
     };
+    if given == "inf" && !found.is_instance_of::<PyString>() {
+        return Ok(None);
+    }
     match parse_duration(&given) {
         // A time beyond the clock's range means for ever.
         Ok(timeout) => Ok(Instant::now().checked_add(timeout)),

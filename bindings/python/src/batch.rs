@@ -234,7 +234,7 @@ impl<'a> Owned<'a> {
     fn of(key: &'a Bound<'_, PyAny>) -> PyResult<Owned<'a>> {
         if !key.is_exact_instance_of::<PyInt>() {
             if let Ok(text) = key.cast::<PyString>() {
-                return Ok(Owned::Str(utf8("a key", text)?));
+                return Ok(Owned::Str(utf8("key", text)?));
             }
             if let Ok(bytes) = key.cast::<PyBytes>() {
                 return Ok(Owned::Bytes(bytes.as_bytes()));

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use tendmap_bindings::{Failure, Kind};
+use tendmap_bindings::{Failure, changes_closed};
 
 use crate::errors::raise;
 
@@ -41,7 +41,7 @@ impl Changes {
     ) -> PyResult<T> {
         let found = match &*self.open() {
             Some(changes) => f(changes),
-            None => Err(Failure::new(Kind::Closed, "this tendmap.Changes is closed")),
+            None => Err(changes_closed()),
         };
         found.map_err(|failure| raise(py, failure))
     }

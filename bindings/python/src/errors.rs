@@ -5,7 +5,7 @@ use pyo3::exceptions::{PyArithmeticError, PyException, PyTypeError, PyUnicodeErr
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use tendmap::internals::text::Printable;
-use tendmap_bindings::{Failure, Kind};
+use tendmap_bindings::{Failure, Kind, not_utf8, zero_byte};
 
 /// The exception of a failure.
 #[cold]
@@ -46,6 +46,14 @@ pub fn wrong_text(py: Python<'_>, text: String) -> PyErr {
     named(py, "TextError", text)
 }
 
+/// A name of a namespace or a set, which has no zero byte.
+pub fn without_zero<'a>(py: Python<'_>, what: &str, name: &'a str) -> PyResult<&'a str> {
+    match name.contains('\0') {
+        true => Err(raise(py, zero_byte(what))),
+        false => Ok(name),
+    }
+}
+
 /// A number outside of its range; also an OverflowError and a ValueError.
 #[cold]
 pub fn out_of_range(py: Python<'_>, text: impl Into<String>) -> PyErr {
@@ -59,11 +67,11 @@ pub fn out_of_range(py: Python<'_>, text: impl Into<String>) -> PyErr {
 /// repeat the text, which may be a password.
 #[inline]
 pub fn utf8<'a>(what: &str, text: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
-    text.to_str().map_err(|error| not_utf8(what, text.py(), error))
+    text.to_str().map_err(|error| no_text(what, text.py(), error))
 }
 
 #[cold]
-fn not_utf8(what: &str, py: Python<'_>, error: PyErr) -> PyErr {
+fn no_text(what: &str, py: Python<'_>, error: PyErr) -> PyErr {
     if !error.is_instance_of::<PyUnicodeError>(py) {
         return error;
     }
@@ -71,11 +79,11 @@ fn not_utf8(what: &str, py: Python<'_>, error: PyErr) -> PyErr {
         .value(py)
         .getattr("start")
         .map_or_else(|_| String::new(), |start| format!(" at position {start}"));
-    let text = format!(
-        "{what} has half a surrogate pair{place}, which UTF-8 can't encode; surrogates come from \
-         bytes that were decoded with \"surrogateescape\""
+    let why = format!(
+        "it has half a surrogate pair{place}; surrogates come from bytes that were decoded with \
+         \"surrogateescape\""
     );
-    wrong_text(py, text)
+    wrong_text(py, not_utf8(what, why).text)
 }
 
 /// The error of a failed conversion by Python (`__index__`, `__float__`), in the words of

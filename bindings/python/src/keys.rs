@@ -4,6 +4,7 @@ use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyString};
 use tendmap::route::{Digest, Key};
+use tendmap_bindings::{key_out_of_range, wrong_key};
 
 use crate::arguments::written;
 use crate::errors::{out_of_range, reworded, utf8, wrong_type};
@@ -25,7 +26,7 @@ pub fn with_key<R>(key: &Bound<'_, PyAny>, f: impl FnOnce(Key<'_>) -> R) -> PyRe
         return Ok(f(Key::Integer(integer(key)?)));
     }
     if let Ok(text) = key.cast::<PyString>() {
-        return Ok(f(Key::Str(utf8("a key", text)?)));
+        return Ok(f(Key::Str(utf8("key", text)?)));
     }
     other(key, f)
 }
@@ -50,9 +51,8 @@ fn other<R>(key: &Bound<'_, PyAny>, f: impl FnOnce(Key<'_>) -> R) -> PyResult<R>
 
 #[cold]
 fn wrong(key: &Bound<'_, PyAny>) -> PyErr {
-    let found = kind_of(key);
-    let text = format!("key of type {found}; wanted int, str, bytes, bytearray or float");
-    wrong_type(key.py(), text)
+    let wanted = "int, str, bytes, bytearray or float";
+    wrong_type(key.py(), wrong_key(&kind_of(key), wanted).text)
 }
 
 #[inline]
@@ -65,8 +65,7 @@ fn no_integer(key: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
     if !error.is_instance_of::<PyOverflowError>(key.py()) {
         return reworded(key.py(), error, || wrong(key));
     }
-    let text = format!("key {}; wanted an integer of 64 bits, signed", written(key));
-    out_of_range(key.py(), text)
+    out_of_range(key.py(), key_out_of_range(&written(key)).text)
 }
 
 /// The name of an object's type.

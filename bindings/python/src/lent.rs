@@ -2,13 +2,13 @@
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::PyString;
 use tendmap::internals::layout::ForkCell;
 use tendmap::map::Slot;
 use tendmap::route::{Batch, NamespaceHandle, Policy, Router};
+use tendmap_bindings::policy as known_policy;
 
 use crate::arguments::text;
-use crate::errors::{raise, wrong_value};
+use crate::errors::{raise, without_zero};
 use crate::node::Node;
 use crate::source::Source;
 
@@ -29,22 +29,7 @@ pub struct Lent {
 
 /// Reads the name of a policy.
 fn policy(name: &Bound<'_, PyAny>) -> PyResult<Policy> {
-    match name.cast::<PyString>().ok().and_then(|name| name.to_str().ok()) {
-        Some("master") => Ok(Policy::Master),
-        Some("sequence") => Ok(Policy::Sequence),
-        Some("any") => Ok(Policy::Any),
-        Some("random") => Ok(Policy::Random),
-        Some("prefer_rack") => Ok(Policy::PreferRack),
-        _ => Err(wrong_policy(name)),
-    }
-}
-
-#[cold]
-fn wrong_policy(name: &Bound<'_, PyAny>) -> PyErr {
-    const WANTED: &str = "wanted \"master\", \"sequence\", \"any\", \"random\" or \"prefer_rack\"";
-    // An exception of its `__repr__` is ignored.
-    let found = name.repr().map_or_else(|_| "something".into(), |text| text.to_string());
-    wrong_value(name.py(), format!("policy is {found}; {WANTED}"))
+    known_policy(text("policy", name)?).map_err(|failure| raise(name.py(), failure))
 }
 
 impl Lent {
@@ -108,10 +93,8 @@ impl Lent {
 
     #[cold]
     fn resolve(&mut self, name: &Bound<'_, PyAny>) -> PyResult<NamespaceHandle> {
-        let handle = self
-            .router
-            .namespace(text("namespace", name)?)
-            .map_err(|error| raise(name.py(), error))?;
+        let known = without_zero(name.py(), "namespace", text("namespace", name)?)?;
+        let handle = self.router.namespace(known).map_err(|error| raise(name.py(), error))?;
         self.namespace = Some((name.clone().unbind(), handle));
         Ok(handle)
     }
@@ -129,7 +112,7 @@ impl Lent {
     fn read_set(&mut self, name: &Bound<'_, PyAny>) -> PyResult<()> {
         let read = match name.is_none() {
             true => String::new(),
-            false => text("set", name)?.to_owned(),
+            false => without_zero(name.py(), "set", text("set", name)?)?.to_owned(),
         };
         self.set = Some((name.clone().unbind(), read));
         Ok(())

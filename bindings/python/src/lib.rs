@@ -44,7 +44,10 @@ fn digest<'py>(
     set: Option<&Bound<'py, PyAny>>,
     key: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let set = set.map_or(Ok(""), |set| arguments::text("set", set))?;
+    let set = match set {
+        Some(set) => errors::without_zero(py, "set", arguments::text("set", set)?)?,
+        None => "",
+    };
     let digest = keys::digest(set, key)?;
     Ok(PyBytes::new(py, digest.as_bytes()))
 }

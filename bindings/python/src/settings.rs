@@ -7,7 +7,7 @@ use pyo3::types::{
 };
 use tendmap::client::{Config, ConnectError, Setting};
 use tendmap::wire::login::SecretString;
-use tendmap_bindings::{Failure, Kind};
+use tendmap_bindings::{Failure, Kind, comma, mapped_host, wrong_item};
 
 use crate::arguments::{number, text as word};
 use crate::errors::{raise, reworded, utf8, wrong_type};
@@ -95,7 +95,7 @@ fn in_a_mapping(map: &Bound<'_, PyMapping>) -> String {
 /// A host of a list.
 fn one(host: &Bound<'_, PyAny>, of: &Bound<'_, PyAny>) -> PyResult<String> {
     if let Ok(text) = host.cast::<PyString>() {
-        return Ok(utf8("hosts", text)?.to_owned());
+        return Ok(item_text("hosts", text)?.to_owned());
     }
     let pair = host.cast::<PyTuple>().is_ok() || host.cast::<PyList>().is_ok();
     if !pair {
@@ -103,7 +103,8 @@ fn one(host: &Bound<'_, PyAny>, of: &Bound<'_, PyAny>) -> PyResult<String> {
         // A single (NAME, PORT) instead of a list.
         let alone = of.cast::<PyTuple>().is_ok() && host.is_instance_of::<PyInt>();
         let hint = if alone { "; of one server write [(NAME, PORT)]" } else { "" };
-        return Err(wrong_type(host.py(), format!("hosts of type {found}; wanted {HOSTS}{hint}")));
+        let wanted = format!("{HOSTS}{hint}");
+        return Err(wrong_type(host.py(), wrong_item("hosts", &found, &wanted).text));
     }
     let parts = host.try_iter()?.collect::<PyResult<Vec<_>>>()?;
     let (name, port, tls_name) = match &parts[..] {
@@ -181,10 +182,9 @@ pub fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
         return joined(items.map(|item| {
             let item = item?;
             match item.cast::<PyString>() {
-                Ok(user) if name == "shm_owner" => one_user(user),
-                Ok(target) if name == "c_client" => Ok(target.to_str()?.to_owned()),
-                _ if item.is_instance_of::<PyBool>() => Err(wrong(name, &item)),
-                _ => integer(name, &item),
+                Ok(user) if name != "preferred_racks" => Ok(item_text(name, user)?.to_owned()),
+                _ if item.is_instance_of::<PyBool>() => Err(no_item(name, &item)),
+                _ => whole(name, &item, no_item),
             }
         }));
     }
@@ -213,10 +213,8 @@ fn is_text(name: &str) -> bool {
     Setting::find(name).is_some_and(|setting| setting.kind().takes_any_text())
 }
 
-#[cold]
-fn wrong(name: &str, found: &Bound<'_, PyAny>) -> PyErr {
-    let kind = kind_of(found);
-    let wanted = match name {
+fn wanted(name: &str) -> &'static str {
+    match name {
         "preferred_racks" => "whole numbers, one after the other",
         "shm_owner" => "a user's name or number, or several",
         "c_client" => "KEY:VERSION as a str, or several",
@@ -225,11 +223,28 @@ fn wrong(name: &str, found: &Bound<'_, PyAny>) -> PyErr {
         name if name.starts_with("tls_") || name == "shm_directory" => "a str or a path",
         name if is_text(name) => "a str",
         _ => "a str, a number or a bool",
-    };
-    wrong_type(found.py(), format!("{name} of type {kind}; wanted {wanted}"))
+    }
+}
+
+#[cold]
+fn wrong(name: &str, found: &Bound<'_, PyAny>) -> PyErr {
+    wrong_type(found.py(), tendmap_bindings::wrong_type(name, &kind_of(found), wanted(name)).text)
+}
+
+#[cold]
+fn no_item(name: &str, found: &Bound<'_, PyAny>) -> PyErr {
+    wrong_type(found.py(), wrong_item(name, &kind_of(found), wanted(name)).text)
 }
 
 fn integer(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
+    whole(name, value, wrong)
+}
+
+fn whole(
+    name: &str,
+    value: &Bound<'_, PyAny>,
+    wrong: fn(&str, &Bound<'_, PyAny>) -> PyErr,
+) -> PyResult<String> {
     match value.extract::<i64>() {
         // Mode bits as a number, such as 0o600.
         Ok(value) if name.ends_with("_mode") && value >= 0 => Ok(format!("{value:o}")),
@@ -242,22 +257,19 @@ fn integer(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
     }
 }
 
-/// A user of a list: a comma would split it into two.
-fn one_user(user: &Bound<'_, PyString>) -> PyResult<String> {
-    let name = utf8("shm_owner", user)?;
-    if name.is_empty() || name.contains(',') {
-        let text = format!("shm_owner has {name:?}; wanted one user's name or number");
-        return Err(raise(user.py(), Failure::new(Kind::Config, text)));
+/// An item of a list: a comma would split it into two.
+fn item_text<'a>(name: &str, item: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
+    match utf8(name, item)? {
+        text if text.is_empty() || text.contains(',') => Err(raise(item.py(), comma(name, text))),
+        text => Ok(text),
     }
-    Ok(name.to_owned())
 }
 
 fn mapped(py: Python<'_>, told: &str, used: &str) -> PyResult<String> {
-    if told.contains([',', '=']) || used.contains([',', '=']) {
-        let text = format!("ip_map has {told:?}: {used:?}; wanted names without comma and =");
-        return Err(raise(py, Failure::new(Kind::Config, text)));
+    match [told, used].into_iter().find(|host| host.contains([',', '='])) {
+        Some(host) => Err(raise(py, mapped_host(host))),
+        None => Ok(format!("{told}={used}")),
     }
-    Ok(format!("{told}={used}"))
 }
 
 fn joined(items: impl Iterator<Item = PyResult<String>>) -> PyResult<String> {

@@ -135,7 +135,7 @@ def test_h106_whatever_is_passed_only_errors_of_tendmap_are_raised(client, clust
 @pytest.mark.parametrize(
     ("call", "kinds", "said"),
     [
-        (lambda c: c.route("test", "s", 1, "masters"), [tendmap.ArgumentError, ValueError], "'masters'"),
+        (lambda c: c.route("test", "s", 1, "masters"), [tendmap.ArgumentError, ValueError], '"masters"'),
         (lambda c: c.route("test", "s", 2**63), [tendmap.ArgumentError, OverflowError], "64 bits"),
         (lambda c: c.route_batch("test", "s", [-(2**64)]), [OverflowError, ValueError], "64 bits"),
         (lambda c: c.route("test", "s", None), [tendmap.ArgumentTypeError, TypeError], "NoneType"),
@@ -238,8 +238,8 @@ def test_h108_a_wait_takes_every_form_of_a_duration(client, cluster, timeout):
 
 @pytest.mark.parametrize(
     "timeout",
-    [-1, -0.001, -(10**400), float("nan"), float("inf"), float("-inf"), "-1", "nan", "inf", "1d",
-     "", "soon", "\ud800", datetime.timedelta(-1), np.float64("nan"), decimal.Decimal("Infinity"),
+    [-1, -0.001, -(10**400), float("nan"), float("-inf"), "-1", "nan", "inf", "1d",
+     "", "soon", "\ud800", datetime.timedelta(-1), np.float64("nan"), decimal.Decimal("-Infinity"),
      decimal.Decimal("sNaN"), True, [], b"1", 1j, {}],
 )  # fmt: skip
 def test_h108_a_wait_refuses_what_is_no_duration(client, cluster, timeout):

@@ -145,7 +145,7 @@ def test_everything_public_has_a_docstring_a_signature_and_a_home():
         if inspect.isbuiltin(thing):
             assert inspect.signature(thing), name
         for part, member in vars(thing).items() if inspect.isclass(thing) else []:
-            if part.startswith("_") or issubclass(thing, dict):
+            if part.startswith("_") or part == "code" or issubclass(thing, dict):
                 continue
             assert member.__doc__, (name, part)
             assert member.__qualname__ == f"{name}.{part}"
@@ -193,7 +193,7 @@ def test_a_status_has_the_fields_of_its_type(client):
 
 def test_exceptions_are_pickled_and_shown_with_their_text():
     kinds = [getattr(tendmap, name) for name in tendmap.__all__ if name.endswith("Error")]
-    assert len(kinds) == 25
+    assert len(kinds) == 27
     for kind in kinds:
         error = pickle.loads(pickle.dumps(kind("found, wanted")))
         assert type(error) is kind and str(error) == "found, wanted"

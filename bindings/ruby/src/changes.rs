@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use magnus::typed_data::Obj;
 use magnus::{DataTypeFunctions, Error, Ruby, TypedData};
 use tendmap::Changes;
-use tendmap_bindings::{Failure, Kind};
+use tendmap_bindings::{Failure, Kind, changes_closed};
 
 use crate::failure::guard;
 
@@ -33,7 +33,7 @@ impl Handles {
     ) -> Result<R, Error> {
         guard(ruby, || match &*self.lock() {
             Some(changes) => f(changes),
-            None => Err(Failure::new(Kind::Closed, "the handle for changes is closed")),
+            None => Err(changes_closed()),
         })
     }
 

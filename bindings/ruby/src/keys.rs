@@ -4,7 +4,7 @@ use magnus::encoding::EncodingCapable;
 use magnus::value::Fixnum;
 use magnus::{Error, Float, Integer, RClass, RModule, RString, Ruby, Symbol, Value, prelude::*};
 use tendmap::route::{Digest, Key, Policy};
-use tendmap_bindings::{key_out_of_range, policy, wrong_key};
+use tendmap_bindings::{key_out_of_range, not_utf8, policy, wrong_key, wrong_type, zero_byte};
 
 use crate::failure::{class_of, invalid, raise};
 
@@ -66,15 +66,15 @@ pub fn owned(ruby: &Ruby, key: Value) -> Result<Owned, Error> {
 pub fn utf8(ruby: &Ruby, what: &str, text: RString) -> Result<String, Error> {
     let encoding = text.enc_get();
     if encoding == ruby.utf8_encindex() || encoding == ruby.usascii_encindex() {
-        return text.to_string().map_err(|_| not_utf8(ruby, what));
+        return text.to_string().map_err(|_| no_text(ruby, what));
     }
     if encoding == ruby.ascii8bit_encindex() {
         return binary(ruby, what, text);
     }
     match text.funcall::<_, _, RString>("encode", ("UTF-8",)) {
-        Ok(found) => found.to_string().map_err(|_| not_utf8(ruby, what)),
+        Ok(found) => found.to_string().map_err(|_| no_text(ruby, what)),
         Err(error) if error.is_kind_of(ruby.exception_encoding_error()) => {
-            Err(not_utf8(ruby, what))
+            Err(no_text(ruby, what))
         }
         // Of another thread, of Timeout, or a jump: not for this call to judge.
         Err(error) => Err(error),
@@ -86,29 +86,25 @@ pub fn utf8(ruby: &Ruby, what: &str, text: RString) -> Result<String, Error> {
 #[cold]
 fn binary(ruby: &Ruby, what: &str, text: RString) -> Result<String, Error> {
     if what != "key" {
-        return String::from_utf8(text.to_bytes().to_vec()).map_err(|_| not_utf8(ruby, what));
+        return String::from_utf8(text.to_bytes().to_vec()).map_err(|_| no_text(ruby, what));
     }
     let hint = "a text needs force_encoding(\"UTF-8\"), bytes need Tendmap::Bytes.new";
     Err(invalid(ruby, format!("key is a String with the encoding BINARY; {hint}")))
 }
 
 #[cold]
-fn not_utf8(ruby: &Ruby, what: &str) -> Error {
-    invalid(ruby, format!("{what} is not valid text, so that UTF-8 can't encode it"))
+fn no_text(ruby: &Ruby, what: &str) -> Error {
+    raise(ruby, not_utf8(what, "it is not valid text in its encoding"))
 }
 
 /// A name: a String without zero bytes.
 pub fn name(ruby: &Ruby, what: &str, value: Value) -> Result<String, Error> {
     let Some(text) = RString::from_value(value) else {
-        let found = class_of(value);
-        return Err(invalid(ruby, format!("{what} of type {found}; wanted String")));
+        return Err(raise(ruby, wrong_type(what, &class_of(value), "String")));
     };
     let text = utf8(ruby, what, text)?;
     match text.contains('\0') {
-        true => {
-            let text = format!("{what} with a zero byte, {text:?}; only keys may have one");
-            Err(invalid(ruby, text))
-        }
+        true => Err(raise(ruby, zero_byte(what))),
         false => Ok(text),
     }
 }
@@ -127,10 +123,7 @@ pub fn policy_of(ruby: &Ruby, value: Value) -> Result<Policy, Error> {
         Some(symbol) => symbol.name()?.into_owned(),
         None => match RString::from_value(value) {
             Some(text) => utf8(ruby, "policy", text)?,
-            None => {
-                let text = format!("policy of type {}; wanted a Symbol", class_of(value));
-                return Err(invalid(ruby, text));
-            }
+            None => return Err(raise(ruby, wrong_type("policy", &class_of(value), "a Symbol"))),
         },
     };
     policy(&found).map_err(|failure| raise(ruby, failure))

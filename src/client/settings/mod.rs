@@ -88,6 +88,12 @@ pub enum SettingError {
         /// What a value is.
         wanted: String,
     },
+    /// A value with a zero byte, which would end it for the system or a server.
+    #[error("{name} has a zero byte; wanted text without it")]
+    ZeroByte {
+        /// The setting.
+        name: &'static str,
+    },
 }
 
 fn all_names() -> String {
@@ -109,6 +115,9 @@ impl SettingError {
                 format!("{problem}; wanted {wanted}")
             }
             SettingError::Value { wanted, .. } => format!("wanted {wanted}"),
+            SettingError::ZeroByte { .. } => {
+                "it has a zero byte; wanted text without it".to_owned()
+            }
         }
     }
 }
@@ -183,6 +192,9 @@ impl Config {
             return Err(SettingError::Unknown { name: name.to_owned() });
         };
         let text = text.as_ref();
+        if text.as_encoded_bytes().contains(&0) {
+            return Err(SettingError::ZeroByte { name: setting.name });
+        }
         // A password is taken as it is.
         let trimmed = match text.to_str() {
             Some(text) if setting.kind != SettingKind::Secret => text.trim().as_ref(),

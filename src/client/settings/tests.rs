@@ -202,6 +202,16 @@ fn only_a_path_may_be_other_than_utf_8() {
 }
 
 #[test]
+fn no_value_has_a_zero_byte() {
+    for setting in SETTINGS {
+        let error = Config::new(vec![]).set(setting.name(), "ses\0ame").unwrap_err();
+        let text = format!("{} has a zero byte; wanted text without it", setting.name());
+        assert_eq!(error.to_string(), text);
+        assert!(!error.reason().contains("ses"), "{}", error.reason());
+    }
+}
+
+#[test]
 fn no_password_is_shown() {
     let mut config = Config::new(vec![]);
     config.set("password", "sesame").unwrap();

@@ -99,7 +99,7 @@ pub enum CredentialsError {
         mode: AuthMode,
     },
     /// A text contains a zero byte, which ends the text for some servers.
-    #[error("{what} has a byte 0; wanted text without it")]
+    #[error("{what} has a zero byte; wanted text without it")]
     Nul {
         /// `user` or `password`.
         what: &'static str,
@@ -267,7 +267,7 @@ mod tests {
             ("", "a", "user is 0 bytes"),
             (&*"x".repeat(64), "a", "user is 64 bytes"),
             ("a", &long, "password is 120 bytes"),
-            ("a", "s3cret\0", "password has a byte 0"),
+            ("a", "s3cret\0", "password has a zero byte"),
         ] {
             let error = credentials(user, password).unwrap_err().to_string();
             assert!(error.contains(wanted) && !error.contains("s3cret"), "{error}");

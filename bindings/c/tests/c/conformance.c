@@ -486,8 +486,8 @@ int main(int argc, char **argv)
     CHECK(tendmap_client_status(client, &before) == TENDMAP_OK);
     CHECK(tendmap_keep(client) == TENDMAP_OK && tendmap_keep(client) == TENDMAP_OK);
     CHECK(tendmap_close(client) == TENDMAP_OK);
-    FAILS(TENDMAP_ERROR_CLOSED, "the tendmap_client is closed", tendmap_close(client));
-    FAILS(TENDMAP_ERROR_CLOSED, "the tendmap_client is closed",
+    FAILS(TENDMAP_ERROR_CLOSED, "the client is closed", tendmap_close(client));
+    FAILS(TENDMAP_ERROR_CLOSED, "the client is closed",
           tendmap_client_status(client, &after));
     CHECK(tendmap_client_role(client) == -1);
     client = tendmap_connect(config);

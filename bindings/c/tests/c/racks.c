@@ -146,7 +146,7 @@ int main(int argc, char **argv)
     all_prefer(router, (const int32_t[]){30}, 1);
     CHECK(tendmap_router_free(router) == TENDMAP_OK);
     CHECK(tendmap_close(client) == TENDMAP_OK);
-    FAILS(TENDMAP_ERROR_CLOSED, "the tendmap_client is closed",
+    FAILS(TENDMAP_ERROR_CLOSED, "the client is closed",
           tendmap_client_set_tend_interval(client, 100));
     free(rest);
     puts("ok");

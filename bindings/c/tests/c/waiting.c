@@ -133,7 +133,7 @@ static void a_change_is_told_once_to_each(tendmap_client *client, tendmap_client
         int fd = tendmap_changes_fd(changes[i]);
         CHECK(tendmap_changes_free(changes[i]) == TENDMAP_OK);
         CHECK(fcntl(fd, F_GETFD) == -1 && errno == EBADF);
-        FAILS(TENDMAP_ERROR_CLOSED, "the tendmap_changes is closed",
+        FAILS(TENDMAP_ERROR_CLOSED, "the handle for changes is closed",
               tendmap_changes_take(changes[i], &seen[i]));
         CHECK(tendmap_changes_fd(changes[i]) == -1);
     }

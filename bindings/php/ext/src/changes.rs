@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use ext_php_rs::prelude::*;
 use tendmap::client::Changes as Known;
-use tendmap_bindings::{Failure, Kind};
+use tendmap_bindings::changes_closed;
 
 use crate::failure::Outcome;
 
@@ -20,8 +20,7 @@ impl Changes {
     }
 
     fn known(&self) -> Outcome<&Known> {
-        let closed = || Failure::new(Kind::Closed, "the descriptor is closed");
-        Ok(self.0.as_ref().ok_or_else(closed)?)
+        Ok(self.0.as_ref().ok_or_else(changes_closed)?)
     }
 }
 

@@ -28,11 +28,7 @@ impl From<Raised> for PhpException {
     fn from(raised: Raised) -> PhpException {
         let Raised(Failure { kind, text }) = raised;
         // As `Tendmap\Error::of`. The text is escaped: it has no zero byte.
-        let name = match kind {
-            Kind::WrongThread | Kind::ForeignHandle => "Internal".to_owned(),
-            kind => format!("{kind:?}"),
-        };
-        let class = ClassEntry::try_find(&format!("Tendmap\\{name}Error"));
+        let class = ClassEntry::try_find(&format!("Tendmap\\{kind:?}Error"));
         PhpException::new(text, kind as i32, class.unwrap_or_else(ce::exception))
     }
 }

@@ -2,6 +2,7 @@
 
 use ext_php_rs::types::Zval;
 use tendmap::route::{Digest, Key};
+use tendmap_bindings::{not_utf8, zero_byte};
 
 use crate::failure::{Outcome, bad};
 
@@ -23,19 +24,22 @@ pub fn bytes(value: &Zval) -> Outcome<&[u8]> {
 pub fn name<'a>(what: &str, value: &'a Zval) -> Outcome<&'a str> {
     let bytes = bytes(value)?;
     if bytes.contains(&0) {
-        return Err(bad(format!("{what} with a zero byte; only keys may have one")));
+        return Err(zero_byte(what).into());
     }
-    match core::str::from_utf8(bytes) {
-        Ok(text) => Ok(text),
-        Err(_) => Err(bad(format!("a {what} is not UTF-8"))),
-    }
+    text(what, bytes)
+}
+
+/// A text of UTF-8.
+pub fn text<'a>(what: &str, bytes: &'a [u8]) -> Outcome<&'a str> {
+    Ok(core::str::from_utf8(bytes).map_err(|error| not_utf8(what, error))?)
 }
 
 /// A text key.
-fn text(bytes: &[u8]) -> Outcome<&str> {
-    core::str::from_utf8(bytes).map_err(|error| {
-        bad(format!("a text key is not UTF-8: {error}; for raw bytes there is Key::bytes()"))
-    })
+fn text_key(bytes: &[u8]) -> Outcome<&str> {
+    let text = core::str::from_utf8(bytes);
+    Ok(text.map_err(|error| {
+        not_utf8("key", format_args!("{error}; for raw bytes there is Key::bytes()"))
+    })?)
 }
 
 /// The digest of a key of that kind in a set.
@@ -49,7 +53,7 @@ pub fn digest(set: &str, kind: i64, key: &Zval) -> Outcome<Digest> {
     }
     let bytes = bytes(key)?;
     match kind {
-        STRING => Ok(Digest::of(set, text(bytes)?)),
+        STRING => Ok(Digest::of(set, text_key(bytes)?)),
         DIGEST => match bytes.try_into() {
             Ok(bytes) => Ok(Digest::from_bytes(bytes)),
             Err(_) => Err(bad(format!("digest of {} bytes; wanted {}", bytes.len(), Digest::LEN))),

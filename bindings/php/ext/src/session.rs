@@ -5,7 +5,7 @@ use std::time::Duration;
 use ext_php_rs::boxed::ZBox;
 use ext_php_rs::prelude::*;
 use ext_php_rs::types::{ZendHashTable, Zval};
-use tendmap::client::{Config, Role};
+use tendmap::client::{Config, Role, Setting};
 use tendmap::internals::layout::ForkCell;
 use tendmap::map::Slot;
 use tendmap::route::{Attempt, Batch, InSet, NamespaceHandle, Partition, Policy, Route, Router};
@@ -15,7 +15,7 @@ use tendmap_bindings::{Failure, Kind, Session as Known, indexes};
 use crate::changes::Changes;
 use crate::failure::{Outcome, bad};
 use crate::fields::{fields, internal};
-use crate::keys::{bytes, digest, digest_of, name};
+use crate::keys::{bytes, digest, digest_of, name, text};
 
 /// The policies, by the numbers of `Tendmap\Policy`.
 const POLICIES: [Policy; 5] =
@@ -172,7 +172,9 @@ fn open(settings: &Zval, reader: bool) -> Outcome<Session> {
     let mut config = Config::new(Vec::new());
     config.use_shm = true;
     for (name, value) in settings.array().into_iter().flatten() {
-        config.set(&name.to_string(), value.str().unwrap_or_default())?;
+        let name = name.to_string();
+        let what = Setting::find(&name).map_or("value", Setting::name);
+        config.set(&name, text(what, bytes(value)?)?)?;
     }
     let known = if reader { Known::read(&config)? } else { Known::connect(config)? };
     Ok(Session(Some(Open::new(known)?)))
@@ -349,7 +351,9 @@ impl Session {
     pub fn set_password(&mut self, password: &Zval) -> PhpResult<()> {
         // Before the session is in use: it runs code of PHP.
         let password = secret(password).map_err(PhpException::from)?;
-        let password = SecretString::from(password.string().unwrap_or_default());
-        self.with(|open| Ok(open.known.set_password(password)?))
+        self.with(|open| {
+            let password = SecretString::from(text("password", bytes(&password)?)?);
+            Ok(open.known.set_password(password)?)
+        })
     }
 }

@@ -23,7 +23,7 @@ final class Digest
         }
         if (is_string($key)) {
             if (preg_match('//u', $key) !== 1) {
-                throw Error::of(1, 'a text key is not UTF-8; for raw bytes there is Key::bytes()');
+                throw Error::of(1, 'key is not UTF-8: it has other bytes; for raw bytes there is Key::bytes()');
             }
             return hash('ripemd160', $set . "\x03" . $key, true);
         }

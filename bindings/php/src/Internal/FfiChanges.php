@@ -64,7 +64,7 @@ final class FfiChanges
 
     private function changes(): CData
     {
-        return $this->changes ?? throw Error::of(2, 'the descriptor is closed');
+        return $this->changes ?? throw Error::of(2, 'the handle for changes is closed');
     }
 
     private function error(): Error

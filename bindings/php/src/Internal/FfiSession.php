@@ -351,16 +351,16 @@ final class FfiSession
 
     private function resolve(string $namespace): int
     {
-        Settings::text('namespace', $namespace);
+        Settings::name('namespace', $namespace);
         $this->check($this->library->tendmap_router_namespace($this->router(), $namespace, $this->numberAt));
         return $this->namespaces["=$namespace"] = self::int($this->number->cdata);
     }
 
     private function checkSet(string $set): void
     {
-        Settings::text('set', $set);
+        Settings::name('set', $set);
         if (preg_match('//u', $set) !== 1) {
-            throw Error::of(1, 'a set is not UTF-8');
+            throw Error::of(1, 'set is not UTF-8: it has other bytes');
         }
         // A program has few sets; if they come from requests, memory stays bounded.
         if (count($this->sets) >= 1024) {

@@ -19,7 +19,10 @@ final class Settings
         'tls_keyfile', 'shm_directory'];
     /** Settings of mode bits, which PHP writes as octal numbers. */
     private const MODES = ['shm_mode', 'c_client_mode'];
+    /** Settings of several values. */
+    private const LISTS = ['hosts', 'preferred_racks', 'shm_owner', 'c_client', 'ip_map'];
     private const LONGEST_MS = 31_536_000_000;
+    private const DURATION = 'wanted seconds, or a number with ms, s, m or h, such as 500ms';
 
     /**
      * Every setting as a text, as tendmap_config_set() wants it.
@@ -47,19 +50,27 @@ final class Settings
         return $read;
     }
 
-    /** A text; an inner zero byte would end it in C. */
+    /** The text of a setting; an inner zero byte would end it in C. */
     public static function text(
         string $what,
         #[\SensitiveParameter]
         mixed $text,
     ): string {
         if (!is_string($text)) {
-            throw Error::of(1, "$what of type " . get_debug_type($text) . '; wanted a string');
+            throw self::wrongType($what, $text, 'a string');
         }
         if (str_contains($text, "\0")) {
-            throw Error::of(1, "$what with a zero byte; only keys may have one");
+            throw Error::of(10, "$what has a zero byte; wanted text without it");
         }
         return $text;
+    }
+
+    /** The name of a namespace or a set. */
+    public static function name(string $what, string $name): void
+    {
+        if (str_contains($name, "\0")) {
+            throw Error::of(1, "$what has a zero byte; only keys may have one");
+        }
     }
 
     /**
@@ -70,30 +81,75 @@ final class Settings
     public static function racks(mixed $racks): array
     {
         if (!is_array($racks)) {
-            throw Error::of(1, 'racks of type ' . get_debug_type($racks) . '; wanted an array of numbers');
+            throw self::wrongType('preferred_racks', $racks, 'an array of numbers');
         }
         $read = [];
         foreach ($racks as $rack) {
-            if (!is_int($rack) || $rack < -2_147_483_648 || $rack > 2_147_483_647) {
-                $found = is_int($rack) ? (string) $rack : 'of type ' . get_debug_type($rack);
-                throw Error::of(1, "a rack $found; wanted a number of 32 bits");
+            if (!is_int($rack)) {
+                throw self::wrongItem('preferred_racks', $rack, 'numbers');
             }
             $read[] = $rack;
+        }
+        foreach ($read as $rack) {
+            if ($rack < -2_147_483_648 || $rack > 2_147_483_647) {
+                throw Error::of(10, 'preferred_racks is "' . implode(',', $read)
+                    . '"; wanted whole numbers of 32 bits, separated by commas, the best first');
+            }
         }
         return $read;
     }
 
-    /** Seconds as milliseconds, rounded up, so that a short wait is not none. */
-    public static function milliseconds(string $what, mixed $seconds): int
+    /** A timeout in seconds as milliseconds; null = for ever. */
+    public static function timeout(mixed $seconds): ?int
     {
+        $wanted = 'seconds from 0 on, or null to wait for ever';
+        if ($seconds === null) {
+            return null;
+        }
         if (!is_int($seconds) && !is_float($seconds)) {
-            throw Error::of(1, "$what of type " . get_debug_type($seconds) . '; wanted seconds, an int or a float');
+            throw self::wrongType('timeout', $seconds, $wanted);
         }
         // Not a number is neither.
-        if (!($seconds >= 0 && $seconds * 1000 <= self::LONGEST_MS)) {
-            throw Error::of(1, "$what of " . var_export($seconds, true) . ' s; wanted 0 s to 365 days');
+        if (!($seconds >= 0)) {
+            throw Error::of(1, 'timeout is ' . var_export($seconds, true) . "; wanted $wanted");
         }
+        return $seconds * 1000 > self::LONGEST_MS ? null : self::milliseconds($seconds);
+    }
+
+    /** The seconds of tend_interval as milliseconds; too many are refused by the library. */
+    public static function interval(mixed $seconds): int
+    {
+        if (!is_int($seconds) && !is_float($seconds) && !is_bool($seconds)) {
+            throw self::wrongType('tend_interval', $seconds, 'seconds, an int or a float');
+        }
+        if (is_bool($seconds) || !($seconds >= 0) || is_infinite($seconds)) {
+            throw Error::of(10, 'tend_interval is "' . var_export($seconds, true) . '"; ' . self::DURATION);
+        }
+        return self::milliseconds(min($seconds, self::LONGEST_MS));
+    }
+
+    /** Rounded up, so that a short wait is not none. */
+    private static function milliseconds(int|float $seconds): int
+    {
         return (int) ceil($seconds * 1000);
+    }
+
+    private static function wrongType(
+        string $what,
+        #[\SensitiveParameter]
+        mixed $found,
+        string $wanted,
+    ): Error {
+        return Error::of(1, "$what of type " . get_debug_type($found) . "; wanted $wanted");
+    }
+
+    private static function wrongItem(
+        string $what,
+        #[\SensitiveParameter]
+        mixed $found,
+        string $wanted,
+    ): Error {
+        return Error::of(1, "$what has an item of type " . get_debug_type($found) . "; wanted $wanted");
     }
 
     /** A float keeps its decimal point, so that it never becomes an integer. */
@@ -106,11 +162,8 @@ final class Settings
             is_string($value), in_array($name, self::TEXTS, true) => self::text($name, $value),
             is_int($value) => in_array($name, self::MODES, true) ? sprintf('%04o', $value) : (string) $value,
             is_float($value), is_bool($value) => var_export($value, true),
-            is_array($value) => self::list($name, $value),
-            default => throw Error::of(
-                1,
-                "$name of type " . get_debug_type($value) . '; wanted a string, a number, a bool or a list',
-            ),
+            is_array($value) && in_array($name, self::LISTS, true) => self::list($name, $value),
+            default => throw self::wrongType($name, $value, 'a string, a number or a bool'),
         };
     }
 
@@ -123,11 +176,17 @@ final class Settings
     {
         $parts = [];
         foreach ($list as $key => $part) {
-            $part = is_int($part) && $name !== 'hosts' ? (string) $part : self::text("$name: a part", $part);
-            if (str_contains($part, ',')) {
-                throw Error::of(1, "$name: a part with a comma; give each part by itself");
+            if (!is_string($part) && (!is_int($part) || $name === 'hosts')) {
+                throw self::wrongItem($name, $part, $name === 'hosts' ? 'strings' : 'strings or numbers');
             }
-            $parts[] = is_string($key) ? "$key=$part" : $part;
+            $words = is_string($key) ? [$key, (string) $part] : [(string) $part];
+            foreach ($words as $word) {
+                if (strpbrk(self::text($name, $word), $name === 'ip_map' ? ',=' : ',') !== false) {
+                    $wanted = $name === 'ip_map' ? 'names without comma and =' : 'one without a comma';
+                    throw Error::of(10, "$name has \"" . addcslashes($word, '"\\') . "\"; wanted $wanted");
+                }
+            }
+            $parts[] = implode('=', $words);
         }
         return implode(',', $parts);
     }

@@ -40,6 +40,7 @@ from ._errors import (
     ConnectError,
     DescriptorError,
     Error,
+    ForeignHandleError,
     ForkedError,
     InternalError,
     MapError,
@@ -56,6 +57,7 @@ from ._errors import (
     TendError,
     TextError,
     ThreadError,
+    WrongThreadError,
 )
 from ._events import Event
 from ._tendmap import (
@@ -92,6 +94,7 @@ __all__ = [
     "DescriptorError",
     "Error",
     "Event",
+    "ForeignHandleError",
     "ForkedError",
     "InternalError",
     "Key",
@@ -119,6 +122,7 @@ __all__ = [
     "TendError",
     "TextError",
     "ThreadError",
+    "WrongThreadError",
     "__version__",
     "connect",
     "digest",

@@ -9,6 +9,9 @@ class Error(Exception):
     """The base of all exceptions of tendmap. (An exception of your own code that
     tendmap calls, such as an iterator of keys, is passed on unchanged.)"""
 
+    #: The number of its kind, a ``tendmap_error`` of tendmap.h, the same in every language.
+    code: int
+
 
 class ArgumentError(Error, ValueError):
     """An invalid argument."""
@@ -28,6 +31,10 @@ class TextError(ArgumentError, UnicodeError):
 
 class ClosedError(Error):
     """The client, or the simulated cluster, is closed."""
+
+
+class WrongThreadError(Error):
+    """The handle belongs to another thread. (Python's handles belong to all threads.)"""
 
 
 class InternalError(Error):
@@ -102,6 +109,10 @@ class OutOfRangeError(RouteError, ValueError):
     """A partition number that is out of range."""
 
 
+class ForeignHandleError(RouteError):
+    """The namespace handle belongs to another router. (Python has no such handles.)"""
+
+
 class MapError(ConnectError, RouteError):
     """The map in the segment is damaged."""
 
@@ -110,7 +121,7 @@ class MapError(ConnectError, RouteError):
 BY_KIND = {
     1: ArgumentError,
     2: ClosedError,
-    3: InternalError,
+    3: WrongThreadError,
     4: InternalError,
     5: ForkedError,
     6: ReadOnlyError,
@@ -129,10 +140,13 @@ BY_KIND = {
     23: NamespaceUnknownError,
     24: NoNodeError,
     25: OutOfRangeError,
-    26: InternalError,
+    26: ForeignHandleError,
     27: MapError,
 }
 
+for _number, _class in BY_KIND.items():
+    _class.code = _number
+ArgumentTypeError.code = ArgumentError.code
 for _class in {Error, ArgumentTypeError, ArgumentRangeError, TextError, *BY_KIND.values()}:
     _class.__module__ = "tendmap"
-del _class
+del _class, _number

@@ -25,6 +25,9 @@ module Tendmap
   # The client, reader or handle is closed.
   class ClosedError < Error; end
 
+  # The handle belongs to another thread. (Ruby's handles belong to all threads.)
+  class WrongThreadError < Error; end
+
   # A defect in tendmap, caught before it could do harm.
   class InternalError < Error; end
 
@@ -79,18 +82,21 @@ module Tendmap
   # A partition number that is out of range.
   class OutOfRangeError < RouteError; end
 
+  # The namespace handle belongs to another router. (Ruby has no such handles.)
+  class ForeignHandleError < RouteError; end
+
   # The map in the segment is damaged.
   class MapError < RouteError; end
 
   class Error
     # The classes by the numbers of the errors.
     BY_CODE = {
-      1 => ArgumentError, 2 => ClosedError, 3 => InternalError, 4 => InternalError,
+      1 => ArgumentError, 2 => ClosedError, 3 => WrongThreadError, 4 => InternalError,
       5 => ForkedError, 6 => ReadOnlyError, 10 => ConfigError, 11 => ConnectError,
       12 => SegmentError, 13 => OtherClusterError, 14 => OtherHostsError, 15 => TendError,
       16 => NoMapYetError, 17 => ThreadError, 18 => DescriptorError, 20 => RouteError,
       21 => NoMapError, 22 => ClusterEmptyError, 23 => NamespaceUnknownError,
-      24 => NoNodeError, 25 => OutOfRangeError, 26 => InternalError, 27 => MapError
+      24 => NoNodeError, 25 => OutOfRangeError, 26 => ForeignHandleError, 27 => MapError
     }.freeze
     private_constant :BY_CODE
   end

@@ -132,6 +132,7 @@ module Tendmap
       unless Integer === sequence
         raise ArgumentError, "sequence of type #{Settings.kind(sequence)}; wanted Integer"
       end
+      raise ArgumentError, "sequence is #{sequence}; wanted an Integer from 0 on" if sequence.negative?
 
       timeout = Settings.timeout(timeout)
       ends = timeout && (Process.clock_gettime(Process::CLOCK_MONOTONIC) + timeout)

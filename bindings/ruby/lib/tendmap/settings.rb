@@ -30,7 +30,7 @@ module Tendmap
 
       unless Array === host && [2, 3].include?(host.size)
         hint = Integer === host && String === all.first ? "; of one server write [[NAME, PORT]]" : ""
-        refuse("hosts of type #{kind(host)}; wanted #{HOSTS}#{hint}")
+        refuse("hosts has an item of type #{kind(host)}; wanted #{HOSTS}#{hint}")
       end
       name, port, tls_name = host
       refuse("a host's port of type #{kind(port)}; wanted a whole number from 1 to 65535") unless Integer === port
@@ -41,7 +41,7 @@ module Tendmap
 
     def part(what, value)
       text = word(what, value)
-      refuse("#{what} is #{text.inspect}; wanted one without a comma", ConfigError) if text.include?(",")
+      refuse("#{what} has #{text.inspect}; wanted one without a comma", ConfigError) if text.include?(",")
       text
     end
 
@@ -75,9 +75,9 @@ module Tendmap
     def item(name, item)
       case item
       when Integer then return item.to_s
-      when String then return part("an item of #{name}", item) unless name == :preferred_racks || item.empty?
+      when String then return part(name.to_s, item) unless name == :preferred_racks || item.empty?
       end
-      refuse("#{name} has #{kind(item)}; wanted #{wanted(name)}")
+      refuse("#{name} has an item of type #{kind(item)}; wanted #{wanted(name)}")
     end
 
     def mapped(told, used)
@@ -99,25 +99,26 @@ module Tendmap
       end
     end
 
-    # A text as UTF-8, without zero bytes. Its value is not repeated: it may be a password.
+    # A text as UTF-8. Its value is not repeated: it may be a password.
     def word(what, value)
       refuse("#{what} of type #{kind(value)}; wanted String") unless String === value
       text = value.encoding == Encoding::BINARY ? value.dup.force_encoding("UTF-8") : value.encode("UTF-8")
-      refuse("#{what} is not valid text, so that UTF-8 can't encode it") unless text.valid_encoding?
-      refuse("#{what} with a zero byte; only keys may have one") if text.include?("\0")
+      refuse("#{what} is not UTF-8: it is not valid text in its encoding") unless text.valid_encoding?
       text
     rescue EncodingError
-      refuse("#{what} is not valid text, so that UTF-8 can't encode it")
+      refuse("#{what} is not UTF-8: it is not valid text in its encoding")
     end
 
     # Seconds, or nil.
     def timeout(value)
       return value if nil.equal?(value)
 
-      unless (Integer === value || Float === value || Rational === value) && value >= 0 && value <= LONGEST
-        found = Numeric === value ? value : "of type #{kind(value)}"
-        refuse("timeout is #{found}; wanted seconds, at most 365 days, or nil to wait for ever")
-      end
+      wanted = "wanted seconds, or nil to wait for ever"
+      refuse("timeout of type #{kind(value)}; #{wanted}") unless [Integer, Float, Rational].any? { |type| type === value }
+      refuse("timeout is #{value}; #{wanted}") unless value >= 0
+      # Ruby can't wait for more at once.
+      return if value > LONGEST
+
       value
     end
 
