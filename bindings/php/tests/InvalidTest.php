@@ -239,7 +239,7 @@ final class InvalidTest extends TestCase
         }
         // Objects without a constructor are closed, and harm nothing.
         $changes = (new \ReflectionClass(\Tendmap\Changes::class))->newInstanceWithoutConstructor();
-        self::assertSame('the descriptor is closed', $this->refused($changes->take(...))->getMessage());
+        self::assertSame('the handle for changes is closed', $this->refused($changes->take(...))->getMessage());
         unset($changes);
         foreach (['FfiSession', 'FfiChanges'] as $class) {
             $class = new \ReflectionClass("Tendmap\\Internal\\$class");
