@@ -5,7 +5,8 @@
 #
 #   rake compile && ruby -Ilib bench/route.rb
 #
-# Interleaved rounds, timed by the process's own processor time; medians.
+# Interleaved rounds, timed by the process's own processor time; medians. With
+# TENDMAP_ROUTE_LIMIT (ns) it fails if a route costs more; ROUNDS=3 is enough for that.
 require "digest"
 require "openssl"
 require "tendmap"
@@ -71,7 +72,10 @@ Dir.mktmpdir("tendmap-", "/dev/shm") do |directory|
   end
   found = contenders.transform_values { [] }
   ROUNDS.times { contenders.each { |name, (count, work)| found[name] << (seconds(&work) / count) } }
-  found.each { |name, times| printf("%-32s %10.0f ns\n", name, times.sort[times.size / 2] * 1e9) }
+  medians = found.transform_values { |times| times.sort[times.size / 2] * 1e9 }
+  medians.each { |name, median| printf("%-32s %10.0f ns\n", name, median) }
   client.close
   cluster.close
+  limit = Float(ENV.fetch("TENDMAP_ROUTE_LIMIT", Float::INFINITY))
+  abort "a route costs more than #{limit} ns" if medians["one integer key"] > limit
 end
