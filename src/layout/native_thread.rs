@@ -22,6 +22,8 @@ const STACK: usize = 2 << 20;
 #[derive(Debug)]
 pub(crate) struct NativeThread<T> {
     id: ThreadId,
+    /// Whether `id` is not to be used any more.
+    joined: bool,
     /// Held by the thread, too, until it has put its result there.
     outcome: Arc<Mutex<Option<Result<T>>>>,
 }
@@ -68,7 +70,7 @@ impl<T: Send + 'static> NativeThread<T> {
             return Err(io::Error::from_raw_os_error(error));
         }
         // SAFETY: the call has set it.
-        Ok(NativeThread { id: ThreadId(unsafe { id.assume_init() }), outcome })
+        Ok(NativeThread { id: ThreadId(unsafe { id.assume_init() }), joined: false, outcome })
     }
 }
 
@@ -83,21 +85,22 @@ impl<T> NativeThread<T> {
     ///
     /// # Errors
     /// The payload of its panic.
-    pub fn join(self) -> Result<T> {
-        let outcome = self.outcome.clone();
-        // SAFETY: the thread was neither joined nor detached; `forget` keeps it so.
+    pub fn join(mut self) -> Result<T> {
+        // SAFETY: the thread was neither joined nor detached.
         let error = unsafe { libc::pthread_join(self.id.0, std::ptr::null_mut()) };
         assert_eq!(error, 0, "a thread can't be joined: it would wait for itself");
-        std::mem::forget(self);
-        let result = outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.joined = true;
+        let result = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
         result.expect("a thread that has ended has left its result")
     }
 }
 
 impl<T> Drop for NativeThread<T> {
     fn drop(&mut self) {
-        // SAFETY: the thread was neither joined nor detached.
-        unsafe { libc::pthread_detach(self.id.0) };
+        if !self.joined {
+            // SAFETY: the thread was neither joined nor detached.
+            unsafe { libc::pthread_detach(self.id.0) };
+        }
     }
 }
 
@@ -148,6 +151,14 @@ mod tests {
         let thread = NativeThread::spawn("tendmap-test", || panic!("mine")).unwrap();
         let payload = thread.join().unwrap_err();
         assert_eq!(*payload.downcast::<&str>().unwrap(), "mine");
+    }
+
+    #[test]
+    fn a_joined_one_leaves_nothing_behind() {
+        let thread = NativeThread::spawn("tendmap-test", || ()).unwrap();
+        let outcome = Arc::downgrade(&thread.outcome);
+        thread.join().unwrap();
+        assert_eq!(outcome.strong_count(), 0);
     }
 
     #[test]
