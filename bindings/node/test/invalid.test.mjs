@@ -2,9 +2,8 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { test } from 'node:test'
 import { Client, Reader, TendmapError } from '../index.mjs'
-import { REPOSITORY, ROOT, cluster, closing } from './common.mjs'
+import { REPOSITORY, ROOT, cluster, closing, test } from './common.mjs'
 
 const SHARED = JSON.parse(readFileSync(path.join(REPOSITORY, 'bindings/glue/tests/invalid.json'), 'utf8'))
 const camel = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase())

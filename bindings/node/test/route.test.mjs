@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { readdirSync } from 'node:fs'
+import { chmodSync, chownSync, readdirSync } from 'node:fs'
 import tendmap, { Batch, Client, Double, NO_NODE, Node, Reader, digest, status, version } from '../index.mjs'
-import { cluster, closing, test, until } from './common.mjs'
+import { cluster, closing, program, test, until } from './common.mjs'
 
 const owners = (sim, key, set = 'users') => sim.owners('test')[partition(digest(set, key))]
 const partition = (digest) => digest.readUInt16LE(0) & 4095
@@ -138,6 +138,37 @@ test('a reader reads what a client tends, and nothing else', async (t) => {
   client.close()
   // It was the last one that was attached, so the segment is gone; the map is still there.
   assert.ok(reader.route('test', 'users', 42).address)
+})
+
+test('a reader has no thread of its own, and needs only permission to read', async (t) => {
+  const { settings } = cluster(t)
+  const client = closing(t, await Client.connect(settings))
+  const { path, user } = client.status()
+  const only = process.getuid() === 0
+  if (only) {
+    chmodSync(settings.shmDirectory, 0o755)
+    chownSync(path, 0, 65534)
+    chmodSync(path, 0o640)
+  } else {
+    t.diagnostic('skipped: only root can become another user')
+  }
+  const { line } = program(t, `
+    import { readdirSync } from 'node:fs'
+    import { Reader } from './index.mjs'
+    if (${only}) { process.setgroups([]); process.setgid(65534); process.setuid(65534) }
+    const threads = () => readdirSync('/proc/self/task').length
+    const before = threads()
+    const reader = Reader.open({ shmDirectory: ${JSON.stringify(settings.shmDirectory)}, shmOwner: ${user} })
+    const node = reader.route('test', 'users', 1)
+    reader.routeBatch('test', 'users', [1]); reader.nodes(); reader.status()
+    await reader.waitForChange(0)
+    const after = threads()
+    const waiting = reader.waitForChange(reader.sequence)
+    console.log(node.name, after - before, threads() > after)
+    reader.close()
+    await waiting.catch(() => {})
+  `)
+  assert.equal(await line(), `${client.route('test', 'users', 1).name} 0 true`)
 })
 
 test('the status has its fields in camelCase', async (t) => {

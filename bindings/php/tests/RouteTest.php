@@ -167,6 +167,45 @@ final class RouteTest extends TestCase
         self::assertSame([2, 'the reader is closed'], [$closed->getCode(), $closed->getMessage()]);
     }
 
+    public function testAReaderHasNoThreadAndNeedsOnlyPermissionToRead(): void
+    {
+        $client = $this->connect();
+        $path = $client->status()['path'];
+        if (posix_getuid() === 0) {
+            chmod($this->directory, 0755);
+            chgrp($path, 65534);
+            chmod($path, 0640);
+        } else {
+            echo "skipped: only root can become another user\n";
+        }
+        $program = sprintf('require %s;', var_export(__DIR__ . '/bootstrap.php', true)) . <<<'PHP'
+            $settings = json_decode(getenv('TENDMAP_SETTINGS'), true) + ['shm_owner' => posix_getuid()];
+            // All files are loaded before they can't be read any more.
+            $reader = Tendmap\Reader::open($settings);
+            [$reader->route('test', 'users', 1), $reader->changes()->take()];
+            $reader->close();
+            if (posix_getuid() === 0) {
+                posix_setgid(65534);
+                posix_setuid(65534);
+            }
+            $threads = fn (): int => count(scandir('/proc/self/task')) - 2;
+            while ($threads() > 1) {
+                usleep(5000);
+            }
+            $reader = Tendmap\Reader::open($settings);
+            $name = $reader->route('test', 'users', 1)->name;
+            $reader->routeBatch('test', 'users', [1]);
+            $reader->nodes();
+            $reader->status();
+            $reader->waitForChange($reader->sequence(), 0);
+            $before = $threads();
+            $changes = $reader->changes();
+            echo $name, ' ', $before, ' ', $threads();
+            PHP;
+        [$code, $output] = $this->php(['-r', $program]);
+        self::assertSame([0, $client->route('test', 'users', 1)->name . ' 1 2'], [$code, $output]);
+    }
+
     /** A node with another address is another object, however often it was returned. */
     public function test_h180_php_returns_no_node_with_its_old_address(): void
     {

@@ -80,7 +80,7 @@ impl Reader {
         }
         // No host is ever asked.
         let config = Settings::read(&PyString::new(py, "localhost"), &settings)?.config(py)?;
-        crate::log::begin(py);
+        // It logs nothing, and so needs no thread for the log.
         let session = py.detach(|| Session::read(&config)).map_err(|failure| raise(py, failure))?;
         Ok(Reader { routes: Routes::new(Connection::reading(config, session)) })
     }

@@ -101,6 +101,40 @@ class TestClient < Minitest::Test
     assert_raises(Tendmap::OtherClusterError) { Tendmap::Reader.new(shm_directory: @directory, cluster_name: "x") }
   end
 
+  def test_a_reader_has_no_thread_and_needs_only_permission_to_read
+    path = client.status[:path]
+    if Process.uid.zero?
+      File.chmod(0o755, @directory)
+      File.chown(nil, 65534, path)
+      File.chmod(0o640, path)
+    else
+      puts "skipped: only root can become another user"
+    end
+    code = <<~RUBY
+      require "tendmap"
+      directory, owner = ARGV
+      if Process.uid.zero?
+        Process.groups = []
+        Process::GID.change_privilege(65534)
+        Process::UID.change_privilege(65534)
+      end
+      threads = -> { Dir.children("/proc/self/task").size }
+      before = threads.call
+      reader = Tendmap::Reader.new(shm_directory: directory, shm_owner: owner)
+      name = reader.route("test", "users", 1).name
+      reader.route_batch("test", "users", [1])
+      reader.nodes
+      reader.status
+      # A thread that has attached it may still be ending.
+      sleep 0.005 while threads.call > before
+      changes = reader.changes
+      puts name, threads.call > before
+    RUBY
+    written, status = ruby(code, @directory, Process.uid.to_s)
+    assert_predicate status, :success?, written
+    assert_equal [client.route("test", "users", 1).name, "true"], written.split
+  end
+
   def test_racks
     cluster = Tendmap::SimulatedCluster.new(3, namespaces: { "test" => 3 }, enterprise: true)
     (1..3).each { |number| cluster.set_rack(number, "test", number) }

@@ -3,6 +3,7 @@
  * runs it changes the map after each line "change" that is printed. */
 #define _POSIX_C_SOURCE 200809L
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -29,6 +30,17 @@ static void change(void)
 {
     puts("change");
     CHECK(fflush(stdout) == 0);
+}
+
+static int threads(void)
+{
+    int count = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    CHECK(tasks != NULL);
+    while (readdir(tasks) != NULL)
+        count++;
+    CHECK(closedir(tasks) == 0);
+    return count;
 }
 
 /* A reader of the same segment, made without hosts. */
@@ -267,10 +279,12 @@ int main(int argc, char **argv)
     CHECK(tendmap_config_set(config, "connect_timeout", "10s") == TENDMAP_OK);
     tendmap_client *client = tendmap_connect(config);
     CHECK(client != NULL);
+    int before = threads();
     tendmap_client *reader = open_reader(argv);
     CHECK(reader != NULL);
     bad_settings_of_a_reader(argv);
     a_reader_does_what_needs_no_thread(reader);
+    CHECK(threads() <= before);
     bad_handles(client);
     bad_handles(reader);
     a_change_is_told_once_to_each(client, reader);
