@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs libtendmap, its headers, and what pkg-config, CMake and man need.
+# Installs libtendmap, its headers, what pkg-config, CMake and man need, the licences and
+# the changelog.
 #
 #   bindings/c/install.sh [--prefix DIR] [--libdir DIR] [--from DIR] [--no-strip]
 #   bindings/c/install.sh [--prefix DIR] [--libdir DIR] --uninstall
@@ -48,6 +49,7 @@ esac
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$here/../../Cargo.toml" | head -n 1)
 include=${DESTDIR:-}$prefix/include
 pages=${DESTDIR:-}$prefix/share/man/man3
+texts=${DESTDIR:-}$prefix/share/doc/libtendmap
 to=${DESTDIR:-}$lib
 package=$to/cmake/tendmap
 debug=$to/.debug/libtendmap.so.$version.debug
@@ -60,7 +62,7 @@ if [ -n "$uninstall" ]; then
         exit 1
     }
     if [ -n "${DESTDIR:-}" ]; then
-        made=$(for at in "$include" "$pages" "$package" "$to/pkgconfig" "$to/.debug"; do
+        made=$(for at in "$include" "$pages" "$texts" "$package" "$to/pkgconfig" "$to/.debug"; do
             while [ "$at" != "$DESTDIR" ] && [ "$at" != / ] && [ "$at" != . ]; do
                 echo "$at"
                 at=$(dirname "$at")
@@ -70,12 +72,13 @@ if [ -n "$uninstall" ]; then
         made=$(cat "$record" 2>/dev/null || true)
     fi
     rm -f "$pages"/tendmap.3 "$pages"/tendmap_*.3
+    rm -f "$texts/LICENSE-MIT" "$texts/LICENSE-APACHE" "$texts/CHANGELOG.md"
     rm -f "$include/tendmap.h" "$include/tendmap.hpp" "$to/libtendmap.a" "$to/libtendmap.so" \
         "$to/libtendmap.so.0" "$to/libtendmap.so.$version" "$debug" "$to/pkgconfig/tendmap.pc" \
         "$package/tendmap-config.cmake" "$package/tendmap-config-version.cmake" \
         "$record"
     # Only directories that nobody else uses, the inner ones first.
-    printf '%s\n' "$made" "$package" "$to/.debug" | LC_ALL=C sort -ru | while IFS= read -r at; do
+    printf '%s\n' "$made" "$package" "$texts" "$to/.debug" | LC_ALL=C sort -ru | while IFS= read -r at; do
         rmdir "$at" 2>/dev/null || true
     done
     echo "removed libtendmap $version from $to"
@@ -97,11 +100,14 @@ directory() {
     done
     install -d "$1"
 }
-for at in "$include" "$to/pkgconfig" "$package" "$pages"; do
+for at in "$include" "$to/pkgconfig" "$package" "$pages" "$texts"; do
     directory "$at"
 done
 for header in tendmap.h tendmap.hpp; do
     install -m 644 "$here/include/$header" "$include/$header"
+done
+for text in LICENSE-MIT LICENSE-APACHE CHANGELOG.md; do
+    install -m 644 "$here/../../$text" "$texts/$text"
 done
 install -m 755 "$from/libtendmap.so" "$to/libtendmap.so.$version"
 install -m 644 "$from/libtendmap.a" "$to/libtendmap.a"

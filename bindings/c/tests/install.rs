@@ -72,6 +72,11 @@ fn a_staged_installation_names_the_place_that_it_is_for() {
     for file in ["include/tendmap.h", "lib/libtendmap.a", "lib/libtendmap.so"] {
         assert!(stage.path().join("usr").join(file).exists(), "{file}");
     }
+    for text in ["LICENSE-MIT", "LICENSE-APACHE", "CHANGELOG.md"] {
+        let read = |at: std::path::PathBuf| std::fs::read(at).unwrap();
+        let installed = read(stage.path().join("usr/share/doc/libtendmap").join(text));
+        assert!(installed == read(package().join("../..").join(text)), "{text}");
+    }
 }
 
 #[test]
