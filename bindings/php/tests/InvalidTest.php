@@ -151,6 +151,20 @@ final class InvalidTest extends TestCase
         }
     }
 
+    public function test_h223_php_takes_no_setting_that_is_not_text(): void
+    {
+        $client = $this->connect();
+        $calls = [
+            'password' => fn () => $client->setPassword("\xff"),
+            'cluster_name' => fn () => $this->connect(['cluster_name' => "\xff"]),
+        ];
+        foreach ($calls as $what => $call) {
+            $error = $this->refused($call);
+            self::assertInstanceOf(ArgumentError::class, $error);
+            self::assertStringStartsWith("$what is not UTF-8: ", $error->getMessage());
+        }
+    }
+
     public function test_h179_php_shows_no_password(): void
     {
         $secret = 'hunter2-hunter2';

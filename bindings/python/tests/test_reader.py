@@ -41,7 +41,7 @@ def test_it_routes_as_the_client_does(client, reader):
     assert repr(reader) == "<tendmap.Reader shm_key=0xa7000000>"
 
 
-def test_it_has_no_thread_does_not_count_as_attached_and_only_reads(client, directory):
+def test_h223_it_has_no_thread_does_not_count_as_attached_and_only_reads(client, directory):
     before, attached = threads(), client.status()["attached"]
     path = client.status()["path"]
     lines = (
