@@ -384,8 +384,9 @@ class Base extends Emitter {
     return role
   }
 
+  /** The next event of the library. */
   [EVENTS] () {
-    return []
+    return undefined
   }
 
   /** There is news: a publication, an event, or the end. */
@@ -415,8 +416,11 @@ class Base extends Emitter {
       for (const node of change.added) tell('node-added', node)
     }
     if (role !== previous) tell('role', role, previous)
-    if (this.listenerCount('event') > 0 && !this.#closed) {
-      for (const event of this[EVENTS]()) tell('event', event)
+    // A listener for one event leaves the others to the next.
+    while (this.listenerCount('event') > 0 && !this.#closed) {
+      const event = this[EVENTS]()
+      if (event === undefined) break
+      tell('event', event)
     }
     if (end !== undefined && !this.#closed) this.#end(end)
   }
@@ -514,6 +518,9 @@ for (const [symbol, name] of [[Symbol.dispose, 'close'], [Symbol.asyncDispose, '
 
 /** A process's part in a cluster's map. */
 class Client extends Base {
+  /** Events that no listener has heard yet, the oldest first. */
+  #taken = []
+
   /** Connects; the event loop goes on meanwhile. */
   static async connect (given, others) {
     const wanted = signal(options('options', others, ['signal']).signal)
@@ -564,12 +571,14 @@ class Client extends Base {
   }
 
   [EVENTS] () {
-    return this.events()
+    if (this.#taken.length === 0) this.#taken = native.events(this[ID]()).map(event)
+    return this.#taken.shift()
   }
 
   /** The events that were not returned yet, the oldest first. */
   events () {
-    return native.events(this[ID]()).map(event)
+    const later = native.events(this[ID]()).map(event)
+    return [...this.#taken.splice(0), ...later]
   }
 
   setTendInterval (interval) {

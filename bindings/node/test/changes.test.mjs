@@ -55,6 +55,21 @@ test('the events of the tender', async (t) => {
   assert.ok(kept.includes('node-removed'), String(kept))
 })
 
+test('h224_a_listener_for_one_event_of_node_leaves_the_others', async (t) => {
+  const { settings } = cluster(t)
+  const client = closing(t, await Client.connect(settings))
+  const [first] = await once(client, 'event')
+  const rest = client.events()
+  const added = ({ type }) => type === 'node-added'
+  assert.equal([first, ...rest].filter(added).length, 3, `only ${JSON.stringify(first)}`)
+  assert.deepEqual(client.events(), [])
+  // One after the other, in their order.
+  const other = closing(t, await Client.connect({ ...settings, useShm: false }))
+  const seen = []
+  while (seen.filter(added).length < 3) seen.push((await once(other, 'event'))[0])
+  assert.deepEqual(seen.map(({ time }) => +time), seen.map(({ time }) => +time).sort())
+})
+
 test('every event of the library has a type', () => {
   const source = readFileSync(new URL('../../../src/client/json/event.rs', import.meta.url), 'utf8').split('#[cfg(test)]\nmod tests')[0]
   const names = [...source.matchAll(/"event": "(\w+)"/g)].map(([, name]) => name)

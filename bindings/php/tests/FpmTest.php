@@ -209,6 +209,9 @@ final class FpmTest extends TestCase
             require __DIR__ . '/examples/autoload.php';
             register_shutdown_function(function () use (&$client): void {
                 $client->route('test', 'users', 1);
+                if (isset($_GET['forget'])) {
+                    error_clear_last();
+                }
             });
             $client = Tendmap\Client::connect(getenv('TENDMAP_HOSTS'), json_decode(getenv('TENDMAP_SETTINGS'), true));
             $client->route('test', 'users', 1);
@@ -231,7 +234,7 @@ final class FpmTest extends TestCase
         $this->start(['www' => "pm.max_children = 1\nphp_flag[display_errors] = off"]);
         $this->script = "{$this->place}/batch.php";
         // That little is used up by the arrays that its engine makes.
-        $ends = ['room=3072', 'room=4096', 'room=3072&text', 'end=throw', 'end=error', 'end=exit'];
+        $ends = ['room=3072', 'room=4096', 'room=3072&text', 'room=3072&forget', 'end=error&forget', 'end=throw', 'end=error', 'end=exit'];
         $fail = function (int $rounds) use ($ends): void {
             for ($round = 0; $round < $rounds; $round++) {
                 foreach ($ends as $query) {

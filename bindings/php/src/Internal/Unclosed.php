@@ -14,6 +14,18 @@ final class Unclosed
 {
     /** @var ?\WeakMap<FfiSession|FfiChanges, true> null in a request that has opened nothing */
     private static ?\WeakMap $open = null;
+    /** Shows whether PHP still calls the destructors of what was made before. */
+    private static ?self $witness = null;
+    private static bool $destructs = false;
+
+    private function __construct()
+    {
+    }
+
+    public function __destruct()
+    {
+        self::$destructs = true;
+    }
 
     public static function add(FfiSession|FfiChanges $handle): void
     {
@@ -21,6 +33,7 @@ final class Unclosed
             /** @var \WeakMap<FfiSession|FfiChanges, true> $open */
             $open = new \WeakMap();
             self::$open = $open;
+            self::$witness = new self();
             // Runs after the program's own functions, which may use its clients.
             register_shutdown_function(register_shutdown_function(...), self::end(...));
         }
@@ -29,9 +42,12 @@ final class Unclosed
 
     private static function end(): void
     {
-        $fatal = E_ERROR | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_RECOVERABLE_ERROR | E_PARSE;
-        if (((error_get_last()['type'] ?? 0) & $fatal) === 0) {
-            // Destructors are still to run, and they close.
+        // Not by error_get_last(): the program's functions may have made it forget the error.
+        $witness = self::$witness;
+        self::$witness = null;
+        unset($witness);
+        if (self::$destructs) {
+            // They are still to run, and they close.
             return;
         }
         foreach (self::$open ?? [] as $handle => $_) {
