@@ -10,7 +10,7 @@ use tendmap::internals::route::Lanes;
 use tendmap::internals::segment::{Ownership, PublishFailure};
 use tendmap::map::ClusterMap;
 use tendmap::route::{
-    Batch, InSet, NamespaceHandle, Partition, Policy, Record, RouteError, Router,
+    Batch, InSet, NamespaceHandle, Partition, Policy, Record, RouteError, Router, SharedRouter,
 };
 
 use tendmap_cli::args::Common;
@@ -26,6 +26,8 @@ pub enum Case {
     Lookup,
     /// The same, pinned: under one check of the head.
     Pinned,
+    /// As a lookup, in a router that threads share.
+    Shared,
     /// From a key to the master's state, including the digest.
     Key,
     /// From many keys to their nodes, in the lanes that every processor has.
@@ -61,6 +63,13 @@ pub fn run(common: &Common, case: Case) -> Result<(), Failure> {
         Case::Pinned => {
             warm(&mut router, handle)?;
             black_box(counted_pinned(&mut router, handle)?);
+            PARTITIONS
+        }
+        Case::Shared => {
+            let router = Reader::attach(&ground.place)?.shared_router(|_| 1_u64);
+            let handle = router.namespace(NAMESPACE)?;
+            router.route(handle, Partition(0), Policy::Master)?;
+            black_box(counted_shared(&router, handle)?);
             PARTITIONS
         }
         Case::Key => {
@@ -130,6 +139,16 @@ fn pinned(router: &mut Router<u64>, handle: NamespaceHandle) -> Result<u64, Rout
         }
         Ok(sum)
     })
+}
+
+#[inline(never)]
+fn counted_shared(router: &SharedRouter<u64>, handle: NamespaceHandle) -> Result<u64, RouteError> {
+    let mut sum = 0_u64;
+    for partition in 0..PARTITIONS {
+        let route = router.route(handle, Partition(black_box(partition)), Policy::Master)?;
+        sum = sum.wrapping_add(*route.state());
+    }
+    Ok(sum)
 }
 
 #[inline(never)]
