@@ -279,6 +279,34 @@ def test_what_was_read_before_is_refused(client):
         client.route_batch("test", "users", again)
 
 
+def made_of(kind, *buffers):
+    """An array of two elements, of buffers that nobody has checked."""
+    given = [pa.py_buffer(buffer) for buffer in buffers]
+    return pa.Array.from_buffers(kind, 2, [None, *given])
+
+
+ENDS = np.array([0, 5, 2], np.int32)
+WIDE = ENDS.astype(np.int64)
+WORDS = pa.array(["a", "b"])
+INVALID = [
+    *(made_of(kind, ENDS, b"abcde") for kind in (pa.string(), pa.binary())),
+    *(made_of(kind, WIDE, b"abcde") for kind in (pa.large_string(), pa.large_binary())),
+    # Views of 50 bytes at the place 7 of the first buffer.
+    *(made_of(kind, np.array([50, 0, 0, 7] * 2, np.int32), bytes(20)) for kind in (pa.string_view(), pa.binary_view())),
+    pa.array([b"a", b"\xff"]).view(pa.string()),
+    pa.chunked_array([WORDS, pa.array([b"\xff"]).view(pa.string())]),
+    pa.DictionaryArray.from_arrays(pa.array([0, 2], pa.int8()), WORDS, safe=False),
+    pa.DictionaryArray.from_arrays(pa.array([0, -1], pa.int8()), pa.array([7, 8]), safe=False),
+    pa.DictionaryArray.from_arrays(pa.array([0], pa.int8()), WORDS[:0], safe=False),
+]
+
+
+@pytest.mark.parametrize("column", INVALID, ids=lambda column: str(column.type))
+def test_h225_an_array_whose_values_are_not_in_it_is_refused(client, column):
+    with pytest.raises(tendmap.ArgumentTypeError, match="can't be read as an Arrow array: "):
+        client.route_batch("test", "users", column)
+
+
 def test_arrow_types_that_are_no_keys_say_so(client):
     for column in [pl.Series([1], dtype=pl.Int128), pl.Series([None])]:
         with pytest.raises(tendmap.ArgumentTypeError, match="Series can't be read as an Arrow array: .*ata"):

@@ -9,7 +9,8 @@ use std::ffi::{CStr, c_char};
 use arrow_array::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi_and_data_type};
 use arrow_array::ffi_stream::FFI_ArrowArrayStream;
 use arrow_array::{ArrayRef, make_array};
-use arrow_schema::DataType;
+use arrow_data::ArrayData;
+use arrow_schema::{ArrowError, DataType};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -68,7 +69,7 @@ fn of_array(
     }
     // SAFETY: the object exports an array of the type that it exports with it.
     let data = unsafe { from_ffi_and_data_type(array, kind.clone()) };
-    Ok(Exported { kind, chunks: vec![make_array(data.map_err(refused)?)] })
+    Ok(Exported { kind, chunks: vec![checked(data)?] })
 }
 
 fn of_stream(
@@ -106,8 +107,16 @@ fn of_stream(
         }
         // SAFETY: all arrays of a stream are of its schema's type.
         let data = unsafe { from_ffi_and_data_type(array, kind.clone()) };
-        chunks.push(make_array(data.map_err(refused)?));
+        chunks.push(checked(data)?);
     }
+}
+
+/// An array whose values are all within its buffers, and whose texts are UTF-8. Packages
+/// that make arrays of buffers need not check that themselves.
+fn checked(data: Result<ArrayData, ArrowError>) -> PyResult<ArrayRef> {
+    let data = data.map_err(refused)?;
+    data.validate_full().map_err(refused)?;
+    Ok(make_array(data))
 }
 
 fn kind_of(schema: &FFI_ArrowSchema) -> PyResult<DataType> {
