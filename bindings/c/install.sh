@@ -47,13 +47,18 @@ case $libdir in
 *) lib=$prefix/$libdir libdir=\${prefix}/$libdir ;;
 esac
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$here/../../Cargo.toml" | head -n 1)
-include=${DESTDIR:-}$prefix/include
-pages=${DESTDIR:-}$prefix/share/man/man3
-texts=${DESTDIR:-}$prefix/share/doc/libtendmap
-to=${DESTDIR:-}$lib
+# Without a slash at its end: parents of directories are compared with it.
+stage=${DESTDIR:-}
+while [ "$stage" != "${stage%/}" ]; do
+    stage=${stage%/}
+done
+include=$stage$prefix/include
+pages=$stage$prefix/share/man/man3
+texts=$stage$prefix/share/doc/libtendmap
+to=$stage$lib
 package=$to/cmake/tendmap
 debug=$to/.debug/libtendmap.so.$version.debug
-# Names the directories that had to be made. (Below DESTDIR all of them were.)
+# Names the directories that had to be made. (Below DESTDIR all of them count as made.)
 record=$package/made-directories
 
 if [ -n "$uninstall" ]; then
@@ -61,9 +66,9 @@ if [ -n "$uninstall" ]; then
         echo "no libtendmap $version in $to; wanted the --prefix, --libdir and DESTDIR of an installation" >&2
         exit 1
     }
-    if [ -n "${DESTDIR:-}" ]; then
+    if [ -n "$stage" ]; then
         made=$(for at in "$include" "$pages" "$texts" "$package" "$to/pkgconfig" "$to/.debug"; do
-            while [ "$at" != "$DESTDIR" ] && [ "$at" != / ] && [ "$at" != . ]; do
+            while [ "$at" != "$stage" ] && [ "$at" != / ] && [ "$at" != . ]; do
                 echo "$at"
                 at=$(dirname "$at")
             done
@@ -132,7 +137,7 @@ fill() {
 fill tendmap.pc "$libdir" "$to/pkgconfig"
 fill tendmap-config.cmake "$lib" "$package"
 fill tendmap-config-version.cmake "$lib" "$package"
-if [ -z "${DESTDIR:-}" ] && [ -n "$made" ]; then
+if [ -z "$stage" ] && [ -n "$made" ]; then
     printf '%s' "$made" >>"$record"
     chmod 644 "$record"
 fi

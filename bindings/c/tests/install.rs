@@ -162,6 +162,23 @@ fn what_is_installed_is_removed_again_and_nothing_else() {
 }
 
 #[test]
+fn an_empty_staging_directory_stays() {
+    let out = TempDir::new().unwrap();
+    let stage = out.path().join("packages/stage");
+    std::fs::create_dir_all(&stage).unwrap();
+    let from = TempDir::new().unwrap();
+    for library in ["libtendmap.so", "libtendmap.a"] {
+        std::fs::write(from.path().join(library), "").unwrap();
+    }
+    for more in [&["--no-strip", "--from", from.path().to_str().unwrap()][..], &["--uninstall"]] {
+        let mut install = Command::new(package().join("install.sh"));
+        // With a slash at its end, as some build systems pass it.
+        run(install.args(["--prefix", "/usr"]).args(more).env("DESTDIR", stage.join("")));
+    }
+    assert_eq!(tree(out.path()).len(), 2, "{:?}", tree(out.path()));
+}
+
+#[test]
 fn directories_that_were_there_before_stay_and_others_go() {
     let out = TempDir::new().unwrap();
     let prefix = out.path().join("with a space");
