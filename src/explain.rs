@@ -12,10 +12,10 @@ use crate::limits::limit;
 /// An error of a system call, with the limit that was reached and how to raise
 /// it.
 pub(crate) fn explain(error: &io::Error) -> impl fmt::Display + '_ {
-    LimitExplanation(error)
+    LimitExplanation(error, locks_memory)
 }
 
-struct LimitExplanation<'a>(&'a io::Error);
+struct LimitExplanation<'a>(&'a io::Error, fn() -> bool);
 
 impl fmt::Display for LimitExplanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -24,9 +24,6 @@ impl fmt::Display for LimitExplanation<'_> {
             Some(found) => write!(f, "; this process may have {found} {what} ({name}): raise it"),
             None => Ok(()),
         };
-        // Where all memory is locked, no more than that may be mapped, also for
-        // the stack of a thread.
-        let locked = ("bytes of locked memory", "RLIMIT_MEMLOCK, `ulimit -l`, mlockall(2)");
         match Errno::from_io_error(self.0) {
             Some(Errno::MFILE) => {
                 process("descriptors", Resource::RLIMIT_NOFILE, "RLIMIT_NOFILE, `ulimit -n`")
@@ -35,17 +32,27 @@ impl fmt::Display for LimitExplanation<'_> {
             Some(Errno::FBIG) => {
                 process("bytes in a file", Resource::RLIMIT_FSIZE, "RLIMIT_FSIZE, `ulimit -f`")
             }
-            Some(Errno::NOMEM | Errno::AGAIN) if locks_memory() => {
-                process(locked.0, Resource::RLIMIT_MEMLOCK, locked.1)
+            Some(error @ (Errno::NOMEM | Errno::AGAIN)) => {
+                if self.1() {
+                    process(
+                        "bytes of locked memory",
+                        Resource::RLIMIT_MEMLOCK,
+                        "RLIMIT_MEMLOCK, `ulimit -l`, mlockall(2)",
+                    )?;
+                }
+                match error {
+                    Errno::NOMEM => process(
+                        "bytes of address space",
+                        Resource::RLIMIT_AS,
+                        "RLIMIT_AS, `ulimit -v`",
+                    ),
+                    _ => process(
+                        "threads and processes of its user",
+                        Resource::RLIMIT_NPROC,
+                        "RLIMIT_NPROC, `ulimit -u`; pids.max of its control group may be lower",
+                    ),
+                }
             }
-            Some(Errno::NOMEM) => {
-                process("bytes of address space", Resource::RLIMIT_AS, "RLIMIT_AS, `ulimit -v`")
-            }
-            Some(Errno::AGAIN) => process(
-                "threads and processes of its user",
-                Resource::RLIMIT_NPROC,
-                "RLIMIT_NPROC, `ulimit -u`; pids.max of its control group may be lower",
-            ),
             Some(Errno::DQUOT) => f.write_str("; raise the quota of its user, or remove files"),
             Some(Errno::NOLCK | Errno::OPNOTSUPP) => {
                 f.write_str("; the file system does not support this: use another shm_directory")
@@ -58,12 +65,13 @@ impl fmt::Display for LimitExplanation<'_> {
     }
 }
 
-/// Whether this process has memory locked, and a limit on it.
+/// Whether this process has memory locked. If all of it is, no more than the limit may
+/// be mapped, also for the stack of a thread; if a part is, the cause may be another
+/// limit.
 fn locks_memory() -> bool {
     let status = descriptor::read("/proc/self/status".as_ref()).unwrap_or_default();
     let locked = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"VmLck:"));
     locked.is_some_and(|line| line.iter().any(|byte| (b'1'..=b'9').contains(byte)))
-        && limit(Resource::RLIMIT_MEMLOCK).is_some()
 }
 
 #[cfg(test)]
@@ -78,6 +86,13 @@ mod tests {
             told(Errno::AGAIN).contains("RLIMIT_NPROC") || limit(Resource::RLIMIT_NPROC).is_none()
         );
         assert!(told(Errno::DQUOT).contains("quota"));
+        // A program that locks one page may lack threads all the same.
+        let again = LimitExplanation(&Errno::AGAIN.into(), || true).to_string();
+        for (of, name) in
+            [(Resource::RLIMIT_MEMLOCK, "RLIMIT_MEMLOCK"), (Resource::RLIMIT_NPROC, "RLIMIT_NPROC")]
+        {
+            assert!(again.contains(name) || limit(of).is_none(), "{again}");
+        }
         assert!(told(Errno::NFILE).contains("fs.file-max"));
         assert!(told(Errno::NOLCK).contains("another shm_directory"));
         assert_eq!(told(Errno::NOENT), io::Error::from(Errno::NOENT).to_string());

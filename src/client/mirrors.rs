@@ -19,6 +19,7 @@ use super::thread::as_client_thread;
 use crate::c_client::{Feed, Mirror, MirrorEvent, MirrorSettings, Target};
 use crate::clock::boottime_ms;
 use crate::descriptor::KeptDescriptor;
+use crate::explain::explain;
 use crate::layout::OwnerWord;
 use crate::map::Snapshot;
 use crate::protocol::load_owner;
@@ -114,7 +115,7 @@ fn spawn(state: &Arc<ClientState>, stop: &Arc<Stop>, target: Target) -> Option<N
     match thread::spawn("tendmap-mirror", work) {
         Ok(thread) => Some(thread),
         Err(error) => {
-            let error = format!("can't start a thread: {error}");
+            let error = format!("can't start a thread: {}", explain(&error));
             notify(state, target.key, MirrorEvent::Trouble { error });
             None
         }
