@@ -211,7 +211,7 @@ pub enum SegmentError {
         "can't use shm_directory {}: {}{}",
         Printable(.directory.display()),
         explain(error),
-        if error.kind() == io::ErrorKind::NotFound { "; create it, or configure another" } else { "" }
+        unusable(error)
     )]
     Directory {
         /// The directory.
@@ -328,6 +328,16 @@ pub enum SegmentError {
 impl From<GeometryError> for SegmentError {
     fn from(error: GeometryError) -> SegmentError {
         SegmentError::TooLarge { capacity: error.0 }
+    }
+}
+
+/// What to do about a directory that can't be used, if the error does not say it.
+fn unusable(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "; create it, or configure another",
+        io::ErrorKind::NotADirectory => "; configure a directory",
+        io::ErrorKind::PermissionDenied => "; permit this user to use it, or configure another",
+        _ => "",
     }
 }
 
