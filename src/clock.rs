@@ -45,8 +45,8 @@ fn offset(text: &[u8]) -> i64 {
     found.unwrap_or(0)
 }
 
-/// Milliseconds of CLOCK_MONOTONIC, the clock of the C client's timestamps: the
-/// same in all processes of a host, without suspension.
+/// Milliseconds of CLOCK_MONOTONIC, the clock of the C client's timestamps: without
+/// suspension, and the same in all processes of a time namespace.
 #[cfg(feature = "c-client")]
 pub fn monotonic_ms() -> u64 {
     #[expect(clippy::disallowed_methods, reason = "Monotonic, which is never set")]

@@ -1,4 +1,4 @@
-/* Resolves what a linker need not, in one relocatable object of x86-64 and in its place:
+/* Resolves, in one relocatable object of x86-64 and in its place, what needs no linker:
  *
  *   resolve OBJECT
  *

@@ -25,7 +25,7 @@ use crate::segment::{Current, WakeMask};
 /// It becomes readable
 ///
 /// - at each publication, by whichever owner. Several in short succession may
-///   be reported once. A change of the owner alone is no change of the map;
+///   be reported once. A change of the owner alone is not one of the map;
 /// - when the reader moves to another segment, as when the segment has grown;
 ///   then the sequence may be unchanged;
 /// - when the client is closed, by a call or because its thread has ended:

@@ -143,8 +143,8 @@ impl<B: Ring, T: Clone + PartialEq, E: Fn() -> bool> Ringing<B, T, E> {
         true
     }
 
-    /// The thread: tells what `look` finds after each `sleep`, until there is nobody
-    /// to be told, or `look` returns `None`.
+    /// The thread: rings all bells when `look`, after each `sleep`, finds something new.
+    /// It ends when there is no bell, when it is closed, or when `look` returns `None`.
     pub fn run(&self, mut look: impl FnMut() -> Option<T>, mut sleep: impl FnMut(&T)) {
         while let Some(seen) = look() {
             if !self.tell(&seen, &mut look) {

@@ -57,7 +57,7 @@ impl Seen {
     }
 }
 
-/// A change of the owner alone is no change of the map.
+/// A change of the owner alone is not a change of the map.
 impl PartialEq for Seen {
     fn eq(&self, other: &Seen) -> bool {
         Arc::ptr_eq(&self.mapping, &other.mapping) && self.head.sequence() == other.head.sequence()

@@ -22,7 +22,7 @@ const STACK: usize = 2 << 20;
 #[derive(Debug)]
 pub(crate) struct NativeThread<T> {
     id: ThreadId,
-    /// Whether `id` is not to be used any more.
+    /// From then on `id` is invalid.
     joined: bool,
     /// Held by the thread, too, until it has put its result there.
     outcome: Arc<Mutex<Option<Result<T>>>>,
@@ -130,7 +130,7 @@ fn with_attributes(create: impl FnOnce(*const libc::pthread_attr_t) -> i32) -> i
 extern "C" fn run<T, F: FnOnce() -> T>(begin: *mut c_void) -> *mut c_void {
     // SAFETY: `spawn` passes this box, of these types, to this thread only.
     let Begin { name, work, outcome } = *unsafe { Box::from_raw(begin.cast::<Begin<T, F>>()) };
-    // Only for the person who looks at it.
+    // Nothing depends on it: tools such as `top` show it.
     let _ = rustix::thread::set_name(&name);
     // What the work owns is dropped before its end can be seen.
     let result = catch_unwind(AssertUnwindSafe(work));

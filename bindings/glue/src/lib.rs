@@ -20,8 +20,9 @@
 //! # Rules that hold in every language
 //!
 //! - **One text for an error.** `tests/invalid.json` has invalid calls, with the kind and
-//!   the text of their errors; the tests of each binding make them all. Show [`Failure::text`] unchanged, and make one class
-//!   (or code) for each [`Kind`], named as in [`Kind::name`]. The text is escaped.
+//!   the text of their errors; the tests of each binding make them all. Show
+//!   [`Failure::text`] unchanged, and make one class (or code) for each [`Kind`], named
+//!   as in [`Kind::name`]. The text is escaped.
 //! - **Closed.** A call with a closed session fails with [`Session::closed`], except
 //!   what only reads, if the language has no other way (a router that outlives its
 //!   client).

@@ -1,4 +1,5 @@
-//! Who is attached to an official client's segment, and what another user sees.
+//! The processes that are attached to an official client's segment, and what another
+//! user sees.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
