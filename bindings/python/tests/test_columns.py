@@ -279,6 +279,23 @@ def test_what_was_read_before_is_refused(client):
         client.route_batch("test", "users", again)
 
 
+WORDS = pa.array(["a", "b"])
+EMPTY = [
+    *(pa.array(["a", "b"], kind)[1:1] for kind in (pa.string(), pa.large_string(), pa.binary(), pa.string_view())),
+    pa.array([1, 2])[1:1],
+    pa.array(["a", "b"]).dictionary_encode()[1:1],
+    pa.DictionaryArray.from_arrays(pa.array([], pa.int8()), pa.array(["a", "b"])[1:1]),
+    pa.chunked_array([WORDS[1:1], WORDS, WORDS[2:]])[2:],
+    pl.Series(["a", "b"])[1:1],
+    pl.Series(["a", "b"], dtype=pl.Categorical)[1:1],
+]
+
+
+@pytest.mark.parametrize("column", EMPTY, ids=lambda column: type(column).__name__)
+def test_empty_parts_of_columns_have_no_keys(routed, column):
+    routed(column, [])
+
+
 def made_of(kind, *buffers):
     """An array of two elements, of buffers that nobody has checked."""
     given = [pa.py_buffer(buffer) for buffer in buffers]
@@ -287,7 +304,6 @@ def made_of(kind, *buffers):
 
 ENDS = np.array([0, 5, 2], np.int32)
 WIDE = ENDS.astype(np.int64)
-WORDS = pa.array(["a", "b"])
 INVALID = [
     *(made_of(kind, ENDS, b"abcde") for kind in (pa.string(), pa.binary())),
     *(made_of(kind, WIDE, b"abcde") for kind in (pa.large_string(), pa.large_binary())),
