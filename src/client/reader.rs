@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::process::geteuid;
+
 use super::changes::{ChangeSource, Changes, ChangesError};
 use super::status::{Status, StatusError};
 use super::watcher::{STRETCH, newest as newest_of};
@@ -68,6 +70,27 @@ impl Reader {
         let place = &Place { directory: resolved(&place.directory), ..place.clone() };
         let current = Arc::new(Current::new(None, &look(place)?)?);
         Ok(Reader::with(current, Arc::default()))
+    }
+
+    internal! {
+        /// As [`look`](Self::look), only to show what is there: root sees every user's segment,
+        /// if there is none of a trusted user.
+        ///
+        /// # Errors
+        /// As [`look`](Self::look).
+        fn inspect(place: &Place) -> Result<Reader, SegmentError> {
+            let mut place = place.clone();
+            loop {
+                match Reader::look(&place) {
+                    Err(SegmentError::Owner { found, .. })
+                        if geteuid().is_root() && !place.owners.contains(&found) =>
+                    {
+                        place.owners.push(found);
+                    }
+                    other => return other,
+                }
+            }
+        }
     }
 
     #[cfg(feature = "tend")]

@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::geteuid;
-
 use super::reader::Reader;
 use crate::layout::{LAYOUT_VERSION, OwnerWord, shm_stat};
 use crate::map::{
@@ -252,17 +250,7 @@ impl Status {
     /// # Errors
     /// [`StatusError`], with the reason if no segment can be read.
     pub fn look(place: &Place) -> Result<Status, StatusError> {
-        let mut place = place.clone();
-        loop {
-            match settled(|| Ok(Reader::look(&place)?.segment())) {
-                Err(SegmentError::Owner { found, .. })
-                    if geteuid().is_root() && !place.owners.contains(&found) =>
-                {
-                    place.owners.push(found);
-                }
-                other => return Status::of(&other?),
-            }
-        }
+        Status::of(&settled(|| Ok(Reader::inspect(place)?.segment()))?)
     }
 
     internal! {
