@@ -78,7 +78,8 @@ impl ChangeStream {
 impl Stream for ChangeStream {
     type Item = u64;
 
-    /// Ends when [`changed`](Self::changed) fails: the client is closed.
+    /// Ends when [`changed`](Self::changed) fails: the client is closed, or the runtime has
+    /// shut down.
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<u64>> {
         self.poll_changed(context).map(Result::ok)
     }

@@ -99,7 +99,7 @@ fn a_close_ends_the_stream() {
     });
 }
 
-/// The runtime has gone, not the client: that is no close.
+/// The runtime has gone, not the client: that is not a close.
 #[test]
 fn a_runtime_that_has_shut_down_is_not_a_close() {
     let (_directory, cluster, client) = connect();
