@@ -1,6 +1,6 @@
 //! A cluster, the processes that use its segment, and the checks on them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
@@ -61,6 +61,9 @@ pub struct Rig {
     seed: u64,
     geometry: Geometry,
     victims: Vec<Victim>,
+    /// The ids of the System V segments that were there before. One may have been left
+    /// long ago by a process with the pid of a victim.
+    before: HashSet<String>,
     _sim: Sim,
     _directory: TempDir,
 }
@@ -86,6 +89,7 @@ impl Rig {
             max_nodes,
             max_namespaces,
         };
+        let before = system_v().into_iter().map(|[id, _]| id).collect();
         let first = Victim::start("client", &setup);
         tendmap_testkit::wait_until("a map", || {
             Reader::attach(&setup.place()).is_ok_and(|reader| reader.map().is_ok())
@@ -94,7 +98,7 @@ impl Rig {
         let others = ["named", "client", "newcomer", "reader"];
         let mut victims = vec![first];
         victims.extend(others.map(|role| Victim::start(role, &setup)));
-        Rig { setup, seed, geometry, victims, _sim: sim, _directory: directory }
+        Rig { setup, seed, geometry, victims, before, _sim: sim, _directory: directory }
     }
 
     /// Attacks for the wanted time or, without one, until the writer has made
@@ -162,15 +166,12 @@ impl Rig {
         listed.iter().map(|found| found.generation).max().unwrap_or(0)
     }
 
-    /// The number of System V segments that victims have created.
+    /// The number of System V segments that victims have created and that are still there.
     fn segments(&self) -> usize {
-        let text = fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
         let pids: Vec<String> = self.victims.iter().map(|v| v.child.id().to_string()).collect();
-        // The fifth column is the creator.
-        let made = |line: &&str| {
-            line.split_whitespace().nth(4).is_some_and(|pid| pids.iter().any(|own| own == pid))
-        };
-        text.lines().filter(made).count()
+        let made =
+            |[id, creator]: &[String; 2]| pids.contains(creator) && !self.before.contains(id);
+        system_v().iter().filter(|found| made(found)).count()
     }
 
     /// Checks that, after the writer has stopped, a new process gets the whole
@@ -235,6 +236,13 @@ impl Rig {
         let segments = self.segments();
         assert_eq!(segments, 0, "System V segments were left");
     }
+}
+
+/// The id and the creator's pid of each System V segment of the host.
+fn system_v() -> Vec<[String; 2]> {
+    let text = fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
+    let column = |line: &str, number| line.split_whitespace().nth(number).map(str::to_owned);
+    text.lines().filter_map(|line| Some([column(line, 1)?, column(line, 4)?])).collect()
 }
 
 impl Drop for Rig {
