@@ -37,7 +37,7 @@ impl Bell {
     }
 }
 
-/// What the event loop and one thread tell each other.
+/// What the event loop and one thread share.
 #[derive(Default)]
 struct Shared {
     stop: AtomicBool,

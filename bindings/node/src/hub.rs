@@ -45,7 +45,7 @@ impl Hub {
         made
     }
 
-    /// What the library tells.
+    /// For the library: passes its events on.
     pub fn observer(self: &Arc<Hub>) -> Observer {
         let hub = self.clone();
         Observer::new(move |event| {

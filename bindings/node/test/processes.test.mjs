@@ -83,7 +83,7 @@ test('h183_modules_that_are_loaded_again_do_not_take_each_others_news', async (t
   for (const sequence of await Promise.all(waits)) assert.ok(sequence > 0)
 })
 
-/** A thread that connects, tells the owner's pid, and then runs `then`. */
+/** A thread that connects, reports the owner's pid, and then runs `then`. */
 function thread (settings, then) {
   const source = `
     const { workerData, parentPort } = require('node:worker_threads')
@@ -111,7 +111,7 @@ test('h170_every_thread_gets_the_events_of_the_attachment_that_they_share', asyn
     return lines
   })
   await until(() => told.every((lines) => lines.includes(name)))
-  // The library tells one observer for the attachment; every thread gets its events.
+  // The library has one observer for the attachment; every thread gets its events.
   sim.add()
   await until(() => told.every((lines) => lines.includes('node-added')))
   for (const worker of workers) await worker.terminate()
