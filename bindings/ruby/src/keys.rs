@@ -73,9 +73,7 @@ pub fn utf8(ruby: &Ruby, what: &str, text: RString) -> Result<String, Error> {
     }
     match text.funcall::<_, _, RString>("encode", ("UTF-8",)) {
         Ok(found) => found.to_string().map_err(|_| no_text(ruby, what)),
-        Err(error) if error.is_kind_of(ruby.exception_encoding_error()) => {
-            Err(no_text(ruby, what))
-        }
+        Err(error) if error.is_kind_of(ruby.exception_encoding_error()) => Err(no_text(ruby, what)),
         // Of another thread, of Timeout, or a jump: not for this call to judge.
         Err(error) => Err(error),
     }
