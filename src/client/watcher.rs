@@ -142,8 +142,8 @@ impl Watcher {
 
     fn run(&self) {
         let _ends = Ends(self);
-        // Released before anybody is told: who is told may be the last one that
-        // uses the segment, and counts who is attached.
+        // Released before the bells ring: a program that hears one may be the last
+        // user of the segment, and count the attached processes.
         let look = || self.current.upgrade().map(|current| Seen::of(&newest(&current)));
         let sleep = |seen: &Seen| {
             wait(seen.mapping.head(), seen.head.bits(), self.personal, STRETCH);
@@ -194,7 +194,7 @@ mod tests {
         let add = |bell, head| ringing.add(bell, || head, || Ok::<(), ()>(()));
         assert_eq!(add(&first, 1), Ok(true));
         ringing.died();
-        // A change that nobody was there to tell.
+        // In between there was a change, and no thread.
         assert_eq!(add(&second, 2), Ok(true));
         let mut looks = [2].into_iter();
         ringing.run(|| looks.next(), |_| ());

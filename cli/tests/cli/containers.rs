@@ -87,16 +87,18 @@ fn h191_an_owner_in_another_time_namespace_has_the_ages_that_it_has() {
     let host = sim.seeds()[0].to_string();
     let inner = place.command(&["tend", "--hosts", &host, "--tend-interval", "50ms"]);
     for ahead in ["100000", "-100"] {
-        let mut command = Command::new("unshare");
-        command.args(["--time", "--fork", "--kill-child", "--boottime", ahead]);
-        command.args(["--monotonic", ahead]);
-        if !command.arg("true").output().is_ok_and(|able| able.status.success()) {
+        let unshare = || {
+            let mut command = Command::new("unshare");
+            command.args(["--time", "--fork", "--kill-child", "--boottime", ahead]);
+            command.args(["--monotonic", ahead]);
+            command
+        };
+        if !unshare().arg("true").output().is_ok_and(|able| able.status.success()) {
             tendmap_testkit::skipped("no time namespace of its own here");
             return;
         }
-        let mut command = Command::new("unshare");
-        command.args(["--time", "--fork", "--kill-child", "--boottime", ahead]);
-        command.args(["--monotonic", ahead]).arg(inner.get_program()).args(inner.get_args());
+        let mut command = unshare();
+        command.arg(inner.get_program()).args(inner.get_args());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut outer = command.spawn().unwrap();
         wait_until("a map", || place.run(&["map"]).code() == 0);
