@@ -115,6 +115,20 @@ fn no_text_of_an_error_holds_that_of_its_source() {
     }
 }
 
+/// Whatever is wrong with the directory, the text says what to do.
+#[test]
+fn a_directory_that_can_not_be_used_is_an_error_with_advice() {
+    for (errno, advice) in [
+        (2, "; create it, or configure another"),
+        (13, "; permit this user to use it, or configure another"),
+        (20, "; configure a directory"),
+    ] {
+        let error = Arc::new(std::io::Error::from_raw_os_error(errno));
+        let text = SegmentError::Directory { directory: "/x".into(), error }.to_string();
+        assert!(text.ends_with(advice), "{text}");
+    }
+}
+
 /// Users of a binding do not have the command line.
 #[test]
 fn no_text_of_an_error_names_the_command_line() {
