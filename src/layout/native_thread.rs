@@ -10,6 +10,7 @@ use std::ffi::{CString, c_void};
 use std::io;
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Result;
 
@@ -78,7 +79,10 @@ impl<T: Send + 'static> NativeThread<T> {
 impl<T> NativeThread<T> {
     /// Whether its work has ended.
     pub fn is_finished(&self) -> bool {
-        Arc::strong_count(&self.outcome) == 1
+        let finished = Arc::strong_count(&self.outcome) == 1;
+        // Acquire: pairs with the release by which the thread drops its `Arc`.
+        fence(Ordering::Acquire);
+        finished
     }
 
     /// Waits for the thread's end, and returns its result.
@@ -106,7 +110,7 @@ impl<T> Drop for NativeThread<T> {
 
 /// Calls it with the attributes of a new thread.
 fn with_attributes(create: impl FnOnce(*const libc::pthread_attr_t) -> i32) -> i32 {
-    // An interpreter of the program has its own stacks.
+    // Miri has no such call; its stacks are its own.
     if cfg!(miri) {
         return create(std::ptr::null());
     }
@@ -130,8 +134,10 @@ fn with_attributes(create: impl FnOnce(*const libc::pthread_attr_t) -> i32) -> i
 extern "C" fn run<T, F: FnOnce() -> T>(begin: *mut c_void) -> *mut c_void {
     // SAFETY: `spawn` passes this box, of these types, to this thread only.
     let Begin { name, work, outcome } = *unsafe { Box::from_raw(begin.cast::<Begin<T, F>>()) };
-    // Nothing depends on it: tools such as `top` show it.
-    let _ = rustix::thread::set_name(&name);
+    // Nothing depends on it: tools such as `top` show it. Miri has no such call.
+    if !cfg!(miri) {
+        let _ = rustix::thread::set_name(&name);
+    }
     // What the work owns is dropped before its end can be seen.
     let result = catch_unwind(AssertUnwindSafe(work));
     *outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
