@@ -34,15 +34,17 @@ fn sources(folder: &Path, into: &mut String) {
     }
 }
 
-/// The tests named in each row.
-fn rows(text: &str) -> BTreeMap<u8, Vec<String>> {
+/// The tests named in each row. The rows are in order.
+fn rows(text: &str) -> BTreeMap<u16, Vec<String>> {
     let row = |line: &str| {
         let mut cells = line.strip_prefix("| ")?.split(" | ");
         let number = cells.next()?.trim().parse().ok()?;
         let tests = cells.last()?.split('`').skip(1).step_by(2).map(str::to_owned).collect();
         Some((number, tests))
     };
-    text.lines().filter_map(row).collect()
+    let rows: Vec<(u16, _)> = text.lines().filter_map(row).collect();
+    assert!(rows.is_sorted_by(|(one, _), (next, _)| one < next), "the rows are not in order");
+    rows.into_iter().collect()
 }
 
 /// The names of all functions, and of all trials of the process tests.
@@ -128,7 +130,7 @@ fn every_claim_about_official_clients_has_a_test_that_exists() {
 }
 
 /// The numbers after "row" and "rows" in a text.
-fn cited(text: &str) -> BTreeSet<u8> {
+fn cited(text: &str) -> BTreeSet<u16> {
     let text = text.replace('\n', " ");
     let lists = ["row ", "rows "].into_iter().flat_map(|word| text.split(word).skip(1));
     lists
