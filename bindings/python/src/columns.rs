@@ -67,42 +67,52 @@ pub fn narrowed(py: Python<'_>, keys: impl ExactSizeIterator<Item = u64>) -> PyR
 /// The keys of an object that exports Arrow arrays; `None` if it does not.
 pub fn of_arrow(keys: &Bound<'_, PyAny>) -> PyResult<Option<Column>> {
     let py = keys.py();
-    let found = exported(keys, |kind| is_plain(element(kind))).map_err(|error| {
+    let found = exported(keys, |kind| reader(kind).is_some()).map_err(|error| {
         let (kind, why) = (kind_of(keys), error.value(py).to_string());
         let text = format!("keys of type {kind} can't be read as an Arrow array: {why}");
         reworded(py, error, || wrong_type(py, text))
     })?;
     let Some(Exported { kind, chunks }) = found else { return Ok(None) };
     refuse_nulls(py, &chunks)?;
-    Ok(Some(match element(&kind) {
-        DataType::Int64 => Column::I64(joined::<Int64Type, _>(&chunks)?),
-        DataType::Int32 => Column::I32(joined::<Int32Type, _>(&chunks)?),
-        DataType::Int16 => Column::I32(joined::<Int16Type, _>(&chunks)?),
-        DataType::Int8 => Column::I32(joined::<Int8Type, _>(&chunks)?),
-        DataType::UInt32 => Column::U32(joined::<UInt32Type, _>(&chunks)?),
-        DataType::UInt16 => Column::U32(joined::<UInt16Type, _>(&chunks)?),
-        DataType::UInt8 => Column::U32(joined::<UInt8Type, _>(&chunks)?),
-        DataType::UInt64 => {
+    let Some(read) = reader(&kind) else {
+        let text = format!(
+            "keys of Arrow's type {kind}; wanted one of integers, doubles, texts or bytes: cast it"
+        );
+        return Err(wrong_type(py, text));
+    };
+    read(py, chunks).map(Some)
+}
+
+/// Makes keys of arrays of one type, without nulls.
+type Reader = fn(Python<'_>, Vec<ArrayRef>) -> PyResult<Column>;
+
+/// How arrays of a type, or dictionaries of it, are read; `None` if they can't be keys.
+fn reader(kind: &DataType) -> Option<Reader> {
+    Some(match element(kind) {
+        DataType::Int64 => |_, chunks| Ok(Column::I64(joined::<Int64Type, _>(&chunks)?)),
+        DataType::Int32 => |_, chunks| Ok(Column::I32(joined::<Int32Type, _>(&chunks)?)),
+        DataType::Int16 => |_, chunks| Ok(Column::I32(joined::<Int16Type, _>(&chunks)?)),
+        DataType::Int8 => |_, chunks| Ok(Column::I32(joined::<Int8Type, _>(&chunks)?)),
+        DataType::UInt32 => |_, chunks| Ok(Column::U32(joined::<UInt32Type, _>(&chunks)?)),
+        DataType::UInt16 => |_, chunks| Ok(Column::U32(joined::<UInt16Type, _>(&chunks)?)),
+        DataType::UInt8 => |_, chunks| Ok(Column::U32(joined::<UInt8Type, _>(&chunks)?)),
+        DataType::UInt64 => |py, chunks| {
             let wide: Vec<u64> = joined::<UInt64Type, _>(&chunks)?;
-            Column::I64(narrowed(py, wide.into_iter())?)
+            Ok(Column::I64(narrowed(py, wide.into_iter())?))
+        },
+        DataType::Float64 => |_, chunks| Ok(Column::F64(joined::<Float64Type, _>(&chunks)?)),
+        DataType::Float32 => |_, chunks| Ok(Column::F64(joined::<Float32Type, _>(&chunks)?)),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+            |_, chunks| Ok(Column::Arrow(chunks, true))
         }
-        DataType::Float64 => Column::F64(joined::<Float64Type, _>(&chunks)?),
-        DataType::Float32 => Column::F64(joined::<Float32Type, _>(&chunks)?),
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Column::Arrow(chunks, true),
         DataType::Binary
         | DataType::LargeBinary
         | DataType::BinaryView
-        | DataType::FixedSizeBinary(_) => Column::Arrow(chunks, false),
+        | DataType::FixedSizeBinary(_) => |_, chunks| Ok(Column::Arrow(chunks, false)),
         // A column of nothing.
-        DataType::Null => Column::I64(Vec::new()),
-        _ => {
-            let text = format!(
-                "keys of Arrow's type {kind}; wanted one of integers, doubles, texts or bytes: cast \
-                 it"
-            );
-            return Err(wrong_type(py, text));
-        }
-    }))
+        DataType::Null => |_, _| Ok(Column::I64(Vec::new())),
+        _ => return None,
+    })
 }
 
 /// The type of the values: those of a dictionary, if it is one.
@@ -111,31 +121,6 @@ fn element(kind: &DataType) -> &DataType {
         DataType::Dictionary(_, values) => values,
         kind => kind,
     }
-}
-
-/// Whether `of_arrow` reads values of this type.
-fn is_plain(kind: &DataType) -> bool {
-    matches!(
-        kind,
-        DataType::Int64
-            | DataType::Int32
-            | DataType::Int16
-            | DataType::Int8
-            | DataType::UInt64
-            | DataType::UInt32
-            | DataType::UInt16
-            | DataType::UInt8
-            | DataType::Float64
-            | DataType::Float32
-            | DataType::Utf8
-            | DataType::LargeUtf8
-            | DataType::Utf8View
-            | DataType::Binary
-            | DataType::LargeBinary
-            | DataType::BinaryView
-            | DataType::FixedSizeBinary(_)
-            | DataType::Null
-    )
 }
 
 fn refuse_nulls(py: Python<'_>, chunks: &[ArrayRef]) -> PyResult<()> {
