@@ -78,8 +78,12 @@ impl Client {
         self.head.load(Ordering::Relaxed)
     }
 
-    fn publish(&self, head: u64) {
-        self.head.store(head, Ordering::Relaxed);
+    /// Another process publishes, up to this head.
+    fn publishes(self: &Rc<Client>, last: u64) -> JoinHandle<()> {
+        let client = Rc::clone(self);
+        thread::spawn(move || {
+            (2..=last).for_each(|head| client.head.store(head, Ordering::Relaxed));
+        })
     }
 
     /// The thread, for a number of looks; returns whether it would go on.
@@ -158,10 +162,7 @@ fn m17_h161_no_change_is_lost() {
         .needing(&[CLEAR, TOLD, ADD])
         .check(|| {
             let client = Client::new(2);
-            let publisher = thread::spawn({
-                let client = client.clone();
-                move || (2..=3).for_each(|head| client.publish(head))
-            });
+            let publisher = client.publishes(3);
             let owner = thread::spawn({
                 let client = client.clone();
                 move || client.add().expect("not closed").take().take()
@@ -182,10 +183,7 @@ fn m17_another_handle_is_told_as_well() {
         .needing(&[CLEAR])
         .check(|| {
             let client = Client::new(1);
-            let publisher = thread::spawn({
-                let client = client.clone();
-                move || client.publish(2)
-            });
+            let publisher = client.publishes(2);
             let owners = [(); 2].map(|()| {
                 let client = client.clone();
                 thread::spawn(move || client.add().expect("not closed").take())
@@ -207,10 +205,7 @@ fn m17_a_thread_that_ends_is_started_again() {
         .needing(&[CLEAR, ADD, END, OVER])
         .check(|| {
             let client = Client::new(2);
-            let publisher = thread::spawn({
-                let client = client.clone();
-                move || client.publish(2)
-            });
+            let publisher = client.publishes(2);
             let owner = thread::spawn({
                 let client = client.clone();
                 move || {
