@@ -12,7 +12,7 @@ const rows = new Map(native.settings().map((row) => [camel(row.name), row]))
 
 const HOSTS = '"NAME:PORT", or a list of them, of [NAME, PORT] or of { host, port, tlsName }'
 
-/** The kinds of settings whose values are no text of any form. */
+/** The kinds of settings with a single value that is not free text. */
 const SCALARS = ['switch', 'number', 'key', 'mode', 'duration']
 
 function refuse (why) {

@@ -196,7 +196,7 @@ impl App {
             self.log.pop_front();
         }
         self.log.push_back(Entry { time: time.to_owned(), event, at: now });
-        // An operator who has scrolled back keeps seeing the same lines.
+        // If the operator has scrolled back, the same lines stay in view.
         if self.back > 0 {
             self.back = (self.back + 1).min(self.log.len() - 1);
         }
