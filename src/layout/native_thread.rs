@@ -78,6 +78,7 @@ impl<T: Send + 'static> NativeThread<T> {
 #[cfg_attr(not(feature = "tend"), allow(dead_code, reason = "a reader waits for no thread"))]
 impl<T> NativeThread<T> {
     /// Whether its work has ended.
+    #[cfg(any(test, feature = "c-client"))]
     pub fn is_finished(&self) -> bool {
         let finished = Arc::strong_count(&self.outcome) == 1;
         // Acquire: pairs with the release by which the thread drops its `Arc`.

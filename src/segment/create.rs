@@ -24,7 +24,7 @@ use crate::sync::Ordering;
 pub enum CreateOutcome {
     /// The segment exists, and this process owns it.
     Owner(Box<Ownership>),
-    /// Another process was faster.
+    /// Another process was faster: its segment has the name, or it has already removed this one.
     Exists,
 }
 
@@ -117,12 +117,17 @@ impl SegmentBuilder {
         let Some(parts) = self.unlinked.link(&vacate)? else { return Ok(CreateOutcome::Exists) };
         let lock = self.lock.take().expect("taken only here");
         let segment = Segment::created(parts, lock)?;
-        let ownership = Ownership::first(segment.clone()).inspect_err(|_| {
-            // It never had an owner, so no process needs to be notified that it
-            // is gone.
-            let _ = unlink_with_lock(&segment);
-        })?;
-        Ok(CreateOutcome::Owner(Box::new(ownership)))
+        match Ownership::first(segment.clone()) {
+            Ok(ownership) => Ok(CreateOutcome::Owner(Box::new(ownership))),
+            Err(error) => {
+                // It never had an owner, so no process needs to be notified that
+                // it is gone.
+                let _ = unlink_with_lock(&segment);
+                // Another process removed the name before this one could open
+                // the segment for writing by it.
+                if error.is_absent() { Ok(CreateOutcome::Exists) } else { Err(error) }
+            }
+        }
     }
 }
 

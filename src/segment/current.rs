@@ -79,9 +79,9 @@ impl Current {
     /// Makes another segment the current one, if it should be.
     ///
     /// Several threads report what they have found, and one may be late: a segment is replaced by
-    /// one of a higher generation, and once it is retired by any live one, because after a
-    /// removal generations start again. Otherwise it is kept, so that a process never reads older
-    /// data.
+    /// one of a higher generation, and once it is retired or can no longer be found by any live
+    /// one, because after a removal generations start again. Otherwise it is kept, so that a
+    /// process never reads older data.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -101,7 +101,9 @@ impl Current {
         let current = self.get();
         let number = |segment: &Segment| segment.identity().generation;
         let higher = number(segment) > number(&current);
-        if higher || (current.head().retired() && !segment.head().retired()) {
+        // A removed segment that this process can only read stays unretired.
+        let ended = || current.head().retired() || current.is_gone();
+        if higher || (!segment.head().retired() && ended()) {
             // If generations start again, another program may have created it.
             if !higher && self.guard == Some(Lineage::current()) {
                 self.bar(true);

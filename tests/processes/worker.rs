@@ -185,8 +185,12 @@ impl Worker {
         self.signal(Signal::SIGKILL);
     }
 
+    #[track_caller]
     pub fn say(&mut self, line: &str) {
-        writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
+        if let Err(error) = writeln!(self.stdin.as_mut().unwrap(), "{line}") {
+            let last: Vec<Value> = self.lines.try_iter().collect();
+            panic!("{} does not hear {line:?}: {error}; it said {last:?}", self.pid());
+        }
     }
 
     /// The next event of this kind within 30 s; others are skipped.
@@ -217,14 +221,23 @@ impl Worker {
         }
     }
 
-    /// Waits for the result of the connect; returns whether it succeeded.
+    /// Waits for the result of the connect; returns whether it got a map in time. It must
+    /// not fail for another reason.
     pub fn settled(&mut self) -> bool {
         let until = Instant::now() + Duration::from_secs(30);
         loop {
             let left = until.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
                 Ok(value) if value["event"] == "connected" => return true,
-                Ok(value) if value["event"] == "error" => return false,
+                Ok(value) if value["event"] == "error" => {
+                    let text = value["text"].as_str().unwrap_or_default();
+                    assert!(
+                        text.starts_with("no map after"),
+                        "{} did not connect: {text}",
+                        self.pid()
+                    );
+                    return false;
+                }
                 Ok(_) => {}
                 Err(error) => panic!("{} did not connect: {error}", self.pid()),
             }
@@ -234,6 +247,11 @@ impl Worker {
     /// The segment that it reads; `None` while that is retired.
     pub fn generation(&mut self) -> Option<u64> {
         self.ask("where", "where")["generation"].as_u64()
+    }
+
+    /// Whether it may route from its segment: one of a lower generation is checked first.
+    pub fn has_map(&mut self) -> bool {
+        self.ask("has map", "map")["there"].as_bool().unwrap()
     }
 
     #[track_caller]

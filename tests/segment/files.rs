@@ -7,6 +7,7 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use nix::libc;
 use tendmap::client::{Client, ConnectError, Reader};
 use tendmap::internals::layout::HeaderError;
 use tendmap::internals::segment::{Carryover, CreateOutcome, Ownership, SegmentBuilder, create};
@@ -229,5 +230,40 @@ fn h96_a_sweep_leaves_the_lock_file_of_a_segment_in_the_making() {
         build(&mut || {});
         done.store(true, Ordering::Relaxed);
         sweeper.join().unwrap();
+    });
+}
+
+/// A process that removes every name as soon as it sees it, beside a creator.
+#[test]
+fn h168_a_creator_whose_segment_is_removed_at_once_was_too_slow_and_tries_again() {
+    let directory = directory();
+    let (place, done) = (place(&directory), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let remover = scope.spawn(|| {
+            let mut removed = 0;
+            while !done.load(Ordering::Relaxed) {
+                for generation in 1..=2 {
+                    removed += usize::from(fs::remove_file(place.segment(generation)).is_ok());
+                }
+            }
+            removed
+        });
+        let mut made = Ok(0);
+        for _ in 0..3000 {
+            // An ownership of a file without a name is one, too: its first turn
+            // finds that the name is gone.
+            match create(&place, 1, Capacity::DEFAULT, None) {
+                Ok(CreateOutcome::Owner(_)) => made = made.map(|made| made + 1),
+                Ok(CreateOutcome::Exists) => {}
+                Err(error) => {
+                    made = Err(error);
+                    break;
+                }
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        let removed = remover.join().unwrap();
+        assert!(removed > 0, "nothing was removed in time");
+        assert!(made.unwrap() > 0, "no segment was made");
     });
 }

@@ -83,11 +83,15 @@ impl UnnamedFile {
         }
     }
 
-    /// The parts of the segment, now that it has its name.
+    /// The parts of the segment, now that it has its name; `None` if another
+    /// process has already removed that.
     fn linked(&self) -> Result<Option<Parts>, SegmentError> {
         let Some(file) = self.named()? else { return Ok(None) };
         let (identity, geometry) = check_header(&file, &self.path)?;
-        object::parts(&self.place, self.path.clone(), file, identity, geometry).map(Some)
+        match object::parts(&self.place, self.path.clone(), file, identity, geometry) {
+            Err(error) if error.is_absent() => Ok(None),
+            parts => parts.map(Some),
+        }
     }
 
     /// The file under its new name, opened read-only, so that operators see

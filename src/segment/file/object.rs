@@ -62,10 +62,13 @@ pub fn parts(
 ) -> Result<Parts, SegmentError> {
     // Mapped read-only. A process that may write the file now may also do so
     // later, whatever has become of its user; no such descriptor is kept.
-    let writable = same(&path, OFlags::RDWR, file.id());
-    let mapping = match &writable {
-        Ok(writable) => writable.get().and_then(|file| Mapping::read_only(file, geometry)),
-        Err(_) => file.get().and_then(|file| Mapping::read_only(file, geometry)),
+    let map = |file: &KeptDescriptor| Mapping::read_only(file.get()?, geometry);
+    let mapping = match same(&path, OFlags::RDWR, file.id()) {
+        Ok(writable) => map(&writable),
+        // It was removed since it was found. Attached now, it could never be
+        // retired by this process.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error),
+        Err(_) => map(&file),
     };
     let mapping = mapping.map_err(SegmentError::io("map", &path))?;
     let object = SegmentFile::new(place, path, file, false)?;

@@ -259,7 +259,7 @@ fn orphan_above_a_living_one(host: &Host) {
     follower.signal(Signal::SIGCONT);
     wait_until("they meet", || {
         let at = living.generation();
-        at.is_some() && at == follower.generation()
+        at.is_some() && at == follower.generation() && follower.has_map()
     });
     follower.assert_routes();
 }

@@ -39,6 +39,7 @@ pub fn client(setup: &Setup, own: Option<Cluster>) {
         match line.unwrap().as_str() {
             "role" => say(json!({"event": "role", "role": client.role().as_str()})),
             "route" => say(route_all(&client)),
+            "has map" => say(json!({"event": "map", "there": client.map().is_ok()})),
             "fail" => own.as_ref().unwrap().fail(TendError::NoSeed { tried: vec![] }),
             "work" => own.as_ref().unwrap().heal(),
             "where" => {

@@ -175,3 +175,29 @@ fn h98_an_owner_that_publishes_before_it_asks_for_the_last_map_uses_no_number_ag
     ownership.publish(&after).unwrap();
     assert_eq!(address(&mut router), tendmap_testkit::node(9).address);
 }
+
+/// A follower can't open its segment for writing any more: its file was removed, and it
+/// can only be opened by name. It can't retire the segment either, and moves all the same.
+#[test]
+fn h169_a_follower_that_can_only_read_a_removed_segment_moves_to_the_live_one() {
+    let directory = directory();
+    let place = place(&directory);
+    let mut removed = owner(&place, 5, None);
+    removed.publish(&map(1)).unwrap();
+    // In a thread of its own, because a filter stays with its thread.
+    let connect = || {
+        let possible = tendmap_testkit::sandbox::refuse(&[libc::SYS_mremap]);
+        let client = Client::connect_with(config(&directory), Cluster::new(2, 1).source());
+        possible.then(|| client.unwrap())
+    };
+    let Some(client) = std::thread::scope(|scope| scope.spawn(connect).join()).unwrap() else {
+        return tendmap_testkit::skipped("this system has no filters of system calls");
+    };
+    assert_eq!(client.segment().identity().generation, 5);
+    fs::remove_file(place.segment(5)).unwrap();
+    let mut live = owner(&place, 3, None);
+    live.publish(&map(2)).unwrap();
+    drop(removed);
+    tendmap_testkit::wait_until("the live one", || client.segment().identity().generation == 3);
+    drop(live);
+}
