@@ -4,6 +4,8 @@ mod notify;
 mod reload;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, unbounded};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -54,6 +56,8 @@ impl Args {
 
 /// A message to the main thread.
 enum Message {
+    /// The client of the connect, which may not have a map yet.
+    Begun(Client),
     /// The result of the connect.
     Connected(Box<Result<Client, ConnectError>>),
     Reload,
@@ -62,8 +66,7 @@ enum Message {
 
 /// How often to check whether there is a map.
 const LOOK: Duration = Duration::from_millis(50);
-/// How long writing the last lines may take, and how long a client that is not
-/// connected yet may take to give up.
+/// How long a connect that is called off may take to end, in the worst case.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Tends or follows until it is interrupted, even if its output fails. With a
@@ -93,15 +96,19 @@ pub fn run(common: &Common, args: Args, origins: Origins, log: &Log) -> Result<(
     let wait = args.wait;
     // From here only the client holds the password.
     drop(args);
+    let called_off = Arc::new(AtomicBool::new(false));
+    let unless = called_off.clone();
     // In another thread, because this one waits for signals.
     let connect = move || {
-        let result = if wait { Client::start(config) } else { Client::connect(config) };
+        let begun = |client: &Client| drop(to.send(Message::Begun(client.clone())));
+        let result = Client::connect_unless(config, !wait, &unless, begun);
         drop(to.send(Message::Connected(Box::new(result))));
     };
     let connecting = thread::Builder::new().name("tendmap-connect".into()).spawn(connect);
     connecting.map_err(failed)?;
     let mut manager = Manager::of_environment(log);
-    let mut tending = Tending { log, messages, client: None, waiting: false };
+    let mut tending =
+        Tending { log, messages, called_off, begun: None, client: None, waiting: false };
     let result = tending.last(Reload::new(origins), &mut manager);
     match &result {
         Ok(()) => manager.stopping(log),
@@ -116,6 +123,10 @@ pub fn run(common: &Common, args: Args, origins: Origins, log: &Log) -> Result<(
 struct Tending<'a> {
     log: &'a Log,
     messages: Receiver<Message>,
+    /// Ends a connect that has not begun.
+    called_off: Arc<AtomicBool>,
+    /// The client of a connect that has begun and has not ended.
+    begun: Option<Client>,
     client: Option<Client>,
     /// Whether there is a client, but no map yet.
     waiting: bool,
@@ -141,7 +152,10 @@ impl Tending<'_> {
                 Err(RecvTimeoutError::Disconnected) => Message::Stop,
             };
             match message {
+                Message::Begun(client) => self.begun = Some(client),
                 Message::Connected(result) => {
+                    // If it has failed, it is closed before that is reported.
+                    self.begun = None;
                     self.client = Some((*result)?);
                     self.waiting = true;
                     self.look()?;
@@ -176,20 +190,20 @@ impl Tending<'_> {
         Ok(())
     }
 
-    /// Hands the ownership over.
+    /// Hands the ownership over, or calls the connect off.
     fn stop(mut self) {
+        // Relaxed: no other data depends on it.
+        self.called_off.store(true, Ordering::Relaxed);
         let deadline = Instant::now() + PATIENCE;
-        while self.client.is_none() {
+        let mut client = self.client.take().or_else(|| self.begun.take());
+        while client.is_none() {
             match self.messages.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(Message::Connected(result)) => match *result {
-                    Ok(client) => self.client = Some(client),
-                    Err(_) => return,
-                },
+                Ok(Message::Begun(begun)) => client = Some(begun),
+                Ok(Message::Connected(_)) | Err(_) => break,
                 Ok(_) => {}
-                Err(_) => return,
             }
         }
-        if let Some(client) = self.client.take() {
+        if let Some(client) = client {
             client.close();
         }
         self.log.tell(Told::closed());

@@ -8,6 +8,7 @@
 //! another cluster's.
 
 use core::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::config::{Config, published, shown};
@@ -104,12 +105,19 @@ fn wait_for_passes(
     Ok(())
 }
 
-/// A pass over the hosts that is never interrupted.
-pub(super) struct UninterruptedTurn;
+/// A pass over the hosts before there is a client's thread, until the connect is
+/// called off.
+pub(super) struct ConnectTurn<'a> {
+    pub called_off: &'a AtomicBool,
+}
 
-impl Turn for UninterruptedTurn {
+impl Turn for ConnectTurn<'_> {
     fn beat(&mut self) -> ControlFlow<()> {
-        ControlFlow::Continue(())
+        // Relaxed: no other data depends on it.
+        match self.called_off.load(Ordering::Relaxed) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
     }
 
     fn event(&mut self, _: TendEvent) {}

@@ -1,6 +1,7 @@
 //! Connecting and closing.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use super::changes::{Changes, ChangesError};
@@ -93,9 +94,33 @@ impl Client {
         source: Box<dyn ClusterSource>,
     ) -> Result<Client, ConnectError> {
         config.check()?;
-        let (client, asked) = Client::begin(config, source, true)?;
+        let (client, asked) = Client::begin(config, source, true, &AtomicBool::new(false))?;
         client.wait_first(asked)?;
         Ok(client)
+    }
+
+    internal! {
+        /// Like [`connect`](Self::connect), or [`start`](Self::start) unless it `waits`, but it
+        /// can be ended early: by `called_off` until it calls `begun` with the client, and from
+        /// then on by closing that.
+        ///
+        /// # Errors
+        /// As [`connect`](Self::connect); [`ConnectError::Ended`] if it was ended early.
+        fn connect_unless(
+            config: Config,
+            waits: bool,
+            called_off: &AtomicBool,
+            begun: impl FnOnce(&Client),
+        ) -> Result<Client, ConnectError> {
+            config.check()?;
+            let source = Box::new(AerospikeSource::new(config.source()?));
+            let (client, asked) = Client::begin(config, source, waits, called_off)?;
+            begun(&client);
+            if waits {
+                client.wait_first(asked)?;
+            }
+            Ok(client)
+        }
     }
 
     /// Like [`start`](Self::start), with another source of maps.
@@ -107,13 +132,14 @@ impl Client {
         source: Box<dyn ClusterSource>,
     ) -> Result<Client, ConnectError> {
         config.check()?;
-        Ok(Client::begin(config, source, false)?.0)
+        Ok(Client::begin(config, source, false, &AtomicBool::new(false))?.0)
     }
 
     fn begin(
         mut config: Config,
         source: Box<dyn ClusterSource>,
         waits: bool,
+        called_off: &AtomicBool,
     ) -> Result<(Client, RequestCount), ConnectError> {
         // Resolved now: the process may change its working directory later, and
         // links may change.
@@ -122,7 +148,7 @@ impl Client {
         // The source holds the password, and a later change goes there.
         let config = Config { password: None, ..config };
         let (open, asked) = match config.use_shm {
-            true => connect_shared(config, source, waits)?,
+            true => connect_shared(config, source, waits, called_off)?,
             false => connect_private(config, source, waits)?,
         };
         let reader = Reader::of(open.handle.state.current.clone(), &racks);

@@ -2,9 +2,10 @@
 //! segment of the key, or creating it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::admit::{UninterruptedTurn, admit};
+use super::admit::{ConnectTurn, admit};
 use super::agent::{Start, leave};
 use super::config::Config;
 use super::error::ConnectError;
@@ -27,11 +28,13 @@ const MAX_REMOVALS: u32 = 20;
 /// The pause between two attempts.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(5);
 
-/// The existing client of this process for the key, or a new one.
+/// The existing client of this process for the key, or a new one; an error if the
+/// connect is called off meanwhile.
 pub(super) fn connect_shared(
     config: Config,
     mut source: Box<dyn ClusterSource>,
     waits: bool,
+    called_off: &AtomicBool,
 ) -> Result<(OpenConnect, RequestCount), ConnectError> {
     let key = (config.shm_backend, config.shm_directory.clone(), config.shm_key);
     let mut removals = 0;
@@ -57,10 +60,16 @@ pub(super) fn connect_shared(
         // Before anything is routed from the segment.
         let admitted = match start {
             Start::Owner(_) => true,
-            Start::Follower => admit(&segment, &config, source.as_mut(), &mut UninterruptedTurn)?,
+            Start::Follower => {
+                admit(&segment, &config, source.as_mut(), &mut ConnectTurn { called_off })?
+            }
         };
-        let place = config.place();
         let created = matches!(start, Start::Owner(_));
+        // Relaxed: no other data depends on it. What is interrupted admits nothing.
+        if !created && called_off.load(Ordering::Relaxed) {
+            return Err(ConnectError::Ended);
+        }
+        let place = config.place();
         let current = match Current::new(Some(place.clone()), &segment) {
             Ok(_) if is_being_removed(&segment) => {
                 removals += 1;

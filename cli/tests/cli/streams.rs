@@ -355,6 +355,53 @@ fn h102_a_signal_ends_a_tend_that_waits() {
     }
 }
 
+/// The files of a place.
+fn files(place: &Place) -> Vec<String> {
+    let entries = fs::read_dir(place.path()).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Connecting takes a minute here, as owner and as follower: it is not waited for.
+#[test]
+fn h197_a_signal_calls_a_connect_off() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = silent.local_addr().unwrap().to_string();
+    let args = ["tend", "--json", "--host", &host, "--connect-timeout", "60s"];
+    let args = [&args[..], &["--shm-takeover-threshold", "300s"]].concat();
+    for (wait, signal) in [(false, Signal::TERM), (false, Signal::INT), (true, Signal::TERM)] {
+        let place = Place::new();
+        let mut command = place.command(&args);
+        command.args(wait.then_some("--wait"));
+        let mut owner = Running::start_with(&mut command, Stdio::null());
+        owner.until("owner");
+        let connection = silent.accept().unwrap();
+        owner.signal(signal);
+        assert_eq!(owner.end(), 0);
+        assert_eq!(owner.heard.last().unwrap()["event"], "closed", "{:?}", owner.heard);
+        assert_eq!(files(&place), [] as [&str; 0]);
+        drop(connection);
+
+        // A follower asks its host whether the map is of its cluster.
+        let sim = sim_at(0).unwrap();
+        let mut other = place.tend(&sim, &[]);
+        let before = files(&place);
+        let mut command = place.command(&args);
+        command.args(wait.then_some("--wait"));
+        let mut follower = Running::start_with(&mut command, Stdio::null());
+        let connection = silent.accept().unwrap();
+        follower.signal(signal);
+        assert_eq!(follower.end(), 0);
+        assert_eq!(follower.heard.last().unwrap()["event"], "closed", "{:?}", follower.heard);
+        assert_eq!(files(&place), before);
+        assert_eq!(other.interrupt(), 0);
+        assert_eq!(files(&place), [] as [&str; 0]);
+        drop(connection);
+    }
+}
+
 #[test]
 fn h102_what_waiting_does_not_help_is_an_error_at_once() {
     let place = Place::new();
