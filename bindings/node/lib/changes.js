@@ -34,6 +34,9 @@ function readOptions (given, known) {
   }
 }
 
+/** The longest timer of Node, in milliseconds. */
+const LONGEST = 2 ** 31 - 1
+
 /** All waits of one client or reader. */
 class Waits {
   #waits = new Set()
@@ -50,6 +53,12 @@ class Waits {
     return new Promise((resolve, reject) => {
       let timer
       const release = ref ? hold() : () => {}
+      // A timer that is longer would fire at once.
+      const sleep = (left) => {
+        const now = Math.min(left, LONGEST)
+        timer = setTimeout(() => left > now ? sleep(left - now) : finish(() => resolve(undefined)), now)
+        if (!ref) timer.unref()
+      }
       const finish = (settle) => {
         if (!this.#waits.delete(wait)) return
         release()
@@ -81,9 +90,7 @@ class Waits {
       // A change before the watch began.
       wait.look()
       if (this.#waits.has(wait) && timeout !== Infinity) {
-        // A longer timer would fire at once.
-        timer = setTimeout(() => finish(() => resolve(undefined)), Math.min(timeout, 2 ** 31 - 1))
-        if (!ref) timer.unref()
+        sleep(timeout)
       }
     })
   }

@@ -17,9 +17,15 @@ const NEWS = ['change', 'node-added', 'node-removed', 'role', 'event', 'close']
 
 /** Closes what the program has lost. */
 const lost = new FinalizationRegistry((id) => {
-  const number = ticket(() => done(number))
+  const number = ticket(() => closed(id, number))
   native.closeAside(id, number)
 })
+
+/** The thread of `closeAside` has closed it. */
+function closed (id, number) {
+  done(number)
+  native.close(id)
+}
 
 /** JSON of the library with names as in JavaScript. */
 function parsed (json) {
@@ -34,6 +40,8 @@ function parsed (json) {
 /** What a client and a reader have in common. */
 class Session extends Router {
   #closed = false
+  /** Whether nothing of it is left, as opposed to being closed at the moment. */
+  #ended = false
   /** What `closeAsync` returns. */
   #closing = null
   #waits = new Waits()
@@ -257,7 +265,8 @@ class Session extends Router {
 
   /** Closes; it is closed when this returns. */
   close () {
-    if (!this.#leave()) return
+    if (!this.#leave() && this.#closing === null) return
+    // Also waits for the thread of `closeAsync`.
     native.close(this[ID])
     this.#gone()
   }
@@ -271,14 +280,12 @@ class Session extends Router {
     if (!this.#leave()) return
     const release = hold()
     try {
-      await new Promise((resolve, reject) => {
-        const number = ticket(() => { done(number); resolve() })
-        try {
-          native.closeAside(this[ID], number)
-        } catch (error) {
-          done(number)
-          reject(error)
-        }
+      await new Promise((resolve) => {
+        const number = ticket(() => {
+          closed(this[ID], number)
+          resolve()
+        })
+        native.closeAside(this[ID], number)
       })
     } finally {
       release()
@@ -296,6 +303,9 @@ class Session extends Router {
   }
 
   #gone () {
+    // `close` was called during a `closeAsync`.
+    if (this.#ended) return
+    this.#ended = true
     this.unref()
     if (this.#ticket !== null) done(this.#ticket)
     this.#ticket = this.#seen = null

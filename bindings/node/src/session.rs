@@ -1,6 +1,6 @@
 //! A client or a reader of one environment.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use napi_derive::napi;
@@ -118,35 +118,44 @@ pub fn claim(ticket: u32) -> Result<u32> {
 #[napi(catch_unwind)]
 pub fn discard(ticket: u32) -> Result<()> {
     let found = Mailbox::own()?.take(ticket);
-    aside(move || drop(found)).map_err(raise)
+    aside_or_here(move || drop(found));
+    Ok(())
 }
 
-/// Closes; returns when it is closed. Closing again does nothing.
+/// Closes; returns when it is closed, also if `close_aside` has begun to close it.
 #[napi(catch_unwind)]
 pub fn close(id: u32) {
-    if let Some(local) = local::remove(id) {
-        local.close();
-    }
+    local::close(id);
 }
 
-/// Closes on another thread, which wakes the event loop when it is closed.
+/// Closes on another thread, which wakes the event loop when it is closed. Without another
+/// thread it is closed when this returns.
 #[napi(catch_unwind)]
 pub fn close_aside(id: u32, ticket: u32) -> Result<()> {
     let mailbox = Mailbox::own()?;
-    let removed = local::remove(id);
-    aside(move || {
-        if let Some(local) = removed {
-            local.close();
-        }
-        mailbox.wake(ticket);
-    })
-    .map_err(raise)
+    local::close_aside(id, move || mailbox.wake(ticket));
+    Ok(())
 }
 
 /// Runs `f` on a thread of its own, not on one of libuv's pool.
 pub fn aside(f: impl FnOnce() + Send + 'static) -> std::result::Result<(), Failure> {
     let begun = std::thread::Builder::new().name("tendmap-node".into()).spawn(f);
     begun.map(drop).map_err(|error| no_thread(&error))
+}
+
+/// The same, on this thread if no other one can be started.
+pub fn aside_or_here(f: impl FnOnce() + Send + 'static) {
+    fn run<F: FnOnce()>(shared: &Mutex<Option<F>>) {
+        let f = shared.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(f) = f {
+            f();
+        }
+    }
+    let shared = Arc::new(Mutex::new(Some(f)));
+    let other = shared.clone();
+    if aside(move || run(&other)).is_err() {
+        run(&shared);
+    }
 }
 
 /// owner, standby, follower or closed; nothing for a reader.

@@ -292,6 +292,58 @@ test('every closeAsync waits until it is closed', async (t) => {
   assert.deepEqual(order, ['close', 'resolved', 'resolved', 'resolved'])
 })
 
+test('h194_close_of_node_waits_for_a_close_that_is_under_way', async (t) => {
+  const { settings } = cluster(t)
+  const { shmDirectory } = settings
+  for (let round = 0; round < 10; round++) {
+    const client = await Client.connect(settings)
+    const order = []
+    client.on('close', () => order.push('close'))
+    const closing = client.closeAsync().then(() => order.push('resolved'))
+    assert.equal(client.closed, true)
+    client.close()
+    // It was the last one, so the segment is gone.
+    assert.throws(() => status({ shmDirectory }), { code: 'SEGMENT' })
+    assert.deepEqual(order, ['close'])
+    await closing
+    client.close()
+    assert.deepEqual(order, ['close', 'resolved'])
+  }
+})
+
+test('h195_a_wait_of_node_lasts_longer_than_the_longest_timer', async (t) => {
+  const { settings } = cluster(t)
+  const client = closing(t, await Client.connect(settings))
+  const { setTimeout: before } = globalThis
+  const timers = []
+  // The pieces of the wait, as fast as they are set.
+  const pass = () => {
+    globalThis.setTimeout = (f, ms) => {
+      timers.push({ f, ms })
+      return before(() => {}, 0)
+    }
+    try {
+      return timers.length === 0 ? client.waitForChange(client.sequence, { timeout: 2 ** 33 + 5 }) : timers.at(-1).f()
+    } finally {
+      globalThis.setTimeout = before
+    }
+  }
+  let ended = false
+  const wait = pass().finally(() => { ended = true })
+  const sum = () => timers.reduce((sum, { ms }) => sum + ms, 0)
+  while (sum() < 2 ** 33 + 5) {
+    const count = timers.length
+    pass()
+    await new Promise((resolve) => setImmediate(resolve))
+    assert.equal(ended, false, `after ${sum()} ms`)
+    assert.equal(timers.length, count + 1)
+  }
+  pass()
+  assert.equal(await wait, client.sequence)
+  assert.equal(sum(), 2 ** 33 + 5)
+  assert.ok(timers.every(({ ms }) => ms < 2 ** 31))
+})
+
 test('closing emits close once', async (t) => {
   const { settings } = cluster(t)
   const client = await Client.connect(settings)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { fork } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { chownSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
@@ -81,6 +81,47 @@ test('h183_modules_that_are_loaded_again_do_not_take_each_others_news', async (t
   const waits = opened.map((client) => client.waitForChange(client.sequence))
   sim.add()
   for (const sequence of await Promise.all(waits)) assert.ok(sequence > 0)
+})
+
+test('h196_what_a_node_program_has_lost_is_closed_without_another_thread', async (t) => {
+  const { settings } = cluster(t)
+  // The limit of processes does not hold for root.
+  if (process.getuid() === 0) chownSync(settings.shmDirectory, 65534, 65534)
+  const running = program(t, `
+    import { execFileSync } from 'node:child_process'
+    import { setFlagsFromString } from 'node:v8'
+    import { runInNewContext } from 'node:vm'
+    import { Client, status } from './index.mjs'
+    if (process.getuid() === 0) { process.setgroups([]); process.setgid(65534); process.setuid(65534) }
+    const settings = ${JSON.stringify(settings)}
+    const attached = () => {
+      try {
+        return status({ shmDirectory: settings.shmDirectory }).attached
+      } catch (error) {
+        return error.code
+      }
+    }
+    let lost = Client.connectSync(settings)
+    const abort = new AbortController()
+    const aborted = Client.connect(settings, { signal: abort.signal }).catch((error) => error.name)
+    console.log(attached())
+    execFileSync('prlimit', ['--nproc=1:1', '--pid', String(process.pid)])
+    const code = await Client.connect(settings).catch((error) => error.code)
+    abort.abort()
+    console.log(code, await aborted)
+    setFlagsFromString('--expose-gc')
+    const gc = runInNewContext('gc')
+    lost = null
+    while (attached() !== 'SEGMENT') {
+      gc()
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    console.log('closed')
+  `)
+  assert.equal(await running.line(), '1')
+  assert.equal(await running.line(), 'THREAD AbortError')
+  assert.equal(await running.line(), 'closed')
+  assert.equal(await running.exit, 0)
 })
 
 /** A thread that connects, reports the owner's pid, and then runs `then`. */
