@@ -217,10 +217,7 @@ final class RouteTest extends TestCase
             }
         }
         $before = $client->nodes()[0];
-        $server = socket_create_listen(0);
-        socket_getsockname($server, $host, $port);
-        socket_close($server);
-        $this->cluster->ask("move 1 $port");
+        $port = $this->cluster->ask('move 1 0')['port'];
         $this->waitUntil('it has moved', fn () => $client->nodes()[0]->port === $port);
         $seen = 0;
         foreach ($batch() as $key => $node) {

@@ -43,6 +43,7 @@ final class SnippetTest extends TestCase
         $revolt = <<<'E'
             final class EventLoop {
                 static function onReadable($stream, $call): void {
+                    file_put_contents(getenv('READY'), '');
                     $none = null;
                     for ($i = 0; $i < 2; $i++) {
                         $read = [$stream];
@@ -52,19 +53,20 @@ final class SnippetTest extends TestCase
             }
             function update_pools(array $nodes): void { echo count($nodes), ';'; exit; }
             E;
-        $change = "file_put_contents('{$this->directory}/ready', '');";
-        $command = "$first\n$revolt\n$change\n$loop";
+        $ready = "{$this->directory}/ready";
+        $command = "putenv('READY=$ready');\n$first\n$revolt\n$loop";
         $pid = pcntl_fork();
         if ($pid === 0) {
-            // Changes the cluster as soon as the program waits.
-            while (!file_exists("{$this->directory}/ready")) {
+            // Changes the cluster as soon as the program has a handle, to which no change is lost.
+            while (!file_exists($ready)) {
                 usleep(1000);
             }
-            usleep(50_000);
             $this->cluster->ask('add');
             posix_kill(posix_getpid(), SIGKILL);
         }
         [$code, $output] = $this->runSnippet($command);
+        // The child ends also if the program has not come that far.
+        touch($ready);
         pcntl_waitpid($pid, $status);
         self::assertMatchesRegularExpression('/[34];$/', $output);
     }

@@ -103,7 +103,7 @@ class TestFork < Minitest::Test
     end
     _, status = ruby(code, @cluster.hosts.join(","), @directory, "at once")
     assert_predicate status, :success?
-    assert_equal :owner, client.role
+    wait_until("this process takes over") { client.role == :owner }
   end
 
   def test_a_client_is_closed_in_a_signal_handler

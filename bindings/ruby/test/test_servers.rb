@@ -33,7 +33,7 @@ class TestServers < Minitest::Test
     puma = tool("puma")
     serve([*puma, "--quiet", "--config", "#{EXAMPLES}/puma.rb", "#{EXAMPLES}/config.ru"], "TENDMAP_EARLY" => "1") do |server|
       roles = wait_until("two workers answer") { found = answers; found if found.size == 2 }
-      assert_equal ["follower", "standby"], roles.values.sort.uniq | ["follower", "standby"]
+      assert_empty roles.values - %w[follower standby]
       assert_equal server, Tendmap.status(shm_directory: @directory)[:owner_pid]
     end
   end
@@ -73,7 +73,8 @@ class TestServers < Minitest::Test
   def answer
     socket = UNIXSocket.new(@socket)
     socket.write "GET / HTTP/1.0\r\n\r\n"
-    body = Timeout.timeout(10) { socket.read }.split("\r\n\r\n", 2).last
+    # Empty if the worker was killed when it had just accepted the connection.
+    body = Timeout.timeout(10) { socket.read }.split("\r\n\r\n", 2).last.to_s
     JSON.parse(body, symbolize_names: true)
   rescue SystemCallError, JSON::ParserError, Timeout::Error
     nil
