@@ -18,24 +18,50 @@ export function test (name, ...rest) {
   return timed(name, { timeout: 200_000, ...rest[0] }, f)
 }
 
+const ends = new WeakMap()
+
+/**
+ * Runs `f` after the test, what was begun last first: a client makes files as long as it is
+ * open. All of them run, whichever fails. (Hooks of `t` run in the order in which they were
+ * added, until one fails.)
+ */
+export function after (t, f) {
+  if (!ends.has(t)) {
+    const all = []
+    ends.set(t, all)
+    t.after(async () => {
+      const failures = []
+      for (const end of all.reverse()) {
+        try {
+          await end()
+        } catch (error) {
+          failures.push(error)
+        }
+      }
+      if (failures.length > 0) throw failures[0]
+    })
+  }
+  ends.get(t).push(f)
+}
+
 /** A directory for segments, which ends with the test. */
 export function directory (t) {
   const made = mkdtempSync(path.join(tmpdir(), 'tendmap-node-'))
-  t.after(() => rmSync(made, { recursive: true, force: true }))
+  after(t, () => rmSync(made, { recursive: true, force: true }))
   return made
 }
 
 /** A simulated cluster, and settings that lead to it. */
 export function cluster (t, options = {}) {
   const sim = new SimulatedCluster(options)
-  t.after(() => sim.close())
+  after(t, () => sim.close())
   const settings = { hosts: sim.hosts, shmDirectory: directory(t), tendInterval: 50 }
   return { sim, settings }
 }
 
 /** Closes what the test has opened. Until then it keeps the process running, as listeners do not. */
 export function closing (t, opened) {
-  t.after(() => opened.close())
+  after(t, () => opened.close())
   return opened.ref()
 }
 
@@ -43,9 +69,10 @@ export function closing (t, opened) {
 export function program (t, source, ...args) {
   const child = spawn(process.execPath, ['--input-type=module', '-e', source, ...args],
     { cwd: ROOT, stdio: ['pipe', 'pipe', 'inherit'] })
-  t.after(() => child.kill('SIGKILL'))
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
-  return { child, line: async () => (await lines.next()).value, exit: ended(child) }
+  const exit = ended(child)
+  after(t, () => killed(child, exit))
+  return { child, line: async () => (await lines.next()).value, exit }
 }
 
 /**
@@ -54,6 +81,12 @@ export function program (t, source, ...args) {
  */
 export function ended (child, event = 'exit') {
   return once(child, event).then(([code, signal]) => code ?? signal)
+}
+
+/** Kills a process, and waits until it has ended. */
+export function killed (child, exit) {
+  child.kill('SIGKILL')
+  return exit
 }
 
 /** Waits until `f` returns something; the test's own timeout ends it. */

@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { describe } from 'node:test'
-import { ROOT, directory, ended, test, until } from './common.mjs'
+import { ROOT, after, directory, ended, killed, test, until } from './common.mjs'
 
 const SERVER = path.join(ROOT, 'examples', 'server.mjs')
 
@@ -16,8 +16,9 @@ async function server (t, environment = {}) {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, TENDMAP_LISTEN: '0', TENDMAP_SETTINGS: JSON.stringify({ shmDirectory, tendInterval: 50 }), ...environment }
   })
-  t.after(() => child.kill('SIGKILL'))
-  return { child, lines: createInterface({ input: child.stdout }), errors: createInterface({ input: child.stderr }), exit: ended(child, 'close') }
+  const exit = ended(child, 'close')
+  after(t, () => killed(child, exit))
+  return { child, lines: createInterface({ input: child.stdout }), errors: createInterface({ input: child.stderr }), exit }
 }
 
 test('the example serves, survives kill -9 of the owner, and ends', async (t) => {
