@@ -10,7 +10,7 @@ mod screen;
 mod summary;
 mod traffic;
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, unbounded};
+use crossbeam::channel::{Receiver, unbounded};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -20,10 +20,10 @@ use tendmap::wire::Host;
 use crate::args::Common;
 use crate::failure::Failure;
 use crate::flags::{Flags, Polled};
-use crate::fleet::Told;
 use crate::fleet::message::Message;
 use crate::fleet::stage::{Play, Stage};
 use crate::fleet::workers::{Setting, Worker};
+use crate::fleet::{Told, heard};
 use crate::output::Output;
 use crate::signals;
 use act::Act;
@@ -152,17 +152,15 @@ impl Demo {
         patience: Duration,
         owner: &mut Option<(usize, Instant, u16)>,
     ) -> Result<bool, Failure> {
-        let deadline = Instant::now() + patience;
-        loop {
-            match told.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(Told::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(false),
-                Err(RecvTimeoutError::Timeout) => return Ok(true),
-                Ok(Told::Gone(number)) if !self.workers[number].killed => {
+        for told in heard(told, Instant::now() + patience) {
+            match told {
+                Told::Stop => return Ok(false),
+                Told::Gone(number) if !self.workers[number].killed => {
                     let number = number + 1;
                     return Err(Failure::Failed(format!("worker {number} ended unexpectedly")));
                 }
-                Ok(Told::Gone(_)) => {}
-                Ok(Told::Worker(number, at, message)) => {
+                Told::Gone(_) => {}
+                Told::Worker(number, at, message) => {
                     let became = match &message {
                         Message::Owner { term, .. } => {
                             self.surplus.new_owner();
@@ -182,6 +180,7 @@ impl Demo {
                 }
             }
         }
+        Ok(true)
     }
 
     /// Ends all workers, and reads their remaining messages.

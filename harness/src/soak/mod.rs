@@ -17,7 +17,7 @@ mod nodes;
 mod summary;
 mod watch;
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam::channel::{Receiver, Sender, unbounded};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -29,10 +29,10 @@ use nodes::Nodes;
 use summary::Summary;
 use tendmap_cli::args::Common;
 use tendmap_cli::failure::Failure;
-use tendmap_cli::fleet::Told;
 use tendmap_cli::fleet::message::Message;
 use tendmap_cli::fleet::stage::{Play, Stage};
 use tendmap_cli::fleet::workers::{Setting, Worker};
+use tendmap_cli::fleet::{Told, heard};
 use tendmap_cli::output::Output;
 use tendmap_cli::signals;
 use watch::Watch;
@@ -287,12 +287,12 @@ impl Soak {
 
     /// Reads messages of the workers; `false` to stop.
     fn listen(&mut self, watch: &mut Watch, until: Instant) -> Result<bool, Failure> {
-        loop {
-            match self.told.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(Told::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(false),
-                Err(RecvTimeoutError::Timeout) => return Ok(true),
-                Ok(Told::Gone(number)) => self.gone(number)?,
-                Ok(Told::Worker(number, at, message)) => {
+        let told = self.told.clone();
+        for told in heard(&told, until) {
+            match told {
+                Told::Stop => return Ok(false),
+                Told::Gone(number) => self.gone(number)?,
+                Told::Worker(number, at, message) => {
                     match &message {
                         Message::Dying { .. } => {
                             self.summary.kill_points += 1;
@@ -311,6 +311,7 @@ impl Soak {
                 }
             }
         }
+        Ok(true)
     }
 
     fn gone(&mut self, number: usize) -> Result<(), Failure> {
