@@ -49,6 +49,14 @@ def wait_until(what, done, at_most=30.0):
         time.sleep(0.005)
 
 
+def wait_until_at_rest(client, cluster):
+    """Waits until the map is whole, so that it changes no more by itself. On a busy machine the
+    first map may lack a node that answered too late."""
+    assert cluster.settle()
+    holes = lambda: sum(namespace["holes"] for namespace in client.status()["namespaces"])
+    wait_until("the map is whole", lambda: len(client.nodes()) == len(cluster.hosts) and not holes())
+
+
 def in_child(work):
     """Runs `work` in a forked child; fails if the child fails or does not end."""
     pid = os.fork()

@@ -16,9 +16,9 @@ from conftest import wait_until
 MODULE = [sys.executable, "-m", "tendmap"]
 
 
-def run(*arguments, **options):
+def run(*arguments):
     command = [*MODULE, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 def answer(*arguments):
@@ -66,11 +66,23 @@ def test_it_tends_until_a_signal_ends_it(cluster, directory, number):
     hosts = ",".join(cluster.hosts)
     command = [*MODULE, "tend", f"--hosts={hosts}", f"--shm-directory={directory}", "--tend-interval=50ms"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        wait_until("it tends", lambda: any(name.startswith("tendmap-") for name in os.listdir(directory)))
-        with tendmap.Client(cluster.hosts, shm_directory=directory) as client:
-            assert client.status()["owner_pid"] == process.pid
-            process.send_signal(number)
-            said, complained = process.communicate(timeout=60)
+
+        def tends():
+            assert process.poll() is None, process.communicate()
+            try:
+                return tendmap.status(shm_directory=directory)["owner_pid"] == process.pid
+            except tendmap.SegmentError:
+                return False
+
+        try:
+            # Before that a client of this process could become the owner.
+            wait_until("it tends", tends)
+            with tendmap.Client(cluster.hosts, shm_directory=directory) as client:
+                assert client.status()["owner_pid"] == process.pid
+                process.send_signal(number)
+                said, complained = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 0 and "Traceback" not in complained, complained
     assert "node added" in said or "node_added" in said, said
 
@@ -85,13 +97,15 @@ def test_a_command_that_catches_no_signal_is_ended_by_it(client, directory):
 
 def test_the_reader_of_its_output_may_go(client, directory):
     command = [*MODULE, "map", f"--shm-directory={directory}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        process.stdout.close()
-        assert process.wait(60) == 141 and process.stderr.read() == b""
+    reads, writes = os.pipe()
+    os.close(reads)
+    try:
+        ended = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, timeout=60)
+    finally:
+        os.close(writes)
+    assert (ended.returncode, ended.stderr) == (141, b"")
 
 
 def test_the_demo_starts_its_workers_in_the_same_way():
-    ended = run("demo", "--help")
-    arguments = ["--workers=2", "--json"] if "--workers" in ended.stdout else ["--json"]
-    ended = run("demo", *arguments)
+    ended = run("demo", "--workers=2", "--seconds=4", "--json")
     assert ended.returncode == 0, ended.stderr

@@ -10,6 +10,7 @@ import threading
 import pytest
 
 import tendmap
+from conftest import wait_until
 
 # Run in a process of its own, so that no interpreter lock slows it down. File segments
 # are mapped; the newest one is attacked.
@@ -154,6 +155,6 @@ def test_h130_a_python_program_stands_a_hostile_writer(cluster, directory):
     try:
         # Once the writer has ended, the map is whole again.
         with tendmap.Client(cluster.hosts, shm_directory=directory, tend_interval=0.05) as client:
-            assert client.wait_for_change(0) and len(client.nodes()) == 3
+            wait_until("the map is whole", lambda: client.wait_for_change(0) and len(client.nodes()) == 3)
     except tendmap.Error as error:
         pytest.fail(str(error))

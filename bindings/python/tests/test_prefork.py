@@ -1,6 +1,7 @@
 """The recipes of docs/PREFORK.md, run: the worker that tends is killed, routing
 continues, and another worker takes over."""
 
+import contextlib
 import http.client
 import importlib.util
 import json
@@ -84,7 +85,8 @@ class Served:
     def __exit__(self, *_):
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(30)
+            # A server gives its workers up to a minute.
+            self.process.wait(120)
         finally:
             try:
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -98,7 +100,7 @@ def killed_owner_is_replaced(served, observer, cluster):
     partition = lambda key: int.from_bytes(tendmap.digest("users", key)[:2], "little") & 4095
     first = observer()["owner_pid"]
     assert first != served.process.pid, "a worker tends, not the process that forks"
-    stop, failed, answers = threading.Event(), [], []
+    stop, failed, wrong, answers = threading.Event(), [], [], []
 
     def requests():
         key = 0
@@ -106,7 +108,8 @@ def killed_owner_is_replaced(served, observer, cluster):
             key += 1
             try:
                 answer = ask(served.path, key)
-                assert answer["node"] == owners[partition(key)][0], (key, answer)
+                if answer["node"] != owners[partition(key)][0]:
+                    wrong.append((key, answer))
                 answers.append(answer)
             except (ConnectionError, http.client.HTTPException):
                 # The killed worker loses its own request, as with every server.
@@ -128,7 +131,7 @@ def killed_owner_is_replaced(served, observer, cluster):
         stop.set()
         for thread in threads:
             thread.join()
-    assert len(failed) <= 2, failed
+    assert not wrong and len(failed) <= 2, (wrong, failed)
     status = observer()
     assert status["takeovers"] >= 1 and status["healthy"], status
     print(f"taken over after {took * 1000:.0f} ms; {len(answers)} requests answered")
@@ -241,7 +244,8 @@ def uwsgi(directory, *further):
 # The application is loaded once before the fork, with threads, or by each worker.
 @pytest.mark.parametrize("further", [[], ["--threads", "2"], ["--lazy-apps"]])
 def test_uwsgi(cluster, settings, observer, directory, further):
-    command, path = uwsgi(directory, *further)
+    stats = f"{directory}/stats.sock"
+    command, path = uwsgi(directory, *further, "--stats", stats)
     with Served(command, path, environment(cluster, settings)) as served:
 
         def all_have_connected():
@@ -250,7 +254,21 @@ def test_uwsgi(cluster, settings, observer, directory, further):
             return observer()["attached"] == 4
 
         wait_until("all have connected", all_have_connected)
-        killed_owner_is_replaced(served, observer, cluster)
+        killed = killed_owner_is_replaced(served, observer, cluster)
+        # uWSGI waits a minute for a worker that got the signal before it had its own handlers.
+        all_wait = lambda: idle(stats) and killed not in [worker["pid"] for worker in workers(stats)]
+        wait_until("all wait for requests again", all_wait, 60)
+
+
+def workers(stats):
+    """What uWSGI says of its workers."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(stats)
+        return json.loads(b"".join(iter(lambda: connection.recv(65536), b"")))["workers"]
+
+
+def idle(stats):
+    return all(worker["accepting"] and worker["status"] == "idle" for worker in workers(stats))
 
 
 def test_uwsgi_that_recycles_its_worker(cluster, settings, observer, directory):
@@ -258,12 +276,6 @@ def test_uwsgi_that_recycles_its_worker(cluster, settings, observer, directory):
     further = ["--processes", "1", "--max-requests", "5", "--min-worker-lifetime", "0"]
     stats = f"{directory}/stats.sock"
     command, path = uwsgi(directory, *further, "--stats", stats)
-
-    def idle():
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(stats)
-            told = json.loads(b"".join(iter(lambda: connection.recv(65536), b"")))
-        return told["workers"][0]["accepting"] and told["workers"][0]["status"] == "idle"
 
     with Served(command, path, environment(cluster, settings)):
         pids = set()
@@ -276,7 +288,7 @@ def test_uwsgi_that_recycles_its_worker(cluster, settings, observer, directory):
         assert observer()["takeovers"] == 0
         # uWSGI runs no hook in a worker that it ends in the middle of a request, and stops
         # waiting for one that has not begun.
-        wait_until("the worker is idle", idle)
+        wait_until("the worker is idle", lambda: idle(stats))
     assert not [name for name in os.listdir(directory) if name.startswith("tendmap-")]
 
 
@@ -332,13 +344,22 @@ def test_celery(cluster, settings, observer, directory):
             # If all children end at once, the last one removes the segment
             # and the next one creates it again.
             wait_until("a child tends", lambda: tending() is not None)
-            assert tending() != process.pid
+            assert tending() != process.pid, "the process that forks does not connect"
         assert len(pids) > 3, "children were recycled"
         # Celery's own queue may not survive a killed child; the map does.
-        wait_until("a child tends", lambda: tending() is not None)
-        owner = tending()
-        os.kill(owner, signal.SIGKILL)
-        wait_until("another child tends", lambda: tending() not in (None, owner))
+        killed = []
+
+        def kill_the_owner():
+            # It may be ending, because it has done its tasks.
+            owner = tending()
+            with contextlib.suppress(ProcessLookupError):
+                if owner is not None:
+                    os.kill(owner, signal.SIGKILL)
+                    killed.append(owner)
+            return killed
+
+        wait_until("a child tends", kill_the_owner)
+        wait_until("another child tends", lambda: tending() not in (None, *killed))
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -270,41 +270,42 @@ def command_line():
     return str(built[0])
 
 
-def free_ports(count):
-    """The first port of a run of free ones."""
-    for base in range(20000, 32000, 97):
-        taken = []
-        try:
-            for port in range(base, base + count):
-                taken.append(socket.create_server(("127.0.0.1", port)))
-            return str(base)
-        except OSError:
-            continue
-        finally:
-            for server in taken:
-                server.close()
-    raise AssertionError("no ports are free")
+def with_free_ports(line, base):
+    """The line with ports that the system chooses: one that is looked for may be taken."""
+    assert line.count(f"--base-port {base} ") == 1
+    return line.replace(f"--base-port {base} ", "--base-port 0 ")
+
+
+def sequence(directory):
+    """The sequence of the map in the directory; 0 without a map."""
+    try:
+        return tendmap.status(shm_directory=directory)["sequence"]
+    except tendmap.SegmentError:
+        return 0
 
 
 def test_the_command_line(command_line, directory, tmp_path):
     """Runs line after line; a command that does not end runs beside the rest."""
     lines = snippet(CLI, "text", "$ tendmap sim").splitlines()
-    base = free_ports(3)
+    lines[0] = with_free_ports(lines[0], 3100)
+    seed = "127.0.0.1:3100"
     env = {**os.environ, "TENDMAP_SHM_DIRECTORY": directory}
     running = {}
     try:
         for line in lines:
-            words = shlex.split(line.removeprefix("$ ").replace("3100", base), comments=True)
+            words = shlex.split(line.removeprefix("$ ").replace("127.0.0.1:3100", seed), comments=True)
             assert words[0] == "tendmap"
             words[0], name = command_line, words[1]
             if name in ("sim", "tend"):
                 running[name] = subprocess.Popen(
                     words, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
                 )
-                assert running[name].stdout.readline(), line
-                if name == "tend":
-                    tends = lambda: tendmap.status(shm_directory=directory)["sequence"] > 0
-                    wait_until("it tends", lambda: os.listdir(directory) and tends())
+                first = running[name].stdout.readline()
+                assert first, line
+                if name == "sim":
+                    seed = json.loads(first)["seeds"][0]
+                else:
+                    wait_until("it tends", lambda: sequence(directory) > 0)
                 continue
             if "--watch" in words:
                 # It goes on until it is interrupted.
@@ -375,7 +376,7 @@ def test_the_first_steps_of_the_main_page(command_line, cluster, directory, caps
     install, sim, watch = snippet(MAIN, "text", "$ cargo install --path cli").splitlines()
     assert watch.startswith("$ tendmap watch "), "it is tried with the command line"
     assert (ROOT / install.split()[4] / "Cargo.toml").exists()
-    words = shlex.split(sim.removeprefix("$ ").replace("3000", free_ports(3)), comments=True)
+    words = shlex.split(with_free_ports(sim, 3000).removeprefix("$ "), comments=True)
     assert words[0] == "tendmap"
     process = subprocess.Popen(
         [command_line, *words[1:]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -465,15 +466,8 @@ def test_a_configuration_file(command_line, cluster, directory):
         stdout=subprocess.PIPE,
     )
     try:
-
-        def tended():
-            try:
-                return tendmap.status(shm_directory=directory)
-            except tendmap.SegmentError:
-                return None
-
-        wait_until("it tends", lambda: (tended() or {"sequence": 0})["sequence"] > 0)
-        status = tended()
+        wait_until("it tends", lambda: sequence(directory) > 0)
+        status = tendmap.status(shm_directory=directory)
         assert status["tend_interval_ms"] == 500 and status["key"] == 0xA7000000
         assert status["cluster_name"] == "lab"
         process.send_signal(signal.SIGTERM)
