@@ -1,23 +1,16 @@
-"""Connecting, routing, status, waiting, closing."""
+"""Connecting, routing, status, closing."""
 
-import datetime
-import decimal
-import enum
 import gc
 import os
-import pathlib
 import signal
-import socket
 import threading
 import time
-import types
 import weakref
 
-import numpy as np
 import pytest
 
 import tendmap
-from conftest import in_child, wait_until, wait_until_at_rest
+from conftest import wait_until
 
 
 def test_a_key_goes_to_the_master_that_the_cluster_tells(client, cluster):
@@ -142,13 +135,6 @@ def test_h129_asking_for_the_status_makes_no_file(cluster, settings, directory):
     assert os.listdir(directory) == before and len(before) == 1
 
 
-def test_h128_a_mode_with_group_write_has_to_be_allowed(cluster, settings):
-    with pytest.raises(tendmap.ConfigError, match="SIGBUS.*0640.*sysv.*shm_allow_group_write"):
-        tendmap.Client(cluster.hosts, **settings, shm_mode=0o660)
-    with tendmap.Client(cluster.hosts, **settings, shm_mode=0o660, shm_allow_group_write=True) as client:
-        assert os.stat(client.status()["path"]).st_mode & 0o777 == 0o660
-
-
 def test_what_happens_is_told_once(client, cluster):
     events = client.events()
     assert [event["event"] for event in events[:1]] == ["owner"]
@@ -166,144 +152,6 @@ def test_what_happens_is_told_once(client, cluster):
 
     wait_until("the node is gone", removed)
     assert "owner" not in told, "no event is returned twice"
-
-
-def test_the_owner_tends_before_its_time_when_it_is_asked(cluster, directory):
-    settings = {"tend_interval": 20, "shm_takeover_threshold": 3600}
-    with tendmap.Client(cluster.hosts, shm_directory=directory, **settings) as client:
-        before = client.status()["tends"]
-
-        def tended():
-            # Repeated, because a request may be lost.
-            client.request_tend()
-            return client.status()["tends"] > before
-
-        wait_until("it has tended", tended, at_most=15)
-
-
-def test_waiting_ends_with_a_change_and_with_the_time(client, cluster):
-    assert client.wait_for_change(0) > 0
-    wait_until_at_rest(client, cluster)
-    now = client.sequence
-    begun = time.monotonic()
-    assert client.wait_for_change(now, timeout=0.05) == now
-    assert time.monotonic() - begun >= 0.05
-    changed = []
-    waiter = threading.Thread(target=lambda: changed.append(client.wait_for_change(now, 30)))
-    waiter.start()
-    cluster.stop(3)
-    # This thread runs while the other one waits.
-    waiter.join(30)
-    assert changed and changed[0] > now
-    # A time beyond the clock's range means for ever.
-    for timeout in [1e19, 1e300, 10**400, "1e18s", datetime.timedelta.max, None]:
-        assert client.wait_for_change(0, timeout) > 0
-        assert cluster.settle(timeout)
-
-
-def test_a_signal_ends_waiting(client):
-    class Interrupted(Exception):
-        pass
-
-    def handler(*_):
-        raise Interrupted
-
-    sequence = client.sequence
-    former = signal.signal(signal.SIGALRM, handler)
-    try:
-        with pytest.raises(Interrupted):
-            signal.setitimer(signal.ITIMER_REAL, 0.1)
-            while True:
-                sequence = client.wait_for_change(sequence)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, former)
-
-
-@pytest.fixture
-def hung():
-    """A server that accepts connections and never answers."""
-    with socket.create_server(("127.0.0.1", 0), backlog=50) as server:
-        yield f"127.0.0.1:{server.getsockname()[1]}"
-
-
-@pytest.mark.parametrize("lazy", [False, True])
-@pytest.mark.parametrize("use_shm", [False, True])
-def test_a_signal_ends_connecting_to_a_hung_server(settings, directory, hung, lazy, use_shm):
-    class Interrupted(Exception):
-        pass
-
-    def handler(*_):
-        raise Interrupted
-
-    former = signal.signal(signal.SIGALRM, handler)
-    begun = time.monotonic()
-    try:
-        with pytest.raises(Interrupted):
-            signal.setitimer(signal.ITIMER_REAL, 0.1)
-            tendmap.Client(
-                hung,
-                lazy=lazy,
-                use_shm=use_shm,
-                connect_timeout=60,
-                shm_takeover_threshold=300,
-                **settings,
-            ).route("test", "users", 1)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, former)
-    assert time.monotonic() - begun < 30
-
-
-def test_a_fork_while_another_thread_connects_to_a_hung_server(cluster, settings, hung):
-    hosts, failed = cluster.hosts, []
-
-    def connect():
-        try:
-            tendmap.Client(hung, shm_key=1, connect_timeout=3, **settings)
-        except tendmap.TendError as error:
-            failed.append(error)
-
-    def child():
-        with tendmap.Client(hosts, **settings) as client:
-            client.route("test", "users", 1)
-
-    thread = threading.Thread(target=connect)
-    thread.start()
-    try:
-        in_child(child)
-    finally:
-        thread.join()
-    assert len(failed) == 1
-
-
-def test_a_handler_that_forks_while_connecting(cluster, settings, hung):
-    """The child does not have the connecting thread; it connects by itself."""
-    codes = []
-
-    class Interrupted(Exception):
-        pass
-
-    def handler(*_):
-        pid = os.fork()
-        if pid == 0:
-            signal.signal(signal.SIGALRM, lambda *_: os._exit(7))
-            signal.setitimer(signal.ITIMER_REAL, 0.3)
-        else:
-            codes.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-            raise Interrupted
-
-    former = signal.signal(signal.SIGALRM, handler)
-    parent = os.getpid()
-    try:
-        with pytest.raises(Interrupted):
-            signal.setitimer(signal.ITIMER_REAL, 0.1)
-            tendmap.Client(hung, connect_timeout=60, shm_takeover_threshold=300, **settings)
-    finally:
-        if os.getpid() != parent:
-            os._exit(8)
-        signal.signal(signal.SIGALRM, former)
-    assert codes == [7]
 
 
 def test_a_closed_client_says_so(cluster, settings, directory):
@@ -360,154 +208,6 @@ def test_a_private_map_leaves_no_file(cluster, settings, directory):
         assert client.status()["path"] is None
         client.route("test", "users", 1)
         assert os.listdir(directory) == []
-
-
-def test_every_setting_has_a_python_form(cluster, directory):
-    port = int(cluster.hosts[0].rsplit(":", 1)[1])
-    with tendmap.Client(
-        [("127.0.0.1", port)],
-        cluster_name="lab",
-        ip_map={"10.0.0.1": "127.0.0.1", "10.0.0.2": "::1"},
-        use_shm=True,
-        shm_key="0xA7000007",
-        shm_max_nodes=32,
-        shm_max_namespaces=4,
-        shm_max_replicas=2,
-        shm_node_ceiling=64,
-        shm_namespace_ceiling=8,
-        shm_takeover_threshold=datetime.timedelta(seconds=20),
-        shm_backend="file",
-        shm_directory=pathlib.Path(directory),
-        shm_mode=0o640,
-        shm_owner=[os.getuid(), "root"],
-        preferred_racks=[7, -1],
-        tend_interval="100ms",
-        connect_timeout=4.5,
-    ) as client:
-        status = client.status()
-        assert (status["key"], status["max_nodes"]) == (0xA7000007, 32)
-        assert (status["max_namespaces"], status["max_replicas"]) == (4, 2)
-        assert status["tend_interval_ms"] == 100
-        assert os.stat(status["path"]).st_mode & 0o777 == 0o640
-
-
-@pytest.mark.parametrize("owner", [True, 1.5, ["root", True], ["root,0"], "no-such-user", ["no-such-user"]])
-def test_a_user_that_is_none_is_refused(cluster, settings, owner):
-    with pytest.raises(tendmap.Error, match="shm_owner"):
-        tendmap.Client(cluster.hosts, **{**settings, "shm_owner": owner})
-
-
-def test_settings_of_related_types_are_read_as_what_they_are():
-    class Backend(str, enum.Enum):
-        FILE = "file"
-
-    class Key(int, enum.Enum):
-        OURS = 7
-
-    class Interval(float, enum.Enum):
-        QUICK = 0.5
-
-    client = tendmap.Client(
-        [["a", 1], ("::1", np.int64(2)), "c:3"],
-        lazy=True,
-        shm_backend=Backend.FILE,
-        shm_key=Key.OURS,
-        tend_interval=Interval.QUICK,
-        connect_timeout=decimal.Decimal("0.25"),
-        shm_takeover_threshold=np.float32(5),
-        shm_max_nodes=np.int64(5),
-        preferred_racks=np.array([2, 1]),
-        use_services_alternate=np.True_,
-        ip_map=types.MappingProxyType({"a": "b"}),
-    )
-    assert repr(client) == "<tendmap.Client a:1,[::1]:2,c:3, shm_key=0x00000007>"
-    assert dict(client._settings()) == {
-        "shm_backend": "file",
-        "shm_key": "7",
-        "tend_interval": "0.5",
-        "connect_timeout": "0.25",
-        "shm_takeover_threshold": "5.0",
-        "shm_max_nodes": "5",
-        "preferred_racks": "2,1",
-        "use_services_alternate": "true",
-        "ip_map": "a=b",
-    }
-    client.close()
-    assert repr(client).endswith(", closed>")
-
-
-def test_settings_are_read_once():
-    hosts, racks, mapped = ["a:1"], iter([2, 1]), {"a": "b"}
-    client = tendmap.Client(iter(hosts), lazy=True, preferred_racks=racks, ip_map=mapped)
-    hosts.append("nobody")
-    mapped["a"] = "c"
-    assert dict(client._settings()) == {"preferred_racks": "2,1", "ip_map": "a=b"}
-    assert repr(client).startswith("<tendmap.Client a:1,")
-
-
-def test_settings_have_no_order():
-    """A login over TLS contradicts `tls=False`, in any order of the arguments."""
-    wanted = pytest.raises(tendmap.ConfigError, match="EXTERNAL needs TLS")
-    external = {"user": "u", "password": "p", "auth_mode": "EXTERNAL"}
-    with wanted:
-        tendmap.Client("a", lazy=True, tls=False, tls_cafile="/nowhere", **external)
-    with wanted:
-        tendmap.Client("a", lazy=True, tls_cafile="/nowhere", tls=False, **external)
-
-
-@pytest.mark.parametrize(
-    "hosts, settings, error, said",
-    [
-        ("", {}, tendmap.ConfigError, "wanted one or more NAME:PORT"),
-        ([], {}, tendmap.ConfigError, "hosts"),
-        ("a:x", {}, tendmap.ConfigError, "NAME:PORT"),
-        (7, {}, TypeError, "hosts"),
-        ([7], {}, TypeError, "hosts"),
-        ("a", {"shm_nodes": 1}, tendmap.ConfigError, "no setting \"shm_nodes\"; there are hosts"),
-        ("a", {"shm_key": -1}, tendmap.ConfigError, "shm_key is \"-1\""),
-        ("a", {"shm_key": 2**32}, tendmap.ConfigError, "32 bits"),
-        ("a", {"shm_key": []}, TypeError, "shm_key of type list"),
-        ("a", {"shm_key": 10**5000}, tendmap.ConfigError, "more than 64 bits"),
-        ("a", {"shm_mode": -1}, tendmap.ConfigError, 'shm_mode is "-1"; wanted octal'),
-        ("a", {"shm_mode": 2**40}, tendmap.ConfigError, "shm_mode is"),
-        ("a", {"shm_directory": b"/dev/shm"}, TypeError, "shm_directory of type bytes"),
-        ("a", {"shm_directory": "/dev/shm/\udcff"}, tendmap.TextError, "shm_directory is not UTF-8: it has half a"),
-        ("a", {"user": "u", "password": "\ud800"}, tendmap.TextError, "password is not UTF-8: it has half a"),
-        ("a", {"use_shm": 2}, tendmap.ConfigError, "true or false"),
-        ("a", {"tend_interval": float("nan")}, tendmap.ConfigError, "wanted seconds"),
-        ("a", {"tend_interval": float("inf")}, tendmap.ConfigError, "wanted seconds"),
-        ("a", {"tend_interval": 1e10}, tendmap.ConfigError, "tend_interval is"),
-        ("a", {"connect_timeout": 0}, tendmap.ConfigError, "1 ms to 60 s"),
-        ([("a", 70000)], {}, tendmap.ConfigError, 'hosts is "a:70000"'),
-        ([("a", -1)], {}, tendmap.ConfigError, 'hosts is "a:-1"'),
-        ([("a", 1, 2)], {}, TypeError, "TLS name of type int"),
-        (b"a:1", {}, TypeError, "hosts of type bytes"),
-        (None, {}, TypeError, "hosts of type NoneType"),
-        ("\ud800", {}, tendmap.TextError, "hosts is not UTF-8: it has half a surrogate pair at position 0"),
-        ("a", {"shm_max_nodes": 0}, tendmap.ConfigError, "shm_max_nodes is 0"),
-        ("a", {"shm_max_nodes": 1.5}, tendmap.ConfigError, "a whole number"),
-        ("a", {"shm_mode": 0o666}, tendmap.ConfigError, "0666"),
-        ("a", {"tend_interval": 0.01}, tendmap.ConfigError, "wanted at least 50ms"),
-        ("a", {"shm_takeover_threshold": 1}, tendmap.ConfigError, "wanted at least 4s"),
-        ("a", {"ip_map": "10.0.0.1"}, tendmap.ConfigError, "wanted TOLD=USED"),
-        ("a", {"ip_map": {"10.0.0.1": ""}}, tendmap.ConfigError, "wanted TOLD=USED"),
-        ("a", {"ip_map": ["10.0.0.1"]}, TypeError, "ip_map of type list"),
-        ("a", {"ip_map": {1: "b"}}, TypeError, "str"),
-        ("a", {"ip_map": {"a": "b,c=d"}}, tendmap.ConfigError, "without comma"),
-        ("a", {"preferred_racks": "left"}, tendmap.ConfigError, "separated by commas"),
-        ("a", {"preferred_racks": [2**31]}, tendmap.ConfigError, "32 bits"),
-        ("a", {"preferred_racks": [2**80]}, tendmap.ConfigError, "32 bits"),
-        ("a", {"preferred_racks": [None]}, TypeError, "NoneType"),
-        ("a", {"use_shm": "maybe"}, tendmap.ConfigError, "true or false"),
-        ("a", {"cluster_name": ""}, tendmap.ConfigError, "cluster_name: empty"),
-    ],
-)
-def test_bad_settings_are_named_also_by_a_lazy_client(hosts, settings, error, said):
-    for lazy in [False, True]:
-        with pytest.raises(error) as raised:
-            tendmap.Client(hosts, lazy=lazy, **settings)
-        assert said in str(raised.value)
-    assert issubclass(tendmap.ConfigError, (tendmap.ConnectError, ValueError))
 
 
 def test_no_server_is_an_error_that_leaves_nothing(settings, directory):
@@ -628,33 +328,3 @@ def test_the_map_follows_the_cluster(client, cluster):
     cluster.kill(number)
     wait_until("another node is master", lambda: client.route("test", "users", 1, "master") is not before.node)
     assert client.locate("test", "users", 1).sequence > before.sequence
-
-
-def test_h99_close_has_closed_while_threads_wait(cluster, settings, directory):
-    for _ in range(5):
-        client = tendmap.Client(cluster.hosts, **settings)
-        sequence = client.wait_for_change(0)
-        raised = []
-
-        def wait():
-            try:
-                client.wait_for_change(sequence)
-            except tendmap.ClosedError as error:
-                raised.append(error)
-
-        waiters = [threading.Thread(target=wait) for _ in range(3)]
-        for waiter in waiters:
-            waiter.start()
-        left = []
-
-        def close():
-            client.close()
-            left.append(os.listdir(directory))
-
-        closers = [threading.Thread(target=close) for _ in range(2)]
-        for closer in closers:
-            closer.start()
-        for thread in closers + waiters:
-            thread.join()
-        assert left == [[], []], "it has closed when it returns, for both"
-        assert len(raised) == 3
