@@ -41,6 +41,8 @@ static inline tendmap_config *config_of(char **argv)
     CHECK(config != NULL);
     CHECK(tendmap_config_set(config, "shm_directory", argv[2]) == TENDMAP_OK);
     CHECK(tendmap_config_set(config, "tend_interval", "50ms") == TENDMAP_OK);
+    /* Under valgrind, or on a busy processor, a pass may take seconds. */
+    CHECK(tendmap_config_set(config, "connect_timeout", "10s") == TENDMAP_OK);
     return config;
 }
 

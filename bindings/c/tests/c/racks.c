@@ -124,6 +124,8 @@ int main(int argc, char **argv)
           tendmap_config_set(config, "ip_map", "10.0.0.1"));
     CHECK(tendmap_config_set(config, "preferred_racks", "20,10") == TENDMAP_OK);
     CHECK(tendmap_config_set(config, "ip_map", "10.0.0.1=127.0.0.1") == TENDMAP_OK);
+    /* Later the interval is so long that the takeover threshold allows no more. */
+    CHECK(tendmap_config_set(config, "connect_timeout", "2s") == TENDMAP_OK);
     tendmap_client *client = tendmap_connect(config);
     CHECK(client != NULL);
     tendmap_config_free(config);

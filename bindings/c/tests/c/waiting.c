@@ -275,8 +275,6 @@ int main(int argc, char **argv)
     names_of_errors();
     NO_POINTER(TENDMAP_ERROR_SEGMENT, "0xa7000000", open_reader(argv));
     tendmap_config *config = config_of(argv);
-    /* Under valgrind a pass takes seconds. */
-    CHECK(tendmap_config_set(config, "connect_timeout", "10s") == TENDMAP_OK);
     tendmap_client *client = tendmap_connect(config);
     CHECK(client != NULL);
     int before = threads();
