@@ -23,7 +23,6 @@ import shlex
 import subprocess
 import sys
 import tempfile
-import time
 
 import aerospike
 from aerospike import exception
@@ -108,6 +107,20 @@ def check_keys(client, cluster, tendmap, count, show):
     return len(commands)
 
 
+def astray(client, cluster, count=50):
+    """How many commands did not come to the master of their key, or failed."""
+    cluster.tell("commands")
+    failed = 0
+    for key in keys_of_every_type(count):
+        try:
+            client.put((NAMESPACE, SET, key), {"a": 1})
+        except exception.AerospikeError:
+            failed += 1
+    masters = cluster.masters()
+    commands = cluster.tell("commands")["commands"]
+    return failed + sum(command["node"] != masters[command["partition"]] for command in commands)
+
+
 def check_routes(tendmap, cluster, count):
     """`tendmap route` names the digest of the official client, and the master."""
     masters = cluster.masters()
@@ -137,7 +150,8 @@ def check_mode(cluster, tendmap, shared, options):
             if tendmap:
                 until("tendmap to see them too", lambda: tendmap.running() == running)
             if phase != "whole":
-                time.sleep(3 * TEND)  # the last partitions are taken over
+                # The client learns of the partitions by itself.
+                until("the official client to know all masters", lambda: astray(client, cluster) == 0)
             check_records(client)
             sent = check_keys(client, cluster, tendmap, options.keys, options.show)
             print(f"{mode}, {phase}: {len(running)} nodes, {sent} commands at the master")
@@ -227,17 +241,25 @@ def check_racks(path):
             "hosts": cluster.seeds, "rack_aware": True, "rack_id": 2, "policies": {"read": prefer},
             "tend_interval": int(TEND * 1000),
         })
-        time.sleep(3 * TEND)  # racks come with a tend of their own
         keys = [(NAMESPACE, SET, number) for number in range(200)]
         for key in keys:
             client.put(key, {"a": 1})
         rows = cluster.tell(f"owners {NAMESPACE}")["partitions"]
         second = cluster.tell("status")["nodes"][1]["node"]
-        cluster.tell("commands")
-        for key in keys:
-            client.get(key)
+
+        def reads():
+            cluster.tell("commands")
+            for key in keys:
+                client.get(key)
+            return cluster.tell("commands")["commands"]
+
+        def near(command):
+            return command["node"] == second or second not in rows[command["partition"]]
+
+        # Racks come with a tend of their own.
+        until("the official client to know the racks", lambda: all(map(near, reads())))
         here = 0
-        for command in cluster.tell("commands")["commands"]:
+        for command in reads():
             row = rows[command["partition"]]
             want(command["node"] in row, f"read at {command['node']}, replicas are {row}")
             want(second not in row or command["node"] == second,

@@ -7,6 +7,7 @@ from clients import NEWEST
 from host import Seen
 from rig import until
 from scenarios import scenario
+from scenarios.attaching import LATE
 from scenarios.ownership import grown
 
 
@@ -62,7 +63,7 @@ def removed(host, client):
         host.filled()
         host.tenders[0].signal(signal.SIGSTOP)
     before = host.cluster.tend_requests()
-    late = host.crowd(4)
+    late = host.crowd(4, shared=LATE)
     tally = host.round(late)
     asked = host.cluster.tend_requests() - before
     if host.mirror:
