@@ -12,10 +12,13 @@ import { SimulatedCluster } from '../testing.mjs'
 export const ROOT = fileURLToPath(new URL('..', import.meta.url))
 export const REPOSITORY = path.join(ROOT, '..', '..')
 
+/** The limit of a test, in milliseconds. */
+const LIMIT = 200_000
+
 /** A test with a limit of its own: that of `node --test` ends the file, and names no test. */
 export function test (name, ...rest) {
   const f = rest.pop()
-  return timed(name, { timeout: 200_000, ...rest[0] }, f)
+  return timed(name, { timeout: LIMIT, ...rest[0] }, f)
 }
 
 const ends = new WeakMap()
@@ -89,11 +92,12 @@ export function killed (child, exit) {
   return exit
 }
 
-/** Waits until `f` returns something; the test's own timeout ends it. */
+/** Waits until `f` returns something. It ends before the test does, which it would outlive. */
 export async function until (f) {
-  for (;;) {
+  for (const last = performance.now() + LIMIT * 0.9; performance.now() < last;) {
     const found = await f()
     if (found) return found
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
+  throw new Error(`waited in vain: ${f}`)
 }

@@ -6,7 +6,7 @@ import {
   SegmentError, TendmapError, digest, status
 } from '../index.mjs'
 import { SimulatedCluster } from '../testing.mjs'
-import { cluster, closing, directory, test } from './common.mjs'
+import { cluster, closing, directory, test, until } from './common.mjs'
 
 /** An error of this class, with this code, of all classes that it belongs to. */
 function like (kind, code, text) {
@@ -280,15 +280,14 @@ test('h172_a_connect_that_nobody_awaits_leaves_no_client_behind', async (t) => {
   const client = await Client.connect(settings)
   await client.closeAsync()
   // The last one to close removes the segment.
-  for (;;) {
+  await until(() => {
     try {
       status({ shmDirectory: settings.shmDirectory })
     } catch (error) {
       assert.equal(error.code, 'SEGMENT')
-      break
+      return true
     }
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
+  })
 })
 
 test('a closed handle answers every call', async (t) => {
