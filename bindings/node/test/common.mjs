@@ -50,7 +50,15 @@ export function after (t, f) {
 /** A directory for segments, which ends with the test. */
 export function directory (t) {
   const made = mkdtempSync(path.join(tmpdir(), 'tendmap-node-'))
-  after(t, () => rmSync(made, { recursive: true, force: true }))
+  after(t, () => until(() => {
+    try {
+      rmSync(made, { recursive: true, force: true })
+      return true
+    } catch (error) {
+      // The thread of a connect that was aborted may be making a file.
+      if (error.code !== 'ENOTEMPTY') throw error
+    }
+  }))
   return made
 }
 
