@@ -172,7 +172,7 @@ impl Client {
             patience = Duration::ZERO;
         }
         let begun = Instant::now();
-        if let Some(result) = state.wait_first(asked, begun + patience) {
+        if let Some(result) = state.wait_first(asked, patience) {
             return result;
         }
         // The result of an earlier attempt, if a later one takes this long.

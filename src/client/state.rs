@@ -64,6 +64,9 @@ struct FirstMap {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestCount(u64);
 
+/// How long a connect waits for the first map before it checks the time.
+const SLICE: Duration = Duration::from_millis(50);
+
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -244,13 +247,17 @@ impl ClientState {
         self.changed.notify_all();
     }
 
-    /// Waits for the answer, at most until `deadline`; `None` if there is none
-    /// by then.
+    /// Waits for the answer, at most for `patience`; `None` if there is none by
+    /// then.
+    ///
+    /// The time for which this process is stopped, or gets no turn, counts as one
+    /// slice at most: its own thread may have an answer that it could not give.
     pub fn wait_first(
         &self,
         asked: RequestCount,
-        deadline: Instant,
+        patience: Duration,
     ) -> Option<Result<(), ConnectError>> {
+        let mut left = patience;
         let mut first = self.first();
         loop {
             if first.there {
@@ -261,9 +268,13 @@ impl ClientState {
                 _ if first.ended => return Some(Err(ConnectError::Ended)),
                 _ => {}
             }
-            let left = deadline.checked_duration_since(Instant::now())?;
+            if left.is_zero() {
+                return None;
+            }
+            let (slice, begun) = (left.min(SLICE), Instant::now());
             first =
-                self.changed.wait_timeout(first, left).unwrap_or_else(PoisonError::into_inner).0;
+                self.changed.wait_timeout(first, slice).unwrap_or_else(PoisonError::into_inner).0;
+            left -= begun.elapsed().min(slice);
         }
     }
 

@@ -2,11 +2,14 @@
 //! an error is used after it is outdated.
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
+use std::io::{Read, Write};
 use std::time::Duration;
 
-use tendmap::client::{Client, Config, ConnectError};
+use rustix::process::{Pid, Signal, getpid, kill_process};
+use tendmap::client::{Client, Config, ConnectError, Event, Observer};
 use tendmap::map::ClusterMap;
 use tendmap::tend::{ClusterSource, TendError, TendReport, Turn};
+use tendmap_testkit::forked::forked;
 use tendmap_testkit::{Cluster, config, directory, files};
 
 fn down() -> TendError {
@@ -32,6 +35,42 @@ fn h91_a_connect_after_passes_that_failed_finds_the_map_that_came_since() {
     assert_eq!(second.map().unwrap().map.nodes.len(), 2);
     let third = Client::connect_with(config(&directory), cluster.source()).unwrap();
     assert!(third.is_same(&client));
+}
+
+/// The time for which the process is stopped does not count as waiting for the map.
+#[test]
+fn h201_a_connect_of_a_process_that_was_stopped_gets_its_map() {
+    let directory = directory();
+    let cluster = Cluster::new(2, 1);
+    let mut config = private(&directory);
+    config.connect_timeout = Duration::from_millis(100);
+    config.tend_interval = Duration::from_millis(50);
+    forked(
+        |parent| {
+            // The map is there, and the thread that made it has not said so.
+            config.observer = Some(Observer::new(|event| {
+                if let Event::Published { .. } = event {
+                    kill_process(getpid(), Signal::STOP).unwrap();
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            }));
+            parent.write_all(&getpid().as_raw_nonzero().get().to_ne_bytes()).unwrap();
+            let client = Client::connect_with(config, cluster.source()).unwrap();
+            assert_eq!(client.map().unwrap().map.nodes.len(), 2);
+        },
+        |child| {
+            let mut pid = [0; 4];
+            child.read_exact(&mut pid).unwrap();
+            let pid = i32::from_ne_bytes(pid);
+            tendmap_testkit::wait_until("the child is stopped", || {
+                let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+                stat.rsplit(')').next().unwrap().trim_start().starts_with('T')
+            });
+            // Longer than a connect waits with these settings.
+            std::thread::sleep(Duration::from_millis(1200));
+            kill_process(Pid::from_raw(pid).unwrap(), Signal::CONT).unwrap();
+        },
+    );
 }
 
 /// An old error does not count: a new pass decides.

@@ -106,7 +106,8 @@ class Host:
             tender = self.tenders[-1]
             status = tender.process.poll()
             want(status is None, f"tendmap tend ended with {status}: {tender.told()}")
-            return all(
+            # Not before it has its own map: some scenarios stop it then.
+            return "connected" in tender.told() and all(
                 self.segment(client).exists() and self.segment(client).header()["ready"] == 1
                 and self.segment(client).header()["lock"] == 1 for client in self.clients
             )

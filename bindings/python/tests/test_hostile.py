@@ -62,7 +62,7 @@ import os, sys, threading, time, tendmap
 hosts, directory, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3])
 settings = dict(shm_directory=directory, tend_interval=0.05, connect_timeout=0.2,
                 shm_takeover_threshold=1)
-faults, policies = [], ["master", "sequence", "any", "random", "prefer_rack"]
+last, faults, policies = {}, [], ["master", "sequence", "any", "random", "prefer_rack"]
 def timed(name, allowed, call, *args, **more):
     wall, cpu = time.monotonic(), time.thread_time()
     try:
@@ -71,6 +71,7 @@ def timed(name, allowed, call, *args, **more):
         # A defect that was caught.
         if isinstance(error, tendmap.InternalError):
             faults.append(f"{name}: {error!r}")
+        last[name] = error
         return None
     finally:
         cpu, wall = time.thread_time() - cpu, time.monotonic() - wall - allowed
@@ -111,6 +112,7 @@ while len(used) < 4 or ended.is_alive():
         if client is not None:
             break
         time.sleep(0.005)
+    assert client is not None, (last["connect"], os.listdir(directory))
     threads = [threading.Thread(target=work, args=(client,)) for _ in range(2)]
     for thread in threads:
         thread.start()
