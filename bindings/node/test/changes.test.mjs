@@ -49,6 +49,8 @@ test('the events of the tender', async (t) => {
   // A listener has taken them.
   for (const event of client.events()) assert.ok(!seen.some((other) => isDeepStrictEqual(event, other)))
   client.removeAllListeners()
+  // The tender reports what it finds before it publishes it.
+  await until(() => client.nodes().length === 4)
   sim.stop(1)
   await until(() => client.nodes().length === 3)
   const kept = client.events().map((event) => event.type)
