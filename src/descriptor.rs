@@ -12,7 +12,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::sys::resource::Resource;
@@ -87,6 +87,26 @@ impl KeptDescriptor {
     pub fn open(path: &Path, flags: OFlags, mode: Mode) -> io::Result<KeptDescriptor> {
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         KeptDescriptor::new(rustix::fs::open(path, flags, mode)?)
+    }
+
+    /// Opens the same object with other flags, whether or not it has a name. The kernel checks
+    /// the permission of now.
+    ///
+    /// # Errors
+    /// The error of the system call; `NotFound` without /proc.
+    pub fn opened_again(&self, flags: OFlags) -> io::Result<KeptDescriptor> {
+        let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = rustix::fs::open(self.path()?, flags, Mode::empty())?;
+        let file = KeptDescriptor::new(file)?;
+        if file.id == self.id { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+
+    /// A path that leads to the object, not to its name.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn path(&self) -> io::Result<PathBuf> {
+        Ok(format!("/proc/self/fd/{}", self.get()?.as_raw_fd()).into())
     }
 
     /// The identity of the object.

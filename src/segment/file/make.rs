@@ -1,7 +1,7 @@
 //! A new file, completed before it gets its name.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 use nix::sys::resource::Resource;
@@ -75,7 +75,7 @@ impl UnnamedFile {
         match &self.temporary {
             Some(temporary) => linkat(CWD, temporary, CWD, &self.path, AtFlags::empty()),
             None => {
-                let held = path_of(&self.file);
+                let held = self.file.path();
                 let held =
                     held.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::BADF))?;
                 linkat(CWD, held, CWD, &self.path, AtFlags::SYMLINK_FOLLOW)
@@ -164,14 +164,9 @@ fn create(
     Ok((file, Some(path)))
 }
 
-/// The path under which a descriptor can be linked.
-fn path_of(file: &KeptDescriptor) -> io::Result<PathBuf> {
-    Ok(format!("/proc/self/fd/{}", file.get()?.as_raw_fd()).into())
-}
-
 /// Not possible without /proc.
 fn can_be_linked(file: &KeptDescriptor) -> bool {
-    path_of(file).is_ok_and(|path| FileId::at(&path).is_ok_and(|found| found == file.id()))
+    file.path().is_ok_and(|path| FileId::at(&path).is_ok_and(|found| found == file.id()))
 }
 
 impl UnlinkedSegment for UnnamedFile {

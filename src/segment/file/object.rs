@@ -212,7 +212,11 @@ impl Object for SegmentFile {
             .or_else(|_| {
                 // It was mapped by a process that could only read it, or the
                 // kernel lacks the call.
-                let file = same(&self.path, OFlags::RDWR, self.id)?;
+                let file = same(&self.path, OFlags::RDWR, self.id).or_else(|error| {
+                    let gone = error.kind() == io::ErrorKind::NotFound;
+                    let again = || self.file.load().opened_again(OFlags::RDWR).ok();
+                    gone.then(again).flatten().ok_or(error)
+                })?;
                 WriteMapping::of_file(file.get()?, *mapping.geometry())
             })
             .map_err(action)

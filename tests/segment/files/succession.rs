@@ -176,14 +176,39 @@ fn h98_an_owner_that_publishes_before_it_asks_for_the_last_map_uses_no_number_ag
     assert_eq!(address(&mut router), tendmap_testkit::node(9).address);
 }
 
-/// A follower can't open its segment for writing any more: its file was removed, and it
-/// can only be opened by name. It can't retire the segment either, and moves all the same.
+/// No other process can retire a removed segment for this one, which could not map it for
+/// writing a second time.
 #[test]
-fn h169_a_follower_that_can_only_read_a_removed_segment_moves_to_the_live_one() {
+fn h169_a_process_leaves_a_removed_segment_that_nobody_retires() {
+    use tendmap::internals::segment::Current;
+
     let directory = directory();
     let place = place(&directory);
+    let removed = owner(&place, 5, None);
+    let current = Current::new(Some(place.clone()), removed.segment()).unwrap();
+    let live = owner(&place, 3, None);
+    current.replace(live.segment()).unwrap();
+    assert_eq!(current.get().identity().generation, 5, "it can still be found");
+    fs::remove_file(place.segment(5)).unwrap();
+    current.replace(live.segment()).unwrap();
+    assert_eq!(current.get().identity().generation, 3);
+}
+
+/// A follower can't open its segment by name: the file was removed. It opens what it has
+/// kept of it, and retires it, so that all readers move.
+#[test]
+fn h169_a_follower_retires_a_removed_segment_that_it_has_mapped_only_for_reading() {
+    let directory = directory();
+    let place = place(&directory);
+    let with_namespace = |nodes| {
+        let mut map = map(nodes);
+        tendmap_testkit::add_namespace(&mut map, "test", 1);
+        map
+    };
     let mut removed = owner(&place, 5, None);
-    removed.publish(&map(1)).unwrap();
+    removed.publish(&with_namespace(1)).unwrap();
+    let mut router = Reader::attach(&place).unwrap().router();
+    let namespace = router.namespace("test").unwrap();
     // In a thread of its own, because a filter stays with its thread.
     let connect = || {
         let possible = tendmap_testkit::sandbox::refuse(&[libc::SYS_mremap]);
@@ -196,8 +221,13 @@ fn h169_a_follower_that_can_only_read_a_removed_segment_moves_to_the_live_one() 
     assert_eq!(client.segment().identity().generation, 5);
     fs::remove_file(place.segment(5)).unwrap();
     let mut live = owner(&place, 3, None);
-    live.publish(&map(2)).unwrap();
+    live.publish(&with_namespace(2)).unwrap();
+    live.publish(&with_namespace(3)).unwrap();
     drop(removed);
     tendmap_testkit::wait_until("the live one", || client.segment().identity().generation == 3);
+    tendmap_testkit::wait_until("its map, in a router that was there before", || {
+        let route = router.route(namespace, Partition(0), Policy::Master).unwrap();
+        route.sequence() == 2
+    });
     drop(live);
 }
