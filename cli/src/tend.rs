@@ -67,7 +67,7 @@ enum Message {
 /// How often to check whether there is a map.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long a connect that is called off may take to end, in the worst case.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Tends or follows until it is interrupted, even if its output fails. With a
 /// configuration file or a password's file, SIGHUP makes it read them again.

@@ -431,6 +431,10 @@ impl Agent {
 /// [`SegmentError`] if it can't be removed.
 pub(super) fn leave(segment: &Arc<Segment>, place: &Place) -> Result<(), SegmentError> {
     let alone = segment.is_shared() && matches!(segment.attached(), Ok(0));
+    if alone && segment.is_gone() {
+        // No other process can find it any more to remove it.
+        segment.remove_lost_lock();
+    }
     // A process that may not remove the segment leaves that to the next one.
     if !alone || !segment.is_found() || !segment.may_remove() {
         return Ok(());

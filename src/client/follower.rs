@@ -123,8 +123,11 @@ impl Follower {
         self.watch_term(segment, state);
         self.lives = Candidate::look(segment)? == OwnerState::Alive;
         state.set_role(Role::Follower);
-        let retired = segment.head().retired();
-        Ok(if retired { PollOutcome::Retired } else { PollOutcome::Wait(self.standing.pause()) })
+        // Without an owner nobody may retire a removed segment, if all that are
+        // left only read: it is left like a retired one.
+        let left = || !self.lives && segment.is_gone();
+        let ended = segment.head().retired() || left();
+        Ok(if ended { PollOutcome::Retired } else { PollOutcome::Wait(self.standing.pause()) })
     }
 
     fn look_as_candidate(

@@ -56,7 +56,7 @@ pub(super) fn connect_shared(
             }
         }
         clients.retain(|(known, _)| *known != key);
-        let (segment, start) = open(&config)?;
+        let (segment, start) = open(&config, called_off)?;
         // Before anything is routed from the segment.
         let admitted = match start {
             Start::Owner(_) => true,
@@ -198,9 +198,13 @@ fn spawn(
 }
 
 /// The current segment of the key; creates one if there is none.
-fn open(config: &Config) -> Result<(Arc<Segment>, Start), ConnectError> {
+fn open(config: &Config, called_off: &AtomicBool) -> Result<(Arc<Segment>, Start), ConnectError> {
     let place = config.place();
     for attempt in 1.. {
+        // Relaxed: no other data depends on it.
+        if called_off.load(Ordering::Relaxed) {
+            return Err(ConnectError::Ended);
+        }
         if let Some(segment) = quick(&place, 0) {
             return Ok((segment, Start::Follower));
         }

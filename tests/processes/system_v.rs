@@ -110,6 +110,9 @@ fn stopped_creator(host: &Host) {
     let id = shm_find(host.setup.key).unwrap().unwrap();
     let listed = list(host.directory.path()).unwrap();
     assert_eq!((listed[0].state, listed[0].attached), (SegmentState::HalfMade, Some(1)));
+    // It is not there yet, for those who look meanwhile.
+    let error = Reader::attach(&host.place()).unwrap_err();
+    assert!(matches!(error, SegmentError::NotFound { .. }), "{error}");
     let error = remove(&host.place(), false).unwrap_err();
     assert!(matches!(error, SegmentError::InUse { attached: 1, .. }), "{error}");
     let begun = Instant::now();

@@ -7,5 +7,6 @@ mod hostile;
 mod kill_points;
 mod map;
 mod publisher;
+mod removers;
 mod system_v_model;
 mod words;

@@ -105,6 +105,9 @@ impl LockFile {
                 }
                 std::thread::sleep(Duration::from_millis(1));
             }
+            // What is left of it, such as a lock file whose file of marks was
+            // swept before it was there.
+            let _ = lock.remove();
         }
         Err(io::Error::other("a new lock file was removed again and again by another process"))
     }
@@ -403,6 +406,34 @@ impl LockFile {
 mod tests {
     use super::bytes::set;
     use super::*;
+
+    /// The file of marks is there first, and is swept before the lock file is there.
+    #[test]
+    #[cfg_attr(miri, ignore = "it needs the system's locks")]
+    fn h205_a_creator_whose_file_of_marks_is_swept_makes_both_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tendmap-00000001-v3-sysv-0000000000000001.lock");
+        let (done, swept) = (AtomicBool::new(false), std::sync::atomic::AtomicUsize::new(0));
+        let made = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    swept.fetch_add(sweep_marks(&path, &[]).iter().count(), Ordering::Relaxed);
+                }
+            });
+            let mut made = Ok(());
+            for _ in 0..20_000 {
+                if made.is_err() || swept.load(Ordering::Relaxed) >= 20 {
+                    break;
+                }
+                let lock = LockFile::create(path.clone(), 0o600, &[]);
+                made = lock.and_then(|lock| lock.remove());
+            }
+            done.store(true, Ordering::Relaxed);
+            made
+        });
+        made.unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
 
     #[test]
     fn h87_only_a_write_lock_counts_as_an_owners() {

@@ -69,7 +69,15 @@ impl Store for SystemV {
 
     fn not_found_error(&self, place: &Place) -> SegmentError {
         match find(place) {
-            Ok(Some(id)) => look(place, id).err().unwrap_or_else(|| absent(place)),
+            Ok(Some(id)) => match look(place, id) {
+                // It is being made: there is none yet.
+                Err(SegmentError::HalfMade { .. }) if creation::is_going_on(place) => absent(place),
+                // Its creator has died, or has just completed it.
+                Err(SegmentError::HalfMade { .. }) => {
+                    look(place, id).err().unwrap_or_else(|| absent(place))
+                }
+                other => other.err().unwrap_or_else(|| absent(place)),
+            },
             Ok(None) => absent(place),
             Err(error) => error,
         }

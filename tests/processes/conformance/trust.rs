@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::geteuid;
 use tendmap::client::{Client, ConnectError, Reader};
-use tendmap::internals::layout::shm_permit;
+use tendmap::internals::layout::{shm_permit, shm_remove};
 use tendmap::internals::segment::{Candidate, Segment, TakeoverOutcome};
 use tendmap::segment::{Backend, SegmentError, SegmentState, list, remove};
 
@@ -22,6 +22,7 @@ pub fn tests() -> Vec<Test> {
         ("h87_a_process_that_may_only_read_delays_no_takeover", read_locks),
         ("h88_a_process_that_may_only_read_connects_while_no_owner_lives", reader_alone),
         ("h88_a_process_that_may_only_read_waits_for_a_successor", reader_of_retired),
+        ("h204_a_process_that_may_only_read_leaves_a_removed_segment", reader_of_removed),
         ("h30_a_damaged_header_is_refused_and_rm_takes_force", damaged),
         ("h30_a_header_damaged_under_its_owner_is_replaced", damaged_under_owner),
         ("h29_a_segment_opened_to_everybody_is_replaced_by_its_owner", opened_under_owner),
@@ -220,6 +221,28 @@ fn reader_of_retired(host: &Host) {
     assert_eq!(reader.expect("moved")["generation"], 2);
     reader.assert_routes();
     builder.close();
+}
+
+/// Nobody is left that may retire it.
+fn reader_of_removed(host: &Host) {
+    let Some(setup) = readable(host) else { return };
+    started("switch", &setup).kill();
+    let mut reader = Worker::of_user("client", &setup, 65_534, 65_534);
+    reader.expect("read_only");
+    reader.assert_routes();
+    let segment = the_segment(host);
+    let (lock, path) = (segment.lock().unwrap().path().to_owned(), segment.path());
+    match segment.location().unwrap().shm_id() {
+        Some(id) => shm_remove(id).unwrap(),
+        None => std::fs::remove_file(path.unwrap()).unwrap(),
+    }
+    drop(segment);
+    std::fs::remove_file(lock).unwrap();
+    let next = started("switch", &setup);
+    assert_eq!(reader.expect("moved")["generation"], 1);
+    wait_until("its map", || reader.has_map());
+    reader.assert_routes();
+    next.close();
 }
 
 fn damaged(host: &Host) {
