@@ -31,6 +31,9 @@ pub struct Args {
 /// small machine.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// How long the first map may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Works until standard input ends, which also happens when the parent dies.
 ///
 /// # Errors
@@ -48,7 +51,19 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Failure> {
             let _ = to.send(Message::Owner { term: *term, takeover: *takeover });
         }
     }));
-    let client = Client::connect(config)?;
+    // Without giving up as soon as a connect does: where many workers share a busy processor,
+    // each would end before the first map, the owner too.
+    let client = Client::start(config)?;
+    let begun = Instant::now();
+    while !client.has_map() && !writer.is_finished() {
+        if let Some(error) = client.refusal() {
+            return Err(error.into());
+        }
+        if begun.elapsed() > PATIENCE {
+            return Err(Failure::Failed(format!("a worker has no map after {PATIENCE:?}")));
+        }
+        thread::sleep(PAUSE);
+    }
     let _ = to.send(Message::Ready);
     let mut checker = Checker::new(&client);
     let mut follower_sockets = 0;
