@@ -75,10 +75,15 @@ impl<T: Send + 'static> NativeThread<T> {
     }
 }
 
-#[cfg_attr(not(feature = "tend"), allow(dead_code, reason = "a reader waits for no thread"))]
+#[cfg_attr(
+    not(feature = "c-client"),
+    allow(
+        dead_code,
+        reason = "a reader waits for no thread, and only mirrors ask whether one ended"
+    )
+)]
 impl<T> NativeThread<T> {
     /// Whether its work has ended.
-    #[cfg(any(test, feature = "c-client"))]
     pub fn is_finished(&self) -> bool {
         let finished = Arc::strong_count(&self.outcome) == 1;
         // Acquire: pairs with the release by which the thread drops its `Arc`.

@@ -48,7 +48,7 @@ fn beside(spoil: impl Fn() -> usize + Sync, calls: &[&(dyn Fn() + Sync)]) {
                 std::thread::yield_now();
             }
         });
-        let calls: Vec<_> = calls.iter().map(|call| scope.spawn(|| call())).collect();
+        let calls: Vec<_> = calls.iter().map(|call| scope.spawn(call)).collect();
         let ended: Vec<_> = calls.into_iter().map(|call| call.join()).collect();
         done.store(true, Ordering::Relaxed);
         spoiler.join().unwrap();
