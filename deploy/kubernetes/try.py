@@ -5,110 +5,57 @@
 
 Checks each manifest against the schemas of Kubernetes, then runs the containers of
 sidecar.yaml as a kubelet would: with their own arguments, variables, users, probes and
-volumes, each in a mount, pid and IPC namespace of its own, all in one network namespace.
+volumes, each in a mount and pid namespace of its own, with the /dev/shm of its pod, all in
+one network and IPC namespace. ../container/try does the same with a container engine.
 Only the hosts are others: those of a simulated cluster. Needs root.
 """
 
 import argparse
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import kubernetes_validate
 import yaml
+from pod import FOLDER, PASSWORD, PATIENCE, UNITS, Volumes, in_bytes, of_pod, until
 
-FOLDER = Path(__file__).parent
 # The oldest release with native sidecars, and the newest one that has a schema.
 RELEASES = ["1.29", kubernetes_validate.latest_version()]
-PATIENCE = 60
 # The default of shm_takeover_threshold, in seconds.
 TAKEOVER = 30
-PASSWORD = "secret of the test"
-UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 
-def documents(name):
-    return list(yaml.safe_load_all((FOLDER / name).read_text()))
-
-
-def of_kind(found, kind):
-    return next(item for item in found if item["kind"] == kind)
-
-
-def in_bytes(text):
-    number, unit = re.fullmatch(r"(\d+)(\w\w)?", text).groups()
-    return int(number) * UNITS.get(unit, 1)
-
-
-def until(what, done):
-    """Waits until `done` returns something."""
-    since = time.monotonic()
-    while not (found := done()):
-        assert time.monotonic() - since < PATIENCE, f"{what} did not happen"
-        time.sleep(0.02)
-    return found
-
-
-class Pod:
-    """The volumes of a pod, and what its containers are started with."""
+class Pod(Volumes):
+    """What the containers of a pod are started with."""
 
     def __init__(self, spec, secrets, tendmap, hosts, size=None):
-        self.spec, self.tendmap, self.hosts = spec, tendmap, hosts
-        self.folder = Path(tempfile.mkdtemp(prefix="pod-"))
-        self.folder.chmod(0o755)
-        self.volumes = {}
-        for volume in spec["volumes"]:
-            path = self.folder / volume["name"]
-            path.mkdir()
-            group = spec["securityContext"]["fsGroup"]
-            if "emptyDir" in volume:
-                assert volume["emptyDir"]["medium"] == "Memory", volume
-                limit = size or in_bytes(volume["emptyDir"]["sizeLimit"])
-                mount = ["mount", "-t", "tmpfs", "-o", f"size={limit}", "tmpfs", str(path)]
-                subprocess.run(mount, check=True)
-                mode = 0o2777
-            else:
-                source = secrets[volume["secret"]["secretName"]]
-                for item in volume["secret"]["items"]:
-                    assert item["key"] in source, item
-                    file = path / item["path"]
-                    file.write_text(PASSWORD)
-                    os.chown(file, 0, group)
-                    file.chmod(volume["secret"]["defaultMode"])
-                mode = 0o2755
-            os.chown(path, 0, group)
-            path.chmod(mode)
-            self.volumes[volume["name"]] = path
-
-    def container(self, name):
-        containers = self.spec["initContainers"] + self.spec["containers"]
-        return next(item for item in containers if item["name"] == name)
+        super().__init__(spec, secrets, hosts, size)
+        self.tendmap, self.shm = tendmap, self.folder / "shm"
+        self.shm.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=64m,mode=1777", "tmpfs", str(self.shm)]
+        subprocess.run(mount, check=True)
 
     def command(self, container, args):
         """A command line in a container's namespaces, and its variables."""
         found = self.container(container)
-        env = {item["name"]: item["value"] for item in found["env"]} | {"PATH": os.environ["PATH"]}
-        env["TENDMAP_HOSTS"] = self.hosts
+        env = self.variables(container) | {"PATH": os.environ["PATH"]}
         # /run is the container's own, so that nothing of this machine shows there.
-        script = ["set -e", "mount -t tmpfs tmpfs /run", "mount -t tmpfs -o size=64m tmpfs /dev/shm"]
+        script = ["set -e", "mount -t tmpfs tmpfs /run", f"mount --bind {self.shm} /dev/shm"]
         for mount in found["volumeMounts"]:
             source, to = self.volumes[mount["name"]], mount["mountPath"]
             script.append(f"mkdir -p {to}; mount --bind {source} {to}")
             if mount.get("readOnly"):
                 script.append(f"mount -o remount,bind,ro {to}")
         who = found["securityContext"]
-        group = self.spec["securityContext"]["fsGroup"]
         script.append(
-            f"exec setpriv --reuid {who['runAsUser']} --regid {who['runAsGroup']} --groups {group}"
+            f"exec setpriv --reuid {who['runAsUser']} --regid {who['runAsGroup']} --groups {self.group}"
             ' --bounding-set=-all --inh-caps=-all --no-new-privs -- "$@"'
         )
-        line = ["unshare", "--mount", "--propagation", "private", "--ipc", "--pid", "--fork"]
+        line = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork"]
         line += ["--kill-child", "--mount-proc", "sh", "-c", "\n".join(script), "sh", self.tendmap]
         return line + args, env
 
@@ -169,13 +116,10 @@ def validate():
 
 
 def sidecar(tendmap, hosts):
-    found = documents("sidecar.yaml")
-    secret = of_kind(found, "Secret")
-    spec = of_kind(found, "Deployment")["spec"]["template"]["spec"]
+    spec, secrets = of_pod("sidecar.yaml", "Deployment")
     # What a native sidecar is, and what must hold for the two users.
     assert [item["restartPolicy"] for item in spec["initContainers"]] == ["Always"]
     assert not spec.get("shareProcessNamespace") and not spec.get("hostIPC")
-    secrets = {secret["metadata"]["name"]: secret["stringData"]}
     pod = Pod(spec, secrets, tendmap, hosts)
     probe = pod.container("tendmap")["startupProbe"]["exec"]["command"]
     assert probe[0] == "/tendmap"
@@ -244,7 +188,7 @@ def sidecar(tendmap, hosts):
 
 def memory_of_manifest():
     """The limit of the tender has room for the whole volume."""
-    spec = of_kind(documents("sidecar.yaml"), "Deployment")["spec"]["template"]["spec"]
+    spec, _ = of_pod("sidecar.yaml", "Deployment")
     limit = spec["initContainers"][0]["resources"]["limits"]["memory"]
     volume = spec["volumes"][0]["emptyDir"]["sizeLimit"]
     assert in_bytes(limit) >= in_bytes(volume) + 32 * UNITS["Mi"], (limit, volume)
