@@ -158,10 +158,10 @@ class Pod(Volumes):
             options += ["--env", f"{key}={value}"]
         return options
 
-    def start(self, container, more={}, before=()):
-        """Starts a container as its manifest says, with more variables and options."""
+    def start(self, container, more={}):
+        """Starts a container as its manifest says, with more variables."""
         found = self.container(container)
-        options = [*self.options(found, more), *before]
+        options = self.options(found, more)
         return Container(f"{self.name}-{container}", *options, "tendmap", *found["args"])
 
     def probe(self, container, which):
