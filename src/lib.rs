@@ -136,6 +136,8 @@ mod protocol;
 mod protocol_rules;
 mod random;
 pub mod route;
+#[cfg(any(feature = "internals", feature = "tls"))]
+mod secret_file;
 pub mod segment;
 #[cfg(feature = "sim")]
 pub mod sim;
@@ -203,6 +205,9 @@ pub mod internals {
         pub mod transport {
             pub use crate::tend::transport::*;
         }
+    }
+    pub mod secret_file {
+        pub use crate::secret_file::*;
     }
     pub mod text {
         pub use crate::text::*;

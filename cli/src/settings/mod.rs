@@ -22,6 +22,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, Id};
 use tendmap::internals::layout::is_secure_execution;
+use tendmap::internals::secret_file;
 use tendmap::internals::text::Printable;
 
 use crate::Cli;
@@ -330,7 +331,7 @@ fn checked(
                     "it holds a password, but its mode {mode:04o} lets other users read it; `chmod 600 {shown}`"
                 ));
             }
-            if mode & 0o040 != 0 {
+            if mode & 0o040 != 0 && !secret_file::is_of_container(path) {
                 warnings.push(format!(
                     "{shown}:{line}: there is a password, and the mode {mode:04o} lets the file's \
                      group read it; `chmod 600 {shown}`, unless the group is to know it"

@@ -6,7 +6,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{StatVfs, StatVfsMountFlags, fstatfs, fstatvfs};
+use tendmap::internals::secret_file;
 use tendmap::internals::text::Printable;
 use tendmap::wire::login::SecretString;
 
@@ -59,7 +59,7 @@ impl PasswordFile {
         let fail = |problem: &dyn core::fmt::Display| {
             Failure::Usage(format!("password_file: can't use {shown}: {problem}"))
         };
-        let (text, found, mounted) = content(path).map_err(|error| fail(&error))?;
+        let (text, found) = content(path).map_err(|error| fail(&error))?;
         if text.len() as u64 > MAX_FILE {
             return Err(fail(
                 &"it is longer than 64 KiB; it must hold the password and nothing else",
@@ -75,7 +75,7 @@ impl PasswordFile {
         let text = std::str::from_utf8(text).map_err(|_| fail(&"it is not UTF-8 text"))?;
         Ok(PasswordFile {
             path: path.into(),
-            exposed: exposed(path, &found, mounted),
+            exposed: exposed(path, &found),
             mark: secret::seal_file(text),
             version: Version::from(&found),
         })
@@ -115,35 +115,22 @@ impl PasswordFile {
     }
 }
 
-/// At most one byte more than a file may have, the state of the open file, and whether a
-/// container engine has mounted it.
-fn content(path: &Path) -> io::Result<(Vec<u8>, Metadata, bool)> {
+/// At most one byte more than a file may have, and the state of the open file.
+fn content(path: &Path) -> io::Result<(Vec<u8>, Metadata)> {
     let file = File::open(path)?;
     let found = file.metadata()?;
-    let mounted = found.uid() == 0 && is_mounted_secret(&file);
     // Without growth no copy is left behind; and all freed memory is wiped.
     let mut text = Vec::with_capacity(MAX_FILE as usize + 2);
     file.take(MAX_FILE + 1).read_to_end(&mut text)?;
-    Ok((text, found, mounted))
+    Ok((text, found))
 }
 
 /// The mode, if other users may read the file. For a credential of systemd the
-/// group's bits say what its access control list allows, which is this service only. A
-/// secret that an engine mounts for a group is seen in this container only.
-fn exposed(path: &Path, found: &Metadata, mounted: bool) -> Option<u32> {
+/// group's bits say what its access control list allows, which is this service only.
+fn exposed(path: &Path, found: &Metadata) -> Option<u32> {
     let mode = found.permissions().mode() & 0o7777;
-    let readers = if mounted || is_credential(path) { 0o004 } else { 0o044 };
+    let readers = if is_credential(path) { 0o004 } else { secret_file::readers(path) };
     (found.is_file() && mode & readers != 0).then_some(mode)
-}
-
-/// Whether a file is in memory and on a read-only mount, as the secrets of containers are. A
-/// kubelet gives them to root and lets the group of the pod read them, whatever mode is asked
-/// for.
-fn is_mounted_secret(file: &File) -> bool {
-    const MEMORY: [u32; 2] = [0x0102_1994, 0x8584_58f6];
-    let read_only = |found: StatVfs| found.f_flag.contains(StatVfsMountFlags::RDONLY);
-    fstatfs(file).is_ok_and(|found| MEMORY.contains(&(found.f_type as u32)))
-        && fstatvfs(file).is_ok_and(read_only)
 }
 
 fn is_credential(path: &Path) -> bool {

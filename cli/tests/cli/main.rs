@@ -13,6 +13,7 @@ mod lifecycle;
 mod log;
 mod manual;
 mod metrics;
+mod mounted_secret;
 mod notify;
 mod onlookers;
 mod password_file;

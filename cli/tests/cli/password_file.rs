@@ -3,20 +3,18 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use nix::sys::stat::Mode;
-use rustix::fs::statfs;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tendmap::sim::{Sim, SimConfig, SimUser};
 
-use crate::tool::{Answer, BINARY, Place, Running};
+use crate::tool::{Answer, Place, Running};
 use crate::users::Host;
 
-const SECRET: &str = "sesame-opens-it";
+pub const SECRET: &str = "sesame-opens-it";
 
-fn guarded() -> Sim {
+pub fn guarded() -> Sim {
     let mut config = SimConfig::fast(1);
     config.security = true;
     config.users = vec![SimUser::new("keeper", SECRET)];
@@ -221,67 +219,4 @@ fn h151_a_password_may_come_through_a_pipe_but_only_once() {
     let failed = tend.until("reload_failed");
     assert!(failed["error"].as_str().unwrap().contains("not a regular file"), "{failed}");
     assert_eq!(tend.interrupt(), 0);
-}
-
-const TMPFS: u64 = 0x0102_1994;
-
-/// Runs as root: mounts `volume`, with the password behind links as a kubelet writes it, at
-/// `mounted` in a mount namespace of its own, and executes the rest.
-const MOUNT: &str = r#"set -e
-    volume=$1 mounted=$2 kind=$3 how=$4 owner=$5 mode=$6
-    shift 6
-    [ $kind = disk ] || mount -t $kind $kind "$volume"
-    mkdir "$volume/..1"
-    ln -s ..1 "$volume/..data"
-    ln -s ..data/password "$volume/password"
-    printf %s "$SECRET" >"$volume/..1/password"
-    chown $owner "$volume/..1/password"
-    chmod $mode "$volume/..1/password"
-    mount --bind "$volume" "$mounted"
-    mount -o remount,bind,$how "$mounted"
-    exec "$@""#;
-
-#[test]
-fn h207_a_secret_that_a_container_engine_mounts_for_a_group_is_not_exposed() {
-    let able = Command::new("unshare").args(["--mount", "true"]).output();
-    if !able.is_ok_and(|able| able.status.success()) {
-        tendmap_testkit::skipped("this user may not unshare and mount");
-        return;
-    }
-    let sim = guarded();
-    let host = sim.seeds()[0].to_string();
-    for (kind, how, owner, mode, exposed) in [
-        ("tmpfs", "ro", 0, 0o440, false),
-        ("ramfs", "ro", 0, 0o440, false),
-        ("tmpfs", "ro", 0, 0o640, false),
-        ("tmpfs", "ro", 0, 0o444, true),
-        ("tmpfs", "ro", 0, 0o644, true),
-        // Those of no engine: one that can be written, one of another user, and one on a
-        // disk, which a service may see read-only.
-        ("tmpfs", "rw", 0, 0o440, true),
-        ("tmpfs", "ro", 5003, 0o440, true),
-        ("disk", "ro", 0, 0o440, true),
-    ] {
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let in_memory = statfs(folder.path()).is_ok_and(|found| found.f_type as u64 == TMPFS);
-        if kind == "disk" && in_memory {
-            tendmap_testkit::skipped("the folder for tests is in memory");
-            continue;
-        }
-        let (volume, mounted) = (folder.path().join("volume"), folder.path().join("mounted"));
-        fs::create_dir(&volume).unwrap();
-        fs::create_dir(&mounted).unwrap();
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "--propagation", "private", "sh", "-c", MOUNT, "sh"]);
-        command.args([&volume, &mounted]).args([kind, how, &owner.to_string()]);
-        command.arg(format!("{mode:o}")).args([BINARY, "check", "--host", &host]);
-        command.args(["--connect-timeout", "10s", "--user", "keeper", "--password-file"]);
-        command.arg(mounted.join("password")).env("SECRET", SECRET);
-        command.env_remove("CREDENTIALS_DIRECTORY").env_remove("TENDMAP_PASSWORD");
-        let answer = Answer(command.output().unwrap());
-        let what = format!("{kind} {how} {owner} {mode:o}: {}{}", answer.stdout(), answer.stderr());
-        let problem = format!("the mode {mode:04o} of the password's file");
-        assert_eq!(answer.stdout().contains(&problem), exposed, "{what}");
-        assert_eq!(answer.code(), i32::from(exposed), "{what}");
-    }
 }

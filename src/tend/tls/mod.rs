@@ -14,6 +14,8 @@ mod words;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::secret_file;
+
 pub(crate) use connector::Connector;
 pub use error::TlsError;
 pub(crate) use error::explain;
@@ -65,6 +67,6 @@ impl TlsConfig {
         let path = self.keyfile.as_deref()?;
         // Follows symbolic links to the file itself.
         let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o7777;
-        (mode & 0o044 != 0).then_some((path, mode))
+        (mode & secret_file::readers(path) != 0).then_some((path, mode))
     }
 }
