@@ -231,6 +231,8 @@ def main():
         sidecar(tendmap, "127.0.0.1:3100")
     finally:
         sim.kill()
+        subprocess.run(["umount", "--lazy", work], check=True)
+        os.rmdir(work)
 
 
 main()
