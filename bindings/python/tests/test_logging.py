@@ -105,6 +105,28 @@ client = tendmap.Client({cluster.hosts!r}, shm_directory={directory!r}, tend_int
         assert (ended.returncode, ended.stderr) == (0, "") and "owner: generation" in ended.stdout
 
 
+def test_h175_the_lines_that_were_taken_are_written_before_the_end(cluster, directory):
+    # The thread takes all lines but the first at once, and the program ends while it writes
+    # the second.
+    program = f"""
+import logging, sys, tendmap, threading, time
+closed, second = threading.Event(), threading.Event()
+class Slow(logging.StreamHandler):
+    def emit(self, record):
+        closed.wait()
+        super().emit(record)
+        if not record.getMessage().startswith("owner"):
+            second.set()
+            time.sleep(0.05)
+logging.basicConfig(handlers=[Slow(sys.stdout)], level="DEBUG", format="%(message)s")
+tendmap.Client({cluster.hosts!r}, shm_directory={directory!r}, tend_interval="50ms").close()
+closed.set()
+second.wait()
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "") and "published: sequence 1" in ended.stdout, ended.stdout
+
+
 def test_a_handler_may_use_the_client(client, cluster):
     class Handler(logging.Handler):
         seen = []

@@ -5,6 +5,7 @@ daemon thread of each process takes them from there, from the first use of tendm
 process on. A forked child has its own.
 """
 
+import _thread
 import atexit
 import logging
 import os
@@ -17,13 +18,26 @@ from . import _tendmap
 
 logger = logging.getLogger("tendmap")
 
+# Held while lines are passed on, so that the end of a program waits for the lines that the
+# thread has taken. It is one of the system even under gevent.
+_passing = _thread.allocate_lock()
+# How long the end waits for a handler, in seconds.
+_PATIENCE = 5
+
 
 def begin() -> None:
     """Makes this process's queue and thread, if there are none. The extension calls it."""
     descriptor = _tendmap._log()
     if descriptor is not None:
+        _renew()
         start, read = _real()
         start(_serve, (descriptor, read))
+
+
+def _renew() -> None:
+    """Makes the lock of this process: a forked child may have inherited it held."""
+    global _passing
+    _passing = _thread.allocate_lock()
 
 
 def _real() -> tuple[Callable[..., Any], Callable[[int, int], bytes]]:
@@ -47,7 +61,8 @@ def _serve(descriptor: int, read: Callable[[int, int], bytes]) -> None:
     while True:
         # The interpreter waits here, not the extension: at its end it stops the thread.
         read(descriptor, 8)
-        drain()
+        with _passing:
+            drain()
 
 
 def drain() -> None:
@@ -61,5 +76,16 @@ def drain() -> None:
             target.handle(record)
 
 
+def _end() -> None:
+    passing = _passing
+    held = passing.acquire(timeout=_PATIENCE)
+    try:
+        drain()
+    finally:
+        if held:
+            passing.release()
+
+
+os.register_at_fork(after_in_child=_renew)
 # Before `logging` closes its handlers.
-atexit.register(drain)
+atexit.register(_end)
