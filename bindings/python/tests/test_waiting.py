@@ -1,5 +1,6 @@
 """Waiting for a map or for a change, and what ends it: a change, the time, a signal, a close."""
 
+import contextlib
 import datetime
 import os
 import signal
@@ -46,23 +47,32 @@ def test_waiting_ends_with_a_change_and_with_the_time(client, cluster):
         assert cluster.settle(timeout)
 
 
-def test_a_signal_ends_waiting(client):
-    class Interrupted(Exception):
-        pass
+class Interrupted(Exception):
+    """What the handler of a signal raises."""
 
-    def handler(*_):
-        raise Interrupted
 
-    sequence = client.sequence
+def interrupt(*_):
+    raise Interrupted
+
+
+@contextlib.contextmanager
+def interrupted(handler=interrupt):
+    """A signal comes within a moment; its handler must end the block with Interrupted."""
     former = signal.signal(signal.SIGALRM, handler)
     try:
         with pytest.raises(Interrupted):
             signal.setitimer(signal.ITIMER_REAL, 0.1)
-            while True:
-                sequence = client.wait_for_change(sequence)
+            yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, former)
+
+
+def test_a_signal_ends_waiting(client):
+    sequence = client.sequence
+    with interrupted():
+        while True:
+            sequence = client.wait_for_change(sequence)
 
 
 @pytest.fixture
@@ -75,28 +85,16 @@ def hung():
 @pytest.mark.parametrize("lazy", [False, True])
 @pytest.mark.parametrize("use_shm", [False, True])
 def test_a_signal_ends_connecting_to_a_hung_server(settings, directory, hung, lazy, use_shm):
-    class Interrupted(Exception):
-        pass
-
-    def handler(*_):
-        raise Interrupted
-
-    former = signal.signal(signal.SIGALRM, handler)
     begun = time.monotonic()
-    try:
-        with pytest.raises(Interrupted):
-            signal.setitimer(signal.ITIMER_REAL, 0.1)
-            tendmap.Client(
-                hung,
-                lazy=lazy,
-                use_shm=use_shm,
-                connect_timeout=60,
-                shm_takeover_threshold=300,
-                **settings,
-            ).route("test", "users", 1)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, former)
+    with interrupted():
+        tendmap.Client(
+            hung,
+            lazy=lazy,
+            use_shm=use_shm,
+            connect_timeout=60,
+            shm_takeover_threshold=300,
+            **settings,
+        ).route("test", "users", 1)
     assert time.monotonic() - begun < 30
 
 
@@ -126,9 +124,6 @@ def test_a_handler_that_forks_while_connecting(cluster, settings, hung):
     """The child does not have the connecting thread; it connects by itself."""
     codes = []
 
-    class Interrupted(Exception):
-        pass
-
     def handler(*_):
         pid = os.fork()
         if pid == 0:
@@ -138,16 +133,13 @@ def test_a_handler_that_forks_while_connecting(cluster, settings, hung):
             codes.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
             raise Interrupted
 
-    former = signal.signal(signal.SIGALRM, handler)
     parent = os.getpid()
     try:
-        with pytest.raises(Interrupted):
-            signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with interrupted(handler):
             tendmap.Client(hung, connect_timeout=60, shm_takeover_threshold=300, **settings)
     finally:
         if os.getpid() != parent:
             os._exit(8)
-        signal.signal(signal.SIGALRM, former)
     assert codes == [7]
 
 
