@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use tendmap::client::{Client, Config, Reader};
 use tendmap::internals::layout::{shm_find, shm_remove};
@@ -14,6 +15,8 @@ use tendmap_testkit::{Cluster, directory};
 
 /// How often each call is made.
 const CALLS: usize = 60;
+/// How long calls are repeated until they have met the process that removes.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A place for segments of this test alone; `None` if this system has none of that kind.
 fn place(directory: &tempfile::TempDir, backend: Backend, number: u32) -> Option<Place> {
@@ -38,18 +41,28 @@ fn remove_files(directory: &Path, ends: &[&str]) -> usize {
 }
 
 /// Runs `calls` until all have returned, beside a thread that calls `spoil`, which returns how
-/// much it has removed.
+/// much it has removed. Again, until there was something to remove.
 fn beside(spoil: impl Fn() -> usize + Sync, calls: &[&(dyn Fn() + Sync)]) {
     let (done, removed) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         let spoiler = scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
-                removed.fetch_add(spoil(), Ordering::Relaxed);
-                std::thread::yield_now();
+                // Without a pause, nothing that takes two system calls is ever complete.
+                for _ in 0..fastrand::u32(1..100) {
+                    removed.fetch_add(spoil(), Ordering::Relaxed);
+                }
+                std::thread::sleep(Duration::from_micros(fastrand::u64(1..300)));
             }
         });
-        let calls: Vec<_> = calls.iter().map(|call| scope.spawn(call)).collect();
-        let ended: Vec<_> = calls.into_iter().map(|call| call.join()).collect();
+        let begun = Instant::now();
+        let ended = loop {
+            let calls: Vec<_> = calls.iter().map(|call| scope.spawn(call)).collect();
+            let ended: Vec<_> = calls.into_iter().map(|call| call.join()).collect();
+            let removed = removed.load(Ordering::Relaxed) > 0;
+            if removed || ended.iter().any(|call| call.is_err()) || begun.elapsed() > PATIENCE {
+                break ended;
+            }
+        };
         done.store(true, Ordering::Relaxed);
         spoiler.join().unwrap();
         ended.into_iter().for_each(|ended| ended.unwrap());
@@ -57,9 +70,12 @@ fn beside(spoil: impl Fn() -> usize + Sync, calls: &[&(dyn Fn() + Sync)]) {
     assert!(removed.into_inner() > 0, "nothing was removed in time");
 }
 
+/// Creates segments, until at least one was made.
 fn makes(place: &Place) {
-    let mut made = 0;
-    for _ in 0..CALLS {
+    let begun = Instant::now();
+    let (mut calls, mut made) = (0, 0);
+    while calls < CALLS || (made == 0 && begun.elapsed() < PATIENCE) {
+        calls += 1;
         match create(place, 1, Capacity::DEFAULT, None).unwrap() {
             CreateOutcome::Owner(mut ownership) => {
                 made += 1;
@@ -102,7 +118,7 @@ fn connects(place: &Place, begins: impl Fn()) {
         let mut config = Config::shared(vec!["127.0.0.1:3000".parse().unwrap()], place.key);
         config.shm_backend = place.backend;
         config.shm_directory = place.directory.clone();
-        config.tend_interval = std::time::Duration::from_millis(50);
+        config.tend_interval = Duration::from_millis(50);
         begins();
         Client::connect_with(config, Cluster::new(2, 1).source()).unwrap().close();
     }

@@ -58,6 +58,10 @@ pub(super) use open::{open_existing, open_or_create};
 pub const STANDBY: u64 = 1 << 20;
 /// The byte of the reserve, which acts if the standby does not.
 pub const RESERVE: u64 = STANDBY + 1;
+/// How often a creator makes its lock file again that another process has
+/// removed before it was in use.
+const CREATIONS: usize = 16;
+
 /// The lock file of one segment; there is one per process.
 #[derive(Debug)]
 pub struct LockFile {
@@ -85,16 +89,19 @@ pub fn byte_of(term: Term) -> u64 {
 }
 
 impl LockFile {
-    /// Creates the lock file of a new segment, and locks the first term's byte.
+    /// Creates the lock file of a new segment, and locks the first term's byte. Beside a process
+    /// that removes every such file at once, it returns one without a name, which
+    /// [`refresh`](Self::refresh) replaces: locks only determine when to act.
     ///
     /// # Errors
     /// The error of the system call; `AlreadyExists` if the name is taken.
     pub fn create(path: PathBuf, mode: u32, owners: &[u32]) -> io::Result<LockFile> {
         // A process that sweeps may find the file before it is locked. It locks
         // the byte before it removes the file; in that case this tries again.
-        for _ in 0..100 {
+        for tries in 1..=CREATIONS {
             let lock = LockFile::first(&path, mode, owners)?;
-            if lock.try_lock(byte_of(Term::FIRST))? && lock.is_at_its_names() {
+            let locked = lock.try_lock(byte_of(Term::FIRST))?;
+            if locked && (tries == CREATIONS || lock.is_at_its_names()) {
                 return Ok(lock);
             }
             // A process that sweeps holds the byte, and is about to remove the
@@ -109,7 +116,7 @@ impl LockFile {
             // swept before it was there.
             let _ = lock.remove();
         }
-        Err(io::Error::other("a new lock file was removed again and again by another process"))
+        Err(io::Error::other("another process locks every new lock file before its creator does"))
     }
 
     /// A new lock file, with its file of marks. The latter is created first:
@@ -433,6 +440,32 @@ mod tests {
         });
         made.unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    /// Even if the files are removed faster than they can be looked at.
+    #[test]
+    #[cfg_attr(miri, ignore = "it needs the system's locks")]
+    fn h206_a_creator_whose_files_are_always_removed_goes_on_without_their_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tendmap-00000001-v3-sysv-0000000000000001.lock");
+        let done = AtomicBool::new(false);
+        let made = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    for path in [&path, &marks_path(&path).unwrap()] {
+                        let _ = std::fs::remove_file(path);
+                    }
+                }
+            });
+            let made = (0..2_000).try_for_each(|_| {
+                let lock = LockFile::create(path.clone(), 0o600, &[])?;
+                assert!(lock.held(byte_of(Term::FIRST))?);
+                lock.remove()
+            });
+            done.store(true, Ordering::Relaxed);
+            made
+        });
+        made.unwrap();
     }
 
     #[test]

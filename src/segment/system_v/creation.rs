@@ -50,11 +50,12 @@ impl Creation {
             let Ok((file, held)) = open(&path, place) else {
                 return Creation { path, file: None, held: false, begun };
             };
+            let patient = begun.elapsed() < PATIENCE;
             // Its last holder may just have removed it.
-            if held && !is_at(&path, &file) {
+            if held && patient && !is_at(&path, &file) {
                 continue;
             }
-            if held || begun.elapsed() >= PATIENCE {
+            if held || !patient {
                 return Creation { path, file: Some(file), held, begun };
             }
             std::thread::sleep(Duration::from_millis(1));
