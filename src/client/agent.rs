@@ -396,7 +396,7 @@ impl Agent {
         match prepared.link()? {
             CreateOutcome::Owner(ownership) => {
                 // What could not be swept remains; `ls` shows it.
-                let _ = sweep(&place);
+                let _ = sweep(&place, ownership.segment());
                 Ok(Some(ownership))
             }
             CreateOutcome::Exists => Ok(None),
@@ -440,9 +440,9 @@ pub(super) fn leave(segment: &Arc<Segment>, place: &Place) -> Result<(), Segment
         return Ok(());
     }
     // Sweeps while this segment exists, so that older ones can be recognized.
-    let _ = sweep(place);
+    let _ = sweep(place, segment);
     let removed = retire_and_unlink_unused(segment).map(drop);
-    let _ = sweep(place);
+    let _ = sweep(place, segment);
     removed
 }
 

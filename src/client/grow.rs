@@ -90,7 +90,8 @@ impl Owner {
         // A private map must not sweep the directory of shared ones. Sweep at
         // once, because this process may close before its next iteration, and
         // again then if other processes have not left the old segment yet.
-        self.unswept = segment.is_shared() && matches!(sweep(&state.config.place()), Ok(false));
+        self.unswept =
+            segment.is_shared() && matches!(sweep(&state.config.place(), &segment), Ok(false));
         let Capacity { max_nodes, max_namespaces, max_replicas, .. } =
             segment.geometry().capacity();
         let generation = segment.identity().generation;

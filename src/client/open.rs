@@ -223,7 +223,7 @@ fn open(config: &Config, called_off: &AtomicBool) -> Result<(Arc<Segment>, Start
         if let CreateOutcome::Owner(ownership) = create(&place, next, config.capacity(), None)? {
             // Sweeps what crashed processes left behind; a failure to do so is
             // no reason to fail here.
-            let _ = sweep(&place);
+            let _ = sweep(&place, ownership.segment());
             return Ok((ownership.segment().clone(), Start::Owner(ownership)));
         }
         // Other processes were faster, and their segment is already gone.

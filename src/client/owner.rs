@@ -206,7 +206,7 @@ impl Owner {
         if segment.is_sound() && !higher {
             if self.unswept {
                 // What can't be swept remains; `ls` shows it.
-                self.unswept = matches!(sweep(&place), Ok(false));
+                self.unswept = matches!(sweep(&place, &segment), Ok(false));
             }
             return Ok(());
         }
@@ -217,7 +217,7 @@ impl Owner {
         if higher {
             // The creator of that segment has already swept, but this one was
             // still in use then.
-            let _ = sweep(&place);
+            let _ = sweep(&place, &segment);
         }
         if segment.is_gone() {
             // No other process can find it any more to remove it.

@@ -306,14 +306,17 @@ pub(super) fn unlink_with_lock(segment: &Segment) -> Result<(), SegmentError> {
 /// disappear with the processes that had them mapped, its map is the newest one
 /// left.
 ///
-/// Below a live segment, other unattached segments are removed, too. Their
-/// owners have left them. If they do not look retired, or not like segments at
-/// all, a process has written to them since, which could happen to every later
-/// one as well.
+/// Below a live segment, and below the caller's, other unattached segments are
+/// removed, too. Their owners have left them. If they do not look retired, or
+/// not like segments at all, a process has written to them since, which could
+/// happen to every later one as well, including the caller's.
 #[cfg(feature = "tend")]
-pub(crate) fn sweep(place: &Place) -> Result<bool, SegmentError> {
+pub(crate) fn sweep(place: &Place, own: &Segment) -> Result<bool, SegmentError> {
     let (mut all, mut swept, mut lives) = (true, Ok(()), false);
+    // Numbers start again after a removal.
+    let own = own.is_found().then(|| own.identity().generation);
     for (older, generation) in generations(place)?.into_iter().enumerate() {
+        lives |= own.is_some_and(|own| generation < own);
         match Segment::attach(place, generation) {
             Ok(segment) if segment.head().retired() => {
                 if older == 0 {

@@ -2,12 +2,14 @@
 //! close at the same time, and also if an observer calls it.
 
 use crossbeam::channel::{bounded, unbounded};
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
 use tendmap::client::{Client, Config, Event, Observer, Role};
+use tendmap::internals::segment::{CreateOutcome, create};
 use tendmap::map::{ClusterMap, Slot};
 use tendmap::tend::{ClusterSource, TendError, TendReport, Turn};
 use tendmap_testkit::{Cluster, config, directory, files, wait_until};
@@ -73,6 +75,40 @@ fn h99_closing_one_connect_leaves_the_others_open() {
     assert_eq!(third.role(), Role::Owner);
     drop(third);
     assert_eq!(files(&directory), 0);
+}
+
+/// Another process has damaged a segment that was left, and the one that was in use at the end.
+/// What does not look like a segment would stop every later process.
+#[test]
+fn h130_the_last_one_to_close_removes_damaged_segments() {
+    for retired in [false, true] {
+        let directory = directory();
+        let mut config = config(&directory);
+        config.tend_interval = Duration::from_secs(10);
+        let place = config.place();
+        let second = create(&place, 2, config.capacity(), None).unwrap();
+        let CreateOutcome::Owner(mut ownership) = second else { panic!("it exists") };
+        let mut map = ClusterMap::new(config.capacity());
+        map.nodes.insert(tendmap_testkit::node(1)).unwrap();
+        ownership.publish(&map).unwrap();
+        ownership.release();
+        let client = Client::connect_with(config, Cluster::new(2, 1).source()).unwrap();
+        std::fs::copy(place.segment(2), place.segment(1)).unwrap();
+        let write = |generation, bytes: [u8; 8], at| {
+            let segment = place.segment(generation);
+            let file = std::fs::File::options().write(true).open(segment).unwrap();
+            file.write_all_at(&bytes, at).unwrap();
+        };
+        write(1, [0xFF; 8], 0);
+        if retired {
+            let head = client.segment().head().to_retired();
+            write(2, head.bits().to_ne_bytes(), 256);
+        } else {
+            write(2, [0xFF; 8], 0);
+        }
+        client.close();
+        assert_eq!(files(&directory), 0, "{retired}");
+    }
 }
 
 /// A closed client reports it, also with private memory, which has no lock.
