@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::descriptor;
+use crate::layout::shares_memory;
 
 /// The part of a process in a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,11 +92,30 @@ pub fn seen(pid: u32, id: i32) -> Seen {
 
 /// All processes that have the segment mapped, as far as they can be seen, by
 /// pid.
+///
+/// A child that is about to execute another program shares its parent's memory
+/// (vfork): what it shows are the mappings of its parent, which the kernel
+/// counts once.
 pub fn attached(id: i32) -> Vec<Attached> {
     let names = descriptor::names(Path::new("/proc")).unwrap_or_default();
     let mut pids: Vec<u32> = names.iter().filter_map(|name| name.parse().ok()).collect();
     pids.sort_unstable();
-    pids.into_iter().filter_map(|pid| attachment(pid, id)).collect()
+    let mut found: Vec<_> = pids.into_iter().filter_map(|pid| attachment(pid, id)).collect();
+    let pids: Vec<u32> = found.iter().map(|found| found.pid).collect();
+    found.retain(|found| {
+        let parent = parent(found.pid).filter(|parent| pids.contains(parent));
+        // Once it has executed its program, it has nothing mapped.
+        !parent.is_some_and(|parent| shares_memory(found.pid, parent))
+            && attachment(found.pid, id).is_some()
+    });
+    found
+}
+
+/// A process's parent.
+fn parent(pid: u32) -> Option<u32> {
+    let status = descriptor::read(Path::new(&format!("/proc/{pid}/status"))).ok()?;
+    let line = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"PPid:"))?;
+    std::str::from_utf8(line).ok()?.trim().parse().ok()
 }
 
 fn attachment(pid: u32, id: i32) -> Option<Attached> {
@@ -123,8 +143,35 @@ pub fn program(pid: u32) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
     use crate::layout::{ForeignSegment, shm_create, shm_remove};
+
+    /// A process that starts others is seen once.
+    #[test]
+    fn h208_a_child_that_is_about_to_execute_is_no_attached_process() {
+        if !shares_memory(std::process::id(), std::process::id()) {
+            return tendmap_testkit::skipped("the kernel compares no processes here");
+        }
+        let id = shm_create(0, 64, 0o600).unwrap();
+        let segment = ForeignSegment::attach(id, true).unwrap();
+        let done = AtomicBool::new(false);
+        let odd = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    assert!(Command::new("true").status().unwrap().success());
+                }
+            });
+            let odd = (0..100).map(|_| attached(id)).find(|found| found.len() != 1);
+            done.store(true, Ordering::Relaxed);
+            odd
+        });
+        drop(segment);
+        shm_remove(id).unwrap();
+        assert_eq!(odd, None);
+    }
 
     #[test]
     fn a_line_of_the_kernel_is_understood() {

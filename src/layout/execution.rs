@@ -1,4 +1,4 @@
-//! Whether this program has more rights than the user that started it.
+//! What only the kernel knows of processes: their rights and their memory.
 
 use nix::libc;
 
@@ -12,6 +12,16 @@ pub fn is_secure_execution() -> bool {
     // SAFETY: getauxval accepts any number and has no preconditions; it reads
     // what the kernel gave the process at program start.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// Whether two processes share their memory, as a child does until it executes another program
+/// (vfork); `false` if the kernel does not say.
+#[cfg(feature = "c-client")]
+pub fn shares_memory(first: u32, second: u32) -> bool {
+    const KCMP_VM: libc::c_int = 1;
+    // SAFETY: the call compares what the kernel has of two processes; it takes
+    // and returns plain numbers.
+    unsafe { libc::syscall(libc::SYS_kcmp, first, second, KCMP_VM, 0, 0) == 0 }
 }
 
 #[cfg(test)]

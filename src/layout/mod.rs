@@ -43,6 +43,8 @@ pub use capacity::{Capacity, CapacityError};
 pub use descriptors::{descriptor_limit, descriptors_left};
 pub use execution::is_secure_execution;
 #[cfg(feature = "c-client")]
+pub(crate) use execution::shares_memory;
+#[cfg(feature = "c-client")]
 pub use foreign::ForeignSegment;
 pub use fork::{ForkCell, ForkLocal, Lineage};
 pub use geometry::{BYTES_PER_WORD, Geometry, GeometryError, REPLICAS_PER_WORD, frame, notes};

@@ -8,6 +8,7 @@ pub mod c_client;
 mod cluster;
 pub mod forked;
 pub mod memory;
+mod program;
 pub mod sandbox;
 pub mod scripted;
 pub mod scripted_tls;
@@ -17,6 +18,7 @@ pub mod tables;
 use std::path::{Path, PathBuf};
 
 pub use cluster::*;
+pub use program::copy_program;
 pub use skip::skipped;
 
 /// A file or folder of recorded data.

@@ -40,15 +40,8 @@ impl Worker {
         // Other users may not have access to this binary's folder.
         let folder = tempfile::tempdir().unwrap();
         let copy = folder.path().join("worker");
-        // Copied by another process, because a child that is forked here meanwhile
-        // must not keep the file open for writing.
-        let this = std::env::current_exe().unwrap();
-        assert!(Command::new("cp").arg(this).arg(&copy).status().unwrap().success());
-        let let_in = |path: &Path| {
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        };
-        let_in(folder.path());
-        let_in(&copy);
+        tendmap_testkit::copy_program(&std::env::current_exe().unwrap(), &copy, 0o755);
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
         let mut command = Command::new(&copy);
         command.uid(user).gid(group).current_dir("/");
         Worker::run(command, role, setup)

@@ -89,8 +89,8 @@ fn it_is_installed_from_where_cargo_builds() {
          mkdir -p \"$to/small\" && cp {}/libtendmap.* \"$to/small\"\n",
         libraries().display()
     );
-    std::fs::write(&fake, script).unwrap();
-    std::fs::set_permissions(&fake, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::write(out.path().join("script"), script).unwrap();
+    tendmap_testkit::copy_program(&out.path().join("script"), &fake, 0o755);
     let path = format!("{}:{}", out.path().display(), std::env::var("PATH").unwrap());
     let mut install = Command::new(package().join("install.sh"));
     install.arg("--no-strip").arg("--prefix").arg(out.path().join("to")).env("PATH", path);

@@ -29,8 +29,7 @@ fn copy(mode: u32) -> (tempfile::TempDir, Command) {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
     let program = folder.path().join("tendmap");
-    fs::copy(BINARY, &program).unwrap();
-    fs::set_permissions(&program, Permissions::from_mode(mode)).unwrap();
+    tendmap_testkit::copy_program(Path::new(BINARY), &program, mode);
     if mode == CAPABLE {
         give_capability(&program).unwrap();
     }

@@ -3,6 +3,7 @@
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use nix::fcntl::{FcntlArg, fcntl};
@@ -33,10 +34,8 @@ impl Host {
         let (place, folder) = (Place::new(), tempfile::tempdir().unwrap());
         fs::set_permissions(place.path(), Permissions::from_mode(0o1777)).unwrap();
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
-        // Copied by another process, because a child that is forked here meanwhile
-        // must not keep the file open for writing.
-        let copied = Command::new("cp").arg(BINARY).arg(folder.path().join("tendmap")).status();
-        assert!(copied.unwrap().success());
+        let copy = folder.path().join("tendmap");
+        tendmap_testkit::copy_program(Path::new(BINARY), &copy, 0o755);
         Some(Host { place, folder })
     }
 
