@@ -1,6 +1,6 @@
 //! The segment that a process reads, across successors.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,14 +23,30 @@ pub struct Current {
     /// Read without a lock, because a forked child could inherit the lock in
     /// locked state.
     segment: ArcSwap<Segment>,
-    /// Makes this process count as attached to it; locked while that changes.
-    attachment: Mutex<Option<AttachGuard>>,
-    looked: Mutex<Option<Instant>>,
+    attachment: ArcSwap<Attachment>,
+    /// When this was made, and how many milliseconds later a successor was last
+    /// searched for; 0 = never. (Not a lock, for the same reason.)
+    made: Instant,
+    looked: AtomicU64,
     /// Whether nothing may be routed from it yet.
     barred: AtomicBool,
     /// The process with a thread that checks what may be routed from; `None` =
     /// no check, all segments are allowed.
     guard: Option<Lineage>,
+}
+
+/// Makes one process count as attached to the current segment; locked while that
+/// changes. A forked child makes its own.
+#[derive(Debug)]
+struct Attachment {
+    guard: Mutex<Option<AttachGuard>>,
+    lineage: Lineage,
+}
+
+impl Attachment {
+    fn new(guard: Option<AttachGuard>) -> Attachment {
+        Attachment { guard: Mutex::new(guard), lineage: Lineage::current() }
+    }
 }
 
 impl Current {
@@ -39,10 +55,10 @@ impl Current {
     /// # Errors
     /// [`SegmentError::Io`] if the process can't be marked as attached.
     pub fn new(place: Option<Place>, segment: &Arc<Segment>) -> Result<Current, SegmentError> {
-        let attachment = Mutex::new(Some(segment.hold()?));
+        let attachment = ArcSwap::from_pointee(Attachment::new(Some(segment.hold()?)));
         let segment = ArcSwap::new(segment.clone());
-        let (looked, barred) = (Mutex::new(None), AtomicBool::new(false));
-        Ok(Current { place, segment, attachment, looked, barred, guard: None })
+        let (made, looked, barred) = (Instant::now(), AtomicU64::new(0), AtomicBool::new(false));
+        Ok(Current { place, segment, attachment, made, looked, barred, guard: None })
     }
 
     /// Like [`new`](Self::new), but with a thread of this process that checks
@@ -87,9 +103,28 @@ impl Current {
     /// As [`new`](Self::new).
     pub fn replace(&self, segment: &Arc<Segment>) -> Result<(), SegmentError> {
         let attachment = segment.hold()?;
-        let held = self.attachment.lock();
+        let own = self.attachment();
+        let held = own.guard.lock();
         self.replace_held(segment, attachment, &mut held.unwrap_or_else(PoisonError::into_inner));
         Ok(())
+    }
+
+    /// The attachment of this process.
+    fn attachment(&self) -> Arc<Attachment> {
+        let found = self.attachment.load_full();
+        if found.lineage == Lineage::current() {
+            return found;
+        }
+        let own = Arc::new(Attachment::new(None));
+        // Unless another thread is faster.
+        self.attachment.compare_and_swap(&found, own);
+        match found.guard.try_lock() {
+            // It marks the parent. Here it only keeps the memory.
+            Ok(mut parents) => *parents = None,
+            // A thread that does not exist here was about to change it.
+            Err(_) => std::mem::forget(found.clone()),
+        }
+        self.attachment.load_full()
     }
 
     fn replace_held(
@@ -116,7 +151,7 @@ impl Current {
     /// Stops counting this process as attached through this object; the segment
     /// can still be read.
     pub fn let_go(&self) {
-        *self.attachment.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.attachment().guard.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// The successor of `of`, if it is known or can be found. The directory is
@@ -128,11 +163,9 @@ impl Current {
             return Some(current);
         }
         let place = self.place.as_ref().filter(|_| current.head().retired())?;
-        let mut looked = self.looked.try_lock().ok()?;
-        if looked.is_some_and(|at| at.elapsed() < LOOK_EVERY) {
+        if !self.may_look() {
             return None;
         }
-        *looked = Some(Instant::now());
         // An untrusted segment is no successor; the next search may find one.
         let quick = quick(place, current.identity().generation);
         let successor = &match quick {
@@ -140,8 +173,18 @@ impl Current {
             None => search(place).ok()?.successor(&current)?.clone(),
         };
         let attachment = successor.hold().ok()?;
-        self.replace_held(successor, attachment, &mut *self.attachment.try_lock().ok()?);
+        let own = self.attachment();
+        self.replace_held(successor, attachment, &mut *own.guard.try_lock().ok()?);
         let now = self.get();
         (!Arc::ptr_eq(&now, of)).then_some(now)
+    }
+
+    /// Whether this caller is the next one to search for a successor.
+    fn may_look(&self) -> bool {
+        let now = self.made.elapsed().as_millis() as u64 + 1;
+        // Relaxed: no other data depends on it.
+        let last = self.looked.load(Ordering::Relaxed);
+        (last == 0 || now.saturating_sub(last) >= LOOK_EVERY.as_millis() as u64)
+            && self.looked.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use nix::libc;
 use nix::unistd::{ForkResult, alarm, fork};
 use tendmap::client::{Client, ConnectError, Role};
 use tendmap::internals::route::ReplicaRotation;
+use tendmap::internals::segment::{CreateOutcome, create};
+use tendmap::map::ClusterMap;
 use tendmap::route::{Attempt, Batch, InSet, NamespaceHandle, Partition, Policy, Router};
 
 use super::{Host, Mode, Test};
@@ -24,6 +27,7 @@ pub fn tests() -> Vec<Test> {
         ("h92_what_is_inherited_from_an_owner_tells_when_it_dies", owner_dies),
         ("h92_what_is_inherited_tells_that_the_child_itself_owns", child_owns),
         ("h97_a_child_finds_no_lock_taken_by_a_thread_it_does_not_have", no_lock),
+        ("h97_a_child_follows_a_successor_that_another_thread_was_looking_for", no_search),
         ("h98_a_connect_whose_thread_cannot_start_leaves_nothing", no_thread),
         ("h99_a_child_closes_what_it_inherited_and_a_wait_there_ends", child_closes),
     ]
@@ -213,6 +217,52 @@ fn no_lock(host: &Host) {
         }
         done.store(true, Ordering::Relaxed);
     });
+}
+
+/// The threads of the parent look for the successor of a retired segment at the time of the
+/// fork.
+fn no_search(host: &Host) {
+    if host.mode == Mode::Private {
+        return;
+    }
+    let make = |generation| {
+        let capacity = host.config().capacity();
+        let made = create(&host.place(), generation, capacity, None).unwrap();
+        let CreateOutcome::Owner(mut ownership) = made else { panic!("there was one") };
+        let mut map = ClusterMap::new(capacity);
+        map.nodes.insert(tendmap_testkit::node(1)).unwrap();
+        ownership.publish(&map).unwrap();
+        ownership
+    };
+    let mut ownership = make(1);
+    let reader = host.reader();
+    let done = AtomicBool::new(false);
+    let ended = std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    reader.segment();
+                }
+            });
+        }
+        let rounds = catch_unwind(AssertUnwindSafe(|| {
+            for generation in 2..10 {
+                ownership.retire().unwrap();
+                forked(
+                    |_| {
+                        alarm::set(60);
+                        wait_until("the successor", || {
+                            reader.segment().identity().generation == generation
+                        });
+                    },
+                    |_| ownership = make(generation),
+                );
+            }
+        }));
+        done.store(true, Ordering::Relaxed);
+        rounds
+    });
+    ended.unwrap();
 }
 
 fn no_thread(host: &Host) {
