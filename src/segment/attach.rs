@@ -12,6 +12,7 @@ use super::error::SegmentError;
 use super::lock::LockFile;
 use super::name::Place;
 use super::registry::{Registry, registry};
+use super::whereabouts::Whereabouts;
 use crate::layout::{Identity, Lineage};
 
 impl Segment {
@@ -108,7 +109,8 @@ impl Segment {
                     Ok(lock) => lock.is_occupied(),
                 };
                 // A process that may only read does not create one, because
-                // others could not use it.
+                // others could not use it. It does without, as where it may
+                // not open one.
                 let lock = match wanting && parts.object.may_write() {
                     true => {
                         made = true;
@@ -116,7 +118,13 @@ impl Segment {
                         drop(existing);
                         LockFile::open(path, mode, owners)
                     }
-                    false => existing,
+                    // Gone together with the segment, if that is gone as well.
+                    false => existing.or_else(|error| {
+                        let only_the_lock =
+                            wanting && parts.object.whereabouts() == Whereabouts::Here;
+                        let without = || LockFile::without(path, mode, owners);
+                        only_the_lock.then(without).ok_or(error)
+                    }),
                 };
                 Arc::new(lock.map_err(action)?)
             }

@@ -154,14 +154,16 @@ impl LockFile {
     fn with_marks(path: PathBuf, mode: u32, owners: &[u32], file: OpenOutcome) -> LockFile {
         let trusted = Trusted::with(owners);
         // Without it this process does not count as attached; a process that
-        // may do so creates it again.
-        let opened = |marks: &Path| match file.writable {
+        // may do so creates it again, and then this one opens it.
+        let writable = file.writable;
+        let opened = |marks: &Path| match writable {
             true => open_or_create(marks, mode, &trusted),
             false => open_existing(marks, &trusted),
         };
-        let marks = marks_path(&path);
-        let marks = marks.and_then(|path| opened(&path).ok().map(|file| (path, file)));
-        let marks = marks.map(|(path, file)| LockFile::of(path, mode, owners, file, None));
+        let marks = marks_path(&path).map(|path| {
+            let file = opened(&path).unwrap_or(OpenOutcome { writable, ..OpenOutcome::BARRED });
+            LockFile::of(path, mode, owners, file, None)
+        });
         LockFile::of(path, lock_mode(mode), owners, file, marks)
     }
 
@@ -205,6 +207,11 @@ impl LockFile {
     pub fn existing(path: PathBuf, mode: u32, owners: &[u32]) -> io::Result<LockFile> {
         let file = open_existing(&path, &Trusted::with(owners))?;
         Ok(LockFile::with_marks(path, mode, owners, file))
+    }
+
+    /// A lock file that does not exist, for a process that may not create it.
+    pub(super) fn without(path: PathBuf, mode: u32, owners: &[u32]) -> LockFile {
+        LockFile::with_marks(path, mode, owners, OpenOutcome::BARRED)
     }
 
     fn trusted(&self) -> Trusted {
@@ -343,7 +350,7 @@ impl LockFile {
         let byte = rng().u64(MARKS..MARKS_END);
         // A read lock: a process that may only look can take it, too.
         let handle = self.handle()?;
-        if !handle.occupied {
+        if handle.file.is_some() {
             fcntl(handle.file()?, FcntlArg::F_SETLK(&flock(libc::F_RDLCK, byte, 1)))?;
         }
         self.with_own(|own| own.insert(byte));

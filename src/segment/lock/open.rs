@@ -91,7 +91,8 @@ pub struct OpenOutcome {
 }
 
 impl OpenOutcome {
-    const BARRED: OpenOutcome = OpenOutcome { file: None, writable: false, occupied: false };
+    /// No file that this process may open.
+    pub const BARRED: OpenOutcome = OpenOutcome { file: None, writable: false, occupied: false };
     const OCCUPIED: OpenOutcome = OpenOutcome { file: None, writable: false, occupied: true };
 
     /// A file that is open for writing.

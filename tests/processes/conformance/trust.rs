@@ -22,6 +22,7 @@ pub fn tests() -> Vec<Test> {
         ("h87_a_process_that_may_only_read_delays_no_takeover", read_locks),
         ("h88_a_process_that_may_only_read_connects_while_no_owner_lives", reader_alone),
         ("h88_a_process_that_may_only_read_waits_for_a_successor", reader_of_retired),
+        ("h231_a_process_that_may_only_read_needs_no_lock_file", reader_without_locks),
         ("h204_a_process_that_may_only_read_leaves_a_removed_segment", reader_of_removed),
         ("h30_a_damaged_header_is_refused_and_rm_takes_force", damaged),
         ("h30_a_header_damaged_under_its_owner_is_replaced", damaged_under_owner),
@@ -221,6 +222,32 @@ fn reader_of_retired(host: &Host) {
     assert_eq!(reader.expect("moved")["generation"], 2);
     reader.assert_routes();
     builder.close();
+}
+
+/// Somebody has removed the lock file, or the file of marks, and nobody is left that may make
+/// it again.
+fn reader_without_locks(host: &Host) {
+    let Some(setup) = readable(host) else { return };
+    // It could make a segment of its own.
+    std::fs::set_permissions(host.directory.path(), PermissionsExt::from_mode(0o1777)).unwrap();
+    for ends in [&["lock"][..], &["marks"], &["lock", "marks"]] {
+        started("switch", &setup).kill();
+        for entry in std::fs::read_dir(host.directory.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|found| ends.iter().any(|end| found == *end)) {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+        let reader = Worker::of_user("look", &setup, 65_534, 65_534);
+        assert_eq!(reader.expect("read")["generation"], 1, "{ends:?}");
+        let mut client = Worker::of_user("client", &setup, 65_534, 65_534);
+        client.expect("read_only");
+        client.assert_routes();
+        assert_eq!(list(host.directory.path()).unwrap().len(), 1, "{ends:?}");
+        drop((reader, client));
+        remove(&host.place(), true).unwrap();
+        host.assert_clean();
+    }
 }
 
 /// Nobody is left that may retire it.
