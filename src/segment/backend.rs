@@ -150,6 +150,12 @@ pub(super) trait Store: Sync {
 
     /// Removes other remains of a dead creator; returns the removed files.
     fn sweep(&self, place: &Place) -> Vec<PathBuf>;
+
+    /// Removes what a dead creator had filled before it had its name; returns
+    /// the removed file.
+    fn sweep_unlinked(&self, _: &Place, _segment_id: u64) -> Option<PathBuf> {
+        None
+    }
 }
 
 /// The system object that holds one segment's memory.

@@ -387,11 +387,12 @@ fn sweep_locks(place: &Place) -> Result<Vec<PathBuf>, SegmentError> {
         let lock = LockFile::existing(path.clone(), place.mode, &place.owners);
         let Ok(lock) = lock else { continue };
         // Locked, so that a creator that is about to lock it creates another one.
-        if lock.is_open()
-            && lock.try_lock(byte_of(Term::FIRST)).unwrap_or(false)
-            && lock.remove().is_ok()
-        {
-            removed.push(path);
+        if lock.is_open() && lock.try_lock(byte_of(Term::FIRST)).unwrap_or(false) {
+            // The lock file comes last: the other one is found by its name.
+            removed.extend(store.sweep_unlinked(place, id));
+            if lock.remove().is_ok() {
+                removed.push(path);
+            }
         }
     }
     Ok(removed)

@@ -7,6 +7,7 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use tendmap::client::{Client, ConnectError, Reader};
 use tendmap::internals::layout::HeaderError;
@@ -58,6 +59,30 @@ fn h11_what_a_dead_creator_leaves_is_never_seen_and_swept() {
     assert!(!residue.exists(), "the next creator removes it");
     assert_eq!(files(&directory), 2, "a segment and its lock file");
     client.close();
+    assert_eq!(files(&directory), 0);
+}
+
+/// Where files can't be made without a name, a creator has a temporary one.
+#[test]
+fn h11_the_temporary_file_of_a_dead_creator_is_swept() {
+    let directory = directory();
+    let creator = |id: &str| {
+        let lock = directory.path().join(format!("tendmap-a7000001-v3-{id}.lock"));
+        let temporary = directory.path().join(format!(".tendmap-{id}.tmp"));
+        fs::write(&temporary, "a segment without its name").unwrap();
+        (File::create(lock).unwrap(), temporary)
+    };
+    let (_, dead) = creator("00000000deadbeef");
+    let (lock, alive) = creator("000000000000beef");
+    let mut byte = libc::flock { l_start: 1, l_len: 1, l_pid: 0, l_type: 0, l_whence: 0 };
+    byte.l_type = libc::F_WRLCK as libc::c_short;
+    fcntl(&lock, FcntlArg::F_OFD_SETLK(&byte)).unwrap();
+    let client = Client::connect_with(config(&directory), Cluster::new(2, 1).source()).unwrap();
+    assert!(!dead.exists() && alive.exists());
+    client.close();
+    assert!(alive.exists());
+    drop(lock);
+    remove(&place(&directory), false).unwrap();
     assert_eq!(files(&directory), 0);
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::sys::resource::Resource;
 use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags, fallocate, fchmod, linkat};
@@ -153,7 +153,7 @@ fn create(
         // If the directory is unusable, the next attempt shows that again.
         _ => {}
     }
-    let path = directory.join(format!(".tendmap-{segment_id:016x}.tmp"));
+    let path = temporary_path(directory, segment_id);
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
     let file = KeptDescriptor::open(&path, flags, mode).map_err(SegmentError::no_file(
         "make a segment in",
@@ -162,6 +162,11 @@ fn create(
         geometry,
     ))?;
     Ok((file, Some(path)))
+}
+
+/// Where a segment is filled that can't be made without a name.
+pub fn temporary_path(directory: &Path, segment_id: u64) -> PathBuf {
+    directory.join(format!(".tendmap-{segment_id:016x}.tmp"))
 }
 
 /// Not possible without /proc.

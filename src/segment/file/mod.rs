@@ -214,6 +214,11 @@ impl Store for Files {
     fn sweep(&self, _: &Place) -> Vec<PathBuf> {
         Vec::new()
     }
+
+    fn sweep_unlinked(&self, place: &Place, segment_id: u64) -> Option<PathBuf> {
+        let path = make::temporary_path(&place.directory, segment_id);
+        fs::remove_file(&path).is_ok().then_some(path)
+    }
 }
 
 fn names(directory: &Path) -> Result<Vec<SegmentName>, SegmentError> {
