@@ -5,6 +5,11 @@ use nix::libc;
 /// Lets the kernel refuse these calls (`libc::SYS_…`) with EPERM, in this thread and in all
 /// threads that it starts from now on. Returns whether this is possible here.
 pub fn refuse(calls: &[libc::c_long]) -> bool {
+    fail(calls, libc::EPERM)
+}
+
+/// Like [`refuse`], with another error.
+pub fn fail(calls: &[libc::c_long], error: libc::c_int) -> bool {
     let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
     let end = (libc::BPF_RET | libc::BPF_K) as u16;
@@ -16,7 +21,7 @@ pub fn refuse(calls: &[libc::c_long]) -> bool {
         filter.push(step(equal, to_the_end, call as u32));
     }
     filter.push(step(end, 0, libc::SECCOMP_RET_ALLOW));
-    filter.push(step(end, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32));
+    filter.push(step(end, 0, libc::SECCOMP_RET_ERRNO | error as u32));
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
     // SAFETY: the program and its steps live until the call returns; the kernel copies them.
     unsafe {

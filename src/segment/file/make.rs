@@ -121,9 +121,10 @@ fn check_limit(place: &Place, wanted: u64) -> Result<(), SegmentError> {
 /// Reserves the pages, so that no access faults later.
 fn reserve(file: BorrowedFd<'_>, bytes: u64) -> io::Result<()> {
     match fallocate(file, FallocateFlags::empty(), 0, bytes) {
-        // The file system does not support it, or a sandbox forbids it: writing
+        // The file system does not support it, a sandbox forbids it, or a signal
+        // interrupted it, which frequent ones would do again and again: writing
         // the pages allocates them.
-        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => {}
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM | Errno::INTR) => {}
         other => return Ok(other?),
     }
     let zeros = [0; 64 * 1024];

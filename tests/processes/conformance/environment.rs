@@ -29,6 +29,7 @@ pub fn tests() -> Vec<Test> {
         ("h81_an_owner_that_changes_its_root_goes_on", changed_root),
         ("h81_an_owner_goes_on_without_its_directory_and_moves_to_the_next", removed),
         ("h190_a_sandbox_that_refuses_calls_is_no_limit", sandbox),
+        ("h232_a_signal_during_the_reservation_of_the_pages_stops_no_creator", interrupted),
         ("h82_segments_are_kept_where_the_kernel_removes_unmapped_ones", rmid_forced),
     ]
 }
@@ -288,21 +289,34 @@ fn changed_root(host: &Host) {
 
 fn sandbox(host: &Host) {
     // Calls that tendmap makes, but does not need.
-    let refused = [
-        libc::SYS_prlimit64,
-        libc::SYS_unshare,
-        libc::SYS_fallocate,
-        libc::SYS_pidfd_open,
-        libc::SYS_membarrier,
-        libc::SYS_mlock,
-        libc::SYS_getrandom,
-        libc::SYS_fchown,
-        libc::SYS_statfs,
-        libc::SYS_fstatfs,
-    ];
+    without(
+        host,
+        libc::EPERM,
+        &[
+            libc::SYS_prlimit64,
+            libc::SYS_unshare,
+            libc::SYS_fallocate,
+            libc::SYS_pidfd_open,
+            libc::SYS_membarrier,
+            libc::SYS_mlock,
+            libc::SYS_getrandom,
+            libc::SYS_fchown,
+            libc::SYS_statfs,
+            libc::SYS_fstatfs,
+        ],
+    );
+}
+
+/// On tmpfs before Linux 5.19, any signal with a handler interrupts the call.
+fn interrupted(host: &Host) {
+    without(host, libc::EINTR, &[libc::SYS_fallocate]);
+}
+
+/// Tends while these calls fail.
+fn without(host: &Host, error: libc::c_int, calls: &[libc::c_long]) {
     forked(
         |parent| {
-            let said = if tendmap_testkit::sandbox::refuse(&refused) {
+            let said = if tendmap_testkit::sandbox::fail(calls, error) {
                 let cluster = Cluster::new(2, 1);
                 assert_tends(&host.client(&cluster), &cluster);
                 b"k"
