@@ -356,8 +356,10 @@ abstract class Session
 
     private static function learn(FfiSession|Extension $engine, int $index): Node
     {
+        $seen = $engine->seen();
         $node = new Node(...$engine->node($index));
-        $engine->remember($index, $node);
+        // The handler of a signal may have routed meanwhile: the index may be another node's.
+        $engine->remember($index, $node, $seen);
         return $node;
     }
 

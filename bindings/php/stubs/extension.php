@@ -49,7 +49,11 @@ final class Session
     {
     }
 
-    public function remember(int $index, Node $node): void
+    public function seen(): int
+    {
+    }
+
+    public function remember(int $index, Node $node, int $seen): void
     {
     }
 

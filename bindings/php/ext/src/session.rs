@@ -32,6 +32,8 @@ struct Open {
     router: Router<Option<Zval>>,
     namespaces: Vec<(Box<str>, NamespaceHandle)>,
     batch: Batch,
+    /// The publication of the last call.
+    seen: u64,
     /// 1 in the process that has made the calls so far, 0 in its children.
     own: ForkCell,
 }
@@ -41,7 +43,7 @@ impl Open {
         let router = known.router_with(|_| None)?;
         let own = ForkCell::new();
         own.set(1);
-        Ok(Open { known, router, namespaces: Vec::new(), batch: Batch::new(), own })
+        Ok(Open { known, router, namespaces: Vec::new(), batch: Batch::new(), seen: 0, own })
     }
 
     #[inline]
@@ -65,6 +67,7 @@ impl Open {
         let handle = self.namespace(names[0])?;
         let digest = digest(name("set", names[1])?, kind, key)?;
         let route = self.router.route(handle, digest, policy)?;
+        self.seen = route.sequence();
         Ok(match route.state() {
             Some(node) => node.shallow_clone(),
             None => long(route.slot().index() as i64),
@@ -75,7 +78,9 @@ impl Open {
         let policy = read_policy(policy)?;
         let handle = self.namespace(names[0])?;
         let digest = digest(name("set", names[1])?, kind, key)?;
-        Ok(found(&self.router.route(handle, digest, policy)?))
+        let route = self.router.route(handle, digest, policy)?;
+        self.seen = route.sequence();
+        Ok(found(&route))
     }
 
     fn retry(&mut self, namespace: &Zval, policy: i64, failed: [i64; 3]) -> Outcome<Found> {
@@ -89,7 +94,9 @@ impl Open {
             attempt.fail(replica, slot);
         }
         let handle = self.namespace(namespace)?;
-        Ok(found(&self.router.route_attempt(handle, Partition(partition), &attempt)?))
+        let route = self.router.route_attempt(handle, Partition(partition), &attempt)?;
+        self.seen = route.sequence();
+        Ok(found(&route))
     }
 
     fn batch(
@@ -112,6 +119,7 @@ impl Open {
             let digests = digests.collect::<Outcome<Vec<_>>>()?;
             self.router.route_batch(handle, digests.as_slice(), policy, &mut self.batch)?;
         }
+        self.seen = self.batch.sequence();
         let mut nodes = vec![0; self.batch.len()];
         indexes(&self.batch, &mut nodes);
         let mut list = ZendHashTable::with_capacity(nodes.len() as u32);
@@ -269,10 +277,16 @@ impl Session {
         })
     }
 
-    /// Remembers the object of a node of the last call.
-    pub fn remember(&mut self, index: i64, node: &Zval) -> PhpResult<()> {
+    /// The publication of the last call.
+    pub fn seen(&mut self) -> PhpResult<i64> {
+        self.with(|open| Ok(open.seen as i64))
+    }
+
+    /// Remembers the object of a node, unless another publication was seen meanwhile.
+    pub fn remember(&mut self, index: i64, node: &Zval, seen: i64) -> PhpResult<()> {
         self.with(|open| {
-            let slot = usize::try_from(index).ok().and_then(Slot::new);
+            let slot = usize::try_from(index).ok().filter(|_| open.seen as i64 == seen);
+            let slot = slot.and_then(Slot::new);
             if let Some(state) = slot.and_then(|slot| open.router.state_mut(slot)) {
                 *state = Some(node.shallow_clone());
             }

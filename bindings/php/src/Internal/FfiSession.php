@@ -29,11 +29,13 @@ final class FfiSession
     private readonly object $library;
     private ?CData $client = null;
     private ?CData $router = null;
-    /** Filled by each route. */
-    private readonly CData $route;
-    private readonly CData $routeAt;
-    private readonly CData $number;
-    private readonly CData $numberAt;
+    /**
+     * Memory for a route, and its address; null while a call uses it: PHP runs the handler of a
+     * signal in the middle of a call, and that one may route as well.
+     *
+     * @var ?array{CData, CData}
+     */
+    private ?array $place = null;
     /** The process that has made the calls so far. */
     private int $pid;
     /** @var array<string, int> numbers of namespaces */
@@ -51,10 +53,6 @@ final class FfiSession
         $settings = $secret->getValue();
         $this->library = $library = Library::load();
         $this->pid = (int) getmypid();
-        $this->route = $library->new('tendmap_route');
-        $this->routeAt = FFI::addr($this->route);
-        $this->number = $library->new('uint64_t');
-        $this->numberAt = FFI::addr($this->number);
         Unclosed::add($this);
         $config = $this->made($library->tendmap_config_new($settings['hosts'] ?? null));
         unset($settings['hosts']);
@@ -97,35 +95,37 @@ final class FfiSession
     /** The node, or its index if it was not remembered. */
     public function route(string $namespace, string $set, int $kind, int|float|string $key, int $policy): Node|int
     {
-        $this->find($namespace, $set, $kind, $key, $policy);
-        $route = $this->route;
+        $place = $this->find($namespace, $set, $kind, $key, $policy);
+        $route = $place[0];
         /** @var int $sequence */
         $sequence = $route->sequence;
+        /** @var int $node */
+        $node = $route->node;
+        $this->place = $place;
         if ($sequence !== $this->sequence) {
             $this->turnTo($sequence);
         }
-        /** @var int $node */
-        $node = $route->node;
         return $this->nodes[$node] ?? $node;
     }
 
     /** @return array{int, int, int, int} sequence, partition, replica, node */
     public function locate(string $namespace, string $set, int $kind, int|float|string $key, int $policy): array
     {
-        $this->find($namespace, $set, $kind, $key, $policy);
-        return $this->found();
+        return $this->found($this->find($namespace, $set, $kind, $key, $policy));
     }
 
     /** @return array{int, int, int, int} sequence, partition, replica, node */
     public function retry(string $namespace, int $policy, int $partition, int $replica, int $node): array
     {
         $number = $this->namespaces["=$namespace"] ?? $this->resolve($namespace);
-        $route = $this->route;
+        $place = $this->place ?? $this->newPlace();
+        $this->place = null;
+        [$route, $at] = $place;
         $route->partition = $partition;
         $route->replica = $replica;
         $route->node = $node;
-        $this->check($this->library->tendmap_route_retry($this->router(), $number, $policy, $this->routeAt));
-        return $this->found();
+        $this->check($this->library->tendmap_route_retry($this->router(), $number, $policy, $at));
+        return $this->found($place);
     }
 
     /**
@@ -145,6 +145,7 @@ final class FfiSession
             return [];
         }
         $nodes = $this->library->new("uint16_t[$count]");
+        $sequence = $this->library->new('uint64_t');
         if ($integers) {
             $packed = '';
             foreach (array_chunk($keys, self::CHUNK) as $chunk) {
@@ -160,7 +161,7 @@ final class FfiSession
                 $count,
                 $policy,
                 $nodes,
-                $this->numberAt,
+                FFI::addr($sequence),
             ));
         } else {
             $packed = '';
@@ -176,10 +177,10 @@ final class FfiSession
                 $count,
                 $policy,
                 $nodes,
-                $this->numberAt,
+                FFI::addr($sequence),
             ));
         }
-        $this->turnTo(self::int($this->number->cdata));
+        $this->turnTo(self::int($sequence->cdata));
         /** @var array<int, int> $indexes */
         $indexes = unpack('S*', FFI::string($nodes, 2 * $count));
         return array_values($indexes);
@@ -191,10 +192,18 @@ final class FfiSession
         return $this->nodes[$index] ?? null;
     }
 
-    /** Remembers the node of an index of the last call. */
-    public function remember(int $index, Node $node): void
+    /** The publication of the last call. */
+    public function seen(): int
     {
-        $this->nodes[$index] = $node;
+        return $this->sequence;
+    }
+
+    /** Remembers the node of an index, unless another publication was seen meanwhile. */
+    public function remember(int $index, Node $node, int $seen): void
+    {
+        if ($seen === $this->sequence) {
+            $this->nodes[$index] = $node;
+        }
     }
 
     /** @return NodeFields the node of an index of the last call */
@@ -291,8 +300,15 @@ final class FfiSession
         $this->check($this->library->tendmap_client_set_password($this->client(), $text));
     }
 
-    /** Fills the route. */
-    private function find(string $namespace, string $set, int $kind, int|float|string $key, int $policy): void
+    /** @return array{CData, CData} */
+    private function newPlace(): array
+    {
+        $route = $this->library->new('tendmap_route');
+        return [$route, FFI::addr($route)];
+    }
+
+    /** @return array{CData, CData} a place with the route */
+    private function find(string $namespace, string $set, int $kind, int|float|string $key, int $policy): array
     {
         // Not by the name itself: PHP would make an integer of "7".
         $number = $this->namespaces["=$namespace"] ?? $this->resolve($namespace);
@@ -300,7 +316,9 @@ final class FfiSession
             $this->checkSet($set);
         }
         $router = $this->router();
-        $out = $this->routeAt;
+        $place = $this->place ?? $this->newPlace();
+        $this->place = null;
+        $out = $place[1];
         $library = $this->library;
         $this->check(match (true) {
             is_int($key) => $library->tendmap_route_integer($router, $number, $set, $key, $policy, $out),
@@ -325,19 +343,25 @@ final class FfiSession
             ),
             default => $library->tendmap_route_digest($router, $number, $key, $policy, $out),
         });
+        return $place;
     }
 
-    /** @return array{int, int, int, int} */
-    private function found(): array
+    /**
+     * @param array{CData, CData} $place
+     * @return array{int, int, int, int}
+     */
+    private function found(array $place): array
     {
-        $route = $this->route;
-        $this->turnTo(self::int($route->sequence));
-        return [
+        $route = $place[0];
+        $found = [
             self::int($route->sequence),
             self::int($route->partition),
             self::int($route->replica),
             self::int($route->node),
         ];
+        $this->place = $place;
+        $this->turnTo($found[0]);
+        return $found;
     }
 
     /** Forgets the nodes of another publication: an index may be another node's now. */
@@ -352,8 +376,9 @@ final class FfiSession
     private function resolve(string $namespace): int
     {
         Settings::name('namespace', $namespace);
-        $this->check($this->library->tendmap_router_namespace($this->router(), $namespace, $this->numberAt));
-        return $this->namespaces["=$namespace"] = self::int($this->number->cdata);
+        $number = $this->library->new('uint64_t');
+        $this->check($this->library->tendmap_router_namespace($this->router(), $namespace, FFI::addr($number)));
+        return $this->namespaces["=$namespace"] = self::int($number->cdata);
     }
 
     private function checkSet(string $set): void
