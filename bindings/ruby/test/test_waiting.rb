@@ -78,6 +78,21 @@ class TestWaiting < Minitest::Test
     assert_raises(Tendmap::ClosedError, IOError) { changes.fileno }
   end
 
+  def test_h241_an_exception_of_the_block_is_not_the_end_of_the_changes
+    other = reader
+    other.close
+    changes = client.changes
+    failures = { Tendmap::ClosedError => -> { other.sequence }, StopIteration => -> { [].each.next },
+                 IOError => -> { raise IOError } }
+    failures.each do |error, fails|
+      @cluster.add
+      assert_raises(error) { changes.each { fails.call } }
+    end
+    # The next call goes on.
+    @cluster.add
+    assert_kind_of Integer, changes.each { |sequence| break sequence }
+  end
+
   def test_nio4r
     begin
       require "nio"

@@ -60,8 +60,9 @@ module Tendmap
     def each
       return enum_for(:each) unless block_given?
 
-      loop { yield wait }
-    rescue ClosedError
+      while (sequence = following)
+        yield sequence
+      end
       self
     end
 
@@ -84,5 +85,14 @@ module Tendmap
     #   @return [Boolean] whether this handle was closed
 
     private :_close, :_descriptor, :_take
+
+    private
+
+    # The next news; nil when it is closed. An exception of a block is the program's own.
+    def following
+      wait
+    rescue ClosedError
+      nil
+    end
   end
 end
