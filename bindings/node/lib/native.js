@@ -2,6 +2,8 @@
 // Finds the addon: the one that was built here, or the one in the package.
 
 const path = require('node:path')
+// As they are now: a test may replace them by timers that it moves itself.
+const { clearInterval, setInterval } = require('node:timers')
 const { made, translating } = require('./errors.js')
 const { file, platform } = require('./platform.js')
 const { version } = require('../package.json')

@@ -1,6 +1,7 @@
 'use strict'
 // What clients and readers have besides routing: news, waiting and closing.
 
+const { setImmediate } = require('node:timers')
 const { inspect } = require('node:util')
 const { Changes, Waits, difference, readOptions } = require('./changes.js')
 const { ClosedError } = require('./errors.js')

@@ -347,6 +347,39 @@ test('h195_a_wait_of_node_lasts_longer_than_the_longest_timer', async (t) => {
   assert.ok(timers.every(({ ms }) => ms < 2 ** 31))
 })
 
+test('h243_timers_that_a_test_of_node_replaces_end_neither_a_connect_nor_a_wait', async (t) => {
+  const { sim, settings } = cluster(t)
+  const other = program(t, `
+    import { Client } from './index.mjs'
+    for (const name of ['setInterval', 'setTimeout', 'setImmediate']) {
+      globalThis[name] = () => ({ ref () {}, unref () {} })
+      globalThis[name.replace('set', 'clear')] = () => {}
+    }
+    const client = await Client.connect(${JSON.stringify(settings)})
+    const { sequence } = client
+    console.log('waits')
+    console.log(await client.waitForChange(sequence) > sequence)
+    // The listener hears of what differs from what was read last, without a further change.
+    const known = client.sequence
+    process.stdin.once('data', () => {
+      while (client.status().sequence === known) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
+      client.once('change', async () => {
+        await client.closeAsync()
+        console.log('heard')
+      })
+    })
+    console.log('listens')
+  `)
+  assert.equal(await other.line(), 'waits')
+  sim.stop(1)
+  assert.equal(await other.line(), 'true')
+  assert.equal(await other.line(), 'listens')
+  sim.stop(2)
+  other.child.stdin.end('x')
+  assert.equal(await other.line(), 'heard')
+  assert.equal(await other.exit, 0)
+})
+
 test('closing emits close once', async (t) => {
   const { settings } = cluster(t)
   const client = await Client.connect(settings)
