@@ -53,17 +53,20 @@ pub fn make(
 ) -> Result<Value, Error> {
     let objects = this.objects(ruby)?;
     let index = slot.index();
-    let is_known = |this: &Handle| match this.known.borrow().get(index) {
-        Some(Some((known, before))) => {
+    let known = || this.known.borrow().get(index).copied().flatten();
+    let is_known = |incarnation, node: &Node| match known() {
+        Some((known, mut before)) => {
             // A node that is upgraded stays the same.
-            let mut upgraded = *before;
-            upgraded.build = node.build;
-            *known == incarnation && upgraded == node
+            before.build = node.build;
+            known == incarnation && before == *node
         }
-        _ => false,
+        None => false,
     };
-    if !is_known(&this) {
-        // Ruby's code: another thread may run, and be faster.
+    let object = if is_known(incarnation, &node) {
+        objects.entry(index as isize)?
+    } else {
+        let before = known();
+        // Ruby's code: another thread may run, and be faster, or find the next node here.
         let class: RClass =
             ruby.class_object().const_get::<_, RModule>("Tendmap")?.const_get("Node")?;
         let made: Value = class.funcall(
@@ -78,22 +81,29 @@ pub fn make(
                 node.tls_name.map(|name| name.to_string()),
             ),
         )?;
-        if !is_known(&this) {
-            objects.store(index as isize, made)?;
-            let mut known = this.known.borrow_mut();
-            if known.len() <= index {
-                known.resize(index + 1, None);
+        if is_known(incarnation, &node) {
+            objects.entry(index as isize)?
+        } else {
+            if known() == before {
+                objects.store(index as isize, made)?;
+                let mut known = this.known.borrow_mut();
+                if known.len() <= index {
+                    known.resize(index + 1, None);
+                }
+                known[index] = Some((incarnation, node));
             }
-            known[index] = Some((incarnation, node));
+            made
         }
-    }
+    };
+    // Whatever that thread has done, the router says only of its own node that it is known.
     if let Some(hot) = &mut *this.hot.borrow_mut()
-        && hot.router.incarnation(slot) == Some(incarnation)
+        && let (Some(incarnation), Some(&node)) =
+            (hot.router.incarnation(slot), hot.router.node(slot))
         && let Some(seen) = hot.router.state_mut(slot)
     {
-        *seen = true;
+        *seen = is_known(incarnation, &node);
     }
-    objects.entry(index as isize)
+    Ok(object)
 }
 
 /// `route(namespace, set, key, policy: :sequence)`.

@@ -82,4 +82,38 @@ class TestGarbage < Minitest::Test
     stop = true
     assert(threads.all? { |thread| thread.value.positive? })
   end
+
+  # While one thread makes the object of a node, another one sees the next node of its index.
+  def test_h242_the_object_of_a_former_node_replaces_no_newer_one
+    client.connect
+    gone = client.locate("test", "users", 0).node
+    reader = self.reader
+    slowly = Module.new do
+      define_method(:_of) do |*fields|
+        during, @during = @during, nil
+        during&.call
+        super(*fields)
+      end
+      private :_of
+    end
+    Tendmap::Node.singleton_class.prepend(slowly)
+    replaced = lambda do
+      @cluster.kill(@cluster.hosts.index(gone.address) + 1)
+      wait_until("it has left") { reader.nodes.size == 2 }
+      @cluster.add
+      wait_until("another has its index") { reader.nodes.any? { |node| node.index == gone.index } }
+      wait_until("it has partitions") { (0..99).any? { |key| reader.route("test", "users", key).index == gone.index } }
+    end
+    Tendmap::Node.instance_variable_set(:@during, replaced)
+    former = reader.route("test", "users", 0)
+    assert_equal [gone.index, gone.name], [former.index, former.name]
+    names = client.nodes.map(&:name)
+    refute_includes names, gone.name
+    found = Array.new(100) { |key| reader.route("test", "users", key) }
+    assert_includes found.map(&:index), gone.index
+    assert_empty found.map(&:name).uniq - names
+    # Whoever has found it first, it is one object.
+    assert_equal 1, found.select { |node| node.index == gone.index }.uniq.size
+    assert(reader.nodes.all? { |node| found.none? { |other| other.index == node.index && !other.equal?(node) } })
+  end
 end
