@@ -123,6 +123,13 @@ abstract class Session
         if (!$route instanceof Route) {
             throw Error::of(1, 'route of type ' . get_debug_type($route) . '; wanted the Tendmap\Route of locate()');
         }
+        // C would take the lower bits of a larger one.
+        $numbers = ['partition' => $route->partition, 'replica' => $route->replica, 'node' => $route->node->index];
+        foreach ($numbers as $name => $number) {
+            if ($number < 0 || $number > 0xFFFF) {
+                throw Error::of(1, "the $name of a route is $number; wanted that of a route of locate()");
+            }
+        }
         $found = $engine->retry(
             $route->namespace,
             $route->policy->value,

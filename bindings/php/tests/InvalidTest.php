@@ -246,7 +246,7 @@ final class InvalidTest extends TestCase
         $route = $client->locate('test', 'users', 1);
         self::assertEquals($client->retry($route), $client->retry(unserialize(serialize($route))));
         $partition = "s:9:\"partition\";i:{$route->partition};";
-        foreach ([-5, 4096, PHP_INT_MAX] as $number) {
+        foreach ([-5, 4096, PHP_INT_MAX, 2 ** 32 + $route->partition, 2 ** 16 + $route->partition] as $number) {
             $text = str_replace($partition, "s:9:\"partition\";i:$number;", serialize($route));
             $error = $this->refused(fn () => $client->retry(unserialize($text)));
             self::assertContains($error->getCode(), [1, 25], $error->getMessage());
