@@ -10,6 +10,7 @@ use tendmap_bindings::NO_NODE as NONE;
 use crate::arrays::{Held, Out, as_array, held, refuse_overlap};
 use crate::buffers::of_buffer;
 use crate::columns::{Column, blobs, null, of_arrow, texts};
+use crate::ending::Call;
 use crate::errors::{raise, utf8, wrong_type};
 use crate::keys::{kind_of, with_key};
 use crate::lent::Lent;
@@ -31,6 +32,7 @@ pub fn route_batch<'py>(
     policy: Option<&Bound<'py, PyAny>>,
     out: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let _call = Call::begin(py);
     // A separate router also for short batches, because reading keys may run code
     // that lets other threads run.
     let mut lent = routes.take_router(py)?;

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use tendmap_bindings::{Failure, changes_closed};
 
+use crate::ending::Call;
 use crate::errors::raise;
 
 /// Changes of the map, as a descriptor that an event loop polls for reading:
@@ -92,6 +93,7 @@ impl Changes {
 
     fn __aiter__(this: Bound<'_, Changes>) -> PyResult<Bound<'_, PyAny>> {
         let py = this.py();
+        let _call = Call::begin(py);
         py.import("tendmap._asyncio")?.call_method1("Iterator", (this,))
     }
 

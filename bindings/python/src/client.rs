@@ -9,6 +9,7 @@ use tendmap_bindings::{Failure, Session};
 use crate::arguments::{flag, number};
 use crate::changes::Changes;
 use crate::connection::Connection;
+use crate::ending::Call;
 use crate::errors::{raise, wrong_type};
 use crate::keys::kind_of;
 use crate::node::{Node, Route};
@@ -130,6 +131,7 @@ impl Client {
     /// at once; the attempt itself ends by itself and is undone.
     fn connect_async<'py>(this: Bound<'py, Client>) -> PyResult<Bound<'py, PyAny>> {
         let py = this.py();
+        let _call = Call::begin(py);
         py.import("tendmap._asyncio")?.call_method1("connected", (this,))
     }
 
@@ -161,6 +163,7 @@ impl Client {
     /// over. If it is cancelled, the client is closed all the same.
     fn aclose<'py>(this: Bound<'py, Client>) -> PyResult<Bound<'py, PyAny>> {
         let py = this.py();
+        let _call = Call::begin(py);
         py.import("tendmap._asyncio")?.call_method1("closed", (this,))
     }
 

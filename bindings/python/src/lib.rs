@@ -11,6 +11,7 @@ mod client;
 mod columns;
 mod command;
 mod connection;
+mod ending;
 mod errors;
 mod interrupt;
 mod json;
@@ -95,6 +96,7 @@ fn _tendmap(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(digest, module)?)?;
     module.add_function(wrap_pyfunction!(status, module)?)?;
     module.add_function(wrap_pyfunction!(command::_main, module)?)?;
+    module.add_function(wrap_pyfunction!(ending::_end, module)?)?;
     module.add_function(wrap_pyfunction!(log::_log, module)?)?;
     module.add_function(wrap_pyfunction!(log::_take_log, module)?)?;
     module.add_function(wrap_pyfunction!(bench::_digests, module)?)?;

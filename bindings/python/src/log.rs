@@ -21,6 +21,8 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
+use crate::ending::Call;
+
 /// The number of lines that are kept; older ones are dropped, and counted.
 const KEPT: usize = 1024;
 
@@ -43,9 +45,11 @@ fn own() -> Option<Arc<Queue>> {
 
 /// Begins to pass the log on in this process. Nothing depends on its success.
 pub fn begin(py: Python<'_>) {
-    if own().is_none()
-        && let Err(error) = py.import("tendmap._log").and_then(|log| log.call_method0("begin"))
-    {
+    if own().is_some() {
+        return;
+    }
+    let _call = Call::begin(py);
+    if let Err(error) = py.import("tendmap._log").and_then(|log| log.call_method0("begin")) {
         error.write_unraisable(py, None);
     }
 }

@@ -415,6 +415,7 @@ macro_rules! routing_methods {
                 };
                 let left = crate::arguments::seconds("timeout", timeout)?;
                 let changes = self.routes.changes(py)?;
+                let _call = crate::ending::Call::begin(py);
                 let module = py.import("tendmap._asyncio")?;
                 module.call_method1("changed", (changes, after, left))
             }

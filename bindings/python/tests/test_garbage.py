@@ -304,3 +304,45 @@ def test_a_child_that_drops_what_it_inherited_leaves_its_parent_alone(client):
     in_child(child)
     assert client.role == "owner" and client.status()["attached"] == 1
     assert client.nodes()[0].state.of is client
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "client.events()",
+        "client.status()",
+        "client.route_batch('test', 's', some())",
+        "client.route_batch('test', 's', numbers)",
+        "tendmap.Client(hosts, **settings).close()",
+        "asyncio.run(client.changed(after=0))",
+    ],
+)
+def test_h244_an_interpreter_of_python_ends_while_threads_call(cluster, settings, call):
+    """The interpreter stops them where they ask for its lock, by unwinding their stacks."""
+    program = f"""
+import asyncio, os, sys, threading, tendmap
+hosts, settings = {cluster.hosts!r}, {settings!r}
+try:
+    import numpy
+    numbers = numpy.arange(10_000, dtype="i2")
+except ImportError:
+    numbers = range(10_000)
+def some():
+    yield from range(100)
+def work():
+    {call}
+    calls.release()
+    while True:
+        {call}
+calls = threading.Semaphore(0)
+client = tendmap.Client(hosts, **settings)
+for _ in range(3):
+    threading.Thread(target=work, daemon=True).start()
+for _ in range(3):
+    calls.acquire()
+"""
+    for _ in range(3):
+        ended = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+        )
+        assert (ended.returncode, ended.stderr) == (0, "")

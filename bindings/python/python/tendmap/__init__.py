@@ -16,6 +16,8 @@ reads, and `tendmap.connect` is for asyncio. See docs/PREFORK.md of the project 
 gunicorn, uWSGI, Celery and others.
 """
 
+import atexit as _atexit
+
 # The extension uses it. It is imported here and not at the first call: a fork during the
 # import would leave the child with an import lock that is never released.
 import json as _json  # noqa: F401
@@ -69,10 +71,14 @@ from ._tendmap import (
     Route,
     SimulatedCluster,
     __version__,
+    _end,
     digest,
     status,
 )
 from ._types import Column, Key, NamespaceStatus, NodeStatus, Policy, Role, Seconds, Status
+
+# Runs after what the program registers from now on.
+_atexit.register(_end)
 
 # The module from which users import them.
 for _object in (connect, digest, status, NamespaceStatus, NodeStatus, Status):
