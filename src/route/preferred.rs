@@ -1,44 +1,45 @@
 //! The preferred racks of a process, and those that a router uses.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
 
 /// Preferred racks, and a count of their changes. Private to one process.
 #[derive(Debug, Default)]
 pub(crate) struct PreferredRacks {
     version: AtomicU64,
-    racks: Mutex<Vec<i32>>,
+    /// Not behind a lock, which a forked child could inherit in locked state.
+    racks: ArcSwap<Vec<i32>>,
 }
 
 impl PreferredRacks {
     /// These racks, best first.
     #[cfg(any(test, feature = "tend"))]
     pub fn new(racks: &[i32]) -> PreferredRacks {
-        PreferredRacks { version: AtomicU64::new(1), racks: Mutex::new(racks.to_vec()) }
+        PreferredRacks { version: AtomicU64::new(1), racks: ArcSwap::from_pointee(racks.to_vec()) }
     }
 
     /// Replaces the racks.
     pub fn set(&self, racks: &[i32]) {
-        let mut known = self.racks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        known.clear();
-        known.extend_from_slice(racks);
-        // Release: pairs with the Acquire of `newer`.
+        self.racks.store(Arc::new(racks.to_vec()));
+        // Release: pairs with the Acquire of `get`.
         self.version.fetch_add(1, Ordering::Release);
     }
 
     /// Whether they have changed since that version.
     #[inline]
     pub fn is_newer(&self, seen: u64) -> bool {
-        // Acquire: pairs with the Release of `set`.
-        self.version.load(Ordering::Acquire) != seen
+        // Relaxed: `get` loads it again.
+        self.version.load(Ordering::Relaxed) != seen
     }
 
-    /// The racks and their version; `None` while another thread changes them.
-    /// (In a forked child that may be for ever; the child then keeps the racks
-    /// that it has.)
-    pub fn get(&self) -> Option<(u64, Vec<i32>)> {
-        let racks = self.racks.try_lock().ok()?;
-        Some((self.version.load(Ordering::Acquire), racks.clone()))
+    /// The racks and their version. The racks may be newer than the version: then
+    /// there is a newer one, or soon will be.
+    pub fn get(&self) -> (u64, Arc<Vec<i32>>) {
+        // Acquire: pairs with the Release of `set`, so that the racks are not older.
+        let version = self.version.load(Ordering::Acquire);
+        (version, self.racks.load_full())
     }
 }
 
@@ -73,7 +74,7 @@ impl RouterRacks {
     /// Applies the followed racks; returns whether that changed anything.
     #[must_use]
     pub fn catch_up(&mut self) -> bool {
-        let newest = self.followed.as_ref().and_then(|racks| racks.get());
+        let newest = self.followed.as_ref().map(|racks| racks.get());
         newest.is_some_and(|(version, racks)| {
             self.seen = version;
             self.take(&racks)
@@ -104,16 +105,54 @@ impl RouterRacks {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use tendmap_testkit::forked::forked;
+
     use super::*;
 
     #[test]
     fn a_change_is_seen_once() {
         let preferred = PreferredRacks::new(&[1]);
         assert!(preferred.is_newer(0));
-        let (seen, racks) = preferred.get().unwrap();
-        assert!(racks == [1] && !preferred.is_newer(seen));
+        let (seen, racks) = preferred.get();
+        assert!(*racks == [1] && !preferred.is_newer(seen));
         preferred.set(&[2, 1]);
         assert!(preferred.is_newer(seen));
-        assert_eq!(preferred.get().unwrap().1, [2, 1]);
+        assert_eq!(*preferred.get().1, [2, 1]);
+    }
+
+    /// Other threads of the parent change them at the moment of the fork.
+    #[test]
+    #[cfg_attr(miri, ignore = "it forks")]
+    fn h97_a_child_changes_racks_that_were_being_changed() {
+        struct Done<'a>(&'a AtomicBool);
+        impl Drop for Done<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+
+        let (preferred, done) = (PreferredRacks::new(&[1]), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let _done = Done(&done);
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    preferred.set(&[1; 64]);
+                }
+            });
+            for _ in 0..50 {
+                forked(
+                    |_| {
+                        // A child that waits for a lock is ended by the alarm, which fails.
+                        nix::unistd::alarm::set(20);
+                        preferred.set(&[2]);
+                        let (seen, racks) = preferred.get();
+                        assert!(*racks == [2] && !preferred.is_newer(seen));
+                    },
+                    |_| {},
+                );
+            }
+        });
     }
 }
