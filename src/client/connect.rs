@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use super::changes::{Changes, ChangesError};
-use super::config::Config;
+use super::config::{Config, check_cluster};
 use super::error::ConnectError;
 use super::event::Role;
 use super::open::{connect_private, connect_shared};
@@ -14,7 +14,7 @@ use super::state::{ClientState, RequestCount};
 use super::status::{Status, StatusError};
 use super::thread::{OpenConnect, on_client_thread};
 use crate::layout::OwnerWord;
-use crate::map::{Node, Snapshot, SnapshotError};
+use crate::map::{ClusterName, Node, Snapshot, SnapshotError};
 use crate::protocol::load_owner;
 use crate::route::{Router, SharedRouter};
 use crate::segment::{Segment, resolved};
@@ -94,8 +94,9 @@ impl Client {
         source: Box<dyn ClusterSource>,
     ) -> Result<Client, ConnectError> {
         config.check()?;
+        let wanted = config.wanted_cluster()?;
         let (client, asked) = Client::begin(config, source, true, &AtomicBool::new(false))?;
-        client.wait_first(asked)?;
+        client.wait_first(asked, wanted)?;
         Ok(client)
     }
 
@@ -114,10 +115,11 @@ impl Client {
         ) -> Result<Client, ConnectError> {
             config.check()?;
             let source = Box::new(AerospikeSource::new(config.source()?));
+            let wanted = config.wanted_cluster()?;
             let (client, asked) = Client::begin(config, source, waits, called_off)?;
             begun(&client);
             if waits {
-                client.wait_first(asked)?;
+                client.wait_first(asked, wanted)?;
             }
             Ok(client)
         }
@@ -159,7 +161,11 @@ impl Client {
         &self.open.handle.state
     }
 
-    fn wait_first(&self, asked: RequestCount) -> Result<(), ConnectError> {
+    fn wait_first(
+        &self,
+        asked: RequestCount,
+        wanted: Option<ClusterName>,
+    ) -> Result<(), ConnectError> {
         let state = self.state();
         if !state.has_map() && state.role() != Role::Owner {
             // The owner in another process may be waiting out a long interval.
@@ -173,7 +179,9 @@ impl Client {
         }
         let begun = Instant::now();
         if let Some(result) = state.wait_first(asked, patience) {
-            return result;
+            // The first client of this process may want no particular cluster.
+            let segment = state.current.get();
+            return result.and_then(|()| check_cluster(state.config.shm_key, wanted, &segment));
         }
         // The result of an earlier attempt, if a later one takes this long.
         if let Some(error) = state.failure() {

@@ -124,8 +124,8 @@ fn is_being_removed(segment: &Segment) -> bool {
     false
 }
 
-/// A second connect of this process: the hosts must be the same, and the
-/// capacities stay as they are.
+/// A second connect of this process: the hosts and the names of the cluster, if
+/// both have one, must be the same; the capacities stay as they are.
 fn join(
     open: OpenConnect,
     config: &Config,
@@ -135,6 +135,14 @@ fn join(
     let (found, wanted) = (there.sorted_hosts(), config.sorted_hosts());
     if found != wanted {
         return Err(ConnectError::OtherHosts { key: config.shm_key, found, wanted });
+    }
+    let (found, wanted) = (there.wanted_cluster()?, config.wanted_cluster()?);
+    if let (Some(found), Some(wanted)) = (found, wanted)
+        && found != wanted
+    {
+        // Whatever is published, or will be.
+        let (found, wanted) = (found.to_string(), wanted.to_string());
+        return Err(ConnectError::OtherCluster { key: config.shm_key, found, wanted });
     }
     let segment = open.handle.state.current.get();
     config.check_cluster(&segment)?;

@@ -53,6 +53,8 @@ struct FirstMap {
     there: bool,
     /// The number of calls that have asked for it.
     asked: u64,
+    /// How many of them had asked when a map was lost.
+    answered: u64,
     /// Why there is no map, and how many calls had asked when that attempt began.
     failed: Option<(u64, ConnectError)>,
     /// Whether the thread has ended.
@@ -189,6 +191,10 @@ impl ClientState {
 
     /// Why the segment was refused.
     pub fn refusal(&self) -> Option<ConnectError> {
+        if self.is_inherited() {
+            // A lock that was held at the time of the fork is held for ever.
+            return self.refusal.try_lock().ok()?.clone();
+        }
         self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -207,7 +213,17 @@ impl ClientState {
     }
 
     fn first(&self) -> MutexGuard<'_, FirstMap> {
-        self.first.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        // After a removal by force, or after damage, the segment may begin again.
+        if first.there && !self.is_routable() {
+            (first.there, first.answered) = (false, first.asked);
+        }
+        first
+    }
+
+    /// Whether the current segment has a map that may be routed from.
+    fn is_routable(&self) -> bool {
+        self.current.get().head().sequence() > 0 && !self.current.is_barred()
     }
 
     /// Asks for the first map; the answer comes from an attempt that begins
@@ -226,17 +242,19 @@ impl ClientState {
     /// Whether a connect still waits for the first map.
     pub fn awaited(&self) -> bool {
         let first = self.first();
-        let answered = first.failed.as_ref().map_or(0, |&(asked, _)| asked);
-        !first.there && answered < first.asked
+        let failed = first.failed.as_ref().map_or(0, |&(asked, _)| asked);
+        !first.there && first.answered.max(failed) < first.asked
     }
 
     /// Whether there is a map.
     pub fn has_map(&self) -> bool {
-        self.first().there
+        // A child takes none of its parent's locks.
+        if self.is_inherited() { self.is_routable() } else { self.first().there }
     }
 
     /// Records that there is a map, or why an attempt did not bring one. A map
-    /// is final; a failure is only for the calls that had asked before.
+    /// is final unless it is lost; a failure is only for the calls that had
+    /// asked before.
     pub fn settle(&self, result: Result<(), ConnectError>, asked: RequestCount) {
         let mut first = self.first();
         match result {
@@ -301,5 +319,38 @@ impl ClientState {
         let first = self.first();
         let ended = self.changed.wait_timeout_while(first, timeout, |first| !first.ended);
         ended.unwrap_or_else(PoisonError::into_inner).0.ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tendmap_testkit::forked::forked;
+
+    use super::*;
+    use crate::map::Capacity;
+    use crate::segment::private;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "it forks")]
+    fn h97_a_child_looks_at_an_inherited_client_whose_locks_are_held() {
+        let config = Config::new(vec!["127.0.0.1:3000".parse().unwrap()]);
+        let of = |sequence| {
+            let ownership = private(Capacity::DEFAULT, sequence).unwrap();
+            let current = Current::new(None, ownership.segment()).unwrap();
+            ClientState::new(config.clone(), Arc::new(current))
+        };
+        for (sequence, there) in [(0, false), (7, true)] {
+            let state = of(sequence);
+            // As another thread of the parent does at that moment.
+            let (_first, _refusal) = (state.first(), state.refusal.lock().unwrap());
+            forked(
+                |_| {
+                    // A child that waits for a lock is ended by the alarm, which fails.
+                    nix::unistd::alarm::set(20);
+                    assert_eq!((state.has_map(), state.refusal().is_none()), (there, true));
+                },
+                |_| {},
+            );
+        }
     }
 }

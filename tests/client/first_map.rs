@@ -3,14 +3,17 @@
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use std::io::{Read, Write};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, getpid, kill_process};
 use tendmap::client::{Client, Config, ConnectError, Event, Observer};
-use tendmap::map::ClusterMap;
+use tendmap::internals::segment::{CreateOutcome, create};
+use tendmap::map::{Capacity, ClusterMap, ClusterName};
+use tendmap::segment::remove;
 use tendmap::tend::{ClusterSource, TendError, TendReport, Turn};
 use tendmap_testkit::forked::forked;
-use tendmap_testkit::{Cluster, config, directory, files};
+use tendmap_testkit::{Cluster, add_namespace, config, directory, files, node};
 
 fn down() -> TendError {
     TendError::NoSeed { tried: vec!["127.0.0.1:3000: it is down".into()] }
@@ -190,4 +193,95 @@ fn h91_a_private_connect_gets_its_own_error_and_the_next_one_a_map() {
     assert!(matches!(error, ConnectError::Tend(_)), "{error}");
     cluster.heal();
     Client::connect_with(private(&directory), cluster.source()).unwrap();
+}
+
+/// Whether the map that comes is of the wanted cluster is known only when it is there.
+#[test]
+fn h51_a_connect_that_joins_before_the_first_map_gets_no_other_clusters() {
+    let directory = directory();
+    let cluster = Cluster::new(2, 1);
+    cluster.change(|map| map.cluster_name = ClusterName::new("first").ok());
+    let (begins, begun) = unbounded();
+    let (end, ends) = unbounded();
+    let source = Stepped { inside: cluster.source(), begins, ends };
+    let client = Client::start_with(config(&directory), Box::new(source)).unwrap();
+    begun.recv().unwrap();
+    let connect = |name: &str| {
+        let config = config(&directory).with_cluster_name(name);
+        // The pass ends when this connect has joined.
+        Client::connect_unless(config, true, &AtomicBool::new(false), |_| end.send(()).unwrap())
+    };
+    let error = connect("second").map(|_| "a client of another cluster").unwrap_err();
+    let ConnectError::OtherCluster { found, wanted, .. } = error else { panic!("{error}") };
+    assert_eq!((&*found, &*wanted), ("first", "second"));
+    connect("first").unwrap();
+    assert!(!client.is_closed() && client.has_map());
+}
+
+/// Two names exclude each other before there is any map.
+#[test]
+fn h51_two_clients_of_a_process_that_want_different_clusters_do_not_share_one() {
+    let directory = directory();
+    let cluster = Cluster::new(2, 1);
+    cluster.fail(down());
+    let of = |name: &str| config(&directory).with_cluster_name(name);
+    let _first = Client::start_with(of("first"), cluster.source()).unwrap();
+    let second = Client::start_with(of("second"), cluster.source());
+    let error = second.map(|_| "a client of another cluster").unwrap_err();
+    let ConnectError::OtherCluster { found, wanted, .. } = error else { panic!("{error}") };
+    assert_eq!((&*found, &*wanted), ("first", "second"));
+    Client::start_with(of("first"), cluster.source()).unwrap();
+}
+
+/// The segment is removed by force while this process is stopped, and another one has
+/// begun again: there is no map to route from.
+#[test]
+fn h91_a_map_that_was_lost_is_waited_for_again() {
+    let directory = directory();
+    let config = config(&directory);
+    let place = config.place();
+    forked(
+        |parent| {
+            let cluster = Cluster::new(2, 1);
+            let client = Client::connect_with(config.clone(), cluster.source()).unwrap();
+            parent.write_all(&getpid().as_raw_nonzero().get().to_ne_bytes()).unwrap();
+            tendmap_testkit::wait_until("the move", || client.status().unwrap().sequence == 0);
+            assert!(!client.has_map());
+            let again = Client::connect_with(config.clone(), cluster.source());
+            let error = again.map(|_| "a client without a map").unwrap_err();
+            assert!(matches!(error, ConnectError::NoMapYet { .. }), "{error}");
+            parent.write_all(&[0]).unwrap();
+            Client::connect_with(config, cluster.source()).unwrap().map().unwrap();
+            tendmap_testkit::wait_until("a map", || client.has_map());
+        },
+        |child| {
+            let mut pid = [0; 4];
+            child.read_exact(&mut pid).unwrap();
+            let pid = i32::from_ne_bytes(pid);
+            let at = Pid::from_raw(pid).unwrap();
+            kill_process(at, Signal::STOP).unwrap();
+            tendmap_testkit::wait_until("the child is stopped", || {
+                let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+                stat.rsplit(')').next().unwrap().trim_start().starts_with('T')
+            });
+            remove(&place, true).unwrap();
+            let made = create(&place, 1, Capacity::DEFAULT, None).unwrap();
+            let CreateOutcome::Owner(mut ownership) = made else { panic!("it exists") };
+            kill_process(at, Signal::CONT).unwrap();
+            child.read_exact(&mut [0]).unwrap();
+            ownership.publish(&whole(2)).unwrap();
+            // The child ends.
+            let _ = child.read(&mut [0]);
+        },
+    );
+}
+
+/// The map of a cluster of that many nodes.
+fn whole(nodes: u16) -> ClusterMap {
+    let mut map = ClusterMap::new(Capacity::DEFAULT);
+    for number in 0..nodes {
+        map.nodes.insert(node(number)).unwrap();
+    }
+    add_namespace(&mut map, "test", 1);
+    map
 }

@@ -25,17 +25,25 @@ impl Config {
 
     /// Refuses a segment whose cluster is not the one configured by name.
     pub(in crate::client) fn check_cluster(&self, segment: &Segment) -> Result<(), ConnectError> {
-        let Some(wanted) = self.wanted_cluster()? else { return Ok(()) };
-        let Some(tables) = published(segment)? else { return Ok(()) };
-        match tables.cluster_name {
-            Some(found) if found == wanted => Ok(()),
-            // A source that has published no name yet does not know any.
-            None if tables.nodes.is_empty() => Ok(()),
-            found => Err(ConnectError::OtherCluster {
-                key: self.shm_key,
-                found: shown(found),
-                wanted: wanted.to_string(),
-            }),
+        check_cluster(self.shm_key, self.wanted_cluster()?, segment)
+    }
+}
+
+/// As [`Config::check_cluster`]; `None` wants no particular one.
+pub(in crate::client) fn check_cluster(
+    key: u32,
+    wanted: Option<ClusterName>,
+    segment: &Segment,
+) -> Result<(), ConnectError> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    let Some(tables) = published(segment)? else { return Ok(()) };
+    match tables.cluster_name {
+        Some(found) if found == wanted => Ok(()),
+        // A source that has published no name yet does not know any.
+        None if tables.nodes.is_empty() => Ok(()),
+        found => {
+            let (found, wanted) = (shown(found), wanted.to_string());
+            Err(ConnectError::OtherCluster { key, found, wanted })
         }
     }
 }

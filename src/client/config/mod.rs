@@ -21,7 +21,7 @@ use crate::tend::tls::TlsConfig;
 use crate::wire::Host;
 use crate::wire::login::{AuthMode, SecretString};
 pub use check::MIN_TEND_INTERVAL;
-pub(super) use cluster::{published, shown};
+pub(super) use cluster::{check_cluster, published, shown};
 pub use error::ConfigError;
 
 /// How to reach a cluster and how to share what is known about it.

@@ -199,6 +199,7 @@ fn no_lock(host: &Host) {
                 while !done.load(Ordering::Relaxed) {
                     client.segment();
                     client.status().unwrap();
+                    assert!(client.has_map());
                 }
             });
         }
@@ -210,6 +211,7 @@ fn no_lock(host: &Host) {
                     client.segment();
                     client.map().unwrap();
                     client.status().unwrap();
+                    assert!(client.has_map() && client.refusal().is_none());
                     client.clone().close();
                 },
                 |_| {},
