@@ -4,6 +4,7 @@
 //! tender. It has a thread of its own, so that nothing that happens to it can
 //! delay or prevent a publication.
 
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +18,7 @@ use super::reader::Reader;
 use super::state::ClientState;
 use super::thread::as_client_thread;
 use crate::c_client::{Feed, Mirror, MirrorEvent, MirrorSettings, Target};
-use crate::clock::boottime_ms;
+use crate::clock::{age_ms, boottime_ms};
 use crate::descriptor::KeptDescriptor;
 use crate::explain::explain;
 use crate::layout::OwnerWord;
@@ -31,6 +32,8 @@ use crate::thread::{self, NativeThread};
 pub(super) struct Mirrors {
     stop: Arc<Stop>,
     threads: Mutex<Vec<NativeThread<()>>>,
+    /// The keys of those whose threads could not be started, and why.
+    unstarted: Vec<(u32, String)>,
 }
 
 /// Ends the sleep of all mirrors of a client.
@@ -61,9 +64,25 @@ impl Mirrors {
         let event = event.ok().and_then(|event| KeptDescriptor::new(event).ok());
         let stop = Stop { asked: AtomicBool::new(false), event, personal: WakeMask::random() };
         let stop = Arc::new(stop);
-        let targets = state.config.c_client.targets.iter();
-        let threads = targets.filter_map(|&target| spawn(state, &stop, target)).collect();
-        Mirrors { stop, threads: Mutex::new(threads) }
+        let (mut threads, mut unstarted) = (Vec::new(), Vec::new());
+        for &target in &state.config.c_client.targets {
+            match spawn(state, &stop, target) {
+                Ok(thread) => threads.push(thread),
+                Err(error) => {
+                    let error = format!("can't start a thread: {}", explain(&error));
+                    unstarted.push((target.key, error));
+                }
+            }
+        }
+        Mirrors { stop, threads: Mutex::new(threads), unstarted }
+    }
+
+    /// Reports, on the client's thread, those that could not be started: the host's
+    /// observer may connect, and the thread that connects holds a lock.
+    pub fn report(&self, state: &ClientState) {
+        for (key, error) in &self.unstarted {
+            notify(state, *key, MirrorEvent::Trouble { error: error.clone() });
+        }
     }
 
     /// Asks all of them to end.
@@ -100,7 +119,11 @@ fn notify(state: &ClientState, key: u32, event: MirrorEvent) {
     state.notify(Event::CClient { key, event });
 }
 
-fn spawn(state: &Arc<ClientState>, stop: &Arc<Stop>, target: Target) -> Option<NativeThread<()>> {
+fn spawn(
+    state: &Arc<ClientState>,
+    stop: &Arc<Stop>,
+    target: Target,
+) -> io::Result<NativeThread<()>> {
     let (threads, stop) = (state.clone(), stop.clone());
     let work = move || {
         as_client_thread();
@@ -112,14 +135,7 @@ fn spawn(state: &Arc<ClientState>, stop: &Arc<Stop>, target: Target) -> Option<N
             notify(&threads, target.key, MirrorEvent::Trouble { error });
         }
     };
-    match thread::spawn("tendmap-mirror", work) {
-        Ok(thread) => Some(thread),
-        Err(error) => {
-            let error = format!("can't start a thread: {}", explain(&error));
-            notify(state, target.key, MirrorEvent::Trouble { error });
-            None
-        }
-    }
+    thread::spawn("tendmap-mirror", work)
 }
 
 /// A mirror and the map that it follows.
@@ -183,6 +199,6 @@ fn is_tended(segment: &Segment) -> bool {
     else {
         return false;
     };
-    let age = boottime_ms().saturating_sub(at);
-    at > 0 && age <= interval.saturating_mul(3).saturating_add(2_000)
+    let limit = interval.saturating_mul(3).saturating_add(2_000);
+    age_ms(at, boottime_ms()).is_some_and(|age| age <= limit)
 }

@@ -81,8 +81,12 @@ impl ClientThread {
         let agent = Agent::new(handle.state.clone(), source, start);
         let ending = handle.clone();
         let thread = thread::spawn("tendmap", move || {
-            let _ending = EndGuard(ending);
+            let ending = EndGuard(ending);
             CLIENT_THREAD.set(true);
+            #[cfg(feature = "c-client")]
+            ending.0.mirrors.report(&ending.0.state);
+            #[cfg(not(feature = "c-client"))]
+            let _ = &ending;
             agent.run();
         });
         let thread = thread.map_err(|error| ConnectError::Thread(error.into()))?;

@@ -2,16 +2,19 @@
 //! close at the same time, and also if an observer calls it.
 
 use crossbeam::channel::{bounded, unbounded};
-use std::os::unix::fs::FileExt;
+use std::fs::Permissions;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
-use tendmap::client::{Client, Config, Event, Observer, Role};
+use tendmap::client::{Client, Config, ConnectError, Event, Observer, Role};
 use tendmap::internals::segment::{CreateOutcome, create};
 use tendmap::map::{ClusterMap, Slot};
 use tendmap::tend::{ClusterSource, TendError, TendReport, Turn};
+use tendmap_testkit::forked::forked;
 use tendmap_testkit::{Cluster, config, directory, files, wait_until};
 
 const LONG: Duration = Duration::from_secs(600);
@@ -411,4 +414,37 @@ fn h95_a_connect_whose_thread_panics_is_an_error() {
         let error = ends("connecting", move || Client::connect_with(config, source).unwrap_err());
         assert!(matches!(error, tendmap::client::ConnectError::Ended), "{error}");
     }
+}
+
+/// No thread can be started: neither that of a mirror nor the client's own.
+#[test]
+fn h95_an_observer_may_connect_while_another_connect_finds_no_thread() {
+    let directory = directory();
+    std::fs::set_permissions(directory.path(), Permissions::from_mode(0o777)).unwrap();
+    forked(
+        |_| {
+            nix::unistd::alarm::set(60);
+            // Root has no limit of threads.
+            if rustix::process::getuid().is_root() {
+                nix::unistd::setuid(nix::unistd::Uid::from_raw(65534)).unwrap();
+            }
+            let before = getrlimit(Resource::Nproc);
+            setrlimit(Resource::Nproc, Rlimit { current: Some(0), ..before }).unwrap();
+            let with_key = |key| {
+                let mut config = config(&directory);
+                config.shm_key = key;
+                config
+            };
+            let other = with_key(2);
+            let observer = Observer::new(move |_| {
+                Client::connect_with(other.clone(), Cluster::new(2, 1).source()).unwrap_err();
+            });
+            let mut config = with_key(1);
+            config.observer = Some(observer);
+            config.c_client.targets = vec!["0xAC000000:7.6.1".parse().unwrap()];
+            let error = Client::connect_with(config, Cluster::new(2, 1).source()).unwrap_err();
+            assert!(matches!(error, ConnectError::Thread(_)), "{error}");
+        },
+        |_| {},
+    );
 }
