@@ -18,6 +18,13 @@ pub fn boottime_ms() -> u64 {
     now.saturating_add_signed(AHEAD.get_or_init(ahead).saturating_neg())
 }
 
+/// The time from `at` to `now`, in milliseconds of [`boottime_ms`]. `None` if `at` is 0,
+/// which means never, or is in the future by more than a second: then it is of an earlier
+/// boot of the host.
+pub fn age_ms(at: u64, now: u64) -> Option<u64> {
+    (at > 0 && at <= now.saturating_add(1_000)).then(|| now.saturating_sub(at))
+}
+
 /// What the kernel adds to the clock for this process: 0 if it has no time
 /// namespace of its own, or can't find out.
 fn ahead() -> i64 {

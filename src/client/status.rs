@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::reader::Reader;
+use crate::clock::age_ms;
 use crate::layout::{LAYOUT_VERSION, OwnerWord, shm_stat};
 use crate::map::{
     Build, Condition, ConditionRecords, Departure, Node, NodeHealth, NodeId, Reason, Slot,
@@ -407,8 +408,8 @@ impl OwnerWords<'_> {
         self.since(self.get(word)?)
     }
 
-    /// The time since `at`, if `at` is a valid time.
+    /// The time since `at`, if `at` is a time of this boot.
     fn since(&self, at: u64) -> Option<Duration> {
-        (at > 0).then(|| Duration::from_millis(self.now.saturating_sub(at)))
+        age_ms(at, self.now).map(Duration::from_millis)
     }
 }

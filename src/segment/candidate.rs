@@ -11,7 +11,7 @@ use super::attachment::Segment;
 use super::error::SegmentError;
 use super::lock::{LockFile, byte_of};
 use super::ownership::Ownership;
-use crate::clock::boottime_ms;
+use crate::clock::{age_ms, boottime_ms};
 use crate::layout::OwnerWord;
 use crate::protocol::{Head, Term, load_owner, retire, take_over};
 
@@ -222,9 +222,9 @@ pub(super) fn is_tended(segment: &Segment) -> bool {
 fn shows_life(segment: &Segment, head: Head) -> bool {
     let word = |word| load_owner(segment.mapping().owner(word), head).unwrap_or(0);
     let interval = word(OwnerWord::TendIntervalMs);
-    let age = boottime_ms().saturating_sub(word(OwnerWord::TurnedMs));
+    let limit = interval.saturating_mul(3).saturating_add(SILENCE_MS);
     word(OwnerWord::Flags) & OwnerWord::RELEASED == 0
-        && age <= interval.saturating_mul(3).saturating_add(SILENCE_MS)
+        && age_ms(word(OwnerWord::TurnedMs), boottime_ms()).is_some_and(|age| age <= limit)
 }
 
 fn held(lock: &LockFile, head: Head) -> Result<bool, SegmentError> {

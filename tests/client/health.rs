@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tendmap::client::{Client, Config, Reader, Status, Verdict};
 use tendmap::internals::layout::OwnerWord;
+use tendmap::internals::map::Departure;
+use tendmap::internals::segment::{boottime_ms, private};
 use tendmap::map::{Capacity, ClusterMap, Condition};
 use tendmap::sim::{Sim, SimConfig};
 use tendmap::tend::{ClusterSource, TendError, TendReport, Turn};
@@ -224,4 +226,27 @@ fn h66_the_heart_beats_every_second_however_long_the_interval() {
     }
     assert!(client.status().unwrap().heartbeat_age.unwrap() < Duration::from_secs(10));
     client.close();
+}
+
+/// As after a restart of the host whose segments are not in memory, and in a container
+/// that was moved to another one.
+#[test]
+fn h235_times_of_another_boot_are_no_ages() {
+    let mut ownership = private(Capacity::DEFAULT, 0).unwrap();
+    ownership.publish(&Gate::new(2).map).unwrap();
+    let tended = |at_ms| {
+        ownership.set(OwnerWord::TendedMs, at_ms);
+        let id = tendmap_testkit::node(7).id;
+        let departure = Departure { id, at_ms, reason: "it no longer answers".into() };
+        ownership.set_departures(&[departure]).unwrap();
+        Status::of(ownership.segment()).unwrap()
+    };
+    let status = tended(boottime_ms() + 24 * 3600 * 1000);
+    assert_eq!((status.tended_age, status.departed.len()), (None, 0));
+    assert_eq!(problems(&status), ["never tended"]);
+    assert!(status.is_stale());
+    // A time that was stored while the status was being taken.
+    let status = tended(boottime_ms() + 1);
+    assert!(status.tended_age.is_some() && status.departed.len() == 1);
+    assert_eq!(problems(&status), [""; 0]);
 }
