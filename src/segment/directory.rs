@@ -234,19 +234,8 @@ fn living(found: Search) -> Result<Option<Arc<Segment>>, SegmentError> {
 /// [`SegmentError::NotFound`]; [`SegmentError::OtherVersion`] if there are only segments of other
 /// layouts; and the errors of [`live`].
 pub(crate) fn newest(place: &Place) -> Result<Arc<Segment>, SegmentError> {
-    if let Some(segment) = quick(place, 0) {
-        return Ok(segment);
-    }
-    if let Some(segment) = live(place)? {
-        return Ok(segment);
-    }
-    for generation in generations(place)? {
-        match Segment::attach(place, generation) {
-            Err(error) if error.is_absent() => {}
-            other => return other,
-        }
-    }
-    Err(elsewhere(place).unwrap_or_else(|| place.backend.store().not_found_error(place)))
+    let attach = |generation| Segment::attach(place, generation);
+    newest_by(place, attach, attach)
 }
 
 /// Like [`newest`], for callers that look once: a snapshot that later changes do not affect.
@@ -255,19 +244,41 @@ pub(crate) fn newest(place: &Place) -> Result<Arc<Segment>, SegmentError> {
 /// # Errors
 /// As [`newest`].
 pub(crate) fn look(place: &Place) -> Result<Arc<Segment>, SegmentError> {
-    let look = |generation| Segment::look(place, generation, SegmentPart::Words);
-    let quick = quick_by(place, 0, look);
-    if let Some(segment) = quick.map_or_else(|| living(look_through(place)?), |it| Ok(Some(it)))? {
-        match Segment::look(place, segment.identity().generation, SegmentPart::Whole) {
-            // It has disappeared since the listing.
-            Err(error) if error.is_absent() => {}
-            other => return other,
+    let look = |part| move |generation| Segment::look(place, generation, part);
+    newest_by(place, look(SegmentPart::Words), look(SegmentPart::Whole))
+}
+
+/// How often the segments are listed if all that were listed have disappeared. A segment that is
+/// replaced disappears when its successor is there.
+const LISTINGS: usize = 16;
+
+/// Finds the newest segment with `search`, and gets it with `get`.
+fn newest_by(
+    place: &Place,
+    search: impl Fn(u64) -> Result<Arc<Segment>, SegmentError>,
+    get: impl Fn(u64) -> Result<Arc<Segment>, SegmentError>,
+) -> Result<Arc<Segment>, SegmentError> {
+    for _ in 0..LISTINGS {
+        let mut listed = 1;
+        let live = match quick_by(place, 0, &search) {
+            Some(segment) => Some(segment),
+            None => {
+                let found = search_by(place, &search)?;
+                listed = found.listed.len();
+                living(found)?
+            }
+        };
+        let live = live.map(|segment| segment.identity().generation);
+        let all = if live.is_some() { Vec::new() } else { generations(place)? };
+        for generation in live.into_iter().chain(all.iter().copied()) {
+            match get(generation) {
+                // It has disappeared since the listing.
+                Err(error) if error.is_absent() => {}
+                other => return other,
+            }
         }
-    }
-    for generation in generations(place)? {
-        match Segment::look(place, generation, SegmentPart::Whole) {
-            Err(error) if error.is_absent() => {}
-            other => return other,
+        if listed == 0 && all.is_empty() {
+            break;
         }
     }
     Err(elsewhere(place).unwrap_or_else(|| place.backend.store().not_found_error(place)))
@@ -321,4 +332,45 @@ pub(crate) fn check_backend(place: &Place) -> Result<(), SegmentError> {
         }
     }
     Ok(())
+}
+
+#[cfg(all(test, feature = "tend"))]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::map::Capacity;
+    use crate::segment::{CreateOutcome, Ownership, create};
+
+    /// The first segment is retired when it is found, and gone when it is attached; by then its
+    /// successor is there.
+    #[test]
+    #[cfg_attr(miri, ignore = "it needs the system's locks")]
+    fn h233_a_segment_that_is_replaced_under_a_reader_is_found_as_its_successor() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place { directory: folder.path().into(), ..Place::of_key(7) };
+        let make = |generation| -> Box<Ownership> {
+            match create(&place, generation, Capacity::DEFAULT, None).unwrap() {
+                CreateOutcome::Owner(ownership) => ownership,
+                CreateOutcome::Exists => panic!("there was one"),
+            }
+        };
+        let mut first = make(1);
+        first.retire().unwrap();
+        drop(first);
+        let next = RefCell::new(None);
+        let search = |generation| Segment::attach(&place, generation);
+        let get = |generation| {
+            if next.borrow().is_none() {
+                *next.borrow_mut() = Some(make(2));
+                std::fs::remove_file(place.segment(1)).unwrap();
+            }
+            Segment::attach(&place, generation)
+        };
+        let found = newest_by(&place, search, get).unwrap();
+        assert_eq!(found.identity().generation, 2);
+        // Nothing is searched for without an end.
+        let absent = |_| Err(place.backend.store().not_found_error(&place));
+        assert!(newest_by(&place, search, absent).unwrap_err().is_absent());
+    }
 }
