@@ -1,9 +1,6 @@
-//! A client's connection to a node, and the listening side.
+//! A client's connection to a node.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr};
-
-use mio::net::TcpListener;
 
 use super::stream::AcceptedStream;
 use crate::wire::{HEADER_LEN, MessageHeader};
@@ -100,10 +97,4 @@ impl AcceptedConnection {
             Ok(()) => true,
         }
     }
-}
-
-/// Listens at this address of the loopback.
-pub(super) fn listen(ip: IpAddr, port: u16) -> Result<TcpListener, (SocketAddr, io::Error)> {
-    let address = SocketAddr::new(ip, port);
-    TcpListener::bind(address).map_err(|error| (address, error))
 }

@@ -13,9 +13,10 @@ use mio::{Events, Interest, Poll, Token};
 use super::batch;
 use super::cluster::Cluster;
 use super::config::{SimConfig, SimError};
-use super::connection::{AcceptedConnection, ClientMessage, listen};
+use super::connection::{AcceptedConnection, ClientMessage};
 use super::info::{alternate_ip, answer, only_names_client, refuse};
 use super::record::{Command, RecordStore, forbidden, refusal};
+use super::reserved::ReservedAddress;
 use super::security::Security;
 use super::status::{RecordCommand, SimNodeState, SimNodeStatus, SimStatus};
 use super::stream::AcceptedStream;
@@ -48,6 +49,8 @@ pub(super) struct Engine {
     pub log: Vec<RecordCommand>,
     poll: Poll,
     listeners: HashMap<Token, Listener>,
+    /// The addresses that nodes have used and listen at no more.
+    reserved: HashMap<SocketAddr, ReservedAddress>,
     connections: HashMap<Token, AcceptedConnection>,
     next_token: usize,
     store: RecordStore,
@@ -70,6 +73,7 @@ impl Engine {
             log: Vec::new(),
             poll,
             listeners: HashMap::new(),
+            reserved: HashMap::new(),
             connections: HashMap::new(),
             next_token: WAKE.0 + 1,
             store: RecordStore::default(),
@@ -113,8 +117,7 @@ impl Engine {
     }
 
     /// Binds the listeners of a node; also returns its port. Port 0 = any free
-    /// port below those that the system uses for outgoing connections, so that
-    /// the port of a stopped node stays free.
+    /// port below those that the system uses for outgoing connections.
     pub fn bind(&mut self, node: u16, port: u16) -> Result<(u16, Vec<Listener>), SimError> {
         let mut ips = vec![self.cluster.config.ip()];
         if self.cluster.config.alternate_addresses {
@@ -127,12 +130,14 @@ impl Engine {
             let at = |&ip: &IpAddr| {
                 let mut ports = vec![(wanted, false)];
                 ports.extend(self.tls_port(wanted).map(|port| (port, true)));
-                ports.into_iter().map(move |(port, secure)| {
-                    let socket = listen(ip, port)?;
-                    Ok(Listener { node, socket, secure })
-                })
+                ports.into_iter().map(move |(port, secure)| (SocketAddr::new(ip, port), secure))
             };
-            let listeners: Result<Vec<_>, _> = ips.iter().flat_map(at).collect();
+            let addresses: Vec<_> = ips.iter().flat_map(at).collect();
+            let listeners = addresses.into_iter().map(|(address, secure)| {
+                let socket = self.listen_at(address).map_err(|error| (address, error))?;
+                Ok(Listener { node, socket, secure })
+            });
+            let listeners: Result<Vec<_>, _> = listeners.collect();
             match listeners {
                 Ok(listeners) => return Ok((wanted, listeners)),
                 Err((_, error))
@@ -169,9 +174,24 @@ impl Engine {
         Ok(port)
     }
 
-    /// Closes all sockets of a node.
+    fn listen_at(&mut self, address: SocketAddr) -> io::Result<TcpListener> {
+        match self.reserved.remove(&address) {
+            Some(reserved) => reserved.listen(),
+            None => TcpListener::bind(address),
+        }
+    }
+
+    /// Closes all sockets of a node. Its addresses refuse connections, and no
+    /// other program gets them until the cluster ends.
     pub fn close(&mut self, number: u16) {
-        self.listeners.retain(|_, listener| listener.node != number);
+        let closed = self.listeners.extract_if(|_, listener| listener.node == number);
+        for (_, Listener { mut socket, .. }) in closed.collect::<Vec<_>>() {
+            let _ = self.poll.registry().deregister(&mut socket);
+            // Without a reservation another program may get the address.
+            if let Ok((address, reserved)) = ReservedAddress::of(socket) {
+                self.reserved.insert(address, reserved);
+            }
+        }
         self.drop_connections(number);
     }
 

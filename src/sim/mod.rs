@@ -62,6 +62,7 @@ mod info;
 mod membership;
 mod node;
 mod record;
+mod reserved;
 mod security;
 mod status;
 mod stream;

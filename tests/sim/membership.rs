@@ -1,7 +1,7 @@
 //! Nodes that die, stop, freeze, move, join and leave.
 
-use std::io::Read;
-use std::net::TcpStream;
+use std::io::{ErrorKind, Read};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use tendmap::sim::{Sim, SimConfig, SimError, SimNodeState, Timings};
@@ -25,6 +25,38 @@ fn slow(nodes: usize, change: impl FnOnce(&mut Timings)) -> Sim {
 
 fn state(sim: &Sim, number: usize) -> SimNodeState {
     sim.status().unwrap().nodes[number - 1].state
+}
+
+/// Otherwise another cluster could get the port, and clients would find its node.
+#[test]
+fn h209_the_port_of_a_node_that_does_not_run_stays_its_own() {
+    let sim = three();
+    let used = |address: &SocketAddr| {
+        let bound = TcpListener::bind(address).map(drop).map_err(|error| error.kind());
+        let reached = TcpStream::connect(address).map(drop).map_err(|error| error.kind());
+        assert_eq!(
+            (bound, reached),
+            (Err(ErrorKind::AddrInUse), Err(ErrorKind::ConnectionRefused))
+        );
+    };
+    let old = address(&sim, 2);
+    for stop in [Sim::kill, Sim::stop_clean] {
+        stop(&sim, 2).unwrap();
+        used(&old);
+        sim.start_node(2).unwrap();
+        assert!(TcpStream::connect(old).is_ok());
+        until("node 2 is back", || state(&sim, 2) == SimNodeState::Running);
+    }
+    sim.move_node(2, 0).unwrap();
+    used(&old);
+    let moved = address(&sim, 2);
+    sim.move_node(2, old.port()).unwrap();
+    used(&moved);
+    assert!(TcpStream::connect(old).is_ok());
+    sim.remove(2).unwrap();
+    used(&old);
+    drop(sim);
+    assert!(TcpListener::bind(old).is_ok());
 }
 
 #[test]
