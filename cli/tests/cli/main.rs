@@ -7,6 +7,7 @@ mod codes;
 mod consistency;
 mod console;
 mod containers;
+mod debian;
 mod identity;
 mod image;
 mod lifecycle;
