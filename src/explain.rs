@@ -11,7 +11,7 @@ use crate::limits::limit;
 
 /// An error of a system call, with the limit that was reached and how to raise
 /// it.
-pub(crate) fn explain(error: &io::Error) -> impl fmt::Display + '_ {
+pub fn explain(error: &io::Error) -> impl fmt::Display + '_ {
     LimitExplanation(error, locks_memory)
 }
 

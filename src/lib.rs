@@ -180,6 +180,9 @@ pub mod internals {
     pub mod client {
         pub use crate::client::internals::*;
     }
+    pub mod explain {
+        pub use crate::explain::*;
+    }
     pub mod layout {
         pub use crate::layout::*;
     }

@@ -13,8 +13,8 @@ use crate::log::{Format, Log, Use};
 use crate::output::Output;
 use crate::settings::Settings;
 use crate::{
-    c_client, check, completions, demo, fleet, ls, manual, map, metrics, rm, route, settings, sim,
-    status, tend, verify, watch,
+    c_client, check, completions, demo, fleet, ls, manual, map, metrics, rm, route, settings,
+    signals, sim, status, tend, verify, watch,
 };
 
 /// One process tends an Aerospike cluster; all others on the host route from
@@ -143,6 +143,7 @@ pub fn run_in(program: Vec<OsString>, arguments: Vec<OsString>) -> u8 {
 }
 
 fn answer() -> u8 {
+    signals::survive_file_limit();
     let Settings { cli: Cli { command }, origins } = match settings::load() {
         Ok(settings) => settings,
         Err(unsettled) => return unsettled.report(),

@@ -23,6 +23,7 @@ mod manual;
 mod map;
 mod metrics;
 pub mod output;
+mod replace;
 mod rm;
 mod route;
 pub mod seen;

@@ -12,6 +12,7 @@ use tendmap::internals::text::Printable;
 
 use crate::failure::{EXIT_CODES, Failure};
 use crate::output::Output;
+use crate::replace::{self, Mode};
 use crate::settings::definition;
 
 /// The flags of `tendmap man`.
@@ -56,12 +57,13 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
 /// Writes the pages into a directory, which is created if it is missing.
 fn write_all(directory: &Path, pages: &[(String, String)]) -> Result<Vec<PathBuf>, Failure> {
     let failed = |path: &Path, error| {
-        Failure::Failed(format!("can't write {}: {error}", Printable(path.display())))
+        let told = replace::explained(&error);
+        Failure::Failed(format!("can't write {}: {told}", Printable(path.display())))
     };
     fs::create_dir_all(directory).map_err(|error| failed(directory, error))?;
     let write = |(name, text): &(String, String)| {
         let path = directory.join(format!("{name}.1"));
-        fs::write(&path, text).map_err(|error| failed(&path, error))?;
+        replace::file(&path, text.as_bytes(), Mode::Kept).map_err(|error| failed(&path, error))?;
         Ok(path)
     };
     pages.iter().map(write).collect()

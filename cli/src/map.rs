@@ -1,9 +1,8 @@
 //! `tendmap map`: the whole map.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -15,6 +14,7 @@ use crate::args::Common;
 use crate::failure::Failure;
 use crate::grid::{Grid, Roster, svg};
 use crate::output::{Output, table, write_table};
+use crate::replace::{self, Mode};
 
 /// The flags of `tendmap map`.
 #[derive(clap::Args, Clone, Debug)]
@@ -42,8 +42,9 @@ pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure>
             out.write_all(as_svg(&snapshot).as_bytes())?;
             out.flush()?;
         }
-        Some(file) => replace(file, as_svg(&snapshot).as_bytes()).map_err(|error| {
-            Failure::Failed(format!("can't write {}: {error}", Printable(file.display())))
+        Some(file) => write(file, as_svg(&snapshot).as_bytes()).map_err(|error| {
+            let told = replace::explained(&error);
+            Failure::Failed(format!("can't write {}: {told}", Printable(file.display())))
         })?,
         None => output.answer(|| as_json(&snapshot), |out| as_text(&snapshot, out))?,
     }
@@ -52,26 +53,13 @@ pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure>
 
 /// Writes a file in one step, so that no reader sees a part of it, and a failure leaves
 /// the old one. A device or a pipe is written to as it is.
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    // A link stays a link; what it leads to is replaced.
-    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let found = fs::metadata(path).ok();
-    if found.as_ref().is_some_and(|found| found.is_dir()) {
-        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
+fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() && !found.is_dir() => {
+            File::options().write(true).open(path)?.write_all(content)
+        }
+        _ => replace::file(path, content, Mode::Kept),
     }
-    if found.as_ref().is_some_and(|found| !found.is_file()) {
-        return File::options().write(true).open(path)?.write_all(content);
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mode = found.map_or(0o666, |found| found.permissions().mode() & 0o777);
-    let mut file = tempfile::Builder::new()
-        .prefix(".tendmap-")
-        .suffix(".svg")
-        .permissions(Permissions::from_mode(mode))
-        .tempfile_in(folder.unwrap_or(Path::new(".")))?;
-    file.write_all(content)?;
-    file.persist(path).map_err(|failed| failed.error)?;
-    Ok(())
 }
 
 fn as_svg(snapshot: &Snapshot) -> String {

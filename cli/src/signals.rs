@@ -1,11 +1,22 @@
 //! Handles signals in a thread, outside signal handlers.
 
+use std::sync::Arc;
 use std::{fs, thread};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::flag;
 use signal_hook::iterator::Signals;
+use tendmap::internals::explain::explain;
 
 use crate::failure::Failure;
+
+/// Makes a write beyond the limit on the length of files (RLIMIT_FSIZE) an error. By
+/// default it ends the process by a signal: one that tends because of the length of its
+/// log, and one that writes a file before it can remove a part of it.
+pub fn survive_file_limit() {
+    // Without it, the signal has its default effect.
+    let _ = flag::register(SIGXFSZ, Arc::default());
+}
 
 /// The meaning of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +37,7 @@ pub fn on_signal(
     reloads: bool,
     mut handle: impl FnMut(Asked) + Send + 'static,
 ) -> Result<(), Failure> {
-    let failed = |error| Failure::Failed(format!("can't catch signals: {error}"));
+    let failed = |error| Failure::Failed(format!("can't catch signals: {}", explain(&error)));
     let hangs_up = reloads || !ignores(SIGHUP);
     let caught = [SIGINT, SIGTERM].into_iter().chain(hangs_up.then_some(SIGHUP));
     let mut signals = Signals::new(caught).map_err(failed)?;

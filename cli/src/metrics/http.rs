@@ -15,6 +15,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
+use tendmap::internals::explain::explain;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Notify};
 use tokio::task::{AbortHandle, JoinSet};
@@ -47,7 +48,8 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// # Errors
 /// [`Failure::Failed`] if the address can't be used.
 pub fn serve(common: Common, address: SocketAddr, output: &Output) -> Result<(), Failure> {
-    let failed = |error| Failure::Failed(format!("can't serve metrics: {error}"));
+    let failed =
+        |error: io::Error| Failure::Failed(format!("can't serve metrics: {}", explain(&error)));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -60,7 +62,8 @@ pub fn serve(common: Common, address: SocketAddr, output: &Output) -> Result<(),
     signals::on_stop(move || stops.notify_one())?;
     let served = runtime.block_on(async {
         let listener = TcpListener::bind(address).await.map_err(|error| {
-            Failure::Failed(format!("can't listen on {address}: {error}{}", advice(&error)))
+            let told = explain(&error);
+            Failure::Failed(format!("can't listen on {address}: {told}{}", advice(&error)))
         })?;
         let at = listener.local_addr().map_err(failed)?;
         match output.is_json() {
@@ -120,6 +123,8 @@ async fn connection(stream: TcpStream, exporter: Arc<Exporter>) {
         .header_read_timeout(HEADER)
         .max_buf_size(HEADER_BYTES)
         .keep_alive(false)
+        // A client may close its sending side after the request, as `nc -N` does.
+        .half_close(true)
         .serve_connection(TokioIo::new(stream), answer);
     // What a client does wrong is of no interest to anybody else.
     let _ = tokio::time::timeout(WHOLE, serving).await;

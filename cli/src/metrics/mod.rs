@@ -3,7 +3,6 @@
 mod collect;
 mod family;
 mod http;
-mod textfile;
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,6 +16,7 @@ use tendmap::client::parse_duration;
 use crate::args::Common;
 use crate::failure::{Failure, warn};
 use crate::output::Output;
+use crate::replace::{self, Mode};
 use crate::signals;
 
 /// The flags of `metrics`.
@@ -31,7 +31,8 @@ pub struct Args {
     pub listen: Option<SocketAddr>,
     /// Write the metrics to a file for the node exporter's textfile collector.
     ///
-    /// Its name should end with .prom. The file is replaced as a whole, with mode 0644.
+    /// Its name should end with .prom. The file is replaced as a whole, with mode 0644. A
+    /// link stays a link; a device or a pipe is refused.
     #[arg(long, value_name = "FILE")]
     pub textfile: Option<PathBuf>,
     /// Write the file again at this interval, until SIGINT or SIGTERM.
@@ -80,10 +81,10 @@ fn text(families: &family::Families) -> Result<String, Failure> {
 fn write(common: &Common, path: &Path) -> Result<(), Failure> {
     let text = text(&collect::collect(common)?)?;
     let failed = |error: io::Error| {
-        let shown = path.display();
-        Failure::Failed(format!("can't write {shown}: {error}; what was there is unchanged"))
+        let (shown, told) = (path.display(), replace::explained(&error));
+        Failure::Failed(format!("can't write {shown}: {told}; what was there is unchanged"))
     };
-    textfile::replace(path, &text).map_err(failed)
+    replace::file(path, text.as_bytes(), Mode::Set(0o644)).map_err(failed)
 }
 
 /// Writes the file until a signal comes. A failure after the first time is reported

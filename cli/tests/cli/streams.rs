@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, Command, Stdio};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, fcntl_setfl, mknodat};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::Value;
 use tendmap::sim::{Sim, SimConfig};
 
@@ -99,6 +99,29 @@ fn h100_tending_goes_on_without_standard_streams_and_on_a_full_disk() {
     assert!(child.lives());
     child.signal(Signal::TERM);
     assert_eq!(child.end(), 0);
+}
+
+#[test]
+fn h245_a_limit_on_files_is_an_error_and_ends_no_tender() {
+    let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(2)).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let log = File::create(folder.path().join("log")).unwrap();
+    let mut tender =
+        Guarded(tend(&place, &sim, &[]).stdout(log.try_clone().unwrap()).spawn().unwrap());
+    wait_until("a map", || place.run(&["status"]).code() == 0);
+    // The log may not grow from here on.
+    let limit = Rlimit { current: Some(1), maximum: None };
+    prlimit(Some(Pid::from_child(&tender.0)), Resource::Fsize, limit).unwrap();
+    routes(&place, &sim);
+    assert!(tender.lives(), "it tends without its log");
+    // Another command ends with an error, and not by a signal.
+    let list = format!("ulimit -f 0; exec {} ls > out", crate::tool::BINARY);
+    let output = Command::new("sh").args(["-c", &list]).current_dir(&folder).output().unwrap();
+    let answer = Answer(output);
+    assert_eq!(answer.code(), 6);
+    assert!(answer.stderr().contains("File too large"), "{}", answer.stderr());
+    tender.signal(Signal::TERM);
+    assert_eq!(tender.end(), 0);
 }
 
 #[test]

@@ -136,3 +136,19 @@ fn h141_clients_that_are_slow_or_send_anything_keep_no_scrape_waiting() {
     running.signal(rustix::process::Signal::TERM);
     assert_eq!(running.end(), 0);
 }
+
+#[test]
+fn h141_a_client_that_sends_no_more_gets_its_answer() {
+    let place = Place::new();
+    let (mut running, at) = listening(&place, "127.0.0.1:0");
+    // As `nc -N`: all is read by the server before it answers.
+    for _ in 0..10 {
+        let mut stream = connect(at);
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with('\n'), "{answer:?}");
+    }
+    assert_eq!(running.interrupt(), 0);
+}

@@ -1,7 +1,9 @@
 //! `tendmap metrics --textfile`.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::process::Command;
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::tool::{Answer, Place, Running, wait_until};
 
@@ -16,12 +18,13 @@ fn h142_a_file_that_can_not_be_written_stays_as_it_was() {
     assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o644);
     // No byte more can be written, as on a full file system.
     let mut full = Command::new("sh");
-    full.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh", crate::tool::BINARY]);
+    full.args(["-c", "ulimit -f 0; exec \"$@\"", "sh", crate::tool::BINARY]);
     full.args(["metrics", "--textfile", path, "--shm-directory"]).arg(place.path());
     let answer = Answer(full.output().unwrap());
     assert_eq!(answer.code(), 6, "{}", answer.stderr());
     let told = answer.stderr().split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(told.contains("can't write") && told.contains("unchanged"), "{told}");
+    assert!(told.contains("RLIMIT_FSIZE") && !told.contains(".tendmap-"), "{told}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
     for wrong in ["/proc/tendmap.prom", "/none/tendmap.prom", folder.path().to_str().unwrap()] {
@@ -40,5 +43,18 @@ fn a_file_is_written_again_at_each_interval() {
     wait_until("the file again", || file.exists());
     running.signal(rustix::process::Signal::TERM);
     assert_eq!(running.end(), 0);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+/// Root may replace a device: `--textfile /dev/null` must not.
+#[test]
+fn h142_a_pipe_is_refused_and_stays_one() {
+    let (place, folder) = (Place::new(), tempfile::tempdir().unwrap());
+    let pipe = folder.path().join("pipe");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    let answer = place.run(&["metrics", "--textfile", pipe.to_str().unwrap()]);
+    assert_eq!(answer.code(), 6);
+    assert!(answer.stderr().contains("wanted a regular file"), "{}", answer.stderr());
+    assert!(pipe.metadata().unwrap().file_type().is_fifo());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
