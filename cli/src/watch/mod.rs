@@ -3,6 +3,7 @@
 
 mod app;
 mod change;
+mod jobs;
 mod look;
 mod paint;
 mod screen;
@@ -18,6 +19,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use signal_hook::consts::{SIGCONT, SIGTSTP};
 use signal_hook::iterator::Signals;
+use tendmap::internals::explain::explain;
 
 use crate::args::Common;
 use crate::failure::Failure;
@@ -46,8 +48,10 @@ enum Heard {
     Key(KeyEvent),
     /// The terminal has another size.
     Resized,
-    /// SIGINT, SIGTERM or SIGHUP, or the terminal is gone.
+    /// SIGINT, SIGTERM or SIGHUP.
     Stop,
+    /// The terminal can't be read.
+    Deaf(io::Error),
     /// SIGTSTP, from another process.
     Suspend,
     /// SIGCONT: the terminal may have been used by others.
@@ -77,7 +81,8 @@ pub fn run(common: &Common, args: &Args, output: &Output) -> Result<(), Failure>
     let paint = Paint::of(|name| std::env::var_os(name));
     let (to, heard) = bounded(64);
     hear(&to)?;
-    let failed = |error: io::Error| Failure::Failed(format!("can't use the terminal: {error}"));
+    let failed =
+        |error: io::Error| Failure::Failed(format!("can't use the terminal: {}", explain(&error)));
     let mut screen = Screen::take(paint.depth).map_err(failed)?;
     // Only now, because reading keys needs the terminal's mode.
     read_keys(to)?;
@@ -96,7 +101,7 @@ fn hear(to: &Sender<Heard>) -> Result<(), Failure> {
         terminal::restore_modes();
         std::process::exit(0);
     })?;
-    let failed = |error| Failure::Failed(format!("can't catch signals: {error}"));
+    let failed = |error| Failure::Failed(format!("can't catch signals: {}", explain(&error)));
     let mut caught = Signals::new([SIGTSTP, SIGCONT]).map_err(failed)?;
     let to = to.clone();
     spawn("tendmap-jobs", move || {
@@ -116,9 +121,9 @@ fn read_keys(to: Sender<Heard>) -> Result<(), Failure> {
                 Ok(Event::Key(key)) if key.kind != KeyEventKind::Release => Heard::Key(key),
                 Ok(Event::Resize(..)) => Heard::Resized,
                 Ok(_) => continue,
-                Err(_) => Heard::Stop,
+                Err(error) => Heard::Deaf(unread(error)),
             };
-            let end = matches!(heard, Heard::Stop);
+            let end = matches!(heard, Heard::Deaf(_));
             if to.send(heard).is_err() || end {
                 break;
             }
@@ -126,8 +131,20 @@ fn read_keys(to: Sender<Heard>) -> Result<(), Failure> {
     })
 }
 
+/// An error of the terminal's reader, which does not say why it can't start: it needs
+/// descriptors of its own.
+fn unread(error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(_) => error,
+        None => {
+            let advice = "the limit of descriptors may be too low (`ulimit -n`): raise it";
+            io::Error::other(format!("{error}; {advice}"))
+        }
+    }
+}
+
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
-    let failed = |error| Failure::Failed(format!("can't start a thread: {error}"));
+    let failed = |error| Failure::Failed(format!("can't start a thread: {}", explain(&error)));
     thread::Builder::new().name(name.into()).spawn(work).map(drop).map_err(failed)
 }
 
@@ -160,6 +177,7 @@ fn serve(
         while let Some(one) = next {
             match one {
                 Heard::Stop => return Ok(()),
+                Heard::Deaf(error) => return Err(error),
                 Heard::Resized => screen.terminal.autoresize()?,
                 Heard::Suspend => screen.suspend(stop)?,
                 Heard::Continued => screen.resume()?,
@@ -181,8 +199,7 @@ fn serve(
 
 /// Stops this process as SIGTSTP does, unless no shell could continue it.
 fn stop() {
-    let leads = rustix::process::getsid(None).is_ok_and(|own| own == rustix::process::getpid());
-    if !leads {
+    if jobs::is_job() {
         let _ = signal_hook::low_level::emulate_default_handler(SIGTSTP);
     }
 }

@@ -203,6 +203,30 @@ fn h145_a_terminal_is_as_it_was_after_a_stop_and_a_signal() {
     assert!(words.contains(&"icanon") && words.contains(&"echo"), "{screen}");
 }
 
+/// Under a shell without job control, as `ssh -t` starts one, nobody would continue it.
+#[test]
+fn h145_what_no_shell_can_continue_does_not_stop() {
+    let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(1)).unwrap());
+    let _tend = place.tend(&sim, &[]);
+    let Some(tmux) = Tmux::start((90, 24), &watch(&place, "TERM=xterm-256color", "")) else {
+        return;
+    };
+    tmux.until(&["HEALTHY", " q quit"]);
+    tmux.keys(&["C-z", "p"]);
+    tmux.until(&["PAUSED"]);
+    tmux.keys(&["q"]);
+    tmux.until(&["ended: 0"]);
+}
+
+#[test]
+fn h145_a_terminal_that_can_not_be_read_is_an_error() {
+    let place = Place::new();
+    let command = format!("ulimit -n 8; {}", watch(&place, "TERM=xterm", ""));
+    let Some(tmux) = Tmux::start((90, 24), &command) else { return };
+    let screen = tmux.until(&["ended: "]);
+    assert!(screen.contains("ended: 6") && screen.contains("ulimit -n"), "{screen}");
+}
+
 /// The process that runs `tendmap` under the shells of a terminal.
 fn child_of(pane: &str) -> i32 {
     let all = Command::new("ps").args(["-eo", "pid,ppid,args"]).output().unwrap();
