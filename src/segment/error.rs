@@ -302,15 +302,11 @@ pub enum SegmentError {
         capacity: Capacity,
     },
     /// Processes are attached to the segment.
-    #[error(
-        "{at} is in use by {attached} process{}; end {} first, or remove it by force: a new segment is created then",
-        if *attached == 1 { "" } else { "es" },
-        if *attached == 1 { "it" } else { "them" }
-    )]
+    #[error("{at} {}: a new segment is created then", used(*attached))]
     InUse {
         /// The segment.
         at: Location,
-        /// The number of attached processes.
+        /// The number of attached processes; 0 = unknown.
         attached: usize,
     },
     /// A system call failed.
@@ -328,6 +324,17 @@ pub enum SegmentError {
 impl From<GeometryError> for SegmentError {
     fn from(error: GeometryError) -> SegmentError {
         SegmentError::TooLarge { capacity: error.0 }
+    }
+}
+
+/// What is known of the processes that use a segment, and what to do.
+fn used(attached: usize) -> String {
+    match attached {
+        0 => "may be in use, because its processes can't be counted; make sure that there are \
+              none, and remove it by force"
+            .to_owned(),
+        1 => "is in use by 1 process; end it first, or remove it by force".to_owned(),
+        _ => format!("is in use by {attached} processes; end them first, or remove it by force"),
     }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use crate::explain::explain;
 use crate::map::Build;
 use crate::wire::login::SecretString;
 
@@ -265,7 +266,7 @@ pub enum SimError {
         wanted: &'static str,
     },
     /// A node can't listen at its address.
-    #[error("cannot listen at {address}: {error}; choose another port")]
+    #[error("cannot listen at {address}: {}{}", explain(error), another_port(error))]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -273,7 +274,7 @@ pub enum SimError {
         error: io::Error,
     },
     /// Another system call failed.
-    #[error("cannot {what}: {error}")]
+    #[error("cannot {what}: {}", explain(error))]
     System {
         /// What the call was for.
         what: &'static str,
@@ -321,4 +322,9 @@ pub enum SimError {
     /// The thread of the cluster has ended.
     #[error("the simulated cluster has stopped; start another one")]
     Stopped,
+}
+
+/// What to do about an address that is in use.
+fn another_port(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::AddrInUse { "; choose another port" } else { "" }
 }

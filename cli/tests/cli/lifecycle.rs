@@ -247,3 +247,15 @@ fn h67_a_node_that_left_is_mentioned_also_after_a_takeover() {
     let text = place.run(&["status"]).stdout();
     assert!(text.contains(&format!("note: node {left} left")), "{text}");
 }
+
+#[test]
+fn a_segment_whose_processes_can_not_be_counted_is_not_said_to_have_none() {
+    let (place, sim) = (Place::new(), Sim::start(SimConfig::fast(1)).unwrap());
+    let _tend = place.tend(&sim, &[]);
+    std::fs::copy(place.segment(), place.path().join("tendmap-00000036-v3-g1")).unwrap();
+    let refused = place.run(&["rm", "--shm-key", "0x36"]);
+    assert_eq!(refused.code(), 6);
+    let text = refused.stderr();
+    assert!(text.contains("can't be counted") && text.contains("rm --force"), "{text}");
+    assert_eq!(place.run(&["rm", "--force", "--shm-key", "0x36"]).code(), 0);
+}
