@@ -53,7 +53,7 @@ pub fn descriptor(ruby: &Ruby, this: Obj<Handles>) -> Result<RawFd, Error> {
     this.with(ruby, |changes| match changes.as_fd().try_clone_to_owned() {
         Ok(descriptor) => Ok(descriptor.into_raw_fd()),
         Err(error) => {
-            let text = format!("no descriptor for changes: {error}; check the limit of files");
+            let text = format!("no descriptor for changes: {error}; check the limit of open files");
             Err(Failure::new(Kind::Descriptor, text))
         }
     })

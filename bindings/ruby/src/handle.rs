@@ -40,11 +40,7 @@ pub fn close_all(ruby: &Ruby) -> Result<Option<Pending>, Error> {
     if open.is_empty() {
         return Ok(None);
     }
-    let close = move || {
-        open.iter().for_each(|session| session.close());
-        Ok(None)
-    };
-    guard(ruby, || Pending::start(close)).map(Some)
+    guard(ruby, || Ok(Pending::end(move || open.iter().for_each(|session| session.close()))))
 }
 
 /// A client or a reader. Only threads that hold Ruby's lock use it, and none of them
@@ -240,14 +236,12 @@ pub fn close(ruby: &Ruby, this: Obj<Handle>) -> Result<Option<Pending>, Error> {
     };
     guard(ruby, || {
         // The router keeps its client alive, and is dropped there as well.
-        Pending::start(move || {
+        Ok(Pending::end(move || {
             drop(former);
             session.close();
             drop(session);
-            Ok(None)
-        })
+        }))
     })
-    .map(Some)
 }
 
 pub fn is_closed(this: &Handle) -> bool {

@@ -41,7 +41,7 @@ impl Pending {
     /// Starts the work.
     pub fn start(work: impl FnOnce() -> Made + Send + 'static) -> Result<Pending, Failure> {
         let (reader, writer) = pipe().map_err(|error| {
-            let text = format!("no descriptor to wait with: {error}; check the limit of files");
+            let text = format!("can't open a pipe: {error}; check the limit of open files");
             Failure::new(Kind::Descriptor, text)
         })?;
         let progress = Arc::new(Mutex::new(Progress::Working));
@@ -66,6 +66,22 @@ impl Pending {
                 Err(Failure::new(Kind::Thread, text))
             }
         }
+    }
+
+    /// Starts work that must be done: without a descriptor or a thread to be had, it is done
+    /// now, and nobody need wait.
+    pub fn end(work: impl FnOnce() + Send + 'static) -> Option<Pending> {
+        let work = Arc::new(Mutex::new(Some(work)));
+        let run = move || {
+            let work = lock(&work).take();
+            work.into_iter().for_each(|work| work());
+            Ok(None)
+        };
+        let begun = Pending::start(run.clone()).ok();
+        if begun.is_none() {
+            let _: Made = run();
+        }
+        begun
     }
 
     /// The descriptor, which belongs to the caller from now on.

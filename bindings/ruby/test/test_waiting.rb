@@ -76,6 +76,11 @@ class TestWaiting < Minitest::Test
     assert_predicate changes, :closed?
     assert_raises(Tendmap::ClosedError) { changes.take }
     assert_raises(Tendmap::ClosedError, IOError) { changes.fileno }
+    # The program has closed the descriptor under it.
+    changes = client.changes
+    def (changes.to_io).close = raise Errno::EBADF
+    assert_raises(Errno::EBADF) { changes.close }
+    assert_predicate changes, :closed?
   end
 
   def test_h241_an_exception_of_the_block_is_not_the_end_of_the_changes
@@ -117,6 +122,29 @@ class TestWaiting < Minitest::Test
     50.times { client.changes.to_io }
     GC.start
     wait_until("the handles are gone") { GC.start; Dir.children("/proc/self/fd").size <= before + 5 }
+  end
+
+  def test_h166_a_client_of_ruby_closes_without_a_descriptor
+    code = <<~RUBY
+      require "tendmap"
+      hosts, directory, how = ARGV
+      client = Tendmap::Client.new(hosts, shm_directory: directory, tend_interval: 0.05)
+      client.route("test", "users", 1)
+      files = []
+      Process.setrlimit(:NOFILE, 64)
+      begin
+        loop { files << File.open("/dev/null") }
+      rescue Errno::EMFILE
+        print "full "
+      end
+      print client.close.inspect, client.closed? if how == "close"
+    RUBY
+    %w[close end].each do |how|
+      written, status = ruby(code, @cluster.hosts.join(","), @directory, how)
+      assert_equal ["full #{'niltrue' if how == 'close'}", true], [written, status.success?]
+      # Another process would have to take over, or to remove the segment.
+      assert_empty Dir.children(@directory)
+    end
   end
 
   # The same with a scheduler of fibers: no thread is held.

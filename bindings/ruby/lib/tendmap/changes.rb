@@ -16,8 +16,9 @@ module Tendmap
     # Frees the handle. Closing again does nothing.
     def close
       @io&.close
-      _close
       nil
+    ensure
+      _close
     end
 
     # @return [IO] for loops; it is one object until it is closed, as {#close} does
