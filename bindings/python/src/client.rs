@@ -167,14 +167,20 @@ impl Client {
         py.import("tendmap._asyncio")?.call_method1("closed", (this,))
     }
 
-    /// Begins to close in a thread.
-    fn _closing(&self, py: Python<'_>) -> PyResult<_Pending> {
+    /// Begins to close in a thread. Without a descriptor or a thread to be had, it is closed
+    /// when this returns, and the result is None.
+    fn _closing(&self, py: Python<'_>) -> Option<_Pending> {
         self.routes.forget(py);
-        let close = self.routes.connection.closing();
-        _Pending::begin(py, move || {
+        let connection = &self.routes.connection;
+        let (close, close_here) = (connection.closing(), connection.closing());
+        let begun = _Pending::begin(py, move || {
             close();
             Ok(None)
-        })
+        });
+        if begun.is_err() {
+            py.detach(close_here);
+        }
+        begun.ok()
     }
 
     /// Connects, without blocking the event loop.

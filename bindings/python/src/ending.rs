@@ -6,22 +6,26 @@
 //! counted, the end waits for them, and later ones wait for the end.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use tendmap::internals::layout::ForkLocal;
 
-/// How long the end waits for calls, which the program's own code may block, and calls for
-/// the end, which may be of a thread that waits for theirs.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the end waits for calls: the program's own code may block them.
+const OF_END: Duration = Duration::from_secs(1);
+
+/// How long calls wait for the end in all: it may wait for their threads.
+const OF_CALLS: Duration = Duration::from_secs(5);
 
 /// The calls in progress in this process. Only threads that hold the interpreter's lock change
 /// and read it, so that relaxed accesses suffice.
 static CALLS: ForkLocal<AtomicUsize> = ForkLocal::new();
 
-static ENDING: AtomicBool = AtomicBool::new(false);
+/// Since when the interpreter ends.
+static ENDING: OnceLock<Instant> = OnceLock::new();
 
 thread_local! {
     /// The calls of this thread that are in progress, one within the other. The thread that
@@ -34,9 +38,9 @@ pub struct Call(&'static AtomicUsize);
 
 impl Call {
     pub fn begin(py: Python<'_>) -> Call {
-        if ENDING.load(Ordering::Relaxed) && DEPTH.get() == 0 {
+        if let (Some(ending), 0) = (ENDING.get(), DEPTH.get()) {
             // Either the process ends meanwhile, or this thread stops as the lock is asked for.
-            py.detach(|| sleep(PATIENCE));
+            py.detach(|| sleep(OF_CALLS.saturating_sub(ending.elapsed())));
         }
         DEPTH.set(DEPTH.get() + 1);
         let calls = CALLS.get_or_init(AtomicUsize::default);
@@ -56,10 +60,9 @@ impl Drop for Call {
 #[pyfunction]
 pub fn _end(py: Python<'_>) {
     let own = DEPTH.replace(DEPTH.get() + 1);
-    ENDING.store(true, Ordering::Relaxed);
-    let ends = Instant::now() + PATIENCE;
+    let ending = ENDING.get_or_init(Instant::now);
     let calls = CALLS.get_or_init(AtomicUsize::default);
-    while calls.load(Ordering::Relaxed) > own && Instant::now() < ends {
+    while calls.load(Ordering::Relaxed) > own && ending.elapsed() < OF_END {
         py.detach(|| sleep(Duration::from_millis(1)));
     }
 }

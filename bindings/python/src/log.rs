@@ -61,7 +61,8 @@ pub fn _log(py: Python<'_>) -> PyResult<Option<RawFd>> {
         return Ok(None);
     }
     let bell = eventfd(0, EventfdFlags::CLOEXEC).map_err(|error| {
-        let text = format!("can't open a descriptor for the log: {error}");
+        let text =
+            format!("can't open an eventfd for the log: {error}; check the limit of open files");
         crate::errors::raise(py, Failure::new(Kind::Descriptor, text))
     })?;
     let number = bell.as_raw_fd();

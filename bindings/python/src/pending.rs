@@ -30,7 +30,8 @@ impl _Pending {
         let failed = |kind, text| raise(py, Failure::new(kind, text));
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
         let done = eventfd(0, flags).map_err(|error| {
-            failed(Kind::Descriptor, format!("can't open a descriptor: {error}"))
+            let text = format!("can't open an eventfd: {error}; check the limit of open files");
+            failed(Kind::Descriptor, text)
         })?;
         let (give, coming) = bounded(0);
         let done = Arc::new(done);

@@ -1,10 +1,12 @@
 """tendmap in asyncio: nothing waits in the loop, and nothing stays behind."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import gc
 import os
 import re
+import resource
 import subprocess
 import sys
 import threading
@@ -342,3 +344,30 @@ def test_a_reader_is_waited_for_in_the_same_way(client, cluster, directory, run)
             assert await waiting and await watching
 
     run(main())
+
+
+def test_h166_python_closes_without_a_descriptor(run, cluster, settings, directory):
+    async def main():
+        client = await tendmap.connect(cluster.hosts, **settings)
+        changes, sequence = client.changes(), client.sequence
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        # The files that are open stay so.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
+        try:
+            with pytest.raises(tendmap.DescriptorError, match="Too many open files"):
+                await client.connect_async()
+            # Another thread uses the client meanwhile.
+            other = client.wait_for_change
+            waits = asyncio.get_running_loop().run_in_executor(threads, other, sequence)
+            await client.aclose()
+            with pytest.raises(tendmap.ClosedError):
+                changes.take()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert client.closed
+        with contextlib.suppress(tendmap.ClosedError):
+            await waits
+
+    with concurrent.futures.ThreadPoolExecutor(1) as threads:
+        run(main())
+    wait_until("the segment is removed", lambda: not os.listdir(directory))

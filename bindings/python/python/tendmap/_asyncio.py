@@ -122,6 +122,8 @@ async def connected(client: Client) -> Client:
 async def closed(client: Client) -> None:
     """Closes a client."""
     pending = client._closing()
+    if pending is None:
+        return
     try:
         await readable(pending)
     except BaseException:
