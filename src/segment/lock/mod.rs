@@ -100,7 +100,9 @@ impl LockFile {
         // the byte before it removes the file; in that case this tries again.
         for tries in 1..=CREATIONS {
             let lock = LockFile::first(&path, mode, owners)?;
-            let locked = lock.try_lock(byte_of(Term::FIRST))?;
+            let locked = lock.try_lock(byte_of(Term::FIRST)).inspect_err(|_| {
+                let _ = lock.remove();
+            })?;
             if locked && (tries == CREATIONS || lock.is_at_its_names()) {
                 return Ok(lock);
             }

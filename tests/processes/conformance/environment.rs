@@ -30,6 +30,7 @@ pub fn tests() -> Vec<Test> {
         ("h81_an_owner_goes_on_without_its_directory_and_moves_to_the_next", removed),
         ("h190_a_sandbox_that_refuses_calls_is_no_limit", sandbox),
         ("h232_a_signal_during_the_reservation_of_the_pages_stops_no_creator", interrupted),
+        ("h234_a_creator_that_can_lock_nothing_leaves_no_file", lockless),
         ("h82_segments_are_kept_where_the_kernel_removes_unmapped_ones", rmid_forced),
     ]
 }
@@ -312,18 +313,42 @@ fn interrupted(host: &Host) {
     without(host, libc::EINTR, &[libc::SYS_fallocate]);
 }
 
+/// The file system has no locks.
+fn lockless(host: &Host) {
+    if host.mode == Mode::Private {
+        return;
+    }
+    // Low numbers would be moved by the call that fails.
+    let low: Vec<_> = (0..64).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
+    failing(libc::ENOLCK, &[libc::SYS_fcntl], || {
+        let connected = Client::connect_with(host.config(), Cluster::new(2, 1).source());
+        let error = connected.unwrap_err().to_string();
+        assert!(error.contains("No locks available"), "{error}");
+    });
+    drop(low);
+    host.assert_clean();
+}
+
 /// Tends while these calls fail.
 fn without(host: &Host, error: libc::c_int, calls: &[libc::c_long]) {
+    failing(error, calls, || {
+        let cluster = Cluster::new(2, 1);
+        assert_tends(&host.client(&cluster), &cluster);
+    });
+    if host.mode != Mode::Private {
+        let _ = tendmap::segment::remove(&host.place(), true);
+    }
+}
+
+/// Runs a test in a child where these calls fail.
+fn failing(error: libc::c_int, calls: &[libc::c_long], test: impl FnOnce()) {
     forked(
         |parent| {
-            let said = if tendmap_testkit::sandbox::fail(calls, error) {
-                let cluster = Cluster::new(2, 1);
-                assert_tends(&host.client(&cluster), &cluster);
-                b"k"
-            } else {
-                b"s"
-            };
-            parent.write_all(said).unwrap();
+            let possible = tendmap_testkit::sandbox::fail(calls, error);
+            if possible {
+                test();
+            }
+            parent.write_all(if possible { b"k" } else { b"s" }).unwrap();
         },
         |child| {
             let mut said = [0];
@@ -333,9 +358,6 @@ fn without(host: &Host, error: libc::c_int, calls: &[libc::c_long]) {
             }
         },
     );
-    if host.mode != Mode::Private {
-        let _ = tendmap::segment::remove(&host.place(), true);
-    }
 }
 
 fn removed(host: &Host) {
