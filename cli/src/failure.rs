@@ -161,6 +161,9 @@ fn advice(error: &SegmentError) -> Option<&'static str> {
         SegmentError::Header { error: HeaderError::Version { .. }, .. } => None,
         SegmentError::Header { .. } | SegmentError::HalfMade { .. } => Some("`tendmap rm --force`"),
         SegmentError::InUse { .. } => Some("`tendmap rm --force`"),
+        SegmentError::Io { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => Some(
+            "`tendmap ls` shows its user and mode; run as that user or root, or widen shm_mode",
+        ),
         _ => None,
     }
 }

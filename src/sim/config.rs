@@ -230,6 +230,12 @@ impl SimConfig {
             return fail("partitions", &self.partitions, "a power of two from 8 to 65,536");
         }
         check_build(&self.build)?;
+        for (number, namespace) in self.namespaces.iter().enumerate() {
+            if self.namespaces[..number].iter().any(|before| before.name == namespace.name) {
+                let found = format!("{:?} twice", namespace.name);
+                return fail("namespace", &found, "each name once");
+            }
+        }
         self.namespaces.iter().try_for_each(check_namespace)
     }
 }
@@ -327,4 +333,30 @@ pub enum SimError {
 /// What to do about an address that is in use.
 fn another_port(error: &io::Error) -> &'static str {
     if error.kind() == io::ErrorKind::AddrInUse { "; choose another port" } else { "" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_port_is_advised_only_if_this_one_is_in_use() {
+        let told = |error: rustix::io::Errno| {
+            let address = "127.0.0.1:3000".parse().unwrap();
+            SimError::Listen { address, error: error.into() }.to_string()
+        };
+        let in_use = told(rustix::io::Errno::ADDRINUSE);
+        assert!(in_use.ends_with("choose another port"), "{in_use}");
+        let short = told(rustix::io::Errno::MFILE);
+        assert!(!short.contains("another port") && short.contains("RLIMIT_NOFILE"), "{short}");
+    }
+
+    #[test]
+    fn a_namespace_is_given_once() {
+        let mut config = SimConfig::new(1);
+        let twice = config.namespaces[0].clone();
+        config.namespaces.push(twice);
+        let error = config.check().unwrap_err().to_string();
+        assert!(error.contains("twice; wanted each name once"), "{error}");
+    }
 }

@@ -36,7 +36,7 @@ fn all_end_with(place: &Place, code: i32, why: &str) {
 fn bad_usage_is_2() {
     let place = Place::new();
     let host = ["tend", "--host", "127.0.0.1:3000"];
-    let cases: [&[&str]; 25] = [
+    let cases: [&[&str]; 26] = [
         &[],
         &["nonsense"],
         &["map", "--shm-key", "zz"],
@@ -61,6 +61,7 @@ fn bad_usage_is_2() {
         &["sim", "--namespace", "test:0"],
         &["sim", "--user", "ann"],
         &["sim", "--nodes", "0"],
+        &["sim", "--namespace", "test:1", "--namespace", "test:2"],
         &["demo", "--workers", "1"],
     ];
     for args in cases {

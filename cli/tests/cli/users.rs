@@ -231,6 +231,7 @@ fn h86_a_segment_that_may_not_be_read_is_no_damaged_one() {
         let mut command = host.command(65_534, &["rm", "--shm-owner", "5001"]);
         let refused = Answer(command.gid(65_534).output().unwrap());
         assert!(refused.stderr().contains("Permission denied"), "{}", refused.stderr());
+        assert!(refused.stderr().contains("run as that user or root"), "{}", refused.stderr());
         assert_eq!(
             host.place.run(&["rm", "--force", "--shm-backend", "sysv", "--shm-key", &key]).code(),
             0
