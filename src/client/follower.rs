@@ -13,6 +13,7 @@ use super::state::ClientState;
 use crate::layout::OwnerWord;
 use crate::map::{ClusterMap, snapshot};
 use crate::protocol::load_owner;
+use crate::random::rng;
 use crate::segment::{
     Candidate, OwnerState, Ownership, Segment, SegmentError, TakeoverOutcome, WakeMask,
 };
@@ -52,6 +53,9 @@ pub(super) struct Follower {
     pulse: Pulse,
     free_since: Option<Instant>,
     probe_due: Instant,
+    /// Its rank since when the owner wants to be replaced, and the pause after which
+    /// it tries although those that watch more closely have not: they may be stopped.
+    wanted: Option<(Rank, Instant, Duration)>,
     /// How often it has tried in vain to do better than the owner.
     tries: u32,
     trouble: Option<String>,
@@ -81,6 +85,7 @@ impl Follower {
             pulse: Pulse { word: 0, polled: now, still: Duration::ZERO },
             free_since: None,
             probe_due: now,
+            wanted: None,
             tries: 0,
             trouble: None,
             barred: None,
@@ -151,6 +156,10 @@ impl Follower {
         if owner != OwnerState::Vacant {
             self.free_since = None;
         }
+        let offers = owner == OwnerState::Alive && offered(segment);
+        if owner != OwnerState::Abdicated && !offers {
+            self.wanted = None;
+        }
         let standby = self.standing.rank() == Rank::Standby;
         state.set_role(if standby { Role::Standby } else { Role::Follower });
         match owner {
@@ -159,7 +168,7 @@ impl Follower {
             OwnerState::Vacant => self.enter(segment, false),
             OwnerState::Abdicated => self.probe(segment, state, source),
             _ if self.hung(segment) => self.enter(segment, true),
-            OwnerState::Alive if offered(segment) => self.try_better(segment, state, source),
+            OwnerState::Alive if offers => self.try_better(segment, state, source),
             OwnerState::Alive => Ok(PollOutcome::Wait(self.standing.pause())),
         }
     }
@@ -226,16 +235,40 @@ impl Follower {
         still >= self.threshold
     }
 
-    /// The owner can't reach the cluster. Only the standby tries, and passes
-    /// its rank on if it can't either, so that terms do not rotate while the
-    /// cluster is down for all.
+    /// Whether it is this process that tries to do better than an owner that wants to
+    /// be replaced. The standby does at once, and passes its rank on if it can't. So the
+    /// rank of the others changes soon, unless those before them are stopped.
+    fn tries_now(&mut self, state: &ClientState) -> bool {
+        let rank = self.standing.rank();
+        let patience = match rank {
+            Rank::Standby => Duration::ZERO,
+            Rank::Reserve => state.config.patience(),
+            Rank::Other => state.config.patience().mul_f64(2.0 + 6.0 * rng().f64()),
+        };
+        let known = self.wanted.filter(|(known, ..)| *known == rank);
+        let (_, since, patience) = known.unwrap_or((rank, Instant::now(), patience));
+        self.wanted = Some((rank, since, patience));
+        since.elapsed() >= patience && Instant::now() >= self.probe_due
+    }
+
+    /// It could not do better than the owner: it passes its rank on, and tries again
+    /// after that pause at the earliest.
+    fn gives_up(&mut self, segment: &Segment, state: &ClientState, pause: Duration) {
+        self.probe_due = Instant::now() + pause;
+        self.wanted = None;
+        self.leave(segment);
+        state.set_role(Role::Follower);
+    }
+
+    /// The owner can't reach the cluster. Only one follower tries at a time, so that
+    /// terms do not rotate while the cluster is down for all.
     fn probe(
         &mut self,
         segment: &Arc<Segment>,
         state: &ClientState,
         source: &mut dyn ClusterSource,
     ) -> Result<PollOutcome, SegmentError> {
-        if self.standing.rank() != Rank::Standby || Instant::now() < self.probe_due {
+        if !self.tries_now(state) {
             return Ok(PollOutcome::Wait(POLL));
         }
         let asked = state.asked();
@@ -245,26 +278,23 @@ impl Follower {
         if reached.as_ref().is_ok_and(lacks_nothing) {
             return self.enter(segment, false);
         }
-        self.probe_due = Instant::now() + state.tend_interval().max(POLL * 4);
-        self.leave(segment);
-        state.set_role(Role::Follower);
+        self.gives_up(segment, state, state.tend_interval().max(POLL * 4));
         if let Err(error) = reached {
             state.settle(Err(error.into()), asked);
         }
         Ok(PollOutcome::Wait(POLL))
     }
 
-    /// The owner lacks a local resource, and continues with what it has. Only
-    /// the standby tries, and takes over if it lacks nothing: if it can ask
-    /// every server, and create a larger segment where one is wanted. Otherwise
-    /// it passes its rank on, and tries less and less often.
+    /// The owner lacks a local resource, and continues with what it has. A follower
+    /// takes over if it lacks nothing: if it can ask every server, and create a
+    /// larger segment where one is wanted. Otherwise it tries less and less often.
     fn try_better(
         &mut self,
         segment: &Arc<Segment>,
         state: &ClientState,
         source: &mut dyn ClusterSource,
     ) -> Result<PollOutcome, SegmentError> {
-        if self.standing.rank() != Rank::Standby || Instant::now() < self.probe_due {
+        if !self.tries_now(state) {
             return Ok(PollOutcome::Wait(self.standing.pause()));
         }
         let reached = try_tend(segment, state, source);
@@ -274,14 +304,13 @@ impl Follower {
         let better = reached.is_ok_and(lacks_nothing)
             && grow::has_room(segment, &state.config, source.map());
         source.stop();
-        if better {
+        // Another one may have taken over meanwhile.
+        if better && offered(segment) {
             return self.enter(segment, true);
         }
         let pause = state.tend_interval().max(POLL * 4) * (1 << self.tries.min(6));
-        self.tries += 1;
-        self.probe_due = Instant::now() + pause;
-        self.leave(segment);
-        state.set_role(Role::Follower);
+        self.tries = self.tries.saturating_add(1);
+        self.gives_up(segment, state, pause);
         Ok(PollOutcome::Wait(POLL))
     }
 

@@ -4,9 +4,10 @@
 use std::fs;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 use tendmap::client::{Client, Reader, Role};
-use tendmap::internals::segment::{CreateOutcome, create};
+use tendmap::internals::segment::{CreateOutcome, RESERVE, STANDBY, create};
 use tendmap::segment::remove;
 
 use crate::setup::Setup;
@@ -17,6 +18,7 @@ pub fn trials() -> Vec<(&'static str, fn())> {
     vec![
         ("h09_an_owner_that_cannot_reach_the_cluster_gives_the_ownership_away", abdication),
         ("h09_the_terms_do_not_rotate_while_nobody_reaches_the_cluster", no_rotation),
+        ("h236_followers_that_are_stopped_do_not_keep_the_ownership_from_others", stopped),
         ("h32_an_owner_whose_name_was_removed_moves_over", name_removed),
         ("h45_of_two_live_segments_the_older_is_left", two_live),
         ("h47_an_owner_whose_lock_was_dropped_sets_it_again", lock_dropped),
@@ -72,6 +74,30 @@ fn no_rotation() {
         let status = reader(&setup).status().unwrap();
         status.owner_alive && !status.abdicated && status.term == 1
     });
+}
+
+/// Those that would try first are stopped: the standby, and the reserve as well.
+fn stopped() {
+    let (_directory, setup) = rig();
+    let mut owner = switch(&setup);
+    let mut followers = [switch(&setup), switch(&setup), switch(&setup)];
+    let segment = reader(&setup).segment();
+    let holder = |byte| segment.lock().unwrap().holder(byte);
+    wait_until("a standby and a reserve", || {
+        holder(STANDBY).is_some() && holder(RESERVE).is_some()
+    });
+    let first = [holder(STANDBY), holder(RESERVE)];
+    for follower in &followers {
+        if first.contains(&Some(follower.pid())) {
+            follower.signal(Signal::SIGSTOP);
+        }
+    }
+    owner.say("fail");
+    owner.expect("abdicated");
+    owner.hears("fenced", Duration::from_secs(60)).expect("another owner");
+    let third = followers.iter_mut().find(|follower| !first.contains(&Some(follower.pid())));
+    assert_eq!(third.unwrap().role(), "owner");
+    followers.iter().for_each(|follower| follower.signal(Signal::SIGCONT));
 }
 
 fn name_removed() {
