@@ -51,7 +51,11 @@ pub(super) fn connect_shared(
             // this is that very thread.
             if !on_client_thread() && !handle.state.has_ended() {
                 drop(clients);
-                handle.state.wait_end(Duration::from_secs(1));
+                // Relaxed: no other data depends on it.
+                if called_off.load(Ordering::Relaxed) {
+                    return Err(ConnectError::Ended);
+                }
+                handle.state.wait_end(Duration::from_millis(50));
                 continue;
             }
         }

@@ -4,7 +4,7 @@
 use crossbeam::channel::{bounded, unbounded};
 use std::fs::Permissions;
 use std::os::unix::fs::{FileExt, PermissionsExt};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -447,4 +447,33 @@ fn h95_an_observer_may_connect_while_another_connect_finds_no_thread() {
         },
         |_| {},
     );
+}
+
+/// The thread of the client that closes is in an observer, for as long as that likes.
+#[test]
+fn h197_a_connect_that_waits_for_a_close_is_called_off() {
+    let directory = directory();
+    let (hold, held) = bounded::<()>(0);
+    let observer = Observer::new(move |event| {
+        if let Event::Published { .. } = event {
+            let _ = held.recv();
+        }
+    });
+    let mut watched = config(&directory);
+    watched.observer = Some(observer);
+    let client = Client::start_with(watched, Cluster::new(2, 1).source()).unwrap();
+    wait_until("a publication", || client.status().unwrap().sequence > 0);
+    let other = client.clone();
+    let closing = std::thread::spawn(move || other.close());
+    wait_until("the close", || client.is_closed());
+    let called_off = Arc::new(AtomicBool::new(false));
+    let (config, is_off) = (config(&directory), called_off.clone());
+    let connecting = std::thread::spawn(move || {
+        Client::connect_unless(config, true, &is_off, |_| ()).map(drop).unwrap_err()
+    });
+    called_off.store(true, Ordering::Relaxed);
+    let error = ends("connecting", move || connecting.join().unwrap());
+    assert!(matches!(error, ConnectError::Ended), "{error}");
+    drop(hold);
+    closing.join().unwrap();
 }
