@@ -110,21 +110,31 @@ impl Segment {
                 };
                 // A process that may only read does not create one, because
                 // others could not use it. It does without, as where it may
-                // not open one.
+                // not open one, and so does a process that may not create any.
                 let lock = match wanting && parts.object.may_write() {
                     true => {
-                        made = true;
                         // Closed before it is opened again.
                         drop(existing);
-                        LockFile::open(path, mode, owners)
+                        let opened = LockFile::open(path.clone(), mode, owners);
+                        made = opened.is_ok();
+                        opened
                     }
+                    false => existing,
+                };
+                let missing = |error: &io::Error| {
+                    let kinds = [
+                        io::ErrorKind::NotFound,
+                        io::ErrorKind::PermissionDenied,
+                        io::ErrorKind::ReadOnlyFilesystem,
+                    ];
                     // Gone together with the segment, if that is gone as well.
-                    false => existing.or_else(|error| {
-                        let only_the_lock =
-                            wanting && parts.object.whereabouts() == Whereabouts::Here;
-                        let without = || LockFile::without(path, mode, owners);
-                        only_the_lock.then(without).ok_or(error)
-                    }),
+                    wanting
+                        && kinds.contains(&error.kind())
+                        && parts.object.whereabouts() == Whereabouts::Here
+                };
+                let lock = match lock {
+                    Err(error) if missing(&error) => Ok(LockFile::without(path, mode, owners)),
+                    other => other,
                 };
                 Arc::new(lock.map_err(action)?)
             }

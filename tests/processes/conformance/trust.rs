@@ -225,28 +225,34 @@ fn reader_of_retired(host: &Host) {
 }
 
 /// Somebody has removed the lock file, or the file of marks, and nobody is left that may make
-/// it again.
+/// it again: a process may only read, or may write the segment but make no file.
 fn reader_without_locks(host: &Host) {
     let Some(setup) = readable(host) else { return };
-    // It could make a segment of its own.
-    std::fs::set_permissions(host.directory.path(), PermissionsExt::from_mode(0o1777)).unwrap();
-    for ends in [&["lock"][..], &["marks"], &["lock", "marks"]] {
-        started("switch", &setup).kill();
-        for entry in std::fs::read_dir(host.directory.path()).unwrap() {
-            let path = entry.unwrap().path();
-            if path.extension().is_some_and(|found| ends.iter().any(|end| found == *end)) {
-                std::fs::remove_file(path).unwrap();
+    for (writes, directory) in [(false, 0o1777), (true, 0o755)] {
+        // A process that may could make a segment of its own.
+        let mode = PermissionsExt::from_mode(directory);
+        std::fs::set_permissions(host.directory.path(), mode).unwrap();
+        for ends in [&["lock"][..], &["marks"], &["lock", "marks"]] {
+            started("switch", &setup).kill();
+            if writes {
+                permit(host, 65_534, 0o600);
             }
+            for entry in std::fs::read_dir(host.directory.path()).unwrap() {
+                let path = entry.unwrap().path();
+                if path.extension().is_some_and(|found| ends.iter().any(|end| found == *end)) {
+                    std::fs::remove_file(path).unwrap();
+                }
+            }
+            let reader = Worker::of_user("look", &setup, 65_534, 65_534);
+            assert_eq!(reader.expect("read")["generation"], 1, "{writes} {ends:?}");
+            let mut client = Worker::of_user("client", &setup, 65_534, 65_534);
+            client.expect("read_only");
+            client.assert_routes();
+            assert_eq!(list(host.directory.path()).unwrap().len(), 1, "{writes} {ends:?}");
+            drop((reader, client));
+            remove(&host.place(), true).unwrap();
+            host.assert_clean();
         }
-        let reader = Worker::of_user("look", &setup, 65_534, 65_534);
-        assert_eq!(reader.expect("read")["generation"], 1, "{ends:?}");
-        let mut client = Worker::of_user("client", &setup, 65_534, 65_534);
-        client.expect("read_only");
-        client.assert_routes();
-        assert_eq!(list(host.directory.path()).unwrap().len(), 1, "{ends:?}");
-        drop((reader, client));
-        remove(&host.place(), true).unwrap();
-        host.assert_clean();
     }
 }
 
