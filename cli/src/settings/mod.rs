@@ -51,6 +51,8 @@ pub enum Unsettled {
     Usage(Box<clap::Error>),
     /// The environment or the file is invalid.
     Failure(Failure),
+    /// Either of them, in JSON because the file asks for it.
+    InJson(Box<Unsettled>),
 }
 
 impl From<clap::Error> for Unsettled {
@@ -70,6 +72,7 @@ impl core::fmt::Display for Unsettled {
         match self {
             Unsettled::Usage(error) => write!(f, "{}", error.to_string().trim_end()),
             Unsettled::Failure(failure) => write!(f, "{failure}"),
+            Unsettled::InJson(error) => error.fmt(f),
         }
     }
 }
@@ -114,6 +117,19 @@ pub fn wants_json() -> bool {
 }
 
 fn resolve(arguments: Vec<OsString>, variables: Variables) -> Result<Settings, Unsettled> {
+    let mut json = false;
+    settle(arguments, variables, &mut json).map_err(|error| match json {
+        true => Unsettled::InJson(Box::new(error)),
+        false => error,
+    })
+}
+
+/// Sets `json` if the file asks for JSON, also before an error.
+fn settle(
+    arguments: Vec<OsString>,
+    variables: Variables,
+    json: &mut bool,
+) -> Result<Settings, Unsettled> {
     // An empty variable counts as unset.
     let variables: Variables = &|name| variables(name).filter(|value| !value.is_empty());
     let command = definition();
@@ -132,7 +148,7 @@ fn resolve(arguments: Vec<OsString>, variables: Variables) -> Result<Settings, U
     if let Some((name, given)) = given.subcommand() {
         if let Some(sub) = command.find_subcommand(name) {
             let warnings = &mut origins.warnings;
-            (origins.path, origins.found) = find(&command, sub, given, variables, warnings)?;
+            (origins.path, origins.found) = find(&command, sub, given, variables, warnings, json)?;
             let flags = origins.found.iter().flat_map(Found::flags);
             arguments.splice(2..2, flags.collect::<Vec<_>>());
         }
@@ -153,6 +169,7 @@ fn find(
     given: &ArgMatches,
     variables: Variables,
     warnings: &mut Vec<String>,
+    json: &mut bool,
 ) -> Result<(Option<PathBuf>, Vec<Found>), Unsettled> {
     let is_given = |id: &Id| {
         given.try_contains_id(id.as_str()).is_ok()
@@ -179,6 +196,8 @@ fn find(
             let shown = command.get_subcommands().filter(|sub| !sub.is_hide_set());
             let sections: Vec<&str> = shown.map(Command::get_name).collect();
             let (entries, mode) = file::read(path, &sections)?;
+            *json = variables(&variable("json")).is_none()
+                && file::asks_for_json(&entries, sub.get_name());
             if mode & 0o002 != 0 {
                 let shown = Printable(path.display());
                 warnings.push(format!(

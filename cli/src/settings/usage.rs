@@ -43,10 +43,14 @@ pub(super) fn printable(mut error: clap::Error) -> clap::Error {
 impl Unsettled {
     /// Prints the error or help; returns the exit code.
     pub fn report(self) -> u8 {
-        let json = wants_json();
+        self.report_as(wants_json())
+    }
+
+    fn report_as(self, json: bool) -> u8 {
         let error = match self {
             Unsettled::Usage(error) => error,
             Unsettled::Failure(failure) => return failure.report(json),
+            Unsettled::InJson(error) => return error.report_as(true),
         };
         let code = u8::try_from(error.exit_code()).unwrap_or(2);
         if !error.use_stderr() {

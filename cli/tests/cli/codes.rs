@@ -116,6 +116,30 @@ fn h104_flags_of_segments_are_taken_by_commands_that_have_none() {
 }
 
 #[test]
+fn h104_a_file_that_asks_for_json_gets_its_errors_in_json() {
+    let (place, folder) = (Place::new(), tempfile::tempdir().unwrap());
+    let path = folder.path().join("settings.toml");
+    let run = |text: &str, more: &[&str]| {
+        std::fs::write(&path, text).unwrap();
+        place.run(&[&["status", "--config", path.to_str().unwrap()], more].concat())
+    };
+    for (text, more) in [
+        ("json = true\n", &["--nonsense"][..]),
+        ("json = true\n", &["--shm-key", "zz"]),
+        ("shm-key = \"zz\"\n[status]\njson = true\n", &[]),
+        ("json = true\nnonsense = 1\n", &[]),
+    ] {
+        let answer = run(text, more);
+        assert_eq!((answer.code(), &answer.error()["code"]), (2, &serde_json::json!(2)), "{text}");
+    }
+    // What takes precedence over it does so here, too.
+    for text in ["json = true\n[status]\njson = false\n", "[ls]\njson = true\n"] {
+        let answer = run(text, &["--nonsense"]);
+        assert!(answer.code() == 2 && answer.stderr().starts_with("error: "), "{text}");
+    }
+}
+
+#[test]
 fn h104_no_color_holds_for_help_errors_and_the_log() {
     // `script` runs a command on a terminal.
     if Command::new("script").arg("--version").output().is_err() {
