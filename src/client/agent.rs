@@ -310,7 +310,7 @@ impl Agent {
         }
         let place = self.state.config.place();
         let mut old = old.clone();
-        let (mut since, mut by) = (Instant::now(), 1);
+        let (mut since, mut by) = (Instant::now(), 1_u16);
         while !self.state.stopping() {
             self.state.step();
             // An untrusted segment is no successor, but does not stop the
@@ -338,7 +338,7 @@ impl Agent {
                 continue;
             }
             if since.elapsed() >= BUILD_PATIENCE * u32::from(by) {
-                by += 1;
+                by = by.saturating_add(1);
             }
             // A living owner that has retired the segment is about to link the
             // successor that it has built.

@@ -2,7 +2,6 @@
 //! key applies to every command at the top, and to one command in its section.
 
 use std::borrow::Cow;
-use std::ffi::OsStr;
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -14,7 +13,6 @@ use tendmap::internals::text::Printable;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::value::is_on;
 use crate::failure::Failure;
 
 /// A key of the file and its value.
@@ -58,15 +56,6 @@ pub fn read(path: &Path, sections: &[&str]) -> Result<(Vec<Entry>, u32), Failure
     let entries = parse(&text, sections)
         .map_err(|(line, problem)| Failure::Usage(format!("{shown}:{line}: {problem}")))?;
     Ok((entries, mode))
-}
-
-/// Whether the file has `json = true` for this command.
-pub fn asks_for_json(entries: &[Entry], command: &str) -> bool {
-    let of = |section: Option<&str>| {
-        entries.iter().find(|entry| entry.name == "json" && entry.section.as_deref() == section)
-    };
-    let entry = of(Some(command)).or_else(|| of(None));
-    entry.is_some_and(|entry| entry.values.iter().all(|value| is_on(OsStr::new(value))))
 }
 
 /// The most bytes of a file. No file of settings is longer.

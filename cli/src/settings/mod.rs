@@ -196,8 +196,8 @@ fn find(
             let shown = command.get_subcommands().filter(|sub| !sub.is_hide_set());
             let sections: Vec<&str> = shown.map(Command::get_name).collect();
             let (entries, mode) = file::read(path, &sections)?;
-            *json = variables(&variable("json")).is_none()
-                && file::asks_for_json(&entries, sub.get_name());
+            *json =
+                variables(&variable("json")).is_none() && asks_for_json(&entries, sub.get_name());
             if mode & 0o002 != 0 {
                 let shown = Printable(path.display());
                 warnings.push(format!(
@@ -412,6 +412,15 @@ fn unknown(name: &str, section: Option<&str>, command: &Command) -> String {
         Some((_, known)) => format!("unknown key {name}; did you mean {known}?"),
         None => format!("unknown key {name}; the keys are the long flags of `tendmap {of} --help`"),
     }
+}
+
+/// Whether the file has `json = true` for this command.
+fn asks_for_json(entries: &[Entry], command: &str) -> bool {
+    let of = |section: Option<&str>| {
+        entries.iter().find(|entry| entry.name == "json" && entry.section.as_deref() == section)
+    };
+    let entry = of(Some(command)).or_else(|| of(None));
+    entry.is_some_and(|entry| entry.values.iter().all(|value| is_on(OsStr::new(value))))
 }
 
 #[cfg(test)]
