@@ -3,8 +3,24 @@
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, fork};
+use nix::unistd::{ForkResult, Pid, alarm, fork};
+
+/// How long a child may take, in seconds: one that hangs must not outlive the test.
+const LIMIT: u32 = 240;
+
+/// Ends a child whose parent fails.
+struct Unfinished(Option<Pid>);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(child) = self.0 {
+            let _ = kill(child, Signal::SIGKILL);
+            let _ = waitpid(child, None);
+        }
+    }
+}
 
 /// Runs `child` in a forked child and `parent` at the same time, joined by a pair of
 /// sockets.
@@ -15,6 +31,7 @@ pub fn forked(child: impl FnOnce(&mut UnixStream), parent: impl FnOnce(&mut Unix
     match unsafe { fork() }.unwrap() {
         ForkResult::Child => {
             drop(ours);
+            alarm::set(LIMIT);
             let done =
                 std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| child(&mut theirs)));
             // Neither the harness nor the parent's destructors run here.
@@ -31,10 +48,12 @@ pub fn forked(child: impl FnOnce(&mut UnixStream), parent: impl FnOnce(&mut Unix
         }
         ForkResult::Parent { child } => {
             drop(theirs);
+            let mut unfinished = Unfinished(Some(child));
             ours.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
             parent(&mut ours);
+            unfinished.0 = None;
             let status = waitpid(child, None).unwrap();
-            let killed = matches!(status, WaitStatus::Signaled(_, nix::sys::signal::SIGKILL, _));
+            let killed = matches!(status, WaitStatus::Signaled(_, Signal::SIGKILL, _));
             assert!(killed, "the child failed: {status:?}");
         }
     }
