@@ -25,6 +25,17 @@ pub fn age_ms(at: u64, now: u64) -> Option<u64> {
     (at > 0 && at <= now.saturating_add(1_000)).then(|| now.saturating_sub(at))
 }
 
+/// How long a heartbeat or a pass may be late beyond three intervals before its process is
+/// considered gone. Heartbeats come at least once a second.
+const SILENCE_MS: u64 = 2_000;
+
+/// Whether something that recurs at that interval, in milliseconds, has happened lately: at
+/// `at`, a time of [`boottime_ms`].
+pub fn is_recent(at: u64, interval: u64) -> bool {
+    let limit = interval.saturating_mul(3).saturating_add(SILENCE_MS);
+    age_ms(at, boottime_ms()).is_some_and(|age| age <= limit)
+}
+
 /// What the kernel adds to the clock for this process: 0 if it has no time
 /// namespace of its own, or can't find out.
 fn ahead() -> i64 {

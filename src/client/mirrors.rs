@@ -18,7 +18,7 @@ use super::reader::Reader;
 use super::state::ClientState;
 use super::thread::as_client_thread;
 use crate::c_client::{Feed, Mirror, MirrorEvent, MirrorSettings, Target};
-use crate::clock::{age_ms, boottime_ms};
+use crate::clock::is_recent;
 use crate::descriptor::KeptDescriptor;
 use crate::explain::explain;
 use crate::layout::OwnerWord;
@@ -199,6 +199,5 @@ fn is_tended(segment: &Segment) -> bool {
     else {
         return false;
     };
-    let limit = interval.saturating_mul(3).saturating_add(2_000);
-    age_ms(at, boottime_ms()).is_some_and(|age| age <= limit)
+    is_recent(at, interval)
 }

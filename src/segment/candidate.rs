@@ -11,17 +11,13 @@ use super::attachment::Segment;
 use super::error::SegmentError;
 use super::lock::{LockFile, byte_of};
 use super::ownership::Ownership;
-use crate::clock::{age_ms, boottime_ms};
+use crate::clock::is_recent;
 use crate::layout::OwnerWord;
 use crate::protocol::{Head, Term, load_owner, retire, take_over};
 
 /// How long another candidate may hold the next term's byte without entering
 /// the term, by this process's own clock, before it is considered stopped.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// How long an owner's heartbeat may be late beyond three intervals before a
-/// process that may not read the lock considers it gone. Heartbeats come at
-/// least once a second.
-const SILENCE_MS: u64 = 2000;
 /// How often a look at the owner is repeated because the owner changed.
 const LOOKS: usize = 16;
 /// How many bytes of stopped candidates are skipped at a time.
@@ -222,9 +218,8 @@ pub(super) fn is_tended(segment: &Segment) -> bool {
 fn shows_life(segment: &Segment, head: Head) -> bool {
     let word = |word| load_owner(segment.mapping().owner(word), head).unwrap_or(0);
     let interval = word(OwnerWord::TendIntervalMs);
-    let limit = interval.saturating_mul(3).saturating_add(SILENCE_MS);
     word(OwnerWord::Flags) & OwnerWord::RELEASED == 0
-        && age_ms(word(OwnerWord::TurnedMs), boottime_ms()).is_some_and(|age| age <= limit)
+        && is_recent(word(OwnerWord::TurnedMs), interval)
 }
 
 fn held(lock: &LockFile, head: Head) -> Result<bool, SegmentError> {

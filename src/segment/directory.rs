@@ -235,7 +235,7 @@ fn living(found: Search) -> Result<Option<Arc<Segment>>, SegmentError> {
 /// layouts; and the errors of [`live`].
 pub(crate) fn newest(place: &Place) -> Result<Arc<Segment>, SegmentError> {
     let attach = |generation| Segment::attach(place, generation);
-    newest_by(place, attach, attach)
+    newest_by(place, attach, |generation, live| live.map_or_else(|| attach(generation), Ok))
 }
 
 /// Like [`newest`], for callers that look once: a snapshot that later changes do not affect.
@@ -245,18 +245,20 @@ pub(crate) fn newest(place: &Place) -> Result<Arc<Segment>, SegmentError> {
 /// As [`newest`].
 pub(crate) fn look(place: &Place) -> Result<Arc<Segment>, SegmentError> {
     let look = |part| move |generation| Segment::look(place, generation, part);
-    newest_by(place, look(SegmentPart::Words), look(SegmentPart::Whole))
+    let whole = look(SegmentPart::Whole);
+    newest_by(place, look(SegmentPart::Words), |generation, _| whole(generation))
 }
 
 /// How often the segments are listed if all that were listed have disappeared. A segment that is
 /// replaced disappears when its successor is there.
 const LISTINGS: usize = 16;
 
-/// Finds the newest segment with `search`, and gets it with `get`.
+/// Finds the newest segment with `search`, and gets it with `get`, which is given what `search`
+/// returned if that segment is live.
 fn newest_by(
     place: &Place,
     search: impl Fn(u64) -> Result<Arc<Segment>, SegmentError>,
-    get: impl Fn(u64) -> Result<Arc<Segment>, SegmentError>,
+    get: impl Fn(u64, Option<Arc<Segment>>) -> Result<Arc<Segment>, SegmentError>,
 ) -> Result<Arc<Segment>, SegmentError> {
     for _ in 0..LISTINGS {
         let mut listed = 1;
@@ -268,10 +270,12 @@ fn newest_by(
                 living(found)?
             }
         };
-        let live = live.map(|segment| segment.identity().generation);
-        let all = if live.is_some() { Vec::new() } else { generations(place)? };
-        for generation in live.into_iter().chain(all.iter().copied()) {
-            match get(generation) {
+        let all = match &live {
+            Some(segment) => vec![segment.identity().generation],
+            None => generations(place)?,
+        };
+        for &generation in &all {
+            match get(generation, live.clone()) {
                 // It has disappeared since the listing.
                 Err(error) if error.is_absent() => {}
                 other => return other,
@@ -360,7 +364,7 @@ mod tests {
         drop(first);
         let next = RefCell::new(None);
         let search = |generation| Segment::attach(&place, generation);
-        let get = |generation| {
+        let get = |generation, _| {
             if next.borrow().is_none() {
                 *next.borrow_mut() = Some(make(2));
                 std::fs::remove_file(place.segment(1)).unwrap();
@@ -370,7 +374,7 @@ mod tests {
         let found = newest_by(&place, search, get).unwrap();
         assert_eq!(found.identity().generation, 2);
         // Nothing is searched for without an end.
-        let absent = |_| Err(place.backend.store().not_found_error(&place));
+        let absent = |_, _| Err(place.backend.store().not_found_error(&place));
         assert!(newest_by(&place, search, absent).unwrap_err().is_absent());
     }
 }

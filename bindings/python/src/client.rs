@@ -167,7 +167,7 @@ impl Client {
         py.import("tendmap._asyncio")?.call_method1("closed", (this,))
     }
 
-    /// Begins to close in a thread. Without a descriptor or a thread to be had, it is closed
+    /// Begins to close in a thread. If no descriptor or no thread is available, it is closed
     /// when this returns, and the result is None.
     fn _closing(&self, py: Python<'_>) -> Option<_Pending> {
         self.routes.forget(py);

@@ -68,8 +68,8 @@ impl Pending {
         }
     }
 
-    /// Starts work that must be done: without a descriptor or a thread to be had, it is done
-    /// now, and nobody need wait.
+    /// Starts work that must be done. If no descriptor or no thread is available, it is done
+    /// before this returns, and there is nothing to wait for.
     pub fn end(work: impl FnOnce() + Send + 'static) -> Option<Pending> {
         let work = Arc::new(Mutex::new(Some(work)));
         let run = move || {

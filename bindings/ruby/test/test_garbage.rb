@@ -112,7 +112,7 @@ class TestGarbage < Minitest::Test
     found = Array.new(100) { |key| reader.route("test", "users", key) }
     assert_includes found.map(&:index), gone.index
     assert_empty found.map(&:name).uniq - names
-    # Whoever has found it first, it is one object.
+    # It is one object, whichever thread found it first.
     assert_equal 1, found.select { |node| node.index == gone.index }.uniq.size
     assert(reader.nodes.all? { |node| found.none? { |other| other.index == node.index && !other.equal?(node) } })
   end
